@@ -1,0 +1,1 @@
+"""The testbed: scenarios, engines, brokers, nodes, checks and reports."""

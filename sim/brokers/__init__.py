@@ -1,0 +1,1 @@
+"""The MQTT brokers a run can use."""

@@ -1,0 +1,1 @@
+"""Expectations: pure judgements over a trace, one file a property."""

@@ -1,0 +1,1 @@
+"""What supplies nodes, links and a broker to the director: real sockets, or virtual time."""

@@ -1,0 +1,1 @@
+"""The ESP32 emulator: MicroPython's unix port, provisioned, shimmed and driven."""

@@ -1,0 +1,1 @@
+"""Links that carry bytes and can be broken: TCP fault proxy, virtual network, packet capture."""

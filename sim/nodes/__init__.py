@@ -1,0 +1,1 @@
+"""The kinds of node a scenario can start."""
