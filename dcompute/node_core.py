@@ -1,0 +1,452 @@
+"""What every compute node does, bytes in and bytes out: incarnation, task queue, status and result messages.
+
+This very file runs under CPython (ComputeNodeTransport) and is copied to the board (ComputeNode), so it keeps
+to the subset of Python that MicroPython 1.22 knows and to what fits a 64 KiB heap. It does no I/O and reads
+no clock. Messages to publish are tuples (topic, payload, retain); all are QoS 1.
+"""
+
+import json
+import sys
+
+try:  # absent on MicroPython, which does not evaluate annotations
+    from typing import Any, Callable
+except ImportError:
+    pass
+
+PROTOCOL = 1
+HIGHEST_PRIORITY = 10
+LOWEST_PRIORITY = 1
+DEFAULT_PRIORITY = 5
+MAX_ID_CHARS = 64
+MAX_TASK_ID_CHARS = 128
+MAX_STATUS_CHARS = 64
+MAX_DEPTH = 16
+MAX_PAYLOAD_BYTES = 262144
+RESERVED_IDS = ("initialisation", "results")
+
+DEAD = "dead"
+OFFLINE = "offline"
+READY = "ready"
+BUSY = "busy"
+CONNECTED = "connected"
+
+_RECENT_TASKS = 32  # QoS 1 may deliver twice; a window as wide as brokers keep in flight catches it
+
+
+class Rejected(ValueError):
+    """A message that is no valid message of the protocol; str() says why."""
+
+
+def check_node_id(node_id: "Any") -> str:
+    """Return `node_id` if it can be a node's id, else raise ValueError saying why.
+
+    It is an MQTT topic level and a client id: 1 to 64 characters of A-Z a-z 0-9 _ . : - (no wildcard, no slash).
+    """
+    if not isinstance(node_id, str) or not node_id:
+        raise ValueError("node id must be a non-empty string, not %r" % (node_id,))
+    if len(node_id) > MAX_ID_CHARS:
+        raise ValueError("node id is longer than %d characters: %s..." % (MAX_ID_CHARS, node_id[:20]))
+    if node_id in RESERVED_IDS:
+        raise ValueError("node id %r is the name of a topic of the protocol" % node_id)
+    for char in node_id:
+        if not ("a" <= char <= "z" or "A" <= char <= "Z" or "0" <= char <= "9" or char in "_.:-"):
+            raise ValueError("node id %r: only A-Z a-z 0-9 _ . : - may stand in it" % node_id)
+    return node_id
+
+
+def check_namespace(namespace: str) -> str:
+    """Return `namespace` (levels like node ids, joined by slashes; "" for none) or raise ValueError."""
+    if namespace:
+        for level in namespace.split("/"):
+            check_node_id(level)
+    return namespace
+
+
+def check_status(status: "Any") -> str:
+    """Return `status` if it is 1 to 64 characters of text, else raise ValueError."""
+    if not isinstance(status, str) or not 0 < len(status) <= MAX_STATUS_CHARS:
+        raise ValueError("status must be a string of 1 to %d characters" % MAX_STATUS_CHARS)
+    return status
+
+
+def check_priority(priority: "Any") -> int:
+    """Return `priority` if it is an int in 1..10 (10 is the highest), else raise ValueError."""
+    if isinstance(priority, bool) or not isinstance(priority, int):
+        raise ValueError("priority must be an integer from 1 to 10, not %r" % (priority,))
+    if not LOWEST_PRIORITY <= priority <= HIGHEST_PRIORITY:
+        raise ValueError("priority must be from 1 to 10, not %d" % priority)
+    return priority
+
+
+def check_task_id(task_id: "Any") -> str:
+    """Return `task_id` as text if it can name a task (1 to 128 characters, or an int), or raise ValueError."""
+    if isinstance(task_id, int) and not isinstance(task_id, bool):
+        task_id = str(task_id)
+    if not isinstance(task_id, str) or not 0 < len(task_id) <= MAX_TASK_ID_CHARS:
+        raise ValueError("task id must be a string of 1 to %d characters" % MAX_TASK_ID_CHARS)
+    return task_id
+
+
+def check_json(value: "Any", depth: int = 0) -> None:
+    """Raise ValueError unless `value` is a JSON value nested at most MAX_DEPTH deep.
+
+    Needed before encoding: MicroPython's json.dumps writes any object's repr without complaint.
+    """
+    if value is None or isinstance(value, (str, int)):
+        return
+    if isinstance(value, float):
+        if value != value or value in (float("inf"), float("-inf")):
+            raise ValueError("%r is not a JSON number" % value)
+        return
+    if depth >= MAX_DEPTH:
+        raise ValueError("nested deeper than %d levels" % MAX_DEPTH)
+    if isinstance(value, dict):
+        for key in value:
+            if not isinstance(key, str):
+                raise ValueError("JSON keys are strings, not %r" % (key,))
+            check_json(value[key], depth + 1)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            check_json(item, depth + 1)
+    else:
+        raise ValueError("%s is not a JSON value" % type(value).__name__)
+
+
+if sys.implementation.name == "micropython":
+
+    def _dumps(value: "Any") -> str:
+        return json.dumps(value)
+
+    def _loads(text: str) -> "Any":
+        return json.loads(text)
+
+else:
+
+    def _no_constant(name: str) -> "Any":
+        raise ValueError("%s is not JSON" % name)
+
+    _encode_text = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode
+    _decode_text = json.JSONDecoder(parse_constant=_no_constant).decode
+
+    def _dumps(value: "Any") -> str:
+        return _encode_text(value)
+
+    def _loads(text: str) -> "Any":
+        return _decode_text(text)
+
+
+def encode(message: "dict[str, Any]") -> bytes:
+    """JSON text as UTF-8. Raises ValueError for what JSON or the protocol's limits cannot carry."""
+    check_json(message)
+    payload = _dumps(message).encode("utf-8")
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        raise ValueError("message of %d bytes is over the limit of %d" % (len(payload), MAX_PAYLOAD_BYTES))
+    return payload
+
+
+def decode(payload: bytes, limit: int = MAX_PAYLOAD_BYTES) -> "dict[str, Any]":
+    """The JSON object in `payload`; raises Rejected for anything else, however hostile."""
+    if len(payload) > limit:
+        raise Rejected("payload of %d bytes is over the limit of %d" % (len(payload), limit))
+    if _too_deep(payload):
+        raise Rejected("nested deeper than %d levels" % MAX_DEPTH)
+    try:
+        message = _loads(str(payload, "utf-8"))
+    except (ValueError, UnicodeError) as error:
+        raise Rejected("not JSON: %s" % error)
+    if not isinstance(message, dict):
+        raise Rejected("not a JSON object")
+    return message
+
+
+def _too_deep(payload: bytes) -> bool:
+    """Nesting is bounded before parsing: parsers recurse, and a board's stack is small."""
+    if payload.count(b"[") + payload.count(b"{") <= MAX_DEPTH:
+        return False
+    depth = 0
+    in_string = False
+    escaped = False
+    for byte in payload:
+        if in_string:
+            if escaped:
+                escaped = False
+            elif byte == 0x5C:
+                escaped = True
+            elif byte == 0x22:
+                in_string = False
+        elif byte == 0x22:
+            in_string = True
+        elif byte in (0x5B, 0x7B):
+            depth += 1
+            if depth > MAX_DEPTH:
+                return True
+        elif byte in (0x5D, 0x7D):
+            depth -= 1
+    return False
+
+
+def decode_task(payload: bytes, limit: int = MAX_PAYLOAD_BYTES) -> "dict[str, Any]":
+    """A task as the master sent it, with `priority` filled in; raises Rejected with the reason."""
+    task = decode(payload, limit)
+    try:
+        task["priority"] = check_priority(task.get("priority", DEFAULT_PRIORITY))
+        if "id" in task:
+            check_task_id(task["id"])
+    except ValueError as error:
+        raise Rejected(str(error))
+    return task
+
+
+def is_init_command(task: "dict[str, Any]") -> bool:
+    """True for `{"task_info": {"command": "init"}}`: not work, but the question "are you there?"."""
+    info = task.get("task_info")
+    return isinstance(info, dict) and info.get("command") == "init"
+
+
+def task_attempt(task: "dict[str, Any]") -> int:
+    """Which try at this task it is; 1 where the sender does not say."""
+    attempt = task.get("attempt", 1)
+    return attempt if isinstance(attempt, int) else 1
+
+
+class Topics:
+    """The topics of one namespace ("" for none)."""
+
+    def __init__(self, namespace: str = "") -> None:
+        prefix = check_namespace(namespace) + "/" if namespace else ""
+        self.prefix = prefix
+        self.initialisation = prefix + "initialisation"
+        self.results = prefix + "results"
+        self.any_status = prefix + "+/status"
+
+    def task(self, node_id: str) -> str:
+        """Where the master puts tasks for this node."""
+        return self.prefix + node_id
+
+    def status(self, node_id: str) -> str:
+        """Where this node's retained status lives."""
+        return self.prefix + node_id + "/status"
+
+
+class TaskQueue:
+    """Highest priority first, first in first out within one priority; bounded."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.length = 0
+        self._lanes: dict[int, list[dict[str, Any]]] = {}
+
+    def put(self, task: "dict[str, Any]") -> bool:
+        """Queue `task` at its own priority; False when the queue is full."""
+        if self.length >= self.limit:
+            return False
+        priority = task["priority"]
+        if priority not in self._lanes:
+            self._lanes[priority] = []
+        self._lanes[priority].append(task)
+        self.length += 1
+        return True
+
+    def take(self) -> "dict[str, Any] | None":
+        """The next task, or None."""
+        if not self.length:
+            return None
+        for priority in range(HIGHEST_PRIORITY, LOWEST_PRIORITY - 1, -1):
+            lane = self._lanes.get(priority)
+            if lane:
+                self.length -= 1
+                return lane.pop(0)
+        return None
+
+
+class NodeCore:
+    """The state of one compute node; the transport around it moves the bytes.
+
+    Args:
+        node_id: see check_node_id.
+        device_type: free text, told to the master.
+        boot_nonce: new at every start of the program; with the connection number it makes the incarnation.
+        capabilities: a small JSON object, told to the master.
+        namespace: common topic prefix, "" for none.
+        queue_limit: how many tasks may wait.
+        payload_limit: bytes; larger tasks are rejected before they are parsed.
+
+    `on_event(name, fields)`, when set, is told what happens (names are those of the testbed's trace).
+    """
+
+    queue_class = TaskQueue
+
+    def __init__(
+        self,
+        node_id: str,
+        device_type: str,
+        boot_nonce: str,
+        capabilities: "dict[str, Any] | None" = None,
+        namespace: str = "",
+        queue_limit: int = 64,
+        payload_limit: int = MAX_PAYLOAD_BYTES,
+    ) -> None:
+        self.node_id = check_node_id(node_id)
+        self.device_type = device_type
+        self.capabilities = capabilities or {}
+        self.topics = Topics(namespace)
+        self.task_topic = self.topics.task(node_id)
+        self.status_topic = self.topics.status(node_id)
+        self.payload_limit = payload_limit
+        self.status = READY
+        self.inc = ""
+        self.received = 0
+        self.rejected = 0
+        self.dropped = 0
+        self.duplicates = 0
+        self.repairs = 0
+        self.on_event: Callable[[str, dict[str, Any]], None] | None = None
+        self._boot_nonce = boot_nonce
+        self._connection = 0
+        self._greeted = False
+        self._queue = self.queue_class(queue_limit)
+        self._recent: list[str] = []
+        self._unnamed = 0
+
+    # --- connection -------------------------------------------------------------------------------------
+
+    def will(self) -> "tuple[str, bytes, bool]":
+        """Begin a new incarnation and return its last will; call before every CONNECT."""
+        self._connection += 1
+        self._greeted = False
+        self.inc = "%s.%d" % (self._boot_nonce, self._connection)
+        return (self.status_topic, self._status_payload(DEAD), True)
+
+    def greeting(self) -> "list[tuple[str, bytes, bool]]":
+        """What to publish once the subscriptions are acknowledged: initialisation, then the status."""
+        self._greeted = True
+        message = {
+            "node_id": self.node_id,
+            "device_type": self.device_type,
+            "status": CONNECTED,
+            "inc": self.inc,
+            "protocol": PROTOCOL,
+            "capabilities": self.capabilities,
+        }
+        return [(self.topics.initialisation, encode(message), False), self.status_message()]
+
+    def lost(self) -> None:
+        """The connection is gone: a `dead` about this node is now true."""
+        self._greeted = False
+
+    # --- status and results -----------------------------------------------------------------------------
+
+    def set_status(self, status: str) -> "tuple[str, bytes, bool]":
+        """Remember `status` and return the message that publishes it. ValueError if it is no status."""
+        self.status = check_status(status)
+        return self.status_message()
+
+    def status_message(self) -> "tuple[str, bytes, bool]":
+        """The current status, to be retained."""
+        self._tell("status_published", status=self.status, inc=self.inc)
+        return (self.status_topic, self._status_payload(self.status), True)
+
+    def result_message(self, result: "Any", task_id: "Any", timestamp: float) -> "tuple[str, bytes, bool]":
+        """A result ready to publish. `timestamp`: seconds of this node's clock. ValueError if it is no JSON.
+
+        Without `task_id`, the result's own `task_id` field names the task, if it has one.
+        """
+        if task_id is None and isinstance(result, dict):
+            task_id = result.get("task_id")
+        message: dict[str, Any] = {
+            "node_id": self.node_id,
+            "result": result,
+            "timestamp": timestamp,
+            "inc": self.inc,
+        }
+        if task_id is not None:
+            message["task_id"] = check_task_id(task_id)
+        payload = encode(message)
+        self._tell("result_held", task=message.get("task_id", ""), value=result)
+        return (self.topics.results, payload, False)
+
+    def _status_payload(self, status: str) -> bytes:
+        message = {"node_id": self.node_id, "status": status, "inc": self.inc}
+        if status != DEAD:
+            message["device_type"] = self.device_type
+            message["capabilities"] = self.capabilities
+        return encode(message)
+
+    # --- what arrives -----------------------------------------------------------------------------------
+
+    def receive(self, topic: str, payload: bytes) -> "list[tuple[str, bytes, bool]]":
+        """Take in a message; returns what to publish in answer. Never raises, whatever the bytes."""
+        if topic == self.status_topic:
+            return self._receive_own_status(payload)
+        if topic != self.task_topic:
+            return []
+        try:
+            task = decode_task(payload, self.payload_limit)
+        except Rejected as error:
+            self.rejected += 1
+            self._tell("message_rejected", topic=topic, reason=str(error))
+            return []
+        if is_init_command(task):
+            if self.status != BUSY:
+                self.status = READY
+            return [self.status_message()]
+        self._enqueue(task)
+        return []
+
+    def _receive_own_status(self, payload: bytes) -> "list[tuple[str, bytes, bool]]":
+        """A `dead` or `offline` about this connected node is an older connection's: put it right."""
+        if not self._greeted or not payload:
+            return []
+        try:
+            status = decode(payload, self.payload_limit).get("status")
+        except Rejected:
+            return []
+        if status == self.status or status not in (DEAD, OFFLINE):
+            return []
+        return self.repair()
+
+    def repair(self) -> "list[tuple[str, bytes, bool]]":
+        """Publish the current status again, which repairs every observer and the retained copy."""
+        self.repairs += 1
+        self._tell("status_repaired", inc=self.inc)
+        return [self.status_message()]
+
+    def _enqueue(self, task: "dict[str, Any]") -> None:
+        if "id" not in task:  # an older master: the node's program may still rely on task["id"]
+            self._unnamed += 1
+            task["id"] = "%s-%d" % (self.inc, self._unnamed)
+        task_id = check_task_id(task["id"])
+        key = "%s#%d" % (task_id, task_attempt(task))
+        if key in self._recent:
+            self.duplicates += 1
+            return
+        if not self._queue.put(task):
+            self.dropped += 1
+            self._tell("task_dropped", task=task_id, reason="queue full")
+            return
+        self._recent.append(key)
+        if len(self._recent) > _RECENT_TASKS:
+            self._recent.pop(0)
+        self.received += 1
+        self._tell_task("task_received", task)
+
+    # --- tasks ------------------------------------------------------------------------------------------
+
+    def take(self) -> "dict[str, Any] | None":
+        """The waiting task of highest priority (first in, first out within one), or None."""
+        task = self._queue.take()
+        if task is not None:
+            self._tell_task("task_taken", task)
+        return task
+
+    def waiting(self) -> int:
+        """How many tasks wait."""
+        return self._queue.length
+
+    def _tell_task(self, name: str, task: "dict[str, Any]") -> None:
+        if self.on_event is not None:
+            self._tell(name, task=str(task["id"]), priority=task["priority"], attempt=task_attempt(task))
+
+    def _tell(self, name: str, **fields: "Any") -> None:
+        if self.on_event is not None:
+            self.on_event(name, fields)
