@@ -1,0 +1,81 @@
+"""A private folder of verified files that several processes may fill at the same time.
+
+An entry is a folder built elsewhere and renamed into place, so a reader sees all of it or nothing. Its
+manifest holds the SHA-256 of every file: a damaged entry counts as absent and is built again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import platformdirs
+
+MANIFEST = "manifest.json"
+
+
+def default_cache() -> Path:
+    """Where the emulator's files live for this user."""
+    return platformdirs.user_cache_path("dcompute") / "micropython"
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of one file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def intact(entry: Path) -> bool:
+    """Whether `entry` exists and every file still has the digest its manifest names."""
+    try:
+        manifest = json.loads((entry / MANIFEST).read_text())
+        return bool(manifest) and all(sha256(entry / name) == digest for name, digest in manifest.items())
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def obtain(cache: Path, name: str, build: Callable[[Path], None]) -> Path:
+    """Return the intact entry `name`, calling `build(folder)` to make it when there is none.
+
+    Only one process builds; the others wait for it and then use what it made.
+    """
+    entry = cache / name
+    if intact(entry):
+        return entry
+    with _locked(cache, name):
+        if intact(entry):  # another process built it while we waited
+            return entry
+        with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=cache) as scratch:
+            fresh = Path(scratch) / "entry"
+            fresh.mkdir()
+            build(fresh)
+            _write_manifest(fresh)
+            if entry.exists():
+                os.rename(entry, Path(scratch) / "damaged")
+            os.rename(fresh, entry)
+    return entry
+
+
+@contextlib.contextmanager
+def scratch() -> Iterator[Path]:
+    """A temporary folder for one download."""
+    with tempfile.TemporaryDirectory(prefix="dcompute-") as folder:
+        yield Path(folder)
+
+
+def _write_manifest(entry: Path) -> None:
+    digests = {str(f.relative_to(entry)): sha256(f) for f in sorted(entry.rglob("*")) if f.is_file()}
+    (entry / MANIFEST).write_text(json.dumps(digests, indent=1) + "\n")
+
+
+@contextlib.contextmanager
+def _locked(cache: Path, name: str) -> Iterator[None]:
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
