@@ -1,1 +1,33 @@
-"""The scenario language: schema, loader, units and selectors."""
+"""The scenario language: schema, loader with located errors, selectors, plans."""
+
+from __future__ import annotations
+
+from sim.scenario.faults import KINDS, Fault
+from sim.scenario.fleet import Group, Master, Network
+from sim.scenario.model import Scenario, Swarm
+from sim.scenario.plan import active_until, arrivals, concretise, fault_times, phase_starts, rng_for
+from sim.scenario.when import Candidate, Select, When, pick
+from sim.scenario.workload import Priority, Stream, Target
+
+__all__ = [
+    "KINDS",
+    "Candidate",
+    "Fault",
+    "Group",
+    "Master",
+    "Network",
+    "Priority",
+    "Scenario",
+    "Select",
+    "Stream",
+    "Swarm",
+    "Target",
+    "When",
+    "active_until",
+    "arrivals",
+    "concretise",
+    "fault_times",
+    "phase_starts",
+    "pick",
+    "rng_for",
+]

@@ -1,0 +1,93 @@
+"""Who takes part: groups of nodes, the networks they are on, the master."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from sim.scenario.base import Count, Distribution, Flag, Model, Scalar, Text
+from sim.units import Bandwidth, Duration, Fraction, Size
+
+FIRMWARE_ONLY = ("heap", "files", "entry", "config")
+
+
+class Network(Model):
+    """What lies between a node and the broker. Keys left out are those of the scenario's own `network`."""
+
+    latency: Duration = Field(default=0.002, description="One way, for every byte.")
+    jitter: Duration = Field(default=0.0, description="Up to this much is added to the latency, at random.")
+    bandwidth: Bandwidth | None = Field(default=None, description="Each way; unlimited when left out.")
+    loss: Fraction = Field(
+        default=0.0, description="Share of segments lost; TCP sends them again, so they are late, not gone."
+    )
+
+
+class Group(Model):
+    """Nodes that are alike. They are named `<group>-1` to `<group>-<count>`."""
+
+    kind: Literal["python", "firmware", "board"] = Field(
+        default="python",
+        description="python: the transport of this package; firmware: the ESP32 files in an emulator; "
+        "board: real hardware.",
+    )
+    count: Count = Field(default=1, description="How many.")
+    keepalive: Duration = Field(
+        default=60.0,
+        description="MQTT keepalive. A broker names a silent node dead after 1.5 times this, "
+        "plus its own granularity.",
+    )
+    start: Duration = Field(default=0.0, description="When the first node of the group is switched on.")
+    ramp: Duration = Field(default=0.0, description="Over what time the nodes are switched on, evenly.")
+    poll: Duration = Field(default=0.1, description="How often the node's program asks for a task.")
+    work: Distribution = Field(
+        default=Distribution(constant="50ms"), description="How long a task takes."  # type: ignore[arg-type]
+    )
+    fail_rate: Fraction = Field(default=0.0, description="Share of tasks that end in an error result.")
+    queue_limit: Count | None = Field(
+        default=None, description="Tasks a node holds at most; its own default when left out."
+    )
+    network: Network | None = Field(default=None, description="Instead of the scenario's `network`.")
+    variant: Text | None = Field(
+        default=None, description="A specimen with a known fault instead of the healthy node, by name."
+    )
+    heap: Size | None = Field(default=None, description="firmware: size of the MicroPython heap.")
+    files: Text | None = Field(
+        default=None, description="firmware: folder of MicroPython files to run instead of ours."
+    )
+    entry: Text | None = Field(default=None, description="firmware: the file to start, `main.py` by default.")
+    config: dict[str, Scalar] | None = Field(
+        default=None, description="firmware: values for the board's config.py."
+    )
+
+
+class Master(Model):
+    """The master's settings."""
+
+    keepalive: Duration = Field(default=10.0, description="MQTT keepalive of the master's own connection.")
+    liveness: Duration | None = Field(
+        default=None,
+        description="A node known only from a retained status is declared dead when it has not spoken "
+        "for this long; the master's own default when left out.",
+    )
+    reassign: Flag = Field(default=True, description="Tasks of a dead node are sent to others.")
+    task_timeout: Duration | None = Field(
+        default=None, description="A task without a result for this long is sent again; never when left out."
+    )
+
+
+GroupName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,39}$")]
+Fleet = dict[GroupName, Group]
+
+
+def node_names(group: str, count: int) -> list[str]:
+    """Names of a group's nodes. Not padded: `--set fleet.esp.count=1000` must not rename node 7."""
+    return [f"{group}-{index}" for index in range(1, count + 1)]
+
+
+def merged(base: Network, own: Network | None) -> Network:
+    """`own` where it says something, else `base`."""
+    if own is None:
+        return base
+    said: dict[str, Any] = {key: getattr(own, key) for key in own.model_fields_set}
+    return base.model_copy(update=said)
