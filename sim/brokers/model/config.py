@@ -1,0 +1,51 @@
+"""What can be chosen about the model broker: its limits, its policies, and who may connect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+
+MOSQUITTO_KEEPALIVE_STEP_S = 6.0
+"""mosquitto 2.0 looks at keepalives every 6 s: a silent client's will comes up to that late."""
+
+MAX_PACKET_BYTES = 5 + 268_435_455
+"""The largest packet MQTT can frame: five bytes of fixed header and the largest remaining length (2.2.3)."""
+
+
+class ReturnCode(IntEnum):
+    """CONNACK return codes (table 3.1)."""
+
+    ACCEPTED = 0
+    UNACCEPTABLE_PROTOCOL_VERSION = 1
+    IDENTIFIER_REJECTED = 2
+    SERVER_UNAVAILABLE = 3
+    BAD_USER_NAME_OR_PASSWORD = 4
+    NOT_AUTHORIZED = 5
+
+
+Authenticate = Callable[[str, str | None, bytes | None], ReturnCode]
+"""(client id, user name, password) -> the code to answer CONNECT with; ACCEPTED lets the client in."""
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerConfig:
+    """Limits and policies. The defaults are mosquitto's where it has one."""
+
+    keepalive_step_s: float = 0.0  # silence is looked for at multiples of this; 0: exactly at 1.5 x keepalive
+    connect_timeout_s: float = 20.0  # a connection without a CONNECT is closed after this [MQTT-3.1.4, 4.8]
+    inflight_window: int = 20  # QoS 1 and 2 messages a client may leave unacknowledged
+    queue_limit: int = 1000  # messages waiting for the window or for an absent client; newer ones are dropped
+    max_packet_bytes: int = MAX_PACKET_BYTES  # a longer packet closes the connection before it is read
+    max_connections: int | None = None  # further clients are answered "server unavailable"
+    authenticate: Authenticate | None = None  # None: anyone may connect
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.inflight_window <= 65_535:
+            raise ValueError(
+                f"inflight_window is {self.inflight_window}, must be 1 to 65535 (packet identifiers)"
+            )
+        if not 256 <= self.max_packet_bytes <= MAX_PACKET_BYTES:
+            raise ValueError(
+                f"max_packet_bytes is {self.max_packet_bytes}, must be 256 to {MAX_PACKET_BYTES}"
+            )

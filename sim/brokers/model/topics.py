@@ -1,0 +1,186 @@
+"""Which subscriptions a topic matches, and which retained topics a filter matches (section 4.7).
+
+Topics and filters are UTF-8 bytes throughout: the separators and wildcards are ASCII, matching is byte by
+byte (no normalization, [MQTT-4.7.3-4]), and a message's topic need never be decoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+S = TypeVar("S", bound=Hashable)
+Route = tuple[tuple[S, int], ...]
+"""Who gets a message of one topic, and at which QoS at most: each subscriber once."""
+
+_CACHED_TOPICS = 50_000  # topics whose routes are remembered; a flood of new topics must not fill the memory
+
+
+def has_wildcard(topic_filter: bytes) -> bool:
+    """Whether this filter can match more than one topic."""
+    return b"+" in topic_filter or b"#" in topic_filter
+
+
+class _FilterNode(Generic[S]):
+    __slots__ = ("children", "subscribers")
+
+    def __init__(self) -> None:
+        self.children: dict[bytes, _FilterNode[S]] = {}
+        self.subscribers: dict[S, int] = {}
+
+
+class SubscriptionIndex(Generic[S]):
+    """Every subscription of every session.
+
+    Filters without wildcards are one dictionary; the others a tree by level. Routes found are remembered
+    until a subscription that could change them comes or goes, so a message costs one look-up however many
+    others are subscribed to something else.
+    """
+
+    def __init__(self) -> None:
+        self._exact: dict[bytes, dict[S, int]] = {}
+        self._wild: _FilterNode[S] = _FilterNode()
+        self.routes: dict[bytes, Route[S]] = {}  # read by the broker before it asks `route`
+
+    def add(self, subscriber: S, topic_filter: bytes, qos: int) -> None:
+        """Subscribe; an equal filter is replaced with its QoS [MQTT-3.8.4-3]."""
+        if not has_wildcard(topic_filter):
+            self._exact.setdefault(topic_filter, {})[subscriber] = qos
+            self.routes.pop(topic_filter, None)
+            return
+        node = self._wild
+        for level in topic_filter.split(b"/"):
+            child = node.children.get(level)
+            if child is None:
+                child = node.children[level] = _FilterNode()
+            node = child
+        node.subscribers[subscriber] = qos
+        self.routes.clear()
+
+    def discard(self, subscriber: S, topic_filter: bytes) -> None:
+        """Unsubscribe; filters are compared character by character [MQTT-3.10.4-1]."""
+        if not has_wildcard(topic_filter):
+            subscribers = self._exact.get(topic_filter)
+            if subscribers is not None and subscribers.pop(subscriber, None) is not None:
+                self.routes.pop(topic_filter, None)
+                if not subscribers:
+                    del self._exact[topic_filter]
+            return
+        node = self._wild
+        path: list[tuple[_FilterNode[S], bytes]] = []
+        for level in topic_filter.split(b"/"):
+            child = node.children.get(level)
+            if child is None:
+                return
+            path.append((node, level))
+            node = child
+        if node.subscribers.pop(subscriber, None) is None:
+            return
+        self.routes.clear()
+        while path and not node.subscribers and not node.children:
+            node, level = path.pop()
+            del node.children[level]
+
+    def route(self, topic: bytes) -> Route[S]:
+        """Who is to get a message of `topic`, at the highest QoS of their matching filters [MQTT-3.3.5-1]."""
+        found = dict(self._exact.get(topic, {}))
+        levels = topic.split(b"/")
+        nodes = [self._wild]
+        for depth, level in enumerate(levels):
+            wildcards = depth > 0 or not topic.startswith(b"$")  # [MQTT-4.7.2-1]
+            below: list[_FilterNode[S]] = []
+            for node in nodes:
+                if wildcards:
+                    _merge(found, node.children.get(b"#"))
+                    plus = node.children.get(b"+")
+                    if plus is not None:
+                        below.append(plus)
+                same = node.children.get(level)
+                if same is not None:
+                    below.append(same)
+            nodes = below
+            if not nodes:
+                break
+        for node in nodes:
+            _merge(found, node)
+            _merge(found, node.children.get(b"#"))  # "sport/#" matches "sport" too (4.7.1.2)
+        route = tuple(found.items())
+        if len(self.routes) >= _CACHED_TOPICS:
+            self.routes.clear()
+        self.routes[topic] = route
+        return route
+
+
+def _merge(found: dict[S, int], node: _FilterNode[S] | None) -> None:
+    if node is not None:
+        for subscriber, qos in node.subscribers.items():
+            if found.get(subscriber, -1) < qos:
+                found[subscriber] = qos
+
+
+class _TopicNode:
+    __slots__ = ("children", "topic")
+
+    def __init__(self) -> None:
+        self.children: dict[bytes, _TopicNode] = {}
+        self.topic: bytes | None = None  # set where a topic ends
+
+
+class TopicTree:
+    """A set of topics that can be asked which of them a filter matches."""
+
+    def __init__(self) -> None:
+        self._root = _TopicNode()
+
+    def add(self, topic: bytes) -> None:
+        node = self._root
+        for level in topic.split(b"/"):
+            child = node.children.get(level)
+            if child is None:
+                child = node.children[level] = _TopicNode()
+            node = child
+        node.topic = topic
+
+    def discard(self, topic: bytes) -> None:
+        node = self._root
+        path: list[tuple[_TopicNode, bytes]] = []
+        for level in topic.split(b"/"):
+            child = node.children.get(level)
+            if child is None:
+                return
+            path.append((node, level))
+            node = child
+        node.topic = None
+        while path and node.topic is None and not node.children:
+            node, level = path.pop()
+            del node.children[level]
+
+    def match(self, topic_filter: bytes) -> list[bytes]:
+        """The topics `topic_filter` matches, in an order that depends only on what was added when."""
+        nodes = [self._root]
+        for depth, level in enumerate(topic_filter.split(b"/")):
+            if level == b"#":
+                nodes = [below for node in nodes for below in _descendants(node, hide_dollar=depth == 0)]
+                break
+            if level == b"+":
+                nodes = [
+                    child
+                    for node in nodes
+                    for name, child in node.children.items()
+                    if depth > 0 or not name.startswith(b"$")  # [MQTT-4.7.2-1]
+                ]
+            else:
+                nodes = [node.children[level] for node in nodes if level in node.children]
+        return [node.topic for node in nodes if node.topic is not None]
+
+
+def _descendants(top: _TopicNode, *, hide_dollar: bool) -> list[_TopicNode]:
+    """`top` itself ("sport/#" matches "sport", 4.7.1.2) and all below; depth first, without recursion."""
+    found = [top]
+    stack = [child for name, child in top.children.items() if not (hide_dollar and name.startswith(b"$"))]
+    stack.reverse()
+    while stack:
+        node = stack.pop()
+        found.append(node)
+        stack.extend(reversed(node.children.values()))
+    return found
