@@ -1,0 +1,70 @@
+"""The corrected broker on a TCP or TLS port, from start to a clean end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from sim.brokers import tls
+from sim.brokers.base import BrokerSecurity
+from sim.brokers.embedded import auth, memory
+from sim.brokers.embedded.broker import LISTENER, CorrectedBroker
+from sim.brokers.embedded.streams import PacketReader, PacketWriter
+
+# A whole fleet connects within milliseconds; the default of 100 would make the rest wait for TCP's retry.
+_BACKLOG = 4096
+
+_log = logging.getLogger(__name__)
+
+
+async def serve(
+    host: str,
+    port: int,
+    *,
+    security: BrokerSecurity,
+    state_file: Path | None,
+    on_listening: Callable[[str, int], None],
+    stop: asyncio.Event,
+) -> None:
+    """Serve until `stop`; then end every connection and, if asked to, write down what is to be remembered."""
+    context = tls.server_context(security)
+    broker = CorrectedBroker(auth.plugin(security))
+    connections: set[asyncio.Task[None]] = set()
+
+    async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        connections.add(task)
+        try:
+            await broker.external_connected(PacketReader(reader), PacketWriter(writer), LISTENER)
+        except Exception:  # an error of ours in one connection must not reach the others
+            _log.exception("a connection ended by an error of the broker's own")
+        finally:
+            writer.close()
+            connections.discard(task)
+
+    await broker.start()
+    try:
+        if state_file is not None:
+            await memory.restore(broker, state_file)
+        server = await asyncio.start_server(serve_one, host, port, ssl=context, backlog=_BACKLOG)
+        try:
+            on_listening(*server.sockets[0].getsockname()[:2])
+            await stop.wait()
+        finally:
+            server.close()
+        await broker.end_connections()
+        await _cancel(connections)  # those that have not said CONNECT yet
+        if state_file is not None:
+            memory.save(broker, state_file)
+    finally:
+        await broker.shutdown()
+
+
+async def _cancel(tasks: set[asyncio.Task[None]]) -> None:
+    remaining = list(tasks)
+    for task in remaining:
+        task.cancel()
+    await asyncio.gather(*remaining, return_exceptions=True)
