@@ -11,7 +11,7 @@ KINDS = (*OWN_PROCESS_KINDS, "mosquitto")
 
 
 def choose(kind_or_url: str, *, security: BrokerSecurity | None = None) -> RealBroker:
-    """The broker meant, not started yet. `security` is for brokers we start; a URL carries its own credentials."""
+    """The broker meant, not started yet. `security` is for those we start; a URL has its own."""
     security = security or BrokerSecurity()
     if kind_or_url in OWN_PROCESS_KINDS:
         from sim.brokers.process import BrokerProcess  # amqtt takes a third of a second to import

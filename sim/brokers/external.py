@@ -1,4 +1,4 @@
-"""A broker somebody else runs, given by URL: where it is, how to log in, and whether it can be reached at all."""
+"""A broker somebody else runs, given by URL: where it is, how to log in, and why it cannot be reached."""
 
 from __future__ import annotations
 

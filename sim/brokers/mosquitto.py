@@ -1,8 +1,9 @@
 """mosquitto as a broker of a run: started from the machine with a private configuration, ended by its handle.
 
-How it keeps its memory over a restart (measured with Debian's 2.0.11): on SIGTERM it first publishes the will of
-every client still connected, then saves retained messages, kept sessions and the QoS 1 and 2 messages queued for
-them. After `restart(keep_memory=True)` a node that was connected thus has a retained `dead` until it is back.
+How it keeps its memory over a restart (measured with Debian's 2.0.11): on SIGTERM it first publishes the
+will of every client still connected, then saves retained messages, kept sessions and the QoS 1 and 2 messages
+queued for them. After `restart(keep_memory=True)` a node that was connected thus has a retained `dead` until it
+is back.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class MosquittoBroker:
         port: int | None = None,
         state: Path | None = None,
     ) -> None:
-        """`port` None: a free one. `state`: a folder for its memory, which otherwise ends with `stop`."""
+        """`port` None: a free one. `state`: the file of its memory, which otherwise ends with `stop`."""
         self._security = security or BrokerSecurity()
         self._host = host
         self._port = port
@@ -72,7 +73,7 @@ class MosquittoBroker:
         return self._process.pid
 
     async def start(self) -> None:
-        """Start it and return once it accepts connections. Without a port, the first start picks a free one."""
+        """Start it and return once it accepts connections. Without a port, the first start picks one."""
         if self._process is not None:
             raise BrokerError("mosquitto was started already; stop it first")
         program = find_mosquitto()
@@ -113,7 +114,7 @@ class MosquittoBroker:
 
     @property
     def _memory_file(self) -> Path:
-        return (self._state or self._private) / "mosquitto.db"
+        return self._state or self._private / "mosquitto.db"
 
     async def _start_on(self, program: Path, port: int) -> None:
         config, log = self._private / "mosquitto.conf", self._private / "mosquitto.log"
@@ -184,7 +185,7 @@ def find_mosquitto() -> Path:
             return Path(found)
     raise BrokerMissing(
         "mosquitto is not on this machine: install it (Debian, Ubuntu: `sudo apt-get install mosquitto`; "
-        "macOS: `brew install mosquitto`), name the program in DCOMPUTE_MOSQUITTO, or take the embedded broker"
+        "macOS: `brew install mosquitto`), name it in DCOMPUTE_MOSQUITTO, or take the embedded broker"
     )
 
 
@@ -199,7 +200,7 @@ def configuration(host: str, port: int, security: BrokerSecurity, memory_file: P
         ("connection_messages", "false"),
         ("log_dest", "stderr"),
         ("persistence", "true"),
-        ("persistence_location", f"{memory_file.parent}/"),
+        ("persistence_location", f"{memory_file.parent.resolve()}/"),
         ("persistence_file", memory_file.name),
         ("autosave_interval", "0"),
     ]

@@ -1,0 +1,32 @@
+"""What comes of testing one property: a row of the table, or the exceptions by which a property says no."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    PASSED = "passed"
+    FAILED = "failed"
+    NOT_APPLICABLE = "not applicable"
+
+
+@dataclass(frozen=True)
+class Row:
+    name: str
+    outcome: Outcome
+    figure: str = ""  # what was measured, in words
+    detail: str = ""  # why it failed or does not apply
+
+
+class Violation(Exception):
+    """The broker broke the property: what was seen, what had to be. `figure`: what was measured anyway."""
+
+    def __init__(self, detail: str, figure: str = "") -> None:
+        super().__init__(detail)
+        self.figure = figure
+
+
+class NotApplicable(Exception):
+    """The property cannot be tested on this target; the message says why."""
