@@ -59,7 +59,7 @@ class Distribution:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a check found. `summary` is one line for people; `offending` are the first events that broke it."""
+    """What a check found. `summary`: one line for people; `offending`: the first events that broke it."""
 
     status: Status
     summary: str

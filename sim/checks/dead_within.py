@@ -1,0 +1,146 @@
+"""Check: every death a fault caused is reported by the master in time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from pydantic import Field
+
+from sim.checks.base import Check, Distribution, Outcome, failed, held, inconclusive
+from sim.checks.history import CLOSING, DEADLY, LIFELESS, Fault, History
+from sim.trace import DeathReported, Event
+from sim.units import Duration
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What became of the injected deaths."""
+
+    late: list[Event] = field(default_factory=list)
+    missing: list[Event] = field(default_factory=list)
+    excused: Counter[str] = field(default_factory=Counter)
+    undecided: Counter[str] = field(default_factory=Counter)
+    samples: dict[tuple[str, float | None], list[float]] = field(default_factory=dict)
+
+    @property
+    def reported(self) -> int:
+        return sum(map(len, self.samples.values()))
+
+
+class DeadWithin(Check):
+    """The master reports every injected death in time.
+
+    A crash or a reset ends the connection with FIN or RST: the report is due within `bound`. A fault that
+    silences the node (power cut, Wi-Fi drop, dead link, hang) is due within 1.5 x keepalive [MQTT-3.1.2-24]
+    + the broker's own granularity + `bound`, counted from the fault, which is never before the node's last
+    byte. Deaths in an outage of the broker or the master are due that long after the outage.
+
+    Excused: nodes the master knew dead (or did not know yet), and silences that ended before the broker had
+    to notice. Limit: the bound is on the report's existence and time, not on its cause.
+    """
+
+    name: ClassVar[str] = "dead_within"
+
+    bound: Duration = Field(default=2.0, description="Allowed beyond what the standard gives the broker.")
+    kinds: tuple[str, ...] = Field(default=(), description="Only deaths by these faults; all by default.")
+
+    def judge(self, trace: Sequence[Event]) -> Outcome:
+        history = History(trace)
+        tally = _Tally()
+        for fault in history.faults.values():
+            if fault.kind in DEADLY and (not self.kinds or fault.kind in self.kinds):
+                self._judge_fault(history, fault, tally)
+        return self._outcome(tally)
+
+    def _judge_fault(self, history: History, fault: Fault, tally: _Tally) -> None:
+        if fault.reported or fault.believed in LIFELESS:
+            tally.excused["already known dead"] += 1
+            return
+        if not fault.believed:
+            tally.excused["not yet known to the master"] += 1
+            return
+        silence_s = history.silence_s(fault.node)
+        at_once = fault.kind in CLOSING and not fault.masked and fault.life is not None
+        if silence_s is None and not at_once:
+            tally.undecided["no keepalive, so nobody has to notice"] += 1
+            return
+        window_s = self.bound if at_once else (silence_s or 0.0) + self.bound
+        due_us, delayed = _due(history, fault, window_s, (silence_s or 0.0) + self.bound)
+        report = _report(history, fault)
+        if report is not None and (due_us is None or report.t_us <= due_us):
+            key = (fault.kind, None if delayed or fault.masked else window_s)
+            tally.samples.setdefault(key, []).append((report.t_us - fault.start_us) / 1e6)
+        elif not at_once and _back_before(history, fault, fault.start_us + round((silence_s or 0.0) * 1e6)):
+            tally.excused["healed before the broker had to notice"] += 1
+        elif report is not None:
+            tally.late += [fault.event, report]
+        elif due_us is None:
+            tally.undecided["the broker or the master stayed down"] += 1
+        elif history.end_us < due_us:
+            tally.undecided["the run ended before the report was due"] += 1
+        else:
+            tally.missing.append(fault.event)
+
+    def _outcome(self, tally: _Tally) -> Outcome:
+        distributions = [
+            Distribution(_label(kind, bound, tally), "s", tuple(samples), bound)
+            for (kind, bound), samples in sorted(tally.samples.items(), key=lambda item: str(item[0]))
+        ]
+        figures: dict[str, float | int | str] = {
+            "deaths": tally.reported + len(tally.late) // 2 + len(tally.missing),
+            "in_time": tally.reported,
+            "late": len(tally.late) // 2,
+            "never_reported": len(tally.missing),
+            "excused": tally.excused.total(),
+            "undecided": tally.undecided.total(),
+        }
+        asides = "".join(f"; {n} {why}" for why, n in (tally.undecided + tally.excused).items())
+        if tally.late or tally.missing:
+            told = f"{figures['never_reported']} of {figures['deaths']} deaths never reported"
+            if tally.late:
+                told += f", {figures['late']} reported late"
+            offending = sorted([*tally.missing, *tally.late], key=lambda event: event.t_us)
+            return failed(told + asides, offending, figures, distributions)
+        if tally.undecided or not tally.reported:
+            return inconclusive(f"{tally.reported} deaths reported in time{asides}", figures, distributions)
+        return held(f"{tally.reported} deaths, all reported in time{asides}", figures, distributions)
+
+
+def _due(history: History, fault: Fault, window_s: float, after_outage_s: float) -> tuple[int | None, bool]:
+    """When the report is due (None: never, an outage had no end) and whether an outage moved that."""
+    due_us, delayed = fault.start_us + round(window_s * 1e6), False
+    for outage in history.outages:
+        if outage.overlaps(fault.start_us, due_us):
+            if outage.end_us is None:
+                return None, True
+            due_us, delayed = max(due_us, outage.end_us + round(after_outage_s * 1e6)), True
+    return due_us, delayed
+
+
+def _report(history: History, fault: Fault) -> DeathReported | None:
+    """The first report, after the fault, of the connection it hit."""
+    for at, death in history.story(fault.node).deaths:
+        if at > fault.at and (fault.life is None or death.inc in ("", fault.life.inc)):
+            return death
+    return None
+
+
+def _back_before(history: History, fault: Fault, limit_us: int) -> bool:
+    """Whether the silence was over, or the node connected anew, before `limit_us`."""
+    if fault.ended_us is not None and fault.ended_us < limit_us:
+        return True
+    return any(
+        life.connected_us is not None and fault.start_us <= life.since_us and life.connected_us < limit_us
+        for life in history.story(fault.node).lives
+    )
+
+
+def _label(kind: str, bound: float | None, tally: _Tally) -> str:
+    """The fault's kind, told apart from the same kind with another bound."""
+    if bound is None:
+        return f"{kind} (in or after another outage)"
+    others = [key for key in tally.samples if key[0] == kind and key[1] is not None]
+    return kind if len(others) == 1 else f"{kind} (due in {bound:g} s)"

@@ -1,0 +1,140 @@
+"""Check: no healthy node is reported dead."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from pydantic import Field
+
+from sim import trace as t
+from sim.checks.base import Check, Outcome, failed, held, inconclusive
+from sim.checks.history import BREAKING, DEADLY, LIFELESS, SILENT
+from sim.units import Duration
+
+
+@dataclass(slots=True)
+class _Cause:
+    """Something that may truly have killed an incarnation. `until_us`: a silence that healed then."""
+
+    why: str
+    until_us: int | None = None
+
+
+@dataclass(slots=True)
+class _Node:
+    """What is known so far of one node."""
+
+    lives: dict[str, list[_Cause]] = field(default_factory=dict)  # in order of connection
+    ongoing: dict[str, _Cause] = field(default_factory=dict)  # lasting faults that have not ended
+    conns: dict[int, str] = field(default_factory=dict)  # TCP connection -> incarnation
+    closed_by_broker: set[str] = field(default_factory=set)
+    seen_alive: str = ""  # the incarnation the master last saw alive
+
+    def blame(self, cause: _Cause) -> None:
+        """The incarnations so far may have died of this; later ones cannot."""
+        for causes in self.lives.values():
+            causes.append(cause)
+
+    def lost(self, inc: str) -> None:
+        """This incarnation's connection ended; if the broker ended it, that is no cause but a symptom."""
+        if inc in self.lives and inc not in self.closed_by_broker:
+            self.lives[inc].append(_Cause("connection loss"))
+
+    def newest(self) -> str:
+        return next(reversed(self.lives), "")
+
+
+class NoFalseDeaths(Check):
+    """Every death the master reports has a cause: a fault, a stop, a connection loss or a broker outage.
+
+    The cause must concern the incarnation the report names. False are, above all, a report about an
+    incarnation whose successor the master had already seen (a stale will), and one about a connected node
+    that nothing happened to. A connection that the broker closed is no excuse: that is how a broker that
+    wrongly gives up a healthy node looks. A silence shorter than the keepalive explains a report only while
+    it lasts, and for `grace` after it.
+
+    Limit: a master restart explains nothing, so a master that declares idle nodes dead fails this.
+    """
+
+    name: ClassVar[str] = "no_false_deaths"
+
+    grace: Duration = Field(default=2.0, description="How long after a silence healed a report may come.")
+
+    def judge(self, trace: Sequence[t.Event]) -> Outcome:
+        nodes: dict[str, _Node] = {}
+        false: list[t.Event] = []
+        causes: Counter[str] = Counter()
+        exposed = False
+        for event in trace:
+            if isinstance(event, t.DeathReported):
+                why = self._explanation(nodes.setdefault(event.node, _Node()), event)
+                if why is None:
+                    false.append(event)
+                else:
+                    causes[why] += 1
+                continue
+            exposed = exposed or isinstance(event, t.NodeConnected)
+            _note(nodes, event)
+        reports = causes.total() + len(false)
+        figures: dict[str, float | int | str] = {"reports": reports, "false": len(false)}
+        figures |= {f"by {why}": count for why, count in sorted(causes.items())}
+        if false:
+            return failed(f"{len(false)} of {reports} reported deaths have no cause", false, figures)
+        if not exposed:
+            return inconclusive("no node ever connected", figures)
+        return held(f"{reports} reported deaths, each with a cause", figures)
+
+    def _explanation(self, node: _Node, report: t.DeathReported) -> str | None:
+        """What explains this report; None if nothing does."""
+        inc = report.inc or node.newest()
+        order = list(node.lives)
+        if inc not in node.lives:
+            return None
+        if node.seen_alive in node.lives and order.index(node.seen_alive) > order.index(inc):
+            return None  # a stale will: the master knew its successor
+        for cause in node.lives[inc]:
+            if cause.until_us is None or report.t_us <= cause.until_us + round(self.grace * 1e6):
+                return cause.why
+        return None
+
+
+def _note(nodes: dict[str, _Node], event: t.Event) -> None:
+    """Take in one event that is no report."""
+    if isinstance(event, t.BrokerStopped):
+        for known in nodes.values():
+            known.blame(_Cause("broker outage"))
+        return
+    name: str = getattr(event, "node", "")
+    if not name:
+        return
+    node = nodes.setdefault(name, _Node())
+    match event:
+        case t.NodeConnecting(inc=inc) | t.NodeConnected(inc=inc) if inc not in node.lives:
+            node.blame(_Cause("a newer connection"))
+            node.lives[inc] = list(node.ongoing.values())
+        case t.WireOpened(conn=conn):
+            node.conns[conn] = node.newest()
+        case t.WireClosed(conn=conn, by="broker"):
+            node.closed_by_broker.add(node.conns.get(conn, ""))
+        case t.WireClosed(conn=conn):
+            node.lost(node.conns.get(conn, ""))
+        case t.NodeDisconnected(inc=inc):
+            node.lost(inc)
+        case t.StatusPublished(status="offline"):
+            node.blame(_Cause("stop"))
+        case t.NodeStopped(how=how) if how != "hang":  # that one is a fault, and may pass
+            node.blame(_Cause("stop"))
+        case t.NodeStatusSeen(status=status, inc=inc) if status not in LIFELESS:
+            node.seen_alive = inc
+        case t.FaultInjected(fault=fault, kind=kind) if kind in DEADLY | BREAKING:
+            cause = _Cause(kind)
+            node.blame(cause)
+            if kind in SILENT | {"flap", "clone"}:
+                node.ongoing[fault] = cause
+        case t.FaultEnded(fault=fault) if fault in node.ongoing:
+            node.ongoing.pop(fault).until_us = event.t_us
+        case _:
+            pass

@@ -1,0 +1,266 @@
+"""A builder of small traces, a healthy story that every check holds on, and ways to damage it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import pytest
+
+from sim import trace as t
+
+KEEPALIVE_S = 10.0
+GRANULARITY_S = 1.0
+
+
+class TraceBuilder:
+    """Writes a trace as a story: `at(5).crash("n1")`."""
+
+    def __init__(self) -> None:
+        self.events: list[t.Event] = []
+        self.now_us = 0
+        self.incs: dict[str, str] = {}
+        self.conns = 0
+        self.fault_count = 0
+        self.add(
+            t.RunStarted,
+            scenario="test.yaml",
+            seed=1,
+            time="virtual",
+            broker="model",
+            broker_granularity_s=GRANULARITY_S,
+        )
+
+    def add(self, kind: type[t.Event], /, **fields: Any) -> TraceBuilder:
+        self.events.append(kind(t_us=self.now_us, **fields))
+        return self
+
+    def at(self, seconds: float) -> TraceBuilder:
+        assert round(seconds * 1e6) >= self.now_us, "a trace goes forward"
+        self.now_us = round(seconds * 1e6)
+        return self
+
+    def after(self, seconds: float) -> TraceBuilder:
+        return self.at(self.now_us / 1e6 + seconds)
+
+    def master_up(self) -> TraceBuilder:
+        return self.add(t.MasterStarted, boot=1).add(t.MasterConnected)
+
+    def define(self, *nodes: str, keepalive_s: float = KEEPALIVE_S) -> TraceBuilder:
+        for node in nodes:
+            self.add(t.NodeDefined, node=node, group="g", kind="python", keepalive_s=keepalive_s)
+        return self
+
+    def connect(self, node: str, boot: int = 1) -> TraceBuilder:
+        old = self.incs.get(node, f"{boot}.0")
+        number = int(old.split(".")[1]) + 1 if old.startswith(f"{boot}.") else 1
+        inc = self.incs[node] = f"{boot}.{number}"
+        self.conns += 1
+        self.add(t.NodeConnecting, node=node, inc=inc)
+        self.add(t.WireOpened, node=node, conn=self.conns)
+        self.after(0.001).add(t.NodeConnected, node=node, inc=inc)
+        return self.status(node, "ready")
+
+    def status(self, node: str, status: str) -> TraceBuilder:
+        self.add(t.StatusPublished, node=node, status=status, inc=self.incs[node])
+        return self.after(0.001).add(t.NodeStatusSeen, node=node, status=status, inc=self.incs[node])
+
+    def boot(self, *nodes: str, boot: int = 1) -> TraceBuilder:
+        for node in nodes:
+            self.add(t.NodeStarted, node=node, boot=boot).connect(node, boot)
+        return self
+
+    def fault(self, kind: str, node: str = "", for_s: float | None = None, effect: str = "done") -> str:
+        self.fault_count += 1
+        name = f"{kind}-{self.fault_count}"
+        for_us = None if for_s is None else round(for_s * 1e6)
+        self.add(t.FaultInjected, fault=name, kind=kind, node=node, for_us=for_us)
+        if effect:
+            self.add(t.FaultEffect, fault=name, node=node, effect=effect)
+        return name
+
+    def heal(self, fault: str, node: str = "") -> TraceBuilder:
+        return self.add(t.FaultEnded, fault=fault, node=node)
+
+    def disconnect(self, node: str, by: str = "node", how: str = "fin") -> TraceBuilder:
+        self.add(t.WireClosed, node=node, conn=self.conns, how=how, by=by)
+        return self.add(t.NodeDisconnected, node=node, inc=self.incs[node], reason=how)
+
+    def death(self, node: str, inc: str | None = None, cause: str = "will") -> TraceBuilder:
+        inc = self.incs[node] if inc is None else inc
+        self.add(t.NodeStatusSeen, node=node, status="dead", inc=inc)
+        return self.add(t.DeathReported, node=node, inc=inc, cause=cause)
+
+    def crash(self, node: str, report_s: float | None = 0.002) -> TraceBuilder:
+        self.fault("crash", node, effect="fin")
+        self.add(t.NodeStopped, node=node, how="crash")
+        self.add(t.WireClosed, node=node, conn=self.conns, how="fin", by="node")
+        if report_s is not None:
+            self.after(report_s).death(node)
+        return self
+
+    def silent(
+        self, kind: str, node: str, report_s: float | None = 15.5, for_s: float | None = None
+    ) -> str:
+        fault = self.fault(kind, node, for_s, effect="held 0 bytes")
+        if report_s is not None:
+            self.after(report_s).death(node)
+        return fault
+
+    def send(self, node: str, task: str, priority: int = 5, attempt: int = 1) -> TraceBuilder:
+        self.add(t.TaskSent, node=node, task=task, priority=priority, attempt=attempt, size=20)
+        return self.after(0.001).add(
+            t.TaskReceived, node=node, task=task, priority=priority, attempt=attempt
+        )
+
+    def take(self, node: str, task: str, priority: int = 5, attempt: int = 1) -> TraceBuilder:
+        return self.add(t.TaskTaken, node=node, task=task, priority=priority, attempt=attempt)
+
+    def finish(self, node: str, task: str, digest: str = "d") -> TraceBuilder:
+        self.after(0.05).add(t.TaskFinished, node=node, task=task)
+        self.add(t.ResultHeld, node=node, task=task, digest=digest)
+        return self.after(0.001).add(t.ResultReceived, node=node, task=task, digest=digest)
+
+    def work(self, node: str, task: str, priority: int = 5, attempt: int = 1) -> TraceBuilder:
+        return self.take(node, task, priority, attempt).finish(node, task)
+
+    def final(self, node: str, status: str = "ready", alive: bool = True) -> TraceBuilder:
+        inc = self.incs[node]
+        self.add(t.RetainedStatus, node=node, status=status, inc=inc)
+        return self.add(
+            t.FinalNode,
+            node=node,
+            running=alive,
+            connected=alive,
+            own_status=status if alive else "ready",
+            master_status=status,
+            inc=inc,
+        )
+
+    def end(self, reason: str = "finished") -> list[t.Event]:
+        self.add(t.RunEnded, reason=reason)
+        return list(self.events)
+
+
+def _healthy() -> list[t.Event]:
+    """Four nodes: n1 works, n2 crashes and its task is done by n1, n3 is reset, n4 loses its Wi-Fi twice."""
+    b = TraceBuilder().master_up().define("n1", "n2", "n3", "n4")
+    b.at(0.1).boot("n1", "n2", "n3", "n4")
+    for task, priority in (("low", 2), ("mid-1", 5), ("high", 9), ("mid-2", 5)):
+        b.send("n1", task, priority)
+    b.send("n2", "orphan", 3)
+    for task, priority in (("high", 9), ("mid-1", 5), ("mid-2", 5), ("low", 2)):
+        b.work("n1", task, priority)
+    for node in ("n1", "n2", "n3", "n4"):
+        b.add(t.NodeMemory, node=node, allocated=20_000, free=40_000)
+    b.at(5).take("n2", "orphan", 3).crash("n2")
+    b.at(6).send("n1", "orphan", 3, attempt=2).work("n1", "orphan", 3, attempt=2)
+    reset = b.at(8).fault("reset", "n3", effect="rst")
+    b.disconnect("n3", how="rst").after(0.001).death("n3")
+    b.heal(reset, "n3").at(8.5).connect("n3")
+    drop = b.at(10).silent("wifi_drop", "n4", report_s=15.5, for_s=20)
+    b.at(30).heal(drop, "n4").disconnect("n4").connect("n4")
+    blink = b.at(40).silent("wifi_drop", "n4", report_s=None, for_s=3)
+    b.at(43).heal(blink, "n4")
+    b.at(80)
+    for node in ("n1", "n3", "n4"):
+        b.final(node)
+    b.final("n2", "dead", alive=False)
+    return b.end()
+
+
+class Damage:
+    """Alterations of a trace; each returns a new list. `match` is field=value."""
+
+    @staticmethod
+    def find(events: Sequence[t.Event], kind: type[t.Event], /, nth: int = 0, **match: Any) -> int:
+        found = [
+            index
+            for index, event in enumerate(events)
+            if type(event) is kind and all(getattr(event, key) == value for key, value in match.items())
+        ]
+        assert len(found) > nth, f"no {kind.__name__} {match} #{nth} to damage"
+        return found[nth]
+
+    def drop(self, kind: type[t.Event], /, nth: int = 0, **match: Any) -> Callable[..., list[t.Event]]:
+        def damage(events: list[t.Event]) -> list[t.Event]:
+            index = self.find(events, kind, nth, **match)
+            return events[:index] + events[index + 1 :]
+
+        return damage
+
+    def double(self, kind: type[t.Event], /, nth: int = 0, **match: Any) -> Callable[..., list[t.Event]]:
+        def damage(events: list[t.Event]) -> list[t.Event]:
+            index = self.find(events, kind, nth, **match)
+            return [*events[: index + 1], events[index], *events[index + 1 :]]
+
+        return damage
+
+    def swap(
+        self, one: tuple[type[t.Event], dict[str, Any]], other: tuple[type[t.Event], dict[str, Any]]
+    ) -> Callable[..., list[t.Event]]:
+        """The two events change places, each keeping the time of the place."""
+
+        def damage(events: list[t.Event]) -> list[t.Event]:
+            i, j = self.find(events, one[0], **one[1]), self.find(events, other[0], **other[1])
+            result = list(events)
+            result[i] = msgspec.structs.replace(events[j], t_us=events[i].t_us)
+            result[j] = msgspec.structs.replace(events[i], t_us=events[j].t_us)
+            return result
+
+        return damage
+
+    def change(
+        self, kind: type[t.Event], to: dict[str, Any], nth: int = 0, **match: Any
+    ) -> Callable[..., list[t.Event]]:
+        def damage(events: list[t.Event]) -> list[t.Event]:
+            index = self.find(events, kind, nth, **match)
+            result = list(events)
+            result[index] = msgspec.structs.replace(events[index], **to)
+            return result
+
+        return damage
+
+    def delay(
+        self, seconds: float, kind: type[t.Event], /, nth: int = 0, **match: Any
+    ) -> Callable[..., list[t.Event]]:
+        """The event happens later, and keeps the trace in order of time."""
+
+        def damage(events: list[t.Event]) -> list[t.Event]:
+            index = self.find(events, kind, nth, **match)
+            later = msgspec.structs.replace(events[index], t_us=events[index].t_us + round(seconds * 1e6))
+            rest = events[:index] + events[index + 1 :]
+            place = next((i for i, e in enumerate(rest) if e.t_us > later.t_us), len(rest))
+            return [*rest[:place], later, *rest[place:]]
+
+        return damage
+
+    def insert(
+        self, event: t.Event, after: type[t.Event], nth: int = 0, **match: Any
+    ) -> Callable[..., list[t.Event]]:
+        """`event` happens right after the one found, at its time."""
+
+        def damage(events: list[t.Event]) -> list[t.Event]:
+            index = self.find(events, after, nth, **match)
+            new = msgspec.structs.replace(event, t_us=events[index].t_us)
+            return [*events[: index + 1], new, *events[index + 1 :]]
+
+        return damage
+
+
+@pytest.fixture
+def story() -> TraceBuilder:
+    """An empty story with a running master."""
+    return TraceBuilder().master_up()
+
+
+@pytest.fixture
+def healthy() -> list[t.Event]:
+    """A run in which every promise was kept, with faults in it."""
+    return _healthy()
+
+
+@pytest.fixture
+def damage() -> Damage:
+    return Damage()

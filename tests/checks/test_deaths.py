@@ -1,0 +1,226 @@
+"""dead_within, no_false_deaths, callback_once: counter-examples and excuses."""
+
+from __future__ import annotations
+
+import pytest
+
+from sim import trace as t
+from sim.checks import CHECKS, Status
+
+SILENT = ["power_cut", "wifi_drop", "dead_link", "hang", "reboot", "ap_gone"]
+
+
+def judge(name, events, **parameters):
+    return CHECKS[name](**parameters).judge(events)
+
+
+def test_a_crash_reported_in_time_is_held_and_measured(story):
+    events = story.define("n").boot("n").at(5).crash("n", 0.25).at(60).end()
+    outcome = judge("dead_within", events)
+    assert outcome.status is Status.HELD
+    (measured,) = outcome.distributions
+    assert (measured.name, measured.samples, measured.bound) == ("crash", (0.25,), 2.0)
+
+
+@pytest.mark.parametrize("kind", ["crash", "reset"])
+def test_a_closed_connection_has_only_the_bound(story, kind):
+    story.define("n").boot("n").at(5).fault(kind, "n")
+    events = story.disconnect("n").after(2.1).death("n").at(60).end()
+    outcome = judge("dead_within", events)
+    assert outcome.status is Status.FAILED
+    assert isinstance(outcome.offending[0], t.FaultInjected)
+    assert isinstance(outcome.offending[1], t.DeathReported)
+    assert judge("dead_within", events, bound="3s").status is Status.HELD
+
+
+@pytest.mark.parametrize("kind", SILENT)
+def test_silence_has_the_keepalive_the_granularity_and_the_bound(story, kind):
+    # 1.5 x 10 s + 1 s + 2 s
+    story.define("n").boot("n").at(5)
+    story.silent(kind, "n", report_s=17.9)
+    events = story.at(60).end()
+    assert judge("dead_within", events).status is Status.HELD
+    assert judge("dead_within", events, bound="1s").status is Status.FAILED
+
+
+@pytest.mark.parametrize("kind", ["crash", *SILENT])
+def test_a_death_never_reported_fails(story, kind):
+    story.define("n").boot("n").at(5).fault(kind, "n")
+    outcome = judge("dead_within", story.at(60).end())
+    assert outcome.status is Status.FAILED
+    assert outcome.figures["never_reported"] == 1
+
+
+def test_one_silent_death_among_many_reported_fails(story):
+    nodes = [f"n{i}" for i in range(20)]
+    story.define(*nodes).boot(*nodes).at(5)
+    for node in nodes:
+        story.crash(node, None if node == "n7" else 0.001)
+    outcome = judge("dead_within", story.at(60).end())
+    assert outcome.status is Status.FAILED
+    assert [event.node for event in outcome.offending] == ["n7"]
+
+
+def test_a_silence_healed_before_the_broker_had_to_notice_is_excused(story):
+    story.define("n", "m").boot("n", "m").at(5).crash("m")
+    blink = story.silent("wifi_drop", "n", report_s=None, for_s=3)
+    outcome = judge("dead_within", story.at(8).heal(blink, "n").at(60).end())
+    assert outcome.status is Status.HELD
+    assert outcome.figures["excused"] == 1
+
+
+def test_a_silence_healed_too_late_is_not_excused(story):
+    story.define("n").boot("n").at(5)
+    drop = story.silent("wifi_drop", "n", report_s=None, for_s=17)
+    outcome = judge("dead_within", story.at(22).heal(drop, "n").at(60).end())
+    assert outcome.status is Status.FAILED
+
+
+def test_a_crash_is_not_excused_by_a_quick_restart(story):
+    story.define("n").boot("n").at(5).crash("n", None).at(5.5).boot("n", boot=2)
+    assert judge("dead_within", story.at(60).end()).status is Status.FAILED
+
+
+def test_a_report_about_the_next_incarnation_does_not_count(story):
+    story.define("n").boot("n").at(5).crash("n", None).at(5.5).boot("n", boot=2).crash("n", 0.01)
+    outcome = judge("dead_within", story.at(60).end())
+    assert outcome.status is Status.FAILED
+    assert outcome.figures["never_reported"] == 1
+    assert outcome.figures["in_time"] == 1
+
+
+def test_a_run_too_short_to_tell_is_inconclusive(story):
+    story.define("n").boot("n").at(5)
+    story.silent("power_cut", "n", report_s=None)
+    outcome = judge("dead_within", story.at(10).end())
+    assert outcome.status is Status.INCONCLUSIVE
+    assert "ended before" in outcome.summary
+
+
+def test_only_excused_faults_are_inconclusive(story):
+    story.define("n").boot("n").at(5).crash("n").at(20).fault("power_cut", "n")
+    only_second = judge("dead_within", story.at(60).end(), kinds=["power_cut"])
+    assert only_second.status is Status.INCONCLUSIVE
+
+
+def test_a_death_while_the_broker_is_away_is_due_after_it_is_back(story):
+    story.define("n").boot("n").at(5)
+    story.fault("broker_restart")
+    story.add(t.BrokerStopped, kept_memory=False).add(t.MasterDisconnected, reason="fin")
+    story.disconnect("n", by="broker").at(6).fault("crash", "n")
+    story.add(t.NodeStopped, node="n", how="crash").at(10).add(t.BrokerStarted).add(t.MasterConnected)
+    before = list(story.events)
+    reported = story.at(27).death("n", cause="silent").at(60).end()
+    assert judge("dead_within", reported).status is Status.HELD
+    never = [*before, t.RunEnded(t_us=60_000_000, reason="finished")]
+    assert judge("dead_within", never).status is Status.FAILED
+    too_short = [*before, t.RunEnded(t_us=20_000_000, reason="finished")]
+    assert judge("dead_within", too_short).status is Status.INCONCLUSIVE
+
+
+def test_a_crash_behind_a_dead_link_is_a_silence(story):
+    story.define("n").boot("n").at(5)
+    story.silent("dead_link", "n", report_s=None)
+    story.at(6).crash("n", 14)
+    assert judge("dead_within", story.at(60).end()).status is Status.HELD
+
+
+def test_without_keepalive_a_silence_is_undecided(story):
+    story.define("n", keepalive_s=0).boot("n").at(5)
+    story.silent("power_cut", "n", report_s=None)
+    assert judge("dead_within", story.at(600).end()).status is Status.INCONCLUSIVE
+
+
+# --- no_false_deaths -------------------------------------------------------------------------------------
+
+
+def test_a_report_out_of_the_blue_is_false(story):
+    events = story.define("n").boot("n").at(5).death("n", cause="silent").at(60).end()
+    outcome = judge("no_false_deaths", events)
+    assert outcome.status is Status.FAILED
+    assert isinstance(outcome.offending[0], t.DeathReported)
+
+
+@pytest.mark.parametrize("named", ["1.1", "1.2"], ids=["old", "current"])
+def test_a_stale_will_is_false_whichever_incarnation_it_names(story, named):
+    story.define("n").boot("n").at(5).fault("reset", "n")
+    story.disconnect("n", how="rst").after(0.001).death("n").at(6).connect("n")
+    events = story.at(8).add(t.DeathReported, node="n", inc=named, cause="will").at(60).end()
+    assert judge("no_false_deaths", events).status is Status.FAILED
+
+
+def test_a_stale_will_injected_by_the_director_is_no_excuse(story):
+    story.define("n").boot("n").at(5).fault("stale_will", "n")
+    story.disconnect("n", how="rst").after(0.001).death("n").at(6).connect("n")
+    assert judge("no_false_deaths", story.at(7).end()).status is Status.HELD
+    events = story.death("n").at(60).end()
+    assert judge("no_false_deaths", events).status is Status.FAILED
+
+
+def test_a_healthy_node_given_up_by_the_broker_is_false(story):
+    story.define("n").boot("n").at(20)
+    story.disconnect("n", by="broker").after(0.001).death("n")
+    assert judge("no_false_deaths", story.at(60).end()).status is Status.FAILED
+
+
+def test_a_connection_the_node_lost_itself_explains(story):
+    story.define("n").boot("n").at(20).disconnect("n", by="node").death("n")
+    assert judge("no_false_deaths", story.at(60).end()).status is Status.HELD
+
+
+def test_the_end_of_an_old_connection_does_not_excuse_the_next(story):
+    story.define("n").boot("n").at(5)
+    first = story.conns
+    story.connect("n").add(t.WireClosed, node="n", conn=first, how="fin", by="node")
+    assert judge("no_false_deaths", story.at(7).death("n").end()).status is Status.FAILED
+
+
+def test_a_graceful_exit_explains(story):
+    story.define("n").boot("n").at(20).add(t.StatusPublished, node="n", status="offline", inc="1.1")
+    events = story.death("n", cause="offline").add(t.NodeStopped, node="n", how="exit").at(60).end()
+    assert judge("no_false_deaths", events).status is Status.HELD
+
+
+def test_a_fault_of_another_node_explains_nothing(story):
+    story.define("n", "m").boot("n", "m").at(5).crash("m", None).death("n")
+    assert judge("no_false_deaths", story.at(60).end()).status is Status.FAILED
+
+
+def test_a_healed_silence_explains_only_for_the_grace(story):
+    story.define("n").boot("n").at(5)
+    drop = story.silent("wifi_drop", "n", report_s=None, for_s=3)
+    story.at(8).heal(drop, "n").at(9)
+    assert judge("no_false_deaths", [*story.events, death("n", 9)]).status is Status.HELD
+    assert judge("no_false_deaths", [*story.events, death("n", 30)]).status is Status.FAILED
+
+
+def test_a_broker_outage_explains_but_not_for_later_connections(story):
+    story.define("n").boot("n").at(5).add(t.BrokerStopped, kept_memory=False)
+    assert judge("no_false_deaths", [*story.events, death("n", 6)]).status is Status.HELD
+    story.add(t.BrokerStarted).at(7).connect("n")
+    assert judge("no_false_deaths", [*story.events, death("n", 8, "1.2")]).status is Status.FAILED
+
+
+def test_a_master_restart_explains_nothing(story):
+    story.define("n").boot("n").at(5).add(t.MasterStopped, how="crash").add(t.MasterStarted, boot=2)
+    assert judge("no_false_deaths", [*story.events, death("n", 30)]).status is Status.FAILED
+
+
+def death(node, at_s, inc="1.1"):
+    return t.DeathReported(t_us=round(at_s * 1e6), node=node, inc=inc, cause="silent")
+
+
+# --- callback_once ---------------------------------------------------------------------------------------
+
+
+def test_a_second_callback_for_one_death_fails(story):
+    story.define("n").boot("n").at(5).crash("n")
+    once = list(story.events)
+    assert judge("callback_once", once).status is Status.HELD
+    assert judge("callback_once", [*once, once[-1]]).status is Status.FAILED
+
+
+def test_a_new_master_may_name_the_dead_again(story):
+    story.define("n").boot("n").at(5).crash("n").add(t.MasterStopped, how="crash")
+    story.add(t.MasterStarted, boot=2).death("n")
+    assert judge("callback_once", story.events).status is Status.HELD
