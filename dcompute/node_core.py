@@ -40,7 +40,7 @@ class Rejected(ValueError):
 def check_node_id(node_id: "Any") -> str:
     """Return `node_id` if it can be a node's id, else raise ValueError saying why.
 
-    It is an MQTT topic level and a client id: 1 to 64 characters of A-Z a-z 0-9 _ . : - (no wildcard, no slash).
+    It is an MQTT topic level and a client id: 1 to 64 characters of A-Z a-z 0-9 _ . : - only.
     """
     if not isinstance(node_id, str) or not node_id:
         raise ValueError("node id must be a non-empty string, not %r" % (node_id,))
@@ -79,7 +79,7 @@ def check_priority(priority: "Any") -> int:
 
 
 def check_task_id(task_id: "Any") -> str:
-    """Return `task_id` as text if it can name a task (1 to 128 characters, or an int), or raise ValueError."""
+    """Return `task_id` as text if it can name a task (1 to 128 characters, or an int); else ValueError."""
     if isinstance(task_id, int) and not isinstance(task_id, bool):
         task_id = str(task_id)
     if not isinstance(task_id, str) or not 0 < len(task_id) <= MAX_TASK_ID_CHARS:
@@ -306,6 +306,7 @@ class NodeCore:
         self._greeted = False
         self._queue = self.queue_class(queue_limit)
         self._recent: list[str] = []
+        self._attempts: dict[str, int] = {}  # of tasks at work that were sent more than once
         self._unnamed = 0
 
     # --- connection -------------------------------------------------------------------------------------
@@ -353,20 +354,19 @@ class NodeCore:
         """
         if task_id is None and isinstance(result, dict):
             task_id = result.get("task_id")
-        message: dict[str, Any] = {
-            "node_id": self.node_id,
-            "result": result,
-            "timestamp": timestamp,
-            "inc": self.inc,
-        }
+        message: dict[str, Any] = {"node_id": self.node_id, "result": result, "timestamp": timestamp}
+        message["inc"] = self.inc
         if task_id is not None:
-            message["task_id"] = check_task_id(task_id)
+            task_id = check_task_id(task_id)
+            message["task_id"] = task_id
+            if task_id in self._attempts:
+                message["attempt"] = self._attempts.pop(task_id)
         payload = encode(message)
         self._tell("result_held", task=message.get("task_id", ""), value=result)
         return (self.topics.results, payload, False)
 
     def _status_payload(self, status: str) -> bytes:
-        message = {"node_id": self.node_id, "status": status, "inc": self.inc}
+        message: dict[str, Any] = {"node_id": self.node_id, "status": status, "inc": self.inc}
         if status != DEAD:
             message["device_type"] = self.device_type
             message["capabilities"] = self.capabilities
@@ -436,6 +436,8 @@ class NodeCore:
         """The waiting task of highest priority (first in, first out within one), or None."""
         task = self._queue.take()
         if task is not None:
+            if task_attempt(task) > 1 and len(self._attempts) < _RECENT_TASKS:
+                self._attempts[str(task["id"])] = task_attempt(task)
             self._tell_task("task_taken", task)
         return task
 

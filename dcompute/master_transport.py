@@ -1,0 +1,349 @@
+"""MasterNodeTransport: hands prioritised tasks to nodes, collects results, learns at once who died."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import threading
+import uuid
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+from dcompute import registry as reg
+from dcompute.drivers import Address, AsyncioDriver, Driver, Timer
+from dcompute.mqtt_link import MqttLink, Outgoing
+from dcompute.node_core import DEFAULT_PRIORITY, check_node_id
+from dcompute.paho_session import SessionSettings
+from dcompute.protocol import Rejected, Topics, decode, encode_dead, encode_init, encode_task, task_fields
+from dcompute.registry import GONE, Registry
+from dcompute.security import Tls, tls_context
+
+log = logging.getLogger("dcompute")
+
+Observer = Callable[[str, Mapping[str, Any]], None]
+DeadNodesCallback = Callable[[list[str]], object]
+
+
+class NodeUnavailable(LookupError):
+    """A task cannot be given to this node now."""
+
+
+class UnknownNode(NodeUnavailable):
+    """No node of this id has announced itself."""
+
+
+class DeadNode(NodeUnavailable):
+    """The node is dead or offline."""
+
+
+class MasterNodeTransport:
+    """The master's side. All methods may be called from any thread.
+
+    Args:
+        broker_host, broker_port: where the broker is.
+        username, password: MQTT credentials.
+        tls: True (the system's trust), a `Tls` with files, or a ready `ssl.SSLContext`.
+        keepalive: seconds of this client's own connection.
+        namespace: common topic prefix of master and nodes, none by default.
+        client_id: MQTT client id; None makes one.
+        liveness_s: how long a node may stay silent after an outage of broker or master before it is
+            declared dead; None takes 1.5 x the node's own keepalive plus 20 s for its reconnection.
+        result_limit: results kept until collected; beyond it the oldest is dropped and counted.
+        driver: whose loop to run on; None shares one background loop among all transports of the process.
+        observer: is told what happens, as (event name, fields); called on the loop, must not block.
+        registry_class: the state machine that judges what arrives.
+
+    Raises:
+        ValueError: for a bad namespace, keepalive or TLS file.
+    """
+
+    def __init__(
+        self,
+        broker_host: str = "localhost",
+        broker_port: int = 1883,
+        *,
+        username: str | None = None,
+        password: str | None = None,
+        tls: bool | Tls | ssl.SSLContext | None = None,
+        keepalive: int = 60,
+        namespace: str = "",
+        client_id: str | None = None,
+        liveness_s: float | None = None,
+        result_limit: int = 100_000,
+        driver: Driver | None = None,
+        observer: Observer | None = None,
+        registry_class: type[Registry] = Registry,
+    ) -> None:
+        if not 1 <= keepalive <= 65535:
+            raise ValueError(f"keepalive must be from 1 to 65535 seconds, not {keepalive}")
+        self._driver = driver or AsyncioDriver.shared()
+        self._observer = observer
+        self._topics = Topics(namespace)
+        self._lock = threading.RLock()
+        self._registry = registry_class(liveness_s=liveness_s, result_limit=result_limit)
+        self._link = MqttLink(
+            self._driver,
+            Address(broker_host, broker_port, tls_context(tls)),
+            SessionSettings(
+                client_id or f"master-{self._driver.random.getrandbits(48):012x}",
+                keepalive,
+                username,
+                password,
+            ),
+            self,
+        )
+        self._timer: Timer | None = None
+        self._timer_at_s = 0.0
+        self._callback: DeadNodesCallback | None = None
+        self._deaths: list[str] = []
+        self._started = False
+        self._rejected = 0
+        self._tasks = 0
+
+    @property
+    def last_error(self) -> str:
+        """Why the link is not up; "" while it is."""
+        return self._link.last_error
+
+    # --- life -------------------------------------------------------------------------------------------
+
+    def start(self, timeout_s: float = 10.0) -> bool:
+        """Connect, and stay connected until stopped.
+
+        Returns True once connected. Returns False when the first attempt failed or `timeout_s` passed:
+        `last_error` says why, and it goes on trying by itself.
+        """
+        self._started = True
+        self._driver.wait(self._link.start, timeout_s)
+        return self._link.is_up()
+
+    def stop(self, timeout_s: float = 2.0) -> None:
+        """Send what is held (for at most `timeout_s`) and disconnect. May be called again without effect."""
+        self._started = False
+        self._driver.wait(lambda done: self._link.close([], timeout_s, done), timeout_s + 1)
+
+    def kill(self) -> None:
+        """Stop at once as a crash would."""
+        self._started = False
+        self._driver.call_on_loop(self._link.kill)
+
+    def is_connected(self) -> bool:
+        """Connected and subscribed."""
+        return self._link.is_up()
+
+    def __enter__(self) -> MasterNodeTransport:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    # --- tasks and results ------------------------------------------------------------------------------
+
+    def send_task(self, node_id: str, task_data: Mapping[str, Any], priority: int = DEFAULT_PRIORITY) -> str:
+        """Give a task to a node; returns the task's id.
+
+        The dict is copied. It gets an `id` if it has none, and `priority` (10 is the highest) unless it has
+        its own. Sending a task of the same id again makes it the next `attempt`. While the link is down the
+        task is held.
+
+        Raises:
+            ValueError: for a priority outside 1..10, a task that is no JSON or too large, a bad node or task
+            id. UnknownNode, DeadNode: the node never announced itself, or is dead or offline.
+            RuntimeError: before `start()`.
+        """
+        check_node_id(node_id)
+        task = task_fields(task_data, priority, "")
+        if not self._started:
+            raise RuntimeError("the master is not started: call start() first")
+        with self._lock:
+            status = self._registry.status_of(node_id)
+            if status is None:
+                raise UnknownNode(f"no node {node_id!r} has announced itself")
+            if status in GONE:
+                raise DeadNode(f"node {node_id!r} is {status}")
+            task_id: str = task["id"] or self._new_task_id()
+            task["id"] = task_id
+            attempt = self._registry.next_attempt(task_id)
+            payload = encode_task(task, attempt)
+        self._tell(
+            "task_sent",
+            node=node_id,
+            task=task_id,
+            priority=task["priority"],
+            attempt=attempt,
+            size=len(payload),
+        )
+        self._link.send((self._topics.task(node_id), payload, False))
+        return task_id
+
+    def _new_task_id(self) -> str:
+        return str(uuid.UUID(int=self._driver.random.getrandbits(128), version=4))
+
+    def get_results(
+        self, node_id_dict: str | Collection[str] | None = None, disposable: bool = False
+    ) -> dict[str, list[dict[str, Any]]]:
+        """Results by node: `{node_id: [{"result", "timestamp", "received_at", "task_id", "attempt",
+        "inc"}]}`.
+
+        Args:
+            node_id_dict: one node id, or a list, set or dict of ids; None for all.
+            disposable: remove exactly what is returned.
+        """
+        only = {node_id_dict} if isinstance(node_id_dict, str) else node_id_dict
+        with self._lock:
+            return self._registry.results(None if only is None else set(only), remove=disposable)
+
+    # --- nodes ------------------------------------------------------------------------------------------
+
+    def get_node_info(self, node_id: str | None = None) -> dict[str, Any] | list[dict[str, Any]] | None:
+        """One node's record, None if unknown; without `node_id` a list of all. Copies, free to change.
+
+        A record has `node_id, status, device_type, last_seen, inc, capabilities`.
+        """
+        with self._lock:
+            return self._registry.infos() if node_id is None else self._registry.info(node_id)
+
+    def get_nodes_by_status(self, status: str = "ready") -> list[dict[str, Any]]:
+        """The records of all nodes of one status."""
+        with self._lock:
+            return self._registry.infos(status)
+
+    def get_dead_nodes(self, disposable: bool = False) -> list[str]:
+        """Ids of the nodes that died (or went offline) and were not collected yet; True collects them."""
+        with self._lock:
+            return self._registry.dead_nodes(empty=disposable)
+
+    def set_dead_nodes_callback(self, callback: DeadNodesCallback | None) -> None:
+        """Call `callback([node ids])`, once for each death, on one dispatcher thread.
+
+        A node that goes offline counts too, as its tasks will not be done; `get_node_info` tells which it
+        was. An exception in the callback is logged and stops nothing.
+        """
+        self._callback = callback
+
+    def forget_node(self, node_id: str) -> None:
+        """Remove the node from every list, stop following its status and clear its retained status.
+
+        A new connection of that node brings it back.
+        """
+        check_node_id(node_id)
+        with self._lock:
+            self._registry.forget(node_id)
+        if self._started:
+            self._link.send((self._topics.status(node_id), b"", True))
+
+    def counters(self) -> dict[str, int]:
+        """What was ignored, rejected, dropped and held so far."""
+        with self._lock:
+            return {
+                **self._registry.counters,
+                "messages_rejected": self._rejected,
+                "messages_held": self._link.held(),
+                "messages_dropped": self._link.dropped,
+                "connections": self._link.connections,
+            }
+
+    # --- the link's owner, on the loop ------------------------------------------------------------------
+
+    def link_will(self) -> Outgoing | None:
+        return None
+
+    def link_topics(self) -> Sequence[str]:
+        return (self._topics.any_status, self._topics.initialisation, self._topics.results)
+
+    def link_up(self) -> Sequence[Outgoing]:
+        self._tell("master_connected")
+        with self._lock:
+            self._apply(self._registry.link_up(self._driver.now_s()))
+        return ()
+
+    def link_message(self, topic: str, payload: bytes, retained: bool) -> None:
+        try:
+            message = decode(self._topics, topic, payload)
+        except Rejected as error:
+            self._reject(topic, str(error))
+            return
+        with self._lock:
+            effects = self._registry.receive(
+                message, retained=retained, now_s=self._driver.now_s(), wall_s=self._driver.wall_s()
+            )
+            self._apply(effects)
+
+    def link_down(self, reason: str) -> None:
+        log.warning("master: connection lost: %s; reconnecting", reason)
+        with self._lock:
+            self._registry.link_down()
+        self._tell("master_disconnected", reason=reason)
+
+    def link_failed(self, reason: str) -> None:
+        log.warning("master: cannot connect: %s; trying again", reason)
+
+    def link_dropped(self, message: Outgoing) -> None:
+        log.warning("master: too many messages held, the oldest (to %s) is dropped", message[0])
+
+    def _reject(self, topic: str, reason: str) -> None:
+        self._rejected += 1
+        if (
+            self._rejected & (self._rejected - 1) == 0
+        ):  # a stranger must not flood the log: 1st, 2nd, 4th, 8th...
+            log.warning("master: rejected a message on %.80r: %s (%d so far)", topic, reason, self._rejected)
+        self._tell("message_rejected", topic=topic, reason=reason)
+
+    # --- what the registry wants ------------------------------------------------------------------------
+
+    def _apply(self, effects: Sequence[reg.Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case reg.NodeChanged(node_id, status, inc):
+                    self._tell("node_status_seen", node=node_id, status=status, inc=inc)
+                case reg.NodeDied():
+                    self._report_death(effect)
+                case reg.ResultAccepted(node_id, task_id, result):
+                    self._tell("result_received", node=node_id, task=task_id or "", value=result)
+                case reg.ResultIgnored(node_id, task_id, "duplicate"):
+                    self._tell("result_duplicate", node=node_id, task=task_id or "")
+                case reg.StaleDeath(node_id, inc):
+                    self._tell("stale_death_ignored", node=node_id, inc=inc)
+                case reg.Probe(node_id):
+                    self._link.send_now([(self._topics.task(node_id), encode_init(), False)])
+                case reg.DeclareDead(node_id, inc):
+                    log.warning("master: node %s did not speak within its bound: declared dead", node_id)
+                    self._link.send((self._topics.status(node_id), encode_dead(node_id, inc), True))
+        self._arm_tick()
+
+    def _report_death(self, death: reg.NodeDied) -> None:
+        self._tell("death_reported", node=death.node_id, inc=death.inc, cause=death.cause)
+        self._deaths.append(death.node_id)
+        if len(self._deaths) == 1:
+            self._driver.deliver(self._deliver_deaths)
+
+    def _deliver_deaths(self) -> None:
+        with self._lock:
+            deaths, self._deaths = self._deaths, []
+        if deaths and self._callback is not None:
+            self._callback(deaths)
+
+    def _arm_tick(self) -> None:
+        due_s = self._registry.next_deadline_s()
+        if due_s is None or (self._timer is not None and self._timer_at_s <= due_s):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at_s = due_s
+        self._timer = self._driver.call_later(max(due_s - self._driver.now_s(), 0.001), self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        with self._lock:
+            self._apply(self._registry.tick(self._driver.now_s(), self._driver.wall_s()))
+
+    def _tell(self, event: str, **fields: Any) -> None:
+        if self._observer is not None:
+            self._observer(event, fields)

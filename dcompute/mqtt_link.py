@@ -1,0 +1,380 @@
+"""One client's lasting link to the broker: connects, reconnects with backoff, holds what must not be lost.
+
+The link is a state machine on the driver's loop: idle, dialling, connecting (CONNECT sent), subscribing, up,
+closing. `send` may be called from any thread. A message handed to `send` stays here until the broker has
+acknowledged it, over any number of connections; a PUBACK that never comes ends the connection, as nothing
+else would.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import ssl
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from dcompute.drivers import Address, Channel, Driver, Timer
+from dcompute.paho_session import IN_FLIGHT, PahoSession, SessionSettings
+
+log = logging.getLogger("dcompute")
+
+MIN_BACKOFF_S = 0.5
+MAX_BACKOFF_S = 15.0
+STABLE_S = (
+    10.0  # a connection that held this long resets the backoff; two clones fighting over an id slow down
+)
+CONNECT_TIMEOUT_S = 10.0
+ACK_TIMEOUT_S = 30.0
+
+Outgoing = tuple[str, bytes, bool]  # topic, payload, retain
+
+
+class LinkOwner(Protocol):
+    """The transport a link serves. All calls come on the driver's loop."""
+
+    def link_will(self) -> Outgoing | None:
+        """The last will of the connection about to be made."""
+
+    def link_topics(self) -> Sequence[str]:
+        """What to subscribe to, before anything is sent."""
+
+    def link_up(self) -> Sequence[Outgoing]:
+        """Subscribed: returns what is to be sent before anything held."""
+
+    def link_message(self, topic: str, payload: bytes, retained: bool) -> None: ...
+
+    def link_down(self, reason: str) -> None:
+        """A connection that was up is gone."""
+
+    def link_failed(self, reason: str) -> None:
+        """An attempt to connect failed; another one follows."""
+
+    def link_dropped(self, message: Outgoing) -> None:
+        """Too much was held: this oldest message is lost."""
+
+
+@dataclass(slots=True)
+class _Sent:
+    message: Outgoing
+    held: bool  # to be sent again on the next connection
+    at_s: float
+
+
+class MqttLink:
+    """See the module's head.
+
+    Args:
+        hold_limit: how many messages may wait for a connection; beyond it the oldest is dropped.
+    """
+
+    def __init__(
+        self,
+        driver: Driver,
+        address: Address,
+        settings: SessionSettings,
+        owner: LinkOwner,
+        *,
+        hold_limit: int = 10_000,
+    ) -> None:
+        self._driver = driver
+        self._address = address
+        self._settings = settings
+        self._owner = owner
+        self._hold_limit = hold_limit
+        self._held: deque[Outgoing] = deque()
+        self._held_lock = threading.Lock()
+        self._pump_due = False
+        self._in_flight: dict[int, _Sent] = {}
+        self._session: PahoSession | None = None
+        self._channel: Channel | None = None
+        self._dial: Timer | None = None
+        self._timer: Timer | None = None
+        self._running = False
+        self._up = False
+        self._up_since_s = 0.0
+        self._attempts = 0
+        self._first_outcome: list[Callable[[], None]] = []
+        self._closed: Callable[[], None] | None = None
+        self.last_error = ""
+        self.dropped = 0
+        self.connections = 0
+
+    # --- from any thread --------------------------------------------------------------------------------
+
+    def is_up(self) -> bool:
+        """Connected and subscribed."""
+        return self._up
+
+    def held(self) -> int:
+        """How many messages wait or are not acknowledged yet."""
+        return len(self._held) + len(self._in_flight)
+
+    def send(self, message: Outgoing) -> None:
+        """Send at QoS 1, now or when the link is next up."""
+        dropped: Outgoing | None = None
+        with self._held_lock:
+            if len(self._held) >= self._hold_limit:
+                dropped = self._held.popleft()
+                self.dropped += 1
+            self._held.append(message)
+            due = self._pump_due
+            self._pump_due = True
+        if dropped is not None:
+            self._owner.link_dropped(dropped)
+        if not due:
+            self._driver.call_on_loop(self._pump)
+
+    # --- on the loop ------------------------------------------------------------------------------------
+
+    def start(self, first_outcome: Callable[[], None]) -> None:
+        """Begin connecting; `first_outcome` is called once the first attempt has succeeded or failed."""
+        if self._running:
+            first_outcome()
+            return
+        self._running = True
+        self._first_outcome.append(first_outcome)
+        self._connect()
+
+    def send_now(self, messages: Sequence[Outgoing]) -> None:
+        """Send ahead of everything held; lost if the link is not up (the next connection says it anew)."""
+        if self._session is None or not self._up:
+            return
+        for message in messages:
+            self._publish(message, held=False)
+        self._session.flush()
+
+    def close(self, last: Sequence[Outgoing], timeout_s: float, closed: Callable[[], None]) -> None:
+        """Send what is held, then `last`, wait for their PUBACKs, DISCONNECT.
+
+        Not connected, or not done within `timeout_s`, the link is cut instead, so that the broker sends the
+        will.
+        """
+        if not self._running or self._closed is not None:
+            closed()
+            return
+        if not self._up:
+            self.kill()
+            closed()
+            return
+        self._closed = closed
+        with self._held_lock:
+            self._held.extend(last)
+        self._driver.call_later(timeout_s, self._close_timeout)
+        self._pump()
+
+    def kill(self) -> None:
+        """Stop at once, without DISCONNECT, as a crash would."""
+        self._running = False
+        channel = self._channel
+        self._drop_connection()
+        if channel is not None:
+            channel.abort()
+
+    def reconnect(self, reason: str) -> None:
+        """End the present connection and make a new one."""
+        channel = self._channel
+        if channel is not None:
+            self._lost(reason)
+            channel.abort()
+
+    def _connect(self) -> None:
+        self._timer = None
+        self._attempts += 1
+        will = self._owner.link_will()
+        session = PahoSession(self._settings, will and will[:2], self._write, self)
+        self._session = session
+        self._arm(CONNECT_TIMEOUT_S, self._connect_timeout)
+        self._dial = self._driver.dial(self._address, self, CONNECT_TIMEOUT_S)
+
+    def _connect_timeout(self) -> None:
+        self._timer = None
+        self.reconnect(f"no answer to CONNECT within {CONNECT_TIMEOUT_S:.0f} s")
+
+    def _write(self, data: bytes) -> None:
+        if self._channel is not None:
+            self._channel.write(data)
+
+    def _arm(self, delay_s: float, call: Callable[[], None]) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._driver.call_later(delay_s, call)
+
+    def _arm_check(self) -> None:
+        assert self._session is not None
+        delay_s = self._session.next_check_s() - self._driver.now_s()
+        # At least a millisecond: rounding may put the due time a hair before now, for ever.
+        self._timer = self._driver.call_later(max(delay_s, 0.001), self._check)
+
+    def _check(self) -> None:
+        self._timer = None
+        session = self._session
+        if session is None:
+            return
+        oldest = next(iter(self._in_flight.values()), None)
+        if oldest is not None and self._driver.now_s() - oldest.at_s > ACK_TIMEOUT_S:
+            self.reconnect(f"a message was not acknowledged within {ACK_TIMEOUT_S:.0f} s")
+            return
+        session.check()
+        if self._session is session and self._up:
+            self._arm_check()
+
+    def _pump(self) -> None:
+        """Hand held messages to the session, as many as may be in flight."""
+        self._pump_due = False
+        session = self._session
+        if session is None or not self._up:
+            return
+        held = self._held
+        while held and len(self._in_flight) < IN_FLIGHT:
+            with self._held_lock:
+                message = held.popleft()
+            self._publish(message, held=True)
+        session.flush()
+        if self._closed is not None and not held and not self._in_flight:
+            self._finish_close()
+
+    def _publish(self, message: Outgoing, *, held: bool) -> None:
+        assert self._session is not None
+        topic, payload, retain = message
+        mid = self._session.publish(topic, payload, retain)
+        self._in_flight[mid] = _Sent(message, held, self._driver.now_s())
+
+    def _finish_close(self) -> None:
+        closed, self._closed = self._closed, None
+        assert self._session is not None
+        assert self._channel is not None
+        channel = self._channel
+        self._running = False
+        self._session.disconnect()
+        self._drop_connection()
+        channel.close()
+        if closed is not None:
+            closed()
+
+    def _close_timeout(self) -> None:
+        if self._closed is not None:
+            closed, self._closed = self._closed, None
+            self.kill()
+            closed()
+
+    def _lost(self, reason: str) -> None:
+        was_up = self._up
+        self._drop_connection()
+        self.last_error = reason
+        if self._closed is not None:
+            self._running = False
+            closed, self._closed = self._closed, None
+            closed()
+        elif self._running:
+            if was_up and self._driver.now_s() - self._up_since_s >= STABLE_S:
+                self._attempts = 0
+            self._arm(self._backoff_s(), self._connect)
+        if was_up:
+            self._owner.link_down(reason)
+        else:
+            self._owner.link_failed(reason)
+        self._tell_first_outcome()
+
+    def _backoff_s(self) -> float:
+        """Exponential with full jitter, so that a fleet that lost its broker does not come back as one."""
+        ceiling_s = min(MAX_BACKOFF_S, MIN_BACKOFF_S * 2 ** min(self._attempts, 10))
+        return self._driver.random.uniform(MIN_BACKOFF_S / 2, ceiling_s)
+
+    def _drop_connection(self) -> None:
+        if self._dial is not None:
+            self._dial.cancel()
+            self._dial = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._session is not None:
+            self._session.abandon()
+            self._session = None
+        self._channel = None
+        self._up = False
+        with self._held_lock:
+            self._held.extendleft(
+                sent.message for sent in reversed(list(self._in_flight.values())) if sent.held
+            )
+        self._in_flight.clear()
+
+    def _tell_first_outcome(self) -> None:
+        waiting, self._first_outcome = self._first_outcome, []
+        for call in waiting:
+            call()
+
+    # --- the channel tells ------------------------------------------------------------------------------
+
+    def channel_open(self, channel: Channel) -> None:
+        self._dial = None
+        if self._session is None:
+            channel.abort()
+            return
+        self._channel = channel
+        self._session.open()
+
+    def channel_data(self, data: bytes) -> None:
+        if self._session is not None:
+            self._session.feed(data)
+
+    def channel_lost(self, error: Exception | None) -> None:
+        if self._session is not None:
+            self._dial = None
+            self._lost(explain(error, self._address))
+
+    # --- the session tells ------------------------------------------------------------------------------
+
+    def session_accepted(self) -> None:
+        assert self._session is not None
+        self._session.subscribe(self._owner.link_topics())
+
+    def session_subscribed(self) -> None:
+        if self._up:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._up = True
+        self._up_since_s = self._driver.now_s()
+        self.connections += 1
+        self.last_error = ""
+        self._arm_check()
+        self.send_now(self._owner.link_up())
+        self._pump()
+        self._tell_first_outcome()
+
+    def session_message(self, topic: str, payload: bytes, retained: bool) -> None:
+        try:
+            self._owner.link_message(topic, payload, retained)
+        except Exception:  # a fault of ours must not end the connection and be met again at every redelivery
+            log.exception("could not take in a message on %s", topic)
+
+    def session_acknowledged(self, mid: int) -> None:
+        self._in_flight.pop(mid, None)
+        if (self._held or self._closed is not None) and not self._pump_due:
+            self._pump()
+
+    def session_ended(self, reason: str) -> None:
+        self.reconnect(reason)
+
+
+def explain(error: Exception | None, address: Address) -> str:
+    """Why a connection failed, in words that say what to look at."""
+    if error is None:
+        return f"the broker at {address} closed the connection"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the certificate of {address} was not accepted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS with {address} failed: {error.reason or error}"
+    if isinstance(error, ConnectionRefusedError):
+        return f"nothing listens at {address} (connection refused)"
+    if isinstance(error, socket.gaierror):
+        return f"the name {address.host!r} has no address"
+    if isinstance(error, TimeoutError):
+        return f"no answer from {address}"
+    if isinstance(error, ConnectionResetError):
+        return f"the connection to {address} was reset"
+    return f"the connection to {address} failed: {error or type(error).__name__}"

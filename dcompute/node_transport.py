@@ -1,0 +1,243 @@
+"""ComputeNodeTransport: a compute node on CPython. Takes prioritised tasks, sends results back."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+from dcompute.drivers import Address, AsyncioDriver, Driver
+from dcompute.identity import default_node_id
+from dcompute.mqtt_link import MqttLink, Outgoing
+from dcompute.node_core import OFFLINE, NodeCore
+from dcompute.paho_session import SessionSettings
+from dcompute.security import Tls, tls_context
+from dcompute.signals import ShutdownSignals, SignalSafeLock
+
+log = logging.getLogger("dcompute")
+
+Observer = Callable[[str, Mapping[str, Any]], None]
+
+
+class ComputeNodeTransport:
+    """A compute node.
+
+    Its last will says `dead`; SIGINT and SIGTERM publish `offline` and disconnect cleanly before they end the
+    program in the usual way. Whatever happens to the link, it comes back by itself.
+
+    Args:
+        broker_host, broker_port: where the broker is.
+        node_id: 1 to 64 characters of A-Z a-z 0-9 _ . : -; None takes one that is stable for this machine
+            (`<host name>-<slot>`).
+        device_type: free text told to the master.
+        capabilities: a small JSON object told to the master; `keepalive` is added to it.
+        username, password: MQTT credentials.
+        tls: True (the system's trust), a `Tls` with files, or a ready `ssl.SSLContext`.
+        keepalive: seconds; the broker declares a silent node dead after 1.5 times this.
+        namespace: common topic prefix of master and nodes, none by default.
+        queue_limit: tasks that may wait; more are dropped and counted.
+        hold_limit: results held while the link is down; beyond it the oldest is dropped and counted.
+        install_signal_handlers: False leaves SIGINT and SIGTERM alone.
+        driver: whose loop to run on; None shares one background loop among all transports of the process.
+        observer: is told what happens, as (event name, fields); called on the loop, must not block.
+        core_class: the node's state machine.
+
+    Raises:
+        ValueError: for a bad node id, namespace, keepalive or TLS file.
+    """
+
+    def __init__(
+        self,
+        broker_host: str = "localhost",
+        broker_port: int = 1883,
+        node_id: str | None = None,
+        *,
+        device_type: str = "python",
+        capabilities: Mapping[str, Any] | None = None,
+        username: str | None = None,
+        password: str | None = None,
+        tls: bool | Tls | ssl.SSLContext | None = None,
+        keepalive: int = 60,
+        namespace: str = "",
+        queue_limit: int = 1000,
+        hold_limit: int = 10_000,
+        install_signal_handlers: bool = True,
+        driver: Driver | None = None,
+        observer: Observer | None = None,
+        core_class: type[NodeCore] = NodeCore,
+    ) -> None:
+        if not 1 <= keepalive <= 65535:
+            raise ValueError(f"keepalive must be from 1 to 65535 seconds, not {keepalive}")
+        self._driver = driver or AsyncioDriver.shared()
+        self._observer = observer
+        self._lock = SignalSafeLock()
+        self._core = core_class(
+            node_id or default_node_id(),
+            device_type,
+            f"{self._driver.random.getrandbits(48):012x}",
+            {**(capabilities or {}), "keepalive": keepalive},
+            namespace,
+            queue_limit,
+        )
+        if observer is not None:
+            self._core.on_event = observer
+        self._link = MqttLink(
+            self._driver,
+            Address(broker_host, broker_port, tls_context(tls)),
+            SessionSettings(self._core.node_id, keepalive, username, password),
+            self,
+            hold_limit=hold_limit,
+        )
+        self._signals = ShutdownSignals(self._graceful_shutdown_, self._lock)
+        self._install_signal_handlers = install_signal_handlers
+        self._on_task: Callable[[], None] | None = None
+
+    @property
+    def node_id(self) -> str:
+        """This node's id, which is also its MQTT client id."""
+        return self._core.node_id
+
+    @property
+    def status(self) -> str:
+        """The status last published (or to be published at the next connection)."""
+        return self._core.status
+
+    @property
+    def last_error(self) -> str:
+        """Why the link is not up; "" while it is."""
+        return self._link.last_error
+
+    def start(self, timeout_s: float = 10.0) -> bool:
+        """Connect, and stay connected until shut down.
+
+        Returns True once connected. Returns False when the first attempt failed or `timeout_s` passed:
+        `last_error` says why, and it goes on trying by itself.
+        """
+        if self._install_signal_handlers:
+            self._signals.install()
+        self._driver.wait(self._link.start, timeout_s)
+        return self._link.is_up()
+
+    def is_connected(self) -> bool:
+        """Connected and subscribed: tasks can arrive."""
+        return self._link.is_up()
+
+    def publish_status(self, status: str) -> None:
+        """Publish `status` (retained). While the link is down it is published at the next connection.
+
+        Raises ValueError if it is not text of 1 to 64 characters.
+        """
+        with self._lock:
+            message = self._core.set_status(status)
+        self._driver.call_on_loop(lambda: self._link.send_now([message]))
+
+    def send_result(self, result: Any, task_id: str | int | None = None) -> None:
+        """Send a result (any JSON value), now or when the link is back, in order.
+
+        Without `task_id`, the result's own `task_id` field names the task, if it has one. Raises ValueError
+        if it is not JSON or too large.
+        """
+        with self._lock:
+            message = self._core.result_message(result, task_id, self._driver.wall_s())
+        self._link.send(message)
+
+    def get_task(self) -> dict[str, Any] | None:
+        """The waiting task of highest priority, first in first out within one; None when there is none."""
+        with self._lock:
+            return self._core.take()
+
+    def set_task_callback(self, callback: Callable[[], None] | None) -> None:
+        """Call `callback` on the dispatcher thread whenever a task has arrived."""
+        self._on_task = callback
+
+    def counters(self) -> dict[str, int]:
+        """What was received, rejected, dropped, repaired and held so far."""
+        core = self._core
+        return {
+            "tasks_received": core.received,
+            "tasks_waiting": core.waiting(),
+            "tasks_dropped": core.dropped,
+            "task_repeats": core.duplicates,
+            "messages_rejected": core.rejected,
+            "status_repairs": core.repairs,
+            "messages_held": self._link.held(),
+            "messages_dropped": self._link.dropped,
+            "connections": self._link.connections,
+        }
+
+    def _graceful_shutdown_(self, timeout_s: float = 2.0) -> None:
+        """Send what is held, publish `offline`, disconnect. May be called again without effect.
+
+        What the broker does not acknowledge within `timeout_s` is given up, and the last will says `dead`.
+        """
+        self._signals.remove()
+        self._driver.wait(lambda done: self._close(timeout_s, done), timeout_s + 1)
+
+    def _close(self, timeout_s: float, done: Callable[[], None]) -> None:
+        with self._lock:
+            offline = self._core.set_status(OFFLINE)
+        self._link.close([offline], timeout_s, done)
+
+    def kill(self) -> None:
+        """Stop at once as a crash would: no DISCONNECT, so the broker publishes the will."""
+        self._driver.call_on_loop(self._link.kill)
+
+    def __enter__(self) -> ComputeNodeTransport:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self._graceful_shutdown_()
+
+    # --- the link's owner, on the loop ------------------------------------------------------------------
+
+    def link_will(self) -> Outgoing | None:
+        with self._lock:
+            will = self._core.will()
+        self._tell("node_connecting", inc=self._core.inc)
+        return will
+
+    def link_topics(self) -> Sequence[str]:
+        return (self._core.task_topic, self._core.status_topic)
+
+    def link_up(self) -> Sequence[Outgoing]:
+        self._tell("node_connected", inc=self._core.inc)
+        with self._lock:
+            return self._core.greeting()
+
+    def link_message(self, topic: str, payload: bytes, retained: bool) -> None:
+        with self._lock:
+            before = self._core.received
+            rejected = self._core.rejected
+            answers = self._core.receive(topic, payload)
+            arrived = self._core.received > before
+        if answers:
+            self._link.send_now(answers)
+        if arrived and self._on_task is not None:
+            self._driver.deliver(self._on_task)
+        if self._core.rejected > rejected:
+            log.warning("%s: rejected a message on %s (%d bytes)", self.node_id, topic, len(payload))
+
+    def link_down(self, reason: str) -> None:
+        with self._lock:
+            self._core.lost()
+        log.warning("%s: connection lost: %s; reconnecting", self.node_id, reason)
+        self._tell("node_disconnected", inc=self._core.inc, reason=reason)
+
+    def link_failed(self, reason: str) -> None:
+        log.warning("%s: cannot connect: %s; trying again", self.node_id, reason)
+
+    def link_dropped(self, message: Outgoing) -> None:
+        log.warning("%s: too many results held, the oldest is dropped", self.node_id)
+        self._tell("result_dropped", payload=message[1])
+
+    def _tell(self, event: str, **fields: Any) -> None:
+        if self._observer is not None:
+            self._observer(event, fields)

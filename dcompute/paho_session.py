@@ -1,0 +1,244 @@
+"""One MQTT session: a paho client on an in-memory socket, so that bytes go in and bytes come out.
+
+paho does the protocol; who carries the bytes, and in which time, is not its business. One session is one
+connection: a new one is made for each, so nothing of an old connection (queued packets, keepalive state,
+will) can leak into the next. paho wants its socket calls on one thread: all of this runs on the driver's
+loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+
+QOS = 1
+IN_FLIGHT = 20
+_NO_PASSWORD = ("Bad user name or password", "Not authorized")
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSettings:
+    """What every connection of one client has in common; MQTT counts `keepalive_s` in whole seconds."""
+
+    client_id: str
+    keepalive_s: int
+    username: str | None = None
+    password: str | None = None
+
+    def __repr__(self) -> str:  # a password never reaches a log
+        return f"SessionSettings({self.client_id!r}, keepalive_s={self.keepalive_s})"
+
+
+class SessionUser(Protocol):
+    """What a session tells its user. After `session_ended` nothing more comes."""
+
+    def session_accepted(self) -> None: ...
+    def session_subscribed(self) -> None: ...
+    def session_message(self, topic: str, payload: bytes, retained: bool) -> None: ...
+    def session_acknowledged(self, mid: int) -> None: ...
+    def session_ended(self, reason: str) -> None: ...
+
+
+class _MemorySocket:
+    """What paho takes for its socket: received bytes wait here, sent bytes are collected here."""
+
+    __slots__ = ("_inbox", "_position", "outbox")
+
+    def __init__(self) -> None:
+        self._inbox = b""
+        self._position = 0
+        self.outbox: list[bytes] = []
+
+    def feed(self, data: bytes) -> None:
+        self._inbox = self._inbox[self._position :] + data
+        self._position = 0
+
+    def unread(self) -> int:
+        return len(self._inbox) - self._position
+
+    def recv(self, size: int) -> bytes:
+        start = self._position
+        data = self._inbox[start : start + size]
+        if not data:
+            raise BlockingIOError
+        self._position = start + len(data)
+        return data
+
+    def send(self, data: bytes) -> int:
+        self.outbox.append(data)
+        return len(data)
+
+    def close(self) -> None:
+        pass
+
+    def setblocking(self, _flag: bool) -> None:
+        pass
+
+    def fileno(self) -> int:
+        return -1
+
+
+class _Client(paho.Client):
+    """paho's client with the socket it is given."""
+
+    memory_socket: _MemorySocket
+
+    def _create_socket(self) -> Any:
+        return self.memory_socket
+
+
+def _nothing(*_args: Any) -> None:
+    pass
+
+
+class PahoSession:
+    """See the module's head.
+
+    Args:
+        will: (topic, payload) of the retained QoS 1 last will, or None.
+        write: takes the bytes to send.
+    """
+
+    def __init__(
+        self,
+        settings: SessionSettings,
+        will: tuple[str, bytes] | None,
+        write: Callable[[bytes], None],
+        user: SessionUser,
+    ) -> None:
+        self._user = user
+        self._write = write
+        self._keepalive_s = settings.keepalive_s
+        self._socket = _MemorySocket()
+        # reconnect_on_failure would let paho connect again by itself after a refused CONNECT.
+        client = _Client(
+            CallbackAPIVersion.VERSION2, settings.client_id, clean_session=True, reconnect_on_failure=False
+        )
+        client.memory_socket = self._socket
+        client.max_inflight_messages_set(IN_FLIGHT)
+        if settings.username is not None:
+            client.username_pw_set(settings.username, settings.password)
+        if will is not None:
+            client.will_set(will[0], will[1], qos=QOS, retain=True)
+        client.on_connect = self._on_connect
+        client.on_subscribe = self._on_subscribe
+        client.on_message = self._on_message
+        client.on_publish = self._on_publish
+        client.on_disconnect = self._on_disconnect
+        # With this set paho never writes by itself (see _packet_queue): `flush` does, many packets at once.
+        client.on_socket_register_write = _nothing
+        self._client = client
+        self._ended = False
+        self._feeding = False
+
+    def open(self) -> None:
+        """Send CONNECT; the byte stream is up."""
+        self._client.connect_async("memory", 1, keepalive=self._keepalive_s)
+        self._client.reconnect()
+        self.flush()
+
+    def feed(self, data: bytes) -> None:
+        """Take in received bytes. Bytes that are no MQTT end the session, never raise."""
+        socket = self._socket
+        socket.feed(data)
+        self._feeding = True
+        try:
+            while socket.unread() and not self._ended:
+                self._client.loop_read()
+        except (
+            Exception
+        ) as error:  # paho's decoder meets hostile bytes with struct.error, IndexError and others
+            self._end(f"protocol error: {type(error).__name__}: {error}")
+            return
+        finally:
+            self._feeding = False
+        self.flush()
+
+    def subscribe(self, topics: Sequence[str]) -> None:
+        """SUBSCRIBE at QoS 1, all in one packet; answered by `session_subscribed`."""
+        self._client.subscribe([(topic, QOS) for topic in topics])
+        self.flush()
+
+    def publish(self, topic: str, payload: bytes, retain: bool) -> int:
+        """PUBLISH at QoS 1; the returned id comes back in `session_acknowledged`. `flush` sends it."""
+        return self._client.publish(topic, payload, QOS, retain).mid
+
+    def disconnect(self) -> None:
+        """Send DISCONNECT: the broker will not publish the will."""
+        self._ended = True
+        self._client.disconnect()
+        self.flush()
+
+    def abandon(self) -> None:
+        """Forget the session without a word to anyone."""
+        self._ended = True
+
+    def next_check_s(self) -> float:
+        """When `check` next has an effect: a ping is due, or its answer overdue."""
+        client = self._client
+        return min(client._last_msg_out, client._last_bytes_received) + self._keepalive_s
+
+    def check(self) -> None:
+        """Ping when it is time, end the session when the last ping was not answered."""
+        self._client.loop_misc()
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what is queued; while received bytes are taken in, once at their end for all answers."""
+        if self._feeding:
+            return
+        if self._client.want_write():
+            self._client.loop_write()
+        outbox = self._socket.outbox
+        if outbox:
+            data = outbox[0] if len(outbox) == 1 else b"".join(outbox)
+            outbox.clear()
+            self._write(data)
+
+    def _end(self, reason: str) -> None:
+        if not self._ended:
+            self._ended = True
+            self._user.session_ended(reason)
+
+    # --- paho's callbacks -------------------------------------------------------------------------------
+
+    def _on_connect(self, _client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        if self._ended:
+            return
+        if reason.is_failure:
+            text = str(reason)
+            hint = " (check username and password)" if text in _NO_PASSWORD else ""
+            self._end(f"the broker refused the connection: {text}{hint}")
+        else:
+            self._user.session_accepted()
+
+    def _on_subscribe(self, _client: Any, _data: Any, _mid: int, reasons: Any, _properties: Any) -> None:
+        if self._ended:
+            return
+        if any(reason.is_failure for reason in reasons):
+            self._end("the broker refused a subscription (access rules?)")
+        else:
+            self._user.session_subscribed()
+
+    def _on_message(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
+        if self._ended:
+            return
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            topic = repr(message._topic)  # no topic of ours: its owner counts and logs it
+        self._user.session_message(topic, bytes(message.payload), message.retain)
+
+    def _on_publish(self, _client: Any, _data: Any, mid: int, _reason: Any, _properties: Any) -> None:
+        if not self._ended:
+            self._user.session_acknowledged(mid)
+
+    def _on_disconnect(self, _client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        self._end("no answer within the keepalive" if str(reason) == "Keep alive timeout" else str(reason))
+
+
+__all__ = ["PahoSession", "SessionSettings", "SessionUser"]

@@ -1,0 +1,202 @@
+"""The master's side of the wire protocol, version 1: what its messages mean, and how a task is written.
+
+Topics, limits and JSON rules are those of `node_core`, which nodes share. `decode` turns the bytes of any
+topic into a message or raises `Rejected`; nothing else escapes it, whatever the bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dcompute.node_core import (
+    CONNECTED,
+    DEFAULT_PRIORITY,
+    MAX_PAYLOAD_BYTES,
+    PROTOCOL,
+    Rejected,
+    Topics,
+    check_node_id,
+    check_priority,
+    check_status,
+    check_task_id,
+    encode,
+)
+from dcompute.node_core import decode as decode_object
+
+__all__ = [
+    "MAX_PAYLOAD_BYTES",
+    "PROTOCOL",
+    "Announcement",
+    "Message",
+    "Rejected",
+    "ResultMessage",
+    "StatusCleared",
+    "StatusMessage",
+    "Topics",
+    "decode",
+    "encode_dead",
+    "encode_init",
+    "encode_task",
+]
+
+MAX_INC_CHARS = 128
+MAX_DEVICE_TYPE_CHARS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """A node has connected and subscribed (`initialisation`)."""
+
+    node_id: str
+    status: str
+    inc: str = ""
+    device_type: str = ""
+    capabilities: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StatusMessage:
+    """A node's status, from the node itself or (`dead`) as its last will. `inc` is "" from older nodes."""
+
+    node_id: str
+    status: str
+    inc: str = ""
+    device_type: str = ""
+    capabilities: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StatusCleared:
+    """The retained status of a node was removed (empty payload)."""
+
+    node_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResultMessage:
+    """A node's result. `timestamp`: by the node's own clock (an unset ESP32 counts from 2000), or None."""
+
+    node_id: str
+    result: Any
+    timestamp: float | None = None
+    task_id: str | None = None
+    attempt: int = 1
+    inc: str = ""
+
+
+Message = Announcement | StatusMessage | StatusCleared | ResultMessage
+
+
+def decode(topics: Topics, topic: str, payload: bytes) -> Message:
+    """What a message on a topic the master follows means. Raises Rejected with the reason."""
+    try:
+        if topic == topics.results:
+            return _result(decode_object(payload))
+        if topic == topics.initialisation:
+            return _announcement(decode_object(payload))
+        return _status(_node_of(topics, topic), payload)
+    except Rejected:
+        raise
+    except ValueError as error:
+        raise Rejected(str(error)) from None
+
+
+def _node_of(topics: Topics, topic: str) -> str:
+    if not topic.startswith(topics.prefix) or not topic.endswith("/status"):
+        raise Rejected("not a topic of the protocol")
+    return check_node_id(topic[len(topics.prefix) : -len("/status")])
+
+
+def _status(node_id: str, payload: bytes) -> StatusMessage | StatusCleared:
+    if not payload:
+        return StatusCleared(node_id)
+    body = decode_object(payload)
+    if body.get("node_id") != node_id:
+        raise Rejected(f"node_id {body.get('node_id')!r} in the status of {node_id}")
+    capabilities = body.get("capabilities")
+    return StatusMessage(
+        node_id,
+        check_status(body.get("status")),
+        _inc(body),
+        _device_type(body),
+        _capabilities(capabilities) if capabilities is not None else None,
+    )
+
+
+def _announcement(body: dict[str, Any]) -> Announcement:
+    return Announcement(
+        check_node_id(body.get("node_id")),
+        check_status(body.get("status", CONNECTED)),
+        _inc(body),
+        _device_type(body),
+        _capabilities(body.get("capabilities", {})),
+    )
+
+
+def _result(body: dict[str, Any]) -> ResultMessage:
+    node_id = check_node_id(body.get("node_id"))
+    if "result" not in body:
+        raise Rejected("a result without its `result` field")
+    result = body["result"]
+    task_id = body.get("task_id")
+    if task_id is None and isinstance(result, dict):
+        task_id = result.get("task_id")
+    timestamp = body.get("timestamp")
+    if isinstance(timestamp, bool) or not isinstance(timestamp, (int, float, type(None))):
+        raise Rejected("timestamp is not a number")
+    attempt = body.get("attempt", 1)
+    return ResultMessage(
+        node_id,
+        result,
+        timestamp,
+        check_task_id(task_id) if task_id is not None else None,
+        attempt if isinstance(attempt, int) else 1,
+        _inc(body),
+    )
+
+
+def _inc(body: Mapping[str, Any]) -> str:
+    inc = body.get("inc", "")
+    if not isinstance(inc, str) or len(inc) > MAX_INC_CHARS:
+        raise Rejected("inc is not a short string")
+    return inc
+
+
+def _device_type(body: Mapping[str, Any]) -> str:
+    device_type = body.get("device_type", "")
+    if not isinstance(device_type, str) or len(device_type) > MAX_DEVICE_TYPE_CHARS:
+        raise Rejected("device_type is not a short string")
+    return device_type
+
+
+def _capabilities(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise Rejected("capabilities is not a JSON object")
+    return value
+
+
+def task_fields(task_data: Mapping[str, Any], priority: int, new_id: str) -> dict[str, Any]:
+    """A copy of `task_data` with `priority` and `id` filled in where missing, both validated (ValueError)."""
+    if not isinstance(task_data, Mapping):
+        raise ValueError(f"a task is a dict, not {type(task_data).__name__}")
+    task = dict(task_data)
+    task["priority"] = check_priority(task.get("priority", check_priority(priority)))
+    task["id"] = check_task_id(task["id"]) if "id" in task else new_id
+    return task
+
+
+def encode_task(task: dict[str, Any], attempt: int) -> bytes:
+    """The payload of a task (ValueError if it is not JSON, too deep or too large)."""
+    return encode({**task, "attempt": attempt})
+
+
+def encode_init() -> bytes:
+    """The question "are you there?", which a node answers by publishing its status."""
+    return encode({"task_info": {"command": "init"}, "priority": DEFAULT_PRIORITY})
+
+
+def encode_dead(node_id: str, inc: str) -> bytes:
+    """The status of a node the master declares dead itself, in the form of that node's own last will."""
+    return encode({"node_id": node_id, "status": "dead", "inc": inc})
