@@ -1,0 +1,87 @@
+"""Plain callbacks on SimPy's clock, at the cost of one heap entry each.
+
+SimPy's `step` needs of a scheduled event only `callbacks`, `_ok` and to be comparable by its own counter,
+so the events here are small slotted objects instead of `simpy.Event`: no generator, no dictionary, no
+callback list.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from typing import Any, cast
+
+from simpy import Environment
+from simpy.events import NORMAL
+
+_COMPACT_ABOVE = 256  # cancelled timers that may wait in the heap before it is worth cleaning
+
+
+class Timer:
+    """A callback due at a time; `cancel` withdraws it."""
+
+    __slots__ = ("_clock", "_fn", "callbacks")
+    _ok = True  # to SimPy: an event that succeeded
+
+    def __init__(self, clock: Clock, fn: Callable[[], object]) -> None:
+        self._clock = clock
+        self._fn: Callable[[], object] | None = fn
+        self.callbacks: object = _FIRE
+
+    @property
+    def active(self) -> bool:
+        """Neither fired nor cancelled."""
+        return self._fn is not None
+
+    def cancel(self) -> None:
+        """Withdraw it; harmless when it has fired or was cancelled before."""
+        if self._fn is not None:
+            self._fn = None
+            self._clock._note_cancelled()
+
+
+def _fire(timer: Timer) -> None:
+    fn = timer._fn
+    if fn is None:
+        timer._clock._cancelled -= 1
+    else:
+        timer._fn = None
+        fn()
+
+
+_FIRE = (_fire,)
+
+
+class Clock:
+    """Now, and callbacks later, on a SimPy environment whose time is in seconds."""
+
+    def __init__(self, env: Environment) -> None:
+        self.env = env
+        self._cancelled = 0
+
+    def now_s(self) -> float:
+        """The virtual time."""
+        return self.env.now
+
+    def call_later(self, delay_s: float, fn: Callable[[], object]) -> Timer:
+        """Call `fn()` in `delay_s` seconds (at the earliest after what is running now)."""
+        timer = Timer(self, fn)
+        self.env.schedule(cast(Any, timer), NORMAL, delay_s if delay_s > 0 else 0)
+        return timer
+
+    def call_at(self, when_s: float, fn: Callable[[], object]) -> Timer:
+        """Call `fn()` at `when_s`, or now if that is past."""
+        return self.call_later(when_s - self.env.now, fn)
+
+    def _note_cancelled(self) -> None:
+        """Clean the heap once most of it is cancelled timers (SimPy itself keeps them until they are due)."""
+        self._cancelled += 1
+        queue = self.env._queue
+        if self._cancelled > _COMPACT_ABOVE and self._cancelled * 2 > len(queue):
+            queue[:] = [entry for entry in queue if not _is_cancelled(entry[3])]
+            heapq.heapify(queue)  # entries are totally ordered, so the order of what remains does not change
+            self._cancelled = 0
+
+
+def _is_cancelled(event: object) -> bool:
+    return type(event) is Timer and event._fn is None

@@ -1,0 +1,42 @@
+"""What both kinds of network tell of themselves: one interface, so that a fault's receipt reads the same.
+
+The virtual network and the TCP fault proxy call a `WireObserver` from the loop they run in; `name` is the
+node whose link it is, `conn` numbers the connections of a run from 1.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+Side = Literal["node", "broker"]  # who opened the connection, and who accepted it
+Direction = Literal["to_broker", "to_node"]
+How = Literal["fin", "rst", "timeout", "lost"]
+"""How a connection ended: orderly, reset, given up after unanswered retransmissions, or with its power."""
+Refusal = Literal["silence", "rst"]
+"""What a connection attempt met: nothing at all, or a host that answered "nobody listens here"."""
+
+
+class WireObserver(Protocol):
+    """Told of what happens on the wire of one or many nodes."""
+
+    def opened(self, name: str, conn: int) -> None:
+        """A TCP connection of `name` reached the broker."""
+
+    def closed(self, name: str, conn: int, how: How, by: Side) -> None:
+        """It ended; `by` is the side whose end went first. Called once a connection, for the first thing
+        that crossed the wire (or, for "timeout" and "lost", that never will)."""
+
+    def held(self, name: str, direction: Direction, n_bytes: int) -> None:
+        """`n_bytes` (0 for a lone FIN) did not cross because the link was silent."""
+
+    def refused(self, name: str, how: Refusal) -> None:
+        """A connection attempt of `name` did not reach a broker."""
+
+
+class NullObserver:
+    """Observes nothing."""
+
+    def opened(self, name: str, conn: int) -> None: ...
+    def closed(self, name: str, conn: int, how: How, by: Side) -> None: ...
+    def held(self, name: str, direction: Direction, n_bytes: int) -> None: ...
+    def refused(self, name: str, how: Refusal) -> None: ...

@@ -1,0 +1,193 @@
+"""The program's part of a connection: `Socket`, read when the program likes, and `Stream`, which pushes.
+
+A `Socket` is what paho and the simulated firmware hold: it behaves as a non-blocking Python socket does. A
+`Stream` is what a sans-I/O server holds: bytes are pushed, writes are never refused.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from sim.net.observer import How, Side
+from sim.net.tcp import CLOSING, CONNECTING, GONE, OPEN, Connection, Endpoint
+
+if TYPE_CHECKING:
+    from sim.net.network import Host
+
+_FIRST_FILENO = 1_000_000  # far from any real descriptor: passing it to the operating system fails
+
+
+class Socket(Endpoint):
+    """A non-blocking client socket, with callbacks where a program would select().
+
+    `on_readable` is called after each arrival of bytes, end of stream or an error; `on_writable` when the
+    connection is established, and when a full send buffer has room again.
+    """
+
+    __slots__ = ("_at", "_finished", "_received_bytes", "on_done", "on_readable", "on_writable")
+
+    def __init__(self, connection: Connection, host: Host, port: int, side: Side) -> None:
+        super().__init__(connection, host, port, side)
+        self.on_readable: Callable[[], None] | None = None
+        self.on_writable: Callable[[], None] | None = None
+        self.on_done: Callable[[OSError | None], None] | None = None
+        self._received_bytes = b""
+        self._at = 0  # what comes before is read
+        self._finished = False  # the peer sends nothing more
+
+    @property
+    def unread_bytes(self) -> int:
+        return len(self._received_bytes) - self._at
+
+    @property
+    def connected(self) -> bool:
+        """Established and not ended by either side."""
+        return self.state == OPEN and not self._finished
+
+    @property
+    def readable(self) -> bool:
+        """recv() would not raise BlockingIOError."""
+        return self._at < len(self._received_bytes) or self._finished or self.state not in (OPEN, CONNECTING)
+
+    def recv(self, n_bytes: int) -> bytes:
+        """Up to `n_bytes`; b"" at the end of the stream; BlockingIOError when there is nothing yet; the
+        connection's error (ConnectionResetError, TimeoutError) once what arrived before it is read."""
+        at = self._at
+        chunk = self._received_bytes[at : at + n_bytes]
+        if chunk:
+            self._at = at + len(chunk)
+            if self.peer._blocked:
+                self.peer.unblock()
+            return chunk
+        if n_bytes == 0:
+            return b""
+        if self.error is not None:
+            raise _again(self.error)
+        if self._finished and self.state == OPEN:
+            return b""
+        if self.state in (OPEN, CONNECTING):
+            raise BlockingIOError(errno.EAGAIN, "resource temporarily unavailable")
+        raise OSError(errno.EBADF, "recv on a closed socket")
+
+    def send(self, data: bytes | bytearray | memoryview) -> int:
+        """Accept as much of `data` as the send buffer has room for and say how much; BlockingIOError when it
+        is full or the connection is not established yet."""
+        if self.state != OPEN or self._fin_sent:
+            self._refuse_to_send()
+        room = self.host.tcp.send_buffer_bytes - (self.sent - self.peer.received) - self.peer.unread_bytes
+        if len(data) > room:
+            self._blocked = True
+            if room <= 0:
+                raise BlockingIOError(errno.EAGAIN, "resource temporarily unavailable")
+            data = data[:room]
+        if data:
+            self.send_bytes(bytes(data))
+        return len(data)
+
+    def setblocking(self, flag: bool) -> None:
+        """Accepted for compatibility; nothing here can wait."""
+
+    def fileno(self) -> int:
+        """A number unique in the run, or -1 when closed; no operating system knows it."""
+        closed = self.state in (CLOSING, GONE) and self.error is None
+        return -1 if closed else _FIRST_FILENO + self.connection.key
+
+    def detach(self) -> None:
+        self.on_readable = self.on_writable = self.on_done = None
+
+    # --- called by the kernel's part ---
+
+    def arrived(self, data: bytes) -> None:
+        if self._at == len(self._received_bytes):
+            self._received_bytes = data
+        else:
+            self._received_bytes = self._received_bytes[self._at :] + data
+        self._at = 0
+        if self.on_readable is not None:
+            self.on_readable()
+
+    def peer_finished(self) -> None:
+        self._finished = True
+        if self.on_readable is not None:
+            self.on_readable()
+
+    def failed(self) -> None:
+        done, self.on_done = self.on_done, None
+        if done is not None:
+            done(self.error)
+        elif self.on_readable is not None:
+            self.on_readable()
+
+    def established(self) -> None:
+        """The handshake is complete."""
+        self.acknowledge_handshake()
+        done, self.on_done = self.on_done, None
+        if done is not None:
+            done(None)
+        if self.on_writable is not None:
+            self.on_writable()
+
+    def writable(self) -> None:
+        if self.on_writable is not None:
+            self.on_writable()
+
+    def _refuse_to_send(self) -> None:
+        if self.error is not None:
+            raise _again(self.error)
+        if self.state == CONNECTING:
+            raise BlockingIOError(errno.EAGAIN, "the connection is not established yet")
+        if self.state == OPEN:
+            raise BrokenPipeError(errno.EPIPE, "send after shutdown")
+        raise OSError(errno.EBADF, "send on a closed socket")
+
+
+class Stream(Endpoint):
+    """A server's connection: set `on_data` and `on_closed` when it is accepted."""
+
+    __slots__ = ("on_closed", "on_data")
+
+    def __init__(self, connection: Connection, host: Host, port: int, side: Side) -> None:
+        super().__init__(connection, host, port, side)
+        self.on_data: Callable[[bytes], None] | None = None
+        self.on_closed: Callable[[How], None] | None = None
+        """Called once with "fin", "rst" or "timeout", never after this side's own close() or abort(). After
+        "fin" this side is closed too, as servers do."""
+
+    @property
+    def is_open(self) -> bool:
+        """Neither side has ended it, as far as this host knows."""
+        return self.state == OPEN
+
+    def write(self, data: bytes) -> None:
+        """Send; `backlog_bytes` tells how much the other side has not read. Ignored once the connection
+        ended."""
+        if data and self.state == OPEN and not self._fin_sent:
+            self.send_bytes(data)
+
+    def detach(self) -> None:
+        self.on_data = self.on_closed = None
+
+    # --- called by the kernel's part ---
+
+    def arrived(self, data: bytes) -> None:
+        if self.on_data is not None:
+            self.on_data(data)
+
+    def peer_finished(self) -> None:
+        self._tell("fin")
+        self.close()
+
+    def failed(self) -> None:
+        self._tell("timeout" if isinstance(self.error, TimeoutError) else "rst")
+
+    def _tell(self, how: How) -> None:
+        closed, self.on_closed = self.on_closed, None
+        if closed is not None:
+            closed(how)
+
+
+def _again(error: OSError) -> OSError:
+    """A fresh copy: raising one object again and again would grow its traceback."""
+    return type(error)(error.errno, error.strerror)
