@@ -169,6 +169,8 @@ class Broker:
         position = 0
         end = len(data)
         session = connection.session
+        if session is None and data and data[0] != packets.CONNECT << 4:
+            raise ProtocolError("the first packet is not CONNECT [MQTT-3.1.0-1, 2.2.2-2]")
         while True:
             left = end - position
             if left < 2:
@@ -194,14 +196,14 @@ class Broker:
                     break
                 if length > self._max_length:
                     raise ProtocolError(f"a packet of {length} bytes, {self._max_length} are allowed")
-                if session is None and (first != 0x10 or length > packets.MAX_CONNECT_LENGTH):
-                    raise ProtocolError("the first packet is not CONNECT [MQTT-3.1.0-1]")
+                if session is None and length > packets.MAX_CONNECT_LENGTH:
+                    raise ProtocolError("CONNECT longer than its content can be")
             stop = start + length
             if stop > end:
                 needed = stop - position
                 break
             if session is None:
-                self._connect(connection, first, data[start:stop])
+                self._connect(connection, data[start:stop])
                 session = connection.session
             elif first >> 4 == 3:
                 self._publish(session, connection, data, position, start, stop)
@@ -293,10 +295,8 @@ class Broker:
 
     # --- sessions ---------------------------------------------------------------------------------------
 
-    def _connect(self, connection: Connection, first: int, body: bytes) -> None:
-        if first >> 4 != packets.CONNECT:
-            raise ProtocolError("the first packet is not CONNECT [MQTT-3.1.0-1]")
-        connect = packets.parse_connect(first & 15, body)
+    def _connect(self, connection: Connection, body: bytes) -> None:
+        connect = packets.parse_connect(body)
         client_id = connect.client_id
         if not client_id:
             if not connect.clean:

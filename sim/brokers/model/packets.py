@@ -109,10 +109,8 @@ class Refused(Exception):
         self.code = code
 
 
-def parse_connect(flags: int, body: bytes) -> Connect:
+def parse_connect(body: bytes) -> Connect:
     """Read a CONNECT. Raises ProtocolError (close) or Refused (CONNACK with its code, then close)."""
-    if flags != 0:
-        raise ProtocolError("CONNECT with reserved header flags [MQTT-2.2.2-2]")
     reader = Reader(body)
     if reader.field() != b"MQTT":
         raise ProtocolError("the protocol name is not MQTT [MQTT-3.1.2-1]")
