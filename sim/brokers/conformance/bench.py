@@ -6,7 +6,7 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
-from sim.brokers.conformance.client import Client, connect
+from sim.brokers.conformance.client import WAIT_S, Client, connect
 from sim.brokers.conformance.result import Violation
 from sim.brokers.conformance.target import Target
 from sim.brokers.conformance.wire import Will
@@ -32,11 +32,24 @@ class Bench:
         return topic
 
     async def client(
-        self, name: str, *, clean: bool = True, keepalive_s: int = 60, will: Will | None = None
+        self,
+        name: str,
+        *,
+        clean: bool = True,
+        keepalive_s: int = 60,
+        will: Will | None = None,
+        within_s: float = WAIT_S,
     ) -> Client:
         if not clean:
             self._kept[name] = None
-        client = await connect(self.target, self._id(name), clean=clean, keepalive_s=keepalive_s, will=will)
+        client = await connect(
+            self.target,
+            self._id(name),
+            clean=clean,
+            keepalive_s=keepalive_s,
+            will=will,
+            within_s=within_s,
+        )
         self._clients.append(client)
         return client
 

@@ -63,11 +63,11 @@ class Client:
 
     # --- what a client does -------------------------------------------------------------------------------
 
-    async def subscribe(self, *filters: str, qos: int = 1) -> bytes:
+    async def subscribe(self, *filters: str, qos: int = 1, within_s: float = WAIT_S) -> bytes:
         """The return codes of the SUBACK."""
         packet_id = self._new_id()
         self.send(wire.subscribe(packet_id, [(topic_filter, qos) for topic_filter in filters]))
-        return (await self._answer(Kind.SUBACK, packet_id)).body[2:]
+        return (await self._answer(Kind.SUBACK, packet_id, within_s)).body[2:]
 
     async def unsubscribe(self, *filters: str) -> None:
         packet_id = self._new_id()
@@ -167,13 +167,13 @@ class Client:
         what = f"message on {_end_of(topic)}" + (f" saying {payload[:40]!r}" if payload is not None else "")
         return await self.until(found, what, within_s)
 
-    async def message_count(self, count: int, within_s: float = WAIT_S) -> list[Message]:
-        """All messages, once there are `count`."""
+    async def message_count(self, topic: str, count: int, within_s: float = WAIT_S) -> list[Message]:
+        """The messages on `topic`, once there are `count`."""
         try:
-            await self.until(lambda: len(self.messages) >= count or None, "message", within_s)
+            await self.until(lambda: len(self.on(topic)) >= count or None, "message", within_s)
         except Violation as violation:
-            raise Violation(f"{violation}: {len(self.messages)} of {count} messages came") from None
-        return self.messages
+            raise Violation(f"{violation}; {len(self.on(topic))} of {count} messages came") from None
+        return self.on(topic)
 
     async def closed_by_broker(self, within_s: float = WAIT_S) -> bool:
         await asyncio.wait([self._reading], timeout=within_s)

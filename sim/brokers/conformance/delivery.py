@@ -58,9 +58,9 @@ async def resubscribing_replaces(bench: Bench) -> str:
     await client.publish(topic, b"kept", qos=1, retain=True)
     await client.message(topic, b"kept")
     for number, qos in enumerate((1, 0)):
-        before = len(client.messages)
+        before = len(client.on(topic))
         await client.subscribe(topic, qos=qos)
-        again = (await client.message_count(before + 1))[before]
+        again = (await client.message_count(topic, before + 1))[before]
         if not again.retain:
             raise Violation("subscribing again did not send the retained message again")
         payload = b"live %d" % number
@@ -104,10 +104,13 @@ async def wildcards(bench: Bench) -> str:
 
 
 async def nothing_unsolicited(bench: Bench) -> str:
-    """Hundreds of clients with a topic each: every one gets its own message and no other."""
+    """Hundreds of nodes, each with a task topic and a retained status: every one gets its own task, no more."""
     names = [f"node-{number}" for number in range(_CROWD)]
-    crowd = [await bench.subscriber(name, bench.topic(name)) for name in names]
-    master = await bench.client("master")
+    master = await bench.subscriber("master", bench.topic("+", "status"))
+    crowd = []
+    for name in names:
+        crowd.append(await bench.subscriber(name, bench.topic(name)))
+        await crowd[-1].publish(bench.retained_topic(name, "status"), b"ready", qos=1, retain=True)
     for name in names:
         await master.publish(bench.topic(name), name.encode(), qos=1)
     for name, client in zip(names, crowd, strict=True):
@@ -125,11 +128,11 @@ async def order_of_a_topic(bench: Bench) -> str:
     for qos in (0, 1):
         subscriber = await bench.subscriber(f"qos-{qos}", bench.topic(str(qos)), qos=qos)
         topic = bench.topic(str(qos))
-        ids = [publisher.start_publish(topic, b"%d" % number, qos=qos) for number in range(_BURST)]
+        ids = [publisher.start_publish(topic, payload, qos=qos) for payload in judge.numbered(_BURST)]
         for packet_id in ids:
             await publisher.finish(packet_id, qos)
-        messages = await subscriber.message_count(_BURST)
-        if wrong := judge.in_order_once([int(message.payload) for message in messages], _BURST):
+        messages = await subscriber.message_count(topic, _BURST)
+        if wrong := judge.in_order_once([message.payload for message in messages], _BURST):
             raise Violation(f"QoS {qos}: {wrong}")
     return f"{_BURST} messages at QoS 0 and 1"
 
@@ -140,17 +143,16 @@ async def exactly_once(bench: Bench) -> str:
     subscriber = await bench.subscriber("subscriber", topic, qos=2)
     publisher = await bench.client("publisher")
     publisher.hold_release = True
-    for number in range(count):
-        payload = b"%d" % number
+    for payload in judge.numbered(count):
         packet_id = publisher.start_publish(topic, payload, qos=2)
         await publisher.received(Kind.PUBREC, packet_id)
         publisher.send(wire.publish(topic, payload, qos=2, dup=True, packet_id=packet_id))
         for _ in range(2):
             publisher.send(wire.acknowledgement(Kind.PUBREL, packet_id))
         await publisher.finish(packet_id, qos=2)
-    await subscriber.message_count(count)
+    await subscriber.message_count(topic, count)
     await asyncio.sleep(_SETTLE_S)
-    if wrong := judge.in_order_once([int(message.payload) for message in subscriber.messages], count):
+    if wrong := judge.in_order_once([message.payload for message in subscriber.on(topic)], count):
         raise Violation(wrong)
     return f"{count} messages, each sent twice"
 

@@ -47,19 +47,26 @@ def takeover(statuses: Sequence[bytes], *, will_required: bool) -> str | None:
     return None
 
 
-def in_order_once(got: Sequence[int], count: int) -> str | None:
-    """Numbers 0 to count - 1, each once, ascending."""
-    if list(got) == list(range(count)):
-        return None
-    missing = sorted(set(range(count)) - set(got))
-    repeated = len(got) - len(set(got))
-    turned = sum(later < earlier for earlier, later in pairwise(got))
+def numbered(count: int) -> list[bytes]:
+    """Payloads to send, all different, for `in_order_once` to look at when they arrived."""
+    return [b"%d" % number for number in range(count)]
+
+
+def in_order_once(got: Sequence[bytes], count: int) -> str | None:
+    """Whether `numbered(count)` arrived: each once, none else, in order."""
+    sent = {payload: number for number, payload in enumerate(numbered(count))}
+    numbers = [sent[payload] for payload in got if payload in sent]
+    missing = sorted(set(range(count)) - set(numbers))
+    repeated = len(numbers) - len(set(numbers))
+    turned = sum(later < earlier for earlier, later in pairwise(numbers))
+    strange = len(got) - len(numbers)
     faults = (
         f"{len(missing)} of {count} missing (first: {missing[0]})" if missing else "",
         f"{repeated} repeated" if repeated else "",
         f"{turned} times out of order" if turned else "",
+        f"{strange} that were never sent" if strange else "",
     )
-    return ", ".join(fault for fault in faults if fault) or f"{len(got)} messages that were never sent"
+    return ", ".join(fault for fault in faults if fault) or None
 
 
 def spread(delays_s: Sequence[float]) -> str:

@@ -33,8 +33,8 @@ async def retained_replaced(bench: Bench) -> str:
     later = await bench.subscriber("later", topic)
     await later.message(topic, b"busy")
     await asyncio.sleep(_SETTLE_S)
-    if len(later.messages) != 1:
-        raise Violation(f"{len(later.messages)} retained messages on one topic")
+    if len(later.on(topic)) != 1:
+        raise Violation(f"{len(later.on(topic))} retained messages on one topic")
     return ""
 
 
@@ -48,8 +48,8 @@ async def retained_cleared(bench: Bench) -> str:
     _expect_flag(cleared, False, "with an empty payload to a subscriber that was there")
     later = await bench.subscriber("later", topic)
     await asyncio.sleep(_SETTLE_S)
-    if later.messages:
-        raise Violation(f"a cleared message was delivered all the same: {later.messages[0].payload!r}")
+    if later.on(topic):
+        raise Violation("a cleared message was delivered all the same")
     return ""
 
 

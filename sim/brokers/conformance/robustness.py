@@ -8,7 +8,7 @@ import time
 from sim.brokers import limits
 from sim.brokers.conformance import wire
 from sim.brokers.conformance.bench import Bench
-from sim.brokers.conformance.client import WAIT_S, Client, Refused, connect, dial
+from sim.brokers.conformance.client import WAIT_S, Client, Refused, dial
 from sim.brokers.conformance.result import NotApplicable, Violation
 from sim.brokers.conformance.wire import Kind
 
@@ -19,7 +19,11 @@ _PUBLISH_QOS_3 = wire.encode(Kind.PUBLISH, wire.text("t") + b"\0\1x", flags=0b01
 # What each sends, and whether it has logged in before
 _MALFORMED = (
     ("PUBLISH before CONNECT [MQTT-3.1.0-1]", False, wire.publish("t", b"x")),
-    ("no MQTT at all", False, b"GET / HTTP/1.1\r\nHost: broker\r\n\r\n"),
+    (
+        "no MQTT at all",
+        False,
+        b"GET / HTTP/1.1\r\nHost: broker\r\nAccept: text/html\r\nUser-Agent: lost\r\n\r\n",
+    ),
     ("protocol name 'MQTX' [MQTT-3.1.2-1]", False, wire.encode(Kind.CONNECT, b"\0\4MQTX\4\2\0\x3c\0\1x")),
     ("CONNECT twice [MQTT-3.1.0-2]", True, wire.connect("x")),
     ("a remaining length of five bytes", True, b"\x30\xff\xff\xff\xff\x01"),
@@ -54,7 +58,7 @@ async def split_and_joined_packets(bench: Bench) -> str:
         await asyncio.sleep(0.001)
     await client.message(topic, b"split")
     client.send(b"".join(wire.publish(topic, b"joined %d" % number) for number in range(100)))
-    await client.message_count(101)
+    await client.message_count(topic, 101)
     return "byte by byte, and 100 at once"
 
 
@@ -83,32 +87,31 @@ async def malformed_client(bench: Bench) -> str:
 
 
 async def many_connections(bench: Bench) -> str:
-    """All at once, as a fleet comes back after its access point or its broker was restarted; and all stay."""
-    target = bench.target
-    count = target.connections
+    """All at once, as a fleet comes back: connect, subscribe, announce; a master hears of each, and all stay."""
+    count, bound_s = bench.target.connections, bench.target.connections_bound_s
     if (limit := limits.raise_open_files(count + _SPARE_FILES)) < count + _SPARE_FILES:
         raise NotApplicable(f"this process may open {limit} files only; raise `ulimit -n`")
-    clients: list[Client] = []
+    master = await bench.subscriber("master", bench.topic("+", "status"))
+    ready: list[Client] = []
 
     async def join(number: int) -> None:
-        clients.append(await connect(target, f"many-{number}", within_s=target.connections_bound_s))
-
-    async def leave(client: Client) -> None:
-        await client.disconnect()
+        node = await bench.client(f"node-{number}", within_s=bound_s)
+        await node.subscribe(bench.topic(str(number)), within_s=bound_s)
+        await node.publish(bench.topic(str(number), "status"), b"ready")
+        ready.append(node)
 
     began_s = time.perf_counter()
-    try:
-        joined = await asyncio.gather(*(join(number) for number in range(count)), return_exceptions=True)
-        took_s = time.perf_counter() - began_s
-        figure = f"{len(clients)} of {count} in {took_s:.2f} s"
-        failed = [error for error in joined if error is not None]
-        if failed:
-            raise Violation(f"{len(failed)} of {count} did not get in; the first: {failed[0]}", figure)
-        await asyncio.gather(*(client.ping(target.connections_bound_s) for client in clients))
-    finally:
-        await asyncio.gather(*(leave(client) for client in clients))
-    if took_s > target.connections_bound_s:
-        raise Violation(f"slower than {target.connections_bound_s:g} s", figure)
+    joined = await asyncio.gather(*(join(number) for number in range(count)), return_exceptions=True)
+    took_s = time.perf_counter() - began_s
+    figure = f"{len(ready)} of {count} in {took_s:.2f} s"
+    if failed := [error for error in joined if error is not None]:
+        raise Violation(f"{len(failed)} of {count} did not get in; the first: {failed[0]}", figure)
+    await asyncio.gather(*(node.ping(bound_s) for node in ready))
+    heard = len({message.topic for message in master.messages})
+    if heard < count:
+        raise Violation(f"the master heard of {heard} of {count} nodes", figure)
+    if took_s > bound_s:
+        raise Violation(f"slower than {bound_s:g} s", figure)
     return figure
 
 

@@ -44,7 +44,7 @@ async def _redelivered_after(bench: Bench, pause_s: float) -> str:
     await node.disconnect()
     node = await bench.client("node", clean=False)
     await asyncio.sleep(_SETTLE_S)
-    if node.messages:
+    if node.on(topic):
         raise Violation("an acknowledged message was sent a third time")
     return f"unacknowledged for {pause_s:g} s" if pause_s else ""
 
@@ -55,13 +55,13 @@ async def kept_session_queues(bench: Bench) -> str:
     await node.subscribe(topic)
     await node.disconnect()
     master = await bench.client("master")
-    for number in range(_AWAY_COUNT):
-        await master.publish(topic, b"%d" % number, qos=1)
+    for payload in judge.numbered(_AWAY_COUNT):
+        await master.publish(topic, payload, qos=1)
     node = await bench.client("node", clean=False)
     if not node.session_present:
         raise Violation("the session was not kept: CONNACK says session present 0 [MQTT-3.2.2-2]")
-    messages = await node.message_count(_AWAY_COUNT)
-    if wrong := judge.in_order_once([int(message.payload) for message in messages], _AWAY_COUNT):
+    messages = await node.message_count(topic, _AWAY_COUNT)
+    if wrong := judge.in_order_once([message.payload for message in messages], _AWAY_COUNT):
         raise Violation(wrong)
     await master.publish(topic, b"live", qos=1)  # the subscription itself was kept as well
     await node.message(topic, b"live")
@@ -82,6 +82,6 @@ async def clean_session_forgets(bench: Bench) -> str:
     await asyncio.sleep(_SETTLE_S)
     if node.session_present:
         raise Violation("CONNACK says session present 1 after a clean session")
-    if node.messages:
+    if node.on(topic):
         raise Violation("a message for a session that was ended by a clean one")
     return ""

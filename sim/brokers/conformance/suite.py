@@ -69,25 +69,36 @@ def select(names: Sequence[str] | None) -> list[Property]:
 
 
 async def check(
-    target: Target, rows: Sequence[str] | None = None, on_row: Callable[[Row], None] | None = None
+    target: Target,
+    rows: Sequence[str] | None = None,
+    on_row: Callable[[Row], None] | None = None,
+    *,
+    side_by_side: bool = True,
 ) -> list[Row]:
     """Test the broker; a row a property, in the order of PROPERTIES. `on_row` hears of each at once.
 
-    NotUsable when the broker cannot be reached or does not let us in. Ends by itself.
+    NotUsable when the broker cannot be reached or does not let us in. Ends by itself. One faulty property can
+    disturb the others (plain amqtt drops clients while others connect); one by one, each fails for itself.
     """
     chosen = select(rows)
     await _log_in_once(target)
     results: dict[str, Row] = {}
 
+    turn = asyncio.Semaphore(len(chosen) if side_by_side else 1)
+
     async def judge(each: Property) -> None:
-        row = results[each.name] = await _test(each, target)
+        async with turn:
+            row = results[each.name] = await _test(each, target)
         if on_row is not None:
             on_row(row)
 
     for each in chosen:
         if each.when == "first":
             await judge(each)
-    await asyncio.gather(*(judge(each) for each in chosen if each.when == "together"))
+    async with asyncio.TaskGroup() as together:
+        for each in chosen:
+            if each.when == "together":
+                together.create_task(judge(each))
     for each in chosen:
         if each.when == "last":
             await judge(each)

@@ -70,7 +70,7 @@ async def successors_status_stays(bench: Bench) -> str:
     for name in kinds:
         status = await late.message(bench.topic(name))
         if status.payload != READY_NEW:
-            raise Violation(f"the retained status ({name} session) became {status.payload.decode()!r}")
+            raise Violation(f"the retained status ({name} session) became {status.payload!r}")
     return f"unchanged after {_SETTLE_S:g} s"
 
 
