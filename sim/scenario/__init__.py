@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from sim.scenario.faults import KINDS, Fault
 from sim.scenario.fleet import Group, Master, Network
+from sim.scenario.load import check, load, load_all
+from sim.scenario.locate import find, shipped
 from sim.scenario.model import Scenario, Swarm
 from sim.scenario.plan import active_until, arrivals, concretise, fault_times, phase_starts, rng_for
+from sim.scenario.problems import Problem, ScenarioError
 from sim.scenario.when import Candidate, Select, When, pick
 from sim.scenario.workload import Priority, Stream, Target
 
@@ -17,7 +20,9 @@ __all__ = [
     "Master",
     "Network",
     "Priority",
+    "Problem",
     "Scenario",
+    "ScenarioError",
     "Select",
     "Stream",
     "Swarm",
@@ -25,9 +30,14 @@ __all__ = [
     "When",
     "active_until",
     "arrivals",
+    "check",
     "concretise",
     "fault_times",
+    "find",
+    "load",
+    "load_all",
     "phase_starts",
     "pick",
     "rng_for",
+    "shipped",
 ]

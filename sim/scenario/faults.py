@@ -209,8 +209,13 @@ class Inject(NodeFault):
     hex: Annotated[str, Field(pattern=r"^([0-9a-fA-F]{2})*$")] | None = Field(
         default=None, description="The bytes in hexadecimal, instead of `payload`."
     )
-    qos: Literal[0, 1, 2] = 1
-    retain: Flag = False
+    qos: Literal[0, 1, 2] = Field(default=1, description="Quality of service it is published with.")
+    retain: Flag = Field(default=False, description="Whether the broker keeps it.")
+
+    @property
+    def names_node(self) -> bool:
+        """Whether the message depends on the selected node."""
+        return "{node}" in self.topic or "{node}" in str(self.payload)
 
     @model_validator(mode="after")
     def _message(self) -> Inject:

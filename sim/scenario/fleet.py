@@ -41,7 +41,7 @@ class Group(Model):
     ramp: Duration = Field(default=0.0, description="Over what time the nodes are switched on, evenly.")
     poll: Duration = Field(default=0.1, description="How often the node's program asks for a task.")
     work: Distribution = Field(
-        default=Distribution(constant="50ms"), description="How long a task takes."  # type: ignore[arg-type]
+        default=Distribution.model_validate("50ms"), description="How long a task takes."
     )
     fail_rate: Fraction = Field(default=0.0, description="Share of tasks that end in an error result.")
     queue_limit: Count | None = Field(

@@ -101,6 +101,4 @@ class Scenario(Model):
 
     def nodes(self) -> dict[str, str]:
         """Every node's name -> its group, in order."""
-        return {
-            node: name for name, group in self.fleet.items() for node in node_names(name, group.count)
-        }
+        return {node: name for name, group in self.fleet.items() for node in node_names(name, group.count)}

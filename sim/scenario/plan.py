@@ -74,7 +74,7 @@ def fault_times(scenario: Scenario, index: int) -> list[float]:
 def arrivals(scenario: Scenario, index: int) -> Iterator[float]:
     """When each task of stream number `index` of a concrete scenario is due, in order.
 
-    Counted from the stream's trigger for one with `when`. For a closed loop: the start, once per task that may
+    Counted from the trigger for a stream with `when`. For a closed loop: the start, once per task that may
     be outstanding; each further one is due when a result comes in (`tasks` and `until` bound them).
     """
     stream = scenario.workload[index]

@@ -1,0 +1,95 @@
+"""Read scenario files. Whatever is in them: scenarios, or a ScenarioError that says where and what."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from sim.scenario.compose import fail, read, substitute, variations
+from sim.scenario.model import Scenario
+from sim.scenario.problems import Problem, ScenarioError, Source, Span
+from sim.scenario.semantics import complaints
+from sim.scenario.translate import at, problems_of
+from sim.scenario.tree import Leaf, Map, to_data
+
+_TOP_LEVEL = tuple(Scenario.model_fields)
+
+
+def load(
+    path: str | Path,
+    overrides: Sequence[str] = (),
+    seed: int | None = None,
+    variants: Collection[str] | None = None,
+) -> Scenario:
+    """The one scenario in a file. For a file with a `matrix`, use `load_all`.
+
+    Args:
+        overrides: `--set` texts such as `fleet.esp.count=50`.
+        seed: instead of the scenario's own.
+        variants: names of the node specimens there are; not checked when None.
+    """
+    scenarios = load_all(path, overrides, seed, variants)
+    if len(scenarios) > 1:
+        where = Span(Source(str(path), ()), 1, 1)
+        hint = "run them all, or fix its axes with `--set`"
+        fail(where, f"its `matrix` makes {len(scenarios)} scenarios where one is wanted", hint)
+    return scenarios[0]
+
+
+def load_all(
+    path: str | Path,
+    overrides: Sequence[str] = (),
+    seed: int | None = None,
+    variants: Collection[str] | None = None,
+) -> list[Scenario]:
+    """Every scenario in a file: one, or one for each combination of its `matrix`. Arguments as for `load`."""
+    scenarios: list[Scenario] = []
+    problems: list[Problem] = []
+    for label, tree in variations(read(Path(path)), _TOP_LEVEL, overrides):
+        try:
+            scenario = _scenario(substitute(tree), variants)
+        except ScenarioError as error:
+            problems += error.problems
+            continue
+        update = {"seed": scenario.seed if seed is None else seed}
+        name = f"{scenario.name}[{label}]" if label else scenario.name
+        scenarios.append(scenario.model_copy(update=update | {"name": name}))
+    if problems:
+        raise ScenarioError(problems)
+    return scenarios
+
+
+def check(scenario: Scenario, variants: Collection[str] | None = None) -> None:
+    """Check a scenario built in code as `load` checks one from a file. Raises ScenarioError."""
+    source = Source(f"scenario {scenario.name!r}", ())
+    found = complaints(scenario, variants)
+    if found:
+        raise ScenarioError(
+            Problem(Span(source, 1, 1), f"{_dotted(complaint.path)}: {complaint.message}", complaint.hint)
+            for complaint in found
+        )
+
+
+def _scenario(tree: Map, variants: Collection[str] | None) -> Scenario:
+    # empty sections (`faults:` with all entries commented out) are as good as absent ones
+    entries = {key: node for key, node in tree.entries.items() if not _empty_section(key, node)}
+    tree = Map(tree.span, entries, tree.keys)
+    try:
+        scenario = Scenario.model_validate(to_data(tree), by_alias=True, by_name=False)
+    except ValidationError as error:
+        raise ScenarioError(problems_of(error, tree)) from None
+    found = complaints(scenario, variants)
+    if found:
+        raise ScenarioError(at(tree, c.path, c.message, c.hint, key=c.at_key) for c in found)
+    return scenario
+
+
+def _empty_section(key: object, node: object) -> bool:
+    sections = ("fleet", "workload", "faults", "phases", "expect", "network", "master")
+    return key in sections and isinstance(node, Leaf) and node.value is None and node.plain
+
+
+def _dotted(path: Sequence[int | str]) -> str:
+    return ".".join(str(part) for part in path) or "scenario"

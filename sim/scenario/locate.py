@@ -1,0 +1,36 @@
+"""Where scenarios are: a path, or the name of one that ships with the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sim.scenario.compose import fail
+from sim.scenario.problems import Source, Span, choice_hint
+
+_SIM = Path(__file__).resolve().parent.parent
+_FOLDERS = (_SIM / "_data" / "scenarios", _SIM.parent / "scenarios")  # an installed wheel, a checkout
+
+
+def shipped_folder() -> Path:
+    """The folder of the scenarios that ship with the package."""
+    return next((folder for folder in _FOLDERS if folder.is_dir()), _FOLDERS[-1])
+
+
+def shipped() -> dict[str, Path]:
+    """Every scenario that ships with the package, by name, sorted."""
+    return {path.stem: path for path in sorted(shipped_folder().glob("*.yaml"))}
+
+
+def find(name_or_path: str | Path) -> Path:
+    """The file meant: a path that exists, else a shipped scenario of that name. Raises ScenarioError."""
+    path = Path(name_or_path)
+    if path.is_file():
+        return path
+    known = shipped()
+    text = str(name_or_path)
+    if text in known:
+        return known[text]
+    where = Span(Source(text, ()), 1, 1)
+    if path.is_dir():
+        return fail(where, "this is a folder, not a scenario", "name one of its files")
+    return fail(where, "no such file, nor a scenario of that name", choice_hint(path.stem, known))

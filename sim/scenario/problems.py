@@ -1,0 +1,98 @@
+"""What is wrong with a scenario and where: file, line, column, the line itself, what to write instead."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+_SHOWN_COLUMNS = 100  # of a long line, this much around the problem
+
+
+@dataclass(frozen=True)
+class Source:
+    """A text that was read: a file, or a command-line override."""
+
+    name: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Span:
+    """A place in a source. Line and column count from 1."""
+
+    source: Source
+    line: int
+    column: int
+    length: int = 1
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong, at one place."""
+
+    where: Span
+    message: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        where = self.where
+        head = f"{where.source.name}:{where.line}:{where.column}: {self.message}"
+        lines = [head, *_excerpt(where)]
+        if self.hint:
+            lines.append(f"        {self.hint}")
+        return "\n".join(lines)
+
+
+class ScenarioError(ValueError):
+    """A scenario cannot be used. `problems` holds every one found, sorted by place."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(sorted(set(problems), key=_place))
+        super().__init__(self.problems)
+
+    def __str__(self) -> str:
+        return "\n".join(str(problem) for problem in self.problems)
+
+
+def _place(problem: Problem) -> tuple[str, int, int, str]:
+    where = problem.where
+    return where.source.name, where.line, where.column, problem.message
+
+
+def nearest(word: object, allowed: Iterable[str]) -> str | None:
+    """The allowed word that `word` was most probably meant to be."""
+    close = difflib.get_close_matches(str(word)[:100], list(allowed), n=1, cutoff=0.6)
+    return close[0] if close else None
+
+
+def choice_hint(word: object, allowed: Iterable[str]) -> str:
+    """`did you mean ...?` and what is allowed."""
+    names = list(allowed)
+    meant = nearest(word, names)
+    listing = f"allowed here: {', '.join(names)}" if names else "nothing is allowed here"
+    return f"did you mean `{meant}`? {listing}" if meant else listing
+
+
+def shown(value: object) -> str:
+    """A value as a message quotes it: short, on one line."""
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, (list, tuple)):
+        return "a list"
+    if value is None:
+        return "nothing"
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return f"`{text if len(text) <= 60 else text[:57] + '...'}`".replace("\n", " ")
+
+
+def _excerpt(where: Span) -> list[str]:
+    """The source line, cut to a window, with a caret line under the place."""
+    if not 1 <= where.line <= len(where.source.lines):
+        return []
+    text = where.source.lines[where.line - 1].replace("\t", " ")  # one column each, as they are counted
+    start = max(0, where.column - 1 - _SHOWN_COLUMNS // 2) if len(text) > _SHOWN_COLUMNS else 0
+    window = text[start : start + _SHOWN_COLUMNS]
+    offset = min(where.column - 1 - start, len(window))
+    carets = "^" * max(1, min(where.length, len(window) - offset))
+    return [f"{where.line:6} | {window}", f"       | {' ' * offset}{carets}"]
