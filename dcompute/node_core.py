@@ -5,227 +5,59 @@ to the subset of Python that MicroPython 1.22 knows and to what fits a 64 KiB he
 no clock. Messages to publish are tuples (topic, payload, retain); all are QoS 1.
 """
 
-import json
-import sys
-
 try:  # absent on MicroPython, which does not evaluate annotations
     from typing import Any, Callable
 except ImportError:
     pass
 
-PROTOCOL = 1
-HIGHEST_PRIORITY = 10
-LOWEST_PRIORITY = 1
-DEFAULT_PRIORITY = 5
-MAX_ID_CHARS = 64
-MAX_TASK_ID_CHARS = 128
-MAX_STATUS_CHARS = 64
-MAX_DEPTH = 16
-MAX_PAYLOAD_BYTES = 262144
-RESERVED_IDS = ("initialisation", "results")
+from dcompute.node_wire import (
+    BUSY,
+    CONNECTED,
+    DEAD,
+    DEFAULT_PRIORITY,
+    HIGHEST_PRIORITY,
+    LOWEST_PRIORITY,
+    MAX_ID_CHARS,
+    MAX_PAYLOAD_BYTES,
+    OFFLINE,
+    PROTOCOL,
+    READY,
+    Rejected,
+    Topics,
+    check_node_id,
+    check_priority,
+    check_status,
+    check_task_id,
+    decode,
+    decode_task,
+    encode,
+    is_init_command,
+    task_attempt,
+)
 
-DEAD = "dead"
-OFFLINE = "offline"
-READY = "ready"
-BUSY = "busy"
-CONNECTED = "connected"
+__all__ = (
+    "BUSY",
+    "CONNECTED",
+    "DEAD",
+    "DEFAULT_PRIORITY",
+    "MAX_ID_CHARS",
+    "MAX_PAYLOAD_BYTES",
+    "OFFLINE",
+    "PROTOCOL",
+    "READY",
+    "NodeCore",
+    "Rejected",
+    "TaskQueue",
+    "Topics",
+    "check_node_id",
+    "check_priority",
+    "check_status",
+    "check_task_id",
+    "decode",
+    "encode",
+)
 
 _RECENT_TASKS = 32  # QoS 1 may deliver twice; a window as wide as brokers keep in flight catches it
-
-
-class Rejected(ValueError):
-    """A message that is no valid message of the protocol; str() says why."""
-
-
-def check_node_id(node_id: "Any") -> str:
-    """Return `node_id` if it can be a node's id, else raise ValueError saying why.
-
-    It is an MQTT topic level and a client id: 1 to 64 characters of A-Z a-z 0-9 _ . : - only.
-    """
-    if not isinstance(node_id, str) or not node_id:
-        raise ValueError("node id must be a non-empty string, not %r" % (node_id,))
-    if len(node_id) > MAX_ID_CHARS:
-        raise ValueError("node id is longer than %d characters: %s..." % (MAX_ID_CHARS, node_id[:20]))
-    if node_id in RESERVED_IDS:
-        raise ValueError("node id %r is the name of a topic of the protocol" % node_id)
-    for char in node_id:
-        if not ("a" <= char <= "z" or "A" <= char <= "Z" or "0" <= char <= "9" or char in "_.:-"):
-            raise ValueError("node id %r: only A-Z a-z 0-9 _ . : - may stand in it" % node_id)
-    return node_id
-
-
-def check_namespace(namespace: str) -> str:
-    """Return `namespace` (levels like node ids, joined by slashes; "" for none) or raise ValueError."""
-    if namespace:
-        for level in namespace.split("/"):
-            check_node_id(level)
-    return namespace
-
-
-def check_status(status: "Any") -> str:
-    """Return `status` if it is 1 to 64 characters of text, else raise ValueError."""
-    if not isinstance(status, str) or not 0 < len(status) <= MAX_STATUS_CHARS:
-        raise ValueError("status must be a string of 1 to %d characters" % MAX_STATUS_CHARS)
-    return status
-
-
-def check_priority(priority: "Any") -> int:
-    """Return `priority` if it is an int in 1..10 (10 is the highest), else raise ValueError."""
-    if isinstance(priority, bool) or not isinstance(priority, int):
-        raise ValueError("priority must be an integer from 1 to 10, not %r" % (priority,))
-    if not LOWEST_PRIORITY <= priority <= HIGHEST_PRIORITY:
-        raise ValueError("priority must be from 1 to 10, not %d" % priority)
-    return priority
-
-
-def check_task_id(task_id: "Any") -> str:
-    """Return `task_id` as text if it can name a task (1 to 128 characters, or an int); else ValueError."""
-    if isinstance(task_id, int) and not isinstance(task_id, bool):
-        task_id = str(task_id)
-    if not isinstance(task_id, str) or not 0 < len(task_id) <= MAX_TASK_ID_CHARS:
-        raise ValueError("task id must be a string of 1 to %d characters" % MAX_TASK_ID_CHARS)
-    return task_id
-
-
-def check_json(value: "Any", depth: int = 0) -> None:
-    """Raise ValueError unless `value` is a JSON value nested at most MAX_DEPTH deep.
-
-    Needed before encoding: MicroPython's json.dumps writes any object's repr without complaint.
-    """
-    if value is None or isinstance(value, (str, int)):
-        return
-    if isinstance(value, float):
-        if value != value or value in (float("inf"), float("-inf")):
-            raise ValueError("%r is not a JSON number" % value)
-        return
-    if depth >= MAX_DEPTH:
-        raise ValueError("nested deeper than %d levels" % MAX_DEPTH)
-    if isinstance(value, dict):
-        for key in value:
-            if not isinstance(key, str):
-                raise ValueError("JSON keys are strings, not %r" % (key,))
-            check_json(value[key], depth + 1)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            check_json(item, depth + 1)
-    else:
-        raise ValueError("%s is not a JSON value" % type(value).__name__)
-
-
-if sys.implementation.name == "micropython":
-
-    def _dumps(value: "Any") -> str:
-        return json.dumps(value)
-
-    def _loads(text: str) -> "Any":
-        return json.loads(text)
-
-else:
-
-    def _no_constant(name: str) -> "Any":
-        raise ValueError("%s is not JSON" % name)
-
-    _encode_text = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode
-    _decode_text = json.JSONDecoder(parse_constant=_no_constant).decode
-
-    def _dumps(value: "Any") -> str:
-        return _encode_text(value)
-
-    def _loads(text: str) -> "Any":
-        return _decode_text(text)
-
-
-def encode(message: "dict[str, Any]") -> bytes:
-    """JSON text as UTF-8. Raises ValueError for what JSON or the protocol's limits cannot carry."""
-    check_json(message)
-    payload = _dumps(message).encode("utf-8")
-    if len(payload) > MAX_PAYLOAD_BYTES:
-        raise ValueError("message of %d bytes is over the limit of %d" % (len(payload), MAX_PAYLOAD_BYTES))
-    return payload
-
-
-def decode(payload: bytes, limit: int = MAX_PAYLOAD_BYTES) -> "dict[str, Any]":
-    """The JSON object in `payload`; raises Rejected for anything else, however hostile."""
-    if len(payload) > limit:
-        raise Rejected("payload of %d bytes is over the limit of %d" % (len(payload), limit))
-    if _too_deep(payload):
-        raise Rejected("nested deeper than %d levels" % MAX_DEPTH)
-    try:
-        message = _loads(str(payload, "utf-8"))
-    except (ValueError, UnicodeError) as error:
-        raise Rejected("not JSON: %s" % error)
-    if not isinstance(message, dict):
-        raise Rejected("not a JSON object")
-    return message
-
-
-def _too_deep(payload: bytes) -> bool:
-    """Nesting is bounded before parsing: parsers recurse, and a board's stack is small."""
-    if payload.count(b"[") + payload.count(b"{") <= MAX_DEPTH:
-        return False
-    depth = 0
-    in_string = False
-    escaped = False
-    for byte in payload:
-        if in_string:
-            if escaped:
-                escaped = False
-            elif byte == 0x5C:
-                escaped = True
-            elif byte == 0x22:
-                in_string = False
-        elif byte == 0x22:
-            in_string = True
-        elif byte in (0x5B, 0x7B):
-            depth += 1
-            if depth > MAX_DEPTH:
-                return True
-        elif byte in (0x5D, 0x7D):
-            depth -= 1
-    return False
-
-
-def decode_task(payload: bytes, limit: int = MAX_PAYLOAD_BYTES) -> "dict[str, Any]":
-    """A task as the master sent it, with `priority` filled in; raises Rejected with the reason."""
-    task = decode(payload, limit)
-    try:
-        task["priority"] = check_priority(task.get("priority", DEFAULT_PRIORITY))
-        if "id" in task:
-            check_task_id(task["id"])
-    except ValueError as error:
-        raise Rejected(str(error))
-    return task
-
-
-def is_init_command(task: "dict[str, Any]") -> bool:
-    """True for `{"task_info": {"command": "init"}}`: not work, but the question "are you there?"."""
-    info = task.get("task_info")
-    return isinstance(info, dict) and info.get("command") == "init"
-
-
-def task_attempt(task: "dict[str, Any]") -> int:
-    """Which try at this task it is; 1 where the sender does not say."""
-    attempt = task.get("attempt", 1)
-    return attempt if isinstance(attempt, int) else 1
-
-
-class Topics:
-    """The topics of one namespace ("" for none)."""
-
-    def __init__(self, namespace: str = "") -> None:
-        prefix = check_namespace(namespace) + "/" if namespace else ""
-        self.prefix = prefix
-        self.initialisation = prefix + "initialisation"
-        self.results = prefix + "results"
-        self.any_status = prefix + "+/status"
-
-    def task(self, node_id: str) -> str:
-        """Where the master puts tasks for this node."""
-        return self.prefix + node_id
-
-    def status(self, node_id: str) -> str:
-        """Where this node's retained status lives."""
-        return self.prefix + node_id + "/status"
 
 
 class TaskQueue:
