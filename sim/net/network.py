@@ -13,7 +13,7 @@ from __future__ import annotations
 import errno
 import itertools
 from collections.abc import Callable
-from typing import Protocol, cast
+from typing import Protocol, TypeVar, cast
 
 from simpy import Environment
 
@@ -24,6 +24,7 @@ from sim.net.profile import LINUX, TcpProfile
 from sim.net.sockets import Socket, Stream
 from sim.net.tcp import CONNECTING, GONE, OPEN, SYN_RECEIVED, Connection, Endpoint
 
+_Client = TypeVar("_Client", Socket, Stream)
 _FIRST_EPHEMERAL_PORT = 49_152
 _EPHEMERAL_PORTS = 65_536 - _FIRST_EPHEMERAL_PORT
 
@@ -125,17 +126,13 @@ class Host:
     ) -> Socket:
         """Begin to connect; `on_done(None)` when established, or `on_done(error)`: ConnectionRefusedError,
         TimeoutError, or OSError(ENETUNREACH) without a WLAN. Never called before this returns."""
-        network = self.network
-        connection = Connection(network, network.next_key(), self.name)
-        client = connection.client = Socket(connection, self, self._next_port(), "node")
-        server = connection.server = Stream(connection, network.host(address), port, "broker")
-        client.peer, server.peer = server, client
-        client.on_done = on_done
-        self.connections[connection] = None
-        server.host.connections[connection] = None
-        connection.refresh()
-        _Handshake(client, server).begin()
-        return client
+        return self._connect(Socket, address, port, on_done)
+
+    def connect_stream(
+        self, address: str, port: int, on_done: Callable[[OSError | None], None] | None = None
+    ) -> Stream:
+        """The same, for a program that wants its bytes pushed."""
+        return self._connect(Stream, address, port, on_done)
 
     # --- what a person does ---
 
@@ -189,6 +186,21 @@ class Host:
         both = [end for connection in self.connections for end in (connection.client, connection.server)]
         return [end for end in both if end.host is self]
 
+    def _connect(
+        self, kind: type[_Client], address: str, port: int, on_done: Callable[[OSError | None], None] | None
+    ) -> _Client:
+        network = self.network
+        connection = Connection(network, network.next_key(), self.name)
+        client = connection.client = kind(connection, self, self._next_port(), "node")
+        server = connection.server = Stream(connection, network.host(address), port, "broker")
+        client.peer, server.peer = server, client
+        client.on_done = on_done
+        self.connections[connection] = None
+        server.host.connections[connection] = None
+        connection.refresh()
+        _Handshake(client, server).begin()
+        return client
+
     def _next_port(self) -> int:
         port = _FIRST_EPHEMERAL_PORT + self._ports_used % _EPHEMERAL_PORTS
         self._ports_used += 1
@@ -207,7 +219,7 @@ class Host:
 class _Handshake:
     """SYN, SYN-ACK and their repetitions; the third part travels as the client's first segment."""
 
-    def __init__(self, client: Socket, server: Stream) -> None:
+    def __init__(self, client: Endpoint, server: Endpoint) -> None:
         self.client = client
         self.server = server
         self.network = client.host.network

@@ -1,7 +1,8 @@
 """The program's part of a connection: `Socket`, read when the program likes, and `Stream`, which pushes.
 
-A `Socket` is what paho and the simulated firmware hold: it behaves as a non-blocking Python socket does. A
-`Stream` is what a sans-I/O server holds: bytes are pushed, writes are never refused.
+A `Socket` is for programs written for sockets, the simulated firmware among them: it behaves as a
+non-blocking Python socket does. A `Stream` is for programs without I/O of their own, a broker model or a
+client state machine: bytes are handed over as they come, writes are never refused.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import errno
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from sim.net.observer import How, Side
+from sim.net.observer import Side
 from sim.net.tcp import CLOSING, CONNECTING, GONE, OPEN, Connection, Endpoint
 
 if TYPE_CHECKING:
@@ -26,13 +27,12 @@ class Socket(Endpoint):
     connection is established, and when a full send buffer has room again.
     """
 
-    __slots__ = ("_at", "_finished", "_received_bytes", "on_done", "on_readable", "on_writable")
+    __slots__ = ("_at", "_finished", "_received_bytes", "on_readable", "on_writable")
 
     def __init__(self, connection: Connection, host: Host, port: int, side: Side) -> None:
         super().__init__(connection, host, port, side)
         self.on_readable: Callable[[], None] | None = None
         self.on_writable: Callable[[], None] | None = None
-        self.on_done: Callable[[OSError | None], None] | None = None
         self._received_bytes = b""
         self._at = 0  # what comes before is read
         self._finished = False  # the peer sends nothing more
@@ -95,7 +95,8 @@ class Socket(Endpoint):
         return -1 if closed else _FIRST_FILENO + self.connection.key
 
     def detach(self) -> None:
-        self.on_readable = self.on_writable = self.on_done = None
+        super().detach()
+        self.on_readable = self.on_writable = None
 
     # --- called by the kernel's part ---
 
@@ -114,20 +115,8 @@ class Socket(Endpoint):
             self.on_readable()
 
     def failed(self) -> None:
-        done, self.on_done = self.on_done, None
-        if done is not None:
-            done(self.error)
-        elif self.on_readable is not None:
+        if self.on_readable is not None:
             self.on_readable()
-
-    def established(self) -> None:
-        """The handshake is complete."""
-        self.acknowledge_handshake()
-        done, self.on_done = self.on_done, None
-        if done is not None:
-            done(None)
-        if self.on_writable is not None:
-            self.on_writable()
 
     def writable(self) -> None:
         if self.on_writable is not None:
@@ -144,16 +133,16 @@ class Socket(Endpoint):
 
 
 class Stream(Endpoint):
-    """A server's connection: set `on_data` and `on_closed` when it is accepted."""
+    """A pushed connection: set `on_data` and `on_closed` when it is accepted or established."""
 
     __slots__ = ("on_closed", "on_data")
 
     def __init__(self, connection: Connection, host: Host, port: int, side: Side) -> None:
         super().__init__(connection, host, port, side)
         self.on_data: Callable[[bytes], None] | None = None
-        self.on_closed: Callable[[How], None] | None = None
-        """Called once with "fin", "rst" or "timeout", never after this side's own close() or abort(). After
-        "fin" this side is closed too, as servers do."""
+        self.on_closed: Callable[[OSError | None], None] | None = None
+        """Called once, with None at the end of the stream (this side is then closed too) or with the error;
+        never after this side's own close() or abort()."""
 
     @property
     def is_open(self) -> bool:
@@ -167,6 +156,7 @@ class Stream(Endpoint):
             self.send_bytes(data)
 
     def detach(self) -> None:
+        super().detach()
         self.on_data = self.on_closed = None
 
     # --- called by the kernel's part ---
@@ -176,16 +166,13 @@ class Stream(Endpoint):
             self.on_data(data)
 
     def peer_finished(self) -> None:
-        self._tell("fin")
+        self.failed()
         self.close()
 
     def failed(self) -> None:
-        self._tell("timeout" if isinstance(self.error, TimeoutError) else "rst")
-
-    def _tell(self, how: How) -> None:
         closed, self.on_closed = self.on_closed, None
         if closed is not None:
-            closed(how)
+            closed(self.error)
 
 
 def _again(error: OSError) -> OSError:

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import errno
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from simpy.events import NORMAL
@@ -113,6 +114,7 @@ class Endpoint:
         "connection",
         "error",
         "host",
+        "on_done",
         "path_up",
         "peer",
         "port",
@@ -134,6 +136,7 @@ class Endpoint:
         self.sent = 1  # next sequence number to send; SYN was 0
         self.received = 1  # next sequence number expected
         self.error: OSError | None = None
+        self.on_done: Callable[[OSError | None], None] | None = None  # client: how the attempt ended
         self._fin_sent = False
         self._fin_received = False
         self._held: list[Segment] = []  # did not cross; retransmitted when the timer says
@@ -183,6 +186,7 @@ class Endpoint:
 
     def detach(self) -> None:
         """Call the program no more."""
+        self.on_done = None
 
     # What the kernel tells the program; overridden.
 
@@ -197,7 +201,7 @@ class Endpoint:
         raise NotImplementedError
 
     def writable(self) -> None:
-        """There is room in the send buffer again."""
+        """Connected, or there is room in the send buffer again."""
 
     # --- sending ---
 
@@ -369,10 +373,15 @@ class Endpoint:
             self.peer._show("R", self.received, b"", lost=False)
         self.host.network.clock.call_later(0.0, lambda: self.reset_received("node"))
 
-    def acknowledge_handshake(self) -> None:
+    def established(self) -> None:
         """Client: the SYN was answered."""
         self.state = OPEN
         self._transmit(_ACK, 0)
+        done, self.on_done = self.on_done, None
+        if done is not None:
+            done(None)
+        if self.state == OPEN:
+            self.writable()
 
     def _accept(self) -> bool:
         """The handshake is complete: hand the connection to the listening program, if there still is one."""
@@ -409,8 +418,11 @@ class Endpoint:
         """End with an error; the program is told unless it has closed."""
         self.error = error
         told = self.state != CLOSING
+        done, self.on_done = self.on_done, None
         self.vanish()
-        if told:
+        if done is not None:
+            done(error)
+        elif told:
             self.failed()
         self.detach()
 
