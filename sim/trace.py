@@ -96,6 +96,13 @@ class NodeConnecting(Event):
     inc: str
 
 
+class NodeSubscribing(Event):
+    """CONNACK is in, SUBSCRIBE is about to be sent."""
+
+    node: str
+    inc: str
+
+
 class NodeConnected(Event):
     """CONNACK and SUBACK are in: the node can be sent work."""
 

@@ -7,11 +7,23 @@ from __future__ import annotations
 
 from sim.checks.all_tasks_finished import AllTasksFinished
 from sim.checks.base import Check, Distribution, Outcome, Status
+from sim.checks.bounded_queue import BoundedQueue
 from sim.checks.callback_once import CallbackOnce
 from sim.checks.dead_within import DeadWithin
 from sim.checks.fifo_within_priority import FifoWithinPriority
+from sim.checks.final_status import FinalStatus
+from sim.checks.latency import Latency
+from sim.checks.memory_below import MemoryBelow
+from sim.checks.no_duplicate_results import NoDuplicateResults
+from sim.checks.no_errors_in_log import NoErrorsInLog
 from sim.checks.no_false_deaths import NoFalseDeaths
+from sim.checks.no_lost_tasks import NoLostTasks
 from sim.checks.priority_order import PriorityOrder
+from sim.checks.recovers_within import RecoversWithin
+from sim.checks.results_match import ResultsMatch
+from sim.checks.retained_consistent import RetainedConsistent
+from sim.checks.sometimes import Sometimes
+from sim.checks.status_history import StatusHistory
 
 _ALL: tuple[type[Check], ...] = (
     DeadWithin,
@@ -20,6 +32,18 @@ _ALL: tuple[type[Check], ...] = (
     PriorityOrder,
     FifoWithinPriority,
     AllTasksFinished,
+    NoLostTasks,
+    NoDuplicateResults,
+    ResultsMatch,
+    RecoversWithin,
+    FinalStatus,
+    StatusHistory,
+    RetainedConsistent,
+    Latency,
+    MemoryBelow,
+    BoundedQueue,
+    NoErrorsInLog,
+    Sometimes,
 )
 
 CHECKS: dict[str, type[Check]] = {check.name: check for check in _ALL}

@@ -13,6 +13,7 @@ class Task:
     """One task id, over all its attempts."""
 
     sent: list[t.TaskSent] = field(default_factory=list)
+    received: list[t.TaskReceived] = field(default_factory=list)
     taken: list[t.TaskTaken] = field(default_factory=list)
     finished: list[t.TaskFinished] = field(default_factory=list)
     held: list[t.ResultHeld] = field(default_factory=list)
@@ -27,6 +28,8 @@ def tasks(trace: Sequence[t.Event]) -> dict[str, Task]:
         match event:
             case t.TaskSent(task=task):
                 found.setdefault(task, Task()).sent.append(event)
+            case t.TaskReceived(task=task):
+                found.setdefault(task, Task()).received.append(event)
             case t.TaskTaken(task=task):
                 found.setdefault(task, Task()).taken.append(event)
             case t.TaskFinished(task=task):

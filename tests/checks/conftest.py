@@ -100,9 +100,7 @@ class TraceBuilder:
             self.after(report_s).death(node)
         return self
 
-    def silent(
-        self, kind: str, node: str, report_s: float | None = 15.5, for_s: float | None = None
-    ) -> str:
+    def silent(self, kind: str, node: str, report_s: float | None = 15.5, for_s: float | None = None) -> str:
         fault = self.fault(kind, node, for_s, effect="held 0 bytes")
         if report_s is not None:
             self.after(report_s).death(node)
@@ -110,9 +108,7 @@ class TraceBuilder:
 
     def send(self, node: str, task: str, priority: int = 5, attempt: int = 1) -> TraceBuilder:
         self.add(t.TaskSent, node=node, task=task, priority=priority, attempt=attempt, size=20)
-        return self.after(0.001).add(
-            t.TaskReceived, node=node, task=task, priority=priority, attempt=attempt
-        )
+        return self.after(0.001).add(t.TaskReceived, node=node, task=task, priority=priority, attempt=attempt)
 
     def take(self, node: str, task: str, priority: int = 5, attempt: int = 1) -> TraceBuilder:
         return self.add(t.TaskTaken, node=node, task=task, priority=priority, attempt=attempt)

@@ -1,0 +1,257 @@
+"""Every check holds on a healthy run, and is caught out by each of a list of alterations of that run."""
+
+from __future__ import annotations
+
+import pytest
+
+from sim import trace as t
+from sim.checks import CHECKS, Status
+
+HEALTHY = {
+    "dead_within": {},
+    "no_false_deaths": {},
+    "callback_once": {},
+    "priority_order": {},
+    "fifo_within_priority": {},
+    "all_tasks_finished": {},
+    "no_lost_tasks": {},
+    "no_duplicate_results": {},
+    "results_match": {},
+    "recovers_within": {"bound": "20s"},
+    "final_status": {"status": "ready"},
+    "status_history": {},
+    "retained_consistent": {},
+    "latency": {"within": "7s"},
+    "memory_below": {"limit": "32KiB"},
+    "bounded_queue": {"limit": 4},
+    "no_errors_in_log": {},
+    "sometimes": {"event": "death_reported", "where": {"node": "n2"}},
+}
+
+TAKEN, RECEIVED = t.TaskTaken, t.TaskReceived
+
+MUTATIONS = [
+    # check, what was done to the trace, how
+    ("dead_within", "a report lost", lambda d: d.drop(t.DeathReported, node="n2")),
+    ("dead_within", "a silent death's report lost", lambda d: d.drop(t.DeathReported, node="n4")),
+    ("dead_within", "a reset's report late", lambda d: d.delay(3, t.DeathReported, node="n3")),
+    ("dead_within", "a silent death's report late", lambda d: d.delay(4, t.DeathReported, node="n4")),
+    (
+        "dead_within",
+        "a report names another node",
+        lambda d: d.change(t.DeathReported, {"node": "n1"}, node="n2"),
+    ),
+    (
+        "dead_within",
+        "a report names another life",
+        lambda d: d.change(t.DeathReported, {"inc": "x"}, node="n2"),
+    ),
+    ("dead_within", "a crash that nobody noticed", lambda d: d.insert(crash("n1"), t.NodeMemory, node="n1")),
+    ("dead_within", "a blink that lasted", lambda d: d.drop(t.FaultEnded, nth=1, node="n4")),
+    ("no_false_deaths", "a report without cause", lambda d: d.insert(death("n1"), t.NodeMemory, node="n1")),
+    (
+        "no_false_deaths",
+        "a report of the wrong node",
+        lambda d: d.change(t.DeathReported, {"node": "n1"}, node="n2"),
+    ),
+    (
+        "no_false_deaths",
+        "a report before its cause",
+        lambda d: d.insert(death("n3"), t.NodeMemory, node="n3"),
+    ),
+    (
+        "no_false_deaths",
+        "a stale will believed",
+        lambda d: d.insert(death("n3"), t.NodeStatusSeen, nth=2, node="n3"),
+    ),
+    ("no_false_deaths", "a late report of an old life", lambda d: d.delay(5, t.DeathReported, node="n3")),
+    ("no_false_deaths", "a death of nobody", lambda d: d.change(t.DeathReported, {"inc": "x"}, node="n2")),
+    ("no_false_deaths", "the blink caused a death", lambda d: d.insert(death("n4", "1.2"), t.RetainedStatus)),
+    ("callback_once", "a callback repeated", lambda d: d.double(t.DeathReported, node="n2")),
+    ("callback_once", "the last callback repeated", lambda d: d.double(t.DeathReported, node="n4")),
+    (
+        "priority_order",
+        "two takes swapped",
+        lambda d: d.swap((TAKEN, {"task": "high"}), (TAKEN, {"task": "low"})),
+    ),
+    ("priority_order", "a take forgotten", lambda d: d.drop(TAKEN, task="high")),
+    ("priority_order", "a take repeated", lambda d: d.double(TAKEN, task="high")),
+    ("priority_order", "an arrival forgotten", lambda d: d.drop(RECEIVED, task="high")),
+    (
+        "priority_order",
+        "a priority lowered on the way",
+        lambda d: d.change(TAKEN, {"priority": 1}, task="high"),
+    ),
+    ("priority_order", "a priority misread", lambda d: d.change(RECEIVED, {"priority": 10}, task="low")),
+    (
+        "fifo_within_priority",
+        "equals swapped",
+        lambda d: d.swap((TAKEN, {"task": "mid-1"}), (TAKEN, {"task": "mid-2"})),
+    ),
+    (
+        "fifo_within_priority",
+        "arrivals swapped",
+        lambda d: d.swap((RECEIVED, {"task": "mid-1"}), (RECEIVED, {"task": "mid-2"})),
+    ),
+    ("fifo_within_priority", "a take forgotten", lambda d: d.drop(TAKEN, task="mid-1")),
+    ("all_tasks_finished", "a result lost", lambda d: d.drop(t.ResultReceived, task="mid-1")),
+    ("all_tasks_finished", "a second attempt lost", lambda d: d.drop(t.ResultReceived, task="orphan")),
+    (
+        "all_tasks_finished",
+        "a result of another task",
+        lambda d: d.change(t.ResultReceived, {"task": "x"}, task="low"),
+    ),
+    ("all_tasks_finished", "a task more", lambda d: d.insert(sent("extra"), t.NodeMemory)),
+    ("no_lost_tasks", "a result lost", lambda d: d.drop(t.ResultReceived, task="mid-1")),
+    (
+        "no_lost_tasks",
+        "a task sent to the dead",
+        lambda d: d.insert(sent("extra", "n2"), t.DeathReported, node="n2"),
+    ),
+    ("no_duplicate_results", "a result repeated", lambda d: d.double(t.ResultReceived, task="low")),
+    (
+        "no_duplicate_results",
+        "two tasks' results merged",
+        lambda d: d.change(t.ResultReceived, {"task": "high"}, task="low"),
+    ),
+    (
+        "results_match",
+        "a value altered on the way",
+        lambda d: d.change(t.ResultReceived, {"digest": "e"}, task="low"),
+    ),
+    ("results_match", "a result out of nowhere", lambda d: d.drop(t.ResultHeld, task="low")),
+    (
+        "results_match",
+        "another node's result",
+        lambda d: d.change(t.ResultReceived, {"node": "n3"}, task="low"),
+    ),
+    ("recovers_within", "the node never connects", lambda d: d.drop(t.NodeConnected, nth=1, node="n3")),
+    ("recovers_within", "the master does not notice", lambda d: d.drop(t.NodeStatusSeen, nth=2, node="n3")),
+    (
+        "recovers_within",
+        "the node connects too late",
+        lambda d: d.delay(25, t.NodeStatusSeen, nth=2, node="n3"),
+    ),
+    (
+        "recovers_within",
+        "given up again",
+        lambda d: d.insert(seen_dead("n4", "1.2"), t.NodeStatusSeen, nth=2, node="n4"),
+    ),
+    ("final_status", "a ghost", lambda d: d.change(t.FinalNode, {"master_status": "ready"}, node="n2")),
+    (
+        "final_status",
+        "a node buried alive",
+        lambda d: d.change(t.FinalNode, {"master_status": "dead"}, node="n1"),
+    ),
+    ("final_status", "a node left busy", lambda d: d.change(t.FinalNode, {"own_status": "busy"}, node="n1")),
+    (
+        "final_status",
+        "a node not connected",
+        lambda d: d.change(t.FinalNode, {"connected": False}, node="n4"),
+    ),
+    ("final_status", "a node unknown", lambda d: d.change(t.FinalNode, {"master_status": ""}, node="n1")),
+    (
+        "status_history",
+        "an old life returns",
+        lambda d: d.change(t.NodeStatusSeen, {"inc": "1.1"}, nth=2, node="n4"),
+    ),
+    (
+        "status_history",
+        "life after death",
+        lambda d: d.insert(seen("n2", "ready"), t.DeathReported, node="n2"),
+    ),
+    (
+        "status_history",
+        "a node calls itself dead",
+        lambda d: d.change(t.StatusPublished, {"status": "dead"}, node="n1"),
+    ),
+    (
+        "retained_consistent",
+        "a dead retained",
+        lambda d: d.change(t.RetainedStatus, {"status": "dead"}, node="n3"),
+    ),
+    (
+        "retained_consistent",
+        "a ready retained",
+        lambda d: d.change(t.RetainedStatus, {"status": "ready"}, node="n2"),
+    ),
+    (
+        "retained_consistent",
+        "an old life retained",
+        lambda d: d.change(t.RetainedStatus, {"inc": "1.1"}, node="n3"),
+    ),
+    ("retained_consistent", "nothing retained", lambda d: d.drop(t.RetainedStatus, node="n1")),
+    ("latency", "a result late", lambda d: d.delay(10, t.ResultReceived, task="low")),
+    ("memory_below", "a leak", lambda d: d.change(t.NodeMemory, {"allocated": 40_000}, node="n4")),
+    ("bounded_queue", "one task more", lambda d: d.insert(received("n1"), RECEIVED, task="mid-2")),
+    ("no_errors_in_log", "an error", lambda d: d.insert(log("error"), t.NodeMemory)),
+    ("no_errors_in_log", "an exception", lambda d: d.insert(log("critical"), t.NodeMemory)),
+    ("sometimes", "it did not happen", lambda d: d.drop(t.DeathReported, node="n2")),
+]
+
+
+def crash(node):
+    return t.FaultInjected(t_us=0, fault="late", kind="crash", node=node)
+
+
+def death(node, inc="1.1"):
+    return t.DeathReported(t_us=0, node=node, inc=inc, cause="will")
+
+
+def sent(task, node="n1"):
+    return t.TaskSent(t_us=0, node=node, task=task, priority=5)
+
+
+def received(node):
+    return t.TaskReceived(t_us=0, node=node, task="extra", priority=5)
+
+
+def seen(node, status, inc="1.1"):
+    return t.NodeStatusSeen(t_us=0, node=node, status=status, inc=inc)
+
+
+def seen_dead(node, inc):
+    return seen(node, "dead", inc)
+
+
+def log(level):
+    return t.LogLine(t_us=0, who="n1", level=level, text="boom")
+
+
+def judge(name, events):
+    return CHECKS[name](**HEALTHY[name]).judge(events)
+
+
+def test_every_check_has_a_healthy_run_and_mutations():
+    assert set(HEALTHY) == set(CHECKS)
+    assert {name for name, _, _ in MUTATIONS} == set(CHECKS)
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_the_healthy_run_is_held(name, healthy):
+    outcome = judge(name, healthy)
+    assert outcome.status is Status.HELD, outcome.summary
+
+
+@pytest.mark.parametrize(
+    ("name", "mutation"),
+    [pytest.param(name, mutation, id=f"{name}: {what}") for name, what, mutation in MUTATIONS],
+)
+def test_a_mutation_is_caught(name, mutation, healthy, damage):
+    altered = mutation(damage)(healthy)
+    assert altered != healthy
+    outcome = judge(name, altered)
+    assert outcome.status is Status.FAILED, outcome.summary
+    assert outcome.offending or name == "sometimes"
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_a_run_in_which_nothing_happened_holds_nothing(name, healthy):
+    nothing = [healthy[0], healthy[-1]]
+    expected = {"no_errors_in_log": Status.HELD, "sometimes": Status.FAILED}
+    assert judge(name, nothing).status is expected.get(name, Status.INCONCLUSIVE)
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_no_trace_at_all_holds_nothing(name):
+    assert judge(name, []).status is not Status.HELD

@@ -1,0 +1,177 @@
+"""The other checks: their excuses and limits, parameters, and what an outcome carries."""
+
+from __future__ import annotations
+
+import pydantic
+import pytest
+
+from sim import trace as t
+from sim.checks import CHECKS, Distribution, Status
+from sim.checks.base import MAX_OFFENDING, window
+
+
+def judge(name, events, **parameters):
+    return CHECKS[name](**parameters).judge(events)
+
+
+def test_offending_events_are_bounded(story):
+    story.define("n").boot("n")
+    for number in range(MAX_OFFENDING + 30):
+        story.send("n", f"t{number}")
+    outcome = judge("all_tasks_finished", story.end())
+    assert len(outcome.offending) == MAX_OFFENDING
+    assert outcome.figures["sent"] == MAX_OFFENDING + 30
+
+
+def test_a_window_shows_the_same_node_and_the_run_but_not_others(healthy):
+    death = next(e for e in healthy if isinstance(e, t.DeathReported) and e.node == "n3")
+    around = window(healthy, death, before=3, after=2)
+    assert death in around
+    assert {getattr(e, "node", "") for e in around} <= {"n3", ""}
+    assert [e.t_us for e in around] == sorted(e.t_us for e in around)
+    assert len(around) == 6
+
+
+@pytest.mark.parametrize(("percent", "expected"), [(50, 2.0), (75, 3.0), (76, 4.0), (100, 4.0), (1, 1.0)])
+def test_percentiles_by_nearest_rank(percent, expected):
+    assert Distribution("x", "s", (4.0, 1.0, 3.0, 2.0)).percentile(percent) == expected
+
+
+def test_parameters_have_units_and_reject_strangers():
+    with pytest.raises(pydantic.ValidationError, match="unit"):
+        CHECKS["dead_within"](bound=2)
+    with pytest.raises(pydantic.ValidationError, match="Extra inputs"):
+        CHECKS["dead_within"](bounds="2s")
+    with pytest.raises(pydantic.ValidationError, match="before"):
+        CHECKS["latency"](within="1s", start="result", end="sent")
+    with pytest.raises(pydantic.ValidationError, match="no trace event"):
+        CHECKS["sometimes"](event="task_token")
+    with pytest.raises(pydantic.ValidationError, match="no field"):
+        CHECKS["sometimes"](event="task_taken", where={"nod": "x"})
+    with pytest.raises(pydantic.ValidationError, match="regular expression"):
+        CHECKS["no_errors_in_log"](allow=["("])
+
+
+@pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
+def test_every_check_and_parameter_says_what_it_means(check):
+    assert check.__doc__
+    assert len(check.__doc__.splitlines()[0]) < 110
+    for name, field in check.model_fields.items():
+        assert field.description, f"{check.name}.{name} has no description"
+
+
+def test_a_recovery_is_measured_from_the_faults_end(story):
+    story.define("n").boot("n").at(5)
+    drop = story.silent("wifi_drop", "n", for_s=20)
+    story.at(25).heal(drop, "n").disconnect("n").at(28).connect("n").at(80)
+    outcome = judge("recovers_within", story.end(), bound="5s")
+    assert outcome.status is Status.HELD
+    assert outcome.distributions[0].samples == (pytest.approx(3.002),)
+    assert judge("recovers_within", story.events, bound="2s").status is Status.FAILED
+
+
+def test_a_node_hit_again_owes_no_recovery(story):
+    story.define("n", "m").boot("n", "m").at(5)
+    first = story.silent("wifi_drop", "n", for_s=20)
+    story.at(25).heal(first, "n").at(26).fault("power_cut", "n")
+    story.fault("reset", "m")
+    story.disconnect("m").connect("m")
+    outcome = judge("recovers_within", story.at(100).end())
+    assert outcome.status is Status.HELD
+    assert outcome.figures["hit again meanwhile"] == 1
+
+
+def test_after_a_broker_fault_every_node_owes_a_recovery(story):
+    story.define("n", "m").boot("n", "m").at(5)
+    stop = story.fault("broker_restart")
+    story.add(t.BrokerStopped, kept_memory=True).disconnect("n", "broker").disconnect("m", "broker")
+    story.at(6).add(t.BrokerStarted).heal(stop).at(7).connect("n")
+    outcome = judge("recovers_within", story.at(60).end())
+    assert outcome.status is Status.FAILED
+    assert outcome.figures == {"recovered": 1, "not_recovered": 1}
+
+
+def test_a_run_that_ends_before_the_recovery_is_inconclusive(story):
+    story.define("n").boot("n").at(5)
+    drop = story.silent("wifi_drop", "n", for_s=20)
+    assert judge("recovers_within", story.at(25).heal(drop, "n").at(26).end()).status is Status.INCONCLUSIVE
+
+
+def test_a_node_silenced_just_before_the_end_is_left_out_of_the_ending(story):
+    story.define("n", "m").boot("n", "m").at(50).fault("wifi_drop", "n")
+    story.at(55).final("n").final("m")
+    assert judge("final_status", story.end()).figures["nodes"] == 1
+
+
+def test_a_node_silenced_for_good_must_end_dead(story):
+    story.define("n").boot("n").at(5).fault("wifi_drop", "n")
+    assert judge("final_status", [*story.events, final("n", "dead")]).status is Status.HELD
+    assert judge("final_status", [*story.events, final("n", "ready")]).status is Status.FAILED
+
+
+def final(node, master_status):
+    return t.FinalNode(
+        t_us=90_000_000,
+        node=node,
+        running=True,
+        connected=False,
+        own_status="ready",
+        master_status=master_status,
+        inc="1.1",
+    )
+
+
+def test_a_repaired_status_is_legal(story):
+    story.define("n").boot("n").at(5).add(t.NodeStatusSeen, node="n", status="dead", inc="1.1")
+    seen = t.NodeStatusSeen(t_us=6_000_000, node="n", status="ready", inc="1.1")
+    assert judge("status_history", [*story.events, seen]).status is Status.FAILED
+    story.add(t.StatusRepaired, node="n", inc="1.1")
+    assert judge("status_history", [*story.events, seen]).status is Status.HELD
+
+
+def test_latency_of_one_priority(story):
+    story.define("n").boot("n").send("n", "slow", 1).send("n", "fast", 9)
+    story.take("n", "fast", 9).at(9).take("n", "slow", 1)
+    assert judge("latency", story.events, within="1s", end="taken").status is Status.FAILED
+    assert judge("latency", story.events, within="1s", end="taken", priority=9).status is Status.HELD
+
+
+def test_one_slow_task_of_a_hundred_is_within_p99_and_not_within_p100(story):
+    story.define("n").boot("n")
+    for number in range(99):
+        story.send("n", f"t{number}").work("n", f"t{number}")
+    story.send("n", "slow").after(5).work("n", "slow")
+    assert judge("latency", story.events, within="1s").status is Status.HELD
+    assert judge("latency", story.events, within="1s", percentile=100).status is Status.FAILED
+
+
+def test_allowed_lines_and_lower_levels_do_not_count(story):
+    for level, text in (("warning", "slow"), ("error", "expected: refused")):
+        story.add(t.LogLine, who="master", level=level, text=text)
+    assert judge("no_errors_in_log", story.events).status is Status.FAILED
+    assert judge("no_errors_in_log", story.events, allow=["^expected"]).status is Status.HELD
+    assert (
+        judge("no_errors_in_log", story.events, allow=["^expected"], level="warning").status is Status.FAILED
+    )
+
+
+def test_a_lost_task_is_excused_by_the_death_of_its_node(story):
+    story.define("n").boot("n").send("n", "a").crash("n")
+    assert judge("no_lost_tasks", story.end()).status is Status.HELD
+    assert judge("all_tasks_finished", story.events).status is Status.FAILED
+
+
+def test_repeats_that_the_master_recognised_are_no_duplicates(story):
+    story.define("n").boot("n").send("n", "a").work("n", "a").add(t.ResultDuplicate, node="n", task="a")
+    outcome = judge("no_duplicate_results", story.events)
+    assert outcome.status is Status.HELD
+    assert outcome.figures["recognised"] == 1
+
+
+def test_sometimes_counts_with_filters(story):
+    story.define("n", "m").boot("n", "m").crash("n")
+    assert (
+        judge("sometimes", story.events, event="node_stopped", where={"how": "crash"}).status is Status.HELD
+    )
+    assert judge("sometimes", story.events, event="node_stopped", at_least=2).status is Status.FAILED
+    assert judge("sometimes", story.events, event="node_stopped", where={"node": "m"}).status is Status.FAILED
