@@ -23,5 +23,5 @@ def choose(kind_or_url: str, *, security: BrokerSecurity | None = None) -> RealB
         return ExternalBroker.from_url(kind_or_url)
     raise BrokerError(
         f"no broker {kind_or_url!r}: choose one of {', '.join(KINDS)}, or give the address of a running one "
-        "as mqtt://[user:password@]host[:port] or mqtts://..."
+        "as mqtt://host:port, mqtt://user:password@host:port or mqtts://..."
     )

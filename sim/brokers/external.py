@@ -35,9 +35,7 @@ class Address:
         except ValueError as error:
             raise BrokerError(f"not a broker's address: {error}; {_FORM}") from None
         if parts.scheme not in _DEFAULT_PORTS:
-            raise BrokerError(
-                f"broker addresses begin with mqtt:// or mqtts://, not {parts.scheme}://; {_FORM}"
-            )
+            raise BrokerError(f"a broker's address begins with mqtt:// or mqtts://; {_FORM}")
         if not host:
             raise BrokerError(f"the broker's address names no host; {_FORM}")
         if parts.path.strip("/") or parts.query or parts.fragment:
@@ -58,7 +56,7 @@ class Address:
         return f"{'mqtts' if self.tls else 'mqtt'}://{user}{host}:{self.port}"
 
 
-_FORM = "write it as mqtt://[user:password@]host[:port], or mqtts:// for TLS"
+_FORM = "write it as mqtt://host:port or mqtt://user:password@host:port, with mqtts:// for TLS"
 
 
 class ExternalBroker:
@@ -108,7 +106,12 @@ def unreachable(error: OSError) -> str:
             return "its certificate has expired: renew it (and check this machine's clock)"
         return f"its certificate is not trusted: {error.verify_message}; name the CA that signed it"
     if isinstance(error, ssl.SSLError):
-        return f"no TLS there ({error.reason}): is it the TLS port, and does it ask for a client certificate?"
+        reason = (error.reason or str(error)).lower().replace("_", " ")
+        if "alert certificate expired" in reason:
+            return "our client certificate has expired: renew it"
+        if "alert" in reason and ("certificate" in reason or "unknown ca" in reason):
+            return f"the broker does not accept our client certificate, or wants one ({reason})"
+        return f"no TLS there ({reason}): is that the TLS port?"
     if isinstance(error, socket.gaierror):
         return "no such host: check the name"
     if isinstance(error, ConnectionRefusedError):

@@ -2,7 +2,7 @@
 
 How it keeps its memory over a restart (measured with Debian's 2.0.11): on SIGTERM it first publishes the
 will of every client still connected, then saves retained messages, kept sessions and the QoS 1 and 2 messages
-queued for them. After `restart(keep_memory=True)` a node that was connected thus has a retained `dead` until it
+queued for them. So after `restart(keep_memory=True)` a node that was connected has a retained `dead` until it
 is back.
 """
 

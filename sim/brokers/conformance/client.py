@@ -52,6 +52,7 @@ class Client:
         self.hold_acks = False  # withhold PUBACK and PUBREC
         self.hold_release = False  # withhold PUBREL
         self.closed_at_s: float | None = None
+        self.failure: OSError | wire.Malformed | None = None  # what ended it, other than an orderly close
         self.last_sent_s = 0.0
         self._answers: dict[tuple[Kind, int], Packet] = {}
         self._half_received: set[int] = set()  # QoS 2 ids between PUBLISH and PUBREL
@@ -147,7 +148,10 @@ class Client:
         while (value := found()) is None:
             left = deadline - self._loop.time()
             if self.closed_at_s is not None:
-                raise Violation(f"{self.name}: the broker closed the connection; expected {what}")
+                why = f" ({self.failure})" if self.failure else ""
+                raise Violation(
+                    f"{self.name}: the broker closed the connection{why}; expected {what}"
+                ) from self.failure
             if left <= 0:
                 raise Violation(f"{self.name}: no {what} within {within_s:g} s")
             waiter = self._loop.create_future()
@@ -201,8 +205,8 @@ class Client:
                 for packet in wire.take_packets(buffer):
                     self._take(packet)
                 self._wake()
-        except (OSError, wire.Malformed):
-            pass
+        except (OSError, wire.Malformed) as error:
+            self.failure = error
         finally:
             self.closed_at_s = self._loop.time()
             self._wake()

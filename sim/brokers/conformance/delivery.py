@@ -104,7 +104,7 @@ async def wildcards(bench: Bench) -> str:
 
 
 async def nothing_unsolicited(bench: Bench) -> str:
-    """Hundreds of nodes, each with a task topic and a retained status: every one gets its own task, no more."""
+    """Hundreds of nodes, each with a task topic and a retained status: each gets its own task, no more."""
     names = [f"node-{number}" for number in range(_CROWD)]
     master = await bench.subscriber("master", bench.topic("+", "status"))
     crowd = []

@@ -126,6 +126,8 @@ async def _log_in_once(target: Target) -> None:
     except Refused as refused:
         raise NotUsable(f"{where}: {_REFUSALS.get(refused.code, str(refused))}") from None
     except Violation as violation:
+        if isinstance(violation.__cause__, OSError):  # TLS 1.3 refuses a client's certificate only now
+            raise NotUsable(f"{where}: {unreachable(violation.__cause__)}") from None
         raise NotUsable(f"{where}: something listens there but does not speak MQTT: {violation}") from None
     except TimeoutError:
         raise NotUsable(f"{where}: no answer: is a firewall in between?") from None
