@@ -1,0 +1,157 @@
+"""What one emulated ESP32 is made of, and the folder that is its flash: the same in real and in virtual time."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from sim.micropython.errors import EmulatorUnavailable
+from sim.micropython.provision import Emulator
+
+SHIMS = Path(__file__).parent / "shims"
+PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = range(1, 6)
+
+Kernel = Literal["real", "lockstep"]
+
+_HEAP_SLACK_BYTES = 4096  # the collector's tables grow with the heap
+_SOURCES = {".py", ".mpy"}
+
+
+class FirmwareError(ValueError):
+    """The firmware as given cannot be put on a board; the message names file or setting."""
+
+
+@dataclass(frozen=True)
+class Board:
+    """One ESP32 and what is on it.
+
+    Attributes:
+        uid: six bytes, `machine.unique_id()` and the WLAN's MAC.
+        files: folders (their contents) and single files that make up the flash; later ones win.
+        config: written to `config.py` as `NAME = value` lines.
+        entry: the program to run after `boot.py`; None: `main.py` if there is one, as a board does.
+        heap_bytes: what the firmware has; what the emulator's own modules take comes on top.
+        radio: the WLAN's surroundings at power-on; keys as in `shims/network.py`, class Radio.
+        clock_start_us: the RTC at power-on, microseconds since 2000.
+        ticks_start_ms: where `time.ticks_ms()` begins; it wraps at 2**30.
+        seed: of `random` and `os.urandom` in virtual time.
+    """
+
+    uid: bytes
+    files: Sequence[Path]
+    config: Mapping[str, Any] = field(default_factory=dict)
+    entry: str | None = None
+    heap_bytes: int = 256 * 1024
+    radio: Mapping[str, Any] = field(default_factory=dict)
+    clock_start_us: int = 0
+    ticks_start_ms: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if len(self.uid) != 6:
+            raise FirmwareError(f"a board's uid is 6 bytes, not {len(self.uid)}")
+
+    def power_on(self, reset_cause: int, umqtt: Path) -> bytes:
+        """The line that tells a starting process all it needs."""
+        entries = [("boot.py", False), (self.entry or "main.py", self.entry is not None)]
+        line = {
+            "uid": self.uid.hex(),
+            "reset_cause": reset_cause,
+            "clock_start_us": self.clock_start_us,
+            "ticks_start_ms": self.ticks_start_ms,
+            "radio": dict(self.radio),
+            "path": ["", ".frozen", "lib", str(umqtt)],
+            "entry": entries,
+            "watch": True,
+            "seed": self.seed,
+        }
+        return json.dumps(line).encode() + b"\n"
+
+
+def write_flash(board: Board, root: Path) -> None:
+    """Lay out the board's files under `root`, its working folder.
+
+    Sources are linked, so that hundreds of boards share one copy; anything else is copied, since firmware may
+    write to it.
+    """
+    for given in board.files:
+        if given.is_dir():
+            for source in sorted(given.rglob("*")):
+                if source.is_file() and "__pycache__" not in source.parts:
+                    _place(source, root / source.relative_to(given))
+        elif given.is_file():
+            _place(given, root / given.name)
+        else:
+            raise FirmwareError(f"firmware {given}: no such file or folder")
+    if board.config:
+        target = root / "config.py"
+        target.unlink(missing_ok=True)
+        target.write_text("".join(f"{name} = {value!r}\n" for name, value in board.config.items()))
+    if board.entry and not (root / board.entry).is_file():
+        raise FirmwareError(f"firmware entry {board.entry}: not among {', '.join(map(str, board.files))}")
+
+
+def _place(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    if source.suffix in _SOURCES:
+        target.symlink_to(source.resolve())
+    else:
+        shutil.copy(source, target)
+
+
+def command(emulator: Emulator, board: Board, kernel: Kernel, control_fd: int) -> list[str]:
+    """The command that starts the board's process with its control descriptor."""
+    heap_bytes = board.heap_bytes + shim_heap_bytes(emulator, kernel)
+    return _command(emulator, kernel, heap_bytes, control_fd)
+
+
+def _command(emulator: Emulator, kernel: Kernel, heap_bytes: int, control_fd: int) -> list[str]:
+    boot = SHIMS / "boot.py"
+    return [*emulator.argv, "-X", f"heapsize={heap_bytes}", str(boot), kernel, str(control_fd)]
+
+
+@lru_cache(maxsize=8)
+def shim_heap_bytes(emulator: Emulator, kernel: Kernel) -> int:
+    """Heap that the emulator's modules take, which on a board are in flash; measured once."""
+    probe = Board(uid=bytes(6), files=())
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        process = subprocess.Popen(
+            _command(emulator, kernel, 2 * 1024 * 1024, theirs.fileno()),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=(theirs.fileno(),),
+        )
+        theirs.close()
+        try:
+            ours.settimeout(20)
+            ours.sendall(probe.power_on(PWRON_RESET, emulator.umqtt))
+            event = json.loads(ours.makefile("rb").readline() or b"{}")
+        finally:
+            process.kill()
+            said, _ = process.communicate()
+    if event.get("ev") != "boot":
+        raise EmulatorUnavailable(
+            f"the emulator's modules do not start under MicroPython {emulator.version} ({emulator.origin}): "
+            f"{said.decode(errors='replace').strip()}"
+        )
+    return int(event["alloc"]) + _HEAP_SLACK_BYTES
+
+
+def no_path(text: str, root: Path) -> str:
+    """`text` without the names of folders of this machine, which differ from run to run."""
+    return text.replace(f"{root}/", "").replace(f"{SHIMS}/", "shims/")
+
+
+if sys.platform == "win32":
+    raise EmulatorUnavailable("the emulator needs a POSIX system; on Windows use WSL")

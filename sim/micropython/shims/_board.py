@@ -1,0 +1,23 @@
+# What the emulated board is, and the way from its modules to the testbed.
+#
+# Loaded once by boot.py, before anything else. `kernel` is the part that differs between real and virtual time:
+# clock, sleep, threads, sockets, the control channel.
+
+kernel = None
+uid = b"\x00\x00\x00\x00\x00\x00"
+reset_cause = 1
+clock_start_us = 0  # the RTC at power-on, microseconds since 2000; a board without battery starts at 0
+ticks_start_ms = 0  # lets a test begin shortly before the ticks wrap
+
+
+def missing(module):
+    # A name the real module may have and this one has not must not look like a typo in the firmware.
+    def lookup(name):
+        raise AttributeError("the emulator's %s has no %r (sim/micropython/shims/%s.py)" % (module, name, module))
+
+    return lookup
+
+
+def report(event):
+    # Tell the testbed; `event` is a small dict with "ev" naming what happened.
+    kernel.report(event)

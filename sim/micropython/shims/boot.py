@@ -1,0 +1,45 @@
+# Starts an emulated board: puts the ESP32's modules into place, then runs boot.py and main.py as a board does.
+#
+# argv: the folder of the kernel ("real" or "lockstep") and the inherited control descriptor. All else comes as
+# the first line on that descriptor, so that nothing of it stays in the firmware's sight or heap.
+import sys
+
+_shims = sys.path[0]
+_kernel_folder = _shims + "/" + sys.argv[1]
+sys.path[:] = [_shims, _kernel_folder, ".frozen"]
+
+import _board
+import _kernel
+
+_config = _kernel.start(int(sys.argv[2]))
+_board.kernel = _kernel
+_board.uid = bytes.fromhex(_config["uid"])
+_board.reset_cause = _config["reset_cause"]
+_board.clock_start_us = _config["clock_start_us"]
+_board.ticks_start_ms = _config["ticks_start_ms"]
+
+import _observe
+import _os
+import _sys
+import _threads
+
+sys.modules["_thread"] = _threads
+for _name in ("network", "machine", "time", "select", "socket", "esp", "esp32", "ntptime", "ssl"):
+    sys.modules["u" + _name] = sys.modules[_name] = __import__(_name)
+for _name, _module in (("os", _os), ("sys", _sys)):
+    sys.modules["u" + _name] = sys.modules[_name] = _module
+import _tasks
+
+sys.modules["_asyncio"] = _tasks
+sys.modules["network"].radio.update(_config["radio"])
+sys.path[:] = _config["path"]
+
+import gc
+
+if _config["watch"]:
+    _observe.watch_node_core(_board.report)
+for _name in ("_shims", "_kernel_folder", "_name", "_module", "_threads", "_os", "_sys"):
+    globals().pop(_name, None)
+gc.collect()
+_board.report({"ev": "boot", "alloc": gc.mem_alloc(), "free": gc.mem_free()})
+_observe.run(_config["entry"], _board)

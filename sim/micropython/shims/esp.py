@@ -1,0 +1,12 @@
+# ESP32 `esp`: only what firmware commonly calls.
+import _board
+
+__getattr__ = _board.missing("esp")
+
+
+def osdebug(*level):
+    pass
+
+
+def flash_size():
+    return 4 * 1024 * 1024

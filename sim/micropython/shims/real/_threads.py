@@ -1,0 +1,46 @@
+# ESP32 `_thread` in real time: see _kernel for the lock that stands for its GIL.
+import _board
+import _thread as _unix
+from _kernel import enter, get_ident, leave, start_new_thread
+
+__getattr__ = _board.missing("_thread")
+
+exit = _unix.exit
+_stack_bytes = 0
+
+
+class LockType:
+    def __init__(self):
+        self._lock = _unix.allocate_lock()
+
+    def acquire(self, waitflag=1, timeout=-1):
+        if self._lock.acquire(0):
+            return True
+        if not waitflag:
+            return False
+        leave()
+        self._lock.acquire()
+        enter()
+        return True
+
+    def release(self):
+        self._lock.release()
+
+    def locked(self):
+        return self._lock.locked()
+
+    def __enter__(self):
+        self.acquire()
+        return self
+
+    def __exit__(self, *_):
+        self._lock.release()
+
+
+allocate_lock = LockType
+
+
+def stack_size(size=0):
+    global _stack_bytes
+    before, _stack_bytes = _stack_bytes, size
+    return before
