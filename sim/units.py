@@ -108,19 +108,21 @@ def _split(text: str) -> tuple[float, str]:
 
 
 def _plain(number: float) -> str:
-    """A float without exponent or trailing zeros, exact enough to parse back to the same float."""
-    return format(number, ".15f").rstrip("0").rstrip(".") if number != int(number) else str(int(number))
+    """A float without exponent, exact enough to parse back to the same float."""
+    if number == int(number):
+        return str(int(number))
+    return repr(number) if "e" not in repr(number) else format(number, ".20f").rstrip("0")
 
 
 def format_duration(seconds: float) -> str:
-    """Seconds -> the shortest of `250ms`, `10s`, `5min`, `2h`."""
+    """Seconds -> `250ms`, `10s`, `5min`, `1h30min`; parses back to the same number."""
     micros = round(seconds * 1e6)
-    for unit, size in (("h", 3_600_000_000), ("min", 60_000_000), ("s", 1_000_000), ("ms", 1000)):
-        if micros and micros % size == 0 and not (unit == "min" and micros < 120_000_000):
-            return f"{micros // size}{unit}"
-    if micros >= 1_000_000:
-        return f"{_plain(micros / 1e6)}s"
-    return f"{_plain(micros / 1000)}ms" if micros >= 1000 else (f"{micros}us" if micros else "0s")
+    if micros and micros < 1_000_000:
+        return f"{micros // 1000}ms" if micros % 1000 == 0 else f"{micros}us"
+    if micros < 120_000_000 or micros % 60_000_000:
+        return f"{micros // 1_000_000}s" if micros % 1_000_000 == 0 else f"{_plain(micros / 1e6)}s"
+    hours, minutes = divmod(micros // 60_000_000, 60)
+    return (f"{hours}h" if hours else "") + (f"{minutes}min" if minutes else "")
 
 
 def format_size(size: int) -> str:
@@ -133,9 +135,9 @@ def format_size(size: int) -> str:
 
 def format_rate(per_s: float) -> str:
     """Per second -> `20/s`, or `3/min` when that is the rounder figure."""
-    for unit, size in (("s", 1.0), ("min", 60.0), ("h", 3600.0)):
+    for unit, size in _PER.items():
         amount = per_s * size
-        if amount == 0 or (amount >= 1 and abs(amount - round(amount)) < 1e-9):
+        if per_s < 1 and amount >= 1 and abs(amount - round(amount)) < 1e-9:
             return f"{round(amount)}/{unit}"
     return f"{_plain(per_s)}/s"
 
@@ -152,7 +154,9 @@ def format_fraction(fraction: float) -> str:
     return f"{_plain(round(fraction * 100, 10))}%"
 
 
-def _quantity(parse: Callable[[object], Any], show: Callable[[Any], str], pattern: str, example: str) -> Any:
+def _quantity(
+    name: str, parse: Callable[[object], Any], show: Callable[[Any], str], pattern: str, example: str
+) -> Any:
     """The pydantic annotations of one kind of quantity."""
 
     def validate(value: object) -> Any:
@@ -161,15 +165,24 @@ def _quantity(parse: Callable[[object], Any], show: Callable[[Any], str], patter
         except UnitError as error:
             raise PydanticCustomError("unit", "{problem}", {"problem": str(error)}) from None
 
-    schema = {"type": "string", "pattern": pattern, "examples": [example]}
+    schema = {"type": "string", "pattern": pattern, "examples": [example], "$comment": name}
     return BeforeValidator(validate), PlainSerializer(show), WithJsonSchema(schema)
 
 
-_duration = _quantity(parse_duration, format_duration, DURATION_PATTERN, "10s")
-_size = _quantity(parse_size, format_size, SIZE_PATTERN, "64KiB")
-_rate = _quantity(parse_rate, format_rate, RATE_PATTERN, "20/s")
-_bandwidth = _quantity(parse_bandwidth, format_bandwidth, BANDWIDTH_PATTERN, "10KiB/s")
-_fraction = _quantity(parse_fraction, format_fraction, FRACTION_PATTERN, "50%")
+_duration = _quantity("duration", parse_duration, format_duration, DURATION_PATTERN, "10s")
+_size = _quantity("size", parse_size, format_size, SIZE_PATTERN, "64KiB")
+_rate = _quantity("rate", parse_rate, format_rate, RATE_PATTERN, "20/s")
+_bandwidth = _quantity("bandwidth", parse_bandwidth, format_bandwidth, BANDWIDTH_PATTERN, "10KiB/s")
+_fraction = _quantity("fraction", parse_fraction, format_fraction, FRACTION_PATTERN, "50%")
+
+SHOW: dict[str, Callable[[Any], str]] = {
+    "duration": format_duration,
+    "size": format_size,
+    "rate": format_rate,
+    "bandwidth": format_bandwidth,
+    "fraction": format_fraction,
+}
+"""How each kind of quantity is written, by the name its JSON Schema carries in `$comment`."""
 
 Duration = Annotated[float, _duration[0], _duration[1], _duration[2]]
 """Seconds."""

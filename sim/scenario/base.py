@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import random
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    SerializerFunctionWrapHandler,
+    Strict,
+    model_serializer,
+    model_validator,
+)
+from pydantic_core import CoreSchema, PydanticCustomError
 
-from sim.units import Duration
+from sim.units import DURATION_PATTERN, Duration, format_duration
 
 Count = Annotated[int, Strict(), Field(ge=1, le=100_000)]
 Flag = Annotated[bool, Strict()]
@@ -22,6 +31,33 @@ class Model(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True, serialize_by_alias=True
     )
+
+
+class ShortModel(Model):
+    """A mapping with a short form, such as `50ms` for `{constant: 50ms}`; dumped in it when that says all."""
+
+    short_schema: ClassVar[dict[str, Any]]
+
+    def short(self) -> Any:
+        """The short form; None when only the mapping says it all."""
+        raise NotImplementedError
+
+    @model_serializer(mode="wrap")
+    def _as_written(self, handler: SerializerFunctionWrapHandler) -> Any:
+        short = self.short()
+        return handler(self) if short is None else short
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        reference = handler(schema)
+        target = handler.resolve_ref_schema(reference)
+        mapping = dict(target)
+        target.clear()
+        target["description"] = mapping.pop("description", "")
+        target["anyOf"] = [cls.short_schema, mapping]
+        return reference
 
 
 def wrong(message: str) -> PydanticCustomError:
@@ -74,8 +110,10 @@ class Lognormal(Model):
     )
 
 
-class Distribution(Model):
+class Distribution(ShortModel):
     """A duration, fixed or random. A plain `50ms` is the same as `{constant: 50ms}`."""
+
+    short_schema: ClassVar[dict[str, Any]] = {"type": "string", "pattern": DURATION_PATTERN}
 
     constant: Duration | None = None
     uniform: Uniform | None = None
@@ -92,6 +130,9 @@ class Distribution(Model):
     def _one(self) -> Distribution:
         exactly_one(self, "constant", "uniform", "normal", "exponential", "lognormal")
         return self
+
+    def short(self) -> Any:
+        return None if self.constant is None else format_duration(self.constant)
 
     def draw(self, rng: random.Random) -> float:
         """One duration in seconds."""

@@ -46,7 +46,7 @@ def _run(scenario: Scenario) -> Iterator[Complaint]:
     if scenario.broker not in BROKERS and not scenario.broker.startswith(URL_SCHEMES):
         hint = choice_hint(scenario.broker, (*BROKERS, "mqtt://HOST:PORT"))
         yield Complaint(("broker",), f"no broker is called `{scenario.broker[:60]}`", hint)
-    if scenario.time == "virtual" and scenario.broker not in ("auto", "model"):
+    elif scenario.time == "virtual" and scenario.broker not in ("auto", "model"):
         message = f"`{scenario.broker[:60]}` runs in real time only"
         yield Complaint(("broker",), message, "add `time: real`, or use the broker `model`")
     when_it_ends = "say when the run ends at the latest: `duration: 60s`"

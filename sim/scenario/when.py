@@ -5,21 +5,26 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from sim.scenario.base import Count, Flag, Model, Scalar, Text, wrong
+from sim.scenario.base import Count, Flag, Model, Scalar, ShortModel, Text, wrong
 from sim.trace import EVENT_TYPES, Event
 from sim.units import Duration, Fraction
 
 EVENTS: dict[str, type[Event]] = {str(cls.__struct_config__.tag): cls for cls in EVENT_TYPES}
 
 
-class When(Model):
-    """An event of the run's trace. All given conditions must hold."""
+class When(ShortModel):
+    """An event of the run's trace, by name, or with conditions that must all hold."""
 
-    event: Text = Field(description="Name of a trace event, such as `task_taken` or `death_reported`.")
+    short_schema: ClassVar[dict[str, Any]] = {"enum": list(EVENTS)}
+
+    event: Text = Field(
+        description="Name of a trace event, such as `task_taken` or `death_reported`.",
+        json_schema_extra={"enum": list(EVENTS)},
+    )
     node: Text | None = Field(default=None, description="Only of this node.")
     group: Text | None = Field(default=None, description="Only of nodes of this group.")
     where: dict[str, Scalar] = Field(
@@ -32,6 +37,9 @@ class When(Model):
     @classmethod
     def _short(cls, value: Any) -> Any:
         return {"event": value} if isinstance(value, str) else value
+
+    def short(self) -> Any:
+        return self.event if self == When(event=self.event) else None
 
     def matches(self, event: Event, group_of: Mapping[str, str]) -> bool:
         """Whether `event` is one of these (counting is the caller's). `group_of`: node name -> group."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from sim.scenario.base import Count, Model, Text, exactly_one, wrong
+from sim.scenario.base import Count, Model, ShortModel, Text, exactly_one, wrong
 from sim.scenario.when import When
 from sim.units import Duration, Rate, Size
 
@@ -16,8 +16,21 @@ PICKS = ("random", "least_busy", "round_robin", "all")
 Weight = Annotated[float, Field(gt=0, le=1e6)]
 
 
-class Priority(Model):
+class Priority(ShortModel):
     """10 is the highest. A number, a range `1..10`, or weights: `{10: 1, 5: 3, 1: 6}`."""
+
+    short_schema: ClassVar[dict[str, Any]] = {
+        "anyOf": [
+            {"type": "integer", "minimum": 1, "maximum": 10},
+            {"type": "string", "pattern": r"^([1-9]|10) ?\.\. ?([1-9]|10)$"},
+            {
+                "type": "object",
+                "propertyNames": {"pattern": "^([1-9]|10)$"},
+                "additionalProperties": {"type": "number", "exclusiveMinimum": 0},
+                "minProperties": 1,
+            },
+        ]
+    }
 
     weights: dict[int, Weight]
 
@@ -29,6 +42,13 @@ class Priority(Model):
         if isinstance(value, dict) and set(value) == {"weights"}:
             value = value["weights"]
         return {"weights": _weights(value)}
+
+    def short(self) -> Any:
+        levels = sorted(self.weights)
+        even = len(set(self.weights.values())) == 1
+        if even and levels == list(range(levels[0], levels[-1] + 1)):
+            return levels[0] if len(levels) == 1 else f"{levels[0]}..{levels[-1]}"
+        return {level: int(w) if w == int(w) else w for level, w in self.weights.items()}
 
     def draw(self, rng: random.Random) -> int:
         """One priority."""
@@ -57,9 +77,11 @@ def _level(value: Any) -> int:
     return int(text)
 
 
-class Target(Model):
+class Target(ShortModel):
     """Which node gets a task: `random`, `least_busy`, `round_robin`, `all`, `{node: esp-3}` or
     `{group: esp, pick: least_busy}`."""
+
+    short_schema: ClassVar[dict[str, Any]] = {"enum": list(PICKS)}
 
     pick: Literal["random", "least_busy", "round_robin", "all"] = "random"
     node: Text | None = None
@@ -82,6 +104,9 @@ class Target(Model):
             )
         return {"pick": value}
 
+    def short(self) -> Any:
+        return self.pick if self.node is None and self.group is None else None
+
     @model_validator(mode="after")
     def _one(self) -> Target:
         if self.node is not None and self.group is not None:
@@ -97,8 +122,10 @@ class Outstanding(Model):
     outstanding: Count
 
 
-class Loop(Model):
+class Loop(ShortModel):
     """`open`: tasks come at their own pace. `{closed: {outstanding: 8}}`: the next one waits for a result."""
+
+    short_schema: ClassVar[dict[str, Any]] = {"const": "open"}
 
     closed: Outstanding | None = None
 
@@ -110,6 +137,9 @@ class Loop(Model):
                 raise wrong("a loop is `open` or `{closed: {outstanding: 8}}`")
             return {}
         return value
+
+    def short(self) -> Any:
+        return "open" if self.closed is None else None
 
 
 class Stream(Model):
