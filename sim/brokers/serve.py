@@ -1,7 +1,8 @@
 """One of our brokers in the foreground: `python -m sim.brokers.serve --kind embedded --port 0`.
 
-Prints one line, `{"listening": [host, port]}`, once it accepts connections; ends on SIGTERM and SIGINT, and with
-`--die-with-parent` also when its stdin ends, as it does when the parent is gone however that came about.
+Prints one line, `{"listening": [host, port]}`, once it accepts connections; ends on SIGTERM and SIGINT, and
+with `--die-with-parent` also when its stdin ends, as it does when the parent is gone however that came
+about.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _EXIT_FAILED = 1
 
 
 class Serve(Protocol):
-    """What each kind of broker offers: serve until `stop`, saying where as soon as connections are accepted."""
+    """What each kind offers: serve until `stop`, saying where as soon as connections are accepted."""
 
     async def __call__(
         self,
@@ -114,7 +115,8 @@ def _why_not_listening(host: str, port: int, error: OSError) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m sim.brokers.serve", description=__doc__.partition("\n")[0])
+    assert __doc__ is not None
+    parser = argparse.ArgumentParser(prog="python -m sim.brokers.serve", description=__doc__.split(":")[0])
     parser.add_argument("--kind", choices=KINDS, default="embedded")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=_port, default=1883, help="0 for a free one")
@@ -122,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--cert", type=Path, help="TLS: the broker's certificate (PEM)")
     parser.add_argument("--key", type=Path, help="TLS: its key (PEM)")
     parser.add_argument("--client-ca", type=Path, help="TLS: clients must show a certificate this CA signed")
-    parser.add_argument("--state", type=Path, help="remember retained messages and kept sessions in this file")
+    parser.add_argument("--state", type=Path, help="keep retained messages and sessions in this file")
     parser.add_argument("--die-with-parent", action="store_true", help="end when stdin ends")
     return parser
 

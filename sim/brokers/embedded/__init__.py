@@ -1,6 +1,7 @@
-"""amqtt as the embedded broker: corrected by subclassing (`server`), and as it comes, the faulty specimen (`plain`).
+"""amqtt, corrected by subclassing (`server`, the embedded broker) and as it comes (`plain`, the specimen).
 
-What amqtt still does: packet classes, sessions, the authentication plugin interface, retained messages, starting
-and ending. What is replaced, and which fault of amqtt 0.12.1 each replacement is for, stands at the head of
-`framing`, `streams`, `outbox`, `subscriptions` and `broker`. `guard` watches every private name leant on.
+What amqtt still does: packet classes, sessions, the authentication plugin interface, retained messages,
+starting and ending. What is replaced, and which fault of amqtt 0.12.1 each replacement is for, stands at
+the head of `framing`, `streams`, `outbox`, `subscriptions` and `broker`. `guard` watches every private name
+leant on.
 """

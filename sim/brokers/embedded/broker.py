@@ -1,8 +1,9 @@
-"""amqtt's broker with its faults corrected: who is connected, who takes over whose session, who gets which message.
+"""amqtt's broker corrected: who is connected, who takes over whose session, who gets which message.
 
-amqtt 0.12.1 leaves the old connection of a returning client open or drops the new one, sends a new client everybody's
-retained messages, loses wills or sends them late, and changes a dictionary while it iterates over it. Here every
-decision is taken in one step of the event loop: between looking at the tables and changing them nothing waits.
+amqtt 0.12.1 leaves the old connection of a returning client open or drops the new one, sends a new client
+everybody's retained messages, loses wills or sends them late, and changes a dictionary while it iterates
+over it. Here every decision is taken in one step of the event loop: between looking at the tables and
+changing them nothing waits.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ _log = logging.getLogger(__name__)
 
 
 class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
-    """Serves connections given to `external_connected`. Of amqtt's plugins it calls those that authenticate."""
+    """Serves connections given to `external_connected`. Calls only those plugins that authenticate."""
 
     def __init__(self, plugins: dict[str, dict[str, Any]]) -> None:
         super().__init__({"listeners": {LISTENER: {"type": "external"}}, "plugins": plugins})
@@ -108,7 +109,7 @@ class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
             handler.mark_ended()
 
     async def _end_predecessor(self, client_id: str) -> None:
-        """End the connection that has this client id, its will included [MQTT-3.1.4-2]; of several in a row each."""
+        """End the connection that has this client id, its will included [MQTT-3.1.4-2]."""
         while client_id in self._sessions and self._sessions[client_id][1].is_open:
             await self._sessions[client_id][1].stop()
 
@@ -127,13 +128,15 @@ class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
         return kept
 
     async def _finish(self, session: Session, *, said_goodbye: bool) -> None:
-        """A connection has ended: its will unless it said DISCONNECT, and the session gone unless it is to be kept.
+        """Publish the will of an ended connection unless it said DISCONNECT; drop its session if not kept.
 
         A broker that stops publishes no wills, as if its power failed [3.1.2.5 lets it]: otherwise a restart
         would leave a retained `dead` of every healthy client.
         """
         if session.will_flag and not said_goodbye and not self._is_stopping:
-            await self._publish(session.will_topic, session.will_message, session.will_qos, session.will_retain)
+            await self._publish(
+                session.will_topic, session.will_message, session.will_qos, session.will_retain
+            )
         session.will_flag = False
         session.transitions.disconnect()
         if session.clean_session:
@@ -144,11 +147,9 @@ class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
         session.clear_queues()
         self._sessions.pop(session.client_id, None)
 
-    async def end_connections(self) -> None:
-        """For good: whoever connects from now on is turned away."""
+    def turn_away(self) -> None:
+        """The end is near: nobody logs in any more, and the connections that now end leave no will."""
         self._is_stopping = True
-        for _, connection in list(self._sessions.values()):
-            await connection.stop()
 
     async def _session_monitor(self) -> None:
         """Nothing to do: a session that is not to be kept ends with its connection, in `_finish`."""
@@ -213,7 +214,7 @@ class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
     async def _broadcast_message(
         self, session: Session | None, topic: str, data: bytes, force_qos: int | None = None
     ) -> None:
-        """To every subscriber, at the lower of the publisher's and its own QoS [3.8.4], as not retained [MQTT-3.3.1-9]."""
+        """To every subscriber, at the lower of both sides' QoS [3.8.4], flagged as live [MQTT-3.3.1-9]."""
         for client_id, granted in self._wanted.match(topic).items():
             self._sessions[client_id][1].outbox.send(topic, data, min(force_qos or QOS_0, granted))
 

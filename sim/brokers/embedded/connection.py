@@ -1,7 +1,8 @@
 """One client's connection: amqtt's protocol handler without its tasks, its queues and its timeouts.
 
-amqtt handles each packet in a task of its own (so their order is up to the scheduler) and hands it on through
-queues to a second loop. Here the broker takes the packets one by one, in the order they came [MQTT-4.6.0-4].
+amqtt handles each packet in a task of its own (so their order is up to the scheduler) and hands it on
+through queues to a second loop. Here the broker takes the packets one by one, in the order they came
+[MQTT-4.6.0-4].
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from sim.brokers.embedded.streams import PacketReader, PacketWriter, SilenceTime
 
 
 class Connection(BrokerProtocolHandler):  # type: ignore[misc]  # amqtt is untyped
-    """A session's newest connection. It stays with the session when it has ended, to queue for an absent client."""
+    """A session's newest connection. It stays when it has ended, to queue for the absent client."""
 
     outbox: Outbox
 

@@ -1,7 +1,8 @@
 """Which bytes are a whole, well-formed MQTT 3.1.1 packet that a client may send; no I/O.
 
-amqtt's own decoder reads past a packet's end, turns invalid UTF-8 into the text `b'...'`, accepts any flags and
-goes on reading after garbage. Here a packet is cut out and checked first; amqtt decodes only what passed.
+amqtt's own decoder reads past a packet's end, turns invalid UTF-8 into the text `b'...'`, accepts any flags
+and goes on reading after garbage. Here a packet is cut out and checked first; amqtt decodes only what
+passed.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ _FLAGS = {
     PINGREQ: 0,
     DISCONNECT: 0,
 }
+_PUBLISH_QOS = 0x06
 _CONNECT_WILL, _CONNECT_WILL_QOS, _CONNECT_WILL_RETAIN = 0x04, 0x18, 0x20
 _CONNECT_PASSWORD, _CONNECT_USERNAME = 0x40, 0x80
 
@@ -47,6 +49,8 @@ class UnsupportedProtocol(MalformedPacket):
 
 def packet_size(buffer: bytes | bytearray) -> int | None:
     """The size of the packet at the head of `buffer`, or None while that cannot be known yet."""
+    if buffer:
+        _check_header(buffer[0])  # at once: what is no MQTT may never send the rest of its "packet"
     length = 0
     for position in range(1, _LENGTH_BYTES_MAX + 1):
         if position >= len(buffer):
@@ -60,14 +64,11 @@ def packet_size(buffer: bytes | bytearray) -> int | None:
 
 def check(packet: bytes) -> int:
     """The type of a whole packet; MalformedPacket unless amqtt may be trusted to decode it."""
-    kind, flags = packet[0] >> 4, packet[0] & 0x0F
+    _check_header(packet[0])
+    kind = packet[0] >> 4
     body = _Body(packet)
     if kind == PUBLISH:
-        _check_publish(flags, body)
-    elif kind not in _FLAGS:
-        raise MalformedPacket(f"packet type {kind} is not a client's to send")
-    elif flags != _FLAGS[kind]:
-        raise MalformedPacket(f"packet type {kind} with flags {flags:#x} [MQTT-2.2.2-2]")
+        _check_publish(packet[0], body)
     elif kind == CONNECT:
         _check_connect(body)
     elif kind in (SUBSCRIBE, UNSUBSCRIBE):
@@ -79,14 +80,22 @@ def check(packet: bytes) -> int:
     return kind
 
 
-def _check_publish(flags: int, body: _Body) -> None:
-    qos = flags >> 1 & 3
-    if qos == 3:
-        raise MalformedPacket("PUBLISH with QoS 3 [MQTT-3.3.1-4]")
+def _check_header(byte: int) -> None:
+    kind, flags = byte >> 4, byte & 0x0F
+    if kind == PUBLISH:
+        if flags & _PUBLISH_QOS == _PUBLISH_QOS:
+            raise MalformedPacket("PUBLISH with QoS 3 [MQTT-3.3.1-4]")
+    elif kind not in _FLAGS:
+        raise MalformedPacket(f"packet type {kind} is not a client's to send")
+    elif flags != _FLAGS[kind]:
+        raise MalformedPacket(f"packet type {kind} with flags {flags:#x} [MQTT-2.2.2-2]")
+
+
+def _check_publish(header: int, body: _Body) -> None:
     topic = body.text()
     if not topic or "+" in topic or "#" in topic:
         raise MalformedPacket("PUBLISH to an empty topic or one with wildcards [MQTT-4.7.3-1, MQTT-3.3.2-2]")
-    if qos:
+    if header & _PUBLISH_QOS:
         body.packet_id()
 
 

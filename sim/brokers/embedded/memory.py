@@ -1,4 +1,4 @@
-"""What the broker remembers over a restart, as a file: retained messages, kept sessions and what is queued for them."""
+"""What the broker remembers over a restart: retained messages, kept sessions and their queues, in a file."""
 
 from __future__ import annotations
 

@@ -1,17 +1,16 @@
 """What is on its way to one client: QoS 1 and 2 messages kept until acknowledged, over connections; no I/O.
 
-amqtt raises QoS 0 messages to the subscriber's QoS, gives a QoS 1 or 2 message up after 5 s or when the connection
-ends, has no bound on unacknowledged messages, keeps nothing for an absent client that logged in anonymously, and
-flags what it did keep as retained.
+amqtt raises QoS 0 messages to the subscriber's QoS, gives a QoS 1 or 2 message up after 5 s or when the
+connection ends, has no bound on unacknowledged messages, keeps nothing for an absent client that logged in
+anonymously, and flags what it did keep as retained.
 
-The state is amqtt's `Session`, so it outlives the connection: `retained_messages` holds what still waits to be
-sent, `inflight_out` what was sent and not yet acknowledged, in order [MQTT-4.6.0-1].
+The state is amqtt's `Session`, so it outlives the connection: `retained_messages` holds what still waits to
+be sent, `inflight_out` what was sent and not yet acknowledged, in order [MQTT-4.6.0-1].
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from typing import Protocol
 
 from amqtt.mqtt.constants import QOS_0, QOS_2
@@ -20,7 +19,7 @@ from amqtt.session import OutgoingApplicationMessage, Session
 
 # Unacknowledged messages on the wire: as many as mosquitto allows by default.
 WINDOW = 20
-# A client that stays away, or does not acknowledge, must not eat the broker's memory: newer messages are dropped.
+# A client that stays away or does not acknowledge must not eat the memory: newer messages are dropped.
 WAITING_MAX = 100_000
 # QoS 0 means at most once: a client this far behind gets no more of them until it has caught up.
 BACKLOG_MAX_BYTES = 8 * 1024 * 1024

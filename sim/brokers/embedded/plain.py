@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from amqtt.errors import BrokerError as AmqttError
 from sim.brokers import tls
 from sim.brokers.base import BrokerError, BrokerSecurity
 from sim.brokers.embedded import auth
+
+_SHUTDOWN_TIMEOUT_S = 0.5
 
 
 async def serve(
@@ -24,7 +27,7 @@ async def serve(
     on_listening: Callable[[str, int], None],
     stop: asyncio.Event,
 ) -> None:
-    """Serve until `stop`. It has no memory to keep over a restart, and cannot insist on client certificates."""
+    """Serve until `stop`. It keeps nothing over a restart and cannot insist on client certificates."""
     if state_file is not None:
         raise BrokerError("plain amqtt keeps nothing over a restart: start it without a state file")
     if security.client_ca is not None:
@@ -42,4 +45,6 @@ async def serve(
         on_listening(*broker._servers["default"].instance.sockets[0].getsockname()[:2])
         await stop.wait()
     finally:
-        await broker.shutdown()
+        # One more fault: with clients still connected its shutdown may wait for ever.
+        with suppress(TimeoutError):
+            await asyncio.wait_for(broker.shutdown(), _SHUTDOWN_TIMEOUT_S)

@@ -31,40 +31,46 @@ async def serve(
     """Serve until `stop`; then end every connection and, if asked to, write down what is to be remembered."""
     context = tls.server_context(security)
     broker = CorrectedBroker(auth.plugin(security))
-    connections: set[asyncio.Task[None]] = set()
-
-    async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        connections.add(task)
-        try:
-            await broker.external_connected(PacketReader(reader), PacketWriter(writer), LISTENER)
-        except Exception:  # an error of ours in one connection must not reach the others
-            _log.exception("a connection ended by an error of the broker's own")
-        finally:
-            writer.close()
-            connections.discard(task)
-
+    connections = _Connections(broker)
     await broker.start()
     try:
         if state_file is not None:
             await memory.restore(broker, state_file)
-        server = await asyncio.start_server(serve_one, host, port, ssl=context, backlog=_BACKLOG)
+        server = await asyncio.start_server(connections.serve, host, port, ssl=context, backlog=_BACKLOG)
         try:
             on_listening(*server.sockets[0].getsockname()[:2])
             await stop.wait()
         finally:
             server.close()
-        await broker.end_connections()
-        await _cancel(connections)  # those that have not said CONNECT yet
+            broker.turn_away()
+            await connections.end()
         if state_file is not None:
             memory.save(broker, state_file)
     finally:
         await broker.shutdown()
 
 
-async def _cancel(tasks: set[asyncio.Task[None]]) -> None:
-    remaining = list(tasks)
-    for task in remaining:
-        task.cancel()
-    await asyncio.gather(*remaining, return_exceptions=True)
+class _Connections:
+    """Every connection from its acceptance on, CONNECT or not, so that all of them can be ended."""
+
+    def __init__(self, broker: CorrectedBroker) -> None:
+        self._broker = broker
+        self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._open[task] = writer
+        try:
+            await self._broker.external_connected(PacketReader(reader), PacketWriter(writer), LISTENER)
+        except Exception:  # an error of ours in one connection must not reach the others
+            _log.exception("a connection ended by an error of the broker's own")
+        finally:
+            writer.close()
+            del self._open[task]
+
+    async def end(self) -> None:
+        tasks = list(self._open)
+        for writer in list(self._open.values()):
+            writer.transport.abort()
+        await asyncio.gather(*tasks)

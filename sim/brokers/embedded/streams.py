@@ -1,8 +1,9 @@
 """One client's socket: whole packets in, writes that never wait for a client, and silence that is noticed.
 
-amqtt reads field by field from the socket with a task and a timeout for each packet, lets the expiry of a keepalive
-pass without effect (after 1.0 instead of 1.5 times its length), and waits for a full socket with the broker's
-delivery in its hands. TCP_NODELAY needs no care here: asyncio sets it on every socket it accepts.
+amqtt reads field by field from the socket with a task and a timeout for each packet, lets the expiry of a
+keepalive pass without effect (after 1.0 instead of 1.5 times its length), and waits for a full socket with
+the broker's delivery in its hands. TCP_NODELAY needs no care here: asyncio sets it on every socket it
+accepts.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class PacketReader(StreamReaderAdapter):  # type: ignore[misc]  # amqtt is untyp
         self.heard_at_s = self._now_s()
 
     async def packet(self) -> bytes | None:
-        """The next whole packet, or None when the connection has ended; MalformedPacket if its length is not one."""
+        """The next whole packet, None at the end; MalformedPacket if its length cannot be one."""
         while (size := framing.packet_size(self._buffer)) is None or size > len(self._buffer):
             try:
                 chunk = await self._stream.read(_CHUNK_BYTES)
@@ -50,7 +51,7 @@ class PacketReader(StreamReaderAdapter):  # type: ignore[misc]  # amqtt is untyp
 
 
 class PacketWriter(StreamWriterAdapter):  # type: ignore[misc]
-    """Writing to one client without ever waiting for it; how far it lags behind is for the caller to look at."""
+    """Writing to one client without ever waiting for it; how far it lags is for the caller to look at."""
 
     def __init__(self, stream: asyncio.StreamWriter) -> None:
         super().__init__(stream)
@@ -79,7 +80,7 @@ class PacketWriter(StreamWriterAdapter):  # type: ignore[misc]
 
 
 class SilenceTimer:
-    """Calls `on_silence` once nothing came for 1.5 times the keepalive. One timer, re-armed only when it is due."""
+    """Calls `on_silence` once nothing came for 1.5 x keepalive. One timer, re-armed only when due."""
 
     def __init__(self, reader: PacketReader, keepalive_s: int, on_silence: Callable[[], None]) -> None:
         self._reader = reader

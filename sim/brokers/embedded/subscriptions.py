@@ -1,7 +1,7 @@
 """Who wants a message: topic filters of all clients in a tree of topic levels; no I/O.
 
-amqtt compares every message with every filter of every client, and keeps the first QoS when a filter is subscribed
-to again. Here a look-up costs by the levels of the topic, not by the number of filters.
+amqtt compares every message with every filter of every client, and keeps the first QoS when a filter is
+subscribed to again. Here a look-up costs by the levels of the topic, not by the number of filters.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Subscriptions:
         return dict(self._of_client.get(client_id, {}))
 
     def match(self, topic: str) -> dict[str, int]:
-        """Who gets a message on `topic`: each client once, with the highest QoS of its filters [MQTT-3.3.5-1]."""
+        """Who gets a message: each client once, at the highest QoS of its filters [MQTT-3.3.5-1]."""
         wanted: dict[str, int] = {}
         for level in _ending_in(self._root, topic.split("/"), wildcards=not topic.startswith("$")):
             for client_id, qos in level.granted.items():
@@ -72,7 +72,7 @@ class Subscriptions:
 
 
 def _ending_in(level: _Level, names: list[str], *, wildcards: bool) -> Iterator[_Level]:
-    """Where the filters end that match the levels `names`. A wildcard first does not match `$...` [MQTT-4.7.2-1]."""
+    """Where the filters end that match `names`. A leading wildcard does not match `$...` [MQTT-4.7.2-1]."""
     if wildcards and "#" in level.below:
         yield level.below["#"]  # "#" also stands for the level above it: a/# matches a
     if not names:

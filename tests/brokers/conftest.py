@@ -1,0 +1,55 @@
+"""What the tests of our own brokers share: a broker served in the test's own event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from sim.brokers.base import BrokerSecurity
+from sim.brokers.conformance.target import Target
+from sim.brokers.serve import broker_of
+
+Serving = Callable[..., AbstractAsyncContextManager[Target]]
+
+_numbers = itertools.count()
+
+
+@asynccontextmanager
+async def _serving(
+    kind: str, *, security: BrokerSecurity | None = None, state: Path | None = None
+) -> AsyncIterator[Target]:
+    listening: asyncio.Future[Target] = asyncio.get_running_loop().create_future()
+    stop = asyncio.Event()
+
+    def on_listening(host: str, port: int) -> None:
+        listening.set_result(Target(host, port, token=f"t{next(_numbers)}"))
+
+    broker = asyncio.create_task(
+        broker_of(kind)(
+            "127.0.0.1",
+            0,
+            security=security or BrokerSecurity(),
+            state_file=state,
+            on_listening=on_listening,
+            stop=stop,
+        )
+    )
+    await asyncio.wait([broker, listening], return_when=asyncio.FIRST_COMPLETED)
+    if broker.done():
+        broker.result()
+    try:
+        yield listening.result()
+    finally:
+        stop.set()
+        await broker
+
+
+@pytest.fixture
+def serving() -> Serving:
+    """`async with serving(kind, security=..., state=...) as target`: one of our brokers, in this very loop."""
+    return _serving
