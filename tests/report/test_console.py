@@ -1,0 +1,136 @@
+"""The verdict on the terminal: complete, within 80 columns, without colour where none is wanted."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+
+from sim import trace as t
+from sim.report import words
+from sim.report.console import make_console, print_run, print_summary
+from sim.report.run import judged, replay_command
+
+ESCAPE = "\x1b["
+
+
+def printed(run, mode="plain"):
+    out = io.StringIO()
+    print_run(make_console(mode, out), run, mode)
+    return out.getvalue()
+
+
+def test_every_expectation_its_measurements_and_the_replay_command_are_shown(good_run):
+    text = printed(good_run)
+    for result in good_run.verdict.results:
+        assert re.search(rf"^held +{result.name}", text, re.M), result.name
+    for kind in ("crash", "wifi_drop"):
+        assert re.search(rf"dead_within: {kind} +\d+ +\S+ \w+ +\S+ \w+ +\S+ \w+ +\S+ s", text)
+    assert "Again: dcompute run fleet.yaml --seed 7 --broker model --time virtual" in text
+    assert "exit status 0" in text
+
+
+def test_a_failure_shows_the_first_offending_event_in_its_surroundings(bad_run):
+    text = printed(bad_run)
+    assert re.search(r"^FAILED +dead_within", text, re.M)
+    assert re.search(r"^FAILED +priority_order", text, re.M)
+    offending = bad_run.verdict.results[0].outcome.offending[0]
+    assert f" > {words.event_line(offending)}" in text
+    assert "node_stopped" in text  # what happened around it
+    assert "exit status 1" in text
+
+
+@pytest.mark.parametrize("mode", ["plain", "normal"])
+def test_tables_fit_80_columns(bad_run, mode):
+    for line in printed(bad_run, mode).splitlines():
+        is_event = line.startswith((" >", "  ")) or "Again" in line  # one event a line, for copying
+        assert len(line) <= 80 or is_event, line
+
+
+def test_quiet_is_one_line_when_all_is_well(good_run):
+    assert printed(good_run, "quiet") == "fleet: held, 10 nodes, 48 tasks, 4 faults, seed 7\n"
+
+
+def test_quiet_names_what_failed_and_how_to_see_it_again(bad_run):
+    text = printed(bad_run, "quiet")
+    assert "dead_within: FAILED: 1 of 4 deaths never reported" in text
+    assert "priority_order: FAILED" in text
+    assert "callback_once" not in text
+    assert "Again: dcompute run" in text
+
+
+def test_plain_has_no_escapes_even_on_a_terminal(bad_run, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert ESCAPE not in printed(bad_run, "plain")
+
+
+def test_colour_on_a_terminal_and_none_with_no_color(bad_run, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert f"{ESCAPE}1;31m" in printed(bad_run, "normal")
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "31m" not in printed(bad_run, "normal")
+
+
+def test_names_that_look_like_markup_are_shown_as_they_are(story_with, expectations):
+    run = judged(expectations, story_with(fault="[red]x[/red]-1"))
+    assert "[red]x[/red]-1" in printed(run)
+
+
+@pytest.fixture
+def story_with():
+    def make(fault):
+        return [
+            t.RunStarted(
+                t_us=0, scenario="s.yaml", seed=1, time="real", broker="model", broker_granularity_s=0
+            ),
+            t.FaultInjected(t_us=1, fault=fault, kind="crash", node="n"),
+            t.RunEnded(t_us=2, reason="finished"),
+        ]
+
+    return make
+
+
+def test_the_summary_of_many_runs_names_the_bad_ones(good_run, bad_run):
+    out = io.StringIO()
+    print_summary(make_console("plain", out), [good_run, bad_run])
+    text = out.getvalue()
+    assert text.count("fleet  ") == 2
+    assert "1 of 2 did not hold" in text
+    assert "dead_within: FAILED" in text
+
+
+def test_the_replay_command_carries_sabotage_and_quotes():
+    started = t.RunStarted(
+        t_us=0,
+        scenario="my runs/a b.yaml",
+        seed=3,
+        time="real",
+        broker="mosquitto",
+        broker_granularity_s=6,
+        sabotage=["no-will"],
+    )
+    assert replay_command(started, ["--set", "fleet.esp.count=5"]) == (
+        "dcompute run 'my runs/a b.yaml' --seed 3 --broker mosquitto --time real "
+        "--sabotage no-will --set fleet.esp.count=5"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0000123, "12.3 us"),
+        (0.00153, "1.53 ms"),
+        (0.5, "500 ms"),
+        (15.3, "15.3 s"),
+        (60, "60 s"),
+        (3600, "60 min"),
+        (9000, "2.50 h"),
+        (0, "0 us"),
+        (-2, "-2 s"),
+    ],
+)
+def test_seconds_in_words(value, text):
+    assert words.seconds(value) == text
