@@ -42,7 +42,7 @@ class Socket(Endpoint):
         return len(self._received_bytes) - self._at
 
     @property
-    def connected(self) -> bool:
+    def is_open(self) -> bool:
         """Established and not ended by either side."""
         return self.state == OPEN and not self._finished
 
@@ -122,6 +122,8 @@ class Socket(Endpoint):
         if self.on_writable is not None:
             self.on_writable()
 
+    connected = writable
+
     def _refuse_to_send(self) -> None:
         if self.error is not None:
             raise _again(self.error)
@@ -135,7 +137,7 @@ class Socket(Endpoint):
 class Stream(Endpoint):
     """A pushed connection: set `on_data` and `on_closed` when it is accepted or established."""
 
-    __slots__ = ("on_closed", "on_data")
+    __slots__ = ("on_closed", "on_data", "on_full")
 
     def __init__(self, connection: Connection, host: Host, port: int, side: Side) -> None:
         super().__init__(connection, host, port, side)
@@ -143,6 +145,9 @@ class Stream(Endpoint):
         self.on_closed: Callable[[OSError | None], None] | None = None
         """Called once, with None at the end of the stream (this side is then closed too) or with the error;
         never after this side's own close() or abort()."""
+        self.on_full: Callable[[bool], None] | None = None
+        """Called with True when the other side's program is a send buffer behind, with False when it caught
+        up by half."""
 
     @property
     def is_open(self) -> bool:
@@ -154,16 +159,24 @@ class Stream(Endpoint):
         ended."""
         if data and self.state == OPEN and not self._fin_sent:
             self.send_bytes(data)
+            if not self._blocked and self.backlog_bytes > self.host.tcp.send_buffer_bytes:
+                self._blocked = True
+                if self.on_full is not None:
+                    self.on_full(True)
 
     def detach(self) -> None:
         super().detach()
-        self.on_data = self.on_closed = None
+        self.on_data = self.on_closed = self.on_full = None
 
     # --- called by the kernel's part ---
 
     def arrived(self, data: bytes) -> None:
         if self.on_data is not None:
             self.on_data(data)
+
+    def writable(self) -> None:
+        if self.on_full is not None:
+            self.on_full(False)
 
     def peer_finished(self) -> None:
         self.failed()

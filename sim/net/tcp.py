@@ -201,7 +201,10 @@ class Endpoint:
         raise NotImplementedError
 
     def writable(self) -> None:
-        """Connected, or there is room in the send buffer again."""
+        """There is room in the send buffer again."""
+
+    def connected(self) -> None:
+        """The attempt to connect succeeded."""
 
     # --- sending ---
 
@@ -381,7 +384,7 @@ class Endpoint:
         if done is not None:
             done(None)
         if self.state == OPEN:
-            self.writable()
+            self.connected()
 
     def _accept(self) -> bool:
         """The handshake is complete: hand the connection to the listening program, if there still is one."""

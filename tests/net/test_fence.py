@@ -1,0 +1,211 @@
+"""The fence: everything that ties a run to the outside raises where it is called, and only there."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import logging
+import os
+import random
+import secrets
+import socket
+import subprocess
+import sys
+import threading
+import time
+import types
+import uuid
+from collections.abc import Callable
+
+import pytest
+
+from sim.net.fence import Fence, FenceError
+
+FORBIDDEN: dict[str, Callable[[], object]] = {
+    "time.time": lambda: time.time(),
+    "time.time_ns": lambda: time.time_ns(),
+    "time.monotonic": lambda: time.monotonic(),
+    "time.monotonic_ns": lambda: time.monotonic_ns(),
+    "time.perf_counter": lambda: time.perf_counter(),
+    "time.perf_counter_ns": lambda: time.perf_counter_ns(),
+    "time.process_time": lambda: time.process_time(),
+    "time.localtime": lambda: time.localtime(),
+    "time.strftime": lambda: time.strftime("%H"),
+    "datetime.now": lambda: datetime.datetime.now(),
+    "datetime.now(utc)": lambda: datetime.datetime.now(datetime.UTC),
+    "datetime.utcnow": lambda: datetime.datetime.utcnow(),
+    "date.today": lambda: datetime.date.today(),
+    "time.sleep": lambda: time.sleep(0),
+    "thread": lambda: threading.Thread(target=print).start(),
+    "timer": lambda: threading.Timer(0, print).start(),
+    "socket": lambda: socket.socket(),
+    "socketpair": lambda: socket.socketpair(),
+    "asyncio loop": lambda: asyncio.new_event_loop(),
+    "subprocess": lambda: subprocess.Popen([sys.executable, "-c", ""]),
+    "os.system": lambda: os.system("true"),
+    "random.random": lambda: random.random(),
+    "random.choice": lambda: random.choice([1, 2]),
+    "random.shuffle": lambda: random.shuffle([1, 2]),
+    "random.Random()": lambda: random.Random(),
+    "SystemRandom": lambda: random.SystemRandom().random(),
+    "os.urandom": lambda: os.urandom(1),
+    "uuid1": lambda: uuid.uuid1(),
+    "uuid4": lambda: uuid.uuid4(),
+    "secrets": lambda: secrets.token_hex(4),
+}
+
+ALLOWED: dict[str, Callable[[], object]] = {
+    "seeded generator": lambda: random.Random("seed").random(),
+    "formatting a given time": lambda: time.strftime("%H", time.gmtime(0)),
+    "making a datetime": lambda: datetime.datetime(2020, 1, 1) + datetime.timedelta(days=1),
+    "parsing a datetime": lambda: datetime.datetime.fromisoformat("2020-01-01"),
+    "a lock": lambda: threading.Lock(),
+    "uuid5": lambda: uuid.uuid5(uuid.NAMESPACE_DNS, "x"),
+}
+
+
+@pytest.mark.parametrize("name", FORBIDDEN)
+def test_reaching_outside_raises_inside_and_works_after(name: str) -> None:
+    with Fence(), pytest.raises(FenceError, match=r"test_fence"):
+        FORBIDDEN[name]()
+    made = FORBIDDEN[name]()
+    if isinstance(made, socket.socket | asyncio.AbstractEventLoop):
+        made.close()
+    elif isinstance(made, subprocess.Popen):
+        made.wait()
+    elif isinstance(made, tuple) and isinstance(made[0], socket.socket):
+        for end in made:
+            end.close()
+
+
+@pytest.mark.parametrize("name", ALLOWED)
+def test_what_is_pure_works_inside(name: str) -> None:
+    with Fence():
+        ALLOWED[name]()
+
+
+def test_the_message_names_the_call_and_its_place() -> None:
+    def handler() -> float:
+        return time.time()
+
+    with Fence(), pytest.raises(FenceError) as caught:
+        handler()
+    line = handler.__code__.co_firstlineno + 1
+    assert "calls time.time()" in str(caught.value)
+    assert f"handler (line {line})" in str(caught.value)
+
+
+def test_names_imported_from_time_are_caught(make_module: Callable[[str], types.ModuleType]) -> None:
+    module = make_module(
+        "from time import time as now\nfrom datetime import datetime\nfrom random import random\n"
+        "def clock(): return now()\ndef date(): return datetime.now()\ndef draw(): return random()\n"
+    )
+    before = dict(vars(module))
+    with Fence():
+        for call in (module.clock, module.date, module.draw):
+            with pytest.raises(FenceError):
+                call()
+    assert vars(module) == before
+    assert module.clock() > 0
+
+
+def test_a_named_module_is_let_through_with_what_it_calls(
+    make_module: Callable[[str], types.ModuleType],
+) -> None:
+    display = make_module("import time\ndef refresh(): return time.monotonic()\ndef call(fn): return fn()\n")
+    with Fence(allow=(display.__name__,)):
+        assert display.refresh() > 0
+        assert display.call(lambda: time.time()) > 0
+        with pytest.raises(FenceError):
+            time.time()
+    with Fence(), pytest.raises(FenceError):
+        display.refresh()
+
+
+def test_who_entered_the_fence_lends_its_permission_to_nobody(
+    make_module: Callable[[str], types.ModuleType],
+) -> None:
+    runner = make_module(
+        "from sim.net.fence import Fence\ndef run(fn):\n  with Fence(allow=(__name__,)):\n    return fn()\n"
+    )
+    with pytest.raises(FenceError):
+        runner.run(lambda: time.time())
+
+
+def test_logging_works_inside(caplog: pytest.LogCaptureFixture) -> None:
+    with Fence():
+        logging.getLogger("fence").warning("in virtual time")
+    assert "in virtual time" in caplog.text
+
+
+def test_other_threads_are_free() -> None:
+    inside, seen = threading.Event(), []
+
+    def other() -> None:
+        inside.wait(10)
+        seen.append(time.time())
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    with Fence():
+        inside.set()
+        thread.join(10)
+    assert len(seen) == 1
+
+
+def test_two_threads_may_each_have_a_fence() -> None:
+    entered, leave, raised = threading.Event(), threading.Event(), []
+
+    def other() -> None:
+        with Fence():
+            entered.set()
+            leave.wait(10)
+            try:
+                time.time()
+            except FenceError as error:
+                raised.append(error)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    entered.wait(10)
+    with Fence(), pytest.raises(FenceError):
+        time.time()
+    time.time()  # this thread's fence is gone, the other's is not
+    leave.set()
+    thread.join(10)
+    assert len(raised) == 1
+
+
+def test_everything_is_restored_after_an_error() -> None:
+    before = (time.time, datetime.datetime, datetime.date, random.random, random.Random.seed, os.urandom)
+    with pytest.raises(FenceError), Fence():
+        time.time()
+    after = (time.time, datetime.datetime, datetime.date, random.random, random.Random.seed, os.urandom)
+    assert all(was is now for was, now in zip(before, after, strict=True))
+
+
+def test_a_datetime_is_one_on_both_sides_of_the_fence() -> None:
+    made_outside = datetime.datetime(2020, 1, 1)
+    outside = datetime.datetime
+    with Fence():
+        assert isinstance(made_outside, datetime.datetime)
+        made_inside = datetime.datetime(2020, 1, 1)
+        assert issubclass(outside, datetime.datetime)
+    assert type(made_inside) is outside
+    assert made_inside == made_outside
+
+
+def test_a_second_fence_in_the_same_thread_is_an_error() -> None:
+    with Fence(), pytest.raises(RuntimeError, match="already"), Fence():
+        pass
+    time.time()
+
+
+def test_entering_and_leaving_costs_little() -> None:
+    with Fence():
+        pass
+    started = time.perf_counter()
+    for _ in range(200):
+        with Fence():
+            pass
+    assert (time.perf_counter() - started) / 200 < 0.002
