@@ -37,6 +37,10 @@ class DeadNode(NodeUnavailable):
     """The node is dead or offline."""
 
 
+class Backlogged(RuntimeError):
+    """Too many tasks wait for the broker: nothing was sent, try again later."""
+
+
 class MasterNodeTransport:
     """The master's side. All methods may be called from any thread.
 
@@ -50,6 +54,7 @@ class MasterNodeTransport:
         liveness_s: how long a node may stay silent after an outage of broker or master before it is
             declared dead; None takes 1.5 x the node's own keepalive plus 20 s for its reconnection.
         result_limit: results kept until collected; beyond it the oldest is dropped and counted.
+        hold_limit: tasks held for the broker; beyond it `send_task` raises Backlogged.
         driver: whose loop to run on; None shares one background loop among all transports of the process.
         observer: is told what happens, as (event name, fields); called on the loop, must not block.
         registry_class: the state machine that judges what arrives.
@@ -71,6 +76,7 @@ class MasterNodeTransport:
         client_id: str | None = None,
         liveness_s: float | None = None,
         result_limit: int = 100_000,
+        hold_limit: int = 100_000,
         driver: Driver | None = None,
         observer: Observer | None = None,
         registry_class: type[Registry] = Registry,
@@ -92,6 +98,8 @@ class MasterNodeTransport:
                 password,
             ),
             self,
+            hold_limit=hold_limit,
+            drop_oldest=False,
         )
         self._timer: Timer | None = None
         self._timer_at_s = 0.0
@@ -156,6 +164,7 @@ class MasterNodeTransport:
         Raises:
             ValueError: for a priority outside 1..10, a task that is no JSON or too large, a bad node or task
             id. UnknownNode, DeadNode: the node never announced itself, or is dead or offline.
+            Backlogged: too many tasks wait for the broker.
             RuntimeError: before `start()`.
         """
         check_node_id(node_id)
@@ -172,6 +181,8 @@ class MasterNodeTransport:
             task["id"] = task_id
             attempt = self._registry.next_attempt(task_id)
             payload = encode_task(task, attempt)
+            if not self._link.send((self._topics.task(node_id), payload, False)):
+                raise Backlogged(f"{self._link.held()} messages wait for the broker: {self.last_error}")
         self._tell(
             "task_sent",
             node=node_id,
@@ -180,7 +191,6 @@ class MasterNodeTransport:
             attempt=attempt,
             size=len(payload),
         )
-        self._link.send((self._topics.task(node_id), payload, False))
         return task_id
 
     def _new_task_id(self) -> str:
@@ -246,7 +256,6 @@ class MasterNodeTransport:
                 **self._registry.counters,
                 "messages_rejected": self._rejected,
                 "messages_held": self._link.held(),
-                "messages_dropped": self._link.dropped,
                 "connections": self._link.connections,
             }
 
@@ -282,11 +291,11 @@ class MasterNodeTransport:
             self._registry.link_down()
         self._tell("master_disconnected", reason=reason)
 
+    def link_dropped(self, message: Outgoing) -> None:
+        raise AssertionError("the master's link refuses, it does not drop")
+
     def link_failed(self, reason: str) -> None:
         log.warning("master: cannot connect: %s; trying again", reason)
-
-    def link_dropped(self, message: Outgoing) -> None:
-        log.warning("master: too many messages held, the oldest (to %s) is dropped", message[0])
 
     def _reject(self, topic: str, reason: str) -> None:
         self._rejected += 1

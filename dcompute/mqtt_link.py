@@ -68,7 +68,8 @@ class MqttLink:
     """See the module's head.
 
     Args:
-        hold_limit: how many messages may wait for a connection; beyond it the oldest is dropped.
+        hold_limit: how many messages may wait for a connection.
+        drop_oldest: beyond that, drop the oldest instead of refusing the newest.
     """
 
     def __init__(
@@ -78,13 +79,15 @@ class MqttLink:
         settings: SessionSettings,
         owner: LinkOwner,
         *,
-        hold_limit: int = 10_000,
+        hold_limit: int,
+        drop_oldest: bool,
     ) -> None:
         self._driver = driver
         self._address = address
         self._settings = settings
         self._owner = owner
         self._hold_limit = hold_limit
+        self._drop_oldest = drop_oldest
         self._held: deque[Outgoing] = deque()
         self._held_lock = threading.Lock()
         self._pump_due = False
@@ -113,11 +116,13 @@ class MqttLink:
         """How many messages wait or are not acknowledged yet."""
         return len(self._held) + len(self._in_flight)
 
-    def send(self, message: Outgoing) -> None:
-        """Send at QoS 1, now or when the link is next up."""
+    def send(self, message: Outgoing) -> bool:
+        """Send at QoS 1, now or when the link is next up. False: too many wait, it was refused."""
         dropped: Outgoing | None = None
         with self._held_lock:
             if len(self._held) >= self._hold_limit:
+                if not self._drop_oldest:
+                    return False
                 dropped = self._held.popleft()
                 self.dropped += 1
             self._held.append(message)
@@ -127,6 +132,7 @@ class MqttLink:
             self._owner.link_dropped(dropped)
         if not due:
             self._driver.call_on_loop(self._pump)
+        return True
 
     # --- on the loop ------------------------------------------------------------------------------------
 
@@ -378,3 +384,8 @@ def explain(error: Exception | None, address: Address) -> str:
     if isinstance(error, ConnectionResetError):
         return f"the connection to {address} was reset"
     return f"the connection to {address} failed: {error or type(error).__name__}"
+
+
+def is_power_of_two(count: int) -> bool:
+    """Whether the `count`-th repetition is worth a log line: a stranger must not be able to flood the log."""
+    return count & (count - 1) == 0

@@ -10,7 +10,7 @@ from typing import Any
 
 from dcompute.drivers import Address, AsyncioDriver, Driver
 from dcompute.identity import default_node_id
-from dcompute.mqtt_link import MqttLink, Outgoing
+from dcompute.mqtt_link import MqttLink, Outgoing, is_power_of_two
 from dcompute.node_core import OFFLINE, NodeCore
 from dcompute.paho_session import SessionSettings
 from dcompute.security import Tls, tls_context
@@ -89,6 +89,7 @@ class ComputeNodeTransport:
             SessionSettings(self._core.node_id, keepalive, username, password),
             self,
             hold_limit=hold_limit,
+            drop_oldest=True,
         )
         self._signals = ShutdownSignals(self._graceful_shutdown_, self._lock)
         self._install_signal_handlers = install_signal_handlers
@@ -222,7 +223,7 @@ class ComputeNodeTransport:
             self._link.send_now(answers)
         if arrived and self._on_task is not None:
             self._driver.deliver(self._on_task)
-        if self._core.rejected > rejected:
+        if self._core.rejected > rejected and is_power_of_two(self._core.rejected):
             log.warning("%s: rejected a message on %s (%d bytes)", self.node_id, topic, len(payload))
 
     def link_down(self, reason: str) -> None:
@@ -235,7 +236,8 @@ class ComputeNodeTransport:
         log.warning("%s: cannot connect: %s; trying again", self.node_id, reason)
 
     def link_dropped(self, message: Outgoing) -> None:
-        log.warning("%s: too many results held, the oldest is dropped", self.node_id)
+        if is_power_of_two(self._link.dropped):
+            log.warning("%s: too many results held, dropped the oldest %d", self.node_id, self._link.dropped)
         self._tell("result_dropped", payload=message[1])
 
     def _tell(self, event: str, **fields: Any) -> None:
