@@ -1,0 +1,90 @@
+"""JUnit, GitHub annotations and JSON: read back by a parser of that format."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from sim import trace as t
+from sim.checks import CHECKS
+from sim.report.github import workflow_commands
+from sim.report.json_report import report
+from sim.report.junit import junit
+from sim.report.run import judged
+
+
+def suite_of(*runs):
+    return ET.fromstring(junit(runs))
+
+
+def test_each_expectation_is_a_test_case(good_run):
+    (suite,) = suite_of(good_run)
+    names = [case.get("name") for case in suite.iter("testcase")]
+    assert names == [result.label for result in good_run.verdict.results]
+    assert suite.get("failures") == suite.get("errors") == "0"
+    assert {p.get("name"): p.get("value") for p in suite.iter("property")}["replay"] == good_run.replay
+
+
+def test_failures_and_errors_are_counted_and_tell_how_to_repeat(bad_run, good_run, fleet):
+    undecided = judged([CHECKS["memory_below"](limit="1KiB")], fleet())
+    root = suite_of(good_run, bad_run, undecided)
+    assert (root.get("failures"), root.get("errors")) == ("2", "1")
+    assert root.get("tests") == str(sum(len(list(suite.iter("testcase"))) for suite in root))
+    failure = next(root.iter("failure"))
+    assert failure.get("message") == "1 of 4 deaths never reported"
+    assert "> " in failure.text
+    assert bad_run.replay in failure.text
+    assert next(root.iter("error")).get("message") == "no node reported its memory"
+
+
+def test_control_characters_do_not_break_the_xml(expectations):
+    events = [
+        t.RunStarted(
+            t_us=0, scenario="a\x00b.yaml", seed=1, time="real", broker="<&>", broker_granularity_s=0
+        ),
+        t.LogLine(t_us=1, who="n", level="error", text='\x1b[31m ]]> \ud800 "'),
+        t.RunEnded(t_us=2, reason="finished"),
+    ]
+    (suite,) = suite_of(judged([CHECKS["no_errors_in_log"]()], events))
+    assert suite.get("failures") == "1"
+
+
+def test_annotations_name_what_did_not_hold(bad_run, good_run):
+    assert workflow_commands(good_run) == []
+    first, second = workflow_commands(bad_run, "scenarios/fleet.yaml")
+    assert first.startswith("::error file=scenarios/fleet.yaml,title=fleet%3A dead_within::1 of 4 deaths")
+    assert "%0Aagain: dcompute run" in first
+    assert "\n" not in first
+    assert "priority_order" in second
+
+
+def test_annotations_escape_what_ends_a_property(fleet):
+    run = judged([CHECKS["sometimes"](event="result_dropped", where={"node": "a,b::c\n%"})], fleet())
+    (line,) = workflow_commands(run)
+    assert "a%2Cb%3A%3Ac%0A%25" in line
+
+
+def test_an_inconclusive_run_is_a_warning(fleet):
+    (line,) = workflow_commands(judged([CHECKS["memory_below"](limit="1KiB")], fleet()))
+    assert line.startswith("::warning ")
+
+
+def test_the_json_has_figures_offending_events_and_receipts(bad_run):
+    document = json.loads(report([bad_run]))
+    (run,) = document["runs"]
+    assert document["exit_status"] == run["exit_status"] == 1
+    dead = run["expectations"][0]
+    assert dead["figures"]["never_reported"] == 1
+    assert dead["offending"][0]["event"] == "fault_injected"
+    assert {d["name"] for d in dead["distributions"]} == {"crash", "wifi_drop"}
+    assert len(run["faults"]) == 4
+    assert all(fault["effects"] for fault in run["faults"])
+    assert run["totals"]["events"]["death_reported"] == 3
+
+
+@pytest.mark.parametrize(("members", "exit_status"), [("g", 0), ("gu", 2), ("gub", 1), ("", 0)])
+def test_the_worst_run_decides_the_exit_status(members, exit_status, good_run, bad_run, fleet):
+    runs = {"g": good_run, "b": bad_run, "u": judged([], fleet())}
+    assert json.loads(report([runs[m] for m in members]))["exit_status"] == exit_status
