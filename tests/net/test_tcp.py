@@ -1,0 +1,446 @@
+"""TCP in virtual time: how connections begin, carry bytes and end, with the times real kernels keep."""
+
+from __future__ import annotations
+
+import errno
+from typing import Any
+
+import pytest
+
+from sim.net.profile import LINUX, LWIP_ESP32
+
+# --- beginning ---
+
+
+def test_a_handshake_takes_a_round_trip(world: Any) -> None:
+    done: list[tuple[float, object]] = []
+    socket = world.node.connect("broker", 1883, lambda error: done.append((world.env.now, error)))
+    assert not done
+    with pytest.raises(BlockingIOError):
+        socket.send(b"early")
+    with pytest.raises(BlockingIOError):
+        socket.recv(1)
+    world.run(1)
+    assert done == [(pytest.approx(0.02), None)]
+    assert len(world.streams) == 1
+    assert world.observer.told == [("opened", "node", 1)]
+
+
+def test_nobody_listens_refuses_after_a_round_trip(world: Any) -> None:
+    done: list[tuple[float, Any]] = []
+    world.node.connect("broker", 9, lambda error: done.append((world.env.now, error)))
+    world.run(1)
+    [(at, error)] = done
+    assert at == pytest.approx(0.02)
+    assert isinstance(error, ConnectionRefusedError)
+    assert world.observer.told == [("refused", "node", "rst")]
+
+
+@pytest.mark.parametrize(("profile", "gives_up_s"), [(LINUX, 127.0), (LWIP_ESP32, 18.5)])
+def test_silence_times_the_attempt_out_as_each_kernel_does(
+    world: Any, profile: Any, gives_up_s: float
+) -> None:
+    host = world.network.host("other", profile)
+    done: list[tuple[float, Any]] = []
+    host.link.down()
+    host.connect("broker", 1883, lambda error: done.append((world.env.now, error)))
+    world.run(200)
+    [(at, error)] = done
+    assert at == pytest.approx(gives_up_s)
+    assert isinstance(error, TimeoutError)
+    assert world.observer.told == [("refused", "other", "silence")]
+
+
+def test_a_repeated_syn_gets_through_when_the_link_heals(world: Any) -> None:
+    done: list[float] = []
+    world.node.link.down()
+    world.node.connect("broker", 1883, lambda _error: done.append(world.env.now))
+    world.run(4)
+    world.node.link.up()
+    world.run(20)
+    assert done == [pytest.approx(7.02)]  # SYNs at 0, 1, 3 and 7 s
+
+
+def test_without_a_wlan_the_network_is_unreachable(world: Any) -> None:
+    done: list[Any] = []
+    world.node.link.drop()
+    world.node.connect("broker", 1883, done.append)
+    assert not done
+    world.run(0.1)
+    assert done[0].errno == errno.ENETUNREACH
+
+
+def test_a_host_without_power_does_not_answer_a_syn(world: Any) -> None:
+    done: list[Any] = []
+    world.broker.power_cut()
+    world.node.connect("broker", 1883, done.append)
+    world.run(200)
+    assert isinstance(done[0], TimeoutError)
+
+
+def test_giving_up_an_attempt_leaves_nothing_behind(world: Any) -> None:
+    done: list[Any] = []
+    socket = world.node.connect("broker", 1883, done.append)
+    socket.close()
+    world.run(10)
+    assert not done
+    assert not world.streams
+    assert not world.node.connections
+    assert not world.broker.connections
+
+
+def test_the_handshakes_last_part_lost_is_made_good_by_the_first_bytes(world: Any) -> None:
+    socket = world.node.connect("broker", 1883)
+    world.run(0.021)
+    assert socket.is_open
+    world.node.link.down()
+    world.run(0.1)
+    socket.send(b"hello")
+    assert not world.streams
+    world.node.link.up()
+    world.run(1)
+    assert world.received == [b"hello"]
+
+
+# --- bytes ---
+
+
+def test_bytes_cross_in_order_and_writes_of_one_instant_arrive_together(world: Any) -> None:
+    socket = world.connect()
+    arrivals: list[bytes] = []
+    world.streams[0].on_data = arrivals.append
+    socket.send(b"a")
+    socket.send(b"b")
+    world.run(0.001)
+    socket.send(b"c")
+    world.run(1)
+    assert arrivals == [b"ab", b"c"]
+
+
+def test_a_socket_reads_as_sockets_do(world: Any) -> None:
+    socket = world.connect()
+    woken: list[float] = []
+    socket.on_readable = lambda: woken.append(world.env.now)
+    world.streams[0].write(b"hello")
+    world.run(0.1)
+    assert len(woken) == 1
+    assert [socket.recv(1), socket.recv(2), socket.recv(100)] == [b"h", b"el", b"lo"]
+    with pytest.raises(BlockingIOError):
+        socket.recv(1)
+
+
+def test_jitter_never_reorders(make_world: Any) -> None:
+    world = make_world(jitter_s=0.5)
+    socket = world.node.connect("broker", 1883)
+    world.run(3)
+    for number in range(200):
+        socket.send(bytes([number]))
+        world.run(0.003)
+    world.run(3)
+    assert world.received[0] == bytes(range(200))
+
+
+def test_bandwidth_is_shared_by_both_directions(world: Any) -> None:
+    socket = world.connect()
+    world.node.slow(0.0, bandwidth_bps=8_000)
+    socket.send(bytes(1000))
+    world.streams[0].write(bytes(500))
+    arrived: list[float] = []
+    socket.on_readable = lambda: arrived.append(world.env.now)
+    began = world.env.now
+    world.run(5)
+    assert arrived == [pytest.approx(began + 1.5)]
+
+
+def test_a_full_send_buffer_blocks_until_the_other_side_reads(world: Any) -> None:
+    reader = world.connect()
+    stream = world.streams[0]
+    full: list[bool] = []
+    stream.on_full = full.append
+    limit = LINUX.send_buffer_bytes
+    stream.write(bytes(limit + 1))
+    world.run(1)
+    assert full == [True]
+    while reader.unread_bytes:
+        reader.recv(65_536)
+    assert full == [True, False]
+
+    writer = world.connect()
+    world.node.link.down()
+    assert writer.send(bytes(limit + 10)) == limit
+    with pytest.raises(BlockingIOError):
+        writer.send(b"more")
+    room: list[float] = []
+    writer.on_writable = lambda: room.append(world.env.now)
+    world.node.link.up()
+    world.run(5)
+    assert len(room) == 1
+    assert writer.send(b"more") == 4
+
+
+# --- silence ---
+
+
+def test_held_bytes_come_at_the_next_retransmission_not_at_once(world: Any) -> None:
+    socket = world.connect()
+    began = world.env.now
+    world.node.link.down()
+    socket.send(b"held")
+    world.run(1.0)
+    socket.send(b" more")
+    world.run(0.5)
+    world.node.link.up()
+    arrived: list[tuple[float, bytes]] = []
+    world.streams[0].on_data = lambda data: arrived.append((world.env.now - began, data))
+    world.run(10)
+    # Found lost at 0.01; retransmissions 0.2, 0.6, 1.4 and 3.0 s later.
+    assert [data for _, data in arrived] == [b"held", b" more"]
+    assert arrived[0][0] == pytest.approx(0.01 + 3.0 + 0.01)
+    assert world.observer.of("held") == [("node", "to_broker", 4), ("node", "to_broker", 5)]
+
+
+def test_an_esp32_retransmits_more_slowly(world: Any) -> None:
+    host = world.network.host("esp", LWIP_ESP32)
+    socket = world.connect(host)
+    began = world.env.now
+    host.link.down()
+    socket.send(b"held")
+    world.run(2)
+    host.link.up()
+    arrived: list[float] = []
+    world.streams[0].on_data = lambda _data: arrived.append(world.env.now - began)
+    world.run(20)
+    assert arrived == [pytest.approx(0.01 + 1.5 + 3.0 + 0.01)]
+
+
+@pytest.mark.parametrize(("profile", "gives_up_s"), [(LINUX, 924.6), (LWIP_ESP32, 1151.0)])
+def test_the_sender_gives_up_and_its_peer_stays_half_open(
+    world: Any, profile: Any, gives_up_s: float
+) -> None:
+    host = world.network.host("other", profile)
+    socket = world.connect(host)
+    began = world.env.now
+    host.link.down()
+    socket.send(b"lost")
+    woken: list[float] = []
+    socket.on_readable = lambda: woken.append(world.env.now - began)
+    world.run(2000)
+    assert woken == [pytest.approx(gives_up_s + 0.01)]
+    with pytest.raises(TimeoutError):
+        socket.recv(1)
+    assert world.observer.of("closed") == [("other", 1, "timeout", "node")]
+    assert not world.closed
+    host.link.up()
+    world.streams[0].write(b"anybody?")
+    world.run(1)
+    assert isinstance(world.closed[0][1], ConnectionResetError)
+
+
+def test_lost_segments_of_a_bad_link_are_repeated(make_world: Any) -> None:
+    world = make_world()
+    socket = world.connect()
+    world.node.slow(0.01, loss=0.3)
+    for number in range(100):
+        socket.send(bytes([number]))
+        world.run(0.5)
+    world.run(60)
+    assert world.received[0] == bytes(range(100))
+    assert world.observer.of("held")
+
+
+def test_bytes_in_flight_when_the_link_fails_are_held(world: Any) -> None:
+    socket = world.connect()
+    socket.send(b"in flight")
+    world.run(0.005)
+    world.node.link.down()
+    world.run(1)
+    assert world.received == [b""]
+    world.node.link.up()
+    world.run(5)
+    assert world.received == [b"in flight"]
+
+
+# --- ends ---
+
+
+def test_closing_sends_fin_and_reading_to_the_end_gives_nothing(world: Any) -> None:
+    socket = world.connect()
+    world.streams[0].write(b"bye")
+    world.streams[0].close()
+    world.run(1)
+    assert [socket.recv(10), socket.recv(10), socket.recv(10)] == [b"bye", b"", b""]
+    assert not world.closed  # it closed by itself
+    assert world.observer.of("closed") == [("node", 1, "fin", "broker")]
+    socket.close()
+    world.run(1)
+    assert not world.node.connections
+
+
+def test_a_crash_closes_what_the_program_had_open(world: Any) -> None:
+    socket = world.connect()
+    called: list[int] = []
+    socket.on_readable = lambda: called.append(1)
+    world.node.crash()
+    world.streams[0].write(b"too late")
+    world.run(1)
+    assert world.closed == [(pytest.approx(0.11), None)]
+    assert world.observer.of("closed") == [("node", 1, "fin", "node")]
+    assert not called
+
+
+def test_a_crash_with_unread_bytes_resets(world: Any) -> None:
+    world.connect()
+    world.streams[0].write(b"never read")
+    world.run(1)
+    world.node.crash()
+    world.run(1)
+    assert isinstance(world.closed[0][1], ConnectionResetError)
+    assert world.observer.of("closed") == [("node", 1, "rst", "node")]
+
+
+def test_half_closed_connections_carry_bytes_the_other_way(world: Any) -> None:
+    socket = world.connect()
+    stream = world.streams[0]
+    stream.on_data = lambda data: stream.write(b"answer to " + data)
+    socket.send(b"request")
+    socket.shutdown()
+    with pytest.raises(BrokenPipeError):
+        socket.send(b"more")
+    world.run(1)
+    assert [socket.recv(100), socket.recv(100)] == [b"answer to request", b""]
+
+
+def test_bytes_for_a_closed_program_are_answered_with_rst(world: Any) -> None:
+    socket = world.connect()
+    stream = world.streams[0]
+    socket.close()
+    stream.write(b"crossed the FIN on the way")
+    world.run(1)
+    assert world.observer.of("closed") == [("node", 1, "fin", "node")]
+    assert not world.node.connections
+    assert not world.broker.connections
+
+
+def test_abort_resets_the_other_side(world: Any) -> None:
+    socket = world.connect()
+    world.streams[0].write(b"before")
+    world.streams[0].abort()
+    world.run(1)
+    assert socket.recv(100) == b"before"
+    with pytest.raises(ConnectionResetError):
+        socket.recv(100)
+    with pytest.raises(ConnectionResetError):
+        socket.send(b"x")
+    assert world.observer.of("closed") == [("node", 1, "rst", "broker")]
+
+
+def test_a_reset_in_between_reaches_both_sides(world: Any) -> None:
+    socket = world.connect()
+    world.node.reset_connections()
+    world.run(0.1)
+    with pytest.raises(ConnectionResetError):
+        socket.recv(1)
+    assert isinstance(world.closed[0][1], ConnectionResetError)
+    assert world.observer.of("closed") == [("node", 1, "rst", "node")]
+
+
+def test_a_fin_waits_for_the_link_too(world: Any) -> None:
+    world.connect()
+    world.node.link.down()
+    world.node.crash()
+    world.run(5)
+    assert not world.closed
+    assert world.observer.of("held") == [("node", "to_broker", 0)]
+    world.node.link.up()
+    world.run(10)
+    assert [error for _, error in world.closed] == [None]
+
+
+# --- power ---
+
+
+def test_a_power_cut_is_silent_and_the_next_byte_after_reboot_meets_rst(world: Any) -> None:
+    world.connect()
+    world.node.power_cut()
+    assert world.observer.of("closed") == [("node", 1, "lost", "node")]
+    world.run(100)
+    assert not world.closed
+    world.streams[0].write(b"anybody?")
+    world.run(1)
+    assert not world.closed  # nothing answers
+    assert world.observer.of("held") == [("node", "to_node", 8)]
+    world.node.power_on()
+    world.run(10)
+    assert isinstance(world.closed[0][1], ConnectionResetError)
+
+
+def test_a_rebooted_node_connects_anew_beside_the_forgotten_connection(world: Any) -> None:
+    world.connect()
+    world.node.power_cut()
+    world.node.power_on()
+    socket = world.connect()
+    socket.send(b"again")
+    world.run(1)
+    assert world.received == [b"", b"again"]
+    assert world.streams[0].is_open
+
+
+def test_a_broker_that_loses_power_answers_with_rst_when_it_is_back(world: Any) -> None:
+    socket = world.connect()
+    world.broker.power_cut()
+    socket.send(b"hello?")
+    world.run(5)
+    with pytest.raises(BlockingIOError):
+        socket.recv(1)
+    world.broker.power_on()
+    world.run(10)
+    with pytest.raises(ConnectionResetError):
+        socket.recv(1)
+
+
+def test_a_stopped_broker_closes_its_connections_and_refuses_new_ones(world: Any) -> None:
+    socket = world.connect()
+    world.broker.crash()
+    world.run(1)
+    assert socket.recv(1) == b""
+    done: list[Any] = []
+    world.node.connect("broker", 1883, done.append)
+    world.run(1)
+    assert isinstance(done[0], ConnectionRefusedError)
+    world.broker.listen(1883, lambda stream: None)
+    world.node.connect("broker", 1883, done.append)
+    world.run(1)
+    assert done[1] is None
+
+
+# --- pushed clients ---
+
+
+def test_a_client_stream_pushes_what_arrives_and_ends_once(world: Any) -> None:
+    told: list[object] = []
+    stream = world.node.connect_stream("broker", 1883, told.append)
+    stream.on_data = told.append
+    stream.on_closed = told.append
+    world.run(0.1)
+    stream.write(b"ping")
+    world.run(0.1)
+    world.streams[0].write(b"pong")
+    world.streams[0].close()
+    world.run(1)
+    assert told == [None, b"pong", None]
+    assert world.received == [b"ping"]
+    stream.write(b"ignored")
+    world.run(1)
+    assert not world.node.connections
+
+
+def test_nothing_is_left_when_all_is_closed(world: Any) -> None:
+    for _ in range(20):
+        socket = world.connect()
+        socket.send(b"x")
+        socket.close()
+        world.run(0.1)
+    world.run(1)
+    assert not world.node.connections
+    assert not world.broker.connections
+    assert len(world.env._queue) < 20 + 5  # SYN timers, cancelled
