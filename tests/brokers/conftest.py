@@ -51,5 +51,5 @@ async def _serving(
 
 @pytest.fixture
 def serving() -> Serving:
-    """`async with serving(kind, security=..., state=...) as target`: one of our brokers, in this very loop."""
+    """`async with serving(kind, security=..., state=...) as target`: one of our brokers, in this loop."""
     return _serving

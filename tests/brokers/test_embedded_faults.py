@@ -1,4 +1,4 @@
-"""Every fault of amqtt 0.12.1 that the embedded broker corrects: one probe each, which holds there and fails on amqtt."""
+"""A probe for each fault of amqtt 0.12.1: it holds on the embedded broker and fails on plain amqtt."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ GARBAGE = (
 
 
 async def newcomer_is_served_while_another_subscribes(target: Target) -> None:
-    """amqtt goes through all subscriptions for a newcomer, over many turns of the loop; 96 of 300 died of it."""
+    """amqtt goes through all subscriptions for a newcomer, over many turns of the loop."""
     topics = [f"n{number}/status" for number in range(100)]
     publisher = await connect(target, "publisher")
     for topic in topics:

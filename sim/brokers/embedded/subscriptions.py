@@ -61,6 +61,10 @@ class Subscriptions:
         """A client's filters and their QoS."""
         return dict(self._of_client.get(client_id, {}))
 
+    @property
+    def is_empty(self) -> bool:
+        return self._root.is_bare
+
     def match(self, topic: str) -> dict[str, int]:
         """Who gets a message: each client once, at the highest QoS of its filters [MQTT-3.3.5-1]."""
         wanted: dict[str, int] = {}
