@@ -59,8 +59,8 @@ class Board:
         if len(self.uid) != 6:
             raise FirmwareError(f"a board's uid is 6 bytes, not {len(self.uid)}")
 
-    def power_on(self, reset_cause: int, umqtt: Path) -> bytes:
-        """The line that tells a starting process all it needs."""
+    def power_on(self, reset_cause: int, umqtt: Path, measure: bool = False) -> bytes:
+        """The line that tells a starting process all it needs; `measure`: it shall only say its heap in use."""
         entries = [("boot.py", False), (self.entry or "main.py", self.entry is not None)]
         line = {
             "uid": self.uid.hex(),
@@ -70,8 +70,8 @@ class Board:
             "radio": dict(self.radio),
             "path": ["", ".frozen", "lib", str(umqtt)],
             "entry": entries,
-            "watch": True,
             "seed": self.seed,
+            "measure": measure,
         }
         return json.dumps(line).encode() + b"\n"
 
@@ -127,25 +127,25 @@ def shim_heap_bytes(emulator: Emulator, kernel: Kernel) -> int:
     with ours, theirs:
         process = subprocess.Popen(
             _command(emulator, kernel, 2 * 1024 * 1024, theirs.fileno()),
+            cwd=SHIMS,  # a folder without firmware, or its node core would count as the emulator's
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             pass_fds=(theirs.fileno(),),
         )
         theirs.close()
+        ours.sendall(probe.power_on(PWRON_RESET, emulator.umqtt, measure=True))
         try:
-            ours.settimeout(20)
-            ours.sendall(probe.power_on(PWRON_RESET, emulator.umqtt))
-            event = json.loads(ours.makefile("rb").readline() or b"{}")
-        finally:
+            said, _ = process.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
             process.kill()
             said, _ = process.communicate()
-    if event.get("ev") != "boot":
+    if not said.strip().isdigit():
         raise EmulatorUnavailable(
             f"the emulator's modules do not start under MicroPython {emulator.version} ({emulator.origin}): "
             f"{said.decode(errors='replace').strip()}"
         )
-    return int(event["alloc"]) + _HEAP_SLACK_BYTES
+    return int(said) + _HEAP_SLACK_BYTES
 
 
 def no_path(text: str, root: Path) -> str:

@@ -43,7 +43,7 @@ class Listener(Protocol):
         """What the board tells: `wlan`, `crash` (an uncaught traceback), `ended`, `core`, `watchdog`, `boot`."""
 
 
-_RESETS = {
+RESETS = {
     boards.HARD_RESET: "reset",
     boards.SOFT_RESET: "soft_reset",
     boards.DEEPSLEEP_RESET: "deepsleep",
@@ -298,7 +298,7 @@ class FirmwareProcess:
         if cause is None:
             self._listener.stopped(f"died: {_how(code)}")
             return
-        self._listener.stopped(_RESETS.get(cause, "reset"))
+        self._listener.stopped(RESETS.get(cause, "reset"))
         self._timer = asyncio.get_running_loop().call_later(RESTART_S, self.start, cause)
 
     def _watchdog_bites(self) -> None:

@@ -51,7 +51,7 @@ def crashed(where, error, board):
 def watch_node_core(report):
     # If the firmware is built on dcompute's node core, its events become the testbed's, the firmware unchanged.
     try:
-        from node_core import NodeCore
+        from dcompute.node_core import NodeCore
     except ImportError:
         return
 

@@ -36,10 +36,11 @@ sys.path[:] = _config["path"]
 
 import gc
 
-if _config["watch"]:
-    _observe.watch_node_core(_board.report)
-for _name in ("_shims", "_kernel_folder", "_name", "_module", "_threads", "_os", "_sys"):
-    globals().pop(_name, None)
 gc.collect()
+if _config["measure"]:
+    print(gc.mem_alloc())
+    sys.exit()
+_kernel.power_on()
+_observe.watch_node_core(_board.report)
 _board.report({"ev": "boot", "alloc": gc.mem_alloc(), "free": gc.mem_free()})
 _observe.run(_config["entry"], _board)

@@ -44,16 +44,18 @@ class Radio:
     rssi = -55  # dBm; below -85 every other attempt to join fails
     scan_ms = 100  # to find, or not to find, the access point
     join_ms = 100  # to associate
-    dhcp_ms = 100  # to get an address; a static address needs none
+    dhcp_ms = 100  # to get an address, None: nobody answers; a static address needs no answer
     beacon_ms = 6000  # until the chip notices that the access point has gone
     silent = False  # the link is dead though the WLAN says connected
 
-    def update(self, changes):
-        _sta.advance()
+    def update(self, changes, at_us=None):
+        # `at_us`: when it happened; a board in virtual time learns of it later.
+        at_us = _now_us() if at_us is None else at_us
+        _sta.advance(at_us)
         for key in changes:
             getattr(self, key)  # an unknown key is the testbed's mistake
             setattr(self, key, changes[key])
-        _sta.air_changed()
+        _sta.air_changed(at_us)
 
 
 class _Station:
@@ -72,13 +74,15 @@ class _Station:
         self.failures = 0
         self.static = None
 
-    def advance(self):
-        while self.due_us and _now_us() >= self.due_us:
-            self._step(self.due_us)
+    def advance(self, now_us=None):
+        if self.due_us:
+            now_us = _now_us() if now_us is None else now_us
+            while self.due_us and now_us >= self.due_us:
+                self._step(self.due_us)
 
     def _go(self, phase, now_us, ms):
         self.phase = phase
-        self.due_us = now_us + ms * 1000 if ms is not None else 0
+        self.due_us = max(1, now_us + ms * 1000) if ms is not None else 0
 
     def _step(self, now_us):
         if self.phase == "scan":
@@ -96,7 +100,6 @@ class _Station:
                 self.fail(_CONNECTION_FAIL, now_us)
             else:
                 self._go("dhcp", now_us, 0 if self.static else radio.dhcp_ms)
-                self.due_us = self.due_us or (now_us if self.static else 0)
         elif self.phase == "dhcp":
             self._go("up", now_us, None)
             self.reason = 0
@@ -116,14 +119,17 @@ class _Station:
         if was_up or self.failures == 1:
             self._tell(reason)
 
-    def air_changed(self):
+    def air_changed(self, now_us):
         if self.phase == "up":
-            if radio.ap and radio.password_ok:
+            if radio.ap:
                 self.due_us = 0
             elif not self.due_us:
-                self.due_us = _now_us() + radio.beacon_ms * 1000
-        elif self.phase == "dhcp" and not radio.ap:
-            self.fail(STAT_BEACON_TIMEOUT, _now_us())
+                self.due_us = now_us + radio.beacon_ms * 1000
+        elif self.phase == "dhcp":
+            if not radio.ap:
+                self.fail(STAT_BEACON_TIMEOUT, now_us)
+            elif not self.due_us and radio.dhcp_ms is not None:
+                self.due_us = now_us + radio.dhcp_ms * 1000
 
     def start(self):
         if not self.active:
@@ -145,11 +151,12 @@ class _Station:
         self.advance()
         return self.phase == "up"
 
-    def kick(self, reason):
+    def kick(self, reason, at_us=None):
         # The access point throws the board out.
-        self.advance()
+        at_us = _now_us() if at_us is None else at_us
+        self.advance(at_us)
         if self.phase != "idle":
-            self.fail(reason, _now_us())
+            self.fail(reason, at_us)
 
     def _tell(self, status):
         _board.report({"ev": "wlan", "status": status})

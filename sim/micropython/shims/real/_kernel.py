@@ -63,12 +63,14 @@ def _step_aside(_):
 
 
 def start(fd):
-    # Take the configuration from the testbed, then listen to it in a thread of its own.
     global _control
     _control = io.open(fd, "r+b")
-    config = json.loads(_control.readline())
+    return json.loads(_control.readline())
+
+
+def power_on():
+    # From now on a thread of its own listens to the testbed.
     _unix_thread.start_new_thread(_listen, ())
-    return config
 
 
 def _listen():

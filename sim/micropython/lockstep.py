@@ -1,0 +1,386 @@
+"""Emulated ESP32s in virtual time: the unmodified firmware, one thread of one process at a time, on SimPy's clock.
+
+Each board is a process that runs only while it holds a grant. It computes until it must wait; the request it then
+sends says for what, and becomes an event of the simulation. So a run is a pure function of the firmware, the seed
+and the faults. Computing takes no virtual time, except that each look at the clock costs 20 microseconds.
+
+A board's host in the virtual network stands for its Wi-Fi interface and its TCP stack.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import struct
+import subprocess
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+from simpy import Environment
+from simpy.events import NORMAL
+
+from sim.micropython import board as boards
+from sim.micropython import lockstep_wire as wire
+from sim.micropython.board import Board
+from sim.micropython.lockstep_sockets import Sockets
+from sim.micropython.process import RESETS, RESTART_S, Listener
+from sim.micropython.provision import Emulator
+from sim.net.network import Host
+
+_PATIENCE_S = 30  # of real time, for one turn; a program that never waits again would stop the whole run
+_CHUNK = 65536
+_HEAD = wire.REQUEST.size
+
+
+class LockstepError(RuntimeError):
+    """A board's process broke the protocol or computes without end; the message names the board."""
+
+
+class _Wake:
+    """A thread's turn; to SimPy, an event that succeeded. Void unless the thread still waits for this one."""
+
+    __slots__ = ("board", "callbacks", "result", "serial", "thread")
+    _ok = True
+
+    def __init__(self, board: LockstepBoard, thread: int, serial: int, result: int) -> None:
+        self.board = board
+        self.thread = thread
+        self.serial = serial
+        self.result = result
+        self.callbacks: object = _TURN
+
+
+def _turn(wake: _Wake) -> None:
+    wake.board._turn(wake)
+
+
+_TURN = (_turn,)
+
+
+class LockstepBoard:
+    """One emulated board in virtual time. `start`, then faults at will; `close` at the end, always.
+
+    Args:
+        env: the clock, in seconds.
+        host: the board's place in the virtual network.
+        emulator: from `provision()`.
+        board: what it is and what is on it.
+        listener: told what happens.
+    """
+
+    def __init__(
+        self, env: Environment, host: Host, emulator: Emulator, board: Board, listener: Listener
+    ) -> None:
+        self.board = board
+        self.host = host
+        self.boots = 0
+        self._env = env
+        self._emulator = emulator
+        self._listener = listener
+        self._folder = Path(tempfile.mkdtemp(prefix=f"dcompute-{host.name}-")).resolve()
+        self._root = self._folder / "flash"
+        self._root.mkdir()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._channel: socket.socket | None = None
+        self._fd = -1
+        self._radio = dict(board.radio)
+        self._power_on_s = 0.0
+        self._serial = 0
+        self._parked: dict[int, int] = {}  # thread -> serial of what it waits for
+        self._waiting: dict[int, int] = {}  # those of them that any arrival wakes
+        self._orders: list[bytes] = []
+        self._held: list[_Wake] = []
+        self._hung = False
+        self._bite_s: float | None = None  # when the watchdog bites
+        self._watchdog_armed = False
+        self._memory: dict[int, Callable[[int, int], None]] = {}
+        self._restart = 0
+        self._sockets = Sockets(host, self._arrival, self._answer)
+        boards.write_flash(board, self._root)
+
+    # --- power ------------------------------------------------------------------------------------------
+
+    @property
+    def running(self) -> bool:
+        """Whether the process exists (a hung one does)."""
+        return self._process is not None
+
+    def start(self, reset_cause: int = boards.PWRON_RESET) -> None:
+        """Power on; the firmware runs from the next event on."""
+        if self._process is not None:
+            raise RuntimeError(f"board {self.host.name} is already running")
+        self._restart += 1
+        self.host.power_on()
+        self.boots += 1
+        self._power_on_s = self._env.now
+        self._hung = False
+        self._bite_s = None
+        self._launch(reset_cause)
+        self._listener.started(self.boots, reset_cause)
+        self._park(0, delay_us=0)
+
+    def crash(self) -> None:
+        """The program dies, its TCP stack lives: FIN for its connections."""
+        if self._stop():
+            self.host.crash()
+            self._listener.stopped("kill")
+
+    def power_cut(self) -> None:
+        """Everything is gone, silently; nothing answers until `start`."""
+        stopped = self._stop()
+        self.host.power_cut()
+        if stopped:
+            self._listener.stopped("kill")
+
+    def hang(self) -> None:
+        """The chip stands still; its watchdog, if the firmware started one, still bites."""
+        self._hung = self.running
+
+    def resume(self) -> None:
+        """Go on after `hang`: what fell due meanwhile happens now."""
+        self._hung = False
+        held, self._held = self._held, []
+        for wake in held:
+            self._env.schedule(cast(Any, wake), NORMAL, 0)
+
+    def close(self) -> None:
+        """End the process and remove its folder; the object is of no further use."""
+        self._stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    # --- the board's surroundings -----------------------------------------------------------------------
+
+    def radio(self, **changes: Any) -> None:
+        """Change the air around the board (keys: class Radio in shims/network.py); kept over reboots."""
+        self._radio |= changes
+        self._order({"op": "radio", "set": changes, "at_us": self._now_us()})
+
+    def kick(self, reason: int = 200) -> None:
+        """The access point throws the board out; `reason` is what `WLAN.status()` then shows."""
+        self._order({"op": "kick", "reason": reason, "at_us": self._now_us()})
+
+    def memory(self, answer: Callable[[int, int], None]) -> None:
+        """Call `answer(heap in use, free)` (bytes, after a collection) when the board next runs."""
+        ident = self._serial = self._serial + 1
+        self._memory[ident] = answer
+        self._order({"op": "memory", "id": ident})
+
+    def _order(self, order: dict[str, Any]) -> None:
+        if self.running:
+            self._orders.append(wire.record(0, 0, json.dumps(order).encode()))
+
+    def _now_us(self) -> int:
+        return round((self._env.now - self._power_on_s) * 1e6)
+
+    # --- the process ------------------------------------------------------------------------------------
+
+    def _launch(self, reset_cause: int) -> None:
+        ours, theirs = socket.socketpair()
+        seed = (self.board.seed * 31 + self.boots) & 0x3FFFFFFF
+        with theirs, (self._folder / "console").open("wb") as console:
+            self._process = subprocess.Popen(
+                boards.command(self._emulator, self.board, "lockstep", theirs.fileno()),
+                cwd=self._root,
+                env={"PATH": os.environ.get("PATH", "")},
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=subprocess.STDOUT,
+                pass_fds=(theirs.fileno(),),
+            )
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", _PATIENCE_S, 0))
+        self._channel = ours
+        self._fd = ours.fileno()
+        described = replace(self.board, radio=self._radio, seed=seed)
+        self._write(described.power_on(reset_cause, self._emulator.umqtt))
+
+    def _stop(self) -> bool:
+        """Take the process away, with all that it waited for; whether there was one."""
+        self._restart += 1
+        process, channel = self._process, self._channel
+        if process is None or channel is None:
+            return False
+        process.kill()
+        process.wait()
+        channel.close()
+        self._process = self._channel = None
+        self._parked.clear()
+        self._waiting.clear()
+        self._orders.clear()
+        self._held.clear()
+        self._memory.clear()
+        self._sockets.forget()
+        self._bite_s = None
+        return True
+
+    def _write(self, data: bytes) -> None:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it died; the read says so
+            sent = os.write(self._fd, data)
+            while sent < len(data):
+                sent += os.write(self._fd, data[sent:])
+
+    def _read(self) -> bytes:
+        """The next request, whole; b"" when the process is gone."""
+        try:
+            data = os.read(self._fd, _CHUNK)
+            while data and len(data) < _HEAD + int.from_bytes(data[:4], "little"):
+                more = os.read(self._fd, _CHUNK)
+                if not more:
+                    return b""
+                data += more
+            return data
+        except ConnectionResetError:
+            return b""
+        except BlockingIOError:
+            self._stop()
+            raise LockstepError(
+                f"board {self.host.name} computed for {_PATIENCE_S} s of real time without a wait or a look at the "
+                "clock: an endless loop? In virtual time computing takes no time, so it would never end"
+            ) from None
+
+    # --- turns ------------------------------------------------------------------------------------------
+
+    def _park(self, thread: int, delay_us: int | None) -> int:
+        """`thread` waits, for at most `delay_us` if given; returns the serial that identifies this wait."""
+        serial = self._serial = self._serial + 1
+        self._parked[thread] = serial
+        if delay_us is not None:
+            self._env.schedule(cast(Any, _Wake(self, thread, serial, 0)), NORMAL, delay_us / 1e6)
+        return serial
+
+    def _answer(self, thread: int, serial: int, result: int, delay_us: int = 0) -> None:
+        """Give `thread` its turn with `result`, if it still waits for `serial` by then."""
+        self._env.schedule(cast(Any, _Wake(self, thread, serial, result)), NORMAL, delay_us / 1e6)
+
+    def _arrival(self) -> None:
+        """Something is there for a socket: every thread that waits for arrivals gets a turn."""
+        waiting, self._waiting = self._waiting, {}
+        for thread, serial in waiting.items():
+            self._answer(thread, serial, 0)
+
+    def _turn(self, wake: _Wake) -> None:
+        if self._parked.get(wake.thread) != wake.serial:
+            return
+        if self._hung:
+            self._held.append(wake)
+            return
+        del self._parked[wake.thread]
+        self._waiting.pop(wake.thread, None)
+        arrived = b""
+        if self._orders or self._sockets.news:
+            arrived = b"".join(self._orders) + self._sockets.take_news()
+            self._orders.clear()
+        self._write(wire.GRANT.pack(len(arrived), wake.thread, 0, self._now_us(), wake.result) + arrived)
+        request = self._read()
+        if not request:
+            self._died()
+            return
+        size, op, _, thread, a, b, charge_us = wire.REQUEST.unpack_from(request)
+        if size:
+            for kind, number, body in wire.records(request, _HEAD):
+                self._take_record(kind, number, body)
+        if op == wire.SLEEP:
+            self._park(thread, charge_us + b)
+        else:
+            self._take_request(op, thread, a, b, charge_us)
+
+    def _take_request(self, op: int, thread: int, a: int, b: int, charge_us: int) -> None:
+        if op == wire.WAIT:
+            serial = self._park(thread, charge_us + b if b >= 0 else None)
+            self._waiting[thread] = serial
+            if self._orders or self._sockets.news:
+                self._arrival()
+        elif op == wire.PARK:
+            self._park(thread, None)
+        elif op == wire.CONNECT:
+            self._sockets.connect(a, thread, self._park(thread, None), b)
+        elif op == wire.DRAIN:
+            self._sockets.drain(a, thread, self._park(thread, None), b)
+        elif op == wire.RESET:
+            self._reset(a)
+        elif op != wire.EXIT:
+            raise LockstepError(f"board {self.host.name} sent an unknown request {op}")
+
+    def _take_record(self, kind: int, number: int, body: bytes) -> None:
+        if kind == wire.WRITE:
+            self._sockets.write(number, body)
+        elif kind == wire.PRINT:
+            self._take_output(body)
+        elif kind == wire.EVENT:
+            self._take_event(json.loads(body))
+        elif kind == wire.CLOSE:
+            self._sockets.close(number)
+        elif kind == wire.ADDRESS:
+            self._sockets.name(number, body)
+        elif kind == wire.SPAWN:
+            self._park(number, 0)
+        elif kind == wire.WAKE:
+            self._answer(number, self._parked[number], 0)
+        elif kind == wire.WATCHDOG:
+            self._feed(int.from_bytes(body, "little"))
+
+    # --- what a board tells -----------------------------------------------------------------------------
+
+    def _take_output(self, body: bytes) -> None:
+        *lines, self._half_line = (self._half_line + body).split(b"\n")
+        for line in lines:
+            self._listener.output(boards.no_path(line.decode(errors="replace").rstrip("\r"), self._root))
+
+    _half_line = b""
+
+    def _take_event(self, event: dict[str, Any]) -> None:
+        name = str(event.pop("ev"))
+        if name == "memory":
+            answer = self._memory.pop(int(event["id"]), None)
+            if answer is not None:
+                answer(int(event["alloc"]), int(event["free"]))
+            return
+        if name == "crash":
+            event["text"] = boards.no_path(str(event["text"]), self._root)
+        self._listener.event(name, event)
+
+    # --- ends of a boot ---------------------------------------------------------------------------------
+
+    def _died(self) -> None:
+        """The process went by itself, which no board does: a fatal error of MicroPython."""
+        self._stop()
+        said = (self._folder / "console").read_text(errors="replace").strip().splitlines()
+        self.host.crash()
+        self._listener.stopped(f"died: {said[-1] if said else 'without a word'}")
+
+    def _reset(self, cause: int) -> None:
+        """The chip restarts: its connections vanish unannounced; the rebooted stack answers them with RST."""
+        self._stop()
+        self.host.power_cut()
+        self._listener.stopped(RESETS.get(cause, "reset"))
+        restart = self._restart
+        self.host.network.clock.call_later(RESTART_S, lambda: self._start_again(restart, cause))
+
+    def _start_again(self, restart: int, cause: int) -> None:
+        if self._restart == restart:
+            self.start(cause)
+
+    def _feed(self, timeout_ms: int) -> None:
+        self._bite_s = self._env.now + timeout_ms / 1e3
+        if not self._watchdog_armed:
+            self._arm(timeout_ms / 1e3)
+
+    def _arm(self, delay_s: float) -> None:
+        self._watchdog_armed = True
+        self.host.network.clock.call_later(delay_s, self._watchdog_due)
+
+    def _watchdog_due(self) -> None:
+        """One lazy timer: fed meanwhile, it is set anew for the rest."""
+        self._watchdog_armed = False
+        if self._bite_s is None:
+            return
+        left_s = self._bite_s - self._env.now
+        if left_s > 1e-9:
+            self._arm(left_s)
+        else:
+            self._reset(boards.WDT_RESET)

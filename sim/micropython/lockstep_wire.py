@@ -1,0 +1,57 @@
+"""The bytes between the lockstep engine and a board's process; the other half is shims/lockstep/_kernel.py.
+
+A request hands the process back to the engine, a grant hands it out again; both have a fixed head and may carry
+records: what needs no answer, and what arrived.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import Final
+
+REQUEST: Final = struct.Struct("<IBBHiqI")  # record bytes, op, -, thread, a, b, charged microseconds
+GRANT: Final = struct.Struct("<IHHqq")  # record bytes, thread, -, now in microseconds since power-on, result
+_RECORD: Final = struct.Struct("<BHI")  # kind, socket (0: the board), bytes
+
+# Requests: what a thread waits for.
+SLEEP: Final = 1  # b: microseconds
+PARK: Final = 2  # another thread's WAKE
+WAIT: Final = 3  # an arrival for any socket; b: microseconds or -1
+CONNECT: Final = 4  # a: socket, b: microseconds or -1; 0: do not wait
+DRAIN: Final = 5  # a: socket whose send buffer shall have room, b: microseconds or -1
+EXIT: Final = 6  # nothing: the thread is over
+RESET: Final = 7  # nothing: the process is over; a: reset cause
+
+# Records of a request.
+WRITE: Final = 1
+CLOSE: Final = 2
+PRINT: Final = 3
+EVENT: Final = 4
+SPAWN: Final = 5
+WAKE: Final = 6
+WATCHDOG: Final = 7
+ADDRESS: Final = 8
+
+# Records of a grant, about a socket. One about socket 0 is an order to the board, in JSON.
+DATA: Final = 1
+END: Final = 2
+ERROR: Final = 3
+FULL: Final = 4
+ROOM: Final = 5
+CONNECTED: Final = 6
+
+
+def record(kind: int, number: int, body: bytes = b"") -> bytes:
+    """One record."""
+    return _RECORD.pack(kind, number, len(body)) + body
+
+
+def records(data: bytes, at: int) -> Iterator[tuple[int, int, bytes]]:
+    """(kind, number, body) of each record in `data` from `at` on."""
+    head = _RECORD.size
+    while at < len(data):
+        kind, number, length = _RECORD.unpack_from(data, at)
+        at += head
+        yield kind, number, data[at : at + length]
+        at += length

@@ -1,0 +1,260 @@
+# The kernel for virtual time: whatever takes time is a request to the engine (sim/micropython/lockstep.py).
+#
+# One thread of the process runs at a time. A thread that must wait sends one request, reads the next grant from
+# the process's one channel, and goes on if the grant is its own; if not, it hands over to the thread named. What
+# needs no answer (socket writes, closes, prints, events, new threads) rides along in front of the next request;
+# what arrived for the process rides along with the grant. So a grant and a request are all there is to wait for.
+#
+# Nothing here may change after the write of a request: from then on the engine may run another thread.
+import ffi
+import io
+import json
+import _thread as _unix_thread
+import builtins
+import random
+import struct
+
+# Requests. The numbers and layouts here are those of sim/micropython/lockstep_wire.py.
+_SLEEP = 1  # b: microseconds
+_PARK = 2  # until another thread of this process wakes it
+_WAIT = 3  # until something arrives for any socket; b: microseconds or -1
+_CONNECT = 4  # a: socket, b: microseconds or -1; the address rides along
+_DRAIN = 5  # a: socket; until its send buffer has room, b: microseconds or -1
+_EXIT = 6  # this thread is over
+_RESET = 7  # a: cause
+
+# What rides along.
+_WRITE = 1
+_CLOSE = 2
+_PRINT = 3
+_EVENT = 4
+_SPAWN = 5
+_WAKE = 6
+_WATCHDOG = 7
+_ADDRESS = 8
+_CHARGE_READ_US = 20  # or a program that waits by looking at the clock would never see it move
+_CHARGE_LIMIT_US = 2000
+
+_exit = ffi.open(None).func("v", "_exit", "i")
+_request = bytearray(24)
+_grant = bytearray(24)
+_along = bytearray()
+_charge_us = 0
+_now_us = 0
+_result = 0
+_running = 0  # thread numbers count from 0, the main thread
+_handover = {0: _unix_thread.allocate_lock()}
+_handover[0].acquire()
+_threads = 1
+_channel = None
+_EPOCH_2000_US = 946684800000000
+
+sockets = {}  # number -> socket, for what arrives
+on_order = None
+
+
+def start(fd):
+    global _channel
+    _channel = io.open(fd, "r+b")
+    config = json.loads(_channel.readline())
+    random.seed(config["seed"])
+    return config
+
+
+def power_on():
+    builtins.print = _print
+    _take_grant()
+
+
+def ride(kind, number, data=b""):
+    # Send along with the next request.
+    global _along
+    _along += struct.pack("<BHI", kind, number, len(data))
+    _along += data
+
+
+def wait(op, a=0, b=0):
+    # Hand the process back to the engine until this thread is granted again; returns the grant's result.
+    global _charge_us, _along, _running
+    me = _running
+    n = len(_along)
+    struct.pack_into("<IBBHiqI", _request, 0, n, op, 0, me, a, b, _charge_us)
+    _charge_us = 0
+    if n:
+        message = _request + _along
+        _along = bytearray()
+        _channel.write(message)
+    else:
+        _channel.write(_request)
+    thread = _take_grant()
+    if thread != me:
+        mine = _handover[me]
+        _running = thread
+        _handover[thread].release()
+        mine.acquire()
+    return _result
+
+
+def _take_grant():
+    global _now_us, _result
+    if not _channel.readinto(_grant):
+        _exit(0)  # the engine is gone: leave no orphan
+    size, thread, _, _now_us, _result = struct.unpack("<IHHqq", _grant)
+    if size:
+        _take_arrivals(_channel.read(size))
+    return thread
+
+
+def _take_arrivals(data):
+    at = 0
+    while at < len(data):
+        kind, number, length = struct.unpack_from("<BHI", data, at)
+        at += 7
+        body = data[at : at + length]
+        at += length
+        if number:
+            if number in sockets:
+                sockets[number].arrive(kind, body)
+        else:
+            _take_order(json.loads(body))
+
+
+def _take_order(order):
+    if order["op"] == "radio":
+        import network
+
+        network.radio.update(order["set"], order["at_us"])
+    elif order["op"] == "kick":
+        import network
+
+        network._sta.kick(order["reason"], order["at_us"])
+    elif order["op"] == "memory":
+        import gc
+
+        gc.collect()
+        report({"ev": "memory", "id": order["id"], "alloc": gc.mem_alloc(), "free": gc.mem_free()})
+
+
+def report(event):
+    ride(_EVENT, 0, json.dumps(event).encode())
+
+
+def _print(*values, sep=" ", end="\n", file=None):
+    if file is not None:
+        _unix_print(*values, sep=sep, end=end, file=file)
+        return
+    text = io.StringIO()
+    _unix_print(*values, sep=sep, end=end, file=text)
+    write_out(text.getvalue())
+
+
+_unix_print = print
+
+
+def write_out(text):
+    ride(_PRINT, 0, text.encode() if isinstance(text, str) else text)
+
+
+def now_us():
+    global _charge_us
+    _charge_us += _CHARGE_READ_US
+    if _charge_us > _CHARGE_LIMIT_US:
+        wait(_SLEEP)
+    return _now_us + _charge_us
+
+
+def true_time_us():
+    return 820454400000000 + now_us()  # 2026-01-01: virtual time has no other date
+
+
+def sleep_us(us):
+    wait(_SLEEP, 0, us if us > 0 else 0)
+
+
+def urandom(n):
+    return bytes(random.getrandbits(8) for _ in range(n))
+
+
+def get_ident():
+    return _running
+
+
+def park():
+    wait(_PARK)
+
+
+def wake(thread):
+    ride(_WAKE, thread)
+
+
+def idle_forever():
+    while True:
+        wait(_PARK)
+
+
+def end(event, cause):
+    wait(_RESET, cause)
+    _exit(0)
+
+
+def watchdog(timeout_ms):
+    ride(_WATCHDOG, 0, struct.pack("<I", timeout_ms))
+
+
+def start_new_thread(function, args, kwargs=None):
+    global _threads
+    number = _threads
+    _threads += 1
+    gate = _handover[number] = _unix_thread.allocate_lock()
+    gate.acquire()
+
+    def body():
+        gate.acquire()
+        try:
+            function(*args, **(kwargs or {}))
+        except SystemExit:
+            pass
+        except BaseException as error:
+            import _board
+            import _observe
+
+            _observe.crashed("thread", error, _board)
+        _leave(number)
+
+    _unix_thread.start_new_thread(body, ())
+    ride(_SPAWN, number)
+    return number
+
+
+def _leave(number):
+    # As wait(), but nobody waits: the last act of a thread is to hand over.
+    global _charge_us, _along, _running
+    struct.pack_into("<IBBHiqI", _request, 0, len(_along), _EXIT, 0, number, 0, 0, _charge_us)
+    message = _request + _along
+    _charge_us = 0
+    _along = bytearray()
+    del _handover[number]
+    _channel.write(message)
+    _running = _take_grant()
+    _handover[_running].release()
+
+
+def wait_arrival(timeout_us):
+    return wait(_WAIT, 0, timeout_us)
+
+
+def wait_connect(number, address, timeout_us):
+    ride(_ADDRESS, number, address)
+    return wait(_CONNECT, number, timeout_us)
+
+
+def wait_room(number, timeout_us):
+    return wait(_DRAIN, number, timeout_us)
+
+
+def send_bytes(number, data):
+    ride(_WRITE, number, data)
+
+
+def send_close(number):
+    ride(_CLOSE, number)

@@ -1,0 +1,53 @@
+# ESP32 `_thread` in virtual time: threads take turns at waits only, so a free lock costs nothing.
+import _board
+import _kernel
+from _kernel import get_ident, start_new_thread
+
+__getattr__ = _board.missing("_thread")
+
+_stack_bytes = 0
+
+
+class LockType:
+    def __init__(self):
+        self._held = False
+        self._waiters = []
+
+    def acquire(self, waitflag=1, timeout=-1):
+        while self._held:
+            if not waitflag:
+                return False
+            self._waiters.append(get_ident())
+            _kernel.park()
+        self._held = True
+        return True
+
+    def release(self):
+        if not self._held:
+            raise RuntimeError("release unlocked lock")
+        self._held = False
+        if self._waiters:
+            _kernel.wake(self._waiters.pop(0))
+
+    def locked(self):
+        return self._held
+
+    def __enter__(self):
+        self.acquire()
+        return self
+
+    def __exit__(self, *_):
+        self.release()
+
+
+allocate_lock = LockType
+
+
+def exit():
+    raise SystemExit
+
+
+def stack_size(size=0):
+    global _stack_bytes
+    before, _stack_bytes = _stack_bytes, size
+    return before
