@@ -110,7 +110,8 @@ def override(root: Map, settings: Sequence[str]) -> Map:
 
 def parse_setting(setting: str) -> tuple[list[str], Node]:
     """`fleet.esp.count=50` -> path and value; the value is YAML."""
-    source = Source(f"--set {setting}", (setting,))
+    printable = "".join(char if char.isprintable() else "?" for char in setting)
+    source = Source(f"--set {printable}", (printable,))
     path, equals, text = setting.partition("=")
     parts = path.strip().split(".")
     if not equals or not all(parts):
@@ -170,6 +171,7 @@ def variations(root: Map, top_level: Sequence[str], settings: Sequence[str]) -> 
 
     An axis named like a top-level key, or with dots, sets that; any other sets the variable of its name.
     """
+    _declared(root, settings)
     root = override(root, settings)
     matrix = root.entries.get("matrix")
     root = Map(root.span, {key: node for key, node in root.entries.items() if key != "matrix"}, root.keys)
@@ -186,6 +188,20 @@ def variations(root: Map, top_level: Sequence[str], settings: Sequence[str]) -> 
             tree = _with(tree, axis.path, value, value.span)
         named = zip((axis.name for axis in axes), map(_label, combination), strict=True)
         yield ",".join(f"{name}={text}" for name, text in named), tree
+
+
+def _declared(root: Map, settings: Sequence[str]) -> None:
+    """Complain about settings of variables that the file does not have: nothing would come of them."""
+    variables = root.entries.get("vars")
+    known = [str(key) for key in variables.entries] if isinstance(variables, Map) else []
+    problems = []
+    for setting in settings:
+        path, value = parse_setting(setting)
+        if path[0] == "vars" and (len(path) < 2 or path[1] not in known):
+            hint = choice_hint(path[-1], known)
+            problems.append(Problem(value.span, f"no variable `{'.'.join(path[1:])}` to set", hint))
+    if problems:
+        raise ScenarioError(problems)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -13,7 +13,7 @@ FIRMWARE_ONLY = ("heap", "files", "entry", "config")
 
 
 class Network(Model):
-    """What lies between a node and the broker. Keys left out are those of the scenario's own `network`."""
+    """What lies between a node and the broker."""
 
     latency: Duration = Field(default=0.002, description="One way, for every byte.")
     jitter: Duration = Field(default=0.0, description="Up to this much is added to the latency, at random.")
@@ -21,6 +21,15 @@ class Network(Model):
     loss: Fraction = Field(
         default=0.0, description="Share of segments lost; TCP sends them again, so they are late, not gone."
     )
+
+
+class OwnNetwork(Model):
+    """A group's own network. Keys left out are those of the scenario's `network`."""
+
+    latency: Duration | None = Field(default=None, description="One way, for every byte.")
+    jitter: Duration | None = Field(default=None, description="Added to the latency, at random up to this.")
+    bandwidth: Bandwidth | None = Field(default=None, description="Each way.")
+    loss: Fraction | None = Field(default=None, description="Share of segments lost.")
 
 
 class Group(Model):
@@ -47,7 +56,9 @@ class Group(Model):
     queue_limit: Count | None = Field(
         default=None, description="Tasks a node holds at most; its own default when left out."
     )
-    network: Network | None = Field(default=None, description="Instead of the scenario's `network`.")
+    network: OwnNetwork = Field(
+        default=OwnNetwork(), description="What differs from the scenario's `network`."
+    )
     variant: Text | None = Field(
         default=None, description="A specimen with a known fault instead of the healthy node, by name."
     )
@@ -85,9 +96,6 @@ def node_names(group: str, count: int) -> list[str]:
     return [f"{group}-{index}" for index in range(1, count + 1)]
 
 
-def merged(base: Network, own: Network | None) -> Network:
+def merged(base: Network, own: OwnNetwork) -> Network:
     """`own` where it says something, else `base`."""
-    if own is None:
-        return base
-    said: dict[str, Any] = {key: getattr(own, key) for key in own.model_fields_set}
-    return base.model_copy(update=said)
+    return base.model_copy(update={key: value for key, value in own if value is not None})

@@ -62,7 +62,7 @@ def _place(problem: Problem) -> tuple[str, int, int, str]:
 
 def nearest(word: object, allowed: Iterable[str]) -> str | None:
     """The allowed word that `word` was most probably meant to be."""
-    close = difflib.get_close_matches(str(word)[:100], list(allowed), n=1, cutoff=0.6)
+    close = difflib.get_close_matches(str(word)[:100], list(allowed), n=1, cutoff=0.5)
     return close[0] if close else None
 
 
@@ -90,7 +90,9 @@ def _excerpt(where: Span) -> list[str]:
     """The source line, cut to a window, with a caret line under the place."""
     if not 1 <= where.line <= len(where.source.lines):
         return []
-    text = where.source.lines[where.line - 1].replace("\t", " ")  # one column each, as they are counted
+    line = where.source.lines[where.line - 1]
+    # one column for a tab, as it is counted; and no control codes of a hostile file to the terminal
+    text = "".join(char if char.isprintable() else " " for char in line)
     start = max(0, where.column - 1 - _SHOWN_COLUMNS // 2) if len(text) > _SHOWN_COLUMNS else 0
     window = text[start : start + _SHOWN_COLUMNS]
     offset = min(where.column - 1 - start, len(window))

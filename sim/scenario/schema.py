@@ -58,19 +58,25 @@ def _tidy(node: Any) -> Any:
         return [_tidy(item) for item in node if item != {"type": "null"}]
     if not isinstance(node, dict):
         return node
-    tidy = {
-        key: _tidy(item)
-        for key, item in node.items()
-        if not (key == "title" and isinstance(item, str))
-        and not (key == "default" and item in (None, {}, []))
-    }
-    if isinstance(tidy.get("default"), dict):
-        tidy["default"] = {key: item for key, item in tidy["default"].items() if item not in (None, False)}
+    tidy = {key: _tidy(item) for key, item in node.items() if key != "title" or not isinstance(item, str)}
     if "anyOf" in tidy and len(tidy["anyOf"]) == 1:
         tidy = tidy.pop("anyOf")[0] | tidy
-    if "default" in tidy and tidy.get("$comment") in SHOW:
-        tidy["default"] = SHOW[tidy["$comment"]](tidy["default"])
+    if "default" in tidy:
+        default = _as_written(tidy.pop("default"), tidy)
+        if default not in (None, "", {}, []):
+            tidy["default"] = default
     return tidy
+
+
+def _as_written(value: Any, schema: dict[str, Any]) -> Any:
+    """A default as a scenario file would say it."""
+    if isinstance(value, dict):
+        return {key: item for key, item in value.items() if item not in (None, False)}
+    if isinstance(value, list):
+        inner = schema.get("prefixItems", [schema.get("items", {})] * len(value))
+        return [_as_written(item, part) for item, part in zip(value, inner, strict=True)]
+    show = SHOW.get(schema.get("$comment", ""))
+    return show(value) if show is not None and not isinstance(value, str) else value
 
 
 def _allow_variables(node: Any) -> None:

@@ -130,7 +130,7 @@ def _fault(scenario: Scenario, index: int, fault: Fault) -> Iterator[Complaint]:
         yield from _when(scenario, fault.when, (*path, "when"))
     if isinstance(fault, NodeFault):
         yield from _select(scenario, fault.select, (*path, "select"))
-    if isinstance(fault, Inject) and "select" in fault.model_fields_set and not fault.names_node:
+    if isinstance(fault, Inject) and fault.select != Select() and not fault.names_node:
         message = "`select` has no effect: neither topic nor payload says `{node}`"
         yield Complaint((*path, "select"), message, "leave it out", True)
 

@@ -78,8 +78,13 @@ def _problem(details: Sequence[ErrorDetails], root: Map) -> Problem:
     kind = detail["type"]
     if kind == "extra_forbidden":
         return _unknown_key(loc, key_span or node.span)
+    if kind == "missing" and isinstance(loc[-1], int):
+        return Problem(node.span, "two values are needed here", "like `[10s, 40s]`")
     if kind == "missing":
         return Problem(_heading(root, loc[:-1]), f"`{loc[-1]}` is missing here", _describe(loc))
+    if loc[-1] == "[key]":
+        message = f"{shown(loc[-2])} cannot be a name here"
+        return Problem(key_span or node.span, message, "a letter, then up to 39 letters, digits, `-` or `_`")
     empty = isinstance(node, Leaf) and node.value is None
     where = key_span if empty and key_span else node.span
     if kind in ("union_tag_invalid", "union_tag_not_found"):

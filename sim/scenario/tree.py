@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -128,6 +128,8 @@ class _Builder:
                     if documents > 1:
                         self._fail(event, "a second document begins here", "one file, one scenario")
                     root = self._node(next(self._events), 1)
+        except ScenarioError:
+            raise
         except MarkedYAMLError as error:
             self._problems.append(self._syntax(error))
         except YAMLError as error:
@@ -174,13 +176,19 @@ class _Builder:
         node = self._anchors[name]
         if node is None:
             self._fail(event, f"`*{name}` contains itself", "an anchor cannot be used inside its own value")
-        assert node is not None
         return node
 
     def _leaf(self, event: Any, tag: object) -> Leaf:
         plain = event.style is None and tag is None
-        value = scalar(event.value) if plain else event.value
-        return Leaf(self._span(event), value, event.value, plain)
+        text = event.value if event.value.isascii() else self._whole_characters(event)
+        return Leaf(self._span(event), scalar(text) if plain else text, text, plain)
+
+    def _whole_characters(self, event: Any) -> str:
+        """JSON, which is YAML too, writes an emoji as the two halves of its UTF-16: put them together."""
+        try:
+            return str(event.value).encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeDecodeError:
+            self._fail(event, "half a character (a lone surrogate)", "write the character itself")
 
     def _sequence(self, event: Any, depth: int) -> Seq:
         node = Seq(self._span(event))
@@ -215,7 +223,6 @@ class _Builder:
         for base in value.items if isinstance(value, Seq) else [value]:
             if not isinstance(base, Map):
                 self._fail(where, "`<<` takes a mapping or a list of mappings", "write `<<: *anchor`")
-            assert isinstance(base, Map)
             for key, entry in base.entries.items():
                 if key not in node.entries:
                     node.entries[key] = entry
@@ -226,7 +233,7 @@ class _Builder:
         length = end.column - start.column if end.line == start.line else 1
         return Span(self._source, start.line + 1, start.column + 1, max(1, length))
 
-    def _fail(self, event: Any, message: str, hint: str) -> None:
+    def _fail(self, event: Any, message: str, hint: str) -> NoReturn:
         raise ScenarioError([*self._problems, Problem(self._span(event), message, hint)])
 
     def _syntax(self, error: MarkedYAMLError) -> Problem:

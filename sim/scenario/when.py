@@ -72,7 +72,7 @@ class Select(Model):
     def _sense(self) -> Select:
         if self.count is not None and self.fraction is not None:
             raise wrong("give `count` or `fraction`, not both")
-        if self.same and self.model_fields_set - {"same"}:
+        if self.same and self != Select(same=True):
             raise wrong("`same` is the event's own node: it goes with no other key")
         if self.names is not None and not self.names:
             raise wrong("`names` is empty: name a node or leave it out")

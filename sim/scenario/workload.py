@@ -111,7 +111,7 @@ class Target(ShortModel):
     def _one(self) -> Target:
         if self.node is not None and self.group is not None:
             raise wrong("a target is either a `node` or a `group`, not both")
-        if self.node is not None and "pick" in self.model_fields_set:
+        if self.node is not None and self.pick != "random":
             raise wrong("`pick` chooses within a group; a single `node` leaves nothing to choose")
         return self
 
