@@ -110,8 +110,8 @@ def check_command(
     """Run the conformance suite against a broker.
 
     Status: 0 it conforms, 1 it does not, 2 wrong usage, 3 not reachable. It writes below the topic
-    dcompute-check/ only, and clears that away. A password that is not in the URL is taken from DCOMPUTE_PASSWORD,
-    or asked for.
+    dcompute-check/ only, and clears that away. A password that is not in the URL is taken from
+    DCOMPUTE_PASSWORD, or asked for.
     """
     names = None if rows is None else [name.strip() for name in rows.split(",") if name.strip()]
     try:

@@ -6,7 +6,7 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
-from sim.brokers.conformance.client import WAIT_S, Client, connect
+from sim.brokers.conformance.client import WAIT_S, Client, connect, dial
 from sim.brokers.conformance.result import Violation
 from sim.brokers.conformance.target import Target
 from sim.brokers.conformance.wire import Will
@@ -53,6 +53,12 @@ class Bench:
         self._clients.append(client)
         return client
 
+    async def stranger(self, name: str) -> Client:
+        """A connection that has not logged in."""
+        client = await dial(self.target, self._id(name))
+        self._clients.append(client)
+        return client
+
     async def subscriber(self, name: str, *filters: str, qos: int = 1) -> Client:
         client = await self.client(name)
         await client.subscribe(*filters, qos=qos)
@@ -76,8 +82,9 @@ class Bench:
             await (await connect(self.target, self._id(name))).disconnect()
         if self._retained:  # last: a will may have been retained just now
             cleaner = await connect(self.target, self._id("cleaner"))
-            for topic in self._retained:
-                await cleaner.publish(topic, b"", qos=1, retain=True)
+            ids = [cleaner.start_publish(topic, b"", qos=1, retain=True) for topic in self._retained]
+            for packet_id in ids:
+                await cleaner.finish(packet_id, qos=1)
             await cleaner.disconnect()
 
     def _id(self, name: str) -> str:

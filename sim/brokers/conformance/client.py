@@ -134,8 +134,8 @@ class Client:
 
     async def reset(self) -> None:
         """RST, as a board does that was restarted."""
-        raw: socket.socket = self._writer.get_extra_info("socket")
-        if raw.fileno() >= 0:  # else the broker closed it before us
+        raw: socket.socket | None = self._writer.get_extra_info("socket")
+        if raw is not None and raw.fileno() >= 0:  # else it is closed already
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
         await self._end_reading()

@@ -68,17 +68,13 @@ async def malformed_client(bench: Bench) -> str:
     topic = bench.topic("t")
     bystander = await bench.subscriber("bystander", topic)
 
-    async def misbehave(number: int, logged_in: bool, data: bytes) -> bool:
-        name = f"malformed-{number}"
-        client = await bench.client(name) if logged_in else await dial(bench.target, name)
+    clients = [
+        await (bench.client if logged_in else bench.stranger)(f"malformed-{number}")
+        for number, (_, logged_in, _) in enumerate(_MALFORMED)
+    ]
+    for client, (_, _, data) in zip(clients, _MALFORMED, strict=True):
         client.send(data)
-        closed = await client.closed_by_broker()
-        await client.reset()
-        return closed
-
-    closed = await asyncio.gather(
-        *(misbehave(number, logged_in, data) for number, (_, logged_in, data) in enumerate(_MALFORMED))
-    )
+    closed = await asyncio.gather(*(client.closed_by_broker() for client in clients))
     await bystander.publish(topic, b"alive", qos=1)
     await bystander.message(topic, b"alive")
     left_open = [what for (what, _, _), was_closed in zip(_MALFORMED, closed, strict=True) if not was_closed]
@@ -98,7 +94,7 @@ async def many_connections(bench: Bench) -> str:
     async def join(number: int) -> None:
         node = await bench.client(f"node-{number}", within_s=bound_s)
         await node.subscribe(bench.topic(str(number)), within_s=bound_s)
-        await node.publish(bench.topic(str(number), "status"), b"ready")
+        await node.publish(bench.retained_topic(str(number), "status"), b"ready", retain=True)
         ready.append(node)
 
     began_s = time.perf_counter()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal, NamedTuple
 
@@ -126,8 +127,11 @@ async def _log_in_once(target: Target) -> None:
     except Refused as refused:
         raise NotUsable(f"{where}: {_REFUSALS.get(refused.code, str(refused))}") from None
     except Violation as violation:
-        if isinstance(violation.__cause__, OSError):  # TLS 1.3 refuses a client's certificate only now
+        # TLS 1.3 refuses a client's certificate only after the handshake, and the reason may get lost on the way
+        if isinstance(violation.__cause__, ssl.SSLError):
             raise NotUsable(f"{where}: {unreachable(violation.__cause__)}") from None
+        if target.tls is not None:
+            raise NotUsable(f"{where}: closed after the TLS handshake: {_WANTS_CERTIFICATE}") from None
         raise NotUsable(f"{where}: something listens there but does not speak MQTT: {violation}") from None
     except TimeoutError:
         raise NotUsable(f"{where}: no answer: is a firewall in between?") from None
@@ -135,6 +139,8 @@ async def _log_in_once(target: Target) -> None:
         raise NotUsable(f"{where}: {unreachable(error)}") from None
     await client.disconnect()
 
+
+_WANTS_CERTIFICATE = "does it want a client certificate, or another one than ours?"
 
 _REFUSALS = {
     1: "does not speak MQTT 3.1.1",
