@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from sim.brokers.model.config import ReturnCode
 
+MAX_SEPARATORS = 200
+"""In a topic, as mosquitto: a tree node a level makes 64 KiB of slashes costly."""
+
 CONNECT, CONNACK, PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP = range(1, 8)
 SUBSCRIBE, SUBACK, UNSUBSCRIBE, UNSUBACK, PINGREQ, PINGRESP, DISCONNECT = range(8, 15)
 
@@ -189,8 +192,7 @@ def parse_acknowledgement(kind: int, flags: int, body: bytes) -> int:
 
 def check_topic(topic: bytes) -> None:
     """Refuse what is no topic name: empty [MQTT-4.7.3-1], with wildcards [MQTT-3.3.2-2], ill-formed."""
-    if not topic:
-        raise ProtocolError("an empty topic [MQTT-4.7.3-1]")
+    _check_size(topic)
     if b"+" in topic or b"#" in topic:
         raise ProtocolError("a wildcard in a topic name [MQTT-3.3.2-2]")
     text(topic)
@@ -198,14 +200,20 @@ def check_topic(topic: bytes) -> None:
 
 def check_filter(topic_filter: bytes) -> None:
     """Refuse what is no topic filter: empty [MQTT-4.7.3-1], or with a wildcard where none may be."""
-    if not topic_filter:
-        raise ProtocolError("an empty topic filter [MQTT-4.7.3-1]")
+    _check_size(topic_filter)
     text(topic_filter)
     if b"#" in topic_filter and topic_filter != b"#" and topic_filter.find(b"#") != len(topic_filter) - 1:
         raise ProtocolError("# is not the last level of a topic filter [MQTT-4.7.1-2]")
     for level in topic_filter.split(b"/"):
         if len(level) > 1 and (b"+" in level or b"#" in level):
             raise ProtocolError("a wildcard that is not a whole level [MQTT-4.7.1-2, 4.7.1-3]")
+
+
+def _check_size(topic: bytes) -> None:
+    if not topic:
+        raise ProtocolError("an empty topic [MQTT-4.7.3-1]")
+    if topic.count(b"/") > MAX_SEPARATORS:
+        raise ProtocolError(f"a topic of more than {MAX_SEPARATORS + 1} levels")
 
 
 def encode_length(length: int) -> bytes:

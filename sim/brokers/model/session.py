@@ -94,6 +94,8 @@ class Session:
         """A QoS 1 message has arrived."""
         packet = self.inflight.get(packet_id)
         if packet is None:
+            if packet_id == 0:
+                raise ProtocolError("packet identifier 0 [MQTT-2.3.1-1]")
             return  # a repeated acknowledgement
         if packet[0] & _IGNORING_RETAIN != _PUBLISH_OF_QOS1:
             raise ProtocolError("PUBACK for a QoS 2 message [MQTT-4.3.3-1]")
