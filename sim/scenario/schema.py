@@ -70,6 +70,8 @@ def _tidy(node: Any) -> Any:
 
 def _as_written(value: Any, schema: dict[str, Any]) -> Any:
     """A default as a scenario file would say it."""
+    if value is None:
+        return None
     if isinstance(value, dict):
         return {key: item for key, item in value.items() if item not in (None, False)}
     if isinstance(value, list):

@@ -72,7 +72,7 @@ class Select(Model):
     def _sense(self) -> Select:
         if self.count is not None and self.fraction is not None:
             raise wrong("give `count` or `fraction`, not both")
-        if self.same and self != Select(same=True):
+        if self.same and any(value not in (None, True) for _, value in self):
             raise wrong("`same` is the event's own node: it goes with no other key")
         if self.names is not None and not self.names:
             raise wrong("`names` is empty: name a node or leave it out")

@@ -29,6 +29,7 @@ from sim.scenario import (
     pick,
 )
 from sim.scenario.base import Distribution
+from sim.scenario.write import to_yaml
 from sim.trace import MasterStarted, TaskTaken
 from sim.units import format_duration
 
@@ -209,8 +210,6 @@ def swarm() -> Scenario:
 
 
 def test_a_swarm_is_a_plain_scenario_that_anyone_could_have_written(swarm: Scenario, load_text: Load) -> None:
-    from sim.scenario.write import to_yaml
-
     for seed in range(40):
         plain = concretise(swarm, seed)
         check(plain)
@@ -240,7 +239,8 @@ def test_a_swarm_is_over_before_its_quiet_time(swarm: Scenario) -> None:
 
 
 def test_kinds_narrow_what_is_drawn(load_text: Load) -> None:
-    text = "version: 1\nname: s\nrandom: {kinds: [crash, reset], faults: [5, 5], nodes: [4, 4], node_kinds: [firmware]}\n"
+    drawn = "{kinds: [crash, reset], faults: [5, 5], nodes: [4, 4], node_kinds: [firmware]}"
+    text = f"version: 1\nname: s\nrandom: {drawn}\n"
     for seed in range(10):
         plain = concretise(load_text(text), seed)
         assert {fault.kind for fault in plain.faults} <= {"crash", "reset"}
