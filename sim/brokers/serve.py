@@ -46,6 +46,8 @@ class Serve(Protocol):
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    if options.kind == "amqtt-plain":
+        logging.getLogger("amqtt").setLevel(logging.CRITICAL)  # it is here for its faults, not for its log
     limits.raise_open_files(_OPEN_FILES)
     try:
         asyncio.run(_serve_until_told(options))

@@ -30,10 +30,11 @@ async def serve(
     """Serve until `stop`. It keeps nothing over a restart and cannot insist on client certificates."""
     if state_file is not None:
         raise BrokerError("plain amqtt keeps nothing over a restart: start it without a state file")
+    listener: dict[str, Any] = {"type": "tcp", "bind": f"{host}:{port}"}
+    context = tls.server_context(security)  # amqtt makes its own, but does not say which file is unusable
     if security.client_ca is not None:
         raise BrokerError("plain amqtt lets clients in without a certificate: do not give it a client CA")
-    listener: dict[str, Any] = {"type": "tcp", "bind": f"{host}:{port}"}
-    if tls.server_context(security) is not None:
+    if context is not None:
         listener |= {"ssl": True, "certfile": str(security.certificate), "keyfile": str(security.key)}
     broker = Broker({"listeners": {"default": listener}, "plugins": auth.plugin(security)})
     try:

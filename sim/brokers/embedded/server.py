@@ -15,6 +15,8 @@ from sim.brokers.embedded.streams import PacketReader, PacketWriter
 
 # A whole fleet connects within milliseconds; the default of 100 would make the rest wait for TCP's retry.
 _BACKLOG = 4096
+# A connection accepted in the last moment shows up among the open ones a few turns of the loop later.
+_ACCEPTED_S = 0.01
 
 _log = logging.getLogger(__name__)
 
@@ -70,6 +72,7 @@ class _Connections:
             del self._open[task]
 
     async def end(self) -> None:
+        await asyncio.sleep(_ACCEPTED_S)
         tasks = list(self._open)
         for writer in list(self._open.values()):
             writer.transport.abort()
