@@ -138,10 +138,13 @@ class Broker:
             session.write_qos0 = None if congested else connection.write
 
     def stop(self) -> None:
-        """Orderly end: close every connection and publish its will, so that memory kept says who is gone."""
-        for session in list(self.sessions.values()):
-            if session.connection is not None:
-                self._close(session.connection, "broker stopped", with_will=True)
+        """Orderly end: close every session's connection, then publish their wills, so that memory kept says
+        who is gone. Connections still without a session are the transport's to close."""
+        gone = [session.connection for session in self.sessions.values() if session.connection is not None]
+        for connection in gone:
+            self._close(connection, "broker stopped")
+        for connection in gone:
+            self._publish_will(connection)
 
     def snapshot(self) -> bytes:
         """The memory that survives a restart: retained messages, kept sessions (of connected clients too)."""
@@ -301,8 +304,7 @@ class Broker:
         if not client_id:
             if not connect.clean:
                 raise Refused(ReturnCode.IDENTIFIER_REJECTED)  # [MQTT-3.1.3-8]
-            self._ids_assigned += 1
-            client_id = f"auto-{self._ids_assigned}"  # [MQTT-3.1.3-6]
+            client_id = self._new_client_id()
         if self.config.authenticate is not None:
             code = self.config.authenticate(client_id, connect.user_name, connect.password)
             if code is not ReturnCode.ACCEPTED:
@@ -333,6 +335,14 @@ class Broker:
         connection.write(packets.connack(present, ReturnCode.ACCEPTED))  # [MQTT-3.1.4-4, 3.2.0-1]
         session.resume()
 
+    def _new_client_id(self) -> str:
+        """A name nobody has [MQTT-3.1.3-6]."""
+        while True:
+            self._ids_assigned += 1
+            client_id = f"auto-{self._ids_assigned}"
+            if client_id not in self.sessions:
+                return client_id
+
     def _take_over(self, client_id: str, connect: Connect) -> bool:
         """Close an earlier connection of this client [MQTT-3.1.4-2]; its will comes first.
 
@@ -357,7 +367,7 @@ class Broker:
         connection.is_open = False
         connection.pending = None
         self._unwatch(connection)
-        session, will = connection.session, connection.will
+        session = connection.session
         if session is None:
             if self._observer is not None:
                 self._observer.connection_refused("", reason)
@@ -368,12 +378,18 @@ class Broker:
             self._forget(session)
         if self._observer is not None:
             self._observer.session_closed(session.client_id, reason)
-        if will is not None and with_will:
-            if self._observer is not None:
-                self._observer.will_published(session.client_id, will.topic.decode())
-            if will.retain:  # [MQTT-3.1.2-16, 3.1.2-17]
-                self._retain(will.topic, will.payload, will.qos)
-            self._deliver(will.topic, will.payload, will.qos, None)
+        if with_will:
+            self._publish_will(connection)
+
+    def _publish_will(self, connection: Connection) -> None:
+        will = connection.will
+        if will is None:
+            return
+        if self._observer is not None:
+            self._observer.will_published(connection.client_id, will.topic.decode())
+        if will.retain:  # [MQTT-3.1.2-16, 3.1.2-17]
+            self._retain(will.topic, will.payload, will.qos)
+        self._deliver(will.topic, will.payload, will.qos, None)
 
     def _unwatch(self, connection: Connection) -> None:
         if connection.group is not None:
