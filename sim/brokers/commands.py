@@ -105,6 +105,7 @@ def check_command(
     ca: _File = None,
     cert: _File = None,
     key: _File = None,
+    one_by_one: Annotated[bool, typer.Option(help="Faults then cannot disturb other rows; slower.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON.")] = False,
 ) -> None:
     """Run the conformance suite against a broker.
@@ -137,7 +138,7 @@ def check_command(
             line.update(f"checking {address}: {len(done)} of {len(wanted)}")
 
         try:
-            results = asyncio.run(check(target, names, show))
+            results = asyncio.run(check(target, names, show, side_by_side=not one_by_one))
         except NotUsable as error:
             _stop(error, EXIT_MISSING)
     if as_json:

@@ -78,28 +78,20 @@ class MosquittoBroker:
             raise BrokerError("mosquitto was started already; stop it first")
         program = find_mosquitto()
         limits.raise_open_files(_OPEN_FILES)
-        if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="dcompute-mosquitto-")
-        if self._port is not None:
-            return await self._start_on(program, self._port)
-        for last in (False,) * (_PORT_TRIES - 1) + (True,):
-            port = _free_port(self._host)
-            try:
-                await self._start_on(program, port)
-            except _AddressInUse:
-                if last:
-                    raise
-            else:
-                self._port = port
-                return None
-        return None
+        if self._folder is not None:
+            await self._start_somewhere(program)
+            return
+        self._folder = tempfile.TemporaryDirectory(prefix="dcompute-mosquitto-")
+        try:
+            await self._start_somewhere(program)
+        except BaseException:
+            self._forget()
+            raise
 
     async def stop(self) -> None:
         """End it by SIGTERM, so that it saves its memory; by SIGKILL when it does not obey."""
         await self._end_process()
-        if self._folder is not None:
-            self._folder.cleanup()
-            self._folder = None
+        self._forget()
 
     async def restart(self, *, keep_memory: bool) -> None:
         await self._end_process()
@@ -115,6 +107,26 @@ class MosquittoBroker:
     @property
     def _memory_file(self) -> Path:
         return self._state or self._private / "mosquitto.db"
+
+    def _forget(self) -> None:
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+
+    async def _start_somewhere(self, program: Path) -> None:
+        if self._port is not None:
+            await self._start_on(program, self._port)
+            return
+        for tries_left in reversed(range(_PORT_TRIES)):
+            port = _free_port(self._host)
+            try:
+                await self._start_on(program, port)
+            except _AddressInUse:
+                if not tries_left:
+                    raise
+            else:
+                self._port = port
+                return
 
     async def _start_on(self, program: Path, port: int) -> None:
         config, log = self._private / "mosquitto.conf", self._private / "mosquitto.log"

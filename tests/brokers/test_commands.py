@@ -125,7 +125,7 @@ def test_check_of_a_good_broker_ends_with_0() -> None:
 
 
 def test_check_of_a_faulty_broker_ends_with_1_and_json_says_why() -> None:
-    result = _check("amqtt-plain", "--rows", QUICK, "--json")
+    result = _check("amqtt-plain", "--rows", QUICK, "--one-by-one", "--json")
     assert result.exit_code == 1
     report = json.loads(result.stdout)
     assert {row["name"]: row["outcome"] for row in report["rows"]} == {

@@ -53,6 +53,7 @@ FAULTS = (
     ("copies to a stranger", "nothing-unsolicited", "did not ask"),
     ("swaps neighbours", "order-of-a-topic", "out of order"),
     ("loses one in fifty", "order-of-a-topic", "came"),
+    ("window of ten", "late-acknowledgements", "10 of 100"),
     ("qos 2 twice", "exactly-once", "repeated"),
     ("latin-1 topics", "non-ascii", ""),
     ("payload in characters", "non-ascii", "bytes"),
@@ -355,6 +356,8 @@ class TinyBroker:
         packet_id = next(session.ids) if qos else 0
         if qos:
             if self.fault == "queue of ten" and session.link is None and len(session.unacknowledged) >= 10:
+                return
+            if self.fault == "window of ten" and len(session.unacknowledged) >= 10:
                 return
             session.unacknowledged[packet_id] = (topic, payload, qos, retain)
             if self.fault == "gives up after 5 s":

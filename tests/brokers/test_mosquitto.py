@@ -6,6 +6,9 @@ import asyncio
 import os
 import socket
 import stat
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -119,6 +122,60 @@ def test_stop_ends_the_process_and_forgets_its_folder() -> None:
     assert not folder.exists()
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_it_ends_when_its_starter_is_killed() -> None:
+    """By SIGKILL, which leaves no time to stop anything (Linux: setpriv --pdeathsig)."""
+    code = (
+        "import asyncio, os, signal\n"
+        "from sim.brokers.mosquitto import MosquittoBroker\n"
+        "async def main():\n"
+        "    broker = MosquittoBroker()\n"
+        "    await broker.start()\n"
+        "    print(broker.pid, broker.port, flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "asyncio.run(main())\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    port = int(ran.stdout.split()[1])
+    deadline_s = time.monotonic() + 10
+    while _accepts(port):
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+
+
+def _accepts(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_it_queues_more_than_mosquitto_does_by_default() -> None:
+    """2.0.11 keeps 1,000 messages for an absent client unless told otherwise: a busy master sends more."""
+    count = 1_200
+
+    async def queued() -> int:
+        broker = MosquittoBroker()
+        await broker.start()
+        try:
+            node = await connect(_target(broker), "node", clean=False)
+            await node.subscribe("task")
+            await node.disconnect()
+            master = await connect(_target(broker), "master")
+            ids = [master.start_publish("task", b"work", qos=1) for _ in range(count)]
+            for packet_id in ids:
+                await master.finish(packet_id, qos=1)
+            node = await connect(_target(broker), "node", clean=False)
+            messages = await node.message_count("task", count)
+            for client in (node, master):
+                await client.disconnect()
+            return len(messages)
+        finally:
+            await broker.stop()
+
+    assert asyncio.run(queued()) == count
 
 
 def test_the_password_file_decides_who_gets_in(tmp_path: Path) -> None:

@@ -131,6 +131,11 @@ class Client:
         """Close without DISCONNECT, as the kernel does for a process that was killed."""
         self._writer.close()
         await self._end_reading()
+        try:
+            async with asyncio.timeout(WAIT_S):  # over TLS the broker has a say in it
+                await self._writer.wait_closed()
+        except OSError:
+            self._writer.transport.abort()
 
     async def reset(self) -> None:
         """RST, as a board does that was restarted."""

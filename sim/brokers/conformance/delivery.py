@@ -12,6 +12,7 @@ from sim.brokers.conformance.wire import Kind
 _SETTLE_S = 0.3  # for messages that must not come
 _CROWD = 200
 _BURST = 300
+_PILE = 100
 
 # Filter, topic, whether they match [MQTT section 4.7.1], below a topic of our own
 _MATCHES = (
@@ -135,6 +136,25 @@ async def order_of_a_topic(bench: Bench) -> str:
         if wrong := judge.in_order_once([message.payload for message in messages], _BURST):
             raise Violation(f"QoS {qos}: {wrong}")
     return f"{_BURST} messages at QoS 0 and 1"
+
+
+async def late_acknowledgements(bench: Bench) -> str:
+    """A subscriber may let messages pile up; as it acknowledges them the rest comes, none lost or turned."""
+    topic = bench.topic("t")
+    subscriber = await bench.subscriber("subscriber", topic)
+    subscriber.hold_acks = True
+    publisher = await bench.client("publisher")
+    for payload in judge.numbered(_PILE):
+        await publisher.publish(topic, payload, qos=1)
+    await asyncio.sleep(_SETTLE_S)
+    piled = list(subscriber.on(topic))
+    subscriber.hold_acks = False
+    for message in piled:
+        subscriber.acknowledge(message)
+    messages = await subscriber.message_count(topic, _PILE)
+    if wrong := judge.in_order_once([message.payload for message in messages], _PILE):
+        raise Violation(wrong)
+    return f"{len(piled)} of {_PILE} sent ahead"
 
 
 async def exactly_once(bench: Bench) -> str:

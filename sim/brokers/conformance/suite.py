@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from sim.brokers.base import BrokerError
 from sim.brokers.conformance import delivery, retained, robustness, sessions, takeovers, wills
 from sim.brokers.conformance.bench import Bench
-from sim.brokers.conformance.client import Refused, connect
+from sim.brokers.conformance.client import Refused, connect, dial
 from sim.brokers.conformance.result import NotApplicable, Outcome, Row, Violation
 from sim.brokers.conformance.target import NotUsable, Target
 from sim.brokers.external import unreachable
@@ -46,6 +46,7 @@ PROPERTIES: tuple[Property, ...] = (
     Property("wildcards", delivery.wildcards),
     Property("nothing-unsolicited", delivery.nothing_unsolicited),
     Property("order-of-a-topic", delivery.order_of_a_topic),
+    Property("late-acknowledgements", delivery.late_acknowledgements),
     Property("exactly-once", delivery.exactly_once),
     Property("non-ascii", delivery.non_ascii),
     Property("redelivery", sessions.redelivery),
@@ -121,18 +122,16 @@ async def _test(each: Property, target: Target) -> Row:
 
 
 async def _log_in_once(target: Target) -> None:
+    """Whether the suite can begin; NotUsable says why not."""
     where = f"{target.host}:{target.port}"
     try:
+        if target.tls is not None:
+            await _await_certificate_refused(target)
         client = await connect(target, "first")
     except Refused as refused:
         raise NotUsable(f"{where}: {_REFUSALS.get(refused.code, str(refused))}") from None
     except Violation as violation:
-        # TLS 1.3 refuses a client's certificate only after the handshake, and the reason may get lost on the way
-        if isinstance(violation.__cause__, ssl.SSLError):
-            raise NotUsable(f"{where}: {unreachable(violation.__cause__)}") from None
-        if target.tls is not None:
-            raise NotUsable(f"{where}: closed after the TLS handshake: {_WANTS_CERTIFICATE}") from None
-        raise NotUsable(f"{where}: something listens there but does not speak MQTT: {violation}") from None
+        raise NotUsable(f"{where}: what listens there does not speak MQTT: {violation}") from None
     except TimeoutError:
         raise NotUsable(f"{where}: no answer: is a firewall in between?") from None
     except OSError as error:
@@ -140,7 +139,18 @@ async def _log_in_once(target: Target) -> None:
     await client.disconnect()
 
 
-_WANTS_CERTIFICATE = "does it want a client certificate, or another one than ours?"
+async def _await_certificate_refused(target: Target) -> None:
+    """TLS 1.3 refuses a client's certificate after the handshake; had we spoken, the reason would be lost."""
+    stranger = await dial(target, "stranger")
+    if await stranger.closed_by_broker(_REFUSAL_WAIT_S):
+        if isinstance(stranger.failure, ssl.SSLError):
+            raise stranger.failure
+        raise NotUsable(f"{target.host}:{target.port}: {_CLOSED_AFTER_TLS}")
+    await stranger.fin()
+
+
+_REFUSAL_WAIT_S = 0.3
+_CLOSED_AFTER_TLS = "closed after the TLS handshake: does it want a client certificate, or another one?"
 
 _REFUSALS = {
     1: "does not speak MQTT 3.1.1",

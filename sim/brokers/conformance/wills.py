@@ -12,6 +12,9 @@ from sim.brokers.conformance.result import Violation
 from sim.brokers.conformance.wire import Kind, Will, encode
 
 _TRIES = 10
+_LATE = (
+    1.25  # keepalives between two packets of a healthy client: clear of 1.5, which a busy machine may miss
+)
 _SILENT_TRIES = 8
 _SILENT_STAGGER_S = 0.4  # brokers look at keepalives in steps: begin at different times within one
 
@@ -77,7 +80,7 @@ async def will_on_silence(bench: Bench) -> str:
 
 
 async def healthy_client_is_kept(bench: Bench) -> str:
-    """Any packet counts as a sign of life, up to 1.5 x keepalive after the last [MQTT-3.1.2-24]."""
+    """Any packet is a sign of life, up to 1.5 x keepalive after the last [MQTT-3.1.2-24]."""
     keepalive_s = bench.target.keepalive_s
     watcher = await bench.subscriber("watcher", bench.topic("will", "#"))
 
@@ -94,9 +97,9 @@ async def healthy_client_is_kept(bench: Bench) -> str:
 
     await asyncio.gather(
         live("pings", 1.0 * keepalive_s, Client.ping),
-        live("pings late", 1.4 * keepalive_s, Client.ping),
-        live("publishes", 1.4 * keepalive_s, lambda node: node.publish(bench.topic("beat"), b"", qos=0)),
+        live("pings late", _LATE * keepalive_s, Client.ping),
+        live("publishes", _LATE * keepalive_s, lambda node: node.publish(bench.topic("beat"), b"", qos=0)),
     )
     if watcher.messages:
         raise Violation("the will of a healthy client was published")
-    return f"packets up to {1.4 * keepalive_s:g} s apart"
+    return f"packets up to {_LATE * keepalive_s:g} s apart"
