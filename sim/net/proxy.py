@@ -161,6 +161,7 @@ class _Pipe:
         self.orphaned = False  # the node lost power; the broker does not know
         self._rebooted = False
         self._reported = False
+        self._dropped = False
         self._connecting: asyncio.Task[None] | None = None
         self.node = _Endpoint(self, "node")
         self.broker = _Endpoint(self, "broker")
@@ -189,6 +190,9 @@ class _Pipe:
     def reached(self) -> None:
         self.conn = next(self.proxy._connections)
         self.proxy.observer.opened(self.proxy.name, self.conn)
+        if self._dropped:
+            self.report("rst", "node")
+            self.broker.abort()
         self.node.out.flush()
 
     def link_up(self) -> None:
@@ -214,8 +218,7 @@ class _Pipe:
 
     def drop(self) -> None:
         """Reset both sides at once and forget the connection."""
-        if self._connecting is not None and self._connecting is not asyncio.current_task(self.loop):
-            self._connecting.cancel()
+        self._dropped = True  # a broker that is being connected to hears of it when it has accepted
         for side in (self.node, self.broker):
             side.out.clear()
             side.abort()
@@ -228,6 +231,7 @@ class _Pipe:
 
     async def finished(self) -> None:
         if self._connecting is not None:
+            self._connecting.cancel()
             await asyncio.gather(self._connecting, return_exceptions=True)
         for side in (self.node, self.broker):
             if side.transport is not None:

@@ -334,7 +334,7 @@ class Endpoint:
             segment.sender.hold(segment)  # an earlier one is missing
             return
         payload = segment.payload
-        if payload is _ACK or segment.seq < self.received:
+        if payload is _ACK:
             return
         if payload == _FIN:
             self._receive_fin(segment.sender)
