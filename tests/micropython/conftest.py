@@ -2,12 +2,201 @@
 
 from __future__ import annotations
 
-import pytest
+import asyncio
+import textwrap
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
 
+import pytest
+import simpy
+
+from sim.brokers.model.broker import Broker
+from sim.micropython.board import Board
+from sim.micropython.lockstep import LockstepBoard
+from sim.micropython.process import FirmwareProcess
 from sim.micropython.provision import Emulator, provision
+from sim.net.network import Network
+from sim.net.sockets import Stream
+
+UID = bytes([0x02, 0, 0, 0, 0x01, 0x07])
+PATIENCE_S = 15
 
 
 @pytest.fixture(scope="session")
 def emulator() -> Emulator:
     """MicroPython and umqtt.simple; raises EmulatorUnavailable, with guidance, where they cannot be had."""
     return provision()
+
+
+class Recorder:
+    """A listener that keeps all it is told; `wait` sleeps until a condition on it holds."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self.lines: list[str] = []
+        self.happened: list[tuple[str, Any]] = []
+        self.times: list[tuple[float, str]] = []
+        self._now = now
+        self._news = asyncio.Event()
+
+    def _add(self, kind: str, value: Any) -> None:
+        self.happened.append((kind, value))
+        self.times.append((round(self._now(), 6), f"{kind} {value}"))
+        self._news.set()
+
+    def started(self, boot: int, reset_cause: int) -> None:
+        self._add("started", (boot, reset_cause))
+
+    def stopped(self, how: str) -> None:
+        self._add("stopped", how)
+
+    def output(self, line: str) -> None:
+        self.lines.append(line)
+        self._add("line", line)
+
+    def event(self, name: str, fields: dict[str, Any]) -> None:
+        self._add(name, fields)
+
+    def all(self, kind: str) -> list[Any]:
+        """Values of all that happened of this kind."""
+        return [value for name, value in self.happened if name == kind]
+
+    async def wait(self, condition: Callable[[], Any]) -> None:
+        """Until `condition()` holds; fails with all that was recorded when it does not in time."""
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while not condition():
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            pytest.fail(f"waited {PATIENCE_S} s in vain; recorded: {self.happened}")
+
+    async def wait_line(self, start: str) -> str:
+        """The first line that begins with `start`."""
+        await self.wait(lambda: any(line.startswith(start) for line in self.lines))
+        return next(line for line in self.lines if line.startswith(start))
+
+
+class RealRig:
+    """Boards in real time for one test."""
+
+    def __init__(self, emulator: Emulator, folder: Path) -> None:
+        self._emulator = emulator
+        self._folder = folder
+
+    def board(self, program: str, **settings: Any) -> Board:
+        """A board whose main.py is `program`."""
+        main = self._folder / "main.py"
+        main.write_text(textwrap.dedent(program))
+        return Board(**{"uid": UID, "files": [main]} | settings)
+
+    @asynccontextmanager
+    async def running(self, program: str, **settings: Any) -> AsyncIterator[tuple[FirmwareProcess, Recorder]]:
+        """A started board and what it tells."""
+        heard = Recorder(asyncio.get_running_loop().time)
+        process = FirmwareProcess(self._emulator, self.board(program, **settings), heard)
+        try:
+            process.start()
+            yield process, heard
+        finally:
+            process.close()
+
+    def lines(self, program: str, until: str = "done", **settings: Any) -> list[str]:
+        """What `program` prints up to the line that begins with `until`."""
+
+        async def go() -> list[str]:
+            async with self.running(program, **settings) as (_, heard):
+                await heard.wait_line(until)
+                return heard.lines
+
+        return asyncio.run(go())
+
+
+class VirtualRig:
+    """Boards, a network and a broker in virtual time for one test."""
+
+    def __init__(self, emulator: Emulator, folder: Path, latency_s: float = 0.005) -> None:
+        self.env = simpy.Environment()
+        self.network = Network(self.env, 1, latency_s)
+        self.boards: list[LockstepBoard] = []
+        self._emulator = emulator
+        self._folder = folder
+
+    def add(
+        self, program: str | Path, name: str = "node-1", **settings: Any
+    ) -> tuple[LockstepBoard, Recorder]:
+        """A board, not started, whose main.py is `program`."""
+        main = program
+        if isinstance(program, str):
+            main = self._folder / name / "main.py"
+            main.parent.mkdir(exist_ok=True)
+            main.write_text(textwrap.dedent(program))
+        heard = Recorder(lambda: float(self.env.now))
+        board = Board(**{"uid": UID, "files": [main]} | settings)
+        made = LockstepBoard(self.env, self.network.host(name), self._emulator, board, heard)
+        self.boards.append(made)
+        return made, heard
+
+    def run(self, until_s: float) -> None:
+        """Let virtual time pass."""
+        self.env.run(until=until_s)
+
+    def serve_mqtt(self, host: str = "broker", port: int = 1883) -> Broker:
+        """The broker model behind a port of a host of the network."""
+        broker = Broker()
+
+        class Port:
+            def __init__(self, stream: Stream) -> None:
+                self.stream = stream
+
+            def write(self, data: bytes) -> None:
+                self.stream.write(data)
+
+            def close(self) -> None:
+                self.stream.close()
+
+        def accept(stream: Stream) -> None:
+            connection = broker.opened(Port(stream), self.env.now)
+            stream.on_data = lambda data: broker.received(connection, data, self.env.now)
+            stream.on_closed = lambda error: broker.lost(connection, self.env.now)
+
+        def watch() -> Iterator[Any]:
+            while True:
+                yield self.env.timeout(0.5)
+                broker.tick(self.env.now)
+
+        self.network.host(host).listen(port, accept)
+        self.env.process(watch())
+        return broker
+
+    def close(self) -> None:
+        for board in self.boards:
+            board.close()
+
+
+@pytest.fixture
+def real(emulator: Emulator, tmp_path: Path) -> RealRig:
+    return RealRig(emulator, tmp_path)
+
+
+@pytest.fixture
+def virtual(emulator: Emulator, tmp_path: Path) -> Iterator[VirtualRig]:
+    rig = VirtualRig(emulator, tmp_path)
+    yield rig
+    rig.close()
+
+
+@pytest.fixture
+def virtual_rig(emulator: Emulator, tmp_path: Path) -> Callable[[], Any]:
+    """Makes rigs, for tests that compare several runs; each is closed at the end of its `with`."""
+
+    @contextmanager
+    def make() -> Iterator[VirtualRig]:
+        rig = VirtualRig(emulator, tmp_path)
+        try:
+            yield rig
+        finally:
+            rig.close()
+
+    return make

@@ -13,7 +13,9 @@ ticks_start_ms = 0  # lets a test begin shortly before the ticks wrap
 def missing(module):
     # A name the real module may have and this one has not must not look like a typo in the firmware.
     def lookup(name):
-        raise AttributeError("the emulator's %s has no %r (sim/micropython/shims/%s.py)" % (module, name, module))
+        raise AttributeError(
+            "the emulator's %s has no %r (sim/micropython/shims/%s.py)" % (module, name, module)
+        )
 
     return lookup
 

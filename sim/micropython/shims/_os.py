@@ -1,9 +1,7 @@
 # `os` of a board: files only; no environment and no shell.
-from uos import (
-    chdir, getcwd, ilistdir, listdir, mkdir, remove, rename, rmdir, stat, statvfs, unlink,
-)
-import _board
 import sys as _unix
+
+import _board
 
 sep = "/"
 

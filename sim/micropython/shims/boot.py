@@ -2,6 +2,7 @@
 #
 # argv: the folder of the kernel ("real" or "lockstep") and the inherited control descriptor. All else comes as
 # the first line on that descriptor, so that nothing of it stays in the firmware's sight or heap.
+import gc
 import sys
 
 _shims = sys.path[0]
@@ -11,6 +12,7 @@ sys.path[:] = [_shims, _kernel_folder, ".frozen"]
 import _board
 import _kernel
 
+gc.collect()
 _config = _kernel.start(int(sys.argv[2]))
 _board.kernel = _kernel
 _board.uid = bytes.fromhex(_config["uid"])
@@ -23,9 +25,11 @@ import _os
 import _sys
 import _threads
 
+gc.collect()
 sys.modules["_thread"] = _threads
 for _name in ("network", "machine", "time", "select", "socket", "esp", "esp32", "ntptime", "ssl"):
     sys.modules["u" + _name] = sys.modules[_name] = __import__(_name)
+    gc.collect()  # what compiling left lies between what stays; a board begins with one free block
 for _name, _module in (("os", _os), ("sys", _sys)):
     sys.modules["u" + _name] = sys.modules[_name] = _module
 import _tasks
@@ -33,8 +37,6 @@ import _tasks
 sys.modules["_asyncio"] = _tasks
 sys.modules["network"].radio.update(_config["radio"])
 sys.path[:] = _config["path"]
-
-import gc
 
 gc.collect()
 if _config["measure"]:

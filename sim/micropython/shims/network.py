@@ -174,7 +174,12 @@ def reachable():
 def _address():
     if not _sta.up():
         return ("0.0.0.0", "0.0.0.0", "0.0.0.0", "0.0.0.0")
-    return _sta.static or ("10.0.%d.%d" % (_board.uid[-2], _board.uid[-1]), "255.255.0.0", "10.0.0.1", "10.0.0.1")
+    return _sta.static or (
+        "10.0.%d.%d" % (_board.uid[-2], _board.uid[-1]),
+        "255.255.0.0",
+        "10.0.0.1",
+        "10.0.0.1",
+    )
 
 
 class WLAN:
@@ -198,7 +203,9 @@ class WLAN:
         self._ap = interface == AP_IF
 
     def __getattr__(self, name):
-        raise AttributeError("the emulator's network.WLAN has no %r (sim/micropython/shims/network.py)" % name)
+        raise AttributeError(
+            "the emulator's network.WLAN has no %r (sim/micropython/shims/network.py)" % name
+        )
 
     def active(self, on=None):
         if on is not None:
@@ -292,7 +299,10 @@ class WLAN:
                 ip, mask = (address, "255.255.255.0") if isinstance(address, str) else address
                 _sta.static = (ip, mask) + (_sta.static or _address())[2:]
             elif key == "gw4":
-                _sta.static = (_sta.static or _address())[:2] + (settings[key], (_sta.static or _address())[3])
+                _sta.static = (_sta.static or _address())[:2] + (
+                    settings[key],
+                    (_sta.static or _address())[3],
+                )
             else:
                 raise ValueError("unknown config param")
 

@@ -1,6 +1,7 @@
 # ESP32 `time`: epoch 2000, ticks that wrap at 2**30, sleeps that sleep.
 import _board
-from utime import gmtime as _unix_gmtime, mktime as _unix_mktime
+from utime import gmtime as _unix_gmtime
+from utime import mktime as _unix_mktime
 
 _now_us = _board.kernel.now_us
 _sleep_us = _board.kernel.sleep_us

@@ -6,13 +6,14 @@
 # what arrived for the process rides along with the grant. So a grant and a request are all there is to wait for.
 #
 # Nothing here may change after the write of a request: from then on the engine may run another thread.
-import ffi
-import io
-import json
 import _thread as _unix_thread
 import builtins
+import io
+import json
 import random
 import struct
+
+import ffi
 
 # Requests. The numbers and layouts here are those of sim/micropython/lockstep_wire.py.
 _SLEEP = 1  # b: microseconds
@@ -164,7 +165,7 @@ def now_us():
 
 
 def true_time_us():
-    return 820454400000000 + now_us()  # 2026-01-01: virtual time has no other date
+    return 820540800000000 + now_us()  # 2026-01-01: virtual time has no other date
 
 
 def sleep_us(us):

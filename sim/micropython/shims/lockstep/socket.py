@@ -1,8 +1,9 @@
 # ESP32 `socket` in virtual time: TCP clients on the engine's network.
-import _board
-import _kernel
 import errno
 import io
+
+import _board
+import _kernel
 import network
 
 __getattr__ = _board.missing("socket")
@@ -51,7 +52,9 @@ class socket(io.IOBase):
         self._full = False
 
     def __getattr__(self, name):
-        raise AttributeError("the emulator's socket has no %r (sim/micropython/shims/lockstep/socket.py)" % name)
+        raise AttributeError(
+            "the emulator's socket has no %r (sim/micropython/shims/lockstep/socket.py)" % name
+        )
 
     # --- from the engine
 

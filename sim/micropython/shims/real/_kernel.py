@@ -4,12 +4,13 @@
 # does. Whoever runs bytecode holds `_gil`; waits (sleep, lock, socket) release it. A thread that has to wait
 # for it asks the main thread to step aside at its next branch, as a GIL does. Only the main thread can be
 # asked: a long computation in another thread keeps the rest waiting, which on a board it would not.
-import ffi
+import _thread as _unix_thread
 import io
 import json
-import micropython
 import os as _unix_os
-import _thread as _unix_thread
+
+import ffi
+import micropython
 import utime
 
 get_ident = _unix_thread.get_ident

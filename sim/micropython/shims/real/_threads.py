@@ -1,7 +1,8 @@
 # ESP32 `_thread` in real time: see _kernel for the lock that stands for its GIL.
-import _board
 import _thread as _unix
-from _kernel import enter, get_ident, leave, start_new_thread
+
+import _board
+from _kernel import enter, leave
 
 __getattr__ = _board.missing("_thread")
 

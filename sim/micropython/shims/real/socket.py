@@ -2,9 +2,10 @@
 #
 # Error numbers are the unix port's, not the board's (ETIMEDOUT is 110 here and 116 there): the port's compiler
 # replaces `errno.X` in firmware by its own number before any module of ours is asked. Names hold, literals do not.
-import _board
 import errno
 import io
+
+import _board
 import network
 import usocket
 import utime
