@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
 import random
+import shutil
+import subprocess
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -161,3 +168,141 @@ def bad_run(fleet, expectations) -> Run:
     events[last] = t.TaskTaken(t_us=other.t_us, node=one.node, task=one.task, priority=one.priority)
     events.remove(lost)
     return judged(expectations, events, wall_s=0.4)
+
+
+class Browser:
+    """Headless Chromium over its debugging pipe: no driver, no port, nothing to install but the browser."""
+
+    def __init__(self, executable: str, profile: Path) -> None:
+        commands, self._commands = os.pipe()
+        self._answers, answers = os.pipe()
+        command = [executable, *_FLAGS, f"--user-data-dir={profile}", "about:blank"]
+        # the browser reads commands from descriptor 3 and answers on 4; dash knows only one-digit descriptors
+        shell = ["bash", "-c", f'exec 3<&{commands} 4>&{answers} "$0" "$@"', *command]
+        self._process = subprocess.Popen(
+            shell, pass_fds=(commands, answers), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        os.close(commands)
+        os.close(answers)
+        self._buffer = b""
+        self._number = 0
+        self._session = ""
+        self._events: list[dict[str, Any]] = []
+        page = next(x for x in self.call("Target.getTargets")["targetInfos"] if x["type"] == "page")
+        self._session = self.call("Target.attachToTarget", targetId=page["targetId"], flatten=True)[
+            "sessionId"
+        ]
+        for domain in ("Page", "Runtime", "Network"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method: str, **params: Any) -> dict[str, Any]:
+        self._number += 1
+        message = {"id": self._number, "method": method, "params": params}
+        if self._session:
+            message["sessionId"] = self._session
+        os.write(self._commands, json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self._receive()
+            if answer.get("id") == self._number:
+                assert "error" not in answer, answer
+                result: dict[str, Any] = answer["result"]
+                return result
+            self._events.append(answer)
+
+    def _receive(self) -> dict[str, Any]:
+        while b"\0" not in self._buffer:
+            received = os.read(self._answers, 1 << 20)
+            assert received, "the browser ended"
+            self._buffer += received
+        message, self._buffer = self._buffer.split(b"\0", 1)
+        answer: dict[str, Any] = json.loads(message)
+        return answer
+
+    def js(self, expression: str) -> Any:
+        answer = self.call(
+            "Runtime.evaluate",
+            expression=f"{{ {expression} }}",
+            awaitPromise=True,
+            returnByValue=True,
+        )
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+    def until(self, expression: str, seconds: float = 20) -> None:
+        deadline = time.monotonic() + seconds
+        while not self.js(expression):
+            assert time.monotonic() < deadline, f"never true: {expression}"
+            time.sleep(0.02)
+
+    def open(self, page: Path) -> float:
+        """Open a report; returns the milliseconds until its lanes stood."""
+        self._events.clear()
+        self.call("Page.navigate", url=page.as_uri())
+        self.until("document.body?.dataset.ready")
+        return float(self.js("document.body.dataset.ready"))
+
+    def problems(self) -> list[Any]:
+        return [e["params"] for e in self._events if e.get("method") == "Runtime.exceptionThrown"]
+
+    def requests(self) -> list[str]:
+        """Everything the page asked for besides itself."""
+        urls = [
+            e["params"]["request"]["url"]
+            for e in self._events
+            if e.get("method") == "Network.requestWillBeSent" and e["params"]["type"] != "Document"
+        ]
+        return [url for url in urls if not url.startswith(("data:", "blob:"))]
+
+    def colours(self, wanted: list[str]) -> list[int]:
+        """How many pixels of the window have about these colours."""
+        picture = self.call("Page.captureScreenshot", format="png")["data"]
+        return self.js(
+            f"(async () => {{ const wanted = {json.dumps(wanted)}, counts = wanted.map(() => 0);"
+            f"const image = new Image(); image.src = 'data:image/png;base64,{picture}'; await image.decode();"
+            "const canvas = Object.assign(document.createElement('canvas'),"
+            " {width: image.width, height: image.height}), context = canvas.getContext('2d');"
+            "context.drawImage(image, 0, 0);"
+            "const {data} = context.getImageData(0, 0, canvas.width, canvas.height);"
+            "const rgb = wanted.map(c => [1, 3, 5].map(i => parseInt(c.slice(i, i + 2), 16)));"
+            "for (let i = 0; i < data.length; i += 4) rgb.forEach((c, n) => {"
+            " if (c.every((v, k) => Math.abs(v - data[i + k]) < 6)) counts[n]++; });"
+            "return counts; })()"
+        )
+
+    def close(self) -> None:
+        self._session = ""
+        with contextlib.suppress(AssertionError, OSError):
+            self.call("Browser.close")
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        os.close(self._commands)
+        os.close(self._answers)
+
+
+_FLAGS = [
+    "--headless",
+    "--no-sandbox",  # as root, in a container, there is no other way
+    "--disable-gpu",
+    "--enable-unsafe-swiftshader",  # WebGL in software: the page is our own
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1400,900",
+    "--remote-debugging-pipe",
+]
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A running headless Chromium."""
+    executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if executable is None:
+        pytest.fail("the report's test needs a browser: install Debian's package `chromium`")
+    running = Browser(executable, tmp_path_factory.mktemp("profile"))
+    yield running
+    running.close()
