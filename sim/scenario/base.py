@@ -115,11 +115,13 @@ class Distribution(ShortModel):
 
     short_schema: ClassVar[dict[str, Any]] = {"type": "string", "pattern": DURATION_PATTERN}
 
-    constant: Duration | None = None
-    uniform: Uniform | None = None
-    normal: Normal | None = None
-    exponential: Exponential | None = None
-    lognormal: Lognormal | None = None
+    constant: Duration | None = Field(default=None, description="Always the same.")
+    uniform: Uniform | None = Field(default=None, description="Evenly spread between two durations.")
+    normal: Normal | None = Field(default=None, description="The bell curve, cut off at zero.")
+    exponential: Exponential | None = Field(default=None, description="Many short, few long.")
+    lognormal: Lognormal | None = Field(
+        default=None, description="Mostly near the median, with a long tail; `sigma` is its shape."
+    )
 
     @model_validator(mode="before")
     @classmethod

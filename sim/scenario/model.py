@@ -75,7 +75,7 @@ class Scenario(Model):
     )
     network: Network = Field(default=Network(), description="What lies between nodes and broker.")
     fleet: Fleet = Field(default={}, description="Groups of nodes by name.")
-    master: Master = Field(default=Master(), description="The master's settings.")
+    master: Master = Field(default=Master(), description="Who hands out the tasks and names the dead.")
     workload: list[Stream] = Field(default=[], description="Streams of tasks.")
     faults: list[AnyFault] = Field(default=[], description="What goes wrong.")
     phases: dict[PhaseName, Duration] = Field(

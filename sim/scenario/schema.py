@@ -11,7 +11,10 @@ from sim.units import SHOW
 SCHEMA_FILE = "scenario.schema.json"
 """Its name beside the scenarios that ship; their first line refers to it."""
 
-_VARIABLE = r"\$\{[^}]+\}"
+_REFERENCE = r"\$\{[^}]+\}"
+VARIABLE = {"type": "string", "pattern": _REFERENCE}
+"""What stands for a variable in the schema."""
+
 _NAMES = {"type": "string", "pattern": r"^[A-Za-z_][A-Za-z0-9_-]*$"}
 _OF_FILES: dict[str, Any] = {
     "include": {
@@ -59,6 +62,8 @@ def _tidy(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
     tidy = {key: _tidy(item) for key, item in node.items() if key != "title" or not isinstance(item, str)}
+    if "patternProperties" in tidy:
+        tidy["additionalProperties"] = False
     if "anyOf" in tidy and len(tidy["anyOf"]) == 1:
         tidy = tidy.pop("anyOf")[0] | tidy
     if "default" in tidy:
@@ -93,7 +98,7 @@ def _allow_variables(node: Any) -> None:
         if key not in ("default", "examples", "enum", "required", "propertyNames", "discriminator"):
             _allow_variables(item)
     if node.get("type") == "string" and "pattern" in node:
-        node["pattern"] = f"(?:{node['pattern']})|{_VARIABLE}"
+        node["pattern"] = f"(?:{node['pattern']})|{_REFERENCE}"
     elif node.get("type") in ("integer", "number", "boolean") or ("enum" in node and "const" not in node):
         typed = {key: node.pop(key) for key in list(node) if key not in ("description", "default")}
-        node["anyOf"] = [typed, {"type": "string", "pattern": _VARIABLE}]
+        node["anyOf"] = [typed, dict(VARIABLE)]

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
+from sim.checks import Check
 from sim.scenario.faults import KINDS, Fault, Inject, NodeFault
 from sim.scenario.fleet import FIRMWARE_ONLY
 from sim.scenario.model import QUIET, Scenario
@@ -39,6 +40,7 @@ def complaints(scenario: Scenario, variants: Collection[str] | None = None) -> l
         *_phases(scenario),
         *(c for index, stream in enumerate(scenario.workload) for c in _stream(scenario, index, stream)),
         *(c for index, fault in enumerate(scenario.faults) for c in _fault(scenario, index, fault)),
+        *(c for index, entry in enumerate(scenario.expect) for c in _expectation(scenario, index, entry)),
     ]
 
 
@@ -133,6 +135,19 @@ def _fault(scenario: Scenario, index: int, fault: Fault) -> Iterator[Complaint]:
     if isinstance(fault, Inject) and fault.select != Select() and not fault.names_node:
         message = "`select` has no effect: neither topic nor payload says `{node}`"
         yield Complaint((*path, "select"), message, "leave it out", True)
+
+
+def _expectation(scenario: Scenario, index: int, entry: Check) -> Iterator[Complaint]:
+    """Groups and fault kinds that a check's parameters name."""
+    path: Path = ("expect", index, entry.name)
+    group: str | None = getattr(entry, "group", None)
+    if group is not None:
+        yield from _groups(scenario, [group], (*path, "group"))
+    kinds: tuple[str, ...] = getattr(entry, "kinds", ())
+    for position, kind in enumerate(kinds):
+        if kind not in KINDS:
+            hint = choice_hint(kind, KINDS)
+            yield Complaint((*path, "kinds", position), f"no fault is called `{kind[:60]}`", hint)
 
 
 def _in_time(

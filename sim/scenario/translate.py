@@ -135,6 +135,8 @@ def _words(details: Sequence[ErrorDetails]) -> tuple[str, str]:
     for detail in details:
         if detail["type"] in ("scenario", "unit", "choice"):
             return detail["msg"], ""
+        if detail["type"] == "value_error":
+            return str(detail["ctx"]["error"]), ""
     value = shown(details[0]["input"])
     hint = ""
     wanted: list[str] = []

@@ -32,7 +32,7 @@ class Priority(ShortModel):
         ]
     }
 
-    weights: dict[int, Weight]
+    weights: dict[int, Weight] = Field(description="How often each priority is drawn.")
 
     @model_validator(mode="before")
     @classmethod
@@ -83,9 +83,11 @@ class Target(ShortModel):
 
     short_schema: ClassVar[dict[str, Any]] = {"enum": list(PICKS)}
 
-    pick: Literal["random", "least_busy", "round_robin", "all"] = "random"
-    node: Text | None = None
-    group: Text | None = None
+    pick: Literal["random", "least_busy", "round_robin", "all"] = Field(
+        default="random", description="How to choose among all nodes, or those of the group."
+    )
+    node: Text | None = Field(default=None, description="This node.")
+    group: Text | None = Field(default=None, description="A node of this group.")
 
     @model_validator(mode="before")
     @classmethod
@@ -119,7 +121,7 @@ class Target(ShortModel):
 class Outstanding(Model):
     """How many tasks of the stream may be unfinished at a time."""
 
-    outstanding: Count
+    outstanding: Count = Field(description="So many at a time.")
 
 
 class Loop(ShortModel):
@@ -127,7 +129,7 @@ class Loop(ShortModel):
 
     short_schema: ClassVar[dict[str, Any]] = {"const": "open"}
 
-    closed: Outstanding | None = None
+    closed: Outstanding | None = Field(default=None, description="The next waits for a result.")
 
     @model_validator(mode="before")
     @classmethod

@@ -143,6 +143,9 @@ LOCATED = [
     (FLEET + "phases: {quiet: 10s}\nfaults: [{kind: crash, phase: quiet}]\n", 6, 31, "nothing is done", ""),
     (FLEET + "random: {nodes: [5, 2]}\n", 5, 9, "smaller one first", ""),
     (FLEET + "random: {kinds: [crsh]}\n", 5, 18, "`crsh`", "`crash`"),
+    (FLEET + "expect: [final_status: {group: pi}]\n", 5, 32, "no group is called `pi`", "`py`"),
+    (FLEET + "expect: [dead_within: {kinds: [crsh]}]\n", 5, 32, "no fault is called `crsh`", "`crash`"),
+    (FLEET + "expect: [sometimes: {event: crsh}]\n", 5, 29, "`crsh` is no trace event", ""),
     # --- vars, include, matrix
     ("fleet: {py: {count: '${n}'}}\n", 4, 21, "no variable `n`", ""),
     ("vars: {nodes: 3}\nfleet: {py: {count: '${node}'}}\n", 5, 21, "no variable `node`", "`nodes`"),

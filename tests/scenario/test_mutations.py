@@ -50,7 +50,7 @@ def _mutations(text: str) -> Iterator[Mutation]:
             match["indent"],
             match["dash"] or "",
             match["key"],
-            (match["value"] or "").strip(),
+            re.sub(r"(^|\s+)#.*", "", match["value"] or "").strip(),
         )
         number = index + 1
 
