@@ -7,7 +7,6 @@ QoS 0 messages until it has caught up, past `_HOPELESS_BYTES` it is disconnected
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -146,7 +145,6 @@ class _Client(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         transport.set_write_buffer_limits(high=_CONGESTED_BYTES)
-        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._front.clients[self] = None
         self._connection = self._broker.opened(self, self._now())
         self._front.arm()
