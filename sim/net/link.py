@@ -25,6 +25,8 @@ class Link:
         self.jitter_s = 0.0
         self.bandwidth_bps: float | None = None
         self.loss = 0.0  # probability that a segment is lost here
+        self.crossings = 0
+        """Segments that were delayed here so far."""
         self.ideal = True
         """Neither delays nor loses: need not be asked."""
         self._random = random.Random(seed_name)
@@ -68,6 +70,7 @@ class Link:
 
     def delay_s(self, n_bytes: int, now_s: float) -> float:
         """How long a segment of `n_bytes` handed over now takes to cross."""
+        self.crossings += 1
         delay_s = self.latency_s
         if self.jitter_s:
             delay_s += self.jitter_s * self._random.random()
