@@ -1,0 +1,195 @@
+"""ComputeNode: a compute node on an ESP32. Takes prioritised tasks over MQTT, sends results back."""
+
+import sys
+
+import config
+import settings
+
+# Before anything else is loaded: what checks the settings is dropped again, to spare the heap.
+_given = settings.load(config)
+del settings, sys.modules["settings"]
+
+import _thread
+import gc
+import random
+import time
+from binascii import hexlify
+
+import machine
+from micropython import const
+
+from dcompute.node_core import OFFLINE, NodeCore
+from link import Link
+
+_SLICE_MS = const(200)
+_LONGEST_WAIT_MS = const(1000)  # the socket under a wait may be replaced by another thread
+_FLUSH_MS = const(60000)  # only a bound: a link that does not answer is dropped long before
+_THREAD_STACK_BYTES = const(12 * 1024)  # the port's default is too small for a TLS handshake
+_EPOCH_2000_S = const(946684800)
+
+
+class ComputeNode:
+    """A compute node.
+
+    Args:
+        broker_host, broker_port: where the broker is; None takes config.py's.
+        broker_keepalive: seconds; the broker declares a silent node dead after 1.5 times this.
+
+    All else is read from config.py; importing this module raises ValueError naming the key that is missing or
+    wrong there.
+    """
+
+    def __init__(self, broker_host=None, broker_port=None, broker_keepalive=60):
+        if not isinstance(broker_keepalive, int) or not 1 <= broker_keepalive <= 65535:
+            raise ValueError("broker_keepalive must be from 1 to 65535 seconds, not %r" % (broker_keepalive,))
+        given = _given
+        watchdog = machine.WDT(timeout=given.watchdog_s * 1000) if given.watchdog_s else None
+        led = machine.Pin(given.led_pin, machine.Pin.OUT) if given.led_pin >= 0 else None
+        self.node_id = given.node_id or hexlify(machine.unique_id()).decode()
+        self._core = core = NodeCore(
+            self.node_id,
+            given.node_type,
+            "%08x" % random.getrandbits(32),
+            {"keepalive": broker_keepalive},
+            given.namespace,
+            given.queue_limit,
+        )
+        self.task_topic = core.task_topic
+        self.status_topic = core.status_topic
+        host = broker_host or given.mqtt_host
+        port = broker_port or given.mqtt_port
+        self._link = Link(core, given, host, port, broker_keepalive, watchdog, led)
+        self._thread_wanted = False
+        self._loop_runs = False
+
+    # --- connection -----------------------------------------------------------------------------------------
+
+    def connect(self, timeout_s=60):
+        """Join the Wi-Fi and the broker. False when `timeout_s` is over; it then goes on by itself."""
+        link = self._link
+        deadline = time.ticks_add(time.ticks_ms(), timeout_s * 1000)
+        while True:
+            link.open()
+            if link.flush(link.outbox.control, _FLUSH_MS):
+                return True
+            left_ms = time.ticks_diff(deadline, time.ticks_ms())
+            if left_ms <= 0:
+                return False
+            link.idle(min(left_ms, link.pause_ms()))
+
+    def is_connected(self):
+        """Whether the broker answers. What the Wi-Fi interface believes does not count."""
+        return self._link.online
+
+    def handle_disconnect(self):
+        """Connect if a try is due; True when connected. Not needed: it happens by itself."""
+        if not self._link.online:
+            self._link.idle(min(_LONGEST_WAIT_MS, self._link.pause_ms()))
+        self.check_messages()
+        return self._link.online
+
+    def check_messages(self):
+        """Take in what has arrived and keep the connection. Not needed while the keepalive thread runs."""
+        self._tend()
+        self._link.service()
+
+    def stop(self, timeout_s=5):
+        """Leave in good order: status `offline`, then DISCONNECT, so that no will is published."""
+        self._thread_wanted = False
+        self.publish_status(OFFLINE, timeout_s)
+        self._link.close()
+
+    # --- keepalive ------------------------------------------------------------------------------------------
+
+    def start_keepalive_thread(self):
+        """Run mqtt_keepalive_loop in a thread, and again should it ever end. True when one runs."""
+        self._thread_wanted = True
+        if not self._claim_loop():
+            return True
+        try:
+            before = _thread.stack_size(_THREAD_STACK_BYTES)
+            try:
+                _thread.start_new_thread(self._loop, ())
+            finally:
+                _thread.stack_size(before)
+        except (OSError, RuntimeError, MemoryError) as error:
+            self._loop_runs = False
+            self._link.say("no keepalive thread: %r; every call does its work" % error)
+        return self._loop_runs
+
+    def mqtt_keepalive_loop(self):
+        """Keep the connection until stop(): read, ping, reconnect. Returns at once if it runs already."""
+        self._thread_wanted = True
+        if self._claim_loop():
+            self._loop()
+
+    def _claim_loop(self):
+        with self._link.state:
+            claimed = not self._loop_runs
+            self._loop_runs = True
+        return claimed
+
+    def _loop(self):
+        link = self._link
+        try:
+            while self._thread_wanted:
+                try:
+                    link.wait(_LONGEST_WAIT_MS if link.online else _SLICE_MS)
+                    link.service()
+                except Exception as error:  # MemoryError too: nothing may end the heartbeat
+                    gc.collect()
+                    link.say("keepalive: %r" % error)
+                    time.sleep_ms(_SLICE_MS)
+        finally:
+            self._loop_runs = False
+
+    def _tend(self):
+        # In every call of the program: the node must not depend on the thread, whatever ended it.
+        if not self._thread_wanted or not (self._loop_runs or self.start_keepalive_thread()):
+            self._link.service()
+
+    # --- statuses, results, tasks ---------------------------------------------------------------------------
+
+    def publish_status(self, status, timeout_s=60):
+        """Publish `status` (retained), now or at the next connection. True once the broker has it."""
+        link = self._link
+        with link.state:
+            message = self._core.set_status(status)
+            if link.online:
+                link.outbox.add_status(message)
+        self._tend()
+        return link.flush(link.outbox.control, timeout_s * 1000)
+
+    def send_result(self, result_data):
+        """Send a result, with a timestamp. False if it is held, to be sent in order once the link is back.
+
+        ValueError if it is not JSON.
+        """
+        link = self._link
+        with link.state:
+            link.outbox.add_result(self._core.result_message(result_data, None, _unix_time_s()))
+        self._tend()
+        return link.flush(link.outbox.results, _FLUSH_MS)
+
+    def get_task(self):
+        """The waiting task of highest priority, or None."""
+        self._tend()
+        with self._link.state:
+            return self._core.take()
+
+    def tasks_waiting(self):
+        """How many tasks wait in the queue."""
+        return self._core.waiting()
+
+    def results_held(self):
+        """How many results the broker has not acknowledged yet."""
+        return len(self._link.outbox.results)
+
+    def results_dropped(self):
+        """How many results were dropped because too many waited."""
+        return self._link.outbox.dropped
+
+
+def _unix_time_s():
+    # An ESP32 counts from 2000.
+    return time.time() + (_EPOCH_2000_S if time.gmtime(0)[0] == 2000 else 0)

@@ -1,0 +1,29 @@
+# Copy to config.py and fill in.
+
+WIFI_SSID = "my network"
+WIFI_PASSWORD = "my password"  # "" for an open network
+
+# A fixed address, or None for DHCP.
+STATIC_IP = None
+NETMASK = "255.255.255.0"
+GATEWAY = "192.168.1.1"
+DNS_SERVER = "192.168.1.1"
+
+MQTT_HOST = "192.168.1.10"
+MQTT_PORT = 1883
+MQTT_USER = None
+MQTT_PASSWORD = None
+MQTT_TLS = False
+
+NODE_TYPE = "ESP32"
+
+# May be left out.
+NODE_ID = None  # None: the chip's unique id
+NAMESPACE = ""  # topic prefix common to master and nodes
+MQTT_KEEPALIVE = 60  # seconds; main.py's
+MQTT_CA_FILE = None  # the authority's certificate (DER), with MQTT_TLS
+WIFI_FULL_POWER = False  # True: no power saving, answers come sooner
+LED_PIN = None  # lit while connected
+WATCHDOG_S = 0  # the chip restarts itself after so many seconds without a sign of life; 0: never
+QUEUE_LIMIT = 32  # tasks that may wait
+HOLD_LIMIT = 32  # results that may wait for a connection

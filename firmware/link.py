@@ -1,0 +1,234 @@
+"""The way to the broker, kept open for ever: Wi-Fi and MQTT session.
+
+Any thread may turn the wheel: `service` does one short round of reading, sending and pinging, or one bounded
+try to connect, under a lock that no other thread waits for. So no two threads ever share the socket, and it
+does not matter which of them is alive.
+"""
+
+import _thread
+import errno
+import gc
+import random
+import time
+
+from micropython import const
+
+from mqtt_client import MqttClient, MQTTException
+from outbox import Outbox
+from wifi import Wifi
+
+_FIRST_RETRY_MS = const(500)
+_LAST_RETRY_MS = const(20000)
+_LASTING_MS = const(5000)  # a shorter session was no success: perhaps another node has the same id
+_SILENCES_PER_RESET = const(3)  # tries that nobody answered until the Wi-Fi interface is not believed any more
+
+
+class Link:
+    """Carries the messages of a NodeCore. `state` guards core and outbox; it is held for moments only."""
+
+    def __init__(self, core, settings, host, port, keepalive_s, watchdog, led):
+        self.core = core
+        self.state = _thread.allocate_lock()
+        self.outbox = Outbox(settings.hold_limit)
+        self.online = False
+        self.stopped = False
+        self._round = _thread.allocate_lock()
+        self._watchdog = watchdog
+        self._led = led
+        self._since_ms = self._online_ms = self._next_try_ms = time.ticks_ms()
+        self._retry_ms = _FIRST_RETRY_MS
+        self._silences = 0
+        self._had_wifi = False
+        self._wifi = Wifi(settings, self.idle, self.say)
+        self._client = MqttClient(
+            core.node_id,
+            host,
+            port,
+            settings.mqtt_user,
+            settings.mqtt_password,
+            keepalive_s,
+            settings.tls,
+            self._on_puback,
+            self.idle,
+        )
+        self._client.set_callback(self._on_message)
+        gc.collect()
+        core.payload_limit = max(1024, min(16384, gc.mem_free() // 4))
+        self._client.reader.most_bytes = core.payload_limit + 128  # and the topic
+
+    # --- for the node ---------------------------------------------------------------------------------------
+
+    def flush(self, messages, timeout_ms):
+        """Turn until the broker has all of `messages`, a list of the outbox; False if it does not come to that."""
+        deadline = time.ticks_add(time.ticks_ms(), timeout_ms)
+        pause_ms = 0
+        while self.online:
+            self.service()
+            if not messages:
+                return self.online
+            if time.ticks_diff(deadline, time.ticks_ms()) <= 0:
+                break
+            time.sleep_ms(pause_ms)
+            pause_ms = min(16, pause_ms * 2 or 1)
+        return False
+
+    def open(self):
+        """Try to connect now, however long ago the last try was; waits for another thread's try to end."""
+        self.stopped = False
+        with self._round:
+            if not self.online:
+                self._try_to_connect()
+
+    def close(self):
+        """DISCONNECT, for good."""
+        self.stopped = True
+        with self._round:
+            self._client.disconnect()
+            self._set_online(False)
+
+    def service(self):
+        """One round, unless another thread is at it."""
+        if not self._round.acquire(False):
+            return
+        try:
+            if self._watchdog:
+                self._watchdog.feed()
+            if self.online:
+                self._turn()
+            elif not self.stopped and self._is_due():
+                self._try_to_connect()
+        finally:
+            self._round.release()
+
+    def wait(self, ms):
+        """Sleep until there may be something to do, at most `ms`."""
+        if self.online:
+            self._client.wait(min(ms, self._client.quiet_ms() + 1))
+        else:
+            self.idle(min(ms, self.pause_ms()))
+
+    def pause_ms(self):
+        """Until the next try to connect."""
+        return max(0, time.ticks_diff(self._next_try_ms, time.ticks_ms()))
+
+    def idle(self, ms):
+        """Sleep, with the watchdog fed."""
+        if self._watchdog:
+            self._watchdog.feed()
+        time.sleep_ms(ms)
+
+    def say(self, text):
+        """Log."""
+        print("[%d] %s" % (time.ticks_ms() // 1000, text))
+
+    # --- one round ------------------------------------------------------------------------------------------
+
+    def _turn(self):
+        try:
+            self._client.check_msg()
+            self._client.keep_alive()
+            self._send_next()
+        except BaseException as error:  # whatever it was, half a packet may be on the wire
+            self._drop(error)
+            if not isinstance(error, Exception):
+                raise
+
+    def _send_next(self):
+        with self.state:
+            message = self.outbox.next()
+        if message:
+            self._since_ms = time.ticks_ms()
+            self.outbox.packet_id = self._client.publish(message[0], message[1], message[2], 1)
+        elif self.outbox.sending and self._waited_ms() > 2 * self._client.answer_ms:
+            raise OSError(errno.ETIMEDOUT)
+
+    def _waited_ms(self):
+        return time.ticks_diff(time.ticks_ms(), self._since_ms)
+
+    def _on_puback(self, packet_id):
+        with self.state:
+            self.outbox.acknowledged(packet_id)
+        self._send_next()
+
+    def _on_message(self, topic, payload, size):
+        core = self.core
+        try:
+            with self.state:
+                rejected = core.rejected
+                if payload is None:
+                    core.rejected += 1
+                else:
+                    for answer in core.receive(str(topic, "utf-8"), payload):
+                        self.outbox.add_status(answer)
+                rejected = core.rejected - rejected
+        except (MemoryError, UnicodeError) as error:
+            gc.collect()
+            rejected = repr(error)
+        if rejected:
+            self.say("a message of %d bytes was not taken (%s)" % (size, rejected))
+
+    def _try_to_connect(self):
+        try:
+            self._had_wifi = self._wifi.join()
+            if self._had_wifi:
+                self._open_session()
+                return
+        except Exception as error:
+            self._client.abort()
+            self._note_failure(error)
+        self._back_off()
+        gc.collect()
+
+    def _open_session(self):
+        core = self.core
+        client = self._client
+        with self.state:
+            topic, payload, retain = core.will()
+        client.set_last_will(topic, payload, retain, 1)
+        client.connect()
+        client.subscribe(core.task_topic, 1)
+        client.subscribe(core.status_topic, 1)
+        with self.state:
+            self.outbox.restart(core.greeting())
+        self._silences = 0
+        self._online_ms = time.ticks_ms()
+        self._set_online(True)
+        self.say("connected to %s:%d as %s, %s" % (client.server, client.port, core.node_id, core.inc))
+
+    def _note_failure(self, error):
+        self.say("cannot connect to %s:%d: %r" % (self._client.server, self._client.port, error))
+        code = error.args[0] if error.args else 0
+        if isinstance(error, MQTTException) or code in (errno.ECONNREFUSED, errno.ECONNRESET):
+            self._silences = 0  # a refusal is an answer: the Wi-Fi works
+            return
+        self._silences += 1
+        if self._silences >= _SILENCES_PER_RESET:
+            self._silences = 0
+            self.say("Wi-Fi claims to be connected, but nobody answers: resetting the interface")
+            self._wifi.reset()
+
+    def _drop(self, error):
+        self._client.abort()
+        with self.state:
+            self.core.lost()
+            self.outbox.restart(())
+        self._set_online(False)
+        if time.ticks_diff(time.ticks_ms(), self._online_ms) >= _LASTING_MS:
+            self._retry_ms = _FIRST_RETRY_MS
+        self._back_off()
+        self.say("connection lost: %r" % error)
+
+    def _back_off(self):
+        delay_ms = self._retry_ms // 2 + random.getrandbits(16) % self._retry_ms
+        self._next_try_ms = time.ticks_add(time.ticks_ms(), delay_ms)
+        self._retry_ms = min(_LAST_RETRY_MS, 2 * self._retry_ms)
+
+    def _is_due(self):
+        if not self._had_wifi and self._wifi.is_connected():
+            return True  # the Wi-Fi came back by itself: no need to wait
+        return not self.pause_ms()
+
+    def _set_online(self, online):
+        self.online = online
+        if self._led:
+            self._led.value(online)

@@ -1,0 +1,89 @@
+# The board's program: executes tasks for ever with tasks.handle, and survives whatever happens.
+import gc
+import io
+import sys
+import time
+
+from micropython import const
+
+_FAILURES_BEFORE_RESET = const(10)
+_PAUSE_S = 0.05
+_TRACEBACK_CHARS = const(600)
+
+
+def main():
+    node = None
+    failures = 0
+    while True:
+        try:
+            if node is None:
+                node = start()
+            serve(node)
+            failures = 0
+        except KeyboardInterrupt:  # Ctrl-C, mpremote: the prompt is wanted
+            raise
+        except BaseException as error:
+            gc.collect()
+            failures = failures + 1
+            failed(error, failures)
+
+
+def failed(error, failures):
+    # A wrong config.py stays wrong: a reset would only hide its message.
+    try:
+        if isinstance(error, ValueError):  # most likely config.py, and the message says it all
+            print("main:", error)
+        else:
+            sys.print_exception(error)
+        time.sleep(min(30, failures))
+    except MemoryError:
+        pass
+    if failures >= _FAILURES_BEFORE_RESET and not isinstance(error, (ValueError, ImportError)):
+        import machine
+
+        machine.reset()
+
+
+def start():
+    import config
+    from compute_node import ComputeNode
+
+    node = ComputeNode(config.MQTT_HOST, config.MQTT_PORT, getattr(config, "MQTT_KEEPALIVE", 60))
+    node.start_keepalive_thread()
+    return node
+
+
+def serve(node):
+    # Execute one task, or wait a moment for one.
+    task = node.get_task()
+    if task is None:
+        time.sleep(_PAUSE_S)
+        return
+    node.publish_status("busy")
+    try:
+        execute(node, task)
+    finally:
+        if not node.tasks_waiting():
+            node.publish_status("ready")
+
+
+def execute(node, task):
+    import tasks
+
+    try:
+        node.send_result({"task_id": task["id"], "output": tasks.handle(task)})
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        gc.collect()
+        node.send_result({"task_id": task["id"], "error": repr(error), "traceback": traceback(error)})
+    gc.collect()
+
+
+def traceback(error):
+    text = io.StringIO()
+    sys.print_exception(error, text)
+    return text.getvalue()[-_TRACEBACK_CHARS:]
+
+
+main()

@@ -1,0 +1,55 @@
+"""What waits to be sent, in order, until the broker has acknowledged it."""
+
+
+class Outbox:
+    """`control` holds the greeting and the statuses of this connection, `results` what has to survive connections.
+
+    One message at a time is in flight. All calls are made with the link's `state` lock held.
+    """
+
+    def __init__(self, hold_limit):
+        self.control = []
+        self.results = []
+        self.dropped = 0
+        self.sending = None
+        self.packet_id = 0
+        self._hold_limit = hold_limit
+
+    def add_status(self, message):
+        """Send a status, before any result."""
+        control = self.control
+        if control and control[-1][0] == message[0] and control[-1] is not self.sending:
+            control[-1] = message  # of those that wait only the newest is true
+        else:
+            control.append(message)
+
+    def add_result(self, message):
+        """Send a result; when too many wait the oldest is dropped."""
+        results = self.results
+        if len(results) >= self._hold_limit:
+            results.pop(1 if results[0] is self.sending and len(results) > 1 else 0)
+            self.dropped += 1
+        results.append(message)
+
+    def next(self):
+        """The message to send now (then `packet_id` is to be set), or None."""
+        if self.sending:
+            return None
+        waiting = self.control or self.results
+        self.sending = waiting[0] if waiting else None
+        self.packet_id = 0
+        return self.sending
+
+    def acknowledged(self, packet_id):
+        """The broker has the message in flight, if `packet_id` is its."""
+        if not self.sending or packet_id != self.packet_id:
+            return
+        for messages in (self.control, self.results):
+            if messages and messages[0] is self.sending:
+                messages.pop(0)
+        self.sending = None
+
+    def restart(self, greeting):
+        """A new connection, which begins with `greeting`; results in flight on the last one are sent again."""
+        self.control[:] = greeting
+        self.sending = None
