@@ -114,7 +114,7 @@ def test_valid_filters(topic_filter: str) -> None:
     assert subscriptions.is_valid(topic_filter)
 
 
-@pytest.mark.parametrize("topic_filter", ["a#", "#/a", "a/#/b", "a+", "a/b+/c", "##", "a/+b"])
+@pytest.mark.parametrize("topic_filter", ["", "a#", "#/a", "a/#/b", "a+", "a/b+/c", "##", "a/+b"])
 def test_invalid_filters(topic_filter: str) -> None:
     assert not subscriptions.is_valid(topic_filter)
 

@@ -36,7 +36,6 @@ from sim.brokers.embedded.subscriptions import Subscriptions
 
 LISTENER = "default"
 _CONNECT_TIMEOUT_S = 10.0  # from the connection to its CONNECT [MQTT-3.1.4]
-_REFUSED = 0x80  # in a SUBACK [MQTT-3.9.3-2]
 
 _log = logging.getLogger(__name__)
 
@@ -167,8 +166,7 @@ class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
                 case PubrecPacket():
                     connection.outbox.received(packet.packet_id)
                 case PubrelPacket():
-                    session.inflight_in.pop(packet.packet_id, None)
-                    await connection._send_packet(PubcompPacket.build(packet.packet_id))
+                    await self._on_release(connection, session, packet.packet_id)
                 case PingReqPacket():
                     await connection.handle_pingreq(packet)
                 case SubscribePacket():
@@ -184,25 +182,27 @@ class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
         return False
 
     async def _on_publish(self, connection: Connection, session: Session, packet: PublishPacket) -> None:
-        is_repeated = packet.qos == QOS_2 and packet.packet_id in session.inflight_in
-        if not is_repeated:
-            await self._publish(packet.topic_name, packet.data, packet.qos, packet.retain_flag)
+        if packet.qos == QOS_2:
+            # Delivered on PUBREL; until then a repetition of its id is the same message [MQTT-4.3.3-2].
+            session.inflight_in.setdefault(packet.packet_id, _incoming(packet))
+            await connection._send_packet(PubrecPacket.build(packet.packet_id))
+            return
+        await self._publish(packet.topic_name, packet.data, packet.qos, packet.retain_flag)
         if packet.qos == QOS_1:
             await connection._send_packet(PubackPacket.build(packet.packet_id))
-        elif packet.qos == QOS_2:
-            # Delivered at once; the id is remembered until PUBREL so that a repetition is not [MQTT-4.3.3-2].
-            session.inflight_in[packet.packet_id] = IncomingApplicationMessage(
-                packet.packet_id, packet.topic_name, QOS_2, b"", retain=False
-            )
-            await connection._send_packet(PubrecPacket.build(packet.packet_id))
+
+    async def _on_release(self, connection: Connection, session: Session, packet_id: int) -> None:
+        message = session.inflight_in.pop(packet_id, None)
+        if message is not None:
+            await self._publish(message.topic, message.data, message.qos, message.retain)
+        await connection._send_packet(PubcompPacket.build(packet_id))
 
     async def _on_subscribe(self, connection: Connection, session: Session, packet: SubscribePacket) -> None:
         wanted = packet.payload.topics
         granted = [await self.add_subscription(subscription, session) for subscription in wanted]
         await connection.mqtt_acknowledge_subscription(packet.variable_header.packet_id, granted)
-        for (topic_filter, _), qos in zip(wanted, granted, strict=True):
-            if qos != _REFUSED:
-                self._send_retained(connection, topic_filter, qos)
+        for topic_filter, qos in wanted:
+            self._send_retained(connection, topic_filter, qos)
 
     # -- messages
 
@@ -230,8 +230,6 @@ class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
 
     async def add_subscription(self, subscription: tuple[str, int], session: Session) -> int:
         topic_filter, qos = subscription
-        if not subscriptions.is_valid(topic_filter):
-            return _REFUSED
         self._wanted.add(session.client_id, topic_filter, qos)
         return qos
 
@@ -251,6 +249,12 @@ class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
         self._sessions[session.client_id] = (session, connection)
         for topic_filter, qos in filters.items():
             self._wanted.add(session.client_id, topic_filter, qos)
+
+
+def _incoming(packet: PublishPacket) -> IncomingApplicationMessage:
+    return IncomingApplicationMessage(
+        packet.packet_id, packet.topic_name, packet.qos, packet.data, packet.retain_flag
+    )
 
 
 # What a CONNECT says anew for a kept session; amqtt forgets whether the will is to be retained, among others.

@@ -20,6 +20,8 @@ from amqtt.mqtt.packet import (
     UNSUBSCRIBE,
 )
 
+from sim.brokers.embedded import subscriptions
+
 _LENGTH_BYTES_MAX = 4
 _LEVEL_3_1_1 = 4
 # [MQTT-2.2.2-1]: for every packet but PUBLISH the flags are fixed. What is not here, only a server may send.
@@ -104,8 +106,10 @@ def _check_subscriptions(body: _Body, *, with_qos: bool) -> None:
     if body.at_end:
         raise MalformedPacket("SUBSCRIBE or UNSUBSCRIBE without a topic filter [MQTT-3.8.3-3, MQTT-3.10.3-2]")
     while not body.at_end:
-        if not body.text():
-            raise MalformedPacket("an empty topic filter [MQTT-4.7.3-1]")
+        if not subscriptions.is_valid(body.text()):
+            raise MalformedPacket(
+                "an empty topic filter or one with misplaced wildcards [MQTT-4.7]"
+            )
         if with_qos and body.byte() > 2:
             raise MalformedPacket("SUBSCRIBE with QoS 3 or reserved bits [MQTT-3-8.3-4]")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
-from amqtt.session import IncomingApplicationMessage, OutgoingApplicationMessage, Session
+from amqtt.session import ApplicationMessage, OutgoingApplicationMessage, Session
 
 from sim.brokers.base import BrokerError
 from sim.brokers.embedded.broker import CorrectedBroker
@@ -25,7 +25,7 @@ class _Session(msgspec.Struct):
     filters: dict[str, int]
     in_flight: list[_Message]
     waiting: list[_Message]
-    received_ids: list[int]  # QoS 2 messages from the client that it has not released yet
+    unreleased: list[_Message]  # QoS 2, from the client
 
 
 class _Memory(msgspec.Struct):
@@ -72,7 +72,7 @@ def _written_session(session: Session, filters: dict[str, int]) -> _Session:
         filters,
         in_flight=[_written(message) for message in session.inflight_out.values()],
         waiting=[_written(message) for message in waiting],
-        received_ids=list(session.inflight_in),
+        unreleased=[_written(message) for message in session.inflight_in.values()],
     )
 
 
@@ -84,12 +84,12 @@ def _read_session(written: _Session) -> Session:
         session.inflight_out[message.packet_id] = _read(message)
     for message in written.waiting:
         session.retained_messages.put_nowait(_read(message))
-    for packet_id in written.received_ids:
-        session.inflight_in[packet_id] = IncomingApplicationMessage(packet_id, "", 2, b"", retain=False)
+    for message in written.unreleased:
+        session.inflight_in[message.packet_id] = _read(message)
     return session
 
 
-def _written(message: OutgoingApplicationMessage) -> _Message:
+def _written(message: ApplicationMessage) -> _Message:
     return _Message(
         message.topic,
         bytes(message.data),

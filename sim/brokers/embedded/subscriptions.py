@@ -91,8 +91,10 @@ def _ending_in(level: _Level, names: list[str], *, wildcards: bool) -> Iterator[
 def is_valid(topic_filter: str) -> bool:
     """Whether wildcards stand alone in their level, and "#" in the last only [MQTT-4.7.1-2, MQTT-4.7.1-3]."""
     *upper, last = topic_filter.split("/")
-    return all(name == "+" or not _has_wildcard(name) for name in upper) and (
-        last in ("+", "#") or not _has_wildcard(last)
+    return (
+        bool(topic_filter)
+        and all(name == "+" or not _has_wildcard(name) for name in upper)
+        and (last in ("+", "#") or not _has_wildcard(last))
     )
 
 
