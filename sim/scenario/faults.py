@@ -5,7 +5,7 @@ A fault is what a person could do to a board, a broker or a master (docs/scenari
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -29,6 +29,7 @@ class Fault(Model):
 
     recovers: ClassVar[bool] = False  # has `for` or `restart_after`
 
+    kind: str = Field(description="Which fault.")
     at: Duration | None = Field(
         default=None, description="At this time; with `phase`, counted from the phase's start."
     )
@@ -274,14 +275,7 @@ AnyFault = Annotated[
 ]
 
 
-def _kinds(base: type[Fault]) -> dict[str, type[Fault]]:
-    found: dict[str, type[Fault]] = {}
-    for cls in base.__subclasses__():
-        if "kind" in cls.model_fields:
-            found[cls.model_fields["kind"].annotation.__args__[0]] = cls  # type: ignore[union-attr]
-        found |= _kinds(cls)
-    return found
-
-
-KINDS: dict[str, type[Fault]] = _kinds(Fault)
+KINDS: dict[str, type[Fault]] = {
+    get_args(cls.model_fields["kind"].annotation)[0]: cls for cls in get_args(get_args(AnyFault)[0])
+}
 """Every kind of fault by the name it has in a scenario."""

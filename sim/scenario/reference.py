@@ -140,7 +140,7 @@ def _faults(definitions: dict[str, Any]) -> str:
     common = frozenset(Fault.model_fields) | {"kind", "select"}
     lines = [
         "### `faults`: a list",
-        "Every fault has a `kind` and one of `at`, `every`, `between`, `when` (or just a `phase`: at its start):",
+        "Every fault has a `kind` and one of `at`, `every`, `between`, `when`, or a `phase` (its start):",
         _table(definitions["Reset"], leave_out=frozenset({"kind"})),
         "The kinds, and the keys that each has besides:",
     ]

@@ -204,6 +204,8 @@ class Stream(Model):
             raise wrong("a stream starts `at` a time or `when` something happened, not both")
         if self.when is not None and self.phase is not None:
             raise wrong("a stream belongs to a `phase` or starts `when` something happened, not both")
+        if self.when is not None and self.until is not None:
+            raise wrong("nobody knows when this stream starts: end it with `tasks`, not `until`")
         if self.tasks is None and self.until is None and self.phase is None:
             raise wrong("this stream never ends: add `tasks`, `until` or `phase`")
         if self.until is not None and self.until <= (self.at or 0):

@@ -93,6 +93,7 @@ LOCATED = [
     (FLEET + "faults: [{kind: crash, at: 1s, select: {count: 1, fraction: 5%}}]\n", 5, 40, "not both", ""),
     (FLEET + "faults: [{kind: slow_link, at: 1s}]\n", 5, 10, "say what is slow", ""),
     (FLEET + "workload: [{rate: 3/s}]\n", 5, 12, "never ends", ""),
+    (FLEET + "workload: [{rate: 1/s, when: task_taken, until: 9s}]\n", 5, 12, "nobody knows when", ""),
     (FLEET + "workload: [{at: 3s}]\n", 5, 12, "needs a pace", ""),
     (FLEET + "workload: [{burst: 3, tasks: 9}]\n", 5, 12, "go together", ""),
     (FLEET + "workload: [{tasks: 3, priority: 11}]\n", 5, 33, "`11` is not a priority", ""),
