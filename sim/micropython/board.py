@@ -1,4 +1,4 @@
-"""What one emulated ESP32 is made of, and the folder that is its flash: the same in real and in virtual time."""
+"""What one emulated ESP32 is made of, and the folder that is its flash; the same in any time."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Board:
             raise FirmwareError(f"a board's uid is 6 bytes, not {len(self.uid)}")
 
     def power_on(self, reset_cause: int, umqtt: Path, measure: bool = False) -> bytes:
-        """The line that tells a starting process all it needs; `measure`: it shall only say its heap in use."""
+        """The line that tells a starting process all it needs; `measure`: only say what heap is in use."""
         entries = [("boot.py", False), (self.entry or "main.py", self.entry is not None)]
         line = {
             "uid": self.uid.hex(),

@@ -1,8 +1,9 @@
-"""Emulated ESP32s in virtual time: the unmodified firmware, one thread of one process at a time, on SimPy's clock.
+"""Emulated ESP32s in virtual time: unmodified firmware, one thread of one process at a time, SimPy's clock.
 
-Each board is a process that runs only while it holds a grant. It computes until it must wait; the request it then
-sends says for what, and becomes an event of the simulation. So a run is a pure function of the firmware, the seed
-and the faults. Computing takes no virtual time, except that each look at the clock costs 20 microseconds.
+Each board is a process that runs only while it holds a grant. It computes until it must wait; the request it
+then sends says for what, and becomes an event of the simulation. So a run is a pure function of the firmware,
+the seed and the faults. Computing takes no virtual time, except that each look at the clock costs 20
+microseconds.
 
 A board's host in the virtual network stands for its Wi-Fi interface and its TCP stack.
 """
@@ -17,6 +18,7 @@ import socket
 import struct
 import subprocess
 import tempfile
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -72,6 +74,8 @@ class LockstepBoard:
         emulator: from `provision()`.
         board: what it is and what is on it.
         listener: told what happens.
+
+    `turns` counts how often the firmware ran until it had to wait: what a run costs.
     """
 
     def __init__(
@@ -80,6 +84,7 @@ class LockstepBoard:
         self.board = board
         self.host = host
         self.boots = 0
+        self.turns = 0
         self._env = env
         self._emulator = emulator
         self._listener = listener
@@ -147,7 +152,7 @@ class LockstepBoard:
         self._hung = False
         held, self._held = self._held, []
         for wake in held:
-            self._env.schedule(cast(Any, wake), NORMAL, 0)
+            self._answer(wake.thread, wake.serial, wake.result)
 
     def close(self) -> None:
         """End the process and remove its folder; the object is of no further use."""
@@ -182,7 +187,7 @@ class LockstepBoard:
 
     def _launch(self, reset_cause: int) -> None:
         ours, theirs = socket.socketpair()
-        seed = (self.board.seed * 31 + self.boots) & 0x3FFFFFFF
+        seed = zlib.crc32(f"{self.board.seed}/{self.board.uid.hex()}/{self.boots}".encode()) & 0x3FFFFFFF
         with theirs, (self._folder / "console").open("wb") as console:
             self._process = subprocess.Popen(
                 boards.command(self._emulator, self.board, "lockstep", theirs.fileno()),
@@ -239,8 +244,8 @@ class LockstepBoard:
         except BlockingIOError:
             self._stop()
             raise LockstepError(
-                f"board {self.host.name} computed for {_PATIENCE_S} s of real time without a wait or a look at the "
-                "clock: an endless loop? In virtual time computing takes no time, so it would never end"
+                f"board {self.host.name} computed for {_PATIENCE_S} s of real time without a wait or a look "
+                "at the clock: an endless loop? Computing takes no virtual time, so it would never end"
             ) from None
 
     # --- turns ------------------------------------------------------------------------------------------
@@ -269,6 +274,7 @@ class LockstepBoard:
         if self._hung:
             self._held.append(wake)
             return
+        self.turns += 1
         del self._parked[wake.thread]
         self._waiting.pop(wake.thread, None)
         arrived = b""

@@ -1,7 +1,7 @@
-"""The TCP sockets of one board in virtual time: between the records its process sends and the virtual network.
+"""The TCP sockets of one board in virtual time: from its process's records to the virtual network and back.
 
-What the firmware writes is taken at once and sent as the network accepts it; the firmware's next write waits while
-some of it is still here, so a dead link stops a writer as a full send buffer does.
+What the firmware writes is taken at once and sent as the network accepts it; the firmware's next write waits
+while some of it is still here, so a dead link stops a writer as a full send buffer does.
 """
 
 from __future__ import annotations

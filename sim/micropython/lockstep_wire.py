@@ -1,7 +1,7 @@
 """The bytes between the lockstep engine and a board's process; the other half is shims/lockstep/_kernel.py.
 
-A request hands the process back to the engine, a grant hands it out again; both have a fixed head and may carry
-records: what needs no answer, and what arrived.
+A request hands the process back to the engine, a grant hands it out again; both have a fixed head and may
+carry records: what needs no answer, and what arrived.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ class Listener(Protocol):
         """A line the firmware printed."""
 
     def event(self, name: str, fields: dict[str, Any]) -> None:
-        """What the board tells: `wlan`, `crash` (an uncaught traceback), `ended`, `core`, `watchdog`, `boot`."""
+        """What the board tells: `wlan`, `crash` (uncaught traceback), `ended`, `core`, `watchdog`, `boot`."""
 
 
 RESETS = {
@@ -181,7 +181,8 @@ class FirmwareProcess:
         if self._process is None:
             raise RuntimeError("the board is not running")
         ident = max(self._memory, default=0) + 1
-        answer = self._memory[ident] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[tuple[int, int]] = asyncio.get_running_loop().create_future()
+        self._memory[ident] = answer
         self._order({"op": "memory", "id": ident})
         return await answer
 
@@ -253,7 +254,7 @@ class FirmwareProcess:
     # --- the end of a process ---------------------------------------------------------------------------
 
     def _reap(self) -> None:
-        """The control channel is at its end, so the process has exited: collect it, and restart if it asked."""
+        """The control channel ended, so the process has exited: collect it, and restart if it asked."""
         process, control, output = self._process, self._control, self._output
         if process is None or control is None or output is None:
             return

@@ -89,9 +89,10 @@ def test_ntp_and_rtc_set_the_clock(lines: Any) -> None:
 def test_what_the_emulator_lacks_is_named_not_mistaken_for_a_typo(lines: Any) -> None:
     got = lines("""
         import _thread, machine, network, os, select, socket, sys, time
-        for module, name in ((machine, "ADC"), (network, "PPP"), (time, "hibernate"), (socket, "fromfd"),
-                             (_thread, "interrupt_main"), (select, "epoll"), (os, "system"), (sys, "settrace"),
-                             (network.WLAN(0), "csi_read"), (machine.Pin(2), "irq"), (socket.socket(), "detach")):
+        for module, name in ((machine, "ADC"), (network, "PPP"), (time, "hibernate"),
+                             (socket, "fromfd"), (_thread, "interrupt_main"), (select, "epoll"),
+                             (os, "system"), (sys, "settrace"), (network.WLAN(0), "csi_read"),
+                             (machine.Pin(2), "irq"), (socket.socket(), "detach")):
             try:
                 getattr(module, name)
                 print("nothing said about", name)

@@ -1,4 +1,4 @@
-"""Emulated boards in real time: what they tell, what a person can do to them, and that nothing is left behind."""
+"""Emulated boards in real time: what they tell, what can be done to them, and that nothing is left behind."""
 
 from __future__ import annotations
 
@@ -73,7 +73,10 @@ def test_a_program_that_ends_is_told(real: Any) -> None:
 )
 def test_resets_restart_the_board_with_their_cause(real: Any, ending: str, how: str, cause: int) -> None:
     async def go() -> None:
-        program = f"import machine, time\nprint('cause', machine.reset_cause())\nif machine.reset_cause() == 1:\n    {ending}\n"
+        program = (
+            "import machine, time\nprint('cause', machine.reset_cause())\n"
+            f"if machine.reset_cause() == 1:\n    {ending}\n"
+        )
         async with real.running(program) as (_, heard):
             await heard.wait_line(f"cause {cause}")
             assert heard.all("stopped") == [how]
@@ -333,7 +336,7 @@ def test_a_board_does_not_outlive_its_testbed(real: Any) -> None:
 
 
 def test_three_hundred_boards_at_once(emulator: Any, real: Any) -> None:
-    """All up and joined to the WLAN in under 5 s on two idle cores; the bound here leaves room for busy ones."""
+    """All up and joined in under 5 s on two idle cores; the bound here leaves room for busy ones."""
 
     async def go() -> float:
         program = """

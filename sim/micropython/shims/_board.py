@@ -1,7 +1,8 @@
+# mypy: ignore-errors
 # What the emulated board is, and the way from its modules to the testbed.
 #
-# Loaded once by boot.py, before anything else. `kernel` is the part that differs between real and virtual time:
-# clock, sleep, threads, sockets, the control channel.
+# Loaded once by boot.py, before anything else. `kernel` is the part that differs between real and virtual
+# time: clock, sleep, threads, sockets, the control channel.
 
 kernel = None
 uid = b"\x00\x00\x00\x00\x00\x00"

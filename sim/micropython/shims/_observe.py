@@ -1,4 +1,6 @@
-# Runs the firmware's entry files as a board does, and tells the testbed how they end and what the node core does.
+# mypy: ignore-errors
+# Runs the firmware's entry files as a board does, and tells the testbed how they end and what the node core
+# does.
 import io
 import sys
 
@@ -49,7 +51,8 @@ def crashed(where, error, board):
 
 
 def watch_node_core(report):
-    # If the firmware is built on dcompute's node core, its events become the testbed's, the firmware unchanged.
+    # If the firmware is built on dcompute's node core, its events become the testbed's, the firmware
+    # unchanged.
     try:
         from dcompute.node_core import NodeCore
     except ImportError:

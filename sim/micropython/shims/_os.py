@@ -1,7 +1,9 @@
+# mypy: ignore-errors
 # `os` of a board: files only; no environment and no shell.
 import sys as _unix
 
 import _board
+from uos import chdir, getcwd, ilistdir, listdir, mkdir, remove, rename, rmdir, stat, statvfs, unlink
 
 sep = "/"
 

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 # `sys` of a board: `platform` is what tells firmware that it runs on an ESP32.
 import sys as _unix
 

@@ -1,5 +1,6 @@
-# `_asyncio`, the scheduler's data structures, in Python: the port's own reads the machine's clock behind our back.
-# Fields and values are those that asyncio/core.py reads and writes.
+# mypy: ignore-errors
+# `_asyncio`, the scheduler's data structures, in Python: the port's own reads the machine's clock behind our
+# back. Fields and values are those that asyncio/core.py reads and writes.
 import sys
 import time
 

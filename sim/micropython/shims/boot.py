@@ -1,7 +1,9 @@
-# Starts an emulated board: puts the ESP32's modules into place, then runs boot.py and main.py as a board does.
+# mypy: ignore-errors
+# Starts an emulated board: puts the ESP32's modules into place, then runs boot.py and main.py as a board
+# does.
 #
-# argv: the folder of the kernel ("real" or "lockstep") and the inherited control descriptor. All else comes as
-# the first line on that descriptor, so that nothing of it stays in the firmware's sight or heap.
+# argv: the folder of the kernel ("real" or "lockstep") and the inherited control descriptor. All else comes
+# as the first line on that descriptor, so that nothing of it stays in the firmware's sight or heap.
 import gc
 import sys
 
@@ -37,6 +39,7 @@ import _tasks
 sys.modules["_asyncio"] = _tasks
 sys.modules["network"].radio.update(_config["radio"])
 sys.path[:] = _config["path"]
+import umqtt.simple  # frozen into the ESP32 port, so a board spends no heap on it
 
 gc.collect()
 if _config["measure"]:

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 # ESP32 `esp`: only what firmware commonly calls.
 import _board
 

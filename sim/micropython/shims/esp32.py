@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 # ESP32 `esp32`: only what firmware commonly calls.
 import _board
 

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 # ESP32 `machine`: identity, resets, watchdog, pins without a world behind them, timers, RTC.
 import _board
 

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 # ESP32 `network`: WLAN interfaces driven by a radio environment that the testbed sets (see Radio).
 #
 # Written to the behaviour of MicroPython's ESP32 port: after connect() the interface retries by itself until

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 # `ntptime`: sets the RTC from the testbed's clock, when the WLAN is up.
 import _board
 import network

@@ -1,6 +1,7 @@
+# mypy: ignore-errors
 # `ssl` as frozen into the ESP32 port: a thin layer over `tls`.
 import tls
-from tls import CERT_NONE, PROTOCOL_TLS_CLIENT, PROTOCOL_TLS_SERVER, SSLContext
+from tls import CERT_NONE, CERT_OPTIONAL, CERT_REQUIRED, PROTOCOL_TLS_CLIENT, PROTOCOL_TLS_SERVER, SSLContext
 
 
 def wrap_socket(

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 # ESP32 `time`: epoch 2000, ticks that wrap at 2**30, sleeps that sleep.
 import _board
 from utime import gmtime as _unix_gmtime

@@ -1,9 +1,11 @@
+# mypy: ignore-errors
 # The kernel for virtual time: whatever takes time is a request to the engine (sim/micropython/lockstep.py).
 #
-# One thread of the process runs at a time. A thread that must wait sends one request, reads the next grant from
-# the process's one channel, and goes on if the grant is its own; if not, it hands over to the thread named. What
-# needs no answer (socket writes, closes, prints, events, new threads) rides along in front of the next request;
-# what arrived for the process rides along with the grant. So a grant and a request are all there is to wait for.
+# One thread of the process runs at a time. A thread that must wait sends one request, reads the next grant
+# from the process's one channel, and goes on if the grant is its own; if not, it hands over to the thread
+# named. What needs no answer (socket writes, closes, prints, events, new threads) rides along in front of the
+# next request; what arrived for the process rides along with the grant. So a grant and a request are all
+# there is to wait for.
 #
 # Nothing here may change after the write of a request: from then on the engine may run another thread.
 import _thread as _unix_thread
@@ -34,7 +36,7 @@ _WAKE = 6
 _WATCHDOG = 7
 _ADDRESS = 8
 _CHARGE_READ_US = 20  # or a program that waits by looking at the clock would never see it move
-_CHARGE_LIMIT_US = 2000
+_CHARGE_LIMIT_US = 200
 
 _exit = ffi.open(None).func("v", "_exit", "i")
 _request = bytearray(24)
@@ -255,6 +257,12 @@ def wait_room(number, timeout_us):
 
 def send_bytes(number, data):
     ride(_WRITE, number, data)
+
+
+def flush(least):
+    # Let what rides along leave, if it is much: whether the send buffer is full is known only then.
+    if len(_along) > least:
+        wait(_SLEEP)
 
 
 def send_close(number):

@@ -1,7 +1,8 @@
+# mypy: ignore-errors
 # ESP32 `_thread` in virtual time: threads take turns at waits only, so a free lock costs nothing.
 import _board
 import _kernel
-from _kernel import get_ident
+from _kernel import get_ident, start_new_thread
 
 __getattr__ = _board.missing("_thread")
 

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 # ESP32 `select` in virtual time.
 import _board
 import _kernel

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 # ESP32 `socket` in virtual time: TCP clients on the engine's network.
 import errno
 import io
@@ -27,6 +28,7 @@ _ERROR = 3
 _FULL = 4
 _ROOM = 5
 _CONNECTED = 6
+_SEND_BUFFER = 5744  # lwIP's, as the ESP32 port sets it
 _numbers = 0
 
 
@@ -172,6 +174,7 @@ class socket(io.IOBase):
             raise OSError(self._error)
         if self._state != "open":
             raise OSError(errno.EBADF if self._state == "closed" else errno.ENOTCONN)
+        _kernel.flush(_SEND_BUFFER)
         while self._full:
             if self.timeout_us == 0:
                 return False

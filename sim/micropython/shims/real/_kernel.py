@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 # The kernel for real time: the machine's clock and sockets, one coarse lock in place of the ESP32's GIL.
 #
 # The unix port has no GIL, the ESP32 has one: without it `x += 1` in two threads loses counts, which no board

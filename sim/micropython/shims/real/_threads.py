@@ -1,8 +1,9 @@
+# mypy: ignore-errors
 # ESP32 `_thread` in real time: see _kernel for the lock that stands for its GIL.
 import _thread as _unix
 
 import _board
-from _kernel import enter, leave
+from _kernel import enter, get_ident, leave, start_new_thread
 
 __getattr__ = _board.missing("_thread")
 

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 # ESP32 `select` in real time: waits let the other threads run.
 import _board
 import uselect

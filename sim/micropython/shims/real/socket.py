@@ -1,7 +1,9 @@
+# mypy: ignore-errors
 # ESP32 `socket` in real time: tuples for addresses, nothing before the WLAN is up.
 #
-# Error numbers are the unix port's, not the board's (ETIMEDOUT is 110 here and 116 there): the port's compiler
-# replaces `errno.X` in firmware by its own number before any module of ours is asked. Names hold, literals do not.
+# Error numbers are the unix port's, not the board's (ETIMEDOUT is 110 here and 116 there): the port's
+# compiler replaces `errno.X` in firmware by its own number before any module of ours is asked. Names hold,
+# literals do not.
 import errno
 import io
 

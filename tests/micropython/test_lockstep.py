@@ -1,0 +1,479 @@
+"""Firmware in virtual time: sockets over the virtual network, faults, and runs that repeat exactly."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sim.micropython import lockstep
+from sim.net.sockets import Stream
+
+_JOIN = """
+import errno, network, socket, time
+wlan = network.WLAN(network.STA_IF)
+wlan.active(True)
+wlan.connect("a", "b")
+while not wlan.isconnected():
+    time.sleep_ms(20)
+"""
+
+# Bare umqtt.simple, as published: no ping, no bounds. Joins, subscribes, answers, publishes at a steady pace.
+_MQTT = (
+    _JOIN
+    + """
+import machine
+from umqtt.simple import MQTTClient
+name = machine.unique_id().hex()
+client = MQTTClient(name, "broker", keepalive=60)
+def callback(topic, message):
+    print("got", topic, message)
+client.set_callback(callback)
+client.set_last_will(b"gone", name.encode())
+client.connect()
+client.subscribe(name.encode())
+client.subscribe(b"gone")
+print("ready")
+count = 0
+while True:
+    client.check_msg()
+    count += 1
+    if count % 50 == 0:
+        client.publish(name.encode(), b"turn %d" % count, qos=1)
+    time.sleep_ms(100)
+"""
+)
+
+
+def _echo(stream: Stream) -> None:
+    stream.on_data = stream.write
+
+
+def test_bare_umqtt_speaks_to_the_broker_model(virtual: Any) -> None:
+    virtual.serve_mqtt()
+    board, heard = virtual.add(_MQTT)
+    board.start()
+    virtual.run(11)
+    assert heard.lines[0] == "ready"
+    assert heard.lines[1:] == [f"got b'020000000107' b'turn {n}'" for n in (50, 100)]
+
+
+@pytest.mark.parametrize(
+    ("fault", "seconds"),
+    [("crash", 0.1), ("power_cut", 90)],
+)
+def test_a_dead_board_is_missed_as_fast_as_the_wire_tells(virtual: Any, fault: str, seconds: float) -> None:
+    """A crash sends FIN, so the will comes at once; a power cut is silence, found by the keepalive."""
+    virtual.serve_mqtt()
+    board, _ = virtual.add(_MQTT)
+    watcher, heard = virtual.add(_MQTT, "watcher", uid=bytes(6))
+    board.start()
+    watcher.start()
+    virtual.run(5)
+    getattr(board, fault)()
+    virtual.run(120)
+    missed = [at - 5 for at, what in heard.times if "gone" in what]
+    assert len(missed) == 1
+    assert 0.8 * seconds < missed[0] < 1.1 * seconds + 0.2 or (fault == "crash" and missed[0] < 0.2)
+    board.start()
+    virtual.run(125)
+    assert board.boots == 2
+    assert board.running
+
+
+def test_a_reset_sends_nothing_and_the_rebooted_stack_answers_with_rst(virtual: Any) -> None:
+    ends: list[tuple[float, OSError | None]] = []
+
+    def accept(stream: Stream) -> None:
+        stream.on_data = lambda data: None
+        stream.on_closed = lambda error: ends.append((virtual.env.now, error))
+
+        def speak() -> Any:
+            yield virtual.env.timeout(5)
+            stream.write(b"are you there?")
+
+        virtual.env.process(speak())
+
+    virtual.network.host("server").listen(7, accept)
+    board, heard = virtual.add(
+        _JOIN
+        + """
+import machine
+sock = socket.socket()
+if machine.reset_cause() == 1:
+    sock.connect(("server", 7))
+    time.sleep(2)
+    machine.reset()
+print("rebooted")
+"""
+    )
+    board.start()
+    virtual.run(20)
+    assert heard.all("stopped") == ["reset"]
+    assert "rebooted" in heard.lines
+    [(at, error)] = ends
+    assert isinstance(error, ConnectionResetError)
+    assert at > 5
+
+
+def test_hang_and_resume(virtual: Any) -> None:
+    board, heard = virtual.add("""
+        import time
+        while True:
+            time.sleep(1)
+            print(time.ticks_ms() // 1000)
+    """)
+    board.start()
+    virtual.run(3.5)
+    board.hang()
+    virtual.run(10)
+    assert heard.lines == ["1", "2", "3"]
+    board.resume()
+    virtual.run(12.2)
+    assert heard.lines == ["1", "2", "3", "10", "11", "12"]
+
+
+def test_a_hung_board_is_reset_by_its_watchdog(virtual: Any) -> None:
+    board, heard = virtual.add("""
+        import machine, time
+        dog = machine.WDT(timeout=2000)
+        while True:
+            time.sleep(1)
+            dog.feed()
+    """)
+    board.start()
+    virtual.run(60)
+    assert heard.all("stopped") == []
+    board.hang()
+    virtual.run(70)
+    assert heard.all("stopped") == ["watchdog"]
+    assert heard.all("started")[-1] == (2, 3)
+
+
+def test_threads_wake_for_bytes_locks_and_time_in_order(virtual: Any) -> None:
+    virtual.network.host("server").listen(7, _echo)
+    board, heard = virtual.add(
+        _JOIN
+        + """
+import _thread, select
+sock = socket.socket()
+sock.connect(("server", 7))
+lock = _thread.allocate_lock()
+def reader():
+    poller = select.poll()
+    poller.register(sock, select.POLLIN)
+    while True:
+        start = time.ticks_ms()
+        ready = poller.poll(1000)
+        print("poll", len(ready), time.ticks_diff(time.ticks_ms(), start))
+        if ready:
+            with lock:
+                print(sock.recv(100))
+_thread.start_new_thread(reader, ())
+time.sleep(1.5)
+lock.acquire()
+sock.write(b"hello")
+time.sleep(0.3)
+lock.release()
+time.sleep(1)
+sock.setblocking(False)
+print(sock.read(5), sock.read(1))
+"""
+    )
+    board.start()
+    virtual.run(4)
+    assert heard.lines == ["poll 0 1000", "poll 1 520", "b'hello'", "None None", "poll 0 1000"]
+
+
+@pytest.mark.parametrize(
+    ("prepare", "number", "least_s", "most_s"),
+    [
+        ("", errno.ECONNREFUSED, 0, 0.1),
+        ("sock.settimeout(3)", errno.ETIMEDOUT, 2.9, 3.1),
+        ("sock.setblocking(False)", errno.EINPROGRESS, 0, 0.01),
+    ],
+)
+def test_connections_fail_as_they_do_on_a_board(
+    virtual: Any, prepare: str, number: int, least_s: float, most_s: float
+) -> None:
+    board, heard = virtual.add(
+        _JOIN
+        + f"""
+sock = socket.socket()
+{prepare}
+start = time.ticks_ms()
+try:
+    sock.connect(("server", 7))
+except OSError as error:
+    print(error.errno, time.ticks_diff(time.ticks_ms(), start))
+sock.close()
+"""
+    )
+    if number == errno.ETIMEDOUT:
+        virtual.network.host("server").link.down()
+    board.start()
+    virtual.run(10)
+    got, took_ms = (int(word) for word in heard.lines[0].split())
+    assert got == number
+    assert least_s <= took_ms / 1000 <= most_s
+
+
+def test_a_connection_begun_without_waiting_becomes_writable(virtual: Any) -> None:
+    virtual.network.host("server").listen(7, _echo)
+    board, heard = virtual.add(
+        _JOIN
+        + """
+import asyncio
+async def main():
+    reader, writer = await asyncio.open_connection("server", 7)
+    writer.write(b"over asyncio")
+    await writer.drain()
+    print(await reader.readexactly(12))
+    writer.close()
+asyncio.run(main())
+"""
+    )
+    board.start()
+    virtual.run(5)
+    assert heard.lines == ["b'over asyncio'"]
+
+
+def test_a_dead_link_stops_a_writer_and_lets_it_go_on_when_healed(virtual: Any) -> None:
+    received = 0
+
+    def accept(stream: Stream) -> None:
+        def take(data: bytes) -> None:
+            nonlocal received
+            received += len(data)
+
+        stream.on_data = take
+
+    virtual.network.host("server").listen(7, accept)
+    board, heard = virtual.add(
+        _JOIN
+        + """
+sock = socket.socket()
+sock.connect(("server", 7))
+sent = 0
+while sent < 1000000:
+    sent += sock.write(b"x" * 5000)
+    if sent % 100000 == 0:
+        print("sent", sent)
+    time.sleep_ms(10)
+print("all sent")
+"""
+    )
+    board.start()
+    virtual.run(0.6)
+    virtual.network.host("node-1").link.down()
+    virtual.run(20)
+    assert "all sent" not in heard.lines
+    virtual.network.host("node-1").link.up()
+    virtual.run(60)
+    assert heard.lines[-1] == "all sent"
+    assert received == 1000000
+
+
+def test_a_write_with_a_timeout_gives_up_on_a_dead_link(virtual: Any) -> None:
+    virtual.network.host("server").listen(7, _echo)
+    board, heard = virtual.add(
+        _JOIN
+        + """
+sock = socket.socket()
+sock.connect(("server", 7))
+time.sleep(1)
+sock.settimeout(2)
+try:
+    while True:
+        sock.write(b"x" * 5000)
+except OSError as error:
+    print(error.errno)
+"""
+    )
+    board.start()
+    virtual.run(0.5)
+    virtual.network.host("node-1").link.down()
+    virtual.run(10)
+    assert heard.lines == [str(errno.ETIMEDOUT)]
+
+
+def test_the_end_and_the_error_of_a_connection_arrive(virtual: Any) -> None:
+    streams: list[Stream] = []
+    virtual.network.host("server").listen(7, streams.append)
+    board, heard = virtual.add(
+        _JOIN
+        + """
+for _ in range(2):
+    sock = socket.socket()
+    sock.connect(("server", 7))
+    try:
+        print("read", sock.read(10))
+    except OSError as error:
+        print("error", error.errno)
+    sock.close()
+"""
+    )
+    board.start()
+    virtual.run(1)
+    streams[0].write(b"bye")
+    streams[0].close()
+    virtual.run(2)
+    streams[1].abort()
+    virtual.run(3)
+    assert heard.lines == ["read b'bye'", f"error {errno.ECONNRESET}"]
+
+
+def test_the_air_changes_at_the_time_it_changes(virtual: Any) -> None:
+    """A board that looks rarely still finds the WLAN in the state that the times of the changes imply."""
+    board, heard = virtual.add(
+        _JOIN
+        + """
+while True:
+    print(wlan.status())
+    time.sleep(10)
+"""
+    )
+    board.start()
+    virtual.run(1)
+    board.radio(ap=False)
+    virtual.run(5)
+    board.radio(ap=True)  # shorter than a beacon timeout: nothing happened
+    virtual.run(12)
+    board.radio(ap=False)
+    virtual.run(28)
+    board.radio(ap=True)
+    virtual.run(55)
+    assert heard.lines[:3] == ["1010", "1010", "201"]
+    assert heard.lines[-1] == "1010"
+    statuses = [event["status"] for event in heard.all("wlan")]
+    assert statuses[:2] == [1001, 1010]
+    assert 200 in statuses[2:]
+
+
+def test_memory_is_answered_when_the_board_runs(virtual: Any) -> None:
+    board, _ = virtual.add("import time\nkept = bytearray(60000)\nwhile True:\n    time.sleep(1)\n")
+    board.start()
+    virtual.run(2)
+    got: list[tuple[int, int]] = []
+    board.memory(lambda allocated, free: got.append((allocated, free)))
+    virtual.run(4)
+    [(allocated, free)] = got
+    assert allocated > 60000
+    assert free > 0
+
+
+def test_a_wait_by_looking_at_the_clock_ends(virtual: Any) -> None:
+    board, heard = virtual.add("""
+        import time
+        start = time.ticks_ms()
+        while time.ticks_diff(time.ticks_ms(), start) < 3000:
+            pass
+        print("over")
+    """)
+    board.start()
+    virtual.run(10)
+    [at] = [at for at, what in heard.times if what == "line over"]
+    assert 2.999 < at < 3.001
+
+
+def test_a_program_that_never_waits_is_named(virtual: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lockstep, "_PATIENCE_S", 1)
+    board, _ = virtual.add("while True:\n    pass\n", "stuck")
+    board.start()
+    with pytest.raises(lockstep.LockstepError, match="stuck"):
+        virtual.run(1)
+    assert not board.running
+
+
+def test_a_process_that_dies_of_itself_is_told(virtual: Any) -> None:
+    board, heard = virtual.add("""
+        import ffi, time
+        time.sleep(1)
+        ffi.open(None).func("v", "abort", "")()
+    """)
+    board.start()
+    virtual.run(2)
+    assert heard.all("stopped")[0].startswith("died")
+
+
+def test_nothing_is_left_behind(virtual_rig: Callable[[], Any]) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    with virtual_rig() as rig:
+        boards = [rig.add("import time\ntime.sleep(100)\n", f"node-{n}")[0] for n in range(5)]
+        for board in boards:
+            board.start()
+        rig.run(1)
+        pids = [board._process.pid for board in boards]
+        folders = [board._folder for board in boards]
+        boards[0].crash()
+        boards[0].start()
+        pids.append(boards[0]._process.pid)
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    assert not [folder for folder in folders if folder.exists()]
+
+
+def _digest(rig: Any, seed: int = 1) -> str:
+    """A run in which everything happens at once: 8 boards, faults, random numbers, threads."""
+    program = _MQTT.replace("time.sleep_ms(100)", "time.sleep_ms(90 + random.getrandbits(4))")
+    program = "import random\n" + program
+    rig.serve_mqtt()
+    made = [
+        rig.add(program, f"node-{n}", uid=bytes([2, 0, 0, 0, 0, n]), seed=seed, radio={"beacon_ms": 500})
+        for n in range(8)
+    ]
+    boards = [board for board, _ in made]
+
+    def faults() -> Any:
+        for board in boards:
+            yield rig.env.timeout(0.01)
+            board.start()
+        yield rig.env.timeout(4)
+        boards[0].crash()
+        boards[1].power_cut()
+        boards[2].hang()
+        boards[3].radio(ap=False)
+        boards[4].host.link.down()
+        yield rig.env.timeout(4)
+        for board in boards[:2]:
+            board.start()
+        boards[2].resume()
+        boards[3].radio(ap=True)
+        boards[4].host.link.up()
+
+    rig.env.process(faults())
+    rig.run(20)
+    hasher = hashlib.sha256()
+    for _, heard in made:
+        assert len(heard.times) > 5
+        hasher.update(repr([entry for entry in heard.times if "alloc" not in entry[1]]).encode())
+    return hasher.hexdigest()
+
+
+def test_a_run_repeats_itself_exactly(virtual_rig: Callable[[], Any]) -> None:
+    digests = []
+    for seed in (1, 1, 1, 2):
+        with virtual_rig() as rig:
+            digests.append(_digest(rig, seed))
+    assert digests[0] == digests[1] == digests[2]
+    assert digests[3] != digests[0], "the seed changes the run, or the comparison shows nothing"
+
+
+def test_ten_boards_for_ten_minutes(virtual: Any) -> None:
+    """Under 3 s on an idle machine; the bound that holds on a busy one is on the number of turns."""
+    virtual.serve_mqtt()
+    boards = [
+        virtual.add(_MQTT, f"node-{n}", uid=bytes([2, 0, 0, 0, 0, n]), heap_bytes=64 * 1024)[0]
+        for n in range(10)
+    ]
+    for board in boards:
+        board.start()
+    virtual.run(600)
+    assert all(board.running for board in boards)
+    turns = sum(board.turns for board in boards)
+    assert turns < 10 * 600 * 10 * 1.15, "one turn for each sleep, hardly more for all the rest"
