@@ -144,7 +144,7 @@ def test_a_client_that_does_not_read_holds_up_nobody(serving: Serving) -> None:
 
 
 def test_small_messages_leave_at_once(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without TCP_NODELAY a QoS 1 round trip takes 44 ms. asyncio sets it, and this is where we would notice."""
+    """Without TCP_NODELAY a QoS 1 round trip takes 44 ms. asyncio sets it; should it not, this tells."""
     set_on: list[int] = []
 
     class Watched(PacketWriter):
