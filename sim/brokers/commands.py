@@ -148,6 +148,8 @@ def check_command(
         print_table(results)
     if any(row.outcome is Outcome.FAILED for row in results):
         raise typer.Exit(EXIT_FAILED)
+    if not any(row.outcome is Outcome.PASSED for row in results):
+        _stop("nothing was tested: no row named applies here", EXIT_USAGE)
 
 
 @app.command()

@@ -95,6 +95,9 @@ class ExternalBroker:
     async def stop(self) -> None:
         """Nothing: it is not ours."""
 
+    async def pause(self, *, keep_memory: bool) -> None:
+        raise BrokerError(f"{self.address}: cannot stop a broker that we did not start")
+
     async def restart(self, *, keep_memory: bool) -> None:
         raise BrokerError(f"{self.address}: cannot restart a broker that we did not start")
 

@@ -93,10 +93,13 @@ class MosquittoBroker:
         await self._end_process()
         self._forget()
 
-    async def restart(self, *, keep_memory: bool) -> None:
+    async def pause(self, *, keep_memory: bool) -> None:
         await self._end_process()
         if not keep_memory:
             self._memory_file.unlink(missing_ok=True)
+
+    async def restart(self, *, keep_memory: bool) -> None:
+        await self.pause(keep_memory=keep_memory)
         await self.start()
 
     @property
@@ -239,6 +242,10 @@ def _ended_with_us() -> list[str]:
 
 
 def _free_port(host: str) -> int:
-    with socket.create_server((host, 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.create_server((host, 0), family=family) as server:
+            port: int = server.getsockname()[1]
+            return port
+    except OSError as error:
+        raise BrokerError(f"mosquitto cannot listen on {host}: {error.strerror}") from None

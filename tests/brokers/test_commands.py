@@ -162,6 +162,7 @@ def test_check_of_a_faulty_broker_ends_with_1_and_json_says_why() -> None:
     [
         (("check", "broker"), "begins with mqtt://"),
         (("check", "mqtt://127.0.0.1:1", "--rows", "nonsense"), "no such row: nonsense"),
+        (("check", "mqtt://127.0.0.1:1", "--rows", ","), "no rows named"),
         (("check", "mqtt://127.0.0.1:1", "--connections", "0"), "--connections"),
         (("check", "mqtts://127.0.0.1:1", "--ca", __file__), "CA file"),
         (("check", "mqtt://me@127.0.0.1:1"), "no password"),
@@ -174,6 +175,12 @@ def test_wrong_usage_ends_with_2(arguments: tuple[str, ...], word: str) -> None:
     result = _run(*arguments)
     assert result.exit_code == 2
     assert word in result.stderr
+
+
+def test_when_no_row_applies_it_is_no_pass() -> None:
+    result = _check("mosquitto", "--rows", "wrong-password")
+    assert result.exit_code == 2
+    assert "nothing was tested" in result.stderr
 
 
 def test_a_closed_port_ends_with_3() -> None:

@@ -243,6 +243,11 @@ def test_a_free_port_taken_meanwhile_is_replaced(monkeypatch: pytest.MonkeyPatch
         assert asyncio.run(port()) == ports[1]
 
 
+def test_an_address_that_is_not_ours_is_said() -> None:
+    with pytest.raises(BrokerError, match=r"cannot listen on 192\.0\.2\.1"):
+        asyncio.run(MosquittoBroker(host="192.0.2.1").start())
+
+
 def test_tls_needs_certificate_and_key() -> None:
     half = BrokerSecurity(certificate=Path("cert.pem"))
     with pytest.raises(BrokerError, match="both a certificate and its key"):

@@ -252,8 +252,11 @@ class Client:
 
 async def dial(target: Target, name: str, within_s: float = WAIT_S) -> Client:
     """A TCP (or TLS) connection on which nothing was said yet; OSError when there is none."""
-    async with asyncio.timeout(within_s):
-        reader, writer = await asyncio.open_connection(target.host, target.port, ssl=target.tls)
+    try:
+        async with asyncio.timeout(within_s):
+            reader, writer = await asyncio.open_connection(target.host, target.port, ssl=target.tls)
+    except TimeoutError:
+        raise TimeoutError(f"no connection within {within_s:g} s") from None
     return Client(name, reader, writer)
 
 

@@ -127,8 +127,8 @@ async def order_of_a_topic(bench: Bench) -> str:
     """Messages of one publisher on one topic arrive in the order sent, at QoS 0 and 1 [MQTT-4.6.0-6]."""
     publisher = await bench.client("publisher")
     for qos in (0, 1):
-        subscriber = await bench.subscriber(f"qos-{qos}", bench.topic(str(qos)), qos=qos)
         topic = bench.topic(str(qos))
+        subscriber = await bench.subscriber(f"qos-{qos}", topic, qos=qos)
         ids = [publisher.start_publish(topic, payload, qos=qos) for payload in judge.numbered(_BURST)]
         for packet_id in ids:
             await publisher.finish(packet_id, qos)

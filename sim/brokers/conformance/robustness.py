@@ -20,11 +20,7 @@ _PUBLISH_QOS_3 = wire.encode(Kind.PUBLISH, wire.text("t") + b"\0\1x", flags=0b01
 # What each sends, and whether it has logged in before
 _MALFORMED = (
     ("PUBLISH before CONNECT [MQTT-3.1.0-1]", False, wire.publish("t", b"x")),
-    (
-        "no MQTT at all",
-        False,
-        _HTTP,
-    ),
+    ("no MQTT at all", False, _HTTP),
     ("protocol name 'MQTX' [MQTT-3.1.2-1]", False, wire.encode(Kind.CONNECT, b"\0\4MQTX\4\2\0\x3c\0\1x")),
     ("CONNECT twice [MQTT-3.1.0-2]", True, wire.connect("x")),
     ("a remaining length of five bytes", True, b"\x30\xff\xff\xff\xff\x01"),
@@ -67,7 +63,6 @@ async def malformed_client(bench: Bench) -> str:
     """Whoever breaks the protocol loses its connection [MQTT-4.8.0-1], and nobody else notices."""
     topic = bench.topic("t")
     bystander = await bench.subscriber("bystander", topic)
-
     clients = [
         await (bench.client if logged_in else bench.stranger)(f"malformed-{number}")
         for number, (_, logged_in, _) in enumerate(_MALFORMED)

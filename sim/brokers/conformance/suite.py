@@ -22,6 +22,7 @@ class Property(NamedTuple):
     # `first` and `last` run alone, one by one, because they measure times or load the machine
     when: Literal["first", "together", "last"] = "together"
     limit_s: float = 20.0
+    limit_keepalives: float = 0.0  # on top, for properties that wait for keepalives to pass
 
 
 PROPERTIES: tuple[Property, ...] = (
@@ -29,8 +30,8 @@ PROPERTIES: tuple[Property, ...] = (
     Property("will-on-fin", wills.will_on_fin, "first"),
     Property("large-payload", robustness.large_payload, "first"),
     Property("no-will-after-disconnect", wills.no_will_after_disconnect),
-    Property("will-on-silence", wills.will_on_silence, limit_s=60.0),
-    Property("healthy-client-is-kept", wills.healthy_client_is_kept, limit_s=60.0),
+    Property("will-on-silence", wills.will_on_silence, limit_keepalives=2.0),
+    Property("healthy-client-is-kept", wills.healthy_client_is_kept, limit_keepalives=5.0),
     Property("takeover-clean-session", takeovers.takeover_clean_session),
     Property("takeover-kept-session", takeovers.takeover_kept_session),
     Property("successor-stays-connected", takeovers.successor_stays_connected),
@@ -67,6 +68,8 @@ def select(names: Sequence[str] | None) -> list[Property]:
     known = [each.name for each in PROPERTIES]
     if unknown := [name for name in names if name not in known]:
         raise BrokerError(f"no such row: {', '.join(unknown)}; there are: {', '.join(known)}")
+    if not names:
+        raise BrokerError(f"no rows named; there are: {', '.join(known)}")
     return [each for each in PROPERTIES if each.name in names]
 
 
@@ -85,7 +88,6 @@ async def check(
     chosen = select(rows)
     await _log_in_once(target)
     results: dict[str, Row] = {}
-
     turn = asyncio.Semaphore(len(chosen) if side_by_side else 1)
 
     async def judge(each: Property) -> None:
@@ -108,15 +110,17 @@ async def check(
 
 
 async def _test(each: Property, target: Target) -> Row:
+    limit_s = each.limit_s + each.limit_keepalives * target.keepalive_s
     try:
-        async with asyncio.timeout(each.limit_s), Bench(target, each.name) as bench:
+        async with asyncio.timeout(limit_s), Bench(target, each.name) as bench:
             return Row(each.name, Outcome.PASSED, figure=await each.test(bench))
     except NotApplicable as reason:
         return Row(each.name, Outcome.NOT_APPLICABLE, detail=str(reason))
     except Violation as violation:
         return Row(each.name, Outcome.FAILED, figure=violation.figure, detail=str(violation))
-    except TimeoutError:
-        return Row(each.name, Outcome.FAILED, detail=f"not done within {each.limit_s:g} s")
+    except TimeoutError as error:
+        detail = str(error) or f"not done within {limit_s:g} s"
+        return Row(each.name, Outcome.FAILED, detail=detail)
     except OSError as error:
         return Row(each.name, Outcome.FAILED, detail=f"no connection: {error}")
 

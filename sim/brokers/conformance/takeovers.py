@@ -62,9 +62,7 @@ async def successors_status_stays(bench: Bench) -> str:
     kinds = {"clean": True, "kept": False}
     for name, clean in kinds.items():
         old, _ = await _take_over(bench, name, bench.retained_topic(name), clean=clean, retain=True)
-        await (
-            old.fin()
-        )  # had the broker left it open, it would end now, as a rebooted board's old socket does
+        await old.fin()  # in case the broker left it open: a rebooted board's old socket ends as well
     await asyncio.sleep(_SETTLE_S)
     late = await bench.subscriber("late", bench.topic("#"))
     for name in kinds:
