@@ -151,7 +151,7 @@ def _add_testbed() -> None:
         testbed: typer.Typer = importlib.import_module(_TESTBED).app
     except ModuleNotFoundError as error:
         typer.echo(
-            f"Only {', '.join(_PRODUCTION[:2])} are here: the testbed is not installed (no module {error.name}). "
+            f"The testbed is not installed (no module {error.name}), so only `node` and `master` are here: "
             "pip install 'dcompute[sim]'",
             err=True,
         )

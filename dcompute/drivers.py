@@ -79,7 +79,7 @@ class Driver(Protocol):
     def call_later(self, delay_s: float, call: Callable[[], None]) -> Timer:
         """Run `call` on the loop after `delay_s`; only from the loop."""
 
-    def dial(self, address: Address, user: ChannelUser, timeout_s: float) -> Timer:
+    def dial(self, address: Address, user: ChannelUser) -> Timer:
         """Open a channel; ends in `channel_open` or `channel_lost`. Cancelling the result gives up."""
 
     def deliver(self, call: Callable[[], None]) -> None:
@@ -118,21 +118,16 @@ class _Protocol(asyncio.Protocol):
 class _Dial:
     """A connection attempt under way."""
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, address: Address, user: ChannelUser, timeout_s: float
-    ):
+    def __init__(self, loop: asyncio.AbstractEventLoop, address: Address, user: ChannelUser) -> None:
         self._user = user
-        self._task = loop.create_task(self._open(loop, address, timeout_s))
+        self._task = loop.create_task(self._open(loop, address))
 
-    async def _open(self, loop: asyncio.AbstractEventLoop, address: Address, timeout_s: float) -> None:
+    async def _open(self, loop: asyncio.AbstractEventLoop, address: Address) -> None:
         try:
-            async with asyncio.timeout(timeout_s):
-                await loop.create_connection(
-                    lambda: _Protocol(self._user), address.host, address.port, ssl=address.tls
-                )
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:
+            await loop.create_connection(
+                lambda: _Protocol(self._user), address.host, address.port, ssl=address.tls
+            )
+        except OSError as error:
             self._user.channel_lost(error)
 
     def cancel(self) -> None:
@@ -188,8 +183,8 @@ class AsyncioDriver:
     def call_later(self, delay_s: float, call: Callable[[], None]) -> Timer:
         return self._loop.call_later(delay_s, call)
 
-    def dial(self, address: Address, user: ChannelUser, timeout_s: float) -> Timer:
-        return _Dial(self._loop, address, user, timeout_s)
+    def dial(self, address: Address, user: ChannelUser) -> Timer:
+        return _Dial(self._loop, address, user)
 
     def deliver(self, call: Callable[[], None]) -> None:
         if self._inline_callbacks:

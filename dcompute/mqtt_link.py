@@ -181,10 +181,10 @@ class MqttLink:
             channel.abort()
 
     def reconnect(self, reason: str) -> None:
-        """End the present connection and make a new one."""
+        """End the present connection, or attempt at one, and make a new one."""
         channel = self._channel
+        self._lost(reason)
         if channel is not None:
-            self._lost(reason)
             channel.abort()
 
     def _connect(self) -> None:
@@ -194,11 +194,11 @@ class MqttLink:
         session = PahoSession(self._settings, will and will[:2], self._write, self)
         self._session = session
         self._arm(CONNECT_TIMEOUT_S, self._connect_timeout)
-        self._dial = self._driver.dial(self._address, self, CONNECT_TIMEOUT_S)
+        self._dial = self._driver.dial(self._address, self)
 
     def _connect_timeout(self) -> None:
         self._timer = None
-        self.reconnect(f"no answer to CONNECT within {CONNECT_TIMEOUT_S:.0f} s")
+        self.reconnect(f"no answer from {self._address} within {CONNECT_TIMEOUT_S:.0f} s")
 
     def _write(self, data: bytes) -> None:
         if self._channel is not None:

@@ -48,6 +48,8 @@ class ComputeNodeTransport:
         ValueError: for a bad node id, namespace, keepalive or TLS file.
     """
 
+    link_class: type[MqttLink] = MqttLink
+
     def __init__(
         self,
         broker_host: str = "localhost",
@@ -83,7 +85,7 @@ class ComputeNodeTransport:
         )
         if observer is not None:
             self._core.on_event = observer
-        self._link = MqttLink(
+        self._link = self.link_class(
             self._driver,
             Address(broker_host, broker_port, tls_context(tls)),
             SessionSettings(self._core.node_id, keepalive, username, password),
@@ -104,6 +106,11 @@ class ComputeNodeTransport:
     def status(self) -> str:
         """The status last published (or to be published at the next connection)."""
         return self._core.status
+
+    @property
+    def inc(self) -> str:
+        """The present incarnation: `<boot nonce>.<connection number>`; "" before the first connection."""
+        return self._core.inc
 
     @property
     def last_error(self) -> str:

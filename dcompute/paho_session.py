@@ -163,9 +163,9 @@ class PahoSession:
         self._client.subscribe([(topic, QOS) for topic in topics])
         self.flush()
 
-    def publish(self, topic: str, payload: bytes, retain: bool) -> int:
-        """PUBLISH at QoS 1; the returned id comes back in `session_acknowledged`. `flush` sends it."""
-        return self._client.publish(topic, payload, QOS, retain).mid
+    def publish(self, topic: str, payload: bytes, retain: bool, qos: int = QOS) -> int:
+        """PUBLISH; the returned id comes back in `session_acknowledged`. `flush` sends it."""
+        return self._client.publish(topic, payload, qos, retain).mid
 
     def disconnect(self) -> None:
         """Send DISCONNECT: the broker will not publish the will."""
@@ -195,7 +195,7 @@ class PahoSession:
             self._client.loop_write()
         outbox = self._socket.outbox
         if outbox:
-            data = outbox[0] if len(outbox) == 1 else b"".join(outbox)
+            data = b"".join(outbox)
             outbox.clear()
             self._write(data)
 

@@ -195,14 +195,11 @@ class Registry:
         return [NodeChanged(record.node_id, status, inc)]
 
     def _receive_gone(self, message: StatusMessage, retained: bool, wall_s: float) -> list[Effect]:
-        known = message.node_id in self._nodes
         record = self._record(message.node_id)
         if self._is_stale(record, message.inc):
             self.counters["stale_deaths"] += 1
             return [StaleDeath(message.node_id, message.inc)]
         cause = "will" if message.status == DEAD else "offline"
-        if not known and retained:
-            record.death_reported = True  # it died before this master began: known, but not news
         return self._gone(record, message.status, message.inc, cause, wall_s)
 
     def _is_stale(self, record: NodeRecord, inc: str) -> bool:

@@ -44,6 +44,7 @@ class RunStarted(Event):
     broker: str
     broker_granularity_s: float  # how late, past 1.5 x keepalive, this broker may notice a silent client
     sabotage: list[str] = []
+    overrides: list[str] = []  # what `--set` changed
     format: int = FORMAT
 
 

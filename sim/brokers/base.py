@@ -40,5 +40,8 @@ class RealBroker(Protocol):
 
     async def start(self) -> None: ...
     async def stop(self) -> None: ...
+    async def pause(self, *, keep_memory: bool) -> None:
+        """Stop, drop or keep retained messages and kept sessions; `start` brings it back on the same port."""
+
     async def restart(self, *, keep_memory: bool) -> None:
-        """Stop, drop or keep retained messages and kept sessions, start again on the same port."""
+        """`pause`, then `start`."""

@@ -90,12 +90,15 @@ class BrokerProcess:
             self._folder.cleanup()
             self._folder = None
 
-    async def restart(self, *, keep_memory: bool) -> None:
+    async def pause(self, *, keep_memory: bool) -> None:
         if keep_memory and not self._remembers:
             raise BrokerError(f"{self.name} cannot be restarted with its memory: it has no way to keep it")
         await self._end_process()
         if not keep_memory and self._folder is not None:
             self._memory_file.unlink(missing_ok=True)
+
+    async def restart(self, *, keep_memory: bool) -> None:
+        await self.pause(keep_memory=keep_memory)
         await self.start()
 
     @property

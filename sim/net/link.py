@@ -82,7 +82,7 @@ class Link:
 
     def loses(self) -> bool:
         """Draw whether the segment is lost here."""
-        return self.loss > 0 and self._random.random() < self.loss
+        return self.loss > 0.0 and self._random.random() < self.loss
 
     def _set(self, state: State) -> None:
         if state != self.state:

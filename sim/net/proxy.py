@@ -61,6 +61,8 @@ class FaultProxy:
         """Bytes that did not cross when they should have, since the start."""
         self.refused = 0
         """Connection attempts that did not reach the broker when they were made, since the start."""
+        self.crossings = 0
+        """Items that crossed with a delay, since the start."""
         self._connections = connections if connections is not None else itertools.count(1)
         self._rng = rng or random.Random(f"proxy/{name}")
         self._latency_s = 0.0
@@ -134,6 +136,7 @@ class FaultProxy:
 
     def _due_s(self, now_s: float, last_due_s: float, n_bytes: int) -> float:
         """When `n_bytes` sent now arrive, not before what was sent earlier in the same direction."""
+        self.crossings += 1
         due_s = now_s + self._latency_s
         if self._jitter_s:
             due_s += self._rng.random() * self._jitter_s

@@ -1,0 +1,293 @@
+"""What goes wrong: when each fault of a scenario strikes, whom, and how it is done on any engine.
+
+Every injection is announced to the recorder first, which then looks for its effect on the wire.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+from collections.abc import Callable, Generator, Mapping
+from typing import Any
+
+from simpy import Event
+
+from dcompute.drivers import Address
+from dcompute.node_core import Topics
+from dcompute.protocol import encode_dead
+from sim import trace as t
+from sim.director.master import MasterHandle
+from sim.director.outsider import Outsider
+from sim.director.trigger import Triggers
+from sim.engines.base import Engine, Machine
+from sim.nodes.base import Node, NodeSpec
+from sim.scenario import Candidate, Fault, Scenario, When, fault_times, pick, rng_for
+from sim.scenario import faults as kinds
+from sim.scenario.faults import NodeFault
+
+Steps = Generator[Event, Any, None]
+
+
+class Faults:
+    """All faults of a concrete scenario."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        scenario: Scenario,
+        nodes: Mapping[str, Node],
+        specs: Mapping[str, NodeSpec],
+        machines: Mapping[str, Machine],
+        master: MasterHandle,
+        triggers: Triggers,
+    ) -> None:
+        self._engine = engine
+        self._env = engine.env
+        self._recorder = engine.recorder
+        self._scenario = scenario
+        self._nodes = nodes
+        self._specs = specs
+        self._machines = machines
+        self._master = master
+        self._triggers = triggers
+        self._topics = Topics(scenario.namespace)
+        self._numbers = itertools.count(1)
+        self._afflicted: dict[str, int] = {}
+        self._clones: list[Node] = []
+        self._on_node: dict[type[Fault], Callable[[Any, str, str], Steps]] = {
+            kinds.Crash: self._crash,
+            kinds.PowerCut: self._power_cut,
+            kinds.Reboot: self._reboot,
+            kinds.Hang: self._hang,
+            kinds.Reset: self._reset,
+            kinds.WifiDrop: self._wifi_drop,
+            kinds.ApGone: self._wifi_drop,
+            kinds.DeadLink: self._dead_link,
+            kinds.SlowLink: self._slow_link,
+            kinds.Flap: self._flap,
+            kinds.Clone: self._clone,
+            kinds.StaleWill: self._stale_will,
+            kinds.Inject: self._inject,
+        }
+        self._elsewhere: dict[type[Fault], Callable[[Any, str], Steps]] = {
+            kinds.BrokerStop: self._broker_stop,
+            kinds.BrokerRestart: self._broker_restart,
+            kinds.MasterCrash: self._master_crash,
+        }
+
+    def start(self) -> None:
+        """Let every fault wait for its moment."""
+        for index, fault in enumerate(self._scenario.faults):
+            self._env.process(self._when_due(index, fault))
+
+    def close(self) -> None:
+        """The run is over: leave no clone behind."""
+        for clone in self._clones:
+            clone.close()
+
+    def _when_due(self, index: int, fault: Fault) -> Steps:
+        rng = rng_for(self._scenario, f"select/{index}")
+        if fault.when is not None:
+            for triggered in self._triggers.watch(fault.when, fault.times or 1):
+                event = yield triggered
+                self._env.process(self._after(fault, rng, getattr(event, "node", ""), fault.when.after))
+            return
+        for moment_s in fault_times(self._scenario, index):
+            if moment_s > self._env.now:
+                yield self._env.timeout(moment_s - self._env.now)
+            self._strike(fault, rng, "")
+
+    def _after(self, fault: Fault, rng: random.Random, same: str, delay_s: float) -> Steps:
+        yield self._env.timeout(delay_s)
+        self._strike(fault, rng, same)
+
+    def _strike(self, fault: Fault, rng: random.Random, same: str) -> None:
+        kind = str(getattr(fault, "kind"))  # noqa: B009 - each concrete fault has one
+        if not isinstance(fault, NodeFault):
+            name = f"{kind}-{next(self._numbers)}"
+            self._recorder.fault(name, kind, for_s=fault.lasts)
+            self._env.process(self._elsewhere[type(fault)](fault, name))
+            return
+        chosen = pick(fault.select, self._candidates(), rng, same)
+        if not chosen:  # recorded all the same: a fault that found nobody proves nothing
+            self._recorder.add(t.FaultInjected, fault=f"{kind}-{next(self._numbers)}", kind=kind)
+        for node in chosen:
+            name = f"{kind}-{next(self._numbers)}"
+            self._recorder.fault(name, kind, node, fault.lasts)
+            self._env.process(self._afflict(fault, name, node))
+
+    def _candidates(self) -> list[Candidate]:
+        return [
+            Candidate(
+                name,
+                node.group_name,
+                node.status,
+                healthy=node.running and not self._afflicted.get(name),
+            )
+            for name, node in self._nodes.items()
+        ]
+
+    def _afflict(self, fault: Fault, name: str, node: str) -> Steps:
+        self._afflicted[node] = self._afflicted.get(node, 0) + 1
+        yield from self._on_node[type(fault)](fault, name, node)
+        self._afflicted[node] -= 1
+
+    def _lasting(self, after_s: float | None, name: str, node: str, undo: Callable[[], None]) -> Steps:
+        """Undo a fault after its time; for ever when it has none."""
+        if after_s is None:
+            yield self._env.event()
+            return
+        yield self._env.timeout(after_s)
+        self._recorder.fault_ended(name, node)
+        undo()
+
+    # --- nodes ------------------------------------------------------------------------------------------
+
+    def _crash(self, fault: kinds.Crash, name: str, node: str) -> Steps:
+        self._nodes[node].crash()
+        return self._lasting(fault.restart_after, name, node, self._nodes[node].power_on)
+
+    def _power_cut(self, fault: kinds.PowerCut, name: str, node: str) -> Steps:
+        self._nodes[node].power_cut()
+        return self._lasting(fault.restart_after, name, node, self._nodes[node].power_on)
+
+    def _reboot(self, fault: kinds.Reboot, name: str, node: str) -> Steps:
+        self._nodes[node].power_cut("reboot")
+        return self._lasting(fault.restart_after, name, node, self._nodes[node].power_on)
+
+    def _hang(self, fault: kinds.Hang, name: str, node: str) -> Steps:
+        self._nodes[node].hang()
+        return self._lasting(fault.heal_after, name, node, self._nodes[node].resume)
+
+    def _reset(self, fault: kinds.Reset, name: str, node: str) -> Steps:
+        self._machines[node].reset_connections()
+        yield self._env.timeout(0)
+
+    # --- links ------------------------------------------------------------------------------------------
+
+    def _wifi_drop(self, fault: kinds.WifiDrop | kinds.ApGone, name: str, node: str) -> Steps:
+        self._machines[node].link_down(known=True)
+        self._nodes[node].wifi(False)
+
+        def back() -> None:
+            self._machines[node].link_up()
+            self._nodes[node].wifi(True)
+
+        return self._lasting(fault.heal_after, name, node, back)
+
+    def _dead_link(self, fault: kinds.DeadLink, name: str, node: str) -> Steps:
+        self._machines[node].link_down(known=False)
+        return self._lasting(fault.heal_after, name, node, self._machines[node].link_up)
+
+    def _slow_link(self, fault: kinds.SlowLink, name: str, node: str) -> Steps:
+        machine = self._machines[node]
+        usual = self._scenario.network_of(self._nodes[node].group_name)
+        machine.slow(
+            usual.latency if fault.latency is None else fault.latency,
+            usual.jitter if fault.jitter is None else fault.jitter,
+            usual.bandwidth if fault.bandwidth is None else fault.bandwidth,
+        )
+        before = machine.crossings()
+        if fault.heal_after is None:
+            while machine.crossings() == before:
+                yield self._env.timeout(1.0)
+        else:
+            yield self._env.timeout(fault.heal_after)
+        crossed = machine.crossings() - before
+        if crossed:
+            self._recorder.effect(node, "slowed", f"slowed {crossed} crossings")
+        if fault.heal_after is not None:
+            self._recorder.fault_ended(name, node)
+            machine.restore()
+
+    def _flap(self, fault: kinds.Flap, name: str, node: str) -> Steps:
+        machine = self._machines[node]
+        for _ in range(fault.cycles):
+            machine.link_down(known=True)
+            self._nodes[node].wifi(False)
+            yield self._env.timeout(fault.down)
+            machine.link_up()
+            self._nodes[node].wifi(True)
+            yield self._env.timeout(fault.up)
+        self._recorder.fault_ended(name, node)
+
+    # --- identities -------------------------------------------------------------------------------------
+
+    def _clone(self, fault: kinds.Clone, name: str, node: str) -> Steps:
+        spec = self._specs[node]
+        double = NodeSpec(
+            f"{node}~{name}", spec.node_id, spec.group_name, spec.group, spec.namespace, spec.seed
+        )
+        machine = self._engine.machine(double.name, self._scenario.network_of(spec.group_name))
+        yield self._engine.ready()
+        clone = self._engine.node(double, machine)
+        self._clones.append(clone)
+        clone.power_on()
+        yield from self._lasting(fault.heal_after, name, node, clone.crash)
+
+    def _stale_will(self, fault: kinds.StaleWill, name: str, node: str) -> Steps:
+        old_inc = self._nodes[node].inc
+        back = self._triggers.watch(When(event="node_connected", node=node))
+        self._machines[node].reset_connections()
+        yield from back
+        yield self._env.timeout(fault.delay)
+        will = encode_dead(node, old_inc)
+        yield from self._publish(name, node, self._topics.status(node), will, 1, True)
+
+    def _inject(self, fault: kinds.Inject, name: str, node: str) -> Steps:
+        topic = self._topics.prefix + fault.topic.replace("{node}", node)
+        return self._publish(name, node, topic, _payload(fault, node), fault.qos, fault.retain)
+
+    def _publish(self, name: str, node: str, topic: str, payload: bytes, qos: int, retain: bool) -> Steps:
+        machine = self._engine.machine(f"stranger-{name}", self._scenario.network)
+        yield self._engine.ready()
+        done = self._env.event()
+        stranger = Outsider(
+            machine.driver,
+            Address(*machine.address),
+            f"stranger-{name}",
+            message=(topic, payload, qos, retain),
+            on_done=lambda: _succeed(done),
+        )
+        yield done | self._env.timeout(10.0)
+        if done.triggered:
+            self._recorder.effect(node, "published", f"published {len(payload)} bytes to {topic}")
+        stranger.leave()
+
+    # --- broker and master ------------------------------------------------------------------------------
+
+    def _broker_stop(self, fault: kinds.BrokerStop, name: str) -> Steps:
+        return self._broker_away(name, fault.heal_after, keep_memory=True)
+
+    def _broker_restart(self, fault: kinds.BrokerRestart, name: str) -> Steps:
+        return self._broker_away(name, fault.heal_after, keep_memory=fault.memory == "keep")
+
+    def _broker_away(self, name: str, for_s: float | None, *, keep_memory: bool) -> Steps:
+        self._recorder.add(t.BrokerStopped, kept_memory=keep_memory)
+        yield self._engine.stop_broker(keep_memory=keep_memory)
+        if for_s is None:
+            return
+        yield self._env.timeout(for_s)
+        yield self._engine.start_broker()
+        self._recorder.add(t.BrokerStarted)
+        self._recorder.fault_ended(name)
+
+    def _master_crash(self, fault: kinds.MasterCrash, name: str) -> Steps:
+        self._master.crash()
+        return self._lasting(fault.restart_after, name, "", self._master.start)
+
+
+def _succeed(event: Event) -> None:
+    if not event.triggered:
+        event.succeed()
+
+
+def _payload(fault: kinds.Inject, node: str) -> bytes:
+    """The injected bytes; `{node}` stands for the selected node."""
+    if fault.hex is not None:
+        return bytes.fromhex(fault.hex)
+    if fault.payload is None:
+        return b""
+    text = fault.payload if isinstance(fault.payload, str) else json.dumps(fault.payload, ensure_ascii=False)
+    return text.replace("{node}", node).encode()

@@ -1,0 +1,88 @@
+"""The master under test: the production transport on a machine of its own, which can crash and return."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from dcompute.master_transport import MasterNodeTransport
+from sim import trace as t
+from sim.engines.base import Machine
+from sim.gate import Gate
+from sim.recorder import Recorder
+from sim.sabotage import master_classes
+from sim.scenario import Master
+
+
+class MasterHandle:
+    """See the module's head.
+
+    Args:
+        observer: is told what the transport tells, after the trace was.
+    """
+
+    def __init__(
+        self,
+        settings: Master,
+        machine: Machine,
+        recorder: Recorder,
+        *,
+        namespace: str,
+        seed: str,
+        sabotage: tuple[str, ...],
+        observer: Callable[[str, Mapping[str, Any]], None],
+    ) -> None:
+        self._settings = settings
+        self._machine = machine
+        self._recorder = recorder
+        self._namespace = namespace
+        self._seed = seed
+        self._sabotage = sabotage
+        self._observer = observer
+        self._boots = 0
+        self._gate: Gate | None = None
+        self.transport: MasterNodeTransport | None = None
+
+    def start(self) -> None:
+        """Switch the master on (with an empty memory)."""
+        if self.transport is not None:
+            return
+        self._boots += 1
+        self._recorder.add(t.MasterStarted, boot=self._boots)
+        self._machine.power_on()
+        host, port = self._machine.address
+        rng = random.Random(f"{self._seed}/master/{self._boots}")
+        self._gate = Gate(self._machine.driver, rng)
+        transport_class, registry_class = master_classes(self._sabotage)
+        self.transport = transport_class(
+            host,
+            port,
+            keepalive=max(1, round(self._settings.keepalive)),
+            namespace=self._namespace,
+            liveness_s=self._settings.liveness,
+            driver=self._gate,
+            observer=self._observe,
+            registry_class=registry_class,
+        )
+        self.transport.start(timeout_s=0)
+
+    def _observe(self, name: str, fields: Mapping[str, Any]) -> None:
+        self._recorder.master_observer(name, fields)
+        self._observer(name, fields)
+
+    def crash(self) -> None:
+        """The process dies."""
+        if self._gate is None:
+            return
+        self._gate.cut()
+        self._machine.crash(self._gate)
+        self._gate = self.transport = None
+        self._recorder.add(t.MasterStopped, how="crash")
+
+    def close(self) -> None:
+        """The run is over."""
+        if self._gate is not None:
+            self._gate.cut()
+            self._machine.crash(self._gate)
+            self._gate = self.transport = None

@@ -1,0 +1,251 @@
+"""Real time: real sockets and a real broker; every node behind a TCP fault proxy of its own.
+
+One asyncio loop on one thread serves all sockets and, whenever an event of the SimPy environment is due,
+steps the director. So the director needs no thread and no lock, and is the same code as in virtual time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import simpy
+from simpy import Environment, Event
+
+from dcompute.drivers import AsyncioDriver, Driver
+from sim.brokers.base import RealBroker
+from sim.engines.base import EngineError, Machine
+from sim.gate import Gate
+from sim.net.proxy import FaultProxy
+from sim.nodes.base import Node, NodeSpec
+from sim.nodes.python import PythonNode
+from sim.recorder import Recorder
+from sim.scenario import Network as NetworkSettings
+from sim.trace import Trace
+
+
+class LoopEnvironment(Environment):
+    """A SimPy environment whose clock is the loop's: each event happens when its time has really come."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._loop = loop
+        self._began_s = loop.time()
+        self._stepping = False
+        self._call: asyncio.TimerHandle | None = None
+        self._finished: asyncio.Future[None] = loop.create_future()
+
+    def elapsed_s(self) -> float:
+        """Real seconds since the run began."""
+        return self._loop.time() - self._began_s
+
+    def schedule(self, event: Event, priority: Any = 1, delay: float = 0) -> None:
+        """Called by whatever makes an event happen, in a step or from a callback of the loop."""
+        if self._stepping:
+            super().schedule(event, priority, delay)
+            return
+        # From outside a step `now` stands at the last event: the delay counts from the real present.
+        behind_s = max(0.0, self.elapsed_s() - self.now)
+        super().schedule(event, priority, delay + behind_s)
+        self._arm()
+
+    async def run_process(self, process: simpy.events.ProcessGenerator) -> None:
+        """Run until `process` has ended; raises what it, or any other process, raises."""
+        ended = self.process(process)
+        assert ended.callbacks is not None
+        ended.callbacks.append(lambda _event: self._finish(None))
+        self._arm()
+        try:
+            await self._finished
+        finally:
+            if self._call is not None:
+                self._call.cancel()
+
+    def _finish(self, error: BaseException | None) -> None:
+        if self._finished.done():
+            return
+        if error is None:
+            self._finished.set_result(None)
+        else:
+            self._finished.set_exception(error)
+
+    def _arm(self) -> None:
+        if self._call is not None:
+            self._call.cancel()
+        self._call = self._loop.call_at(self._began_s + self.peek(), self._turn)
+
+    def _turn(self) -> None:
+        self._call = None
+        self._stepping = True
+        try:
+            while self.peek() <= self.elapsed_s():
+                self.step()
+        except BaseException as error:
+            self._finish(error)
+            return
+        finally:
+            self._stepping = False
+        if self.peek() != float("inf"):
+            self._arm()
+
+
+class RealMachine:
+    """A participant's link: its fault proxy, or (the master, strangers) a plain connection to the broker."""
+
+    def __init__(
+        self,
+        name: str,
+        driver: Driver,
+        broker: RealBroker,
+        proxy: FaultProxy | None,
+        network: NetworkSettings,
+    ) -> None:
+        self.name = name
+        self.driver = driver
+        self._broker = broker
+        self._proxy = proxy
+        self._network = network
+
+    @property
+    def address(self) -> tuple[str, int]:
+        if self._proxy is not None:
+            return "127.0.0.1", self._proxy.port
+        return self._broker.host, self._broker.port
+
+    @property
+    def proxy(self) -> FaultProxy:
+        """The link, where there is one."""
+        if self._proxy is None:
+            raise EngineError(f"{self.name} has no link of its own to break")
+        return self._proxy
+
+    def crash(self, gate: Gate) -> None:
+        for channel in list(gate.channels):
+            channel.abort()
+
+    def power_cut(self, gate: Gate) -> None:
+        self.proxy.forget()
+        self.crash(gate)
+
+    def power_on(self) -> None:
+        pass
+
+    def reset_connections(self) -> None:
+        self.proxy.reset()
+
+    def link_down(self, *, known: bool) -> None:
+        self.proxy.down()
+
+    def link_up(self) -> None:
+        self.proxy.up()
+
+    def crossings(self) -> int:
+        return self.proxy.crossings
+
+    def slow(self, latency_s: float, jitter_s: float, bandwidth_bps: float | None) -> None:
+        self.proxy.set_delay(latency_s, jitter_s, bandwidth_bps)
+
+    def restore(self) -> None:
+        net = self._network
+        self.proxy.set_delay(net.latency, net.jitter, net.bandwidth)
+
+
+class RealEngine:
+    """See the module's head; the interface is `sim.engines.base.Engine`. Lives inside a running loop.
+
+    Args:
+        broker: started already, as every link needs its address; ended by `close`.
+    """
+
+    def __init__(self, trace: Trace, seed: int, broker: RealBroker) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.env: LoopEnvironment = LoopEnvironment(self._loop)
+        self.recorder = Recorder(trace, self._now_us)
+        self.broker_name = broker.name
+        self.broker_granularity_s = broker.granularity_s
+        self._seed = str(seed)
+        self._broker = broker
+        self._broker_runs = True
+        self._driver = AsyncioDriver(self._loop, inline_callbacks=True)
+        self._proxies: list[FaultProxy] = []
+        self._starting: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._connections = itertools.count(1)
+        self._last_us = 0
+
+    def _now_us(self) -> int:
+        # Never backwards: SimPy's steps and the loop's callbacks share this one clock.
+        self._last_us = max(self._last_us, round(self.env.elapsed_s() * 1e6))
+        return self._last_us
+
+    def machine(self, name: str, network: NetworkSettings) -> RealMachine:
+        proxy: FaultProxy | None = None
+        if name not in ("auditor",) and not name.startswith("stranger-"):
+            proxy = FaultProxy(
+                name,
+                (self._broker.host, self._broker.port),
+                self.recorder,
+                rng=random.Random(f"{self._seed}/link/{name}"),
+                connections=self._connections,
+            )
+            self._proxies.append(proxy)
+            self._starting.append(self._loop.create_task(proxy.start()))
+        machine = RealMachine(name, self._driver, self._broker, proxy, network)
+        if proxy is not None and name != "master":
+            machine.restore()
+        return machine
+
+    def node(self, spec: NodeSpec, machine: Machine) -> Node:
+        if spec.group.kind == "python":
+            return PythonNode(spec, machine, self.recorder)
+        raise EngineError(f"group {spec.group_name}: no {spec.group.kind} nodes in real time")
+
+    def start_broker(self) -> Event:
+        if self._broker_runs:
+            return self._when_done(asyncio.sleep(0))
+        self._broker_runs = True
+        return self._when_done(self._broker.start())
+
+    def stop_broker(self, *, keep_memory: bool) -> Event:
+        self._broker_runs = False
+        return self._when_done(self._broker.pause(keep_memory=keep_memory))
+
+    def ready(self) -> Event:
+        starting, self._starting = self._starting, []
+
+        async def all_started() -> None:
+            await asyncio.gather(*starting)
+
+        return self._when_done(all_started())
+
+    def _when_done(self, work: Coroutine[Any, Any, None]) -> Event:
+        """An event triggered when `work` is done; it fails with what `work` raises."""
+        event = self.env.event()
+
+        async def do() -> None:
+            try:
+                await work
+            except Exception as error:
+                event.fail(error)
+            else:
+                event.succeed()
+
+        task = self._loop.create_task(do())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return event
+
+    async def run(self, process: Callable[[], simpy.events.ProcessGenerator]) -> None:
+        """Run `process()` to its end."""
+        await self.env.run_process(process())
+
+    async def close(self) -> None:
+        """Close every link and end the broker, if it is ours."""
+        for task in [*self._starting, *self._tasks]:
+            task.cancel()
+        for proxy in self._proxies:
+            await proxy.close()
+        await self._broker.stop()

@@ -1,0 +1,272 @@
+"""Virtual time: SimPy is the clock, links and broker are simulated; the transports are the real ones."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import paho.mqtt.client as paho
+import simpy
+from simpy import Environment, Event
+
+from dcompute.drivers import Address, ChannelUser, Driver, Timer
+from sim.brokers.model.broker import Broker, Connection
+from sim.brokers.model.config import BrokerConfig
+from sim.engines.base import EngineError, Machine
+from sim.gate import Gate
+from sim.net.clock import Clock
+from sim.net.network import Host, Network
+from sim.net.pcap import PcapWriter
+from sim.net.sockets import Stream
+from sim.nodes.base import Node, NodeSpec
+from sim.nodes.python import PythonNode
+from sim.recorder import Recorder
+from sim.scenario import Network as NetworkSettings
+from sim.trace import Trace
+
+BROKER = "broker"
+PORT = 1883
+KEEPALIVE_STEPS_S = {"model": 0.0, "embedded": 0.0, "mosquitto": 6.0}
+"""What the model can stand in for, and how coarsely that broker looks for silent clients (0: exactly)."""
+EPOCH_S = 1_700_000_000.0
+START_S = 1.0  # paho takes a ping time of 0 for "no ping under way", so its clock must not start there
+
+
+class VirtualDriver:
+    """The driver of one host: its connections cross the virtual network, its timers are SimPy's."""
+
+    def __init__(self, host: Host, clock: Clock, seed: str) -> None:
+        self.random = random.Random(f"{seed}/driver/{host.name}")
+        self._host = host
+        self._clock = clock
+
+    def now_s(self) -> float:
+        return self._clock.env.now + START_S
+
+    def wall_s(self) -> float:
+        return EPOCH_S + self._clock.env.now
+
+    def call_on_loop(self, call: Callable[[], None]) -> None:
+        call()
+
+    def call_later(self, delay_s: float, call: Callable[[], None]) -> Timer:
+        return self._clock.call_later(delay_s, call)
+
+    def dial(self, address: Address, user: ChannelUser) -> Timer:
+        return _Dial(self._host, address, user)
+
+    def deliver(self, call: Callable[[], None]) -> None:
+        call()
+
+    def wait(self, started: Callable[[Callable[[], None]], None], timeout_s: float) -> bool:
+        finished: list[bool] = []
+        started(lambda: finished.append(True))
+        return bool(finished)
+
+
+class _Dial:
+    """A connection attempt on the virtual network."""
+
+    def __init__(self, host: Host, address: Address, user: ChannelUser) -> None:
+        self._user = user
+        self._given_up = False
+        self._stream = host.connect_stream(address.host, address.port, self._done)
+
+    def _done(self, error: OSError | None) -> None:
+        if self._given_up:
+            return
+        if error is not None:
+            self._user.channel_lost(error)
+            return
+        self._stream.on_data = self._user.channel_data
+        self._stream.on_closed = self._user.channel_lost
+        self._user.channel_open(self._stream)
+
+    def cancel(self) -> None:
+        if not self._given_up:
+            self._given_up = True
+            self._stream.abort()
+
+
+class VirtualMachine:
+    """A host of the virtual network, as the director handles it."""
+
+    def __init__(self, host: Host, clock: Clock, seed: str, network: NetworkSettings) -> None:
+        self.name = host.name
+        self.address = (BROKER, PORT)
+        self.host = host
+        self.driver: Driver = VirtualDriver(host, clock, seed)
+        self._network = network
+        self.restore()
+
+    def crash(self, gate: Gate) -> None:
+        self.host.crash()
+
+    def power_cut(self, gate: Gate) -> None:
+        self.host.power_cut()
+
+    def power_on(self) -> None:
+        if not self.host.powered:
+            self.host.power_on()
+
+    def reset_connections(self) -> None:
+        self.host.reset_connections()
+
+    def link_down(self, *, known: bool) -> None:
+        if known:
+            self.host.link.drop()
+        else:
+            self.host.link.down()
+
+    def link_up(self) -> None:
+        self.host.link.up()
+
+    def crossings(self) -> int:
+        return self.host.link.crossings
+
+    def slow(self, latency_s: float, jitter_s: float, bandwidth_bps: float | None) -> None:
+        self.host.slow(latency_s, jitter_s, bandwidth_bps, self._network.loss)
+
+    def restore(self) -> None:
+        net = self._network
+        self.host.slow(net.latency, net.jitter, net.bandwidth, net.loss)
+
+
+class ModelBroker:
+    """The broker model on a host of the virtual network."""
+
+    def __init__(self, host: Host, clock: Clock, config: BrokerConfig) -> None:
+        self._host = host
+        self._clock = clock
+        self._config = config
+        self._broker: Broker | None = None
+        self._memory: bytes | None = None
+        self._timer: Timer | None = None
+        self._timer_at_s = 0.0
+
+    def start(self) -> None:
+        """Listen; with the memory of the last `stop`, if it was kept."""
+        if self._memory is not None:
+            self._broker = Broker.restore(self._memory, self._config)
+        else:
+            self._broker = Broker(self._config)
+        self._memory = None
+        self._host.listen(PORT, self._accepted)
+
+    def stop(self, *, keep_memory: bool) -> None:
+        """The process ends; its kernel closes every connection."""
+        broker, self._broker = self._broker, None
+        if broker is not None and keep_memory:
+            self._memory = broker.snapshot()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for end in list(self._host.connections):
+            end.server.detach()
+        self._host.crash()
+
+    def _accepted(self, stream: Stream) -> None:
+        broker = self._broker
+        if broker is None:
+            stream.abort()
+            return
+        env = self._clock.env
+        connection: Connection = broker.opened(stream, env.now)
+
+        def received(data: bytes) -> None:
+            broker.received(connection, data, env.now)
+            self._arm(broker)
+
+        def closed(_error: OSError | None) -> None:
+            broker.lost(connection, env.now)
+
+        stream.on_data = received
+        stream.on_closed = closed
+        stream.on_full = lambda full: broker.congested(connection, full)
+        self._arm(broker)
+
+    def _arm(self, broker: Broker) -> None:
+        due_s = broker.next_deadline_s()
+        if due_s is None or (self._timer is not None and self._timer_at_s <= due_s):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at_s = due_s
+        self._timer = self._clock.call_at(due_s, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        if self._broker is not None:
+            self._broker.tick(self._clock.env.now)
+            self._arm(self._broker)
+
+
+class VirtualEngine:
+    """See the module's head; the interface is `sim.engines.base.Engine`.
+
+    Args:
+        seed: of the run.
+        broker: whose granularity the model has, one of KEEPALIVE_STEPS_S.
+    """
+
+    def __init__(self, trace: Trace, seed: int, broker: str = "model") -> None:
+        self.env = Environment()
+        self.recorder = Recorder(trace, self._now_us)
+        self._seed = str(seed)
+        self.network = Network(self.env, seed, observer=self.recorder)
+        self._clock = self.network.clock
+        self.broker_name = broker
+        self.broker_granularity_s = KEEPALIVE_STEPS_S[broker]
+        config = BrokerConfig(keepalive_step_s=self.broker_granularity_s)
+        self._broker = ModelBroker(self.network.host(BROKER, wired=True), self._clock, config)
+
+    def _now_us(self) -> int:
+        return round(self.env.now * 1e6)
+
+    def machine(self, name: str, network: NetworkSettings) -> VirtualMachine:
+        return VirtualMachine(self.network.host(name), self._clock, self._seed, network)
+
+    def node(self, spec: NodeSpec, machine: Machine) -> Node:
+        if spec.group.kind == "python":
+            return PythonNode(spec, machine, self.recorder)
+        raise EngineError(f"group {spec.group_name}: no {spec.group.kind} nodes in virtual time")
+
+    def start_broker(self) -> Event:
+        self._broker.start()
+        return self._at_once()
+
+    def stop_broker(self, *, keep_memory: bool) -> Event:
+        self._broker.stop(keep_memory=keep_memory)
+        return self._at_once()
+
+    def ready(self) -> Event:
+        return self._at_once()
+
+    def _at_once(self) -> Event:
+        event = self.env.event()
+        event.succeed()
+        return event
+
+    @contextlib.contextmanager
+    def capture(self, path: Path | None) -> Iterator[None]:
+        """Write every packet sent inside to a pcapng file (None: write nothing)."""
+        if path is None:
+            yield
+            return
+        with path.open("wb") as out:
+            self.network.tap = PcapWriter(out, lambda: EPOCH_S + self.env.now)
+            try:
+                yield
+            finally:
+                self.network.tap = None
+
+    def run(self, process: Callable[[], simpy.events.ProcessGenerator]) -> None:
+        """Run `process()` to its end, with paho on this clock."""
+        real_time = paho.time_func
+        paho.time_func = lambda: self.env.now + START_S
+        try:
+            self.env.run(self.env.process(process()))
+        finally:
+            paho.time_func = real_time

@@ -1,0 +1,70 @@
+"""What the director needs of a node, whatever kind it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from sim.scenario import Group
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """One node of a scenario. `node_id` differs from `name` for a clone, which has another node's id.
+
+    `sabotage`: names of safeguards switched off in this node.
+    """
+
+    name: str
+    node_id: str
+    group_name: str
+    group: Group
+    namespace: str = ""
+    seed: str = ""
+    sabotage: tuple[str, ...] = field(default=())
+
+
+class Node(Protocol):
+    """A node that can be switched on, and to which a person's faults can be done."""
+
+    name: str
+    node_id: str
+    group_name: str
+
+    @property
+    def running(self) -> bool:
+        """Its program exists (it may hang)."""
+
+    @property
+    def connected(self) -> bool:
+        """It is connected and subscribed, as far as it knows."""
+
+    @property
+    def status(self) -> str:
+        """What it says of itself; "" while it does not run."""
+
+    @property
+    def inc(self) -> str:
+        """Its present incarnation; "" if it has none."""
+
+    def power_on(self) -> None: ...
+
+    def crash(self) -> None:
+        """The program dies (FIN)."""
+
+    def power_cut(self, how: str = "power_cut") -> None:
+        """Silence, as if it had never been (`how`: power_cut or reboot)."""
+
+    def hang(self) -> None:
+        """Stand still until `resume`."""
+
+    def resume(self) -> None: ...
+
+    def wifi(self, present: bool) -> None:
+        """The WLAN tells the program that its network is gone, or back (nodes without a WLAN ignore it)."""
+
+    def close(self) -> None:
+        """The run is over: leave nothing behind."""
+
+    def counters(self) -> dict[str, int]:
+        """Its counters; empty where it has none."""

@@ -1,0 +1,132 @@
+"""A python node: the production ComputeNodeTransport and task loop, in this process, with simulated work."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from dcompute.node_transport import ComputeNodeTransport
+from dcompute.worker import Done, TaskLoop
+from sim import trace as t
+from sim.engines.base import Machine
+from sim.gate import Gate
+from sim.nodes.base import NodeSpec
+from sim.recorder import Recorder
+from sim.sabotage import node_classes
+
+
+class PythonNode:
+    """See the module's head; the methods are those of `sim.nodes.base.Node`."""
+
+    def __init__(self, spec: NodeSpec, machine: Machine, recorder: Recorder) -> None:
+        self.name = spec.name
+        self.node_id = spec.node_id
+        self.group_name = spec.group_name
+        self._spec = spec
+        self._machine = machine
+        self._recorder = recorder
+        self._boots = 0
+        self._gate: Gate | None = None
+        self._transport: ComputeNodeTransport | None = None
+        self._rng = random.Random(f"{spec.seed}/work/{spec.name}")
+
+    @property
+    def running(self) -> bool:
+        return self._transport is not None
+
+    @property
+    def connected(self) -> bool:
+        return self._transport is not None and self._transport.is_connected()
+
+    @property
+    def status(self) -> str:
+        return self._transport.status if self._transport is not None else ""
+
+    @property
+    def inc(self) -> str:
+        return self._transport.inc if self._transport is not None else ""
+
+    def power_on(self) -> None:
+        if self._transport is not None:
+            return
+        self._boots += 1
+        spec = self._spec
+        self._recorder.add(t.NodeStarted, node=self.name, boot=self._boots)
+        self._machine.power_on()
+        host, port = self._machine.address
+        rng = random.Random(f"{spec.seed}/node/{self.name}/{self._boots}")
+        self._gate = Gate(
+            self._machine.driver, rng, on_withheld=lambda: self._recorder.effect(self.name, "withheld")
+        )
+        transport_class, core_class = node_classes(spec.sabotage)
+        self._transport = transport_class(
+            host,
+            port,
+            self.node_id,
+            device_type="simulated",
+            keepalive=max(1, round(spec.group.keepalive)),
+            namespace=spec.namespace,
+            install_signal_handlers=False,
+            driver=self._gate,
+            observer=self._recorder.node_observer(self.name),
+            core_class=core_class,
+            **({"queue_limit": spec.group.queue_limit} if spec.group.queue_limit else {}),
+        )
+        loop = TaskLoop(self._transport, self._execute, self._finished)
+        self._transport.set_task_callback(self._noticing(self._gate, loop))
+        self._transport.start(timeout_s=0)
+
+    def _noticing(self, gate: Gate, loop: TaskLoop) -> Any:
+        """A program notices a task when it next looks, up to `poll` later."""
+        poll_s = self._spec.group.poll
+        if poll_s <= 0:
+            return loop.kick
+        return lambda: gate.call_later(self._rng.uniform(0, poll_s), loop.kick)
+
+    def _execute(self, task: dict[str, Any], done: Done) -> None:
+        assert self._gate is not None
+        group = self._spec.group
+        failing = group.fail_rate > 0 and self._rng.random() < group.fail_rate
+        result = {"error": "failed as the scenario asked"} if failing else {"done": task["id"]}
+        self._gate.call_later(group.work.draw(self._rng), lambda: done(result))
+
+    def _finished(self, task: dict[str, Any], result: Any) -> None:
+        self._recorder.add(t.TaskFinished, node=self.name, task=str(task["id"]), ok="error" not in result)
+
+    def crash(self) -> None:
+        self._stop("crash")
+
+    def power_cut(self, how: str = "power_cut") -> None:
+        self._stop(how)
+
+    def _stop(self, how: str) -> None:
+        if self._gate is None:
+            return
+        self._gate.cut()
+        if how == "crash":
+            self._machine.crash(self._gate)
+        else:
+            self._machine.power_cut(self._gate)
+        self._gate = self._transport = None
+        self._recorder.add(t.NodeStopped, node=self.name, how=how)
+
+    def hang(self) -> None:
+        if self._gate is not None:
+            self._gate.freeze()
+            self._recorder.add(t.NodeStopped, node=self.name, how="hang")
+
+    def resume(self) -> None:
+        if self._gate is not None:
+            self._gate.thaw()
+
+    def wifi(self, present: bool) -> None:
+        pass
+
+    def close(self) -> None:
+        if self._gate is not None:
+            self._gate.cut()
+            self._machine.crash(self._gate)
+            self._gate = self._transport = None
+
+    def counters(self) -> dict[str, int]:
+        return self._transport.counters() if self._transport is not None else {}

@@ -1,0 +1,201 @@
+"""Writes the trace of a run: stamps events, translates what production code and wires tell, hands out
+receipts.
+
+A fault's receipt is an effect seen on the wire of its node (or of the broker) at or after its injection;
+which effects count for which kind of fault is the table below. A fault without a receipt never bit.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sim import trace as t
+from sim.net.observer import Direction, How, Refusal, Side
+from sim.trace import Event, Trace
+
+# What a fault must be seen to do, by the words of `FaultEffect.effect`. Every word is one of the wire's own.
+_SILENT = frozenset({"held", "refused", "lost", "timeout"})
+EFFECTS: dict[str, frozenset[str]] = {
+    "crash": frozenset({"fin", "rst"}),
+    "power_cut": _SILENT,
+    "reboot": _SILENT | {"fin", "rst"},
+    "hang": frozenset({"withheld"}),
+    "reset": frozenset({"rst"}),
+    "wifi_drop": _SILENT,
+    "dead_link": _SILENT,
+    "ap_gone": _SILENT,
+    "flap": _SILENT | {"rst", "fin"},
+    "slow_link": frozenset({"slowed"}),
+    "clone": frozenset({"taken over"}),
+    "stale_will": frozenset({"published"}),
+    "inject": frozenset({"published"}),
+    "broker_stop": frozenset({"fin", "rst", "refused"}),
+    "broker_restart": frozenset({"fin", "rst", "refused"}),
+    "master_crash": frozenset({"fin", "rst"}),
+}
+
+
+def value_digest(value: Any) -> str:
+    """A short digest of a JSON value, the same on both ends of the wire."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return f"{zlib.crc32(text.encode()):08x}"
+
+
+class _Open:
+    """A fault whose effect is awaited. `node` is "" for one of the broker or the master."""
+
+    __slots__ = ("effects", "fault", "node", "seen")
+
+    def __init__(self, fault: str, kind: str, node: str) -> None:
+        self.fault = fault
+        self.node = node
+        self.effects = EFFECTS[kind]
+        self.seen: dict[str, None] = {}
+
+
+class Recorder:
+    """See the module's head. It is also the `WireObserver` of every link.
+
+    Args:
+        now_us: microseconds since the run began.
+    """
+
+    def __init__(self, trace: Trace, now_us: Callable[[], int]) -> None:
+        self.trace = trace
+        self.now_us = now_us
+        self._on_node: dict[str, list[_Open]] = {}
+        self._anywhere: list[_Open] = []
+
+    def close(self) -> None:
+        """The trace is complete: whatever happens while things are taken down is not part of the run."""
+        self.trace = Trace()
+
+    def add(self, make: type[Event], **fields: Any) -> None:
+        """Append an event of this type, stamped now."""
+        self.trace.add(make(t_us=self.now_us(), **fields))
+
+    # --- faults and receipts ----------------------------------------------------------------------------
+
+    def fault(self, fault: str, kind: str, node: str = "", for_s: float | None = None) -> None:
+        """A fault is done now; its effects are looked for from now on."""
+        for_us = None if for_s is None else round(for_s * 1e6)
+        self.add(t.FaultInjected, fault=fault, kind=kind, node=node, for_us=for_us)
+        awaited = _Open(fault, kind, node)
+        if node:
+            self._on_node.setdefault(node, []).append(awaited)
+        else:
+            self._anywhere.append(awaited)
+
+    def fault_ended(self, fault: str, node: str = "") -> None:
+        """The fault is undone; what follows is no effect of it."""
+        self.add(t.FaultEnded, fault=fault, node=node)
+        awaited = self._on_node.get(node, []) if node else self._anywhere
+        awaited[:] = [entry for entry in awaited if entry.fault != fault]
+
+    def effect(self, node: str, word: str, detail: str = "") -> None:
+        """Something was seen on the wire of `node`: a receipt for each fault it can be the effect of."""
+        for awaited in (*self._on_node.get(node, ()), *self._anywhere):
+            if word in awaited.effects and word not in awaited.seen:
+                awaited.seen[word] = None
+                self.add(t.FaultEffect, fault=awaited.fault, node=node, effect=detail or word)
+
+    # --- the wire ---------------------------------------------------------------------------------------
+
+    def opened(self, name: str, conn: int) -> None:
+        self.add(t.WireOpened, node=name, conn=conn)
+
+    def closed(self, name: str, conn: int, how: How, by: Side) -> None:
+        self.add(t.WireClosed, node=name, conn=conn, how=how, by=by)
+        self.effect(name, how)
+        if by == "broker":
+            self.effect(name, "taken over")
+
+    def held(self, name: str, direction: Direction, n_bytes: int) -> None:
+        self.effect(
+            name, "held", f"held {n_bytes} bytes {direction.replace('_', ' ')}" if n_bytes else "held"
+        )
+
+    def refused(self, name: str, how: Refusal) -> None:
+        self.effect(name, "refused", f"connection attempt met {how}")
+
+    # --- production code --------------------------------------------------------------------------------
+
+    def node_observer(self, node: str) -> Callable[[str, Mapping[str, Any]], None]:
+        """What a node's transport is given as `observer`."""
+
+        def observe(name: str, fields: Mapping[str, Any]) -> None:
+            translate = _NODE.get(name)
+            if translate is not None:
+                self.trace.add(translate(self.now_us(), node, fields))
+
+        return observe
+
+    def master_observer(self, name: str, fields: Mapping[str, Any]) -> None:
+        """What the master's transport is given as `observer`."""
+        translate = _MASTER.get(name)
+        if translate is not None:
+            self.trace.add(translate(self.now_us(), fields))
+
+
+def _dropped(now_us: int, node: str, fields: Mapping[str, Any]) -> Event:
+    try:
+        task = json.loads(fields["payload"]).get("task_id", "")
+    except ValueError:
+        task = ""
+    return t.ResultDropped(t_us=now_us, node=node, task=str(task))
+
+
+_NodeTranslator = Callable[[int, str, Mapping[str, Any]], Event]
+_MasterTranslator = Callable[[int, Mapping[str, Any]], Event]
+
+
+def _of_node(make: type[Event]) -> _NodeTranslator:
+    def translate(now_us: int, node: str, fields: Mapping[str, Any]) -> Event:
+        return make(t_us=now_us, node=node, **fields)  # type: ignore[call-arg]
+
+    return translate
+
+
+def _of_master(make: type[Event]) -> _MasterTranslator:
+    def translate(now_us: int, fields: Mapping[str, Any]) -> Event:
+        return make(t_us=now_us, **fields)
+
+    return translate
+
+
+_NODE: dict[str, _NodeTranslator] = {
+    "node_connecting": _of_node(t.NodeConnecting),
+    "node_connected": _of_node(t.NodeConnected),
+    "node_disconnected": _of_node(t.NodeDisconnected),
+    "status_published": _of_node(t.StatusPublished),
+    "status_repaired": _of_node(t.StatusRepaired),
+    "task_received": _of_node(t.TaskReceived),
+    "task_taken": _of_node(t.TaskTaken),
+    "task_dropped": _of_node(t.TaskDropped),
+    "result_dropped": _dropped,
+    "result_held": lambda now_us, node, f: t.ResultHeld(
+        t_us=now_us, node=node, task=f["task"], digest=value_digest(f["value"])
+    ),
+    "message_rejected": lambda now_us, node, f: t.MessageRejected(
+        t_us=now_us, who=node, topic=f["topic"], reason=f["reason"]
+    ),
+}
+
+_MASTER: dict[str, _MasterTranslator] = {
+    "master_connected": _of_master(t.MasterConnected),
+    "master_disconnected": _of_master(t.MasterDisconnected),
+    "task_sent": _of_master(t.TaskSent),
+    "node_status_seen": _of_master(t.NodeStatusSeen),
+    "death_reported": _of_master(t.DeathReported),
+    "stale_death_ignored": _of_master(t.StaleDeathIgnored),
+    "result_duplicate": _of_master(t.ResultDuplicate),
+    "result_received": lambda now_us, f: t.ResultReceived(
+        t_us=now_us, node=f["node"], task=f["task"], digest=value_digest(f["value"])
+    ),
+    "message_rejected": lambda now_us, f: t.MessageRejected(
+        t_us=now_us, who="master", topic=f["topic"], reason=f["reason"]
+    ),
+}

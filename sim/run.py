@@ -1,0 +1,188 @@
+"""One run of one scenario: picks the engine, lets the director work, gives back trace and verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO
+
+from sim import trace as t
+from sim.brokers.base import BrokerError
+from sim.checks.verdict import Verdict, judge
+from sim.director import Director
+from sim.engines.base import EngineError
+from sim.net.fence import Fence
+from sim.recorder import Recorder
+from sim.sabotage import check_names
+from sim.scenario import Scenario, concretise
+from sim.trace import Event, Trace
+
+VIRTUAL_BROKER = "model"
+REAL_BROKER = "embedded"
+_OPEN_FILES_PER_NODE = 6  # its socket, both sides of its proxy, a listener, and room
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How to run a scenario, over what it says itself.
+
+    Args:
+        reference: how the user named the scenario; goes into the trace, so that it can be replayed.
+        time: virtual or real.
+        broker: kind or URL.
+        seed: instead of the scenario's.
+        sabotage: safeguards to switch off.
+        overrides: what `--set` changed (already applied; for the record).
+        sink: where each event is written as it happens.
+        listeners: told every event.
+        pcap: where a virtual run's packets go.
+    """
+
+    reference: str = ""
+    time: str | None = None
+    broker: str | None = None
+    seed: int | None = None
+    sabotage: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
+    sink: IO[bytes] | None = None
+    listeners: Sequence[Callable[[Event], None]] = ()
+    pcap: Path | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run gave. `wall_s`: how long it took."""
+
+    scenario: Scenario
+    trace: Trace
+    verdict: Verdict
+    wall_s: float
+    options: RunOptions = field(default_factory=RunOptions)
+
+
+def run_scenario(scenario: Scenario, options: RunOptions | None = None) -> Outcome:
+    """Run a scenario to its end and judge it.
+
+    Raises:
+        EngineError, BrokerError, UnknownSafeguard: it cannot be run like this; the message says why.
+    """
+    options = options or RunOptions()
+    check_names(options.sabotage)
+    scenario = concretise(scenario, options.seed)
+    options = replace(options, seed=scenario.seed, time=options.time or scenario.time)
+    trace = Trace(options.sink)
+    for listener in options.listeners:
+        trace.listen(listener)
+    began_s = time.perf_counter()
+    if options.time == "virtual":
+        _run_virtual(scenario, options, trace)
+    else:
+        asyncio.run(_run_real(scenario, options, trace))
+    wall_s = time.perf_counter() - began_s
+    return Outcome(scenario, trace, judge(scenario.expect, trace.events), wall_s, options)
+
+
+def _broker_of(scenario: Scenario, options: RunOptions, default: str) -> str:
+    """`--broker`, else what the scenario names, else the default of this kind of time."""
+    if options.broker is not None and options.broker != "auto":
+        return options.broker
+    return default if scenario.broker == "auto" else scenario.broker
+
+
+def _run_virtual(scenario: Scenario, options: RunOptions, trace: Trace) -> None:
+    from sim.engines.virtual import KEEPALIVE_STEPS_S, VirtualEngine
+
+    broker = _broker_of(scenario, options, VIRTUAL_BROKER)
+    if broker not in KEEPALIVE_STEPS_S:
+        raise EngineError(
+            f"broker {broker!r} is a real one: virtual time has {', '.join(KEEPALIVE_STEPS_S)} "
+            "(the model with that broker's granularity); or use --time real"
+        )
+    assert options.seed is not None
+    engine = VirtualEngine(trace, options.seed, broker)
+    _begin(trace, scenario, options, engine.broker_name, engine.broker_granularity_s)
+    with _log_into(engine.recorder):
+        director = Director(engine, scenario, options.sabotage)
+        try:
+            with engine.capture(options.pcap), Fence(allow=("sim.report.live",)):
+                engine.run(director.run)
+        finally:
+            engine.recorder.close()
+            director.close()
+
+
+async def _run_real(scenario: Scenario, options: RunOptions, trace: Trace) -> None:
+    from sim.brokers.choose import choose
+    from sim.brokers.limits import raise_open_files
+    from sim.engines.real import RealEngine
+
+    if options.pcap is not None:
+        raise EngineError(
+            "--pcap writes the packets of a virtual run; for real sockets use tcpdump on loopback"
+        )
+    raise_open_files(500 + _OPEN_FILES_PER_NODE * len(scenario.nodes()))
+    broker = choose(_broker_of(scenario, options, REAL_BROKER))
+    assert options.seed is not None
+    await broker.start()
+    engine = RealEngine(trace, options.seed, broker)
+    try:
+        _begin(trace, scenario, options, engine.broker_name, engine.broker_granularity_s)
+        with _log_into(engine.recorder):
+            director = Director(engine, scenario, options.sabotage)
+            try:
+                await engine.run(director.run)
+            except asyncio.CancelledError:
+                engine.recorder.add(t.RunEnded, reason="interrupted")
+                raise
+            finally:
+                engine.recorder.close()
+                director.close()
+    finally:
+        await engine.close()
+
+
+def _begin(trace: Trace, scenario: Scenario, options: RunOptions, broker: str, granularity_s: float) -> None:
+    assert options.seed is not None
+    trace.add(
+        t.RunStarted(
+            t_us=0,
+            scenario=options.reference or scenario.name,
+            seed=options.seed,
+            time="virtual" if options.time == "virtual" else "real",
+            broker=broker,
+            broker_granularity_s=granularity_s,
+            sabotage=list(options.sabotage),
+            overrides=list(options.overrides),
+        )
+    )
+
+
+class _log_into(logging.Handler):
+    """While open, warnings of production code go into the trace instead of onto the screen."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__(logging.WARNING)
+        self._recorder = recorder
+        self._logger = logging.getLogger("dcompute")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        who, colon, text = record.getMessage().partition(": ")
+        if not colon:
+            who, text = "", record.getMessage()
+        self._recorder.add(t.LogLine, who=who, level=record.levelname.lower(), text=text)
+
+    def __enter__(self) -> None:
+        self._propagated = self._logger.propagate
+        self._logger.propagate = False
+        self._logger.addHandler(self)
+
+    def __exit__(self, *_error: object) -> None:
+        self._logger.removeHandler(self)
+        self._logger.propagate = self._propagated
+
+
+__all__ = ["BrokerError", "EngineError", "Outcome", "RunOptions", "run_scenario"]

@@ -1,0 +1,131 @@
+"""Safeguards that can be switched off one by one, to see that the checks notice.
+
+Each is a small mixin over the production class that has the safeguard; production code knows nothing of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+from dcompute.master_transport import MasterNodeTransport
+from dcompute.mqtt_link import MqttLink, Outgoing
+from dcompute.node_core import NodeCore, TaskQueue
+from dcompute.node_transport import ComputeNodeTransport
+from dcompute.protocol import ResultMessage
+from dcompute.registry import Effect, NodeRecord, Registry
+
+
+class _NoWill(ComputeNodeTransport):
+    """Nodes connect without a last will: nobody is told when they die."""
+
+    def link_will(self) -> Outgoing | None:
+        super().link_will()
+        return None
+
+
+class _NoHeldResults(ComputeNodeTransport):
+    """A result that cannot be sent at once is lost."""
+
+    def send_result(self, result: Any, task_id: str | int | None = None) -> None:
+        if self.is_connected():
+            super().send_result(result, task_id)
+
+
+class _PinglessLink(MqttLink):
+    def _check(self) -> None:
+        pass
+
+
+class _NoPing(ComputeNodeTransport):
+    """Nodes never ping: an idle one looks dead to the broker, and a dead link alive to the node."""
+
+    link_class = _PinglessLink
+
+
+class _FifoTasks(TaskQueue):
+    def put(self, task: dict[str, Any]) -> bool:
+        if self.length >= self.limit:
+            return False
+        self._lanes.setdefault(1, []).append(task)
+        self.length += 1
+        return True
+
+
+class _FifoQueue(NodeCore):
+    """Tasks are done in the order they came, whatever their priority."""
+
+    queue_class = _FifoTasks
+
+
+class _NoSelfRepair(NodeCore):
+    """A node does not correct a `dead` about itself."""
+
+    def repair(self) -> list[tuple[str, bytes, bool]]:
+        return []
+
+
+class _IgnoreIncarnation(Registry):
+    """The master believes a `dead` of any connection, however old."""
+
+    def _is_stale(self, record: NodeRecord, inc: str) -> bool:
+        return False
+
+
+class _NoLiveness(Registry):
+    """After an outage the master believes what it believed before, for ever."""
+
+    def _doubt(self, record: NodeRecord, now_s: float) -> list[Effect]:
+        return []
+
+
+class _AcceptRepeats(Registry):
+    """A result that comes twice counts twice."""
+
+    def _why_ignored(self, message: ResultMessage, retained: bool) -> str:
+        reason = super()._why_ignored(message, retained)
+        return "" if reason == "duplicate" else reason
+
+
+_MIXINS: dict[str, type[Any]] = {
+    "no-will": _NoWill,
+    "no-held-results": _NoHeldResults,
+    "no-ping": _NoPing,
+    "fifo-queue": _FifoQueue,
+    "no-self-repair": _NoSelfRepair,
+    "ignore-incarnation": _IgnoreIncarnation,
+    "no-liveness": _NoLiveness,
+    "accept-repeats": _AcceptRepeats,
+}
+
+SAFEGUARDS: dict[str, str] = {name: (mixin.__doc__ or "").strip() for name, mixin in _MIXINS.items()}
+"""Every name that `--sabotage` takes, with what then happens."""
+
+
+class UnknownSafeguard(ValueError):
+    """No such safeguard; the message names those there are."""
+
+
+def check_names(names: Sequence[str]) -> tuple[str, ...]:
+    """`names`, if there is a safeguard of each, else UnknownSafeguard."""
+    for name in names:
+        if name not in _MIXINS:
+            raise UnknownSafeguard(f"no safeguard {name!r}; there are: {', '.join(_MIXINS)}")
+    return tuple(names)
+
+
+@cache
+def _sabotaged(base: type[Any], names: tuple[str, ...]) -> type[Any]:
+    mixins = [_MIXINS[name] for name in names if issubclass(_MIXINS[name], base)]
+    return type(base.__name__, (*mixins, base), {}) if mixins else base
+
+
+def node_classes(names: tuple[str, ...]) -> tuple[Callable[..., ComputeNodeTransport], type[NodeCore]]:
+    """Transport and core of a node without these safeguards."""
+    return _sabotaged(ComputeNodeTransport, names), _sabotaged(NodeCore, names)
+
+
+def master_classes(names: tuple[str, ...]) -> tuple[Callable[..., MasterNodeTransport], type[Registry]]:
+    """Transport and registry of a master without these safeguards."""
+    return _sabotaged(MasterNodeTransport, names), _sabotaged(Registry, names)
