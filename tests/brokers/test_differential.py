@@ -1,0 +1,613 @@
+"""The model broker against mosquitto: the same random client scripts, and what every client saw of each.
+
+What may differ, and why, is listed in docs/broker-model.md; `normalized` is where it is taken out here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import re
+import socket
+import struct
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from sim.brokers.conformance import wire
+from sim.brokers.conformance.wire import Kind, Packet, Will
+from sim.brokers.model import Broker, BrokerConfig, Connection
+from sim.brokers.model.session import Session
+from sim.brokers.mosquitto import find_mosquitto
+
+WINDOW, QUEUE = 3, 5  # small, so that scripts reach them
+CLIENTS = 3
+TIMEOUT_S = 10.0
+
+TOPICS = ("a", "a/b", "a/b/c", "b", "/a", "a/", "$d/a")
+DISJOINT_FILTERS = ("a", "+/b", "a/+/c", "b", "/+", "a/", "$d/#")  # each of TOPICS matches one at most
+FILTERS = (
+    *TOPICS,
+    "#",
+    "+",
+    "a/#",
+    "a/+",
+    "+/b",
+    "+/+",
+    "/+",
+    "a/+/c",
+    "+/#",
+    "$d/#",
+    "$d/+",
+    "a/b/#",
+    "+/b/#",
+)
+
+Event = tuple[object, ...]
+
+
+# --- one connection to either broker -----------------------------------------------------------------------
+
+
+class Line(Protocol):
+    closed: bool  # by the broker
+
+    def send(self, data: bytes) -> None: ...
+    def flush(self) -> list[Packet]:
+        """All the broker has sent by the time it has done what was sent to it."""
+        ...
+
+    def abort(self) -> None: ...
+
+
+class SocketLine:
+    """To mosquitto, whose answer to a PINGREQ comes after all else it had to say."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_S)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._buffer = bytearray()
+        self.closed = False
+
+    def send(self, data: bytes) -> None:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # what it said is still to be read
+            self._socket.sendall(data)
+
+    def flush(self) -> list[Packet]:
+        packets: list[Packet] = []
+        if self.closed:
+            return packets
+        self.send(wire.encode(Kind.PINGREQ))
+        while True:
+            for packet in wire.take_packets(self._buffer):
+                if packet.kind is Kind.PINGRESP:
+                    return packets
+                packets.append(packet)
+            try:
+                data = self._socket.recv(65536)
+            except ConnectionResetError:
+                data = b""
+            if not data:
+                self.closed = True
+                self._socket.close()
+                return packets
+            self._buffer += data
+
+    def abort(self) -> None:
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._socket.close()
+
+
+class ModelLine:
+    """To the model, which answers at once."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._buffer = bytearray()
+        self.closed = False
+        self._connection: Connection = broker.opened(self, 0.0)
+
+    def write(self, data: bytes) -> None:
+        assert not self.closed
+        self._buffer += data
+
+    def close(self) -> None:
+        self.closed = True
+
+    def send(self, data: bytes) -> None:
+        self._broker.received(self._connection, data, 0.0)
+
+    def flush(self) -> list[Packet]:
+        return list(wire.take_packets(self._buffer))
+
+    def abort(self) -> None:
+        self._broker.lost(self._connection, 0.0)
+
+
+# --- scripts -----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Client:
+    """One client id: its connections, and a client's side of QoS 1 and 2."""
+
+    name: str
+    clean: bool = True
+    line: Line | None = None
+    former: list[Line] = field(default_factory=list)  # taken over, by itself
+    holding: bool = False
+    owed: list[bytes] = field(default_factory=list)  # acknowledgements withheld
+    unreleased: dict[int, bytes] = field(default_factory=dict)  # QoS 2: id -> PUBLISH
+    repeated: set[int] = field(default_factory=set)  # ids of those sent again on this connection
+    next_id: int = 1
+    payloads: dict[int, bytes] = field(default_factory=dict)  # the broker's id -> payload
+    events: list[Event] = field(default_factory=list)
+
+    def new_id(self) -> int:
+        self.next_id += 1
+        return self.next_id - 1
+
+    def owe(self, data: bytes) -> bool:
+        """Acknowledge, now or later; whether now."""
+        if self.holding:
+            self.owed.append(data)
+            return False
+        assert self.line is not None
+        self.line.send(data)
+        return True
+
+    def take(self, packet: Packet) -> bool:
+        """Note what the broker sent and answer it; whether something was sent."""
+        body = packet.body
+        if packet.kind is Kind.PUBLISH:
+            got = wire.read_publish(packet)
+            self.events.append(("PUBLISH", got.topic, got.payload, got.qos, got.retain, got.dup))
+            if got.qos:
+                self.payloads[got.packet_id] = got.payload
+                kind = Kind.PUBACK if got.qos == 1 else Kind.PUBREC
+                return self.owe(wire.acknowledgement(kind, got.packet_id))
+            return False
+        if packet.kind is Kind.PUBREL:
+            packet_id = wire.read_packet_id(packet)
+            self.events.append(("PUBREL", self.payloads.get(packet_id)))
+            return self.owe(wire.acknowledgement(Kind.PUBCOMP, packet_id))
+        self.events.append((packet.kind.name, body))
+        return False
+
+
+class World:
+    """One broker, and the clients of a script talking to it."""
+
+    def __init__(self, line: Callable[[], Line]) -> None:
+        self._line = line
+        self.clients = [Client(f"client-{number}") for number in range(CLIENTS)]
+        self.control = line()
+        self.control.send(wire.connect("control", keepalive_s=0))
+        self.control.flush()
+
+    def connect(self, client: Client, clean: bool, will: Will | None) -> None:
+        if client.line is not None:
+            client.former.append(client.line)
+        client.clean = clean
+        if clean:
+            client.unreleased.clear()
+        client.owed.clear()
+        client.repeated.clear()
+        client.line = self._line()
+        client.line.send(wire.connect(client.name, clean=clean, will=will, keepalive_s=0))
+
+    def step(self, op: Op) -> list[list[Event]]:
+        """Let a client do something; what each client saw of it."""
+        client = self.clients[op.client]
+        op.apply(self, client)
+        self._settle(client)
+        seen = [each.events for each in self.clients]
+        for each in self.clients:
+            each.events = []
+        return seen
+
+    def _settle(self, actor: Client) -> None:
+        """Until nobody has anything more to say. First whoever acted, so that all it caused is under way."""
+        order = [actor, *(each for each in self.clients if each is not actor)]
+        moving = True
+        while moving:
+            moving = False
+            self.control.flush()
+            for client in order:
+                moving |= self._take_all(client)
+
+    def _take_all(self, client: Client) -> bool:
+        answered = False
+        if client.line is not None:
+            for packet in client.line.flush():
+                answered |= client.take(packet)
+            if client.line.closed:
+                client.line = None
+                client.events.append(("CLOSED",))
+        for line in client.former:
+            last = [packet for packet in line.flush() if packet.kind is not Kind.PUBLISH]
+            client.events.append(("TAKEN OVER", line.closed, *last))
+        client.former.clear()
+        return answered
+
+    def clear(self) -> None:
+        """Leave no session and no retained message behind."""
+        for client in self.clients:
+            self.connect(client, clean=True, will=None)
+            assert client.line is not None
+            client.line.send(wire.encode(Kind.DISCONNECT))
+            client.line.flush()
+            for line in client.former:
+                line.flush()
+        for topic in sorted(TOPICS, key=len, reverse=True):  # mosquitto forgets its order only leaf by leaf
+            self.control.send(wire.publish(topic, b"", retain=True))
+        self.control.flush()
+        self.control.send(wire.encode(Kind.DISCONNECT))
+        self.control.flush()
+
+
+@dataclass(frozen=True)
+class Op:
+    client: int
+
+    def apply(self, world: World, client: Client) -> None:
+        """What a client does; one that is gone comes back instead, as it was."""
+        if client.line is None:
+            world.connect(client, client.clean, None)
+        else:
+            self.act(client, client.line)
+
+    def act(self, client: Client, line: Line) -> None:
+        """What a client does that is connected."""
+
+
+@dataclass(frozen=True)
+class Connect(Op):
+    clean: bool
+    will: Will | None
+
+    def apply(self, world: World, client: Client) -> None:
+        world.connect(client, self.clean, self.will)
+
+
+@dataclass(frozen=True)
+class Subscribe(Op):
+    filters: tuple[tuple[str, int], ...]
+
+    def act(self, client: Client, line: Line) -> None:
+        line.send(wire.subscribe(client.new_id(), self.filters))
+
+
+@dataclass(frozen=True)
+class Unsubscribe(Op):
+    filters: tuple[str, ...]
+
+    def act(self, client: Client, line: Line) -> None:
+        line.send(wire.unsubscribe(client.new_id(), self.filters))
+
+
+@dataclass(frozen=True)
+class Publish(Op):
+    topic: str
+    qos: int
+    retain: bool
+    empty: bool
+    count: int  # more than one: a burst, against windows and queues
+
+    def act(self, client: Client, line: Line) -> None:
+        for _ in range(self.count):
+            if self.qos == 2 and len(client.unreleased) == WINDOW - 1:
+                return
+            packet_id = client.new_id()
+            payload = b"" if self.empty else b"%s %d" % (client.name.encode(), packet_id)
+            packet = wire.publish(self.topic, payload, qos=self.qos, retain=self.retain, packet_id=packet_id)
+            line.send(packet)
+            if self.qos == 2:
+                client.unreleased[packet_id] = packet
+
+
+@dataclass(frozen=True)
+class Release(Op):
+    """Finish the QoS 2 publications begun, the first `count` of them."""
+
+    count: int
+
+    def act(self, client: Client, line: Line) -> None:
+        for packet_id in list(client.unreleased)[: self.count]:
+            line.send(wire.acknowledgement(Kind.PUBREL, packet_id))
+            del client.unreleased[packet_id]
+
+
+@dataclass(frozen=True)
+class Repeat(Op):
+    """Send the QoS 2 publications begun once more, as a client does that reconnected; once a connection."""
+
+    def act(self, client: Client, line: Line) -> None:
+        for packet_id, packet in client.unreleased.items():
+            if packet_id not in client.repeated:
+                client.repeated.add(packet_id)
+                line.send(bytes([packet[0] | 8]) + packet[1:])
+
+
+@dataclass(frozen=True)
+class Hold(Op):
+    holding: bool
+
+    def act(self, client: Client, line: Line) -> None:
+        client.holding = self.holding
+        if not self.holding:
+            owed, client.owed = client.owed, []
+            for data in owed:
+                line.send(data)
+
+
+@dataclass(frozen=True)
+class AcknowledgeUnknown(Op):
+    kind: Kind
+
+    def act(self, client: Client, line: Line) -> None:
+        line.send(wire.acknowledgement(self.kind, 60_000))
+
+
+@dataclass(frozen=True)
+class Disconnect(Op):
+    def act(self, client: Client, line: Line) -> None:
+        line.send(wire.encode(Kind.DISCONNECT))
+
+
+@dataclass(frozen=True)
+class Abort(Op):
+    def act(self, client: Client, line: Line) -> None:
+        line.abort()
+        client.line = None
+
+
+@dataclass(frozen=True)
+class Malformed(Op):
+    data: bytes
+
+    def act(self, client: Client, line: Line) -> None:
+        line.send(self.data)
+
+
+ACKNOWLEDGEMENTS = (Kind.PUBACK, Kind.PUBREC, Kind.PUBREL, Kind.PUBCOMP)
+MALFORMED = (
+    wire.publish("a/#", b"x"),
+    wire.publish("", b"x"),
+    wire.publish("a", b"x", qos=3, packet_id=1),
+    wire.publish("a", b"x", qos=1, packet_id=0),
+    wire.encode(Kind.PUBLISH, b"\0\1\xffx"),
+    wire.encode(Kind.PUBLISH, b"\0\3a\0bx"),
+    wire.encode(Kind.PUBLISH, b"\0\4a\xed\xa0\x80x"),
+    wire.encode(Kind.PUBLISH, b"\0\2a\x1fx"),
+    wire.encode(Kind.PUBLISH, b"\xff\xffx"),
+    wire.encode(Kind.SUBSCRIBE, b"\0\1"),
+    wire.encode(Kind.SUBSCRIBE, b"\0\1\0\1a\3"),
+    wire.encode(Kind.SUBSCRIBE, b"\0\1\0\1a\0", flags=0),
+    wire.encode(Kind.SUBSCRIBE, b"\0\0\0\1a\0"),
+    wire.subscribe(1, [("a/#/b", 0)]),
+    wire.subscribe(1, [("a+", 0)]),
+    wire.subscribe(1, [("", 0)]),
+    wire.encode(Kind.UNSUBSCRIBE, b"\0\1"),
+    wire.encode(Kind.UNSUBSCRIBE, b"\0\1\0\1a", flags=0),
+    wire.encode(Kind.PUBREL, b"\0\1", flags=0),
+    b"\xf0\0",
+    b"\0\0",
+    b"\x30\xff\xff\xff\xff\x01",
+)
+
+
+@st.composite
+def scripts(draw: st.DrawFn) -> list[Op]:
+    """About two topics, so that what one client does concerns the others.
+
+    Overlapping filters at one QoS a client, or any QoS with filters that do not overlap (see the docs).
+    """
+    topics = draw(st.lists(st.sampled_from(TOPICS), min_size=1, max_size=2, unique=True))
+    overlapping = draw(st.booleans())
+    levels = draw(st.tuples(*[st.integers(0, 2)] * CLIENTS))
+    known = FILTERS if overlapping else DISJOINT_FILTERS
+    useful = [topic_filter for topic_filter in known if any(matches(topic_filter, topic) for topic in topics)]
+    client, qos, topic = st.integers(0, CLIENTS - 1), st.integers(0, 2), st.sampled_from(topics)
+    filters = st.lists(st.sampled_from(useful), min_size=1, max_size=2)
+    will = st.none() | st.builds(Will, topic, st.sampled_from((b"will", b"")), qos, st.booleans())
+
+    def subscribe(number: int, wanted: list[str], asked: list[int]) -> Op:
+        granted = [levels[number]] * 2 if overlapping else asked
+        return Subscribe(number, tuple(zip(wanted, granted, strict=False)))
+
+    subscription = st.builds(subscribe, client, filters, st.lists(qos, min_size=2, max_size=2))
+    connection = st.builds(Connect, client, st.booleans(), will)
+    publication = st.builds(
+        Publish,
+        client,
+        topic,
+        qos,
+        retain=st.booleans(),
+        empty=st.sampled_from((False, False, False, True)),
+        count=st.sampled_from((1, 1, 1, 2, 9)),
+    )
+    rest: list[st.SearchStrategy[Op]] = [
+        st.builds(Release, client, st.integers(1, 9)),
+        st.builds(Repeat, client),
+        st.builds(Unsubscribe, client, filters.map(tuple)),
+        st.builds(Hold, client, st.booleans()),
+        st.builds(AcknowledgeUnknown, client, st.sampled_from(ACKNOWLEDGEMENTS)),
+        st.builds(Disconnect, client),
+        st.builds(Abort, client),
+        st.builds(Malformed, client, st.sampled_from(MALFORMED)),
+    ]
+    step = st.one_of([connection, connection, subscription, *[publication] * 5, *rest])
+    begin: list[Op] = [Connect(number, draw(st.booleans()), draw(will)) for number in range(CLIENTS)]
+    begin += [subscribe(number, draw(filters), [draw(qos)] * 2) for number in range(CLIENTS)]
+    length = draw(st.integers(1, 25))
+    return begin + draw(st.lists(step, min_size=length, max_size=length))
+
+
+def matches(topic_filter: str, topic: str) -> bool:
+    """Only to choose filters that have to do with a topic; 4.7."""
+    if topic_filter[0] in "+#" and topic[0] == "$":
+        return False
+    pattern = re.escape(topic_filter).replace(r"\+", "[^/]*").replace(r"/\#", "(/.*)?").replace(r"\#", ".*")
+    return re.fullmatch(pattern, topic) is not None
+
+
+# --- the comparison ----------------------------------------------------------------------------------------
+
+
+def normalized(seen: list[list[Event]]) -> list[list[Event]]:
+    """Take out what the standard leaves open: the order in which retained messages come."""
+    return [
+        [
+            event
+            for retained, run in itertools.groupby(events, key=_is_retained)
+            for event in (sorted(run, key=repr) if retained else run)
+        ]
+        for events in seen
+    ]
+
+
+def _is_retained(event: Event) -> bool:
+    return event[0] == "PUBLISH" and bool(event[4])
+
+
+def compare(script: list[Op], mosquitto_port: int) -> None:
+    """Run the script on both brokers; AssertionError at the first step they answer differently."""
+    model = Broker(BrokerConfig(inflight_window=WINDOW, queue_limit=QUEUE))
+    ours = World(lambda: ModelLine(model))
+    theirs = World(lambda: SocketLine(mosquitto_port))
+    try:
+        for number, op in enumerate(script):
+            got, wanted = normalized(ours.step(op)), normalized(theirs.step(op))
+            assert got == wanted, f"step {number} {op}:\n model     {got}\n mosquitto {wanted}"
+    finally:
+        theirs.clear()
+
+
+@contextlib.contextmanager
+def running_mosquitto(folder: Path) -> Iterator[int]:
+    """The port of a mosquitto with our small limits. It keeps running over many scripts."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+    options = [
+        f"listener {port} 127.0.0.1",
+        "allow_anonymous true",
+        f"max_inflight_messages {WINDOW}",
+        f"max_queued_messages {QUEUE}",
+        "set_tcp_nodelay true",
+        *(["user root"] if os.geteuid() == 0 else []),  # or it becomes `mosquitto`, who cannot read it
+    ]
+    config, log = folder / "mosquitto.conf", folder / "mosquitto.log"
+    config.write_text("\n".join(options) + "\n")
+    with (
+        log.open("wb") as output,
+        subprocess.Popen([find_mosquitto(), "-c", config], stderr=output) as process,
+    ):
+        try:
+            deadline_s = time.monotonic() + TIMEOUT_S
+            while " running\n" not in log.read_text():
+                assert process.poll() is None, log.read_text()
+                assert time.monotonic() < deadline_s, log.read_text()
+                time.sleep(0.005)
+            yield port
+        finally:
+            process.terminate()
+
+
+@pytest.fixture(scope="module")
+def mosquitto_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    with running_mosquitto(tmp_path_factory.mktemp("mosquitto")) as port:
+        yield port
+
+
+def search(mosquitto_port: int, examples: int, phases: tuple[Phase, ...]) -> None:
+    """The same scripts every time: a difference that was not there yesterday comes from a change."""
+
+    @settings(
+        derandomize=True,
+        database=None,
+        max_examples=examples,
+        phases=phases,
+        report_multiple_bugs=False,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(scripts())
+    def each(script: list[Op]) -> None:
+        compare(script, mosquitto_port)
+
+    each()
+
+
+def test_both_brokers_show_every_client_the_same(mosquitto_port: int) -> None:
+    search(mosquitto_port, 600, (Phase.generate, Phase.shrink))
+
+
+def _no_will_at_takeover(patch: pytest.MonkeyPatch) -> None:
+    original = Broker._close
+    patch.setattr(
+        Broker,
+        "_close",
+        lambda self, connection, reason, *, with_will=False: original(
+            self, connection, reason, with_will=with_will and reason != "taken over"
+        ),
+    )
+
+
+def _empty_does_not_clear(patch: pytest.MonkeyPatch) -> None:
+    original = Broker._retain
+    patch.setattr(
+        Broker,
+        "_retain",
+        lambda self, topic, payload, qos: original(self, topic, payload, qos) if payload else None,
+    )
+
+
+def _queue_one_longer(patch: pytest.MonkeyPatch) -> None:
+    original = Session.__init__
+    patch.setattr(
+        Session,
+        "__init__",
+        lambda self, client_id, clean, window, limit: original(self, client_id, clean, window, limit + 1),
+    )
+
+
+def _redelivery_without_dup(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("sim.brokers.model.session.DUP", 0)
+
+
+def _qos2_delivered_again(patch: pytest.MonkeyPatch) -> None:
+    original = Broker._released
+
+    def twice(self: Broker, session: Session, connection: Connection, packet_id: int) -> None:
+        for topic, payload, _ in [message for key, message in session.incoming.items() if key == packet_id]:
+            self._deliver(topic, payload, 2, None)
+        original(self, session, connection, packet_id)
+
+    patch.setattr(Broker, "_released", twice)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        _no_will_at_takeover,
+        _empty_does_not_clear,
+        _queue_one_longer,
+        _redelivery_without_dup,
+        _qos2_delivered_again,
+    ],
+)
+def test_a_faulty_model_is_found_out(
+    mosquitto_port: int, monkeypatch: pytest.MonkeyPatch, fault: Callable[[pytest.MonkeyPatch], None]
+) -> None:
+    fault(monkeypatch)
+    with pytest.raises(AssertionError, match="step "):
+        search(mosquitto_port, 600, (Phase.generate,))
