@@ -48,11 +48,7 @@ def _section(title: str, lines: Iterator[str] | list[str]) -> str:
 def _head(scenario: Scenario, plain: Scenario) -> str:
     count = len(plain.nodes())
     drawn = ", drawn from the seed" if scenario.random is not None else ""
-    broker = plain.broker
-    if broker == "auto":
-        broker = "model" if plain.time == "virtual" else "embedded"
-    if "://" not in broker:
-        broker = f"the {broker} broker"
+    broker = plain.broker if "://" in plain.broker else f"the {plain.broker} broker"
     text = (
         f"{plain.name}: {plain.description + ' ' if plain.description else ''}"
         f"{count} node{'s' if count != 1 else ''} on {broker}{drawn}, in {plain.time} time, "

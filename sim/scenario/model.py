@@ -65,7 +65,8 @@ class Scenario(Model):
     broker: Text = Field(
         default="auto",
         description="auto (model in virtual time, embedded in real time), model, embedded, mosquitto, "
-        "amqtt-plain or a URL such as mqtt://host:1883.",
+        "amqtt-plain or a URL such as mqtt://host:1883. In virtual time every broker is the model, with the "
+        "coarse clock of the one named.",
     )
     duration: Duration | None = Field(
         default=None, description="The run ends by then at the latest. Left out: the phases' sum."

@@ -21,7 +21,7 @@ def rng_for(scenario: Scenario, name: str) -> random.Random:
 
 
 def concretise(scenario: Scenario, seed: int | None = None) -> Scenario:
-    """A plain scenario that does the same: seed and duration set, swarm drawn, all times absolute.
+    """A plain scenario that does the same: seed, broker and duration set, swarm drawn, all times absolute.
 
     Doing it again changes nothing.
     """
@@ -30,8 +30,12 @@ def concretise(scenario: Scenario, seed: int | None = None) -> Scenario:
     scenario = expand(scenario)
     starts = phase_starts(scenario)
     ends = {name: starts[name] + length for name, length in scenario.phases.items()}
+    broker = scenario.broker
+    if broker == "auto":
+        broker = "model" if scenario.time == "virtual" else "embedded"
     return scenario.model_copy(
         update={
+            "broker": broker,
             "duration": scenario.length_s,
             "faults": [_absolute_fault(fault, starts, ends) for fault in scenario.faults],
             "workload": [_absolute_stream(stream, starts, ends) for stream in scenario.workload],

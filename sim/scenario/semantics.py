@@ -19,6 +19,7 @@ from sim.units import format_duration
 Path = tuple[int | str, ...]
 _INDEX = re.compile("[1-9][0-9]{0,8}")
 BROKERS = ("auto", "model", "embedded", "mosquitto", "amqtt-plain")
+MODELLED = ("auto", "model", "embedded", "mosquitto")  # those whose clock the model can have in virtual time
 URL_SCHEMES = ("mqtt://", "mqtts://")
 
 
@@ -48,9 +49,9 @@ def _run(scenario: Scenario) -> Iterator[Complaint]:
     if scenario.broker not in BROKERS and not scenario.broker.startswith(URL_SCHEMES):
         hint = choice_hint(scenario.broker, (*BROKERS, "mqtt://HOST:PORT"))
         yield Complaint(("broker",), f"no broker is called `{scenario.broker[:60]}`", hint)
-    elif scenario.time == "virtual" and scenario.broker not in ("auto", "model"):
+    elif scenario.time == "virtual" and scenario.broker not in MODELLED:
         message = f"`{scenario.broker[:60]}` runs in real time only"
-        yield Complaint(("broker",), message, "add `time: real`, or use the broker `model`")
+        yield Complaint(("broker",), message, "add `time: real`, or use the broker `model` or `mosquitto`")
     when_it_ends = "say when the run ends at the latest: `duration: 60s`"
     if scenario.duration is None and not scenario.phases and scenario.random is None:
         yield Complaint((), "`duration` is missing", when_it_ends)

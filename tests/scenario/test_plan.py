@@ -266,3 +266,9 @@ def test_same_seed_same_swarm_in_any_process() -> None:
     }
     assert len(digests) == 1
     assert concretise(load(find("swarm")), 1) != concretise(load(find("swarm")), 2)
+
+
+def test_the_broker_is_settled(load_text: Load) -> None:
+    assert concretise(load_text(BASE)).broker == "model"
+    assert concretise(load_text(BASE + "time: real\n")).broker == "embedded"
+    assert concretise(load_text(BASE + "broker: mosquitto\n")).broker == "mosquitto"

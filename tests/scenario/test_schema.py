@@ -136,7 +136,7 @@ def test_the_tutorials_examples_load(tmp_path: Path) -> None:
         path = tmp_path / f"block{number}.yaml"
         path.write_text(block if alone or not below else f"include: {below}\n{block}")
         overrides = ["duration=100s"] if "phases" in block else []
-        overrides += ["time=real", "vars.keepalive=9s", "broker=model"] if "matrix" in block else []
+        overrides += ["vars.keepalive=9s", "broker=model"] if "matrix" in block else []
         try:
             load(path, overrides)
         except ScenarioError as error:
