@@ -88,9 +88,6 @@ class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
             await writer.close()
             return
         await self._end_predecessor(client_session.client_id)
-        if self._is_stopping:
-            await writer.close()
-            return
         session = self._begin_or_resume(client_session)
         self._sessions[session.client_id] = (session, handler)
         handler.attach(session, reader, writer)
@@ -129,8 +126,8 @@ class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
     async def _finish(self, session: Session, *, said_goodbye: bool) -> None:
         """Publish the will of an ended connection unless it said DISCONNECT; drop its session if not kept.
 
-        A broker that stops publishes no wills, as if its power failed [3.1.2.5 lets it]: otherwise a restart
-        would leave a retained `dead` of every healthy client.
+        A broker that is stopped publishes no wills, as if its power had failed: otherwise a restart would leave
+        a retained `dead` of every healthy client. (3.1.2.5 lets a broker defer them to after its restart.)
         """
         if session.will_flag and not said_goodbye and not self._is_stopping:
             await self._publish(
@@ -146,8 +143,8 @@ class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
         session.clear_queues()
         self._sessions.pop(session.client_id, None)
 
-    def turn_away(self) -> None:
-        """The end is near: nobody logs in any more, and the connections that now end leave no will."""
+    def withhold_wills(self) -> None:
+        """From now on connections end because the broker does, not because a client died."""
         self._is_stopping = True
 
     async def _session_monitor(self) -> None:

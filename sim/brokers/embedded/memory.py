@@ -34,7 +34,7 @@ class _Memory(msgspec.Struct):
 
 
 def save(broker: CorrectedBroker, path: Path) -> None:
-    """Replace the file whole: a reader never sees half of it."""
+    """Replace the file whole. All connections have ended: the sessions that are left are those to be kept."""
     retained = [
         _Message(message.topic, bytes(message.data), message.qos or 0, retain=True)
         for message in broker.retained_messages.values()
@@ -42,7 +42,6 @@ def save(broker: CorrectedBroker, path: Path) -> None:
     sessions = [
         _written_session(session, broker.subscriptions_of(session.client_id))
         for session, _ in broker.sessions.values()
-        if not session.clean_session
     ]
     partial = path.with_name(path.name + ".new")
     partial.write_bytes(msgspec.json.encode(_Memory(retained, sessions)))

@@ -44,7 +44,7 @@ async def serve(
             await stop.wait()
         finally:
             server.close()
-            broker.turn_away()
+            broker.withhold_wills()
             await connections.end()
         if state_file is not None:
             memory.save(broker, state_file)

@@ -61,9 +61,6 @@ class PacketWriter(StreamWriterAdapter):  # type: ignore[misc]
         if not self._transport.is_closing():
             self._transport.write(data)
 
-    async def drain(self) -> None:
-        """Returns at once: one client's full socket must not hold up the delivery to others."""
-
     @property
     def backlog_bytes(self) -> int:
         return self._transport.get_write_buffer_size()
