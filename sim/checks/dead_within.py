@@ -11,8 +11,17 @@ from pydantic import Field
 
 from sim.checks.base import Check, Distribution, Outcome, failed, held, inconclusive
 from sim.checks.history import CLOSING, DEADLY, LIFELESS, Fault, History
-from sim.trace import DeathReported, Event
+from sim.trace import Event
 from sim.units import Duration
+
+
+@dataclass(slots=True)
+class _Due:
+    """When a report is due. `at_us` None: never, an outage had no end."""
+
+    at_us: int | None
+    window_us: int
+    delayed: bool
 
 
 @dataclass(slots=True)
@@ -39,7 +48,8 @@ class DeadWithin(Check):
     byte. Deaths in an outage of the broker or the master are due that long after the outage.
 
     Excused: nodes the master knew dead (or did not know yet), and silences that ended before the broker had
-    to notice. Limit: the bound is on the report's existence and time, not on its cause.
+    to notice, or before an outage did that hid the death. Limit: the bound is on the report's existence and
+    time, not on its cause.
     """
 
     name: ClassVar[str] = "dead_within"
@@ -56,33 +66,43 @@ class DeadWithin(Check):
         return self._outcome(tally)
 
     def _judge_fault(self, history: History, fault: Fault, tally: _Tally) -> None:
-        if fault.reported or fault.believed in LIFELESS:
-            tally.excused["already known dead"] += 1
-            return
-        if not fault.believed:
-            tally.excused["not yet known to the master"] += 1
+        excuse = _excuse(fault)
+        if excuse:
+            tally.excused[excuse] += 1
             return
         silence_s = history.silence_s(fault.node)
-        at_once = fault.kind in CLOSING and not fault.masked and fault.life is not None
+        at_once = fault.kind in CLOSING and not fault.masked and _was_connected(fault)
         if silence_s is None and not at_once:
             tally.undecided["no keepalive, so nobody has to notice"] += 1
             return
-        window_s = self.bound if at_once else (silence_s or 0.0) + self.bound
-        due_us, delayed = _due(history, fault, window_s, (silence_s or 0.0) + self.bound)
-        report = _report(history, fault)
-        if report is not None and (due_us is None or report.t_us <= due_us):
-            key = (fault.kind, None if delayed or fault.masked else window_s)
-            tally.samples.setdefault(key, []).append((report.t_us - fault.start_us) / 1e6)
-        elif not at_once and _back_before(history, fault, fault.start_us + round((silence_s or 0.0) * 1e6)):
+        due = self._due(history, fault, at_once, silence_s or 0.0)
+        report = history.report_of(fault)
+        if report is not None and (due.at_us is None or report.t_us <= due.at_us):
+            bound_s = None if due.delayed or fault.masked else (due.window_us / 1e6)
+            tally.samples.setdefault((fault.kind, bound_s), []).append((report.t_us - fault.start_us) / 1e6)
+        elif not at_once and _healed_before(history, fault, fault.start_us + round((silence_s or 0.0) * 1e6)):
             tally.excused["healed before the broker had to notice"] += 1
+        elif due.delayed and _connects_before(history, fault, due.at_us):
+            tally.excused["back before an outage ended that hid it"] += 1
         elif report is not None:
             tally.late += [fault.event, report]
-        elif due_us is None:
+        elif due.at_us is None:
             tally.undecided["the broker or the master stayed down"] += 1
-        elif history.end_us < due_us:
+        elif history.end_us < due.at_us:
             tally.undecided["the run ended before the report was due"] += 1
         else:
             tally.missing.append(fault.event)
+
+    def _due(self, history: History, fault: Fault, at_once: bool, silence_s: float) -> _Due:
+        """When the report is due: outages of the broker or the master put it off."""
+        after_outage_us = round((silence_s + self.bound) * 1e6)
+        window_us = round(self.bound * 1e6) if at_once else after_outage_us
+        due = _Due(fault.start_us + window_us, window_us, delayed=False)
+        for outage in history.outages:
+            if due.at_us is not None and outage.overlaps(fault.start_us, due.at_us):
+                due.delayed = True
+                due.at_us = None if outage.end_us is None else max(due.at_us, outage.end_us + after_outage_us)
+        return due
 
     def _outcome(self, tally: _Tally) -> Outcome:
         distributions = [
@@ -109,31 +129,35 @@ class DeadWithin(Check):
         return held(f"{tally.reported} deaths, all reported in time{asides}", figures, distributions)
 
 
-def _due(history: History, fault: Fault, window_s: float, after_outage_s: float) -> tuple[int | None, bool]:
-    """When the report is due (None: never, an outage had no end) and whether an outage moved that."""
-    due_us, delayed = fault.start_us + round(window_s * 1e6), False
-    for outage in history.outages:
-        if outage.overlaps(fault.start_us, due_us):
-            if outage.end_us is None:
-                return None, True
-            due_us, delayed = max(due_us, outage.end_us + round(after_outage_s * 1e6)), True
-    return due_us, delayed
+def _excuse(fault: Fault) -> str:
+    """Why nobody has to be told of this fault; "" if somebody has."""
+    if not fault.node:
+        return "found no node"
+    if fault.reported or fault.believed in LIFELESS:
+        return "already known dead"
+    if not fault.believed:
+        return "not yet known to the master"
+    if fault.kind == "reset" and not _was_connected(fault):
+        return "found no connection to reset"
+    return ""
 
 
-def _report(history: History, fault: Fault) -> DeathReported | None:
-    """The first report, after the fault, of the connection it hit."""
-    for at, death in history.story(fault.node).deaths:
-        if at > fault.at and (fault.life is None or death.inc in ("", fault.life.inc)):
-            return death
-    return None
+def _was_connected(fault: Fault) -> bool:
+    return fault.life is not None and fault.life.connected_us is not None
 
 
-def _back_before(history: History, fault: Fault, limit_us: int) -> bool:
+def _healed_before(history: History, fault: Fault, limit_us: int) -> bool:
     """Whether the silence was over, or the node connected anew, before `limit_us`."""
-    if fault.ended_us is not None and fault.ended_us < limit_us:
-        return True
+    healed = fault.ended_us is not None and fault.ended_us < limit_us
+    return healed or _connects_before(history, fault, limit_us)
+
+
+def _connects_before(history: History, fault: Fault, limit_us: int | None) -> bool:
+    """Whether the node connected anew before `limit_us` (None: ever)."""
     return any(
-        life.connected_us is not None and fault.start_us <= life.since_us and life.connected_us < limit_us
+        life.connected_us is not None
+        and fault.start_us <= life.connected_us
+        and (limit_us is None or life.connected_us < limit_us)
         for life in history.story(fault.node).lives
     )
 

@@ -26,6 +26,11 @@ LIFELESS = frozenset({"dead", "offline"})
 """Statuses in which a node will do no work."""
 
 
+def owner(name: str) -> str:
+    """The node whose id a participant uses: a clone of `esp-1` appears as `esp-1~clone-3`."""
+    return name.partition("~")[0]
+
+
 @dataclass(slots=True)
 class Life:
     """One incarnation of a node: from its CONNECT until its link ended, it stopped, or it connected anew."""
@@ -118,6 +123,13 @@ class History:
     def story(self, node: str) -> NodeStory:
         """The story of `node`, empty if the trace knows nothing of it."""
         return self.nodes.setdefault(node, NodeStory())
+
+    def report_of(self, fault: Fault) -> t.DeathReported | None:
+        """The first report, after the fault, of the connection it hit."""
+        for at, death in self.story(fault.node).deaths:
+            if at > fault.at and (fault.life is None or death.inc in ("", fault.life.inc)):
+                return death
+        return None
 
     def silence_s(self, node: str) -> float | None:
         """The longest a silent node may go unnoticed [MQTT-3.1.2-24]; None if it has no keepalive."""

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from sim import trace as t
 from sim.checks.base import Check, Outcome, failed, held, inconclusive
-from sim.checks.history import BREAKING, DEADLY, LIFELESS, SILENT
+from sim.checks.history import BREAKING, DEADLY, LIFELESS, SILENT, owner
 from sim.units import Duration
 
 
@@ -110,7 +110,9 @@ def _note(nodes: dict[str, _Node], event: t.Event) -> None:
     name: str = getattr(event, "node", "")
     if not name:
         return
-    node = nodes.setdefault(name, _Node())
+    node = nodes.setdefault(owner(name), _Node())
+    if name != owner(name) and not isinstance(event, t.NodeConnecting | t.NodeConnected | t.NodeDisconnected):
+        return  # what befalls a clone (a cause of its own) is no excuse for its double
     match event:
         case t.NodeConnecting(inc=inc) | t.NodeConnected(inc=inc) if inc not in node.lives:
             node.blame(_Cause("a newer connection"))

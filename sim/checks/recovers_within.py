@@ -11,7 +11,7 @@ from pydantic import Field
 
 from sim import trace as t
 from sim.checks.base import Check, Distribution, Outcome, failed, held, inconclusive
-from sim.checks.history import DEADLY, LIFELESS
+from sim.checks.history import DEADLY, LIFELESS, owner
 from sim.units import Duration
 
 
@@ -91,6 +91,8 @@ class _Ledger:
         if not name:
             self._note_common(event)
             return
+        if name != owner(name):
+            return  # a clone owes nothing
         node = self._nodes.setdefault(name, _Node())
         self._settle(node, event.t_us)
         match event:

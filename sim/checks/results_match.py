@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from sim.checks.base import Check, Outcome, failed, held, inconclusive
+from sim.checks.history import owner
 from sim.trace import Event, ResultHeld, ResultReceived
 
 
@@ -24,7 +25,7 @@ class ResultsMatch(Check):
         for event in trace:
             match event:
                 case ResultHeld(node=node, task=task, digest=digest):
-                    given.setdefault((node, task), set()).add(digest)
+                    given.setdefault((owner(node), task), set()).add(digest)
                 case ResultReceived(node=node, task=task, digest=digest):
                     received += 1
                     digests = given.get((node, task), set())

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from sim import trace as t
 from sim.checks.base import Check, Outcome, failed, held, inconclusive
-from sim.checks.history import LIFELESS
+from sim.checks.history import LIFELESS, owner
 
 
 @dataclass(slots=True)
@@ -42,13 +42,13 @@ class StatusHistory(Check):
                     for node in nodes.values():
                         node.seen, node.over = "", set()
                 case t.NodeConnecting(node=name, inc=inc) | t.NodeConnected(node=name, inc=inc):
-                    order = nodes.setdefault(name, _Node()).order
+                    order = nodes.setdefault(owner(name), _Node()).order
                     order.setdefault(inc, len(order))
                 case t.StatusRepaired(node=name, inc=inc):
-                    nodes.setdefault(name, _Node()).repaired.add(inc)
+                    nodes.setdefault(owner(name), _Node()).repaired.add(inc)
                 case t.StatusPublished(node=name):
                     steps += 1
-                    if not _may_publish(nodes.setdefault(name, _Node()), event):
+                    if not _may_publish(nodes.setdefault(owner(name), _Node()), event):
                         illegal.append(event)
                 case t.NodeStatusSeen(node=name, inc=inc) if inc:
                     steps += 1

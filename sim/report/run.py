@@ -102,9 +102,11 @@ def judged(
 
 
 def replay_command(started: t.RunStarted, extra: Sequence[str] = ()) -> str:
-    """The command line that repeats a run; `extra`: options the trace does not know, such as `--set`."""
+    """The command line that repeats a run; `extra`: options that the trace does not know."""
     command = ["dcompute", "run", started.scenario, "--seed", str(started.seed)]
     command += ["--broker", started.broker, "--time", started.time]
+    for override in started.overrides:
+        command += ["--set", override]
     for safeguard in started.sabotage:
         command += ["--sabotage", safeguard]
     return shlex.join([*command, *extra])

@@ -18,7 +18,7 @@ const GRID = "#eef1f4";
 
 const $ = (id) => document.getElementById(id);
 const layout = (more) => Object.assign({ font: FONT, margin: { l: 90, r: 20, t: 10, b: 42 }, paper_bgcolor: "#fff",
-  plot_bgcolor: "#fff", hovermode: "closest", legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 } }, more);
+  plot_bgcolor: "#fff", hovermode: "closest", legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, itemsizing: "constant" } }, more);
 const unique = (values) => [...new Set(values)];
 const seconds = (us) => us / S;
 const text = (s) => String(s).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
