@@ -126,8 +126,8 @@ class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
     async def _finish(self, session: Session, *, said_goodbye: bool) -> None:
         """Publish the will of an ended connection unless it said DISCONNECT; drop its session if not kept.
 
-        A broker that is stopped publishes no wills, as if its power had failed: otherwise a restart would leave
-        a retained `dead` of every healthy client. (3.1.2.5 lets a broker defer them to after its restart.)
+        A broker that is stopped publishes no wills, as if its power had failed: otherwise a restart would
+        leave a retained `dead` of every healthy client. (3.1.2.5 lets a broker defer them to its restart.)
         """
         if session.will_flag and not said_goodbye and not self._is_stopping:
             await self._publish(

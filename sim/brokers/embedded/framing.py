@@ -107,9 +107,7 @@ def _check_subscriptions(body: _Body, *, with_qos: bool) -> None:
         raise MalformedPacket("SUBSCRIBE or UNSUBSCRIBE without a topic filter [MQTT-3.8.3-3, MQTT-3.10.3-2]")
     while not body.at_end:
         if not subscriptions.is_valid(body.text()):
-            raise MalformedPacket(
-                "an empty topic filter or one with misplaced wildcards [MQTT-4.7]"
-            )
+            raise MalformedPacket("an empty topic filter or one with misplaced wildcards [MQTT-4.7]")
         if with_qos and body.byte() > 2:
             raise MalformedPacket("SUBSCRIBE with QoS 3 or reserved bits [MQTT-3-8.3-4]")
 
