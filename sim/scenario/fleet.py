@@ -64,7 +64,8 @@ class Group(Model):
     )
     heap: Size | None = Field(default=None, description="firmware: size of the MicroPython heap.")
     files: Text | None = Field(
-        default=None, description="firmware: folder of MicroPython files to run instead of ours."
+        default=None,
+        description="firmware: folder of MicroPython files to run instead of ours, relative to this file.",
     )
     entry: Text | None = Field(default=None, description="firmware: the file to start, `main.py` by default.")
     config: dict[str, Scalar] | None = Field(

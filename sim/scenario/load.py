@@ -8,10 +8,11 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from sim.scenario.compose import fail, read, substitute, variations
+from sim.scenario.fleet import Group
 from sim.scenario.model import Scenario
 from sim.scenario.problems import Problem, ScenarioError, Source, Span
 from sim.scenario.semantics import complaints
-from sim.scenario.translate import at, problems_of
+from sim.scenario.translate import at, locate, problems_of
 from sim.scenario.tree import Leaf, Map, to_data
 
 _TOP_LEVEL = tuple(Scenario.model_fields)
@@ -83,7 +84,29 @@ def _scenario(tree: Map, variants: Collection[str] | None) -> Scenario:
     found = complaints(scenario, variants)
     if found:
         raise ScenarioError(at(tree, c.path, c.message, c.hint, key=c.at_key) for c in found)
-    return scenario
+    return _with_folders(scenario, tree)
+
+
+def _with_folders(scenario: Scenario, tree: Map) -> Scenario:
+    """`files` of each group as an absolute path: it is relative to the file that says it, as `include` is."""
+    fleet: dict[str, Group] = {}
+    problems: list[Problem] = []
+    for name, group in scenario.fleet.items():
+        if group.files is None:
+            continue
+        _, _, node = locate(tree, ("fleet", name, "files"))
+        base = Path() if node.span.source.name.startswith("--set") else Path(node.span.source.name).parent
+        folder = (base / group.files).absolute()
+        entry = folder / (group.entry or "main.py")
+        fleet[name] = group.model_copy(update={"files": str(folder)})
+        if not folder.is_dir():
+            problems.append(Problem(node.span, f"there is no folder {folder}", "check the path"))
+        elif not entry.is_file():
+            hint = "`entry` names the file to start"
+            problems.append(Problem(node.span, f"there is no {entry.name} in {folder}", hint))
+    if problems:
+        raise ScenarioError(problems)
+    return scenario.model_copy(update={"fleet": scenario.fleet | fleet}) if fleet else scenario
 
 
 def _empty_section(key: object, node: object) -> bool:

@@ -191,6 +191,23 @@ def test_dumps_and_yaml_round_trip(load_text: Load, full: str) -> None:
     assert pickle.loads(pickle.dumps(scenario)) == scenario
 
 
+def test_a_folder_of_firmware_is_relative_to_the_file_that_names_it(
+    write: Callable[..., Path], minimal: str, tmp_path: Path
+) -> None:
+    (tmp_path / "deep" / "mine").mkdir(parents=True)
+    own = minimal.replace("{count: 3}", "{kind: firmware, files: mine}")
+    write(own, "deep/base.yaml")
+    path = write("include: deep/base.yaml\n")
+    with pytest.raises(ScenarioError, match=r"no main\.py in"):
+        load(path)
+    write("", "deep/mine/main.py")
+    assert load(path).fleet["py"].files == str(tmp_path / "deep" / "mine")
+    with pytest.raises(ScenarioError, match=r"no boot.py in"):
+        load(path, ["fleet.py.entry=boot.py"])
+    with pytest.raises(ScenarioError, match=r"--set fleet.py.files=nowhere:1:16: there is no folder"):
+        load(path, ["fleet.py.files=nowhere"])
+
+
 def test_scenarios_are_frozen(load_text: Load, minimal: str) -> None:
     scenario = load_text(minimal)
     with pytest.raises(ValueError, match="frozen"):
