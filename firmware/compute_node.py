@@ -1,25 +1,32 @@
 """ComputeNode: a compute node on an ESP32. Takes prioritised tasks over MQTT, sends results back."""
 
+import gc
 import sys
 
+# A board compiles these from source, in a small heap: the largest first, each after a collection; and what
+# checks the settings is dropped again.
 import config
 import settings
 
-# Before anything else is loaded: what checks the settings is dropped again, to spare the heap.
 _given = settings.load(config)
 del settings, sys.modules["settings"]
+gc.collect()
+from dcompute.node_core import OFFLINE, NodeCore
 
+gc.collect()
+from mqtt_client import MqttClient
+
+gc.collect()
+from link import Link
+
+gc.collect()
 import _thread
-import gc
 import random
 import time
 from binascii import hexlify
 
 import machine
 from micropython import const
-
-from dcompute.node_core import OFFLINE, NodeCore
-from link import Link
 
 _SLICE_MS = const(200)
 _LONGEST_WAIT_MS = const(1000)  # the socket under a wait may be replaced by another thread
@@ -56,9 +63,16 @@ class ComputeNode:
         )
         self.task_topic = core.task_topic
         self.status_topic = core.status_topic
-        host = broker_host or given.mqtt_host
-        port = broker_port or given.mqtt_port
-        self._link = Link(core, given, host, port, broker_keepalive, watchdog, led)
+        client = MqttClient(
+            self.node_id,
+            broker_host or given.mqtt_host,
+            broker_port or given.mqtt_port,
+            given.mqtt_user,
+            given.mqtt_password,
+            broker_keepalive,
+            given.tls,
+        )
+        self._link = Link(core, client, given, watchdog, led)
         self._thread_wanted = False
         self._loop_runs = False
 
@@ -75,7 +89,7 @@ class ComputeNode:
             left_ms = time.ticks_diff(deadline, time.ticks_ms())
             if left_ms <= 0:
                 return False
-            link.idle(min(left_ms, link.pause_ms()))
+            link.wait(min(left_ms, _LONGEST_WAIT_MS))
 
     def is_connected(self):
         """Whether the broker answers. What the Wi-Fi interface believes does not count."""
@@ -84,7 +98,7 @@ class ComputeNode:
     def handle_disconnect(self):
         """Connect if a try is due; True when connected. Not needed: it happens by itself."""
         if not self._link.online:
-            self._link.idle(min(_LONGEST_WAIT_MS, self._link.pause_ms()))
+            self._link.wait(_LONGEST_WAIT_MS)
         self.check_messages()
         return self._link.online
 

@@ -8,25 +8,16 @@ does not matter which of them is alive.
 import _thread
 import errno
 import gc
-import random
 import time
 
-from micropython import const
-
-from mqtt_client import MqttClient, MQTTException
 from outbox import Outbox
-from wifi import Wifi
-
-_FIRST_RETRY_MS = const(500)
-_LAST_RETRY_MS = const(20000)
-_LASTING_MS = const(5000)  # a shorter session was no success: perhaps another node has the same id
-_SILENCES_PER_RESET = const(3)  # tries that nobody answered until the Wi-Fi interface is not believed any more
+from reconnect import Reconnect
 
 
 class Link:
     """Carries the messages of a NodeCore. `state` guards core and outbox; it is held for moments only."""
 
-    def __init__(self, core, settings, host, port, keepalive_s, watchdog, led):
+    def __init__(self, core, client, settings, watchdog, led):
         self.core = core
         self.state = _thread.allocate_lock()
         self.outbox = Outbox(settings.hold_limit)
@@ -35,31 +26,20 @@ class Link:
         self._round = _thread.allocate_lock()
         self._watchdog = watchdog
         self._led = led
-        self._since_ms = self._online_ms = self._next_try_ms = time.ticks_ms()
-        self._retry_ms = _FIRST_RETRY_MS
-        self._silences = 0
-        self._had_wifi = False
-        self._wifi = Wifi(settings, self.idle, self.say)
-        self._client = MqttClient(
-            core.node_id,
-            host,
-            port,
-            settings.mqtt_user,
-            settings.mqtt_password,
-            keepalive_s,
-            settings.tls,
-            self._on_puback,
-            self.idle,
-        )
-        self._client.set_callback(self._on_message)
+        self._since_ms = 0
+        self._reconnect = Reconnect(settings, self._open_session, self.idle, self.say)
+        self._client = client
+        client.set_callback(self._on_message)
+        client.on_puback = self._on_puback
+        client.idle = self.idle
         gc.collect()
         core.payload_limit = max(1024, min(16384, gc.mem_free() // 4))
-        self._client.reader.most_bytes = core.payload_limit + 128  # and the topic
+        client.reader.most_bytes = core.payload_limit + 128  # and the topic
 
     # --- for the node ---------------------------------------------------------------------------------------
 
     def flush(self, messages, timeout_ms):
-        """Turn until the broker has all of `messages`, a list of the outbox; False if it does not come to that."""
+        """Turn until the broker has all of `messages`, a list of the outbox; False if that fails."""
         deadline = time.ticks_add(time.ticks_ms(), timeout_ms)
         pause_ms = 0
         while self.online:
@@ -77,7 +57,7 @@ class Link:
         self.stopped = False
         with self._round:
             if not self.online:
-                self._try_to_connect()
+                self._connect()
 
     def close(self):
         """DISCONNECT, for good."""
@@ -95,8 +75,8 @@ class Link:
                 self._watchdog.feed()
             if self.online:
                 self._turn()
-            elif not self.stopped and self._is_due():
-                self._try_to_connect()
+            elif not self.stopped and self._reconnect.is_due():
+                self._connect()
         finally:
             self._round.release()
 
@@ -105,11 +85,7 @@ class Link:
         if self.online:
             self._client.wait(min(ms, self._client.quiet_ms() + 1))
         else:
-            self.idle(min(ms, self.pause_ms()))
-
-    def pause_ms(self):
-        """Until the next try to connect."""
-        return max(0, time.ticks_diff(self._next_try_ms, time.ticks_ms()))
+            self.idle(min(ms, self._reconnect.pause_ms()))
 
     def idle(self, ms):
         """Sleep, with the watchdog fed."""
@@ -167,17 +143,10 @@ class Link:
         if rejected:
             self.say("a message of %d bytes was not taken (%s)" % (size, rejected))
 
-    def _try_to_connect(self):
-        try:
-            self._had_wifi = self._wifi.join()
-            if self._had_wifi:
-                self._open_session()
-                return
-        except Exception as error:
+    def _connect(self):
+        if not self._reconnect.attempt():
             self._client.abort()
-            self._note_failure(error)
-        self._back_off()
-        gc.collect()
+            gc.collect()
 
     def _open_session(self):
         core = self.core
@@ -190,22 +159,8 @@ class Link:
         client.subscribe(core.status_topic, 1)
         with self.state:
             self.outbox.restart(core.greeting())
-        self._silences = 0
-        self._online_ms = time.ticks_ms()
         self._set_online(True)
         self.say("connected to %s:%d as %s, %s" % (client.server, client.port, core.node_id, core.inc))
-
-    def _note_failure(self, error):
-        self.say("cannot connect to %s:%d: %r" % (self._client.server, self._client.port, error))
-        code = error.args[0] if error.args else 0
-        if isinstance(error, MQTTException) or code in (errno.ECONNREFUSED, errno.ECONNRESET):
-            self._silences = 0  # a refusal is an answer: the Wi-Fi works
-            return
-        self._silences += 1
-        if self._silences >= _SILENCES_PER_RESET:
-            self._silences = 0
-            self.say("Wi-Fi claims to be connected, but nobody answers: resetting the interface")
-            self._wifi.reset()
 
     def _drop(self, error):
         self._client.abort()
@@ -213,20 +168,8 @@ class Link:
             self.core.lost()
             self.outbox.restart(())
         self._set_online(False)
-        if time.ticks_diff(time.ticks_ms(), self._online_ms) >= _LASTING_MS:
-            self._retry_ms = _FIRST_RETRY_MS
-        self._back_off()
+        self._reconnect.lost()
         self.say("connection lost: %r" % error)
-
-    def _back_off(self):
-        delay_ms = self._retry_ms // 2 + random.getrandbits(16) % self._retry_ms
-        self._next_try_ms = time.ticks_add(time.ticks_ms(), delay_ms)
-        self._retry_ms = min(_LAST_RETRY_MS, 2 * self._retry_ms)
-
-    def _is_due(self):
-        if not self._had_wifi and self._wifi.is_connected():
-            return True  # the Wi-Fi came back by itself: no need to wait
-        return not self.pause_ms()
 
     def _set_online(self, online):
         self.online = online

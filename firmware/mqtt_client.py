@@ -3,18 +3,18 @@
 What umqtt.simple leaves open, and where it is closed here: waits without end for a PUBACK or half a packet
 (`publish` does not wait, PacketReader does not block), pings unsent and answers unread (`keep_alive`), packet
 ids past 65535 (`_next_id`), text counted in characters (`mqtt_packets`), a socket left open by a failed
-connect (`abort`), no time limit on connecting before 1.5.0 (`_open`).
+connect (`abort`), no time limit on connecting before 1.5.0 (`dial`).
 """
 
 import errno
 import select
-import socket
 import time
 
 from micropython import const
 from umqtt.simple import MQTTClient, MQTTException
 
 import mqtt_packets as packets
+from dial import dial
 from mqtt_reader import PacketReader
 
 _MOST_PER_CHECK = const(32)  # packets; a flood of them must not keep the caller from its other work
@@ -22,19 +22,20 @@ _ONE_WRITE_BYTES = const(1024)  # a longer payload is not copied behind its head
 
 
 class MqttClient(MQTTClient):
-    """A client that waits for nothing unboundedly, and says OSError when its link is dead. One thread at a time.
+    """A client that waits for nothing unboundedly, and says OSError when its link is dead.
 
     `set_callback(f)`: f(topic, payload, size), where `payload` is None if `size` bytes were too many to keep.
-    `on_puback(packet_id)` is told of every PUBACK. `idle(ms)` is called while waiting for the broker.
+    `on_puback(packet_id)` is told of every PUBACK. `idle(ms)` is called while waiting for the broker. All calls
+    are to be made by one thread at a time, but for `wait`.
     """
 
-    def __init__(self, client_id, server, port, user, password, keepalive, tls, on_puback, idle):
+    def __init__(self, client_id, server, port, user, password, keepalive, tls):
         super().__init__(client_id, server, port, user, password, keepalive)
         self.tls = tls
         self.answer_ms = min(10, keepalive) * 1000  # patience for any answer of the broker
         self.reader = PacketReader(4096)
-        self._on_puback = on_puback
-        self._idle = idle
+        self.on_puback = None
+        self.idle = None
         self._raw = None
         self._poller = None
         self._answer = None
@@ -45,7 +46,12 @@ class MqttClient(MQTTClient):
         """CONNECT, wait for CONNACK. OSError or MQTTException(return code) leave the socket closed."""
         self.abort()
         try:
-            self._open(self.answer_ms / 1000 if timeout is None else timeout)
+            timeout_s = self.answer_ms / 1000 if timeout is None else timeout
+            self.sock, self._raw = dial(self.server, self.port, self.tls, timeout_s)
+            self._poller = select.poll()
+            self._poller.register(self.sock, select.POLLIN)
+            self._pinged = False
+            self.reader.reset()
             self._send(packets.connect(self, clean_session))
             answer = self._await(0x20, 2)
             if answer[1]:
@@ -54,21 +60,6 @@ class MqttClient(MQTTClient):
         except BaseException:
             self.abort()
             raise
-
-    def _open(self, timeout_s):
-        address = socket.getaddrinfo(self.server, self.port, 0, socket.SOCK_STREAM)[0][-1]
-        self.sock = self._raw = raw = socket.socket()
-        raw.settimeout(timeout_s)
-        if hasattr(socket, "TCP_NODELAY"):  # else a PUBACK delays the result behind it by 40 ms
-            raw.setsockopt(getattr(socket, "IPPROTO_TCP", 6), socket.TCP_NODELAY, 1)
-        raw.connect(address)
-        if self.tls:
-            self.sock = self.tls.wrap_socket(raw, server_hostname=self.server)
-        raw.setblocking(False)
-        self._poller = select.poll()
-        self._poller.register(self.sock, select.POLLIN)
-        self._pinged = False
-        self.reader.reset()
 
     def subscribe(self, topic, qos=0):
         """SUBSCRIBE, wait for SUBACK. MQTTException(0x80) if the broker refuses."""
@@ -92,7 +83,7 @@ class MqttClient(MQTTClient):
             left_ms = time.ticks_diff(deadline, time.ticks_ms())
             if left_ms <= 0:
                 raise OSError(errno.ETIMEDOUT)
-            self._idle(0)
+            self.idle(0)
             self.wait(min(left_ms, 1000))
 
     def disconnect(self):
@@ -192,7 +183,7 @@ class MqttClient(MQTTClient):
         if operation == 0x30:
             self._take_publish(kind, body, size)
         elif operation == 0x40 and size == 2:
-            self._on_puback(body[0] << 8 | body[1])
+            self.on_puback(body[0] << 8 | body[1])
         elif operation == 0xD0:
             self._pinged = False
         elif operation in (0x20, 0x90):

@@ -2,7 +2,7 @@
 
 
 class Outbox:
-    """`control` holds the greeting and the statuses of this connection, `results` what has to survive connections.
+    """`control` holds greeting and statuses of this connection, `results` what has to survive connections.
 
     One message at a time is in flight. All calls are made with the link's `state` lock held.
     """
@@ -50,6 +50,6 @@ class Outbox:
         self.sending = None
 
     def restart(self, greeting):
-        """A new connection, which begins with `greeting`; results in flight on the last one are sent again."""
+        """A new connection, which begins with `greeting`; a result in flight is sent again."""
         self.control[:] = greeting
         self.sending = None
