@@ -12,6 +12,7 @@ it. And an attempt while the broker is stopped is seen by the node as accepted a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import random
 import socket
@@ -101,6 +102,8 @@ class FaultProxy:
         """The link falls silent: from now on nothing crosses."""
         self.is_up = False
         self._refresh()
+        for pipe in self._pipes:
+            pipe.link_down()
 
     def up(self) -> None:
         """The link works again: held bytes, ends and connection attempts cross now."""
@@ -198,6 +201,11 @@ class _Pipe:
             self.broker.abort()
         self.node.out.flush()
 
+    def link_down(self) -> None:
+        for lane in (self.node.out, self.broker.out):
+            if lane.queue and self.conn:  # still on its way over a slow link
+                self.proxy._note_held(lane.direction, lane.queued_bytes)
+
     def link_up(self) -> None:
         if self.orphaned:
             self._rebooted = True
@@ -280,7 +288,7 @@ class _Lane:
         self.queue: deque[tuple[float, _Item]] = deque()
         self.waiting = False  # something was sent to a node without power
         self._due_s = 0.0
-        self._queued_bytes = 0
+        self.queued_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
 
     def put(self, item: _Item) -> None:
@@ -288,8 +296,8 @@ class _Lane:
         now_s = self.pipe.loop.time()
         self._due_s = self.pipe.proxy._due_s(now_s, self._due_s, n_bytes)
         self.queue.append((self._due_s, item))
-        self._queued_bytes += n_bytes
-        if self._queued_bytes > _HELD_LIMIT:
+        self.queued_bytes += n_bytes
+        if self.queued_bytes > _HELD_LIMIT:
             self.source.pause()
         if self._timer is None:
             self.flush()
@@ -306,9 +314,9 @@ class _Lane:
                 self._timer = self.pipe.loop.call_at(due_s, self.flush)
                 return
             self.queue.popleft()
-            self._queued_bytes -= len(item or b"")
+            self.queued_bytes -= len(item or b"")
             self.deliver(item)
-        if self._queued_bytes <= _HELD_LIMIT and not self.target.full:
+        if self.queued_bytes <= _HELD_LIMIT and not self.target.full:
             self.source.resume()
 
     def deliver(self, item: _Item) -> None:
@@ -320,7 +328,8 @@ class _Lane:
         if item is _RESET:
             self.target.abort()
         elif transport is not None and not transport.is_closing():
-            transport.write_eof()
+            with contextlib.suppress(OSError):  # reset meanwhile, which the loop has not told us yet
+                transport.write_eof()
         self.pipe.report("fin" if item == _FIN else "rst", self.source.side)
         if self.source.ended and self.target.ended:
             self.source.close()
@@ -328,7 +337,7 @@ class _Lane:
 
     def clear(self) -> None:
         self.queue.clear()
-        self._queued_bytes = 0
+        self.queued_bytes = 0
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

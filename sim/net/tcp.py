@@ -51,15 +51,14 @@ _ACK: Final = None  # third part of the handshake
 class Segment:
     """Bytes (or FIN, or the handshake's last ACK) on their way; to SimPy, an event that succeeded."""
 
-    __slots__ = ("callbacks", "payload", "sender", "sent_at_s", "seq")
+    __slots__ = ("callbacks", "payload", "sender", "seq")
     _ok = True
+    callbacks: object
 
-    def __init__(self, sender: Endpoint, seq: int, payload: bytes | None, sent_at_s: float) -> None:
+    def __init__(self, sender: Endpoint, seq: int, payload: bytes | None) -> None:
         self.sender = sender
         self.seq = seq
         self.payload = payload
-        self.sent_at_s = sent_at_s
-        self.callbacks: object = _CROSS
 
 
 class Connection:
@@ -106,10 +105,13 @@ class Endpoint:
         "_arrival_s",
         "_attempts",
         "_blocked",
+        "_env",
         "_fin_received",
         "_fin_sent",
         "_held",
+        "_network",
         "_pending",
+        "_pending_at_s",
         "_timer",
         "connection",
         "error",
@@ -142,7 +144,10 @@ class Endpoint:
         self._held: list[Segment] = []  # did not cross; retransmitted when the timer says
         self._timer: Timer | None = None
         self._attempts = 0
+        self._network = host.network
+        self._env = host.network.env
         self._pending: Segment | None = None  # the newest segment, which a write at the same instant joins
+        self._pending_at_s = 0.0
         self._arrival_s = 0.0  # of the newest segment: later ones do not overtake it
         self._blocked = False  # the program was told that the send buffer is full
 
@@ -214,20 +219,18 @@ class Endpoint:
         if (
             pending is not None
             and pending.callbacks is not None  # still under way
-            and pending.sent_at_s == self.host.network.env.now
+            and self._pending_at_s == self._env.now
             and pending.payload
             and len(pending.payload) < MSS
         ):
             pending.payload += data
-            if self.host.network.tap is not None:
-                self._show("PA", self.sent, data, pending.callbacks is not _CROSS)
+            self._show("PA", self.sent, data, pending.callbacks is not _CROSS)
             self.sent += len(data)
             return
         self._transmit(data, len(data))
 
     def _transmit(self, payload: bytes | None, length: int) -> None:
-        network = self.host.network
-        segment = Segment(self, self.sent, payload, network.env.now)
+        segment = Segment(self, self.sent, payload)
         if self._held:  # after a loss the window is one segment: the rest waits behind it
             if not self.path_up:
                 self.tell_held(payload)
@@ -235,22 +238,23 @@ class Endpoint:
             self.sent += length
             return
         self._pending = segment
+        self._pending_at_s = self._env.now
         self._launch(segment, length, _CROSS, _LOST)
-        if network.tap is not None:
-            flags = "PA" if payload else ("FA" if payload is not None else "A")
-            self._show(flags, self.sent, payload or b"", segment.callbacks is _LOST)
+        if self._network.tap is not None:
+            self._show(_flags(payload), self.sent, payload or b"", segment.callbacks is _LOST)
         self.sent += length
 
     def _launch(self, segment: Segment, length: int, crosses: object, lost: object) -> None:
         """Schedule the segment's arrival; whether the links still work is found out then."""
-        env = self.host.network.env
-        now_s = env.now
+        now_s = self._env.now
         delay_s = self.crossing_s(length, now_s)
         segment.callbacks = lost if self.is_lost() else crosses
-        if now_s + delay_s < self._arrival_s:
+        arrival_s = now_s + delay_s
+        if arrival_s < self._arrival_s:
             delay_s = not_before(now_s, self._arrival_s)
-        self._arrival_s = now_s + delay_s
-        env.schedule(cast(Any, segment), NORMAL, delay_s)
+            arrival_s = now_s + delay_s
+        self._arrival_s = arrival_s
+        self._env.schedule(cast(Any, segment), NORMAL, delay_s)
 
     def crossing_s(self, length: int, now_s: float) -> float:
         """How long a segment of `length` bytes sent now takes to the other side."""
@@ -266,10 +270,8 @@ class Endpoint:
         return (link.loss > 0 and link.loses()) or (far_link.loss > 0 and far_link.loses())
 
     def _send_reset(self, seq: int) -> None:
-        network = self.host.network
-        if network.tap is not None:
-            self._show("RA", seq, b"", not self.path_up)
-        reset = Segment(self, seq, None, network.env.now)
+        self._show("RA", seq, b"", not self.path_up)
+        reset = Segment(self, seq, None)
         self._launch(reset, 0, _RESET_CROSS, _RESET_LOST)
 
     # --- holding and retransmitting ---
@@ -284,12 +286,11 @@ class Endpoint:
 
     def tell_held(self, payload: bytes | None) -> None:
         direction: Direction = "to_broker" if self.side == "node" else "to_node"
-        network = self.host.network
-        network.observer.held(self.connection.name, direction, len(payload or b""))
+        self._network.observer.held(self.connection.name, direction, len(payload or b""))
 
     def _wait(self) -> None:
         wait_s = self.host.tcp.wait_s(self._attempts)
-        self._timer = self.host.network.clock.call_later(wait_s, self._timed_out)
+        self._timer = self._network.clock.call_later(wait_s, self._timed_out)
 
     def _timed_out(self) -> None:
         self._timer = None
@@ -298,15 +299,13 @@ class Endpoint:
             return
         self._attempts += 1
         if not self.path_up:
-            if self.host.network.tap is not None:
-                self._show_retransmission(min(self._held, key=_seq), lost=True)
+            self._show_retransmission(min(self._held, key=_seq), lost=True)
             self._wait()
             return
         held, self._held = sorted(self._held, key=_seq), []
         for segment in held:
             self._launch(segment, len(segment.payload or b""), _CROSS_AGAIN, _LOST_AGAIN)
-            if self.host.network.tap is not None:
-                self._show_retransmission(segment, segment.callbacks is _LOST_AGAIN)
+            self._show_retransmission(segment, segment.callbacks is _LOST_AGAIN)
 
     def _give_up(self) -> None:
         if all(segment.payload is _ACK for segment in self._held):
@@ -346,7 +345,7 @@ class Endpoint:
 
     def _receive_bytes(self, sender: Endpoint, payload: bytes) -> None:
         self.received += len(payload)
-        if self.host.network.tap is not None:
+        if self._network.tap is not None:
             self._show("A", self.sent, b"", lost=False)
         self.arrived(payload)
         if sender._blocked:
@@ -355,8 +354,7 @@ class Endpoint:
     def _receive_fin(self, sender: Endpoint) -> None:
         self.received += 1
         self._fin_received = True
-        if self.host.network.tap is not None:
-            self._show("A", self.sent, b"", lost=False)
+        self._show("A", self.sent, b"", lost=False)
         self.connection.report("fin", sender.side)
         if self.state == OPEN:
             self.peer_finished()
@@ -372,9 +370,8 @@ class Endpoint:
 
     def reset_by_network(self) -> None:
         """Something in between sends RST in the peer's name."""
-        if self.host.network.tap is not None:
-            self.peer._show("R", self.received, b"", lost=False)
-        self.host.network.clock.call_later(0.0, lambda: self.reset_received("node"))
+        self.peer._show("R", self.received, b"", lost=False)
+        self._network.clock.call_later(0.0, lambda: self.reset_received("node"))
 
     def established(self) -> None:
         """Client: the SYN was answered."""
@@ -441,12 +438,10 @@ class Endpoint:
     # --- for a capture ---
 
     def _show_retransmission(self, segment: Segment, lost: bool) -> None:
-        payload = segment.payload
-        flags = "PA" if payload else ("FA" if payload is not None else "A")
-        self._show(flags, segment.seq, payload or b"", lost)
+        self._show(_flags(segment.payload), segment.seq, segment.payload or b"", lost)
 
     def _show(self, flags: str, seq: int, payload: bytes, lost: bool) -> None:
-        tap = self.host.network.tap
+        tap = self._network.tap
         if tap is not None and self.host.link.state != "off":  # without a WLAN nothing is transmitted
             tap.segment(self, flags, seq, self.received, payload, lost)
 
@@ -457,6 +452,10 @@ def not_before(now_s: float, when_s: float) -> float:
     while now_s + delay_s < when_s:
         delay_s = math.nextafter(delay_s, math.inf)
     return delay_s
+
+
+def _flags(payload: bytes | None) -> str:
+    return "PA" if payload else ("FA" if payload is not None else "A")
 
 
 def _seq(segment: Segment) -> int:

@@ -64,6 +64,7 @@ ALLOWED: dict[str, Callable[[], object]] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:.*utcnow:DeprecationWarning")
 @pytest.mark.parametrize("name", FORBIDDEN)
 def test_reaching_outside_raises_inside_and_works_after(name: str) -> None:
     with Fence(), pytest.raises(FenceError, match=r"test_fence"):

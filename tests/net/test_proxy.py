@@ -334,6 +334,22 @@ def test_a_slow_link_delays_and_keeps_order(run: Any) -> None:
     run(scene)
 
 
+def test_bytes_on_their_way_over_a_slow_link_are_held_when_it_fails(run: Any) -> None:
+    async def scene(link: _Link) -> None:
+        _, node_out, broker_in, _ = await link.pair()
+        link.proxy.set_delay(0.2)
+        node_out.write(b"on the way")
+        await _until(lambda: link.proxy.crossings == 1)
+        link.proxy.down()
+        assert link.told.of("held") == [("node", "to_broker", 10)]
+        await asyncio.sleep(0.25)
+        assert await _silent(broker_in)
+        link.proxy.up()
+        assert await _read(broker_in, 10) == b"on the way"
+
+    run(scene)
+
+
 def test_a_narrow_link_takes_its_time(run: Any) -> None:
     async def scene(link: _Link) -> None:
         _, node_out, broker_in, _ = await link.pair()
