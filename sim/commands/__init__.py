@@ -1,0 +1,18 @@
+"""The testbed's part of the `dcompute` command."""
+
+from __future__ import annotations
+
+import typer
+
+from sim.brokers.commands import app as broker
+from sim.commands.run import run
+from sim.commands.scenario import explain, new, schema
+from sim.micropython.commands import app as emulator
+
+app = typer.Typer()
+app.command()(run)
+app.command()(explain)
+app.command()(new)
+app.command()(schema)
+app.add_typer(broker, name="broker")
+app.add_typer(emulator, name="emulator")
