@@ -22,6 +22,7 @@ from sim.brokers.base import BrokerError, BrokerMissing, BrokerSecurity
 from sim.brokers.conformance import NotUsable, Outcome, Row, Target, check, print_table, select
 from sim.brokers.external import Address
 from sim.brokers.mosquitto import MosquittoBroker
+from sim.brokers.own import OwnBroker
 from sim.brokers.process import BrokerProcess
 
 app = typer.Typer(help="Serve an MQTT broker, or check any broker against what the transports rely on.")
@@ -64,7 +65,7 @@ def serve(
     if (cert is None) != (key is None) or (client_ca is not None and cert is None):
         _stop("TLS needs both --cert and --key (--client-ca only adds to them)", EXIT_USAGE)
     security = BrokerSecurity(password_file, cert, key, client_ca)
-    broker: MosquittoBroker | BrokerProcess
+    broker: OwnBroker
     if kind is Kind.mosquitto:
         broker = MosquittoBroker(security, host=host, port=port or None, state=state)
     else:
@@ -77,7 +78,7 @@ def serve(
         _stop(error, EXIT_FAILED)
 
 
-async def _serve(broker: MosquittoBroker | BrokerProcess, scheme: str) -> None:
+async def _serve(broker: OwnBroker, scheme: str) -> None:
     told = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, told.set)

@@ -12,126 +12,41 @@ import asyncio
 import os
 import shutil
 import socket
-import tempfile
 from pathlib import Path
 
 from sim.brokers import limits
 from sim.brokers.base import BrokerError, BrokerMissing, BrokerSecurity
+from sim.brokers.own import OwnBroker
 
 # mosquitto 2.0.11 looks at keepalives in steps: the will of a silent client came 0.3 to 5.9 s after 1.5 x
 # keepalive in 20 tries, at a keepalive of 2 s and of 10 s alike. Newer versions are finer.
 GRANULARITY_S = 6.0
 
 _START_TIMEOUT_S = 10.0
-_STOP_TIMEOUT_S = 10.0
 _POLL_S = 0.005
 _OPEN_FILES = 16_384
 _PORT_TRIES = 5  # between finding a free port and mosquitto taking it, somebody else may
 
 
-class MosquittoBroker:
-    """One mosquitto process on one port. Not restartable by two tasks at once."""
+class MosquittoBroker(OwnBroker):
+    """One mosquitto process on one port."""
 
     name = "mosquitto"
     granularity_s = GRANULARITY_S
 
-    def __init__(
-        self,
-        security: BrokerSecurity | None = None,
-        *,
-        host: str = "127.0.0.1",
-        port: int | None = None,
-        state: Path | None = None,
-    ) -> None:
-        """`port` None: a free one. `state`: the file of its memory, which otherwise ends with `stop`."""
-        self._security = security or BrokerSecurity()
-        self._host = host
-        self._port = port
-        self._state = state
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._process: asyncio.subprocess.Process | None = None
-
-    @property
-    def host(self) -> str:
-        return self._host
-
-    @property
-    def port(self) -> int:
-        if self._port is None:
-            raise BrokerError("mosquitto has no port before it was started")
-        return self._port
-
-    @property
-    def can_restart(self) -> bool:
-        return True
-
-    @property
-    def pid(self) -> int:
-        """The process, for faults that signal it; BrokerError when it does not run."""
-        if self._process is None or self._process.returncode is not None:
-            raise BrokerError("mosquitto is not running")
-        return self._process.pid
-
-    async def start(self) -> None:
-        """Start it and return once it accepts connections. Without a port, the first start picks one."""
-        if self._process is not None:
-            raise BrokerError("mosquitto was started already; stop it first")
+    async def _launch(self) -> int:
         program = find_mosquitto()
         limits.raise_open_files(_OPEN_FILES)
-        if self._folder is not None:
-            await self._start_somewhere(program)
-            return
-        self._folder = tempfile.TemporaryDirectory(prefix="dcompute-mosquitto-")
-        try:
-            await self._start_somewhere(program)
-        except BaseException:
-            self._forget()
-            raise
-
-    async def stop(self) -> None:
-        """End it by SIGTERM, so that it saves its memory; by SIGKILL when it does not obey."""
-        await self._end_process()
-        self._forget()
-
-    async def pause(self, *, keep_memory: bool) -> None:
-        await self._end_process()
-        if not keep_memory:
-            self._memory_file.unlink(missing_ok=True)
-
-    async def restart(self, *, keep_memory: bool) -> None:
-        await self.pause(keep_memory=keep_memory)
-        await self.start()
-
-    @property
-    def _private(self) -> Path:
-        assert self._folder is not None
-        return Path(self._folder.name)
-
-    @property
-    def _memory_file(self) -> Path:
-        return self._state or self._private / "mosquitto.db"
-
-    def _forget(self) -> None:
-        if self._folder is not None:
-            self._folder.cleanup()
-            self._folder = None
-
-    async def _start_somewhere(self, program: Path) -> None:
         if self._port is not None:
-            await self._start_on(program, self._port)
-            return
-        for tries_left in reversed(range(_PORT_TRIES)):
-            port = _free_port(self._host)
+            return await self._launch_on(program, self._port)
+        for _ in range(_PORT_TRIES - 1):
             try:
-                await self._start_on(program, port)
+                return await self._launch_on(program, _free_port(self._host))
             except _AddressInUse:
-                if not tries_left:
-                    raise
-            else:
-                self._port = port
-                return
+                await self._end_process()
+        return await self._launch_on(program, _free_port(self._host))
 
-    async def _start_on(self, program: Path, port: int) -> None:
+    async def _launch_on(self, program: Path, port: int) -> int:
         config, log = self._private / "mosquitto.conf", self._private / "mosquitto.log"
         self._memory_file.parent.mkdir(parents=True, exist_ok=True)
         config.write_text(configuration(self._host, port, self._security, self._memory_file))
@@ -146,11 +61,8 @@ class MosquittoBroker:
                 stderr=output,
                 start_new_session=True,  # Ctrl-C is for the run, which then ends its broker last
             )
-        try:
-            await self._until_running(log)
-        except BaseException:
-            await self._end_process()
-            raise
+        await self._until_running(log)
+        return port
 
     async def _until_running(self, log: Path) -> None:
         """mosquitto says "running" once its listeners are open; a connection may be a stranger's."""
@@ -171,17 +83,6 @@ class MosquittoBroker:
             if asyncio.get_running_loop().time() > deadline:
                 raise BrokerError(f"mosquitto was not up after {_START_TIMEOUT_S:.0f} s; it said:\n{said}")
             await asyncio.sleep(_POLL_S)
-
-    async def _end_process(self) -> None:
-        process, self._process = self._process, None
-        if process is None or process.returncode is not None:
-            return
-        process.terminate()
-        try:
-            await asyncio.wait_for(process.wait(), _STOP_TIMEOUT_S)
-        except TimeoutError:
-            process.kill()
-            await process.wait()
 
 
 class _AddressInUse(BrokerError):

@@ -72,6 +72,23 @@ def test_restart_keeps_or_drops_its_memory(keep_memory: bool) -> None:
     assert remembered == ((True, [b"queued"], [b"ready"]) if keep_memory else (False, [], []))
 
 
+def test_paused_it_is_away_until_started_again() -> None:
+    async def away_and_back() -> tuple[bool, bool]:
+        broker = MosquittoBroker()
+        await broker.start()
+        try:
+            port = broker.port
+            await _leave_memories(broker)
+            await broker.pause(keep_memory=True)
+            away = not _accepts(port)
+            await broker.start()
+            return away, broker.port == port and (await _remembered(broker))[2] == [b"ready"]
+        finally:
+            await broker.stop()
+
+    assert asyncio.run(away_and_back()) == (True, True)
+
+
 def test_a_restart_publishes_the_wills_of_the_connected() -> None:
     """As its module says: a node that was connected has a retained `dead` until it is back."""
 

@@ -108,7 +108,7 @@ def test_plain_amqtt_has_no_memory_to_keep() -> None:
 
 
 def test_a_broker_that_hangs_is_ended_by_force(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sim.brokers.process._STOP_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("sim.brokers.own._STOP_TIMEOUT_S", 0.1)
 
     async def main() -> None:
         broker = BrokerProcess("embedded")
