@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 import subprocess
 import sys
@@ -13,7 +12,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
+from sim.micropython import flash
 from sim.micropython.errors import EmulatorUnavailable
+from sim.micropython.flash import FirmwareError
 from sim.micropython.provision import Emulator
 
 SHIMS = Path(__file__).parent / "shims"
@@ -21,12 +22,8 @@ PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = range(1, 6)
 
 Kernel = Literal["real", "lockstep"]
 
-_HEAP_SLACK_BYTES = 4096  # the collector's tables grow with the heap
-_SOURCES = {".py", ".mpy"}
-
-
-class FirmwareError(ValueError):
-    """The firmware as given cannot be put on a board; the message names file or setting."""
+_PROBE_HEAP_BYTES = 1024 * 1024
+_TABLES = 3 / 256  # the collector's tables: 3 bits for each block of 32 bytes
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,8 @@ class Board:
 
     Attributes:
         uid: six bytes, `machine.unique_id()` and the WLAN's MAC.
-        files: folders (their contents) and single files that make up the flash; later ones win.
+        files: what is on the flash: folders (their contents, or what their package.json names) and single
+            files; later ones win.
         config: written to `config.py` as `NAME = value` lines.
         entry: the program to run after `boot.py`; None: `main.py` if there is one, as a board does.
         heap_bytes: what the firmware has; what the emulator's own modules take comes on top.
@@ -59,6 +57,12 @@ class Board:
         if len(self.uid) != 6:
             raise FirmwareError(f"a board's uid is 6 bytes, not {len(self.uid)}")
 
+    def write_flash(self, root: Path) -> None:
+        """Lay out the board's files under `root`, its working folder."""
+        flash.write(self.files, self.config, root)
+        if self.entry and not (root / self.entry).is_file():
+            raise FirmwareError(f"firmware entry {self.entry}: not among {', '.join(map(str, self.files))}")
+
     def power_on(self, reset_cause: int, umqtt: Path, measure: bool = False) -> bytes:
         """The line that tells a starting process all it needs; `measure`: only say what heap is in use."""
         entries = [("boot.py", False), (self.entry or "main.py", self.entry is not None)]
@@ -76,41 +80,9 @@ class Board:
         return json.dumps(line).encode() + b"\n"
 
 
-def write_flash(board: Board, root: Path) -> None:
-    """Lay out the board's files under `root`, its working folder.
-
-    Sources are linked, so that hundreds of boards share one copy; anything else is copied, since firmware may
-    write to it.
-    """
-    for given in board.files:
-        if given.is_dir():
-            for source in sorted(given.rglob("*")):
-                if source.is_file() and "__pycache__" not in source.parts:
-                    _place(source, root / source.relative_to(given))
-        elif given.is_file():
-            _place(given, root / given.name)
-        else:
-            raise FirmwareError(f"firmware {given}: no such file or folder")
-    if board.config:
-        target = root / "config.py"
-        target.unlink(missing_ok=True)
-        target.write_text("".join(f"{name} = {value!r}\n" for name, value in board.config.items()))
-    if board.entry and not (root / board.entry).is_file():
-        raise FirmwareError(f"firmware entry {board.entry}: not among {', '.join(map(str, board.files))}")
-
-
-def _place(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.unlink(missing_ok=True)
-    if source.suffix in _SOURCES:
-        target.symlink_to(source.resolve())
-    else:
-        shutil.copy(source, target)
-
-
 def command(emulator: Emulator, board: Board, kernel: Kernel, control_fd: int) -> list[str]:
     """The command that starts the board's process with its control descriptor."""
-    heap_bytes = board.heap_bytes + shim_heap_bytes(emulator, kernel)
+    heap_bytes = int((board.heap_bytes + shim_heap_bytes(emulator, kernel)) / (1 - _TABLES)) + 512
     return _command(emulator, kernel, heap_bytes, control_fd)
 
 
@@ -126,7 +98,7 @@ def shim_heap_bytes(emulator: Emulator, kernel: Kernel) -> int:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         process = subprocess.Popen(
-            _command(emulator, kernel, 2 * 1024 * 1024, theirs.fileno()),
+            _command(emulator, kernel, _PROBE_HEAP_BYTES, theirs.fileno()),
             cwd=SHIMS,  # a folder without firmware, or its node core would count as the emulator's
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -145,7 +117,7 @@ def shim_heap_bytes(emulator: Emulator, kernel: Kernel) -> int:
             f"the emulator's modules do not start under MicroPython {emulator.version} ({emulator.origin}): "
             f"{said.decode(errors='replace').strip()}"
         )
-    return int(said) + _HEAP_SLACK_BYTES
+    return int(_PROBE_HEAP_BYTES * (1 - _TABLES)) - int(said)
 
 
 def no_path(text: str, root: Path) -> str:

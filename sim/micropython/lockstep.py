@@ -107,7 +107,7 @@ class LockstepBoard:
         self._memory: dict[int, Callable[[int, int], None]] = {}
         self._restart = 0
         self._sockets = Sockets(host, self._arrival, self._answer)
-        boards.write_flash(board, self._root)
+        board.write_flash(self._root)
 
     # --- power ------------------------------------------------------------------------------------------
 

@@ -79,7 +79,7 @@ class FirmwareProcess:
         self._timer: asyncio.TimerHandle | None = None
         self._memory: dict[int, asyncio.Future[tuple[int, int]]] = {}
         self._killed = False
-        boards.write_flash(board, self._root)
+        board.write_flash(self._root)
 
     # --- power ------------------------------------------------------------------------------------------
 

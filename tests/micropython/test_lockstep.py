@@ -451,7 +451,7 @@ def _digest(rig: Any, seed: int = 1) -> str:
     hasher = hashlib.sha256()
     for _, heard in made:
         assert len(heard.times) > 5
-        hasher.update(repr([entry for entry in heard.times if "alloc" not in entry[1]]).encode())
+        hasher.update(repr([entry for entry in heard.times if "free" not in entry[1]]).encode())
     return hasher.hexdigest()
 
 

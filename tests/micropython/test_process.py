@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from sim.micropython.board import Board, FirmwareError
+from sim.micropython.board import Board
+from sim.micropython.flash import FirmwareError
 from sim.micropython.process import FirmwareProcess
 
 _IDLE = """

@@ -8,6 +8,7 @@ kernel = None
 uid = b"\x00\x00\x00\x00\x00\x00"
 reset_cause = 1
 clock_start_us = 0  # the RTC at power-on, microseconds since 2000; a board without battery starts at 0
+heap_taken = 0  # by the emulator's own modules, which a board has in flash
 ticks_start_ms = 0  # lets a test begin shortly before the ticks wrap
 
 
@@ -19,6 +20,14 @@ def missing(module):
         )
 
     return lookup
+
+
+def memory(ident):
+    # Heap the firmware uses, and has left.
+    import gc
+
+    gc.collect()
+    return {"ev": "memory", "id": ident, "alloc": gc.mem_alloc() - heap_taken, "free": gc.mem_free()}
 
 
 def report(event):

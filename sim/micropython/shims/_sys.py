@@ -2,6 +2,8 @@
 # `sys` of a board: `platform` is what tells firmware that it runs on an ESP32.
 import sys as _unix
 
+import _board
+
 platform = "esp32"
 modules = _unix.modules
 path = _unix.path
@@ -11,12 +13,13 @@ version_info = _unix.version_info
 byteorder = _unix.byteorder
 maxsize = (1 << 31) - 1
 stdin = _unix.stdin
-stdout = _unix.stdout
-stderr = _unix.stderr
+stdout = stderr = _board.kernel.stdout
 exit = _unix.exit
-print_exception = _unix.print_exception
 argv = []
 
 
-def __getattr__(name):
-    raise AttributeError("the emulator's sys has no %r (sim/micropython/shims/_sys.py)" % name)
+__getattr__ = _board.missing("_sys")
+
+
+def print_exception(error, file=stdout):
+    _unix.print_exception(error, file)

@@ -22,6 +22,7 @@ _board.reset_cause = _config["reset_cause"]
 _board.clock_start_us = _config["clock_start_us"]
 _board.ticks_start_ms = _config["ticks_start_ms"]
 
+import _heap
 import _observe
 import _os
 import _sys
@@ -41,11 +42,12 @@ sys.modules["network"].radio.update(_config["radio"])
 sys.path[:] = _config["path"]
 import umqtt.simple  # frozen into the ESP32 port, so a board spends no heap on it
 
-gc.collect()
+_free = _heap.one_block()
 if _config["measure"]:
-    print(gc.mem_alloc())
+    print(_free)
     sys.exit()
+_board.heap_taken = gc.mem_alloc()
 _kernel.power_on()
+_board.report({"ev": "boot", "free": gc.mem_free()})
 _observe.watch_node_core(_board.report)
-_board.report({"ev": "boot", "alloc": gc.mem_alloc(), "free": gc.mem_free()})
 _observe.run(_config["entry"], _board)

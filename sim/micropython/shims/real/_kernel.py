@@ -9,6 +9,7 @@ import _thread as _unix_thread
 import io
 import json
 import os as _unix_os
+import sys as _unix_sys
 
 import ffi
 import micropython
@@ -27,6 +28,7 @@ _setitimer = _libc.func("i", "setitimer", "iPP")
 _ITIMER_REAL = 0
 _power_on_us = utime.ticks_us()
 _control = None
+stdout = _unix_sys.stdout
 _EPOCH_2000_US = 946684800000000
 
 
@@ -77,8 +79,6 @@ def power_on():
 
 def _listen():
     enter()
-    import gc
-
     while True:
         leave()
         line = _control.readline()
@@ -87,8 +87,9 @@ def _listen():
             _exit(0)  # the testbed is gone: leave no orphan
         order = json.loads(line)
         if order["op"] == "memory":
-            gc.collect()
-            report({"ev": "memory", "id": order["id"], "alloc": gc.mem_alloc(), "free": gc.mem_free()})
+            import _board
+
+            report(_board.memory(order["id"]))
         elif order["op"] == "radio":
             import network
 
