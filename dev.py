@@ -30,7 +30,7 @@ SYSTEM_PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/lo
 
 
 def main() -> int:
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 - run by whatever Python there is
         return stop(f"Python 3.11 or newer is needed; this is {sys.version.split()[0]}")
     words = sys.argv[1:]
     if not words or words[0] in ("-h", "--help"):

@@ -35,7 +35,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
 # --- the run ---------------------------------------------------------------------------------------------
 
 
-class RunStarted(Event):
+class RunStarted(Event, frozen=True):
     """First event of every trace: all that is needed to judge it, and (with the scenario) to repeat it."""
 
     scenario: str
@@ -48,24 +48,24 @@ class RunStarted(Event):
     format: int = FORMAT
 
 
-class PhaseStarted(Event):
+class PhaseStarted(Event, frozen=True):
     phase: str
 
 
-class RunEnded(Event):
+class RunEnded(Event, frozen=True):
     """`reason`: finished, timeout or interrupted."""
 
     reason: str
 
 
-class NodeDefined(Event):
+class NodeDefined(Event, frozen=True):
     node: str
     group: str
     kind: str  # python | firmware | board
     keepalive_s: float
 
 
-class LogLine(Event):
+class LogLine(Event, frozen=True):
     """A warning or error logged by production code during the run (`who`: node id, "master" or "broker")."""
 
     who: str
@@ -76,61 +76,61 @@ class LogLine(Event):
 # --- nodes: what each one did, as it saw it --------------------------------------------------------------
 
 
-class NodeStarted(Event):
+class NodeStarted(Event, frozen=True):
     """Power on; `boot` counts from 1."""
 
     node: str
     boot: int
 
 
-class NodeStopped(Event):
+class NodeStopped(Event, frozen=True):
     """The node no longer runs. `how`: crash, power_cut, hang, exit (clean), reboot."""
 
     node: str
     how: str
 
 
-class NodeConnecting(Event):
+class NodeConnecting(Event, frozen=True):
     """A CONNECT is about to be sent for incarnation `inc`."""
 
     node: str
     inc: str
 
 
-class NodeSubscribing(Event):
+class NodeSubscribing(Event, frozen=True):
     """CONNACK is in, SUBSCRIBE is about to be sent."""
 
     node: str
     inc: str
 
 
-class NodeConnected(Event):
+class NodeConnected(Event, frozen=True):
     """CONNACK and SUBACK are in: the node can be sent work."""
 
     node: str
     inc: str
 
 
-class NodeDisconnected(Event):
+class NodeDisconnected(Event, frozen=True):
     node: str
     inc: str
     reason: str
 
 
-class StatusPublished(Event):
+class StatusPublished(Event, frozen=True):
     node: str
     status: str
     inc: str
 
 
-class StatusRepaired(Event):
+class StatusRepaired(Event, frozen=True):
     """The node saw a `dead` about itself while connected and published its status again."""
 
     node: str
     inc: str
 
 
-class TaskReceived(Event):
+class TaskReceived(Event, frozen=True):
     """The task is in the node's queue."""
 
     node: str
@@ -139,7 +139,7 @@ class TaskReceived(Event):
     attempt: int = 1
 
 
-class TaskTaken(Event):
+class TaskTaken(Event, frozen=True):
     """The node's program took the task from the queue."""
 
     node: str
@@ -148,13 +148,13 @@ class TaskTaken(Event):
     attempt: int = 1
 
 
-class TaskFinished(Event):
+class TaskFinished(Event, frozen=True):
     node: str
     task: str
     ok: bool = True
 
 
-class TaskDropped(Event):
+class TaskDropped(Event, frozen=True):
     """The node's bounded queue was full, or the message was no valid task. `task` is "" when unreadable."""
 
     node: str
@@ -162,7 +162,7 @@ class TaskDropped(Event):
     reason: str
 
 
-class ResultHeld(Event):
+class ResultHeld(Event, frozen=True):
     """A result was handed to the transport (and will be sent when the link allows). `digest`: of its value."""
 
     node: str
@@ -170,21 +170,21 @@ class ResultHeld(Event):
     digest: str = ""
 
 
-class ResultDropped(Event):
+class ResultDropped(Event, frozen=True):
     """Held results overflowed their bound; this oldest one is lost."""
 
     node: str
     task: str
 
 
-class NodeOutput(Event):
+class NodeOutput(Event, frozen=True):
     """A line a firmware node printed."""
 
     node: str
     text: str
 
 
-class NodeMemory(Event):
+class NodeMemory(Event, frozen=True):
     node: str
     allocated: int
     free: int
@@ -193,25 +193,25 @@ class NodeMemory(Event):
 # --- the master ------------------------------------------------------------------------------------------
 
 
-class MasterStarted(Event):
+class MasterStarted(Event, frozen=True):
     boot: int
 
 
-class MasterStopped(Event):
+class MasterStopped(Event, frozen=True):
     """`how`: crash or exit."""
 
     how: str
 
 
-class MasterConnected(Event):
+class MasterConnected(Event, frozen=True):
     pass
 
 
-class MasterDisconnected(Event):
+class MasterDisconnected(Event, frozen=True):
     reason: str
 
 
-class TaskSent(Event):
+class TaskSent(Event, frozen=True):
     """The director asked the master to send this task. `size`: payload bytes."""
 
     node: str
@@ -221,7 +221,7 @@ class TaskSent(Event):
     size: int = 0
 
 
-class TaskRefused(Event):
+class TaskRefused(Event, frozen=True):
     """The master declined to send (unknown or dead node)."""
 
     node: str
@@ -229,7 +229,7 @@ class TaskRefused(Event):
     reason: str
 
 
-class NodeStatusSeen(Event):
+class NodeStatusSeen(Event, frozen=True):
     """The master's record of a node changed."""
 
     node: str
@@ -237,7 +237,7 @@ class NodeStatusSeen(Event):
     inc: str = ""
 
 
-class DeathReported(Event):
+class DeathReported(Event, frozen=True):
     """The dead-nodes callback named this node. `cause`: will, offline or silent."""
 
     node: str
@@ -245,25 +245,25 @@ class DeathReported(Event):
     cause: str
 
 
-class StaleDeathIgnored(Event):
+class StaleDeathIgnored(Event, frozen=True):
     """A `dead` of an incarnation that is not the node's current one."""
 
     node: str
     inc: str
 
 
-class ResultReceived(Event):
+class ResultReceived(Event, frozen=True):
     node: str
     task: str
     digest: str = ""
 
 
-class ResultDuplicate(Event):
+class ResultDuplicate(Event, frozen=True):
     node: str
     task: str
 
 
-class MessageRejected(Event):
+class MessageRejected(Event, frozen=True):
     """`who` ("master" or a node id) received bytes that are no valid message."""
 
     who: str
@@ -274,7 +274,7 @@ class MessageRejected(Event):
 # --- faults and what carried them out --------------------------------------------------------------------
 
 
-class FaultInjected(Event):
+class FaultInjected(Event, frozen=True):
     """`fault` is unique in the run (e.g. "crash-3"); `node` is "" for faults of the broker or master."""
 
     fault: str
@@ -283,7 +283,7 @@ class FaultInjected(Event):
     for_us: int | None = None
 
 
-class FaultEffect(Event):
+class FaultEffect(Event, frozen=True):
     """Receipt: what the fault visibly did on the wire, e.g. "fin", "rst", "held 120 bytes", "refused"."""
 
     fault: str
@@ -291,29 +291,29 @@ class FaultEffect(Event):
     effect: str
 
 
-class FaultEnded(Event):
+class FaultEnded(Event, frozen=True):
     """A fault with a duration was healed."""
 
     fault: str
     node: str = ""
 
 
-class BrokerStarted(Event):
+class BrokerStarted(Event, frozen=True):
     pass
 
 
-class BrokerStopped(Event):
+class BrokerStopped(Event, frozen=True):
     kept_memory: bool
 
 
-class WireOpened(Event):
+class WireOpened(Event, frozen=True):
     """A TCP connection of this node (or "master") reached the broker; `conn` counts per run."""
 
     node: str
     conn: int
 
 
-class WireClosed(Event):
+class WireClosed(Event, frozen=True):
     """`how`: fin, rst, timeout, lost. `by`: node or broker (whose end went first)."""
 
     node: str
@@ -325,7 +325,7 @@ class WireClosed(Event):
 # --- the end: what everyone believes, read by an independent observer -------------------------------------
 
 
-class RetainedStatus(Event):
+class RetainedStatus(Event, frozen=True):
     """A retained status as a fresh client reads it from the broker at the end ("" when there is none)."""
 
     node: str
@@ -333,7 +333,7 @@ class RetainedStatus(Event):
     inc: str = ""
 
 
-class FinalNode(Event):
+class FinalNode(Event, frozen=True):
     """At the end: is the node running and connected, what it says of itself, what the master believes."""
 
     node: str
@@ -344,7 +344,7 @@ class FinalNode(Event):
     inc: str = ""
 
 
-class Counters(Event):
+class Counters(Event, frozen=True):
     """Counters of one participant at the end of the run."""
 
     who: str

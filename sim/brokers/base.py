@@ -1,4 +1,4 @@
-"""What a run needs of a real broker, whichever it is: an address, a life cycle, and how late it may notice silence."""
+"""What a run needs of a real broker: an address, a life cycle, and how late it may notice silence."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ class BrokerMissing(BrokerError):
 
 
 class RealBroker(Protocol):
-    """A broker reached over TCP. `start` returns once it accepts connections; `host` and `port` stay the same over restarts."""
+    """A broker reached over TCP.
+
+    `start` returns once it accepts connections; `host` and `port` stay the same over restarts.
+    """
 
     name: str
     granularity_s: float  # a silent client's will may come this much after 1.5 x keepalive

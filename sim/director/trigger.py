@@ -42,8 +42,8 @@ class _Watch:
         self._events = [env.event() for _ in range(times)]
 
     def each(self) -> Generator[Event, Any, None]:
-        for event in self._events:
-            yield event  # noqa: UP028 - a list's iterator cannot be sent the values SimPy sends
+        for event in self._events:  # noqa: UP028 - a list's iterator cannot be sent the values SimPy sends
+            yield event
 
     def on_event(self, event: TraceEvent, group_of: Mapping[str, str]) -> None:
         if not self._left or not self._when.matches(event, group_of):
