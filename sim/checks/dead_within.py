@@ -45,7 +45,7 @@ class DeadWithin(Check):
     A crash or a reset ends the connection with FIN or RST: the report is due within `bound`. A fault that
     silences the node (power cut, Wi-Fi drop, dead link, hang) is due within 1.5 x keepalive [MQTT-3.1.2-24]
     + the broker's own granularity + `bound`, counted from the fault, which is never before the node's last
-    byte. Deaths in an outage of the broker or the master are due that long after the outage.
+    byte. Deaths in an outage of the broker or the master are due that long, and `after_outage`, after it.
 
     Excused: nodes the master knew dead (or did not know yet), and silences that ended before the broker had
     to notice, or before an outage did that hid the death. Limit: the bound is on the report's existence and
@@ -55,6 +55,9 @@ class DeadWithin(Check):
     name: ClassVar[str] = "dead_within"
 
     bound: Duration = Field(default=2.0, description="Allowed beyond what the standard gives the broker.")
+    after_outage: Duration = Field(
+        default=20.0, description="Allowed besides after an outage: the master gives nodes time to come back."
+    )
     kinds: tuple[str, ...] = Field(default=(), description="Only deaths by these faults; all by default.")
 
     def judge(self, trace: Sequence[Event]) -> Outcome:
@@ -95,8 +98,8 @@ class DeadWithin(Check):
 
     def _due(self, history: History, fault: Fault, at_once: bool, silence_s: float) -> _Due:
         """When the report is due: outages of the broker or the master put it off."""
-        after_outage_us = round((silence_s + self.bound) * 1e6)
-        window_us = round(self.bound * 1e6) if at_once else after_outage_us
+        window_us = round((self.bound if at_once else silence_s + self.bound) * 1e6)
+        after_outage_us = round((silence_s + self.bound + self.after_outage) * 1e6)
         due = _Due(fault.start_us + window_us, window_us, delayed=False)
         for outage in history.outages:
             if due.at_us is not None and outage.overlaps(fault.start_us, due.at_us):

@@ -17,10 +17,17 @@ from sim.units import Duration
 
 @dataclass(slots=True)
 class _Cause:
-    """Something that may truly have killed an incarnation. `until_us`: a silence that healed then."""
+    """Something that may truly have killed an incarnation. `until_us`: it can have done so until then."""
 
     why: str
+    since_us: int = 0
     until_us: int | None = None
+
+    def healed(self, now_us: int) -> None:
+        """The silence is over. What it held back may take as long again to arrive, for TCP doubles its
+        waiting time with each retransmission [RFC 6298, 5.5]; the broker may lose patience meanwhile.
+        """
+        self.until_us = now_us + (now_us - self.since_us)
 
 
 @dataclass(slots=True)
@@ -53,15 +60,15 @@ class NoFalseDeaths(Check):
     The cause must concern the incarnation the report names. False are, above all, a report about an
     incarnation whose successor the master had already seen (a stale will), and one about a connected node
     that nothing happened to. A connection that the broker closed is no excuse: that is how a broker that
-    wrongly gives up a healthy node looks. A silence shorter than the keepalive explains a report only while
-    it lasts, and for `grace` after it.
+    wrongly gives up a healthy node looks. A silence that healed explains a report while it lasts, as long
+    again (TCP's retransmissions may come that late) and for `grace`.
 
     Limit: a master restart explains nothing, so a master that declares idle nodes dead fails this.
     """
 
     name: ClassVar[str] = "no_false_deaths"
 
-    grace: Duration = Field(default=2.0, description="How long after a silence healed a report may come.")
+    grace: Duration = Field(default=2.0, description="How much later than that a report may come.")
 
     def judge(self, trace: Sequence[t.Event]) -> Outcome:
         nodes: dict[str, _Node] = {}
@@ -132,11 +139,11 @@ def _note(nodes: dict[str, _Node], event: t.Event) -> None:
         case t.NodeStatusSeen(status=status, inc=inc) if status not in LIFELESS:
             node.seen_alive = inc
         case t.FaultInjected(fault=fault, kind=kind) if kind in DEADLY | BREAKING:
-            cause = _Cause(kind)
+            cause = _Cause(kind, event.t_us)
             node.blame(cause)
             if kind in SILENT | {"flap", "clone"}:
                 node.ongoing[fault] = cause
         case t.FaultEnded(fault=fault) if fault in node.ongoing:
-            node.ongoing.pop(fault).until_us = event.t_us
+            node.ongoing.pop(fault).healed(event.t_us)
         case _:
             pass

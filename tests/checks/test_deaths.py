@@ -110,8 +110,9 @@ def test_a_death_while_the_broker_is_away_is_due_after_it_is_back(story):
     story.disconnect("n", by="broker").at(6).fault("crash", "n")
     story.add(t.NodeStopped, node="n", how="crash").at(10).add(t.BrokerStarted).add(t.MasterConnected)
     before = list(story.events)
-    reported = story.at(27).death("n", cause="silent").at(60).end()
+    reported = story.at(47).death("n", cause="silent").at(60).end()  # 10 + 1.5 x 10 + 1 + 2 + 20 = 48
     assert judge("dead_within", reported).status is Status.HELD
+    assert judge("dead_within", reported, after_outage="18s").status is Status.FAILED
     never = [*before, t.RunEnded(t_us=60_000_000, reason="finished")]
     assert judge("dead_within", never).status is Status.FAILED
     too_short = [*before, t.RunEnded(t_us=20_000_000, reason="finished")]
@@ -186,12 +187,47 @@ def test_a_fault_of_another_node_explains_nothing(story):
     assert judge("no_false_deaths", story.at(60).end()).status is Status.FAILED
 
 
-def test_a_healed_silence_explains_only_for_the_grace(story):
+def test_a_healed_silence_explains_as_long_again_and_for_the_grace(story):
     story.define("n").boot("n").at(5)
     drop = story.silent("wifi_drop", "n", report_s=None, for_s=3)
-    story.at(8).heal(drop, "n").at(9)
-    assert judge("no_false_deaths", [*story.events, death("n", 9)]).status is Status.HELD
-    assert judge("no_false_deaths", [*story.events, death("n", 30)]).status is Status.FAILED
+    story.at(8).heal(drop, "n")
+    assert judge("no_false_deaths", [*story.events, death("n", 12.9)]).status is Status.HELD
+    assert judge("no_false_deaths", [*story.events, death("n", 13.1)]).status is Status.FAILED
+
+
+def test_a_clone_explains_its_own_death_and_its_doubles_but_no_later_one(story):
+    story.define("n").boot("n").at(5)
+    clone = story.fault("clone", "n", 3)
+    story.add(t.NodeStarted, node="n~clone-1", boot=1).add(t.NodeConnecting, node="n~clone-1", inc="c.1")
+    story.death("n").add(t.NodeConnected, node="n~clone-1", inc="c.1")
+    story.add(t.NodeStatusSeen, node="n", status="ready", inc="c.1").at(8).heal(clone, "n")
+    story.add(t.NodeStopped, node="n~clone-1", how="crash").death("n", "c.1").at(9).connect("n")
+    assert judge("no_false_deaths", story.events).status is Status.HELD
+    assert judge("no_false_deaths", [*story.events, death("n", 9, "1.2")]).status is Status.FAILED
+
+
+def test_a_node_back_before_the_outage_ended_that_hid_its_death_is_excused(story):
+    story.define("n", "m").boot("n", "m").at(4).crash("m").at(5)
+    crash = story.fault("crash", "n", 3)
+    story.add(t.NodeStopped, node="n", how="crash").add(t.MasterStopped, how="crash")
+    story.at(8).heal(crash, "n").boot("n", boot=2)
+    story.at(10).add(t.MasterStarted, boot=2).add(t.MasterConnected)
+    outcome = judge("dead_within", story.at(90).end())
+    assert outcome.status is Status.HELD
+    assert outcome.figures["excused"] == 1
+
+
+def test_a_reset_that_found_no_connection_is_excused_and_a_crash_is_a_silence(story):
+    story.define("n", "m").boot("n", "m").at(5).crash("m")
+    story.disconnect("n").at(6).fault("reset", "n")
+    assert judge("dead_within", story.events).status is Status.HELD
+    story.at(7).fault("crash", "n")
+    assert judge("dead_within", [*story.events, t.RunEnded(t_us=20_000_000, reason="x")]).status is (
+        Status.INCONCLUSIVE
+    )
+    assert judge("dead_within", [*story.events, t.RunEnded(t_us=30_000_000, reason="x")]).status is (
+        Status.FAILED
+    )
 
 
 def test_a_broker_outage_explains_but_not_for_later_connections(story):
