@@ -18,6 +18,7 @@ from sim.scenario.workload import Stream
 from sim.units import format_duration, format_fraction
 
 DRAWN = tuple(kind for kind in KINDS if kind != "inject")  # an injected message is somebody's, not chance's
+DEADLY = ("crash", "power_cut", "reset")
 _FLEET: TypeAdapter[Fleet] = TypeAdapter(Fleet)
 _FAULTS: TypeAdapter[list[AnyFault]] = TypeAdapter(list[AnyFault])
 _STREAMS: TypeAdapter[list[Stream]] = TypeAdapter(list[Stream])
@@ -78,27 +79,39 @@ def _group(swarm: Swarm, rng: random.Random, count: int) -> dict[str, Any]:
 
 
 def _work(swarm: Swarm, rng: random.Random) -> list[dict[str, Any]]:
+    """A steady stream, and a pile on one node: only where tasks wait does their order matter."""
     tasks = rng.randint(*swarm.tasks)
-    if not tasks:
+    if tasks < 2:
         return []
-    pace = max(tasks / (swarm.span * rng.uniform(0.2, 0.9)), 0.001)
+    pile = max(1, tasks // 4)
+    pace = max((tasks - pile) / (swarm.span * rng.uniform(0.2, 0.8)), 0.001)
+    begin = swarm.span * 0.15  # the ramps are over and the nodes connected
     return [
         {
-            "tasks": tasks,
-            "at": _duration(swarm.span * 0.15),  # the ramps are over and the nodes connected
+            "tasks": tasks - pile,
+            "at": _duration(begin),
             "rate": f"{pace:.6f}/s",
             "arrivals": rng.choice(["even", "poisson"]),
             "until": _duration(swarm.span),
             "priority": rng.choice(["1..10", {10: 1, 5: 3, 1: 6}, 5]),
             "target": rng.choice(["random", "round_robin", "least_busy"]),
             "payload": rng.choice(["64B", "200B", "2KiB"]),
-        }
+        },
+        {
+            "tasks": pile,
+            "at": _duration(rng.uniform(begin, swarm.span * 0.9)),
+            "priority": "1..10",
+            "target": {"node": "swarm1-1"},
+        },
     ]
 
 
 def _faults(swarm: Swarm, rng: random.Random) -> list[dict[str, Any]]:
+    """The first one is deadly, if any may be: a run in which nobody dies tests little."""
     kinds = swarm.kinds or list(DRAWN)
-    return [_fault(swarm, rng, rng.choice(kinds)) for _ in range(rng.randint(*swarm.faults))]
+    deadly = [kind for kind in kinds if kind in DEADLY] or kinds
+    count = rng.randint(*swarm.faults)
+    return [_fault(swarm, rng, rng.choice(kinds if number else deadly)) for number in range(count)]
 
 
 def _fault(swarm: Swarm, rng: random.Random, kind: str) -> dict[str, Any]:

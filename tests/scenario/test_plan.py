@@ -272,3 +272,14 @@ def test_the_broker_is_settled(load_text: Load) -> None:
     assert concretise(load_text(BASE)).broker == "model"
     assert concretise(load_text(BASE + "time: real\n")).broker == "embedded"
     assert concretise(load_text(BASE + "broker: mosquitto\n")).broker == "mosquitto"
+
+
+def test_a_swarm_puts_its_expectations_to_the_test(swarm: Scenario) -> None:
+    """Somebody dies, and on one node tasks of several priorities arrive together."""
+    for seed in range(50):
+        plain = concretise(swarm, seed)
+        assert plain.faults[0].kind in ("crash", "power_cut", "reset")
+        pile = plain.workload[-1]
+        assert pile.target.node == "swarm1-1"
+        assert len(pile.priority.weights) == 10
+        assert pile.rate is None
