@@ -154,8 +154,7 @@ class _Patches:
     left."""
 
     def __init__(self) -> None:
-        self._attributes: list[tuple[object, str, Any]] = []  # owner, name, replacement
-        self._saved: list[tuple[object, str, Any]] = []  # owner, name, what was there
+        self._attributes: list[tuple[object, str, Any, Any]] = []  # owner, name, original, replacement
         self._by_identity: dict[int, tuple[Any, Any]] = {}
         self._scanned: set[str] = set()
         self._ready = False
@@ -166,13 +165,15 @@ class _Patches:
             self._prepare()
             sys.addaudithook(_audit)
         self._scan_new_modules()
-        self._saved = [(owner, name, getattr(owner, name)) for owner, name, _replacement in self._attributes]
-        for owner, name, replacement in self._attributes:
-            setattr(owner, name, replacement)
+        self._exchange(self._attributes)
 
     def undo(self) -> None:
-        for owner, name, saved in self._saved:
-            setattr(owner, name, saved)
+        self._exchange([(owner, name, was, becomes) for owner, name, becomes, was in self._attributes])
+
+    def _exchange(self, attributes: list[tuple[object, str, Any, Any]]) -> None:
+        for owner, name, was, becomes in attributes:
+            if getattr(owner, name, None) is was:  # else somebody put something of their own there
+                setattr(owner, name, becomes)
 
     def _prepare(self) -> None:
         for name, pure_with in _CLOCKS.items():
@@ -195,7 +196,7 @@ class _Patches:
 
     def _replace(self, owner: object, name: str, replacement: Any) -> None:
         original = getattr(owner, name)
-        self._attributes.append((owner, name, replacement))
+        self._attributes.append((owner, name, original, replacement))
         self._by_identity[id(original)] = (original, replacement)
 
     def _scan_new_modules(self) -> None:
@@ -211,7 +212,7 @@ class _Patches:
         for name, value in list(getattr(module, "__dict__", {}).items()):
             found = self._by_identity.get(id(value))
             if found is not None and found[0] is value:
-                self._attributes.append((module, name, found[1]))
+                self._attributes.append((module, name, *found))
 
 
 _patches = _Patches()

@@ -57,6 +57,7 @@ class FaultProxy:
         self.upstream = upstream
         self.observer: WireObserver = observer or NullObserver()
         self.is_up = True
+        self.closed = False
         self.port = 0
         self.held_bytes = 0
         """Bytes that did not cross when they should have, since the start."""
@@ -87,6 +88,7 @@ class FaultProxy:
 
     async def close(self) -> None:
         """Stop listening, drop every connection, and wait until nothing is left running."""
+        self.closed = True
         if self._server is not None:
             self._server.close()
         pipes = list(self._pipes)
@@ -177,6 +179,9 @@ class _Pipe:
     # --- life ---
 
     def accepted(self) -> None:
+        if self.proxy.closed:  # it was accepted in the same turn of the loop
+            self.node.abort()
+            return
         self.proxy._pipes[self] = None
         if self.proxy.is_up:
             self._connect()

@@ -110,6 +110,19 @@ def test_names_imported_from_time_are_caught(make_module: Callable[[str], types.
     assert module.clock() > 0
 
 
+def test_a_clock_put_in_place_of_the_wall_clock_stays(
+    make_module: Callable[[str], types.ModuleType],
+) -> None:
+    module = make_module("from time import monotonic as time_func\ndef now(): return time_func()\n")
+    with Fence(), pytest.raises(FenceError):
+        module.now()
+    module.time_func = lambda: 42.0
+    with Fence():
+        assert module.now() == 42.0
+        module.time_func = lambda: 43.0
+    assert module.now() == 43.0
+
+
 def test_a_named_module_is_let_through_with_what_it_calls(
     make_module: Callable[[str], types.ModuleType],
 ) -> None:

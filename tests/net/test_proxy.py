@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import random
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -358,6 +359,39 @@ def test_a_narrow_link_takes_its_time(run: Any) -> None:
         node_out.write(bytes(2000))
         await _read(broker_in, 2000)
         assert asyncio.get_running_loop().time() - began >= 0.2
+
+    run(scene)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_whatever_the_link_does_bytes_arrive_once_and_in_order(run: Any, seed: int) -> None:
+    async def scene(link: _Link) -> None:
+        draw = random.Random(seed)
+        node_in, node_out, broker_in, broker_out = await link.pair()
+        sent = {node_out: b"", broker_out: b""}
+        for _ in range(300):
+            step = draw.random()
+            if step < 0.6:
+                writer = draw.choice([node_out, broker_out])
+                data = draw.randbytes(draw.choice([1, 20, 3000, 100_000]))
+                writer.write(data)
+                sent[writer] += data
+            elif step < 0.7:
+                link.proxy.down()
+            elif step < 0.85:
+                link.proxy.up()
+            elif step < 0.9:
+                link.proxy.set_delay(draw.random() * 0.002, draw.random() * 0.002, 1e9)
+            elif step < 0.95:
+                link.proxy.set_delay(0)
+            else:
+                await asyncio.sleep(draw.random() * 0.005)
+            await asyncio.sleep(0)
+        link.proxy.up()
+        assert await _read(broker_in, len(sent[node_out])) == sent[node_out]
+        assert await _read(node_in, len(sent[broker_out])) == sent[broker_out]
+        assert await _silent(broker_in)
+        assert await _silent(node_in)
 
     run(scene)
 
