@@ -74,7 +74,7 @@ class DeadWithin(Check):
             tally.excused[excuse] += 1
             return
         silence_s = history.silence_s(fault.node)
-        at_once = fault.kind in CLOSING and not fault.masked and _was_connected(fault)
+        at_once = fault.kind in CLOSING and not fault.masked and fault.connected_inc is not None
         if silence_s is None and not at_once:
             tally.undecided["no keepalive, so nobody has to notice"] += 1
             return
@@ -140,13 +140,9 @@ def _excuse(fault: Fault) -> str:
         return "already known dead"
     if not fault.believed:
         return "not yet known to the master"
-    if fault.kind == "reset" and not _was_connected(fault):
+    if fault.kind == "reset" and fault.connected_inc is None:
         return "found no connection to reset"
     return ""
-
-
-def _was_connected(fault: Fault) -> bool:
-    return fault.life is not None and fault.life.connected_us is not None
 
 
 def _healed_before(history: History, fault: Fault, limit_us: int) -> bool:

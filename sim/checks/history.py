@@ -18,8 +18,10 @@ CLOSING = frozenset({"crash", "reset"})
 SILENT = frozenset({"power_cut", "reboot", "hang", "wifi_drop", "dead_link", "ap_gone"})
 """Faults the broker can only see as silence: nothing more crosses, not even FIN."""
 
-BREAKING = frozenset({"flap", "clone", "stale_will"})
-"""Faults that may end a connection, and so may explain a death, but need not cause one."""
+BREAKING = frozenset({"flap", "clone", "slow_link", "stale_will"})
+"""Faults that may end a connection, and so may explain a death, but need not cause one. A link that becomes
+slower than half a keepalive does: the broker then hears nothing for longer than 1.5 of them.
+"""
 
 DEADLY = CLOSING | SILENT
 LIFELESS = frozenset({"dead", "offline"})
@@ -55,6 +57,11 @@ class Fault:
     masked: bool  # an earlier fault already kept every byte of the node from the broker
     ended_us: int | None = None
     effects: list[t.FaultEffect] = field(default_factory=list)
+
+    @property
+    def connected_inc(self) -> str | None:
+        """The incarnation it hit, if that one was connected."""
+        return self.life.inc if self.life is not None and self.life.connected_us is not None else None
 
     @property
     def kind(self) -> str:
@@ -125,9 +132,11 @@ class History:
         return self.nodes.setdefault(node, NodeStory())
 
     def report_of(self, fault: Fault) -> t.DeathReported | None:
-        """The first report, after the fault, of the connection it hit."""
+        """The first report, after the fault, of the connection it hit; of any, if there was none just then
+        (the master then learns of the death by the connection before).
+        """
         for at, death in self.story(fault.node).deaths:
-            if at > fault.at and (fault.life is None or death.inc in ("", fault.life.inc)):
+            if at > fault.at and (fault.connected_inc is None or death.inc in ("", fault.connected_inc)):
                 return death
         return None
 

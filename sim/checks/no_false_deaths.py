@@ -141,7 +141,7 @@ def _note(nodes: dict[str, _Node], event: t.Event) -> None:
         case t.FaultInjected(fault=fault, kind=kind) if kind in DEADLY | BREAKING:
             cause = _Cause(kind, event.t_us)
             node.blame(cause)
-            if kind in SILENT | {"flap", "clone"}:
+            if kind in (SILENT | BREAKING) - {"stale_will"}:
                 node.ongoing[fault] = cause
         case t.FaultEnded(fault=fault) if fault in node.ongoing:
             node.ongoing.pop(fault).healed(event.t_us)

@@ -260,3 +260,19 @@ def test_a_new_master_may_name_the_dead_again(story):
     story.define("n").boot("n").at(5).crash("n").add(t.MasterStopped, how="crash")
     story.add(t.MasterStarted, boot=2).death("n")
     assert judge("callback_once", story.events).status is Status.HELD
+
+
+def test_a_death_while_reconnecting_is_known_by_the_connection_before(story):
+    story.define("n").boot("n").at(5).add(t.BrokerStopped, kept_memory=True)
+    story.add(t.MasterDisconnected, reason="fin").disconnect("n", by="broker")
+    story.at(6).add(t.NodeConnecting, node="n", inc="1.2")
+    story.at(7).fault("power_cut", "n")
+    story.add(t.NodeStopped, node="n", how="power_cut")
+    story.at(9).add(t.BrokerStarted).add(t.MasterConnected).at(40).death("n", "1.1", cause="silent")
+    assert judge("dead_within", story.at(90).end()).status is Status.HELD
+
+
+def test_a_link_that_became_slow_may_explain_a_death(story):
+    story.define("n").boot("n").at(5)
+    story.fault("slow_link", "n", effect="slowed 5 crossings")
+    assert judge("no_false_deaths", [*story.events, death("n", 20)]).status is Status.HELD
