@@ -102,7 +102,7 @@ class DeadWithin(Check):
         after_outage_us = round((silence_s + self.bound + self.after_outage) * 1e6)
         due = _Due(fault.start_us + window_us, window_us, delayed=False)
         for outage in history.outages:
-            if due.at_us is not None and outage.overlaps(fault.start_us, due.at_us):
+            if due.at_us is not None and outage.overlaps(fault.dark_since_us, due.at_us):
                 due.delayed = True
                 due.at_us = None if outage.end_us is None else max(due.at_us, outage.end_us + after_outage_us)
         return due

@@ -55,6 +55,7 @@ class Fault:
     believed: str  # what the master believed of the node ("" if it did not know it)
     reported: bool  # the death of that incarnation had been reported before
     masked: bool  # an earlier fault already kept every byte of the node from the broker
+    dark_since_us: int  # since when the node had not been connected; its own time if it was
     ended_us: int | None = None
     effects: list[t.FaultEffect] = field(default_factory=list)
 
@@ -211,6 +212,7 @@ class History:
             believed=story.seen[-1][1].status if story.seen else "",
             reported=life is not None and any(death.inc == life.inc for _, death in story.deaths),
             masked=story.active(SILENT),
+            dark_since_us=_dark_since(story, event.t_us),
         )
         self.faults[event.fault] = fault
         if event.node:
@@ -228,6 +230,13 @@ class History:
         self._down = set() if isinstance(event, t.MasterConnected) else (self._down - {"broker"}) | {"master"}
         if not self._down:
             self.outages[-1].end_us = event.t_us
+
+
+def _dark_since(story: NodeStory, now_us: int) -> int:
+    for life in reversed(story.lives):
+        if life.connected_us is not None:
+            return now_us if life.ended_us is None else life.ended_us
+    return now_us
 
 
 def _end(life: Life | None, t_us: int) -> None:

@@ -276,3 +276,11 @@ def test_a_link_that_became_slow_may_explain_a_death(story):
     story.define("n").boot("n").at(5)
     story.fault("slow_link", "n", effect="slowed 5 crossings")
     assert judge("no_false_deaths", [*story.events, death("n", 20)]).status is Status.HELD
+
+
+def test_a_death_before_the_node_was_back_from_an_outage_is_due_after_that_outage(story):
+    story.define("n").boot("n").at(5).add(t.BrokerStopped, kept_memory=True)
+    story.add(t.MasterDisconnected, reason="fin").disconnect("n", by="broker")
+    story.at(9).add(t.BrokerStarted).add(t.MasterConnected).at(10).fault("power_cut", "n")
+    story.add(t.NodeStopped, node="n", how="power_cut")
+    assert judge("dead_within", story.at(46).death("n", "1.1", cause="silent").end()).status is Status.HELD
