@@ -158,6 +158,43 @@ def test_a_slow_reader_slows_the_sender_instead_of_filling_memory(run: Any) -> N
     run(scene)
 
 
+@pytest.mark.parametrize("how", ["down", "slow"])
+def test_what_waits_in_the_proxy_is_bounded(run: Any, how: str) -> None:
+    async def scene(link: _Link) -> None:
+        _, node_out, broker_in, _ = await link.pair()
+        if how == "down":
+            link.proxy.down()
+        else:
+            link.proxy.set_delay(0, bandwidth_bps=1_000_000)
+        node_out.write(bytes(64 * 1024 * 1024))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(node_out.drain(), 0.3)
+        [pipe] = link.proxy._pipes
+        assert 0 < pipe.node.out.queued_bytes < 1024 * 1024
+        link.proxy.set_delay(0)
+        link.proxy.up()
+        if how == "down":
+            await _read(broker_in, 64 * 1024 * 1024)
+
+    run(scene)
+
+
+def test_a_slow_link_to_a_slow_reader_is_bounded_too(run: Any) -> None:
+    async def scene(link: _Link) -> None:
+        _, node_out, _, broker_out = await link.pair()
+        broker_out.transport.pause_reading()
+        link.proxy.set_delay(0.001)
+        node_out.write(bytes(64 * 1024 * 1024))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(node_out.drain(), 0.5)
+        [pipe] = link.proxy._pipes
+        assert pipe.broker.transport is not None
+        waiting = pipe.node.out.queued_bytes + pipe.broker.transport.get_write_buffer_size()
+        assert waiting < 1024 * 1024
+
+    run(scene)
+
+
 def test_nothing_crosses_while_down_and_all_of_it_after(run: Any) -> None:
     async def scene(link: _Link) -> None:
         node_in, node_out, broker_in, broker_out = await link.pair()
@@ -306,7 +343,6 @@ def test_a_power_cut_is_silent_until_the_rebooted_node_is_spoken_to(run: Any) ->
 def test_what_is_sent_to_a_node_without_power_is_answered_when_it_boots(run: Any) -> None:
     async def scene(link: _Link) -> None:
         _, _, broker_in, broker_out = await link.pair()
-        link.proxy.down()
         link.proxy.forget()
         broker_out.write(b"anybody?")
         assert await _silent(broker_in)
@@ -314,6 +350,19 @@ def test_what_is_sent_to_a_node_without_power_is_answered_when_it_boots(run: Any
         link.proxy.up()
         with pytest.raises(ConnectionResetError):
             await asyncio.wait_for(broker_in.read(1), SOON_S)
+
+    run(scene)
+
+
+def test_what_a_node_had_not_got_out_is_lost_with_its_power(run: Any) -> None:
+    async def scene(link: _Link) -> None:
+        _, node_out, broker_in, _ = await link.pair()
+        link.proxy.set_delay(0.03)
+        node_out.write(b"still in the node")
+        await _until(lambda: link.proxy.crossings == 1)
+        link.proxy.forget()
+        await asyncio.sleep(0.03)
+        assert await _silent(broker_in)
 
     run(scene)
 
@@ -356,7 +405,9 @@ def test_a_narrow_link_takes_its_time(run: Any) -> None:
         _, node_out, broker_in, _ = await link.pair()
         link.proxy.set_delay(0, bandwidth_bps=80_000)
         began = asyncio.get_running_loop().time()
-        node_out.write(bytes(2000))
+        for _ in range(4):
+            node_out.write(bytes(500))
+            await asyncio.sleep(0.001)
         await _read(broker_in, 2000)
         assert asyncio.get_running_loop().time() - began >= 0.2
 
