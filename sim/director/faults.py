@@ -54,6 +54,8 @@ class Faults:
         self._topics = Topics(scenario.namespace)
         self._numbers = itertools.count(1)
         self._afflicted: dict[str, int] = {}
+        self._silenced: dict[str, int] = {}  # faults that may overlap: what is down stays so until the last
+        self._broker_outages = 0
         self._clones: list[Node] = []
         self._on_node: dict[type[Fault], Callable[[Any, str, str], Steps]] = {
             kinds.Crash: self._crash,
@@ -103,7 +105,7 @@ class Faults:
         self._strike(fault, rng, same)
 
     def _strike(self, fault: Fault, rng: random.Random, same: str) -> None:
-        kind = str(getattr(fault, "kind"))  # noqa: B009 - each concrete fault has one
+        kind = fault.kind
         if not isinstance(fault, NodeFault):
             name = f"{kind}-{next(self._numbers)}"
             self._recorder.fault(name, kind, for_s=fault.lasts)
@@ -167,18 +169,26 @@ class Faults:
     # --- links ------------------------------------------------------------------------------------------
 
     def _wifi_drop(self, fault: kinds.WifiDrop | kinds.ApGone, name: str, node: str) -> Steps:
-        self._machines[node].link_down(known=True)
-        self._nodes[node].wifi(False)
-
-        def back() -> None:
-            self._machines[node].link_up()
-            self._nodes[node].wifi(True)
-
-        return self._lasting(fault.heal_after, name, node, back)
+        self._silence(node, known=True)
+        return self._lasting(fault.heal_after, name, node, lambda: self._heal(node, known=True))
 
     def _dead_link(self, fault: kinds.DeadLink, name: str, node: str) -> Steps:
-        self._machines[node].link_down(known=False)
-        return self._lasting(fault.heal_after, name, node, self._machines[node].link_up)
+        self._silence(node, known=False)
+        return self._lasting(fault.heal_after, name, node, lambda: self._heal(node, known=False))
+
+    def _silence(self, node: str, *, known: bool) -> None:
+        self._silenced[node] = self._silenced.get(node, 0) + 1
+        self._machines[node].link_down(known=known)
+        if known:
+            self._nodes[node].wifi(False)
+
+    def _heal(self, node: str, *, known: bool) -> None:
+        self._silenced[node] -= 1
+        if self._silenced[node]:
+            return
+        self._machines[node].link_up()
+        if known:
+            self._nodes[node].wifi(True)
 
     def _slow_link(self, fault: kinds.SlowLink, name: str, node: str) -> Steps:
         machine = self._machines[node]
@@ -202,13 +212,10 @@ class Faults:
             machine.restore()
 
     def _flap(self, fault: kinds.Flap, name: str, node: str) -> Steps:
-        machine = self._machines[node]
         for _ in range(fault.cycles):
-            machine.link_down(known=True)
-            self._nodes[node].wifi(False)
+            self._silence(node, known=True)
             yield self._env.timeout(fault.down)
-            machine.link_up()
-            self._nodes[node].wifi(True)
+            self._heal(node, known=True)
             yield self._env.timeout(fault.up)
         self._recorder.fault_ended(name, node)
 
@@ -264,13 +271,17 @@ class Faults:
         return self._broker_away(name, fault.heal_after, keep_memory=fault.memory == "keep")
 
     def _broker_away(self, name: str, for_s: float | None, *, keep_memory: bool) -> Steps:
-        self._recorder.add(t.BrokerStopped, kept_memory=keep_memory)
-        yield self._engine.stop_broker(keep_memory=keep_memory)
+        self._broker_outages += 1
+        if self._broker_outages == 1:
+            self._recorder.add(t.BrokerStopped, kept_memory=keep_memory)
+            yield self._engine.stop_broker(keep_memory=keep_memory)
         if for_s is None:
             return
         yield self._env.timeout(for_s)
-        yield self._engine.start_broker()
-        self._recorder.add(t.BrokerStarted)
+        self._broker_outages -= 1
+        if not self._broker_outages:
+            yield self._engine.start_broker()
+            self._recorder.add(t.BrokerStarted)
         self._recorder.fault_ended(name)
 
     def _master_crash(self, fault: kinds.MasterCrash, name: str) -> Steps:
