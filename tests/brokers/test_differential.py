@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 from sim.brokers.conformance import wire
 from sim.brokers.conformance.wire import Kind, Packet, Will
 from sim.brokers.model import Broker, BrokerConfig, Connection
+from sim.brokers.model.router import Router
 from sim.brokers.model.session import Session
 from sim.brokers.mosquitto import find_mosquitto
 
@@ -351,10 +352,13 @@ class Hold(Op):
 
 @dataclass(frozen=True)
 class AcknowledgeUnknown(Op):
+    """Only while nothing is in flight: each widens mosquitto's window by one."""
+
     kind: Kind
 
     def act(self, client: Client, line: Line) -> None:
-        line.send(wire.acknowledgement(self.kind, 60_000))
+        if not client.owed:
+            line.send(wire.acknowledgement(self.kind, 60_000))
 
 
 @dataclass(frozen=True)
@@ -563,10 +567,10 @@ def _no_will_at_takeover(patch: pytest.MonkeyPatch) -> None:
 
 
 def _empty_does_not_clear(patch: pytest.MonkeyPatch) -> None:
-    original = Broker._retain
+    original = Router.retain
     patch.setattr(
-        Broker,
-        "_retain",
+        Router,
+        "retain",
         lambda self, topic, payload, qos: original(self, topic, payload, qos) if payload else None,
     )
 
@@ -589,7 +593,7 @@ def _qos2_delivered_again(patch: pytest.MonkeyPatch) -> None:
 
     def twice(self: Broker, session: Session, connection: Connection, packet_id: int) -> None:
         for topic, payload, _ in [message for key, message in session.incoming.items() if key == packet_id]:
-            self._deliver(topic, payload, 2, None)
+            self._router.deliver(topic, payload, 2)
         original(self, session, connection, packet_id)
 
     patch.setattr(Broker, "_released", twice)

@@ -1,7 +1,8 @@
 """A model MQTT 3.1.1 broker: the broker of virtual time, and over TCP one more real broker."""
 
-from sim.brokers.model.broker import Broker, Connection, Observer, Port
+from sim.brokers.model.broker import Broker
 from sim.brokers.model.config import MOSQUITTO_KEEPALIVE_STEP_S, BrokerConfig, ReturnCode
+from sim.brokers.model.connection import Connection, Observer, Port
 from sim.brokers.model.snapshot import SnapshotError
 
 __all__ = [

@@ -7,64 +7,15 @@ Rules cite the standard: MQTT Version 3.1.1, OASIS Standard, 29 October 2014.
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from sim.brokers.model import packets, snapshot
 from sim.brokers.model.config import BrokerConfig, ReturnCode
-from sim.brokers.model.packets import Connect, ProtocolError, Refused, Will
+from sim.brokers.model.connection import Connection, Observer, Port
+from sim.brokers.model.packets import Connect, ProtocolError, Refused
+from sim.brokers.model.router import Router
 from sim.brokers.model.session import Session
-from sim.brokers.model.silence import SilenceGroup, SilenceWatch
-from sim.brokers.model.topics import SubscriptionIndex, TopicTree
+from sim.brokers.model.silence import SilenceWatch
 
 _ACKNOWLEDGEMENTS = (packets.PUBACK, packets.PUBREC, packets.PUBREL, packets.PUBCOMP)
-
-
-class Port(Protocol):
-    """The broker's end of a transport connection. Neither method may call back into the broker."""
-
-    def write(self, data: bytes) -> None: ...
-
-    def close(self) -> None:
-        """Close after what was written (FIN)."""
-        ...
-
-
-class Observer(Protocol):
-    """Is told what the broker decides; for traces and counters."""
-
-    def session_opened(self, client_id: str, *, clean: bool, present: bool, taken_over: bool) -> None: ...
-
-    def session_closed(self, client_id: str, reason: str) -> None: ...
-
-    def connection_refused(self, client_id: str, reason: str) -> None:
-        """It never became a session; the client id is "" when it was not read."""
-        ...
-
-    def will_published(self, client_id: str, topic: str) -> None: ...
-
-    def message_dropped(self, client_id: str, topic: str, reason: str) -> None: ...
-
-
-class Connection:
-    """One transport connection and, after its CONNECT, the session on it."""
-
-    __slots__ = ("group", "is_open", "last_in_s", "pending", "port", "session", "wanted", "will", "write")
-
-    def __init__(self, port: Port, now_s: float) -> None:
-        self.port = port
-        self.write = port.write
-        self.is_open = True
-        self.session: Session | None = None
-        self.will: Will | None = None
-        self.last_in_s = now_s  # when the last whole packet came [MQTT-3.1.2-24]
-        self.group: SilenceGroup | None = None  # None: keepalive 0, may be silent for ever (3.1.2.10)
-        self.pending: bytearray | None = None  # the beginning of a packet whose end has not come
-        self.wanted = 0  # bytes `pending` needs before it is worth looking at again
-
-    @property
-    def client_id(self) -> str:
-        """The client's id, "" before its CONNECT was accepted."""
-        return self.session.client_id if self.session is not None else ""
 
 
 class Broker:
@@ -74,10 +25,7 @@ class Broker:
         self.config = config if config is not None else BrokerConfig()
         self.dropped = 0
         self.sessions: dict[str, Session] = {}
-        self.retained: dict[bytes, tuple[int, bytes]] = {}  # topic -> QoS, payload
-        self._retained_topics = TopicTree()
-        self._index: SubscriptionIndex[Session] = SubscriptionIndex()
-        self._routes = self._index.routes
+        self._router = Router(self._drop)
         self._watch = SilenceWatch()
         self._observer = observer
         self._max_length = self.config.max_packet_bytes - packets.HEADER_BYTES
@@ -148,7 +96,7 @@ class Broker:
 
     def snapshot(self) -> bytes:
         """The memory that survives a restart: retained messages, kept sessions (of connected clients too)."""
-        return snapshot.encode(self.retained, self.sessions)
+        return snapshot.encode(self._router.retained, self.sessions)
 
     @classmethod
     def restore(
@@ -158,11 +106,11 @@ class Broker:
         broker = cls(config, observer)
         retained, sessions = snapshot.decode(data, broker.config.inflight_window, broker.config.queue_limit)
         for topic, (qos, payload) in retained.items():
-            broker._retain(topic, payload, qos)
+            broker._router.retain(topic, payload, qos)
         for session in sessions:
             broker.sessions[session.client_id] = session
             for topic_filter, qos in session.subscriptions.items():
-                broker._index.add(session, topic_filter, qos)
+                broker._router.subscribe(session, topic_filter, qos)
         return broker
 
     # --- reading packets --------------------------------------------------------------------------------
@@ -237,25 +185,26 @@ class Broker:
         if payload_start > stop:
             raise ProtocolError("PUBLISH ends before its content does")
         topic = data[start + 2 : topic_end]
-        if topic not in self._routes:
+        router = self._router
+        if topic not in router.routes:
             packets.check_topic(topic)  # the topics of known routes have been through this
         payload = data[payload_start:stop]
         if qos == 0:
             if first & packets.DUP:
                 raise ProtocolError("DUP at QoS 0 [MQTT-3.3.1-2]")
             if first & packets.RETAIN:
-                self._retain(topic, payload, 0)
-                self._deliver(topic, payload, 0, None)
+                router.retain(topic, payload, 0)
+                router.deliver(topic, payload, 0)
             else:
-                self._deliver(topic, payload, 0, data[position:topic_end])
+                router.deliver(topic, payload, 0, data[position:topic_end])
             return
         packet_id = data[topic_end : topic_end + 2]
         if packet_id == b"\0\0":
             raise ProtocolError("packet identifier 0 [MQTT-2.3.1-1]")
         if qos == 1:
             if first & packets.RETAIN:
-                self._retain(topic, payload, 1)
-            self._deliver(topic, payload, 1, data[position:topic_end] if first == 0x32 else None)
+                router.retain(topic, payload, 1)
+            router.deliver(topic, payload, 1, data[position:topic_end] if first == 0x32 else None)
             connection.write(packets.PUBACK_HEAD + packet_id)  # [MQTT-4.3.2-2]
         elif qos == 2:
             # Kept until PUBREL and delivered then; a repeat meanwhile is the same message [MQTT-4.3.3-2].
@@ -284,8 +233,7 @@ class Broker:
         elif kind == packets.UNSUBSCRIBE:
             packet_id, filters = packets.parse_unsubscribe(flags, body)
             for topic_filter in filters:
-                if session.subscriptions.pop(topic_filter, None) is not None:
-                    self._index.discard(session, topic_filter)
+                self._router.unsubscribe(session, topic_filter)
             connection.write(packets.UNSUBACK_HEAD + packet_id.to_bytes(2, "big"))  # [MQTT-3.10.4-4, -5]
         elif kind == packets.DISCONNECT:
             if flags or body:
@@ -388,8 +336,8 @@ class Broker:
         if self._observer is not None:
             self._observer.will_published(connection.client_id, will.topic.decode())
         if will.retain:  # [MQTT-3.1.2-16, 3.1.2-17]
-            self._retain(will.topic, will.payload, will.qos)
-        self._deliver(will.topic, will.payload, will.qos, None)
+            self._router.retain(will.topic, will.payload, will.qos)
+        self._router.deliver(will.topic, will.payload, will.qos)
 
     def _unwatch(self, connection: Connection) -> None:
         if connection.group is not None:
@@ -397,8 +345,7 @@ class Broker:
             connection.group = None
 
     def _forget(self, session: Session) -> None:
-        for topic_filter in session.subscriptions:
-            self._index.discard(session, topic_filter)
+        self._router.forget(session)
         del self.sessions[session.client_id]
 
     # --- messages ---------------------------------------------------------------------------------------
@@ -407,24 +354,10 @@ class Broker:
         self, session: Session, connection: Connection, packet_id: int, wanted: list[tuple[bytes, int]]
     ) -> None:
         for topic_filter, qos in wanted:
-            session.subscriptions[topic_filter] = qos
-            self._index.add(session, topic_filter, qos)
+            self._router.subscribe(session, topic_filter, qos)
         connection.write(packets.suback(packet_id, [qos for _, qos in wanted]))  # [MQTT-3.8.4-1, 3.8.4-2]
-        for topic_filter, granted in wanted:  # also when the filter was there before [MQTT-3.8.4-3]
-            for topic in self._retained_topics.match(topic_filter):
-                qos, payload = self.retained[topic]
-                self._deliver_retained(session, topic, payload, min(qos, granted))
-
-    def _deliver_retained(self, session: Session, topic: bytes, payload: bytes, qos: int) -> None:
-        """A retained message for a new subscription goes out with its RETAIN flag [MQTT-3.3.1-8]."""
-        head = packets.publish_head(topic, payload, qos, retain=True)
-        if qos:
-            if not session.deliver(head, payload):
-                self._drop(session, topic, "queue full")
-        elif session.write_qos0 is not None:
-            session.write_qos0(head + payload)
-        else:
-            self._drop(session, topic, "reads too slowly")
+        for topic_filter, qos in wanted:  # also when the filter was there before [MQTT-3.8.4-3]
+            self._router.deliver_retained(session, topic_filter, qos)
 
     def _released(self, session: Session, connection: Connection, packet_id: int) -> None:
         """PUBREL: hand the QoS 2 message on, once; an unknown id is a repeat of one [MQTT-4.3.3-2]."""
@@ -432,40 +365,9 @@ class Broker:
         if message is not None:
             topic, payload, retain = message
             if retain:
-                self._retain(topic, payload, 2)
-            self._deliver(topic, payload, 2, None)
+                self._router.retain(topic, payload, 2)
+            self._router.deliver(topic, payload, 2)
         connection.write(packets.PUBCOMP_HEAD + packet_id.to_bytes(2, "big"))
-
-    def _retain(self, topic: bytes, payload: bytes, qos: int) -> None:
-        """Replace the topic's retained message [MQTT-3.3.1-5]; empty removes it [MQTT-3.3.1-10, -11]."""
-        if payload:
-            if topic not in self.retained:
-                self._retained_topics.add(topic)
-            self.retained[topic] = (qos, payload)
-        elif self.retained.pop(topic, None) is not None:
-            self._retained_topics.discard(topic)
-
-    def _deliver(self, topic: bytes, payload: bytes, qos: int, head: bytes | None) -> None:
-        """Send a message to its subscribers, RETAIN off [MQTT-3.3.1-9]. `head`: its encoding if at hand."""
-        route = self._routes.get(topic)
-        if route is None:
-            route = self._index.route(topic)
-        heads: list[bytes | None] = [None, None, None]
-        heads[qos] = head
-        packet = b""
-        for session, granted in route:
-            level = granted if granted < qos else qos  # 4.3, [MQTT-3.8.4-6]
-            encoded = heads[level]
-            if encoded is None:
-                encoded = heads[level] = packets.publish_head(topic, payload, level)
-            if level:
-                if not session.deliver(encoded, payload):
-                    self._drop(session, topic, "queue full")
-            elif session.write_qos0 is not None:
-                packet = packet or encoded + payload
-                session.write_qos0(packet)
-            elif session.write is not None:
-                self._drop(session, topic, "reads too slowly")
 
     def _drop(self, session: Session, topic: bytes, reason: str) -> None:
         self.dropped += 1

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from sim.brokers import passwords, tls
 from sim.brokers.base import BrokerError, BrokerSecurity
-from sim.brokers.model.broker import Broker, Connection
+from sim.brokers.model.broker import Broker
 from sim.brokers.model.config import Authenticate, BrokerConfig, ReturnCode
+from sim.brokers.model.connection import Connection
 from sim.brokers.model.snapshot import SnapshotError
 
 _BACKLOG = 4096  # a whole fleet connects at once

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from sim.brokers.model.packets import DUP, PUBREL_HEAD, ProtocolError
 
 if TYPE_CHECKING:
-    from sim.brokers.model.broker import Connection
+    from sim.brokers.model.connection import Connection
 
 _PUBLISH_OF_QOS1 = 0x32
 _PUBLISH_OF_QOS2 = 0x34

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sim.brokers.model.broker import Connection
+    from sim.brokers.model.connection import Connection
 
 
 class SilenceGroup(OrderedDict["Connection", None]):
