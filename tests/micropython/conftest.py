@@ -200,3 +200,9 @@ def virtual_rig(emulator: Emulator, tmp_path: Path) -> Callable[[], Any]:
             rig.close()
 
     return make
+
+
+@pytest.fixture
+def real_recorder() -> Callable[[], Recorder]:
+    """Makes a listener, inside a running loop."""
+    return lambda: Recorder(asyncio.get_running_loop().time)

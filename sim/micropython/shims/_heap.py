@@ -1,8 +1,7 @@
 # mypy: ignore-errors
-# Makes the heap look as it does on a board: one free block, with nothing in it but what the firmware puts there.
-#
-# The emulator's modules, which a board has in flash, leave holes between them that a board's heap has not, and
-# fragmentation is what small heaps fail of. So the holes are filled for good, all but the largest.
+# Makes the heap look as it does on a board: one free block, with nothing in it but what the firmware puts
+# there. The emulator's modules, which a board has in flash, leave holes between them that a board's heap has
+# not, and fragmentation is what small heaps fail of. So the holes are filled for good, all but the largest.
 import gc
 
 _keep = []
