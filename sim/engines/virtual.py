@@ -12,8 +12,9 @@ import simpy
 from simpy import Environment, Event
 
 from dcompute.drivers import Address, ChannelUser, Driver, Timer
-from sim.brokers.model.broker import Broker, Connection
+from sim.brokers.model.broker import Broker
 from sim.brokers.model.config import BrokerConfig
+from sim.brokers.model.connection import Connection
 from sim.engines.base import EngineError, Machine
 from sim.gate import Gate
 from sim.net.clock import Clock
