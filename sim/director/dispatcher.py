@@ -161,8 +161,10 @@ class Dispatcher:
         return self._rng.choice(candidates)
 
     def _candidates(self, target: Target) -> list[str]:
-        """Living nodes of the target's group; for a named node that is dead, its group stands in."""
-        group = target.group if target.node is None else self._group_of.get(target.node)
-        if group is None:
-            return list(self._alive)
-        return [node for node in self._alive if self._group_of.get(node) == group]
+        """Living nodes of the target's group; for a named node that is dead, its group or else anyone."""
+        if target.node is None:
+            return self._living(target.group)
+        return self._living(self._group_of.get(target.node)) or self._living(None)
+
+    def _living(self, group: str | None) -> list[str]:
+        return [node for node in self._alive if group is None or self._group_of.get(node) == group]
