@@ -109,7 +109,9 @@ def check_json(value: "Any", depth: int = 0) -> None:
         raise ValueError("%s is not a JSON value" % type(value).__name__)
 
 
-if sys.implementation.name == "micropython":
+_LENIENT = sys.implementation.name == "micropython"
+
+if _LENIENT:
 
     def _dumps(value: "Any") -> str:
         return json.dumps(value)
@@ -145,8 +147,9 @@ def decode(payload: bytes, limit: int = MAX_PAYLOAD_BYTES) -> "dict[str, Any]":
     """The JSON object in `payload`; raises Rejected for anything else, however hostile."""
     if len(payload) > limit:
         raise Rejected("payload of %d bytes is over the limit of %d" % (len(payload), limit))
-    if _too_deep(payload):
-        raise Rejected("nested deeper than %d levels" % MAX_DEPTH)
+    fault = _misnested(payload)
+    if fault:
+        raise Rejected(fault)
     try:
         message = _loads(str(payload, "utf-8"))
     except (ValueError, UnicodeError) as error:
@@ -156,10 +159,14 @@ def decode(payload: bytes, limit: int = MAX_PAYLOAD_BYTES) -> "dict[str, Any]":
     return message
 
 
-def _too_deep(payload: bytes) -> bool:
-    """Nesting is bounded before parsing: parsers recurse, and a board's stack is small."""
-    if payload.count(b"[") + payload.count(b"{") <= MAX_DEPTH:
-        return False
+def _misnested(payload: bytes) -> str:
+    """What is wrong with the brackets, "" if nothing.
+
+    Nesting is bounded before parsing: parsers recurse, and a board's stack is small. MicroPython's parser,
+    besides, takes an object whose end is missing for a whole one.
+    """
+    if not _LENIENT and payload.count(b"[") + payload.count(b"{") <= MAX_DEPTH:
+        return ""
     depth = 0
     in_string = False
     escaped = False
@@ -176,10 +183,10 @@ def _too_deep(payload: bytes) -> bool:
         elif byte in (0x5B, 0x7B):
             depth += 1
             if depth > MAX_DEPTH:
-                return True
+                return "nested deeper than %d levels" % MAX_DEPTH
         elif byte in (0x5D, 0x7D):
             depth -= 1
-    return False
+    return "cut short" if depth else ""
 
 
 def decode_task(payload: bytes, limit: int = MAX_PAYLOAD_BYTES) -> "dict[str, Any]":

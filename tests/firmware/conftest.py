@@ -1,0 +1,294 @@
+"""What the firmware tests start from: boards with our firmware, a raw broker that misbehaves on request, mosquitto."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import textwrap
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sim.brokers.conformance import wire
+from sim.brokers.conformance.wire import Kind, Packet
+from sim.brokers.mosquitto import MosquittoBroker
+from sim.micropython.board import Board
+from sim.micropython.process import FirmwareProcess
+from sim.micropython.provision import Emulator, provision
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_S = 20.0  # the machine may be busy; nothing waits this long when it works
+KEEPALIVE_S = 2
+
+
+@pytest.fixture(scope="session")
+def emulator() -> Emulator:
+    return provision()
+
+
+class Heard:
+    """What a board prints and tells; `wait` sleeps until a condition holds."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.events: list[tuple[str, Any]] = []
+        self._news = asyncio.Event()
+
+    def started(self, boot: int, reset_cause: int) -> None:
+        self._add("started", boot)
+
+    def stopped(self, how: str) -> None:
+        self._add("stopped", how)
+
+    def output(self, line: str) -> None:
+        self.lines.append(line)
+        self._news.set()
+
+    def event(self, name: str, fields: dict[str, Any]) -> None:
+        self._add(name, fields)
+
+    def _add(self, name: str, fields: Any) -> None:
+        self.events.append((name, fields))
+        self._news.set()
+
+    def all(self, name: str) -> list[Any]:
+        return [fields for event, fields in self.events if event == name]
+
+    async def wait(self, condition: Callable[[], Any], within_s: float = PATIENCE_S) -> None:
+        try:
+            async with asyncio.timeout(within_s):
+                while not condition():
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            pytest.fail(f"waited {within_s} s in vain; it printed {self.lines} and told {self.events}")
+
+    async def line(self, part: str, count: int = 1) -> str:
+        """The `count`th line that contains `part`, once it is there."""
+        await self.wait(lambda: len([line for line in self.lines if part in line]) >= count)
+        return [line for line in self.lines if part in line][count - 1]
+
+
+class Session:
+    """One connection to the raw broker."""
+
+    def __init__(self, broker: RawBroker, writer: asyncio.StreamWriter) -> None:
+        self.packets: list[Packet] = []
+        self.closed = False
+        self.malformed = ""
+        self._broker = broker
+        self._writer = writer
+
+    def send(self, data: bytes) -> None:
+        self._writer.write(data)
+
+    def publish(self, topic: str, message: object, packet_id: int = 1) -> None:
+        self.send(wire.publish(topic, json.dumps(message).encode(), qos=1, packet_id=packet_id))
+
+    def drop(self) -> None:
+        self._writer.transport.abort()
+
+    def of(self, kind: Kind) -> list[Packet]:
+        return [packet for packet in self.packets if packet.kind is kind]
+
+    def kinds(self) -> list[Kind]:
+        return [packet.kind for packet in self.packets]
+
+    def published(self, topic: str) -> list[dict[str, Any]]:
+        """The JSON published on `topic`, in order."""
+        read = [wire.read_publish(packet) for packet in self.of(Kind.PUBLISH)]
+        return [json.loads(publish.payload) for publish in read if publish.topic == topic]
+
+
+class RawBroker:
+    """Answers as a broker owes, unless told to withhold answers of a kind. Routes nothing."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.sessions: list[Session] = []
+        self.withhold: set[Kind] = set()
+        self._news = asyncio.Event()
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        for session in self.sessions:
+            session.drop()
+        await self._server.wait_closed()
+
+    async def until(self, condition: Callable[[], Any], within_s: float = PATIENCE_S) -> None:
+        try:
+            async with asyncio.timeout(within_s):
+                while not condition():
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            seen = [(s.kinds(), s.closed, s.malformed) for s in self.sessions]
+            pytest.fail(f"waited {within_s} s in vain; sessions: {seen}")
+
+    async def session(self, number: int = 1) -> Session:
+        """The `number`th session, once it has published its status."""
+        await self.until(lambda: len(self.sessions) >= number and len(self.sessions[number - 1].of(Kind.PUBLISH)) >= 2)
+        return self.sessions[number - 1]
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        session = Session(self, writer)
+        self.sessions.append(session)
+        buffer = bytearray()
+        try:
+            while data := await reader.read(65536):
+                buffer += data
+                for packet in wire.take_packets(buffer):
+                    session.packets.append(packet)
+                    self._answer(session, packet)
+                self._news.set()
+        except OSError:
+            pass
+        except (wire.Malformed, IndexError) as error:
+            session.malformed = str(error)
+            session.drop()
+        finally:
+            session.closed = True
+            self._news.set()
+            writer.close()
+
+    def _answer(self, session: Session, packet: Packet) -> None:
+        if packet.kind in self.withhold:
+            return
+        if packet.kind is Kind.CONNECT:
+            session.send(wire.encode(Kind.CONNACK, b"\0\0"))
+        elif packet.kind is Kind.SUBSCRIBE:
+            session.send(wire.encode(Kind.SUBACK, packet.body[:2] + b"\1"))
+        elif packet.kind is Kind.PINGREQ:
+            session.send(wire.encode(Kind.PINGRESP))
+        elif packet.kind is Kind.PUBLISH and (publish := wire.read_publish(packet)).qos:
+            session.send(wire.acknowledgement(Kind.PUBACK, publish.packet_id))
+
+
+class Rig:
+    """Boards and brokers for one test; all end with `async with`."""
+
+    def __init__(self, emulator: Emulator, folder: Path) -> None:
+        self.emulator = emulator
+        self.folder = folder
+        self._boards = 0
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Rig:
+        return self
+
+    async def __aexit__(self, *error: Any) -> None:
+        await self._stack.aclose()
+
+    def files(self) -> list[Path]:
+        """The board's flash as package.json describes it."""
+        package = json.loads((ROOT / "firmware/package.json").read_text())
+        flash = self.folder / "flash"
+        for target, source in package["urls"]:
+            place = flash / target
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if not place.exists():
+                place.symlink_to((ROOT / "firmware" / source).resolve())
+        return [flash]
+
+    def config(self, port: int, **changes: Any) -> dict[str, Any]:
+        return {
+            "WIFI_SSID": "testbed",
+            "WIFI_PASSWORD": "password1",
+            "STATIC_IP": None,
+            "MQTT_HOST": "127.0.0.1",
+            "MQTT_PORT": port,
+            "MQTT_USER": None,
+            "MQTT_PASSWORD": None,
+            "MQTT_TLS": False,
+            "NODE_TYPE": "ESP32",
+            "MQTT_KEEPALIVE": KEEPALIVE_S,
+        } | changes
+
+    def start(
+        self,
+        port: int,
+        program: str | None = None,
+        *,
+        settings: dict[str, Any] | None = None,
+        without: Sequence[str] = (),
+        extra: Sequence[Path] = (),
+        **board: Any,
+    ) -> tuple[FirmwareProcess, Heard, str]:
+        """A running board, what it tells, and its node id. `program` takes the place of our main.py."""
+        self._boards += 1
+        files = [*self.files(), *extra]
+        if program is not None:
+            main = self.folder / f"program{self._boards}" / "main.py"
+            main.parent.mkdir()
+            main.write_text(textwrap.dedent(program))
+            files.append(main)
+        config = {k: v for k, v in self.config(port, **(settings or {})).items() if k not in without}
+        uid = bytes([2, 0, 0, 0, 0, self._boards])
+        heard = Heard()
+        described = Board(**{"uid": uid, "files": files, "config": config} | board)
+        process = FirmwareProcess(self.emulator, described, heard)
+        self._stack.callback(process.close)
+        process.start()
+        return process, heard, uid.hex()
+
+    async def raw_broker(self) -> RawBroker:
+        broker = RawBroker()
+        await broker.start()
+        self._stack.push_async_callback(broker.stop)
+        return broker
+
+    async def mosquitto(self) -> MosquittoBroker:
+        broker = MosquittoBroker()
+        await broker.start()
+        self._stack.push_async_callback(broker.stop)
+        return broker
+
+    @asynccontextmanager
+    async def ending(self, thing: Any) -> AsyncIterator[Any]:
+        yield thing
+
+
+@pytest.fixture
+def rig(emulator: Emulator, tmp_path: Path) -> Rig:
+    return Rig(emulator, tmp_path)
+
+
+NODE = """
+    import config, gc, time
+    from compute_node import ComputeNode
+    node = ComputeNode(config.MQTT_HOST, config.MQTT_PORT, config.MQTT_KEEPALIVE)
+"""
+
+BARE = """
+    import config, network, time
+    from umqtt.simple import MQTTClient
+    wlan = network.WLAN(network.STA_IF)
+    wlan.active(True)
+    wlan.connect(config.WIFI_SSID, config.WIFI_PASSWORD)
+    while not wlan.isconnected():
+        time.sleep_ms(20)
+    client = MQTTClient(b"bare", config.MQTT_HOST, config.MQTT_PORT, keepalive=config.MQTT_KEEPALIVE)
+    got = []
+    client.set_callback(lambda topic, message: got.append(message))
+"""
+
+
+@pytest.fixture
+def node_program() -> Callable[[str], str]:
+    """A main.py that makes `node`, a ComputeNode, and goes on with the text given."""
+    return lambda rest: textwrap.dedent(NODE) + textwrap.dedent(rest)
+
+
+@pytest.fixture
+def bare_program() -> Callable[[str], str]:
+    """A main.py that makes `client`, umqtt.simple's own, on a joined WLAN, and goes on with the text given."""
+    return lambda rest: textwrap.dedent(BARE) + textwrap.dedent(rest)

@@ -1,0 +1,331 @@
+"""Each fault of umqtt.simple: a bare umqtt client fails on it, the firmware does not.
+
+Both run at the same time on the same misbehaviour: when the firmware has got over it, the bare client has not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import textwrap
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from sim.brokers.conformance import wire
+from sim.brokers.conformance.wire import Kind
+
+Program = Callable[[str], str]
+
+
+def run(body: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(body)
+
+
+def test_half_a_packet_does_not_block(rig: Any, node_program: Program, bare_program: Program) -> None:
+    async def go() -> None:
+        async with rig:
+            ours, theirs = await rig.raw_broker(), await rig.raw_broker()
+            rig.start(
+                ours.port, node_program("node.connect()\nwhile True:\n    node.check_messages()\n    time.sleep(0.05)")
+            )
+            _, bare, _ = rig.start(
+                theirs.port,
+                bare_program("client.connect()\nclient.publish(b'go', b'')\ntime.sleep(1)\nclient.check_msg()\nprint('checked')"),
+            )
+            session = await ours.session()
+            await theirs.until(lambda: theirs.sessions and theirs.sessions[0].of(Kind.PUBLISH))
+            half = wire.publish("020000000001", b"{}" * 20, qos=1, packet_id=1)[:9]
+            theirs.withhold = set(Kind)
+            for broker_session in (session, theirs.sessions[0]):
+                broker_session.send(half)
+            await ours.session(2)  # it gave the connection up and made a new one
+            assert Kind.DISCONNECT not in session.kinds()  # the will has to come
+            assert "checked" not in bare.lines
+
+    run(go())
+
+
+def test_withheld_puback(rig: Any, node_program: Program, bare_program: Program) -> None:
+    async def go() -> None:
+        async with rig:
+            ours, theirs = await rig.raw_broker(), await rig.raw_broker()
+            _, node, _ = rig.start(
+                ours.port,
+                node_program("""
+                    node.connect()
+                    node.start_keepalive_thread()
+                    print("ready")
+                    while node.get_task() is None:
+                        time.sleep(0.05)
+                    print("at once", node.send_result({"task_id": "a", "output": 1}))
+                    while node.results_held():
+                        time.sleep(0.05)
+                    print("sent")
+                """),
+            )
+            _, bare, _ = rig.start(
+                theirs.port, bare_program("client.connect()\nclient.publish(b't', b'x', qos=1)\nprint('published')")
+            )
+            theirs.withhold = {Kind.PUBLISH}
+            await node.line("ready")
+            session = await ours.session()
+            ours.withhold = {Kind.PUBLISH}
+            session.publish("020000000001", {"id": "a"})
+            await ours.until(lambda: session.published("results"))
+            await node.line("at once False")  # bounded
+            ours.withhold = set()
+            await node.line("sent")
+            results = [r for s in ours.sessions for r in s.published("results")]
+            assert [r["task_id"] for r in results][-1] == "a"
+            assert len(ours.sessions) > 1
+            assert all(Kind.DISCONNECT not in s.kinds() for s in ours.sessions)
+            assert theirs.sessions[0].of(Kind.PUBLISH)
+            assert "published" not in bare.lines
+
+    run(go())
+
+
+def test_pings_keep_an_idle_node_alive(rig: Any, bare_program: Program) -> None:
+    async def go() -> None:
+        async with rig:
+            ours, theirs = await rig.raw_broker(), await rig.raw_broker()
+            rig.start(ours.port)
+            _, bare, _ = rig.start(
+                theirs.port,
+                bare_program("client.connect()\nprint('up')\nwhile True:\n    client.check_msg()\n    time.sleep(0.1)"),
+            )
+            await bare.line("up")
+            session = await ours.session()
+            await ours.until(lambda: len(session.of(Kind.PINGREQ)) >= 3)  # 1.5 x keepalive has passed
+            assert not session.closed
+            assert theirs.sessions[0].kinds() == [Kind.CONNECT]
+
+    run(go())
+
+
+def test_silent_broker_is_noticed(rig: Any, bare_program: Program) -> None:
+    async def go() -> None:
+        async with rig:
+            ours, theirs = await rig.raw_broker(), await rig.raw_broker()
+            rig.start(ours.port)
+            _, bare, _ = rig.start(
+                theirs.port,
+                bare_program("""
+                    client.connect()
+                    while True:
+                        client.ping()
+                        client.check_msg()
+                        print("fine")
+                        time.sleep(0.2)
+                """),
+            )
+            session = await ours.session()
+            await bare.line("fine")
+            ours.withhold = theirs.withhold = {Kind.PINGREQ, Kind.PUBLISH}
+            await ours.until(lambda: len(ours.sessions) > 1)
+            assert Kind.DISCONNECT not in session.kinds()
+            before = len(bare.lines)
+            await bare.line("fine", before + 3)  # its broker is as silent, and it has not noticed
+            assert len(theirs.sessions) == 1
+
+    run(go())
+
+
+def test_results_for_tasks_that_arrive_together(rig: Any, bare_program: Program) -> None:
+    """A QoS 1 publish in the message callback reads its own successor, whose PUBACK it then takes for nobody's."""
+
+    async def go() -> None:
+        async with rig:
+            ours, theirs = await rig.raw_broker(), await rig.raw_broker()
+            _, _, name = rig.start(ours.port)
+            _, bare, _ = rig.start(
+                theirs.port,
+                bare_program("""
+                    def work(topic, message):
+                        client.publish(b"results", message, qos=1)
+                        got.append(message)
+                    client.set_callback(work)
+                    client.connect()
+                    client.subscribe(b"task", 1)
+                    print("ready")
+                    while len(got) < 2:
+                        client.wait_msg()
+                    print("both done")
+                """),
+            )
+            await bare.line("ready")
+            session = await ours.session()
+            together = [wire.publish("task", b'{"id": "%d"}' % n, qos=1, packet_id=n) for n in (1, 2)]
+            theirs.withhold = {Kind.PUBLISH}
+            theirs.sessions[0].send(b"".join(together))
+            for n in (1, 2):
+                session.publish(name, {"id": str(n), "function": "add", "args": [n]}, n)
+            await theirs.until(lambda: len(theirs.sessions[0].of(Kind.PUBLISH)) == 2)
+            for packet in theirs.sessions[0].of(Kind.PUBLISH):
+                theirs.sessions[0].send(wire.acknowledgement(Kind.PUBACK, wire.read_publish(packet).packet_id))
+            await ours.until(lambda: len(session.published("results")) == 2)
+            assert [r["result"]["output"] for r in session.published("results")] == [1, 2]
+            assert "both done" not in bare.lines
+
+    run(go())
+
+
+def test_packet_id_wraps(rig: Any, node_program: Program, bare_program: Program) -> None:
+    async def go() -> None:
+        async with rig:
+            ours, theirs = await rig.raw_broker(), await rig.raw_broker()
+            _, node, _ = rig.start(
+                ours.port,
+                node_program("""
+                    node.connect()
+                    node._link._client.pid = 65534
+                    print([node.send_result({"task_id": n}) for n in (1, 2, 3)])
+                """),
+            )
+            _, bare, _ = rig.start(
+                theirs.port,
+                bare_program("""
+                    client.connect()
+                    client.pid = 65535
+                    client.publish(b"t", b"x", qos=1)
+                    print("published")
+                """),
+            )
+            await node.line("[True, True, True]")
+            sent = [wire.read_publish(p) for p in ours.sessions[0].of(Kind.PUBLISH)]
+            assert [p.packet_id for p in sent if p.topic == "results"] == [65535, 1, 2]
+            await theirs.until(lambda: theirs.sessions and theirs.sessions[0].of(Kind.PUBLISH))
+            assert wire.read_publish(theirs.sessions[0].of(Kind.PUBLISH)[0]).packet_id == 0  # forbidden
+            assert "published" not in bare.lines
+
+    run(go())
+
+
+def test_text_that_is_not_ascii(rig: Any, node_program: Program, bare_program: Program) -> None:
+    async def go() -> None:
+        async with rig:
+            ours, theirs = await rig.raw_broker(), await rig.raw_broker()
+            _, node, _ = rig.start(
+                ours.port,
+                node_program('node.connect()\nprint([node.send_result("Привет, мир") for _ in range(2)])'),
+                settings={"NODE_TYPE": "плата", "MQTT_USER": "Юрий", "MQTT_PASSWORD": "пароль"},
+            )
+            rig.start(
+                theirs.port,
+                bare_program("client.connect()\nfor _ in range(2):\n    client.publish('t', 'Привет, мир')\ntime.sleep(9)"),
+            )
+            await node.line("[True, True]")
+            session = ours.sessions[0]
+            assert [r["result"] for r in session.published("results")] == ["Привет, мир"] * 2
+            assert session.published("initialisation")[0]["device_type"] == "плата"
+            assert session.of(Kind.CONNECT)[0].body.endswith(wire.text("Юрий") + wire.text("пароль"))
+            await theirs.until(lambda: theirs.sessions[0].malformed or len(theirs.sessions[0].packets) > 1)
+            bare = theirs.sessions[0]
+            sent = [wire.read_publish(packet).payload for packet in bare.of(Kind.PUBLISH)[:1]]
+            assert bare.malformed or sent != ["Привет, мир".encode()]
+
+    run(go())
+
+
+def test_a_broker_that_accepts_and_says_nothing(rig: Any, node_program: Program, bare_program: Program) -> None:
+    async def go() -> None:
+        async with rig:
+            ours, theirs = await rig.raw_broker(), await rig.raw_broker()
+            ours.withhold = theirs.withhold = {Kind.CONNECT}
+            _, node, _ = rig.start(ours.port, node_program('print("connected", node.connect(1))'))
+            _, bare, _ = rig.start(theirs.port, bare_program("client.connect()\nprint('connected')"))
+            await node.line("connected False")
+            assert "connected" not in bare.lines
+            await theirs.until(lambda: theirs.sessions and theirs.sessions[0].of(Kind.CONNECT))
+
+    run(go())
+
+
+def test_failed_connections_leave_no_socket_open(rig: Any, node_program: Program, bare_program: Program) -> None:
+    async def go() -> None:
+        async with rig:
+            ours, theirs = await rig.raw_broker(), await rig.raw_broker()
+            ours.withhold = theirs.withhold = {Kind.CONNECT}
+            for broker in (ours, theirs):  # every connection ends while CONNACK is awaited
+                asyncio.create_task(_hang_up(broker))
+            process, node, _ = rig.start(
+                ours.port,
+                node_program("""
+                    import gc
+                    gc.threshold(-1)
+                    for _ in range(20):
+                        node._link.open()
+                    print("tried")
+                    time.sleep(60)
+                """),
+            )
+            bare_process, bare, _ = rig.start(
+                theirs.port,
+                bare_program("""
+                    for _ in range(20):
+                        try:
+                            client.connect()
+                        except Exception:
+                            pass
+                    print("tried")
+                    time.sleep(60)
+                """),
+            )
+            await node.line("tried")
+            await bare.line("tried")
+            assert sockets(process.pid) <= sockets(bare_process.pid) - 15
+
+    run(go())
+
+
+async def _hang_up(broker: Any) -> None:
+    while True:
+        await broker.until(lambda: any(not s.closed and s.packets for s in broker.sessions), 60)
+        for session in broker.sessions:
+            if session.packets:
+                session.drop()
+        await asyncio.sleep(0)
+
+
+def sockets(pid: int) -> int:
+    folder = f"/proc/{pid}/fd"
+    return sum(os.readlink(f"{folder}/{name}").startswith("socket:") for name in os.listdir(folder))
+
+
+def test_threads_that_send_at_the_same_time(rig: Any, node_program: Program, bare_program: Program) -> None:
+    async def go() -> None:
+        async with rig:
+            ours, theirs = await rig.raw_broker(), await rig.raw_broker()
+            threads = """
+                import _thread
+                done = []
+                def talk(name):
+                    for n in range(60):
+                        send(name + "-%d-" % n + "x" * 300)
+                    done.append(name)
+                for name in ("a", "b", "c"):
+                    _thread.start_new_thread(talk, (name,))
+                while len(done) < 3:
+                    time.sleep(0.05)
+                print("all sent")
+                time.sleep(60)
+            """
+            _, node, _ = rig.start(
+                ours.port,
+                node_program("node.connect()\nnode.start_keepalive_thread()\nsend = node.send_result") + node_text(threads),
+            )
+            rig.start(
+                theirs.port,
+                bare_program("client.connect()\nsend = lambda text: client.publish(b'results', text)") + node_text(threads),
+            )
+            await node.line("all sent")
+            results = [r["result"] for r in ours.sessions[0].published("results")]
+            assert len(results) == len(set(results)) == 180
+            assert len(ours.sessions) == 1
+            await theirs.until(lambda: theirs.sessions[0].malformed)
+
+    run(go())
+
+
+def node_text(text: str) -> str:
+    return "\n" + textwrap.dedent(text)
