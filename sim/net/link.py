@@ -29,7 +29,8 @@ class Link:
         """Segments that were delayed here so far."""
         self.ideal = True
         """Neither delays nor loses: need not be asked."""
-        self._random = random.Random(seed_name)
+        self._seed_name = seed_name
+        self._draw: Callable[[], float] | None = None  # made when needed: a generator takes 2.5 KB
         self._busy_until_s = 0.0
         self._on_change = on_change
 
@@ -47,7 +48,8 @@ class Link:
         """Set what the link does to segments sent from now on; each crossing takes `latency_s` plus up to
         `jitter_s`, and all segments of both directions share `bandwidth_bps`, as they share a radio
         channel."""
-        if min(latency_s, jitter_s) < 0 or not 0 <= loss < 1 or (bandwidth_bps or 1) <= 0:
+        narrow = bandwidth_bps is not None and bandwidth_bps <= 0
+        if min(latency_s, jitter_s) < 0 or not 0 <= loss < 1 or narrow:
             raise ValueError(
                 "a link needs latency and jitter of at least 0, a loss in 0..1 (1 excluded) and a bandwidth "
                 f"above 0; got {latency_s=}, {jitter_s=}, {loss=}, {bandwidth_bps=}"
@@ -55,6 +57,8 @@ class Link:
         self.latency_s, self.jitter_s = latency_s, jitter_s
         self.bandwidth_bps, self.loss = bandwidth_bps, loss
         self.ideal = not (latency_s or jitter_s or bandwidth_bps is not None or loss)
+        if (jitter_s or loss) and self._draw is None:
+            self._draw = random.Random(self._seed_name).random
 
     def down(self) -> None:
         """A dead link: silence both ways, and the station does not know."""
@@ -72,8 +76,8 @@ class Link:
         """How long a segment of `n_bytes` handed over now takes to cross."""
         self.crossings += 1
         delay_s = self.latency_s
-        if self.jitter_s:
-            delay_s += self.jitter_s * self._random.random()
+        if self.jitter_s and self._draw is not None:
+            delay_s += self.jitter_s * self._draw()
         if self.bandwidth_bps is not None:
             start_s = max(now_s, self._busy_until_s)
             self._busy_until_s = start_s + n_bytes * 8 / self.bandwidth_bps
@@ -81,8 +85,8 @@ class Link:
         return delay_s
 
     def loses(self) -> bool:
-        """Draw whether the segment is lost here."""
-        return self.loss > 0.0 and self._random.random() < self.loss
+        """Draw whether the segment is lost here; to be asked only of a link with some `loss`."""
+        return self._draw is not None and self._draw() < self.loss
 
     def _set(self, state: State) -> None:
         if state != self.state:
