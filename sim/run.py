@@ -108,7 +108,7 @@ def _run_virtual(scenario: Scenario, options: RunOptions, trace: Trace) -> None:
     with _log_into(engine.recorder):
         director = Director(engine, scenario, options.sabotage)
         try:
-            with engine.capture(options.pcap), Fence(allow=("sim.report.live",)):
+            with engine.capture(options.pcap), Fence(allow=("sim.report.live", "sim.micropython")):
                 engine.run(director.run)
         finally:
             engine.recorder.close()

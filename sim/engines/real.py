@@ -201,6 +201,10 @@ class RealEngine:
     def node(self, spec: NodeSpec, machine: Machine) -> Node:
         if spec.group.kind == "python":
             return PythonNode(spec, machine, self.recorder)
+        if spec.group.kind == "firmware":
+            from sim.engines.real_boards import firmware_node
+
+            return firmware_node(spec, machine, self.recorder)
         raise EngineError(f"group {spec.group_name}: no {spec.group.kind} nodes in real time")
 
     def start_broker(self) -> Event:

@@ -232,6 +232,10 @@ class VirtualEngine:
     def node(self, spec: NodeSpec, machine: Machine) -> Node:
         if spec.group.kind == "python":
             return PythonNode(spec, machine, self.recorder)
+        if spec.group.kind == "firmware":
+            from sim.engines.virtual_boards import firmware_node
+
+            return firmware_node(spec, machine, self.recorder, self.network)
         raise EngineError(f"group {spec.group_name}: no {spec.group.kind} nodes in virtual time")
 
     def start_broker(self) -> Event:

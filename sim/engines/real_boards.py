@@ -1,0 +1,43 @@
+"""Firmware nodes in real time: each an emulated board in a process of its own, behind its fault proxy."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from sim.engines.base import Machine
+from sim.gate import Gate
+from sim.micropython.board import Board
+from sim.micropython.process import FirmwareProcess, Listener
+from sim.micropython.provision import Emulator, provision
+from sim.nodes.base import Node, NodeSpec
+from sim.nodes.firmware import FirmwareNode
+from sim.recorder import Recorder
+
+
+@cache
+def _emulator() -> Emulator:
+    return provision()
+
+
+class _RealBoard(FirmwareProcess):
+    """A board's process, whose power the machine's link knows of."""
+
+    def __init__(self, board: Board, listener: Listener, machine: Machine) -> None:
+        super().__init__(_emulator(), board, listener, machine.name)
+        self._machine = machine
+        self._no_program = Gate(machine.driver, machine.driver.random)
+
+    def crash(self) -> None:
+        """The program dies; its kernel sends FIN."""
+        self.kill()
+
+    def power_cut(self) -> None:
+        """The link goes first, so that the FIN of the dying process does not cross."""
+        self._machine.power_cut(self._no_program)
+        self.kill()
+
+
+def firmware_node(spec: NodeSpec, machine: Machine, recorder: Recorder) -> Node:
+    """A firmware node behind its link `machine`. EmulatorUnavailable where there is no MicroPython."""
+    _emulator()
+    return FirmwareNode(spec, machine, recorder, lambda board, listener: _RealBoard(board, listener, machine))

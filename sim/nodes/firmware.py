@@ -1,0 +1,181 @@
+"""A firmware node: an emulated ESP32 with unmodified files, in real or in virtual time.
+
+What its node core tells (through the emulator, the files unchanged) becomes the trace's events, as for a
+python node. Both kinds of time give a `BoardRunner`; everything else is the same here.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from sim import trace as t
+from sim.engines.base import Machine
+from sim.micropython.board import Board
+from sim.micropython.flash import product
+from sim.micropython.process import Listener
+from sim.nodes.base import NodeSpec
+from sim.recorder import Recorder
+
+DEFAULT_HEAP_BYTES = 128 * 1024
+_WIFI_SSID = "dcompute-testbed"
+_WIFI_PASSWORD = "testbed-only"
+
+
+class BoardRunner(Protocol):
+    """An emulated board in some kind of time."""
+
+    @property
+    def running(self) -> bool: ...
+    def start(self) -> None: ...
+    def crash(self) -> None: ...
+    def power_cut(self) -> None: ...
+    def hang(self) -> None: ...
+    def resume(self) -> None: ...
+    def radio(self, **changes: Any) -> None: ...
+    def close(self) -> None: ...
+
+
+MakeRunner = Callable[[Board, Listener], BoardRunner]
+
+
+class FirmwareNode:
+    """See the module's head; the methods are those of `sim.nodes.base.Node`.
+
+    Args:
+        make_runner: gives the emulated board of this kind of time.
+    """
+
+    def __init__(self, spec: NodeSpec, machine: Machine, recorder: Recorder, make_runner: MakeRunner) -> None:
+        self.name = spec.name
+        self.node_id = spec.node_id
+        self.group_name = spec.group_name
+        self.status = ""
+        self.inc = ""
+        self.connected = False
+        self._spec = spec
+        self._machine = machine
+        self._recorder = recorder
+        self._make_runner = make_runner
+        self._observe = recorder.node_observer(spec.name)
+        self._runner: BoardRunner | None = None
+
+    @property
+    def running(self) -> bool:
+        return self._runner is not None and self._runner.running
+
+    def power_on(self) -> None:
+        if self.running:
+            return
+        self._machine.power_on()
+        if self._runner is None:  # only now is the machine's address known
+            self._runner = self._make_runner(board_for(self._spec, *self._machine.address), self)
+        self._runner.start()
+
+    def crash(self) -> None:
+        if self._runner is not None and self.running:
+            self._runner.crash()
+            self._gone("crash")
+
+    def power_cut(self, how: str = "power_cut") -> None:
+        if self._runner is not None and self.running:
+            self._runner.power_cut()
+            self._gone(how)
+
+    def _gone(self, how: str) -> None:
+        self.status, self.connected = "", False
+        self._recorder.add(t.NodeStopped, node=self.name, how=how)
+
+    def hang(self) -> None:
+        if self._runner is not None and self.running:
+            self._runner.hang()
+            self._recorder.add(t.NodeStopped, node=self.name, how="hang")
+
+    def resume(self) -> None:
+        if self._runner is not None and self.running:
+            self._runner.resume()
+
+    def wifi(self, present: bool) -> None:
+        if self._runner is not None:
+            self._runner.radio(ap=present)
+
+    def close(self) -> None:
+        if self._runner is not None:
+            self._runner.close()
+
+    def counters(self) -> dict[str, int]:
+        return {}
+
+    # --- what the board tells ---------------------------------------------------------------------------
+
+    def started(self, boot: int, reset_cause: int) -> None:
+        self._recorder.add(t.NodeStarted, node=self.name, boot=boot)
+
+    def stopped(self, how: str) -> None:
+        if how == "kill":  # our own doing, and told already
+            return
+        self._gone("crash" if how.startswith("died") else "reboot")
+        self._log("warning", f"the board stopped: {how}")
+
+    def output(self, line: str) -> None:
+        self._recorder.add(t.NodeOutput, node=self.name, text=line)
+
+    def event(self, name: str, fields: dict[str, Any]) -> None:
+        if name == "core":
+            self._core(fields["name"], fields["fields"])
+        elif name == "crash":
+            self._log("error", f"uncaught in thread {fields['thread']}: {fields['text']}")
+        elif name == "ended":
+            self._log("error", "the program has ended")
+
+    def _core(self, name: str, fields: dict[str, Any]) -> None:
+        if name == "node_disconnected":
+            if not self.connected:
+                return
+            fields = {**fields, "reason": "the firmware says so"}
+        if name == "result_held":
+            ok = not (isinstance(fields["value"], dict) and "error" in fields["value"])
+            self._recorder.add(t.TaskFinished, node=self.name, task=str(fields["task"]), ok=ok)
+        if name in ("node_connecting", "node_disconnected"):
+            self.connected = False
+        elif name == "node_connected":
+            self.connected = True
+        elif name == "status_published":
+            self.status = fields["status"]
+        self.inc = fields.get("inc", self.inc)
+        self._observe(name, fields)
+
+    def _log(self, level: str, text: str) -> None:
+        self._recorder.add(t.LogLine, who=self.name, level=level, text=text)
+
+
+def board_for(spec: NodeSpec, broker_host: str, broker_port: int) -> Board:
+    """The board of a node: our firmware or the group's own files, with a config.py made for this run."""
+    group = spec.group
+    config: dict[str, Any] = {
+        "WIFI_SSID": _WIFI_SSID,
+        "WIFI_PASSWORD": _WIFI_PASSWORD,
+        "STATIC_IP": None,
+        "MQTT_HOST": broker_host,
+        "MQTT_PORT": broker_port,
+        "MQTT_USER": None,
+        "MQTT_PASSWORD": None,
+        "MQTT_TLS": False,
+        "NODE_TYPE": "ESP32",
+        "NODE_ID": spec.node_id,
+        "NAMESPACE": spec.namespace,
+        "MQTT_KEEPALIVE": max(1, round(group.keepalive)),
+        "POLL_MS": max(1, round(group.poll * 1000)),
+    }
+    if group.queue_limit:
+        config["QUEUE_LIMIT"] = group.queue_limit
+    return Board(
+        uid=b"\x02" + zlib.crc32(spec.name.encode()).to_bytes(5, "big"),
+        files=[Path(group.files)] if group.files else [product()],
+        config={**config, **(group.config or {})},
+        entry=group.entry,
+        heap_bytes=group.heap or DEFAULT_HEAP_BYTES,
+        seed=zlib.crc32(f"{spec.seed}/board/{spec.name}".encode()),
+    )
