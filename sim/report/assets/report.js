@@ -86,6 +86,14 @@ function laneTraces() {
         D.work.finished[i] ? "" : ", not finished"}`),
       PRIORITY[p - 1], `priority ${p}`, 0.42, { own: { showlegend: p === 1 || p === 10, legendgroup: "priority" } }));
   }
+  const deaths = { x: [], y: [], text: [] };
+  D.deaths.lane.forEach((lane, i) => {
+    if (y(lane) === undefined) return;
+    deaths.x.push(seconds(D.deaths.t[i])); deaths.y.push(y(lane));
+    deaths.text.push(`${name(lane)}<br>reported dead (${text(D.deaths.what[i])}), ${text(D.deaths.detail[i])}`);
+  });
+  if (deaths.x.length) traces.push({ type: KIND, mode: "markers", ...deaths, name: "death reported", hoverinfo: "text",
+    marker: { symbol: "diamond", size: 8, color: "#c62828", line: { width: 1, color: "#fff" } } });
   unique(D.faults.what).forEach((kind, n) => {
     const color = FAULT[kind] ?? OTHER[n % OTHER.length], pick = (i) => D.faults.what[i] === kind;
     const label = (i) => `${name(D.faults.lane[i])}<br>${text(D.faults.detail[i])}`;
@@ -103,14 +111,6 @@ function laneTraces() {
     `${name(D.detections.lane[i])}<br>${text(D.detections.what[i])}: reported (${text(D.detections.detail[i])}) after ${
       told(seconds(D.detections.end[i] - D.detections.start[i]))}`), "#c62828", "detection", 0,
     { line: { dash: "dot", width: 1.5 } }));
-  const deaths = { x: [], y: [], text: [] };
-  D.deaths.lane.forEach((lane, i) => {
-    if (y(lane) === undefined) return;
-    deaths.x.push(seconds(D.deaths.t[i])); deaths.y.push(y(lane));
-    deaths.text.push(`${name(lane)}<br>reported dead (${text(D.deaths.what[i])}), ${text(D.deaths.detail[i])}`);
-  });
-  if (deaths.x.length) traces.push({ type: KIND, mode: "markers", ...deaths, name: "death reported", hoverinfo: "text",
-    marker: { symbol: "diamond", size: 8, color: "#c62828", line: { width: 1, color: "#fff" } } });
   return traces.filter(Boolean);
 }
 
