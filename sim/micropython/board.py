@@ -17,7 +17,6 @@ from sim.micropython.errors import EmulatorUnavailable
 from sim.micropython.flash import FirmwareError
 from sim.micropython.provision import Emulator
 
-SHIMS = Path(__file__).parent / "shims"
 PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = range(1, 6)
 
 Kernel = Literal["real", "lockstep"]
@@ -82,13 +81,13 @@ class Board:
 
 def command(emulator: Emulator, board: Board, kernel: Kernel, control_fd: int) -> list[str]:
     """The command that starts the board's process with its control descriptor."""
-    heap_bytes = int((board.heap_bytes + shim_heap_bytes(emulator, kernel)) / (1 - _TABLES)) + 512
+    heap_bytes = int((board.heap_bytes + shim_heap_bytes(emulator, kernel)) / (1 - _TABLES))
     return _command(emulator, kernel, heap_bytes, control_fd)
 
 
 def _command(emulator: Emulator, kernel: Kernel, heap_bytes: int, control_fd: int) -> list[str]:
-    boot = SHIMS / "boot.py"
-    return [*emulator.argv, "-X", f"heapsize={heap_bytes}", str(boot), kernel, str(control_fd)]
+    boot = str(emulator.shims / "boot.py")
+    return [*emulator.argv, "-X", f"heapsize={heap_bytes}", boot, kernel, str(control_fd)]
 
 
 @lru_cache(maxsize=8)
@@ -99,7 +98,7 @@ def shim_heap_bytes(emulator: Emulator, kernel: Kernel) -> int:
     with ours, theirs:
         process = subprocess.Popen(
             _command(emulator, kernel, _PROBE_HEAP_BYTES, theirs.fileno()),
-            cwd=SHIMS,  # a folder without firmware, or its node core would count as the emulator's
+            cwd=emulator.shims,  # a folder without firmware, or its node core would count as the emulator's
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -120,9 +119,9 @@ def shim_heap_bytes(emulator: Emulator, kernel: Kernel) -> int:
     return int(_PROBE_HEAP_BYTES * (1 - _TABLES)) - int(said)
 
 
-def no_path(text: str, root: Path) -> str:
+def no_path(text: str, root: Path, emulator: Emulator) -> str:
     """`text` without the names of folders of this machine, which differ from run to run."""
-    return text.replace(f"{root}/", "").replace(f"{SHIMS}/", "shims/")
+    return text.replace(f"{root}/", "").replace(f"{emulator.shims}/", "shims/")
 
 
 if sys.platform == "win32":

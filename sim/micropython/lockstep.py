@@ -335,7 +335,9 @@ class LockstepBoard:
     def _take_output(self, body: bytes) -> None:
         *lines, self._half_line = (self._half_line + body).split(b"\n")
         for line in lines:
-            self._listener.output(boards.no_path(line.decode(errors="replace").rstrip("\r"), self._root))
+            self._listener.output(
+                boards.no_path(line.decode(errors="replace").rstrip("\r"), self._root, self._emulator)
+            )
 
     _half_line = b""
 
@@ -347,7 +349,7 @@ class LockstepBoard:
                 answer(int(event["alloc"]), int(event["free"]))
             return
         if name == "crash":
-            event["text"] = boards.no_path(str(event["text"]), self._root)
+            event["text"] = boards.no_path(str(event["text"]), self._root, self._emulator)
         self._listener.event(name, event)
 
     # --- ends of a boot ---------------------------------------------------------------------------------

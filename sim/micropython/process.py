@@ -232,7 +232,7 @@ class FirmwareProcess:
         if name == "watchdog":
             self._watchdog_ms = int(event["ms"])
         elif name == "crash":
-            event["text"] = boards.no_path(str(event["text"]), self._root)
+            event["text"] = boards.no_path(str(event["text"]), self._root, self._emulator)
         self._listener.event(name, event)
 
     def _read_output(self) -> None:
@@ -249,7 +249,9 @@ class FirmwareProcess:
             self._print(line)
 
     def _print(self, line: bytes) -> None:
-        self._listener.output(boards.no_path(line.decode(errors="replace").rstrip("\r"), self._root))
+        self._listener.output(
+            boards.no_path(line.decode(errors="replace").rstrip("\r"), self._root, self._emulator)
+        )
 
     # --- the end of a process ---------------------------------------------------------------------------
 

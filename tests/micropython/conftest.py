@@ -120,7 +120,7 @@ class VirtualRig:
         self.env = simpy.Environment()
         self.network = Network(self.env, 1, latency_s)
         self.boards: list[LockstepBoard] = []
-        self._emulator = emulator
+        self.emulator = emulator
         self._folder = folder
 
     def add(
@@ -134,7 +134,7 @@ class VirtualRig:
             main.write_text(textwrap.dedent(program))
         heard = Recorder(lambda: float(self.env.now))
         board = Board(**{"uid": UID, "files": [main]} | settings)
-        made = LockstepBoard(self.env, self.network.host(name), self._emulator, board, heard)
+        made = LockstepBoard(self.env, self.network.host(name), self.emulator, board, heard)
         self.boards.append(made)
         return made, heard
 

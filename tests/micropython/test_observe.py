@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,9 @@ from sim.brokers.base import BrokerSecurity
 from sim.brokers.model import front
 from sim.micropython import flash
 from sim.micropython.board import Board
+from sim.micropython.compiled import SHIMS
 from sim.micropython.process import FirmwareProcess
+from sim.micropython.provision import Emulator
 
 _NODE = "020000000107"
 _CONFIG = {
@@ -63,7 +66,10 @@ def _check(events: list[tuple[str, dict[str, Any]]]) -> None:
     assert names.index("task_received") < names.index("task_taken") < names.index("result_held")
 
 
-def test_in_virtual_time(virtual: Any) -> None:
+@pytest.mark.parametrize("compiled", [True, False])
+def test_in_virtual_time(virtual: Any, emulator: Emulator, compiled: bool) -> None:
+    if not compiled:
+        virtual.emulator = replace(emulator, shims=SHIMS)
     virtual.serve_mqtt()
     board, heard = virtual.add(flash.product(), config=_CONFIG, heap_bytes=64 * 1024)
     board.start()

@@ -6,12 +6,14 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sim.micropython import cache as store
 from sim.micropython import debian, provision, pypi
+from sim.micropython.board import shim_heap_bytes
 from sim.micropython.errors import EmulatorUnavailable
 
 
@@ -147,6 +149,7 @@ def test_a_failed_build_leaves_nothing_behind(tmp_path: Path) -> None:
 
 _BUILD_ONCE = """
 import sys, time
+from dataclasses import replace
 from pathlib import Path
 from sim.micropython.cache import obtain
 def build(entry):
@@ -168,6 +171,26 @@ def test_several_processes_build_once_and_all_see_the_whole(tmp_path: Path) -> N
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(one, range(4))) == ["12\n"] * 4
     assert (tmp_path / "builds").read_text() == "x"
+
+
+def test_the_emulators_modules_are_compiled_and_serve_uncompiled_too(
+    emulator: provision.Emulator, tmp_path: Path
+) -> None:
+    assert list(emulator.shims.rglob("*.mpy")), "mpy-cross is to be had here"
+    heaps = {kernel: shim_heap_bytes(emulator, kernel) for kernel in ("real", "lockstep")}
+    sources = replace(emulator, shims=provision.SHIMS)
+    for kernel, taken in heaps.items():
+        assert 0 < taken < shim_heap_bytes(sources, kernel) + 4096
+
+
+def test_without_mpy_cross_the_sources_are_used_and_it_is_said(
+    emulator: provision.Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unfit = _script(tmp_path / "mpy-cross", "echo sorry >&2; exit 1")
+    monkeypatch.setattr(provision, "mpy_cross", lambda *_: unfit)
+    said: list[str] = []
+    assert provision.provision(said.append).shims == provision.SHIMS
+    assert "sorry" in said[-1]
 
 
 def test_mpy_cross_compiles_what_micropython_loads(tmp_path: Path, emulator: provision.Emulator) -> None:

@@ -8,7 +8,7 @@ _keep = []
 
 
 def one_block():
-    # Returns the size of the block left to the firmware.
+    # Returns what is left to the firmware.
     gc.collect()
     gc.disable()  # a failed allocation shall fail at once
     least, most = 0, gc.mem_free()
@@ -29,7 +29,7 @@ def one_block():
     del largest
     gc.enable()
     gc.collect()
-    return least
+    return gc.mem_free()
 
 
 def _fits(size):

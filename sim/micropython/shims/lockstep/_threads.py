@@ -33,12 +33,17 @@ class LockType:
     def locked(self):
         return self._held
 
+    # A free lock is the common case, many times a turn: no further calls then.
     def __enter__(self):
-        self.acquire()
+        if self._held:
+            self.acquire()
+        self._held = True
         return self
 
     def __exit__(self, *_):
-        self.release()
+        if self._waiters:
+            self.release()
+        self._held = False
 
 
 allocate_lock = LockType
