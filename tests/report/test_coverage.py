@@ -1,14 +1,13 @@
-"""Campaigns and coverage on the terminal."""
+"""Fault coverage on the terminal."""
 
 from __future__ import annotations
 
 import io
 import re
 
-from sim.checks.campaign import Campaign
 from sim.checks.coverage import coverage
-from sim.report.campaign import print_campaign, print_coverage
 from sim.report.console import make_console
+from sim.report.coverage import print_coverage
 
 
 def shown(print_it, what):
@@ -16,17 +15,6 @@ def shown(print_it, what):
     print_it(make_console("plain", out), what)
     assert all(len(line) <= 80 for line in out.getvalue().splitlines() if "Again" not in line)
     return out.getvalue()
-
-
-def test_each_expectation_is_counted_and_the_failing_run_named(good_run, bad_run):
-    campaign = Campaign()
-    for run in (good_run, bad_run, good_run):
-        campaign.add(run.replay, run.verdict)
-    text = shown(print_campaign, campaign)
-    assert re.search(r"^FAILED +dead_within +2 +1 +0 *$", text, re.M)
-    assert re.search(r"^held +callback_once +3 +0 +0 *$", text, re.M)
-    assert "FAILED: 3 runs (exit status 1)" in text
-    assert text.count(f"Again: {bad_run.replay}") == 1
 
 
 def test_coverage_shows_what_never_occurred(good_run):
