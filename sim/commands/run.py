@@ -136,11 +136,10 @@ def _run_one(job: _Job, options: RunOptions, trace: Path | None, console: Consol
                 outcome = run_scenario(job.scenario, settings)
     started = outcome.trace.events[0]
     assert isinstance(started, RunStarted)
-    extra = [word for override in options.overrides for word in ("--set", override)]
     finished = Run(
         outcome.trace.events,
         outcome.verdict,
-        replay_command(started, extra),
+        replay_command(started),
         outcome.wall_s,
         job.scenario.description,
     )

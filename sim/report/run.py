@@ -101,12 +101,12 @@ def judged(
     return Run(events, verdict, replay or replay_command(started), wall_s, description)
 
 
-def replay_command(started: t.RunStarted, extra: Sequence[str] = ()) -> str:
-    """The command line that repeats a run; `extra`: options that the trace does not know."""
+def replay_command(started: t.RunStarted) -> str:
+    """The command line that repeats a run."""
     command = ["dcompute", "run", started.scenario, "--seed", str(started.seed)]
     command += ["--broker", started.broker, "--time", started.time]
     for override in started.overrides:
         command += ["--set", override]
     for safeguard in started.sabotage:
         command += ["--sabotage", safeguard]
-    return shlex.join([*command, *extra])
+    return shlex.join(command)

@@ -102,7 +102,7 @@ def test_the_summary_of_many_runs_names_the_bad_ones(good_run, bad_run):
     assert "dead_within: FAILED" in text
 
 
-def test_the_replay_command_carries_sabotage_and_quotes():
+def test_the_replay_command_carries_overrides_sabotage_and_quotes():
     started = t.RunStarted(
         t_us=0,
         scenario="my runs/a b.yaml",
@@ -111,10 +111,11 @@ def test_the_replay_command_carries_sabotage_and_quotes():
         broker="mosquitto",
         broker_granularity_s=6,
         sabotage=["no-will"],
+        overrides=["fleet.esp.count=5", "name=a b"],
     )
-    assert replay_command(started, ["--set", "fleet.esp.count=5"]) == (
+    assert replay_command(started) == (
         "dcompute run 'my runs/a b.yaml' --seed 3 --broker mosquitto --time real "
-        "--sabotage no-will --set fleet.esp.count=5"
+        "--set fleet.esp.count=5 --set 'name=a b' --sabotage no-will"
     )
 
 
