@@ -553,8 +553,8 @@ def matches(topic_filter: str, topic: str) -> bool:
 
 
 def normalized(seen: list[list[Event]]) -> list[tuple[list[Event], list[Event]]]:
-    """What is compared of each client: its packets in order, retained ones sorted (retained-order); PUBRELs by
-    themselves, since when a waiting message may go out in between is another matter (window-overshoot)."""
+    """What is compared of each client: its packets in order, retained ones sorted (retained-order); PUBRELs
+    by themselves, since when a waiting message may go out in between is another matter (window-overshoot)."""
     compared = []
     for events in seen:
         releases = [event for event in events if event[0] == "PUBREL"]
