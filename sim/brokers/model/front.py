@@ -21,7 +21,7 @@ _BACKLOG = 4096  # a whole fleet connects at once
 _CONGESTED_BYTES = 1 << 20
 _HOPELESS_BYTES = 64 << 20
 _MAX_PACKET_BYTES = 16 << 20
-_CLOSE_GRACE_S = 2.0  # how long a closed connection's unsent bytes may still find their way
+_CLOSE_GRACE_S = 2.0  # for a closed connection's unsent bytes, and for TLS to say goodbye
 
 
 async def serve(
@@ -138,6 +138,7 @@ class _Client(asyncio.Protocol):
         self._out: list[bytes] = []
         self._congested = False
         self._closing = False
+        self._grace: asyncio.TimerHandle | None = None  # ends a closed connection whose peer does not answer
         self.ended: asyncio.Future[None] = front.loop.create_future()
 
     # --- called by asyncio ------------------------------------------------------------------------------
@@ -159,6 +160,8 @@ class _Client(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._closing = True
+        if self._grace is not None:
+            self._grace.cancel()
         self._broker.lost(self._connection, self._now())
         self._front.clients.pop(self, None)
         self.ended.set_result(None)
@@ -184,8 +187,7 @@ class _Client(asyncio.Protocol):
         self.flush()
         self._closing = True
         self._transport.close()
-        if self._transport.get_write_buffer_size():
-            self._front.loop.call_later(_CLOSE_GRACE_S, self._transport.abort)
+        self._grace = self._front.loop.call_later(_CLOSE_GRACE_S, self._transport.abort)
 
     # --- called by the front ----------------------------------------------------------------------------
 

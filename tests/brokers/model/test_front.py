@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import ssl
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -96,15 +97,13 @@ def test_a_password_file_that_is_none_is_named(serving: Any, tmp_path: Path, con
 
 
 def test_tls(serving: Any, authority: Callable[[str], Any]) -> None:
-    from ssl import create_default_context
-
     trusted = authority("authority")
     certificate, key = trusted.issue("localhost")
     security = BrokerSecurity(certificate=certificate, key=key)
 
     async def test() -> None:
         async with serving("model", security=security) as target:
-            context = create_default_context(cafile=str(trusted.file))
+            context = ssl.create_default_context(cafile=str(trusted.file))
             safe = Target("localhost", target.port, target.token, tls=context)
             rows = await check(safe, ["exactly-once", "large-payload", "will-on-reset"])
             assert [row for row in rows if row.outcome is not Outcome.PASSED] == []
@@ -234,5 +233,27 @@ def test_stopping_ends_every_connection(serving: Any) -> None:
             clients += [await connect(target, "a"), await dial(target, "says nothing")]
         for client in clients:
             assert await client.closed_by_broker()
+
+    run(test())
+
+
+def test_stopping_does_not_wait_for_a_mute_tls_client(
+    serving: Any, self_signed: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TLS closes by a handshake of its own, for which asyncio would wait 30 s."""
+    monkeypatch.setattr(front, "_CLOSE_GRACE_S", 0.1)
+    certificate, key = self_signed
+    trusting = ssl.create_default_context()
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+
+    async def test() -> None:
+        async with serving("model", security=BrokerSecurity(certificate=certificate, key=key)) as target:
+            reader, writer = await asyncio.open_connection(target.host, target.port, ssl=trusting)
+            writer.write(wire.connect("mute"))
+            await reader.readexactly(4)
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+            stopping_s = asyncio.get_running_loop().time()
+        assert asyncio.get_running_loop().time() - stopping_s < 5.0
+        writer.transport.abort()
 
     run(test())
