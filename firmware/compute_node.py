@@ -39,28 +39,30 @@ class ComputeNode:
     """A compute node.
 
     Args:
-        broker_host, broker_port: where the broker is; None takes config.py's.
+        broker_host, broker_port: where the broker is.
         broker_keepalive: seconds; the broker declares a silent node dead after 1.5 times this.
 
-    All else is read from config.py; importing this module raises ValueError naming the key that is missing or
+    What is None, and all else, is read from config.py; importing this module raises ValueError naming the key that is missing or
     wrong there.
     """
 
-    def __init__(self, broker_host=None, broker_port=None, broker_keepalive=60):
+    def __init__(self, broker_host=None, broker_port=None, broker_keepalive=None):
+        broker_keepalive = _given.keepalive_s if broker_keepalive is None else broker_keepalive
         if not isinstance(broker_keepalive, int) or not 1 <= broker_keepalive <= 65535:
             raise ValueError("broker_keepalive must be from 1 to 65535 seconds, not %r" % (broker_keepalive,))
         given = _given
         watchdog = machine.WDT(timeout=given.watchdog_s * 1000) if given.watchdog_s else None
         led = machine.Pin(given.led_pin, machine.Pin.OUT) if given.led_pin >= 0 else None
         self.node_id = given.node_id or hexlify(machine.unique_id()).decode()
-        self._core = core = NodeCore(
-            self.node_id,
-            given.node_type,
-            "%08x" % random.getrandbits(32),
-            {"keepalive": broker_keepalive},
-            given.namespace,
-            given.queue_limit,
-        )
+        nonce = "%08x" % random.getrandbits(32)
+        capabilities = {"keepalive": broker_keepalive}
+        try:
+            core = NodeCore(
+                self.node_id, given.node_type, nonce, capabilities, given.namespace, given.queue_limit
+            )
+        except ValueError as error:
+            raise ValueError("config.py: NODE_ID or NAMESPACE is wrong: %s" % error)
+        self._core = core
         self.task_topic = core.task_topic
         self.status_topic = core.status_topic
         client = MqttClient(

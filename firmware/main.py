@@ -45,26 +45,26 @@ def failed(error, failures):
 
 
 def start():
-    import config
     from compute_node import ComputeNode
 
-    node = ComputeNode(config.MQTT_HOST, config.MQTT_PORT, getattr(config, "MQTT_KEEPALIVE", 60))
+    node = ComputeNode()
     node.start_keepalive_thread()
     return node
 
 
 def serve(node):
-    # Execute one task, or wait a moment for one.
+    # Execute all tasks that wait, or wait a moment for one.
     task = node.get_task()
     if task is None:
         time.sleep(_PAUSE_S)
         return
     node.publish_status("busy")
     try:
-        execute(node, task)
+        while task is not None:
+            execute(node, task)
+            task = node.get_task()
     finally:
-        if not node.tasks_waiting():
-            node.publish_status("ready")
+        node.publish_status("ready")
 
 
 def execute(node, task):
@@ -76,8 +76,12 @@ def execute(node, task):
         raise
     except BaseException as error:
         gc.collect()
-        node.send_result({"task_id": task["id"], "error": repr(error), "traceback": traceback(error)})
+        node.send_result({"task_id": task["id"], "error": name(error), "traceback": traceback(error)})
     gc.collect()
+
+
+def name(error):
+    return "%s: %s" % (type(error).__name__, error)
 
 
 def traceback(error):

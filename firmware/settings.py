@@ -31,6 +31,7 @@ def load(config):
     settings.node_id = _optional_text(config, "NODE_ID")
     settings.namespace = _optional_text(config, "NAMESPACE") or ""
     settings.wifi_full_power = _flag(config, "WIFI_FULL_POWER")
+    settings.keepalive_s = _number(config, "MQTT_KEEPALIVE", 1, 65535, 60)
     settings.led_pin = _number(config, "LED_PIN", 0, 48, -1)
     settings.watchdog_s = _number(config, "WATCHDOG_S", 0, 600, 0)
     if 0 < settings.watchdog_s < 30:

@@ -14,7 +14,6 @@ _REASONS = {
     202: "wrong password",
     203: "association failed",
     204: "handshake timeout",
-    1001: "still connecting",
 }
 
 
@@ -48,10 +47,13 @@ class Wifi:
             self.reset()
             return False
         deadline = time.ticks_add(time.ticks_ms(), _JOIN_MS)
+        said = network.STAT_CONNECTING
         while not self.is_connected():
+            status = self._wlan.status()
+            if status != said:  # the interface goes on trying by itself
+                said = status
+                self._say("Wi-Fi: not joined %r: %s" % (self._ssid, _REASONS.get(status, status)))
             if time.ticks_diff(deadline, time.ticks_ms()) <= 0:
-                status = self._wlan.status()
-                self._say("Wi-Fi: cannot join %r: %s" % (self._ssid, _REASONS.get(status, status)))
                 return False
             self._idle(100)
         self._tries = 0

@@ -1,12 +1,12 @@
-"""What the firmware tests start from: boards with our firmware, a raw broker that misbehaves on request, mosquitto."""
+"""What the firmware tests start from: boards with our firmware, a raw broker that misbehaves, mosquitto."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import textwrap
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +110,7 @@ class RawBroker:
         self.port = 0
         self.sessions: list[Session] = []
         self.withhold: set[Kind] = set()
+        self.on_publish: Callable[[Session, wire.Publish], None] | None = None
         self._news = asyncio.Event()
         self._server: asyncio.Server | None = None
 
@@ -136,7 +137,9 @@ class RawBroker:
 
     async def session(self, number: int = 1) -> Session:
         """The `number`th session, once it has published its status."""
-        await self.until(lambda: len(self.sessions) >= number and len(self.sessions[number - 1].of(Kind.PUBLISH)) >= 2)
+        await self.until(
+            lambda: len(self.sessions) >= number and len(self.sessions[number - 1].of(Kind.PUBLISH)) >= 2
+        )
         return self.sessions[number - 1]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -171,6 +174,8 @@ class RawBroker:
             session.send(wire.encode(Kind.PINGRESP))
         elif packet.kind is Kind.PUBLISH and (publish := wire.read_publish(packet)).qos:
             session.send(wire.acknowledgement(Kind.PUBACK, publish.packet_id))
+            if self.on_publish is not None:
+                self.on_publish(session, publish)
 
 
 class Rig:
@@ -252,14 +257,15 @@ class Rig:
         self._stack.push_async_callback(broker.stop)
         return broker
 
-    @asynccontextmanager
-    async def ending(self, thing: Any) -> AsyncIterator[Any]:
-        yield thing
-
 
 @pytest.fixture
 def rig(emulator: Emulator, tmp_path: Path) -> Rig:
     return Rig(emulator, tmp_path)
+
+
+@pytest.fixture
+def heard() -> Heard:
+    return Heard()
 
 
 NODE = """
@@ -292,3 +298,29 @@ def node_program() -> Callable[[str], str]:
 def bare_program() -> Callable[[str], str]:
     """A main.py that makes `client`, umqtt.simple's own, on a joined WLAN, and goes on with the text given."""
     return lambda rest: textwrap.dedent(BARE) + textwrap.dedent(rest)
+
+
+EXAMPLE = """
+import config
+from compute_node import ComputeNode
+import time
+node = ComputeNode(broker_host=config.MQTT_HOST, broker_port=config.MQTT_PORT, broker_keepalive=60)
+if node.connect():
+    node.start_keepalive_thread()
+    node.publish_status("ready")
+    while True:
+        task = node.get_task()
+        if task:
+            print("Executing:", task)
+            result = {"task_id": task["id"], "output": "done"}
+            node.send_result(result)
+        time.sleep(0.1)
+else:
+    print("Connection failed")
+"""
+
+
+@pytest.fixture
+def example() -> str:
+    """The program people are shown, to be run as it stands."""
+    return EXAMPLE

@@ -26,11 +26,14 @@ def test_half_a_packet_does_not_block(rig: Any, node_program: Program, bare_prog
         async with rig:
             ours, theirs = await rig.raw_broker(), await rig.raw_broker()
             rig.start(
-                ours.port, node_program("node.connect()\nwhile True:\n    node.check_messages()\n    time.sleep(0.05)")
+                ours.port,
+                node_program("node.connect()\nwhile True:\n    node.check_messages()\n    time.sleep(0.05)"),
             )
             _, bare, _ = rig.start(
                 theirs.port,
-                bare_program("client.connect()\nclient.publish(b'go', b'')\ntime.sleep(1)\nclient.check_msg()\nprint('checked')"),
+                bare_program(
+                    "client.connect()\nclient.publish(b'go', b'')\ntime.sleep(1)\nclient.check_msg()\nprint('checked')"
+                ),
             )
             session = await ours.session()
             await theirs.until(lambda: theirs.sessions and theirs.sessions[0].of(Kind.PUBLISH))
@@ -64,7 +67,8 @@ def test_withheld_puback(rig: Any, node_program: Program, bare_program: Program)
                 """),
             )
             _, bare, _ = rig.start(
-                theirs.port, bare_program("client.connect()\nclient.publish(b't', b'x', qos=1)\nprint('published')")
+                theirs.port,
+                bare_program("client.connect()\nclient.publish(b't', b'x', qos=1)\nprint('published')"),
             )
             theirs.withhold = {Kind.PUBLISH}
             await node.line("ready")
@@ -92,7 +96,9 @@ def test_pings_keep_an_idle_node_alive(rig: Any, bare_program: Program) -> None:
             rig.start(ours.port)
             _, bare, _ = rig.start(
                 theirs.port,
-                bare_program("client.connect()\nprint('up')\nwhile True:\n    client.check_msg()\n    time.sleep(0.1)"),
+                bare_program(
+                    "client.connect()\nprint('up')\nwhile True:\n    client.check_msg()\n    time.sleep(0.1)"
+                ),
             )
             await bare.line("up")
             session = await ours.session()
@@ -162,7 +168,9 @@ def test_results_for_tasks_that_arrive_together(rig: Any, bare_program: Program)
                 session.publish(name, {"id": str(n), "function": "add", "args": [n]}, n)
             await theirs.until(lambda: len(theirs.sessions[0].of(Kind.PUBLISH)) == 2)
             for packet in theirs.sessions[0].of(Kind.PUBLISH):
-                theirs.sessions[0].send(wire.acknowledgement(Kind.PUBACK, wire.read_publish(packet).packet_id))
+                theirs.sessions[0].send(
+                    wire.acknowledgement(Kind.PUBACK, wire.read_publish(packet).packet_id)
+                )
             await ours.until(lambda: len(session.published("results")) == 2)
             assert [r["result"]["output"] for r in session.published("results")] == [1, 2]
             assert "both done" not in bare.lines
@@ -212,7 +220,9 @@ def test_text_that_is_not_ascii(rig: Any, node_program: Program, bare_program: P
             )
             rig.start(
                 theirs.port,
-                bare_program("client.connect()\nfor _ in range(2):\n    client.publish('t', 'Привет, мир')\ntime.sleep(9)"),
+                bare_program(
+                    "client.connect()\nfor _ in range(2):\n    client.publish('t', 'Привет, мир')\ntime.sleep(9)"
+                ),
             )
             await node.line("[True, True]")
             session = ours.sessions[0]
@@ -227,7 +237,9 @@ def test_text_that_is_not_ascii(rig: Any, node_program: Program, bare_program: P
     run(go())
 
 
-def test_a_broker_that_accepts_and_says_nothing(rig: Any, node_program: Program, bare_program: Program) -> None:
+def test_a_broker_that_accepts_and_says_nothing(
+    rig: Any, node_program: Program, bare_program: Program
+) -> None:
     async def go() -> None:
         async with rig:
             ours, theirs = await rig.raw_broker(), await rig.raw_broker()
@@ -241,7 +253,9 @@ def test_a_broker_that_accepts_and_says_nothing(rig: Any, node_program: Program,
     run(go())
 
 
-def test_failed_connections_leave_no_socket_open(rig: Any, node_program: Program, bare_program: Program) -> None:
+def test_failed_connections_leave_no_socket_open(
+    rig: Any, node_program: Program, bare_program: Program
+) -> None:
     async def go() -> None:
         async with rig:
             ours, theirs = await rig.raw_broker(), await rig.raw_broker()
@@ -312,11 +326,13 @@ def test_threads_that_send_at_the_same_time(rig: Any, node_program: Program, bar
             """
             _, node, _ = rig.start(
                 ours.port,
-                node_program("node.connect()\nnode.start_keepalive_thread()\nsend = node.send_result") + node_text(threads),
+                node_program("node.connect()\nnode.start_keepalive_thread()\nsend = node.send_result")
+                + node_text(threads),
             )
             rig.start(
                 theirs.port,
-                bare_program("client.connect()\nsend = lambda text: client.publish(b'results', text)") + node_text(threads),
+                bare_program("client.connect()\nsend = lambda text: client.publish(b'results', text)")
+                + node_text(threads),
             )
             await node.line("all sent")
             results = [r["result"] for r in ours.sessions[0].published("results")]

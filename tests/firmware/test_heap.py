@@ -1,0 +1,82 @@
+"""The firmware in a small heap: from source in 64 KiB, 10,000 tasks without an error and without growth."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sim.brokers.conformance import wire
+from sim.micropython.provision import mpy_cross
+
+TASKS = 10_000
+WINDOW = 8
+TASK_BYTES = 200
+
+
+def task(number: int) -> bytes:
+    fields = {
+        "id": f"t{number}",
+        "function": "add",
+        "args": [number, 1],
+        "priority": number % 10 + 1,
+        "fill": "",
+    }
+    fields["fill"] = "x" * (TASK_BYTES - len(json.dumps(fields)))
+    return json.dumps(fields).encode()
+
+
+async def work(rig: Any, count: int, **board: Any) -> tuple[list[int], list[int], list[str]]:
+    """(outputs, heap in use after the 1,000th and the last task, lines printed)."""
+    async with rig:
+        broker = await rig.raw_broker()
+        process, heard, name = rig.start(broker.port, settings={"MQTT_KEEPALIVE": 20}, **board)
+        outputs: list[int] = []
+        done = asyncio.Event()
+
+        def on_publish(session: Any, publish: wire.Publish) -> None:
+            session.packets.clear()
+            if publish.topic != "results":
+                return
+            result = json.loads(publish.payload)["result"]
+            outputs.append(result["output"])
+            if len(outputs) in (1000, count):
+                done.set()
+            following = len(outputs) + WINDOW
+            if following <= count and len(outputs) != 1000:
+                give(session, following)
+
+        def give(session: Any, number: int) -> None:
+            session.send(wire.publish(name, task(number), qos=1, packet_id=number))
+
+        await heard.line("connected to")
+        session = await broker.session()
+        broker.on_publish = on_publish
+        for number in range(1, WINDOW + 1):
+            give(session, number)
+        in_use = []
+        for _ in (1000, count):
+            try:
+                async with asyncio.timeout(30):
+                    await done.wait()
+            except TimeoutError:
+                state = (len(outputs), len(broker.sessions), process.running)
+                pytest.fail(f"results, sessions, running: {state}; it printed {heard.lines}, told {heard.events[-4:]}")
+            done.clear()
+            await asyncio.sleep(0.2)  # until its status is published and acknowledged
+            in_use.append((await process.memory())[0])
+            if len(in_use) == 1:
+                give(session, 1000 + WINDOW)
+        assert len(broker.sessions) == 1
+        return outputs, in_use, heard.lines
+
+
+def test_ten_thousand_tasks_in_64_kib_from_source(rig: Any) -> None:
+    outputs, in_use, lines = asyncio.run(work(rig, TASKS, heap_bytes=64 * 1024))
+    assert sorted(outputs)[:TASKS] == list(range(2, TASKS + 2))
+    assert not [line for line in lines if "MemoryError" in line]
+    assert in_use[1] - in_use[0] < 1024

@@ -1,0 +1,184 @@
+"""main.py and config.py: whatever is wrong, the board says so and goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+import simpy
+
+from sim.brokers.conformance.wire import Kind
+from sim.micropython.board import Board
+from sim.micropython.lockstep import LockstepBoard
+from sim.net.network import Network
+
+REQUIRED = (
+    "WIFI_SSID",
+    "WIFI_PASSWORD",
+    "MQTT_HOST",
+    "MQTT_PORT",
+    "MQTT_USER",
+    "MQTT_PASSWORD",
+    "MQTT_TLS",
+    "NODE_TYPE",
+)
+STATIC = {
+    "STATIC_IP": "10.0.0.5",
+    "NETMASK": "255.255.255.0",
+    "GATEWAY": "10.0.0.1",
+    "DNS_SERVER": "10.0.0.1",
+}
+WRONG: list[tuple[str, dict[str, Any]]] = [
+    ("WIFI_SSID", {"WIFI_SSID": ""}),
+    ("WIFI_SSID", {"WIFI_SSID": 5}),
+    ("WIFI_SSID", {"WIFI_SSID": "x" * 33}),
+    ("WIFI_PASSWORD", {"WIFI_PASSWORD": "secret"}),
+    ("STATIC_IP", STATIC | {"STATIC_IP": "10.0.0"}),
+    ("NETMASK", STATIC | {"NETMASK": "255.255.255.256"}),
+    ("GATEWAY", STATIC | {"GATEWAY": 7}),
+    ("DNS_SERVER", STATIC | {"DNS_SERVER": None}),
+    ("MQTT_HOST", {"MQTT_HOST": None}),
+    ("MQTT_PORT", {"MQTT_PORT": "1883"}),
+    ("MQTT_PORT", {"MQTT_PORT": 0}),
+    ("MQTT_PORT", {"MQTT_PORT": 65536}),
+    ("MQTT_PORT", {"MQTT_PORT": True}),
+    ("MQTT_USER", {"MQTT_USER": 5}),
+    ("MQTT_USER", {"MQTT_PASSWORD": "secret"}),
+    ("MQTT_TLS", {"MQTT_TLS": "yes"}),
+    ("MQTT_CA_FILE", {"MQTT_TLS": True, "MQTT_CA_FILE": "missing.der"}),
+    ("NODE_TYPE", {"NODE_TYPE": ""}),
+    ("NODE_ID", {"NODE_ID": "a/b"}),
+    ("MQTT_KEEPALIVE", {"MQTT_KEEPALIVE": 0}),
+    ("WATCHDOG_S", {"WATCHDOG_S": 5}),
+    ("LED_PIN", {"LED_PIN": "2"}),
+    ("QUEUE_LIMIT", {"QUEUE_LIMIT": 0}),
+    ("HOLD_LIMIT", {"HOLD_LIMIT": 1.5}),
+    ("WIFI_FULL_POWER", {"WIFI_FULL_POWER": 1}),
+]
+
+
+def test_a_missing_or_wrong_key_is_named(rig: Any) -> None:
+    async def go() -> None:
+        async with rig:
+            boards = [(key, rig.start(1, without=[key])) for key in REQUIRED]
+            boards += [(key, rig.start(1, settings=settings)) for key, settings in WRONG]
+            for key, (process, heard, _) in boards:
+                await heard.wait(lambda heard=heard: heard.lines)
+                assert heard.lines[0].startswith("main: config.py:"), (key, heard.lines)
+                assert key in heard.lines[0], (key, heard.lines)
+                assert "secret" not in heard.lines[0]
+                assert process.running
+                process.kill()
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize("static", [False, True])
+def test_wrong_password_then_right(rig: Any, static: bool) -> None:
+    """Neither a wrong password nor a missing network is final, with DHCP and with a static address."""
+
+    async def go() -> None:
+        async with rig:
+            broker = await rig.raw_broker()
+            board, heard, name = rig.start(
+                broker.port, settings=STATIC if static else {}, radio={"password": "another1"}
+            )
+            await heard.line("not joined 'testbed': wrong password")
+            board.radio(ap=False, password=None)
+            await heard.line("not joined 'testbed': network not found")
+            board.radio(ap=True)
+            session = await broker.session()
+            joined = await heard.line("joined 'testbed' as")
+            assert joined.endswith(" as 10.0.0.5") is static
+            session.publish(name, {"id": "a"})
+            await broker.until(lambda: session.published("results"))
+
+    asyncio.run(go())
+
+
+BAD_TASKS = """
+def handle(task):
+    kind = task["kind"]
+    if kind == "raises":
+        raise RuntimeError("no luck with \\u044f")
+    if kind == "memory":
+        return bytearray(10_000_000)
+    if kind == "exit":
+        raise SystemExit(3)
+    if kind == "recursion":
+        return handle(task)
+    if kind == "object":
+        return object()
+    if kind == "nan":
+        return float("nan")
+    if kind == "deep":
+        value = []
+        for _ in range(40):
+            value = [value]
+        return value
+    return kind
+"""
+BAD_KINDS = ("raises", "memory", "exit", "recursion", "object", "nan", "deep")
+
+
+def test_no_task_ends_the_program(rig: Any, tmp_path: Path) -> None:
+    async def go() -> None:
+        async with rig:
+            broker = await rig.raw_broker()
+            tasks = tmp_path / "bad" / "tasks.py"
+            tasks.parent.mkdir()
+            tasks.write_text(BAD_TASKS)
+            _, heard, name = rig.start(broker.port, extra=[tasks])
+            session = await broker.session()
+            for number, kind in enumerate((*BAD_KINDS, "good"), 1):
+                session.publish(name, {"id": kind, "kind": kind}, number)
+            await broker.until(lambda: len(session.published("results")) == len(BAD_KINDS) + 1)
+            results = {r["task_id"]: r["result"] for r in session.published("results")}
+            assert results["good"] == {"task_id": "good", "output": "good"}
+            for kind, error in zip(
+                BAD_KINDS,
+                (
+                    "RuntimeError",
+                    "MemoryError",
+                    "SystemExit",
+                    "RuntimeError",
+                    "ValueError",
+                    "ValueError",
+                    "ValueError",
+                ),
+                strict=True,
+            ):
+                assert results[kind]["error"].startswith(error), kind
+                assert error in results[kind]["traceback"], kind
+            assert "no luck with я" in results["raises"]["error"]
+            await broker.until(lambda: session.published(f"{name}/status")[-1]["status"] == "ready")
+            assert [status["status"] for status in session.published(f"{name}/status")[:2]] == [
+                "ready",
+                "busy",
+            ]
+            assert not heard.all("crash")
+            assert Kind.DISCONNECT not in session.kinds()
+
+    asyncio.run(go())
+
+
+def test_the_board_is_reset_only_as_a_last_resort(rig: Any, heard: Any) -> None:
+    """A program that cannot even start tries ten times over a minute before it resets the chip."""
+    env = simpy.Environment()
+    network = Network(env, 1, 0.005)
+    broken = rig.folder / "broken" / "link.py"
+    broken.parent.mkdir()
+    broken.write_text("raise RuntimeError('the flash is bad')\n")
+    board = Board(uid=bytes(6), files=[*rig.files(), broken], config=rig.config(1883))
+    node = LockstepBoard(env, network.host("node"), rig.emulator, board, heard)
+    try:
+        node.start()
+        env.run(until=50)
+        assert heard.all("stopped") == []
+        env.run(until=70)
+        assert heard.all("stopped") == ["reset"]
+        assert len(heard.all("started")) == 2
+    finally:
+        node.close()

@@ -1,0 +1,130 @@
+"""The example as people are shown it, on an emulated board in virtual time: hours pass in seconds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import simpy
+
+from sim.brokers.conformance import wire
+from sim.brokers.conformance.wire import Kind
+from sim.brokers.model.broker import Broker
+from sim.micropython.board import Board
+from sim.micropython.lockstep import LockstepBoard
+from sim.net.network import Network
+from sim.net.sockets import Stream
+
+KEEPALIVE_S = 60
+NODE = "020000000001"
+
+
+class World:
+    """A network with a broker, a master that only listens, and one board."""
+
+    def __init__(self, rig: Any, heard: Any, program: str) -> None:
+        self.env = simpy.Environment()
+        self.network = Network(self.env, 1, 0.005)
+        self.heard = heard
+        self.broker = Broker()
+        self.network.host("broker", wired=True).listen(1883, self._accept)
+        self.env.process(self._tick())
+        folder = rig.folder / "example"
+        folder.mkdir()
+        (folder / "main.py").write_text(program)
+        config = rig.config(1883, MQTT_HOST="broker")
+        board = Board(uid=bytes([2, 0, 0, 0, 0, 1]), files=[*rig.files(), folder / "main.py"], config=config)
+        self.host = self.network.host("node")
+        self.board = LockstepBoard(self.env, self.host, rig.emulator, board, heard)
+
+    def _accept(self, stream: Stream) -> None:
+        class Port:
+            def write(self, data: bytes) -> None:
+                stream.write(data)
+
+            def close(self) -> None:
+                stream.close()
+
+        connection = self.broker.opened(Port(), self.env.now)
+        stream.on_data = lambda data: self.broker.received(connection, data, self.env.now)
+        stream.on_closed = lambda error: self.broker.lost(connection, self.env.now)
+
+    def _tick(self) -> Iterator[Any]:
+        while True:
+            yield self.env.timeout(0.5)
+            self.broker.tick(self.env.now)
+
+    def listen(self) -> None:
+        """Subscribe the master to everything, without a network."""
+        self.seen = bytearray()
+        self.master = self.broker.opened(self, self.env.now)
+        self.say(wire.connect("master", keepalive_s=0) + wire.subscribe(1, [("#", 0)]))
+
+    def say(self, data: bytes) -> None:
+        self.broker.received(self.master, data, self.env.now)
+
+    def write(self, data: bytes) -> None:
+        """A port of the broker: the master's ear."""
+        self.seen += data
+
+    def close(self) -> None:
+        pass
+
+    def published(self, topic: str) -> list[dict[str, Any]]:
+        packets = wire.take_packets(bytearray(self.seen))
+        read = [wire.read_publish(packet) for packet in packets if packet.kind is Kind.PUBLISH]
+        return [json.loads(publish.payload) for publish in read if publish.topic == topic]
+
+    def run_s(self, seconds: float) -> None:
+        self.env.run(until=self.env.now + seconds)
+
+
+@pytest.mark.parametrize("outage_s", [180, 3600])
+def test_the_example_outlives_its_wifi(rig: Any, heard: Any, example: str, outage_s: int) -> None:
+    world = World(rig, heard, example)
+    try:
+        world.listen()
+        world.board.start()
+        world.run_s(5)
+        world.say(wire.publish(NODE, b'{"id": "one"}'))
+        world.run_s(2)
+        assert [r["task_id"] for r in world.published("results")] == ["one"]
+
+        world.board.radio(ap=False)
+        world.host.link.down()
+        world.run_s(1.5 * KEEPALIVE_S + 1)
+        assert [s["status"] for s in world.published(f"{NODE}/status")][-2:] == ["ready", "dead"]
+        world.run_s(outage_s - 1.5 * KEEPALIVE_S - 1)
+        world.board.radio(ap=True)
+        world.host.link.up()
+
+        world.run_s(60)
+        last = world.published(f"{NODE}/status")[-1]
+        assert last["status"] == "ready"
+        assert last["inc"] == world.published("initialisation")[-1]["inc"]
+        world.say(wire.publish(NODE, b'{"id": "two"}'))
+        world.run_s(2)
+        assert [r["task_id"] for r in world.published("results")] == ["one", "two"]
+    finally:
+        world.board.close()
+
+
+def test_a_short_silence_is_survived_without_a_death(rig: Any, heard: Any, example: str) -> None:
+    """Shorter than the keepalive, the connection lives on: what the WLAN believes is not acted upon."""
+    world = World(rig, heard, example)
+    try:
+        world.listen()
+        world.board.start()
+        world.run_s(40)
+        world.board.radio(ap=False)
+        world.host.link.down()
+        world.run_s(8)
+        world.board.radio(ap=True)
+        world.host.link.up()
+        world.run_s(300)
+        assert "dead" not in [s["status"] for s in world.published(f"{NODE}/status")]
+        assert len(world.published("initialisation")) == 1
+    finally:
+        world.board.close()
