@@ -24,7 +24,8 @@ from sim.report import words
 TERMINAL_INTERVAL_S = 0.25
 LINE_INTERVAL_S = 5.0
 _REST_PER_DRAWING = 24  # after a drawing that took d, none for 24 d: at most 4 % of the time is drawing
-_LOOK_EVERY = 16  # events between two looks at the clock: looking costs as much as counting an event
+_LOOK_EVERY = 16  # events between two looks at the clock, which cost as much as counting an event; or when
+_LOOK_AFTER_US = 250_000  # so much of the run's own time has passed, for quiet runs in real time
 
 _STATUS_STYLE = {"ready": "green", "busy": "cyan", "dead": "red", "offline": "yellow", "connected": "blue"}
 
@@ -92,6 +93,7 @@ class LiveView:
         self._started_s = clock()
         self._next_s = self._started_s + self._interval_s
         self._until_look = _LOOK_EVERY
+        self._look_at_us = _LOOK_AFTER_US
         self._last = (self._started_s, 0, 0)  # wall time, tasks and events at the last drawing
 
     def __enter__(self) -> LiveView:
@@ -109,8 +111,9 @@ class LiveView:
         """Take in one event of the trace; draws when it is time."""
         self.figures.add(event)
         self._until_look -= 1
-        if self._until_look <= 0:
+        if self._until_look <= 0 or event.t_us >= self._look_at_us:
             self._until_look = _LOOK_EVERY
+            self._look_at_us = event.t_us + _LOOK_AFTER_US
             self.tick()
 
     def tick(self) -> None:

@@ -109,4 +109,6 @@ def replay_command(started: t.RunStarted) -> str:
         command += ["--set", override]
     for safeguard in started.sabotage:
         command += ["--sabotage", safeguard]
+    if started.variation:
+        command += ["--only", started.variation]
     return shlex.join(command)

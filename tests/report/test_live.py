@@ -118,6 +118,15 @@ def test_time_passing_without_events_is_drawn_by_tick():
     assert view.drawings == 10
 
 
+def test_rare_events_are_drawn_as_they_come():
+    clock, out = Clock(), io.StringIO()
+    with LiveView(terminal(out), "quiet", 60, clock) as view:
+        for second in range(1, 9):
+            clock.now_s += 1
+            view.on_event(t.PhaseStarted(t_us=second * 1_000_000, phase=f"p{second}"))
+    assert view.drawings == 8
+
+
 def test_no_clock_module_is_looked_up_while_it_runs(fleet, monkeypatch):
     """Virtual runs replace the functions of `time` by ones that raise."""
     import time

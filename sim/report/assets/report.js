@@ -17,8 +17,8 @@ const FONT = { family: "system-ui, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif
 const GRID = "#eef1f4";
 
 const $ = (id) => document.getElementById(id);
-const layout = (more) => Object.assign({ font: FONT, margin: { l: 90, r: 20, t: 10, b: 42 }, paper_bgcolor: "#fff",
-  plot_bgcolor: "#fff", hovermode: "closest", legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, itemsizing: "constant" } }, more);
+const layout = (more) => Object.assign({ font: FONT, margin: { l: 90, r: 40, t: 10, b: 42 }, paper_bgcolor: "#fff",
+  plot_bgcolor: "#fff", hovermode: "closest", modebar: { orientation: "v" }, legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, itemsizing: "constant" } }, more);
 const unique = (values) => [...new Set(values)];
 const seconds = (us) => us / S;
 const text = (s) => String(s).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
@@ -140,7 +140,7 @@ function drawLanes() {
   laneWidths(traces, bottom, top).forEach((width, i) => { if (width) traces[i].line.width = width; });
   const phases = D.phases.t.map((t) => ({ type: "line", x0: seconds(t), x1: seconds(t), y0: 0, y1: 1, yref: "paper", line: { color: "#9aa5b1", width: 1, dash: "dash" } }));
   const named = D.phases.t.map((t, i) => ({ x: seconds(t), y: 1, yref: "paper", xanchor: "left", yanchor: "top", showarrow: false, text: text(D.phases.what[i]), font: { size: 11, color: "#6b7785" } }));
-  return Plotly.react("lanes", traces, layout({ margin: { l: 110, r: 20, t: 10, b: 42 }, dragmode: "zoom", shapes: phases, annotations: named,
+  return Plotly.react("lanes", traces, layout({ margin: { l: 110, r: 40, t: 10, b: 42 }, dragmode: "zoom", shapes: phases, annotations: named,
     xaxis: { title: { text: "seconds" }, range: [0, seconds(D.end)], gridcolor: GRID, zeroline: false },
     yaxis: { range: [bottom, top], zeroline: false, showgrid: false, ...laneTicks(top, bottom) } }), { ...CONFIG, scrollZoom: true });
 }
