@@ -22,6 +22,7 @@ PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = range(1, 6)
 Kernel = Literal["real", "lockstep"]
 
 _PROBE_HEAP_BYTES = 1024 * 1024
+_WATCH_BYTES = 2048  # what it takes to watch and to tell
 _TABLES = 3 / 256  # the collector's tables: 3 bits for each block of 32 bytes
 
 
@@ -116,7 +117,7 @@ def shim_heap_bytes(emulator: Emulator, kernel: Kernel) -> int:
             f"the emulator's modules do not start under MicroPython {emulator.version} ({emulator.origin}): "
             f"{said.decode(errors='replace').strip()}"
         )
-    return int(_PROBE_HEAP_BYTES * (1 - _TABLES)) - int(said)
+    return int(_PROBE_HEAP_BYTES * (1 - _TABLES)) - int(said) + _WATCH_BYTES
 
 
 def no_path(text: str, root: Path, emulator: Emulator) -> str:

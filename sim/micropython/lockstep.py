@@ -116,6 +116,11 @@ class LockstepBoard:
         """Whether the process exists (a hung one does)."""
         return self._process is not None
 
+    @property
+    def stood_still(self) -> bool:
+        """While it hangs: whether something fell due meanwhile."""
+        return bool(self._held)
+
     def start(self, reset_cause: int = boards.PWRON_RESET) -> None:
         """Power on; the firmware runs from the next event on."""
         if self._process is not None:

@@ -71,7 +71,7 @@ def test_in_virtual_time(virtual: Any, emulator: Emulator, compiled: bool) -> No
     if not compiled:
         virtual.emulator = replace(emulator, shims=SHIMS)
     virtual.serve_mqtt()
-    board, heard = virtual.add(flash.product(), config=_CONFIG, heap_bytes=64 * 1024)
+    board, heard = virtual.add(flash.product(), config=_CONFIG, heap_bytes=96 * 1024)
     board.start()
     virtual.run(5)
     sender = virtual.network.host("tester").connect_stream("broker", 1883)
@@ -108,7 +108,7 @@ def test_in_real_time(emulator: Any, tmp_path: Any, real_recorder: Callable[[], 
         )
         heard = real_recorder()
         config = _CONFIG | {"MQTT_HOST": "127.0.0.1", "MQTT_PORT": await port}
-        board = Board(bytes.fromhex(_NODE), [flash.product()], config=config, heap_bytes=64 * 1024)
+        board = Board(bytes.fromhex(_NODE), [flash.product()], config=config, heap_bytes=96 * 1024)
         process = FirmwareProcess(emulator, board, heard)
         try:
             process.start()

@@ -50,32 +50,28 @@ def crashed(where, error, board):
     board.report({"ev": "crash", "thread": where, "text": text.getvalue()})
 
 
-def watch_node_core(report):
+def watch_node_core(board):
     # If the firmware is built on dcompute's node core, its events become the testbed's, the firmware
-    # unchanged.
-    try:
-        from dcompute.node_core import NodeCore
-    except ImportError:
+    # unchanged. Called when the firmware looks at its WLAN, until the class is found: to import it earlier
+    # would change the order of imports, on which a small heap depends.
+    module = sys.modules.get("dcompute.node_core")
+    if module is None:
         return
+    board.watch = None
+    core = module.NodeCore
 
     def tell(name, fields):
-        report({"ev": "core", "name": name, "fields": fields})
+        board.report({"ev": "core", "name": name, "fields": fields})
 
     def observed(method, name):
         def call(self, *args, **settings):
+            self.on_event = tell
             value = method(self, *args, **settings)
             tell(name, {"inc": self.inc})
             return value
 
         return call
 
-    begin = NodeCore.__init__
-
-    def init(self, *args, **settings):
-        begin(self, *args, **settings)
-        self.on_event = tell
-
-    NodeCore.__init__ = init
-    NodeCore.will = observed(NodeCore.will, "node_connecting")
-    NodeCore.greeting = observed(NodeCore.greeting, "node_connected")
-    NodeCore.lost = observed(NodeCore.lost, "node_disconnected")
+    core.will = observed(core.will, "node_connecting")  # the first thing a node does with its core
+    core.greeting = observed(core.greeting, "node_connected")
+    core.lost = observed(core.lost, "node_disconnected")

@@ -49,5 +49,5 @@ if _config["measure"]:
 _board.heap_taken = gc.mem_alloc()
 _kernel.power_on()
 _board.report({"ev": "boot", "free": gc.mem_free()})
-_observe.watch_node_core(_board.report)
+_board.watch = _observe.watch_node_core
 _observe.run(_config["entry"], _board)

@@ -149,6 +149,8 @@ class _Station:
         self.wanted = False
 
     def up(self):
+        if _board.watch:
+            _board.watch(_board)
         self.advance()
         return self.phase == "up"
 
