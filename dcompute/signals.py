@@ -20,14 +20,14 @@ class SignalSafeLock:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._owner: int | None = None
-        self._depth = 0
+        self._main = threading.main_thread().ident
+        self._depth = 0  # of the main thread; counted before the lock is taken and after it is released
         self._put_off: list[Callable[[], None]] = []
 
     def __enter__(self) -> None:
+        if threading.get_ident() == self._main:
+            self._depth += 1
         self._lock.acquire()
-        self._owner = threading.get_ident()
-        self._depth += 1
 
     def __exit__(
         self,
@@ -35,19 +35,15 @@ class SignalSafeLock:
         _error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
-        self._depth -= 1
-        if self._depth:
-            self._lock.release()
-            return
-        put_off, self._put_off = self._put_off, []
-        self._owner = None
         self._lock.release()
-        for call in put_off:
-            call()
+        if threading.get_ident() == self._main:
+            self._depth -= 1
+            while self._put_off and not self._depth:
+                self._put_off.pop(0)()
 
     def put_off(self, call: Callable[[], None]) -> bool:
-        """If this thread holds the lock, run `call` when it is released and return True."""
-        if self._owner != threading.get_ident():
+        """From a signal handler: if the main thread has the lock, run `call` at its release, return True."""
+        if not self._depth:
             return False
         self._put_off.append(call)
         return True
@@ -60,23 +56,28 @@ class ShutdownSignals:
         self._shutdown = shutdown
         self._lock = lock
         self._previous: dict[int, Any] = {}
+        self._active = False
 
     def install(self) -> None:
         """Only the main thread can; elsewhere, and for signals the program ignores, nothing happens."""
-        if threading.current_thread() is not threading.main_thread() or self._previous:
+        if threading.current_thread() is not threading.main_thread():
             return
+        self._active = True
         for signum in SIGNALS:
-            if signal.getsignal(signum) not in (signal.SIG_IGN, None):
+            if signum not in self._previous and signal.getsignal(signum) not in (signal.SIG_IGN, None):
                 self._previous[signum] = signal.signal(signum, self._handle)
 
     def remove(self) -> None:
-        """Put the earlier handlers back, where nobody has installed another since."""
+        """Put the earlier handlers back.
+
+        Where another one was installed since, it stays, and so does what ours passes its signals on to.
+        """
+        self._active = False
         if threading.current_thread() is not threading.main_thread():
             return
-        for signum, previous in self._previous.items():
+        for signum in list(self._previous):
             if signal.getsignal(signum) == self._handle:
-                signal.signal(signum, previous)
-        self._previous.clear()
+                signal.signal(signum, self._previous.pop(signum))
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         if not self._lock.put_off(lambda: self._end(signum, frame)):
@@ -84,7 +85,8 @@ class ShutdownSignals:
 
     def _end(self, signum: int, frame: FrameType | None) -> None:
         previous = self._previous.get(signum, signal.SIG_DFL)
-        self._shutdown()
+        if self._active:
+            self._shutdown()
         if callable(previous):
             previous(signum, frame)
         elif previous == signal.SIG_DFL:
