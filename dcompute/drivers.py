@@ -127,7 +127,7 @@ class _Dial:
             await loop.create_connection(
                 lambda: _Protocol(self._user), address.host, address.port, ssl=address.tls
             )
-        except OSError as error:
+        except (OSError, ValueError, OverflowError) as error:  # the latter two: a host or port that is none
             self._user.channel_lost(error)
 
     def cancel(self) -> None:

@@ -8,6 +8,7 @@ else would.
 
 from __future__ import annotations
 
+import errno
 import logging
 import socket
 import ssl
@@ -29,6 +30,9 @@ STABLE_S = (
 )
 CONNECT_TIMEOUT_S = 10.0
 ACK_TIMEOUT_S = 30.0
+
+# A name with several addresses, as localhost often is: asyncio tells of all failures as one text.
+_REFUSED = f"[Errno {errno.ECONNREFUSED}]"
 
 Outgoing = tuple[str, bytes, bool]  # topic, payload, retain
 
@@ -101,7 +105,8 @@ class MqttLink:
         self._up_since_s = 0.0
         self._attempts = 0
         self._first_outcome: list[Callable[[], None]] = []
-        self._closed: Callable[[], None] | None = None
+        self._closed: list[Callable[[], None]] = []  # not empty: closing
+        self._close_limit: Timer | None = None
         self.last_error = ""
         self.dropped = 0
         self.connections = 0
@@ -159,17 +164,17 @@ class MqttLink:
         Not connected, or not done within `timeout_s`, the link is cut instead, so that the broker sends the
         will.
         """
-        if not self._running or self._closed is not None:
-            closed()
+        if self._closed:
+            self._closed.append(closed)
             return
         if not self._up:
             self.kill()
             closed()
             return
-        self._closed = closed
+        self._closed.append(closed)
         with self._held_lock:
             self._held.extend(last)
-        self._driver.call_later(timeout_s, self._close_timeout)
+        self._close_limit = self._driver.call_later(timeout_s, self.kill)
         self._pump()
 
     def kill(self) -> None:
@@ -179,6 +184,8 @@ class MqttLink:
         self._drop_connection()
         if channel is not None:
             channel.abort()
+        self._tell_first_outcome()
+        self._tell_closed()
 
     def reconnect(self, reason: str) -> None:
         """End the present connection, or attempt at one, and make a new one."""
@@ -194,7 +201,7 @@ class MqttLink:
         session = PahoSession(self._settings, will and will[:2], self._write, self)
         self._session = session
         self._arm(CONNECT_TIMEOUT_S, self._connect_timeout)
-        self._dial = self._driver.dial(self._address, self)
+        self._dial = self._driver.dial(self._address, _Attempt(self, session))
 
     def _connect_timeout(self) -> None:
         self._timer = None
@@ -240,7 +247,7 @@ class MqttLink:
                 message = held.popleft()
             self._publish(message, held=True)
         session.flush()
-        if self._closed is not None and not held and not self._in_flight:
+        if self._closed and not held and not self._in_flight:
             self._finish_close()
 
     def _publish(self, message: Outgoing, *, held: bool) -> None:
@@ -250,7 +257,6 @@ class MqttLink:
         self._in_flight[mid] = _Sent(message, held, self._driver.now_s())
 
     def _finish_close(self) -> None:
-        closed, self._closed = self._closed, None
         assert self._session is not None
         assert self._channel is not None
         channel = self._channel
@@ -258,23 +264,23 @@ class MqttLink:
         self._session.disconnect()
         self._drop_connection()
         channel.close()
-        if closed is not None:
-            closed()
+        self._tell_closed()
 
-    def _close_timeout(self) -> None:
-        if self._closed is not None:
-            closed, self._closed = self._closed, None
-            self.kill()
-            closed()
+    def _tell_closed(self) -> None:
+        if self._close_limit is not None:
+            self._close_limit.cancel()
+            self._close_limit = None
+        waiting, self._closed = self._closed, []
+        for call in waiting:
+            call()
 
     def _lost(self, reason: str) -> None:
         was_up = self._up
         self._drop_connection()
         self.last_error = reason
-        if self._closed is not None:
+        if self._closed:
             self._running = False
-            closed, self._closed = self._closed, None
-            closed()
+            self._tell_closed()
         elif self._running:
             if was_up and self._driver.now_s() - self._up_since_s >= STABLE_S:
                 self._attempts = 0
@@ -313,22 +319,18 @@ class MqttLink:
         for call in waiting:
             call()
 
-    # --- the channel tells ------------------------------------------------------------------------------
+    # --- the channel tells, by way of its _Attempt ------------------------------------------------------
 
-    def channel_open(self, channel: Channel) -> None:
-        self._dial = None
-        if self._session is None:
+    def channel_open(self, session: PahoSession, channel: Channel) -> None:
+        if session is not self._session:
             channel.abort()
             return
+        self._dial = None
         self._channel = channel
-        self._session.open()
+        session.open()
 
-    def channel_data(self, data: bytes) -> None:
-        if self._session is not None:
-            self._session.feed(data)
-
-    def channel_lost(self, error: Exception | None) -> None:
-        if self._session is not None:
+    def channel_lost(self, session: PahoSession, error: Exception | None) -> None:
+        if session is self._session:
             self._dial = None
             self._lost(explain(error, self._address))
 
@@ -360,11 +362,28 @@ class MqttLink:
 
     def session_acknowledged(self, mid: int) -> None:
         self._in_flight.pop(mid, None)
-        if (self._held or self._closed is not None) and not self._pump_due:
+        if (self._held or self._closed) and not self._pump_due:
             self._pump()
 
     def session_ended(self, reason: str) -> None:
         self.reconnect(reason)
+
+
+class _Attempt:
+    """What one channel tells, for one session: the end of an old channel may come when there is a new one."""
+
+    __slots__ = ("_link", "_session", "channel_data")
+
+    def __init__(self, link: MqttLink, session: PahoSession) -> None:
+        self._link = link
+        self._session = session
+        self.channel_data = session.feed
+
+    def channel_open(self, channel: Channel) -> None:
+        self._link.channel_open(self._session, channel)
+
+    def channel_lost(self, error: Exception | None) -> None:
+        self._link.channel_lost(self._session, error)
 
 
 def explain(error: Exception | None, address: Address) -> str:
@@ -375,9 +394,9 @@ def explain(error: Exception | None, address: Address) -> str:
         return f"the certificate of {address} was not accepted: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
         return f"TLS with {address} failed: {error.reason or error}"
-    if isinstance(error, ConnectionRefusedError):
+    if isinstance(error, ConnectionRefusedError) or _REFUSED in str(error):
         return f"nothing listens at {address} (connection refused)"
-    if isinstance(error, socket.gaierror):
+    if isinstance(error, (socket.gaierror, UnicodeError)):
         return f"the name {address.host!r} has no address"
     if isinstance(error, TimeoutError):
         return f"no answer from {address}"

@@ -22,12 +22,21 @@ _NO_PASSWORD = ("Bad user name or password", "Not authorized")
 
 @dataclass(frozen=True, slots=True)
 class SessionSettings:
-    """What every connection of one client has in common; MQTT counts `keepalive_s` in whole seconds."""
+    """What every connection of one client has in common; MQTT counts `keepalive_s` in whole seconds.
+
+    Raises ValueError for what no connection could be made with.
+    """
 
     client_id: str
     keepalive_s: int
     username: str | None = None
     password: str | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.keepalive_s, int) or not 1 <= self.keepalive_s <= 65535:
+            raise ValueError(f"keepalive must be from 1 to 65535 whole seconds, not {self.keepalive_s!r}")
+        if self.password is not None and self.username is None:  # [MQTT-3.1.2-22]
+            raise ValueError("a password needs a username")
 
     def __repr__(self) -> str:  # a password never reaches a log
         return f"SessionSettings({self.client_id!r}, keepalive_s={self.keepalive_s})"
@@ -143,6 +152,8 @@ class PahoSession:
 
     def feed(self, data: bytes) -> None:
         """Take in received bytes. Bytes that are no MQTT end the session, never raise."""
+        if self._ended:
+            return
         socket = self._socket
         socket.feed(data)
         self._feeding = True
