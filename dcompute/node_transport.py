@@ -11,8 +11,9 @@ from typing import Any
 from dcompute.drivers import Address, AsyncioDriver, Driver
 from dcompute.identity import default_node_id
 from dcompute.mqtt_link import MqttLink, Outgoing, is_power_of_two
-from dcompute.node_core import OFFLINE, NodeCore
+from dcompute.node_core import OFFLINE, READY, NodeCore, check_status
 from dcompute.paho_session import SessionSettings
+from dcompute.protocol import check_capabilities, check_device_type
 from dcompute.security import Tls, tls_context
 from dcompute.signals import ShutdownSignals, SignalSafeLock
 
@@ -45,7 +46,7 @@ class ComputeNodeTransport:
         core_class: the node's state machine.
 
     Raises:
-        ValueError: for a bad node id, namespace, keepalive or TLS file.
+        ValueError: for a bad node id, device type, capabilities, namespace, keepalive or TLS file.
     """
 
     link_class: type[MqttLink] = MqttLink
@@ -70,21 +71,21 @@ class ComputeNodeTransport:
         observer: Observer | None = None,
         core_class: type[NodeCore] = NodeCore,
     ) -> None:
-        if not 1 <= keepalive <= 65535:
-            raise ValueError(f"keepalive must be from 1 to 65535 seconds, not {keepalive}")
         self._driver = driver or AsyncioDriver.shared()
         self._observer = observer
         self._lock = SignalSafeLock()
         self._core = core_class(
             node_id or default_node_id(),
-            device_type,
+            check_device_type(device_type),
             f"{self._driver.random.getrandbits(48):012x}",
-            {**(capabilities or {}), "keepalive": keepalive},
+            check_capabilities({**(capabilities or {}), "keepalive": keepalive}),
             namespace,
             queue_limit,
         )
         if observer is not None:
             self._core.on_event = observer
+        self._statuses: list[Outgoing] = []  # published, but not yet handed to the loop
+        self._leaving = False
         self._link = self.link_class(
             self._driver,
             Address(broker_host, broker_port, tls_context(tls)),
@@ -123,6 +124,10 @@ class ComputeNodeTransport:
         Returns True once connected. Returns False when the first attempt failed or `timeout_s` passed:
         `last_error` says why, and it goes on trying by itself.
         """
+        with self._lock:
+            if self._leaving:
+                self._leaving = False
+                self._core.set_status(READY)
         if self._install_signal_handlers:
             self._signals.install()
         self._driver.wait(self._link.start, timeout_s)
@@ -135,11 +140,20 @@ class ComputeNodeTransport:
     def publish_status(self, status: str) -> None:
         """Publish `status` (retained). While the link is down it is published at the next connection.
 
-        Raises ValueError if it is not text of 1 to 64 characters.
+        Once the node is shutting down its last word is `offline`, and this has no effect. Raises ValueError
+        if `status` is not text of 1 to 64 characters.
         """
         with self._lock:
-            message = self._core.set_status(status)
-        self._driver.call_on_loop(lambda: self._link.send_now([message]))
+            check_status(status)
+            if not self._leaving:
+                self._statuses.append(self._core.set_status(status))
+        self._driver.call_on_loop(self._send_statuses)
+
+    def _send_statuses(self) -> None:
+        """In the order they were published, whichever threads did."""
+        with self._lock:
+            statuses, self._statuses = self._statuses, []
+        self._link.send_now(statuses)
 
     def send_result(self, result: Any, task_id: str | int | None = None) -> None:
         """Send a result (any JSON value), now or when the link is back, in order.
@@ -148,8 +162,7 @@ class ComputeNodeTransport:
         if it is not JSON or too large.
         """
         with self._lock:
-            message = self._core.result_message(result, task_id, self._driver.wall_s())
-        self._link.send(message)
+            self._link.send(self._core.result_message(result, task_id, self._driver.wall_s()))
 
     def get_task(self) -> dict[str, Any] | None:
         """The waiting task of highest priority, first in first out within one; None when there is none."""
@@ -184,9 +197,13 @@ class ComputeNodeTransport:
         self._driver.wait(lambda done: self._close(timeout_s, done), timeout_s + 1)
 
     def _close(self, timeout_s: float, done: Callable[[], None]) -> None:
+        last: list[Outgoing] = []
         with self._lock:
-            offline = self._core.set_status(OFFLINE)
-        self._link.close([offline], timeout_s, done)
+            if not self._leaving:
+                self._leaving = True
+                last = [*self._statuses, self._core.set_status(OFFLINE)]
+                self._statuses = []
+        self._link.close(last, timeout_s, done)
 
     def kill(self) -> None:
         """Stop at once as a crash would: no DISCONNECT, so the broker publishes the will."""
@@ -218,10 +235,13 @@ class ComputeNodeTransport:
     def link_up(self) -> Sequence[Outgoing]:
         self._tell("node_connected", inc=self._core.inc)
         with self._lock:
+            self._statuses = []  # the greeting has the newest, and these may be of an older incarnation
             return self._core.greeting()
 
     def link_message(self, topic: str, payload: bytes, retained: bool) -> None:
         with self._lock:
+            if self._leaving:
+                return  # what a master still asks or sends is answered by `offline`
             before = self._core.received
             rejected = self._core.rejected
             answers = self._core.receive(topic, payload)

@@ -35,6 +35,8 @@ __all__ = [
     "StatusCleared",
     "StatusMessage",
     "Topics",
+    "check_capabilities",
+    "check_device_type",
     "decode",
     "encode_dead",
     "encode_init",
@@ -140,21 +142,27 @@ def _result(body: dict[str, Any]) -> ResultMessage:
     if "result" not in body:
         raise Rejected("a result without its `result` field")
     result = body["result"]
-    task_id = body.get("task_id")
-    if task_id is None and isinstance(result, dict):
-        task_id = result.get("task_id")
     timestamp = body.get("timestamp")
     if isinstance(timestamp, bool) or not isinstance(timestamp, (int, float, type(None))):
         raise Rejected("timestamp is not a number")
     attempt = body.get("attempt", 1)
+    task_id = body.get("task_id")
     return ResultMessage(
         node_id,
         result,
         timestamp,
-        check_task_id(task_id) if task_id is not None else None,
+        check_task_id(task_id) if task_id is not None else _task_named_in(result),
         attempt if isinstance(attempt, int) else 1,
         _inc(body),
     )
+
+
+def _task_named_in(result: Any) -> str | None:
+    """What an older node's result says of itself; it is free to mean something else by that field."""
+    try:
+        return check_task_id(result["task_id"]) if isinstance(result, dict) else None
+    except (KeyError, ValueError):
+        return None
 
 
 def _inc(body: Mapping[str, Any]) -> str:
@@ -165,16 +173,29 @@ def _inc(body: Mapping[str, Any]) -> str:
 
 
 def _device_type(body: Mapping[str, Any]) -> str:
-    device_type = body.get("device_type", "")
-    if not isinstance(device_type, str) or len(device_type) > MAX_DEVICE_TYPE_CHARS:
-        raise Rejected("device_type is not a short string")
-    return device_type
+    return check_device_type(body.get("device_type", ""))
 
 
 def _capabilities(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise Rejected("capabilities is not a JSON object")
     return value
+
+
+def check_device_type(device_type: Any) -> str:
+    """Return `device_type` if it is text of at most 64 characters, else raise ValueError."""
+    if not isinstance(device_type, str) or len(device_type) > MAX_DEVICE_TYPE_CHARS:
+        raise ValueError(f"device_type must be a string of at most {MAX_DEVICE_TYPE_CHARS} characters")
+    return device_type
+
+
+def check_capabilities(capabilities: dict[str, Any]) -> dict[str, Any]:
+    """Return `capabilities` if messages can carry them, else raise ValueError."""
+    try:
+        encode({"capabilities": capabilities})
+    except ValueError as error:
+        raise ValueError(f"capabilities: {error}") from None
+    return capabilities
 
 
 def task_fields(task_data: Mapping[str, Any], priority: int, new_id: str) -> dict[str, Any]:
