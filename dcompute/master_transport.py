@@ -81,8 +81,6 @@ class MasterNodeTransport:
         observer: Observer | None = None,
         registry_class: type[Registry] = Registry,
     ) -> None:
-        if not 1 <= keepalive <= 65535:
-            raise ValueError(f"keepalive must be from 1 to 65535 seconds, not {keepalive}")
         self._driver = driver or AsyncioDriver.shared()
         self._observer = observer
         self._topics = Topics(namespace)
@@ -130,11 +128,18 @@ class MasterNodeTransport:
         """Send what is held (for at most `timeout_s`) and disconnect. May be called again without effect."""
         self._started = False
         self._driver.wait(lambda done: self._link.close([], timeout_s, done), timeout_s + 1)
+        self._judge_nobody()
 
     def kill(self) -> None:
         """Stop at once as a crash would."""
         self._started = False
         self._driver.call_on_loop(self._link.kill)
+        self._judge_nobody()
+
+    def _judge_nobody(self) -> None:
+        """Without a link, silence says nothing about a node."""
+        with self._lock:
+            self._registry.link_down()
 
     def is_connected(self) -> bool:
         """Connected and subscribed."""
@@ -287,8 +292,7 @@ class MasterNodeTransport:
 
     def link_down(self, reason: str) -> None:
         log.warning("master: connection lost: %s; reconnecting", reason)
-        with self._lock:
-            self._registry.link_down()
+        self._judge_nobody()
         self._tell("master_disconnected", reason=reason)
 
     def link_dropped(self, message: Outgoing) -> None:

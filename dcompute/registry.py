@@ -91,6 +91,8 @@ class NodeRecord:
     inc: str = ""
     capabilities: dict[str, Any] = field(default_factory=dict)
     death_reported: bool = False  # for the present incarnation
+    heard: bool = False  # its status came live over the present connection
+    declared_inc: str | None = None  # our own declaration of death for it will come back to us
 
     def public(self) -> dict[str, Any]:
         """A copy for callers, who may change it freely."""
@@ -166,7 +168,7 @@ class Registry:
         record = self._record(message.node_id)
         record.device_type = message.device_type
         record.capabilities = message.capabilities
-        return self._alive(record, message.status, message.inc, wall_s)
+        return self._heard_alive(record, message.status, message.inc, wall_s)
 
     def _receive_alive(
         self, message: StatusMessage, retained: bool, now_s: float, wall_s: float
@@ -177,11 +179,15 @@ class Registry:
         if message.capabilities is not None:
             record.capabilities = message.capabilities
         if not retained:
-            return self._alive(record, message.status, message.inc, wall_s)
-        if record.last_seen and record.inc == message.inc and record.node_id not in self._unverified:
-            return []  # live traffic of this incarnation has overtaken the retained copy
+            return self._heard_alive(record, message.status, message.inc, wall_s)
+        if record.heard:
+            return []  # live traffic has overtaken the retained copy
         effects = self._alive(record, message.status, message.inc, wall_s)
         return effects + self._doubt(record, now_s)
+
+    def _heard_alive(self, record: NodeRecord, status: str, inc: str, wall_s: float) -> list[Effect]:
+        record.heard = True
+        return self._alive(record, status, inc, wall_s)
 
     def _alive(self, record: NodeRecord, status: str, inc: str, wall_s: float) -> list[Effect]:
         record.last_seen = wall_s
@@ -196,7 +202,7 @@ class Registry:
 
     def _receive_gone(self, message: StatusMessage, retained: bool, wall_s: float) -> list[Effect]:
         record = self._record(message.node_id)
-        if self._is_stale(record, message.inc):
+        if self._is_stale(record, message.inc) or self._is_echo(record, message, retained):
             self.counters["stale_deaths"] += 1
             return [StaleDeath(message.node_id, message.inc)]
         cause = "will" if message.status == DEAD else "offline"
@@ -205,6 +211,13 @@ class Registry:
     def _is_stale(self, record: NodeRecord, inc: str) -> bool:
         """A will names the connection it was made for; one of another connection says nothing of this one."""
         return bool(inc and record.inc and inc != record.inc)
+
+    def _is_echo(self, record: NodeRecord, message: StatusMessage, retained: bool) -> bool:
+        """Our own declaration of death, which crossed with a sign of life."""
+        if retained or message.status != DEAD or message.inc != record.declared_inc:
+            return False
+        record.declared_inc = None
+        return record.status not in GONE
 
     def _gone(self, record: NodeRecord, status: str, inc: str, cause: str, wall_s: float) -> list[Effect]:
         self._unverified.pop(record.node_id, None)
@@ -267,12 +280,15 @@ class Registry:
         """The master is (again) connected and subscribed: what it knows of living nodes is now in doubt."""
         effects: list[Effect] = []
         for record in self._nodes.values():
-            if record.status not in GONE and record.node_id not in self._unverified:
+            if record.status not in GONE:
                 effects += self._doubt(record, now_s)
         return effects
 
     def link_down(self) -> None:
-        """The master lost its broker: no node can be judged until it is back."""
+        """The master has no broker: no node can be judged until it has one again."""
+        for record in self._nodes.values():
+            record.heard = False
+            record.declared_inc = None
         self._unverified.clear()
         self._next_deadline_s = None
 
@@ -308,6 +324,7 @@ class Registry:
             last_seen = record.last_seen
             effects += self._gone(record, DEAD, record.inc, "silent", wall_s)
             record.last_seen = last_seen
+            record.declared_inc = record.inc
             effects.append(DeclareDead(node_id, record.inc))
         self._next_deadline_s = min(self._unverified.values(), default=None)
         return effects
@@ -346,10 +363,10 @@ class Registry:
         chosen: Iterable[str] = (
             list(self._results) if only is None else [n for n in self._results if n in only]
         )
-        found = {node_id: deepcopy(self._results[node_id]) for node_id in chosen}
-        if remove:
-            for node_id, results in found.items():
-                self._discard_results(node_id, len(results))
+        if not remove:
+            return {node_id: deepcopy(self._results[node_id]) for node_id in chosen}
+        found = {node_id: self._results.pop(node_id) for node_id in chosen}
+        self._result_count -= sum(map(len, found.values()))
         return found
 
     def _discard_results(self, node_id: str, count: int) -> None:
