@@ -125,13 +125,23 @@ else:
         raise ValueError("%s is not JSON" % name)
 
     _encode_text = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode
-    _decode_text = json.JSONDecoder(parse_constant=_no_constant).decode
+
+    def _finite(text: str) -> float:
+        value = float(text)
+        if value in (float("inf"), float("-inf")):
+            raise ValueError("%s is out of range" % text)
+        return value
+
+    _decode_text = json.JSONDecoder(parse_float=_finite, parse_constant=_no_constant).decode
 
     def _dumps(value: "Any") -> str:
         return _encode_text(value)
 
     def _loads(text: str) -> "Any":
-        return _decode_text(text)
+        message = _decode_text(text)
+        if "\\ud" in text or "\\uD" in text:
+            _encode_text(message).encode()  # half a surrogate pair is no text: nobody could send it on
+        return message
 
 
 def encode(message: "dict[str, Any]") -> bytes:
