@@ -13,8 +13,8 @@ import importlib
 import threading
 import traceback
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from queue import SimpleQueue
 from typing import Any
 
 from dcompute.node_core import BUSY, READY
@@ -45,17 +45,25 @@ class TaskLoop:
         self._on_finished = on_finished
         self._lock = threading.Lock()
         self._working = False
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Begin no further task."""
+        self._stopped = True
 
     def kick(self) -> None:
         """Look for work, unless at work."""
         with self._lock:
             if self._working:
                 return
-            task = self._node.get_task()
+            task = self._next()
             if task is None:
                 return
             self._working = True
         self._begin(task)
+
+    def _next(self) -> Task | None:
+        return None if self._stopped else self._node.get_task()
 
     def _begin(self, task: Task) -> None:
         if self._node.status != BUSY:
@@ -66,7 +74,7 @@ class TaskLoop:
         if self._on_finished is not None:
             self._on_finished(task, result)
         self._send(task, result)
-        following = self._node.get_task()
+        following = self._next()
         if following is not None:
             self._begin(following)
             return
@@ -79,7 +87,7 @@ class TaskLoop:
         try:
             self._node.send_result(result, task["id"])
         except ValueError as error:
-            self._node.send_result({"error": f"the result cannot be sent: {error}"}, task["id"])
+            self._node.send_result({"error": f"the result cannot be sent: {error!s:.500}"}, task["id"])
 
 
 class Worker:
@@ -89,8 +97,12 @@ class Worker:
     """
 
     def __init__(self, node: ComputeNodeTransport, handler: Handler) -> None:
+        self._node = node
         self._handler = handler
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="dcompute-worker")
+        self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        # A daemon, so that Ctrl-C ends the program however long the handler would take.
+        self._thread = threading.Thread(target=self._run, name="dcompute-worker", daemon=True)
+        self._thread.start()
         self._loop = TaskLoop(node, self._execute)
         self._stopped = threading.Event()
         node.set_task_callback(self._loop.kick)
@@ -102,24 +114,29 @@ class Worker:
             pass
 
     def stop(self) -> None:
-        """Let `run` return; a task at work is finished first."""
+        """Finish the task at work, leave the others waiting, and let `run` return."""
+        self._node.set_task_callback(None)
+        self._loop.stop()
+        self._work.put(None)
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
         self._stopped.set()
-        self._thread.shutdown()
 
     def _execute(self, task: Task, done: Done) -> None:
-        self._thread.submit(call, self._handler, task).add_done_callback(partial(_pass_on, done))
+        self._work.put(lambda: done(call(self._handler, task)))
 
-
-def _pass_on(done: Done, future: Future[Any]) -> None:
-    done(future.result())
+    def _run(self) -> None:
+        while (work := self._work.get()) is not None:
+            work()
 
 
 def call(handler: Handler, task: Task) -> Any:
     """The handler's result, or what describes its failure."""
     try:
         return handler(task)
-    except Exception as error:
-        return {"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
+    except BaseException as error:  # sys.exit() too: it would end the worker, not the program
+        summary = "".join(traceback.format_exception_only(error)).strip()
+        return {"error": summary, "traceback": traceback.format_exc()}
 
 
 def load_handler(name: str) -> Handler:
