@@ -22,14 +22,14 @@ EFFECTS: dict[str, frozenset[str]] = {
     "crash": frozenset({"fin", "rst"}),
     "power_cut": _SILENT,
     "reboot": _SILENT | {"fin", "rst"},
-    "hang": frozenset({"withheld"}),
+    "hang": frozenset({"withheld", "closed by broker"}),
     "reset": frozenset({"rst"}),
     "wifi_drop": _SILENT,
     "dead_link": _SILENT,
     "ap_gone": _SILENT,
     "flap": _SILENT | {"rst", "fin"},
     "slow_link": frozenset({"slowed"}),
-    "clone": frozenset({"taken over"}),
+    "clone": frozenset({"closed by broker"}),
     "stale_will": frozenset({"published"}),
     "inject": frozenset({"published"}),
     "broker_stop": frozenset({"fin", "rst", "refused"}),
@@ -111,7 +111,7 @@ class Recorder:
         self.add(t.WireClosed, node=name, conn=conn, how=how, by=by)
         self.effect(name, how)
         if by == "broker":
-            self.effect(name, "taken over")
+            self.effect(name, "closed by broker")
 
     def held(self, name: str, direction: Direction, n_bytes: int) -> None:
         self.effect(

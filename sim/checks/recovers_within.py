@@ -93,7 +93,11 @@ class _Ledger:
             return
         if name != owner(name):
             return  # a clone owes nothing
-        node = self._nodes.setdefault(name, _Node())
+        if isinstance(event, t.NodeDefined):
+            self._nodes[name] = _Node()
+        node = self._nodes.get(name)
+        if node is None:
+            return  # the master and strangers have wires too
         self._settle(node, event.t_us)
         match event:
             case t.NodeStarted():

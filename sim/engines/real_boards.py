@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 from sim.engines.base import Machine
 from sim.gate import Gate
@@ -26,6 +27,12 @@ class _RealBoard(FirmwareProcess):
         super().__init__(_emulator(), board, listener, machine.name)
         self._machine = machine
         self._no_program = Gate(machine.driver, machine.driver.random)
+
+    @property
+    def stood_still(self) -> bool:
+        """The kernel's word for it: a stopped process runs nothing."""
+        stat = Path(f"/proc/{self.pid}/stat")
+        return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "T"
 
     def crash(self) -> None:
         """The program dies; its kernel sends FIN."""

@@ -29,6 +29,10 @@ class BoardRunner(Protocol):
 
     @property
     def running(self) -> bool: ...
+    @property
+    def stood_still(self) -> bool:
+        """While it hangs: whether it had something to do and did not."""
+
     def start(self) -> None: ...
     def crash(self) -> None: ...
     def power_cut(self) -> None: ...
@@ -95,6 +99,8 @@ class FirmwareNode:
 
     def resume(self) -> None:
         if self._runner is not None and self.running:
+            if self._runner.stood_still:
+                self._recorder.effect(self.name, "withheld")
             self._runner.resume()
 
     def wifi(self, present: bool) -> None:
