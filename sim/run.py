@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
+import msgspec
+
 from sim import trace as t
 from sim.brokers.base import BrokerError
 from sim.checks.verdict import Verdict, judge
@@ -32,6 +34,7 @@ class RunOptions:
 
     Args:
         reference: how the user named the scenario; goes into the trace, so that it can be replayed.
+        variation: which combination of its matrix it is.
         time: virtual or real.
         broker: kind or URL.
         seed: instead of the scenario's.
@@ -43,6 +46,7 @@ class RunOptions:
     """
 
     reference: str = ""
+    variation: str = ""
     time: str | None = None
     broker: str | None = None
     seed: int | None = None
@@ -145,20 +149,26 @@ async def _run_real(scenario: Scenario, options: RunOptions, trace: Trace) -> No
         await engine.close()
 
 
-def _begin(trace: Trace, scenario: Scenario, options: RunOptions, broker: str, granularity_s: float) -> None:
-    assert options.seed is not None
-    trace.add(
-        t.RunStarted(
-            t_us=0,
-            scenario=options.reference or scenario.name,
-            seed=options.seed,
-            time="virtual" if options.time == "virtual" else "real",
-            broker=broker,
-            broker_granularity_s=granularity_s,
-            sabotage=list(options.sabotage),
-            overrides=list(options.overrides),
-        )
+def planned(scenario: Scenario, options: RunOptions) -> t.RunStarted:
+    """How the trace of such a run would begin, as far as it is known without a broker."""
+    scenario = concretise(scenario, options.seed)
+    virtual = (options.time or scenario.time) == "virtual"
+    return t.RunStarted(
+        t_us=0,
+        scenario=options.reference or scenario.name,
+        seed=scenario.seed,
+        time="virtual" if virtual else "real",
+        broker=_broker_of(scenario, options, VIRTUAL_BROKER if virtual else REAL_BROKER),
+        broker_granularity_s=0.0,
+        sabotage=list(options.sabotage),
+        overrides=list(options.overrides),
+        variation=options.variation,
     )
+
+
+def _begin(trace: Trace, scenario: Scenario, options: RunOptions, broker: str, granularity_s: float) -> None:
+    started = planned(scenario, options)
+    trace.add(msgspec.structs.replace(started, broker=broker, broker_granularity_s=granularity_s))
 
 
 class _log_into(logging.Handler):

@@ -45,6 +45,7 @@ class RunStarted(Event, frozen=True):
     broker_granularity_s: float  # how late, past 1.5 x keepalive, this broker may notice a silent client
     sabotage: list[str] = []
     overrides: list[str] = []  # what `--set` changed
+    variation: str = ""  # which combination of the scenario's matrix
     format: int = FORMAT
 
 
@@ -163,7 +164,7 @@ class TaskDropped(Event, frozen=True):
 
 
 class ResultHeld(Event, frozen=True):
-    """A result was handed to the transport (and will be sent when the link allows). `digest`: of its value."""
+    """A result was handed to the transport, which sends it when the link allows. `digest`: of its value."""
 
     node: str
     task: str
@@ -397,6 +398,14 @@ class Trace:
     def listen(self, listener: Callable[[Event], None]) -> None:
         """Call `listener` with every event added from now on."""
         self._listeners.append(listener)
+
+    @property
+    def started(self) -> RunStarted:
+        """The first event; TraceError if there is none."""
+        first = self.events[0] if self.events else None
+        if not isinstance(first, RunStarted):
+            raise TraceError("a trace begins with a run_started event")
+        return first
 
     def __iter__(self) -> Iterator[Event]:
         return iter(self.events)

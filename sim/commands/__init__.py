@@ -5,12 +5,16 @@ from __future__ import annotations
 import typer
 
 from sim.brokers.commands import app as broker
+from sim.commands.compare import compare
+from sim.commands.report import report
 from sim.commands.run import run
 from sim.commands.scenario import explain, new, schema
 from sim.micropython.commands import app as emulator
 
 app = typer.Typer()
 app.command()(run)
+app.command()(report)
+app.command()(compare)
 app.command()(explain)
 app.command()(new)
 app.command()(schema)

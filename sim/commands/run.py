@@ -2,154 +2,142 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from sim.commands.status import FAILED, HELD, INVALID, explained
+from sim.campaign import parse_seeds
+from sim.commands import options as o
+from sim.commands.jobs import Entry, find_entries
+from sim.commands.outputs import exit_status, one_each, write_reports
+from sim.commands.replay import check_determinism, replay
+from sim.commands.seeds import run_seeds
+from sim.commands.status import explained
 from sim.report.console import Mode, make_console, print_run, print_summary
 from sim.report.live import LiveView
 from sim.report.run import Run, replay_command
-from sim.run import RunOptions, run_scenario
-from sim.sabotage import SAFEGUARDS
-from sim.scenario import Scenario, find, load_all
-from sim.scenario.locate import shipped_folder
-from sim.trace import RunStarted
+from sim.run import RunOptions, planned, run_scenario
 
 TRACES = Path("runs")
 
-
-class Time(StrEnum):
-    virtual = "virtual"
-    real = "real"
-
-
-Names = Annotated[
-    list[str] | None,
-    typer.Argument(help="Scenario files, folders of them, or names of scenarios that ship with dcompute."),
-]
-TimeOption = Annotated[Time | None, typer.Option("--time", help="Over what the scenario says.")]
-Broker = Annotated[
-    str | None,
-    typer.Option(
-        help="embedded, mosquitto, model, amqtt-plain or mqtt://host:port, over what the scenario says."
-    ),
-]
-Seed = Annotated[int | None, typer.Option(min=0, help="Over the scenario's own.")]
-Overrides = Annotated[list[str] | None, typer.Option("--set", help="Override, as fleet.esp.count=50.")]
-Sabotage = Annotated[
-    list[str] | None,
-    typer.Option(help=f"Switch a safeguard off, to see the checks notice: {', '.join(SAFEGUARDS)}."),
-]
 TracePath = Annotated[Path | None, typer.Option("--trace", help="Where the trace goes; by default runs/.")]
 Pcap = Annotated[Path | None, typer.Option(help="Write the packets of a virtual run (pcapng).")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="One line a run, and what went wrong.")]
-Plain = Annotated[bool, typer.Option("--plain", help="No colour and no lines: for log files.")]
-
-
-@dataclass(frozen=True)
-class _Job:
-    """A scenario to run, and how the user named it."""
-
-    reference: str
-    scenario: Scenario
+Seeds = Annotated[str | None, typer.Option(help="Run many seeds side by side, as 1..1000.")]
+Jobs = Annotated[int | None, typer.Option(min=1, help="Processes for --seeds; by default one a core.")]
+On = Annotated[str | None, typer.Option(help="Address of a Dask scheduler that runs --seeds instead.")]
+FailFast = Annotated[bool, typer.Option("--fail-fast", help="End --seeds at the first that fails.")]
+Replay = Annotated[
+    Path | None,
+    typer.Option("--replay", help="Repeat the run of this trace; say where it first differs."),
+]
+CheckDeterminism = Annotated[
+    bool, typer.Option("--check-determinism", help="Run twice, in two fresh processes; compare the traces.")
+]
 
 
 def run(
-    scenarios: Names = None,
-    time: TimeOption = None,
-    broker: Broker = None,
-    seed: Seed = None,
-    set_: Overrides = None,
-    sabotage: Sabotage = None,
+    scenarios: o.Names = None,
+    time: o.TimeOption = None,
+    broker: o.Broker = None,
+    seed: o.Seed = None,
+    set_: o.Overrides = None,
+    only: o.Only = "",
+    sabotage: o.Sabotage = None,
+    seeds: Seeds = None,
+    jobs: Jobs = None,
+    on: On = None,
+    fail_fast: FailFast = False,
+    replay_: Replay = None,
+    check_determinism_: CheckDeterminism = False,
     trace: TracePath = None,
     pcap: Pcap = None,
-    quiet: Quiet = False,
-    plain: Plain = False,
+    html: o.Html = None,
+    junit: o.Junit = None,
+    json: o.Json = None,
+    perfetto: o.Perfetto = None,
+    github: o.Github = False,
+    quiet: o.Quiet = False,
+    plain: o.Plain = False,
 ) -> None:
-    """Run scenarios and judge them. Exit status: 0 all held, 1 one did not, 2 undecided or invalid, 3
-    something
-    needed is missing on this machine."""
-    mode: Mode = "quiet" if quiet else "plain" if plain else "normal"
-    console = make_console(mode)
+    """Run scenarios and judge them.
+
+    Exit status: 0 all held, 1 one did not, 2 undecided or invalid, 3 something needed is missing on this
+    machine. With --seeds: 1 if any seed failed, 2 if something was put to the test by none of them.
+    """
+    mode = o.console_mode(quiet, plain)
+    reports = o.Reports(html, junit, json, perfetto, github)
+    options = RunOptions(
+        time=time.value if time else None,
+        broker=broker,
+        seed=seed,
+        sabotage=tuple(sabotage or ()),
+        overrides=tuple(set_ or ()),
+        pcap=pcap,
+    )
     with explained():
-        jobs = find_jobs(scenarios or [], set_ or ())
-        options = RunOptions(
-            time=time.value if time else None,
-            broker=broker,
-            seed=seed,
-            sabotage=tuple(sabotage or ()),
-            overrides=tuple(set_ or ()),
-            pcap=pcap,
-        )
-        runs = [_run_one(job, options, trace, console, mode) for job in jobs]
+        if replay_ is not None:
+            raise typer.Exit(replay(replay_))
+        entries = find_entries(scenarios or [], set_ or (), only)
+        console = make_console(mode)
+        if check_determinism_:
+            raise typer.Exit(max(check_determinism(_as_words(entry, options)) for entry in entries))
+        if seeds is not None:
+            if trace or pcap or reports != o.Reports():
+                raise typer.BadParameter("traces and reports are of one seed: leave out --seeds")
+            chosen = _parsed(seeds)
+            status = run_seeds(entries, options, chosen, console, jobs=jobs, on=on, fail_fast=fail_fast)
+            raise typer.Exit(status)
+        traces = one_each(trace, entries) if trace else [TRACES / f"{e.scenario.name}.jsonl" for e in entries]
+        runs = [
+            _run_one(entry, options, path, console, mode) for entry, path in zip(entries, traces, strict=True)
+        ]
+        write_reports(runs, reports)
     if len(runs) > 1:
         print_summary(console, runs)
     raise typer.Exit(exit_status(runs))
 
 
-def find_jobs(names: Sequence[str], overrides: Sequence[str]) -> list[_Job]:
-    """The scenarios meant: files, all of a folder, or shipped ones by name (a matrix gives several)."""
-    if not names:
-        raise typer.BadParameter(f"name a scenario, such as {next(iter(sorted(_shipped())))}")
-    jobs = []
-    for name in names:
-        path = Path(name)
-        files = sorted(path.glob("*.yaml")) if path.is_dir() else [find(name)]
-        if not files:
-            raise typer.BadParameter(f"no scenario (*.yaml) in {name}")
-        for file in files:
-            reference = str(file) if path.is_dir() else name
-            jobs += [_Job(reference, s) for s in load_all(file, overrides, variants=SAFEGUARDS)]
-    return jobs
+def _parsed(seeds: str) -> range:
+    try:
+        return parse_seeds(seeds)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--seeds") from None
 
 
-def _shipped() -> list[str]:
-    return [path.stem for path in shipped_folder().glob("*.yaml")]
+def _as_words(entry: Entry, options: RunOptions) -> list[str]:
+    """The words after `dcompute run` of this run's command line."""
+    own = replace(options, reference=entry.reference, variation=entry.variation)
+    return shlex.split(replay_command(planned(entry.scenario, own)))[2:]
 
 
-def _run_one(job: _Job, options: RunOptions, trace: Path | None, console: Console, mode: Mode) -> Run:
-    path = trace or TRACES / f"{job.scenario.name}.jsonl"
+def _run_one(entry: Entry, options: RunOptions, path: Path, console: Console, mode: Mode) -> Run:
     path.parent.mkdir(parents=True, exist_ok=True)
-    live = LiveView(console, job.scenario.name, job.scenario.length_s)
+    live = LiveView(console, entry.scenario.name, entry.scenario.length_s)
     with path.open("wb") as sink:
-        settings = RunOptions(
-            reference=job.reference,
-            time=options.time,
-            broker=options.broker,
-            seed=options.seed,
-            sabotage=options.sabotage,
-            overrides=options.overrides,
+        settings = replace(
+            options,
+            reference=entry.reference,
+            variation=entry.variation,
             sink=sink,
             listeners=() if mode == "quiet" else (live.on_event,),
-            pcap=options.pcap,
         )
         if mode == "quiet":
-            outcome = run_scenario(job.scenario, settings)
+            outcome = run_scenario(entry.scenario, settings)
         else:
             with live:
-                outcome = run_scenario(job.scenario, settings)
-    started = outcome.trace.events[0]
-    assert isinstance(started, RunStarted)
+                outcome = run_scenario(entry.scenario, settings)
     finished = Run(
         outcome.trace.events,
         outcome.verdict,
-        replay_command(started),
+        replay_command(outcome.trace.started),
         outcome.wall_s,
-        job.scenario.description,
+        entry.scenario.description,
     )
     print_run(console, finished, mode)
     if mode != "quiet":
         console.print(f"Trace: {path} (digest {outcome.trace.digest()[:16]})", soft_wrap=True)
     return finished
-
-
-def exit_status(runs: Sequence[Run]) -> int:
-    """0 all held, 1 one failed, else 2."""
-    statuses = {run.verdict.exit_status for run in runs}
-    return FAILED if FAILED in statuses else INVALID if INVALID in statuses else HELD

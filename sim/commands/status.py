@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import typer
 
 from sim.brokers.base import BrokerError
+from sim.campaign import CampaignError
 from sim.engines.base import EngineError
 from sim.micropython.errors import EmulatorUnavailable
 from sim.sabotage import UnknownSafeguard
@@ -25,7 +26,7 @@ def explained() -> Iterator[None]:
     except (ScenarioError, EngineError, UnknownSafeguard, TraceError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(INVALID) from None
-    except (BrokerError, EmulatorUnavailable) as error:
+    except (BrokerError, CampaignError, EmulatorUnavailable) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(MISSING) from None
     except KeyboardInterrupt:

@@ -1,0 +1,74 @@
+"""The scenarios a command line means: files, folders, shipped ones by name, combinations of a matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from sim.run import RunOptions
+from sim.sabotage import SAFEGUARDS
+from sim.scenario import Scenario, find, load_all
+from sim.scenario.locate import shipped_folder
+from sim.trace import RunStarted
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A scenario to run.
+
+    Args:
+        reference: how the user named it.
+        variation: which combination of its matrix it is; "" without one.
+    """
+
+    reference: str
+    scenario: Scenario
+    variation: str = ""
+
+
+def find_entries(names: Sequence[str], overrides: Sequence[str], only: str = "") -> list[Entry]:
+    """The scenarios meant. `only`: a single combination of a matrix, by its name."""
+    if not names:
+        raise typer.BadParameter(f"name a scenario, such as {min(_shipped())}")
+    entries = []
+    for name in names:
+        path = Path(name)
+        files = sorted(path.glob("*.yaml")) if path.is_dir() else [find(name)]
+        if not files:
+            raise typer.BadParameter(f"no scenario (*.yaml) in {name}")
+        for file in files:
+            scenarios = load_all(file, overrides, variants=SAFEGUARDS)
+            reference = str(file) if path.is_dir() else name
+            entries += [Entry(reference, s, s.name if len(scenarios) > 1 else "") for s in scenarios]
+    if not only:
+        return entries
+    chosen = [entry for entry in entries if entry.variation == only]
+    if not chosen:
+        known = ", ".join(entry.variation for entry in entries if entry.variation) or "no matrix"
+        raise typer.BadParameter(f"no combination {only!r}; there is: {known}", param_hint="--only")
+    return chosen
+
+
+def entry_of(started: RunStarted) -> Entry:
+    """The scenario that a trace was made with."""
+    return find_entries([started.scenario], started.overrides, started.variation)[0]
+
+
+def options_of(started: RunStarted) -> RunOptions:
+    """The options that a trace was made with."""
+    return RunOptions(
+        reference=started.scenario,
+        variation=started.variation,
+        time=started.time,
+        broker=started.broker,
+        seed=started.seed,
+        sabotage=tuple(started.sabotage),
+        overrides=tuple(started.overrides),
+    )
+
+
+def _shipped() -> list[str]:
+    return [path.stem for path in shipped_folder().glob("*.yaml")]

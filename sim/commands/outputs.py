@@ -1,0 +1,59 @@
+"""Reports of judged runs, written to the files the command line names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+
+from sim.commands.options import Reports
+from sim.commands.status import FAILED, HELD, INVALID
+from sim.report.run import Run
+
+
+def write_reports(runs: Sequence[Run], reports: Reports) -> None:
+    """Write each report that is wanted; JUnit and JSON hold all runs, the others are one file a run."""
+    if reports.html is not None:
+        from sim.report.html import html
+
+        for path, run in zip(one_each(reports.html, runs), runs, strict=True):
+            _write(path, html(run))
+    if reports.junit is not None:
+        from sim.report.junit import junit
+
+        _write(reports.junit, junit(runs))
+    if reports.json is not None:
+        from sim.report.json_report import report
+
+        _write(reports.json, report(runs))
+    if reports.perfetto is not None:
+        from sim.report.perfetto import perfetto
+
+        for path, run in zip(one_each(reports.perfetto, runs), runs, strict=True):
+            _write(path, perfetto(run))
+    if reports.github:
+        from sim.report.github import workflow_commands
+
+        for run in runs:
+            reference = run.started.scenario  # a name of a shipped scenario is no file of the repository
+            for line in workflow_commands(run, reference if Path(reference).is_file() else ""):
+                typer.echo(line)
+
+
+def one_each(path: Path, runs: Sequence[object]) -> list[Path]:
+    """A file for each run: `path` itself, or numbered (page-1.html, page-2.html) when there are several."""
+    if len(runs) == 1:
+        return [path]
+    return [path.with_stem(f"{path.stem}-{number}") for number in range(1, len(runs) + 1)]
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def exit_status(runs: Sequence[Run]) -> int:
+    """0 all held, 1 one failed, else 2."""
+    statuses = {run.verdict.exit_status for run in runs}
+    return FAILED if FAILED in statuses else INVALID if INVALID in statuses else HELD

@@ -1,0 +1,45 @@
+"""`dcompute report`: judge a saved trace again, and write reports of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sim.commands import options as o
+from sim.commands.jobs import entry_of
+from sim.commands.outputs import exit_status, write_reports
+from sim.commands.status import explained
+from sim.report.console import make_console, print_run, print_summary
+from sim.report.run import Run, judged
+from sim.trace import read
+
+
+def report(
+    traces: Annotated[list[Path], typer.Argument(help="Saved traces (JSON lines).", exists=True)],
+    html: o.Html = None,
+    junit: o.Junit = None,
+    json: o.Json = None,
+    perfetto: o.Perfetto = None,
+    github: o.Github = False,
+    quiet: o.Quiet = False,
+    plain: o.Plain = False,
+) -> None:
+    """Judge saved traces by what their scenarios expect today, and write reports. Exit status as of `run`."""
+    mode = o.console_mode(quiet, plain)
+    with explained():
+        runs = [_judged(path) for path in traces]
+        console = make_console(mode)
+        for run in runs:
+            print_run(console, run, mode)
+        write_reports(runs, o.Reports(html, junit, json, perfetto, github))
+    if len(runs) > 1:
+        print_summary(console, runs)
+    raise typer.Exit(exit_status(runs))
+
+
+def _judged(path: Path) -> Run:
+    trace = read(path)
+    scenario = entry_of(trace.started).scenario
+    return judged(scenario.expect, trace, description=scenario.description)
