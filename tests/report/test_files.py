@@ -9,7 +9,6 @@ import pytest
 
 from sim import trace as t
 from sim.checks import CHECKS
-from sim.report.formats import FORMATS
 from sim.report.github import workflow_commands
 from sim.report.json_report import report
 from sim.report.junit import junit
@@ -89,16 +88,3 @@ def test_the_json_has_figures_offending_events_and_receipts(bad_run):
 def test_the_worst_run_decides_the_exit_status(members, exit_status, good_run, bad_run, fleet):
     runs = {"g": good_run, "b": bad_run, "u": judged([], fleet())}
     assert json.loads(report([runs[m] for m in members]))["exit_status"] == exit_status
-
-
-@pytest.mark.parametrize("name", FORMATS)
-def test_every_format_renders_a_run_and_says_whether_it_takes_more(name, good_run, bad_run):
-    format_ = FORMATS[name]
-    text = format_.render([bad_run])
-    assert "priority_order" in text or name == "perfetto"
-    text.encode("utf-8")
-    if format_.many:
-        assert len(format_.render([good_run, bad_run, bad_run])) > len(text)
-    else:
-        with pytest.raises(TypeError):
-            format_.render([good_run, bad_run])
