@@ -8,7 +8,6 @@ from typing import Any
 
 from simpy import Event
 
-from dcompute.drivers import Address
 from dcompute.node_core import Topics
 from sim import trace as t
 from sim.director.dispatcher import Dispatcher
@@ -123,8 +122,7 @@ class Director:
         machine = self._engine.machine("auditor", _WIRED)
         yield self._engine.ready()
         auditor = Outsider(
-            machine.driver,
-            Address(*machine.address),
+            machine,
             "auditor",
             topics=(topics.any_status,),
             on_message=retained.on_message,

@@ -9,11 +9,11 @@ import itertools
 import json
 import random
 from collections.abc import Callable, Generator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from simpy import Event
 
-from dcompute.drivers import Address
 from dcompute.node_core import Topics
 from dcompute.protocol import encode_dead
 from sim import trace as t
@@ -223,9 +223,7 @@ class Faults:
 
     def _clone(self, fault: kinds.Clone, name: str, node: str) -> Steps:
         spec = self._specs[node]
-        double = NodeSpec(
-            f"{node}~{name}", spec.node_id, spec.group_name, spec.group, spec.namespace, spec.seed
-        )
+        double = replace(spec, name=f"{node}~{name}")
         machine = self._engine.machine(double.name, self._scenario.network_of(spec.group_name))
         yield self._engine.ready()
         clone = self._engine.node(double, machine)
@@ -251,8 +249,7 @@ class Faults:
         yield self._engine.ready()
         done = self._env.event()
         stranger = Outsider(
-            machine.driver,
-            Address(*machine.address),
+            machine,
             f"stranger-{name}",
             message=(topic, payload, qos, retain),
             on_done=lambda: _succeed(done),

@@ -58,6 +58,9 @@ class MasterHandle:
         self.transport = transport_class(
             host,
             port,
+            username=self._machine.login.username,
+            password=self._machine.login.password,
+            tls=self._machine.login.tls,
             keepalive=max(1, round(self._settings.keepalive)),
             namespace=self._namespace,
             liveness_s=self._settings.liveness,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from dcompute.drivers import Address, Channel, Driver, Timer
+from dcompute.drivers import Address, Channel, Timer
 from dcompute.node_core import Topics
 from dcompute.paho_session import PahoSession, SessionSettings
 from dcompute.protocol import Rejected, StatusMessage, decode
+from sim.engines.base import Machine
 
 KEEPALIVE_S = 60
 
@@ -24,8 +25,7 @@ class Outsider:
 
     def __init__(
         self,
-        driver: Driver,
-        address: Address,
+        machine: Machine,
         client_id: str,
         *,
         topics: Sequence[str] = (),
@@ -38,9 +38,10 @@ class Outsider:
         self._on_message = on_message
         self._on_done = on_done
         self._channel: Channel | None = None
-        settings = SessionSettings(client_id, KEEPALIVE_S)
+        login = machine.login
+        settings = SessionSettings(client_id, KEEPALIVE_S, login.username, login.password)
         self._session: PahoSession | None = PahoSession(settings, None, self._write, self)
-        self._dial: Timer = driver.dial(address, self)
+        self._dial: Timer = machine.driver.dial(Address(*machine.address, login.tls), self)
 
     def leave(self) -> None:
         """Disconnect."""

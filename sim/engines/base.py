@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from simpy import Environment, Event
@@ -13,6 +15,15 @@ from sim.recorder import Recorder
 from sim.scenario import Network
 
 
+@dataclass(frozen=True)
+class Login:
+    """How to log in at the broker; the password never shows."""
+
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    tls: ssl.SSLContext | None = None
+
+
 class Machine(Protocol):
     """What one participant's program runs on: a network interface, and the link to the broker."""
 
@@ -21,6 +32,10 @@ class Machine(Protocol):
     @property
     def address(self) -> tuple[str, int]:
         """Where this machine finds the broker (its own link may stand in between)."""
+
+    @property
+    def login(self) -> Login:
+        """The credentials this broker wants."""
 
     @property
     def driver(self) -> Driver:

@@ -16,8 +16,10 @@ import simpy
 from simpy import Environment, Event
 
 from dcompute.drivers import AsyncioDriver, Driver
+from dcompute.security import tls_context
 from sim.brokers.base import RealBroker
-from sim.engines.base import EngineError, Machine
+from sim.brokers.external import ExternalBroker
+from sim.engines.base import EngineError, Login, Machine
 from sim.gate import Gate
 from sim.net.proxy import FaultProxy
 from sim.nodes.base import Node, NodeSpec
@@ -108,6 +110,7 @@ class RealMachine:
         self._broker = broker
         self._proxy = proxy
         self._network = network
+        self.login = _login(broker)
 
     @property
     def address(self) -> tuple[str, int]:
@@ -153,6 +156,16 @@ class RealMachine:
         self.proxy.set_delay(net.latency, net.jitter, net.bandwidth)
 
 
+def _login(broker: RealBroker) -> Login:
+    """What the URL of somebody else's broker says."""
+    if not isinstance(broker, ExternalBroker):
+        return Login()
+    tls = tls_context(broker.address.tls)
+    if tls is not None:  # nodes reach it through their proxies, whose address no certificate names
+        tls.check_hostname = False
+    return Login(broker.address.username, broker.address.password, tls)
+
+
 class RealEngine:
     """See the module's head; the interface is `sim.engines.base.Engine`. Lives inside a running loop.
 
@@ -164,7 +177,7 @@ class RealEngine:
         self._loop = asyncio.get_running_loop()
         self.env: LoopEnvironment = LoopEnvironment(self._loop)
         self.recorder = Recorder(trace, self._now_us)
-        self.broker_name = broker.name
+        self.broker_name = str(broker.address) if isinstance(broker, ExternalBroker) else broker.name
         self.broker_granularity_s = broker.granularity_s
         self._seed = str(seed)
         self._broker = broker

@@ -15,7 +15,7 @@ from dcompute.drivers import Address, ChannelUser, Driver, Timer
 from sim.brokers.model.broker import Broker
 from sim.brokers.model.config import BrokerConfig
 from sim.brokers.model.connection import Connection
-from sim.engines.base import EngineError, Machine
+from sim.engines.base import EngineError, Login, Machine
 from sim.gate import Gate
 from sim.net.clock import Clock
 from sim.net.network import Host, Network
@@ -97,6 +97,7 @@ class VirtualMachine:
     def __init__(self, host: Host, clock: Clock, seed: str, network: NetworkSettings) -> None:
         self.name = host.name
         self.address = (BROKER, PORT)
+        self.login = Login()
         self.host = host
         self.driver: Driver = VirtualDriver(host, clock, seed)
         self._network = network

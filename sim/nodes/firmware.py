@@ -75,7 +75,7 @@ class FirmwareNode:
             return
         self._machine.power_on()
         if self._runner is None:  # only now is the machine's address known
-            self._runner = self._make_runner(board_for(self._spec, *self._machine.address), self)
+            self._runner = self._make_runner(board_for(self._spec, self._machine), self)
         self._runner.start()
 
     def crash(self) -> None:
@@ -157,18 +157,19 @@ class FirmwareNode:
         self._recorder.add(t.LogLine, who=self.name, level=level, text=text)
 
 
-def board_for(spec: NodeSpec, broker_host: str, broker_port: int) -> Board:
+def board_for(spec: NodeSpec, machine: Machine) -> Board:
     """The board of a node: our firmware or the group's own files, with a config.py made for this run."""
     group = spec.group
+    broker_host, broker_port = machine.address
     config: dict[str, Any] = {
         "WIFI_SSID": _WIFI_SSID,
         "WIFI_PASSWORD": _WIFI_PASSWORD,
         "STATIC_IP": None,
         "MQTT_HOST": broker_host,
         "MQTT_PORT": broker_port,
-        "MQTT_USER": None,
-        "MQTT_PASSWORD": None,
-        "MQTT_TLS": False,
+        "MQTT_USER": machine.login.username,
+        "MQTT_PASSWORD": machine.login.password,
+        "MQTT_TLS": machine.login.tls is not None,
         "NODE_TYPE": "ESP32",
         "NODE_ID": spec.node_id,
         "NAMESPACE": spec.namespace,

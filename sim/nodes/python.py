@@ -64,6 +64,9 @@ class PythonNode:
             port,
             self.node_id,
             device_type="simulated",
+            username=self._machine.login.username,
+            password=self._machine.login.password,
+            tls=self._machine.login.tls,
             keepalive=max(1, round(spec.group.keepalive)),
             namespace=spec.namespace,
             install_signal_handlers=False,
@@ -87,7 +90,7 @@ class PythonNode:
         assert self._gate is not None
         group = self._spec.group
         failing = group.fail_rate > 0 and self._rng.random() < group.fail_rate
-        result = {"error": "failed as the scenario asked"} if failing else {"done": task["id"]}
+        result = {"error": "failed as the scenario asked"} if failing else _result_of(task)
         self._gate.call_later(group.work.draw(self._rng), lambda: done(result))
 
     def _finished(self, task: dict[str, Any], result: Any) -> None:
@@ -130,3 +133,9 @@ class PythonNode:
 
     def counters(self) -> dict[str, int]:
         return self._transport.counters() if self._transport is not None else {}
+
+
+def _result_of(task: dict[str, Any]) -> dict[str, Any]:
+    """What finished work gives; a task can bring its `answer` with it."""
+    answer = {"answer": task["answer"]} if "answer" in task else {}
+    return {"done": task["id"], **answer}
