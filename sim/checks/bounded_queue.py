@@ -12,7 +12,10 @@ from sim.checks.base import Check, Outcome, failed, held, inconclusive
 
 
 class BoundedQueue(Check):
-    """No node ever has more than `limit` tasks waiting."""
+    """No node ever has more than `limit` tasks waiting.
+
+    Limit: counts what a node reports as received and taken; what it drops for want of room never waited.
+    """
 
     name: ClassVar[str] = "bounded_queue"
 

@@ -15,7 +15,10 @@ _LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
 class NoErrorsInLog(Check):
-    """Nothing of this level or above was logged, except what is allowed."""
+    """Nothing of this level or above was logged, except what is allowed.
+
+    Limit: only what production code logs; what a program prints is no log.
+    """
 
     name: ClassVar[str] = "no_errors_in_log"
 

@@ -40,6 +40,7 @@ class RecoversWithin(Check):
 
     Judged at the bound: a node that connects, and is given up again before, has not recovered. Faults of
     the broker or the master are owed by every running node. Excused: nodes hit by something else meanwhile.
+    Limit: a node still connected and believed alive at a fault's end has recovered in no time.
     """
 
     name: ClassVar[str] = "recovers_within"

@@ -14,7 +14,11 @@ _EVENTS: dict[str, type[Event]] = {str(cls.__struct_config__.tag): cls for cls i
 
 
 class Sometimes(Check):
-    """An event happened at least so many times."""
+    """An event happened at least so many times.
+
+    Limit: says that it happened, not that it was right; it guards the other expectations against a run in
+    which nothing they speak of occurred.
+    """
 
     name: ClassVar[str] = "sometimes"
 

@@ -56,6 +56,7 @@ def test_parameters_have_units_and_reject_strangers():
 def test_every_check_and_parameter_says_what_it_means(check):
     assert check.__doc__
     assert len(check.__doc__.splitlines()[0]) < 110
+    assert "Limit:" in check.__doc__
     for name, field in check.model_fields.items():
         assert field.description, f"{check.name}.{name} has no description"
 
