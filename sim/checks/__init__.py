@@ -9,6 +9,7 @@ from sim.checks.all_tasks_finished import AllTasksFinished
 from sim.checks.base import Check, Distribution, Outcome, Status
 from sim.checks.bounded_queue import BoundedQueue
 from sim.checks.callback_once import CallbackOnce
+from sim.checks.connection_rate import ConnectionRate
 from sim.checks.dead_within import DeadWithin
 from sim.checks.fifo_within_priority import FifoWithinPriority
 from sim.checks.final_status import FinalStatus
@@ -42,6 +43,7 @@ _ALL: tuple[type[Check], ...] = (
     Latency,
     MemoryBelow,
     BoundedQueue,
+    ConnectionRate,
     NoErrorsInLog,
     Sometimes,
 )

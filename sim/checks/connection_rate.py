@@ -9,6 +9,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from sim.checks.base import Check, Outcome, failed, held, inconclusive
+from sim.checks.history import owner
 from sim.trace import Event, NodeDefined, WireOpened
 from sim.units import Duration
 
@@ -34,7 +35,7 @@ class ConnectionRate(Check):
             match event:
                 case NodeDefined(node=node):
                     nodes.add(node)
-                case WireOpened(node=node) if node.partition("~")[0] in nodes:
+                case WireOpened(node=node) if owner(node) in nodes:
                     total += 1
                     recent.append(event)
                     while event.t_us - recent[0].t_us > self.within * 1e6:

@@ -14,8 +14,9 @@ class NoLostTasks(Check):
     """Every task sent ends in a result, or in a report that its node died after it was sent.
 
     Weaker than all_tasks_finished: a sender that was told of the death knows that it has to send again. A
-    task that a node dropped (queue full, invalid) is lost: the sender is not told of that. Limit: any death of the node after
-    the sending counts as being told, also one reported twice or falsely.
+    task that a node dropped (queue full, invalid) is lost: the sender is not told of that.
+
+    Limit: any death of the node reported after the sending counts as being told, also a false one.
     """
 
     name: ClassVar[str] = "no_lost_tasks"

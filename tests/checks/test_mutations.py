@@ -24,6 +24,7 @@ HEALTHY = {
     "latency": {"within": "7s"},
     "memory_below": {"limit": "32KiB"},
     "bounded_queue": {"limit": 4},
+    "connection_rate": {"limit": 4, "within": "1s"},
     "no_errors_in_log": {},
     "sometimes": {"event": "death_reported", "where": {"node": "n2"}},
 }
@@ -184,6 +185,7 @@ MUTATIONS = [
     ("latency", "a result late", lambda d: d.delay(10, t.ResultReceived, task="low")),
     ("memory_below", "a leak", lambda d: d.change(t.NodeMemory, {"allocated": 40_000}, node="n4")),
     ("bounded_queue", "one task more", lambda d: d.insert(received("n1"), RECEIVED, task="mid-2")),
+    ("connection_rate", "one connection more", lambda d: d.insert(opened("n1~clone-1"), t.WireOpened)),
     ("no_errors_in_log", "an error", lambda d: d.insert(log("error"), t.NodeMemory)),
     ("no_errors_in_log", "an exception", lambda d: d.insert(log("critical"), t.NodeMemory)),
     ("sometimes", "it did not happen", lambda d: d.drop(t.DeathReported, node="n2")),
@@ -192,6 +194,10 @@ MUTATIONS = [
 
 def crash(node):
     return t.FaultInjected(t_us=0, fault="late", kind="crash", node=node)
+
+
+def opened(node):
+    return t.WireOpened(t_us=0, node=node, conn=99)
 
 
 def death(node, inc="1.1"):
