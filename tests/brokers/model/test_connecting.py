@@ -319,3 +319,13 @@ def test_the_end_of_the_old_connection_does_not_touch_the_successor(bench: Any) 
     assert new.got() == ["PUBLISH t hello"]
     new.lose()
     assert watcher.got() == ["PUBLISH will dead"]
+
+
+def test_a_talkative_client_does_not_hide_a_silent_one(bench: Any) -> None:
+    talkative, silent = bench.client("a", keepalive_s=10), bench.client("b", keepalive_s=10)
+    for now_s in (5.0, 10.0, 14.0):
+        bench.advance_to(now_s)
+        talkative.send(wire.encode(Kind.PINGREQ))
+    bench.advance_to(15.0)
+    assert silent.closed
+    assert not talkative.closed

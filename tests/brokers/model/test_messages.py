@@ -266,3 +266,20 @@ def test_retained_for_a_slow_reader_is_dropped_at_qos0(bench: Any) -> None:
     bench.broker.congested(slow.connection, True)
     assert slow.send(wire.subscribe(1, [("t", 0)])).got() == ["SUBACK 1 0"]
     assert bench.broker.dropped == 1
+
+
+def test_the_first_of_two_qos2_messages_under_one_id_counts(bench: Any) -> None:
+    """Until PUBREL the id stands for the first [MQTT-4.3.3-2]."""
+    subscriber = bench.client("s").subscribe("t")
+    publisher = bench.client("p").publish("t", "first", qos=2).publish("t", "second", qos=2)
+    publisher.acknowledge(Kind.PUBREL, 1)
+    assert subscriber.got() == ["PUBLISH t first"]
+
+
+def test_the_search_for_a_free_packet_id_wraps(bench: Any) -> None:
+    subscriber = bench.client("s").subscribe("t", qos=1)
+    publisher = bench.client("p")
+    for _ in range(2):
+        bench.broker.sessions["s"].next_id = 65_535
+        publisher.publish("t", qos=1)
+    assert [line.split("#")[1] for line in subscriber.got()] == ["65535", "1"]

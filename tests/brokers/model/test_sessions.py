@@ -137,3 +137,13 @@ def test_a_snapshot_of_a_restored_broker_is_the_same(bench: Any) -> None:
 def test_what_is_no_snapshot_is_refused(data: bytes) -> None:
     with pytest.raises(SnapshotError, match="snapshot"):
         Broker.restore(data)
+
+
+def test_nothing_is_queued_for_a_session_that_ended(bench: Any) -> None:
+    bench.configure(queue_limit=1)
+    bench.client("a", clean=False).subscribe("t", qos=1).disconnect()
+    bench.client("a")
+    publisher = bench.client("p")
+    for _ in range(5):
+        publisher.publish("t", qos=1)
+    assert bench.broker.dropped == 0
