@@ -1,0 +1,349 @@
+"""The master's state machine, rule by rule; test_registry_model.py looks for what these do not think of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dcompute.protocol import Announcement, Message, ResultMessage, StatusCleared, StatusMessage
+from dcompute.registry import (
+    DeclareDead,
+    Effect,
+    NodeDied,
+    Probe,
+    Registry,
+    ResultAccepted,
+    ResultIgnored,
+    StaleDeath,
+)
+
+
+class Bench:
+    """A registry and its clock."""
+
+    def __init__(self, **options: Any) -> None:
+        self.registry = Registry(**options)
+        self.now_s = 100.0
+
+    def hear(self, message: Message, *, retained: bool = False) -> list[Effect]:
+        return self.registry.receive(message, retained=retained, now_s=self.now_s, wall_s=self.now_s + 1e9)
+
+    def status(self, node: str, status: str, inc: str = "", *, retained: bool = False) -> list[Effect]:
+        return self.hear(StatusMessage(node, status, inc), retained=retained)
+
+    def result(
+        self, node: str, value: Any, task: str | None = None, *, retained: bool = False
+    ) -> list[Effect]:
+        return self.hear(ResultMessage(node, value, 1.0, task), retained=retained)
+
+    def outage(self) -> list[Effect]:
+        self.registry.link_down()
+        return self.registry.link_up(self.now_s)
+
+    def wait(self, seconds: float) -> list[Effect]:
+        self.now_s += seconds
+        return self.registry.tick(self.now_s, self.now_s + 1e9)
+
+    def status_of(self, node: str) -> str | None:
+        return self.registry.status_of(node)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench(liveness_s=10.0)
+
+
+def deaths(effects: list[Effect]) -> list[tuple[str, str, str]]:
+    return [(e.node_id, e.inc, e.cause) for e in effects if isinstance(e, NodeDied)]
+
+
+def test_a_death_is_told_once(bench: Bench) -> None:
+    bench.status("n", "ready", "a.1")
+    assert deaths(bench.status("n", "dead", "a.1")) == [("n", "a.1", "will")]
+    assert deaths(bench.status("n", "dead", "a.1")) == []
+    assert deaths(bench.status("n", "dead", "a.1", retained=True)) == []
+    assert bench.registry.dead_nodes(empty=True) == ["n"]
+    assert bench.registry.dead_nodes(empty=True) == []
+
+
+def test_each_incarnation_dies_its_own_death(bench: Bench) -> None:
+    for inc in ("a.1", "a.2", "b.1"):
+        bench.status("n", "ready", inc)
+        assert deaths(bench.status("n", "dead", inc)) == [("n", inc, "will")]
+
+
+def test_a_node_without_incarnations_is_taken_at_its_word(bench: Bench) -> None:
+    for _ in range(2):
+        bench.status("old", "ready")
+        assert deaths(bench.status("old", "dead")) == [("old", "", "will")]
+        assert deaths(bench.status("old", "dead")) == []
+
+
+def test_a_will_of_another_connection_is_ignored_and_counted(bench: Bench) -> None:
+    bench.status("n", "ready", "a.2")
+    assert bench.status("n", "dead", "a.1") == [StaleDeath("n", "a.1")]
+    assert bench.status_of("n") == "ready"
+    assert bench.registry.counters["stale_deaths"] == 1
+    assert deaths(bench.status("n", "dead", "")) == [("n", "a.2", "will")], (
+        "an older will names nobody: believed"
+    )
+
+
+def test_offline_is_a_death_of_its_own_kind(bench: Bench) -> None:
+    bench.status("n", "ready", "a.1")
+    assert deaths(bench.status("n", "offline", "a.1")) == [("n", "a.1", "offline")]
+    assert bench.status_of("n") == "offline"
+    assert deaths(bench.status("n", "dead", "a.1")) == [], "the will of a close that timed out"
+
+
+def test_a_record_is_a_copy(bench: Bench) -> None:
+    bench.hear(Announcement("n", "connected", "a.1", "esp32", {"keepalive": 30, "list": [1]}))
+    info = bench.registry.info("n")
+    assert info == {
+        "node_id": "n",
+        "status": "connected",
+        "device_type": "esp32",
+        "last_seen": bench.now_s + 1e9,
+        "inc": "a.1",
+        "capabilities": {"keepalive": 30, "list": [1]},
+    }
+    info["capabilities"]["list"].append(2)
+    bench.registry.infos()[0]["status"] = "changed"
+    assert bench.registry.info("n") != info
+    assert bench.status_of("n") == "connected"
+    assert bench.registry.info("other") is None
+
+
+# --- outages --------------------------------------------------------------------------------------------
+
+
+def test_what_was_retained_is_doubted_until_the_node_speaks(bench: Bench) -> None:
+    assert Probe("n") in bench.status("n", "ready", "a.1", retained=True)
+    assert bench.status_of("n") == "ready"
+    bench.wait(9)
+    bench.status("n", "ready", "a.1")
+    assert bench.wait(100) == []
+    assert bench.status_of("n") == "ready"
+
+
+def test_a_silent_node_is_declared_dead_at_its_bound(bench: Bench) -> None:
+    bench.status("n", "ready", "a.1")
+    assert bench.outage() == [Probe("n")]
+    assert bench.registry.next_deadline_s() == bench.now_s + 10
+    assert bench.wait(9.9) == []
+    seen = bench.registry.info("n")
+    effects = bench.wait(0.2)
+    assert deaths(effects) == [("n", "a.1", "silent")]
+    assert DeclareDead("n", "a.1") in effects
+    after = bench.registry.info("n")
+    assert seen is not None
+    assert after == {**seen, "status": "dead"}, "it was not seen"
+    assert bench.registry.next_deadline_s() is None
+
+
+@pytest.mark.parametrize(
+    "sign",
+    [
+        StatusMessage("n", "busy", "a.1"),
+        Announcement("n", "connected", "a.2"),
+        ResultMessage("n", 1, inc="a.1"),
+    ],
+)
+def test_any_sign_of_life_ends_the_doubt(bench: Bench, sign: Message) -> None:
+    bench.status("n", "ready", "a.1")
+    bench.outage()
+    bench.hear(sign)
+    assert bench.wait(1000) == []
+
+
+def test_a_result_of_an_older_incarnation_is_no_sign_of_life(bench: Bench) -> None:
+    bench.status("n", "ready", "a.2")
+    bench.outage()
+    bench.hear(ResultMessage("n", 1, inc="a.1"))
+    assert deaths(bench.wait(11)) == [("n", "a.2", "silent")]
+
+
+def test_the_bound_follows_the_keepalive_that_the_node_announced() -> None:
+    bench = Bench(grace_s=20.0)
+    for number, keepalive in enumerate([30, None, "x", -1, True, 1e9, float("inf")]):
+        capabilities = {} if keepalive is None else {"keepalive": keepalive}
+        bench.hear(Announcement(f"n{number}", "connected", "a", capabilities=capabilities))
+    bench.outage()
+    assert [node for node, *_ in deaths(bench.wait(1.5 * 30 + 20))] == ["n0"]
+    assert len(deaths(bench.wait(1.5 * 60 + 20 - (1.5 * 30 + 20)))) == 6
+
+
+def test_nobody_is_judged_while_there_is_no_broker(bench: Bench) -> None:
+    bench.status("n", "ready", "a.1", retained=True)
+    bench.registry.link_down()
+    assert bench.wait(1000) == []
+    assert bench.registry.link_up(bench.now_s) == [Probe("n")]
+    assert bench.wait(9) == []
+
+
+def test_the_dead_are_not_asked_and_do_not_die_again(bench: Bench) -> None:
+    bench.status("n", "ready", "a.1")
+    bench.status("n", "dead", "a.1")
+    assert bench.outage() == []
+    assert bench.status("n", "dead", "a.1", retained=True) == []
+    assert bench.wait(1000) == []
+
+
+def test_a_death_during_the_outage_is_found_in_the_retained_status(bench: Bench) -> None:
+    bench.status("n", "ready", "a.1")
+    bench.outage()
+    assert deaths(bench.status("n", "dead", "a.1", retained=True)) == [("n", "a.1", "will")]
+    assert deaths(bench.wait(1000)) == []
+
+
+def test_a_dead_node_that_came_back_during_the_outage_is_found_though_it_has_no_incarnation(
+    bench: Bench,
+) -> None:
+    """It is known only by its retained status, which says what it said before it died."""
+    bench.status("old", "ready")
+    bench.status("old", "dead")
+    bench.outage()
+    assert Probe("old") in bench.status("old", "ready", retained=True)
+    assert bench.status_of("old") == "ready"
+
+
+def test_a_node_declared_dead_that_repaired_its_status_during_the_next_outage_is_found(bench: Bench) -> None:
+    bench.status("n", "ready", "a.1")
+    bench.outage()
+    bench.wait(11)
+    assert bench.status_of("n") == "dead"
+    bench.outage()
+    assert Probe("n") in bench.status("n", "ready", "a.1", retained=True)
+    assert bench.status_of("n") == "ready"
+
+
+def test_a_retained_copy_that_live_traffic_has_overtaken_is_ignored(bench: Bench) -> None:
+    bench.registry.link_up(bench.now_s)
+    bench.status("n", "busy", "a.1")
+    assert bench.status("n", "ready", "a.1", retained=True) == []
+    bench.status("n", "dead", "a.1")
+    assert bench.status("n", "ready", "a.1", retained=True) == []
+    assert bench.status_of("n") == "dead"
+
+
+def test_a_retained_status_that_comes_before_the_suback_is_probed_after_it(bench: Bench) -> None:
+    """Brokers may send it so [MQTT-3.8.4-3]; what is sent before the link is up is lost."""
+    bench.status("n", "ready", "a.1", retained=True)
+    assert Probe("n") in bench.registry.link_up(bench.now_s)
+
+
+def test_our_own_declaration_that_crossed_a_sign_of_life_is_no_second_death(bench: Bench) -> None:
+    bench.status("n", "ready", "a.1")
+    bench.outage()
+    assert len(deaths(bench.wait(11))) == 1
+    bench.status("n", "ready", "a.1")  # it was slow
+    assert bench.status("n", "dead", "a.1") == [StaleDeath("n", "a.1")]  # what we published comes back
+    assert bench.status_of("n") == "ready"
+    assert len(deaths(bench.status("n", "dead", "a.1"))) == 1, (
+        "now it is its will, and it was alive in between"
+    )
+
+
+def test_our_own_declaration_comes_back_in_the_usual_case(bench: Bench) -> None:
+    bench.status("n", "ready", "a.1")
+    bench.outage()
+    bench.wait(11)
+    assert bench.status("n", "dead", "a.1") == []
+    bench.status("n", "ready", "a.1")
+    assert len(deaths(bench.status("n", "dead", "a.1"))) == 1
+
+
+# --- forgetting -----------------------------------------------------------------------------------------
+
+
+def test_a_forgotten_node_is_nowhere_until_it_announces_itself(bench: Bench) -> None:
+    bench.status("n", "ready", "a.1", retained=True)
+    bench.result("n", 1)
+    bench.status("n", "dead", "a.1")
+    assert bench.registry.forget("n")
+    assert bench.registry.infos() == []
+    assert bench.registry.dead_nodes(empty=False) == []
+    assert bench.registry.results(None, remove=False) == {}
+    for status in ("ready", "dead", "offline"):
+        assert bench.status("n", status, "a.1") == []
+    assert bench.result("n", 2) == [ResultIgnored("n", None, "forgotten")]
+    assert bench.wait(1000) == []
+    assert bench.registry.counters["forgotten_ignored"] == 4
+    bench.hear(Announcement("n", "connected", "a.2"))
+    assert bench.status_of("n") == "connected"
+    assert len(deaths(bench.status("n", "dead", "a.2"))) == 1
+    assert not bench.registry.forget("never")
+
+
+def test_a_cleared_status_changes_nothing(bench: Bench) -> None:
+    bench.status("n", "ready", "a.1")
+    assert bench.hear(StatusCleared("n")) == []
+    assert bench.hear(StatusCleared("m")) == []
+    assert [info["node_id"] for info in bench.registry.infos()] == ["n"]
+
+
+# --- results --------------------------------------------------------------------------------------------
+
+
+def test_a_task_has_one_result(bench: Bench) -> None:
+    assert bench.result("a", 1, "t") == [ResultAccepted("a", "t", 1)]
+    assert bench.result("a", 1, "t") == [ResultIgnored("a", "t", "duplicate")]
+    assert bench.result("b", 2, "t") == [ResultIgnored("b", "t", "duplicate")], "done again elsewhere"
+    bench.registry.results(None, remove=True)
+    assert bench.result("a", 1, "t") == [ResultIgnored("a", "t", "duplicate")], "collected, not forgotten"
+    assert bench.registry.counters["duplicate_results"] == 3
+
+
+def test_results_without_a_task_all_count(bench: Bench) -> None:
+    bench.result("a", 1)
+    bench.result("a", 1)
+    assert [r["result"] for r in bench.registry.results(None, remove=False)["a"]] == [1, 1]
+
+
+def test_a_retained_result_is_no_new_work(bench: Bench) -> None:
+    assert bench.result("old", 1, retained=True) == [ResultIgnored("old", None, "retained")]
+    assert bench.registry.results(None, remove=False) == {}
+
+
+def test_results_are_filtered_and_removed_exactly(bench: Bench) -> None:
+    for node in "abc":
+        bench.result(node, [node])
+    results = bench.registry.results
+    assert set(results({"a", "b", "zz"}, remove=False)) == {"a", "b"}
+    assert set(results({"a"}, remove=True)) == {"a"}
+    assert set(results(None, remove=False)) == {"b", "c"}
+    assert results(set(), remove=True) == {}
+    results(None, remove=False)["b"][0]["result"].append("changed")
+    (record,) = results({"b"}, remove=True)["b"]
+    assert record == {
+        "result": ["b"],
+        "timestamp": 1.0,
+        "received_at": bench.now_s + 1e9,
+        "task_id": None,
+        "attempt": 1,
+        "inc": "",
+    }
+
+
+def test_the_oldest_result_goes_first_when_there_are_too_many() -> None:
+    bench = Bench(result_limit=3)
+    for number, node in enumerate("abab"):
+        bench.now_s += 1
+        bench.result(node, number)
+    results = bench.registry.results(None, remove=False)
+    assert {node: [r["result"] for r in found] for node, found in results.items()} == {"a": [2], "b": [1, 3]}
+    assert bench.registry.counters["results_dropped"] == 1
+    bench.registry.results(None, remove=True)
+    for number in range(3):
+        bench.result("a", number)
+    assert bench.registry.counters["results_dropped"] == 1, "what was collected no longer counts"
+
+
+def test_memory_of_tasks_is_bounded() -> None:
+    bench = Bench(task_memory=2)
+    for task in ("1", "2", "3"):
+        bench.result("a", task, task)
+    assert bench.result("a", "3", "3") == [ResultIgnored("a", "3", "duplicate")]
+    assert bench.result("a", "1", "1") == [ResultAccepted("a", "1", "1")]
+    assert [bench.registry.next_attempt(task) for task in ("x", "x", "y", "z", "x")] == [1, 2, 1, 1, 1]
