@@ -11,6 +11,7 @@ A board's host in the virtual network stands for its Wi-Fi interface and its TCP
 from __future__ import annotations
 
 import contextlib
+import heapq
 import json
 import os
 import shutil
@@ -34,8 +35,10 @@ from sim.micropython.lockstep_sockets import Sockets
 from sim.micropython.process import RESETS, RESTART_S, Listener
 from sim.micropython.provision import Emulator
 from sim.net.network import Host
+from sim.net.observer import ByteTap
 
 _PATIENCE_S = 30  # of real time, for one turn; a program that never waits again would stop the whole run
+_AHEAD = 16  # turns that may run ahead of the one that is due
 _CHUNK = 65536
 _HEAD = wire.REQUEST.size
 
@@ -47,7 +50,7 @@ class LockstepError(RuntimeError):
 class _Wake:
     """A thread's turn; to SimPy, an event that succeeded. Void unless the thread still waits for this one."""
 
-    __slots__ = ("board", "callbacks", "result", "serial", "thread")
+    __slots__ = ("board", "callbacks", "granted", "result", "serial", "thread")
     _ok = True
 
     def __init__(self, board: LockstepBoard, thread: int, serial: int, result: int) -> None:
@@ -55,6 +58,7 @@ class _Wake:
         self.thread = thread
         self.serial = serial
         self.result = result
+        self.granted = False  # ahead of its time; the answer is taken when it is due
         self.callbacks: object = _TURN
 
 
@@ -100,7 +104,9 @@ class LockstepBoard:
         self._parked: dict[int, int] = {}  # thread -> serial of what it waits for
         self._waiting: dict[int, int] = {}  # those of them that any arrival wakes
         self._orders: list[bytes] = []
-        self._held: list[_Wake] = []
+        self._held: list[_Wake] = []  # fell due while hung
+        self._ahead: _Wake | None = None  # granted ahead; the process is at it
+        self._behind: list[_Wake] = []  # fell due while the process was at that
         self._hung = False
         self._bite_s: float | None = None  # when the watchdog bites
         self._watchdog_armed = False
@@ -115,6 +121,10 @@ class LockstepBoard:
     def running(self) -> bool:
         """Whether the process exists (a hung one does)."""
         return self._process is not None
+
+    def read_along(self, tap: ByteTap) -> None:
+        """Show `tap` what this board sends and receives."""
+        self._sockets.tap = tap
 
     @property
     def stood_still(self) -> bool:
@@ -157,7 +167,8 @@ class LockstepBoard:
         self._hung = False
         held, self._held = self._held, []
         for wake in held:
-            self._answer(wake.thread, wake.serial, wake.result)
+            wake.callbacks = _TURN
+            self._env.schedule(cast(Any, wake), NORMAL, 0)
 
     def close(self) -> None:
         """End the process and remove its folder; the object is of no further use."""
@@ -223,6 +234,8 @@ class LockstepBoard:
         self._waiting.clear()
         self._orders.clear()
         self._held.clear()
+        self._behind.clear()
+        self._ahead = None
         self._memory.clear()
         self._sockets.forget()
         self._bite_s = None
@@ -274,11 +287,28 @@ class LockstepBoard:
             self._answer(thread, serial, 0)
 
     def _turn(self, wake: _Wake) -> None:
-        if self._parked.get(wake.thread) != wake.serial:
+        """A turn is due: grant it, unless that was done ahead, and take the answer."""
+        if wake.granted:
+            if self._ahead is not wake:
+                return  # the process it was granted to is gone
+        elif self._parked.get(wake.thread) != wake.serial:
             return
         if self._hung:
             self._held.append(wake)
             return
+        if self._ahead is None:
+            self._grant(wake, self._env.now)
+            self._grant_others()
+        elif not wake.granted:
+            self._behind.append(wake)
+            return
+        self._ahead = None
+        self._take_answer()
+        behind, self._behind = self._behind, []
+        for late in behind:
+            self._answer(late.thread, late.serial, late.result)
+
+    def _grant(self, wake: _Wake, at_s: float) -> None:
         self.turns += 1
         del self._parked[wake.thread]
         self._waiting.pop(wake.thread, None)
@@ -286,7 +316,43 @@ class LockstepBoard:
         if self._orders or self._sockets.news:
             arrived = b"".join(self._orders) + self._sockets.take_news()
             self._orders.clear()
-        self._write(wire.GRANT.pack(len(arrived), wake.thread, 0, self._now_us(), wake.result) + arrived)
+        now_us = round((at_s - self._power_on_s) * 1e6)
+        self._write(wire.GRANT.pack(len(arrived), wake.thread, 0, now_us, wake.result) + arrived)
+
+    def _grant_others(self) -> None:
+        """Let boards whose turns come next run meanwhile, on other processors.
+
+        That is sound while nothing that this board, or any of them, does now can reach another before its
+        turn: for as long as a message takes to leave a board. Any other event in between ends it. Each answer
+        is taken in its own time, so the run is the same as without.
+        """
+        queue: list[Any] = self._env._queue
+        seen: list[Any] = []
+        end_s = self._env.now + self.host.link.latency_s
+        while queue and len(seen) < _AHEAD:
+            due_s, _, _, event = queue[0]
+            if type(event) is not _Wake or due_s >= end_s:
+                break
+            seen.append(heapq.heappop(queue))
+            board = event.board
+            if board is not self and board._may_run_ahead(event):
+                board._grant(event, due_s)
+                board._ahead = event
+                event.granted = True
+                end_s = min(end_s, due_s + board.host.link.latency_s)
+        for entry in seen:
+            heapq.heappush(queue, entry)
+
+    def _may_run_ahead(self, wake: _Wake) -> bool:
+        return (
+            self._ahead is None
+            and not self._hung
+            and not self._orders
+            and not self._sockets.news  # to read bytes before their time would be seen by their sender
+            and self._parked.get(wake.thread) == wake.serial
+        )
+
+    def _take_answer(self) -> None:
         request = self._read()
         if not request:
             self._died()

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from sim.micropython import lockstep_wire as wire
 from sim.net.network import Host
+from sim.net.observer import ByteTap
 from sim.net.sockets import Socket
 
 _CHUNK = 16384
@@ -47,6 +48,7 @@ class Sockets:
     """
 
     def __init__(self, host: Host, on_news: Callable[[], None], answer: Answer) -> None:
+        self.tap: ByteTap | None = None
         self._host = host
         self._on_news = on_news
         self._answer = answer
@@ -64,6 +66,7 @@ class Sockets:
         """The process is gone; what becomes of its connections is for the host to say."""
         for link in self._links.values():
             link.socket.detach()
+            self._untap(link)
         self._links.clear()
         self._names.clear()
         self._readable.clear()
@@ -120,6 +123,8 @@ class Sockets:
         link = self._links.get(number)
         if link is None:
             return
+        if self.tap is not None:
+            self.tap.crossed(link, "to_broker", data)
         full = bool(link.pending)
         link.pending += data
         self._flush(number, link)
@@ -146,6 +151,7 @@ class Sockets:
             return
         del self._links[number]
         link.socket.close()
+        self._untap(link)
 
     # --- what the network tells -------------------------------------------------------------------------
 
@@ -177,9 +183,16 @@ class Sockets:
                 return
             if data:
                 self._records.append(wire.record(wire.DATA, number, data))
+                if self.tap is not None:
+                    self.tap.crossed(link, "to_node", data)
             else:
                 link.ended = True
+                self._untap(link)
                 self._records.append(wire.record(wire.END, number))
+
+    def _untap(self, link: _Link) -> None:
+        if self.tap is not None:
+            self.tap.closed(link)
 
     def _flush(self, number: int, link: _Link) -> None:
         while link.pending:

@@ -464,6 +464,28 @@ def test_a_run_repeats_itself_exactly(virtual_rig: Callable[[], Any]) -> None:
     assert digests[3] != digests[0], "the seed changes the run, or the comparison shows nothing"
 
 
+def test_letting_boards_run_ahead_changes_nothing(
+    virtual_rig: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digests = []
+    ahead = 0
+    may_run_ahead = lockstep.LockstepBoard._may_run_ahead
+
+    def counted(board: Any, wake: Any) -> bool:
+        nonlocal ahead
+        ahead += may_run_ahead(board, wake)
+        return may_run_ahead(board, wake)
+
+    monkeypatch.setattr(lockstep.LockstepBoard, "_may_run_ahead", counted)
+    for most in (0, 16):
+        monkeypatch.setattr(lockstep, "_AHEAD", most)
+        ahead = 0
+        with virtual_rig() as rig:
+            digests.append(_digest(rig))
+        assert bool(ahead) == bool(most)
+    assert digests[0] == digests[1]
+
+
 def test_ten_boards_for_ten_minutes(virtual: Any) -> None:
     """Under 3 s on an idle machine; the bound that holds on a busy one is on the number of turns."""
     virtual.serve_mqtt()
