@@ -15,12 +15,11 @@ from typing import Any
 import simpy
 from simpy import Environment, Event
 
-from dcompute.drivers import AsyncioDriver, Driver
-from dcompute.security import tls_context
+from dcompute.drivers import AsyncioDriver
 from sim.brokers.base import RealBroker
 from sim.brokers.external import ExternalBroker
-from sim.engines.base import EngineError, Login, Machine
-from sim.gate import Gate
+from sim.engines.base import EngineError, Machine
+from sim.engines.real_machine import RealMachine
 from sim.net.proxy import FaultProxy
 from sim.nodes.base import Node, NodeSpec
 from sim.nodes.python import PythonNode
@@ -94,78 +93,6 @@ class LoopEnvironment(Environment):
             self._arm()
 
 
-class RealMachine:
-    """A participant's link: its fault proxy, or (the master, strangers) a plain connection to the broker."""
-
-    def __init__(
-        self,
-        name: str,
-        driver: Driver,
-        broker: RealBroker,
-        proxy: FaultProxy | None,
-        network: NetworkSettings,
-    ) -> None:
-        self.name = name
-        self.driver = driver
-        self._broker = broker
-        self._proxy = proxy
-        self._network = network
-        self.login = _login(broker)
-
-    @property
-    def address(self) -> tuple[str, int]:
-        if self._proxy is not None:
-            return "127.0.0.1", self._proxy.port
-        return self._broker.host, self._broker.port
-
-    @property
-    def proxy(self) -> FaultProxy:
-        """The link, where there is one."""
-        if self._proxy is None:
-            raise EngineError(f"{self.name} has no link of its own to break")
-        return self._proxy
-
-    def crash(self, gate: Gate) -> None:
-        for channel in list(gate.channels):
-            channel.abort()
-
-    def power_cut(self, gate: Gate) -> None:
-        self.proxy.forget()
-        self.crash(gate)
-
-    def power_on(self) -> None:
-        pass
-
-    def reset_connections(self) -> None:
-        self.proxy.reset()
-
-    def link_down(self, *, known: bool) -> None:
-        self.proxy.down()
-
-    def link_up(self) -> None:
-        self.proxy.up()
-
-    def crossings(self) -> int:
-        return self.proxy.crossings
-
-    def slow(self, latency_s: float, jitter_s: float, bandwidth_bps: float | None) -> None:
-        self.proxy.set_delay(latency_s, jitter_s, bandwidth_bps)
-
-    def restore(self) -> None:
-        net = self._network
-        self.proxy.set_delay(net.latency, net.jitter, net.bandwidth)
-
-
-def _login(broker: RealBroker) -> Login:
-    """What the URL of somebody else's broker says."""
-    if not isinstance(broker, ExternalBroker):
-        return Login()
-    tls = tls_context(broker.address.tls)
-    if tls is not None:  # nodes reach it through their proxies, whose address no certificate names
-        tls.check_hostname = False
-    return Login(broker.address.username, broker.address.password, tls)
-
-
 class RealEngine:
     """See the module's head; the interface is `sim.engines.base.Engine`. Lives inside a running loop.
 
@@ -184,6 +111,7 @@ class RealEngine:
         self._broker_runs = True
         self._driver = AsyncioDriver(self._loop, inline_callbacks=True)
         self._proxies: list[FaultProxy] = []
+        self._machines: dict[str, RealMachine] = {}
         self._starting: list[asyncio.Task[None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._connections = itertools.count(1)
@@ -206,7 +134,7 @@ class RealEngine:
             )
             self._proxies.append(proxy)
             self._starting.append(self._loop.create_task(proxy.start()))
-        machine = RealMachine(name, self._driver, self._broker, proxy, network)
+        machine = self._machines[name] = RealMachine(name, self._driver, self._broker, proxy, network)
         if proxy is not None and name != "master":
             machine.restore()
         return machine
@@ -217,7 +145,7 @@ class RealEngine:
         if spec.group.kind == "firmware":
             from sim.engines.real_boards import firmware_node
 
-            return firmware_node(spec, machine, self.recorder)
+            return firmware_node(spec, self._machines[machine.name], self.recorder)
         raise EngineError(f"group {spec.group_name}: no {spec.group.kind} nodes in real time")
 
     def start_broker(self) -> Event:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from sim.engines.base import Machine
+from sim.engines.real_machine import RealMachine
 from sim.gate import Gate
 from sim.micropython.board import Board
 from sim.micropython.process import FirmwareProcess, Listener
 from sim.micropython.provision import Emulator, provision
+from sim.net.observer import ByteTap
 from sim.nodes.base import Node, NodeSpec
 from sim.nodes.firmware import FirmwareNode
 from sim.recorder import Recorder
@@ -23,10 +24,14 @@ def _emulator() -> Emulator:
 class _RealBoard(FirmwareProcess):
     """A board's process, whose power the machine's link knows of."""
 
-    def __init__(self, board: Board, listener: Listener, machine: Machine) -> None:
+    def __init__(self, board: Board, listener: Listener, machine: RealMachine) -> None:
         super().__init__(_emulator(), board, listener, machine.name)
         self._machine = machine
         self._no_program = Gate(machine.driver, machine.driver.random)
+
+    def read_along(self, tap: ByteTap) -> None:
+        """Show `tap` what crosses this board's link."""
+        self._machine.proxy.tap = tap
 
     @property
     def stood_still(self) -> bool:
@@ -44,7 +49,7 @@ class _RealBoard(FirmwareProcess):
         self.kill()
 
 
-def firmware_node(spec: NodeSpec, machine: Machine, recorder: Recorder) -> Node:
+def firmware_node(spec: NodeSpec, machine: RealMachine, recorder: Recorder) -> Node:
     """A firmware node behind its link `machine`. EmulatorUnavailable where there is no MicroPython."""
     _emulator()
     return FirmwareNode(spec, machine, recorder, lambda board, listener: _RealBoard(board, listener, machine))

@@ -6,6 +6,7 @@ node whose link it is, `conn` numbers the connections of a run from 1.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Literal, Protocol
 
 Side = Literal["node", "broker"]  # who opened the connection, and who accepted it
@@ -31,6 +32,16 @@ class WireObserver(Protocol):
 
     def refused(self, name: str, how: Refusal) -> None:
         """A connection attempt of `name` did not reach a broker."""
+
+
+class ByteTap(Protocol):
+    """Told of every byte of one node that crosses, for those who want to read along."""
+
+    def crossed(self, conn: Hashable, direction: Direction, data: bytes) -> None:
+        """`data` has crossed; `conn` tells the node's connections apart."""
+
+    def closed(self, conn: Hashable) -> None:
+        """That connection is gone."""
 
 
 class NullObserver:

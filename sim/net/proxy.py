@@ -21,7 +21,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Final
 
-from sim.net.observer import Direction, How, NullObserver, Side, WireObserver
+from sim.net.observer import ByteTap, Direction, How, NullObserver, Side, WireObserver
 
 _LINGER_RESET = struct.pack("ii", 1, 0)  # close() then sends RST and drops what is unsent
 _HELD_LIMIT = 256 * 1024  # as a TCP window would, stop reading a sender whose bytes do not cross
@@ -56,6 +56,7 @@ class FaultProxy:
         self.name = name
         self.upstream = upstream
         self.observer: WireObserver = observer or NullObserver()
+        self.tap: ByteTap | None = None
         self.is_up = True
         self.closed = False
         self.port = 0
@@ -257,6 +258,8 @@ class _Pipe:
         """Tell the observer, once, how the connection ended."""
         if self.conn and not self._reported:
             self._reported = True
+            if self.proxy.tap is not None:
+                self.proxy.tap.closed(self)
             self.proxy.observer.closed(self.proxy.name, self.conn, how, by)
 
     # --- what crosses ---
@@ -329,6 +332,8 @@ class _Lane:
         if item:
             if transport is not None and not self.target.closed.is_set():
                 transport.write(item)
+                if self.pipe.proxy.tap is not None:
+                    self.pipe.proxy.tap.crossed(self.pipe, self.direction, item)
             return
         if item is _RESET:
             self.target.abort()

@@ -7,17 +7,20 @@ python node. Both kinds of time give a `BoardRunner`; everything else is the sam
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from dcompute.node_wire import Topics
 from sim import trace as t
 from sim.engines.base import Machine
 from sim.micropython.board import Board
 from sim.micropython.flash import product
 from sim.micropython.process import Listener
+from sim.net.observer import ByteTap
 from sim.nodes.base import NodeSpec
 from sim.recorder import Recorder
+from sim.wiretap import MqttTap
 
 DEFAULT_HEAP_BYTES = 128 * 1024
 _WIFI_SSID = "dcompute-testbed"
@@ -39,6 +42,7 @@ class BoardRunner(Protocol):
     def hang(self) -> None: ...
     def resume(self) -> None: ...
     def radio(self, **changes: Any) -> None: ...
+    def read_along(self, tap: ByteTap) -> None: ...
     def close(self) -> None: ...
 
 
@@ -65,6 +69,7 @@ class FirmwareNode:
         self._make_runner = make_runner
         self._observe = recorder.node_observer(spec.name)
         self._runner: BoardRunner | None = None
+        self._has_core = False
 
     @property
     def running(self) -> bool:
@@ -76,6 +81,8 @@ class FirmwareNode:
         self._machine.power_on()
         if self._runner is None:  # only now is the machine's address known
             self._runner = self._make_runner(board_for(self._spec, self._machine), self)
+            if self._spec.group.files is not None:
+                self._runner.read_along(MqttTap(self.node_id, Topics(self._spec.namespace), self._from_wire))
         self._runner.start()
 
     def crash(self) -> None:
@@ -130,17 +137,23 @@ class FirmwareNode:
 
     def event(self, name: str, fields: dict[str, Any]) -> None:
         if name == "core":
+            self._has_core = True
             self._core(fields["name"], fields["fields"])
         elif name == "crash":
             self._log("error", f"uncaught in thread {fields['thread']}: {fields['text']}")
         elif name == "ended":
             self._log("error", "the program has ended")
 
+    def _from_wire(self, name: str, fields: Mapping[str, Any]) -> None:
+        """Somebody else's firmware tells nothing; its wire does."""
+        if not self._has_core:
+            self._core(name, dict(fields))
+
     def _core(self, name: str, fields: dict[str, Any]) -> None:
         if name == "node_disconnected":
             if not self.connected:
                 return
-            fields = {**fields, "reason": "the firmware says so"}
+            fields = {"reason": "the firmware says so", **fields}
         if name == "result_held":
             ok = not (isinstance(fields["value"], dict) and "error" in fields["value"])
             self._recorder.add(t.TaskFinished, node=self.name, task=str(fields["task"]), ok=ok)
