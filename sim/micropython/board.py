@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import socket
 import subprocess
 import sys
@@ -121,10 +120,11 @@ def shim_heap_bytes(emulator: Emulator, kernel: Kernel) -> int:
     return int(_PROBE_HEAP_BYTES * (1 - _TABLES)) - int(said) + _WATCH_BYTES
 
 
-def no_path(text: str, root: Path) -> str:
+def no_path(text: str, root: Path, emulator: Emulator) -> str:
     """`text` without the names of folders of this machine, which differ from run to run."""
-    text = text.replace(f"{root}/", "").replace(f"{SHIMS}/", "shims/")
-    return re.sub(r"/[^\s\"]*(?=/umqtt/\w+\.py)", "", text)
+    return (
+        text.replace(f"{root}/", "").replace(f"{emulator.shims}/", "shims/").replace(f"{emulator.umqtt}/", "")
+    )
 
 
 if sys.platform == "win32":
