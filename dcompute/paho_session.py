@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
+
+from dcompute.paho_client import PahoClient
 
 QOS = 1
 IN_FLIGHT = 20
@@ -52,58 +53,6 @@ class SessionUser(Protocol):
     def session_ended(self, reason: str) -> None: ...
 
 
-class _MemorySocket:
-    """What paho takes for its socket: received bytes wait here, sent bytes are collected here."""
-
-    __slots__ = ("_inbox", "_position", "outbox")
-
-    def __init__(self) -> None:
-        self._inbox = b""
-        self._position = 0
-        self.outbox: list[bytes] = []
-
-    def feed(self, data: bytes) -> None:
-        self._inbox = self._inbox[self._position :] + data
-        self._position = 0
-
-    def unread(self) -> int:
-        return len(self._inbox) - self._position
-
-    def recv(self, size: int) -> bytes:
-        start = self._position
-        data = self._inbox[start : start + size]
-        if not data:
-            raise BlockingIOError
-        self._position = start + len(data)
-        return data
-
-    def send(self, data: bytes) -> int:
-        self.outbox.append(data)
-        return len(data)
-
-    def close(self) -> None:
-        pass
-
-    def setblocking(self, _flag: bool) -> None:
-        pass
-
-    def fileno(self) -> int:
-        return -1
-
-
-class _Client(paho.Client):
-    """paho's client with the socket it is given."""
-
-    memory_socket: _MemorySocket
-
-    def _create_socket(self) -> Any:
-        return self.memory_socket
-
-
-def _nothing(*_args: Any) -> None:
-    pass
-
-
 class PahoSession:
     """See the module's head.
 
@@ -122,24 +71,15 @@ class PahoSession:
         self._user = user
         self._write = write
         self._keepalive_s = settings.keepalive_s
-        self._socket = _MemorySocket()
-        # reconnect_on_failure would let paho connect again by itself after a refused CONNECT.
-        client = _Client(
-            CallbackAPIVersion.VERSION2, settings.client_id, clean_session=True, reconnect_on_failure=False
-        )
-        client.memory_socket = self._socket
-        client.max_inflight_messages_set(IN_FLIGHT)
+        client = PahoClient(settings.client_id, self._on_inbound, self._on_acknowledged)
         if settings.username is not None:
             client.username_pw_set(settings.username, settings.password)
         if will is not None:
             client.will_set(will[0], will[1], qos=QOS, retain=True)
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
-        client.on_message = self._on_message
-        client.on_publish = self._on_publish
+        client.on_message = self._on_message  # only those of QoS 2, which nobody here asks for
         client.on_disconnect = self._on_disconnect
-        # With this set paho never writes by itself (see _packet_queue): `flush` does, many packets at once.
-        client.on_socket_register_write = _nothing
         self._client = client
         self._ended = False
         self._feeding = False
@@ -154,12 +94,9 @@ class PahoSession:
         """Take in received bytes. Bytes that are no MQTT end the session, never raise."""
         if self._ended:
             return
-        socket = self._socket
-        socket.feed(data)
         self._feeding = True
         try:
-            while socket.unread() and not self._ended:
-                self._client.loop_read()
+            self._client.feed(data)
         except (
             Exception
         ) as error:  # paho's decoder meets hostile bytes with struct.error, IndexError and others
@@ -176,17 +113,19 @@ class PahoSession:
 
     def publish(self, topic: str, payload: bytes, retain: bool, qos: int = QOS) -> int:
         """PUBLISH; the returned id comes back in `session_acknowledged`. `flush` sends it."""
-        return self._client.publish(topic, payload, qos, retain).mid
+        return self._client.send_publish(topic, payload, qos, retain)
 
     def disconnect(self) -> None:
         """Send DISCONNECT: the broker will not publish the will."""
         self._ended = True
         self._client.disconnect()
-        self.flush()
+        self._write_out()  # also while received bytes are taken in: the channel is closed next
+        self._client.stop()
 
     def abandon(self) -> None:
         """Forget the session without a word to anyone."""
         self._ended = True
+        self._client.stop()
 
     def next_check_s(self) -> float:
         """When `check` next has an effect: a ping is due, or its answer overdue."""
@@ -200,11 +139,11 @@ class PahoSession:
 
     def flush(self) -> None:
         """Write what is queued; while received bytes are taken in, once at their end for all answers."""
-        if self._feeding:
-            return
-        if self._client.want_write():
-            self._client.loop_write()
-        outbox = self._socket.outbox
+        if not self._feeding:
+            self._write_out()
+
+    def _write_out(self) -> None:
+        outbox = self._client.outbox
         if outbox:
             data = b"".join(outbox)
             outbox.clear()
@@ -213,6 +152,7 @@ class PahoSession:
     def _end(self, reason: str) -> None:
         if not self._ended:
             self._ended = True
+            self._client.stop()
             self._user.session_ended(reason)
 
     # --- paho's callbacks -------------------------------------------------------------------------------
@@ -236,15 +176,18 @@ class PahoSession:
             self._user.session_subscribed()
 
     def _on_message(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
+        self._on_inbound(message._topic, bytes(message.payload), message.retain)
+
+    def _on_inbound(self, topic: bytes, payload: bytes, retained: bool) -> None:
         if self._ended:
             return
         try:
-            topic = message.topic
+            text = topic.decode()
         except UnicodeDecodeError:
-            topic = repr(message._topic)  # no topic of ours: its owner counts and logs it
-        self._user.session_message(topic, bytes(message.payload), message.retain)
+            text = repr(topic)  # no topic of ours: its owner counts and logs it
+        self._user.session_message(text, payload, retained)
 
-    def _on_publish(self, _client: Any, _data: Any, mid: int, _reason: Any, _properties: Any) -> None:
+    def _on_acknowledged(self, mid: int) -> None:
         if not self._ended:
             self._user.session_acknowledged(mid)
 

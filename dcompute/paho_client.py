@@ -1,0 +1,160 @@
+"""paho without its input and output: packets go in, bytes come out.
+
+paho was made for a socket and for threads: it reads a packet byte by byte, keeps a queue for a full socket,
+and makes a condition variable for every message. None of that has a use here, where bytes come in whole
+and `MqttLink` remembers what is not acknowledged; so those steps are replaced, which more than halves what a
+message costs. Encoding, the states of a connection, keepalive and everything rare stay paho's own.
+
+It leans on private names of paho 2.1 and 2.2; `tests/dcompute/test_paho_client.py` guards them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+
+_LENGTH_BYTES = 4  # of a remaining length, at most [MQTT-2.2.3]
+_FLAGS = 0x0F
+
+
+class MalformedPacket(ValueError):
+    """Received bytes are no MQTT packet."""
+
+
+class _NoSocket:
+    """What paho takes for its socket, and does nothing with."""
+
+    def close(self) -> None:
+        pass
+
+    def setblocking(self, _flag: bool) -> None:
+        pass
+
+    def fileno(self) -> int:
+        return -1
+
+
+class PahoClient(paho.Client):
+    """See the module's head.
+
+    Args:
+        on_inbound: called with (topic, payload, retained) of each message.
+        on_acknowledged: called with the id of a message that the broker has taken over.
+    """
+
+    def __init__(
+        self,
+        client_id: str,
+        on_inbound: Callable[[bytes, bytes, bool], None],
+        on_acknowledged: Callable[[int], None],
+    ) -> None:
+        # reconnect_on_failure would let paho connect again by itself after a refused CONNECT.
+        super().__init__(
+            CallbackAPIVersion.VERSION2, client_id, clean_session=True, reconnect_on_failure=False
+        )
+        self._on_inbound = on_inbound
+        self._on_acknowledged = on_acknowledged
+        self._unread = b""
+        self.outbox: list[bytes] = []
+
+    def feed(self, data: bytes) -> None:
+        """Take in received bytes, of any part of a packet or of many. Raises on what is no MQTT."""
+        self._last_bytes_received = paho.time_func()
+        for header, body in self._packets(data):
+            if self._sock is None:
+                return
+            self._in_packet = {
+                "command": header,
+                "have_remaining": 1,
+                "remaining_count": [],
+                "remaining_mult": 1,
+                "remaining_length": len(body),
+                "packet": body,  # type: ignore[typeddict-item]  # paho only reads it
+                "to_process": 0,
+                "pos": 0,
+            }
+            error = self._packet_handle()
+            if error > 0:
+                self._loop_rc_handle(error)
+                return
+
+    def send_publish(self, topic: str, payload: bytes, qos: int, retain: bool) -> int:
+        """PUBLISH; its id. At QoS 0 and 1 nothing of the message is kept."""
+        if qos > 1:
+            return self.publish(topic, payload, qos, retain).mid
+        mid: int = self._mid_generate()
+        self._send_publish(mid, topic.encode(), payload, qos, retain)
+        if not qos:
+            self._on_acknowledged(mid)
+        return mid
+
+    def stop(self) -> None:
+        """Nothing more is taken in or sent."""
+        self._sock_close()
+
+    def _packets(self, data: bytes) -> Iterator[tuple[int, bytes]]:
+        """First byte and body of each whole packet; the rest is kept for the next time."""
+        if self._unread:
+            data = self._unread + data
+        start, end = 0, len(data)
+        while end - start >= 2:
+            length, at = data[start + 1], start + 2
+            if length & 0x80:
+                length &= 0x7F
+                shift = 7
+                while True:
+                    if shift == 7 * _LENGTH_BYTES:
+                        raise MalformedPacket("a remaining length of more than four bytes")
+                    if at == end:
+                        self._unread = data[start:]
+                        return
+                    byte = data[at]
+                    at += 1
+                    length |= (byte & 0x7F) << shift
+                    shift += 7
+                    if byte < 0x80:
+                        break
+            if end - at < length:
+                break
+            header, start = data[start], at + length
+            yield header, data[at:start]
+        self._unread = data[start:]
+
+    # --- steps of paho that are replaced ------------------------------------------------------------------
+
+    def _create_socket(self) -> Any:
+        return _NoSocket()
+
+    def _packet_queue(
+        self, command: int, packet: bytes | bytearray, mid: int, qos: int, info: Any = None
+    ) -> MQTTErrorCode:
+        self.outbox.append(bytes(packet))
+        self._last_msg_out = paho.time_func()
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    def _handle_publish(self) -> MQTTErrorCode:
+        header, packet = self._in_packet["command"], self._in_packet["packet"]
+        qos = header >> 1 & 3
+        if qos > 1:
+            return super()._handle_publish()
+        end = 2 + int.from_bytes(packet[:2], "big")
+        body = end + 2 if qos else end
+        if end == 2 or len(packet) < body:
+            raise MalformedPacket("a PUBLISH without a topic, or cut short")
+        self._on_inbound(bytes(packet[2:end]), bytes(packet[body:]), bool(header & 1))
+        if not qos or self._sock is None:
+            return MQTTErrorCode.MQTT_ERR_SUCCESS
+        return self._send_puback(int.from_bytes(packet[end:body], "big"))
+
+    def _handle_pubackcomp(self, cmd: Any) -> MQTTErrorCode:
+        packet = self._in_packet["packet"]
+        if len(packet) != 2:
+            raise MalformedPacket(f"a {cmd} of {len(packet)} bytes")
+        mid = int.from_bytes(packet, "big")
+        if cmd == "PUBCOMP":
+            self._out_messages.pop(mid, None)
+        self._on_acknowledged(mid)
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
