@@ -74,12 +74,16 @@ class _Station:
         self.reconnects = 0  # 0: for ever
         self.failures = 0
         self.static = None
+        self._advancing = False
 
     def advance(self, now_us=None):
-        if self.due_us:
-            now_us = _now_us() if now_us is None else now_us
-            while self.due_us and now_us >= self.due_us:
-                self._step(self.due_us)
+        if not self.due_us or self._advancing:  # in real time another thread may be at it
+            return
+        self._advancing = True
+        now_us = _now_us() if now_us is None else now_us
+        while self.due_us and now_us >= self.due_us:
+            self._step(self.due_us)
+        self._advancing = False
 
     def _go(self, phase, now_us, ms):
         self.phase = phase
@@ -102,7 +106,7 @@ class _Station:
             else:
                 self._go("dhcp", now_us, 0 if self.static else radio.dhcp_ms)
         elif self.phase == "dhcp":
-            self._go("up", now_us, None)
+            self._go("up", now_us, None if radio.ap else radio.beacon_ms)
             self.reason = 0
             self.failures = 0
             self._tell(STAT_GOT_IP)
