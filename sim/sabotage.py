@@ -1,6 +1,7 @@
-"""Safeguards that can be switched off one by one, to see that the checks notice.
+"""Safeguards that can be switched off one by one, to see that the checks notice; and the specimens.
 
 Each is a small mixin over the production class that has the safeguard; production code knows nothing of it.
+Names come from `--sabotage` (every node and the master) or from a group's `variant` (its nodes).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dcompute.node_core import NodeCore, TaskQueue
 from dcompute.node_transport import ComputeNodeTransport
 from dcompute.protocol import ResultMessage
 from dcompute.registry import Effect, NodeRecord, Registry
+from sim.specimens import SPECIMENS
 
 
 class _NoWill(ComputeNodeTransport):
@@ -33,30 +35,22 @@ class _NoHeldResults(ComputeNodeTransport):
             super().send_result(result, task_id)
 
 
-class _PinglessLink(MqttLink):
+class _NoPing(MqttLink):
+    """Nodes never ping: an idle one looks dead to the broker, and a dead link alive to the node."""
+
     def _check(self) -> None:
         pass
 
 
-class _NoPing(ComputeNodeTransport):
-    """Nodes never ping: an idle one looks dead to the broker, and a dead link alive to the node."""
+class _FifoQueue(TaskQueue):
+    """Tasks are done in the order they came, whatever their priority."""
 
-    link_class = _PinglessLink
-
-
-class _FifoTasks(TaskQueue):
     def put(self, task: dict[str, Any]) -> bool:
         if self.length >= self.limit:
             return False
         self._lanes.setdefault(1, []).append(task)
         self.length += 1
         return True
-
-
-class _FifoQueue(NodeCore):
-    """Tasks are done in the order they came, whatever their priority."""
-
-    queue_class = _FifoTasks
 
 
 class _NoSelfRepair(NodeCore):
@@ -88,19 +82,20 @@ class _AcceptRepeats(Registry):
         return "" if reason == "duplicate" else reason
 
 
-_MIXINS: dict[str, type[Any]] = {
-    "no-will": _NoWill,
-    "no-held-results": _NoHeldResults,
-    "no-ping": _NoPing,
-    "fifo-queue": _FifoQueue,
-    "no-self-repair": _NoSelfRepair,
-    "ignore-incarnation": _IgnoreIncarnation,
-    "no-liveness": _NoLiveness,
-    "accept-repeats": _AcceptRepeats,
+_MIXINS: dict[str, tuple[type[Any], ...]] = {
+    "no-will": (_NoWill,),
+    "no-held-results": (_NoHeldResults,),
+    "no-ping": (_NoPing,),
+    "fifo-queue": (_FifoQueue,),
+    "no-self-repair": (_NoSelfRepair,),
+    "ignore-incarnation": (_IgnoreIncarnation,),
+    "no-liveness": (_NoLiveness,),
+    "accept-repeats": (_AcceptRepeats,),
+    **SPECIMENS,
 }
 
-SAFEGUARDS: dict[str, str] = {name: (mixin.__doc__ or "").strip() for name, mixin in _MIXINS.items()}
-"""Every name that `--sabotage` takes, with what then happens."""
+SAFEGUARDS: dict[str, str] = {name: (mixins[0].__doc__ or "").strip() for name, mixins in _MIXINS.items()}
+"""Every name that `--sabotage` and `variant` take, with what then happens."""
 
 
 class UnknownSafeguard(ValueError):
@@ -115,17 +110,24 @@ def check_names(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
+def _sabotaged(base: type[Any], names: tuple[str, ...], **parts: type[Any]) -> type[Any]:
+    """`base` under the mixins made for it, and with these classes for its parts."""
+    mixins = [mixin for name in names for mixin in _MIXINS[name] if issubclass(mixin, base)]
+    changed = {key: part for key, part in parts.items() if getattr(base, key) is not part}
+    return type(base.__name__, (*mixins, base), changed) if mixins or changed else base
+
+
 @cache
-def _sabotaged(base: type[Any], names: tuple[str, ...]) -> type[Any]:
-    mixins = [_MIXINS[name] for name in names if issubclass(_MIXINS[name], base)]
-    return type(base.__name__, (*mixins, base), {}) if mixins else base
-
-
 def node_classes(names: tuple[str, ...]) -> tuple[Callable[..., ComputeNodeTransport], type[NodeCore]]:
     """Transport and core of a node without these safeguards."""
-    return _sabotaged(ComputeNodeTransport, names), _sabotaged(NodeCore, names)
+    link, queue = _sabotaged(MqttLink, names), _sabotaged(TaskQueue, names)
+    return (
+        _sabotaged(ComputeNodeTransport, names, link_class=link),
+        _sabotaged(NodeCore, names, queue_class=queue),
+    )
 
 
+@cache
 def master_classes(names: tuple[str, ...]) -> tuple[Callable[..., MasterNodeTransport], type[Registry]]:
     """Transport and registry of a master without these safeguards."""
     return _sabotaged(MasterNodeTransport, names), _sabotaged(Registry, names)
