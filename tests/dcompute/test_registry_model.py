@@ -1,0 +1,197 @@
+"""The registry against a tiny model of what it promises, through any course of events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from dcompute.protocol import Announcement, ResultMessage, StatusMessage
+from dcompute.registry import DeclareDead, Effect, NodeDied, Probe, Registry, ResultAccepted
+from sim.sabotage import master_classes
+
+NODES = st.sampled_from(["a", "b", "old"])  # `old` has no incarnations
+INCS = st.sampled_from(["1", "2", "3"])
+LIVENESS_S = 10.0
+
+
+class Model:
+    """One node, as the promises describe it."""
+
+    def __init__(self) -> None:
+        self.status: str | None = None
+        self.inc = ""
+        self.deadline_s: float | None = None
+        self.heard = False  # live, over this connection
+        self.declared: str | None = None
+
+
+class RegistryMachine(RuleBasedStateMachine):
+    registry_class: Callable[..., Registry] = Registry
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.registry = self.registry_class(liveness_s=LIVENESS_S)
+        self.now_s = 100.0
+        self.nodes: dict[str, Model] = {}
+        self.forgotten: set[str] = set()
+        self.dead: list[str] = []
+        self.results: dict[str, list[int]] = {}
+        self.tasks: set[str] = set()
+        self.number = 0
+
+    # --- what happens
+
+    @rule(node=NODES, inc=INCS, status=st.sampled_from(["ready", "busy"]), retained=st.booleans())
+    def speaks(self, node: str, inc: str, status: str, retained: bool) -> None:
+        inc = "" if node == "old" else inc
+        effects = self._receive(StatusMessage(node, status, inc), retained)
+        model = self._model(node)
+        if model is None or (retained and model.heard):
+            assert effects == []
+            return
+        self._is_alive(model, status, inc, live=not retained)
+        assert self._deaths(effects) == []
+        if retained:
+            model.deadline_s = self.now_s + LIVENESS_S
+            assert Probe(node) in effects
+
+    @rule(node=NODES, inc=INCS)
+    def announces(self, node: str, inc: str) -> None:
+        inc = "" if node == "old" else inc
+        self.forgotten.discard(node)
+        effects = self._receive(Announcement(node, "connected", inc), False)
+        model = self._model(node)
+        assert model is not None
+        self._is_alive(model, "connected", inc, live=True)
+        assert self._deaths(effects) == []
+
+    @rule(node=NODES, inc=INCS, status=st.sampled_from(["dead", "offline"]), retained=st.booleans())
+    def is_gone(self, node: str, inc: str, status: str, retained: bool) -> None:
+        inc = "" if node == "old" else inc
+        effects = self._receive(StatusMessage(node, status, inc), retained)
+        model = self._model(node)
+        if model is None:
+            assert effects == []
+            return
+        stale = bool(inc and model.inc and inc != model.inc)
+        if not stale and status == "dead" and not retained and inc == model.declared:
+            model.declared = None
+            stale = model.status not in ("dead", "offline")
+        if stale:
+            assert self._deaths(effects) == []
+            return
+        told = [] if model.status in ("dead", "offline") else [(node, inc or model.inc)]
+        assert self._deaths(effects) == told
+        self.dead += [node] if told and node not in self.dead else []
+        model.status, model.inc, model.deadline_s = status, inc or model.inc, None
+
+    @rule(node=NODES, inc=INCS, task=st.sampled_from([None, "t1", "t2", "t3"]), retained=st.booleans())
+    def result(self, node: str, inc: str, task: str | None, retained: bool) -> None:
+        self.number += 1
+        effects = self._receive(ResultMessage(node, self.number, None, task, inc=inc), retained)
+        if retained or node in self.forgotten or task in self.tasks:
+            assert not any(isinstance(effect, ResultAccepted) for effect in effects)
+            return
+        assert effects == [ResultAccepted(node, task, self.number)]
+        self.tasks |= {task} - {None} if task else set()
+        self.results.setdefault(node, []).append(self.number)
+        model = self.nodes.get(node)
+        if model is not None and model.inc == inc:
+            model.deadline_s = None
+
+    @rule(seconds=st.floats(0, 15))
+    def time_passes(self, seconds: float) -> None:
+        self.now_s += seconds
+        overdue = [
+            n for n, m in self.nodes.items() if m.deadline_s is not None and m.deadline_s <= self.now_s
+        ]
+        expected = [(node, self.nodes[node].inc) for node in overdue]
+        due_s = self.registry.next_deadline_s()
+        assert not overdue or (due_s is not None and due_s <= self.now_s), "nobody would call tick"
+        effects = self.registry.tick(self.now_s, self.now_s)
+        assert sorted(self._deaths(effects)) == sorted(expected)
+        assert sorted((e.node_id, e.inc) for e in effects if isinstance(e, DeclareDead)) == sorted(expected)
+        for node in [node for node, _ in self._deaths(effects)]:
+            model = self.nodes[node]
+            model.status, model.deadline_s, model.declared = "dead", None, model.inc
+            self.dead += [] if node in self.dead else [node]
+
+    @rule()
+    def link_is_lost(self) -> None:
+        self.registry.link_down()
+        for model in self.nodes.values():
+            model.deadline_s, model.heard, model.declared = None, False, None
+
+    @rule()
+    def link_is_up(self) -> None:
+        effects = self.registry.link_up(self.now_s)
+        alive = [node for node, model in self.nodes.items() if model.status not in ("dead", "offline")]
+        assert effects == [Probe(node) for node in alive]
+        for node in alive:
+            self.nodes[node].deadline_s = self.now_s + LIVENESS_S
+
+    # --- what is asked
+
+    @rule(node=NODES)
+    def forget(self, node: str) -> None:
+        assert self.registry.forget(node) == (node in self.nodes)
+        self.nodes.pop(node, None)
+        self.results.pop(node, None)
+        self.dead = [other for other in self.dead if other != node]
+        self.forgotten.add(node)
+
+    @rule(only=st.none() | st.sets(NODES), remove=st.booleans())
+    def collect_results(self, only: set[str] | None, remove: bool) -> None:
+        found = self.registry.results(only, remove=remove)
+        expected = {n: r for n, r in self.results.items() if only is None or n in only}
+        assert {node: [r["result"] for r in results] for node, results in found.items()} == expected
+        if remove:
+            self.results = {n: r for n, r in self.results.items() if n not in expected}
+
+    @rule()
+    def collect_the_dead(self) -> None:
+        assert self.registry.dead_nodes(empty=True) == self.dead
+        self.dead = []
+
+    # --- what always holds
+
+    @invariant()
+    def states_are_right(self) -> None:
+        assert {i["node_id"]: (i["status"], i["inc"]) for i in self.registry.infos()} == {
+            node: (model.status, model.inc) for node, model in self.nodes.items()
+        }
+        assert self.registry.dead_nodes(empty=False) == self.dead
+
+    def _receive(self, message: Any, retained: bool) -> list[Effect]:
+        return self.registry.receive(message, retained=retained, now_s=self.now_s, wall_s=self.now_s)
+
+    def _model(self, node: str) -> Model | None:
+        return None if node in self.forgotten else self.nodes.setdefault(node, Model())
+
+    def _is_alive(self, model: Model, status: str, inc: str, *, live: bool) -> None:
+        model.status, model.inc, model.deadline_s = status, inc, None
+        model.heard |= live
+
+    def _deaths(self, effects: list[Effect]) -> list[tuple[str, str]]:
+        return [(e.node_id, e.inc) for e in effects if isinstance(e, NodeDied)]
+
+
+TestRegistry = RegistryMachine.TestCase
+TestRegistry.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+
+
+@pytest.mark.parametrize("safeguard", ["ignore-incarnation", "no-liveness", "accept-repeats"])
+def test_the_model_notices_a_missing_safeguard(safeguard: str) -> None:
+    _, registry_class = master_classes((safeguard,))
+
+    class Sabotaged(RegistryMachine):
+        registry_class = staticmethod(registry_class)
+
+    quick = settings(max_examples=200, stateful_step_count=40, deadline=None, phases=[Phase.generate])
+    with pytest.raises(AssertionError):
+        run_state_machine_as_test(Sabotaged, settings=quick)
