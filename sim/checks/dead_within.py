@@ -10,7 +10,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from sim.checks.base import Check, Distribution, Outcome, failed, held, inconclusive
-from sim.checks.history import CLOSING, DEADLY, LIFELESS, Fault, History
+from sim.checks.history import CLOSING, DEADLY, LIFELESS, Fault, History, history_of
 from sim.trace import Event
 from sim.units import Duration
 
@@ -61,7 +61,7 @@ class DeadWithin(Check):
     kinds: tuple[str, ...] = Field(default=(), description="Only deaths by these faults; all by default.")
 
     def judge(self, trace: Sequence[Event]) -> Outcome:
-        history = History(trace)
+        history = history_of(trace)
         tally = _Tally()
         for fault in history.faults.values():
             if fault.kind in DEADLY and (not self.kinds or fault.kind in self.kinds):

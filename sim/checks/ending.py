@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sim import trace as t
-from sim.checks.history import LIFELESS, SILENT, History
+from sim.checks.history import LIFELESS, SILENT, History, history_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Ending:
 
 def endings(trace: Sequence[t.Event]) -> list[Ending]:
     """The ending of every node that has a final_node event."""
-    history = History(trace)
+    history = history_of(trace)
     retained: dict[str, t.RetainedStatus] = {
         event.node: event for event in trace if isinstance(event, t.RetainedStatus)
     }

@@ -109,19 +109,45 @@ class NodeStory:
         return any(fault.kind in kinds and fault.ended_us is None for fault in self.faults)
 
 
+_OF_INTEREST = frozenset(
+    {
+        t.BrokerStarted,
+        t.BrokerStopped,
+        t.DeathReported,
+        t.FaultEffect,
+        t.FaultEnded,
+        t.FaultInjected,
+        t.MasterConnected,
+        t.MasterDisconnected,
+        t.MasterStopped,
+        t.NodeConnected,
+        t.NodeConnecting,
+        t.NodeDefined,
+        t.NodeDisconnected,
+        t.NodeStatusSeen,
+        t.NodeStopped,
+        t.RunEnded,
+        t.RunStarted,
+    }
+)
+"""What `History._add` takes in: most events of a trace are of tasks, and passed over quickly."""
+
+
 class History:
     """One pass over a trace. All attributes are final after construction."""
 
     def __init__(self, trace: Sequence[t.Event]) -> None:
         self.run: t.RunStarted | None = None
         self.ended: t.RunEnded | None = None
+        self.length = len(trace)
         self.end_us = trace[-1].t_us if trace else 0
         self.nodes: dict[str, NodeStory] = {}
         self.faults: dict[str, Fault] = {}
         self.outages: list[Outage] = []
         self._down: set[str] = set()
         for at, event in enumerate(trace):
-            self._add(at, event)
+            if type(event) in _OF_INTEREST:
+                self._add(at, event)
 
     @property
     def granularity_s(self) -> float:
@@ -149,7 +175,9 @@ class History:
         return 1.5 * definition.keepalive_s + self.granularity_s
 
     def _add(self, at: int, event: t.Event) -> None:
-        match event:
+        match event:  # the most frequent first
+            case t.NodeStatusSeen(node=node):
+                self.story(node).seen.append((at, event))
             case t.RunStarted():
                 self.run = event
             case t.RunEnded():
@@ -171,8 +199,6 @@ class History:
                 story.stops.append((at, event))
                 if event.how != "hang":  # a hung node keeps its connection, and may go on with it
                     _end(story.life, event.t_us)
-            case t.NodeStatusSeen(node=node):
-                self.story(node).seen.append((at, event))
             case t.DeathReported(node=node):
                 self.story(node).deaths.append((at, event))
             case t.FaultInjected() | t.FaultEffect() | t.FaultEnded():
@@ -230,6 +256,17 @@ class History:
         self._down = set() if isinstance(event, t.MasterConnected) else (self._down - {"broker"}) | {"master"}
         if not self._down:
             self.outages[-1].end_us = event.t_us
+
+
+_newest: tuple[Sequence[t.Event], History] | None = None
+
+
+def history_of(trace: Sequence[t.Event]) -> History:
+    """The history of a finished trace. Several checks ask for the same one after the other: made once."""
+    global _newest
+    if _newest is None or _newest[0] is not trace or _newest[1].length != len(trace):
+        _newest = (trace, History(trace))
+    return _newest[1]
 
 
 def _dark_since(story: NodeStory, now_us: int) -> int:
