@@ -67,15 +67,26 @@ class TaskQueue:
         self.limit = limit
         self.length = 0
         self._lanes: dict[int, list[dict[str, Any]]] = {}
+        self._ids: dict[str, bool] = {}
+
+    def holds(self, task_id: str) -> bool:
+        """Whether a task of this id waits."""
+        return task_id in self._ids
+
+    def lane_of(self, task: "dict[str, Any]") -> int:
+        """Where it waits: with the others of its priority."""
+        priority: int = task["priority"]
+        return priority
 
     def put(self, task: "dict[str, Any]") -> bool:
         """Queue `task` at its own priority; False when the queue is full."""
         if self.length >= self.limit:
             return False
-        priority = task["priority"]
-        if priority not in self._lanes:
-            self._lanes[priority] = []
-        self._lanes[priority].append(task)
+        lane = self.lane_of(task)
+        if lane not in self._lanes:
+            self._lanes[lane] = []
+        self._lanes[lane].append(task)
+        self._ids[str(task["id"])] = True
         self.length += 1
         return True
 
@@ -87,7 +98,9 @@ class TaskQueue:
             lane = self._lanes.get(priority)
             if lane:
                 self.length -= 1
-                return lane.pop(0)
+                task = lane.pop(0)
+                del self._ids[str(task["id"])]
+                return task
         return None
 
 
@@ -249,7 +262,10 @@ class NodeCore:
             task["id"] = "%s-%d" % (self.inc, self._unnamed)
         task_id = check_task_id(task["id"])
         key = "%s#%d" % (task_id, task_attempt(task))
-        if key in self._recent:
+        # A master that lost patience sends a task again: while the first copy waits, a second one would only
+        # make
+        # the queue longer, its patience shorter, and so on.
+        if key in self._recent or self._queue.holds(task_id):
             self.duplicates += 1
             return
         if not self._queue.put(task):

@@ -45,12 +45,8 @@ class _NoPing(MqttLink):
 class _FifoQueue(TaskQueue):
     """Tasks are done in the order they came, whatever their priority."""
 
-    def put(self, task: dict[str, Any]) -> bool:
-        if self.length >= self.limit:
-            return False
-        self._lanes.setdefault(1, []).append(task)
-        self.length += 1
-        return True
+    def lane_of(self, task: dict[str, Any]) -> int:
+        return 1
 
 
 class _NoSelfRepair(NodeCore):

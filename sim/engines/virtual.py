@@ -29,7 +29,8 @@ from sim.trace import Trace
 
 BROKER = "broker"
 PORT = 1883
-KEEPALIVE_STEPS_S = {"model": 0.0, "embedded": 0.0, "mosquitto": 6.0}
+EMBEDDED = "embedded"  # keeps the wills to itself when it is stopped; the others publish them
+KEEPALIVE_STEPS_S = {"model": 0.0, EMBEDDED: 0.0, "mosquitto": 6.0}
 """What the model can stand in for, and how coarsely that broker looks for silent clients (0: exactly)."""
 EPOCH_S = 1_700_000_000.0
 START_S = 1.0  # paho takes a ping time of 0 for "no ping under way", so its clock must not start there
@@ -139,8 +140,9 @@ class VirtualMachine:
 class ModelBroker:
     """The broker model on a host of the virtual network."""
 
-    def __init__(self, host: Host, clock: Clock, config: BrokerConfig) -> None:
+    def __init__(self, host: Host, clock: Clock, config: BrokerConfig, *, wills_at_stop: bool) -> None:
         self._host = host
+        self._wills_at_stop = wills_at_stop
         self._clock = clock
         self._config = config
         self._broker: Broker | None = None
@@ -160,8 +162,11 @@ class ModelBroker:
     def stop(self, *, keep_memory: bool) -> None:
         """The process ends; its kernel closes every connection."""
         broker, self._broker = self._broker, None
-        if broker is not None and keep_memory:
-            self._memory = broker.snapshot()
+        if broker is not None:
+            if self._wills_at_stop:
+                broker.stop()
+            if keep_memory:
+                self._memory = broker.snapshot()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -222,7 +227,9 @@ class VirtualEngine:
         self.broker_name = broker
         self.broker_granularity_s = KEEPALIVE_STEPS_S[broker]
         config = BrokerConfig(keepalive_step_s=self.broker_granularity_s)
-        self._broker = ModelBroker(self.network.host(BROKER, wired=True), self._clock, config)
+        self._broker = ModelBroker(
+            self.network.host(BROKER, wired=True), self._clock, config, wills_at_stop=broker != EMBEDDED
+        )
 
     def _now_us(self) -> int:
         return round(self.env.now * 1e6)
