@@ -41,6 +41,8 @@ class Board:
         clock_start_us: the RTC at power-on, microseconds since 2000.
         ticks_start_ms: where `time.ticks_ms()` begins; it wraps at 2**30.
         seed: of `random` and `os.urandom` in virtual time.
+        branch_us: in virtual time, what each branch of the main thread's code costs (a loop's turn is one;
+            about 5 on an ESP32). 0: computing takes no time, which is much faster to simulate.
     """
 
     uid: bytes
@@ -52,6 +54,7 @@ class Board:
     clock_start_us: int = 0
     ticks_start_ms: int = 0
     seed: int = 0
+    branch_us: float = 0
 
     def __post_init__(self) -> None:
         if len(self.uid) != 6:
@@ -75,6 +78,7 @@ class Board:
             "path": ["", ".frozen", "lib", str(umqtt)],
             "entry": entries,
             "seed": self.seed,
+            "branch_ns": round(self.branch_us * 1000),
             "measure": measure,
         }
         return json.dumps(line).encode() + b"\n"

@@ -381,6 +381,37 @@ def test_a_wait_by_looking_at_the_clock_ends(virtual: Any) -> None:
     assert 2.999 < at < 3.001
 
 
+_COMPUTE = """
+import _thread, time
+beats = []
+def beat():
+    while True:
+        time.sleep_ms(50)
+        beats.append(time.ticks_ms())
+_thread.start_new_thread(beat, ())
+start = time.ticks_ms()
+total = 0
+for n in range(100000):
+    total += n
+print(time.ticks_diff(time.ticks_ms(), start), len(beats))
+"""
+
+
+def test_computing_takes_time_when_branches_cost(virtual: Any) -> None:
+    """...and the other threads run meanwhile, as the ESP32's interpreter lock lets them."""
+    _, free = virtual.add(_COMPUTE, "free")
+    _, dear = virtual.add(_COMPUTE, "dear", branch_us=5)
+    _, again = virtual.add(_COMPUTE, "again", branch_us=5)
+    for board in virtual.boards:
+        board.start()
+    virtual.run(5)
+    assert free.lines == ["0 0"]
+    took_ms, beats = (int(word) for word in dear.lines[0].split())
+    assert 450 < took_ms < 800
+    assert took_ms // 50 - 1 <= beats <= took_ms // 50
+    assert again.lines == dear.lines
+
+
 def test_a_program_that_never_waits_is_named(virtual: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lockstep, "_PATIENCE_S", 1)
     board, _ = virtual.add("while True:\n    pass\n", "stuck")

@@ -16,6 +16,7 @@ import random
 import struct
 
 import ffi
+import micropython
 
 # Requests. The numbers and layouts here are those of sim/micropython/lockstep_wire.py.
 _SLEEP = 1  # b: microseconds
@@ -43,6 +44,9 @@ _request = bytearray(24)
 _grant = bytearray(24)
 _along = bytearray()
 _charge_us = 0
+_branch_ns = 0
+_branches_ns = 0
+_waiting = True  # no turn may end while one begins or ends
 _now_us = 0
 _result = 0
 _running = 0  # thread numbers count from 0, the main thread
@@ -61,12 +65,31 @@ def start(fd):
     _channel = io.open(fd, "r+b")
     config = json.loads(_channel.readline())
     random.seed(config["seed"])
+    global _branch_ns
+    _branch_ns = config["branch_ns"]
     return config
 
 
 def power_on():
+    global _waiting
     builtins.print = _print
     _take_grant()
+    _waiting = False
+    if _branch_ns:
+        micropython.schedule(_count_branch, None)
+
+
+def _count_branch(_):
+    # What the port schedules runs at the main thread's next branch, and there schedules itself again: so
+    # branches are counted, the same number in every run, and computing takes time. Past the limit the other
+    # threads get their turns, as an ESP32's interpreter lock lets them.
+    global _branches_ns, _charge_us
+    _branches_ns += _branch_ns
+    if _branches_ns > 1000000 and not _waiting:
+        _charge_us += _branches_ns // 1000
+        _branches_ns = 0
+        wait(_SLEEP)
+    micropython.schedule(_count_branch, None)
 
 
 def ride(kind, number, data=b""):
@@ -78,7 +101,8 @@ def ride(kind, number, data=b""):
 
 def wait(op, a=0, b=0):
     # Hand the process back to the engine until this thread is granted again; returns the grant's result.
-    global _charge_us, _along, _running
+    global _charge_us, _along, _running, _waiting
+    _waiting = True
     me = _running
     n = len(_along)
     struct.pack_into("<IBBHiqI", _request, 0, n, op, 0, me, a, b, _charge_us)
@@ -95,6 +119,7 @@ def wait(op, a=0, b=0):
         _running = thread
         _handover[thread].release()
         mine.acquire()
+    _waiting = False
     return _result
 
 
