@@ -42,8 +42,8 @@ class ComputeNode:
         broker_host, broker_port: where the broker is.
         broker_keepalive: seconds; the broker declares a silent node dead after 1.5 times this.
 
-    What is None, and all else, is read from config.py; importing this module raises ValueError naming the key that is missing or
-    wrong there.
+    What is None, and all else, is read from config.py; importing this module raises ValueError naming the key
+    that is missing or wrong there. `poll_s` is how long to sleep between looks for a task.
     """
 
     def __init__(self, broker_host=None, broker_port=None, broker_keepalive=None):
@@ -75,6 +75,7 @@ class ComputeNode:
             given.tls,
         )
         self._link = Link(core, client, given, watchdog, led)
+        self.poll_s = given.poll_s
         self._thread_wanted = False
         self._loop_runs = False
 

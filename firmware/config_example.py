@@ -21,6 +21,7 @@ NODE_TYPE = "ESP32"
 NODE_ID = None  # None: the chip's unique id
 NAMESPACE = ""  # topic prefix common to master and nodes
 MQTT_KEEPALIVE = 60  # seconds; main.py's
+POLL_MS = 50  # how long main.py sleeps between looks for a task
 MQTT_CA_FILE = None  # the authority's certificate (DER), with MQTT_TLS
 WIFI_FULL_POWER = False  # True: no power saving, answers come sooner
 LED_PIN = None  # lit while connected

@@ -1,10 +1,10 @@
-"""Opens the stream to the broker, TCP or TLS, within a time limit."""
+# Opens the stream to the broker, TCP or TLS, within a time limit.
 
 import socket
 
 
 def dial(host, port, tls, timeout_s):
-    """(stream, socket under it), not blocking. OSError, and nothing left open, if it cannot be had in time."""
+    # (stream, socket under it), not blocking. OSError, with nothing left open, if it takes too long.
     address = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)[0][-1]
     raw = socket.socket()
     try:

@@ -1,9 +1,10 @@
-"""The way to the broker, kept open for ever: Wi-Fi and MQTT session.
-
-Any thread may turn the wheel: `service` does one short round of reading, sending and pinging, or one bounded
-try to connect, under a lock that no other thread waits for. So no two threads ever share the socket, and it
-does not matter which of them is alive.
-"""
+# The way to the broker, kept open for ever: Wi-Fi and MQTT session.
+#
+# Any thread may turn the wheel: `service` does one short round of reading, sending and pinging, or one
+# bounded try to connect, under a lock that no other thread waits for. So no two threads ever share the
+# socket, and it does not matter which of them is alive.
+#
+# Comments, not docstrings, in the files beneath ComputeNode: compiling a docstring takes heap.
 
 import _thread
 import errno
@@ -13,9 +14,11 @@ import time
 from outbox import Outbox
 from reconnect import Reconnect
 
+gc.collect()
+
 
 class Link:
-    """Carries the messages of a NodeCore. `state` guards core and outbox; it is held for moments only."""
+    # Carries the messages of a NodeCore. `state` guards core and outbox; it is held for moments only.
 
     def __init__(self, core, client, settings, watchdog, led):
         self.core = core
@@ -39,7 +42,7 @@ class Link:
     # --- for the node ---------------------------------------------------------------------------------------
 
     def flush(self, messages, timeout_ms):
-        """Turn until the broker has all of `messages`, a list of the outbox; False if that fails."""
+        # Turn until the broker has all of `messages`, a list of the outbox; False if that fails.
         deadline = time.ticks_add(time.ticks_ms(), timeout_ms)
         pause_ms = 0
         while self.online:
@@ -53,21 +56,21 @@ class Link:
         return False
 
     def open(self):
-        """Try to connect now, however long ago the last try was; waits for another thread's try to end."""
+        # Try to connect now, however long ago the last try was; waits for another thread's try to end.
         self.stopped = False
         with self._round:
             if not self.online:
                 self._connect()
 
     def close(self):
-        """DISCONNECT, for good."""
+        # DISCONNECT, for good.
         self.stopped = True
         with self._round:
             self._client.disconnect()
             self._set_online(False)
 
     def service(self):
-        """One round, unless another thread is at it."""
+        # One round, unless another thread is at it.
         if not self._round.acquire(False):
             return
         try:
@@ -81,20 +84,20 @@ class Link:
             self._round.release()
 
     def wait(self, ms):
-        """Sleep until there may be something to do, at most `ms`."""
+        # Sleep until there may be something to do, at most `ms`.
         if self.online:
             self._client.wait(min(ms, self._client.quiet_ms() + 1))
         else:
             self.idle(min(ms, self._reconnect.pause_ms()))
 
     def idle(self, ms):
-        """Sleep, with the watchdog fed."""
+        # Sleep, with the watchdog fed.
         if self._watchdog:
             self._watchdog.feed()
         time.sleep_ms(ms)
 
     def say(self, text):
-        """Log."""
+        # Log.
         print("[%d] %s" % (time.ticks_ms() // 1000, text))
 
     # --- one round ------------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ import time
 from micropython import const
 
 _FAILURES_BEFORE_RESET = const(10)
-_PAUSE_S = 0.05
 _TRACEBACK_CHARS = const(600)
 
 
@@ -45,6 +44,9 @@ def failed(error, failures):
 
 
 def start():
+    # All is loaded now: a heap in use might have no room left to compile it.
+    global tasks
+    import tasks
     from compute_node import ComputeNode
 
     node = ComputeNode()
@@ -56,7 +58,7 @@ def serve(node):
     # Execute all tasks that wait, or wait a moment for one.
     task = node.get_task()
     if task is None:
-        time.sleep(_PAUSE_S)
+        time.sleep(node.poll_s)
         return
     node.publish_status("busy")
     try:
@@ -68,8 +70,6 @@ def serve(node):
 
 
 def execute(node, task):
-    import tasks
-
     try:
         node.send_result({"task_id": task["id"], "output": tasks.handle(task)})
     except KeyboardInterrupt:

@@ -1,10 +1,9 @@
-"""umqtt.simple with its faults closed, for 1.3.4 and every later release.
-
-What umqtt.simple leaves open, and where it is closed here: waits without end for a PUBACK or half a packet
-(`publish` does not wait, PacketReader does not block), pings unsent and answers unread (`keep_alive`), packet
-ids past 65535 (`_next_id`), text counted in characters (`mqtt_packets`), a socket left open by a failed
-connect (`abort`), no time limit on connecting before 1.5.0 (`dial`).
-"""
+# umqtt.simple with its faults closed, for 1.3.4 and every later release.
+#
+# What umqtt.simple leaves open, and where it is closed here: waits without end for a PUBACK or half a packet
+# (`publish` does not wait, PacketReader does not block), pings unsent and answers unread (`keep_alive`),
+# packet ids past 65535 (`_next_id`), text counted in characters (`mqtt_packets`), a socket left open by a
+# failed connect (`abort`), no time limit on connecting before 1.5.0 (`dial`).
 
 import errno
 import select
@@ -22,12 +21,11 @@ _ONE_WRITE_BYTES = const(1024)  # a longer payload is not copied behind its head
 
 
 class MqttClient(MQTTClient):
-    """A client that waits for nothing unboundedly, and says OSError when its link is dead.
-
-    `set_callback(f)`: f(topic, payload, size), where `payload` is None if `size` bytes were too many to keep.
-    `on_puback(packet_id)` is told of every PUBACK. `idle(ms)` is called while waiting for the broker. All calls
-    are to be made by one thread at a time, but for `wait`.
-    """
+    # A client that waits for nothing unboundedly, and says OSError when its link is dead.
+    #
+    # `set_callback(f)`: f(topic, payload, size), where `payload` is None if `size` bytes were too many to
+    # keep. `on_puback(packet_id)` is told of every PUBACK; `idle(ms)` is called while waiting for the broker.
+    # All calls but `wait` are for one thread at a time.
 
     def __init__(self, client_id, server, port, user, password, keepalive, tls):
         super().__init__(client_id, server, port, user, password, keepalive)
@@ -43,7 +41,7 @@ class MqttClient(MQTTClient):
         self._sent_ms = 0
 
     def connect(self, clean_session=True, timeout=None):
-        """CONNECT, wait for CONNACK. OSError or MQTTException(return code) leave the socket closed."""
+        # CONNECT, wait for CONNACK. OSError or MQTTException(return code) leave the socket closed.
         self.abort()
         try:
             timeout_s = self.answer_ms / 1000 if timeout is None else timeout
@@ -62,7 +60,7 @@ class MqttClient(MQTTClient):
             raise
 
     def subscribe(self, topic, qos=0):
-        """SUBSCRIBE, wait for SUBACK. MQTTException(0x80) if the broker refuses."""
+        # SUBSCRIBE, wait for SUBACK. MQTTException(0x80) if the broker refuses.
         packet_id = self._next_id().to_bytes(2, "big")
         fields = packet_id + packets.string(topic) + bytes((qos,))
         self._send(packets.head(0x82, len(fields)) + fields)
@@ -87,7 +85,7 @@ class MqttClient(MQTTClient):
             self.wait(min(left_ms, 1000))
 
     def disconnect(self):
-        """DISCONNECT: the broker drops the will. For a wanted end only, never to tidy up after an error."""
+        # DISCONNECT: the broker drops the will. For a wanted end only, never to tidy up after an error.
         try:
             self._send(b"\xe0\0")
         except OSError:
@@ -95,7 +93,7 @@ class MqttClient(MQTTClient):
         self.abort()
 
     def abort(self):
-        """Close the socket without DISCONNECT, so that the will comes."""
+        # Close the socket without DISCONNECT, so that the will comes.
         sock = self.sock
         self.sock = self._raw = self._poller = None
         self.reader.done()
@@ -106,7 +104,7 @@ class MqttClient(MQTTClient):
                 pass
 
     def publish(self, topic, msg, retain=False, qos=0):
-        """Send; returns the packet id (0 at QoS 0) that `on_puback` will be told."""
+        # Send; returns the packet id (0 at QoS 0) that `on_puback` will be told.
         if isinstance(msg, str):
             msg = msg.encode()
         packet_id = 0
@@ -123,20 +121,20 @@ class MqttClient(MQTTClient):
         return packet_id
 
     def ping(self):
-        """PINGREQ; `keep_alive` watches for the answer."""
+        # PINGREQ; `keep_alive` watches for the answer.
         self._send(b"\xc0\0")
         self._pinged = True
         self.reader.heard_ms = self._sent_ms
 
     def keep_alive(self):
-        """Ping when a direction is quiet for half the keepalive; OSError if the broker has gone silent."""
+        # Ping when a direction is quiet for half the keepalive; OSError if the broker has gone silent.
         if self.quiet_ms() <= 0:
             if self._pinged or self.reader.kind:
                 raise OSError(errno.ETIMEDOUT)
             self.ping()
 
     def quiet_ms(self):
-        """For how long nothing needs doing unless bytes arrive."""
+        # For how long nothing needs doing unless bytes arrive.
         now = time.ticks_ms()
         heard_ms = time.ticks_diff(now, self.reader.heard_ms)
         if self._pinged or self.reader.kind:
@@ -158,13 +156,13 @@ class MqttClient(MQTTClient):
         self._sent_ms = time.ticks_ms()
 
     def wait(self, ms):
-        """Sleep until bytes arrive or `ms` have passed."""
+        # Sleep until bytes arrive or `ms` have passed.
         poller = self._poller
         if poller:
             poller.poll(max(0, ms))
 
     def check_msg(self):
-        """Take in what has arrived, without waiting. OSError when the link is gone."""
+        # Take in what has arrived, without waiting. OSError when the link is gone.
         for _ in range(_MOST_PER_CHECK):
             if not self._read_packet():
                 return

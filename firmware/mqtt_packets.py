@@ -1,15 +1,15 @@
-"""The packets that a client sends, as bytes. Text is encoded before it is counted."""
+# The packets that a client sends, as bytes. Text is encoded before it is counted.
 
 
 def string(value):
-    """Two bytes of length, then the text or the bytes."""
+    # Two bytes of length, then the text or the bytes.
     if isinstance(value, str):
         value = value.encode()
     return len(value).to_bytes(2, "big") + value
 
 
 def head(kind, size):
-    """First byte and remaining length."""
+    # First byte and remaining length.
     packet = bytearray((kind,))
     while size > 0x7F:
         packet.append(size & 0x7F | 0x80)
@@ -19,7 +19,7 @@ def head(kind, size):
 
 
 def connect(client, clean_session):
-    """CONNECT, from umqtt.simple's attributes of `client`."""
+    # CONNECT, from umqtt.simple's attributes of `client`.
     flags = 2 if clean_session else 0
     fields = string(client.client_id)
     if client.lw_topic:

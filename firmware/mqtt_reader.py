@@ -1,4 +1,4 @@
-"""Whole MQTT packets out of a non-blocking stream, however few bytes come at a time."""
+# Whole MQTT packets out of a non-blocking stream, however few bytes come at a time.
 
 import errno
 import gc
@@ -11,10 +11,9 @@ _HEAD_BYTES = const(256)  # what is kept of a packet that the heap has no room f
 
 
 class PacketReader:
-    """`kind` (the first byte; 0 between packets), `size` and `body` describe the packet being read.
-
-    `body` is shorter than `size` if the packet is longer than `most_bytes`: the rest is thrown away.
-    """
+    # `kind` (the first byte; 0 between packets), `size` and `body` describe the packet being read.
+    #
+    # `body` is shorter than `size` if the packet is longer than `most_bytes`: the rest is thrown away.
 
     def __init__(self, most_bytes):
         self.most_bytes = most_bytes
@@ -22,16 +21,15 @@ class PacketReader:
         self.reset()
 
     def reset(self):
-        """Begin a new stream."""
+        # Begin a new stream.
         self.kind = 0
         self.body = None
         self.heard_ms = time.ticks_ms()  # when bytes last came
 
     def read(self, stream):
-        """True when a whole packet is there; False when its rest, or the next one, has yet to come.
-
-        OSError at the end of the stream, or when it is not MQTT.
-        """
+        # True when a whole packet is there; False when its rest, or the next one, has yet to come.
+        #
+        # OSError at the end of the stream, or when it is not MQTT.
         if self.body is None and not self._read_head(stream):
             return False
         body = self.body
@@ -48,7 +46,7 @@ class PacketReader:
         return True
 
     def done(self):
-        """The packet has been dealt with: its memory may go."""
+        # The packet has been dealt with: its memory may go.
         self.kind = 0
         self.body = None
 

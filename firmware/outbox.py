@@ -1,11 +1,10 @@
-"""What waits to be sent, in order, until the broker has acknowledged it."""
+# What waits to be sent, in order, until the broker has acknowledged it.
 
 
 class Outbox:
-    """`control` holds greeting and statuses of this connection, `results` what has to survive connections.
-
-    One message at a time is in flight. All calls are made with the link's `state` lock held.
-    """
+    # `control` holds greeting and statuses of this connection, `results` what has to survive connections.
+    #
+    # One message at a time is in flight. All calls are made with the link's `state` lock held.
 
     def __init__(self, hold_limit):
         self.control = []
@@ -16,7 +15,7 @@ class Outbox:
         self._hold_limit = hold_limit
 
     def add_status(self, message):
-        """Send a status, before any result."""
+        # Send a status, before any result.
         control = self.control
         if control and control[-1][0] == message[0] and control[-1] is not self.sending:
             control[-1] = message  # of those that wait only the newest is true
@@ -24,7 +23,7 @@ class Outbox:
             control.append(message)
 
     def add_result(self, message):
-        """Send a result; when too many wait the oldest is dropped."""
+        # Send a result; when too many wait the oldest is dropped.
         results = self.results
         if len(results) >= self._hold_limit:
             results.pop(1 if results[0] is self.sending and len(results) > 1 else 0)
@@ -32,7 +31,7 @@ class Outbox:
         results.append(message)
 
     def next(self):
-        """The message to send now (then `packet_id` is to be set), or None."""
+        # The message to send now (then `packet_id` is to be set), or None.
         if self.sending:
             return None
         waiting = self.control or self.results
@@ -41,7 +40,7 @@ class Outbox:
         return self.sending
 
     def acknowledged(self, packet_id):
-        """The broker has the message in flight, if `packet_id` is its."""
+        # The broker has the message in flight, if `packet_id` is its.
         if not self.sending or packet_id != self.packet_id:
             return
         for messages in (self.control, self.results):
@@ -50,6 +49,6 @@ class Outbox:
         self.sending = None
 
     def restart(self, greeting):
-        """A new connection, which begins with `greeting`; a result in flight is sent again."""
+        # A new connection, which begins with `greeting`; a result in flight is sent again.
         self.control[:] = greeting
         self.sending = None

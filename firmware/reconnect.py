@@ -1,4 +1,4 @@
-"""When to try to connect, for ever: backoff with jitter, and doubts about a Wi-Fi that claims to be up."""
+# When to try to connect, for ever: backoff with jitter, and doubts about a Wi-Fi that claims to be up.
 
 import errno
 import random
@@ -15,7 +15,7 @@ _SILENCES_PER_RESET = const(3)  # tries that nobody answered until the interface
 
 
 class Reconnect:
-    """`open_session()` is the one way to connect; it raises what went wrong."""
+    # `open_session()` is the one way to connect; it raises what went wrong.
 
     def __init__(self, settings, open_session, idle, say):
         self._open_session = open_session
@@ -27,7 +27,7 @@ class Reconnect:
         self._silences = 0
 
     def attempt(self):
-        """Join the Wi-Fi and open the session: one bounded try. True when open."""
+        # Join the Wi-Fi and open the session: one bounded try. True when open.
         error = None
         try:
             self._had_wifi = self._wifi.join()
@@ -41,21 +41,21 @@ class Reconnect:
         self._back_off()
         if error:
             self._say("cannot connect: %r" % error)
-            self._doubt(error.args[0] if error.args else 0)
+            self._doubt(error.args[0] if error.args else None)
         return False
 
     def lost(self):
-        """The session has ended: the next try is soon, unless it was so short that it was none."""
+        # The session has ended: the next try is soon, unless it was so short that it was none.
         if time.ticks_diff(time.ticks_ms(), self._open_ms) >= _LASTING_MS:
             self._retry_ms = _FIRST_RETRY_MS
         self._back_off()
 
     def is_due(self):
-        """Whether to try now. A Wi-Fi that has come back by itself is worth a try at once."""
+        # Whether to try now. A Wi-Fi that has come back by itself is worth a try at once.
         return not self.pause_ms() or not self._had_wifi and self._wifi.is_connected()
 
     def pause_ms(self):
-        """Until the next try."""
+        # Until the next try.
         return max(0, time.ticks_diff(self._next_try_ms, time.ticks_ms()))
 
     def _back_off(self):
@@ -64,8 +64,8 @@ class Reconnect:
         self._retry_ms = min(_LAST_RETRY_MS, 2 * self._retry_ms)
 
     def _doubt(self, code):
-        # A refusal (small numbers are CONNACK's return codes) is an answer: the Wi-Fi works.
-        if 0 < code < 6 or code in (errno.ECONNREFUSED, errno.ECONNRESET):
+        # A refusal (1 to 5 are CONNACK's return codes) is an answer: the Wi-Fi works.
+        if code in (1, 2, 3, 4, 5, errno.ECONNREFUSED, errno.ECONNRESET):
             self._silences = 0
             return
         self._silences += 1

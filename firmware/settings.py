@@ -1,4 +1,4 @@
-"""Reads and checks config.py. Loaded once at the start and then forgotten, to spare the heap."""
+# Reads and checks config.py. Loaded once at the start and then forgotten, to spare the heap.
 
 _WIFI = ("WIFI_SSID", "WIFI_PASSWORD")
 _MQTT = ("MQTT_HOST", "MQTT_PORT", "MQTT_USER", "MQTT_PASSWORD", "MQTT_TLS", "NODE_TYPE")
@@ -6,11 +6,12 @@ _STATIC = ("STATIC_IP", "NETMASK", "GATEWAY", "DNS_SERVER")
 
 
 class Settings:
-    """What config.py says, checked."""
+    # What config.py says, checked.
+    pass
 
 
 def load(config):
-    """Settings from the module `config`; ValueError naming the key that is missing or wrong."""
+    # Settings from the module `config`; ValueError naming the key that is missing or wrong.
     for key in _WIFI + _MQTT:
         if not hasattr(config, key):
             raise ValueError("config.py: %s is missing (see config_example.py)" % key)
@@ -32,6 +33,7 @@ def load(config):
     settings.namespace = _optional_text(config, "NAMESPACE") or ""
     settings.wifi_full_power = _flag(config, "WIFI_FULL_POWER")
     settings.keepalive_s = _number(config, "MQTT_KEEPALIVE", 1, 65535, 60)
+    settings.poll_s = _number(config, "POLL_MS", 1, 60000, 50) / 1000
     settings.led_pin = _number(config, "LED_PIN", 0, 48, -1)
     settings.watchdog_s = _number(config, "WATCHDOG_S", 0, 600, 0)
     if 0 < settings.watchdog_s < 30:

@@ -1,4 +1,4 @@
-"""The station interface of the board: joins the network, and does not give up on it."""
+# The station interface of the board: joins the network, and does not give up on it.
 
 import time
 
@@ -18,7 +18,7 @@ _REASONS = {
 
 
 class Wifi:
-    """`idle(ms)` is how to wait, `say(text)` how to log."""
+    # `idle(ms)` is how to wait, `say(text)` how to log.
 
     def __init__(self, settings, idle, say):
         self._ssid = settings.wifi_ssid
@@ -31,11 +31,11 @@ class Wifi:
         self._wlan = network.WLAN(network.STA_IF)
 
     def is_connected(self):
-        """What the interface believes; it is late to notice, so only the broker's answers prove a link."""
+        # What the interface believes; it is late to notice, so only the broker's answers prove a link.
         return self._wlan.isconnected()
 
     def join(self):
-        """One bounded try; True when there is an address. No outcome is final: the caller tries again."""
+        # One bounded try; True when there is an address. No outcome is final: the caller tries again.
         if self.is_connected():
             self._tries = 0
             return True
@@ -61,7 +61,7 @@ class Wifi:
         return True
 
     def reset(self):
-        """Switch the interface off; the next join switches it on."""
+        # Switch the interface off; the next join switches it on.
         try:
             self._wlan.active(False)
         except OSError as error:
@@ -74,12 +74,12 @@ class Wifi:
             self.reset()
         if not wlan.active():
             wlan.active(True)
-            if self._static:
-                wlan.ifconfig(self._static)
-            if self._full_power:
-                wlan.config(pm=network.WLAN.PM_NONE)  # power saving delays every packet by up to 300 ms
         elif wlan.status() == network.STAT_CONNECTING:
             return  # under way: to start again would never let a slow DHCP server finish
         else:
             wlan.disconnect()
+        if self._static:
+            wlan.ifconfig(self._static)
+        if self._full_power:
+            wlan.config(pm=network.WLAN.PM_NONE)  # power saving delays every packet by up to 300 ms
         wlan.connect(self._ssid, self._password)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import textwrap
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
@@ -16,10 +17,10 @@ from sim.brokers.conformance import wire
 from sim.brokers.conformance.wire import Kind, Packet
 from sim.brokers.mosquitto import MosquittoBroker
 from sim.micropython.board import Board
+from sim.micropython.flash import product
 from sim.micropython.process import FirmwareProcess
 from sim.micropython.provision import Emulator, provision
 
-ROOT = Path(__file__).parents[2]
 PATIENCE_S = 20.0  # the machine may be busy; nothing waits this long when it works
 KEEPALIVE_S = 2
 
@@ -106,8 +107,9 @@ class Session:
 class RawBroker:
     """Answers as a broker owes, unless told to withhold answers of a kind. Routes nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.port = 0
+        self._tls = tls
         self.sessions: list[Session] = []
         self.withhold: set[Kind] = set()
         self.on_publish: Callable[[Session, wire.Publish], None] | None = None
@@ -115,7 +117,7 @@ class RawBroker:
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
@@ -184,6 +186,7 @@ class Rig:
     def __init__(self, emulator: Emulator, folder: Path) -> None:
         self.emulator = emulator
         self.folder = folder
+        self.firmware = product()
         self._boards = 0
         self._stack = AsyncExitStack()
 
@@ -192,17 +195,6 @@ class Rig:
 
     async def __aexit__(self, *error: Any) -> None:
         await self._stack.aclose()
-
-    def files(self) -> list[Path]:
-        """The board's flash as package.json describes it."""
-        package = json.loads((ROOT / "firmware/package.json").read_text())
-        flash = self.folder / "flash"
-        for target, source in package["urls"]:
-            place = flash / target
-            place.parent.mkdir(parents=True, exist_ok=True)
-            if not place.exists():
-                place.symlink_to((ROOT / "firmware" / source).resolve())
-        return [flash]
 
     def config(self, port: int, **changes: Any) -> dict[str, Any]:
         return {
@@ -230,7 +222,7 @@ class Rig:
     ) -> tuple[FirmwareProcess, Heard, str]:
         """A running board, what it tells, and its node id. `program` takes the place of our main.py."""
         self._boards += 1
-        files = [*self.files(), *extra]
+        files = [self.firmware, *extra]
         if program is not None:
             main = self.folder / f"program{self._boards}" / "main.py"
             main.parent.mkdir()
@@ -245,8 +237,8 @@ class Rig:
         process.start()
         return process, heard, uid.hex()
 
-    async def raw_broker(self) -> RawBroker:
-        broker = RawBroker()
+    async def raw_broker(self, tls: ssl.SSLContext | None = None) -> RawBroker:
+        broker = RawBroker(tls)
         await broker.start()
         self._stack.push_async_callback(broker.stop)
         return broker
@@ -296,7 +288,7 @@ def node_program() -> Callable[[str], str]:
 
 @pytest.fixture
 def bare_program() -> Callable[[str], str]:
-    """A main.py that makes `client`, umqtt.simple's own, on a joined WLAN, and goes on with the text given."""
+    """A main.py that makes `client`, umqtt.simple's own, on a joined WLAN, and goes on with the text."""
     return lambda rest: textwrap.dedent(BARE) + textwrap.dedent(rest)
 
 

@@ -1,4 +1,4 @@
-"""Runs one file of wire vectors against node_core, under CPython and under MicroPython, and prints what came out."""
+"""Runs one file of wire vectors against node_core, under CPython or MicroPython, and prints what came out."""
 
 import json
 import sys

@@ -171,7 +171,7 @@ def test_the_board_is_reset_only_as_a_last_resort(rig: Any, heard: Any) -> None:
     broken = rig.folder / "broken" / "link.py"
     broken.parent.mkdir()
     broken.write_text("raise RuntimeError('the flash is bad')\n")
-    board = Board(uid=bytes(6), files=[*rig.files(), broken], config=rig.config(1883))
+    board = Board(uid=bytes(6), files=[rig.firmware, broken], config=rig.config(1883))
     node = LockstepBoard(env, network.host("node"), rig.emulator, board, heard)
     try:
         node.start()

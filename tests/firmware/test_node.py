@@ -224,8 +224,9 @@ def test_the_example_runs_verbatim(rig: Any, example: str) -> None:
                 proxy.up()
                 await until(seen, lambda: len(said(seen, "initialisation")) >= 2, "the second initialisation")
                 await seen.publish(name, b'{"id": "two"}', qos=1)
-                await until(seen, lambda: len(said(seen, "results")) >= 2, "the second result")
-                assert [r["task_id"] for r in said(seen, "results")] == ["one", "two"]
+                await until(seen, lambda: said(seen, "results")[-1]["task_id"] == "two", "the second result")
+                repeated = [r["task_id"] for r in said(seen, "results")]  # "one" if its PUBACK was lost
+                assert list(dict.fromkeys(repeated)) == ["one", "two"]
                 assert any(line.startswith("Executing: {") for line in heard.lines)
                 await seen.fin()
             finally:

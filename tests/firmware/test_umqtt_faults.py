@@ -1,6 +1,6 @@
 """Each fault of umqtt.simple: a bare umqtt client fails on it, the firmware does not.
 
-Both run at the same time on the same misbehaviour: when the firmware has got over it, the bare client has not.
+Both run at the same time on the same misbehaviour: when the firmware is over it, the bare client is not.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ def test_half_a_packet_does_not_block(rig: Any, node_program: Program, bare_prog
             _, bare, _ = rig.start(
                 theirs.port,
                 bare_program(
-                    "client.connect()\nclient.publish(b'go', b'')\ntime.sleep(1)\nclient.check_msg()\nprint('checked')"
+                    "client.connect()\nclient.publish(b'go', b'')\ntime.sleep(1)\n"
+                    "client.check_msg()\nprint('checked')"
                 ),
             )
             session = await ours.session()
@@ -138,7 +139,7 @@ def test_silent_broker_is_noticed(rig: Any, bare_program: Program) -> None:
 
 
 def test_results_for_tasks_that_arrive_together(rig: Any, bare_program: Program) -> None:
-    """A QoS 1 publish in the message callback reads its own successor, whose PUBACK it then takes for nobody's."""
+    """A QoS 1 publish in the message callback reads the next message, and throws away the PUBACK of the first."""
 
     async def go() -> None:
         async with rig:
@@ -221,7 +222,8 @@ def test_text_that_is_not_ascii(rig: Any, node_program: Program, bare_program: P
             rig.start(
                 theirs.port,
                 bare_program(
-                    "client.connect()\nfor _ in range(2):\n    client.publish('t', 'Привет, мир')\ntime.sleep(9)"
+                    "client.connect()\nfor _ in range(2):\n"
+                    "    client.publish('t', 'Привет, мир')\ntime.sleep(9)"
                 ),
             )
             await node.line("[True, True]")
@@ -260,8 +262,8 @@ def test_failed_connections_leave_no_socket_open(
         async with rig:
             ours, theirs = await rig.raw_broker(), await rig.raw_broker()
             ours.withhold = theirs.withhold = {Kind.CONNECT}
-            for broker in (ours, theirs):  # every connection ends while CONNACK is awaited
-                asyncio.create_task(_hang_up(broker))
+            # Every connection ends while CONNACK is awaited.
+            hanging_up = [asyncio.create_task(_hang_up(broker)) for broker in (ours, theirs)]
             process, node, _ = rig.start(
                 ours.port,
                 node_program("""
@@ -288,6 +290,8 @@ def test_failed_connections_leave_no_socket_open(
             await node.line("tried")
             await bare.line("tried")
             assert sockets(process.pid) <= sockets(bare_process.pid) - 15
+            for task in hanging_up:
+                task.cancel()
 
     run(go())
 

@@ -35,7 +35,7 @@ class World:
         folder.mkdir()
         (folder / "main.py").write_text(program)
         config = rig.config(1883, MQTT_HOST="broker")
-        board = Board(uid=bytes([2, 0, 0, 0, 0, 1]), files=[*rig.files(), folder / "main.py"], config=config)
+        board = Board(uid=bytes([2, 0, 0, 0, 0, 1]), files=[rig.firmware, folder / "main.py"], config=config)
         self.host = self.network.host("node")
         self.board = LockstepBoard(self.env, self.host, rig.emulator, board, heard)
 

@@ -1,4 +1,4 @@
-"""The wire vectors: node_core says the same under CPython and under MicroPython, and what the file expects."""
+"""The wire vectors: node_core says what they expect, under CPython and under MicroPython alike."""
 
 from __future__ import annotations
 
