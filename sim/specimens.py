@@ -16,6 +16,7 @@ from dcompute.drivers import Address, ChannelUser, Driver, Timer
 from dcompute.mqtt_link import LinkOwner, MqttLink, Outgoing
 from dcompute.node_core import NodeCore, TaskQueue
 from dcompute.node_transport import ComputeNodeTransport
+from dcompute.node_wire import HIGHEST_PRIORITY, LOWEST_PRIORITY
 from dcompute.paho_session import SessionSettings
 from dcompute.protocol import Message, ResultMessage
 from dcompute.registry import DEFAULT_KEEPALIVE_S, GONE, Effect, Registry
@@ -314,12 +315,8 @@ class _PoliteCrash(ComputeNodeTransport):
 class _InvertedQueue(TaskQueue):
     """The smallest number first, as a heap has it: urgent tasks starve behind all others."""
 
-    def put(self, task: dict[str, Any]) -> bool:
-        if self.length >= self.limit:
-            return False
-        self._lanes.setdefault(11 - task["priority"], []).append(task)
-        self.length += 1
-        return True
+    def lane_of(self, task: dict[str, Any]) -> int:
+        return HIGHEST_PRIORITY + LOWEST_PRIORITY - super().lane_of(task)
 
 
 class _UnboundedQueue(TaskQueue):

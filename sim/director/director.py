@@ -159,5 +159,5 @@ class Director:
 
 def _spec(scenario: Scenario, name: str, group: str, sabotage: tuple[str, ...]) -> NodeSpec:
     settings = scenario.fleet[group]
-    switched_off = sabotage + ((settings.variant,) if settings.variant else ())
-    return NodeSpec(name, name, group, settings, scenario.namespace, str(scenario.seed), switched_off)
+    variant = (settings.variant,) if settings.variant else ()
+    return NodeSpec(name, name, group, settings, scenario.namespace, str(scenario.seed), variant + sabotage)
