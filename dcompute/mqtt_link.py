@@ -44,7 +44,7 @@ class LinkOwner(Protocol):
         """The last will of the connection about to be made."""
 
     def link_topics(self) -> Sequence[str]:
-        """What to subscribe to, before anything is sent."""
+        """The broker has accepted the connection: what to subscribe to, before anything is sent."""
 
     def link_up(self) -> Sequence[Outgoing]:
         """Subscribed: returns what is to be sent before anything held."""

@@ -230,6 +230,7 @@ class ComputeNodeTransport:
         return will
 
     def link_topics(self) -> Sequence[str]:
+        self._tell("node_subscribing", inc=self._core.inc)
         return (self._core.task_topic, self._core.status_topic)
 
     def link_up(self) -> Sequence[Outgoing]:
