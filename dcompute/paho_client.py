@@ -17,7 +17,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
 _LENGTH_BYTES = 4  # of a remaining length, at most [MQTT-2.2.3]
-_FLAGS = 0x0F
+_QOS_2, _QOS_1, _RETAIN = 0x04, 0x02, 0x01  # flags of a PUBLISH [MQTT-3.3.1]
 
 
 class MalformedPacket(ValueError):
@@ -66,19 +66,12 @@ class PahoClient(paho.Client):
         for header, body in self._packets(data):
             if self._sock is None:
                 return
-            self._in_packet = {
-                "command": header,
-                "have_remaining": 1,
-                "remaining_count": [],
-                "remaining_mult": 1,
-                "remaining_length": len(body),
-                "packet": body,  # type: ignore[typeddict-item]  # paho only reads it
-                "to_process": 0,
-                "pos": 0,
-            }
-            error = self._packet_handle()
-            if error > 0:
-                self._loop_rc_handle(error)
+            kind = header & 0xF0
+            if kind == paho.PUBLISH and header & _QOS_2 == 0:
+                self._take_publish(header, body)
+            elif kind == paho.PUBACK:
+                self._take_puback(body)
+            elif not self._leave_to_paho(header, body):
                 return
 
     def send_publish(self, topic: str, payload: bytes, qos: int, retain: bool) -> int:
@@ -94,6 +87,37 @@ class PahoClient(paho.Client):
     def stop(self) -> None:
         """Nothing more is taken in or sent."""
         self._sock_close()
+
+    def _take_publish(self, header: int, body: bytes) -> None:
+        end = 2 + int.from_bytes(body[:2], "big")
+        payload = end + 2 if header & _QOS_1 else end
+        if end == 2 or len(body) < payload:
+            raise MalformedPacket("a PUBLISH without a topic, or cut short")
+        self._on_inbound(body[2:end], body[payload:], bool(header & _RETAIN))
+        if header & _QOS_1 and self._sock is not None:
+            self._send_puback(int.from_bytes(body[end:payload], "big"))
+
+    def _take_puback(self, body: bytes) -> None:
+        if len(body) != 2:
+            raise MalformedPacket(f"a PUBACK of {len(body)} bytes")
+        self._on_acknowledged(int.from_bytes(body, "big"))
+
+    def _leave_to_paho(self, header: int, body: bytes) -> bool:
+        """False when it ended the connection."""
+        self._in_packet = {
+            "command": header,
+            "have_remaining": 1,
+            "remaining_count": [],
+            "remaining_mult": 1,
+            "remaining_length": len(body),
+            "packet": body,  # type: ignore[typeddict-item]  # paho only reads it
+            "to_process": 0,
+            "pos": 0,
+        }
+        error = self._packet_handle()
+        if error > 0:
+            self._loop_rc_handle(error)
+        return error <= 0
 
     def _packets(self, data: bytes) -> Iterator[tuple[int, bytes]]:
         """First byte and body of each whole packet; the rest is kept for the next time."""
@@ -133,28 +157,4 @@ class PahoClient(paho.Client):
     ) -> MQTTErrorCode:
         self.outbox.append(bytes(packet))
         self._last_msg_out = paho.time_func()
-        return MQTTErrorCode.MQTT_ERR_SUCCESS
-
-    def _handle_publish(self) -> MQTTErrorCode:
-        header, packet = self._in_packet["command"], self._in_packet["packet"]
-        qos = header >> 1 & 3
-        if qos > 1:
-            return super()._handle_publish()
-        end = 2 + int.from_bytes(packet[:2], "big")
-        body = end + 2 if qos else end
-        if end == 2 or len(packet) < body:
-            raise MalformedPacket("a PUBLISH without a topic, or cut short")
-        self._on_inbound(bytes(packet[2:end]), bytes(packet[body:]), bool(header & 1))
-        if not qos or self._sock is None:
-            return MQTTErrorCode.MQTT_ERR_SUCCESS
-        return self._send_puback(int.from_bytes(packet[end:body], "big"))
-
-    def _handle_pubackcomp(self, cmd: Any) -> MQTTErrorCode:
-        packet = self._in_packet["packet"]
-        if len(packet) != 2:
-            raise MalformedPacket(f"a {cmd} of {len(packet)} bytes")
-        mid = int.from_bytes(packet, "big")
-        if cmd == "PUBCOMP":
-            self._out_messages.pop(mid, None)
-        self._on_acknowledged(mid)
         return MQTTErrorCode.MQTT_ERR_SUCCESS

@@ -78,7 +78,8 @@ class PahoSession:
             client.will_set(will[0], will[1], qos=QOS, retain=True)
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
-        client.on_message = self._on_message  # only those of QoS 2, which nobody here asks for
+        client.on_message = self._on_message  # only of QoS 2, for which nobody here asks
+        client.on_publish = self._on_publish  # likewise
         client.on_disconnect = self._on_disconnect
         self._client = client
         self._ended = False
@@ -186,6 +187,9 @@ class PahoSession:
         except UnicodeDecodeError:
             text = repr(topic)  # no topic of ours: its owner counts and logs it
         self._user.session_message(text, payload, retained)
+
+    def _on_publish(self, _client: Any, _data: Any, mid: int, _reason: Any, _properties: Any) -> None:
+        self._on_acknowledged(mid)
 
     def _on_acknowledged(self, mid: int) -> None:
         if not self._ended:

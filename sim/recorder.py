@@ -38,10 +38,12 @@ EFFECTS: dict[str, frozenset[str]] = {
 }
 
 
+_sorted_json = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode
+
+
 def value_digest(value: Any) -> str:
     """A short digest of a JSON value, the same on both ends of the wire."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return f"{zlib.crc32(text.encode()):08x}"
+    return f"{zlib.crc32(_sorted_json(value).encode()):08x}"
 
 
 class _Open:
@@ -168,6 +170,7 @@ def _of_master(make: type[Event]) -> _MasterTranslator:
 
 _NODE: dict[str, _NodeTranslator] = {
     "node_connecting": _of_node(t.NodeConnecting),
+    "node_subscribing": _of_node(t.NodeSubscribing),
     "node_connected": _of_node(t.NodeConnected),
     "node_disconnected": _of_node(t.NodeDisconnected),
     "status_published": _of_node(t.StatusPublished),
