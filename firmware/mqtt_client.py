@@ -38,6 +38,7 @@ class MqttClient(MQTTClient):
         self._poller = None
         self._answer = None
         self._pinged = False
+        self._more = False
         self._sent_ms = 0
 
     def connect(self, clean_session=True, timeout=None):
@@ -47,7 +48,7 @@ class MqttClient(MQTTClient):
             timeout_s = self.answer_ms / 1000 if timeout is None else timeout
             self.sock, self._raw = dial(self.server, self.port, self.tls, timeout_s)
             self._poller = select.poll()
-            self._poller.register(self.sock, select.POLLIN)
+            self._poller.register(self._raw, select.POLLIN)  # all that TLS has decoded is read already
             self._pinged = False
             self.reader.reset()
             self._send(packets.connect(self, clean_session))
@@ -158,14 +159,16 @@ class MqttClient(MQTTClient):
     def wait(self, ms):
         # Sleep until bytes arrive or `ms` have passed.
         poller = self._poller
-        if poller:
+        if poller and not self._more:
             poller.poll(max(0, ms))
 
     def check_msg(self):
         # Take in what has arrived, without waiting. OSError when the link is gone.
+        self._more = False
         for _ in range(_MOST_PER_CHECK):
             if not self._read_packet():
                 return
+        self._more = True  # TLS may hold it where `wait` does not look
 
     def _read_packet(self):
         reader = self.reader

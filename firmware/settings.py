@@ -33,7 +33,7 @@ def load(config):
     settings.namespace = _optional_text(config, "NAMESPACE") or ""
     settings.wifi_full_power = _flag(config, "WIFI_FULL_POWER")
     settings.keepalive_s = _number(config, "MQTT_KEEPALIVE", 1, 65535, 60)
-    settings.poll_s = _number(config, "POLL_MS", 1, 60000, 50) / 1000
+    settings.poll_s = _number(config, "POLL_MS", 1, 60000, 100) / 1000
     settings.led_pin = _number(config, "LED_PIN", 0, 48, -1)
     settings.watchdog_s = _number(config, "WATCHDOG_S", 0, 600, 0)
     if 0 < settings.watchdog_s < 30:
@@ -111,7 +111,11 @@ def _tls(config):
         return context
     try:
         with open(authority, "rb") as file:
-            context.load_verify_locations(cadata=file.read())
+            trusted = file.read()
+        try:
+            context.load_verify_locations(cadata=trusted)
+        except TypeError:  # where ssl is all C it takes no keywords, where it is not it wants one
+            context.load_verify_locations(trusted)
     except (OSError, ValueError) as error:
         raise ValueError("config.py: MQTT_CA_FILE %r is no usable DER certificate: %s" % (authority, error))
     context.verify_mode = ssl.CERT_REQUIRED

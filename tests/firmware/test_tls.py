@@ -1,4 +1,4 @@
-"""TLS: the board checks the broker's certificate against MQTT_CA_FILE, and encrypts without checking if there is none."""
+"""TLS: the broker's certificate is checked against MQTT_CA_FILE; without one it encrypts and says so."""
 
 from __future__ import annotations
 

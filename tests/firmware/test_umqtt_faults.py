@@ -139,7 +139,7 @@ def test_silent_broker_is_noticed(rig: Any, bare_program: Program) -> None:
 
 
 def test_results_for_tasks_that_arrive_together(rig: Any, bare_program: Program) -> None:
-    """A QoS 1 publish in the message callback reads the next message, and throws away the PUBACK of the first."""
+    """A QoS 1 publish in the message callback reads the next message, and loses the PUBACK of the first."""
 
     async def go() -> None:
         async with rig:
