@@ -10,14 +10,9 @@ A board's host in the virtual network stands for its Wi-Fi interface and its TCP
 
 from __future__ import annotations
 
-import contextlib
 import heapq
 import json
-import os
 import shutil
-import socket
-import struct
-import subprocess
 import tempfile
 import zlib
 from collections.abc import Callable
@@ -31,20 +26,15 @@ from simpy.events import NORMAL
 from sim.micropython import board as boards
 from sim.micropython import lockstep_wire as wire
 from sim.micropython.board import Board
+from sim.micropython.lockstep_process import LockstepError, LockstepProcess
 from sim.micropython.lockstep_sockets import Sockets
 from sim.micropython.process import RESETS, RESTART_S, Listener
 from sim.micropython.provision import Emulator
 from sim.net.network import Host
 from sim.net.observer import ByteTap
 
-_PATIENCE_S = 30  # of real time, for one turn; a program that never waits again would stop the whole run
 _AHEAD = 16  # turns that may run ahead of the one that is due
-_CHUNK = 65536
 _HEAD = wire.REQUEST.size
-
-
-class LockstepError(RuntimeError):
-    """A board's process broke the protocol or computes without end; the message names the board."""
 
 
 class _Wake:
@@ -95,9 +85,7 @@ class LockstepBoard:
         self._folder = Path(tempfile.mkdtemp(prefix=f"dcompute-{host.name}-")).resolve()
         self._root = self._folder / "flash"
         self._root.mkdir()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._channel: socket.socket | None = None
-        self._fd = -1
+        self._process: LockstepProcess | None = None
         self._radio = dict(board.radio)
         self._power_on_s = 0.0
         self._serial = 0
@@ -147,7 +135,7 @@ class LockstepBoard:
 
     def crash(self) -> None:
         """The program dies, its TCP stack lives: FIN for its connections."""
-        if self._stop():
+        if self._stop() is not None:
             self.host.crash()
             self._listener.stopped("kill")
 
@@ -155,7 +143,7 @@ class LockstepBoard:
         """Everything is gone, silently; nothing answers until `start`."""
         stopped = self._stop()
         self.host.power_cut()
-        if stopped:
+        if stopped is not None:
             self._listener.stopped("kill")
 
     def hang(self) -> None:
@@ -202,34 +190,17 @@ class LockstepBoard:
     # --- the process ------------------------------------------------------------------------------------
 
     def _launch(self, reset_cause: int) -> None:
-        ours, theirs = socket.socketpair()
         seed = zlib.crc32(f"{self.board.seed}/{self.board.uid.hex()}/{self.boots}".encode()) & 0x3FFFFFFF
-        with theirs, (self._folder / "console").open("wb") as console:
-            self._process = subprocess.Popen(
-                boards.command(self._emulator, self.board, "lockstep", theirs.fileno()),
-                cwd=self._root,
-                env={"PATH": os.environ.get("PATH", "")},
-                stdin=subprocess.DEVNULL,
-                stdout=console,
-                stderr=subprocess.STDOUT,
-                pass_fds=(theirs.fileno(),),
-            )
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", _PATIENCE_S, 0))
-        self._channel = ours
-        self._fd = ours.fileno()
         described = replace(self.board, radio=self._radio, seed=seed)
-        self._write(described.power_on(reset_cause, self._emulator.umqtt))
+        self._process = LockstepProcess(self.host.name, self._emulator, described, self._root, reset_cause)
 
-    def _stop(self) -> bool:
-        """Take the process away, with all that it waited for; whether there was one."""
+    def _stop(self) -> str | None:
+        """Take the process away, with all that it waited for; its last words, None if there was none."""
         self._restart += 1
-        process, channel = self._process, self._channel
-        if process is None or channel is None:
-            return False
-        process.kill()
-        process.wait()
-        channel.close()
-        self._process = self._channel = None
+        if self._process is None:
+            return None
+        said = self._process.end()
+        self._process = None
         self._parked.clear()
         self._waiting.clear()
         self._orders.clear()
@@ -239,32 +210,7 @@ class LockstepBoard:
         self._memory.clear()
         self._sockets.forget()
         self._bite_s = None
-        return True
-
-    def _write(self, data: bytes) -> None:
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it died; the read says so
-            sent = os.write(self._fd, data)
-            while sent < len(data):
-                sent += os.write(self._fd, data[sent:])
-
-    def _read(self) -> bytes:
-        """The next request, whole; b"" when the process is gone."""
-        try:
-            data = os.read(self._fd, _CHUNK)
-            while data and len(data) < _HEAD + int.from_bytes(data[:4], "little"):
-                more = os.read(self._fd, _CHUNK)
-                if not more:
-                    return b""
-                data += more
-            return data
-        except ConnectionResetError:
-            return b""
-        except BlockingIOError:
-            self._stop()
-            raise LockstepError(
-                f"board {self.host.name} computed for {_PATIENCE_S} s of real time without a wait or a look "
-                "at the clock: an endless loop? Computing takes no virtual time, so it would never end"
-            ) from None
+        return said
 
     # --- turns ------------------------------------------------------------------------------------------
 
@@ -317,7 +263,8 @@ class LockstepBoard:
             arrived = b"".join(self._orders) + self._sockets.take_news()
             self._orders.clear()
         now_us = round((at_s - self._power_on_s) * 1e6)
-        self._write(wire.GRANT.pack(len(arrived), wake.thread, 0, now_us, wake.result) + arrived)
+        assert self._process is not None
+        self._process.write(wire.GRANT.pack(len(arrived), wake.thread, 0, now_us, wake.result) + arrived)
 
     def _grant_others(self) -> None:
         """Let boards whose turns come next run meanwhile, on other processors.
@@ -353,7 +300,12 @@ class LockstepBoard:
         )
 
     def _take_answer(self) -> None:
-        request = self._read()
+        assert self._process is not None
+        try:
+            request = self._process.read()
+        except LockstepError:
+            self._stop()
+            raise
         if not request:
             self._died()
             return
@@ -427,10 +379,9 @@ class LockstepBoard:
 
     def _died(self) -> None:
         """The process went by itself, which no board does: a fatal error of MicroPython."""
-        self._stop()
-        said = (self._folder / "console").read_text(errors="replace").strip().splitlines()
+        said = self._stop()
         self.host.crash()
-        self._listener.stopped(f"died: {said[-1] if said else 'without a word'}")
+        self._listener.stopped(f"died: {said}")
 
     def _reset(self, cause: int) -> None:
         """The chip restarts: its connections vanish unannounced; the rebooted stack answers them with RST."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sim.micropython import lockstep
+from sim.micropython import lockstep, lockstep_process
 from sim.net.sockets import Stream
 
 _JOIN = """
@@ -413,7 +413,7 @@ def test_computing_takes_time_when_branches_cost(virtual: Any) -> None:
 
 
 def test_a_program_that_never_waits_is_named(virtual: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lockstep, "_PATIENCE_S", 1)
+    monkeypatch.setattr(lockstep_process, "PATIENCE_S", 1)
     board, _ = virtual.add("while True:\n    pass\n", "stuck")
     board.start()
     with pytest.raises(lockstep.LockstepError, match="stuck"):
