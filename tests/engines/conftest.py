@@ -1,0 +1,25 @@
+"""Scenarios built in code, run on either engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from sim.run import Outcome, RunOptions, run_scenario
+from sim.scenario import Scenario, check
+
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture
+def run() -> Run:
+    """`run({scenario keys}, time=..., broker=..., sabotage=...)`: the outcome of a small scenario."""
+
+    def run(keys: dict[str, Any], **options: Any) -> Outcome:
+        scenario = Scenario.model_validate({"version": 1, "name": "test", **keys})
+        check(scenario)
+        return run_scenario(scenario, RunOptions(**{"time": "virtual", **options}))
+
+    return run

@@ -1,0 +1,147 @@
+"""Every kind of fault is really done on the wire and leaves its receipt; what heals is well again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from sim import trace as t
+from sim.run import Outcome
+from sim.scenario import KINDS
+
+Run = Callable[..., Outcome]
+
+# What each kind needs to have something to bite, and whether its nodes are well in the end.
+FAULTS: dict[str, dict[str, Any]] = {
+    "crash": {"restart_after": "5s"},
+    "power_cut": {"restart_after": "25s"},
+    "reboot": {},
+    "hang": {"for": "25s"},
+    "reset": {},
+    "wifi_drop": {"for": "25s"},
+    "dead_link": {"for": "25s"},
+    "slow_link": {"latency": "300ms", "for": "10s"},
+    "ap_gone": {"for": "25s"},
+    "flap": {"cycles": 5, "down": "1s", "up": "500ms"},
+    "clone": {"for": "20s"},
+    "stale_will": {},
+    "inject": {"topic": "{node}/status", "payload": "no json"},
+    "broker_stop": {"for": "5s"},
+    "broker_restart": {"memory": "lose"},
+    "master_crash": {"restart_after": "3s"},
+}
+WORDS = {
+    "crash": "fin",
+    "reset": "rst",
+    "slow_link": "slowed",
+    "inject": "published",
+    "stale_will": "published",
+}
+
+
+def scenario(kind: str, node_kind: str = "python") -> dict[str, Any]:
+    return {
+        "phases": {"start": "6s", "storm": "30s", "quiet": "50s"},
+        "fleet": {"n": {"count": 3, "keepalive": "6s", "kind": node_kind}},
+        "workload": [{"phase": "storm", "rate": "10/s", "target": "round_robin"}],
+        "master": {"task_timeout": "15s"},
+        "faults": [{"kind": kind, "phase": "storm", "at": "3s", **FAULTS[kind]}],
+        "expect": ["no_false_deaths", "all_tasks_finished", "final_status"],
+    }
+
+
+def receipts(outcome: Outcome) -> list[str]:
+    return [event.effect for event in outcome.trace if isinstance(event, t.FaultEffect)]
+
+
+def test_every_kind_is_tested() -> None:
+    assert set(FAULTS) == set(KINDS)
+
+
+@pytest.mark.parametrize("kind", sorted(FAULTS))
+def test_python_nodes_in_virtual_time(run: Run, kind: str) -> None:
+    outcome = run(scenario(kind))
+    assert receipts(outcome), "the fault left nothing on the wire"
+    assert outcome.verdict.exit_status == 0, [r.outcome for r in outcome.verdict.results]
+    assert WORDS.get(kind, "") in " ".join(receipts(outcome))
+
+
+@pytest.mark.parametrize("kind", sorted(set(FAULTS) - {"clone"}))
+def test_firmware_nodes_in_virtual_time(run: Run, kind: str) -> None:
+    outcome = run(scenario(kind, "firmware"))
+    assert receipts(outcome), "the fault left nothing on the wire"
+    assert outcome.verdict.exit_status == 0, [r.outcome for r in outcome.verdict.results]
+
+
+def test_a_fault_that_finds_nobody_makes_the_run_inconclusive(run: Run) -> None:
+    keys = scenario("crash")
+    keys["faults"] = [{"kind": "crash", "phase": "storm", "at": "1s", "select": {"status": "never"}}]
+    outcome = run(keys)
+    assert outcome.verdict.exit_status == 2
+    assert any(r.name == "fault_receipts" and "1 of 1" in r.outcome.summary for r in outcome.verdict.results)
+
+
+def test_overlapping_outages_end_with_the_last(run: Run) -> None:
+    keys = scenario("crash")
+    keys["faults"] = [
+        {"kind": "broker_stop", "phase": "storm", "at": "2s", "for": "6s"},
+        {"kind": "broker_restart", "phase": "storm", "at": "4s", "for": "8s"},
+    ]
+    outcome = run(keys)
+    started = [event.t_s for event in outcome.trace if isinstance(event, t.BrokerStarted)]
+    assert started == [0.0, pytest.approx(18.0)]
+    assert outcome.verdict.exit_status == 0, [r.outcome for r in outcome.verdict.results]
+
+
+def test_tasks_of_the_dead_go_to_the_living(run: Run) -> None:
+    keys = scenario("crash")
+    keys["faults"] = [{"kind": "crash", "phase": "storm", "at": "1s", "select": {"names": ["n-1"]}}]
+    keys["workload"] = [{"phase": "storm", "tasks": 30, "target": {"node": "n-1"}}]
+    outcome = run(keys)
+    assert outcome.verdict.exit_status == 0, [r.outcome for r in outcome.verdict.results]
+    doers = {event.node for event in outcome.trace if isinstance(event, t.ResultReceived)}
+    assert doers == {"n-1", "n-2", "n-3"}
+
+
+def test_without_reassignment_they_are_lost_and_that_is_seen(run: Run) -> None:
+    keys = scenario("crash")
+    keys["master"] = {"reassign": False}
+    keys["faults"] = [{"kind": "crash", "phase": "storm", "at": "1s", "select": {"names": ["n-1"]}}]
+    keys["workload"] = [{"phase": "storm", "tasks": 30, "target": {"node": "n-1"}}]
+    assert run(keys).verdict.exit_status == 1
+
+
+def test_a_closed_loop_keeps_its_number_outstanding(run: Run) -> None:
+    outcome = run(
+        {
+            "phases": {"start": "2s", "work": "20s", "quiet": "10s"},
+            "fleet": {"n": {"count": 2, "keepalive": "10s", "work": "1s", "poll": "1ms"}},
+            "workload": [{"phase": "work", "tasks": 20, "loop": {"closed": {"outstanding": 4}}}],
+            "expect": ["all_tasks_finished"],
+        }
+    )
+    unfinished = most = 0
+    for event in outcome.trace:
+        unfinished += isinstance(event, t.TaskSent) - isinstance(event, t.ResultReceived)
+        most = max(most, unfinished)
+    assert most == 4
+    assert outcome.verdict.exit_status == 0
+
+
+def test_a_fault_can_wait_for_an_event(run: Run) -> None:
+    keys = scenario("crash")
+    keys["faults"] = [
+        {
+            "kind": "crash",
+            "when": {"event": "task_taken", "count": 7, "after": "10ms"},
+            "select": {"same": True},
+            "restart_after": "2s",
+        }
+    ]
+    outcome = run(keys)
+    taken = [event for event in outcome.trace if isinstance(event, t.TaskTaken)][6]
+    crashed = next(event for event in outcome.trace if isinstance(event, t.NodeStopped))
+    assert crashed.node == taken.node
+    assert crashed.t_us == taken.t_us + 10_000
