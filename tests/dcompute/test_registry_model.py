@@ -187,10 +187,10 @@ TestRegistry.settings = settings(max_examples=200, stateful_step_count=40, deadl
 
 @pytest.mark.parametrize("safeguard", ["ignore-incarnation", "no-liveness", "accept-repeats"])
 def test_the_model_notices_a_missing_safeguard(safeguard: str) -> None:
-    _, registry_class = master_classes((safeguard,))
+    _, sabotaged = master_classes((safeguard,))
 
     class Sabotaged(RegistryMachine):
-        registry_class = staticmethod(registry_class)
+        registry_class = staticmethod(sabotaged)
 
     quick = settings(max_examples=200, stateful_step_count=40, deadline=None, phases=[Phase.generate])
     with pytest.raises(AssertionError):
