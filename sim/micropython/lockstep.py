@@ -300,23 +300,28 @@ class LockstepBoard:
         )
 
     def _take_answer(self) -> None:
-        assert self._process is not None
-        try:
-            request = self._process.read()
-        except LockstepError:
-            self._stop()
-            raise
-        if not request:
-            self._died()
-            return
-        size, op, _, thread, a, b, charge_us = wire.REQUEST.unpack_from(request)
-        if size:
-            for kind, number, body in wire.records(request, _HEAD):
-                self._take_record(kind, number, body)
+        op = wire.MORE
+        while op == wire.MORE:
+            request = self._read()
+            if not request:
+                self._died()
+                return
+            size, op, _, thread, a, b, charge_us = wire.REQUEST.unpack_from(request)
+            if size:
+                for kind, number, body in wire.records(request, _HEAD):
+                    self._take_record(kind, number, body)
         if op == wire.SLEEP:
             self._park(thread, charge_us + b)
         else:
             self._take_request(op, thread, a, b, charge_us)
+
+    def _read(self) -> bytes:
+        assert self._process is not None
+        try:
+            return self._process.read()
+        except LockstepError:
+            self._stop()
+            raise
 
     def _take_request(self, op: int, thread: int, a: int, b: int, charge_us: int) -> None:
         if op == wire.WAIT:

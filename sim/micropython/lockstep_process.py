@@ -51,6 +51,7 @@ class LockstepProcess:
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", PATIENCE_S, 0))
         self._channel = ours
         self._fd = ours.fileno()
+        self._rest = b""  # the beginning of the next request
         self.write(board.power_on(reset_cause, emulator.umqtt))
 
     @property
@@ -67,14 +68,13 @@ class LockstepProcess:
 
     def read(self) -> bytes:
         """The next request, whole; b"" when the process is gone."""
+        data, self._rest = self._rest, b""
         try:
-            data = os.read(self._fd, _CHUNK)
-            while data and len(data) < _HEAD + int.from_bytes(data[:4], "little"):
+            while len(data) < _HEAD or len(data) < _HEAD + int.from_bytes(data[:4], "little"):
                 more = os.read(self._fd, _CHUNK)
                 if not more:
                     return b""
                 data += more
-            return data
         except ConnectionResetError:
             return b""
         except BlockingIOError:
@@ -82,6 +82,11 @@ class LockstepProcess:
                 f"board {self._name} computed for {PATIENCE_S} s of real time without a wait or a look "
                 "at the clock: an endless loop? Computing takes no virtual time, so it would never end"
             ) from None
+        size = _HEAD + int.from_bytes(data[:4], "little")
+        if len(data) > size:
+            self._rest = data[size:]
+            return data[:size]
+        return data
 
     def end(self) -> str:
         """Take the process away; its last words, if MicroPython itself had something to say."""

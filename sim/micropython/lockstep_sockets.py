@@ -15,7 +15,7 @@ from sim.net.network import Host
 from sim.net.observer import ByteTap
 from sim.net.sockets import Socket
 
-_CHUNK = 16384
+_PER_TURN = 2 * 1460  # bytes handed over at once: a board's TCP stack holds the rest outside its heap
 
 
 class Answer(Protocol):
@@ -173,9 +173,13 @@ class Sockets:
         self._release(link)
 
     def _read(self, number: int, link: _Link) -> None:
+        room = _PER_TURN
         while not link.ended:
+            if not room:
+                self._readable[number] = None
+                return
             try:
-                data = link.socket.recv(_CHUNK)
+                data = link.socket.recv(room)
             except BlockingIOError:
                 return
             except OSError as error:
@@ -183,6 +187,7 @@ class Sockets:
                 return
             if data:
                 self._records.append(wire.record(wire.DATA, number, data))
+                room -= len(data)
                 if self.tap is not None:
                     self.tap.crossed(link, "to_node", data)
             else:

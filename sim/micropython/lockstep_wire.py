@@ -15,6 +15,7 @@ GRANT: Final = struct.Struct("<IHHqq")  # record bytes, thread, -, now in micros
 _RECORD: Final = struct.Struct("<BHI")  # kind, socket (0: the board), bytes
 
 # Requests: what a thread waits for.
+MORE: Final = 0  # nothing: more records and the request itself follow
 SLEEP: Final = 1  # b: microseconds
 PARK: Final = 2  # another thread's WAKE
 WAIT: Final = 3  # an arrival for any socket; b: microseconds or -1

@@ -19,6 +19,7 @@ import ffi
 import micropython
 
 # Requests. The numbers and layouts here are those of sim/micropython/lockstep_wire.py.
+_MORE = 0  # none yet: the records do not fit one message
 _SLEEP = 1  # b: microseconds
 _PARK = 2  # until another thread of this process wakes it
 _WAIT = 3  # until something arrives for any socket; b: microseconds or -1
@@ -40,9 +41,13 @@ _CHARGE_READ_US = 20  # or a program that waits by looking at the clock would ne
 _CHARGE_LIMIT_US = 200
 
 _exit = ffi.open(None).func("v", "_exit", "i")
-_request = bytearray(24)
+_ROOM = 2048
+_out = bytearray(
+    24 + _ROOM
+)  # the request, behind it what rides along: of the emulator's heap, not the board's
+_filled = 0  # bytes that ride along
+_written = 0  # bytes for sockets among what rode along since the last turn
 _grant = bytearray(24)
-_along = bytearray()
 _charge_us = 0
 _branch_ns = 0
 _branches_ns = 0
@@ -93,26 +98,37 @@ def _count_branch(_):
 
 
 def ride(kind, number, data=b""):
-    # Send along with the next request.
-    global _along
-    _along += struct.pack("<BHI", kind, number, len(data))
-    _along += data
+    # Send along with the next request, or ahead of it if it is much.
+    global _filled
+    n = len(data)
+    if _filled + 7 + n > _ROOM and _filled:
+        _ship(_filled)
+        _filled = 0
+    struct.pack_into("<BHI", _out, 24 + _filled, kind, number, n)
+    if n > _ROOM - 7:
+        struct.pack_into("<IBBHiqI", _out, 0, 7 + n, _MORE, 0, _running, 0, 0, 0)
+        _channel.write(_out, 24 + 7)
+        _channel.write(data)
+        return
+    if n:
+        _out[24 + 7 + _filled : 24 + 7 + _filled + n] = data
+    _filled += 7 + n
+
+
+def _ship(n):
+    struct.pack_into("<IBBHiqI", _out, 0, n, _MORE, 0, _running, 0, 0, 0)
+    _channel.write(_out, 24 + n)
 
 
 def wait(op, a=0, b=0):
     # Hand the process back to the engine until this thread is granted again; returns the grant's result.
-    global _charge_us, _along, _running, _waiting
+    global _charge_us, _filled, _running, _waiting, _written
     _waiting = True
     me = _running
-    n = len(_along)
-    struct.pack_into("<IBBHiqI", _request, 0, n, op, 0, me, a, b, _charge_us)
-    _charge_us = 0
-    if n:
-        message = _request + _along
-        _along = bytearray()
-        _channel.write(message)
-    else:
-        _channel.write(_request)
+    n = _filled
+    struct.pack_into("<IBBHiqI", _out, 0, n, op, 0, me, a, b, _charge_us)
+    _charge_us = _filled = _written = 0
+    _channel.write(_out, 24 + n)
     thread = _take_grant()
     if thread != me:
         mine = _handover[me]
@@ -264,13 +280,12 @@ def start_new_thread(function, args, kwargs=None):
 
 def _leave(number):
     # As wait(), but nobody waits: the last act of a thread is to hand over.
-    global _charge_us, _along, _running
-    struct.pack_into("<IBBHiqI", _request, 0, len(_along), _EXIT, 0, number, 0, 0, _charge_us)
-    message = _request + _along
-    _charge_us = 0
-    _along = bytearray()
+    global _charge_us, _filled, _running, _written
+    n = _filled
+    struct.pack_into("<IBBHiqI", _out, 0, n, _EXIT, 0, number, 0, 0, _charge_us)
+    _charge_us = _filled = _written = 0
     del _handover[number]
-    _channel.write(message)
+    _channel.write(_out, 24 + n)
     _running = _take_grant()
     _handover[_running].release()
 
@@ -289,12 +304,14 @@ def wait_room(number, timeout_us):
 
 
 def send_bytes(number, data):
+    global _written
+    _written += len(data)
     ride(_WRITE, number, data)
 
 
 def flush(least):
     # Let what rides along leave, if it is much: whether the send buffer is full is known only then.
-    if len(_along) > least:
+    if _written > least:
         wait(_SLEEP)
 
 
