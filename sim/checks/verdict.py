@@ -41,7 +41,7 @@ class Result:
     @property
     def label(self) -> str:
         """Name and parameters, as in `dead_within (bound: 2s)`."""
-        return f"{self.name} ({self.parameters})" if self.parameters else self.name
+        return _label(self.name, self.parameters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +84,22 @@ def judge(expectations: Sequence[Check], trace: Iterable[t.Event]) -> Verdict:
     return Verdict(tuple(results), receipts)
 
 
+def label_of(check: Check) -> str:
+    """Of the result that `check` will have."""
+    return _label(check.name, _parameters(check))
+
+
+def _label(name: str, parameters: str) -> str:
+    return f"{name} ({parameters})" if parameters else name
+
+
 def _result(check: Check, events: Sequence[t.Event]) -> Result:
+    return Result(check.name, check.describe(), _parameters(check), check.judge(events))
+
+
+def _parameters(check: Check) -> str:
     given = check.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    parameters = ", ".join(f"{key}: {_plain(value)}" for key, value in given.items())
-    return Result(check.name, check.describe(), parameters, check.judge(events))
+    return ", ".join(f"{key}: {_plain(value)}" for key, value in given.items())
 
 
 def _plain(value: object) -> str:
