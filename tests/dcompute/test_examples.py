@@ -37,7 +37,7 @@ try:
 except KeyboardInterrupt:
     node._graceful_shutdown_()
 """
-# The programs name no broker: this stands for one on the usual port, which the test's machine may not have free.
+# The programs name no broker: this stands for one on the usual port, which may not be free here.
 DEFAULT_PORT = """
 import sys
 for module, name in {classes}:
@@ -54,13 +54,18 @@ class Programs:
         self._fleet = fleet
         self._running: list[subprocess.Popen[str]] = []
 
-    def start(self, source: str, package: str) -> subprocess.Popen[str]:
+    def start(self, source: str, package: str) -> tuple[subprocess.Popen[str], Path]:
+        """The process, and the file with all it says."""
         classes = [
             (f"{package}master_transport", "MasterNodeTransport"),
             (f"{package}node_transport", "ComputeNodeTransport"),
         ]
         program = source.replace("from dcompute.", f"from {package}")
         modules = Path(dcompute.__file__).parent
+        environment = {**os.environ, "TMPDIR": str(self._folder)}  # where slots of node ids are held
+        if not package:
+            environment["PYTHONPATH"] = str(modules)
+        said = self._folder / f"said-{len(self._running)}"
         process = subprocess.Popen(
             [
                 sys.executable,
@@ -71,18 +76,18 @@ class Programs:
                 self._fleet.namespace,
             ],
             cwd=self._folder,
-            env={**os.environ, **({} if package else {"PYTHONPATH": str(modules)})},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            env=environment,
+            stdout=said.open("w"),
+            stderr=subprocess.STDOUT,
             text=True,
         )
         self._running.append(process)
-        return process
+        return process, said
 
     def close(self) -> None:
         for process in self._running:
             process.kill()
-            process.communicate()
+            process.wait()
 
 
 @pytest.fixture
@@ -97,39 +102,32 @@ def programs(tmp_path: Path, mosquitto: Any, new_fleet: Any) -> Iterator[tuple[P
 def test_they_find_each_other_and_end_cleanly(programs: Any, eventually: Any, package: str) -> None:
     run, fleet = programs
     watcher = fleet.master()
-    master = run.start(MASTER, package)
+    master, said = run.start(MASTER, package)
     probe = fleet.stranger("probe")
-    first, second = run.start(NODE, package), run.start(NODE, package)
+    (first, _), (second, second_said) = run.start(NODE, package), run.start(NODE, package)
     infos = eventually(lambda: len(found := watcher.get_nodes_by_status()) == 2 and found)
     assert len({info["node_id"] for info in infos}) == 2, "ids of their own"
 
-    # The master is there when it reports a death: keep dying until it does.
-    os.set_blocking(master.stdout.fileno(), False)
-    said = ""
+    def told_of_ghost() -> bool:
+        for status in (b"ready", b"dead"):
+            probe.publish(fleet.topic("ghost/status"), b'{"node_id": "ghost", "status": "%s"}' % status)
+        return "Dead nodes: ['ghost']\n" in said.read_text()
 
-    def master_said() -> str:
-        nonlocal said
-        probe.publish(fleet.topic("ghost/status"), b'{"node_id": "ghost", "status": "ready"}')
-        probe.publish(fleet.topic("ghost/status"), b'{"node_id": "ghost", "status": "dead"}')
-        said += master.stdout.read() or ""
-        return said
-
-    eventually(lambda: "Dead nodes: ['ghost']" in master_said())
+    eventually(told_of_ghost)  # the master is there once it reports a death
     first.send_signal(signal.SIGKILL)
-    (dead,) = eventually(
-        lambda: [i["node_id"] for i in watcher.get_nodes_by_status("dead") if i["node_id"] != "ghost"]
-    )
-    eventually(lambda: f"Dead nodes: ['{dead}']" in master_said())
+    node_ids = {info["node_id"] for info in infos}
+    (dead,) = eventually(lambda: node_ids & {i["node_id"] for i in watcher.get_nodes_by_status("dead")})
+    eventually(lambda: f"Dead nodes: ['{dead}']\n" in said.read_text())
     second.send_signal(signal.SIGINT)
-    out, errors = second.communicate(timeout=15)
-    assert (second.returncode, out, errors) == (0, "", "")
+    assert second.wait(15) == 0
+    assert second_said.read_text() == ""
     (offline,) = eventually(lambda: watcher.get_nodes_by_status("offline"))
-    eventually(lambda: f"Dead nodes: ['{offline['node_id']}']" in master_said())
-    os.set_blocking(master.stdout.fileno(), True)
+    eventually(lambda: f"Dead nodes: ['{offline['node_id']}']\n" in said.read_text())
     master.send_signal(signal.SIGINT)
-    out, errors = master.communicate(timeout=15)
-    assert (master.returncode, errors) == (0, "")
-    assert out.endswith("Master stopped\n")
+    assert master.wait(15) == 0
+    lines = said.read_text().splitlines()
+    assert lines.pop() == "Master stopped"
+    assert all(line.startswith("Dead nodes: ['") for line in lines)
 
 
 def test_a_node_id_is_the_same_at_the_next_start(programs: Any, eventually: Any) -> None:
@@ -137,12 +135,11 @@ def test_a_node_id_is_the_same_at_the_next_start(programs: Any, eventually: Any)
     watcher = fleet.master()
     ids = []
     for life in range(2):
-        node = run.start(NODE, "dcompute.")
+        node, _ = run.start(NODE, "dcompute.")
         (info,) = eventually(lambda: watcher.get_nodes_by_status())
         ids.append(info["node_id"])
         node.send_signal(signal.SIGTERM)
-        node.communicate(timeout=15)
-        assert node.returncode == -signal.SIGTERM, life
+        assert node.wait(15) == -signal.SIGTERM, life
         eventually(lambda: watcher.get_nodes_by_status("offline"))
     assert ids[0] == ids[1]
 

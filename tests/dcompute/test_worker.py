@@ -1,4 +1,4 @@
-"""The worker loop and `dcompute node`: results and failures of a handler reach the master, whatever it does."""
+"""The worker loop and `dcompute node`: what a handler returns or raises reaches the master."""
 
 from __future__ import annotations
 
