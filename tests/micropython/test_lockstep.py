@@ -190,6 +190,29 @@ print(sock.read(5), sock.read(1))
     assert heard.lines == ["poll 0 1000", "poll 1 520", "b'hello'", "None None", "poll 0 1000"]
 
 
+def test_much_of_anything_crosses_whole(virtual: Any) -> None:
+    """More than fits one message."""
+    virtual.network.host("server").listen(7, _echo)
+    board, heard = virtual.add(
+        _JOIN
+        + """
+sock = socket.socket()
+sock.connect(("server", 7))
+sent = bytes(range(256)) * 100
+sock.write(sent)
+print(sock.read(len(sent)) == sent)
+print("x" * 3000)
+for n in range(300):
+    print("line", n)
+"""
+    )
+    board.start()
+    virtual.run(5)
+    assert heard.lines[0] == "True"
+    assert heard.lines[1] == "x" * 3000
+    assert heard.lines[2:] == [f"line {n}" for n in range(300)]
+
+
 @pytest.mark.parametrize(
     ("prepare", "number", "least_s", "most_s"),
     [

@@ -42,9 +42,7 @@ _CHARGE_LIMIT_US = 200
 
 _exit = ffi.open(None).func("v", "_exit", "i")
 _ROOM = 2048
-_out = bytearray(
-    24 + _ROOM
-)  # the request, behind it what rides along: of the emulator's heap, not the board's
+_out = bytearray(24 + _ROOM)  # the request, behind it what rides along; not of the board's heap
 _filled = 0  # bytes that ride along
 _written = 0  # bytes for sockets among what rode along since the last turn
 _grant = bytearray(24)

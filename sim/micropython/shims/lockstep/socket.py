@@ -142,6 +142,8 @@ class socket(io.IOBase):
 
     def read(self, n=-1):
         # As the port's streams: all n bytes, or what came before the end; None if nothing and not blocking.
+        if 0 <= n <= len(self._buffer) - self._at:
+            return self._take(n)
         got = b""
         while n < 0 or len(got) < n:
             if not self._ready_to_read():
