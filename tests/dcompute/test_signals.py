@@ -28,8 +28,8 @@ def ready():
     print("ready", flush=True)
 """
 WAIT = """
-ready()
 try:
+    ready()
     while True:
         time.sleep(0.05)
 except KeyboardInterrupt:
