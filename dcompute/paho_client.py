@@ -57,6 +57,7 @@ class PahoClient(paho.Client):
         )
         self._on_inbound = on_inbound
         self._on_acknowledged = on_acknowledged
+        self._out_packet = []  # type: ignore[assignment]  # stays empty; a deque takes 760 bytes
         self._unread = b""
         self.outbox: list[bytes] = []
 

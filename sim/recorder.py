@@ -8,6 +8,7 @@ which effects count for which kind of fault is the table below. A fault without 
 from __future__ import annotations
 
 import json
+import sys
 import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -43,7 +44,8 @@ _sorted_json = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(
 
 def value_digest(value: Any) -> str:
     """A short digest of a JSON value, the same on both ends of the wire."""
-    return f"{zlib.crc32(_sorted_json(value).encode()):08x}"
+    # interned: both ends of a wire tell of the same value, and a trace is kept for a whole run
+    return sys.intern(f"{zlib.crc32(_sorted_json(value).encode()):08x}")
 
 
 class _Open:

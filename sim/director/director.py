@@ -22,6 +22,7 @@ from sim.scenario import Network, Scenario, phase_starts
 
 MASTER = "master"
 _AUDIT_S = 1.0  # time for a fresh client to be sent every retained status
+_COLLECT_S = 5.0  # how often the program above the master asks for results
 _WIRED = Network.model_validate({"latency": "500us"})
 
 
@@ -89,6 +90,7 @@ class Director:
         Workload(self._env, self._scenario, self._dispatcher, self._triggers).start()
         self._faults.start()
         self._env.process(self._phases())
+        self._env.process(self._collect())
         yield self._env.timeout(self._scenario.length_s - (self._env.now - began_s))
         yield from self._audit()
         self._recorder.add(t.RunEnded, reason="finished")
@@ -114,6 +116,11 @@ class Director:
             if start_s > self._env.now:
                 yield self._env.timeout(start_s - self._env.now)
             self._recorder.add(t.PhaseStarted, phase=name)
+
+    def _collect(self) -> Generator[Event, Any, None]:
+        while True:
+            yield self._env.timeout(_COLLECT_S)
+            self._master.collect()
 
     def _audit(self) -> Generator[Event, Any, None]:
         """Ask the broker with a fresh client, then write down what each side believes."""

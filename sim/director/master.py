@@ -74,6 +74,11 @@ class MasterHandle:
         self._recorder.master_observer(name, fields)
         self._observer(name, fields)
 
+    def collect(self) -> None:
+        """Take the results out of the master, as the program above it does; else they would pile up."""
+        if self.transport is not None:
+            self.transport.get_results(disposable=True)
+
     def crash(self) -> None:
         """The process dies."""
         if self._gate is None:

@@ -39,8 +39,8 @@ START_S = 1.0  # paho takes a ping time of 0 for "no ping under way", so its clo
 class VirtualDriver:
     """The driver of one host: its connections cross the virtual network, its timers are SimPy's."""
 
-    def __init__(self, host: Host, clock: Clock, seed: str) -> None:
-        self.random = random.Random(f"{seed}/driver/{host.name}")
+    def __init__(self, host: Host, clock: Clock, rng: random.Random) -> None:
+        self.random = rng
         self._host = host
         self._clock = clock
 
@@ -95,12 +95,12 @@ class _Dial:
 class VirtualMachine:
     """A host of the virtual network, as the director handles it."""
 
-    def __init__(self, host: Host, clock: Clock, seed: str, network: NetworkSettings) -> None:
+    def __init__(self, host: Host, clock: Clock, rng: random.Random, network: NetworkSettings) -> None:
         self.name = host.name
         self.address = (BROKER, PORT)
         self.login = Login()
         self.host = host
-        self.driver: Driver = VirtualDriver(host, clock, seed)
+        self.driver: Driver = VirtualDriver(host, clock, rng)
         self._network = network
         self.restore()
 
@@ -221,7 +221,7 @@ class VirtualEngine:
     def __init__(self, trace: Trace, seed: int, broker: str = "model") -> None:
         self.env = Environment()
         self.recorder = Recorder(trace, self._now_us)
-        self._seed = str(seed)
+        self._rng = random.Random(f"{seed}/strangers")  # of whoever has no generator of its own
         self.network = Network(self.env, seed, observer=self.recorder)
         self._clock = self.network.clock
         self.broker_name = broker
@@ -235,7 +235,7 @@ class VirtualEngine:
         return round(self.env.now * 1e6)
 
     def machine(self, name: str, network: NetworkSettings) -> VirtualMachine:
-        return VirtualMachine(self.network.host(name), self._clock, self._seed, network)
+        return VirtualMachine(self.network.host(name), self._clock, self._rng, network)
 
     def node(self, spec: NodeSpec, machine: Machine) -> Node:
         if spec.group.kind == "python":

@@ -28,7 +28,6 @@ class PythonNode:
         self._boots = 0
         self._gate: Gate | None = None
         self._transport: ComputeNodeTransport | None = None
-        self._rng = random.Random(f"{spec.seed}/work/{spec.name}")
 
     @property
     def running(self) -> bool:
@@ -84,14 +83,15 @@ class PythonNode:
         poll_s = self._spec.group.poll
         if poll_s <= 0:
             return loop.kick
-        return lambda: gate.call_later(self._rng.uniform(0, poll_s), loop.kick)
+        return lambda: gate.call_later(gate.random.uniform(0, poll_s), loop.kick)
 
     def _execute(self, task: dict[str, Any], done: Done) -> None:
-        assert self._gate is not None
+        gate = self._gate
+        assert gate is not None
         group = self._spec.group
-        failing = group.fail_rate > 0 and self._rng.random() < group.fail_rate
+        failing = group.fail_rate > 0 and gate.random.random() < group.fail_rate
         result = {"error": "failed as the scenario asked"} if failing else _result_of(task)
-        self._gate.call_later(group.work.draw(self._rng), lambda: done(result))
+        gate.call_later(group.work.draw(gate.random), lambda: done(result))
 
     def _finished(self, task: dict[str, Any], result: Any) -> None:
         self._recorder.add(t.TaskFinished, node=self.name, task=str(task["id"]), ok="error" not in result)
