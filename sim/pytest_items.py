@@ -82,8 +82,6 @@ class ScenarioRun(pytest.Collector):
         run.add_marker(pytest.mark.dcompute)
         if scenario.time == "real":
             run.add_marker(pytest.mark.dcompute_real)
-        if parent.config.pluginmanager.hasplugin("xdist"):
-            run.add_marker(pytest.mark.xdist_group(run.nodeid))
         return run
 
     def collect(self) -> Iterator[pytest.Item]:
@@ -239,7 +237,7 @@ def artefacts_of(node: pytest.Item | pytest.Collector, more: str = "") -> Path:
     """The folder for what a failed run leaves behind."""
     config = node.config
     base = Path(config.getoption("dcompute_artefacts") or config.getini("dcompute_artefacts"))
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{node.nodeid} {more}".split("@")[0]).strip("-")
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{node.nodeid} {more}").strip("-")
     return config.rootpath / base / name
 
 

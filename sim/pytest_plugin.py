@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import fnmatch
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -58,6 +58,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """Markers, and the folders and files that were named are looked at besides or instead of `testpaths`."""
     config.addinivalue_line("markers", "dcompute: an expectation of a scenario, or a whole one")
     config.addinivalue_line("markers", "dcompute_real: the same, of a scenario that runs in real time")
+    if config.getoption("dcompute_seeds"):
+        from sim.pytest_items import parsed_seeds
+
+        parsed_seeds(config.getoption("dcompute_seeds"))
     config.stash[_FOLDERS] = _folders(config)
     folders = [str(folder) for folder in config.stash[_FOLDERS]]
     named = _named(config)
@@ -71,8 +75,21 @@ def pytest_configure(config: pytest.Config) -> None:
         wanted = named
     # Two spellings of one path would be collected twice; xdist hands its workers what is here.
     config.args = [*config.args, *(path for path in wanted if path not in config.args)]
-    if config.getoption("dist", "no") == "load":
-        config.option.dist = "loadgroup"  # all expectations of a run on the worker that has run it
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Under `xdist -n`: all tests of a run on the worker that has run it, all others spread as ever."""
+    if config.getoption("dist") != "load" or not (config.stash[_FOLDERS] or _named(config)):
+        return None
+    from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
+
+    class RunsTogether(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            file, *inner = nodeid.split("::")
+            return "::".join([file, *inner[:1]]) if file.endswith((".yaml", ".yml")) else nodeid
+
+    return RunsTogether(config, log)
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ScenarioFile | None:
