@@ -190,6 +190,28 @@ print(sock.read(5), sock.read(1))
     assert heard.lines == ["poll 0 1000", "poll 1 520", "b'hello'", "None None", "poll 0 1000"]
 
 
+def test_select_tells_what_is_ready_and_when(virtual: Any) -> None:
+    virtual.network.host("server").listen(7, _echo)
+    board, heard = virtual.add(
+        _JOIN
+        + """
+import select
+sock = socket.socket()
+sock.connect(("server", 7))
+readable, writable, failed = select.select([sock], [sock], [sock], 1)
+print(readable, writable == [sock], failed)
+sock.write(b"x")
+start = time.ticks_ms()
+print(select.select([sock], [], [], 1)[0] == [sock], time.ticks_diff(time.ticks_ms(), start))
+sock.read(1)
+print(select.select([sock], [], [], 0.05))
+"""
+    )
+    board.start()
+    virtual.run(5)
+    assert heard.lines == ["[] True []", "True 20", "([], [], [])"]
+
+
 def test_much_of_anything_crosses_whole(virtual: Any) -> None:
     """More than fits one message."""
     virtual.network.host("server").listen(7, _echo)

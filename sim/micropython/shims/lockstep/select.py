@@ -2,13 +2,9 @@
 # ESP32 `select` in virtual time.
 import _board
 import _kernel
+from _select import POLLERR, POLLHUP, POLLIN, POLLOUT, select_by
 
 __getattr__ = _board.missing("select")
-
-POLLIN = 1
-POLLOUT = 4
-POLLERR = 8
-POLLHUP = 16
 
 
 class poll:
@@ -60,15 +56,4 @@ def _number(entry):
 
 
 def select(readers, writers, errors, timeout_s=None):
-    poller = poll()
-    for stream in readers:
-        poller.register(stream, POLLIN)
-    for stream in writers:
-        poller.register(stream, POLLOUT | (POLLIN if stream in readers else 0))
-    ready = poller.poll(-1 if timeout_s is None else int(timeout_s * 1000))
-    got = {id(stream): events for stream, events in ready}
-    return (
-        [s for s in readers if got.get(id(s), 0) & (POLLIN | POLLERR | POLLHUP)],
-        [s for s in writers if got.get(id(s), 0) & (POLLOUT | POLLERR | POLLHUP)],
-        [s for s in errors if got.get(id(s), 0) & POLLERR],
-    )
+    return select_by(poll(), readers, writers, errors, timeout_s)
