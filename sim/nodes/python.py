@@ -34,6 +34,11 @@ class PythonNode:
         return self._transport is not None
 
     @property
+    def transport(self) -> ComputeNodeTransport | None:
+        """The transport of its program, while that runs."""
+        return self._transport
+
+    @property
     def connected(self) -> bool:
         return self._transport is not None and self._transport.is_connected()
 

@@ -1,0 +1,35 @@
+"""`python -m benchmarks [virtual] [transport] [fleet]`: measure, print, and say what misses its target."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+from pathlib import Path
+
+from benchmarks.figures import print_figures
+
+SUITES = ("virtual", "transport", "fleet")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("suite", nargs="*", help=f"{', '.join(SUITES)}; all when none is named")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
+    arguments = parser.parse_args()
+    unknown = set(arguments.suite) - set(SUITES)
+    if unknown:
+        parser.error(f"no suite {', '.join(sorted(unknown))}; there are {', '.join(SUITES)}")
+    found = {}
+    for suite in arguments.suite or SUITES:
+        figures = importlib.import_module(f"benchmarks.{suite}").measure()
+        print_figures(suite, figures)
+        found[suite] = [figure.as_dict() for figure in figures]
+    if arguments.json:
+        arguments.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    return 0 if all(figure["met"] for figures in found.values() for figure in figures) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
