@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,7 @@ from sim.commands.outputs import exit_status, one_each, write_reports
 from sim.commands.replay import check_determinism, replay
 from sim.commands.seeds import run_seeds
 from sim.commands.status import explained
+from sim.commands.watch import watch as watch_files
 from sim.report.console import Mode, make_console, print_run, print_summary
 from sim.report.live import LiveView
 from sim.report.run import Run, replay_command
@@ -37,9 +39,11 @@ Replay = Annotated[
 CheckDeterminism = Annotated[
     bool, typer.Option("--check-determinism", help="Run twice, in two fresh processes; compare the traces.")
 ]
+Watch = Annotated[bool, typer.Option("--watch", help="Run again whenever a scenario has changed.")]
 
 
 def run(
+    context: typer.Context,
     scenarios: o.Names = None,
     time: o.TimeOption = None,
     broker: o.Broker = None,
@@ -62,12 +66,18 @@ def run(
     github: o.Github = False,
     quiet: o.Quiet = False,
     plain: o.Plain = False,
+    watch: Watch = False,
 ) -> None:
     """Run scenarios and judge them.
 
     Exit status: 0 all held, 1 one did not, 2 undecided or invalid, 3 something needed is missing on this
     machine. With --seeds: 1 if any seed failed, 2 if something was put to the test by none of them.
     """
+    if watch:
+        again = context.command.callback
+        assert again is not None
+        once = partial(context.invoke, again, **{**context.params, "watch": False})
+        raise typer.Exit(watch_files(scenarios or [], once, typer.echo))
     mode = o.console_mode(quiet, plain)
     reports = o.Reports(html, junit, json, perfetto, github)
     options = RunOptions(

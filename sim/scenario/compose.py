@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import re
@@ -29,13 +30,22 @@ def fail(where: Span, message: str, hint: str = "") -> NoReturn:
 
 def read(path: Path) -> Map:
     """The tree of a file and of all it includes."""
-    return _read(path, (), [MAX_INCLUDES], None)
+    return _read(path, (), [], None)
 
 
-def _read(path: Path, parents: tuple[Path, ...], budget: list[int], asked: Span | None) -> Map:
+def files_of(path: Path) -> list[Path]:
+    """The file and all it includes, directly or not; of one that is wrong, as far as it could be read."""
+    files: list[Path] = []
+    with contextlib.suppress(ScenarioError):
+        _read(path, (), files, None)
+    return files
+
+
+def _read(path: Path, parents: tuple[Path, ...], files: list[Path], asked: Span | None) -> Map:
+    """One file laid over what it includes. `files`: all read so far, this one is added."""
     missing = asked or Span(Source(str(path), ()), 1, 1)
-    budget[0] -= 1
-    if budget[0] < 0:
+    files.append(path)
+    if len(files) > MAX_INCLUDES:
         fail(missing, f"more than {MAX_INCLUDES} files are included", "include less")
     try:
         data = _bytes(path)
@@ -58,7 +68,7 @@ def _read(path: Path, parents: tuple[Path, ...], budget: list[int], asked: Span 
         trail = (*parents, path.resolve())
         if target.resolve() in trail:
             fail(leaf.span, f"`{leaf.text}` ends up including itself", "break the circle")
-        base = _overlay(base, _read(target, trail, budget, leaf.span))
+        base = _overlay(base, _read(target, trail, files, leaf.span))
     return _overlay(base, root)
 
 
