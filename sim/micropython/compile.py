@@ -1,0 +1,52 @@
+"""dcompute's firmware as .mpy files that run in a heap of 40 KiB."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from sim.micropython import flash
+from sim.micropython.bundle import bundle
+
+# What remains a module of its own: what others import or replace, and what is dropped once it has been used.
+_ENTRIES: dict[str, frozenset[str]] = {
+    "settings": frozenset({"load"}),
+    "dcompute.node_core": frozenset({"NodeCore"}),
+    "compute_node": frozenset({"ComputeNode"}),
+    "tasks": frozenset({"handle"}),
+}
+_AS_IT_IS = ("boot.py", "config_example.py")
+_PROGRAM = "node_program"  # a board runs no main.mpy
+
+
+def compile_firmware(mpy_cross: Path, target: Path) -> list[Path]:
+    """Write the compiled firmware into the folder `target`, made if need be; returns the files written."""
+    sources = flash.layout([flash.product()])
+    modules = {_module(name): path.read_text() for name, path in sources.items() if name not in _AS_IT_IS}
+    texts = bundle(modules, {**_ENTRIES, "main": frozenset()})
+    texts[_PROGRAM] = texts.pop("main")
+    written = [_compile(mpy_cross, module, text, target) for module, text in texts.items()]
+    for name in _AS_IT_IS:
+        written.append(Path(shutil.copy(sources[name], target / name)))
+    main = target / "main.py"
+    main.write_text(f"import {_PROGRAM}\n")
+    return [*written, main]
+
+
+def _module(name: str) -> str:
+    return name.removesuffix(".py").replace("/", ".")
+
+
+def _compile(mpy_cross: Path, module: str, text: str, target: Path) -> Path:
+    compiled = target / (module.replace(".", "/") + ".mpy")
+    compiled.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "module.py"
+        source.write_text(text)
+        argv = [str(mpy_cross), "-O3", "-s", f"{module}.py", "-o", str(compiled), str(source)]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise ValueError(f"mpy-cross refuses {module}: {done.stderr.strip()}")
+    return compiled
