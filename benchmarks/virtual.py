@@ -30,6 +30,7 @@ from sim.trace import NodeConnected, ResultReceived, RunEnded, RunStarted, Trace
 RESULTS_A_NODE = 10
 RESULT_BYTES = 200
 SEEDS = 100
+_ALL_CONNECTED_S = 60.0
 FAULTS = Scenario.model_validate(
     {
         "version": 1,
@@ -58,19 +59,21 @@ FAULTS = Scenario.model_validate(
 
 
 class _Reporting(Director):
-    """A director whose nodes send results nobody asked for, ten each, evenly over the run."""
+    """A director whose nodes send results nobody asked for, ten each, one after the other over the run."""
 
     def run(self) -> Generator[Event, Any, None]:
         self._env.process(self._report())
         return super().run()
 
     def _report(self) -> Generator[Event, Any, None]:
+        yield self._env.timeout(_ALL_CONNECTED_S)
+        pause_s = (self._scenario.length_s - 2 * _ALL_CONNECTED_S) / (RESULTS_A_NODE * len(self._nodes))
         for number in range(RESULTS_A_NODE):
-            yield self._env.timeout(self._scenario.length_s / (RESULTS_A_NODE + 1))
             for name, node in self._nodes.items():
                 assert isinstance(node, PythonNode)
                 assert node.transport is not None
                 node.transport.send_result("x" * (RESULT_BYTES - 130), f"{name}-{number}")
+                yield self._env.timeout(pause_s)
 
 
 def fleet(nodes: int, hours: int) -> dict[str, float]:

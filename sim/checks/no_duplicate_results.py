@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from sim.checks.base import Check, Outcome, failed, held, inconclusive
 from sim.checks.tasks import tasks
-from sim.trace import Event
+from sim.trace import Event, MasterStarted, ResultReceived
 
 
 class NoDuplicateResults(Check):
@@ -21,7 +21,7 @@ class NoDuplicateResults(Check):
 
     def judge(self, trace: Sequence[Event]) -> Outcome:
         with_result = [task for task in tasks(trace).values() if task.results]
-        repeated: list[Event] = [result for task in with_result for result in task.results[1:]]
+        repeated = _repeated(trace)
         figures = {
             "results": len(with_result),
             "repeated": len(repeated),
@@ -32,3 +32,17 @@ class NoDuplicateResults(Check):
         if repeated:
             return failed(f"{len(repeated)} results were reported again", repeated, figures)
         return held(f"{len(with_result)} results, {figures['recognised']} repeats recognised", figures)
+
+
+def _repeated(trace: Sequence[Event]) -> list[Event]:
+    """Results that one and the same master reported again."""
+    seen: set[str] = set()
+    repeated: list[Event] = []
+    for event in trace:
+        if isinstance(event, MasterStarted):
+            seen.clear()
+        elif isinstance(event, ResultReceived):
+            if event.task in seen:
+                repeated.append(event)
+            seen.add(event.task)
+    return repeated

@@ -57,7 +57,8 @@ def job(scenario: Scenario, *sabotage: str) -> Job:
 
 def result(seed: int, **outcomes: str) -> SeedResult:
     results = tuple(
-        Result(name, "", "", Outcome(Status(status), f"{name} of {seed}")) for name, status in outcomes.items()
+        Result(name, "", "", Outcome(Status(status), f"{name} of {seed}"))
+        for name, status in outcomes.items()
     )
     return SeedResult(seed, Verdict(results, ()))
 
@@ -96,7 +97,9 @@ def test_a_failing_safeguard_is_found_and_the_lowest_seed_named(small):
 
 def test_fail_fast_ends_soon(small):
     executor = Inline()
-    campaign = run_campaign(job(small, "no-will"), range(1, 2001), inline(executor), workers=1, fail_fast=True)
+    campaign = run_campaign(
+        job(small, "no-will"), range(1, 2001), inline(executor), workers=1, fail_fast=True
+    )
     assert campaign.exit_status == 1
     assert len(campaign.results) < 200
 
@@ -260,7 +263,7 @@ def test_a_cluster_loses_no_seed_when_a_worker_is_killed(cluster, small):
 def test_a_cluster_that_is_not_there(monkeypatch):
     monkeypatch.setattr("sim.executors._CONNECT_S", 0.2)
     began_s = time.monotonic()
-    with pytest.raises(CampaignError, match="no Dask scheduler at tcp://127.0.0.1:1"):
+    with pytest.raises(CampaignError, match=r"no Dask scheduler at tcp://127\.0\.0\.1:1"):
         dask_workers("tcp://127.0.0.1:1")
     assert time.monotonic() - began_s < 10
 

@@ -1,0 +1,120 @@
+"""`dcompute run`, `report` and `compare` from outside: what they write, and their exit statuses."""
+
+from __future__ import annotations
+
+import json
+import re
+import xml.etree.ElementTree as ET
+
+import pytest
+
+LASTING = [{"kind": "power_cut", "at": "5s", "select": {"names": ["py-1"]}}]
+
+
+@pytest.fixture
+def certain(write_scenario):
+    """A scenario that puts all it expects to the test, whatever the seed."""
+
+    def write(**sections):
+        return write_scenario(**{"faults": LASTING, **sections})
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("options", "sections", "status", "told"),
+    [
+        ([], {}, 0, "held: 5 of 5 expectations held"),
+        (["--sabotage", "no-will"], {}, 1, "dead_within"),
+        ([], {"faults": []}, 2, "undecided"),
+        ([], {"fleet": {"py": {"cuont": 3}}}, 2, "cuont"),
+        (["--sabotage", "no-such"], {}, 2, "no safeguard 'no-such'"),
+        (["--broker", "mqtt://nowhere:1"], {}, 2, "virtual time has"),
+        (["--time", "real", "--broker", "mqtt://127.0.0.1:1"], {}, 3, "127.0.0.1:1"),
+        (["--seeds", "4..1"], {}, 2, "there are no seeds"),
+        (["--seeds", "1..4", "--jobs", "1"], {}, 0, "4 held, 0 failed"),
+        (["--seeds", "1..4", "--jobs", "1", "--sabotage", "no-will"], {}, 1, "Lowest failing seed: 1"),
+        (["--seeds", "1..4", "--html", "a.html"], {}, 2, "leave out --seeds"),
+        (["--seeds", "1..4", "--on", "tcp://127.0.0.1:1"], {}, 3, "no Dask scheduler"),
+    ],
+)
+def test_exit_status(dcompute, certain, options, sections, status, told):
+    found = dcompute("run", certain(**sections), "--plain", *options)
+    assert told in re.sub(r"\s*\n[│ ]*", " ", found.stdout + found.stderr)
+    assert found.returncode == status
+
+
+def test_the_command_to_replay_a_seed_repeats_it(dcompute, certain):
+    found = dcompute("run", certain(), "--seeds", "3..8", "--jobs", 1, "--plain", "--sabotage", "no-will")
+    again = re.search(r"^Again: dcompute (.+)$", found.stdout, re.M)
+    assert again
+    assert "--seed 3 " in again[1]
+    assert dcompute(*again[1].split()).returncode == 1
+
+
+def test_reports_of_a_run_and_of_its_trace_are_the_same(dcompute, certain, tmp_path):
+    files = {"--html": "a.html", "--junit": "a.xml", "--json": "a.json", "--perfetto": "a.trace.json"}
+    words = [word for pair in files.items() for word in pair]
+    ran = dcompute("run", certain(), "--trace", "a.jsonl", "--github", *words, "--sabotage", "no-will")
+    assert ran.returncode == 1
+    assert "::error" in ran.stdout
+    first = {name: (tmp_path / name).read_text() for name in files.values()}
+    assert ET.fromstring(first["a.xml"]).find(".//failure") is not None
+    verdict = json.loads(first["a.json"])
+
+    reported = dcompute("report", "a.jsonl", "--github", *words)
+    assert reported.returncode == 1
+    again = json.loads((tmp_path / "a.json").read_text())
+    for report in (verdict, again):
+        for run in report["runs"]:
+            run.pop("wall_s", None)
+    assert again == verdict
+    assert (tmp_path / "a.trace.json").read_text() == first["a.trace.json"]
+
+
+def test_a_trace_is_judged_by_what_the_scenario_expects_today(dcompute, certain):
+    scenario = certain()
+    assert dcompute("run", scenario, "-q", "--trace", "a.jsonl").returncode == 0
+    certain(expect=[{"latency": {"within": "1ms"}}])
+    assert dcompute("report", "a.jsonl", "-q").returncode == 1
+    scenario.unlink()
+    gone = dcompute("report", "a.jsonl", "-q")
+    assert gone.returncode == 2
+    assert "small.yaml" in gone.stderr
+
+
+def test_several_scenarios_make_several_traces(dcompute, certain, tmp_path):
+    scenario = certain(matrix={"fleet.py.keepalive": ["4s", "6s"]})
+    found = dcompute("run", scenario, "--trace", "t.jsonl", "--perfetto", "p.json", "--plain")
+    assert found.returncode == 0
+    assert {path.name for path in tmp_path.glob("[tp]-?.json*")} == {
+        "t-1.jsonl",
+        "t-2.jsonl",
+        "p-1.json",
+        "p-2.json",
+    }
+    one = dcompute("run", scenario, "--only", "small[fleet.py.keepalive=6s]", "-q")
+    assert one.returncode == 0
+    none = dcompute("run", scenario, "--only", "small[fleet.py.keepalive=9s]", "-q")
+    assert none.returncode == 2
+    assert "fleet.py.keepalive=4s" in none.stderr
+
+
+def test_compare(dcompute, write_scenario):
+    """A few seconds of real time beside the same in virtual time."""
+    short = {
+        "phases": {"storm": "2s", "quiet": "3s"},
+        "fleet": {"py": {"count": 3, "keepalive": "1s"}},
+        "workload": [],
+        "faults": [{"kind": "crash", "at": "1s"}, {"kind": "power_cut", "at": "1500ms"}],
+    }
+    scenario = write_scenario(**short)
+    same = dcompute("compare", scenario, "--plain")
+    assert same.returncode == 0, same.stdout + same.stderr
+    assert "the verdicts agree" in same.stdout
+    for time in ("virtual", "real"):
+        assert re.search(rf"\b{time} +1 +\S+ m?s", same.stdout), same.stdout
+    # The model that stands in for it finds the silent node; plain amqtt itself does not.
+    broken = dcompute("compare", scenario, "--plain", "--broker", "amqtt-plain")
+    assert broken.returncode == 1, broken.stdout + broken.stderr
+    assert "DIFFER" in broken.stdout

@@ -1,0 +1,151 @@
+"""The same run, again: replayed, in other processes, with other hash seeds, on other interpreters."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from sim.net.fence import FenceError
+from sim.run import RunOptions, run_scenario
+from sim.sabotage import SAFEGUARDS
+from sim.scenario import Scenario, find, load_all
+from sim.trace import read
+
+GOLDEN = Path(__file__).parent / "golden_digest.txt"
+
+
+def test_the_digest_is_the_one_written_down():
+    """On every interpreter and machine. Rewritten by hand when the events of a run change on purpose."""
+    scenario = load_all(find("quickstart"), ["fleet.py.count=20"], variants=SAFEGUARDS)[0]
+    outcome = run_scenario(scenario, RunOptions(reference="quickstart", time="virtual", broker="model"))
+    assert len(outcome.trace) > 5_000
+    assert outcome.trace.digest() == GOLDEN.read_text().strip()
+
+
+def test_another_seed_is_another_run(small):
+    digests = {run_scenario(small, RunOptions(seed=seed)).trace.digest() for seed in (1, 2, 1)}
+    assert len(digests) == 2
+
+
+def test_runs_do_not_disturb_each_other(small):
+    """Whatever ran before in this process, and whatever other code drew from the global generator."""
+    first = run_scenario(small, RunOptions(seed=3)).trace.digest()
+    run_scenario(small, RunOptions(seed=4))
+    random.seed(99)
+    assert run_scenario(small, RunOptions(seed=3)).trace.digest() == first
+
+
+def test_replay_identical_and_differing(dcompute, write_scenario, tmp_path):
+    scenario = write_scenario()
+    trace = tmp_path / "a.jsonl"
+    command = ("run", scenario, "--seed", 5, "--sabotage", "fifo-queue", "--broker", "mosquitto")
+    dcompute(*command, "--set", "fleet.py.count=5", "--trace", trace, "-q")
+    started = read(trace).started
+    assert (started.seed, started.broker, started.sabotage) == (5, "mosquitto", ["fifo-queue"])
+    again = dcompute("run", "--replay", trace)
+    lines = trace.read_text().splitlines()
+    assert again.stdout == f"identical: {len(lines)} events\n"
+    assert again.returncode == 0
+
+    changed = json.loads(lines[40])
+    changed["t_us"] += 1
+    lines[40] = json.dumps(changed, separators=(",", ":"))
+    trace.write_text("\n".join(lines) + "\n")
+    again = dcompute("run", "--replay", trace)
+    assert again.returncode == 1
+    assert "first difference in line 41 of the trace:" in again.stdout
+    assert lines[40] in again.stdout
+    assert f'"t_us":{changed["t_us"] - 1}' in again.stdout
+
+    trace.write_text("\n".join(lines[:30]) + "\n")
+    again = dcompute("run", "--replay", trace)
+    assert again.returncode == 1
+    assert "line 31" in again.stdout
+    assert "(nothing: it ended before)" in again.stdout
+
+
+def test_replay_of_one_combination_of_a_matrix(dcompute, write_scenario, tmp_path):
+    scenario = write_scenario(matrix={"fleet.py.count": [2, 3]})
+    dcompute("run", scenario, "-q", "--trace", tmp_path / "m.jsonl")
+    for number, nodes in ((1, 2), (2, 3)):
+        path = tmp_path / f"m-{number}.jsonl"
+        assert sum(line.startswith('{"event":"node_defined"') for line in path.open()) == nodes
+        again = dcompute("run", "--replay", path)
+        assert (again.returncode, again.stdout[:10]) == (0, "identical:")
+
+
+def test_what_cannot_be_replayed(dcompute, tmp_path):
+    real = tmp_path / "real.jsonl"
+    real.write_text(
+        '{"event":"run_started","t_us":0,"scenario":"quickstart","seed":1,"time":"real","broker":"embedded",'
+        '"broker_granularity_s":0.0}\n'
+    )
+    refused = dcompute("run", "--replay", real)
+    assert refused.returncode == 2
+    assert "real time, which never repeats" in refused.stderr
+    for content in ("", "{}\n", "no json\n"):
+        real.write_text(content)
+        refused = dcompute("run", "--replay", real)
+        assert refused.returncode == 2
+        assert str(real) in refused.stderr
+
+
+def test_processes_that_hash_differently_run_the_same(dcompute, write_scenario):
+    found = dcompute("run", write_scenario(), "--check-determinism")
+    assert found.stdout.startswith("identical: ")
+    assert found.returncode == 0
+
+
+def test_a_dependence_on_hashes_is_found(dcompute, tmp_path, write_scenario):
+    """The same with the order of a set in the trace, as code that iterates a set would put it there."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sim.director.director as d\n"
+        "was = d._spec\n"
+        "def spec(scenario, name, group, sabotage):\n"
+        "    order = ''.join(set('abcdefgh'))\n"
+        "    found = was(scenario, name, group, sabotage)\n"
+        "    return d.NodeSpec(**{**{k: getattr(found, k) for k in found.__dataclass_fields__},"
+        " 'seed': order})\n"
+        "d._spec = spec\n"
+    )
+    import os
+
+    os.environ["PYTHONPATH"], was = str(tmp_path), os.environ.get("PYTHONPATH")
+    try:
+        found = dcompute("run", write_scenario(), "--check-determinism")
+    finally:
+        os.environ.pop("PYTHONPATH")
+        if was is not None:
+            os.environ["PYTHONPATH"] = was
+    assert found.returncode == 1, found
+    assert "first difference in line" in found.stdout
+    assert "PYTHONHASHSEED=1" in found.stdout
+
+
+@pytest.mark.parametrize(
+    "reach_out",
+    [
+        lambda: time.time(),  # looked up when called, as in a program
+        lambda: time.monotonic(),
+        lambda: time.sleep(0),
+        lambda: random.random(),
+        lambda: threading.Thread(target=print).start(),
+    ],
+    ids=["clock", "monotonic", "sleep", "randomness", "thread"],
+)
+def test_work_of_a_node_that_reaches_for_the_outside_fails_the_run(small: Scenario, monkeypatch, reach_out):
+    """Loudly, and at the call site: the name of this test is in the message."""
+    from sim.nodes.python import PythonNode
+
+    def impatient(self, task, result):
+        reach_out()
+
+    monkeypatch.setattr(PythonNode, "_finished", impatient)
+    with pytest.raises(FenceError, match="in virtual time"):
+        run_scenario(small)
+    time.time()  # and outside nothing is forbidden
