@@ -347,3 +347,12 @@ def test_memory_of_tasks_is_bounded() -> None:
     assert bench.result("a", "3", "3") == [ResultIgnored("a", "3", "duplicate")]
     assert bench.result("a", "1", "1") == [ResultAccepted("a", "1", "1")]
     assert [bench.registry.next_attempt(task) for task in ("x", "x", "y", "z", "x")] == [1, 2, 1, 1, 1]
+
+
+def test_a_declaration_that_never_came_back_hides_no_later_death(bench: Bench) -> None:
+    bench.status("n", "ready", "a.1")
+    bench.outage()
+    bench.wait(11)
+    bench.outage()  # what we published was lost with the connection
+    bench.status("n", "ready", "a.1")
+    assert len(deaths(bench.status("n", "dead", "a.1"))) == 1

@@ -1,0 +1,136 @@
+"""Races of the transports, played move by move in a fake world."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from dcompute.master_transport import MasterNodeTransport
+from dcompute.node_transport import ComputeNodeTransport
+from sim.brokers.conformance import wire
+from sim.brokers.conformance.wire import Kind
+
+INIT = b'{"task_info": {"command": "init"}}'
+
+
+@pytest.fixture
+def node(world: Any) -> ComputeNodeTransport:
+    return ComputeNodeTransport(node_id="n", driver=world, install_signal_handlers=False)
+
+
+def statuses(broker: Any, *, acknowledge: bool = True) -> list[str]:
+    """What the client published as its status; an announcement is `connected`."""
+    return [json.loads(payload)["status"] for payload in broker.published(acknowledge=acknowledge)]
+
+
+def up(world: Any, transport: Any) -> Any:
+    transport.start()
+    return world.wires[-1].accept()
+
+
+def test_a_question_while_the_node_leaves_does_not_make_it_look_alive(
+    world: Any, node: ComputeNodeTransport
+) -> None:
+    broker = up(world, node)
+    assert statuses(broker) == ["connected", "ready"]
+    node._graceful_shutdown_()
+    broker.say(wire.publish("n", INIT, qos=1, packet_id=1))
+    broker.say(wire.publish("n/status", b'{"node_id": "n", "status": "dead"}', qos=1, packet_id=2))
+    node.publish_status("ready")
+    assert statuses(broker) == ["offline"]
+    assert broker.ended == "closed"
+    assert node.status == "offline"
+
+
+def test_a_task_that_comes_while_the_node_leaves_is_not_taken(world: Any, node: ComputeNodeTransport) -> None:
+    broker = up(world, node)
+    statuses(broker)
+    node._graceful_shutdown_()
+    broker.say(wire.publish("n", b'{"id": "late"}', qos=1, packet_id=1))
+    assert node.get_task() is None
+
+
+def test_a_death_notice_between_connections_is_not_contradicted(
+    world: Any, node: ComputeNodeTransport
+) -> None:
+    """The retained `dead` that comes with the new subscription was true until the greeting."""
+    broker = up(world, node)
+    statuses(broker)
+    broker.lose()
+    _, broker = world.until_dial()
+    broker.open()
+    broker.say(wire.encode(Kind.CONNACK, b"\0\0"))
+    subscribe = broker.heard()[-1]
+    broker.say(
+        wire.publish("n/status", b'{"node_id": "n", "status": "dead"}', qos=1, packet_id=9, retain=True)
+    )
+    broker.say(wire.encode(Kind.SUBACK, subscribe.body[:2] + b"\1\1"))
+    assert statuses(broker) == ["connected", "ready"]
+    assert node.counters()["status_repairs"] == 0
+
+
+def test_a_status_made_in_an_older_incarnation_is_not_said_in_the_next(
+    world: Any, node: ComputeNodeTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Said after the greeting, it would make the master take the older incarnation for the present one."""
+    broker = up(world, node)
+    statuses(broker)
+    waiting: list[Any] = []
+    monkeypatch.setattr(world, "call_on_loop", waiting.append)
+    node.publish_status("busy")  # from a thread that is then not scheduled for a while
+    broker.lose()
+    _, broker = world.until_dial()
+    broker.accept()
+    for call in waiting:
+        call()
+    bodies = [json.loads(payload) for payload in broker.published()]
+    assert [body["status"] for body in bodies] == ["connected", "busy"]
+    assert {body["inc"] for body in bodies} == {node.inc}
+
+
+def test_a_second_goodbye_waits_for_the_first_and_says_nothing_more(
+    world: Any, node: ComputeNodeTransport
+) -> None:
+    broker = up(world, node)
+    statuses(broker)
+    node._graceful_shutdown_()
+    node._graceful_shutdown_()
+    assert statuses(broker) == ["offline"]
+    node._graceful_shutdown_()
+    assert broker.heard() == []
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_a_master_that_ended_declares_nobody_dead(world: Any, end: str) -> None:
+    master = MasterNodeTransport(driver=world, liveness_s=10)
+    told: list[str] = []
+    master.set_dead_nodes_callback(told.extend)
+    broker = up(world, master)
+    status = b'{"node_id": "n", "status": "ready", "inc": "a.1"}'
+    broker.say(wire.publish("n/status", status, qos=1, packet_id=1, retain=True))
+    assert len(broker.published()) == 1, "it asks the node"
+    getattr(master, end)()
+    world.run(1000)
+    assert told == []
+    broker = up(world, master)
+    assert len(broker.published()) == 1
+    world.run(11)
+    assert told == ["n"], "with a broker again it does"
+
+
+def test_a_silent_node_is_declared_dead_for_everybody(world: Any) -> None:
+    master = MasterNodeTransport(driver=world, liveness_s=10)
+    told: list[str] = []
+    master.set_dead_nodes_callback(told.extend)
+    broker = up(world, master)
+    status = b'{"node_id": "n", "status": "ready", "inc": "a.1"}'
+    broker.say(wire.publish("n/status", status, qos=1, packet_id=1, retain=True))
+    assert [json.loads(payload)["task_info"] for payload in broker.published()] == [{"command": "init"}]
+    world.run(10.1)
+    (declared,) = [wire.read_publish(packet) for packet in broker.heard()]
+    assert (declared.topic, declared.retain) == ("n/status", True)
+    assert json.loads(declared.payload) == {"node_id": "n", "status": "dead", "inc": "a.1"}
+    broker.say(wire.publish("n/status", declared.payload, qos=1, packet_id=2))
+    assert told == ["n"]
