@@ -219,8 +219,9 @@ class MqttLink:
     def _arm_check(self) -> None:
         assert self._session is not None
         delay_s = self._session.next_check_s() - self._driver.now_s()
-        # At least a millisecond: rounding may put the due time a hair before now, for ever.
-        self._timer = self._driver.call_later(max(delay_s, 0.001), self._check)
+        # At least a millisecond: rounding may put the due time a hair before now, for ever. And not so late,
+        # with a long keepalive, that a PUBACK which never comes goes unnoticed.
+        self._timer = self._driver.call_later(min(max(delay_s, 0.001), 2 * ACK_TIMEOUT_S), self._check)
 
     def _check(self) -> None:
         self._timer = None

@@ -59,6 +59,8 @@ class PahoClient(paho.Client):
         self._on_acknowledged = on_acknowledged
         self._out_packet = []  # type: ignore[assignment]  # stays empty; a deque takes 760 bytes
         self._unread = b""
+        self._more: list[bytes] = []  # chunks after `_unread`, joined only when a packet is whole
+        self._missing = 0  # bytes until then, where known
         self.outbox: list[bytes] = []
 
     def feed(self, data: bytes) -> None:
@@ -122,8 +124,14 @@ class PahoClient(paho.Client):
 
     def _packets(self, data: bytes) -> Iterator[tuple[int, bytes]]:
         """First byte and body of each whole packet; the rest is kept for the next time."""
+        if len(data) < self._missing:
+            self._missing -= len(data)
+            self._more.append(data)
+            return
         if self._unread:
-            data = self._unread + data
+            data = b"".join((self._unread, *self._more, data))
+            self._more.clear()
+        self._missing = 0
         start, end = 0, len(data)
         while end - start >= 2:
             length, at = data[start + 1], start + 2
@@ -143,6 +151,7 @@ class PahoClient(paho.Client):
                     if byte < 0x80:
                         break
             if end - at < length:
+                self._missing = length - (end - at)
                 break
             header, start = data[start], at + length
             yield header, data[at:start]

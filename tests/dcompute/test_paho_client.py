@@ -1,0 +1,92 @@
+"""The private names of paho that our client replaces or leans on are still what they were."""
+
+from __future__ import annotations
+
+import inspect
+
+import paho.mqtt.client as paho
+import pytest
+
+from dcompute.paho_client import MalformedPacket, PahoClient
+
+REPLACED = {
+    "_create_socket": ["self"],
+    "_packet_queue": ["self", "command", "packet", "mid", "qos", "info"],
+}
+LEANED_ON = {
+    "_mid_generate": ["self"],
+    "_packet_handle": ["self"],
+    "_loop_rc_handle": ["self", "rc"],
+    "_send_publish": ["self", "mid", "topic", "payload", "qos", "retain", "dup", "info", "properties"],
+    "_send_puback": ["self", "mid"],
+    "_sock_close": ["self"],
+}
+ATTRIBUTES = ("_sock", "_out_packet", "_last_bytes_received", "_last_msg_out", "_in_packet")
+
+
+@pytest.mark.parametrize(("name", "parameters"), sorted({**REPLACED, **LEANED_ON}.items()))
+def test_paho_has_the_method(name: str, parameters: list[str]) -> None:
+    method = getattr(paho.Client, name, None)
+    assert method is not None, f"paho has no {name} any more: see dcompute/paho_client.py"
+    assert list(inspect.signature(method).parameters) == parameters
+
+
+def test_paho_has_the_attributes() -> None:
+    plain = vars(paho.Client(paho.CallbackAPIVersion.VERSION2, "x"))
+    missing = [name for name in ATTRIBUTES if name not in plain]
+    assert not missing, f"paho has no {missing} any more: see dcompute/paho_client.py"
+    assert set(plain["_in_packet"]) == {
+        "command",
+        "have_remaining",
+        "remaining_count",
+        "remaining_mult",
+        "remaining_length",
+        "packet",
+        "to_process",
+        "pos",
+    }
+
+
+def published(payload: bytes) -> bytes:
+    body = b"\x00\x01t" + payload
+    length, head = len(body), b""
+    while True:
+        length, digit = divmod(length, 128)
+        head += bytes([digit | (0x80 if length else 0)])
+        if not length:
+            return b"\x30" + head + body
+
+
+def connected() -> tuple[PahoClient, list[bytes]]:
+    got: list[bytes] = []
+    client = PahoClient("x", lambda _topic, payload, _retain: got.append(payload), lambda _mid: None)
+    client.connect_async("memory", 1)
+    client.reconnect()
+    client.feed(b"\x20\x02\x00\x00")
+    return client, got
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 7, 100, 5000])
+def test_any_chunks_give_the_same_messages(chunk: int) -> None:
+    client, got = connected()
+    payloads = [b"a", b"b" * 127, b"c" * 128, b"", b"d" * 20_000, b"e"]
+    stream = b"".join(map(published, payloads))
+    for start in range(0, len(stream), chunk):
+        client.feed(stream[start : start + chunk])
+    assert got == payloads
+
+
+def test_a_huge_message_is_not_copied_for_each_chunk() -> None:
+    client, got = connected()
+    stream = published(b"x" * 3_000_000)
+    for start in range(0, len(stream) - 1000, 1000):
+        client.feed(stream[start : start + 1000])
+        assert len(client._unread) == 1000
+    client.feed(stream[start + 1000 :])
+    assert [len(payload) for payload in got] == [3_000_000]
+
+
+def test_a_length_of_five_bytes_is_malformed() -> None:
+    client, _ = connected()
+    with pytest.raises(MalformedPacket):
+        client.feed(b"\x30\xff\xff\xff\xff\x01")
