@@ -358,13 +358,6 @@ class _TrustsTimestamps(Registry):
         return super()._why_ignored(message, retained)
 
 
-class _AcceptRetained(Registry):
-    """Takes a retained result for a new one."""
-
-    def _why_ignored(self, message: ResultMessage, retained: bool) -> str:
-        return super()._why_ignored(message, retained=False)
-
-
 SPECIMENS: dict[str, tuple[type[Any], ...]] = {
     "random-client-id": (_RandomClientId, _BareStatus),
     "connected-first": (_ConnectedFirst,),
@@ -387,5 +380,4 @@ SPECIMENS: dict[str, tuple[type[Any], ...]] = {
     "unbounded-queue": (_UnboundedQueue,),
     "impatient-master": (_ImpatientMaster,),
     "trusts-timestamps": (_TrustsTimestamps,),
-    "accept-retained": (_AcceptRetained,),
 }
