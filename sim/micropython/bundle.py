@@ -1,8 +1,8 @@
-"""Merges a program's modules into few, with short names, so that it takes less of a small heap once compiled.
+"""Merges a program's modules into few, with short names, so that it takes less of a small heap.
 
-A module costs a board some hundred bytes, and a name its letters and a dozen bytes more, however private. So a
-module moves to where it is first imported; constants are put in where they are used; and what is private to a
-class or a module, or an argument that nobody names, gets a letter that others use as well. The program does
+A module costs a board some hundred bytes, and a name its letters and a dozen bytes more, however private. So
+a module moves to where it is first imported; constants are put in where they are used; and what is private
+to a class or a module, or an argument that nobody names, gets a letter that others use as well. The program does
 the same in the same order: whatever else can be referred to from outside keeps its name.
 """
 
@@ -73,7 +73,8 @@ class _Plain(ast.NodeTransformer):
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
         if node.value is None:
             return None
-        return self.visit(ast.copy_location(ast.Assign(targets=[node.target], value=node.value), node))
+        assignment = ast.Assign(targets=[node.target], value=node.value)
+        return self.generic_visit(ast.copy_location(assignment, node))
 
     def visit_Try(self, node: ast.Try) -> ast.AST | None:
         if all(isinstance(s, ast.ImportFrom) and s.module == "typing" for s in node.body):
@@ -106,7 +107,9 @@ class _Merger:
         """Append `module`, and before what imports them, the modules it imports."""
         program = self._program
         if program.home.setdefault(module, self._entry) != self._entry:
-            raise BundleError(f"{module} is imported by {program.home[module]} and {self._entry}: make it an entry")
+            raise BundleError(
+                f"{module} is imported by {program.home[module]} and {self._entry}: make it an entry"
+            )
         names = self._names[module] = {}
         statements = list(_taken_branches(program.trees[module].body))
         for name in _defined(statements):
@@ -207,14 +210,18 @@ class _Names(ast.NodeTransformer):
         return node
 
 
-# --- what a statement says ------------------------------------------------------------------------------------
+# --- what a statement says --------------------------------------------------------------------------
 
 
 def _taken_branches(statements: list[ast.stmt]) -> Iterator[ast.stmt]:
     """The statements, and in the place of an `if` on being on a board, its branch."""
     known: set[str] = set()
     for statement in statements:
-        if isinstance(statement, ast.If) and isinstance(statement.test, ast.Name) and statement.test.id in known:
+        if (
+            isinstance(statement, ast.If)
+            and isinstance(statement.test, ast.Name)
+            and statement.test.id in known
+        ):
             yield from statement.body
             continue
         constant = _constant(statement)
@@ -230,7 +237,9 @@ def _constant(statement: ast.stmt) -> tuple[str, _Scalar] | None:
         return None
     value = statement.value
     if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "const":
-        value = ast.Constant(eval(compile(ast.Expression(value.args[0]), "const", "eval"), {"__builtins__": {}}))
+        value = ast.Constant(
+            eval(compile(ast.Expression(value.args[0]), "const", "eval"), {"__builtins__": {}})
+        )
     if isinstance(value, ast.Constant) and isinstance(value.value, _Scalar):
         return names[0], value.value
     return None
@@ -273,7 +282,7 @@ def _identifiers(trees: Collection[ast.AST]) -> set[str]:
     }
 
 
-# --- short names ----------------------------------------------------------------------------------------------
+# --- short names ------------------------------------------------------------------------------------
 
 
 def _short_names(letters: str, taken: Collection[str]) -> Iterator[str]:
@@ -302,7 +311,7 @@ def _shorten_private_attributes(tree: ast.Module, taken: Collection[str]) -> Non
             if isinstance(part, ast.Attribute) and isinstance(part.ctx, ast.Store)
         }
         private = sorted(filter(_private, defined))
-        short = dict(zip(private, _short_names(string.ascii_lowercase, taken)))
+        short = dict(zip(private, _short_names(string.ascii_lowercase, taken), strict=False))
         for part in ast.walk(node):
             if isinstance(part, ast.Attribute):
                 part.attr = short.get(part.attr, part.attr)
@@ -321,7 +330,9 @@ def _shorten_arguments(tree: ast.Module, keywords: Collection[str | None], publi
             _shorten_arguments_of(statement, keywords)
         elif isinstance(statement, ast.ClassDef):
             for method in statement.body:
-                if isinstance(method, ast.FunctionDef) and (statement.name not in public or _private(method.name)):
+                if isinstance(method, ast.FunctionDef) and (
+                    statement.name not in public or _private(method.name)
+                ):
                     _shorten_arguments_of(method, keywords)
 
 

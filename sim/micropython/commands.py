@@ -9,7 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from sim.micropython.board import Board
+from sim.micropython.bundle import BundleError
 from sim.micropython.cache import default_cache
+from sim.micropython.compile import compile_firmware
 from sim.micropython.errors import EmulatorUnavailable
 from sim.micropython.flash import FirmwareError
 from sim.micropython.process import FirmwareProcess
@@ -65,6 +67,26 @@ def run(
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
     raise typer.Exit(1 if crashed else 0)
+
+
+@app.command(name="compile")
+def compile_(
+    target: Annotated[Path, typer.Argument(help="Folder to write to; made if need be.")],
+) -> None:
+    """Compile dcompute's firmware for boards with little memory: copy the folder to the board as it is.
+
+    config.py stays a file of its own, to be added beside the others.
+    """
+    try:
+        written = compile_firmware(mpy_cross(typer.echo), target)
+    except EmulatorUnavailable as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(MISSING) from None
+    except (BundleError, FirmwareError, OSError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
+    for path in written:
+        typer.echo(f"{path.stat().st_size:6} {path.relative_to(target)}")
 
 
 async def _run(emulator: Emulator, board: Board) -> bool:
