@@ -47,9 +47,9 @@ class DeadWithin(Check):
     + the broker's own granularity + `bound`, counted from the fault, which is never before the node's last
     byte. Deaths in an outage of the broker or the master are due that long, and `after_outage`, after it.
 
-    Excused: nodes the master knew dead (or did not know yet), and silences that ended before the broker had
-    to notice, or before an outage did that hid the death. Limit: the bound is on the report's existence and
-    time, not on its cause.
+    Excused: nodes the master knew dead (or did not know yet), silences that ended before the broker had to
+    notice, or before an outage did that hid the death, and nodes of which neither a broker without memory nor
+    a restarted master can know. Limit: the bound is on the report's existence and time, not on its cause.
     """
 
     name: ClassVar[str] = "dead_within"
@@ -87,6 +87,8 @@ class DeadWithin(Check):
             tally.excused["healed before the broker had to notice"] += 1
         elif due.delayed and _connects_before(history, fault, due.at_us):
             tally.excused["back before an outage ended that hid it"] += 1
+        elif history.forgotten(fault.node):
+            tally.excused["forgotten by a broker and a master that restarted"] += 1
         elif report is not None:
             tally.late += [fault.event, report]
         elif due.at_us is None:

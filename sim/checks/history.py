@@ -119,6 +119,7 @@ _OF_INTEREST = frozenset(
         t.FaultInjected,
         t.MasterConnected,
         t.MasterDisconnected,
+        t.MasterStarted,
         t.MasterStopped,
         t.NodeConnected,
         t.NodeConnecting,
@@ -145,6 +146,8 @@ class History:
         self.faults: dict[str, Fault] = {}
         self.outages: list[Outage] = []
         self._down: set[str] = set()
+        self._broker_forgot_us = -1
+        self._master_forgot_us = -1
         for at, event in enumerate(trace):
             if type(event) in _OF_INTEREST:
                 self._add(at, event)
@@ -159,13 +162,23 @@ class History:
         return self.nodes.setdefault(node, NodeStory())
 
     def report_of(self, fault: Fault) -> t.DeathReported | None:
-        """The first report, after the fault, of the connection it hit; of any, if there was none just then
-        (the master then learns of the death by the connection before).
+        """The first report, after the fault, of the connection it hit; of any, if there was none just then or
+        the master never saw it (it then learns of the death by the connection before).
         """
-        for at, death in self.story(fault.node).deaths:
-            if at > fault.at and (fault.connected_inc is None or death.inc in ("", fault.connected_inc)):
+        story = self.story(fault.node)
+        known = any(seen.inc == fault.connected_inc for _, seen in story.seen)
+        for at, death in story.deaths:
+            if at > fault.at and (not known or death.inc in ("", fault.connected_inc)):
                 return death
         return None
+
+    def forgotten(self, node: str) -> bool:
+        """The broker lost its memory when the node had connected for the last time, and the master restarted
+        and never heard of it: nobody is left who could miss it."""
+        story = self.story(node)
+        connected_us = max((life.connected_us or 0 for life in story.lives), default=0)
+        seen_us = max((seen.t_us for _, seen in story.seen), default=0)
+        return connected_us < self._broker_forgot_us and seen_us < self._master_forgot_us
 
     def silence_s(self, node: str) -> float | None:
         """The longest a silent node may go unnoticed [MQTT-3.1.2-24]; None if it has no keepalive."""
@@ -203,7 +216,12 @@ class History:
                 self.story(node).deaths.append((at, event))
             case t.FaultInjected() | t.FaultEffect() | t.FaultEnded():
                 self._fault(at, event)
+            case t.MasterStarted(boot=boot):
+                if boot > 1:
+                    self._master_forgot_us = event.t_us
             case t.MasterStopped() | t.MasterDisconnected() | t.BrokerStopped():
+                if isinstance(event, t.BrokerStopped) and not event.kept_memory:
+                    self._broker_forgot_us = event.t_us
                 self._outage_begins(event)
             case t.MasterConnected() | t.BrokerStarted():
                 self._outage_ends(event)

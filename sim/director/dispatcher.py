@@ -133,19 +133,19 @@ class Dispatcher:
     def _place(self, task_id: str) -> None:
         """Send the task to a node, or keep it until there is one."""
         task = self._open[task_id]
-        node = self._choose(task.target)
-        if not node or self._master is None or self._master.transport is None:
-            self._waiting[task_id] = None
+        master = self._master.transport if self._master is not None else None
+        while master is not None and (node := self._choose(task.target)):
+            try:
+                master.send_task(node, task.fields)
+            except NodeUnavailable as error:
+                self._recorder.add(t.TaskRefused, node=node, task=task_id, reason=str(error))
+                self._alive.pop(node, None)  # a new master knows better than we do what its predecessor told
+                continue
+            self._waiting.pop(task_id, None)
+            task.node = node
+            self._of_node.setdefault(node, {})[task_id] = None
             return
-        try:
-            self._master.transport.send_task(node, task.fields)
-        except NodeUnavailable as error:
-            self._recorder.add(t.TaskRefused, node=node, task=task_id, reason=str(error))
-            self._waiting[task_id] = None
-            return
-        self._waiting.pop(task_id, None)
-        task.node = node
-        self._of_node.setdefault(node, {})[task_id] = None
+        self._waiting[task_id] = None
 
     def _choose(self, target: Target) -> str:
         if target.node is not None and (target.node in self._alive or not self._reassign):
