@@ -2,8 +2,8 @@
 
 A module costs a board some hundred bytes, and a name its letters and a dozen bytes more, however private. So
 a module moves to where it is first imported; constants are put in where they are used; and what is private
-to a class or a module, or an argument that nobody names, gets a letter that others use as well. The program does
-the same in the same order: whatever else can be referred to from outside keeps its name.
+to a class or a module, or an argument that nobody names, gets a letter that others use as well. The program
+does the same in the same order: whatever else can be referred to from outside keeps its name.
 """
 
 from __future__ import annotations
