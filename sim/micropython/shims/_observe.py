@@ -25,17 +25,17 @@ def run(entries, board):
 def _execute(name, module, required):
     for folder in sys.path:
         path = (folder + "/" if folder else "") + module
-        if _exists(path + ".py"):
+        if exists(path + ".py"):
             execfile(path + ".py", {"__name__": "__main__"})
             return
-        if _exists(path + ".mpy"):
+        if exists(path + ".mpy"):
             __import__(module)
             return
     if required:
         raise ImportError("no file " + name)
 
 
-def _exists(path):
+def exists(path):
     try:
         open(path).close()
         return True

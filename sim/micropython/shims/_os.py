@@ -4,6 +4,7 @@ import sys as _unix
 
 import _board
 from uos import chdir, getcwd, ilistdir, listdir, mkdir, remove, rename, rmdir, stat, statvfs, unlink
+from vfs import mount, umount
 
 sep = "/"
 

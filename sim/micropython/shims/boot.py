@@ -39,6 +39,12 @@ import _tasks
 
 sys.modules["_asyncio"] = _tasks
 sys.modules["network"].radio.update(_config["radio"])
+_console_of = _config.get("console")  # only a board with a serial line has one
+if _console_of:
+    import _repl
+
+    for _from, _to in _console_of["routes"]:
+        _board.routes[tuple(_from)] = tuple(_to)
 sys.path[:] = _config["path"]
 import umqtt.simple  # frozen into the ESP32 port, so a board spends no heap on it
 
@@ -50,4 +56,9 @@ _board.heap_taken = gc.mem_alloc()
 _kernel.power_on()
 _board.report({"ev": "boot", "free": gc.mem_free()})
 _board.watch = _observe.watch_node_core
+if _console_of:
+    _repl.install()
+    _repl.mount(_console_of["root"], _console_of["flash_bytes"])
+    sys.path[:] = _console_of["path"]
+    _repl.run(_console_of["entry"])
 _observe.run(_config["entry"], _board)

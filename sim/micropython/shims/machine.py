@@ -25,6 +25,11 @@ def soft_reset():
     _kernel.end("reset", SOFT_RESET)
 
 
+def bootloader(timeout_ms=0):
+    _board.report({"ev": "bootloader"})
+    raise NotImplementedError("an emulated board has no ROM bootloader; on a board, esptool takes over here")
+
+
 def reset_cause():
     return _board.reset_cause
 

@@ -19,11 +19,15 @@ get_ident = _unix_thread.get_ident
 _gil = _unix_thread.allocate_lock()
 _turn = _unix_thread.allocate_lock()  # held while waiting for _gil, so that a release hands it over
 _main = get_ident()
-_main_runs = True
+_RUNS, _WAITS, _COMES = range(3)
+_main_is = _RUNS
 _gil.acquire()
 
 _libc = ffi.open(None)
 _exit = _libc.func("v", "_exit", "i")
+_kill = _libc.func("i", "kill", "ii")
+_getpid = _libc.func("i", "getpid", "")
+_SIGINT = 2
 _setitimer = _libc.func("i", "setitimer", "iPP")
 _ITIMER_REAL = 0
 _power_on_us = utime.ticks_us()
@@ -34,15 +38,17 @@ _EPOCH_2000_US = 946684800000000
 
 def leave():
     # Call before a wait.
-    global _main_runs
+    global _main_is
     if get_ident() == _main:
-        _main_runs = False
+        _main_is = _WAITS
     _gil.release()
 
 
 def enter():
-    # Call after a wait.
-    global _main_runs
+    # Call after a wait, in `finally`: Ctrl-C ends waits.
+    global _main_is
+    if get_ident() == _main:
+        _main_is = _COMES
     if not _turn.acquire(0):
         _turn.acquire()
     if not _gil.acquire(0):
@@ -50,7 +56,21 @@ def enter():
         _gil.acquire()
     _turn.release()
     if get_ident() == _main:
-        _main_runs = True
+        _main_is = _RUNS
+
+
+def wait(function, *args):
+    leave()
+    try:
+        return function(*args)
+    finally:
+        enter()
+
+
+def recover():
+    # Call in the main thread after it was interrupted: it may have been so with one foot in a wait.
+    if _main_is != _RUNS:
+        enter()
 
 
 def _ask_main():
@@ -61,9 +81,27 @@ def _ask_main():
 
 
 def _step_aside(_):
-    if _main_runs:
-        leave()
+    global _main_is
+    if _main_is == _RUNS:
+        _main_is = _COMES
+        _gil.release()
         enter()
+
+
+def interrupt():
+    # Raise KeyboardInterrupt in the main thread; called by another one, which holds the lock. The port raises
+    # it wherever the signal finds the thread. In a wait that is sound; not where it steps aside (the scheduler
+    # prints what is raised there and goes on), so let it go on first. A thread that computes may be struck
+    # inside the allocator, and the heap is then closed to the others: the caller must see whether it works.
+    if _main_is == _WAITS:
+        _kill(_getpid(), _SIGINT)
+        return
+    leave()
+    while _main_is == _COMES:
+        utime.sleep(0.0002)
+    utime.sleep(0.0002)
+    _kill(_getpid(), _SIGINT)
+    enter()
 
 
 def start(fd):
@@ -77,27 +115,40 @@ def power_on():
     _unix_thread.start_new_thread(_listen, ())
 
 
+def read(n):
+    # What follows the order that is being taken.
+    return wait(_control.read, n)
+
+
 def _listen():
     enter()
     while True:
-        leave()
-        line = _control.readline()
-        enter()
+        line = wait(_control.readline)
         if not line:
             _exit(0)  # the testbed is gone: leave no orphan
         order = json.loads(line)
-        if order["op"] == "memory":
-            import _board
+        orders[order["op"]](order)
 
-            report(_board.memory(order["id"]))
-        elif order["op"] == "radio":
-            import network
 
-            network.radio.update(order["set"])
-        elif order["op"] == "kick":
-            import network
+def _tell_memory(order):
+    import _board
 
-            network._sta.kick(order["reason"])
+    report(_board.memory(order["id"]))
+
+
+def _change_radio(order):
+    import network
+
+    network.radio.update(order["set"])
+
+
+def _kick(order):
+    import network
+
+    network._sta.kick(order["reason"])
+
+
+orders = {"memory": _tell_memory, "radio": _change_radio, "kick": _kick}
 
 
 def report(event):
@@ -114,9 +165,11 @@ def true_time_us():
 
 def sleep_us(us):
     leave()
-    if us > 0:
-        utime.sleep(us / 1000000)  # sleep_ms would wake up 1,000 times a second
-    enter()
+    try:
+        if us > 0:
+            utime.sleep(us / 1000000)  # sleep_ms would wake up 1,000 times a second
+    finally:
+        enter()
 
 
 def urandom(n):
@@ -132,6 +185,10 @@ def idle_forever():
 def end(event, cause):
     # The chip restarts: nothing of this process goes on, not even `finally`.
     report({"ev": event, "cause": cause})
+    die()
+
+
+def die():
     _exit(0)
 
 

@@ -3,7 +3,7 @@
 import _thread as _unix
 
 import _board
-from _kernel import enter, get_ident, leave, start_new_thread
+from _kernel import get_ident, start_new_thread, wait
 
 __getattr__ = _board.missing("_thread")
 
@@ -20,9 +20,7 @@ class LockType:
             return True
         if not waitflag:
             return False
-        leave()
-        self._lock.acquire()
-        enter()
+        wait(self._lock.acquire)
         return True
 
     def release(self):

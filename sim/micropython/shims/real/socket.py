@@ -69,6 +69,7 @@ class socket(io.IOBase):
         if not network.reachable():
             raise OSError(errno.EHOSTUNREACH)
         resolved = getaddrinfo(address[0], address[1])[0][-1]
+        resolved = _board.routes.get(resolved, resolved)
         patience_s = _SYN_PATIENCE_S if self._timeout_s is None else self._timeout_s
         give_up = utime.ticks_add(utime.ticks_ms(), int(patience_s * 1000))
         while network.radio.silent:  # the far end of a dead link does not answer SYN either
