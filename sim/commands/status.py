@@ -11,6 +11,7 @@ from sim.brokers.base import BrokerError
 from sim.campaign import CampaignError
 from sim.engines.base import EngineError
 from sim.micropython.errors import EmulatorUnavailable
+from sim.micropython.lockstep_process import LockstepError
 from sim.sabotage import UnknownSafeguard
 from sim.scenario import ScenarioError
 from sim.trace import TraceError
@@ -23,7 +24,7 @@ def explained() -> Iterator[None]:
     """Errors that a user can mend end the command with a message and a status, not with a traceback."""
     try:
         yield
-    except (ScenarioError, EngineError, UnknownSafeguard, TraceError) as error:
+    except (ScenarioError, EngineError, LockstepError, UnknownSafeguard, TraceError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(INVALID) from None
     except (BrokerError, CampaignError, EmulatorUnavailable) as error:
