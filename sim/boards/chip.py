@@ -1,8 +1,8 @@
 """The chip of a virtual board: MicroPython's unix port with a console, as a process.
 
-It runs boot.py and main.py from its own flash, then the blocks of code it is given. Standard output is what it
-prints, standard input what is typed; everything else goes over the control channel. Output and control are two
-pipes, so their order is restored here: what was printed before an event is told before it.
+It runs boot.py and main.py from its own flash, then the blocks of code it is given. Standard output is what
+it prints, standard input what is typed; everything else goes over the control channel. Output and control are
+two pipes, so their order is restored here: what was printed before an event is told before it.
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ class Chip:
         self._listener = listener
         self._ident = 0  # of the block that runs or ran last; 0: boot.py and main.py
         self._half_event = b""
-        self._binary = False
+        self._binary = False  # the next output may hold bytes that are not text
+        self._enclosed = False  # between the marks that say so
         self._cause: int | None = None
         self._deaf: asyncio.TimerHandle | None = None
         self._closed = False
@@ -82,9 +83,8 @@ class Chip:
 
     def _spawn(self, emulator: Emulator, board: Board, root: Path) -> None:
         self._control, theirs = socket.socketpair()
-        self._unread_fd, self._input_fd = (
-            os.pipe()
-        )  # we keep the reading end: what it leaves is for the prompt
+        # We keep the reading end too: what a program leaves unread is for the prompt.
+        self._unread_fd, self._input_fd = os.pipe()
         with theirs:
             self._process = subprocess.Popen(
                 boards.command(emulator, board, "real", theirs.fileno()),
@@ -152,9 +152,7 @@ class Chip:
         if self._closed:
             return
         line = json.dumps(order).encode() + b"\n" + data
-        self._control.setblocking(
-            True
-        )  # a block may be larger than the channel holds; its thread always reads
+        self._control.setblocking(True)  # a block may be larger than the channel holds
         try:
             self._control.sendall(line)
         except (BrokenPipeError, ConnectionResetError):
@@ -172,18 +170,27 @@ class Chip:
     def _pump(self) -> None:
         printed = b"" if self._paused else self._take_output()
         events, alive = self._take_events()
+        raw = any(event["ev"] == "raw" for event in events)
+        binary = raw or self._binary
+        if not self._paused:
+            # What these marks enclose may have been printed after we looked: it is in the pipe by now.
+            self._binary = raw
+        else:
+            self._binary = binary
         if not alive or any(event["ev"] in ("done", "reset", "power_failed") for event in events):
             printed += self._take_output()  # printed before the event, and perhaps not there yet
-        binary = self._binary
+            self._binary = False
         for event in events:
             if event["ev"] == "raw":
-                self._binary = bool(event["on"])
-                binary = binary or self._binary
+                self._enclosed = bool(event["on"])
             elif event["ev"] == "kbd_intr":  # before the bytes that ask for an answer go out
                 self._listener.told("kbd_intr", event)
+        self._binary = self._binary or self._enclosed
         if printed:
             self._listener.printed(printed, binary)
         for event in events:
+            if self._closed:  # what was told before ended it
+                return
             self._take(event)
         if not alive and not self._closed:
             self._reap()

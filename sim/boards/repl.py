@@ -1,14 +1,16 @@
 """The protocols a MicroPython board speaks on its serial line, as a state machine without input or output.
 
-Friendly prompt with paste mode, raw REPL and raw-paste mode, as MicroPython's `shared/runtime/pyexec.c` serves
-them. Bytes go in; what is to be done comes out, in order. While a program runs, what is typed is its input;
-what it leaves unread when it ends was meant for the prompt, and must be handed back by `ended`.
+Friendly prompt with paste mode, raw REPL and raw-paste mode, as MicroPython's `shared/runtime/pyexec.c`
+serves them. Bytes go in; what is to be done comes out, in order. While a program runs, what is typed is its
+input; what it leaves unread when it ends was meant for the prompt, and must be handed back by `ended`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
+
+from sim.boards.statement import wants_more
 
 CTRL_A, CTRL_B, CTRL_C, CTRL_D, CTRL_E = 1, 2, 3, 4, 5
 _BACKSPACE, _DELETE, _ESCAPE, _ENTER, _TAB = 0x08, 0x7F, 0x1B, 0x0D, 0x09
@@ -19,7 +21,6 @@ _WINDOW = PASTE_BUFFER // 2
 _RAW_BANNER = b"raw REPL; CTRL-B to exit\r\n"
 _PASTE_BANNER = b"paste mode; Ctrl-C to cancel, Ctrl-D to finish\r\n=== "
 _INTERRUPTED = "Traceback (most recent call last):\nKeyboardInterrupt: \n"
-_COMPOUND = b"if while for try with def class async".split()
 
 
 @dataclass(frozen=True)
@@ -289,46 +290,3 @@ class Repl:
         if self._window == 0:
             self._window = _WINDOW
             self._say(b"\x01")
-
-
-def wants_more(text: bytes, line: bytes) -> bool:
-    """Whether the statement begun with `text`, whose last line is `line`, goes on."""
-    depth, quote = _open_at_end(text)
-    if quote or depth > 0 or line.endswith(b"\\"):
-        return True
-    words = text.replace(b":", b" ").split(None, 1)
-    compound = bool(words) and (words[0] in _COMPOUND or words[0].startswith(b"@"))
-    return compound and bool(line.strip())
-
-
-def _open_at_end(text: bytes) -> tuple[int, bytes]:
-    """Brackets that are open at the end of `text`, and the triple quote that is."""
-    depth, quote, at = 0, b"", 0
-    while at < len(text):
-        three, one = text[at : at + 3], text[at : at + 1]
-        if one == b"\\":
-            at += 2
-            continue
-        if quote:
-            if text.startswith(quote, at):
-                at += len(quote)
-                quote = b""
-                continue
-            if one == b"\n" and len(quote) == 1:  # a syntax error, to be shown as such
-                quote = b""
-        elif three in (b"'''", b'"""'):
-            quote = three
-            at += 3
-            continue
-        elif one in (b"'", b'"'):
-            quote = one
-        elif one == b"#":
-            end = text.find(b"\n", at)
-            at = len(text) if end < 0 else end
-            continue
-        elif one in (b"(", b"[", b"{"):
-            depth += 1
-        elif one in (b")", b"]", b"}"):
-            depth -= 1
-        at += 1
-    return depth, quote if len(quote) == 3 else b""

@@ -1,4 +1,4 @@
-"""What the virtual board's tests start from: a board served in this process, the real mpremote as a subprocess."""
+"""What the virtual board's tests start from: a board in this process, the real mpremote as a subprocess."""
 
 from __future__ import annotations
 

@@ -1,18 +1,21 @@
 # mypy: ignore-errors
-# A console as a board has it: waiting for input lets the other threads run, `sys.stdout.buffer` writes bytes as
-# they are, and `micropython.kbd_intr` says whether Ctrl-C is a byte like any other.
+# A console as a board has it, and the module `micropython` with it: waiting for input lets the other threads
+# run, `sys.stdout.buffer` writes bytes as they are, `kbd_intr` says whether Ctrl-C is a byte like any other.
 import builtins
 import io
 import sys as _unix
 
 import _board
-import micropython as _unix_micropython
 from _kernel import wait
 
-# A star would leave out nothing but names with an underscore; the port's own `kbd_intr` is replaced below.
-from micropython import *  # noqa: F403
+from micropython import RingIO, const, heap_lock, heap_unlock, mem_info
+from micropython import opt_level, qstr_info, schedule, stack_use
 
-RingIO = _unix_micropython.RingIO
+__getattr__ = _board.missing("_console")
+
+
+def alloc_emergency_exception_buf(size):
+    pass
 
 
 def kbd_intr(char):

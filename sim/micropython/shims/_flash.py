@@ -2,8 +2,8 @@
 # The flash of a board with a console: the folder that stands for it, mounted on "/", with a size that can run
 # out and a power supply that can fail at any byte.
 #
-# A write that does not fit raises OSError 28 and changes nothing. A power cut leaves what was written before it
-# (littlefs would keep the whole old file until close; this is the harder case, and FAT's).
+# A write that does not fit raises OSError 28 and changes nothing. A power cut leaves what was written before
+# it (littlefs would keep the whole old file until close; this is the harder case, and FAT's).
 import io
 
 import _board

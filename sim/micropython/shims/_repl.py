@@ -1,7 +1,7 @@
 # mypy: ignore-errors
 # A board with a console, as opposed to one that only runs its program: boot.py and main.py on a flash of its
-# own, then the blocks of code that come down the control channel. How they came over the serial line, and what
-# of their end is told there, is not known here (sim/boards/repl.py).
+# own, then the blocks of code that come down the control channel. How they came over the serial line, and
+# what of their end is told there, is not known here (sim/boards/repl.py).
 import gc
 import io
 import os as _unix_os

@@ -90,9 +90,10 @@ def _step_aside(_):
 
 def interrupt():
     # Raise KeyboardInterrupt in the main thread; called by another one, which holds the lock. The port raises
-    # it wherever the signal finds the thread. In a wait that is sound; not where it steps aside (the scheduler
-    # prints what is raised there and goes on), so let it go on first. A thread that computes may be struck
-    # inside the allocator, and the heap is then closed to the others: the caller must see whether it works.
+    # it wherever the signal finds the thread. In a wait that is sound; not where it steps aside (the
+    # scheduler prints what is raised there and goes on), so let it go on first. A thread that computes may be
+    # struck inside the allocator, and the heap is then closed to the others: the caller must see whether it
+    # still works.
     if _main_is == _WAITS:
         _kill(_getpid(), _SIGINT)
         return

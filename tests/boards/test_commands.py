@@ -1,0 +1,78 @@
+"""`dcompute board` as a process, from its start to Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from sim.boards.commands import app, parse_address, parse_size
+
+PATIENCE_S = 20.0
+
+
+@contextmanager
+def served(folder: Path, *options: str) -> Iterator[str]:
+    """The address of a board served by a process of its own, which must end cleanly at Ctrl-C."""
+    port_file = folder / "port"
+    argv = [sys.executable, "-c", "from sim.boards.commands import app; app()", "--port-file", str(port_file)]
+    process = subprocess.Popen([*argv, *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        deadline = time.monotonic() + PATIENCE_S
+        while not port_file.exists():
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline, "no port file"
+            time.sleep(0.01)
+        yield port_file.read_text().strip()
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=PATIENCE_S)
+        assert process.returncode == 0, said
+        assert not port_file.exists()
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+
+
+def evaluate(address: str, expression: str) -> str:
+    argv = [sys.executable, "-m", "mpremote", "connect", address, "eval", expression]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
+    return done.stdout.strip()
+
+
+def test_a_board_on_a_pseudo_terminal_with_its_own_folder(tmp_path: Path) -> None:
+    root = tmp_path / "flash"
+    with served(tmp_path, "--root", str(root), "--flash-size", "512KiB") as address:
+        assert address.startswith(f"{os.sep}dev{os.sep}")
+        assert evaluate(address, "open('kept', 'w').write('x')") == "1"
+        assert evaluate(address, "__import__('os').statvfs('/')[2] * 4") == "512"
+    assert (root / "kept").read_text() == "x"  # a folder that was given outlives the board
+
+
+def test_a_board_on_a_tcp_port(tmp_path: Path) -> None:
+    with served(tmp_path, "--tcp", "0") as address:
+        assert address.startswith("socket://127.0.0.1:")
+        assert evaluate(address, "1+1") == "2"
+
+
+@pytest.mark.parametrize(
+    "options", [["--flash-size", "2MB"], ["--broker", "nowhere"], ["--mac", "02:00"], ["--mac", "xyz"]]
+)
+def test_wrong_options_are_named(options: list[str]) -> None:
+    result = CliRunner().invoke(app, options)
+    assert result.exit_code == 2
+    assert "Traceback" not in result.output
+    assert result.output.strip()
+
+
+def test_sizes_and_addresses() -> None:
+    assert [parse_size(text) for text in ("2MiB", "512KiB", "4096")] == [2097152, 524288, 4096]
+    assert parse_address("10.0.0.1:1883") == ("10.0.0.1", 1883)
