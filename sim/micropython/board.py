@@ -22,7 +22,7 @@ PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = range(1, 6)
 Kernel = Literal["real", "lockstep"]
 
 _PROBE_HEAP_BYTES = 1024 * 1024
-_WATCH_BYTES = 2048  # what it takes to watch and to tell
+_WATCH_BYTES = 4096  # what it takes to watch and to tell
 _TABLES = 3 / 256  # the collector's tables: 3 bits for each block of 32 bytes
 
 

@@ -113,6 +113,7 @@ def test_what_happened_while_the_master_was_cut_off(fleet: Any, eventually: Any)
     eventually(lambda: status_of(master, dying.node_id) == "dead")
     eventually(lambda: (master.get_node_info(back.node_id) or {}).get("inc") == back.inc)
     assert status_of(master, steady.node_id) == "ready"
+    eventually(lambda: told)  # on the dispatcher thread, a moment after the record changed
     assert told == [dying.node_id]
 
 
