@@ -5,6 +5,7 @@ Nothing here knows mpremote: it works against this as it does against a board, o
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -70,6 +71,11 @@ class VirtualBoard:
         return self.line.port.address
 
     @property
+    def node_id(self) -> str:
+        """The chip's unique id, which our firmware goes by unless its config.py says otherwise."""
+        return self._board.uid.hex()
+
+    @property
     def powered(self) -> bool:
         """Whether the chip runs."""
         return self._chip is not None
@@ -133,7 +139,11 @@ class VirtualBoard:
         self._chip.fail_power_after(steps)
 
     def radio(self, **changes: Any) -> None:
-        """Change the air around the board (keys: class Radio in shims/network.py)."""
+        """Change the air around the board, for this life and those to come.
+
+        Keys: class Radio in shims/network.py, e.g. `ap=False`, `password="another"`.
+        """
+        self._board = replace(self._board, radio={**self._board.radio, **changes})
         if self._chip is not None:
             self._chip.radio(**changes)
 
@@ -213,6 +223,6 @@ class VirtualBoard:
             self.line.send(b"MPY: soft reboot\r\n")
         self._start(chips.WDT_RESET if cause is None else cause)  # an unexplained death is the chip's panic
 
-    def _tell(self, name: str, **fields: Any) -> None:
+    def _tell(self, name: str, /, **fields: Any) -> None:
         if self._watcher is not None:
             self._watcher.happened(name, fields)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from sim.boards.commands import app as board
 from sim.brokers.commands import app as broker
 from sim.commands.compare import compare
 from sim.commands.report import report
@@ -18,5 +19,6 @@ app.command()(compare)
 app.command()(explain)
 app.command()(new)
 app.command()(schema)
+app.add_typer(board, name="board")
 app.add_typer(broker, name="broker")
 app.add_typer(emulator, name="emulator")

@@ -23,7 +23,8 @@ PATIENCE_S = 20.0
 def served(folder: Path, *options: str) -> Iterator[str]:
     """The address of a board served by a process of its own, which must end cleanly at Ctrl-C."""
     port_file = folder / "port"
-    argv = [sys.executable, "-c", "from sim.boards.commands import app; app()", "--port-file", str(port_file)]
+    command = [sys.executable, "-c", "from dcompute.cli import main; main()", "board"]
+    argv = [*command, "--port-file", str(port_file)]
     process = subprocess.Popen([*argv, *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
         deadline = time.monotonic() + PATIENCE_S
