@@ -35,14 +35,18 @@ _NOUNS = {
 }
 
 
-def problems_of(error: ValidationError, root: Map) -> list[Problem]:
-    """Every error as a problem; those about one place (a union's branches) become one."""
+def problems_of(error: ValidationError, root: Map, model: type[BaseModel] = Scenario) -> list[Problem]:
+    """Every error as a problem; those about one place (a union's branches) become one.
+
+    Args:
+        model: what `root` was validated as; other files than scenarios use this too.
+    """
     together: dict[Path, list[ErrorDetails]] = {}
     for detail in error.errors(include_url=False):
         real, _, _ = locate(root, detail["loc"])
         extra = detail["loc"][-1:] if detail["type"] in ("extra_forbidden", "missing") else ()
         together.setdefault(real + tuple(extra), []).append(detail)
-    return [_problem(details, root) for details in together.values()]
+    return [_problem(details, root, model) for details in together.values()]
 
 
 def at(root: Map, path: Path, message: str, hint: str = "", *, key: bool = False) -> Problem:
@@ -71,17 +75,17 @@ def locate(root: Map, path: Iterable[int | str]) -> tuple[Path, Span | None, Nod
     return tuple(real), key_span, node
 
 
-def _problem(details: Sequence[ErrorDetails], root: Map) -> Problem:
+def _problem(details: Sequence[ErrorDetails], root: Map, top: type[BaseModel]) -> Problem:
     detail = details[0]
     loc = detail["loc"]
     _, key_span, node = locate(root, loc)
     kind = detail["type"]
     if kind == "extra_forbidden":
-        return _unknown_key(loc, key_span or node.span)
+        return _unknown_key(loc, key_span or node.span, top)
     if kind == "missing" and isinstance(loc[-1], int):
         return Problem(node.span, "two values are needed here", "like `[10s, 40s]`")
     if kind == "missing":
-        return Problem(_heading(root, loc[:-1]), f"`{loc[-1]}` is missing here", _describe(loc))
+        return Problem(_heading(root, loc[:-1]), f"`{loc[-1]}` is missing here", _describe(loc, top))
     if loc[-1] == "[key]":
         message = f"{shown(loc[-2])} cannot be a name here"
         return Problem(key_span or node.span, message, "a letter, then up to 39 letters, digits, `-` or `_`")
@@ -101,9 +105,9 @@ def _heading(root: Map, loc: Path) -> Span:
     return Span(node.span.source, node.span.line, node.span.column)
 
 
-def _unknown_key(loc: Path, where: Span) -> Problem:
+def _unknown_key(loc: Path, where: Span, top: type[BaseModel]) -> Problem:
     name = str(loc[-1])
-    model = model_at(loc[:-1])
+    model = model_at(loc[:-1], top)
     allowed = _keys(model) if model is not None else []
     if model is Scenario:
         allowed = [*allowed, *_FILE_KEYS]
@@ -156,9 +160,9 @@ def _words(details: Sequence[ErrorDetails]) -> tuple[str, str]:
     return f"{value} is not {' or '.join(dict.fromkeys(wanted))}", hint
 
 
-def _describe(loc: Path) -> str:
+def _describe(loc: Path, top: type[BaseModel]) -> str:
     """The description of the field at `loc`."""
-    model = model_at(loc[:-1])
+    model = model_at(loc[:-1], top)
     for name, field in (model.model_fields if model is not None else {}).items():
         if loc[-1] in (name, field.alias):
             return field.description or ""
@@ -170,9 +174,9 @@ def _keys(model: type[BaseModel]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-def model_at(loc: Path) -> type[BaseModel] | None:
-    """The model that a path of pydantic's leads to."""
-    current: Any = Scenario
+def model_at(loc: Path, top: type[BaseModel] = Scenario) -> type[BaseModel] | None:
+    """The model that a path of pydantic's leads to, from the model of the whole file."""
+    current: Any = top
     for part in loc:
         current = _step(current, part)
     return current if isinstance(current, type) and issubclass(current, BaseModel) else None
