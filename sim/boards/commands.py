@@ -1,4 +1,4 @@
-"""`dcompute board`: a virtual board on a serial port, until Ctrl-C."""
+"""`dcompute board`: virtual boards on serial ports, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ import os
 import re
 import signal
 import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from sim.boards.board import VirtualBoard
-from sim.boards.serial import Port, PtyPort, TcpPort
+from sim.boards.serial import PtyPort, TcpPort
 from sim.micropython.board import Board
 from sim.micropython.errors import EmulatorUnavailable
 from sim.micropython.flash import FirmwareError
@@ -22,105 +24,132 @@ from sim.micropython.provision import Emulator, provision
 
 EXIT_USAGE, EXIT_MISSING = 2, 3
 
-app = typer.Typer(help="A virtual ESP32 board on a serial port, for mpremote.")
+app = typer.Typer(help="Virtual ESP32 boards on serial ports, for mpremote.")
 
 
 @app.callback(invoke_without_command=True)
 def serve(
     context: typer.Context,
     port_file: Annotated[
-        Path | None, typer.Option(help="Write the port's name here once the board is plugged in.")
+        Path | None,
+        typer.Option(help="Write the ports' names here, a line each, once all boards are plugged in."),
     ] = None,
+    count: Annotated[int, typer.Option(min=1, max=200, help="How many boards.")] = 1,
     tcp: Annotated[
-        int | None, typer.Option(min=0, max=65_535, help="A TCP port (0: a free one), no pseudo-terminal.")
+        int | None,
+        typer.Option(
+            min=0,
+            max=65_535,
+            help="A TCP port (0: a free one), no pseudo-terminal; the next board, the next.",
+        ),
     ] = None,
     flash_size: Annotated[str, typer.Option(help="Size of the filesystem, as in 512KiB or 2MiB.")] = "2MiB",
     root: Annotated[
-        Path | None, typer.Option(file_okay=False, help="The folder that is the flash; default: a new one.")
+        Path | None,
+        typer.Option(
+            file_okay=False, help="The folder that is the flash (of several: their folders lie in it)."
+        ),
     ] = None,
     broker: Annotated[
-        str | None, typer.Option(help="HOST:PORT that this board reaches through its own fault proxy.")
+        str | None, typer.Option(help="HOST:PORT that each board reaches through its own fault proxy.")
     ] = None,
     baud: Annotated[int | None, typer.Option(min=300, help="Rate of the line; default: no limit.")] = None,
     noise: Annotated[float, typer.Option(min=0, max=1, help="Part of all bytes that is spoilt.")] = 0.0,
     heap_kib: Annotated[int, typer.Option(min=32, help="Heap of the firmware.")] = 256,
-    mac: Annotated[str, typer.Option(help="The board's unique id.")] = "02:00:00:00:00:01",
+    mac: Annotated[str, typer.Option(help="The first board's unique id; the next counts on.")] = (
+        "02:00:00:00:00:01"
+    ),
 ) -> None:
-    """Plug a virtual board in and serve it until Ctrl-C."""
+    """Plug virtual boards in and serve them until Ctrl-C."""
     if context.invoked_subcommand is not None:
         return
     try:
-        board = Board(bytes.fromhex(mac.replace(":", "")), (), heap_bytes=heap_kib * 1024)
-        flash_bytes, address = parse_size(flash_size), parse_address(broker) if broker else None
+        kit = _Kit(
+            [Board(uid, (), heap_bytes=heap_kib * 1024) for uid in parse_mac(mac, count)],
+            _tcp_ports(tcp, count),
+            parse_size(flash_size),
+            parse_address(broker) if broker else None,
+            baud,
+            noise,
+        )
         emulator = provision(lambda text: typer.echo(text, err=True))
     except (FirmwareError, ValueError) as error:
         _stop(str(error), EXIT_USAGE)
     except EmulatorUnavailable as error:
         _stop(str(error), EXIT_MISSING)
-    port: Port = PtyPort() if tcp is None else TcpPort(tcp)
-    with _flash_folder(root) as folder:
-        made = _Made(emulator, board, folder, port, flash_bytes, baud, noise, address)
+    with _flash_folders(root, kit.boards) as folders:
         try:
-            asyncio.run(_serve(made, port_file))
+            asyncio.run(_serve(lambda: kit.make(emulator, folders), port_file))
         except OSError as error:
             _stop(f"the board's port could not be made: {error}", EXIT_MISSING)
 
 
-class _Made:
-    """What the options say, until there is a loop to make the board in."""
+@dataclass(frozen=True)
+class _Kit:
+    """What the options say, until there is a loop to make the boards in."""
 
-    def __init__(
-        self,
-        emulator: Emulator,
-        board: Board,
-        folder: Path,
-        port: Port,
-        flash_bytes: int,
-        baud: int | None,
-        noise: float,
-        broker: tuple[str, int] | None,
-    ) -> None:
-        self._positional = (emulator, board, folder, port)
-        self._named: dict[str, Any] = {
-            "flash_bytes": flash_bytes,
-            "baud": baud,
-            "noise": noise,
-            "broker": broker,
-        }
+    boards: Sequence[Board]
+    tcp_ports: Sequence[int | None]
+    flash_bytes: int
+    broker: tuple[str, int] | None
+    baud: int | None
+    noise: float
 
-    def board(self) -> VirtualBoard:
-        return VirtualBoard(*self._positional, **self._named, watcher=_Log())
+    def make(self, emulator: Emulator, folders: Sequence[Path]) -> list[VirtualBoard]:
+        return [
+            VirtualBoard(
+                emulator,
+                board,
+                folder,
+                PtyPort() if tcp_port is None else TcpPort(tcp_port),
+                flash_bytes=self.flash_bytes,
+                baud=self.baud,
+                noise=self.noise,
+                broker=self.broker,
+                watcher=_Log(board.uid.hex() if len(folders) > 1 else ""),
+            )
+            for board, tcp_port, folder in zip(self.boards, self.tcp_ports, folders, strict=True)
+        ]
 
 
-async def _serve(made: _Made, port_file: Path | None) -> None:
+async def _serve(make: Callable[[], list[VirtualBoard]], port_file: Path | None) -> None:
     over = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, over.set)
-    board = made.board()
+    boards = make()
     try:
-        await board.plug_in()
-        typer.echo(board.address)
+        for board in boards:
+            await board.plug_in()
+        ports = "".join(f"{board.address}\n" for board in boards)
+        typer.echo(ports, nl=False)
         if port_file is not None:
-            _write_whole(port_file, board.address + "\n")
+            _write_whole(port_file, ports)
         await over.wait()
     finally:
-        await board.close()
+        for board in boards:
+            await board.close()
         if port_file is not None:
             port_file.unlink(missing_ok=True)
 
 
 class _Log:
-    """What befalls the board, on the error output."""
+    """What befalls a board, on the error output; `name` is said if there are several."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
 
     def happened(self, name: str, fields: dict[str, Any]) -> None:
         if name == "reset":
-            typer.echo(f"-- started, reset cause {fields['cause']}", err=True)
+            self._say(f"started, reset cause {fields['cause']}")
         elif name == "wlan":
-            typer.echo(f"-- WLAN status {fields['status']}", err=True)
+            self._say(f"WLAN status {fields['status']}")
         elif name == "bootloader":
-            typer.echo("-- the bootloader was asked for; a virtual board has none and goes on", err=True)
+            self._say("the bootloader was asked for; a virtual board has none and goes on")
         elif name in ("power_on", "power_off", "crash"):
-            typer.echo(f"-- {name.replace('_', ' ')} {fields.get('text', '')}".rstrip(), err=True)
+            self._say(f"{name.replace('_', ' ')} {fields.get('text', '')}".rstrip())
+
+    def _say(self, text: str) -> None:
+        typer.echo(f"-- {self._name} {text}" if self._name else f"-- {text}", err=True)
 
 
 def parse_size(text: str) -> int:
@@ -139,14 +168,35 @@ def parse_address(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
+def _tcp_ports(first: int | None, count: int) -> list[int | None]:
+    if not first:
+        return [first] * count
+    if first + count > 65_536:
+        raise ValueError(f"--tcp {first}: {count} ports from there on are more than there are")
+    return [first + number for number in range(count)]
+
+
+def parse_mac(text: str, count: int) -> list[bytes]:
+    """`count` addresses from `02:00:00:00:00:01` on."""
+    try:
+        first = bytes.fromhex(text.replace(":", ""))
+    except ValueError:
+        first = b""
+    if len(first) != 6:
+        raise ValueError(f"--mac {text}: six bytes in hexadecimal are wanted, as in 02:00:00:00:00:01")
+    start = int.from_bytes(first, "big")
+    return [((start + number) % (1 << 48)).to_bytes(6, "big") for number in range(count)]
+
+
 @contextlib.contextmanager
-def _flash_folder(root: Path | None) -> Any:
-    if root is not None:
-        root.mkdir(parents=True, exist_ok=True)
-        yield root
-        return
-    with tempfile.TemporaryDirectory(prefix="dcompute-board-") as folder:
-        yield Path(folder)
+def _flash_folders(root: Path | None, boards: Sequence[Board]) -> Iterator[list[Path]]:
+    with contextlib.ExitStack() as stack:
+        if root is None:
+            root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dcompute-board-")))
+        folders = [root] if len(boards) == 1 else [root / board.uid.hex() for board in boards]
+        for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True)
+        yield folders
 
 
 def _write_whole(path: Path, text: str) -> None:
@@ -156,6 +206,6 @@ def _write_whole(path: Path, text: str) -> None:
     os.replace(fresh, path)
 
 
-def _stop(message: str, status: int) -> Any:
+def _stop(message: str, status: int) -> NoReturn:
     typer.echo(message, err=True)
     raise typer.Exit(status)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from sim.boards.commands import app, parse_address, parse_size
+from sim.boards.commands import app, parse_address, parse_mac, parse_size
 
 PATIENCE_S = 20.0
 
@@ -64,8 +64,28 @@ def test_a_board_on_a_tcp_port(tmp_path: Path) -> None:
         assert evaluate(address, "1+1") == "2"
 
 
+def test_several_boards_each_with_its_own_port_id_and_folder(tmp_path: Path) -> None:
+    root = tmp_path / "flashes"
+    with served(tmp_path, "--count", "3", "--root", str(root), "--mac", "02:00:00:00:00:ff") as addresses:
+        ports = addresses.splitlines()
+        assert len(set(ports)) == 3
+        ask = "open('kept', 'w').write('x') and __import__('machine').unique_id().hex()"
+        assert [evaluate(port, ask) for port in ports[:2]] == ["0200000000ff", "020000000100"]
+    assert sorted(str(kept.relative_to(root)) for kept in root.rglob("*") if kept.is_file()) == [
+        "0200000000ff/kept",
+        "020000000100/kept",
+    ]
+
+
 @pytest.mark.parametrize(
-    "options", [["--flash-size", "2MB"], ["--broker", "nowhere"], ["--mac", "02:00"], ["--mac", "xyz"]]
+    "options",
+    [
+        ["--flash-size", "2MB"],
+        ["--broker", "nowhere"],
+        ["--mac", "02:00"],
+        ["--mac", "xyz"],
+        ["--tcp", "65535", "--count", "2"],
+    ],
 )
 def test_wrong_options_are_named(options: list[str]) -> None:
     result = CliRunner().invoke(app, options)
@@ -77,3 +97,4 @@ def test_wrong_options_are_named(options: list[str]) -> None:
 def test_sizes_and_addresses() -> None:
     assert [parse_size(text) for text in ("2MiB", "512KiB", "4096")] == [2097152, 524288, 4096]
     assert parse_address("10.0.0.1:1883") == ("10.0.0.1", 1883)
+    assert [mac.hex() for mac in parse_mac("ff:ff:ff:ff:ff:ff", 2)] == ["f" * 12, "0" * 12]
