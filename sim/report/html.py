@@ -1,7 +1,8 @@
 """One self-contained HTML file: lanes of nodes through time, latencies, order, rates, log, and the verdict.
 
-The page carries its data as columns of numbers, its script and plotly.js: it needs no network, ever. Few
-traces with many points are drawn rather than one trace a node, so that 1,000 nodes stay fluent.
+The page carries its data as columns of numbers, its scripts and the plotting library uPlot (50 KB, on a
+canvas): it needs no network, ever, and opens at once with 1,000 nodes. Pictures out of sight are drawn when
+scrolled to.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
-from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
 
 from sim import trace as t
 from sim.checks.base import Status
@@ -24,6 +24,8 @@ from sim.report.timeline import Mark, Span, Timeline, timeline
 
 MAX_WORK = 100_000  # tasks drawn; beyond that a page takes longer to open than a person waits
 MAX_LOG = 4_000
+SCRIPTS = ("uplot.js", "common.js", "lanes.js", "pictures.js")
+STYLES = ("uplot.css", "report.css")
 RATE_BINS = 400
 
 _RATES: dict[type[t.Event], str] = {
@@ -72,9 +74,8 @@ def html(run: Run) -> str:
         status_word=WORD,
         statuses=Status,
         offending=[offending_lines(run, result.outcome) for result in run.verdict.results],
-        style=(assets / "report.css").read_text("utf-8"),
-        script=(assets / "report.js").read_text("utf-8"),
-        plotly=get_plotlyjs(),
+        style="\n".join((assets / name).read_text("utf-8") for name in STYLES),
+        scripts=[(assets / name).read_text("utf-8") for name in SCRIPTS],
         data=_embedded(_data(run)),
     )
 

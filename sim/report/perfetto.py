@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from sim.report.run import Run
-from sim.report.timeline import BROKER, MASTER, Mark, Span, Timeline, timeline
+from sim.report.timeline import BROKER, MASTER, NOBODY, Mark, Span, Timeline, timeline
 
-_COMMON_PROCESS = 1  # broker and master; the groups follow
+_COMMON_PROCESS = 1  # broker, master, nobody; the groups follow
 _TRACKS = ("status", "tasks")  # slices on one track must nest, and these do not nest in each other
 
 
@@ -27,7 +27,7 @@ def perfetto(run: Run) -> str:
 def _events(line: Timeline) -> Iterator[dict[str, Any]]:
     groups = list(dict.fromkeys(node.group for node in line.nodes))
     processes = {group: number for number, group in enumerate(groups, _COMMON_PROCESS + 1)}
-    yield _name("process_name", "broker and master", _COMMON_PROCESS)
+    yield _name("process_name", "broker, master", _COMMON_PROCESS)
     for group, pid in processes.items():
         yield _name("process_name", group, pid)
 
@@ -36,7 +36,7 @@ def _events(line: Timeline) -> Iterator[dict[str, Any]]:
             return {"pid": _COMMON_PROCESS, "tid": -lane}
         return {"pid": processes[line.nodes[lane].group], "tid": 10 + len(_TRACKS) * lane + track}
 
-    for lane, name in ((BROKER, "broker"), (MASTER, "master")):
+    for lane, name in ((BROKER, "broker"), (MASTER, "master"), (NOBODY, "no node")):
         yield _name("thread_name", name, **where(lane))
     for lane, node in enumerate(line.nodes):
         for track, kind in enumerate(_TRACKS):

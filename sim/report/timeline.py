@@ -12,7 +12,7 @@ from sim.checks.queue import takes
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Something that lasted. `lane`: index into Timeline.nodes, -1 for the broker, -2 for the master."""
+    """Something that lasted. `lane`: index into Timeline.nodes, or BROKER, MASTER or NOBODY."""
 
     lane: int
     start_us: int
@@ -45,7 +45,7 @@ class Mark:
     detail: str = ""
 
 
-BROKER, MASTER = -1, -2
+BROKER, MASTER, NOBODY = -1, -2, -3  # nobody: a fault that found no node to happen to
 
 
 @dataclass(slots=True)
@@ -170,12 +170,10 @@ class _Builder:
         """Spans of the faults, and from each deadly one to the report of the death it caused."""
         line, history = self._line, History(self._events)
         for fault in history.faults.values():
-            lane = self._lane(fault.node) if fault.node else BROKER
-            if fault.kind.startswith("master"):
-                lane = MASTER
+            lane = self._lane(fault.node) if fault.node else _common_lane(fault.kind)
             end_us = fault.ended_us
             if end_us is None:  # what has no duration is a moment; a silence without end lasts
-                lasting = fault.kind in DEADLY - {"crash", "reset"}
+                lasting = fault.kind in DEADLY - {"crash", "reset"} and lane != NOBODY
                 end_us = line.end_us if lasting else fault.start_us
             effects = ", ".join(effect.effect for effect in fault.effects[:5])
             detail = f"{fault.event.fault}: {effects or 'no visible effect'}"
@@ -183,3 +181,8 @@ class _Builder:
             death = history.report_of(fault) if fault.kind in DEADLY and not fault.reported else None
             if death is not None:
                 line.detections.append(Span(lane, fault.start_us, death.t_us, fault.kind, death.cause))
+
+
+def _common_lane(kind: str) -> int:
+    """Where a fault without a node is shown."""
+    return BROKER if kind.startswith("broker") else MASTER if kind.startswith("master") else NOBODY

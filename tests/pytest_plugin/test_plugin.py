@@ -281,7 +281,6 @@ def test_the_plugin_imports_nothing_until_it_is_used() -> None:
         "pydantic",
         "simpy",
         "paho",
-        "plotly",
         "rich",
         "ruamel",
         "sim.scenario",

@@ -192,7 +192,7 @@ class Browser:
         self._session = self.call("Target.attachToTarget", targetId=page["targetId"], flatten=True)[
             "sessionId"
         ]
-        for domain in ("Page", "Runtime", "Network"):
+        for domain in ("Page", "Runtime", "Network", "Performance"):
             self.call(f"{domain}.enable")
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
@@ -241,6 +241,11 @@ class Browser:
         self.until("document.body?.dataset.ready")
         return float(self.js("document.body.dataset.ready"))
 
+    def cpu_s(self) -> float:
+        """Processor time that the page's process has taken since it began."""
+        metrics = self.call("Performance.getMetrics")["metrics"]
+        return float(next(metric["value"] for metric in metrics if metric["name"] == "ProcessTime"))
+
     def problems(self) -> list[Any]:
         return [e["params"] for e in self._events if e.get("method") == "Runtime.exceptionThrown"]
 
@@ -286,7 +291,6 @@ _FLAGS = [
     "--headless",
     "--no-sandbox",  # as root, in a container, there is no other way
     "--disable-gpu",
-    "--enable-unsafe-swiftshader",  # WebGL in software: the page is our own
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",

@@ -26,9 +26,13 @@ def type_into(browser, element, value):
     )
 
 
+def in_sight(browser, entry):
+    """How many of a kind of thing the legend counts."""
+    return int(browser.js(f"document.querySelector('[data-entry=\"{entry}\"]').dataset.count"))
+
+
 def test_the_page_names_nothing_to_fetch(good_run):
     page = html(good_run)
-    page = page[: page.index("plotly.js v")] + page[page.index('<script id="data"') :]
     assert not re.search(r"(src|href)=[\"']?(https?:)?//", page)
     assert good_run.replay in page
 
@@ -67,25 +71,48 @@ def test_it_opens_quickly_and_shows_what_the_trace_says(browser, fleet, expectat
     run = judged(expectations, fleet(nodes=nodes, faults=max(4, nodes // 20)))
     page = tmp_path / "report.html"
     page.write_text(html(run), "utf-8")
-    # the first opening also starts the browser's software graphics, and the machine may be busy: any will do
+    assert page.stat().st_size < 2_000_000
+    # on a busy machine the clock on the wall may run on without the browser: its processor time does not
     assert any(browser.open(page) < 3000 for _ in range(4))
+    assert browser.cpu_s() < 3
     assert browser.problems() == []
     assert browser.requests() == []
     assert browser.js(SHOWN) == f"{nodes} of {nodes} nodes"
 
-    traces = browser.js("document.getElementById('lanes').data.map(t => [t.name, t.x.length])")
-    assert len(traces) < 40, "few traces with many points, however many nodes"
-    drawn = dict(traces)
     seen = [e for e in run.events if isinstance(e, t.NodeStatusSeen)]
-    assert drawn["ready"] == 3 * sum(e.status == "ready" for e in seen)
-    assert drawn["dead"] == 3 * sum(e.status == "dead" for e in seen)
-    assert drawn["death reported"] == run.totals.deaths
+    assert in_sight(browser, "ready") == sum(e.status == "ready" for e in seen)
+    assert in_sight(browser, "dead") == sum(e.status == "dead" for e in seen)
+    assert in_sight(browser, "task") == sum(isinstance(e, t.TaskTaken) for e in run.events)
+    assert in_sight(browser, "death reported") == run.totals.deaths
+    assert in_sight(browser, "crash") == run.totals.faults["crash"]
 
     browser.js("document.getElementById('lanes').scrollIntoView()")
     pixels = browser.colours(["#bfe3cd", "#f3b7b3", "#c62828"])
     assert pixels[0] > 20_000, "the lanes of ready nodes"
     assert pixels[1] > 100, "the dead"
     assert pixels[2] > 100, "the reports of deaths"
+
+
+def test_an_entry_of_the_legend_hides_what_it_names(browser, fleet, expectations, tmp_path):
+    page = tmp_path / "report.html"
+    page.write_text(html(judged(expectations, fleet(nodes=50, faults=20))), "utf-8")
+    browser.open(page)
+    dead = "#f3b7b3"
+    assert browser.colours([dead])[0] > 100
+    browser.js("document.querySelector('[data-entry=dead]').click()")
+    browser.until("document.querySelector('[data-entry=dead]').getAttribute('aria-pressed') === 'false'")
+    assert browser.colours([dead])[0] < 100
+
+
+def test_pointing_at_a_node_says_what_it_was_doing(browser, fleet, expectations, tmp_path):
+    page = tmp_path / "report.html"
+    page.write_text(html(judged(expectations, fleet(nodes=4, faults=0))), "utf-8")
+    browser.open(page)
+    browser.js("document.getElementById('lanes').scrollIntoView()")
+    browser.js("lanes.setCursor({left: lanes.valToPos(50, 'x'), top: lanes.valToPos(-2, 'y')})")
+    told = browser.js("document.querySelector('#lanes .tip').textContent").split("\n")
+    assert told[0].startswith("pi-0003 at ")
+    assert told[1].startswith("ready for ")
 
 
 def test_filter_and_zoom_find_one_node_in_a_thousand(browser, fleet, expectations, tmp_path):
@@ -103,12 +130,12 @@ def test_filter_and_zoom_find_one_node_in_a_thousand(browser, fleet, expectation
     type_into(browser, "hit", "off")
     browser.until(f"{SHOWN} === '1000 of 1000 nodes'")
 
-    ticks = "document.getElementById('lanes').layout.yaxis.ticktext"
-    assert "esp-0500" not in browser.js(ticks)
-    browser.js("Plotly.relayout('lanes', {'yaxis.range': [510, 490]}); null")
-    browser.until(f"{ticks}.includes('esp-0500')")
-    widths = browser.js("document.getElementById('lanes').data.filter(t => t.name === 'ready')[0].line.width")
-    assert widths > 10, "lanes grow with the zoom"
+    names = "lanes.axes[1]._values"
+    assert "esp-0500" not in browser.js(names)
+    browser.js("zoomTo([0, 60], [-510, -490]); null")
+    browser.until(f"{names}.includes('esp-0500')")
+    browser.js("document.getElementById('all').click()")
+    browser.until(f"!{names}.includes('esp-0500')")
 
 
 def test_the_pictures_further_down_are_drawn_when_scrolled_to(browser, bad_run, tmp_path):
@@ -116,9 +143,9 @@ def test_the_pictures_further_down_are_drawn_when_scrolled_to(browser, bad_run, 
     page.write_text(html(bad_run), "utf-8")
     browser.open(page)
     for element, drawn in (
-        ("latencies", "querySelectorAll('.js-plotly-plot').length === 4"),
-        ("order", "querySelectorAll('.main-svg').length > 0"),
-        ("rates", "querySelectorAll('.main-svg').length > 0"),
+        ("latencies", "querySelectorAll('.uplot').length === 4"),
+        ("order", "querySelectorAll('canvas').length === 1"),
+        ("rates", "querySelectorAll('canvas').length === 1"),
         ("log", "querySelectorAll('tr').length > 10"),
     ):
         browser.js(f"document.getElementById({element!r}).scrollIntoView()")

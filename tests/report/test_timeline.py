@@ -83,7 +83,7 @@ def test_the_chrome_trace_has_named_tracks_whose_slices_do_not_cross(good_run):
     document = json.loads(perfetto(good_run))
     events = document["traceEvents"]
     names = {e["args"]["name"] for e in events if e["ph"] == "M"}
-    assert {"broker and master", "esp", "pi", "esp-0001 status", "esp-0001 tasks"} <= names
+    assert {"broker, master", "esp", "pi", "esp-0001 status", "esp-0001 tasks"} <= names
     tracks = defaultdict(list)
     for event in events:
         if event["ph"] == "X":
