@@ -38,6 +38,7 @@ class VirtualBoard:
     Args:
         board: what it is; its `files` and `config` are not used: what is on the flash is in `root`.
         root: the folder that is the flash; whoever makes the board keeps and removes it.
+        flash_log: each change to the flash is added to this file (sim/boards/flash_log.py).
         broker: reached through this board's own fault proxy, `link`, by whatever name the firmware uses.
     """
 
@@ -49,6 +50,7 @@ class VirtualBoard:
         port: Port,
         *,
         flash_bytes: int = 2 * 1024 * 1024,
+        flash_log: Path | None = None,
         baud: int | None = None,
         noise: float = 0.0,
         broker: tuple[str, int] | None = None,
@@ -60,8 +62,7 @@ class VirtualBoard:
         self.repl = Repl(f"MicroPython v{version} (emulated); Generic ESP32 module with ESP32")
         self._emulator = emulator
         self._board = board
-        self._root = root.resolve()
-        self._flash_bytes = flash_bytes
+        self._flash = Flash(root.resolve(), flash_bytes, flash_log)
         self._watcher = watcher
         self._chip: Chip | None = None
 
@@ -108,6 +109,7 @@ class VirtualBoard:
     def power_on(self) -> None:
         """Start the chip."""
         if self._chip is None:
+            _own(self._flash.root)
             if self.link is not None:
                 self.link.up()
             self._tell("power_on")
@@ -157,7 +159,7 @@ class VirtualBoard:
             self.line.send(f"ets Jul 29 2019 12:21:46\r\n\r\n{_RESET_CODES[cause]}\r\n".encode())
         self._tell("reset", cause=cause)
         entry = ["boot.py"] if self.repl.raw else ["boot.py", "main.py"]
-        flash = Flash(self._root, self._flash_bytes, self._routes())
+        flash = replace(self._flash, routes=self._routes())
         self._chip = Chip(self._emulator, self._board, flash, self, entry, cause)
 
     def _routes(self) -> dict[tuple[str, int], tuple[str, int]]:
@@ -226,3 +228,12 @@ class VirtualBoard:
     def _tell(self, name: str, /, **fields: Any) -> None:
         if self._watcher is not None:
             self._watcher.happened(name, fields)
+
+
+def _own(root: Path) -> None:
+    """Copies in place of links: a board that overwrites its file must not reach beyond its flash."""
+    for place in root.rglob("*"):
+        if place.is_symlink():
+            content = place.read_bytes()
+            place.unlink()
+            place.write_bytes(content)

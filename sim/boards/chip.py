@@ -49,10 +49,11 @@ class Listener(Protocol):
 
 @dataclass(frozen=True)
 class Flash:
-    """The folder that is the chip's flash, and how much it takes."""
+    """The folder that is the chip's flash, and how much it takes; what changes it is added to `log`."""
 
     root: Path
     size_bytes: int
+    log: Path | None = None
     routes: Routes = field(default_factory=dict)
 
 
@@ -87,7 +88,7 @@ class Chip:
         self._unread_fd, self._input_fd = os.pipe()
         with theirs:
             self._process = subprocess.Popen(
-                boards.command(emulator, board, "real", theirs.fileno()),
+                boards.command(emulator, board, "real", theirs.fileno(), console=True),
                 cwd=root,
                 env={"PATH": os.environ.get("PATH", "")},
                 stdin=self._unread_fd,
@@ -261,6 +262,7 @@ def _power_on_line(
     line["console"] = {
         "root": str(flash.root),
         "flash_bytes": flash.size_bytes,
+        "log": str(flash.log.resolve()) if flash.log else None,
         "path": _PATH,
         "entry": list(entry),
         "routes": [[list(there), list(via)] for there, via in flash.routes.items()],

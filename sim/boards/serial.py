@@ -185,7 +185,11 @@ class Line:
 
     async def open(self) -> None:
         """Plug the cable in."""
-        await self.port.open(lambda data: self._in.put(self._spoilt(data)))
+        await self.port.open(self.received)
+
+    def received(self, data: bytes) -> None:
+        """Towards the board: from the port, or from a test that types."""
+        self._in.put(self._spoilt(data))
 
     async def close(self) -> None:
         """Pull the cable out."""

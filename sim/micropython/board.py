@@ -66,7 +66,7 @@ class Board:
         if self.entry and not (root / self.entry).is_file():
             raise FirmwareError(f"firmware entry {self.entry}: not among {', '.join(map(str, self.files))}")
 
-    def power_on(self, reset_cause: int, umqtt: Path, measure: bool = False) -> bytes:
+    def power_on(self, reset_cause: int, umqtt: Path, measure: bool = False, console: bool = False) -> bytes:
         """The line that tells a starting process all it needs; `measure`: only say what heap is in use."""
         entries = [("boot.py", False), (self.entry or "main.py", self.entry is not None)]
         line = {
@@ -81,12 +81,16 @@ class Board:
             "branch_ns": round(self.branch_us * 1000),
             "measure": measure,
         }
+        if console:
+            line["console"] = {"routes": []}
         return json.dumps(line).encode() + b"\n"
 
 
-def command(emulator: Emulator, board: Board, kernel: Kernel, control_fd: int) -> list[str]:
+def command(
+    emulator: Emulator, board: Board, kernel: Kernel, control_fd: int, console: bool = False
+) -> list[str]:
     """The command that starts the board's process with its control descriptor."""
-    heap_bytes = int((board.heap_bytes + shim_heap_bytes(emulator, kernel)) / (1 - _TABLES))
+    heap_bytes = int((board.heap_bytes + shim_heap_bytes(emulator, kernel, console)) / (1 - _TABLES))
     return _command(emulator, kernel, heap_bytes, control_fd)
 
 
@@ -96,7 +100,7 @@ def _command(emulator: Emulator, kernel: Kernel, heap_bytes: int, control_fd: in
 
 
 @lru_cache(maxsize=8)
-def shim_heap_bytes(emulator: Emulator, kernel: Kernel) -> int:
+def shim_heap_bytes(emulator: Emulator, kernel: Kernel, console: bool = False) -> int:
     """Heap that the emulator's modules take, which on a board are in flash; measured once."""
     probe = Board(uid=bytes(6), files=())
     ours, theirs = socket.socketpair()
@@ -110,7 +114,7 @@ def shim_heap_bytes(emulator: Emulator, kernel: Kernel) -> int:
             pass_fds=(theirs.fileno(),),
         )
         theirs.close()
-        ours.sendall(probe.power_on(PWRON_RESET, emulator.umqtt, measure=True))
+        ours.sendall(probe.power_on(PWRON_RESET, emulator.umqtt, measure=True, console=console))
         try:
             said, _ = process.communicate(timeout=20)
         except subprocess.TimeoutExpired:

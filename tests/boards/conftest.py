@@ -53,6 +53,10 @@ class Desk:
     def all(self, name: str) -> list[dict[str, Any]]:
         return [fields for known, fields in self.happenings if known == name]
 
+    def type(self, text: str) -> None:
+        """As if it came over the line."""
+        self.board.line.received(text.encode())
+
     async def wait(self, condition: Callable[[], Any]) -> None:
         try:
             async with asyncio.timeout(PATIENCE_S):

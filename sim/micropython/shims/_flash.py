@@ -5,6 +5,7 @@
 # A write that does not fit raises OSError 28 and changes nothing. A power cut leaves what was written before
 # it (littlefs would keep the whole old file until close; this is the harder case, and FAT's).
 import io
+import json
 
 import _board
 import vfs
@@ -20,8 +21,12 @@ def blocks(n):
 
 
 class Flash:
-    def __init__(self, root, size):
+    def __init__(self, root, size, log=None):
         self._files = vfs.VfsPosix(root)
+        self._root = root
+        self._machine = vfs.VfsPosix()
+        self._log = log  # a file of the machine's; see sim/boards/flash_log.py
+        self._opened = 0
         self.size = size
         self.free = 0
         self.power_left = None  # how many steps until the power fails; None: it does not
@@ -38,7 +43,8 @@ class Flash:
     def open(self, path, mode):
         if not ("w" in mode or "a" in mode or "+" in mode or "x" in mode):
             return self._files.open(path, mode)
-        if "a" not in mode:
+        changes = "w" in mode or "x" in mode or ("a" in mode and not self._exists(path))
+        if changes:
             self.step()
         text = "b" not in mode
         file = self._files.open(path, mode if not text else mode.replace("t", "") + "b")
@@ -47,7 +53,35 @@ class Flash:
             file.close()
             self._files.remove(path)
             raise OSError(28)
-        return _File(self, file, text)
+        self._opened += 1
+        self.log("open", path, file=self._opened, empty=changes)
+        return _File(self, file, text, self._opened, "a" in mode)
+
+    def _exists(self, path):
+        try:
+            self._files.stat(path)
+            return True
+        except OSError:
+            return False
+
+    def log(self, op, path="", data=b"", **more):
+        if self._log:
+            more["op"] = op
+            if path:
+                more["path"] = self._whole(path)
+            if data:
+                more["n"] = len(data)
+            self._log.write(json.dumps(more).encode() + b"\n")
+            self._log.write(data)
+
+    def _whole(self, path):
+        parts = []
+        for part in (path if path[0] == "/" else self.getcwd() + "/" + path).split("/"):
+            if part == "..":
+                parts[-1:] = []
+            elif part and part != ".":
+                parts.append(part)
+        return "/" + "/".join(parts)
 
     def stat(self, path):
         mode, _, _, _, _, _, size, at, mt, ct = self._files.stat(path)
@@ -74,18 +108,23 @@ class Flash:
         if self._used("/") + _FOLDER_BYTES > self.size:
             raise OSError(28)
         self._files.mkdir(path)
+        self.log("mkdir", path)
 
     def remove(self, path):
         self.step()
         self._files.remove(path)
+        self.log("remove", path)
 
     def rmdir(self, path):
         self.step()
         self._files.rmdir(path)
+        self.log("rmdir", path)
 
     def rename(self, old, new):
         self.step()
-        self._files.rename(old, new)
+        # With a root of its own, the port's VfsPosix takes the new name for the old one as well.
+        self._machine.rename(self._root + self._whole(old), self._root + self._whole(new))
+        self.log("rename", old, to=self._whole(new))
 
     def step(self):
         # One thing that happens to the flash as a whole or not at all.
@@ -116,10 +155,13 @@ def _power_fails():
 
 class _File(io.IOBase):
     # A file open for writing.
-    def __init__(self, flash, file, text):
+    def __init__(self, flash, file, text, number, appends):
         self._flash = flash
         self._f = file
         self._text = text
+        self._number = number
+        self._appends = appends
+        self._closed = False
         at = file.tell()
         self._size = file.seek(0, 2)
         file.seek(at)
@@ -128,12 +170,15 @@ class _File(io.IOBase):
         raw = data.encode() if isinstance(data, str) else bytes(data)
         if n >= 0:
             raw = raw[:n]
-        end = max(self._size, self._f.tell() + len(raw))
+        at = self._size if self._appends else self._f.tell()
+        end = max(self._size, at + len(raw))
         more = blocks(end) - blocks(self._size)
         if more > self._flash.free:
             raise OSError(28)
         kept = self._flash.powered(len(raw))
         self._f.write(raw[:kept])
+        if kept:
+            self._flash.log("write", data=raw[:kept], file=self._number, at=at)
         if kept < len(raw):
             _power_fails()
         self._flash.free -= more
@@ -159,15 +204,20 @@ class _File(io.IOBase):
         return self._f.tell()
 
     def flush(self):
-        pass
+        self._flash.log("sync", file=self._number)
 
     def close(self):
-        self._f.close()
+        if not self._closed:
+            self._closed = True
+            self.flush()
+            self._f.close()
 
     def ioctl(self, request, argument):
         # What the C side asks of a stream: 1 is flush, 4 is close.
         if request == 4:
-            self._f.close()
+            self.close()
+        elif request == 1:
+            self.flush()
         return 0 if request in (1, 4) else -1
 
     def __iter__(self):
@@ -183,4 +233,4 @@ class _File(io.IOBase):
         return self
 
     def __exit__(self, *_):
-        self._f.close()
+        self.close()

@@ -22,10 +22,11 @@ _running = 0  # the block that runs; 0: boot.py and main.py, None: none
 flash = None
 
 
-def mount(root, size):
+def mount(root, size, log):
     # From here on no module of the emulator's can be loaded from its file.
     global flash
-    flash = _flash.Flash(root, size)
+    flash = _flash.Flash(root, size, open(log, "ab") if log else None)
+    flash.log("boot")
     vfs.umount("/")
     vfs.mount(flash, "/")
     _unix_os.chdir("/")

@@ -58,7 +58,7 @@ _board.report({"ev": "boot", "free": gc.mem_free()})
 _board.watch = _observe.watch_node_core
 if _console_of:
     _repl.install()
-    _repl.mount(_console_of["root"], _console_of["flash_bytes"])
+    _repl.mount(_console_of["root"], _console_of["flash_bytes"], _console_of["log"])
     sys.path[:] = _console_of["path"]
     _repl.run(_console_of["entry"])
 _observe.run(_config["entry"], _board)
