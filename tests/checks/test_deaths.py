@@ -262,6 +262,33 @@ def test_a_new_master_may_name_the_dead_again(story):
     assert judge("callback_once", story.events).status is Status.HELD
 
 
+@pytest.mark.parametrize("inc", [None, ""], ids=["with incarnations", "an older node"])
+def test_a_node_that_spoke_again_may_die_again(story, inc):
+    story.define("n").boot("n")
+    if inc is not None:
+        story.incs["n"] = inc
+        story.status("n", "ready")
+    story.at(50).death("n", cause="silent").at(60)
+    unheard = list(story.events)
+    assert judge("callback_once", [*unheard, death("n", 70, story.incs["n"])]).status is Status.FAILED
+    story.status("n", "ready").at(70).death("n")
+    assert judge("callback_once", story.events).status is Status.HELD
+    assert judge("callback_once", [*story.events, story.events[-1]]).status is Status.FAILED
+
+
+def test_an_old_will_names_a_death_again_though_the_next_incarnation_lives(story):
+    story.define("n").boot("n").at(5).death("n").at(6).connect("n").at(8).death("n", "1.1")
+    assert judge("callback_once", story.events).status is Status.FAILED
+
+
+def test_reports_may_lag_behind_what_the_master_sees(story):
+    """The callback has a thread of its own."""
+    story.define("n").boot("n").at(5).add(t.NodeStatusSeen, node="n", status="dead", inc="1.1")
+    story.status("n", "ready").add(t.NodeStatusSeen, node="n", status="dead", inc="1.1")
+    assert judge("callback_once", [*story.events, death("n", 6), death("n", 6)]).status is Status.HELD
+    assert judge("callback_once", [*story.events, *[death("n", 6)] * 3]).status is Status.FAILED
+
+
 def test_a_death_while_reconnecting_is_known_by_the_connection_before(story):
     story.define("n").boot("n").at(5).add(t.BrokerStopped, kept_memory=True)
     story.add(t.MasterDisconnected, reason="fin").disconnect("n", by="broker")

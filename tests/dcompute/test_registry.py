@@ -142,6 +142,17 @@ def test_a_silent_node_is_declared_dead_at_its_bound(bench: Bench) -> None:
     assert bench.registry.next_deadline_s() is None
 
 
+def test_a_node_declared_dead_that_speaks_again_is_alive_and_its_next_death_is_news(bench: Bench) -> None:
+    bench.status("n", "ready", "a.1")
+    bench.outage()
+    assert deaths(bench.wait(11)) == [("n", "a.1", "silent")]
+    assert deaths(bench.status("n", "dead", "a.1")) == [], "our own declaration"
+    bench.status("n", "ready", "a.1")
+    assert bench.status_of("n") == "ready"
+    assert deaths(bench.status("n", "dead", "a.1")) == [("n", "a.1", "will")]
+    assert deaths(bench.status("n", "dead", "a.1")) == []
+
+
 @pytest.mark.parametrize(
     "sign",
     [

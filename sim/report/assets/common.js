@@ -37,7 +37,7 @@ function told(us) {
 const moment = (us) => (us / S).toFixed(3) + " s";
 
 /** An axis in the page's style. */
-const axis = (label, more = {}) => ({ stroke: INK, font: FONT, label, labelFont: FONT, labelSize: label ? 20 : 0, gap: 4,
+const axis = (label, more = {}) => ({ stroke: INK, font: FONT, label, labelFont: FONT, labelSize: label ? 20 : 0, gap: 4, size: 28,
   grid: { stroke: GRID, width: 1 }, ticks: { stroke: GRID, width: 1, size: 4 }, ...more });
 
 /** A plot that fills `box` and follows its width. */
