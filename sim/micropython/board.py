@@ -22,7 +22,6 @@ PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = range(1, 6)
 Kernel = Literal["real", "lockstep"]
 
 _PROBE_HEAP_BYTES = 1024 * 1024
-_WATCH_BYTES = 4096  # what it takes to watch and to tell
 _TABLES = 3 / 256  # the collector's tables: 3 bits for each block of 32 bytes
 
 
@@ -125,7 +124,7 @@ def shim_heap_bytes(emulator: Emulator, kernel: Kernel, console: bool = False) -
             f"the emulator's modules do not start under MicroPython {emulator.version} ({emulator.origin}): "
             f"{said.decode(errors='replace').strip()}"
         )
-    return int(_PROBE_HEAP_BYTES * (1 - _TABLES)) - int(said) + _WATCH_BYTES
+    return int(_PROBE_HEAP_BYTES * (1 - _TABLES)) - int(said)
 
 
 def no_path(text: str, root: Path, emulator: Emulator) -> str:

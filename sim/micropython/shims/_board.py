@@ -9,6 +9,7 @@ uid = b"\x00\x00\x00\x00\x00\x00"
 reset_cause = 1
 clock_start_us = 0  # the RTC at power-on, microseconds since 2000; a board without battery starts at 0
 watch = None  # called with this module whenever the firmware looks at its WLAN
+reserve = None  # heap kept for watching, which is no part of the firmware; given back when it begins
 heap_taken = 0  # by the emulator's own modules, which a board has in flash
 routes = {}  # address -> address through which it is reached: the fault proxy that is this board's Wi-Fi
 ticks_start_ms = 0  # lets a test begin shortly before the ticks wrap

@@ -1,8 +1,11 @@
 # mypy: ignore-errors
 # Runs the firmware's entry files as a board does, and tells the testbed how they end and what the node core
 # does.
+import gc
 import io
 import sys
+
+WATCH_BYTES = 2048  # watching takes 600 bytes, telling what was seen a little more, for a moment
 
 
 def run(entries, board):
@@ -57,9 +60,15 @@ def watch_node_core(board):
     module = sys.modules.get("dcompute.node_core")
     if module is None:
         return
-    board.watch = None
-    core = module.NodeCore
+    gc.collect()
+    before = gc.mem_alloc()
+    board.watch = board.reserve = None
+    _watch(module.NodeCore, board)
+    gc.collect()
+    board.heap_taken += gc.mem_alloc() - before
 
+
+def _watch(core, board):
     def tell(name, fields):
         board.report({"ev": "core", "name": name, "fields": fields})
 

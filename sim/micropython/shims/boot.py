@@ -48,6 +48,8 @@ if _console_of:
 sys.path[:] = _config["path"]
 import umqtt.simple  # frozen into the ESP32 port, so a board spends no heap on it
 
+_board.reserve = bytearray(_observe.WATCH_BYTES)  # so that the firmware has the same, watched or not
+
 _free = _heap.one_block()
 if _config["measure"]:
     print(_free)
