@@ -75,6 +75,9 @@ class ComputeNode:
             given.tls,
         )
         self._link = Link(core, client, given, watchdog, led)
+        launcher = sys.modules.get("launcher")  # only where the program is kept in slots
+        if launcher:
+            launcher.attach(self._link, client)
         self.poll_s = given.poll_s
         self._thread_wanted = False
         self._loop_runs = False

@@ -42,6 +42,8 @@ class Board:
         seed: of `random` and `os.urandom` in virtual time.
         branch_us: in virtual time, what each branch of the main thread's code costs (a loop's turn is one;
             about 5 on an ESP32). 0: computing takes no time, which is much faster to simulate.
+        slots: keep the files as a deployed version in a slot, with the launcher as `main.py`.
+        version: of the files in the slot; "" takes the one they give themselves.
     """
 
     uid: bytes
@@ -54,6 +56,8 @@ class Board:
     ticks_start_ms: int = 0
     seed: int = 0
     branch_us: float = 0
+    slots: bool = False
+    version: str = ""
 
     def __post_init__(self) -> None:
         if len(self.uid) != 6:
@@ -61,7 +65,10 @@ class Board:
 
     def write_flash(self, root: Path) -> None:
         """Lay out the board's files under `root`, its working folder."""
-        flash.write(self.files, self.config, root)
+        if self.slots:
+            flash.write_slots(self.files, self.config, root, self.version)
+        else:
+            flash.write(self.files, self.config, root)
         if self.entry and not (root / self.entry).is_file():
             raise FirmwareError(f"firmware entry {self.entry}: not among {', '.join(map(str, self.files))}")
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
+
+from dcompute.bundle import NOT_IN_A_SLOT, VERSION_FILE, BadBundle, Bundle, packaged, product_folder
 
 _LINKED = {".py", ".mpy"}
 
@@ -18,11 +18,10 @@ class FirmwareError(ValueError):
 
 def product() -> Path:
     """The folder with dcompute's own firmware: in a checkout, or as the wheel carries it."""
-    sim = Path(str(resources.files("sim")))
-    for folder in (sim.parent / "firmware", sim / "_data" / "firmware"):
-        if (folder / "package.json").is_file():
-            return folder
-    raise FirmwareError(f"dcompute's firmware is neither beside {sim} nor in it: a broken installation?")
+    try:
+        return product_folder()
+    except BadBundle as error:
+        raise FirmwareError(str(error)) from None
 
 
 def write(files: Sequence[Path], config: Mapping[str, Any], root: Path) -> None:
@@ -32,14 +31,39 @@ def write(files: Sequence[Path], config: Mapping[str, Any], root: Path) -> None:
     write to it.
     """
     for target, source in layout(files).items():
-        place = root / target
-        place.parent.mkdir(parents=True, exist_ok=True)
-        if source.suffix in _LINKED:
-            place.symlink_to(source.resolve())
-        else:
-            shutil.copy(source, place)
+        _place(source, root / target)
+    _write_config(config, root)
+
+
+def write_slots(files: Sequence[Path], config: Mapping[str, Any], root: Path, version: str = "") -> None:
+    """Lay out `files` as a deployed version in slot a, started by the launcher."""
+    placed = layout(files)
+    slot = {target: source for target, source in placed.items() if target not in NOT_IN_A_SLOT}
+    try:
+        bundle = Bundle(version, {target: source.read_bytes() for target, source in slot.items()})
+    except BadBundle as error:
+        raise FirmwareError(f"firmware {', '.join(map(str, files))}: {error}") from None
+    for target, source in slot.items():
+        _place(source, root / "a" / target)
+    if "boot.py" in placed:
+        _place(placed["boot.py"], root / "boot.py")
+    _write_config(config, root / "a")
+    (root / "a" / VERSION_FILE).write_bytes(bundle.manifest())
+    _place(product() / "launcher.py", root / "main.py")
+    (root / "slot").write_text("a - 0\n")
+
+
+def _place(source: Path, place: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if source.suffix in _LINKED:
+        place.symlink_to(source.resolve())
+    else:
+        shutil.copy(source, place)
+
+
+def _write_config(config: Mapping[str, Any], folder: Path) -> None:
     if config:
-        written = root / "config.py"
+        written = folder / "config.py"
         written.unlink(missing_ok=True)
         written.write_text("".join(f"{name} = {value!r}\n" for name, value in config.items()))
 
@@ -65,22 +89,7 @@ def _folder(folder: Path) -> dict[str, Path]:
 
 
 def _packaged(folder: Path) -> dict[str, Path]:
-    """What `mip install` of the folder would put on a board: the `urls` of its package.json."""
-    description = folder / "package.json"
     try:
-        urls = json.loads(description.read_text())["urls"]
-        placed = {str(target): _source(folder, str(url)) for target, url in urls}
-    except (ValueError, KeyError, TypeError) as error:
-        raise FirmwareError(f"firmware {description}: not as `mip` wants it ({error!r})") from None
-    missing = [str(source) for source in placed.values() if not source.is_file()]
-    if missing:
-        raise FirmwareError(f"firmware {description}: no such file: {', '.join(missing)}")
-    return placed
-
-
-def _source(folder: Path, url: str) -> Path:
-    """The file an entry names. In the wheel, the node core lies in the installed package, not beside it."""
-    source = folder / url
-    if not source.is_file() and url.startswith("../dcompute/"):
-        return Path(str(resources.files("dcompute"))) / url.removeprefix("../dcompute/")
-    return source
+        return packaged(folder)
+    except BadBundle as error:
+        raise FirmwareError(str(error)) from None

@@ -1,0 +1,151 @@
+"""The launcher: which slot starts, trial and fallback, and that no state of the flash leaves a dead board."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import simpy
+
+from sim.micropython.board import Board
+from sim.micropython.lockstep import LockstepBoard
+from sim.net.network import Network
+
+SAYS = "import config, sys\nprint('runs', config.VERSION, sys.modules['launcher'].version)\n"
+CONFIRMS = SAYS + "sys.modules['launcher'].sent()\n"
+HANGS = SAYS + "import time\nwhile True:\n    time.sleep(5)\n"
+CRASHES = SAYS + "raise RuntimeError('broken')\n"
+RETURNS = SAYS
+CONFIRM_S = 30
+
+
+class Desk:
+    """A board with slots, in virtual time."""
+
+    def __init__(self, rig: Any, heard: Any) -> None:
+        self.heard = heard
+        self.env = simpy.Environment()
+        launcher = rig.folder / "main.py"
+        launcher.write_bytes((rig.firmware / "launcher.py").read_bytes())
+        host = Network(self.env, 1, 0.005).host("node")
+        self.board = LockstepBoard(self.env, host, rig.emulator, Board(bytes(6), [launcher]), heard)
+        self.flash: Path = self.board._root
+
+    def slot(self, name: str, program: str, whole: bool = True) -> None:
+        folder = self.flash / name
+        folder.mkdir()
+        (folder / "main.py").write_text(program)
+        (folder / "config.py").write_text(f"VERSION = 'v{name}'\n")
+        if whole:
+            about = {"version": f"v{name}", "confirm_s": CONFIRM_S, "files": {}}
+            (folder / "version.json").write_text(json.dumps(about))
+
+    def run(self, seconds: float) -> list[str]:
+        """What the board prints in that time, launcher's and programs' words."""
+        if not self.board.running:
+            self.board.start()
+        self.env.run(until=self.env.now + seconds)
+        return [line for line in self.heard.lines if line.startswith(("runs", "launcher"))]
+
+    def state(self) -> str:
+        return (self.flash / "slot").read_text().strip()
+
+
+@pytest.fixture
+def desk(rig: Any, heard: Any) -> Iterator[Desk]:
+    desk = Desk(rig, heard)
+    yield desk
+    desk.board.close()
+
+
+def test_a_confirmed_version_runs_in_its_folder(desk: Desk) -> None:
+    desk.slot("a", CRASHES)
+    desk.slot("b", RETURNS)
+    (desk.flash / "slot").write_text("b - 0\n")
+    assert desk.run(100) == ["runs vb vb"]
+    assert desk.heard.all("stopped") == []
+
+
+def test_a_version_that_confirms_stays(desk: Desk) -> None:
+    desk.slot("a", CRASHES)
+    desk.slot("b", CONFIRMS)
+    (desk.flash / "slot").write_text("b a 2\n")
+    assert desk.run(4 * CONFIRM_S) == ["runs vb vb"]
+    assert desk.state() == "b - 0"
+    assert desk.heard.all("stopped") == []
+
+
+@pytest.mark.parametrize("program", [HANGS, CRASHES, RETURNS, "import missing_module\n", "syntax error\n"])
+def test_a_version_that_does_not_come_up_is_left(desk: Desk, program: str) -> None:
+    desk.slot("a", SAYS)
+    desk.slot("b", program)
+    (desk.flash / "slot").write_text("b a 2\n")
+    lines = desk.run(3 * CONFIRM_S)
+    assert desk.state() == "a - 0"
+    assert lines[-2:] == ["launcher: version vb did not come up, back to the one before", "runs va va"]
+    assert lines.count("runs vb vb") == (2 if program.startswith(SAYS) else 0)
+    assert desk.heard.all("stopped") == ["reset", "reset"]
+    assert (desk.flash / "failed").read_text() == "vb"
+    assert not (desk.flash / "b" / "version.json").exists()
+
+
+def test_a_power_cut_uses_up_a_try(desk: Desk) -> None:
+    desk.slot("a", SAYS)
+    desk.slot("b", HANGS)
+    (desk.flash / "slot").write_text("b a 2\n")
+    for left in (1, 0):
+        desk.run(1)
+        assert desk.state() == f"b a {left}"
+        desk.board.power_cut()
+    desk.run(1)
+    assert desk.state() == "a - 0"
+
+
+def test_the_program_from_before_the_slots_is_a_fallback(desk: Desk) -> None:
+    (desk.flash / "main_before.py").write_text("print('runs before')\n")
+    desk.slot("a", CRASHES)
+    (desk.flash / "slot").write_text("a . 1\n")
+    assert desk.run(10)[-1] == "runs before"
+    assert desk.state() == ". - 0"
+
+
+@pytest.mark.parametrize(
+    ("slot", "slot_new", "boots"),
+    [
+        ("b - 0\n", None, "vb"),
+        (None, "b - 0\n", "vb"),  # the power was cut between the two steps of a rename on FAT
+        ("a - 0\n", "b a", "va"),  # torn while it was written
+        ("", None, "va"),
+        ("\0\0\0\0", None, "va"),
+        ("b a\n", None, "va"),
+        ("b a x\n", None, "va"),
+        ("c - 0\n", None, "va"),
+        ("c b 2\n", None, "vb"),
+        (None, None, "va"),
+    ],
+)
+def test_whatever_the_slot_file_says_the_board_boots(
+    desk: Desk, slot: str | None, slot_new: str | None, boots: str
+) -> None:
+    desk.slot("a", SAYS)
+    desk.slot("b", SAYS)
+    for name, text in (("slot", slot), ("slot.new", slot_new)):
+        if text is not None:
+            (desk.flash / name).write_text(text)
+    assert desk.run(1) == [f"runs {boots} {boots}"]
+
+
+def test_a_slot_that_is_not_whole_does_not_start(desk: Desk) -> None:
+    desk.slot("a", SAYS, whole=False)
+    desk.slot("b", SAYS)
+    (desk.flash / "a" / "version.json").write_text('{"version": "va", "fil')
+    (desk.flash / "slot").write_text("a - 0\n")
+    assert desk.run(1) == ["runs vb vb"]
+
+
+def test_without_any_program_the_board_says_so(desk: Desk) -> None:
+    desk.run(1)
+    assert "no slot with a version.json, and no main_before.py" in desk.heard.all("crash")[0]["text"]
