@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from sim.micropython import flash
@@ -16,15 +17,17 @@ _ENTRIES: dict[str, frozenset[str]] = {
     "dcompute.node_core": frozenset({"NodeCore"}),
     "compute_node": frozenset({"ComputeNode"}),
     "tasks": frozenset({"handle"}),
-    "debug_hooks": frozenset({"install"}),
 }
 _AS_IT_IS = ("boot.py", "config_example.py")
 _PROGRAM = "node_program"  # a board runs no main.mpy
 
 
-def compile_firmware(mpy_cross: Path, target: Path) -> list[Path]:
-    """Write the compiled firmware into the folder `target`, made if need be; returns the files written."""
-    sources = flash.layout([flash.product()])
+def compile_firmware(mpy_cross: Path, target: Path, extra: Sequence[Path] = ()) -> list[Path]:
+    """Write the compiled firmware into the folder `target`, made if need be; returns the files written.
+
+    `extra` files are put over it before, as one's own tasks.py.
+    """
+    sources = flash.layout([flash.product(), *extra])
     modules = {_module(name): path.read_text() for name, path in sources.items() if name not in _AS_IT_IS}
     texts = bundle(modules, {**_ENTRIES, "main": frozenset()})
     texts[_PROGRAM] = texts.pop("main")

@@ -160,6 +160,11 @@ def _shims(argv: tuple[str, ...], say: Progress, cache: Path, offline: bool) -> 
         return SHIMS
 
 
+def umqtt(progress: Progress | None = None, cache: Path | None = None, offline: bool = False) -> Path:
+    """A folder that holds umqtt/simple.py; arguments and errors as of `provision`."""
+    return _umqtt(progress or _silent, cache or store.default_cache(), offline)
+
+
 def _umqtt(say: Progress, cache: Path, offline: bool) -> Path:
     override = os.environ.get(UMQTT_VARIABLE)
     if override:

@@ -19,7 +19,6 @@ from sim.micropython.flash import product
 from sim.micropython.process import Listener
 from sim.net.observer import ByteTap
 from sim.nodes.base import NodeSpec
-from sim.nodes.narrator import Narrator
 from sim.recorder import Recorder
 from sim.wiretap import MqttTap
 
@@ -50,7 +49,7 @@ class BoardRunner(Protocol):
 MakeRunner = Callable[[Board, Listener], BoardRunner]
 
 
-class FirmwareNode(Narrator):
+class FirmwareNode:
     """See the module's head; the methods are those of `sim.nodes.base.Node`.
 
     Args:
@@ -58,10 +57,17 @@ class FirmwareNode(Narrator):
     """
 
     def __init__(self, spec: NodeSpec, machine: Machine, recorder: Recorder, make_runner: MakeRunner) -> None:
-        super().__init__(spec, recorder)
+        self.name = spec.name
+        self.node_id = spec.node_id
+        self.group_name = spec.group_name
+        self.status = ""
+        self.inc = ""
+        self.connected = False
         self._spec = spec
         self._machine = machine
+        self._recorder = recorder
         self._make_runner = make_runner
+        self._observe = recorder.node_observer(spec.name)
         self._runner: BoardRunner | None = None
         self._has_core = False
 
@@ -89,7 +95,11 @@ class FirmwareNode(Narrator):
             self._runner.power_cut()
             self._gone(how)
 
-    def hang(self, for_s: float | None = None) -> None:
+    def _gone(self, how: str) -> None:
+        self.status, self.connected = "", False
+        self._recorder.add(t.NodeStopped, node=self.name, how=how)
+
+    def hang(self) -> None:
         if self._runner is not None and self.running:
             self._runner.hang()
             self._recorder.add(t.NodeStopped, node=self.name, how="hang")
@@ -100,13 +110,16 @@ class FirmwareNode(Narrator):
                 self._recorder.effect(self.name, "withheld")
             self._runner.resume()
 
-    def wifi(self, present: bool, for_s: float | None = None) -> None:
+    def wifi(self, present: bool) -> None:
         if self._runner is not None:
             self._runner.radio(ap=present)
 
     def close(self) -> None:
         if self._runner is not None:
             self._runner.close()
+
+    def counters(self) -> dict[str, int]:
+        return {}
 
     # --- what the board tells ---------------------------------------------------------------------------
 
@@ -125,7 +138,7 @@ class FirmwareNode(Narrator):
     def event(self, name: str, fields: dict[str, Any]) -> None:
         if name == "core":
             self._has_core = True
-            self.core_event(fields["name"], fields["fields"])
+            self._core(fields["name"], fields["fields"])
         elif name == "crash":
             self._log("error", f"uncaught in thread {fields['thread']}: {fields['text']}")
         elif name == "ended":
@@ -134,30 +147,31 @@ class FirmwareNode(Narrator):
     def _from_wire(self, name: str, fields: Mapping[str, Any]) -> None:
         """Somebody else's firmware tells nothing; its wire does."""
         if not self._has_core:
-            self.core_event(name, fields)
+            self._core(name, dict(fields))
+
+    def _core(self, name: str, fields: dict[str, Any]) -> None:
+        if name == "node_disconnected":
+            if not self.connected:
+                return
+            fields = {"reason": "the firmware says so", **fields}
+        if name == "result_held":
+            ok = not (isinstance(fields["value"], dict) and "error" in fields["value"])
+            self._recorder.add(t.TaskFinished, node=self.name, task=str(fields["task"]), ok=ok)
+        if name in ("node_connecting", "node_disconnected"):
+            self.connected = False
+        elif name == "node_connected":
+            self.connected = True
+        elif name == "status_published":
+            self.status = fields["status"]
+        self.inc = fields.get("inc", self.inc)
+        self._observe(name, fields)
+
+    def _log(self, level: str, text: str) -> None:
+        self._recorder.add(t.LogLine, who=self.name, level=level, text=text)
 
 
 def board_for(spec: NodeSpec, machine: Machine) -> Board:
     """The board of a node: our firmware or the group's own files, with a config.py made for this run."""
-    group = spec.group
-    config = {**config_for(spec, machine), **(group.config or {})}
-    return Board(
-        uid=uid_for(spec),
-        files=[Path(group.files)] if group.files else [product()],
-        config=config,
-        entry=group.entry,
-        heap_bytes=group.heap or DEFAULT_HEAP_BYTES,
-        seed=zlib.crc32(f"{spec.seed}/board/{spec.name}".encode()),
-    )
-
-
-def uid_for(spec: NodeSpec) -> bytes:
-    """The chip's unique id, which is also its MAC address."""
-    return b"\x02" + zlib.crc32(spec.name.encode()).to_bytes(5, "big")
-
-
-def config_for(spec: NodeSpec, machine: Machine) -> dict[str, Any]:
-    """What config.py says for this run."""
     group = spec.group
     broker_host, broker_port = machine.address
     config: dict[str, Any] = {
@@ -177,4 +191,11 @@ def config_for(spec: NodeSpec, machine: Machine) -> dict[str, Any]:
     }
     if group.queue_limit:
         config["QUEUE_LIMIT"] = group.queue_limit
-    return config
+    return Board(
+        uid=b"\x02" + zlib.crc32(spec.name.encode()).to_bytes(5, "big"),
+        files=[Path(group.files)] if group.files else [product()],
+        config={**config, **(group.config or {})},
+        entry=group.entry,
+        heap_bytes=group.heap or DEFAULT_HEAP_BYTES,
+        seed=zlib.crc32(f"{spec.seed}/board/{spec.name}".encode()),
+    )

@@ -18,7 +18,7 @@ _globals = {"__name__": "__main__"}
 _ready = _thread.allocate_lock()
 _ready.acquire()
 _block = None
-_running = 0  # the block that runs; 0: boot.py and main.py, None: none
+_running = None  # the block that runs; 0: boot.py and main.py, None: none
 flash = None
 
 
@@ -62,6 +62,8 @@ def _power_cut(order):
 
 
 def run(entries):
+    global _running
+    _running = 0
     _ended(_run_files, entries)
     while True:
         _ready.acquire()

@@ -55,11 +55,12 @@ if _config["measure"]:
     print(_free)
     sys.exit()
 _board.heap_taken = gc.mem_alloc()
+if _console_of:
+    _repl.install()  # before anybody's orders are taken
 _kernel.power_on()
 _board.report({"ev": "boot", "free": gc.mem_free()})
 _board.watch = _observe.watch_node_core
 if _console_of:
-    _repl.install()
     _repl.mount(_console_of["root"], _console_of["flash_bytes"], _console_of["log"])
     sys.path[:] = _console_of["path"]
     _repl.run(_console_of["entry"])

@@ -1,0 +1,277 @@
+"""`dcompute deploy`: put firmware onto boards, look at them, take it back."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from dcompute.bundle import CONFIRM_S
+from sim.deploy.config import Target
+from sim.deploy.deployment import READY_S, Deployment, Options
+from sim.deploy.errors import INVALID, DeployError
+from sim.deploy.firmware import gather
+from sim.deploy.firmware import pack as pack_firmware
+from sim.deploy.follow import Follower
+from sim.deploy.progress import Progress, for_all, label, status_of
+from sim.deploy.selection import Selection, parse_watchpoint
+from sim.deploy.state import COLUMNS, state_row
+from sim.deploy.watch import Watchers
+from sim.micropython.provision import umqtt
+from sim.scenario.problems import ScenarioError
+
+app = typer.Typer(
+    help="Firmware onto boards over their serial ports: deploy, status, rollback, logs, monitor."
+)
+
+Ports = Annotated[list[str] | None, typer.Option("--port", help="Serial port of a board; may be repeated.")]
+All = Annotated[bool, typer.Option("--all", help="All boards of the fleet file, or on USB serial ports.")]
+Boards = Annotated[list[str] | None, typer.Option("--board", help="A board of the fleet file; repeatable.")]
+FleetOption = Annotated[Path | None, typer.Option("--fleet", help="The fleet file. Default: fleet.yaml.")]
+Secrets = Annotated[Path | None, typer.Option(help="NAME=value lines for ${NAME} in the fleet file.")]
+Config = Annotated[
+    Path | None, typer.Option(help="config.py for boards without a fleet file. Default: what they have.")
+]
+BrokerAt = Annotated[
+    str | None, typer.Option("--broker", help="HOST:PORT by which this machine reaches the boards' broker.")
+]
+NoWait = Annotated[bool, typer.Option("--no-wait", help="Without the broker's word that the board is ready.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Look and say what would be done, no more.")]
+Timeout = Annotated[float, typer.Option(min=1, help="Seconds from a board's reset to `ready`.")]
+Answer = Annotated[float, typer.Option(min=1, help="Seconds for a board to show its prompt.")]
+FirmwareFolder = Annotated[Path | None, typer.Option("--firmware", help="A folder. Default: dcompute's own.")]
+Files = Annotated[list[Path] | None, typer.Option("--file", help="Put over the firmware, as your tasks.py.")]
+Compile = Annotated[bool, typer.Option("--compile", help="Compile with mpy-cross: a smaller heap will do.")]
+Version = Annotated[
+    str, typer.Option("--version", help="Name of this version. Default: a digest of its files.")
+]
+Seconds = Annotated[float | None, typer.Option(min=0.1, help="Stop by itself after so long.")]
+ANSWER_S = 10.0
+
+
+@app.callback(invoke_without_command=True)
+def deploy(
+    context: typer.Context,
+    port: Ports = None,
+    everything: All = False,
+    board: Boards = None,
+    fleet: FleetOption = None,
+    secrets: Secrets = None,
+    config: Config = None,
+    firmware: FirmwareFolder = None,
+    file: Files = None,
+    compiled: Compile = False,
+    version: Version = "",
+    confirm: Annotated[int, typer.Option(help="Seconds a board gives a new version.")] = CONFIRM_S,
+    timeout: Timeout = READY_S,
+    answer: Answer = ANSWER_S,
+    broker: BrokerAt = None,
+    no_wait: NoWait = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Put a version onto boards, side by side, and see it come up; a board that does not goes back.
+
+    What lies on a board already is not copied again. The version goes into a slot that nothing boots from,
+    one rename switches to it, and the board is restarted. Exit status: 0 all boards run it, 1 one does not
+    (and was rolled back), 2 the input is wrong, 3 a port, a broker or a program is missing.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    with _explained():
+        made = gather(
+            firmware, file or (), version=version, compiled=compiled, confirm_s=confirm, progress=_to_stderr
+        )
+        targets = Selection(port or (), everything, board or (), fleet, secrets, config).targets(made)
+        watch = parse_watchpoint(broker) if broker else None
+        options = Options(not no_wait, dry_run, timeout, answer, _umqtt_files, watch)
+        _on_all(targets, options, lambda deployment: deployment.deploy(made))
+
+
+@app.command()
+def rollback(
+    port: Ports = None,
+    everything: All = False,
+    board: Boards = None,
+    fleet: FleetOption = None,
+    secrets: Secrets = None,
+    timeout: Timeout = READY_S,
+    answer: Answer = ANSWER_S,
+    broker: BrokerAt = None,
+    no_wait: NoWait = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Back to the version that each board ran before."""
+    with _explained():
+        targets = Selection(port or (), everything, board or (), fleet, secrets).targets(gather())
+        watch = parse_watchpoint(broker) if broker else None
+        _on_all(targets, Options(not no_wait, dry_run, timeout, answer, watch=watch), Deployment.rollback)
+
+
+@app.command()
+def status(
+    port: Ports = None,
+    everything: All = False,
+    board: Boards = None,
+    fleet: FleetOption = None,
+    secrets: Secrets = None,
+    answer: Answer = ANSWER_S,
+    broker: BrokerAt = None,
+    no_wait: NoWait = False,
+) -> None:
+    """Say what is on each board. Its program is stopped for a moment, and the board restarted."""
+    with _explained():
+        targets = Selection(port or (), everything, board or (), fleet, secrets).targets(gather())
+        watch = parse_watchpoint(broker) if broker else None
+        options = Options(wait=not no_wait, answer_s=answer, watch=watch)
+        with _watchers() as watchers:
+            results = for_all(
+                targets,
+                Progress(Console(stderr=True, quiet=True), targets),
+                lambda target, say: Deployment(target, options, watchers, say).status(),
+            )
+        table = Table(*COLUMNS, box=None)
+        for target, result in results:
+            if not isinstance(result, DeployError):
+                table.add_row(*state_row(target, *result))
+        if table.row_count:
+            _console().print(table)
+        _end(results)
+
+
+@app.command()
+def logs(
+    port: Ports = None,
+    everything: All = False,
+    board: Boards = None,
+    fleet: FleetOption = None,
+    secrets: Secrets = None,
+    reset: Annotated[bool, typer.Option("--reset", help="Restart the boards first.")] = False,
+    seconds: Seconds = None,
+) -> None:
+    """Show what boards print, until Ctrl-C. They are not disturbed."""
+    with _explained():
+        targets = Selection(port or (), everything, board or (), fleet, secrets).targets(gather())
+        Follower(targets, _line).run(seconds, reset=reset)
+
+
+@app.command()
+def monitor(
+    port: Ports = None,
+    everything: All = False,
+    board: Boards = None,
+    fleet: FleetOption = None,
+    secrets: Secrets = None,
+    broker: BrokerAt = None,
+    seconds: Seconds = None,
+) -> None:
+    """Show what boards print beside what the broker knows of them, live, until Ctrl-C."""
+    with _explained():
+        targets = Selection(port or (), everything, board or (), fleet, secrets).targets(gather())
+        points = {target.watch for target in targets if target.watch is not None}
+        if broker:
+            points = {parse_watchpoint(broker)}
+        if not points:
+            raise typer.BadParameter("a fleet file or --broker HOST:PORT must say where the broker is")
+        follower = Follower(targets, _line)
+        watchers = Watchers(follower.news)
+        try:
+            for point in points:
+                watchers.at(point)
+            follower.run(seconds, reset=False)
+        finally:
+            watchers.close()
+
+
+@app.command()
+def pack(
+    target: Annotated[Path, typer.Argument(help="Folder to write to; made if need be.")],
+    firmware: FirmwareFolder = None,
+    file: Files = None,
+    compiled: Compile = False,
+    version: Version = "",
+) -> None:
+    """Write a version as a folder with its sha256 sums; `--firmware` refuses it once it was changed."""
+    with _explained():
+        made = gather(firmware, file or (), version=version, compiled=compiled, progress=_to_stderr)
+        for path in pack_firmware(made, target):
+            typer.echo(f"{path.stat().st_size:6} {path.relative_to(target)}")
+        typer.echo(f"version {made.name}")
+
+
+def _on_all(targets: Sequence[Target], options: Options, work: Callable[[Deployment], Any]) -> None:
+    console = _console()
+    with _watchers() as watchers:
+        results = for_all(
+            targets,
+            Progress(console, targets),
+            lambda target, say: work(Deployment(target, options, watchers, say)),
+        )
+    for target, result in results:
+        if not isinstance(result, DeployError):
+            console.print(
+                f"{label(target)}: {result.version}: {result.detail}",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
+    _end(results)
+
+
+def _end(results: Sequence[tuple[Target, object]]) -> None:
+    """Say what failed, and exit with the status of it all."""
+    for target, result in results:
+        if isinstance(result, DeployError):
+            prefix = "" if target.port in str(result) else f"{target.port}: "
+            typer.echo(f"{label(target)}: {prefix}{result}" if target.name else f"{prefix}{result}", err=True)
+    if status := status_of(results):
+        raise typer.Exit(status)
+
+
+def _umqtt_files() -> dict[str, bytes]:
+    folder = umqtt(_to_stderr)
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in (folder / "umqtt").glob("*.py")
+    }
+
+
+def _console() -> Console:
+    return Console(file=sys.stdout)
+
+
+def _line(text: str) -> None:
+    typer.echo(text)
+
+
+def _to_stderr(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+@contextlib.contextmanager
+def _watchers() -> Iterator[Watchers]:
+    watchers = Watchers()
+    try:
+        yield watchers
+    finally:
+        watchers.close()
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """Errors that a user can mend end the command with a message and a status, not with a traceback."""
+    try:
+        yield
+    except ScenarioError as error:
+        _to_stderr(str(error))
+        raise typer.Exit(INVALID) from None
+    except DeployError as error:
+        _to_stderr(str(error))
+        raise typer.Exit(error.status) from None
+    except KeyboardInterrupt:
+        _to_stderr("interrupted")
+        raise typer.Exit(130) from None

@@ -1,0 +1,53 @@
+"""The names on a board's flash, and the one line that says which version runs (firmware/launcher.py)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SLOTS = ("a", "b")
+FLAT = "."  # the flash's root, with the main_before.py that was there before slots
+NONE = "-"
+TRIES = 2  # starts that a new version has to reach the broker
+
+SLOT_FILE = "/slot"
+MAIN_FILE = "/main.py"
+MAIN_BEFORE_FILE = "/main_before.py"
+BOOT_FILE = "/boot.py"
+LIBRARY = "/lib"
+
+_LAUNCHER_MARK = b"main.py of a board that keeps its program in slots"
+
+
+@dataclass(frozen=True)
+class SlotLine:
+    """`<current> <fallback> <tries>`: on trial while there is a fallback."""
+
+    current: str
+    fallback: str = NONE
+    tries: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.current} {self.fallback} {self.tries}"
+
+    @property
+    def on_trial(self) -> bool:
+        return self.fallback != NONE
+
+    @property
+    def proven(self) -> str:
+        """What runs if the version on trial fails."""
+        return self.fallback if self.on_trial else self.current
+
+    @classmethod
+    def parse(cls, data: bytes) -> SlotLine | None:
+        """None for what the launcher would not take either."""
+        words = data.decode(errors="replace").split()
+        known = (*SLOTS, FLAT)
+        if len(words) != 3 or words[0] not in known or words[1] not in (*known, NONE):
+            return None
+        return cls(words[0], words[1], int(words[2])) if words[2].isdigit() else None
+
+
+def is_launcher(main: bytes | None) -> bool:
+    """Whether a main.py is the launcher, of this release or another."""
+    return main is not None and _LAUNCHER_MARK in main[:200]

@@ -1,0 +1,45 @@
+"""What is on a board, in a row of a table."""
+
+from __future__ import annotations
+
+from sim.deploy.config import Target
+from sim.deploy.plan import line_back, running
+from sim.deploy.probe import Probe, Survey
+from sim.deploy.progress import label
+from sim.deploy.slots import FLAT, is_launcher
+from sim.deploy.watch import Seen
+
+COLUMNS = ("board", "port", "MicroPython", "runs", "can go back to", "flash free", "at the broker")
+
+
+def state_row(target: Target, board: Probe, seen: Survey, known: Seen) -> tuple[str, ...]:
+    """What stands under COLUMNS for one board."""
+    return (
+        label(target),
+        target.port,
+        f"{board.version_text} {board.platform}",
+        _runs(seen),
+        _back(seen),
+        f"{board.free_bytes // 1024} of {board.size_bytes // 1024} KiB",
+        known.status + (f" ({known.version})" if known.version else ""),
+    )
+
+
+def _runs(seen: Survey) -> str:
+    if not is_launcher(seen.main):
+        return "nothing" if seen.main is None else "a program that was not deployed"
+    now = running(seen)
+    text = _version(seen, now.current)
+    return f"{text}, on trial" if now.on_trial else text
+
+
+def _back(seen: Survey) -> str:
+    line = line_back(seen)
+    return "-" if line is None else _version(seen, line.current)
+
+
+def _version(seen: Survey, slot: str) -> str:
+    if slot == FLAT:
+        return "the program before"
+    version = seen.version(slot)
+    return f"{version} ({slot})" if version else f"damaged ({slot})"

@@ -1,1 +1,0 @@
-"""Hardware in the loop: boards on serial ports as nodes of a scenario."""

@@ -1,0 +1,142 @@
+"""`dcompute deploy` against virtual boards and a real broker: what is copied, what runs, and the way back."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from dcompute.master_transport import MasterNodeTransport
+
+OWN_TASKS = "def handle(task):\n    return 'mine'\n"
+OWN_MAIN = "print('an older program')\n"
+
+
+def answer_of(port: int, node_id: str) -> Any:
+    """What a node makes of a task."""
+    with MasterNodeTransport("127.0.0.1", port) as master:
+        give_up = time.monotonic() + 30
+        while node_id not in [info["node_id"] for info in master.get_nodes_by_status("ready")]:
+            assert time.monotonic() < give_up
+            time.sleep(0.01)
+        master.send_task(node_id, {"function": "add", "args": [1, 2]})
+        while not (results := master.get_results(node_id)):
+            assert time.monotonic() < give_up
+            time.sleep(0.01)
+        return results[node_id][0]["result"]["output"]
+
+
+def test_a_fresh_board_gets_everything_and_works(desk: Any, command: Any) -> None:
+    root = desk.root("flash")
+    board = desk.plug_in(root)
+    said = command("--fleet", desk.fleet(kiln=board.address), "--all")
+    flash = desk.flash(root)
+    assert flash["slot"] == b"a - 0\n"  # nothing to fall back to, so no trial
+    manifest = json.loads(flash["a/version.json"])
+    assert set(manifest["files"]) == {path[2:] for path in flash if path.startswith("a/")} - {"version.json"}
+    assert f"kiln: {manifest['version']}: ready" in said.out
+    assert answer_of(desk.port, "kiln") == 3
+
+
+def test_a_flat_board_keeps_its_program_as_the_way_back(desk: Any, command: Any) -> None:
+    root = desk.root("flash", {"main.py": OWN_MAIN, "boot.py": "import gc\n", "data.txt": "kept"})
+    board = desk.plug_in(root)
+    fleet = desk.fleet(kiln=board.address)
+    command("--fleet", fleet, "--all")
+    flash = desk.flash(root)
+    assert flash["main_before.py"].decode() == OWN_MAIN
+    assert flash["boot.py"] == b"import gc\n"  # somebody's own stays
+    assert flash["data.txt"] == b"kept"
+    assert flash["slot"] == b"a - 0\n"  # tried, and confirmed by the broker's word
+    command("rollback", "--fleet", fleet, "--all", "--no-wait")
+    assert desk.flash(root)["slot"] == b". - 0\n"
+    desk.until(lambda: board.idle)  # its program ends at once
+
+
+def test_nothing_is_copied_twice_and_one_changed_file_alone(desk: Any, command: Any, deployed: Path) -> None:
+    root = desk.root("flash", deployed)
+    fleet = desk.fleet(kiln=desk.plug_in(root).address)
+    before = desk.flash(root)
+    said = command("--fleet", fleet, "--all", "--version", "one")
+    assert "nothing to copy" in said.out
+    assert desk.flash(root) == before
+
+    own = desk.folder / "tasks.py"
+    own.write_text(OWN_TASKS)
+    said = command("--fleet", fleet, "--all", "--version", "two", "--file", own)
+    assert "1 file to slot b" in said.out
+    after = desk.flash(root)
+    assert after["slot"] == b"b - 0\n"
+    assert after["b/tasks.py"].decode() == OWN_TASKS
+    assert {path: data for path, data in after.items() if path.startswith("a/")} == {
+        path: data for path, data in before.items() if path.startswith("a/")
+    }
+    assert answer_of(desk.port, "kiln") == "mine"
+
+    said = command("rollback", "--fleet", fleet, "--all")
+    assert "kiln: one: ready" in said.out
+    assert desk.flash(root)["slot"] == b"a - 0\n"
+    said = command("--fleet", fleet, "--all", "--version", "two", "--file", own)  # it is still there
+    assert "0 files to slot b" in said.out
+
+
+def test_status_says_what_is_there_and_disturbs_nothing_for_long(
+    desk: Any, command: Any, deployed: Path
+) -> None:
+    root = desk.root("flash", deployed)
+    fresh = desk.plug_in(desk.root("fresh"), 2)
+    fleet = desk.fleet(kiln=desk.plug_in(root).address, lathe=fresh.address)
+    before = desk.flash(root)
+    said = command("status", "--fleet", fleet, "--all", "--broker", f"127.0.0.1:{desk.port}")
+    words = {line.split()[0]: line for line in said.out.splitlines() if line.strip()}
+    assert "one (a)" in words["kiln"]
+    assert "nothing" in words["lathe"]
+    assert desk.flash(root) == before
+    assert answer_of(desk.port, "kiln") == 3  # it runs again
+
+
+def test_a_dry_run_changes_nothing(desk: Any, command: Any) -> None:
+    root = desk.root("flash", {"main.py": OWN_MAIN})
+    board = desk.plug_in(root)
+    before = desk.flash(root)
+    said = command("--fleet", desk.fleet(kiln=board.address), "--all", "--dry-run")
+    assert "would copy: 15 files to slot a, launcher" in said.out
+    assert desk.flash(root) == before
+    desk.until(lambda: board.idle)
+
+
+def test_three_boards_side_by_side_one_of_which_is_not_there(desk: Any, command: Any) -> None:
+    boards = {name: desk.plug_in(desk.root(name), n) for n, name in enumerate(("kiln", "lathe", "saw"))}
+    fleet = desk.fleet(**{name: board.address for name, board in boards.items()}, gone="/dev/tty-none")
+    said = command("--fleet", fleet, "--all", "--compile", status=3)
+    for name in boards:
+        assert f"{name}: done" in said.out
+        assert (desk.folder / name / "a" / "node_program.mpy").is_file()
+    assert "gone: there is no port /dev/tty-none" in said.out
+
+
+def test_a_board_without_umqtt_is_given_it(desk: Any, command: Any) -> None:
+    forget = "import sys\nfor n in ('umqtt', 'umqtt.simple'):\n    sys.modules.pop(n, None)\n"
+    root = desk.root("flash", {"boot.py": forget})
+    command("--fleet", desk.fleet(kiln=desk.plug_in(root).address), "--all")
+    assert "lib/umqtt/simple.py" in desk.flash(root)
+
+
+def test_a_single_board_by_its_port_and_its_own_config(desk: Any, command: Any, deployed: Path) -> None:
+    root = desk.root("flash", deployed)
+    board = desk.plug_in(root)
+    own = desk.folder / "tasks.py"
+    own.write_text(OWN_TASKS)
+    command("--port", board.address, "--file", own)
+    flash = desk.flash(root)
+    assert flash["b/config.py"] == flash["a/config.py"]
+    assert flash["slot"] == b"b - 0\n"
+
+
+def test_logs_and_monitor_show_what_happens(desk: Any, command: Any, deployed: Path) -> None:
+    board = desk.plug_in(desk.root("flash", deployed))
+    said = command("logs", "--port", board.address, "--reset", "--seconds", "1.5")
+    assert "connected to 127.0.0.1" in said.out
+    said = command("monitor", "--fleet", desk.fleet(kiln=board.address), "--all", "--seconds", "0.5")
+    assert "@kiln: node_status_seen status=ready" in said.out
