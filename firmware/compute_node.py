@@ -79,6 +79,10 @@ class ComputeNode:
         if launcher:
             launcher.attach(self._link, client)
         self.poll_s = given.poll_s
+        if given.debug_hooks:
+            import debug_hooks
+
+            debug_hooks.install(core)
         self._thread_wanted = False
         self._loop_runs = False
 

@@ -27,4 +27,5 @@ WIFI_FULL_POWER = False  # True: no power saving, answers come sooner
 LED_PIN = None  # lit while connected
 WATCHDOG_S = 0  # the chip restarts itself after so many seconds without a sign of life; 0: never
 QUEUE_LIMIT = 32  # tasks that may wait
+DEBUG_HOOKS = False  # True: obey a testbed that asks for faults (debug_hooks.py)
 HOLD_LIMIT = 32  # results that may wait for a connection

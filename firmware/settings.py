@@ -31,6 +31,7 @@ def load(config):
     settings.node_type = _text(config, "NODE_TYPE", 1, 64)
     settings.node_id = _optional_text(config, "NODE_ID")
     settings.namespace = _optional_text(config, "NAMESPACE") or ""
+    settings.debug_hooks = _flag(config, "DEBUG_HOOKS")
     settings.wifi_full_power = _flag(config, "WIFI_FULL_POWER")
     settings.keepalive_s = _number(config, "MQTT_KEEPALIVE", 1, 65535, 60)
     settings.poll_s = _number(config, "POLL_MS", 1, 60000, 100) / 1000

@@ -22,7 +22,7 @@ _SILENT = frozenset({"held", "refused", "lost", "timeout"})
 EFFECTS: dict[str, frozenset[str]] = {
     "crash": frozenset({"fin", "rst"}),
     "power_cut": _SILENT,
-    "reboot": _SILENT | {"fin", "rst"},
+    "reboot": _SILENT | {"fin", "rst", "booted"},  # the last: a board says so on its serial line
     "hang": frozenset({"withheld", "closed by broker"}),
     "reset": frozenset({"rst"}),
     "wifi_drop": _SILENT,

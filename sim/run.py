@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import msgspec
 
@@ -22,8 +22,11 @@ from sim.engines.base import EngineError
 from sim.net.fence import Fence
 from sim.recorder import Recorder
 from sim.sabotage import check_names
-from sim.scenario import Scenario, concretise
+from sim.scenario import RunTarget, Scenario, board_nodes, concretise, retarget
 from sim.trace import Event, Trace
+
+if TYPE_CHECKING:
+    from sim.engines.real_hardware import Bench
 
 VIRTUAL_BROKER = "model"
 REAL_BROKER = "embedded"
@@ -42,6 +45,8 @@ class RunOptions:
         broker: kind or URL.
         seed: instead of the scenario's.
         sabotage: safeguards to switch off.
+        target: as what its firmware groups run; over `time`.
+        boards: the hardware map, where it has board groups.
         overrides: what `--set` changed (already applied; for the record).
         sink: where each event is written as it happens.
         listeners: told every event.
@@ -54,6 +59,8 @@ class RunOptions:
     broker: str | None = None
     seed: int | None = None
     sabotage: tuple[str, ...] = ()
+    target: RunTarget | None = None
+    boards: Path | None = None
     overrides: tuple[str, ...] = ()
     sink: IO[bytes] | None = None
     listeners: Sequence[Callable[[Event], None]] = ()
@@ -75,12 +82,15 @@ def run_scenario(scenario: Scenario, options: RunOptions | None = None) -> Outco
     """Run a scenario to its end and judge it.
 
     Raises:
-        EngineError, BrokerError, UnknownSafeguard: it cannot be run like this; the message says why.
+        ScenarioError, EngineError, BrokerError, UnknownSafeguard: it cannot be run like this; the message
+            says why.
     """
     options = options or RunOptions()
     check_names(options.sabotage)
-    scenario = concretise(scenario, options.seed)
-    options = replace(options, seed=scenario.seed, time=options.time or scenario.time)
+    scenario = _concrete(scenario, options)
+    time_ = scenario.time if options.target else options.time or scenario.time
+    options = replace(options, seed=scenario.seed, time=time_)
+    bench = _bench(scenario, options)
     trace = Trace(options.sink)
     for listener in options.listeners:
         trace.listen(listener)
@@ -88,9 +98,36 @@ def run_scenario(scenario: Scenario, options: RunOptions | None = None) -> Outco
     if options.time == "virtual":
         _run_virtual(scenario, options, trace)
     else:
-        asyncio.run(_run_real(scenario, options, trace))
+        asyncio.run(_run_real(scenario, options, trace, bench))
     wall_s = time.perf_counter() - began_s
     return Outcome(scenario, trace, judge(scenario.expect, trace.events), wall_s, options)
+
+
+def _concrete(scenario: Scenario, options: RunOptions) -> Scenario:
+    if options.target is not None:
+        scenario = retarget(scenario, options.target)
+    return concretise(scenario, options.seed)
+
+
+def _bench(scenario: Scenario, options: RunOptions) -> Bench | None:
+    """The boards of a concrete scenario, none of them touched yet; None if it has none."""
+    nodes = board_nodes(scenario)
+    if not nodes:
+        return None
+    if options.time != "real":
+        raise EngineError("real boards run in real time only: --time real, or --target sim to simulate them")
+    if options.boards is None:
+        raise EngineError(
+            f"{scenario.name} has nodes on boards, such as {next(iter(nodes))}: which port is whose says a "
+            "hardware map, --boards boards.yaml, or a boards.yaml beside the scenario (docs/hardware.md)"
+        )
+    from sim.engines.real_hardware import Bench
+    from sim.hil.able import check_able, nodes_to_hang
+    from sim.hil.map import load_map
+
+    places = load_map(options.boards, nodes)
+    check_able(scenario, places)
+    return Bench(places, nodes_to_hang(scenario, places))
 
 
 def _broker_of(scenario: Scenario, options: RunOptions, default: str) -> str:
@@ -135,7 +172,7 @@ def _rare_collections() -> Iterator[None]:
         gc.set_threshold(*usual)
 
 
-async def _run_real(scenario: Scenario, options: RunOptions, trace: Trace) -> None:
+async def _run_real(scenario: Scenario, options: RunOptions, trace: Trace, bench: Bench | None) -> None:
     from sim.brokers.choose import choose
     from sim.brokers.limits import raise_open_files
     from sim.engines.real import RealEngine
@@ -148,7 +185,7 @@ async def _run_real(scenario: Scenario, options: RunOptions, trace: Trace) -> No
     broker = choose(_broker_of(scenario, options, REAL_BROKER))
     assert options.seed is not None
     await broker.start()
-    engine = RealEngine(trace, options.seed, broker)
+    engine = RealEngine(trace, options.seed, broker, bench)
     try:
         _begin(trace, scenario, options, engine.broker_name, engine.broker_granularity_s)
         with _log_into(engine.recorder):
@@ -167,8 +204,8 @@ async def _run_real(scenario: Scenario, options: RunOptions, trace: Trace) -> No
 
 def planned(scenario: Scenario, options: RunOptions) -> t.RunStarted:
     """How the trace of such a run would begin, as far as it is known without a broker."""
-    scenario = concretise(scenario, options.seed)
-    virtual = (options.time or scenario.time) == "virtual"
+    scenario = _concrete(scenario, options)
+    virtual = (scenario.time if options.target else options.time or scenario.time) == "virtual"
     return t.RunStarted(
         t_us=0,
         scenario=options.reference or scenario.name,
@@ -179,6 +216,7 @@ def planned(scenario: Scenario, options: RunOptions) -> t.RunStarted:
         sabotage=list(options.sabotage),
         overrides=list(options.overrides),
         variation=options.variation,
+        target=options.target or "",
     )
 
 

@@ -48,6 +48,7 @@ class RunStarted(Event, frozen=True):
     sabotage: list[str] = []
     overrides: list[str] = []  # what `--set` changed
     variation: str = ""  # which combination of the scenario's matrix
+    target: Literal["", "sim", "emulator", "board"] = ""  # as what its firmware groups ran, over what it says
     format: int = FORMAT
 
 

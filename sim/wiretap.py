@@ -33,6 +33,12 @@ class MqttTap:
         self._conversations: dict[Hashable, _Conversation] = {}
         self._connections = 0
 
+    @property
+    def between_packets(self) -> bool:
+        """Whether the node has been sent whole packets only, on the connection it has opened last."""
+        newest = next(reversed(self._conversations.values()), None)
+        return newest is not None and newest.whole("to_node")
+
     def crossed(self, conn: Hashable, direction: Direction, data: bytes) -> None:
         """Bytes of connection `conn` have crossed."""
         talk = self._conversations.get(conn)
@@ -102,6 +108,10 @@ class _Conversation:
         self.inc = ""
         self.up = False
         self._begun: dict[Direction, bytes] = {"to_broker": b"", "to_node": b""}
+
+    def whole(self, direction: Direction) -> bool:
+        """Whether no packet is half sent in this direction."""
+        return not self._begun[direction]
 
     def framed(self, direction: Direction, data: bytes) -> list[tuple[int, bytes]]:
         """The packets that `data` completes, as (first byte, body)."""

@@ -10,8 +10,8 @@ import typer
 
 from sim.run import RunOptions
 from sim.sabotage import SAFEGUARDS
-from sim.scenario import Scenario, find, load_all
-from sim.scenario.locate import shipped_folder
+from sim.scenario import Scenario, find, load_all, shipped
+from sim.scenario.locate import MAP_FILE, scenario_files
 from sim.trace import RunStarted
 
 
@@ -21,12 +21,19 @@ class Entry:
 
     Args:
         reference: how the user named it.
+        path: its file.
         variation: which combination of its matrix it is; "" without one.
     """
 
     reference: str
+    path: Path
     scenario: Scenario
     variation: str = ""
+
+    def boards(self, given: Path | None) -> Path | None:
+        """Its hardware map: the one given, else the one beside it, if there is one."""
+        beside = self.path.with_name(MAP_FILE)
+        return given or (beside if beside.is_file() else None)
 
 
 def find_entries(names: Sequence[str], overrides: Sequence[str], only: str = "") -> list[Entry]:
@@ -36,13 +43,13 @@ def find_entries(names: Sequence[str], overrides: Sequence[str], only: str = "")
     entries = []
     for name in names:
         path = Path(name)
-        files = sorted(path.glob("*.yaml")) if path.is_dir() else [find(name)]
+        files = scenario_files(path) if path.is_dir() else [find(name)]
         if not files:
             raise typer.BadParameter(f"no scenario (*.yaml) in {name}")
         for file in files:
             scenarios = load_all(file, overrides, variants=SAFEGUARDS)
             reference = str(file) if path.is_dir() else name
-            entries += [Entry(reference, s, s.name if len(scenarios) > 1 else "") for s in scenarios]
+            entries += [Entry(reference, file, s, s.name if len(scenarios) > 1 else "") for s in scenarios]
     if not only:
         return entries
     chosen = [entry for entry in entries if entry.variation == only]
@@ -63,6 +70,7 @@ def options_of(started: RunStarted) -> RunOptions:
         reference=started.scenario,
         variation=started.variation,
         time=started.time,
+        target=started.target or None,
         broker=started.broker,
         seed=started.seed,
         sabotage=tuple(started.sabotage),
@@ -71,4 +79,4 @@ def options_of(started: RunStarted) -> RunOptions:
 
 
 def _shipped() -> list[str]:
-    return [path.stem for path in shipped_folder().glob("*.yaml")]
+    return list(shipped())

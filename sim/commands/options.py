@@ -20,11 +20,30 @@ class Time(StrEnum):
     real = "real"
 
 
+class Target(StrEnum):
+    """As what the firmware groups of a scenario run."""
+
+    sim = "sim"
+    emulator = "emulator"
+    board = "board"
+
+
 Names = Annotated[
     list[str] | None,
     typer.Argument(help="Scenario files, folders of them, or names of scenarios that ship with dcompute."),
 ]
 TimeOption = Annotated[Time | None, typer.Option("--time", help="Over what the scenario says.")]
+TargetOption = Annotated[
+    Target | None,
+    typer.Option(
+        "--target",
+        help="As what the firmware groups run: sim (virtual time), emulator (real time), board (hardware).",
+    ),
+]
+Boards = Annotated[
+    Path | None,
+    typer.Option("--boards", help="Hardware map; by default boards.yaml beside the scenario."),
+]
 Broker = Annotated[
     str | None,
     typer.Option(

@@ -46,6 +46,8 @@ def run(
     context: typer.Context,
     scenarios: o.Names = None,
     time: o.TimeOption = None,
+    target: o.TargetOption = None,
+    boards: o.Boards = None,
     broker: o.Broker = None,
     seed: o.Seed = None,
     set_: o.Overrides = None,
@@ -78,12 +80,16 @@ def run(
         assert again is not None
         once = partial(context.invoke, again, **{**context.params, "watch": False})
         raise typer.Exit(watch_files(scenarios or [], once, typer.echo))
+    if target and time:
+        raise typer.BadParameter("`--target` says which time it is: leave out --time")
     mode = o.console_mode(quiet, plain)
     reports = o.Reports(html, junit, json, perfetto, github)
     options = RunOptions(
         time=time.value if time else None,
         broker=broker,
         seed=seed,
+        target=target.value if target else None,
+        boards=boards,
         sabotage=tuple(sabotage or ()),
         overrides=tuple(set_ or ()),
         pcap=pcap,
@@ -132,6 +138,7 @@ def _run_one(entry: Entry, options: RunOptions, path: Path, console: Console, mo
             options,
             reference=entry.reference,
             variation=entry.variation,
+            boards=entry.boards(options.boards),
             sink=sink,
             listeners=() if mode == "quiet" else (live.on_event,),
         )

@@ -159,7 +159,7 @@ class Faults:
         return self._lasting(fault.restart_after, name, node, self._nodes[node].power_on)
 
     def _hang(self, fault: kinds.Hang, name: str, node: str) -> Steps:
-        self._nodes[node].hang()
+        self._nodes[node].hang(fault.heal_after)
         return self._lasting(fault.heal_after, name, node, self._nodes[node].resume)
 
     def _reset(self, fault: kinds.Reset, name: str, node: str) -> Steps:
@@ -169,18 +169,18 @@ class Faults:
     # --- links ------------------------------------------------------------------------------------------
 
     def _wifi_drop(self, fault: kinds.WifiDrop | kinds.ApGone, name: str, node: str) -> Steps:
-        self._silence(node, known=True)
+        self._silence(node, known=True, for_s=fault.heal_after)
         return self._lasting(fault.heal_after, name, node, lambda: self._heal(node, known=True))
 
     def _dead_link(self, fault: kinds.DeadLink, name: str, node: str) -> Steps:
-        self._silence(node, known=False)
+        self._silence(node, known=False, for_s=fault.heal_after)
         return self._lasting(fault.heal_after, name, node, lambda: self._heal(node, known=False))
 
-    def _silence(self, node: str, *, known: bool) -> None:
+    def _silence(self, node: str, *, known: bool, for_s: float | None) -> None:
         self._silenced[node] = self._silenced.get(node, 0) + 1
         self._machines[node].link_down(known=known)
         if known:
-            self._nodes[node].wifi(False)
+            self._nodes[node].wifi(False, for_s)
 
     def _heal(self, node: str, *, known: bool) -> None:
         self._silenced[node] -= 1
@@ -213,7 +213,7 @@ class Faults:
 
     def _flap(self, fault: kinds.Flap, name: str, node: str) -> Steps:
         for _ in range(fault.cycles):
-            self._silence(node, known=True)
+            self._silence(node, known=True, for_s=fault.down)
             yield self._env.timeout(fault.down)
             self._heal(node, known=True)
             yield self._env.timeout(fault.up)

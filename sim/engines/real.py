@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import random
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import simpy
 from simpy import Environment, Event
@@ -27,6 +28,9 @@ from sim.recorder import Recorder
 from sim.scenario import Network as NetworkSettings
 from sim.trace import Trace
 
+if TYPE_CHECKING:  # serial ports and an emulator, which most runs have no use for
+    from sim.engines.real_hardware import Bench
+
 
 class LoopEnvironment(Environment):
     """A SimPy environment whose clock is the loop's: each event happens when its time has really come."""
@@ -35,13 +39,24 @@ class LoopEnvironment(Environment):
         super().__init__()
         self._loop = loop
         self._began_s = loop.time()
+        self._held_s: float | None = None
         self._stepping = False
         self._call: asyncio.TimerHandle | None = None
         self._finished: asyncio.Future[None] = loop.create_future()
 
     def elapsed_s(self) -> float:
         """Real seconds since the run began."""
-        return self._loop.time() - self._began_s
+        return self._loop.time() - self._began_s if self._held_s is None else self._held_s
+
+    def hold(self) -> None:
+        """Stop the clock: what is done now is not part of the run."""
+        self._held_s = self.elapsed_s()
+
+    def go_on(self) -> None:
+        """Let the clock run from where it was stopped."""
+        if self._held_s is not None:
+            self._began_s = self._loop.time() - self._held_s
+            self._held_s = None
 
     def schedule(self, event: Event, priority: Any = 1, delay: float = 0) -> None:
         """Called by whatever makes an event happen, in a step or from a callback of the loop."""
@@ -57,7 +72,7 @@ class LoopEnvironment(Environment):
         """Run until `process` has ended; raises what it, or any other process, raises."""
         ended = self.process(process)
         assert ended.callbacks is not None
-        ended.callbacks.append(lambda _event: self._finish(None))
+        ended.callbacks.append(lambda event: self._finish(None if event.ok else event.value))
         self._arm()
         try:
             await self._finished
@@ -98,9 +113,10 @@ class RealEngine:
 
     Args:
         broker: started already, as every link needs its address; ended by `close`.
+        bench: the boards, where the scenario has board nodes.
     """
 
-    def __init__(self, trace: Trace, seed: int, broker: RealBroker) -> None:
+    def __init__(self, trace: Trace, seed: int, broker: RealBroker, bench: Bench | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         self.env: LoopEnvironment = LoopEnvironment(self._loop)
         self.recorder = Recorder(trace, self._now_us)
@@ -109,6 +125,8 @@ class RealEngine:
         self._seed = str(seed)
         self._broker = broker
         self._broker_runs = True
+        self._bench = bench
+        self._bench_is_ready = False
         self._driver = AsyncioDriver(self._loop, inline_callbacks=True)
         self._proxies: list[FaultProxy] = []
         self._machines: dict[str, RealMachine] = {}
@@ -131,6 +149,7 @@ class RealEngine:
                 self.recorder,
                 rng=random.Random(f"{self._seed}/link/{name}"),
                 connections=self._connections,
+                host=self._bench.host_for(name) if self._bench is not None else "127.0.0.1",
             )
             self._proxies.append(proxy)
             self._starting.append(self._loop.create_task(proxy.start()))
@@ -146,7 +165,9 @@ class RealEngine:
             from sim.engines.real_boards import firmware_node
 
             return firmware_node(spec, self._machines[machine.name], self.recorder)
-        raise EngineError(f"group {spec.group_name}: no {spec.group.kind} nodes in real time")
+        if self._bench is None:
+            raise EngineError(f"group {spec.group_name}: no hardware map says where its boards are")
+        return self._bench.node(spec, self._machines[machine.name], self.recorder)
 
     def start_broker(self) -> Event:
         if self._broker_runs:
@@ -162,7 +183,15 @@ class RealEngine:
         starting, self._starting = self._starting, []
 
         async def all_started() -> None:
-            await asyncio.gather(*starting)
+            try:
+                await asyncio.gather(*starting)
+            except OSError as error:
+                raise EngineError(f"a node's link cannot listen on this machine: {error}") from None
+            if self._bench is not None and not self._bench_is_ready:
+                self._bench_is_ready = True
+                self.env.hold()
+                await self._bench.prepare()
+                self.env.go_on()
 
         return self._when_done(all_started())
 
@@ -191,6 +220,10 @@ class RealEngine:
         """Close every link and end the broker, if it is ours."""
         for task in [*self._starting, *self._tasks]:
             task.cancel()
+        await asyncio.gather(*self._starting, *self._tasks, return_exceptions=True)
+        if self._bench is not None:
+            for trouble in await self._bench.put_back():
+                logging.getLogger("dcompute").warning("%s", trouble)
         for proxy in self._proxies:
             await proxy.close()
         await self._broker.stop()

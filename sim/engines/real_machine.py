@@ -33,7 +33,7 @@ class RealMachine:
     @property
     def address(self) -> tuple[str, int]:
         if self._proxy is not None:
-            return "127.0.0.1", self._proxy.port
+            return self._proxy.host, self._proxy.port
         return self._broker.host, self._broker.port
 
     @property

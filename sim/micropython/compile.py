@@ -17,6 +17,7 @@ _ENTRIES: dict[str, frozenset[str]] = {
     "dcompute.node_core": frozenset({"NodeCore"}),
     "compute_node": frozenset({"ComputeNode"}),
     "tasks": frozenset({"handle"}),
+    "debug_hooks": frozenset({"install"}),
 }
 _AS_IT_IS = ("boot.py", "config_example.py")
 _PROGRAM = "node_program"  # a board runs no main.mpy

@@ -42,6 +42,7 @@ class FaultProxy:
         upstream: the broker's address.
         rng: draws the jitter of a slow link; by default seeded from the name.
         connections: numbers the connections; share one between the proxies of a run.
+        host: address of this machine to listen on.
     """
 
     def __init__(
@@ -52,8 +53,10 @@ class FaultProxy:
         *,
         rng: random.Random | None = None,
         connections: Iterator[int] | None = None,
+        host: str = "127.0.0.1",
     ) -> None:
         self.name = name
+        self.host = host
         self.upstream = upstream
         self.observer: WireObserver = observer or NullObserver()
         self.tap: ByteTap | None = None
@@ -82,9 +85,9 @@ class FaultProxy:
         return sum(1 for pipe in self._pipes if not pipe.orphaned)
 
     async def start(self) -> None:
-        """Listen on a free port of 127.0.0.1; `port` says which."""
+        """Listen on a free port; `port` says which. OSError when `host` is no address of this machine."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _Pipe(self, loop).node, "127.0.0.1", 0)
+        self._server = await loop.create_server(lambda: _Pipe(self, loop).node, self.host, 0)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
@@ -120,6 +123,17 @@ class FaultProxy:
         for pipe in list(self._pipes):
             pipe.report("rst", "node")
             pipe.drop()
+
+    def tell(self, data: bytes) -> bool:
+        """Say something to the node in the broker's place, at once, whatever the link is like; whether
+        anybody was there to hear it. The caller knows that no packet is half sent."""
+        pipes = [pipe for pipe in self._pipes if pipe.conn and not pipe.orphaned]
+        for pipe in pipes[-1:]:
+            transport = pipe.node.transport
+            if transport is not None and not pipe.node.closed.is_set():
+                transport.write(data)
+                return True
+        return False
 
     def forget(self) -> None:
         """The node lost power: its sockets are gone and the broker hears nothing of it.

@@ -55,13 +55,16 @@ class Node(Protocol):
     def power_cut(self, how: str = "power_cut") -> None:
         """Silence, as if it had never been (`how`: power_cut or reboot)."""
 
-    def hang(self) -> None:
-        """Stand still until `resume`."""
+    def hang(self, for_s: float | None = None) -> None:
+        """Stand still until `resume`, `for_s` seconds from now (None: for ever)."""
 
     def resume(self) -> None: ...
 
-    def wifi(self, present: bool) -> None:
-        """The WLAN tells the program that its network is gone, or back (nodes without a WLAN ignore it)."""
+    def wifi(self, present: bool, for_s: float | None = None) -> None:
+        """The WLAN tells the program that its network is gone, or back (nodes without a WLAN ignore it).
+
+        `for_s`: how long it will be gone, None for ever; a board has to know before.
+        """
 
     def close(self) -> None:
         """The run is over: leave nothing behind."""

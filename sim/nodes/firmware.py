@@ -19,6 +19,7 @@ from sim.micropython.flash import product
 from sim.micropython.process import Listener
 from sim.net.observer import ByteTap
 from sim.nodes.base import NodeSpec
+from sim.nodes.narrator import Narrator
 from sim.recorder import Recorder
 from sim.wiretap import MqttTap
 
@@ -49,7 +50,7 @@ class BoardRunner(Protocol):
 MakeRunner = Callable[[Board, Listener], BoardRunner]
 
 
-class FirmwareNode:
+class FirmwareNode(Narrator):
     """See the module's head; the methods are those of `sim.nodes.base.Node`.
 
     Args:
@@ -57,17 +58,10 @@ class FirmwareNode:
     """
 
     def __init__(self, spec: NodeSpec, machine: Machine, recorder: Recorder, make_runner: MakeRunner) -> None:
-        self.name = spec.name
-        self.node_id = spec.node_id
-        self.group_name = spec.group_name
-        self.status = ""
-        self.inc = ""
-        self.connected = False
+        super().__init__(spec, recorder)
         self._spec = spec
         self._machine = machine
-        self._recorder = recorder
         self._make_runner = make_runner
-        self._observe = recorder.node_observer(spec.name)
         self._runner: BoardRunner | None = None
         self._has_core = False
 
@@ -95,11 +89,7 @@ class FirmwareNode:
             self._runner.power_cut()
             self._gone(how)
 
-    def _gone(self, how: str) -> None:
-        self.status, self.connected = "", False
-        self._recorder.add(t.NodeStopped, node=self.name, how=how)
-
-    def hang(self) -> None:
+    def hang(self, for_s: float | None = None) -> None:
         if self._runner is not None and self.running:
             self._runner.hang()
             self._recorder.add(t.NodeStopped, node=self.name, how="hang")
@@ -110,16 +100,13 @@ class FirmwareNode:
                 self._recorder.effect(self.name, "withheld")
             self._runner.resume()
 
-    def wifi(self, present: bool) -> None:
+    def wifi(self, present: bool, for_s: float | None = None) -> None:
         if self._runner is not None:
             self._runner.radio(ap=present)
 
     def close(self) -> None:
         if self._runner is not None:
             self._runner.close()
-
-    def counters(self) -> dict[str, int]:
-        return {}
 
     # --- what the board tells ---------------------------------------------------------------------------
 
@@ -138,7 +125,7 @@ class FirmwareNode:
     def event(self, name: str, fields: dict[str, Any]) -> None:
         if name == "core":
             self._has_core = True
-            self._core(fields["name"], fields["fields"])
+            self.core_event(fields["name"], fields["fields"])
         elif name == "crash":
             self._log("error", f"uncaught in thread {fields['thread']}: {fields['text']}")
         elif name == "ended":
@@ -147,31 +134,30 @@ class FirmwareNode:
     def _from_wire(self, name: str, fields: Mapping[str, Any]) -> None:
         """Somebody else's firmware tells nothing; its wire does."""
         if not self._has_core:
-            self._core(name, dict(fields))
-
-    def _core(self, name: str, fields: dict[str, Any]) -> None:
-        if name == "node_disconnected":
-            if not self.connected:
-                return
-            fields = {"reason": "the firmware says so", **fields}
-        if name == "result_held":
-            ok = not (isinstance(fields["value"], dict) and "error" in fields["value"])
-            self._recorder.add(t.TaskFinished, node=self.name, task=str(fields["task"]), ok=ok)
-        if name in ("node_connecting", "node_disconnected"):
-            self.connected = False
-        elif name == "node_connected":
-            self.connected = True
-        elif name == "status_published":
-            self.status = fields["status"]
-        self.inc = fields.get("inc", self.inc)
-        self._observe(name, fields)
-
-    def _log(self, level: str, text: str) -> None:
-        self._recorder.add(t.LogLine, who=self.name, level=level, text=text)
+            self.core_event(name, fields)
 
 
 def board_for(spec: NodeSpec, machine: Machine) -> Board:
     """The board of a node: our firmware or the group's own files, with a config.py made for this run."""
+    group = spec.group
+    config = {**config_for(spec, machine), **(group.config or {})}
+    return Board(
+        uid=uid_for(spec),
+        files=[Path(group.files)] if group.files else [product()],
+        config=config,
+        entry=group.entry,
+        heap_bytes=group.heap or DEFAULT_HEAP_BYTES,
+        seed=zlib.crc32(f"{spec.seed}/board/{spec.name}".encode()),
+    )
+
+
+def uid_for(spec: NodeSpec) -> bytes:
+    """The chip's unique id, which is also its MAC address."""
+    return b"\x02" + zlib.crc32(spec.name.encode()).to_bytes(5, "big")
+
+
+def config_for(spec: NodeSpec, machine: Machine) -> dict[str, Any]:
+    """What config.py says for this run."""
     group = spec.group
     broker_host, broker_port = machine.address
     config: dict[str, Any] = {
@@ -191,11 +177,4 @@ def board_for(spec: NodeSpec, machine: Machine) -> Board:
     }
     if group.queue_limit:
         config["QUEUE_LIMIT"] = group.queue_limit
-    return Board(
-        uid=b"\x02" + zlib.crc32(spec.name.encode()).to_bytes(5, "big"),
-        files=[Path(group.files)] if group.files else [product()],
-        config={**config, **(group.config or {})},
-        entry=group.entry,
-        heap_bytes=group.heap or DEFAULT_HEAP_BYTES,
-        seed=zlib.crc32(f"{spec.seed}/board/{spec.name}".encode()),
-    )
+    return config

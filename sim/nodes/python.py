@@ -118,7 +118,7 @@ class PythonNode:
         self._gate = self._transport = None
         self._recorder.add(t.NodeStopped, node=self.name, how=how)
 
-    def hang(self) -> None:
+    def hang(self, for_s: float | None = None) -> None:
         if self._gate is not None:
             self._gate.freeze()
             self._recorder.add(t.NodeStopped, node=self.name, how="hang")
@@ -127,7 +127,7 @@ class PythonNode:
         if self._gate is not None:
             self._gate.thaw()
 
-    def wifi(self, present: bool) -> None:
+    def wifi(self, present: bool, for_s: float | None = None) -> None:
         pass
 
     def close(self) -> None:

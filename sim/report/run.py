@@ -104,7 +104,8 @@ def judged(
 def replay_command(started: t.RunStarted) -> str:
     """The command line that repeats a run."""
     command = ["dcompute", "run", started.scenario, "--seed", str(started.seed)]
-    command += ["--broker", started.broker, "--time", started.time]
+    command += ["--broker", started.broker]
+    command += ["--target", started.target] if started.target else ["--time", started.time]
     for override in started.overrides:
         command += ["--set", override]
     for safeguard in started.sabotage:

@@ -9,6 +9,8 @@ from sim.scenario.locate import find, shipped
 from sim.scenario.model import Scenario, Swarm
 from sim.scenario.plan import active_until, arrivals, concretise, fault_times, phase_starts, rng_for
 from sim.scenario.problems import Problem, ScenarioError
+from sim.scenario.target import Target as RunTarget
+from sim.scenario.target import board_nodes, retarget
 from sim.scenario.when import Candidate, Select, When, pick
 from sim.scenario.workload import Priority, Stream, Target
 
@@ -21,6 +23,7 @@ __all__ = [
     "Network",
     "Priority",
     "Problem",
+    "RunTarget",
     "Scenario",
     "ScenarioError",
     "Select",
@@ -30,6 +33,7 @@ __all__ = [
     "When",
     "active_until",
     "arrivals",
+    "board_nodes",
     "check",
     "concretise",
     "fault_times",
@@ -38,6 +42,7 @@ __all__ = [
     "load_all",
     "phase_starts",
     "pick",
+    "retarget",
     "rng_for",
     "shipped",
 ]

@@ -7,6 +7,9 @@ from pathlib import Path
 from sim.scenario.compose import fail
 from sim.scenario.problems import Source, Span, choice_hint
 
+MAP_FILE = "boards.yaml"
+"""The hardware map beside the scenarios of a folder; a file of this name is no scenario."""
+
 _SIM = Path(__file__).resolve().parent.parent
 _FOLDERS = (_SIM / "_data" / "scenarios", _SIM.parent / "scenarios")  # an installed wheel, a checkout
 
@@ -18,7 +21,12 @@ def shipped_folder() -> Path:
 
 def shipped() -> dict[str, Path]:
     """Every scenario that ships with the package, by name, sorted."""
-    return {path.stem: path for path in sorted(shipped_folder().glob("*.yaml"))}
+    return {path.stem: path for path in scenario_files(shipped_folder())}
+
+
+def scenario_files(folder: Path) -> list[Path]:
+    """The scenarios in a folder, sorted."""
+    return [path for path in sorted(folder.glob("*.yaml")) if path.name != MAP_FILE]
 
 
 def find(name_or_path: str | Path) -> Path:

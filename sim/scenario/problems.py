@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+Path = tuple[int | str, ...]  # of keys and indices, from the top of a scenario
 _SHOWN_COLUMNS = 100  # of a long line, this much around the problem
 
 
@@ -42,6 +43,19 @@ class Problem:
         if self.hint:
             lines.append(f"        {self.hint}")
         return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Complaint:
+    """One thing in a well-formed scenario that makes no sense.
+
+    `at_key`: the key is what is wrong, not its value.
+    """
+
+    path: Path
+    message: str
+    hint: str = ""
+    at_key: bool = False
 
 
 class ScenarioError(ValueError):

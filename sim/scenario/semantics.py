@@ -4,39 +4,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 
 from sim.checks import Check
+from sim.scenario.amounts import excesses
 from sim.scenario.faults import KINDS, Fault, Inject, NodeFault
 from sim.scenario.fleet import FIRMWARE_ONLY
 from sim.scenario.model import QUIET, Scenario
 from sim.scenario.plan import active_until, phase_starts
-from sim.scenario.problems import choice_hint
+from sim.scenario.problems import Complaint, Path, choice_hint
 from sim.scenario.when import EVENTS, Select, When
 from sim.scenario.workload import Stream
 from sim.units import format_duration
 
-Path = tuple[int | str, ...]
 _INDEX = re.compile("[1-9][0-9]{0,8}")
 BROKERS = ("auto", "model", "embedded", "mosquitto", "amqtt-plain")
 MODELLED = ("auto", "model", "embedded", "mosquitto")  # those whose clock the model can have in virtual time
 URL_SCHEMES = ("mqtt://", "mqtts://")
 
 
-@dataclass(frozen=True)
-class Complaint:
-    """One thing that makes no sense. `at_key`: the key is what is wrong, not its value."""
-
-    path: Path
-    message: str
-    hint: str = ""
-    at_key: bool = False
-
-
 def complaints(scenario: Scenario, variants: Collection[str] | None = None) -> list[Complaint]:
     """Everything in `scenario` that makes no sense. `variants`: the node specimens there are, when known."""
     return [
         *_run(scenario),
+        *excesses(scenario),
         *_fleet(scenario, variants),
         *_phases(scenario),
         *(c for index, stream in enumerate(scenario.workload) for c in _stream(scenario, index, stream)),

@@ -34,6 +34,11 @@ LOCATED = [
     ("fleet:\n  py: {count: 3, count: 4}\n", 5, 18, "given twice", ""),
     ("fleet: {py: {<<: 3}}\n", 4, 14, "`<<` takes a mapping", ""),
     ("x: \x07\n", 4, 4, "U+0007", ""),
+    # --- amounts
+    ("duration: 9999h\nfleet: {py: {}}\n", 4, 1, "given twice", ""),
+    (FLEET + "workload: [{rate: 1000000/s, until: 20s}]\n", 5, 19, "would send 20,000,000 tasks", "unit"),
+    (FLEET + "workload: [{burst: 99999, every: 1ms, until: 20s}]\n", 5, 34, "1,999,980,000 tasks", ""),
+    (FLEET + "faults: [{kind: crash, every: 1us, until: 20s}]\n", 5, 31, "20,000,000 times", "unit"),
     # --- names
     (FLEET + "brokr: model\n", 5, 1, "unknown key `brokr`", "did you mean `broker`"),
     ("fleet: {py: {cuont: 3}}\n", 4, 14, "unknown key `cuont`", "did you mean `count`"),
@@ -233,6 +238,11 @@ def test_matrix_bomb_is_refused(problems: Problems, minimal: str) -> None:
     axes = "\n".join(f"  seed{n}: [1, 2, 3, 4, 5, 6, 7, 8, 9]" for n in range(20))
     (found,) = problems(f"matrix:\n{axes}\n" + minimal)
     assert "more than 1000 combinations" in found.message
+
+
+def test_a_run_of_years_is_refused(problems: Problems, minimal: str) -> None:
+    (problem,) = problems(minimal.replace("60s", "9999h"))
+    assert (problem.where.line, "a year is the most" in problem.message) == (3, True)
 
 
 def test_missing_file_folder_and_bad_name(tmp_path: Path) -> None:

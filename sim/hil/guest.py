@@ -1,0 +1,88 @@
+"""What the testbed does on a board's flash, and takes back: lines at the end of its config.py.
+
+The board keeps its own Wi-Fi settings, and whatever else it has. A run that was killed leaves its lines
+behind; the next one, or `give_back`, cuts them off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mpremote.transport import TransportError
+from mpremote.transport_serial import SerialTransport
+
+MARK = b"\n# From here on: dcompute's testbed, for the length of one run.\n"
+
+_PROBE = """
+import gc, os, sys
+def _has(name):
+    try:
+        os.stat(name)
+        return True
+    except OSError:
+        return False
+_home = ''
+if _has('/slot'):
+    _home = '/' + open('/slot').read().split()[0]
+    if _home == '/.':
+        _home = ''
+gc.collect()
+"""
+_FACTS = (
+    "(_home, _has(_home + '/config.py'), _has(_home + '/debug_hooks.py') or _has(_home + '/debug_hooks.mpy'),"
+    " tuple(sys.implementation.version)[:3], os.uname()[4], gc.mem_free() + gc.mem_alloc())"
+)
+_OLDEST = (1, 22)
+
+
+@dataclass(frozen=True)
+class Host:
+    """The board we are the guest of. `home`: the folder of its firmware, "" for the root."""
+
+    home: str
+    has_hooks: bool
+    version: tuple[int, ...]
+    machine: str
+    heap_bytes: int
+
+    @property
+    def config(self) -> str:
+        return f"{self.home}/config.py"
+
+
+def look(transport: SerialTransport) -> Host:
+    """What is on the board, which is at its raw prompt. TransportError when it is none of ours."""
+    transport.exec(_PROBE)
+    home, has_config, has_hooks, version, machine, heap_bytes = transport.eval(_FACTS)
+    if tuple(version[:2]) < _OLDEST:
+        raise TransportError(f"MicroPython {'.'.join(map(str, version))} is too old: flash 1.22 or newer")
+    if not has_config:
+        raise TransportError("no config.py on it: put the firmware on it first (dcompute deploy)")
+    return Host(home, has_hooks, tuple(version), machine, heap_bytes)
+
+
+def borrow(transport: SerialTransport, host: Host, settings: Mapping[str, Any]) -> None:
+    """Let config.py end with these settings, which then are the ones that count."""
+    ours = "".join(f"{name} = {value!r}\n" for name, value in settings.items())
+    _write(transport, host.config, _theirs(transport, host) + MARK + ours.encode())
+
+
+def give_back(transport: SerialTransport, host: Host) -> None:
+    """Let config.py be as it was."""
+    _write(transport, host.config, _theirs(transport, host))
+
+
+def _theirs(transport: SerialTransport, host: Host) -> bytes:
+    return bytes(transport.fs_readfile(host.config)).partition(MARK)[0]
+
+
+def _write(transport: SerialTransport, path: str, data: bytes) -> None:
+    """To another name first: a config.py cut short would leave the board without its Wi-Fi."""
+    transport.fs_writefile(path + ".new", data)
+    new = path + ".new"
+    transport.exec(
+        f"import os\ntry:\n os.rename({new!r}, {path!r})\n"
+        f"except OSError:\n os.remove({path!r})\n os.rename({new!r}, {path!r})"  # FAT replaces nothing
+    )

@@ -1,0 +1,95 @@
+"""Scenarios on boards: through real serial ports, mpremote's transport, and each board's link."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from sim import trace as t
+from sim.commands import app
+from sim.trace import read
+
+from .conftest import OWN_CONFIG, ServeBoard, deploy
+
+STORM = """
+version: 1
+name: storm
+time: real
+phases: {start: 1s, storm: 9s, quiet: 5s}
+fleet: {esp: {kind: board, count: 3, keepalive: 2s, poll: 50ms}}
+workload:
+  - {phase: storm, tasks: 40, rate: 6/s, payload: 60B}
+faults:
+  - {kind: crash, phase: storm, at: 1s, restart_after: 2s, select: {names: [esp-1]}}
+  - {kind: reboot, phase: storm, at: 1s, select: {names: [esp-2]}}
+  - {kind: power_cut, phase: storm, at: 1s, restart_after: 5s, select: {names: [esp-3]}}
+  - {kind: hang, phase: storm, at: 5s, for: 4s, select: {names: [esp-1]}}
+  - {kind: wifi_drop, phase: storm, at: 5s, for: 4s, select: {names: [esp-2]}}
+  - {kind: reset, phase: storm, at: 8s, select: {names: [esp-3]}}
+expect:
+  - no_lost_tasks
+  - all_tasks_finished
+  - dead_within: {bound: 5s}
+  - no_false_deaths
+  - callback_once
+  - final_status
+  - retained_consistent
+"""
+
+
+def events(path: Path) -> list[t.Event]:
+    return list(read(path))
+
+
+def test_every_fault_of_three_virtual_boards_holds(tmp_path: Path) -> None:
+    (tmp_path / "storm.yaml").write_text(STORM)
+    (tmp_path / "boards.yaml").write_text("version: 1\nboards: {esp: {virtual: true}}\n")
+    trace = tmp_path / "t.jsonl"
+    words = ["run", str(tmp_path / "storm.yaml"), "--plain", "--trace", str(trace)]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    happened = events(trace)
+    kinds = {e.kind for e in happened if isinstance(e, t.NodeDefined)}
+    assert kinds == {"board"}
+    boots = [e.node for e in happened if isinstance(e, t.NodeStarted)]
+    assert sorted(boots) == ["esp-1"] * 2 + ["esp-2"] * 2 + ["esp-3"] * 2
+    printed = [e.text for e in happened if isinstance(e, t.NodeOutput) and e.node == "esp-2"]
+    assert any("rst:0xc" in line for line in printed)
+    assert any("not joined" in line or "resetting the interface" in line for line in printed), printed
+
+
+SHORT = """
+version: 1
+name: short
+duration: 6s
+fleet: {esp: {kind: firmware, keepalive: 2s, poll: 50ms}}
+workload: [{at: 1s, tasks: 10, rate: 10/s, until: 3s}]
+faults: [{kind: reset, at: 3s}]
+expect: [all_tasks_finished, final_status]
+"""
+
+
+def test_a_board_that_is_not_ours_is_borrowed_and_given_back(tmp_path: Path, serve_board: ServeBoard) -> None:
+    root = tmp_path / "flash"
+    deploy(root)
+    port = serve_board(root)
+    (tmp_path / "short.yaml").write_text(SHORT)
+    (tmp_path / "lab.yaml").write_text(f"version: 1\nhost: 127.0.0.1\nboards: {{esp-1: {{port: {port}}}}}\n")
+    trace = tmp_path / "t.jsonl"
+    words = ["run", str(tmp_path / "short.yaml"), "--target", "board", "--boards", str(tmp_path / "lab.yaml")]
+    result = CliRunner().invoke(app, [*words, "--plain", "--trace", str(trace)])
+    assert result.exit_code == 0, result.output
+    assert "--target board" in result.output  # in the command that repeats it
+    assert (root / "config.py").read_text() == OWN_CONFIG
+    assert not (root / "config.py.new").exists()
+
+
+def test_a_board_without_our_firmware_is_named(tmp_path: Path, serve_board: ServeBoard) -> None:
+    port = serve_board(tmp_path / "empty")
+    (tmp_path / "short.yaml").write_text(SHORT)
+    (tmp_path / "lab.yaml").write_text(f"version: 1\nhost: 127.0.0.1\nboards: {{esp-1: {{port: {port}}}}}\n")
+    words = ["run", str(tmp_path / "short.yaml"), "--target", "board", "--boards", str(tmp_path / "lab.yaml")]
+    result = CliRunner().invoke(app, [*words, "--plain", "--trace", str(tmp_path / "t.jsonl")])
+    assert result.exit_code == 2, result.output
+    assert f"esp-1 at {port}: no config.py on it" in result.output
