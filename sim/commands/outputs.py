@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from sim.commands.options import Reports
-from sim.commands.status import FAILED, HELD, INVALID
+from sim.commands.status import worst
 from sim.report.run import Run
 
 
@@ -55,5 +55,4 @@ def _write(path: Path, text: str) -> None:
 
 def exit_status(runs: Sequence[Run]) -> int:
     """0 all held, 1 one failed, else 2."""
-    statuses = {run.verdict.exit_status for run in runs}
-    return FAILED if FAILED in statuses else INVALID if INVALID in statuses else HELD
+    return worst([run.verdict.exit_status for run in runs])

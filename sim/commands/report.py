@@ -7,12 +7,15 @@ from typing import Annotated
 
 import typer
 
+from sim.checks.coverage import coverage
 from sim.commands import options as o
 from sim.commands.jobs import entry_of
 from sim.commands.outputs import exit_status, write_reports
 from sim.commands.status import explained
 from sim.report.console import make_console, print_run, print_summary
+from sim.report.coverage import print_coverage
 from sim.report.run import Run, judged
+from sim.scenario.faults import NODE_FAULTS
 from sim.trace import read
 
 
@@ -36,6 +39,8 @@ def report(
         write_reports(runs, o.Reports(html, junit, json, perfetto, github))
     if len(runs) > 1:
         print_summary(console, runs)
+        if mode != "quiet":
+            print_coverage(console, coverage(run.events for run in runs), NODE_FAULTS)
     raise typer.Exit(exit_status(runs))
 
 

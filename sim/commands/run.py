@@ -12,17 +12,20 @@ import typer
 from rich.console import Console
 
 from sim.campaign import parse_seeds
+from sim.checks.coverage import coverage
 from sim.commands import options as o
 from sim.commands.jobs import Entry, find_entries
 from sim.commands.outputs import exit_status, one_each, write_reports
 from sim.commands.replay import check_determinism, replay
 from sim.commands.seeds import run_seeds
-from sim.commands.status import explained
+from sim.commands.status import ABSENT, WRONG, explained, status_of, worst
 from sim.commands.watch import watch as watch_files
 from sim.report.console import Mode, make_console, print_run, print_summary
+from sim.report.coverage import print_coverage
 from sim.report.live import LiveView
 from sim.report.run import Run, replay_command
 from sim.run import RunOptions, planned, run_scenario
+from sim.scenario.faults import NODE_FAULTS
 
 TRACES = Path("runs")
 
@@ -108,13 +111,21 @@ def run(
             status = run_seeds(entries, options, chosen, console, jobs=jobs, on=on, fail_fast=fail_fast)
             raise typer.Exit(status)
         traces = one_each(trace, entries) if trace else [TRACES / f"{e.scenario.name}.jsonl" for e in entries]
-        runs = [
-            _run_one(entry, options, path, console, mode) for entry, path in zip(entries, traces, strict=True)
-        ]
+        runs: list[Run] = []
+        undone: dict[str, Exception] = {}
+        for entry, path in zip(entries, traces, strict=True):
+            try:
+                runs.append(_run_one(entry, options, path, console, mode))
+            except (*WRONG, *ABSENT) as error:
+                if len(entries) == 1:
+                    raise
+                undone[entry.scenario.name] = error  # the others are run all the same
         write_reports(runs, reports)
-    if len(runs) > 1:
-        print_summary(console, runs)
-    raise typer.Exit(exit_status(runs))
+    if len(entries) > 1:
+        print_summary(console, runs, {name: str(error) for name, error in undone.items()})
+        if mode != "quiet":
+            print_coverage(console, coverage(run.events for run in runs), NODE_FAULTS)
+    raise typer.Exit(worst([exit_status(runs), *map(status_of, undone.values())]))
 
 
 def _parsed(seeds: str) -> range:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import typer
 
@@ -18,18 +18,29 @@ from sim.trace import TraceError
 
 HELD, FAILED, INVALID, MISSING, INTERRUPTED = 0, 1, 2, 3, 130
 
+WRONG = (ScenarioError, EngineError, LockstepError, UnknownSafeguard, TraceError)
+ABSENT = (BrokerError, CampaignError, EmulatorUnavailable)
+
+
+def status_of(error: Exception) -> int:
+    """The exit status of an error that a user can mend."""
+    return INVALID if isinstance(error, WRONG) else MISSING
+
+
+def worst(statuses: Iterable[int]) -> int:
+    """The exit status of several runs: a promise broken weighs more than anything left untested."""
+    found = set(statuses)
+    return next((status for status in (FAILED, MISSING, INVALID) if status in found), HELD)
+
 
 @contextlib.contextmanager
 def explained() -> Iterator[None]:
     """Errors that a user can mend end the command with a message and a status, not with a traceback."""
     try:
         yield
-    except (ScenarioError, EngineError, LockstepError, UnknownSafeguard, TraceError) as error:
+    except (*WRONG, *ABSENT) as error:
         typer.echo(str(error), err=True)
-        raise typer.Exit(INVALID) from None
-    except (BrokerError, CampaignError, EmulatorUnavailable) as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(MISSING) from None
+        raise typer.Exit(status_of(error)) from None
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
         raise typer.Exit(INTERRUPTED) from None

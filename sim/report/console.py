@@ -7,7 +7,8 @@ columns.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import IO, Literal
 
 from rich.console import Console
@@ -24,6 +25,7 @@ Mode = Literal["normal", "plain", "quiet"]
 STYLE = {Status.HELD: "green", Status.FAILED: "bold red", Status.INCONCLUSIVE: "bold yellow"}
 WORD = {Status.HELD: "held", Status.FAILED: "FAILED", Status.INCONCLUSIVE: "undecided"}
 _SHOWN_FAILURES = 3
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 def make_console(mode: Mode = "normal", file: IO[str] | None = None) -> Console:
@@ -57,8 +59,12 @@ def print_run(console: Console, run: Run, mode: Mode = "normal") -> None:
     _print_replay(console, run)
 
 
-def print_summary(console: Console, runs: Sequence[Run]) -> None:
-    """Print one line a run, and the sum: for `dcompute run FOLDER`."""
+def print_summary(console: Console, runs: Sequence[Run], undone: Mapping[str, str] = _NOTHING) -> None:
+    """Print one line a run, and the sum: for `dcompute run FOLDER`.
+
+    Args:
+        undone: scenarios that could not be run, and why.
+    """
     table = Table(box=None, pad_edge=False, show_header=True, header_style="bold")
     table.add_column("scenario", overflow="fold", ratio=3)
     table.add_column("verdict", no_wrap=True)
@@ -74,16 +80,17 @@ def print_summary(console: Console, runs: Sequence[Run]) -> None:
             words.seconds(run.simulated_s),
             "" if run.wall_s is None else words.seconds(run.wall_s),
         )
+    for name in undone:
+        table.add_row(Text(name), Text("not run", style=STYLE[Status.FAILED]))
     console.print(table)
     for run in runs:
         if run.verdict.status is not Status.HELD:
             _print_quiet(console, run)
-    bad = sum(run.verdict.status is not Status.HELD for run in runs)
-    told = (
-        f"{words.plural(len(runs), 'scenario')}, all held"
-        if not bad
-        else f"{bad} of {len(runs)} did not hold"
-    )
+    for name, why in undone.items():
+        console.print(Text(f"{name}: not run: {why}"), soft_wrap=True)
+    bad = sum(run.verdict.status is not Status.HELD for run in runs) + len(undone)
+    of = len(runs) + len(undone)
+    told = f"{words.plural(of, 'scenario')}, all held" if not bad else f"{bad} of {of} did not hold"
     console.print(Text(told, style="bold green" if not bad else "bold red"))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -10,8 +12,12 @@ from sim.checks.coverage import STATES, Coverage
 from sim.report import words
 
 
-def print_coverage(console: Console, coverage: Coverage) -> None:
-    """Print how often each kind of fault hit a node in each state; a dash where it never did."""
+def print_coverage(console: Console, coverage: Coverage, known: Collection[str] = ()) -> None:
+    """Print how often each kind of fault hit a node in each state; a dash where it never did.
+
+    Args:
+        known: every kind there is, so that those never injected can be named.
+    """
     if not coverage.kinds:
         console.print(Text(f"No fault hit a node in {words.plural(coverage.runs, 'run')}."))
         return
@@ -29,6 +35,9 @@ def print_coverage(console: Console, coverage: Coverage) -> None:
             f"{missing} of {len(coverage.kinds) * (len(STATES) - 1)} pairs of fault and state never occurred."
         )
         console.print(Text(told, style="dim"))
+    absent = [kind for kind in known if kind not in coverage.kinds]
+    if absent:
+        console.print(Text(f"Never injected: {', '.join(absent)}.", style="dim"))
 
 
 _SHORT = {"disconnected": "lost", "connecting": "connect", "subscribing": "subscr", "publishing": "publish"}

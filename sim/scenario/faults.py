@@ -279,3 +279,6 @@ KINDS: dict[str, type[Fault]] = {
     get_args(cls.model_fields["kind"].annotation)[0]: cls for cls in get_args(get_args(AnyFault)[0])
 }
 """Every kind of fault by the name it has in a scenario."""
+
+NODE_FAULTS = tuple(name for name, cls in KINDS.items() if issubclass(cls, NodeFault))
+"""The kinds that are done to nodes."""

@@ -10,9 +10,9 @@ from sim.report.console import make_console
 from sim.report.coverage import print_coverage
 
 
-def shown(print_it, what):
+def shown(print_it, *what):
     out = io.StringIO()
-    print_it(make_console("plain", out), what)
+    print_it(make_console("plain", out), *what)
     assert all(len(line) <= 80 for line in out.getvalue().splitlines() if "Again" not in line)
     return out.getvalue()
 
@@ -21,6 +21,11 @@ def test_coverage_shows_what_never_occurred(good_run):
     text = shown(print_coverage, coverage([good_run.events]))
     assert re.search(r"^crash +- +- +- +- +2 +- +- *$", text, re.M)
     assert "10 of 12 pairs of fault and state never occurred." in text
+
+
+def test_kinds_that_were_never_injected_are_named(good_run):
+    text = shown(print_coverage, coverage([good_run.events]), ["crash", "hang", "wifi_drop", "clone"])
+    assert text.endswith("Never injected: hang, clone.\n")
 
 
 def test_coverage_of_runs_without_faults(fleet):

@@ -87,6 +87,8 @@ def test_several_scenarios_make_several_traces(dcompute, certain, tmp_path):
     scenario = certain(matrix={"fleet.py.keepalive": ["4s", "6s"]})
     found = dcompute("run", scenario, "--trace", "t.jsonl", "--perfetto", "p.json", "--plain")
     assert found.returncode == 0
+    assert re.search(r"^power_cut .* 2 ", found.stdout, re.M), "coverage over both runs"
+    assert "Never injected: crash, " in found.stdout
     assert {path.name for path in tmp_path.glob("[tp]-?.json*")} == {
         "t-1.jsonl",
         "t-2.jsonl",
@@ -98,6 +100,18 @@ def test_several_scenarios_make_several_traces(dcompute, certain, tmp_path):
     none = dcompute("run", scenario, "--only", "small[fleet.py.keepalive=9s]", "-q")
     assert none.returncode == 2
     assert "fleet.py.keepalive=4s" in none.stderr
+
+
+def test_one_that_cannot_be_run_stops_no_other(dcompute, certain, tmp_path):
+    away = tmp_path / "away.yaml"
+    away.write_text(certain(time="real", broker="mqtt://127.0.0.1:1", name="away").read_text())
+    certain()
+    found = dcompute("run", "away.yaml", "small.yaml", "--plain")
+    assert found.returncode == 3
+    assert re.search(r"^small +held ", found.stdout, re.M)
+    assert re.search(r"^away +not run", found.stdout, re.M)
+    assert "away: not run: " in found.stdout
+    assert "1 of 2 did not hold" in found.stdout
 
 
 def test_compare(dcompute, write_scenario):
