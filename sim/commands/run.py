@@ -119,7 +119,7 @@ def run(
             except (*WRONG, *ABSENT) as error:
                 if len(entries) == 1:
                     raise
-                undone[entry.scenario.name] = error  # the others are run all the same
+                undone[entry.variation or entry.reference] = error  # the others are run all the same
         write_reports(runs, reports)
     if len(entries) > 1:
         print_summary(console, runs, {name: str(error) for name, error in undone.items()})

@@ -109,8 +109,8 @@ def test_one_that_cannot_be_run_stops_no_other(dcompute, certain, tmp_path):
     found = dcompute("run", "away.yaml", "small.yaml", "--plain")
     assert found.returncode == 3
     assert re.search(r"^small +held ", found.stdout, re.M)
-    assert re.search(r"^away +not run", found.stdout, re.M)
-    assert "away: not run: " in found.stdout
+    assert re.search(r"^away.yaml +not run", found.stdout, re.M)
+    assert "away.yaml: not run: " in found.stdout
     assert "1 of 2 did not hold" in found.stdout
 
 
