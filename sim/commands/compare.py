@@ -1,25 +1,35 @@
-"""`dcompute compare`: one scenario in virtual and in real time, side by side."""
+"""`dcompute compare`: one scenario in virtual time and in another, or two saved traces, side by side."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from sim.checks.verdict import judge
 from sim.commands import options as o
-from sim.commands.jobs import find_entries
+from sim.commands.jobs import Entry, entry_of, find_entries
 from sim.commands.status import FAILED, HELD, explained
 from sim.engines.virtual import KEEPALIVE_STEPS_S
-from sim.report.compare import Sides, print_comparison
+from sim.report.compare import Side, Sides, print_comparison
 from sim.report.console import make_console
-from sim.run import REAL_BROKER, VIRTUAL_BROKER, RunOptions, run_scenario
-from sim.scenario import Scenario
+from sim.run import REAL_BROKER, VIRTUAL_BROKER, Outcome, RunOptions, run_scenario
+from sim.trace import read
+
+_TRACE_ENDING = ".jsonl"
 
 
 def compare(
-    scenario: Annotated[str, typer.Argument(help="A scenario file, or the name of one that ships.")],
+    what: Annotated[
+        list[str],
+        typer.Argument(help="A scenario (a file, or the name of one that ships); or two saved traces."),
+    ],
+    target: o.TargetOption = None,
+    boards: o.Boards = None,
     broker: o.Broker = None,
     seed: o.Seed = None,
     set_: o.Overrides = None,
@@ -27,34 +37,76 @@ def compare(
     sabotage: o.Sabotage = None,
     plain: o.Plain = False,
 ) -> None:
-    """Run a scenario in virtual and in real time and compare verdicts and the times deaths took to be named.
+    """Set two runs of a scenario side by side: verdicts, times until deaths were named, what came of faults.
 
-    In virtual time the broker model looks for silent clients as coarsely as the real broker does. Exit
-    status: 0 the verdicts agree, 1 they differ, 2 and 3 as of `run`.
+    A scenario is run in virtual and in real time; with --target, as a simulation and on that target. Two
+    traces are judged by what their scenario expects today. In virtual time the broker model looks for silent
+    clients as coarsely as the real broker does. Exit status: 0 the verdicts agree, 1 they differ, 2 and 3 as
+    of `run`.
     """
     console = make_console(o.console_mode(False, plain))
     options = RunOptions(
-        seed=seed, sabotage=tuple(sabotage or ()), overrides=tuple(set_ or ()), reference=scenario
+        seed=seed, sabotage=tuple(sabotage or ()), overrides=tuple(set_ or ()), reference=what[0]
     )
     with explained():
-        agree = [
-            _compare(entry.scenario, options, broker, console)
-            for entry in find_entries([scenario], set_ or (), only)
-        ]
-    raise typer.Exit(HELD if all(agree) else FAILED)
+        if any(name.endswith(_TRACE_ENDING) for name in what):
+            all_sides = [_saved([Path(name) for name in what])]
+        else:
+            if len(what) > 1:
+                raise typer.BadParameter("one scenario, or two traces (*.jsonl)")
+            entries = find_entries(what, set_ or (), only)
+            all_sides = [_run(entry, options, broker, target, boards, console) for entry in entries]
+    for sides in all_sides:
+        print_comparison(console, sides)
+    raise typer.Exit(HELD if all(sides.agree for sides in all_sides) else FAILED)
 
 
-def _compare(scenario: Scenario, options: RunOptions, broker: str | None, console: Console) -> bool:
+def _saved(paths: Sequence[Path]) -> Sides:
+    if len(paths) != 2:
+        raise typer.BadParameter(f"two traces are compared, not {len(paths)}")
+    missing = [str(path) for path in paths if not path.is_file()]
+    if missing:
+        raise typer.BadParameter(f"no such file: {', '.join(missing)}")
+    traces = [read(path) for path in paths]
+    starts = [trace.started for trace in traces]
+    one, other = ((s.scenario, s.variation) for s in starts)
+    if one != other:
+        raise typer.BadParameter(f"these are of two scenarios: {' '.join(one)} and {' '.join(other)}")
+    names: list[str] = [start.target or start.time for start in starts]
+    if names[0] == names[1]:
+        names = [path.stem for path in paths]
+    expect = entry_of(starts[0]).scenario.expect
+    left, right = (
+        Side(name, judge(expect, trace.events), trace.events)
+        for name, trace in zip(names, traces, strict=True)
+    )
+    return Sides(left, right)
+
+
+def _run(
+    entry: Entry,
+    options: RunOptions,
+    broker: str | None,
+    target: o.Target | None,
+    boards: Path | None,
+    console: Console,
+) -> Sides:
+    scenario = entry.scenario
     named = broker or scenario.broker
     real_broker = REAL_BROKER if named == "auto" else named
     modelled = real_broker if real_broker in KEEPALIVE_STEPS_S else VIRTUAL_BROKER
-    virtual = run_scenario(scenario, _with(options, "virtual", modelled))
-    console.print(f"{scenario.name}: {scenario.length_s:g} s in real time, please wait", highlight=False)
-    real = run_scenario(scenario, _with(options, "real", real_broker))
-    sides = Sides(virtual.verdict, real.verdict, virtual.trace.started, real.trace.started)
-    print_comparison(console, sides)
-    return sides.agree
+    if target is None:
+        first, second = replace(options, time="virtual"), replace(options, time="real")
+    else:
+        first = replace(options, target="sim")
+        second = replace(options, target=target.value, boards=entry.boards(boards))
+    left = run_scenario(scenario, replace(first, broker=modelled))
+    if target is not o.Target.sim:
+        console.print(f"{scenario.name}: {scenario.length_s:g} s in real time, please wait", highlight=False)
+    right = run_scenario(scenario, replace(second, broker=real_broker))
+    return Sides(_side(left), _side(right))
 
 
-def _with(options: RunOptions, time: str, broker: str) -> RunOptions:
-    return replace(options, time=time, broker=broker)
+def _side(outcome: Outcome) -> Side:
+    name = outcome.options.target or outcome.options.time or ""
+    return Side(name, outcome.verdict, outcome.trace.events)

@@ -160,7 +160,12 @@ class Faults:
 
     def _hang(self, fault: kinds.Hang, name: str, node: str) -> Steps:
         self._nodes[node].hang(fault.heal_after)
-        return self._lasting(fault.heal_after, name, node, self._nodes[node].resume)
+        if fault.heal_after is None:
+            yield self._env.event()
+            return
+        yield self._env.timeout(fault.heal_after)
+        self._nodes[node].resume()  # first: some know only then whether they had anything to withhold
+        self._recorder.fault_ended(name, node)
 
     def _reset(self, fault: kinds.Reset, name: str, node: str) -> Steps:
         self._machines[node].reset_connections()

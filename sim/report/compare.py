@@ -1,28 +1,52 @@
-"""One scenario in virtual and in real time, side by side: verdicts, and how long deaths took to be named."""
+"""Two runs of one scenario side by side: verdicts, times until deaths were named, what came of faults."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from sim import trace as t
 from sim.checks.base import Distribution, Status
 from sim.checks.verdict import Result, Verdict
 from sim.report import words
+from sim.report.aftermath import Aftermath, Key, aftermaths
 from sim.report.console import STYLE, WORD
-from sim.trace import RunStarted
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two runs. `name`: virtual, real, sim, emulator, board, or its file's."""
+
+    name: str
+    verdict: Verdict
+    events: Sequence[t.Event]
+
+    @property
+    def started(self) -> t.RunStarted:
+        first = self.events[0]
+        assert isinstance(first, t.RunStarted)
+        return first
+
+    @cached_property
+    def aftermaths(self) -> dict[Key, Aftermath]:
+        return aftermaths(self.events)
+
+    @cached_property
+    def distributions(self) -> dict[str, Distribution]:
+        return {f"{r.name}: {d.name}": d for r in self.verdict.results for d in r.outcome.distributions}
 
 
 @dataclass(frozen=True)
 class Sides:
-    """The two verdicts, and how each trace begins."""
+    """The two runs."""
 
-    virtual: Verdict
-    real: Verdict
-    virtual_start: RunStarted
-    real_start: RunStarted
+    left: Side
+    right: Side
 
     @property
     def agree(self) -> bool:
@@ -31,49 +55,45 @@ class Sides:
 
     def pairs(self) -> list[tuple[Result | None, Result | None]]:
         """The results of each expectation, as both scenarios are one."""
-        real = {result.label: result for result in self.real.results}
-        virtual = {result.label: result for result in self.virtual.results}
-        return [(virtual.get(label), real.get(label)) for label in dict.fromkeys([*virtual, *real])]
+        left = {result.label: result for result in self.left.verdict.results}
+        right = {result.label: result for result in self.right.verdict.results}
+        return [(left.get(label), right.get(label)) for label in dict.fromkeys([*left, *right])]
 
 
 def print_comparison(console: Console, sides: Sides) -> None:
-    """Print verdicts, then every measured distribution of both."""
+    """Print verdicts, then every measured distribution of both, then what came of each fault."""
+    for table in (_verdicts(sides), _latencies(sides), _faults(sides)):
+        if table.row_count:
+            console.print()
+            console.print(table)
     console.print()
-    console.print(_verdicts(sides))
-    console.print()
-    console.print(_latencies(sides))
-    console.print()
-    for start in (sides.virtual_start, sides.real_start):
-        told = f"{start.time}: broker {start.broker}, which notices silence up to "
-        console.print(Text(f"{told}{start.broker_granularity_s:g} s late", style="dim"))
+    for side in (sides.left, sides.right):
+        told = f"{side.name}: broker {side.started.broker}, which notices silence up to "
+        console.print(Text(f"{told}{side.started.broker_granularity_s:g} s late", style="dim"))
     told = "the verdicts agree" if sides.agree else "the verdicts DIFFER"
     console.print(Text(told, style="green" if sides.agree else "bold red"))
 
 
 def _verdicts(sides: Sides) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("expectation", overflow="fold")
-    table.add_column("virtual", no_wrap=True)
-    table.add_column("real", no_wrap=True)
-    table.add_column("", no_wrap=True)
-    for virtual, real in sides.pairs():
-        label = (virtual or real).label  # type: ignore[union-attr]  # one of them is there
-        differ = "" if _status(virtual) is _status(real) else "differ"
-        table.add_row(label, _word(virtual), _word(real), Text(differ, style="bold red"))
+    table = _table("expectation", sides.left.name, sides.right.name, "")
+    for left, right in sides.pairs():
+        label = (left or right).label  # type: ignore[union-attr]  # one of them is there
+        differ = "" if _status(left) is _status(right) else "differ"
+        table.add_row(label, _word(left), _word(right), Text(differ, style="bold red"))
     return table
 
 
 def _latencies(sides: Sides) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("measured", overflow="fold")
-    table.add_column("time", no_wrap=True)
+    table = _table("measured", "time")
     for heading in ("count", "min", "median", "max", "bound"):
         table.add_column(heading, justify="right", no_wrap=True)
-    virtual, real = _distributions(sides.virtual), _distributions(sides.real)
-    for name in dict.fromkeys([*virtual, *real]):
-        for side, found in (("virtual", virtual.get(name)), ("real", real.get(name))):
-            if found is not None:
-                table.add_row(name if side == "virtual" or name not in virtual else "", side, *_cells(found))
+    left, right = sides.left.distributions, sides.right.distributions
+    for name in dict.fromkeys([*left, *right]):
+        heading = name
+        for side in (sides.left, sides.right):
+            if name in side.distributions:
+                table.add_row(heading, side.name, *_cells(side.distributions[name]))
+                heading = ""
     return table
 
 
@@ -86,8 +106,37 @@ def _cells(distribution: Distribution) -> list[str]:
     return [f"{int(figures['count']):,}", *measured]
 
 
-def _distributions(verdict: Verdict) -> dict[str, Distribution]:
-    return {f"{r.name}: {d.name}": d for r in verdict.results for d in r.outcome.distributions}
+def _faults(sides: Sides) -> Table:
+    table = _table("fault", "", "node")
+    table.add_column("what came of it, in order", overflow="fold")
+    for heading in ("dead in", "back in"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    left, right = sides.left.aftermaths, sides.right.aftermaths
+    for key in dict.fromkeys([*left, *right]):
+        heading = f"{key[0]} {key[1]}"
+        same = key in left and key in right and left[key].order == right[key].order
+        for side in (sides.left, sides.right):
+            found = side.aftermaths.get(key)
+            row = _aftermath_cells(found) if found is not None else ["", "not injected", "", ""]
+            mark = "" if same or not heading else "differs"
+            table.add_row(heading, side.name, *row, Text(mark, style="yellow"))
+            heading = ""
+    return table
+
+
+def _aftermath_cells(found: Aftermath) -> list[str]:
+    times = [found.dead_after_s, found.back_after_s]
+    order = " ".join(found.order) or "nothing was seen"
+    return [found.node, order, *("" if time is None else words.seconds(time) for time in times)]
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(first, overflow="fold")
+    for heading in others:
+        table.add_column(heading, no_wrap=True)
+    return table
 
 
 def _status(result: Result | None) -> Status | None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from sim import trace as t
 from sim.commands import app
+from sim.report.aftermath import aftermaths
 from sim.trace import read
 
 from .conftest import OWN_CONFIG, ServeBoard, deploy
@@ -38,18 +40,14 @@ expect:
 """
 
 
-def events(path: Path) -> list[t.Event]:
-    return list(read(path))
-
-
-def test_every_fault_of_three_virtual_boards_holds(tmp_path: Path) -> None:
+def test_every_fault_of_three_virtual_boards_holds_as_in_the_simulation(tmp_path: Path) -> None:
     (tmp_path / "storm.yaml").write_text(STORM)
     (tmp_path / "boards.yaml").write_text("version: 1\nboards: {esp: {virtual: true}}\n")
     trace = tmp_path / "t.jsonl"
     words = ["run", str(tmp_path / "storm.yaml"), "--plain", "--trace", str(trace)]
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.output
-    happened = events(trace)
+    happened = read(trace).events
     kinds = {e.kind for e in happened if isinstance(e, t.NodeDefined)}
     assert kinds == {"board"}
     boots = [e.node for e in happened if isinstance(e, t.NodeStarted)]
@@ -57,6 +55,47 @@ def test_every_fault_of_three_virtual_boards_holds(tmp_path: Path) -> None:
     printed = [e.text for e in happened if isinstance(e, t.NodeOutput) and e.node == "esp-2"]
     assert any("rst:0xc" in line for line in printed)
     assert any("not joined" in line or "resetting the interface" in line for line in printed), printed
+    beside(tmp_path, trace)
+
+
+def beside(tmp_path: Path, of_boards: Path) -> None:
+    """The same scenario simulated, and `compare` of both traces."""
+    of_sim = tmp_path / "sim.jsonl"
+    words = ["run", str(tmp_path / "storm.yaml"), "--target", "sim", "-q", "--trace", str(of_sim)]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    result = CliRunner().invoke(app, ["compare", str(of_sim), str(of_boards), "--plain"])
+    assert result.exit_code == 0, result.output
+    assert "the verdicts agree" in result.output
+    lines = [line.split() for line in result.output.splitlines()]
+    for kind, node in (("crash", "esp-1"), ("power_cut", "esp-3"), ("reset", "esp-3")):
+        assert [kind, "1", "sim", node] in [line[:4] for line in lines], result.output
+    simulated, on_boards = aftermaths(read(of_sim).events), aftermaths(read(of_boards).events)
+    assert simulated.keys() == on_boards.keys()
+    for key in (("crash", 1), ("power_cut", 1)):
+        assert simulated[key].order == on_boards[key].order == WHOLE[key], key
+    for side in (simulated, on_boards):  # FIN: at once; silence: 1.5 x keepalive
+        assert (side["crash", 1].dead_after_s or 9) < 2 < (side["power_cut", 1].dead_after_s or 0)
+
+
+WHOLE = {
+    ("crash", 1): ("lost", "dead", "healed", "back", "ready"),
+    ("power_cut", 1): ("lost", "dead", "healed", "back", "ready"),
+}
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["a.jsonl"], "two traces are compared, not 1"),
+        (["a.jsonl", "b.jsonl"], "no such file"),
+        (["quickstart", "esp32"], "one scenario, or two traces"),
+    ],
+)
+def test_what_cannot_be_compared_is_said(names: list[str], words: str) -> None:
+    result = CliRunner().invoke(app, ["compare", *names])
+    assert result.exit_code == 2
+    assert words in result.output
 
 
 SHORT = """
