@@ -30,6 +30,7 @@ STABLE_S = (
 )
 CONNECT_TIMEOUT_S = 10.0
 ACK_TIMEOUT_S = 30.0
+URGENT_IN_FLIGHT = IN_FLIGHT // 2  # statuses; beyond it only the newest of a topic waits: no flood builds up
 
 # A name with several addresses, as localhost often is: asyncio tells of all failures as one text.
 _REFUSED = f"[Errno {errno.ECONNREFUSED}]"
@@ -96,6 +97,8 @@ class MqttLink:
         self._held_lock = threading.Lock()
         self._pump_due = False
         self._in_flight: dict[int, _Sent] = {}
+        self._urgent: dict[str, Outgoing] = {}  # by topic; there is no room for them in flight
+        self._urgent_in_flight = 0
         self._session: PahoSession | None = None
         self._channel: Channel | None = None
         self._dial: Timer | None = None
@@ -151,12 +154,23 @@ class MqttLink:
         self._connect()
 
     def send_now(self, messages: Sequence[Outgoing]) -> None:
-        """Send ahead of everything held; lost if the link is not up (the next connection says it anew)."""
+        """Send ahead of everything held; lost if the link is not up (the next connection says it anew).
+
+        Of messages that the broker is too slow to take, only the newest on each topic is sent.
+        """
         if self._session is None or not self._up:
             return
         for message in messages:
-            self._publish(message, held=False)
+            self._urgent.pop(message[0], None)
+            self._urgent[message[0]] = message
+            self._send_urgent()
         self._session.flush()
+
+    def _send_urgent(self) -> None:
+        while self._urgent and self._urgent_in_flight < URGENT_IN_FLIGHT:
+            topic = next(iter(self._urgent))
+            self._urgent_in_flight += 1
+            self._publish(self._urgent.pop(topic), held=False)
 
     def close(self, last: Sequence[Outgoing], timeout_s: float, closed: Callable[[], None]) -> None:
         """Send what is held, then `last`, wait for their PUBACKs, DISCONNECT.
@@ -172,6 +186,7 @@ class MqttLink:
             closed()
             return
         self._closed.append(closed)
+        self._urgent.clear()  # what is last overtakes it
         with self._held_lock:
             self._held.extend(last)
         self._close_limit = self._driver.call_later(timeout_s, self.kill)
@@ -242,6 +257,7 @@ class MqttLink:
         session = self._session
         if session is None or not self._up:
             return
+        self._send_urgent()
         held = self._held
         while held and len(self._in_flight) < IN_FLIGHT:
             with self._held_lock:
@@ -314,6 +330,8 @@ class MqttLink:
                 sent.message for sent in reversed(list(self._in_flight.values())) if sent.held
             )
         self._in_flight.clear()
+        self._urgent.clear()
+        self._urgent_in_flight = 0
 
     def _tell_first_outcome(self) -> None:
         waiting, self._first_outcome = self._first_outcome, []
@@ -362,8 +380,10 @@ class MqttLink:
             log.exception("could not take in a message on %s", topic)
 
     def session_acknowledged(self, mid: int) -> None:
-        self._in_flight.pop(mid, None)
-        if (self._held or self._closed) and not self._pump_due:
+        sent = self._in_flight.pop(mid, None)
+        if sent is not None and not sent.held:
+            self._urgent_in_flight -= 1
+        if (self._held or self._urgent or self._closed) and not self._pump_due:
             self._pump()
 
     def session_ended(self, reason: str) -> None:

@@ -19,6 +19,8 @@ from dcompute.signals import ShutdownSignals, SignalSafeLock
 
 log = logging.getLogger("dcompute")
 
+_STATUSES_WAITING = 8  # for the loop; when it lags, only the newest beyond these matters
+
 Observer = Callable[[str, Mapping[str, Any]], None]
 
 
@@ -140,14 +142,22 @@ class ComputeNodeTransport:
     def publish_status(self, status: str) -> None:
         """Publish `status` (retained). While the link is down it is published at the next connection.
 
+        Published faster than the broker takes them, those between the first few and the newest are left out.
+
         Once the node is shutting down its last word is `offline`, and this has no effect. Raises ValueError
         if `status` is not text of 1 to 64 characters.
         """
         with self._lock:
             check_status(status)
-            if not self._leaving:
-                self._statuses.append(self._core.set_status(status))
-        self._driver.call_on_loop(self._send_statuses)
+            if self._leaving:
+                return
+            waiting = self._statuses
+            due = not waiting
+            if len(waiting) >= _STATUSES_WAITING:
+                waiting.pop()
+            waiting.append(self._core.set_status(status))
+        if due:
+            self._driver.call_on_loop(self._send_statuses)
 
     def _send_statuses(self) -> None:
         """In the order they were published, whichever threads did."""

@@ -22,12 +22,13 @@ def _emulator() -> Emulator:
 
 
 class _RealBoard(FirmwareProcess):
-    """A board's process, whose power the machine's link knows of."""
+    """A board's process, whose power the machine's link knows of, and that knows when this is silent."""
 
     def __init__(self, board: Board, listener: Listener, machine: RealMachine) -> None:
         super().__init__(_emulator(), board, listener, machine.name)
         self._machine = machine
         self._no_program = Gate(machine.driver, machine.driver.random)
+        machine.on_silence = lambda silent: self.radio(silent=silent)
 
     def read_along(self, tap: ByteTap) -> None:
         """Show `tap` what crosses this board's link."""

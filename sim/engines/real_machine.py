@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from dcompute.drivers import Driver
 from dcompute.security import tls_context
 from sim.brokers.base import RealBroker
@@ -13,7 +15,13 @@ from sim.scenario import Network as NetworkSettings
 
 
 class RealMachine:
-    """A participant's link: its fault proxy, or (the master, strangers) a plain connection to the broker."""
+    """A participant's link: its fault proxy, or (the master, strangers) a plain connection to the broker.
+
+    `on_silence(silent)` is told, where somebody must know: the kernel completes a connection to the proxy
+    even while the link is silent, which no far end of a dead link would.
+    """
+
+    on_silence: Callable[[bool], None] | None = None
 
     def __init__(
         self,
@@ -59,9 +67,13 @@ class RealMachine:
 
     def link_down(self, *, known: bool) -> None:
         self.proxy.down()
+        if self.on_silence is not None:
+            self.on_silence(True)
 
     def link_up(self) -> None:
         self.proxy.up()
+        if self.on_silence is not None:
+            self.on_silence(False)
 
     def crossings(self) -> int:
         return self.proxy.crossings

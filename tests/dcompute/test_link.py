@@ -18,6 +18,7 @@ from dcompute.mqtt_link import (
     MAX_BACKOFF_S,
     MIN_BACKOFF_S,
     STABLE_S,
+    URGENT_IN_FLIGHT,
     MqttLink,
     Outgoing,
     explain,
@@ -521,3 +522,33 @@ def test_a_keepalive_that_mqtt_cannot_carry_is_refused(keepalive: Any) -> None:
 def test_a_password_needs_a_user() -> None:
     with pytest.raises(ValueError, match="needs a username"):
         SessionSettings("me", 60, None, "secret")
+
+
+# --- floods ---------------------------------------------------------------------------------------------
+
+
+def test_a_flood_of_statuses_is_bounded_and_its_newest_arrives(client: Client) -> None:
+    """Were all of them in flight, a graceful exit would wait for a thousand PUBACKs, in vain."""
+    broker = client.up()
+    for number in range(1000):
+        client.link.send_now([("me/status", b"%d" % number, True)])
+    client.send(b"result")
+    unanswered = [packet for packet in broker.heard() if packet.kind == Kind.PUBLISH]
+    assert len(unanswered) == URGENT_IN_FLIGHT + 1, "the result does not wait behind the statuses"
+    broker.say(wire.acknowledgement(Kind.PUBACK, wire.read_publish(unanswered[0]).packet_id))
+    assert broker.published() == [b"999"]
+
+
+def test_of_other_topics_nothing_is_left_out(client: Client) -> None:
+    broker = client.up()
+    client.link.send_now([(f"{number}/task", b"%d" % number, False) for number in range(100)])
+    assert broker.published() == [b"%d" % number for number in range(100)]
+
+
+def test_what_a_flood_left_waiting_does_not_follow_the_last_word(client: Client) -> None:
+    broker = client.up()
+    for number in range(100):
+        client.link.send_now([("me/status", b"%d" % number, True)])
+    client.link.close([("me/status", b"offline", True)], 2, lambda: client.told.append("closed"))
+    assert broker.published()[-1] == b"offline"
+    assert client.told[-1] == "closed"

@@ -102,6 +102,27 @@ def test_a_second_goodbye_waits_for_the_first_and_says_nothing_more(
     assert broker.heard() == []
 
 
+def test_a_flood_of_statuses_does_not_cost_the_graceful_exit(
+    world: Any, node: ComputeNodeTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a tight loop, with a broker that takes its time."""
+    broker = up(world, node)
+    statuses(broker)
+    for number in range(500):
+        node.publish_status(f"step {number}")
+    waiting: list[Any] = []
+    monkeypatch.setattr(world, "call_on_loop", waiting.append)  # and a loop that lags
+    for number in range(500, 1000):
+        node.publish_status(f"step {number}")
+    assert len(waiting) == 1, "one look at what waits is enough"
+    waiting.pop()()
+    node._graceful_shutdown_()
+    said = statuses(broker)
+    assert len(said) < 50
+    assert said[-1] == "offline"
+    assert broker.ended == "closed"
+
+
 @pytest.mark.parametrize("end", ["stop", "kill"])
 def test_a_master_that_ended_declares_nobody_dead(world: Any, end: str) -> None:
     master = MasterNodeTransport(driver=world, liveness_s=10)
