@@ -7,6 +7,7 @@ program took a task from its queue cannot, so `priority_order` says nothing of s
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ from sim.net.observer import Direction
 
 Observe = Callable[[str, Mapping[str, Any]], None]
 _QOS_BITS = 0x06
+_ROUND_TRIPS_KEPT = 10_000
 
 
 class MqttTap:
@@ -99,6 +101,35 @@ class MqttTap:
                         "attempt": attempt if isinstance(attempt, int) else 1,
                     },
                 )
+
+
+class TimedTap(MqttTap):
+    """Also times one MQTT round trip a message: from a PUBLISH crossing to the node until its PUBACK crosses.
+
+    Args:
+        now_s: the clock.
+    """
+
+    def __init__(self, node_id: str, topics: Topics, observe: Observe, now_s: Callable[[], float]) -> None:
+        super().__init__(node_id, topics, observe)
+        self.round_trips_s: deque[float] = deque(maxlen=_ROUND_TRIPS_KEPT)
+        self._now_s = now_s
+        self._sent_s: dict[tuple[_Conversation, bytes], float] = {}
+
+    def _to_node(self, talk: _Conversation, first: int, body: bytes) -> None:
+        if first >> 4 == packets.PUBLISH and first & _QOS_BITS:
+            at = 2 + int.from_bytes(body[:2], "big")
+            self._sent_s[talk, body[at : at + 2]] = self._now_s()
+        super()._to_node(talk, first, body)
+
+    def _from_node(self, talk: _Conversation, first: int, body: bytes) -> None:
+        if first >> 4 == packets.PUBACK:
+            sent_s = self._sent_s.pop((talk, body[:2]), None)
+            if sent_s is not None:
+                self.round_trips_s.append(self._now_s() - sent_s)
+        elif first >> 4 == packets.CONNECT:
+            self._sent_s.clear()
+        super()._from_node(talk, first, body)
 
 
 class _Conversation:

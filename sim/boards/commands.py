@@ -16,6 +16,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from sim.boards.board import VirtualBoard
+from sim.boards.check import check
 from sim.boards.serial import PtyPort, TcpPort
 from sim.micropython.board import Board
 from sim.micropython.errors import EmulatorUnavailable
@@ -25,6 +26,7 @@ from sim.micropython.provision import Emulator, provision
 EXIT_USAGE, EXIT_MISSING = 2, 3
 
 app = typer.Typer(help="Virtual ESP32 boards on serial ports, for mpremote.")
+app.command()(check)
 
 
 @app.callback(invoke_without_command=True)

@@ -11,6 +11,7 @@ import typer
 from sim.commands.status import HELD, INTERRUPTED
 from sim.scenario import ScenarioError, find
 from sim.scenario.compose import files_of
+from sim.scenario.locate import scenario_files
 
 _LOOK_S = 0.3
 
@@ -68,7 +69,7 @@ def stamps_of(names: Sequence[str], known: Iterable[Path] = ()) -> Stamps:
 def _files(name: str) -> list[Path]:
     folder = Path(name)
     try:
-        tops = sorted(folder.glob("*.yaml")) if folder.is_dir() else [find(name)]
+        tops = scenario_files(folder) if folder.is_dir() else [find(name)]
     except ScenarioError:
         return []
     return [file for top in tops for file in files_of(top)]

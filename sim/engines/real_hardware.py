@@ -35,7 +35,7 @@ class Bench:
     def __init__(self, places: Mapping[str, Place], to_hang: frozenset[str] = frozenset()) -> None:
         self._places = places
         self._to_hang = to_hang
-        self._nodes: list[BoardNode] = []
+        self.nodes: list[BoardNode] = []
 
     def host_for(self, name: str) -> str:
         """The address of this machine at which the node of that name finds its link."""
@@ -56,12 +56,12 @@ class Bench:
         node = BoardNode(
             spec, machine, recorder, place, plug_in if place.virtual else None, spec.name in self._to_hang
         )
-        self._nodes.append(node)
+        self.nodes.append(node)
         return node
 
     async def prepare(self) -> None:
         """Make every board this run's. EngineError with all that cannot be used."""
-        found = await asyncio.gather(*(node.prepare() for node in self._nodes), return_exceptions=True)
+        found = await asyncio.gather(*(node.prepare() for node in self.nodes), return_exceptions=True)
         wrong = [error for error in found if isinstance(error, BaseException)]
         for error in wrong:
             if not isinstance(error, BoardError):
@@ -71,7 +71,7 @@ class Bench:
 
     async def put_back(self) -> list[str]:
         """Give every board back; what went wrong."""
-        return [said for said in await asyncio.gather(*(node.put_back() for node in self._nodes)) if said]
+        return [said for said in await asyncio.gather(*(node.put_back() for node in self.nodes)) if said]
 
 
 class _Prompt:

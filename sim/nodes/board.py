@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine, Hashable
+from collections.abc import Callable, Coroutine, Hashable, Sequence
 from typing import Any, Protocol
 
 from dcompute.node_wire import Topics
@@ -25,7 +25,7 @@ from sim.nodes.base import NodeSpec
 from sim.nodes.firmware import config_for
 from sim.nodes.narrator import Narrator
 from sim.recorder import Recorder
-from sim.wiretap import MqttTap
+from sim.wiretap import TimedTap
 
 _FOREVER_S = 3600
 _HANG_BEGINS_S = 0.5  # what was on its way still gets out
@@ -69,9 +69,9 @@ class BoardNode(Narrator):
         self._plug_in = plug_in
         self._needs_hooks = needs_hooks
         self._topics = Topics(spec.namespace)
-        self._tap = MqttTap(self.node_id, self._topics, self.core_event)
         self._no_program = Gate(machine.driver, machine.driver.random)
         self._loop = asyncio.get_running_loop()
+        self._tap = TimedTap(self.node_id, self._topics, self.core_event, self._loop.time)
         self._line: SerialLine | None = None
         self._host: Host | None = None
         self._switch: Switch | None = None
@@ -86,6 +86,11 @@ class BoardNode(Narrator):
     @property
     def running(self) -> bool:
         return self._running
+
+    @property
+    def round_trips_s(self) -> Sequence[float]:
+        """Of each message sent to it, until it was acknowledged."""
+        return list(self._tap.round_trips_s)
 
     # --- before and after the run -------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from sim.net.observer import ByteTap
 from sim.nodes.base import NodeSpec
 from sim.nodes.narrator import Narrator
 from sim.recorder import Recorder
+from sim.scenario.board_record import BoardRecord
 from sim.wiretap import MqttTap
 
 DEFAULT_HEAP_BYTES = 128 * 1024
@@ -141,12 +142,15 @@ def board_for(spec: NodeSpec, machine: Machine) -> Board:
     """The board of a node: our firmware or the group's own files, with a config.py made for this run."""
     group = spec.group
     config = {**config_for(spec, machine), **(group.config or {})}
+    record = group.profile if isinstance(group.profile, BoardRecord) else None
     return Board(
         uid=uid_for(spec),
         files=[Path(group.files)] if group.files else [product()],
         config=config,
         entry=group.entry,
-        heap_bytes=group.heap or DEFAULT_HEAP_BYTES,
+        heap_bytes=group.heap or (record.heap_bytes if record else DEFAULT_HEAP_BYTES),
+        radio=record.radio if record else {},
+        branch_us=record.loop_us if record else 0,
         seed=zlib.crc32(f"{spec.seed}/board/{spec.name}".encode()),
     )
 

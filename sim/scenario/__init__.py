@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from sim.scenario.faults import KINDS, Fault
-from sim.scenario.fleet import Group, Master, Network
+from sim.scenario.fleet import Group, Master
 from sim.scenario.load import check, load, load_all
 from sim.scenario.locate import find, shipped
 from sim.scenario.model import Scenario, Swarm
+from sim.scenario.network import Network
 from sim.scenario.plan import active_until, arrivals, concretise, fault_times, phase_starts, rng_for
 from sim.scenario.problems import Problem, ScenarioError
 from sim.scenario.target import Target as RunTarget

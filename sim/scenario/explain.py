@@ -7,9 +7,11 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel
 
+from sim.scenario.board_record import BoardRecord
 from sim.scenario.faults import AnyFault, Flap, Inject, NodeFault, SlowLink, StaleWill
-from sim.scenario.fleet import Group, Network
+from sim.scenario.fleet import Group
 from sim.scenario.model import Scenario
+from sim.scenario.network import Network
 from sim.scenario.plan import arrivals, concretise, fault_times, phase_starts
 from sim.scenario.when import Select, When
 from sim.scenario.workload import Stream
@@ -82,6 +84,8 @@ def _group(group: Group) -> str:
     said.append(f"a task takes {_dumped(group.work)}")
     if group.fail_rate:
         said.append(f"{format_fraction(group.fail_rate)} of tasks fail")
+    if isinstance(group.profile, BoardRecord):
+        said.append(f"like a measured {group.profile.machine}")
     if group.heap is not None:
         said.append(f"{format_size(group.heap)} of heap")
     return ", ".join(said)

@@ -1,35 +1,17 @@
-"""Who takes part: groups of nodes, the networks they are on, the master."""
+"""Who takes part: groups of nodes, and the master."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from sim.scenario.base import Count, Distribution, Flag, Model, Scalar, Text
-from sim.units import Bandwidth, Duration, Fraction, Size
+from sim.scenario.board_record import BoardRecord
+from sim.scenario.network import OwnNetwork
+from sim.units import Duration, Fraction, Size
 
-FIRMWARE_ONLY = ("heap", "files", "entry", "config")
-
-
-class Network(Model):
-    """What lies between a node and the broker."""
-
-    latency: Duration = Field(default=0.002, description="One way, for every byte.")
-    jitter: Duration = Field(default=0.0, description="Up to this much is added to the latency, at random.")
-    bandwidth: Bandwidth | None = Field(default=None, description="Each way; unlimited when left out.")
-    loss: Fraction = Field(
-        default=0.0, description="Share of segments lost; TCP sends them again, so they are late, not gone."
-    )
-
-
-class OwnNetwork(Model):
-    """A group's own network. Keys left out are those of the scenario's `network`."""
-
-    latency: Duration | None = Field(default=None, description="One way, for every byte.")
-    jitter: Duration | None = Field(default=None, description="Added to the latency, at random up to this.")
-    bandwidth: Bandwidth | None = Field(default=None, description="Each way.")
-    loss: Fraction | None = Field(default=None, description="Share of segments lost.")
+FIRMWARE_ONLY = ("heap", "files", "entry", "config", "profile")
 
 
 class Group(Model):
@@ -72,6 +54,18 @@ class Group(Model):
         default=None, description="firmware: values for the board's config.py."
     )
 
+    profile: (
+        Annotated[
+            Text | BoardRecord,
+            WithJsonSchema({"type": "string"}),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="firmware: the record of a board (`dcompute board check`), relative to this file: its "
+        "heap, speed, distance and Wi-Fi, where the group says nothing else.",
+    )
+
 
 class Master(Model):
     """The master's settings."""
@@ -95,8 +89,3 @@ Fleet = dict[GroupName, Group]
 def node_names(group: str, count: int) -> list[str]:
     """Names of a group's nodes. Not padded: `--set fleet.esp.count=1000` must not rename node 7."""
     return [f"{group}-{index}" for index in range(1, count + 1)]
-
-
-def merged(base: Network, own: OwnNetwork) -> Network:
-    """`own` where it says something, else `base`."""
-    return base.model_copy(update={key: value for key, value in own if value is not None})

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from sim.scenario.board_record import read_record
 from sim.scenario.compose import fail, read, substitute, variations
 from sim.scenario.fleet import Group
 from sim.scenario.model import Scenario
@@ -84,7 +85,7 @@ def _scenario(tree: Map, variants: Collection[str] | None) -> Scenario:
     found = complaints(scenario, variants)
     if found:
         raise ScenarioError(at(tree, c.path, c.message, c.hint, key=c.at_key) for c in found)
-    return _with_folders(scenario, tree)
+    return _with_profiles(_with_folders(scenario, tree), tree)
 
 
 def _with_folders(scenario: Scenario, tree: Map) -> Scenario:
@@ -95,8 +96,7 @@ def _with_folders(scenario: Scenario, tree: Map) -> Scenario:
         if group.files is None:
             continue
         _, _, node = locate(tree, ("fleet", name, "files"))
-        base = Path() if node.span.source.name.startswith("--set") else Path(node.span.source.name).parent
-        folder = (base / group.files).absolute()
+        folder = (_folder_of(node.span) / group.files).absolute()
         entry = folder / (group.entry or "main.py")
         fleet[name] = group.model_copy(update={"files": str(folder)})
         if not folder.is_dir():
@@ -107,6 +107,30 @@ def _with_folders(scenario: Scenario, tree: Map) -> Scenario:
     if problems:
         raise ScenarioError(problems)
     return scenario.model_copy(update={"fleet": scenario.fleet | fleet}) if fleet else scenario
+
+
+def _with_profiles(scenario: Scenario, tree: Map) -> Scenario:
+    """Each group's `profile`, a file relative to the one that says it, replaced by the record in it."""
+    fleet: dict[str, Group] = {}
+    problems: list[Problem] = []
+    for name, group in scenario.fleet.items():
+        if not isinstance(group.profile, str):
+            continue
+        _, _, node = locate(tree, ("fleet", name, "profile"))
+        try:
+            record = read_record(_folder_of(node.span) / group.profile)
+        except ValueError as error:
+            problems.append(Problem(node.span, str(error), "`dcompute board check PORT` writes one"))
+            continue
+        fleet[name] = group.model_copy(update={"profile": record})
+    if problems:
+        raise ScenarioError(problems)
+    return scenario.model_copy(update={"fleet": scenario.fleet | fleet}) if fleet else scenario
+
+
+def _folder_of(span: Span) -> Path:
+    """What a path there is relative to."""
+    return Path() if span.source.name.startswith("--set") else Path(span.source.name).parent
 
 
 def _empty_section(key: object, node: object) -> bool:

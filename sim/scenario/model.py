@@ -7,9 +7,11 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from sim.scenario.base import Count, Model, Text, wrong
+from sim.scenario.board_record import BoardRecord
 from sim.scenario.expectations import Expectation
 from sim.scenario.faults import AnyFault
-from sim.scenario.fleet import Fleet, Master, Network, merged, node_names
+from sim.scenario.fleet import Fleet, Master, node_names
+from sim.scenario.network import Network, merged
 from sim.scenario.workload import Stream
 from sim.units import Duration
 
@@ -97,8 +99,15 @@ class Scenario(Model):
         return self.random.span + self.random.quiet if self.random else 0.0
 
     def network_of(self, group: str) -> Network:
-        """The network a group is on: its own keys over the scenario's."""
-        return merged(self.network, self.fleet[group].network)
+        """The network a group is on: its own keys over its board's record, and that over the scenario's.
+
+        Real boards have a link of their own, to which nothing is added for their record.
+        """
+        settings = self.fleet[group]
+        base = self.network
+        if isinstance(settings.profile, BoardRecord) and settings.kind == "firmware":
+            base = merged(base, settings.profile.network)
+        return merged(base, settings.network)
 
     def nodes(self) -> dict[str, str]:
         """Every node's name -> its group, in order."""
