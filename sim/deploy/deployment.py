@@ -136,13 +136,16 @@ class Deployment:
         """The board, stopped and asked what it is; restarted at the end if nobody has."""
         self._say("connect", self._target.port)
         with SerialLink(self._target.port) as link:
+            link.enter(self._options.answer_s)
             self._stopped = True
+            self._say("probe", "")
             try:
-                link.enter(self._options.answer_s)
-                self._say("probe", "")
                 board = probe(link)
                 self._say("probe", f"MicroPython {board.version_text} on {board.platform}")
                 yield link, board
+            except BoardGone:
+                self._stopped = False  # it would not hear it
+                raise
             finally:
                 if self._stopped:
                     with contextlib.suppress(DeployError):
@@ -262,7 +265,7 @@ class Deployment:
                 Installer(again).undo(plan, seen)
                 latest = watcher.look(node_id)
                 again.restart()
-                if not before.alive:
+                if not before.life:  # nobody ever saw what it ran before at this broker
                     return "Rolled back: the board boots what it booted before"
                 back = watcher.wait(
                     node_id, latest, self._options.ready_s, partial(self._follow, SerialLog(again))

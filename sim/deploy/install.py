@@ -40,9 +40,9 @@ def _mv(old, new):
         os.rename(old, new)
 def _mkdir(path):
     try:
-        os.mkdir(path)
+        os.stat(path)
     except OSError:
-        pass
+        os.mkdir(path)
 def _put(path, text):
     with open(path + ".new", "w") as f:
         f.write(text)

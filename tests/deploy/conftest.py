@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import pytest
 from typer.testing import CliRunner
 
+from dcompute.master_transport import MasterNodeTransport
 from sim.boards.board import VirtualBoard
 from sim.boards.serial import PtyPort
 from sim.brokers.base import BrokerSecurity
@@ -34,12 +35,12 @@ class Desk:
         self.folder = folder
         self._emulator = emulator
         self._boards: list[VirtualBoard] = []
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="desk")
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, name="desk")
         self._thread.start()
         self._stop = asyncio.Event()
         self.port = 0
-        self._broker = asyncio.run_coroutine_threadsafe(self._serve(), self._loop)
+        self._broker = asyncio.run_coroutine_threadsafe(self._serve(), self.loop)
         self.until(lambda: self.port)
 
     async def _serve(self) -> None:
@@ -57,15 +58,15 @@ class Desk:
 
     def close(self) -> None:
         self.unplug_all()
-        self._loop.call_soon_threadsafe(self._stop.set)
+        self.loop.call_soon_threadsafe(self._stop.set)
         self._broker.result(PATIENCE_S)
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(PATIENCE_S)
-        self._loop.close()
+        self.loop.close()
 
     def do(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Do something on the loop."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE_S)
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(PATIENCE_S)
 
     def call(self, function: Callable[[], Result]) -> Result:
         """Call something on the loop."""
@@ -81,6 +82,11 @@ class Desk:
         while not condition():
             assert time.monotonic() < give_up, "waited in vain"
             time.sleep(0.005)
+
+    def until_ready(self, node_id: str) -> None:
+        """Wait until the broker has heard that a node is ready."""
+        with MasterNodeTransport("127.0.0.1", self.port) as master:
+            self.until(lambda: node_id in [info["node_id"] for info in master.get_nodes_by_status("ready")])
 
     def root(self, name: str, files: dict[str, str] | Path | None = None) -> Path:
         """The flash of a new board."""
