@@ -10,6 +10,7 @@ from typing import Protocol
 from pydantic import Field, SecretStr, ValidationError, field_validator
 
 from dcompute.node_core import check_node_id
+from sim.boards.port_files import port_named
 from sim.deploy.config import Settings, Target, Watchpoint
 from sim.deploy.errors import InvalidInput, SomethingMissing
 from sim.deploy.secrets import read_secrets, substituted
@@ -193,16 +194,10 @@ class FleetFile:
         return key or node.span
 
     def _port(self, given: str) -> str:
-        """A port's name; `FILE` or `FILE:3` is its first or third line, as virtual boards write it."""
-        name, _, digits = given.rpartition(":")
-        number = int(digits) if name and digits.isdigit() else 1
-        file = self.path.parent / (name if name and digits.isdigit() else given)
-        if "://" in given or not file.is_file():
-            return given
-        lines = file.read_text().split()
-        if not 1 <= number <= len(lines):
-            raise SomethingMissing(f"{self.path}: port {given}: {file} has {len(lines)} lines")
-        return lines[number - 1]
+        try:
+            return port_named(given, self.path.parent)
+        except ValueError as error:
+            raise SomethingMissing(f"{self.path}: {error}") from None
 
 
 def _read(path: Path, secrets: Path | None, environment: Mapping[str, str]) -> Map:

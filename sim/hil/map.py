@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from sim.boards.port_files import port_named
 from sim.scenario import Problem, ScenarioError
 from sim.scenario.base import Flag, Model, Text, wrong
 from sim.scenario.compose import read, substitute
@@ -25,7 +26,10 @@ _DEFAULT_FLASH_BYTES = 2 * 1024 * 1024
 class Entry(Model):
     """The board, or the boards, behind one name of the map."""
 
-    port: Text | None = Field(default=None, description="Serial port of the board, such as /dev/ttyUSB0.")
+    port: Text | None = Field(
+        default=None,
+        description="Serial port of the board, such as /dev/ttyUSB0, or a file in which its name is.",
+    )
     ports: list[Text] | None = Field(
         default=None, description="Serial ports of a group's boards, in the order of its nodes."
     )
@@ -99,8 +103,11 @@ def load_map(path: Path, nodes: Mapping[str, str]) -> dict[str, Place]:
         problem = _problem(found, tree, key, node, number)
         if problem is not None:
             problems.append(problem)
-        else:
-            places[node] = _place(found, key, number)
+            continue
+        try:
+            places[node] = _place(found, key, number, path.parent)
+        except ValueError as error:
+            problems.append(at(tree, ("boards", key), str(error), key=True))
     problems += _taken_twice(places, tree)
     if problems:
         raise ScenarioError(problems)
@@ -121,9 +128,10 @@ def _problem(found: HardwareMap, tree: Map, key: str, node: str, number: int) ->
     return None
 
 
-def _place(found: HardwareMap, key: str, number: int) -> Place:
+def _place(found: HardwareMap, key: str, number: int, folder: Path) -> Place:
     entry = found.boards[key]
-    port = entry.ports[number - 1] if entry.ports is not None else entry.port
+    given = entry.ports[number - 1] if entry.ports is not None else entry.port
+    port = port_named(given, folder) if given is not None else None
     host = LOOPBACK if entry.virtual else found.host or LOOPBACK
     return Place(port, host, entry.baud, entry.reset, entry.flash)
 

@@ -37,6 +37,16 @@ def test_a_node_has_precedence_over_its_group(tmp_path: Path) -> None:
     assert [found[name][0] for name in ("esp-1", "esp-2")] == [None, "/dev/ttyS0"]
 
 
+def test_a_port_may_stand_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "ports").write_text("/dev/pts/7\n/dev/pts/8\n")
+    (tmp_path / "third").write_text("/dev/pts/9\n")
+    text = '  esp: {ports: ["ports:1", "ports:2"]}\n  lab: {port: third}\n'
+    found = read(tmp_path, HEAD + text)
+    assert [port for port, _ in found.values()] == ["/dev/pts/7", "/dev/pts/8", "/dev/pts/9"]
+    with pytest.raises(ScenarioError, match="ports has 2 lines"):
+        read(tmp_path, HEAD + '  esp: {virtual: true}\n  lab: {port: "ports:3"}\n')
+
+
 @pytest.mark.parametrize(
     ("text", "place", "words"),
     [

@@ -1,0 +1,26 @@
+"""The name of a serial port that stands in a file, as `dcompute board --port-file` writes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def port_named(given: str, folder: Path) -> str:
+    """The port meant: `FILE` or `FILE:3` is a file's first or third line; anything else is a port's name.
+
+    Args:
+        folder: what the file is relative to.
+
+    Raises:
+        ValueError: the file has no such line.
+    """
+    name, _, digits = given.rpartition(":")
+    numbered = bool(name) and digits.isdigit()
+    number = int(digits) if numbered else 1
+    file = folder / (name if numbered else given)
+    if "://" in given or not file.is_file():
+        return given
+    lines = file.read_text().split()
+    if not 1 <= number <= len(lines):
+        raise ValueError(f"port {given}: {file} has {len(lines)} lines")
+    return lines[number - 1]
