@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from dcompute.bundle import Bundle
 from sim.deploy.probe import Probe, Survey
@@ -69,10 +70,11 @@ class Plan:
 
 def make_plan(bundle: Bundle, launcher: bytes, boot: bytes, seen: Survey, board: Probe) -> Plan:
     """How to bring `bundle` onto the board that was surveyed."""
-    wanted = _digests(bundle)
+    manifest = json.loads(bundle.manifest())
+    wanted: dict[str, str] = manifest["files"]
     has_launcher = is_launcher(seen.main)
     now = running(seen) if has_launcher else SlotLine(FLAT if seen.main is not None else NONE)
-    slot, withdraw = _choose(now, seen, wanted)
+    slot, withdraw = _choose(now, seen, manifest)
     inside = seen.slot_files(slot)
     keep = tuple(path for path in wanted if inside.get(path) == wanted[path])
     elsewhere = {file.sha256: path for path, file in seen.files.items() if not path.startswith(f"/{slot}/")}
@@ -80,8 +82,7 @@ def make_plan(bundle: Bundle, launcher: bytes, boot: bytes, seen: Survey, board:
     duplicate = tuple((path, elsewhere[wanted[path]]) for path in missing if wanted[path] in elsewhere)
     local = dict(duplicate)
     send = tuple(path for path in missing if path not in local)
-    complete = slot in seen.manifests and not missing and seen.is_whole(slot)
-    write_manifest = not complete or seen.manifests[slot].get("version") != bundle.version
+    write_manifest = not _holds(seen, slot, manifest)
     unchanged = has_launcher and now.current == slot and not now.on_trial and not write_manifest
     proven = now.proven if now.proven != slot else NONE
     return Plan(
@@ -100,8 +101,9 @@ def make_plan(bundle: Bundle, launcher: bytes, boot: bytes, seen: Survey, board:
     )
 
 
-def _digests(bundle: Bundle) -> dict[str, str]:
-    return dict(json.loads(bundle.manifest())["files"])
+def _holds(seen: Survey, slot: str, manifest: dict[str, Any]) -> bool:
+    """Whether the slot is whole and just this version."""
+    return seen.is_whole(slot) and seen.manifests[slot] == manifest
 
 
 def running(seen: Survey) -> SlotLine:
@@ -130,9 +132,9 @@ def line_back(seen: Survey) -> SlotLine | None:
     return SlotLine(FLAT) if now.current != FLAT and MAIN_BEFORE_FILE in seen.files else None
 
 
-def _choose(now: SlotLine, seen: Survey, wanted: dict[str, str]) -> tuple[str, SlotLine | None]:
+def _choose(now: SlotLine, seen: Survey, manifest: dict[str, Any]) -> tuple[str, SlotLine | None]:
     """The slot to use, and what `/slot` must say before it is written to."""
-    if now.current in SLOTS and seen.is_whole(now.current) and seen.slot_files(now.current) == wanted:
+    if now.current in SLOTS and _holds(seen, now.current, manifest):
         return now.current, None  # it is there; nothing will be written
     for slot in SLOTS:
         if slot not in (now.current, now.fallback):
