@@ -11,18 +11,33 @@ from types import TracebackType
 from typing import Any
 
 from dcompute import registry as reg
+from dcompute.bundle import Bundle
 from dcompute.drivers import Address, AsyncioDriver, Driver, Timer
 from dcompute.mqtt_link import MqttLink, Outgoing
 from dcompute.node_core import DEFAULT_PRIORITY, check_node_id
 from dcompute.paho_session import SessionSettings
-from dcompute.protocol import Rejected, Topics, decode, encode_dead, encode_init, encode_task, task_fields
+from dcompute.protocol import (
+    Rejected,
+    Topics,
+    decode,
+    decode_update_report,
+    encode_dead,
+    encode_init,
+    encode_task,
+    task_fields,
+    update_topic,
+    updates_topic,
+)
 from dcompute.registry import GONE, Registry
 from dcompute.security import Tls, tls_context
+from dcompute.update import PATIENCE_S, NodeUpdate, Progress, Updates
 
 log = logging.getLogger("dcompute")
 
 Observer = Callable[[str, Mapping[str, Any]], None]
 DeadNodesCallback = Callable[[list[str]], object]
+
+_UPDATE_TICK_S = 1.0
 
 
 class NodeUnavailable(LookupError):
@@ -106,6 +121,7 @@ class MasterNodeTransport:
         self._started = False
         self._rejected = 0
         self._tasks = 0
+        self._updates: Updates | None = None  # none of it is followed before the first one
 
     @property
     def last_error(self) -> str:
@@ -254,6 +270,80 @@ class MasterNodeTransport:
         if self._started:
             self._link.send((self._topics.status(node_id), b"", True))
 
+    # --- updates over the air ---------------------------------------------------------------------------
+
+    def update_node(
+        self, node_id: str, bundle: Bundle, key: bytes | None = None, *, patience_s: float = PATIENCE_S
+    ) -> None:
+        """Begin to bring a board to another version of its program; `updates` tells how it goes.
+
+        The node need not be there now. An update of the same node that is under way is given up for this one.
+
+        Args:
+            key: what the board's `UPDATE_KEY` says; None sends it unsigned, which boards refuse by default.
+            patience_s: how long nothing may move before it counts as failed.
+
+        Raises:
+            ValueError: for a bad node id. RuntimeError: before `start()`.
+        """
+        check_node_id(node_id)
+        if not self._started:
+            raise RuntimeError("the master is not started: call start() first")
+        with self._lock:
+            first = self._updates is None
+            idle = self._updates is None or not self._updates.under_way()
+            updates = self._updates = self._updates or Updates()
+            now_s = self._driver.now_s()
+            updates.begin(NodeUpdate(node_id, bundle, key, now_s=now_s, patience_s=patience_s))
+        if first:
+            self._driver.call_on_loop(lambda: self._link.subscribe_also(updates_topic(self._topics)))
+        if idle:
+            self._driver.call_on_loop(self._tick_updates)
+        self._driver.call_on_loop(lambda: self._show_updates(node_id))
+
+    def updates(self) -> list[Progress]:
+        """How far each update is, ended ones included."""
+        with self._lock:
+            return [] if self._updates is None else self._updates.progress()
+
+    def _tick_updates(self) -> None:
+        """Once a second, as long as an update is under way."""
+        if self._started and self._updates is not None and self._updates.under_way():
+            with self._lock:
+                self._send_updates(self._updates.tick(self._driver.now_s()))
+            self._driver.call_later(_UPDATE_TICK_S, self._tick_updates)
+
+    def _show_updates(self, node_id: str) -> None:
+        """What is known of the node now may be all that an update of it has waited for."""
+        with self._lock:
+            info = self._registry.info(node_id)
+            if self._updates is not None and info is not None:
+                self._send_updates(self._updates.seen(info, self._driver.now_s()))
+
+    def _receive_update_report(self, topic: str, payload: bytes) -> None:
+        try:
+            report = decode_update_report(payload)
+        except Rejected as error:
+            self._reject(topic, str(error))
+            return
+        with self._lock:
+            if self._updates is not None:
+                self._send_updates(self._updates.reported(report, self._driver.now_s()))
+
+    def _send_updates(self, messages: Sequence[tuple[str, bytes]]) -> None:
+        assert self._updates is not None
+        for progress in self._updates.news():
+            self._tell(
+                "update_state",
+                node=progress.node_id,
+                version=progress.version,
+                state=str(progress.state),
+                reason=progress.reason,
+            )
+        self._link.send_now(
+            [(update_topic(self._topics, node), payload, False) for node, payload in messages]
+        )
+
     def counters(self) -> dict[str, int]:
         """What was ignored, rejected, dropped and held so far."""
         with self._lock:
@@ -270,7 +360,8 @@ class MasterNodeTransport:
         return None
 
     def link_topics(self) -> Sequence[str]:
-        return (self._topics.any_status, self._topics.initialisation, self._topics.results)
+        topics = (self._topics.any_status, self._topics.initialisation, self._topics.results)
+        return topics if self._updates is None else (*topics, updates_topic(self._topics))
 
     def link_up(self) -> Sequence[Outgoing]:
         self._tell("master_connected")
@@ -279,6 +370,9 @@ class MasterNodeTransport:
         return ()
 
     def link_message(self, topic: str, payload: bytes, retained: bool) -> None:
+        if self._updates is not None and topic == updates_topic(self._topics):
+            self._receive_update_report(topic, payload)
+            return
         try:
             message = decode(self._topics, topic, payload)
         except Rejected as error:
@@ -316,6 +410,7 @@ class MasterNodeTransport:
             match effect:
                 case reg.NodeChanged(node_id, status, inc):
                     self._tell("node_status_seen", node=node_id, status=status, inc=inc)
+                    self._show_updates(node_id)
                 case reg.NodeDied():
                     self._report_death(effect)
                 case reg.ResultAccepted(node_id, task_id, result):

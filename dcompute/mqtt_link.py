@@ -172,6 +172,11 @@ class MqttLink:
             self._urgent_in_flight += 1
             self._publish(self._urgent.pop(topic), held=False)
 
+    def subscribe_also(self, topic: str) -> None:
+        """Subscribe now, if connected; from the next connection on, `link_topics` is to name it."""
+        if self._session is not None and self._up:
+            self._session.subscribe([topic])
+
     def close(self, last: Sequence[Outgoing], timeout_s: float, closed: Callable[[], None]) -> None:
         """Send what is held, then `last`, wait for their PUBACKs, DISCONNECT.
 

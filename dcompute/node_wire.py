@@ -21,7 +21,7 @@ MAX_TASK_ID_CHARS = 128
 MAX_STATUS_CHARS = 64
 MAX_DEPTH = 16
 MAX_PAYLOAD_BYTES = 262144
-RESERVED_IDS = ("initialisation", "results")
+RESERVED_IDS = ("initialisation", "results", "updates")
 
 DEAD = "dead"
 OFFLINE = "offline"

@@ -24,6 +24,7 @@ class Launcher:
         self.current, self.fallback, self.tries = self._find()
         self.version, self.confirm_s = self._described(self.current)
         self.failed = None
+        self.then = None  # what an update waits to do when all has been told
         if self.tries <= 0 and self._described(self.fallback):
             self._fall_back()
         self.trial = self.fallback != "-"
@@ -63,12 +64,25 @@ class Launcher:
         if self.trial:
             self.store(self.current, "-", 0)
             self.trial = False
+        elif self.then:
+            self.then()
 
     def offered(self, payload):
-        # A message of an update; the code for it is loaded when the first one comes.
-        import update
+        # A message of an update. Its code is loaded for as long as it is needed; a message too large for
+        # the heap has no payload.
+        import gc
 
-        update.receive(self, payload)
+        gc.collect()
+        try:
+            import update
+
+            going_on = update.receive(self, payload)
+        except MemoryError as error:
+            going_on = False
+            self.link.say("no memory for an update: %r" % error)
+        if not going_on:
+            sys.modules.pop("update", None)
+            gc.collect()
 
     def store(self, current, fallback, tries):
         # The one step that switches. OSError if the flash is full: nothing has changed then.

@@ -18,6 +18,7 @@ _ENTRIES: dict[str, frozenset[str]] = {
     "compute_node": frozenset({"ComputeNode"}),
     "tasks": frozenset({"handle"}),
     "debug_hooks": frozenset({"install"}),
+    "update": frozenset({"receive"}),
 }
 _AS_IT_IS = ("boot.py", "config_example.py")
 _PROGRAM = "node_program"  # a board runs no main.mpy

@@ -1,0 +1,228 @@
+"""A board with slots, a broker and a master that updates it, all in virtual time."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import simpy
+
+from dcompute.bundle import Bundle
+from dcompute.protocol import decode_update_report
+from dcompute.update import NodeUpdate
+from sim.brokers.conformance import wire
+from sim.brokers.conformance.wire import Kind
+from sim.brokers.model.broker import Broker
+from sim.micropython.board import Board
+from sim.micropython.flash import product
+from sim.micropython.lockstep import LockstepBoard
+from sim.micropython.provision import Emulator, provision
+from sim.net.network import Network
+from sim.net.sockets import Stream
+
+KEY = b"a key of the fleet"
+NODE = "board"
+OURS = Bundle.from_folder(product())
+KEEPALIVE_S = 20
+
+
+def version(name: str, confirm_s: int = 20, **files: bytes) -> Bundle:
+    """Our firmware as another version: tasks.py differs, and what else is given (`main_py` is main.py)."""
+    changed = {path.replace("__", "/").replace("_py", ".py"): data for path, data in files.items()}
+    tasks = OURS.files["tasks.py"] + f"\n# {name}\n".encode()
+    return Bundle(name, {**OURS.files, "tasks.py": tasks, **changed}, confirm_s)
+
+
+class Bench:
+    """One board and who updates it. `run_s` lets time pass; `seen` is what the board published."""
+
+    def __init__(self, emulator: Emulator, **config: Any) -> None:
+        self.env = simpy.Environment()
+        self.network = Network(self.env, 1, 0.005)
+        self.broker = Broker()
+        self.network.host("broker", wired=True).listen(1883, self._accept)
+        self.env.process(self._tick())
+        self.lines: list[str] = []
+        self.stops: list[str] = []
+        self.crashes: list[str] = []
+        settings = {
+            "WIFI_SSID": "testbed",
+            "WIFI_PASSWORD": "password1",
+            "MQTT_HOST": "broker",
+            "MQTT_PORT": 1883,
+            "MQTT_USER": None,
+            "MQTT_PASSWORD": None,
+            "MQTT_TLS": False,
+            "NODE_TYPE": "ESP32",
+            "NODE_ID": NODE,
+            "MQTT_KEEPALIVE": KEEPALIVE_S,
+            "POLL_MS": 1000,
+            "UPDATE_KEY": KEY.decode(),
+        }
+        board = Board(bytes(6), [product()], settings | config, slots=True, version="v1")
+        self.host = self.network.host("node")
+        self.board = LockstepBoard(self.env, self.host, emulator, board, self)
+        self.flash: Path = self.board._root
+        self.update: NodeUpdate | None = None
+        self.seen: list[tuple[str, dict[str, Any]]] = []
+        self.sent: list[bytes] = []
+        self._buffer = bytearray()
+        self.master = self.broker.opened(self, 0.0)
+        self._say(wire.connect("master", keepalive_s=0) + wire.subscribe(1, [("#", 1)]))
+
+    # --- what the board tells ---
+
+    def started(self, boot: int, reset_cause: int) -> None:
+        pass
+
+    def stopped(self, how: str) -> None:
+        self.stops.append(how)
+
+    def output(self, line: str) -> None:
+        self.lines.append(line)
+
+    def event(self, name: str, fields: dict[str, Any]) -> None:
+        if name == "crash":
+            self.crashes.append(fields["text"])
+
+    # --- the broker ---
+
+    def _accept(self, stream: Stream) -> None:
+        class Port:
+            def write(self, data: bytes) -> None:
+                stream.write(data)
+
+            def close(self) -> None:
+                stream.close()
+
+        connection = self.broker.opened(Port(), self.env.now)
+        stream.on_data = lambda data: self.broker.received(connection, data, self.env.now)
+        stream.on_closed = lambda error: self.broker.lost(connection, self.env.now)
+
+    def _tick(self) -> Iterator[Any]:
+        while True:
+            yield self.env.timeout(0.5)
+            self.broker.tick(self.env.now)
+            if self.update is not None:
+                self._publish(self.update.tick(self.env.now))
+
+    # --- the master ---
+
+    def write(self, data: bytes) -> None:
+        self._buffer += data
+        for packet in wire.take_packets(self._buffer):
+            if packet.kind is Kind.PUBLISH:
+                publish = wire.read_publish(packet)
+                if publish.qos:
+                    self._later(wire.acknowledgement(Kind.PUBACK, publish.packet_id))
+                self._take(publish.topic, publish.payload)
+
+    def close(self) -> None:
+        pass
+
+    def _take(self, topic: str, payload: bytes) -> None:
+        if topic == f"{NODE}/update":
+            return
+        body = json.loads(payload)
+        self.seen.append((topic, body))
+        if self.update is None:
+            return
+        now_s = self.env.now
+        if topic == f"{NODE}/status":
+            capabilities = body.get("capabilities", {})
+            self._publish(self.update.seen(body["status"], body["inc"], capabilities, now_s))
+        elif topic == "updates":
+            self._publish(self.update.reported(decode_update_report(payload), now_s))
+
+    def _publish(self, payloads: list[bytes]) -> None:
+        for payload in payloads:
+            self.sent.append(payload)
+            self._later(wire.publish(f"{NODE}/update", payload, qos=1, packet_id=1))
+
+    def _later(self, data: bytes) -> None:
+        self.network.clock.call_later(0.001, lambda: self._say(data))
+
+    def _say(self, data: bytes) -> None:
+        self.broker.received(self.master, data, self.env.now)
+
+    # --- for tests ---
+
+    def run_s(self, seconds: float) -> None:
+        self.env.run(until=self.env.now + seconds)
+
+    def until(self, condition: Callable[[], Any], within_s: float = 300) -> None:
+        """Let time pass until `condition` holds."""
+        end_s = self.env.now + within_s
+        while not condition():
+            assert self.env.now < end_s, (self.lines[-8:], self.seen[-3:], self.crashes)
+            self.run_s(0.25)
+
+    def start(self) -> None:
+        """Power on, and wait until the board is ready."""
+        count = len(self.seen)
+        self.board.start()
+        self.until(lambda: any(body.get("status") == "ready" for _, body in self.seen[count:]))
+
+    def begin(self, bundle: Bundle, key: bytes | None = KEY, patience_s: float = 300) -> NodeUpdate:
+        """Offer `bundle` to the board."""
+        self.update = NodeUpdate(NODE, bundle, key, now_s=self.env.now, patience_s=patience_s)
+        status = next(body for topic, body in reversed(self.seen) if topic == f"{NODE}/status")
+        self._publish(self.update.seen(status["status"], status["inc"], status["capabilities"], self.env.now))
+        return self.update
+
+    def status(self) -> dict[str, Any]:
+        """The retained status."""
+        return next(body for topic, body in reversed(self.seen) if topic == f"{NODE}/status")
+
+    def slot(self) -> str:
+        return (self.flash / "slot").read_text().strip()
+
+    def contents(self) -> dict[str, bytes]:
+        """All files of the flash."""
+        return {
+            path.relative_to(self.flash).as_posix(): path.read_bytes()
+            for path in sorted(self.flash.rglob("*"))
+            if path.is_file()
+        }
+
+    def restore(self, flash: Path) -> None:
+        """Put another flash in."""
+        shutil.rmtree(self.flash)
+        shutil.copytree(flash, self.flash, symlinks=True)
+
+    def raw(self, payload: bytes) -> None:
+        """Publish something on the board's update topic."""
+        self._publish([payload])
+
+
+@pytest.fixture(scope="session")
+def emulator() -> Emulator:
+    return provision()
+
+
+@pytest.fixture
+def bench(emulator: Emulator) -> Iterator[Callable[..., Bench]]:
+    """A function that makes a `Bench`; settings of config.py by keyword."""
+    made: list[Bench] = []
+
+    def make(**config: Any) -> Bench:
+        made.append(Bench(emulator, **config))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.board.close()
+
+
+@pytest.fixture
+def make_version() -> Callable[..., Bundle]:
+    return version
+
+
+@pytest.fixture
+def key() -> bytes:
+    return KEY
