@@ -104,6 +104,8 @@ def run(
         console = make_console(mode)
         if check_determinism_:
             raise typer.Exit(max(check_determinism(_as_words(entry, options)) for entry in entries))
+        if seeds is not None and options.target == "board":
+            raise typer.BadParameter("a board runs one seed at a time: leave out --seeds")
         if seeds is not None:
             if trace or pcap or reports != o.Reports():
                 raise typer.BadParameter("traces and reports are of one seed: leave out --seeds")

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from sim import trace as t
 from sim.commands import app
+from sim.hil.guest import MARK
 from sim.report.aftermath import aftermaths
 from sim.trace import read
 
@@ -112,6 +113,9 @@ expect: [all_tasks_finished, final_status]
 def test_a_board_that_is_not_ours_is_borrowed_and_given_back(tmp_path: Path, serve_board: ServeBoard) -> None:
     root = tmp_path / "flash"
     deploy(root)
+    (root / "config.py").write_bytes(
+        OWN_CONFIG.encode() + MARK + b"MQTT_PORT = 5\n"
+    )  # of a run that was killed
     port = serve_board(root)
     (tmp_path / "short.yaml").write_text(SHORT)
     (tmp_path / "lab.yaml").write_text(f"version: 1\nhost: 127.0.0.1\nboards: {{esp-1: {{port: {port}}}}}\n")
@@ -132,3 +136,11 @@ def test_a_board_without_our_firmware_is_named(tmp_path: Path, serve_board: Serv
     result = CliRunner().invoke(app, [*words, "--plain", "--trace", str(tmp_path / "t.jsonl")])
     assert result.exit_code == 2, result.output
     assert f"esp-1 at {port}: no config.py on it" in result.output
+    deploy(tmp_path / "empty")
+    (tmp_path / "empty" / "debug_hooks.py").unlink()
+    (tmp_path / "short.yaml").write_text(SHORT.replace("kind: reset", "kind: hang"))
+    result = CliRunner().invoke(app, [*words, "--plain", "--trace", str(tmp_path / "t.jsonl")])
+    assert result.exit_code == 2, result.output
+    assert "esp-1" in result.output
+    assert "no debug_hooks, and the scenario lets it `hang`" in result.output
+    assert (tmp_path / "empty" / "config.py").read_text() == OWN_CONFIG
