@@ -56,6 +56,8 @@ def test_every_fault_of_three_virtual_boards_holds_as_in_the_simulation(tmp_path
     printed = [e.text for e in happened if isinstance(e, t.NodeOutput) and e.node == "esp-2"]
     assert any("rst:0xc" in line for line in printed)
     assert any("not joined" in line or "resetting the interface" in line for line in printed), printed
+    ends = {(e.node, e.how) for e in happened if isinstance(e, t.WireClosed)}
+    assert {("esp-1", "fin"), ("esp-2", "lost"), ("esp-3", "lost"), ("esp-3", "rst")} <= ends
     beside(tmp_path, trace)
 
 
