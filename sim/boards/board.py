@@ -65,6 +65,7 @@ class VirtualBoard:
         self._flash = Flash(root.resolve(), flash_bytes, flash_log)
         self._watcher = watcher
         self._chip: Chip | None = None
+        self._power_left: int | None = None
 
     @property
     def address(self) -> str:
@@ -80,6 +81,11 @@ class VirtualBoard:
     def powered(self) -> bool:
         """Whether the chip runs."""
         return self._chip is not None
+
+    @property
+    def pid(self) -> int:
+        """The process that is the chip; 0: no power."""
+        return self._chip.pid if self._chip is not None else 0
 
     @property
     def idle(self) -> bool:
@@ -131,14 +137,15 @@ class VirtualBoard:
             self._chip.kill()
             self._start(chips.HARD_RESET)
 
-    def fail_power_after(self, steps: int) -> None:
-        """The power fails when so many more bytes have been written to the flash.
+    def fail_power_after(self, steps: int | None) -> None:
+        """The power fails when so many more bytes have been written to the flash, over resets too.
 
         Making, removing or renaming a file or folder counts as one byte and happens as a whole or not at all.
+        None: it does not fail after all.
         """
-        if self._chip is None:
-            raise RuntimeError("the board is without power already")
-        self._chip.fail_power_after(steps)
+        self._power_left = steps
+        if self._chip is not None:
+            self._chip.fail_power_after(steps)
 
     def radio(self, **changes: Any) -> None:
         """Change the air around the board, for this life and those to come.
@@ -160,7 +167,7 @@ class VirtualBoard:
         self._tell("reset", cause=cause)
         entry = ["boot.py"] if self.repl.raw else ["boot.py", "main.py"]
         flash = replace(self._flash, routes=self._routes())
-        self._chip = Chip(self._emulator, self._board, flash, self, entry, cause)
+        self._chip = Chip(self._emulator, self._board, flash, self, entry, cause, self._power_left)
 
     def _routes(self) -> dict[tuple[str, int], tuple[str, int]]:
         if self.link is None:
@@ -213,17 +220,23 @@ class VirtualBoard:
     def told(self, name: str, fields: dict[str, Any]) -> None:
         if name == "kbd_intr":
             self.repl.interrupt_char = int(fields["char"])
+        elif name == "power_left":
+            self._power_left = int(fields["steps"])
         elif name == "power_failed":
+            self._power_left = None
             self.power_off()
         else:
             self._tell(name, **{key: value for key, value in fields.items() if key != "ev"})
 
-    def stopped(self, cause: int | None) -> None:
+    def stopped(self, cause: int | None, unheard: bytes | None) -> None:
         if self._chip is None:  # the power went
             return
         if cause == chips.SOFT_RESET:
             self.line.send(b"MPY: soft reboot\r\n")
         self._start(chips.WDT_RESET if cause is None else cause)  # an unexplained death is the chip's panic
+        if unheard is not None:  # whoever interrupted it waits for the prompt
+            self._chip_on().interrupt()
+            self._chip_on().feed(unheard)
 
     def _tell(self, name: str, /, **fields: Any) -> None:
         if self._watcher is not None:

@@ -43,8 +43,11 @@ class Listener(Protocol):
     def told(self, name: str, fields: dict[str, Any]) -> None:
         """What the chip tells: `kbd_intr`, `crash`, `wlan`, `core`, `watchdog`, `bootloader`, ..."""
 
-    def stopped(self, cause: int | None) -> None:
-        """The process is gone: the cause of the reset that it asked for, or None."""
+    def stopped(self, cause: int | None, unheard: bytes | None) -> None:
+        """The process is gone: the cause of the reset that it asked for, or None.
+
+        `unheard`: it died of the interrupt, which its program thus never saw; what was typed after it.
+        """
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,12 @@ class Flash:
 
 
 class Chip:
-    """One life of the chip, from power-on or reset to the end of the process."""
+    """One life of the chip, from power-on or reset to the end of the process.
+
+    Args:
+        entry: the files to run first.
+        power_left: as if `fail_power_after` were called before anything runs.
+    """
 
     def __init__(
         self,
@@ -68,19 +76,24 @@ class Chip:
         listener: Listener,
         entry: Sequence[str],
         reset_cause: int,
+        power_left: int | None = None,
     ) -> None:
         self._listener = listener
         self._ident = 0  # of the block that runs or ran last; 0: boot.py and main.py
+        self._unended: int | None = 0
         self._half_event = b""
         self._binary = False  # the next output may hold bytes that are not text
         self._enclosed = False  # between the marks that say so
         self._cause: int | None = None
         self._deaf: asyncio.TimerHandle | None = None
+        self._struck: int | None = None  # the block that was interrupted last
         self._closed = False
         self._paused = False
         self._loop = asyncio.get_running_loop()
         self._spawn(emulator, board, flash.root)
-        self._order(_power_on_line(emulator, board, flash, entry, reset_cause))
+        line = _power_on_line(emulator, board, flash, entry, reset_cause)
+        line["console"]["power_left"] = power_left
+        self._order(line)
 
     def _spawn(self, emulator: Emulator, board: Board, root: Path) -> None:
         self._control, theirs = socket.socketpair()
@@ -104,11 +117,17 @@ class Chip:
         self._loop.add_reader(self._control, self._pump)
         self._loop.add_reader(self._output_fd, self._pump)
 
+    @property
+    def pid(self) -> int:
+        """The process that it is."""
+        return self._process.pid
+
     # --- orders -------------------------------------------------------------------------------------------
 
     def run(self, code: bytes, single: bool) -> None:
         """Execute a block; the one before has ended."""
         self._ident += 1
+        self._unended = self._ident
         self._order({"op": "run", "id": self._ident, "single": single, "n": len(code)}, code)
 
     def feed(self, data: bytes) -> None:
@@ -121,12 +140,16 @@ class Chip:
 
         A chip whose heap it left unusable (struck inside the allocator) is restarted, as a watchdog would.
         """
+        self._struck = self._ident
         if self._deaf is None:
             self._deaf = self._loop.call_later(_HEARD_S, self._deaf_now)
             self._order({"op": "interrupt", "id": self._ident})
 
-    def fail_power_after(self, steps: int) -> None:
-        """The power fails after so many bytes written to the flash (other changes to it count as one)."""
+    def fail_power_after(self, steps: int | None) -> None:
+        """The power fails after so many bytes written to the flash (other changes to it count as one).
+
+        What is left of them is told as `power_left`.
+        """
         self._order({"op": "power_cut", "after": steps})
 
     def radio(self, **changes: Any) -> None:
@@ -164,7 +187,6 @@ class Chip:
     def _deaf_now(self) -> None:
         self._deaf = None
         self._process.kill()
-        self._cause = boards.WDT_RESET
 
     # --- what it says -------------------------------------------------------------------------------------
 
@@ -194,8 +216,10 @@ class Chip:
                 return
             self._take(event)
         if not alive and not self._closed:
+            unread = self._take_unread()
             self._reap()
-            self._listener.stopped(self._cause)
+            died_of_it = self._cause is None and self._struck is not None and self._struck == self._unended
+            self._listener.stopped(self._cause, unread if died_of_it else None)
 
     def _take_output(self) -> bytes:
         try:
@@ -222,6 +246,9 @@ class Chip:
     def _take(self, event: dict[str, Any]) -> None:
         name = event["ev"]
         if name == "done":
+            if event["id"] != self._unended:  # told twice
+                return
+            self._unended = None
             self._listener.ended(str(event["error"]), bool(event["exit"]), self._take_unread())
         elif name == "reset":
             self._cause = int(event["cause"])

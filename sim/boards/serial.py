@@ -43,8 +43,7 @@ class PtyPort:
         self.address = ""
         self._master = self._slave = -1
         self._queue = bytearray()
-        self._writing = False
-        self._deaf_timer: asyncio.TimerHandle | None = None
+        self._patience: asyncio.TimerHandle | None = None  # while it waits for the terminal to take more
         self._deaf = False
 
     async def open(self, received: Received) -> None:
@@ -56,10 +55,9 @@ class PtyPort:
         asyncio.get_running_loop().add_reader(self._master, self._read)
 
     def send(self, data: bytes) -> None:
-        if self._master < 0 or (self._deaf and not self._flush()):
-            return
-        self._queue += data
-        self._flush()
+        if self._master >= 0:
+            self._queue += data
+            self._flush()
 
     def waiting(self) -> int:
         return len(self._queue)
@@ -69,7 +67,7 @@ class PtyPort:
             return
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._master)
-        self._wait_to_write(False)
+        self._stop_waiting()
         os.close(self._master)
         os.close(self._slave)
         self._master = self._slave = -1
@@ -79,37 +77,33 @@ class PtyPort:
         with contextlib.suppress(BlockingIOError):
             self._received(os.read(self._master, _CHUNK))
 
-    def _flush(self) -> bool:
-        """Write what the terminal takes; whether it took something."""
-        took = False
+    def _flush(self) -> None:
+        """Write what the terminal takes."""
+        before = len(self._queue)
         with contextlib.suppress(BlockingIOError):
-            while self._queue or (self._deaf and not took):
+            while self._queue:
                 n = os.write(self._master, self._queue[:4096])
-                took = took or n > 0
                 del self._queue[:n]
-                if not self._queue:
-                    break
-        if took or not self._queue:
+        if len(self._queue) < before:
             self._deaf = False
-        self._wait_to_write(bool(self._queue))
-        return took or not self._queue
-
-    def _wait_to_write(self, wait: bool) -> None:
-        loop = asyncio.get_running_loop()
-        if self._deaf_timer is not None:
-            self._deaf_timer.cancel()
-            self._deaf_timer = None
-        if wait:
-            self._deaf_timer = loop.call_later(_NOBODY_READS_S, self._nobody_reads)
-        if wait and not self._writing:
+            self._stop_waiting()
+        elif self._deaf:
+            self._queue.clear()
+        if self._queue and self._patience is None:
+            loop = asyncio.get_running_loop()
             loop.add_writer(self._master, self._flush)
-        elif not wait and self._writing:
-            loop.remove_writer(self._master)
-        self._writing = wait
+            self._patience = loop.call_later(_NOBODY_READS_S, self._nobody_reads)
+
+    def _stop_waiting(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+            asyncio.get_running_loop().remove_writer(self._master)
 
     def _nobody_reads(self) -> None:
+        self._stop_waiting()
+        self._deaf = True  # until it takes something again
         self._queue.clear()
-        self._wait_to_write(False)
 
 
 class TcpPort:

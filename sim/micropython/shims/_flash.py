@@ -128,10 +128,8 @@ class Flash:
 
     def step(self):
         # One thing that happens to the flash as a whole or not at all.
-        if self.power_left is not None:
-            if self.power_left == 0:
-                _power_fails()
-            self.power_left -= 1
+        if not self.powered(1):
+            power_fails()
 
     def powered(self, n):
         # How many of the next n bytes are still written.
@@ -139,6 +137,7 @@ class Flash:
             return n
         n = min(n, self.power_left)
         self.power_left -= n
+        _board.report({"ev": "power_left", "steps": self.power_left})
         return n
 
     def _used(self, folder):
@@ -148,7 +147,7 @@ class Flash:
         return used
 
 
-def _power_fails():
+def power_fails():
     _board.report({"ev": "power_failed"})
     _board.kernel.die()
 
@@ -180,7 +179,7 @@ class _File(io.IOBase):
         if kept:
             self._flash.log("write", data=raw[:kept], file=self._number, at=at)
         if kept < len(raw):
-            _power_fails()
+            power_fails()
         self._flash.free -= more
         self._size = end
         return len(data) if n < 0 else n

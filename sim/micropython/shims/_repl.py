@@ -18,14 +18,17 @@ _globals = {"__name__": "__main__"}
 _ready = _thread.allocate_lock()
 _ready.acquire()
 _block = None
-_running = None  # the block that runs; 0: boot.py and main.py, None: none
+_given = 0  # the last block that was given to us; 0: boot.py and main.py
+_running = None  # the one that runs
+_interrupted = None  # the one whose interrupt came before it ran
 flash = None
 
 
-def mount(root, size, log):
+def mount(root, size, log, power_left):
     # From here on no module of the emulator's can be loaded from its file.
     global flash
     flash = _flash.Flash(root, size, open(log, "ab") if log else None)
+    flash.power_left = power_left
     flash.log("boot")
     vfs.umount("/")
     vfs.mount(flash, "/")
@@ -44,16 +47,19 @@ def install():
 
 
 def _take(order):
-    global _block, _running
+    global _block, _given
     code = _board.kernel.read(order["n"])
     _block = (order["single"], code)
-    _running = order["id"]
+    _given = order["id"]
     _ready.release()
 
 
 def _interrupt(order):
+    global _interrupted
     if order["id"] == _running:
         _board.kernel.interrupt()
+    elif order["id"] == _given:
+        _interrupted = _given
     _board.report({"ev": "heard", "free": len(bytearray(64))})  # only if the heap still works
 
 
@@ -62,12 +68,10 @@ def _power_cut(order):
 
 
 def run(entries):
-    global _running
-    _running = 0
-    _ended(_run_files, entries)
+    _run(_run_files, entries)
     while True:
         _ready.acquire()
-        _ended(_run_block, *_block)
+        _run(_run_block, *_block)
 
 
 def _run_files(names):
@@ -91,22 +95,38 @@ def _run_block(single, code):
     exec(compile(code, "<stdin>", "single" if single else "exec"), _globals)
 
 
-def _ended(function, *args):
+def _run(function, *args):
     global _running
-    ident = _running
+    ident = _given
     text = ""
     left = False
     try:
-        function(*args)
+        try:
+            _running = ident
+            if _interrupted == ident:
+                raise KeyboardInterrupt
+            function(*args)
+            _running = None
+        except SystemExit:
+            _running = None
+            left = True
+        except BaseException as error:
+            _running = None
+            text = _shown(error)
+        _tell_end(ident, text, left)
+    except KeyboardInterrupt:  # it struck when the program was over
         _running = None
-    except SystemExit:
-        _running = None
-        left = True
-    except BaseException as error:
-        _running = None
-        text = _shown(error)
+        _tell_end(ident, text, left)
+
+
+def _tell_end(ident, text, left):
+    # May be told twice, by one that was interrupted.
     _board.kernel.recover()
-    gc.collect()
+    try:
+        gc.collect()
+        bytearray(64)
+    except MemoryError:  # struck while it collected: the heap stays locked
+        _board.kernel.die()
     _board.report({"ev": "done", "id": ident, "error": text, "exit": left})
 
 

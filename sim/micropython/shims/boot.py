@@ -56,12 +56,12 @@ if _config["measure"]:
     sys.exit()
 _board.heap_taken = gc.mem_alloc()
 if _console_of:
-    _repl.install()  # before anybody's orders are taken
+    _repl.install()  # before orders are listened to
 _kernel.power_on()
 _board.report({"ev": "boot", "free": gc.mem_free()})
 _board.watch = _observe.watch_node_core
 if _console_of:
-    _repl.mount(_console_of["root"], _console_of["flash_bytes"], _console_of["log"])
+    _repl.mount(*[_console_of[key] for key in ("root", "flash_bytes", "log", "power_left")])
     sys.path[:] = _console_of["path"]
     _repl.run(_console_of["entry"])
 _observe.run(_config["entry"], _board)

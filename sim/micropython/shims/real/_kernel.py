@@ -6,6 +6,7 @@
 # for it asks the main thread to step aside at its next branch, as a GIL does. Only the main thread can be
 # asked: a long computation in another thread keeps the rest waiting, which on a board it would not.
 import _thread as _unix_thread
+import gc
 import io
 import json
 import os as _unix_os
@@ -91,18 +92,36 @@ def _step_aside(_):
 def interrupt():
     # Raise KeyboardInterrupt in the main thread; called by another one, which holds the lock. The port raises
     # it wherever the signal finds the thread. In a wait that is sound; not where it steps aside (the
-    # scheduler prints what is raised there and goes on), so let it go on first. A thread that computes may be
-    # struck inside the allocator, and the heap is then closed to the others: the caller must see whether it
-    # still works.
+    # scheduler prints what is raised there and goes on), so let it go on first; and not inside the allocator,
+    # which would be closed to all from then on. Whoever counts what is free has the allocator to itself, so
+    # strike from a third thread while this one counts. The caller must see whether the heap still works.
     if _main_is == _WAITS:
         _kill(_getpid(), _SIGINT)
         return
     leave()
     while _main_is == _COMES:
         utime.sleep(0.0002)
-    utime.sleep(0.0002)
-    _kill(_getpid(), _SIGINT)
+    count = gc.mem_free
+    stage = bytearray(1)
+    _unix_thread.start_new_thread(_strike, (stage,))
+    while not stage[0]:
+        utime.sleep(0.0001)
+    count()  # waits for a collection in the main thread
+    stage[0] = 2
+    while stage[0] != 3:
+        count()
+    for _ in range(10):  # the signal takes a moment
+        count()
     enter()
+
+
+def _strike(stage):
+    pid = _getpid()
+    stage[0] = 1
+    while stage[0] != 2:
+        pass
+    _kill(pid, _SIGINT)
+    stage[0] = 3
 
 
 def start(fd):
