@@ -18,7 +18,7 @@ from sim.boards.serial import PtyPort
 from sim.micropython.board import Board
 from sim.micropython.provision import Emulator, provision
 
-PATIENCE_S = 20.0  # the machine may be busy; nothing waits this long when it works
+PATIENCE_S = 60.0  # the machine may be busy; nothing waits this long when it works
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from sim.boards.commands import app, parse_address, parse_mac, parse_size
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 @contextmanager
