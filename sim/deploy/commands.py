@@ -30,7 +30,9 @@ app = typer.Typer(
     help="Firmware onto boards over their serial ports: deploy, status, rollback, logs, monitor."
 )
 
-Ports = Annotated[list[str] | None, typer.Option("--port", help="Serial port of a board; may be repeated.")]
+Ports = Annotated[
+    list[str] | None, typer.Option("--port", help="Serial port of a board, or a file of them; repeatable.")
+]
 All = Annotated[bool, typer.Option("--all", help="All boards of the fleet file, or on USB serial ports.")]
 Boards = Annotated[list[str] | None, typer.Option("--board", help="A board of the fleet file; repeatable.")]
 FleetOption = Annotated[Path | None, typer.Option("--fleet", help="The fleet file. Default: fleet.yaml.")]

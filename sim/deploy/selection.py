@@ -62,7 +62,7 @@ class Selection:
         return targets
 
     def _from_ports(self, firmware: Firmware) -> list[Target]:
-        ports = list(dict.fromkeys(self.ports))
+        ports = list(dict.fromkeys(line for port in self.ports for line in _lines(port)))
         if not ports:
             there = usb_ports()
             if not self.everything:
@@ -87,6 +87,11 @@ def parse_watchpoint(text: str) -> Watchpoint:
     if not colon or not host or not port.isdigit() or not 0 < int(port) < 65_536:
         raise InvalidInput(f"--broker {text}: HOST:PORT is wanted, as in 192.168.1.10:1883")
     return Watchpoint(host, int(port))
+
+
+def _lines(port: str) -> list[str]:
+    """A port, or those named in a file, a line each, as `dcompute board --port-file` writes it."""
+    return Path(port).read_text().split() if Path(port).is_file() else [port]
 
 
 def _read_config(path: Path, firmware: Firmware) -> Settings:

@@ -122,6 +122,24 @@ class Desk:
         self._boards.append(board)
         return board
 
+    def config(self, **settings: Any) -> Path:
+        """A config.py for the broker on the desk, but for these settings."""
+        values = {
+            "WIFI_SSID": AIR["ssid"],
+            "WIFI_PASSWORD": AIR["password"],
+            "STATIC_IP": None,
+            "MQTT_HOST": "127.0.0.1",
+            "MQTT_PORT": self.port,
+            "MQTT_USER": None,
+            "MQTT_PASSWORD": None,
+            "MQTT_TLS": False,
+            "NODE_TYPE": "ESP32",
+            "NODE_ID": "kiln",
+        }
+        path = self.folder / "config.py"
+        path.write_text("".join(f"{name} = {value!r}\n" for name, value in (values | settings).items()))
+        return path
+
     def fleet(self, **ports: str) -> Path:
         """A fleet file for boards at these ports."""
         boards = "".join(f"  {name}: {{port: {port}}}\n" for name, port in ports.items())

@@ -117,6 +117,18 @@ def test_three_boards_side_by_side_one_of_which_is_not_there(desk: Any, command:
     assert "gone: there is no port /dev/tty-none" in said.out
 
 
+def test_eight_boards_named_by_their_chips_from_one_file_of_ports(desk: Any, command: Any) -> None:
+    boards = [desk.plug_in(desk.root(f"flash-{n}"), 10 + n) for n in range(8)]
+    ports = desk.folder / "ports"
+    ports.write_text("".join(f"{board.address}\n" for board in boards))
+    said = command("--port", ports, "--config", desk.config(NODE_ID=None), "--compile", "--version", "eight")
+    assert said.out.count("eight: ready") == 8
+    with MasterNodeTransport("127.0.0.1", desk.port) as master:
+        desk.until(
+            lambda: [master.get_node_info(f"0200000000{10 + n:02x}") for n in range(8)].count(None) == 0
+        )
+
+
 def test_a_board_without_umqtt_is_given_it(desk: Any, command: Any) -> None:
     forget = "import sys\nfor n in ('umqtt', 'umqtt.simple'):\n    sys.modules.pop(n, None)\n"
     root = desk.root("flash", {"boot.py": forget})

@@ -43,36 +43,17 @@ def talker(answer: bytes) -> Iterator[str]:
         os.close(theirs)
 
 
-def config_file(desk: Any, **settings: Any) -> Path:
-    """A config.py for the broker on the desk, but for these settings."""
-    values = {
-        "WIFI_SSID": "workshop",
-        "WIFI_PASSWORD": "hammer and tongs",
-        "STATIC_IP": None,
-        "MQTT_HOST": "127.0.0.1",
-        "MQTT_PORT": desk.port,
-        "MQTT_USER": None,
-        "MQTT_PASSWORD": None,
-        "MQTT_TLS": False,
-        "NODE_TYPE": "ESP32",
-        "NODE_ID": "kiln",
-    }
-    path: Path = desk.folder / "config.py"
-    path.write_text("".join(f"{name} = {value!r}\n" for name, value in (values | settings).items()))
-    return path
-
-
 def test_a_wrong_port(desk: Any, command: Any) -> None:
-    said = command("--port", "/dev/ttyNONE", "--config", config_file(desk), status=3)
+    said = command("--port", "/dev/ttyNONE", "--config", desk.config(), status=3)
     assert "there is no port /dev/ttyNONE" in said.out
-    said = command("--port", "socket://127.0.0.1:1", "--config", config_file(desk), status=3)
+    said = command("--port", "socket://127.0.0.1:1", "--config", desk.config(), status=3)
     assert "socket://127.0.0.1:1" in said.out
 
 
 def test_a_busy_port(desk: Any, command: Any) -> None:
     board = desk.plug_in(desk.root("flash"))
     with serial.Serial(board.address, exclusive=True):
-        said = command("--port", board.address, "--config", config_file(desk), status=3)
+        said = command("--port", board.address, "--config", desk.config(), status=3)
     assert "another program has it open" in said.out
     assert desk.flash(desk.folder / "flash") == {}
 
@@ -88,7 +69,7 @@ def test_a_busy_port(desk: Any, command: Any) -> None:
 )
 def test_a_board_without_micropython(desk: Any, command: Any, answer: bytes, meaning: str) -> None:
     with talker(answer) as port:
-        said = command("--port", port, "--config", config_file(desk), "--answer", "1", status=1)
+        said = command("--port", port, "--config", desk.config(), "--answer", "1", status=1)
     assert meaning in said.out
 
 
@@ -97,7 +78,7 @@ def test_an_old_micropython(desk: Any, command: Any) -> None:
     root = desk.root("flash", {"boot.py": old, "main.py": OWN_MAIN})
     board = desk.plug_in(root)
     before = desk.flash(root)
-    said = command("--port", board.address, "--config", config_file(desk), status=1)
+    said = command("--port", board.address, "--config", desk.config(), status=1)
     assert "MicroPython 1.21.0 is older than 1.22" in said.out
     assert desk.flash(root) == before
     desk.until(lambda: board.idle)  # it was restarted, and its program ran
@@ -107,7 +88,7 @@ def test_compiled_files_that_the_board_does_not_load(desk: Any, command: Any) ->
     other = "import sys\nclass I(tuple):\n    _mpy = 5\nsys.implementation = I(('micropython', (1, 25, 0)))\n"
     root = desk.root("flash", {"boot.py": other})
     board = desk.plug_in(root)
-    said = command("--port", board.address, "--config", config_file(desk), "--compile", status=1)
+    said = command("--port", board.address, "--config", desk.config(), "--compile", status=1)
     assert "deploy without --compile" in said.out
     assert set(desk.flash(root)) == {"boot.py"}
 
@@ -116,7 +97,7 @@ def test_a_full_flash_is_noticed_before_anything_is_written(desk: Any, command: 
     root = desk.root("flash", {"main.py": OWN_MAIN, "log.txt": "x" * 100_000})
     board = desk.plug_in(root, flash_bytes=160 * 1024)
     before = desk.flash(root)
-    said = command("--port", board.address, "--config", config_file(desk), status=1)
+    said = command("--port", board.address, "--config", desk.config(), status=1)
     assert "KiB free, and" in said.out
     assert desk.flash(root) == before
 
@@ -140,7 +121,7 @@ def test_a_wrong_wifi_password_and_the_way_back(desk: Any, command: Any, deploye
     root = desk.root("flash", deployed)
     board = desk.plug_in(root)
     before = desk.flash(root)
-    wrong = config_file(desk, WIFI_PASSWORD="tongs and hammer")
+    wrong = desk.config(WIFI_PASSWORD="tongs and hammer")
     desk.until_ready("kiln")
     said = command("--port", board.address, "--config", wrong, "--timeout", "3", status=1)
     assert (
@@ -158,7 +139,7 @@ def test_a_first_deploy_that_does_not_come_up_leaves_no_trace(desk: Any, command
     broken = desk.folder / "tasks.py"
     broken.write_text("raise ImportError('a tool is missing')\n")
     said = command(
-        "--port", board.address, "--config", config_file(desk), "--file", broken, "--timeout", "1.5", status=1
+        "--port", board.address, "--config", desk.config(), "--file", broken, "--timeout", "1.5", status=1
     )
     assert "ImportError: a tool is missing" in said.out
     assert "Rolled back" in said.out
@@ -170,7 +151,7 @@ def test_a_broker_that_cannot_be_reached(desk: Any, command: Any, deployed: Path
     root = desk.root("flash", deployed)
     board = desk.plug_in(root)
     before = desk.flash(root)
-    nowhere = config_file(desk, MQTT_PORT=1)
+    nowhere = desk.config(MQTT_PORT=1)
     said = command("--port", board.address, "--config", nowhere, status=3)
     assert "broker 127.0.0.1:1 cannot be reached from here" in said.out
     assert desk.flash(root) == before
@@ -186,7 +167,7 @@ def test_a_tampered_bundle(desk: Any, command: Any) -> None:
     tasks = packed / "tasks.py"
     tasks.write_text(tasks.read_text() + "import os\n")
     (packed / "more.py").write_text("x = 1\n")
-    words = ("--port", board.address, "--config", config_file(desk), "--firmware", packed)
+    words = ("--port", board.address, "--config", desk.config(), "--firmware", packed)
     said = command(*words, status=2)
     assert "more.py, tasks.py are not what version.json says" in said.out
     assert desk.flash(root) == before

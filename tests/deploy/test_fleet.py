@@ -144,3 +144,13 @@ def test_a_config_py_must_be_plain_and_sound(tmp_path: Path) -> None:
         config.write_text(text)
         with pytest.raises(InvalidInput, match=message.replace("(", r"\(")):
             Selection(ports=["/dev/x"], config=config).targets(gather())
+
+
+def test_the_fleet_file_of_the_docs(write: Any) -> None:
+    docs = Path(__file__).parents[2] / "docs" / "hardware.md"
+    example = next(
+        block for block in docs.read_text().split("```yaml\n")[1:] if block.startswith("secrets:")
+    ).partition("```")[0]
+    path = write(example, secrets="WIFI_PASSWORD=hammer and tongs\nMQTT_PASSWORD=b\n")
+    (path.parent / "ports").write_text("/dev/pts/1\n/dev/pts/2\n/dev/pts/3\n")
+    assert [target.name for target in targets(path, "kiln", "lathe", "saw")] == ["kiln", "lathe", "saw"]
