@@ -24,7 +24,8 @@ class Launcher:
         self.current, self.fallback, self.tries = self._find()
         self.version, self.confirm_s = self._described(self.current)
         self.failed = None
-        self.then = None  # what an update waits to do when all has been told
+        self.staging = None  # the update under way
+        self.then = None  # what it waits to do when all has been told
         if self.tries <= 0 and self._described(self.fallback):
             self._fall_back()
         self.trial = self.fallback != "-"
@@ -76,11 +77,11 @@ class Launcher:
         try:
             import update
 
-            going_on = update.receive(self, payload)
+            update.receive(self, payload)
         except MemoryError as error:
-            going_on = False
+            self.staging = None
             self.link.say("no memory for an update: %r" % error)
-        if not going_on:
+        if not self.staging:
             sys.modules.pop("update", None)
             gc.collect()
 

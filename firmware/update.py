@@ -21,31 +21,26 @@ _PATIENCE_MS = const(120000)  # how long tasks at work and results unsent put of
 _NO_ROOM = const(28)  # ENOSPC
 _FOLDER = const(0x4000)
 
-_staging = None
-
 
 def receive(launcher, payload):
-    # Take in a message of the master's. False when no update is under way any more.
-    global _staging
+    # Take in a message of the master's. `launcher.staging` is the update under way, None when there is none.
     try:
         message = json.loads(payload)
         if "offer" in message:
-            _staging = None
-            launcher.then = None
-            _staging = _begin(launcher, message)
-        elif _staging:
-            _staging.piece(message)
+            launcher.staging = launcher.then = None
+            launcher.staging = _begin(launcher, message)
+        elif launcher.staging:
+            launcher.staging.piece(message)
     except _Ended as error:
-        _staging = None
+        launcher.staging = None
         _report(launcher, error.args[1], state=error.args[0], reason=error.args[2])
     except OSError as error:
-        version = _staging.version if _staging else ""
-        _staging = None
+        version = launcher.staging.version if launcher.staging else ""
+        launcher.staging = None
         reason = "the flash is full" if error.args[0] == _NO_ROOM else "the flash: %r" % error
         _report(launcher, version, state="failed", reason=reason)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         launcher.link.say("update: a message that is none (%r)" % error)
-    return _staging is not None
 
 
 class _Ended(Exception):
