@@ -66,12 +66,12 @@ class Desk:
         except TimeoutError:
             pytest.fail(f"waited {PATIENCE_S} s in vain; what happened: {self.happenings}")
 
-    async def mpremote(self, *words: str, status: int | None = 0) -> Said:
-        """Run the real command against the board; fails unless it exits as expected."""
+    async def mpremote(self, *words: str, status: int | None = 0, address: str = "") -> Said:
+        """Run the real command against the board (or another address); fails unless it exits as expected."""
         process = await asyncio.create_subprocess_exec(
             _mpremote(),
             "connect",
-            self.board.address,
+            address or self.board.address,
             *words,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 from sim.boards.serial import TcpPort
+
+ANY_BYTES = bytes(range(256)) * 9  # 0x03 and 0x04 among them
+
+GREET = "def hello():\n    return 'hello from mip'\n"
 
 COUNTING_MAIN = """
 try:
@@ -21,49 +30,120 @@ print("main ran")
 """
 
 
-def test_eval_exec_and_run(desk: Any, tmp_path: Path) -> None:
-    script = tmp_path / "script.py"
-    script.write_text("import sys\nprint(sys.platform, 'ж', '\x03' == chr(3))\n")
-
+def test_eval(desk: Any) -> None:
     async def go() -> None:
         async with desk() as d:
             assert (await d.mpremote("eval", "6*7", "eval", "__name__")).out == "42\n__main__\n"
-            assert (await d.mpremote("exec", "x=5", "exec", "print(x+1)")).out == "6\n"
-            wrong = await d.mpremote("exec", "1/0", status=1)
-            assert wrong.out.endswith("ZeroDivisionError: divide by zero\n")
-            assert "shims" not in wrong.out
-            script.write_text("import sys\nprint(sys.platform, 'ж')\n" + "# long\n" * 500)
-            assert (await d.mpremote("run", str(script))).out == "esp32 ж\n"
 
     asyncio.run(go())
 
 
-def test_files(desk: Any, tmp_path: Path) -> None:
-    data = bytes(range(256)) * 9  # 0x03 and 0x04 among them
-    (tmp_path / "data.bin").write_bytes(data)
-    tree = tmp_path / "tree"
-    (tree / "inner").mkdir(parents=True)
-    (tree / "a.txt").write_text("a\nb\n")
-    (tree / "inner" / "b.txt").write_text("")
+def test_exec_keeps_names_and_shows_errors(desk: Any) -> None:
+    async def go() -> None:
+        async with desk() as d:
+            assert (await d.mpremote("exec", "x=5", "exec", "print(x+1)")).out == "6\n"
+            wrong = await d.mpremote("exec", "1/0", status=1)
+            assert wrong.out.endswith("ZeroDivisionError: divide by zero\n")
+            assert "shims" not in wrong.out
+
+    asyncio.run(go())
+
+
+def test_run_sends_a_script_longer_than_any_buffer(desk: Any, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text("import sys\nprint(sys.platform, 'ж', '\\x03' == chr(3))\n" + "# long\n" * 500)
 
     async def go() -> None:
         async with desk() as d:
-            await d.mpremote("cp", str(tmp_path / "data.bin"), ":", "+", "cp", "-r", str(tree), ":")
-            await d.mpremote("mkdir", "empty", "+", "cp", ":data.bin", str(tmp_path / "back.bin"))
-            listed = (await d.mpremote("ls")).out.split("\n")
-            assert f"{len(data):12} data.bin" in listed
-            assert f"{0:12} tree/" in listed
-            assert f"{0:12} empty/" in listed
-            assert f"{4:12} a.txt" in (await d.mpremote("ls", "tree")).out.split("\n")
-            assert (await d.mpremote("cat", "tree/a.txt")).out == "a\nb\n"
-            digest = await d.mpremote("sha256sum", "data.bin")
-            assert hashlib.sha256(data).hexdigest() in digest.out
-            assert (tmp_path / "back.bin").read_bytes() == data
-            assert (d.root / "data.bin").read_bytes() == data
-            await d.mpremote("rm", "data.bin", "+", "rm", "-r", ":tree", "+", "rmdir", "empty")
+            said = await d.mpremote("run", str(script))
+            assert said.out == "esp32 ж True\n"
+
+    asyncio.run(go())
+
+
+def test_connect_names_a_port_that_is_not_there(desk: Any) -> None:
+    async def go() -> None:
+        async with desk() as d:
+            said = await d.mpremote("eval", "1", status=1, address=f"{d.board.address}9999")
+            assert "failed to access" in said.out
+            assert (await d.mpremote("exec", "print(1)", "+", "disconnect")).out == "1\n"
+
+    asyncio.run(go())
+
+
+def test_fs_cp_carries_any_byte_there_and_back(desk: Any, tmp_path: Path) -> None:
+    (tmp_path / "data.bin").write_bytes(ANY_BYTES)
+
+    async def go() -> None:
+        async with desk() as d:
+            source = str(tmp_path / "data.bin")
+            await d.mpremote("fs", "cp", source, ":", "+", "fs", "cp", ":data.bin", ":copy.bin")
+            await d.mpremote("cp", ":copy.bin", str(tmp_path / "back.bin"))
+            assert (d.root / "data.bin").read_bytes() == ANY_BYTES
+            assert (tmp_path / "back.bin").read_bytes() == ANY_BYTES
+
+    asyncio.run(go())
+
+
+def test_fs_cp_r_copies_a_tree_there_and_back(desk: Any, tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    (tree / "inner" / "empty").mkdir(parents=True)
+    (tree / "a.txt").write_text("a\nb\n")
+    (tree / "inner" / "b.txt").write_text("")
+
+    def shape(folder: Path) -> list[str]:
+        return sorted(str(place.relative_to(folder)) for place in folder.rglob("*"))
+
+    async def go() -> None:
+        async with desk() as d:
+            await d.mpremote("fs", "cp", "-r", str(tree), ":")
+            assert shape(d.root / "tree") == shape(tree)
+            assert (d.root / "tree" / "a.txt").read_bytes() == b"a\nb\n"
+            (tmp_path / "back").mkdir()
+            await d.mpremote("fs", "cp", "-r", ":tree", str(tmp_path / "back"))
+            assert shape(tmp_path / "back" / "tree") == shape(tree)
+
+    asyncio.run(go())
+
+
+def test_fs_ls_shows_files_with_their_size_and_folders_without(desk: Any) -> None:
+    async def go() -> None:
+        async with desk({"five.txt": "five!", "d/x.txt": "", "big.bin": "x" * 70_000}) as d:
+            listed = (await d.mpremote("fs", "ls")).out.split("\n")
+            assert sorted(listed[1:-1]) == [f"{0:12} d/", f"{5:12} five.txt", f"{70_000:12} big.bin"]
+            assert f"{0:12} x.txt" in (await d.mpremote("fs", "ls", ":d")).out.split("\n")
+
+    asyncio.run(go())
+
+
+def test_fs_mkdir_rm_and_rmdir(desk: Any) -> None:
+    async def go() -> None:
+        async with desk({"a.txt": "a", "tree/b.txt": "b", "tree/c/d.txt": "d"}) as d:
+            await d.mpremote("fs", "mkdir", "new", "+", "fs", "mkdir", "new/er")
+            assert (d.root / "new" / "er").is_dir()
+            await d.mpremote("fs", "rmdir", "new/er", "+", "fs", "rmdir", "new")
+            await d.mpremote("fs", "rm", "a.txt", "+", "fs", "rm", "-r", ":tree")
             assert list(d.root.iterdir()) == []
-            missing = await d.mpremote("cat", "nix.txt", status=1)
-            assert "No such file" in missing.out
+            assert "No such file" in (await d.mpremote("fs", "rm", "a.txt", status=1)).out
+
+    asyncio.run(go())
+
+
+def test_fs_cat(desk: Any) -> None:
+    async def go() -> None:
+        async with desk({"a.txt": "a\nb \x03\n"}) as d:
+            assert (await d.mpremote("fs", "cat", "a.txt")).out == "a\nb \x03\n"
+            assert "No such file" in (await d.mpremote("fs", "cat", "nix.txt", status=1)).out
+
+    asyncio.run(go())
+
+
+def test_fs_sha256sum(desk: Any) -> None:
+    async def go() -> None:
+        async with desk() as d:
+            (d.root / "data.bin").write_bytes(ANY_BYTES)
+            said = await d.mpremote("fs", "sha256sum", "data.bin")
+            assert hashlib.sha256(ANY_BYTES).hexdigest() in said.out
 
     asyncio.run(go())
 
@@ -138,20 +218,65 @@ def test_bootloader_is_refused_in_clear_words(desk: Any) -> None:
     asyncio.run(go())
 
 
-def test_mip_installs_from_a_local_index(desk: Any, tmp_path: Path) -> None:
+def test_mip_installs_from_a_local_package(desk: Any, tmp_path: Path) -> None:
     package = tmp_path / "package"
     package.mkdir()
-    (package / "greet.py").write_text("def hello():\n    return 'hello from mip'\n")
+    (package / "greet.py").write_text(GREET)
     description = {"urls": [["greet/__init__.py", "greet.py"]], "version": "1"}
     (package / "package.json").write_text(json.dumps(description))
 
     async def go() -> None:
         async with desk() as d:
             await d.mpremote("mip", "install", str(package / "package.json"))
-            assert (d.root / "lib" / "greet" / "__init__.py").is_file()
+            assert (d.root / "lib" / "greet" / "__init__.py").read_text() == GREET
             assert (await d.mpremote("exec", "import greet; print(greet.hello())")).out == "hello from mip\n"
 
     asyncio.run(go())
+
+
+def test_mip_installs_by_name_from_a_local_index(desk: Any, tmp_path: Path) -> None:
+    digest = hashlib.sha256(GREET.encode()).hexdigest()[:8]
+    index = tmp_path / "index"
+    (index / "file" / digest[:2]).mkdir(parents=True)
+    (index / "file" / digest[:2] / digest).write_text(GREET)
+    for compiled_as in (
+        "py",
+        "6",
+    ):  # what mpremote asks for: the board's .mpy version, or with --no-mpy sources
+        (index / "package" / compiled_as / "greet").mkdir(parents=True)
+        description = {"hashes": [["greet.py", digest]], "version": "1.2"}
+        (index / "package" / compiled_as / "greet" / "latest.json").write_text(json.dumps(description))
+
+    async def go() -> None:
+        with serving(index) as url:
+            async with desk() as d:
+                await d.mpremote("mip", "install", "--index", url, "--no-mpy", "greet")
+                assert (d.root / "lib" / "greet.py").read_text() == GREET
+                assert (
+                    await d.mpremote("exec", "import greet; print(greet.hello())")
+                ).out == "hello from mip\n"
+                missing = await d.mpremote("mip", "install", "--index", url, "nowhere", status=1)
+                assert "not found" in missing.out.lower()
+
+    asyncio.run(go())
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[str]:
+    """The address of a web server that serves the files of `folder`."""
+    handler = functools.partial(SilentHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class SilentHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_: Any) -> None: ...
 
 
 def test_clock_and_disk(desk: Any) -> None:
