@@ -45,29 +45,3 @@ def test_what_its_wire_tells(run: Run) -> None:
     got = {event.task: event.digest for event in outcome.trace if isinstance(event, t.ResultReceived)}
     assert len(received) == 20
     assert {event.task: event.digest for event in held} == got
-
-
-def test_the_same_in_real_time(run: Run) -> None:
-    keys = scenario(BARE, "4s")
-    keys["phases"] = {"start": "2s", "work": "2s", "idle": "9s", "quiet": "1s"}
-    keys["workload"] = [{"phase": "work", "tasks": 8}]
-    found = verdicts(run(keys, time="real"))
-    assert found["all_tasks_finished"] is Status.HELD
-    assert found["no_false_deaths"] is Status.FAILED
-
-
-def test_a_dead_link_answers_nobody_in_any_time(run: Run) -> None:
-    """In real time the proxy's own kernel would complete the connection."""
-    dials = Path(__file__).parent / "specimens" / "dials"
-    keys = {
-        "phases": {"start": "1s", "work": "3s", "quiet": "1s"},
-        "fleet": {"esp": {"kind": "firmware", "count": 1, "keepalive": "10s", "files": str(dials)}},
-        "faults": [{"kind": "dead_link", "phase": "work", "at": "0s", "for": "3s"}],
-        "expect": ["no_false_deaths"],
-    }
-    for time in ("real", "virtual"):
-        outcome = run(keys, time=time)
-        said = [event.text.split()[0] for event in outcome.trace if isinstance(event, t.NodeOutput)]
-        changes = [word for word, before in zip(said, ["", *said], strict=False) if word != before]
-        assert changes[-2:] == ["silence", "answered"], (time, said)
-        assert changes.count("silence") == 1, (time, said)
