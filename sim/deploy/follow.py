@@ -36,14 +36,19 @@ class Follower:
             words = " ".join(f"{key}={value}" for key, value in fields.items() if key != "node")
             self._say(f"@{fields.get('node', '')}", f"{event} {words}")
 
+    def stop(self) -> None:
+        """Let `run` end, from any thread."""
+        self._over.set()
+
     def run(self, seconds: float | None, reset: bool) -> None:
         """Until Ctrl-C, or for so many seconds. Raises SomethingMissing if no port can be opened."""
         give_up = None if seconds is None else time.monotonic() + seconds
         with ThreadPoolExecutor(max(1, len(self._targets)), "log") as pool:
             running = [pool.submit(self._follow, target, reset) for target in self._targets]
             try:
-                while (give_up is None or time.monotonic() < give_up) and not all(f.done() for f in running):
-                    self._over.wait(_LOOK_S)
+                while not self._over.wait(_LOOK_S) and not all(future.done() for future in running):
+                    if give_up is not None and time.monotonic() >= give_up:
+                        break
             finally:
                 self._over.set()
             for future in running:

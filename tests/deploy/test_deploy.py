@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 from dcompute.master_transport import MasterNodeTransport
+from sim.deploy.config import Target, Watchpoint
+from sim.deploy.follow import Follower
+from sim.deploy.watch import Watchers
 
 OWN_TASKS = "def handle(task):\n    return 'mine'\n"
 OWN_MAIN = "print('an older program')\n"
@@ -147,9 +151,22 @@ def test_a_single_board_by_its_port_and_its_own_config(desk: Any, command: Any, 
     assert flash["slot"] == b"b - 0\n"
 
 
-def test_logs_and_monitor_show_what_happens(desk: Any, command: Any, deployed: Path) -> None:
+def test_what_boards_print_and_the_broker_hears_is_followed(desk: Any, command: Any, deployed: Path) -> None:
     board = desk.plug_in(desk.root("flash", deployed))
-    said = command("logs", "--port", board.address, "--reset", "--seconds", "1.5")
-    assert "connected to 127.0.0.1" in said.out
-    said = command("monitor", "--fleet", desk.fleet(kiln=board.address), "--all", "--seconds", "0.5")
-    assert "@kiln: node_status_seen status=ready" in said.out
+    lines: list[str] = []
+    follower = Follower([Target("kiln", board.address)], lines.append)
+    watchers = Watchers(follower.news)
+    watchers.at(Watchpoint("127.0.0.1", desk.port))
+    thread = threading.Thread(target=follower.run, args=(None, True))
+    thread.start()
+    try:
+        desk.until(lambda: any("kiln: [" in line and "connected to 127.0.0.1" in line for line in lines))
+        desk.until(lambda: any("@kiln: node_status_seen status=ready" in line for line in lines))
+    finally:
+        follower.stop()
+        thread.join()
+        watchers.close()
+    fleet = desk.fleet(kiln=board.address)
+    command("logs", "--fleet", fleet, "--all", "--seconds", "0.1")
+    command("monitor", "--fleet", fleet, "--all", "--seconds", "0.1")
+    command("logs", "--port", "/dev/ttyNONE", status=3)

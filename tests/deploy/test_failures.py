@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 import serial
 
+from sim.deploy.config import Target
 from sim.deploy.link import SerialLink
+from sim.deploy.progress import Progress
 
 OWN_MAIN = "print('an older program')\n"
 
@@ -123,9 +125,9 @@ def test_a_wrong_wifi_password_and_the_way_back(desk: Any, command: Any, deploye
     before = desk.flash(root)
     wrong = desk.config(WIFI_PASSWORD="tongs and hammer")
     desk.until_ready("kiln")
-    said = command("--port", board.address, "--config", wrong, "--timeout", "3", status=1)
+    said = command("--port", board.address, "--config", wrong, "--timeout", "5", status=1)
     assert (
-        "kiln did not report ready within 3 s; it says: Wi-Fi: not joined 'workshop': wrong password"
+        "kiln did not report ready within 5 s; it says: Wi-Fi: not joined 'workshop': wrong password"
         in said.out
     )
     assert "Rolled back: version one is ready again" in said.out
@@ -139,7 +141,15 @@ def test_a_first_deploy_that_does_not_come_up_leaves_no_trace(desk: Any, command
     broken = desk.folder / "tasks.py"
     broken.write_text("raise ImportError('a tool is missing')\n")
     said = command(
-        "--port", board.address, "--config", desk.config(), "--file", broken, "--timeout", "1.5", status=1
+        "--port",
+        board.address,
+        "--config",
+        desk.config(NODE_ID="never-seen"),
+        "--file",
+        broken,
+        "--timeout",
+        "4",
+        status=1,
     )
     assert "ImportError: a tool is missing" in said.out
     assert "Rolled back" in said.out
@@ -200,7 +210,7 @@ def test_the_cable_is_pulled_while_files_are_copied(desk: Any, command: Any, dep
     board = desk.plug_in(root, baud=460_800)
     desk.until_ready("kiln")
     own = desk.folder / "tasks.py"
-    own.write_text("# a long one\n" * 2000)
+    own.write_text("# a long one\n" * 4000)
 
     def cut() -> None:
         desk.until((root / "b" / "tasks.py").exists)
@@ -214,3 +224,24 @@ def test_the_cable_is_pulled_while_files_are_copied(desk: Any, command: Any, dep
     desk.do(board.plug_in())
     own.write_text("def handle(task):\n    return 1\n")
     assert "ready" in command("--port", board.address, "--file", own).out
+
+
+def test_ctrl_c_leaves_the_old_version(
+    desk: Any, command: Any, deployed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    show = Progress.show
+
+    def interrupted(progress: Progress, target: Target, step: str, detail: str) -> None:
+        show(progress, target, step, detail)
+        if step == "copy":
+            progress.interrupted.set()
+
+    monkeypatch.setattr(Progress, "show", interrupted)
+    root = desk.root("flash", deployed)
+    before = desk.flash(root)
+    own = desk.folder / "tasks.py"
+    own.write_text("def handle(task):\n    return 1\n")
+    said = command("--port", desk.plug_in(root).address, "--file", own, status=1)
+    assert "interrupted before `copy`; nothing was switched" in said.out
+    assert desk.flash(root) == before
+    desk.until_ready("kiln")
