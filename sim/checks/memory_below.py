@@ -9,18 +9,20 @@ from pydantic import Field
 
 from sim.checks.base import Check, Outcome, failed, held, inconclusive
 from sim.trace import Event, NodeDefined, NodeMemory
-from sim.units import Size, format_size
+from sim.units import Duration, Size, format_size
 
 
 class MemoryBelow(Check):
     """No node's allocated heap ever exceeds `limit`.
 
-    Limit: sees what nodes report (firmware does), at the moments they report it.
+    Limit: sees what firmware nodes answer when asked, after a collection; not the peaks in between, and not
+    nodes that are no firmware.
     """
 
     name: ClassVar[str] = "memory_below"
 
     limit: Size = Field(description="Allocated bytes.")
+    every: Duration = Field(default=10.0, gt=0, description="How often each node is asked.")
     group: str | None = Field(default=None, description="Only nodes of this group.")
 
     def judge(self, trace: Sequence[Event]) -> Outcome:

@@ -13,6 +13,7 @@ from sim import trace as t
 from sim.director.dispatcher import Dispatcher
 from sim.director.faults import Faults
 from sim.director.master import MasterHandle
+from sim.director.memory import watch_memory
 from sim.director.outsider import Outsider, RetainedStatuses
 from sim.director.trigger import Triggers
 from sim.director.workload import Workload
@@ -91,6 +92,7 @@ class Director:
         self._faults.start()
         self._env.process(self._phases())
         self._env.process(self._collect())
+        watch_memory(self._env, self._scenario, self._nodes)
         yield self._env.timeout(self._scenario.length_s - (self._env.now - began_s))
         yield from self._audit()
         self._recorder.add(t.RunEnded, reason="finished")

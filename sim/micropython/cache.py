@@ -11,7 +11,9 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -59,6 +61,25 @@ def obtain(cache: Path, name: str, build: Callable[[Path], None]) -> Path:
                 os.rename(entry, Path(scratch) / "damaged")
             os.rename(fresh, entry)
     return entry
+
+
+def prune(cache: Path, prefix: str, unused_days: float) -> None:
+    """Remove the entries named `prefix...` that no `touch` has named for so long; others may be in use."""
+    oldest_s = time.time() - unused_days * 86400
+    for entry in cache.glob(f"{prefix}*"):
+        with contextlib.suppress(OSError):  # another process was quicker
+            if entry.stat().st_mtime >= oldest_s:
+                continue
+            if entry.is_dir():
+                shutil.rmtree(entry, ignore_errors=True)
+            elif not (cache / entry.stem).exists():  # the lock of an entry that is gone
+                entry.unlink()
+
+
+def touch(entry: Path) -> None:
+    """Remember that `entry` is in use; where the cache cannot be written to, nothing is pruned either."""
+    with contextlib.suppress(OSError):
+        os.utime(entry)
 
 
 @contextlib.contextmanager

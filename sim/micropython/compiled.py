@@ -14,6 +14,8 @@ from pathlib import Path
 from sim.micropython import cache as store
 
 SHIMS = Path(__file__).parent / "shims"
+_ENTRY = "shims-"  # one for each version of the sources that a checkout went through
+_UNUSED_DAYS = 14
 _START = "boot.py"  # MicroPython is given its name, which must be a source
 
 
@@ -38,7 +40,10 @@ def compiled_shims(micropython: tuple[str, ...], mpy_cross: Path, cache: Path) -
                 _compile(mpy_cross, source, f"shims/{name}", target.with_suffix(".mpy"))
         _check(micropython, entry)
 
-    return store.obtain(cache, f"shims-{state.hexdigest()[:16]}", build)
+    entry = store.obtain(cache, f"{_ENTRY}{state.hexdigest()[:16]}", build)
+    store.touch(entry)
+    store.prune(cache, _ENTRY, _UNUSED_DAYS)
+    return entry
 
 
 def _compile(mpy_cross: Path, source: Path, name: str, target: Path) -> None:

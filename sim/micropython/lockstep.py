@@ -174,7 +174,7 @@ class LockstepBoard:
         """The access point throws the board out; `reason` is what `WLAN.status()` then shows."""
         self._order({"op": "kick", "reason": reason, "at_us": self._now_us()})
 
-    def memory(self, answer: Callable[[int, int], None]) -> None:
+    def read_memory(self, answer: Callable[[int, int], None]) -> None:
         """Call `answer(heap in use, free)` (bytes, after a collection) when the board next runs."""
         ident = self._serial = self._serial + 1
         self._memory[ident] = answer
@@ -338,7 +338,7 @@ class LockstepBoard:
         elif op == wire.RESET:
             self._reset(a)
         elif op != wire.EXIT:
-            raise LockstepError(f"board {self.host.name} sent an unknown request {op}")
+            self._died(f"it sent an unknown request {op}")
 
     def _take_record(self, kind: int, number: int, body: bytes) -> None:
         if kind == wire.WRITE:
@@ -354,9 +354,14 @@ class LockstepBoard:
         elif kind == wire.SPAWN:
             self._park(number, 0)
         elif kind == wire.WAKE:
-            self._answer(number, self._parked[number], 0)
+            self._wake(number)
         elif kind == wire.WATCHDOG:
             self._feed(int.from_bytes(body, "little"))
+
+    def _wake(self, thread: int) -> None:
+        serial = self._parked.get(thread)
+        if serial is not None:  # else it was about to wait, and had no memory left to
+            self._answer(thread, serial, 0)
 
     # --- what a board tells -----------------------------------------------------------------------------
 
@@ -382,11 +387,11 @@ class LockstepBoard:
 
     # --- ends of a boot ---------------------------------------------------------------------------------
 
-    def _died(self) -> None:
-        """The process went by itself, which no board does: a fatal error of MicroPython."""
+    def _died(self, why: str = "") -> None:
+        """The process went by itself, which no board does: a fatal error of MicroPython, or no heap left."""
         said = self._stop()
         self.host.crash()
-        self._listener.stopped(f"died: {said}")
+        self._listener.stopped(f"died: {why or said}")
 
     def _reset(self, cause: int) -> None:
         """The chip restarts: its connections vanish unannounced; the rebooted stack answers them with RST."""

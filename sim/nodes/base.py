@@ -69,5 +69,8 @@ class Node(Protocol):
     def close(self) -> None:
         """The run is over: leave nothing behind."""
 
+    def tell_memory(self) -> None:
+        """Have the heap in use recorded, if this kind of node can say."""
+
     def counters(self) -> dict[str, int]:
         """Its counters; empty where it has none."""

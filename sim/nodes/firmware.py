@@ -45,6 +45,9 @@ class BoardRunner(Protocol):
     def resume(self) -> None: ...
     def radio(self, **changes: Any) -> None: ...
     def read_along(self, tap: ByteTap) -> None: ...
+    def read_memory(self, answer: Callable[[int, int], None]) -> None:
+        """Call `answer(heap in use, free)`, in bytes, once the board says."""
+
     def close(self) -> None: ...
 
 
@@ -65,6 +68,7 @@ class FirmwareNode(Narrator):
         self._make_runner = make_runner
         self._runner: BoardRunner | None = None
         self._has_core = False
+        self._memory_asked = False
 
     @property
     def running(self) -> bool:
@@ -105,6 +109,17 @@ class FirmwareNode(Narrator):
         if self._runner is not None:
             self._runner.radio(ap=present)
 
+    def tell_memory(self) -> None:
+        if self._runner is None or not self.running or self._memory_asked:
+            return
+        self._memory_asked = True
+
+        def answer(allocated: int, free: int) -> None:
+            self._memory_asked = False
+            self._recorder.add(t.NodeMemory, node=self.name, allocated=allocated, free=free)
+
+        self._runner.read_memory(answer)
+
     def close(self) -> None:
         if self._runner is not None:
             self._runner.close()
@@ -112,6 +127,7 @@ class FirmwareNode(Narrator):
     # --- what the board tells ---------------------------------------------------------------------------
 
     def started(self, boot: int, reset_cause: int) -> None:
+        self._memory_asked = False
         self._recorder.add(t.NodeStarted, node=self.name, boot=boot)
 
     def stopped(self, how: str) -> None:

@@ -23,6 +23,9 @@ class Narrator:
         self._recorder = recorder
         self._observe = recorder.node_observer(spec.name)
 
+    def tell_memory(self) -> None:
+        pass
+
     def counters(self) -> dict[str, int]:
         return {}
 

@@ -136,6 +136,9 @@ class PythonNode:
             self._machine.crash(self._gate)
             self._gate = self._transport = None
 
+    def tell_memory(self) -> None:
+        pass
+
     def counters(self) -> dict[str, int]:
         return self._transport.counters() if self._transport is not None else {}
 

@@ -405,7 +405,7 @@ def test_memory_is_answered_when_the_board_runs(virtual: Any) -> None:
     board.start()
     virtual.run(2)
     got: list[tuple[int, int]] = []
-    board.memory(lambda allocated, free: got.append((allocated, free)))
+    board.read_memory(lambda allocated, free: got.append((allocated, free)))
     virtual.run(4)
     [(allocated, free)] = got
     assert allocated > 60000
@@ -575,3 +575,46 @@ def test_ten_boards_for_ten_minutes(virtual: Any) -> None:
     assert all(board.running for board in boards)
     turns = sum(board.turns for board in boards)
     assert turns < 10 * 600 * 10 * 1.15, "one turn for each sleep, hardly more for all the rest"
+
+
+HOARDER = """
+import network, socket, time
+wlan = network.WLAN(network.STA_IF)
+wlan.active(True)
+wlan.connect("testbed", "password1")
+while not wlan.isconnected():
+    time.sleep_ms(20)
+s = socket.socket()
+s.connect(("broker", 7))
+hoard = None
+size = 4096
+while size:
+    try:
+        while True:
+            hoard = (hoard, bytearray(size))
+    except MemoryError:
+        size //= 2
+time.sleep(10)
+hoard = None
+print("alive", len(s.recv(5000)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("arriving", "said"), [(100, "alive 100"), (5000, "died: MemoryError: the heap is full")]
+)
+def test_what_arrives_at_a_board_with_a_full_heap_is_that_boards_affair(
+    virtual: Any, arriving: int, said: str
+) -> None:
+    """It has a little room that is not the firmware's, as lwIP has; beyond it this board ends alone."""
+    streams: list[Any] = []
+    virtual.network.host("broker").listen(7, streams.append)
+    _, full = virtual.add(HOARDER, "full", heap_bytes=48 * 1024)
+    _, other = virtual.add("import time\nwhile True:\n    print('well')\n    time.sleep(1)", "other")
+    for board in virtual.boards:
+        board.start()
+    virtual.run(5)
+    streams[0].write(b"x" * arriving)
+    virtual.run(20)
+    assert any(said in line for line in [*full.lines, *full.all("stopped")]), full.happened
+    assert len(other.lines) == 20

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from sim.micropython import cache as store
 from sim.micropython import debian, provision, pypi
 from sim.micropython.board import shim_heap_bytes
+from sim.micropython.compiled import compiled_shims
 from sim.micropython.errors import EmulatorUnavailable
 
 
@@ -205,3 +207,19 @@ def test_mpy_cross_compiles_what_micropython_loads(tmp_path: Path, emulator: pro
         check=True,
     )
     assert done.stdout == b"compiled\n"
+
+
+def test_versions_of_the_modules_that_nobody_used_for_weeks_are_removed(
+    tmp_path: Path, emulator: provision.Emulator
+) -> None:
+    month_ago_s = time.time() - 30 * 86400
+    for name in ("shims-old", "shims-lately", "umqtt"):
+        (tmp_path / name).mkdir()
+        (tmp_path / f"{name}.lock").touch()
+        if name != "shims-lately":
+            os.utime(tmp_path / name, (month_ago_s, month_ago_s))
+            os.utime(tmp_path / f"{name}.lock", (month_ago_s, month_ago_s))
+    for _ in range(2):  # a lock goes once its entry has
+        used = compiled_shims(emulator.argv, provision.mpy_cross(), tmp_path)
+    kept = {used.name, f"{used.name}.lock", "shims-lately", "shims-lately.lock", "umqtt", "umqtt.lock"}
+    assert {path.name for path in tmp_path.iterdir()} == kept

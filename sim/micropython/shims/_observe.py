@@ -47,10 +47,15 @@ def exists(path):
 
 
 def crashed(where, error, board):
-    text = io.StringIO()
-    sys.print_exception(error, text)
-    print(text.getvalue())
-    board.report({"ev": "crash", "thread": where, "text": text.getvalue()})
+    gc.collect()
+    try:
+        said = io.StringIO()
+        sys.print_exception(error, said)
+        text = said.getvalue()
+        print(text)
+    except MemoryError:
+        text = "an error, and no heap left to say which"
+    board.report({"ev": "crash", "thread": where, "text": text})
 
 
 def watch_node_core(board):

@@ -17,6 +17,7 @@ import struct
 
 import ffi
 import micropython
+import uctypes
 
 # Requests. The numbers and layouts here are those of sim/micropython/lockstep_wire.py.
 _MORE = 0  # none yet: the records do not fit one message
@@ -46,6 +47,18 @@ _out = bytearray(24 + _ROOM)  # the request, behind it what rides along; not of 
 _filled = 0  # bytes that ride along
 _written = 0  # bytes for sockets among what rode along since the last turn
 _grant = bytearray(24)
+_granted = uctypes.struct(  # read without a byte of heap: 64 bits at a time would take some
+    uctypes.addressof(_grant),
+    {
+        "size": uctypes.UINT32 | 0,
+        "thread": uctypes.UINT16 | 4,
+        "now": uctypes.UINT32 | 8,
+        "now_high": uctypes.UINT32 | 12,
+        "result": uctypes.INT32 | 16,
+    },
+    uctypes.LITTLE_ENDIAN,
+)
+_spare = bytearray(2048)  # for what arrives when the firmware has filled its heap: a board has lwIP's buffers
 _charge_us = 0
 _branch_ns = 0
 _branches_ns = 0
@@ -60,7 +73,6 @@ _channel = None
 _EPOCH_2000_US = 946684800000000
 
 sockets = {}  # number -> socket, for what arrives
-on_order = None
 
 
 def start(fd):
@@ -141,24 +153,42 @@ def _take_grant():
     global _now_us, _result
     if not _channel.readinto(_grant):
         _exit(0)  # the engine is gone: leave no orphan
-    size, thread, _, _now_us, _result = struct.unpack("<IHHqq", _grant)
-    if size:
-        _take_arrivals(_channel.read(size))
+    # Nothing here may fail, for the engine has handed out the turn: so nothing allocates, but what arrives.
+    _now_us = _granted.now_high << 32 | _granted.now
+    _result = _granted.result
+    thread = _granted.thread
+    if _granted.size:
+        _take_arrivals(_granted.size)
     return thread
 
 
-def _take_arrivals(data):
+def _take_arrivals(size):
+    global _spare
+    data = None
     at = 0
-    while at < len(data):
-        kind, number, length = struct.unpack_from("<BHI", data, at)
-        at += 7
-        body = data[at : at + length]
-        at += length
-        if number:
-            if number in sockets:
-                sockets[number].arrive(kind, body)
-        else:
-            _take_order(json.loads(body))
+    while True:
+        try:
+            if data is None:
+                data = _channel.read(size)
+            while at < size:
+                at = _take_arrival(data, at)
+            return
+        except MemoryError:
+            if _spare is None:
+                die("MemoryError: the heap is full, and something has arrived")
+            _spare = None
+
+
+def _take_arrival(data, at):
+    # Returns where the next one is. To be repeated if it fails for lack of memory.
+    kind, number, length = struct.unpack_from("<BHI", data, at)
+    end = at + 7 + length
+    body = data[at + 7 : end]
+    if not number:
+        _take_order(json.loads(body))
+    elif number in sockets:
+        sockets[number].arrive(kind, body)
+    return end
 
 
 def _take_order(order):
@@ -247,6 +277,12 @@ def end(event, cause):
     _exit(0)
 
 
+def die(why):
+    # The board is broken: the engine takes its process's end as that.
+    _unix_print(why)
+    _exit(3)
+
+
 def watchdog(timeout_ms):
     ride(_WATCHDOG, 0, struct.pack("<I", timeout_ms))
 
@@ -265,15 +301,22 @@ def start_new_thread(function, args, kwargs=None):
         except SystemExit:
             pass
         except BaseException as error:
-            import _board
-            import _observe
-
-            _observe.crashed("thread", error, _board)
+            _tell_crash(error)
         _leave(number)
 
     _unix_thread.start_new_thread(body, ())
     ride(_SPAWN, number)
     return number
+
+
+def _tell_crash(error):
+    import _board
+    import _observe
+
+    try:
+        _observe.crashed("thread", error, _board)
+    except MemoryError:
+        die("MemoryError: the heap is full, and a thread has ended")
 
 
 def _leave(number):

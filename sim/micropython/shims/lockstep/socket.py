@@ -96,9 +96,9 @@ class socket(io.IOBase):
             raise OSError(errno.EALREADY)
         if not network.reachable():
             raise OSError(errno.EHOSTUNREACH)
-        self._state = "connecting"
-        _kernel.sockets[self.number] = self
         target = ("%d %s" % (address[1], address[0])).encode()
+        _kernel.sockets[self.number] = self
+        self._state = "connecting"
         failure = _kernel.wait_connect(self.number, target, self.timeout_us)
         if failure:
             if failure != errno.EINPROGRESS:

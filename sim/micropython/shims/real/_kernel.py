@@ -231,7 +231,10 @@ def start_new_thread(function, args, kwargs=None):
             import _board
             import _observe
 
-            _observe.crashed("thread", error, _board)
+            try:
+                _observe.crashed("thread", error, _board)
+            except MemoryError:
+                print("MemoryError: the heap is full, and a thread has ended")
         leave()
 
     return _unix_thread.start_new_thread(body, ())

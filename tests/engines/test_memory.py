@@ -1,0 +1,72 @@
+"""Small heaps: what boards use is measured, and one that has too little breaks down alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from sim import trace as t
+from sim.checks.base import Status
+from sim.run import Outcome
+
+Run = Callable[..., Outcome]
+
+
+def scenario(limit: str) -> dict[str, Any]:
+    return {
+        "phases": {"start": "3s", "work": "3s"},
+        "fleet": {
+            "esp": {"kind": "firmware", "count": 2, "keepalive": "10s"},
+            "py": {"count": 1, "keepalive": "10s"},
+        },
+        "workload": [{"phase": "work", "tasks": 10}],
+        "expect": [{"memory_below": {"limit": limit, "every": "1s", "group": "esp"}}],
+    }
+
+
+@pytest.mark.parametrize("time", ["virtual", "real"])
+def test_the_heap_in_use_is_read_and_judged(run: Run, time: str) -> None:
+    """The same readings hold under a generous limit and not under a tight one."""
+    keys = scenario("100KiB")
+    keys["expect"].append({"memory_below": {"limit": "20KiB", "every": "1s"}})
+    outcome = run(keys, time=time)
+    statuses = [result.outcome.status for result in outcome.verdict.results if result.name == "memory_below"]
+    assert statuses == [Status.HELD, Status.FAILED]
+    readings = [event for event in outcome.trace if isinstance(event, t.NodeMemory)]
+    assert {event.node for event in readings} == {"esp-1", "esp-2"}
+    assert all(20_000 < event.allocated < 100_000 and event.free > 10_000 for event in readings)
+
+
+def test_nobody_is_asked_where_no_expectation_is_about_memory(run: Run) -> None:
+    outcome = run({**scenario("1KiB"), "expect": ["no_false_deaths"]})
+    assert not [event for event in outcome.trace if isinstance(event, t.NodeMemory)]
+
+
+def test_a_board_without_memory_breaks_down_alone(run: Run) -> None:
+    """From far too little to enough: whatever becomes of each board, the run goes on to its verdict."""
+    heaps = range(24, 65, 5)
+    board = {"kind": "firmware", "count": 1, "keepalive": "10s"}
+    outcome = run(
+        {
+            "phases": {"start": "10s", "work": "20s", "quiet": "30s"},
+            "fleet": {
+                **{f"esp{heap}": {**board, "heap": f"{heap}KiB"} for heap in heaps},
+                "well": {**board, "heap": "128KiB"},
+            },
+            "workload": [
+                {"phase": "work", "rate": "8/s", "payload": "400B", "target": {"group": f"esp{heap}"}}
+                for heap in heaps
+            ]
+            + [{"phase": "work", "tasks": 20, "target": {"group": "well"}}],
+            "expect": [{"final_status": {"group": "well"}}],
+        }
+    )
+    ended = [event for event in outcome.trace if isinstance(event, t.RunEnded)]
+    assert [event.reason for event in ended] == ["finished"]
+    assert outcome.verdict.results[0].outcome.status is Status.HELD
+    said = [event for event in outcome.trace if isinstance(event, t.NodeOutput)]
+    broken = {event.node for event in said if "MemoryError" in event.text}
+    assert {"esp24-1", "esp29-1", "esp34-1"} <= broken
+    assert "well-1" not in broken
