@@ -15,6 +15,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from sim.boards import remote
 from sim.boards.board import VirtualBoard
 from sim.boards.check import check
 from sim.boards.serial import PtyPort, TcpPort
@@ -27,6 +28,7 @@ EXIT_USAGE, EXIT_MISSING = 2, 3
 
 app = typer.Typer(help="Virtual ESP32 boards on serial ports, for mpremote.")
 app.command()(check)
+app.command()(remote.do)
 
 
 @app.callback(invoke_without_command=True)
@@ -122,16 +124,30 @@ async def _serve(make: Callable[[], list[VirtualBoard]], port_file: Path | None)
     try:
         for board in boards:
             await board.plug_in()
-        ports = "".join(f"{board.address}\n" for board in boards)
-        typer.echo(ports, nl=False)
-        if port_file is not None:
-            _write_whole(port_file, ports)
-        await over.wait()
+        typer.echo(_ports(boards), nl=False)
+        if port_file is None:
+            await over.wait()
+            return
+        desk = remote.Desk(
+            boards, remote.control_of(port_file), lambda: _write_whole(port_file, _ports(boards))
+        )
+        try:
+            try:
+                await desk.open()
+            except OSError as error:  # as where the folder's name is longer than a socket's may be
+                typer.echo(f"-- `dcompute board do` will not reach these boards: {error}", err=True)
+            _write_whole(port_file, _ports(boards))
+            await over.wait()
+        finally:
+            await desk.close()
+            port_file.unlink(missing_ok=True)
     finally:
         for board in boards:
             await board.close()
-        if port_file is not None:
-            port_file.unlink(missing_ok=True)
+
+
+def _ports(boards: Sequence[VirtualBoard]) -> str:
+    return "".join(f"{board.address}\n" for board in boards)
 
 
 class _Log:

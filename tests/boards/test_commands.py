@@ -7,11 +7,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from click.testing import Result
 from typer.testing import CliRunner
 
 from sim.boards.commands import app, parse_address, parse_mac, parse_size
@@ -43,8 +44,19 @@ def served(folder: Path, *options: str) -> Iterator[str]:
             process.communicate()
 
 
+def mpremote(address: str, expression: str) -> list[str]:
+    return [sys.executable, "-m", "mpremote", "connect", address, "eval", expression]
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, "in vain"
+        time.sleep(0.01)
+
+
 def evaluate(address: str, expression: str) -> str:
-    argv = [sys.executable, "-m", "mpremote", "connect", address, "eval", expression]
+    argv = mpremote(address, expression)
     done = subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
     return done.stdout.strip()
 
@@ -75,6 +87,43 @@ def test_several_boards_each_with_its_own_port_id_and_folder(tmp_path: Path) -> 
         "0200000000ff/kept",
         "020000000100/kept",
     ]
+
+
+def test_another_command_has_its_hands_on_the_boards(tmp_path: Path) -> None:
+    ports, root = tmp_path / "port", tmp_path / "flashes"
+    with served(tmp_path, "--count", "2", "--root", str(root)) as addresses:
+        first, second = addresses.splitlines()
+        assert evaluate(second, "open('kept', 'w').write('x')") == "1"
+
+        assert hands("power-fails", f"{ports}:2", "--after", "3").exit_code == 0
+        torn = root / "020000000002" / "torn"
+        writing = subprocess.Popen(mpremote(second, "open('torn', 'w').write('1234')"))
+        wait_until(lambda: torn.exists() and torn.read_text() == "12")
+        writing.kill()  # it waits for a board without power
+        writing.wait()
+        assert hands("power-on", f"{ports}:2").exit_code == 0
+        assert evaluate(second, "open('kept').read()") == "x"
+
+        assert hands("unplug", str(ports)).exit_code == 0
+        assert hands("plug-in", str(ports)).exit_code == 0
+        first, second = ports.read_text().splitlines()
+        assert evaluate(first, "__import__('machine').reset_cause()") == "5"  # mpremote's soft reset
+        for action in ("reset", "power-off", "power-on", "wifi-off", "wifi-on"):
+            assert hands(action, f"{ports}:2").exit_code == 0, action
+        assert evaluate(second, "1+1") == "2"
+
+        assert "1 to 2" in hands("reset", f"{ports}:3").output
+        assert "--broker" in hands("link-down", f"{ports}:1").output
+    assert "serves" in hands("reset", str(ports)).output
+
+
+def hands(*words: str) -> Result:
+    return CliRunner().invoke(app, ["do", *words])
+
+
+def test_an_action_that_does_not_fit_is_a_usage_error() -> None:
+    for words in (["power-fails", "port"], ["reset", "port", "--after", "1"], ["dance", "port"]):
+        assert hands(*words).exit_code == 2
 
 
 @pytest.mark.parametrize(
