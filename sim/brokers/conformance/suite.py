@@ -31,7 +31,7 @@ PROPERTIES: tuple[Property, ...] = (
     Property("large-payload", robustness.large_payload, "first"),
     Property("no-will-after-disconnect", wills.no_will_after_disconnect),
     Property("will-on-silence", wills.will_on_silence, limit_keepalives=2.0),
-    Property("healthy-client-is-kept", wills.healthy_client_is_kept, limit_keepalives=5.0),
+    Property("healthy-client-is-kept", wills.healthy_client_is_kept, limit_keepalives=13.0),
     Property("takeover-clean-session", takeovers.takeover_clean_session),
     Property("takeover-kept-session", takeovers.takeover_kept_session),
     Property("successor-stays-connected", takeovers.successor_stays_connected),
