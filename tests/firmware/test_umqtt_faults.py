@@ -9,6 +9,8 @@ import asyncio
 import os
 import textwrap
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from sim.brokers.conformance import wire
@@ -235,6 +237,55 @@ def test_text_that_is_not_ascii(rig: Any, node_program: Program, bare_program: P
             bare = theirs.sessions[0]
             sent = [wire.read_publish(packet).payload for packet in bare.of(Kind.PUBLISH)[:1]]
             assert bare.malformed or sent != ["Привет, мир".encode()]
+
+    run(go())
+
+
+def test_a_client_id_and_a_will_that_are_not_ascii(rig: Any, bare_program: Program) -> None:
+    """Counted in characters and sent in bytes, they make a CONNECT that no broker takes."""
+    programs = {
+        "ours": "from mqtt_client import MqttClient as MQTTClient\nextra = (None, None, 20, None)",
+        "bare": "extra = ()",
+    }
+    rest = """
+        client = MQTTClient("узел", config.MQTT_HOST, config.MQTT_PORT, *extra)
+        client.idle = time.sleep_ms
+        client.set_last_will("узел/status", "мёртв", True, 1)
+        client.connect()
+    """
+
+    async def go() -> None:
+        async with rig:
+            brokers = {name: await rig.raw_broker() for name in programs}
+            for name, program in programs.items():
+                rig.start(brokers[name].port, bare_program(program) + node_text(rest))
+            ours, bare = brokers["ours"], brokers["bare"]
+            await ours.until(lambda: ours.sessions and ours.sessions[0].of(Kind.CONNECT))
+            parts = ("узел", "узел/status", "мёртв")
+            (connect,) = ours.sessions[0].of(Kind.CONNECT)
+            assert connect.body.endswith(b"".join(wire.text(part) for part in parts))
+            await bare.until(
+                lambda: bare.sessions and (bare.sessions[0].malformed or bare.sessions[0].packets)
+            )
+            said = bare.sessions[0].of(Kind.CONNECT)
+            assert bare.sessions[0].malformed or not said[0].body.endswith(wire.text(parts[-1]))
+
+    run(go())
+
+
+def test_the_firmware_leans_on_no_more_of_umqtt_than_every_release_has(rig: Any) -> None:
+    """Its constructor and setters: all else may block, whatever its release."""
+
+    async def go() -> None:
+        async with rig:
+            rig.emulator = replace(rig.emulator, umqtt=Path(__file__).parent / "newer_umqtt")
+            broker = await rig.raw_broker()
+            _, _, name = rig.start(broker.port)
+            session = await broker.session()
+            session.publish(name, {"id": "a", "function": "add", "args": [1, 2]})
+            await broker.until(lambda: session.published("results"))
+            session.drop()
+            await broker.session(2)
 
     run(go())
 
