@@ -72,6 +72,7 @@ class Recorder:
         self.now_us = now_us
         self._on_node: dict[str, list[_Open]] = {}
         self._anywhere: list[_Open] = []
+        self._bitten: set[str] = set()
 
     def close(self) -> None:
         """The trace is complete: whatever happens while things are taken down is not part of the run."""
@@ -99,11 +100,16 @@ class Recorder:
         awaited = self._on_node.get(node, []) if node else self._anywhere
         awaited[:] = [entry for entry in awaited if entry.fault != fault]
 
+    def has_bitten(self, fault: str) -> bool:
+        """Whether the fault has had an effect."""
+        return fault in self._bitten
+
     def effect(self, node: str, word: str, detail: str = "") -> None:
         """Something was seen on the wire of `node`: a receipt for each fault it can be the effect of."""
         for awaited in (*self._on_node.get(node, ()), *self._anywhere):
             if word in awaited.effects and word not in awaited.seen:
                 awaited.seen[word] = None
+                self._bitten.add(awaited.fault)
                 self.add(t.FaultEffect, fault=awaited.fault, node=node, effect=detail or word)
 
     # --- the wire ---------------------------------------------------------------------------------------
@@ -121,6 +127,12 @@ class Recorder:
         self.effect(
             name, "held", f"held {n_bytes} bytes {direction.replace('_', ' ')}" if n_bytes else "held"
         )
+
+    def stalled(self, name: str, conn: int) -> None:
+        self.add(t.WireStalled, node=name, conn=conn)
+
+    def resumed(self, name: str, conn: int) -> None:
+        self.add(t.WireResumed, node=name, conn=conn)
 
     def refused(self, name: str, how: Refusal) -> None:
         self.effect(name, "refused", f"connection attempt met {how}")

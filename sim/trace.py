@@ -326,6 +326,21 @@ class WireClosed(Event, frozen=True):
     by: str
 
 
+class WireStalled(Event, frozen=True):
+    """A retransmission of this node met a silent link: nothing of the connection reaches the broker now."""
+
+    node: str
+    conn: int
+
+
+class WireResumed(Event, frozen=True):
+    """What was held is crossing again. This can be long after the link healed: TCP waits twice as long after
+    each retransmission without an answer, one that was lost on a healed link included."""
+
+    node: str
+    conn: int
+
+
 # --- the end: what everyone believes, read by an independent observer -------------------------------------
 
 

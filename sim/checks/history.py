@@ -55,7 +55,7 @@ class Fault:
     believed: str  # what the master believed of the node ("" if it did not know it)
     reported: bool  # the death of that incarnation had been reported before
     masked: bool  # an earlier fault already kept every byte of the node from the broker
-    dark_since_us: int  # since when the node had not been connected; its own time if it was
+    dark_since_us: int  # since when the master had not heard a connection of it; its own time if it had one
     ended_us: int | None = None
     effects: list[t.FaultEffect] = field(default_factory=list)
 
@@ -147,6 +147,7 @@ class History:
         self.outages: list[Outage] = []
         self._down: set[str] = set()
         self._broker_forgot_us = -1
+        self._broker_stopped_us = -1
         self._master_forgot_us = -1
         for at, event in enumerate(trace):
             if type(event) in _OF_INTEREST:
@@ -220,8 +221,10 @@ class History:
                 if boot > 1:
                     self._master_forgot_us = event.t_us
             case t.MasterStopped() | t.MasterDisconnected() | t.BrokerStopped():
-                if isinstance(event, t.BrokerStopped) and not event.kept_memory:
-                    self._broker_forgot_us = event.t_us
+                if isinstance(event, t.BrokerStopped):
+                    self._broker_stopped_us = event.t_us
+                    if not event.kept_memory:
+                        self._broker_forgot_us = event.t_us
                 self._outage_begins(event)
             case t.MasterConnected() | t.BrokerStarted():
                 self._outage_ends(event)
@@ -256,7 +259,7 @@ class History:
             believed=story.seen[-1][1].status if story.seen else "",
             reported=life is not None and any(death.inc == life.inc for _, death in story.deaths),
             masked=story.active(SILENT),
-            dark_since_us=_dark_since(story, event.t_us),
+            dark_since_us=_dark_since(story, event.t_us, self._broker_stopped_us),
         )
         self.faults[event.fault] = fault
         if event.node:
@@ -287,10 +290,15 @@ def history_of(trace: Sequence[t.Event]) -> History:
     return _newest[1]
 
 
-def _dark_since(story: NodeStory, now_us: int) -> int:
+def _dark_since(story: NodeStory, now_us: int, broker_stopped_us: int) -> int:
+    """Since when the master could not have heard of the node. A connection that died before its first word
+    reached the master does not count, nor does one that only its node believes in: the broker's end went down
+    with it, and a silence kept that from the node."""
+    heard = {seen.inc for _, seen in story.seen}
     for life in reversed(story.lives):
-        if life.connected_us is not None:
-            return now_us if life.ended_us is None else life.ended_us
+        if life.connected_us is not None and (life.inc in heard or not heard):
+            ended_us = now_us if life.ended_us is None else life.ended_us
+            return min(ended_us, broker_stopped_us) if broker_stopped_us > life.connected_us else ended_us
     return now_us
 
 

@@ -37,8 +37,10 @@ class _Node:
     lives: dict[str, list[_Cause]] = field(default_factory=dict)  # in order of connection
     ongoing: dict[str, _Cause] = field(default_factory=dict)  # lasting faults that have not ended
     conns: dict[int, str] = field(default_factory=dict)  # TCP connection -> incarnation
+    stalled: dict[int, _Cause] = field(default_factory=dict)  # TCP connection that a silence holds up
+    of_clone: dict[str, str] = field(default_factory=dict)  # clone -> its newest incarnation
     closed_by_broker: set[str] = field(default_factory=set)
-    seen_alive: str = ""  # the incarnation the master last saw alive
+    seen_alive: str = ""  # the incarnation the present master last saw alive
 
     def blame(self, cause: _Cause) -> None:
         """The incarnations so far may have died of this; later ones cannot."""
@@ -49,6 +51,11 @@ class _Node:
         """This incarnation's connection ended; if the broker ended it, that is no cause but a symptom."""
         if inc in self.lives and inc not in self.closed_by_broker:
             self.lives[inc].append(_Cause("connection loss"))
+
+    def stall(self, conn: int, now_us: int) -> None:
+        """Nothing of this connection reaches the broker: it may lose patience, also after the link healed."""
+        cause = self.stalled[conn] = _Cause("a silence that TCP outlasted", now_us)
+        self.lives.get(self.conns.get(conn, ""), []).append(cause)
 
     def newest(self) -> str:
         return next(reversed(self.lives), "")
@@ -61,7 +68,8 @@ class NoFalseDeaths(Check):
     incarnation whose successor the master had already seen (a stale will), and one about a connected node
     that nothing happened to. A connection that the broker closed is no excuse: that is how a broker that
     wrongly gives up a healthy node looks. A silence that healed explains a report while it lasts, as long
-    again (TCP's retransmissions may come that late) and for `grace`.
+    again (TCP's retransmissions may come that late), until the connection it held up carries bytes again
+    (later still, if a retransmission was lost), and for `grace`.
 
     Limit: a master restart explains nothing, so a master that declares idle nodes dead fails this.
     """
@@ -114,18 +122,31 @@ def _note(nodes: dict[str, _Node], event: t.Event) -> None:
         for known in nodes.values():
             known.blame(_Cause("broker outage"))
         return
+    if isinstance(event, t.MasterStarted):
+        for known in nodes.values():
+            known.seen_alive = ""  # by this master, which remembers nothing
+        return
     name: str = getattr(event, "node", "")
     if not name:
         return
     node = nodes.setdefault(owner(name), _Node())
     if name != owner(name) and not isinstance(event, t.NodeConnecting | t.NodeConnected | t.NodeDisconnected):
-        return  # what befalls a clone (a cause of its own) is no excuse for its double
+        # What befalls a clone (a cause of its own) is no excuse for its double.
+        if isinstance(event, t.NodeStopped) and event.how != "hang" and name in node.of_clone:
+            node.lives[node.of_clone[name]].append(_Cause("stop"))
+        return
     match event:
         case t.NodeConnecting(inc=inc) | t.NodeConnected(inc=inc) if inc not in node.lives:
             node.blame(_Cause("a newer connection"))
             node.lives[inc] = list(node.ongoing.values())
+            if name != owner(name):
+                node.of_clone[name] = inc
         case t.WireOpened(conn=conn):
             node.conns[conn] = node.newest()
+        case t.WireStalled(conn=conn):
+            node.stall(conn, event.t_us)
+        case t.WireResumed(conn=conn) if conn in node.stalled:
+            node.stalled.pop(conn).until_us = event.t_us
         case t.WireClosed(conn=conn, by="broker"):
             node.closed_by_broker.add(node.conns.get(conn, ""))
         case t.WireClosed(conn=conn):

@@ -5,10 +5,11 @@ Every injection is announced to the recorder first, which then looks for its eff
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import random
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,11 +23,15 @@ from sim.director.outsider import Outsider
 from sim.director.trigger import Triggers
 from sim.engines.base import Engine, Machine
 from sim.nodes.base import Node, NodeSpec
-from sim.scenario import Candidate, Fault, Scenario, When, fault_times, pick, rng_for
+from sim.scenario import Candidate, Fault, Scenario, When, active_until, fault_times, pick, rng_for
 from sim.scenario import faults as kinds
 from sim.scenario.faults import NodeFault
 
 Steps = Generator[Event, Any, None]
+_FELT_UNCONNECTED = (kinds.WifiDrop, kinds.DeadLink, kinds.ApGone, kinds.Flap, kinds.SlowLink, kinds.Hang)
+"""What also hits a node that is about to connect: its attempts."""
+_LOOK_S = 0.25  # how often a `sure` fault looks whether it can strike, or has bitten
+_PUBLISH_S = 10.0  # a stranger's patience with the broker
 
 
 class Faults:
@@ -56,6 +61,7 @@ class Faults:
         self._afflicted: dict[str, int] = {}
         self._silenced: dict[str, int] = {}  # faults that may overlap: what is down stays so until the last
         self._broker_outages = 0
+        self._over_s = active_until(scenario)
         self._clones: list[Node] = []
         self._on_node: dict[type[Fault], Callable[[Any, str, str], Steps]] = {
             kinds.Crash: self._crash,
@@ -105,13 +111,39 @@ class Faults:
         self._strike(fault, rng, same)
 
     def _strike(self, fault: Fault, rng: random.Random, same: str) -> None:
-        kind = fault.kind
+        if fault.sure:
+            self._env.process(self._strike_when_possible(fault, rng, same))
+        elif isinstance(fault, NodeFault):
+            self._strike_nodes(fault, pick(fault.select, self._candidates(), rng, same))
+        else:
+            self._strike_elsewhere(fault)
+
+    def _strike_when_possible(self, fault: Fault, rng: random.Random, same: str) -> Steps:
+        """A `sure` fault: wait for somebody it can hit."""
         if not isinstance(fault, NodeFault):
-            name = f"{kind}-{next(self._numbers)}"
-            self._recorder.fault(name, kind, for_s=fault.lasts)
-            self._env.process(self._elsewhere[type(fault)](fault, name))
+            while not self._hits_elsewhere(fault) and self._env.now < self._over_s:
+                yield self._env.timeout(_LOOK_S)
+            self._strike_elsewhere(fault)
             return
-        chosen = pick(fault.select, self._candidates(), rng, same)
+        while True:
+            candidates = self._candidates(connected=not isinstance(fault, _FELT_UNCONNECTED))
+            healthy = {candidate.name for candidate in candidates if candidate.healthy}
+            chosen = [name for name in pick(fault.select, candidates, rng, same) if name in healthy]
+            if chosen or self._env.now >= self._over_s:
+                break
+            yield self._env.timeout(_LOOK_S)
+        self._strike_nodes(fault, chosen)
+
+    def _hits_elsewhere(self, fault: Fault) -> bool:
+        return self._master.connected if isinstance(fault, kinds.MasterCrash) else not self._broker_outages
+
+    def _strike_elsewhere(self, fault: Fault) -> None:
+        name = f"{fault.kind}-{next(self._numbers)}"
+        self._recorder.fault(name, fault.kind, for_s=fault.lasts)
+        self._env.process(self._elsewhere[type(fault)](fault, name))
+
+    def _strike_nodes(self, fault: NodeFault, chosen: Sequence[str]) -> None:
+        kind = fault.kind
         if not chosen:  # recorded all the same: a fault that found nobody proves nothing
             self._recorder.add(t.FaultInjected, fault=f"{kind}-{next(self._numbers)}", kind=kind)
         for node in chosen:
@@ -119,13 +151,13 @@ class Faults:
             self._recorder.fault(name, kind, node, fault.lasts)
             self._env.process(self._afflict(fault, name, node))
 
-    def _candidates(self) -> list[Candidate]:
+    def _candidates(self, *, connected: bool = False) -> list[Candidate]:
         return [
             Candidate(
                 name,
                 node.group_name,
                 node.status,
-                healthy=node.running and not self._afflicted.get(name),
+                healthy=node.running and not self._afflicted.get(name) and (node.connected or not connected),
             )
             for name, node in self._nodes.items()
         ]
@@ -135,28 +167,34 @@ class Faults:
         yield from self._on_node[type(fault)](fault, name, node)
         self._afflicted[node] -= 1
 
-    def _lasting(self, after_s: float | None, name: str, node: str, undo: Callable[[], None]) -> Steps:
+    def _lasting(self, fault: Fault, name: str, node: str, undo: Callable[[], None]) -> Steps:
         """Undo a fault after its time; for ever when it has none."""
-        if after_s is None:
+        if fault.lasts is None:
             yield self._env.event()
             return
-        yield self._env.timeout(after_s)
+        yield self._env.timeout(fault.lasts)
+        yield from self._until_felt(fault, name)
         self._recorder.fault_ended(name, node)
         undo()
+
+    def _until_felt(self, fault: Fault, name: str) -> Steps:
+        """A `sure` fault goes on until it had an effect."""
+        while fault.sure and not self._recorder.has_bitten(name) and self._env.now < self._over_s:
+            yield self._env.timeout(_LOOK_S)
 
     # --- nodes ------------------------------------------------------------------------------------------
 
     def _crash(self, fault: kinds.Crash, name: str, node: str) -> Steps:
         self._nodes[node].crash()
-        return self._lasting(fault.restart_after, name, node, self._nodes[node].power_on)
+        return self._lasting(fault, name, node, self._nodes[node].power_on)
 
     def _power_cut(self, fault: kinds.PowerCut, name: str, node: str) -> Steps:
         self._nodes[node].power_cut()
-        return self._lasting(fault.restart_after, name, node, self._nodes[node].power_on)
+        return self._lasting(fault, name, node, self._nodes[node].power_on)
 
     def _reboot(self, fault: kinds.Reboot, name: str, node: str) -> Steps:
         self._nodes[node].power_cut("reboot")
-        return self._lasting(fault.restart_after, name, node, self._nodes[node].power_on)
+        return self._lasting(fault, name, node, self._nodes[node].power_on)
 
     def _hang(self, fault: kinds.Hang, name: str, node: str) -> Steps:
         self._nodes[node].hang(fault.heal_after)
@@ -164,6 +202,7 @@ class Faults:
             yield self._env.event()
             return
         yield self._env.timeout(fault.heal_after)
+        yield from self._until_felt(fault, name)
         self._nodes[node].resume()  # first: some know only then whether they had anything to withhold
         self._recorder.fault_ended(name, node)
 
@@ -175,11 +214,11 @@ class Faults:
 
     def _wifi_drop(self, fault: kinds.WifiDrop | kinds.ApGone, name: str, node: str) -> Steps:
         self._silence(node, known=True, for_s=fault.heal_after)
-        return self._lasting(fault.heal_after, name, node, lambda: self._heal(node, known=True))
+        return self._lasting(fault, name, node, lambda: self._heal(node, known=True))
 
     def _dead_link(self, fault: kinds.DeadLink, name: str, node: str) -> Steps:
         self._silence(node, known=False, for_s=fault.heal_after)
-        return self._lasting(fault.heal_after, name, node, lambda: self._heal(node, known=False))
+        return self._lasting(fault, name, node, lambda: self._heal(node, known=False))
 
     def _silence(self, node: str, *, known: bool, for_s: float | None) -> None:
         self._silenced[node] = self._silenced.get(node, 0) + 1
@@ -209,6 +248,8 @@ class Faults:
                 yield self._env.timeout(1.0)
         else:
             yield self._env.timeout(fault.heal_after)
+            while fault.sure and machine.crossings() == before and self._env.now < self._over_s:
+                yield self._env.timeout(_LOOK_S)
         crossed = machine.crossings() - before
         if crossed:
             self._recorder.effect(node, "slowed", f"slowed {crossed} crossings")
@@ -222,6 +263,10 @@ class Faults:
             yield self._env.timeout(fault.down)
             self._heal(node, known=True)
             yield self._env.timeout(fault.up)
+        if fault.sure and not self._recorder.has_bitten(name):
+            self._silence(node, known=True, for_s=self._over_s - self._env.now)
+            yield from self._until_felt(fault, name)
+            self._heal(node, known=True)
         self._recorder.fault_ended(name, node)
 
     # --- identities -------------------------------------------------------------------------------------
@@ -234,7 +279,7 @@ class Faults:
         clone = self._engine.node(double, machine)
         self._clones.append(clone)
         clone.power_on()
-        yield from self._lasting(fault.heal_after, name, node, clone.crash)
+        yield from self._lasting(fault, name, node, clone.crash)
 
     def _stale_will(self, fault: kinds.StaleWill, name: str, node: str) -> Steps:
         old_inc = self._nodes[node].inc
@@ -243,43 +288,49 @@ class Faults:
         yield from back
         yield self._env.timeout(fault.delay)
         will = encode_dead(node, old_inc)
-        yield from self._publish(name, node, self._topics.status(node), will, 1, True)
+        yield from self._publish(fault, name, node, self._topics.status(node), will, 1, True)
 
     def _inject(self, fault: kinds.Inject, name: str, node: str) -> Steps:
         topic = self._topics.prefix + fault.topic.replace("{node}", node)
-        return self._publish(name, node, topic, _payload(fault, node), fault.qos, fault.retain)
+        return self._publish(fault, name, node, topic, _payload(fault, node), fault.qos, fault.retain)
 
-    def _publish(self, name: str, node: str, topic: str, payload: bytes, qos: int, retain: bool) -> Steps:
+    def _publish(
+        self, fault: Fault, name: str, node: str, topic: str, payload: bytes, qos: int, retain: bool
+    ) -> Steps:
         machine = self._engine.machine(f"stranger-{name}", self._scenario.network)
         yield self._engine.ready()
-        done = self._env.event()
-        stranger = Outsider(
-            machine,
-            f"stranger-{name}",
-            message=(topic, payload, qos, retain),
-            on_done=lambda: _succeed(done),
-        )
-        yield done | self._env.timeout(10.0)
-        if done.triggered:
-            self._recorder.effect(node, "published", f"published {len(payload)} bytes to {topic}")
-        stranger.leave()
+        while True:
+            done = self._env.event()
+            stranger = Outsider(
+                machine,
+                f"stranger-{name}",
+                message=(topic, payload, qos, retain),
+                on_done=functools.partial(_succeed, done),
+            )
+            yield done | self._env.timeout(_PUBLISH_S)
+            stranger.leave()
+            if done.triggered:
+                self._recorder.effect(node, "published", f"published {len(payload)} bytes to {topic}")
+            if done.triggered or not fault.sure or self._env.now >= self._over_s:
+                return
 
     # --- broker and master ------------------------------------------------------------------------------
 
     def _broker_stop(self, fault: kinds.BrokerStop, name: str) -> Steps:
-        return self._broker_away(name, fault.heal_after, keep_memory=True)
+        return self._broker_away(fault, name, keep_memory=True)
 
     def _broker_restart(self, fault: kinds.BrokerRestart, name: str) -> Steps:
-        return self._broker_away(name, fault.heal_after, keep_memory=fault.memory == "keep")
+        return self._broker_away(fault, name, keep_memory=fault.memory == "keep")
 
-    def _broker_away(self, name: str, for_s: float | None, *, keep_memory: bool) -> Steps:
+    def _broker_away(self, fault: Fault, name: str, *, keep_memory: bool) -> Steps:
         self._broker_outages += 1
         if self._broker_outages == 1:
             self._recorder.add(t.BrokerStopped, kept_memory=keep_memory)
             yield self._engine.stop_broker(keep_memory=keep_memory)
-        if for_s is None:
+        if fault.lasts is None:
             return
-        yield self._env.timeout(for_s)
+        yield self._env.timeout(fault.lasts)
+        yield from self._until_felt(fault, name)
         self._broker_outages -= 1
         if not self._broker_outages:
             yield self._engine.start_broker()
@@ -288,7 +339,7 @@ class Faults:
 
     def _master_crash(self, fault: kinds.MasterCrash, name: str) -> Steps:
         self._master.crash()
-        return self._lasting(fault.restart_after, name, "", self._master.start)
+        return self._lasting(fault, name, "", self._master.start)
 
 
 def _succeed(event: Event) -> None:

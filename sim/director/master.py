@@ -44,6 +44,11 @@ class MasterHandle:
         self._gate: Gate | None = None
         self.transport: MasterNodeTransport | None = None
 
+    @property
+    def connected(self) -> bool:
+        """It runs and has a broker."""
+        return self.transport is not None and self.transport.is_connected()
+
     def start(self) -> None:
         """Switch the master on (with an empty memory)."""
         if self.transport is not None:

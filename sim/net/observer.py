@@ -30,6 +30,12 @@ class WireObserver(Protocol):
     def held(self, name: str, direction: Direction, n_bytes: int) -> None:
         """`n_bytes` (0 for a lone FIN) did not cross because the link was silent."""
 
+    def stalled(self, name: str, conn: int) -> None:
+        """A retransmission of `name` met silence: until `resumed` nothing of this connection crosses."""
+
+    def resumed(self, name: str, conn: int) -> None:
+        """A retransmission got through."""
+
     def refused(self, name: str, how: Refusal) -> None:
         """A connection attempt of `name` did not reach a broker."""
 
@@ -50,4 +56,6 @@ class NullObserver:
     def opened(self, name: str, conn: int) -> None: ...
     def closed(self, name: str, conn: int, how: How, by: Side) -> None: ...
     def held(self, name: str, direction: Direction, n_bytes: int) -> None: ...
+    def stalled(self, name: str, conn: int) -> None: ...
+    def resumed(self, name: str, conn: int) -> None: ...
     def refused(self, name: str, how: Refusal) -> None: ...

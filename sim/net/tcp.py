@@ -112,6 +112,7 @@ class Endpoint:
         "_network",
         "_pending",
         "_pending_at_s",
+        "_stalled",
         "_timer",
         "connection",
         "error",
@@ -144,6 +145,7 @@ class Endpoint:
         self._held: list[Segment] = []  # did not cross; retransmitted when the timer says
         self._timer: Timer | None = None
         self._attempts = 0
+        self._stalled = False  # client: a retransmission met silence, and none got through since
         self._network = host.network
         self._env = host.network.env
         self._pending: Segment | None = None  # the newest segment, which a write at the same instant joins
@@ -300,6 +302,7 @@ class Endpoint:
         self._attempts += 1
         if not self.path_up:
             self._show_retransmission(min(self._held, key=_seq), lost=True)
+            self._tell_stalled()
             self._wait()
             return
         held, self._held = sorted(self._held, key=_seq), []
@@ -316,9 +319,23 @@ class Endpoint:
         self.connection.report("timeout", self.side)
         self.fail(TimeoutError(errno.ETIMEDOUT, "connection timed out: retransmissions went unanswered"))
 
+    def _tell_stalled(self) -> None:
+        if self.side == "node" and not self._stalled and self.connection.number:
+            self._stalled = True
+            self._network.observer.stalled(self.connection.name, self.connection.number)
+
     def acknowledged(self) -> None:
-        """A retransmission got through."""
+        """A retransmission got through: the backoff is over [RFC 6298, 5.3], also for those sent with it that
+        did not, whose gap the peer's duplicate acknowledgements show [RFC 5681, 3.2]."""
         self._attempts = 0
+        if self._timer is not None:
+            self._timer.cancel()
+            self._wait()
+
+    def tell_resumed(self) -> None:
+        if self._stalled:
+            self._stalled = False
+            self._network.observer.resumed(self.connection.name, self.connection.number)
 
     # --- receiving ---
 
@@ -489,6 +506,8 @@ def _cross_again(segment: Segment) -> None:
         return
     sender.acknowledged()
     sender.peer.receive(segment)
+    if sender.peer.received > segment.seq:
+        sender.tell_resumed()
 
 
 def _lost_again(segment: Segment) -> None:

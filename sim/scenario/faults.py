@@ -46,6 +46,11 @@ class Fault(Model):
     phase: Text | None = Field(
         default=None, description="Times count from this phase's start; alone, it is at that start."
     )
+    sure: Flag = Field(
+        default=False,
+        description="Waits until there is somebody it can hit (a connected node or master, a broker that is "
+        "up), and lasts until it had an effect; both at most until the phase `quiet`.",
+    )
 
     @property
     def lasts(self) -> float | None:

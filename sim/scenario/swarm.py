@@ -19,6 +19,8 @@ from sim.units import format_duration, format_fraction
 
 DRAWN = tuple(kind for kind in KINDS if kind != "inject")  # an injected message is somebody's, not chance's
 DEADLY = ("crash", "power_cut", "reset")
+OUTAGES = ("broker_stop", "broker_restart", "master_crash")  # they hide deaths
+_DEATH_TOLD_S = 3.0
 _FLEET: TypeAdapter[Fleet] = TypeAdapter(Fleet)
 _FAULTS: TypeAdapter[list[AnyFault]] = TypeAdapter(list[AnyFault])
 _STREAMS: TypeAdapter[list[Stream]] = TypeAdapter(list[Stream])
@@ -30,9 +32,10 @@ def expand(scenario: Scenario) -> Scenario:
     if swarm is None:
         return scenario
     rng = random.Random(f"{scenario.seed}/swarm")
-    fleet = scenario.fleet | _FLEET.validate_python(_fleet(swarm, rng))
+    drawn = _FLEET.validate_python(_fleet(swarm, rng))
+    fleet = scenario.fleet | drawn
     streams = scenario.workload + _STREAMS.validate_python(_work(swarm, rng))
-    faults = scenario.faults + _FAULTS.validate_python(_faults(swarm, rng))
+    faults = scenario.faults + _FAULTS.validate_python(_faults(swarm, rng, drawn))
     return scenario.model_copy(
         update={
             "random": None,
@@ -83,7 +86,7 @@ def _work(swarm: Swarm, rng: random.Random) -> list[dict[str, Any]]:
     tasks = rng.randint(*swarm.tasks)
     if tasks < 2:
         return []
-    pile = max(1, tasks // 4)
+    pile = min(tasks - 1, max(5, tasks // 4))
     pace = max((tasks - pile) / (swarm.span * rng.uniform(0.2, 0.8)), 0.001)
     begin = swarm.span * 0.15  # the ramps are over and the nodes connected
     return [
@@ -106,23 +109,40 @@ def _work(swarm: Swarm, rng: random.Random) -> list[dict[str, Any]]:
     ]
 
 
-def _faults(swarm: Swarm, rng: random.Random) -> list[dict[str, Any]]:
-    """The first one is deadly, if any may be: a run in which nobody dies tests little."""
+def _faults(swarm: Swarm, rng: random.Random, fleet: Fleet) -> list[dict[str, Any]]:
+    """The first one is deadly, if any may be, and early, before broker and master can be away: a run in which
+    nobody's death is told tests little. Most of the fleet comes back from what befalls it."""
     kinds = swarm.kinds or list(DRAWN)
     deadly = [kind for kind in kinds if kind in DEADLY] or kinds
-    count = rng.randint(*swarm.faults)
-    return [_fault(swarm, rng, rng.choice(kinds if number else deadly)) for number in range(count)]
+    first_s = swarm.span * rng.uniform(0.1, 0.2)
+    # Each goes on until it had an effect: within a keepalive even an idle node wants to send.
+    last_s = min(swarm.span * 0.8, swarm.span * 0.95 - max(group.keepalive for group in fleet.values()))
+    last_s = max(last_s, swarm.span * 0.3)
+    mortal = (sum(group.count for group in fleet.values()) - 1) // 2
+    faults = []
+    moments: list[float] = []
+    for number in range(rng.randint(*swarm.faults)):
+        kind = rng.choice(kinds if number else deadly)
+        early_s = first_s + _DEATH_TOLD_S if kind in OUTAGES else swarm.span * 0.05
+        at_s = rng.uniform(min(early_s, last_s), last_s) if number else first_s
+        if number and kind in OUTAGES and rng.random() < 0.5:
+            # Soon after another mishap, of which nobody has been told yet: the broker forgets, and its will.
+            at_s = min(last_s, max(early_s, rng.choice(moments) + rng.uniform(0, 5)))
+        moments.append(at_s)
+        fault = _fault(swarm, rng, kind, at_s)
+        if kind in ("crash", "power_cut") and mortal > 0 and (not number or rng.random() < 0.4):
+            mortal -= 1
+            del fault["restart_after"]
+        faults.append(fault)
+    return faults
 
 
-def _fault(swarm: Swarm, rng: random.Random, kind: str) -> dict[str, Any]:
-    """A fault that is over before the quiet time, or (some crashes and cuts) for good."""
-    at = rng.uniform(swarm.span * 0.05, swarm.span * 0.8)
-    lasts = _duration(rng.uniform(0.1, swarm.span * 0.95 - at))
-    fault: dict[str, Any] = {"kind": kind, "at": _duration(at)}
-    if kind in ("crash", "power_cut"):
-        if rng.random() < 0.7:
-            fault["restart_after"] = lasts
-    elif kind in ("master_crash", "reboot"):
+def _fault(swarm: Swarm, rng: random.Random, kind: str, at_s: float) -> dict[str, Any]:
+    """A fault that is over before the quiet time, and leaves time for others that wait for their chance."""
+    left_s = swarm.span * 0.95 - at_s
+    lasts = _duration(rng.uniform(0.1, left_s / (4 if kind in (*OUTAGES, "ap_gone") else 2)))
+    fault: dict[str, Any] = {"kind": kind, "at": _duration(at_s), "sure": True}
+    if kind in ("crash", "power_cut", "master_crash", "reboot"):
         fault["restart_after"] = lasts
     elif KINDS[kind].recovers:
         fault["for"] = lasts
@@ -132,7 +152,7 @@ def _fault(swarm: Swarm, rng: random.Random, kind: str) -> dict[str, Any]:
         fault["memory"] = rng.choice(["keep", "lose"])
     if kind == "flap":
         down = rng.uniform(0.05, 1)
-        cycles = min(rng.randint(2, 20), int((swarm.span * 0.95 - at) / (down + 0.2)))
+        cycles = min(rng.randint(2, 20), int(left_s / (down + 0.2)))
         fault |= {"cycles": max(1, cycles), "down": _duration(down), "up": "200ms"}
     return fault
 

@@ -195,6 +195,21 @@ def test_a_healed_silence_explains_as_long_again_and_for_the_grace(story):
     assert judge("no_false_deaths", [*story.events, death("n", 13.1)]).status is Status.FAILED
 
 
+def test_a_connection_that_a_healed_silence_still_holds_up_explains(story):
+    story.define("n").boot("n").at(5)
+    drop = story.silent("wifi_drop", "n", report_s=None, for_s=3)
+    story.at(5.2).add(t.WireStalled, node="n", conn=story.conns).at(8).heal(drop, "n")
+    assert judge("no_false_deaths", [*story.events, death("n", 20)]).status is Status.HELD
+    story.at(15).add(t.WireResumed, node="n", conn=story.conns)
+    assert judge("no_false_deaths", [*story.events, death("n", 16.9)]).status is Status.HELD
+    assert judge("no_false_deaths", [*story.events, death("n", 17.1)]).status is Status.FAILED
+
+
+def test_a_held_up_connection_explains_nothing_about_the_next(story):
+    story.define("n").boot("n").at(5).add(t.WireStalled, node="n", conn=story.conns).at(20).connect("n")
+    assert judge("no_false_deaths", [*story.events, death("n", 30, "1.2")]).status is Status.FAILED
+
+
 def test_a_clone_explains_its_own_death_and_its_doubles_but_no_later_one(story):
     story.define("n").boot("n").at(5)
     clone = story.fault("clone", "n", 3)
@@ -215,6 +230,47 @@ def test_a_node_back_before_the_outage_ended_that_hid_its_death_is_excused(story
     outcome = judge("dead_within", story.at(90).end())
     assert outcome.status is Status.HELD
     assert outcome.figures["excused"] == 1
+
+
+def test_a_node_hit_before_the_master_heard_of_its_connection_died_in_the_outage_before(story):
+    """Found by seed 247 of the swarm."""
+    story.define("n", "m").boot("n", "m").at(4).crash("m").at(5).add(t.BrokerStopped, kept_memory=False)
+    story.disconnect("n", by="broker").at(8).add(t.BrokerStarted).add(t.MasterConnected)
+    story.at(9).add(t.NodeConnecting, node="n", inc="1.2").add(t.NodeConnected, node="n", inc="1.2")
+    story.fault("reset", "n")
+    story.incs["n"] = "1.2"
+    story.add(t.NodeDisconnected, node="n", inc="1.2", reason="rst").at(10).connect("n")
+    outcome = judge("dead_within", story.at(90).end())
+    assert outcome.status is Status.HELD
+    assert outcome.figures["excused"] == 1
+
+
+def test_a_connection_that_only_its_node_believes_in_went_down_with_the_broker(story):
+    """Found by seed 311 of the swarm: in a silence the node heard nothing of the broker's end."""
+    story.define("n", "m").boot("n", "m").at(4).crash("m").at(5).add(t.BrokerStopped, kept_memory=False)
+    story.at(6).add(t.BrokerStarted).add(t.MasterConnected).at(7).fault("reset", "n")
+    without = [*story.events, t.RunEnded(t_us=90_000_000, reason="finished")]
+    assert judge("dead_within", without).status is Status.FAILED
+    story.add(t.NodeDisconnected, node="n", inc="1.1", reason="rst").at(8).connect("n")
+    outcome = judge("dead_within", story.at(90).end())
+    assert outcome.status is Status.HELD
+    assert outcome.figures["excused"] == 1
+
+
+def test_a_new_master_believes_an_old_retained_death(story):
+    """Found by seed 1911 of the swarm: nothing newer is retained, and the node is not connected."""
+    story.define("n").boot("n").at(5).connect("n")
+    assert judge("no_false_deaths", [*story.events, death("n", 6, "1.1")]).status is Status.FAILED
+    story.add(t.MasterStopped, how="crash").add(t.MasterStarted, boot=2)
+    assert judge("no_false_deaths", [*story.events, death("n", 6, "1.1")]).status is Status.HELD
+
+
+def test_a_clones_end_explains_its_own_death_however_late_it_is_read(story):
+    story.define("n").boot("n").at(5)
+    clone = story.fault("clone", "n", 1)
+    story.add(t.NodeConnecting, node="n~clone-1", inc="c.1").add(t.NodeConnected, node="n~clone-1", inc="c.1")
+    story.at(6).heal(clone, "n").add(t.NodeStopped, node="n~clone-1", how="crash")
+    assert judge("no_false_deaths", [*story.events, death("n", 30, "c.1")]).status is Status.HELD
 
 
 def test_a_reset_that_found_no_connection_is_excused_and_a_crash_is_a_silence(story):

@@ -31,6 +31,12 @@ class Recorder:
     def held(self, name: str, direction: str, n_bytes: int) -> None:
         self.told.append(("held", name, direction, n_bytes))
 
+    def stalled(self, name: str, conn: int) -> None:
+        self.told.append(("stalled", name, conn))
+
+    def resumed(self, name: str, conn: int) -> None:
+        self.told.append(("resumed", name, conn))
+
     def refused(self, name: str, how: str) -> None:
         self.told.append(("refused", name, how))
 

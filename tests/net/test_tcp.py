@@ -248,6 +248,51 @@ def test_lost_segments_of_a_bad_link_are_repeated(make_world: Any) -> None:
     assert world.observer.of("held")
 
 
+def test_one_of_several_retransmissions_lost_does_not_wait_as_long_again(world: Any) -> None:
+    """Found by seed 1008 of the swarm: the first of many was lost again, its gap stayed for the long backoff
+    of all, and the broker gave up a node whose link had long been well."""
+    socket = world.connect()
+    began = world.env.now
+    world.node.link.down()
+    for text in (b"one ", b"two ", b"three"):
+        socket.send(text)
+        world.run(0.5)
+    world.run(3)
+    world.node.link.up()
+    draws = iter([True])
+    world.node.link.loss = 0.5
+    world.node.link.loses = lambda: next(draws, False)  # the first that is sent now
+    arrived: list[tuple[float, bytes]] = []
+    world.streams[0].on_data = lambda data: arrived.append((world.env.now - began, data))
+    world.run(20)
+    assert b"".join(data for _, data in arrived) == b"one two three"
+    # Sent again 6.2 s after the first time (without what is tested: 12.8 s later, or 19), then 0.2 s later.
+    assert arrived[0][0] == pytest.approx(0.01 + 6.2 + 0.01 + 0.2 + 0.01)
+    assert arrived[-1][0] < 7
+
+
+def test_a_stalled_connection_is_told_of_until_bytes_cross_again(world: Any) -> None:
+    socket = world.connect()
+    world.node.link.down()
+    socket.send(b"held")
+    world.run(0.1)
+    assert not world.observer.of("stalled")
+    world.run(0.2)
+    assert world.observer.of("stalled") == [("node", 1)]
+    world.run(5)
+    world.node.link.up()
+    draws = iter([True])
+    world.node.link.loss = 0.5
+    world.node.link.loses = lambda: next(draws, False)
+    world.run(5)  # retransmitted after 6.2 s, lost
+    assert world.received == [b""]
+    assert not world.observer.of("resumed")
+    world.run(10)  # 12.6 s
+    assert world.received == [b"held"]
+    assert world.observer.of("resumed") == [("node", 1)]
+    assert len(world.observer.of("stalled")) == 1
+
+
 def test_bytes_in_flight_when_the_link_fails_are_held(world: Any) -> None:
     socket = world.connect()
     socket.send(b"in flight")
