@@ -156,8 +156,8 @@ def _add_testbed() -> None:
             err=True,
         )
         return
-    app.registered_commands += testbed.registered_commands
-    app.registered_groups += testbed.registered_groups
+    app.registered_commands += [c for c in testbed.registered_commands if c not in app.registered_commands]
+    app.registered_groups += [g for g in testbed.registered_groups if g not in app.registered_groups]
 
 
 def main() -> None:

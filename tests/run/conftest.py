@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
+import io
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from dcompute.cli import main
 from sim.scenario import Scenario
 
 SMALL = {
@@ -24,6 +27,15 @@ SMALL = {
     ],
     "expect": [{"dead_within": {"bound": "3s"}}, "no_false_deaths", "callback_once"],
 }
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command said, and its exit status."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
 @pytest.fixture
@@ -46,11 +58,16 @@ def write_scenario(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def dcompute(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs the `dcompute` command in a folder of its own."""
+def dcompute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Done]:
+    """Runs the `dcompute` command in a folder of its own; in this process, for it takes a second to start."""
 
-    def run(*words: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", "from dcompute.cli import main; main()", *map(str, words)]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    def run(*words: object) -> Done:
+        out, err = io.StringIO(), io.StringIO()
+        with monkeypatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            patch.chdir(tmp_path)
+            patch.setattr(sys, "argv", ["dcompute", *map(str, words)])
+            with pytest.raises(SystemExit) as ended:
+                main()
+        return Done(int(ended.value.code or 0), out.getvalue(), err.getvalue())
 
     return run
