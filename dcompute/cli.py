@@ -14,11 +14,12 @@ import typer
 
 from dcompute import __version__
 from dcompute.master_transport import MasterNodeTransport
+from dcompute.node_core import check_node_id
 from dcompute.node_transport import ComputeNodeTransport
 from dcompute.security import Tls
 from dcompute.worker import Worker, load_handler
 
-_PRODUCTION = ("node", "master", "--version")
+_PRODUCTION = ("node", "master", "update", "--version")
 _TESTBED = "sim.commands"
 
 Host = Annotated[str, typer.Option("--broker", help="Host name of the broker.")]
@@ -141,6 +142,68 @@ def master(
             raise typer.Exit(130) from None
 
 
+@app.command()
+def update(
+    nodes: Annotated[list[str] | None, typer.Option("--node", help="Id of a board; may be repeated.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="All boards whose program is in slots.")] = False,
+    bundle: Annotated[
+        Path | None, typer.Option(help="Folder with the new program; default: our own firmware.")
+    ] = None,
+    version: Annotated[str, typer.Option(help="Its name; default: from its contents.")] = "",
+    confirm_s: Annotated[
+        int, typer.Option("--confirm", min=10, max=3600, help="Seconds a board gives it to get ready.")
+    ] = 120,
+    key_file: Annotated[Path | None, typer.Option(help="File with the boards' UPDATE_KEY.")] = None,
+    patience: Annotated[
+        float, typer.Option(min=1, help="Seconds without progress until a board counts as failed.")
+    ] = 300,
+    broker: Host = "localhost",
+    port: Port = 1883,
+    username: Username = None,
+    use_tls: UseTls = False,
+    ca: Ca = None,
+    cert: Certificate = None,
+    key: Key = None,
+    namespace: Namespace = "",
+) -> None:
+    """Bring boards to another version over the air.
+
+    The key that signs it is the boards' UPDATE_KEY, from --key-file or the environment variable
+    DCOMPUTE_UPDATE_KEY; without one it is sent unsigned. A board that does not get ready with the new version
+    goes back to the one before. Exit status: 0 if all run the new version, 1 if one does not, 2 for a bundle
+    or key that cannot be read.
+    """
+    from dcompute import update_command
+
+    if every == bool(nodes):
+        raise typer.BadParameter("say which boards: --node ID, as often as need be, or --all")
+    try:
+        new = update_command.read_bundle(bundle, version, confirm_s)
+        secret = update_command.read_key(key_file, os.environ.get("DCOMPUTE_UPDATE_KEY"))
+        transport = MasterNodeTransport(
+            broker,
+            port,
+            username=username,
+            password=password_for(username),
+            tls=_tls(use_tls, ca, cert, key),
+            namespace=namespace,
+        )
+        for node_id in nodes or ():
+            check_node_id(node_id)
+    except (ValueError, OSError) as error:
+        raise typer.BadParameter(str(error)) from None
+    try:
+        if not transport.start():
+            typer.echo(f"no connection to the broker at {broker}:{port}: {transport.last_error}", err=True)
+            raise typer.Exit(1)
+        done = update_command.run(transport, nodes or [], new, secret, typer.echo, patience)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    finally:
+        transport.stop()
+    raise typer.Exit(0 if done else 1)
+
+
 def _log_to_stderr() -> None:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
 
@@ -151,8 +214,8 @@ def _add_testbed() -> None:
         testbed: typer.Typer = importlib.import_module(_TESTBED).app
     except ModuleNotFoundError as error:
         typer.echo(
-            f"The testbed is not installed (no module {error.name}), so only `node` and `master` are here: "
-            "pip install 'dcompute[sim]'",
+            f"The testbed is not installed (no module {error.name}), so only `node`, `master` and `update` "
+            "are here: pip install 'dcompute[sim]'",
             err=True,
         )
         return
