@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import subprocess
 import sys
@@ -15,6 +16,10 @@ from sim.scenario import load
 from sim.trace import read
 
 pytest_plugins = ["pytester"]
+
+# pytester forgets what was imported while it ran; known before, this is read once and not again by each test
+for _module in ("sim.engines.virtual", "sim.report.html", "hypothesis", "xdist.dsession"):
+    importlib.import_module(_module)
 
 HELD = """\
 version: 1

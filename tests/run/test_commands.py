@@ -38,7 +38,8 @@ def certain(write_scenario):
         (["--seeds", "1..4", "--on", "tcp://127.0.0.1:1"], {}, 3, "no Dask scheduler"),
     ],
 )
-def test_exit_status(dcompute, certain, options, sections, status, told):
+def test_exit_status(dcompute, certain, monkeypatch, options, sections, status, told):
+    monkeypatch.setattr("sim.executors._CONNECT_S", 0.5)  # where there is no scheduler, none will come
     found = dcompute("run", certain(**sections), "--plain", *options)
     assert told in re.sub(r"\s*\n[│ ]*", " ", found.stdout + found.stderr)
     assert found.returncode == status

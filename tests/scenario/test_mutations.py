@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -106,7 +107,8 @@ def test_the_undamaged_texts_load(problems: Problems, full: str) -> None:
 def test_each_mutation_is_located(problems: Problems, full: str) -> None:
     count = 0
     for file, text in _texts(full):
-        for mutation in _mutations(text):
+        # one of everything is in the full text; of the others every third, for their own layout and comments
+        for mutation in islice(_mutations(text), 0, None, 1 if file == "full" else 3):
             count += 1
             found = problems(mutation.text)
             where = f"{file} {mutation.name}"
@@ -120,7 +122,7 @@ def test_each_mutation_is_located(problems: Problems, full: str) -> None:
                 assert str(problem).count("\n") >= 2, f"{where}: no excerpt"
             if mutation.must_fail and mutation.line:
                 assert mutation.line in [problem.where.line for problem in found], f"{where}: {found}"
-    assert count >= 200
+    assert count >= 500
 
 
 def test_misspelt_names_get_the_right_suggestion(problems: Problems, full: str) -> None:
