@@ -134,8 +134,16 @@ class Survey:
         return inside
 
     def is_whole(self, slot: str) -> bool:
-        """Whether every file of the slot is just what its version.json says."""
-        return slot in self.manifests and self.manifests[slot].get("files") == self.slot_files(slot)
+        """Whether every file of the slot is just what its version.json says.
+
+        A version that came over the air says nothing of its config.py: it is that of the version before.
+        """
+        if slot not in self.manifests:
+            return False
+        said, found = self.manifests[slot].get("files"), self.slot_files(slot)
+        if isinstance(said, dict) and CONFIG_FILE not in said:
+            found.pop(CONFIG_FILE, None)
+        return bool(said == found)
 
     def version(self, slot: str) -> str | None:
         """The version in a slot; None if it holds none that is whole."""

@@ -19,7 +19,7 @@ STORM = """
 version: 1
 name: storm
 time: real
-phases: {start: 1s, storm: 9s, quiet: 5s}
+phases: {start: 1s, storm: 9s, quiet: 4s}
 fleet: {esp: {kind: board, count: 3, keepalive: 2s, poll: 50ms}}
 workload:
   - {phase: storm, tasks: 40, rate: 6/s, payload: 60B}
@@ -104,10 +104,10 @@ def test_what_cannot_be_compared_is_said(names: list[str], words: str) -> None:
 SHORT = """
 version: 1
 name: short
-duration: 6s
+duration: 4s
 fleet: {esp: {kind: firmware, keepalive: 2s, poll: 50ms}}
-workload: [{at: 1s, tasks: 10, rate: 10/s, until: 3s}]
-faults: [{kind: reset, at: 3s}]
+workload: [{at: 1s, tasks: 10, rate: 10/s}]
+faults: [{kind: reset, at: 2s}]
 expect: [all_tasks_finished, final_status]
 """
 

@@ -109,6 +109,18 @@ def _count_branch(_):
 
 def ride(kind, number, data=b""):
     # Send along with the next request, or ahead of it if it is much.
+    global _waiting
+    was_waiting = _waiting
+    _waiting = (
+        True  # a branch in here must not end the turn: it would send half of what is being put together
+    )
+    try:
+        _ride(kind, number, data)
+    finally:
+        _waiting = was_waiting
+
+
+def _ride(kind, number, data):
     global _filled
     n = len(data)
     if _filled + 7 + n > _ROOM and _filled:
