@@ -76,10 +76,10 @@ class Link:
         try:
             if self._watchdog:
                 self._watchdog.feed()
-            if self.online:
-                self._turn()
-            elif not self.stopped and self._reconnect.is_due():
+            if not self.online and not self.stopped and self._reconnect.is_due():
                 self._connect()
+            if self.online:  # a new session is greeted in the same round, not after the next wait
+                self._turn()
         finally:
             self._round.release()
 

@@ -128,3 +128,19 @@ def test_a_short_silence_is_survived_without_a_death(rig: Any, heard: Any, examp
         assert len(world.published("initialisation")) == 1
     finally:
         world.board.close()
+
+
+def test_a_node_greets_at_once_not_after_its_next_wait(rig: Any, heard: Any) -> None:
+    world = World(rig, heard, (rig.firmware / "main.py").read_text())
+    try:
+        world.listen()
+        world.board.start()
+        while world.env.now < 10 and not any("connected to" in line for line in heard.lines):
+            world.run_s(0.01)
+        connected_s = world.env.now
+        assert connected_s < 10
+        while world.env.now < 10 and not world.published(f"{NODE}/status"):
+            world.run_s(0.01)
+        assert world.env.now - connected_s < 0.2  # round trips take 10 ms here
+    finally:
+        world.board.close()
