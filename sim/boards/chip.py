@@ -87,6 +87,7 @@ class Chip:
         self._cause: int | None = None
         self._deaf: asyncio.TimerHandle | None = None
         self._struck: int | None = None  # the block that was interrupted last
+        self._unheard = 0  # interrupts that the chip has not said to have heard
         self._closed = False
         self._paused = False
         self._loop = asyncio.get_running_loop()
@@ -140,10 +141,18 @@ class Chip:
 
         A chip whose heap it left unusable (struck inside the allocator) is restarted, as a watchdog would.
         """
+        if self._struck == self._ident and self._unheard:
+            return
         self._struck = self._ident
-        if self._deaf is None:
-            self._deaf = self._loop.call_later(_HEARD_S, self._deaf_now)
-            self._order({"op": "interrupt", "id": self._ident})
+        self._unheard += 1
+        self._no_deadline()
+        self._deaf = self._loop.call_later(_HEARD_S, self._deaf_now)
+        self._order({"op": "interrupt", "id": self._ident})
+
+    def _no_deadline(self) -> None:
+        if self._deaf is not None:
+            self._deaf.cancel()
+            self._deaf = None
 
     def fail_power_after(self, steps: int | None) -> None:
         """The power fails after so many bytes written to the flash (other changes to it count as one).
@@ -252,10 +261,10 @@ class Chip:
             self._listener.ended(str(event["error"]), bool(event["exit"]), self._take_unread())
         elif name == "reset":
             self._cause = int(event["cause"])
-        elif name == "heard":
-            if self._deaf is not None:
-                self._deaf.cancel()
-                self._deaf = None
+        elif name == "heard":  # perhaps after the end of the block
+            self._unheard -= 1
+            if not self._unheard:
+                self._no_deadline()
         elif name not in ("raw", "kbd_intr"):
             self._listener.told(str(name), event)
 
@@ -270,9 +279,7 @@ class Chip:
         code = self._process.wait()
         if code == -signal.SIGALRM:
             self._cause = boards.WDT_RESET
-        if self._deaf is not None:
-            self._deaf.cancel()
-            self._deaf = None
+        self._no_deadline()
         self._loop.remove_reader(self._control)
         self._loop.remove_reader(self._output_fd)
         self._control.close()
