@@ -23,7 +23,7 @@ async def answers(d: Any) -> None:
 # --- flash ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("torn_at", [0, 1, 700, 4999])
+@pytest.mark.parametrize("torn_at", [0, 700, 4999])
 def test_power_cut_during_a_copy_tears_the_file_at_that_byte(desk: Any, tmp_path: Path, torn_at: int) -> None:
     data = bytes(n % 251 for n in range(5000))
     (tmp_path / "new.bin").write_bytes(data)
@@ -40,8 +40,8 @@ def test_power_cut_during_a_copy_tears_the_file_at_that_byte(desk: Any, tmp_path
             assert (await copying).status != 0
             await d.board.plug_in()
             assert d.all("reset")[-1] == {"cause": 1}
-            assert (await d.mpremote("cat", "old.txt")).out == "kept"
-            assert (await d.mpremote("eval", "len(open('new.bin','rb').read())")).out == f"{torn_at}\n"
+            length = "len(open('new.bin','rb').read())"
+            assert (await d.mpremote("cat", "old.txt", "+", "eval", length)).out == f"kept{torn_at}\n"
 
     asyncio.run(go())
 

@@ -299,8 +299,8 @@ def test_over_tcp(desk: Any, tmp_path: Path) -> None:
     async def go() -> None:
         async with desk(port=TcpPort()) as d:
             assert d.board.address.startswith("socket://127.0.0.1:")
-            await d.mpremote("cp", str(tmp_path / "f.bin"), ":f.bin")
+            said = await d.mpremote("cp", str(tmp_path / "f.bin"), ":f.bin", "+", "eval", "1+1")
+            assert said.out.endswith("2\n")
             assert (d.root / "f.bin").read_bytes() == b"\x03\x04" * 400
-            assert (await d.mpremote("eval", "1+1")).out == "2\n"
 
     asyncio.run(go())
