@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dcompute.bundle import Bundle
@@ -14,6 +14,7 @@ from sim.deploy.plan import make_plan, running
 from sim.deploy.probe import File, Probe, Survey
 from sim.deploy.slots import FLAT, NONE, SLOTS, SlotLine
 
+LEISURELY = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 LAUNCHER = b"# main.py of a board that keeps its program in slots\n"
 BOARD = Probe("micropython", (1, 25, 0), "esp32", "", 0, "00", True, 4096, 1 << 20, 1 << 21, 1 << 17)
 NAMES = ("main.py", "tasks.py", "lib/part.py")
@@ -48,7 +49,7 @@ def cases(draw: st.DrawFn) -> tuple[Survey, Bundle]:
     return Survey(files, draw(lines), manifests, main, None), Bundle("two", wanted)
 
 
-@settings(max_examples=300)
+@LEISURELY
 @given(cases())
 def test_what_boots_is_never_written_to(case: tuple[Survey, Bundle]) -> None:
     seen, bundle = case
@@ -66,6 +67,7 @@ def test_what_boots_is_never_written_to(case: tuple[Survey, Bundle]) -> None:
         assert plan.line.fallback in (NONE, now.proven if launched else FLAT)
 
 
+@LEISURELY
 @given(cases())
 def test_every_file_of_the_version_is_accounted_for_once(case: tuple[Survey, Bundle]) -> None:
     seen, bundle = case

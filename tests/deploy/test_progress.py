@@ -1,0 +1,50 @@
+"""Many boards at once: the table, how each ended, and the exit status of it all."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from sim.deploy.config import Target
+from sim.deploy.deployment import Outcome, Say
+from sim.deploy.errors import DeployError, InvalidInput, SomethingMissing
+from sim.deploy.progress import Progress, for_all, status_of
+
+BOARDS = [Target("kiln", "/dev/a"), Target("", "/dev/b")]
+
+
+def work(target: Target, say: Say) -> Outcome:
+    say("copy", "1 of 2 KiB [half]")
+    if not target.name:
+        raise DeployError("it does not come up")
+    return Outcome("two", "ready")
+
+
+def test_a_live_table_on_a_terminal() -> None:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=80)
+    results = for_all(BOARDS, Progress(console, BOARDS), work)
+    last = out.getvalue()[-1000:]
+    assert all(word in last for word in ("kiln", "/dev/b", "done", "failed"))
+    assert isinstance(results[0][1], Outcome)
+    assert status_of(results) == 1
+
+
+def test_lines_where_there_is_no_terminal() -> None:
+    out = io.StringIO()
+    for_all(BOARDS, Progress(Console(file=out, width=20), BOARDS), work)
+    assert sorted(out.getvalue().splitlines()) == [
+        "/dev/b: copy 1 of 2 KiB [half]",
+        "/dev/b: failed",
+        "kiln: copy 1 of 2 KiB [half]",
+        "kiln: done two",
+    ]
+
+
+def test_that_a_board_failed_weighs_most() -> None:
+    kiln = BOARDS[0]
+    missing, invalid, failed = SomethingMissing(""), InvalidInput(""), DeployError("")
+    assert status_of([(kiln, Outcome("", ""))]) == 0
+    assert status_of([(kiln, missing), (kiln, invalid)]) == 3
+    assert status_of([(kiln, missing), (kiln, failed)]) == 1
