@@ -209,6 +209,7 @@ _MASTER: dict[str, _MasterTranslator] = {
     "death_reported": _of_master(t.DeathReported),
     "stale_death_ignored": _of_master(t.StaleDeathIgnored),
     "result_duplicate": _of_master(t.ResultDuplicate),
+    "update_state": _of_master(t.UpdateState),
     "result_received": lambda now_us, f: t.ResultReceived(
         t_us=now_us, node=f["node"], task=f["task"], digest=value_digest(f["value"])
     ),

@@ -267,6 +267,24 @@ class ResultDuplicate(Event, frozen=True):
     task: str
 
 
+class UpdateStarted(Event, frozen=True):
+    """The master is told to bring a board to another version. `broken`: what is wrong with that version."""
+
+    node: str
+    version: str
+    before: str = ""
+    broken: str = ""
+
+
+class UpdateState(Event, frozen=True):
+    """How far the master has come with a board's update (the words of dcompute.update.State)."""
+
+    node: str
+    version: str
+    state: str
+    reason: str = ""
+
+
 class MessageRejected(Event, frozen=True):
     """`who` ("master" or a node id) received bytes that are no valid message."""
 
@@ -361,6 +379,13 @@ class FinalNode(Event, frozen=True):
     own_status: str
     master_status: str
     inc: str = ""
+
+
+class FinalVersion(Event, frozen=True):
+    """At the end: the version of its program that a board has told the master ("" when none)."""
+
+    node: str
+    version: str
 
 
 class Counters(Event, frozen=True):

@@ -25,6 +25,7 @@ from sim.checks.results_match import ResultsMatch
 from sim.checks.retained_consistent import RetainedConsistent
 from sim.checks.sometimes import Sometimes
 from sim.checks.status_history import StatusHistory
+from sim.checks.updated import Updated
 
 _ALL: tuple[type[Check], ...] = (
     DeadWithin,
@@ -45,6 +46,7 @@ _ALL: tuple[type[Check], ...] = (
     BoundedQueue,
     ConnectionRate,
     NoErrorsInLog,
+    Updated,
     Sometimes,
 )
 

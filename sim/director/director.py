@@ -16,6 +16,7 @@ from sim.director.master import MasterHandle
 from sim.director.memory import watch_memory
 from sim.director.outsider import Outsider, RetainedStatuses
 from sim.director.trigger import Triggers
+from sim.director.updates import Updates
 from sim.director.workload import Workload
 from sim.engines.base import Engine, Machine
 from sim.nodes.base import Node, NodeSpec
@@ -70,6 +71,7 @@ class Director:
         self._faults = Faults(
             engine, scenario, self._nodes, self._specs, self._machines, self._master, self._triggers
         )
+        self._updates = Updates(engine, scenario, self._nodes, self._master)
 
     def run(self) -> Generator[Event, Any, None]:
         """The SimPy process of the whole run."""
@@ -90,11 +92,13 @@ class Director:
             self._env.process(self._switch_on(group))
         Workload(self._env, self._scenario, self._dispatcher, self._triggers).start()
         self._faults.start()
+        self._updates.start()
         self._env.process(self._phases())
         self._env.process(self._collect())
         watch_memory(self._env, self._scenario, self._nodes)
         yield self._env.timeout(self._scenario.length_s - (self._env.now - began_s))
         yield from self._audit()
+        self._updates.finish()
         self._recorder.add(t.RunEnded, reason="finished")
 
     def close(self) -> None:

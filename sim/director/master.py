@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from dcompute.bundle import Bundle
 from dcompute.master_transport import MasterNodeTransport
 from sim import trace as t
 from sim.engines.base import Machine
@@ -41,6 +42,7 @@ class MasterHandle:
         self._sabotage = sabotage
         self._observer = observer
         self._boots = 0
+        self._updates: dict[str, tuple[Bundle, bytes | None]] = {}
         self._gate: Gate | None = None
         self.transport: MasterNodeTransport | None = None
 
@@ -74,6 +76,19 @@ class MasterHandle:
             registry_class=registry_class,
         )
         self.transport.start(timeout_s=0)
+        for node, (bundle, key) in self._updates.items():
+            self.transport.update_node(node, bundle, key)
+
+    def update(self, node: str, bundle: Bundle, key: bytes | None) -> None:
+        """Bring a board to a version; begun again by a master that has crashed meanwhile."""
+        self._updates[node] = (bundle, key)
+        if self.transport is not None:
+            self.transport.update_node(node, bundle, key)
+
+    def version_of(self, node: str) -> str:
+        """The version a board tells, "" if it tells none."""
+        info = self.transport.get_node_info(node) if self.transport is not None else None
+        return str(info["capabilities"].get("version") or "") if isinstance(info, dict) else ""
 
     def _observe(self, name: str, fields: Mapping[str, Any]) -> None:
         self._recorder.master_observer(name, fields)

@@ -26,6 +26,7 @@ from sim.wiretap import MqttTap
 
 DEFAULT_HEAP_BYTES = 128 * 1024
 _WIFI_SSID = "dcompute-testbed"
+UPDATE_KEY = "testbed-only"
 _WIFI_PASSWORD = "testbed-only"
 
 
@@ -168,6 +169,8 @@ def board_for(spec: NodeSpec, machine: Machine) -> Board:
         radio=record.radio if record else {},
         branch_us=record.loop_us if record else 0,
         seed=zlib.crc32(f"{spec.seed}/board/{spec.name}".encode()),
+        slots=group.layout == "slots",
+        version="v1",
     )
 
 
@@ -195,6 +198,8 @@ def config_for(spec: NodeSpec, machine: Machine) -> dict[str, Any]:
         "MQTT_KEEPALIVE": max(1, round(group.keepalive)),
         "POLL_MS": max(1, round(group.poll * 1000)),
     }
+    if group.layout == "slots":
+        config["UPDATE_KEY"] = UPDATE_KEY
     if group.queue_limit:
         config["QUEUE_LIMIT"] = group.queue_limit
     return config

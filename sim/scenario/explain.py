@@ -13,6 +13,7 @@ from sim.scenario.fleet import Group
 from sim.scenario.model import Scenario
 from sim.scenario.network import Network
 from sim.scenario.plan import arrivals, concretise, fault_times, phase_starts
+from sim.scenario.updates import Update
 from sim.scenario.when import Select, When
 from sim.scenario.workload import Stream
 from sim.units import format_bandwidth, format_duration, format_fraction, format_rate, format_size
@@ -86,6 +87,8 @@ def _group(group: Group) -> str:
         said.append(f"{format_fraction(group.fail_rate)} of tasks fail")
     if isinstance(group.profile, BoardRecord):
         said.append(f"like a measured {group.profile.machine}")
+    if group.layout == "slots":
+        said.append("its program in slots, version v1")
     if group.heap is not None:
         said.append(f"{format_size(group.heap)} of heap")
     return ", ".join(said)
@@ -173,9 +176,16 @@ def _timeline(scenario: Scenario) -> Iterator[str]:
             moments.append((times[0], 1, f"{_what(fault)}; {often}"))
         else:
             moments += [(moment, 1, _what(fault)) for moment in times]
+    moments += [(update.at, 1, _offer(update)) for update in scenario.updates]
     moments.append((scenario.length_s, 2, "the run ends, if it has not before"))
     for moment, _, text in sorted(moments):
         yield f"{format_duration(round(moment, 3))}: {text}"
+
+
+def _offer(update: Update) -> str:
+    wrong = f", a broken one ({update.broken})" if update.broken else ""
+    signed = {"right": "", "wrong": ", signed with a wrong key", "not": ", unsigned"}[update.signed]
+    return f"version {update.version}{wrong}{signed} is offered to {_whom(update.select)}"
 
 
 def _waiting(scenario: Scenario) -> Iterator[str]:

@@ -11,7 +11,7 @@ from sim.scenario.board_record import BoardRecord
 from sim.scenario.network import OwnNetwork
 from sim.units import Duration, Fraction, Size
 
-FIRMWARE_ONLY = ("heap", "files", "entry", "config", "profile")
+FIRMWARE_ONLY = ("heap", "files", "entry", "config", "profile", "layout")
 
 
 class Group(Model):
@@ -50,6 +50,11 @@ class Group(Model):
         description="firmware: folder of MicroPython files to run instead of ours, relative to this file.",
     )
     entry: Text | None = Field(default=None, description="firmware: the file to start, `main.py` by default.")
+    layout: Literal["flat", "slots"] | None = Field(
+        default=None,
+        description="firmware: `slots` keeps the program as `dcompute deploy` does, as version `v1`, so that "
+        "it can be updated over the air; flat when left out.",
+    )
     config: dict[str, Scalar] | None = Field(
         default=None, description="firmware: values for the board's config.py."
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from dcompute.bundle import BadBundle, Bundle
 from sim.scenario.board_record import read_record
 from sim.scenario.compose import fail, read, substitute, variations
 from sim.scenario.fleet import Group
@@ -85,7 +86,7 @@ def _scenario(tree: Map, variants: Collection[str] | None) -> Scenario:
     found = complaints(scenario, variants)
     if found:
         raise ScenarioError(at(tree, c.path, c.message, c.hint, key=c.at_key) for c in found)
-    return _with_profiles(_with_folders(scenario, tree), tree)
+    return _with_bundles(_with_profiles(_with_folders(scenario, tree), tree), tree)
 
 
 def _with_folders(scenario: Scenario, tree: Map) -> Scenario:
@@ -107,6 +108,25 @@ def _with_folders(scenario: Scenario, tree: Map) -> Scenario:
     if problems:
         raise ScenarioError(problems)
     return scenario.model_copy(update={"fleet": scenario.fleet | fleet}) if fleet else scenario
+
+
+def _with_bundles(scenario: Scenario, tree: Map) -> Scenario:
+    """`bundle` of each update as an absolute path: it is relative to the file that says it."""
+    updates = list(scenario.updates)
+    problems: list[Problem] = []
+    for index, update in enumerate(updates):
+        if update.bundle is None:
+            continue
+        _, _, node = locate(tree, ("updates", index, "bundle"))
+        folder = (_folder_of(node.span) / update.bundle).absolute()
+        updates[index] = update.model_copy(update={"bundle": str(folder)})
+        try:
+            Bundle.from_folder(folder)
+        except BadBundle as error:
+            problems.append(Problem(node.span, str(error), "check the path"))
+    if problems:
+        raise ScenarioError(problems)
+    return scenario.model_copy(update={"updates": updates})
 
 
 def _with_profiles(scenario: Scenario, tree: Map) -> Scenario:

@@ -12,6 +12,7 @@ from sim.scenario.expectations import Expectation
 from sim.scenario.faults import AnyFault
 from sim.scenario.fleet import Fleet, Master, node_names
 from sim.scenario.network import Network, merged
+from sim.scenario.updates import Update
 from sim.scenario.workload import Stream
 from sim.units import Duration
 
@@ -81,6 +82,7 @@ class Scenario(Model):
     master: Master = Field(default=Master(), description="Who hands out the tasks and names the dead.")
     workload: list[Stream] = Field(default=[], description="Streams of tasks.")
     faults: list[AnyFault] = Field(default=[], description="What goes wrong.")
+    updates: list[Update] = Field(default=[], description="New versions for boards, over the air.")
     phases: dict[PhaseName, Duration] = Field(
         default={},
         description="Named stretches of the run, one after the other. One called `quiet` comes last: nothing "

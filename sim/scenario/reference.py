@@ -30,6 +30,7 @@ _SECTIONS = (
     ("`target` of a stream", "Target"),
     ("`select` of a fault", "Select"),
     ("`when` of a fault or a stream", "When"),
+    ("`updates`: new versions over the air", "Update"),
     ("`random`: a swarm", "Swarm"),
 )
 _OTHERS = {

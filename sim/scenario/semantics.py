@@ -12,6 +12,7 @@ from sim.scenario.fleet import FIRMWARE_ONLY
 from sim.scenario.model import QUIET, Scenario
 from sim.scenario.plan import active_until, phase_starts
 from sim.scenario.problems import Complaint, Path, choice_hint
+from sim.scenario.updates import Update
 from sim.scenario.when import EVENTS, Select, When
 from sim.scenario.workload import Stream
 from sim.units import format_duration
@@ -31,6 +32,7 @@ def complaints(scenario: Scenario, variants: Collection[str] | None = None) -> l
         *_phases(scenario),
         *(c for index, stream in enumerate(scenario.workload) for c in _stream(scenario, index, stream)),
         *(c for index, fault in enumerate(scenario.faults) for c in _fault(scenario, index, fault)),
+        *(c for index, update in enumerate(scenario.updates) for c in _update(scenario, index, update)),
         *(c for index, entry in enumerate(scenario.expect) for c in _expectation(scenario, index, entry)),
     ]
 
@@ -68,6 +70,9 @@ def _fleet(scenario: Scenario, variants: Collection[str] | None) -> Iterator[Com
                 if getattr(group, key) is not None:
                     message = f"`{key}` is for firmware nodes; `{name}` are python nodes"
                     yield Complaint((*path, key), message, "add `kind: firmware`, or leave it out", True)
+        if group.layout == "slots" and group.entry is not None:
+            message = "in slots it is always `main.py` that starts"
+            yield Complaint((*path, "entry"), message, "leave it out, or leave out `layout`", True)
         if group.kind == "board" and scenario.time == "virtual":
             message = "real boards run in real time only"
             yield Complaint((*path, "kind"), message, "add `time: real`")
@@ -126,6 +131,20 @@ def _fault(scenario: Scenario, index: int, fault: Fault) -> Iterator[Complaint]:
     if isinstance(fault, Inject) and fault.select != Select() and not fault.names_node:
         message = "`select` has no effect: neither topic nor payload says `{node}`"
         yield Complaint((*path, "select"), message, "leave it out", True)
+
+
+def _update(scenario: Scenario, index: int, update: Update) -> Iterator[Complaint]:
+    path: Path = ("updates", index)
+    yield from _in_time(scenario, path, None, "at", update.at)
+    yield from _select(scenario, update.select, (*path, "select"))
+    groups = update.select.groups or list(scenario.fleet)
+    flat = [name for name in groups if name in scenario.fleet and scenario.fleet[name].layout != "slots"]
+    if update.select.names is None and flat and (update.select.groups or len(flat) == len(groups)):
+        message = f"`{flat[0]}` cannot be updated: its boards do not keep their program in slots"
+        yield Complaint(path, message, "add `kind: firmware` and `layout: slots` to the group")
+    if update.broken == "no-wifi" and update.bundle is not None:
+        message = "only our own firmware can be made to find no Wi-Fi"
+        yield Complaint((*path, "broken"), message, "leave out `bundle`, or use `crash` or `hang`")
 
 
 def _expectation(scenario: Scenario, index: int, entry: Check) -> Iterator[Complaint]:

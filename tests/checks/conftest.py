@@ -159,10 +159,15 @@ def _healthy() -> list[t.Event]:
     b.at(30).heal(drop, "n4").disconnect("n4").connect("n4")
     blink = b.at(40).silent("wifi_drop", "n4", report_s=None, for_s=3)
     b.at(43).heal(blink, "n4")
+    b.at(50)
+    for node, broken in (("n1", ""), ("n3", "crash")):
+        b.add(t.UpdateStarted, node=node, version="v2", before="v1", broken=broken)
+        b.add(t.UpdateState, node=node, version="v2", state="rolled back" if broken else "confirmed")
     b.at(80)
     for node in ("n1", "n3", "n4"):
         b.final(node)
     b.final("n2", "dead", alive=False)
+    b.add(t.FinalVersion, node="n1", version="v2").add(t.FinalVersion, node="n3", version="v1")
     return b.end()
 
 

@@ -26,6 +26,7 @@ HEALTHY = {
     "bounded_queue": {"limit": 4},
     "connection_rate": {"limit": 4, "within": "1s"},
     "no_errors_in_log": {},
+    "updated": {},
     "sometimes": {"event": "death_reported", "where": {"node": "n2"}},
 }
 
@@ -188,6 +189,21 @@ MUTATIONS = [
     ("connection_rate", "one connection more", lambda d: d.insert(opened("n1~clone-1"), t.WireOpened)),
     ("no_errors_in_log", "an error", lambda d: d.insert(log("error"), t.NodeMemory)),
     ("no_errors_in_log", "an exception", lambda d: d.insert(log("critical"), t.NodeMemory)),
+    (
+        "updated",
+        "the old version stayed",
+        lambda d: d.change(t.FinalVersion, {"version": "v1"}, node="n1"),
+    ),
+    ("updated", "the broken one runs", lambda d: d.change(t.FinalVersion, {"version": "v2"}, node="n3")),
+    ("updated", "nobody saw the fallback", lambda d: d.drop(t.UpdateState, node="n3")),
+    ("updated", "a board is gone", lambda d: d.change(t.FinalNode, {"running": False}, node="n1")),
+    ("updated", "a board is dead", lambda d: d.change(t.FinalNode, {"master_status": "dead"}, node="n3")),
+    ("updated", "a board tells nothing", lambda d: d.drop(t.FinalVersion, node="n1")),
+    (
+        "updated",
+        "a good one was left",
+        lambda d: d.change(t.UpdateStarted, {"broken": ""}, node="n3"),
+    ),
     ("sometimes", "it did not happen", lambda d: d.drop(t.DeathReported, node="n2")),
 ]
 
