@@ -21,13 +21,24 @@ def default_jobs() -> int:
 
 
 @contextlib.contextmanager
-def local_processes(jobs: int) -> Iterator[Executor]:
-    """Processes of this machine, started anew rather than forked: a fork copies locks that threads hold."""
-    executor = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))
+def local_processes(jobs: int, *, nice: bool = False) -> Iterator[Executor]:
+    """Processes of this machine, started anew rather than forked: a fork copies locks that threads hold.
+
+    Args:
+        nice: they give way to whatever else wants the processor.
+    """
+    executor = ProcessPoolExecutor(
+        jobs, multiprocessing.get_context("spawn"), initializer=_give_way if nice else None
+    )
     try:
         yield executor
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _give_way() -> None:
+    if hasattr(os, "nice"):
+        os.nice(10)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from sim.campaign import parse_seeds
 from sim.checks.coverage import coverage
@@ -18,13 +17,13 @@ from sim.commands.jobs import Entry, find_entries
 from sim.commands.outputs import exit_status, one_each, write_reports
 from sim.commands.replay import check_determinism, replay
 from sim.commands.seeds import run_seeds
-from sim.commands.status import ABSENT, WRONG, explained, status_of, worst
+from sim.commands.several import plans, run_all
+from sim.commands.status import explained, status_of, worst
 from sim.commands.watch import watch as watch_files
-from sim.report.console import Mode, make_console, print_run, print_summary
+from sim.report.console import make_console, print_summary
 from sim.report.coverage import print_coverage
-from sim.report.live import LiveView
-from sim.report.run import Run, replay_command
-from sim.run import RunOptions, planned, run_scenario
+from sim.report.run import replay_command
+from sim.run import RunOptions, planned
 from sim.scenario.faults import NODE_FAULTS
 
 TRACES = Path("runs")
@@ -32,7 +31,9 @@ TRACES = Path("runs")
 TracePath = Annotated[Path | None, typer.Option("--trace", help="Where the trace goes; by default runs/.")]
 Pcap = Annotated[Path | None, typer.Option(help="Write the packets of a virtual run (pcapng).")]
 Seeds = Annotated[str | None, typer.Option(help="Run many seeds side by side, as 1..1000.")]
-Jobs = Annotated[int | None, typer.Option(min=1, help="Processes for --seeds; by default one a core.")]
+Jobs = Annotated[
+    int | None, typer.Option(min=1, help="Processes for virtual runs and --seeds; by default one a core.")
+]
 On = Annotated[str | None, typer.Option(help="Address of a Dask scheduler that runs --seeds instead.")]
 FailFast = Annotated[bool, typer.Option("--fail-fast", help="End --seeds at the first that fails.")]
 Replay = Annotated[
@@ -113,15 +114,7 @@ def run(
             status = run_seeds(entries, options, chosen, console, jobs=jobs, on=on, fail_fast=fail_fast)
             raise typer.Exit(status)
         traces = one_each(trace, entries) if trace else [TRACES / f"{e.scenario.name}.jsonl" for e in entries]
-        runs: list[Run] = []
-        undone: dict[str, Exception] = {}
-        for entry, path in zip(entries, traces, strict=True):
-            try:
-                runs.append(_run_one(entry, options, path, console, mode))
-            except (*WRONG, *ABSENT) as error:
-                if len(entries) == 1:
-                    raise
-                undone[entry.variation or entry.reference] = error  # the others are run all the same
+        runs, undone = run_all(plans(entries, options, traces), console, mode, jobs)
         write_reports(runs, reports)
     if len(entries) > 1:
         print_summary(console, runs, {name: str(error) for name, error in undone.items()})
@@ -141,33 +134,3 @@ def _as_words(entry: Entry, options: RunOptions) -> list[str]:
     """The words after `dcompute run` of this run's command line."""
     own = replace(options, reference=entry.reference, variation=entry.variation)
     return shlex.split(replay_command(planned(entry.scenario, own)))[2:]
-
-
-def _run_one(entry: Entry, options: RunOptions, path: Path, console: Console, mode: Mode) -> Run:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    live = LiveView(console, entry.scenario.name, entry.scenario.length_s)
-    with path.open("wb") as sink:
-        settings = replace(
-            options,
-            reference=entry.reference,
-            variation=entry.variation,
-            boards=entry.boards(options.boards),
-            sink=sink,
-            listeners=() if mode == "quiet" else (live.on_event,),
-        )
-        if mode == "quiet":
-            outcome = run_scenario(entry.scenario, settings)
-        else:
-            with live:
-                outcome = run_scenario(entry.scenario, settings)
-    finished = Run(
-        outcome.trace.events,
-        outcome.verdict,
-        replay_command(outcome.trace.started),
-        outcome.wall_s,
-        entry.scenario.description,
-    )
-    print_run(console, finished, mode)
-    if mode != "quiet":
-        console.print(f"Trace: {path} (digest {outcome.trace.digest()[:16]})", soft_wrap=True)
-    return finished

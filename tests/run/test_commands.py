@@ -115,6 +115,18 @@ def test_one_that_cannot_be_run_stops_no_other(dcompute, certain, tmp_path):
     assert "1 of 2 did not hold" in found.stdout
 
 
+def test_side_by_side_is_the_same_as_one_after_the_other(dcompute, certain, tmp_path):
+    scenario = certain(matrix={"fleet.py.keepalive": ["4s", "6s"], "seed": [1, 2]})
+    said = {}
+    for jobs in (1, 2):
+        found = dcompute("run", scenario, "--trace", f"{jobs}.jsonl", "--plain", "--jobs", jobs)
+        assert found.returncode == 0, found.stderr
+        said[jobs] = re.findall(r"^Trace: \d(\S+ \(digest \w+\))", found.stdout, re.M)
+    assert len(said[1]) == 4
+    assert said[1] == said[2]
+    assert (tmp_path / "1-3.jsonl").read_bytes() == (tmp_path / "2-3.jsonl").read_bytes()
+
+
 def test_compare(dcompute, write_scenario):
     """A few seconds of real time beside the same in virtual time."""
     short = {
