@@ -4,6 +4,7 @@ its own disturbs it; virtual runs meanwhile have processes of their own."""
 from __future__ import annotations
 
 import contextlib
+import pickle
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future
 from dataclasses import dataclass, replace
@@ -76,7 +77,7 @@ def plans(entries: Sequence[Entry], options: RunOptions, traces: Sequence[Path])
 
 
 def carry_out(plan: Plan, listeners: Sequence[Listener] = ()) -> Done:
-    """Run, judge, and keep the trace; what a process of its own does as well."""
+    """Run, judge, and keep the trace."""
     plan.trace.parent.mkdir(parents=True, exist_ok=True)
     with plan.trace.open("wb") as sink:
         outcome = run_scenario(plan.entry.scenario, replace(plan.options, sink=sink, listeners=listeners))
@@ -84,6 +85,11 @@ def carry_out(plan: Plan, listeners: Sequence[Listener] = ()) -> Done:
     replay = replay_command(outcome.trace.started)
     run = Run(events, verdict, replay, outcome.wall_s, plan.entry.scenario.description)
     return Done(run, outcome.trace.digest())
+
+
+def _carry_out_apart(plan: Plan) -> bytes:
+    """What a process of its own does. Packed: to unpack a large trace would hold up a run in real time."""
+    return pickle.dumps(carry_out(plan))
 
 
 def run_all(
@@ -127,7 +133,7 @@ def _worth_processes(wanted: Sequence[Plan], jobs: int | None) -> set[int]:
 @contextlib.contextmanager
 def _processes(
     wanted: Sequence[Plan], apart: set[int], jobs: int | None
-) -> Iterator[dict[int, Future[Done]]]:
+) -> Iterator[dict[int, Future[bytes]]]:
     """The runs that have been started elsewhere. Those in real time keep a core and come first on it."""
     if not apart:
         yield {}
@@ -135,14 +141,16 @@ def _processes(
     beside_real = len(apart) < len(wanted)
     workers = max(1, (jobs or default_jobs()) - beside_real)
     with local_processes(workers, nice=beside_real) as executor:
-        yield {index: executor.submit(carry_out, wanted[index]) for index in sorted(apart)}
+        yield {index: executor.submit(_carry_out_apart, wanted[index]) for index in sorted(apart)}
 
 
-def _result(future: Future[Done]) -> Done:
+def _result(future: Future[bytes]) -> Done:
     try:
-        return future.result()
+        packed = future.result()
     except BrokenExecutor:
         raise CampaignError("its process died (out of memory? fewer --jobs)") from None
+    done: Done = pickle.loads(packed)
+    return done
 
 
 def _here(plan: Plan, console: Console, mode: Mode) -> Done:
