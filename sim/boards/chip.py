@@ -176,9 +176,13 @@ class Chip:
             self._loop.add_reader(self._output_fd, self._pump)
 
     def kill(self) -> None:
-        """Power off; the listener hears nothing more."""
+        """Power off; the listener hears nothing more, but how long the power would have lasted."""
         if not self._closed:
             self._process.kill()
+            self._process.wait()
+            for event in self._take_events()[0]:
+                if event["ev"] == "power_left":
+                    self._listener.told("power_left", event)
             self._reap()
 
     def _order(self, order: dict[str, Any], data: bytes = b"") -> None:

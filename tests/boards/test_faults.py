@@ -62,6 +62,25 @@ def test_what_is_one_step_happens_whole_or_not_at_all(desk: Any) -> None:
     asyncio.run(go())
 
 
+def test_a_power_failure_that_is_due_counts_over_resets(desk: Any) -> None:
+    main = "f = open('log', 'ab')\nfor _ in range(2): f.write(b'xy')\nf.close()"
+
+    async def go() -> None:
+        async with desk({"main.py": main}) as d:
+            await d.wait(lambda: d.board.idle)
+            d.board.fail_power_after(7)
+            for life in (2, 3):
+                d.board.reset()
+                await d.wait(lambda n=life: not d.board.powered or len(d.all("ended")) == n)
+            assert not d.board.powered
+            assert (d.root / "log").read_bytes() == b"xyxyxyxyxyx"
+            d.board.power_on()
+            await d.wait(lambda: d.board.idle)
+            assert (d.root / "log").stat().st_size == 11 + 4
+
+    asyncio.run(go())
+
+
 def test_a_full_filesystem_says_so_and_keeps_what_it_has(desk: Any, tmp_path: Path) -> None:
     (tmp_path / "big.bin").write_bytes(bytes(30 * KIB))
 
