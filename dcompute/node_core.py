@@ -57,7 +57,7 @@ __all__ = (
     "encode",
 )
 
-_RECENT_TASKS = 32  # QoS 1 may deliver twice; a window as wide as brokers keep in flight catches it
+_RECENT_TASKS = 20  # QoS 1 may deliver twice; at least as many as brokers keep in flight are remembered
 
 
 class TaskQueue:
@@ -99,6 +99,8 @@ class TaskQueue:
             if lane:
                 self.length -= 1
                 task = lane.pop(0)
+                if not lane:
+                    del self._lanes[priority]
                 del self._ids[str(task["id"])]
                 return task
         return None
@@ -150,7 +152,10 @@ class NodeCore:
         self._connection = 0
         self._greeted = False
         self._queue = self.queue_class(queue_limit)
-        self._recent: list[str] = []
+        # Tasks taken in lately, a line each, and those before: a list of them would take ten times the heap.
+        self._recent = "\n"
+        self._before = ""
+        self._recent_lines = 0
         self._attempts: dict[str, int] = {}  # of tasks at work that were sent more than once
         self._unnamed = 0
 
@@ -261,22 +266,28 @@ class NodeCore:
             self._unnamed += 1
             task["id"] = "%s-%d" % (self.inc, self._unnamed)
         task_id = check_task_id(task["id"])
-        key = "%s#%d" % (task_id, task_attempt(task))
+        line = "%r#%d\n" % (task_id, task_attempt(task))
         # A master that lost patience sends a task again: while the first copy waits, a second one would only
         # make
         # the queue longer, its patience shorter, and so on.
-        if key in self._recent or self._queue.holds(task_id):
+        if self._is_recent("\n" + line) or self._queue.holds(task_id):
             self.duplicates += 1
             return
         if not self._queue.put(task):
             self.dropped += 1
             self._tell("task_dropped", task=task_id, reason="queue full")
             return
-        self._recent.append(key)
-        if len(self._recent) > _RECENT_TASKS:
-            self._recent.pop(0)
+        if self._recent_lines == _RECENT_TASKS:
+            self._before = self._recent
+            self._recent = "\n"
+            self._recent_lines = 0
+        self._recent += line
+        self._recent_lines += 1
         self.received += 1
         self._tell_task("task_received", task)
+
+    def _is_recent(self, line: str) -> bool:
+        return line in self._recent or line in self._before
 
     # --- tasks ------------------------------------------------------------------------------------------
 

@@ -3,7 +3,8 @@
 # What umqtt.simple leaves open, and where it is closed here: waits without end for a PUBACK or half a packet
 # (`publish` does not wait, PacketReader does not block), pings unsent and answers unread (`keep_alive`),
 # packet ids past 65535 (`_next_id`), text counted in characters (`mqtt_packets`), a socket left open by a
-# failed connect (`abort`), no time limit on connecting before 1.5.0 (`dial`).
+# failed connect (`abort`), no time limit on connecting before 1.5.0 (`dial`). All that is
+# taken from it: constructor, setters, attributes; they are the same in every release.
 
 import errno
 import select

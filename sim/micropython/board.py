@@ -96,8 +96,9 @@ def command(
     emulator: Emulator, board: Board, kernel: Kernel, control_fd: int, console: bool = False
 ) -> list[str]:
     """The command that starts the board's process with its control descriptor."""
-    heap_bytes = int((board.heap_bytes + shim_heap_bytes(emulator, kernel, console)) / (1 - _TABLES))
-    return _command(emulator, kernel, heap_bytes, control_fd)
+    shims = shims_of(emulator, kernel, console)
+    heap_bytes = int((board.heap_bytes + shims.heap_bytes) / (1 - _TABLES))
+    return [*_command(emulator, kernel, heap_bytes, control_fd), str(shims.names)]
 
 
 def _command(emulator: Emulator, kernel: Kernel, heap_bytes: int, control_fd: int) -> list[str]:
@@ -105,9 +106,22 @@ def _command(emulator: Emulator, kernel: Kernel, heap_bytes: int, control_fd: in
     return [*emulator.argv, "-X", f"heapsize={heap_bytes}", boot, kernel, str(control_fd)]
 
 
+@dataclass(frozen=True)
+class Shims:
+    """What the emulator's own modules take, which on a board are in flash.
+
+    Attributes:
+        heap_bytes: of the heap; comes on top of the firmware's.
+        names: how many more fill the table of names, so that the firmware's go into a fresh one.
+    """
+
+    heap_bytes: int
+    names: int
+
+
 @lru_cache(maxsize=8)
-def shim_heap_bytes(emulator: Emulator, kernel: Kernel, console: bool = False) -> int:
-    """Heap that the emulator's modules take, which on a board are in flash; measured once."""
+def shims_of(emulator: Emulator, kernel: Kernel, console: bool = False) -> Shims:
+    """Measured once for each kind of board."""
     probe = Board(uid=bytes(6), files=())
     ours, theirs = socket.socketpair()
     with ours, theirs:
@@ -126,12 +140,13 @@ def shim_heap_bytes(emulator: Emulator, kernel: Kernel, console: bool = False) -
         except subprocess.TimeoutExpired:
             process.kill()
             said, _ = process.communicate()
-    if not said.strip().isdigit():
+    words = said.split()
+    if len(words) != 2 or not all(word.isdigit() for word in words):
         raise EmulatorUnavailable(
             f"the emulator's modules do not start under MicroPython {emulator.version} ({emulator.origin}): "
             f"{said.decode(errors='replace').strip()}"
         )
-    return int(_PROBE_HEAP_BYTES * (1 - _TABLES)) - int(said)
+    return Shims(int(_PROBE_HEAP_BYTES * (1 - _TABLES)) - int(words[0]), int(words[1]))
 
 
 def no_path(text: str, root: Path, emulator: Emulator) -> str:

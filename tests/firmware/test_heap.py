@@ -30,7 +30,9 @@ def task(number: int) -> bytes:
     return json.dumps(fields).encode()
 
 
-async def work(rig: Any, count: int, **board: Any) -> tuple[list[int], list[int], list[str]]:
+async def work(
+    rig: Any, count: int, window: int = WINDOW, **board: Any
+) -> tuple[list[int], list[int], list[str]]:
     """(outputs, heap in use after the 1,000th and the last task, lines printed)."""
     async with rig:
         broker = await rig.raw_broker()
@@ -46,7 +48,7 @@ async def work(rig: Any, count: int, **board: Any) -> tuple[list[int], list[int]
             outputs.append(result["output"])
             if len(outputs) in (1000, count):
                 done.set()
-            following = len(outputs) + WINDOW
+            following = len(outputs) + window
             if following <= count and len(outputs) != 1000:
                 give(session, following)
 
@@ -56,7 +58,7 @@ async def work(rig: Any, count: int, **board: Any) -> tuple[list[int], list[int]
         await heard.line("connected to")
         session = await broker.session()
         broker.on_publish = on_publish
-        for number in range(1, WINDOW + 1):
+        for number in range(1, window + 1):
             give(session, number)
         in_use = []
         for _ in (1000, count):
@@ -70,7 +72,7 @@ async def work(rig: Any, count: int, **board: Any) -> tuple[list[int], list[int]
             await asyncio.sleep(0.2)  # until its status is published and acknowledged
             in_use.append((await process.memory())[0])
             if len(in_use) == 1:
-                give(session, 1000 + WINDOW)
+                give(session, 1000 + window)
         assert len(broker.sessions) == 1
         return outputs, in_use, heard.lines
 

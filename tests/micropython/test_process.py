@@ -40,6 +40,7 @@ def test_an_uncaught_error_is_told_with_its_traceback_and_the_board_stays_on(rea
         """
         async with real.running(program) as (process, heard):
             await heard.wait_line("still here")
+            await heard.wait(lambda: len(heard.all("crash")) == 2)
             first, second = heard.all("crash")
             assert first["thread"] == "thread"
             assert "KeyError: other" in first["text"]
@@ -89,9 +90,9 @@ def test_resets_restart_the_board_with_their_cause(real: Any, ending: str, how: 
 def test_a_fed_watchdog_does_not_bite(real: Any) -> None:
     got = real.lines("""
         import machine, time
-        dog = machine.WDT(timeout=150)
-        for _ in range(8):
-            time.sleep_ms(50)
+        dog = machine.WDT(timeout=1000)
+        for _ in range(11):
+            time.sleep_ms(100)
             dog.feed()
         print("done", machine.reset_cause())
     """)

@@ -14,7 +14,7 @@ import pytest
 
 from sim.micropython import cache as store
 from sim.micropython import debian, provision, pypi
-from sim.micropython.board import shim_heap_bytes
+from sim.micropython.board import shims_of
 from sim.micropython.compiled import compiled_shims
 from sim.micropython.errors import EmulatorUnavailable
 
@@ -179,10 +179,10 @@ def test_the_emulators_modules_are_compiled_and_serve_uncompiled_too(
     emulator: provision.Emulator, tmp_path: Path
 ) -> None:
     assert list(emulator.shims.rglob("*.mpy")), "mpy-cross is to be had here"
-    heaps = {kernel: shim_heap_bytes(emulator, kernel) for kernel in ("real", "lockstep")}
+    heaps = {kernel: shims_of(emulator, kernel).heap_bytes for kernel in ("real", "lockstep")}
     sources = replace(emulator, shims=provision.SHIMS)
     for kernel, taken in heaps.items():
-        assert 0 < taken < shim_heap_bytes(sources, kernel) + 4096
+        assert 0 < taken < shims_of(sources, kernel).heap_bytes + 4096
 
 
 def test_without_mpy_cross_the_sources_are_used_and_it_is_said(

@@ -5,6 +5,28 @@
 import gc
 
 _keep = []
+_TABLE_BYTES = 2048  # what is allocated at once when a table of names is full is more than this
+_MOST_NAMES = 4000
+
+
+def fill_names(count):
+    # The table of names (MicroPython's qstrs) is continued at twice the size when it is full. On a board
+    # the modules' names are in flash; here they fill it so far that a few names of the firmware would have to
+    # pay for a table of 640. So that one is made now, by `count` more names; None: returns how many it takes.
+    gc.collect()
+    gc.disable()
+    taken = gc.mem_alloc()
+    for number in range(_MOST_NAMES if count is None else count):
+        hasattr(gc, "?%d" % number)  # looked up, it is a name
+        if count is None:
+            before = taken
+            taken = gc.mem_alloc()
+            if taken - before > _TABLE_BYTES:
+                count = number + 1
+                break
+    gc.enable()
+    gc.collect()
+    return count
 
 
 def one_block():

@@ -2,8 +2,9 @@
 # Starts an emulated board: puts the ESP32's modules into place, then runs boot.py and main.py as a board
 # does.
 #
-# argv: the folder of the kernel ("real" or "lockstep") and the inherited control descriptor. All else comes
-# as the first line on that descriptor, so that nothing of it stays in the firmware's sight or heap.
+# argv: the folder of the kernel ("real" or "lockstep"), the inherited control descriptor, and how many names
+# fill the table of names (not when that is measured). All else comes as the first line on that descriptor, so
+# that nothing of it stays in the firmware's sight or heap.
 import gc
 import sys
 
@@ -50,9 +51,10 @@ import umqtt.simple  # frozen into the ESP32 port, so a board spends no heap on 
 
 _board.reserve = bytearray(_observe.WATCH_BYTES)  # so that the firmware has the same, watched or not
 
+_names = _heap.fill_names(int(sys.argv[3]) if len(sys.argv) > 3 else None)
 _free = _heap.one_block()
 if _config["measure"]:
-    print(_free)
+    print(_free, _names)
     sys.exit()
 _board.heap_taken = gc.mem_alloc()
 if _console_of:
