@@ -26,6 +26,7 @@ from sim.report.run import Run, replay_command
 from sim.run import Outcome, RunOptions, run_scenario
 from sim.sabotage import SAFEGUARDS
 from sim.scenario import Scenario, ScenarioError, check, find, load_all
+from sim.scenario.locate import map_beside
 from sim.scenario.write import to_yaml
 
 _WORDS = {Status.FAILED: "did not hold", Status.INCONCLUSIVE: "was not put to the test"}
@@ -78,7 +79,12 @@ class ScenarioRun(pytest.Collector):
         """The run of `scenario` with `seed`; None for its own."""
         run: ScenarioRun = cls.from_parent(parent, name=name)
         run.scenario = scenario
-        run.options = RunOptions(reference=_short(parent.path, parent.config), variation=variation, seed=seed)
+        run.options = RunOptions(
+            reference=_short(parent.path, parent.config),
+            variation=variation,
+            seed=seed,
+            boards=map_beside(parent.path),
+        )
         run.add_marker(pytest.mark.dcompute)
         if scenario.time == "real":
             run.add_marker(pytest.mark.dcompute_real)

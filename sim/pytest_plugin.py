@@ -19,6 +19,7 @@ import pytest
 if TYPE_CHECKING:
     from sim.pytest_items import RunInTest, ScenarioFile
 
+_HARDWARE_MAP = "boards.yaml"  # beside scenarios, and none itself (sim.scenario.locate.MAP_FILE)
 _ENDINGS = (".scenario.yaml", ".scenario.yml")
 _FOLDERS = pytest.StashKey[list[Path]]()
 
@@ -145,8 +146,7 @@ def _is_scenario(path: Path, parent: pytest.Collector) -> bool:
     return (
         path.name.endswith(_ENDINGS)
         or parent.session.isinitpath(path)
-        or path.parent in config.stash[_FOLDERS]
-        or _matches(path, config)
+        or (path.name != _HARDWARE_MAP and (path.parent in config.stash[_FOLDERS] or _matches(path, config)))
     )
 
 

@@ -11,7 +11,7 @@ import typer
 from sim.run import RunOptions
 from sim.sabotage import SAFEGUARDS
 from sim.scenario import Scenario, find, load_all, shipped
-from sim.scenario.locate import MAP_FILE, scenario_files
+from sim.scenario.locate import map_beside, scenario_files
 from sim.trace import RunStarted
 
 
@@ -32,8 +32,7 @@ class Entry:
 
     def boards(self, given: Path | None) -> Path | None:
         """Its hardware map: the one given, else the one beside it, if there is one."""
-        beside = self.path.with_name(MAP_FILE)
-        return given or (beside if beside.is_file() else None)
+        return given or map_beside(self.path)
 
 
 def find_entries(names: Sequence[str], overrides: Sequence[str], only: str = "") -> list[Entry]:

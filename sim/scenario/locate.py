@@ -29,6 +29,12 @@ def scenario_files(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.glob("*.yaml")) if path.name != MAP_FILE]
 
 
+def map_beside(scenario: Path) -> Path | None:
+    """The hardware map in the folder of a scenario, if there is one."""
+    beside = scenario.with_name(MAP_FILE)
+    return beside if beside.is_file() else None
+
+
 def find(name_or_path: str | Path) -> Path:
     """The file meant: a path that exists, else a shipped scenario of that name. Raises ScenarioError."""
     path = Path(name_or_path)

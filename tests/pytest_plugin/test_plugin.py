@@ -148,6 +148,7 @@ def test_one_test_a_scenario(pytester: pytest.Pytester) -> None:
 def test_a_folder_is_collected_and_nothing_else(pytester: pytest.Pytester) -> None:
     write(pytester.path, "plant/calm.yaml", HELD)
     write(pytester.path, "plant/deaf.yaml", RED)
+    write(pytester.path, "plant/boards.yaml", "version: 1\nboards: {esp: {virtual: true}}\n")  # no scenario
     pytester.makepyfile(test_other="def test_other(): pass")
     pytester.runpytest("--dcompute-dir", "plant").assert_outcomes(failed=1, passed=6)
     beside = pytester.runpytest("--dcompute-dir", "plant", "test_other.py")
