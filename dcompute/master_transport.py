@@ -204,6 +204,7 @@ class MasterNodeTransport:
             payload = encode_task(task, attempt)
             if not self._link.send((self._topics.task(node_id), payload, False)):
                 raise Backlogged(f"{self._link.held()} messages wait for the broker: {self.last_error}")
+            self._registry.sent(task_id, attempt)
         self._tell(
             "task_sent",
             node=node_id,

@@ -346,10 +346,12 @@ class Registry:
         return record.status if record else None
 
     def next_attempt(self, task_id: str) -> int:
-        """1 for a task first sent, one more each time it is sent again."""
-        attempt = self._attempts.get(task_id, 0) + 1
+        """1 for a task not sent yet, one more each time it was `sent`."""
+        return self._attempts.get(task_id, 0) + 1
+
+    def sent(self, task_id: str, attempt: int) -> None:
+        """This attempt is on its way."""
         _remember(self._attempts, task_id, attempt, self._task_memory)
-        return attempt
 
     def dead_nodes(self, *, empty: bool) -> list[str]:
         """Deaths not collected yet, oldest first; `empty` collects them."""

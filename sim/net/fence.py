@@ -11,7 +11,8 @@ have a fence, and leaving the last restores everything, also after an error.
 
 Some code has a good reason: `logging` stamps its records, a progress display refreshes by the wall clock.
 Such users are named: `Fence(allow=("sim.report.live",))` lets through whatever a function of that module (or
-package) calls, directly or through others. `logging` is always allowed.
+package) calls, directly or through others. `logging` is always allowed, and so are the garbage collector's
+callbacks (`gc.callbacks`), which tools set to time it.
 
 What is called through an attribute (`time.time()`) or a global name (`from time import time`, in modules
 outside the standard library) is caught. A C extension that asks the operating system itself is not, nor is a
@@ -23,6 +24,7 @@ from __future__ import annotations
 import _thread
 import asyncio
 import datetime as datetime_module
+import gc
 import os
 import random
 import sys
@@ -118,6 +120,8 @@ class Fence:
             name = frame.f_globals.get("__name__", "?")
             if any(name == allowed or name.startswith(allowed + ".") for allowed in self._allowed):
                 return
+            if _is_collection(frame):
+                return
             if site is None and name not in _PLUMBING:
                 site = frame
             frame = frame.f_back
@@ -132,6 +136,11 @@ class Fence:
             f"{where} {what} in virtual time: take time from the driver and randomness from a seeded "
             "generator, or name the module in Fence(allow=...)"
         )
+
+
+def _is_collection(frame: FrameType) -> bool:
+    """Whether this is a call of the garbage collector, which comes wherever it likes: not the run's doing."""
+    return any(frame.f_code is getattr(callback, "__code__", None) for callback in gc.callbacks)
 
 
 _lock = threading.Lock()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dcompute.master_transport import DeadNode, MasterNodeTransport, UnknownNode
+from dcompute.master_transport import Backlogged, DeadNode, MasterNodeTransport, UnknownNode
 from dcompute.node_transport import ComputeNodeTransport
 
 
@@ -66,6 +66,18 @@ def test_a_task_sent_again_is_its_next_attempt(fleet: Any, eventually: Any) -> N
         node.send_result("done", "t")
     eventually(lambda: master.counters()["duplicate_results"] == 1)
     assert results_of(master, node.node_id) == ["done"]
+
+
+def test_what_is_refused_is_no_attempt(fleet: Any, eventually: Any) -> None:
+    master, node = fleet.master(hold_limit=0), fleet.node()
+    eventually(lambda: status_of(master, node.node_id) == "ready")
+    with pytest.raises(ValueError, match="not a JSON value"):
+        master.send_task(node.node_id, {"id": "t", "x": {1}})
+    with pytest.raises(Backlogged):
+        master.send_task(node.node_id, {"id": "t"})
+    master._link._hold_limit = 10
+    master.send_task(node.node_id, {"id": "t"})
+    assert take(node, eventually)["attempt"] == 1
 
 
 def test_what_send_task_refuses(fleet: Any, eventually: Any) -> None:

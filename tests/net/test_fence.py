@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import gc
 import logging
 import os
 import random
@@ -207,6 +208,29 @@ def test_a_datetime_is_one_on_both_sides_of_the_fence() -> None:
         assert issubclass(outside, datetime.datetime)
     assert type(made_inside) is outside
     assert made_inside == made_outside
+
+
+def test_a_callback_of_the_garbage_collector_is_not_the_runs_doing() -> None:
+    """hypothesis times collections, whichever code happens to run then."""
+    timed: list[float] = []
+    failed: list[Exception] = []
+
+    def on_collection(phase: str, info: dict[str, int]) -> None:
+        try:
+            timed.append(time.perf_counter())
+        except FenceError as error:
+            failed.append(error)
+
+    gc.callbacks.append(on_collection)
+    try:
+        with Fence():
+            gc.collect()
+    finally:
+        gc.callbacks.remove(on_collection)
+    assert timed
+    assert not failed
+    with Fence(), pytest.raises(FenceError):
+        time.perf_counter()
 
 
 def test_a_second_fence_in_the_same_thread_is_an_error() -> None:
