@@ -62,10 +62,18 @@ class ChannelUser(Protocol):
     def channel_lost(self, error: Exception | None) -> None: ...
 
 
+class Randomness(Protocol):
+    """What the transports draw from; `random.Random` is one."""
+
+    def uniform(self, a: float, b: float, /) -> float: ...
+    def getrandbits(self, k: int, /) -> int: ...
+
+
 class Driver(Protocol):
     """What the transports need of the world."""
 
-    random: random.Random
+    @property
+    def random(self) -> Randomness: ...
 
     def now_s(self) -> float:
         """Monotonic seconds."""

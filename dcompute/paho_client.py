@@ -74,6 +74,8 @@ class PahoClient(paho.Client):
                 self._take_publish(header, body)
             elif kind == paho.PUBACK:
                 self._take_puback(body)
+            elif header == paho.PINGRESP and not body:
+                self._ping_t = 0.0
             elif not self._leave_to_paho(header, body):
                 return
 

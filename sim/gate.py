@@ -6,10 +6,10 @@ for a program that stood still; cut off, it never happens, as for a program that
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 
 from dcompute.drivers import Address, Channel, ChannelUser, Driver, Timer
+from sim.dice import Dice
 
 
 class Gate:
@@ -20,9 +20,7 @@ class Gate:
         on_withheld: is told whenever something is held back while frozen.
     """
 
-    def __init__(
-        self, inner: Driver, rng: random.Random, on_withheld: Callable[[], None] | None = None
-    ) -> None:
+    def __init__(self, inner: Driver, rng: Dice, on_withheld: Callable[[], None] | None = None) -> None:
         self.random = rng
         self._inner = inner
         self._on_withheld = on_withheld

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Any
 
 from sim import trace as t
 
@@ -21,25 +23,28 @@ class Task:
     duplicates: list[t.ResultDuplicate] = field(default_factory=list)
 
 
+_PART_OF: dict[type[t.Event], Callable[[Task], list[Any]]] = {
+    t.TaskSent: attrgetter("sent"),
+    t.TaskReceived: attrgetter("received"),
+    t.TaskTaken: attrgetter("taken"),
+    t.TaskFinished: attrgetter("finished"),
+    t.ResultHeld: attrgetter("held"),
+    t.ResultReceived: attrgetter("results"),
+    t.ResultDuplicate: attrgetter("duplicates"),
+}
+
+
 def tasks(trace: Sequence[t.Event]) -> dict[str, Task]:
     """Every task by its id, in the order in which they first appear."""
     found: dict[str, Task] = {}
     for event in trace:
-        match event:
-            case t.TaskSent(task=task):
-                found.setdefault(task, Task()).sent.append(event)
-            case t.TaskReceived(task=task):
-                found.setdefault(task, Task()).received.append(event)
-            case t.TaskTaken(task=task):
-                found.setdefault(task, Task()).taken.append(event)
-            case t.TaskFinished(task=task):
-                found.setdefault(task, Task()).finished.append(event)
-            case t.ResultHeld(task=task):
-                found.setdefault(task, Task()).held.append(event)
-            case t.ResultReceived(task=task):
-                found.setdefault(task, Task()).results.append(event)
-            case t.ResultDuplicate(task=task):
-                found.setdefault(task, Task()).duplicates.append(event)
+        part_of = _PART_OF.get(type(event))
+        if part_of is not None:
+            name: str = event.task  # type: ignore[attr-defined]  # as all of these have
+            task = found.get(name)
+            if task is None:
+                task = found[name] = Task()
+            part_of(task).append(event)
     return found
 
 

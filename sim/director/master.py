@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from dcompute.bundle import Bundle
 from dcompute.master_transport import MasterNodeTransport
 from sim import trace as t
+from sim.dice import Dice
 from sim.engines.base import Machine
 from sim.gate import Gate
 from sim.recorder import Recorder
@@ -59,7 +59,7 @@ class MasterHandle:
         self._recorder.add(t.MasterStarted, boot=self._boots)
         self._machine.power_on()
         host, port = self._machine.address
-        rng = random.Random(f"{self._seed}/master/{self._boots}")
+        rng = Dice(f"{self._seed}/master/{self._boots}")
         self._gate = Gate(self._machine.driver, rng)
         transport_class, registry_class = master_classes(self._sabotage)
         self.transport = transport_class(

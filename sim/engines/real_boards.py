@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+from sim.dice import Dice
 from sim.engines.real_machine import RealMachine
 from sim.gate import Gate
 from sim.micropython.board import Board
@@ -27,7 +28,7 @@ class _RealBoard(FirmwareProcess):
     def __init__(self, board: Board, listener: Listener, machine: RealMachine) -> None:
         super().__init__(_emulator(), board, listener, machine.name)
         self._machine = machine
-        self._no_program = Gate(machine.driver, machine.driver.random)
+        self._no_program = Gate(machine.driver, Dice("no program"))  # it never draws
         machine.on_silence = lambda silent: self.radio(silent=silent)
 
     def read_along(self, tap: ByteTap) -> None:

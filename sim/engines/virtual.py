@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from dcompute.drivers import Address, ChannelUser, Driver, Timer
 from sim.brokers.model.broker import Broker
 from sim.brokers.model.config import BrokerConfig
 from sim.brokers.model.connection import Connection
+from sim.dice import Dice
 from sim.engines.base import EngineError, Login, Machine
 from sim.gate import Gate
 from sim.net.clock import Clock
@@ -39,7 +39,7 @@ START_S = 1.0  # paho takes a ping time of 0 for "no ping under way", so its clo
 class VirtualDriver:
     """The driver of one host: its connections cross the virtual network, its timers are SimPy's."""
 
-    def __init__(self, host: Host, clock: Clock, rng: random.Random) -> None:
+    def __init__(self, host: Host, clock: Clock, rng: Dice) -> None:
         self.random = rng
         self._host = host
         self._clock = clock
@@ -95,7 +95,7 @@ class _Dial:
 class VirtualMachine:
     """A host of the virtual network, as the director handles it."""
 
-    def __init__(self, host: Host, clock: Clock, rng: random.Random, network: NetworkSettings) -> None:
+    def __init__(self, host: Host, clock: Clock, rng: Dice, network: NetworkSettings) -> None:
         self.name = host.name
         self.address = (BROKER, PORT)
         self.login = Login()
@@ -220,8 +220,10 @@ class VirtualEngine:
 
     def __init__(self, trace: Trace, seed: int, broker: str = "model") -> None:
         self.env = Environment()
+        self._stamp_s = 0.0
+        self._stamp_us = 0
         self.recorder = Recorder(trace, self._now_us)
-        self._rng = random.Random(f"{seed}/strangers")  # of whoever has no generator of its own
+        self._rng = Dice(f"{seed}/strangers")  # of whoever has no generator of its own
         self.network = Network(self.env, seed, observer=self.recorder)
         self._clock = self.network.clock
         self.broker_name = broker
@@ -232,7 +234,11 @@ class VirtualEngine:
         )
 
     def _now_us(self) -> int:
-        return round(self.env.now * 1e6)
+        now_s = self.env.now
+        if now_s != self._stamp_s:  # events of one moment share one integer: a trace is kept for a whole run
+            self._stamp_s = now_s
+            self._stamp_us = round(now_s * 1e6)
+        return self._stamp_us
 
     def machine(self, name: str, network: NetworkSettings) -> VirtualMachine:
         return VirtualMachine(self.network.host(name), self._clock, self._rng, network)
@@ -278,8 +284,9 @@ class VirtualEngine:
     def run(self, process: Callable[[], simpy.events.ProcessGenerator]) -> None:
         """Run `process()` to its end, with paho on this clock."""
         real_time = paho.time_func
-        paho.time_func = lambda: self.env.now + START_S
+        env = self.env
+        paho.time_func = lambda: env._now + START_S
         try:
-            self.env.run(self.env.process(process()))
+            self._clock.run_until(env.process(process()))
         finally:
             paho.time_func = real_time

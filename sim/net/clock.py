@@ -11,7 +11,7 @@ import heapq
 from collections.abc import Callable
 from typing import Any, cast
 
-from simpy import Environment
+from simpy import Environment, Event
 from simpy.events import NORMAL
 
 _COMPACT_ABOVE = 256  # cancelled timers that may wait in the heap before it is worth cleaning
@@ -72,6 +72,21 @@ class Clock:
     def call_at(self, when_s: float, fn: Callable[[], object]) -> Timer:
         """Call `fn()` at `when_s`, or now if that is past."""
         return self.call_later(when_s - self.env.now, fn)
+
+    def run_until(self, end: Event) -> None:
+        """Run the environment until `end` has happened: SimPy's `run` with its `step` in the same loop, which
+        is a tenth of what a short run takes."""
+        env, queue = self.env, self.env._queue
+        while end.callbacks is not None:
+            if not queue:
+                raise RuntimeError("nothing is left to happen, and the run has not come to its end")
+            env._now, _, _, event = heapq.heappop(queue)
+            callbacks, event.callbacks = event.callbacks, None  # type: ignore[assignment]  # as SimPy marks it
+            for callback in callbacks:
+                callback(event)
+            if not event._ok and not hasattr(event, "_defused"):
+                error = event._value
+                raise error if isinstance(error, BaseException) else RuntimeError(f"{error!r} failed")
 
     def _note_cancelled(self) -> None:
         """Clean the heap once most of it is cancelled timers (SimPy itself keeps them until they are due)."""

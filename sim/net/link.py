@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from typing import Literal
+
+from sim.dice import Dice
 
 State = Literal["up", "silent", "off"]
 """`silent`: frames leave and vanish, the station believes it is connected. `off`: the WLAN is gone and the
@@ -30,7 +31,7 @@ class Link:
         self.ideal = True
         """Neither delays nor loses: need not be asked."""
         self._seed_name = seed_name
-        self._draw: Callable[[], float] | None = None  # made when needed: a generator takes 2.5 KB
+        self._draw: Callable[[], float] | None = None  # made when needed
         self._busy_until_s = 0.0
         self._on_change = on_change
 
@@ -58,7 +59,7 @@ class Link:
         self.bandwidth_bps, self.loss = bandwidth_bps, loss
         self.ideal = not (latency_s or jitter_s or bandwidth_bps is not None or loss)
         if (jitter_s or loss) and self._draw is None:
-            self._draw = random.Random(self._seed_name).random
+            self._draw = Dice(self._seed_name).random
 
     def down(self) -> None:
         """A dead link: silence both ways, and the station does not know."""

@@ -22,8 +22,8 @@ stream at rest has no timer.
 from __future__ import annotations
 
 import errno
-import math
 from collections.abc import Callable
+from heapq import heappush
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from simpy.events import NORMAL
@@ -221,7 +221,7 @@ class Endpoint:
         if (
             pending is not None
             and pending.callbacks is not None  # still under way
-            and self._pending_at_s == self._env.now
+            and self._pending_at_s == self._env._now
             and pending.payload
             and len(pending.payload) < MSS
         ):
@@ -240,7 +240,7 @@ class Endpoint:
             self.sent += length
             return
         self._pending = segment
-        self._pending_at_s = self._env.now
+        self._pending_at_s = self._env._now
         self._launch(segment, length, _CROSS, _LOST)
         if self._network.tap is not None:
             self._show(_flags(payload), self.sent, payload or b"", segment.callbacks is _LOST)
@@ -248,15 +248,22 @@ class Endpoint:
 
     def _launch(self, segment: Segment, length: int, crosses: object, lost: object) -> None:
         """Schedule the segment's arrival; whether the links still work is found out then."""
-        now_s = self._env.now
-        delay_s = self.crossing_s(length, now_s)
-        segment.callbacks = lost if self.is_lost() else crosses
+        env = self._env
+        now_s = env._now
+        link, far_link = self.host.link, self.peer.host.link
+        delay_s = 0.0 if link.ideal else link.delay_s(length, now_s)
+        if not far_link.ideal:
+            delay_s += far_link.delay_s(length, now_s)
+        if self.path_up and not link.loss and not far_link.loss:
+            segment.callbacks = crosses
+        else:
+            segment.callbacks = lost if self.is_lost() else crosses
         arrival_s = now_s + delay_s
         if arrival_s < self._arrival_s:
-            delay_s = not_before(now_s, self._arrival_s)
-            arrival_s = now_s + delay_s
+            arrival_s = self._arrival_s
         self._arrival_s = arrival_s
-        self._env.schedule(cast(Any, segment), NORMAL, delay_s)
+        # As `env.schedule` does, without its way from the time to a delay and back.
+        heappush(env._queue, (arrival_s, NORMAL, next(env._eid), cast(Any, segment)))
 
     def crossing_s(self, length: int, now_s: float) -> float:
         """How long a segment of `length` bytes sent now takes to the other side."""
@@ -461,14 +468,6 @@ class Endpoint:
         tap = self._network.tap
         if tap is not None and self.host.link.state != "off":  # without a WLAN nothing is transmitted
             tap.segment(self, flags, seq, self.received, payload, lost)
-
-
-def not_before(now_s: float, when_s: float) -> float:
-    """A delay that, added to `now_s` in floating point, is not before `when_s`."""
-    delay_s = when_s - now_s
-    while now_s + delay_s < when_s:
-        delay_s = math.nextafter(delay_s, math.inf)
-    return delay_s
 
 
 def _flags(payload: bytes | None) -> str:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from dcompute.node_wire import Topics
 from sim import trace as t
 from sim.brokers.model.packets import publish_head
+from sim.dice import Dice
 from sim.engines.real_machine import RealMachine
 from sim.gate import Gate
 from sim.hil.guest import Host, borrow, give_back, look
@@ -69,7 +70,7 @@ class BoardNode(Narrator):
         self._plug_in = plug_in
         self._needs_hooks = needs_hooks
         self._topics = Topics(spec.namespace)
-        self._no_program = Gate(machine.driver, machine.driver.random)
+        self._no_program = Gate(machine.driver, Dice("no program"))  # it never draws
         self._loop = asyncio.get_running_loop()
         self._tap = TimedTap(self.node_id, self._topics, self.core_event, self._loop.time)
         self._line: SerialLine | None = None

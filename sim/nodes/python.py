@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import random
 from typing import Any
 
 from dcompute.node_transport import ComputeNodeTransport
 from dcompute.worker import Done, TaskLoop
 from sim import trace as t
+from sim.dice import Dice
 from sim.engines.base import Machine
 from sim.gate import Gate
 from sim.nodes.base import NodeSpec
@@ -58,7 +58,7 @@ class PythonNode:
         self._recorder.add(t.NodeStarted, node=self.name, boot=self._boots)
         self._machine.power_on()
         host, port = self._machine.address
-        rng = random.Random(f"{spec.seed}/node/{self.name}/{self._boots}")
+        rng = Dice(f"{spec.seed}/node/{self.name}/{self._boots}")
         self._gate = Gate(
             self._machine.driver, rng, on_withheld=lambda: self._recorder.effect(self.name, "withheld")
         )

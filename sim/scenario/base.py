@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from typing import Annotated, Any, ClassVar
 
 from pydantic import (
@@ -17,6 +16,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError
 
+from sim.dice import Dice
 from sim.units import DURATION_PATTERN, Duration, format_duration
 
 Count = Annotated[int, Strict(), Field(ge=1, le=100_000)]
@@ -136,7 +136,7 @@ class Distribution(ShortModel):
     def short(self) -> Any:
         return None if self.constant is None else format_duration(self.constant)
 
-    def draw(self, rng: random.Random) -> float:
+    def draw(self, rng: Dice) -> float:
         """One duration in seconds."""
         if self.uniform is not None:
             return rng.uniform(self.uniform.min, self.uniform.max)
