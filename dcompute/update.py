@@ -120,7 +120,8 @@ class NodeUpdate:
 
     def reported(self, report: UpdateReport, now_s: float) -> list[bytes]:
         """The node has said something about an update; what is about another one is passed over."""
-        if self.state in OVER or report.version != self.bundle.version or report.inc != self._inc:
+        about = (self.bundle.version, "")  # "": the board had no memory to read which one it is
+        if self.state in OVER or report.version not in about or report.inc != self._inc:
             return []
         if report.want is not None:
             return self._answer(report.want, report.at, now_s)

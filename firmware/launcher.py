@@ -75,12 +75,19 @@ class Launcher:
 
         gc.collect()
         try:
+            if payload is None:
+                raise MemoryError
             import update
 
             update.receive(self, payload)
-        except MemoryError as error:
+        except MemoryError:
             self.staging = None
-            self.link.say("no memory for an update: %r" % error)
+            self.link.say("no memory for an update")
+            core = self.link.core
+            text = '{"node_id":"%s","inc":"%s","state":"failed","reason":"not enough memory for an update"}'
+            told = text % (core.node_id, core.inc)
+            with self.link.state:
+                self.link.outbox.add_status((core.topics.prefix + "updates", told.encode(), False))
         if not self.staging:
             sys.modules.pop("update", None)
             gc.collect()

@@ -40,7 +40,7 @@ def version(name: str, confirm_s: int = 20, **files: bytes) -> Bundle:
 class Bench:
     """One board and who updates it. `run_s` lets time pass; `seen` is what the board published."""
 
-    def __init__(self, emulator: Emulator, **config: Any) -> None:
+    def __init__(self, emulator: Emulator, heap_kib: int = 256, **config: Any) -> None:
         self.env = simpy.Environment()
         self.network = Network(self.env, 1, 0.005)
         self.broker = Broker()
@@ -63,7 +63,14 @@ class Bench:
             "POLL_MS": 1000,
             "UPDATE_KEY": KEY.decode(),
         }
-        board = Board(bytes(6), [product()], settings | config, slots=True, version="v1")
+        board = Board(
+            bytes(6),
+            [product()],
+            settings | config,
+            heap_bytes=heap_kib * 1024,
+            slots=True,
+            version="v1",
+        )
         self.host = self.network.host("node")
         self.board = LockstepBoard(self.env, self.host, emulator, board, self)
         self.flash: Path = self.board._root

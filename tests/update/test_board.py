@@ -226,3 +226,19 @@ def test_a_full_flash_is_said(bench: Any, make_version: Any) -> None:
     assert (finish(board, update), update.reason) == (State.FAILED, "the flash is full")
     assert board.slot() == "a - 0"
     assert board.status()["status"] == "ready"
+
+
+def test_a_board_without_memory_for_it_says_so_and_works_on(bench: Any, make_version: Any) -> None:
+    board = bench(heap_kib=84)
+    board.start()
+    update = board.begin(make_version("v2"))
+    assert (finish(board, update), update.reason) == (State.FAILED, "not enough memory for an update")
+    board._say(wire.publish("board", b'{"id": "one", "function": "add", "args": [1]}', qos=1, packet_id=9))
+    board.until(lambda: any(topic == "results" for topic, _ in board.seen))
+    assert board.slot() == "a - 0"
+
+
+def test_a_board_with_half_the_memory_of_an_esp32_is_updated(bench: Any, make_version: Any) -> None:
+    board = bench(heap_kib=128)
+    board.start()
+    assert finish(board, board.begin(make_version("v2"))) is State.CONFIRMED
