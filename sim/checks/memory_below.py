@@ -16,7 +16,8 @@ class MemoryBelow(Check):
     """No node's allocated heap ever exceeds `limit`.
 
     Limit: sees what firmware nodes answer when asked, after a collection; not the peaks in between, and not
-    nodes that are no firmware.
+    nodes that are no firmware. The readings differ by some bytes from run to run, so they are no part of the
+    trace's digest.
     """
 
     name: ClassVar[str] = "memory_below"

@@ -39,6 +39,13 @@ def test_the_heap_in_use_is_read_and_judged(run: Run, time: str) -> None:
     assert all(20_000 < event.allocated < 100_000 and event.free > 10_000 for event in readings)
 
 
+def test_readings_are_no_part_of_the_digest(run: Run) -> None:
+    """They differ by some bytes from run to run; all else is the same, asked or not."""
+    asked, again = (run(scenario("100KiB")).trace for _ in range(2))
+    assert any(isinstance(event, t.NodeMemory) for event in asked)
+    assert asked.digest() == again.digest() == t.digest(e for e in asked if not isinstance(e, t.NodeMemory))
+
+
 def test_nobody_is_asked_where_no_expectation_is_about_memory(run: Run) -> None:
     outcome = run({**scenario("1KiB"), "expect": ["no_false_deaths"]})
     assert not [event for event in outcome.trace if isinstance(event, t.NodeMemory)]
