@@ -296,7 +296,8 @@ def test_a_rough_link_is_sound_on_the_wire(capture: Any, world: Any) -> None:
     world.run(5)
     packets = capture.read()
     arrived = [packet for packet in messages(packets) if packet["frame.comment"] == ""]
-    assert sum(packet["mqtt.msgtype"].split(",").count("3") for packet in arrived) >= 48
+    # About 48 of 60 are not lost at first (standard deviation 3); the others are shown as repeated.
+    assert sum(packet["mqtt.msgtype"].split(",").count("3") for packet in arrived) >= 38
     assert "retransmission" in remarks(packets)
     assert remarks(packets) <= {"retransmission", "out_of_order"}
 
