@@ -87,7 +87,9 @@ def decode(data: bytes, name: str) -> Source:
     head = Source(name, ())
     if len(data) > MAX_BYTES:
         message = f"the file is longer than {MAX_BYTES:,} bytes"
-        raise ScenarioError([Problem(Span(head, 1, 1), message, "is this a scenario at all?")])
+        raise ScenarioError(
+            [Problem(Span(head, 1, 1), message, "is this the right file?")]
+        )
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -126,7 +128,9 @@ class _Builder:
                 if isinstance(event, DocumentStartEvent):
                     documents += 1
                     if documents > 1:
-                        self._fail(event, "a second document begins here", "one file, one scenario")
+                        self._fail(
+                            event, "a second document begins here", "one a file: remove `---`"
+                        )
                     root = self._node(next(self._events), 1)
         except ScenarioError:
             raise
@@ -167,7 +171,7 @@ class _Builder:
         if self._nodes > MAX_NODES:
             self._fail(event, f"more than {MAX_NODES:,} values", "use groups, `count` and `every`")
         if depth > MAX_DEPTH:
-            self._fail(event, f"nested more than {MAX_DEPTH} deep", "no scenario needs that")
+            self._fail(event, f"nested more than {MAX_DEPTH} deep", "no file of ours needs that")
 
     def _alias(self, event: Any) -> Node:
         name = event.anchor

@@ -29,7 +29,7 @@ LOCATED = [
     ("fleet: !ruby/object {}\n", 4, 8, "tag", "remove"),
     ("? [a, b]\n: 1\n", 4, 3, "a key must be a plain word", ""),
     ("? {a: b}\n: 1\n", 4, 3, "a key must be a plain word", ""),
-    ("---\nversion: 1\n", 4, 1, "second document", ""),
+    ("---\nversion: 1\n", 4, 1, "second document", "remove `---`"),
     (FLEET + "name: again\n", 5, 1, "given twice; the first is on line 2", ""),
     ("fleet:\n  py: {count: 3, count: 4}\n", 5, 18, "given twice", ""),
     ("fleet: {py: {<<: 3}}\n", 4, 14, "`<<` takes a mapping", ""),
