@@ -469,18 +469,21 @@ class Trace:
 
 
 def digest(events: Iterable[Event]) -> str:
-    """SHA-256 (hex) over the JSON lines of `events`.
-
-    Readings of memory are left out: MicroPython's collector looks for what may be an address, and keeps some
-    bytes more or less, depending on where its process was loaded.
-    """
+    """SHA-256 (hex) over the JSON lines of those `events` that repeat."""
     hasher = hashlib.sha256()
-    for event in events:
-        if isinstance(event, NodeMemory):
-            continue
+    for event in filter(repeats, events):
         hasher.update(_encoder.encode(event))
         hasher.update(b"\n")
     return hasher.hexdigest()
+
+
+def repeats(event: Event) -> bool:
+    """Whether a run that is repeated has this event again, to the byte: all but readings of memory.
+
+    MicroPython's collector looks for what may be an address, and keeps some bytes more or less, depending on
+    where its process was loaded.
+    """
+    return not isinstance(event, NodeMemory)
 
 
 def encode_event(event: Event) -> bytes:

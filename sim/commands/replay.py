@@ -16,7 +16,7 @@ import typer
 from sim.commands.jobs import entry_of, options_of
 from sim.commands.status import FAILED, HELD, INVALID
 from sim.run import run_scenario
-from sim.trace import Trace, encode_event, read
+from sim.trace import Trace, encode_event, read, repeats
 
 _HASH_SEEDS = ("1", "2")  # of str.__hash__, and so of the order of sets: it must not matter
 
@@ -46,7 +46,7 @@ def check_determinism(arguments: Sequence[str]) -> int:
                 typer.echo(told, err=True)
                 return process.returncode or INVALID
         names = [f"PYTHONHASHSEED={seed}" for seed in _HASH_SEEDS]
-        traces = [path.read_bytes().splitlines() for path in paths]
+        traces = [_lines(read(path)) for path in paths]
     return _compare(names[0], traces[0], names[1], traces[1])
 
 
@@ -61,13 +61,17 @@ def _fresh_run(arguments: Sequence[str], trace: Path, hash_seed: str) -> subproc
     )
 
 
-def _lines(trace: Trace) -> list[bytes]:
-    return [encode_event(event) for event in trace]
+def _lines(trace: Trace) -> list[tuple[int, bytes]]:
+    """Number and text of each line that a repeat has to the byte."""
+    return [(number, encode_event(event)) for number, event in enumerate(trace, 1) if repeats(event)]
 
 
-def _compare(name: str, one: Sequence[bytes], other_name: str, other: Sequence[bytes]) -> int:
-    for number, (line, other_line) in enumerate(zip_longest(one, other), 1):
+def _compare(
+    name: str, one: Sequence[tuple[int, bytes]], other_name: str, other: Sequence[tuple[int, bytes]]
+) -> int:
+    for (number, line), (other_number, other_line) in zip_longest(one, other, fillvalue=(0, b"")):
         if line != other_line:
+            number = number or other_number
             width = max(len(name), len(other_name))
             typer.echo(f"first difference in line {number} of the trace:")
             for whose, text in ((name, line), (other_name, other_line)):

@@ -87,9 +87,7 @@ def decode(data: bytes, name: str) -> Source:
     head = Source(name, ())
     if len(data) > MAX_BYTES:
         message = f"the file is longer than {MAX_BYTES:,} bytes"
-        raise ScenarioError(
-            [Problem(Span(head, 1, 1), message, "is this the right file?")]
-        )
+        raise ScenarioError([Problem(Span(head, 1, 1), message, "is this the right file?")])
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -128,9 +126,7 @@ class _Builder:
                 if isinstance(event, DocumentStartEvent):
                     documents += 1
                     if documents > 1:
-                        self._fail(
-                            event, "a second document begins here", "one a file: remove `---`"
-                        )
+                        self._fail(event, "a second document begins here", "one a file: remove `---`")
                     root = self._node(next(self._events), 1)
         except ScenarioError:
             raise
