@@ -30,6 +30,11 @@ class Entry:
     scenario: Scenario
     variation: str = ""
 
+    @property
+    def label(self) -> str:
+        """How the user asked for it."""
+        return self.variation or self.reference
+
     def boards(self, given: Path | None) -> Path | None:
         """Its hardware map: the one given, else the one beside it, if there is one."""
         return given or map_beside(self.path)

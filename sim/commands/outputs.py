@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import typer
@@ -12,8 +12,12 @@ from sim.commands.status import worst
 from sim.report.run import Run
 
 
-def write_reports(runs: Sequence[Run], reports: Reports) -> None:
-    """Write each report that is wanted; JUnit and JSON hold all runs, the others are one file a run."""
+def write_reports(runs: Sequence[Run], reports: Reports, undone: Mapping[str, str] | None = None) -> None:
+    """Write each report that is wanted; JUnit and JSON hold all runs, the others are one file a run.
+
+    Args:
+        undone: scenarios that could not be run, and why; JUnit and JSON tell of them.
+    """
     if reports.html is not None:
         from sim.report.html import html
 
@@ -22,11 +26,11 @@ def write_reports(runs: Sequence[Run], reports: Reports) -> None:
     if reports.junit is not None:
         from sim.report.junit import junit
 
-        _write(reports.junit, junit(runs))
+        _write(reports.junit, junit(runs, undone or {}))
     if reports.json is not None:
         from sim.report.json_report import report
 
-        _write(reports.json, report(runs))
+        _write(reports.json, report(runs, undone or {}))
     if reports.perfetto is not None:
         from sim.report.perfetto import perfetto
 

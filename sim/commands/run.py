@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +20,7 @@ from sim.commands.outputs import exit_status, one_each, write_reports
 from sim.commands.replay import check_determinism, replay
 from sim.commands.seeds import run_seeds
 from sim.commands.several import plans, run_all
-from sim.commands.status import explained, status_of, worst
+from sim.commands.status import ABSENT, WRONG, explained, status_of, worst
 from sim.commands.watch import watch as watch_files
 from sim.report.console import make_console, print_summary
 from sim.report.coverage import print_coverage
@@ -101,7 +103,8 @@ def run(
     with explained():
         if replay_ is not None:
             raise typer.Exit(replay(replay_))
-        entries = find_entries(scenarios or [], set_ or (), only)
+        with _told(reports, " ".join(scenarios or [])):
+            entries = find_entries(scenarios or [], set_ or (), only)
         console = make_console(mode)
         if check_determinism_:
             raise typer.Exit(max(check_determinism(_as_words(entry, options)) for entry in entries))
@@ -114,13 +117,25 @@ def run(
             status = run_seeds(entries, options, chosen, console, jobs=jobs, on=on, fail_fast=fail_fast)
             raise typer.Exit(status)
         traces = one_each(trace, entries) if trace else [TRACES / f"{e.scenario.name}.jsonl" for e in entries]
-        runs, undone = run_all(plans(entries, options, traces), console, mode, jobs)
-        write_reports(runs, reports)
+        with _told(reports, entries[0].label):
+            runs, undone = run_all(plans(entries, options, traces), console, mode, jobs)
+        why = {name: str(error) for name, error in undone.items()}
+        write_reports(runs, reports, why)
     if len(entries) > 1:
-        print_summary(console, runs, {name: str(error) for name, error in undone.items()})
+        print_summary(console, runs, why)
         if mode != "quiet":
             print_coverage(console, coverage(run.events for run in runs), NODE_FAULTS)
     raise typer.Exit(worst([exit_status(runs), *map(status_of, undone.values())]))
+
+
+@contextlib.contextmanager
+def _told(reports: o.Reports, name: str) -> Iterator[None]:
+    """What could not be run at all is in the reports nevertheless: CI shows them, not the console."""
+    try:
+        yield
+    except (*WRONG, *ABSENT) as error:
+        write_reports([], reports, {name: str(error)})
+        raise
 
 
 def _parsed(seeds: str) -> range:

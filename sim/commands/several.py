@@ -39,7 +39,7 @@ class Plan:
     @property
     def label(self) -> str:
         """How the user asked for it."""
-        return self.entry.variation or self.entry.reference
+        return self.entry.label
 
     def is_virtual(self) -> bool:
         """Whether it needs no clock but its own. What cannot be run at all is not."""

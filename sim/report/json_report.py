@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -15,10 +16,22 @@ from sim.report.run import Run
 FORMAT = 1
 
 
-def report(runs: Sequence[Run]) -> str:
-    """All runs as one JSON document."""
-    worst = max((run.verdict.exit_status for run in runs), default=0, key=(0, 2, 1).index)
-    document = {"format": FORMAT, "exit_status": worst, "runs": [as_dict(run) for run in runs]}
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+def report(runs: Sequence[Run], undone: Mapping[str, str] = _NOTHING) -> str:
+    """All runs as one JSON document.
+
+    Args:
+        undone: scenarios that could not be run, and why; they count as invalid.
+    """
+    statuses = [run.verdict.exit_status for run in runs] + [2] * len(undone)
+    document = {
+        "format": FORMAT,
+        "exit_status": max(statuses, default=0, key=(0, 2, 1).index),
+        "runs": [as_dict(run) for run in runs],
+        "not_run": dict(undone),
+    }
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 

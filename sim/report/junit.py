@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from sim.checks.base import Outcome, Status, window
 from sim.checks.verdict import Result
@@ -15,12 +16,18 @@ from sim.report.run import Run
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def junit(runs: Sequence[Run]) -> str:
-    """The document. A failed expectation is a failure, an inconclusive one an error: neither passes."""
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+def junit(runs: Sequence[Run], undone: Mapping[str, str] = _NOTHING) -> str:
+    """The document. A failed expectation is a failure, an inconclusive one an error: neither passes.
+
+    Args:
+        undone: scenarios that could not be run, and why: each a suite of one error.
+    """
     root = ET.Element("testsuites", name="dcompute")
     totals = {"tests": 0, "failures": 0, "errors": 0}
-    for run in runs:
-        suite = _suite(run)
+    for suite in [*map(_suite, runs), *(_undone(name, why) for name, why in undone.items())]:
         for key in totals:
             totals[key] += int(suite.get(key, "0"))
         root.append(suite)
@@ -53,6 +60,15 @@ def _suite(run: Run) -> ET.Element:
         ET.SubElement(properties, "property", name=name, value=_clean(value))
     for result in results:
         suite.append(_case(run, result))
+    return suite
+
+
+def _undone(name: str, why: str) -> ET.Element:
+    name = _clean(name)
+    suite = ET.Element("testsuite", name=name, tests="1", failures="0", errors="1", skipped="0", time="0")
+    case = ET.SubElement(suite, "testcase", classname=name, name="can be run", time="0")
+    first_line = _clean(why).partition("\n")[0]
+    ET.SubElement(case, "error", type="not run", message=first_line).text = _clean(why)
     return suite
 
 

@@ -107,12 +107,34 @@ def test_one_that_cannot_be_run_stops_no_other(dcompute, certain, tmp_path):
     away = tmp_path / "away.yaml"
     away.write_text(certain(time="real", broker="mqtt://127.0.0.1:1", name="away").read_text())
     certain()
-    found = dcompute("run", "away.yaml", "small.yaml", "--plain")
+    reports = ("--junit", "a.xml", "--json", "a.json")
+    found = dcompute("run", "away.yaml", "small.yaml", "--plain", *reports)
     assert found.returncode == 3
+    root = ET.parse(tmp_path / "a.xml").getroot()
+    assert (root.get("failures"), root.get("errors")) == ("0", "1")
+    assert [suite.get("name") for suite in root] == ["small", "away.yaml"]
+    assert "127.0.0.1:1" in root.find(".//error").get("message")
+    told = json.loads((tmp_path / "a.json").read_text())
+    assert (told["exit_status"], list(told["not_run"])) == (2, ["away.yaml"])
     assert re.search(r"^small +held ", found.stdout, re.M)
     assert re.search(r"^away.yaml +not run", found.stdout, re.M)
     assert "away.yaml: not run: " in found.stdout
     assert "1 of 2 did not hold" in found.stdout
+
+
+@pytest.mark.parametrize(
+    ("sections", "why"),
+    [({"time": "real", "broker": "mqtt://127.0.0.1:1"}, "127.0.0.1:1"), ({"seed": "x"}, "small.yaml:1:")],
+    ids=["away", "wrong"],
+)
+def test_junit_tells_of_the_only_one_that_cannot_be_run(dcompute, certain, tmp_path, sections, why):
+    found = dcompute("run", certain(**sections), "--junit", "a.xml")
+    assert found.returncode in (2, 3)
+    (suite,) = ET.parse(tmp_path / "a.xml").getroot()
+    assert (suite.get("tests"), suite.get("errors")) == ("1", "1")
+    (error,) = suite.iter("error")
+    assert why in error.text
+    assert error.get("message") in found.stderr
 
 
 def test_side_by_side_is_the_same_as_one_after_the_other(dcompute, certain, tmp_path):
