@@ -1,4 +1,4 @@
-"""`python -m benchmarks [virtual] [transport] [fleet]`: measure, print, and say what misses its target."""
+"""`python -m benchmarks [SUITE...]`: measure, print, and say what misses its target."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.figures import print_figures
 
-SUITES = ("virtual", "transport", "fleet")
+SUITES = ("virtual", "transport", "fleet", "firmware")
 
 
 def main() -> int:
