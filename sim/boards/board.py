@@ -115,7 +115,7 @@ class VirtualBoard:
     def power_on(self) -> None:
         """Start the chip."""
         if self._chip is None:
-            _own(self._flash.root)
+            own(self._flash.root)
             if self.link is not None:
                 self.link.up()
             self._tell("power_on")
@@ -243,7 +243,7 @@ class VirtualBoard:
             self._watcher.happened(name, fields)
 
 
-def _own(root: Path) -> None:
+def own(root: Path) -> None:
     """Copies in place of links: a board that overwrites its file must not reach beyond its flash."""
     for place in root.rglob("*"):
         if place.is_symlink():

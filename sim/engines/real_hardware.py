@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sim.boards.board import VirtualBoard
+from sim.boards.board import VirtualBoard, own
 from sim.boards.serial import PtyPort
 from sim.engines.base import EngineError
 from sim.engines.real_machine import RealMachine
 from sim.hil.line import BoardError
 from sim.hil.map import LOOPBACK, Place
-from sim.micropython import flash
 from sim.micropython.board import Board
 from sim.micropython.provision import provision
 from sim.nodes.base import NodeSpec
@@ -104,7 +103,8 @@ class _VirtualHardware:
         )
         await made._board.plug_in()
         await prompt.seen.wait()
-        _deploy(board, root)  # only now, so that no program had to be stopped
+        board.write_flash(root)  # only now, so that no program had to be stopped
+        own(root)
         return made
 
     @property
@@ -120,13 +120,3 @@ class _VirtualHardware:
     async def close(self) -> None:
         await self._board.close()
         shutil.rmtree(self._root, ignore_errors=True)
-
-
-def _deploy(board: Board, root: Path) -> None:
-    files: Sequence[Path] = board.files
-    for name, source in flash.layout(files).items():
-        place = root / name
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, place)  # no link: what the board writes is its own
-    lines = (f"{name} = {value!r}\n" for name, value in board.config.items())
-    (root / "config.py").write_text("".join(lines))

@@ -35,6 +35,7 @@ _FACTS = (
     " tuple(sys.implementation.version)[:3], os.uname()[4], gc.mem_free() + gc.mem_alloc())"
 )
 _OLDEST = (1, 22)
+_HOMES = ("", "/a", "/b")
 
 
 @dataclass(frozen=True)
@@ -66,16 +67,21 @@ def look(transport: SerialTransport) -> Host:
 def borrow(transport: SerialTransport, host: Host, settings: Mapping[str, Any]) -> None:
     """Let config.py end with these settings, which then are the ones that count."""
     ours = "".join(f"{name} = {value!r}\n" for name, value in settings.items())
-    _write(transport, host.config, _theirs(transport, host) + MARK + ours.encode())
+    _write(transport, host.config, _read(transport, host.config).partition(MARK)[0] + MARK + ours.encode())
 
 
-def give_back(transport: SerialTransport, host: Host) -> None:
-    """Let config.py be as it was."""
-    _write(transport, host.config, _theirs(transport, host))
+def give_back(transport: SerialTransport) -> None:
+    """Let config.py be as it was, also where an update over the air has copied it into the other slot."""
+    for home in _HOMES:
+        config = f"{home}/config.py"
+        if transport.fs_exists(config):
+            theirs, mark, _ = _read(transport, config).partition(MARK)
+            if mark:
+                _write(transport, config, theirs)
 
 
-def _theirs(transport: SerialTransport, host: Host) -> bytes:
-    return bytes(transport.fs_readfile(host.config)).partition(MARK)[0]
+def _read(transport: SerialTransport, path: str) -> bytes:
+    return bytes(transport.fs_readfile(path))
 
 
 def _write(transport: SerialTransport, path: str, data: bytes) -> None:

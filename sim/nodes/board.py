@@ -78,6 +78,7 @@ class BoardNode(Narrator):
         self._switch: Switch | None = None
         self._jobs: set[asyncio.Task[None]] = set()
         self._running = False
+        self._unplugged = False
         self._boots = 0
         self._resetting = False
         self._hung_since_s: float | None = None
@@ -111,6 +112,11 @@ class BoardNode(Narrator):
                 f"{self.name} at {port}: its firmware has no debug_hooks, and the scenario lets it `hang`: "
                 "deploy dcompute's own firmware, or leave that fault out for boards"
             )
+        if self._spec.group.layout == "slots" and not host.home:
+            raise BoardError(
+                f"{self.name} at {port}: its firmware is not in slots, as `layout: slots` says: put it "
+                "there with dcompute deploy"
+            )
         settings = {k: v for k, v in config_for(self._spec, self._machine).items() if k not in _OWN}
         settings |= {"DEBUG_HOOKS": host.has_hooks, **(self._spec.group.config or {})}
         await line.do(lambda transport: borrow(transport, host, settings))
@@ -127,7 +133,7 @@ class BoardNode(Narrator):
             try:
                 if host is not None and self._switch is None:
                     await self._line.do(stop_program)
-                    await self._line.do(lambda transport: give_back(transport, host))
+                    await self._line.do(give_back)
                     await self._line.do(self._hard_reset)
             except BoardError as error:
                 trouble = f"{error}; its config.py still has this run's lines at its end"
@@ -145,9 +151,12 @@ class BoardNode(Narrator):
         if self._running:
             return
         self._running = True
-        if self._switch is not None and self._boots:
+        if self._switch is not None and self._unplugged:
+            self._unplugged = False
             self._switch.power_on()
-        self._do(self._hard_reset, self._booted)
+            self._booted()
+        else:
+            self._do(self._hard_reset, self._booted)
 
     def _booted(self) -> None:
         self._boots += 1
@@ -169,6 +178,7 @@ class BoardNode(Narrator):
         self._running = False
         self._machine.power_cut(self._no_program)
         self._switch.power_off()
+        self._unplugged = True
         self._gone(how)
 
     def _reboot(self) -> None:

@@ -52,8 +52,8 @@ class Group(Model):
     entry: Text | None = Field(default=None, description="firmware: the file to start, `main.py` by default.")
     layout: Literal["flat", "slots"] | None = Field(
         default=None,
-        description="firmware: `slots` keeps the program as `dcompute deploy` does, as version `v1`, so that "
-        "it can be updated over the air; flat when left out.",
+        description="firmware, board: `slots` keeps the program as `dcompute deploy` does, as version `v1` "
+        "(a real board: as it was deployed), so that it can be updated over the air; flat when left out.",
     )
     config: dict[str, Scalar] | None = Field(
         default=None, description="firmware: values for the board's config.py."

@@ -141,7 +141,7 @@ def _update(scenario: Scenario, index: int, update: Update) -> Iterator[Complain
     flat = [name for name in groups if name in scenario.fleet and scenario.fleet[name].layout != "slots"]
     if update.select.names is None and flat and (update.select.groups or len(flat) == len(groups)):
         message = f"`{flat[0]}` cannot be updated: its boards do not keep their program in slots"
-        yield Complaint(path, message, "add `kind: firmware` and `layout: slots` to the group")
+        yield Complaint(path, message, "add `kind: firmware` (or `board`) and `layout: slots` to the group")
     if update.broken == "no-wifi" and update.bundle is not None:
         message = "only our own firmware can be made to find no Wi-Fi"
         yield Complaint((*path, "broken"), message, "leave out `bundle`, or use `crash` or `hang`")

@@ -8,8 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 from sim import trace as t
+from sim.boards.board import own
 from sim.commands import app
 from sim.hil.guest import MARK
+from sim.micropython import flash
 from sim.report.aftermath import aftermaths
 from sim.trace import read
 
@@ -139,6 +141,10 @@ def test_a_board_without_our_firmware_is_named(tmp_path: Path, serve_board: Serv
     assert result.exit_code == 2, result.output
     assert f"esp-1 at {port}: no config.py on it" in result.output
     deploy(tmp_path / "empty")
+    (tmp_path / "short.yaml").write_text(SHORT.replace("kind: firmware", "kind: firmware, layout: slots"))
+    result = CliRunner().invoke(app, [*words, "--plain", "--trace", str(tmp_path / "t.jsonl")])
+    assert result.exit_code == 2, result.output
+    assert f"esp-1 at {port}: its firmware is not in slots" in result.output
     (tmp_path / "empty" / "debug_hooks.py").unlink()
     (tmp_path / "short.yaml").write_text(SHORT.replace("kind: reset", "kind: hang"))
     result = CliRunner().invoke(app, [*words, "--plain", "--trace", str(tmp_path / "t.jsonl")])
@@ -146,3 +152,57 @@ def test_a_board_without_our_firmware_is_named(tmp_path: Path, serve_board: Serv
     assert "esp-1" in result.output
     assert "no debug_hooks, and the scenario lets it `hang`" in result.output
     assert (tmp_path / "empty" / "config.py").read_text() == OWN_CONFIG
+
+
+AIR = """
+version: 1
+name: air
+time: real
+phases: {start: 13s, quiet: 2s}
+fleet:
+  real: {kind: board, layout: slots, keepalive: 2s, poll: 10ms}
+  virtual: {kind: board, layout: slots, keepalive: 2s, poll: 10ms, heap: 160KiB}
+updates: [{at: 1500ms, version: v2, select: {count: all}}]
+faults:
+  - kind: wifi_drop
+    when: {event: update_state, node: real-1, where: {state: sending}, after: 200ms}
+    select: {names: [real-1]}
+    for: 1s
+  - kind: power_cut
+    when: {event: update_state, node: virtual-1, where: {state: sending}, after: 200ms}
+    select: {names: [virtual-1]}
+    restart_after: 500ms
+expect:
+  - no_false_deaths
+  - final_status: {status: ready}
+"""
+
+
+def test_boards_are_updated_over_the_air_through_a_wifi_drop_and_a_power_cut(
+    tmp_path: Path, serve_board: ServeBoard
+) -> None:
+    root = tmp_path / "flash"
+    root.mkdir()
+    flash.write_slots([flash.product()], {}, root, "v1")
+    own(root)
+    (root / "a" / "config.py").write_text(OWN_CONFIG)
+    port = serve_board(root)
+    (tmp_path / "air.yaml").write_text(AIR)
+    places = f"{{real-1: {{port: {port}}}, virtual: {{virtual: true}}}}"
+    (tmp_path / "boards.yaml").write_text(f"version: 1\nhost: 127.0.0.1\nboards: {places}\n")
+    trace = tmp_path / "t.jsonl"
+    words = ["run", str(tmp_path / "air.yaml"), "--plain", "--trace", str(trace)]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    happened = read(trace).events
+    for node, kind in (("real-1", "wifi_drop"), ("virtual-1", "power_cut")):
+        (hit,) = [e.t_us for e in happened if isinstance(e, t.FaultInjected) and e.kind == kind]
+        states = [e for e in happened if isinstance(e, t.UpdateState) and e.node == node]
+        assert [e.state for e in states if e.t_us < hit][-1] == "sending", (node, states)
+        assert "staged" in [e.state for e in states if e.t_us > hit], (node, states)
+    ended = {e.node: e.version for e in happened if isinstance(e, t.FinalVersion)}
+    assert ended.keys() == {"real-1", "virtual-1"}
+    assert set(ended.values()) <= {"v1", "v2"}
+    assert (root / "slot").read_text().split()[0] == {"v1": "a", "v2": "b"}[ended["real-1"]]
+    for slot in "ab":
+        assert (root / slot / "config.py").read_text() == OWN_CONFIG
