@@ -41,12 +41,14 @@ def load(config):
         raise ValueError("config.py: WATCHDOG_S must be 0 (off) or at least 30: connecting takes time")
     settings.queue_limit = _number(config, "QUEUE_LIMIT", 1, 1000, 32)
     settings.hold_limit = _number(config, "HOLD_LIMIT", 1, 1000, 32)
+    _optional_text(config, "UPDATE_KEY")  # update.py reads these two when it is needed
+    _flag(config, "UPDATE_UNSIGNED")
     return settings
 
 
 def _wrong(key, wanted, value):
-    # Passwords are not repeated: the log may be shown to others.
-    shown = "" if "PASSWORD" in key else ", not %r" % (value,)
+    # Secrets are not repeated: the log may be shown to others.
+    shown = "" if "PASSWORD" in key or "KEY" in key else ", not %r" % (value,)
     return ValueError("config.py: %s must be %s%s" % (key, wanted, shown))
 
 
