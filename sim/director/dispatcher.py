@@ -7,6 +7,7 @@ again, since what was on the way to its old connection is lost; the master accep
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -52,7 +53,7 @@ class Dispatcher:
         self._open: dict[str, _Task] = {}
         self._of_node: dict[str, dict[str, None]] = {}
         self._waiting: dict[str, None] = {}  # tasks for which there was no node
-        self._turn = 0
+        self._turns: Counter[str | None] = Counter()  # of each group, and of all nodes
 
     def serve(self, master: MasterHandle) -> None:
         """Send through this master."""
@@ -154,8 +155,8 @@ class Dispatcher:
         if not candidates:
             return ""
         if target.pick == "round_robin":
-            self._turn += 1
-            return candidates[self._turn % len(candidates)]
+            self._turns[target.group] += 1
+            return candidates[self._turns[target.group] % len(candidates)]
         if target.pick == "least_busy":
             return min(candidates, key=lambda node: len(self._of_node.get(node, ())))
         return self._rng.choice(candidates)

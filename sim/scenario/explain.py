@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
+from pathlib import Path
 
 from pydantic import BaseModel
 
@@ -82,9 +83,12 @@ def _group(group: Group) -> str:
     if group.variant is not None:
         said.append(f"of the faulty specimen {group.variant}")
     said.append(f"keepalive {format_duration(group.keepalive)}")
-    said.append(f"a task takes {_dumped(group.work)}")
-    if group.fail_rate:
-        said.append(f"{format_fraction(group.fail_rate)} of tasks fail")
+    if group.kind == "python":
+        said.append(f"a task takes {_dumped(group.work)}")
+        if group.fail_rate:
+            said.append(f"{format_fraction(group.fail_rate)} of tasks fail")
+    if group.files is not None:
+        said.append(f"the program in {Path(group.files).name}/")
     if isinstance(group.profile, BoardRecord):
         said.append(f"like a measured {group.profile.machine}")
     if group.layout == "slots":

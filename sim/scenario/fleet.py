@@ -32,9 +32,13 @@ class Group(Model):
     ramp: Duration = Field(default=0.0, description="Over what time the nodes are switched on, evenly.")
     poll: Duration = Field(default=0.1, description="How often the node's program asks for a task.")
     work: Distribution = Field(
-        default=Distribution.model_validate("50ms"), description="How long a task takes."
+        default=Distribution.model_validate("50ms"),
+        description="python: how long a task takes. What a board does is in the task: "
+        "`task: {function: sleep, args: [0.5]}`.",
     )
-    fail_rate: Fraction = Field(default=0.0, description="Share of tasks that end in an error result.")
+    fail_rate: Fraction = Field(
+        default=0.0, description="python: share of tasks that end in an error result."
+    )
     queue_limit: Count | None = Field(
         default=None, description="Tasks a node holds at most; its own default when left out."
     )
@@ -42,7 +46,8 @@ class Group(Model):
         default=OwnNetwork(), description="What differs from the scenario's `network`."
     )
     variant: Text | None = Field(
-        default=None, description="A specimen with a known fault instead of the healthy node, by name."
+        default=None,
+        description="python: a specimen with a known fault instead of the healthy node, by name.",
     )
     heap: Size | None = Field(default=None, description="firmware: size of the MicroPython heap.")
     files: Text | None = Field(

@@ -70,6 +70,9 @@ def _fleet(scenario: Scenario, variants: Collection[str] | None) -> Iterator[Com
                 if getattr(group, key) is not None:
                     message = f"`{key}` is for firmware nodes; `{name}` are python nodes"
                     yield Complaint((*path, key), message, "add `kind: firmware`, or leave it out", True)
+        elif group.variant is not None:
+            message = f"`variant` is for python nodes; `{name}` are {group.kind} nodes"
+            yield Complaint((*path, "variant"), message, "`files` runs other firmware than ours", True)
         if group.layout == "slots" and group.entry is not None:
             message = "in slots it is always `main.py` that starts"
             yield Complaint((*path, "entry"), message, "leave it out, or leave out `layout`", True)

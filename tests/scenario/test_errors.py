@@ -138,6 +138,7 @@ LOCATED = [
     (FLEET + "workload: [{tasks: 3, target: {node: py-9}}]\n", 5, 38, "no node is called `py-9`", ""),
     (FLEET + "workload: [{tasks: 3, target: {group: pi}}]\n", 5, 39, "no group is called", ""),
     (FLEET + "workload: [{tasks: 3, at: 90s}]\n", 5, 27, "too late", ""),
+    ("fleet: {e: {kind: firmware, variant: no-will}}\n", 4, 29, "`variant` is for python nodes", "files"),
     ("fleet: {py: {heap: 64KiB}}\n", 4, 14, "`heap` is for firmware nodes", ""),
     ("fleet: {py: {keepalive: 1500ms}}\n", 4, 25, "whole seconds", ""),
     ("fleet: {py: {ramp: 61s}}\n", 4, 20, "after the run's end", ""),
