@@ -80,6 +80,9 @@ class ResultIgnored:
 Effect = NodeChanged | NodeDied | StaleDeath | Probe | DeclareDead | ResultAccepted | ResultIgnored
 
 
+_IMMUTABLE = (str, int, float, type(None))  # of the JSON values
+
+
 @dataclass(slots=True)
 class NodeRecord:
     """What the master believes of one node."""
@@ -102,7 +105,10 @@ class NodeRecord:
             "device_type": self.device_type,
             "last_seen": self.last_seen,
             "inc": self.inc,
-            "capabilities": deepcopy(self.capabilities),
+            "capabilities": {
+                key: value if isinstance(value, _IMMUTABLE) else deepcopy(value)
+                for key, value in self.capabilities.items()
+            },
         }
 
 

@@ -23,7 +23,10 @@ class Dice:
 
     def random(self) -> float:
         """Evenly from [0, 1), 53 bits of it."""
-        return (self._next() >> 11) * 2.0**-53
+        self._state = state = (self._state + _GAMMA) & _MASK  # `_next`, without a call: most draws are these
+        state = (state ^ state >> 30) * 0xBF58476D1CE4E5B9 & _MASK
+        state = (state ^ state >> 27) * 0x94D049BB133111EB & _MASK
+        return ((state ^ state >> 31) >> 11) * 2.0**-53
 
     def getrandbits(self, n_bits: int) -> int:
         """An integer of so many random bits."""

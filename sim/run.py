@@ -96,7 +96,8 @@ def run_scenario(scenario: Scenario, options: RunOptions | None = None) -> Outco
         trace.listen(listener)
     began_s = time.perf_counter()
     if options.time == "virtual":
-        _run_virtual(scenario, options, trace)
+        with _rare_collections():
+            _run_virtual(scenario, options, trace)
     else:
         asyncio.run(_run_real(scenario, options, trace, bench))
     wall_s = time.perf_counter() - began_s
@@ -153,7 +154,7 @@ def _run_virtual(scenario: Scenario, options: RunOptions, trace: Trace) -> None:
         director = Director(engine, scenario, options.sabotage)
         try:
             fence = Fence(allow=("sim.report.live", "sim.micropython"))
-            with engine.capture(options.pcap), _rare_collections(), fence:
+            with engine.capture(options.pcap), fence:
                 engine.run(director.run)
         finally:
             engine.recorder.close()
@@ -163,7 +164,8 @@ def _run_virtual(scenario: Scenario, options: RunOptions, trace: Trace) -> None:
 @contextlib.contextmanager
 def _rare_collections() -> Iterator[None]:
     """Look for reference cycles less often: a fleet is many objects that live to the end, each search visits
-    all that is young, and a tenth of a short run's time went there."""
+    all that is young, and a tenth of a short run's time went there. To be left when the fleet is garbage: the
+    search that comes due then visits it once, and frees it."""
     usual = gc.get_threshold()
     gc.set_threshold(_COLLECT_AFTER, *usual[1:])
     try:

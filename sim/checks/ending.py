@@ -26,26 +26,32 @@ class Ending:
         return status in LIFELESS or (status == "" and not self.node.inc)
 
 
+_OF_INTEREST = frozenset({t.FinalNode, t.RetainedStatus})
+
+
 def endings(trace: Sequence[t.Event]) -> list[Ending]:
     """The ending of every node that has a final_node event."""
     history = history_of(trace)
-    retained: dict[str, t.RetainedStatus] = {
-        event.node: event for event in trace if isinstance(event, t.RetainedStatus)
-    }
-    result = []
+    retained: dict[str, t.RetainedStatus] = {}
+    finals: list[t.FinalNode] = []
     for event in trace:
-        if isinstance(event, t.FinalNode):
-            story = history.story(event.node)
-            result.append(
-                Ending(
-                    node=event,
-                    group=story.definition.group if story.definition else "",
-                    reachable=event.running and not story.active(SILENT),
-                    undecided=_undecided(history, event),
-                    retained=retained.get(event.node),
-                )
-            )
-    return result
+        if type(event) in _OF_INTEREST:
+            if isinstance(event, t.FinalNode):
+                finals.append(event)
+            elif isinstance(event, t.RetainedStatus):
+                retained[event.node] = event
+    return [_ending(history, final, retained.get(final.node)) for final in finals]
+
+
+def _ending(history: History, final: t.FinalNode, retained: t.RetainedStatus | None) -> Ending:
+    story = history.story(final.node)
+    return Ending(
+        node=final,
+        group=story.definition.group if story.definition else "",
+        reachable=final.running and not story.active(SILENT),
+        undecided=_undecided(history, final),
+        retained=retained,
+    )
 
 
 def _undecided(history: History, final: t.FinalNode) -> bool:

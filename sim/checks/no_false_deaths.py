@@ -84,6 +84,8 @@ class NoFalseDeaths(Check):
         causes: Counter[str] = Counter()
         exposed = False
         for event in trace:
+            if type(event) not in _OF_INTEREST:
+                continue
             if isinstance(event, t.DeathReported):
                 why = self._explanation(nodes.setdefault(event.node, _Node()), event)
                 if why is None:
@@ -92,8 +94,7 @@ class NoFalseDeaths(Check):
                     causes[why] += 1
                 continue
             exposed = exposed or isinstance(event, t.NodeConnected)
-            if type(event) in _OF_INTEREST:
-                _note(nodes, event)
+            _note(nodes, event)
         reports = causes.total() + len(false)
         figures: dict[str, float | int | str] = {"reports": reports, "false": len(false)}
         figures |= {f"by {why}": count for why, count in sorted(causes.items())}
@@ -120,6 +121,7 @@ class NoFalseDeaths(Check):
 _OF_INTEREST = frozenset(
     {
         t.BrokerStopped,
+        t.DeathReported,
         t.FaultEnded,
         t.FaultInjected,
         t.MasterStarted,
@@ -135,7 +137,7 @@ _OF_INTEREST = frozenset(
         t.WireStalled,
     }
 )
-"""What `_note` takes in: most events of a trace are of tasks, and passed over quickly."""
+"""What is looked at: most events of a trace are of tasks, and passed over quickly."""
 
 
 def _note(nodes: dict[str, _Node], event: t.Event) -> None:

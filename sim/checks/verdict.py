@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from sim import trace as t
 from sim.checks.base import Check, Outcome, Status, failed, held, inconclusive
 
+_OF_FAULTS = frozenset({t.FaultInjected, t.FaultEffect})
 EXIT_STATUS = {Status.HELD: 0, Status.FAILED: 1, Status.INCONCLUSIVE: 2}
 
 
@@ -112,6 +113,8 @@ def _receipts(events: Sequence[t.Event]) -> tuple[Receipt, ...]:
     effects: dict[str, list[str]] = {}
     faults: list[t.FaultInjected] = []
     for event in events:
+        if type(event) not in _OF_FAULTS:
+            continue
         if isinstance(event, t.FaultInjected):
             faults.append(event)
         elif isinstance(event, t.FaultEffect):

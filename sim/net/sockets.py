@@ -38,7 +38,7 @@ class Socket(Endpoint):
         self._finished = False  # the peer sends nothing more
 
     @property
-    def unread_bytes(self) -> int:
+    def unread_bytes(self) -> int:  # type: ignore[override]  # set nowhere
         return len(self._received_bytes) - self._at
 
     @property
@@ -159,7 +159,9 @@ class Stream(Endpoint):
         ended."""
         if data and self.state == OPEN and not self._fin_sent:
             self.send_bytes(data)
-            if not self._blocked and self.backlog_bytes > self.host.tcp.send_buffer_bytes:
+            peer = self.peer  # `backlog_bytes`, without a call for each write
+            backlog_bytes = self.sent - peer.received + peer.unread_bytes
+            if backlog_bytes > self.host.tcp.send_buffer_bytes and not self._blocked:
                 self._blocked = True
                 if self.on_full is not None:
                     self.on_full(True)

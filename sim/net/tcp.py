@@ -128,6 +128,8 @@ class Endpoint:
     )
 
     peer: Endpoint
+    unread_bytes: int = 0
+    """Bytes received that this side's program has not read."""
 
     def __init__(self, connection: Connection, host: Host, port: int, side: Side) -> None:
         self.connection = connection
@@ -159,11 +161,6 @@ class Endpoint:
     def backlog_bytes(self) -> int:
         """Bytes sent that the other side's program has not read."""
         return self.sent - self.peer.received + self.peer.unread_bytes
-
-    @property
-    def unread_bytes(self) -> int:
-        """Bytes received that this side's program has not read."""
-        return 0
 
     def close(self) -> None:
         """The program is done (or died): FIN after what was sent, or RST if it leaves bytes unread."""
