@@ -13,6 +13,7 @@ from sim.deploy.plan import Plan
 from sim.deploy.probe import Survey, survey
 from sim.deploy.slots import (
     BOOT_FILE,
+    FAILED_FILE,
     LIBRARY,
     MAIN_BEFORE_FILE,
     MAIN_FILE,
@@ -84,6 +85,7 @@ class Installer:
         """
         if plan.withdraw is not None:
             self._put(SLOT_FILE, f"{plan.withdraw}\n")
+        self._call("_rm", FAILED_FILE)
         folder = f"/{plan.slot}"
         if plan.write_manifest:  # from here on the slot is no version
             self._call("_rm", f"{folder}/{VERSION_FILE}")

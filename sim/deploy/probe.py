@@ -11,7 +11,7 @@ from typing import Any
 from dcompute.bundle import CONFIG_FILE, VERSION_FILE
 from sim.deploy.errors import DeployError
 from sim.deploy.link import SerialLink
-from sim.deploy.slots import SLOTS, SlotLine
+from sim.deploy.slots import FAILED_FILE, SLOTS, SlotLine
 
 OLDEST = (1, 22)
 
@@ -118,6 +118,7 @@ class Survey:
         slot_line: what `/slot` says; None: nothing sensible.
         manifests: of each slot whose version.json can be read.
         main, boot: the text of the root's main.py and boot.py; None: there is none.
+        failed: the version that did not come up, so that the launcher went back to the one before.
     """
 
     files: dict[str, File]
@@ -125,6 +126,7 @@ class Survey:
     manifests: dict[str, dict[str, Any]]
     main: bytes | None
     boot: bytes | None
+    failed: str = ""
 
     def slot_files(self, slot: str) -> dict[str, str]:
         """sha256 by path within the slot, version.json aside."""
@@ -172,7 +174,10 @@ def probe(link: SerialLink) -> Probe:
 def survey(link: SerialLink, names: Collection[str] = ()) -> Survey:
     """Look at the flash; `names` are paths within a slot, which may lie in the root too."""
     wanted = sorted(
-        {f"/{name}" for name in (*names, "main.py", "boot.py", "main_before.py", CONFIG_FILE, "slot")}
+        {
+            f"/{name}"
+            for name in (*names, "main.py", "boot.py", "main_before.py", CONFIG_FILE, "slot", "failed")
+        }
     )
     said = link.run(f"SLOTS={SLOTS!r}\nNAMES={wanted!r}\n{_SURVEY}")
     files = {}
@@ -190,6 +195,7 @@ def survey(link: SerialLink, names: Collection[str] = ()) -> Survey:
         manifests,
         link.read_file("/main.py") if "/main.py" in files else None,
         link.read_file("/boot.py") if "/boot.py" in files else None,
+        link.read_file(FAILED_FILE).decode(errors="replace") if FAILED_FILE in files else "",
     )
 
 

@@ -10,6 +10,7 @@ NONE = "-"
 TRIES = 2  # starts that a new version has to reach the broker
 
 SLOT_FILE = "/slot"
+FAILED_FILE = "/failed"  # the version that the launcher went back from
 MAIN_FILE = "/main.py"
 MAIN_BEFORE_FILE = "/main_before.py"
 BOOT_FILE = "/boot.py"

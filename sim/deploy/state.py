@@ -30,7 +30,9 @@ def _runs(seen: Survey) -> str:
         return "nothing" if seen.main is None else "a program that was not deployed"
     now = running(seen)
     text = _version(seen, now.current)
-    return f"{text}, on trial" if now.on_trial else text
+    if now.on_trial:
+        return f"{text}, on trial"
+    return f"{text}, {seen.failed} failed" if seen.failed else text
 
 
 def _back(seen: Survey) -> str:
