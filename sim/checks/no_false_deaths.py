@@ -142,6 +142,8 @@ _OF_INTEREST = frozenset(
 
 def _note(nodes: dict[str, _Node], event: t.Event) -> None:
     """Take in one event that is no report."""
+    if isinstance(event, t.StatusPublished) and event.status != "offline":
+        return  # by far the most, and no cause of anything
     if isinstance(event, t.BrokerStopped):
         for known in nodes.values():
             known.blame(_Cause("broker outage"))
@@ -153,17 +155,23 @@ def _note(nodes: dict[str, _Node], event: t.Event) -> None:
     name: str = getattr(event, "node", "")
     if not name:
         return
-    node = nodes.setdefault(owner(name), _Node())
-    if name != owner(name) and not isinstance(event, t.NodeConnecting | t.NodeConnected | t.NodeDisconnected):
+    owned_by = owner(name)
+    node = nodes.get(owned_by)
+    if node is None:
+        node = nodes[owned_by] = _Node()
+    if name != owned_by and not isinstance(event, t.NodeConnecting | t.NodeConnected | t.NodeDisconnected):
         # What befalls a clone (a cause of its own) is no excuse for its double.
         if isinstance(event, t.NodeStopped) and event.how != "hang" and name in node.of_clone:
             node.lives[node.of_clone[name]].append(_Cause("stop"))
         return
-    match event:
+    match event:  # the most frequent first
+        case t.NodeStatusSeen(status=status, inc=inc):
+            if status not in LIFELESS:
+                node.seen_alive = inc
         case t.NodeConnecting(inc=inc) | t.NodeConnected(inc=inc) if inc not in node.lives:
             node.blame(_Cause("a newer connection"))
             node.lives[inc] = list(node.ongoing.values())
-            if name != owner(name):
+            if name != owned_by:
                 node.of_clone[name] = inc
         case t.WireOpened(conn=conn):
             node.conns[conn] = node.newest()
@@ -181,8 +189,6 @@ def _note(nodes: dict[str, _Node], event: t.Event) -> None:
             node.blame(_Cause("stop"))
         case t.NodeStopped(how=how) if how != "hang":  # that one is a fault, and may pass
             node.blame(_Cause("stop"))
-        case t.NodeStatusSeen(status=status, inc=inc) if status not in LIFELESS:
-            node.seen_alive = inc
         case t.FaultInjected(fault=fault, kind=kind) if kind in DEADLY | BREAKING:
             cause = _Cause(kind, event.t_us)
             node.blame(cause)

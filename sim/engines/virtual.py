@@ -43,12 +43,13 @@ class VirtualDriver:
         self.random = rng
         self._host = host
         self._clock = clock
+        self._env = clock.env
 
     def now_s(self) -> float:
-        return self._clock.env.now + START_S
+        return self._env._now + START_S
 
     def wall_s(self) -> float:
-        return EPOCH_S + self._clock.env.now
+        return EPOCH_S + self._env._now
 
     def call_on_loop(self, call: Callable[[], None]) -> None:
         call()
@@ -183,7 +184,7 @@ class ModelBroker:
         connection: Connection = broker.opened(stream, env.now)
 
         def received(data: bytes) -> None:
-            broker.received(connection, data, env.now)
+            broker.received(connection, data, env._now)
             self._arm(broker)
 
         def closed(_error: OSError | None) -> None:
@@ -234,7 +235,7 @@ class VirtualEngine:
         )
 
     def _now_us(self) -> int:
-        now_s = self.env.now
+        now_s = self.env._now
         if now_s != self._stamp_s:  # events of one moment share one integer: a trace is kept for a whole run
             self._stamp_s = now_s
             self._stamp_us = round(now_s * 1e6)

@@ -216,9 +216,9 @@ class Endpoint:
         """Put `data` on the wire; a write at the same instant joins the segment before."""
         pending = self._pending
         if (
-            pending is not None
+            self._pending_at_s == self._env._now
+            and pending is not None
             and pending.callbacks is not None  # still under way
-            and self._pending_at_s == self._env._now
             and pending.payload
             and len(pending.payload) < MSS
         ):
