@@ -116,8 +116,11 @@ if _LENIENT:
     def _dumps(value: "Any") -> str:
         return json.dumps(value)
 
-    def _loads(text: str) -> "Any":
-        return json.loads(text)
+    def _loads(payload: bytes) -> "Any":
+        message = json.loads(payload)  # the bytes themselves: a heap in pieces has no room for their text
+        if max(payload) > 0x7F:
+            str(payload, "utf-8")  # the parser takes any bytes for text
+        return message
 
 else:
 
@@ -137,7 +140,8 @@ else:
     def _dumps(value: "Any") -> str:
         return _encode_text(value)
 
-    def _loads(text: str) -> "Any":
+    def _loads(payload: bytes) -> "Any":
+        text = str(payload, "utf-8")
         message = _decode_text(text)
         if "\\ud" in text or "\\uD" in text:
             _encode_text(message).encode()  # half a surrogate pair is no text: nobody could send it on
@@ -161,7 +165,7 @@ def decode(payload: bytes, limit: int = MAX_PAYLOAD_BYTES) -> "dict[str, Any]":
     if fault:
         raise Rejected(fault)
     try:
-        message = _loads(str(payload, "utf-8"))
+        message = _loads(payload)
     except (ValueError, UnicodeError) as error:
         raise Rejected("not JSON: %s" % error)
     if not isinstance(message, dict):

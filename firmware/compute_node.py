@@ -3,13 +3,20 @@
 import gc
 import sys
 
-# A board compiles these from source, in a small heap: the largest first, each after a collection; and what
-# checks the settings is dropped again.
-import config
-import settings
 
-_given = settings.load(config)
-del settings, sys.modules["settings"]
+def _load_settings():
+    # What checks them is dropped again, and what they were read from. A function: a module's frame goes on
+    # holding what it has touched.
+    import config
+    import settings
+
+    given = settings.load(config)
+    del sys.modules["settings"], sys.modules["config"]
+    return given
+
+
+# A board compiles these from source, in a small heap: the largest first, each after a collection.
+_given = _load_settings()
 gc.collect()
 from dcompute.node_core import OFFLINE, NodeCore
 

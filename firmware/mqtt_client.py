@@ -24,8 +24,9 @@ _ONE_WRITE_BYTES = const(1024)  # a longer payload is not copied behind its head
 class MqttClient(MQTTClient):
     # A client that waits for nothing unboundedly, and says OSError when its link is dead.
     #
-    # `set_callback(f)`: f(topic, payload, size), where `payload` is None if `size` bytes were too many to
-    # keep. `on_puback(packet_id)` is told of every PUBACK; `idle(ms)` is called while waiting for the broker.
+    # `set_callback(f)`: f(topic, payload, size), where `payload` is a memoryview, valid during the call, or
+    # None if `size` bytes were too many to keep. `on_puback(packet_id)` is told of every PUBACK; `idle(ms)`
+    # is called while waiting for the broker.
     # All calls but `wait` are for one thread at a time.
 
     def __init__(self, client_id, server, port, user, password, keepalive, tls):
@@ -189,7 +190,7 @@ class MqttClient(MQTTClient):
         elif operation == 0xD0:
             self._pinged = False
         elif operation in (0x20, 0x90):
-            self._answer = (operation, body)
+            self._answer = (operation, bytes(body))
         else:
             raise OSError(errno.EIO)
         return True
@@ -201,6 +202,6 @@ class MqttClient(MQTTClient):
         if start < 3 or qos > 1 or end > len(body):
             raise OSError(errno.EIO)  # no packet for us: we never ask for QoS 2
         view = memoryview(body)
-        self.cb(bytes(view[2:start]), bytes(view[end:]) if size == len(body) else None, size - end)
+        self.cb(bytes(view[2:start]), view[end:] if size == len(body) else None, size - end)
         if qos:
             self._send(b"\x40\x02" + view[start:end])

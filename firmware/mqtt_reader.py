@@ -7,17 +7,20 @@ import time
 from micropython import const
 
 _DISCARD_BYTES = const(64)  # how much of an oversized packet is read at a time
+_KEPT_BYTES = const(256)  # packets up to this go into one buffer: a heap in pieces has no room for them
 _HEAD_BYTES = const(256)  # what is kept of a packet that the heap has no room for: topic and packet id
 
 
 class PacketReader:
     # `kind` (the first byte; 0 between packets), `size` and `body` describe the packet being read.
     #
-    # `body` is shorter than `size` if the packet is longer than `most_bytes`: the rest is thrown away.
+    # `body` is shorter than `size` if the packet is longer than `most_bytes`: the rest is thrown away. The
+    # next packet may take its place.
 
     def __init__(self, most_bytes):
         self.most_bytes = most_bytes
         self._byte = bytearray(1)
+        self._kept = memoryview(bytearray(_KEPT_BYTES))
         self.reset()
 
     def reset(self):
@@ -69,6 +72,8 @@ class PacketReader:
         return False
 
     def _room(self, size):
+        if size <= _KEPT_BYTES:
+            return self._kept[:size]
         try:
             return bytearray(size)
         except MemoryError:
