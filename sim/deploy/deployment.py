@@ -20,6 +20,7 @@ from sim.deploy.slots import FLAT, SLOTS, SlotLine, is_launcher
 from sim.deploy.watch import UNSEEN, Seen, Watcher, Watchers
 
 READY_S = 90.0
+_RETAINED_S = 1.0
 Say = Callable[[str, str], None]  # step, detail
 
 
@@ -119,15 +120,28 @@ class Deployment:
         self._restart(link)
 
     def status(self) -> tuple[Probe, Survey, Seen]:
-        """What is on the board, and what the broker knows of it (as it was before it was disturbed)."""
+        """What is on the board, and what the broker knows of it.
+
+        That is from before the board was disturbed if a fleet file says which node it is; else the board's
+        own config.py does, and it has been stopped by then.
+        """
+        config = self._target.config
+        known = self._known_as(config, str(config["NODE_ID"])) if config and config.get("NODE_ID") else UNSEEN
         with self._at_the_prompt() as (link, board):
             seen = survey(link)
-            known = UNSEEN
-            with contextlib.suppress(DeployError):
-                settings = parse_config(_config_at(link, seen, running(seen).current).decode(), CONFIG_FILE)
-                if self._options.wait:
-                    known = self._watcher(settings).look(self._node_id(settings, board))
+            if known == UNSEEN:
+                with contextlib.suppress(DeployError):
+                    own = parse_config(_config_at(link, seen, running(seen).current).decode(), CONFIG_FILE)
+                    known = self._known_as(own, self._node_id(own, board))
             return board, seen, known
+
+    def _known_as(self, settings: Settings, node_id: str) -> Seen:
+        """What the broker of these settings knows; nothing if it cannot be reached or is not to be asked."""
+        if not self._options.wait:
+            return UNSEEN
+        with contextlib.suppress(DeployError):
+            return self._watcher(settings).known(node_id, _RETAINED_S)
+        return UNSEEN
 
     # --- parts --------------------------------------------------------------------------------------------
 

@@ -81,6 +81,14 @@ class Watcher:
         life = str(info.get("inc") or "").split(".")[0]
         return Seen(str(info["status"]), life, None if version is None else str(version))
 
+    def known(self, node_id: str, timeout_s: float) -> Seen:
+        """As `look`, but gives what is retained of a node so long to arrive."""
+        give_up = time.monotonic() + timeout_s
+        while (seen := self.look(node_id)) == UNSEEN and time.monotonic() < give_up:
+            self._changed.wait(_LOOK_S)
+            self._changed.clear()
+        return seen
+
     def wait(
         self, node_id: str, before: Seen, timeout_s: float, meanwhile: Callable[[float], None] | None = None
     ) -> Seen | None:

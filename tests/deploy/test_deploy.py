@@ -93,10 +93,12 @@ def test_status_says_what_is_there_and_disturbs_nothing_for_long(
     fresh = desk.plug_in(desk.root("fresh"), 2)
     (root / "failed").write_text("two")  # as the launcher writes when it goes back
     fleet = desk.fleet(kiln=desk.plug_in(root).address, lathe=fresh.address)
+    desk.until_ready("kiln")
     before = desk.flash(root)
     said = command("status", "--fleet", fleet, "--all", "--broker", f"127.0.0.1:{desk.port}")
     words = {line.split()[0]: line for line in said.out.splitlines() if line.strip()}
     assert "one (a)," in words["kiln"]
+    assert "ready" in words["kiln"]  # as it was before it was stopped
     assert "two failed" in said.out  # the cell goes on in the next line
     assert "nothing" in words["lathe"]
     assert desk.flash(root) == before
