@@ -13,7 +13,6 @@ import logging
 import socket
 import ssl
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -93,7 +92,7 @@ class MqttLink:
         self._owner = owner
         self._hold_limit = hold_limit
         self._drop_oldest = drop_oldest
-        self._held: deque[Outgoing] = deque()
+        self._held: list[Outgoing] = []  # an empty deque takes 624 bytes
         self._held_lock = threading.Lock()
         self._pump_due = False
         self._in_flight: dict[int, _Sent] = {}
@@ -131,7 +130,7 @@ class MqttLink:
             if len(self._held) >= self._hold_limit:
                 if not self._drop_oldest:
                     return False
-                dropped = self._held.popleft()
+                dropped = self._held.pop(0)
                 self.dropped += 1
             self._held.append(message)
             due = self._pump_due
@@ -264,9 +263,10 @@ class MqttLink:
             return
         self._send_urgent()
         held = self._held
-        while held and len(self._in_flight) < IN_FLIGHT:
-            with self._held_lock:
-                message = held.popleft()
+        room = max(0, IN_FLIGHT - len(self._in_flight))
+        with self._held_lock:
+            now, held[:room] = held[:room], []
+        for message in now:
             self._publish(message, held=True)
         session.flush()
         if self._closed and not held and not self._in_flight:
@@ -331,9 +331,7 @@ class MqttLink:
         self._channel = None
         self._up = False
         with self._held_lock:
-            self._held.extendleft(
-                sent.message for sent in reversed(list(self._in_flight.values())) if sent.held
-            )
+            self._held[:0] = [sent.message for sent in self._in_flight.values() if sent.held]
         self._in_flight.clear()
         self._urgent.clear()
         self._urgent_in_flight = 0

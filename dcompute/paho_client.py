@@ -38,6 +38,10 @@ class _NoSocket:
         return -1
 
 
+_PLAIN = tuple(vars(paho.Client(CallbackAPIVersion.VERSION2)))
+_LOCKS = tuple(name for name in _PLAIN if name.endswith("_mutex"))
+
+
 class PahoClient(paho.Client):
     """See the module's head.
 
@@ -45,6 +49,9 @@ class PahoClient(paho.Client):
         on_inbound: called with (topic, payload, retained) of each message.
         on_acknowledged: called with the id of a message that the broker has taken over.
     """
+
+    __slots__ = (*_PLAIN, "_missing", "_more", "_on_acknowledged", "_on_inbound", "_unread", "outbox")
+    # paho's attributes are more than a dict can share the keys of: 1.5 KB a client, and a fleet has thousands
 
     def __init__(
         self,
@@ -56,6 +63,8 @@ class PahoClient(paho.Client):
         super().__init__(
             CallbackAPIVersion.VERSION2, client_id, clean_session=True, reconnect_on_failure=False
         )
+        for name in _LOCKS:  # seven, where all runs on one thread
+            setattr(self, name, self._callback_mutex)
         self._on_inbound = on_inbound
         self._on_acknowledged = on_acknowledged
         self._out_packet = []  # type: ignore[assignment]  # stays empty; a deque takes 760 bytes

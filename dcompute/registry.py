@@ -7,10 +7,10 @@ no clock and no lock (the transport around it has one). Times: `now_s` is monoto
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Collection, Iterable
 from copy import deepcopy
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from dcompute.node_core import CONNECTED, DEAD, OFFLINE
@@ -148,8 +148,8 @@ class Registry:
         self._results: dict[str, list[dict[str, Any]]] = {}
         self._result_count = 0
         self._result_limit = result_limit
-        self._finished: OrderedDict[str, None] = OrderedDict()
-        self._attempts: OrderedDict[str, int] = OrderedDict()
+        self._finished: dict[str, None] = {}
+        self._attempts: dict[str, int] = {}
         self._task_memory = task_memory
 
     # --- what arrives -----------------------------------------------------------------------------------
@@ -400,11 +400,12 @@ class Registry:
         return record
 
 
-def _remember(memory: OrderedDict[str, Any], key: str, value: Any, limit: int) -> None:
+def _remember(memory: dict[str, Any], key: str, value: Any, limit: int) -> None:
+    memory.pop(key, None)  # last in order
     memory[key] = value
-    memory.move_to_end(key)
-    if len(memory) > limit:
-        memory.popitem(last=False)
+    if len(memory) > limit:  # many at once: to find the first one, a dict passes all that were removed before
+        for oldest in list(islice(memory, 1 + limit // 100)):
+            del memory[oldest]
 
 
 __all__ = [

@@ -138,6 +138,30 @@ class VirtualMachine:
         self.host.slow(net.latency, net.jitter, net.bandwidth, net.loss)
 
 
+class _Served:
+    """One accepted connection; `arm` is told when the broker may have a new deadline."""
+
+    __slots__ = ("_arm", "_broker", "_connection", "_env")
+
+    def __init__(
+        self, broker: Broker, connection: Connection, env: Environment, arm: Callable[[Broker], None]
+    ) -> None:
+        self._broker = broker
+        self._connection = connection
+        self._env = env
+        self._arm = arm
+
+    def received(self, data: bytes) -> None:
+        self._broker.received(self._connection, data, self._env._now)
+        self._arm(self._broker)
+
+    def closed(self, _error: OSError | None) -> None:
+        self._broker.lost(self._connection, self._env.now)
+
+    def congested(self, full: bool) -> None:
+        self._broker.congested(self._connection, full)
+
+
 class ModelBroker:
     """The broker model on a host of the virtual network."""
 
@@ -180,19 +204,10 @@ class ModelBroker:
         if broker is None:
             stream.abort()
             return
-        env = self._clock.env
-        connection: Connection = broker.opened(stream, env.now)
-
-        def received(data: bytes) -> None:
-            broker.received(connection, data, env._now)
-            self._arm(broker)
-
-        def closed(_error: OSError | None) -> None:
-            broker.lost(connection, env.now)
-
-        stream.on_data = received
-        stream.on_closed = closed
-        stream.on_full = lambda full: broker.congested(connection, full)
+        served = _Served(broker, broker.opened(stream, self._clock.env.now), self._clock.env, self._arm)
+        stream.on_data = served.received
+        stream.on_closed = served.closed
+        stream.on_full = served.congested
         self._arm(broker)
 
     def _arm(self, broker: Broker) -> None:

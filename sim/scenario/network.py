@@ -30,4 +30,5 @@ class OwnNetwork(Model):
 
 def merged(base: Network, own: OwnNetwork) -> Network:
     """`own` where it says something, else `base`."""
-    return base.model_copy(update={key: value for key, value in own if value is not None})
+    update = {key: value for key, value in own if value is not None}
+    return base.model_copy(update=update) if update else base  # frozen: a fleet shares it

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 import msgspec
 
 from sim.brokers.model.session import Session
@@ -67,7 +65,7 @@ def decode(
         session = Session(saved.client_id, clean=False, window=window, queue_limit=queue_limit)
         session.subscriptions = dict(saved.subscriptions)
         session.inflight = dict(saved.inflight)
-        session.queue = deque(saved.queue)
+        session.queue = list(saved.queue)
         session.incoming = {
             packet_id: (topic, payload, retain) for packet_id, topic, payload, retain in saved.incoming
         }
