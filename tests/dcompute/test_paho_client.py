@@ -18,7 +18,6 @@ LEANED_ON = {
     "_packet_handle": ["self"],
     "_loop_rc_handle": ["self", "rc"],
     "_send_publish": ["self", "mid", "topic", "payload", "qos", "retain", "dup", "info", "properties"],
-    "_send_puback": ["self", "mid"],
     "_sock_close": ["self"],
 }
 ATTRIBUTES = ("_sock", "_out_packet", "_last_bytes_received", "_last_msg_out", "_in_packet")
@@ -74,6 +73,17 @@ def test_any_chunks_give_the_same_messages(chunk: int) -> None:
     for start in range(0, len(stream), chunk):
         client.feed(stream[start : start + chunk])
     assert got == payloads
+
+
+@pytest.mark.parametrize("qos", [0, 1])
+@pytest.mark.parametrize("n_bytes", [0, 1, 120, 122, 123, 124, 128, 16_376, 16_377, 16_380, 2_097_160])
+def test_a_publish_is_encoded_as_paho_does(n_bytes: int, qos: int) -> None:
+    client, _ = connected()
+    client.outbox.clear()
+    mid = client.send_publish("t/\u00e9", b"x" * n_bytes, qos, True)
+    client._send_publish(mid, "t/\u00e9".encode(), b"x" * n_bytes, qos, True)
+    ours, pahos = client.outbox
+    assert ours == pahos
 
 
 def test_a_huge_message_is_not_copied_for_each_chunk() -> None:
