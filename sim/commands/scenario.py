@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from sim.commands.options import Seed
 from sim.commands.status import INVALID, explained
 from sim.sabotage import SAFEGUARDS
 from sim.scenario import find, load_all
@@ -19,10 +20,11 @@ from sim.scenario.write import starter
 def explain(
     scenario: Annotated[str, typer.Argument(help="A scenario file, or the name of one that ships.")],
     set_: Annotated[list[str] | None, typer.Option("--set", help="Override, as fleet.esp.count=50.")] = None,
+    seed: Seed = None,
 ) -> None:
     """Say in words what a scenario will do, and when."""
     with explained():
-        for entry in load_all(find(scenario), set_ or (), variants=SAFEGUARDS):
+        for entry in load_all(find(scenario), set_ or (), seed, SAFEGUARDS):
             typer.echo(in_words(entry))
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
 from sim.campaign import CampaignError
 from sim.commands.jobs import Entry
@@ -163,4 +164,7 @@ def _here(plan: Plan, console: Console, mode: Mode) -> Done:
 def _show(console: Console, mode: Mode, plan: Plan, done: Done) -> None:
     print_run(console, done.run, mode)
     if mode != "quiet":
-        console.print(f"Trace: {plan.trace} (digest {done.digest[:16]})", soft_wrap=True)
+        told = Text(
+            f"Trace: {plan.trace} (digest {done.digest[:16]})"
+        )  # a Text: [...] in a name is no markup
+        console.print(told, soft_wrap=True)

@@ -69,15 +69,15 @@ fleet:                   # groups of nodes; these will be called worker-1 to wor
 
 workload:                # streams of tasks
   - phase: storm
-    tasks: 100
-    rate: 5/s
+    tasks: 400
+    rate: 20/s
     priority: {10: 1, 5: 3, 1: 6}           # weights; 10 is the most urgent
     payload: 200B
-    target: least_busy   # or random, round_robin, {node: worker-1}, {group: worker}
+    target: random       # or least_busy, round_robin, {node: worker-1}, {group: worker}
 
 faults:                  # `at`, `every`, `between` or `when`, counted from the start of the phase
   - {kind: crash, phase: storm, at: 5s}
-  - {kind: wifi_drop, phase: storm, between: [10s, 20s], for: 5s, select: {group: worker}}
+  - {kind: wifi_drop, phase: storm, between: [10s, 20s], for: 12s, select: {group: worker}}
   # - {kind: reset, phase: storm, when: {event: task_taken, count: 3}, select: {same: true}}
 
 expect:                  # what must hold

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import pytest
 
@@ -88,6 +89,7 @@ def test_several_scenarios_make_several_traces(dcompute, certain, tmp_path):
     scenario = certain(matrix={"fleet.py.keepalive": ["4s", "6s"]})
     found = dcompute("run", scenario, "--trace", "t.jsonl", "--perfetto", "p.json", "--plain")
     assert found.returncode == 0
+    assert "Trace: t-1.jsonl (digest" in found.stdout
     assert re.search(r"^power_cut .* 2 ", found.stdout, re.M), "coverage over both runs"
     assert "Never injected: crash, " in found.stdout
     assert {path.name for path in tmp_path.glob("[tp]-?.json*")} == {
@@ -96,7 +98,8 @@ def test_several_scenarios_make_several_traces(dcompute, certain, tmp_path):
         "p-1.json",
         "p-2.json",
     }
-    one = dcompute("run", scenario, "--only", "small[fleet.py.keepalive=6s]", "-q")
+    one = dcompute("run", scenario, "--only", "small[fleet.py.keepalive=6s]", "--plain")
+    assert "Trace: runs/small[fleet.py.keepalive=6s].jsonl (digest" in one.stdout
     assert one.returncode == 0
     none = dcompute("run", scenario, "--only", "small[fleet.py.keepalive=9s]", "-q")
     assert none.returncode == 2
@@ -135,6 +138,29 @@ def test_junit_tells_of_the_only_one_that_cannot_be_run(dcompute, certain, tmp_p
     (error,) = suite.iter("error")
     assert why in error.text
     assert error.get("message") in found.stderr
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_what_new_writes_holds(dcompute, seed):
+    assert dcompute("new", "first").returncode == 0
+    found = dcompute("run", "first.yaml", "-q", "--seed", seed)
+    assert found.returncode == 0, found.stdout
+
+
+def test_the_last_word_of_the_tutorial_holds(dcompute, tmp_path):
+    """Its chapters 1 to 4, and its swarm, as written."""
+    text = (Path(__file__).parents[2] / "docs" / "scenarios.md").read_text()
+    fleet, work, pumps, faults, expect = re.findall(r"```yaml\n(.*?)```", text, re.S)[:5]
+    assert pumps.startswith("fleet:")
+    (tmp_path / "pump-room.yaml").write_text(fleet.partition("fleet:")[0] + pumps + work + faults + expect)
+    found = dcompute("run", "pump-room.yaml", "-q")
+    assert found.returncode == 0, found.stdout
+
+    (swarm,) = re.findall(r"```yaml\n(version: 1\nname: anything\n.*?)```", text, re.S)
+    (tmp_path / "anything.yaml").write_text(swarm)
+    found = dcompute("run", "anything.yaml", "-q", "--seed", 3)
+    assert found.returncode == 0, found.stdout
+    assert "master_crash" in dcompute("explain", "anything.yaml", "--seed", 3).stdout
 
 
 def test_side_by_side_is_the_same_as_one_after_the_other(dcompute, certain, tmp_path):
