@@ -176,10 +176,10 @@ def test_side_by_side_is_the_same_as_one_after_the_other(dcompute, certain, tmp_
 
 
 def test_compare(dcompute, write_scenario):
-    """A few seconds of real time beside the same in virtual time."""
+    """A few seconds of real time beside the same in virtual time; a keepalive that a busy machine keeps."""
     short = {
-        "phases": {"storm": "2s", "quiet": "3s"},
-        "fleet": {"py": {"count": 3, "keepalive": "1s"}},
+        "phases": {"storm": "2s", "quiet": "8s"},
+        "fleet": {"py": {"count": 3, "keepalive": "3s"}},
         "workload": [],
         "faults": [{"kind": "crash", "at": "1s"}, {"kind": "power_cut", "at": "1500ms"}],
     }
