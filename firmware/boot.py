@@ -8,4 +8,4 @@ try:
 except ImportError:
     pass
 gc.collect()
-gc.threshold(gc.mem_alloc() + gc.mem_free() // 4)
+gc.threshold(gc.mem_free() // 4)  # bytes allocated between collections
