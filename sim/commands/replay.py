@@ -40,9 +40,9 @@ def check_determinism(arguments: Sequence[str]) -> int:
             stack.enter_context(_fresh_run(arguments, path, seed))
             for path, seed in zip(paths, _HASH_SEEDS, strict=True)
         ]
-        for process in processes:
+        for process, path in zip(processes, paths, strict=True):
             told = process.communicate()[0]
-            if not (process.returncode in (HELD, FAILED, INVALID) and all(map(Path.exists, paths))):
+            if process.returncode not in (HELD, FAILED, INVALID) or not path.exists():  # its own: they race
                 typer.echo(told, err=True)
                 return process.returncode or INVALID
         names = [f"PYTHONHASHSEED={seed}" for seed in _HASH_SEEDS]

@@ -122,6 +122,8 @@ def test_a_dependence_on_hashes_is_found(dcompute, tmp_path, write_scenario, mon
     (tmp_path / "sitecustomize.py").write_text(
         "try:\n"
         "    import dataclasses\n"
+        "    import os, time\n"
+        "    time.sleep(2 * (os.environ['PYTHONHASHSEED'] == '2'))\n"  # slower: nothing is wrong
         "    import sim.director.director as d\n"
         "    was = d._spec\n"
         "    d._spec = lambda *a, **k: dataclasses.replace(was(*a, **k), seed=str(hash('a')))\n"
