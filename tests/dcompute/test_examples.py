@@ -45,6 +45,13 @@ for module, name in {classes}:
     host, _, *rest = init.__defaults__
     init.__defaults__ = (host, int(sys.argv[1]), *rest)
     init.__kwdefaults__["namespace"] = sys.argv[2]
+
+# Ctrl-C before its `try` ends a program the hard way: who sends it waits for the loop.
+import os, time
+def sleep(seconds, sleep=time.sleep):
+    open("looping-%d" % os.getpid(), "w").close()
+    sleep(seconds)
+time.sleep = sleep
 """
 
 
@@ -84,6 +91,10 @@ class Programs:
         self._running.append(process)
         return process, said
 
+    def loops(self, process: subprocess.Popen[str]) -> bool:
+        """Whether it has come to its endless loop."""
+        return (self._folder / f"looping-{process.pid}").exists()
+
     def close(self) -> None:
         for process in self._running:
             process.kill()
@@ -118,6 +129,7 @@ def test_they_find_each_other_and_end_cleanly(programs: Any, eventually: Any, pa
     node_ids = {info["node_id"] for info in infos}
     (dead,) = eventually(lambda: node_ids & {i["node_id"] for i in watcher.get_nodes_by_status("dead")})
     eventually(lambda: f"Dead nodes: ['{dead}']\n" in said.read_text())
+    eventually(lambda: run.loops(second) and run.loops(master))
     second.send_signal(signal.SIGINT)
     assert second.wait(15) == 0
     assert second_said.read_text() == ""
@@ -138,6 +150,7 @@ def test_a_node_id_is_the_same_at_the_next_start(programs: Any, eventually: Any)
         node, _ = run.start(NODE, "dcompute.")
         (info,) = eventually(lambda: watcher.get_nodes_by_status())
         ids.append(info["node_id"])
+        eventually(lambda node=node: run.loops(node))
         node.send_signal(signal.SIGTERM)
         assert node.wait(15) == -signal.SIGTERM, life
         eventually(lambda: watcher.get_nodes_by_status("offline"))
