@@ -13,31 +13,27 @@ from typing import Any
 from dcompute import registry as reg
 from dcompute.bundle import Bundle
 from dcompute.drivers import Address, AsyncioDriver, Driver, Timer
-from dcompute.mqtt_link import MqttLink, Outgoing
+from dcompute.master_updates import MasterUpdates
+from dcompute.mqtt_link import MqttLink, Outgoing, is_power_of_two
 from dcompute.node_core import DEFAULT_PRIORITY, check_node_id
 from dcompute.paho_session import SessionSettings
 from dcompute.protocol import (
     Rejected,
     Topics,
     decode,
-    decode_update_report,
     encode_dead,
     encode_init,
     encode_task,
     task_fields,
-    update_topic,
-    updates_topic,
 )
 from dcompute.registry import GONE, Registry
 from dcompute.security import Tls, tls_context
-from dcompute.update import PATIENCE_S, NodeUpdate, Progress, Updates
+from dcompute.update import PATIENCE_S, Progress
 
 log = logging.getLogger("dcompute")
 
 Observer = Callable[[str, Mapping[str, Any]], None]
 DeadNodesCallback = Callable[[list[str]], object]
-
-_UPDATE_TICK_S = 1.0
 
 
 class NodeUnavailable(LookupError):
@@ -121,7 +117,9 @@ class MasterNodeTransport:
         self._started = False
         self._rejected = 0
         self._tasks = 0
-        self._updates: Updates | None = None  # none of it is followed before the first one
+        self._updates = MasterUpdates(
+            self._driver, self._link, self._topics, self._lock, self._registry.info, self._tell
+        )
 
     @property
     def last_error(self) -> str:
@@ -137,18 +135,21 @@ class MasterNodeTransport:
         `last_error` says why, and it goes on trying by itself.
         """
         self._started = True
+        self._driver.call_on_loop(self._updates.start)
         self._driver.wait(self._link.start, timeout_s)
         return self._link.is_up()
 
     def stop(self, timeout_s: float = 2.0) -> None:
         """Send what is held (for at most `timeout_s`) and disconnect. May be called again without effect."""
         self._started = False
+        self._driver.call_on_loop(self._updates.stop)
         self._driver.wait(lambda done: self._link.close([], timeout_s, done), timeout_s + 1)
         self._judge_nobody()
 
     def kill(self) -> None:
         """Stop at once as a crash would."""
         self._started = False
+        self._driver.call_on_loop(self._updates.stop)
         self._driver.call_on_loop(self._link.kill)
         self._judge_nobody()
 
@@ -290,60 +291,11 @@ class MasterNodeTransport:
         check_node_id(node_id)
         if not self._started:
             raise RuntimeError("the master is not started: call start() first")
-        with self._lock:
-            first = self._updates is None
-            idle = self._updates is None or not self._updates.under_way()
-            updates = self._updates = self._updates or Updates()
-            now_s = self._driver.now_s()
-            updates.begin(NodeUpdate(node_id, bundle, key, now_s=now_s, patience_s=patience_s))
-        if first:
-            self._driver.call_on_loop(lambda: self._link.subscribe_also(updates_topic(self._topics)))
-        if idle:
-            self._driver.call_on_loop(self._tick_updates)
-        self._driver.call_on_loop(lambda: self._show_updates(node_id))
+        self._updates.begin(node_id, bundle, key, patience_s)
 
     def updates(self) -> list[Progress]:
         """How far each update is, ended ones included."""
-        with self._lock:
-            return [] if self._updates is None else self._updates.progress()
-
-    def _tick_updates(self) -> None:
-        """Once a second, as long as an update is under way."""
-        if self._started and self._updates is not None and self._updates.under_way():
-            with self._lock:
-                self._send_updates(self._updates.tick(self._driver.now_s()))
-            self._driver.call_later(_UPDATE_TICK_S, self._tick_updates)
-
-    def _show_updates(self, node_id: str) -> None:
-        """What is known of the node now may be all that an update of it has waited for."""
-        with self._lock:
-            info = self._registry.info(node_id)
-            if self._updates is not None and info is not None:
-                self._send_updates(self._updates.seen(info, self._driver.now_s()))
-
-    def _receive_update_report(self, topic: str, payload: bytes) -> None:
-        try:
-            report = decode_update_report(payload)
-        except Rejected as error:
-            self._reject(topic, str(error))
-            return
-        with self._lock:
-            if self._updates is not None:
-                self._send_updates(self._updates.reported(report, self._driver.now_s()))
-
-    def _send_updates(self, messages: Sequence[tuple[str, bytes]]) -> None:
-        assert self._updates is not None
-        for progress in self._updates.news():
-            self._tell(
-                "update_state",
-                node=progress.node_id,
-                version=progress.version,
-                state=str(progress.state),
-                reason=progress.reason,
-            )
-        self._link.send_now(
-            [(update_topic(self._topics, node), payload, False) for node, payload in messages]
-        )
+        return self._updates.progress()
 
     def counters(self) -> dict[str, int]:
         """What was ignored, rejected, dropped and held so far."""
@@ -362,7 +314,7 @@ class MasterNodeTransport:
 
     def link_topics(self) -> Sequence[str]:
         topics = (self._topics.any_status, self._topics.initialisation, self._topics.results)
-        return topics if self._updates is None else (*topics, updates_topic(self._topics))
+        return (*topics, *self._updates.link_topics())
 
     def link_up(self) -> Sequence[Outgoing]:
         self._tell("master_connected")
@@ -371,10 +323,10 @@ class MasterNodeTransport:
         return ()
 
     def link_message(self, topic: str, payload: bytes, retained: bool) -> None:
-        if self._updates is not None and topic == updates_topic(self._topics):
-            self._receive_update_report(topic, payload)
-            return
         try:
+            if self._updates.is_report(topic):
+                self._updates.receive(payload)
+                return
             message = decode(self._topics, topic, payload)
         except Rejected as error:
             self._reject(topic, str(error))
@@ -398,9 +350,7 @@ class MasterNodeTransport:
 
     def _reject(self, topic: str, reason: str) -> None:
         self._rejected += 1
-        if (
-            self._rejected & (self._rejected - 1) == 0
-        ):  # a stranger must not flood the log: 1st, 2nd, 4th, 8th...
+        if is_power_of_two(self._rejected):
             log.warning("master: rejected a message on %.80r: %s (%d so far)", topic, reason, self._rejected)
         self._tell("message_rejected", topic=topic, reason=reason)
 
@@ -411,7 +361,7 @@ class MasterNodeTransport:
             match effect:
                 case reg.NodeChanged(node_id, status, inc):
                     self._tell("node_status_seen", node=node_id, status=status, inc=inc)
-                    self._show_updates(node_id)
+                    self._updates.look_at(node_id)
                 case reg.NodeDied():
                     self._report_death(effect)
                 case reg.ResultAccepted(node_id, task_id, result):

@@ -172,8 +172,8 @@ class MqttLink:
             self._publish(self._urgent.pop(topic), held=False)
 
     def subscribe_also(self, topic: str) -> None:
-        """Subscribe now, if connected; from the next connection on, `link_topics` is to name it."""
-        if self._session is not None and self._up:
+        """Subscribe if this connection is accepted; the next one's `link_topics` are to name it."""
+        if self._session is not None and self._session.accepted:
             self._session.subscribe([topic])
 
     def close(self, last: Sequence[Outgoing], timeout_s: float, closed: Callable[[], None]) -> None:

@@ -85,6 +85,11 @@ class PahoSession:
         self._ended = False
         self._feeding = False
 
+    @property
+    def accepted(self) -> bool:
+        """The broker has accepted the connection: it can be subscribed on."""
+        return self._client.is_connected()
+
     def open(self) -> None:
         """Send CONNECT; the byte stream is up."""
         self._client.connect_async("memory", 1, keepalive=self._keepalive_s)
