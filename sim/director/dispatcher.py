@@ -54,6 +54,8 @@ class Dispatcher:
         self._of_node: dict[str, dict[str, None]] = {}
         self._waiting: dict[str, None] = {}  # tasks for which there was no node
         self._turns: Counter[str | None] = Counter()  # of each group, and of all nodes
+        self._given = 0  # tasks so far
+        self._last_given: dict[str, int] = {}  # node -> which of them was its newest
 
     def serve(self, master: MasterHandle) -> None:
         """Send through this master."""
@@ -145,6 +147,8 @@ class Dispatcher:
             self._waiting.pop(task_id, None)
             task.node = node
             self._of_node.setdefault(node, {})[task_id] = None
+            self._given += 1
+            self._last_given[node] = self._given
             return
         self._waiting[task_id] = None
 
@@ -158,8 +162,12 @@ class Dispatcher:
             self._turns[target.group] += 1
             return candidates[self._turns[target.group] % len(candidates)]
         if target.pick == "least_busy":
-            return min(candidates, key=lambda node: len(self._of_node.get(node, ())))
+            return min(candidates, key=self._load)
         return self._rng.choice(candidates)
+
+    def _load(self, node: str) -> tuple[int, int]:
+        """Unfinished tasks; of equals the one that has waited longest for a task comes first."""
+        return len(self._of_node.get(node, ())), self._last_given.get(node, 0)
 
     def _candidates(self, target: Target) -> list[str]:
         """Living nodes of the target's group; for a named node that is dead, its group or else anyone."""

@@ -79,7 +79,10 @@ def _level(value: Any) -> int:
 
 class Target(ShortModel):
     """Which node gets a task: `random`, `least_busy`, `round_robin`, `all`, `{node: esp-3}` or
-    `{group: esp, pick: least_busy}`."""
+    `{group: esp, pick: least_busy}`.
+
+    `least_busy` is the node with the fewest unfinished tasks; of several such nodes, the one whose last task
+    was given longest ago."""
 
     short_schema: ClassVar[dict[str, Any]] = {"enum": list(PICKS)}
 

@@ -121,18 +121,30 @@ def test_poll_is_how_long_a_waiting_node_may_not_look(events):
 
 
 def test_the_least_busy_is_chosen(events):
-    at, busy = {}, Counter()
+    """And of equally busy ones the one that has waited longest for a task."""
+    at, busy, last = {}, Counter(), Counter()
+    nodes = [f"slow-{i}" for i in (1, 2, 3, 4)]
     for event in events:
         if type(event) is t.TaskSent and group(event) == "slow":
             if event.task.startswith("t0-"):
-                assert busy[event.node] == min(busy[f"slow-{i}"] for i in (1, 2, 3, 4))
+                assert (busy[event.node], last[event.node]) == min((busy[n], last[n]) for n in nodes)
+            last[event.node] = event.t_us
             at[event.task] = event.node
             busy[event.node] += 1
         elif type(event) is t.ResultReceived and event.task in at:
             busy[at.pop(event.task)] -= 1
         if event.t_s > 60:
             break
-    assert Counter(e.node for e in of(events, t.TaskSent, 0)).keys() == {f"slow-{i}" for i in (1, 2, 3, 4)}
+    assert Counter(e.node for e in of(events, t.TaskSent, 0)).keys() == set(nodes)
+
+
+def test_an_idle_fleet_shares_the_work(run):
+    fleet = {"py": {"count": 4, "work": "10ms"}}
+    workload = [{"tasks": 20, "rate": "1/s", "at": "2s", "target": "least_busy"}]
+    outcome = run({"duration": "30s", "fleet": fleet, "workload": workload})
+    assert Counter(e.node for e in of(outcome.trace.events, t.TaskSent, 0)) == dict.fromkeys(
+        ("py-1", "py-2", "py-3", "py-4"), 5
+    )
 
 
 @pytest.mark.parametrize(("stream", "name"), [(4, "slow"), (5, "far")])
