@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 
 from benchmarks.figures import Figure
-from dcompute.drivers import AsyncioDriver
+from dcompute.asyncio_driver import AsyncioDriver
 from dcompute.node_transport import ComputeNodeTransport
 from sim.brokers.choose import choose
 from sim.brokers.limits import raise_open_files

@@ -12,7 +12,7 @@ from typing import Any
 
 from dcompute import registry as reg
 from dcompute.bundle import Bundle
-from dcompute.drivers import Address, AsyncioDriver, Driver, Timer
+from dcompute.drivers import Address, Driver, Timer, shared_driver
 from dcompute.master_updates import MasterUpdates
 from dcompute.mqtt_link import MqttLink, Outgoing, is_power_of_two
 from dcompute.node_core import DEFAULT_PRIORITY, check_node_id
@@ -92,7 +92,7 @@ class MasterNodeTransport:
         observer: Observer | None = None,
         registry_class: type[Registry] = Registry,
     ) -> None:
-        self._driver = driver or AsyncioDriver.shared()
+        self._driver = driver or shared_driver()
         self._observer = observer
         self._topics = Topics(namespace)
         self._lock = threading.RLock()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from dcompute.drivers import Address, AsyncioDriver, Driver
+from dcompute.drivers import Address, Driver, shared_driver
 from dcompute.identity import default_node_id
 from dcompute.mqtt_link import MqttLink, Outgoing, is_power_of_two
 from dcompute.node_core import OFFLINE, READY, NodeCore, check_status
@@ -73,7 +73,7 @@ class ComputeNodeTransport:
         observer: Observer | None = None,
         core_class: type[NodeCore] = NodeCore,
     ) -> None:
-        self._driver = driver or AsyncioDriver.shared()
+        self._driver = driver or shared_driver()
         self._observer = observer
         self._lock = SignalSafeLock()
         self._core = core_class(

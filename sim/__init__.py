@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sim.run import Outcome, RunOptions, run_scenario
-    from sim.scenario import Scenario, ScenarioError
-    from sim.scenario.load import check, load
+    from sim.scenario import Scenario, ScenarioError, check, load
 
 __all__ = ["Outcome", "RunOptions", "Scenario", "ScenarioError", "check", "load", "run_scenario"]
 

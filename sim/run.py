@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import gc
 import logging
@@ -99,7 +98,7 @@ def run_scenario(scenario: Scenario, options: RunOptions | None = None) -> Outco
         with _rare_collections():
             _run_virtual(scenario, options, trace)
     else:
-        asyncio.run(_run_real(scenario, options, trace, bench))
+        _run_real(scenario, options, trace, bench)
     wall_s = time.perf_counter() - began_s
     return Outcome(scenario, trace, judge(scenario.expect, trace.events), wall_s, options)
 
@@ -174,7 +173,15 @@ def _rare_collections() -> Iterator[None]:
         gc.set_threshold(*usual)
 
 
-async def _run_real(scenario: Scenario, options: RunOptions, trace: Trace, bench: Bench | None) -> None:
+def _run_real(scenario: Scenario, options: RunOptions, trace: Trace, bench: Bench | None) -> None:
+    import asyncio  # here, as the engine below: nobody in virtual time has a use for it
+
+    asyncio.run(_serve_real(scenario, options, trace, bench))
+
+
+async def _serve_real(scenario: Scenario, options: RunOptions, trace: Trace, bench: Bench | None) -> None:
+    from asyncio import CancelledError
+
     from sim.brokers.choose import choose
     from sim.brokers.limits import raise_open_files
     from sim.engines.real import RealEngine
@@ -194,7 +201,7 @@ async def _run_real(scenario: Scenario, options: RunOptions, trace: Trace, bench
             director = Director(engine, scenario, options.sabotage)
             try:
                 await engine.run(director.run)
-            except asyncio.CancelledError:
+            except CancelledError:
                 engine.recorder.add(t.RunEnded, reason="interrupted")
                 raise
             finally:

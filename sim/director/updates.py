@@ -13,8 +13,7 @@ from dcompute.bundle import Bundle, product_folder
 from sim import trace as t
 from sim.director.master import MasterHandle
 from sim.engines.base import Engine
-from sim.nodes.base import Node
-from sim.nodes.firmware import UPDATE_KEY
+from sim.nodes.base import UPDATE_KEY, Node
 from sim.scenario import Candidate, Scenario, pick, rng_for
 from sim.scenario.updates import Update
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import simpy
 from simpy import Environment, Event
 
-from dcompute.drivers import AsyncioDriver
+from dcompute.asyncio_driver import AsyncioDriver
 from sim.brokers.base import RealBroker
 from sim.brokers.external import ExternalBroker
 from sim.engines.base import EngineError, Machine

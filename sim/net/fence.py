@@ -22,7 +22,6 @@ reference kept elsewhere, such as a default argument; processes and sockets are 
 from __future__ import annotations
 
 import _thread
-import asyncio
 import datetime as datetime_module
 import gc
 import os
@@ -167,12 +166,16 @@ class _Patches:
         self._by_identity: dict[int, tuple[Any, Any]] = {}
         self._scanned: set[str] = set()
         self._ready = False
+        self._loops_fenced = False
 
     def apply(self) -> None:
         if not self._ready:
             self._ready = True
             self._prepare()
             sys.addaudithook(_audit)
+        if not self._loops_fenced and "asyncio" in sys.modules:  # else a loop's sockets give it away
+            self._loops_fenced = True
+            self._prepare_asyncio(sys.modules["asyncio"])
         self._scan_new_modules()
         self._exchange(self._attributes)
 
@@ -197,11 +200,13 @@ class _Patches:
                 self._replace(random, name, _guard(function, f"draws from random.{name}()", None))
         for owner, name in ((threading.Thread, "start"), (_thread, "start_new_thread")):
             self._replace(owner, name, _guard(getattr(owner, name), "starts a thread", None))
-        for owner in (asyncio, asyncio.events):
-            loop = _guard(asyncio.new_event_loop, "makes an asyncio loop", None)
-            self._replace(owner, "new_event_loop", loop)
         self._replace(uuid, "uuid1", _guard(uuid.uuid1, "reads the clock in uuid1()", None))
         self._replace(random.Random, "seed", _fenced_seed(random.Random.seed))
+
+    def _prepare_asyncio(self, asyncio: ModuleType) -> None:
+        loop = _guard(asyncio.new_event_loop, "makes an asyncio loop", None)
+        for owner in (asyncio, asyncio.events):
+            self._replace(owner, "new_event_loop", loop)
 
     def _replace(self, owner: object, name: str, replacement: Any) -> None:
         original = getattr(owner, name)

@@ -7,6 +7,9 @@ from typing import Protocol
 
 from sim.scenario import Group
 
+UPDATE_KEY = "testbed-only"
+"""What signs updates for boards of the testbed."""
+
 
 @dataclass(frozen=True)
 class NodeSpec:

@@ -18,7 +18,7 @@ from sim.micropython.board import Board
 from sim.micropython.flash import product
 from sim.micropython.process import Listener
 from sim.net.observer import ByteTap
-from sim.nodes.base import NodeSpec
+from sim.nodes.base import UPDATE_KEY, NodeSpec
 from sim.nodes.narrator import Narrator
 from sim.recorder import Recorder
 from sim.scenario.board_record import BoardRecord
@@ -26,7 +26,6 @@ from sim.wiretap import MqttTap
 
 DEFAULT_HEAP_BYTES = 128 * 1024
 _WIFI_SSID = "dcompute-testbed"
-UPDATE_KEY = "testbed-only"
 _WIFI_PASSWORD = "testbed-only"
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from sim.scenario.faults import KINDS, Fault
 from sim.scenario.fleet import Group, Master
-from sim.scenario.load import check, load, load_all
 from sim.scenario.locate import find, shipped
 from sim.scenario.model import Scenario, Swarm
 from sim.scenario.network import Network
@@ -14,6 +15,10 @@ from sim.scenario.target import Target as RunTarget
 from sim.scenario.target import board_nodes, retarget
 from sim.scenario.when import Candidate, Select, When, pick
 from sim.scenario.workload import Priority, Stream, Target
+
+if TYPE_CHECKING:
+    from sim.scenario.files import load, load_all
+    from sim.scenario.semantics import check
 
 __all__ = [
     "KINDS",
@@ -47,3 +52,16 @@ __all__ = [
     "rng_for",
     "shipped",
 ]
+
+_HOME = {"load": "files", "load_all": "files", "check": "semantics"}
+
+
+def __getattr__(name: str) -> Any:
+    """Loaded when asked for: a scenario that is there needs no reader of YAML, nor does its run."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value

@@ -9,20 +9,14 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
-from sim.scenario.problems import Problem, ScenarioError, Source, Span, choice_hint, shown
+from sim.scenario.problems import Problem, ScenarioError, Source, Span, choice_hint, fail, shown
 from sim.scenario.tree import MAX_BYTES, MAX_NODES, Leaf, Map, Node, Seq, decode, parse, scalar
 
 MAX_INCLUDES = 50
 MAX_MATRIX = 1000
 _REFERENCE = re.compile(r"\$\$|\$\{([^}]*)\}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
-
-
-def fail(where: Span, message: str, hint: str = "") -> NoReturn:
-    """Raise a ScenarioError with one problem."""
-    raise ScenarioError([Problem(where, message, hint)])
 
 
 # --- files and include ------------------------------------------------------------------------------------

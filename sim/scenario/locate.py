@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sim.scenario.compose import fail
-from sim.scenario.problems import Source, Span, choice_hint
+from sim.scenario.problems import Source, Span, choice_hint, fail
 
 MAP_FILE = "boards.yaml"
 """The hardware map beside the scenarios of a folder; a file of this name is no scenario."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NoReturn
 
 Path = tuple[int | str, ...]  # of keys and indices, from the top of a scenario
 _SHOWN_COLUMNS = 100  # of a long line, this much around the problem
@@ -67,6 +68,11 @@ class ScenarioError(ValueError):
 
     def __str__(self) -> str:
         return "\n".join(str(problem) for problem in self.problems)
+
+
+def fail(where: Span, message: str, hint: str = "") -> NoReturn:
+    """Raise a ScenarioError with one problem."""
+    raise ScenarioError([Problem(where, message, hint)])
 
 
 def _place(problem: Problem) -> tuple[str, int, int, str]:

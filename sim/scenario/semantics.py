@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 from sim.checks import Check
 from sim.scenario.amounts import excesses
@@ -11,7 +11,7 @@ from sim.scenario.faults import KINDS, Fault, Inject, NodeFault
 from sim.scenario.fleet import FIRMWARE_ONLY
 from sim.scenario.model import QUIET, Scenario
 from sim.scenario.plan import active_until, phase_starts
-from sim.scenario.problems import Complaint, Path, choice_hint
+from sim.scenario.problems import Complaint, Path, Problem, ScenarioError, Source, Span, choice_hint
 from sim.scenario.updates import Update
 from sim.scenario.when import EVENTS, Select, When
 from sim.scenario.workload import Stream
@@ -21,6 +21,17 @@ _INDEX = re.compile("[1-9][0-9]{0,8}")
 BROKERS = ("auto", "model", "embedded", "mosquitto", "amqtt-plain")
 MODELLED = ("auto", "model", "embedded", "mosquitto")  # those whose clock the model can have in virtual time
 URL_SCHEMES = ("mqtt://", "mqtts://")
+
+
+def check(scenario: Scenario, variants: Collection[str] | None = None) -> None:
+    """Check a scenario built in code as `load` checks one from a file. Raises ScenarioError."""
+    source = Source(f"scenario {scenario.name!r}", ())
+    found = complaints(scenario, variants)
+    if found:
+        raise ScenarioError(
+            Problem(Span(source, 1, 1), f"{_dotted(complaint.path)}: {complaint.message}", complaint.hint)
+            for complaint in found
+        )
 
 
 def complaints(scenario: Scenario, variants: Collection[str] | None = None) -> list[Complaint]:
@@ -246,3 +257,7 @@ def _names(scenario: Scenario, names: list[str], path: Path, *, listed: bool) ->
         else:
             hint = choice_hint(name, [f"{group}-1" for group in scenario.fleet])
         yield Complaint((*path, index) if listed else path, f"no node is called `{name[:60]}`", hint)
+
+
+def _dotted(path: Sequence[int | str]) -> str:
+    return ".".join(str(part) for part in path) or "scenario"

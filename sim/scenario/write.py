@@ -7,9 +7,8 @@ import re
 
 from ruamel.yaml import YAML
 
-from sim.scenario.compose import fail
 from sim.scenario.model import Scenario
-from sim.scenario.problems import Source, Span
+from sim.scenario.problems import Source, Span, fail
 from sim.scenario.schema import SCHEMA_FILE
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,60}")

@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from dcompute.drivers import Address, AsyncioDriver, ChannelUser, Timer
+from dcompute.asyncio_driver import AsyncioDriver
+from dcompute.drivers import Address, ChannelUser, Timer
 from dcompute.master_transport import MasterNodeTransport
 from dcompute.mqtt_link import MqttLink, Outgoing
 from dcompute.node_transport import ComputeNodeTransport

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dcompute.drivers import AsyncioDriver
+from dcompute.asyncio_driver import AsyncioDriver
 
 
 @pytest.fixture

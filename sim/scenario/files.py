@@ -9,10 +9,10 @@ from pydantic import ValidationError
 
 from dcompute.bundle import BadBundle, Bundle
 from sim.scenario.board_record import read_record
-from sim.scenario.compose import fail, read, substitute, variations
+from sim.scenario.compose import read, substitute, variations
 from sim.scenario.fleet import Group
 from sim.scenario.model import Scenario
-from sim.scenario.problems import Problem, ScenarioError, Source, Span
+from sim.scenario.problems import Problem, ScenarioError, Source, Span, fail
 from sim.scenario.semantics import complaints
 from sim.scenario.translate import at, locate, problems_of
 from sim.scenario.tree import Leaf, Map, to_data
@@ -62,17 +62,6 @@ def load_all(
     if problems:
         raise ScenarioError(problems)
     return scenarios
-
-
-def check(scenario: Scenario, variants: Collection[str] | None = None) -> None:
-    """Check a scenario built in code as `load` checks one from a file. Raises ScenarioError."""
-    source = Source(f"scenario {scenario.name!r}", ())
-    found = complaints(scenario, variants)
-    if found:
-        raise ScenarioError(
-            Problem(Span(source, 1, 1), f"{_dotted(complaint.path)}: {complaint.message}", complaint.hint)
-            for complaint in found
-        )
 
 
 def _scenario(tree: Map, variants: Collection[str] | None) -> Scenario:
@@ -156,7 +145,3 @@ def _folder_of(span: Span) -> Path:
 def _empty_section(key: object, node: object) -> bool:
     sections = ("fleet", "workload", "faults", "phases", "expect", "network", "master")
     return key in sections and isinstance(node, Leaf) and node.value is None and node.plain
-
-
-def _dotted(path: Sequence[int | str]) -> str:
-    return ".".join(str(part) for part in path) or "scenario"
