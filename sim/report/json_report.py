@@ -40,6 +40,7 @@ def as_dict(run: Run) -> dict[str, Any]:
     totals = run.totals
     return {
         "scenario": run.started.scenario,
+        "variation": run.started.variation,
         "seed": run.started.seed,
         "time": run.started.time,
         "broker": run.started.broker,

@@ -51,6 +51,7 @@ def _suite(run: Run) -> ET.Element:
     properties = ET.SubElement(suite, "properties")
     started = run.started
     for name, value in (
+        ("scenario", started.scenario),
         ("seed", str(started.seed)),
         ("time", started.time),
         ("broker", started.broker),

@@ -37,8 +37,10 @@ class Run:
 
     @property
     def name(self) -> str:
-        """The scenario's name without its ending."""
-        return self.started.scenario.removesuffix(".yaml").removesuffix(".yml")
+        """The combination of a matrix, as `--only` takes it; else the scenario as asked for, without its
+        ending."""
+        started = self.started
+        return started.variation or started.scenario.removesuffix(".yaml").removesuffix(".yml")
 
     @property
     def simulated_s(self) -> float:

@@ -106,6 +106,22 @@ def test_several_scenarios_make_several_traces(dcompute, certain, tmp_path):
     assert "fleet.py.keepalive=4s" in none.stderr
 
 
+def test_each_combination_of_a_matrix_is_told_by_its_name(dcompute, certain, tmp_path):
+    scenario = certain(matrix={"master.keepalive": ["20s", "30s"]})
+    reports = ("--junit", "a.xml", "--json", "a.json")
+    found = dcompute("run", scenario, "--plain", *reports)
+    names = [f"small[master.keepalive={seconds}s]" for seconds in (20, 30)]
+    for name in names:
+        assert f"{name}  seed 1, " in found.stdout, "above its verdict"
+        assert re.search(rf"^{re.escape(name)} +held ", found.stdout, re.M), "in the summary"
+    suites = ET.parse(tmp_path / "a.xml").getroot()
+    assert [suite.get("name") for suite in suites] == names
+    assert {case.get("classname") for case in suites[0].iter("testcase")} == {names[0]}
+    assert {p.get("value") for p in suites.findall(".//property[@name='scenario']")} == {str(scenario)}
+    runs = json.loads((tmp_path / "a.json").read_text())["runs"]
+    assert [run["variation"] for run in runs] == names
+
+
 def test_one_that_cannot_be_run_stops_no_other(dcompute, certain, tmp_path):
     away = tmp_path / "away.yaml"
     away.write_text(certain(time="real", broker="mqtt://127.0.0.1:1", name="away").read_text())
