@@ -96,6 +96,7 @@ class LockstepBoard:
         self._ahead: _Wake | None = None  # granted ahead; the process is at it
         self._behind: list[_Wake] = []  # fell due while the process was at that
         self._hung = False
+        self._booted = False
         self._bite_s: float | None = None  # when the watchdog bites
         self._watchdog_armed = False
         self._memory: dict[int, Callable[[int, int], None]] = {}
@@ -127,7 +128,7 @@ class LockstepBoard:
         self.host.power_on()
         self.boots += 1
         self._power_on_s = self._env.now
-        self._hung = False
+        self._hung = self._booted = False
         self._bite_s = None
         self._launch(reset_cause)
         self._listener.started(self.boots, reset_cause)
@@ -381,25 +382,30 @@ class LockstepBoard:
             if answer is not None:
                 answer(int(event["alloc"]), int(event["free"]))
             return
-        if name == "crash":
+        if name == "boot":
+            self._booted = True
+        elif name == "crash":
             event["text"] = boards.no_path(str(event["text"]), self._root, self._emulator)
         self._listener.event(name, event)
 
     # --- ends of a boot ---------------------------------------------------------------------------------
 
     def _died(self, why: str = "") -> None:
-        """The process went by itself, which no board does: a fatal error of MicroPython, or no heap left."""
+        """The process went by itself: a fatal error of MicroPython, after which the chip restarts."""
         said = self._stop()
-        self.host.crash()
-        self._listener.stopped(f"died: {why or said}")
+        self._restart_soon(f"died: {why or said}", boards.HARD_RESET if self._booted else None)
 
     def _reset(self, cause: int) -> None:
-        """The chip restarts: its connections vanish unannounced; the rebooted stack answers them with RST."""
         self._stop()
+        self._restart_soon(RESETS.get(cause, "reset"), cause)
+
+    def _restart_soon(self, how: str, cause: int | None) -> None:
+        """The chip's connections vanish unannounced; the rebooted stack answers them with RST."""
         self.host.power_cut()
-        self._listener.stopped(RESETS.get(cause, "reset"))
+        self._listener.stopped(how)
         restart = self._restart
-        self.host.network.clock.call_later(RESTART_S, lambda: self._start_again(restart, cause))
+        if cause is not None:
+            self.host.network.clock.call_later(RESTART_S, lambda: self._start_again(restart, cause))
 
     def _start_again(self, restart: int, cause: int) -> None:
         if self._restart == restart:

@@ -81,6 +81,7 @@ class FirmwareProcess:
         self._memory: dict[int, asyncio.Future[tuple[int, int]]] = {}
         self._asking: set[asyncio.Task[None]] = set()
         self._killed = False
+        self._booted = False
         board.write_flash(self._root)
 
     # --- power ------------------------------------------------------------------------------------------
@@ -123,7 +124,7 @@ class FirmwareProcess:
         self._output = self._process.stdout.fileno()
         os.set_blocking(self._output, False)
         self._half_event = self._half_line = b""
-        self._killed = self._hung = False
+        self._killed = self._hung = self._booted = False
         self._next_cause = None
         self._watchdog_ms = 0
         loop.add_reader(ours, self._read_control)
@@ -244,6 +245,8 @@ class FirmwareProcess:
             return
         if name == "watchdog":
             self._watchdog_ms = int(event["ms"])
+        elif name == "boot":
+            self._booted = True
         elif name == "crash":
             event["text"] = boards.no_path(str(event["text"]), self._root, self._emulator)
         self._listener.event(name, event)
@@ -311,10 +314,13 @@ class FirmwareProcess:
         cause = self._next_cause
         if code == -signal.SIGALRM:
             cause = boards.WDT_RESET
-        if cause is None:
+        if cause is not None:
+            self._listener.stopped(RESETS.get(cause, "reset"))
+        else:
             self._listener.stopped(f"died: {_how(code)}")
-            return
-        self._listener.stopped(RESETS.get(cause, "reset"))
+            if not self._booted:  # the emulator's own fault, and the same the next time
+                return
+            cause = boards.HARD_RESET  # after a fatal error of MicroPython the chip restarts
         self._timer = asyncio.get_running_loop().call_later(RESTART_S, self.start, cause)
 
     def _watchdog_bites(self) -> None:

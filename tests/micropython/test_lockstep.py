@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from sim.micropython import board as boards
 from sim.micropython import lockstep, lockstep_process
 from sim.net.sockets import Stream
 
@@ -477,6 +478,31 @@ def test_a_process_that_dies_of_itself_is_told(virtual: Any) -> None:
     assert heard.all("stopped")[0].startswith("died")
 
 
+def test_after_a_fatal_error_the_chip_restarts(virtual: Any) -> None:
+    board, heard = virtual.add("""
+        import ffi, machine, time
+        print("boot", machine.reset_cause())
+        time.sleep(0)
+        if machine.reset_cause() == machine.PWRON_RESET:
+            ffi.open(None).func("v", "abort", "")()
+    """)
+    board.start()
+    virtual.run(2)
+    assert heard.lines == ["boot 1", "boot 2"]
+    assert board.running
+
+
+def test_an_emulator_that_does_not_get_as_far_as_the_firmware_is_not_restarted(
+    virtual: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(boards, "command", lambda emulator, *_: [*emulator.argv, "-c", "import no_such"])
+    board, heard = virtual.add("print('never')")
+    board.start()
+    virtual.run(2)
+    assert [how.split(":")[0] for how in heard.all("stopped")] == ["died"]
+    assert not board.running
+
+
 def test_nothing_is_left_behind(virtual_rig: Callable[[], Any]) -> None:
     before = len(os.listdir("/proc/self/fd"))
     with virtual_rig() as rig:
@@ -600,13 +626,11 @@ print("alive", len(s.recv(5000)))
 """
 
 
-@pytest.mark.parametrize(
-    ("arriving", "said"), [(100, "alive 100"), (5000, "died: MemoryError: the heap is full")]
-)
-def test_what_arrives_at_a_board_with_a_full_heap_is_that_boards_affair(
-    virtual: Any, arriving: int, said: str
+@pytest.mark.parametrize(("arriving", "taken"), [(100, 100), (5000, 2920)])
+def test_what_arrives_at_a_board_with_a_full_heap_waits_outside_it(
+    virtual: Any, arriving: int, taken: int
 ) -> None:
-    """It has a little room that is not the firmware's, as lwIP has; beyond it this board ends alone."""
+    """As in lwIP's buffers; it comes in turns of two segments."""
     streams: list[Any] = []
     virtual.network.host("broker").listen(7, streams.append)
     _, full = virtual.add(HOARDER, "full", heap_bytes=48 * 1024)
@@ -616,5 +640,44 @@ def test_what_arrives_at_a_board_with_a_full_heap_is_that_boards_affair(
     virtual.run(5)
     streams[0].write(b"x" * arriving)
     virtual.run(20)
-    assert any(said in line for line in [*full.lines, *full.all("stopped")]), full.happened
+    assert full.lines == [f"alive {taken}"], full.happened
     assert len(other.lines) == 20
+
+
+FULL = """
+import _thread, gc, machine, time
+
+def fill():
+    hoard = None
+    size = 4096
+    while size:
+        try:
+            while True:
+                hoard = (hoard, bytearray(size))
+        except MemoryError:
+            size //= 2
+    return hoard
+
+def other():
+    time.sleep(1)
+    [0] * 100000  # and there is no heap to say what happens
+
+_thread.start_new_thread(other, ())
+hoard = fill()
+time.sleep(5)
+machine.reset()
+"""
+
+
+def test_a_board_with_a_full_heap_loses_a_thread_obeys_and_resets(virtual: Any) -> None:
+    board, heard = virtual.add(FULL, heap_bytes=48 * 1024)
+    board.start()
+    virtual.run(3)
+    board.radio(rssi=-50)
+    board.kick()
+    virtual.run(6)
+    (crash, _) = heard.all("crash")
+    assert crash["thread"] == "thread"
+    assert "MemoryError" in crash["text"] or "no heap left" in crash["text"]
+    assert heard.all("stopped") == ["reset"], heard.happened
+    assert heard.all("started") == [(1, 1), (2, 2)]

@@ -71,6 +71,7 @@ def test_a_program_that_ends_is_told(real: Any) -> None:
         ("machine.deepsleep(10)", "deepsleep", 4),
         ("machine.WDT(timeout=100); time.sleep(30)", "watchdog", 3),
         ("machine.WDT(timeout=100)\n    while True: pass", "watchdog", 3),
+        ('import ffi; ffi.open(None).func("v", "abort", "")()', "died: SIGABRT", 2),  # a panic of the chip
     ],
 )
 def test_resets_restart_the_board_with_their_cause(real: Any, ending: str, how: str, cause: int) -> None:

@@ -6,6 +6,9 @@ import io
 import sys
 
 WATCH_BYTES = 2048  # watching takes 600 bytes, telling what was seen a little more, for a moment
+_FULL = b'{"ev":"crash","thread":"%s","text":"an error, and no heap left to say which"}\n'
+_FULL_MAIN = _FULL % b"main"
+_FULL_THREAD = _FULL % b"thread"
 
 
 def run(entries, board):
@@ -53,9 +56,9 @@ def crashed(where, error, board):
         sys.print_exception(error, said)
         text = said.getvalue()
         print(text)
+        board.report({"ev": "crash", "thread": where, "text": text})
     except MemoryError:
-        text = "an error, and no heap left to say which"
-    board.report({"ev": "crash", "thread": where, "text": text})
+        board.kernel.report_bytes(_FULL_MAIN if where == "main" else _FULL_THREAD)
 
 
 def watch_node_core(board):

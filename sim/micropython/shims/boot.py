@@ -59,8 +59,7 @@ if _config["measure"]:
 _board.heap_taken = gc.mem_alloc()
 if _console_of:
     _repl.install()  # before orders are listened to
-_kernel.power_on()
-_board.report({"ev": "boot", "free": gc.mem_free()})
+_kernel.power_on()  # tells the testbed, at once
 _board.watch = _observe.watch_node_core
 if _console_of:
     _repl.mount(*[_console_of[key] for key in ("root", "flash_bytes", "log", "power_left")])

@@ -10,6 +10,7 @@
 # Nothing here may change after the write of a request: from then on the engine may run another thread.
 import _thread as _unix_thread
 import builtins
+import gc
 import io
 import json
 import random
@@ -41,9 +42,17 @@ _ADDRESS = 8
 _CHARGE_READ_US = 20  # or a program that waits by looking at the clock would never see it move
 _CHARGE_LIMIT_US = 200
 
-_exit = ffi.open(None).func("v", "_exit", "i")
+_libc = ffi.open(None)
+_exit = _libc.func("v", "_exit", "i")
+_read = _libc.func("l", "read", "ipL")
+_malloc = _libc.func("p", "malloc", "L")
+free = _libc.func("v", "free", "p")
+grow = _libc.func("p", "realloc", "pL")
+move = _libc.func("v", "memmove", "ppL")
+_copy_from = _libc.func("v", "memmove", "pPL")
 _ROOM = 2048
 _out = bytearray(24 + _ROOM)  # the request, behind it what rides along; not of the board's heap
+_ride_at = uctypes.addressof(_out) + 24 + 7
 _filled = 0  # bytes that ride along
 _written = 0  # bytes for sockets among what rode along since the last turn
 _grant = bytearray(24)
@@ -58,7 +67,13 @@ _granted = uctypes.struct(  # read without a byte of heap: 64 bits at a time wou
     },
     uctypes.LITTLE_ENDIAN,
 )
-_spare = bytearray(2048)  # for what arrives when the firmware has filled its heap: a board has lwIP's buffers
+# What arrives lies outside the board's heap, as in lwIP's buffers, and gets there without a byte of it.
+_ARENA_BYTES = 8192
+_arena_bytes = _ARENA_BYTES
+_arena = _malloc(_ARENA_BYTES)
+_head = bytearray(7)
+_head_at = uctypes.addressof(_head)
+_spare = bytearray(2048)  # for an order of the testbed's when the firmware has filled its heap
 _charge_us = 0
 _branch_ns = 0
 _branches_ns = 0
@@ -70,13 +85,15 @@ _handover = {0: _unix_thread.allocate_lock()}
 _handover[0].acquire()
 _threads = 1
 _channel = None
+_fd = 0
 _EPOCH_2000_US = 946684800000000
 
 sockets = {}  # number -> socket, for what arrives
 
 
 def start(fd):
-    global _channel
+    global _channel, _fd
+    _fd = fd
     _channel = io.open(fd, "r+b")
     config = json.loads(_channel.readline())
     random.seed(config["seed"])
@@ -86,9 +103,12 @@ def start(fd):
 
 
 def power_on():
-    global _waiting
+    global _filled, _waiting
     builtins.print = _print
     _take_grant()
+    report({"ev": "boot", "free": gc.mem_free()})
+    _ship(_filled)
+    _filled = 0
     _waiting = False
     if _branch_ns:
         micropython.schedule(_count_branch, None)
@@ -133,7 +153,7 @@ def _ride(kind, number, data):
         _channel.write(data)
         return
     if n:
-        _out[24 + 7 + _filled : 24 + 7 + _filled + n] = data
+        _copy_from(_ride_at + _filled, data, n)
     _filled += 7 + n
 
 
@@ -175,32 +195,50 @@ def _take_grant():
 
 
 def _take_arrivals(size):
+    global _arena, _arena_bytes
+    if size > _arena_bytes:
+        _arena_bytes = size
+        _arena = grow(_arena, size)
+    have = 0
+    while have < size:
+        count = _read(_fd, _arena + have, size - have)
+        if count <= 0:
+            _exit(0)
+        have += count
+    at = _arena
+    end = at + size
+    while at < end:
+        move(_head_at, at, 7)
+        number = _head[1] | _head[2] << 8
+        length = _head[3] | _head[4] << 8 | _head[5] << 16 | _head[6] << 24
+        at += 7
+        if not number:
+            _obey(at, length)
+        elif number in sockets:
+            sockets[number].arrive(_head[0], at, length)
+        at += length
+
+
+def number_at(address):
+    # Of two bytes.
+    move(_head_at, address, 2)
+    return _head[0] | _head[1] << 8
+
+
+def _obey(address, length):
+    # An order; to be repeated if it fails for lack of memory.
     global _spare
-    data = None
-    at = 0
-    while True:
+    try:
+        _take_order(json.loads(uctypes.bytearray_at(address, length)))
+    except MemoryError:
+        _spare = None
+        gc.collect()
+        _take_order(json.loads(uctypes.bytearray_at(address, length)))
+    if _spare is None:
         try:
-            if data is None:
-                data = _channel.read(size)
-            while at < size:
-                at = _take_arrival(data, at)
-            return
+            _spare = bytearray(2048)
         except MemoryError:
-            if _spare is None:
-                die("MemoryError: the heap is full, and something has arrived")
-            _spare = None
-
-
-def _take_arrival(data, at):
-    # Returns where the next one is. To be repeated if it fails for lack of memory.
-    kind, number, length = struct.unpack_from("<BHI", data, at)
-    end = at + 7 + length
-    body = data[at + 7 : end]
-    if not number:
-        _take_order(json.loads(body))
-    elif number in sockets:
-        sockets[number].arrive(kind, body)
-    return end
+            pass
 
 
 def _take_order(order):
@@ -219,7 +257,11 @@ def _take_order(order):
 
 
 def report(event):
-    ride(_EVENT, 0, json.dumps(event).encode())
+    report_bytes(json.dumps(event).encode())
+
+
+def report_bytes(data):
+    ride(_EVENT, 0, data)
 
 
 def _print(*values, sep=" ", end="\n", file=None):
@@ -289,12 +331,6 @@ def end(event, cause):
     _exit(0)
 
 
-def die(why):
-    # The board is broken: the engine takes its process's end as that.
-    _unix_print(why)
-    _exit(3)
-
-
 def watchdog(timeout_ms):
     ride(_WATCHDOG, 0, struct.pack("<I", timeout_ms))
 
@@ -313,22 +349,15 @@ def start_new_thread(function, args, kwargs=None):
         except SystemExit:
             pass
         except BaseException as error:
-            _tell_crash(error)
+            import _board
+            import _observe
+
+            _observe.crashed("thread", error, _board)
         _leave(number)
 
     _unix_thread.start_new_thread(body, ())
     ride(_SPAWN, number)
     return number
-
-
-def _tell_crash(error):
-    import _board
-    import _observe
-
-    try:
-        _observe.crashed("thread", error, _board)
-    except MemoryError:
-        die("MemoryError: the heap is full, and a thread has ended")
 
 
 def _leave(number):

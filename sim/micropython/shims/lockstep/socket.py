@@ -6,6 +6,7 @@ import io
 import _board
 import _kernel
 import network
+import uctypes
 
 __getattr__ = _board.missing("socket")
 
@@ -28,6 +29,7 @@ _ERROR = 3
 _FULL = 4
 _ROOM = 5
 _CONNECTED = 6
+_SEGMENT_BYTES = 1460
 _SEND_BUFFER = 5744  # lwIP's, as the ESP32 port sets it
 _numbers = 0
 
@@ -47,8 +49,8 @@ class socket(io.IOBase):
         self.number = _numbers
         self.timeout_us = -1  # for ever
         self._state = "new"  # new, connecting, open, closed
-        self._buffer = b""
-        self._at = 0
+        self._memory = self._room = 0  # where what has arrived lies, from `_at` to `_end`: not in the heap
+        self._at = self._end = 0
         self._ended = False
         self._error = 0
         self._full = False
@@ -60,14 +62,14 @@ class socket(io.IOBase):
 
     # --- from the engine
 
-    def arrive(self, kind, body):
+    def arrive(self, kind, address, size):
+        # Without a byte of heap.
         if kind == _DATA:
-            self._buffer = self._buffer[self._at :] + body
-            self._at = 0
+            self._keep(address, size)
         elif kind == _END:
             self._ended = True
         elif kind == _ERROR:
-            self._error = int.from_bytes(body, "little")
+            self._error = _kernel.number_at(address)
         elif kind == _FULL:
             self._full = True
         elif kind == _ROOM:
@@ -75,13 +77,25 @@ class socket(io.IOBase):
         elif kind == _CONNECTED:
             self._state = "open"
 
+    def _keep(self, address, size):
+        if self._end + size > self._room:
+            left = self._end - self._at
+            _kernel.move(self._memory, self._memory + self._at, left)
+            self._at = 0
+            self._end = left
+            if left + size > self._room:
+                self._room = left + size + _SEGMENT_BYTES
+                self._memory = _kernel.grow(self._memory, self._room)
+        _kernel.move(self._memory + self._end, address, size)
+        self._end += size
+
     def readiness(self, events):
         if self._state == "new":
             return 16
         ready = 0
         if self._error:
             ready = 8
-        if self._at < len(self._buffer) or self._ended or self._error:
+        if self._at < self._end or self._ended or self._error:
             ready |= 1
         if self._state == "open" and not self._full:
             ready |= 4
@@ -108,13 +122,13 @@ class socket(io.IOBase):
 
     def _ready_to_read(self):
         # False: would block.
-        if self._at == len(self._buffer) and not self._ended:
+        if self._at == self._end and not self._ended:
             if self._state != "open":
                 raise OSError(self._error or (errno.EBADF if self._state == "closed" else errno.ENOTCONN))
             if self.timeout_us == 0:
                 return bool(self._error)
             give_up_us = _kernel.now_us() + self.timeout_us
-            while self._at == len(self._buffer) and not self._ended and not self._error:
+            while self._at == self._end and not self._ended and not self._error:
                 if self._state == "closed":
                     raise OSError(errno.EBADF)
                 left_us = -1
@@ -126,9 +140,9 @@ class socket(io.IOBase):
         return True
 
     def _take(self, n):
-        if self._at == len(self._buffer) and self._error:
+        if self._at == self._end and self._error:
             raise OSError(self._error)
-        chunk = self._buffer[self._at : self._at + n]
+        chunk = uctypes.bytes_at(self._memory + self._at, min(n, self._end - self._at))
         self._at += len(chunk)
         return chunk
 
@@ -142,7 +156,7 @@ class socket(io.IOBase):
 
     def read(self, n=-1):
         # As the port's streams: all n bytes, or what came before the end; None if nothing and not blocking.
-        if 0 <= n <= len(self._buffer) - self._at:
+        if 0 <= n <= self._end - self._at:
             return self._take(n)
         got = b""
         while n < 0 or len(got) < n:
@@ -155,11 +169,22 @@ class socket(io.IOBase):
         return got
 
     def readinto(self, buffer, n=-1):
-        data = self.read(len(buffer) if n < 0 else n)
-        if data is None:
-            return None
-        buffer[: len(data)] = data
-        return len(data)
+        # As read, but without a byte of heap.
+        size = len(buffer) if n < 0 else min(n, len(buffer))
+        place = uctypes.addressof(buffer)
+        got = 0
+        while got < size:
+            if not self._ready_to_read():
+                return got or None
+            count = min(size - got, self._end - self._at)
+            if not count:
+                if self._error and not got:
+                    raise OSError(self._error)
+                break
+            _kernel.move(place + got, self._memory + self._at, count)
+            self._at += count
+            got += count
+        return got
 
     def readline(self):
         line = b""
@@ -225,6 +250,8 @@ class socket(io.IOBase):
             _kernel.send_close(self.number)
             _kernel.sockets.pop(self.number, None)
         self._state = "closed"
+        _kernel.free(self._memory)
+        self._memory = self._room = self._at = self._end = 0
 
     def __enter__(self):
         return self

@@ -33,6 +33,12 @@ _setitimer = _libc.func("i", "setitimer", "iPP")
 _ITIMER_REAL = 0
 _power_on_us = utime.ticks_us()
 _control = None
+_ENDS = [b'{"ev":"reset","cause":%d}\n' % cause for cause in range(6)]
+_NEWLINE = 0x0A
+_byte = bytearray(1)
+_line = bytearray(1024)  # an order of the testbed's: the heap may be full when it comes
+_SPARE_BYTES = 2048
+_spare = bytearray(_SPARE_BYTES)  # to obey it
 stdout = _unix_sys.stdout
 _EPOCH_2000_US = 946684800000000
 
@@ -133,6 +139,7 @@ def start(fd):
 def power_on():
     # From now on a thread of its own listens to the testbed.
     _unix_thread.start_new_thread(_listen, ())
+    report({"ev": "boot", "free": gc.mem_free()})
 
 
 def read(n):
@@ -141,13 +148,42 @@ def read(n):
 
 
 def _listen():
+    global _spare
     enter()
     while True:
-        line = wait(_control.readline)
-        if not line:
+        size = _read_line()
+        if not size:
             _exit(0)  # the testbed is gone: leave no orphan
-        order = json.loads(line)
-        orders[order["op"]](order)
+        try:
+            _obey(size)
+        except MemoryError:
+            _spare = None
+            gc.collect()
+            _obey(size)
+        if _spare is None:
+            try:
+                _spare = bytearray(_SPARE_BYTES)
+            except MemoryError:
+                pass
+
+
+def _read_line():
+    # Into `_line`, without a byte of heap; how many there are. All of it comes at once.
+    size = 0
+    leave()
+    while _control.readinto(_byte):
+        if not size:
+            enter()
+        _line[size] = _byte[0]
+        size += 1
+        if _byte[0] == _NEWLINE:
+            break
+    return size
+
+
+def _obey(size):
+    order = json.loads(memoryview(_line)[:size])
+    orders[order["op"]](order)
 
 
 def _tell_memory(order):
@@ -172,7 +208,11 @@ orders = {"memory": _tell_memory, "radio": _change_radio, "kick": _kick}
 
 
 def report(event):
-    _control.write(json.dumps(event) + "\n")
+    report_bytes(json.dumps(event) + "\n")
+
+
+def report_bytes(line):
+    _control.write(line)
 
 
 def now_us():
@@ -204,7 +244,7 @@ def idle_forever():
 
 def end(event, cause):
     # The chip restarts: nothing of this process goes on, not even `finally`.
-    report({"ev": event, "cause": cause})
+    report_bytes(_ENDS[cause])  # it takes no heap, for want of which a board may well be reset
     die()
 
 
@@ -231,10 +271,7 @@ def start_new_thread(function, args, kwargs=None):
             import _board
             import _observe
 
-            try:
-                _observe.crashed("thread", error, _board)
-            except MemoryError:
-                print("MemoryError: the heap is full, and a thread has ended")
+            _observe.crashed("thread", error, _board)
         leave()
 
     return _unix_thread.start_new_thread(body, ())
