@@ -1,136 +1,26 @@
 """What virtual time costs: big fleets for hours, small ones over many seeds; with bare SimPy beside.
 
-Each case runs in a process of its own (`python -m benchmarks.virtual CASE`), so that memory is that case's
-alone; times are processor time, as other work on the machine is not ours to measure.
+Each case runs in a process of its own (`benchmarks.virtual_cases`), so that memory is that case's alone;
+times are processor time, as other work on the machine is not ours to measure. `python -m benchmarks.virtual`
+measures everything, `python -m benchmarks.virtual fleet 1000 1` (or `seeds`) one case.
 """
 
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
-import time
-from collections.abc import Generator
-from typing import Any
+from collections.abc import Sequence
 
-from simpy import Event
-
-from benchmarks.figures import Figure, simpy_events_per_s
-from sim.checks.base import Status
-from sim.checks.verdict import judge
-from sim.director import Director
-from sim.engines.virtual import VirtualEngine
-from sim.net.fence import Fence
-from sim.nodes.python import PythonNode
-from sim.run import RunOptions, run_scenario
-from sim.scenario import Scenario, concretise
-from sim.trace import NodeConnected, ResultReceived, RunEnded, RunStarted, Trace
-
-RESULTS_A_NODE = 10
-RESULT_BYTES = 200
-SEEDS = 100
-_ALL_CONNECTED_S = 60.0
-FAULTS = Scenario.model_validate(
-    {
-        "version": 1,
-        "name": "faults",
-        "phases": {"storm": "60s", "quiet": "60s"},
-        "network": {"latency": "5ms", "jitter": "5ms"},
-        "fleet": {"py": {"count": 10, "keepalive": "10s", "ramp": "2s", "work": "100ms"}},
-        "workload": [{"phase": "storm", "tasks": 20, "rate": "0.4/s", "priority": "1..10"}],
-        "faults": [
-            {"kind": "crash", "phase": "storm", "between": ["5s", "50s"], "restart_after": "20s"},
-            {"kind": "power_cut", "phase": "storm", "between": ["5s", "50s"]},
-            {"kind": "wifi_drop", "phase": "storm", "between": ["5s", "40s"], "for": "20s"},
-            {"kind": "reset", "phase": "storm", "between": ["5s", "50s"]},
-        ],
-        "expect": [
-            "dead_within",
-            "no_false_deaths",
-            "callback_once",
-            "priority_order",
-            "final_status",
-            "retained_consistent",
-            "all_tasks_finished",
-        ],
-    }
-)
+from benchmarks.figures import Figure, print_figures
 
 
-class _Reporting(Director):
-    """A director whose nodes send results nobody asked for, ten each, one after the other over the run."""
-
-    def run(self) -> Generator[Event, Any, None]:
-        self._env.process(self._report())
-        return super().run()
-
-    def _report(self) -> Generator[Event, Any, None]:
-        yield self._env.timeout(_ALL_CONNECTED_S)
-        pause_s = (self._scenario.length_s - 2 * _ALL_CONNECTED_S) / (RESULTS_A_NODE * len(self._nodes))
-        for number in range(RESULTS_A_NODE):
-            for name, node in self._nodes.items():
-                assert isinstance(node, PythonNode)
-                assert node.transport is not None
-                node.transport.send_result("x" * (RESULT_BYTES - 130), f"{name}-{number}")
-                yield self._env.timeout(pause_s)
-
-
-def fleet(nodes: int, hours: int) -> dict[str, float]:
-    """The whole run, judged; CPU seconds and peak memory."""
-    scenario = concretise(
-        Scenario.model_validate(
-            {
-                "version": 1,
-                "name": "fleet",
-                "duration": f"{hours}h",
-                "network": {"latency": "2ms", "jitter": "3ms"},
-                "fleet": {"py": {"count": nodes, "keepalive": "60s", "ramp": "30s"}},
-                "expect": ["no_false_deaths"],
-            }
-        )
-    )
-    began_s = time.process_time()
-    trace = Trace()
-    trace.add(
-        RunStarted(t_us=0, scenario="fleet", seed=1, time="virtual", broker="model", broker_granularity_s=0)
-    )
-    engine = VirtualEngine(trace, seed=1)
-    director = _Reporting(engine, scenario)
-    with Fence():
-        engine.run(director.run)
-    verdict = judge(scenario.expect, trace.events)
-    cpu_s = time.process_time() - began_s
-    results = sum(isinstance(event, ResultReceived) for event in trace)
-    connected = sum(isinstance(event, NodeConnected) for event in trace)
-    assert (connected, results) == (nodes, nodes * RESULTS_A_NODE), (connected, results)
-    assert verdict.status is Status.HELD, verdict
-    assert isinstance(trace.events[-1], RunEnded)
-    return {"cpu_s": cpu_s, "rss_mib": _peak_mib(), "simpy_events_per_s": simpy_events_per_s()}
-
-
-def seeds() -> dict[str, float]:
-    """Seeds a CPU second, everything included: drawing, running, judging."""
-    run_scenario(FAULTS, RunOptions(seed=0))
-    began_s = time.process_time()
-    for seed in range(1, SEEDS + 1):
-        assert run_scenario(FAULTS, RunOptions(seed=seed)).verdict.status is not Status.FAILED, seed
-    cpu_s = time.process_time() - began_s
-    return {
-        "seeds_per_s": SEEDS / cpu_s,
-        "rss_mib": _peak_mib(),
-        "simpy_events_per_s": simpy_events_per_s(),
-    }
-
-
-def _peak_mib() -> float:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+def _command(case: Sequence[object]) -> list[str]:
+    return [sys.executable, "-m", "benchmarks.virtual_cases", *map(str, case)]
 
 
 def _start(*case: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "benchmarks.virtual", *map(str, case)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(_command(case), stdout=subprocess.PIPE, text=True)
 
 
 def _result(process: subprocess.Popen[str]) -> dict[str, float]:
@@ -160,9 +50,13 @@ def measure() -> list[Figure]:
     ]
 
 
-def _case(name: str, *sizes: str) -> dict[str, float]:
-    return seeds() if name == "seeds" else fleet(*map(int, sizes))
+def main(case: Sequence[str]) -> int:
+    """One case, or everything when none is named."""
+    if case:
+        return subprocess.run(_command(case)).returncode
+    print_figures("virtual", measure())
+    return 0
 
 
 if __name__ == "__main__":
-    print(json.dumps(_case(*sys.argv[1:])))
+    sys.exit(main(sys.argv[1:]))
