@@ -160,16 +160,21 @@ class MqttLink:
         if self._session is None or not self._up:
             return
         for message in messages:
-            self._urgent.pop(message[0], None)
-            self._urgent[message[0]] = message
-            self._send_urgent()
+            if self._urgent or self._urgent_in_flight >= URGENT_IN_FLIGHT:
+                self._urgent.pop(message[0], None)  # last in order
+                self._urgent[message[0]] = message
+                self._send_urgent()
+            else:
+                self._publish_urgent(message)
         self._session.flush()
 
     def _send_urgent(self) -> None:
         while self._urgent and self._urgent_in_flight < URGENT_IN_FLIGHT:
-            topic = next(iter(self._urgent))
-            self._urgent_in_flight += 1
-            self._publish(self._urgent.pop(topic), held=False)
+            self._publish_urgent(self._urgent.pop(next(iter(self._urgent))))
+
+    def _publish_urgent(self, message: Outgoing) -> None:
+        self._urgent_in_flight += 1
+        self._publish(message, held=False)
 
     def subscribe_also(self, topic: str) -> None:
         """Subscribe if this connection is accepted; the next one's `link_topics` are to name it."""
@@ -386,6 +391,8 @@ class MqttLink:
         sent = self._in_flight.pop(mid, None)
         if sent is not None and not sent.held:
             self._urgent_in_flight -= 1
+        if not self._in_flight:
+            self._in_flight.clear()  # also of its table, which is most of an idle link
         if (self._held or self._urgent or self._closed) and not self._pump_due:
             self._pump()
 

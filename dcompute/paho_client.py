@@ -11,8 +11,8 @@ It leans on private names of paho 2.1 and 2.2; `tests/dcompute/test_paho_client.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Protocol
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
@@ -38,36 +38,46 @@ class _NoSocket:
         return -1
 
 
-_PLAIN = tuple(vars(paho.Client(CallbackAPIVersion.VERSION2)))
+class PacketUser(Protocol):
+    """Who is told what came; it is also what paho's callbacks get as their userdata."""
+
+    def packet_message(self, topic: bytes, payload: bytes, retained: bool) -> None: ...
+    def packet_acknowledged(self, mid: int) -> None:
+        """The broker has taken over the message of this id."""
+
+
+_PLAIN: dict[str, Any] = vars(paho.Client(CallbackAPIVersion.VERSION2))
 _LOCKS = tuple(name for name in _PLAIN if name.endswith("_mutex"))
+_UNUSED = {name: _PLAIN[name] for name in ("_out_packet", "_on_message_filtered", "_proxy")}
+"""What paho makes for each client (a deque takes 760 bytes) and none of ours ever fills: one for all."""
+_NO_SOCKET = _NoSocket()
+_NO_PACKET: Any = {}
 
 
 class PahoClient(paho.Client):
     """See the module's head.
 
     Args:
-        on_inbound: called with (topic, payload, retained) of each message.
-        on_acknowledged: called with the id of a message that the broker has taken over.
+        user: is told of messages and acknowledgements.
     """
 
-    __slots__ = (*_PLAIN, "_missing", "_more", "_on_acknowledged", "_on_inbound", "_unread", "outbox")
+    __slots__ = (*_PLAIN, "_missing", "_more", "_unread", "_user", "outbox")
     # paho's attributes are more than a dict can share the keys of: 1.5 KB a client, and a fleet has thousands
 
-    def __init__(
-        self,
-        client_id: str,
-        on_inbound: Callable[[bytes, bytes, bool], None],
-        on_acknowledged: Callable[[int], None],
-    ) -> None:
+    def __init__(self, client_id: str, user: PacketUser) -> None:
         # reconnect_on_failure would let paho connect again by itself after a refused CONNECT.
         super().__init__(
-            CallbackAPIVersion.VERSION2, client_id, clean_session=True, reconnect_on_failure=False
+            CallbackAPIVersion.VERSION2,
+            client_id,
+            userdata=user,
+            clean_session=True,
+            reconnect_on_failure=False,
         )
         for name in _LOCKS:  # seven, where all runs on one thread
             setattr(self, name, self._callback_mutex)
-        self._on_inbound = on_inbound
-        self._on_acknowledged = on_acknowledged
-        self._out_packet = []  # type: ignore[assignment]  # stays empty; a deque takes 760 bytes
+        for name, value in _UNUSED.items():
+            setattr(self, name, value)
+        self._user = user
         self._unread = b""
         self._more: list[bytes] = []  # chunks after `_unread`, joined only when a packet is whole
         self._missing = 0  # bytes until then, where known
@@ -103,7 +113,7 @@ class PahoClient(paho.Client):
             first = paho.PUBLISH | qos << 1 | retain
             self._queue(bytes((first, *_length(len(head) + len(payload)))) + head + payload)
         if not qos:
-            self._on_acknowledged(mid)
+            self._user.packet_acknowledged(mid)
         return mid
 
     def stop(self) -> None:
@@ -115,14 +125,14 @@ class PahoClient(paho.Client):
         payload = end + 2 if header & _QOS_1 else end
         if end == 2 or len(body) < payload:
             raise MalformedPacket("a PUBLISH without a topic, or cut short")
-        self._on_inbound(body[2:end], body[payload:], bool(header & _RETAIN))
+        self._user.packet_message(body[2:end], body[payload:], bool(header & _RETAIN))
         if header & _QOS_1 and self._sock is not None:
             self._queue(b"\x40\x02" + body[end:payload])  # PUBACK
 
     def _take_puback(self, body: bytes) -> None:
         if len(body) != 2:
             raise MalformedPacket(f"a PUBACK of {len(body)} bytes")
-        self._on_acknowledged(int.from_bytes(body, "big"))
+        self._user.packet_acknowledged(int.from_bytes(body, "big"))
 
     def _leave_to_paho(self, header: int, body: bytes) -> bool:
         """False when it ended the connection."""
@@ -137,6 +147,7 @@ class PahoClient(paho.Client):
             "pos": 0,
         }
         error = self._packet_handle()
+        self._in_packet = _NO_PACKET
         if error > 0:
             self._loop_rc_handle(error)
         return error <= 0
@@ -179,7 +190,7 @@ class PahoClient(paho.Client):
     # --- steps of paho that are replaced ------------------------------------------------------------------
 
     def _create_socket(self) -> Any:
-        return _NoSocket()
+        return _NO_SOCKET
 
     def _packet_queue(
         self, command: int, packet: bytes | bytearray, mid: int, qos: int, info: Any = None

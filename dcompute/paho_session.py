@@ -61,6 +61,8 @@ class PahoSession:
         write: takes the bytes to send.
     """
 
+    __slots__ = ("_client", "_ended", "_feeding", "_keepalive_s", "_user", "_write")
+
     def __init__(
         self,
         settings: SessionSettings,
@@ -71,7 +73,7 @@ class PahoSession:
         self._user = user
         self._write = write
         self._keepalive_s = settings.keepalive_s
-        client = PahoClient(settings.client_id, self._on_inbound, self._on_acknowledged)
+        client = PahoClient(settings.client_id, self)
         if settings.username is not None:
             client.username_pw_set(settings.username, settings.password)
         if will is not None:
@@ -161,30 +163,9 @@ class PahoSession:
             self._client.stop()
             self._user.session_ended(reason)
 
-    # --- paho's callbacks -------------------------------------------------------------------------------
+    # --- what the client tells --------------------------------------------------------------------------
 
-    def _on_connect(self, _client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
-        if self._ended:
-            return
-        if reason.is_failure:
-            text = str(reason)
-            hint = " (check username and password)" if text in _NO_PASSWORD else ""
-            self._end(f"the broker refused the connection: {text}{hint}")
-        else:
-            self._user.session_accepted()
-
-    def _on_subscribe(self, _client: Any, _data: Any, _mid: int, reasons: Any, _properties: Any) -> None:
-        if self._ended:
-            return
-        if any(reason.is_failure for reason in reasons):
-            self._end("the broker refused a subscription (access rules?)")
-        else:
-            self._user.session_subscribed()
-
-    def _on_message(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
-        self._on_inbound(message._topic, bytes(message.payload), message.retain)
-
-    def _on_inbound(self, topic: bytes, payload: bytes, retained: bool) -> None:
+    def packet_message(self, topic: bytes, payload: bytes, retained: bool) -> None:
         if self._ended:
             return
         try:
@@ -193,15 +174,44 @@ class PahoSession:
             text = repr(topic)  # no topic of ours: its owner counts and logs it
         self._user.session_message(text, payload, retained)
 
-    def _on_publish(self, _client: Any, _data: Any, mid: int, _reason: Any, _properties: Any) -> None:
-        self._on_acknowledged(mid)
-
-    def _on_acknowledged(self, mid: int) -> None:
+    def packet_acknowledged(self, mid: int) -> None:
         if not self._ended:
             self._user.session_acknowledged(mid)
 
-    def _on_disconnect(self, _client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
-        self._end("no answer within the keepalive" if str(reason) == "Keep alive timeout" else str(reason))
+    # --- paho's callbacks, to which it hands the session: bound methods would be five for each ----------
+
+    @staticmethod
+    def _on_connect(_client: Any, session: PahoSession, _flags: Any, reason: Any, _properties: Any) -> None:
+        if session._ended:
+            return
+        if reason.is_failure:
+            text = str(reason)
+            hint = " (check username and password)" if text in _NO_PASSWORD else ""
+            session._end(f"the broker refused the connection: {text}{hint}")
+        else:
+            session._user.session_accepted()
+
+    @staticmethod
+    def _on_subscribe(_client: Any, session: PahoSession, _mid: int, reasons: Any, _properties: Any) -> None:
+        if session._ended:
+            return
+        if any(reason.is_failure for reason in reasons):
+            session._end("the broker refused a subscription (access rules?)")
+        else:
+            session._user.session_subscribed()
+
+    @staticmethod
+    def _on_message(_client: Any, session: PahoSession, message: paho.MQTTMessage) -> None:
+        session.packet_message(message._topic, bytes(message.payload), message.retain)
+
+    @staticmethod
+    def _on_publish(_client: Any, session: PahoSession, mid: int, _reason: Any, _properties: Any) -> None:
+        session.packet_acknowledged(mid)
+
+    @staticmethod
+    def _on_disconnect(_client: Any, session: PahoSession, _flags: Any, reason: Any, _props: Any) -> None:
+        text = str(reason)
+        session._end("no answer within the keepalive" if text == "Keep alive timeout" else text)
 
 
 __all__ = ["PahoSession", "SessionSettings", "SessionUser"]

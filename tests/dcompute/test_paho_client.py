@@ -20,7 +20,15 @@ LEANED_ON = {
     "_send_publish": ["self", "mid", "topic", "payload", "qos", "retain", "dup", "info", "properties"],
     "_sock_close": ["self"],
 }
-ATTRIBUTES = ("_sock", "_out_packet", "_last_bytes_received", "_last_msg_out", "_in_packet")
+ATTRIBUTES = (
+    "_sock",
+    "_out_packet",
+    "_last_bytes_received",
+    "_last_msg_out",
+    "_in_packet",
+    "_on_message_filtered",
+    "_proxy",
+)
 
 
 @pytest.mark.parametrize(("name", "parameters"), sorted({**REPLACED, **LEANED_ON}.items()))
@@ -56,9 +64,20 @@ def published(payload: bytes) -> bytes:
             return b"\x30" + head + body
 
 
+class _Inbox:
+    def __init__(self, got: list[bytes]) -> None:
+        self._got = got
+
+    def packet_message(self, topic: bytes, payload: bytes, retained: bool) -> None:
+        self._got.append(payload)
+
+    def packet_acknowledged(self, mid: int) -> None:
+        pass
+
+
 def connected() -> tuple[PahoClient, list[bytes]]:
     got: list[bytes] = []
-    client = PahoClient("x", lambda _topic, payload, _retain: got.append(payload), lambda _mid: None)
+    client = PahoClient("x", _Inbox(got))
     client.connect_async("memory", 1)
     client.reconnect()
     client.feed(b"\x20\x02\x00\x00")
