@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,21 +17,48 @@ from dcompute import __version__
 from dcompute.master_transport import MasterNodeTransport
 from dcompute.node_core import check_node_id
 from dcompute.node_transport import ComputeNodeTransport
+from dcompute.options import grouped
 from dcompute.security import Tls
 from dcompute.worker import Worker, load_handler
 
 _PRODUCTION = ("node", "master", "update", "--version")
 _TESTBED = "sim.commands"
 
-Host = Annotated[str, typer.Option("--broker", help="Host name of the broker.")]
-Port = Annotated[int, typer.Option(help="Port of the broker.")]
-Username = Annotated[str | None, typer.Option(envvar="DCOMPUTE_USERNAME", help="MQTT user.")]
-Ca = Annotated[Path | None, typer.Option("--ca", help="CA certificates to trust (PEM); switches TLS on.")]
-Certificate = Annotated[Path | None, typer.Option("--cert", help="Our own certificate (PEM).")]
-Key = Annotated[Path | None, typer.Option("--key", help="Its private key (PEM).")]
-UseTls = Annotated[bool, typer.Option("--tls", help="TLS with the certificates the system trusts.")]
-Keepalive = Annotated[int, typer.Option(min=1, max=65535, help="MQTT keepalive in seconds.")]
-Namespace = Annotated[str, typer.Option(help="Common prefix of all topics.")]
+
+@dataclass(frozen=True)
+class Connection:
+    """How the broker is reached, and as whom."""
+
+    broker: Annotated[str, typer.Option("--broker", help="Host name of the broker.")] = "localhost"
+    port: Annotated[int, typer.Option(help="Port of the broker.")] = 1883
+    username: Annotated[str | None, typer.Option(envvar="DCOMPUTE_USERNAME", help="MQTT user.")] = None
+    use_tls: Annotated[
+        bool,
+        typer.Option("--tls", help="TLS with the certificates the system trusts."),
+    ] = False
+    ca: Annotated[
+        Path | None, typer.Option("--ca", help="CA certificates to trust (PEM); switches TLS on.")
+    ] = None
+    cert: Annotated[Path | None, typer.Option("--cert", help="Our own certificate (PEM).")] = None
+    key: Annotated[Path | None, typer.Option("--key", help="Its private key (PEM).")] = None
+    keepalive: Annotated[int, typer.Option(min=1, max=65535, help="MQTT keepalive in seconds.")] = 60
+    namespace: Annotated[str, typer.Option(help="Common prefix of all topics.")] = ""
+
+    def settings(self) -> dict[str, Any]:
+        """What a transport takes; asks for the password if there is to be one."""
+        secure = self.use_tls or self.ca or self.cert
+        return {
+            "broker_host": self.broker,
+            "broker_port": self.port,
+            "username": self.username,
+            "password": password_for(self.username),
+            "tls": Tls(self.ca, self.cert, self.key) if secure else None,
+            "keepalive": self.keepalive,
+            "namespace": self.namespace,
+        }
+
+    def __str__(self) -> str:
+        return f"{self.broker}:{self.port}"
 
 
 app = typer.Typer(
@@ -57,44 +85,25 @@ def password_for(username: str | None) -> str | None:
     return password
 
 
-def _tls(use_tls: bool, ca: Path | None, certificate: Path | None, key: Path | None) -> Tls | None:
-    return Tls(ca, certificate, key) if use_tls or ca or certificate else None
-
-
 @app.command()
+@grouped
 def node(
+    *,
     handler: Annotated[str, typer.Option(help="package.module:function, called with each task (a dict).")],
     node_id: Annotated[str | None, typer.Option(help="Default: host name and slot.")] = None,
-    broker: Host = "localhost",
-    port: Port = 1883,
-    username: Username = None,
-    use_tls: UseTls = False,
-    ca: Ca = None,
-    cert: Certificate = None,
-    key: Key = None,
-    keepalive: Keepalive = 60,
-    namespace: Namespace = "",
+    connection: Connection,
 ) -> None:
     """Run a compute node: call a function for each task and send back what it returns."""
     _log_to_stderr()
     sys.path.insert(0, os.getcwd())
     try:
         function = load_handler(handler)
-        transport = ComputeNodeTransport(
-            broker,
-            port,
-            node_id,
-            username=username,
-            password=password_for(username),
-            tls=_tls(use_tls, ca, cert, key),
-            keepalive=keepalive,
-            namespace=namespace,
-        )
+        transport = ComputeNodeTransport(node_id=node_id, **connection.settings())
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     try:
         if transport.start():
-            typer.echo(f"node {transport.node_id} is ready at {broker}:{port}")
+            typer.echo(f"node {transport.node_id} is ready at {connection}")
         Worker(transport, function).run()
     except KeyboardInterrupt:
         typer.echo(f"node {transport.node_id} is offline")
@@ -102,17 +111,8 @@ def node(
 
 
 @app.command()
-def master(
-    broker: Host = "localhost",
-    port: Port = 1883,
-    username: Username = None,
-    use_tls: UseTls = False,
-    ca: Ca = None,
-    cert: Certificate = None,
-    key: Key = None,
-    keepalive: Keepalive = 60,
-    namespace: Namespace = "",
-) -> None:
+@grouped
+def master(connection: Connection) -> None:
     """Watch a fleet: print every node's status as it changes, deaths and results."""
     _log_to_stderr()
 
@@ -122,16 +122,7 @@ def master(
             typer.echo(f"{time.strftime('%H:%M:%S')} {event} {words}")
 
     try:
-        transport = MasterNodeTransport(
-            broker,
-            port,
-            username=username,
-            password=password_for(username),
-            tls=_tls(use_tls, ca, cert, key),
-            keepalive=keepalive,
-            namespace=namespace,
-            observer=observe,
-        )
+        transport = MasterNodeTransport(observer=observe, **connection.settings())
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     with transport:
@@ -143,7 +134,9 @@ def master(
 
 
 @app.command()
+@grouped
 def update(
+    *,
     nodes: Annotated[list[str] | None, typer.Option("--node", help="Id of a board; may be repeated.")] = None,
     every: Annotated[bool, typer.Option("--all", help="All boards whose program is in slots.")] = False,
     bundle: Annotated[
@@ -157,14 +150,7 @@ def update(
     patience: Annotated[
         float, typer.Option(min=1, help="Seconds without progress until a board counts as failed.")
     ] = 300,
-    broker: Host = "localhost",
-    port: Port = 1883,
-    username: Username = None,
-    use_tls: UseTls = False,
-    ca: Ca = None,
-    cert: Certificate = None,
-    key: Key = None,
-    namespace: Namespace = "",
+    connection: Connection,
 ) -> None:
     """Bring boards to another version over the air.
 
@@ -180,21 +166,14 @@ def update(
     try:
         new = update_command.read_bundle(bundle, version, confirm_s)
         secret = update_command.read_key(key_file, os.environ.get("DCOMPUTE_UPDATE_KEY"))
-        transport = MasterNodeTransport(
-            broker,
-            port,
-            username=username,
-            password=password_for(username),
-            tls=_tls(use_tls, ca, cert, key),
-            namespace=namespace,
-        )
+        transport = MasterNodeTransport(**connection.settings())
         for node_id in nodes or ():
             check_node_id(node_id)
     except (ValueError, OSError) as error:
         raise typer.BadParameter(str(error)) from None
     try:
         if not transport.start():
-            typer.echo(f"no connection to the broker at {broker}:{port}: {transport.last_error}", err=True)
+            typer.echo(f"no connection to the broker at {connection}: {transport.last_error}", err=True)
             raise typer.Exit(1)
         done = update_command.run(transport, nodes or [], new, secret, typer.echo, patience)
     except KeyboardInterrupt:

@@ -10,31 +10,27 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from dcompute.options import grouped
 from sim.checks.verdict import judge
 from sim.commands import options as o
-from sim.commands.jobs import Entry, entry_of, find_entries
+from sim.commands.jobs import Entry, entry_of
 from sim.commands.status import FAILED, HELD, explained
 from sim.engines.virtual import KEEPALIVE_STEPS_S
 from sim.report.compare import Side, Sides, print_comparison
 from sim.report.console import make_console
-from sim.run import REAL_BROKER, VIRTUAL_BROKER, Outcome, RunOptions, run_scenario
+from sim.run import REAL_BROKER, VIRTUAL_BROKER, Outcome, run_scenario
 from sim.trace import read
 
 _TRACE_ENDING = ".jsonl"
 
 
+@grouped
 def compare(
     what: Annotated[
         list[str],
         typer.Argument(help="A scenario (a file, or the name of one that ships); or two saved traces."),
     ],
-    target: o.TargetOption = None,
-    boards: o.Boards = None,
-    broker: o.Broker = None,
-    seed: o.Seed = None,
-    set_: o.Overrides = None,
-    only: o.Only = "",
-    sabotage: o.Sabotage = None,
+    how: o.How,
     plain: o.Plain = False,
 ) -> None:
     """Set two runs of a scenario side by side: verdicts, times until deaths were named, what came of faults.
@@ -44,18 +40,14 @@ def compare(
     clients as coarsely as the real broker does. Exit status: 0 the verdicts agree, 1 they differ, 2 and 3 as
     of `run`.
     """
-    console = make_console(o.console_mode(False, plain))
-    options = RunOptions(
-        seed=seed, sabotage=tuple(sabotage or ()), overrides=tuple(set_ or ()), reference=what[0]
-    )
+    console = make_console(o.Show(plain=plain).mode)
     with explained():
         if any(name.endswith(_TRACE_ENDING) for name in what):
             all_sides = [_saved([Path(name) for name in what])]
         else:
             if len(what) > 1:
                 raise typer.BadParameter("one scenario, or two traces (*.jsonl)")
-            entries = find_entries(what, set_ or (), only)
-            all_sides = [_run(entry, options, broker, target, boards, console) for entry in entries]
+            all_sides = [_run(entry, how, console) for entry in how.entries(what)]
     for sides in all_sides:
         print_comparison(console, sides)
     raise typer.Exit(HELD if all(sides.agree for sides in all_sides) else FAILED)
@@ -83,25 +75,18 @@ def _saved(paths: Sequence[Path]) -> Sides:
     return Sides(left, right)
 
 
-def _run(
-    entry: Entry,
-    options: RunOptions,
-    broker: str | None,
-    target: o.Target | None,
-    boards: Path | None,
-    console: Console,
-) -> Sides:
+def _run(entry: Entry, how: o.How, console: Console) -> Sides:
     scenario = entry.scenario
-    named = broker or scenario.broker
+    named = how.broker or scenario.broker
     real_broker = REAL_BROKER if named == "auto" else named
     modelled = real_broker if real_broker in KEEPALIVE_STEPS_S else VIRTUAL_BROKER
-    if target is None:
+    options = replace(how.options(), reference=entry.reference, variation=entry.variation, boards=None)
+    if how.target is None:
         first, second = replace(options, time="virtual"), replace(options, time="real")
     else:
-        first = replace(options, target="sim")
-        second = replace(options, target=target.value, boards=entry.boards(boards))
+        first, second = replace(options, target="sim"), replace(options, boards=entry.boards(how.boards))
     left = run_scenario(scenario, replace(first, broker=modelled))
-    if target is not o.Target.sim:
+    if how.target is not o.Target.sim:
         console.print(f"{scenario.name}: {scenario.length_s:g} s in real time, please wait", highlight=False)
     right = run_scenario(scenario, replace(second, broker=real_broker))
     return Sides(_side(left), _side(right))

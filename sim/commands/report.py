@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from dcompute.options import grouped
 from sim.checks.coverage import coverage
 from sim.commands import options as o
 from sim.commands.jobs import entry_of
@@ -19,27 +20,22 @@ from sim.scenario.faults import NODE_FAULTS
 from sim.trace import read
 
 
+@grouped
 def report(
     traces: Annotated[list[Path], typer.Argument(help="Saved traces (JSON lines).", exists=True)],
-    html: o.Html = None,
-    junit: o.Junit = None,
-    json: o.Json = None,
-    perfetto: o.Perfetto = None,
-    github: o.Github = False,
-    quiet: o.Quiet = False,
-    plain: o.Plain = False,
+    reports: o.Reports,
+    show: o.Show,
 ) -> None:
     """Judge saved traces by what their scenarios expect today, and write reports. Exit status as of `run`."""
-    mode = o.console_mode(quiet, plain)
     with explained():
         runs = [_judged(path) for path in traces]
-        console = make_console(mode)
+        console = make_console(show.mode)
         for run in runs:
-            print_run(console, run, mode)
-        write_reports(runs, o.Reports(html, junit, json, perfetto, github))
+            print_run(console, run, show.mode)
+        write_reports(runs, reports)
     if len(runs) > 1:
         print_summary(console, runs)
-        if mode != "quiet":
+        if not show.quiet:
             print_coverage(console, coverage(run.events for run in runs), NODE_FAULTS)
     raise typer.Exit(exit_status(runs))
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from sim.commands.options import Seed
+from sim.commands.options import Overrides, Seed
 from sim.commands.status import INVALID, explained
 from sim.sabotage import SAFEGUARDS
 from sim.scenario import find, load_all
@@ -19,7 +19,7 @@ from sim.scenario.write import starter
 
 def explain(
     scenario: Annotated[str, typer.Argument(help="A scenario file, or the name of one that ships.")],
-    set_: Annotated[list[str] | None, typer.Option("--set", help="Override, as fleet.esp.count=50.")] = None,
+    set_: Overrides = None,
     seed: Seed = None,
 ) -> None:
     """Say in words what a scenario will do, and when."""
