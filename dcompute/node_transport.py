@@ -96,8 +96,9 @@ class ComputeNodeTransport:
             hold_limit=hold_limit,
             drop_oldest=True,
         )
-        self._signals = ShutdownSignals(self._graceful_shutdown_, self._lock)
-        self._install_signal_handlers = install_signal_handlers
+        self._signals: ShutdownSignals | None = None
+        if install_signal_handlers:
+            self._signals = ShutdownSignals(self._graceful_shutdown_, self._lock)
         self._on_task: Callable[[], None] | None = None
 
     @property
@@ -130,7 +131,7 @@ class ComputeNodeTransport:
             if self._leaving:
                 self._leaving = False
                 self._core.set_status(READY)
-        if self._install_signal_handlers:
+        if self._signals is not None:
             self._signals.install()
         self._driver.wait(self._link.start, timeout_s)
         return self._link.is_up()
@@ -203,7 +204,8 @@ class ComputeNodeTransport:
 
         What the broker does not acknowledge within `timeout_s` is given up, and the last will says `dead`.
         """
-        self._signals.remove()
+        if self._signals is not None:
+            self._signals.remove()
         self._driver.wait(lambda done: self._close(timeout_s, done), timeout_s + 1)
 
     def _close(self, timeout_s: float, done: Callable[[], None]) -> None:

@@ -26,7 +26,7 @@ class Gate:
         self._on_withheld = on_withheld
         self._waiting: list[Callable[[], None]] | None = None  # not None: frozen
         self._cut = False
-        self.channels: dict[Channel, None] = {}
+        self.channels: list[Channel] = []
 
     @property
     def frozen(self) -> bool:
@@ -95,7 +95,7 @@ class _GatedUser:
 
     def channel_open(self, channel: Channel) -> None:
         self._channel = channel
-        self._gate.channels[channel] = None
+        self._gate.channels.append(channel)
         self._gate.run(lambda: self._user.channel_open(channel))
 
     def channel_data(self, data: bytes) -> None:
@@ -107,5 +107,6 @@ class _GatedUser:
 
     def channel_lost(self, error: Exception | None) -> None:
         if self._channel is not None:
-            self._gate.channels.pop(self._channel, None)
+            self._gate.channels.remove(self._channel)
+            self._channel = None
         self._gate.run(lambda: self._user.channel_lost(error))

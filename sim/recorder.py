@@ -139,15 +139,9 @@ class Recorder:
 
     # --- production code --------------------------------------------------------------------------------
 
-    def node_observer(self, node: str) -> Callable[[str, Mapping[str, Any]], None]:
+    def node_observer(self, node: str) -> NodeObserver:
         """What a node's transport is given as `observer`."""
-
-        def observe(name: str, fields: Mapping[str, Any]) -> None:
-            translate = _NODE.get(name)
-            if translate is not None:
-                self.trace.add(translate(self.now_us(), node, fields))
-
-        return observe
+        return NodeObserver(self, node)
 
     def master_observer(self, name: str, fields: Mapping[str, Any]) -> None:
         """What the master's transport is given as `observer`."""
@@ -162,6 +156,22 @@ def _dropped(now_us: int, node: str, fields: Mapping[str, Any]) -> Event:
     except ValueError:
         task = ""
     return t.ResultDropped(t_us=now_us, node=node, task=str(task))
+
+
+class NodeObserver:
+    """Writes down what one node tells."""
+
+    __slots__ = ("_node", "_recorder")
+
+    def __init__(self, recorder: Recorder, node: str) -> None:
+        self._recorder = recorder
+        self._node = node
+
+    def __call__(self, name: str, fields: Mapping[str, Any]) -> None:
+        translate = _NODE.get(name)
+        if translate is not None:
+            recorder = self._recorder
+            recorder.trace.add(translate(recorder.now_us(), self._node, fields))
 
 
 _NodeTranslator = Callable[[int, str, Mapping[str, Any]], Event]

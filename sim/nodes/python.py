@@ -28,6 +28,7 @@ class PythonNode:
         self._boots = 0
         self._gate: Gate | None = None
         self._transport: ComputeNodeTransport | None = None
+        self._loop: TaskLoop | None = None
 
     @property
     def running(self) -> bool:
@@ -59,9 +60,7 @@ class PythonNode:
         self._machine.power_on()
         host, port = self._machine.address
         rng = Dice(f"{spec.seed}/node/{self.name}/{self._boots}")
-        self._gate = Gate(
-            self._machine.driver, rng, on_withheld=lambda: self._recorder.effect(self.name, "withheld")
-        )
+        self._gate = Gate(self._machine.driver, rng, on_withheld=self._withheld)
         transport_class, core_class = node_classes(spec.sabotage)
         self._transport = transport_class(
             host,
@@ -79,16 +78,19 @@ class PythonNode:
             core_class=core_class,
             **({"queue_limit": spec.group.queue_limit} if spec.group.queue_limit else {}),
         )
-        loop = TaskLoop(self._transport, self._execute, self._finished)
-        self._transport.set_task_callback(self._noticing(self._gate, loop))
+        self._loop = TaskLoop(self._transport, self._execute, self._finished)
+        self._transport.set_task_callback(self._notice if spec.group.poll > 0 else self._loop.kick)
         self._transport.start(timeout_s=0)
 
-    def _noticing(self, gate: Gate, loop: TaskLoop) -> Any:
+    def _withheld(self) -> None:
+        self._recorder.effect(self.name, "withheld")
+
+    def _notice(self) -> None:
         """A program notices a task when it next looks, up to `poll` later."""
-        poll_s = self._spec.group.poll
-        if poll_s <= 0:
-            return loop.kick
-        return lambda: gate.call_later(gate.random.uniform(0, poll_s), loop.kick)
+        gate, loop = self._gate, self._loop
+        assert gate is not None
+        assert loop is not None
+        gate.call_later(gate.random.uniform(0, self._spec.group.poll), loop.kick)
 
     def _execute(self, task: dict[str, Any], done: Done) -> None:
         gate = self._gate
@@ -115,7 +117,7 @@ class PythonNode:
             self._machine.crash(self._gate)
         else:
             self._machine.power_cut(self._gate)
-        self._gate = self._transport = None
+        self._gate = self._transport = self._loop = None
         self._recorder.add(t.NodeStopped, node=self.name, how=how)
 
     def hang(self, for_s: float | None = None) -> None:
@@ -134,7 +136,7 @@ class PythonNode:
         if self._gate is not None:
             self._gate.cut()
             self._machine.crash(self._gate)
-            self._gate = self._transport = None
+            self._gate = self._transport = self._loop = None
 
     def tell_memory(self) -> None:
         pass

@@ -99,9 +99,7 @@ class Session:
             return  # a repeated acknowledgement
         if packet[0] & _IGNORING_RETAIN != _PUBLISH_OF_QOS1:
             raise ProtocolError("PUBACK for a QoS 2 message [MQTT-4.3.3-1]")
-        del self.inflight[packet_id]
-        if self.queue:
-            self._fill_window()
+        self._arrived(packet_id)
 
     def pubrec(self, packet_id: int) -> None:
         """A QoS 2 message has arrived: release it [MQTT-4.3.3-1]; an unknown one too, it may be a repeat."""
@@ -121,9 +119,14 @@ class Session:
             return
         if packet[0] != _PUBREL:
             raise ProtocolError("PUBCOMP for a message that was not released [MQTT-4.3.3-1]")
+        self._arrived(packet_id)
+
+    def _arrived(self, packet_id: int) -> None:
         del self.inflight[packet_id]
         if self.queue:
             self._fill_window()
+        elif not self.inflight:
+            self.inflight.clear()  # also of its table, which is much of an idle session
 
     def _fill_window(self) -> None:
         while self.queue and len(self.inflight) < self.window:
