@@ -122,7 +122,7 @@ def check_path(path: str) -> str:
         or not path.isprintable()
     ):
         raise BadBundle(f"file {path[:80]!r}: a path of 1 to {MAX_PATH_CHARS} characters inside the slot")
-    if path in (VERSION_FILE, "part"):
+    if path in (VERSION_FILE, "offer", "part"):
         raise BadBundle(f"file {path}: a slot keeps this name for itself")
     return path
 

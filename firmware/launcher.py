@@ -8,6 +8,7 @@
 #
 # Each change is one rename, and comes before what it is about: wherever the power is cut, the board boots.
 
+import gc
 import os
 import sys
 
@@ -29,6 +30,7 @@ class Launcher:
         if self.tries <= 0 and self._described(self.fallback):
             self._fall_back()
         self.trial = self.fallback != "-"
+        self.free = "b" if self.current == "a" else "a"  # the slot for the next version
 
     def attach(self, link, client):
         # The program's way to the broker: what is said of the version, and where its successor comes from.
@@ -62,17 +64,18 @@ class Launcher:
 
     def sent(self):
         # The broker has acknowledged all that this node says of itself: the version stays.
-        if self.trial:
-            self.store(self.current, "-", 0)
-            self.trial = False
-        elif self.then:
-            self.then()
+        try:
+            if self.trial:
+                self.store(self.current, "-", 0)
+                self.trial = False
+            elif self.then:
+                self.then(self)
+        except MemoryError:  # the next acknowledgement is as good
+            gc.collect()
 
     def offered(self, payload):
         # A message of an update. Its code is loaded for as long as it is needed; a message too large for
         # the heap has no payload.
-        import gc
-
         gc.collect()
         try:
             if payload is None:
@@ -81,16 +84,37 @@ class Launcher:
 
             update.receive(self, payload)
         except MemoryError:
-            self.staging = None
-            self.link.say("no memory for an update")
-            core = self.link.core
-            text = '{"node_id":"%s","inc":"%s","state":"failed","reason":"not enough memory for an update"}'
-            told = text % (core.node_id, core.inc)
-            with self.link.state:
-                self.link.outbox.add_status((core.topics.prefix + "updates", told.encode(), False))
+            self.end("failed", "not enough memory for an update")
         if not self.staging:
-            sys.modules.pop("update", None)
+            self._unload()
+
+    def end(self, state, reason):
+        # The update comes to nothing.
+        version = self.staging.version if self.staging else ""
+        self.staging = self.then = None
+        self._unload()
+        try:
+            self.link.say("update %s %s: %s" % (version, state, reason))
+            self.report(version=version, state=state, reason=reason)
+        except MemoryError:  # the master asks again
             gc.collect()
+
+    def _unload(self):
+        for name in list(sys.modules):  # what failed half loaded is there, too
+            if name.startswith("update"):
+                del sys.modules[name]
+        gc.collect()
+
+    def report(self, **fields):
+        # To the master, of an update.
+        import json
+
+        link = self.link
+        core = link.core
+        fields["node_id"] = core.node_id
+        fields["inc"] = core.inc
+        with link.state:
+            link.outbox.add_status((core.topics.prefix + "updates", json.dumps(fields).encode(), False))
 
     def store(self, current, fallback, tries):
         # The one step that switches. OSError if the flash is full: nothing has changed then.

@@ -18,7 +18,12 @@ _ENTRIES: dict[str, frozenset[str]] = {
     "compute_node": frozenset({"ComputeNode"}),
     "tasks": frozenset({"handle"}),
     "debug_hooks": frozenset({"install"}),
-    "update": frozenset({"receive"}),
+    "update": frozenset({"receive", "Ended"}),
+    "update_files": frozenset({"is_right", "remove", "size_of"}),
+    "update_proof": frozenset({"accept"}),
+    "update_offer": frozenset({"begin"}),
+    "update_pieces": frozenset({"begin"}),
+    "update_switch": frozenset({"begin"}),
 }
 _AS_IT_IS = ("boot.py", "config_example.py")
 _PROGRAM = "node_program"  # a board runs no main.mpy

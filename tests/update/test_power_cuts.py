@@ -154,13 +154,13 @@ def test_and_goes_on_to_the_new_version(bench: Any, make_version: Any, tmp_path:
         board.board.power_cut()
 
 
-RIGHT = '        self._sweep("")\n        self._next()\n'
+RIGHT = '    _sweep(folder, "", files)\n    return "update_pieces"\n'
 WRONG = (
-    '        self._sweep("")\n'
-    '        with open(self._folder + "version.json", "wb") as file:\n'
-    "            file.write(self._manifest)\n"
-    '        self._launcher.store(self._slot, "-", 0)\n'
-    "        self._next()\n"
+    '    _sweep(folder, "", files)\n'
+    '    with open(folder + "version.json", "wb") as file:\n'
+    "        file.write(json.dumps(offer).encode())\n"
+    '    launcher.store(launcher.free, "-", 0)\n'
+    '    return "update_pieces"\n'
 )
 LATER = range(30, 34)  # steps of the wrong order that come when it is wrong already
 
@@ -168,7 +168,7 @@ LATER = range(30, 34)  # steps of the wrong order that come when it is wrong alr
 def test_a_switch_before_all_is_there_is_noticed(bench: Any, make_version: Any, tmp_path: Path) -> None:
     """The same judgement on an update that writes manifest and slot first."""
     board = bench()
-    update = board.flash / "a" / "update.py"
+    update = board.flash / "a" / "update_offer.py"
     text = update.read_text()
     assert text.count(RIGHT) == 1
     update.unlink()

@@ -1,0 +1,37 @@
+# What the steps of an update do with files.
+
+import hashlib
+import os
+from binascii import hexlify
+
+from micropython import const
+
+_BLOCK_BYTES = const(512)
+
+
+def is_right(path, digest):
+    # Whether a file has this sha256, in hex.
+    block = bytearray(_BLOCK_BYTES)
+    state = hashlib.sha256()
+    with open(path, "rb") as file:
+        while True:
+            count = file.readinto(block)
+            if not count:
+                break
+            state.update(memoryview(block)[:count])
+    return hexlify(state.digest()).decode() == digest
+
+
+def size_of(path):
+    # -1 if there is none.
+    try:
+        return os.stat(path)[6]
+    except OSError:
+        return -1
+
+
+def remove(path):
+    try:
+        os.remove(path)
+    except OSError:
+        pass
