@@ -116,6 +116,8 @@ def slots(bench: Any, flat: Path, tmp_path_factory: pytest.TempPathFactory) -> P
             app, ["--port", bench.plug_in(root).address, "--compile", "--version", "one"]
         )
         assert result.exit_code == 0, result.output
+        # `ready` is heard a moment before the board writes down that the trial is over
+        bench.until(lambda: (root / "slot").read_text().split()[1:] == ["-", "0"])
     finally:
         bench.unplug_all()
     return root
