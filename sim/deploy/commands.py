@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,12 +14,14 @@ from rich.console import Console
 from rich.table import Table
 
 from dcompute.bundle import CONFIRM_S
+from dcompute.options import grouped
 from sim.deploy.config import Target
 from sim.deploy.deployment import READY_S, Deployment, Options
 from sim.deploy.errors import INVALID, DeployError
-from sim.deploy.firmware import gather
+from sim.deploy.firmware import Firmware, gather
 from sim.deploy.firmware import pack as pack_firmware
 from sim.deploy.follow import Follower
+from sim.deploy.link import ANSWER_S
 from sim.deploy.progress import Progress, for_all, label, status_of
 from sim.deploy.selection import Selection, parse_watchpoint
 from sim.deploy.state import COLUMNS, state_row
@@ -30,51 +33,111 @@ app = typer.Typer(
     help="Firmware onto boards over their serial ports: deploy, status, rollback, logs, monitor."
 )
 
-Ports = Annotated[
-    list[str] | None, typer.Option("--port", help="Serial port of a board, or a file of them; repeatable.")
-]
-All = Annotated[bool, typer.Option("--all", help="All boards of the fleet file, or on USB serial ports.")]
-Boards = Annotated[list[str] | None, typer.Option("--board", help="A board of the fleet file; repeatable.")]
-FleetOption = Annotated[Path | None, typer.Option("--fleet", help="The fleet file. Default: fleet.yaml.")]
-Secrets = Annotated[Path | None, typer.Option(help="NAME=value lines for ${NAME} in the fleet file.")]
-Config = Annotated[
-    Path | None, typer.Option(help="config.py for boards without a fleet file. Default: what they have.")
-]
 BrokerAt = Annotated[
     str | None, typer.Option("--broker", help="HOST:PORT by which this machine reaches the boards' broker.")
 ]
-NoWait = Annotated[bool, typer.Option("--no-wait", help="Without the broker's word that the board is ready.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Look and say what would be done, no more.")]
 Timeout = Annotated[float, typer.Option(min=1, help="Seconds from a board's reset to `ready`.")]
-Answer = Annotated[float, typer.Option(min=1, help="Seconds for a board to show its prompt.")]
-FirmwareFolder = Annotated[Path | None, typer.Option("--firmware", help="A folder. Default: dcompute's own.")]
-Files = Annotated[list[Path] | None, typer.Option("--file", help="Put over the firmware, as your tasks.py.")]
-Compile = Annotated[bool, typer.Option("--compile", help="Compile with mpy-cross: a smaller heap will do.")]
-Version = Annotated[
-    str, typer.Option("--version", help="Name of this version. Default: a digest of its files.")
-]
 Seconds = Annotated[float | None, typer.Option(min=0.1, help="Stop by itself after so long.")]
-ANSWER_S = 10.0
+
+
+@dataclass(frozen=True)
+class Which:
+    """The boards that a command is about."""
+
+    port: Annotated[
+        list[str] | None,
+        typer.Option("--port", help="Serial port of a board, or a file of them; repeatable."),
+    ] = None
+    everything: Annotated[
+        bool,
+        typer.Option("--all", help="All boards of the fleet file, or on USB serial ports."),
+    ] = False
+    board: Annotated[
+        list[str] | None,
+        typer.Option("--board", help="A board of the fleet file; repeatable."),
+    ] = None
+    fleet: Annotated[
+        Path | None,
+        typer.Option("--fleet", help="The fleet file. Default: fleet.yaml."),
+    ] = None
+    secrets: Annotated[
+        Path | None,
+        typer.Option(help="NAME=value lines for ${NAME} in the fleet file."),
+    ] = None
+
+    def targets(self, firmware: Firmware | None = None, config: Path | None = None) -> list[Target]:
+        """See `Selection.targets`; by default the firmware is our own."""
+        chosen = Selection(
+            self.port or (), self.everything, self.board or (), self.fleet, self.secrets, config
+        )
+        return chosen.targets(firmware or gather())
+
+
+@dataclass(frozen=True)
+class Program:
+    """What goes onto the boards."""
+
+    firmware: Annotated[
+        Path | None,
+        typer.Option("--firmware", help="A folder. Default: dcompute's own."),
+    ] = None
+    file: Annotated[
+        list[Path] | None,
+        typer.Option("--file", help="Put over the firmware, as your tasks.py."),
+    ] = None
+    compiled: Annotated[
+        bool,
+        typer.Option("--compile", help="Compile with mpy-cross: a smaller heap will do."),
+    ] = False
+    version: Annotated[
+        str,
+        typer.Option("--version", help="Name of this version. Default: a digest of its files."),
+    ] = ""
+
+    def gather(self, confirm_s: int = CONFIRM_S) -> Firmware:
+        """Its files."""
+        return gather(
+            self.firmware,
+            self.file or (),
+            version=self.version,
+            compiled=self.compiled,
+            confirm_s=confirm_s,
+            progress=_to_stderr,
+        )
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """For what a command waits, at the board and at the broker."""
+
+    answer: Annotated[float, typer.Option(min=1, help="Seconds for a board to show its prompt.")] = ANSWER_S
+    broker: BrokerAt = None
+    no_wait: Annotated[
+        bool,
+        typer.Option("--no-wait", help="Without the broker's word that the board is ready."),
+    ] = False
+
+    def options(self, **others: Any) -> Options:
+        """What is the same for all boards of the command."""
+        watch = parse_watchpoint(self.broker) if self.broker else None
+        return Options(wait=not self.no_wait, answer_s=self.answer, watch=watch, **others)
 
 
 @app.callback(invoke_without_command=True)
+@grouped
 def deploy(
     context: typer.Context,
-    port: Ports = None,
-    everything: All = False,
-    board: Boards = None,
-    fleet: FleetOption = None,
-    secrets: Secrets = None,
-    config: Config = None,
-    firmware: FirmwareFolder = None,
-    file: Files = None,
-    compiled: Compile = False,
-    version: Version = "",
+    *,
+    which: Which,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="config.py for boards without a fleet file. Default: what they have."),
+    ] = None,
+    program: Program,
     confirm: Annotated[int, typer.Option(help="Seconds a board gives a new version.")] = CONFIRM_S,
     timeout: Timeout = READY_S,
-    answer: Answer = ANSWER_S,
-    broker: BrokerAt = None,
-    no_wait: NoWait = False,
+    waiting: Waiting,
     dry_run: DryRun = False,
 ) -> None:
     """Put a version onto boards, side by side, and see it come up; a board that does not goes back.
@@ -86,51 +149,34 @@ def deploy(
     if context.invoked_subcommand is not None:
         return
     with _explained():
-        made = gather(
-            firmware, file or (), version=version, compiled=compiled, confirm_s=confirm, progress=_to_stderr
-        )
-        targets = Selection(port or (), everything, board or (), fleet, secrets, config).targets(made)
-        watch = parse_watchpoint(broker) if broker else None
-        options = Options(not no_wait, dry_run, timeout, answer, _umqtt_files, watch)
+        made = program.gather(confirm)
+        targets = which.targets(made, config)
+        options = waiting.options(ready_s=timeout, dry_run=dry_run, umqtt=_umqtt_files)
         _on_all(targets, options, lambda deployment: deployment.deploy(made))
 
 
 @app.command()
+@grouped
 def rollback(
-    port: Ports = None,
-    everything: All = False,
-    board: Boards = None,
-    fleet: FleetOption = None,
-    secrets: Secrets = None,
+    *,
+    which: Which,
     timeout: Timeout = READY_S,
-    answer: Answer = ANSWER_S,
-    broker: BrokerAt = None,
-    no_wait: NoWait = False,
+    waiting: Waiting,
     dry_run: DryRun = False,
 ) -> None:
     """Back to the version that each board ran before."""
     with _explained():
-        targets = Selection(port or (), everything, board or (), fleet, secrets).targets(gather())
-        watch = parse_watchpoint(broker) if broker else None
-        _on_all(targets, Options(not no_wait, dry_run, timeout, answer, watch=watch), Deployment.rollback)
+        options = waiting.options(ready_s=timeout, dry_run=dry_run)
+        _on_all(which.targets(), options, Deployment.rollback)
 
 
 @app.command()
-def status(
-    port: Ports = None,
-    everything: All = False,
-    board: Boards = None,
-    fleet: FleetOption = None,
-    secrets: Secrets = None,
-    answer: Answer = ANSWER_S,
-    broker: BrokerAt = None,
-    no_wait: NoWait = False,
-) -> None:
+@grouped
+def status(*, which: Which, waiting: Waiting) -> None:
     """Say what is on each board. Its program is stopped for a moment, and the board restarted."""
     with _explained():
-        targets = Selection(port or (), everything, board or (), fleet, secrets).targets(gather())
-        watch = parse_watchpoint(broker) if broker else None
-        options = Options(wait=not no_wait, answer_s=answer, watch=watch)
+        targets = which.targets()
+        options = waiting.options()
         with _watchers() as watchers:
             results = for_all(
                 targets,
@@ -147,34 +193,29 @@ def status(
 
 
 @app.command()
+@grouped
 def logs(
-    port: Ports = None,
-    everything: All = False,
-    board: Boards = None,
-    fleet: FleetOption = None,
-    secrets: Secrets = None,
+    *,
+    which: Which,
     reset: Annotated[bool, typer.Option("--reset", help="Restart the boards first.")] = False,
     seconds: Seconds = None,
 ) -> None:
     """Show what boards print, until Ctrl-C. They are not disturbed."""
     with _explained():
-        targets = Selection(port or (), everything, board or (), fleet, secrets).targets(gather())
-        Follower(targets, _line).run(seconds, reset=reset)
+        Follower(which.targets(), _line).run(seconds, reset=reset)
 
 
 @app.command()
+@grouped
 def monitor(
-    port: Ports = None,
-    everything: All = False,
-    board: Boards = None,
-    fleet: FleetOption = None,
-    secrets: Secrets = None,
+    *,
+    which: Which,
     broker: BrokerAt = None,
     seconds: Seconds = None,
 ) -> None:
     """Show what boards print beside what the broker knows of them, live, until Ctrl-C."""
     with _explained():
-        targets = Selection(port or (), everything, board or (), fleet, secrets).targets(gather())
+        targets = which.targets()
         points = {target.watch for target in targets if target.watch is not None}
         if broker:
             points = {parse_watchpoint(broker)}
@@ -191,16 +232,15 @@ def monitor(
 
 
 @app.command()
+@grouped
 def pack(
+    *,
     target: Annotated[Path, typer.Argument(help="Folder to write to; made if need be.")],
-    firmware: FirmwareFolder = None,
-    file: Files = None,
-    compiled: Compile = False,
-    version: Version = "",
+    program: Program,
 ) -> None:
     """Write a version as a folder with its sha256 sums; `--firmware` refuses it once it was changed."""
     with _explained():
-        made = gather(firmware, file or (), version=version, compiled=compiled, progress=_to_stderr)
+        made = program.gather()
         for path in pack_firmware(made, target):
             typer.echo(f"{path.stat().st_size:6} {path.relative_to(target)}")
         typer.echo(f"version {made.name}")
