@@ -1,0 +1,18 @@
+"""The trace of a run: typed, timestamped events, written to and read from JSON lines.
+
+Everything that judges or shows a run (checks, reports, comparisons) reads this and nothing else, so a saved
+trace can be judged again later. Times are integer microseconds since the run began: integers print the same
+everywhere, which a byte-identical replay needs. No event carries a wall-clock time, a path or a process id.
+"""
+# ruff: noqa: F403
+
+from __future__ import annotations
+
+from sim.trace.event import *
+from sim.trace.faults import *
+from sim.trace.final import *
+from sim.trace.kinds import *
+from sim.trace.log import *
+from sim.trace.master import *
+from sim.trace.nodes import *
+from sim.trace.run import *
