@@ -1,11 +1,13 @@
 """The master's side of the wire protocol, version 1: what its messages mean, and how a task is written.
 
 Topics, limits and JSON rules are those of `node_core`, which nodes share. `decode` turns the bytes of any
-topic into a message or raises `Rejected`; nothing else escapes it, whatever the bytes.
+topic into a message or raises `Rejected`; nothing else escapes it, whatever the bytes. What messages repeat
+(ids, incarnations, statuses) is interned, as a master remembers it of every node, and a trace of every event.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -153,7 +155,7 @@ def decode(topics: Topics, topic: str, payload: bytes) -> Message:
 def _node_of(topics: Topics, topic: str) -> str:
     if not topic.startswith(topics.prefix) or not topic.endswith("/status"):
         raise Rejected("not a topic of the protocol")
-    return check_node_id(topic[len(topics.prefix) : -len("/status")])
+    return _node_id(topic[len(topics.prefix) : -len("/status")])
 
 
 def _status(node_id: str, payload: bytes) -> StatusMessage | StatusCleared:
@@ -165,7 +167,7 @@ def _status(node_id: str, payload: bytes) -> StatusMessage | StatusCleared:
     capabilities = body.get("capabilities")
     return StatusMessage(
         node_id,
-        check_status(body.get("status")),
+        sys.intern(check_status(body.get("status"))),
         _inc(body),
         _device_type(body),
         _capabilities(capabilities) if capabilities is not None else None,
@@ -174,8 +176,8 @@ def _status(node_id: str, payload: bytes) -> StatusMessage | StatusCleared:
 
 def _announcement(body: dict[str, Any]) -> Announcement:
     return Announcement(
-        check_node_id(body.get("node_id")),
-        check_status(body.get("status", CONNECTED)),
+        _node_id(body.get("node_id")),
+        sys.intern(check_status(body.get("status", CONNECTED))),
         _inc(body),
         _device_type(body),
         _capabilities(body.get("capabilities", {})),
@@ -183,7 +185,7 @@ def _announcement(body: dict[str, Any]) -> Announcement:
 
 
 def _result(body: dict[str, Any]) -> ResultMessage:
-    node_id = check_node_id(body.get("node_id"))
+    node_id = _node_id(body.get("node_id"))
     if "result" not in body:
         raise Rejected("a result without its `result` field")
     result = body["result"]
@@ -210,15 +212,19 @@ def _task_named_in(result: Any) -> str | None:
         return None
 
 
+def _node_id(value: Any) -> str:
+    return sys.intern(check_node_id(value))
+
+
 def _inc(body: Mapping[str, Any]) -> str:
     inc = body.get("inc", "")
     if not isinstance(inc, str) or len(inc) > MAX_INC_CHARS:
         raise Rejected("inc is not a short string")
-    return inc
+    return sys.intern(inc)
 
 
 def _device_type(body: Mapping[str, Any]) -> str:
-    return check_device_type(body.get("device_type", ""))
+    return sys.intern(check_device_type(body.get("device_type", "")))
 
 
 def _capabilities(value: Any) -> dict[str, Any]:

@@ -221,7 +221,7 @@ _MASTER: dict[str, _MasterTranslator] = {
     "result_duplicate": _of_master(t.ResultDuplicate),
     "update_state": _of_master(t.UpdateState),
     "result_received": lambda now_us, f: t.ResultReceived(
-        t_us=now_us, node=sys.intern(f["node"]), task=f["task"], digest=value_digest(f["value"])
+        t_us=now_us, node=f["node"], task=f["task"], digest=value_digest(f["value"])
     ),
     "message_rejected": lambda now_us, f: t.MessageRejected(
         t_us=now_us, who="master", topic=f["topic"], reason=f["reason"]
