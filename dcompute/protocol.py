@@ -2,7 +2,7 @@
 
 Topics, limits and JSON rules are those of `node_core`, which nodes share. `decode` turns the bytes of any
 topic into a message or raises `Rejected`; nothing else escapes it, whatever the bytes. What messages repeat
-(ids, incarnations, statuses) is interned, as a master remembers it of every node, and a trace of every event.
+(ids, incarnations, statuses) is interned, for a master remembers it of each node, and a trace of each event.
 """
 
 from __future__ import annotations
@@ -198,7 +198,7 @@ def _result(body: dict[str, Any]) -> ResultMessage:
         node_id,
         result,
         timestamp,
-        check_task_id(task_id) if task_id is not None else _task_named_in(result),
+        _task_id(task_id) if task_id is not None else _task_named_in(result),
         attempt if isinstance(attempt, int) else 1,
         _inc(body),
     )
@@ -207,13 +207,17 @@ def _result(body: dict[str, Any]) -> ResultMessage:
 def _task_named_in(result: Any) -> str | None:
     """What an older node's result says of itself; it is free to mean something else by that field."""
     try:
-        return check_task_id(result["task_id"]) if isinstance(result, dict) else None
+        return _task_id(result["task_id"]) if isinstance(result, dict) else None
     except (KeyError, ValueError):
         return None
 
 
 def _node_id(value: Any) -> str:
     return sys.intern(check_node_id(value))
+
+
+def _task_id(value: Any) -> str:
+    return sys.intern(check_task_id(value))
 
 
 def _inc(body: Mapping[str, Any]) -> str:

@@ -204,7 +204,7 @@ _NODE: dict[str, _NodeTranslator] = {
     "task_dropped": _of_node(t.TaskDropped),
     "result_dropped": _dropped,
     "result_held": lambda now_us, node, f: t.ResultHeld(
-        t_us=now_us, node=node, task=f["task"], digest=value_digest(f["value"])
+        t_us=now_us, node=node, task=sys.intern(f["task"]), digest=value_digest(f["value"])
     ),
     "message_rejected": lambda now_us, node, f: t.MessageRejected(
         t_us=now_us, who=node, topic=f["topic"], reason=f["reason"]

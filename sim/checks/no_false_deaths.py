@@ -39,7 +39,7 @@ class _Node:
     conns: dict[int, str] = field(default_factory=dict)  # TCP connection -> incarnation
     stalled: dict[int, _Cause] = field(default_factory=dict)  # TCP connection that a silence holds up
     of_clone: dict[str, str] = field(default_factory=dict)  # clone -> its newest incarnation
-    closed_by_broker: dict[str, None] = field(default_factory=dict)  # an empty set takes 216 bytes
+    closed_by_broker: set[str] = field(default_factory=set)
     seen_alive: str = ""  # the incarnation the present master last saw alive
 
     def blame(self, cause: _Cause) -> None:
@@ -79,7 +79,8 @@ class NoFalseDeaths(Check):
     grace: Duration = Field(default=2.0, description="How much later than that a report may come.")
 
     def judge(self, trace: Sequence[t.Event]) -> Outcome:
-        nodes: dict[str, _Node] = {}
+        # of the others, in a healthy fleet all, nothing need be known
+        nodes = {event.node: _Node() for event in trace if isinstance(event, t.DeathReported)}
         false: list[t.Event] = []
         causes: Counter[str] = Counter()
         exposed = False
@@ -87,7 +88,7 @@ class NoFalseDeaths(Check):
             if type(event) not in _OF_INTEREST:
                 continue
             if isinstance(event, t.DeathReported):
-                why = self._explanation(nodes.setdefault(event.node, _Node()), event)
+                why = self._explanation(nodes[event.node], event)
                 if why is None:
                     false.append(event)
                 else:
@@ -141,7 +142,7 @@ _OF_INTEREST = frozenset(
 
 
 def _note(nodes: dict[str, _Node], event: t.Event) -> None:
-    """Take in one event that is no report."""
+    """Take in one event that is no report. `nodes`: all that were ever reported dead."""
     if isinstance(event, t.StatusPublished) and event.status != "offline":
         return  # by far the most, and no cause of anything
     if isinstance(event, t.BrokerStopped):
@@ -158,7 +159,7 @@ def _note(nodes: dict[str, _Node], event: t.Event) -> None:
     owned_by = owner(name)
     node = nodes.get(owned_by)
     if node is None:
-        node = nodes[owned_by] = _Node()
+        return
     if name != owned_by and not isinstance(event, t.NodeConnecting | t.NodeConnected | t.NodeDisconnected):
         # What befalls a clone (a cause of its own) is no excuse for its double.
         if isinstance(event, t.NodeStopped) and event.how != "hang" and name in node.of_clone:
@@ -180,7 +181,7 @@ def _note(nodes: dict[str, _Node], event: t.Event) -> None:
         case t.WireResumed(conn=conn) if conn in node.stalled:
             node.stalled.pop(conn).until_us = event.t_us
         case t.WireClosed(conn=conn, by="broker"):
-            node.closed_by_broker[node.conns.get(conn, "")] = None
+            node.closed_by_broker.add(node.conns.get(conn, ""))
         case t.WireClosed(conn=conn):
             node.lost(node.conns.get(conn, ""))
         case t.NodeDisconnected(inc=inc):
