@@ -71,7 +71,7 @@ class Gate:
         self._inner.call_on_loop(lambda: self.run(call))
 
     def call_later(self, delay_s: float, call: Callable[[], None]) -> Timer:
-        return self._inner.call_later(delay_s, lambda: self.run(call))
+        return _GatedTimer(self, self._inner, delay_s, call)
 
     def dial(self, address: Address, user: ChannelUser) -> Timer:
         return self._inner.dial(address, _GatedUser(self, user))
@@ -81,6 +81,28 @@ class Gate:
 
     def wait(self, started: Callable[[Callable[[], None]], None], timeout_s: float) -> bool:
         return self._inner.wait(started, timeout_s)
+
+
+class _GatedTimer:
+    """A timer that can still be cancelled when it is due and waits for the thaw, as in any event loop."""
+
+    __slots__ = ("_call", "_gate", "_timer")
+
+    def __init__(self, gate: Gate, inner: Driver, delay_s: float, call: Callable[[], None]) -> None:
+        self._gate = gate
+        self._call: Callable[[], None] | None = call
+        self._timer = inner.call_later(delay_s, self._due)
+
+    def cancel(self) -> None:
+        self._call = None
+        self._timer.cancel()
+
+    def _due(self) -> None:
+        self._gate.run(self._happen)
+
+    def _happen(self) -> None:
+        if self._call is not None:
+            self._call()
 
 
 class _GatedUser:

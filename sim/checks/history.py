@@ -54,7 +54,7 @@ class Fault:
     life: Life | None  # the node's connection it hit, if there was one
     believed: str  # what the master believed of the node ("" if it did not know it)
     reported: bool  # the death of that incarnation had been reported before
-    masked: bool  # an earlier fault already kept every byte of the node from the broker
+    masked: bool  # an earlier silence already kept every byte of the node from the broker
     dark_since_us: int  # since when the master had not heard a connection of it; its own time if it had one
     ended_us: int | None = None
     effects: list[t.FaultEffect] = field(default_factory=list)
@@ -98,6 +98,8 @@ class NodeStory:
     deaths: list[tuple[int, t.DeathReported]] = field(default_factory=list)
     seen: list[tuple[int, t.NodeStatusSeen]] = field(default_factory=list)
     stops: list[tuple[int, t.NodeStopped]] = field(default_factory=list)
+    conn: int = 0  # its newest TCP connection
+    stalled: set[int] = field(default_factory=set)  # TCP connections that a silence holds up
 
     @property
     def life(self) -> Life | None:
@@ -107,6 +109,11 @@ class NodeStory:
     def active(self, kinds: frozenset[str]) -> bool:
         """A lasting fault of one of these kinds has begun and not ended."""
         return any(fault.kind in kinds and fault.ended_us is None for fault in self.faults)
+
+    @property
+    def silent(self) -> bool:
+        """Nothing it sends reaches the broker: for a fault, or for one that is over and that TCP outlasts."""
+        return self.active(SILENT) or self.conn in self.stalled
 
 
 _OF_INTEREST = frozenset(
@@ -129,6 +136,9 @@ _OF_INTEREST = frozenset(
         t.NodeStopped,
         t.RunEnded,
         t.RunStarted,
+        t.WireOpened,
+        t.WireResumed,
+        t.WireStalled,
     }
 )
 """What `History._add` takes in: most events of a trace are of tasks, and passed over quickly."""
@@ -217,6 +227,12 @@ class History:
                 self.story(node).deaths.append((at, event))
             case t.FaultInjected() | t.FaultEffect() | t.FaultEnded():
                 self._fault(at, event)
+            case t.WireOpened(node=node, conn=conn):
+                self.story(node).conn = conn
+            case t.WireStalled(node=node, conn=conn):
+                self.story(node).stalled.add(conn)
+            case t.WireResumed(node=node, conn=conn):
+                self.story(node).stalled.discard(conn)
             case t.MasterStarted(boot=boot):
                 if boot > 1:
                     self._master_forgot_us = event.t_us
@@ -258,7 +274,7 @@ class History:
             life=life,
             believed=story.seen[-1][1].status if story.seen else "",
             reported=life is not None and any(death.inc == life.inc for _, death in story.deaths),
-            masked=story.active(SILENT),
+            masked=story.silent,
             dark_since_us=_dark_since(story, event.t_us, self._broker_stopped_us),
         )
         self.faults[event.fault] = fault

@@ -286,6 +286,19 @@ def test_a_reset_that_found_no_connection_is_excused_and_a_crash_is_a_silence(st
     )
 
 
+def test_a_crash_in_a_silence_that_tcp_outlasts_ends_in_a_fin_as_late_as_its_bytes(story):
+    """Found by seed 2522 of the swarm: the link had healed, the retransmission was not due for seconds."""
+    story.define("n").boot("n").at(5)
+    drop = story.silent("wifi_drop", "n", report_s=None)
+    story.at(6).add(t.WireStalled, node="n", conn=story.conns).at(10).heal(drop, "n")
+    still, over = [*story.events], [*story.at(11).add(t.WireResumed, node="n", conn=story.conns).events]
+    for events, status in ((still, Status.HELD), (over, Status.FAILED)):
+        story.events = events
+        story.fault("crash", "n", effect="fin")
+        story.add(t.NodeStopped, node="n", how="crash")
+        assert judge("dead_within", [*events, death("n", 18, "1.1")]).status is status
+
+
 def test_a_broker_outage_explains_but_not_for_later_connections(story):
     story.define("n").boot("n").at(5).add(t.BrokerStopped, kept_memory=False)
     assert judge("no_false_deaths", [*story.events, death("n", 6)]).status is Status.HELD
