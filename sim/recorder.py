@@ -18,7 +18,7 @@ from sim.net.observer import Direction, How, Refusal, Side
 from sim.trace import Event, Trace
 
 # What a fault must be seen to do, by the words of `FaultEffect.effect`. Every word is one of the wire's own.
-_SILENT = frozenset({"held", "refused", "lost", "timeout"})
+_SILENT = frozenset({"held", "unanswered", "lost", "timeout"})
 EFFECTS: dict[str, frozenset[str]] = {
     "crash": frozenset({"fin", "rst"}),
     "power_cut": _SILENT,
@@ -49,13 +49,13 @@ def value_digest(value: Any) -> str:
 
 
 class _Open:
-    """A fault whose effect is awaited. `node` is "" for one of the broker or the master."""
+    """A fault whose effect is awaited. `whose`: on the wire of this node, or of the master; "" for any."""
 
-    __slots__ = ("effects", "fault", "node", "seen")
+    __slots__ = ("effects", "fault", "seen", "whose")
 
     def __init__(self, fault: str, kind: str, node: str) -> None:
         self.fault = fault
-        self.node = node
+        self.whose = "master" if kind == "master_crash" else node
         self.effects = EFFECTS[kind]
         self.seen: dict[str, None] = {}
 
@@ -107,6 +107,8 @@ class Recorder:
     def effect(self, node: str, word: str, detail: str = "") -> None:
         """Something was seen on the wire of `node`: a receipt for each fault it can be the effect of."""
         for awaited in (*self._on_node.get(node, ()), *self._anywhere):
+            if awaited.whose not in ("", node):
+                continue
             if word in awaited.effects and word not in awaited.seen:
                 awaited.seen[word] = None
                 self._bitten.add(awaited.fault)
@@ -135,7 +137,8 @@ class Recorder:
         self.add(t.WireResumed, node=name, conn=conn)
 
     def refused(self, name: str, how: Refusal) -> None:
-        self.effect(name, "refused", f"connection attempt met {how}")
+        word = "refused" if how == "rst" else "unanswered"
+        self.effect(name, word, f"connection attempt met {how}")
 
     # --- production code --------------------------------------------------------------------------------
 

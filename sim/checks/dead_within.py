@@ -47,9 +47,10 @@ class DeadWithin(Check):
     + the broker's own granularity + `bound`, counted from the fault, which is never before the node's last
     byte. Deaths in an outage of the broker or the master are due that long, and `after_outage`, after it.
 
-    Excused: nodes the master knew dead (or did not know yet), silences that ended before the broker had to
-    notice, or before an outage did that hid the death, and nodes of which neither a broker without memory nor
-    a restarted master can know. Limit: the bound is on the report's existence and time, not on its cause.
+    Excused: nodes the master knew dead (or did not know yet), unless they are reported all the same; silences
+    that ended before the broker had to notice, or before an outage did that hid the death; and nodes of which
+    neither a broker without memory nor a restarted master can know. Limit: the bound is on the report's
+    existence and time, not on its cause.
     """
 
     name: ClassVar[str] = "dead_within"
@@ -69,18 +70,18 @@ class DeadWithin(Check):
         return self._outcome(tally)
 
     def _judge_fault(self, history: History, fault: Fault, tally: _Tally) -> None:
-        excuse = _excuse(fault)
-        if excuse:
-            tally.excused[excuse] += 1
-            return
         silence_s = history.silence_s(fault.node)
         at_once = fault.kind in CLOSING and not fault.masked and fault.connected_inc is not None
-        if silence_s is None and not at_once:
-            tally.undecided["no keepalive, so nobody has to notice"] += 1
-            return
         due = self._due(history, fault, at_once, silence_s or 0.0)
         report = history.report_of(fault)
-        if report is not None and (due.at_us is None or report.t_us <= due.at_us):
+        in_time = report is not None and (due.at_us is None or report.t_us <= due.at_us)
+        told_of_it = report is not None and fault.life is not None and report.inc == fault.life.inc
+        excuse = _excuse(fault)
+        if excuse and not (in_time and told_of_it):
+            tally.excused[excuse] += 1
+        elif silence_s is None and not at_once:
+            tally.undecided["no keepalive, so nobody has to notice"] += 1
+        elif report is not None and in_time:
             bound_s = None if due.delayed or fault.masked else (due.window_us / 1e6)
             tally.samples.setdefault((fault.kind, bound_s), []).append((report.t_us - fault.start_us) / 1e6)
         elif not at_once and _healed_before(history, fault, fault.start_us + round((silence_s or 0.0) * 1e6)):

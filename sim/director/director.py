@@ -99,6 +99,7 @@ class Director:
         yield self._env.timeout(self._scenario.length_s - (self._env.now - began_s))
         yield from self._audit()
         self._updates.finish()
+        self._faults.finish()
         self._recorder.add(t.RunEnded, reason="finished")
 
     def close(self) -> None:

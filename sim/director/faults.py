@@ -28,8 +28,16 @@ from sim.scenario import faults as kinds
 from sim.scenario.faults import NodeFault
 
 Steps = Generator[Event, Any, None]
-_FELT_UNCONNECTED = (kinds.WifiDrop, kinds.DeadLink, kinds.ApGone, kinds.Flap, kinds.SlowLink, kinds.Hang)
-"""What also hits a node that is about to connect: its attempts."""
+_FELT_UNCONNECTED = (
+    kinds.WifiDrop,
+    kinds.DeadLink,
+    kinds.ApGone,
+    kinds.Flap,
+    kinds.SlowLink,
+    kinds.Hang,
+    kinds.Clone,
+)
+"""What also hits a node that has no connection: its attempts. The others end one, so it must have one."""
 _LOOK_S = 0.25  # how often a `sure` fault looks whether it can strike, or has bitten
 _PUBLISH_S = 10.0  # a stranger's patience with the broker
 
@@ -62,6 +70,7 @@ class Faults:
         self._silenced: dict[str, int] = {}  # faults that may overlap: what is down stays so until the last
         self._broker_outages = 0
         self._over_s = active_until(scenario)
+        self._awaiting: dict[int, Fault] = {}  # by index: the event that they wait for has not come yet
         self._clones: list[Node] = []
         self._on_node: dict[type[Fault], Callable[[Any, str, str], Steps]] = {
             kinds.Crash: self._crash,
@@ -89,6 +98,11 @@ class Faults:
         for index, fault in enumerate(self._scenario.faults):
             self._env.process(self._when_due(index, fault))
 
+    def finish(self) -> None:
+        """The run ends: a fault whose event never came is recorded as one that found nobody."""
+        for fault in self._awaiting.values():
+            self._record_idle(fault)
+
     def close(self) -> None:
         """The run is over: leave no clone behind."""
         for clone in self._clones:
@@ -97,18 +111,23 @@ class Faults:
     def _when_due(self, index: int, fault: Fault) -> Steps:
         rng = rng_for(self._scenario, f"select/{index}")
         if fault.when is not None:
+            self._awaiting[index] = fault
             for triggered in self._triggers.watch(fault.when, fault.times or 1):
                 event = yield triggered
-                self._env.process(self._after(fault, rng, getattr(event, "node", ""), fault.when.after))
+                self._env.process(self._after(index, fault, rng, getattr(event, "node", "")))
             return
         for moment_s in fault_times(self._scenario, index):
             if moment_s > self._env.now:
                 yield self._env.timeout(moment_s - self._env.now)
             self._strike(fault, rng, "")
 
-    def _after(self, fault: Fault, rng: random.Random, same: str, delay_s: float) -> Steps:
-        yield self._env.timeout(delay_s)
-        self._strike(fault, rng, same)
+    def _after(self, index: int, fault: Fault, rng: random.Random, same: str) -> Steps:
+        """The event it waited for has come."""
+        assert fault.when is not None
+        yield self._env.timeout(fault.when.after)
+        if self._env.now < self._over_s:
+            self._awaiting.pop(index, None)
+            self._strike(fault, rng, same)
 
     def _strike(self, fault: Fault, rng: random.Random, same: str) -> None:
         if fault.sure:
@@ -126,7 +145,7 @@ class Faults:
             self._strike_elsewhere(fault)
             return
         while True:
-            candidates = self._candidates(connected=not isinstance(fault, _FELT_UNCONNECTED))
+            candidates = self._candidates(with_connection=not isinstance(fault, _FELT_UNCONNECTED))
             healthy = {candidate.name for candidate in candidates if candidate.healthy}
             chosen = [name for name in pick(fault.select, candidates, rng, same) if name in healthy]
             if chosen or self._env.now >= self._over_s:
@@ -143,21 +162,27 @@ class Faults:
         self._env.process(self._elsewhere[type(fault)](fault, name))
 
     def _strike_nodes(self, fault: NodeFault, chosen: Sequence[str]) -> None:
-        kind = fault.kind
-        if not chosen:  # recorded all the same: a fault that found nobody proves nothing
-            self._recorder.add(t.FaultInjected, fault=f"{kind}-{next(self._numbers)}", kind=kind)
+        if not chosen:
+            self._record_idle(fault)
         for node in chosen:
-            name = f"{kind}-{next(self._numbers)}"
-            self._recorder.fault(name, kind, node, fault.lasts)
+            name = f"{fault.kind}-{next(self._numbers)}"
+            self._recorder.fault(name, fault.kind, node, fault.lasts)
             self._env.process(self._afflict(fault, name, node))
 
-    def _candidates(self, *, connected: bool = False) -> list[Candidate]:
+    def _record_idle(self, fault: Fault) -> None:
+        """Recorded all the same: a fault that found nobody proves nothing."""
+        name = f"{fault.kind}-{next(self._numbers)}"
+        self._recorder.add(t.FaultInjected, fault=name, kind=fault.kind)
+
+    def _candidates(self, *, with_connection: bool = False) -> list[Candidate]:
         return [
             Candidate(
                 name,
                 node.group_name,
                 node.status,
-                healthy=node.running and not self._afflicted.get(name) and (node.connected or not connected),
+                healthy=node.running
+                and not self._afflicted.get(name)
+                and (not with_connection or self._machines[name].connections() > 0),
             )
             for name, node in self._nodes.items()
         ]

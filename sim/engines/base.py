@@ -58,6 +58,9 @@ class Machine(Protocol):
 
     def link_up(self) -> None: ...
 
+    def connections(self) -> int:
+        """How many connections of it have reached the broker and not ended, as far as its kernel knows."""
+
     def crossings(self) -> int:
         """How much (in some unit) has crossed the link so far."""
 

@@ -75,6 +75,9 @@ class RealMachine:
         if self.on_silence is not None:
             self.on_silence(False)
 
+    def connections(self) -> int:
+        return self.proxy.reached
+
     def crossings(self) -> int:
         return self.proxy.crossings
 

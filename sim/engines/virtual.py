@@ -127,6 +127,9 @@ class VirtualMachine:
     def link_up(self) -> None:
         self.host.link.up()
 
+    def connections(self) -> int:
+        return self.host.reached
+
     def crossings(self) -> int:
         return self.host.link.crossings
 

@@ -141,6 +141,11 @@ class Host:
         """Connections that this host considers established."""
         return sum(1 for end in self._ends() if end.state == OPEN)
 
+    @property
+    def reached(self) -> int:
+        """Those of them that the other side has accepted."""
+        return sum(1 for end in self._ends() if end.state == OPEN and end.connection.number)
+
     def slow(
         self, latency_s: float, jitter_s: float = 0.0, bandwidth_bps: float | None = None, loss: float = 0.0
     ) -> None:
@@ -224,7 +229,6 @@ class _Handshake:
         self.server = server
         self.network = client.host.network
         self.attempts = 0
-        self._told = False
         self._timer: Timer | None = None
 
     def begin(self) -> None:
@@ -289,8 +293,9 @@ class _Handshake:
             self.client.fail(error)
 
     def _swallowed(self) -> None:
-        if not self._told:
-            self._told = True
+        """A SYN met silence; of each it is told, for the link may have fallen silent since the last. One lost
+        by chance says nothing of that."""
+        if not self.client.path_up:
             self.network.observer.refused(self.client.host.name, "silence")
 
     def _stop(self) -> None:

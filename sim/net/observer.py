@@ -37,7 +37,7 @@ class WireObserver(Protocol):
         """A retransmission got through."""
 
     def refused(self, name: str, how: Refusal) -> None:
-        """A connection attempt of `name` did not reach a broker."""
+        """A connection attempt of `name` did not reach a broker; told again when its repetition does not."""
 
 
 class ByteTap(Protocol):

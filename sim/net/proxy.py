@@ -84,6 +84,11 @@ class FaultProxy:
         """Connections of the node that exist now, whether or not they reached the broker."""
         return sum(1 for pipe in self._pipes if not pipe.orphaned)
 
+    @property
+    def reached(self) -> int:
+        """Those of them that have reached the broker."""
+        return sum(1 for pipe in self._pipes if pipe.conn and not pipe.orphaned)
+
     async def start(self) -> None:
         """Listen on a free port; `port` says which. OSError when `host` is no address of this machine."""
         loop = asyncio.get_running_loop()

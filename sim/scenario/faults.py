@@ -37,7 +37,9 @@ class Fault(Model):
     between: Moment | None = Field(
         default=None, description="At a random moment between two times, drawn from the seed."
     )
-    when: When | None = Field(default=None, description="When this has happened.")
+    when: When | None = Field(
+        default=None, description="When this has happened; not any more in the phase `quiet`."
+    )
     times: Count | None = Field(
         default=None,
         description="How often: with `every`, `between` (so many moments) or `when` (so many events).",
@@ -48,8 +50,9 @@ class Fault(Model):
     )
     sure: Flag = Field(
         default=False,
-        description="Waits until there is somebody it can hit (a connected node or master, a broker that is "
-        "up), and lasts until it had an effect; both at most until the phase `quiet`.",
+        description="Waits until there is somebody it can hit (a node that has a connection, if it ends one; "
+        "a connected master; a broker that is up), and lasts until it had an effect; both at most until the "
+        "phase `quiet`.",
     )
 
     @property

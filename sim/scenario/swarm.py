@@ -11,16 +11,20 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from sim.scenario.faults import KINDS, AnyFault
-from sim.scenario.fleet import Fleet
+from sim.scenario.faults import KINDS, NODE_FAULTS, AnyFault
+from sim.scenario.fleet import Fleet, node_names
 from sim.scenario.model import QUIET, Scenario, Swarm
 from sim.scenario.workload import Stream
 from sim.units import format_duration, format_fraction
 
 DRAWN = tuple(kind for kind in KINDS if kind != "inject")  # an injected message is somebody's, not chance's
-DEADLY = ("crash", "power_cut", "reset")
+FATAL = ("crash", "power_cut")
+TOLD_AT_ONCE = ("crash", "reset")  # the others' deaths are told when the keepalive is over
 OUTAGES = ("broker_stop", "broker_restart", "master_crash")  # they hide deaths
+ON_ONE_NODE = tuple(kind for kind in NODE_FAULTS if kind in DRAWN and kind != "ap_gone")
 _DEATH_TOLD_S = 3.0
+_PILED_ON = "swarm1-1"
+_AIMED = 0.25  # share of the faults on one node that hit it while it connects, which chance hardly ever does
 _FLEET: TypeAdapter[Fleet] = TypeAdapter(Fleet)
 _FAULTS: TypeAdapter[list[AnyFault]] = TypeAdapter(list[AnyFault])
 _STREAMS: TypeAdapter[list[Stream]] = TypeAdapter(list[Stream])
@@ -82,16 +86,18 @@ def _group(swarm: Swarm, rng: random.Random, count: int) -> dict[str, Any]:
 
 
 def _work(swarm: Swarm, rng: random.Random) -> list[dict[str, Any]]:
-    """A steady stream, and a pile on one node: only where tasks wait does their order matter."""
+    """A steady stream, and two piles on one node, for only where tasks wait does their order matter: one
+    anywhere in the storm, and one at its end, when hardly anything can scatter it any more."""
     tasks = rng.randint(*swarm.tasks)
-    if tasks < 2:
+    pile = min((tasks - 1) // 2, max(5, tasks // 8))
+    stream = tasks - 2 * pile
+    if pile < 1:
         return []
-    pile = min(tasks - 1, max(5, tasks // 4))
-    pace = max((tasks - pile) / (swarm.span * rng.uniform(0.2, 0.8)), 0.001)
+    pace = max(stream / (swarm.span * rng.uniform(0.2, 0.8)), 0.001)
     begin = swarm.span * 0.15  # the ramps are over and the nodes connected
     return [
         {
-            "tasks": tasks - pile,
+            "tasks": stream,
             "at": _duration(begin),
             "rate": f"{pace:.6f}/s",
             "arrivals": rng.choice(["even", "poisson"]),
@@ -100,25 +106,25 @@ def _work(swarm: Swarm, rng: random.Random) -> list[dict[str, Any]]:
             "target": rng.choice(["random", "round_robin", "least_busy"]),
             "payload": rng.choice(["64B", "200B", "2KiB"]),
         },
-        {
-            "tasks": pile,
-            "at": _duration(rng.uniform(begin, swarm.span * 0.9)),
-            "priority": "1..10",
-            "target": {"node": "swarm1-1"},
-        },
+        *(
+            {"tasks": pile, "at": _duration(at_s), "priority": "1..10", "target": {"node": _PILED_ON}}
+            for at_s in (rng.uniform(begin, swarm.span * 0.9), swarm.span * 0.95)
+        ),
     ]
 
 
 def _faults(swarm: Swarm, rng: random.Random, fleet: Fleet) -> list[dict[str, Any]]:
-    """The first one is deadly, if any may be, and early, before broker and master can be away: a run in which
-    nobody's death is told tests little. Most of the fleet comes back from what befalls it."""
+    """The first one is a death that is told at once, if any may be, and early, before broker and master can
+    be away: a run in which nobody's death is told tests little. Most of the fleet comes back from what
+    befalls it, and the node that work is piled on always does."""
     kinds = swarm.kinds or list(DRAWN)
-    deadly = [kind for kind in kinds if kind in DEADLY] or kinds
-    first_s = swarm.span * rng.uniform(0.1, 0.2)
+    deadly = [kind for kind in kinds if kind in TOLD_AT_ONCE] or kinds
+    first_s = swarm.span * rng.uniform(0.12, 0.2)
     # Each goes on until it had an effect: within a keepalive even an idle node wants to send.
     last_s = min(swarm.span * 0.8, swarm.span * 0.95 - max(group.keepalive for group in fleet.values()))
     last_s = max(last_s, swarm.span * 0.3)
-    mortal = (sum(group.count for group in fleet.values()) - 1) // 2
+    names = [node for name, group in fleet.items() for node in node_names(name, group.count)]
+    mortal = (len(names) - 1) // 2
     faults = []
     moments: list[float] = []
     for number in range(rng.randint(*swarm.faults)):
@@ -130,11 +136,28 @@ def _faults(swarm: Swarm, rng: random.Random, fleet: Fleet) -> list[dict[str, An
             at_s = min(last_s, max(early_s, rng.choice(moments) + rng.uniform(0, 5)))
         moments.append(at_s)
         fault = _fault(swarm, rng, kind, at_s)
-        if kind in ("crash", "power_cut") and mortal > 0 and (not number or rng.random() < 0.4):
+        if number and kind in ON_ONE_NODE and rng.random() < _AIMED:
+            fault |= _while_connecting(rng, fleet)
+            del fault["at"]
+        elif kind in FATAL and mortal > 0 and (not number or (at_s > first_s and rng.random() < 0.4)):
             mortal -= 1
             del fault["restart_after"]
+            fault["select"] = {"names": [name for name in names if name != _PILED_ON], "count": 1}
         faults.append(fault)
     return faults
+
+
+def _while_connecting(rng: random.Random, fleet: Fleet) -> dict[str, Any]:
+    """At some moment of the three round trips that some node's connection takes. Each node connects in the
+    ramp, if not more often, so the event is certain to come."""
+    name, group = rng.choice(list(fleet.items()))
+    round_trip_s = 2 * (group.network.latency or 0.0) + (group.network.jitter or 0.0)
+    count = rng.randint(1, group.count)
+    after = _duration(rng.uniform(0, 3 * round_trip_s))
+    return {
+        "when": {"event": "node_connecting", "group": name, "count": count, "after": after},
+        "select": {"same": True},
+    }
 
 
 def _fault(swarm: Swarm, rng: random.Random, kind: str, at_s: float) -> dict[str, Any]:
@@ -142,7 +165,7 @@ def _fault(swarm: Swarm, rng: random.Random, kind: str, at_s: float) -> dict[str
     left_s = swarm.span * 0.95 - at_s
     lasts = _duration(rng.uniform(0.1, left_s / (4 if kind in (*OUTAGES, "ap_gone") else 2)))
     fault: dict[str, Any] = {"kind": kind, "at": _duration(at_s), "sure": True}
-    if kind in ("crash", "power_cut", "master_crash", "reboot"):
+    if kind in (*FATAL, "master_crash", "reboot"):
         fault["restart_after"] = lasts
     elif KINDS[kind].recovers:
         fault["for"] = lasts

@@ -299,6 +299,16 @@ def test_a_crash_in_a_silence_that_tcp_outlasts_ends_in_a_fin_as_late_as_its_byt
         assert judge("dead_within", [*events, death("n", 18, "1.1")]).status is status
 
 
+def test_a_death_nobody_had_to_report_counts_when_it_is_reported(story):
+    """Found by seed 379 of the swarm: the broker had taken the CONNECT, the master had heard nothing yet."""
+    story.define("n").at(5).add(t.NodeConnecting, node="n", inc="1.1").fault("reset", "n")
+    story.add(t.NodeDisconnected, node="n", inc="1.1", reason="rst")
+    assert judge("dead_within", story.events).status is Status.INCONCLUSIVE
+    told = judge("dead_within", [*story.events, death("n", 5.1)])
+    assert (told.status, told.figures["in_time"]) == (Status.HELD, 1)
+    assert judge("dead_within", [*story.events, death("n", 5.1, "0.9")]).status is Status.INCONCLUSIVE
+
+
 def test_a_broker_outage_explains_but_not_for_later_connections(story):
     story.define("n").boot("n").at(5).add(t.BrokerStopped, kept_memory=False)
     assert judge("no_false_deaths", [*story.events, death("n", 6)]).status is Status.HELD

@@ -12,11 +12,12 @@ from sim.run import run_scenario
 from sim.scenario import Scenario
 
 
-def outcome_of(*faults: dict[str, Any]) -> Any:
+def outcome_of(*faults: dict[str, Any], latency: str = "2ms") -> Any:
     scenario = {
         "version": 1,
         "name": "sure",
         "phases": {"storm": "60s", "quiet": "60s"},
+        "network": {"latency": latency},
         "fleet": {"py": {"count": 1, "keepalive": "10s", "start": "1s"}},
         "faults": faults,
         "expect": ["final_status"],
@@ -41,6 +42,32 @@ def test_a_fault_that_needs_a_connection_waits_for_one(kind: str) -> None:
     early = {"kind": kind, "at": "100ms"}
     assert outcome_of(early).verdict.status is Status.INCONCLUSIVE
     assert outcome_of({**early, "sure": True}).verdict.status is Status.HELD
+
+
+@pytest.mark.parametrize("kind", ["crash", "power_cut", "reboot", "reset"])
+def test_a_fault_can_end_a_connection_that_is_only_being_made(kind: str) -> None:
+    """The broker has accepted it; the node does not know yet."""
+    connecting = {"event": "node_connecting", "node": "py-1", "after": "1ms"}
+    outcome = outcome_of(
+        {"kind": kind, "when": connecting, "select": {"same": True}, "sure": True}, latency="1s"
+    )
+    assert outcome.verdict.status is Status.HELD
+    (injected,) = (event for event in outcome.trace if isinstance(event, t.FaultInjected))
+    connected = (event for event in outcome.trace if isinstance(event, t.NodeConnected))
+    assert all(event.t_us > injected.t_us for event in connected)
+
+
+def test_a_fault_whose_event_never_came_is_not_forgotten() -> None:
+    never = {"event": "node_connected", "count": 3}
+    assert outcome_of({"kind": "reset", "when": never}).verdict.status is Status.INCONCLUSIVE
+
+
+def test_a_fault_does_not_strike_in_the_quiet_phase() -> None:
+    back = {"kind": "power_cut", "at": "50s", "restart_after": "15s"}
+    late = {"kind": "crash", "when": {"event": "node_connected", "count": 2}}
+    outcome = outcome_of(back, late)
+    injected = [event for event in outcome.trace if isinstance(event, t.FaultInjected)]
+    assert [(event.kind, event.node) for event in injected] == [("power_cut", "py-1"), ("crash", "")]
 
 
 def test_two_crashes_of_the_master_come_one_after_the_other() -> None:

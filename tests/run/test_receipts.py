@@ -1,0 +1,37 @@
+"""What counts as the effect of which fault: not what another one did at the same time."""
+
+from __future__ import annotations
+
+import pytest
+
+from sim import trace as t
+from sim.recorder import Recorder
+
+
+def bitten(kind: str, node: str, *seen: tuple[str, str]) -> bool:
+    """Whether a fault of this kind has bitten, once `(whose, word)` were told of the wire."""
+    recorder = Recorder(t.Trace(), lambda: 0)
+    recorder.fault("f", kind, node)
+    for whose, word in seen:
+        if word in ("rst", "silence"):
+            recorder.refused(whose, word)  # type: ignore[arg-type]
+        else:
+            recorder.closed(whose, 1, "fin", "node")
+    return recorder.has_bitten("f")
+
+
+@pytest.mark.parametrize(
+    ("kind", "node", "its_own", "others"),
+    [
+        ("broker_stop", "", ("n", "rst"), ("n", "silence")),  # somebody's Wi-Fi is down as well
+        ("wifi_drop", "n", ("n", "silence"), ("n", "rst")),  # the broker is down as well
+        ("wifi_drop", "n", ("n", "silence"), ("m", "silence")),
+        ("master_crash", "", ("master", "fin"), ("n", "fin")),  # a node crashed as well
+        ("crash", "n", ("n", "fin"), ("m", "fin")),
+    ],
+)
+def test_only_its_own_effects_are_a_receipt(
+    kind: str, node: str, its_own: tuple[str, str], others: tuple[str, str]
+) -> None:
+    assert not bitten(kind, node, others)
+    assert bitten(kind, node, others, its_own)
