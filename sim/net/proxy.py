@@ -135,7 +135,7 @@ class FaultProxy:
         pipes = [pipe for pipe in self._pipes if pipe.conn and not pipe.orphaned]
         for pipe in pipes[-1:]:
             transport = pipe.node.transport
-            if transport is not None and not pipe.node.closed.is_set():
+            if transport is not None and not transport.is_closing():
                 transport.write(data)
                 return True
         return False
@@ -349,7 +349,7 @@ class _Lane:
     def deliver(self, item: _Item) -> None:
         transport = self.target.transport
         if item:
-            if transport is not None and not self.target.closed.is_set():
+            if transport is not None and not transport.is_closing():
                 transport.write(item)
                 if self.pipe.proxy.tap is not None:
                     self.pipe.proxy.tap.crossed(self.pipe, self.direction, item)

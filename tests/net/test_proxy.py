@@ -212,6 +212,25 @@ def test_nothing_crosses_while_down_and_all_of_it_after(run: Any) -> None:
     run(scene)
 
 
+def test_what_was_held_is_not_written_to_a_side_that_is_gone(
+    run: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The broker goes in the very turn of the loop in which the link heals: nobody has told the proxy yet."""
+
+    async def scene(link: _Link) -> None:
+        _, node_out, _, broker_out = await link.pair()
+        link.proxy.down()
+        for number in range(1, 21):
+            node_out.write(b"x")
+            await _until(lambda number=number: link.proxy.held_bytes == number)
+        broker_out.transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+        link.proxy.up()
+        await _until(lambda: bool(link.told.of("closed")))
+
+    run(scene)
+    assert caplog.messages == []
+
+
 def test_a_fin_is_held_while_down(run: Any) -> None:
     async def scene(link: _Link) -> None:
         _, node_out, broker_in, _ = await link.pair()
