@@ -48,8 +48,8 @@ class PacketUser(Protocol):
 
 _PLAIN: dict[str, Any] = vars(paho.Client(CallbackAPIVersion.VERSION2))
 _LOCKS = tuple(name for name in _PLAIN if name.endswith("_mutex"))
-_UNUSED = {name: _PLAIN[name] for name in ("_out_packet", "_on_message_filtered", "_proxy")}
-"""What paho makes for each client (a deque takes 760 bytes) and none of ours ever fills: one for all."""
+_SHARED = {name: _PLAIN[name] for name in ("_out_packet", "_on_message_filtered", "_proxy", "_transport")}
+"""What paho makes for each client (a deque takes 760 bytes) and none of ours ever changes: one for all."""
 _NO_SOCKET = _NoSocket()
 _NO_PACKET: Any = {}
 
@@ -75,7 +75,7 @@ class PahoClient(paho.Client):
         )
         for name in _LOCKS:  # seven, where all runs on one thread
             setattr(self, name, self._callback_mutex)
-        for name, value in _UNUSED.items():
+        for name, value in _SHARED.items():
             setattr(self, name, value)
         self._user = user
         self._unread = b""

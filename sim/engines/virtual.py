@@ -96,10 +96,11 @@ class _Dial:
 class VirtualMachine:
     """A host of the virtual network, as the director handles it."""
 
+    address = (BROKER, PORT)
+    login = Login()
+
     def __init__(self, host: Host, clock: Clock, rng: Dice, network: NetworkSettings) -> None:
         self.name = host.name
-        self.address = (BROKER, PORT)
-        self.login = Login()
         self.host = host
         self.driver: Driver = VirtualDriver(host, clock, rng)
         self._network = network

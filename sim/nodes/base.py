@@ -11,7 +11,7 @@ UPDATE_KEY = "testbed-only"
 """What signs updates for boards of the testbed."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class NodeSpec:
     """One node of a scenario. `node_id` differs from `name` for a clone, which has another node's id.
 

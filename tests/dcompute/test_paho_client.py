@@ -28,6 +28,7 @@ ATTRIBUTES = (
     "_in_packet",
     "_on_message_filtered",
     "_proxy",
+    "_transport",
 )
 
 

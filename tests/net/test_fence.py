@@ -233,6 +233,33 @@ def test_a_callback_of_the_garbage_collector_is_not_the_runs_doing() -> None:
         time.perf_counter()
 
 
+LATE_ASYNCIO = """
+import sys
+from sim.net.fence import Fence, FenceError
+
+def made():
+    import asyncio
+    try:
+        asyncio.new_event_loop()
+    except FenceError as error:
+        return str(error)
+
+with Fence():
+    assert "asyncio" not in sys.modules
+    print(made())
+with Fence():
+    print(made())
+"""
+
+
+def test_an_asyncio_that_comes_later_makes_no_loop_either() -> None:
+    """Nothing in virtual time imports it. Inside a fence its socket gives a loop away; the next knows it."""
+    told = subprocess.run([sys.executable, "-c", LATE_ASYNCIO], check=True, capture_output=True, text=True)
+    first, second = told.stdout.splitlines()
+    assert "opens a socket" in first
+    assert "makes an asyncio loop" in second
+
+
 def test_a_second_fence_in_the_same_thread_is_an_error() -> None:
     with Fence(), pytest.raises(RuntimeError, match="already"), Fence():
         pass
