@@ -1,13 +1,11 @@
 """The master's side of the wire protocol, version 1: what its messages mean, and how a task is written.
 
 Topics, limits and JSON rules are those of `node_core`, which nodes share. `decode` turns the bytes of any
-topic into a message or raises `Rejected`; nothing else escapes it, whatever the bytes. What messages repeat
-(ids, incarnations, statuses) is interned, for a master remembers it of each node, and a trace of each event.
+topic into a message or raises `Rejected`; nothing else escapes it, whatever the bytes.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -155,7 +153,7 @@ def decode(topics: Topics, topic: str, payload: bytes) -> Message:
 def _node_of(topics: Topics, topic: str) -> str:
     if not topic.startswith(topics.prefix) or not topic.endswith("/status"):
         raise Rejected("not a topic of the protocol")
-    return _node_id(topic[len(topics.prefix) : -len("/status")])
+    return check_node_id(topic[len(topics.prefix) : -len("/status")])
 
 
 def _status(node_id: str, payload: bytes) -> StatusMessage | StatusCleared:
@@ -167,7 +165,7 @@ def _status(node_id: str, payload: bytes) -> StatusMessage | StatusCleared:
     capabilities = body.get("capabilities")
     return StatusMessage(
         node_id,
-        sys.intern(check_status(body.get("status"))),
+        check_status(body.get("status")),
         _inc(body),
         _device_type(body),
         _capabilities(capabilities) if capabilities is not None else None,
@@ -176,8 +174,8 @@ def _status(node_id: str, payload: bytes) -> StatusMessage | StatusCleared:
 
 def _announcement(body: dict[str, Any]) -> Announcement:
     return Announcement(
-        _node_id(body.get("node_id")),
-        sys.intern(check_status(body.get("status", CONNECTED))),
+        check_node_id(body.get("node_id")),
+        check_status(body.get("status", CONNECTED)),
         _inc(body),
         _device_type(body),
         _capabilities(body.get("capabilities", {})),
@@ -185,7 +183,7 @@ def _announcement(body: dict[str, Any]) -> Announcement:
 
 
 def _result(body: dict[str, Any]) -> ResultMessage:
-    node_id = _node_id(body.get("node_id"))
+    node_id = check_node_id(body.get("node_id"))
     if "result" not in body:
         raise Rejected("a result without its `result` field")
     result = body["result"]
@@ -198,7 +196,7 @@ def _result(body: dict[str, Any]) -> ResultMessage:
         node_id,
         result,
         timestamp,
-        _task_id(task_id) if task_id is not None else _task_named_in(result),
+        check_task_id(task_id) if task_id is not None else _task_named_in(result),
         attempt if isinstance(attempt, int) else 1,
         _inc(body),
     )
@@ -207,28 +205,20 @@ def _result(body: dict[str, Any]) -> ResultMessage:
 def _task_named_in(result: Any) -> str | None:
     """What an older node's result says of itself; it is free to mean something else by that field."""
     try:
-        return _task_id(result["task_id"]) if isinstance(result, dict) else None
+        return check_task_id(result["task_id"]) if isinstance(result, dict) else None
     except (KeyError, ValueError):
         return None
-
-
-def _node_id(value: Any) -> str:
-    return sys.intern(check_node_id(value))
-
-
-def _task_id(value: Any) -> str:
-    return sys.intern(check_task_id(value))
 
 
 def _inc(body: Mapping[str, Any]) -> str:
     inc = body.get("inc", "")
     if not isinstance(inc, str) or len(inc) > MAX_INC_CHARS:
         raise Rejected("inc is not a short string")
-    return sys.intern(inc)
+    return inc
 
 
 def _device_type(body: Mapping[str, Any]) -> str:
-    return sys.intern(check_device_type(body.get("device_type", "")))
+    return check_device_type(body.get("device_type", ""))
 
 
 def _capabilities(value: Any) -> dict[str, Any]:
