@@ -10,9 +10,18 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from dcompute import registry as reg
 from dcompute.bundle import Bundle
 from dcompute.drivers import Address, Driver, Timer, shared_driver
+from dcompute.effects import (
+    DeclareDead,
+    Effect,
+    NodeChanged,
+    NodeDied,
+    Probe,
+    ResultAccepted,
+    ResultIgnored,
+    StaleDeath,
+)
 from dcompute.master_updates import MasterUpdates
 from dcompute.mqtt_link import MqttLink, Outgoing, is_power_of_two
 from dcompute.node_core import DEFAULT_PRIORITY, check_node_id
@@ -356,28 +365,28 @@ class MasterNodeTransport:
 
     # --- what the registry wants ------------------------------------------------------------------------
 
-    def _apply(self, effects: Sequence[reg.Effect]) -> None:
+    def _apply(self, effects: Sequence[Effect]) -> None:
         for effect in effects:
             match effect:
-                case reg.NodeChanged(node_id, status, inc):
+                case NodeChanged(node_id, status, inc):
                     self._tell("node_status_seen", node=node_id, status=status, inc=inc)
                     self._updates.look_at(node_id)
-                case reg.NodeDied():
+                case NodeDied():
                     self._report_death(effect)
-                case reg.ResultAccepted(node_id, task_id, result):
+                case ResultAccepted(node_id, task_id, result):
                     self._tell("result_received", node=node_id, task=task_id or "", value=result)
-                case reg.ResultIgnored(node_id, task_id, "duplicate"):
+                case ResultIgnored(node_id, task_id, "duplicate"):
                     self._tell("result_duplicate", node=node_id, task=task_id or "")
-                case reg.StaleDeath(node_id, inc):
+                case StaleDeath(node_id, inc):
                     self._tell("stale_death_ignored", node=node_id, inc=inc)
-                case reg.Probe(node_id):
+                case Probe(node_id):
                     self._link.send_now([(self._topics.task(node_id), encode_init(), False)])
-                case reg.DeclareDead(node_id, inc):
+                case DeclareDead(node_id, inc):
                     log.warning("master: node %s did not speak within its bound: declared dead", node_id)
                     self._link.send((self._topics.status(node_id), encode_dead(node_id, inc), True))
         self._arm_tick()
 
-    def _report_death(self, death: reg.NodeDied) -> None:
+    def _report_death(self, death: NodeDied) -> None:
         self._tell("death_reported", node=death.node_id, inc=death.inc, cause=death.cause)
         self._deaths.append(death.node_id)
         if len(self._deaths) == 1:

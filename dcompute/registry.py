@@ -7,77 +7,27 @@ no clock and no lock (the transport around it has one). Times: `now_s` is monoto
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from copy import deepcopy
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
-from dcompute.node_core import CONNECTED, DEAD, OFFLINE
+from dcompute.effects import (
+    DeclareDead,
+    Effect,
+    NodeChanged,
+    NodeDied,
+    Probe,
+    ResultAccepted,
+    ResultIgnored,
+    StaleDeath,
+)
+from dcompute.node_core import DEAD, OFFLINE
 from dcompute.protocol import Announcement, Message, ResultMessage, StatusCleared, StatusMessage
+from dcompute.taskbook import TaskBook
 
 GONE = (DEAD, OFFLINE)
 DEFAULT_KEEPALIVE_S = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class NodeChanged:
-    """The record of a node changed (new status or new incarnation)."""
-
-    node_id: str
-    status: str
-    inc: str
-
-
-@dataclass(frozen=True, slots=True)
-class NodeDied:
-    """Tell the dead-nodes callback. `cause`: will, offline (graceful) or silent (found by the master)."""
-
-    node_id: str
-    inc: str
-    cause: str
-
-
-@dataclass(frozen=True, slots=True)
-class StaleDeath:
-    """A `dead` of an incarnation that is not the node's current one was ignored."""
-
-    node_id: str
-    inc: str
-
-
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """Ask this node to speak: what is known of it was read from a retained message or before an outage."""
-
-    node_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class DeclareDead:
-    """Publish a retained `dead` in this node's place: it fell silent when no broker could send its will."""
-
-    node_id: str
-    inc: str
-
-
-@dataclass(frozen=True, slots=True)
-class ResultAccepted:
-    node_id: str
-    task_id: str | None
-    result: Any
-
-
-@dataclass(frozen=True, slots=True)
-class ResultIgnored:
-    """A repeat, or an old node's retained result. `reason`: duplicate, retained or forgotten."""
-
-    node_id: str
-    task_id: str | None
-    reason: str
-
-
-Effect = NodeChanged | NodeDied | StaleDeath | Probe | DeclareDead | ResultAccepted | ResultIgnored
 
 
 _IMMUTABLE = (str, int, float, type(None))  # of the JSON values
@@ -145,12 +95,7 @@ class Registry:
         self._next_deadline_s: float | None = None
         self._dead: dict[str, None] = {}  # deaths not collected yet, in order
         self._forgotten: set[str] = set()
-        self._results: dict[str, list[dict[str, Any]]] = {}
-        self._result_count = 0
-        self._result_limit = result_limit
-        self._finished: dict[str, None] = {}
-        self._attempts: dict[str, int] = {}
-        self._task_memory = task_memory
+        self._tasks = TaskBook(result_limit, task_memory)
 
     # --- what arrives -----------------------------------------------------------------------------------
 
@@ -246,21 +191,7 @@ class Registry:
         if message.node_id in self._nodes and message.inc == self._nodes[message.node_id].inc:
             self._nodes[message.node_id].last_seen = wall_s
             self._unverified.pop(message.node_id, None)
-        if message.task_id is not None:
-            _remember(self._finished, message.task_id, None, self._task_memory)
-        self._results.setdefault(message.node_id, []).append(
-            {
-                "result": message.result,
-                "timestamp": message.timestamp,
-                "received_at": wall_s,
-                "task_id": message.task_id,
-                "attempt": message.attempt,
-                "inc": message.inc,
-            }
-        )
-        self._result_count += 1
-        if self._result_count > self._result_limit:
-            self._drop_oldest_result()
+        self.counters["results_dropped"] += self._tasks.finished(message, wall_s)
         return [ResultAccepted(message.node_id, message.task_id, message.result)]
 
     def _why_ignored(self, message: ResultMessage, retained: bool) -> str:
@@ -270,15 +201,10 @@ class Registry:
         if message.node_id in self._forgotten:
             self.counters["forgotten_ignored"] += 1
             return "forgotten"
-        if message.task_id is not None and message.task_id in self._finished:
+        if self._tasks.is_done(message.task_id):
             self.counters["duplicate_results"] += 1
             return "duplicate"
         return ""
-
-    def _drop_oldest_result(self) -> None:
-        oldest = min(self._results, key=lambda node_id: self._results[node_id][0]["received_at"])
-        self._discard_results(oldest, 1)
-        self.counters["results_dropped"] += 1
 
     # --- outages ----------------------------------------------------------------------------------------
 
@@ -353,11 +279,11 @@ class Registry:
 
     def next_attempt(self, task_id: str) -> int:
         """1 for a task not sent yet, one more each time it was `sent`."""
-        return self._attempts.get(task_id, 0) + 1
+        return self._tasks.next_attempt(task_id)
 
     def sent(self, task_id: str, attempt: int) -> None:
         """This attempt is on its way."""
-        _remember(self._attempts, task_id, attempt, self._task_memory)
+        self._tasks.sent(task_id, attempt)
 
     def dead_nodes(self, *, empty: bool) -> list[str]:
         """Deaths not collected yet, oldest first; `empty` collects them."""
@@ -368,28 +294,14 @@ class Registry:
 
     def results(self, only: Collection[str] | None, *, remove: bool) -> dict[str, list[dict[str, Any]]]:
         """Results by node (of the nodes in `only`), as copies; `remove` takes exactly these out."""
-        chosen: Iterable[str] = (
-            list(self._results) if only is None else [n for n in self._results if n in only]
-        )
-        if not remove:
-            return {node_id: deepcopy(self._results[node_id]) for node_id in chosen}
-        found = {node_id: self._results.pop(node_id) for node_id in chosen}
-        self._result_count -= sum(map(len, found.values()))
-        return found
-
-    def _discard_results(self, node_id: str, count: int) -> None:
-        del self._results[node_id][:count]
-        self._result_count -= count
-        if not self._results[node_id]:
-            del self._results[node_id]
+        return self._tasks.results(only, remove=remove)
 
     def forget(self, node_id: str) -> bool:
         """Remove every trace of the node and ignore its status until it announces itself anew."""
         known = self._nodes.pop(node_id, None) is not None
         self._unverified.pop(node_id, None)
         self._dead.pop(node_id, None)
-        if node_id in self._results:
-            self._discard_results(node_id, len(self._results[node_id]))
+        self._tasks.forget(node_id)
         self._forgotten.add(node_id)
         return known
 
@@ -398,26 +310,3 @@ class Registry:
         if record is None:
             record = self._nodes[node_id] = NodeRecord(node_id, "")
         return record
-
-
-def _remember(memory: dict[str, Any], key: str, value: Any, limit: int) -> None:
-    memory.pop(key, None)  # last in order
-    memory[key] = value
-    if len(memory) > limit:  # many at once: to find the first one, a dict passes all that were removed before
-        for oldest in list(islice(memory, 1 + limit // 100)):
-            del memory[oldest]
-
-
-__all__ = [
-    "CONNECTED",
-    "DeclareDead",
-    "Effect",
-    "NodeChanged",
-    "NodeDied",
-    "NodeRecord",
-    "Probe",
-    "Registry",
-    "ResultAccepted",
-    "ResultIgnored",
-    "StaleDeath",
-]

@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
+from dcompute.effects import Effect
 from dcompute.master_transport import MasterNodeTransport
 from dcompute.mqtt_link import MqttLink, Outgoing
 from dcompute.node_core import NodeCore, TaskQueue
 from dcompute.node_transport import ComputeNodeTransport
 from dcompute.protocol import ResultMessage
-from dcompute.registry import Effect, NodeRecord, Registry
+from dcompute.registry import NodeRecord, Registry
 from sim.specimens import SPECIMENS
 
 

@@ -13,13 +13,14 @@ from dataclasses import replace
 from typing import Any, cast
 
 from dcompute.drivers import Address, ChannelUser, Driver, Timer
+from dcompute.effects import Effect
 from dcompute.mqtt_link import LinkOwner, MqttLink, Outgoing
 from dcompute.node_core import NodeCore, TaskQueue
 from dcompute.node_transport import ComputeNodeTransport
 from dcompute.node_wire import HIGHEST_PRIORITY, LOWEST_PRIORITY
 from dcompute.paho_session import SessionSettings
 from dcompute.protocol import Message, ResultMessage
-from dcompute.registry import DEFAULT_KEEPALIVE_S, GONE, Effect, Registry
+from dcompute.registry import DEFAULT_KEEPALIVE_S, GONE, Registry
 
 EPOCH_OF_ESP32_S = 946_684_800.0  # 2000-01-01
 _PUBACK = 4

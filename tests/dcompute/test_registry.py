@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 
-from dcompute.protocol import Announcement, Message, ResultMessage, StatusCleared, StatusMessage
-from dcompute.registry import (
+from dcompute.effects import (
     DeclareDead,
     Effect,
     NodeDied,
     Probe,
-    Registry,
     ResultAccepted,
     ResultIgnored,
     StaleDeath,
 )
+from dcompute.protocol import Announcement, Message, ResultMessage, StatusCleared, StatusMessage
+from dcompute.registry import Registry
 
 
 class Bench:

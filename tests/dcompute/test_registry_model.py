@@ -10,8 +10,9 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
+from dcompute.effects import DeclareDead, Effect, NodeDied, Probe, ResultAccepted
 from dcompute.protocol import Announcement, ResultMessage, StatusMessage
-from dcompute.registry import DeclareDead, Effect, NodeDied, Probe, Registry, ResultAccepted
+from dcompute.registry import Registry
 from sim.sabotage import master_classes
 
 NODES = st.sampled_from(["a", "b", "old"])  # `old` has no incarnations
