@@ -145,13 +145,8 @@ class Director:
         yield self._env.timeout(_AUDIT_S)
         auditor.leave()
         for name, node in self._nodes.items():
-            found = retained.found.get(name)
-            self._recorder.add(
-                t.RetainedStatus,
-                node=name,
-                status=found.status if found else "",
-                inc=found.inc if found else "",
-            )
+            status, inc = retained.found.get(name, ("", ""))
+            self._recorder.add(t.RetainedStatus, node=name, status=status, inc=inc)
             self._final(name, node)
 
     def _final(self, name: str, node: Node) -> None:

@@ -95,7 +95,7 @@ class RetainedStatuses:
 
     def __init__(self, topics: Topics) -> None:
         self._topics = topics
-        self.found: dict[str, StatusMessage] = {}
+        self.found: dict[str, tuple[str, str]] = {}  # node -> status, incarnation
 
     def on_message(self, topic: str, payload: bytes, retained: bool) -> None:
         """Take in one message."""
@@ -106,4 +106,4 @@ class RetainedStatuses:
         except Rejected:
             return
         if isinstance(message, StatusMessage):
-            self.found[message.node_id] = message
+            self.found[message.node_id] = message.status, message.inc
