@@ -10,6 +10,7 @@ from simpy import Event
 
 from dcompute.node_core import Topics
 from sim import trace as t
+from sim.director.deeds import Deeds
 from sim.director.dispatcher import Dispatcher
 from sim.director.faults import Faults
 from sim.director.master import MasterHandle
@@ -68,9 +69,10 @@ class Director:
             observer=self._dispatcher.on_master_event,
         )
         self._dispatcher.serve(self._master)
-        self._faults = Faults(
+        deeds = Deeds(
             engine, scenario, self._nodes, self._specs, self._machines, self._master, self._triggers
         )
+        self._faults = Faults(engine, scenario, self._nodes, self._machines, self._triggers, deeds)
         self._updates = Updates(engine, scenario, self._nodes, self._master)
 
     def run(self) -> Generator[Event, Any, None]:
