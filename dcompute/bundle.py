@@ -20,7 +20,10 @@ CONFIRM_S = 120
 MAX_VERSION_CHARS = 64
 MAX_PATH_CHARS = 64
 _VERSION_CHARS = 12  # of the digest, when nobody names the version
-NOT_IN_A_SLOT = {VERSION_FILE, "boot.py", "launcher.py", "config_example.py", "package.json", "README.md"}
+LAUNCHER_FILE = "slot_launcher.py"
+LAUNCHER = {"launcher.py": LAUNCHER_FILE, "launcher_main.py": PROGRAM_FILE}  # the firmware's file: the root's
+_OF_PEOPLE = {"config_example.py", "package.json", "README.md"}
+NOT_IN_A_SLOT = {VERSION_FILE, "boot.py", LAUNCHER_FILE, *LAUNCHER, *_OF_PEOPLE}
 _PACKAGE = Path(__file__).parent
 
 

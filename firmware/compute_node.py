@@ -84,7 +84,9 @@ class ComputeNode:
         self._link = Link(core, client, given, watchdog, led)
         launcher = sys.modules.get("launcher")  # only where the program is kept in slots
         if launcher:
-            launcher.attach(self._link, client)
+            import slot
+
+            slot.attach(launcher, self._link, client)
         self.poll_s = given.poll_s
         if given.debug_hooks:
             import debug_hooks

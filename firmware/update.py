@@ -1,4 +1,4 @@
-# Takes a new version over the air into the slot that does not run. Loaded by the launcher when an offer
+# Takes a new version over the air into the slot that does not run. Loaded by slot.py when an offer
 # comes, and dropped again when that comes to nothing.
 #
 # The board asks for each next piece, so losses, drops and power cuts need no memory of their own: a new offer
@@ -6,7 +6,7 @@
 # makes a power cut harmless: the other slot's version.json goes first and comes last; then `slot` changes.
 #
 # Each step is a module, loaded for as long as it takes: beside its work a board has little room left, above
-# all to compile a source. `begin(launcher)` of a step returns the name of the next one, if that is now.
+# all to compile a source. `begin(slot)` of a step returns the name of the next one, if that is now.
 
 import gc
 import json
@@ -25,44 +25,47 @@ class Ended(Exception):
 
 
 class Staging:
-    # `launcher.staging`: one version on its way into the other slot. `take(launcher, message)` does what the
+    # `slot.staging`: one version on its way into the other slot. `take(slot, message)` does what the
     # present step does with a piece.
     version = ""
     take = None
 
 
-def receive(launcher, payload):
-    # Take in a message of the master's.
+def go_on(slot, payload):
+    # Take in a message of the master's, or take the next step, `slot.step`.
     try:
-        step = _read(launcher, payload)
-        while step:
-            step = _load(step).begin(launcher)
-            gc.collect()
-            if gc.mem_free() < _RESERVE_BYTES:
-                raise MemoryError
-    except (Ended, OSError) as error:
-        if isinstance(error, Ended):
-            state, reason = error.args
+        if payload:
+            slot.step = _read(slot, payload)
         else:
-            state = "failed"
-            reason = "the flash is full" if error.args[0] == _NO_ROOM else "the flash: %r" % error
-        launcher.end(state, reason)
+            module = _load(slot.step)
+            slot.step = module.begin(slot)
+        module = None
+        gc.collect()
+        if slot.staging and gc.mem_free() < _RESERVE_BYTES:
+            raise MemoryError
+    except Ended as error:
+        slot.end(*error.args)
+    except OSError as error:
+        full = error.args[0] == _NO_ROOM
+        slot.end("failed", "the flash is full" if full else "the flash: %r" % error)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        launcher.link.say("update: a message that is none (%r)" % error)
-        if launcher.staging and not launcher.staging.take and not launcher.then:  # an offer that is none
-            launcher.staging = None
+        slot.link.say("update: a message that is none (%r)" % error)
+        if not (slot.staging and slot.staging.take):  # an offer that is none
+            slot.staging = slot.step = None
 
 
-def _read(launcher, payload):
-    # A frame of its own, which keeps nothing of the message for the steps to come.
+def _read(slot, payload):
+    # Returns the next step.
     if bytes(payload[: len(_OFFER)]) == _OFFER:
-        launcher.staging = launcher.then = None
-        if launcher.trial:
+        slot.staging = slot.step = slot.then = None
+        if slot.launcher.trial:
             return None  # the fallback is needed still; the master will offer again
-        launcher.staging = Staging()
-        return _load("update_proof").accept(launcher, payload)
-    staging = launcher.staging
-    return staging.take(launcher, json.loads(payload)) if staging and staging.take else None
+        slot.staging = Staging()
+        return _load("update_proof").accept(slot, payload)
+    staging = slot.staging
+    if not staging or not staging.take:
+        return slot.step
+    return staging.take(slot, json.loads(payload))
 
 
 def _load(step):

@@ -11,33 +11,33 @@ _FOLDER = const(0x4000)
 _KEPT = ("version.json", "offer", "part")  # names of a slot that are no files of a version
 
 
-def begin(launcher):
+def begin(slot):
     # Keep what is right already, remove all else.
-    folder = launcher.folder(launcher.free)
-    staging = launcher.staging
+    folder = slot.folder
+    staging = slot.staging
     try:
         with open(folder + "offer") as file:
             offer = json.load(file)
         staging.version = offer["version"]
         staging.size = offer["bytes"]
         files = offer["files"]
-        reason = _misfit(launcher, offer, folder)
+        reason = _misfit(slot, offer, folder)
         if reason:
             raise Ended("refused", reason)
     except Exception:
         remove(folder + "offer")
         raise
     remove(folder + "version.json")
-    remove(launcher.root + "failed")
-    launcher.link.core.capabilities.pop("failed", None)
+    remove(slot.launcher.root + "failed")
+    slot.link.core.capabilities.pop("failed", None)
     _sweep(folder, "", files)
     return "update_pieces"
 
 
-def _misfit(launcher, offer, folder):
+def _misfit(slot, offer, folder):
     # Why this version cannot be taken; "" if it can.
     files = offer["files"]
-    if offer["version"] == launcher.version:
+    if offer["version"] == slot.launcher.version:
         return "this version runs already"
     if "main.py" not in files:
         return "no main.py in it"

@@ -8,10 +8,10 @@ from update import Ended
 from update_files import is_right, size_of
 
 
-def begin(launcher):
+def begin(slot):
     # Ask for the next file that is not there: what is there is right.
-    staging = launcher.staging
-    folder = launcher.folder(launcher.free)
+    staging = slot.staging
+    folder = slot.folder
     with open(folder + "offer") as file:
         files = json.load(file)["files"]
     missing = [path for path in files if size_of(folder + path) < 0]
@@ -23,31 +23,31 @@ def begin(launcher):
     staging.digest = files[staging.path]
     staging.at = max(0, size_of(folder + "part"))
     staging.whole = staging.at == 0  # whether all of `part` was received under this offer
-    return _ask(launcher)
+    return _ask(slot)
 
 
-def _ask(launcher):
-    staging = launcher.staging
-    launcher.report(version=staging.version, want=staging.path, at=staging.at)
+def _ask(slot):
+    staging = slot.staging
+    slot.report(version=staging.version, want=staging.path, at=staging.at)
 
 
-def take(launcher, message):
+def take(slot, message):
     # The next bytes of a file, if they are: what comes twice, or late, changes nothing.
-    staging = launcher.staging
+    staging = slot.staging
     if (message["version"], message["path"], message["at"]) != (staging.version, staging.path, staging.at):
         return None
     data = a2b_base64(message["data"])
     if staging.at + len(data) > staging.size:
         raise Ended("failed", "%s is longer than all of it should be" % staging.path)
-    folder = launcher.folder(launcher.free)
+    folder = slot.folder
     if data or not staging.at:
         with open(folder + "part", "ab") as file:
             file.write(data)
         staging.at += len(data)
     if message.get("end"):
         _take_file(staging, folder)
-        return begin(launcher)
-    return _ask(launcher)
+        return begin(slot)
+    return _ask(slot)
 
 
 def _take_file(staging, folder):

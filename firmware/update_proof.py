@@ -11,17 +11,17 @@ from update import Ended
 del sys.modules["config"]
 
 
-def accept(launcher, payload):
+def accept(slot, payload):
     # Keep the manifest of an offer that is proven, as the file `offer`; it will be the slot's version.json.
     #
     # The payload is `{"offer":` manifest `,"sig":"` 64 digits `"}` to the byte: so the manifest is checked
     # and kept where it lies, and takes no more heap.
     signed = bytes(payload[-74:-66]) == b',"sig":"'
     manifest = payload[9 : -74 if signed else -1]
-    reason = _doubt(launcher.link.core.inc, manifest, bytes(payload[-66:-2]) if signed else None)
+    reason = _doubt(slot.link.core.inc, manifest, bytes(payload[-66:-2]) if signed else None)
     if reason:
         raise Ended("refused", reason)
-    folder = launcher.folder(launcher.free)
+    folder = slot.folder
     try:
         os.mkdir(folder[:-1])
     except OSError:  # it is there

@@ -12,38 +12,39 @@ _BLOCK_BYTES = const(512)
 _PATIENCE_MS = const(120000)  # how long tasks at work and results unsent put off the restart
 
 
-def begin(launcher):
-    folder = launcher.folder(launcher.free)
+def begin(slot):
+    folder = slot.folder
     remove(folder + "part")
     if size_of(folder + "config.py") < 0:
-        _copy(launcher.folder(launcher.current) + "config.py", folder + "config.py")
+        _copy(slot.launcher.folder(slot.launcher.current) + "config.py", folder + "config.py")
     os.rename(folder + "offer", folder + "version.json")
-    launcher.staging.staged_ms = time.ticks_ms()
-    launcher.then = _switch
-    launcher.report(version=launcher.staging.version, state="staged")
+    slot.staging.staged_ms = time.ticks_ms()
+    slot.staging.take = None
+    slot.then = _switch
+    slot.report(version=slot.staging.version, state="staged")
 
 
-def _switch(launcher):
+def _switch(slot):
     # Called whenever the broker has all that this node has to say of itself.
-    core = launcher.link.core
-    busy = core.status == "busy" or core.waiting() or launcher.link.outbox.results
-    if busy and time.ticks_diff(time.ticks_ms(), launcher.staging.staged_ms) < _PATIENCE_MS:
+    core = slot.link.core
+    busy = core.status == "busy" or core.waiting() or slot.link.outbox.results
+    if busy and time.ticks_diff(time.ticks_ms(), slot.staging.staged_ms) < _PATIENCE_MS:
         return
-    launcher.then = None
+    slot.then = None
     try:
-        launcher.store(launcher.free, launcher.current, 2)
+        slot.launcher.store(slot.name, slot.launcher.current, 2)
     except OSError as error:
-        launcher.end("failed", "the switch: %r" % error)
+        slot.end("failed", "the switch: %r" % error)
         return
-    _restart(launcher)
+    _restart(slot)
 
 
-def _restart(launcher):
+def _restart(slot):
     # In good order if the link still is: the new version says the rest.
-    link = launcher.link
+    link = slot.link
     core = link.core
-    client = launcher.client
-    version = launcher.staging.version
+    client = slot.client
+    version = slot.staging.version
     fields = {"node_id": core.node_id, "inc": core.inc, "version": version, "state": "switching"}
     link.say("update to %s: restarting into it" % version)
     try:

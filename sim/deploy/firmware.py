@@ -17,6 +17,7 @@ from dcompute.bundle import CONFIG_FILE, CONFIRM_S, VERSION_FILE, BadBundle, Bun
 from dcompute.node_core import Topics, check_node_id
 from sim.deploy.config import Settings, config_text
 from sim.deploy.errors import InvalidInput, SomethingMissing
+from sim.deploy.slots import Launcher
 from sim.micropython.bundle import BundleError
 from sim.micropython.compile import compile_firmware
 from sim.micropython.errors import EmulatorUnavailable
@@ -34,7 +35,7 @@ class Firmware:
         files: by path in the slot.
         version: its name; "" takes the digest of the files.
         boot: the boot.py that comes with it.
-        launcher: what becomes the board's main.py.
+        launcher: what starts it from a slot.
         known_settings: the keys its config.py may have.
     """
 
@@ -42,7 +43,7 @@ class Firmware:
     version: str
     confirm_s: int
     boot: bytes
-    launcher: bytes
+    launcher: Launcher
     known_settings: frozenset[str]
     rules: str = field(repr=False)
 
@@ -125,7 +126,7 @@ def gather(
             version or bundle.version,
             confirm_s,
             _first(folder, product, "boot.py").read_bytes(),
-            (product / "launcher.py").read_bytes(),
+            Launcher((product / "launcher_main.py").read_bytes(), (product / "launcher.py").read_bytes()),
             _assigned(example),
             (product / _RULES).read_text(),
         )

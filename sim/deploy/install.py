@@ -14,11 +14,13 @@ from sim.deploy.probe import Survey, survey
 from sim.deploy.slots import (
     BOOT_FILE,
     FAILED_FILE,
+    LAUNCHER_PATH,
     LIBRARY,
     MAIN_BEFORE_FILE,
     MAIN_FILE,
     NONE,
     SLOT_FILE,
+    Launcher,
     SlotLine,
     is_launcher,
 )
@@ -103,7 +105,7 @@ class Installer:
         if plan.write_manifest:
             self._put_bytes(f"{folder}/{VERSION_FILE}", bundle.manifest())
 
-    def switch(self, plan: Plan, launcher: bytes, boot: bytes) -> None:
+    def switch(self, plan: Plan, launcher: Launcher, boot: bytes) -> None:
         """Make the filled slot the one that boots, by one rename: of main.py where no launcher is yet."""
         if plan.save_main:
             self._call("_cp", MAIN_FILE, f"{MAIN_BEFORE_FILE}.new")
@@ -111,7 +113,8 @@ class Installer:
         if plan.line is not None:
             self._put(SLOT_FILE, f"{plan.line}\n")
         if plan.install_launcher:
-            self._put_bytes(MAIN_FILE, launcher)
+            self._put_bytes(LAUNCHER_PATH, launcher.module)
+            self._put_bytes(MAIN_FILE, launcher.main)
         if plan.install_boot:
             self._put_bytes(BOOT_FILE, boot)
 
@@ -148,8 +151,9 @@ class Installer:
             else:
                 self._put_bytes(path, was)
         self._call("_rm", SLOT_FILE)
-        if MAIN_BEFORE_FILE not in before.files:
-            self._call("_rm", MAIN_BEFORE_FILE)
+        for path in (MAIN_BEFORE_FILE, LAUNCHER_PATH):
+            if path not in before.files:
+                self._call("_rm", path)
 
     def _verify(self, bundle: Bundle, plan: Plan) -> None:
         found = survey(self._link).slot_files(plan.slot)

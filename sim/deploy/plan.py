@@ -7,13 +7,24 @@ version.json last; then one rename switches. A power cut before it leaves the ol
 from __future__ import annotations
 
 import ast
+import hashlib
 import json
 from dataclasses import dataclass
 from typing import Any
 
 from dcompute.bundle import Bundle
 from sim.deploy.probe import Probe, Survey
-from sim.deploy.slots import FLAT, MAIN_BEFORE_FILE, NONE, SLOTS, TRIES, SlotLine, is_launcher
+from sim.deploy.slots import (
+    FLAT,
+    LAUNCHER_PATH,
+    MAIN_BEFORE_FILE,
+    NONE,
+    SLOTS,
+    TRIES,
+    Launcher,
+    SlotLine,
+    is_launcher,
+)
 
 _SPARE_BLOCKS = 4  # for slot.new and the filesystem's own bookkeeping
 _FOLDER_BLOCKS = 2
@@ -32,7 +43,7 @@ class Plan:
         withdraw: the version on trial sits in that slot: first make the proven one current.
         write_manifest: version.json is not there yet.
         save_main: there is a program in the root, to be kept as main_before.py.
-        install_launcher, install_boot: main.py / boot.py of the root are to be replaced.
+        install_launcher, install_boot: main.py with its launcher / boot.py of the root are to be replaced.
         line: what `/slot` is to say; None: it stays.
         bytes_needed: on the flash, at most.
     """
@@ -68,7 +79,7 @@ class Plan:
         return ", ".join(parts)
 
 
-def make_plan(bundle: Bundle, launcher: bytes, boot: bytes, seen: Survey, board: Probe) -> Plan:
+def make_plan(bundle: Bundle, launcher: Launcher, boot: bytes, seen: Survey, board: Probe) -> Plan:
     """How to bring `bundle` onto the board that was surveyed."""
     manifest = json.loads(bundle.manifest())
     wanted: dict[str, str] = manifest["files"]
@@ -94,10 +105,19 @@ def make_plan(bundle: Bundle, launcher: bytes, boot: bytes, seen: Survey, board:
         withdraw,
         write_manifest,
         save_main=not has_launcher and seen.main is not None,
-        install_launcher=seen.main != launcher,
+        install_launcher=not _has(seen, launcher),
         install_boot=_is_ours_to_replace(seen.boot, boot),
         line=None if unchanged else SlotLine(slot, proven, TRIES if proven != NONE else 0),
         bytes_needed=_bytes_needed(bundle, missing, launcher, seen, board, new_slot=not inside),
+    )
+
+
+def _has(seen: Survey, launcher: Launcher) -> bool:
+    module = seen.files.get(LAUNCHER_PATH)
+    return (
+        seen.main == launcher.main
+        and module is not None
+        and module.sha256 == hashlib.sha256(launcher.module).hexdigest()
     )
 
 
@@ -157,7 +177,7 @@ def _is_ours_to_replace(found: bytes | None, ours: bytes) -> bool:
 
 
 def _bytes_needed(
-    bundle: Bundle, missing: list[str], launcher: bytes, seen: Survey, board: Probe, new_slot: bool
+    bundle: Bundle, missing: list[str], launcher: Launcher, seen: Survey, board: Probe, new_slot: bool
 ) -> int:
     def blocks(size_bytes: int) -> int:
         return -(-size_bytes // board.block_bytes)
@@ -167,7 +187,7 @@ def _bytes_needed(
     needed += blocks(len(bundle.manifest())) + _SPARE_BLOCKS
     if new_slot:
         needed += _FOLDER_BLOCKS * len(inside)
-    if seen.main != launcher:
-        needed += blocks(len(launcher))
+    if not _has(seen, launcher):
+        needed += blocks(len(launcher.main)) + blocks(len(launcher.module))
         needed += blocks(len(seen.main)) if seen.main is not None and not is_launcher(seen.main) else 0
     return needed * board.block_bytes

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from dcompute.bundle import CONFIG_FILE, VERSION_FILE
+from dcompute.bundle import CONFIG_FILE, LAUNCHER_FILE, VERSION_FILE
 from sim.deploy.errors import DeployError
 from sim.deploy.link import SerialLink
 from sim.deploy.slots import FAILED_FILE, SLOTS, SlotLine
@@ -173,12 +173,8 @@ def probe(link: SerialLink) -> Probe:
 
 def survey(link: SerialLink, names: Collection[str] = ()) -> Survey:
     """Look at the flash; `names` are paths within a slot, which may lie in the root too."""
-    wanted = sorted(
-        {
-            f"/{name}"
-            for name in (*names, "main.py", "boot.py", "main_before.py", CONFIG_FILE, "slot", "failed")
-        }
-    )
+    root = ("main.py", LAUNCHER_FILE, "boot.py", "main_before.py", CONFIG_FILE, "slot", "failed")
+    wanted = sorted({f"/{name}" for name in (*names, *root)})
     said = link.run(f"SLOTS={SLOTS!r}\nNAMES={wanted!r}\n{_SURVEY}")
     files = {}
     for line in said.splitlines():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dcompute.bundle import LAUNCHER_FILE
+
 SLOTS = ("a", "b")
 FLAT = "."  # the flash's root, with the main_before.py that was there before slots
 NONE = "-"
@@ -12,11 +14,20 @@ TRIES = 2  # starts that a new version has to reach the broker
 SLOT_FILE = "/slot"
 FAILED_FILE = "/failed"  # the version that the launcher went back from
 MAIN_FILE = "/main.py"
+LAUNCHER_PATH = f"/{LAUNCHER_FILE}"
 MAIN_BEFORE_FILE = "/main_before.py"
 BOOT_FILE = "/boot.py"
 LIBRARY = "/lib"
 
 _LAUNCHER_MARK = b"main.py of a board that keeps its program in slots"
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """What starts a slot: the root's main.py, and the module that this imports."""
+
+    main: bytes
+    module: bytes
 
 
 @dataclass(frozen=True)

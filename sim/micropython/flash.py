@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dcompute.bundle import NOT_IN_A_SLOT, VERSION_FILE, BadBundle, Bundle, packaged, product_folder
+from dcompute.bundle import LAUNCHER, NOT_IN_A_SLOT, VERSION_FILE, BadBundle, Bundle, packaged, product_folder
 
 _LINKED = {".py", ".mpy"}
 
@@ -49,7 +49,8 @@ def write_slots(files: Sequence[Path], config: Mapping[str, Any], root: Path, ve
         _place(placed["boot.py"], root / "boot.py")
     _write_config(config, root / "a")
     (root / "a" / VERSION_FILE).write_bytes(bundle.manifest())
-    _place(product() / "launcher.py", root / "main.py")
+    for ours, place in LAUNCHER.items():
+        _place(product() / ours, root / place)
     (root / "slot").write_text("a - 0\n")
 
 

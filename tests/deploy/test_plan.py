@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -12,10 +13,11 @@ from hypothesis import strategies as st
 from dcompute.bundle import Bundle
 from sim.deploy.plan import make_plan, running
 from sim.deploy.probe import File, Probe, Survey
-from sim.deploy.slots import FLAT, NONE, SLOTS, SlotLine
+from sim.deploy.slots import FLAT, LAUNCHER_PATH, NONE, SLOTS, Launcher, SlotLine
 
 LEISURELY = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-LAUNCHER = b"# main.py of a board that keeps its program in slots\n"
+MAIN = b"# main.py of a board that keeps its program in slots\n"
+LAUNCHER = Launcher(MAIN, b"# the launcher\n")
 BOARD = Probe("micropython", (1, 25, 0), "esp32", "", 0, "00", True, 4096, 1 << 20, 1 << 21, 1 << 17)
 NAMES = ("main.py", "tasks.py", "lib/part.py")
 contents = st.dictionaries(st.sampled_from(NAMES), st.binary(max_size=2), min_size=1)
@@ -45,7 +47,9 @@ def cases(draw: st.DrawFn) -> tuple[Survey, Bundle]:
             manifests[slot] = json.loads(Bundle(draw(st.sampled_from(("one", "two"))), described).manifest())
     if draw(st.booleans()):
         files["/main_before.py"] = file(b"before")
-    main = draw(st.sampled_from((None, b"print()", LAUNCHER, LAUNCHER + b"# an older one")))
+    main = draw(st.sampled_from((None, b"print()", MAIN, MAIN + b"# an older one")))
+    if draw(st.booleans()):
+        files[LAUNCHER_PATH] = file(LAUNCHER.module)
     return Survey(files, draw(lines), manifests, main, None), Bundle("two", wanted)
 
 
@@ -54,7 +58,7 @@ def cases(draw: st.DrawFn) -> tuple[Survey, Bundle]:
 def test_what_boots_is_never_written_to(case: tuple[Survey, Bundle]) -> None:
     seen, bundle = case
     plan = make_plan(bundle, LAUNCHER, b"", seen, BOARD)
-    launched = seen.main is not None and seen.main.startswith(LAUNCHER)
+    launched = seen.main is not None and seen.main.startswith(MAIN)
     writes = bool(plan.send or plan.duplicate or plan.remove or plan.write_manifest)
     now = running(seen) if launched else SlotLine(NONE)
     if writes and plan.withdraw is None:
@@ -81,9 +85,10 @@ def test_every_file_of_the_version_is_accounted_for_once(case: tuple[Survey, Bun
 
 def test_a_version_that_runs_already_needs_nothing() -> None:
     bundle = Bundle("two", {"main.py": b"new"})
-    seen = Survey(
-        {"/a/main.py": file(b"new")}, SlotLine("a"), {"a": json.loads(bundle.manifest())}, LAUNCHER, b""
-    )
+    files = {"/a/main.py": file(b"new"), LAUNCHER_PATH: file(LAUNCHER.module)}
+    seen = Survey(files, SlotLine("a"), {"a": json.loads(bundle.manifest())}, MAIN, b"")
     assert not make_plan(bundle, LAUNCHER, b"", seen, BOARD).changes
+    older = replace(seen, files=files | {LAUNCHER_PATH: file(b"an older one")})
+    assert make_plan(bundle, LAUNCHER, b"", older, BOARD).install_launcher
     renamed = make_plan(Bundle("three", bundle.files), LAUNCHER, b"", seen, BOARD)
     assert (renamed.send, renamed.slot) == ((), "b")  # the same files by another name, copied on the board

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 import simpy
 
+from dcompute.bundle import LAUNCHER
 from sim.micropython.board import Board
 from sim.micropython.lockstep import LockstepBoard
 from sim.net.network import Network
 
 SAYS = "import config, sys\nprint('runs', config.VERSION, sys.modules['launcher'].version)\n"
-CONFIRMS = SAYS + "sys.modules['launcher'].sent()\n"
+CONFIRMS = SAYS + "sys.modules['launcher'].confirm()\n"
 HANGS = SAYS + "import time\nwhile True:\n    time.sleep(5)\n"
 CRASHES = SAYS + "raise RuntimeError('broken')\n"
 RETURNS = SAYS
@@ -28,10 +29,11 @@ class Desk:
     def __init__(self, rig: Any, heard: Any) -> None:
         self.heard = heard
         self.env = simpy.Environment()
-        launcher = rig.folder / "main.py"
-        launcher.write_bytes((rig.firmware / "launcher.py").read_bytes())
+        for source, name in LAUNCHER.items():
+            (rig.folder / name).write_bytes((rig.firmware / source).read_bytes())
+        files = [rig.folder / name for name in LAUNCHER.values()]
         host = Network(self.env, 1, 0.005).host("node")
-        self.board = LockstepBoard(self.env, host, rig.emulator, Board(bytes(6), [launcher]), heard)
+        self.board = LockstepBoard(self.env, host, rig.emulator, Board(bytes(6), files), heard)
         self.flash: Path = self.board._root
 
     def slot(self, name: str, program: str, whole: bool = True) -> None:

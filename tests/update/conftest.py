@@ -40,7 +40,9 @@ def version(name: str, confirm_s: int = 20, **files: bytes) -> Bundle:
 class Bench:
     """One board and who updates it. `run_s` lets time pass; `seen` is what the board published."""
 
-    def __init__(self, emulator: Emulator, heap_kib: int = 256, **config: Any) -> None:
+    def __init__(
+        self, emulator: Emulator, heap_kib: float = 256, firmware: Path | None = None, **config: Any
+    ) -> None:
         self.env = simpy.Environment()
         self.network = Network(self.env, 1, 0.005)
         self.broker = Broker()
@@ -65,9 +67,9 @@ class Bench:
         }
         board = Board(
             bytes(6),
-            [product()],
+            [firmware or product()],
             settings | config,
-            heap_bytes=heap_kib * 1024,
+            heap_bytes=int(heap_kib * 1024),
             slots=True,
             version="v1",
         )

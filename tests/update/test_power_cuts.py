@@ -159,7 +159,7 @@ WRONG = (
     '    _sweep(folder, "", files)\n'
     '    with open(folder + "version.json", "wb") as file:\n'
     "        file.write(json.dumps(offer).encode())\n"
-    '    launcher.store(launcher.free, "-", 0)\n'
+    '    slot.launcher.store(slot.name, "-", 0)\n'
     '    return "update_pieces"\n'
 )
 LATER = range(30, 34)  # steps of the wrong order that come when it is wrong already

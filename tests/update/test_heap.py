@@ -1,0 +1,99 @@
+"""A board with slots in a small heap: it starts, works, is updated; or refuses the update, and works on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dcompute.bundle import Bundle
+from dcompute.update import State
+from sim.brokers.conformance import wire
+from sim.micropython.compile import compile_firmware
+from sim.micropython.flash import product
+from sim.micropython.provision import mpy_cross
+
+TASKS = 1000
+WINDOW = 8
+TASK_BYTES = 200
+SOURCE_KIB, COMPILED_KIB = 64, 56
+STEP_KIB = 0.7
+REFUSALS = 3
+
+
+def work(board: Any) -> None:
+    """Give the board tasks, several at a time, and wait for all results."""
+    done: list[int] = []
+    given = seen = 0
+    while len(done) < TASKS:
+        while given < min(TASKS, len(done) + WINDOW):
+            fields = {"id": f"t{given}", "function": "add", "args": [given, 1], "priority": given % 10 + 1}
+            fill = "x" * (TASK_BYTES - len(json.dumps(fields | {"fill": ""})))
+            task = json.dumps(fields | {"fill": fill}).encode()
+            board._say(wire.publish("board", task, qos=1, packet_id=given + 1))
+            given += 1
+        board.until(lambda seen=seen: any(topic == "results" for topic, _ in board.seen[seen:]))
+        news, seen = board.seen[seen:], len(board.seen)
+        done += [body["result"]["output"] for topic, body in news if topic == "results"]
+    assert sorted(done) == list(range(1, TASKS + 1))
+
+
+def changed(folder: Path, version: str) -> Bundle:
+    """The firmware in `folder` as another version, in which every file has changed."""
+    ours = Bundle.from_folder(folder)
+    mark = f"\n# {version}\n".encode()
+    files = {path: data + mark if path.endswith(".py") else data for path, data in ours.files.items()}
+    return Bundle(version, files, 20)
+
+
+def lost(board: Any) -> list[str]:
+    """What it says of a want of memory, and of connections that ended."""
+    return [line for line in board.lines if "MemoryError" in line or "connection lost" in line]
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["source", "compiled"])
+def test_it_starts_works_and_is_updated(bench: Any, tmp_path: Path, compiled: bool) -> None:
+    folder = product()
+    if compiled:
+        folder = tmp_path
+        compile_firmware(mpy_cross(), folder)
+    board = bench(heap_kib=COMPILED_KIB if compiled else SOURCE_KIB, firmware=folder)
+    board.start()
+    work(board)
+    update = board.begin(changed(folder, "v2"))
+    board.until(lambda: update.progress().over, within_s=900)
+    assert (update.state, update.reason) == (State.CONFIRMED, "")
+    board.run_s(2)
+    assert board.slot() == "b - 0"
+    assert board.status()["status"] == "ready"
+    assert lost(board) == []
+    assert board.stops == ["reset"]
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["source", "compiled"])
+def test_with_less_it_is_updated_or_says_why_not(bench: Any, tmp_path: Path, compiled: bool) -> None:
+    """Ever smaller heaps, until three could not be updated; all of them keep their connection."""
+    folder = product()
+    if compiled:
+        folder = tmp_path
+        compile_firmware(mpy_cross(), folder)
+    heap_kib: float = COMPILED_KIB if compiled else SOURCE_KIB
+    refused = 0
+    while refused < REFUSALS:
+        heap_kib -= STEP_KIB
+        board = bench(heap_kib=heap_kib, firmware=folder)
+        board.start()
+        connections = {body["inc"] for topic, body in board.seen if topic == "board/status"}
+        update = board.begin(changed(folder, "v2"))
+        board.until(lambda update=update: update.progress().over, within_s=900)
+        assert lost(board) == [], heap_kib
+        if update.state is State.FAILED:
+            refused += 1
+            assert update.reason == "not enough memory for an update"
+            assert connections == {body["inc"] for topic, body in board.seen if topic == "board/status"}
+            assert board.slot() == "a - 0"
+        else:
+            assert update.state is State.CONFIRMED
+        board.board.power_cut()
