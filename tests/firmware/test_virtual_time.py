@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,11 +10,10 @@ import simpy
 
 from sim.brokers.conformance import wire
 from sim.brokers.conformance.wire import Kind
-from sim.brokers.model.broker import Broker
+from sim.engines.virtual_broker import ModelBroker
 from sim.micropython.board import Board
 from sim.micropython.lockstep import LockstepBoard
 from sim.net.network import Network
-from sim.net.sockets import Stream
 
 KEEPALIVE_S = 60
 NODE = "020000000001"
@@ -28,9 +26,9 @@ class World:
         self.env = simpy.Environment()
         self.network = Network(self.env, 1, 0.005)
         self.heard = heard
-        self.broker = Broker()
-        self.network.host("broker", wired=True).listen(1883, self._accept)
-        self.env.process(self._tick())
+        served = ModelBroker(self.network.host("broker", wired=True), self.network.clock)
+        served.start()
+        self.broker = served.running
         folder = rig.folder / "example"
         folder.mkdir()
         (folder / "main.py").write_text(program)
@@ -38,23 +36,6 @@ class World:
         board = Board(uid=bytes([2, 0, 0, 0, 0, 1]), files=[rig.firmware, folder / "main.py"], config=config)
         self.host = self.network.host("node")
         self.board = LockstepBoard(self.env, self.host, rig.emulator, board, heard)
-
-    def _accept(self, stream: Stream) -> None:
-        class Port:
-            def write(self, data: bytes) -> None:
-                stream.write(data)
-
-            def close(self) -> None:
-                stream.close()
-
-        connection = self.broker.opened(Port(), self.env.now)
-        stream.on_data = lambda data: self.broker.received(connection, data, self.env.now)
-        stream.on_closed = lambda error: self.broker.lost(connection, self.env.now)
-
-    def _tick(self) -> Iterator[Any]:
-        while True:
-            yield self.env.timeout(0.5)
-            self.broker.tick(self.env.now)
 
     def listen(self) -> None:
         """Subscribe the master to everything, without a network."""

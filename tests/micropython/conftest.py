@@ -12,13 +12,12 @@ from typing import Any
 import pytest
 import simpy
 
-from sim.brokers.model.broker import Broker
+from sim.engines.virtual_broker import ModelBroker
 from sim.micropython.board import Board
 from sim.micropython.lockstep import LockstepBoard
 from sim.micropython.process import FirmwareProcess
 from sim.micropython.provision import Emulator, provision
 from sim.net.network import Network
-from sim.net.sockets import Stream
 
 UID = bytes([0x02, 0, 0, 0, 0x01, 0x07])
 PATIENCE_S = 15
@@ -142,33 +141,9 @@ class VirtualRig:
         """Let virtual time pass."""
         self.env.run(until=until_s)
 
-    def serve_mqtt(self, host: str = "broker", port: int = 1883) -> Broker:
-        """The broker model behind a port of a host of the network."""
-        broker = Broker()
-
-        class Port:
-            def __init__(self, stream: Stream) -> None:
-                self.stream = stream
-
-            def write(self, data: bytes) -> None:
-                self.stream.write(data)
-
-            def close(self) -> None:
-                self.stream.close()
-
-        def accept(stream: Stream) -> None:
-            connection = broker.opened(Port(stream), self.env.now)
-            stream.on_data = lambda data: broker.received(connection, data, self.env.now)
-            stream.on_closed = lambda error: broker.lost(connection, self.env.now)
-
-        def watch() -> Iterator[Any]:
-            while True:
-                yield self.env.timeout(0.5)
-                broker.tick(self.env.now)
-
-        self.network.host(host).listen(port, accept)
-        self.env.process(watch())
-        return broker
+    def serve_mqtt(self) -> None:
+        """The broker model on a host of the network."""
+        ModelBroker(self.network.host("broker"), self.network.clock).start()
 
     def close(self) -> None:
         for board in self.boards:

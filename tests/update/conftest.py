@@ -16,13 +16,12 @@ from dcompute.protocol import decode_update_report
 from dcompute.update import NodeUpdate
 from sim.brokers.conformance import wire
 from sim.brokers.conformance.wire import Kind
-from sim.brokers.model.broker import Broker
+from sim.engines.virtual_broker import ModelBroker
 from sim.micropython.board import Board
 from sim.micropython.flash import product
 from sim.micropython.lockstep import LockstepBoard
 from sim.micropython.provision import Emulator, provision
 from sim.net.network import Network
-from sim.net.sockets import Stream
 
 KEY = b"a key of the fleet"
 NODE = "board"
@@ -45,8 +44,9 @@ class Bench:
     ) -> None:
         self.env = simpy.Environment()
         self.network = Network(self.env, 1, 0.005)
-        self.broker = Broker()
-        self.network.host("broker", wired=True).listen(1883, self._accept)
+        served = ModelBroker(self.network.host("broker", wired=True), self.network.clock)
+        served.start()
+        self.broker = served.running
         self.env.process(self._tick())
         self.lines: list[str] = []
         self.stops: list[str] = []
@@ -98,28 +98,13 @@ class Bench:
         if name == "crash":
             self.crashes.append(fields["text"])
 
-    # --- the broker ---
-
-    def _accept(self, stream: Stream) -> None:
-        class Port:
-            def write(self, data: bytes) -> None:
-                stream.write(data)
-
-            def close(self) -> None:
-                stream.close()
-
-        connection = self.broker.opened(Port(), self.env.now)
-        stream.on_data = lambda data: self.broker.received(connection, data, self.env.now)
-        stream.on_closed = lambda error: self.broker.lost(connection, self.env.now)
+    # --- the master ---
 
     def _tick(self) -> Iterator[Any]:
         while True:
             yield self.env.timeout(0.5)
-            self.broker.tick(self.env.now)
             if self.update is not None:
                 self._publish(self.update.tick(self.env.now))
-
-    # --- the master ---
 
     def write(self, data: bytes) -> None:
         self._buffer += data
