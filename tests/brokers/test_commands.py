@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
-import ipaddress
 import json
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from typer.testing import CliRunner, Result
 
 from sim.brokers import passwords
@@ -30,85 +24,11 @@ from sim.brokers.external import Address
 from sim.brokers.passwords import load, verify
 
 QUICK = "will-on-reset,qos-is-the-lower"
-_DAY = datetime.timedelta(days=1)
-
-
-@dataclass(frozen=True)
-class Pair:
-    certificate: Path
-    key: Path
-
-
-class Authority:
-    """A CA of our own, and certificates signed by it."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test CA")])
-        self.certificate = folder / "ca.pem"
-        ca = self._certificate(self._name, self._key, expired=False, is_ca=True)
-        self.certificate.write_bytes(ca.public_bytes(serialization.Encoding.PEM))
-
-    def issue(self, name: str, *, expired: bool = False) -> Pair:
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        certificate = self._certificate(subject, key, expired=expired, is_ca=False)
-        pair = Pair(self._folder / f"{name}.pem", self._folder / f"{name}.key")
-        pair.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        pair.key.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-        )
-        return pair
-
-    def _certificate(
-        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, *, expired: bool, is_ca: bool
-    ) -> x509.Certificate:
-        now = datetime.datetime.now(datetime.UTC)
-        address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self._name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - 2 * _DAY)
-            .not_valid_after(now - _DAY if expired else now + _DAY)
-            .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
-            .add_extension(x509.SubjectAlternativeName([address]), critical=False)
-            # Python 3.13 verifies strictly [RFC 5280 4.2.1]: key identifiers, and what a CA's key may do
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-            .add_extension(_identifier(self._key), critical=False)
-            .add_extension(_usage(is_ca=is_ca), critical=True)
-            .sign(self._key, hashes.SHA256())
-        )
-
-
-def _identifier(key: ec.EllipticCurvePrivateKey) -> x509.AuthorityKeyIdentifier:
-    return x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
-
-
-def _usage(*, is_ca: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=True,
-        key_cert_sign=is_ca,
-        crl_sign=is_ca,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"))
+def authority(tmp_path_factory: pytest.TempPathFactory, new_authority: Callable[..., Any]) -> Any:
+    return new_authority(tmp_path_factory.mktemp("authority"), host="127.0.0.1")
 
 
 def _run(*arguments: str, typed: str | None = None) -> Result:
@@ -217,10 +137,10 @@ def test_a_wrong_password_ends_with_3_and_is_not_echoed(kind: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("kind", ["mosquitto", "embedded", "model"])
-def test_tls_with_certificates_on_both_sides(kind: str, authority: Authority) -> None:
+def test_tls_with_certificates_on_both_sides(kind: str, authority: Any) -> None:
     server, client = authority.issue("server"), authority.issue("client")
-    security = BrokerSecurity(None, server.certificate, server.key, authority.certificate)
-    ours = ("--ca", str(authority.certificate), "--cert", str(client.certificate), "--key", str(client.key))
+    security = BrokerSecurity(None, server.certificate, server.key, authority.file)
+    ours = ("--ca", str(authority.file), "--cert", str(client.certificate), "--key", str(client.key))
     good = _check(kind, "--rows", "will-on-fin,large-payload,malformed-client", *ours, security=security)
     assert good.exit_code == 0, good.output
     without = _check(kind, *ours[:2], security=security)
@@ -228,24 +148,24 @@ def test_tls_with_certificates_on_both_sides(kind: str, authority: Authority) ->
     assert "client certificate" in without.stderr
 
 
-def test_an_expired_certificate_of_the_broker_is_named(authority: Authority) -> None:
+def test_an_expired_certificate_of_the_broker_is_named(authority: Any) -> None:
     server = authority.issue("old-server", expired=True)
     security = BrokerSecurity(None, server.certificate, server.key)
-    result = _check("mosquitto", "--ca", str(authority.certificate), security=security)
+    result = _check("mosquitto", "--ca", str(authority.file), security=security)
     assert result.exit_code == 3
     assert "its certificate has expired" in result.stderr
 
 
-def test_an_expired_certificate_of_ours_is_named(authority: Authority) -> None:
+def test_an_expired_certificate_of_ours_is_named(authority: Any) -> None:
     server, client = authority.issue("server-2"), authority.issue("old-client", expired=True)
-    security = BrokerSecurity(None, server.certificate, server.key, authority.certificate)
-    ours = ("--ca", str(authority.certificate), "--cert", str(client.certificate), "--key", str(client.key))
+    security = BrokerSecurity(None, server.certificate, server.key, authority.file)
+    ours = ("--ca", str(authority.file), "--cert", str(client.certificate), "--key", str(client.key))
     result = _check("mosquitto", *ours, security=security)
     assert result.exit_code == 3
     assert "our client certificate has expired" in result.stderr
 
 
-def test_an_untrusted_certificate_is_named(authority: Authority) -> None:
+def test_an_untrusted_certificate_is_named(authority: Any) -> None:
     server = authority.issue("server-3")
     security = BrokerSecurity(None, server.certificate, server.key)
     result = _check("mosquitto", security=security)
@@ -253,7 +173,7 @@ def test_an_untrusted_certificate_is_named(authority: Authority) -> None:
     assert "not trusted" in result.stderr
 
 
-def test_tls_to_a_plain_port_is_named(authority: Authority) -> None:
+def test_tls_to_a_plain_port_is_named(authority: Any) -> None:
     async def checked() -> Result:
         async with _broker("mosquitto") as url:
             return await asyncio.to_thread(_run, "check", url.replace("mqtt:", "mqtts:"))

@@ -5,15 +5,10 @@ from __future__ import annotations
 import logging
 import ssl
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from dcompute.asyncio_driver import AsyncioDriver
 from dcompute.master_transport import MasterNodeTransport
@@ -25,76 +20,14 @@ from sim.brokers.base import BrokerSecurity
 SECRET = "s3cret-pass"
 
 
-class Authority:
-    """A certificate authority, on disk."""
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self._folder = folder
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self.file = self._write(f"{name}.pem", self._certificate(self._name, self._key, 1, ca=True))
-
-    def issue(self, name: str, days: int = 1) -> tuple[Path, Path]:
-        """Certificate and key files; `days` negative: it has expired."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        file = self._folder / f"{name}.key"
-        file.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-        )
-        return self._write(f"{name}.crt", self._certificate(subject, key, days, ca=False)), file
-
-    def _certificate(
-        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, days: int, *, ca: bool
-    ) -> x509.Certificate:
-        now = datetime.now(UTC)
-        usage = dict.fromkeys(
-            (
-                "content_commitment",
-                "key_encipherment",
-                "data_encipherment",
-                "key_agreement",
-                "encipher_only",
-                "decipher_only",
-            ),
-            False,
-        )
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self._name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(days=10))
-            .not_valid_after(now + timedelta(days=days))
-            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False
-            )
-            .add_extension(
-                x509.KeyUsage(digital_signature=not ca, key_cert_sign=ca, crl_sign=ca, **usage), critical=True
-            )
-            .sign(self._key, hashes.SHA256())
-        )
-
-    def _write(self, name: str, certificate: x509.Certificate) -> Path:
-        path = self._folder / name
-        path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        return path
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("credentials")
 
 
 @pytest.fixture(scope="module")
-def authority(folder: Path) -> Authority:
-    return Authority(folder, "authority")
+def authority(folder: Path, new_authority: Callable[..., Any]) -> Any:
+    return new_authority(folder)
 
 
 @pytest.fixture
@@ -143,13 +76,15 @@ def test_passwords(connect: Connect, serve: Any, password_file: Path, kind: str)
 
 
 @pytest.mark.parametrize("kind", ["mosquitto", "embedded"])
-def test_certificates(connect: Connect, serve: Any, authority: Authority, folder: Path, kind: str) -> None:
+def test_certificates(
+    connect: Connect, serve: Any, authority: Any, new_authority: Any, folder: Path, kind: str
+) -> None:
     certificate, key = authority.issue("server")
     port = serve(kind, BrokerSecurity(certificate=certificate, key=key)).port
     assert connect(port, tls=Tls(authority.file)) == ""
     context = ssl.create_default_context(cafile=str(authority.file))
     assert connect(port, tls=context) == ""
-    stranger = Authority(folder, "stranger")
+    stranger = new_authority(folder, "stranger")
     for unknown in (Tls(stranger.file), True):
         error = connect(port, tls=unknown)
         assert f"the certificate of localhost:{port} was not accepted" in error
@@ -162,8 +97,8 @@ def test_certificates(connect: Connect, serve: Any, authority: Authority, folder
 
 
 @pytest.mark.parametrize("kind", ["mosquitto", "embedded"])
-def test_an_expired_certificate(connect: Connect, serve: Any, authority: Authority, kind: str) -> None:
-    certificate, key = authority.issue("expired", days=-1)
+def test_an_expired_certificate(connect: Connect, serve: Any, authority: Any, kind: str) -> None:
+    certificate, key = authority.issue("expired", expired=True)
     port = serve(kind, BrokerSecurity(certificate=certificate, key=key)).port
     error = connect(port, tls=Tls(authority.file))
     assert error == f"the certificate of localhost:{port} was not accepted: certificate has expired"
@@ -171,7 +106,7 @@ def test_an_expired_certificate(connect: Connect, serve: Any, authority: Authori
 
 @pytest.mark.parametrize("kind", ["mosquitto", "embedded"])
 def test_client_certificates(
-    connect: Connect, serve: Any, authority: Authority, folder: Path, eventually: Any, kind: str
+    connect: Connect, serve: Any, authority: Any, new_authority: Any, folder: Path, eventually: Any, kind: str
 ) -> None:
     certificate, key = authority.issue("server")
     port = serve(kind, BrokerSecurity(certificate=certificate, key=key, client_ca=authority.file)).port
@@ -181,11 +116,11 @@ def test_client_certificates(
     both.write_bytes(own.read_bytes() + own_key.read_bytes())
     assert connect(port, tls=Tls(authority.file, both)) == ""
     assert connect(port, tls=Tls(authority.file))
-    foreign, foreign_key = Authority(folder, "foreign").issue("foreign-client")
+    foreign, foreign_key = new_authority(folder, "foreign").issue("foreign-client")
     assert connect(port, tls=Tls(authority.file, foreign, foreign_key))
 
 
-def test_tls_where_there_is_none(connect: Connect, mosquitto: Any, authority: Authority) -> None:
+def test_tls_where_there_is_none(connect: Connect, mosquitto: Any, authority: Any) -> None:
     error = connect(mosquitto.port, tls=Tls(authority.file))
     assert error
     assert "was not accepted" not in error
@@ -204,7 +139,7 @@ def test_an_unknown_host(connect: Connect, host: str) -> None:
     assert connect(1883, host) == f"the name {host!r} has no address"
 
 
-def test_files_that_cannot_be_used_are_named(folder: Path, authority: Authority) -> None:
+def test_files_that_cannot_be_used_are_named(folder: Path, authority: Any) -> None:
     certificate, _ = authority.issue("one")
     _, other_key = authority.issue("two")
     rubbish = folder / "rubbish.pem"

@@ -1,0 +1,98 @@
+"""What tests of several folders share: certificates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+_DAY = timedelta(days=1)
+
+
+class Pair(NamedTuple):
+    """Files in PEM."""
+
+    certificate: Path
+    key: Path
+
+
+class Authority:
+    """A certificate authority, on disk.
+
+    Args:
+        host: whom its certificates are for: localhost, or an IP address.
+    """
+
+    def __init__(self, folder: Path, name: str = "authority", host: str = "localhost") -> None:
+        self._folder = folder
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = _common_name(name)
+        self._host = x509.DNSName(host) if host == "localhost" else x509.IPAddress(ip_address(host))
+        self.file = self._write(f"{name}.pem", self._certificate(self._name, self._key, ca=True))
+
+    def issue(self, name: str, *, expired: bool = False) -> Pair:
+        """A certificate signed by it, and the key of that."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        signed = self._certificate(_common_name(name), key, ca=False, expired=expired)
+        pair = Pair(self._write(f"{name}.crt", signed), self._folder / f"{name}.key")
+        pair.key.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
+        return pair
+
+    def _certificate(
+        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, *, ca: bool, expired: bool = False
+    ) -> x509.Certificate:
+        now = datetime.now(UTC)
+        usage = {"digital_signature": not ca, "key_cert_sign": ca, "crl_sign": ca}
+        none_of = (
+            "content_commitment",
+            "key_encipherment",
+            "data_encipherment",
+            "key_agreement",
+            "encipher_only",
+            "decipher_only",
+        )
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self._name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - 2 * _DAY)
+            .not_valid_after(now - _DAY if expired else now + _DAY)
+            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+            .add_extension(x509.SubjectAlternativeName([self._host]), critical=False)
+            # Python 3.13 verifies strictly [RFC 5280 4.2.1]: key identifiers, and what a CA's key may do
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False
+            )
+            .add_extension(x509.KeyUsage(**usage, **dict.fromkeys(none_of, False)), critical=True)
+            .sign(self._key, hashes.SHA256())
+        )
+
+    def _write(self, name: str, certificate: x509.Certificate) -> Path:
+        path = self._folder / name
+        path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        return path
+
+
+def _common_name(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+@pytest.fixture(scope="session")
+def new_authority() -> Callable[..., Authority]:
+    """`new_authority(folder, name, host)`: its `file`, and `issue(name)`."""
+    return Authority
