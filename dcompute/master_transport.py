@@ -125,7 +125,6 @@ class MasterNodeTransport:
         self._deaths: list[str] = []
         self._started = False
         self._rejected = 0
-        self._tasks = 0
         self._updates = MasterUpdates(
             self._driver, self._link, self._topics, self._lock, self._registry.info, self._tell
         )

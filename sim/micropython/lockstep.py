@@ -30,6 +30,7 @@ from sim.micropython.lockstep_process import LockstepError, LockstepProcess
 from sim.micropython.lockstep_sockets import Sockets
 from sim.micropython.process import RESETS, RESTART_S, Listener
 from sim.micropython.provision import Emulator
+from sim.micropython.watchdog import Watchdog
 from sim.net.network import Host
 from sim.net.observer import ByteTap
 
@@ -97,8 +98,7 @@ class LockstepBoard:
         self._behind: list[_Wake] = []  # fell due while the process was at that
         self._hung = False
         self._booted = False
-        self._bite_s: float | None = None  # when the watchdog bites
-        self._watchdog_armed = False
+        self._watchdog = Watchdog(host.network.clock, lambda: self._reset(boards.WDT_RESET))
         self._memory: dict[int, Callable[[int, int], None]] = {}
         self._restart = 0
         self._sockets = Sockets(host, self._arrival, self._answer)
@@ -129,7 +129,6 @@ class LockstepBoard:
         self.boots += 1
         self._power_on_s = self._env.now
         self._hung = self._booted = False
-        self._bite_s = None
         self._launch(reset_cause)
         self._listener.started(self.boots, reset_cause)
         self._park(0, delay_us=0)
@@ -210,7 +209,7 @@ class LockstepBoard:
         self._ahead = None
         self._memory.clear()
         self._sockets.forget()
-        self._bite_s = None
+        self._watchdog.stop()
         return said
 
     # --- turns ------------------------------------------------------------------------------------------
@@ -357,7 +356,7 @@ class LockstepBoard:
         elif kind == wire.WAKE:
             self._wake(number)
         elif kind == wire.WATCHDOG:
-            self._feed(int.from_bytes(body, "little"))
+            self._watchdog.feed(int.from_bytes(body, "little"))
 
     def _wake(self, thread: int) -> None:
         serial = self._parked.get(thread)
@@ -410,23 +409,3 @@ class LockstepBoard:
     def _start_again(self, restart: int, cause: int) -> None:
         if self._restart == restart:
             self.start(cause)
-
-    def _feed(self, timeout_ms: int) -> None:
-        self._bite_s = self._env.now + timeout_ms / 1e3
-        if not self._watchdog_armed:
-            self._arm(timeout_ms / 1e3)
-
-    def _arm(self, delay_s: float) -> None:
-        self._watchdog_armed = True
-        self.host.network.clock.call_later(delay_s, self._watchdog_due)
-
-    def _watchdog_due(self) -> None:
-        """One lazy timer: fed meanwhile, it is set anew for the rest."""
-        self._watchdog_armed = False
-        if self._bite_s is None:
-            return
-        left_s = self._bite_s - self._env.now
-        if left_s > 1e-9:
-            self._arm(left_s)
-        else:
-            self._reset(boards.WDT_RESET)
