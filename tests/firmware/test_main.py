@@ -184,3 +184,20 @@ def test_the_board_is_reset_only_as_a_last_resort(rig: Any, heard: Any) -> None:
         assert len(heard.all("started")) == 2
     finally:
         node.close()
+
+
+def test_a_board_that_dies_of_memory_is_reset_and_tries_again(rig: Any, heard: Any) -> None:
+    """In a heap too small to start it never gives up, and every reset is told."""
+    env = simpy.Environment()
+    network = Network(env, 1, 0.005)
+    board = Board(uid=bytes(6), files=[rig.firmware], config=rig.config(1883), heap_bytes=40 * 1024)
+    node = LockstepBoard(env, network.host("node"), rig.emulator, board, heard)
+    try:
+        node.start()
+        env.run(until=200)
+        assert heard.all("stopped") == ["reset"] * 3
+        assert heard.all("started") == [1, 2, 3, 4]
+        assert all("MemoryError" in line for line in heard.lines if "Error" in line)
+        assert heard.all("crash") == []
+    finally:
+        node.close()

@@ -380,3 +380,46 @@ def test_three_hundred_boards_at_once(emulator: Any, real: Any) -> None:
                 process.close()
 
     assert asyncio.run(go()) < 20
+
+
+FULL = """
+import _thread, machine, time
+
+hoard = None  # the name takes its room now
+
+def fill():
+    hoard = None
+    size = 4096
+    while size:
+        try:
+            while True:
+                hoard = (hoard, bytearray(size))
+        except MemoryError:
+            size //= 2
+    return hoard
+
+def other():
+    time.sleep_ms(100)
+    [0] * 100000  # and there is no heap to say what happens
+
+if machine.reset_cause() == machine.PWRON_RESET:
+    _thread.start_new_thread(other, ())
+    hoard = fill()
+    for _ in range(8):  # room for what the emulator's clock takes, and a board's does not
+        hoard = hoard[0]
+    time.sleep_ms(2500)
+    machine.reset()
+"""
+
+
+def test_a_board_with_a_full_heap_loses_a_thread_obeys_and_resets(real: Any) -> None:
+    async def go() -> None:
+        async with real.running(FULL, heap_bytes=48 * 1024) as (process, heard):
+            process.radio(rssi=-50)
+            await heard.wait(lambda: heard.all("ended"))
+            (crash,) = heard.all("crash")
+            assert crash["thread"] == "thread"
+            assert heard.all("stopped") == ["reset"]
+            assert heard.all("started") == [(1, 1), (2, 2)]
+
+    asyncio.run(go())
