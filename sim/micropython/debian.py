@@ -1,4 +1,5 @@
-"""MicroPython's unix port out of Debian's archive, without root and without touching the system's packages.
+"""Programs out of Debian's archive, above all MicroPython's unix port, without root and without touching the
+system's packages.
 
 apt is run with lists, cache and status of its own, so the newer release's libc never meets the system's; it
 checks the archive's signatures as always. The program is started through the dynamic linker it came with.
@@ -23,6 +24,17 @@ _TOOLS = ("apt-get", "dpkg-deb")
 
 def fetch(into: Path) -> None:
     """Put `micropython`, its dynamic linker and the libraries it needs into `into`."""
+    with tempfile.TemporaryDirectory(prefix="dcompute-apt-") as scratch:
+        unpack(["micropython"], Path(scratch))
+        _collect(Path(scratch), into)
+
+
+def unpack(packages: Sequence[str], root: Path) -> None:
+    """Put the files of these packages, and of all they depend on, into `root`.
+
+    Raises:
+        EmulatorUnavailable: this is no Debian, or none of its mirrors gave them.
+    """
     missing = [tool for tool in _TOOLS if shutil.which(tool) is None]
     if missing:
         raise EmulatorUnavailable(f"{' and '.join(missing)} not found: this is not a Debian system")
@@ -30,14 +42,13 @@ def fetch(into: Path) -> None:
     for mirror in mirrors():
         with tempfile.TemporaryDirectory(prefix="dcompute-apt-") as scratch:
             try:
-                _unpack(_download(mirror, Path(scratch)), Path(scratch) / "root")
-                _collect(Path(scratch) / "root", into)
+                for package in _download(packages, mirror, Path(scratch)):
+                    _run(["dpkg-deb", "-x", str(package), str(root)])
                 return
             except subprocess.CalledProcessError as error:
                 failures.append(f"{mirror}: {_last_line(error.stderr)}")
-    raise EmulatorUnavailable(
-        f"no Debian mirror of apt's gave MicroPython ({'; '.join(failures) or 'no mirror configured'})"
-    )
+    told = "; ".join(failures) or "no mirror configured"
+    raise EmulatorUnavailable(f"no Debian mirror of apt's gave {' and '.join(packages)} ({told})")
 
 
 def mirrors() -> list[str]:
@@ -62,8 +73,8 @@ def _os_release() -> dict[str, str]:
     return {key: value.strip('"') for key, _, value in (line.partition("=") for line in text.splitlines())}
 
 
-def _download(mirror: str, scratch: Path) -> list[Path]:
-    """Download the package and all it depends on; apt resolves and verifies."""
+def _download(packages: Sequence[str], mirror: str, scratch: Path) -> list[Path]:
+    """Download the packages and all they depend on; apt resolves and verifies."""
     sources = scratch / "sources"
     cache = scratch / "cache"
     for folder in (sources, scratch / "lists/partial", cache / "archives/partial"):
@@ -86,13 +97,8 @@ def _download(mirror: str, scratch: Path) -> list[Path]:
     }
     apt = ["apt-get", "-qq", *(f"-o{key}={value}" for key, value in options.items())]
     _run([*apt, "update"])
-    _run([*apt, "install", "--yes", "--download-only", "--no-install-recommends", "micropython"])
+    _run([*apt, "install", "--yes", "--download-only", "--no-install-recommends", *packages])
     return sorted((cache / "archives").glob("*.deb"))
-
-
-def _unpack(packages: Sequence[Path], root: Path) -> None:
-    for package in packages:
-        _run(["dpkg-deb", "-x", str(package), str(root)])
 
 
 def _collect(root: Path, into: Path) -> None:

@@ -115,8 +115,8 @@ def _work(swarm: Swarm, rng: random.Random) -> list[dict[str, Any]]:
 
 def _faults(swarm: Swarm, rng: random.Random, fleet: Fleet) -> list[dict[str, Any]]:
     """The first one is a death that is told at once, if any may be, and early, before broker and master can
-    be away: a run in which nobody's death is told tests little. Most of the fleet comes back from what
-    befalls it, and the node that work is piled on always does."""
+    be away or all nodes out of reach: a run in which nobody's death is told tests little. Most of the fleet
+    comes back from what befalls it, and the node that work is piled on always does."""
     kinds = swarm.kinds or list(DRAWN)
     deadly = [kind for kind in kinds if kind in TOLD_AT_ONCE] or kinds
     first_s = swarm.span * rng.uniform(0.12, 0.2)
@@ -124,19 +124,20 @@ def _faults(swarm: Swarm, rng: random.Random, fleet: Fleet) -> list[dict[str, An
     last_s = min(swarm.span * 0.8, swarm.span * 0.95 - max(group.keepalive for group in fleet.values()))
     last_s = max(last_s, swarm.span * 0.3)
     names = [node for name, group in fleet.items() for node in node_names(name, group.count)]
-    mortal = (len(names) - 1) // 2
+    mortal = aimed = (len(names) - 1) // 2
     faults = []
     moments: list[float] = []
     for number in range(rng.randint(*swarm.faults)):
         kind = rng.choice(kinds if number else deadly)
-        early_s = first_s + _DEATH_TOLD_S if kind in OUTAGES else swarm.span * 0.05
+        early_s = first_s + _DEATH_TOLD_S if kind in (*OUTAGES, "ap_gone") else swarm.span * 0.05
         at_s = rng.uniform(min(early_s, last_s), last_s) if number else first_s
         if number and kind in OUTAGES and rng.random() < 0.5:
             # Soon after another mishap, of which nobody has been told yet: the broker forgets, and its will.
             at_s = min(last_s, max(early_s, rng.choice(moments) + rng.uniform(0, 5)))
         moments.append(at_s)
         fault = _fault(swarm, rng, kind, at_s)
-        if number and kind in ON_ONE_NODE and rng.random() < _AIMED:
+        if number and kind in ON_ONE_NODE and aimed > 0 and rng.random() < _AIMED:
+            aimed -= 1
             fault |= _while_connecting(rng, fleet)
             del fault["at"]
         elif kind in FATAL and mortal > 0 and (not number or (at_s > first_s and rng.random() < 0.4)):
