@@ -3,9 +3,9 @@
     python -m benchmarks.interpreters [INTERPRETER ...]
 
 Without names: Debian's 3.13, fetched privately and verified (`sim/micropython/debian.py`), so that on a
-Debian machine there always is another one; and each CPython from 3.11 on that PATH or pyenv has and that truly
-starts, one of each other minor version. None gets an environment: pure Python is read from this interpreter's,
-and only the compiled libraries are fetched in its own build, once, into the user's cache.
+Debian machine there always is another one; and each CPython from 3.11 on that PATH or pyenv has and that
+truly starts, one of each other minor version. None gets an environment: pure Python is read from this
+interpreter's, and only the compiled libraries are fetched in its own build, once, into the user's cache.
 
 Every process hashes differently. Each runs some seeds of the swarm. Exit status 1 when the
 digests are not all one, 3 when there was no second interpreter.
