@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,12 +17,11 @@ from dcompute.options import grouped
 from sim.deploy.config import Target
 from sim.deploy.deployment import READY_S, Deployment, Options
 from sim.deploy.errors import INVALID, DeployError
-from sim.deploy.firmware import Firmware, gather
 from sim.deploy.firmware import pack as pack_firmware
 from sim.deploy.follow import Follower
-from sim.deploy.link import ANSWER_S
+from sim.deploy.options import BrokerAt, DryRun, Program, Seconds, Timeout, Waiting, Which, to_stderr
 from sim.deploy.progress import Progress, for_all, label, status_of
-from sim.deploy.selection import Selection, parse_watchpoint
+from sim.deploy.selection import parse_watchpoint
 from sim.deploy.state import COLUMNS, state_row
 from sim.deploy.watch import Watchers
 from sim.micropython.provision import umqtt
@@ -32,96 +30,6 @@ from sim.scenario.problems import ScenarioError
 app = typer.Typer(
     help="Firmware onto boards over their serial ports: deploy, status, rollback, logs, monitor."
 )
-
-BrokerAt = Annotated[
-    str | None, typer.Option("--broker", help="HOST:PORT by which this machine reaches the boards' broker.")
-]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Look and say what would be done, no more.")]
-Timeout = Annotated[float, typer.Option(min=1, help="Seconds from a board's reset to `ready`.")]
-Seconds = Annotated[float | None, typer.Option(min=0.1, help="Stop by itself after so long.")]
-
-
-@dataclass(frozen=True)
-class Which:
-    """The boards that a command is about."""
-
-    port: Annotated[
-        list[str] | None,
-        typer.Option("--port", help="Serial port of a board, or a file of them; repeatable."),
-    ] = None
-    everything: Annotated[
-        bool,
-        typer.Option("--all", help="All boards of the fleet file, or on USB serial ports."),
-    ] = False
-    board: Annotated[
-        list[str] | None,
-        typer.Option("--board", help="A board of the fleet file; repeatable."),
-    ] = None
-    fleet: Annotated[
-        Path | None,
-        typer.Option("--fleet", help="The fleet file. Default: fleet.yaml."),
-    ] = None
-    secrets: Annotated[
-        Path | None,
-        typer.Option(help="NAME=value lines for ${NAME} in the fleet file."),
-    ] = None
-
-    def targets(self, firmware: Firmware | None = None, config: Path | None = None) -> list[Target]:
-        """See `Selection.targets`; by default the firmware is our own."""
-        chosen = Selection(
-            self.port or (), self.everything, self.board or (), self.fleet, self.secrets, config
-        )
-        return chosen.targets(firmware or gather())
-
-
-@dataclass(frozen=True)
-class Program:
-    """What goes onto the boards."""
-
-    firmware: Annotated[
-        Path | None,
-        typer.Option("--firmware", help="A folder. Default: dcompute's own."),
-    ] = None
-    file: Annotated[
-        list[Path] | None,
-        typer.Option("--file", help="Put over the firmware, as your tasks.py."),
-    ] = None
-    compiled: Annotated[
-        bool,
-        typer.Option("--compile", help="Compile with mpy-cross: a smaller heap will do."),
-    ] = False
-    version: Annotated[
-        str,
-        typer.Option("--version", help="Name of this version. Default: a digest of its files."),
-    ] = ""
-
-    def gather(self, confirm_s: int = CONFIRM_S) -> Firmware:
-        """Its files."""
-        return gather(
-            self.firmware,
-            self.file or (),
-            version=self.version,
-            compiled=self.compiled,
-            confirm_s=confirm_s,
-            progress=_to_stderr,
-        )
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """For what a command waits, at the board and at the broker."""
-
-    answer: Annotated[float, typer.Option(min=1, help="Seconds for a board to show its prompt.")] = ANSWER_S
-    broker: BrokerAt = None
-    no_wait: Annotated[
-        bool,
-        typer.Option("--no-wait", help="Without the broker's word that the board is ready."),
-    ] = False
-
-    def options(self, **others: Any) -> Options:
-        """What is the same for all boards of the command."""
-        watch = parse_watchpoint(self.broker) if self.broker else None
-        return Options(wait=not self.no_wait, answer_s=self.answer, watch=watch, **others)
 
 
 @app.callback(invoke_without_command=True)
@@ -276,7 +184,7 @@ def _end(results: Sequence[tuple[Target, object]]) -> None:
 
 
 def _umqtt_files() -> dict[str, bytes]:
-    folder = umqtt(_to_stderr)
+    folder = umqtt(to_stderr)
     return {
         path.relative_to(folder).as_posix(): path.read_bytes() for path in (folder / "umqtt").glob("*.py")
     }
@@ -288,10 +196,6 @@ def _console() -> Console:
 
 def _line(text: str) -> None:
     typer.echo(text)
-
-
-def _to_stderr(text: str) -> None:
-    typer.echo(text, err=True)
 
 
 @contextlib.contextmanager
@@ -309,11 +213,11 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except ScenarioError as error:
-        _to_stderr(str(error))
+        to_stderr(str(error))
         raise typer.Exit(INVALID) from None
     except DeployError as error:
-        _to_stderr(str(error))
+        to_stderr(str(error))
         raise typer.Exit(error.status) from None
     except KeyboardInterrupt:
-        _to_stderr("interrupted")
+        to_stderr("interrupted")
         raise typer.Exit(130) from None
