@@ -24,9 +24,7 @@ log = logging.getLogger("dcompute")
 
 MIN_BACKOFF_S = 0.5
 MAX_BACKOFF_S = 15.0
-STABLE_S = (
-    10.0  # a connection that held this long resets the backoff; two clones fighting over an id slow down
-)
+STABLE_S = 10.0  # a connection that held so long resets the backoff; two clones fighting over an id slow down
 CONNECT_TIMEOUT_S = 10.0
 ACK_TIMEOUT_S = 30.0
 URGENT_IN_FLIGHT = IN_FLIGHT // 2  # statuses; beyond it only the newest of a topic waits: no flood builds up

@@ -105,9 +105,7 @@ class PahoSession:
         self._feeding = True
         try:
             self._client.feed(data)
-        except (
-            Exception
-        ) as error:  # paho's decoder meets hostile bytes with struct.error, IndexError and others
+        except Exception as error:  # paho meets hostile bytes with struct.error, IndexError and others
             self._end(f"protocol error: {type(error).__name__}: {error}")
             return
         finally:

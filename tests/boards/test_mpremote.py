@@ -239,10 +239,7 @@ def test_mip_installs_by_name_from_a_local_index(desk: Any, tmp_path: Path) -> N
     index = tmp_path / "index"
     (index / "file" / digest[:2]).mkdir(parents=True)
     (index / "file" / digest[:2] / digest).write_text(GREET)
-    for compiled_as in (
-        "py",
-        "6",
-    ):  # what mpremote asks for: the board's .mpy version, or with --no-mpy sources
+    for compiled_as in ("py", "6"):  # mpremote asks for the board's .mpy version, with --no-mpy for sources
         (index / "package" / compiled_as / "greet").mkdir(parents=True)
         description = {"hashes": [["greet.py", digest]], "version": "1.2"}
         (index / "package" / compiled_as / "greet" / "latest.json").write_text(json.dumps(description))

@@ -131,9 +131,7 @@ def ride(kind, number, data=b""):
     # Send along with the next request, or ahead of it if it is much.
     global _waiting
     was_waiting = _waiting
-    _waiting = (
-        True  # a branch in here must not end the turn: it would send half of what is being put together
-    )
+    _waiting = True  # a branch in here must not end the turn: half of what is put together would be sent
     try:
         _ride(kind, number, data)
     finally:
