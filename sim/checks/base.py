@@ -10,8 +10,9 @@ from __future__ import annotations
 import enum
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
@@ -112,6 +113,17 @@ class Check(BaseModel, ABC):
     def describe(self) -> str:
         """In words, what is expected: the class's first docstring line."""
         return (self.__doc__ or self.name).strip().splitlines()[0]
+
+
+def of_kinds(kinds: Container[type], trace: Sequence[Event]) -> Iterator[Event]:
+    """The events of these types, in order. To any one check most of a trace is nothing, and passed over
+    quickly."""
+    return compress(trace, are_kinds(kinds, trace))
+
+
+def are_kinds(kinds: Container[type], trace: Sequence[Event]) -> Iterator[bool]:
+    """For each event, whether it is of one of these types."""
+    return map(kinds.__contains__, map(type, trace))
 
 
 def window(trace: Sequence[Event], around: Event, before: int = 8, after: int = 4) -> list[Event]:

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from dcompute.registry import GONE
-from sim.checks.base import Check, Outcome, failed, held, inconclusive
+from sim.checks.base import Check, Outcome, failed, held, inconclusive, of_kinds
 from sim.trace import DeathReported, Event, MasterStarted, NodeStatusSeen
+
+_OF_DEATHS = frozenset({DeathReported, MasterStarted, NodeStatusSeen})
 
 
 class CallbackOnce(Check):
@@ -26,7 +28,7 @@ class CallbackOnce(Check):
         named: Counter[tuple[str, str]] = Counter()
         repeats: list[Event] = []
         reports = 0
-        for event in trace:
+        for event in of_kinds(_OF_DEATHS, trace):
             match event:
                 case MasterStarted():  # a new master may name the dead it finds: its callback has not yet
                     named.clear()

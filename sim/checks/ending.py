@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sim import trace as t
+from sim.checks.base import of_kinds
 from sim.checks.history import LIFELESS, SILENT, History, history_of
 
 
@@ -26,7 +27,7 @@ class Ending:
         return status in LIFELESS or (status == "" and not self.node.inc)
 
 
-_OF_INTEREST = frozenset({t.FinalNode, t.RetainedStatus})
+_OF_ENDINGS = frozenset({t.FinalNode, t.RetainedStatus})
 
 
 def endings(trace: Sequence[t.Event]) -> list[Ending]:
@@ -34,12 +35,11 @@ def endings(trace: Sequence[t.Event]) -> list[Ending]:
     history = history_of(trace)
     retained: dict[str, t.RetainedStatus] = {}
     finals: list[t.FinalNode] = []
-    for event in trace:
-        if type(event) in _OF_INTEREST:
-            if isinstance(event, t.FinalNode):
-                finals.append(event)
-            elif isinstance(event, t.RetainedStatus):
-                retained[event.node] = event
+    for event in of_kinds(_OF_ENDINGS, trace):
+        if isinstance(event, t.FinalNode):
+            finals.append(event)
+        elif isinstance(event, t.RetainedStatus):
+            retained[event.node] = event
     return [_ending(history, final, retained.get(final.node)) for final in finals]
 
 

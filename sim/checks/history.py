@@ -7,10 +7,13 @@ order in the trace is what happened.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 
 from sim import trace as t
+from sim.checks.base import are_kinds
 
 CLOSING = frozenset({"crash", "reset"})
 """Faults the broker sees at once: the connection ends with FIN or RST, and the will follows."""
@@ -141,7 +144,7 @@ _OF_INTEREST = frozenset(
         t.WireStalled,
     }
 )
-"""What `History._add` takes in: most events of a trace are of tasks, and passed over quickly."""
+"""What `History._add` takes in."""
 
 
 class History:
@@ -152,16 +155,15 @@ class History:
         self.ended: t.RunEnded | None = None
         self.length = len(trace)
         self.end_us = trace[-1].t_us if trace else 0
-        self.nodes: dict[str, NodeStory] = {}
+        self._stories: defaultdict[str, NodeStory] = defaultdict(NodeStory)
         self.faults: dict[str, Fault] = {}
         self.outages: list[Outage] = []
         self._down: set[str] = set()
         self._broker_forgot_us = -1
         self._broker_stopped_us = -1
         self._master_forgot_us = -1
-        for at, event in enumerate(trace):
-            if type(event) in _OF_INTEREST:
-                self._add(at, event)
+        for at, event in compress(enumerate(trace), are_kinds(_OF_INTEREST, trace)):
+            self._add(at, event)
 
     @property
     def granularity_s(self) -> float:
@@ -170,7 +172,7 @@ class History:
 
     def story(self, node: str) -> NodeStory:
         """The story of `node`, empty if the trace knows nothing of it."""
-        return self.nodes.setdefault(node, NodeStory())
+        return self._stories[node]
 
     def report_of(self, fault: Fault) -> t.DeathReported | None:
         """The first report, after the fault, of the connection it hit; of any, if there was none just then or

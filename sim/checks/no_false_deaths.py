@@ -10,7 +10,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from sim import trace as t
-from sim.checks.base import Check, Outcome, failed, held, inconclusive
+from sim.checks.base import Check, Outcome, failed, held, inconclusive, of_kinds
 from sim.checks.history import BREAKING, DEADLY, LIFELESS, SILENT, owner
 from sim.units import Duration
 
@@ -80,13 +80,12 @@ class NoFalseDeaths(Check):
 
     def judge(self, trace: Sequence[t.Event]) -> Outcome:
         # of the others, in a healthy fleet all, nothing need be known
-        nodes = {event.node: _Node() for event in trace if isinstance(event, t.DeathReported)}
+        reported = of_kinds({t.DeathReported}, trace)
+        nodes = {event.node: _Node() for event in reported if isinstance(event, t.DeathReported)}
         false: list[t.Event] = []
         causes: Counter[str] = Counter()
         exposed = False
-        for event in trace:
-            if type(event) not in _OF_INTEREST:
-                continue
+        for event in of_kinds(_OF_INTEREST, trace):
             if isinstance(event, t.DeathReported):
                 why = self._explanation(nodes[event.node], event)
                 if why is None:
@@ -138,7 +137,7 @@ _OF_INTEREST = frozenset(
         t.WireStalled,
     }
 )
-"""What is looked at: most events of a trace are of tasks, and passed over quickly."""
+"""What is looked at."""
 
 
 def _note(nodes: dict[str, _Node], event: t.Event) -> None:

@@ -6,6 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sim import trace as t
+from sim.checks.base import of_kinds
+
+_OF_QUEUES = frozenset({t.NodeStarted, t.TaskDropped, t.TaskReceived, t.TaskTaken})
 
 
 @dataclass(slots=True)
@@ -23,7 +26,7 @@ def takes(trace: Sequence[t.Event]) -> Iterator[Take]:
     A boot empties the node's queue. The same task received twice (QoS 1 redelivery) waits twice.
     """
     queues: dict[str, list[t.TaskReceived]] = {}
-    for event in trace:
+    for event in of_kinds(_OF_QUEUES, trace):
         match event:
             case t.TaskReceived(node=node):
                 queues.setdefault(node, []).append(event)

@@ -8,6 +8,7 @@ from operator import attrgetter
 from typing import Any
 
 from sim import trace as t
+from sim.checks.base import of_kinds
 
 
 @dataclass(slots=True)
@@ -37,14 +38,12 @@ _PART_OF: dict[type[t.Event], Callable[[Task], list[Any]]] = {
 def tasks(trace: Sequence[t.Event]) -> dict[str, Task]:
     """Every task by its id, in the order in which they first appear."""
     found: dict[str, Task] = {}
-    for event in trace:
-        part_of = _PART_OF.get(type(event))
-        if part_of is not None:
-            name: str = event.task  # type: ignore[attr-defined]  # as all of these have
-            task = found.get(name)
-            if task is None:
-                task = found[name] = Task()
-            part_of(task).append(event)
+    for event in of_kinds(_PART_OF, trace):
+        name: str = event.task  # type: ignore[attr-defined]  # as all of these have
+        task = found.get(name)
+        if task is None:
+            task = found[name] = Task()
+        _PART_OF[type(event)](task).append(event)
     return found
 
 

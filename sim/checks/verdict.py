@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sim import trace as t
-from sim.checks.base import Check, Outcome, Status, failed, held, inconclusive
+from sim.checks.base import Check, Outcome, Status, failed, held, inconclusive, of_kinds
 
 _OF_FAULTS = frozenset({t.FaultInjected, t.FaultEffect})
 EXIT_STATUS = {Status.HELD: 0, Status.FAILED: 1, Status.INCONCLUSIVE: 2}
@@ -112,9 +112,7 @@ def _plain(value: object) -> str:
 def _receipts(events: Sequence[t.Event]) -> tuple[Receipt, ...]:
     effects: dict[str, list[str]] = {}
     faults: list[t.FaultInjected] = []
-    for event in events:
-        if type(event) not in _OF_FAULTS:
-            continue
+    for event in of_kinds(_OF_FAULTS, events):
         if isinstance(event, t.FaultInjected):
             faults.append(event)
         elif isinstance(event, t.FaultEffect):
