@@ -24,48 +24,34 @@ class Ended(Exception):
     pass
 
 
-class Staging:
-    # `slot.staging`: one version on its way into the other slot. `take(slot, message)` does what the
-    # present step does with a piece.
-    version = ""
-    take = None
-
-
 def go_on(slot, payload):
     # Take in a message of the master's, or take the next step, `slot.step`.
     try:
-        if payload:
-            slot.step = _read(slot, payload)
-        else:
-            module = _load(slot.step)
-            slot.step = module.begin(slot)
-        module = None
+        slot.step = _read(slot, payload) if payload else _load(slot.step).begin(slot)
         gc.collect()
-        if slot.staging and gc.mem_free() < _RESERVE_BYTES:
+        if slot.version and gc.mem_free() < _RESERVE_BYTES:
             raise MemoryError
     except Ended as error:
         slot.end(*error.args)
     except OSError as error:
-        full = error.args[0] == _NO_ROOM
-        slot.end("failed", "the flash is full" if full else "the flash: %r" % error)
+        reason = "the flash is full" if error.args[0] == _NO_ROOM else "the flash: %r" % error
+        slot.end("failed", reason)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         slot.link.say("update: a message that is none (%r)" % error)
-        if not (slot.staging and slot.staging.take):  # an offer that is none
-            slot.staging = slot.step = None
+        if not (slot.take or slot.then):  # an offer that is none
+            slot.version = slot.step = None
 
 
 def _read(slot, payload):
     # Returns the next step.
-    if bytes(payload[: len(_OFFER)]) == _OFFER:
-        slot.staging = slot.step = slot.then = None
-        if slot.launcher.trial:
-            return None  # the fallback is needed still; the master will offer again
-        slot.staging = Staging()
-        return _load("update_proof").accept(slot, payload)
-    staging = slot.staging
-    if not staging or not staging.take:
-        return slot.step
-    return staging.take(slot, json.loads(payload))
+    head = bytes(payload[:9])
+    if head != _OFFER:
+        return slot.take(slot, json.loads(payload)) if slot.take else slot.step
+    slot.version = slot.step = slot.take = slot.then = None
+    if slot.launcher.trial:
+        return None  # the fallback is needed still; the master will offer again
+    slot.version = ""
+    return _load("update_proof").accept(slot, payload)
 
 
 def _load(step):

@@ -7,6 +7,7 @@ from binascii import hexlify
 from micropython import const
 
 _BLOCK_BYTES = const(512)
+KEPT = ("version.json", "offer", "part")  # names of a slot that are no files of a version
 
 
 def is_right(path, digest):

@@ -2,13 +2,9 @@
 
 import hashlib
 import os
-import sys
 from binascii import hexlify
 
-import config
 from update import Ended
-
-del sys.modules["config"]
 
 
 def accept(slot, payload):
@@ -18,7 +14,7 @@ def accept(slot, payload):
     # and kept where it lies, and takes no more heap.
     signed = bytes(payload[-74:-66]) == b',"sig":"'
     manifest = payload[9 : -74 if signed else -1]
-    reason = _doubt(slot.link.core.inc, manifest, bytes(payload[-66:-2]) if signed else None)
+    reason = _doubt(slot, manifest, bytes(payload[-66:-2]) if signed else None)
     if reason:
         raise Ended("refused", reason)
     folder = slot.folder
@@ -31,14 +27,13 @@ def accept(slot, payload):
     return "update_offer"
 
 
-def _doubt(inc, manifest, signature):
+def _doubt(slot, manifest, signature):
     # Why this manifest is not to be trusted; "" if it is.
-    key = getattr(config, "UPDATE_KEY", None)
-    if not key:
-        return "" if getattr(config, "UPDATE_UNSIGNED", False) is True else "config.py has no UPDATE_KEY"
+    if not slot.key:
+        return "config.py has no UPDATE_KEY" if slot.key is None else ""
     if signature is None:
         return "it is not signed"
-    proof = hexlify(_hmac(key.encode(), inc + "\n", manifest))
+    proof = hexlify(_hmac(slot.key.encode(), slot.link.core.inc + "\n", manifest))
     differs = 0
     for one, other in zip(proof, signature):  # noqa: B905  in the same time, wherever they differ
         differs |= one != other

@@ -20,10 +20,13 @@ _ENTRIES: dict[str, frozenset[str]] = {
     "debug_hooks": frozenset({"install"}),
     "slot": frozenset({"attach"}),
     "update": frozenset({"go_on", "Ended"}),
-    "update_files": frozenset({"is_right", "remove", "size_of"}),
+    "update_files": frozenset({"KEPT", "is_right", "remove", "size_of"}),
     "update_proof": frozenset({"accept"}),
     "update_offer": frozenset({"begin"}),
+    "update_sweep": frozenset({"begin"}),
     "update_pieces": frozenset({"begin"}),
+    "update_file": frozenset({"begin"}),
+    "update_finish": frozenset({"begin"}),
     "update_switch": frozenset({"begin"}),
 }
 _AS_IT_IS = ("boot.py", "config_example.py")

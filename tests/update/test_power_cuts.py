@@ -154,13 +154,11 @@ def test_and_goes_on_to_the_new_version(bench: Any, make_version: Any, tmp_path:
         board.board.power_cut()
 
 
-RIGHT = '    _sweep(folder, "", files)\n    return "update_pieces"\n'
+RIGHT = '    _sweep(folder, "", offer["files"])\n'
 WRONG = (
-    '    _sweep(folder, "", files)\n'
-    '    with open(folder + "version.json", "wb") as file:\n'
+    RIGHT + '    with open(folder + "version.json", "wb") as file:\n'
     "        file.write(json.dumps(offer).encode())\n"
     '    slot.launcher.store(slot.name, "-", 0)\n'
-    '    return "update_pieces"\n'
 )
 LATER = range(30, 34)  # steps of the wrong order that come when it is wrong already
 
@@ -168,7 +166,7 @@ LATER = range(30, 34)  # steps of the wrong order that come when it is wrong alr
 def test_a_switch_before_all_is_there_is_noticed(bench: Any, make_version: Any, tmp_path: Path) -> None:
     """The same judgement on an update that writes manifest and slot first."""
     board = bench()
-    update = board.flash / "a" / "update_offer.py"
+    update = board.flash / "a" / "update_sweep.py"
     text = update.read_text()
     assert text.count(RIGHT) == 1
     update.unlink()
