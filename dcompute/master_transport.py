@@ -23,7 +23,7 @@ from dcompute.effects import (
     StaleDeath,
 )
 from dcompute.master_updates import MasterUpdates
-from dcompute.mqtt_link import MqttLink, Outgoing, is_power_of_two
+from dcompute.mqtt_link import MqttLink, Outgoing
 from dcompute.node_core import DEFAULT_PRIORITY, check_node_id
 from dcompute.paho_session import SessionSettings
 from dcompute.protocol import (
@@ -38,6 +38,7 @@ from dcompute.protocol import (
 from dcompute.registry import GONE, Registry
 from dcompute.security import Tls, tls_context
 from dcompute.update import PATIENCE_S, Progress
+from dcompute.words import is_power_of_two
 
 log = logging.getLogger("dcompute")
 

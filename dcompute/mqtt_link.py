@@ -8,10 +8,7 @@ else would.
 
 from __future__ import annotations
 
-import errno
 import logging
-import socket
-import ssl
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +16,7 @@ from typing import Protocol
 
 from dcompute.drivers import Address, Channel, Driver, Timer
 from dcompute.paho_session import IN_FLIGHT, PahoSession, SessionSettings
+from dcompute.words import explain
 
 log = logging.getLogger("dcompute")
 
@@ -28,9 +26,6 @@ STABLE_S = 10.0  # a connection that held so long resets the backoff; two clones
 CONNECT_TIMEOUT_S = 10.0
 ACK_TIMEOUT_S = 30.0
 URGENT_IN_FLIGHT = IN_FLIGHT // 2  # statuses; beyond it only the newest of a topic waits: no flood builds up
-
-# A name with several addresses, as localhost often is: asyncio tells of all failures as one text.
-_REFUSED = f"[Errno {errno.ECONNREFUSED}]"
 
 Outgoing = tuple[str, bytes, bool]  # topic, payload, retain
 
@@ -413,27 +408,3 @@ class _Attempt:
 
     def channel_lost(self, error: Exception | None) -> None:
         self._link.channel_lost(self._session, error)
-
-
-def explain(error: Exception | None, address: Address) -> str:
-    """Why a connection failed, in words that say what to look at."""
-    if error is None:
-        return f"the broker at {address} closed the connection"
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the certificate of {address} was not accepted: {error.verify_message}"
-    if isinstance(error, ssl.SSLError):
-        return f"TLS with {address} failed: {error.reason or error}"
-    if isinstance(error, ConnectionRefusedError) or _REFUSED in str(error):
-        return f"nothing listens at {address} (connection refused)"
-    if isinstance(error, (socket.gaierror, UnicodeError)):
-        return f"the name {address.host!r} has no address"
-    if isinstance(error, TimeoutError):
-        return f"no answer from {address}"
-    if isinstance(error, ConnectionResetError):
-        return f"the connection to {address} was reset"
-    return f"the connection to {address} failed: {error or type(error).__name__}"
-
-
-def is_power_of_two(count: int) -> bool:
-    """Whether the `count`-th repetition is worth a log line: a stranger must not be able to flood the log."""
-    return count & (count - 1) == 0

@@ -21,9 +21,9 @@ from dcompute.mqtt_link import (
     URGENT_IN_FLIGHT,
     MqttLink,
     Outgoing,
-    explain,
 )
 from dcompute.paho_session import IN_FLIGHT, SessionSettings
+from dcompute.words import explain
 from sim.brokers.conformance import wire
 from sim.brokers.conformance.wire import Kind
 

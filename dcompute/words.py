@@ -1,0 +1,36 @@
+"""What logs and errors say: why a connection failed, and which repetition of a warning is worth a line."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+
+from dcompute.drivers import Address
+
+# A name with several addresses, as localhost often is: asyncio tells of all failures as one text.
+_REFUSED = f"[Errno {errno.ECONNREFUSED}]"
+
+
+def explain(error: Exception | None, address: Address) -> str:
+    """Why a connection failed, in words that say what to look at."""
+    if error is None:
+        return f"the broker at {address} closed the connection"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the certificate of {address} was not accepted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS with {address} failed: {error.reason or error}"
+    if isinstance(error, ConnectionRefusedError) or _REFUSED in str(error):
+        return f"nothing listens at {address} (connection refused)"
+    if isinstance(error, (socket.gaierror, UnicodeError)):
+        return f"the name {address.host!r} has no address"
+    if isinstance(error, TimeoutError):
+        return f"no answer from {address}"
+    if isinstance(error, ConnectionResetError):
+        return f"the connection to {address} was reset"
+    return f"the connection to {address} failed: {error or type(error).__name__}"
+
+
+def is_power_of_two(count: int) -> bool:
+    """Whether the `count`-th repetition is worth a log line: a stranger must not be able to flood the log."""
+    return count & (count - 1) == 0
