@@ -14,6 +14,7 @@ from sim.micropython.compile import compile_firmware
 from sim.micropython.provision import mpy_cross
 
 TASKS = 10_000
+SLOT_TASKS = 2000
 WINDOW = 8
 TASK_BYTES = 200
 
@@ -84,5 +85,12 @@ def test_ten_thousand_tasks_in_a_small_heap(rig: Any, tmp_path: Path, compiled: 
         compile_firmware(mpy_cross(), rig.firmware)
     outputs, in_use, lines = asyncio.run(work(rig, TASKS, heap_bytes=heap_kib * 1024))
     assert sorted(outputs)[:TASKS] == list(range(2, TASKS + 2))
+    assert not [line for line in lines if "MemoryError" in line]
+    assert in_use[1] - in_use[0] < 1024
+
+
+def test_from_a_slot_too(rig: Any) -> None:
+    outputs, in_use, lines = asyncio.run(work(rig, SLOT_TASKS, heap_bytes=64 * 1024, slots=True))
+    assert sorted(outputs)[:SLOT_TASKS] == list(range(2, SLOT_TASKS + 2))
     assert not [line for line in lines if "MemoryError" in line]
     assert in_use[1] - in_use[0] < 1024
