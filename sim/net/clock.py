@@ -7,11 +7,13 @@ callback list.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from simpy import Environment, Event
+from simpy.core import StopSimulation
 from simpy.events import NORMAL
 
 _COMPACT_ABOVE = 256  # cancelled timers that may wait in the heap before it is worth cleaning
@@ -65,8 +67,10 @@ class Clock:
 
     def call_later(self, delay_s: float, fn: Callable[[], object]) -> Timer:
         """Call `fn()` in `delay_s` seconds (at the earliest after what is running now)."""
-        timer = Timer(self, fn)
-        self.env.schedule(cast(Any, timer), NORMAL, delay_s if delay_s > 0 else 0)
+        env, timer = self.env, Timer(self, fn)
+        due_s = env._now + delay_s if delay_s > 0 else env._now
+        entry: Any = (due_s, NORMAL, next(env._eid), timer)  # an event, to SimPy
+        heapq.heappush(env._queue, entry)
         return timer
 
     def call_at(self, when_s: float, fn: Callable[[], object]) -> Timer:
@@ -76,17 +80,18 @@ class Clock:
     def run_until(self, end: Event) -> None:
         """Run the environment until `end` has happened: SimPy's `run` with its `step` in the same loop, which
         is a tenth of what a short run takes."""
-        env, queue = self.env, self.env._queue
-        while end.callbacks is not None:
-            if not queue:
-                raise RuntimeError("nothing is left to happen, and the run has not come to its end")
-            env._now, _, _, event = heapq.heappop(queue)
-            callbacks, event.callbacks = event.callbacks, None  # type: ignore[assignment]  # as SimPy marks it
-            for callback in callbacks:
-                callback(event)
-            if not event._ok and not hasattr(event, "_defused"):
-                error = event._value
-                raise error if isinstance(error, BaseException) else RuntimeError(f"{error!r} failed")
+        env, queue, pop = self.env, self.env._queue, heapq.heappop
+        end.callbacks.append(StopSimulation.callback)
+        with contextlib.suppress(StopSimulation):
+            while queue:
+                env._now, _, _, event = pop(queue)
+                callbacks, event.callbacks = event.callbacks, None  # type: ignore[assignment]  # as SimPy marks it
+                for callback in callbacks:
+                    callback(event)
+                if not event._ok and not hasattr(event, "_defused"):
+                    error = event._value
+                    raise error if isinstance(error, BaseException) else RuntimeError(f"{error!r} failed")
+            raise RuntimeError("nothing is left to happen, and the run has not come to its end")
 
     def _note_cancelled(self) -> None:
         """Clean the heap once most of it is cancelled timers (SimPy itself keeps them until they are due)."""

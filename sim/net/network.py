@@ -151,6 +151,7 @@ class Host:
     ) -> None:
         """Set what the link does to segments sent from now on."""
         self.link.configure(latency_s, jitter_s, bandwidth_bps, loss)
+        self._refresh()
 
     def crash(self) -> None:
         """The program dies; the kernel lives on and closes what was its: FIN, or RST where bytes lay

@@ -24,7 +24,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 from heapq import heappush
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from simpy.events import NORMAL
 
@@ -32,6 +32,7 @@ from sim.net.observer import Direction, How, Side
 
 if TYPE_CHECKING:
     from sim.net.clock import Timer
+    from sim.net.link import Link
     from sim.net.network import Host, Network
 
 MSS: Final = 1460  # same-instant writes are joined up to this size
@@ -87,9 +88,12 @@ class Connection:
             self.network.observer.closed(self.name, self.number, how, by)
 
     def refresh(self) -> None:
-        """A host or link changed: find out anew what crosses."""
+        """A host or link changed: find out anew what crosses, and which links have a say in it."""
         for end in (self.client, self.server):
-            end.path_up = end.host.link.is_up and end.peer.host.link.is_up and end.peer.host.powered
+            links = (end.host.link, end.peer.host.link)
+            end.path_up = links[0].is_up and links[1].is_up and end.peer.host.powered
+            end.slow_links = tuple(link for link in links if not link.ideal)
+            end.may_lose = not end.path_up or any(link.loss for link in end.slow_links)
 
     def release(self) -> None:
         """Forget a connection both ends of which are gone."""
@@ -117,6 +121,7 @@ class Endpoint:
         "connection",
         "error",
         "host",
+        "may_lose",
         "on_done",
         "path_up",
         "peer",
@@ -124,6 +129,7 @@ class Endpoint:
         "received",
         "sent",
         "side",
+        "slow_links",
         "state",
     )
 
@@ -138,6 +144,8 @@ class Endpoint:
         self.side: Side = side
         self.state = CONNECTING
         self.path_up = True  # what this side sends now crosses
+        self.may_lose = False  # ... or perhaps not: the path is down, or a link of it draws lots
+        self.slow_links: tuple[Link, ...] = ()  # those on the path that take time
         self.sent = 1  # next sequence number to send; SYN was 0
         self.received = 1  # next sequence number expected
         self.error: OSError | None = None
@@ -247,33 +255,28 @@ class Endpoint:
         """Schedule the segment's arrival; whether the links still work is found out then."""
         env = self._env
         now_s = env._now
-        link, far_link = self.host.link, self.peer.host.link
-        delay_s = 0.0 if link.ideal else link.delay_s(length, now_s)
-        if not far_link.ideal:
-            delay_s += far_link.delay_s(length, now_s)
-        if self.path_up and not link.loss and not far_link.loss:
-            segment.callbacks = crosses
-        else:
-            segment.callbacks = lost if self.is_lost() else crosses
+        delay_s = 0.0
+        for link in self.slow_links:  # `crossing_s`, without a call for each segment
+            delay_s += link.delay_s(length, now_s)
+        segment.callbacks = lost if self.may_lose and self.is_lost() else crosses
         arrival_s = now_s + delay_s
         if arrival_s < self._arrival_s:
             arrival_s = self._arrival_s
         self._arrival_s = arrival_s
         # As `env.schedule` does, without its way from the time to a delay and back.
-        heappush(env._queue, (arrival_s, NORMAL, next(env._eid), cast(Any, segment)))
+        entry: Any = (arrival_s, NORMAL, next(env._eid), segment)
+        heappush(env._queue, entry)
 
     def crossing_s(self, length: int, now_s: float) -> float:
         """How long a segment of `length` bytes sent now takes to the other side."""
-        link, far_link = self.host.link, self.peer.host.link
-        delay_s = 0.0 if link.ideal else link.delay_s(length, now_s)
-        return delay_s if far_link.ideal else delay_s + far_link.delay_s(length, now_s)
+        delay_s = 0.0
+        for link in self.slow_links:
+            delay_s += link.delay_s(length, now_s)
+        return delay_s
 
     def is_lost(self) -> bool:
         """Whether a segment sent now goes nowhere: silence, or a draw of a lossy link."""
-        if not self.path_up:
-            return True
-        link, far_link = self.host.link, self.peer.host.link
-        return (link.loss > 0 and link.loses()) or (far_link.loss > 0 and far_link.loses())
+        return not self.path_up or any(link.loss > 0 and link.loses() for link in self.slow_links)
 
     def _send_reset(self, seq: int) -> None:
         self._show("RA", seq, b"", not self.path_up)

@@ -272,7 +272,7 @@ def test_one_of_several_retransmissions_lost_does_not_wait_as_long_again(world: 
     world.run(3)
     world.node.link.up()
     draws = iter([True])
-    world.node.link.loss = 0.5
+    world.node.slow(0.01, loss=0.5)
     world.node.link.loses = lambda: next(draws, False)  # the first that is sent now
     arrived: list[tuple[float, bytes]] = []
     world.streams[0].on_data = lambda data: arrived.append((world.env.now - began, data))
@@ -294,7 +294,7 @@ def test_a_stalled_connection_is_told_of_until_bytes_cross_again(world: Any) -> 
     world.run(5)
     world.node.link.up()
     draws = iter([True])
-    world.node.link.loss = 0.5
+    world.node.slow(0.01, loss=0.5)
     world.node.link.loses = lambda: next(draws, False)
     world.run(5)  # retransmitted after 6.2 s, lost
     assert world.received == [b""]
