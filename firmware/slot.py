@@ -18,16 +18,16 @@ def attach(launcher, link, client):
     connect, on_puback, on_message = client.connect, client.on_puback, client.cb
     keep_alive = client.keep_alive
 
-    def connected():
+    def connect_too():
         connect()
         client.subscribe(topic, 1)
 
-    def acknowledged(packet_id):
+    def puback_came(packet_id):
         on_puback(packet_id)
         if not link.outbox.control:
-            sent()
+            all_sent()
 
-    def sent():
+    def all_sent():
         # The broker has acknowledged all that this node says of itself: its version stays.
         try:
             if launcher.trial:
@@ -37,17 +37,17 @@ def attach(launcher, link, client):
         except MemoryError:  # the next acknowledgement is as good
             gc.collect()
 
-    def arrived(about, payload, size):
+    def message_came(about, payload, size):
         if about == topic:
             next_slot.take_in(payload)
         else:
             on_message(about, payload, size)
 
-    def turned():
+    def turn_over():
         keep_alive()
         if next_slot.step:  # now that the message before it has left the heap
             next_slot.take_in(b"")
 
-    client.connect, client.on_puback, client.keep_alive = connected, acknowledged, turned
-    client.set_callback(arrived)
+    client.connect, client.on_puback, client.keep_alive = connect_too, puback_came, turn_over
+    client.set_callback(message_came)
     del globals()["attach"]  # it is needed once

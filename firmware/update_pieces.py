@@ -16,7 +16,7 @@ def begin(slot):
     if not missing:
         slot.take = None
         return "update_finish"
-    slot.take = take
+    slot.take = _take_piece
     slot.path = min(missing)
     slot.digest = files[slot.path]
     slot.at = max(0, size_of(folder + "part"))
@@ -28,7 +28,7 @@ def _ask(slot):
     slot.report(version=slot.version, want=slot.path, at=slot.at)
 
 
-def take(slot, message):
+def _take_piece(slot, message):
     # The next bytes of a file, if they are: what comes twice, or late, changes nothing.
     if (message["version"], message["path"], message["at"]) != (slot.version, slot.path, slot.at):
         return None
