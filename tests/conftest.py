@@ -1,7 +1,9 @@
-"""What tests of several folders share: certificates."""
+"""What tests of several folders share: Ctrl-C as in a terminal, certificates."""
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -15,6 +17,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 _DAY = timedelta(days=1)
+
+# Started in the background, as by `nohup ... &`, a process ignores SIGINT and so do all that it starts: the
+# programs that tests interrupt would not hear of it.
+if (
+    threading.current_thread() is threading.main_thread()
+    and signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Pair(NamedTuple):
