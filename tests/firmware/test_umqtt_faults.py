@@ -367,7 +367,7 @@ def test_threads_that_send_at_the_same_time(rig: Any, node_program: Program, bar
                 import _thread
                 done = []
                 def talk(name):
-                    for n in range(60):
+                    for n in range(count):
                         send(name + "-%d-" % n + "x" * 300)
                     done.append(name)
                 for name in ("a", "b", "c"):
@@ -379,12 +379,16 @@ def test_threads_that_send_at_the_same_time(rig: Any, node_program: Program, bar
             """
             _, node, _ = rig.start(
                 ours.port,
-                node_program("node.connect()\nnode.start_keepalive_thread()\nsend = node.send_result")
+                node_program(
+                    "node.connect()\nnode.start_keepalive_thread()\nsend = node.send_result\ncount = 60"
+                )
                 + node_text(threads),
             )
             rig.start(
                 theirs.port,
-                bare_program("client.connect()\nsend = lambda text: client.publish(b'results', text)")
+                bare_program(  # it goes on until two threads met: on a busy machine not within 60 packets
+                    "client.connect()\nsend = lambda text: client.publish(b'results', text)\ncount = 20_000"
+                )
                 + node_text(threads),
             )
             await node.line("all sent")
