@@ -40,6 +40,11 @@ class _Node:
     stalled: dict[int, _Cause] = field(default_factory=dict)  # TCP connection that a silence holds up
     of_clone: dict[str, str] = field(default_factory=dict)  # clone -> its newest incarnation
     closed_by_broker: set[str] = field(default_factory=set)
+    connected: set[str] = field(default_factory=set)  # incarnations that were accepted, as far as they know
+    closed: set[int] = field(default_factory=set)  # TCP connections that have ended
+    late: dict[int, list[_Cause]] = field(
+        default_factory=dict
+    )  # TCP connection -> what it may do to newer ones
     seen_alive: str = ""  # the incarnation the present master last saw alive
 
     def blame(self, cause: _Cause) -> None:
@@ -57,6 +62,22 @@ class _Node:
         cause = self.stalled[conn] = _Cause("a silence that TCP outlasted", now_us)
         self.lives.get(self.conns.get(conn, ""), []).append(cause)
 
+    def came_up(self, inc: str) -> None:
+        """An older attempt that the node has given up may still be on its way: when its CONNECT arrives, the
+        broker takes it for the newer one and ends this one [MQTT-3.1.4-2]."""
+        self.connected.add(inc)
+        for conn, older in self.conns.items():
+            if conn not in self.closed and older not in self.connected:
+                cause = _Cause("an older CONNECT that came late")
+                self.late.setdefault(conn, []).append(cause)
+                self.lives[inc].append(cause)
+
+    def ended(self, conn: int, now_us: int) -> None:
+        """This TCP connection is over: nothing more of it arrives."""
+        self.closed.add(conn)
+        for cause in self.late.pop(conn, ()):
+            cause.until_us = now_us
+
     def newest(self) -> str:
         return next(reversed(self.lives), "")
 
@@ -69,7 +90,8 @@ class NoFalseDeaths(Check):
     that nothing happened to. A connection that the broker closed is no excuse: that is how a broker that
     wrongly gives up a healthy node looks. A silence that healed explains a report while it lasts, as long
     again (TCP's retransmissions may come that late), until the connection it held up carries bytes again
-    (later still, if a retransmission was lost), and for `grace`.
+    (later still, if a retransmission was lost), and for `grace`. So does an attempt that the node gave up on
+    a slow link, as long as its bytes may still arrive: the broker takes the older CONNECT for the newer.
 
     Limit: a master restart explains nothing, so a master that declares idle nodes dead fails this.
     """
@@ -198,3 +220,7 @@ def _note(nodes: dict[str, _Node], event: t.Event) -> None:
             node.ongoing.pop(fault).healed(event.t_us)
         case _:
             pass
+    if isinstance(event, t.WireClosed):
+        node.ended(event.conn, event.t_us)
+    elif isinstance(event, t.NodeConnected) and name == owned_by:
+        node.came_up(event.inc)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from simpy import Event
+from simpy import Event, Resource
 
 from dcompute.node_core import Topics
 from dcompute.protocol import encode_dead
@@ -54,6 +54,8 @@ class Deeds:
         self._topics = Topics(scenario.namespace)
         self._silenced: dict[str, int] = {}  # faults that may overlap: what is down stays so until the last
         self._broker_outages = 0
+        self._broker_is_up = True
+        self._broker_switch = Resource(engine.env)  # one hand at a time: starting and stopping take time
         self._over_s = active_until(scenario)
         self._clones: list[Node] = []
         self._on_node: dict[type[Fault], Callable[[Any, str, str], Steps]] = {
@@ -251,17 +253,23 @@ class Deeds:
 
     def _broker_away(self, fault: Fault, name: str, *, keep_memory: bool) -> Steps:
         self._broker_outages += 1
-        if self._broker_outages == 1:
-            self._recorder.add(t.BrokerStopped, kept_memory=keep_memory)
-            yield self._engine.stop_broker(keep_memory=keep_memory)
+        with self._broker_switch.request() as turn:
+            yield turn
+            if self._broker_is_up:
+                self._broker_is_up = False
+                self._recorder.add(t.BrokerStopped, kept_memory=keep_memory)
+                yield self._engine.stop_broker(keep_memory=keep_memory)
         if fault.lasts is None:
             return
         yield self._env.timeout(fault.lasts)
         yield from self._until_felt(fault, name)
-        self._broker_outages -= 1
-        if not self._broker_outages:
-            yield self._engine.start_broker()
-            self._recorder.add(t.BrokerStarted)
+        with self._broker_switch.request() as turn:
+            yield turn
+            self._broker_outages -= 1
+            if not self._broker_outages:
+                yield self._engine.start_broker()
+                self._broker_is_up = True
+                self._recorder.add(t.BrokerStarted)
         self._recorder.fault_ended(name)
 
     def _master_crash(self, fault: kinds.MasterCrash, name: str) -> Steps:

@@ -23,6 +23,7 @@ TOLD_AT_ONCE = ("crash", "reset")  # the others' deaths are told when the keepal
 OUTAGES = ("broker_stop", "broker_restart", "master_crash")  # they hide deaths
 ON_ONE_NODE = tuple(kind for kind in NODE_FAULTS if kind in DRAWN and kind != "ap_gone")
 _DEATH_TOLD_S = 3.0
+_OUTAGES = 3  # at most: they wait for one another, and the master for the end of its pause between attempts
 _PILED_ON = "swarm1-1"
 _AIMED = 0.25  # share of the faults on one node that hit it while it connects, which chance hardly ever does
 _FLEET: TypeAdapter[Fleet] = TypeAdapter(Fleet)
@@ -125,15 +126,20 @@ def _faults(swarm: Swarm, rng: random.Random, fleet: Fleet) -> list[dict[str, An
     last_s = max(last_s, swarm.span * 0.3)
     names = [node for name, group in fleet.items() for node in node_names(name, group.count)]
     mortal = aimed = (len(names) - 1) // 2
+    lesser = [kind for kind in kinds if kind not in OUTAGES] or kinds
+    outages = 0
     faults = []
     moments: list[float] = []
     for number in range(rng.randint(*swarm.faults)):
-        kind = rng.choice(kinds if number else deadly)
+        kind = rng.choice((kinds if outages < _OUTAGES else lesser) if number else deadly)
         early_s = first_s + _DEATH_TOLD_S if kind in (*OUTAGES, "ap_gone") else swarm.span * 0.05
-        at_s = rng.uniform(min(early_s, last_s), last_s) if number else first_s
-        if number and kind in OUTAGES and rng.random() < 0.5:
-            # Soon after another mishap, of which nobody has been told yet: the broker forgets, and its will.
-            at_s = min(last_s, max(early_s, rng.choice(moments) + rng.uniform(0, 5)))
+        late_s = min(last_s, swarm.span * 0.6) if kind in OUTAGES else last_s
+        at_s = rng.uniform(min(early_s, late_s), late_s) if number else first_s
+        if number and kind in OUTAGES:
+            outages += 1
+            if rng.random() < 0.5:
+                # Soon after another mishap, of which nobody has been told: the broker forgets, and its will.
+                at_s = min(late_s, max(early_s, rng.choice(moments) + rng.uniform(0, 5)))
         moments.append(at_s)
         fault = _fault(swarm, rng, kind, at_s)
         if number and kind in ON_ONE_NODE and aimed > 0 and rng.random() < _AIMED:

@@ -286,6 +286,21 @@ def test_a_reset_that_found_no_connection_is_excused_and_a_crash_is_a_silence(st
     )
 
 
+def test_an_older_connect_that_comes_late_ends_the_newer_connection(story):
+    """Found by seed 6287 of the swarm: given up on a slow link, overtaken by the next one, taken in last."""
+    story.define("n").at(1).add(t.NodeConnecting, node="n", inc="1.1").add(t.WireOpened, node="n", conn=1)
+    story.conns = 1
+    story.incs["n"] = "1.1"
+    story.at(11).connect("n").at(12)
+    story.add(t.WireClosed, node="n", conn=2, how="fin", by="broker")
+    story.add(t.NodeDisconnected, node="n", inc="1.2", reason="fin")
+    given_up = list(story.events)
+    assert judge("no_false_deaths", [*given_up, death("n", 12, "1.2")]).status is Status.HELD
+    story.add(t.WireClosed, node="n", conn=1, how="rst", by="node")
+    assert judge("no_false_deaths", [*story.events, death("n", 12.1, "1.2")]).status is Status.HELD
+    assert judge("no_false_deaths", [*story.events, death("n", 20, "1.2")]).status is Status.FAILED
+
+
 def test_a_crash_in_a_silence_that_tcp_outlasts_ends_in_a_fin_as_late_as_its_bytes(story):
     """Found by seed 2522 of the swarm: the link had healed, the retransmission was not due for seconds."""
     story.define("n").boot("n").at(5)

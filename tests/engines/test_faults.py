@@ -95,6 +95,20 @@ def test_overlapping_outages_end_with_the_last(run: Run) -> None:
     assert outcome.verdict.exit_status == 0, [r.outcome for r in outcome.verdict.results]
 
 
+def test_an_outage_that_begins_as_another_ends_is_told_after_it(run: Run) -> None:
+    """Found by seed 5917 of the swarm: the broker was told to be up while it was down."""
+    faults = [
+        {"kind": "broker_stop", "at": "10s", "for": "5s"},
+        {"kind": "broker_restart", "at": "15s", "for": "5s", "sure": True},
+    ]
+    trace = run({**scenario("crash"), "faults": faults}).trace
+    told = [(type(e).__name__, e.t_s) for e in trace if isinstance(e, t.BrokerStopped | t.BrokerStarted)]
+    stopped, started = "BrokerStopped", "BrokerStarted"
+    assert told[1:] == [(stopped, 10), (started, 15), (stopped, told[3][1]), (started, told[4][1])]
+    assert 15 <= told[3][1] < 16
+    assert told[4][1] == told[3][1] + 5
+
+
 def test_tasks_of_the_dead_go_to_the_living(run: Run) -> None:
     keys = scenario("crash")
     keys["faults"] = [{"kind": "crash", "phase": "storm", "at": "1s", "select": {"names": ["n-1"]}}]

@@ -31,6 +31,7 @@ from sim.scenario import (
 )
 from sim.scenario.base import Distribution
 from sim.scenario.faults import NODE_FAULTS, NodeFault
+from sim.scenario.swarm import OUTAGES
 from sim.scenario.write import to_yaml
 from sim.trace import MasterStarted, TaskTaken
 from sim.units import format_duration
@@ -293,6 +294,9 @@ def test_a_swarm_puts_its_expectations_to_the_test(swarm: Scenario) -> None:
             assert pile.target.node == "swarm1-1"
             assert len(pile.priority.weights) == 10
             assert pile.rate is None
+        outages = [fault for fault in plain.faults if fault.kind in OUTAGES]
+        assert len(outages) <= 3  # seed 5917: the last one waited for the others until the storm was over
+        assert all(fault.at is not None and fault.at <= 36 for fault in outages)
         for fault in plain.faults:
             if fault.kind in ("crash", "power_cut") and fault.lasts is None:
                 assert fault.select.names is not None
