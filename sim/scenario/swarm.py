@@ -40,7 +40,7 @@ def expand(scenario: Scenario) -> Scenario:
     drawn = _FLEET.validate_python(_fleet(swarm, rng))
     fleet = scenario.fleet | drawn
     streams = scenario.workload + _STREAMS.validate_python(_work(swarm, rng))
-    faults = scenario.faults + _FAULTS.validate_python(_faults(swarm, rng, drawn))
+    faults = scenario.faults + _FAULTS.validate_python(_Faults(swarm, rng, drawn).draw())
     return scenario.model_copy(
         update={
             "random": None,
@@ -114,44 +114,82 @@ def _work(swarm: Swarm, rng: random.Random) -> list[dict[str, Any]]:
     ]
 
 
-def _faults(swarm: Swarm, rng: random.Random, fleet: Fleet) -> list[dict[str, Any]]:
-    """The first one is a death that is told at once, if any may be, and early, before broker and master can
-    be away or all nodes out of reach: a run in which nobody's death is told tests little. Most of the fleet
-    comes back from what befalls it, and the node that work is piled on always does."""
-    kinds = swarm.kinds or list(DRAWN)
-    deadly = [kind for kind in kinds if kind in TOLD_AT_ONCE] or kinds
-    first_s = swarm.span * rng.uniform(0.12, 0.2)
-    # Each goes on until it had an effect: within a keepalive even an idle node wants to send.
-    last_s = min(swarm.span * 0.8, swarm.span * 0.95 - max(group.keepalive for group in fleet.values()))
-    last_s = max(last_s, swarm.span * 0.3)
-    names = [node for name, group in fleet.items() for node in node_names(name, group.count)]
-    mortal = aimed = (len(names) - 1) // 2
-    lesser = [kind for kind in kinds if kind not in OUTAGES] or kinds
-    outages = 0
-    faults = []
-    moments: list[float] = []
-    for number in range(rng.randint(*swarm.faults)):
-        kind = rng.choice((kinds if outages < _OUTAGES else lesser) if number else deadly)
-        early_s = first_s + _DEATH_TOLD_S if kind in (*OUTAGES, "ap_gone") else swarm.span * 0.05
-        late_s = min(last_s, swarm.span * 0.6) if kind in OUTAGES else last_s
-        at_s = rng.uniform(min(early_s, late_s), late_s) if number else first_s
-        if number and kind in OUTAGES:
-            outages += 1
-            if rng.random() < 0.5:
-                # Soon after another mishap, of which nobody has been told: the broker forgets, and its will.
-                at_s = min(late_s, max(early_s, rng.choice(moments) + rng.uniform(0, 5)))
-        moments.append(at_s)
-        fault = _fault(swarm, rng, kind, at_s)
-        if number and kind in ON_ONE_NODE and aimed > 0 and rng.random() < _AIMED:
-            aimed -= 1
-            fault |= _while_connecting(rng, fleet)
+class _Faults:
+    """Draws one fault after the other; what was drawn before limits what may follow.
+
+    Most of the fleet comes back from what befalls it, and the node that work is piled on always does.
+    """
+
+    def __init__(self, swarm: Swarm, rng: random.Random, fleet: Fleet) -> None:
+        self._swarm = swarm
+        self._rng = rng
+        self._fleet = fleet
+        self._kinds = swarm.kinds or list(DRAWN)
+        self._names = [node for name, group in fleet.items() for node in node_names(name, group.count)]
+        self._mortal = self._aimed = (len(self._names) - 1) // 2
+        self._outages = 0
+        self._moments: list[float] = []
+        self._first_s = swarm.span * rng.uniform(0.12, 0.2)
+        self._told_s = min(self._first_s + _DEATH_TOLD_S, swarm.span * 0.5)
+        # Each goes on until it had an effect: within a keepalive even an idle node wants to send.
+        last_s = min(swarm.span * 0.8, swarm.span * 0.95 - max(group.keepalive for group in fleet.values()))
+        self._last_s = max(last_s, swarm.span * 0.3)
+
+    def draw(self) -> list[dict[str, Any]]:
+        """As many as the swarm may have."""
+        count = self._rng.randint(*self._swarm.faults)
+        faults = [self._first()] if count else []
+        while len(faults) < count:
+            lesser = [kind for kind in self._kinds if kind not in OUTAGES] or self._kinds
+            kind = self._rng.choice(self._kinds if self._outages < _OUTAGES else lesser)
+            if kind in OUTAGES:
+                faults += self._outage(kind)
+            else:
+                faults.append(self._other(kind))
+        return faults[:count]
+
+    def _first(self) -> dict[str, Any]:
+        """A death that is told at once, if any may be, and early, before broker and master can be away or all
+        nodes out of reach: a run in which nobody's death is told tests little."""
+        kind = self._rng.choice([kind for kind in self._kinds if kind in TOLD_AT_ONCE] or self._kinds)
+        return self._for_good(self._fault(kind, self._first_s))
+
+    def _outage(self, kind: str) -> list[dict[str, Any]]:
+        """Anywhere; or soon after another mishap, of which nobody has been told yet; or after a death that it
+        hides: the broker forgets the node, and its will."""
+        self._outages += 1
+        early_s = self._told_s
+        late_s = max(early_s, min(self._last_s, self._swarm.span * 0.6))
+        at_s = self._rng.uniform(early_s, late_s)
+        how = self._rng.choice(["anywhere", "after another", "hiding"])
+        if how == "after another":
+            at_s = min(late_s, max(early_s, self._rng.choice(self._moments) + self._rng.uniform(0, 5)))
+        outage = self._fault(kind, at_s)
+        if how != "hiding" or "power_cut" not in self._kinds:
+            return [outage]
+        return [outage, self._for_good(self._fault("power_cut", at_s * self._rng.uniform(0.8, 0.98)))]
+
+    def _other(self, kind: str) -> dict[str, Any]:
+        early_s = self._told_s if kind == "ap_gone" else self._swarm.span * 0.05
+        at_s = self._rng.uniform(early_s, max(early_s, self._last_s))
+        fault = self._fault(kind, at_s)
+        if kind in ON_ONE_NODE and self._aimed > 0 and self._rng.random() < _AIMED:
+            self._aimed -= 1
             del fault["at"]
-        elif kind in FATAL and mortal > 0 and (not number or (at_s > first_s and rng.random() < 0.4)):
-            mortal -= 1
+            return fault | _while_connecting(self._rng, self._fleet)
+        return self._for_good(fault) if at_s > self._first_s and self._rng.random() < 0.4 else fault
+
+    def _fault(self, kind: str, at_s: float) -> dict[str, Any]:
+        self._moments.append(at_s)
+        return _fault(self._swarm, self._rng, kind, at_s)
+
+    def _for_good(self, fault: dict[str, Any]) -> dict[str, Any]:
+        """The same without an end, if it kills a node and the fleet can spare one."""
+        if fault["kind"] in FATAL and self._mortal > 0:
+            self._mortal -= 1
             del fault["restart_after"]
-            fault["select"] = {"names": [name for name in names if name != _PILED_ON], "count": 1}
-        faults.append(fault)
-    return faults
+            fault["select"] = {"names": [name for name in self._names if name != _PILED_ON], "count": 1}
+        return fault
 
 
 def _while_connecting(rng: random.Random, fleet: Fleet) -> dict[str, Any]:
