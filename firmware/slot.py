@@ -45,7 +45,7 @@ def attach(launcher, link, client):
 
     def turn_over():
         keep_alive()
-        if next_slot.step:  # now that the message before it has left the heap
+        while next_slot.step:  # now that the message before it has left the heap
             next_slot.take_in(b"")
 
     client.connect, client.on_puback, client.keep_alive = connect_too, puback_came, turn_over

@@ -26,8 +26,10 @@ def test_a_board_is_updated_twice(bench: Any, make_version: Any) -> None:
     board.start()
     assert board.status()["capabilities"]["version"] == "v1"
     for version, slot in (("v2", "b - 0"), ("v3", "a - 0")):
+        began_s = board.env.now
         update = board.begin(make_version(version))
         assert (finish(board, update), update.reason) == (State.CONFIRMED, "")
+        assert board.env.now - began_s < 10, "a step waits for something"
         board.run_s(2)
         assert board.status()["status"] == "ready"
         assert board.slot() == slot
