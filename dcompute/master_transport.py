@@ -212,7 +212,7 @@ class MasterNodeTransport:
             task["id"] = task_id
             attempt = self._registry.next_attempt(task_id)
             payload = encode_task(task, attempt)
-            if not self._link.send((self._topics.task(node_id), payload, False)):
+            if not self._link.send((self._topics.task_of(node_id), payload, False)):
                 raise Backlogged(f"{self._link.held()} messages wait for the broker: {self.last_error}")
             self._registry.sent(task_id, attempt)
         self._tell(
@@ -279,7 +279,7 @@ class MasterNodeTransport:
         with self._lock:
             self._registry.forget(node_id)
         if self._started:
-            self._link.send((self._topics.status(node_id), b"", True))
+            self._link.send((self._topics.status_of(node_id), b"", True))
 
     # --- updates over the air ---------------------------------------------------------------------------
 
@@ -380,10 +380,10 @@ class MasterNodeTransport:
                 case StaleDeath(node_id, inc):
                     self._tell("stale_death_ignored", node=node_id, inc=inc)
                 case Probe(node_id):
-                    self._link.send_now([(self._topics.task(node_id), encode_init(), False)])
+                    self._link.send_now([(self._topics.task_of(node_id), encode_init(), False)])
                 case DeclareDead(node_id, inc):
                     log.warning("master: node %s did not speak within its bound: declared dead", node_id)
-                    self._link.send((self._topics.status(node_id), encode_dead(node_id, inc), True))
+                    self._link.send((self._topics.status_of(node_id), encode_dead(node_id, inc), True))
         self._arm_tick()
 
     def _report_death(self, death: NodeDied) -> None:

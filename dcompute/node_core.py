@@ -15,8 +15,6 @@ from dcompute.node_wire import (
     CONNECTED,
     DEAD,
     DEFAULT_PRIORITY,
-    HIGHEST_PRIORITY,
-    LOWEST_PRIORITY,
     MAX_ID_CHARS,
     MAX_PAYLOAD_BYTES,
     OFFLINE,
@@ -31,8 +29,10 @@ from dcompute.node_wire import (
     decode,
     decode_task,
     encode,
+    held_task,
     is_init_command,
     task_attempt,
+    task_to_hold,
 )
 
 __all__ = (
@@ -58,6 +58,8 @@ __all__ = (
 )
 
 _RECENT_TASKS = 20  # QoS 1 may deliver twice; at least as many as brokers keep in flight are remembered
+_TASKS_PER_NOTE = 4
+_NOTES = 6  # the newest is not full
 
 
 class TaskQueue:
@@ -66,7 +68,7 @@ class TaskQueue:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.length = 0
-        self._lanes: dict[int, list[dict[str, Any]]] = {}
+        self._waiting: list[tuple[int, Any]] = []  # (lane, what is held of the task), the next one first
         self._ids: dict[str, bool] = {}
 
     def holds(self, task_id: str) -> bool:
@@ -78,32 +80,28 @@ class TaskQueue:
         priority: int = task["priority"]
         return priority
 
-    def put(self, task: "dict[str, Any]") -> bool:
-        """Queue `task` at its own priority; False when the queue is full."""
+    def put(self, task: "dict[str, Any]", payload: bytes) -> bool:
+        """Queue `task`, which came as `payload`, at its own priority; False when the queue is full."""
         if self.length >= self.limit:
             return False
-        lane = self.lane_of(task)
-        if lane not in self._lanes:
-            self._lanes[lane] = []
-        self._lanes[lane].append(task)
+        held = (self.lane_of(task), task_to_hold(task, payload))
+        place = self.length
+        while place and self._waiting[place - 1][0] < held[0]:
+            place -= 1
         self._ids[str(task["id"])] = True
+        self._waiting.insert(place, held)
         self.length += 1
         return True
 
-    def take(self) -> "dict[str, Any] | None":
+    def take_next(self) -> "dict[str, Any] | None":
         """The next task, or None."""
         if not self.length:
             return None
-        for priority in range(HIGHEST_PRIORITY, LOWEST_PRIORITY - 1, -1):
-            lane = self._lanes.get(priority)
-            if lane:
-                self.length -= 1
-                task = lane.pop(0)
-                if not lane:
-                    del self._lanes[priority]
-                del self._ids[str(task["id"])]
-                return task
-        return None
+        task = held_task(self._waiting[0][1])
+        self.length -= 1
+        self._waiting.pop(0)
+        del self._ids[str(task["id"])]
+        return task
 
 
 class NodeCore:
@@ -137,8 +135,8 @@ class NodeCore:
         self.device_type = device_type
         self.capabilities = capabilities or {}
         self.topics = Topics(namespace)
-        self.task_topic = self.topics.task(node_id)
-        self.status_topic = self.topics.status(node_id)
+        self.task_topic = self.topics.task_of(node_id)
+        self.status_topic = self.topics.status_of(node_id)
         self.payload_limit = payload_limit
         self.status = READY
         self.inc = ""
@@ -152,10 +150,10 @@ class NodeCore:
         self._connection = 0
         self._greeted = False
         self._queue = self.queue_class(queue_limit)
-        # Tasks taken in lately, a line each, and those before: a list of them would take ten times the heap.
-        self._recent = "\n"
-        self._before = ""
-        self._recent_lines = 0
+        # Tasks taken in lately, a line each: a list of them would take ten times the heap, and one text would
+        # not fit a heap in pieces.
+        self._recent = ["\n"]
+        self._noted = 0
         self._attempts: dict[str, int] = {}  # of tasks at work that were sent more than once
         self._unnamed = 0
 
@@ -240,7 +238,7 @@ class NodeCore:
             if self.status != BUSY:
                 self.status = READY
             return [self.status_message()]
-        self._enqueue(task)
+        self._enqueue(task, payload)
         return []
 
     def _receive_own_status(self, payload: bytes) -> "list[tuple[str, bytes, bool]]":
@@ -261,39 +259,47 @@ class NodeCore:
         self._tell("status_repaired", inc=self.inc)
         return [self.status_message()]
 
-    def _enqueue(self, task: "dict[str, Any]") -> None:
+    def _enqueue(self, task: "dict[str, Any]", payload: bytes) -> None:
         if "id" not in task:  # an older master: the node's program may still rely on task["id"]
             self._unnamed += 1
             task["id"] = "%s-%d" % (self.inc, self._unnamed)
+            payload = encode(task)
         task_id = check_task_id(task["id"])
         line = "%r#%d\n" % (task_id, task_attempt(task))
         # A master that lost patience sends a task again: while the first copy waits, a second one would only
-        # make
-        # the queue longer, its patience shorter, and so on.
+        # make the queue longer, its patience shorter, and so on.
         if self._is_recent("\n" + line) or self._queue.holds(task_id):
             self.duplicates += 1
             return
-        if not self._queue.put(task):
+        if not self._queue.put(task, payload):
             self.dropped += 1
             self._tell("task_dropped", task=task_id, reason="queue full")
             return
-        if self._recent_lines == _RECENT_TASKS:
-            self._before = self._recent
-            self._recent = "\n"
-            self._recent_lines = 0
-        self._recent += line
-        self._recent_lines += 1
+        self._note(line)
         self.received += 1
         self._tell_task("task_received", task)
 
+    def _note(self, line: str) -> None:
+        recent = self._recent
+        if self._noted == _TASKS_PER_NOTE:
+            self._noted = 0
+            recent.append("\n")
+            if len(recent) > _NOTES:
+                recent.pop(0)
+        recent[-1] += line
+        self._noted += 1
+
     def _is_recent(self, line: str) -> bool:
-        return line in self._recent or line in self._before
+        found = False
+        for note in self._recent:
+            found = found or line in note
+        return found
 
     # --- tasks ------------------------------------------------------------------------------------------
 
     def take(self) -> "dict[str, Any] | None":
         """The waiting task of highest priority (first in, first out within one), or None."""
-        task = self._queue.take()
+        task = self._queue.take_next()
         if task is not None:
             if task_attempt(task) > 1 and len(self._attempts) < _RECENT_TASKS:
                 self._attempts[str(task["id"])] = task_attempt(task)

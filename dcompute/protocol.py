@@ -116,7 +116,7 @@ def updates_topic(topics: Topics) -> str:
 
 def update_topic(topics: Topics, node_id: str) -> str:
     """Where a node takes offers and pieces of an update."""
-    return topics.task(node_id) + "/update"
+    return topics.task_of(node_id) + "/update"
 
 
 def decode_update_report(payload: bytes) -> UpdateReport:

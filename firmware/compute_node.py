@@ -17,6 +17,7 @@ def _load_settings():
 
 # A board compiles these from source, in a small heap: the largest first, each after a collection.
 _given = _load_settings()
+del _load_settings
 gc.collect()
 from dcompute.node_core import OFFLINE, NodeCore
 

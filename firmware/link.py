@@ -114,7 +114,7 @@ class Link:
 
     def _send_next(self):
         with self.state:
-            message = self.outbox.next()
+            message = self.outbox.start_next()
         if message:
             self._since_ms = time.ticks_ms()
             self.outbox.packet_id = self._client.publish(message[0], message[1], message[2], 1)

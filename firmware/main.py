@@ -63,21 +63,41 @@ def serve(node):
     node.publish_status("busy")
     try:
         while task is not None:
-            execute(node, task)
+            result = {"task_id": task["id"]}
+            execute(task, result)
+            task = None  # the heap is for the result now, and for what comes in while it is sent
+            send(node, result)
             task = node.get_task()
     finally:
         node.publish_status("ready")
 
 
-def execute(node, task):
+def execute(task, result):
     try:
-        node.send_result({"task_id": task["id"], "output": tasks.handle(task)})
+        result["output"] = tasks.handle(task)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
         gc.collect()
-        node.send_result({"task_id": task["id"], "error": name(error), "traceback": traceback(error)})
+        report(result, error)
+
+
+def send(node, result):
+    try:
+        node.send_result(result)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # an output that is no JSON
+        gc.collect()
+        result.pop("output", None)
+        report(result, error)
+        node.send_result(result)
     gc.collect()
+
+
+def report(result, error):
+    result["error"] = name(error)
+    result["traceback"] = traceback(error)
 
 
 def name(error):

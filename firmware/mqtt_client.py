@@ -18,7 +18,7 @@ from dial import dial
 from mqtt_reader import PacketReader
 
 _MOST_PER_CHECK = const(32)  # packets; a flood of them must not keep the caller from its other work
-_ONE_WRITE_BYTES = const(1024)  # a longer payload is not copied behind its header, to spare the heap
+_KEPT_BYTES = const(256)  # packets up to this are put together in one buffer: a heap in pieces has no room
 
 
 class MqttClient(MQTTClient):
@@ -42,6 +42,7 @@ class MqttClient(MQTTClient):
         self._pinged = False
         self._more = False
         self._sent_ms = 0
+        self._kept = bytearray(_KEPT_BYTES)
 
     def connect(self, clean_session=True, timeout=None):
         # CONNECT, wait for CONNACK. OSError or MQTTException(return code) leave the socket closed.
@@ -116,8 +117,12 @@ class MqttClient(MQTTClient):
             packet_id = self._next_id()
             fields += packet_id.to_bytes(2, "big")
         head = packets.head(0x30 | qos << 1 | (1 if retain else 0), len(fields) + len(msg)) + fields
-        if len(msg) <= _ONE_WRITE_BYTES:
-            self._send(head + msg)
+        start = len(head)
+        size = start + len(msg)
+        if size <= _KEPT_BYTES:
+            self._kept[:start] = head
+            self._kept[start:size] = msg
+            self._send(self._kept, size)
         else:
             self._send(head)
             self._send(msg)
@@ -148,12 +153,13 @@ class MqttClient(MQTTClient):
         self.pid = self.pid % 65535 + 1  # 0 is no packet id [MQTT-2.3.1-1]
         return self.pid
 
-    def _send(self, data):
+    def _send(self, data, size=None):
         # Bounded, and whole or fatal: after half a packet only a new connection helps.
+        size = size or len(data)
         if not self.sock:
             raise OSError(errno.ENOTCONN)
         self._raw.settimeout(self.answer_ms / 1000)
-        if self.sock.write(data) != len(data):
+        if self.sock.write(data, size) != size:
             raise OSError(errno.ETIMEDOUT)
         self._raw.setblocking(False)
         self._sent_ms = time.ticks_ms()

@@ -30,7 +30,7 @@ class Outbox:
             self.dropped += 1
         results.append(message)
 
-    def next(self):
+    def start_next(self):
         # The message to send now (then `packet_id` is to be set), or None.
         if self.sending:
             return None

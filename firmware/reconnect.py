@@ -52,7 +52,7 @@ class Reconnect:
 
     def is_due(self):
         # Whether to try now. A Wi-Fi that has come back by itself is worth a try at once.
-        return not self.pause_ms() or not self._had_wifi and self._wifi.is_connected()
+        return not self.pause_ms() or not self._had_wifi and self._wifi.is_joined()
 
     def pause_ms(self):
         # Until the next try.

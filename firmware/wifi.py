@@ -8,13 +8,8 @@ from micropython import const
 
 _JOIN_MS = const(15000)
 _TRIES_PER_RESET = const(3)
-_REASONS = {
-    200: "beacon timeout",
-    201: "network not found",
-    202: "wrong password",
-    203: "association failed",
-    204: "handshake timeout",
-}
+_FIRST_REASON = const(200)
+_REASONS = "beacon timeout,network not found,wrong password,association failed,handshake timeout"
 
 
 class Wifi:
@@ -30,13 +25,13 @@ class Wifi:
         self._tries = 0
         self._wlan = network.WLAN(network.STA_IF)
 
-    def is_connected(self):
+    def is_joined(self):
         # What the interface believes; it is late to notice, so only the broker's answers prove a link.
         return self._wlan.isconnected()
 
     def join(self):
         # One bounded try; True when there is an address. No outcome is final: the caller tries again.
-        if self.is_connected():
+        if self.is_joined():
             self._tries = 0
             return True
         self._tries += 1
@@ -48,11 +43,11 @@ class Wifi:
             return False
         deadline = time.ticks_add(time.ticks_ms(), _JOIN_MS)
         said = network.STAT_CONNECTING
-        while not self.is_connected():
+        while not self.is_joined():
             status = self._wlan.status()
             if status != said:  # the interface goes on trying by itself
                 said = status
-                self._say("Wi-Fi: not joined %r: %s" % (self._ssid, _REASONS.get(status, status)))
+                self._say("Wi-Fi: not joined %r: %s" % (self._ssid, _reason(status)))
             if time.ticks_diff(deadline, time.ticks_ms()) <= 0:
                 return False
             self._idle(100)
@@ -83,3 +78,9 @@ class Wifi:
         if self._full_power:
             wlan.config(pm=network.WLAN.PM_NONE)  # power saving delays every packet by up to 300 ms
         wlan.connect(self._ssid, self._password)
+
+
+def _reason(status):
+    number = status - _FIRST_REASON
+    reasons = _REASONS.split(",")
+    return reasons[number] if 0 <= number < len(reasons) else status

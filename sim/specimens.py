@@ -323,9 +323,9 @@ class _InvertedQueue(TaskQueue):
 class _UnboundedQueue(TaskQueue):
     """Takes in every task, until the memory is full."""
 
-    def put(self, task: dict[str, Any]) -> bool:
+    def put(self, task: dict[str, Any], payload: bytes) -> bool:
         self.limit = self.length + 1
-        return super().put(task)
+        return super().put(task, payload)
 
 
 # --- masters ---------------------------------------------------------------------------------------------

@@ -84,7 +84,7 @@ class MqttTap:
             self._observe("node_connected", {"inc": talk.inc})
         elif kind == packets.PUBLISH:
             topic, payload = _published(first, body)
-            if topic != self._topics.task(self._node_id):
+            if topic != self._topics.task_of(self._node_id):
                 return
             try:
                 task = decode_task(payload)

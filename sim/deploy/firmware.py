@@ -18,9 +18,8 @@ from dcompute.node_core import Topics, check_node_id
 from sim.deploy.config import Settings, config_text
 from sim.deploy.errors import InvalidInput, SomethingMissing
 from sim.deploy.slots import Launcher
-from sim.micropython.bundle import BundleError
 from sim.micropython.compile import compile_firmware
-from sim.micropython.errors import EmulatorUnavailable
+from sim.micropython.errors import BundleError, EmulatorUnavailable
 from sim.micropython.flash import FirmwareError
 from sim.micropython.provision import Progress, mpy_cross
 

@@ -217,7 +217,7 @@ class Deeds:
         yield from back
         yield self._env.timeout(fault.delay)
         will = encode_dead(node, old_inc)
-        yield from self._publish(fault, name, node, self._topics.status(node), will, 1, True)
+        yield from self._publish(fault, name, node, self._topics.status_of(node), will, 1, True)
 
     def _inject(self, fault: kinds.Inject, name: str, node: str) -> Steps:
         topic = self._topics.prefix + fault.topic.replace("{node}", node)

@@ -1,42 +1,63 @@
-"""Merges a program's modules into few, with short names, so that it takes less of a small heap.
+"""Merges a program's modules into few and makes them smaller, so that it takes less of a small heap.
 
-A module costs a board some hundred bytes, and a name its letters and a dozen bytes more, however private. So
-a module moves to where it is first imported; constants are put in where they are used; and what is private
-to a class or a module, or an argument that nobody names, gets a letter that others use as well. The program
-does the same in the same order: whatever else can be referred to from outside keeps its name.
+A module, a class, a function costs a board some hundred bytes, a name its letters and a dozen bytes more,
+however private. So a module moves to where it is first imported, constants are put in where they are used,
+and `shrink` does the rest. The program does the same in the same order: whatever else can be referred to from
+outside keeps its name.
 """
 
 from __future__ import annotations
 
 import ast
-import itertools
 import string
 from collections.abc import Collection, Iterator, Mapping
+
+from sim.micropython.errors import BundleError
+from sim.micropython.shrink import shorten
+from sim.micropython.shrink.flatten import flatten, settle_methods
+from sim.micropython.shrink.frames import share_places
+from sim.micropython.shrink.inline import inline
+from sim.micropython.shrink.scope import bound_names, local_names
+from sim.micropython.shrink.texts import join_texts
 
 _ON_A_BOARD = "sys.implementation.name == 'micropython'"
 _Scalar = int | str | bytes
 
 
-class BundleError(ValueError):
-    """The sources use something that this does not merge; the message names it."""
-
-
-def bundle(sources: Mapping[str, str], entries: Mapping[str, Collection[str]]) -> dict[str, str]:
+def bundle(
+    sources: Mapping[str, str],
+    entries: Mapping[str, Collection[str]],
+    kept: Collection[str] | None = None,
+    bases: Mapping[str, Collection[str]] | None = None,
+) -> dict[str, str]:
     """The merged modules' source text by name.
 
     Args:
         sources: source text by module name.
         entries: the modules that remain, each after those it imports, with the names that others take from
             them; all other modules become part of the one entry that imports them.
+        kept: attributes that others use, be they the program's or a library's; all other public ones get
+            letters. None: all keep their names.
+        bases: the attributes of each class that has a subclass in the program but is no part of it.
     """
-    program = _Program(sources, entries)
-    return {entry: program.merge(entry) for entry in entries}
+    return _Program(sources, entries, kept, bases or {}).merged()
 
 
 class _Program:
-    def __init__(self, sources: Mapping[str, str], entries: Mapping[str, Collection[str]]) -> None:
+    def __init__(
+        self,
+        sources: Mapping[str, str],
+        entries: Mapping[str, Collection[str]],
+        kept: Collection[str] | None,
+        bases: Mapping[str, Collection[str]],
+    ) -> None:
         self.trees = {name: _Plain().visit(ast.parse(text, name)) for name, text in sources.items()}
         self.entries = entries
+        self._kept = kept
+        self._bases = bases
+        if kept is not None:
+            of_modules = {name for tree in self.trees.values() for s in tree.body for name in bound_names(s)}
+            shorten.public_attributes(list(self.trees.values()), of_modules.union(kept))
         nodes = [node for tree in self.trees.values() for node in ast.walk(tree)]
         self.keywords = {node.arg for node in nodes if isinstance(node, ast.keyword)}
         self.attributes = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
@@ -44,13 +65,32 @@ class _Program:
         self.constants: dict[tuple[str, str], _Scalar] = {}
         self.home: dict[str, str] = {}  # merged module -> entry
 
-    def merge(self, entry: str) -> str:
+    def merged(self) -> dict[str, str]:
+        """Each entry's source text."""
+        trees = {entry: self._merge(entry) for entry in self.entries}
+        public = set().union(*self.entries.values())
+        flatten(trees, self._is_kept, self._bases)
+        for _ in range(2):  # what a part was given to call may be a method like others now
+            inline(list(trees.values()), lambda name: name in public or self._is_kept(name))
+            settle_methods(list(trees.values()))
+        texts = {}
+        for entry, tree in trees.items():
+            shorten.private_attributes(tree, self.attributes)
+            shorten.arguments(tree, self.keywords, self.entries[entry])
+            share_places(tree)
+            texts[entry] = ast.unparse(ast.fix_missing_locations(tree)) + "\n"
+        return texts
+
+    def _merge(self, entry: str) -> ast.Module:
         merger = _Merger(self, entry)
         merger.take_in(entry)
         tree = ast.Module(body=merger.body, type_ignores=[])
-        _shorten_private_attributes(tree, self.attributes)
-        _shorten_arguments(tree, self.keywords, self.entries[entry])
-        return ast.unparse(ast.fix_missing_locations(tree)) + "\n"
+        shorten.qualify(tree, entry)
+        join_texts(tree, merger.fresh_name())
+        return tree
+
+    def _is_kept(self, attribute: str) -> bool:
+        return not shorten.is_private(attribute) and (self._kept is None or attribute in self._kept)
 
 
 class _Plain(ast.NodeTransformer):
@@ -101,7 +141,11 @@ class _Merger:
         self._imported: set[str] = set()
         self._names: dict[str, dict[str, str]] = {}  # module -> name in it -> name in the merged one
         self._public = program.entries[entry]
-        self._letters = _short_names(string.ascii_uppercase, program.identifiers)
+        self._letters = shorten.short_names(string.ascii_uppercase, program.identifiers)
+
+    def fresh_name(self) -> str:
+        """A name for the merged module that nothing in it has."""
+        return next(self._letters)
 
     def take_in(self, module: str) -> None:
         """Append `module`, and before what imports them, the modules it imports."""
@@ -114,7 +158,7 @@ class _Merger:
         statements = list(_taken_branches(program.trees[module].body))
         for name in _defined(statements):
             names[name] = name if name in self._public else next(self._letters)
-        bound = [name for statement in statements for name in _bound(statement)]
+        bound = [name for statement in statements for name in bound_names(statement)]
         modules: dict[str, str] = {}  # name here -> merged module
         for statement in statements:
             if isinstance(statement, ast.ImportFrom):
@@ -182,14 +226,14 @@ class _Names(ast.NodeTransformer):
         outer = self._local
         if not self._local and node.name in self._merger._names[self._module]:
             node.name = self._merger._names[self._module][node.name]
-        self._local = outer | _local_names(node)
+        self._local = outer | local_names(node)
         self.generic_visit(node)
         self._local = outer
         return node
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         node.bases = [self.visit(base) for base in node.bases]
-        members = [name for statement in node.body for name in _bound(statement)]
+        members = [name for statement in node.body for name in bound_names(statement)]
         self._local = set(members)
         node.body = [self.visit(statement) for statement in node.body]
         self._local = set()
@@ -251,28 +295,10 @@ def _assigned(statement: ast.stmt) -> list[str]:
     return [target.id for target in statement.targets if isinstance(target, ast.Name)]
 
 
-def _bound(statement: ast.stmt) -> list[str]:
-    """Names that a statement of a module or class binds in it."""
-    if isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
-        return [statement.name]
-    return [n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
-
-
 def _defined(statements: list[ast.stmt]) -> list[str]:
     """Names of a module, imports and constants apart."""
-    names = [n for s in statements if not _constant(s) for n in _bound(s)]
+    names = [n for s in statements if not _constant(s) for n in bound_names(s)]
     return [name for name in dict.fromkeys(names) if name != "__all__"]
-
-
-def _local_names(function: ast.FunctionDef) -> set[str]:
-    nodes = list(ast.walk(function))
-    names = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
-    names |= {node.arg for node in nodes if isinstance(node, ast.arg)}
-    names |= {node.name for node in nodes if isinstance(node, ast.ExceptHandler) and node.name}
-    for node in nodes:
-        if isinstance(node, (ast.Import, ast.ImportFrom)):
-            names |= {alias.asname or alias.name for alias in node.names}
-    return names.difference(*(node.names for node in nodes if isinstance(node, ast.Global)))
 
 
 def _identifiers(trees: Collection[ast.AST]) -> set[str]:
@@ -280,72 +306,3 @@ def _identifiers(trees: Collection[ast.AST]) -> set[str]:
     return {node.id for node in nodes if isinstance(node, ast.Name)} | {
         node.arg for node in nodes if isinstance(node, ast.arg)
     }
-
-
-# --- short names ------------------------------------------------------------------------------------
-
-
-def _short_names(letters: str, taken: Collection[str]) -> Iterator[str]:
-    for length in itertools.count(1):
-        for name in map("".join, itertools.product(letters, repeat=length)):
-            if name not in taken:
-                yield name
-
-
-def _private(name: str) -> bool:
-    return name.startswith("_") and not name.endswith("__")
-
-
-def _shorten_private_attributes(tree: ast.Module, taken: Collection[str]) -> None:
-    """Rename the `_attributes` of each class; every class uses the same few letters."""
-    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and _private(node.attr) and ast.unparse(node.value) != "self":
-            raise BundleError(f"{ast.unparse(node)}: private, and not of self")
-    for name, node in classes.items():
-        if any(isinstance(base, ast.Name) and base.id in classes for base in node.bases):
-            raise BundleError(f"{name}: a class whose base is merged with it is not supported")
-        defined = {n for statement in node.body for n in _bound(statement)} | {
-            part.attr
-            for part in ast.walk(node)
-            if isinstance(part, ast.Attribute) and isinstance(part.ctx, ast.Store)
-        }
-        private = sorted(filter(_private, defined))
-        short = dict(zip(private, _short_names(string.ascii_lowercase, taken), strict=False))
-        for part in ast.walk(node):
-            if isinstance(part, ast.Attribute):
-                part.attr = short.get(part.attr, part.attr)
-            elif isinstance(part, ast.FunctionDef):
-                part.name = short.get(part.name, part.name)
-        for statement in node.body:
-            for target in statement.targets if isinstance(statement, ast.Assign) else ():
-                if isinstance(target, ast.Name):
-                    target.id = short.get(target.id, target.id)
-
-
-def _shorten_arguments(tree: ast.Module, keywords: Collection[str | None], public: Collection[str]) -> None:
-    """Rename the arguments that no call names; those of what is public may be named by anybody."""
-    for statement in tree.body:
-        if isinstance(statement, ast.FunctionDef) and statement.name not in public:
-            _shorten_arguments_of(statement, keywords)
-        elif isinstance(statement, ast.ClassDef):
-            for method in statement.body:
-                if isinstance(method, ast.FunctionDef) and (
-                    statement.name not in public or _private(method.name)
-                ):
-                    _shorten_arguments_of(method, keywords)
-
-
-def _shorten_arguments_of(function: ast.FunctionDef, keywords: Collection[str | None]) -> None:
-    nodes = list(ast.walk(function))
-    if any(isinstance(node, (ast.FunctionDef, ast.Lambda)) for node in nodes[1:]):
-        return
-    arguments = [node for node in nodes if isinstance(node, ast.arg)]
-    used = {node.id for node in nodes if isinstance(node, ast.Name)}
-    fresh = _short_names(string.ascii_lowercase, used)
-    short = {a.arg: next(fresh) for a in arguments if a.arg != "self" and a.arg not in keywords}
-    for node in nodes:
-        if isinstance(node, ast.Name):
-            node.id = short.get(node.id, node.id)
-        elif isinstance(node, ast.arg):
-            node.arg = short.get(node.arg, node.arg)

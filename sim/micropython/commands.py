@@ -9,10 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from sim.micropython.board import Board
-from sim.micropython.bundle import BundleError
 from sim.micropython.cache import default_cache
 from sim.micropython.compile import compile_firmware
-from sim.micropython.errors import EmulatorUnavailable
+from sim.micropython.errors import BundleError, EmulatorUnavailable
 from sim.micropython.flash import FirmwareError
 from sim.micropython.process import FirmwareProcess
 from sim.micropython.provision import Emulator, mpy_cross, provision

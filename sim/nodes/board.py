@@ -228,7 +228,7 @@ class BoardNode(Narrator):
             return False
         info = {"command": command, "for_s": _FOREVER_S if for_s is None else for_s}
         payload = json.dumps({"task_info": info}).encode()
-        head = publish_head(self._topics.task(self.node_id).encode(), payload, 0)
+        head = publish_head(self._topics.task_of(self.node_id).encode(), payload, 0)
         return self._machine.proxy.tell(head + payload)
 
     # --- the serial line ----------------------------------------------------------------------------------

@@ -45,10 +45,10 @@ def test_the_queue_is_a_bounded_stable_sort(actions: list[int | None], limit: in
     for number, priority in enumerate(actions):
         if priority is None:
             model.sort(key=lambda task: -task["priority"])
-            assert queue.take() == (model.pop(0) if model else None)
+            assert queue.take_next() == (model.pop(0) if model else None)
         else:
             task = {"priority": priority, "id": number}
-            assert queue.put(task) == (len(model) < limit)
+            assert queue.put(task, b"") == (len(model) < limit)
             model += [task] if len(model) < limit else []
         assert queue.length == len(model)
 

@@ -75,7 +75,7 @@ def test_any_bytes_on_any_topic_are_a_message_of_that_node_or_rejected(
         except Rejected:
             continue
         if isinstance(message, StatusMessage | StatusCleared):
-            assert full == topics.status(message.node_id)
+            assert full == topics.status_of(message.node_id)
         json.dumps(getattr(message, "result", None), allow_nan=False).encode()  # can be told to anybody
 
 
@@ -233,7 +233,7 @@ def test_rejected(topic: str, fields: dict[str, Any]) -> None:
 @given(IDS)
 def test_a_declared_death_reads_as_the_nodes_own_will(node_id: str) -> None:
     topics = Topics("x/y")
-    assert decode(topics, topics.status(node_id), encode_dead(node_id, "b.1")) == StatusMessage(
+    assert decode(topics, topics.status_of(node_id), encode_dead(node_id, "b.1")) == StatusMessage(
         node_id, "dead", "b.1"
     )
 

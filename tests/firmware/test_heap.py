@@ -78,7 +78,7 @@ async def work(
         return outputs, in_use, heard.lines
 
 
-@pytest.mark.parametrize(("compiled", "heap_kib"), [(False, 64), (True, 48)], ids=["source", "compiled"])
+@pytest.mark.parametrize(("compiled", "heap_kib"), [(False, 64), (True, 40)], ids=["source", "compiled"])
 def test_ten_thousand_tasks_in_a_small_heap(rig: Any, tmp_path: Path, compiled: bool, heap_kib: int) -> None:
     if compiled:
         rig.firmware = tmp_path / "compiled"

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from dcompute.node_wire import MAX_PAYLOAD_BYTES
+from sim.micropython.bundle import bundle
 from sim.micropython.provision import Emulator
 
 HERE = Path(__file__).parent
@@ -49,6 +51,24 @@ def test_both_pythons_do_as_the_vectors_say(file: Path, emulator: Emulator) -> N
     for vector, ours, theirs in zip(vectors, here, there, strict=True):
         assert ours == expected(vector, ours), vector["name"]
         assert theirs == ours, vector["name"]
+
+
+def test_the_core_as_it_is_compiled_does_too(tmp_path: Path, emulator: Emulator) -> None:
+    """Merged with what it imports and made smaller; only its public names are left as they are."""
+    files = {f"dcompute.{name}": ROOT / "dcompute" / f"{name}.py" for name in ("node_wire", "node_core")}
+    sources = {name: file.read_text() for name, file in files.items()}
+    public = {"NodeCore", "Rejected", "decode_task"}
+    folder = tmp_path / "dcompute"
+    folder.mkdir()
+    (folder / "node_core.py").write_text(
+        bundle(sources, {"dcompute.node_core": public})["dcompute.node_core"]
+    )
+    wire = f"from dcompute.node_core import decode_task\nMAX_PAYLOAD_BYTES = {MAX_PAYLOAD_BYTES}\n"
+    (folder / "node_wire.py").write_text(wire)
+    for file in FILES:
+        found = outcome(list(emulator.argv), {"MICROPYPATH": f"{tmp_path}:.frozen"}, file)
+        for vector, got in zip(json.loads(file.read_text()), found, strict=True):
+            assert got == expected(vector, got), vector["name"]
 
 
 def test_there_are_vectors_of_both_kinds() -> None:

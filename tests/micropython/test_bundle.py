@@ -6,7 +6,8 @@ import ast
 
 import pytest
 
-from sim.micropython.bundle import BundleError, bundle
+from sim.micropython.bundle import bundle
+from sim.micropython.errors import BundleError
 
 INNER = '''
 """Documentation."""
