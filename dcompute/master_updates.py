@@ -67,7 +67,8 @@ class MasterUpdates:
     def start(self) -> None:
         """The master has started: what is under way goes on."""
         self._running = True
-        self._tick()
+        if self._timer is None:
+            self._tick()
 
     def stop(self) -> None:
         """The master has stopped; nothing is sent or judged until it starts again."""

@@ -101,7 +101,9 @@ def test_the_offer_comes_again_to_a_node_that_does_not_answer(
     master.update_node("n", Bundle("v3", {"main.py": b"print()"}))
     offered = [json.loads(payload) for payload in broker.published() if b"offer" in payload]
     assert len(offered) == 1
-    world.run(15.4)
+    world.run(0.3)
+    master.start()  # once more: it is started
+    world.run(15.1)
     assert broker.published() == []
     world.run(1)
     assert len(broker.published()) == 1
