@@ -105,10 +105,11 @@ class Recorder:
         """Whether the fault has had an effect."""
         return fault in self._bitten
 
-    def effect(self, node: str, word: str, detail: str = "") -> None:
-        """Something was seen on the wire of `node`: a receipt for each fault it can be the effect of."""
+    def effect(self, node: str, word: str, detail: str = "", of: str = "") -> None:
+        """Something was seen on the wire of `node`: a receipt for each fault it can be the effect of, or only
+        for the one called `of`."""
         for awaited in (*self._on_node.get(node, ()), *self._anywhere):
-            if awaited.whose not in ("", node):
+            if awaited.whose not in ("", node) or of not in ("", awaited.fault):
                 continue
             if word in awaited.effects and word not in awaited.seen:
                 awaited.seen[word] = None
@@ -125,6 +126,9 @@ class Recorder:
         self.effect(name, how)
         if by == "broker":
             self.effect(name, "closed by broker")
+            node, _, clone = name.partition("~")
+            if clone:  # the broker ends either of the two, whichever came first
+                self.effect(node, "closed by broker", of=clone)
 
     def held(self, name: str, direction: Direction, n_bytes: int) -> None:
         self.effect(

@@ -385,9 +385,10 @@ class Endpoint:
         self._finish()
 
     def reset_received(self, by: Side) -> None:
-        """RST arrived."""
+        """RST arrived. Where nobody knows the connection any more either, because each side's RST crossed the
+        other's, it still is what ended it."""
+        self.connection.report("rst", by)
         if self.state in (OPEN, CLOSING):
-            self.connection.report("rst", by)
             self.fail(ConnectionResetError(errno.ECONNRESET, "connection reset by peer"))
         elif self.state == SYN_RECEIVED:
             self.vanish()

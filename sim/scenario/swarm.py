@@ -181,7 +181,7 @@ class _Faults:
 
     def _fault(self, kind: str, at_s: float) -> dict[str, Any]:
         self._moments.append(at_s)
-        return _fault(self._swarm, self._rng, kind, at_s)
+        return _fault(self._swarm, self._rng, kind, at_s, self._last_s)
 
     def _for_good(self, fault: dict[str, Any]) -> dict[str, Any]:
         """The same without an end, if it kills a node and the fleet can spare one."""
@@ -205,8 +205,11 @@ def _while_connecting(rng: random.Random, fleet: Fleet) -> dict[str, Any]:
     }
 
 
-def _fault(swarm: Swarm, rng: random.Random, kind: str, at_s: float) -> dict[str, Any]:
-    """A fault that is over before the quiet time, and leaves time for others that wait for their chance."""
+def _fault(swarm: Swarm, rng: random.Random, kind: str, at_s: float, last_s: float) -> dict[str, Any]:
+    """A fault that is over before the quiet time, and leaves time for others that wait for their chance.
+
+    A link that flaps does so until `last_s`: what it missed while it was up, it must still be able to hit.
+    """
     left_s = swarm.span * 0.95 - at_s
     lasts = _duration(rng.uniform(0.1, left_s / (4 if kind in (*OUTAGES, "ap_gone") else 2)))
     fault: dict[str, Any] = {"kind": kind, "at": _duration(at_s), "sure": True}
@@ -220,7 +223,7 @@ def _fault(swarm: Swarm, rng: random.Random, kind: str, at_s: float) -> dict[str
         fault["memory"] = rng.choice(["keep", "lose"])
     if kind == "flap":
         down = rng.uniform(0.05, 1)
-        cycles = min(rng.randint(2, 20), int(left_s / (down + 0.2)))
+        cycles = min(rng.randint(2, 20), int((last_s - at_s) / (down + 0.2)))
         fault |= {"cycles": max(1, cycles), "down": _duration(down), "up": "200ms"}
     return fault
 

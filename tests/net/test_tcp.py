@@ -367,6 +367,17 @@ def test_half_closed_connections_carry_bytes_the_other_way(world: Any) -> None:
     assert [socket.recv(100), socket.recv(100)] == [b"answer to request", b""]
 
 
+def test_two_resets_that_cross_are_an_end_that_is_told(world: Any) -> None:
+    """Found by seed 17 of a larger swarm: both programs died with bytes under way to each other."""
+    socket = world.connect()
+    socket.send(b"for nobody")
+    world.streams[0].write(b"for nobody")
+    socket.close()
+    world.streams[0].close()
+    world.run(1)
+    assert [entry[:3] for entry in world.observer.of("closed")] == [("node", 1, "rst")]
+
+
 def test_bytes_for_a_closed_program_are_answered_with_rst(world: Any) -> None:
     socket = world.connect()
     stream = world.streams[0]

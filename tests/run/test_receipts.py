@@ -20,6 +20,18 @@ def bitten(kind: str, node: str, *seen: tuple[str, str]) -> bool:
     return recorder.has_bitten("f")
 
 
+def test_a_clone_bites_whichever_of_the_two_the_broker_ends() -> None:
+    for ended in ("n", "n~clone-1"):
+        recorder = Recorder(t.Trace(), lambda: 0)
+        recorder.fault("hang-2", "hang", "n")
+        recorder.fault("clone-1", "clone", "n")
+        recorder.closed(ended, 1, "fin", "node")
+        assert not recorder.has_bitten("clone-1")
+        recorder.closed(ended, 1, "fin", "broker")
+        assert recorder.has_bitten("clone-1")
+        assert recorder.has_bitten("hang-2") == (ended == "n")
+
+
 @pytest.mark.parametrize(
     ("kind", "node", "its_own", "others"),
     [
