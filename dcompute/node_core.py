@@ -5,6 +5,8 @@ to the subset of Python that MicroPython 1.22 knows and to what fits a 64 KiB he
 no clock. Messages to publish are tuples (topic, payload, retain); all are QoS 1.
 """
 
+import json
+
 try:  # absent on MicroPython, which does not evaluate annotations
     from typing import Any, Callable
 except ImportError:
@@ -18,6 +20,7 @@ from dcompute.node_wire import (
     MAX_ID_CHARS,
     MAX_PAYLOAD_BYTES,
     OFFLINE,
+    ON_BOARD,
     PROTOCOL,
     READY,
     Rejected,
@@ -29,10 +32,8 @@ from dcompute.node_wire import (
     decode,
     decode_task,
     encode,
-    held_task,
     is_init_command,
     task_attempt,
-    task_to_hold,
 )
 
 __all__ = (
@@ -84,7 +85,8 @@ class TaskQueue:
         """Queue `task`, which came as `payload`, at its own priority; False when the queue is full."""
         if self.length >= self.limit:
             return False
-        held = (self.lane_of(task), task_to_hold(task, payload))
+        # A board holds a task as it came: its parts take three times as much of the heap.
+        held = (self.lane_of(task), bytes(payload) if ON_BOARD else task)
         place = self.length
         while place and self._waiting[place - 1][0] < held[0]:
             place -= 1
@@ -97,11 +99,14 @@ class TaskQueue:
         """The next task, or None."""
         if not self.length:
             return None
-        task = held_task(self._waiting[0][1])
+        task: Any = self._waiting[0][1]
+        if ON_BOARD:
+            task = json.loads(task)
+            task.setdefault("priority", DEFAULT_PRIORITY)
         self.length -= 1
         self._waiting.pop(0)
         del self._ids[str(task["id"])]
-        return task
+        return task  # type: ignore[no-any-return]
 
 
 class NodeCore:
@@ -268,18 +273,16 @@ class NodeCore:
         line = "%r#%d\n" % (task_id, task_attempt(task))
         # A master that lost patience sends a task again: while the first copy waits, a second one would only
         # make the queue longer, its patience shorter, and so on.
-        if self._is_recent("\n" + line) or self._queue.holds(task_id):
+        known = self._queue.holds(task_id)
+        for note in self._recent:
+            known = known or "\n" + line in note
+        if known:
             self.duplicates += 1
             return
         if not self._queue.put(task, payload):
             self.dropped += 1
             self._tell("task_dropped", task=task_id, reason="queue full")
             return
-        self._note(line)
-        self.received += 1
-        self._tell_task("task_received", task)
-
-    def _note(self, line: str) -> None:
         recent = self._recent
         if self._noted == _TASKS_PER_NOTE:
             self._noted = 0
@@ -288,12 +291,8 @@ class NodeCore:
                 recent.pop(0)
         recent[-1] += line
         self._noted += 1
-
-    def _is_recent(self, line: str) -> bool:
-        found = False
-        for note in self._recent:
-            found = found or line in note
-        return found
+        self.received += 1
+        self._tell_task("task_received", task)
 
     # --- tasks ------------------------------------------------------------------------------------------
 

@@ -109,9 +109,9 @@ def check_json(value: "Any", depth: int = 0) -> None:
         raise ValueError("%s is not a JSON value" % type(value).__name__)
 
 
-_LENIENT = sys.implementation.name == "micropython"
+ON_BOARD = sys.implementation.name == "micropython"
 
-if _LENIENT:
+if ON_BOARD:
 
     def _dumps(value: "Any") -> str:
         return json.dumps(value)
@@ -122,23 +122,7 @@ if _LENIENT:
             str(payload, "utf-8")  # the parser takes any bytes for text
         return message
 
-    # A board holds a task as it came: its parts take three times as much of the heap.
-    def task_to_hold(task: "dict[str, Any]", payload: bytes) -> "Any":
-        return bytes(payload)
-
-    def held_task(held: "Any") -> "dict[str, Any]":
-        task: dict[str, Any] = json.loads(held)
-        task.setdefault("priority", DEFAULT_PRIORITY)
-        return task
-
 else:
-
-    def task_to_hold(task: "dict[str, Any]", payload: bytes) -> "Any":
-        return task
-
-    def held_task(held: "Any") -> "dict[str, Any]":
-        task: dict[str, Any] = held
-        return task
 
     def _no_constant(name: str) -> "Any":
         raise ValueError("%s is not JSON" % name)
@@ -195,7 +179,7 @@ def _misnested(payload: bytes) -> str:
     Nesting is bounded before parsing: parsers recurse, and a board's stack is small. MicroPython's parser,
     besides, takes an object whose end is missing for a whole one.
     """
-    if not _LENIENT and payload.count(b"[") + payload.count(b"{") <= MAX_DEPTH:
+    if not ON_BOARD and payload.count(b"[") + payload.count(b"{") <= MAX_DEPTH:
         return ""
     depth = 0
     in_string = False

@@ -96,18 +96,10 @@ def send(node, result):
 
 
 def report(result, error):
-    result["error"] = name(error)
-    result["traceback"] = traceback(error)
-
-
-def name(error):
-    return "%s: %s" % (type(error).__name__, error)
-
-
-def traceback(error):
     text = io.StringIO()
     sys.print_exception(error, text)
-    return text.getvalue()[-_TRACEBACK_CHARS:]
+    result["error"] = "%s: %s" % (type(error).__name__, error)
+    result["traceback"] = text.getvalue()[-_TRACEBACK_CHARS:]
 
 
 main()

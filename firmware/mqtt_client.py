@@ -111,12 +111,8 @@ class MqttClient(MQTTClient):
         # Send; returns the packet id (0 at QoS 0) that `on_puback` will be told.
         if isinstance(msg, str):
             msg = msg.encode()
-        packet_id = 0
-        fields = packets.string(topic)
-        if qos:
-            packet_id = self._next_id()
-            fields += packet_id.to_bytes(2, "big")
-        head = packets.head(0x30 | qos << 1 | (1 if retain else 0), len(fields) + len(msg)) + fields
+        packet_id = self._next_id() if qos else 0
+        head = packets.publish_head(topic, len(msg), retain, qos, packet_id)
         start = len(head)
         size = start + len(msg)
         if size <= _KEPT_BYTES:

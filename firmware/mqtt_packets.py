@@ -33,3 +33,11 @@ def connect(client, clean_session):
             fields += string(client.pswd)
     fixed = b"\x00\x04MQTT\x04" + bytes((flags, client.keepalive >> 8, client.keepalive & 0xFF))
     return head(0x10, len(fixed) + len(fields)) + fixed + fields
+
+
+def publish_head(topic, size, retain, qos, packet_id):
+    # What a PUBLISH has before its payload of `size` bytes.
+    fields = string(topic)
+    if qos:
+        fields += packet_id.to_bytes(2, "big")
+    return head(0x30 | qos << 1 | (1 if retain else 0), len(fields) + size) + fields
