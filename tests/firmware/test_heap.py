@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -63,12 +64,15 @@ async def work(
             give(session, number)
         in_use = []
         for _ in (1000, count):
-            try:
-                async with asyncio.timeout(30):
-                    await done.wait()
-            except TimeoutError:
-                state = (len(outputs), len(broker.sessions), process.running)
-                pytest.fail(f"results, sessions, running: {state}; it printed {heard.lines}")
+            before = -1
+            while not done.is_set():
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(30):
+                        await done.wait()
+                if not done.is_set() and len(outputs) == before:  # a busy machine is slow, but goes on
+                    state = (len(outputs), len(broker.sessions), process.running)
+                    pytest.fail(f"results, sessions, running: {state}; it printed {heard.lines}")
+                before = len(outputs)
             done.clear()
             await asyncio.sleep(0.2)  # until its status is published and acknowledged
             in_use.append((await process.memory())[0])
