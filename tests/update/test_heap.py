@@ -18,7 +18,7 @@ from sim.micropython.provision import mpy_cross
 TASKS = 1000
 WINDOW = 8
 TASK_BYTES = 200
-SOURCE_KIB, COMPILED_KIB = 64, 56
+SOURCE_KIB, COMPILED_KIB = 64, 52
 STEP_KIB = 0.7
 REFUSALS = 3
 
