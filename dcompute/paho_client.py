@@ -3,15 +3,15 @@
 paho was made for a socket and for threads: it reads a packet byte by byte, keeps a queue for a full socket,
 and makes a condition variable for every message. None of that has a use here, where bytes come in whole
 and `MqttLink` remembers what is not acknowledged; so those steps are replaced, which more than halves what a
-message costs; so are the encodings of PUBLISH and PUBACK, for paho formats a log line for each. The states
-of a connection, keepalive and everything rare stay paho's own.
+message costs; so are the encodings of PUBLISH and PUBACK, for paho formats a log line for each, and the
+reading of SUBACK, for which it makes MQTT 5 properties. The states of a connection, keepalive and everything
+rare stay paho's own.
 
 It leans on private names of paho 2.1 and 2.2; `tests/dcompute/test_paho_client.py` guards them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Protocol
 
 import paho.mqtt.client as paho
@@ -19,6 +19,8 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
 _LENGTH_BYTES = 4  # of a remaining length, at most [MQTT-2.2.3]
 _QOS_2, _QOS_1, _RETAIN = 0x04, 0x02, 0x01  # flags of a PUBLISH [MQTT-3.3.1]
+_REFUSED = 0x80
+_SUBACK_CODES = {0, 1, 2, _REFUSED}  # [MQTT-3.9.3-2]
 
 
 class MalformedPacket(ValueError):
@@ -44,6 +46,9 @@ class PacketUser(Protocol):
     def packet_message(self, topic: bytes, payload: bytes, retained: bool) -> None: ...
     def packet_acknowledged(self, mid: int) -> None:
         """The broker has taken over the message of this id."""
+
+    def packet_subscribed(self, granted: bool) -> None:
+        """The broker has answered a SUBSCRIBE; `granted`: all of it."""
 
 
 _PLAIN: dict[str, Any] = vars(paho.Client(CallbackAPIVersion.VERSION2))
@@ -86,19 +91,40 @@ class PahoClient(paho.Client):
     def feed(self, data: bytes) -> None:
         """Take in received bytes, of any part of a packet or of many. Raises on what is no MQTT."""
         self._last_bytes_received = paho.time_func()
-        whole = not self._unread and 2 <= len(data) < 130 and data[1] == len(data) - 2  # as nearly all are
-        for header, body in ((data[0], data[2:]),) if whole else self._packets(data):
-            if self._sock is None:
+        if self._unread:
+            if len(data) < self._missing:
+                self._missing -= len(data)
+                self._more.append(data)
                 return
-            kind = header & 0xF0
-            if kind == paho.PUBLISH and header & _QOS_2 == 0:
-                self._take_publish(header, body)
-            elif kind == paho.PUBACK:
-                self._take_puback(body)
-            elif header == paho.PINGRESP and not body:
-                self._ping_t = 0.0
-            elif not self._leave_to_paho(header, body):
-                return
+            data = b"".join((self._unread, *self._more, data))
+            self._more.clear()
+            self._missing = 0
+        start, end = 0, len(data)
+        while end - start >= 2 and self._sock is not None:
+            length, at = data[start + 1], start + 2
+            if length & 0x80:
+                length, at = _long_length(data, start + 1)
+            stop = at + length
+            if stop > end:
+                self._missing = stop - end
+                break
+            self._take(data[start], data[at:stop])
+            start = stop
+        self._unread = data[start:]
+
+    def _take(self, header: int, body: bytes) -> None:
+        """Take in one packet."""
+        kind = header & 0xF0
+        if kind == paho.PUBLISH and header & _QOS_2 == 0:
+            self._take_publish(header, body)
+        elif kind == paho.PUBACK:
+            self._take_puback(body)
+        elif header == paho.PINGRESP and not body:
+            self._ping_t = 0.0
+        elif kind == paho.SUBACK:
+            self._take_suback(body)
+        else:
+            self._leave_to_paho(header, body)
 
     def send_publish(self, topic: str, payload: bytes, qos: int, retain: bool) -> int:
         """PUBLISH; its id. At QoS 0 and 1 nothing of the message is kept."""
@@ -111,10 +137,17 @@ class PahoClient(paho.Client):
             if qos:
                 head += mid.to_bytes(2, "big")
             first = paho.PUBLISH | qos << 1 | retain
-            self._queue(bytes((first, *_length(len(head) + len(payload)))) + head + payload)
+            self.outbox.append(bytes((first, *_length(len(head) + len(payload)))) + head + payload)
         if not qos:
             self._user.packet_acknowledged(mid)
         return mid
+
+    def take_outbox(self) -> bytes:
+        """The packets to be sent now."""
+        self._last_msg_out = paho.time_func()
+        packets = b"".join(self.outbox)
+        self.outbox.clear()
+        return packets
 
     def stop(self) -> None:
         """Nothing more is taken in or sent."""
@@ -127,15 +160,20 @@ class PahoClient(paho.Client):
             raise MalformedPacket("a PUBLISH without a topic, or cut short")
         self._user.packet_message(body[2:end], body[payload:], bool(header & _RETAIN))
         if header & _QOS_1 and self._sock is not None:
-            self._queue(b"\x40\x02" + body[end:payload])  # PUBACK
+            self.outbox.append(b"\x40\x02" + body[end:payload])  # PUBACK
 
     def _take_puback(self, body: bytes) -> None:
         if len(body) != 2:
             raise MalformedPacket(f"a PUBACK of {len(body)} bytes")
         self._user.packet_acknowledged(int.from_bytes(body, "big"))
 
-    def _leave_to_paho(self, header: int, body: bytes) -> bool:
-        """False when it ended the connection."""
+    def _take_suback(self, body: bytes) -> None:
+        codes = set(body[2:])
+        if not codes or not codes <= _SUBACK_CODES:
+            raise MalformedPacket("a SUBACK without return codes, or with one that means nothing")
+        self._user.packet_subscribed(_REFUSED not in codes)
+
+    def _leave_to_paho(self, header: int, body: bytes) -> None:
         self._in_packet = {
             "command": header,
             "have_remaining": 1,
@@ -150,42 +188,6 @@ class PahoClient(paho.Client):
         self._in_packet = _NO_PACKET
         if error > 0:
             self._loop_rc_handle(error)
-        return error <= 0
-
-    def _packets(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """First byte and body of each whole packet; the rest is kept for the next time."""
-        if len(data) < self._missing:
-            self._missing -= len(data)
-            self._more.append(data)
-            return
-        if self._unread:
-            data = b"".join((self._unread, *self._more, data))
-            self._more.clear()
-        self._missing = 0
-        start, end = 0, len(data)
-        while end - start >= 2:
-            length, at = data[start + 1], start + 2
-            if length & 0x80:
-                length &= 0x7F
-                shift = 7
-                while True:
-                    if shift == 7 * _LENGTH_BYTES:
-                        raise MalformedPacket("a remaining length of more than four bytes")
-                    if at == end:
-                        self._unread = data[start:]
-                        return
-                    byte = data[at]
-                    at += 1
-                    length |= (byte & 0x7F) << shift
-                    shift += 7
-                    if byte < 0x80:
-                        break
-            if end - at < length:
-                self._missing = length - (end - at)
-                break
-            header, start = data[start], at + length
-            yield header, data[at:start]
-        self._unread = data[start:]
 
     # --- steps of paho that are replaced ------------------------------------------------------------------
 
@@ -195,12 +197,8 @@ class PahoClient(paho.Client):
     def _packet_queue(
         self, command: int, packet: bytes | bytearray, mid: int, qos: int, info: Any = None
     ) -> MQTTErrorCode:
-        self._queue(bytes(packet))
+        self.outbox.append(bytes(packet))
         return MQTTErrorCode.MQTT_ERR_SUCCESS
-
-    def _queue(self, packet: bytes) -> None:
-        self.outbox.append(packet)
-        self._last_msg_out = paho.time_func()
 
 
 def _length(n_bytes: int) -> tuple[int, ...]:
@@ -208,3 +206,18 @@ def _length(n_bytes: int) -> tuple[int, ...]:
     if n_bytes < 0x80:
         return (n_bytes,)
     return (n_bytes & 0x7F | 0x80, *_length(n_bytes >> 7))
+
+
+def _long_length(data: bytes, at: int) -> tuple[int, int]:
+    """A remaining length of several bytes that begins at `at`, and where what it counts begins. Of one that
+    is cut off so much that the packet is not whole."""
+    length = shift = 0
+    for byte in data[at : at + _LENGTH_BYTES]:
+        at += 1
+        length |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return length, at
+        shift += 7
+    if shift == 7 * _LENGTH_BYTES:
+        raise MalformedPacket("a remaining length of more than four bytes")
+    return 1, at

@@ -79,7 +79,6 @@ class PahoSession:
         if will is not None:
             client.will_set(will[0], will[1], qos=QOS, retain=True)
         client.on_connect = self._on_connect
-        client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message  # only of QoS 2, for which nobody here asks
         client.on_publish = self._on_publish  # likewise
         client.on_disconnect = self._on_disconnect
@@ -125,7 +124,8 @@ class PahoSession:
         """Send DISCONNECT: the broker will not publish the will."""
         self._ended = True
         self._client.disconnect()
-        self._write_out()  # also while received bytes are taken in: the channel is closed next
+        self._feeding = False  # not at their end: the channel is closed next
+        self.flush()
         self._client.stop()
 
     def abandon(self) -> None:
@@ -145,15 +145,9 @@ class PahoSession:
 
     def flush(self) -> None:
         """Write what is queued; while received bytes are taken in, once at their end for all answers."""
-        if not self._feeding:
-            self._write_out()
-
-    def _write_out(self) -> None:
-        outbox = self._client.outbox
-        if outbox:
-            data = b"".join(outbox)
-            outbox.clear()
-            self._write(data)
+        client = self._client
+        if client.outbox and not self._feeding:
+            self._write(client.take_outbox())
 
     def _end(self, reason: str) -> None:
         if not self._ended:
@@ -176,7 +170,15 @@ class PahoSession:
         if not self._ended:
             self._user.session_acknowledged(mid)
 
-    # --- paho's callbacks, to which it hands the session: bound methods would be five for each ----------
+    def packet_subscribed(self, granted: bool) -> None:
+        if self._ended:
+            return
+        if granted:
+            self._user.session_subscribed()
+        else:
+            self._end("the broker refused a subscription (access rules?)")
+
+    # --- paho's callbacks, to which it hands the session: bound methods would be four for each ----------
 
     @staticmethod
     def _on_connect(_client: Any, session: PahoSession, _flags: Any, reason: Any, _properties: Any) -> None:
@@ -188,15 +190,6 @@ class PahoSession:
             session._end(f"the broker refused the connection: {text}{hint}")
         else:
             session._user.session_accepted()
-
-    @staticmethod
-    def _on_subscribe(_client: Any, session: PahoSession, _mid: int, reasons: Any, _properties: Any) -> None:
-        if session._ended:
-            return
-        if any(reason.is_failure for reason in reasons):
-            session._end("the broker refused a subscription (access rules?)")
-        else:
-            session._user.session_subscribed()
 
     @staticmethod
     def _on_message(_client: Any, session: PahoSession, message: paho.MQTTMessage) -> None:
