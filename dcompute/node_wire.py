@@ -17,6 +17,7 @@ HIGHEST_PRIORITY = 10
 LOWEST_PRIORITY = 1
 DEFAULT_PRIORITY = 5
 MAX_ID_CHARS = 64
+ID_CHARS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.:-"
 MAX_TASK_ID_CHARS = 128
 MAX_STATUS_CHARS = 64
 MAX_DEPTH = 16
@@ -45,9 +46,8 @@ def check_node_id(node_id: "Any") -> str:
         raise ValueError("node id is longer than %d characters: %s..." % (MAX_ID_CHARS, node_id[:20]))
     if node_id in RESERVED_IDS:
         raise ValueError("node id %r is the name of a topic of the protocol" % node_id)
-    for char in node_id:
-        if not ("a" <= char <= "z" or "A" <= char <= "Z" or "0" <= char <= "9" or char in "_.:-"):
-            raise ValueError("node id %r: only A-Z a-z 0-9 _ . : - may stand in it" % node_id)
+    if node_id.strip(ID_CHARS):  # something is left that is none of them
+        raise ValueError("node id %r: only A-Z a-z 0-9 _ . : - may stand in it" % node_id)
     return node_id
 
 
@@ -101,12 +101,12 @@ def check_json(value: "Any", depth: int = 0) -> None:
         for key in value:
             if not isinstance(key, str):
                 raise ValueError("JSON keys are strings, not %r" % (key,))
-            check_json(value[key], depth + 1)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            check_json(item, depth + 1)
-    else:
+        value = value.values()
+    elif not isinstance(value, (list, tuple)):
         raise ValueError("%s is not a JSON value" % type(value).__name__)
+    for item in value:
+        if not isinstance(item, str):  # most are
+            check_json(item, depth + 1)
 
 
 ON_BOARD = sys.implementation.name == "micropython"

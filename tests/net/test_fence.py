@@ -269,8 +269,8 @@ def test_a_second_fence_in_the_same_thread_is_an_error() -> None:
 def test_entering_and_leaving_costs_little() -> None:
     with Fence():
         pass
-    started = time.perf_counter()
+    started = time.process_time()
     for _ in range(200):
         with Fence():
             pass
-    assert (time.perf_counter() - started) / 200 < 0.002
+    assert (time.process_time() - started) / 200 < 0.002
