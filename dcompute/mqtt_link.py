@@ -215,7 +215,7 @@ class MqttLink:
         self._timer = None
         self._attempts += 1
         will = self._owner.link_will()
-        session = PahoSession(self._settings, will and will[:2], self._write, self)
+        session = PahoSession(self._settings, will and will[:2], self)
         self._session = session
         self._arm(CONNECT_TIMEOUT_S, self._connect_timeout)
         self._dial = self._driver.dial(self._address, _Attempt(self, session))
@@ -223,10 +223,6 @@ class MqttLink:
     def _connect_timeout(self) -> None:
         self._timer = None
         self.reconnect(f"no answer from {self._address} within {CONNECT_TIMEOUT_S:.0f} s")
-
-    def _write(self, data: bytes) -> None:
-        if self._channel is not None:
-            self._channel.write(data)
 
     def _arm(self, delay_s: float, call: Callable[[], None]) -> None:
         if self._timer is not None:
@@ -347,7 +343,7 @@ class MqttLink:
             return
         self._dial = None
         self._channel = channel
-        session.open()
+        session.open(channel.write)
 
     def channel_lost(self, session: PahoSession, error: Exception | None) -> None:
         if session is self._session:

@@ -4,8 +4,8 @@ paho was made for a socket and for threads: it reads a packet byte by byte, keep
 and makes a condition variable for every message. None of that has a use here, where bytes come in whole
 and `MqttLink` remembers what is not acknowledged; so those steps are replaced, which more than halves what a
 message costs; so are the encodings of PUBLISH and PUBACK, for paho formats a log line for each, and the
-reading of SUBACK, for which it makes MQTT 5 properties. The states of a connection, keepalive and everything
-rare stay paho's own.
+reading of CONNACK and SUBACK, for which it makes MQTT 5 properties. The states of a connection, keepalive and
+everything rare stay paho's own.
 
 It leans on private names of paho 2.1 and 2.2; `tests/dcompute/test_paho_client.py` guards them.
 """
@@ -42,6 +42,9 @@ class _NoSocket:
 
 class PacketUser(Protocol):
     """Who is told what came; it is also what paho's callbacks get as their userdata."""
+
+    def packet_connected(self, code: int) -> None:
+        """The broker has answered CONNECT; it accepted the connection if `code` is 0."""
 
     def packet_message(self, topic: bytes, payload: bytes, retained: bool) -> None: ...
     def packet_acknowledged(self, mid: int) -> None:
@@ -123,6 +126,8 @@ class PahoClient(paho.Client):
             self._ping_t = 0.0
         elif kind == paho.SUBACK:
             self._take_suback(body)
+        elif kind == paho.CONNACK:
+            self._take_connack(body)
         else:
             self._leave_to_paho(header, body)
 
@@ -166,6 +171,14 @@ class PahoClient(paho.Client):
         if len(body) != 2:
             raise MalformedPacket(f"a PUBACK of {len(body)} bytes")
         self._user.packet_acknowledged(int.from_bytes(body, "big"))
+
+    def _take_connack(self, body: bytes) -> None:
+        if len(body) != 2:
+            raise MalformedPacket(f"a CONNACK of {len(body)} bytes")
+        code = body[1]
+        if code == 0:
+            self._state = type(self._state).MQTT_CS_CONNECTED
+        self._user.packet_connected(code)
 
     def _take_suback(self, body: bytes) -> None:
         codes = set(body[2:])

@@ -18,7 +18,14 @@ from dcompute.paho_client import PahoClient
 
 QOS = 1
 IN_FLIGHT = 20
-_NO_PASSWORD = ("Bad user name or password", "Not authorized")
+
+_REFUSALS = {  # return codes of CONNACK (MQTT 3.1.1, table 3.1)
+    1: "it does not speak MQTT 3.1.1",
+    2: "it takes no such client id",
+    3: "it is not available",
+    4: "bad user name or password (check username and password)",
+    5: "not authorized (check username and password)",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +65,6 @@ class PahoSession:
 
     Args:
         will: (topic, payload) of the retained QoS 1 last will, or None.
-        write: takes the bytes to send.
     """
 
     __slots__ = ("_client", "_ended", "_feeding", "_keepalive_s", "_user", "_write")
@@ -67,32 +73,31 @@ class PahoSession:
         self,
         settings: SessionSettings,
         will: tuple[str, bytes] | None,
-        write: Callable[[bytes], None],
         user: SessionUser,
     ) -> None:
         self._user = user
-        self._write = write
         self._keepalive_s = settings.keepalive_s
         client = PahoClient(settings.client_id, self)
         if settings.username is not None:
             client.username_pw_set(settings.username, settings.password)
         if will is not None:
             client.will_set(will[0], will[1], qos=QOS, retain=True)
-        client.on_connect = self._on_connect
         client.on_message = self._on_message  # only of QoS 2, for which nobody here asks
         client.on_publish = self._on_publish  # likewise
         client.on_disconnect = self._on_disconnect
         self._client = client
         self._ended = False
         self._feeding = False
+        self._write: Callable[[bytes], None] | None = None  # only from `open` to the end
 
     @property
     def accepted(self) -> bool:
         """The broker has accepted the connection: it can be subscribed on."""
         return self._client.is_connected()
 
-    def open(self) -> None:
-        """Send CONNECT; the byte stream is up."""
+    def open(self, write: Callable[[bytes], None]) -> None:
+        """The byte stream is up and `write` takes bytes to send: send CONNECT."""
+        self._write = write
         self._client.connect_async("memory", 1, keepalive=self._keepalive_s)
         self._client.reconnect()
         self.flush()
@@ -126,11 +131,12 @@ class PahoSession:
         self._client.disconnect()
         self._feeding = False  # not at their end: the channel is closed next
         self.flush()
-        self._client.stop()
+        self.abandon()
 
     def abandon(self) -> None:
         """Forget the session without a word to anyone."""
         self._ended = True
+        self._write = None
         self._client.stop()
 
     def next_check_s(self) -> float:
@@ -146,13 +152,12 @@ class PahoSession:
     def flush(self) -> None:
         """Write what is queued; while received bytes are taken in, once at their end for all answers."""
         client = self._client
-        if client.outbox and not self._feeding:
+        if client.outbox and not self._feeding and self._write is not None:
             self._write(client.take_outbox())
 
     def _end(self, reason: str) -> None:
         if not self._ended:
-            self._ended = True
-            self._client.stop()
+            self.abandon()
             self._user.session_ended(reason)
 
     # --- what the client tells --------------------------------------------------------------------------
@@ -170,6 +175,14 @@ class PahoSession:
         if not self._ended:
             self._user.session_acknowledged(mid)
 
+    def packet_connected(self, code: int) -> None:
+        if self._ended:
+            return
+        if code:
+            self._end(f"the broker refused the connection: {_REFUSALS.get(code, f'code {code}')}")
+        else:
+            self._user.session_accepted()
+
     def packet_subscribed(self, granted: bool) -> None:
         if self._ended:
             return
@@ -178,18 +191,7 @@ class PahoSession:
         else:
             self._end("the broker refused a subscription (access rules?)")
 
-    # --- paho's callbacks, to which it hands the session: bound methods would be four for each ----------
-
-    @staticmethod
-    def _on_connect(_client: Any, session: PahoSession, _flags: Any, reason: Any, _properties: Any) -> None:
-        if session._ended:
-            return
-        if reason.is_failure:
-            text = str(reason)
-            hint = " (check username and password)" if text in _NO_PASSWORD else ""
-            session._end(f"the broker refused the connection: {text}{hint}")
-        else:
-            session._user.session_accepted()
+    # --- paho's callbacks, to which it hands the session: bound methods would be three for each ---------
 
     @staticmethod
     def _on_message(_client: Any, session: PahoSession, message: paho.MQTTMessage) -> None:

@@ -40,7 +40,7 @@ class Outsider:
         self._channel: Channel | None = None
         login = machine.login
         settings = SessionSettings(client_id, KEEPALIVE_S, login.username, login.password)
-        self._session: PahoSession | None = PahoSession(settings, None, self._write, self)
+        self._session: PahoSession | None = PahoSession(settings, None, self)
         self._dial: Timer = machine.driver.dial(Address(*machine.address, login.tls), self)
 
     def leave(self) -> None:
@@ -51,14 +51,10 @@ class Outsider:
         self._dial.cancel()
         self._session = None
 
-    def _write(self, data: bytes) -> None:
-        if self._channel is not None:
-            self._channel.write(data)
-
     def channel_open(self, channel: Channel) -> None:
         self._channel = channel
         if self._session is not None:
-            self._session.open()
+            self._session.open(channel.write)
 
     def channel_data(self, data: bytes) -> None:
         if self._session is not None:

@@ -19,8 +19,9 @@ class LengthInCharacters(MqttLink):
         super()._publish((topic, payload[:characters], retain), held=held)
         if characters < len(payload):
             assert self._session is not None
+            assert self._channel is not None
             self._session.flush()
-            self._write(payload[characters:])
+            self._channel.write(payload[characters:])
 
 
 class EndlessWait(MqttLink):

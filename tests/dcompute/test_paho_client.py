@@ -26,6 +26,7 @@ ATTRIBUTES = (
     "_last_bytes_received",
     "_last_msg_out",
     "_in_packet",
+    "_state",
     "_on_message_filtered",
     "_proxy",
     "_transport",
@@ -43,6 +44,7 @@ def test_paho_has_the_attributes() -> None:
     plain = vars(paho.Client(paho.CallbackAPIVersion.VERSION2, "x"))
     missing = [name for name in ATTRIBUTES if name not in plain]
     assert not missing, f"paho has no {missing} any more: see dcompute/paho_client.py"
+    assert type(plain["_state"]).MQTT_CS_CONNECTED
     assert set(plain["_in_packet"]) == {
         "command",
         "have_remaining",
@@ -71,6 +73,9 @@ class _Inbox:
 
     def packet_message(self, topic: bytes, payload: bytes, retained: bool) -> None:
         self._got.append(payload)
+
+    def packet_connected(self, code: int) -> None:
+        assert code == 0
 
     def packet_acknowledged(self, mid: int) -> None:
         pass
