@@ -84,12 +84,15 @@ def check_task_id(task_id: "Any") -> str:
     return task_id
 
 
+_PLAIN = (str, int)
+
+
 def check_json(value: "Any", depth: int = 0) -> None:
     """Raise ValueError unless `value` is a JSON value nested at most MAX_DEPTH deep.
 
     Needed before encoding: MicroPython's json.dumps writes any object's repr without complaint.
     """
-    if value is None or isinstance(value, (str, int)):
+    if value is None or isinstance(value, _PLAIN):
         return
     if isinstance(value, float):
         if value != value or value in (float("inf"), float("-inf")):
@@ -105,7 +108,7 @@ def check_json(value: "Any", depth: int = 0) -> None:
     elif not isinstance(value, (list, tuple)):
         raise ValueError("%s is not a JSON value" % type(value).__name__)
     for item in value:
-        if not isinstance(item, str):  # most are
+        if not isinstance(item, _PLAIN):
             check_json(item, depth + 1)
 
 

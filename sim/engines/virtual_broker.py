@@ -31,8 +31,10 @@ class _Served:
         self._arm = arm
 
     def received(self, data: bytes) -> None:
+        connecting = self._connection.session is None
         self._broker.received(self._connection, data, self._env._now)
-        self._arm(self._broker)
+        if connecting:  # of all packets only CONNECT can bring a deadline nearer
+            self._arm(self._broker)
 
     def closed(self, _error: OSError | None) -> None:
         self._broker.lost(self._connection, self._env.now)
