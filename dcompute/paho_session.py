@@ -20,9 +20,9 @@ QOS = 1
 IN_FLIGHT = 20
 
 _REFUSALS = {  # return codes of CONNACK (MQTT 3.1.1, table 3.1)
-    1: "it does not speak MQTT 3.1.1",
-    2: "it takes no such client id",
-    3: "it is not available",
+    1: "unacceptable protocol version",
+    2: "client id rejected",
+    3: "server unavailable",
     4: "bad user name or password (check username and password)",
     5: "not authorized (check username and password)",
 }

@@ -204,18 +204,16 @@ class History:
         match event:  # the most frequent first
             case t.NodeStatusSeen(node=node):
                 self.story(node).seen.append((at, event))
-            case t.RunStarted():
-                self.run = event
-            case t.RunEnded():
-                self.ended = event
-            case t.NodeDefined(node=node):
-                self.story(node).definition = event
             case t.NodeConnecting(node=node, inc=inc):
                 story = self.story(node)
                 _end(story.life, event.t_us)
                 story.lives.append(Life(node, inc, at, event.t_us))
             case t.NodeConnected(node=node, inc=inc):
                 self._connected(at, event)
+            case t.WireOpened(node=node, conn=conn):
+                self.story(node).conn = conn
+            case t.NodeDefined(node=node):
+                self.story(node).definition = event
             case t.NodeDisconnected(node=node, inc=inc):
                 for life in self.story(node).lives:
                     if life.inc == inc:
@@ -229,8 +227,6 @@ class History:
                 self.story(node).deaths.append((at, event))
             case t.FaultInjected() | t.FaultEffect() | t.FaultEnded():
                 self._fault(at, event)
-            case t.WireOpened(node=node, conn=conn):
-                self.story(node).conn = conn
             case t.WireStalled(node=node, conn=conn):
                 self.story(node).stalled.add(conn)
             case t.WireResumed(node=node, conn=conn):
@@ -246,6 +242,10 @@ class History:
                 self._outage_begins(event)
             case t.MasterConnected() | t.BrokerStarted():
                 self._outage_ends(event)
+            case t.RunStarted():
+                self.run = event
+            case t.RunEnded():
+                self.ended = event
 
     def _connected(self, at: int, event: t.NodeConnected) -> None:
         story = self.story(event.node)

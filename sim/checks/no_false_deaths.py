@@ -166,16 +166,13 @@ def _note(nodes: dict[str, _Node], event: t.Event) -> None:
     """Take in one event that is no report. `nodes`: all that were ever reported dead."""
     if isinstance(event, t.StatusPublished) and event.status != "offline":
         return  # by far the most, and no cause of anything
-    if isinstance(event, t.BrokerStopped):
-        for known in nodes.values():
-            known.blame(_Cause("broker outage"))
-        return
-    if isinstance(event, t.MasterStarted):
-        for known in nodes.values():
-            known.seen_alive = ""  # by this master, which remembers nothing
-        return
     name: str = getattr(event, "node", "")
     if not name:
+        for known in nodes.values():
+            if isinstance(event, t.BrokerStopped):
+                known.blame(_Cause("broker outage"))
+            elif isinstance(event, t.MasterStarted):
+                known.seen_alive = ""  # by this master, which remembers nothing
         return
     owned_by = owner(name)
     node = nodes.get(owned_by)

@@ -137,10 +137,11 @@ class Socket(Endpoint):
 class Stream(Endpoint):
     """A pushed connection: set `on_data` and `on_closed` when it is accepted or established."""
 
-    __slots__ = ("on_closed", "on_data", "on_full")
+    __slots__ = ("_room_to", "on_closed", "on_data", "on_full")
 
     def __init__(self, connection: Connection, host: Host, port: int, side: Side) -> None:
         super().__init__(connection, host, port, side)
+        self._room_to = 0  # so far may be sent at least: what the other side has read stays read
         self.on_data: Callable[[bytes], None] | None = None
         self.on_closed: Callable[[OSError | None], None] | None = None
         """Called once, with None at the end of the stream (this side is then closed too) or with the error;
@@ -159,12 +160,16 @@ class Stream(Endpoint):
         ended."""
         if data and self.state == OPEN and not self._fin_sent:
             self.send_bytes(data)
-            peer = self.peer  # `backlog_bytes`, without a call for each write
-            backlog_bytes = self.sent - peer.received + peer.unread_bytes
-            if backlog_bytes > self.host.tcp.send_buffer_bytes and not self._blocked:
-                self._blocked = True
-                if self.on_full is not None:
-                    self.on_full(True)
+            if self.sent > self._room_to:
+                self._look_for_room()
+
+    def _look_for_room(self) -> None:
+        read_to = self.sent - self.backlog_bytes
+        self._room_to = read_to + self.host.tcp.send_buffer_bytes
+        if self.sent > self._room_to and not self._blocked:
+            self._blocked = True
+            if self.on_full is not None:
+                self.on_full(True)
 
     def detach(self) -> None:
         super().detach()

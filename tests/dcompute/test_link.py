@@ -138,7 +138,14 @@ def test_a_failed_attempt_says_why_and_is_followed_by_another(
 
 @pytest.mark.parametrize(
     ("code", "said"),
-    [(5, "check username and password"), (4, "check username and password"), (3, "unavailable")],
+    [
+        (6, "code 6"),
+        (5, "check username and password"),
+        (4, "check username and password"),
+        (3, "unavailable"),
+        (2, "client id"),
+        (1, "protocol version"),
+    ],
 )
 def test_a_refused_connect_says_why(client: Client, code: int, said: str) -> None:
     broker = client.start().open()

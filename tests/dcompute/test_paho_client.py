@@ -11,6 +11,7 @@ from dcompute.paho_client import MalformedPacket, PahoClient
 
 REPLACED = {
     "_create_socket": ["self"],
+    "_send_pingreq": ["self"],
     "_packet_queue": ["self", "command", "packet", "mid", "qos", "info"],
 }
 LEANED_ON = {
@@ -26,6 +27,7 @@ ATTRIBUTES = (
     "_last_bytes_received",
     "_last_msg_out",
     "_in_packet",
+    "_ping_t",
     "_state",
     "_on_message_filtered",
     "_proxy",
