@@ -42,9 +42,7 @@ class _Node:
     closed_by_broker: set[str] = field(default_factory=set)
     connected: set[str] = field(default_factory=set)  # incarnations that were accepted, as far as they know
     closed: set[int] = field(default_factory=set)  # TCP connections that have ended
-    late: dict[int, list[_Cause]] = field(
-        default_factory=dict
-    )  # TCP connection -> what it may do to newer ones
+    late: dict[int, list[_Cause]] = field(default_factory=dict)  # TCP connection -> what it may do to newer
     seen_alive: str = ""  # the incarnation the present master last saw alive
 
     def blame(self, cause: _Cause) -> None:
@@ -67,7 +65,7 @@ class _Node:
         broker takes it for the newer one and ends this one [MQTT-3.1.4-2]."""
         self.connected.add(inc)
         for conn, older in self.conns.items():
-            if conn not in self.closed and older not in self.connected:
+            if conn not in self.closed and older in self.lives and older not in self.connected:
                 cause = _Cause("an older CONNECT that came late")
                 self.late.setdefault(conn, []).append(cause)
                 self.lives[inc].append(cause)

@@ -301,6 +301,13 @@ def test_an_older_connect_that_comes_late_ends_the_newer_connection(story):
     assert judge("no_false_deaths", [*story.events, death("n", 20, "1.2")]).status is Status.FAILED
 
 
+def test_a_connection_that_tells_late_which_it_is_is_no_older_one(story):
+    """Of firmware that is not ours the CONNECT is read from the wire, after the connection was opened."""
+    story.define("n").at(1).add(t.WireOpened, node="n", conn=1)
+    story.add(t.NodeConnecting, node="n", inc="wire.1").add(t.NodeConnected, node="n", inc="wire.1")
+    assert judge("no_false_deaths", [*story.events, death("n", 9, "")]).status is Status.FAILED
+
+
 def test_a_crash_in_a_silence_that_tcp_outlasts_ends_in_a_fin_as_late_as_its_bytes(story):
     """Found by seed 2522 of the swarm: the link had healed, the retransmission was not due for seconds."""
     story.define("n").boot("n").at(5)
