@@ -68,7 +68,7 @@ class Again:
 def run(
     context: typer.Context,
     scenarios: o.Names = None,
-    time: Annotated[o.Time | None, typer.Option("--time", help="Over what the scenario says.")] = None,
+    time: o.TimeOption = None,
     *,
     how: o.How,
     many: Many,
