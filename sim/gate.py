@@ -28,11 +28,6 @@ class Gate:
         self._cut = False
         self.channels: list[Channel] = []
 
-    @property
-    def frozen(self) -> bool:
-        """Whether it is."""
-        return self._waiting is not None
-
     def freeze(self) -> None:
         """From now on everything waits."""
         if self._waiting is None:

@@ -61,11 +61,6 @@ class Fault(Model):
         healed: float | None = getattr(self, "heal_after", None)
         return healed if healed is not None else getattr(self, "restart_after", None)
 
-    @property
-    def on_nodes(self) -> bool:
-        """Whether it is done to selected nodes (else: to the broker, the master or the network)."""
-        return isinstance(self, NodeFault)
-
     @model_validator(mode="after")
     def _timing(self) -> Fault:
         if self.every is not None:

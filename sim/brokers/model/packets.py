@@ -13,8 +13,6 @@ MAX_SEPARATORS = 200
 CONNECT, CONNACK, PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP = range(1, 8)
 SUBSCRIBE, SUBACK, UNSUBSCRIBE, UNSUBACK, PINGREQ, PINGRESP, DISCONNECT = range(8, 15)
 
-PINGREQ_PACKET = b"\xc0\x00"
-PINGRESP_PACKET = b"\xd0\x00"
 PUBACK_HEAD = b"\x40\x02"
 PUBREC_HEAD = b"\x50\x02"
 PUBREL_HEAD = b"\x62\x02"
@@ -237,15 +235,6 @@ def publish_head(topic: bytes, payload: bytes, qos: int, retain: bool = False) -
         len(topic).to_bytes(2, "big"),
         topic,
     )
-
-
-def topic_of(head: bytes) -> bytes:
-    """The topic in a `publish_head` (or in a packet that begins with one)."""
-    position = 1
-    while head[position] & 128:
-        position += 1
-    size = int.from_bytes(head[position + 1 : position + 3], "big")
-    return head[position + 3 : position + 3 + size]
 
 
 def connack(session_present: bool, code: ReturnCode) -> bytes:
