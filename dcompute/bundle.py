@@ -156,7 +156,7 @@ def packaged(folder: Path) -> dict[str, Path]:
 def _source(folder: Path, url: str) -> Path:
     """The file an entry names. In the wheel, the node core lies in the installed package, not beside it."""
     source = folder / url
-    if not source.is_file() and url.startswith("../dcompute/"):
+    if url.startswith("../dcompute/") and not source.is_file():
         return _PACKAGE / url.removeprefix("../dcompute/")
     return source
 

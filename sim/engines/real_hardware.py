@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from sim.engines.base import EngineError
 from sim.engines.real_machine import RealMachine
 from sim.hil.line import BoardError
 from sim.hil.map import LOOPBACK, Place
+from sim.micropython import flash
 from sim.micropython.board import Board
 from sim.micropython.provision import provision
 from sim.nodes.base import NodeSpec
@@ -95,7 +95,7 @@ class _VirtualHardware:
     async def make(cls, spec: NodeSpec, machine: RealMachine, place: Place) -> _VirtualHardware:
         emulator = await asyncio.to_thread(provision)
         board = board_for(spec, machine)
-        root = Path(tempfile.mkdtemp(prefix=f"dcompute-{spec.name}-")).resolve()
+        root = flash.new_folder(spec.name)
         chip = Board(uid=board.uid, files=(), heap_bytes=board.heap_bytes, seed=board.seed)
         prompt = _Prompt()
         made = cls(

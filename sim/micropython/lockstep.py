@@ -13,17 +13,16 @@ from __future__ import annotations
 import heapq
 import json
 import shutil
-import tempfile
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, cast
 
 from simpy import Environment
 from simpy.events import NORMAL
 
 from sim.micropython import board as boards
+from sim.micropython import flash
 from sim.micropython import lockstep_wire as wire
 from sim.micropython.board import Board
 from sim.micropython.lockstep_process import LockstepError, LockstepProcess
@@ -83,7 +82,7 @@ class LockstepBoard:
         self._env = env
         self._emulator = emulator
         self._listener = listener
-        self._folder = Path(tempfile.mkdtemp(prefix=f"dcompute-{host.name}-")).resolve()
+        self._folder = flash.new_folder(host.name)
         self._root = self._folder / "flash"
         self._root.mkdir()
         self._process: LockstepProcess | None = None

@@ -15,12 +15,12 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
 from sim.micropython import board as boards
+from sim.micropython import flash
 from sim.micropython.board import Board
 from sim.micropython.provision import Emulator
 
@@ -67,7 +67,7 @@ class FirmwareProcess:
         self.boots = 0
         self._emulator = emulator
         self._listener = listener
-        self._root = Path(tempfile.mkdtemp(prefix=f"dcompute-{name}-")).resolve()
+        self._root = flash.new_folder(name)
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._output: int | None = None

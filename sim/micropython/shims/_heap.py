@@ -38,9 +38,10 @@ def one_block():
         size = (least + most) // 2
         if _fits(size):
             least = size
+            gc.collect()
         else:
             most = size
-        gc.collect()
+    gc.collect()
     largest = bytearray(least)
     for size in (4096, 1024, 256, 64, 1):
         try:
