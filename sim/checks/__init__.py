@@ -18,6 +18,7 @@ from sim.checks.memory_below import MemoryBelow
 from sim.checks.no_duplicate_results import NoDuplicateResults
 from sim.checks.no_errors_in_log import NoErrorsInLog
 from sim.checks.no_false_deaths import NoFalseDeaths
+from sim.checks.no_lost_results import NoLostResults
 from sim.checks.no_lost_tasks import NoLostTasks
 from sim.checks.priority_order import PriorityOrder
 from sim.checks.recovers_within import RecoversWithin
@@ -35,6 +36,7 @@ _ALL: tuple[type[Check], ...] = (
     FifoWithinPriority,
     AllTasksFinished,
     NoLostTasks,
+    NoLostResults,
     NoDuplicateResults,
     ResultsMatch,
     RecoversWithin,

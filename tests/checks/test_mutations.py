@@ -15,6 +15,7 @@ HEALTHY = {
     "fifo_within_priority": {},
     "all_tasks_finished": {},
     "no_lost_tasks": {},
+    "no_lost_results": {},
     "no_duplicate_results": {},
     "results_match": {},
     "recovers_within": {"bound": "20s"},
@@ -109,6 +110,22 @@ MUTATIONS = [
         "no_lost_tasks",
         "a task sent to the dead",
         lambda d: d.insert(sent("extra", "n2"), t.DeathReported, node="n2"),
+    ),
+    ("no_lost_results", "a result lost", lambda d: d.drop(t.ResultReceived, task="mid-1")),
+    (
+        "no_lost_results",
+        "a result of another task",
+        lambda d: d.change(t.ResultReceived, {"task": "x"}, task="low"),
+    ),
+    (
+        "no_lost_results",
+        "another node's result",
+        lambda d: d.change(t.ResultReceived, {"node": "n3"}, task="orphan"),
+    ),
+    (
+        "no_lost_results",
+        "a result before its work",
+        lambda d: d.swap((t.ResultReceived, {"task": "high"}), (t.TaskFinished, {"task": "high"})),
     ),
     ("no_duplicate_results", "a result repeated", lambda d: d.double(t.ResultReceived, task="low")),
     (
