@@ -51,7 +51,7 @@ class Narrator:
         self._observe(name, fields)
 
     def _gone(self, how: str) -> None:
-        self.status, self.connected = "", False
+        self.status, self.inc, self.connected = "", "", False
         self._recorder.add(t.NodeStopped, node=self.name, how=how)
 
     def _log(self, level: str, text: str) -> None:

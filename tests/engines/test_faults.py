@@ -83,6 +83,21 @@ def test_a_fault_that_finds_nobody_makes_the_run_inconclusive(run: Run) -> None:
     assert any(r.name == "fault_receipts" and "1 of 1" in r.outcome.summary for r in outcome.verdict.results)
 
 
+@pytest.mark.parametrize("kind", ["python", "firmware"])
+def test_of_a_dead_node_that_the_broker_forgot_nothing_is_believed(run: Run, kind: str) -> None:
+    """Found by seed 11 of the swarm with firmware nodes: a board that was off still had its incarnation."""
+    keys = scenario("crash", kind)
+    keys["phases"] = {"start": "6s", "storm": "10s", "quiet": "10s"}
+    keys["faults"] = [
+        {"kind": "crash", "at": "7s", "select": {"names": ["n-1"]}},
+        {"kind": "broker_restart", "at": "10s", "memory": "lose"},
+    ]
+    keys["expect"] = ["retained_consistent"]
+    outcome = run(keys)
+    assert [e.inc for e in outcome.trace if isinstance(e, t.FinalNode) and e.node == "n-1"] == [""]
+    assert outcome.verdict.exit_status == 0, [r.outcome for r in outcome.verdict.results]
+
+
 def test_overlapping_outages_end_with_the_last(run: Run) -> None:
     keys = scenario("crash")
     keys["faults"] = [
