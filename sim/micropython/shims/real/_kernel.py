@@ -21,7 +21,9 @@ _gil = _unix_thread.allocate_lock()
 _turn = _unix_thread.allocate_lock()  # held while waiting for _gil, so that a release hands it over
 _main = get_ident()
 _RUNS, _WAITS, _COMES = range(3)
+_LOOKS = 50  # half a millisecond apart
 _main_is = _RUNS
+_gil_of = _turn_of = None  # who is known to hold them; for a moment, None also when somebody does
 _gil.acquire()
 
 _libc = ffi.open(None)
@@ -45,25 +47,38 @@ _EPOCH_2000_US = 946684800000000
 
 def leave():
     # Call before a wait.
-    global _main_is
-    if get_ident() == _main:
-        _main_is = _WAITS
-    _gil.release()
+    global _gil_of, _main_is
+    try:
+        if get_ident() == _main:
+            _main_is = _WAITS
+        _gil_of = None
+        _gil.release()
+    except KeyboardInterrupt:
+        recover()
+        raise
 
 
 def enter():
     # Call after a wait, in `finally`: Ctrl-C ends waits.
-    global _main_is
-    if get_ident() == _main:
-        _main_is = _COMES
-    if not _turn.acquire(0):
-        _turn.acquire()
-    if not _gil.acquire(0):
-        _ask_main()
-        _gil.acquire()
-    _turn.release()
-    if get_ident() == _main:
-        _main_is = _RUNS
+    global _gil_of, _main_is, _turn_of
+    me = get_ident()
+    try:
+        if me == _main:
+            _main_is = _COMES
+        if not _turn.acquire(0):
+            _turn.acquire()
+        _turn_of = me
+        if not _gil.acquire(0):
+            _ask_main()
+            _gil.acquire()
+        _gil_of = me
+        _turn_of = None
+        _turn.release()
+        if me == _main:
+            _main_is = _RUNS
+    except KeyboardInterrupt:
+        recover()
+        raise
 
 
 def wait(function, *args):
@@ -75,9 +90,24 @@ def wait(function, *args):
 
 
 def recover():
-    # Call in the main thread after it was interrupted: it may have been so with one foot in a wait.
-    if _main_is != _RUNS:
-        enter()
+    # Call in the main thread after it was interrupted: that may be anywhere in `leave` and `enter`, with a
+    # lock or without, and between taking one and saying so: it has that if for long nobody else says so.
+    global _gil_of, _main_is, _turn_of
+    if _main_is == _RUNS:
+        return
+    looks = 0
+    while looks < _LOOKS and _gil_of != _main and not _gil.acquire(0):
+        looks = 0 if _gil_of else looks + 1
+        utime.sleep(0.0005)
+    _gil_of = _main
+    looks = 0
+    while looks < _LOOKS and not _turn_of and not _turn.acquire(0):
+        looks += 1
+        utime.sleep(0.0005)
+    if not _turn_of or _turn_of == _main:
+        _turn_of = None
+        _turn.release()
+    _main_is = _RUNS
 
 
 def _ask_main():
@@ -88,11 +118,22 @@ def _ask_main():
 
 
 def _step_aside(_):
-    global _main_is
+    global _gil_of, _main_is
     if _main_is == _RUNS:
-        _main_is = _COMES
-        _gil.release()
-        enter()
+        try:
+            _main_is = _COMES
+            _gil_of = None
+            _gil.release()
+            enter()
+        except KeyboardInterrupt:  # the scheduler would print it and go on
+            recover()
+            _unix_thread.start_new_thread(_interrupt_again, ())
+
+
+def _interrupt_again():
+    enter()
+    interrupt()
+    leave()
 
 
 def interrupt():
@@ -224,10 +265,11 @@ def true_time_us():
 
 
 def sleep_us(us):
+    seconds = us / 1000000  # before: one that is interrupted must not be in the allocator
     leave()
     try:
         if us > 0:
-            utime.sleep(us / 1000000)  # sleep_ms would wake up 1,000 times a second
+            utime.sleep(seconds)  # sleep_ms would wake up 1,000 times a second
     finally:
         enter()
 
