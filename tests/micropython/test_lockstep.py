@@ -676,7 +676,7 @@ def test_a_board_with_a_full_heap_loses_a_thread_obeys_and_resets(virtual: Any) 
     board.radio(rssi=-50)
     board.kick()
     virtual.run(6)
-    (crash, _) = heard.all("crash")
+    crash = heard.all("crash")[0]  # of the first boot; with a full heap it is chance whether one can be told
     assert crash["thread"] == "thread"
     assert "MemoryError" in crash["text"] or "no heap left" in crash["text"]
     assert heard.all("stopped") == ["reset"], heard.happened
