@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,16 @@ def new_folder(name: str) -> Path:
         if room.f_bavail * room.f_frsize >= _LEAST_ROOM_BYTES:
             parent = _MEMORY
     return Path(tempfile.mkdtemp(prefix=f"dcompute-{name}-", dir=parent)).resolve()
+
+
+@contextlib.contextmanager
+def removed_on_error(folder: Path) -> Iterator[None]:
+    """What fails inside leaves no `folder` behind."""
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def write(files: Sequence[Path], config: Mapping[str, Any], root: Path) -> None:

@@ -101,7 +101,8 @@ class LockstepBoard:
         self._memory: dict[int, Callable[[int, int], None]] = {}
         self._restart = 0
         self._sockets = Sockets(host, self._arrival, self._answer)
-        board.write_flash(self._root)
+        with flash.removed_on_error(self._folder):
+            board.write_flash(self._root)
 
     # --- power ------------------------------------------------------------------------------------------
 

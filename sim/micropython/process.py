@@ -82,7 +82,8 @@ class FirmwareProcess:
         self._asking: set[asyncio.Task[None]] = set()
         self._killed = False
         self._booted = False
-        board.write_flash(self._root)
+        with flash.removed_on_error(self._root):
+            board.write_flash(self._root)
 
     # --- power ------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -296,11 +297,18 @@ def test_boot_py_runs_first_and_another_entry_can_be_named(emulator: Any, tmp_pa
     assert heard == ["boot", "inner"]
 
 
-def test_bad_firmware_is_named(tmp_path: Path, emulator: Any) -> None:
+def test_bad_firmware_is_named_and_leaves_no_folder(
+    tmp_path: Path, emulator: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = tmp_path / "folders"
+    folders.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folders))
+    monkeypatch.setattr(tempfile, "tempdir", str(folders))
     with pytest.raises(FirmwareError, match="nowhere"):
         FirmwareProcess(emulator, Board(bytes(6), [tmp_path / "nowhere"]), None)  # type: ignore[arg-type]
     with pytest.raises(FirmwareError, match=r"absent\.py"):
         FirmwareProcess(emulator, Board(bytes(6), [tmp_path], entry="absent.py"), None)  # type: ignore[arg-type]
+    assert not list(folders.iterdir())
     with pytest.raises(FirmwareError, match="6 bytes"):
         Board(b"\x01", [])
 
