@@ -12,12 +12,12 @@ import sys
 import time
 from collections.abc import Callable
 
-from sim.brokers import limits
-from sim.brokers.base import RealBroker
-from sim.brokers.choose import choose
-from sim.brokers.conformance import wire
-from sim.brokers.conformance.wire import Kind
-from sim.brokers.model import Broker
+from dcompute_sim.brokers import limits
+from dcompute_sim.brokers.base import RealBroker
+from dcompute_sim.brokers.conformance import wire
+from dcompute_sim.brokers.conformance.wire import Kind
+from dcompute_sim.brokers.factory import choose
+from dcompute_sim.brokers.model import Broker
 
 PAYLOAD = bytes(200)
 NODES = 1_000

@@ -9,11 +9,12 @@ from __future__ import annotations
 import resource
 import time
 
+from dcompute_sim.checks.base import Status
+from dcompute_sim.run import RunOptions, run_scenario
+from dcompute_sim.scenario import Scenario
+from dcompute_sim.trace import NodeConnected, NodeStarted
+
 from benchmarks.figures import Figure
-from sim.checks.base import Status
-from sim.run import RunOptions, run_scenario
-from sim.scenario import Scenario
-from sim.trace import NodeConnected, NodeStarted
 
 BOARDS = 300
 SHORT_S, LONG_S = 12, 32

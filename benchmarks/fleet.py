@@ -7,14 +7,15 @@ import contextlib
 import time
 from collections.abc import Iterator
 
+from dcompute_sim.brokers.factory import choose
+from dcompute_sim.brokers.limits import raise_open_files
+from dcompute_sim.run import RunOptions, run_scenario
+from dcompute_sim.scenario import Scenario
+from dcompute_sim.trace import NodeConnected, NodeStarted
+
 from benchmarks.figures import Figure
-from dcompute.asyncio_driver import AsyncioDriver
+from dcompute._mqtt.asyncio_driver import AsyncioDriver
 from dcompute.node_transport import ComputeNodeTransport
-from sim.brokers.choose import choose
-from sim.brokers.limits import raise_open_files
-from sim.run import RunOptions, run_scenario
-from sim.scenario import Scenario
-from sim.trace import NodeConnected, NodeStarted
 
 IDLE_S = 5.0
 KEEPALIVE_S = 5  # every node pings once in the idle time: twelve times as often as by default

@@ -2,7 +2,7 @@
 
     python -m benchmarks.interpreters [INTERPRETER ...]
 
-Without names: Debian's 3.13, fetched privately and verified (`sim/micropython/debian.py`), so that on a
+Without names: Debian's 3.13, fetched privately and verified (`micropython/debian.py`), so that on a
 Debian machine there always is another one; and each CPython from 3.11 on that PATH or pyenv has and that
 truly starts, one of each other minor version. None gets an environment: pure Python is read from this
 interpreter's, and only the compiled libraries are fetched in its own build, once, into the user's cache.
@@ -25,9 +25,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import platformdirs
-
-from sim.micropython import cache, debian
-from sim.micropython.errors import EmulatorUnavailable
+from dcompute_sim.micropython import cache, debian
+from dcompute_sim.micropython.errors import EmulatorUnavailable
 
 RUNS = 10
 OLDEST = (3, 11)
@@ -38,9 +37,9 @@ _DEBIAN = "debian"
 _VERSION = "import sys; print(sys.implementation.name, *sys.version_info[:3])"
 _RUN = """
 import hashlib
-from sim.run import RunOptions, run_scenario
-from sim.sabotage import SAFEGUARDS
-from sim.scenario import find, load_all
+from dcompute_sim.run import RunOptions, run_scenario
+from dcompute_sim.sabotage import SAFEGUARDS
+from dcompute_sim.scenario import find, load_all
 
 digests = hashlib.sha256()
 scenario = load_all(find("swarm"), variants=SAFEGUARDS)[0]

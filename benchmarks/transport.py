@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import paho.mqtt.client as paho
+from dcompute_sim.brokers.factory import choose
 from paho.mqtt.enums import CallbackAPIVersion
 
 from benchmarks.figures import Figure
 from dcompute.master_transport import MasterNodeTransport
 from dcompute.node_transport import ComputeNodeTransport
-from sim.brokers.choose import choose
 
 MESSAGES = 4_000
 RESULT = "x" * 60  # the whole message is then 200 B

@@ -13,18 +13,18 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
+from dcompute_sim.checks.base import Status
+from dcompute_sim.checks.verdict import judge
+from dcompute_sim.director import Director
+from dcompute_sim.engines.virtual import VirtualEngine
+from dcompute_sim.net.fence import Fence
+from dcompute_sim.nodes.python import PythonNode
+from dcompute_sim.run import RunOptions, run_scenario
+from dcompute_sim.scenario import Scenario, concretise
+from dcompute_sim.trace import NodeConnected, ResultReceived, RunEnded, RunStarted, Trace
 from simpy import Event
 
 from benchmarks.figures import simpy_events_per_s
-from sim.checks.base import Status
-from sim.checks.verdict import judge
-from sim.director import Director
-from sim.engines.virtual import VirtualEngine
-from sim.net.fence import Fence
-from sim.nodes.python import PythonNode
-from sim.run import RunOptions, run_scenario
-from sim.scenario import Scenario, concretise
-from sim.trace import NodeConnected, ResultReceived, RunEnded, RunStarted, Trace
 
 CASES = "fleet NODES HOURS | seeds"
 RESULTS_A_NODE = 10

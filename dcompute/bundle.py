@@ -133,7 +133,7 @@ def check_path(path: str) -> str:
 def product_folder() -> Path:
     """The folder with dcompute's own firmware, in a checkout or in the wheel. BadBundle if in neither."""
     root = _PACKAGE.parent
-    for folder in (root / "firmware", root / "sim" / "_data" / "firmware"):
+    for folder in (root / "firmware", _PACKAGE / "_data" / "firmware"):
         if (folder / "package.json").is_file():
             return folder
     raise BadBundle(f"dcompute's firmware is not beside {_PACKAGE}: a broken installation?")

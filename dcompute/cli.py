@@ -22,7 +22,7 @@ from dcompute.security import Tls
 from dcompute.worker import Worker, load_handler
 
 _PRODUCTION = ("node", "master", "update", "--version")
-_TESTBED = "sim.commands"
+_TESTBED = "dcompute_sim.commands"
 
 
 @dataclass(frozen=True)

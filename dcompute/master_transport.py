@@ -10,9 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from dcompute.bundle import Bundle
-from dcompute.drivers import Address, Driver, Timer, shared_driver
-from dcompute.effects import (
+from dcompute._master.effects import (
     DeclareDead,
     Effect,
     NodeChanged,
@@ -22,10 +20,14 @@ from dcompute.effects import (
     ResultIgnored,
     StaleDeath,
 )
-from dcompute.master_updates import MasterUpdates
-from dcompute.mqtt_link import MqttLink, Outgoing
+from dcompute._master.registry import GONE, Registry
+from dcompute._master.updates import MasterUpdates
+from dcompute._mqtt.link import MqttLink, Outgoing
+from dcompute._mqtt.paho_session import SessionSettings
+from dcompute._ota.progress import PATIENCE_S, Progress
+from dcompute.bundle import Bundle
+from dcompute.drivers import Address, Driver, Timer, shared_driver
 from dcompute.node_core import DEFAULT_PRIORITY, check_node_id
-from dcompute.paho_session import SessionSettings
 from dcompute.protocol import (
     Rejected,
     Topics,
@@ -35,9 +37,7 @@ from dcompute.protocol import (
     encode_task,
     task_fields,
 )
-from dcompute.registry import GONE, Registry
 from dcompute.security import Tls, tls_context
-from dcompute.update import PATIENCE_S, Progress
 from dcompute.words import is_power_of_two
 
 log = logging.getLogger("dcompute")

@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
+from dcompute._mqtt.link import MqttLink, Outgoing
+from dcompute._mqtt.paho_session import SessionSettings
 from dcompute.drivers import Address, Driver, shared_driver
 from dcompute.identity import default_node_id
-from dcompute.mqtt_link import MqttLink, Outgoing
 from dcompute.node_core import OFFLINE, READY, NodeCore, check_status
-from dcompute.paho_session import SessionSettings
 from dcompute.protocol import check_capabilities, check_device_type
 from dcompute.security import Tls, tls_context
 from dcompute.signals import ShutdownSignals, SignalSafeLock

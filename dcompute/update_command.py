@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dcompute._ota.progress import Progress, State
 from dcompute.bundle import BadBundle, Bundle, product_folder
 from dcompute.master_transport import MasterNodeTransport
-from dcompute.update import Progress, State
 
 LISTEN_S = 3.0  # until a fresh client has been sent every retained status
 _LOOK_S = 0.2

@@ -35,7 +35,11 @@ def dcompute(installed: Path, folder: Path, *words: str) -> subprocess.Completed
 
 def test_its_modules_are_the_wheels_own(installed: Path, tmp_path: Path) -> None:
     told = subprocess.run(
-        [sys.executable, "-c", "import dcompute, sim; print(dcompute.__file__, sim.__file__)"],
+        [
+            sys.executable,
+            "-c",
+            "import dcompute, dcompute_sim; print(dcompute.__file__, dcompute_sim.__file__)",
+        ],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(installed), "PYTHONSAFEPATH": "1"},
         capture_output=True,
@@ -63,15 +67,15 @@ def test_firmware_and_shims_travel_with_it(installed: Path, tmp_path: Path) -> N
 
 
 def test_schema_and_typing_marks_travel_with_it(installed: Path) -> None:
-    assert (installed / "sim" / "_data" / "scenarios" / "scenario.schema.json").is_file()
+    assert (installed / "dcompute_sim" / "_data" / "scenarios" / "scenario.schema.json").is_file()
     assert (installed / "dcompute" / "py.typed").is_file()
-    assert (installed / "sim" / "py.typed").is_file()
+    assert (installed / "dcompute_sim" / "py.typed").is_file()
 
 
 def test_production_starts_without_the_testbed(installed: Path, tmp_path: Path) -> None:
     """On a server only paho-mqtt and typer are installed: nothing of sim may be imported."""
     code = (
-        "import sys; sys.modules['sim'] = None; sys.argv = ['dcompute', 'node', '--help'];"
+        "import sys; sys.modules['dcompute_sim'] = None; sys.argv = ['dcompute', 'node', '--help'];"
         "from dcompute.cli import main; main()"
     )
     done = subprocess.run(

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from sim.brokers.base import BrokerSecurity
-from sim.brokers.conformance.target import Target
-from sim.brokers.serve import broker_of
+from dcompute_sim.brokers.base import BrokerSecurity
+from dcompute_sim.brokers.conformance.target import Target
+from dcompute_sim.brokers.serve import broker_of
 
 Serving = Callable[..., AbstractAsyncContextManager[Target]]
 

@@ -6,10 +6,9 @@ import asyncio
 import socket
 
 import pytest
-
-from sim.brokers.base import BrokerError
-from sim.brokers.choose import KINDS, choose
-from sim.brokers.external import Address, ExternalBroker, unreachable
+from dcompute_sim.brokers.base import BrokerError
+from dcompute_sim.brokers.external import Address, ExternalBroker, unreachable
+from dcompute_sim.brokers.factory import KINDS, choose
 
 
 @pytest.mark.parametrize("kind", KINDS)

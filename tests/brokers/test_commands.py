@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dcompute_sim.brokers import passwords
+from dcompute_sim.brokers.base import BrokerSecurity
+from dcompute_sim.brokers.commands import PASSWORD_VARIABLE, app
+from dcompute_sim.brokers.external import Address
+from dcompute_sim.brokers.factory import choose
+from dcompute_sim.brokers.passwords import load, verify
 from typer.testing import CliRunner, Result
-
-from sim.brokers import passwords
-from sim.brokers.base import BrokerSecurity
-from sim.brokers.choose import choose
-from sim.brokers.commands import PASSWORD_VARIABLE, app
-from sim.brokers.external import Address
-from sim.brokers.passwords import load, verify
 
 QUICK = "will-on-reset,qos-is-the-lower"
 
@@ -216,7 +215,7 @@ def test_passwd_refuses_a_broken_file(tmp_path: Path) -> None:
 @contextmanager
 def _serving(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The command as a process of its own, and the first line it prints."""
-    code = "from sim.brokers.commands import app; app()"
+    code = "from dcompute_sim.brokers.commands import app; app()"
     with subprocess.Popen(
         [sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:

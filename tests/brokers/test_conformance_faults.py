@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from itertools import count
 
 import pytest
-
-from sim.brokers.conformance import PROPERTIES, Outcome, Row, Target, check, wire
-from sim.brokers.conformance.wire import Kind, Malformed, Packet, Will
+from dcompute_sim.brokers.conformance import PROPERTIES, Outcome, Row, Target, check, wire
+from dcompute_sim.brokers.conformance.wire import Kind, Malformed, Packet, Will
 
 USER, PASSWORD = "tester", "secret"
 

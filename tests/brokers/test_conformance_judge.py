@@ -5,14 +5,13 @@ from __future__ import annotations
 import io
 
 import pytest
+from dcompute_sim.brokers.base import BrokerError
+from dcompute_sim.brokers.conformance import PROPERTIES, Outcome, Row, judge, print_table, select, wire
+from dcompute_sim.brokers.conformance.judge import DEAD, READY_NEW, READY_OLD
+from dcompute_sim.brokers.conformance.wire import Kind, Malformed, Packet
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
-
-from sim.brokers.base import BrokerError
-from sim.brokers.conformance import PROPERTIES, Outcome, Row, judge, print_table, select, wire
-from sim.brokers.conformance.judge import DEAD, READY_NEW, READY_OLD
-from sim.brokers.conformance.wire import Kind, Malformed, Packet
 
 
 @pytest.mark.parametrize(

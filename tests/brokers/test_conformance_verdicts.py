@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-
-from sim.brokers import passwords
-from sim.brokers.base import BrokerSecurity
-from sim.brokers.choose import choose
-from sim.brokers.conformance import PROPERTIES, Outcome, Row, Target, check
-from sim.brokers.conformance.client import connect
+from dcompute_sim.brokers import passwords
+from dcompute_sim.brokers.base import BrokerSecurity
+from dcompute_sim.brokers.conformance import PROPERTIES, Outcome, Row, Target, check
+from dcompute_sim.brokers.conformance.client import connect
+from dcompute_sim.brokers.factory import choose
 
 GOOD = ("mosquitto", "embedded", "model")
 ROWS = [each.name for each in PROPERTIES]

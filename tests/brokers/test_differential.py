@@ -19,15 +19,14 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from dcompute_sim.brokers.conformance import wire
+from dcompute_sim.brokers.conformance.wire import Kind, Packet, Will
+from dcompute_sim.brokers.model import Broker, BrokerConfig, Connection
+from dcompute_sim.brokers.model.router import Router
+from dcompute_sim.brokers.model.session import Session
+from dcompute_sim.brokers.mosquitto import find_mosquitto
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-
-from sim.brokers.conformance import wire
-from sim.brokers.conformance.wire import Kind, Packet, Will
-from sim.brokers.model import Broker, BrokerConfig, Connection
-from sim.brokers.model.router import Router
-from sim.brokers.model.session import Session
-from sim.brokers.mosquitto import find_mosquitto
 
 WINDOW, QUEUE = 3, 5  # small, so that scripts reach them
 CLIENTS = 3
@@ -675,7 +674,7 @@ def _queue_one_longer(patch: pytest.MonkeyPatch) -> None:
 
 
 def _redelivery_without_dup(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("sim.brokers.model.session.DUP", 0)
+    patch.setattr("dcompute_sim.brokers.model.session.DUP", 0)
 
 
 def _qos2_delivered_again(patch: pytest.MonkeyPatch) -> None:

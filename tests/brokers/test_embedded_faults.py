@@ -10,14 +10,13 @@ from pathlib import Path
 from types import FrameType
 
 import pytest
-
-from sim.brokers import passwords
-from sim.brokers.base import BrokerSecurity
-from sim.brokers.conformance import wire
-from sim.brokers.conformance.client import Client, Refused, connect, dial
-from sim.brokers.conformance.result import Violation
-from sim.brokers.conformance.target import Target
-from sim.brokers.conformance.wire import Will
+from dcompute_sim.brokers import passwords
+from dcompute_sim.brokers.base import BrokerSecurity
+from dcompute_sim.brokers.conformance import wire
+from dcompute_sim.brokers.conformance.client import Client, Refused, connect, dial
+from dcompute_sim.brokers.conformance.result import Violation
+from dcompute_sim.brokers.conformance.target import Target
+from dcompute_sim.brokers.conformance.wire import Will
 
 Serving = Callable[..., AbstractAsyncContextManager[Target]]
 Probe = Callable[[Target], Awaitable[None]]

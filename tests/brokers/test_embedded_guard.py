@@ -5,9 +5,8 @@ from __future__ import annotations
 from importlib.metadata import version
 
 import pytest
-
-from sim.brokers.embedded import guard
-from sim.brokers.embedded.guard import Fingerprint
+from dcompute_sim.brokers.embedded import guard
+from dcompute_sim.brokers.embedded.guard import Fingerprint
 
 
 def test_amqtt_is_what_was_reviewed() -> None:
@@ -15,7 +14,7 @@ def test_amqtt_is_what_was_reviewed() -> None:
     if changed:
         pytest.fail(
             f"amqtt {version('amqtt')} differs from the reviewed one where the corrections lean on it; see "
-            "sim/brokers/embedded/guard.py for what to do:\n  " + "\n  ".join(changed)
+            "sim/dcompute_sim/brokers/embedded/guard.py for what to do:\n  " + "\n  ".join(changed)
         )
 
 

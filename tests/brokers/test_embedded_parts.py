@@ -6,15 +6,14 @@ import asyncio
 
 import pytest
 from amqtt.session import Session
+from dcompute_sim.brokers.conformance import wire
+from dcompute_sim.brokers.conformance.wire import Kind, Packet, Will
+from dcompute_sim.brokers.embedded import framing, outbox, subscriptions
+from dcompute_sim.brokers.embedded.connection import decode
+from dcompute_sim.brokers.embedded.outbox import Outbox
+from dcompute_sim.brokers.embedded.subscriptions import Subscriptions
 from hypothesis import given
 from hypothesis import strategies as st
-
-from sim.brokers.conformance import wire
-from sim.brokers.conformance.wire import Kind, Packet, Will
-from sim.brokers.embedded import framing, outbox, subscriptions
-from sim.brokers.embedded.connection import decode
-from sim.brokers.embedded.outbox import Outbox
-from sim.brokers.embedded.subscriptions import Subscriptions
 
 # -- framing
 

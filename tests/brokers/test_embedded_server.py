@@ -14,15 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from sim.brokers import passwords
-from sim.brokers.base import BrokerError, BrokerSecurity
-from sim.brokers.conformance import wire
-from sim.brokers.conformance.client import Refused, connect, dial
-from sim.brokers.conformance.target import Target
-from sim.brokers.conformance.wire import Kind, Will
-from sim.brokers.embedded import server
-from sim.brokers.embedded.streams import PacketWriter
+from dcompute_sim.brokers import passwords
+from dcompute_sim.brokers.base import BrokerError, BrokerSecurity
+from dcompute_sim.brokers.conformance import wire
+from dcompute_sim.brokers.conformance.client import Refused, connect, dial
+from dcompute_sim.brokers.conformance.target import Target
+from dcompute_sim.brokers.conformance.wire import Kind, Will
+from dcompute_sim.brokers.embedded import server
+from dcompute_sim.brokers.embedded.streams import PacketWriter
 
 Serving = Callable[..., AbstractAsyncContextManager[Target]]
 

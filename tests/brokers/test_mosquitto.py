@@ -12,13 +12,12 @@ import time
 from pathlib import Path
 
 import pytest
-
-from sim.brokers import passwords
-from sim.brokers.base import BrokerError, BrokerMissing, BrokerSecurity, RealBroker
-from sim.brokers.conformance.client import Client, Refused, connect
-from sim.brokers.conformance.target import Target
-from sim.brokers.conformance.wire import Will
-from sim.brokers.mosquitto import MosquittoBroker, configuration, find_mosquitto
+from dcompute_sim.brokers import passwords
+from dcompute_sim.brokers.base import BrokerError, BrokerMissing, BrokerSecurity, RealBroker
+from dcompute_sim.brokers.conformance.client import Client, Refused, connect
+from dcompute_sim.brokers.conformance.target import Target
+from dcompute_sim.brokers.conformance.wire import Will
+from dcompute_sim.brokers.mosquitto import MosquittoBroker, configuration, find_mosquitto
 
 
 def _target(broker: RealBroker, password: str | None = None) -> Target:
@@ -145,7 +144,7 @@ def test_it_ends_when_its_starter_is_killed() -> None:
     """By SIGKILL, which leaves no time to stop anything (Linux: setpriv --pdeathsig)."""
     code = (
         "import asyncio, os, signal\n"
-        "from sim.brokers.mosquitto import MosquittoBroker\n"
+        "from dcompute_sim.brokers.mosquitto import MosquittoBroker\n"
         "async def main():\n"
         "    broker = MosquittoBroker()\n"
         "    await broker.start()\n"
@@ -218,7 +217,7 @@ def test_the_password_file_decides_who_gets_in(tmp_path: Path) -> None:
 
 
 def test_missing_is_said_with_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("sim.brokers.mosquitto.shutil.which", lambda name, path=None: None)
+    monkeypatch.setattr("dcompute_sim.brokers.mosquitto.shutil.which", lambda name, path=None: None)
     monkeypatch.delenv("DCOMPUTE_MOSQUITTO", raising=False)
     with pytest.raises(BrokerMissing, match="apt-get install mosquitto"):
         asyncio.run(MosquittoBroker().start())
@@ -249,7 +248,7 @@ def test_a_free_port_taken_meanwhile_is_replaced(monkeypatch: pytest.MonkeyPatch
         ports = [taken.getsockname()[1], free.getsockname()[1]]
     with socket.create_server(("127.0.0.1", ports[0])):
         offered = iter(ports)
-        monkeypatch.setattr("sim.brokers.mosquitto._free_port", lambda host: next(offered))
+        monkeypatch.setattr("dcompute_sim.brokers.mosquitto._free_port", lambda host: next(offered))
 
         async def port() -> int:
             broker = MosquittoBroker()

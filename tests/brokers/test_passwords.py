@@ -8,8 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-
-from sim.brokers.passwords import PasswordFileError, hash_password, load, set_user, verify
+from dcompute_sim.brokers.passwords import PasswordFileError, hash_password, load, set_user, verify
 
 
 def test_a_password_verifies_and_others_do_not() -> None:

@@ -14,12 +14,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-
-from sim.brokers.base import BrokerError, BrokerSecurity
-from sim.brokers.conformance.client import Client, connect, dial
-from sim.brokers.conformance.target import Target
-from sim.brokers.process import BrokerProcess
-from sim.brokers.serve import KINDS
+from dcompute_sim.brokers.base import BrokerError, BrokerSecurity
+from dcompute_sim.brokers.conformance.client import Client, connect, dial
+from dcompute_sim.brokers.conformance.target import Target
+from dcompute_sim.brokers.process import BrokerProcess
+from dcompute_sim.brokers.serve import KINDS
 
 
 @asynccontextmanager
@@ -108,7 +107,7 @@ def test_plain_amqtt_has_no_memory_to_keep() -> None:
 
 
 def test_a_broker_that_hangs_is_ended_by_force(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sim.brokers.own._STOP_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("dcompute_sim.brokers.managed._STOP_TIMEOUT_S", 0.1)
 
     async def main() -> None:
         broker = BrokerProcess("embedded")
@@ -185,7 +184,7 @@ def test_misuse_is_told() -> None:
 
 # -- the program itself
 
-SERVE = (sys.executable, "-m", "sim.brokers.serve", "--port", "0")
+SERVE = (sys.executable, "-m", "dcompute_sim.brokers.serve", "--port", "0")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

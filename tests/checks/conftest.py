@@ -7,8 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-
-from sim import trace as t
+from dcompute_sim import trace as t
 
 KEEPALIVE_S = 10.0
 GRANULARITY_S = 1.0

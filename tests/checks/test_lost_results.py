@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-
-from sim import trace as t
-from sim.checks import CHECKS, Outcome, Status
+from dcompute_sim import trace as t
+from dcompute_sim.checks import CHECKS, Outcome, Status
 
 UNDECIDED = "undecided when the run ended"
 DOWN = "went down with their node"

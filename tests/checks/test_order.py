@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-
-from sim import trace as t
-from sim.checks import CHECKS, Status
+from dcompute_sim import trace as t
+from dcompute_sim.checks import CHECKS, Status
 
 
 def judge(name, events, **parameters):

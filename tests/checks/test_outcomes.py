@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pydantic
 import pytest
-
-from sim import trace as t
-from sim.checks import CHECKS, Distribution, Status
-from sim.checks.base import MAX_OFFENDING, window
+from dcompute_sim import trace as t
+from dcompute_sim.checks import CHECKS, Distribution, Status
+from dcompute_sim.checks.base import MAX_OFFENDING, window
 
 
 def judge(name, events, **parameters):

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
-
-from sim import trace as t
-from sim.checks import CHECKS, Status
-from sim.checks.coverage import coverage
-from sim.checks.verdict import judge
+from dcompute_sim import trace as t
+from dcompute_sim.checks import CHECKS, Status
+from dcompute_sim.checks.coverage import coverage
+from dcompute_sim.checks.verdict import judge
 
 HELD = CHECKS["no_errors_in_log"]()
 FAILS = CHECKS["sometimes"](event="result_dropped")

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 import typer
-
-from sim.commands.watch import stamps_of, wait_for_change, watch
-from sim.scenario.compose import files_of
+from dcompute_sim.commands.watch import stamps_of, wait_for_change, watch
+from dcompute_sim.scenario.compose import files_of
 
 CALM = "version: 1\nname: calm\nduration: 5s\nfleet: {py: {count: 2}}\nexpect: [no_false_deaths]\n"
 

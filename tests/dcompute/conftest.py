@@ -16,20 +16,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dcompute_sim.brokers.base import BrokerSecurity
+from dcompute_sim.brokers.conformance import wire
+from dcompute_sim.brokers.conformance.wire import Kind, Packet
+from dcompute_sim.brokers.managed import OwnBroker
+from dcompute_sim.brokers.mosquitto import MosquittoBroker
+from dcompute_sim.brokers.process import BrokerProcess
 from hypothesis import HealthCheck, settings
 
-from dcompute.asyncio_driver import AsyncioDriver
+from dcompute._mqtt.asyncio_driver import AsyncioDriver
+from dcompute._mqtt.link import MqttLink, Outgoing
+from dcompute._mqtt.paho_session import SessionSettings
 from dcompute.drivers import Address, ChannelUser, Timer
 from dcompute.master_transport import MasterNodeTransport
-from dcompute.mqtt_link import MqttLink, Outgoing
 from dcompute.node_transport import ComputeNodeTransport
-from dcompute.paho_session import SessionSettings
-from sim.brokers.base import BrokerSecurity
-from sim.brokers.conformance import wire
-from sim.brokers.conformance.wire import Kind, Packet
-from sim.brokers.mosquitto import MosquittoBroker
-from sim.brokers.own import OwnBroker
-from sim.brokers.process import BrokerProcess
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 15.0  # the machine may be busy; nothing waits this long when it works

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dcompute_sim.brokers import passwords
+from dcompute_sim.brokers.base import BrokerSecurity
 
-from dcompute.asyncio_driver import AsyncioDriver
+from dcompute._mqtt.asyncio_driver import AsyncioDriver
 from dcompute.master_transport import MasterNodeTransport
 from dcompute.node_transport import ComputeNodeTransport
 from dcompute.security import Tls, tls_context
-from sim.brokers import passwords
-from sim.brokers.base import BrokerSecurity
 
 SECRET = "s3cret-pass"
 

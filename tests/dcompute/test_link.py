@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from dcompute_sim.brokers.conformance import wire
+from dcompute_sim.brokers.conformance.wire import Kind
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dcompute.drivers import Address
-from dcompute.mqtt_link import (
+from dcompute._mqtt.link import (
     ACK_TIMEOUT_S,
     CONNECT_TIMEOUT_S,
     MAX_BACKOFF_S,
@@ -22,10 +23,9 @@ from dcompute.mqtt_link import (
     MqttLink,
     Outgoing,
 )
-from dcompute.paho_session import IN_FLIGHT, SessionSettings
+from dcompute._mqtt.paho_session import IN_FLIGHT, SessionSettings
+from dcompute.drivers import Address
 from dcompute.words import explain
-from sim.brokers.conformance import wire
-from sim.brokers.conformance.wire import Kind
 
 KEEPALIVE_S = 60
 ADDRESS = Address("broker", 1883)

@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 import pytest
+from dcompute_sim.brokers.conformance import wire
+from dcompute_sim.brokers.conformance.wire import Kind
 
 from dcompute.bundle import Bundle
 from dcompute.master_transport import MasterNodeTransport
-from sim.brokers.conformance import wire
-from sim.brokers.conformance.wire import Kind
 
 BUNDLE = Bundle("v2", {"main.py": b"print()"})
 

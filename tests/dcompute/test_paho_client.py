@@ -7,7 +7,7 @@ import inspect
 import paho.mqtt.client as paho
 import pytest
 
-from dcompute.paho_client import MalformedPacket, PahoClient
+from dcompute._mqtt.paho_client import MalformedPacket, PahoClient
 
 REPLACED = {
     "_create_socket": ["self"],
@@ -38,14 +38,14 @@ ATTRIBUTES = (
 @pytest.mark.parametrize(("name", "parameters"), sorted({**REPLACED, **LEANED_ON}.items()))
 def test_paho_has_the_method(name: str, parameters: list[str]) -> None:
     method = getattr(paho.Client, name, None)
-    assert method is not None, f"paho has no {name} any more: see dcompute/paho_client.py"
+    assert method is not None, f"paho has no {name} any more: see dcompute/_mqtt/paho_client.py"
     assert list(inspect.signature(method).parameters) == parameters
 
 
 def test_paho_has_the_attributes() -> None:
     plain = vars(paho.Client(paho.CallbackAPIVersion.VERSION2, "x"))
     missing = [name for name in ATTRIBUTES if name not in plain]
-    assert not missing, f"paho has no {missing} any more: see dcompute/paho_client.py"
+    assert not missing, f"paho has no {missing} any more: see dcompute/_mqtt/paho_client.py"
     assert type(plain["_state"]).MQTT_CS_CONNECTED
     assert set(plain["_in_packet"]) == {
         "command",

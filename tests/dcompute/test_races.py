@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 import pytest
+from dcompute_sim.brokers.conformance import wire
+from dcompute_sim.brokers.conformance.wire import Kind
 
 from dcompute.master_transport import MasterNodeTransport
 from dcompute.node_transport import ComputeNodeTransport
-from sim.brokers.conformance import wire
-from sim.brokers.conformance.wire import Kind
 
 INIT = b'{"task_info": {"command": "init"}}'
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dcompute.effects import (
+from dcompute._master.effects import (
     DeclareDead,
     Effect,
     NodeDied,
@@ -15,8 +15,8 @@ from dcompute.effects import (
     ResultIgnored,
     StaleDeath,
 )
+from dcompute._master.registry import Registry
 from dcompute.protocol import Announcement, Message, ResultMessage, StatusCleared, StatusMessage
-from dcompute.registry import Registry
 
 
 class Bench:

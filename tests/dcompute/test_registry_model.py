@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from dcompute_sim.sabotage import master_classes
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from dcompute.effects import DeclareDead, Effect, NodeDied, Probe, ResultAccepted
+from dcompute._master.effects import DeclareDead, Effect, NodeDied, Probe, ResultAccepted
+from dcompute._master.registry import Registry
 from dcompute.protocol import Announcement, ResultMessage, StatusMessage
-from dcompute.registry import Registry
-from sim.sabotage import master_classes
 
 NODES = st.sampled_from(["a", "b", "old"])  # `old` has no incarnations
 INCS = st.sampled_from(["1", "2", "3"])

@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from dcompute_sim.brokers.base import BrokerSecurity
+from dcompute_sim.brokers.model.tcp_server import serve
+from dcompute_sim.deploy.commands import app
+from dcompute_sim.micropython.board import Board
+from dcompute_sim.micropython.provision import Emulator, provision
+from dcompute_sim.virtual_boards.board import VirtualBoard
+from dcompute_sim.virtual_boards.serial import PtyPort
 from typer.testing import CliRunner
 
 from dcompute.master_transport import MasterNodeTransport
-from sim.boards.board import VirtualBoard
-from sim.boards.serial import PtyPort
-from sim.brokers.base import BrokerSecurity
-from sim.brokers.model.front import serve
-from sim.deploy.commands import app
-from sim.micropython.board import Board
-from sim.micropython.provision import Emulator, provision
 
 PATIENCE_S = 30.0  # the machine may be busy; nothing waits this long when it works
 AIR = {"scan_ms": 1, "join_ms": 1, "dhcp_ms": 1, "ssid": "workshop", "password": "hammer and tongs"}

@@ -9,10 +9,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from dcompute_sim.deploy.config import Target, Watchpoint
+from dcompute_sim.deploy.follow import Follower
+from dcompute_sim.deploy.watch import Watchers
+
 from dcompute.master_transport import MasterNodeTransport
-from sim.deploy.config import Target, Watchpoint
-from sim.deploy.follow import Follower
-from sim.deploy.watch import Watchers
 
 OWN_TASKS = "def handle(task):\n    return 'mine'\n"
 OWN_MAIN = "print('an older program')\n"

@@ -12,10 +12,9 @@ from typing import Any
 
 import pytest
 import serial
-
-from sim.deploy.config import Target
-from sim.deploy.link import SerialLink
-from sim.deploy.progress import Progress
+from dcompute_sim.deploy.config import Target
+from dcompute_sim.deploy.link import SerialLink
+from dcompute_sim.deploy.progress import Progress
 
 OWN_MAIN = "print('an older program')\n"
 
@@ -107,7 +106,7 @@ def test_a_full_flash_is_noticed_before_anything_is_written(desk: Any, command: 
 def test_a_flash_that_fills_up_meanwhile(
     desk: Any, command: Any, deployed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sim.deploy.deployment._check_room", lambda *_: None)
+    monkeypatch.setattr("dcompute_sim.deploy.deployment._check_room", lambda *_: None)
     root = desk.root("flash", deployed)
     before = desk.flash(root)
     board = desk.plug_in(root, flash_bytes=150 * 1024)

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from sim.deploy.config import Target, config_text, parse_config
-from sim.deploy.errors import InvalidInput, SomethingMissing
-from sim.deploy.firmware import gather
-from sim.deploy.fleet import FleetFile
-from sim.deploy.selection import Selection
-from sim.scenario.problems import ScenarioError
+from dcompute_sim.deploy.config import Target, config_text, parse_config
+from dcompute_sim.deploy.errors import InvalidInput, SomethingMissing
+from dcompute_sim.deploy.firmware import gather
+from dcompute_sim.deploy.fleet import FleetFile
+from dcompute_sim.deploy.selection import Selection
+from dcompute_sim.scenario.problems import ScenarioError
 
 FLEET = """\
 secrets: secrets.env

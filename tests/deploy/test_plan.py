@@ -7,13 +7,13 @@ import json
 from dataclasses import replace
 from typing import Any
 
+from dcompute_sim.deploy.plan import make_plan, running
+from dcompute_sim.deploy.probe import File, Probe, Survey
+from dcompute_sim.deploy.slots import FLAT, LAUNCHER_PATH, NONE, SLOTS, Launcher, SlotLine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dcompute.bundle import Bundle
-from sim.deploy.plan import make_plan, running
-from sim.deploy.probe import File, Probe, Survey
-from sim.deploy.slots import FLAT, LAUNCHER_PATH, NONE, SLOTS, Launcher, SlotLine
 
 LEISURELY = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 MAIN = b"# main.py of a board that keeps its program in slots\n"

@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dcompute_sim.deploy import plan
+from dcompute_sim.deploy.commands import app
+from dcompute_sim.fwbuild.compile import compile_firmware
+from dcompute_sim.micropython.board import Board
+from dcompute_sim.micropython.provision import Emulator, mpy_cross
+from dcompute_sim.virtual_boards.board import VirtualBoard
+from dcompute_sim.virtual_boards.flash_log import Cut, FlashState, load, read, save, states
+from dcompute_sim.virtual_boards.serial import PtyPort
 from typer.testing import CliRunner
 
 from dcompute.master_transport import MasterNodeTransport
-from sim.boards.board import VirtualBoard
-from sim.boards.flash_log import Cut, FlashState, load, read, save, states
-from sim.boards.serial import PtyPort
-from sim.deploy import plan
-from sim.deploy.commands import app
-from sim.micropython.board import Board
-from sim.micropython.compile import compile_firmware
-from sim.micropython.provision import Emulator, mpy_cross
 
 SIDE_BY_SIDE = 32
 PATIENCE_S = 60.0

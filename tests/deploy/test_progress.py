@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import io
 
+from dcompute_sim.deploy.config import Target
+from dcompute_sim.deploy.deployment import Outcome, Say
+from dcompute_sim.deploy.errors import DeployError, InvalidInput, SomethingMissing
+from dcompute_sim.deploy.progress import Progress, for_all, status_of
 from rich.console import Console
-
-from sim.deploy.config import Target
-from sim.deploy.deployment import Outcome, Say
-from sim.deploy.errors import DeployError, InvalidInput, SomethingMissing
-from sim.deploy.progress import Progress, for_all, status_of
 
 BOARDS = [Target("kiln", "/dev/a"), Target("", "/dev/b")]
 

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-
-from sim.run import Outcome, RunOptions, run_scenario
-from sim.scenario import Scenario, check
+from dcompute_sim.run import Outcome, RunOptions, run_scenario
+from dcompute_sim.scenario import Scenario, check
 
 Run = Callable[..., Outcome]
 

@@ -6,10 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-
-from sim import trace as t
-from sim.run import Outcome
-from sim.scenario import KINDS
+from dcompute_sim import trace as t
+from dcompute_sim.run import Outcome
+from dcompute_sim.scenario import KINDS
 
 Run = Callable[..., Outcome]
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sim import trace as t
-from sim.checks.base import Status
-from sim.run import Outcome
+from dcompute_sim import trace as t
+from dcompute_sim.checks.base import Status
+from dcompute_sim.run import Outcome
 
 Run = Callable[..., Outcome]
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from dcompute_sim.engines.virtual import VirtualDriver
+from dcompute_sim.interfaces.suspendable import Gate
+from dcompute_sim.net.network import Network
+from dcompute_sim.rng import Dice
 from simpy import Environment
-
-from sim.dice import Dice
-from sim.engines.virtual import VirtualDriver
-from sim.gate import Gate
-from sim.net.network import Network
 
 
 def test_a_timer_that_came_due_in_a_hang_can_be_cancelled_by_what_waited_before_it() -> None:

@@ -8,11 +8,10 @@ from pathlib import Path
 from statistics import mean, median
 
 import pytest
-
-from sim import trace as t
-from sim.run import RunOptions, run_scenario
-from sim.scenario import Scenario, check
-from sim.trace import Event
+from dcompute_sim import trace as t
+from dcompute_sim.run import RunOptions, run_scenario
+from dcompute_sim.scenario import Scenario, check
+from dcompute_sim.trace import Event
 
 BARE = Path(__file__).parent / "specimens" / "bare_umqtt"
 

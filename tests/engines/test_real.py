@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from sim import trace as t
-from sim.brokers.base import BrokerError
-from sim.brokers.passwords import set_user
-from sim.run import EngineError, Outcome
+from dcompute_sim import trace as t
+from dcompute_sim.brokers.base import BrokerError
+from dcompute_sim.brokers.passwords import set_user
+from dcompute_sim.run import EngineError, Outcome
 
 Run = Callable[..., Outcome]
 
@@ -136,8 +135,8 @@ def test_the_same_verdicts_over_real_sockets(tmp_path: Path) -> None:
 def test_a_broker_with_a_password(run: Run, tmp_path: Path) -> None:
     import asyncio
 
-    from sim.brokers.base import BrokerSecurity
-    from sim.brokers.process import BrokerProcess
+    from dcompute_sim.brokers.base import BrokerSecurity
+    from dcompute_sim.brokers.process import BrokerProcess
 
     passwords = tmp_path / "passwords"
     set_user(passwords, "alice", "secret")

@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from sim.brokers.conformance import wire
-from sim.brokers.conformance.wire import Kind, Packet
-from sim.brokers.mosquitto import MosquittoBroker
-from sim.micropython.board import Board
-from sim.micropython.flash import product
-from sim.micropython.process import FirmwareProcess
-from sim.micropython.provision import Emulator, provision
+from dcompute_sim.brokers.conformance import wire
+from dcompute_sim.brokers.conformance.wire import Kind, Packet
+from dcompute_sim.brokers.mosquitto import MosquittoBroker
+from dcompute_sim.micropython.board import Board
+from dcompute_sim.micropython.flash import product
+from dcompute_sim.micropython.process import FirmwareProcess
+from dcompute_sim.micropython.provision import Emulator, provision
 
 PATIENCE_S = 20.0  # the machine may be busy; nothing waits this long when it works
 KEEPALIVE_S = 2

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from sim.brokers.conformance import wire
-from sim.micropython.compile import compile_firmware
-from sim.micropython.provision import mpy_cross
+from dcompute_sim.brokers.conformance import wire
+from dcompute_sim.fwbuild.compile import compile_firmware
+from dcompute_sim.micropython.provision import mpy_cross
 
 TASKS = 10_000
 SLOT_TASKS = 2000

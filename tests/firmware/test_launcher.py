@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 import simpy
+from dcompute_sim.micropython.board import Board
+from dcompute_sim.micropython.lockstep import LockstepBoard
+from dcompute_sim.net.network import Network
 
 from dcompute.bundle import LAUNCHER
-from sim.micropython.board import Board
-from sim.micropython.lockstep import LockstepBoard
-from sim.net.network import Network
 
 SAYS = "import config, sys\nprint('runs', config.VERSION, sys.modules['launcher'].version)\n"
 CONFIRMS = SAYS + "sys.modules['launcher'].confirm()\n"

@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 import simpy
-
-from sim.brokers.conformance.wire import Kind
-from sim.micropython.board import Board
-from sim.micropython.lockstep import LockstepBoard
-from sim.net.network import Network
+from dcompute_sim.brokers.conformance.wire import Kind
+from dcompute_sim.micropython.board import Board
+from dcompute_sim.micropython.lockstep import LockstepBoard
+from dcompute_sim.net.network import Network
 
 REQUIRED = (
     "WIFI_SSID",

@@ -7,10 +7,10 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from sim.brokers.conformance import wire
-from sim.brokers.conformance.client import Client
-from sim.brokers.conformance.wire import Kind
-from sim.net.proxy import FaultProxy
+from dcompute_sim.brokers.conformance import wire
+from dcompute_sim.brokers.conformance.client import Client
+from dcompute_sim.brokers.conformance.wire import Kind
+from dcompute_sim.net.proxy import FaultProxy
 
 Program = Callable[[str], str]
 WITHIN_S = 20.0

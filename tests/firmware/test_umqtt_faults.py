@@ -13,8 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sim.brokers.conformance import wire
-from sim.brokers.conformance.wire import Kind
+from dcompute_sim.brokers.conformance import wire
+from dcompute_sim.brokers.conformance.wire import Kind
 
 Program = Callable[[str], str]
 

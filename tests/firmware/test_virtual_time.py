@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 import simpy
-
-from sim.brokers.conformance import wire
-from sim.brokers.conformance.wire import Kind
-from sim.engines.virtual_broker import ModelBroker
-from sim.micropython.board import Board
-from sim.micropython.lockstep import LockstepBoard
-from sim.net.network import Network
+from dcompute_sim.brokers.conformance import wire
+from dcompute_sim.brokers.conformance.wire import Kind
+from dcompute_sim.engines.virtual_broker import ModelBroker
+from dcompute_sim.micropython.board import Board
+from dcompute_sim.micropython.lockstep import LockstepBoard
+from dcompute_sim.net.network import Network
 
 KEEPALIVE_S = 60
 NODE = "020000000001"

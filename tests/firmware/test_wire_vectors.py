@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dcompute_sim.fwbuild.bundle import bundle
+from dcompute_sim.micropython.provision import Emulator
 
 from dcompute.node_wire import MAX_PAYLOAD_BYTES
-from sim.micropython.bundle import bundle
-from sim.micropython.provision import Emulator
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]

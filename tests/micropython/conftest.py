@@ -11,13 +11,12 @@ from typing import Any
 
 import pytest
 import simpy
-
-from sim.engines.virtual_broker import ModelBroker
-from sim.micropython.board import Board
-from sim.micropython.lockstep import LockstepBoard
-from sim.micropython.process import FirmwareProcess
-from sim.micropython.provision import Emulator, provision
-from sim.net.network import Network
+from dcompute_sim.engines.virtual_broker import ModelBroker
+from dcompute_sim.micropython.board import Board
+from dcompute_sim.micropython.lockstep import LockstepBoard
+from dcompute_sim.micropython.process import FirmwareProcess
+from dcompute_sim.micropython.provision import Emulator, provision
+from dcompute_sim.net.network import Network
 
 UID = bytes([0x02, 0, 0, 0, 0x01, 0x07])
 PATIENCE_S = 15

@@ -5,9 +5,8 @@ from __future__ import annotations
 import ast
 
 import pytest
-
-from sim.micropython.bundle import bundle
-from sim.micropython.errors import BundleError
+from dcompute_sim.fwbuild.bundle import bundle
+from dcompute_sim.micropython.errors import BundleError
 
 INNER = '''
 """Documentation."""

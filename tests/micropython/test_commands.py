@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from dcompute_sim.micropython import provision
+from dcompute_sim.micropython.commands import app
 from typer.testing import CliRunner
-
-from sim.micropython import provision
-from sim.micropython.commands import app
 
 runner = CliRunner()
 

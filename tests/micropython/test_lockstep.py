@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from sim.micropython import board as boards
-from sim.micropython import lockstep, lockstep_process
-from sim.net.sockets import Stream
+from dcompute_sim.micropython import board as boards
+from dcompute_sim.micropython import lockstep, lockstep_process
+from dcompute_sim.net.sockets import Stream
 
 _JOIN = """
 import errno, network, socket, time

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from sim.micropython.provision import Emulator
+from dcompute_sim.micropython.provision import Emulator
 
 TIMES = ["real", "virtual"]
 

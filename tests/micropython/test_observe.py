@@ -9,14 +9,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-
-from sim.brokers.base import BrokerSecurity
-from sim.brokers.model import front
-from sim.micropython import flash
-from sim.micropython.board import Board
-from sim.micropython.compiled import SHIMS
-from sim.micropython.process import FirmwareProcess
-from sim.micropython.provision import Emulator
+from dcompute_sim.brokers.base import BrokerSecurity
+from dcompute_sim.brokers.model import tcp_server as front
+from dcompute_sim.micropython import flash
+from dcompute_sim.micropython.board import Board
+from dcompute_sim.micropython.compiled import SHIMS
+from dcompute_sim.micropython.process import FirmwareProcess
+from dcompute_sim.micropython.provision import Emulator
 
 _NODE = "020000000107"
 _CONFIG = {

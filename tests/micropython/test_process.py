@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from sim.micropython.board import Board
-from sim.micropython.flash import FirmwareError
-from sim.micropython.process import FirmwareProcess
+from dcompute_sim.micropython.board import Board
+from dcompute_sim.micropython.flash import FirmwareError
+from dcompute_sim.micropython.process import FirmwareProcess
 
 _IDLE = """
 import time

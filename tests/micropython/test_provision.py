@@ -11,12 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
-from sim.micropython import cache as store
-from sim.micropython import debian, provision, pypi
-from sim.micropython.board import shims_of
-from sim.micropython.compiled import compiled_shims
-from sim.micropython.errors import EmulatorUnavailable
+from dcompute_sim.micropython import cache as store
+from dcompute_sim.micropython import debian, provision, pypi
+from dcompute_sim.micropython.board import shims_of
+from dcompute_sim.micropython.compiled import compiled_shims
+from dcompute_sim.micropython.errors import EmulatorUnavailable
 
 
 def _script(path: Path, body: str) -> Path:
@@ -153,7 +152,7 @@ _BUILD_ONCE = """
 import sys, time
 from dataclasses import replace
 from pathlib import Path
-from sim.micropython.cache import obtain
+from dcompute_sim.micropython.cache import obtain
 def build(entry):
     with open(sys.argv[1] + "/builds", "a") as log:
         log.write("x")

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from sim.micropython.bundle import bundle
-from sim.micropython.provision import provision
-from sim.micropython.shrink.frames import share_places
-from sim.micropython.shrink.kept import UMQTT
+from dcompute_sim.fwbuild.bundle import bundle
+from dcompute_sim.fwbuild.shrink.frames import share_places
+from dcompute_sim.fwbuild.shrink.kept import UMQTT
+from dcompute_sim.micropython.provision import provision
 
 NEWER_UMQTT = Path(__file__).parents[1] / "firmware" / "newer_umqtt"
 

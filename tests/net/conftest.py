@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import simpy
-
-from sim.net.network import Host, Network
-from sim.net.sockets import Socket, Stream
+from dcompute_sim.net.network import Host, Network
+from dcompute_sim.net.sockets import Socket, Stream
 
 _numbers = itertools.count()
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import simpy
-
-from sim.net.clock import Clock
+from dcompute_sim.net.clock import Clock
 
 
 def test_callbacks_come_in_order_of_time_then_of_asking() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from sim.dice import Dice
+from dcompute_sim.rng import Dice
 
 
 def test_the_first_draws_are_those_of_the_published_algorithm() -> None:

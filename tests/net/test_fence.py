@@ -19,8 +19,7 @@ import uuid
 from collections.abc import Callable
 
 import pytest
-
-from sim.net.fence import Fence, FenceError
+from dcompute_sim.net.fence import Fence, FenceError
 
 FORBIDDEN: dict[str, Callable[[], object]] = {
     "time.time": lambda: time.time(),
@@ -141,7 +140,8 @@ def test_who_entered_the_fence_lends_its_permission_to_nobody(
     make_module: Callable[[str], types.ModuleType],
 ) -> None:
     runner = make_module(
-        "from sim.net.fence import Fence\ndef run(fn):\n  with Fence(allow=(__name__,)):\n    return fn()\n"
+        "from dcompute_sim.net.fence import Fence\n"
+        "def run(fn):\n  with Fence(allow=(__name__,)):\n    return fn()\n"
     )
     with pytest.raises(FenceError):
         runner.run(lambda: time.time())
@@ -235,7 +235,7 @@ def test_a_callback_of_the_garbage_collector_is_not_the_runs_doing() -> None:
 
 LATE_ASYNCIO = """
 import sys
-from sim.net.fence import Fence, FenceError
+from dcompute_sim.net.fence import Fence, FenceError
 
 def made():
     import asyncio

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-from sim.net.link import Link
+from dcompute_sim.net.link import Link
 
 
 def _link(seed_name: str = "1/link/node") -> Link:

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from sim.net.pcap import PcapWriter
-from sim.net.tcp import MSS
+from dcompute_sim.net.pcap import PcapWriter
+from dcompute_sim.net.tcp import MSS
 
 CHECKSUMS = ["-o", "tcp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE"]
 ANALYSIS = [

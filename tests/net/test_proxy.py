@@ -12,8 +12,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-
-from sim.net.proxy import FaultProxy
+from dcompute_sim.net.proxy import FaultProxy
 
 SOON_S = 5.0
 A_WHILE_S = 0.05  # long enough on loopback for anything that would (wrongly) cross
@@ -89,7 +88,7 @@ def run(recorder: Any) -> Callable[[Callable[[_Link], Awaitable[None]]], None]:
             it.hang_up()
         assert proxy.open_connections == 0
         left = asyncio.all_tasks() - {asyncio.current_task()}
-        assert not [task for task in left if "sim.net" in repr(task) or "proxy" in repr(task)]
+        assert not [task for task in left if "dcompute_sim.net" in repr(task) or "proxy" in repr(task)]
 
     async def play(scene: Callable[[_Link], Awaitable[None]]) -> None:
         async with link() as it:

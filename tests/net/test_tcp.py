@@ -6,8 +6,7 @@ import errno
 from typing import Any
 
 import pytest
-
-from sim.net.profile import LINUX, LWIP_ESP32
+from dcompute_sim.net.profile import LINUX, LWIP_ESP32
 
 # --- beginning ---
 

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import simpy
+from dcompute_sim.net.network import Network
+from dcompute_sim.net.profile import LINUX, LWIP_ESP32
+from dcompute_sim.net.sockets import Socket, Stream
+from dcompute_sim.net.tcp import GONE
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from sim.net.network import Network
-from sim.net.profile import LINUX, LWIP_ESP32
-from sim.net.sockets import Socket, Stream
-from sim.net.tcp import GONE
 
 WAITS = st.tuples(st.just("wait"), st.sampled_from([0.001, 0.001, 0.02, 0.02, 0.3, 1.0, 30.0, 1000.0]))
 SENDS = st.tuples(st.sampled_from(["node sends", "broker sends"]), st.sampled_from([1, 10, 300, 4000]))
@@ -219,7 +218,7 @@ def test_the_timeline_does_not_depend_on_the_hash_seed() -> None:
         "model = importlib.util.module_from_spec(spec); spec.loader.exec_module(model)\n"
         "print(model._digest_of_a_busy_network(7))\n"
     )
-    root = str(Path(__file__).parents[2])
+    root = str(Path(__file__).parents[2] / "sim")
     digests = {
         subprocess.run(
             [sys.executable, "-c", script],

@@ -8,17 +8,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import dcompute_sim.pytest_items
 import pytest
-
-import sim.pytest_items
-from sim import run_scenario
-from sim.scenario import load
-from sim.trace import read
+from dcompute_sim import run_scenario
+from dcompute_sim.scenario import load
+from dcompute_sim.trace import read
 
 pytest_plugins = ["pytester"]
 
 # pytester forgets what was imported while it ran; known before, this is read once and not again by each test
-for _module in ("sim.engines.virtual", "sim.report.html", "hypothesis", "xdist.dsession"):
+for _module in ("dcompute_sim.engines.virtual", "dcompute_sim.report.html", "hypothesis", "xdist.dsession"):
     importlib.import_module(_module)
 
 HELD = """\
@@ -57,7 +56,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         seeds.append(outcome.scenario.seed)
         return outcome
 
-    monkeypatch.setattr(sim.pytest_items, "run_scenario", counting)
+    monkeypatch.setattr(dcompute_sim.pytest_items, "run_scenario", counting)
     return seeds
 
 
@@ -230,7 +229,7 @@ def test_the_fixture_runs_files_and_shipped_scenarios(pytester: pytest.Pytester)
     write(pytester.path, "plant/calm.yaml", HELD)
     pytester.makepyfile(
         """
-        from sim.checks import Status
+        from dcompute_sim.checks import Status
 
         def test_file(scenario):
             assert len(scenario("plant/calm.yaml", overrides=["fleet.py.count=3"]).scenario.nodes()) == 3
@@ -249,7 +248,7 @@ def test_the_fixture_runs_files_and_shipped_scenarios(pytester: pytest.Pytester)
 def test_the_fixture_fails_the_test_with_everything_needed(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
-        from sim import Scenario
+        from dcompute_sim import Scenario
 
         def test_built_in_code(scenario):
             scenario(Scenario.model_validate({
@@ -289,16 +288,21 @@ def test_the_plugin_imports_nothing_until_it_is_used() -> None:
         "paho",
         "rich",
         "ruamel",
-        "sim.scenario",
-        "sim.run",
-        "sim.pytest_items",
+        "dcompute_sim.scenario",
+        "dcompute_sim.run",
+        "dcompute_sim.pytest_items",
     )
-    code = f"import sys, sim.pytest_plugin; print([name for name in {heavy!r} if name in sys.modules])"
+    code = (
+        f"import sys, dcompute_sim.pytest_plugin; print([name for name in {heavy!r} if name in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
 def test_the_package_gives_its_api_when_asked() -> None:
-    code = "import sim; assert sim.Scenario.__name__ == 'Scenario'; from sim import run_scenario; sim.nothing"
+    code = (
+        "import dcompute_sim; assert dcompute_sim.Scenario.__name__ == 'Scenario'; "
+        "from dcompute_sim import run_scenario; dcompute_sim.nothing"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert "module 'sim' has no attribute 'nothing'" in done.stderr
+    assert "module 'dcompute_sim' has no attribute 'nothing'" in done.stderr

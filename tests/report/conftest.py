@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from sim import trace as t
-from sim.checks import CHECKS
-from sim.report.run import Run, judged
+from dcompute_sim import trace as t
+from dcompute_sim.checks import CHECKS
+from dcompute_sim.report.run import Run, judged
 
 KEEPALIVE_S = 10.0
 

@@ -6,11 +6,10 @@ import io
 import re
 
 import pytest
-
-from sim import trace as t
-from sim.report import words
-from sim.report.console import make_console, print_run, print_summary
-from sim.report.run import judged, replay_command
+from dcompute_sim import trace as t
+from dcompute_sim.report import text as words
+from dcompute_sim.report.console import make_console, print_run, print_summary
+from dcompute_sim.report.run import judged, replay_command
 
 ESCAPE = "\x1b["
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import re
 
-from sim.checks.coverage import coverage
-from sim.report.console import make_console
-from sim.report.coverage import print_coverage
+from dcompute_sim.checks.coverage import coverage
+from dcompute_sim.report.console import make_console
+from dcompute_sim.report.coverage import print_coverage
 
 
 def shown(print_it, *what):

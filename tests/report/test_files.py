@@ -6,13 +6,12 @@ import json
 import xml.etree.ElementTree as ET
 
 import pytest
-
-from sim import trace as t
-from sim.checks import CHECKS
-from sim.report.github import workflow_commands
-from sim.report.json_report import report
-from sim.report.junit import junit
-from sim.report.run import judged
+from dcompute_sim import trace as t
+from dcompute_sim.checks import CHECKS
+from dcompute_sim.report.github import workflow_commands
+from dcompute_sim.report.json_report import report
+from dcompute_sim.report.junit import junit
+from dcompute_sim.report.run import judged
 
 
 def suite_of(*runs):

@@ -6,10 +6,9 @@ import json
 import re
 
 import pytest
-
-from sim import trace as t
-from sim.report.html import MAX_WORK, html
-from sim.report.run import judged
+from dcompute_sim import trace as t
+from dcompute_sim.report.html import MAX_WORK, html
+from dcompute_sim.report.run import judged
 
 SHOWN = "document.getElementById('shown').textContent"
 
@@ -52,7 +51,7 @@ def test_names_and_texts_cannot_break_out_of_the_page(expectations):
 
 
 def test_too_many_tasks_are_thinned_but_no_inversion_is_lost(fleet, monkeypatch):
-    monkeypatch.setattr("sim.report.html.MAX_WORK", 50)
+    monkeypatch.setattr("dcompute_sim.report.html.MAX_WORK", 50)
     events = fleet(nodes=20)
     backwards = next(e for e in events if isinstance(e, t.TaskTaken))
     events[events.index(backwards)] = t.TaskTaken(

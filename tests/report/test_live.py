@@ -5,10 +5,9 @@ from __future__ import annotations
 import io
 
 import pytest
+from dcompute_sim import trace as t
+from dcompute_sim.report.live import Figures, LiveView
 from rich.console import Console
-
-from sim import trace as t
-from sim.report.live import Figures, LiveView
 
 
 class Clock:

@@ -7,10 +7,9 @@ import json
 from collections import defaultdict
 
 import pytest
-
-from sim import trace as t
-from sim.report.perfetto import perfetto
-from sim.report.timeline import BROKER, MASTER, Span, timeline
+from dcompute_sim import trace as t
+from dcompute_sim.report.perfetto import perfetto
+from dcompute_sim.report.timeline import BROKER, MASTER, Span, timeline
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from dcompute_sim.scenario import Scenario
 
 from dcompute.cli import main
-from sim.scenario import Scenario
 
 SMALL = {
     "version": 1,

@@ -13,15 +13,22 @@ import time
 from concurrent.futures import Executor, Future
 
 import pytest
-
-from sim.campaign import Campaign, CampaignError, Job, SeedResult, parse_seeds, run_campaign, run_seed
-from sim.checks.base import Outcome, Status
-from sim.checks.verdict import Result, Verdict
-from sim.executors import dask_cluster, dask_workers, default_jobs, local_processes
-from sim.report.campaign import ProgressLine, print_campaign, progress
-from sim.report.console import make_console
-from sim.run import EngineError, RunOptions
-from sim.scenario import Scenario
+from dcompute_sim.campaign import (
+    Campaign,
+    CampaignError,
+    Job,
+    SeedResult,
+    parse_seeds,
+    run_campaign,
+    run_seed,
+)
+from dcompute_sim.checks.base import Outcome, Status
+from dcompute_sim.checks.verdict import Result, Verdict
+from dcompute_sim.executors import dask_cluster, dask_workers, default_jobs, local_processes
+from dcompute_sim.report.campaign import ProgressLine, print_campaign, progress
+from dcompute_sim.report.console import make_console
+from dcompute_sim.run import EngineError, RunOptions
+from dcompute_sim.scenario import Scenario
 
 
 class Inline(Executor):
@@ -167,7 +174,7 @@ def test_a_crash_of_the_code_under_test_is_a_finding(small, monkeypatch):
     def broken(*_args):
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr("sim.campaign.run_scenario", broken)
+    monkeypatch.setattr("dcompute_sim.campaign.run_scenario", broken)
     found = run_seed(job(small), 5)
     assert found.verdict.status is Status.FAILED
     assert found.verdict.results[0].outcome.summary == "ended by ZeroDivisionError: division by zero"
@@ -261,7 +268,7 @@ def test_a_cluster_loses_no_seed_when_a_worker_is_killed(cluster, small):
 
 
 def test_a_cluster_that_is_not_there(monkeypatch):
-    monkeypatch.setattr("sim.executors._CONNECT_S", 0.2)
+    monkeypatch.setattr("dcompute_sim.executors._CONNECT_S", 0.2)
     began_s = time.monotonic()
     with pytest.raises(CampaignError, match=r"no Dask scheduler at tcp://127\.0\.0\.1:1"):
         dask_workers("tcp://127.0.0.1:1")

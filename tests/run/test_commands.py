@@ -40,7 +40,9 @@ def certain(write_scenario):
     ],
 )
 def test_exit_status(dcompute, certain, monkeypatch, options, sections, status, told):
-    monkeypatch.setattr("sim.executors._CONNECT_S", 0.5)  # where there is no scheduler, none will come
+    monkeypatch.setattr(
+        "dcompute_sim.executors._CONNECT_S", 0.5
+    )  # where there is no scheduler, none will come
     found = dcompute("run", certain(**sections), "--plain", *options)
     assert told in re.sub(r"\s*\n[│ ]*", " ", found.stdout + found.stderr)
     assert found.returncode == status

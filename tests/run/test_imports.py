@@ -13,10 +13,10 @@ NEEDLESS = {
     "platformdirs",
     "rich",
     "ruamel.yaml",
-    "sim.engines.real",
-    "sim.micropython",
-    "sim.nodes.firmware",
-    "sim.scenario.semantics",
+    "dcompute_sim.engines.real",
+    "dcompute_sim.micropython",
+    "dcompute_sim.nodes.firmware",
+    "dcompute_sim.scenario.semantics",
     "subprocess",
     "typer",
 }
@@ -24,8 +24,8 @@ NEEDLESS = {
 
 _RUN = """
 import sys
-from sim import Scenario, run_scenario
-from sim.scenario import find, shipped  # where scenarios are: no need to read one
+from dcompute_sim import Scenario, run_scenario
+from dcompute_sim.scenario import find, shipped  # where scenarios are: no need to read one
 keys = {"version": 1, "name": "two", "duration": "10s", "fleet": {"py": {"count": 2}},
         "expect": ["no_false_deaths"]}
 assert run_scenario(Scenario.model_validate(keys)).verdict.status == "held"
@@ -36,17 +36,21 @@ print(*sys.modules)
 def test_a_virtual_run_of_a_scenario_made_in_code_needs_little() -> None:
     ran = subprocess.run([sys.executable, "-c", _RUN], check=True, stdout=subprocess.PIPE, text=True)
     loaded = set(ran.stdout.split())
-    assert {"sim.engines.virtual", "paho.mqtt.client"} <= loaded
+    assert {"dcompute_sim.engines.virtual", "paho.mqtt.client"} <= loaded
     assert not NEEDLESS & loaded
 
 
 def test_asked_for_they_come() -> None:
     """The package hands out what reads files as if it had it, and nothing that is not there."""
-    import sim.scenario
+    import dcompute_sim.scenario
 
-    assert {sim.scenario.load.__name__, sim.scenario.load_all.__name__, sim.scenario.check.__name__} == {
+    assert {
+        dcompute_sim.scenario.load.__name__,
+        dcompute_sim.scenario.load_all.__name__,
+        dcompute_sim.scenario.check.__name__,
+    } == {
         "load",
         "load_all",
         "check",
     }
-    assert not hasattr(sim.scenario, "no_such_name")
+    assert not hasattr(dcompute_sim.scenario, "no_such_name")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-
-from sim import trace as t
-from sim.recorder import Recorder
+from dcompute_sim import trace as t
+from dcompute_sim.recorder import Recorder
 
 
 def bitten(kind: str, node: str, *seen: tuple[str, str]) -> bool:

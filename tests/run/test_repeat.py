@@ -9,12 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
-
-from sim.net.fence import FenceError
-from sim.run import RunOptions, run_scenario
-from sim.sabotage import SAFEGUARDS
-from sim.scenario import Scenario, find, load_all
-from sim.trace import read
+from dcompute_sim.net.fence import FenceError
+from dcompute_sim.run import RunOptions, run_scenario
+from dcompute_sim.sabotage import SAFEGUARDS
+from dcompute_sim.scenario import Scenario, find, load_all
+from dcompute_sim.trace import read
 
 GOLDEN = Path(__file__).parent / "golden_digest.txt"
 
@@ -124,7 +123,7 @@ def test_a_dependence_on_hashes_is_found(dcompute, tmp_path, write_scenario, mon
         "    import dataclasses\n"
         "    import os, time\n"
         "    time.sleep(2 * (os.environ['PYTHONHASHSEED'] == '2'))\n"  # slower: nothing is wrong
-        "    import sim.director.director as d\n"
+        "    import dcompute_sim.director.director as d\n"
         "    was = d._spec\n"
         "    d._spec = lambda *a, **k: dataclasses.replace(was(*a, **k), seed=str(hash('a')))\n"
         "except Exception as error:\n"  # Python itself would go on without, and the traces be the same
@@ -150,7 +149,7 @@ def test_a_dependence_on_hashes_is_found(dcompute, tmp_path, write_scenario, mon
 )
 def test_work_of_a_node_that_reaches_for_the_outside_fails_the_run(small: Scenario, monkeypatch, reach_out):
     """Loudly, and at the call site: the name of this test is in the message."""
-    from sim.nodes.python import PythonNode
+    from dcompute_sim.nodes.python import PythonNode
 
     def impatient(self, task, result):
         reach_out()

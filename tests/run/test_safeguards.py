@@ -1,18 +1,17 @@
 """Every safeguard, switched off, is missed: some seed among 200 fails; with all on, none does.
 
-Specimens of the museum (`sim.specimens`) have scenarios of their own, held by `tests/scenarios`.
+Specimens of the museum (`dcompute_sim.specimens`) have scenarios of their own, held by `tests/scenarios`.
 """
 
 from __future__ import annotations
 
 import pytest
-
-from sim.campaign import Job, run_seed
-from sim.checks.base import Status
-from sim.run import RunOptions
-from sim.sabotage import SAFEGUARDS
-from sim.scenario import Scenario, find, load_all
-from sim.specimens import SPECIMENS
+from dcompute_sim.campaign import Job, run_seed
+from dcompute_sim.checks.base import Status
+from dcompute_sim.run import RunOptions
+from dcompute_sim.sabotage import SAFEGUARDS
+from dcompute_sim.scenario import Scenario, find, load_all
+from dcompute_sim.specimens import SPECIMENS
 
 SEEDS = range(1, 201)
 SWITCHED_OFF = [name for name in SAFEGUARDS if name not in SPECIMENS]

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
-from sim import trace as t
-from sim.checks.base import Status
-from sim.run import run_scenario
-from sim.scenario import Scenario
+from dcompute_sim import trace as t
+from dcompute_sim.checks.base import Status
+from dcompute_sim.run import run_scenario
+from dcompute_sim.scenario import Scenario
 
 
 def outcome_of(*faults: dict[str, Any], latency: str = "2ms") -> Any:

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from sim.scenario import Problem, Scenario, ScenarioError, load_all
+from dcompute_sim.scenario import Problem, Scenario, ScenarioError, load_all
 
 # one of everything, so that mutations reach every part of the language
 FULL = """\

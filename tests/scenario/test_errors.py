@@ -8,8 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from sim.scenario import Problem, Scenario, ScenarioError, check, concretise, load, load_all
+from dcompute_sim.scenario import Problem, Scenario, ScenarioError, check, concretise, load, load_all
 
 Problems = Callable[..., list[Problem]]
 

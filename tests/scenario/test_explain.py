@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-
-from sim.scenario import KINDS, Scenario, concretise, fault_times, find, load_all, shipped
-from sim.scenario.explain import explain
-from sim.units import format_duration
+from dcompute_sim.scenario import KINDS, Scenario, concretise, fault_times, find, load_all, shipped
+from dcompute_sim.scenario.explain import explain
+from dcompute_sim.units import format_duration
 
 Load = Callable[..., Scenario]
 

@@ -9,9 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from sim.scenario import Scenario, ScenarioError, concretise, find, load, load_all, shipped
-from sim.scenario.write import starter, to_yaml
+from dcompute_sim.scenario import Scenario, ScenarioError, concretise, find, load, load_all, shipped
+from dcompute_sim.scenario.write import starter, to_yaml
 
 Load = Callable[..., Scenario]
 
@@ -265,6 +264,6 @@ def test_starter_loads_and_carries_its_name(load_text: Load) -> None:
 
 def test_importing_the_language_is_light() -> None:
     heavy = "{'rich', 'typer', 'paho', 'amqtt', 'asyncio'}"
-    code = f"import sys, sim.scenario; print(sorted({heavy} & set(sys.modules)))"
+    code = f"import sys, dcompute_sim.scenario; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

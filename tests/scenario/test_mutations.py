@@ -10,11 +10,10 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
+from dcompute_sim.scenario import Problem, Scenario, ScenarioError, find, load_all
+from dcompute_sim.scenario.write import starter
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-from sim.scenario import Problem, Scenario, ScenarioError, find, load_all
-from sim.scenario.write import starter
 
 Problems = Callable[..., list[Problem]]
 _KEY = re.compile(r"^(?P<indent> *)(?P<dash>- )?(?P<key>[A-Za-z_0-9]+):(?P<value> .*)?$")

@@ -11,8 +11,7 @@ from collections.abc import Callable
 from functools import partial
 
 import pytest
-
-from sim.scenario import (
+from dcompute_sim.scenario import (
     KINDS,
     Candidate,
     Priority,
@@ -29,12 +28,12 @@ from sim.scenario import (
     phase_starts,
     pick,
 )
-from sim.scenario.base import Distribution
-from sim.scenario.faults import NODE_FAULTS, NodeFault
-from sim.scenario.swarm import OUTAGES
-from sim.scenario.write import to_yaml
-from sim.trace import MasterStarted, TaskTaken
-from sim.units import format_duration
+from dcompute_sim.scenario.base import Distribution
+from dcompute_sim.scenario.faults import NODE_FAULTS, NodeFault
+from dcompute_sim.scenario.swarm import OUTAGES
+from dcompute_sim.scenario.write import to_yaml
+from dcompute_sim.trace import MasterStarted, TaskTaken
+from dcompute_sim.units import format_duration
 
 Load = Callable[..., Scenario]
 BASE = "version: 1\nname: m\nduration: 60s\nfleet: {py: {count: 3}}\n"
@@ -256,7 +255,8 @@ def test_kinds_narrow_what_is_drawn(load_text: Load) -> None:
 
 def test_same_seed_same_swarm_in_any_process() -> None:
     code = (
-        "from sim.scenario import *; from sim.scenario.write import to_yaml; import hashlib; "
+        "from dcompute_sim.scenario import *; from dcompute_sim.scenario.write import to_yaml; "
+        "import hashlib; "
         "s = load(find('swarm')); "
         "print(hashlib.sha256(''.join(to_yaml(concretise(s, n)) for n in range(20)).encode()).hexdigest())"
     )

@@ -9,16 +9,15 @@ from typing import Any
 
 import jsonschema
 import pytest
+from dcompute_sim.checks import CHECKS
+from dcompute_sim.scenario import KINDS, Problem, ScenarioError, find, load, shipped
+from dcompute_sim.scenario.model import Scenario
+from dcompute_sim.scenario.reference import DOCUMENT, SCHEMA, document, reference
+from dcompute_sim.scenario.schema import json_schema, json_schema_text
+from dcompute_sim.scenario.write import starter
 from ruamel.yaml import YAML
 
-from sim.checks import CHECKS
-from sim.scenario import KINDS, Problem, ScenarioError, find, load, shipped
-from sim.scenario.model import Scenario
-from sim.scenario.reference import DOCUMENT, SCHEMA, document, reference
-from sim.scenario.schema import json_schema, json_schema_text
-from sim.scenario.write import starter
-
-REMAKE = "run: python -m sim.scenario.reference"
+REMAKE = "run: python -m dcompute_sim.scenario.reference"
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from dcompute_sim import units
+from dcompute_sim.units import UnitError
 from hypothesis import given
 from hypothesis import strategies as st
-
-from sim import units
-from sim.units import UnitError
 
 GOOD: list[tuple[Callable[[object], Any], str, float]] = [
     (units.parse_duration, "10s", 10),

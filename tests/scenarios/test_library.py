@@ -6,12 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
-
-from sim.checks import Status
-from sim.run import RunOptions, run_scenario
-from sim.sabotage import SAFEGUARDS
-from sim.scenario import Scenario, load_all, shipped
-from sim.specimens import SPECIMENS
+from dcompute_sim.checks import Status
+from dcompute_sim.run import RunOptions, run_scenario
+from dcompute_sim.sabotage import SAFEGUARDS
+from dcompute_sim.scenario import Scenario, load_all, shipped
+from dcompute_sim.specimens import SPECIMENS
 
 # The museum of issue 5, piece by piece.
 MUSEUM = {

@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 import simpy
+from dcompute_sim.brokers.conformance import wire
+from dcompute_sim.brokers.conformance.wire import Kind
+from dcompute_sim.engines.virtual_broker import ModelBroker
+from dcompute_sim.micropython.board import Board
+from dcompute_sim.micropython.flash import product
+from dcompute_sim.micropython.lockstep import LockstepBoard
+from dcompute_sim.micropython.provision import Emulator, provision
+from dcompute_sim.net.network import Network
 
+from dcompute._ota.progress import NodeUpdate
 from dcompute.bundle import Bundle
 from dcompute.protocol import decode_update_report
-from dcompute.update import NodeUpdate
-from sim.brokers.conformance import wire
-from sim.brokers.conformance.wire import Kind
-from sim.engines.virtual_broker import ModelBroker
-from sim.micropython.board import Board
-from sim.micropython.flash import product
-from sim.micropython.lockstep import LockstepBoard
-from sim.micropython.provision import Emulator, provision
-from sim.net.network import Network
 
 KEY = b"a key of the fleet"
 NODE = "board"

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from dcompute_sim.brokers.conformance import wire
 
+from dcompute._ota.progress import State
 from dcompute.bundle import Bundle
-from dcompute.update import State
-from sim.brokers.conformance import wire
 
 
 def finish(board: Any, update: Any) -> State:

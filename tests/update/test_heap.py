@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dcompute_sim.brokers.conformance import wire
+from dcompute_sim.fwbuild.compile import compile_firmware
+from dcompute_sim.micropython.flash import product
+from dcompute_sim.micropython.provision import mpy_cross
 
+from dcompute._ota.progress import State
 from dcompute.bundle import Bundle
-from dcompute.update import State
-from sim.brokers.conformance import wire
-from sim.micropython.compile import compile_firmware
-from sim.micropython.flash import product
-from sim.micropython.provision import mpy_cross
 
 TASKS = 1000
 WINDOW = 8

@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dcompute_sim.brokers.mosquitto import MosquittoBroker
+from dcompute_sim.micropython.board import Board
+from dcompute_sim.micropython.flash import product
+from dcompute_sim.micropython.process import FirmwareProcess
 from typer.testing import CliRunner
 
+from dcompute._ota.progress import NodeUpdate, State
 from dcompute.bundle import Bundle
 from dcompute.cli import app
 from dcompute.protocol import Rejected, UpdateReport, decode_update_report
-from dcompute.update import NodeUpdate, State
 from dcompute.update_command import read_key
-from sim.brokers.mosquitto import MosquittoBroker
-from sim.micropython.board import Board
-from sim.micropython.flash import product
-from sim.micropython.process import FirmwareProcess
 
 BUNDLE = Bundle("v2", {"main.py": b"x" * 1200, "a.py": b""})
 

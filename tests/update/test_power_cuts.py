@@ -10,8 +10,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from dcompute._ota.progress import State
 from dcompute.bundle import Bundle
-from dcompute.update import State
 
 WATCHED = b"""
 import builtins

@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
-from sim.checks import Status
-from sim.director.updates import bundle_of
-from sim.run import run_scenario
-from sim.scenario import ScenarioError, load
-from sim.scenario.explain import explain
-from sim.scenario.updates import Update
+from dcompute_sim.checks import Status
+from dcompute_sim.director.updates import bundle_of
+from dcompute_sim.run import run_scenario
+from dcompute_sim.scenario import ScenarioError, load
+from dcompute_sim.scenario.explain import explain
+from dcompute_sim.scenario.updates import Update
 
 BASE = """
 version: 1

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
-from sim.brokers.conformance import wire
-from sim.brokers.conformance.wire import Kind, Packet
-from sim.brokers.model import Broker, BrokerConfig
+from dcompute_sim.brokers.conformance import wire
+from dcompute_sim.brokers.conformance.wire import Kind, Packet
+from dcompute_sim.brokers.model import Broker, BrokerConfig
 
 
 class Peer:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
-from sim.brokers.conformance import wire
-from sim.brokers.conformance.wire import Kind, Will
-from sim.brokers.model import MOSQUITTO_KEEPALIVE_STEP_S, BrokerConfig, ReturnCode
+from dcompute_sim.brokers.conformance import wire
+from dcompute_sim.brokers.conformance.wire import Kind, Will
+from dcompute_sim.brokers.model import MOSQUITTO_KEEPALIVE_STEP_S, BrokerConfig, ReturnCode
 
 DEAD = Will("will", b"dead", qos=1)
 

@@ -8,9 +8,9 @@ import sys
 
 SCRIPT = """
 import hashlib, random
-from sim.brokers.conformance import wire
-from sim.brokers.conformance.wire import Kind, Will
-from sim.brokers.model import Broker, BrokerConfig
+from dcompute_sim.brokers.conformance import wire
+from dcompute_sim.brokers.conformance.wire import Kind, Will
+from dcompute_sim.brokers.model import Broker, BrokerConfig
 
 digest = hashlib.sha256()
 

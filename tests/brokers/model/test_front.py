@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from sim.brokers import passwords
-from sim.brokers.base import BrokerError, BrokerSecurity
-from sim.brokers.conformance import Outcome, check, wire
-from sim.brokers.conformance.client import Client, Refused, connect, dial
-from sim.brokers.conformance.target import Target
-from sim.brokers.conformance.wire import Kind, Will
-from sim.brokers.model import front
+from dcompute_sim.brokers import passwords
+from dcompute_sim.brokers.base import BrokerError, BrokerSecurity
+from dcompute_sim.brokers.conformance import Outcome, check, wire
+from dcompute_sim.brokers.conformance.client import Client, Refused, connect, dial
+from dcompute_sim.brokers.conformance.target import Target
+from dcompute_sim.brokers.conformance.wire import Kind, Will
+from dcompute_sim.brokers.model import tcp_server as front
 
 DEAD = Will("will", b"dead", qos=1, retain=True)
 

@@ -7,11 +7,10 @@ import random
 from typing import Any
 
 import pytest
+from dcompute_sim.brokers.conformance import wire
+from dcompute_sim.brokers.conformance.wire import Kind, Will
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-from sim.brokers.conformance import wire
-from sim.brokers.conformance.wire import Kind, Will
 
 _settings = settings(
     derandomize=True,

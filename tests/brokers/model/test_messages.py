@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
-from sim.brokers.conformance import wire
-from sim.brokers.conformance.wire import Kind
+from dcompute_sim.brokers.conformance import wire
+from dcompute_sim.brokers.conformance.wire import Kind
 
 # --- quality of service ------------------------------------------------------------------------------------
 

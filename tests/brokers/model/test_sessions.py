@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
-from sim.brokers.conformance import wire
-from sim.brokers.conformance.wire import Kind
-from sim.brokers.model import Broker, SnapshotError
+from dcompute_sim.brokers.conformance import wire
+from dcompute_sim.brokers.conformance.wire import Kind
+from dcompute_sim.brokers.model import Broker, SnapshotError
 
 
 def test_session_present_tells_the_truth(bench: Any) -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 
 import pytest
+from dcompute_sim.brokers.model.topics import SubscriptionIndex, TopicTree
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from sim.brokers.model.topics import SubscriptionIndex, TopicTree
 
 
 def matches(topic_filter: str, topic: str) -> bool:

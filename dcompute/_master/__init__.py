@@ -1,0 +1,1 @@
+"""What the master knows of nodes and tasks, as plain state machines."""

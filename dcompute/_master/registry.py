@@ -1,0 +1,312 @@
+"""The master's state machine: which nodes there are, which incarnation each is, who died, what results came.
+
+Plain code: messages and times go in, effects come out. It never raises for anything a network can send, has
+no clock and no lock (the transport around it has one). Times: `now_s` is monotonic, `wall_s` seconds since
+1970.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any
+
+from dcompute._master.effects import (
+    DeclareDead,
+    Effect,
+    NodeChanged,
+    NodeDied,
+    Probe,
+    ResultAccepted,
+    ResultIgnored,
+    StaleDeath,
+)
+from dcompute._master.taskbook import TaskBook
+from dcompute.node_core import DEAD, OFFLINE
+from dcompute.protocol import Announcement, Message, ResultMessage, StatusCleared, StatusMessage
+
+GONE = (DEAD, OFFLINE)
+DEFAULT_KEEPALIVE_S = 60.0
+
+
+_IMMUTABLE = (str, int, float, type(None))  # of the JSON values
+
+
+@dataclass(slots=True)
+class NodeRecord:
+    """What the master believes of one node."""
+
+    node_id: str
+    status: str
+    device_type: str = ""
+    last_seen: float = 0.0
+    inc: str = ""
+    capabilities: dict[str, Any] = field(default_factory=dict)
+    death_reported: bool = False  # for the present incarnation
+    heard: bool = False  # its status came live over the present connection
+    declared_inc: str | None = None  # our own declaration of death for it will come back to us
+
+    def public(self) -> dict[str, Any]:
+        """A copy for callers, who may change it freely."""
+        return {
+            "node_id": self.node_id,
+            "status": self.status,
+            "device_type": self.device_type,
+            "last_seen": self.last_seen,
+            "inc": self.inc,
+            "capabilities": {
+                key: value if isinstance(value, _IMMUTABLE) else deepcopy(value)
+                for key, value in self.capabilities.items()
+            },
+        }
+
+
+class Registry:
+    """See the module's head.
+
+    Args:
+        liveness_s: how long after an outage an unverified node may stay silent before it is declared dead;
+            None takes 1.5 x the keepalive the node announced (60 s if it did not) plus `grace_s`.
+        grace_s: time for reconnection backoff, added to the above.
+        result_limit: results kept until collected; beyond it the oldest is dropped and counted.
+        task_memory: how many task ids are remembered, to accept each result once and to number attempts.
+    """
+
+    def __init__(
+        self,
+        *,
+        liveness_s: float | None = None,
+        grace_s: float = 20.0,
+        result_limit: int = 100_000,
+        task_memory: int = 100_000,
+    ) -> None:
+        self.counters = {
+            "stale_deaths": 0,
+            "duplicate_results": 0,
+            "retained_results": 0,
+            "forgotten_ignored": 0,
+            "results_dropped": 0,
+        }
+        self._liveness_s = liveness_s
+        self._grace_s = grace_s
+        self._nodes: dict[str, NodeRecord] = {}
+        self._unverified: dict[str, float] = {}  # node id -> when it is declared dead
+        self._next_deadline_s: float | None = None
+        self._dead: dict[str, None] = {}  # deaths not collected yet, in order
+        self._forgotten: set[str] = set()
+        self._tasks = TaskBook(result_limit, task_memory)
+
+    # --- what arrives -----------------------------------------------------------------------------------
+
+    def receive(self, message: Message, *, retained: bool, now_s: float, wall_s: float) -> list[Effect]:
+        """Take in a valid message; `retained` says that the broker replayed it at subscription."""
+        if isinstance(message, ResultMessage):
+            return self._receive_result(message, retained, wall_s)
+        if isinstance(message, Announcement):
+            return self._receive_announcement(message, wall_s)
+        if message.node_id in self._forgotten:
+            self.counters["forgotten_ignored"] += 1
+            return []
+        if isinstance(message, StatusCleared):
+            return []
+        if message.status in GONE:
+            return self._receive_gone(message, retained, wall_s)
+        return self._receive_alive(message, retained, now_s, wall_s)
+
+    def _receive_announcement(self, message: Announcement, wall_s: float) -> list[Effect]:
+        self._forgotten.discard(message.node_id)
+        record = self._record(message.node_id)
+        record.device_type = message.device_type
+        record.capabilities = message.capabilities
+        return self._heard_alive(record, message.status, message.inc, wall_s)
+
+    def _receive_alive(
+        self, message: StatusMessage, retained: bool, now_s: float, wall_s: float
+    ) -> list[Effect]:
+        record = self._record(message.node_id)
+        if message.device_type:
+            record.device_type = message.device_type
+        if message.capabilities is not None:
+            record.capabilities = message.capabilities
+        if not retained:
+            return self._heard_alive(record, message.status, message.inc, wall_s)
+        if record.heard:
+            return []  # live traffic has overtaken the retained copy
+        effects = self._alive(record, message.status, message.inc, wall_s)
+        return effects + self._doubt(record, now_s)
+
+    def _heard_alive(self, record: NodeRecord, status: str, inc: str, wall_s: float) -> list[Effect]:
+        record.heard = True
+        return self._alive(record, status, inc, wall_s)
+
+    def _alive(self, record: NodeRecord, status: str, inc: str, wall_s: float) -> list[Effect]:
+        record.last_seen = wall_s
+        self._unverified.pop(record.node_id, None)
+        if record.inc != inc or record.status in GONE:
+            record.death_reported = False
+        if (record.status, record.inc) == (status, inc):
+            return []
+        record.status = status
+        record.inc = inc
+        return [NodeChanged(record.node_id, status, inc)]
+
+    def _receive_gone(self, message: StatusMessage, retained: bool, wall_s: float) -> list[Effect]:
+        record = self._record(message.node_id)
+        if self._is_stale(record, message.inc) or self._is_echo(record, message, retained):
+            self.counters["stale_deaths"] += 1
+            return [StaleDeath(message.node_id, message.inc)]
+        cause = "will" if message.status == DEAD else "offline"
+        return self._gone(record, message.status, message.inc, cause, wall_s)
+
+    def _is_stale(self, record: NodeRecord, inc: str) -> bool:
+        """A will names the connection it was made for; one of another connection says nothing of this one."""
+        return bool(inc and record.inc and inc != record.inc)
+
+    def _is_echo(self, record: NodeRecord, message: StatusMessage, retained: bool) -> bool:
+        """Our own declaration of death, which crossed with a sign of life."""
+        if retained or message.status != DEAD or message.inc != record.declared_inc:
+            return False
+        record.declared_inc = None
+        return record.status not in GONE
+
+    def _gone(self, record: NodeRecord, status: str, inc: str, cause: str, wall_s: float) -> list[Effect]:
+        self._unverified.pop(record.node_id, None)
+        record.last_seen = wall_s
+        effects: list[Effect] = []
+        if record.status != status or record.inc != (inc or record.inc):
+            record.status = status
+            record.inc = inc or record.inc
+            effects.append(NodeChanged(record.node_id, status, record.inc))
+        if not record.death_reported:
+            record.death_reported = True
+            self._dead[record.node_id] = None
+            effects.append(NodeDied(record.node_id, record.inc, cause))
+        return effects
+
+    def _receive_result(self, message: ResultMessage, retained: bool, wall_s: float) -> list[Effect]:
+        reason = self._why_ignored(message, retained)
+        if reason:
+            return [ResultIgnored(message.node_id, message.task_id, reason)]
+        if message.node_id in self._nodes and message.inc == self._nodes[message.node_id].inc:
+            self._nodes[message.node_id].last_seen = wall_s
+            self._unverified.pop(message.node_id, None)
+        self.counters["results_dropped"] += self._tasks.finished(message, wall_s)
+        return [ResultAccepted(message.node_id, message.task_id, message.result)]
+
+    def _why_ignored(self, message: ResultMessage, retained: bool) -> str:
+        if retained:
+            self.counters["retained_results"] += 1
+            return "retained"
+        if message.node_id in self._forgotten:
+            self.counters["forgotten_ignored"] += 1
+            return "forgotten"
+        if self._tasks.is_done(message.task_id):
+            self.counters["duplicate_results"] += 1
+            return "duplicate"
+        return ""
+
+    # --- outages ----------------------------------------------------------------------------------------
+
+    def link_up(self, now_s: float) -> list[Effect]:
+        """The master is (again) connected and subscribed: what it knows of living nodes is now in doubt."""
+        effects: list[Effect] = []
+        for record in self._nodes.values():
+            if record.status not in GONE:
+                effects += self._doubt(record, now_s)
+        return effects
+
+    def link_down(self) -> None:
+        """The master has no broker: no node can be judged until it has one again."""
+        for record in self._nodes.values():
+            record.heard = False
+            record.declared_inc = None
+        self._unverified.clear()
+        self._next_deadline_s = None
+
+    def _doubt(self, record: NodeRecord, now_s: float) -> list[Effect]:
+        deadline_s = now_s + self._liveness_of(record)
+        self._unverified[record.node_id] = deadline_s
+        if self._next_deadline_s is None or deadline_s < self._next_deadline_s:
+            self._next_deadline_s = deadline_s
+        return [Probe(record.node_id)]
+
+    def _liveness_of(self, record: NodeRecord) -> float:
+        if self._liveness_s is not None:
+            return self._liveness_s
+        keepalive = record.capabilities.get("keepalive", DEFAULT_KEEPALIVE_S)
+        if (
+            isinstance(keepalive, bool)
+            or not isinstance(keepalive, (int, float))
+            or not 0 < keepalive < 65536
+        ):
+            keepalive = DEFAULT_KEEPALIVE_S
+        return 1.5 * float(keepalive) + self._grace_s
+
+    def next_deadline_s(self) -> float | None:
+        """When `tick` may next have something to do."""
+        return self._next_deadline_s
+
+    def tick(self, now_s: float, wall_s: float) -> list[Effect]:
+        """Declare dead the unverified nodes whose bound has passed."""
+        overdue = [node_id for node_id, deadline_s in self._unverified.items() if deadline_s <= now_s]
+        effects: list[Effect] = []
+        for node_id in overdue:
+            record = self._nodes[node_id]
+            last_seen = record.last_seen
+            effects += self._gone(record, DEAD, record.inc, "silent", wall_s)
+            record.last_seen = last_seen
+            record.declared_inc = record.inc
+            effects.append(DeclareDead(node_id, record.inc))
+        self._next_deadline_s = min(self._unverified.values(), default=None)
+        return effects
+
+    # --- questions --------------------------------------------------------------------------------------
+
+    def info(self, node_id: str) -> dict[str, Any] | None:
+        """One node's record as a copy, None if unknown."""
+        record = self._nodes.get(node_id)
+        return record.public() if record else None
+
+    def infos(self, status: str | None = None) -> list[dict[str, Any]]:
+        """All records (of one status) as copies, in the order the nodes became known."""
+        return [r.public() for r in self._nodes.values() if status is None or r.status == status]
+
+    def status_of(self, node_id: str) -> str | None:
+        """The node's status, None if unknown."""
+        record = self._nodes.get(node_id)
+        return record.status if record else None
+
+    def next_attempt(self, task_id: str) -> int:
+        """1 for a task not sent yet, one more each time it was `sent`."""
+        return self._tasks.next_attempt(task_id)
+
+    def sent(self, task_id: str, attempt: int) -> None:
+        """This attempt is on its way."""
+        self._tasks.sent(task_id, attempt)
+
+    def dead_nodes(self, *, empty: bool) -> list[str]:
+        """Deaths not collected yet, oldest first; `empty` collects them."""
+        dead = list(self._dead)
+        if empty:
+            self._dead.clear()
+        return dead
+
+    def results(self, only: Collection[str] | None, *, remove: bool) -> dict[str, list[dict[str, Any]]]:
+        """Results by node (of the nodes in `only`), as copies; `remove` takes exactly these out."""
+        return self._tasks.results(only, remove=remove)
+
+    def forget(self, node_id: str) -> bool:
+        """Remove every trace of the node and ignore its status until it announces itself anew."""
+        known = self._nodes.pop(node_id, None) is not None
+        self._unverified.pop(node_id, None)
+        self._dead.pop(node_id, None)
+        self._tasks.forget(node_id)
+        self._forgotten.add(node_id)
+        return known
+
+    def _record(self, node_id: str) -> NodeRecord:
+        record = self._nodes.get(node_id)
+        if record is None:
+            record = self._nodes[node_id] = NodeRecord(node_id, "")
+        return record

@@ -1,0 +1,210 @@
+"""One MQTT session: a paho client on an in-memory socket, so that bytes go in and bytes come out.
+
+paho does the protocol; who carries the bytes, and in which time, is not its business. One session is one
+connection: a new one is made for each, so nothing of an old connection (queued packets, keepalive state,
+will) can leak into the next. paho wants its socket calls on one thread: all of this runs on the driver's
+loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import paho.mqtt.client as paho
+
+from dcompute._mqtt.paho_client import PahoClient
+
+QOS = 1
+IN_FLIGHT = 20
+
+_REFUSALS = {  # return codes of CONNACK (MQTT 3.1.1, table 3.1)
+    1: "unacceptable protocol version",
+    2: "client id rejected",
+    3: "server unavailable",
+    4: "bad user name or password (check username and password)",
+    5: "not authorized (check username and password)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSettings:
+    """What every connection of one client has in common; MQTT counts `keepalive_s` in whole seconds.
+
+    Raises ValueError for what no connection could be made with.
+    """
+
+    client_id: str
+    keepalive_s: int
+    username: str | None = None
+    password: str | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.keepalive_s, int) or not 1 <= self.keepalive_s <= 65535:
+            raise ValueError(f"keepalive must be from 1 to 65535 whole seconds, not {self.keepalive_s!r}")
+        if self.password is not None and self.username is None:  # [MQTT-3.1.2-22]
+            raise ValueError("a password needs a username")
+
+    def __repr__(self) -> str:  # a password never reaches a log
+        return f"SessionSettings({self.client_id!r}, keepalive_s={self.keepalive_s})"
+
+
+class SessionUser(Protocol):
+    """What a session tells its user. After `session_ended` nothing more comes."""
+
+    def session_accepted(self) -> None: ...
+    def session_subscribed(self) -> None: ...
+    def session_message(self, topic: str, payload: bytes, retained: bool) -> None: ...
+    def session_acknowledged(self, mid: int) -> None: ...
+    def session_ended(self, reason: str) -> None: ...
+
+
+class PahoSession:
+    """See the module's head.
+
+    Args:
+        will: (topic, payload) of the retained QoS 1 last will, or None.
+    """
+
+    __slots__ = ("_client", "_ended", "_feeding", "_keepalive_s", "_user", "_write")
+
+    def __init__(
+        self,
+        settings: SessionSettings,
+        will: tuple[str, bytes] | None,
+        user: SessionUser,
+    ) -> None:
+        self._user = user
+        self._keepalive_s = settings.keepalive_s
+        client = PahoClient(settings.client_id, self)
+        if settings.username is not None:
+            client.username_pw_set(settings.username, settings.password)
+        if will is not None:
+            client.will_set(will[0], will[1], qos=QOS, retain=True)
+        client.on_message = self._on_message  # only of QoS 2, for which nobody here asks
+        client.on_publish = self._on_publish  # likewise
+        client.on_disconnect = self._on_disconnect
+        self._client = client
+        self._ended = False
+        self._feeding = False
+        self._write: Callable[[bytes], None] | None = None  # only from `open` to the end
+
+    @property
+    def accepted(self) -> bool:
+        """The broker has accepted the connection: it can be subscribed on."""
+        return self._client.is_connected()
+
+    def open(self, write: Callable[[bytes], None]) -> None:
+        """The byte stream is up and `write` takes bytes to send: send CONNECT."""
+        self._write = write
+        self._client.connect_async("memory", 1, keepalive=self._keepalive_s)
+        self._client.reconnect()
+        self.flush()
+
+    def feed(self, data: bytes) -> None:
+        """Take in received bytes. Bytes that are no MQTT end the session, never raise."""
+        if self._ended:
+            return
+        self._feeding = True
+        try:
+            self._client.feed(data)
+        except Exception as error:  # paho meets hostile bytes with struct.error, IndexError and others
+            self._end(f"protocol error: {type(error).__name__}: {error}")
+            return
+        finally:
+            self._feeding = False
+        self.flush()
+
+    def subscribe(self, topics: Sequence[str]) -> None:
+        """SUBSCRIBE at QoS 1, all in one packet; answered by `session_subscribed`."""
+        self._client.subscribe([(topic, QOS) for topic in topics])
+        self.flush()
+
+    def publish(self, topic: str, payload: bytes, retain: bool, qos: int = QOS) -> int:
+        """PUBLISH; the returned id comes back in `session_acknowledged`. `flush` sends it."""
+        return self._client.send_publish(topic, payload, qos, retain)
+
+    def disconnect(self) -> None:
+        """Send DISCONNECT: the broker will not publish the will."""
+        self._ended = True
+        self._client.disconnect()
+        self._feeding = False  # not at their end: the channel is closed next
+        self.flush()
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Forget the session without a word to anyone."""
+        self._ended = True
+        self._write = None
+        self._client.stop()
+
+    def next_check_s(self) -> float:
+        """When `check` next has an effect: a ping is due, or its answer overdue."""
+        client = self._client
+        return min(client._last_msg_out, client._last_bytes_received) + self._keepalive_s
+
+    def check(self) -> None:
+        """Ping when it is time, end the session when the last ping was not answered."""
+        self._client.loop_misc()
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what is queued; while received bytes are taken in, once at their end for all answers."""
+        client = self._client
+        if client.outbox and not self._feeding and self._write is not None:
+            self._write(client.take_outbox())
+
+    def _end(self, reason: str) -> None:
+        if not self._ended:
+            self.abandon()
+            self._user.session_ended(reason)
+
+    # --- what the client tells --------------------------------------------------------------------------
+
+    def packet_message(self, topic: bytes, payload: bytes, retained: bool) -> None:
+        if self._ended:
+            return
+        try:
+            text = topic.decode()
+        except UnicodeDecodeError:
+            text = repr(topic)  # no topic of ours: its owner counts and logs it
+        self._user.session_message(text, payload, retained)
+
+    def packet_acknowledged(self, mid: int) -> None:
+        if not self._ended:
+            self._user.session_acknowledged(mid)
+
+    def packet_connected(self, code: int) -> None:
+        if self._ended:
+            return
+        if code:
+            self._end(f"the broker refused the connection: {_REFUSALS.get(code, f'code {code}')}")
+        else:
+            self._user.session_accepted()
+
+    def packet_subscribed(self, granted: bool) -> None:
+        if self._ended:
+            return
+        if granted:
+            self._user.session_subscribed()
+        else:
+            self._end("the broker refused a subscription (access rules?)")
+
+    # --- paho's callbacks, to which it hands the session: bound methods would be three for each ---------
+
+    @staticmethod
+    def _on_message(_client: Any, session: PahoSession, message: paho.MQTTMessage) -> None:
+        session.packet_message(message._topic, bytes(message.payload), message.retain)
+
+    @staticmethod
+    def _on_publish(_client: Any, session: PahoSession, mid: int, _reason: Any, _properties: Any) -> None:
+        session.packet_acknowledged(mid)
+
+    @staticmethod
+    def _on_disconnect(_client: Any, session: PahoSession, _flags: Any, reason: Any, _props: Any) -> None:
+        text = str(reason)
+        session._end("no answer within the keepalive" if text == "Keep alive timeout" else text)
+
+
+__all__ = ["PahoSession", "SessionSettings", "SessionUser"]

@@ -1,0 +1,1 @@
+"""A node's way to a new version, as the master sees it."""

@@ -1,0 +1,30 @@
+"""The testbed: scenarios, engines, brokers, nodes, checks and reports.
+
+from dcompute_sim import load, run_scenario
+
+outcome = run_scenario(load("scenarios/quickstart.yaml"))
+assert outcome.verdict.status == "held"
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dcompute_sim.run import Outcome, RunOptions, run_scenario
+    from dcompute_sim.scenario import Scenario, ScenarioError, check, load
+
+__all__ = ["Outcome", "RunOptions", "Scenario", "ScenarioError", "check", "load", "run_scenario"]
+
+_HOME = dict.fromkeys(("Outcome", "RunOptions", "run_scenario"), "dcompute_sim.run")
+
+
+def __getattr__(name: str) -> Any:
+    """Loaded when asked for: pytest imports this package wherever it is installed."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_HOME.get(name, "dcompute_sim.scenario")), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,27 @@
+"""From what a user writes after `--broker` to the broker of a run."""
+
+from __future__ import annotations
+
+from dcompute_sim.brokers.base import BrokerError, BrokerSecurity, RealBroker
+from dcompute_sim.brokers.external import ExternalBroker
+from dcompute_sim.brokers.mosquitto import MosquittoBroker
+
+OWN_PROCESS_KINDS = ("embedded", "model", "amqtt-plain")
+KINDS = (*OWN_PROCESS_KINDS, "mosquitto")
+
+
+def choose(kind_or_url: str, *, security: BrokerSecurity | None = None) -> RealBroker:
+    """The broker meant, not started yet. `security` is for those we start; a URL has its own."""
+    security = security or BrokerSecurity()
+    if kind_or_url in OWN_PROCESS_KINDS:
+        from dcompute_sim.brokers.process import BrokerProcess  # amqtt takes a third of a second to import
+
+        return BrokerProcess(kind_or_url, security)
+    if kind_or_url == "mosquitto":
+        return MosquittoBroker(security)
+    if "://" in kind_or_url:
+        return ExternalBroker.from_url(kind_or_url)
+    raise BrokerError(
+        f"no broker {kind_or_url!r}: choose one of {', '.join(KINDS)}, or give the address of a running one "
+        "as mqtt://host:port, mqtt://user:password@host:port or mqtts://..."
+    )

@@ -1,0 +1,133 @@
+"""What the broker remembers of one client: subscriptions, and messages on their way to and from it.
+
+A message in flight is kept as the very packet that was sent: its first byte says which acknowledgement is
+due, and redelivery is sending it once more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from dcompute_sim.brokers.model.packets import DUP, PUBREL_HEAD, ProtocolError
+
+if TYPE_CHECKING:
+    from dcompute_sim.brokers.model.connection import Connection
+
+_PUBLISH_OF_QOS1 = 0x32
+_PUBLISH_OF_QOS2 = 0x34
+_PUBREL = PUBREL_HEAD[0]
+_IGNORING_RETAIN = 0xFE
+
+
+class Session:
+    """Session state (3.1.2.4) of a connected client, or of an absent one that asked to be remembered."""
+
+    __slots__ = (
+        "clean",
+        "client_id",
+        "connection",
+        "incoming",
+        "inflight",
+        "next_id",
+        "queue",
+        "queue_limit",
+        "subscriptions",
+        "window",
+        "write",
+        "write_qos0",
+    )
+
+    def __init__(self, client_id: str, clean: bool, window: int, queue_limit: int) -> None:
+        self.client_id = client_id
+        self.clean = clean
+        self.window = window
+        self.queue_limit = queue_limit
+        self.subscriptions: dict[bytes, int] = {}
+        self.inflight: dict[int, bytes] = {}  # packet id -> what was last sent under it
+        # (head, payload) of what may not be sent yet; a list, as an empty deque takes 624 bytes
+        self.queue: list[tuple[bytes, bytes]] = []
+        self.incoming: dict[int, tuple[bytes, bytes, bool]] = {}  # topic, payload, retain until PUBREL
+        self.next_id = 1
+        self.connection: Connection | None = None
+        self.write: Callable[[bytes], None] | None = None  # None: the client is absent
+        self.write_qos0: Callable[[bytes], None] | None = None  # None also while the client reads too slowly
+
+    def attach(self, connection: Connection) -> None:
+        self.connection = connection
+        self.write = self.write_qos0 = connection.write
+
+    def detach(self) -> None:
+        self.connection = self.write = self.write_qos0 = None
+
+    def resume(self) -> None:
+        """Send again, in order and under their ids, what was never acknowledged [MQTT-4.4.0-1, 4.6.0-1]."""
+        assert self.write is not None
+        for packet in self.inflight.values():
+            if packet[0] == _PUBREL:
+                self.write(packet)
+            else:
+                self.write(bytes((packet[0] | DUP,)) + packet[1:])  # [MQTT-3.3.1-1]
+        self._fill_window()
+
+    def deliver(self, head: bytes, payload: bytes) -> bool:
+        """Send a QoS 1 or 2 message, or queue it. False: the queue is full and the message was dropped."""
+        inflight = self.inflight
+        if self.write is not None:
+            if len(inflight) < self.window:
+                packet_id = self.next_id
+                while packet_id in inflight:  # [MQTT-2.3.1-4]
+                    packet_id = packet_id % 65535 + 1
+                self.next_id = packet_id % 65535 + 1
+                inflight[packet_id] = packet = head + packet_id.to_bytes(2, "big") + payload
+                self.write(packet)
+                return True
+            waiting = len(self.queue)
+        else:
+            waiting = len(self.queue) + len(inflight)  # an absent client has no window, as in mosquitto
+        if waiting >= self.queue_limit:
+            return False
+        self.queue.append((head, payload))
+        return True
+
+    def puback(self, packet_id: int) -> None:
+        """A QoS 1 message has arrived."""
+        packet = self.inflight.get(packet_id)
+        if packet is None:
+            if packet_id == 0:
+                raise ProtocolError("packet identifier 0 [MQTT-2.3.1-1]")
+            return  # a repeated acknowledgement
+        if packet[0] & _IGNORING_RETAIN != _PUBLISH_OF_QOS1:
+            raise ProtocolError("PUBACK for a QoS 2 message [MQTT-4.3.3-1]")
+        self._arrived(packet_id)
+
+    def pubrec(self, packet_id: int) -> None:
+        """A QoS 2 message has arrived: release it [MQTT-4.3.3-1]; an unknown one too, it may be a repeat."""
+        packet = self.inflight.get(packet_id)
+        pubrel = PUBREL_HEAD + packet_id.to_bytes(2, "big")
+        if packet is not None:
+            if packet[0] != _PUBREL and packet[0] & _IGNORING_RETAIN != _PUBLISH_OF_QOS2:
+                raise ProtocolError("PUBREC for a QoS 1 message [MQTT-4.3.2-2]")
+            self.inflight[packet_id] = pubrel
+        if self.write is not None:
+            self.write(pubrel)
+
+    def pubcomp(self, packet_id: int) -> None:
+        """A QoS 2 message is complete."""
+        packet = self.inflight.get(packet_id)
+        if packet is None:
+            return
+        if packet[0] != _PUBREL:
+            raise ProtocolError("PUBCOMP for a message that was not released [MQTT-4.3.3-1]")
+        self._arrived(packet_id)
+
+    def _arrived(self, packet_id: int) -> None:
+        del self.inflight[packet_id]
+        if self.queue:
+            self._fill_window()
+        elif not self.inflight:
+            self.inflight.clear()  # also of its table, which is much of an idle session
+
+    def _fill_window(self) -> None:
+        while self.queue and len(self.inflight) < self.window:
+            self.deliver(*self.queue.pop(0))

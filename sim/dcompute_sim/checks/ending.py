@@ -1,0 +1,60 @@
+"""How each node ended: could it be reached, and what did everyone believe of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dcompute_sim import trace as t
+from dcompute_sim.checks.base import of_kinds
+from dcompute_sim.checks.history import LIFELESS, SILENT, History, history_of
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """A node at the end of the run."""
+
+    node: t.FinalNode
+    group: str
+    reachable: bool  # running, and no fault keeps its bytes from the broker
+    undecided: bool  # went silent so shortly before the end that nobody had to notice yet
+    retained: t.RetainedStatus | None
+
+    def accepts(self, status: str) -> bool:
+        """Whether `status` is a true belief about this node; of one never heard of, nothing is believed."""
+        if self.reachable:
+            return status == self.node.own_status
+        return status in LIFELESS or (status == "" and not self.node.inc)
+
+
+_OF_ENDINGS = frozenset({t.FinalNode, t.RetainedStatus})
+
+
+def endings(trace: Sequence[t.Event]) -> list[Ending]:
+    """The ending of every node that has a final_node event."""
+    history = history_of(trace)
+    retained: dict[str, t.RetainedStatus] = {}
+    finals: list[t.FinalNode] = []
+    for event in of_kinds(_OF_ENDINGS, trace):
+        if isinstance(event, t.FinalNode):
+            finals.append(event)
+        elif isinstance(event, t.RetainedStatus):
+            retained[event.node] = event
+    return [_ending(history, final, retained.get(final.node)) for final in finals]
+
+
+def _ending(history: History, final: t.FinalNode, retained: t.RetainedStatus | None) -> Ending:
+    story = history.story(final.node)
+    return Ending(
+        node=final,
+        group=story.definition.group if story.definition else "",
+        reachable=final.running and not story.active(SILENT),
+        undecided=_undecided(history, final),
+        retained=retained,
+    )
+
+
+def _undecided(history: History, final: t.FinalNode) -> bool:
+    silence_s = history.silence_s(final.node)
+    last = max((f.start_us for f in history.story(final.node).faults if f.kind in SILENT), default=None)
+    return last is not None and (silence_s is None or last + silence_s * 1e6 > final.t_us)

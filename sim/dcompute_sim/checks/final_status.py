@@ -1,0 +1,45 @@
+"""Check: at the end the master believes the truth about every node."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from pydantic import Field
+
+from dcompute_sim.checks.base import Check, Outcome, failed, held, inconclusive
+from dcompute_sim.checks.ending import Ending, endings
+from dcompute_sim.trace import Event
+
+
+class FinalStatus(Check):
+    """At the end each running node is connected and the master has its own status; the others are dead.
+
+    Limit: nodes silenced so shortly before the end that nobody had to notice are left out.
+    """
+
+    name: ClassVar[str] = "final_status"
+
+    status: str | None = Field(default=None, description="Running nodes must have this status, e.g. `ready`.")
+    group: str | None = Field(default=None, description="Only nodes of this group.")
+
+    def judge(self, trace: Sequence[Event]) -> Outcome:
+        judged = [
+            ending
+            for ending in endings(trace)
+            if not (ending.undecided and not ending.reachable) and self.group in (None, ending.group)
+        ]
+        wrong = [ending.node for ending in judged if not self._right(ending)]
+        running = sum(ending.reachable for ending in judged)
+        figures = {"nodes": len(judged), "running": running, "wrong": len(wrong)}
+        if not judged:
+            return inconclusive("nothing is known of any node's end", figures)
+        if wrong:
+            return failed(f"{len(wrong)} of {len(judged)} nodes ended in a wrong status", wrong, figures)
+        return held(f"{running} running and {len(judged) - running} dead nodes, all known as such", figures)
+
+    def _right(self, ending: Ending) -> bool:
+        node = ending.node
+        if ending.reachable and (not node.connected or self.status not in (None, node.own_status)):
+            return False
+        return ending.accepts(node.master_status)

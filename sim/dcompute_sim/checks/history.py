@@ -1,0 +1,325 @@
+"""The story of each node, read from the trace: its connections, its faults, what the master believed.
+
+Shared by the checks and reports that need to know "in what state was this node when that happened".
+Positions (`at`) are indices into the trace: in virtual time many events share one microsecond, and their
+order in the trace is what happened.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import compress
+
+from dcompute_sim import trace as t
+from dcompute_sim.checks.base import are_kinds
+
+CLOSING = frozenset({"crash", "reset"})
+"""Faults the broker sees at once: the connection ends with FIN or RST, and the will follows."""
+
+SILENT = frozenset({"power_cut", "reboot", "hang", "wifi_drop", "dead_link", "ap_gone"})
+"""Faults the broker can only see as silence: nothing more crosses, not even FIN."""
+
+BREAKING = frozenset({"flap", "clone", "slow_link", "stale_will"})
+"""Faults that may end a connection, and so may explain a death, but need not cause one. A link that becomes
+slower than half a keepalive does: the broker then hears nothing for longer than 1.5 of them.
+"""
+
+DEADLY = CLOSING | SILENT
+LIFELESS = frozenset({"dead", "offline"})
+"""Statuses in which a node will do no work."""
+
+
+def owner(name: str) -> str:
+    """The node whose id a participant uses: a clone of `esp-1` appears as `esp-1~clone-3`."""
+    return name.partition("~")[0]
+
+
+@dataclass(slots=True)
+class Life:
+    """One incarnation of a node: from its CONNECT until its link ended, it stopped, or it connected anew."""
+
+    node: str
+    inc: str
+    at: int
+    since_us: int
+    connected_us: int | None = None
+    ended_us: int | None = None
+
+
+@dataclass(slots=True)
+class Fault:
+    """An injected fault, with the state of its node at that moment."""
+
+    event: t.FaultInjected
+    at: int
+    life: Life | None  # the node's connection it hit, if there was one
+    believed: str  # what the master believed of the node ("" if it did not know it)
+    reported: bool  # the death of that incarnation had been reported before
+    masked: bool  # an earlier silence already kept every byte of the node from the broker
+    dark_since_us: int  # since when the master had not heard a connection of it; its own time if it had one
+    ended_us: int | None = None
+    effects: list[t.FaultEffect] = field(default_factory=list)
+
+    @property
+    def connected_inc(self) -> str | None:
+        """The incarnation it hit, if that one was connected."""
+        return self.life.inc if self.life is not None and self.life.connected_us is not None else None
+
+    @property
+    def kind(self) -> str:
+        return self.event.kind
+
+    @property
+    def node(self) -> str:
+        return self.event.node
+
+    @property
+    def start_us(self) -> int:
+        return self.event.t_us
+
+
+@dataclass(slots=True)
+class Outage:
+    """The master could not hear of deaths: it or the broker was down, or they were apart."""
+
+    start_us: int
+    end_us: int | None = None
+
+    def overlaps(self, start_us: int, end_us: int) -> bool:
+        return self.start_us <= end_us and (self.end_us is None or self.end_us >= start_us)
+
+
+@dataclass(slots=True)
+class NodeStory:
+    """Everything about one node."""
+
+    definition: t.NodeDefined | None = None
+    lives: list[Life] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    deaths: list[tuple[int, t.DeathReported]] = field(default_factory=list)
+    seen: list[tuple[int, t.NodeStatusSeen]] = field(default_factory=list)
+    stops: list[tuple[int, t.NodeStopped]] = field(default_factory=list)
+    conn: int = 0  # its newest TCP connection
+    stalled: set[int] = field(default_factory=set)  # TCP connections that a silence holds up
+
+    @property
+    def life(self) -> Life | None:
+        """The newest incarnation so far."""
+        return self.lives[-1] if self.lives else None
+
+    def active(self, kinds: frozenset[str]) -> bool:
+        """A lasting fault of one of these kinds has begun and not ended."""
+        return any(fault.kind in kinds and fault.ended_us is None for fault in self.faults)
+
+    @property
+    def silent(self) -> bool:
+        """Nothing it sends reaches the broker: for a fault, or for one that is over and that TCP outlasts."""
+        return self.active(SILENT) or self.conn in self.stalled
+
+
+_OF_INTEREST = frozenset(
+    {
+        t.BrokerStarted,
+        t.BrokerStopped,
+        t.DeathReported,
+        t.FaultEffect,
+        t.FaultEnded,
+        t.FaultInjected,
+        t.MasterConnected,
+        t.MasterDisconnected,
+        t.MasterStarted,
+        t.MasterStopped,
+        t.NodeConnected,
+        t.NodeConnecting,
+        t.NodeDefined,
+        t.NodeDisconnected,
+        t.NodeStatusSeen,
+        t.NodeStopped,
+        t.RunEnded,
+        t.RunStarted,
+        t.WireOpened,
+        t.WireResumed,
+        t.WireStalled,
+    }
+)
+"""What `History._add` takes in."""
+
+
+class History:
+    """One pass over a trace. All attributes are final after construction."""
+
+    def __init__(self, trace: Sequence[t.Event]) -> None:
+        self.run: t.RunStarted | None = None
+        self.ended: t.RunEnded | None = None
+        self.length = len(trace)
+        self.end_us = trace[-1].t_us if trace else 0
+        self._stories: defaultdict[str, NodeStory] = defaultdict(NodeStory)
+        self.faults: dict[str, Fault] = {}
+        self.outages: list[Outage] = []
+        self._down: set[str] = set()
+        self._broker_forgot_us = -1
+        self._broker_stopped_us = -1
+        self._master_forgot_us = -1
+        for at, event in compress(enumerate(trace), are_kinds(_OF_INTEREST, trace)):
+            self._add(at, event)
+
+    @property
+    def granularity_s(self) -> float:
+        """How late, past 1.5 x keepalive, the run's broker may notice silence."""
+        return self.run.broker_granularity_s if self.run else 0.0
+
+    def story(self, node: str) -> NodeStory:
+        """The story of `node`, empty if the trace knows nothing of it."""
+        return self._stories[node]
+
+    def report_of(self, fault: Fault) -> t.DeathReported | None:
+        """The first report, after the fault, of the connection it hit; of any, if there was none just then or
+        the master never saw it (it then learns of the death by the connection before).
+        """
+        story = self.story(fault.node)
+        known = any(seen.inc == fault.connected_inc for _, seen in story.seen)
+        for at, death in story.deaths:
+            if at > fault.at and (not known or death.inc in ("", fault.connected_inc)):
+                return death
+        return None
+
+    def forgotten(self, node: str) -> bool:
+        """The broker lost its memory when the node had connected for the last time, and the master restarted
+        and never heard of it: nobody is left who could miss it."""
+        story = self.story(node)
+        connected_us = max((life.connected_us or 0 for life in story.lives), default=0)
+        seen_us = max((seen.t_us for _, seen in story.seen), default=0)
+        return connected_us < self._broker_forgot_us and seen_us < self._master_forgot_us
+
+    def silence_s(self, node: str) -> float | None:
+        """The longest a silent node may go unnoticed [MQTT-3.1.2-24]; None if it has no keepalive."""
+        definition = self.story(node).definition
+        if definition is None or definition.keepalive_s <= 0:
+            return None
+        return 1.5 * definition.keepalive_s + self.granularity_s
+
+    def _add(self, at: int, event: t.Event) -> None:
+        match event:  # the most frequent first
+            case t.NodeStatusSeen(node=node):
+                self.story(node).seen.append((at, event))
+            case t.NodeConnecting(node=node, inc=inc):
+                story = self.story(node)
+                _end(story.life, event.t_us)
+                story.lives.append(Life(node, inc, at, event.t_us))
+            case t.NodeConnected(node=node, inc=inc):
+                self._connected(at, event)
+            case t.WireOpened(node=node, conn=conn):
+                self.story(node).conn = conn
+            case t.NodeDefined(node=node):
+                self.story(node).definition = event
+            case t.NodeDisconnected(node=node, inc=inc):
+                for life in self.story(node).lives:
+                    if life.inc == inc:
+                        _end(life, event.t_us)
+            case t.NodeStopped(node=node):
+                story = self.story(node)
+                story.stops.append((at, event))
+                if event.how != "hang":  # a hung node keeps its connection, and may go on with it
+                    _end(story.life, event.t_us)
+            case t.DeathReported(node=node):
+                self.story(node).deaths.append((at, event))
+            case t.FaultInjected() | t.FaultEffect() | t.FaultEnded():
+                self._fault(at, event)
+            case t.WireStalled(node=node, conn=conn):
+                self.story(node).stalled.add(conn)
+            case t.WireResumed(node=node, conn=conn):
+                self.story(node).stalled.discard(conn)
+            case t.MasterStarted(boot=boot):
+                if boot > 1:
+                    self._master_forgot_us = event.t_us
+            case t.MasterStopped() | t.MasterDisconnected() | t.BrokerStopped():
+                if isinstance(event, t.BrokerStopped):
+                    self._broker_stopped_us = event.t_us
+                    if not event.kept_memory:
+                        self._broker_forgot_us = event.t_us
+                self._outage_begins(event)
+            case t.MasterConnected() | t.BrokerStarted():
+                self._outage_ends(event)
+            case t.RunStarted():
+                self.run = event
+            case t.RunEnded():
+                self.ended = event
+
+    def _connected(self, at: int, event: t.NodeConnected) -> None:
+        story = self.story(event.node)
+        life = story.life
+        if life is None or life.inc != event.inc:  # a board that tells nothing of its CONNECT
+            _end(life, event.t_us)
+            life = Life(event.node, event.inc, at, event.t_us)
+            story.lives.append(life)
+        life.connected_us = event.t_us
+
+    def _fault(self, at: int, event: t.FaultInjected | t.FaultEffect | t.FaultEnded) -> None:
+        if not isinstance(event, t.FaultInjected):
+            fault = self.faults.get(event.fault)
+            if fault is None:
+                return
+            if isinstance(event, t.FaultEffect):
+                fault.effects.append(event)
+            else:
+                fault.ended_us = event.t_us
+            return
+        story = self.story(event.node)
+        life = story.life
+        if life is not None and life.ended_us is not None and life.ended_us < event.t_us:
+            life = None
+        fault = Fault(
+            event=event,
+            at=at,
+            life=life,
+            believed=story.seen[-1][1].status if story.seen else "",
+            reported=life is not None and any(death.inc == life.inc for _, death in story.deaths),
+            masked=story.silent,
+            dark_since_us=_dark_since(story, event.t_us, self._broker_stopped_us),
+        )
+        self.faults[event.fault] = fault
+        if event.node:
+            story.faults.append(fault)
+
+    def _outage_begins(self, event: t.Event) -> None:
+        if not self._down:
+            self.outages.append(Outage(event.t_us))
+        self._down.add("broker" if isinstance(event, t.BrokerStopped) else "master")
+
+    def _outage_ends(self, event: t.Event) -> None:
+        if not self._down:
+            return
+        # A master that is connected proves that the broker is up; a broker that is up proves nothing of it.
+        self._down = set() if isinstance(event, t.MasterConnected) else (self._down - {"broker"}) | {"master"}
+        if not self._down:
+            self.outages[-1].end_us = event.t_us
+
+
+_newest: tuple[Sequence[t.Event], History] | None = None
+
+
+def history_of(trace: Sequence[t.Event]) -> History:
+    """The history of a finished trace. Several checks ask for the same one after the other: made once."""
+    global _newest
+    if _newest is None or _newest[0] is not trace or _newest[1].length != len(trace):
+        _newest = (trace, History(trace))
+    return _newest[1]
+
+
+def _dark_since(story: NodeStory, now_us: int, broker_stopped_us: int) -> int:
+    """Since when the master could not have heard of the node. A connection that died before its first word
+    reached the master does not count, nor does one that only its node believes in: the broker's end went down
+    with it, and a silence kept that from the node."""
+    heard = {seen.inc for _, seen in story.seen}
+    for life in reversed(story.lives):
+        if life.connected_us is not None and (life.inc in heard or not heard):
+            ended_us = now_us if life.ended_us is None else life.ended_us
+            return min(ended_us, broker_stopped_us) if broker_stopped_us > life.connected_us else ended_us
+    return now_us
+
+
+def _end(life: Life | None, t_us: int) -> None:
+    if life is not None and life.ended_us is None:
+        life.ended_us = t_us

@@ -1,0 +1,75 @@
+"""Check: tasks are quick enough, as a percentile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from dcompute_sim.checks.base import Check, Distribution, Outcome, failed, held, inconclusive
+from dcompute_sim.checks.tasks import Task, tasks
+from dcompute_sim.trace import Event
+from dcompute_sim.units import Duration
+
+Moment = Literal["sent", "received", "taken", "finished", "result"]
+_ORDER: tuple[Moment, ...] = ("sent", "received", "taken", "finished", "result")
+
+
+class Latency(Check):
+    """So many percent of the tasks get from one moment of their life to another in time.
+
+    Moments: sent by the master, received by the node, taken, finished, result at the master. Counted from
+    the first time a task was sent, so a task sent again after a death has waited that long. Limit: tasks
+    that never got there are not counted (see all_tasks_finished).
+    """
+
+    name: ClassVar[str] = "latency"
+
+    within: Duration = Field(description="What the percentile must not exceed.")
+    percentile: float = Field(default=99.0, gt=0, le=100, description="99 means 99 tasks of 100.")
+    start: Moment = Field(default="sent", description="From when.")
+    end: Moment = Field(default="result", description="Until when.")
+    priority: int | None = Field(default=None, ge=1, le=10, description="Only tasks of this priority.")
+
+    @model_validator(mode="after")
+    def _forward(self) -> Latency:
+        if _ORDER.index(self.start) >= _ORDER.index(self.end):
+            raise ValueError(f"`start: {self.start}` is not before `end: {self.end}`")
+        return self
+
+    def judge(self, trace: Sequence[Event]) -> Outcome:
+        spans = [
+            (end.t_us - start.t_us, end)
+            for task in tasks(trace).values()
+            if self.priority is None or self.priority in {event.priority for event in task.sent}
+            if (start := _first(task, self.start)) and (end := _first(task, self.end))
+        ]
+        what = f"{self.start} to {self.end}"
+        if not spans:
+            return inconclusive(f"no task got from {what}")
+        measured = Distribution(what, "s", tuple(span / 1e6 for span, _ in spans), self.within)
+        value = measured.percentile(self.percentile)
+        label = f"p{self.percentile:g}"
+        figures = measured.figures() | {label: value}
+        told = f"{label} of {len(spans)} tasks, {what}: {value:.4g} s (bound {self.within:g} s)"
+        if value > self.within:
+            slowest = sorted(spans, key=lambda span: -span[0])
+            return failed(told, [end for _, end in slowest], figures, [measured])
+        return held(told, figures, [measured])
+
+
+def _first(task: Task, moment: Moment) -> Event | None:
+    found: Sequence[Event]
+    match moment:
+        case "sent":
+            found = task.sent
+        case "received":
+            found = task.received
+        case "taken":
+            found = task.taken
+        case "finished":
+            found = task.finished
+        case "result":
+            found = task.results
+    return found[0] if found else None

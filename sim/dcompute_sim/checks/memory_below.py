@@ -1,0 +1,42 @@
+"""Check: nodes stay within their memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from pydantic import Field
+
+from dcompute_sim.checks.base import Check, Outcome, failed, held, inconclusive
+from dcompute_sim.trace import Event, NodeDefined, NodeMemory
+from dcompute_sim.units import Duration, Size, format_size
+
+
+class MemoryBelow(Check):
+    """No node's allocated heap ever exceeds `limit`.
+
+    Limit: sees what firmware nodes answer when asked, after a collection; not the peaks in between, and not
+    nodes that are no firmware. The readings differ by some bytes from run to run, so they are no part of the
+    trace's digest.
+    """
+
+    name: ClassVar[str] = "memory_below"
+
+    limit: Size = Field(description="Allocated bytes.")
+    every: Duration = Field(default=10.0, gt=0, description="How often each node is asked.")
+    group: str | None = Field(default=None, description="Only nodes of this group.")
+
+    def judge(self, trace: Sequence[Event]) -> Outcome:
+        group_of = {event.node: event.group for event in trace if isinstance(event, NodeDefined)}
+        readings = [
+            event
+            for event in trace
+            if isinstance(event, NodeMemory) and self.group in (None, group_of.get(event.node))
+        ]
+        if not readings:
+            return inconclusive("no node reported its memory")
+        above = [event for event in readings if event.allocated > self.limit]
+        peak = max(event.allocated for event in readings)
+        figures = {"readings": len(readings), "peak_bytes": peak, "above": len(above)}
+        told = f"peak {peak} B of {format_size(self.limit)} allowed, {len(readings)} readings"
+        return failed(told, above, figures) if above else held(told, figures)

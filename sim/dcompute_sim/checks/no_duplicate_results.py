@@ -1,0 +1,48 @@
+"""Check: the master reports each result once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from dcompute_sim.checks.base import Check, Outcome, failed, held, inconclusive
+from dcompute_sim.checks.tasks import tasks
+from dcompute_sim.trace import Event, MasterStarted, ResultReceived
+
+
+class NoDuplicateResults(Check):
+    """No task has two results at the master, however often it was sent, run or redelivered.
+
+    Limit: repeats that the master recognised are counted, not condemned; they are what QoS 1 brings. A new
+    master (after a crash) knows nothing of the results its predecessor gave out.
+    """
+
+    name: ClassVar[str] = "no_duplicate_results"
+
+    def judge(self, trace: Sequence[Event]) -> Outcome:
+        with_result = [task for task in tasks(trace).values() if task.results]
+        repeated = _repeated(trace)
+        figures = {
+            "results": len(with_result),
+            "repeated": len(repeated),
+            "recognised": sum(len(task.duplicates) for task in with_result),
+        }
+        if not with_result:
+            return inconclusive("no result came", figures)
+        if repeated:
+            return failed(f"{len(repeated)} results were reported again", repeated, figures)
+        return held(f"{len(with_result)} results, {figures['recognised']} repeats recognised", figures)
+
+
+def _repeated(trace: Sequence[Event]) -> list[Event]:
+    """Results that one and the same master reported again."""
+    seen: set[str] = set()
+    repeated: list[Event] = []
+    for event in trace:
+        if isinstance(event, MasterStarted):
+            seen.clear()
+        elif isinstance(event, ResultReceived):
+            if event.task in seen:
+                repeated.append(event)
+            seen.add(event.task)
+    return repeated

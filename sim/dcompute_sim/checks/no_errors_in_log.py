@@ -1,0 +1,51 @@
+"""Check: production code logged no error."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+from pydantic import Field, field_validator
+
+from dcompute_sim.checks.base import Check, Outcome, failed, held, inconclusive
+from dcompute_sim.trace import Event, LogLine, RunStarted
+
+_LEVELS = ("debug", "info", "warning", "error", "critical")
+
+
+class NoErrorsInLog(Check):
+    """Nothing of this level or above was logged, except what is allowed.
+
+    Limit: only what production code logs; what a program prints is no log.
+    """
+
+    name: ClassVar[str] = "no_errors_in_log"
+
+    level: Literal["warning", "error", "critical"] = Field(default="error", description="From this level on.")
+    allow: tuple[str, ...] = Field(default=(), description="Regular expressions of lines that do not count.")
+
+    @field_validator("allow")
+    @classmethod
+    def _compile(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in patterns:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"`{pattern}` is no regular expression: {error}") from None
+        return patterns
+
+    def judge(self, trace: Sequence[Event]) -> Outcome:
+        if not any(isinstance(event, RunStarted) for event in trace[:1]):
+            return inconclusive("there was no run")
+        lines = [event for event in trace if isinstance(event, LogLine)]
+        bad = [line for line in lines if self._counts(line)]
+        figures = {"lines": len(lines), "bad": len(bad)}
+        if bad:
+            return failed(f"{len(bad)} lines of level {self.level} or above", bad, figures)
+        return held(f"no line of level {self.level} or above", figures)
+
+    def _counts(self, line: LogLine) -> bool:
+        level = line.level.lower()
+        severe = level not in _LEVELS or _LEVELS.index(level) >= _LEVELS.index(self.level)
+        return severe and not any(re.search(pattern, line.text) for pattern in self.allow)

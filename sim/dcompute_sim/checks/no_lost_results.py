@@ -1,0 +1,254 @@
+"""Check: what a node's program has finished reaches the master."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from dcompute_sim import trace as t
+from dcompute_sim.checks.base import Check, Outcome, failed, held, inconclusive, of_kinds
+from dcompute_sim.checks.history import SILENT, owner
+from dcompute_sim.checks.tasks import cut_short
+from dcompute_sim.units import Duration
+
+_SILENCES = SILENT - {"power_cut", "reboot"}  # these two stop the node, and that is told
+_DISTURBANCES = _SILENCES | {"flap", "slow_link", "clone"}
+_ON_THE_WAY_US = 1_000_000  # at most, from the broker, which has acknowledged it, to the master
+
+
+class NoLostResults(Check):
+    """Every result that a node's program finished reaches the master, if there was a way for it to do so.
+
+    Excused is a result that had not arrived when its node stopped (a hang stops nothing for good); that the
+    node dropped because too many were held, and told; or that the node could hand over while the master had
+    no connection, or so shortly before that it was still at the broker: sessions are clean, so a broker keeps
+    nothing for who is absent. A result is overdue, and no longer excused, once its node was connected without
+    a disturbance for `within`, beside a connected master. One that is neither when the run ends is undecided:
+    counted, not failed. As many results have to come as a node finished, though repeats are accepted once.
+
+    Limit: of nodes that are read off their wire, which shows nothing of tasks being taken, only the first
+    result of a task counts. A clone owes nothing, and its result of a task can stand in for its node's. A
+    board counts what it drops but does not tell: such a result counts as lost.
+    """
+
+    name: ClassVar[str] = "no_lost_results"
+
+    within: Duration = Field(default=30.0, description="Of undisturbed connection; after it, one is overdue.")
+
+    def judge(self, trace: Sequence[t.Event]) -> Outcome:
+        ledger = _Ledger(round(self.within * 1e6))
+        for event in of_kinds(ledger.take_in, trace):
+            ledger.take_in[type(event)](event)
+        ledger.close(trace[-1].t_us if trace else 0)
+        lost = ledger.lost
+        figures = {"arrived": ledger.arrived, "lost": len(lost), **ledger.asides}
+        asides = "".join(f"; {count} {why}" for why, count in sorted(ledger.asides.items()))
+        if lost and cut_short(trace):
+            return inconclusive(f"interrupted with {len(lost)} results overdue{asides}", figures)
+        if lost:
+            return failed(f"{len(lost)} results never reached the master{asides}", lost, figures)
+        if not ledger.arrived:
+            return inconclusive(f"no result arrived{asides}", figures)
+        return held(f"{ledger.arrived} results arrived, none was lost{asides}", figures)
+
+
+@dataclass(slots=True, eq=False)
+class _Result:
+    """A result that has not arrived yet."""
+
+    finished: t.TaskFinished
+    out_until_us: float = -math.inf  # until when its node could hand it to the broker; inf: it can now
+    arrived: bool = False
+    overdue: bool = False
+    excuse: str = ""
+
+
+@dataclass(slots=True, eq=False)
+class _Node:
+    """A node and the results it has to deliver."""
+
+    inc: str = ""  # of its connection, if it has one
+    conn: int = 0  # its newest TCP connection
+    stalled: set[int] = field(default_factory=set)  # TCP connections that a silence holds up
+    disturbances: dict[str, str] = field(default_factory=dict)  # kind by fault
+    undisturbed_since_us: int | None = None
+    results: list[_Result] = field(default_factory=list)
+
+    @property
+    def reaches_broker(self) -> bool:
+        """It has a connection across which bytes go."""
+        silent = self.conn in self.stalled or not _SILENCES.isdisjoint(self.disturbances.values())
+        return bool(self.inc) and not silent
+
+
+class _Ledger:
+    """Which results are owed to the master, and what became of each."""
+
+    def __init__(self, within_us: int) -> None:
+        self.arrived = 0
+        self.lost: list[t.Event] = []
+        self.asides: Counter[str] = Counter()
+        self._within_us = within_us
+        self._nodes: defaultdict[str, _Node] = defaultdict(_Node)
+        self._owed: defaultdict[tuple[str, str], list[_Result]] = defaultdict(list)  # by node and task
+        self._at_work: set[tuple[str, str]] = set()
+        self._finished: set[tuple[str, str]] = set()
+        self._master_is_there = False
+        self.take_in: dict[type[t.Event], Callable[[Any], None]] = {
+            t.TaskTaken: lambda event: self._at_work.add((event.node, event.task)),
+            t.TaskFinished: self._task_finished,
+            t.ResultReceived: self._result_arrived,
+            t.ResultDuplicate: self._result_arrived,
+            t.ResultDropped: self._result_dropped,
+            t.NodeStarted: self._node_stopped,  # one whose end nobody saw
+            t.NodeStopped: self._node_stopped,
+            t.NodeConnecting: self._node_disconnected,
+            t.NodeConnected: self._node_connected,
+            t.NodeDisconnected: self._node_disconnected,
+            t.WireOpened: self._wire,
+            t.WireStalled: self._wire,
+            t.WireResumed: self._wire,
+            t.FaultInjected: self._fault,
+            t.FaultEnded: self._fault,
+            t.BrokerStopped: self._master_gone,
+            t.MasterStopped: self._master_gone,
+            t.MasterDisconnected: self._master_gone,
+            t.MasterConnected: self._master_connected,
+        }
+        """What to do with an event, by its type; the others say nothing of results."""
+
+    def close(self, end_us: int) -> None:
+        """The run is over."""
+        for node in self._nodes.values():
+            self._settle(node, end_us)
+        for result in (result for results in self._owed.values() for result in results):
+            if result.overdue:
+                self.lost.append(result.finished)
+            else:
+                self.asides[result.excuse or "undecided when the run ended"] += 1
+        self.lost.sort(key=lambda event: event.t_us)
+
+    # --- results ----------------------------------------------------------------------------------------
+
+    def _task_finished(self, event: t.TaskFinished) -> None:
+        work = (event.node, event.task)
+        if owner(event.node) != event.node or (work in self._finished and work not in self._at_work):
+            return
+        self._finished.add(work)
+        self._at_work.discard(work)
+        result = _Result(event)
+        self._owed[work].append(result)
+        node = self._nodes[event.node]
+        node.results.append(result)
+        if node.reaches_broker:
+            self._go_out(result)
+
+    def _go_out(self, result: _Result) -> None:
+        """Its node can hand it over from now on; given to a broker without a master, it is gone."""
+        result.out_until_us = math.inf
+        if not self._master_is_there:
+            result.excuse = "while the master was away"
+
+    def _result_arrived(self, event: t.ResultReceived | t.ResultDuplicate) -> None:
+        owed = self._owed.get((event.node, event.task))
+        if owed:
+            result = next((result for result in owed if not result.excuse), owed[0])
+            owed.remove(result)
+            result.arrived = True
+            self.arrived += 1
+
+    def _result_dropped(self, event: t.ResultDropped) -> None:
+        for result in self._owed.get((event.node, event.task), ()):
+            if not result.excuse:
+                result.excuse = "dropped by nodes that held too many"
+                return
+
+    # --- nodes ------------------------------------------------------------------------------------------
+
+    def _settle(self, node: _Node, now_us: int) -> None:
+        """Something changes for the node: see what has become overdue until now, forget what is done with."""
+        node.results = [result for result in node.results if not (result.arrived or result.excuse)]
+        since_us = node.undisturbed_since_us
+        if since_us is None:
+            return
+        for result in node.results:
+            if max(since_us, result.finished.t_us) + self._within_us <= now_us:
+                result.overdue = True  # whatever happens from now on
+
+    def _changed(self, node: _Node, now_us: int) -> None:
+        """Something has changed for the node."""
+        reaches_broker = node.reaches_broker
+        undisturbed = reaches_broker and not node.disturbances
+        node.undisturbed_since_us = now_us if undisturbed else None
+        if reaches_broker:
+            for result in node.results:
+                self._go_out(result)
+
+    def _node_stopped(self, event: t.NodeStarted | t.NodeStopped) -> None:
+        if isinstance(event, t.NodeStopped) and event.how == "hang":
+            return
+        node = self._nodes[event.node]
+        self._settle(node, event.t_us)
+        for result in node.results:
+            result.excuse = "went down with their node"
+        node.inc = ""
+        self._changed(node, event.t_us)
+
+    def _node_connected(self, event: t.NodeConnected) -> None:
+        node = self._nodes[event.node]
+        self._settle(node, event.t_us)
+        node.inc = event.inc
+        self._changed(node, event.t_us)
+
+    def _node_disconnected(self, event: t.NodeConnecting | t.NodeDisconnected) -> None:
+        node = self._nodes[event.node]
+        if not node.inc or (isinstance(event, t.NodeDisconnected) and event.inc != node.inc):
+            return
+        self._settle(node, event.t_us)
+        for result in node.results:
+            result.out_until_us = min(result.out_until_us, event.t_us)
+        node.inc = ""
+        self._changed(node, event.t_us)
+
+    def _wire(self, event: t.WireOpened | t.WireStalled | t.WireResumed) -> None:
+        node = self._nodes[event.node]
+        self._settle(node, event.t_us)
+        if isinstance(event, t.WireOpened):
+            node.conn = event.conn
+        elif isinstance(event, t.WireStalled):
+            node.stalled.add(event.conn)
+        else:
+            node.stalled.discard(event.conn)
+        self._changed(node, event.t_us)
+
+    def _fault(self, event: t.FaultInjected | t.FaultEnded) -> None:
+        node = self._nodes[event.node]
+        if isinstance(event, t.FaultInjected) and event.kind in _DISTURBANCES:
+            self._settle(node, event.t_us)
+            node.disturbances[event.fault] = event.kind
+        elif isinstance(event, t.FaultEnded) and event.fault in node.disturbances:
+            self._settle(node, event.t_us)
+            del node.disturbances[event.fault]
+        else:
+            return
+        self._changed(node, event.t_us)
+
+    # --- the master -------------------------------------------------------------------------------------
+
+    def _master_gone(self, event: t.BrokerStopped | t.MasterStopped | t.MasterDisconnected) -> None:
+        if not self._master_is_there:
+            return
+        for node in self._nodes.values():
+            self._settle(node, event.t_us)
+            for result in node.results:
+                if result.out_until_us + _ON_THE_WAY_US >= event.t_us:
+                    result.excuse = "with the broker or the master when they parted"
+        self._master_is_there = False
+
+    def _master_connected(self, event: t.MasterConnected) -> None:
+        self._master_is_there = True

@@ -1,0 +1,47 @@
+"""Check: no task disappears without the sender being told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from dcompute_sim.checks.base import Check, Outcome, failed, held, inconclusive
+from dcompute_sim.checks.tasks import cut_short
+from dcompute_sim.trace import DeathReported, Event, ResultReceived, TaskSent
+
+
+class NoLostTasks(Check):
+    """Every task sent ends in a result, or in a report that its node died after it was sent.
+
+    Weaker than all_tasks_finished: a sender that was told of the death knows that it has to send again. A
+    task that a node dropped (queue full, invalid) is lost: the sender is not told of that.
+
+    Limit: any death of the node reported after the sending counts as being told, also a false one.
+    """
+
+    name: ClassVar[str] = "no_lost_tasks"
+
+    def judge(self, trace: Sequence[Event]) -> Outcome:
+        open_tasks: dict[str, TaskSent] = {}
+        told: dict[str, TaskSent] = {}
+        finished: set[str] = set()
+        for event in trace:
+            match event:
+                case TaskSent(task=task) if task not in finished:
+                    open_tasks[task] = event
+                    told.pop(task, None)
+                case ResultReceived(task=task):
+                    finished.add(task)
+                    open_tasks.pop(task, None)
+                    told.pop(task, None)
+                case DeathReported(node=node):
+                    for task in [task for task, sent in open_tasks.items() if sent.node == node]:
+                        told[task] = open_tasks.pop(task)
+        figures = {"finished": len(finished), "told_of_death": len(told), "lost": len(open_tasks)}
+        if not finished and not told and not open_tasks:
+            return inconclusive("no task was sent", figures)
+        if open_tasks and cut_short(trace):
+            return inconclusive(f"interrupted with {len(open_tasks)} tasks open", figures)
+        if open_tasks:
+            return failed(f"{len(open_tasks)} tasks lost without a word", open_tasks.values(), figures)
+        return held(f"{len(finished)} finished, {len(told)} known to have died with their node", figures)

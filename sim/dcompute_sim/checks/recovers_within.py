@@ -1,0 +1,180 @@
+"""Check: after a fault is healed, the node works and the master knows it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from pydantic import Field
+
+from dcompute_sim import trace as t
+from dcompute_sim.checks.base import Check, Distribution, Outcome, failed, held, inconclusive
+from dcompute_sim.checks.history import DEADLY, LIFELESS, owner
+from dcompute_sim.units import Duration
+
+
+@dataclass(slots=True)
+class _Node:
+    """What is so far true of one node, and the recoveries it still owes."""
+
+    stopped: bool = False
+    holding: set[str] = field(default_factory=set)  # faults that hold it down
+    connected: str | None = None  # incarnation
+    seen: tuple[str, str] = ("", "")  # status and incarnation as the master has them
+    good_since_us: int | None = None
+    owed: list[tuple[str, t.Event]] = field(default_factory=list)  # kind of fault, event of its end
+
+    def update(self, now_us: int) -> None:
+        status, inc = self.seen
+        believed = bool(status) and status not in LIFELESS and inc in ("", self.connected)
+        if self.connected is None or not believed:
+            self.good_since_us = None
+        elif self.good_since_us is None:
+            self.good_since_us = now_us
+
+
+class RecoversWithin(Check):
+    """Within `bound` of a fault's end the node is connected and the master believes that it is.
+
+    Judged at the bound: a node that connects, and is given up again before, has not recovered. Faults of
+    the broker or the master are owed by every running node. Excused: nodes hit by something else meanwhile.
+    Limit: a node still connected and believed alive at a fault's end has recovered in no time.
+    """
+
+    name: ClassVar[str] = "recovers_within"
+
+    bound: Duration = Field(default=30.0, description="From the fault's end.")
+    kinds: tuple[str, ...] = Field(default=(), description="Only after these faults; all by default.")
+
+    def judge(self, trace: Sequence[t.Event]) -> Outcome:
+        ledger = _Ledger(round(self.bound * 1e6), self.kinds)
+        for event in trace:
+            ledger.note(event)
+        return self._outcome(ledger, trace[-1].t_us if trace else 0)
+
+    def _outcome(self, ledger: _Ledger, end_us: int) -> Outcome:
+        ledger.close(end_us)
+        distributions = [
+            Distribution(kind, "s", tuple(samples), self.bound)
+            for kind, samples in sorted(ledger.samples.items())
+        ]
+        recovered = sum(len(samples) for samples in ledger.samples.values())
+        total = recovered + len(ledger.failures)
+        figures = {"recovered": recovered, "not_recovered": len(ledger.failures), **ledger.asides}
+        asides = "".join(f"; {count} {why}" for why, count in sorted(ledger.asides.items()))
+        if ledger.failures:
+            told = f"{len(ledger.failures)} of {total} recoveries did not happen in {self.bound:g} s"
+            return failed(told + asides, ledger.failures, figures, distributions)
+        if not recovered or "undecided when the run ended" in ledger.asides:
+            return inconclusive(f"{recovered} recoveries seen{asides}", figures, distributions)
+        return held(f"{recovered} recoveries, all in time{asides}", figures, distributions)
+
+
+class _Ledger:
+    """Who owes a recovery, and what became of it."""
+
+    def __init__(self, bound_us: int, kinds: tuple[str, ...]) -> None:
+        self.samples: dict[str, list[float]] = {}
+        self.failures: list[t.Event] = []
+        self.asides: Counter[str] = Counter()
+        self._bound_us = bound_us
+        self._kinds = kinds
+        self._nodes: dict[str, _Node] = {}
+        self._faults: dict[str, str] = {}
+
+    def note(self, event: t.Event) -> None:
+        """Take in the next event."""
+        name: str = getattr(event, "node", "")
+        if isinstance(event, t.FaultInjected):
+            self._faults[event.fault] = event.kind
+        if not name:
+            self._note_common(event)
+            return
+        if name != owner(name):
+            return  # a clone owes nothing
+        if isinstance(event, t.NodeDefined):
+            self._nodes[name] = _Node()
+        node = self._nodes.get(name)
+        if node is None:
+            return  # the master and strangers have wires too
+        self._settle(node, event.t_us)
+        match event:
+            case t.NodeStarted():
+                node.stopped = False
+            case t.NodeStopped(how=how) if how != "hang":
+                node.stopped, node.connected = True, None
+                self._excuse(node)
+            case t.NodeConnecting():
+                node.connected = None
+            case t.NodeConnected(inc=inc):
+                node.connected = inc
+            case t.NodeDisconnected(inc=inc) if inc == node.connected:
+                node.connected = None
+            case t.NodeStatusSeen(status=status, inc=inc):
+                node.seen = (status, inc)
+            case t.FaultInjected(fault=fault, kind=kind) if kind in DEADLY:
+                self._excuse(node)
+                if kind == "reset":  # nothing to heal: from now on it is the node's turn
+                    self._owe(node, kind, event)
+                else:
+                    node.holding.add(fault)
+            case t.FaultEnded(fault=fault):
+                node.holding.discard(fault)
+                if not node.holding and self._faults.get(fault) != "reset":
+                    self._owe(node, self._faults.get(fault, ""), event)
+            case _:
+                return
+        node.update(event.t_us)
+
+    def _note_common(self, event: t.Event) -> None:
+        match event:
+            case t.BrokerStopped() | t.MasterStopped():
+                for node in self._nodes.values():
+                    self._settle(node, event.t_us)
+                    self._excuse(node)
+            case t.MasterStarted():
+                for node in self._nodes.values():
+                    node.seen = ("", "")
+                    node.update(event.t_us)
+            case t.FaultEnded(fault=fault):
+                for node in self._nodes.values():
+                    if not node.stopped and not node.holding:
+                        self._owe(node, self._faults.get(fault, ""), event)
+
+    def close(self, end_us: int) -> None:
+        """The run is over."""
+        for node in self._nodes.values():
+            self._settle(node, end_us + 1)
+            for kind, ended in node.owed:
+                if node.good_since_us is not None:
+                    self._recovered(kind, ended, node.good_since_us)
+                else:
+                    self.asides["undecided when the run ended"] += 1
+            node.owed.clear()
+        self.failures.sort(key=lambda event: event.t_us)
+
+    def _owe(self, node: _Node, kind: str, ended: t.Event) -> None:
+        if not self._kinds or kind in self._kinds:
+            node.owed.append((kind, ended))
+
+    def _excuse(self, node: _Node) -> None:
+        self.asides["hit again meanwhile"] += len(node.owed)
+        self.asides += Counter()  # forget zeros
+        node.owed.clear()
+
+    def _settle(self, node: _Node, now_us: int) -> None:
+        """Judge what was due before `now_us`, by the state that lasted until then."""
+        if not node.owed:
+            return
+        for kind, ended in node.owed:
+            if ended.t_us + self._bound_us < now_us:
+                if node.good_since_us is None:
+                    self.failures.append(ended)
+                else:
+                    self._recovered(kind, ended, node.good_since_us)
+        node.owed = [entry for entry in node.owed if entry[1].t_us + self._bound_us >= now_us]
+
+    def _recovered(self, kind: str, ended: t.Event, good_since_us: int) -> None:
+        self.samples.setdefault(kind, []).append(max(0, good_since_us - ended.t_us) / 1e6)

@@ -1,0 +1,38 @@
+"""Check: what the broker retains about each node is true."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from dcompute_sim.checks.base import Check, Outcome, failed, held, inconclusive
+from dcompute_sim.checks.ending import Ending, endings
+from dcompute_sim.trace import Event
+
+
+class RetainedConsistent(Check):
+    """A fresh client reads, from the retained statuses, the truth about every node.
+
+    Running nodes: their own status and incarnation; the others: `dead` or `offline`. A retained `dead` that
+    outlives a recovery misleads whoever starts next. Limit: read once, at the end of the run.
+    """
+
+    name: ClassVar[str] = "retained_consistent"
+
+    def judge(self, trace: Sequence[Event]) -> Outcome:
+        judged = [ending for ending in endings(trace) if ending.reachable or not ending.undecided]
+        read = [ending for ending in judged if ending.retained is not None]
+        wrong: list[Event] = [ending.retained or ending.node for ending in judged if not _true(ending)]
+        figures = {"nodes": len(judged), "wrong": len(wrong)}
+        if not read:
+            return inconclusive("no retained status was read at the end", figures)
+        if wrong:
+            return failed(f"{len(wrong)} of {len(judged)} retained statuses are wrong", wrong, figures)
+        return held(f"{len(judged)} retained statuses, all true", figures)
+
+
+def _true(ending: Ending) -> bool:
+    retained = ending.retained
+    if retained is None or not ending.accepts(retained.status):
+        return False
+    return not ending.reachable or retained.inc in ("", ending.node.inc)

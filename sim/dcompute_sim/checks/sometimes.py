@@ -1,0 +1,54 @@
+"""Check: this must have happened at least once, or the run did not test what it is for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from pydantic import Field, field_validator, model_validator
+
+from dcompute_sim.checks.base import Check, Outcome, failed, held
+from dcompute_sim.trace import EVENT_TYPES, Event
+
+_EVENTS: dict[str, type[Event]] = {str(cls.__struct_config__.tag): cls for cls in EVENT_TYPES}
+
+
+class Sometimes(Check):
+    """An event happened at least so many times.
+
+    Limit: says that it happened, not that it was right; it guards the other expectations against a run in
+    which nothing they speak of occurred.
+    """
+
+    name: ClassVar[str] = "sometimes"
+
+    event: str = Field(description="Name of a trace event, such as `result_duplicate`.")
+    where: dict[str, str | int | float | bool] = Field(
+        default={}, description="Only when these fields of the event have these values."
+    )
+    at_least: int = Field(default=1, ge=1, description="So many times.")
+
+    @field_validator("event")
+    @classmethod
+    def _known(cls, event: str) -> str:
+        if event not in _EVENTS:
+            raise ValueError(f"`{event}` is no trace event; there are: {', '.join(sorted(_EVENTS))}")
+        return event
+
+    @model_validator(mode="after")
+    def _fields(self) -> Sometimes:
+        fields = _EVENTS[self.event].__struct_fields__
+        for key in self.where:
+            if key not in fields:
+                raise ValueError(f"`{self.event}` has no field `{key}`; it has: {', '.join(fields)}")
+        return self
+
+    def judge(self, trace: Sequence[Event]) -> Outcome:
+        kind = _EVENTS[self.event]
+        count = sum(
+            type(event) is kind and all(getattr(event, key) == value for key, value in self.where.items())
+            for event in trace
+        )
+        told = f"{self.event} happened {count} times ({self.at_least} needed)"
+        figures = {"count": count, "at_least": self.at_least}
+        return held(told, figures) if count >= self.at_least else failed(told, [], figures)

@@ -1,0 +1,83 @@
+"""Check: the statuses of each node follow each other as they may."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from dcompute_sim import trace as t
+from dcompute_sim.checks.base import Check, Outcome, failed, held, inconclusive
+from dcompute_sim.checks.history import LIFELESS, owner
+
+
+@dataclass(slots=True)
+class _Node:
+    """What was said and seen of one node so far."""
+
+    order: dict[str, int] = field(default_factory=dict)  # incarnations in order of connection
+    seen: str = ""  # the newest incarnation the master has seen
+    over: set[str] = field(default_factory=set)  # incarnations the master has seen end
+    repaired: set[str] = field(default_factory=set)
+    left: set[str] = field(default_factory=set)  # incarnations that said `offline` themselves
+
+
+class StatusHistory(Check):
+    """Legal steps only: no life after `dead` or `offline`, and no return of an earlier incarnation.
+
+    An incarnation seen dead may be seen alive again only after its node repaired the status (the `dead` was
+    not true). A node never calls itself `dead`, and says nothing after `offline`. A new master starts with
+    a clean slate. Limit: statuses without incarnation are taken at their word.
+    """
+
+    name: ClassVar[str] = "status_history"
+
+    def judge(self, trace: Sequence[t.Event]) -> Outcome:
+        nodes: dict[str, _Node] = {}
+        illegal: list[t.Event] = []
+        steps = 0
+        for event in trace:
+            match event:
+                case t.MasterStarted():
+                    for node in nodes.values():
+                        node.seen, node.over = "", set()
+                case t.NodeConnecting(node=name, inc=inc) | t.NodeConnected(node=name, inc=inc):
+                    order = nodes.setdefault(owner(name), _Node()).order
+                    order.setdefault(inc, len(order))
+                case t.StatusRepaired(node=name, inc=inc):
+                    nodes.setdefault(owner(name), _Node()).repaired.add(inc)
+                case t.StatusPublished(node=name):
+                    steps += 1
+                    if not _may_publish(nodes.setdefault(owner(name), _Node()), event):
+                        illegal.append(event)
+                case t.NodeStatusSeen(node=name, inc=inc) if inc:
+                    steps += 1
+                    if not _may_be_seen(nodes.setdefault(name, _Node()), event):
+                        illegal.append(event)
+        figures = {"steps": steps, "illegal": len(illegal)}
+        if illegal:
+            return failed(
+                f"{len(illegal)} of {steps} statuses could not follow what was before", illegal, figures
+            )
+        if not steps:
+            return inconclusive("no status was published or seen", figures)
+        return held(f"{steps} statuses, each a legal step", figures)
+
+
+def _may_publish(node: _Node, event: t.StatusPublished) -> bool:
+    legal = event.status != "dead" and event.inc not in node.left
+    if event.status == "offline":
+        node.left.add(event.inc)
+    return legal
+
+
+def _may_be_seen(node: _Node, event: t.NodeStatusSeen) -> bool:
+    legal = node.order.get(event.inc, 0) >= node.order.get(node.seen, 0)
+    if event.status in LIFELESS:
+        node.over.add(event.inc)
+    elif event.inc in node.over:
+        legal = legal and event.inc in node.repaired
+        node.over.discard(event.inc)
+    if legal:
+        node.seen = event.inc
+    return legal

@@ -1,0 +1,52 @@
+"""What became of each task, read from the trace; what the checks on losing and repeating look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Any
+
+from dcompute_sim import trace as t
+from dcompute_sim.checks.base import of_kinds
+
+
+@dataclass(slots=True)
+class Task:
+    """One task id, over all its attempts."""
+
+    sent: list[t.TaskSent] = field(default_factory=list)
+    received: list[t.TaskReceived] = field(default_factory=list)
+    taken: list[t.TaskTaken] = field(default_factory=list)
+    finished: list[t.TaskFinished] = field(default_factory=list)
+    held: list[t.ResultHeld] = field(default_factory=list)
+    results: list[t.ResultReceived] = field(default_factory=list)
+    duplicates: list[t.ResultDuplicate] = field(default_factory=list)
+
+
+_PART_OF: dict[type[t.Event], Callable[[Task], list[Any]]] = {
+    t.TaskSent: attrgetter("sent"),
+    t.TaskReceived: attrgetter("received"),
+    t.TaskTaken: attrgetter("taken"),
+    t.TaskFinished: attrgetter("finished"),
+    t.ResultHeld: attrgetter("held"),
+    t.ResultReceived: attrgetter("results"),
+    t.ResultDuplicate: attrgetter("duplicates"),
+}
+
+
+def tasks(trace: Sequence[t.Event]) -> dict[str, Task]:
+    """Every task by its id, in the order in which they first appear."""
+    found: dict[str, Task] = {}
+    for event in of_kinds(_PART_OF, trace):
+        name: str = event.task  # type: ignore[attr-defined]  # as all of these have
+        task = found.get(name)
+        if task is None:
+            task = found[name] = Task()
+        _PART_OF[type(event)](task).append(event)
+    return found
+
+
+def cut_short(trace: Sequence[t.Event]) -> bool:
+    """The run was interrupted, so what is unfinished proves nothing."""
+    return any(isinstance(event, t.RunEnded) and event.reason == "interrupted" for event in trace[-50:])

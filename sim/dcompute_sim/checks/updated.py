@@ -1,0 +1,58 @@
+"""Check: boards end at the version they were to get, or safely at the one before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from pydantic import Field
+
+from dcompute_sim.checks.base import Check, Outcome, failed, held, inconclusive
+from dcompute_sim.trace import Event, FinalNode, FinalVersion, NodeDefined, UpdateStarted, UpdateState
+
+_GONE = ("", "dead", "offline")
+
+
+class Updated(Check):
+    """Each board that was to be updated runs the new version, or the one before if it was broken or refused.
+
+    Of a broken version it must have been seen that it was rolled back; and no such board may be dead.
+
+    Limit: the last update of each board counts; the version is the one the master was told last.
+    """
+
+    name: ClassVar[str] = "updated"
+
+    group: str | None = Field(default=None, description="Only nodes of this group.")
+
+    def judge(self, trace: Sequence[Event]) -> Outcome:
+        group_of = {event.node: event.group for event in trace if isinstance(event, NodeDefined)}
+        last = {
+            event.node: event
+            for event in trace
+            if isinstance(event, UpdateStarted) and self.group in (None, group_of.get(event.node))
+        }
+        if not last:
+            return inconclusive("no update was begun")
+        ended = {event.node: event for event in trace if isinstance(event, FinalVersion)}
+        finals = {event.node: event for event in trace if isinstance(event, FinalNode)}
+        if not ended:
+            return inconclusive("the run was not followed to its end", {"boards": len(last)})
+        states = {(e.node, e.version): e.state for e in trace if isinstance(e, UpdateState)}
+        wrong: list[Event] = []
+        old = 0
+        for node, update in last.items():
+            state = states.get((node, update.version), "")
+            kept = state == "refused" or bool(update.broken)
+            old += kept
+            final = finals.get(node)
+            if final is None or not final.running or final.master_status in _GONE:
+                wrong.append(final or update)
+            elif node not in ended or ended[node].version != (update.before if kept else update.version):
+                wrong.append(ended.get(node, update))
+            elif update.broken and state != "rolled back":
+                wrong.append(update)
+        figures = {"boards": len(last), "new": len(last) - old, "old": old, "wrong": len(wrong)}
+        if wrong:
+            return failed(f"{len(wrong)} of {len(last)} boards ended wrongly", wrong, figures)
+        return held(f"{len(last) - old} boards at the new version, {old} at the one before", figures)

@@ -1,0 +1,144 @@
+"""The verdict on a run: every expectation judged, and whether the faults really bit.
+
+Besides what the scenario expects, three things are judged of every run, because without them "held" would
+mean nothing: it ran to its end, each injected fault left a receipt of its effect, and something was expected.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from dcompute_sim import trace as t
+from dcompute_sim.checks.base import Check, Outcome, Status, failed, held, inconclusive, of_kinds
+
+_OF_FAULTS = frozenset({t.FaultInjected, t.FaultEffect})
+EXIT_STATUS = {Status.HELD: 0, Status.FAILED: 1, Status.INCONCLUSIVE: 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """An injected fault and what it visibly did."""
+
+    fault: t.FaultInjected
+    effects: tuple[str, ...]
+
+    @property
+    def bit(self) -> bool:
+        """Whether it had any effect."""
+        return bool(self.effects)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One judged expectation. `name`: the check's; `parameters`: those that differ from its defaults."""
+
+    name: str
+    description: str
+    parameters: str
+    outcome: Outcome
+
+    @property
+    def label(self) -> str:
+        """Name and parameters, as in `dead_within (bound: 2s)`."""
+        return _label(self.name, self.parameters)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a run showed. One failure makes it failed; else anything undecided makes it inconclusive."""
+
+    results: tuple[Result, ...]
+    receipts: tuple[Receipt, ...]
+
+    @property
+    def status(self) -> Status:
+        found = {result.outcome.status for result in self.results}
+        for status in (Status.FAILED, Status.INCONCLUSIVE):
+            if status in found:
+                return status
+        return Status.HELD
+
+    @property
+    def exit_status(self) -> int:
+        """0 all held, 1 one failed, 2 inconclusive."""
+        return EXIT_STATUS[self.status]
+
+    def of(self, status: Status) -> list[Result]:
+        """The results with this status."""
+        return [result for result in self.results if result.outcome.status is status]
+
+
+def judge(expectations: Sequence[Check], trace: Iterable[t.Event]) -> Verdict:
+    """Judge a whole trace."""
+    events = trace if isinstance(trace, list) else list(trace)
+    receipts = _receipts(events)
+    results = [_result(check, events) for check in expectations]
+    results.append(Result("run_completed", "The run came to its own end.", "", _completed(events)))
+    if receipts:
+        told = "Every injected fault had an effect."
+        results.append(Result("fault_receipts", told, "", _all_bit(receipts)))
+    if not expectations:
+        nothing = inconclusive("the scenario expects nothing: add `expect:` to it")
+        results.append(Result("expectations", "Something is expected of the run.", "", nothing))
+    return Verdict(tuple(results), receipts)
+
+
+def label_of(check: Check) -> str:
+    """Of the result that `check` will have."""
+    return _label(check.name, _parameters(check))
+
+
+def _label(name: str, parameters: str) -> str:
+    return f"{name} ({parameters})" if parameters else name
+
+
+def _result(check: Check, events: Sequence[t.Event]) -> Result:
+    return Result(check.name, check.describe(), _parameters(check), check.judge(events))
+
+
+def _parameters(check: Check) -> str:
+    given = check.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    return ", ".join(f"{key}: {_plain(value)}" for key, value in given.items())
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{key}={_plain(inner)}" for key, inner in value.items())
+    return " ".join(map(_plain, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def _receipts(events: Sequence[t.Event]) -> tuple[Receipt, ...]:
+    effects: dict[str, list[str]] = {}
+    faults: list[t.FaultInjected] = []
+    for event in of_kinds(_OF_FAULTS, events):
+        if isinstance(event, t.FaultInjected):
+            faults.append(event)
+        elif isinstance(event, t.FaultEffect):
+            effects.setdefault(event.fault, []).append(event.effect)
+    return tuple(Receipt(fault, tuple(effects.get(fault.fault, ()))) for fault in faults)
+
+
+def _all_bit(receipts: Sequence[Receipt]) -> Outcome:
+    idle: list[t.Event] = [receipt.fault for receipt in receipts if not receipt.bit]
+    figures = {"injected": len(receipts), "without_effect": len(idle)}
+    if idle:
+        first = ", ".join(event.fault for event in idle[:3] if isinstance(event, t.FaultInjected))
+        told = f"{len(idle)} of {len(receipts)} faults had no visible effect ({first})"
+        return Outcome(Status.INCONCLUSIVE, told, figures, tuple(idle[:20]))
+    return held(f"{len(receipts)} faults injected, each with a visible effect", figures)
+
+
+def _completed(events: Sequence[t.Event]) -> Outcome:
+    if not events or not isinstance(events[0], t.RunStarted):
+        return inconclusive("the trace has no beginning")
+    end = events[-1]
+    if not isinstance(end, t.RunEnded):
+        return inconclusive("the trace has no end: the run was killed, or the file is cut")
+    if end.reason != "finished":
+        return inconclusive(f"the run ended by {end.reason} after {end.t_s:.1f} s")
+    backwards = [b for a, b in itertools.pairwise(events) if b.t_us < a.t_us]
+    if backwards:
+        return failed("the trace goes backwards in time: it cannot be judged", backwards)
+    return held(f"{len(events)} events in {end.t_s:.1f} s")

@@ -1,0 +1,115 @@
+"""Options that several commands share; a dataclass is a group of them (`dcompute.options.grouped`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dcompute_sim.commands.select import Entry, find_entries
+from dcompute_sim.report.console import Mode
+from dcompute_sim.run import RunOptions
+from dcompute_sim.sabotage import SAFEGUARDS
+
+
+class Time(StrEnum):
+    """Which time a scenario runs in."""
+
+    virtual = "virtual"
+    real = "real"
+
+
+class Target(StrEnum):
+    """As what the firmware groups of a scenario run."""
+
+    sim = "sim"
+    emulator = "emulator"
+    board = "board"
+
+
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(help="Scenario files, folders of them, or names of scenarios that ship with dcompute."),
+]
+TimeOption = Annotated[Time | None, typer.Option("--time", help="Over what the scenario says.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Over the scenario's own.")]
+Overrides = Annotated[list[str] | None, typer.Option("--set", help="Override, as fleet.esp.count=50.")]
+Plain = Annotated[bool, typer.Option("--plain", help="No colour and no lines: for log files.")]
+
+
+@dataclass(frozen=True)
+class How:
+    """How a scenario is run, over what it says itself, and which of its combinations."""
+
+    target: Annotated[
+        Target | None,
+        typer.Option(
+            "--target",
+            help="As what the firmware groups run: sim (virtual time), emulator (real time), "
+            "board (hardware).",
+        ),
+    ] = None
+    boards: Annotated[
+        Path | None,
+        typer.Option("--boards", help="Hardware map; by default boards.yaml beside the scenario."),
+    ] = None
+    broker: Annotated[
+        str | None,
+        typer.Option(
+            help="embedded, mosquitto, model, amqtt-plain or mqtt://host:port, over what the scenario says."
+        ),
+    ] = None
+    seed: Seed = None
+    set_: Overrides = None
+    only: Annotated[str, typer.Option(help="One combination of a matrix, by its name.")] = ""
+    sabotage: Annotated[
+        list[str] | None,
+        typer.Option(help=f"Switch a safeguard off, to see the checks notice: {', '.join(SAFEGUARDS)}."),
+    ] = None
+
+    def options(self, time: Time | None = None, pcap: Path | None = None) -> RunOptions:
+        """What a run takes; each scenario adds what is its own."""
+        return RunOptions(
+            time=time.value if time else None,
+            broker=self.broker,
+            seed=self.seed,
+            target=self.target.value if self.target else None,
+            boards=self.boards,
+            sabotage=tuple(self.sabotage or ()),
+            overrides=tuple(self.set_ or ()),
+            pcap=pcap,
+        )
+
+    def entries(self, names: Sequence[str]) -> list[Entry]:
+        """The scenarios meant by `names`."""
+        return find_entries(names, self.set_ or (), self.only)
+
+
+@dataclass(frozen=True)
+class Reports:
+    """Which reports are wanted, and where."""
+
+    html: Annotated[Path | None, typer.Option(help="Write a page with the fleet through time.")] = None
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML, for build servers.")] = None
+    json: Annotated[Path | None, typer.Option("--json", help="Write the verdict as JSON.")] = None
+    perfetto: Annotated[Path | None, typer.Option(help="Write a timeline for ui.perfetto.dev.")] = None
+    github: Annotated[
+        bool, typer.Option("--github", help="Print GitHub annotations of what did not hold.")
+    ] = False
+
+
+@dataclass(frozen=True)
+class Show:
+    """How much is said, and how."""
+
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="One line a run, and what went wrong.")] = False
+    plain: Plain = False
+
+    @property
+    def mode(self) -> Mode:
+        """In one word."""
+        return "quiet" if self.quiet else "plain" if self.plain else "normal"

@@ -1,0 +1,62 @@
+"""Reports of judged runs, written to the files the command line names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import typer
+
+from dcompute_sim.commands.options import Reports
+from dcompute_sim.commands.status import worst
+from dcompute_sim.report.run import Run
+
+
+def write_reports(runs: Sequence[Run], reports: Reports, undone: Mapping[str, str] | None = None) -> None:
+    """Write each report that is wanted; JUnit and JSON hold all runs, the others are one file a run.
+
+    Args:
+        undone: scenarios that could not be run, and why; JUnit and JSON tell of them.
+    """
+    if reports.html is not None:
+        from dcompute_sim.report.html import html
+
+        for path, run in zip(one_each(reports.html, runs), runs, strict=True):
+            _write(path, html(run))
+    if reports.junit is not None:
+        from dcompute_sim.report.junit import junit
+
+        _write(reports.junit, junit(runs, undone or {}))
+    if reports.json is not None:
+        from dcompute_sim.report.json_report import report
+
+        _write(reports.json, report(runs, undone or {}))
+    if reports.perfetto is not None:
+        from dcompute_sim.report.perfetto import perfetto
+
+        for path, run in zip(one_each(reports.perfetto, runs), runs, strict=True):
+            _write(path, perfetto(run))
+    if reports.github:
+        from dcompute_sim.report.github import workflow_commands
+
+        for run in runs:
+            reference = run.started.scenario  # a name of a shipped scenario is no file of the repository
+            for line in workflow_commands(run, reference if Path(reference).is_file() else ""):
+                typer.echo(line)
+
+
+def one_each(path: Path, runs: Sequence[object]) -> list[Path]:
+    """A file for each run: `path` itself, or numbered (page-1.html, page-2.html) when there are several."""
+    if len(runs) == 1:
+        return [path]
+    return [path.with_stem(f"{path.stem}-{number}") for number in range(1, len(runs) + 1)]
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def exit_status(runs: Sequence[Run]) -> int:
+    """0 all held, 1 one failed, else 2."""
+    return worst([run.verdict.exit_status for run in runs])

@@ -1,0 +1,43 @@
+"""`dcompute explain`, `new` and `schema`: help with writing scenarios."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dcompute_sim.commands.options import Overrides, Seed
+from dcompute_sim.commands.status import INVALID, explained
+from dcompute_sim.sabotage import SAFEGUARDS
+from dcompute_sim.scenario import find, load_all
+from dcompute_sim.scenario.explain import explain as in_words
+from dcompute_sim.scenario.schema import json_schema
+from dcompute_sim.scenario.write import starter
+
+
+def explain(
+    scenario: Annotated[str, typer.Argument(help="A scenario file, or the name of one that ships.")],
+    set_: Overrides = None,
+    seed: Seed = None,
+) -> None:
+    """Say in words what a scenario will do, and when."""
+    with explained():
+        for entry in load_all(find(scenario), set_ or (), seed, SAFEGUARDS):
+            typer.echo(in_words(entry))
+
+
+def new(name: Annotated[str, typer.Argument(help="Of the scenario; the file is NAME.yaml.")]) -> None:
+    """Write a commented scenario to start from."""
+    path = Path(name if name.endswith((".yaml", ".yml")) else f"{name}.yaml")
+    if path.exists():
+        typer.echo(f"{path} exists already; choose another name", err=True)
+        raise typer.Exit(INVALID)
+    path.write_text(starter(path.stem), encoding="utf-8")
+    typer.echo(f"wrote {path}; run it with: dcompute run {path}")
+
+
+def schema() -> None:
+    """Print the JSON Schema of scenario files, for editors."""
+    typer.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))

@@ -1,0 +1,46 @@
+"""Exit statuses, and errors of the testbed turned into a message and one of them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+
+import typer
+
+from dcompute_sim.brokers.base import BrokerError
+from dcompute_sim.campaign import CampaignError
+from dcompute_sim.interfaces.world import EngineError
+from dcompute_sim.micropython.errors import EmulatorUnavailable
+from dcompute_sim.micropython.lockstep_process import LockstepError
+from dcompute_sim.sabotage import UnknownSafeguard
+from dcompute_sim.scenario import ScenarioError
+from dcompute_sim.trace import TraceError
+
+HELD, FAILED, INVALID, MISSING, INTERRUPTED = 0, 1, 2, 3, 130
+
+WRONG = (ScenarioError, EngineError, LockstepError, UnknownSafeguard, TraceError)
+ABSENT = (BrokerError, CampaignError, EmulatorUnavailable)
+
+
+def status_of(error: Exception) -> int:
+    """The exit status of an error that a user can mend."""
+    return INVALID if isinstance(error, WRONG) else MISSING
+
+
+def worst(statuses: Iterable[int]) -> int:
+    """The exit status of several runs: a promise broken weighs more than anything left untested."""
+    found = set(statuses)
+    return next((status for status in (FAILED, MISSING, INVALID) if status in found), HELD)
+
+
+@contextlib.contextmanager
+def explained() -> Iterator[None]:
+    """Errors that a user can mend end the command with a message and a status, not with a traceback."""
+    try:
+        yield
+    except (*WRONG, *ABSENT) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(status_of(error)) from None
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        raise typer.Exit(INTERRUPTED) from None

@@ -1,0 +1,189 @@
+"""What is put on the boards: dcompute's firmware or a folder of one's own, as it is or compiled."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import io
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+from dcompute.bundle import CONFIG_FILE, CONFIRM_S, VERSION_FILE, BadBundle, Bundle, product_folder
+from dcompute.node_core import Topics, check_node_id
+from dcompute_sim.deploy.config import Settings, config_text
+from dcompute_sim.deploy.errors import InvalidInput, SomethingMissing
+from dcompute_sim.deploy.slots import Launcher
+from dcompute_sim.fwbuild.compile import compile_firmware
+from dcompute_sim.micropython.errors import BundleError, EmulatorUnavailable
+from dcompute_sim.micropython.flash import FirmwareError
+from dcompute_sim.micropython.provision import Progress, mpy_cross
+
+_RULES = "settings.py"  # the firmware's own rules of config.py
+
+
+@dataclass(frozen=True)
+class Firmware:
+    """One version for all boards; each adds its config.py.
+
+    Attributes:
+        files: by path in the slot.
+        version: its name; "" takes the digest of the files.
+        boot: the boot.py that comes with it.
+        launcher: what starts it from a slot.
+        known_settings: the keys its config.py may have.
+    """
+
+    files: Mapping[str, bytes]
+    version: str
+    confirm_s: int
+    boot: bytes
+    launcher: Launcher
+    known_settings: frozenset[str]
+    rules: str = field(repr=False)
+
+    def bundle(self, config: Settings | bytes) -> Bundle:
+        """The version with this config.py, given as settings (checked here) or as the file a board has.
+
+        Raises InvalidInput naming the setting that the firmware would refuse.
+        """
+        if not isinstance(config, bytes):
+            self.check(config)
+            config = config_text(config).encode()
+        return Bundle(self.name, {**self.files, CONFIG_FILE: config}, self.confirm_s)
+
+    @property
+    def name(self) -> str:
+        """The version, as nodes tell it."""
+        return self.version or Bundle("", self.files).version
+
+    @property
+    def mpy_version(self) -> int | None:
+        """Of the compiled files: what a board's MicroPython must load; None if there are none."""
+        found = {data[1] for path, data in self.files.items() if path.endswith(".mpy") and data[:1] == b"M"}
+        return max(found) if found else None
+
+    def check(self, config: Settings) -> None:
+        """Let the firmware's own rules judge a config.py. Raises InvalidInput with its complaint."""
+        if not any(path.split(".")[0] == "settings" for path in self.files):
+            return  # other firmware, other rules
+        rules: Any = ModuleType("settings")
+        rules.open = self._open
+        rules.print = lambda *_: None
+        try:
+            exec(compile(self.rules, _RULES, "exec"), rules.__dict__)
+            rules.load(SimpleNamespace(**config))
+            if config.get("NODE_ID"):
+                check_node_id(str(config["NODE_ID"]))
+            Topics(str(config.get("NAMESPACE") or ""))
+        except ValueError as error:
+            raise InvalidInput(str(error)) from None
+
+    def _open(self, path: str, mode: str = "rb") -> io.BytesIO:
+        """A file that config.py names is one of the board's."""
+        if path not in self.files:
+            raise FileNotFoundError(f"{path} is not among the files that go on the board")
+        return io.BytesIO(self.files[path])
+
+
+def gather(
+    folder: Path | None = None,
+    extra: Sequence[Path] = (),
+    *,
+    version: str = "",
+    compiled: bool = False,
+    confirm_s: int = CONFIRM_S,
+    progress: Progress | None = None,
+) -> Firmware:
+    """Read the firmware.
+
+    Args:
+        folder: None is dcompute's own; one with a `version.json` must be just what that says.
+        extra: files that are put over it, as one's own tasks.py.
+        compiled: with mpy-cross; for dcompute's own only.
+
+    Raises:
+        InvalidInput: the files are no firmware, or were tampered with. SomethingMissing: no mpy-cross.
+    """
+    product = product_folder()
+    try:
+        bundle = (
+            _compiled(folder, extra, version, progress) if compiled else _as_it_is(folder or product, version)
+        )
+        files = {path: data for path, data in bundle.files.items() if path != CONFIG_FILE}
+        if not compiled:
+            files |= {path.name: path.read_bytes() for path in extra}
+        if extra and not version:
+            bundle = Bundle("", files)
+        example = _first(folder, product, "config_example.py").read_text()
+        return Firmware(
+            files,
+            version or bundle.version,
+            confirm_s,
+            _first(folder, product, "boot.py").read_bytes(),
+            Launcher((product / "launcher_main.py").read_bytes(), (product / "launcher.py").read_bytes()),
+            _assigned(example),
+            (product / _RULES).read_text(),
+        )
+    except (BadBundle, FirmwareError, BundleError) as error:
+        raise InvalidInput(str(error)) from None
+    except OSError as error:
+        raise InvalidInput(f"firmware: {error}") from None
+
+
+def pack(firmware: Firmware, target: Path) -> list[Path]:
+    """Write the firmware as a folder that says what it is, for `gather` to take elsewhere and to check."""
+    manifest = Bundle(firmware.name, firmware.files, firmware.confirm_s).manifest()
+    written = []
+    for path, data in {**firmware.files, "boot.py": firmware.boot, VERSION_FILE: manifest}.items():
+        place = target / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(data)
+        written.append(place)
+    return written
+
+
+def _as_it_is(folder: Path, version: str) -> Bundle:
+    bundle = Bundle.from_folder(folder, version)
+    described = folder / VERSION_FILE
+    if not described.is_file():
+        return bundle
+    try:
+        about = json.loads(described.read_text())
+        name, wanted = str(about["version"]), dict(about["files"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InvalidInput(f"bundle {described}: not a manifest ({error!r}); pack it again") from None
+    found = {path: hashlib.sha256(data).hexdigest() for path, data in bundle.files.items()}
+    odd = sorted(path for path in {*wanted, *found} if wanted.get(path) != found.get(path))
+    if odd:
+        raise InvalidInput(
+            f"bundle {folder} was tampered with or damaged: {', '.join(odd)} "
+            f"{'is' if len(odd) == 1 else 'are'} not what {VERSION_FILE} says; nothing was deployed"
+        )
+    return bundle if version else Bundle(name, bundle.files)
+
+
+def _compiled(folder: Path | None, extra: Sequence[Path], version: str, progress: Progress | None) -> Bundle:
+    if folder is not None:
+        raise InvalidInput("--compile is for dcompute's own firmware; add your tasks with --file tasks.py")
+    try:
+        compiler = mpy_cross(progress)
+    except EmulatorUnavailable as error:
+        raise SomethingMissing(str(error)) from None
+    with tempfile.TemporaryDirectory(prefix="dcompute-compiled-") as scratch:
+        compile_firmware(compiler, Path(scratch), extra)
+        return Bundle.from_folder(Path(scratch), version)
+
+
+def _first(folder: Path | None, product: Path, name: str) -> Path:
+    return folder / name if folder is not None and (folder / name).is_file() else product / name
+
+
+def _assigned(source: str) -> frozenset[str]:
+    """The names that a module's top level assigns."""
+    statements = [statement for statement in ast.parse(source).body if isinstance(statement, ast.Assign)]
+    return frozenset(target.id for s in statements for target in s.targets if isinstance(target, ast.Name))

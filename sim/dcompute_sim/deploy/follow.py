@@ -1,0 +1,83 @@
+"""Shows what boards print and what a broker tells, live, line by line."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from dcompute_sim.deploy.config import Target
+from dcompute_sim.deploy.errors import DeployError, SomethingMissing
+from dcompute_sim.deploy.link import SerialLink
+from dcompute_sim.deploy.progress import label
+from dcompute_sim.deploy.serial_log import SerialLog
+
+_REOPEN_S = 0.5
+_LOOK_S = 0.2
+_EVENTS = ("node_status_seen", "death_reported", "result_received")
+
+
+class Follower:
+    """Follows several boards side by side."""
+
+    def __init__(self, targets: Sequence[Target], out: Callable[[str], None]) -> None:
+        """`out` is given each line; never by two threads at once."""
+        self._targets = targets
+        self._out = out
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+
+    def news(self, event: str, fields: Mapping[str, Any]) -> None:
+        """What the broker tells (a MasterNodeTransport's observer)."""
+        if event in _EVENTS:
+            words = " ".join(f"{key}={value}" for key, value in fields.items() if key != "node")
+            self._say(f"@{fields.get('node', '')}", f"{event} {words}")
+
+    def stop(self) -> None:
+        """Let `run` end, from any thread."""
+        self._over.set()
+
+    def run(self, seconds: float | None, reset: bool) -> None:
+        """Until Ctrl-C, or for so many seconds. Raises SomethingMissing if no port can be opened."""
+        give_up = None if seconds is None else time.monotonic() + seconds
+        with ThreadPoolExecutor(max(1, len(self._targets)), "log") as pool:
+            running = [pool.submit(self._follow, target, reset) for target in self._targets]
+            try:
+                while not self._over.wait(_LOOK_S) and not all(future.done() for future in running):
+                    if give_up is not None and time.monotonic() >= give_up:
+                        break
+            finally:
+                self._over.set()
+            for future in running:
+                future.result()
+
+    def _follow(self, target: Target, reset: bool) -> None:
+        opened = False
+        while not self._over.is_set():
+            try:
+                with SerialLink(target.port) as link:
+                    opened = True
+                    if reset:
+                        link.enter()
+                        link.restart()
+                        reset = False
+                    self._print(target, link)
+            except SomethingMissing:
+                if not opened:  # it never was there; one that was may come back
+                    raise
+            except DeployError as error:
+                self._say(label(target), f"-- {error}")
+            self._over.wait(_REOPEN_S)
+
+    def _print(self, target: Target, link: SerialLink) -> None:
+        log = SerialLog(link, lambda line: self._say(label(target), line))
+        with contextlib.suppress(OSError):
+            while not self._over.is_set() and not log.over:
+                log.follow(_LOOK_S)
+
+    def _say(self, who: str, line: str) -> None:
+        with self._lock:
+            self._out(f"{time.strftime('%H:%M:%S')} {who}: {line}")

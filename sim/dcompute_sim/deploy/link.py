@@ -1,0 +1,277 @@
+"""A board at the end of a serial line: mpremote's own transport, every wait bounded, every failure told.
+
+mpremote's `SerialTransport` waits for ever in places (a read without timeout, a line that is never
+silent). So its serial object is wrapped: past the deadline of the step under way, each of its calls raises.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import errno
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import serial
+import serial.tools.list_ports
+from mpremote.transport import TransportError, TransportExecError
+from mpremote.transport_serial import SerialTransport
+
+from dcompute_sim.deploy.errors import DeployError, SomethingMissing
+
+ANSWER_S = 10.0  # for the prompt; a chip that was struck while it allocated needs a restart first
+STEP_S = 60.0  # for one piece of code on the board
+_TRY_S = 0.5
+_REBOOT_S = 5.0
+_BOOT_S = 5.0
+_KEPT_BYTES = 4096
+_CHAR_S = 5.0
+_WRITE_BYTES = 512
+_BANNER = b"raw REPL; CTRL-B to exit\r\n"
+_REBOOT = b"soft reboot\r\n"
+_BAUD = 115200
+
+_KNOWN_VOICES = (
+    (b"waiting for download", "the chip waits in its bootloader: press reset (or EN) without holding BOOT"),
+    (b"invalid header", "its flash is empty: flash MicroPython"),
+    (b"No bootable app", "its flash is empty: flash MicroPython"),
+)
+
+
+class NoAnswer(DeployError):
+    """Whatever is at the port does not show MicroPython's prompt."""
+
+
+class FlashFull(DeployError):
+    """The board's flash has no room."""
+
+
+class BoardGone(DeployError):
+    """The board stopped answering in the middle."""
+
+
+class SerialLink:
+    """Talks to one board. After `enter`, its program is stopped and it obeys.
+
+    Raises (every method):
+        BoardGone: the line fell silent, or is gone. FlashFull: OSError 28. DeployError: another exception
+        on the board.
+    """
+
+    def __init__(self, port: str) -> None:
+        """Open the port. SomethingMissing says why it cannot be."""
+        self.port = port
+        self._transport = _open(port)
+        self._line = _Bounded(self._transport.serial)
+        self._transport.serial = self._line
+
+    def __enter__(self) -> SerialLink:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the port; the board goes on with what it does."""
+        self._line.allow(_CHAR_S)
+        with contextlib.suppress(OSError, serial.SerialException):
+            self._transport.close()
+
+    # --- the prompt ---------------------------------------------------------------------------------------
+
+    def enter(self, answer_s: float = ANSWER_S) -> None:
+        """Stop the program and start the interpreter afresh: no thread is left. NoAnswer if it cannot."""
+        with self._bounded("asking for the prompt", 3 * answer_s + 1):
+            self._ask(answer_s)
+            self._line.write(b"\x04")
+            if not self._hear(_REBOOT, _REBOOT_S).endswith(_REBOOT):
+                raise NoAnswer(
+                    f"{self.port}: the board does not restart at Ctrl-D: press its reset and try again"
+                )
+            if not self._hear(_BANNER, _BOOT_S).endswith(_BANNER):
+                self._ask(answer_s)  # its boot.py takes too long
+            self._transport.in_raw_repl = True
+
+    def _ask(self, answer_s: float) -> None:
+        """Interrupt whatever runs, again and again, until the raw prompt shows."""
+        give_up = time.monotonic() + answer_s
+        heard = b""
+        while not heard.endswith(_BANNER):
+            if time.monotonic() >= give_up:
+                raise NoAnswer(f"{self.port}: {_what_it_is(heard)}")
+            self._line.write(b"\r\x03\x03\r\x01")
+            heard = heard[-_KEPT_BYTES:] + self._hear(_BANNER, min(_TRY_S, answer_s))
+
+    def _hear(self, wanted: bytes, timeout_s: float) -> bytes:
+        heard = b""
+        give_up = time.monotonic() + timeout_s
+        while not heard.endswith(wanted) and time.monotonic() < give_up:
+            # byte by byte near the end would be mpremote's way; what comes after `wanted` must stay unread
+            heard += self._line.read(1) if self._line.inWaiting() else self._pause()
+        return heard
+
+    def _pause(self) -> bytes:
+        time.sleep(0.002)
+        return b""
+
+    # --- orders -------------------------------------------------------------------------------------------
+
+    def run(self, code: str, timeout_s: float = STEP_S) -> str:
+        """Execute code; returns what it printed."""
+        with self._bounded("waiting for the board", timeout_s):
+            said, error = self._transport.exec_raw(code, timeout=timeout_s)
+            if error:
+                raise TransportExecError(said, error.decode(errors="replace"))
+            return bytes(said).decode(errors="replace")
+
+    def evaluate(self, expression: str) -> Any:
+        """The value of an expression, which must be a literal."""
+        return ast.literal_eval(self.run(f"print(repr({expression}))").strip())
+
+    def read_file(self, path: str) -> bytes:
+        """A file's contents."""
+        with self._bounded(f"reading {path}", STEP_S):
+            return bytes(self._transport.fs_readfile(path, _WRITE_BYTES))
+
+    def write_file(self, path: str, data: bytes, progress: Callable[[int], None] | None = None) -> None:
+        """Write a file; `progress` is told the bytes written."""
+        told = (lambda done, _: progress(done)) if progress else None
+        with self._bounded(f"writing {path}", STEP_S + len(data) / 500):
+            self._transport.fs_writefile(path, data, _WRITE_BYTES, told)
+
+    def restart(self) -> None:
+        """Reset the chip, as the button does; the prompt is gone, and what it prints can be read."""
+        with self._bounded("resetting the board", STEP_S), contextlib.suppress(TransportError):
+            self._transport.exec_raw_no_follow("import machine\nmachine.reset()")
+        self._transport.in_raw_repl = False
+
+    def listen(self, timeout_s: float) -> bytes:
+        """What has come on the line; waits at most so long for something. OSError when the port is gone."""
+        self._line.allow(timeout_s + 1)
+        give_up = time.monotonic() + timeout_s
+        while not (waiting := self._line.inWaiting()) and time.monotonic() < give_up:
+            time.sleep(0.01)
+        return self._line.read(min(waiting, 4096)) if waiting else b""
+
+    @contextlib.contextmanager
+    def _bounded(self, what: str, timeout_s: float) -> Iterator[None]:
+        self._line.allow(timeout_s)
+        try:
+            yield
+        except DeployError:
+            raise
+        except TransportExecError as error:
+            raise _as_deploy_error(self.port, what, str(error.error_output)) from None
+        except LineLost:
+            raise BoardGone(
+                f"{self.port}: the board did not answer within {timeout_s:.0f} s ({what})"
+            ) from None
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise FlashFull(f"{self.port}: the board's flash is full ({what})") from None
+            raise BoardGone(f"{self.port}: the line broke ({what}: {error})") from None
+        except (TransportError, serial.SerialException, ValueError, SyntaxError, IndexError) as error:
+            # mpremote meets garbage with whatever its parsing raises
+            raise BoardGone(
+                f"{self.port}: the board does not answer as it should ({what}: {error})"
+            ) from None
+        except Exception as error:  # struct.error of a cut header
+            raise BoardGone(f"{self.port}: the line broke ({what}: {error!r})") from None
+
+
+class LineLost(Exception):
+    """The step has had its time."""
+
+
+class _Bounded:
+    """A pyserial object none of whose calls is allowed after the deadline."""
+
+    def __init__(self, line: Any) -> None:
+        self._line = line
+        self._until = time.monotonic() + _CHAR_S
+        line.timeout = _CHAR_S
+        with contextlib.suppress(AttributeError, NotImplementedError):
+            line.write_timeout = _CHAR_S
+
+    def allow(self, seconds: float) -> None:
+        """A new step begins."""
+        self._until = time.monotonic() + seconds
+
+    def _check(self) -> None:
+        if time.monotonic() > self._until:
+            raise LineLost
+
+    def read(self, size: int = 1) -> bytes:
+        self._check()
+        return bytes(self._line.read(size))
+
+    def write(self, data: bytes) -> int:
+        self._check()
+        return int(self._line.write(data) or 0)
+
+    def inWaiting(self) -> int:  # pyserial's name, which mpremote uses
+        self._check()
+        return int(self._line.inWaiting())
+
+    def close(self) -> None:
+        self._line.close()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("rts", "dtr"):
+            setattr(self._line, name, value)
+        else:
+            object.__setattr__(self, name, value)
+
+
+def usb_ports() -> list[str]:
+    """Serial ports of this machine that are USB devices, as boards are."""
+    return sorted(port.device for port in serial.tools.list_ports.comports() if port.vid is not None)
+
+
+def _open(port: str) -> SerialTransport:
+    if "://" not in port and os.name != "nt" and not Path(port).exists():
+        there = ", ".join(usb_ports()) or "none: is the cable plugged in, and one for data?"
+        raise SomethingMissing(f"there is no port {port}; USB serial ports here: {there}")
+    try:
+        return SerialTransport(port, baudrate=_BAUD, timeout=_CHAR_S)
+    except TransportError:
+        raise SomethingMissing(f"port {port}: {_why_not(port)}") from None
+    except (OSError, ValueError) as error:
+        raise SomethingMissing(f"port {port}: {error}") from None
+
+
+def _why_not(port: str) -> str:
+    """mpremote does not tell why a port cannot be opened: ask pyserial."""
+    try:
+        serial.serial_for_url(port, baudrate=_BAUD, exclusive=True).close()
+    except (OSError, ValueError) as error:
+        code = getattr(error, "errno", None)
+        if code in (errno.EAGAIN, errno.EBUSY) or "exclusively lock" in str(error):
+            return "another program has it open: close the serial monitor (or the other deploy)"
+        if code in (errno.EACCES, errno.EPERM):
+            return "no permission: add your user to the group `dialout` and log in again"
+        return str(error)
+    return "could not be opened; try again"
+
+
+def _what_it_is(heard: bytes) -> str:
+    for voice, meaning in _KNOWN_VOICES:
+        if voice in heard:
+            return meaning
+    if not heard.strip():
+        return "nothing answers: is it a board with MicroPython? If so, press its reset and try again"
+    return f"no MicroPython prompt, but {_quoted(heard)}: flash MicroPython first (docs/hardware.md)"
+
+
+def _quoted(heard: bytes) -> str:
+    return repr(heard[-60:])[1:] if heard else "nothing"
+
+
+def _as_deploy_error(port: str, what: str, traceback: str) -> DeployError:
+    last = (traceback.strip().splitlines() or ["no message"])[-1]
+    if "ENOSPC" in last or last == "OSError: 28":
+        return FlashFull(f"{port}: the board's flash is full ({what})")
+    return DeployError(f"{port}: the board says {last!r} ({what})")

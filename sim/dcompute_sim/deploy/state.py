@@ -1,0 +1,47 @@
+"""What is on a board, in a row of a table."""
+
+from __future__ import annotations
+
+from dcompute_sim.deploy.config import Target
+from dcompute_sim.deploy.plan import line_back, running
+from dcompute_sim.deploy.probe import Probe, Survey
+from dcompute_sim.deploy.progress import label
+from dcompute_sim.deploy.slots import FLAT, is_launcher
+from dcompute_sim.deploy.watch import Seen
+
+COLUMNS = ("board", "port", "MicroPython", "runs", "can go back to", "flash free", "at the broker")
+
+
+def state_row(target: Target, board: Probe, seen: Survey, known: Seen) -> tuple[str, ...]:
+    """What stands under COLUMNS for one board."""
+    return (
+        label(target),
+        target.port,
+        f"{board.version_text} {board.platform}",
+        _runs(seen),
+        _back(seen),
+        f"{board.free_bytes // 1024} of {board.size_bytes // 1024} KiB",
+        known.status + (f" ({known.version})" if known.version else ""),
+    )
+
+
+def _runs(seen: Survey) -> str:
+    if not is_launcher(seen.main):
+        return "nothing" if seen.main is None else "a program that was not deployed"
+    now = running(seen)
+    text = _version(seen, now.current)
+    if now.on_trial:
+        return f"{text}, on trial"
+    return f"{text}, {seen.failed} failed" if seen.failed else text
+
+
+def _back(seen: Survey) -> str:
+    line = line_back(seen)
+    return "-" if line is None else _version(seen, line.current)
+
+
+def _version(seen: Survey, slot: str) -> str:
+    if slot == FLAT:
+        return "the program before"
+    version = seen.version(slot)
+    return f"{version} ({slot})" if version else f"damaged ({slot})"

@@ -1,0 +1,14 @@
+"""The director: SimPy processes that carry out a scenario on any engine.
+
+fleet.py       switches nodes on
+workload.py    streams of tasks
+dispatcher.py  who has which task, and what becomes of the tasks of the dead
+faults.py      what goes wrong
+trigger.py     `when:` an event of the trace has happened
+master.py      the master under test, which can crash
+outsider.py    a stranger on the broker: publishes, and reads what is retained at the end
+"""
+
+from dcompute_sim.director.director import Director
+
+__all__ = ["Director"]

@@ -1,0 +1,174 @@
+"""The whole run: broker, master, fleet, work, faults, and at its end what everyone believes."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Generator, Sequence
+from typing import Any
+
+from simpy import Event
+
+from dcompute.node_core import Topics
+from dcompute_sim import trace as t
+from dcompute_sim.director.deeds import Deeds
+from dcompute_sim.director.dispatcher import Dispatcher
+from dcompute_sim.director.faults import Faults
+from dcompute_sim.director.master import MasterHandle
+from dcompute_sim.director.persistence import watch_memory
+from dcompute_sim.director.probe_client import Outsider, RetainedStatuses
+from dcompute_sim.director.trigger import Triggers
+from dcompute_sim.director.updates import Updates
+from dcompute_sim.director.workload import Workload
+from dcompute_sim.interfaces.node import Node, NodeSpec
+from dcompute_sim.interfaces.world import Engine, Machine
+from dcompute_sim.scenario import Network, Scenario, phase_starts
+
+MASTER = "master"
+_AUDIT_S = 1.0  # time for a fresh client to be sent every retained status
+_COLLECT_S = 5.0  # how often the program above the master asks for results
+_WIRED = Network.model_validate({"latency": "500us"})
+
+
+class Director:
+    """Carries out a concrete scenario.
+
+    Args:
+        sabotage: safeguards switched off in every node and in the master.
+    """
+
+    def __init__(self, engine: Engine, scenario: Scenario, sabotage: Sequence[str] = ()) -> None:
+        self._engine = engine
+        self._env = engine.env
+        self._recorder = engine.recorder
+        self._scenario = scenario
+        group_of = scenario.nodes()
+        self._triggers = Triggers(self._env, self._recorder.trace, group_of)
+        self._machines: dict[str, Machine] = {
+            MASTER: engine.machine(MASTER, _WIRED),
+            **{name: engine.machine(name, scenario.network_of(group)) for name, group in group_of.items()},
+        }
+        self._specs = {
+            name: _spec(scenario, name, group, tuple(sabotage)) for name, group in group_of.items()
+        }
+        self._nodes: dict[str, Node] = {
+            name: engine.node(spec, self._machines[name]) for name, spec in self._specs.items()
+        }
+        self._dispatcher = Dispatcher(
+            self._recorder,
+            group_of,
+            random.Random(f"{scenario.seed}/targets"),
+            reassign=scenario.master.reassign,
+        )
+        self._master = MasterHandle(
+            scenario.master,
+            self._machines[MASTER],
+            self._recorder,
+            namespace=scenario.namespace,
+            seed=str(scenario.seed),
+            sabotage=tuple(sabotage),
+            observer=self._dispatcher.on_master_event,
+        )
+        self._dispatcher.serve(self._master)
+        deeds = Deeds(
+            engine, scenario, self._nodes, self._specs, self._machines, self._master, self._triggers
+        )
+        self._faults = Faults(engine, scenario, self._nodes, self._machines, self._triggers, deeds)
+        self._updates = Updates(engine, scenario, self._nodes, self._master)
+
+    def run(self) -> Generator[Event, Any, None]:
+        """The SimPy process of the whole run."""
+        for name, spec in self._specs.items():
+            self._recorder.add(
+                t.NodeDefined,
+                node=name,
+                group=spec.group_name,
+                kind=spec.group.kind,
+                keepalive_s=spec.group.keepalive,
+            )
+        yield self._engine.start_broker()
+        self._recorder.add(t.BrokerStarted)
+        yield self._engine.ready()
+        began_s = self._env.now
+        self._master.start()
+        for group in self._scenario.fleet:
+            self._env.process(self._switch_on(group))
+        Workload(self._env, self._scenario, self._dispatcher, self._triggers).start()
+        self._faults.start()
+        self._updates.start()
+        self._env.process(self._phases())
+        self._env.process(self._collect())
+        watch_memory(self._env, self._scenario, self._nodes)
+        yield self._env.timeout(self._scenario.length_s - (self._env.now - began_s))
+        yield from self._audit()
+        self._updates.finish()
+        self._faults.finish()
+        self._recorder.add(t.RunEnded, reason="finished")
+
+    def close(self) -> None:
+        """Switch everything off; the trace is complete."""
+        self._faults.close()
+        for node in self._nodes.values():
+            node.close()
+        self._master.close()
+
+    def _switch_on(self, group_name: str) -> Generator[Event, Any, None]:
+        group = self._scenario.fleet[group_name]
+        yield self._env.timeout(group.start)
+        nodes = [node for node in self._nodes.values() if node.group_name == group_name]
+        for node in nodes:
+            node.power_on()
+            if group.ramp:
+                yield self._env.timeout(group.ramp / len(nodes))
+
+    def _phases(self) -> Generator[Event, Any, None]:
+        for name, start_s in phase_starts(self._scenario).items():
+            if start_s > self._env.now:
+                yield self._env.timeout(start_s - self._env.now)
+            self._recorder.add(t.PhaseStarted, phase=name)
+
+    def _collect(self) -> Generator[Event, Any, None]:
+        while True:
+            yield self._env.timeout(_COLLECT_S)
+            self._master.collect()
+
+    def _audit(self) -> Generator[Event, Any, None]:
+        """Ask the broker with a fresh client, then write down what each side believes."""
+        topics = Topics(self._scenario.namespace)
+        retained = RetainedStatuses(topics)
+        machine = self._engine.machine("auditor", _WIRED)
+        yield self._engine.ready()
+        auditor = Outsider(
+            machine,
+            "auditor",
+            topics=(topics.any_status,),
+            on_message=retained.on_message,
+            on_done=lambda: None,
+        )
+        yield self._env.timeout(_AUDIT_S)
+        auditor.leave()
+        for name, node in self._nodes.items():
+            status, inc = retained.found.get(name, ("", ""))
+            self._recorder.add(t.RetainedStatus, node=name, status=status, inc=inc)
+            self._final(name, node)
+
+    def _final(self, name: str, node: Node) -> None:
+        master = self._master.transport
+        info = master.get_node_info(name) if master is not None else None
+        self._recorder.add(
+            t.FinalNode,
+            node=name,
+            running=node.running,
+            connected=node.connected,
+            own_status=node.status,
+            master_status=str(info["status"]) if isinstance(info, dict) else "",
+            inc=node.inc,
+        )
+        counters = node.counters()
+        if counters:
+            self._recorder.add(t.Counters, who=name, values=counters)
+
+
+def _spec(scenario: Scenario, name: str, group: str, sabotage: tuple[str, ...]) -> NodeSpec:
+    settings = scenario.fleet[group]
+    variant = (settings.variant,) if settings.variant else ()
+    return NodeSpec(name, name, group, settings, scenario.namespace, str(scenario.seed), variant + sabotage)

@@ -1,0 +1,179 @@
+"""The program above the master: knows who has which task, and gives the tasks of the dead to the living.
+
+What a careful user of MasterNodeTransport would write. A node that connected anew gets its unfinished tasks
+again, since what was on the way to its old connection is lost; the master accepts each result once.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dcompute.master_transport import NodeUnavailable
+from dcompute_sim import trace as t
+from dcompute_sim.director.master import MasterHandle
+from dcompute_sim.recorder import Recorder
+from dcompute_sim.scenario import Target
+
+_LIFELESS = ("dead", "offline")
+
+
+@dataclass(slots=True)
+class _Task:
+    fields: dict[str, Any]
+    target: Target
+    node: str = ""
+    on_result: Callable[[], None] | None = None
+
+
+class Dispatcher:
+    """See the module's head.
+
+    Args:
+        reassign: whether tasks of a dead node go to others.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        group_of: Mapping[str, str],
+        rng: random.Random,
+        *,
+        reassign: bool,
+    ) -> None:
+        self._recorder = recorder
+        self._group_of = group_of
+        self._rng = rng
+        self._reassign = reassign
+        self._master: MasterHandle | None = None
+        self._alive: dict[str, str] = {}  # node -> incarnation
+        self._open: dict[str, _Task] = {}
+        self._of_node: dict[str, dict[str, None]] = {}
+        self._waiting: dict[str, None] = {}  # tasks for which there was no node
+        self._turns: Counter[str | None] = Counter()  # of each group, and of all nodes
+        self._given = 0  # tasks so far
+        self._last_given: dict[str, int] = {}  # node -> which of them was its newest
+
+    def serve(self, master: MasterHandle) -> None:
+        """Send through this master."""
+        self._master = master
+
+    def unfinished(self) -> int:
+        """How many tasks have no result yet."""
+        return len(self._open)
+
+    def give(
+        self, fields: dict[str, Any], target: Target, on_result: Callable[[], None] | None = None
+    ) -> None:
+        """Hand out a task (its `id` and `priority` are set); to every node of the target for `all`."""
+        if target.pick == "all" and target.node is None:
+            for index, node in enumerate(self._candidates(target)):
+                copy = {**fields, "id": f"{fields['id']}-{index}"}
+                self._add(copy, Target(node=node), on_result)
+        else:
+            self._add(fields, target, on_result)
+
+    def _add(self, fields: dict[str, Any], target: Target, on_result: Callable[[], None] | None) -> None:
+        self._open[fields["id"]] = _Task(fields, target, on_result=on_result)
+        self._place(fields["id"])
+
+    def is_open(self, task_id: str) -> bool:
+        """Whether the task has no result yet."""
+        return task_id in self._open
+
+    def again(self, task_id: str) -> None:
+        """Send the task once more, if it has no result yet (it timed out)."""
+        if task_id in self._open and task_id not in self._waiting:
+            self._take_back(task_id)
+            self._place(task_id)
+
+    # --- what the master tells --------------------------------------------------------------------------
+
+    def on_master_event(self, name: str, fields: Mapping[str, Any]) -> None:
+        """The master's observer."""
+        if name == "node_status_seen":
+            self._status_seen(fields["node"], fields["status"], fields["inc"])
+        elif name == "result_received":
+            self._result(fields["task"])
+
+    def _status_seen(self, node: str, status: str, inc: str) -> None:
+        if status in _LIFELESS:
+            if self._alive.pop(node, None) is not None and self._reassign:
+                self._move_from(node)
+            return
+        known = self._alive.get(node)
+        self._alive[node] = inc
+        if known != inc:
+            self._move_from(node)
+        for task_id in list(self._waiting):
+            self._place(task_id)
+
+    def _move_from(self, node: str) -> None:
+        for task_id in list(self._of_node.get(node, ())):
+            self._take_back(task_id)
+            self._place(task_id)
+
+    def _result(self, task_id: str) -> None:
+        task = self._open.pop(task_id, None)
+        if task is None:
+            return
+        self._waiting.pop(task_id, None)
+        if task.node:
+            self._of_node[task.node].pop(task_id, None)
+        if task.on_result is not None:
+            task.on_result()
+
+    # --- placing ----------------------------------------------------------------------------------------
+
+    def _take_back(self, task_id: str) -> None:
+        task = self._open[task_id]
+        self._of_node[task.node].pop(task_id, None)
+        task.node = ""
+
+    def _place(self, task_id: str) -> None:
+        """Send the task to a node, or keep it until there is one."""
+        task = self._open[task_id]
+        master = self._master.transport if self._master is not None else None
+        while master is not None and (node := self._choose(task.target)):
+            try:
+                master.send_task(node, task.fields)
+            except NodeUnavailable as error:
+                self._recorder.add(t.TaskRefused, node=node, task=task_id, reason=str(error))
+                self._alive.pop(node, None)  # a new master knows better than we do what its predecessor told
+                continue
+            self._waiting.pop(task_id, None)
+            task.node = node
+            self._of_node.setdefault(node, {})[task_id] = None
+            self._given += 1
+            self._last_given[node] = self._given
+            return
+        self._waiting[task_id] = None
+
+    def _choose(self, target: Target) -> str:
+        if target.node is not None and (target.node in self._alive or not self._reassign):
+            return target.node if target.node in self._alive else ""
+        candidates = self._candidates(target)
+        if not candidates:
+            return ""
+        if target.pick == "round_robin":
+            self._turns[target.group] += 1
+            return candidates[self._turns[target.group] % len(candidates)]
+        if target.pick == "least_busy":
+            return min(candidates, key=self._load)
+        return self._rng.choice(candidates)
+
+    def _load(self, node: str) -> tuple[int, int]:
+        """Unfinished tasks; of equals the one that has waited longest for a task comes first."""
+        return len(self._of_node.get(node, ())), self._last_given.get(node, 0)
+
+    def _candidates(self, target: Target) -> list[str]:
+        """Living nodes of the target's group; for a named node that is dead, its group or else anyone."""
+        if target.node is None:
+            return self._living(target.group)
+        return self._living(self._group_of.get(target.node)) or self._living(None)
+
+    def _living(self, group: str | None) -> list[str]:
+        return [node for node in self._alive if group is None or self._group_of.get(node) == group]

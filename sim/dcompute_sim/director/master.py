@@ -1,0 +1,116 @@
+"""The master under test: the production transport on a machine of its own, which can crash and return."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from dcompute.bundle import Bundle
+from dcompute.master_transport import MasterNodeTransport
+from dcompute_sim import trace as t
+from dcompute_sim.interfaces.suspendable import Gate
+from dcompute_sim.interfaces.world import Machine
+from dcompute_sim.recorder import Recorder
+from dcompute_sim.rng import Dice
+from dcompute_sim.sabotage import master_classes
+from dcompute_sim.scenario import Master
+
+
+class MasterHandle:
+    """See the module's head.
+
+    Args:
+        observer: is told what the transport tells, after the trace was.
+    """
+
+    def __init__(
+        self,
+        settings: Master,
+        machine: Machine,
+        recorder: Recorder,
+        *,
+        namespace: str,
+        seed: str,
+        sabotage: tuple[str, ...],
+        observer: Callable[[str, Mapping[str, Any]], None],
+    ) -> None:
+        self._settings = settings
+        self._machine = machine
+        self._recorder = recorder
+        self._namespace = namespace
+        self._seed = seed
+        self._sabotage = sabotage
+        self._observer = observer
+        self._boots = 0
+        self._updates: dict[str, tuple[Bundle, bytes | None]] = {}
+        self._gate: Gate | None = None
+        self.transport: MasterNodeTransport | None = None
+
+    @property
+    def connected(self) -> bool:
+        """It runs and has a broker."""
+        return self.transport is not None and self.transport.is_connected()
+
+    def start(self) -> None:
+        """Switch the master on (with an empty memory)."""
+        if self.transport is not None:
+            return
+        self._boots += 1
+        self._recorder.add(t.MasterStarted, boot=self._boots)
+        self._machine.power_on()
+        host, port = self._machine.address
+        rng = Dice(f"{self._seed}/master/{self._boots}")
+        self._gate = Gate(self._machine.driver, rng)
+        transport_class, registry_class = master_classes(self._sabotage)
+        self.transport = transport_class(
+            host,
+            port,
+            username=self._machine.login.username,
+            password=self._machine.login.password,
+            tls=self._machine.login.tls,
+            keepalive=max(1, round(self._settings.keepalive)),
+            namespace=self._namespace,
+            liveness_s=self._settings.liveness,
+            driver=self._gate,
+            observer=self._observe,
+            registry_class=registry_class,
+        )
+        self.transport.start(timeout_s=0)
+        for node, (bundle, key) in self._updates.items():
+            self.transport.update_node(node, bundle, key)
+
+    def update(self, node: str, bundle: Bundle, key: bytes | None) -> None:
+        """Bring a board to a version; begun again by a master that has crashed meanwhile."""
+        self._updates[node] = (bundle, key)
+        if self.transport is not None:
+            self.transport.update_node(node, bundle, key)
+
+    def version_of(self, node: str) -> str:
+        """The version a board tells, "" if it tells none."""
+        info = self.transport.get_node_info(node) if self.transport is not None else None
+        return str(info["capabilities"].get("version") or "") if isinstance(info, dict) else ""
+
+    def _observe(self, name: str, fields: Mapping[str, Any]) -> None:
+        self._recorder.master_observer(name, fields)
+        self._observer(name, fields)
+
+    def collect(self) -> None:
+        """Take the results out of the master, as the program above it does; else they would pile up."""
+        if self.transport is not None:
+            self.transport.get_results(disposable=True)
+
+    def crash(self) -> None:
+        """The process dies."""
+        if self._gate is None:
+            return
+        self._gate.cut()
+        self._machine.crash(self._gate)
+        self._gate = self.transport = None
+        self._recorder.add(t.MasterStopped, how="crash")
+
+    def close(self) -> None:
+        """The run is over."""
+        if self._gate is not None:
+            self._gate.cut()
+            self._machine.crash(self._gate)
+            self._gate = self.transport = None

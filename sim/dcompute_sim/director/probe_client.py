@@ -1,0 +1,105 @@
+"""A stranger on the broker: publishes what a scenario injects, and reads the retained statuses at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from dcompute._mqtt.paho_session import PahoSession, SessionSettings
+from dcompute.drivers import Address, Channel, Timer
+from dcompute.node_core import Topics
+from dcompute.protocol import Rejected, StatusMessage, decode
+from dcompute_sim.interfaces.world import Machine
+
+KEEPALIVE_S = 60
+
+
+class Outsider:
+    """One short visit to the broker: connect, subscribe or publish, leave.
+
+    Args:
+        topics: what to read ("" for nothing).
+        message: what to publish (topic, payload, qos, retain), or None.
+        on_message: is told (topic, payload, retained).
+        on_done: is called when the publication was acknowledged, or the subscription was.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        client_id: str,
+        *,
+        topics: Sequence[str] = (),
+        message: tuple[str, bytes, int, bool] | None = None,
+        on_message: Callable[[str, bytes, bool], None] | None = None,
+        on_done: Callable[[], None],
+    ) -> None:
+        self._topics = topics
+        self._message = message
+        self._on_message = on_message
+        self._on_done = on_done
+        self._channel: Channel | None = None
+        login = machine.login
+        settings = SessionSettings(client_id, KEEPALIVE_S, login.username, login.password)
+        self._session: PahoSession | None = PahoSession(settings, None, self)
+        self._dial: Timer = machine.driver.dial(Address(*machine.address, login.tls), self)
+
+    def leave(self) -> None:
+        """Disconnect."""
+        if self._session is not None and self._channel is not None:
+            self._session.disconnect()
+            self._channel.close()
+        self._dial.cancel()
+        self._session = None
+
+    def channel_open(self, channel: Channel) -> None:
+        self._channel = channel
+        if self._session is not None:
+            self._session.open(channel.write)
+
+    def channel_data(self, data: bytes) -> None:
+        if self._session is not None:
+            self._session.feed(data)
+
+    def channel_lost(self, error: Exception | None) -> None:
+        self._session = None
+
+    def session_accepted(self) -> None:
+        assert self._session is not None
+        if self._message is not None:
+            topic, payload, qos, retain = self._message
+            self._session.publish(topic, payload, retain, qos)
+            self._session.flush()
+        else:
+            self._session.subscribe(self._topics)
+
+    def session_subscribed(self) -> None:
+        self._on_done()
+
+    def session_acknowledged(self, mid: int) -> None:
+        self._on_done()
+
+    def session_message(self, topic: str, payload: bytes, retained: bool) -> None:
+        if self._on_message is not None:
+            self._on_message(topic, payload, retained)
+
+    def session_ended(self, reason: str) -> None:
+        self._session = None
+
+
+class RetainedStatuses:
+    """Collects what a fresh client is told of every node's status."""
+
+    def __init__(self, topics: Topics) -> None:
+        self._topics = topics
+        self.found: dict[str, tuple[str, str]] = {}  # node -> status, incarnation
+
+    def on_message(self, topic: str, payload: bytes, retained: bool) -> None:
+        """Take in one message."""
+        if not retained:
+            return
+        try:
+            message = decode(self._topics, topic, payload)
+        except Rejected:
+            return
+        if isinstance(message, StatusMessage):
+            self.found[message.node_id] = message.status, message.inc

@@ -1,0 +1,82 @@
+"""Updates over the air: who gets which version when; the master of the run does the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from simpy import Event
+
+from dcompute.bundle import Bundle, product_folder
+from dcompute_sim import trace as t
+from dcompute_sim.director.master import MasterHandle
+from dcompute_sim.interfaces.node import UPDATE_KEY, Node
+from dcompute_sim.interfaces.world import Engine
+from dcompute_sim.scenario import Candidate, Scenario, pick, rng_for
+from dcompute_sim.scenario.updates import Update
+
+_NO_WIFI = b"""
+class Wifi:
+    def __init__(self, *_):
+        pass
+
+    def join(self):
+        return False
+
+    is_connected = reset = join
+"""
+_BROKEN: dict[str, tuple[str, bytes]] = {
+    "crash": ("main.py", b"raise RuntimeError('a broken version')\n"),
+    "hang": ("main.py", b"import time\nwhile True:\n    time.sleep(10)\n"),
+    "no-wifi": ("wifi.py", _NO_WIFI),
+}
+_KEYS: dict[str, bytes | None] = {"right": UPDATE_KEY.encode(), "wrong": b"another key", "not": None}
+
+
+class Updates:
+    """All updates of a concrete scenario."""
+
+    def __init__(
+        self, engine: Engine, scenario: Scenario, nodes: Mapping[str, Node], master: MasterHandle
+    ) -> None:
+        self._env = engine.env
+        self._recorder = engine.recorder
+        self._scenario = scenario
+        self._master = master
+        self._boards = [node for node in nodes.values() if scenario.fleet[node.group_name].layout == "slots"]
+
+    def start(self) -> None:
+        """Let every update wait for its moment."""
+        for index, update in enumerate(self._scenario.updates):
+            self._env.process(self._when_due(index, update))
+
+    def _when_due(self, index: int, update: Update) -> Generator[Event, Any, None]:
+        yield self._env.timeout(max(0.0, update.at - self._env.now))
+        candidates = [Candidate(node.name, node.group_name, node.status) for node in self._boards]
+        bundle = bundle_of(update)
+        for name in pick(update.select, candidates, rng_for(self._scenario, f"update/{index}")):
+            self._recorder.add(
+                t.UpdateStarted,
+                node=name,
+                version=update.version,
+                before=self._master.version_of(name),
+                broken=update.broken or "",
+            )
+            self._master.update(name, bundle, _KEYS[update.signed])
+
+    def finish(self) -> None:
+        """At the end of the run: write down which version each board tells."""
+        for node in self._boards:
+            self._recorder.add(t.FinalVersion, node=node.name, version=self._master.version_of(node.name))
+
+
+def bundle_of(update: Update) -> Bundle:
+    """The version, broken as it is to be."""
+    folder = Path(update.bundle) if update.bundle else product_folder()
+    bundle = Bundle.from_folder(folder, update.version, round(update.confirm))
+    if update.broken is None:
+        return bundle
+    path, data = _BROKEN[update.broken]
+    return replace(bundle, files={**bundle.files, path: data})

@@ -1,0 +1,229 @@
+"""Real time: real sockets and a real broker; every node behind a TCP fault proxy of its own.
+
+One asyncio loop on one thread serves all sockets and, whenever an event of the SimPy environment is due,
+steps the director. So the director needs no thread and no lock, and is the same code as in virtual time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import random
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+import simpy
+from simpy import Environment, Event
+
+from dcompute._mqtt.asyncio_driver import AsyncioDriver
+from dcompute_sim.brokers.base import RealBroker
+from dcompute_sim.brokers.external import ExternalBroker
+from dcompute_sim.engines.real_machine import RealMachine
+from dcompute_sim.interfaces.node import Node, NodeSpec
+from dcompute_sim.interfaces.world import EngineError, Machine
+from dcompute_sim.net.proxy import FaultProxy
+from dcompute_sim.nodes.python import PythonNode
+from dcompute_sim.recorder import Recorder
+from dcompute_sim.scenario import Network as NetworkSettings
+from dcompute_sim.trace import Trace
+
+if TYPE_CHECKING:  # serial ports and an emulator, which most runs have no use for
+    from dcompute_sim.hardware.hardware import Bench
+
+
+class LoopEnvironment(Environment):
+    """A SimPy environment whose clock is the loop's: each event happens when its time has really come."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._loop = loop
+        self._began_s = loop.time()
+        self._held_s: float | None = None
+        self._stepping = False
+        self._call: asyncio.TimerHandle | None = None
+        self._finished: asyncio.Future[None] = loop.create_future()
+
+    def elapsed_s(self) -> float:
+        """Real seconds since the run began."""
+        return self._loop.time() - self._began_s if self._held_s is None else self._held_s
+
+    def hold(self) -> None:
+        """Stop the clock: what is done now is not part of the run."""
+        self._held_s = self.elapsed_s()
+
+    def go_on(self) -> None:
+        """Let the clock run from where it was stopped."""
+        if self._held_s is not None:
+            self._began_s = self._loop.time() - self._held_s
+            self._held_s = None
+
+    def schedule(self, event: Event, priority: Any = 1, delay: float = 0) -> None:
+        """Called by whatever makes an event happen, in a step or from a callback of the loop."""
+        if self._stepping:
+            super().schedule(event, priority, delay)
+            return
+        # From outside a step `now` stands at the last event: the delay counts from the real present.
+        behind_s = max(0.0, self.elapsed_s() - self.now)
+        super().schedule(event, priority, delay + behind_s)
+        self._arm()
+
+    async def run_process(self, process: simpy.events.ProcessGenerator) -> None:
+        """Run until `process` has ended; raises what it, or any other process, raises."""
+        ended = self.process(process)
+        assert ended.callbacks is not None
+        ended.callbacks.append(lambda event: self._finish(None if event.ok else event.value))
+        self._arm()
+        try:
+            await self._finished
+        finally:
+            if self._call is not None:
+                self._call.cancel()
+
+    def _finish(self, error: BaseException | None) -> None:
+        if self._finished.done():
+            return
+        if error is None:
+            self._finished.set_result(None)
+        else:
+            self._finished.set_exception(error)
+
+    def _arm(self) -> None:
+        if self._call is not None:
+            self._call.cancel()
+        self._call = self._loop.call_at(self._began_s + self.peek(), self._turn)
+
+    def _turn(self) -> None:
+        self._call = None
+        self._stepping = True
+        try:
+            while self.peek() <= self.elapsed_s():
+                self.step()
+        except BaseException as error:
+            self._finish(error)
+            return
+        finally:
+            self._stepping = False
+        if self.peek() != float("inf"):
+            self._arm()
+
+
+class RealEngine:
+    """See the module's head; the interface is `interfaces.world.Engine`. Lives inside a running loop.
+
+    Args:
+        broker: started already, as every link needs its address; ended by `close`.
+        bench: the boards, where the scenario has board nodes.
+    """
+
+    def __init__(self, trace: Trace, seed: int, broker: RealBroker, bench: Bench | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.env: LoopEnvironment = LoopEnvironment(self._loop)
+        self.recorder = Recorder(trace, self._now_us)
+        self.broker_name = str(broker.address) if isinstance(broker, ExternalBroker) else broker.name
+        self.broker_granularity_s = broker.granularity_s
+        self._seed = str(seed)
+        self._broker = broker
+        self._broker_runs = True
+        self._bench = bench
+        self._bench_is_ready = False
+        self._driver = AsyncioDriver(self._loop, inline_callbacks=True)
+        self._proxies: list[FaultProxy] = []
+        self._machines: dict[str, RealMachine] = {}
+        self._starting: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._connections = itertools.count(1)
+        self._last_us = 0
+
+    def _now_us(self) -> int:
+        # Never backwards: SimPy's steps and the loop's callbacks share this one clock.
+        self._last_us = max(self._last_us, round(self.env.elapsed_s() * 1e6))
+        return self._last_us
+
+    def machine(self, name: str, network: NetworkSettings) -> RealMachine:
+        proxy: FaultProxy | None = None
+        if name not in ("auditor",) and not name.startswith("stranger-"):
+            proxy = FaultProxy(
+                name,
+                (self._broker.host, self._broker.port),
+                self.recorder,
+                rng=random.Random(f"{self._seed}/link/{name}"),
+                connections=self._connections,
+                host=self._bench.host_for(name) if self._bench is not None else "127.0.0.1",
+            )
+            self._proxies.append(proxy)
+            self._starting.append(self._loop.create_task(proxy.start()))
+        machine = self._machines[name] = RealMachine(name, self._driver, self._broker, proxy, network)
+        if proxy is not None and name != "master":
+            machine.restore()
+        return machine
+
+    def node(self, spec: NodeSpec, machine: Machine) -> Node:
+        if spec.group.kind == "python":
+            return PythonNode(spec, machine, self.recorder)
+        if spec.group.kind == "firmware":
+            from dcompute_sim.hardware.boards import firmware_node
+
+            return firmware_node(spec, self._machines[machine.name], self.recorder)
+        if self._bench is None:
+            raise EngineError(f"group {spec.group_name}: no hardware map says where its boards are")
+        return self._bench.node(spec, self._machines[machine.name], self.recorder)
+
+    def start_broker(self) -> Event:
+        if self._broker_runs:
+            return self._when_done(asyncio.sleep(0))
+        self._broker_runs = True
+        return self._when_done(self._broker.start())
+
+    def stop_broker(self, *, keep_memory: bool) -> Event:
+        self._broker_runs = False
+        return self._when_done(self._broker.pause(keep_memory=keep_memory))
+
+    def ready(self) -> Event:
+        starting, self._starting = self._starting, []
+
+        async def all_started() -> None:
+            try:
+                await asyncio.gather(*starting)
+            except OSError as error:
+                raise EngineError(f"a node's link cannot listen on this machine: {error}") from None
+            if self._bench is not None and not self._bench_is_ready:
+                self._bench_is_ready = True
+                self.env.hold()
+                await self._bench.prepare()
+                self.env.go_on()
+
+        return self._when_done(all_started())
+
+    def _when_done(self, work: Coroutine[Any, Any, None]) -> Event:
+        """An event triggered when `work` is done; it fails with what `work` raises."""
+        event = self.env.event()
+
+        async def do() -> None:
+            try:
+                await work
+            except Exception as error:
+                event.fail(error)
+            else:
+                event.succeed()
+
+        task = self._loop.create_task(do())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return event
+
+    async def run(self, process: Callable[[], simpy.events.ProcessGenerator]) -> None:
+        """Run `process()` to its end."""
+        await self.env.run_process(process())
+
+    async def close(self) -> None:
+        """Close every link and end the broker, if it is ours."""
+        for task in [*self._starting, *self._tasks]:
+            task.cancel()
+        await asyncio.gather(*self._starting, *self._tasks, return_exceptions=True)
+        if self._bench is not None:
+            for trouble in await self._bench.put_back():
+                logging.getLogger("dcompute").warning("%s", trouble)
+        for proxy in self._proxies:
+            await proxy.close()
+        await self._broker.stop()

@@ -1,0 +1,99 @@
+"""A participant's machine in real time: this process, behind a fault proxy that is its link."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dcompute.drivers import Driver
+from dcompute.security import tls_context
+from dcompute_sim.brokers.base import RealBroker
+from dcompute_sim.brokers.external import ExternalBroker
+from dcompute_sim.interfaces.suspendable import Gate
+from dcompute_sim.interfaces.world import EngineError, Login
+from dcompute_sim.net.proxy import FaultProxy
+from dcompute_sim.scenario import Network as NetworkSettings
+
+
+class RealMachine:
+    """A participant's link: its fault proxy, or (the master, strangers) a plain connection to the broker.
+
+    `on_silence(silent)` is told, where somebody must know: the kernel completes a connection to the proxy
+    even while the link is silent, which no far end of a dead link would.
+    """
+
+    on_silence: Callable[[bool], None] | None = None
+
+    def __init__(
+        self,
+        name: str,
+        driver: Driver,
+        broker: RealBroker,
+        proxy: FaultProxy | None,
+        network: NetworkSettings,
+    ) -> None:
+        self.name = name
+        self.driver = driver
+        self._broker = broker
+        self._proxy = proxy
+        self._network = network
+        self.login = _login(broker)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        if self._proxy is not None:
+            return self._proxy.host, self._proxy.port
+        return self._broker.host, self._broker.port
+
+    @property
+    def proxy(self) -> FaultProxy:
+        """The link, where there is one."""
+        if self._proxy is None:
+            raise EngineError(f"{self.name} has no link of its own to break")
+        return self._proxy
+
+    def crash(self, gate: Gate) -> None:
+        for channel in list(gate.channels):
+            channel.abort()
+
+    def power_cut(self, gate: Gate) -> None:
+        self.proxy.forget()
+        self.crash(gate)
+
+    def power_on(self) -> None:
+        pass
+
+    def reset_connections(self) -> None:
+        self.proxy.reset()
+
+    def link_down(self, *, known: bool) -> None:
+        self.proxy.down()
+        if self.on_silence is not None:
+            self.on_silence(True)
+
+    def link_up(self) -> None:
+        self.proxy.up()
+        if self.on_silence is not None:
+            self.on_silence(False)
+
+    def connections(self) -> int:
+        return self.proxy.reached
+
+    def crossings(self) -> int:
+        return self.proxy.crossings
+
+    def slow(self, latency_s: float, jitter_s: float, bandwidth_bps: float | None) -> None:
+        self.proxy.set_delay(latency_s, jitter_s, bandwidth_bps)
+
+    def restore(self) -> None:
+        net = self._network
+        self.proxy.set_delay(net.latency, net.jitter, net.bandwidth)
+
+
+def _login(broker: RealBroker) -> Login:
+    """What the URL of somebody else's broker says."""
+    if not isinstance(broker, ExternalBroker):
+        return Login()
+    tls = tls_context(broker.address.tls)
+    if tls is not None:  # nodes reach it through their proxies, whose address no certificate names
+        tls.check_hostname = False
+    return Login(broker.address.username, broker.address.password, tls)

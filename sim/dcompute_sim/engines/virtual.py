@@ -1,0 +1,221 @@
+"""Virtual time: SimPy is the clock, links and broker are simulated; the transports are the real ones."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import paho.mqtt.client as paho
+import simpy
+from simpy import Environment, Event
+
+from dcompute.drivers import Address, ChannelUser, Driver, Timer
+from dcompute_sim.brokers.model.config import BrokerConfig
+from dcompute_sim.engines.virtual_broker import PORT, ModelBroker
+from dcompute_sim.interfaces.node import Node, NodeSpec
+from dcompute_sim.interfaces.suspendable import Gate
+from dcompute_sim.interfaces.world import EngineError, Login, Machine
+from dcompute_sim.net.clock import Clock
+from dcompute_sim.net.network import Host, Network
+from dcompute_sim.net.pcap import PcapWriter
+from dcompute_sim.nodes.python import PythonNode
+from dcompute_sim.recorder import Recorder
+from dcompute_sim.rng import Dice
+from dcompute_sim.scenario import Network as NetworkSettings
+from dcompute_sim.trace import Trace
+
+BROKER = "broker"
+EMBEDDED = "embedded"  # keeps the wills to itself when it is stopped; the others publish them
+KEEPALIVE_STEPS_S = {"model": 0.0, EMBEDDED: 0.0, "mosquitto": 6.0}
+"""What the model can stand in for, and how coarsely that broker looks for silent clients (0: exactly)."""
+EPOCH_S = 1_700_000_000.0
+START_S = 1.0  # paho takes a ping time of 0 for "no ping under way", so its clock must not start there
+
+
+class VirtualDriver:
+    """The driver of one host: its connections cross the virtual network, its timers are SimPy's."""
+
+    def __init__(self, host: Host, clock: Clock, rng: Dice) -> None:
+        self.random = rng
+        self._host = host
+        self._clock = clock
+        self._env = clock.env
+
+    def now_s(self) -> float:
+        return self._env._now + START_S
+
+    def wall_s(self) -> float:
+        return EPOCH_S + self._env._now
+
+    def call_on_loop(self, call: Callable[[], None]) -> None:
+        call()
+
+    def call_later(self, delay_s: float, call: Callable[[], None]) -> Timer:
+        return self._clock.call_later(delay_s, call)
+
+    def dial(self, address: Address, user: ChannelUser) -> Timer:
+        return _Dial(self._host, address, user)
+
+    def deliver(self, call: Callable[[], None]) -> None:
+        call()
+
+    def wait(self, started: Callable[[Callable[[], None]], None], timeout_s: float) -> bool:
+        finished: list[bool] = []
+        started(lambda: finished.append(True))
+        return bool(finished)
+
+
+class _Dial:
+    """A connection attempt on the virtual network."""
+
+    def __init__(self, host: Host, address: Address, user: ChannelUser) -> None:
+        self._user = user
+        self._given_up = False
+        self._stream = host.connect_stream(address.host, address.port, self._done)
+
+    def _done(self, error: OSError | None) -> None:
+        if self._given_up:
+            return
+        if error is not None:
+            self._user.channel_lost(error)
+            return
+        self._stream.on_data = self._user.channel_data
+        self._stream.on_closed = self._user.channel_lost
+        self._user.channel_open(self._stream)
+
+    def cancel(self) -> None:
+        if not self._given_up:
+            self._given_up = True
+            self._stream.abort()
+
+
+class VirtualMachine:
+    """A host of the virtual network, as the director handles it."""
+
+    address = (BROKER, PORT)
+    login = Login()
+
+    def __init__(self, host: Host, clock: Clock, rng: Dice, network: NetworkSettings) -> None:
+        self.name = host.name
+        self.host = host
+        self.driver: Driver = VirtualDriver(host, clock, rng)
+        self._network = network
+        self.restore()
+
+    def crash(self, gate: Gate) -> None:
+        self.host.crash()
+
+    def power_cut(self, gate: Gate) -> None:
+        self.host.power_cut()
+
+    def power_on(self) -> None:
+        if not self.host.powered:
+            self.host.power_on()
+
+    def reset_connections(self) -> None:
+        self.host.reset_connections()
+
+    def link_down(self, *, known: bool) -> None:
+        if known:
+            self.host.link.drop()
+        else:
+            self.host.link.down()
+
+    def link_up(self) -> None:
+        self.host.link.up()
+
+    def connections(self) -> int:
+        return self.host.reached
+
+    def crossings(self) -> int:
+        return self.host.link.crossings
+
+    def slow(self, latency_s: float, jitter_s: float, bandwidth_bps: float | None) -> None:
+        self.host.slow(latency_s, jitter_s, bandwidth_bps, self._network.loss)
+
+    def restore(self) -> None:
+        net = self._network
+        self.host.slow(net.latency, net.jitter, net.bandwidth, net.loss)
+
+
+class VirtualEngine:
+    """See the module's head; the interface is `dcompute_sim.interfaces.world.Engine`.
+
+    Args:
+        seed: of the run.
+        broker: whose granularity the model has, one of KEEPALIVE_STEPS_S.
+    """
+
+    def __init__(self, trace: Trace, seed: int, broker: str = "model") -> None:
+        self.env = Environment()
+        self._stamp_s = 0.0
+        self._stamp_us = 0
+        self.recorder = Recorder(trace, self._now_us)
+        self._rng = Dice(f"{seed}/strangers")  # of whoever has no generator of its own
+        self.network = Network(self.env, seed, observer=self.recorder)
+        self._clock = self.network.clock
+        self.broker_name = broker
+        self.broker_granularity_s = KEEPALIVE_STEPS_S[broker]
+        config = BrokerConfig(keepalive_step_s=self.broker_granularity_s)
+        self._broker = ModelBroker(
+            self.network.host(BROKER, wired=True), self._clock, config, wills_at_stop=broker != EMBEDDED
+        )
+
+    def _now_us(self) -> int:
+        now_s = self.env._now
+        if now_s != self._stamp_s:  # events of one moment share one integer: a trace is kept for a whole run
+            self._stamp_s = now_s
+            self._stamp_us = round(now_s * 1e6)
+        return self._stamp_us
+
+    def machine(self, name: str, network: NetworkSettings) -> VirtualMachine:
+        return VirtualMachine(self.network.host(name), self._clock, self._rng, network)
+
+    def node(self, spec: NodeSpec, machine: Machine) -> Node:
+        if spec.group.kind == "python":
+            return PythonNode(spec, machine, self.recorder)
+        if spec.group.kind == "firmware":
+            from dcompute_sim.engines.virtual_boards import firmware_node
+
+            return firmware_node(spec, machine, self.recorder, self.network)
+        raise EngineError(f"group {spec.group_name}: no {spec.group.kind} nodes in virtual time")
+
+    def start_broker(self) -> Event:
+        self._broker.start()
+        return self._at_once()
+
+    def stop_broker(self, *, keep_memory: bool) -> Event:
+        self._broker.stop(keep_memory=keep_memory)
+        return self._at_once()
+
+    def ready(self) -> Event:
+        return self._at_once()
+
+    def _at_once(self) -> Event:
+        event = self.env.event()
+        event.succeed()
+        return event
+
+    @contextlib.contextmanager
+    def capture(self, path: Path | None) -> Iterator[None]:
+        """Write every packet sent inside to a pcapng file (None: write nothing)."""
+        if path is None:
+            yield
+            return
+        with path.open("wb") as out:
+            self.network.tap = PcapWriter(out, lambda: EPOCH_S + self.env.now)
+            try:
+                yield
+            finally:
+                self.network.tap = None
+
+    def run(self, process: Callable[[], simpy.events.ProcessGenerator]) -> None:
+        """Run `process()` to its end, with paho on this clock."""
+        real_time = paho.time_func
+        env = self.env
+        paho.time_func = lambda: env._now + START_S
+        try:
+            self._clock.run_until(env.process(process()))
+        finally:
+            paho.time_func = real_time

@@ -1,0 +1,1 @@
+"""The building of a board's program: several files in, one small file out."""

@@ -1,0 +1,71 @@
+"""dcompute's firmware as .mpy files, which need two thirds of the heap that the sources need."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from dcompute_sim.fwbuild.bundle import bundle
+from dcompute_sim.fwbuild.shrink.kept import UMQTT, kept_attributes
+from dcompute_sim.micropython import flash
+from dcompute_sim.micropython.errors import BundleError
+
+# What remains a module of its own: what others import or replace, and what is dropped once it has been used.
+_ENTRIES: dict[str, frozenset[str]] = {
+    "settings": frozenset({"load"}),
+    "dcompute.node_core": frozenset({"NodeCore"}),
+    "compute_node": frozenset({"ComputeNode"}),
+    "tasks": frozenset({"handle"}),
+    "debug_hooks": frozenset({"install"}),
+    "slot": frozenset({"attach"}),
+    "update": frozenset({"go_on", "Ended"}),
+    "update_files": frozenset({"KEPT", "is_right", "remove", "size_of"}),
+    "update_proof": frozenset({"accept"}),
+    "update_offer": frozenset({"begin"}),
+    "update_sweep": frozenset({"begin"}),
+    "update_pieces": frozenset({"begin"}),
+    "update_file": frozenset({"begin"}),
+    "update_finish": frozenset({"begin"}),
+    "update_switch": frozenset({"begin"}),
+}
+_BASES = {"MQTTClient": UMQTT}
+_AS_IT_IS = ("boot.py", "config_example.py")
+_PROGRAM = "node_program"  # a board runs no main.mpy
+
+
+def compile_firmware(mpy_cross: Path, target: Path, extra: Sequence[Path] = ()) -> list[Path]:
+    """Write the compiled firmware into the folder `target`, made if need be; returns the files written.
+
+    `extra` files are put over it before, as one's own tasks.py.
+    """
+    sources = flash.layout([flash.product(), *extra])
+    modules = {_module(name): path.read_text() for name, path in sources.items() if name not in _AS_IT_IS}
+    ours = {_module(name) for name in flash.layout([flash.product()])}
+    texts = bundle(modules, {**_ENTRIES, "main": frozenset()}, kept_attributes(modules, ours), _BASES)
+    texts[_PROGRAM] = texts.pop("main")
+    written = [_compile(mpy_cross, module, text, target) for module, text in texts.items()]
+    for name in _AS_IT_IS:
+        written.append(Path(shutil.copy(sources[name], target / name)))
+    main = target / "main.py"
+    main.write_text(f"import {_PROGRAM}\n")
+    return [*written, main]
+
+
+def _module(name: str) -> str:
+    return name.removesuffix(".py").replace("/", ".")
+
+
+def _compile(mpy_cross: Path, module: str, text: str, target: Path) -> Path:
+    compiled = target / (module.replace(".", "/") + ".mpy")
+    compiled.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "module.py"
+        source.write_text(text)
+        argv = [str(mpy_cross), "-O3", "-s", f"{module}.py", "-o", str(compiled), str(source)]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise BundleError(f"mpy-cross refuses {module}: {done.stderr.strip()}")
+    return compiled

@@ -1,0 +1,134 @@
+"""Puts functions that are called in one place only into that place: each costs a small heap some 90 bytes.
+
+The caller then does what the called did, in the same order. Where that cannot be written without a call, the
+function stays: with defaults or inner functions, with a value returned out of a loop, in the condition of a
+`while`. Names of attributes must tell whose they are (see shorten.qualify), as nothing here knows a type.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+
+from dcompute_sim.fwbuild.shrink.site import Impossible, Site, value_of
+
+_SMALL_NODES = 6  # an expression of so many is put into several places
+_PLACES = 3
+_Function = ast.FunctionDef
+_NOT_PLAIN = (
+    *(_Function, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp),
+    *(ast.Yield, ast.YieldFrom, ast.Global, ast.Import, ast.ImportFrom),
+)
+
+
+def inline(trees: Sequence[ast.Module], is_kept: Callable[[str], bool]) -> None:
+    """Do so in all `trees`, which are one program; what `is_kept` is called from elsewhere."""
+    _drop_defaults(trees, is_kept)
+    refused: set[int] = set()
+    while _inline_one(trees, is_kept, refused):
+        pass
+
+
+def _drop_defaults(trees: Sequence[ast.Module], is_kept: Callable[[str], bool]) -> None:
+    """Leave out the defaults that no call uses."""
+    attributes = _Uses(trees)
+    calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    for tree in trees:
+        names = _Uses([tree])
+        local_calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+        for owner, function in _functions(tree):
+            name = function.name
+            if is_kept(name) or name.endswith("__"):
+                continue
+            if owner is tree:
+                uses = names.of_function(name)
+                made = [c for c in local_calls if isinstance(c.func, ast.Name) and c.func.id == name]
+            else:
+                uses = attributes.of_method(name)
+                made = [c for c in calls if isinstance(c.func, ast.Attribute) and c.func.attr == name]
+            given = len(function.args.args) - (owner is not tree)
+            if uses == len(made) and all(len(call.args) == given and not call.keywords for call in made):
+                function.args.defaults = []
+
+
+def _inline_one(trees: Sequence[ast.Module], is_kept: Callable[[str], bool], refused: set[int]) -> bool:
+    attributes = _Uses(trees)
+    for tree in trees:
+        names = _Uses([tree])
+        for owner, function in _functions(tree):
+            is_method = owner is not tree
+            uses = (attributes.of_method if is_method else names.of_function)(function.name)
+            if id(function) in refused or is_kept(function.name) or not _is_plain(function):
+                continue
+            most = _PLACES if _is_small(function) else 1
+            if 0 < uses <= most and _replace(tree, function, is_method, uses):
+                owner.body.remove(function)
+                owner.body[:] = owner.body or [ast.Pass()]
+                return True
+            refused.add(id(function))
+    return False
+
+
+class _Uses:
+    """How often names are used, and those that stand for more than one thing."""
+
+    def __init__(self, trees: Sequence[ast.Module]) -> None:
+        nodes = [node for tree in trees for node in ast.walk(tree)]
+        attributes = [node for node in nodes if isinstance(node, ast.Attribute)]
+        names = [node for node in nodes if isinstance(node, ast.Name)]
+        self._attributes = Counter(node.attr for node in attributes)
+        self._names = Counter(node.id for node in names if isinstance(node.ctx, ast.Load))
+        members = [s for node in nodes if isinstance(node, ast.ClassDef) for s in node.body]
+        methods = Counter(member.name for member in members if isinstance(member, _Function))
+        self._ambiguous = {name for name, count in methods.items() if count > 1}
+        self._ambiguous |= {node.attr for node in attributes if not isinstance(node.ctx, ast.Load)}
+        self._set = {node.id for node in names if not isinstance(node.ctx, ast.Load)}
+
+    def of_method(self, name: str) -> int:
+        """0 if that cannot be told."""
+        return 0 if name in self._ambiguous else self._attributes[name]
+
+    def of_function(self, name: str) -> int:
+        return 0 if name in self._set else self._names[name]
+
+
+def _functions(tree: ast.Module) -> Iterator[tuple[ast.Module | ast.ClassDef, _Function]]:
+    for statement in tree.body:
+        if isinstance(statement, _Function):
+            yield tree, statement
+        elif isinstance(statement, ast.ClassDef):
+            yield from ((statement, member) for member in statement.body if isinstance(member, _Function))
+
+
+def _is_plain(function: _Function) -> bool:
+    arguments = function.args
+    simple = not (arguments.defaults or arguments.vararg or arguments.kwarg or arguments.kwonlyargs)
+    inner = [node for node in ast.walk(function) if isinstance(node, _NOT_PLAIN)]
+    return simple and inner == [function] and not function.decorator_list and not function.name.endswith("__")
+
+
+def _is_small(function: _Function) -> bool:
+    value = value_of(function)
+    parts = [] if value is None else [n for n in ast.walk(value) if not isinstance(n, ast.expr_context)]
+    return 0 < len(parts) <= _SMALL_NODES
+
+
+def _replace(tree: ast.Module, function: _Function, is_method: bool, uses: int) -> bool:
+    """Replace all calls in `tree`; False, and nothing changed, if one of them cannot be."""
+    callers = [caller for _, caller in _functions(tree) if caller is not function]
+    rewritten = []
+    for caller in callers:
+        site = Site(copy.deepcopy(caller), function, is_method)
+        try:
+            site.rewrite()
+        except Impossible:
+            return False
+        if site.done:
+            rewritten.append((caller, site))
+    if sum(site.done for _, site in rewritten) != uses:
+        return False
+    for caller, site in rewritten:
+        caller.body = site.caller.body
+    return True

@@ -1,0 +1,79 @@
+"""Which attributes keep their names in the compiled firmware: those that others than its modules use."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import sys
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from importlib import import_module
+from types import ModuleType
+
+from dcompute_sim.micropython import flash
+from dcompute_sim.micropython.compiled import SHIMS
+
+UMQTT = frozenset(
+    {"client_id", "sock", "server", "port", "ssl", "ssl_params", "pid", "cb", "user", "pswd"}
+) | {
+    *("keepalive", "lw_topic", "lw_msg", "lw_qos", "lw_retain", "set_callback", "set_last_will", "connect"),
+    *("disconnect", "ping", "publish", "subscribe", "unsubscribe", "wait_msg", "check_msg"),
+}
+_WATCHED = frozenset({"will", "greeting", "lost", "on_event", "inc"})  # of the core, by the testbed
+_PUBLIC_CLASS = "ComputeNode"
+_OF_USERS = ("main", "tasks")  # modules that people replace by their own
+
+
+def kept_attributes(modules: Mapping[str, str], ours: Collection[str]) -> set[str]:
+    """What the modules of the firmware, source text by name, must not rename. `ours` are dcompute's."""
+    trees = {name: ast.parse(text, name) for name, text in modules.items()}
+    kept = {*UMQTT, *_WATCHED}
+    for tree in trees.values():
+        kept.update(_members(tree, _PUBLIC_CLASS))
+        kept.update(_library_names(tree))
+    others = [tree for name, tree in trees.items() if name in _OF_USERS or name not in ours]
+    paths = [*flash.product().glob("launcher*.py"), *SHIMS.rglob("*.py")]  # the latter are an ESP32's own
+    others += [ast.parse(path.read_text()) for path in paths]
+    for tree in others:
+        kept.update(_used(tree))
+    return kept
+
+
+def _used(tree: ast.Module) -> Iterator[str]:
+    """All attributes, and what others may have from here as attributes."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, (ast.Module, ast.ClassDef)):
+            yield from (part.name for part in node.body if isinstance(part, (ast.FunctionDef, ast.ClassDef)))
+
+
+def _members(tree: ast.Module, class_name: str) -> Iterator[str]:
+    """The methods of a class, and what it sets on `self`."""
+    for statement in tree.body:
+        if isinstance(statement, ast.ClassDef) and statement.name == class_name:
+            for node in ast.walk(statement):
+                if isinstance(node, ast.FunctionDef):
+                    yield node.name
+                elif isinstance(node, ast.Attribute) and ast.unparse(node) == f"self.{node.attr}":
+                    yield node.attr
+
+
+def _library_names(tree: ast.Module) -> Iterator[str]:
+    """Of the types that are built in, and of what CPython has under the names of the modules imported."""
+    yield from _of_module(builtins)
+    for node in ast.walk(tree):
+        names: Iterable[str] = ()
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module]
+        for name in names:
+            if name in sys.stdlib_module_names:
+                yield from _of_module(import_module(name))
+
+
+def _of_module(module: ModuleType) -> Iterator[str]:
+    for name, value in vars(module).items():
+        yield name
+        if isinstance(value, type):
+            yield from dir(value)

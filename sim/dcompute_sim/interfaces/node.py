@@ -1,0 +1,79 @@
+"""What the director needs of a node, whatever kind it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from dcompute_sim.scenario import Group
+
+UPDATE_KEY = "testbed-only"
+"""What signs updates for boards of the testbed."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSpec:
+    """One node of a scenario. `node_id` differs from `name` for a clone, which has another node's id.
+
+    `sabotage`: names of safeguards switched off in this node.
+    """
+
+    name: str
+    node_id: str
+    group_name: str
+    group: Group
+    namespace: str = ""
+    seed: str = ""
+    sabotage: tuple[str, ...] = field(default=())
+
+
+class Node(Protocol):
+    """A node that can be switched on, and to which a person's faults can be done."""
+
+    name: str
+    node_id: str
+    group_name: str
+
+    @property
+    def running(self) -> bool:
+        """Its program exists (it may hang)."""
+
+    @property
+    def connected(self) -> bool:
+        """It is connected and subscribed, as far as it knows."""
+
+    @property
+    def status(self) -> str:
+        """What it says of itself; "" while it does not run."""
+
+    @property
+    def inc(self) -> str:
+        """Its present incarnation; "" if it has none."""
+
+    def power_on(self) -> None: ...
+
+    def crash(self) -> None:
+        """The program dies (FIN)."""
+
+    def power_cut(self, how: str = "power_cut") -> None:
+        """Silence, as if it had never been (`how`: power_cut or reboot)."""
+
+    def hang(self, for_s: float | None = None) -> None:
+        """Stand still until `resume`, `for_s` seconds from now (None: for ever)."""
+
+    def resume(self) -> None: ...
+
+    def wifi(self, present: bool, for_s: float | None = None) -> None:
+        """The WLAN tells the program that its network is gone, or back (nodes without a WLAN ignore it).
+
+        `for_s`: how long it will be gone, None for ever; a board has to know before.
+        """
+
+    def close(self) -> None:
+        """The run is over: leave nothing behind."""
+
+    def tell_memory(self) -> None:
+        """Have the heap in use recorded, if this kind of node can say."""
+
+    def counters(self) -> dict[str, int]:
+        """Its counters; empty where it has none."""

@@ -1,0 +1,102 @@
+"""What the director needs of the world a run happens in: real sockets and time, or virtual ones."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from simpy import Environment, Event
+
+from dcompute.drivers import Driver
+from dcompute_sim.interfaces.node import Node, NodeSpec
+from dcompute_sim.interfaces.suspendable import Gate
+from dcompute_sim.recorder import Recorder
+from dcompute_sim.scenario import Network
+
+
+@dataclass(frozen=True)
+class Login:
+    """How to log in at the broker; the password never shows."""
+
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    tls: ssl.SSLContext | None = None
+
+
+class Machine(Protocol):
+    """What one participant's program runs on: a network interface, and the link to the broker."""
+
+    name: str
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where this machine finds the broker (its own link may stand in between)."""
+
+    @property
+    def login(self) -> Login:
+        """The credentials this broker wants."""
+
+    @property
+    def driver(self) -> Driver:
+        """The loop its programs run on."""
+
+    def crash(self, gate: Gate) -> None:
+        """The program behind `gate` dies; its kernel closes its connections (FIN)."""
+
+    def power_cut(self, gate: Gate) -> None:
+        """The machine is gone without a word."""
+
+    def power_on(self) -> None:
+        """It is back, with an empty memory."""
+
+    def reset_connections(self) -> None:
+        """RST to both ends of every connection."""
+
+    def link_down(self, *, known: bool) -> None:
+        """Silence. `known`: the machine's own WLAN says so."""
+
+    def link_up(self) -> None: ...
+
+    def connections(self) -> int:
+        """How many connections of it have reached the broker and not ended, as far as its kernel knows."""
+
+    def crossings(self) -> int:
+        """How much (in some unit) has crossed the link so far."""
+
+    def slow(self, latency_s: float, jitter_s: float, bandwidth_bps: float | None) -> None:
+        """Make the link slow."""
+
+    def restore(self) -> None:
+        """As slow or fast as the scenario's network says."""
+
+
+class Engine(Protocol):
+    """Supplies machines, nodes, a broker and time. The director is written against this and nothing else."""
+
+    recorder: Recorder
+    broker_granularity_s: float
+    broker_name: str
+
+    @property
+    def env(self) -> Environment:
+        """The clock the director's processes live on."""
+
+    def machine(self, name: str, network: Network) -> Machine:
+        """A machine of this name, on a network of its own."""
+
+    def node(self, spec: NodeSpec, machine: Machine) -> Node:
+        """A node of the kind that `spec` says, switched off. EngineError where this engine has none."""
+
+    def start_broker(self) -> Event:
+        """Triggered when the broker accepts connections."""
+
+    def stop_broker(self, *, keep_memory: bool) -> Event:
+        """Triggered when the broker is gone."""
+
+    def ready(self) -> Event:
+        """Triggered when every machine made so far can be used."""
+
+
+class EngineError(RuntimeError):
+    """The run cannot be done on this engine; the message says why and what would do."""

@@ -1,0 +1,160 @@
+"""What one emulated ESP32 is made of, and the folder that is its flash; the same in any time."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from dcompute_sim.micropython import flash
+from dcompute_sim.micropython.errors import EmulatorUnavailable
+from dcompute_sim.micropython.flash import FirmwareError
+from dcompute_sim.micropython.provision import Emulator
+
+PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = range(1, 6)
+
+Kernel = Literal["real", "lockstep"]
+
+_PROBE_HEAP_BYTES = 1024 * 1024
+_TABLES = 3 / 256  # the collector's tables: 3 bits for each block of 32 bytes
+
+
+@dataclass(frozen=True)
+class Board:
+    """One ESP32 and what is on it.
+
+    Attributes:
+        uid: six bytes, `machine.unique_id()` and the WLAN's MAC.
+        files: what is on the flash: folders (their contents, or what their package.json names) and single
+            files; later ones win.
+        config: written to `config.py` as `NAME = value` lines.
+        entry: the program to run after `boot.py`; None: `main.py` if there is one, as a board does.
+        heap_bytes: what the firmware has; what the emulator's own modules take comes on top.
+        radio: the WLAN's surroundings at power-on; keys as in `shims/network.py`, class Radio.
+        clock_start_us: the RTC at power-on, microseconds since 2000.
+        ticks_start_ms: where `time.ticks_ms()` begins; it wraps at 2**30.
+        seed: of `random` and `os.urandom` in virtual time.
+        branch_us: in virtual time, what each branch of the main thread's code costs (a loop's turn is one;
+            about 5 on an ESP32). 0: computing takes no time, which is much faster to simulate.
+        slots: keep the files as a deployed version in a slot, with the launcher as `main.py`.
+        version: of the files in the slot; "" takes the one they give themselves.
+    """
+
+    uid: bytes
+    files: Sequence[Path]
+    config: Mapping[str, Any] = field(default_factory=dict)
+    entry: str | None = None
+    heap_bytes: int = 256 * 1024
+    radio: Mapping[str, Any] = field(default_factory=dict)
+    clock_start_us: int = 0
+    ticks_start_ms: int = 0
+    seed: int = 0
+    branch_us: float = 0
+    slots: bool = False
+    version: str = ""
+
+    def __post_init__(self) -> None:
+        if len(self.uid) != 6:
+            raise FirmwareError(f"a board's uid is 6 bytes, not {len(self.uid)}")
+
+    def write_flash(self, root: Path) -> None:
+        """Lay out the board's files under `root`, its working folder."""
+        if self.slots:
+            flash.write_slots(self.files, self.config, root, self.version)
+        else:
+            flash.write(self.files, self.config, root)
+        if self.entry and not (root / self.entry).is_file():
+            raise FirmwareError(f"firmware entry {self.entry}: not among {', '.join(map(str, self.files))}")
+
+    def power_on(self, reset_cause: int, umqtt: Path, measure: bool = False, console: bool = False) -> bytes:
+        """The line that tells a starting process all it needs; `measure`: only say what heap is in use."""
+        entries = [("boot.py", False), (self.entry or "main.py", self.entry is not None)]
+        line = {
+            "uid": self.uid.hex(),
+            "reset_cause": reset_cause,
+            "clock_start_us": self.clock_start_us,
+            "ticks_start_ms": self.ticks_start_ms,
+            "radio": dict(self.radio),
+            "path": ["", ".frozen", "lib", str(umqtt)],
+            "entry": entries,
+            "seed": self.seed,
+            "branch_ns": round(self.branch_us * 1000),
+            "measure": measure,
+        }
+        if console:
+            line["console"] = {"routes": []}
+        return json.dumps(line).encode() + b"\n"
+
+
+def command(
+    emulator: Emulator, board: Board, kernel: Kernel, control_fd: int, console: bool = False
+) -> list[str]:
+    """The command that starts the board's process with its control descriptor."""
+    shims = shims_of(emulator, kernel, console)
+    heap_bytes = int((board.heap_bytes + shims.heap_bytes) / (1 - _TABLES))
+    return [*_command(emulator, kernel, heap_bytes, control_fd), str(shims.names)]
+
+
+def _command(emulator: Emulator, kernel: Kernel, heap_bytes: int, control_fd: int) -> list[str]:
+    boot = str(emulator.shims / "boot.py")
+    return [*emulator.argv, "-X", f"heapsize={heap_bytes}", boot, kernel, str(control_fd)]
+
+
+@dataclass(frozen=True)
+class Shims:
+    """What the emulator's own modules take, which on a board are in flash.
+
+    Attributes:
+        heap_bytes: of the heap; comes on top of the firmware's.
+        names: how many more fill the table of names, so that the firmware's go into a fresh one.
+    """
+
+    heap_bytes: int
+    names: int
+
+
+@lru_cache(maxsize=8)
+def shims_of(emulator: Emulator, kernel: Kernel, console: bool = False) -> Shims:
+    """Measured once for each kind of board."""
+    probe = Board(uid=bytes(6), files=())
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        process = subprocess.Popen(
+            _command(emulator, kernel, _PROBE_HEAP_BYTES, theirs.fileno()),
+            cwd=emulator.shims,  # a folder without firmware, or its node core would count as the emulator's
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=(theirs.fileno(),),
+        )
+        theirs.close()
+        ours.sendall(probe.power_on(PWRON_RESET, emulator.umqtt, measure=True, console=console))
+        try:
+            said, _ = process.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            said, _ = process.communicate()
+    words = said.split()
+    if len(words) != 2 or not all(word.isdigit() for word in words):
+        raise EmulatorUnavailable(
+            f"the emulator's modules do not start under MicroPython {emulator.version} ({emulator.origin}): "
+            f"{said.decode(errors='replace').strip()}"
+        )
+    return Shims(int(_PROBE_HEAP_BYTES * (1 - _TABLES)) - int(words[0]), int(words[1]))
+
+
+def no_path(text: str, root: Path, emulator: Emulator) -> str:
+    """`text` without the names of folders of this machine, which differ from run to run."""
+    return (
+        text.replace(f"{root}/", "").replace(f"{emulator.shims}/", "shims/").replace(f"{emulator.umqtt}/", "")
+    )
+
+
+if sys.platform == "win32":
+    raise EmulatorUnavailable("the emulator needs a POSIX system; on Windows use WSL")

@@ -1,0 +1,411 @@
+"""Emulated ESP32s in virtual time: unmodified firmware, one thread of one process at a time, SimPy's clock.
+
+Each board is a process that runs only while it holds a grant. It computes until it must wait; the request it
+then sends says for what, and becomes an event of the simulation. So a run is a pure function of the firmware,
+the seed and the faults. Computing takes no virtual time, except that each look at the clock costs 20
+microseconds.
+
+A board's host in the virtual network stands for its Wi-Fi interface and its TCP stack.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+import shutil
+import zlib
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, cast
+
+from simpy import Environment
+from simpy.events import NORMAL
+
+from dcompute_sim.micropython import board as boards
+from dcompute_sim.micropython import flash
+from dcompute_sim.micropython import lockstep_wire as wire
+from dcompute_sim.micropython.board import Board
+from dcompute_sim.micropython.lockstep_process import LockstepError, LockstepProcess
+from dcompute_sim.micropython.lockstep_sockets import Sockets
+from dcompute_sim.micropython.process import RESETS, RESTART_S, Listener
+from dcompute_sim.micropython.provision import Emulator
+from dcompute_sim.micropython.watchdog import Watchdog
+from dcompute_sim.net.network import Host
+from dcompute_sim.net.observer import ByteTap
+
+_AHEAD = 16  # turns that may run ahead of the one that is due
+_HEAD = wire.REQUEST.size
+
+
+class _Wake:
+    """A thread's turn; to SimPy, an event that succeeded. Void unless the thread still waits for this one."""
+
+    __slots__ = ("board", "callbacks", "granted", "result", "serial", "thread")
+    _ok = True
+
+    def __init__(self, board: LockstepBoard, thread: int, serial: int, result: int) -> None:
+        self.board = board
+        self.thread = thread
+        self.serial = serial
+        self.result = result
+        self.granted = False  # ahead of its time; the answer is taken when it is due
+        self.callbacks: object = _TURN
+
+
+def _turn(wake: _Wake) -> None:
+    wake.board._turn(wake)
+
+
+_TURN = (_turn,)
+
+
+class LockstepBoard:
+    """One emulated board in virtual time. `start`, then faults at will; `close` at the end, always.
+
+    Args:
+        env: the clock, in seconds.
+        host: the board's place in the virtual network.
+        emulator: from `provision()`.
+        board: what it is and what is on it.
+        listener: told what happens.
+
+    `turns` counts how often the firmware ran until it had to wait: what a run costs.
+    """
+
+    def __init__(
+        self, env: Environment, host: Host, emulator: Emulator, board: Board, listener: Listener
+    ) -> None:
+        self.board = board
+        self.host = host
+        self.boots = 0
+        self.turns = 0
+        self._env = env
+        self._emulator = emulator
+        self._listener = listener
+        self._folder = flash.new_folder(host.name)
+        self._root = self._folder / "flash"
+        self._root.mkdir()
+        self._process: LockstepProcess | None = None
+        self._radio = dict(board.radio)
+        self._power_on_s = 0.0
+        self._serial = 0
+        self._parked: dict[int, int] = {}  # thread -> serial of what it waits for
+        self._waiting: dict[int, int] = {}  # those of them that any arrival wakes
+        self._orders: list[bytes] = []
+        self._held: list[_Wake] = []  # fell due while hung
+        self._ahead: _Wake | None = None  # granted ahead; the process is at it
+        self._behind: list[_Wake] = []  # fell due while the process was at that
+        self._hung = False
+        self._booted = False
+        self._watchdog = Watchdog(host.network.clock, lambda: self._reset(boards.WDT_RESET))
+        self._memory: dict[int, Callable[[int, int], None]] = {}
+        self._restart = 0
+        self._sockets = Sockets(host, self._arrival, self._answer)
+        with flash.removed_on_error(self._folder):
+            board.write_flash(self._root)
+
+    # --- power ------------------------------------------------------------------------------------------
+
+    @property
+    def running(self) -> bool:
+        """Whether the process exists (a hung one does)."""
+        return self._process is not None
+
+    def read_along(self, tap: ByteTap) -> None:
+        """Show `tap` what this board sends and receives."""
+        self._sockets.tap = tap
+
+    @property
+    def stood_still(self) -> bool:
+        """While it hangs: whether something fell due meanwhile."""
+        return bool(self._held)
+
+    def start(self, reset_cause: int = boards.PWRON_RESET) -> None:
+        """Power on; the firmware runs from the next event on."""
+        if self._process is not None:
+            raise RuntimeError(f"board {self.host.name} is already running")
+        self._restart += 1
+        self.host.power_on()
+        self.boots += 1
+        self._power_on_s = self._env.now
+        self._hung = self._booted = False
+        self._launch(reset_cause)
+        self._listener.started(self.boots, reset_cause)
+        self._park(0, delay_us=0)
+
+    def crash(self) -> None:
+        """The program dies, its TCP stack lives: FIN for its connections."""
+        if self._stop() is not None:
+            self.host.crash()
+            self._listener.stopped("kill")
+
+    def power_cut(self) -> None:
+        """Everything is gone, silently; nothing answers until `start`."""
+        stopped = self._stop()
+        self.host.power_cut()
+        if stopped is not None:
+            self._listener.stopped("kill")
+
+    def hang(self) -> None:
+        """The chip stands still; its watchdog, if the firmware started one, still bites."""
+        self._hung = self.running
+
+    def resume(self) -> None:
+        """Go on after `hang`: what fell due meanwhile happens now."""
+        self._hung = False
+        held, self._held = self._held, []
+        for wake in held:
+            wake.callbacks = _TURN
+            self._env.schedule(cast(Any, wake), NORMAL, 0)
+
+    def close(self) -> None:
+        """End the process and remove its folder; the object is of no further use."""
+        self._stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    # --- the board's surroundings -----------------------------------------------------------------------
+
+    def radio(self, **changes: Any) -> None:
+        """Change the air around the board (keys: class Radio in shims/network.py); kept over reboots."""
+        self._radio |= changes
+        self._order({"op": "radio", "set": changes, "at_us": self._now_us()})
+
+    def kick(self, reason: int = 200) -> None:
+        """The access point throws the board out; `reason` is what `WLAN.status()` then shows."""
+        self._order({"op": "kick", "reason": reason, "at_us": self._now_us()})
+
+    def read_memory(self, answer: Callable[[int, int], None]) -> None:
+        """Call `answer(heap in use, free)` (bytes, after a collection) when the board next runs."""
+        ident = self._serial = self._serial + 1
+        self._memory[ident] = answer
+        self._order({"op": "memory", "id": ident})
+
+    def _order(self, order: dict[str, Any]) -> None:
+        if self.running:
+            self._orders.append(wire.record(0, 0, json.dumps(order).encode()))
+
+    def _now_us(self) -> int:
+        return round((self._env.now - self._power_on_s) * 1e6)
+
+    # --- the process ------------------------------------------------------------------------------------
+
+    def _launch(self, reset_cause: int) -> None:
+        seed = zlib.crc32(f"{self.board.seed}/{self.board.uid.hex()}/{self.boots}".encode()) & 0x3FFFFFFF
+        described = replace(self.board, radio=self._radio, seed=seed)
+        self._process = LockstepProcess(self.host.name, self._emulator, described, self._root, reset_cause)
+
+    def _stop(self) -> str | None:
+        """Take the process away, with all that it waited for; its last words, None if there was none."""
+        self._restart += 1
+        if self._process is None:
+            return None
+        said = self._process.end()
+        self._process = None
+        self._parked.clear()
+        self._waiting.clear()
+        self._orders.clear()
+        self._held.clear()
+        self._behind.clear()
+        self._ahead = None
+        self._memory.clear()
+        self._sockets.forget()
+        self._watchdog.stop()
+        return said
+
+    # --- turns ------------------------------------------------------------------------------------------
+
+    def _park(self, thread: int, delay_us: int | None) -> int:
+        """`thread` waits, for at most `delay_us` if given; returns the serial that identifies this wait."""
+        serial = self._serial = self._serial + 1
+        self._parked[thread] = serial
+        if delay_us is not None:
+            self._env.schedule(cast(Any, _Wake(self, thread, serial, 0)), NORMAL, delay_us / 1e6)
+        return serial
+
+    def _answer(self, thread: int, serial: int, result: int, delay_us: int = 0) -> None:
+        """Give `thread` its turn with `result`, if it still waits for `serial` by then."""
+        self._env.schedule(cast(Any, _Wake(self, thread, serial, result)), NORMAL, delay_us / 1e6)
+
+    def _arrival(self) -> None:
+        """Something is there for a socket: every thread that waits for arrivals gets a turn."""
+        waiting, self._waiting = self._waiting, {}
+        for thread, serial in waiting.items():
+            self._answer(thread, serial, 0)
+
+    def _turn(self, wake: _Wake) -> None:
+        """A turn is due: grant it, unless that was done ahead, and take the answer."""
+        if wake.granted:
+            if self._ahead is not wake:
+                return  # the process it was granted to is gone
+        elif self._parked.get(wake.thread) != wake.serial:
+            return
+        if self._hung:
+            self._held.append(wake)
+            return
+        if self._ahead is None:
+            self._grant(wake, self._env.now)
+            self._grant_others()
+        elif not wake.granted:
+            self._behind.append(wake)
+            return
+        self._ahead = None
+        self._take_answer()
+        behind, self._behind = self._behind, []
+        for late in behind:
+            self._answer(late.thread, late.serial, late.result)
+
+    def _grant(self, wake: _Wake, at_s: float) -> None:
+        self.turns += 1
+        del self._parked[wake.thread]
+        self._waiting.pop(wake.thread, None)
+        arrived = b""
+        if self._orders or self._sockets.news:
+            arrived = b"".join(self._orders) + self._sockets.take_news()
+            self._orders.clear()
+        now_us = round((at_s - self._power_on_s) * 1e6)
+        assert self._process is not None
+        self._process.write(wire.GRANT.pack(len(arrived), wake.thread, 0, now_us, wake.result) + arrived)
+
+    def _grant_others(self) -> None:
+        """Let boards whose turns come next run meanwhile, on other processors.
+
+        That is sound while nothing that this board, or any of them, does now can reach another before its
+        turn: for as long as a message takes to leave a board. Any other event in between ends it. Each answer
+        is taken in its own time, so the run is the same as without.
+        """
+        queue: list[Any] = self._env._queue
+        seen: list[Any] = []
+        end_s = self._env.now + self.host.link.latency_s
+        while queue and len(seen) < _AHEAD:
+            due_s, _, _, event = queue[0]
+            if type(event) is not _Wake or due_s >= end_s:
+                break
+            seen.append(heapq.heappop(queue))
+            board = event.board
+            if board is not self and board._may_run_ahead(event):
+                board._grant(event, due_s)
+                board._ahead = event
+                event.granted = True
+                end_s = min(end_s, due_s + board.host.link.latency_s)
+        for entry in seen:
+            heapq.heappush(queue, entry)
+
+    def _may_run_ahead(self, wake: _Wake) -> bool:
+        return (
+            self._ahead is None
+            and not self._hung
+            and not self._orders
+            and not self._sockets.news  # to read bytes before their time would be seen by their sender
+            and self._parked.get(wake.thread) == wake.serial
+        )
+
+    def _take_answer(self) -> None:
+        op = wire.MORE
+        while op == wire.MORE:
+            request = self._read()
+            if not request:
+                self._died()
+                return
+            size, op, _, thread, a, b, charge_us = wire.REQUEST.unpack_from(request)
+            if size:
+                for kind, number, body in wire.records(request, _HEAD):
+                    self._take_record(kind, number, body)
+        if op == wire.SLEEP:
+            self._park(thread, charge_us + b)
+        else:
+            self._take_request(op, thread, a, b, charge_us)
+
+    def _read(self) -> bytes:
+        assert self._process is not None
+        try:
+            return self._process.read()
+        except LockstepError:
+            self._stop()
+            raise
+
+    def _take_request(self, op: int, thread: int, a: int, b: int, charge_us: int) -> None:
+        if op == wire.WAIT:
+            serial = self._park(thread, charge_us + b if b >= 0 else None)
+            self._waiting[thread] = serial
+            if self._orders or self._sockets.news:
+                self._arrival()
+        elif op == wire.PARK:
+            self._park(thread, None)
+        elif op == wire.CONNECT:
+            self._sockets.connect(a, thread, self._park(thread, None), b)
+        elif op == wire.DRAIN:
+            self._sockets.drain(a, thread, self._park(thread, None), b)
+        elif op == wire.RESET:
+            self._reset(a)
+        elif op != wire.EXIT:
+            self._died(f"it sent an unknown request {op}")
+
+    def _take_record(self, kind: int, number: int, body: bytes) -> None:
+        if kind == wire.WRITE:
+            self._sockets.write(number, body)
+        elif kind == wire.PRINT:
+            self._take_output(body)
+        elif kind == wire.EVENT:
+            self._take_event(json.loads(body))
+        elif kind == wire.CLOSE:
+            self._sockets.close(number)
+        elif kind == wire.ADDRESS:
+            self._sockets.name(number, body)
+        elif kind == wire.SPAWN:
+            self._park(number, 0)
+        elif kind == wire.WAKE:
+            self._wake(number)
+        elif kind == wire.WATCHDOG:
+            self._watchdog.feed(int.from_bytes(body, "little"))
+
+    def _wake(self, thread: int) -> None:
+        serial = self._parked.get(thread)
+        if serial is not None:  # else it was about to wait, and had no memory left to
+            self._answer(thread, serial, 0)
+
+    # --- what a board tells -----------------------------------------------------------------------------
+
+    def _take_output(self, body: bytes) -> None:
+        *lines, self._half_line = (self._half_line + body).split(b"\n")
+        for line in lines:
+            self._listener.output(
+                boards.no_path(line.decode(errors="replace").rstrip("\r"), self._root, self._emulator)
+            )
+
+    _half_line = b""
+
+    def _take_event(self, event: dict[str, Any]) -> None:
+        name = str(event.pop("ev"))
+        if name == "memory":
+            answer = self._memory.pop(int(event["id"]), None)
+            if answer is not None:
+                answer(int(event["alloc"]), int(event["free"]))
+            return
+        if name == "boot":
+            self._booted = True
+        elif name == "crash":
+            event["text"] = boards.no_path(str(event["text"]), self._root, self._emulator)
+        self._listener.event(name, event)
+
+    # --- ends of a boot ---------------------------------------------------------------------------------
+
+    def _died(self, why: str = "") -> None:
+        """The process went by itself: a fatal error of MicroPython, after which the chip restarts."""
+        said = self._stop()
+        self._restart_soon(f"died: {why or said}", boards.HARD_RESET if self._booted else None)
+
+    def _reset(self, cause: int) -> None:
+        self._stop()
+        self._restart_soon(RESETS.get(cause, "reset"), cause)
+
+    def _restart_soon(self, how: str, cause: int | None) -> None:
+        """The chip's connections vanish unannounced; the rebooted stack answers them with RST."""
+        self.host.power_cut()
+        self._listener.stopped(how)
+        restart = self._restart
+        if cause is not None:
+            self.host.network.clock.call_later(RESTART_S, lambda: self._start_again(restart, cause))
+
+    def _start_again(self, restart: int, cause: int) -> None:
+        if self._restart == restart:
+            self.start(cause)

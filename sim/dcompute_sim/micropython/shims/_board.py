@@ -1,0 +1,38 @@
+# mypy: ignore-errors
+# What the emulated board is, and the way from its modules to the testbed.
+#
+# Loaded once by boot.py, before anything else. `kernel` is the part that differs between real and virtual
+# time: clock, sleep, threads, sockets, the control channel.
+
+kernel = None
+uid = b"\x00\x00\x00\x00\x00\x00"
+reset_cause = 1
+clock_start_us = 0  # the RTC at power-on, microseconds since 2000; a board without battery starts at 0
+watch = None  # called with this module whenever the firmware looks at its WLAN
+reserve = None  # heap kept for watching, which is no part of the firmware; given back when it begins
+heap_taken = 0  # by the emulator's own modules, which a board has in flash
+routes = {}  # address -> address through which it is reached: the fault proxy that is this board's Wi-Fi
+ticks_start_ms = 0  # lets a test begin shortly before the ticks wrap
+
+
+def missing(module):
+    # A name the real module may have and this one has not must not look like a typo in the firmware.
+    def lookup(name):
+        raise AttributeError(
+            "the emulator's %s has no %r (sim/dcompute_sim/micropython/shims/%s.py)" % (module, name, module)
+        )
+
+    return lookup
+
+
+def memory(ident):
+    # Heap the firmware uses, and has left.
+    import gc
+
+    gc.collect()
+    return {"ev": "memory", "id": ident, "alloc": gc.mem_alloc() - heap_taken, "free": gc.mem_free()}
+
+
+def report(event):
+    # Tell the testbed; `event` is a small dict with "ev" naming what happened.
+    kernel.report(event)

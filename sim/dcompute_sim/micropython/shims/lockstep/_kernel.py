@@ -1,0 +1,399 @@
+# mypy: ignore-errors
+# The kernel for virtual time: whatever takes time is a request to the engine (micropython/lockstep.py).
+#
+# One thread of the process runs at a time. A thread that must wait sends one request, reads the next grant
+# from the process's one channel, and goes on if the grant is its own; if not, it hands over to the thread
+# named. What needs no answer (socket writes, closes, prints, events, new threads) rides along in front of the
+# next request; what arrived for the process rides along with the grant. So a grant and a request are all
+# there is to wait for.
+#
+# Nothing here may change after the write of a request: from then on the engine may run another thread.
+import _thread as _unix_thread
+import builtins
+import gc
+import io
+import json
+import random
+import struct
+
+import ffi
+import micropython
+import uctypes
+
+# Requests. The numbers and layouts here are those of sim/dcompute_sim/micropython/lockstep_wire.py.
+_MORE = 0  # none yet: the records do not fit one message
+_SLEEP = 1  # b: microseconds
+_PARK = 2  # until another thread of this process wakes it
+_WAIT = 3  # until something arrives for any socket; b: microseconds or -1
+_CONNECT = 4  # a: socket, b: microseconds or -1; the address rides along
+_DRAIN = 5  # a: socket; until its send buffer has room, b: microseconds or -1
+_EXIT = 6  # this thread is over
+_RESET = 7  # a: cause
+
+# What rides along.
+_WRITE = 1
+_CLOSE = 2
+_PRINT = 3
+_EVENT = 4
+_SPAWN = 5
+_WAKE = 6
+_WATCHDOG = 7
+_ADDRESS = 8
+_CHARGE_READ_US = 20  # or a program that waits by looking at the clock would never see it move
+_CHARGE_LIMIT_US = 200
+
+_libc = ffi.open(None)
+_exit = _libc.func("v", "_exit", "i")
+_read = _libc.func("l", "read", "ipL")
+_malloc = _libc.func("p", "malloc", "L")
+free = _libc.func("v", "free", "p")
+grow = _libc.func("p", "realloc", "pL")
+move = _libc.func("v", "memmove", "ppL")
+_copy_from = _libc.func("v", "memmove", "pPL")
+_ROOM = 2048
+_out = bytearray(24 + _ROOM)  # the request, behind it what rides along; not of the board's heap
+_ride_at = uctypes.addressof(_out) + 24 + 7
+_filled = 0  # bytes that ride along
+_written = 0  # bytes for sockets among what rode along since the last turn
+_grant = bytearray(24)
+_granted = uctypes.struct(  # read without a byte of heap: 64 bits at a time would take some
+    uctypes.addressof(_grant),
+    {
+        "size": uctypes.UINT32 | 0,
+        "thread": uctypes.UINT16 | 4,
+        "now": uctypes.UINT32 | 8,
+        "now_high": uctypes.UINT32 | 12,
+        "result": uctypes.INT32 | 16,
+    },
+    uctypes.LITTLE_ENDIAN,
+)
+# What arrives lies outside the board's heap, as in lwIP's buffers, and gets there without a byte of it.
+_ARENA_BYTES = 8192
+_arena_bytes = _ARENA_BYTES
+_arena = _malloc(_ARENA_BYTES)
+_head = bytearray(7)
+_head_at = uctypes.addressof(_head)
+_spare = bytearray(2048)  # for an order of the testbed's when the firmware has filled its heap
+_charge_us = 0
+_branch_ns = 0
+_branches_ns = 0
+_waiting = True  # no turn may end while one begins or ends
+_now_us = 0
+_result = 0
+_running = 0  # thread numbers count from 0, the main thread
+_handover = {0: _unix_thread.allocate_lock()}
+_handover[0].acquire()
+_threads = 1
+_channel = None
+_fd = 0
+_EPOCH_2000_US = 946684800000000
+
+sockets = {}  # number -> socket, for what arrives
+
+
+def start(fd):
+    global _channel, _fd
+    _fd = fd
+    _channel = io.open(fd, "r+b")
+    config = json.loads(_channel.readline())
+    random.seed(config["seed"])
+    global _branch_ns
+    _branch_ns = config["branch_ns"]
+    return config
+
+
+def power_on():
+    global _filled, _waiting
+    builtins.print = _print
+    _take_grant()
+    report({"ev": "boot", "free": gc.mem_free()})
+    _ship(_filled)
+    _filled = 0
+    _waiting = False
+    if _branch_ns:
+        micropython.schedule(_count_branch, None)
+
+
+def _count_branch(_):
+    # What the port schedules runs at the main thread's next branch, and there schedules itself again: so
+    # branches are counted, the same number in every run, and computing takes time. Past the limit the other
+    # threads get their turns, as an ESP32's interpreter lock lets them.
+    global _branches_ns, _charge_us
+    _branches_ns += _branch_ns
+    if _branches_ns > 1000000 and not _waiting:
+        _charge_us += _branches_ns // 1000
+        _branches_ns = 0
+        wait(_SLEEP)
+    micropython.schedule(_count_branch, None)
+
+
+def ride(kind, number, data=b""):
+    # Send along with the next request, or ahead of it if it is much.
+    global _waiting
+    was_waiting = _waiting
+    _waiting = True  # a branch in here must not end the turn: half of what is put together would be sent
+    try:
+        _ride(kind, number, data)
+    finally:
+        _waiting = was_waiting
+
+
+def _ride(kind, number, data):
+    global _filled
+    n = len(data)
+    if _filled + 7 + n > _ROOM and _filled:
+        _ship(_filled)
+        _filled = 0
+    struct.pack_into("<BHI", _out, 24 + _filled, kind, number, n)
+    if n > _ROOM - 7:
+        struct.pack_into("<IBBHiqI", _out, 0, 7 + n, _MORE, 0, _running, 0, 0, 0)
+        _channel.write(_out, 24 + 7)
+        _channel.write(data)
+        return
+    if n:
+        _copy_from(_ride_at + _filled, data, n)
+    _filled += 7 + n
+
+
+def _ship(n):
+    struct.pack_into("<IBBHiqI", _out, 0, n, _MORE, 0, _running, 0, 0, 0)
+    _channel.write(_out, 24 + n)
+
+
+def wait(op, a=0, b=0):
+    # Hand the process back to the engine until this thread is granted again; returns the grant's result.
+    global _charge_us, _filled, _running, _waiting, _written
+    _waiting = True
+    me = _running
+    n = _filled
+    struct.pack_into("<IBBHiqI", _out, 0, n, op, 0, me, a, b, _charge_us)
+    _charge_us = _filled = _written = 0
+    _channel.write(_out, 24 + n)
+    thread = _take_grant()
+    if thread != me:
+        mine = _handover[me]
+        _running = thread
+        _handover[thread].release()
+        mine.acquire()
+    _waiting = False
+    return _result
+
+
+def _take_grant():
+    global _now_us, _result
+    if not _channel.readinto(_grant):
+        _exit(0)  # the engine is gone: leave no orphan
+    # Nothing here may fail, for the engine has handed out the turn: so nothing allocates, but what arrives.
+    _now_us = _granted.now_high << 32 | _granted.now
+    _result = _granted.result
+    thread = _granted.thread
+    if _granted.size:
+        _take_arrivals(_granted.size)
+    return thread
+
+
+def _take_arrivals(size):
+    global _arena, _arena_bytes
+    if size > _arena_bytes:
+        _arena_bytes = size
+        _arena = grow(_arena, size)
+    have = 0
+    while have < size:
+        count = _read(_fd, _arena + have, size - have)
+        if count <= 0:
+            _exit(0)
+        have += count
+    at = _arena
+    end = at + size
+    while at < end:
+        move(_head_at, at, 7)
+        number = _head[1] | _head[2] << 8
+        length = _head[3] | _head[4] << 8 | _head[5] << 16 | _head[6] << 24
+        at += 7
+        if not number:
+            _obey(at, length)
+        elif number in sockets:
+            sockets[number].arrive(_head[0], at, length)
+        at += length
+
+
+def number_at(address):
+    # Of two bytes.
+    move(_head_at, address, 2)
+    return _head[0] | _head[1] << 8
+
+
+def _obey(address, length):
+    # An order; to be repeated if it fails for lack of memory.
+    global _spare
+    try:
+        _take_order(json.loads(uctypes.bytearray_at(address, length)))
+    except MemoryError:
+        _spare = None
+        gc.collect()
+        _take_order(json.loads(uctypes.bytearray_at(address, length)))
+    if _spare is None:
+        try:
+            _spare = bytearray(2048)
+        except MemoryError:
+            pass
+
+
+def _take_order(order):
+    if order["op"] == "radio":
+        import network
+
+        network.radio.update(order["set"], order["at_us"])
+    elif order["op"] == "kick":
+        import network
+
+        network._sta.kick(order["reason"], order["at_us"])
+    elif order["op"] == "memory":
+        import _board
+
+        report(_board.memory(order["id"]))
+
+
+def report(event):
+    report_bytes(json.dumps(event).encode())
+
+
+def report_bytes(data):
+    ride(_EVENT, 0, data)
+
+
+def _print(*values, sep=" ", end="\n", file=None):
+    if file is not None:
+        _unix_print(*values, sep=sep, end=end, file=file)
+        return
+    text = io.StringIO()
+    _unix_print(*values, sep=sep, end=end, file=text)
+    stdout.write(text.getvalue())
+
+
+_unix_print = print
+
+
+class _Out(io.IOBase):
+    # What is printed leaves with the next request: through a pipe it would arrive at no particular time.
+    def write(self, text):
+        ride(_PRINT, 0, text.encode() if isinstance(text, str) else text)
+        return len(text)
+
+    def flush(self):
+        pass
+
+
+stdout = _Out()
+
+
+def now_us():
+    global _charge_us
+    _charge_us += _CHARGE_READ_US
+    if _charge_us > _CHARGE_LIMIT_US:
+        wait(_SLEEP)
+    return _now_us + _charge_us
+
+
+def true_time_us():
+    return 820540800000000 + now_us()  # 2026-01-01: virtual time has no other date
+
+
+def sleep_us(us):
+    wait(_SLEEP, 0, us if us > 0 else 0)
+
+
+def urandom(n):
+    return bytes(random.getrandbits(8) for _ in range(n))
+
+
+def get_ident():
+    return _running
+
+
+def park():
+    wait(_PARK)
+
+
+def wake(thread):
+    ride(_WAKE, thread)
+
+
+def idle_forever():
+    while True:
+        wait(_PARK)
+
+
+def end(event, cause):
+    wait(_RESET, cause)
+    _exit(0)
+
+
+def watchdog(timeout_ms):
+    ride(_WATCHDOG, 0, struct.pack("<I", timeout_ms))
+
+
+def start_new_thread(function, args, kwargs=None):
+    global _threads
+    number = _threads
+    _threads += 1
+    gate = _handover[number] = _unix_thread.allocate_lock()
+    gate.acquire()
+
+    def body():
+        gate.acquire()
+        try:
+            function(*args, **(kwargs or {}))
+        except SystemExit:
+            pass
+        except BaseException as error:
+            import _board
+            import _observe
+
+            _observe.crashed("thread", error, _board)
+        _leave(number)
+
+    _unix_thread.start_new_thread(body, ())
+    ride(_SPAWN, number)
+    return number
+
+
+def _leave(number):
+    # As wait(), but nobody waits: the last act of a thread is to hand over.
+    global _charge_us, _filled, _running, _written
+    n = _filled
+    struct.pack_into("<IBBHiqI", _out, 0, n, _EXIT, 0, number, 0, 0, _charge_us)
+    _charge_us = _filled = _written = 0
+    del _handover[number]
+    _channel.write(_out, 24 + n)
+    _running = _take_grant()
+    _handover[_running].release()
+
+
+def wait_arrival(timeout_us):
+    return wait(_WAIT, 0, timeout_us)
+
+
+def wait_connect(number, address, timeout_us):
+    ride(_ADDRESS, number, address)
+    return wait(_CONNECT, number, timeout_us)
+
+
+def wait_room(number, timeout_us):
+    return wait(_DRAIN, number, timeout_us)
+
+
+def send_bytes(number, data):
+    global _written
+    _written += len(data)
+    ride(_WRITE, number, data)
+
+
+def flush(least):
+    # Let what rides along leave, if it is much: whether the send buffer is full is known only then.
+    if _written > least:
+        wait(_SLEEP)
+
+
+def send_close(number):
+    ride(_CLOSE, number)

@@ -1,0 +1,260 @@
+# mypy: ignore-errors
+# ESP32 `socket` in virtual time: TCP clients on the engine's network.
+import errno
+import io
+
+import _board
+import _kernel
+import network
+import uctypes
+
+__getattr__ = _board.missing("socket")
+
+AF_INET = 2
+AF_INET6 = 10
+SOCK_STREAM = 1
+SOCK_DGRAM = 2
+SOCK_RAW = 3
+IPPROTO_IP = 0
+IPPROTO_TCP = 6
+IPPROTO_UDP = 17
+SOL_SOCKET = 4095
+SO_REUSEADDR = 4
+SO_BROADCAST = 32
+TCP_NODELAY = 1
+
+_DATA = 1
+_END = 2
+_ERROR = 3
+_FULL = 4
+_ROOM = 5
+_CONNECTED = 6
+_SEGMENT_BYTES = 1460
+_SEND_BUFFER = 5744  # lwIP's, as the ESP32 port sets it
+_numbers = 0
+
+
+def getaddrinfo(host, port, af=AF_INET, kind=SOCK_STREAM, proto=0, flags=0):
+    if not host.replace(".", "").isdigit() and not (network.reachable() and not network.radio.silent):
+        raise OSError(-202)
+    return [(AF_INET, SOCK_STREAM, 0, host, (host, port))]
+
+
+class socket(io.IOBase):
+    def __init__(self, af=AF_INET, kind=SOCK_STREAM, proto=0):
+        global _numbers
+        if kind != SOCK_STREAM:
+            raise AttributeError("the emulator has only TCP sockets in virtual time")
+        _numbers += 1
+        self.number = _numbers
+        self.timeout_us = -1  # for ever
+        self._state = "new"  # new, connecting, open, closed
+        self._memory = self._room = 0  # where what has arrived lies, from `_at` to `_end`: not in the heap
+        self._at = self._end = 0
+        self._ended = False
+        self._error = 0
+        self._full = False
+
+    def __getattr__(self, name):
+        raise AttributeError(
+            "the emulator's socket has no %r (sim/dcompute_sim/micropython/shims/lockstep/socket.py)" % name
+        )
+
+    # --- from the engine
+
+    def arrive(self, kind, address, size):
+        # Without a byte of heap.
+        if kind == _DATA:
+            self._keep(address, size)
+        elif kind == _END:
+            self._ended = True
+        elif kind == _ERROR:
+            self._error = _kernel.number_at(address)
+        elif kind == _FULL:
+            self._full = True
+        elif kind == _ROOM:
+            self._full = False
+        elif kind == _CONNECTED:
+            self._state = "open"
+
+    def _keep(self, address, size):
+        if self._end + size > self._room:
+            left = self._end - self._at
+            _kernel.move(self._memory, self._memory + self._at, left)
+            self._at = 0
+            self._end = left
+            if left + size > self._room:
+                self._room = left + size + _SEGMENT_BYTES
+                self._memory = _kernel.grow(self._memory, self._room)
+        _kernel.move(self._memory + self._end, address, size)
+        self._end += size
+
+    def readiness(self, events):
+        if self._state == "new":
+            return 16
+        ready = 0
+        if self._error:
+            ready = 8
+        if self._at < self._end or self._ended or self._error:
+            ready |= 1
+        if self._state == "open" and not self._full:
+            ready |= 4
+        return ready & (events | 24)
+
+    # --- for the firmware
+
+    def connect(self, address):
+        if self._state == "closed":
+            raise OSError(errno.EBADF)
+        if self._state == "connecting":
+            raise OSError(errno.EALREADY)
+        if not network.reachable():
+            raise OSError(errno.EHOSTUNREACH)
+        target = ("%d %s" % (address[1], address[0])).encode()
+        _kernel.sockets[self.number] = self
+        self._state = "connecting"
+        failure = _kernel.wait_connect(self.number, target, self.timeout_us)
+        if failure:
+            if failure != errno.EINPROGRESS:
+                self._state = "new"
+            raise OSError(failure)
+        self._state = "open"
+
+    def _ready_to_read(self):
+        # False: would block.
+        if self._at == self._end and not self._ended:
+            if self._state != "open":
+                raise OSError(self._error or (errno.EBADF if self._state == "closed" else errno.ENOTCONN))
+            if self.timeout_us == 0:
+                return bool(self._error)
+            give_up_us = _kernel.now_us() + self.timeout_us
+            while self._at == self._end and not self._ended and not self._error:
+                if self._state == "closed":
+                    raise OSError(errno.EBADF)
+                left_us = -1
+                if self.timeout_us > 0:
+                    left_us = give_up_us - _kernel.now_us()
+                    if left_us <= 0:
+                        raise OSError(errno.ETIMEDOUT)
+                _kernel.wait_arrival(left_us)
+        return True
+
+    def _take(self, n):
+        if self._at == self._end and self._error:
+            raise OSError(self._error)
+        chunk = uctypes.bytes_at(self._memory + self._at, min(n, self._end - self._at))
+        self._at += len(chunk)
+        return chunk
+
+    def recv(self, n):
+        if not self._ready_to_read():
+            raise OSError(errno.EAGAIN)
+        return self._take(n)
+
+    def recvfrom(self, n):
+        return self.recv(n), ("0.0.0.0", 0)
+
+    def read(self, n=-1):
+        # As the port's streams: all n bytes, or what came before the end; None if nothing and not blocking.
+        if 0 <= n <= self._end - self._at:
+            return self._take(n)
+        got = b""
+        while n < 0 or len(got) < n:
+            if not self._ready_to_read():
+                return got or None
+            chunk = self._take(n - len(got) if n >= 0 else 1024)
+            if not chunk:
+                break
+            got = got + chunk if got else chunk
+        return got
+
+    def readinto(self, buffer, n=-1):
+        # As read, but without a byte of heap.
+        size = len(buffer) if n < 0 else min(n, len(buffer))
+        place = uctypes.addressof(buffer)
+        got = 0
+        while got < size:
+            if not self._ready_to_read():
+                return got or None
+            count = min(size - got, self._end - self._at)
+            if not count:
+                if self._error and not got:
+                    raise OSError(self._error)
+                break
+            _kernel.move(place + got, self._memory + self._at, count)
+            self._at += count
+            got += count
+        return got
+
+    def readline(self):
+        line = b""
+        while not line.endswith(b"\n"):
+            byte = self.read(1)
+            if not byte:
+                break
+            line += byte
+        return line
+
+    def _check_writable(self):
+        # False: would block.
+        if self._error:
+            raise OSError(self._error)
+        if self._state != "open":
+            raise OSError(errno.EBADF if self._state == "closed" else errno.ENOTCONN)
+        _kernel.flush(_SEND_BUFFER)
+        while self._full:
+            if self.timeout_us == 0:
+                return False
+            if _kernel.wait_room(self.number, self.timeout_us):
+                raise OSError(errno.ETIMEDOUT)
+            if self._error:
+                raise OSError(self._error)
+        return True
+
+    def write(self, data, n=-1):
+        if not self._check_writable():
+            return None
+        if n >= 0:
+            data = memoryview(data)[:n]
+        elif isinstance(data, str):
+            data = data.encode()
+        _kernel.send_bytes(self.number, data)
+        return len(data)
+
+    def send(self, data):
+        sent = self.write(data)
+        if sent is None:
+            raise OSError(errno.EAGAIN)
+        return sent
+
+    def sendall(self, data):
+        self.send(data)
+
+    def setblocking(self, flag):
+        self.timeout_us = -1 if flag else 0
+
+    def settimeout(self, seconds):
+        self.timeout_us = -1 if seconds is None else int(seconds * 1000000)
+
+    def setsockopt(self, level, option, value):
+        pass
+
+    def makefile(self, *_):
+        return self
+
+    def fileno(self):
+        return self.number
+
+    def close(self):
+        if self._state in ("open", "connecting"):
+            _kernel.send_close(self.number)
+            _kernel.sockets.pop(self.number, None)
+        self._state = "closed"
+        _kernel.free(self._memory)
+        self._memory = self._room = self._at = self._end = 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()

@@ -1,0 +1,160 @@
+# mypy: ignore-errors
+# ESP32 `machine`: identity, resets, watchdog, pins without a world behind them, timers, RTC.
+import _board
+
+PWRON_RESET = 1
+HARD_RESET = 2
+WDT_RESET = 3
+DEEPSLEEP_RESET = 4
+SOFT_RESET = 5
+
+__getattr__ = _board.missing("machine")
+_kernel = _board.kernel
+_freq = 160000000
+
+
+def unique_id():
+    return _board.uid
+
+
+def reset():
+    _kernel.end("reset", HARD_RESET)
+
+
+def soft_reset():
+    _kernel.end("reset", SOFT_RESET)
+
+
+def bootloader(timeout_ms=0):
+    _board.report({"ev": "bootloader"})
+    raise NotImplementedError("an emulated board has no ROM bootloader; on a board, esptool takes over here")
+
+
+def reset_cause():
+    return _board.reset_cause
+
+
+def freq(hz=None):
+    global _freq
+    if hz is None:
+        return _freq
+    if hz not in (20000000, 40000000, 80000000, 160000000, 240000000):
+        raise ValueError("frequency must be 20MHz, 40MHz, 80Mhz, 160MHz or 240MHz")
+    _freq = hz
+
+
+def idle():
+    _kernel.sleep_us(1000)
+
+
+def lightsleep(ms=None):
+    if ms is None:
+        raise AttributeError("the emulator's machine.lightsleep needs a time: nothing else would wake it")
+    _kernel.sleep_us(ms * 1000)
+
+
+def deepsleep(ms=None):
+    _kernel.sleep_us((ms or 0) * 1000)
+    _kernel.end("reset", DEEPSLEEP_RESET)
+
+
+def disable_irq():
+    return 0
+
+
+def enable_irq(state):
+    pass
+
+
+class WDT:
+    # Cannot be stopped once started, as on the chip.
+    def __init__(self, id=0, timeout=5000):
+        if id != 0:
+            raise ValueError
+        if timeout <= 0:
+            raise ValueError("WDT timeout too short")
+        self._timeout_ms = timeout
+        _board.report({"ev": "watchdog", "ms": timeout})
+        self.feed()
+
+    def feed(self):
+        _kernel.watchdog(self._timeout_ms)
+
+
+class Pin:
+    IN = 1
+    OUT = 3
+    OPEN_DRAIN = 7
+    PULL_UP = 2
+    PULL_DOWN = 1
+
+    def __init__(self, id, mode=-1, pull=-1, *, value=None):
+        self._id = id
+        self._value = 0
+        self.init(mode, pull, value=value)
+
+    def __getattr__(self, name):
+        raise AttributeError(
+            "the emulator's machine.Pin has no %r (sim/dcompute_sim/micropython/shims/machine.py)" % name
+        )
+
+    def init(self, mode=-1, pull=-1, *, value=None):
+        if value is not None:
+            self.value(value)
+
+    def value(self, level=None):
+        if level is None:
+            return self._value
+        self._value = 1 if level else 0
+
+    __call__ = value
+
+    def on(self):
+        self._value = 1
+
+    def off(self):
+        self._value = 0
+
+    def toggle(self):
+        self._value ^= 1
+
+
+class Timer:
+    ONE_SHOT = 0
+    PERIODIC = 1
+
+    def __init__(self, id=-1, **settings):
+        self._run = 0
+        if settings:
+            self.init(**settings)
+
+    def init(self, *, mode=PERIODIC, freq=-1, period=-1, callback=None, hard=False):
+        self._run += 1
+        period_us = int(1000000 / freq) if freq > 0 else period * 1000
+        _kernel.start_new_thread(self._loop, (self._run, mode, period_us, callback))
+
+    def deinit(self):
+        self._run += 1
+
+    def _loop(self, run, mode, period_us, callback):
+        while True:
+            _kernel.sleep_us(period_us)
+            if self._run != run:
+                return
+            callback(self)
+            if mode == Timer.ONE_SHOT:
+                return
+
+
+class RTC:
+    def datetime(self, parts=None):
+        import time
+
+        if parts is None:
+            y, mo, d, h, mi, s, wd, _ = time.gmtime()
+            return (y, mo, d, wd, h, mi, s, 0)
+        y, mo, d, _, h, mi, s, us = parts
+        _board.clock_start_us = time.mktime((y, mo, d, h, mi, s, 0, 0)) * 1000000 + us - _kernel.now_us()
+
+    def init(self, parts):
+        self.datetime(parts)

@@ -1,0 +1,371 @@
+# mypy: ignore-errors
+# ESP32 `network`: WLAN interfaces driven by a radio environment that the testbed sets (see Radio).
+#
+# Written to the behaviour of MicroPython's ESP32 port: after connect() the interface retries by itself until
+# disconnect(); status() reports the reason of the last failure; connect() while an attempt runs is an error.
+import _board
+
+STA_IF = 0
+AP_IF = 1
+MODE_11B = 1
+MODE_11G = 2
+MODE_11N = 4
+AUTH_OPEN = 0
+AUTH_WEP = 1
+AUTH_WPA_PSK = 2
+AUTH_WPA2_PSK = 3
+AUTH_WPA_WPA2_PSK = 4
+STAT_IDLE = 1000
+STAT_CONNECTING = 1001
+STAT_GOT_IP = 1010
+STAT_BEACON_TIMEOUT = 200
+STAT_NO_AP_FOUND = 201
+STAT_WRONG_PASSWORD = 202
+STAT_ASSOC_FAIL = 203
+STAT_CONNECT_FAIL = 203
+STAT_HANDSHAKE_TIMEOUT = 204
+
+_CONNECTION_FAIL = 205  # what a weak signal gives; status() shows it as a wrong password
+_ASSOC_LEAVE = 8  # after disconnect()
+_WEAK_DBM = -85
+_now_us = _board.kernel.now_us
+
+__getattr__ = _board.missing("network")
+
+_hostname = "mpy-esp32"
+_country = "XX"
+
+
+class Radio:
+    # The air around this board. The testbed changes it; the interface finds out as a board would.
+    ap = True  # the access point is on the air
+    password_ok = True
+    ssid = None  # when set, only this network exists
+    password = None  # when set, only this password is right
+    rssi = -55  # dBm; below -85 every other attempt to join fails
+    scan_ms = 100  # to find, or not to find, the access point
+    join_ms = 100  # to associate
+    dhcp_ms = 100  # to get an address, None: nobody answers; a static address needs no answer
+    beacon_ms = 6000  # until the chip notices that the access point has gone
+    silent = False  # the link is dead though the WLAN says connected
+
+    def update(self, changes, at_us=None):
+        # `at_us`: when it happened; a board in virtual time learns of it later.
+        at_us = _now_us() if at_us is None else at_us
+        _sta.advance(at_us)
+        for key in changes:
+            getattr(self, key)  # an unknown key is the testbed's mistake
+            setattr(self, key, changes[key])
+        _sta.air_changed(at_us)
+
+
+class _Station:
+    # The interface's state, advanced to the present whenever someone looks. `phase` and `due_us`:
+    #   idle - | scan: then join or fail | join: then dhcp or fail | dhcp: then up | up: (due: beacon timeout)
+    def __init__(self):
+        self.active = False
+        self.phase = "idle"
+        self.due_us = 0
+        self.reason = 0
+        self.wanted = False
+        self.ssid = ""
+        self.key = ""
+        self.attempts = 0
+        self.reconnects = 0  # 0: for ever
+        self.failures = 0
+        self.static = None
+        self._advancing = False
+
+    def advance(self, now_us=None):
+        if not self.due_us or self._advancing:  # in real time another thread may be at it
+            return
+        self._advancing = True
+        now_us = _now_us() if now_us is None else now_us
+        while self.due_us and now_us >= self.due_us:
+            self._step(self.due_us)
+        self._advancing = False
+
+    def _go(self, phase, now_us, ms):
+        self.phase = phase
+        self.due_us = max(1, now_us + ms * 1000) if ms is not None else 0
+
+    def _step(self, now_us):
+        if self.phase == "scan":
+            self.attempts += 1
+            if not radio.ap or (radio.ssid is not None and radio.ssid != self.ssid):
+                self.fail(STAT_NO_AP_FOUND, now_us)
+            else:
+                self._go("join", now_us, radio.join_ms)
+        elif self.phase == "join":
+            if not radio.ap:
+                self.fail(STAT_NO_AP_FOUND, now_us)
+            elif not radio.password_ok or (radio.password is not None and radio.password != self.key):
+                self.fail(STAT_WRONG_PASSWORD, now_us)
+            elif radio.rssi < _WEAK_DBM and self.attempts % 2:
+                self.fail(_CONNECTION_FAIL, now_us)
+            else:
+                self._go("dhcp", now_us, 0 if self.static else radio.dhcp_ms)
+        elif self.phase == "dhcp":
+            self._go("up", now_us, None if radio.ap else radio.beacon_ms)
+            self.reason = 0
+            self.failures = 0
+            self._tell(STAT_GOT_IP)
+        else:  # up, and the access point has been gone for long enough
+            self.fail(STAT_BEACON_TIMEOUT, now_us)
+
+    def fail(self, reason, now_us):
+        was_up = self.phase == "up"
+        self.reason = reason
+        self.failures += 1
+        self.phase = "idle"
+        self.due_us = 0
+        if self.wanted and (not self.reconnects or self.failures < self.reconnects):
+            self._go("scan", now_us, radio.scan_ms + (2400 if reason == STAT_NO_AP_FOUND else 0))
+        if was_up or self.failures == 1:
+            self._tell(reason)
+
+    def air_changed(self, now_us):
+        if self.phase == "up":
+            if radio.ap:
+                self.due_us = 0
+            elif not self.due_us:
+                self.due_us = now_us + radio.beacon_ms * 1000
+        elif self.phase == "dhcp":
+            if not radio.ap:
+                self.fail(STAT_BEACON_TIMEOUT, now_us)
+            elif not self.due_us and radio.dhcp_ms is not None:
+                self.due_us = now_us + radio.dhcp_ms * 1000
+
+    def start(self):
+        if not self.active:
+            raise OSError("Wifi Not Started")
+        self.wanted = True
+        self.failures = 0
+        self._go("scan", _now_us(), radio.scan_ms)
+        self._tell(STAT_CONNECTING)
+
+    def stop(self, reason):
+        if self.phase != "idle":
+            self._tell(STAT_IDLE)
+        self.phase = "idle"
+        self.due_us = 0
+        self.reason = reason
+        self.wanted = False
+
+    def up(self):
+        if _board.watch:
+            _board.watch(_board)
+        self.advance()
+        return self.phase == "up"
+
+    def kick(self, reason, at_us=None):
+        # The access point throws the board out.
+        at_us = _now_us() if at_us is None else at_us
+        self.advance(at_us)
+        if self.phase != "idle":
+            self.fail(reason, at_us)
+
+    def _tell(self, status):
+        _board.report({"ev": "wlan", "status": status})
+
+
+radio = Radio()
+_sta = _Station()
+
+
+def reachable():
+    # For the sockets: whether packets leave the board at all.
+    return _sta.up()
+
+
+def _address():
+    if not _sta.up():
+        return ("0.0.0.0", "0.0.0.0", "0.0.0.0", "0.0.0.0")
+    return _sta.static or (
+        "10.0.%d.%d" % (_board.uid[-2], _board.uid[-1]),
+        "255.255.0.0",
+        "10.0.0.1",
+        "10.0.0.1",
+    )
+
+
+class WLAN:
+    IF_STA = 0
+    IF_AP = 1
+    PM_NONE = 0
+    PM_PERFORMANCE = 1
+    PM_POWERSAVE = 2
+    SEC_OPEN = 0
+    SEC_WEP = 1
+    SEC_WPA = 2
+    SEC_WPA2 = 3
+    SEC_WPA_WPA2 = 4
+    SEC_WPA3 = 6
+    SEC_WPA2_WPA3 = 7
+
+    def __init__(self, interface=STA_IF):
+        if interface not in (STA_IF, AP_IF):
+            raise ValueError("invalid WLAN interface identifier")
+        self._config = _configs[interface]
+        self._ap = interface == AP_IF
+
+    def __getattr__(self, name):
+        raise AttributeError(
+            "the emulator's network.WLAN has no %r (sim/dcompute_sim/micropython/shims/network.py)" % name
+        )
+
+    def active(self, on=None):
+        if on is not None:
+            if self._ap:
+                self._config["active"] = bool(on)
+            else:
+                if not on:
+                    _sta.advance()
+                    _sta.stop(0)
+                _sta.active = bool(on)
+        return self._config["active"] if self._ap else _sta.active
+
+    def connect(self, ssid=None, key=None, *, bssid=None):
+        self._station()
+        _sta.advance()
+        if ssid is not None:
+            if _sta.phase in ("scan", "join"):
+                raise OSError("Wifi Internal State Error")
+            if len(ssid) > 32:
+                raise OSError("Wifi SSID Invalid")
+            _sta.ssid = ssid
+            _sta.key = key or ""
+        _sta.start()
+
+    def disconnect(self):
+        if not _sta.active:
+            raise OSError("Wifi Not Started")
+        _sta.advance()
+        _sta.stop(_ASSOC_LEAVE)
+
+    def isconnected(self):
+        return bool(self._config["active"]) if self._ap else _sta.up()
+
+    def status(self, param=None):
+        if param == "rssi":
+            self._station()
+            if not _sta.up():
+                raise OSError("Wifi Not Connected")
+            return radio.rssi
+        if param == "stations":
+            return []
+        if param is not None:
+            raise ValueError("unknown status param")
+        if self._ap:
+            return None
+        if _sta.up():
+            return STAT_GOT_IP
+        if _sta.reason in (STAT_NO_AP_FOUND, STAT_WRONG_PASSWORD):
+            return _sta.reason
+        if _sta.reason == _CONNECTION_FAIL:
+            return STAT_WRONG_PASSWORD
+        if _sta.reason == _ASSOC_LEAVE:
+            return STAT_IDLE
+        if _sta.wanted and (not _sta.reconnects or _sta.failures < _sta.reconnects):
+            return STAT_CONNECTING
+        return _sta.reason or STAT_IDLE
+
+    def scan(self):
+        if not _sta.active:
+            raise OSError("STA must be active")
+        _board.kernel.sleep_us(radio.scan_ms * 1000)
+        if not radio.ap:
+            return []
+        name = radio.ssid or _sta.ssid or "testbed"
+        return [(name.encode(), b"\x02\x00\x00\x00\x00\x01", 6, radio.rssi, AUTH_WPA2_PSK, False)]
+
+    def ifconfig(self, parts=None):
+        if parts is None:
+            return _address()
+        if parts == "dhcp":
+            _sta.static = None
+        else:
+            if len(parts) != 4:
+                raise ValueError("ifconfig takes (address, netmask, gateway, dns)")
+            _sta.static = tuple(parts)
+        return None
+
+    def ipconfig(self, param=None, **settings):
+        if param is not None:
+            address = _address()
+            known = {"addr4": address[:2], "gw4": address[2], "dhcp4": _sta.static is None, "has_dhcp4": True}
+            if param not in known:
+                raise ValueError("unknown config param")
+            return known[param]
+        for key in settings:
+            if key == "dhcp4":
+                if settings[key]:
+                    _sta.static = None
+            elif key == "addr4":
+                address = settings[key]
+                ip, mask = (address, "255.255.255.0") if isinstance(address, str) else address
+                _sta.static = (ip, mask) + (_sta.static or _address())[2:]
+            elif key == "gw4":
+                _sta.static = (_sta.static or _address())[:2] + (
+                    settings[key],
+                    (_sta.static or _address())[3],
+                )
+            else:
+                raise ValueError("unknown config param")
+
+    def config(self, param=None, **settings):
+        if param is not None and settings:
+            raise TypeError("either pos or kw args are allowed")
+        if param is not None:
+            param = _ALIASES.get(param, param)
+            if param == "mac":
+                return _board.uid
+            if param == "ssid" and not self._ap:
+                return _sta.ssid
+            if param == "reconnects":
+                return _sta.reconnects or -1
+            if param == "hostname":
+                return hostname()
+            if param not in self._config:
+                raise ValueError("unknown config param")
+            return self._config[param]
+        for key in settings:
+            name = _ALIASES.get(key, key)
+            if name == "reconnects":
+                _sta.reconnects = max(0, settings[key])
+            elif name == "hostname":
+                hostname(settings[key])
+            elif name in self._config:
+                self._config[name] = settings[key]
+            else:
+                raise ValueError("unknown config param")
+
+    def _station(self):
+        if self._ap:
+            raise OSError("STA required")
+
+
+_ALIASES = {"essid": "ssid", "password": "key", "authmode": "security", "dhcp_hostname": "hostname"}
+_configs = (
+    {"active": False, "pm": WLAN.PM_PERFORMANCE, "txpower": 20, "channel": 6, "protocol": 7, "mac": None},
+    {"active": False, "pm": WLAN.PM_PERFORMANCE, "txpower": 20, "channel": 1, "protocol": 7, "mac": None}
+    | {"ssid": "ESP_EMULATED", "key": "", "security": 0, "hidden": False, "max_clients": 4},
+)
+
+
+def hostname(name=None):
+    global _hostname
+    if name is not None:
+        _hostname = name
+    return _hostname
+
+
+def country(code=None):
+    global _country
+    if code is not None:
+        _country = code
+    return _country
+
+
+def phy_mode(mode=None):
+    return MODE_11B | MODE_11G | MODE_11N

@@ -1,0 +1,173 @@
+# mypy: ignore-errors
+# ESP32 `socket` in real time: tuples for addresses, nothing before the WLAN is up.
+#
+# Error numbers are the unix port's, not the board's (ETIMEDOUT is 110 here and 116 there): the port's
+# compiler replaces `errno.X` in firmware by its own number before any module of ours is asked. Names hold,
+# literals do not.
+import errno
+import io
+
+import _board
+import network
+import usocket
+import utime
+from _kernel import enter, leave
+
+__getattr__ = _board.missing("socket")
+
+AF_INET = 2
+AF_INET6 = 10
+SOCK_STREAM = 1
+SOCK_DGRAM = 2
+SOCK_RAW = 3
+IPPROTO_IP = 0
+IPPROTO_TCP = 6
+IPPROTO_UDP = 17
+SOL_SOCKET = 4095
+SO_REUSEADDR = 4
+SO_BROADCAST = 32
+TCP_NODELAY = 1
+
+_LINUX_OPTION = {(SOL_SOCKET, SO_REUSEADDR): (1, 2), (SOL_SOCKET, SO_BROADCAST): (1, 6)}
+_SYN_PATIENCE_S = 20  # about what lwIP spends on a connection that nobody answers
+
+
+def getaddrinfo(host, port, af=AF_INET, kind=SOCK_STREAM, proto=0, flags=0):
+    numeric = host.replace(".", "").isdigit()
+    if not numeric and not (network.reachable() and not network.radio.silent):
+        raise OSError(-202)
+    leave()
+    try:
+        found = usocket.getaddrinfo(host, port, AF_INET, SOCK_STREAM)[0][-1]
+    except OSError:
+        raise OSError(-202)
+    finally:
+        enter()
+    address = usocket.sockaddr(found)[1]
+    return [(AF_INET, SOCK_STREAM, 0, host, (".".join(str(b) for b in address), port))]
+
+
+class socket(io.IOBase):
+    def __init__(self, af=AF_INET, kind=SOCK_STREAM, proto=0, _inner=None):
+        self._waits = True
+        self._timeout_s = None
+        self._s = _inner or usocket.socket(af, kind)
+
+    def __getattr__(self, name):
+        raise AttributeError(
+            "the emulator's socket has no %r (sim/dcompute_sim/micropython/shims/real/socket.py)" % name
+        )
+
+    def _do(self, operation, *args):
+        if not self._waits:
+            return operation(*args)
+        leave()
+        try:
+            return operation(*args)
+        finally:
+            enter()
+
+    def connect(self, address):
+        if not network.reachable():
+            raise OSError(errno.EHOSTUNREACH)
+        resolved = getaddrinfo(address[0], address[1])[0][-1]
+        resolved = _board.routes.get(resolved, resolved)
+        patience_s = _SYN_PATIENCE_S if self._timeout_s is None else self._timeout_s
+        give_up = utime.ticks_add(utime.ticks_ms(), int(patience_s * 1000))
+        while network.radio.silent:  # the far end of a dead link does not answer SYN either
+            if utime.ticks_diff(give_up, utime.ticks_ms()) <= 0:
+                raise OSError(errno.ETIMEDOUT if self._waits else errno.EINPROGRESS)
+            _board.kernel.sleep_us(50000)
+        self._do(self._s.connect, usocket.getaddrinfo(resolved[0], resolved[1])[0][-1])
+
+    def bind(self, address):
+        host = address[0] or "0.0.0.0"
+        self._do(self._s.bind, usocket.getaddrinfo(host, address[1])[0][-1])
+
+    def listen(self, backlog=2):
+        self._do(self._s.listen, backlog)
+
+    def accept(self):
+        inner, address = self._do(self._s.accept)
+        parts = usocket.sockaddr(address)
+        return socket(_inner=inner), (".".join(str(b) for b in parts[1]), parts[2])
+
+    def recv(self, n):
+        return self._do(self._s.recv, n)
+
+    def recvfrom(self, n):
+        data, address = self._do(self._s.recvfrom, n)
+        parts = usocket.sockaddr(address)
+        return data, (".".join(str(b) for b in parts[1]), parts[2])
+
+    def read(self, n=-1):
+        return self._do(self._s.read, n)
+
+    def readinto(self, buffer, n=-1):
+        return self._do(self._s.readinto, buffer) if n < 0 else self._do(self._s.readinto, buffer, n)
+
+    def readline(self):
+        return self._do(self._s.readline)
+
+    def write(self, data, n=-1):
+        return self._do(self._s.write, data) if n < 0 else self._do(self._s.write, data, n)
+
+    def send(self, data):
+        return self._do(self._s.send, data)
+
+    def sendall(self, data):
+        self._do(self._s.write, data)
+
+    def sendto(self, data, address):
+        return self._do(self._s.sendto, data, usocket.getaddrinfo(address[0], address[1])[0][-1])
+
+    def setblocking(self, flag):
+        self._waits = bool(flag)
+        self._timeout_s = None if flag else 0
+        self._s.setblocking(flag)
+
+    def settimeout(self, seconds):
+        if seconds == 0:
+            self.setblocking(False)
+            return
+        self._waits = True
+        self._timeout_s = seconds
+        if seconds is None:
+            self._s.setblocking(True)
+        else:
+            self._s.settimeout(seconds)
+
+    def setsockopt(self, level, option, value):
+        level, option = _LINUX_OPTION.get((level, option), (level, option))
+        self._do(self._s.setsockopt, level, option, value)
+
+    def makefile(self, *_):
+        return self
+
+    def fileno(self):
+        return self._s.fileno()
+
+    def close(self):
+        self._s.close()
+
+    def ioctl(self, request, argument):
+        # What the C side (tls, select) asks of a stream.
+        if request == 4:
+            self._s.close()
+            return 0
+        if request == 10:
+            return self._s.fileno()
+        if request == 3:
+            import uselect
+
+            poller = uselect.poll()
+            poller.register(self._s, argument)
+            ready = poller.poll(0)
+            return ready[0][1] if ready else 0
+        return -1
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._s.close()

@@ -1,0 +1,320 @@
+"""The virtual network: hosts with a link each, connection attempts, and what a person can do to a host.
+
+    network = Network(env, seed=1, latency_s=0.005)
+    network.host("broker").listen(1883, accepted)          # accepted(stream): set its on_data and on_closed
+    socket = network.host("node-1").connect("broker", 1883, done)   # done(None) or done(error), an RTT later
+
+Everything random is drawn from the seed and the name of the link that draws it, so another host, or another
+fault, does not disturb what the others see.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+from collections.abc import Callable
+from typing import Protocol, TypeVar, cast
+
+from simpy import Environment
+
+from dcompute_sim.net.clock import Clock, Timer
+from dcompute_sim.net.link import Link, State
+from dcompute_sim.net.observer import NullObserver, WireObserver
+from dcompute_sim.net.profile import LINUX, TcpProfile
+from dcompute_sim.net.sockets import Socket, Stream
+from dcompute_sim.net.tcp import CONNECTING, GONE, OPEN, SYN_RECEIVED, Connection, Endpoint
+
+_Client = TypeVar("_Client", Socket, Stream)
+_FIRST_EPHEMERAL_PORT = 49_152
+_EPHEMERAL_PORTS = 65_536 - _FIRST_EPHEMERAL_PORT
+
+
+class Tap(Protocol):
+    """Sees every segment when it leaves its sender, and every change of a link."""
+
+    def segment(self, sender: Endpoint, flags: str, seq: int, ack: int, payload: bytes, lost: bool) -> None:
+        """`flags`: of S, A, P, F, R. `seq` and `ack` count from 0, the SYN. `lost`: known to go nowhere."""
+
+    def link(self, host: Host, state: State) -> None: ...
+
+
+class Network:
+    """All hosts of a run.
+
+    Args:
+        env: the clock, in seconds.
+        seed: of the run.
+        latency_s, jitter_s, bandwidth_bps: what a host's link does by default (`Host.slow` changes one).
+        observer: told of connections and of what does not cross.
+    """
+
+    def __init__(
+        self,
+        env: Environment,
+        seed: int | str = 0,
+        latency_s: float = 0.0,
+        jitter_s: float = 0.0,
+        bandwidth_bps: float | None = None,
+        observer: WireObserver | None = None,
+    ) -> None:
+        self.env = env
+        self.clock = Clock(env)
+        self.seed = seed
+        self.observer: WireObserver = observer or NullObserver()
+        self.tap: Tap | None = None
+        self.hosts: dict[str, Host] = {}
+        self.connections = itertools.count(1)
+        self._keys = itertools.count(1)
+        self._default = (latency_s, jitter_s, bandwidth_bps)
+
+    def host(self, name: str, tcp: TcpProfile = LINUX, *, wired: bool = False) -> Host:
+        """The host called `name`, made when it is first asked for; `wired`: its link is ideal."""
+        host = self.hosts.get(name)
+        if host is None:
+            host = self.hosts[name] = Host(self, name, len(self.hosts) + 1, tcp)
+            if not wired:
+                host.link.configure(*self._default)
+        return host
+
+    def next_key(self) -> int:
+        """Numbers connection attempts from 1."""
+        return next(self._keys)
+
+
+class Listener:
+    """A program waiting for connections on a port."""
+
+    def __init__(self, host: Host, port: int, on_accept: Callable[[Stream], None]) -> None:
+        self.host = host
+        self.port = port
+        self._on_accept = on_accept
+
+    def accept(self, stream: Endpoint) -> None:
+        self._on_accept(cast(Stream, stream))
+
+    def close(self) -> None:
+        """From now on attempts are refused; accepted connections stay."""
+        if self.host.listeners.get(self.port) is self:
+            del self.host.listeners[self.port]
+
+
+class Host:
+    """A machine: a kernel with connections and listeners, and one link."""
+
+    def __init__(self, network: Network, name: str, index: int, tcp: TcpProfile) -> None:
+        self.network = network
+        self.name = name
+        self.index = index  # from 1, in order of creation; a capture makes its address of it
+        self.tcp = tcp
+        self.powered = True
+        self.link = Link(f"{network.seed}/link/{name}", self._link_changed)
+        self.listeners: dict[int, Listener] = {}
+        self.connections: dict[Connection, None] = {}
+        self._ports_used = 0
+
+    # --- what programs do ---
+
+    def listen(self, port: int, on_accept: Callable[[Stream], None]) -> Listener:
+        """Accept connections on `port`, each handed to `on_accept` when its handshake is complete."""
+        if port in self.listeners:
+            raise OSError(errno.EADDRINUSE, f"port {port} of host {self.name!r} is already listened on")
+        listener = self.listeners[port] = Listener(self, port, on_accept)
+        return listener
+
+    def connect(
+        self, address: str, port: int, on_done: Callable[[OSError | None], None] | None = None
+    ) -> Socket:
+        """Begin to connect; `on_done(None)` when established, or `on_done(error)`: ConnectionRefusedError,
+        TimeoutError, or OSError(ENETUNREACH) without a WLAN. Never called before this returns."""
+        return self._connect(Socket, address, port, on_done)
+
+    def connect_stream(
+        self, address: str, port: int, on_done: Callable[[OSError | None], None] | None = None
+    ) -> Stream:
+        """The same, for a program that wants its bytes pushed."""
+        return self._connect(Stream, address, port, on_done)
+
+    # --- what a person does ---
+
+    @property
+    def open_connections(self) -> int:
+        """Connections that this host considers established."""
+        return sum(1 for end in self._ends() if end.state == OPEN)
+
+    @property
+    def reached(self) -> int:
+        """Those of them that the other side has accepted."""
+        return sum(1 for end in self._ends() if end.state == OPEN and end.connection.number)
+
+    def slow(
+        self, latency_s: float, jitter_s: float = 0.0, bandwidth_bps: float | None = None, loss: float = 0.0
+    ) -> None:
+        """Set what the link does to segments sent from now on."""
+        self.link.configure(latency_s, jitter_s, bandwidth_bps, loss)
+        self._refresh()
+
+    def crash(self) -> None:
+        """The program dies; the kernel lives on and closes what was its: FIN, or RST where bytes lay
+        unread."""
+        self.listeners.clear()
+        for end in self._ends():
+            if end.state == OPEN or end.side == "node":
+                end.close()
+
+    def power_cut(self) -> None:
+        """Everything here is gone, silently, and nothing answers until `power_on`."""
+        self.listeners.clear()
+        self.powered = False
+        for end in self._ends():
+            if end.state == GONE or (end.state == CONNECTING and end.side == "broker"):
+                continue
+            end.connection.report("lost", end.side)
+            end.detach()
+            end.vanish()
+        self._refresh()
+
+    def power_on(self) -> None:
+        """The kernel runs again and answers: with RST to connections it lost."""
+        self.powered = True
+        self._refresh()
+
+    def reset_connections(self) -> None:
+        """RST to both sides of every connection, as a middlebox that lost its state would send."""
+        for connection in list(self.connections):
+            if connection.number:
+                connection.report("rst", "node")
+                connection.client.reset_by_network()
+                connection.server.reset_by_network()
+
+    # --- inside ---
+
+    def _ends(self) -> list[Endpoint]:
+        both = [end for connection in self.connections for end in (connection.client, connection.server)]
+        return [end for end in both if end.host is self]
+
+    def _connect(
+        self, kind: type[_Client], address: str, port: int, on_done: Callable[[OSError | None], None] | None
+    ) -> _Client:
+        network = self.network
+        connection = Connection(network, network.next_key(), self.name)
+        client = connection.client = kind(connection, self, self._next_port(), "node")
+        server = connection.server = Stream(connection, network.host(address), port, "broker")
+        client.peer, server.peer = server, client
+        client.on_done = on_done
+        self.connections[connection] = None
+        server.host.connections[connection] = None
+        connection.refresh()
+        _Handshake(client, server).begin()
+        return client
+
+    def _next_port(self) -> int:
+        port = _FIRST_EPHEMERAL_PORT + self._ports_used % _EPHEMERAL_PORTS
+        self._ports_used += 1
+        return port
+
+    def _link_changed(self) -> None:
+        if self.network.tap is not None:
+            self.network.tap.link(self, self.link.state)
+        self._refresh()
+
+    def _refresh(self) -> None:
+        for connection in self.connections:
+            connection.refresh()
+
+
+class _Handshake:
+    """SYN, SYN-ACK and their repetitions; the third part travels as the client's first segment."""
+
+    def __init__(self, client: Endpoint, server: Endpoint) -> None:
+        self.client = client
+        self.server = server
+        self.network = client.host.network
+        self.attempts = 0
+        self._timer: Timer | None = None
+
+    def begin(self) -> None:
+        if self.client.host.link.state == "off":
+            self._swallowed()
+            error = OSError(errno.ENETUNREACH, "network is unreachable: no WLAN")
+            self._later(0.0, lambda: self._fail(error))
+            return
+        self._send_syn()
+
+    def _send_syn(self) -> None:
+        if self.client.state != CONNECTING:
+            self.server.vanish()  # the program has given up
+            return
+        lost = not self._travel(self.client, self._syn_arrived)
+        if lost:
+            self._swallowed()
+        self._show(self.client, "S", 0, 0, lost)
+        wait_s = self.client.host.tcp.syn_wait_s(self.attempts)
+        self._timer = self.network.clock.call_later(wait_s, self._timed_out)
+
+    def _timed_out(self) -> None:
+        if self.attempts >= self.client.host.tcp.syn_retries:
+            self._fail(TimeoutError(errno.ETIMEDOUT, "connection attempt timed out"))
+            return
+        self.attempts += 1
+        self._send_syn()
+
+    def _syn_arrived(self) -> None:
+        server = self.server
+        if not self.client.path_up:
+            self._swallowed()
+            return
+        if server.port not in server.host.listeners or server.state not in (CONNECTING, SYN_RECEIVED):
+            lost = not self._travel(server, self._refused)
+            self._show(server, "RA", 0, 1, lost)
+            return
+        server.state = SYN_RECEIVED
+        lost = not self._travel(server, self._answered)
+        self._show(server, "SA", 0, 1, lost)
+
+    def _answered(self) -> None:
+        client = self.client
+        if not self.server.path_up or client.state == OPEN:
+            return
+        self._stop()
+        if client.state == GONE:
+            self.server.vanish()  # the program gave up meanwhile; its kernel answers with RST
+            self._show(client, "R", 1, 0, not client.path_up)
+            return
+        client.established()
+
+    def _refused(self) -> None:
+        if self.server.path_up and self.client.state == CONNECTING:
+            self.network.observer.refused(self.client.host.name, "rst")
+            self._fail(ConnectionRefusedError(errno.ECONNREFUSED, "connection refused"))
+
+    def _fail(self, error: OSError) -> None:
+        self._stop()
+        if self.client.state == CONNECTING:
+            self.server.vanish()
+            self.client.fail(error)
+
+    def _swallowed(self) -> None:
+        """A SYN met silence; of each it is told, for the link may have fallen silent since the last. One lost
+        by chance says nothing of that."""
+        if not self.client.path_up:
+            self.network.observer.refused(self.client.host.name, "silence")
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _travel(self, sender: Endpoint, arrived: Callable[[], None]) -> bool:
+        """Send a segment without bytes; False when it is lost on the way."""
+        delay_s = sender.crossing_s(0, self.network.env.now)
+        if sender.is_lost():
+            return False
+        self._later(delay_s, arrived)
+        return True
+
+    def _later(self, delay_s: float, fn: Callable[[], None]) -> None:
+        self.network.clock.call_later(delay_s, fn)
+
+    def _show(self, sender: Endpoint, flags: str, seq: int, ack: int, lost: bool) -> None:
+        tap = self.network.tap
+        if tap is not None and sender.host.link.state != "off":
+            tap.segment(sender, flags, seq, ack, b"", lost)

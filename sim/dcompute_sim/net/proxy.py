@@ -1,0 +1,178 @@
+"""The TCP fault proxy: one node's Wi-Fi link in real time, between its socket and the broker's.
+
+While the link is down nothing crosses, in either direction: neither bytes nor FIN, nor RST, nor a new
+connection. What was held is delivered, in order, once the link is up again, as TCP's retransmissions would
+deliver it. `relay.py` is how one connection crosses.
+
+Two things loopback cannot imitate. A connection attempt while the link is down hangs (it reaches the broker
+when the link is up), but the node's own kernel already calls it connected: the proxy must accept it to own
+it. And an attempt while the broker is stopped is seen by the node as accepted and then reset, not as refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from collections.abc import Iterator
+
+from dcompute_sim.net.observer import ByteTap, Direction, NullObserver, WireObserver
+from dcompute_sim.net.relay import Pipe
+
+
+class FaultProxy:
+    """A listening port that relays to `upstream`, and the faults of the link in between.
+
+    All methods belong to the thread of the running loop; `start` and `close` to one loop.
+
+    Args:
+        name: the node, as the observer is told.
+        upstream: the broker's address.
+        rng: draws the jitter of a slow link; by default seeded from the name.
+        connections: numbers the connections; share one between the proxies of a run.
+        host: address of this machine to listen on.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        upstream: tuple[str, int],
+        observer: WireObserver | None = None,
+        *,
+        rng: random.Random | None = None,
+        connections: Iterator[int] | None = None,
+        host: str = "127.0.0.1",
+    ) -> None:
+        self.name = name
+        self.host = host
+        self.upstream = upstream
+        self.observer: WireObserver = observer or NullObserver()
+        self.tap: ByteTap | None = None
+        self.is_up = True
+        self.closed = False
+        self.port = 0
+        self.held_bytes = 0
+        """Bytes that did not cross when they should have, since the start."""
+        self.refused = 0
+        """Connection attempts that did not reach the broker when they were made, since the start."""
+        self.crossings = 0
+        """Items that crossed with a delay, since the start."""
+        self._connections = connections if connections is not None else itertools.count(1)
+        self._rng = rng or random.Random(f"proxy/{name}")
+        self._latency_s = 0.0
+        self._jitter_s = 0.0
+        self._bandwidth_bps: float | None = None
+        self._pipes: dict[Pipe, None] = {}
+        self._server: asyncio.Server | None = None
+        self.transparent = True
+        """Up and not slowed: bytes need not be queued."""
+
+    @property
+    def open_connections(self) -> int:
+        """Connections of the node that exist now, whether or not they reached the broker."""
+        return sum(1 for pipe in self._pipes if not pipe.orphaned)
+
+    @property
+    def reached(self) -> int:
+        """Those of them that have reached the broker."""
+        return sum(1 for pipe in self._pipes if pipe.conn and not pipe.orphaned)
+
+    async def start(self) -> None:
+        """Listen on a free port; `port` says which. OSError when `host` is no address of this machine."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: Pipe(self, loop).node, self.host, 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        """Stop listening, drop every connection, and wait until nothing is left running."""
+        self.closed = True
+        if self._server is not None:
+            self._server.close()
+        pipes = list(self._pipes)
+        for pipe in pipes:
+            pipe.drop()
+        for pipe in pipes:
+            await pipe.finished()
+        if self._server is not None:
+            await self._server.wait_closed()
+            self._server = None
+
+    def down(self) -> None:
+        """The link falls silent: from now on nothing crosses."""
+        self.is_up = False
+        self._refresh()
+        for pipe in self._pipes:
+            pipe.link_down()
+
+    def up(self) -> None:
+        """The link works again: held bytes, ends and connection attempts cross now."""
+        self.is_up = True
+        self._refresh()
+        for pipe in list(self._pipes):
+            pipe.link_up()
+
+    def reset(self) -> None:
+        """RST to both sides of every open connection, as a middlebox that lost its state would send."""
+        for pipe in list(self._pipes):
+            pipe.report("rst", "node")
+            pipe.drop()
+
+    def tell(self, data: bytes) -> bool:
+        """Say something to the node in the broker's place, at once, whatever the link is like; whether
+        anybody was there to hear it. The caller knows that no packet is half sent."""
+        pipes = [pipe for pipe in self._pipes if pipe.conn and not pipe.orphaned]
+        for pipe in pipes[-1:]:
+            transport = pipe.node.transport
+            if transport is not None and not transport.is_closing():
+                transport.write(data)
+                return True
+        return False
+
+    def forget(self) -> None:
+        """The node lost power: its sockets are gone and the broker hears nothing of it.
+
+        The broker's side stays open. After the next `up` (the node has booted) its kernel knows nothing of
+        that connection, and answers what the broker sends on it, or sent meanwhile, with RST.
+        """
+        for pipe in list(self._pipes):
+            pipe.forget()
+
+    def set_delay(self, latency_s: float, jitter_s: float = 0.0, bandwidth_bps: float | None = None) -> None:
+        """Make the link slow: what is sent from now on takes `latency_s` + up to `jitter_s` each way, at most
+        `bandwidth_bps` bits a second; all zero and None make it fast again. Order is kept."""
+        self._latency_s, self._jitter_s, self._bandwidth_bps = latency_s, jitter_s, bandwidth_bps
+        self._refresh()
+
+    def _refresh(self) -> None:
+        slow = self._latency_s > 0 or self._jitter_s > 0 or self._bandwidth_bps is not None
+        self.transparent = self.is_up and not slow
+
+    # --- what a connection asks and tells (see relay.Link) -----------------------------------------------
+
+    def joined(self, pipe: Pipe) -> None:
+        self._pipes[pipe] = None
+
+    def left(self, pipe: Pipe) -> None:
+        self._pipes.pop(pipe, None)
+
+    def number(self) -> int:
+        return next(self._connections)
+
+    def due_s(self, now_s: float, last_due_s: float, n_bytes: int) -> float:
+        """When `n_bytes` sent now arrive, not before what was sent earlier in the same direction."""
+        self.crossings += 1
+        due_s = now_s + self._latency_s
+        if self._jitter_s:
+            due_s += self._rng.random() * self._jitter_s
+        due_s = max(due_s, last_due_s)
+        if self._bandwidth_bps is not None:
+            due_s += n_bytes * 8 / self._bandwidth_bps
+        return due_s
+
+    def note_held(self, direction: Direction, n_bytes: int) -> None:
+        self.held_bytes += n_bytes
+        self.observer.held(self.name, direction, n_bytes)
+
+    def note_refused(self, by_silence: bool) -> None:
+        self.refused += 1
+        self.observer.refused(self.name, "silence" if by_silence else "rst")

@@ -1,0 +1,261 @@
+"""Scenarios as pytest sees them: a file, in it one or more runs (matrix, seeds), in each its expectations.
+
+A run is done once, when the first of its tests is, and remembered in words: a thousand tests must not keep a
+thousand traces. What did not hold leaves its trace and its page behind, and the command that repeats it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dcompute_sim.brokers.base import BrokerError
+from dcompute_sim.campaign import parse_seeds
+from dcompute_sim.checks.base import Status
+from dcompute_sim.checks.verdict import Result, label_of
+from dcompute_sim.interfaces.world import EngineError
+from dcompute_sim.micropython.errors import EmulatorUnavailable
+from dcompute_sim.report.html import html
+from dcompute_sim.report.junit import offending_lines
+from dcompute_sim.report.run import Run, replay_command
+from dcompute_sim.run import Outcome, RunOptions, run_scenario
+from dcompute_sim.sabotage import SAFEGUARDS
+from dcompute_sim.scenario import Scenario, ScenarioError, check, find, load_all
+from dcompute_sim.scenario.locate import map_beside
+from dcompute_sim.scenario.write import to_yaml
+
+_WORDS = {Status.FAILED: "did not hold", Status.INCONCLUSIVE: "was not put to the test"}
+
+
+class NotHeld(AssertionError):
+    """An expectation that did not hold; the message says which, what happened and how to repeat it."""
+
+
+class CannotRun(RuntimeError):
+    """The scenario cannot be run here; the message says why."""
+
+
+@dataclass(frozen=True)
+class _Finding:
+    """One judged expectation, in words."""
+
+    held: bool
+    text: str
+
+
+class ScenarioFile(pytest.File):
+    """A scenario file; one run for each combination of its matrix and each seed asked for."""
+
+    def collect(self) -> Iterator[pytest.Collector]:
+        seeds = self.config.getoption("dcompute_seeds")
+        try:
+            scenarios = load_all(self.path, variants=SAFEGUARDS)
+        except ScenarioError as error:
+            raise self.CollectError(str(error)) from None
+        for scenario in scenarios:
+            variation = scenario.name if len(scenarios) > 1 else ""
+            for seed in parsed_seeds(seeds) if seeds else (None,):
+                name = scenario.name if seed is None else f"{scenario.name} seed {seed}"
+                yield ScenarioRun.of(self, name, scenario, variation, seed)
+
+
+class ScenarioRun(pytest.Collector):
+    """One run of one scenario."""
+
+    scenario: Scenario
+    options: RunOptions
+    _findings: list[_Finding] | None = None
+    _error: CannotRun | None = None
+
+    @classmethod
+    def of(
+        cls, parent: ScenarioFile, name: str, scenario: Scenario, variation: str, seed: int | None
+    ) -> ScenarioRun:
+        """The run of `scenario` with `seed`; None for its own."""
+        run: ScenarioRun = cls.from_parent(parent, name=name)
+        run.scenario = scenario
+        run.options = RunOptions(
+            reference=_short(parent.path, parent.config),
+            variation=variation,
+            seed=seed,
+            boards=map_beside(parent.path),
+        )
+        run.add_marker(pytest.mark.dcompute)
+        if scenario.time == "real":
+            run.add_marker(pytest.mark.dcompute_real)
+        return run
+
+    def collect(self) -> Iterator[pytest.Item]:
+        per = self.config.getoption("dcompute_one_per") or self.config.getini("dcompute_one_per")
+        if per == "scenario":
+            yield Expectation.from_parent(self, name="holds")
+            return
+        names: dict[str, int] = {}
+        for index, entry in enumerate(self.scenario.expect):
+            label = label_of(entry)
+            names[label] = names.get(label, 0) + 1
+            item = Expectation.from_parent(
+                self, name=label if names[label] == 1 else f"{label} {names[label]}"
+            )
+            item.index = index
+            yield item
+        item = Expectation.from_parent(self, name="the run itself")
+        item.index = len(self.scenario.expect)
+        yield item
+
+    def findings(self) -> list[_Finding]:
+        """Of each expectation in order, and last of the run itself: it ended, and its faults bit."""
+        if self._error is not None:
+            raise self._error
+        if self._findings is None:
+            try:
+                self._findings = self._run()
+            except CannotRun as error:
+                self._error = error
+                raise
+        return self._findings
+
+    def _run(self) -> list[_Finding]:
+        outcome = _run(self.scenario, self.options)
+        report = _Report(outcome, artefacts_of(self))
+        own = len(self.scenario.expect)
+        findings = [report.finding([result]) for result in outcome.verdict.results[:own]]
+        return [*findings, report.finding(outcome.verdict.results[own:])]
+
+
+class Expectation(pytest.Item):
+    """One expectation of a run; without an `index`, all of them."""
+
+    index: int | None = None
+
+    def runtest(self) -> None:
+        assert isinstance(self.parent, ScenarioRun)
+        findings = self.parent.findings()
+        chosen = findings if self.index is None else [findings[self.index]]
+        wrong = [finding.text for finding in chosen if not finding.held]
+        if wrong:
+            raise NotHeld("\n\n".join(wrong))
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """The message is all there is to say: the place in this file is of no interest."""
+        if isinstance(excinfo.value, NotHeld | CannotRun):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        assert self.parent is not None
+        return self.path, None, f"{self.parent.name}: {self.name}"
+
+
+class RunInTest:
+    """The `scenario` fixture: run a scenario, and fail the test when it does not hold.
+
+    def test_a_crash_is_named(scenario):
+        outcome = scenario("stale_will", overrides=["fleet.py.count=20"])
+        assert len(outcome.trace) > 100
+    """
+
+    def __init__(self, node: pytest.Item, seed: int | None) -> None:
+        self._node = node
+        self._seed = seed
+        self._runs = 0
+
+    def __call__(
+        self,
+        source: str | Path | Scenario,
+        *,
+        overrides: Sequence[str] = (),
+        held: bool = True,
+        **options: Any,
+    ) -> Outcome:
+        """Run one scenario and give its outcome.
+
+        Args:
+            source: a file, the name of a shipped scenario, or a `Scenario` built in code.
+            overrides: as `--set`; for files.
+            held: False leaves it to the test to look at the verdict.
+            options: of `dcompute_sim.RunOptions`: seed, time, broker, sabotage...
+
+        Raises:
+            NotHeld: an expectation failed, or was not put to the test.
+            ScenarioError: the scenario makes no sense.
+            CannotRun: something it needs is missing on this machine.
+        """
+        self._runs += 1
+        folder = artefacts_of(self._node, f"run {self._runs}")
+        if isinstance(source, Scenario):
+            check(source, SAFEGUARDS)
+            scenario, reference = source, str(folder / "scenario.yaml")
+        else:
+            (scenario,) = load_all(find(source), overrides, variants=SAFEGUARDS)
+            reference = str(source)
+        chosen = RunOptions(reference=reference, overrides=tuple(overrides), seed=self._seed)
+        outcome = _run(scenario, replace(chosen, **options))
+        if held and outcome.verdict.status is not Status.HELD:
+            if isinstance(source, Scenario):
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / "scenario.yaml").write_text(to_yaml(source), encoding="utf-8")
+            raise NotHeld(_Report(outcome, folder).finding(outcome.verdict.results).text)
+        return outcome
+
+
+class _Report:
+    """Tells what did not hold in a run, and leaves trace and page behind, once."""
+
+    def __init__(self, outcome: Outcome, folder: Path) -> None:
+        replay = replay_command(outcome.trace.started)
+        self._run = Run(
+            outcome.trace.events, outcome.verdict, replay, outcome.wall_s, outcome.scenario.description
+        )
+        self._folder = folder
+        if outcome.verdict.status is not Status.HELD:
+            outcome.trace.write(folder / "trace.jsonl")
+            (folder / "report.html").write_text(html(self._run), encoding="utf-8")
+
+    def finding(self, results: Sequence[Result]) -> _Finding:
+        """In words, what did not hold of these."""
+        wrong = [result for result in results if result.outcome.status is not Status.HELD]
+        if not wrong:
+            return _Finding(True, "")
+        lines = [line for result in wrong for line in self._lines(result)]
+        lines += [f"Again: {self._run.replay}", f"See:   {self._folder / 'report.html'}, trace.jsonl"]
+        return _Finding(False, "\n".join(lines))
+
+    def _lines(self, result: Result) -> list[str]:
+        outcome = result.outcome
+        told = f"{result.label} {_WORDS[outcome.status]}: {outcome.summary}"
+        return [told, *(f"    {line}" for line in offending_lines(self._run, outcome))]
+
+
+def _run(scenario: Scenario, options: RunOptions) -> Outcome:
+    try:
+        return run_scenario(scenario, options)
+    except (EngineError, BrokerError, EmulatorUnavailable) as error:
+        raise CannotRun(f"{scenario.name} cannot be run here: {error}") from None
+
+
+def artefacts_of(node: pytest.Item | pytest.Collector, more: str = "") -> Path:
+    """The folder for what a failed run leaves behind."""
+    config = node.config
+    base = Path(config.getoption("dcompute_artefacts") or config.getini("dcompute_artefacts"))
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{node.nodeid} {more}").strip("-")
+    return config.rootpath / base / name
+
+
+def parsed_seeds(text: str) -> range:
+    """`1..20` as numbers; a usage error when it is none."""
+    try:
+        return parse_seeds(text)
+    except ValueError as error:
+        raise pytest.UsageError(f"--dcompute-seeds: {error}") from None
+
+
+def _short(path: Path, config: pytest.Config) -> str:
+    """The path as a user would write it."""
+    here = config.invocation_params.dir
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

@@ -1,0 +1,200 @@
+"""The verdict on the terminal: what was expected, what was measured, and how to see it again.
+
+Three modes: normal (tables and colour), plain (the same without colour, markup or line drawing: for log
+files) and quiet (one line, plus what went wrong). NO_COLOR is respected in all. Nothing needs more than 80
+columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import IO, Literal
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from dcompute_sim.checks.base import Distribution, Status, window
+from dcompute_sim.checks.verdict import Result
+from dcompute_sim.report import text as words
+from dcompute_sim.report.run import Run
+
+Mode = Literal["normal", "plain", "quiet"]
+
+STYLE = {Status.HELD: "green", Status.FAILED: "bold red", Status.INCONCLUSIVE: "bold yellow"}
+WORD = {Status.HELD: "held", Status.FAILED: "FAILED", Status.INCONCLUSIVE: "undecided"}
+_SHOWN_FAILURES = 3
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+def make_console(mode: Mode = "normal", file: IO[str] | None = None) -> Console:
+    """A console for `mode`; to standard output unless `file` is given."""
+    if mode == "plain":
+        return Console(
+            file=file, color_system=None, no_color=True, highlight=False, force_terminal=False, emoji=False
+        )
+    return Console(file=file, highlight=False, emoji=False)
+
+
+def print_run(console: Console, run: Run, mode: Mode = "normal") -> None:
+    """Print the verdict on one run."""
+    if mode == "quiet":
+        _print_quiet(console, run)
+        return
+    console.print(_head(run))
+    console.print()
+    console.print(_expectations(run.verdict.results))
+    console.print()
+    measured = [(result, d) for result in run.verdict.results for d in result.outcome.distributions]
+    if measured:
+        console.print(_measured(measured))
+        console.print()
+    if run.totals.faults:
+        console.print(Text(f"Faults: {words.counted(run.totals.faults)}.", style="dim"))
+    for result in run.verdict.results:
+        if result.outcome.status is not Status.HELD and result.outcome.offending:
+            _print_offending(console, run, result)
+    console.print(_verdict_line(run))
+    _print_replay(console, run)
+
+
+def print_summary(console: Console, runs: Sequence[Run], undone: Mapping[str, str] = _NOTHING) -> None:
+    """Print one line a run, and the sum: for `dcompute run FOLDER`.
+
+    Args:
+        undone: scenarios that could not be run, and why.
+    """
+    table = Table(box=None, pad_edge=False, show_header=True, header_style="bold")
+    table.add_column("scenario", overflow="fold", ratio=3)
+    table.add_column("verdict", no_wrap=True)
+    for heading in ("nodes", "faults", "tasks", "time", "took"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for run in runs:
+        table.add_row(
+            Text(run.name),
+            _word(run.verdict.status),
+            f"{run.totals.nodes:,}",
+            f"{run.totals.faults.total():,}",
+            f"{run.totals.sent:,}",
+            words.seconds(run.simulated_s),
+            "" if run.wall_s is None else words.seconds(run.wall_s),
+        )
+    for name in undone:
+        table.add_row(Text(name), Text("not run", style=STYLE[Status.FAILED]))
+    console.print(table)
+    for run in runs:
+        if run.verdict.status is not Status.HELD:
+            _print_quiet(console, run)
+    for name, why in undone.items():
+        console.print(Text(f"{name}: not run: {why}"), soft_wrap=True)
+    bad = sum(run.verdict.status is not Status.HELD for run in runs) + len(undone)
+    of = len(runs) + len(undone)
+    told = f"{words.plural(of, 'scenario')}, all held" if not bad else f"{bad} of {of} did not hold"
+    console.print(Text(told, style="bold green" if not bad else "bold red"))
+
+
+def _print_quiet(console: Console, run: Run) -> None:
+    line = Text.assemble(
+        f"{run.name}: ", _word(run.verdict.status), f", {_size(run)}, seed {run.started.seed}"
+    )
+    console.print(line, soft_wrap=True)
+    for result in run.verdict.results:
+        if result.outcome.status is not Status.HELD:
+            told = Text.assemble(
+                f"  {result.label}: ", _word(result.outcome.status), f": {result.outcome.summary}"
+            )
+            console.print(told, soft_wrap=True)
+    if run.verdict.status is not Status.HELD:
+        _print_replay(console, run)
+
+
+def _head(run: Run) -> Text:
+    started = run.started
+    head = Text.assemble(
+        (run.name, "bold"), f"  seed {started.seed}, {started.time} time, broker {started.broker}"
+    )
+    if started.sabotage:
+        head.append(f", without {', '.join(started.sabotage)}", style="yellow")
+    head.append(
+        f"\n{_size(run)}, {words.plural(run.totals.deaths, 'reported death')}, {_duration(run)}", "dim"
+    )
+    return head
+
+
+def _size(run: Run) -> str:
+    totals = run.totals
+    return ", ".join(
+        (
+            words.plural(totals.nodes, "node"),
+            words.plural(totals.sent, "task"),
+            words.plural(totals.faults.total(), "fault"),
+        )
+    )
+
+
+def _duration(run: Run) -> str:
+    if run.wall_s is None or run.started.time == "real":
+        return words.seconds(run.simulated_s)
+    return f"{words.seconds(run.simulated_s)} in {words.seconds(run.wall_s)}"
+
+
+def _word(status: Status) -> Text:
+    return Text(WORD[status], style=STYLE[status])
+
+
+def _expectations(results: Sequence[Result]) -> Table:
+    table = Table(box=None, pad_edge=False, show_header=False, expand=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold", max_width=32)
+    table.add_column(overflow="fold")
+    for result in results:
+        table.add_row(_word(result.outcome.status), Text(result.label), Text(result.outcome.summary))
+    return table
+
+
+def _measured(measured: Sequence[tuple[Result, Distribution]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("measured", overflow="fold")
+    for heading in ("count", "min", "median", "max", "bound"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for result, distribution in measured:
+        figures = distribution.figures()
+        over = distribution.bound is not None and figures.get("max", 0) > distribution.bound
+        cells = [
+            words.measure(figures[key], distribution.unit) if key in figures else ""
+            for key in ("min", "median", "max", "bound")
+        ]
+        name = Text.assemble((f"{result.name}: ", "dim"), distribution.name)
+        table.add_row(name, f"{int(figures['count']):,}", *cells, style="red" if over else "")
+    return table
+
+
+def _print_offending(console: Console, run: Run, result: Result) -> None:
+    """The first offending events, the very first with what happened around it."""
+    outcome = result.outcome
+    console.print(Text.assemble((result.label, "bold"), f": {outcome.summary}"))
+    first = outcome.offending[0]
+    for event in window(run.events, first):
+        mark, style = (">", STYLE[outcome.status]) if event is first else (" ", "dim")
+        console.print(Text(f" {mark} {words.event_line(event)}", style=style), soft_wrap=True)
+    others = outcome.offending[1:_SHOWN_FAILURES]
+    if others:
+        console.print(Text("   and", style="dim"))
+        for event in others:
+            console.print(Text(f" > {words.event_line(event)}", style=STYLE[outcome.status]), soft_wrap=True)
+    hidden = len(outcome.offending) - 1 - len(others)
+    if hidden > 0:
+        console.print(Text(f"   and {hidden} more or less like these: see the HTML report", style="dim"))
+    console.print()
+
+
+def _verdict_line(run: Run) -> Text:
+    status = run.verdict.status
+    held = len(run.verdict.of(Status.HELD))
+    told = f": {held} of {len(run.verdict.results)} expectations held (exit status {run.verdict.exit_status})"
+    return Text.assemble(_word(status), told)
+
+
+def _print_replay(console: Console, run: Run) -> None:
+    console.print(Text.assemble(("Again: ", "dim"), run.replay), soft_wrap=True)

@@ -1,0 +1,88 @@
+"""The verdict as JSON, for programs: stable keys, `format` counts their versions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+
+from dcompute_sim.checks.base import Distribution
+from dcompute_sim.checks.verdict import Result
+from dcompute_sim.report.run import Run
+
+FORMAT = 1
+
+
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+def report(runs: Sequence[Run], undone: Mapping[str, str] = _NOTHING) -> str:
+    """All runs as one JSON document.
+
+    Args:
+        undone: scenarios that could not be run, and why; they count as invalid.
+    """
+    statuses = [run.verdict.exit_status for run in runs] + [2] * len(undone)
+    document = {
+        "format": FORMAT,
+        "exit_status": max(statuses, default=0, key=(0, 2, 1).index),
+        "runs": [as_dict(run) for run in runs],
+        "not_run": dict(undone),
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def as_dict(run: Run) -> dict[str, Any]:
+    """One run as plain data."""
+    totals = run.totals
+    return {
+        "scenario": run.started.scenario,
+        "variation": run.started.variation,
+        "seed": run.started.seed,
+        "time": run.started.time,
+        "broker": run.started.broker,
+        "sabotage": run.started.sabotage,
+        "status": run.verdict.status,
+        "exit_status": run.verdict.exit_status,
+        "simulated_s": run.simulated_s,
+        "wall_s": run.wall_s,
+        "replay": run.replay,
+        "totals": {
+            "nodes": totals.nodes,
+            "tasks_sent": totals.sent,
+            "results": totals.finished,
+            "deaths": totals.deaths,
+            "faults": dict(sorted(totals.faults.items())),
+            "events": dict(sorted(totals.events.items())),
+        },
+        "expectations": [_result(result) for result in run.verdict.results],
+        "faults": [
+            {
+                "fault": receipt.fault.fault,
+                "kind": receipt.fault.kind,
+                "node": receipt.fault.node,
+                "t_s": receipt.fault.t_s,
+                "effects": list(receipt.effects),
+            }
+            for receipt in run.verdict.receipts
+        ],
+    }
+
+
+def _result(result: Result) -> dict[str, Any]:
+    return {
+        "name": result.name,
+        "parameters": result.parameters,
+        "status": result.outcome.status,
+        "summary": result.outcome.summary,
+        "figures": dict(result.outcome.figures),
+        "distributions": [_distribution(d) for d in result.outcome.distributions],
+        "offending": [msgspec.to_builtins(event) for event in result.outcome.offending],
+    }
+
+
+def _distribution(distribution: Distribution) -> dict[str, Any]:
+    return {"name": distribution.name, "unit": distribution.unit, **distribution.figures()}

@@ -1,0 +1,261 @@
+"""One run of one scenario: picks the engine, lets the director work, gives back trace and verdict."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import msgspec
+
+from dcompute_sim import trace as t
+from dcompute_sim.brokers.base import BrokerError
+from dcompute_sim.checks.verdict import Verdict, judge
+from dcompute_sim.director import Director
+from dcompute_sim.interfaces.world import EngineError
+from dcompute_sim.net.fence import Fence
+from dcompute_sim.recorder import Recorder
+from dcompute_sim.sabotage import check_names
+from dcompute_sim.scenario import RunTarget, Scenario, board_nodes, concretise, retarget
+from dcompute_sim.trace import Event, Trace
+
+if TYPE_CHECKING:
+    from dcompute_sim.hardware.hardware import Bench
+
+VIRTUAL_BROKER = "model"
+REAL_BROKER = "embedded"
+_COLLECT_AFTER = 50_000  # new objects
+_OPEN_FILES_PER_NODE = 6  # its socket, both sides of its proxy, a listener, and room
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How to run a scenario, over what it says itself.
+
+    Args:
+        reference: how the user named the scenario; goes into the trace, so that it can be replayed.
+        variation: which combination of its matrix it is.
+        time: virtual or real.
+        broker: kind or URL.
+        seed: instead of the scenario's.
+        sabotage: safeguards to switch off.
+        target: as what its firmware groups run; over `time`.
+        boards: the hardware map, where it has board groups.
+        overrides: what `--set` changed (already applied; for the record).
+        sink: where each event is written as it happens.
+        listeners: told every event.
+        pcap: where a virtual run's packets go.
+    """
+
+    reference: str = ""
+    variation: str = ""
+    time: str | None = None
+    broker: str | None = None
+    seed: int | None = None
+    sabotage: tuple[str, ...] = ()
+    target: RunTarget | None = None
+    boards: Path | None = None
+    overrides: tuple[str, ...] = ()
+    sink: IO[bytes] | None = None
+    listeners: Sequence[Callable[[Event], None]] = ()
+    pcap: Path | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run gave. `wall_s`: how long it took."""
+
+    scenario: Scenario
+    trace: Trace
+    verdict: Verdict
+    wall_s: float
+    options: RunOptions = field(default_factory=RunOptions)
+
+
+def run_scenario(scenario: Scenario, options: RunOptions | None = None) -> Outcome:
+    """Run a scenario to its end and judge it.
+
+    Raises:
+        ScenarioError, EngineError, BrokerError, UnknownSafeguard: it cannot be run like this; the message
+            says why.
+    """
+    options = options or RunOptions()
+    check_names(options.sabotage)
+    scenario = _concrete(scenario, options)
+    time_ = scenario.time if options.target else options.time or scenario.time
+    options = replace(options, seed=scenario.seed, time=time_)
+    bench = _bench(scenario, options)
+    trace = Trace(options.sink)
+    for listener in options.listeners:
+        trace.listen(listener)
+    began_s = time.perf_counter()
+    if options.time == "virtual":
+        with _rare_collections():
+            _run_virtual(scenario, options, trace)
+    else:
+        _run_real(scenario, options, trace, bench)
+    wall_s = time.perf_counter() - began_s
+    return Outcome(scenario, trace, judge(scenario.expect, trace.events), wall_s, options)
+
+
+def _concrete(scenario: Scenario, options: RunOptions) -> Scenario:
+    if options.target is not None:
+        scenario = retarget(scenario, options.target)
+    return concretise(scenario, options.seed)
+
+
+def _bench(scenario: Scenario, options: RunOptions) -> Bench | None:
+    """The boards of a concrete scenario, none of them touched yet; None if it has none."""
+    nodes = board_nodes(scenario)
+    if not nodes:
+        return None
+    if options.time != "real":
+        raise EngineError("real boards run in real time only: --time real, or --target sim to simulate them")
+    if options.boards is None:
+        raise EngineError(
+            f"{scenario.name} has nodes on boards, such as {next(iter(nodes))}: which port is whose says a "
+            "hardware map, --boards boards.yaml, or a boards.yaml beside the scenario (docs/hardware.md)"
+        )
+    from dcompute_sim.hardware.hardware import Bench
+    from dcompute_sim.hardware.map import load_map
+    from dcompute_sim.hardware.supported_faults import check_able, nodes_to_hang
+
+    places = load_map(options.boards, nodes)
+    check_able(scenario, places)
+    return Bench(places, nodes_to_hang(scenario, places))
+
+
+def _broker_of(scenario: Scenario, options: RunOptions, default: str) -> str:
+    """`--broker`, else what the scenario names, else the default of this kind of time."""
+    if options.broker is not None and options.broker != "auto":
+        return options.broker
+    return default if scenario.broker == "auto" else scenario.broker
+
+
+def _run_virtual(scenario: Scenario, options: RunOptions, trace: Trace) -> None:
+    from dcompute_sim.engines.virtual import KEEPALIVE_STEPS_S, VirtualEngine
+
+    broker = _broker_of(scenario, options, VIRTUAL_BROKER)
+    if broker not in KEEPALIVE_STEPS_S:
+        raise EngineError(
+            f"broker {broker!r} is a real one: virtual time has {', '.join(KEEPALIVE_STEPS_S)} "
+            "(the model with that broker's granularity); or use --time real"
+        )
+    assert options.seed is not None
+    engine = VirtualEngine(trace, options.seed, broker)
+    _begin(trace, scenario, options, engine.broker_name, engine.broker_granularity_s)
+    with _log_into(engine.recorder):
+        director = Director(engine, scenario, options.sabotage)
+        try:
+            fence = Fence(allow=("dcompute_sim.report.live", "dcompute_sim.micropython"))
+            with engine.capture(options.pcap), fence:
+                engine.run(director.run)
+        finally:
+            engine.recorder.close()
+            director.close()
+
+
+@contextlib.contextmanager
+def _rare_collections() -> Iterator[None]:
+    """Look for reference cycles less often: a fleet is many objects that live to the end, each search visits
+    all that is young, and a tenth of a short run's time went there. To be left when the fleet is garbage: the
+    search that comes due then visits it once, and frees it."""
+    usual = gc.get_threshold()
+    gc.set_threshold(_COLLECT_AFTER, *usual[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
+
+
+def _run_real(scenario: Scenario, options: RunOptions, trace: Trace, bench: Bench | None) -> None:
+    import asyncio  # here, as the engine below: nobody in virtual time has a use for it
+
+    asyncio.run(_serve_real(scenario, options, trace, bench))
+
+
+async def _serve_real(scenario: Scenario, options: RunOptions, trace: Trace, bench: Bench | None) -> None:
+    from asyncio import CancelledError
+
+    from dcompute_sim.brokers.factory import choose
+    from dcompute_sim.brokers.limits import raise_open_files
+    from dcompute_sim.engines.real import RealEngine
+
+    if options.pcap is not None:
+        raise EngineError(
+            "--pcap writes the packets of a virtual run; for real sockets use tcpdump on loopback"
+        )
+    raise_open_files(500 + _OPEN_FILES_PER_NODE * len(scenario.nodes()))
+    broker = choose(_broker_of(scenario, options, REAL_BROKER))
+    assert options.seed is not None
+    await broker.start()
+    engine = RealEngine(trace, options.seed, broker, bench)
+    try:
+        _begin(trace, scenario, options, engine.broker_name, engine.broker_granularity_s)
+        with _log_into(engine.recorder):
+            director = Director(engine, scenario, options.sabotage)
+            try:
+                await engine.run(director.run)
+            except CancelledError:
+                engine.recorder.add(t.RunEnded, reason="interrupted")
+                raise
+            finally:
+                engine.recorder.close()
+                director.close()
+    finally:
+        await engine.close()
+
+
+def planned(scenario: Scenario, options: RunOptions) -> t.RunStarted:
+    """How the trace of such a run would begin, as far as it is known without a broker."""
+    scenario = _concrete(scenario, options)
+    virtual = (scenario.time if options.target else options.time or scenario.time) == "virtual"
+    return t.RunStarted(
+        t_us=0,
+        scenario=options.reference or scenario.name,
+        seed=scenario.seed,
+        time="virtual" if virtual else "real",
+        broker=_broker_of(scenario, options, VIRTUAL_BROKER if virtual else REAL_BROKER),
+        broker_granularity_s=0.0,
+        sabotage=list(options.sabotage),
+        overrides=list(options.overrides),
+        variation=options.variation,
+        target=options.target or "",
+    )
+
+
+def _begin(trace: Trace, scenario: Scenario, options: RunOptions, broker: str, granularity_s: float) -> None:
+    started = planned(scenario, options)
+    trace.add(msgspec.structs.replace(started, broker=broker, broker_granularity_s=granularity_s))
+
+
+class _log_into(logging.Handler):
+    """While open, warnings of production code go into the trace instead of onto the screen."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__(logging.WARNING)
+        self._recorder = recorder
+        self._logger = logging.getLogger("dcompute")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        who, colon, text = record.getMessage().partition(": ")
+        if not colon:
+            who, text = "", record.getMessage()
+        self._recorder.add(t.LogLine, who=who, level=record.levelname.lower(), text=text)
+
+    def __enter__(self) -> None:
+        self._propagated = self._logger.propagate
+        self._logger.propagate = False
+        self._logger.addHandler(self)
+
+    def __exit__(self, *_error: object) -> None:
+        self._logger.removeHandler(self)
+        self._logger.propagate = self._propagated
+
+
+__all__ = ["BrokerError", "EngineError", "Outcome", "RunOptions", "run_scenario"]

@@ -1,0 +1,67 @@
+"""The scenario language: schema, loader with located errors, selectors, plans."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dcompute_sim.scenario.faults import KINDS, Fault
+from dcompute_sim.scenario.fleet import Group, Master
+from dcompute_sim.scenario.locate import find, shipped
+from dcompute_sim.scenario.model import Scenario, Swarm
+from dcompute_sim.scenario.network import Network
+from dcompute_sim.scenario.plan import active_until, arrivals, concretise, fault_times, phase_starts, rng_for
+from dcompute_sim.scenario.problems import Problem, ScenarioError
+from dcompute_sim.scenario.target import Target as RunTarget
+from dcompute_sim.scenario.target import board_nodes, retarget
+from dcompute_sim.scenario.when import Candidate, Select, When, pick
+from dcompute_sim.scenario.workload import Priority, Stream, Target
+
+if TYPE_CHECKING:
+    from dcompute_sim.scenario.files import load, load_all
+    from dcompute_sim.scenario.semantics import check
+
+__all__ = [
+    "KINDS",
+    "Candidate",
+    "Fault",
+    "Group",
+    "Master",
+    "Network",
+    "Priority",
+    "Problem",
+    "RunTarget",
+    "Scenario",
+    "ScenarioError",
+    "Select",
+    "Stream",
+    "Swarm",
+    "Target",
+    "When",
+    "active_until",
+    "arrivals",
+    "board_nodes",
+    "check",
+    "concretise",
+    "fault_times",
+    "find",
+    "load",
+    "load_all",
+    "phase_starts",
+    "pick",
+    "retarget",
+    "rng_for",
+    "shipped",
+]
+
+_HOME = {"load": "files", "load_all": "files", "check": "semantics"}
+
+
+def __getattr__(name: str) -> Any:
+    """Loaded when asked for: a scenario that is there needs no reader of YAML, nor does its run."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value

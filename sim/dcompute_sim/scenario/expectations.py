@@ -1,0 +1,73 @@
+"""`expect:` entries: `- no_false_deaths` or `- dead_within: {bound: 2s}`, with the checks' own models."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated, Any
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from dcompute_sim.checks import CHECKS, Check
+from dcompute_sim.scenario.base import wrong
+
+
+class _FromRegistry:
+    """Validates an entry with the model that `CHECKS` has for its name; dumps it as it was written."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        choices: dict[Any, CoreSchema] = {
+            name: core_schema.no_info_before_validator_function(
+                partial(_parameters, name), handler.generate_schema(check)
+            )
+            for name, check in CHECKS.items()
+        }
+        return core_schema.no_info_before_validator_function(
+            _well_formed,
+            core_schema.tagged_union_schema(choices, discriminator=_name),
+            serialization=core_schema.plain_serializer_function_ser_schema(_written),
+        )
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        bare = [name for name, check in CHECKS.items() if not _has_required(check)]
+        keyed = {name: handler(check.__pydantic_core_schema__) for name, check in CHECKS.items()}
+        mapping = {"type": "object", "properties": keyed, "additionalProperties": False}
+        return {"anyOf": [{"enum": bare}, mapping | {"minProperties": 1, "maxProperties": 1}]}
+
+
+Expectation = Annotated[Check, _FromRegistry()]
+"""A check with its parameters."""
+
+
+def _has_required(check: type[Check]) -> bool:
+    return any(field.is_required() for field in check.model_fields.values())
+
+
+def _well_formed(value: Any) -> Any:
+    """`value` when it names one expectation."""
+    if isinstance(value, dict) and len(value) > 1:
+        raise wrong("one expectation an entry: its own `-` for each, its parameters indented below its name")
+    if isinstance(value, (Check, str)) or (isinstance(value, dict) and value):
+        return value
+    raise wrong("an expectation is a name, or a name with parameters: `- dead_within: {bound: 2s}`")
+
+
+def _name(value: Any) -> str:
+    """Which check an entry names."""
+    if isinstance(value, Check):
+        return value.name
+    return str(next(iter(value))) if isinstance(value, dict) else str(value)
+
+
+def _parameters(name: str, value: Any) -> Any:
+    if isinstance(value, Check):
+        return value
+    parameters = value.get(name) if isinstance(value, dict) else None
+    return {} if parameters is None else parameters
+
+
+def _written(check: Check) -> Any:
+    parameters = check.model_dump(by_alias=True, exclude_defaults=True)
+    return {check.name: parameters} if parameters else check.name

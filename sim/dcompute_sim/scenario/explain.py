@@ -1,0 +1,248 @@
+"""A scenario in words: who takes part, what will happen when, what must hold."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from dcompute_sim.scenario.board_record import BoardRecord
+from dcompute_sim.scenario.faults import AnyFault, Flap, Inject, NodeFault, SlowLink, StaleWill
+from dcompute_sim.scenario.fleet import Group
+from dcompute_sim.scenario.model import Scenario
+from dcompute_sim.scenario.network import Network
+from dcompute_sim.scenario.plan import arrivals, concretise, fault_times, phase_starts
+from dcompute_sim.scenario.updates import Update
+from dcompute_sim.scenario.when import Select, When
+from dcompute_sim.scenario.workload import Stream
+from dcompute_sim.units import format_bandwidth, format_duration, format_fraction, format_rate, format_size
+
+_WIDTH = 100
+_MOMENTS_SHOWN = 12
+
+
+def explain(scenario: Scenario) -> str:
+    """What will happen, in words, with the moments that the seed decides."""
+    plain = concretise(scenario)
+    parts = [_head(scenario, plain), _section("Who takes part", _fleet(plain))]
+    if plain.workload:
+        streams = (_stream(plain, index, stream) for index, stream in enumerate(plain.workload))
+        parts.append(_section("Work", streams))
+    parts.append(_section("What happens when", _timeline(plain)))
+    if waiting := list(_waiting(plain)):
+        parts.append(_section("What happens if", waiting))
+    if plain.expect:
+        checks = (f"{check.name}{_parameters(check)}: {check.describe()}" for check in plain.expect)
+        parts.append(_section("What must hold", checks))
+    else:
+        parts.append("Nothing is expected: the run can only show, not judge.")
+    return "\n\n".join(parts) + "\n"
+
+
+def _section(title: str, lines: Iterator[str] | list[str]) -> str:
+    wrapped = (
+        textwrap.fill(line, _WIDTH, initial_indent="  - ", subsequent_indent="    ", break_long_words=False)
+        for line in lines
+    )
+    return "\n".join([f"{title}:", *wrapped])
+
+
+def _head(scenario: Scenario, plain: Scenario) -> str:
+    count = len(plain.nodes())
+    drawn = ", drawn from the seed" if scenario.random is not None else ""
+    broker = plain.broker if "://" in plain.broker else f"the {plain.broker} broker"
+    text = (
+        f"{plain.name}: {plain.description + ' ' if plain.description else ''}"
+        f"{count} node{'s' if count != 1 else ''} on {broker}{drawn}, in {plain.time} time, "
+        f"for at most {format_duration(plain.length_s)}, seed {plain.seed}."
+    )
+    return textwrap.fill(text, _WIDTH)
+
+
+# --- fleet and work ---------------------------------------------------------------------------------------
+
+
+def _fleet(scenario: Scenario) -> Iterator[str]:
+    for name, group in scenario.fleet.items():
+        yield f"{_names(name, group)}: {_group(group)}; {_network(scenario.network_of(name))}"
+
+
+def _names(name: str, group: Group) -> str:
+    return f"{name}-1" if group.count == 1 else f"{name}-1 to {name}-{group.count}"
+
+
+def _group(group: Group) -> str:
+    start = f"switched on at {format_duration(group.start)}"
+    if group.ramp:
+        start = (
+            f"switched on from {format_duration(group.start)} to {format_duration(group.start + group.ramp)}"
+        )
+    said = [f"{group.kind} nodes" if group.count > 1 else f"a {group.kind} node", start]
+    if group.variant is not None:
+        said.append(f"of the faulty specimen {group.variant}")
+    said.append(f"keepalive {format_duration(group.keepalive)}")
+    if group.kind == "python":
+        said.append(f"a task takes {_dumped(group.work)}")
+        if group.fail_rate:
+            said.append(f"{format_fraction(group.fail_rate)} of tasks fail")
+    if group.files is not None:
+        said.append(f"the program in {Path(group.files).name}/")
+    if isinstance(group.profile, BoardRecord):
+        said.append(f"like a measured {group.profile.machine}")
+    if group.layout == "slots":
+        said.append("its program in slots, version v1")
+    if group.heap is not None:
+        said.append(f"{format_size(group.heap)} of heap")
+    return ", ".join(said)
+
+
+def _network(network: Network) -> str:
+    said = [f"{format_duration(network.latency)} away"]
+    if network.jitter:
+        said.append(f"{format_duration(network.jitter)} jitter")
+    if network.bandwidth is not None:
+        said.append(format_bandwidth(network.bandwidth))
+    if network.loss:
+        said.append(f"{format_fraction(network.loss)} loss")
+    return ", ".join(said)
+
+
+def _dumped(model: BaseModel) -> str:
+    """A model as its file would say it, in one line."""
+    return _flat(model.model_dump(exclude_defaults=True))
+
+
+def _flat(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_flat(entry)}" for key, entry in value.items())
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_flat(entry) for entry in value) + "]"
+    return str(value)
+
+
+def _parameters(model: BaseModel) -> str:
+    text = _dumped(model)
+    return f" ({text})" if text else ""
+
+
+def _stream(scenario: Scenario, index: int, stream: Stream) -> str:
+    start = f"{_after(stream.when)}" if stream.when else f"from {format_duration(stream.at or 0.0)}"
+    until = f" until {format_duration(stream.until)}" if stream.until is not None else ""
+    what = [f"{start}{until}: {_amount(scenario, index, stream)}", f"priority {_dumped(stream.priority)}"]
+    if stream.payload is not None:
+        what.append(f"{format_size(stream.payload)} each")
+    what.append(f"to {_target(stream)}")
+    return ", ".join(what)
+
+
+def _amount(scenario: Scenario, index: int, stream: Stream) -> str:
+    if stream.outstanding is not None:
+        most = f"{stream.tasks} tasks" if stream.tasks else "tasks"
+        return f"{most}, at most {stream.outstanding} unfinished at a time"
+    bounded = stream.tasks is not None or stream.until is not None
+    count = sum(1 for _ in arrivals(scenario, index)) if bounded else 0
+    pace = " at once"
+    if stream.rate is not None:
+        pace = (
+            f" at {format_rate(round(stream.rate, 3))}{', at random' if stream.arrivals == 'poisson' else ''}"
+        )
+    elif stream.burst is not None and stream.every is not None:
+        pace = f" in bursts of {stream.burst} every {format_duration(stream.every)}"
+    return f"{count} task{'s' if count != 1 else ''}{pace}"
+
+
+def _target(stream: Stream) -> str:
+    target = stream.target
+    if target.node is not None:
+        return target.node
+    who = f" of group {target.group}" if target.group is not None else ""
+    return {
+        "random": f"a random node{who}",
+        "least_busy": f"the least busy node{who}",
+        "round_robin": f"each node{who} in turn",
+        "all": f"every node{who}",
+    }[target.pick]
+
+
+# --- what happens -----------------------------------------------------------------------------------------
+
+
+def _timeline(scenario: Scenario) -> Iterator[str]:
+    moments: list[tuple[float, int, str]] = []
+    for name, start in phase_starts(scenario).items():
+        moments.append((start, 0, f"phase {name} begins"))
+    for index, fault in enumerate(scenario.faults):
+        times = fault_times(scenario, index)
+        if len(times) > _MOMENTS_SHOWN:
+            often = f"{len(times)} times until {format_duration(times[-1])}"
+            moments.append((times[0], 1, f"{_what(fault)}; {often}"))
+        else:
+            moments += [(moment, 1, _what(fault)) for moment in times]
+    moments += [(update.at, 1, _offer(update)) for update in scenario.updates]
+    moments.append((scenario.length_s, 2, "the run ends, if it has not before"))
+    for moment, _, text in sorted(moments):
+        yield f"{format_duration(round(moment, 3))}: {text}"
+
+
+def _offer(update: Update) -> str:
+    wrong = f", a broken one ({update.broken})" if update.broken else ""
+    signed = {"right": "", "wrong": ", signed with a wrong key", "not": ", unsigned"}[update.signed]
+    return f"version {update.version}{wrong}{signed} is offered to {_whom(update.select)}"
+
+
+def _waiting(scenario: Scenario) -> Iterator[str]:
+    for fault in scenario.faults:
+        if fault.when is not None:
+            times = f", for the first {fault.times} of them" if fault.times else ""
+            yield f"{_after(fault.when)}{times}: {_what(fault)}"
+
+
+def _after(when: When) -> str:
+    """`3s after the 2nd task_taken of group esp`."""
+    delay = f"{format_duration(when.after)} after" if when.after else "at"
+    nth = "the first" if when.count == 1 else f"number {when.count} of the events"
+    whom = f" of {when.node}" if when.node else (f" of group {when.group}" if when.group else "")
+    fields = f" with {_flat(when.where)}" if when.where else ""
+    return f"{delay} {nth} {when.event}{whom}{fields}"
+
+
+def _what(fault: AnyFault) -> str:
+    who = f" on {_whom(fault.select)}" if isinstance(fault, NodeFault) else ""
+    text = f"{fault.kind}{who}{_details(fault)}"
+    if fault.lasts is not None:
+        return f"{text}, for {format_duration(fault.lasts)}"
+    return f"{text}, for good" if fault.recovers else text
+
+
+def _details(fault: AnyFault) -> str:
+    if isinstance(fault, SlowLink):
+        said = [] if fault.latency is None else [f"latency {format_duration(fault.latency)}"]
+        said += [] if fault.jitter is None else [f"jitter {format_duration(fault.jitter)}"]
+        said += [] if fault.bandwidth is None else [format_bandwidth(fault.bandwidth)]
+        return f" ({', '.join(said)})"
+    if isinstance(fault, Flap):
+        return f" ({fault.cycles} times down {format_duration(fault.down)}, up {format_duration(fault.up)})"
+    if isinstance(fault, StaleWill):
+        return f" ({format_duration(fault.delay)} after the node is back)"
+    if isinstance(fault, Inject):
+        return f" (to {fault.topic})"
+    memory = getattr(fault, "memory", None)
+    return f" (memory: {memory})" if memory else ""
+
+
+def _whom(select: Select) -> str:
+    if select.same:
+        return "the node of that event"
+    if select.names is not None and select.count is None and select.fraction is None:
+        return ", ".join(select.names)
+    status = f" {' or '.join(select.statuses)}" if select.statuses else ""
+    groups = f" of {' and '.join(select.groups)}" if select.groups else ""
+    among = f" among {', '.join(select.names)}" if select.names else ""
+    if select.fraction is not None:
+        return f"{format_fraction(select.fraction)} of the{status} nodes{groups}{among}"
+    if select.count == "all":
+        return f"all{status} nodes{groups}{among}"
+    count = select.count or 1
+    return f"{count} random{status} node{'s' if count != 1 else ''}{groups}{among}"

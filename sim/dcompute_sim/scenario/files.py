@@ -1,0 +1,147 @@
+"""Read scenario files. Whatever is in them: scenarios, or a ScenarioError that says where and what."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from dcompute.bundle import BadBundle, Bundle
+from dcompute_sim.scenario.board_record import read_record
+from dcompute_sim.scenario.compose import read, substitute, variations
+from dcompute_sim.scenario.fleet import Group
+from dcompute_sim.scenario.model import Scenario
+from dcompute_sim.scenario.problems import Problem, ScenarioError, Source, Span, fail
+from dcompute_sim.scenario.semantics import complaints
+from dcompute_sim.scenario.translate import at, locate, problems_of
+from dcompute_sim.scenario.tree import Leaf, Map, to_data
+
+_TOP_LEVEL = tuple(Scenario.model_fields)
+
+
+def load(
+    path: str | Path,
+    overrides: Sequence[str] = (),
+    seed: int | None = None,
+    variants: Collection[str] | None = None,
+) -> Scenario:
+    """The one scenario in a file. For a file with a `matrix`, use `load_all`.
+
+    Args:
+        overrides: `--set` texts such as `fleet.esp.count=50`.
+        seed: instead of the scenario's own.
+        variants: names of the node specimens there are; not checked when None.
+    """
+    scenarios = load_all(path, overrides, seed, variants)
+    if len(scenarios) > 1:
+        where = Span(Source(str(path), ()), 1, 1)
+        hint = "run them all, or fix its axes with `--set`"
+        fail(where, f"its `matrix` makes {len(scenarios)} scenarios where one is wanted", hint)
+    return scenarios[0]
+
+
+def load_all(
+    path: str | Path,
+    overrides: Sequence[str] = (),
+    seed: int | None = None,
+    variants: Collection[str] | None = None,
+) -> list[Scenario]:
+    """Every scenario in a file: one, or one for each combination of its `matrix`. Arguments as for `load`."""
+    scenarios: list[Scenario] = []
+    problems: list[Problem] = []
+    for label, tree in variations(read(Path(path)), _TOP_LEVEL, overrides):
+        try:
+            scenario = _scenario(substitute(tree), variants)
+        except ScenarioError as error:
+            problems += error.problems
+            continue
+        update = {"seed": scenario.seed if seed is None else seed}
+        name = f"{scenario.name}[{label}]" if label else scenario.name
+        scenarios.append(scenario.model_copy(update=update | {"name": name}))
+    if problems:
+        raise ScenarioError(problems)
+    return scenarios
+
+
+def _scenario(tree: Map, variants: Collection[str] | None) -> Scenario:
+    # empty sections (`faults:` with all entries commented out) are as good as absent ones
+    entries = {key: node for key, node in tree.entries.items() if not _empty_section(key, node)}
+    tree = Map(tree.span, entries, tree.keys)
+    try:
+        scenario = Scenario.model_validate(to_data(tree), by_alias=True, by_name=False)
+    except ValidationError as error:
+        raise ScenarioError(problems_of(error, tree)) from None
+    found = complaints(scenario, variants)
+    if found:
+        raise ScenarioError(at(tree, c.path, c.message, c.hint, key=c.at_key) for c in found)
+    return _with_bundles(_with_profiles(_with_folders(scenario, tree), tree), tree)
+
+
+def _with_folders(scenario: Scenario, tree: Map) -> Scenario:
+    """`files` of each group as an absolute path: it is relative to the file that says it, as `include` is."""
+    fleet: dict[str, Group] = {}
+    problems: list[Problem] = []
+    for name, group in scenario.fleet.items():
+        if group.files is None:
+            continue
+        _, _, node = locate(tree, ("fleet", name, "files"))
+        folder = (_folder_of(node.span) / group.files).absolute()
+        entry = folder / (group.entry or "main.py")
+        fleet[name] = group.model_copy(update={"files": str(folder)})
+        if not folder.is_dir():
+            problems.append(Problem(node.span, f"there is no folder {folder}", "check the path"))
+        elif not entry.is_file():
+            hint = "`entry` names the file to start"
+            problems.append(Problem(node.span, f"there is no {entry.name} in {folder}", hint))
+    if problems:
+        raise ScenarioError(problems)
+    return scenario.model_copy(update={"fleet": scenario.fleet | fleet}) if fleet else scenario
+
+
+def _with_bundles(scenario: Scenario, tree: Map) -> Scenario:
+    """`bundle` of each update as an absolute path: it is relative to the file that says it."""
+    updates = list(scenario.updates)
+    problems: list[Problem] = []
+    for index, update in enumerate(updates):
+        if update.bundle is None:
+            continue
+        _, _, node = locate(tree, ("updates", index, "bundle"))
+        folder = (_folder_of(node.span) / update.bundle).absolute()
+        updates[index] = update.model_copy(update={"bundle": str(folder)})
+        try:
+            Bundle.from_folder(folder)
+        except BadBundle as error:
+            problems.append(Problem(node.span, str(error), "check the path"))
+    if problems:
+        raise ScenarioError(problems)
+    return scenario.model_copy(update={"updates": updates})
+
+
+def _with_profiles(scenario: Scenario, tree: Map) -> Scenario:
+    """Each group's `profile`, a file relative to the one that says it, replaced by the record in it."""
+    fleet: dict[str, Group] = {}
+    problems: list[Problem] = []
+    for name, group in scenario.fleet.items():
+        if not isinstance(group.profile, str):
+            continue
+        _, _, node = locate(tree, ("fleet", name, "profile"))
+        try:
+            record = read_record(_folder_of(node.span) / group.profile)
+        except ValueError as error:
+            problems.append(Problem(node.span, str(error), "`dcompute board check PORT` writes one"))
+            continue
+        fleet[name] = group.model_copy(update={"profile": record})
+    if problems:
+        raise ScenarioError(problems)
+    return scenario.model_copy(update={"fleet": scenario.fleet | fleet}) if fleet else scenario
+
+
+def _folder_of(span: Span) -> Path:
+    """What a path there is relative to."""
+    return Path() if span.source.name.startswith("--set") else Path(span.source.name).parent
+
+
+def _empty_section(key: object, node: object) -> bool:
+    sections = ("fleet", "workload", "faults", "phases", "expect", "network", "master")
+    return key in sections and isinstance(node, Leaf) and node.value is None and node.plain

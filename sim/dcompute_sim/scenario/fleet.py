@@ -1,0 +1,101 @@
+"""Who takes part: groups of nodes, and the master."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, WithJsonSchema
+
+from dcompute_sim.scenario.base import Count, Distribution, Flag, Model, Scalar, Text
+from dcompute_sim.scenario.board_record import BoardRecord
+from dcompute_sim.scenario.network import OwnNetwork
+from dcompute_sim.units import Duration, Fraction, Size
+
+FIRMWARE_ONLY = ("heap", "files", "entry", "config", "profile", "layout")
+
+
+class Group(Model):
+    """Nodes that are alike. They are named `<group>-1` to `<group>-<count>`."""
+
+    kind: Literal["python", "firmware", "board"] = Field(
+        default="python",
+        description="python: the transport of this package; firmware: the ESP32 files in an emulator; "
+        "board: real hardware.",
+    )
+    count: Count = Field(default=1, description="How many.")
+    keepalive: Duration = Field(
+        default=60.0,
+        description="MQTT keepalive. A broker names a silent node dead after 1.5 times this, "
+        "plus its own granularity.",
+    )
+    start: Duration = Field(default=0.0, description="When the first node of the group is switched on.")
+    ramp: Duration = Field(default=0.0, description="Over what time the nodes are switched on, evenly.")
+    poll: Duration = Field(default=0.1, description="How often the node's program asks for a task.")
+    work: Distribution = Field(
+        default=Distribution.model_validate("50ms"),
+        description="python: how long a task takes. What a board does is in the task: "
+        "`task: {function: sleep, args: [0.5]}`.",
+    )
+    fail_rate: Fraction = Field(
+        default=0.0, description="python: share of tasks that end in an error result."
+    )
+    queue_limit: Count | None = Field(
+        default=None, description="Tasks a node holds at most; its own default when left out."
+    )
+    network: OwnNetwork = Field(
+        default=OwnNetwork(), description="What differs from the scenario's `network`."
+    )
+    variant: Text | None = Field(
+        default=None,
+        description="python: a specimen with a known fault instead of the healthy node, by name.",
+    )
+    heap: Size | None = Field(default=None, description="firmware: size of the MicroPython heap.")
+    files: Text | None = Field(
+        default=None,
+        description="firmware: folder of MicroPython files to run instead of ours, relative to this file.",
+    )
+    entry: Text | None = Field(default=None, description="firmware: the file to start, `main.py` by default.")
+    layout: Literal["flat", "slots"] | None = Field(
+        default=None,
+        description="firmware, board: `slots` keeps the program as `dcompute deploy` does, as version `v1` "
+        "(a real board: as it was deployed), so that it can be updated over the air; flat when left out.",
+    )
+    config: dict[str, Scalar] | None = Field(
+        default=None, description="firmware: values for the board's config.py."
+    )
+
+    profile: (
+        Annotated[
+            Text | BoardRecord,
+            WithJsonSchema({"type": "string"}),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="firmware: the record of a board (`dcompute board check`), relative to this file: its "
+        "heap, speed, distance and Wi-Fi, where the group says nothing else.",
+    )
+
+
+class Master(Model):
+    """The master's settings."""
+
+    keepalive: Duration = Field(default=10.0, description="MQTT keepalive of the master's own connection.")
+    liveness: Duration | None = Field(
+        default=None,
+        description="A node known only from a retained status is declared dead when it has not spoken "
+        "for this long; the master's own default when left out.",
+    )
+    reassign: Flag = Field(default=True, description="Tasks of a dead node are sent to others.")
+    task_timeout: Duration | None = Field(
+        default=None, description="A task without a result for this long is sent again; never when left out."
+    )
+
+
+GroupName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,39}$")]
+Fleet = dict[GroupName, Group]
+
+
+def node_names(group: str, count: int) -> list[str]:
+    """Names of a group's nodes. Not padded: `--set fleet.esp.count=1000` must not rename node 7."""
+    return [f"{group}-{index}" for index in range(1, count + 1)]

@@ -1,0 +1,263 @@
+"""What a scenario may say in form and yet cannot mean: unknown groups, faults after the end, and the like."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+
+from dcompute_sim.checks import Check
+from dcompute_sim.scenario.faults import KINDS, Fault, Inject, NodeFault
+from dcompute_sim.scenario.fleet import FIRMWARE_ONLY
+from dcompute_sim.scenario.limits import excesses
+from dcompute_sim.scenario.model import QUIET, Scenario
+from dcompute_sim.scenario.plan import active_until, phase_starts
+from dcompute_sim.scenario.problems import Complaint, Path, Problem, ScenarioError, Source, Span, choice_hint
+from dcompute_sim.scenario.updates import Update
+from dcompute_sim.scenario.when import EVENTS, Select, When
+from dcompute_sim.scenario.workload import Stream
+from dcompute_sim.units import format_duration
+
+_INDEX = re.compile("[1-9][0-9]{0,8}")
+BROKERS = ("auto", "model", "embedded", "mosquitto", "amqtt-plain")
+MODELLED = ("auto", "model", "embedded", "mosquitto")  # those whose clock the model can have in virtual time
+URL_SCHEMES = ("mqtt://", "mqtts://")
+
+
+def check(scenario: Scenario, variants: Collection[str] | None = None) -> None:
+    """Check a scenario built in code as `load` checks one from a file. Raises ScenarioError."""
+    source = Source(f"scenario {scenario.name!r}", ())
+    found = complaints(scenario, variants)
+    if found:
+        raise ScenarioError(
+            Problem(Span(source, 1, 1), f"{_dotted(complaint.path)}: {complaint.message}", complaint.hint)
+            for complaint in found
+        )
+
+
+def complaints(scenario: Scenario, variants: Collection[str] | None = None) -> list[Complaint]:
+    """Everything in `scenario` that makes no sense. `variants`: the node specimens there are, when known."""
+    return [
+        *_run(scenario),
+        *excesses(scenario),
+        *_fleet(scenario, variants),
+        *_phases(scenario),
+        *(c for index, stream in enumerate(scenario.workload) for c in _stream(scenario, index, stream)),
+        *(c for index, fault in enumerate(scenario.faults) for c in _fault(scenario, index, fault)),
+        *(c for index, update in enumerate(scenario.updates) for c in _update(scenario, index, update)),
+        *(c for index, entry in enumerate(scenario.expect) for c in _expectation(scenario, index, entry)),
+    ]
+
+
+def _run(scenario: Scenario) -> Iterator[Complaint]:
+    if scenario.broker not in BROKERS and not scenario.broker.startswith(URL_SCHEMES):
+        hint = choice_hint(scenario.broker, (*BROKERS, "mqtt://HOST:PORT"))
+        yield Complaint(("broker",), f"no broker is called `{scenario.broker[:60]}`", hint)
+    elif scenario.time == "virtual" and scenario.broker not in MODELLED:
+        message = f"`{scenario.broker[:60]}` runs in real time only"
+        yield Complaint(("broker",), message, "add `time: real`, or use the broker `model` or `mosquitto`")
+    when_it_ends = "say when the run ends at the latest: `duration: 60s`"
+    if scenario.duration is None and not scenario.phases and scenario.random is None:
+        yield Complaint((), "`duration` is missing", when_it_ends)
+    elif scenario.length_s <= 0:
+        yield Complaint(("duration",), "the run is 0s long", when_it_ends)
+    if not scenario.fleet and scenario.random is None:
+        yield Complaint((), "`fleet` is missing", "a scenario needs nodes: `fleet: {esp: {count: 10}}`")
+    if scenario.random is not None and scenario.phases:
+        message = "`random` makes its own phases, storm and quiet"
+        yield Complaint(("phases",), message, "leave out one of them", True)
+    if scenario.random is not None:
+        for index, kind in enumerate(scenario.random.kinds or ()):
+            if kind not in KINDS or kind == "inject":
+                allowed = [name for name in KINDS if name != "inject"]
+                message = f"no fault called `{kind[:60]}` can be drawn"
+                yield Complaint(("random", "kinds", index), message, choice_hint(kind, allowed))
+
+
+def _fleet(scenario: Scenario, variants: Collection[str] | None) -> Iterator[Complaint]:
+    for name, group in scenario.fleet.items():
+        path = ("fleet", name)
+        if group.kind == "python":
+            for key in FIRMWARE_ONLY:
+                if getattr(group, key) is not None:
+                    message = f"`{key}` is for firmware nodes; `{name}` are python nodes"
+                    yield Complaint((*path, key), message, "add `kind: firmware`, or leave it out", True)
+        elif group.variant is not None:
+            message = f"`variant` is for python nodes; `{name}` are {group.kind} nodes"
+            yield Complaint((*path, "variant"), message, "`files` runs other firmware than ours", True)
+        if group.layout == "slots" and group.entry is not None:
+            message = "in slots it is always `main.py` that starts"
+            yield Complaint((*path, "entry"), message, "leave it out, or leave out `layout`", True)
+        if group.kind == "board" and scenario.time == "virtual":
+            message = "real boards run in real time only"
+            yield Complaint((*path, "kind"), message, "add `time: real`")
+        if group.poll <= 0:
+            yield Complaint((*path, "poll"), "`poll` must be longer than 0s", "like `poll: 100ms`")
+        if not 1 <= group.keepalive <= 65535 or group.keepalive != int(group.keepalive):
+            message = "MQTT counts a keepalive in whole seconds, 1s to 65535s"
+            yield Complaint((*path, "keepalive"), message, "like `keepalive: 10s`")
+        if group.start + group.ramp > scenario.length_s > 0:
+            end = format_duration(scenario.length_s)
+            message = f"the last of these nodes would start after the run's end, {end}"
+            yield Complaint((*path, "ramp" if group.ramp else "start"), message, "shorten it")
+        if variants is not None and group.variant is not None and group.variant not in variants:
+            message = f"no node specimen is called `{group.variant[:60]}`"
+            yield Complaint((*path, "variant"), message, choice_hint(group.variant, variants))
+
+
+def _phases(scenario: Scenario) -> Iterator[Complaint]:
+    names = list(scenario.phases)
+    if QUIET in names and names[-1] != QUIET:
+        message = f"`{names[-1]}` comes after `quiet`, the last phase"
+        yield Complaint(("phases", names[-1]), message, "put `quiet` at the end", True)
+    for name, length in scenario.phases.items():
+        if length <= 0:
+            yield Complaint(("phases", name), "a phase must be longer than 0s", "like `storm: 30s`")
+    total = sum(scenario.phases.values())
+    if scenario.duration is not None and total > scenario.duration + 1e-9:
+        message = f"the phases take {format_duration(total)}, longer than this"
+        yield Complaint(("duration",), message, "leave `duration` out, or shorten a phase")
+
+
+def _stream(scenario: Scenario, index: int, stream: Stream) -> Iterator[Complaint]:
+    path: Path = ("workload", index)
+    if stream.target.group is not None:
+        yield from _groups(scenario, [stream.target.group], (*path, "target", "group"))
+    if stream.target.node is not None:
+        yield from _names(scenario, [stream.target.node], (*path, "target", "node"), listed=False)
+    if stream.when is not None:
+        yield from _when(scenario, stream.when, (*path, "when"))
+    yield from _in_time(scenario, path, stream.phase, "at", stream.at)
+    if stream.phase is None and stream.until is not None:
+        yield from _in_time(scenario, path, None, "until", stream.until)
+
+
+def _fault(scenario: Scenario, index: int, fault: Fault) -> Iterator[Complaint]:
+    path: Path = ("faults", index)
+    yield from _in_time(scenario, path, fault.phase, "at", fault.at)
+    if fault.between is not None:
+        yield from _in_time(scenario, path, fault.phase, "between", fault.between[1])
+    if fault.every is not None and fault.at is None:
+        yield from _in_time(scenario, path, fault.phase, "every", fault.every)
+    if fault.when is not None:
+        yield from _when(scenario, fault.when, (*path, "when"))
+    if isinstance(fault, NodeFault):
+        yield from _select(scenario, fault.select, (*path, "select"))
+    if isinstance(fault, Inject) and fault.select != Select() and not fault.names_node:
+        message = "`select` has no effect: neither topic nor payload says `{node}`"
+        yield Complaint((*path, "select"), message, "leave it out", True)
+
+
+def _update(scenario: Scenario, index: int, update: Update) -> Iterator[Complaint]:
+    path: Path = ("updates", index)
+    yield from _in_time(scenario, path, None, "at", update.at)
+    yield from _select(scenario, update.select, (*path, "select"))
+    groups = update.select.groups or list(scenario.fleet)
+    flat = [name for name in groups if name in scenario.fleet and scenario.fleet[name].layout != "slots"]
+    if update.select.names is None and flat and (update.select.groups or len(flat) == len(groups)):
+        message = f"`{flat[0]}` cannot be updated: its boards do not keep their program in slots"
+        yield Complaint(path, message, "add `kind: firmware` (or `board`) and `layout: slots` to the group")
+    if update.broken == "no-wifi" and update.bundle is not None:
+        message = "only our own firmware can be made to find no Wi-Fi"
+        yield Complaint((*path, "broken"), message, "leave out `bundle`, or use `crash` or `hang`")
+
+
+def _expectation(scenario: Scenario, index: int, entry: Check) -> Iterator[Complaint]:
+    """Groups and fault kinds that a check's parameters name."""
+    path: Path = ("expect", index, entry.name)
+    group: str | None = getattr(entry, "group", None)
+    if group is not None:
+        yield from _groups(scenario, [group], (*path, "group"))
+    kinds: tuple[str, ...] = getattr(entry, "kinds", ())
+    for position, kind in enumerate(kinds):
+        if kind not in KINDS:
+            hint = choice_hint(kind, KINDS)
+            yield Complaint((*path, "kinds", position), f"no fault is called `{kind[:60]}`", hint)
+
+
+def _in_time(
+    scenario: Scenario, path: Path, phase: str | None, key: str, moment: float | None
+) -> Iterator[Complaint]:
+    """Whether `moment` (counted from `phase`) is in the phase, in the run, and not in its quiet end."""
+    if phase is not None and phase not in scenario.phases:
+        hint = choice_hint(phase, scenario.phases)
+        yield Complaint((*path, "phase"), f"no phase is called `{phase[:60]}`", hint)
+        return
+    if phase == QUIET:
+        message = "nothing is done in the quiet phase: in it everything must converge"
+        yield Complaint((*path, "phase"), message, "choose another phase")
+        return
+    if moment is None:
+        return
+    end = scenario.phases[phase] if phase is not None else active_until(scenario)
+    if moment > end and end > 0:
+        what = f"the phase `{phase}` lasts" if phase else _end_words(scenario)
+        yield Complaint((*path, key), f"{format_duration(moment)} is too late: {what} {format_duration(end)}")
+
+
+def _end_words(scenario: Scenario) -> str:
+    return "the quiet phase begins at" if QUIET in phase_starts(scenario) else "the run ends at"
+
+
+def _select(scenario: Scenario, select: Select, path: Path) -> Iterator[Complaint]:
+    if scenario.random is not None:
+        return  # names and groups may be drawn ones
+    before = len(scenario.fleet)
+    groups = select.groups
+    if groups is not None:
+        yield from _groups(scenario, groups, (*path, "group"))
+    if select.names is not None:
+        yield from _names(scenario, select.names, (*path, "names"), listed=True)
+        available = len(select.names)
+    else:
+        chosen = [group for name, group in scenario.fleet.items() if groups is None or name in groups]
+        available = sum(group.count for group in chosen)
+    if isinstance(select.count, int) and before and 0 < available < select.count:
+        message = f"{select.count} nodes are wanted, but there are only {available} to choose from"
+        yield Complaint((*path, "count"), message, "write a smaller number, or `all`")
+
+
+def _when(scenario: Scenario, when: When, path: Path) -> Iterator[Complaint]:
+    event = EVENTS.get(when.event)
+    if event is None:
+        message = f"no event is called `{when.event[:60]}`"
+        yield Complaint((*path, "event"), message, choice_hint(when.event, EVENTS))
+        return
+    fields = [name for name in event.__struct_fields__ if name != "t_us"]
+    for key in when.where:
+        if key not in fields:
+            message = f"`{when.event}` has no field `{key[:60]}`"
+            yield Complaint((*path, "where", key), message, choice_hint(key, fields), True)
+    for key in ("node", "group"):
+        if getattr(when, key) is not None and "node" not in fields:
+            yield Complaint((*path, key), f"`{when.event}` is not about a node", f"leave out `{key}`", True)
+            return
+    if when.group is not None:
+        yield from _groups(scenario, [when.group], (*path, "group"))
+    if when.node is not None:
+        yield from _names(scenario, [when.node], (*path, "node"), listed=False)
+
+
+def _groups(scenario: Scenario, groups: list[str], path: Path) -> Iterator[Complaint]:
+    for index, name in enumerate(groups):
+        if name not in scenario.fleet and scenario.random is None:
+            message = f"no group is called `{name[:60]}`"
+            yield Complaint((*path, index), message, choice_hint(name, scenario.fleet))
+
+
+def _names(scenario: Scenario, names: list[str], path: Path, *, listed: bool) -> Iterator[Complaint]:
+    if scenario.random is not None:
+        return
+    for index, name in enumerate(names):
+        group, _, number = name.rpartition("-")
+        if group in scenario.fleet:
+            count = scenario.fleet[group].count
+            if _INDEX.fullmatch(number) and int(number) <= count:
+                continue
+            hint = f"`{group}` has {group}-1 to {group}-{count}"
+        else:
+            hint = choice_hint(name, [f"{group}-1" for group in scenario.fleet])
+        yield Complaint((*path, index) if listed else path, f"no node is called `{name[:60]}`", hint)
+
+
+def _dotted(path: Sequence[int | str]) -> str:
+    return ".".join(str(part) for part in path) or "scenario"

@@ -1,0 +1,232 @@
+"""Random scenarios: a fleet, its networks, its work and its faults drawn from the seed.
+
+Same seed, same scenario. The draw is written as a scenario file would be and validated like one, so nothing a
+swarm makes is beyond what a person could write.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from dcompute_sim.scenario.faults import KINDS, NODE_FAULTS, AnyFault
+from dcompute_sim.scenario.fleet import Fleet, node_names
+from dcompute_sim.scenario.model import QUIET, Scenario, Swarm
+from dcompute_sim.scenario.workload import Stream
+from dcompute_sim.units import format_duration, format_fraction
+
+DRAWN = tuple(kind for kind in KINDS if kind != "inject")  # an injected message is somebody's, not chance's
+FATAL = ("crash", "power_cut")
+TOLD_AT_ONCE = ("crash", "reset")  # the others' deaths are told when the keepalive is over
+OUTAGES = ("broker_stop", "broker_restart", "master_crash")  # they hide deaths
+ON_ONE_NODE = tuple(kind for kind in NODE_FAULTS if kind in DRAWN and kind != "ap_gone")
+_DEATH_TOLD_S = 3.0
+_OUTAGES = 3  # at most: they wait for one another, and the master for the end of its pause between attempts
+_PILED_ON = "swarm1-1"
+_AIMED = 0.25  # share of the faults on one node that hit it while it connects, which chance hardly ever does
+_FLEET: TypeAdapter[Fleet] = TypeAdapter(Fleet)
+_FAULTS: TypeAdapter[list[AnyFault]] = TypeAdapter(list[AnyFault])
+_STREAMS: TypeAdapter[list[Stream]] = TypeAdapter(list[Stream])
+
+
+def expand(scenario: Scenario) -> Scenario:
+    """`scenario` with its `random` drawn and added to what it fixes; itself when it has none."""
+    swarm = scenario.random
+    if swarm is None:
+        return scenario
+    rng = random.Random(f"{scenario.seed}/swarm")
+    drawn = _FLEET.validate_python(_fleet(swarm, rng))
+    fleet = scenario.fleet | drawn
+    streams = scenario.workload + _STREAMS.validate_python(_work(swarm, rng))
+    faults = scenario.faults + _FAULTS.validate_python(_Faults(swarm, rng, drawn).draw())
+    return scenario.model_copy(
+        update={
+            "random": None,
+            "fleet": fleet,
+            "workload": streams,
+            "faults": faults,
+            "phases": scenario.phases or {"storm": swarm.span, QUIET: swarm.quiet},
+        }
+    )
+
+
+def _fleet(swarm: Swarm, rng: random.Random) -> dict[str, Any]:
+    """One to three groups that share the drawn number of nodes."""
+    total = rng.randint(*swarm.nodes)
+    groups = rng.randint(1, min(3, total))
+    cuts = sorted(rng.sample(range(1, total), groups - 1))
+    counts = [high - low for low, high in zip([0, *cuts], [*cuts, total], strict=True)]
+    return {f"swarm{number}": _group(swarm, rng, count) for number, count in enumerate(counts, 1)}
+
+
+def _group(swarm: Swarm, rng: random.Random, count: int) -> dict[str, Any]:
+    latency = rng.uniform(*swarm.latency)
+    return {
+        "kind": rng.choice(swarm.node_kinds),
+        "count": count,
+        # MQTT counts keepalive in whole seconds
+        "keepalive": f"{max(1, round(rng.uniform(*swarm.keepalive)))}s",
+        "ramp": _duration(rng.uniform(0, swarm.span / 10)),
+        "poll": _duration(rng.uniform(0.01, 0.5)),
+        "work": rng.choice(
+            [
+                _duration(rng.uniform(0, 0.5)),
+                {"uniform": {"min": "0s", "max": _duration(rng.uniform(0.01, 2))}},
+                {"exponential": {"mean": _duration(rng.uniform(0.01, 1))}},
+            ]
+        ),
+        "fail_rate": rng.choice(["0%", "0%", "5%"]),
+        "network": {
+            "latency": _duration(latency),
+            "jitter": _duration(rng.uniform(0, latency)),
+            "loss": format_fraction(rng.choice([0, 0, 0.01, 0.05])),
+        },
+    }
+
+
+def _work(swarm: Swarm, rng: random.Random) -> list[dict[str, Any]]:
+    """A steady stream, and two piles on one node, for only where tasks wait does their order matter: one
+    anywhere in the storm, and one at its end, when hardly anything can scatter it any more."""
+    tasks = rng.randint(*swarm.tasks)
+    pile = min((tasks - 1) // 2, max(5, tasks // 8))
+    stream = tasks - 2 * pile
+    if pile < 1:
+        return []
+    pace = max(stream / (swarm.span * rng.uniform(0.2, 0.8)), 0.001)
+    begin = swarm.span * 0.15  # the ramps are over and the nodes connected
+    return [
+        {
+            "tasks": stream,
+            "at": _duration(begin),
+            "rate": f"{pace:.6f}/s",
+            "arrivals": rng.choice(["even", "poisson"]),
+            "until": _duration(swarm.span),
+            "priority": rng.choice(["1..10", {10: 1, 5: 3, 1: 6}, 5]),
+            "target": rng.choice(["random", "round_robin", "least_busy"]),
+            "payload": rng.choice(["64B", "200B", "2KiB"]),
+        },
+        *(
+            {"tasks": pile, "at": _duration(at_s), "priority": "1..10", "target": {"node": _PILED_ON}}
+            for at_s in (rng.uniform(begin, swarm.span * 0.9), swarm.span * 0.95)
+        ),
+    ]
+
+
+class _Faults:
+    """Draws one fault after the other; what was drawn before limits what may follow.
+
+    Most of the fleet comes back from what befalls it, and the node that work is piled on always does.
+    """
+
+    def __init__(self, swarm: Swarm, rng: random.Random, fleet: Fleet) -> None:
+        self._swarm = swarm
+        self._rng = rng
+        self._fleet = fleet
+        self._kinds = swarm.kinds or list(DRAWN)
+        self._names = [node for name, group in fleet.items() for node in node_names(name, group.count)]
+        self._mortal = self._aimed = (len(self._names) - 1) // 2
+        self._outages = 0
+        self._moments: list[float] = []
+        self._first_s = swarm.span * rng.uniform(0.12, 0.2)
+        self._told_s = min(self._first_s + _DEATH_TOLD_S, swarm.span * 0.5)
+        # Each goes on until it had an effect: within a keepalive even an idle node wants to send.
+        last_s = min(swarm.span * 0.8, swarm.span * 0.95 - max(group.keepalive for group in fleet.values()))
+        self._last_s = max(last_s, swarm.span * 0.3)
+
+    def draw(self) -> list[dict[str, Any]]:
+        """As many as the swarm may have."""
+        count = self._rng.randint(*self._swarm.faults)
+        faults = [self._first()] if count else []
+        while len(faults) < count:
+            lesser = [kind for kind in self._kinds if kind not in OUTAGES] or self._kinds
+            kind = self._rng.choice(self._kinds if self._outages < _OUTAGES else lesser)
+            if kind in OUTAGES:
+                faults += self._outage(kind)
+            else:
+                faults.append(self._other(kind))
+        return faults[:count]
+
+    def _first(self) -> dict[str, Any]:
+        """A death that is told at once, if any may be, and early, before broker and master can be away or all
+        nodes out of reach: a run in which nobody's death is told tests little."""
+        kind = self._rng.choice([kind for kind in self._kinds if kind in TOLD_AT_ONCE] or self._kinds)
+        return self._for_good(self._fault(kind, self._first_s))
+
+    def _outage(self, kind: str) -> list[dict[str, Any]]:
+        """Anywhere; or soon after another mishap, of which nobody has been told yet; or after a death that it
+        hides: the broker forgets the node, and its will."""
+        self._outages += 1
+        early_s = self._told_s
+        late_s = max(early_s, min(self._last_s, self._swarm.span * 0.6))
+        at_s = self._rng.uniform(early_s, late_s)
+        how = self._rng.choice(["anywhere", "after another", "hiding"])
+        if how == "after another":
+            at_s = min(late_s, max(early_s, self._rng.choice(self._moments) + self._rng.uniform(0, 5)))
+        outage = self._fault(kind, at_s)
+        if how != "hiding" or "power_cut" not in self._kinds:
+            return [outage]
+        return [outage, self._for_good(self._fault("power_cut", at_s * self._rng.uniform(0.8, 0.98)))]
+
+    def _other(self, kind: str) -> dict[str, Any]:
+        early_s = self._told_s if kind == "ap_gone" else self._swarm.span * 0.05
+        at_s = self._rng.uniform(early_s, max(early_s, self._last_s))
+        fault = self._fault(kind, at_s)
+        if kind in ON_ONE_NODE and self._aimed > 0 and self._rng.random() < _AIMED:
+            self._aimed -= 1
+            del fault["at"]
+            return fault | _while_connecting(self._rng, self._fleet)
+        return self._for_good(fault) if at_s > self._first_s and self._rng.random() < 0.4 else fault
+
+    def _fault(self, kind: str, at_s: float) -> dict[str, Any]:
+        self._moments.append(at_s)
+        return _fault(self._swarm, self._rng, kind, at_s, self._last_s)
+
+    def _for_good(self, fault: dict[str, Any]) -> dict[str, Any]:
+        """The same without an end, if it kills a node and the fleet can spare one."""
+        if fault["kind"] in FATAL and self._mortal > 0:
+            self._mortal -= 1
+            del fault["restart_after"]
+            fault["select"] = {"names": [name for name in self._names if name != _PILED_ON], "count": 1}
+        return fault
+
+
+def _while_connecting(rng: random.Random, fleet: Fleet) -> dict[str, Any]:
+    """At some moment of the three round trips that some node's connection takes. Each node connects in the
+    ramp, if not more often, so the event is certain to come."""
+    name, group = rng.choice(list(fleet.items()))
+    round_trip_s = 2 * (group.network.latency or 0.0) + (group.network.jitter or 0.0)
+    count = rng.randint(1, group.count)
+    after = _duration(rng.uniform(0, 3 * round_trip_s))
+    return {
+        "when": {"event": "node_connecting", "group": name, "count": count, "after": after},
+        "select": {"same": True},
+    }
+
+
+def _fault(swarm: Swarm, rng: random.Random, kind: str, at_s: float, last_s: float) -> dict[str, Any]:
+    """A fault that is over before the quiet time, and leaves time for others that wait for their chance.
+
+    A link that flaps does so until `last_s`: what it missed while it was up, it must still be able to hit.
+    """
+    left_s = swarm.span * 0.95 - at_s
+    lasts = _duration(rng.uniform(0.1, left_s / (4 if kind in (*OUTAGES, "ap_gone") else 2)))
+    fault: dict[str, Any] = {"kind": kind, "at": _duration(at_s), "sure": True}
+    if kind in (*FATAL, "master_crash", "reboot"):
+        fault["restart_after"] = lasts
+    elif KINDS[kind].recovers:
+        fault["for"] = lasts
+    if kind == "slow_link":
+        fault["latency"] = _duration(rng.uniform(0.2, 3))
+    if kind == "broker_restart":
+        fault["memory"] = rng.choice(["keep", "lose"])
+    if kind == "flap":
+        down = rng.uniform(0.05, 1)
+        cycles = min(rng.randint(2, 20), int((last_s - at_s) / (down + 0.2)))
+        fault |= {"cycles": max(1, cycles), "down": _duration(down), "up": "200ms"}
+    return fault
+
+
+def _duration(seconds: float) -> str:
+    return format_duration(round(seconds, 3))

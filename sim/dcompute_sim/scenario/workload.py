@@ -1,0 +1,216 @@
+"""What work is given out: streams of tasks, their pace, priorities, sizes and addressees."""
+
+from __future__ import annotations
+
+import random
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from dcompute_sim.scenario.base import Count, Model, ShortModel, Text, exactly_one, wrong
+from dcompute_sim.scenario.when import When
+from dcompute_sim.units import Duration, Rate, Size
+
+PICKS = ("random", "least_busy", "round_robin", "all")
+Weight = Annotated[float, Field(gt=0, le=1e6)]
+
+
+class Priority(ShortModel):
+    """10 is the highest. A number, a range `1..10`, or weights: `{10: 1, 5: 3, 1: 6}`."""
+
+    short_schema: ClassVar[dict[str, Any]] = {
+        "anyOf": [
+            {"type": "integer", "minimum": 1, "maximum": 10},
+            {"type": "string", "pattern": r"^([1-9]|10) ?\.\. ?([1-9]|10)$"},
+            {
+                "type": "object",
+                "propertyNames": {"pattern": "^([1-9]|10)$"},
+                "additionalProperties": {"type": "number", "exclusiveMinimum": 0},
+                "minProperties": 1,
+            },
+        ]
+    }
+
+    weights: dict[int, Weight] = Field(description="How often each priority is drawn.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        if isinstance(value, Priority):
+            return value
+        if isinstance(value, dict) and set(value) == {"weights"}:
+            value = value["weights"]
+        return {"weights": _weights(value)}
+
+    def short(self) -> Any:
+        levels = sorted(self.weights)
+        even = len(set(self.weights.values())) == 1
+        if even and levels == list(range(levels[0], levels[-1] + 1)):
+            return levels[0] if len(levels) == 1 else f"{levels[0]}..{levels[-1]}"
+        return {level: int(w) if w == int(w) else w for level, w in self.weights.items()}
+
+    def draw(self, rng: random.Random) -> int:
+        """One priority."""
+        if len(self.weights) == 1:
+            return next(iter(self.weights))
+        return rng.choices(list(self.weights), list(self.weights.values()))[0]
+
+
+def _weights(value: Any) -> dict[int, Any]:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return {_level(value): 1.0}
+    if isinstance(value, str) and ".." in value:
+        low, _, high = value.partition("..")
+        if low.strip().isdecimal() and high.strip().isdecimal() and _level(low) <= _level(high):
+            return dict.fromkeys(range(_level(low), _level(high) + 1), 1.0)
+    if isinstance(value, dict) and value:
+        return {_level(key): weight for key, weight in value.items()}
+    raise wrong("a priority is a number 1 to 10, a range `1..10`, or weights `{10: 1, 5: 3, 1: 6}`")
+
+
+def _level(value: Any) -> int:
+    """A priority level from an int or from the text of one (JSON has no other keys)."""
+    text = str(value).strip()
+    if isinstance(value, bool) or not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= 10):
+        raise wrong(f"`{text[:40]}` is not a priority: 1 (lowest) to 10 (highest)")
+    return int(text)
+
+
+class Target(ShortModel):
+    """Which node gets a task: `random`, `least_busy`, `round_robin`, `all`, `{node: esp-3}` or
+    `{group: esp, pick: least_busy}`.
+
+    `least_busy` is the node with the fewest unfinished tasks; of several such nodes, the one whose last task
+    was given longest ago."""
+
+    short_schema: ClassVar[dict[str, Any]] = {"enum": list(PICKS)}
+
+    pick: Literal["random", "least_busy", "round_robin", "all"] = Field(
+        default="random", description="How to choose among all nodes, or those of the group."
+    )
+    node: Text | None = Field(default=None, description="This node.")
+    group: Text | None = Field(default=None, description="A node of this group.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        if value not in PICKS:
+            names = ", ".join(f"`{pick}`" for pick in PICKS)
+            raise PydanticCustomError(
+                "choice",
+                "{problem}",
+                {
+                    "problem": f"`{value[:40]}` is no target: {names}, `{{node: NAME}}` or `{{group: NAME}}`",
+                    "allowed": list(PICKS),
+                },
+            )
+        return {"pick": value}
+
+    def short(self) -> Any:
+        return self.pick if self.node is None and self.group is None else None
+
+    @model_validator(mode="after")
+    def _one(self) -> Target:
+        if self.node is not None and self.group is not None:
+            raise wrong("a target is either a `node` or a `group`, not both")
+        if self.node is not None and self.pick != "random":
+            raise wrong("`pick` chooses within a group; a single `node` leaves nothing to choose")
+        return self
+
+
+class Outstanding(Model):
+    """How many tasks of the stream may be unfinished at a time."""
+
+    outstanding: Count = Field(description="So many at a time.")
+
+
+class Loop(ShortModel):
+    """`open`: tasks come at their own pace. `{closed: {outstanding: 8}}`: the next one waits for a result."""
+
+    short_schema: ClassVar[dict[str, Any]] = {"const": "open"}
+
+    closed: Outstanding | None = Field(default=None, description="The next waits for a result.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            if value != "open":
+                raise wrong("a loop is `open` or `{closed: {outstanding: 8}}`")
+            return {}
+        return value
+
+    def short(self) -> Any:
+        return "open" if self.closed is None else None
+
+
+class Stream(Model):
+    """Tasks with a common pace.
+
+    `tasks` alone: all at once. `rate`: evenly, or `arrivals: poisson`. `burst`: so many, `every` so often.
+    A closed loop sends the next when a result is back. Each needs an end: `tasks`, `until` or `phase`.
+    """
+
+    tasks: Count | None = Field(default=None, description="How many in all.")
+    rate: Rate | None = Field(default=None, description="How many in a time.")
+    arrivals: Literal["even", "poisson"] = Field(default="even", description="How a `rate` is spread.")
+    burst: Count | None = Field(default=None, description="So many at once, each `every`.")
+    every: Duration | None = Field(default=None, description="Time between bursts.")
+    at: Duration | None = Field(
+        default=None, description="When the stream starts; with `phase`, counted from that phase's start."
+    )
+    until: Duration | None = Field(default=None, description="When it ends at the latest; counted like `at`.")
+    phase: Text | None = Field(default=None, description="The stream belongs to this phase and ends with it.")
+    when: When | None = Field(default=None, description="The stream starts when this has happened.")
+    priority: Priority = Field(default=Priority(weights={5: 1.0}), description="Of each task; 10 is highest.")
+    payload: Size | None = Field(default=None, description="Tasks are filled up to this size.")
+    target: Target = Field(default=Target(), description="Who gets each task.")
+    loop: Loop = Field(default=Loop(), description="Whether results set the pace.")
+    task: dict[str, Any] | None = Field(default=None, description="The task's own fields, any JSON.")
+
+    @property
+    def outstanding(self) -> int | None:
+        """The limit of a closed loop; None for an open one."""
+        return self.loop.closed.outstanding if self.loop.closed else None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _start_alias(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "start" in value:
+            if "at" in value:
+                raise wrong("`start` is another word for `at`: give one of them")
+            return {("at" if key == "start" else key): entry for key, entry in value.items()}
+        return value
+
+    @model_validator(mode="after")
+    def _pace(self) -> Stream:
+        if self.outstanding is None:
+            if self.rate is None and self.burst is None:
+                if self.tasks is None:
+                    raise wrong("a stream needs a pace: `tasks`, `rate`, or `burst` with `every`")
+            else:
+                exactly_one(self, "rate", "burst")
+        elif self.rate is not None or self.burst is not None:
+            raise wrong("in a closed loop the results set the pace: leave out `rate` and `burst`")
+        if (self.burst is None) != (self.every is None):
+            raise wrong("`burst` and `every` go together: `burst: 10` with `every: 5s`")
+        if self.every is not None and self.every <= 0:
+            raise wrong("`every` must be longer than 0s")
+        if self.rate is not None and self.rate <= 0:
+            raise wrong("`rate` must be more than 0/s")
+        if self.arrivals == "poisson" and self.rate is None:
+            raise wrong("`arrivals` spreads a `rate`, and there is none")
+        if self.when is not None and self.at is not None:
+            raise wrong("a stream starts `at` a time or `when` something happened, not both")
+        if self.when is not None and self.phase is not None:
+            raise wrong("a stream belongs to a `phase` or starts `when` something happened, not both")
+        if self.when is not None and self.until is not None:
+            raise wrong("nobody knows when this stream starts: end it with `tasks`, not `until`")
+        if self.tasks is None and self.until is None and self.phase is None:
+            raise wrong("this stream never ends: add `tasks`, `until` or `phase`")
+        if self.until is not None and self.until <= (self.at or 0):
+            raise wrong("`until` is not after the start")
+        return self

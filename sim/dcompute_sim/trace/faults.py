@@ -1,0 +1,68 @@
+"""Faults, and what carried them out: the broker going and coming, connections on the wire."""
+
+from __future__ import annotations
+
+from dcompute_sim.trace.event import Event
+
+
+class FaultInjected(Event, frozen=True):
+    """`fault` is unique in the run (e.g. "crash-3"); `node` is "" for faults of the broker or master."""
+
+    fault: str
+    kind: str
+    node: str = ""
+    for_us: int | None = None
+
+
+class FaultEffect(Event, frozen=True):
+    """Receipt: what the fault visibly did on the wire, e.g. "fin", "rst", "held 120 bytes", "refused"."""
+
+    fault: str
+    node: str
+    effect: str
+
+
+class FaultEnded(Event, frozen=True):
+    """A fault with a duration was healed."""
+
+    fault: str
+    node: str = ""
+
+
+class BrokerStarted(Event, frozen=True):
+    pass
+
+
+class BrokerStopped(Event, frozen=True):
+    kept_memory: bool
+
+
+class WireOpened(Event, frozen=True):
+    """A TCP connection of this node (or "master") reached the broker; `conn` counts per run."""
+
+    node: str
+    conn: int
+
+
+class WireClosed(Event, frozen=True):
+    """`how`: fin, rst, timeout, lost. `by`: node or broker (whose end went first)."""
+
+    node: str
+    conn: int
+    how: str
+    by: str
+
+
+class WireStalled(Event, frozen=True):
+    """A retransmission of this node met a silent link: nothing of the connection reaches the broker now."""
+
+    node: str
+    conn: int
+
+
+class WireResumed(Event, frozen=True):
+    """What was held is crossing again. This can be long after the link healed: TCP waits twice as long after
+    each retransmission without an answer, one that was lost on a healed link included."""
+
+    node: str
+    conn: int

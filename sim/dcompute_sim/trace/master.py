@@ -1,0 +1,101 @@
+"""What the master did, and what it believed."""
+
+from __future__ import annotations
+
+from dcompute_sim.trace.event import Event
+
+
+class MasterStarted(Event, frozen=True):
+    boot: int
+
+
+class MasterStopped(Event, frozen=True):
+    """`how`: crash or exit."""
+
+    how: str
+
+
+class MasterConnected(Event, frozen=True):
+    pass
+
+
+class MasterDisconnected(Event, frozen=True):
+    reason: str
+
+
+class TaskSent(Event, frozen=True):
+    """The director asked the master to send this task. `size`: payload bytes."""
+
+    node: str
+    task: str
+    priority: int
+    attempt: int = 1
+    size: int = 0
+
+
+class TaskRefused(Event, frozen=True):
+    """The master declined to send (unknown or dead node)."""
+
+    node: str
+    task: str
+    reason: str
+
+
+class NodeStatusSeen(Event, frozen=True):
+    """The master's record of a node changed."""
+
+    node: str
+    status: str
+    inc: str = ""
+
+
+class DeathReported(Event, frozen=True):
+    """The dead-nodes callback named this node. `cause`: will, offline or silent."""
+
+    node: str
+    inc: str
+    cause: str
+
+
+class StaleDeathIgnored(Event, frozen=True):
+    """A `dead` of an incarnation that is not the node's current one."""
+
+    node: str
+    inc: str
+
+
+class ResultReceived(Event, frozen=True):
+    node: str
+    task: str
+    digest: str = ""
+
+
+class ResultDuplicate(Event, frozen=True):
+    node: str
+    task: str
+
+
+class UpdateStarted(Event, frozen=True):
+    """The master is told to bring a board to another version. `broken`: what is wrong with that version."""
+
+    node: str
+    version: str
+    before: str = ""
+    broken: str = ""
+
+
+class UpdateState(Event, frozen=True):
+    """How far the master has come with a board's update (the words of dcompute._ota.progress.State)."""
+
+    node: str
+    version: str
+    state: str
+    reason: str = ""
+
+
+class MessageRejected(Event, frozen=True):
+    """`who` ("master" or a node id) received bytes that are no valid message."""
+
+    who: str
+    topic: str
+    reason: str

@@ -1,0 +1,119 @@
+"""What each node did, as it saw it."""
+
+from __future__ import annotations
+
+from dcompute_sim.trace.event import Event
+
+
+class NodeStarted(Event, frozen=True):
+    """Power on; `boot` counts from 1."""
+
+    node: str
+    boot: int
+
+
+class NodeStopped(Event, frozen=True):
+    """The node no longer runs. `how`: crash, power_cut, hang, exit (clean), reboot."""
+
+    node: str
+    how: str
+
+
+class NodeConnecting(Event, frozen=True):
+    """A CONNECT is about to be sent for incarnation `inc`."""
+
+    node: str
+    inc: str
+
+
+class NodeSubscribing(Event, frozen=True):
+    """CONNACK is in, SUBSCRIBE is about to be sent."""
+
+    node: str
+    inc: str
+
+
+class NodeConnected(Event, frozen=True):
+    """CONNACK and SUBACK are in: the node can be sent work."""
+
+    node: str
+    inc: str
+
+
+class NodeDisconnected(Event, frozen=True):
+    node: str
+    inc: str
+    reason: str
+
+
+class StatusPublished(Event, frozen=True):
+    node: str
+    status: str
+    inc: str
+
+
+class StatusRepaired(Event, frozen=True):
+    """The node saw a `dead` about itself while connected and published its status again."""
+
+    node: str
+    inc: str
+
+
+class TaskReceived(Event, frozen=True):
+    """The task is in the node's queue."""
+
+    node: str
+    task: str
+    priority: int
+    attempt: int = 1
+
+
+class TaskTaken(Event, frozen=True):
+    """The node's program took the task from the queue."""
+
+    node: str
+    task: str
+    priority: int
+    attempt: int = 1
+
+
+class TaskFinished(Event, frozen=True):
+    node: str
+    task: str
+    ok: bool = True
+
+
+class TaskDropped(Event, frozen=True):
+    """The node's bounded queue was full, or the message was no valid task. `task` is "" when unreadable."""
+
+    node: str
+    task: str
+    reason: str
+
+
+class ResultHeld(Event, frozen=True):
+    """A result was handed to the transport, which sends it when the link allows. `digest`: of its value."""
+
+    node: str
+    task: str
+    digest: str = ""
+
+
+class ResultDropped(Event, frozen=True):
+    """Held results overflowed their bound; this oldest one is lost."""
+
+    node: str
+    task: str
+
+
+class NodeOutput(Event, frozen=True):
+    """A line a firmware node printed."""
+
+    node: str
+    text: str
+
+
+class NodeMemory(Event, frozen=True):
+    node: str
+    allocated: int
+    free: int

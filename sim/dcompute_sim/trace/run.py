@@ -1,0 +1,51 @@
+"""Events of the run as a whole."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from dcompute_sim.trace.event import Event
+
+FORMAT = 1
+
+
+class RunStarted(Event, frozen=True):
+    """First event of every trace: all that is needed to judge it, and (with the scenario) to repeat it."""
+
+    scenario: str
+    seed: int
+    time: Literal["real", "virtual"]
+    broker: str
+    broker_granularity_s: float  # how late, past 1.5 x keepalive, this broker may notice a silent client
+    sabotage: list[str] = msgspec.field(default_factory=list)
+    overrides: list[str] = msgspec.field(default_factory=list)  # what `--set` changed
+    variation: str = ""  # which combination of the scenario's matrix
+    target: Literal["", "sim", "emulator", "board"] = ""  # as what its firmware groups ran, over what it says
+    format: int = FORMAT
+
+
+class PhaseStarted(Event, frozen=True):
+    phase: str
+
+
+class RunEnded(Event, frozen=True):
+    """`reason`: finished, timeout or interrupted."""
+
+    reason: str
+
+
+class NodeDefined(Event, frozen=True):
+    node: str
+    group: str
+    kind: str  # python | firmware | board
+    keepalive_s: float
+
+
+class LogLine(Event, frozen=True):
+    """A warning or error logged by production code during the run (`who`: node id, "master" or "broker")."""
+
+    who: str
+    level: str
+    text: str
