@@ -14,7 +14,7 @@ from dcompute_sim.scenario import Scenario
 from dcompute_sim.trace import NodeConnected, NodeStarted
 
 from benchmarks.figures import Figure
-from dcompute._mqtt.asyncio_driver import AsyncioDriver
+from dcompute.asyncio_driver import AsyncioDriver
 from dcompute.node_transport import ComputeNodeTransport
 
 IDLE_S = 5.0

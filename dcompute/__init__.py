@@ -1,3 +1,74 @@
-"""Prioritised tasks for microcontrollers and servers over MQTT; production code, free of the testbed."""
+"""Prioritised tasks for microcontrollers and servers over MQTT; production code, free of the testbed.
+
+    from dcompute import ComputeNodeTransport, MasterNodeTransport, Worker
+
+Names are loaded when they are first asked for, so that a node pays for no more than it uses. What is named
+neither here nor in a module without an underscore is private and may change without notice.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dcompute.asyncio_driver import AsyncioDriver
+    from dcompute.bundle import BadBundle, Bundle
+    from dcompute.errors import Backlogged, DeadNode, NodeUnavailable, UnknownNode
+    from dcompute.master_transport import MasterNodeTransport
+    from dcompute.node_core import Rejected
+    from dcompute.node_transport import ComputeNodeTransport
+    from dcompute.security import Tls
+    from dcompute.updates import UpdateProgress, UpdateState
+    from dcompute.worker import Worker
 
 __version__ = "0.1.0"
+
+_HOME = {
+    "AsyncioDriver": "dcompute.asyncio_driver",
+    "Backlogged": "dcompute.errors",
+    "BadBundle": "dcompute.bundle",
+    "Bundle": "dcompute.bundle",
+    "ComputeNodeTransport": "dcompute.node_transport",
+    "DeadNode": "dcompute.errors",
+    "MasterNodeTransport": "dcompute.master_transport",
+    "NodeUnavailable": "dcompute.errors",
+    "Rejected": "dcompute.node_core",
+    "Tls": "dcompute.security",
+    "UnknownNode": "dcompute.errors",
+    "UpdateProgress": "dcompute.updates",
+    "UpdateState": "dcompute.updates",
+    "Worker": "dcompute.worker",
+}
+
+__all__ = [  # noqa: RUF022 - by what a reader looks for first
+    "MasterNodeTransport",
+    "ComputeNodeTransport",
+    "Worker",
+    "Tls",
+    "AsyncioDriver",
+    "Bundle",
+    "UpdateProgress",
+    "UpdateState",
+    "NodeUnavailable",
+    "UnknownNode",
+    "DeadNode",
+    "Backlogged",
+    "Rejected",
+    "BadBundle",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first asked for."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,7 +1,7 @@
 """Who turns a client's loop: what the transports need of the world.
 
 A driver opens byte channels, tells the time, calls back later and hands calls from other threads to its loop.
-Production has asyncio's (`dcompute._mqtt.asyncio_driver`); the testbed has a second one that does the same in
+Production has asyncio's (`dcompute.asyncio_driver`); the testbed has a second one that does the same in
 virtual time. Everything a channel or timer calls back happens on the driver's loop, so the code above needs
 no locks of its own there.
 """
@@ -93,13 +93,4 @@ class Driver(Protocol):
         """
 
 
-def shared_driver() -> Driver:
-    """The one that transports of this process share which are not given another: asyncio's."""
-    from dcompute._mqtt.asyncio_driver import (
-        AsyncioDriver,  # here: in virtual time nobody has a use for asyncio
-    )
-
-    return AsyncioDriver.shared()
-
-
-__all__ = ["Address", "Channel", "ChannelUser", "Driver", "Randomness", "Timer", "shared_driver"]
+__all__ = ["Address", "Channel", "ChannelUser", "Driver", "Randomness", "Timer"]

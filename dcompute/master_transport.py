@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import ssl
 import threading
 import uuid
@@ -10,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
+from dcompute._log import is_power_of_two, log
 from dcompute._master.effects import (
     DeclareDead,
     Effect,
@@ -24,9 +24,11 @@ from dcompute._master.registry import GONE, Registry
 from dcompute._master.updates import MasterUpdates
 from dcompute._mqtt.link import MqttLink, Outgoing
 from dcompute._mqtt.paho_session import SessionSettings
-from dcompute._ota.progress import PATIENCE_S, Progress
+from dcompute._mqtt.shared import shared_driver
+from dcompute._ota.progress import PATIENCE_S, UpdateProgress
 from dcompute.bundle import Bundle
-from dcompute.drivers import Address, Driver, Timer, shared_driver
+from dcompute.drivers import Address, Driver, Timer
+from dcompute.errors import Backlogged, DeadNode, NodeUnavailable, UnknownNode
 from dcompute.node_core import DEFAULT_PRIORITY, check_node_id
 from dcompute.protocol import (
     Rejected,
@@ -38,28 +40,9 @@ from dcompute.protocol import (
     task_fields,
 )
 from dcompute.security import Tls, tls_context
-from dcompute.words import is_power_of_two
-
-log = logging.getLogger("dcompute")
 
 Observer = Callable[[str, Mapping[str, Any]], None]
 DeadNodesCallback = Callable[[list[str]], object]
-
-
-class NodeUnavailable(LookupError):
-    """A task cannot be given to this node now."""
-
-
-class UnknownNode(NodeUnavailable):
-    """No node of this id has announced itself."""
-
-
-class DeadNode(NodeUnavailable):
-    """The node is dead or offline."""
-
-
-class Backlogged(RuntimeError):
-    """Too many tasks wait for the broker: nothing was sent, try again later."""
 
 
 class MasterNodeTransport:
@@ -302,7 +285,7 @@ class MasterNodeTransport:
             raise RuntimeError("the master is not started: call start() first")
         self._updates.begin(node_id, bundle, key, patience_s)
 
-    def updates(self) -> list[Progress]:
+    def updates(self) -> list[UpdateProgress]:
         """How far each update is, ended ones included."""
         return self._updates.progress()
 
@@ -415,3 +398,6 @@ class MasterNodeTransport:
     def _tell(self, event: str, **fields: Any) -> None:
         if self._observer is not None:
             self._observer(event, fields)
+
+
+__all__ = ["Backlogged", "DeadNode", "MasterNodeTransport", "NodeUnavailable", "UnknownNode"]

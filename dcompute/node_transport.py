@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
+from dcompute._log import is_power_of_two, log
 from dcompute._mqtt.link import MqttLink, Outgoing
 from dcompute._mqtt.paho_session import SessionSettings
-from dcompute.drivers import Address, Driver, shared_driver
-from dcompute.identity import default_node_id
+from dcompute._mqtt.shared import shared_driver
+from dcompute._node.identity import default_node_id
+from dcompute._node.signals import ShutdownSignals, SignalSafeLock
+from dcompute.drivers import Address, Driver
 from dcompute.node_core import OFFLINE, READY, NodeCore, check_status
 from dcompute.protocol import check_capabilities, check_device_type
 from dcompute.security import Tls, tls_context
-from dcompute.signals import ShutdownSignals, SignalSafeLock
-from dcompute.words import is_power_of_two
-
-log = logging.getLogger("dcompute")
 
 _STATUSES_WAITING = 8  # for the loop; when it lags, only the newest beyond these matters
 

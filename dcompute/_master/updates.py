@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from dcompute._mqtt.link import MqttLink
-from dcompute._ota.progress import NodeUpdate, Progress, Updates
+from dcompute._ota.progress import NodeUpdate, UpdateProgress, Updates
 from dcompute.bundle import Bundle
 from dcompute.drivers import Driver, Timer
 from dcompute.protocol import Topics, decode_update_report, update_topic, updates_topic
@@ -57,7 +57,7 @@ class MasterUpdates:
         self._driver.call_on_loop(self._follow)
         self._driver.call_on_loop(lambda: self.look_at(node_id))
 
-    def progress(self) -> list[Progress]:
+    def progress(self) -> list[UpdateProgress]:
         """How far each update is, ended ones included."""
         with self._lock:
             return self._updates.progress()

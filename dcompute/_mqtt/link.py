@@ -8,17 +8,15 @@ else would.
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from dcompute._log import log
+from dcompute._mqtt.failure import explain
 from dcompute._mqtt.paho_session import IN_FLIGHT, PahoSession, SessionSettings
 from dcompute.drivers import Address, Channel, Driver, Timer
-from dcompute.words import explain
-
-log = logging.getLogger("dcompute")
 
 MIN_BACKOFF_S = 0.5
 MAX_BACKOFF_S = 15.0

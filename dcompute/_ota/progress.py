@@ -22,7 +22,7 @@ REPEAT_S = 15.0  # without an answer the offer is made again
 PATIENCE_S = 300.0
 
 
-class State(StrEnum):
+class UpdateState(StrEnum):
     """How far a node is."""
 
     WAITING = "waiting"  # for it to be there
@@ -36,16 +36,16 @@ class State(StrEnum):
     FAILED = "failed"
 
 
-OVER = frozenset({State.CONFIRMED, State.ROLLED_BACK, State.REFUSED, State.FAILED})
+OVER = frozenset({UpdateState.CONFIRMED, UpdateState.ROLLED_BACK, UpdateState.REFUSED, UpdateState.FAILED})
 
 
 @dataclass(frozen=True)
-class Progress:
+class UpdateProgress:
     """A node's update at one moment. `reason` says why it failed; `sent_bytes` counts what the node has."""
 
     node_id: str
     version: str
-    state: State
+    state: UpdateState
     reason: str
     sent_bytes: int
     size_bytes: int
@@ -76,7 +76,7 @@ class NodeUpdate:
     ) -> None:
         self.node_id = node_id
         self.bundle = bundle
-        self.state = State.WAITING
+        self.state = UpdateState.WAITING
         self.reason = ""
         self.sent_bytes = 0
         self._key = key
@@ -87,9 +87,9 @@ class NodeUpdate:
         self._taken = False  # the node has accepted an offer of ours
         self._paths = sorted(bundle.files)
 
-    def progress(self) -> Progress:
+    def progress(self) -> UpdateProgress:
         """How far it is."""
-        return Progress(
+        return UpdateProgress(
             self.node_id,
             self.bundle.version,
             self.state,
@@ -107,13 +107,17 @@ class NodeUpdate:
         version = capabilities.get("version")
         if version == self.bundle.version:
             self.sent_bytes = self.bundle.size_bytes
-            self._move(State.CONFIRMED, now_s)
+            self._move(UpdateState.CONFIRMED, now_s)
         elif "version" not in capabilities:
             self._move(
-                State.FAILED, now_s, "it keeps no versions: put its program there by `dcompute deploy` first"
+                UpdateState.FAILED,
+                now_s,
+                "it keeps no versions: put its program there by `dcompute deploy` first",
             )
         elif self._taken and capabilities.get("failed") == self.bundle.version:
-            self._move(State.ROLLED_BACK, now_s, f"the new version did not get ready; {version} runs again")
+            self._move(
+                UpdateState.ROLLED_BACK, now_s, f"the new version did not get ready; {version} runs again"
+            )
         elif inc != self._inc:
             return self._offer(inc, now_s)
         return []
@@ -126,13 +130,13 @@ class NodeUpdate:
         if report.want is not None:
             return self._answer(report.want, report.at, now_s)
         if report.state == "refused":
-            self._move(State.REFUSED, now_s, report.reason)
+            self._move(UpdateState.REFUSED, now_s, report.reason)
         elif report.state == "failed":
-            self._move(State.FAILED, now_s, report.reason)
-        elif report.state in (State.STAGED, State.SWITCHING):
+            self._move(UpdateState.FAILED, now_s, report.reason)
+        elif report.state in (UpdateState.STAGED, UpdateState.SWITCHING):
             self._taken = True
             self.sent_bytes = self.bundle.size_bytes
-            self._move(State(report.state), now_s)
+            self._move(UpdateState(report.state), now_s)
         return []
 
     def tick(self, now_s: float) -> list[bytes]:
@@ -140,8 +144,8 @@ class NodeUpdate:
         if self.state in OVER:
             return []
         if now_s - self._moved_s > self._bound_s():
-            self._move(State.FAILED, now_s, self._silence())
-        elif self.state in (State.OFFERED, State.SENDING) and now_s - self._offered_s > REPEAT_S:
+            self._move(UpdateState.FAILED, now_s, self._silence())
+        elif self.state in (UpdateState.OFFERED, UpdateState.SENDING) and now_s - self._offered_s > REPEAT_S:
             return self._offer(self._inc, now_s)
         return []
 
@@ -150,8 +154,8 @@ class NodeUpdate:
     def _offer(self, inc: str, now_s: float) -> list[bytes]:
         self._inc = inc
         self._offered_s = now_s
-        if self.state is State.WAITING:
-            self._move(State.OFFERED, now_s)
+        if self.state is UpdateState.WAITING:
+            self._move(UpdateState.OFFERED, now_s)
         # To the byte: a board checks and keeps the manifest where it lies in the message.
         proof = b""
         if self._key is not None:
@@ -165,10 +169,10 @@ class NodeUpdate:
         self._taken = True
         self._offered_s = now_s
         has_bytes = sum(len(self.bundle.files[p]) for p in self._paths[: self._paths.index(path)]) + at
-        if has_bytes > self.sent_bytes or self.state is not State.SENDING:
+        if has_bytes > self.sent_bytes or self.state is not UpdateState.SENDING:
             self._moved_s = now_s
         self.sent_bytes = min(has_bytes, self.bundle.size_bytes)
-        self._move(State.SENDING, self._moved_s)
+        self._move(UpdateState.SENDING, self._moved_s)
         piece = {
             "version": self.bundle.version,
             "path": path,
@@ -178,22 +182,22 @@ class NodeUpdate:
         }
         return [json.dumps(piece).encode()]
 
-    def _move(self, state: State, now_s: float, reason: str = "") -> None:
+    def _move(self, state: UpdateState, now_s: float, reason: str = "") -> None:
         if state is not self.state:
             self.state, self.reason, self._moved_s = state, reason, now_s
 
     def _bound_s(self) -> float:
         """A board that restarts may try twice before it goes back to the version before."""
-        restarts = self.state in (State.STAGED, State.SWITCHING)
+        restarts = self.state in (UpdateState.STAGED, UpdateState.SWITCHING)
         return self._patience_s + (2 * self.bundle.confirm_s if restarts else 0)
 
     def _silence(self) -> str:
         words = {
-            State.WAITING: "it is not there, or not ready",
-            State.OFFERED: "it does not answer the offer",
-            State.SENDING: "it asks for nothing more",
-            State.STAGED: "it has all, but does not restart",
-            State.SWITCHING: "it has not come back from its restart",
+            UpdateState.WAITING: "it is not there, or not ready",
+            UpdateState.OFFERED: "it does not answer the offer",
+            UpdateState.SENDING: "it asks for nothing more",
+            UpdateState.STAGED: "it has all, but does not restart",
+            UpdateState.SWITCHING: "it has not come back from its restart",
         }
         return f"{words[self.state]}: nothing for {self._bound_s():.0f} s"
 
@@ -203,14 +207,14 @@ class Updates:
 
     def __init__(self) -> None:
         self._of: dict[str, NodeUpdate] = {}
-        self._told: dict[str, State] = {}
+        self._told: dict[str, UpdateState] = {}
 
     def begin(self, update: NodeUpdate) -> None:
         """Add an update; one of the same node that is not over is given up."""
         self._of[update.node_id] = update
         self._told.pop(update.node_id, None)
 
-    def progress(self) -> list[Progress]:
+    def progress(self) -> list[UpdateProgress]:
         """All of them, ended ones included."""
         return [update.progress() for update in self._of.values()]
 
@@ -218,7 +222,7 @@ class Updates:
         """Whether one is not over."""
         return any(update.state not in OVER for update in self._of.values())
 
-    def news(self) -> list[Progress]:
+    def news(self) -> list[UpdateProgress]:
         """Those whose state has changed since the last call."""
         changed = [u for u in self._of.values() if self._told.get(u.node_id) is not u.state]
         self._told |= {update.node_id: update.state for update in changed}

@@ -10,12 +10,10 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
-from dcompute._master.effects import Effect
-from dcompute._master.registry import NodeRecord, Registry
-from dcompute._mqtt.link import MqttLink, Outgoing
 from dcompute.master_transport import MasterNodeTransport
 from dcompute.node_core import NodeCore, TaskQueue
 from dcompute.node_transport import ComputeNodeTransport
+from dcompute.parts import Effect, MqttLink, NodeRecord, Outgoing, Registry
 from dcompute.protocol import ResultMessage
 from dcompute_sim.specimens import SPECIMENS
 

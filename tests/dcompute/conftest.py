@@ -24,9 +24,9 @@ from dcompute_sim.brokers.mosquitto import MosquittoBroker
 from dcompute_sim.brokers.process import BrokerProcess
 from hypothesis import HealthCheck, settings
 
-from dcompute._mqtt.asyncio_driver import AsyncioDriver
 from dcompute._mqtt.link import MqttLink, Outgoing
 from dcompute._mqtt.paho_session import SessionSettings
+from dcompute.asyncio_driver import AsyncioDriver
 from dcompute.drivers import Address, ChannelUser, Timer
 from dcompute.master_transport import MasterNodeTransport
 from dcompute.node_transport import ComputeNodeTransport

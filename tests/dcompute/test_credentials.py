@@ -12,7 +12,7 @@ import pytest
 from dcompute_sim.brokers import passwords
 from dcompute_sim.brokers.base import BrokerSecurity
 
-from dcompute._mqtt.asyncio_driver import AsyncioDriver
+from dcompute.asyncio_driver import AsyncioDriver
 from dcompute.master_transport import MasterNodeTransport
 from dcompute.node_transport import ComputeNodeTransport
 from dcompute.security import Tls, tls_context

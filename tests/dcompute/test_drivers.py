@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dcompute._mqtt.asyncio_driver import AsyncioDriver
+from dcompute.asyncio_driver import AsyncioDriver
 
 
 @pytest.fixture

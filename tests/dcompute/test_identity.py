@@ -9,12 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from dcompute.identity import default_node_id
+from dcompute._node.identity import default_node_id
 from dcompute.node_core import check_node_id
 
-PROGRAM = (
-    "import sys; from dcompute.identity import default_node_id; print(default_node_id(), flush=True); input()"
-)
+PROGRAM = "from dcompute._node.identity import default_node_id as new; print(new(), flush=True); input()"
 
 
 def start(folder: Path) -> tuple[subprocess.Popen[str], str]:

@@ -13,6 +13,7 @@ from dcompute_sim.brokers.conformance.wire import Kind
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dcompute._mqtt.failure import explain
 from dcompute._mqtt.link import (
     ACK_TIMEOUT_S,
     CONNECT_TIMEOUT_S,
@@ -25,7 +26,6 @@ from dcompute._mqtt.link import (
 )
 from dcompute._mqtt.paho_session import IN_FLIGHT, SessionSettings
 from dcompute.drivers import Address
-from dcompute.words import explain
 
 KEEPALIVE_S = 60
 ADDRESS = Address("broker", 1883)

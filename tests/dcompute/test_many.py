@@ -8,7 +8,7 @@ import threading
 import time
 from typing import Any
 
-from dcompute._mqtt.asyncio_driver import AsyncioDriver
+from dcompute.asyncio_driver import AsyncioDriver
 from dcompute.master_transport import MasterNodeTransport
 from dcompute.node_transport import ComputeNodeTransport
 

@@ -9,7 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from dcompute.options import grouped
+from dcompute._cli.options import grouped
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from dcompute.signals import ShutdownSignals, SignalSafeLock
+from dcompute._node.signals import ShutdownSignals, SignalSafeLock
 
 HEAD = """
 import signal, sys, threading, time

@@ -19,9 +19,9 @@ from dcompute_sim.micropython.lockstep import LockstepBoard
 from dcompute_sim.micropython.provision import Emulator, provision
 from dcompute_sim.net.network import Network
 
-from dcompute._ota.progress import NodeUpdate
 from dcompute.bundle import Bundle
 from dcompute.protocol import decode_update_report
+from dcompute.updates import NodeUpdate
 
 KEY = b"a key of the fleet"
 NODE = "board"

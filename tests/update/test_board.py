@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from dcompute_sim.brokers.conformance import wire
 
-from dcompute._ota.progress import State
 from dcompute.bundle import Bundle
+from dcompute.updates import UpdateState
 
 
-def finish(board: Any, update: Any) -> State:
+def finish(board: Any, update: Any) -> UpdateState:
     board.until(lambda: update.progress().over, within_s=900)
-    state: State = update.state
+    state: UpdateState = update.state
     return state
 
 
@@ -28,7 +28,7 @@ def test_a_board_is_updated_twice(bench: Any, make_version: Any) -> None:
     for version, slot in (("v2", "b - 0"), ("v3", "a - 0")):
         began_s = board.env.now
         update = board.begin(make_version(version))
-        assert (finish(board, update), update.reason) == (State.CONFIRMED, "")
+        assert (finish(board, update), update.reason) == (UpdateState.CONFIRMED, "")
         assert board.env.now - began_s < 10, "a step waits for something"
         board.run_s(2)
         assert board.status()["status"] == "ready"
@@ -139,7 +139,7 @@ def test_a_recorded_offer_is_good_for_nothing_after_a_reboot(bench: Any, make_ve
 def test_unsigned_updates_where_the_board_allows_them(bench: Any, make_version: Any) -> None:
     board = bench(UPDATE_KEY=None, UPDATE_UNSIGNED=True)
     board.start()
-    assert finish(board, board.begin(make_version("v2"), key=None)) is State.CONFIRMED
+    assert finish(board, board.begin(make_version("v2"), key=None)) is UpdateState.CONFIRMED
 
 
 def test_a_piece_that_is_not_as_offered_never_runs(bench: Any, make_version: Any) -> None:
@@ -154,7 +154,7 @@ def test_a_piece_that_is_not_as_offered_never_runs(bench: Any, make_version: Any
         return [json.dumps(piece | {"data": "ZXZpbA==", "end": True}).encode()]
 
     update._answer = forged
-    assert finish(board, update) is State.FAILED
+    assert finish(board, update) is UpdateState.FAILED
     assert "the sha256 of compute_node.py is not as offered" in update.reason
     assert board.slot() == "a - 0"
     assert not (board.flash / "b" / "version.json").exists()
@@ -179,7 +179,7 @@ def test_what_is_there_is_not_asked_for_again(bench: Any, make_version: Any, how
             board.run_s(45)
             board.board.radio(ap=True)
             board.host.link.up()
-    assert finish(board, update) is State.CONFIRMED
+    assert finish(board, update) is UpdateState.CONFIRMED
     pieces = [json.loads(payload) for payload in board.sent if b'"at"' in payload]
     asked = [(piece["path"], piece["at"]) for piece in pieces]
     assert len(asked) - len(set(asked)) <= 10  # at most the piece on its way, at each interruption
@@ -198,10 +198,10 @@ def test_a_broken_version_is_rolled_back_and_told_apart(bench: Any, make_version
     board = bench()
     board.start()
     update = board.begin(make_version("v2", main_py=main))
-    assert finish(board, update) is State.ROLLED_BACK
+    assert finish(board, update) is UpdateState.ROLLED_BACK
     assert update.reason == "the new version did not get ready; v1 runs again"
     assert board.slot() == "a - 0"
-    assert finish(board, board.begin(make_version("v3"))) is State.CONFIRMED
+    assert finish(board, board.begin(make_version("v3"))) is UpdateState.CONFIRMED
     assert "failed" not in board.status()["capabilities"]
 
 
@@ -211,7 +211,7 @@ def test_a_task_at_work_is_finished_first(bench: Any, make_version: Any) -> None
     task = {"id": "long", "function": "sleep", "args": [60]}
     board._say(wire.publish("board", json.dumps(task).encode(), qos=1, packet_id=9))
     board.run_s(2)
-    assert finish(board, board.begin(make_version("v2"))) is State.CONFIRMED
+    assert finish(board, board.begin(make_version("v2"))) is UpdateState.CONFIRMED
     results = [body for topic, body in board.seen if topic == "results"]
     assert [result["result"].get("output") for result in results] == [60]
 
@@ -227,7 +227,7 @@ def test_a_full_flash_is_said(bench: Any, make_version: Any) -> None:
     (board.flash / "boot.py").write_bytes(full)
     board.start()
     update = board.begin(make_version("v2"))
-    assert (finish(board, update), update.reason) == (State.FAILED, "the flash is full")
+    assert (finish(board, update), update.reason) == (UpdateState.FAILED, "the flash is full")
     assert board.slot() == "a - 0"
     assert board.status()["status"] == "ready"
 
@@ -254,7 +254,10 @@ def test_a_board_without_memory_for_it_says_so_and_works_on(bench: Any, make_ver
     board.until(lambda: any(topic == "results" for topic, _ in board.seen))
     for _ in range(2):
         update = board.begin(make_version("v2"))
-        assert (finish(board, update), update.reason) == (State.FAILED, "not enough memory for an update")
+        assert (finish(board, update), update.reason) == (
+            UpdateState.FAILED,
+            "not enough memory for an update",
+        )
     board._say(wire.publish("board", b'{"id": "1", "function": "add", "args": [1]}', qos=1, packet_id=9))
     board.until(lambda: sum(topic == "results" for topic, _ in board.seen) == 2)
     assert board.slot() == "a - 0"
@@ -265,4 +268,4 @@ def test_a_board_without_memory_for_it_says_so_and_works_on(bench: Any, make_ver
 def test_a_board_with_half_the_memory_of_an_esp32_is_updated(bench: Any, make_version: Any) -> None:
     board = bench(heap_kib=128)
     board.start()
-    assert finish(board, board.begin(make_version("v2"))) is State.CONFIRMED
+    assert finish(board, board.begin(make_version("v2"))) is UpdateState.CONFIRMED

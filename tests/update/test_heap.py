@@ -12,8 +12,8 @@ from dcompute_sim.fwbuild.compile import compile_firmware
 from dcompute_sim.micropython.flash import product
 from dcompute_sim.micropython.provision import mpy_cross
 
-from dcompute._ota.progress import State
 from dcompute.bundle import Bundle
+from dcompute.updates import UpdateState
 
 TASKS = 1000
 WINDOW = 8
@@ -64,7 +64,7 @@ def test_it_starts_works_and_is_updated(bench: Any, tmp_path: Path, compiled: bo
     work(board)
     update = board.begin(changed(folder, "v2"))
     board.until(lambda: update.progress().over, within_s=900)
-    assert (update.state, update.reason) == (State.CONFIRMED, "")
+    assert (update.state, update.reason) == (UpdateState.CONFIRMED, "")
     board.run_s(2)
     assert board.slot() == "b - 0"
     assert board.status()["status"] == "ready"
@@ -89,11 +89,11 @@ def test_with_less_it_is_updated_or_says_why_not(bench: Any, tmp_path: Path, com
         update = board.begin(changed(folder, "v2"))
         board.until(lambda update=update: update.progress().over, within_s=900)
         assert [line for line in lost(board) if "connection lost: Mem" in line] == [], heap_kib
-        if update.state is State.FAILED:
+        if update.state is UpdateState.FAILED:
             refused += 1
             assert update.reason == "not enough memory for an update"
             assert connections == {body["inc"] for topic, body in board.seen if topic == "board/status"}
             assert board.slot() == "a - 0"
         else:  # its start on trial takes a little more: the guard is a thread
-            assert update.state in (State.CONFIRMED, State.ROLLED_BACK)
+            assert update.state in (UpdateState.CONFIRMED, UpdateState.ROLLED_BACK)
         board.board.power_cut()

@@ -16,11 +16,11 @@ from dcompute_sim.micropython.flash import product
 from dcompute_sim.micropython.process import FirmwareProcess
 from typer.testing import CliRunner
 
-from dcompute._ota.progress import NodeUpdate, State
+from dcompute._cli.update import read_key
 from dcompute.bundle import Bundle
 from dcompute.cli import app
 from dcompute.protocol import Rejected, UpdateReport, decode_update_report
-from dcompute.update_command import read_key
+from dcompute.updates import NodeUpdate, UpdateState
 
 BUNDLE = Bundle("v2", {"main.py": b"x" * 1200, "a.py": b""})
 
@@ -37,7 +37,7 @@ def said(**fields: Any) -> UpdateReport:
 
 def test_an_offer_for_each_connection_and_the_pieces_asked_for() -> None:
     update = started()
-    assert update.state is State.OFFERED
+    assert update.state is UpdateState.OFFERED
     (piece,) = update.reported(said(want="main.py", at=1024), 1)
     assert json.loads(piece) == {
         "version": "v2",
@@ -46,7 +46,7 @@ def test_an_offer_for_each_connection_and_the_pieces_asked_for() -> None:
         "data": "eHh4" * 58 + "eHg=",
         "end": True,
     }
-    assert (update.state, update.sent_bytes) == (State.SENDING, 1024)
+    assert (update.state, update.sent_bytes) == (UpdateState.SENDING, 1024)
     (offer,) = update.seen("ready", "boot.2", {"version": "v1"}, 2)
     assert BUNDLE.verify(b"key", "boot.2", json.loads(offer)["sig"])
     assert update.reported(said(want="main.py", at=0), 3) == []  # of the connection before
@@ -58,13 +58,13 @@ def test_an_offer_for_each_connection_and_the_pieces_asked_for() -> None:
 def test_nothing_is_offered_to_who_is_not_ready(status: str) -> None:
     update = NodeUpdate("n", BUNDLE, None, now_s=0)
     assert update.seen(status, "boot.1", {"version": "v1"}, 0) == []
-    assert update.state is State.WAITING
+    assert update.state is UpdateState.WAITING
 
 
 def test_a_board_without_slots_is_told_what_to_do() -> None:
     update = NodeUpdate("n", BUNDLE, None, now_s=0)
     update.seen("ready", "boot.1", {"keepalive": 60}, 0)
-    assert update.state is State.FAILED
+    assert update.state is UpdateState.FAILED
     assert "dcompute deploy" in update.reason
 
 
@@ -72,11 +72,11 @@ def test_a_failure_of_long_ago_is_no_rollback_of_now() -> None:
     update = NodeUpdate("n", BUNDLE, b"key", now_s=0)
     before = {"version": "v1", "failed": "v2"}
     assert update.seen("ready", "boot.1", before, 0) != []
-    assert update.state is State.OFFERED
+    assert update.state is UpdateState.OFFERED
     update.reported(said(want="main.py"), 1)
     update.reported(said(state="switching"), 2)
     update.seen("ready", "boot2.1", before, 60)
-    assert update.state is State.ROLLED_BACK
+    assert update.state is UpdateState.ROLLED_BACK
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_silence_ends_it_with_a_reason(reports: list[dict[str, Any]], reason: st
     offers = 0
     for second in range(1, 700):
         offers += len(update.tick(second))
-    assert update.state is State.FAILED
+    assert update.state is UpdateState.FAILED
     assert reason in update.reason
     if not reports:
         assert offers == 18  # every 15 s and a tick

@@ -10,8 +10,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from dcompute._ota.progress import State
 from dcompute.bundle import Bundle
+from dcompute.updates import UpdateState
 
 WATCHED = b"""
 import builtins
@@ -64,7 +64,7 @@ def bring(board: Any, bundle: Bundle) -> None:
     """Update the board, and let it confirm."""
     update = board.begin(bundle)
     board.until(lambda: update.progress().over)
-    assert update.state is State.CONFIRMED, update.reason
+    assert update.state is UpdateState.CONFIRMED, update.reason
     board.run_s(2)
 
 
@@ -149,7 +149,7 @@ def test_and_goes_on_to_the_new_version(bench: Any, make_version: Any, tmp_path:
         board.start()
         update = board.begin(make_version("v3"))
         board.until(lambda update=update: update.progress().over)
-        assert update.state is State.CONFIRMED, (number, steps[number], update.reason)
+        assert update.state is UpdateState.CONFIRMED, (number, steps[number], update.reason)
         board.update = None
         board.board.power_cut()
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import ClassVar
 
-from dcompute._master.registry import GONE
+from dcompute.parts import GONE
 from dcompute_sim.checks.base import Check, Outcome, failed, held, inconclusive, of_kinds
 from dcompute_sim.trace import DeathReported, Event, MasterStarted, NodeStatusSeen
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from dcompute.options import grouped
+from dcompute.cli import grouped
 from dcompute_sim.checks.verdict import judge
 from dcompute_sim.commands import options as o
 from dcompute_sim.commands.select import Entry, entry_of

@@ -1,4 +1,4 @@
-"""Options that several commands share; a dataclass is a group of them (`dcompute.options.grouped`)."""
+"""Options that several commands share; a dataclass is a group of them (`dcompute.cli.grouped`)."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from dcompute.options import grouped
+from dcompute.cli import grouped
 from dcompute_sim.campaign import parse_seeds
 from dcompute_sim.checks.coverage import coverage
 from dcompute_sim.commands import options as o

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dcompute.bundle import CONFIRM_S
-from dcompute.options import grouped
+from dcompute.cli import grouped
 from dcompute_sim.deploy.config import Target
 from dcompute_sim.deploy.deployment import READY_S, Deployment, Options
 from dcompute_sim.deploy.errors import INVALID, DeployError

@@ -1,4 +1,4 @@
-"""Options of `dcompute deploy` and its subcommands; a dataclass is a group (`dcompute.options.grouped`)."""
+"""Options of `dcompute deploy` and its subcommands; a dataclass is a group (`dcompute.cli.grouped`)."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dcompute.master_transport import NodeUnavailable
+from dcompute.errors import NodeUnavailable
 from dcompute_sim import trace as t
 from dcompute_sim.director.master import MasterHandle
 from dcompute_sim.recorder import Recorder

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from dcompute._mqtt.paho_session import PahoSession, SessionSettings
 from dcompute.drivers import Address, Channel, Timer
 from dcompute.node_core import Topics
+from dcompute.parts import PahoSession, SessionSettings
 from dcompute.protocol import Rejected, StatusMessage, decode
 from dcompute_sim.interfaces.world import Machine
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import simpy
 from simpy import Environment, Event
 
-from dcompute._mqtt.asyncio_driver import AsyncioDriver
+from dcompute.asyncio_driver import AsyncioDriver
 from dcompute_sim.brokers.base import RealBroker
 from dcompute_sim.brokers.external import ExternalBroker
 from dcompute_sim.engines.real_machine import RealMachine

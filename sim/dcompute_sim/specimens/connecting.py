@@ -6,10 +6,9 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from dcompute._mqtt.link import LinkOwner, MqttLink
-from dcompute._mqtt.paho_session import SessionSettings
 from dcompute.drivers import Address, Driver
 from dcompute.node_core import NodeCore
+from dcompute.parts import LinkOwner, MqttLink, SessionSettings
 
 _SETUP_S = 0.1
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dcompute._master.effects import Effect
-from dcompute._master.registry import DEFAULT_KEEPALIVE_S, GONE, Registry
+from dcompute.parts import DEFAULT_KEEPALIVE_S, GONE, Effect, Registry
 from dcompute.protocol import Message, ResultMessage
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
-from dcompute._mqtt.link import MqttLink
 from dcompute.drivers import Address, ChannelUser, Driver, Timer
 from dcompute.node_core import NodeCore
+from dcompute.parts import MqttLink
 
 _PUBACK = 4
 _LOOK_S = 0.1

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from dcompute._mqtt.link import MqttLink, Outgoing
 from dcompute.node_core import NodeCore
+from dcompute.parts import MqttLink, Outgoing
 
 EPOCH_OF_ESP32_S = 946_684_800.0  # 2000-01-01
 

@@ -85,7 +85,7 @@ class UpdateStarted(Event, frozen=True):
 
 
 class UpdateState(Event, frozen=True):
-    """How far the master has come with a board's update (the words of dcompute._ota.progress.State)."""
+    """How far the master has come with a board's update (the words of dcompute.updates.UpdateState)."""
 
     node: str
     version: str

@@ -1,4 +1,4 @@
-"""What logs and errors say: why a connection failed, and which repetition of a warning is worth a line."""
+"""Why a connection failed, in words that say what to look at."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _REFUSED = f"[Errno {errno.ECONNREFUSED}]"
 
 
 def explain(error: Exception | None, address: Address) -> str:
-    """Why a connection failed, in words that say what to look at."""
+    """Say why a connection to `address` failed; None: the broker ended it."""
     if error is None:
         return f"the broker at {address} closed the connection"
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -29,8 +29,3 @@ def explain(error: Exception | None, address: Address) -> str:
     if isinstance(error, ConnectionResetError):
         return f"the connection to {address} was reset"
     return f"the connection to {address} failed: {error or type(error).__name__}"
-
-
-def is_power_of_two(count: int) -> bool:
-    """Whether the `count`-th repetition is worth a log line: a stranger must not be able to flood the log."""
-    return count & (count - 1) == 0

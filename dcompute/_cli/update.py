@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dcompute._ota.progress import Progress, State
+from dcompute._ota.progress import UpdateProgress, UpdateState
 from dcompute.bundle import BadBundle, Bundle, product_folder
 from dcompute.master_transport import MasterNodeTransport
 
@@ -35,24 +35,24 @@ class Printer:
     """Shows progress: a line for each change of state; in a terminal also how much each board has."""
 
     say: Callable[[str], object]
-    _states: dict[str, State] = field(default_factory=dict)
+    _states: dict[str, UpdateState] = field(default_factory=dict)
     _tenths: dict[str, int] = field(default_factory=dict)
 
-    def show(self, progress: Progress) -> None:
+    def show(self, progress: UpdateProgress) -> None:
         tenth = 10 * progress.sent_bytes // max(1, progress.size_bytes)
         changed = self._states.get(progress.node_id) is not progress.state
-        moved = progress.state is State.SENDING and self._tenths.get(progress.node_id) != tenth
+        moved = progress.state is UpdateState.SENDING and self._tenths.get(progress.node_id) != tenth
         if changed or (moved and sys.stdout.isatty()):
             self._states[progress.node_id], self._tenths[progress.node_id] = progress.state, tenth
             self.say(line(progress))
 
 
-def line(progress: Progress) -> str:
+def line(progress: UpdateProgress) -> str:
     """One node's progress in words."""
     words = f"{progress.node_id}: {progress.state}"
-    if progress.state is State.SENDING:
+    if progress.state is UpdateState.SENDING:
         words += f" {progress.sent_bytes} of {progress.size_bytes} bytes"
-    elif progress.state is State.CONFIRMED:
+    elif progress.state is UpdateState.CONFIRMED:
         words += f", runs {progress.version}"
     return f"{words}: {progress.reason}" if progress.reason else words
 
@@ -94,7 +94,7 @@ def run(
         if all(progress.over for progress in updates):
             break
         time.sleep(_LOOK_S)
-    failed = [progress for progress in updates if progress.state is not State.CONFIRMED]
+    failed = [progress for progress in updates if progress.state is not UpdateState.CONFIRMED]
     say(f"{len(updates) - len(failed)} of {len(updates)} run {bundle.version}")
     return not failed
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 import socket
 import threading
@@ -12,9 +11,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from dcompute._log import log
 from dcompute.drivers import Address, ChannelUser, Timer
-
-log = logging.getLogger("dcompute")
 
 
 class _Protocol(asyncio.Protocol):

@@ -1,0 +1,1 @@
+"""What the `dcompute` command does; `dcompute.cli` is its face."""

@@ -1,0 +1,209 @@
+"""The `dcompute` command. The testbed's part is loaded only when asked for, and only if installed."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dcompute import __version__
+from dcompute._cli.options import grouped
+from dcompute.master_transport import MasterNodeTransport
+from dcompute.node_core import check_node_id
+from dcompute.node_transport import ComputeNodeTransport
+from dcompute.security import Tls
+from dcompute.worker import Worker, load_handler
+
+_PRODUCTION = ("node", "master", "update", "--version")
+_TESTBED = "dcompute_sim.commands"
+
+
+@dataclass(frozen=True)
+class Connection:
+    """How the broker is reached, and as whom."""
+
+    broker: Annotated[str, typer.Option("--broker", help="Host name of the broker.")] = "localhost"
+    port: Annotated[int, typer.Option(help="Port of the broker.")] = 1883
+    username: Annotated[str | None, typer.Option(envvar="DCOMPUTE_USERNAME", help="MQTT user.")] = None
+    use_tls: Annotated[
+        bool,
+        typer.Option("--tls", help="TLS with the certificates the system trusts."),
+    ] = False
+    ca: Annotated[
+        Path | None, typer.Option("--ca", help="CA certificates to trust (PEM); switches TLS on.")
+    ] = None
+    cert: Annotated[Path | None, typer.Option("--cert", help="Our own certificate (PEM).")] = None
+    key: Annotated[Path | None, typer.Option("--key", help="Its private key (PEM).")] = None
+    keepalive: Annotated[int, typer.Option(min=1, max=65535, help="MQTT keepalive in seconds.")] = 60
+    namespace: Annotated[str, typer.Option(help="Common prefix of all topics.")] = ""
+
+    def settings(self) -> dict[str, Any]:
+        """What a transport takes; asks for the password if there is to be one."""
+        secure = self.use_tls or self.ca or self.cert
+        return {
+            "broker_host": self.broker,
+            "broker_port": self.port,
+            "username": self.username,
+            "password": password_for(self.username),
+            "tls": Tls(self.ca, self.cert, self.key) if secure else None,
+            "keepalive": self.keepalive,
+            "namespace": self.namespace,
+        }
+
+    def __str__(self) -> str:
+        return f"{self.broker}:{self.port}"
+
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Prioritised tasks for microcontrollers over MQTT, and the testbed that proves it.",
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def password_for(username: str | None) -> str | None:
+    """From DCOMPUTE_PASSWORD or a prompt, never from the command line, where every process could read it."""
+    if username is None:
+        return None
+    password = os.environ.get("DCOMPUTE_PASSWORD")
+    if password is None:
+        password = str(typer.prompt(f"Password of {username}", hide_input=True))
+    return password
+
+
+@app.command()
+@grouped
+def node(
+    *,
+    handler: Annotated[str, typer.Option(help="package.module:function, called with each task (a dict).")],
+    node_id: Annotated[str | None, typer.Option(help="Default: host name and slot.")] = None,
+    connection: Connection,
+) -> None:
+    """Run a compute node: call a function for each task and send back what it returns."""
+    _log_to_stderr()
+    sys.path.insert(0, os.getcwd())
+    try:
+        function = load_handler(handler)
+        transport = ComputeNodeTransport(node_id=node_id, **connection.settings())
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    try:
+        if transport.start():
+            typer.echo(f"node {transport.node_id} is ready at {connection}")
+        Worker(transport, function).run()
+    except KeyboardInterrupt:
+        typer.echo(f"node {transport.node_id} is offline")
+        raise typer.Exit(130) from None
+
+
+@app.command()
+@grouped
+def master(connection: Connection) -> None:
+    """Watch a fleet: print every node's status as it changes, deaths and results."""
+    _log_to_stderr()
+
+    def observe(event: str, fields: Any) -> None:
+        if event in ("node_status_seen", "death_reported", "result_received"):
+            words = " ".join(f"{key}={value}" for key, value in fields.items())
+            typer.echo(f"{time.strftime('%H:%M:%S')} {event} {words}")
+
+    try:
+        transport = MasterNodeTransport(observer=observe, **connection.settings())
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    with transport:
+        try:
+            while True:
+                time.sleep(3600)
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+
+
+@app.command()
+@grouped
+def update(
+    *,
+    nodes: Annotated[list[str] | None, typer.Option("--node", help="Id of a board; may be repeated.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="All boards whose program is in slots.")] = False,
+    bundle: Annotated[
+        Path | None, typer.Option(help="Folder with the new program; default: our own firmware.")
+    ] = None,
+    version: Annotated[str, typer.Option(help="Its name; default: from its contents.")] = "",
+    confirm_s: Annotated[
+        int, typer.Option("--confirm", min=10, max=3600, help="Seconds a board gives it to get ready.")
+    ] = 120,
+    key_file: Annotated[Path | None, typer.Option(help="File with the boards' UPDATE_KEY.")] = None,
+    patience: Annotated[
+        float, typer.Option(min=1, help="Seconds without progress until a board counts as failed.")
+    ] = 300,
+    connection: Connection,
+) -> None:
+    """Bring boards to another version over the air.
+
+    The key that signs it is the boards' UPDATE_KEY, from --key-file or the environment variable
+    DCOMPUTE_UPDATE_KEY; without one it is sent unsigned. A board that does not get ready with the new version
+    goes back to the one before. Exit status: 0 if all run the new version, 1 if one does not, 2 for a bundle
+    or key that cannot be read.
+    """
+    from dcompute._cli import update as update_command
+
+    if every == bool(nodes):
+        raise typer.BadParameter("say which boards: --node ID, as often as need be, or --all")
+    try:
+        new = update_command.read_bundle(bundle, version, confirm_s)
+        secret = update_command.read_key(key_file, os.environ.get("DCOMPUTE_UPDATE_KEY"))
+        transport = MasterNodeTransport(**connection.settings())
+        for node_id in nodes or ():
+            check_node_id(node_id)
+    except (ValueError, OSError) as error:
+        raise typer.BadParameter(str(error)) from None
+    try:
+        if not transport.start():
+            typer.echo(f"no connection to the broker at {connection}: {transport.last_error}", err=True)
+            raise typer.Exit(1)
+        done = update_command.run(transport, nodes or [], new, secret, typer.echo, patience)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    finally:
+        transport.stop()
+    raise typer.Exit(0 if done else 1)
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+
+
+def _add_testbed() -> None:
+    """Add the testbed's commands; a server that only runs nodes does not have them installed."""
+    try:
+        testbed: typer.Typer = importlib.import_module(_TESTBED).app
+    except ModuleNotFoundError as error:
+        typer.echo(
+            f"The testbed is not installed (no module {error.name}), so only `node`, `master` and `update` "
+            "are here: pip install 'dcompute[sim]'",
+            err=True,
+        )
+        return
+    app.registered_commands += [c for c in testbed.registered_commands if c not in app.registered_commands]
+    app.registered_groups += [g for g in testbed.registered_groups if g not in app.registered_groups]
+
+
+def main() -> None:
+    """Entry point of the `dcompute` command."""
+    if not sys.argv[1:2] or sys.argv[1] not in _PRODUCTION:
+        _add_testbed()
+    app()
