@@ -11,7 +11,7 @@ from dcompute_sim.deploy.errors import InvalidInput, SomethingMissing
 from dcompute_sim.deploy.firmware import gather
 from dcompute_sim.deploy.fleet import FleetFile
 from dcompute_sim.deploy.selection import Selection
-from dcompute_sim.scenario.problems import ScenarioError
+from dcompute_sim.yamlfile.problems import LocatedError
 
 FLEET = """\
 secrets: secrets.env
@@ -102,7 +102,7 @@ def test_the_environment_comes_before_the_file_of_secrets(write: Any) -> None:
 def test_errors_name_the_line(write: Any, old: str, new: str, line: int, message: str) -> None:
     assert old in FLEET
     path = write(FLEET.replace(old, new))
-    with pytest.raises(ScenarioError) as caught:
+    with pytest.raises(LocatedError) as caught:
         targets(path, "kiln", "lathe")
     assert message in str(caught.value)
     assert f"{path}:{line}:" in str(caught.value)
@@ -110,7 +110,7 @@ def test_errors_name_the_line(write: Any, old: str, new: str, line: int, message
 
 def test_no_message_shows_a_secret(write: Any) -> None:
     for secrets in ("WORKSHOP=hunter2\nBROKER=x\n", "hunter2\nWORKSHOP=1\n"):
-        with pytest.raises((ScenarioError, InvalidInput)) as caught:
+        with pytest.raises((LocatedError, InvalidInput)) as caught:
             targets(write(secrets=secrets), "kiln")
         assert "hunter2" not in str(caught.value)
 
@@ -122,7 +122,7 @@ def test_the_boards_meant(write: Any, tmp_path: Path) -> None:
     assert Selection(boards=["lathe"], fleet=fleet, ports=["/dev/x"]).targets(firmware)[0].port == "/dev/x"
     with pytest.raises(InvalidInput, match="--all, or --board with one of: kiln, lathe"):
         Selection(fleet=fleet).targets(firmware)
-    with pytest.raises(ScenarioError, match="no board is called `kilm`"):
+    with pytest.raises(LocatedError, match="no board is called `kilm`"):
         Selection(boards=["kilm"], fleet=fleet).targets(firmware)
     with pytest.raises(InvalidInput, match="both on port"):
         Selection(everything=True, fleet=write(FLEET.replace("ports:2", "/dev/ttyUSB0"))).targets(firmware)

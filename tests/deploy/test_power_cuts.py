@@ -17,6 +17,7 @@ from dcompute_sim.deploy import plan
 from dcompute_sim.deploy.commands import app
 from dcompute_sim.fwbuild.compile import compile_firmware
 from dcompute_sim.micropython.board import Board
+from dcompute_sim.micropython.compiled import shim_sources
 from dcompute_sim.micropython.provision import Emulator, mpy_cross
 from dcompute_sim.virtual_boards.board import VirtualBoard
 from dcompute_sim.virtual_boards.flash_log import Cut, FlashState, load, read, save, states
@@ -101,7 +102,7 @@ def boots(desk: Any, emulator: Emulator) -> Boots:
 def flat(bench: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A flash with the firmware as `mpremote cp` would put it: no slots."""
     folder = tmp_path_factory.mktemp("flat")
-    compile_firmware(mpy_cross(), folder)
+    compile_firmware(mpy_cross(), folder, built_in=shim_sources())
     (folder / "config.py").write_text(CONFIG.format(port=bench.port))
     return folder
 

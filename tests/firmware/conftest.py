@@ -15,8 +15,8 @@ import pytest
 from dcompute_sim.brokers.conformance import wire
 from dcompute_sim.brokers.conformance.wire import Kind, Packet
 from dcompute_sim.brokers.mosquitto import MosquittoBroker
+from dcompute_sim.fwbuild.files import product
 from dcompute_sim.micropython.board import Board
-from dcompute_sim.micropython.flash import product
 from dcompute_sim.micropython.process import FirmwareProcess
 from dcompute_sim.micropython.provision import Emulator, provision
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from dcompute_sim.brokers.conformance import wire
 from dcompute_sim.fwbuild.compile import compile_firmware
+from dcompute_sim.micropython.compiled import shim_sources
 from dcompute_sim.micropython.provision import mpy_cross
 
 TASKS = 10_000
@@ -85,7 +86,7 @@ async def work(
 def test_ten_thousand_tasks_in_a_small_heap(rig: Any, tmp_path: Path, compiled: bool, heap_kib: int) -> None:
     if compiled:
         rig.firmware = tmp_path / "compiled"
-        compile_firmware(mpy_cross(), rig.firmware)
+        compile_firmware(mpy_cross(), rig.firmware, built_in=shim_sources())
     outputs, in_use, lines = asyncio.run(work(rig, TASKS, heap_bytes=heap_kib * 1024))
     assert sorted(outputs)[:TASKS] == list(range(2, TASKS + 2))
     assert not [line for line in lines if "MemoryError" in line]

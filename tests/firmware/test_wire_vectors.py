@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dcompute_sim.fwbuild.bundle import bundle
+from dcompute_sim.fwbuild.merge import merge
 from dcompute_sim.micropython.provision import Emulator
 
 from dcompute.node_wire import MAX_PAYLOAD_BYTES
@@ -60,9 +60,7 @@ def test_the_core_as_it_is_compiled_does_too(tmp_path: Path, emulator: Emulator)
     public = {"NodeCore", "Rejected", "decode_task"}
     folder = tmp_path / "dcompute"
     folder.mkdir()
-    (folder / "node_core.py").write_text(
-        bundle(sources, {"dcompute.node_core": public})["dcompute.node_core"]
-    )
+    (folder / "node_core.py").write_text(merge(sources, {"dcompute.node_core": public})["dcompute.node_core"])
     wire = f"from dcompute.node_core import decode_task\nMAX_PAYLOAD_BYTES = {MAX_PAYLOAD_BYTES}\n"
     (folder / "node_wire.py").write_text(wire)
     for file in FILES:

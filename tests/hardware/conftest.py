@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from dcompute_sim.micropython import flash
+from dcompute_sim.fwbuild.files import layout, product
 
 PATIENCE_S = 30.0
 WIFI = 'WIFI_SSID = "lab"\nWIFI_PASSWORD = "as it was before"\nSTATIC_IP = None\n'
@@ -23,7 +23,7 @@ OWN_CONFIG = WIFI + (
 def deploy(root: Path) -> None:
     """Our firmware and a config.py of its owner's on a flash."""
     root.mkdir(parents=True, exist_ok=True)
-    for name, source in flash.layout([flash.product()]).items():
+    for name, source in layout([product()]).items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(source.read_bytes())
     (root / "config.py").write_text(OWN_CONFIG)

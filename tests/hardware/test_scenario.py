@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from dcompute_sim import trace as t
 from dcompute_sim.commands import app
+from dcompute_sim.fwbuild.files import product
 from dcompute_sim.hardware.run_config import MARK
 from dcompute_sim.micropython import flash
 from dcompute_sim.report.fault_outcome import aftermaths
@@ -182,7 +183,7 @@ def test_boards_are_updated_over_the_air_through_a_wifi_drop_and_a_power_cut(
 ) -> None:
     root = tmp_path / "flash"
     root.mkdir()
-    flash.write_slots([flash.product()], {}, root, "v1")
+    flash.write_slots([product()], {}, root, "v1")
     own(root)
     (root / "a" / "config.py").write_text(OWN_CONFIG)
     port = serve_board(root)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from dcompute_sim.brokers.base import BrokerSecurity
 from dcompute_sim.brokers.model import tcp_server as front
+from dcompute_sim.fwbuild.files import layout, product
 from dcompute_sim.micropython import flash
 from dcompute_sim.micropython.board import Board
 from dcompute_sim.micropython.compiled import SHIMS
@@ -70,7 +71,7 @@ def test_in_virtual_time(virtual: Any, emulator: Emulator, compiled: bool) -> No
     if not compiled:
         virtual.emulator = replace(emulator, shims=SHIMS)
     virtual.serve_mqtt()
-    board, heard = virtual.add(flash.product(), config=_CONFIG, heap_bytes=96 * 1024)
+    board, heard = virtual.add(product(), config=_CONFIG, heap_bytes=96 * 1024)
     board.start()
     virtual.run(5)
     sender = virtual.network.host("tester").connect_stream("broker", 1883)
@@ -107,7 +108,7 @@ def test_in_real_time(emulator: Any, tmp_path: Any, real_recorder: Callable[[], 
         )
         heard = real_recorder()
         config = _CONFIG | {"MQTT_HOST": "127.0.0.1", "MQTT_PORT": await port}
-        board = Board(bytes.fromhex(_NODE), [flash.product()], config=config, heap_bytes=96 * 1024)
+        board = Board(bytes.fromhex(_NODE), [product()], config=config, heap_bytes=96 * 1024)
         process = FirmwareProcess(emulator, board, heard)
         try:
             process.start()
@@ -126,7 +127,7 @@ def test_in_real_time(emulator: Any, tmp_path: Any, real_recorder: Callable[[], 
 
 
 def test_the_flash_is_what_mip_would_install(tmp_path: Any) -> None:
-    placed = flash.layout([flash.product()])
+    placed = layout([product()])
     assert "dcompute/node_core.py" in placed
     assert "main.py" in placed
     assert "package.json" not in placed
@@ -140,4 +141,4 @@ def test_the_flash_is_what_mip_would_install(tmp_path: Any) -> None:
 def test_a_bad_package_is_named(tmp_path: Any, description: str, complaint: str) -> None:
     (tmp_path / "package.json").write_text(description)
     with pytest.raises(flash.FirmwareError, match=complaint):
-        flash.layout([tmp_path])
+        layout([tmp_path])

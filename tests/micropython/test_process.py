@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dcompute_sim.fwbuild.errors import FirmwareError
 from dcompute_sim.micropython.board import Board
-from dcompute_sim.micropython.flash import FirmwareError
 from dcompute_sim.micropython.process import FirmwareProcess
 
 _IDLE = """

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from dcompute_sim.scenario import KINDS, Scenario, concretise, fault_times, find, load_all, shipped
 from dcompute_sim.scenario.explain import explain
-from dcompute_sim.units import format_duration
+from dcompute_sim.yamlfile.units import format_duration
 
 Load = Callable[..., Scenario]
 

@@ -28,12 +28,12 @@ from dcompute_sim.scenario import (
     phase_starts,
     pick,
 )
-from dcompute_sim.scenario.base import Distribution
+from dcompute_sim.scenario.distribution import Distribution
 from dcompute_sim.scenario.faults import NODE_FAULTS, NodeFault
 from dcompute_sim.scenario.swarm import OUTAGES
 from dcompute_sim.scenario.write import to_yaml
 from dcompute_sim.trace import MasterStarted, TaskTaken
-from dcompute_sim.units import format_duration
+from dcompute_sim.yamlfile.units import format_duration
 
 Load = Callable[..., Scenario]
 BASE = "version: 1\nname: m\nduration: 60s\nfleet: {py: {count: 3}}\n"

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from dcompute_sim.brokers.conformance import wire
 from dcompute_sim.fwbuild.compile import compile_firmware
-from dcompute_sim.micropython.flash import product
+from dcompute_sim.fwbuild.files import product
+from dcompute_sim.micropython.compiled import shim_sources
 from dcompute_sim.micropython.provision import mpy_cross
 
 from dcompute.bundle import Bundle
@@ -58,7 +59,7 @@ def test_it_starts_works_and_is_updated(bench: Any, tmp_path: Path, compiled: bo
     folder = product()
     if compiled:
         folder = tmp_path
-        compile_firmware(mpy_cross(), folder)
+        compile_firmware(mpy_cross(), folder, built_in=shim_sources())
     board = bench(heap_kib=COMPILED_KIB if compiled else SOURCE_KIB, firmware=folder)
     board.start()
     work(board)
@@ -78,7 +79,7 @@ def test_with_less_it_is_updated_or_says_why_not(bench: Any, tmp_path: Path, com
     folder = product()
     if compiled:
         folder = tmp_path
-        compile_firmware(mpy_cross(), folder)
+        compile_firmware(mpy_cross(), folder, built_in=shim_sources())
     heap_kib: float = COMPILED_KIB if compiled else SOURCE_KIB
     refused = 0
     while refused < REFUSALS:

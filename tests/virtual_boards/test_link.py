@@ -12,7 +12,7 @@ import pytest
 from dcompute_sim.brokers.conformance import wire
 from dcompute_sim.brokers.conformance.client import Client
 from dcompute_sim.brokers.process import BrokerProcess
-from dcompute_sim.micropython import flash
+from dcompute_sim.fwbuild.files import layout, product
 from dcompute_sim.virtual_boards.board import VirtualBoard
 
 KEEPALIVE_S = 1
@@ -71,7 +71,7 @@ def joined(desk: Any, tmp_path: Any) -> Any:
             "NODE_TYPE": "ESP32",
             "MQTT_KEEPALIVE": KEEPALIVE_S,
         }
-        files = {name: source.read_text() for name, source in flash.layout([flash.product()]).items()}
+        files = {name: source.read_text() for name, source in layout([product()]).items()}
         files["config.py"] = "".join(f"{name} = {value!r}\n" for name, value in config.items())
         reader, writer = await asyncio.open_connection(broker.host, broker.port)
         client = Client("watch", reader, writer)

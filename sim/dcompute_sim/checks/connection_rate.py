@@ -11,7 +11,7 @@ from pydantic import Field
 from dcompute_sim.checks.base import Check, Outcome, failed, held, inconclusive
 from dcompute_sim.checks.history import owner
 from dcompute_sim.trace import Event, NodeDefined, WireOpened
-from dcompute_sim.units import Duration
+from dcompute_sim.yamlfile.units import Duration
 
 
 class ConnectionRate(Check):

@@ -12,7 +12,7 @@ from pydantic import Field
 from dcompute_sim.checks.base import Check, Distribution, Outcome, failed, held, inconclusive
 from dcompute_sim.checks.history import CLOSING, DEADLY, LIFELESS, Fault, History, history_of
 from dcompute_sim.trace import Event
-from dcompute_sim.units import Duration
+from dcompute_sim.yamlfile.units import Duration
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from dcompute_sim.checks.base import Check, Distribution, Outcome, failed, held, inconclusive
 from dcompute_sim.checks.tasks import Task, tasks
 from dcompute_sim.trace import Event
-from dcompute_sim.units import Duration
+from dcompute_sim.yamlfile.units import Duration
 
 Moment = Literal["sent", "received", "taken", "finished", "result"]
 _ORDER: tuple[Moment, ...] = ("sent", "received", "taken", "finished", "result")

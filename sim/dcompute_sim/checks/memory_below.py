@@ -9,7 +9,7 @@ from pydantic import Field
 
 from dcompute_sim.checks.base import Check, Outcome, failed, held, inconclusive
 from dcompute_sim.trace import Event, NodeDefined, NodeMemory
-from dcompute_sim.units import Duration, Size, format_size
+from dcompute_sim.yamlfile.units import Duration, Size, format_size
 
 
 class MemoryBelow(Check):

@@ -12,7 +12,7 @@ from pydantic import Field
 from dcompute_sim import trace as t
 from dcompute_sim.checks.base import Check, Outcome, failed, held, inconclusive, of_kinds
 from dcompute_sim.checks.history import BREAKING, DEADLY, LIFELESS, SILENT, owner
-from dcompute_sim.units import Duration
+from dcompute_sim.yamlfile.units import Duration
 
 
 @dataclass(slots=True)

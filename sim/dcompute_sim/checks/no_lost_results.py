@@ -14,7 +14,7 @@ from dcompute_sim import trace as t
 from dcompute_sim.checks.base import Check, Outcome, failed, held, inconclusive, of_kinds
 from dcompute_sim.checks.history import SILENT, owner
 from dcompute_sim.checks.tasks import cut_short
-from dcompute_sim.units import Duration
+from dcompute_sim.yamlfile.units import Duration
 
 _SILENCES = SILENT - {"power_cut", "reboot"}  # these two stop the node, and that is told
 _DISTURBANCES = _SILENCES | {"flap", "slow_link", "clone"}

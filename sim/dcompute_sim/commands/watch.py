@@ -10,8 +10,8 @@ import typer
 
 from dcompute_sim.commands.status import HELD, INTERRUPTED
 from dcompute_sim.scenario import ScenarioError, find
-from dcompute_sim.scenario.compose import files_of
 from dcompute_sim.scenario.locate import scenario_files
+from dcompute_sim.yamlfile.include import files_of
 
 _LOOK_S = 0.3
 

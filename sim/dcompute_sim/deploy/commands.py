@@ -25,7 +25,7 @@ from dcompute_sim.deploy.selection import parse_watchpoint
 from dcompute_sim.deploy.state import COLUMNS, state_row
 from dcompute_sim.deploy.watch import Watchers
 from dcompute_sim.micropython.provision import umqtt
-from dcompute_sim.scenario.problems import ScenarioError
+from dcompute_sim.yamlfile.problems import LocatedError
 
 app = typer.Typer(
     help="Firmware onto boards over their serial ports: deploy, status, rollback, logs, monitor."
@@ -212,7 +212,7 @@ def _explained() -> Iterator[None]:
     """Errors that a user can mend end the command with a message and a status, not with a traceback."""
     try:
         yield
-    except ScenarioError as error:
+    except LocatedError as error:
         to_stderr(str(error))
         raise typer.Exit(INVALID) from None
     except DeployError as error:

@@ -19,8 +19,9 @@ from dcompute_sim.deploy.config import Settings, config_text
 from dcompute_sim.deploy.errors import InvalidInput, SomethingMissing
 from dcompute_sim.deploy.slots import Launcher
 from dcompute_sim.fwbuild.compile import compile_firmware
-from dcompute_sim.micropython.errors import BundleError, EmulatorUnavailable
-from dcompute_sim.micropython.flash import FirmwareError
+from dcompute_sim.fwbuild.errors import FirmwareError
+from dcompute_sim.micropython.compiled import shim_sources
+from dcompute_sim.micropython.errors import EmulatorUnavailable
 from dcompute_sim.micropython.provision import Progress, mpy_cross
 
 _RULES = "settings.py"  # the firmware's own rules of config.py
@@ -129,7 +130,7 @@ def gather(
             _assigned(example),
             (product / _RULES).read_text(),
         )
-    except (BadBundle, FirmwareError, BundleError) as error:
+    except (BadBundle, FirmwareError) as error:
         raise InvalidInput(str(error)) from None
     except OSError as error:
         raise InvalidInput(f"firmware: {error}") from None
@@ -175,7 +176,7 @@ def _compiled(folder: Path | None, extra: Sequence[Path], version: str, progress
     except EmulatorUnavailable as error:
         raise SomethingMissing(str(error)) from None
     with tempfile.TemporaryDirectory(prefix="dcompute-compiled-") as scratch:
-        compile_firmware(compiler, Path(scratch), extra)
+        compile_firmware(compiler, Path(scratch), extra, shim_sources())
         return Bundle.from_folder(Path(scratch), version)
 
 

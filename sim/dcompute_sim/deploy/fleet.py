@@ -13,11 +13,12 @@ from dcompute.node_core import check_node_id
 from dcompute_sim.deploy.config import Settings, Target, Watchpoint
 from dcompute_sim.deploy.errors import InvalidInput, SomethingMissing
 from dcompute_sim.deploy.secrets import read_secrets, substituted
-from dcompute_sim.scenario.base import Flag, Model, Text, wrong
-from dcompute_sim.scenario.problems import Problem, ScenarioError, Span, choice_hint
-from dcompute_sim.scenario.translate import locate, problems_of
-from dcompute_sim.scenario.tree import Leaf, Map, decode, parse, to_data
 from dcompute_sim.virtual_boards.port_files import port_named
+from dcompute_sim.yamlfile.model import Flag, Model, Text, wrong
+from dcompute_sim.yamlfile.place import locate
+from dcompute_sim.yamlfile.problems import LocatedError, Problem, Span, choice_hint
+from dcompute_sim.yamlfile.tree import Leaf, Map, decode, parse, to_data
+from dcompute_sim.yamlfile.validation import problems_of
 
 # Where the value of a config.py key comes from, below a board (or below `defaults`).
 _PLACES: dict[str, tuple[str, ...]] = {
@@ -121,16 +122,16 @@ class FleetFile:
     def __init__(
         self, path: Path, secrets: Path | None = None, environment: Mapping[str, str] = os.environ
     ) -> None:
-        """Raises ScenarioError with the place of each problem, or InvalidInput if a file cannot be read."""
+        """Raises LocatedError with the place of each problem, or InvalidInput if a file cannot be read."""
         self.path = path
         self._tree = _read(path, secrets, environment)
         try:
             self.fleet = Fleet.model_validate(to_data(self._tree), by_alias=True, by_name=False)
         except ValidationError as error:
-            raise ScenarioError(problems_of(error, self._tree, Fleet)) from None
+            raise LocatedError(problems_of(error, self._tree, Fleet)) from None
 
     def targets(self, names: Sequence[str], rules: ConfigRules) -> list[Target]:
-        """The boards of these names, complete. Raises ScenarioError with all that is wrong with any."""
+        """The boards of these names, complete. Raises LocatedError with all that is wrong with any."""
         targets: list[Target] = []
         problems: list[Problem] = []
         for name in names:
@@ -139,12 +140,12 @@ class FleetFile:
                 assert target.config is not None
                 rules.check(target.config)
                 targets.append(target)
-            except ScenarioError as error:
+            except LocatedError as error:
                 problems += error.problems
             except InvalidInput as error:
                 problems += self._blame(name, str(error)).problems
         if problems:
-            raise ScenarioError(problems)
+            raise LocatedError(problems)
         return targets
 
     def _target(self, name: str, known_settings: frozenset[str]) -> Target:
@@ -152,33 +153,33 @@ class FleetFile:
         for section in ("wifi", "broker", "port"):
             if getattr(board, section) is None:
                 where = self._place(name, ())
-                raise ScenarioError(
+                raise LocatedError(
                     [Problem(where, f"`{section}` is missing here", "here, or under `defaults`")]
                 )
         for key in board.settings:
             if key not in known_settings or key in _PLACES or key == "NODE_ID":
                 allowed = sorted(known_settings - set(_PLACES) - {"NODE_ID"})
                 where = self._place(name, ("settings", key))
-                raise ScenarioError(
+                raise LocatedError(
                     [Problem(where, f"no setting is called `{key}`", choice_hint(key, allowed))]
                 )
         assert board.broker is not None
         assert board.port is not None
         return Target(name, self._port(board.port), _settings(name, board), _watchpoint(self.path, board))
 
-    def _blame(self, name: str, complaint: str) -> ScenarioError:
+    def _blame(self, name: str, complaint: str) -> LocatedError:
         """A complaint of the firmware's own rules about this board's config.py, at its place in this file."""
         key = next(
             (word for word in complaint.replace(":", " ").split() if word.isupper() and len(word) > 3), ""
         )
         path = _PLACES.get(key, ("settings", key))
-        return ScenarioError([Problem(self._place(name, path), complaint.removeprefix("config.py: "))])
+        return LocatedError([Problem(self._place(name, path), complaint.removeprefix("config.py: "))])
 
     def _merged(self, name: str) -> BoardEntry:
         known = self.fleet.boards
         if name not in known:
             where = self._tree.keys["boards"]
-            raise ScenarioError([Problem(where, f"no board is called `{name}`", choice_hint(name, known))])
+            raise LocatedError([Problem(where, f"no board is called `{name}`", choice_hint(name, known))])
         board, defaults = known[name], self.fleet.defaults
         given = {key: getattr(board, key) for key in board.model_fields_set}
         given["settings"] = {**defaults.settings, **board.settings}
@@ -209,7 +210,7 @@ def _read(path: Path, secrets: Path | None, environment: Mapping[str, str]) -> M
     tree = parse(source)
     if not isinstance(tree, Map):
         hint = "a mapping with `boards:` is wanted; docs/hardware.md shows one"
-        raise ScenarioError([Problem(Span(source, 1, 1), "this is no fleet file", hint)])
+        raise LocatedError([Problem(Span(source, 1, 1), "this is no fleet file", hint)])
     named = tree.entries.get("secrets")
     if secrets is None and isinstance(named, Leaf) and isinstance(named.value, str):
         secrets = path.parent / named.value

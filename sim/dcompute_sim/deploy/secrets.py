@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from dcompute_sim.deploy.errors import InvalidInput
-from dcompute_sim.scenario.problems import Problem, ScenarioError, choice_hint
-from dcompute_sim.scenario.tree import Leaf, Map, Node, Seq
+from dcompute_sim.yamlfile.problems import LocatedError, Problem, choice_hint
+from dcompute_sim.yamlfile.tree import Leaf, Map, Node, Seq
 
 _USE = re.compile(r"\$\{([^}]*)\}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -37,7 +37,7 @@ def read_secrets(path: Path) -> dict[str, str]:
 
 
 def substituted(root: Map, secrets: Mapping[str, str], environment: Mapping[str, str]) -> Map:
-    """The tree with every `${NAME}` replaced. Raises ScenarioError at each that is neither here nor there."""
+    """The tree with every `${NAME}` replaced. Raises LocatedError at each that is neither here nor there."""
     problems: list[Problem] = []
 
     def value_of(name: str, leaf: Leaf) -> str:
@@ -68,6 +68,6 @@ def substituted(root: Map, secrets: Mapping[str, str], environment: Mapping[str,
 
     done = walk(root)
     if problems:
-        raise ScenarioError(problems)
+        raise LocatedError(problems)
     assert isinstance(done, Map)
     return done

@@ -5,13 +5,13 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from dcompute_sim.fwbuild.bundle import bundle
-from dcompute_sim.fwbuild.shrink.kept import UMQTT, kept_attributes
-from dcompute_sim.micropython import flash
-from dcompute_sim.micropython.errors import BundleError
+from dcompute_sim.fwbuild.errors import BuildError
+from dcompute_sim.fwbuild.files import layout, product
+from dcompute_sim.fwbuild.keep_names import UMQTT, kept_names
+from dcompute_sim.fwbuild.merge import merge
 
 # What remains a module of its own: what others import or replace, and what is dropped once it has been used.
 _ENTRIES: dict[str, frozenset[str]] = {
@@ -36,15 +36,21 @@ _AS_IT_IS = ("boot.py", "config_example.py")
 _PROGRAM = "node_program"  # a board runs no main.mpy
 
 
-def compile_firmware(mpy_cross: Path, target: Path, extra: Sequence[Path] = ()) -> list[Path]:
+def compile_firmware(
+    mpy_cross: Path, target: Path, extra: Sequence[Path] = (), built_in: Iterable[Path] = ()
+) -> list[Path]:
     """Write the compiled firmware into the folder `target`, made if need be; returns the files written.
 
-    `extra` files are put over it before, as one's own tasks.py.
+    Args:
+        extra: files put over it before, as one's own tasks.py.
+        built_in: sources of modules that the boards have built in: what these name keeps its name.
     """
-    sources = flash.layout([flash.product(), *extra])
+    sources = layout([product(), *extra])
     modules = {_module(name): path.read_text() for name, path in sources.items() if name not in _AS_IT_IS}
-    ours = {_module(name) for name in flash.layout([flash.product()])}
-    texts = bundle(modules, {**_ENTRIES, "main": frozenset()}, kept_attributes(modules, ours), _BASES)
+    ours = {_module(name) for name in layout([product()])}
+    around = [*product().glob("launcher*.py"), *built_in]
+    kept = kept_names(modules, ours, around)
+    texts = merge(modules, {**_ENTRIES, "main": frozenset()}, kept, _BASES)
     texts[_PROGRAM] = texts.pop("main")
     written = [_compile(mpy_cross, module, text, target) for module, text in texts.items()]
     for name in _AS_IT_IS:
@@ -67,5 +73,5 @@ def _compile(mpy_cross: Path, module: str, text: str, target: Path) -> Path:
         argv = [str(mpy_cross), "-O3", "-s", f"{module}.py", "-o", str(compiled), str(source)]
         done = subprocess.run(argv, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise BundleError(f"mpy-cross refuses {module}: {done.stderr.strip()}")
+        raise BuildError(f"mpy-cross refuses {module}: {done.stderr.strip()}")
     return compiled

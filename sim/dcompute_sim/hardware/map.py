@@ -9,16 +9,18 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from dcompute_sim.scenario import Problem, ScenarioError
-from dcompute_sim.scenario.base import Flag, Model, Text, wrong
-from dcompute_sim.scenario.compose import read, substitute
-from dcompute_sim.scenario.problems import choice_hint
-from dcompute_sim.scenario.translate import at, problems_of
-from dcompute_sim.scenario.tree import Map, to_data
-from dcompute_sim.units import Size
 from dcompute_sim.virtual_boards.port_files import port_named
+from dcompute_sim.yamlfile.include import read
+from dcompute_sim.yamlfile.model import Flag, Model, Text, wrong
+from dcompute_sim.yamlfile.place import at
+from dcompute_sim.yamlfile.problems import LocatedError, Problem, choice_hint
+from dcompute_sim.yamlfile.tree import Map, to_data
+from dcompute_sim.yamlfile.units import Size
+from dcompute_sim.yamlfile.validation import problems_of
+from dcompute_sim.yamlfile.variables import substitute
 
 LOOPBACK = "127.0.0.1"
+_FILE_KEYS = ("include", "vars")
 _DEFAULT_BAUD = 115_200
 _DEFAULT_FLASH_BYTES = 2 * 1024 * 1024
 
@@ -80,16 +82,16 @@ class Place:
 
 
 def load_map(path: Path, nodes: Mapping[str, str]) -> dict[str, Place]:
-    """The place of every node. ScenarioError, with file and line, when the map is wrong or lacks one.
+    """The place of every node. LocatedError, with file and line, when the map is wrong or lacks one.
 
     Args:
         nodes: names of the scenario's board nodes -> their group, in order.
     """
-    tree = substitute(read(path))
+    tree = substitute(read(path, noun="a hardware map", hint="see docs/hardware.md"))
     try:
         found = HardwareMap.model_validate(to_data(tree))
     except ValidationError as error:
-        raise ScenarioError(problems_of(error, tree, HardwareMap)) from None
+        raise LocatedError(problems_of(error, tree, HardwareMap, file_keys=_FILE_KEYS)) from None
     places: dict[str, Place] = {}
     problems: list[Problem] = []
     numbers: dict[str, int] = {}
@@ -110,7 +112,7 @@ def load_map(path: Path, nodes: Mapping[str, str]) -> dict[str, Place]:
             problems.append(at(tree, ("boards", key), str(error), key=True))
     problems += _taken_twice(places, tree)
     if problems:
-        raise ScenarioError(problems)
+        raise LocatedError(problems)
     return places
 
 

@@ -12,9 +12,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
+from dcompute_sim.fwbuild.errors import FirmwareError
 from dcompute_sim.micropython import flash
 from dcompute_sim.micropython.errors import EmulatorUnavailable
-from dcompute_sim.micropython.flash import FirmwareError
 from dcompute_sim.micropython.provision import Emulator
 
 PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = range(1, 6)

@@ -9,10 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from dcompute_sim.fwbuild.compile import compile_firmware
+from dcompute_sim.fwbuild.errors import FirmwareError
 from dcompute_sim.micropython.board import Board
 from dcompute_sim.micropython.cache import default_cache
-from dcompute_sim.micropython.errors import BundleError, EmulatorUnavailable
-from dcompute_sim.micropython.flash import FirmwareError
+from dcompute_sim.micropython.compiled import shim_sources
+from dcompute_sim.micropython.errors import EmulatorUnavailable
 from dcompute_sim.micropython.process import FirmwareProcess
 from dcompute_sim.micropython.provision import Emulator, mpy_cross, provision
 
@@ -77,11 +78,11 @@ def compile_(
     config.py stays a file of its own, to be added beside the others.
     """
     try:
-        written = compile_firmware(mpy_cross(typer.echo), target)
+        written = compile_firmware(mpy_cross(typer.echo), target, built_in=shim_sources())
     except EmulatorUnavailable as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(MISSING) from None
-    except (BundleError, FirmwareError, OSError) as error:
+    except (FirmwareError, OSError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
     for path in written:

@@ -19,12 +19,17 @@ _UNUSED_DAYS = 14
 _START = "boot.py"  # MicroPython is given its name, which must be a source
 
 
+def shim_sources() -> list[Path]:
+    """List the sources of the modules that an ESP32 has built in, as the emulator has them."""
+    return sorted(SHIMS.rglob("*.py"))
+
+
 def compiled_shims(micropython: tuple[str, ...], mpy_cross: Path, cache: Path) -> Path:
     """A folder like SHIMS with compiled modules in it, made when the sources or a program changed.
 
     Raises ValueError when this MicroPython does not take what this mpy-cross makes.
     """
-    sources = sorted(SHIMS.rglob("*.py"))
+    sources = shim_sources()
     state = hashlib.sha256(mpy_cross.read_bytes())
     for part in (*micropython, *(f"{p.relative_to(SHIMS)}={store.sha256(p)}" for p in sources)):
         state.update(part.encode() + b"\0")

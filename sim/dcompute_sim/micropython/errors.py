@@ -5,7 +5,3 @@ from __future__ import annotations
 
 class EmulatorUnavailable(RuntimeError):
     """MicroPython or umqtt.simple is missing; the message says what was tried and what to do."""
-
-
-class BundleError(ValueError):
-    """The sources use something that the bundler does not merge; the message names it."""

@@ -1,4 +1,4 @@
-"""A board's flash: which files are on it, and the folder that stands for it."""
+"""A board's flash: the folder that stands for it, and its files laid out there."""
 
 from __future__ import annotations
 
@@ -10,23 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dcompute.bundle import LAUNCHER, NOT_IN_A_SLOT, VERSION_FILE, BadBundle, Bundle, packaged, product_folder
+from dcompute.bundle import LAUNCHER, NOT_IN_A_SLOT, VERSION_FILE, BadBundle, Bundle
+from dcompute_sim.fwbuild.errors import FirmwareError
+from dcompute_sim.fwbuild.files import layout, product
 
 _LINKED = {".py", ".mpy"}
 _MEMORY = Path("/dev/shm")
 _LEAST_ROOM_BYTES = 512 * 1024 * 1024  # hundreds of boards, each updated; containers often have 64 MiB there
-
-
-class FirmwareError(ValueError):
-    """The firmware as given cannot be put on a board; the message names file or setting."""
-
-
-def product() -> Path:
-    """The folder with dcompute's own firmware: in a checkout, or as the wheel carries it."""
-    try:
-        return product_folder()
-    except BadBundle as error:
-        raise FirmwareError(str(error)) from None
 
 
 def new_folder(name: str) -> Path:
@@ -98,30 +88,3 @@ def _write_config(config: Mapping[str, Any], folder: Path) -> None:
         written = folder / "config.py"
         written.unlink(missing_ok=True)
         written.write_text("".join(f"{name} = {value!r}\n" for name, value in config.items()))
-
-
-def layout(files: Sequence[Path]) -> dict[str, Path]:
-    """Name on the flash -> source, for folders and single files; later ones win."""
-    placed: dict[str, Path] = {}
-    for given in files:
-        if (given / "package.json").is_file():
-            placed |= _packaged(given)
-        elif given.is_dir():
-            placed |= _folder(given)
-        elif given.is_file():
-            placed[given.name] = given
-        else:
-            raise FirmwareError(f"firmware {given}: no such file or folder")
-    return placed
-
-
-def _folder(folder: Path) -> dict[str, Path]:
-    sources = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    return {str(p.relative_to(folder)): p for p in sources if "__pycache__" not in p.parts}
-
-
-def _packaged(folder: Path) -> dict[str, Path]:
-    try:
-        return packaged(folder)
-    except BadBundle as error:
-        raise FirmwareError(str(error)) from None

@@ -13,10 +13,10 @@ from typing import Any, Protocol
 
 from dcompute.node_wire import Topics
 from dcompute_sim import trace as t
+from dcompute_sim.fwbuild.files import product
 from dcompute_sim.interfaces.node import UPDATE_KEY, NodeSpec
 from dcompute_sim.interfaces.world import Machine
 from dcompute_sim.micropython.board import Board
-from dcompute_sim.micropython.flash import product
 from dcompute_sim.micropython.process import Listener
 from dcompute_sim.net.observer import ByteTap
 from dcompute_sim.nodes.observed import Narrator

@@ -10,11 +10,12 @@ from dcompute_sim.scenario.locate import find, shipped
 from dcompute_sim.scenario.model import Scenario, Swarm
 from dcompute_sim.scenario.network import Network
 from dcompute_sim.scenario.plan import active_until, arrivals, concretise, fault_times, phase_starts, rng_for
-from dcompute_sim.scenario.problems import Problem, ScenarioError
 from dcompute_sim.scenario.target import Target as RunTarget
 from dcompute_sim.scenario.target import board_nodes, retarget
 from dcompute_sim.scenario.when import Candidate, Select, When, pick
 from dcompute_sim.scenario.workload import Priority, Stream, Target
+from dcompute_sim.yamlfile.problems import LocatedError as ScenarioError
+from dcompute_sim.yamlfile.problems import Problem
 
 if TYPE_CHECKING:
     from dcompute_sim.scenario.files import load, load_all

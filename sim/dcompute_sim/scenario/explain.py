@@ -17,7 +17,13 @@ from dcompute_sim.scenario.plan import arrivals, concretise, fault_times, phase_
 from dcompute_sim.scenario.updates import Update
 from dcompute_sim.scenario.when import Select, When
 from dcompute_sim.scenario.workload import Stream
-from dcompute_sim.units import format_bandwidth, format_duration, format_fraction, format_rate, format_size
+from dcompute_sim.yamlfile.units import (
+    format_bandwidth,
+    format_duration,
+    format_fraction,
+    format_rate,
+    format_size,
+)
 
 _WIDTH = 100
 _MOMENTS_SHOWN = 12

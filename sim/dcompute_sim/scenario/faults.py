@@ -9,9 +9,9 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from dcompute_sim.scenario.base import Count, Flag, Model, Text, exactly_one, wrong
 from dcompute_sim.scenario.when import Select, When
-from dcompute_sim.units import Bandwidth, Duration
+from dcompute_sim.yamlfile.model import Count, Flag, Model, Text, exactly_one, wrong
+from dcompute_sim.yamlfile.units import Bandwidth, Duration
 
 Moment = tuple[Duration, Duration]
 For = Annotated[

@@ -1,4 +1,4 @@
-"""Read scenario files. Whatever is in them: scenarios, or a ScenarioError that says where and what."""
+"""Read scenario files. Whatever is in them: scenarios, or a LocatedError that says where and what."""
 
 from __future__ import annotations
 
@@ -8,16 +8,24 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from dcompute.bundle import BadBundle, Bundle
+from dcompute_sim.checks import CHECKS, Check
 from dcompute_sim.scenario.board_record import read_record
-from dcompute_sim.scenario.compose import read, substitute, variations
+from dcompute_sim.scenario.faults import KINDS
 from dcompute_sim.scenario.fleet import Group
 from dcompute_sim.scenario.model import Scenario
-from dcompute_sim.scenario.problems import Problem, ScenarioError, Source, Span, fail
 from dcompute_sim.scenario.semantics import complaints
-from dcompute_sim.scenario.translate import at, locate, problems_of
-from dcompute_sim.scenario.tree import Leaf, Map, to_data
+from dcompute_sim.yamlfile.include import read
+from dcompute_sim.yamlfile.matrix import variations
+from dcompute_sim.yamlfile.place import at, locate
+from dcompute_sim.yamlfile.problems import LocatedError, Problem, Source, Span, fail
+from dcompute_sim.yamlfile.tree import Leaf, Map, to_data
+from dcompute_sim.yamlfile.validation import Choices, problems_of
+from dcompute_sim.yamlfile.variables import substitute
 
 _TOP_LEVEL = tuple(Scenario.model_fields)
+_FILE_KEYS = ("include", "vars", "matrix")  # of a file, not of the model
+_CHOICES = (Choices("fault", KINDS, key="kind"), Choices("expectation", CHECKS, base=Check))
+_READ = "docs/scenarios.md says what is in one; `dcompute new NAME` writes a starter"
 
 
 def load(
@@ -50,17 +58,17 @@ def load_all(
     """Every scenario in a file: one, or one for each combination of its `matrix`. Arguments as for `load`."""
     scenarios: list[Scenario] = []
     problems: list[Problem] = []
-    for label, tree in variations(read(Path(path)), _TOP_LEVEL, overrides):
+    for label, tree in variations(read(Path(path), noun="a scenario", hint=_READ), _TOP_LEVEL, overrides):
         try:
             scenario = _scenario(substitute(tree), variants)
-        except ScenarioError as error:
+        except LocatedError as error:
             problems += error.problems
             continue
         update = {"seed": scenario.seed if seed is None else seed}
         name = f"{scenario.name}[{label}]" if label else scenario.name
         scenarios.append(scenario.model_copy(update=update | {"name": name}))
     if problems:
-        raise ScenarioError(problems)
+        raise LocatedError(problems)
     return scenarios
 
 
@@ -71,10 +79,10 @@ def _scenario(tree: Map, variants: Collection[str] | None) -> Scenario:
     try:
         scenario = Scenario.model_validate(to_data(tree), by_alias=True, by_name=False)
     except ValidationError as error:
-        raise ScenarioError(problems_of(error, tree)) from None
+        raise LocatedError(problems_of(error, tree, Scenario, _CHOICES, _FILE_KEYS)) from None
     found = complaints(scenario, variants)
     if found:
-        raise ScenarioError(at(tree, c.path, c.message, c.hint, key=c.at_key) for c in found)
+        raise LocatedError(at(tree, c.path, c.message, c.hint, key=c.at_key) for c in found)
     return _with_bundles(_with_profiles(_with_folders(scenario, tree), tree), tree)
 
 
@@ -95,7 +103,7 @@ def _with_folders(scenario: Scenario, tree: Map) -> Scenario:
             hint = "`entry` names the file to start"
             problems.append(Problem(node.span, f"there is no {entry.name} in {folder}", hint))
     if problems:
-        raise ScenarioError(problems)
+        raise LocatedError(problems)
     return scenario.model_copy(update={"fleet": scenario.fleet | fleet}) if fleet else scenario
 
 
@@ -114,7 +122,7 @@ def _with_bundles(scenario: Scenario, tree: Map) -> Scenario:
         except BadBundle as error:
             problems.append(Problem(node.span, str(error), "check the path"))
     if problems:
-        raise ScenarioError(problems)
+        raise LocatedError(problems)
     return scenario.model_copy(update={"updates": updates})
 
 
@@ -133,7 +141,7 @@ def _with_profiles(scenario: Scenario, tree: Map) -> Scenario:
             continue
         fleet[name] = group.model_copy(update={"profile": record})
     if problems:
-        raise ScenarioError(problems)
+        raise LocatedError(problems)
     return scenario.model_copy(update={"fleet": scenario.fleet | fleet}) if fleet else scenario
 
 

@@ -6,10 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, WithJsonSchema
 
-from dcompute_sim.scenario.base import Count, Distribution, Flag, Model, Scalar, Text
 from dcompute_sim.scenario.board_record import BoardRecord
+from dcompute_sim.scenario.distribution import Distribution
 from dcompute_sim.scenario.network import OwnNetwork
-from dcompute_sim.units import Duration, Fraction, Size
+from dcompute_sim.yamlfile.model import Count, Flag, Model, Scalar, Text
+from dcompute_sim.yamlfile.units import Duration, Fraction, Size
 
 FIRMWARE_ONLY = ("heap", "files", "entry", "config", "profile", "layout")
 

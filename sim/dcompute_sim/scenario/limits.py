@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from dcompute_sim.scenario.faults import Fault
 from dcompute_sim.scenario.model import Scenario
-from dcompute_sim.scenario.problems import Complaint
 from dcompute_sim.scenario.workload import Stream
-from dcompute_sim.units import format_duration
+from dcompute_sim.yamlfile.problems import Complaint
+from dcompute_sim.yamlfile.units import format_duration
 
 LONGEST_S = 366 * 24 * 3600.0
 MOST_TASKS = 10_000_000  # of one stream

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dcompute_sim.scenario.problems import Source, Span, choice_hint, fail
+from dcompute_sim.yamlfile.problems import Source, Span, choice_hint, fail
 
 MAP_FILE = "boards.yaml"
 """The hardware map beside the scenarios of a folder; a file of this name is no scenario."""

@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from dcompute_sim.scenario.base import Count, Model, Text, wrong
 from dcompute_sim.scenario.board_record import BoardRecord
 from dcompute_sim.scenario.expectations import Expectation
 from dcompute_sim.scenario.faults import AnyFault
@@ -14,7 +13,8 @@ from dcompute_sim.scenario.fleet import Fleet, Master, node_names
 from dcompute_sim.scenario.network import Network, merged
 from dcompute_sim.scenario.updates import Update
 from dcompute_sim.scenario.workload import Stream
-from dcompute_sim.units import Duration
+from dcompute_sim.yamlfile.model import Count, Model, Text, wrong
+from dcompute_sim.yamlfile.units import Duration
 
 Level = Annotated[int, Field(strict=True, ge=0, le=10_000)]
 PhaseName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,39}$")]

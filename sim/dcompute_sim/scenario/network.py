@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from dcompute_sim.scenario.base import Model
-from dcompute_sim.units import Bandwidth, Duration, Fraction
+from dcompute_sim.yamlfile.model import Model
+from dcompute_sim.yamlfile.units import Bandwidth, Duration, Fraction
 
 
 class Network(Model):

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from dcompute_sim.scenario.model import Scenario
-from dcompute_sim.units import SHOW
+from dcompute_sim.yamlfile.units import SHOW
 
 SCHEMA_FILE = "scenario.schema.json"
 """Its name beside the scenarios that ship; their first line refers to it."""

@@ -11,11 +11,11 @@ from dcompute_sim.scenario.fleet import FIRMWARE_ONLY
 from dcompute_sim.scenario.limits import excesses
 from dcompute_sim.scenario.model import QUIET, Scenario
 from dcompute_sim.scenario.plan import active_until, phase_starts
-from dcompute_sim.scenario.problems import Complaint, Path, Problem, ScenarioError, Source, Span, choice_hint
 from dcompute_sim.scenario.updates import Update
 from dcompute_sim.scenario.when import EVENTS, Select, When
 from dcompute_sim.scenario.workload import Stream
-from dcompute_sim.units import format_duration
+from dcompute_sim.yamlfile.problems import Complaint, LocatedError, Path, Problem, Source, Span, choice_hint
+from dcompute_sim.yamlfile.units import format_duration
 
 _INDEX = re.compile("[1-9][0-9]{0,8}")
 BROKERS = ("auto", "model", "embedded", "mosquitto", "amqtt-plain")
@@ -24,11 +24,11 @@ URL_SCHEMES = ("mqtt://", "mqtts://")
 
 
 def check(scenario: Scenario, variants: Collection[str] | None = None) -> None:
-    """Check a scenario built in code as `load` checks one from a file. Raises ScenarioError."""
+    """Check a scenario built in code as `load` checks one from a file. Raises LocatedError."""
     source = Source(f"scenario {scenario.name!r}", ())
     found = complaints(scenario, variants)
     if found:
-        raise ScenarioError(
+        raise LocatedError(
             Problem(Span(source, 1, 1), f"{_dotted(complaint.path)}: {complaint.message}", complaint.hint)
             for complaint in found
         )

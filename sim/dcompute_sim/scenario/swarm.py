@@ -15,7 +15,7 @@ from dcompute_sim.scenario.faults import KINDS, NODE_FAULTS, AnyFault
 from dcompute_sim.scenario.fleet import Fleet, node_names
 from dcompute_sim.scenario.model import QUIET, Scenario, Swarm
 from dcompute_sim.scenario.workload import Stream
-from dcompute_sim.units import format_duration, format_fraction
+from dcompute_sim.yamlfile.units import format_duration, format_fraction
 
 DRAWN = tuple(kind for kind in KINDS if kind != "inject")  # an injected message is somebody's, not chance's
 FATAL = ("crash", "power_cut")

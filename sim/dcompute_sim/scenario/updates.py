@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from dcompute_sim.scenario.base import Model, Text
 from dcompute_sim.scenario.when import Select
-from dcompute_sim.units import Duration
+from dcompute_sim.yamlfile.model import Model, Text
+from dcompute_sim.yamlfile.units import Duration
 
 Broken = Literal["crash", "hang", "no-wifi"]
 

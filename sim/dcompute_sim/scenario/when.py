@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from dcompute_sim.scenario.base import Count, Flag, Model, Scalar, ShortModel, Text, wrong
 from dcompute_sim.trace import EVENT_TYPES, Event
-from dcompute_sim.units import Duration, Fraction
+from dcompute_sim.yamlfile.model import Count, Flag, Model, Scalar, ShortModel, Text, wrong
+from dcompute_sim.yamlfile.units import Duration, Fraction
 
 EVENTS: dict[str, type[Event]] = {str(cls.__struct_config__.tag): cls for cls in EVENT_TYPES}
 

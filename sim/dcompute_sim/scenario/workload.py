@@ -6,11 +6,10 @@ import random
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
 
-from dcompute_sim.scenario.base import Count, Model, ShortModel, Text, exactly_one, wrong
 from dcompute_sim.scenario.when import When
-from dcompute_sim.units import Duration, Rate, Size
+from dcompute_sim.yamlfile.model import Count, Model, ShortModel, Text, exactly_one, wrong
+from dcompute_sim.yamlfile.units import Duration, Rate, Size
 
 PICKS = ("random", "least_busy", "round_robin", "all")
 Weight = Annotated[float, Field(gt=0, le=1e6)]
@@ -99,14 +98,7 @@ class Target(ShortModel):
             return value
         if value not in PICKS:
             names = ", ".join(f"`{pick}`" for pick in PICKS)
-            raise PydanticCustomError(
-                "choice",
-                "{problem}",
-                {
-                    "problem": f"`{value[:40]}` is no target: {names}, `{{node: NAME}}` or `{{group: NAME}}`",
-                    "allowed": list(PICKS),
-                },
-            )
+            raise wrong(f"`{value[:40]}` is no target: {names}, `{{node: NAME}}` or `{{group: NAME}}`")
         return {"pick": value}
 
     def short(self) -> Any:

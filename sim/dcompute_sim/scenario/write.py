@@ -8,8 +8,8 @@ import re
 from ruamel.yaml import YAML
 
 from dcompute_sim.scenario.model import Scenario
-from dcompute_sim.scenario.problems import Source, Span, fail
 from dcompute_sim.scenario.schema import SCHEMA_FILE
+from dcompute_sim.yamlfile.problems import Source, Span, fail
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,60}")
 

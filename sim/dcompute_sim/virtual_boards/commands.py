@@ -15,11 +15,11 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from dcompute_sim.fwbuild.errors import FirmwareError
 from dcompute_sim.hardware import remote
 from dcompute_sim.hardware.check import check
 from dcompute_sim.micropython.board import Board
 from dcompute_sim.micropython.errors import EmulatorUnavailable
-from dcompute_sim.micropython.flash import FirmwareError
 from dcompute_sim.micropython.provision import Emulator, provision
 from dcompute_sim.virtual_boards.board import VirtualBoard
 from dcompute_sim.virtual_boards.serial import PtyPort, TcpPort

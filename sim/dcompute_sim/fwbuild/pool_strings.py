@@ -11,7 +11,7 @@ import ast
 _INTERNED_CHARS = 10  # up to this MicroPython's compiler makes a text a name, which costs its letters only
 
 
-def join_texts(tree: ast.Module, name: str) -> None:
+def pool_strings(tree: ast.Module, name: str) -> None:
     """Put the texts that `tree`'s functions use into one called `name`, at the module's beginning."""
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     texts = {

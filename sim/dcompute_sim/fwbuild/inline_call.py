@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import cast
 
-from dcompute_sim.fwbuild.shrink.scope import local_names
+from dcompute_sim.fwbuild.scope import local_names
 
 _Function = ast.FunctionDef
 _Finish = Callable[[ast.expr], list[ast.stmt]]
@@ -25,7 +25,7 @@ def value_of(function: _Function) -> ast.expr | None:
     return only.value if len(function.body) == 1 and isinstance(only, ast.Return) else None
 
 
-class Site:
+class CallSite:
     """One caller, a copy to be changed, and what is put into it."""
 
     def __init__(self, caller: _Function, called: _Function, is_method: bool) -> None:

@@ -1,78 +1,14 @@
-"""What all models of the scenario language share: frozen, no unknown keys, strict scalars, random draws."""
+"""Random durations, as `work` and jitters are: fixed, or drawn from one of a few distributions."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    GetJsonSchemaHandler,
-    SerializerFunctionWrapHandler,
-    Strict,
-    model_serializer,
-    model_validator,
-)
-from pydantic_core import CoreSchema, PydanticCustomError
+from pydantic import Field, model_validator
 
 from dcompute_sim.rng import Dice
-from dcompute_sim.units import DURATION_PATTERN, Duration, format_duration
-
-Count = Annotated[int, Strict(), Field(ge=1, le=100_000)]
-Flag = Annotated[bool, Strict()]
-Text = Annotated[str, Field(min_length=1, max_length=10_000)]
-Scalar = str | int | float | bool | None
-
-
-class Model(BaseModel):
-    """A mapping of the scenario file. YAML keys that are Python keywords (`for`) are aliases."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True, serialize_by_alias=True
-    )
-
-
-class ShortModel(Model):
-    """A mapping with a short form, such as `50ms` for `{constant: 50ms}`; dumped in it when that says all."""
-
-    short_schema: ClassVar[dict[str, Any]]
-
-    def short(self) -> Any:
-        """The short form; None when only the mapping says it all."""
-        raise NotImplementedError
-
-    @model_serializer(mode="wrap")
-    def _as_written(self, handler: SerializerFunctionWrapHandler) -> Any:
-        short = self.short()
-        return handler(self) if short is None else short
-
-    @classmethod
-    def __get_pydantic_json_schema__(
-        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        reference = handler(schema)
-        target = handler.resolve_ref_schema(reference)
-        mapping = dict(target)
-        target.clear()
-        target["description"] = mapping.pop("description", "")
-        target["anyOf"] = [cls.short_schema, mapping]
-        return reference
-
-
-def wrong(message: str) -> PydanticCustomError:
-    """A validation error whose message is exactly `message`."""
-    return PydanticCustomError("scenario", "{problem}", {"problem": message})
-
-
-def exactly_one(model: Model, *keys: str) -> str:
-    """The one of `keys` that is set; complains when none or several are."""
-    given = [key for key in keys if getattr(model, key) is not None]
-    if len(given) != 1:
-        names = ", ".join(f"`{key}`" for key in keys)
-        found = " and ".join(f"`{key}`" for key in given) if given else "none"
-        raise wrong(f"exactly one of {names} is needed; found {found}")
-    return given[0]
+from dcompute_sim.yamlfile.model import Model, ShortModel, exactly_one, wrong
+from dcompute_sim.yamlfile.units import DURATION_PATTERN, Duration, format_duration
 
 
 class Uniform(Model):

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dcompute_sim.fwbuild.bundle import bundle
-from dcompute_sim.fwbuild.shrink.frames import share_places
-from dcompute_sim.fwbuild.shrink.kept import UMQTT
+from dcompute_sim.fwbuild.keep_names import UMQTT
+from dcompute_sim.fwbuild.merge import merge
+from dcompute_sim.fwbuild.share_locals import share_locals
 from dcompute_sim.micropython.provision import provision
 
 NEWER_UMQTT = Path(__file__).parents[1] / "firmware" / "newer_umqtt"
@@ -104,7 +104,7 @@ def run(text: str) -> Any:
 
 
 def shrunk(text: str = PARTS, kept: Collection[str] | None = ("append", "upper", "handle")) -> str:
-    return bundle({"parts": text}, {"parts": {"run"}}, kept)["parts"]
+    return merge({"parts": text}, {"parts": {"run"}}, kept)["parts"]
 
 
 def functions(text: str) -> int:
@@ -292,7 +292,7 @@ def test_a_part_that_others_name_is_still_found() -> None:
 def test_variables_share_a_place_when_only_one_is_needed(body: str, count: int) -> None:
     text = f"def g():\n    return 5\ndef run():\n    {body}\n"
     tree = ast.parse(text)
-    share_places(tree)
+    share_locals(tree)
     assert run(ast.unparse(tree)) == run(text)
     stored = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
     assert len(stored) == count

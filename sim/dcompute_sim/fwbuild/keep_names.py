@@ -7,10 +7,8 @@ import builtins
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
-
-from dcompute_sim.micropython import flash
-from dcompute_sim.micropython.compiled import SHIMS
 
 UMQTT = frozenset(
     {"client_id", "sock", "server", "port", "ssl", "ssl_params", "pid", "cb", "user", "pswd"}
@@ -23,16 +21,21 @@ _PUBLIC_CLASS = "ComputeNode"
 _OF_USERS = ("main", "tasks")  # modules that people replace by their own
 
 
-def kept_attributes(modules: Mapping[str, str], ours: Collection[str]) -> set[str]:
-    """What the modules of the firmware, source text by name, must not rename. `ours` are dcompute's."""
+def kept_names(modules: Mapping[str, str], ours: Collection[str], around: Iterable[Path]) -> set[str]:
+    """Name the attributes that the modules of the firmware must not rename.
+
+    Args:
+        modules: source text by module name.
+        ours: the modules of them that are dcompute's.
+        around: sources of what runs beside the program and names parts of it: launcher, built-in modules.
+    """
     trees = {name: ast.parse(text, name) for name, text in modules.items()}
     kept = {*UMQTT, *_WATCHED}
     for tree in trees.values():
         kept.update(_members(tree, _PUBLIC_CLASS))
         kept.update(_library_names(tree))
     others = [tree for name, tree in trees.items() if name in _OF_USERS or name not in ours]
-    paths = [*flash.product().glob("launcher*.py"), *SHIMS.rglob("*.py")]  # the latter are an ESP32's own
-    others += [ast.parse(path.read_text()) for path in paths]
+    others += [ast.parse(path.read_text()) for path in around]
     for tree in others:
         kept.update(_used(tree))
     return kept

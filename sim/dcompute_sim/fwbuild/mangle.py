@@ -7,8 +7,8 @@ import itertools
 import string
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from dcompute_sim.fwbuild.shrink.scope import bound_names
-from dcompute_sim.micropython.errors import BundleError
+from dcompute_sim.fwbuild.errors import BuildError
+from dcompute_sim.fwbuild.scope import bound_names
 
 
 def short_names(letters: str, taken: Collection[str]) -> Iterator[str]:
@@ -48,10 +48,10 @@ def qualify(tree: ast.Module, module: str) -> None:
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and is_private(node.attr) and ast.unparse(node.value) != "self":
-            raise BundleError(f"{ast.unparse(node)}: private, and not of self")
+            raise BuildError(f"{ast.unparse(node)}: private, and not of self")
     for name, node in classes.items():
         if any(isinstance(base, ast.Name) and base.id in classes for base in node.bases):
-            raise BundleError(f"{name}: a class whose base is merged with it is not supported")
+            raise BuildError(f"{name}: a class whose base is merged with it is not supported")
         stored = [n for n in ast.walk(node) if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store)]
         defined = {n for statement in node.body for n in bound_names(statement)} | {n.attr for n in stored}
         rename(node, {private: f"{private}@{module}.{name}" for private in filter(is_private, defined)})

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from dcompute_sim import units
-from dcompute_sim.units import UnitError
+from dcompute_sim.yamlfile import units
+from dcompute_sim.yamlfile.units import UnitError
 from hypothesis import given
 from hypothesis import strategies as st
 

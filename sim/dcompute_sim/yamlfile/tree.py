@@ -23,7 +23,7 @@ from ruamel.yaml.events import (
     SequenceStartEvent,
 )
 
-from dcompute_sim.scenario.problems import Problem, ScenarioError, Source, Span
+from dcompute_sim.yamlfile.problems import LocatedError, Problem, Source, Span
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 40
@@ -87,24 +87,24 @@ def decode(data: bytes, name: str) -> Source:
     head = Source(name, ())
     if len(data) > MAX_BYTES:
         message = f"the file is longer than {MAX_BYTES:,} bytes"
-        raise ScenarioError([Problem(Span(head, 1, 1), message, "is this the right file?")])
+        raise LocatedError([Problem(Span(head, 1, 1), message, "is this the right file?")])
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         column = error.start - (data.rfind(b"\n", 0, error.start) + 1) + 1
         message = f"byte 0x{data[error.start]:02x} is not UTF-8"
-        raise ScenarioError([Problem(Span(head, line, column), message, "save the file as UTF-8")]) from None
+        raise LocatedError([Problem(Span(head, line, column), message, "save the file as UTF-8")]) from None
     source = Source(name, tuple(re.split("\r\n|\r|\n", text)))
     for number, content in enumerate(source.lines, 1):
         if bad := _UNPRINTABLE.search(content):
             message = f"character U+{ord(bad[0]):04X} is not allowed in YAML"
-            raise ScenarioError([Problem(Span(source, number, bad.start() + 1), message, "remove it")])
+            raise LocatedError([Problem(Span(source, number, bad.start() + 1), message, "remove it")])
     return source
 
 
 def parse(source: Source) -> Node | None:
-    """The one document of `source`; None when it holds nothing. Raises ScenarioError."""
+    """The one document of `source`; None when it holds nothing. Raises LocatedError."""
     return _Builder(source).document()
 
 
@@ -128,7 +128,7 @@ class _Builder:
                     if documents > 1:
                         self._fail(event, "a second document begins here", "one a file: remove `---`")
                     root = self._node(next(self._events), 1)
-        except ScenarioError:
+        except LocatedError:
             raise
         except MarkedYAMLError as error:
             self._problems.append(self._syntax(error))
@@ -138,7 +138,7 @@ class _Builder:
             # the parser itself stumbles over some broken `%YAML` and `!tag` lines
             self._problems.append(Problem(Span(self._source, 1, 1), f"not YAML: {_first_line(error)}"))
         if self._problems:
-            raise ScenarioError(self._problems)
+            raise LocatedError(self._problems)
         return root
 
     def _node(self, event: Any, depth: int) -> Node:
@@ -234,7 +234,7 @@ class _Builder:
         return Span(self._source, start.line + 1, start.column + 1, max(1, length))
 
     def _fail(self, event: Any, message: str, hint: str) -> NoReturn:
-        raise ScenarioError([*self._problems, Problem(self._span(event), message, hint)])
+        raise LocatedError([*self._problems, Problem(self._span(event), message, hint)])
 
     def _syntax(self, error: MarkedYAMLError) -> Problem:
         mark = error.problem_mark or error.context_mark
@@ -259,7 +259,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def to_data(node: Node) -> Any:
-    """Plain Python values. Raises ScenarioError when aliases blow it up beyond MAX_NODES."""
+    """Plain Python values. Raises LocatedError when aliases blow it up beyond MAX_NODES."""
     budget = [MAX_NODES]
     return _to_data(node, budget)
 
@@ -268,7 +268,7 @@ def _to_data(node: Node, budget: list[int]) -> Any:
     budget[0] -= 1
     if budget[0] < 0:
         message = f"aliases and variables make more than {MAX_NODES:,} values of this file"
-        raise ScenarioError([Problem(node.span, message, "repeat less")])
+        raise LocatedError([Problem(node.span, message, "repeat less")])
     if isinstance(node, Leaf):
         return node.value
     if isinstance(node, Seq):

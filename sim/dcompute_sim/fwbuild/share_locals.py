@@ -8,13 +8,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from dcompute_sim.fwbuild.shrink.scope import local_names
+from dcompute_sim.fwbuild.scope import local_names
 
 _Range = tuple[int, int]
 _CAPTURING = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.Delete, ast.Import)
 
 
-def share_places(tree: ast.Module) -> None:
+def share_locals(tree: ast.Module) -> None:
     """Rename the locals of all functions in `tree` so."""
     for function in [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]:
         inner = [node for statement in function.body for node in ast.walk(statement)]

@@ -1,4 +1,4 @@
-"""Quantities with mandatory units, as scenarios and expectations write them: `10s`, `64KiB`, `20/s`, `50%`.
+"""Quantities with mandatory units, as files write them: `10s`, `64KiB`, `20/s`, `50%`.
 
 A bare number is refused, with a message that says what to write: "10" may be seconds or milliseconds, and a
 testbed that guesses wrong proves the wrong thing. Each type here is a pydantic-annotated float or int in base

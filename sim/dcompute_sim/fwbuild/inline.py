@@ -2,7 +2,7 @@
 
 The caller then does what the called did, in the same order. Where that cannot be written without a call, the
 function stays: with defaults or inner functions, with a value returned out of a loop, in the condition of a
-`while`. Names of attributes must tell whose they are (see shorten.qualify), as nothing here knows a type.
+`while`. Names of attributes must tell whose they are (see mangle.qualify), as nothing here knows a type.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import copy
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
-from dcompute_sim.fwbuild.shrink.site import Impossible, Site, value_of
+from dcompute_sim.fwbuild.inline_call import CallSite, Impossible, value_of
 
 _SMALL_NODES = 6  # an expression of so many is put into several places
 _PLACES = 3
@@ -120,7 +120,7 @@ def _replace(tree: ast.Module, function: _Function, is_method: bool, uses: int) 
     callers = [caller for _, caller in _functions(tree) if caller is not function]
     rewritten = []
     for caller in callers:
-        site = Site(copy.deepcopy(caller), function, is_method)
+        site = CallSite(copy.deepcopy(caller), function, is_method)
         try:
             site.rewrite()
         except Impossible:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 
 import pytest
-from dcompute_sim.fwbuild.bundle import bundle
-from dcompute_sim.micropython.errors import BundleError
+from dcompute_sim.fwbuild.errors import BuildError
+from dcompute_sim.fwbuild.merge import merge
 
 INNER = '''
 """Documentation."""
@@ -48,7 +48,7 @@ def public(first, second=2):
 
 
 def merged(inner: str = INNER, outer: str = OUTER) -> str:
-    return bundle({"inner": inner, "outer": outer}, {"outer": {"public"}})["outer"]
+    return merge({"inner": inner, "outer": outer}, {"outer": {"public"}})["outer"]
 
 
 def run(text: str) -> dict[str, object]:
@@ -73,7 +73,7 @@ def test_only_what_others_name_keeps_its_name() -> None:
 
 
 def test_a_module_runs_where_it_is_first_imported() -> None:
-    text = bundle(
+    text = merge(
         {"a": "print('a')\nimport b\nprint('after')", "b": "print('b')"},
         {"a": set()},
     )["a"]
@@ -100,11 +100,11 @@ def test_branches_of_another_python_are_left_out() -> None:
     ],
 )
 def test_what_cannot_be_merged_is_refused_by_name(inner: str, outer: str, fault: str) -> None:
-    with pytest.raises(BundleError, match=fault):
+    with pytest.raises(BuildError, match=fault):
         merged(inner, outer)
 
 
 def test_a_module_of_two_entries_is_refused() -> None:
     sources = {"shared": "state = []", "a": "import shared", "b": "import shared"}
-    with pytest.raises(BundleError, match="shared is imported by a and b"):
-        bundle(sources, {"a": set(), "b": set()})
+    with pytest.raises(BuildError, match="shared is imported by a and b"):
+        merge(sources, {"a": set(), "b": set()})

@@ -10,8 +10,8 @@ import ast
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-from dcompute_sim.fwbuild.shrink.scope import bound_names
-from dcompute_sim.fwbuild.shrink.shorten import rename
+from dcompute_sim.fwbuild.mangle import rename
+from dcompute_sim.fwbuild.scope import bound_names
 
 IsKept = Callable[[str], bool]
 

@@ -1,4 +1,4 @@
-"""What is wrong with a scenario and where: file, line, column, the line itself, what to write instead."""
+"""What is wrong with a file and where: its name, line, column, the line itself, what to write instead."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NoReturn
 
-Path = tuple[int | str, ...]  # of keys and indices, from the top of a scenario
+Path = tuple[int | str, ...]  # of keys and indices, from the top of a file
 _SHOWN_COLUMNS = 100  # of a long line, this much around the problem
 
 
@@ -48,7 +48,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Complaint:
-    """One thing in a well-formed scenario that makes no sense.
+    """One thing in a well-formed file that makes no sense.
 
     `at_key`: the key is what is wrong, not its value.
     """
@@ -59,8 +59,8 @@ class Complaint:
     at_key: bool = False
 
 
-class ScenarioError(ValueError):
-    """A scenario cannot be used. `problems` holds every one found, sorted by place."""
+class LocatedError(ValueError):
+    """A file (or a setting) cannot be used. `problems` holds every one found, sorted by place."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(sorted(set(problems), key=_place))
@@ -71,8 +71,8 @@ class ScenarioError(ValueError):
 
 
 def fail(where: Span, message: str, hint: str = "") -> NoReturn:
-    """Raise a ScenarioError with one problem."""
-    raise ScenarioError([Problem(where, message, hint)])
+    """Raise a LocatedError with one problem."""
+    raise LocatedError([Problem(where, message, hint)])
 
 
 def _place(problem: Problem) -> tuple[str, int, int, str]:

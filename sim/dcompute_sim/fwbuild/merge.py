@@ -2,8 +2,8 @@
 
 A module, a class, a function costs a board some hundred bytes, a name its letters and a dozen bytes more,
 however private. So a module moves to where it is first imported, constants are put in where they are used,
-and `shrink` does the rest. The program does the same in the same order: whatever else can be referred to from
-outside keeps its name.
+and the package's other steps do the rest. The program does the same in the same order: whatever else can be
+referred to from outside keeps its name.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ import ast
 import string
 from collections.abc import Collection, Iterator, Mapping
 
-from dcompute_sim.fwbuild.shrink import shorten
-from dcompute_sim.fwbuild.shrink.flatten import flatten, settle_methods
-from dcompute_sim.fwbuild.shrink.frames import share_places
-from dcompute_sim.fwbuild.shrink.inline import inline
-from dcompute_sim.fwbuild.shrink.scope import bound_names, local_names
-from dcompute_sim.fwbuild.shrink.texts import join_texts
-from dcompute_sim.micropython.errors import BundleError
+from dcompute_sim.fwbuild import mangle
+from dcompute_sim.fwbuild.errors import BuildError
+from dcompute_sim.fwbuild.flatten import flatten, settle_methods
+from dcompute_sim.fwbuild.inline import inline
+from dcompute_sim.fwbuild.pool_strings import pool_strings
+from dcompute_sim.fwbuild.scope import bound_names, local_names
+from dcompute_sim.fwbuild.share_locals import share_locals
 
 _ON_A_BOARD = "sys.implementation.name == 'micropython'"
 _Scalar = int | str | bytes
 
 
-def bundle(
+def merge(
     sources: Mapping[str, str],
     entries: Mapping[str, Collection[str]],
     kept: Collection[str] | None = None,
@@ -57,7 +57,7 @@ class _Program:
         self._bases = bases
         if kept is not None:
             of_modules = {name for tree in self.trees.values() for s in tree.body for name in bound_names(s)}
-            shorten.public_attributes(list(self.trees.values()), of_modules.union(kept))
+            mangle.public_attributes(list(self.trees.values()), of_modules.union(kept))
         nodes = [node for tree in self.trees.values() for node in ast.walk(tree)]
         self.keywords = {node.arg for node in nodes if isinstance(node, ast.keyword)}
         self.attributes = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
@@ -75,9 +75,9 @@ class _Program:
             settle_methods(list(trees.values()))
         texts = {}
         for entry, tree in trees.items():
-            shorten.private_attributes(tree, self.attributes)
-            shorten.arguments(tree, self.keywords, self.entries[entry])
-            share_places(tree)
+            mangle.private_attributes(tree, self.attributes)
+            mangle.arguments(tree, self.keywords, self.entries[entry])
+            share_locals(tree)
             texts[entry] = ast.unparse(ast.fix_missing_locations(tree)) + "\n"
         return texts
 
@@ -85,12 +85,12 @@ class _Program:
         merger = _Merger(self, entry)
         merger.take_in(entry)
         tree = ast.Module(body=merger.body, type_ignores=[])
-        shorten.qualify(tree, entry)
-        join_texts(tree, merger.fresh_name())
+        mangle.qualify(tree, entry)
+        pool_strings(tree, merger.fresh_name())
         return tree
 
     def _is_kept(self, attribute: str) -> bool:
-        return not shorten.is_private(attribute) and (self._kept is None or attribute in self._kept)
+        return not mangle.is_private(attribute) and (self._kept is None or attribute in self._kept)
 
 
 class _Plain(ast.NodeTransformer):
@@ -141,7 +141,7 @@ class _Merger:
         self._imported: set[str] = set()
         self._names: dict[str, dict[str, str]] = {}  # module -> name in it -> name in the merged one
         self._public = program.entries[entry]
-        self._letters = shorten.short_names(string.ascii_uppercase, program.identifiers)
+        self._letters = mangle.short_names(string.ascii_uppercase, program.identifiers)
 
     def fresh_name(self) -> str:
         """A name for the merged module that nothing in it has."""
@@ -151,7 +151,7 @@ class _Merger:
         """Append `module`, and before what imports them, the modules it imports."""
         program = self._program
         if program.home.setdefault(module, self._entry) != self._entry:
-            raise BundleError(
+            raise BuildError(
                 f"{module} is imported by {program.home[module]} and {self._entry}: make it an entry"
             )
         names = self._names[module] = {}
@@ -250,7 +250,7 @@ class _Names(ast.NodeTransformer):
 
     def visit_Global(self, node: ast.Global) -> ast.AST:
         if self._merger._names[self._module].keys() & set(node.names):
-            raise BundleError(f"{self._module}: `{ast.unparse(node)}` of a name that is merged")
+            raise BuildError(f"{self._module}: `{ast.unparse(node)}` of a name that is merged")
         return node
 
 

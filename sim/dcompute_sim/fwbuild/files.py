@@ -1,0 +1,44 @@
+"""Which files a program of a board has: from folders, packages and single files to names on the flash."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dcompute.bundle import BadBundle, packaged, product_folder
+from dcompute_sim.fwbuild.errors import FirmwareError
+
+
+def product() -> Path:
+    """The folder with dcompute's own firmware: in a checkout, or as the wheel carries it."""
+    try:
+        return product_folder()
+    except BadBundle as error:
+        raise FirmwareError(str(error)) from None
+
+
+def layout(files: Sequence[Path]) -> dict[str, Path]:
+    """Name on the flash -> source, for folders and single files; later ones win."""
+    placed: dict[str, Path] = {}
+    for given in files:
+        if (given / "package.json").is_file():
+            placed |= _packaged(given)
+        elif given.is_dir():
+            placed |= _folder(given)
+        elif given.is_file():
+            placed[given.name] = given
+        else:
+            raise FirmwareError(f"firmware {given}: no such file or folder")
+    return placed
+
+
+def _folder(folder: Path) -> dict[str, Path]:
+    sources = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {str(p.relative_to(folder)): p for p in sources if "__pycache__" not in p.parts}
+
+
+def _packaged(folder: Path) -> dict[str, Path]:
+    try:
+        return packaged(folder)
+    except BadBundle as error:
+        raise FirmwareError(str(error)) from None
