@@ -4,12 +4,20 @@ A master is a link and a registry; a node is a link and a core (`dcompute.node_c
 session for each connection. The transports take `registry_class`, `core_class` and `link_class`; that is how
 the testbed shows that its checks notice a part that misbehaves. Programs have no use for this module, and
 names in it may change with any release: it is a seam, not an interface.
+
+Loaded when asked for: a check that wants one word of the registry brings no MQTT client with it.
 """
 
-from dcompute._master.effects import Effect
-from dcompute._master.registry import DEFAULT_KEEPALIVE_S, GONE, NodeRecord, Registry
-from dcompute._mqtt.link import LinkOwner, MqttLink, Outgoing
-from dcompute._mqtt.paho_session import PahoSession, SessionSettings
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dcompute._master.effects import Effect
+    from dcompute._master.registry import DEFAULT_KEEPALIVE_S, GONE, NodeRecord, Registry
+    from dcompute._mqtt.link import LinkOwner, MqttLink, Outgoing
+    from dcompute._mqtt.paho_session import PahoSession, SessionSettings
 
 __all__ = [
     "DEFAULT_KEEPALIVE_S",
@@ -23,3 +31,18 @@ __all__ = [
     "Registry",
     "SessionSettings",
 ]
+
+_HOME = {
+    "Effect": "_master.effects",
+    **dict.fromkeys(("DEFAULT_KEEPALIVE_S", "GONE", "NodeRecord", "Registry"), "_master.registry"),
+    **dict.fromkeys(("LinkOwner", "MqttLink", "Outgoing"), "_mqtt.link"),
+    **dict.fromkeys(("PahoSession", "SessionSettings"), "_mqtt.paho_session"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"dcompute.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
