@@ -16,6 +16,7 @@ from dcompute_sim.brokers.factory import choose
 from paho.mqtt.enums import CallbackAPIVersion
 
 from benchmarks.figures import Figure
+from dcompute.events import MasterEvent, ResultReceived
 from dcompute.master_transport import MasterNodeTransport
 from dcompute.node_transport import ComputeNodeTransport
 
@@ -98,7 +99,7 @@ def _node(host: str, port: int) -> Iterator[ComputeNodeTransport]:
     try:
         yield node
     finally:
-        node._graceful_shutdown_()
+        node.stop()
 
 
 def _our_rate(host: str, port: int) -> float:
@@ -117,8 +118,8 @@ def _round_trips(host: str, port: int) -> list[float]:
     """Seconds from send_task to the result, one after the other."""
     arrived = threading.Event()
 
-    def observe(event: str, _fields: Any) -> None:
-        if event == "result_received":
+    def observe(event: MasterEvent) -> None:
+        if isinstance(event, ResultReceived):
             arrived.set()
 
     times = []

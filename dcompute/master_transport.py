@@ -29,6 +29,19 @@ from dcompute._ota.progress import PATIENCE_S, UpdateProgress
 from dcompute.bundle import Bundle
 from dcompute.drivers import Address, Driver, Timer
 from dcompute.errors import Backlogged, DeadNode, NodeUnavailable, UnknownNode
+from dcompute.events import (
+    DeathReported,
+    MasterConnected,
+    MasterDisconnected,
+    MasterEvent,
+    MasterObserver,
+    MessageRejected,
+    NodeStatusSeen,
+    ResultDuplicate,
+    ResultReceived,
+    StaleDeathIgnored,
+    TaskSent,
+)
 from dcompute.node_core import DEFAULT_PRIORITY, check_node_id
 from dcompute.protocol import (
     Rejected,
@@ -41,15 +54,15 @@ from dcompute.protocol import (
 )
 from dcompute.security import Tls, tls_context
 
-Observer = Callable[[str, Mapping[str, Any]], None]
 DeadNodesCallback = Callable[[list[str]], object]
+ResultsCallback = Callable[[list[dict[str, Any]]], object]
 
 
 class MasterNodeTransport:
     """The master's side. All methods may be called from any thread.
 
     Args:
-        broker_host, broker_port: where the broker is.
+        broker_host, broker_port: where the broker is; attributes of these names tell it.
         username, password: MQTT credentials.
         tls: True (the system's trust), a `Tls` with files, or a ready `ssl.SSLContext`.
         keepalive: seconds of this client's own connection.
@@ -60,7 +73,7 @@ class MasterNodeTransport:
         result_limit: results kept until collected; beyond it the oldest is dropped and counted.
         hold_limit: tasks held for the broker; beyond it `send_task` raises Backlogged.
         driver: whose loop to run on; None shares one background loop among all transports of the process.
-        observer: is told what happens, as (event name, fields); called on the loop, must not block.
+        observer: is told what happens (`dcompute.events`); called on the loop, must not block.
         registry_class: the state machine that judges what arrives.
 
     Raises:
@@ -82,9 +95,11 @@ class MasterNodeTransport:
         result_limit: int = 100_000,
         hold_limit: int = 100_000,
         driver: Driver | None = None,
-        observer: Observer | None = None,
+        observer: MasterObserver | None = None,
         registry_class: type[Registry] = Registry,
     ) -> None:
+        self.broker_host = broker_host
+        self.broker_port = broker_port
         self._driver = driver or shared_driver()
         self._observer = observer
         self._topics = Topics(namespace)
@@ -105,8 +120,10 @@ class MasterNodeTransport:
         )
         self._timer: Timer | None = None
         self._timer_at_s = 0.0
-        self._callback: DeadNodesCallback | None = None
+        self._on_deaths: DeadNodesCallback | None = None
         self._deaths: list[str] = []
+        self._on_results: ResultsCallback | None = None
+        self._results_due = False
         self._started = False
         self._rejected = 0
         self._updates = MasterUpdates(
@@ -198,14 +215,7 @@ class MasterNodeTransport:
             if not self._link.send((self._topics.task_of(node_id), payload, False)):
                 raise Backlogged(f"{self._link.held()} messages wait for the broker: {self.last_error}")
             self._registry.sent(task_id, attempt)
-        self._tell(
-            "task_sent",
-            node=node_id,
-            task=task_id,
-            priority=task["priority"],
-            attempt=attempt,
-            size=len(payload),
-        )
+        self._tell(TaskSent(node_id, task_id, task["priority"], attempt, len(payload)))
         return task_id
 
     def _new_task_id(self) -> str:
@@ -251,7 +261,18 @@ class MasterNodeTransport:
         A node that goes offline counts too, as its tasks will not be done; `get_node_info` tells which it
         was. An exception in the callback is logged and stops nothing.
         """
-        self._callback = callback
+        self._on_deaths = callback
+
+    def set_results_callback(self, callback: ResultsCallback | None) -> None:
+        """Call `callback([results])` with what has arrived, on the dispatcher thread; None: keep them again.
+
+        A result is a dict as in `get_results`, with its `node_id`; those of one node come in the order they
+        arrived. What the callback is given is not kept for `get_results`, unless it raises: that is logged,
+        and the results are kept as if there were no callback. Those that were kept before are given first.
+        """
+        self._on_results = callback
+        with self._lock:
+            self._results_arrived()
 
     def forget_node(self, node_id: str) -> None:
         """Remove the node from every list, stop following its status and clear its retained status.
@@ -309,7 +330,7 @@ class MasterNodeTransport:
         return (*topics, *self._updates.link_topics())
 
     def link_up(self) -> Sequence[Outgoing]:
-        self._tell("master_connected")
+        self._tell(MasterConnected())
         with self._lock:
             self._apply(self._registry.link_up(self._driver.now_s()))
         return ()
@@ -332,7 +353,7 @@ class MasterNodeTransport:
     def link_down(self, reason: str) -> None:
         log.warning("master: connection lost: %s; reconnecting", reason)
         self._judge_nobody()
-        self._tell("master_disconnected", reason=reason)
+        self._tell(MasterDisconnected(reason))
 
     def link_dropped(self, message: Outgoing) -> None:
         raise AssertionError("the master's link refuses, it does not drop")
@@ -344,7 +365,7 @@ class MasterNodeTransport:
         self._rejected += 1
         if is_power_of_two(self._rejected):
             log.warning("master: rejected a message on %.80r: %s (%d so far)", topic, reason, self._rejected)
-        self._tell("message_rejected", topic=topic, reason=reason)
+        self._tell(MessageRejected(topic, reason))
 
     # --- what the registry wants ------------------------------------------------------------------------
 
@@ -352,16 +373,17 @@ class MasterNodeTransport:
         for effect in effects:
             match effect:
                 case NodeChanged(node_id, status, inc):
-                    self._tell("node_status_seen", node=node_id, status=status, inc=inc)
+                    self._tell(NodeStatusSeen(node_id, status, inc))
                     self._updates.look_at(node_id)
                 case NodeDied():
                     self._report_death(effect)
                 case ResultAccepted(node_id, task_id, result):
-                    self._tell("result_received", node=node_id, task=task_id or "", value=result)
+                    self._tell(ResultReceived(node_id, task_id or "", result))
+                    self._results_arrived()
                 case ResultIgnored(node_id, task_id, "duplicate"):
-                    self._tell("result_duplicate", node=node_id, task=task_id or "")
+                    self._tell(ResultDuplicate(node_id, task_id or ""))
                 case StaleDeath(node_id, inc):
-                    self._tell("stale_death_ignored", node=node_id, inc=inc)
+                    self._tell(StaleDeathIgnored(node_id, inc))
                 case Probe(node_id):
                     self._link.send_now([(self._topics.task_of(node_id), encode_init(), False)])
                 case DeclareDead(node_id, inc):
@@ -370,7 +392,7 @@ class MasterNodeTransport:
         self._arm_tick()
 
     def _report_death(self, death: NodeDied) -> None:
-        self._tell("death_reported", node=death.node_id, inc=death.inc, cause=death.cause)
+        self._tell(DeathReported(death.node_id, death.inc, death.cause))
         self._deaths.append(death.node_id)
         if len(self._deaths) == 1:
             self._driver.deliver(self._deliver_deaths)
@@ -378,8 +400,30 @@ class MasterNodeTransport:
     def _deliver_deaths(self) -> None:
         with self._lock:
             deaths, self._deaths = self._deaths, []
-        if deaths and self._callback is not None:
-            self._callback(deaths)
+        if deaths and self._on_deaths is not None:
+            self._on_deaths(deaths)
+
+    def _results_arrived(self) -> None:
+        if self._on_results is not None and not self._results_due:
+            self._results_due = True
+            self._driver.deliver(self._deliver_results)
+
+    def _deliver_results(self) -> None:
+        callback = self._on_results
+        with self._lock:
+            self._results_due = False
+            if callback is None:
+                return
+            kept = self._registry.results(None, remove=True)
+        results = [{"node_id": node_id, **record} for node_id, records in kept.items() for record in records]
+        if not results:
+            return
+        try:
+            callback(results)
+        except BaseException:
+            with self._lock:
+                self._registry.put_back(kept)
+            raise
 
     def _arm_tick(self) -> None:
         due_s = self._registry.next_deadline_s()
@@ -395,9 +439,12 @@ class MasterNodeTransport:
         with self._lock:
             self._apply(self._registry.tick(self._driver.now_s(), self._driver.wall_s()))
 
-    def _tell(self, event: str, **fields: Any) -> None:
+    def _tell(self, event: MasterEvent) -> None:
         if self._observer is not None:
-            self._observer(event, fields)
+            try:
+                self._observer(event)
+            except Exception:
+                log.exception("master: the observer raised at %.200r", event)
 
 
 __all__ = ["Backlogged", "DeadNode", "MasterNodeTransport", "NodeUnavailable", "UnknownNode"]

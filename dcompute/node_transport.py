@@ -14,13 +14,21 @@ from dcompute._mqtt.shared import shared_driver
 from dcompute._node.identity import default_node_id
 from dcompute._node.signals import ShutdownSignals, SignalSafeLock
 from dcompute.drivers import Address, Driver
+from dcompute.events import (
+    NodeConnected,
+    NodeConnecting,
+    NodeDisconnected,
+    NodeEvent,
+    NodeObserver,
+    NodeSubscribing,
+    ResultDropped,
+    node_event,
+)
 from dcompute.node_core import OFFLINE, READY, NodeCore, check_status
 from dcompute.protocol import check_capabilities, check_device_type
 from dcompute.security import Tls, tls_context
 
 _STATUSES_WAITING = 8  # for the loop; when it lags, only the newest beyond these matters
-
-Observer = Callable[[str, Mapping[str, Any]], None]
 
 
 class ComputeNodeTransport:
@@ -30,7 +38,7 @@ class ComputeNodeTransport:
     program in the usual way. Whatever happens to the link, it comes back by itself.
 
     Args:
-        broker_host, broker_port: where the broker is.
+        broker_host, broker_port: where the broker is; attributes of these names tell it.
         node_id: 1 to 64 characters of A-Z a-z 0-9 _ . : -; None takes one that is stable for this machine
             (`<host name>-<slot>`).
         device_type: free text told to the master.
@@ -43,7 +51,7 @@ class ComputeNodeTransport:
         hold_limit: results held while the link is down; beyond it the oldest is dropped and counted.
         install_signal_handlers: False leaves SIGINT and SIGTERM alone.
         driver: whose loop to run on; None shares one background loop among all transports of the process.
-        observer: is told what happens, as (event name, fields); called on the loop, must not block.
+        observer: is told what happens (`dcompute.events`), from whichever thread; must not block.
         core_class: the node's state machine.
 
     Raises:
@@ -69,9 +77,11 @@ class ComputeNodeTransport:
         hold_limit: int = 10_000,
         install_signal_handlers: bool = True,
         driver: Driver | None = None,
-        observer: Observer | None = None,
+        observer: NodeObserver | None = None,
         core_class: type[NodeCore] = NodeCore,
     ) -> None:
+        self.broker_host = broker_host
+        self.broker_port = broker_port
         self._driver = driver or shared_driver()
         self._observer = observer
         self._lock = SignalSafeLock()
@@ -84,7 +94,7 @@ class ComputeNodeTransport:
             queue_limit,
         )
         if observer is not None:
-            self._core.on_event = observer
+            self._core.on_event = lambda name, fields: self._tell(node_event(name, fields))
         self._statuses: list[Outgoing] = []  # published, but not yet handed to the loop
         self._leaving = False
         self._link = self.link_class(
@@ -97,7 +107,7 @@ class ComputeNodeTransport:
         )
         self._signals: ShutdownSignals | None = None
         if install_signal_handlers:
-            self._signals = ShutdownSignals(self._graceful_shutdown_, self._lock)
+            self._signals = ShutdownSignals(self.stop, self._lock)
         self._on_task: Callable[[], None] | None = None
 
     @property
@@ -198,7 +208,7 @@ class ComputeNodeTransport:
             "connections": self._link.connections,
         }
 
-    def _graceful_shutdown_(self, timeout_s: float = 2.0) -> None:
+    def stop(self, timeout_s: float = 2.0) -> None:
         """Send what is held, publish `offline`, disconnect. May be called again without effect.
 
         What the broker does not acknowledge within `timeout_s` is given up, and the last will says `dead`.
@@ -206,6 +216,8 @@ class ComputeNodeTransport:
         if self._signals is not None:
             self._signals.remove()
         self._driver.wait(lambda done: self._close(timeout_s, done), timeout_s + 1)
+
+    _graceful_shutdown_ = stop  # the name that programs written for the first version call
 
     def _close(self, timeout_s: float, done: Callable[[], None]) -> None:
         last: list[Outgoing] = []
@@ -230,22 +242,22 @@ class ComputeNodeTransport:
         _error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
-        self._graceful_shutdown_()
+        self.stop()
 
     # --- the link's owner, on the loop ------------------------------------------------------------------
 
     def link_will(self) -> Outgoing | None:
         with self._lock:
             will = self._core.will()
-        self._tell("node_connecting", inc=self._core.inc)
+        self._tell(NodeConnecting(self._core.inc))
         return will
 
     def link_topics(self) -> Sequence[str]:
-        self._tell("node_subscribing", inc=self._core.inc)
+        self._tell(NodeSubscribing(self._core.inc))
         return (self._core.task_topic, self._core.status_topic)
 
     def link_up(self) -> Sequence[Outgoing]:
-        self._tell("node_connected", inc=self._core.inc)
+        self._tell(NodeConnected(self._core.inc))
         with self._lock:
             self._statuses = []  # the greeting has the newest, and these may be of an older incarnation
             return self._core.greeting()
@@ -269,7 +281,7 @@ class ComputeNodeTransport:
         with self._lock:
             self._core.lost()
         log.warning("%s: connection lost: %s; reconnecting", self.node_id, reason)
-        self._tell("node_disconnected", inc=self._core.inc, reason=reason)
+        self._tell(NodeDisconnected(self._core.inc, reason))
 
     def link_failed(self, reason: str) -> None:
         log.warning("%s: cannot connect: %s; trying again", self.node_id, reason)
@@ -277,8 +289,11 @@ class ComputeNodeTransport:
     def link_dropped(self, message: Outgoing) -> None:
         if is_power_of_two(self._link.dropped):
             log.warning("%s: too many results held, dropped the oldest %d", self.node_id, self._link.dropped)
-        self._tell("result_dropped", payload=message[1])
+        self._tell(ResultDropped(message[1]))
 
-    def _tell(self, event: str, **fields: Any) -> None:
+    def _tell(self, event: NodeEvent) -> None:
         if self._observer is not None:
-            self._observer(event, fields)
+            try:
+                self._observer(event)
+            except Exception:
+                log.exception("%s: the observer raised at %.200r", self.node_id, event)

@@ -50,15 +50,19 @@ class ComputeNode:
         broker_host, broker_port: where the broker is.
         broker_keepalive: seconds; the broker declares a silent node dead after 1.5 times this.
 
-    What is None, and all else, is read from config.py; importing this module raises ValueError naming the key
-    that is missing or wrong there. `poll_s` is how long to sleep between looks for a task.
+    What is None, and all else, is read from config.py; attributes of these names tell what it is. Importing
+    this module raises ValueError naming the key that is missing or wrong there. `poll_s` is how long to sleep
+    between looks for a task.
     """
 
     def __init__(self, broker_host=None, broker_port=None, broker_keepalive=None):
-        broker_keepalive = _given.keepalive_s if broker_keepalive is None else broker_keepalive
+        given = _given
+        broker_keepalive = given.keepalive_s if broker_keepalive is None else broker_keepalive
         if not isinstance(broker_keepalive, int) or not 1 <= broker_keepalive <= 65535:
             raise ValueError("broker_keepalive must be from 1 to 65535 seconds, not %r" % (broker_keepalive,))
-        given = _given
+        self.broker_keepalive = broker_keepalive
+        self.broker_host = broker_host or given.mqtt_host
+        self.broker_port = broker_port or given.mqtt_port
         watchdog = machine.WDT(timeout=given.watchdog_s * 1000) if given.watchdog_s else None
         led = machine.Pin(given.led_pin, machine.Pin.OUT) if given.led_pin >= 0 else None
         self.node_id = given.node_id or hexlify(machine.unique_id()).decode()
@@ -75,8 +79,8 @@ class ComputeNode:
         self.status_topic = core.status_topic
         client = MqttClient(
             self.node_id,
-            broker_host or given.mqtt_host,
-            broker_port or given.mqtt_port,
+            self.broker_host,
+            self.broker_port,
             given.mqtt_user,
             given.mqtt_password,
             broker_keepalive,
@@ -116,11 +120,11 @@ class ComputeNode:
         return self._link.online
 
     def handle_disconnect(self):
-        """Connect if a try is due; True when connected. Not needed: it happens by itself."""
-        if not self._link.online:
-            self._link.wait(_LONGEST_WAIT_MS)
-        self.check_messages()
-        return self._link.online
+        """End the connection and reset the client. The node comes back by itself, or by connect().
+
+        Without DISCONNECT: should it not come back, the last will tells.
+        """
+        self._link.reset()
 
     def check_messages(self):
         """Take in what has arrived and keep the connection. Not needed while the keepalive thread runs."""

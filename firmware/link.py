@@ -69,6 +69,12 @@ class Link:
             self._client.disconnect()
             self._set_online(False)
 
+    def reset(self):
+        # End the session without DISCONNECT, so that the will tells if no other follows.
+        with self._round:
+            if self.online:
+                self._drop("reset")
+
     def service(self):
         # One round, unless another thread is at it.
         if not self._round.acquire(False):

@@ -15,6 +15,7 @@ import typer
 
 from dcompute import __version__
 from dcompute._cli.options import grouped
+from dcompute.events import DeathReported, MasterEvent, NodeStatusSeen, ResultReceived
 from dcompute.master_transport import MasterNodeTransport
 from dcompute.node_core import check_node_id
 from dcompute.node_transport import ComputeNodeTransport
@@ -116,10 +117,17 @@ def master(connection: Connection) -> None:
     """Watch a fleet: print every node's status as it changes, deaths and results."""
     _log_to_stderr()
 
-    def observe(event: str, fields: Any) -> None:
-        if event in ("node_status_seen", "death_reported", "result_received"):
-            words = " ".join(f"{key}={value}" for key, value in fields.items())
-            typer.echo(f"{time.strftime('%H:%M:%S')} {event} {words}")
+    def observe(event: MasterEvent) -> None:
+        match event:
+            case NodeStatusSeen(node_id, status, inc):
+                words = f"{node_id}: {status} inc={inc}"
+            case DeathReported(node_id, inc, cause):
+                words = f"{node_id}: died, cause={cause} inc={inc}"
+            case ResultReceived(node_id, task_id, value):
+                words = f"{node_id}: result task={task_id} value={value}"
+            case _:
+                return
+        typer.echo(f"{time.strftime('%H:%M:%S')} {words}")
 
     try:
         transport = MasterNodeTransport(observer=observe, **connection.settings())

@@ -296,6 +296,10 @@ class Registry:
         """Results by node (of the nodes in `only`), as copies; `remove` takes exactly these out."""
         return self._tasks.results(only, remove=remove)
 
+    def put_back(self, results: dict[str, list[dict[str, Any]]]) -> None:
+        """Keep again, before later ones, what `results` took out."""
+        self._tasks.put_back(results)
+
     def forget(self, node_id: str) -> bool:
         """Remove every trace of the node and ignore its status until it announces itself anew."""
         known = self._nodes.pop(node_id, None) is not None

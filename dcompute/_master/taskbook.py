@@ -67,6 +67,12 @@ class TaskBook:
         self._result_count -= sum(map(len, found.values()))
         return found
 
+    def put_back(self, results: dict[str, list[dict[str, Any]]]) -> None:
+        """Keep again, before later ones, what `results` took out."""
+        for node_id, records in results.items():
+            self._results[node_id] = records + self._results.get(node_id, [])
+            self._result_count += len(records)
+
     def forget(self, node_id: str) -> None:
         """Drop the node's results."""
         if node_id in self._results:

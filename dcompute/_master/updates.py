@@ -13,6 +13,7 @@ from dcompute._mqtt.link import MqttLink
 from dcompute._ota.progress import NodeUpdate, UpdateProgress, Updates
 from dcompute.bundle import Bundle
 from dcompute.drivers import Driver, Timer
+from dcompute.events import MasterObserver, UpdateMoved
 from dcompute.protocol import Topics, decode_update_report, update_topic, updates_topic
 
 _TICK_S = 1.0
@@ -34,7 +35,7 @@ class MasterUpdates:
         topics: Topics,
         lock: AbstractContextManager[Any],
         node_info: Callable[[str], Mapping[str, Any] | None],
-        tell: Callable[..., None],
+        tell: MasterObserver,
     ) -> None:
         self._driver = driver
         self._link = link
@@ -117,13 +118,7 @@ class MasterUpdates:
 
     def _send(self, messages: Sequence[tuple[str, bytes]]) -> None:
         for progress in self._updates.news():
-            self._tell(
-                "update_state",
-                node=progress.node_id,
-                version=progress.version,
-                state=str(progress.state),
-                reason=progress.reason,
-            )
+            self._tell(UpdateMoved(progress.node_id, progress.version, str(progress.state), progress.reason))
         self._link.send_now(
             [(update_topic(self._topics, node), payload, False) for node, payload in messages]
         )

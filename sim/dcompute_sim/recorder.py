@@ -7,14 +7,13 @@ which effects count for which kind of fault is the table below. A fault without 
 
 from __future__ import annotations
 
-import json
-import sys
-import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
+from dcompute.events import MasterEvent, NodeEvent
 from dcompute_sim import trace as t
 from dcompute_sim.net.observer import Direction, How, Refusal, Side
+from dcompute_sim.production_events import of_master, of_node
 from dcompute_sim.trace import Event, Trace
 
 # What a fault must be seen to do, by the words of `FaultEffect.effect`. Every word is one of the wire's own.
@@ -37,16 +36,6 @@ EFFECTS: dict[str, frozenset[str]] = {
     "broker_restart": frozenset({"fin", "rst", "refused"}),
     "master_crash": frozenset({"fin", "rst"}),
 }
-
-
-_sorted_json = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode
-
-
-def value_digest(value: Any) -> str:
-    """A short digest of a JSON value, the same on both ends of the wire."""
-    # Interned: both ends of a wire tell of the same value, and a trace is kept for a whole run. (A production
-    # master interns nothing that a network sends: CPython 3.12 never frees it.)
-    return sys.intern(f"{zlib.crc32(_sorted_json(value).encode()):08x}")
 
 
 class _Open:
@@ -151,19 +140,9 @@ class Recorder:
         """What a node's transport is given as `observer`."""
         return NodeObserver(self, node)
 
-    def master_observer(self, name: str, fields: Mapping[str, Any]) -> None:
+    def master_observer(self, event: MasterEvent) -> None:
         """What the master's transport is given as `observer`."""
-        translate = _MASTER.get(name)
-        if translate is not None:
-            self.trace.add(translate(self.now_us(), fields))
-
-
-def _dropped(now_us: int, node: str, fields: Mapping[str, Any]) -> Event:
-    try:
-        task = json.loads(fields["payload"]).get("task_id", "")
-    except ValueError:
-        task = ""
-    return t.ResultDropped(t_us=now_us, node=node, task=str(task))
+        self.trace.add(of_master(self.now_us(), event))
 
 
 class NodeObserver:
@@ -175,63 +154,6 @@ class NodeObserver:
         self._recorder = recorder
         self._node = node
 
-    def __call__(self, name: str, fields: Mapping[str, Any]) -> None:
-        translate = _NODE.get(name)
-        if translate is not None:
-            recorder = self._recorder
-            recorder.trace.add(translate(recorder.now_us(), self._node, fields))
-
-
-_NodeTranslator = Callable[[int, str, Mapping[str, Any]], Event]
-_MasterTranslator = Callable[[int, Mapping[str, Any]], Event]
-
-
-def _of_node(make: type[Event]) -> _NodeTranslator:
-    def translate(now_us: int, node: str, fields: Mapping[str, Any]) -> Event:
-        return make(t_us=now_us, node=node, **fields)  # type: ignore[call-arg]
-
-    return translate
-
-
-def _of_master(make: type[Event]) -> _MasterTranslator:
-    def translate(now_us: int, fields: Mapping[str, Any]) -> Event:
-        return make(t_us=now_us, **fields)
-
-    return translate
-
-
-_NODE: dict[str, _NodeTranslator] = {
-    "node_connecting": _of_node(t.NodeConnecting),
-    "node_subscribing": _of_node(t.NodeSubscribing),
-    "node_connected": _of_node(t.NodeConnected),
-    "node_disconnected": _of_node(t.NodeDisconnected),
-    "status_published": _of_node(t.StatusPublished),
-    "status_repaired": _of_node(t.StatusRepaired),
-    "task_received": _of_node(t.TaskReceived),
-    "task_taken": _of_node(t.TaskTaken),
-    "task_dropped": _of_node(t.TaskDropped),
-    "result_dropped": _dropped,
-    "result_held": lambda now_us, node, f: t.ResultHeld(
-        t_us=now_us, node=node, task=f["task"], digest=value_digest(f["value"])
-    ),
-    "message_rejected": lambda now_us, node, f: t.MessageRejected(
-        t_us=now_us, who=node, topic=f["topic"], reason=f["reason"]
-    ),
-}
-
-_MASTER: dict[str, _MasterTranslator] = {
-    "master_connected": _of_master(t.MasterConnected),
-    "master_disconnected": _of_master(t.MasterDisconnected),
-    "task_sent": _of_master(t.TaskSent),
-    "node_status_seen": _of_master(t.NodeStatusSeen),
-    "death_reported": _of_master(t.DeathReported),
-    "stale_death_ignored": _of_master(t.StaleDeathIgnored),
-    "result_duplicate": _of_master(t.ResultDuplicate),
-    "update_state": _of_master(t.UpdateState),
-    "result_received": lambda now_us, f: t.ResultReceived(
-        t_us=now_us, node=sys.intern(f["node"]), task=f["task"], digest=value_digest(f["value"])
-    ),
-    "message_rejected": lambda now_us, f: t.MessageRejected(
-        t_us=now_us, who="master", topic=f["topic"], reason=f["reason"]
-    ),
-}
+    def __call__(self, event: NodeEvent) -> None:
+        recorder = self._recorder
+        recorder.trace.add(of_node(recorder.now_us(), self._node, event))

@@ -66,7 +66,7 @@ def test_on_the_callers_own_loop(mosquitto: Any, eventually: Any) -> None:
         await _until(lambda: node.counters()["tasks_waiting"])
         node.send_result(node.get_task())
         await _until(master.get_results)
-        node._graceful_shutdown_()
+        node.stop()
         await _until(lambda: told == ["own-n"])
         master.stop()
         await _until(lambda: not master.is_connected())

@@ -85,7 +85,7 @@ def test_a_master_killed_and_restarted_knows_what_happened_meanwhile(fleet: Any,
     first.kill()
     eventually(lambda: not first.is_connected())
     dying.kill()
-    leaving._graceful_shutdown_()
+    leaving.stop()
     joined = fleet.node("joined")
     second = fleet.master(client_id=fleet.id("master"), start=False)
     told_second = watched(second)

@@ -35,7 +35,7 @@ def test_a_question_while_the_node_leaves_does_not_make_it_look_alive(
 ) -> None:
     broker = up(world, node)
     assert statuses(broker) == ["connected", "ready"]
-    node._graceful_shutdown_()
+    node.stop()
     broker.say(wire.publish("n", INIT, qos=1, packet_id=1))
     broker.say(wire.publish("n/status", b'{"node_id": "n", "status": "dead"}', qos=1, packet_id=2))
     node.publish_status("ready")
@@ -47,7 +47,7 @@ def test_a_question_while_the_node_leaves_does_not_make_it_look_alive(
 def test_a_task_that_comes_while_the_node_leaves_is_not_taken(world: Any, node: ComputeNodeTransport) -> None:
     broker = up(world, node)
     statuses(broker)
-    node._graceful_shutdown_()
+    node.stop()
     broker.say(wire.publish("n", b'{"id": "late"}', qos=1, packet_id=1))
     assert node.get_task() is None
 
@@ -95,10 +95,10 @@ def test_a_second_goodbye_waits_for_the_first_and_says_nothing_more(
 ) -> None:
     broker = up(world, node)
     statuses(broker)
-    node._graceful_shutdown_()
-    node._graceful_shutdown_()
+    node.stop()
+    node.stop()
     assert statuses(broker) == ["offline"]
-    node._graceful_shutdown_()
+    node.stop()
     assert broker.heard() == []
 
 
@@ -116,7 +116,7 @@ def test_a_flood_of_statuses_does_not_cost_the_graceful_exit(
         node.publish_status(f"step {number}")
     assert len(waiting) == 1, "one look at what waits is enough"
     waiting.pop()()
-    node._graceful_shutdown_()
+    node.stop()
     said = statuses(broker)
     assert len(said) < 50
     assert said[-1] == "offline"

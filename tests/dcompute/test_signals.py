@@ -126,7 +126,7 @@ def test_two_nodes_of_a_program_both_say_so(run: Callable[..., Program], signum:
 
 
 def test_a_first_node_that_left_before_changes_nothing_for_the_second(run: Callable[..., Program]) -> None:
-    program = run("one, two = start('one'), start('two'); one._graceful_shutdown_()")
+    program = run("one, two = start('one'), start('two'); one.stop()")
     assert program.signal(signal.SIGINT) == (0, "KeyboardInterrupt\n")
     program.last_status("two", "offline")
 

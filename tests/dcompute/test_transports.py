@@ -241,7 +241,7 @@ def test_offline_and_dead_reach_the_callback_and_can_be_told_apart(fleet: Any, e
     master.set_dead_nodes_callback(callback)
     leaving, crashing = fleet.node("leaving"), fleet.node("crashing")
     eventually(lambda: len(master.get_nodes_by_status()) == 2)
-    leaving._graceful_shutdown_()
+    leaving.stop()
     eventually(lambda: told == [leaving.node_id])
     crashing.kill()
     eventually(lambda: told == [leaving.node_id, crashing.node_id])
@@ -307,7 +307,7 @@ def test_a_forgotten_node_is_gone_until_it_connects_anew(fleet: Any, eventually:
 def test_forgetting_clears_the_retained_status(fleet: Any, eventually: Any) -> None:
     master, node = fleet.master(), fleet.node()
     eventually(lambda: status_of(master, node.node_id) == "ready")
-    node._graceful_shutdown_()
+    node.stop()
     eventually(lambda: status_of(master, node.node_id) == "offline")
     watcher = fleet.stranger(topics=["+/status"])
     eventually(lambda: watcher.got)
@@ -448,7 +448,7 @@ def test_context_managers_start_and_end_cleanly(fleet: Any, eventually: Any) -> 
     eventually(lambda: status_of(watcher, node.node_id) == "offline")
     assert results_of(watcher, node.node_id) == ["last words"]
     master.stop()
-    node._graceful_shutdown_()
+    node.stop()
 
 
 def test_offline_is_the_last_word(fleet: Any, eventually: Any) -> None:
@@ -468,7 +468,7 @@ def test_offline_is_the_last_word(fleet: Any, eventually: Any) -> None:
     worker.start()
     asker = fleet.stranger("asker")
     asker.publish(fleet.topic(node.node_id), b'{"task_info": {"command": "init"}}')
-    node._graceful_shutdown_()
+    node.stop()
     stop.set()
     worker.join(10)
     eventually(lambda: json.loads(watcher.got[-1][1])["status"] == "offline")
@@ -481,7 +481,7 @@ def test_offline_is_the_last_word(fleet: Any, eventually: Any) -> None:
 def test_a_node_that_left_can_start_again(fleet: Any, eventually: Any) -> None:
     master, node = fleet.master(), fleet.node()
     first = node.inc
-    node._graceful_shutdown_()
+    node.stop()
     eventually(lambda: status_of(master, node.node_id) == "offline")
     assert node.start()
     eventually(lambda: status_of(master, node.node_id) == "ready")

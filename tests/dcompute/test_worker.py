@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from dcompute.events import MasterEvent, NodeStatusSeen
 from dcompute.worker import Worker, load_handler
 
 HANDLERS = """
@@ -33,9 +34,9 @@ def pair(mosquitto: Any, new_fleet: Any, eventually: Any) -> Any:
     fleet = new_fleet(mosquitto.port)
     statuses: list[str] = []
 
-    def observe(event: str, fields: Any) -> None:
-        if event == "node_status_seen":
-            statuses.append(fields["status"])
+    def observe(event: MasterEvent) -> None:
+        if isinstance(event, NodeStatusSeen):
+            statuses.append(event.status)
 
     master, node = fleet.master(observer=observe), fleet.node()
     eventually(lambda: master.get_nodes_by_status("ready"))

@@ -166,7 +166,7 @@ def test_what_boards_print_and_the_broker_hears_is_followed(desk: Any, command: 
     thread.start()
     try:
         desk.until(lambda: any("kiln: [" in line and "connected to 127.0.0.1" in line for line in lines))
-        desk.until(lambda: any("@kiln: node_status_seen status=ready" in line for line in lines))
+        desk.until(lambda: any("@kiln: status ready" in line for line in lines))
     finally:
         follower.stop()
         thread.join()

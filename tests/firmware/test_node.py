@@ -353,3 +353,55 @@ def test_a_graceful_stop_says_offline_and_disconnects(rig: Any, node_program: Pr
             assert session.published("020000000001/status")[-1]["status"] == "offline"
 
     asyncio.run(go())
+
+
+def test_what_the_constructor_was_given_can_be_read(rig: Any, node_program: Program) -> None:
+    async def go() -> None:
+        async with rig:
+            broker = await rig.raw_broker()
+            _, heard, _ = rig.start(
+                broker.port,
+                node_program("""
+                    assert node.broker_host == config.MQTT_HOST, node.broker_host
+                    assert node.broker_port == config.MQTT_PORT, node.broker_port
+                    given = ComputeNode("elsewhere", 1884, 33)
+                    print("given", given.broker_host, given.broker_port, given.broker_keepalive)
+                """),
+                settings={"MQTT_KEEPALIVE": 20},
+            )
+            await heard.line("given elsewhere 1884 33")
+
+    asyncio.run(go())
+
+
+def test_after_handle_disconnect_the_will_speaks_and_the_node_comes_back(
+    rig: Any, node_program: Program
+) -> None:
+    async def check(comes_back: str) -> None:
+        broker = await rig.raw_broker()
+        _, heard, name = rig.start(
+            broker.port,
+            node_program(f"""
+                node.connect()
+                node.handle_disconnect()
+                node.handle_disconnect()
+                print("connected:", node.is_connected())
+                {comes_back}
+                while not node.is_connected():
+                    node.check_messages()
+                    time.sleep(0.02)
+                node.send_result({{"task_id": "after"}})
+            """),
+        )
+        first = await broker.session(1)
+        await heard.line("connected: False")
+        second = await broker.session(2)
+        await broker.until(lambda: second.published("results"))
+        assert Kind.DISCONNECT not in first.kinds(), "a DISCONNECT would take the will back"
+        assert first.published(f"{name}/status")[0]["inc"] != second.published(f"{name}/status")[0]["inc"]
+
+    async def go() -> None:
+        async with rig:
+            await asyncio.gather(check("print(node.connect())"), check("node.start_keepalive_thread()"))
+
+    asyncio.run(go())

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
+from dcompute.events import DeathReported, MasterEvent, NodeStatusSeen, ResultReceived
 from dcompute_sim.deploy.config import Target
 from dcompute_sim.deploy.errors import DeployError, SomethingMissing
 from dcompute_sim.deploy.link import SerialLink
@@ -17,7 +17,6 @@ from dcompute_sim.deploy.serial_log import SerialLog
 
 _REOPEN_S = 0.5
 _LOOK_S = 0.2
-_EVENTS = ("node_status_seen", "death_reported", "result_received")
 
 
 class Follower:
@@ -30,11 +29,15 @@ class Follower:
         self._lock = threading.Lock()
         self._over = threading.Event()
 
-    def news(self, event: str, fields: Mapping[str, Any]) -> None:
+    def news(self, event: MasterEvent) -> None:
         """What the broker tells (a MasterNodeTransport's observer)."""
-        if event in _EVENTS:
-            words = " ".join(f"{key}={value}" for key, value in fields.items() if key != "node")
-            self._say(f"@{fields.get('node', '')}", f"{event} {words}")
+        match event:
+            case NodeStatusSeen(node, status, inc):
+                self._say(f"@{node}", f"status {status} inc={inc}")
+            case DeathReported(node, inc, cause):
+                self._say(f"@{node}", f"died, cause={cause} inc={inc}")
+            case ResultReceived(node, task, value):
+                self._say(f"@{node}", f"result task={task} value={value}")
 
     def stop(self) -> None:
         """Let `run` end, from any thread."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
+from dcompute.events import MasterEvent, MasterObserver
 from dcompute.master_transport import MasterNodeTransport
 from dcompute.security import Tls
 from dcompute_sim.deploy.config import Watchpoint
@@ -41,9 +41,7 @@ UNSEEN = Seen("unknown", "", None)
 class Watcher:
     """Follows all nodes at one broker."""
 
-    def __init__(
-        self, point: Watchpoint, news: Callable[[str, Mapping[str, Any]], None] | None = None
-    ) -> None:
+    def __init__(self, point: Watchpoint, news: MasterObserver | None = None) -> None:
         """SomethingMissing when the broker cannot be reached. `news`: MasterNodeTransport's observer."""
         self.point = point
         self._news = news
@@ -110,16 +108,16 @@ class Watcher:
                 self._changed.wait(_LOOK_S)
                 self._changed.clear()
 
-    def _observe(self, event: str, fields: Mapping[str, Any]) -> None:
+    def _observe(self, event: MasterEvent) -> None:
         self._changed.set()
         if self._news is not None:
-            self._news(event, fields)
+            self._news(event)
 
 
 class Watchers:
     """One watcher a broker, shared by the boards that are to appear there."""
 
-    def __init__(self, news: Callable[[str, Mapping[str, Any]], None] | None = None) -> None:
+    def __init__(self, news: MasterObserver | None = None) -> None:
         self._lock = threading.Lock()
         self._news = news
         self._at: dict[Watchpoint, Watcher | SomethingMissing] = {}

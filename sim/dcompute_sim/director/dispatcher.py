@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dcompute.errors import NodeUnavailable
+from dcompute.events import MasterEvent, NodeStatusSeen, ResultReceived
 from dcompute_sim import trace as t
 from dcompute_sim.director.master import MasterHandle
 from dcompute_sim.recorder import Recorder
@@ -92,12 +93,12 @@ class Dispatcher:
 
     # --- what the master tells --------------------------------------------------------------------------
 
-    def on_master_event(self, name: str, fields: Mapping[str, Any]) -> None:
+    def on_master_event(self, event: MasterEvent) -> None:
         """The master's observer."""
-        if name == "node_status_seen":
-            self._status_seen(fields["node"], fields["status"], fields["inc"])
-        elif name == "result_received":
-            self._result(fields["task"])
+        if isinstance(event, NodeStatusSeen):
+            self._status_seen(event.node, event.status, event.inc)
+        elif isinstance(event, ResultReceived):
+            self._result(event.task)
 
     def _status_seen(self, node: str, status: str, inc: str) -> None:
         if status in _LIFELESS:

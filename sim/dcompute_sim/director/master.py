@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
 from dcompute.bundle import Bundle
+from dcompute.events import MasterEvent, MasterObserver
 from dcompute.master_transport import MasterNodeTransport
 from dcompute_sim import trace as t
 from dcompute_sim.interfaces.suspendable import Gate
@@ -32,7 +30,7 @@ class MasterHandle:
         namespace: str,
         seed: str,
         sabotage: tuple[str, ...],
-        observer: Callable[[str, Mapping[str, Any]], None],
+        observer: MasterObserver,
     ) -> None:
         self._settings = settings
         self._machine = machine
@@ -90,9 +88,9 @@ class MasterHandle:
         info = self.transport.get_node_info(node) if self.transport is not None else None
         return str(info["capabilities"].get("version") or "") if isinstance(info, dict) else ""
 
-    def _observe(self, name: str, fields: Mapping[str, Any]) -> None:
-        self._recorder.master_observer(name, fields)
-        self._observer(name, fields)
+    def _observe(self, event: MasterEvent) -> None:
+        self._recorder.master_observer(event)
+        self._observer(event)
 
     def collect(self) -> None:
         """Take the results out of the master, as the program above it does; else they would pile up."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from dcompute.events import node_event
 from dcompute_sim import trace as t
 from dcompute_sim.interfaces.node import NodeSpec
 from dcompute_sim.recorder import Recorder
@@ -36,7 +37,7 @@ class Narrator:
                 return
             fields = {"reason": "the firmware says so", **fields}
             if fields["inc"] != self.inc:  # an older connection ends when a newer one is there already
-                self._observe(name, fields)
+                self._observe(node_event(name, fields))
                 return
         if name == "result_held":
             ok = not (isinstance(fields["value"], dict) and "error" in fields["value"])
@@ -48,7 +49,7 @@ class Narrator:
         elif name == "status_published":
             self.status = fields["status"]
         self.inc = fields.get("inc", self.inc)
-        self._observe(name, fields)
+        self._observe(node_event(name, fields))
 
     def _gone(self, how: str) -> None:
         self.status, self.inc, self.connected = "", "", False

@@ -1,0 +1,243 @@
+"""What an observer of a transport is told: one dataclass for each kind of event.
+
+    def observe(event):
+        match event:
+            case events.DeathReported(node=node, cause=cause): ...
+
+    MasterNodeTransport(observer=observe)
+
+An observer is called at once and in order, on the transport's loop or in the thread that called the
+transport; it must not block. What it raises is logged and stops nothing. `node` and `task` are ids ("" where
+a task has none), `inc` is the incarnation of a node's connection. Later releases may add kinds of events: let
+`match` have a `case _`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+# --- of both ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRejected:
+    """A message that is none of the protocol came on `topic`; it had no effect."""
+
+    topic: str
+    reason: str
+
+
+# --- of a node ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConnecting:
+    """The node begins a connection, and with it a new incarnation."""
+
+    inc: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSubscribing:
+    """The broker has accepted the connection."""
+
+    inc: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConnected:
+    """Connected and subscribed: tasks can arrive."""
+
+    inc: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeDisconnected:
+    """A connection that was up is gone; the node is connecting again."""
+
+    inc: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StatusPublished:
+    """The node's status is handed to the link."""
+
+    status: str
+    inc: str
+
+
+@dataclass(frozen=True, slots=True)
+class StatusRepaired:
+    """The node saw an older connection's `dead` or `offline` about itself and puts it right."""
+
+    inc: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskReceived:
+    """A task has arrived and waits in the node's queue."""
+
+    task: str
+    priority: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskTaken:
+    """The node's program has taken the task from the queue."""
+
+    task: str
+    priority: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskDropped:
+    """A task that arrived is lost: there was no room for it."""
+
+    task: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResultHeld:
+    """A result waits to be sent, or is sent at once."""
+
+    task: str
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class ResultDropped:
+    """The oldest held result is lost, as too many waited; `payload` is the message it would have been."""
+
+    payload: bytes
+
+
+# --- of a master --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class MasterConnected:
+    """Connected and subscribed."""
+
+
+@dataclass(frozen=True, slots=True)
+class MasterDisconnected:
+    """A connection that was up is gone; the master is connecting again."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSent:
+    """A task is handed to the link; `size` in bytes."""
+
+    node: str
+    task: str
+    priority: int
+    attempt: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatusSeen:
+    """A node has another status, or another incarnation, than the master believed."""
+
+    node: str
+    status: str
+    inc: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeathReported:
+    """A node died. `cause`: will, offline (it left) or silent (the master declared it dead)."""
+
+    node: str
+    inc: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class StaleDeathIgnored:
+    """A `dead` of a connection that is not the node's present one had no effect."""
+
+    node: str
+    inc: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResultReceived:
+    """A result was accepted; `value` is the result itself, not a copy."""
+
+    node: str
+    task: str
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class ResultDuplicate:
+    """A result of a task that has one already was ignored."""
+
+    node: str
+    task: str
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateMoved:
+    """An update over the air has come to another state (see `dcompute.UpdateState`)."""
+
+    node: str
+    version: str
+    state: str
+    reason: str
+
+
+CoreEvent = (
+    StatusPublished | StatusRepaired | TaskReceived | TaskTaken | TaskDropped | ResultHeld | MessageRejected
+)
+NodeEvent = CoreEvent | NodeConnecting | NodeSubscribing | NodeConnected | NodeDisconnected | ResultDropped
+MasterEvent = (
+    MasterConnected
+    | MasterDisconnected
+    | TaskSent
+    | NodeStatusSeen
+    | DeathReported
+    | StaleDeathIgnored
+    | ResultReceived
+    | ResultDuplicate
+    | UpdateMoved
+    | MessageRejected
+)
+NodeObserver = Callable[[NodeEvent], object]
+MasterObserver = Callable[[MasterEvent], object]
+
+_OF_NODE: dict[str, type[NodeEvent]] = {
+    "message_rejected": MessageRejected,
+    "node_connected": NodeConnected,
+    "node_connecting": NodeConnecting,
+    "node_disconnected": NodeDisconnected,
+    "result_held": ResultHeld,
+    "status_published": StatusPublished,
+    "status_repaired": StatusRepaired,
+    "task_dropped": TaskDropped,
+    "task_received": TaskReceived,
+    "task_taken": TaskTaken,
+}
+
+
+def node_event(name: str, fields: Mapping[str, Any]) -> NodeEvent:
+    """Return the event that a node core tells as a name and fields, having no dataclasses on a board.
+
+    Raises:
+        ValueError: for a name no event has, or fields that are not the event's.
+    """
+    try:
+        return _OF_NODE[name](**fields)
+    except KeyError:
+        raise ValueError(f"no event of a node is called {name!r}") from None
+    except TypeError as error:
+        raise ValueError(f"event {name!r} of a node: {error}") from None

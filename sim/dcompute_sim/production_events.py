@@ -1,0 +1,100 @@
+"""From what production code tells its observers to events of the trace.
+
+The tables are complete: an event that is not in them is a TypeError, so that a new one cannot go unseen.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+from dcompute import events as e
+from dcompute_sim import trace as t
+from dcompute_sim.trace import Event
+
+_sorted_json = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode
+
+
+def value_digest(value: Any) -> str:
+    """Return a short digest of a JSON value, the same on both ends of the wire."""
+    # Interned: both ends of a wire tell of the same value, and a trace is kept for a whole run. (A production
+    # master interns nothing that a network sends: CPython 3.12 never frees it.)
+    return sys.intern(f"{zlib.crc32(_sorted_json(value).encode()):08x}")
+
+
+def of_node(now_us: int, node: str, event: e.NodeEvent) -> Event:
+    """Return the trace's event for what the transport or core of `node` told."""
+    try:
+        translate = _NODE[type(event)]
+    except KeyError:
+        raise TypeError(f"the trace has no event for {event!r} of a node") from None
+    return translate(now_us, node, event)
+
+
+def of_master(now_us: int, event: e.MasterEvent) -> Event:
+    """Return the trace's event for what the master's transport told."""
+    try:
+        translate = _MASTER[type(event)]
+    except KeyError:
+        raise TypeError(f"the trace has no event for {event!r} of a master") from None
+    return translate(now_us, event)
+
+
+def _dropped(now_us: int, node: str, event: e.ResultDropped) -> Event:
+    try:
+        task = json.loads(event.payload).get("task_id", "")
+    except ValueError:
+        task = ""
+    return t.ResultDropped(t_us=now_us, node=node, task=str(task))
+
+
+_NODE: dict[type[e.NodeEvent], Callable[[int, str, Any], Event]] = {
+    e.NodeConnecting: lambda us, node, it: t.NodeConnecting(t_us=us, node=node, inc=it.inc),
+    e.NodeSubscribing: lambda us, node, it: t.NodeSubscribing(t_us=us, node=node, inc=it.inc),
+    e.NodeConnected: lambda us, node, it: t.NodeConnected(t_us=us, node=node, inc=it.inc),
+    e.NodeDisconnected: lambda us, node, it: t.NodeDisconnected(
+        t_us=us, node=node, inc=it.inc, reason=it.reason
+    ),
+    e.StatusPublished: lambda us, node, it: t.StatusPublished(
+        t_us=us, node=node, status=it.status, inc=it.inc
+    ),
+    e.StatusRepaired: lambda us, node, it: t.StatusRepaired(t_us=us, node=node, inc=it.inc),
+    e.TaskReceived: lambda us, node, it: t.TaskReceived(
+        t_us=us, node=node, task=it.task, priority=it.priority, attempt=it.attempt
+    ),
+    e.TaskTaken: lambda us, node, it: t.TaskTaken(
+        t_us=us, node=node, task=it.task, priority=it.priority, attempt=it.attempt
+    ),
+    e.TaskDropped: lambda us, node, it: t.TaskDropped(t_us=us, node=node, task=it.task, reason=it.reason),
+    e.ResultHeld: lambda us, node, it: t.ResultHeld(
+        t_us=us, node=node, task=it.task, digest=value_digest(it.value)
+    ),
+    e.ResultDropped: _dropped,
+    e.MessageRejected: lambda us, node, it: t.MessageRejected(
+        t_us=us, who=node, topic=it.topic, reason=it.reason
+    ),
+}
+
+_MASTER: dict[type[e.MasterEvent], Callable[[int, Any], Event]] = {
+    e.MasterConnected: lambda us, it: t.MasterConnected(t_us=us),
+    e.MasterDisconnected: lambda us, it: t.MasterDisconnected(t_us=us, reason=it.reason),
+    e.TaskSent: lambda us, it: t.TaskSent(
+        t_us=us, node=it.node, task=it.task, priority=it.priority, attempt=it.attempt, size=it.size
+    ),
+    e.NodeStatusSeen: lambda us, it: t.NodeStatusSeen(t_us=us, node=it.node, status=it.status, inc=it.inc),
+    e.DeathReported: lambda us, it: t.DeathReported(t_us=us, node=it.node, inc=it.inc, cause=it.cause),
+    e.StaleDeathIgnored: lambda us, it: t.StaleDeathIgnored(t_us=us, node=it.node, inc=it.inc),
+    e.ResultReceived: lambda us, it: t.ResultReceived(
+        t_us=us, node=sys.intern(it.node), task=it.task, digest=value_digest(it.value)
+    ),
+    e.ResultDuplicate: lambda us, it: t.ResultDuplicate(t_us=us, node=it.node, task=it.task),
+    e.UpdateMoved: lambda us, it: t.UpdateState(
+        t_us=us, node=it.node, version=it.version, state=it.state, reason=it.reason
+    ),
+    e.MessageRejected: lambda us, it: t.MessageRejected(
+        t_us=us, who="master", topic=it.topic, reason=it.reason
+    ),
+}
