@@ -11,7 +11,8 @@ from typing import Any
 
 from dcompute_sim.campaign import CampaignError
 
-_CONNECT_S = 10
+CONNECT_S = 10.0
+"""How long a Dask scheduler may take to answer before there is none."""
 
 
 def default_jobs() -> int:
@@ -73,6 +74,6 @@ def _dask_client(address: str) -> Any:
         raise CampaignError("--on needs Dask: pip install 'dcompute[cluster]'") from None
     make: Any = Client
     try:
-        return make(address, timeout=_CONNECT_S, set_as_default=False)
+        return make(address, timeout=CONNECT_S, set_as_default=False)
     except (OSError, ValueError) as error:
         raise CampaignError(f"no Dask scheduler at {address}: {error}") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -247,6 +247,11 @@ class Damage:
             return [*events[: index + 1], new, *events[index + 1 :]]
 
         return damage
+
+
+def of_each(events: Iterable[t.Event], field: str) -> list[Any]:
+    """Returns what `field` is in each of the events, which must all have it."""
+    return [getattr(event, field) for event in events]
 
 
 @pytest.fixture

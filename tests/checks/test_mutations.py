@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import pytest
 from dcompute_sim import trace as t
-from dcompute_sim.checks import CHECKS, Status
+from dcompute_sim.checks import CHECKS, Outcome, Status
 
-HEALTHY = {
+from .conftest import Damage
+
+HEALTHY: dict[str, dict[str, Any]] = {
     "dead_within": {},
     "no_false_deaths": {},
     "callback_once": {},
@@ -32,7 +37,9 @@ HEALTHY = {
 
 TAKEN, RECEIVED = t.TaskTaken, t.TaskReceived
 
-MUTATIONS = [
+Mutation = Callable[[Damage], Callable[[list[t.Event]], list[t.Event]]]
+
+MUTATIONS: list[tuple[str, str, Mutation]] = [
     # check, what was done to the trace, how
     ("dead_within", "a report lost", lambda d: d.drop(t.DeathReported, node="n2")),
     ("dead_within", "a silent death's report lost", lambda d: d.drop(t.DeathReported, node="n4")),
@@ -224,49 +231,49 @@ MUTATIONS = [
 ]
 
 
-def crash(node):
+def crash(node: str) -> t.FaultInjected:
     return t.FaultInjected(t_us=0, fault="late", kind="crash", node=node)
 
 
-def opened(node):
+def opened(node: str) -> t.WireOpened:
     return t.WireOpened(t_us=0, node=node, conn=99)
 
 
-def death(node, inc="1.1"):
+def death(node: str, inc: str = "1.1") -> t.DeathReported:
     return t.DeathReported(t_us=0, node=node, inc=inc, cause="will")
 
 
-def sent(task, node="n1"):
+def sent(task: str, node: str = "n1") -> t.TaskSent:
     return t.TaskSent(t_us=0, node=node, task=task, priority=5)
 
 
-def received(node):
+def received(node: str) -> t.TaskReceived:
     return t.TaskReceived(t_us=0, node=node, task="extra", priority=5)
 
 
-def seen(node, status, inc="1.1"):
+def seen(node: str, status: str, inc: str = "1.1") -> t.NodeStatusSeen:
     return t.NodeStatusSeen(t_us=0, node=node, status=status, inc=inc)
 
 
-def seen_dead(node, inc):
+def seen_dead(node: str, inc: str) -> t.NodeStatusSeen:
     return seen(node, "dead", inc)
 
 
-def log(level):
+def log(level: str) -> t.LogLine:
     return t.LogLine(t_us=0, who="n1", level=level, text="boom")
 
 
-def judge(name, events):
-    return CHECKS[name](**HEALTHY[name]).judge(events)
+def judge(name: str, events: Sequence[t.Event]) -> Outcome:
+    return CHECKS[name].model_validate(HEALTHY[name]).judge(events)
 
 
-def test_every_check_has_a_healthy_run_and_mutations():
+def test_every_check_has_a_healthy_run_and_mutations() -> None:
     assert set(HEALTHY) == set(CHECKS)
     assert {name for name, _, _ in MUTATIONS} == set(CHECKS)
 
 
 @pytest.mark.parametrize("name", CHECKS)
-def test_the_healthy_run_is_held(name, healthy):
+def test_the_healthy_run_is_held(name: str, healthy: list[t.Event]) -> None:
     outcome = judge(name, healthy)
     assert outcome.status is Status.HELD, outcome.summary
 
@@ -275,7 +282,7 @@ def test_the_healthy_run_is_held(name, healthy):
     ("name", "mutation"),
     [pytest.param(name, mutation, id=f"{name}: {what}") for name, what, mutation in MUTATIONS],
 )
-def test_a_mutation_is_caught(name, mutation, healthy, damage):
+def test_a_mutation_is_caught(name: str, mutation: Mutation, healthy: list[t.Event], damage: Damage) -> None:
     altered = mutation(damage)(healthy)
     assert altered != healthy
     outcome = judge(name, altered)
@@ -284,12 +291,12 @@ def test_a_mutation_is_caught(name, mutation, healthy, damage):
 
 
 @pytest.mark.parametrize("name", CHECKS)
-def test_a_run_in_which_nothing_happened_holds_nothing(name, healthy):
+def test_a_run_in_which_nothing_happened_holds_nothing(name: str, healthy: list[t.Event]) -> None:
     nothing = [healthy[0], healthy[-1]]
     expected = {"no_errors_in_log": Status.HELD, "sometimes": Status.FAILED}
     assert judge(name, nothing).status is expected.get(name, Status.INCONCLUSIVE)
 
 
 @pytest.mark.parametrize("name", CHECKS)
-def test_no_trace_at_all_holds_nothing(name):
+def test_no_trace_at_all_holds_nothing(name: str) -> None:
     assert judge(name, []).status is not Status.HELD

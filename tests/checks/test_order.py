@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 from dcompute_sim import trace as t
-from dcompute_sim.checks import CHECKS, Status
+from dcompute_sim.checks import CHECKS, Outcome, Status
+
+from .conftest import TraceBuilder, of_each
 
 
-def judge(name, events, **parameters):
-    return CHECKS[name](**parameters).judge(events)
+def judge(name: str, events: Sequence[t.Event], **parameters: Any) -> Outcome:
+    return CHECKS[name].model_validate(parameters).judge(events)
 
 
 @pytest.fixture
-def loaded(story):
+def loaded(story: TraceBuilder) -> TraceBuilder:
     """A node with four tasks waiting."""
     story.define("n", "m").boot("n", "m")
     for task, priority in (("a", 1), ("b", 5), ("c", 5), ("d", 10)):
@@ -20,81 +25,81 @@ def loaded(story):
     return story
 
 
-def test_the_most_urgent_first_is_held(loaded):
+def test_the_most_urgent_first_is_held(loaded: TraceBuilder) -> None:
     for task, priority in (("d", 10), ("b", 5), ("c", 5), ("a", 1)):
         loaded.take("n", task, priority)
     assert judge("priority_order", loaded.events).status is Status.HELD
     assert judge("fifo_within_priority", loaded.events).status is Status.HELD
 
 
-def test_a_more_urgent_task_passed_over_fails_and_is_named(loaded):
+def test_a_more_urgent_task_passed_over_fails_and_is_named(loaded: TraceBuilder) -> None:
     loaded.take("n", "b", 5)
     outcome = judge("priority_order", loaded.events)
     assert outcome.status is Status.FAILED
-    assert [event.task for event in outcome.offending] == ["d", "b"]
+    assert of_each(outcome.offending, "task") == ["d", "b"]
 
 
-def test_order_of_arrival_alone_fails(loaded):
+def test_order_of_arrival_alone_fails(loaded: TraceBuilder) -> None:
     for task, priority in (("a", 1), ("b", 5), ("c", 5), ("d", 10)):
         loaded.take("n", task, priority)
     assert judge("priority_order", loaded.events).status is Status.FAILED
 
 
-def test_a_task_of_another_node_does_not_count_as_waiting(loaded):
+def test_a_task_of_another_node_does_not_count_as_waiting(loaded: TraceBuilder) -> None:
     loaded.send("m", "e", 1).take("m", "e", 1).take("n", "d", 10)
     assert judge("priority_order", loaded.events).status is Status.HELD
 
 
-def test_a_task_that_arrives_later_was_not_passed_over(story):
+def test_a_task_that_arrives_later_was_not_passed_over(story: TraceBuilder) -> None:
     story.define("n").boot("n").send("n", "a", 1).send("n", "b", 2).take("n", "b", 2)
     story.send("n", "c", 10).take("n", "c", 10).take("n", "a", 1)
     assert judge("priority_order", story.events).status is Status.HELD
 
 
-def test_without_a_choice_order_is_inconclusive(story):
+def test_without_a_choice_order_is_inconclusive(story: TraceBuilder) -> None:
     story.define("n").boot("n").send("n", "a", 1).take("n", "a", 1).send("n", "b", 9).take("n", "b", 9)
     assert judge("priority_order", story.events).status is Status.INCONCLUSIVE
     assert judge("fifo_within_priority", story.events).status is Status.INCONCLUSIVE
 
 
-def test_a_boot_empties_the_queue(loaded):
+def test_a_boot_empties_the_queue(loaded: TraceBuilder) -> None:
     loaded.crash("n").boot("n", boot=2).send("n", "e", 1).send("n", "f", 2)
     loaded.take("n", "f", 2).take("n", "e", 1)
     assert judge("priority_order", loaded.events).status is Status.HELD
 
 
-def test_a_take_of_what_never_came_fails(loaded):
+def test_a_take_of_what_never_came_fails(loaded: TraceBuilder) -> None:
     loaded.take("n", "ghost", 10)
     assert judge("priority_order", loaded.events).status is Status.FAILED
     assert judge("fifo_within_priority", loaded.events).status is Status.FAILED
 
 
-def test_overtaking_among_equals_fails(loaded):
+def test_overtaking_among_equals_fails(loaded: TraceBuilder) -> None:
     loaded.take("n", "d", 10).take("n", "c", 5)
     outcome = judge("fifo_within_priority", loaded.events)
     assert outcome.status is Status.FAILED
-    assert [event.task for event in outcome.offending] == ["b", "c"]
+    assert of_each(outcome.offending, "task") == ["b", "c"]
     assert judge("priority_order", loaded.events).status is Status.HELD
 
 
-def test_a_task_without_result_fails_and_is_named(story):
+def test_a_task_without_result_fails_and_is_named(story: TraceBuilder) -> None:
     story.define("n").boot("n").send("n", "a").send("n", "b").work("n", "a")
     outcome = judge("all_tasks_finished", story.end())
     assert outcome.status is Status.FAILED
-    assert [event.task for event in outcome.offending] == ["b"]
+    assert of_each(outcome.offending, "task") == ["b"]
 
 
-def test_a_result_by_another_node_finishes_the_task(story):
+def test_a_result_by_another_node_finishes_the_task(story: TraceBuilder) -> None:
     story.define("n", "m").boot("n", "m").send("n", "a").crash("n").send("m", "a", attempt=2)
     story.work("m", "a", attempt=2)
     assert judge("all_tasks_finished", story.end()).status is Status.HELD
 
 
-def test_an_interrupted_run_does_not_condemn_unfinished_tasks(story):
+def test_an_interrupted_run_does_not_condemn_unfinished_tasks(story: TraceBuilder) -> None:
     story.define("n").boot("n").send("n", "a")
     assert judge("all_tasks_finished", story.end("interrupted")).status is Status.INCONCLUSIVE
 
 
-def test_a_held_result_is_no_finished_task(story):
+def test_a_held_result_is_no_finished_task(story: TraceBuilder) -> None:
     story.define("n").boot("n").send("n", "a").take("n", "a").add(t.ResultHeld, node="n", task="a")
     assert judge("all_tasks_finished", story.end()).status is Status.FAILED

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import pydantic
 import pytest
 from dcompute_sim import trace as t
-from dcompute_sim.checks import CHECKS, Distribution, Status
+from dcompute_sim.checks import CHECKS, Check, Distribution, Outcome, Status
 from dcompute_sim.checks.base import MAX_OFFENDING, window
 
-
-def judge(name, events, **parameters):
-    return CHECKS[name](**parameters).judge(events)
+from .conftest import TraceBuilder
 
 
-def test_offending_events_are_bounded(story):
+def judge(name: str, events: Sequence[t.Event], **parameters: Any) -> Outcome:
+    return CHECKS[name].model_validate(parameters).judge(events)
+
+
+def test_offending_events_are_bounded(story: TraceBuilder) -> None:
     story.define("n").boot("n")
     for number in range(MAX_OFFENDING + 30):
         story.send("n", f"t{number}")
@@ -22,7 +27,7 @@ def test_offending_events_are_bounded(story):
     assert outcome.figures["sent"] == MAX_OFFENDING + 30
 
 
-def test_a_window_shows_the_same_node_and_the_run_but_not_others(healthy):
+def test_a_window_shows_the_same_node_and_the_run_but_not_others(healthy: list[t.Event]) -> None:
     death = next(e for e in healthy if isinstance(e, t.DeathReported) and e.node == "n3")
     around = window(healthy, death, before=3, after=2)
     assert death in around
@@ -32,27 +37,27 @@ def test_a_window_shows_the_same_node_and_the_run_but_not_others(healthy):
 
 
 @pytest.mark.parametrize(("percent", "expected"), [(50, 2.0), (75, 3.0), (76, 4.0), (100, 4.0), (1, 1.0)])
-def test_percentiles_by_nearest_rank(percent, expected):
+def test_percentiles_by_nearest_rank(percent: float, expected: float) -> None:
     assert Distribution("x", "s", (4.0, 1.0, 3.0, 2.0)).percentile(percent) == expected
 
 
-def test_parameters_have_units_and_reject_strangers():
+def test_parameters_have_units_and_reject_strangers() -> None:
     with pytest.raises(pydantic.ValidationError, match="unit"):
-        CHECKS["dead_within"](bound=2)
+        CHECKS["dead_within"].model_validate({"bound": 2})
     with pytest.raises(pydantic.ValidationError, match="Extra inputs"):
-        CHECKS["dead_within"](bounds="2s")
+        CHECKS["dead_within"].model_validate({"bounds": "2s"})
     with pytest.raises(pydantic.ValidationError, match="before"):
-        CHECKS["latency"](within="1s", start="result", end="sent")
+        CHECKS["latency"].model_validate({"within": "1s", "start": "result", "end": "sent"})
     with pytest.raises(pydantic.ValidationError, match="no trace event"):
-        CHECKS["sometimes"](event="task_token")
+        CHECKS["sometimes"].model_validate({"event": "task_token"})
     with pytest.raises(pydantic.ValidationError, match="no field"):
-        CHECKS["sometimes"](event="task_taken", where={"nod": "x"})
+        CHECKS["sometimes"].model_validate({"event": "task_taken", "where": {"nod": "x"}})
     with pytest.raises(pydantic.ValidationError, match="regular expression"):
-        CHECKS["no_errors_in_log"](allow=["("])
+        CHECKS["no_errors_in_log"].model_validate({"allow": ["("]})
 
 
 @pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
-def test_every_check_and_parameter_says_what_it_means(check):
+def test_every_check_and_parameter_says_what_it_means(check: type[Check]) -> None:
     assert check.__doc__
     assert len(check.__doc__.splitlines()[0]) < 110
     assert "Limit:" in check.__doc__
@@ -60,7 +65,7 @@ def test_every_check_and_parameter_says_what_it_means(check):
         assert field.description, f"{check.name}.{name} has no description"
 
 
-def test_a_recovery_is_measured_from_the_faults_end(story):
+def test_a_recovery_is_measured_from_the_faults_end(story: TraceBuilder) -> None:
     story.define("n").boot("n").at(5)
     drop = story.silent("wifi_drop", "n", for_s=20)
     story.at(25).heal(drop, "n").disconnect("n").at(28).connect("n").at(80)
@@ -70,7 +75,7 @@ def test_a_recovery_is_measured_from_the_faults_end(story):
     assert judge("recovers_within", story.events, bound="2s").status is Status.FAILED
 
 
-def test_a_node_hit_again_owes_no_recovery(story):
+def test_a_node_hit_again_owes_no_recovery(story: TraceBuilder) -> None:
     story.define("n", "m").boot("n", "m").at(5)
     first = story.silent("wifi_drop", "n", for_s=20)
     story.at(25).heal(first, "n").at(26).fault("power_cut", "n")
@@ -81,7 +86,7 @@ def test_a_node_hit_again_owes_no_recovery(story):
     assert outcome.figures["hit again meanwhile"] == 1
 
 
-def test_after_a_broker_fault_every_node_owes_a_recovery(story):
+def test_after_a_broker_fault_every_node_owes_a_recovery(story: TraceBuilder) -> None:
     story.define("n", "m").boot("n", "m").at(5)
     stop = story.fault("broker_restart")
     story.add(t.BrokerStopped, kept_memory=True).disconnect("n", "broker").disconnect("m", "broker")
@@ -91,25 +96,25 @@ def test_after_a_broker_fault_every_node_owes_a_recovery(story):
     assert outcome.figures == {"recovered": 1, "not_recovered": 1}
 
 
-def test_a_run_that_ends_before_the_recovery_is_inconclusive(story):
+def test_a_run_that_ends_before_the_recovery_is_inconclusive(story: TraceBuilder) -> None:
     story.define("n").boot("n").at(5)
     drop = story.silent("wifi_drop", "n", for_s=20)
     assert judge("recovers_within", story.at(25).heal(drop, "n").at(26).end()).status is Status.INCONCLUSIVE
 
 
-def test_a_node_silenced_just_before_the_end_is_left_out_of_the_ending(story):
+def test_a_node_silenced_just_before_the_end_is_left_out_of_the_ending(story: TraceBuilder) -> None:
     story.define("n", "m").boot("n", "m").at(50).fault("wifi_drop", "n")
     story.at(55).final("n").final("m")
     assert judge("final_status", story.end()).figures["nodes"] == 1
 
 
-def test_a_node_silenced_for_good_must_end_dead(story):
+def test_a_node_silenced_for_good_must_end_dead(story: TraceBuilder) -> None:
     story.define("n").boot("n").at(5).fault("wifi_drop", "n")
     assert judge("final_status", [*story.events, final("n", "dead")]).status is Status.HELD
     assert judge("final_status", [*story.events, final("n", "ready")]).status is Status.FAILED
 
 
-def final(node, master_status):
+def final(node: str, master_status: str) -> t.FinalNode:
     return t.FinalNode(
         t_us=90_000_000,
         node=node,
@@ -121,7 +126,7 @@ def final(node, master_status):
     )
 
 
-def test_a_repaired_status_is_legal(story):
+def test_a_repaired_status_is_legal(story: TraceBuilder) -> None:
     story.define("n").boot("n").at(5).add(t.NodeStatusSeen, node="n", status="dead", inc="1.1")
     seen = t.NodeStatusSeen(t_us=6_000_000, node="n", status="ready", inc="1.1")
     assert judge("status_history", [*story.events, seen]).status is Status.FAILED
@@ -129,14 +134,14 @@ def test_a_repaired_status_is_legal(story):
     assert judge("status_history", [*story.events, seen]).status is Status.HELD
 
 
-def test_latency_of_one_priority(story):
+def test_latency_of_one_priority(story: TraceBuilder) -> None:
     story.define("n").boot("n").send("n", "slow", 1).send("n", "fast", 9)
     story.take("n", "fast", 9).at(9).take("n", "slow", 1)
     assert judge("latency", story.events, within="1s", end="taken").status is Status.FAILED
     assert judge("latency", story.events, within="1s", end="taken", priority=9).status is Status.HELD
 
 
-def test_one_slow_task_of_a_hundred_is_within_p99_and_not_within_p100(story):
+def test_one_slow_task_of_a_hundred_is_within_p99_and_not_within_p100(story: TraceBuilder) -> None:
     story.define("n").boot("n")
     for number in range(99):
         story.send("n", f"t{number}").work("n", f"t{number}")
@@ -145,7 +150,7 @@ def test_one_slow_task_of_a_hundred_is_within_p99_and_not_within_p100(story):
     assert judge("latency", story.events, within="1s", percentile=100).status is Status.FAILED
 
 
-def test_allowed_lines_and_lower_levels_do_not_count(story):
+def test_allowed_lines_and_lower_levels_do_not_count(story: TraceBuilder) -> None:
     for level, text in (("warning", "slow"), ("error", "expected: refused")):
         story.add(t.LogLine, who="master", level=level, text=text)
     assert judge("no_errors_in_log", story.events).status is Status.FAILED
@@ -155,20 +160,20 @@ def test_allowed_lines_and_lower_levels_do_not_count(story):
     )
 
 
-def test_a_lost_task_is_excused_by_the_death_of_its_node(story):
+def test_a_lost_task_is_excused_by_the_death_of_its_node(story: TraceBuilder) -> None:
     story.define("n").boot("n").send("n", "a").crash("n")
     assert judge("no_lost_tasks", story.end()).status is Status.HELD
     assert judge("all_tasks_finished", story.events).status is Status.FAILED
 
 
-def test_repeats_that_the_master_recognised_are_no_duplicates(story):
+def test_repeats_that_the_master_recognised_are_no_duplicates(story: TraceBuilder) -> None:
     story.define("n").boot("n").send("n", "a").work("n", "a").add(t.ResultDuplicate, node="n", task="a")
     outcome = judge("no_duplicate_results", story.events)
     assert outcome.status is Status.HELD
     assert outcome.figures["recognised"] == 1
 
 
-def test_sometimes_counts_with_filters(story):
+def test_sometimes_counts_with_filters(story: TraceBuilder) -> None:
     story.define("n", "m").boot("n", "m").crash("n")
     assert (
         judge("sometimes", story.events, event="node_stopped", where={"how": "crash"}).status is Status.HELD

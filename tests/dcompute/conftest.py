@@ -127,7 +127,8 @@ def embedded(loop: Loop) -> Iterator[Served]:
 @pytest.fixture(scope="session", params=["mosquitto", "embedded"])
 def broker(request: pytest.FixtureRequest) -> Served:
     """Each of the two brokers that people will use; shared by all tests, so every fleet has a namespace."""
-    return request.getfixturevalue(request.param)
+    served: Served = request.getfixturevalue(request.param)
+    return served
 
 
 @pytest.fixture

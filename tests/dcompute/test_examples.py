@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import signal
 import subprocess
@@ -162,4 +163,5 @@ def test_the_defaults_are_those_of_every_broker() -> None:
     from dcompute.node_transport import ComputeNodeTransport
 
     for transport in (MasterNodeTransport, ComputeNodeTransport):
-        assert transport.__init__.__defaults__[:2] == ("localhost", 1883)
+        parameters = inspect.signature(transport).parameters
+        assert [parameters[name].default for name in ("broker_host", "broker_port")] == ["localhost", 1883]

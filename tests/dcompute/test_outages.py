@@ -15,7 +15,7 @@ LIVENESS_S = 1.5
 
 def status_of(master: MasterNodeTransport, node_id: str) -> str | None:
     info: Any = master.get_node_info(node_id)
-    return info and info["status"]
+    return str(info["status"]) if info else None
 
 
 def watched(master: MasterNodeTransport) -> list[str]:

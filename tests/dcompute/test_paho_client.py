@@ -6,6 +6,7 @@ import inspect
 
 import paho.mqtt.client as paho
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 
 from dcompute._mqtt.paho_client import MalformedPacket, PahoClient
 
@@ -43,7 +44,7 @@ def test_paho_has_the_method(name: str, parameters: list[str]) -> None:
 
 
 def test_paho_has_the_attributes() -> None:
-    plain = vars(paho.Client(paho.CallbackAPIVersion.VERSION2, "x"))
+    plain = vars(paho.Client(CallbackAPIVersion.VERSION2, "x"))
     missing = [name for name in ATTRIBUTES if name not in plain]
     assert not missing, f"paho has no {missing} any more: see dcompute/_mqtt/paho_client.py"
     assert type(plain["_state"]).MQTT_CS_CONNECTED
@@ -80,6 +81,9 @@ class _Inbox:
         assert code == 0
 
     def packet_acknowledged(self, mid: int) -> None:
+        pass
+
+    def packet_subscribed(self, granted: bool) -> None:
         pass
 
 

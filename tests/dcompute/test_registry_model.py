@@ -191,7 +191,7 @@ def test_the_model_notices_a_missing_safeguard(safeguard: str) -> None:
     _, sabotaged = master_classes((safeguard,))
 
     class Sabotaged(RegistryMachine):
-        registry_class = staticmethod(sabotaged)
+        registry_class: Callable[..., Registry] = staticmethod(sabotaged)
 
     quick = settings(max_examples=200, stateful_step_count=40, deadline=None, phases=[Phase.generate])
     with pytest.raises(AssertionError):

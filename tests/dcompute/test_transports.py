@@ -16,7 +16,7 @@ from dcompute.node_transport import ComputeNodeTransport
 def status_of(master: MasterNodeTransport, node_id: str) -> str | None:
     info = master.get_node_info(node_id)
     assert info is None or isinstance(info, dict)
-    return info and info["status"]
+    return info["status"] if info else None
 
 
 def results_of(master: MasterNodeTransport, node_id: str) -> list[Any]:
@@ -106,7 +106,7 @@ def test_what_send_task_refuses(fleet: Any, eventually: Any) -> None:
 
 def test_any_json_value_is_a_result(fleet: Any, eventually: Any) -> None:
     master, node = fleet.master(), fleet.node()
-    values = [None, False, 0, -1.5, "", "Ü✓", [], {"a": [{}]}, "x" * 200_000]
+    values: list[Any] = [None, False, 0, -1.5, "", "Ü✓", [], {"a": [{}]}, "x" * 200_000]
     for value in values:
         node.send_result(value)
     eventually(lambda: len(results_of(master, node.node_id)) == len(values))
@@ -164,8 +164,8 @@ def test_results_of_many_threads_all_arrive(fleet: Any, eventually: Any) -> None
     for thread in threads:
         thread.start()
     eventually(lambda: len(results_of(master, node.node_id)) == 400)
-    for thread in range(4):
-        assert [n for t, n in results_of(master, node.node_id) if t == thread] == list(range(100))
+    for number in range(4):
+        assert [n for t, n in results_of(master, node.node_id) if t == number] == list(range(100))
 
 
 # --- nodes ----------------------------------------------------------------------------------------------

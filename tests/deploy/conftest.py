@@ -24,7 +24,13 @@ from typer.testing import CliRunner
 from dcompute.master_transport import MasterNodeTransport
 
 PATIENCE_S = 30.0  # the machine may be busy; nothing waits this long when it works
-AIR = {"scan_ms": 1, "join_ms": 1, "dhcp_ms": 1, "ssid": "workshop", "password": "hammer and tongs"}
+AIR: dict[str, Any] = {
+    "scan_ms": 1,
+    "join_ms": 1,
+    "dhcp_ms": 1,
+    "ssid": "workshop",
+    "password": "hammer and tongs",
+}
 Result = TypeVar("Result")
 
 

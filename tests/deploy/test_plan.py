@@ -37,10 +37,11 @@ def cases(draw: st.DrawFn) -> tuple[Survey, Bundle]:
     files: dict[str, File] = {}
     manifests: dict[str, dict[str, Any]] = {}
     wanted = {"main.py": b"new", **draw(contents)}
+    nothing: st.SearchStrategy[dict[str, bytes]] = st.just({})
     for slot in SLOTS:
-        inside = draw(st.one_of(st.just({}), contents, st.just(wanted)))
+        inside: dict[str, bytes] = draw(st.one_of(nothing, contents, st.just(wanted)))
         files |= {f"/{slot}/{path}": file(data) for path, data in inside.items()}
-        if inside and draw(st.booleans()):
+        if draw(st.booleans()) and inside:
             described = {"main.py": b"", **draw(st.one_of(st.just(inside), contents))}
             if draw(st.booleans()):
                 described = {**described, **inside}

@@ -111,7 +111,7 @@ def flat(bench: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def slots(bench: Any, flat: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A flash to which version `one` was deployed."""
     bench.folder = tmp_path_factory.mktemp("slots")
-    root = bench.root("flash", flat)
+    root: Path = bench.root("flash", flat)
     try:
         result = CliRunner().invoke(
             app, ["--port", bench.plug_in(root).address, "--compile", "--version", "one"]

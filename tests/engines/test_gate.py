@@ -16,7 +16,12 @@ def test_a_timer_that_came_due_in_a_hang_can_be_cancelled_by_what_waited_before_
     network = Network(env)
     gate = Gate(VirtualDriver(network.host("node"), network.clock, Dice("n")), Dice("g"))
     happened: list[str] = []
-    gate.call_later(1, lambda: (happened.append("refused"), patience.cancel()))
+
+    def refused() -> None:
+        happened.append("refused")
+        patience.cancel()
+
+    gate.call_later(1, refused)
     patience = gate.call_later(2, lambda: happened.append("no answer"))
     gate.call_later(3, lambda: happened.append("other"))
     gate.freeze()

@@ -6,12 +6,15 @@ from collections import Counter, defaultdict
 from itertools import pairwise
 from pathlib import Path
 from statistics import mean, median
+from typing import TypeVar
 
 import pytest
 from dcompute_sim import trace as t
 from dcompute_sim.run import RunOptions, run_scenario
 from dcompute_sim.scenario import Scenario, check
 from dcompute_sim.trace import Event
+
+from .conftest import Run
 
 BARE = Path(__file__).parent / "specimens" / "bare_umqtt"
 
@@ -69,22 +72,26 @@ def events() -> list[Event]:
     return list(run_scenario(scenario, RunOptions(time="virtual")).trace)
 
 
-def of(events: list[Event], kind: type, stream: int) -> list:
-    return [e for e in events if type(e) is kind and e.task.startswith(f"t{stream}-")]
+T = TypeVar("T", t.TaskSent, t.TaskReceived, t.TaskTaken, t.ResultReceived)
 
 
-def group(event: Event) -> str:
+def of(events: list[Event], kind: type[T], stream: int) -> list[T]:
+    return [e for e in events if isinstance(e, kind) and e.task.startswith(f"t{stream}-")]
+
+
+def group(event: t.TaskSent | t.TaskReceived | t.TaskFinished) -> str:
     return event.node.rpartition("-")[0]
 
 
-def test_nodes_start_along_the_ramp(events):
+def test_nodes_start_along_the_ramp(events: list[t.Event]) -> None:
     started = {e.node: e.t_s for e in events if type(e) is t.NodeStarted}
     assert [started[f"slow-{i}"] for i in (1, 2, 3, 4)] == [0, 0.75, 1.5, 2.25]
     assert {started[f"far-{i}"] for i in (1, 2, 3, 4)} == {2}
 
 
-def test_tasks_take_as_long_as_their_distribution_says(events):
-    taken, took = {}, defaultdict(list)
+def test_tasks_take_as_long_as_their_distribution_says(events: list[t.Event]) -> None:
+    taken: dict[str, float] = {}
+    took: dict[str, list[float]] = defaultdict(list)
     for event in events:
         if type(event) is t.TaskTaken:
             taken[event.task] = event.t_s
@@ -98,8 +105,9 @@ def test_tasks_take_as_long_as_their_distribution_says(events):
     assert median(took["esp"][20:]) == pytest.approx(0.2, abs=0.05)  # what the task itself says
 
 
-def test_each_group_has_its_network(events):
-    sent, way = {}, defaultdict(list)
+def test_each_group_has_its_network(events: list[t.Event]) -> None:
+    sent: dict[str, float] = {}
+    way: dict[str, list[float]] = defaultdict(list)
     for event in events:
         if type(event) is t.TaskSent:
             sent[event.task] = event.t_s
@@ -112,16 +120,18 @@ def test_each_group_has_its_network(events):
     assert len({round(s, 5) for s in way["far"]}) > 20, "jitter"
 
 
-def test_poll_is_how_long_a_waiting_node_may_not_look(events):
+def test_poll_is_how_long_a_waiting_node_may_not_look(events: list[t.Event]) -> None:
     received = {e.task: e.t_s for e in of(events, t.TaskReceived, 2)}
     firsts = [of(events, t.TaskTaken, 2)[i] for i in range(0, 10, 2)]
     waits = [e.t_s - received[e.task] for e in firsts]
     assert 0.2 < max(waits) <= 2.0
 
 
-def test_the_least_busy_is_chosen(events):
+def test_the_least_busy_is_chosen(events: list[t.Event]) -> None:
     """And of equally busy ones the one that has waited longest for a task."""
-    at, busy, last = {}, Counter(), Counter()
+    at: dict[str, str] = {}
+    busy: Counter[str] = Counter()
+    last: Counter[str] = Counter()
     nodes = [f"slow-{i}" for i in (1, 2, 3, 4)]
     for event in events:
         if type(event) is t.TaskSent and group(event) == "slow":
@@ -137,7 +147,7 @@ def test_the_least_busy_is_chosen(events):
     assert Counter(e.node for e in of(events, t.TaskSent, 0)).keys() == set(nodes)
 
 
-def test_an_idle_fleet_shares_the_work(run):
+def test_an_idle_fleet_shares_the_work(run: Run) -> None:
     fleet = {"py": {"count": 4, "work": "10ms"}}
     workload = [{"tasks": 20, "rate": "1/s", "at": "2s", "target": "least_busy"}]
     outcome = run({"duration": "30s", "fleet": fleet, "workload": workload})
@@ -147,24 +157,24 @@ def test_an_idle_fleet_shares_the_work(run):
 
 
 @pytest.mark.parametrize(("stream", "name"), [(4, "slow"), (5, "far")])
-def test_in_turn_is_in_turn_whatever_other_streams_do(events, stream, name):
+def test_in_turn_is_in_turn_whatever_other_streams_do(events: list[t.Event], stream: int, name: str) -> None:
     given = Counter(e.node for e in of(events, t.TaskSent, stream))
     assert given == {f"{name}-{i}": 10 for i in (1, 2, 3, 4)}
 
 
-def test_all_and_a_name(events):
+def test_all_and_a_name(events: list[t.Event]) -> None:
     assert Counter(e.node for e in of(events, t.TaskSent, 3)) == {"esp-1": 10, "esp-2": 10}
     assert {e.node for e in of(events, t.TaskSent, 2)} == {"looks-2"}
 
 
-def test_priorities_and_sizes(events):
+def test_priorities_and_sizes(events: list[t.Event]) -> None:
     first = of(events, t.TaskSent, 0)
     assert {e.size for e in first} == {1024}
     counts = Counter(e.priority for e in first)
     assert counts[1] > counts[5] > counts[10] > 0
 
 
-def test_pace(events):
+def test_pace(events: list[t.Event]) -> None:
     even = [e.t_s for e in of(events, t.TaskSent, 0)]
     assert even == pytest.approx([10 + i / 5 for i in range(100)])
     assert Counter(round(e.t_s, 3) for e in of(events, t.TaskSent, 2)) == dict.fromkeys(
@@ -176,10 +186,11 @@ def test_pace(events):
     assert max(gaps) > 2 * mean(gaps) > 4 * min(gaps)
 
 
-def test_a_closed_loop_keeps_so_many_unfinished(events):
-    unfinished, seen = 0, Counter()
+def test_a_closed_loop_keeps_so_many_unfinished(events: list[t.Event]) -> None:
+    unfinished = 0
+    seen: Counter[int] = Counter()
     for event in events:
-        if type(event) in (t.TaskSent, t.ResultReceived) and event.task.startswith("t1-"):
+        if isinstance(event, t.TaskSent | t.ResultReceived) and event.task.startswith("t1-"):
             unfinished += 1 if type(event) is t.TaskSent else -1
             if 10.1 < event.t_s < 40:
                 seen[unfinished] += 1
@@ -187,8 +198,8 @@ def test_a_closed_loop_keeps_so_many_unfinished(events):
     assert of(events, t.TaskSent, 1)[-1].t_s <= 40
 
 
-def test_faults_hit_whom_and_when_the_scenario_says(events):
-    struck = defaultdict(list)
+def test_faults_hit_whom_and_when_the_scenario_says(events: list[t.Event]) -> None:
+    struck: dict[float, list[str]] = defaultdict(list)
     for event in events:
         if type(event) is t.FaultInjected:
             struck[event.t_s].append(event.node)
@@ -205,7 +216,7 @@ def test_faults_hit_whom_and_when_the_scenario_says(events):
     assert "far-1" in struck[first + 4.5]
 
 
-def test_versions_work_side_by_side(events):
+def test_versions_work_side_by_side(events: list[t.Event]) -> None:
     """Ours, somebody else's firmware, and a python node that retains its results."""
     for stream, name in ((6, "esp"), (7, "bare"), (8, "older")):
         given = {e.task: e.node for e in of(events, t.TaskSent, stream)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from dcompute_sim.brokers.conformance import wire
@@ -152,9 +153,13 @@ def test_flapping_link(rig: Any) -> None:
             try:
                 seen = await master(broker.port)
                 _, heard, name = rig.start(proxy.port)
+
+                def more_than(count: int) -> bool:
+                    return len(said(seen, "initialisation")) > count
+
                 for delay_s in (0.0, 0.05, 0.2):
                     count = len(said(seen, "initialisation"))
-                    await until(seen, lambda n=count: len(said(seen, "initialisation")) > n, "initialisation")
+                    await until(seen, partial(more_than, count), "initialisation")
                     await asyncio.sleep(delay_s)
                     proxy.reset()
                 incs = [message["inc"] for message in said(seen, "initialisation")]

@@ -27,6 +27,7 @@ class World:
         self.heard = heard
         served = ModelBroker(self.network.host("broker", wired=True), self.network.clock)
         served.start()
+        assert served.running is not None
         self.broker = served.running
         folder = rig.folder / "example"
         folder.mkdir()

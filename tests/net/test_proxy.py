@@ -9,6 +9,7 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -115,6 +116,10 @@ async def _silent(reader: asyncio.StreamReader) -> bool:
     return False
 
 
+def _holds(link: _Link, n_bytes: int) -> bool:
+    return link.proxy.held_bytes == n_bytes
+
+
 def test_bytes_cross_both_ways_and_nagle_is_off(run: Any) -> None:
     async def scene(link: _Link) -> None:
         node_in, node_out, broker_in, broker_out = await link.pair()
@@ -125,6 +130,7 @@ def test_bytes_cross_both_ways_and_nagle_is_off(run: Any) -> None:
         assert link.told.told == [("opened", "node", 1)]
         for pipe in link.proxy._pipes:
             for side in (pipe.node, pipe.broker):
+                assert side.transport is not None
                 sock = side.transport.get_extra_info("socket")
                 assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
@@ -221,7 +227,7 @@ def test_what_was_held_is_not_written_to_a_side_that_is_gone(
         link.proxy.down()
         for number in range(1, 21):
             node_out.write(b"x")
-            await _until(lambda number=number: link.proxy.held_bytes == number)
+            await _until(partial(_holds, link, number))
         broker_out.transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
         link.proxy.up()
         await _until(lambda: bool(link.told.of("closed")))

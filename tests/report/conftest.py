@@ -13,12 +13,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from dcompute_sim import trace as t
-from dcompute_sim.checks import CHECKS
+from dcompute_sim.checks import CHECKS, Check
 from dcompute_sim.report.run import Run, judged
 
 KEEPALIVE_S = 10.0
+
+NewFleet = Callable[..., list[t.Event]]
+"""Makes the events of a fleet; see the fixture `fleet`."""
 
 
 class Fleet:
@@ -109,8 +113,14 @@ class Fleet:
         self.add(59, t.FinalNode, node=node, inc="1.2" if dropped else "1.1", **final)
 
     def __iter__(self) -> Iterator[t.Event]:
-        first = {"scenario": "fleet.yaml", "seed": self.seed, "time": "virtual", "broker": "model"}
-        yield t.RunStarted(t_us=0, broker_granularity_s=1.0, **first)
+        yield t.RunStarted(
+            t_us=0,
+            scenario="fleet.yaml",
+            seed=self.seed,
+            time="virtual",
+            broker="model",
+            broker_granularity_s=1.0,
+        )
         yield t.MasterStarted(t_us=0, boot=1)
         yield t.MasterConnected(t_us=0)
         for at_s, _, kind, fields in sorted(self.pending, key=lambda item: item[:2]):
@@ -119,7 +129,7 @@ class Fleet:
 
 
 @pytest.fixture
-def fleet() -> Callable[..., list[t.Event]]:
+def fleet() -> NewFleet:
     """The events of a healthy fleet with faults: `fleet(nodes=10)`."""
 
     def make(nodes: int = 10, seed: int = 7, faults: int = 4, tasks_per_node: int = 6) -> list[t.Event]:
@@ -129,9 +139,9 @@ def fleet() -> Callable[..., list[t.Event]]:
 
 
 @pytest.fixture
-def expectations() -> list[Any]:
+def expectations() -> list[Check]:
     return [
-        CHECKS["dead_within"](bound="2s"),
+        CHECKS["dead_within"].model_validate({"bound": "2s"}),
         *(
             CHECKS[name]()
             for name in (
@@ -143,28 +153,28 @@ def expectations() -> list[Any]:
                 "final_status",
             )
         ),
-        CHECKS["latency"](within="60s"),
+        CHECKS["latency"].model_validate({"within": "60s"}),
     ]
 
 
 @pytest.fixture
-def good_run(fleet, expectations) -> Run:
+def good_run(fleet: NewFleet, expectations: list[Check]) -> Run:
     return judged(expectations, fleet(), wall_s=0.4)
 
 
 @pytest.fixture
-def bad_run(fleet, expectations) -> Run:
+def bad_run(fleet: NewFleet, expectations: list[Check]) -> Run:
     """One death is never reported, and two takes of one node are in the wrong order."""
     events = fleet()
     lost = next(e for e in events if isinstance(e, t.DeathReported))
-    takes: dict[str, list[int]] = {}
-    for index, event in enumerate(events):
+    takes: dict[str, list[t.TaskTaken]] = {}
+    for event in events:
         if isinstance(event, t.TaskTaken):
-            takes.setdefault(event.node, []).append(index)
-    first, last = next((i[0], i[-1]) for i in takes.values() if len(i) > 2)
-    one, other = events[first], events[last]
-    events[first] = t.TaskTaken(t_us=one.t_us, node=one.node, task=other.task, priority=other.priority)
-    events[last] = t.TaskTaken(t_us=other.t_us, node=one.node, task=one.task, priority=one.priority)
+            takes.setdefault(event.node, []).append(event)
+    one, other = next((taken[0], taken[-1]) for taken in takes.values() if len(taken) > 2)
+    first, last = events.index(one), events.index(other)
+    events[first] = msgspec.structs.replace(other, t_us=one.t_us)
+    events[last] = msgspec.structs.replace(one, t_us=other.t_us)
     events.remove(lost)
     return judged(expectations, events, wall_s=0.4)
 
@@ -260,7 +270,7 @@ class Browser:
     def colours(self, wanted: list[str]) -> list[int]:
         """How many pixels of the window have about these colours."""
         picture = self.call("Page.captureScreenshot", format="png")["data"]
-        return self.js(
+        counts: list[int] = self.js(
             f"(async () => {{ const wanted = {json.dumps(wanted)}, counts = wanted.map(() => 0);"
             f"const image = new Image(); image.src = 'data:image/png;base64,{picture}'; await image.decode();"
             "const canvas = Object.assign(document.createElement('canvas'),"
@@ -272,6 +282,7 @@ class Browser:
             " if (c.every((v, k) => Math.abs(v - data[i + k]) < 6)) counts[n]++; });"
             "return counts; })()"
         )
+        return counts
 
     def close(self) -> None:
         self._session = ""

@@ -7,18 +7,20 @@ import xml.etree.ElementTree as ET
 
 import pytest
 from dcompute_sim import trace as t
-from dcompute_sim.checks import CHECKS
+from dcompute_sim.checks import CHECKS, Check
 from dcompute_sim.report.github import workflow_commands
 from dcompute_sim.report.json_report import report
 from dcompute_sim.report.junit import junit
-from dcompute_sim.report.run import judged
+from dcompute_sim.report.run import Run, judged
+
+from .conftest import NewFleet
 
 
-def suite_of(*runs):
+def suite_of(*runs: Run) -> ET.Element:
     return ET.fromstring(junit(runs))
 
 
-def test_each_expectation_is_a_test_case(good_run):
+def test_each_expectation_is_a_test_case(good_run: Run) -> None:
     (suite,) = suite_of(good_run)
     names = [case.get("name") for case in suite.iter("testcase")]
     assert names == [result.label for result in good_run.verdict.results]
@@ -26,19 +28,22 @@ def test_each_expectation_is_a_test_case(good_run):
     assert {p.get("name"): p.get("value") for p in suite.iter("property")}["replay"] == good_run.replay
 
 
-def test_failures_and_errors_are_counted_and_tell_how_to_repeat(bad_run, good_run, fleet):
-    undecided = judged([CHECKS["memory_below"](limit="1KiB")], fleet())
+def test_failures_and_errors_are_counted_and_tell_how_to_repeat(
+    bad_run: Run, good_run: Run, fleet: NewFleet
+) -> None:
+    undecided = judged([CHECKS["memory_below"].model_validate({"limit": "1KiB"})], fleet())
     root = suite_of(good_run, bad_run, undecided)
     assert (root.get("failures"), root.get("errors")) == ("2", "1")
     assert root.get("tests") == str(sum(len(list(suite.iter("testcase"))) for suite in root))
     failure = next(root.iter("failure"))
     assert failure.get("message") == "1 of 4 deaths never reported"
-    assert "> " in failure.text
-    assert bad_run.replay in failure.text
+    told = failure.text or ""
+    assert "> " in told
+    assert bad_run.replay in told
     assert next(root.iter("error")).get("message") == "no node reported its memory"
 
 
-def test_control_characters_do_not_break_the_xml(expectations):
+def test_control_characters_do_not_break_the_xml(expectations: list[Check]) -> None:
     events = [
         t.RunStarted(
             t_us=0, scenario="a\x00b.yaml", seed=1, time="real", broker="<&>", broker_granularity_s=0
@@ -50,7 +55,7 @@ def test_control_characters_do_not_break_the_xml(expectations):
     assert suite.get("failures") == "1"
 
 
-def test_annotations_name_what_did_not_hold(bad_run, good_run):
+def test_annotations_name_what_did_not_hold(bad_run: Run, good_run: Run) -> None:
     assert workflow_commands(good_run) == []
     first, second = workflow_commands(bad_run, "scenarios/fleet.yaml")
     assert first.startswith("::error file=scenarios/fleet.yaml,title=fleet%3A dead_within::1 of 4 deaths")
@@ -59,18 +64,21 @@ def test_annotations_name_what_did_not_hold(bad_run, good_run):
     assert "priority_order" in second
 
 
-def test_annotations_escape_what_ends_a_property(fleet):
-    run = judged([CHECKS["sometimes"](event="result_dropped", where={"node": "a,b::c\n%"})], fleet())
+def test_annotations_escape_what_ends_a_property(fleet: NewFleet) -> None:
+    run = judged(
+        [CHECKS["sometimes"].model_validate({"event": "result_dropped", "where": {"node": "a,b::c\n%"}})],
+        fleet(),
+    )
     (line,) = workflow_commands(run)
     assert "a%2Cb%3A%3Ac%0A%25" in line
 
 
-def test_an_inconclusive_run_is_a_warning(fleet):
-    (line,) = workflow_commands(judged([CHECKS["memory_below"](limit="1KiB")], fleet()))
+def test_an_inconclusive_run_is_a_warning(fleet: NewFleet) -> None:
+    (line,) = workflow_commands(judged([CHECKS["memory_below"].model_validate({"limit": "1KiB"})], fleet()))
     assert line.startswith("::warning ")
 
 
-def test_the_json_has_figures_offending_events_and_receipts(bad_run):
+def test_the_json_has_figures_offending_events_and_receipts(bad_run: Run) -> None:
     document = json.loads(report([bad_run]))
     (run,) = document["runs"]
     assert document["exit_status"] == run["exit_status"] == 1
@@ -84,6 +92,8 @@ def test_the_json_has_figures_offending_events_and_receipts(bad_run):
 
 
 @pytest.mark.parametrize(("members", "exit_status"), [("g", 0), ("gu", 2), ("gub", 1), ("", 0)])
-def test_the_worst_run_decides_the_exit_status(members, exit_status, good_run, bad_run, fleet):
+def test_the_worst_run_decides_the_exit_status(
+    members: str, exit_status: int, good_run: Run, bad_run: Run, fleet: NewFleet
+) -> None:
     runs = {"g": good_run, "b": bad_run, "u": judged([], fleet())}
     assert json.loads(report([runs[m] for m in members]))["exit_status"] == exit_status

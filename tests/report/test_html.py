@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 from dcompute_sim import trace as t
+from dcompute_sim.checks import Check
 from dcompute_sim.report.html import MAX_WORK, html
-from dcompute_sim.report.run import judged
+from dcompute_sim.report.run import Run, judged
+
+from .conftest import Browser, NewFleet
 
 SHOWN = "document.getElementById('shown').textContent"
 
 
-def data_of(page):
-    return json.loads(re.search(r'<script id="data" type="application/json">(.*?)</script>', page, re.S)[1])
+def data_of(page: str) -> Any:
+    script = re.search(r'<script id="data" type="application/json">(.*?)</script>', page, re.S)
+    assert script is not None
+    return json.loads(script[1])
 
 
-def type_into(browser, element, value):
+def type_into(browser: Browser, element: str, value: str) -> None:
     browser.js(
         f"const e = document.getElementById({element!r}), value = {value!r};"
         "e.value = value; e.checked = value === 'on';"
@@ -25,18 +32,18 @@ def type_into(browser, element, value):
     )
 
 
-def in_sight(browser, entry):
+def in_sight(browser: Browser, entry: str) -> int:
     """How many of a kind of thing the legend counts."""
     return int(browser.js(f"document.querySelector('[data-entry=\"{entry}\"]').dataset.count"))
 
 
-def test_the_page_names_nothing_to_fetch(good_run):
+def test_the_page_names_nothing_to_fetch(good_run: Run) -> None:
     page = html(good_run)
     assert not re.search(r"(src|href)=[\"']?(https?:)?//", page)
     assert good_run.replay in page
 
 
-def test_names_and_texts_cannot_break_out_of_the_page(expectations):
+def test_names_and_texts_cannot_break_out_of_the_page(expectations: list[Check]) -> None:
     evil = "</script><script>alert(1)</script><b>"
     events = [
         t.RunStarted(t_us=0, scenario=evil, seed=1, time="real", broker=evil, broker_granularity_s=0),
@@ -50,7 +57,9 @@ def test_names_and_texts_cannot_break_out_of_the_page(expectations):
     assert data_of(page)["nodes"] == [evil]
 
 
-def test_too_many_tasks_are_thinned_but_no_inversion_is_lost(fleet, monkeypatch):
+def test_too_many_tasks_are_thinned_but_no_inversion_is_lost(
+    fleet: NewFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("dcompute_sim.report.html.MAX_WORK", 50)
     events = fleet(nodes=20)
     backwards = next(e for e in events if isinstance(e, t.TaskTaken))
@@ -66,7 +75,13 @@ def test_too_many_tasks_are_thinned_but_no_inversion_is_lost(fleet, monkeypatch)
 
 
 @pytest.mark.parametrize("nodes", [10, 1000])
-def test_it_opens_quickly_and_shows_what_the_trace_says(browser, fleet, expectations, tmp_path, nodes):
+def test_it_opens_quickly_and_shows_what_the_trace_says(
+    browser: Browser,
+    fleet: NewFleet,
+    expectations: list[Check],
+    tmp_path: Path,
+    nodes: int,
+) -> None:
     run = judged(expectations, fleet(nodes=nodes, faults=max(4, nodes // 20)))
     page = tmp_path / "report.html"
     page.write_text(html(run), "utf-8")
@@ -92,7 +107,9 @@ def test_it_opens_quickly_and_shows_what_the_trace_says(browser, fleet, expectat
     assert pixels[2] > 100, "the reports of deaths"
 
 
-def test_an_entry_of_the_legend_hides_what_it_names(browser, fleet, expectations, tmp_path):
+def test_an_entry_of_the_legend_hides_what_it_names(
+    browser: Browser, fleet: NewFleet, expectations: list[Check], tmp_path: Path
+) -> None:
     page = tmp_path / "report.html"
     page.write_text(html(judged(expectations, fleet(nodes=50, faults=20))), "utf-8")
     browser.open(page)
@@ -103,7 +120,9 @@ def test_an_entry_of_the_legend_hides_what_it_names(browser, fleet, expectations
     assert browser.colours([dead])[0] < 100
 
 
-def test_pointing_at_a_node_says_what_it_was_doing(browser, fleet, expectations, tmp_path):
+def test_pointing_at_a_node_says_what_it_was_doing(
+    browser: Browser, fleet: NewFleet, expectations: list[Check], tmp_path: Path
+) -> None:
     page = tmp_path / "report.html"
     page.write_text(html(judged(expectations, fleet(nodes=4, faults=0))), "utf-8")
     browser.open(page)
@@ -114,7 +133,9 @@ def test_pointing_at_a_node_says_what_it_was_doing(browser, fleet, expectations,
     assert told[1].startswith("ready for ")
 
 
-def test_filter_and_zoom_find_one_node_in_a_thousand(browser, fleet, expectations, tmp_path):
+def test_filter_and_zoom_find_one_node_in_a_thousand(
+    browser: Browser, fleet: NewFleet, expectations: list[Check], tmp_path: Path
+) -> None:
     run = judged(expectations, fleet(nodes=1000, faults=20))
     page = tmp_path / "report.html"
     page.write_text(html(run), "utf-8")
@@ -137,7 +158,9 @@ def test_filter_and_zoom_find_one_node_in_a_thousand(browser, fleet, expectation
     browser.until(f"!{names}.includes('esp-0500')")
 
 
-def test_the_pictures_further_down_are_drawn_when_scrolled_to(browser, bad_run, tmp_path):
+def test_the_pictures_further_down_are_drawn_when_scrolled_to(
+    browser: Browser, bad_run: Run, tmp_path: Path
+) -> None:
     page = tmp_path / "report.html"
     page.write_text(html(bad_run), "utf-8")
     browser.open(page)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+from typing import IO
 
 import pytest
 from dcompute_sim import trace as t
 from dcompute_sim.report.live import Figures, LiveView
 from rich.console import Console
+
+from .conftest import NewFleet
 
 
 class Clock:
@@ -35,17 +38,17 @@ class SlowFile(io.StringIO):
         return super().write(text)
 
 
-def terminal(out):
+def terminal(out: IO[str]) -> Console:
     return Console(file=out, force_terminal=True, width=80, highlight=False)
 
 
-def run(view, clock, events, per_event_s):
+def run(view: LiveView, clock: Clock, events: list[t.Event], per_event_s: float) -> None:
     for event in events:
         clock.now_s += per_event_s
         view.on_event(event)
 
 
-def test_the_figures_are_those_of_the_trace(fleet):
+def test_the_figures_are_those_of_the_trace(fleet: NewFleet) -> None:
     events = fleet(nodes=20, faults=6)
     figures = Figures()
     for event in events:
@@ -56,7 +59,7 @@ def test_the_figures_are_those_of_the_trace(fleet):
     assert figures.counts[t.TaskSent] == figures.counts[t.ResultReceived] > 0
 
 
-def test_nodes_the_master_has_not_seen_are_counted(fleet):
+def test_nodes_the_master_has_not_seen_are_counted(fleet: NewFleet) -> None:
     figures = Figures()
     for event in fleet(nodes=5):
         figures.add(event)
@@ -65,7 +68,7 @@ def test_nodes_the_master_has_not_seen_are_counted(fleet):
     assert figures.by_status() == {"ready": 1, "unseen": 4}
 
 
-def test_at_most_four_drawings_a_second(fleet):
+def test_at_most_four_drawings_a_second(fleet: NewFleet) -> None:
     clock, out = Clock(), io.StringIO()
     with LiveView(terminal(out), "fleet", 60, clock) as view:
         run(view, clock, fleet(nodes=100), per_event_s=0.001)
@@ -75,7 +78,7 @@ def test_at_most_four_drawings_a_second(fleet):
 
 
 @pytest.mark.parametrize("write_s", [0.001, 0.02, 0.2])
-def test_drawing_takes_less_than_5_percent_however_slow_the_terminal(fleet, write_s):
+def test_drawing_takes_less_than_5_percent_however_slow_the_terminal(fleet: NewFleet, write_s: float) -> None:
     clock = Clock()
     out = SlowFile(clock, write_s)
     with LiveView(terminal(out), "fleet", 60, clock) as view:
@@ -88,7 +91,7 @@ def test_drawing_takes_less_than_5_percent_however_slow_the_terminal(fleet, writ
     assert spent_s - last_s < 0.05 * wall_s
 
 
-def test_the_panel_shows_nodes_tasks_faults_and_time(fleet):
+def test_the_panel_shows_nodes_tasks_faults_and_time(fleet: NewFleet) -> None:
     clock, out = Clock(), io.StringIO()
     with LiveView(terminal(out), "fleet", 60, clock) as view:
         run(view, clock, fleet(nodes=100), per_event_s=0.004)
@@ -97,7 +100,7 @@ def test_the_panel_shows_nodes_tasks_faults_and_time(fleet):
         assert part in text, part
 
 
-def test_without_a_terminal_a_line_every_few_seconds(fleet):
+def test_without_a_terminal_a_line_every_few_seconds(fleet: NewFleet) -> None:
     clock, out = Clock(), io.StringIO()
     console = Console(file=out, force_terminal=False, width=80, highlight=False)
     with LiveView(console, "fleet", 60, clock) as view:
@@ -108,7 +111,7 @@ def test_without_a_terminal_a_line_every_few_seconds(fleet):
     assert "\x1b" not in out.getvalue()
 
 
-def test_time_passing_without_events_is_drawn_by_tick():
+def test_time_passing_without_events_is_drawn_by_tick() -> None:
     clock, out = Clock(), io.StringIO()
     with LiveView(terminal(out), "idle", 60, clock) as view:
         for _ in range(10):
@@ -117,7 +120,7 @@ def test_time_passing_without_events_is_drawn_by_tick():
     assert view.drawings == 10
 
 
-def test_rare_events_are_drawn_as_they_come():
+def test_rare_events_are_drawn_as_they_come() -> None:
     clock, out = Clock(), io.StringIO()
     with LiveView(terminal(out), "quiet", 60, clock) as view:
         for second in range(1, 9):
@@ -126,13 +129,13 @@ def test_rare_events_are_drawn_as_they_come():
     assert view.drawings == 8
 
 
-def test_no_clock_module_is_looked_up_while_it_runs(fleet, monkeypatch):
+def test_no_clock_module_is_looked_up_while_it_runs(fleet: NewFleet, monkeypatch: pytest.MonkeyPatch) -> None:
     """Virtual runs replace the functions of `time` by ones that raise."""
     import time
 
     with LiveView(terminal(io.StringIO()), "fleet", 60) as view:
 
-        def forbidden(*_):
+        def forbidden(*_: object) -> None:
             raise AssertionError("wall clock read in a virtual run")
 
         for name in ("time", "monotonic", "perf_counter", "sleep"):

@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import multiprocessing
 import os
 import pickle
 import signal
 import threading
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
+from contextlib import AbstractContextManager
+from typing import Any
 
 import pytest
 from dcompute_sim.campaign import (
@@ -38,8 +42,8 @@ class Inline(Executor):
         self.chunks: list[list[int]] = []
         self.failing = failing
 
-    def submit(self, fn, /, *args, **kwargs):
-        future: Future = Future()
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
         self.chunks.append(list(args[1]))
         if self.failing:
             self.failing -= 1
@@ -54,7 +58,7 @@ class Inline(Executor):
         return future
 
 
-def inline(executor: Inline):
+def inline(executor: Inline) -> Callable[[], AbstractContextManager[Executor]]:
     return lambda: contextlib.nullcontext(executor)
 
 
@@ -74,7 +78,7 @@ def words(campaign: Campaign) -> dict[int, list[str]]:
     return {r.seed: [x.outcome.summary for x in r.verdict.results] for r in campaign.results}
 
 
-def test_every_seed_is_run_once_whatever_carries_it(small):
+def test_every_seed_is_run_once_whatever_carries_it(small: Scenario) -> None:
     seeds = range(3, 33)
     here = run_campaign(job(small), seeds, inline(Inline()), workers=2)
     processes = run_campaign(job(small), seeds, functools.partial(local_processes, 2), workers=2)
@@ -85,13 +89,13 @@ def test_every_seed_is_run_once_whatever_carries_it(small):
     assert here.coverage().hits.total() > 0
 
 
-def test_a_seed_gives_what_it_gives_alone(small):
+def test_a_seed_gives_what_it_gives_alone(small: Scenario) -> None:
     campaign = run_campaign(job(small), range(1, 9), inline(Inline()), workers=1)
     alone = run_seed(job(small), 7)
     assert words(campaign)[7] == [r.outcome.summary for r in alone.verdict.results]
 
 
-def test_a_failing_safeguard_is_found_and_the_lowest_seed_named(small):
+def test_a_failing_safeguard_is_found_and_the_lowest_seed_named(small: Scenario) -> None:
     campaign = run_campaign(job(small, "no-will"), range(1, 13), inline(Inline()), workers=2)
     assert campaign.exit_status == 1
     lowest = campaign.of(Status.FAILED)[0]
@@ -102,7 +106,7 @@ def test_a_failing_safeguard_is_found_and_the_lowest_seed_named(small):
     assert "12 seeds in 2 s, 6 a second" in out.getvalue()
 
 
-def test_fail_fast_ends_soon(small):
+def test_fail_fast_ends_soon(small: Scenario) -> None:
     executor = Inline()
     campaign = run_campaign(
         job(small, "no-will"), range(1, 2001), inline(executor), workers=1, fail_fast=True
@@ -111,15 +115,15 @@ def test_fail_fast_ends_soon(small):
     assert len(campaign.results) < 200
 
 
-def test_only_a_few_chunks_are_under_way(small):
+def test_only_a_few_chunks_are_under_way(small: Scenario) -> None:
     """Else stopping early would wait for everything, and a campaign of millions would fill the memory."""
-    waiting: list[Future] = []
+    waiting: list[Future[Any]] = []
     most = 0
 
     class Slow(Executor):
-        def submit(self, fn, /, *args, **kwargs):
+        def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
             nonlocal most
-            future: Future = Future()
+            future: Future[Any] = Future()
             waiting.append(future)
             most = max(most, sum(not f.done() for f in waiting))
             chunk = [result(seed, x="held") for seed in args[1]]
@@ -131,30 +135,37 @@ def test_only_a_few_chunks_are_under_way(small):
     assert most <= 6
 
 
-def test_what_a_dead_worker_had_is_run_again(small):
+def test_what_a_dead_worker_had_is_run_again(small: Scenario) -> None:
     executor = Inline(failing=2)
     campaign = run_campaign(job(small), range(1, 21), inline(executor), workers=1)
     assert sorted(words(campaign)) == list(range(1, 21))
 
 
-def test_workers_that_die_again_and_again_end_it(small):
+def test_workers_that_die_again_and_again_end_it(small: Scenario) -> None:
     with pytest.raises(CampaignError, match=r"workers died 3 times without a result, from seed 1 on"):
         run_campaign(job(small), range(1, 21), inline(Inline(failing=10_000)), workers=1)
 
 
-def test_a_killed_process_loses_no_seed(small):
+def test_a_killed_process_loses_no_seed(small: Scenario) -> None:
     """SIGKILL to a worker under way: the executor is broken, a new one does the rest."""
-    executors = []
+    executors: list[Executor] = []
+    others = {child.pid for child in multiprocessing.active_children()}
 
     @contextlib.contextmanager
-    def processes():
+    def processes() -> Iterator[Executor]:
         with local_processes(2) as executor:
             executors.append(executor)
             yield executor
 
     def kill_one(campaign: Campaign) -> None:
         if len(executors) == 1 and not killed:
-            killed.append(next(iter(executors[0]._processes)))
+            killed.append(
+                next(
+                    pid
+                    for child in multiprocessing.active_children()
+                    if (pid := child.pid) not in others and pid
+                )
+            )
             os.kill(killed[0], signal.SIGKILL)
 
     killed: list[int] = []
@@ -164,14 +175,16 @@ def test_a_killed_process_loses_no_seed(small):
     assert campaign.status is Status.HELD
 
 
-def test_a_scenario_that_cannot_be_run_is_not_blamed_on_its_seeds(small):
+def test_a_scenario_that_cannot_be_run_is_not_blamed_on_its_seeds(small: Scenario) -> None:
     impossible = Job(small, RunOptions(broker="mqtt://nowhere:1"))
     with pytest.raises(EngineError, match="virtual time has"):
         run_campaign(impossible, range(1, 5), inline(Inline()), workers=1)
 
 
-def test_a_crash_of_the_code_under_test_is_a_finding(small, monkeypatch):
-    def broken(*_args):
+def test_a_crash_of_the_code_under_test_is_a_finding(
+    small: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_args: Any) -> None:
         raise ZeroDivisionError("division by zero")
 
     monkeypatch.setattr("dcompute_sim.campaign.run_scenario", broken)
@@ -180,7 +193,7 @@ def test_a_crash_of_the_code_under_test_is_a_finding(small, monkeypatch):
     assert found.verdict.results[0].outcome.summary == "ended by ZeroDivisionError: division by zero"
 
 
-def test_a_result_is_small(small):
+def test_a_result_is_small(small: Scenario) -> None:
     assert len(pickle.dumps(run_seed(job(small), 1))) < 4000
 
 
@@ -194,17 +207,17 @@ def test_a_result_is_small(small):
         ([result(1, a="held"), result(2, a="failed"), result(3, a="inconclusive")], 1),
     ],
 )
-def test_exit_status(results, status):
+def test_exit_status(results: list[SeedResult], status: int) -> None:
     assert Campaign(len(results), results).exit_status == status
 
 
-def test_progress():
+def test_progress() -> None:
     campaign = Campaign(1000, [result(1, a="failed"), *(result(seed, a="held") for seed in range(2, 101))])
     assert progress(campaign, 2.0) == "100/1,000 seeds, 50 a second, 18 s left, 1 failed"
     assert progress(Campaign(10), 0.0) == "0/10 seeds, 0 a second, starting, 0 failed"
 
 
-def test_progress_is_for_terminals():
+def test_progress_is_for_terminals() -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True
@@ -215,17 +228,17 @@ def test_progress_is_for_terminals():
 
 
 @pytest.mark.parametrize("text", ["", "1", "1..", "..5", "a..b", "5..4", "-3..4", "1...5", "1..2..3"])
-def test_seeds_that_are_none(text):
+def test_seeds_that_are_none(text: str) -> None:
     with pytest.raises(ValueError, match="seeds"):
         parse_seeds(text)
 
 
-def test_seeds():
+def test_seeds() -> None:
     assert parse_seeds("0..3") == range(4)
     assert parse_seeds("7..7") == range(7, 8)
 
 
-def test_default_jobs():
+def test_default_jobs() -> None:
     assert 1 <= default_jobs() <= (os.cpu_count() or 1)
 
 
@@ -233,10 +246,10 @@ def test_default_jobs():
 
 
 @pytest.fixture
-def cluster():
+def cluster() -> Iterator[Any]:
     from distributed import LocalCluster
 
-    with LocalCluster(
+    with LocalCluster(  # type: ignore[no-untyped-call]
         n_workers=2,
         threads_per_worker=1,
         processes=True,
@@ -247,7 +260,7 @@ def cluster():
         yield found
 
 
-def test_a_cluster_loses_no_seed_when_a_worker_is_killed(cluster, small):
+def test_a_cluster_loses_no_seed_when_a_worker_is_killed(cluster: Any, small: Scenario) -> None:
     """Twice the same report, once with a worker killed on the way."""
     address = cluster.scheduler_address
     assert dask_workers(address) == 2
@@ -267,15 +280,15 @@ def test_a_cluster_loses_no_seed_when_a_worker_is_killed(cluster, small):
     assert disturbed.coverage() == here.coverage()
 
 
-def test_a_cluster_that_is_not_there(monkeypatch):
-    monkeypatch.setattr("dcompute_sim.executors._CONNECT_S", 0.2)
+def test_a_cluster_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dcompute_sim.executors.CONNECT_S", 0.2)
     began_s = time.monotonic()
     with pytest.raises(CampaignError, match=r"no Dask scheduler at tcp://127\.0\.0\.1:1"):
         dask_workers("tcp://127.0.0.1:1")
     assert time.monotonic() - began_s < 10
 
 
-def test_dask_is_optional(monkeypatch):
+def test_dask_is_optional(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
     monkeypatch.setitem(sys.modules, "distributed", None)

@@ -6,7 +6,9 @@ import json
 import random
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dcompute_sim.net.fence import FenceError
@@ -15,10 +17,12 @@ from dcompute_sim.sabotage import SAFEGUARDS
 from dcompute_sim.scenario import Scenario, find, load_all
 from dcompute_sim.trace import read
 
+from .conftest import Done
+
 GOLDEN = Path(__file__).parent / "golden_digest.txt"
 
 
-def test_the_digest_is_the_one_written_down():
+def test_the_digest_is_the_one_written_down() -> None:
     """On every interpreter and machine. Rewritten by hand when the events of a run change on purpose."""
     scenario = load_all(find("quickstart"), ["fleet.py.count=20"], variants=SAFEGUARDS)[0]
     outcome = run_scenario(scenario, RunOptions(reference="quickstart", time="virtual", broker="model"))
@@ -26,12 +30,12 @@ def test_the_digest_is_the_one_written_down():
     assert outcome.trace.digest() == GOLDEN.read_text().strip()
 
 
-def test_another_seed_is_another_run(small):
+def test_another_seed_is_another_run(small: Scenario) -> None:
     digests = {run_scenario(small, RunOptions(seed=seed)).trace.digest() for seed in (1, 2, 1)}
     assert len(digests) == 2
 
 
-def test_runs_do_not_disturb_each_other(small):
+def test_runs_do_not_disturb_each_other(small: Scenario) -> None:
     """Whatever ran before in this process, and whatever other code drew from the global generator."""
     first = run_scenario(small, RunOptions(seed=3)).trace.digest()
     run_scenario(small, RunOptions(seed=4))
@@ -39,7 +43,9 @@ def test_runs_do_not_disturb_each_other(small):
     assert run_scenario(small, RunOptions(seed=3)).trace.digest() == first
 
 
-def test_replay_identical_and_differing(dcompute, write_scenario, tmp_path):
+def test_replay_identical_and_differing(
+    dcompute: Callable[..., Done], write_scenario: Callable[..., Path], tmp_path: Path
+) -> None:
     scenario = write_scenario()
     trace = tmp_path / "a.jsonl"
     command = ("run", scenario, "--seed", 5, "--sabotage", "fifo-queue", "--broker", "mosquitto")
@@ -68,7 +74,9 @@ def test_replay_identical_and_differing(dcompute, write_scenario, tmp_path):
     assert "(nothing: it ended before)" in again.stdout
 
 
-def test_readings_of_memory_need_not_repeat(dcompute, write_scenario, tmp_path):
+def test_readings_of_memory_need_not_repeat(
+    dcompute: Callable[..., Done], write_scenario: Callable[..., Path], tmp_path: Path
+) -> None:
     """They differ by some bytes from run to run; the line of what does differ is counted with them."""
     trace = tmp_path / "a.jsonl"
     dcompute("run", write_scenario(), "--trace", trace, "-q")
@@ -81,7 +89,9 @@ def test_readings_of_memory_need_not_repeat(dcompute, write_scenario, tmp_path):
     assert "first difference in line 31 of the trace" in dcompute("run", "--replay", trace).stdout
 
 
-def test_replay_of_one_combination_of_a_matrix(dcompute, write_scenario, tmp_path):
+def test_replay_of_one_combination_of_a_matrix(
+    dcompute: Callable[..., Done], write_scenario: Callable[..., Path], tmp_path: Path
+) -> None:
     scenario = write_scenario(matrix={"fleet.py.count": [2, 3]})
     dcompute("run", scenario, "-q", "--trace", tmp_path / "m.jsonl")
     for number, nodes in ((1, 2), (2, 3)):
@@ -91,7 +101,7 @@ def test_replay_of_one_combination_of_a_matrix(dcompute, write_scenario, tmp_pat
         assert (again.returncode, again.stdout[:10]) == (0, "identical:")
 
 
-def test_what_cannot_be_replayed(dcompute, tmp_path):
+def test_what_cannot_be_replayed(dcompute: Callable[..., Done], tmp_path: Path) -> None:
     real = tmp_path / "real.jsonl"
     real.write_text(
         '{"event":"run_started","t_us":0,"scenario":"quickstart","seed":1,"time":"real","broker":"embedded",'
@@ -107,13 +117,20 @@ def test_what_cannot_be_replayed(dcompute, tmp_path):
         assert str(real) in refused.stderr
 
 
-def test_processes_that_hash_differently_run_the_same(dcompute, write_scenario):
+def test_processes_that_hash_differently_run_the_same(
+    dcompute: Callable[..., Done], write_scenario: Callable[..., Path]
+) -> None:
     found = dcompute("run", write_scenario(), "--check-determinism")
     assert found.stdout.startswith("identical: ")
     assert found.returncode == 0
 
 
-def test_a_dependence_on_hashes_is_found(dcompute, tmp_path, write_scenario, monkeypatch):
+def test_a_dependence_on_hashes_is_found(
+    dcompute: Callable[..., Done],
+    tmp_path: Path,
+    write_scenario: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The same with the hash of a text in the trace, as the order of a set would put it there.
 
     The hash itself: the order of a small set may be the same in two processes that hash differently.
@@ -147,11 +164,13 @@ def test_a_dependence_on_hashes_is_found(dcompute, tmp_path, write_scenario, mon
     ],
     ids=["clock", "monotonic", "sleep", "randomness", "thread"],
 )
-def test_work_of_a_node_that_reaches_for_the_outside_fails_the_run(small: Scenario, monkeypatch, reach_out):
+def test_work_of_a_node_that_reaches_for_the_outside_fails_the_run(
+    small: Scenario, monkeypatch: pytest.MonkeyPatch, reach_out: Callable[[], object]
+) -> None:
     """Loudly, and at the call site: the name of this test is in the message."""
     from dcompute_sim.nodes.python import PythonNode
 
-    def impatient(self, task, result):
+    def impatient(self: PythonNode, task: Any, result: Any) -> None:
         reach_out()
 
     monkeypatch.setattr(PythonNode, "_finished", impatient)

@@ -27,12 +27,12 @@ def some_seed_fails(scenario: Scenario, safeguard: str, seeds: range) -> bool:
 
 
 @pytest.mark.parametrize("safeguard", SWITCHED_OFF)
-def test_a_missing_safeguard_is_noticed(safeguard):
+def test_a_missing_safeguard_is_noticed(safeguard: str) -> None:
     assert some_seed_fails(shipped("swarm"), safeguard, SEEDS)
 
 
 @pytest.mark.parametrize("safeguard", ["ignore-incarnation", "no-self-repair"])
-def test_a_stale_will_shows_what_it_is_about(safeguard):
+def test_a_stale_will_shows_what_it_is_about(safeguard: str) -> None:
     assert some_seed_fails(shipped("stale_will"), safeguard, range(1, 6))
 
 
@@ -41,7 +41,7 @@ def test_a_stale_will_shows_what_it_is_about(safeguard):
     [(shipped("swarm"), SEEDS), (shipped("stale_will"), range(1, 6))],
     ids=lambda value: getattr(value, "name", ""),
 )
-def test_with_all_safeguards_nothing_fails(scenario, seeds):
+def test_with_all_safeguards_nothing_fails(scenario: Scenario, seeds: range) -> None:
     job = Job(scenario, RunOptions(time="virtual"))
     results = [run_seed(job, seed) for seed in seeds]
     assert [r.seed for r in results if r.verdict.status is Status.FAILED] == []

@@ -210,7 +210,7 @@ def test_a_folder_of_firmware_is_relative_to_the_file_that_names_it(
 def test_scenarios_are_frozen(load_text: Load, minimal: str) -> None:
     scenario = load_text(minimal)
     with pytest.raises(ValueError, match="frozen"):
-        scenario.name = "other"  # type: ignore[misc]
+        scenario.name = "other"
 
 
 @pytest.mark.parametrize("name", sorted(shipped()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ class Bench:
         self.network = Network(self.env, 1, 0.005)
         served = ModelBroker(self.network.host("broker", wired=True), self.network.clock)
         served.start()
+        assert served.running is not None
         self.broker = served.running
         self.env.process(self._tick())
         self.lines: list[str] = []
@@ -100,7 +101,7 @@ class Bench:
 
     # --- the master ---
 
-    def _tick(self) -> Iterator[Any]:
+    def _tick(self) -> Generator[simpy.Event, Any, None]:
         while True:
             yield self.env.timeout(0.5)
             if self.update is not None:

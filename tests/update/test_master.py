@@ -72,11 +72,12 @@ def test_a_failure_of_long_ago_is_no_rollback_of_now() -> None:
     update = NodeUpdate("n", BUNDLE, b"key", now_s=0)
     before = {"version": "v1", "failed": "v2"}
     assert update.seen("ready", "boot.1", before, 0) != []
-    assert update.state is UpdateState.OFFERED
+    states = [update.state]
     update.reported(said(want="main.py"), 1)
     update.reported(said(state="switching"), 2)
     update.seen("ready", "boot2.1", before, 60)
-    assert update.state is UpdateState.ROLLED_BACK
+    states.append(update.state)
+    assert states == [UpdateState.OFFERED, UpdateState.ROLLED_BACK]
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from click.testing import Result
 from dcompute_sim.virtual_boards.commands import app, parse_address, parse_mac, parse_size
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 PATIENCE_S = 60.0
 

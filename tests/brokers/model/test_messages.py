@@ -221,7 +221,8 @@ def test_retained_is_set_replaced_and_cleared(bench: Any) -> None:
     publisher, live = bench.client("p"), bench.client("live").subscribe("t")
 
     def seen_by_newcomer() -> list[str]:
-        return bench.client("newcomer").send(wire.subscribe(1, [("t", 0)])).got()[1:]
+        got: list[str] = bench.client("newcomer").send(wire.subscribe(1, [("t", 0)])).got()
+        return got[1:]
 
     for payload, later in (("1", ["PUBLISH t 1 retain"]), ("2", ["PUBLISH t 2 retain"]), ("", []), ("", [])):
         publisher.publish("t", payload, retain=True)
