@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import ClassVar
 
-from dcompute.parts import GONE
+from dcompute.node_core import DEAD, OFFLINE
 from dcompute_sim.checks.base import Check, Outcome, failed, held, inconclusive, of_kinds
 from dcompute_sim.trace import DeathReported, Event, MasterStarted, NodeStatusSeen
 
@@ -56,7 +56,7 @@ class _Deaths:
         self._alive: dict[str, str | None] = {}  # the incarnation seen alive; None: the node is dead
 
     def see(self, seen: NodeStatusSeen) -> None:
-        if seen.status not in GONE:
+        if seen.status not in (DEAD, OFFLINE):
             self._alive[seen.node] = seen.inc
             return
         if self._alive.get(seen.node, seen.inc) == seen.inc:
