@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from dcompute_sim.brokers.base import BrokerSecurity
 from dcompute_sim.brokers.model import tcp_server as front
+from dcompute_sim.fwbuild.errors import FirmwareError
 from dcompute_sim.fwbuild.files import layout, product
-from dcompute_sim.micropython import flash
 from dcompute_sim.micropython.board import Board
 from dcompute_sim.micropython.compiled import SHIMS
 from dcompute_sim.micropython.process import FirmwareProcess
@@ -140,5 +140,5 @@ def test_the_flash_is_what_mip_would_install(tmp_path: Any) -> None:
 )
 def test_a_bad_package_is_named(tmp_path: Any, description: str, complaint: str) -> None:
     (tmp_path / "package.json").write_text(description)
-    with pytest.raises(flash.FirmwareError, match=complaint):
+    with pytest.raises(FirmwareError, match=complaint):
         layout([tmp_path])
