@@ -12,12 +12,12 @@ import sys
 import time
 from collections.abc import Callable
 
-from dcompute_sim.brokers import limits
-from dcompute_sim.brokers.base import RealBroker
+from dcompute_sim.brokers import open_files as limits
 from dcompute_sim.brokers.conformance import wire
-from dcompute_sim.brokers.conformance.wire import Kind
+from dcompute_sim.brokers.conformance.wire import PacketKind
 from dcompute_sim.brokers.factory import choose
 from dcompute_sim.brokers.model import Broker
+from dcompute_sim.brokers.real_broker import RealBroker
 
 PAYLOAD = bytes(200)
 NODES = 1_000
@@ -59,7 +59,7 @@ def without_sockets() -> dict[str, float]:
     broker.received(
         master, wire.connect("master") + wire.subscribe(1, [("+/status", 1), ("results", 1)]), 0.0
     )
-    ping = wire.encode(Kind.PINGREQ)
+    ping = wire.encode(PacketKind.PINGREQ)
     qos0, qos1 = wire.publish("results", PAYLOAD), wire.publish("results", PAYLOAD, qos=1, packet_id=1)
     id_at = len(qos1) - len(PAYLOAD) - 2
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import resource
 import time
 
-from dcompute_sim.checks.base import Status
+from dcompute_sim.checks.check import Status
 from dcompute_sim.run import RunOptions, run_scenario
 from dcompute_sim.scenario import Scenario
 from dcompute_sim.trace import NodeConnected, NodeStarted

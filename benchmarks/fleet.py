@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 
 from dcompute_sim.brokers.factory import choose
-from dcompute_sim.brokers.limits import raise_open_files
+from dcompute_sim.brokers.open_files import raise_open_files
 from dcompute_sim.run import RunOptions, run_scenario
 from dcompute_sim.scenario import Scenario
 from dcompute_sim.trace import NodeConnected, NodeStarted

@@ -26,7 +26,7 @@ from pathlib import Path
 
 import platformdirs
 from dcompute_sim.micropython import cache, debian
-from dcompute_sim.micropython.errors import EmulatorUnavailable
+from dcompute_sim.micropython.unavailable import EmulatorUnavailable
 
 RUNS = 10
 OLDEST = (3, 11)

@@ -13,12 +13,12 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
-from dcompute_sim.checks.base import Status
+from dcompute_sim.checks.check import Status
 from dcompute_sim.checks.verdict import judge
 from dcompute_sim.director import Director
 from dcompute_sim.engines.virtual import VirtualEngine
 from dcompute_sim.net.fence import Fence
-from dcompute_sim.nodes.python import PythonNode
+from dcompute_sim.nodes.python_node import PythonNode
 from dcompute_sim.run import RunOptions, run_scenario
 from dcompute_sim.scenario import Scenario, concretise
 from dcompute_sim.trace import NodeConnected, ResultReceived, RunEnded, RunStarted, Trace

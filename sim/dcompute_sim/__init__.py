@@ -11,12 +11,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dcompute_sim.run import Outcome, RunOptions, run_scenario
+    from dcompute_sim.run import RunOptions, RunOutcome, run_scenario
     from dcompute_sim.scenario import Scenario, ScenarioError, check, load
 
-__all__ = ["Outcome", "RunOptions", "Scenario", "ScenarioError", "check", "load", "run_scenario"]
+__all__ = ["RunOptions", "RunOutcome", "Scenario", "ScenarioError", "check", "load", "run_scenario"]
 
-_HOME = dict.fromkeys(("Outcome", "RunOptions", "run_scenario"), "dcompute_sim.run")
+_HOME = dict.fromkeys(("RunOutcome", "RunOptions", "run_scenario"), "dcompute_sim.run")
 
 
 def __getattr__(name: str) -> Any:

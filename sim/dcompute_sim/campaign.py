@@ -14,7 +14,7 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 
-from dcompute_sim.checks.base import Outcome, Status, failed
+from dcompute_sim.checks.check import CheckOutcome, Status, failed
 from dcompute_sim.checks.coverage import Coverage, coverage
 from dcompute_sim.checks.verdict import EXIT_STATUS, Result, Verdict
 from dcompute_sim.run import BrokerError, EngineError, RunOptions, run_scenario
@@ -123,7 +123,7 @@ def run_seed(job: Job, seed: int) -> SeedResult:
 def _in_words(verdict: Verdict) -> Verdict:
     """Without events and samples: what travels."""
     results = (
-        replace(result, outcome=Outcome(result.outcome.status, result.outcome.summary))
+        replace(result, outcome=CheckOutcome(result.outcome.status, result.outcome.summary))
         for result in verdict.results
     )
     return Verdict(tuple(results), ())

@@ -14,16 +14,16 @@ from typing import Any
 
 import pytest
 
-from dcompute_sim.brokers.base import BrokerError
+from dcompute_sim.brokers.real_broker import BrokerError
 from dcompute_sim.campaign import parse_seeds
-from dcompute_sim.checks.base import Status
+from dcompute_sim.checks.check import Status
 from dcompute_sim.checks.verdict import Result, label_of
 from dcompute_sim.interfaces.world import EngineError
-from dcompute_sim.micropython.errors import EmulatorUnavailable
+from dcompute_sim.micropython.unavailable import EmulatorUnavailable
 from dcompute_sim.report.html import html
 from dcompute_sim.report.junit import offending_lines
-from dcompute_sim.report.run import Run, replay_command
-from dcompute_sim.run import Outcome, RunOptions, run_scenario
+from dcompute_sim.report.run_report import RunReport, replay_command
+from dcompute_sim.run import RunOptions, RunOutcome, run_scenario
 from dcompute_sim.sabotage import SAFEGUARDS
 from dcompute_sim.scenario import Scenario, ScenarioError, check, find, load_all
 from dcompute_sim.scenario.locate import map_beside
@@ -172,7 +172,7 @@ class RunInTest:
         overrides: Sequence[str] = (),
         held: bool = True,
         **options: Any,
-    ) -> Outcome:
+    ) -> RunOutcome:
         """Run one scenario and give its outcome.
 
         Args:
@@ -207,9 +207,9 @@ class RunInTest:
 class _Report:
     """Tells what did not hold in a run, and leaves trace and page behind, once."""
 
-    def __init__(self, outcome: Outcome, folder: Path) -> None:
+    def __init__(self, outcome: RunOutcome, folder: Path) -> None:
         replay = replay_command(outcome.trace.started)
-        self._run = Run(
+        self._run = RunReport(
             outcome.trace.events, outcome.verdict, replay, outcome.wall_s, outcome.scenario.description
         )
         self._folder = folder
@@ -232,7 +232,7 @@ class _Report:
         return [told, *(f"    {line}" for line in offending_lines(self._run, outcome))]
 
 
-def _run(scenario: Scenario, options: RunOptions) -> Outcome:
+def _run(scenario: Scenario, options: RunOptions) -> RunOutcome:
     try:
         return run_scenario(scenario, options)
     except (EngineError, BrokerError, EmulatorUnavailable) as error:

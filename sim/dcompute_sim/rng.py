@@ -13,7 +13,7 @@ _MASK = (1 << 64) - 1
 _GAMMA = 0x9E3779B97F4A7C15
 
 
-class Dice:
+class Rng:
     """A generator seeded by name; equal names, equal draws."""
 
     __slots__ = ("_state",)

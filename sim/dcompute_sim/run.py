@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING
 import msgspec
 
 from dcompute_sim import trace as t
-from dcompute_sim.brokers.base import BrokerError
+from dcompute_sim.brokers.real_broker import BrokerError
 from dcompute_sim.checks.verdict import Verdict, judge
 from dcompute_sim.director import Director
 from dcompute_sim.interfaces.world import EngineError
@@ -25,7 +25,7 @@ from dcompute_sim.scenario import RunTarget, Scenario, board_nodes, concretise, 
 from dcompute_sim.trace import Event, Trace
 
 if TYPE_CHECKING:
-    from dcompute_sim.hardware.hardware import Bench
+    from dcompute_sim.hardware.bench import Bench
 
 VIRTUAL_BROKER = "model"
 REAL_BROKER = "embedded"
@@ -67,7 +67,7 @@ class RunOptions:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunOutcome:
     """What a run gave. `wall_s`: how long it took."""
 
     scenario: Scenario
@@ -77,7 +77,7 @@ class Outcome:
     options: RunOptions = field(default_factory=RunOptions)
 
 
-def run_scenario(scenario: Scenario, options: RunOptions | None = None) -> Outcome:
+def run_scenario(scenario: Scenario, options: RunOptions | None = None) -> RunOutcome:
     """Run a scenario to its end and judge it.
 
     Raises:
@@ -100,7 +100,7 @@ def run_scenario(scenario: Scenario, options: RunOptions | None = None) -> Outco
     else:
         _run_real(scenario, options, trace, bench)
     wall_s = time.perf_counter() - began_s
-    return Outcome(scenario, trace, judge(scenario.expect, trace.events), wall_s, options)
+    return RunOutcome(scenario, trace, judge(scenario.expect, trace.events), wall_s, options)
 
 
 def _concrete(scenario: Scenario, options: RunOptions) -> Scenario:
@@ -121,8 +121,8 @@ def _bench(scenario: Scenario, options: RunOptions) -> Bench | None:
             f"{scenario.name} has nodes on boards, such as {next(iter(nodes))}: which port is whose says a "
             "hardware map, --boards boards.yaml, or a boards.yaml beside the scenario (docs/hardware.md)"
         )
-    from dcompute_sim.hardware.hardware import Bench
-    from dcompute_sim.hardware.map import load_map
+    from dcompute_sim.hardware.bench import Bench
+    from dcompute_sim.hardware.hardware_map import load_map
     from dcompute_sim.hardware.supported_faults import check_able, nodes_to_hang
 
     places = load_map(options.boards, nodes)
@@ -183,7 +183,7 @@ async def _serve_real(scenario: Scenario, options: RunOptions, trace: Trace, ben
     from asyncio import CancelledError
 
     from dcompute_sim.brokers.factory import choose
-    from dcompute_sim.brokers.limits import raise_open_files
+    from dcompute_sim.brokers.open_files import raise_open_files
     from dcompute_sim.engines.real import RealEngine
 
     if options.pcap is not None:
@@ -258,4 +258,4 @@ class _log_into(logging.Handler):
         self._logger.propagate = self._propagated
 
 
-__all__ = ["BrokerError", "EngineError", "Outcome", "RunOptions", "run_scenario"]
+__all__ = ["BrokerError", "EngineError", "RunOptions", "RunOutcome", "run_scenario"]

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dcompute_sim.brokers.base import BrokerSecurity
-from dcompute_sim.brokers.conformance.target import Target
+from dcompute_sim.brokers.conformance.broker_under_test import BrokerUnderTest
+from dcompute_sim.brokers.real_broker import BrokerSecurity
 from dcompute_sim.brokers.serve import broker_of
 
-Serving = Callable[..., AbstractAsyncContextManager[Target]]
+Serving = Callable[..., AbstractAsyncContextManager[BrokerUnderTest]]
 
 _numbers = itertools.count()
 
@@ -22,12 +22,12 @@ _numbers = itertools.count()
 @asynccontextmanager
 async def _serving(
     kind: str, *, security: BrokerSecurity | None = None, state: Path | None = None
-) -> AsyncIterator[Target]:
-    listening: asyncio.Future[Target] = asyncio.get_running_loop().create_future()
+) -> AsyncIterator[BrokerUnderTest]:
+    listening: asyncio.Future[BrokerUnderTest] = asyncio.get_running_loop().create_future()
     stop = asyncio.Event()
 
     def on_listening(host: str, port: int) -> None:
-        listening.set_result(Target(host, port, token=f"t{next(_numbers)}"))
+        listening.set_result(BrokerUnderTest(host, port, token=f"t{next(_numbers)}"))
 
     serve = broker_of(kind)(
         "127.0.0.1",

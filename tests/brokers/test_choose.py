@@ -6,9 +6,9 @@ import asyncio
 import socket
 
 import pytest
-from dcompute_sim.brokers.base import BrokerError
 from dcompute_sim.brokers.external import Address, ExternalBroker, unreachable
 from dcompute_sim.brokers.factory import KINDS, choose
+from dcompute_sim.brokers.real_broker import BrokerError
 
 
 @pytest.mark.parametrize("kind", KINDS)

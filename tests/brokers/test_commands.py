@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 from dcompute_sim.brokers import passwords
-from dcompute_sim.brokers.base import BrokerSecurity
-from dcompute_sim.brokers.commands import PASSWORD_VARIABLE, app
+from dcompute_sim.brokers.cli import PASSWORD_VARIABLE, app
 from dcompute_sim.brokers.external import Address
 from dcompute_sim.brokers.factory import choose
 from dcompute_sim.brokers.passwords import load, verify
+from dcompute_sim.brokers.real_broker import BrokerSecurity
 from typer.testing import CliRunner, Result
 
 QUICK = "will-on-reset,qos-is-the-lower"
@@ -215,7 +215,7 @@ def test_passwd_refuses_a_broken_file(tmp_path: Path) -> None:
 @contextmanager
 def _serving(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The command as a process of its own, and the first line it prints."""
-    code = "from dcompute_sim.brokers.commands import app; app()"
+    code = "from dcompute_sim.brokers.cli import app; app()"
     with subprocess.Popen(
         [sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:

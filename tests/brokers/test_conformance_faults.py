@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from itertools import count
 
 import pytest
-from dcompute_sim.brokers.conformance import PROPERTIES, Outcome, Row, Target, check, wire
-from dcompute_sim.brokers.conformance.wire import Kind, Malformed, Packet, Will
+from dcompute_sim.brokers.conformance import PROPERTIES, BrokerUnderTest, PropertyOutcome, Row, check, wire
+from dcompute_sim.brokers.conformance.wire import ClientWill, Malformed, Packet, PacketKind
 
 USER, PASSWORD = "tester", "secret"
 
@@ -83,7 +83,7 @@ class Link:
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
-    will: Will | None = None
+    will: ClientWill | None = None
     keepalive_s: int = 0
     patience: asyncio.Timeout | None = None
 
@@ -156,7 +156,7 @@ class TinyBroker:
     async def log_in(self, link: Link) -> Session:
         packet = await self.read(link)
         body = packet.body
-        if packet.kind is not Kind.CONNECT or body[:7] != wire.text("MQTT") + b"\4":
+        if packet.kind is not PacketKind.CONNECT or body[:7] != wire.text("MQTT") + b"\4":
             raise Malformed("no CONNECT")
         flags, link.keepalive_s = body[7], int.from_bytes(body[8:10], "big")
         strings = list(_strings(body[10:]))
@@ -164,7 +164,7 @@ class TinyBroker:
         if flags & 4:
             topic, payload = strings.pop(0).decode(), strings.pop(0)
             retain = bool(flags & 32) and self.fault != "will not retained"
-            link.will = Will(topic, payload, flags >> 3 & 3, retain)
+            link.will = ClientWill(topic, payload, flags >> 3 & 3, retain)
         self.authenticate(link, [string.decode() for string in strings])
         if self.fault == "fifty connections" and len(self.links) > 50:
             raise Malformed("full")
@@ -178,7 +178,7 @@ class TinyBroker:
         link.will = None
         link.send(
             wire.encode(
-                Kind.CONNACK, b"\0" + (b"\2" if self.fault == "refuses as a bad client id" else b"\5")
+                PacketKind.CONNACK, b"\0" + (b"\2" if self.fault == "refuses as a bad client id" else b"\5")
             )
         )
         raise PermissionError
@@ -195,7 +195,7 @@ class TinyBroker:
         session = self.sessions[client_id] = old if old is not None and present else Session(client_id, clean)
         session.link, session.clean = link, clean
         said = present and self.fault != "session present never"
-        link.send(wire.encode(Kind.CONNACK, bytes([said, 0])))
+        link.send(wire.encode(PacketKind.CONNACK, bytes([said, 0])))
         self.send_again(session)
         if self.fault == "all retained to everybody":
             for topic, (payload, _) in self.retained.items():
@@ -244,7 +244,7 @@ class TinyBroker:
                     packet = await self.read(link)
                     if self.is_sign_of_life(packet) and limit_s is not None:
                         patience.reschedule(loop.time() + limit_s)
-                    if packet.kind is Kind.DISCONNECT:
+                    if packet.kind is PacketKind.DISCONNECT:
                         return
                     self.handle(packet, link, session)
                 except Malformed:
@@ -252,30 +252,30 @@ class TinyBroker:
                         raise
 
     def is_sign_of_life(self, packet: Packet) -> bool:
-        if packet.kind is Kind.PINGREQ:
+        if packet.kind is PacketKind.PINGREQ:
             return self.fault != "ping is no sign of life"
-        return packet.kind is not Kind.PUBLISH or self.fault != "publish is no sign of life"
+        return packet.kind is not PacketKind.PUBLISH or self.fault != "publish is no sign of life"
 
     def handle(self, packet: Packet, link: Link, session: Session) -> None:
-        if packet.kind is Kind.PINGREQ:
-            link.send(wire.encode(Kind.PINGRESP))
-        elif packet.kind is Kind.PUBLISH:
+        if packet.kind is PacketKind.PINGREQ:
+            link.send(wire.encode(PacketKind.PINGRESP))
+        elif packet.kind is PacketKind.PUBLISH:
             self.handle_publish(packet, link, session)
-        elif packet.kind is Kind.SUBSCRIBE:
+        elif packet.kind is PacketKind.SUBSCRIBE:
             self.handle_subscribe(packet, link, session)
-        elif packet.kind is Kind.UNSUBSCRIBE:
+        elif packet.kind is PacketKind.UNSUBSCRIBE:
             for topic_filter in _strings(packet.body[2:]):
                 if self.fault != "unsubscribe ignored":
                     session.filters.pop(topic_filter.decode(), None)
-            link.send(wire.acknowledgement(Kind.UNSUBACK, wire.read_packet_id(packet)))
-        elif packet.kind in (Kind.PUBACK, Kind.PUBCOMP):
+            link.send(wire.acknowledgement(PacketKind.UNSUBACK, wire.read_packet_id(packet)))
+        elif packet.kind in (PacketKind.PUBACK, PacketKind.PUBCOMP):
             if self.fault != "ignores acknowledgements":
                 session.unacknowledged.pop(wire.read_packet_id(packet), None)
-        elif packet.kind is Kind.PUBREC:
-            link.send(wire.acknowledgement(Kind.PUBREL, wire.read_packet_id(packet)))
-        elif packet.kind is Kind.PUBREL:
+        elif packet.kind is PacketKind.PUBREC:
+            link.send(wire.acknowledgement(PacketKind.PUBREL, wire.read_packet_id(packet)))
+        elif packet.kind is PacketKind.PUBREL:
             session.half_received.discard(wire.read_packet_id(packet))
-            link.send(wire.acknowledgement(Kind.PUBCOMP, wire.read_packet_id(packet)))
+            link.send(wire.acknowledgement(PacketKind.PUBCOMP, wire.read_packet_id(packet)))
         else:
             raise Malformed(packet.kind.name)
 
@@ -291,13 +291,13 @@ class TinyBroker:
         if self.fault == "payload in characters":
             payload = payload[: len(payload.decode(errors="replace"))]
         if publish.qos == 2:
-            link.send(wire.acknowledgement(Kind.PUBREC, publish.packet_id))
+            link.send(wire.acknowledgement(PacketKind.PUBREC, publish.packet_id))
             if publish.packet_id in session.half_received and self.fault != "qos 2 twice":
                 return
             session.half_received.add(publish.packet_id)
         self.publish(topic, payload, publish.qos, publish.retain)
         if publish.qos == 1:
-            link.send(wire.acknowledgement(Kind.PUBACK, publish.packet_id))
+            link.send(wire.acknowledgement(PacketKind.PUBACK, publish.packet_id))
 
     def handle_subscribe(self, packet: Packet, link: Link, session: Session) -> None:
         if packet.flags != 0b0010 or len(packet.body) < 6:
@@ -312,7 +312,7 @@ class TinyBroker:
             if self.fault == "delivers a subscription twice" and granted[-1][2]:
                 session.filters[topic_filter.replace("resubscribing", "+", 0) + "/#"] = qos
         codes = bytes(qos for _, qos, _ in granted)
-        link.send(wire.encode(Kind.SUBACK, packet.body[:2] + codes))
+        link.send(wire.encode(PacketKind.SUBACK, packet.body[:2] + codes))
         for topic_filter, qos, again in granted:
             if again and self.fault == "retained only once":
                 continue
@@ -402,7 +402,7 @@ class TinyBroker:
                 raise Malformed("remaining length")
         if not 1 <= header[0] >> 4 <= 14:
             raise Malformed("packet type")
-        return Packet(Kind(header[0] >> 4), header[0] & 15, await link.reader.readexactly(length))
+        return Packet(PacketKind(header[0] >> 4), header[0] & 15, await link.reader.readexactly(length))
 
 
 def _strings(rest: bytes) -> Iterator[bytes]:
@@ -416,7 +416,7 @@ async def _judged(fault: str, rows: list[str] | None) -> list[Row]:
     broker = TinyBroker(fault)
     server = await asyncio.start_server(broker.serve, "127.0.0.1", 0)
     async with server:
-        target = Target(
+        target = BrokerUnderTest(
             "127.0.0.1",
             server.sockets[0].getsockname()[1],
             token="t",
@@ -455,14 +455,14 @@ def verdicts() -> Verdicts:
 )
 def test_the_row_fails(verdicts: Verdicts, fault: str, row: str, word: str) -> None:
     verdict = verdicts[fault, row]
-    assert verdict.outcome is Outcome.FAILED
+    assert verdict.outcome is PropertyOutcome.FAILED
     assert any(each in verdict.detail for each in word.split("|")), verdict.detail
 
 
 def test_without_a_fault_every_row_passes(verdicts: Verdicts) -> None:
     rows = [row for (fault, _), row in verdicts.items() if fault == NO_FAULT]
     assert len(rows) == len(PROPERTIES)
-    assert [row for row in rows if row.outcome is not Outcome.PASSED] == []
+    assert [row for row in rows if row.outcome is not PropertyOutcome.PASSED] == []
 
 
 def test_every_row_was_shown_to_fail() -> None:

@@ -5,10 +5,18 @@ from __future__ import annotations
 import io
 
 import pytest
-from dcompute_sim.brokers.base import BrokerError
-from dcompute_sim.brokers.conformance import PROPERTIES, Outcome, Row, judge, print_table, select, wire
+from dcompute_sim.brokers.conformance import (
+    PROPERTIES,
+    PropertyOutcome,
+    Row,
+    judge,
+    print_table,
+    select,
+    wire,
+)
 from dcompute_sim.brokers.conformance.judge import DEAD, READY_NEW, READY_OLD
-from dcompute_sim.brokers.conformance.wire import Kind, Malformed, Packet
+from dcompute_sim.brokers.conformance.wire import Malformed, Packet, PacketKind
+from dcompute_sim.brokers.real_broker import BrokerError
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -74,7 +82,7 @@ def test_packets_survive_any_splitting(
     topic: str, payload: bytes, qos: int, retain: bool, dup: bool, packet_id: int, step: int
 ) -> None:
     data = wire.publish(topic, payload, qos=qos, retain=retain, dup=dup, packet_id=packet_id)
-    stream = data + wire.encode(Kind.PINGREQ) + data
+    stream = data + wire.encode(PacketKind.PINGREQ) + data
     buffer = bytearray()
     packets: list[Packet] = []
     step = max(step, len(stream) // 100)
@@ -82,7 +90,7 @@ def test_packets_survive_any_splitting(
         buffer += stream[start : start + step]
         packets += wire.take_packets(buffer)
     assert not buffer
-    assert packets[1] == Packet(Kind.PINGREQ, 0, b"")
+    assert packets[1] == Packet(PacketKind.PINGREQ, 0, b"")
     for packet in (packets[0], packets[2]):
         expected = wire.Publish(topic, payload, qos, retain, dup, packet_id if qos else 0)
         assert wire.read_publish(packet) == expected
@@ -92,9 +100,9 @@ def test_packets_survive_any_splitting(
 def test_any_bytes_are_packets_or_malformed(data: bytes) -> None:
     try:
         for packet in wire.take_packets(bytearray(data)):
-            if packet.kind is Kind.PUBLISH:
+            if packet.kind is PacketKind.PUBLISH:
                 wire.read_publish(packet)
-            elif packet.kind is Kind.PUBACK:
+            elif packet.kind is PacketKind.PUBACK:
                 wire.read_packet_id(packet)
     except Malformed:
         pass
@@ -115,9 +123,9 @@ def test_names_are_unique_and_selected_in_order() -> None:
 def test_the_table_shows_figure_and_reason() -> None:
     console = Console(width=120, record=True, file=io.StringIO())
     rows = [
-        Row("one", Outcome.PASSED, "1 ms"),
-        Row("two", Outcome.FAILED, "2 ms", "too slow [MQTT-1.2.3-4]"),
-        Row("three", Outcome.NOT_APPLICABLE, detail="no password given"),
+        Row("one", PropertyOutcome.PASSED, "1 ms"),
+        Row("two", PropertyOutcome.FAILED, "2 ms", "too slow [MQTT-1.2.3-4]"),
+        Row("three", PropertyOutcome.NOT_APPLICABLE, detail="no password given"),
     ]
     print_table(rows, console)
     text = console.export_text()

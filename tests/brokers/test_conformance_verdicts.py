@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from dcompute_sim.brokers import passwords
-from dcompute_sim.brokers.base import BrokerSecurity
-from dcompute_sim.brokers.conformance import PROPERTIES, Outcome, Row, Target, check
+from dcompute_sim.brokers.conformance import PROPERTIES, BrokerUnderTest, PropertyOutcome, Row, check
 from dcompute_sim.brokers.conformance.client import connect
 from dcompute_sim.brokers.factory import choose
+from dcompute_sim.brokers.real_broker import BrokerSecurity
 
 GOOD = ("mosquitto", "embedded", "model")
 ROWS = [each.name for each in PROPERTIES]
@@ -44,7 +44,9 @@ async def _judged(kind: str, security: BrokerSecurity) -> tuple[dict[str, Row], 
     broker = choose(kind, security=security)
     await broker.start()
     try:
-        target = Target(broker.host, broker.port, token=f"check-{kind}", username=USER, password=PASSWORD)
+        target = BrokerUnderTest(
+            broker.host, broker.port, token=f"check-{kind}", username=USER, password=PASSWORD
+        )
         rows = await check(target)
         late = await connect(target, "late")
         await late.subscribe("#")
@@ -59,7 +61,7 @@ async def _judged_plain(names: Sequence[str]) -> list[Row]:
     broker = choose("amqtt-plain")
     await broker.start()
     try:
-        target = Target(
+        target = BrokerUnderTest(
             broker.host, broker.port, "plain", keepalive_s=1, lateness_bound_s=2.0, connections=100
         )
         return await check(target, names, side_by_side=False)
@@ -95,7 +97,7 @@ def verdicts(security: BrokerSecurity) -> Verdicts:
 @pytest.mark.parametrize("row", ROWS)
 def test_a_good_broker_passes(verdicts: Verdicts, kind: str, row: str) -> None:
     verdict = verdicts[kind][0][row]
-    assert verdict.outcome is Outcome.PASSED, verdict
+    assert verdict.outcome is PropertyOutcome.PASSED, verdict
 
 
 @pytest.mark.parametrize("kind", GOOD)
@@ -105,8 +107,8 @@ def test_the_suite_leaves_nothing_behind(verdicts: Verdicts, kind: str) -> None:
 
 def test_plain_amqtt_fails_exactly_the_rows_named(verdicts: Verdicts) -> None:
     rows = verdicts["amqtt-plain"][0]
-    assert {name for name, row in rows.items() if row.outcome is Outcome.FAILED} == PLAIN_AMQTT_FAILS
-    assert rows["wrong-password"].outcome is Outcome.NOT_APPLICABLE
+    assert {name for name, row in rows.items() if row.outcome is PropertyOutcome.FAILED} == PLAIN_AMQTT_FAILS
+    assert rows["wrong-password"].outcome is PropertyOutcome.NOT_APPLICABLE
 
 
 def test_the_figure_of_silence_is_measured(verdicts: Verdicts) -> None:

@@ -20,7 +20,7 @@ from typing import Protocol
 
 import pytest
 from dcompute_sim.brokers.conformance import wire
-from dcompute_sim.brokers.conformance.wire import Kind, Packet, Will
+from dcompute_sim.brokers.conformance.wire import ClientWill, Packet, PacketKind
 from dcompute_sim.brokers.model import Broker, BrokerConfig, Connection
 from dcompute_sim.brokers.model.router import Router
 from dcompute_sim.brokers.model.session import Session
@@ -85,10 +85,10 @@ class SocketLine:
         packets: list[Packet] = []
         if self.closed:
             return packets
-        self.send(wire.encode(Kind.PINGREQ))
+        self.send(wire.encode(PacketKind.PINGREQ))
         while True:
             for packet in wire.take_packets(self._buffer):
-                if packet.kind is Kind.PINGRESP:
+                if packet.kind is PacketKind.PINGRESP:
                     return packets
                 packets.append(packet)
             try:
@@ -168,20 +168,20 @@ class Client:
     def take(self, packet: Packet) -> bool:
         """Note what the broker sent and answer it; whether something was sent."""
         body = packet.body
-        if packet.kind is Kind.PUBLISH:
+        if packet.kind is PacketKind.PUBLISH:
             got = wire.read_publish(packet)
             self.events.append(("PUBLISH", got.topic, got.payload, got.qos, got.retain, got.dup))
             if got.qos:
                 self.payloads[got.packet_id] = got.payload
-                kind = Kind.PUBACK if got.qos == 1 else Kind.PUBREC
+                kind = PacketKind.PUBACK if got.qos == 1 else PacketKind.PUBREC
                 return self.owe(wire.acknowledgement(kind, got.packet_id))
             return False
-        if packet.kind is Kind.PUBREL:
+        if packet.kind is PacketKind.PUBREL:
             packet_id = wire.read_packet_id(packet)
             self.events.append(("PUBREL", self.payloads.get(packet_id)))
-            return self.owe(wire.acknowledgement(Kind.PUBCOMP, packet_id))
+            return self.owe(wire.acknowledgement(PacketKind.PUBCOMP, packet_id))
         self.events.append((packet.kind.name, body))
-        if packet.kind is Kind.PUBREC and wire.read_packet_id(packet) in self.finishing:
+        if packet.kind is PacketKind.PUBREC and wire.read_packet_id(packet) in self.finishing:
             return self.release(wire.read_packet_id(packet))
         return False
 
@@ -190,7 +190,7 @@ class Client:
         assert self.line is not None
         self.finishing.discard(packet_id)
         self.unreleased.pop(packet_id, None)
-        self.line.send(wire.acknowledgement(Kind.PUBREL, packet_id))
+        self.line.send(wire.acknowledgement(PacketKind.PUBREL, packet_id))
         return True
 
 
@@ -204,7 +204,7 @@ class World:
         self.control.send(wire.connect("control", keepalive_s=0))
         self.control.flush()
 
-    def connect(self, client: Client, clean: bool, will: Will | None) -> None:
+    def connect(self, client: Client, clean: bool, will: ClientWill | None) -> None:
         if client.line is not None:
             client.former.append(client.line)
         client.clean = clean
@@ -250,7 +250,7 @@ class World:
                 client.line = None
                 client.events.append(("CLOSED",))
         for line in client.former:
-            last = [packet for packet in line.flush() if packet.kind is not Kind.PUBLISH]
+            last = [packet for packet in line.flush() if packet.kind is not PacketKind.PUBLISH]
             client.events.append(("OTHER CONNECTION", line.closed, *last))
         client.former.clear()
         return answered
@@ -260,14 +260,14 @@ class World:
         for client in self.clients:
             self.connect(client, clean=True, will=None)
             assert client.line is not None
-            client.line.send(wire.encode(Kind.DISCONNECT))
+            client.line.send(wire.encode(PacketKind.DISCONNECT))
             client.line.flush()
             for line in client.former:
                 line.flush()
         for topic in sorted(TOPICS, key=len, reverse=True):  # mosquitto forgets its order only leaf by leaf
             self.control.send(wire.publish(topic, b"", retain=True))
         self.control.flush()
-        self.control.send(wire.encode(Kind.DISCONNECT))
+        self.control.send(wire.encode(PacketKind.DISCONNECT))
         self.control.flush()
 
 
@@ -289,7 +289,7 @@ class Op:
 @dataclass(frozen=True)
 class Connect(Op):
     clean: bool
-    will: Will | None
+    will: ClientWill | None
 
     def apply(self, world: World, client: Client) -> None:
         world.connect(client, self.clean, self.will)
@@ -382,7 +382,7 @@ class Hold(Op):
 class AcknowledgeUnknown(Op):
     """Only while nothing is in flight: each widens mosquitto's window by one."""
 
-    kind: Kind
+    kind: PacketKind
 
     def act(self, client: Client, line: Line) -> None:
         if not client.owed:
@@ -392,7 +392,7 @@ class AcknowledgeUnknown(Op):
 @dataclass(frozen=True)
 class Disconnect(Op):
     def act(self, client: Client, line: Line) -> None:
-        line.send(wire.encode(Kind.DISCONNECT))
+        line.send(wire.encode(PacketKind.DISCONNECT))
 
 
 @dataclass(frozen=True)
@@ -413,7 +413,7 @@ class Malformed(Op):
 def connect(*fields: bytes, name: bytes = b"MQTT", level: int = 4, flags: int = 2, end: bytes = b"") -> bytes:
     content = b"".join(len(field).to_bytes(2, "big") + field for field in fields)
     body = len(name).to_bytes(2, "big") + name + bytes([level, flags, 0, 0])
-    return wire.encode(Kind.CONNECT, body + content + end)
+    return wire.encode(PacketKind.CONNECT, body + content + end)
 
 
 REFUSED = (
@@ -436,30 +436,30 @@ REFUSED = (
     connect(b"\xff"),
     connect(b"a\0b"),
     connect(b"x", end=b"more"),
-    wire.encode(Kind.CONNECT, connect(b"x")[2:], flags=1),
+    wire.encode(PacketKind.CONNECT, connect(b"x")[2:], flags=1),
     wire.publish("a", b"x"),
 )
-ACKNOWLEDGEMENTS = (Kind.PUBACK, Kind.PUBREC, Kind.PUBREL, Kind.PUBCOMP)
+ACKNOWLEDGEMENTS = (PacketKind.PUBACK, PacketKind.PUBREC, PacketKind.PUBREL, PacketKind.PUBCOMP)
 MALFORMED = (
     wire.publish("a/#", b"x"),
     wire.publish("", b"x"),
     wire.publish("a", b"x", qos=3, packet_id=1),
     wire.publish("a", b"x", qos=1, packet_id=0),
-    wire.encode(Kind.PUBLISH, b"\0\1\xffx"),
-    wire.encode(Kind.PUBLISH, b"\0\3a\0bx"),
-    wire.encode(Kind.PUBLISH, b"\0\4a\xed\xa0\x80x"),
-    wire.encode(Kind.PUBLISH, b"\0\2a\x1fx"),
-    wire.encode(Kind.PUBLISH, b"\xff\xffx"),
-    wire.encode(Kind.SUBSCRIBE, b"\0\1"),
-    wire.encode(Kind.SUBSCRIBE, b"\0\1\0\1a\3"),
-    wire.encode(Kind.SUBSCRIBE, b"\0\1\0\1a\0", flags=0),
-    wire.encode(Kind.SUBSCRIBE, b"\0\0\0\1a\0"),
+    wire.encode(PacketKind.PUBLISH, b"\0\1\xffx"),
+    wire.encode(PacketKind.PUBLISH, b"\0\3a\0bx"),
+    wire.encode(PacketKind.PUBLISH, b"\0\4a\xed\xa0\x80x"),
+    wire.encode(PacketKind.PUBLISH, b"\0\2a\x1fx"),
+    wire.encode(PacketKind.PUBLISH, b"\xff\xffx"),
+    wire.encode(PacketKind.SUBSCRIBE, b"\0\1"),
+    wire.encode(PacketKind.SUBSCRIBE, b"\0\1\0\1a\3"),
+    wire.encode(PacketKind.SUBSCRIBE, b"\0\1\0\1a\0", flags=0),
+    wire.encode(PacketKind.SUBSCRIBE, b"\0\0\0\1a\0"),
     wire.subscribe(1, [("a/#/b", 0)]),
     wire.subscribe(1, [("a+", 0)]),
     wire.subscribe(1, [("", 0)]),
-    wire.encode(Kind.UNSUBSCRIBE, b"\0\1"),
-    wire.encode(Kind.UNSUBSCRIBE, b"\0\1\0\1a", flags=0),
-    wire.encode(Kind.PUBREL, b"\0\1", flags=0),
+    wire.encode(PacketKind.UNSUBSCRIBE, b"\0\1"),
+    wire.encode(PacketKind.UNSUBSCRIBE, b"\0\1\0\1a", flags=0),
+    wire.encode(PacketKind.PUBREL, b"\0\1", flags=0),
     b"\xf0\0",
     b"\0\0",
     b"\x30\xff\xff\xff\xff\x01",
@@ -468,8 +468,8 @@ MALFORMED = (
     b"\xe1\0",
     b"\xe0\1x",
     b"\x20\2\0\0",
-    wire.encode(Kind.SUBSCRIBE, b"\0\1\0\5a"),
-    wire.encode(Kind.PUBLISH, b""),
+    wire.encode(PacketKind.SUBSCRIBE, b"\0\1\0\5a"),
+    wire.encode(PacketKind.PUBLISH, b""),
     wire.publish("/" * 201, b"x"),
     wire.publish("\x80", b"x"),
     wire.publish("\ufffe", b"x"),
@@ -503,7 +503,7 @@ def scripts(draw: st.DrawFn) -> list[Op]:
     useful = [topic_filter for topic_filter in known if any(matches(topic_filter, topic) for topic in topics)]
     client, qos, topic = st.integers(0, CLIENTS - 1), st.integers(0, 2), st.sampled_from(topics)
     filters = st.lists(st.sampled_from(useful), min_size=1, max_size=2)
-    will = st.none() | st.builds(Will, topic, st.sampled_from((b"will", b"")), qos, st.booleans())
+    will = st.none() | st.builds(ClientWill, topic, st.sampled_from((b"will", b"")), qos, st.booleans())
 
     def subscribe(number: int, wanted: list[str], asked: list[int]) -> Op:
         granted = [levels[number]] * 2 if overlapping else asked

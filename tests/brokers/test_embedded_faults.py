@@ -11,15 +11,15 @@ from types import FrameType
 
 import pytest
 from dcompute_sim.brokers import passwords
-from dcompute_sim.brokers.base import BrokerSecurity
 from dcompute_sim.brokers.conformance import wire
-from dcompute_sim.brokers.conformance.client import Client, Refused, connect, dial
+from dcompute_sim.brokers.conformance.broker_under_test import BrokerUnderTest
+from dcompute_sim.brokers.conformance.client import Client, RefusedByBroker, connect, dial
 from dcompute_sim.brokers.conformance.result import Violation
-from dcompute_sim.brokers.conformance.target import Target
-from dcompute_sim.brokers.conformance.wire import Will
+from dcompute_sim.brokers.conformance.wire import ClientWill
+from dcompute_sim.brokers.real_broker import BrokerSecurity
 
-Serving = Callable[..., AbstractAsyncContextManager[Target]]
-Probe = Callable[[Target], Awaitable[None]]
+Serving = Callable[..., AbstractAsyncContextManager[BrokerUnderTest]]
+Probe = Callable[[BrokerUnderTest], Awaitable[None]]
 
 SOON_S = 1.0  # plenty for what a broker does at once, and short where plain amqtt never does it
 DEAD = b"dead"
@@ -34,15 +34,15 @@ def demand(holds: bool, otherwise: str) -> None:
         raise Fault(otherwise)
 
 
-async def watcher(target: Target, *filters: str, qos: int = 1) -> Client:
+async def watcher(target: BrokerUnderTest, *filters: str, qos: int = 1) -> Client:
     client = await connect(target, "watcher")
     await client.subscribe(*filters, qos=qos)
     return client
 
 
-async def silent_client_gets_its_will(target: Target) -> None:
+async def silent_client_gets_its_will(target: BrokerUnderTest) -> None:
     watching = await watcher(target, "n/status")
-    silent = await connect(target, "n", keepalive_s=1, will=Will("n/status", DEAD))
+    silent = await connect(target, "n", keepalive_s=1, will=ClientWill("n/status", DEAD))
     dead = await watching.message("n/status", DEAD, within_s=2.5)
     demand(
         1.4 < dead.at_s - silent.last_sent_s < 2.0,
@@ -50,27 +50,27 @@ async def silent_client_gets_its_will(target: Target) -> None:
     )
 
 
-async def clean_takeover_ends_the_old_connection_first(target: Target) -> None:
+async def clean_takeover_ends_the_old_connection_first(target: BrokerUnderTest) -> None:
     watching = await watcher(target, "n/status")
-    old = await connect(target, "n", will=Will("n/status", DEAD))
-    new = await connect(target, "n", will=Will("n/status", DEAD))
+    old = await connect(target, "n", will=ClientWill("n/status", DEAD))
+    new = await connect(target, "n", will=ClientWill("n/status", DEAD))
     await new.publish("n/status", b"ready", qos=1)
     demand(await old.closed_by_broker(SOON_S), "the old connection is still open")
     await watching.message_count("n/status", 2, SOON_S)
     demand([message.payload for message in watching.messages] == [DEAD, b"ready"], "will after the new ready")
 
 
-async def kept_takeover_leaves_the_new_client_alone(target: Target) -> None:
+async def kept_takeover_leaves_the_new_client_alone(target: BrokerUnderTest) -> None:
     watching = await watcher(target, "n/status")
-    old = await connect(target, "n", clean=False, will=Will("n/status", DEAD))
-    new = await connect(target, "n", clean=False, will=Will("n/status", DEAD))
+    old = await connect(target, "n", clean=False, will=ClientWill("n/status", DEAD))
+    new = await connect(target, "n", clean=False, will=ClientWill("n/status", DEAD))
     await new.publish("n/status", b"ready", qos=1)
     demand(await old.closed_by_broker(SOON_S), "the old connection is still open")
     demand(not await new.closed_by_broker(1.2), "the new client was dropped")
     demand(watching.messages[-1].payload == b"ready", "will after the new ready")
 
 
-async def newcomer_gets_nothing_it_never_asked_for(target: Target) -> None:
+async def newcomer_gets_nothing_it_never_asked_for(target: BrokerUnderTest) -> None:
     await watcher(target, "a/#")
     await (await connect(target, "publisher")).publish("a/b", b"retained", qos=1, retain=True)
     newcomer = await connect(target, "newcomer")
@@ -79,20 +79,20 @@ async def newcomer_gets_nothing_it_never_asked_for(target: Target) -> None:
     demand(not newcomer.messages, f"unsolicited: {newcomer.messages}")
 
 
-async def qos_0_is_not_raised_to_the_subscribers(target: Target) -> None:
+async def qos_0_is_not_raised_to_the_subscribers(target: BrokerUnderTest) -> None:
     watching = await watcher(target, "t", qos=1)
     await (await connect(target, "publisher")).publish("t", b"x", qos=0)
     demand((await watching.message("t")).qos == 0, "QoS 0 arrived as QoS 1")
 
 
-async def retained_qos_0_is_not_raised(target: Target) -> None:
+async def retained_qos_0_is_not_raised(target: BrokerUnderTest) -> None:
     publisher = await connect(target, "publisher")
     await publisher.publish("t", b"x", qos=0, retain=True)
     await publisher.ping()
     demand((await (await watcher(target, "t", qos=1)).message("t")).qos == 0, "QoS 0 arrived as QoS 1")
 
 
-async def qos_1_unacknowledged_is_sent_again(target: Target) -> None:
+async def qos_1_unacknowledged_is_sent_again(target: BrokerUnderTest) -> None:
     first = await connect(target, "n", clean=False)
     await first.subscribe("t")
     first.hold_acks = True
@@ -104,7 +104,7 @@ async def qos_1_unacknowledged_is_sent_again(target: Target) -> None:
     demand(resent.dup and resent.packet_id == sent.packet_id, f"not a repetition: {resent}")
 
 
-async def qos_2_unacknowledged_is_sent_again(target: Target) -> None:
+async def qos_2_unacknowledged_is_sent_again(target: BrokerUnderTest) -> None:
     first = await connect(target, "n", clean=False)
     await first.subscribe("t", qos=2)
     first.hold_acks = True
@@ -116,7 +116,7 @@ async def qos_2_unacknowledged_is_sent_again(target: Target) -> None:
     demand(resent.dup and resent.packet_id == sent.packet_id, f"not a repetition: {resent}")
 
 
-async def absent_anonymous_client_gets_its_messages_later(target: Target) -> None:
+async def absent_anonymous_client_gets_its_messages_later(target: BrokerUnderTest) -> None:
     absent = await connect(target, "n", clean=False)
     await absent.subscribe("t")
     await absent.disconnect()
@@ -126,7 +126,7 @@ async def absent_anonymous_client_gets_its_messages_later(target: Target) -> Non
     demand(not (await back.message("t", within_s=SOON_S)).retain, "a queued message is flagged as retained")
 
 
-async def unacknowledged_messages_are_bounded(target: Target) -> None:
+async def unacknowledged_messages_are_bounded(target: BrokerUnderTest) -> None:
     slow = await watcher(target, "t")
     slow.hold_acks = True
     publisher = await connect(target, "publisher")
@@ -141,14 +141,14 @@ async def unacknowledged_messages_are_bounded(target: Target) -> None:
     demand([int(message.payload) for message in slow.messages] == list(range(60)), "out of order")
 
 
-async def repeated_subscription_replaces_its_qos(target: Target) -> None:
+async def repeated_subscription_replaces_its_qos(target: BrokerUnderTest) -> None:
     watching = await watcher(target, "t", qos=1)
     await watching.subscribe("t", qos=0)
     await (await connect(target, "publisher")).publish("t", b"x", qos=1)
     demand((await watching.message("t")).qos == 0, "the first subscription's QoS stayed")
 
 
-async def overlapping_filters_give_one_copy(target: Target) -> None:
+async def overlapping_filters_give_one_copy(target: BrokerUnderTest) -> None:
     watching = await watcher(target, "t/#", "t/+", "t/a")
     publisher = await connect(target, "publisher")
     await publisher.publish("t/a", b"x", qos=1)
@@ -157,20 +157,20 @@ async def overlapping_filters_give_one_copy(target: Target) -> None:
     demand(len(watching.messages) == 2, f"{len(watching.messages)} messages instead of 2")
 
 
-async def renewed_session_renews_its_will(target: Target) -> None:
-    first = await connect(target, "n", clean=False, will=Will("n/status", DEAD, retain=False))
+async def renewed_session_renews_its_will(target: BrokerUnderTest) -> None:
+    first = await connect(target, "n", clean=False, will=ClientWill("n/status", DEAD, retain=False))
     await first.disconnect()
-    second = await connect(target, "n", clean=False, will=Will("n/status", DEAD, retain=True))
+    second = await connect(target, "n", clean=False, will=ClientWill("n/status", DEAD, retain=True))
     watching = await watcher(target, "n/status")
     await second.reset()
     await watching.message("n/status", within_s=SOON_S)
     await (await watcher(target, "n/status")).message("n/status", DEAD, within_s=SOON_S)
 
 
-async def garbage_ends_only_the_connection_it_came_from(target: Target) -> None:
+async def garbage_ends_only_the_connection_it_came_from(target: BrokerUnderTest) -> None:
     watching = await watcher(target, "n/status")
     for number, garbage in enumerate(GARBAGE):
-        client = await connect(target, f"n{number}", will=Will("n/status", b"%d" % number))
+        client = await connect(target, f"n{number}", will=ClientWill("n/status", b"%d" % number))
         client.send(garbage)
         demand(await client.closed_by_broker(SOON_S), f"still open after {garbage.hex()}")
         await watching.message("n/status", b"%d" % number, within_s=SOON_S)
@@ -203,7 +203,7 @@ GARBAGE = (
 )
 
 
-async def newcomer_is_served_while_another_subscribes(target: Target) -> None:
+async def newcomer_is_served_while_another_subscribes(target: BrokerUnderTest) -> None:
     """amqtt goes through all subscriptions for a newcomer, over many turns of the loop."""
     topics = [f"n{number}/status" for number in range(100)]
     publisher = await connect(target, "publisher")
@@ -223,7 +223,7 @@ async def newcomer_is_served_while_another_subscribes(target: Target) -> None:
     await asyncio.gather(subscribes(), connects())
 
 
-async def cost_does_not_grow_with_others_filters(target: Target) -> None:
+async def cost_does_not_grow_with_others_filters(target: BrokerUnderTest) -> None:
     """Python calls for one message: the same on any machine, other than its time."""
     watching = await watcher(target, "t")
     publisher = await connect(target, "publisher")
@@ -287,11 +287,11 @@ def test_plain_amqtt_has_the_fault(serving: Serving, probe: Probe, fault: str) -
         asyncio.run(run(serving, "amqtt-plain", probe))
 
 
-async def stranger_disturbs_nobody(target: Target, stranger: Target) -> None:
+async def stranger_disturbs_nobody(target: BrokerUnderTest, stranger: BrokerUnderTest) -> None:
     """A wrong password for somebody's client id: no takeover, no lost session."""
     client = await connect(target, "n")
     await client.subscribe("t")
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RefusedByBroker) as refused:
         await connect(stranger, "n")
     assert refused.value.code in (4, 5)
     await client.publish("t", b"still here", qos=1)
@@ -302,7 +302,7 @@ async def run_with_stranger(serving: Serving, kind: str, password_file: Path) ->
     passwords.set_user(password_file, "master", "right")
     async with serving(kind, security=BrokerSecurity(password_file=password_file)) as served:
         address = (served.host, served.port, served.token, "master")
-        await stranger_disturbs_nobody(Target(*address, "right"), Target(*address, "wrong"))
+        await stranger_disturbs_nobody(BrokerUnderTest(*address, "right"), BrokerUnderTest(*address, "wrong"))
 
 
 def test_takeover_comes_after_authentication(serving: Serving, tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ import asyncio
 import pytest
 from amqtt.session import Session
 from dcompute_sim.brokers.conformance import wire
-from dcompute_sim.brokers.conformance.wire import Kind, Packet, Will
+from dcompute_sim.brokers.conformance.wire import ClientWill, Packet, PacketKind
 from dcompute_sim.brokers.embedded import framing, outbox, subscriptions
-from dcompute_sim.brokers.embedded.connection import decode
+from dcompute_sim.brokers.embedded.client_connection import decode
 from dcompute_sim.brokers.embedded.outbox import Outbox
 from dcompute_sim.brokers.embedded.subscriptions import Subscriptions
 from hypothesis import given
@@ -18,15 +18,18 @@ from hypothesis import strategies as st
 # -- framing
 
 WELL_FORMED = (
-    wire.connect("n", will=Will("n/status", b"\xff\0", 2, retain=True), username="u", password="p"),
+    wire.connect("n", will=ClientWill("n/status", b"\xff\0", 2, retain=True), username="u", password="p"),
     wire.connect(""),
     wire.publish("t", b""),
     wire.publish("ä/b", b"x" * 200, qos=2, retain=True, dup=True, packet_id=65_535),
     wire.subscribe(1, [("a/+", 0), ("#", 2)]),
     wire.unsubscribe(1, ["a/+"]),
-    *(wire.acknowledgement(kind, 1) for kind in (Kind.PUBACK, Kind.PUBREC, Kind.PUBREL, Kind.PUBCOMP)),
-    wire.encode(Kind.PINGREQ),
-    wire.encode(Kind.DISCONNECT),
+    *(
+        wire.acknowledgement(kind, 1)
+        for kind in (PacketKind.PUBACK, PacketKind.PUBREC, PacketKind.PUBREL, PacketKind.PUBCOMP)
+    ),
+    wire.encode(PacketKind.PINGREQ),
+    wire.encode(PacketKind.DISCONNECT),
 )
 
 
@@ -47,7 +50,7 @@ def mutated(packet: bytes) -> st.SearchStrategy[bytes]:
 
 
 def _with_body(packet: bytes, body: bytes) -> bytes:
-    return wire.encode(Kind(packet[0] >> 4), body, packet[0] & 0x0F)
+    return wire.encode(PacketKind(packet[0] >> 4), body, packet[0] & 0x0F)
 
 
 @given(st.one_of(st.sampled_from(WELL_FORMED).flatmap(mutated), st.binary(min_size=2, max_size=40)))
@@ -59,7 +62,7 @@ def test_what_passes_the_check_amqtt_decodes_to_the_last_byte(packet: bytes) -> 
     except framing.MalformedPacket:
         return
     decoded = asyncio.run(decode(packet))
-    if packet[0] >> 4 == Kind.CONNECT and decoded.client_id_is_random:
+    if packet[0] >> 4 == PacketKind.CONNECT and decoded.client_id_is_random:
         return  # amqtt fills in an id
     assert decoded.to_bytes() == packet
 
@@ -133,7 +136,7 @@ class Wire:
         return list(wire.take_packets(self._sent))
 
     def published(self) -> list[wire.Publish]:
-        return [wire.read_publish(packet) for packet in self.take() if packet.kind is Kind.PUBLISH]
+        return [wire.read_publish(packet) for packet in self.take() if packet.kind is PacketKind.PUBLISH]
 
 
 def session() -> Session:
@@ -172,7 +175,7 @@ def test_a_new_connection_repeats_in_order_what_was_not_acknowledged() -> None:
     sender.open(line)
     first, released, third, waited = line.take()
     assert wire.read_publish(first)[:6] == ("t", b"1", 1, False, True, ids[0])
-    assert (released.kind, wire.read_packet_id(released)) == (Kind.PUBREL, ids[1])
+    assert (released.kind, wire.read_packet_id(released)) == (PacketKind.PUBREL, ids[1])
     assert wire.read_publish(third)[:6] == ("t", b"3", 2, False, True, ids[2])
     assert wire.read_publish(waited)[:5] == ("t", b"4", 1, False, False)
 

@@ -15,15 +15,15 @@ from typing import Any
 
 import pytest
 from dcompute_sim.brokers import passwords
-from dcompute_sim.brokers.base import BrokerError, BrokerSecurity
 from dcompute_sim.brokers.conformance import wire
-from dcompute_sim.brokers.conformance.client import Refused, connect, dial
-from dcompute_sim.brokers.conformance.target import Target
-from dcompute_sim.brokers.conformance.wire import Kind, Will
+from dcompute_sim.brokers.conformance.broker_under_test import BrokerUnderTest
+from dcompute_sim.brokers.conformance.client import RefusedByBroker, connect, dial
+from dcompute_sim.brokers.conformance.wire import ClientWill, PacketKind
 from dcompute_sim.brokers.embedded import server
 from dcompute_sim.brokers.embedded.streams import PacketWriter
+from dcompute_sim.brokers.real_broker import BrokerError, BrokerSecurity
 
-Serving = Callable[..., AbstractAsyncContextManager[Target]]
+Serving = Callable[..., AbstractAsyncContextManager[BrokerUnderTest]]
 
 
 # -- silence
@@ -46,7 +46,7 @@ def test_a_stall_of_the_broker_kills_nobody(serving: Serving) -> None:
     async def main() -> None:
         async with serving("embedded") as target:
             client = await connect(target, "n", keepalive_s=1)
-            client.send(wire.encode(Kind.PINGREQ))
+            client.send(wire.encode(PacketKind.PINGREQ))
             time.sleep(1.7)  # the loop is the broker's as well
             assert not await client.closed_by_broker(0.2)
             await client.ping()
@@ -68,9 +68,9 @@ def test_goodbye_leaves_no_will(serving: Serving) -> None:
         async with serving("embedded") as target:
             watching = await connect(target, "watching")
             await watching.subscribe("n/status")
-            client = await connect(target, "n", will=Will("n/status", b"dead"))
+            client = await connect(target, "n", will=ClientWill("n/status", b"dead"))
             await client.disconnect()
-            other = await connect(target, "m", will=Will("n/status", b"other"))
+            other = await connect(target, "m", will=ClientWill("n/status", b"other"))
             await other.reset()
             await watching.message("n/status", b"other")
             assert len(watching.messages) == 1
@@ -84,7 +84,7 @@ def test_a_clone_war_has_one_survivor(serving: Serving) -> None:
     async def main() -> None:
         async with serving("embedded") as target:
             clones = await asyncio.gather(*(dial(target, f"clone{n}") for n in range(30)))
-            packet = wire.connect("n", will=Will("n/status", b"dead"))
+            packet = wire.connect("n", will=ClientWill("n/status", b"dead"))
             await asyncio.gather(*(clone.log_in(packet) for clone in clones), return_exceptions=True)
             async with asyncio.timeout(5):
                 while sum(clone.closed_at_s is None for clone in clones) > 1:
@@ -102,10 +102,13 @@ def test_random_bytes_disturb_nobody(serving: Serving) -> None:
         wire.publish("t/x", b"payload", qos=2, packet_id=3, retain=True),
         wire.subscribe(5, [("t/#", 2)]),
         wire.unsubscribe(5, ["t/#"]),
-        *(wire.acknowledgement(kind, 9) for kind in (Kind.PUBACK, Kind.PUBREC, Kind.PUBREL, Kind.PUBCOMP)),
+        *(
+            wire.acknowledgement(kind, 9)
+            for kind in (PacketKind.PUBACK, PacketKind.PUBREC, PacketKind.PUBREL, PacketKind.PUBCOMP)
+        ),
     ]
 
-    async def vandal(target: Target, number: int) -> None:
+    async def vandal(target: BrokerUnderTest, number: int) -> None:
         client = await (connect if number % 2 else dial)(target, f"vandal{number}")
         data = bytearray(b"".join(rng.choices(packets, k=5)))
         for _ in range(3):
@@ -174,13 +177,13 @@ def test_memory_outlives_a_restart(serving: Serving, tmp_path: Path) -> None:
             kept.hold_acks = True
             clean = await connect(target, "clean")
             await clean.subscribe("t")
-            publisher = await connect(target, "publisher", will=Will("n/status", b"dead", retain=True))
+            publisher = await connect(target, "publisher", will=ClientWill("n/status", b"dead", retain=True))
             await publisher.publish("status", b"\xff\0", qos=1, retain=True)
             await publisher.publish("t", b"in flight", qos=1)
             await kept.message("t", b"in flight")
             kept.hold_release = True
             kept.send(wire.publish("u/x", b"unreleased", qos=2, packet_id=77))
-            await kept.received(Kind.PUBREC, 77)
+            await kept.received(PacketKind.PUBREC, 77)
             await kept.reset()
             await publisher.publish("u/v", b"waiting", qos=2)
 
@@ -192,7 +195,7 @@ def test_memory_outlives_a_restart(serving: Serving, tmp_path: Path) -> None:
             first, second = await kept.message("t"), await kept.message("u/v")
             assert (first.payload, first.dup) == (b"in flight", True)
             assert (second.payload, second.qos, second.dup) == (b"waiting", 2, False)
-            kept.send(wire.acknowledgement(Kind.PUBREL, 77))
+            kept.send(wire.acknowledgement(PacketKind.PUBREL, 77))
             await kept.message("u/x", b"unreleased")
             publisher = await connect(target, "publisher")
             await publisher.publish("u/w", b"subscribed still", qos=1)
@@ -232,8 +235,8 @@ def test_only_known_users_get_in(serving: Serving, tmp_path: Path) -> None:
     async def main() -> None:
         async with serving("embedded", security=security) as served:
 
-            def target(user: str | None, password: str | None) -> Target:
-                return Target(served.host, served.port, served.token, user, password)
+            def target(user: str | None, password: str | None) -> BrokerUnderTest:
+                return BrokerUnderTest(served.host, served.port, served.token, user, password)
 
             await (await connect(target("anna", "right"), "n")).ping()
             for user, password in (
@@ -243,14 +246,14 @@ def test_only_known_users_get_in(serving: Serving, tmp_path: Path) -> None:
                 ("", ""),
                 (None, None),
             ):
-                with pytest.raises(Refused) as refused:
+                with pytest.raises(RefusedByBroker) as refused:
                     await connect(target(user, password), "m")
                 assert refused.value.code == 5
 
     asyncio.run(main())
 
 
-async def is_let_in(target: Target) -> bool:
+async def is_let_in(target: BrokerUnderTest) -> bool:
     try:
         reader, writer = await asyncio.open_connection(target.host, target.port, ssl=target.tls)
         writer.write(wire.connect("m"))
@@ -258,7 +261,7 @@ async def is_let_in(target: Target) -> bool:
         writer.close()
     except OSError:
         return False
-    return answer == wire.encode(Kind.CONNACK, b"\0\0")
+    return answer == wire.encode(PacketKind.CONNACK, b"\0\0")
 
 
 def test_tls_with_client_certificates(serving: Serving, authority: Callable[[str], Any]) -> None:
@@ -276,8 +279,8 @@ def test_tls_with_client_certificates(serving: Serving, authority: Callable[[str
     async def main() -> None:
         async with serving("embedded", security=security) as served:
 
-            def target(own: tuple[Path, Path] | None) -> Target:
-                return Target(served.host, served.port, served.token, tls=trusting(own))
+            def target(own: tuple[Path, Path] | None) -> BrokerUnderTest:
+                return BrokerUnderTest(served.host, served.port, served.token, tls=trusting(own))
 
             client = await connect(target(ours.issue("node")), "n")
             await client.subscribe("t")

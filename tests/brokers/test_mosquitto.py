@@ -13,16 +13,16 @@ from pathlib import Path
 
 import pytest
 from dcompute_sim.brokers import passwords
-from dcompute_sim.brokers.base import BrokerError, BrokerMissing, BrokerSecurity, RealBroker
-from dcompute_sim.brokers.conformance.client import Client, Refused, connect
-from dcompute_sim.brokers.conformance.target import Target
-from dcompute_sim.brokers.conformance.wire import Will
+from dcompute_sim.brokers.conformance.broker_under_test import BrokerUnderTest
+from dcompute_sim.brokers.conformance.client import Client, RefusedByBroker, connect
+from dcompute_sim.brokers.conformance.wire import ClientWill
 from dcompute_sim.brokers.mosquitto import MosquittoBroker, configuration, find_mosquitto
+from dcompute_sim.brokers.real_broker import BrokerError, BrokerMissing, BrokerSecurity, RealBroker
 
 
-def _target(broker: RealBroker, password: str | None = None) -> Target:
+def _target(broker: RealBroker, password: str | None = None) -> BrokerUnderTest:
     user = None if password is None else "tester"
-    return Target(broker.host, broker.port, token="t", username=user, password=password)
+    return BrokerUnderTest(broker.host, broker.port, token="t", username=user, password=password)
 
 
 async def _leave_memories(broker: RealBroker) -> None:
@@ -95,7 +95,7 @@ def test_a_restart_publishes_the_wills_of_the_connected() -> None:
         broker = MosquittoBroker()
         await broker.start()
         try:
-            node = await connect(_target(broker), "node", will=Will("status", b"dead", retain=True))
+            node = await connect(_target(broker), "node", will=ClientWill("status", b"dead", retain=True))
             await node.publish("status", b"ready", qos=1, retain=True)
             await broker.restart(keep_memory=True)
             await node.fin()
@@ -207,7 +207,7 @@ def test_the_password_file_decides_who_gets_in(tmp_path: Path) -> None:
                 try:
                     await (await connect(_target(broker, password), "client")).disconnect()
                     seen.append(0)
-                except Refused as refused:
+                except RefusedByBroker as refused:
                     seen.append(refused.code)
             return seen
         finally:

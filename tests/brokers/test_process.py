@@ -14,23 +14,23 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from dcompute_sim.brokers.base import BrokerError, BrokerSecurity
+from dcompute_sim.brokers.broker_process import BrokerProcess
+from dcompute_sim.brokers.conformance.broker_under_test import BrokerUnderTest
 from dcompute_sim.brokers.conformance.client import Client, connect, dial
-from dcompute_sim.brokers.conformance.target import Target
-from dcompute_sim.brokers.process import BrokerProcess
+from dcompute_sim.brokers.real_broker import BrokerError, BrokerSecurity
 from dcompute_sim.brokers.serve import KINDS
 
 
 @asynccontextmanager
-async def running(broker: BrokerProcess) -> AsyncIterator[Target]:
+async def running(broker: BrokerProcess) -> AsyncIterator[BrokerUnderTest]:
     await broker.start()
     try:
-        yield Target(broker.host, broker.port, token="process")
+        yield BrokerUnderTest(broker.host, broker.port, token="process")
     finally:
         await broker.stop()
 
 
-async def retained(target: Target) -> list[str]:
+async def retained(target: BrokerUnderTest) -> list[str]:
     client = await connect(target, "reader")
     await client.subscribe("#")
     await client.publish("end", b"", qos=1)
@@ -39,7 +39,7 @@ async def retained(target: Target) -> list[str]:
     return [message.topic for message in client.messages if message.retain]
 
 
-async def leave_something(target: Target) -> Client:
+async def leave_something(target: BrokerUnderTest) -> Client:
     client = await connect(target, "kept", clean=False)
     await client.subscribe("t")
     await client.publish("status", b"ready", qos=1, retain=True)
@@ -219,7 +219,7 @@ def test_the_program_ends_with_its_parent() -> None:
 
     async def main() -> None:
         with pytest.raises(ConnectionRefusedError):
-            await dial(Target(host, port, token="gone"), "n")
+            await dial(BrokerUnderTest(host, port, token="gone"), "n")
 
     asyncio.run(main())
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from dcompute_sim import trace as t
-from dcompute_sim.checks import CHECKS, Outcome, Status
+from dcompute_sim.checks import CHECKS, CheckOutcome, Status
 
 from .conftest import TraceBuilder
 
@@ -21,7 +21,7 @@ Story = Callable[[TraceBuilder], object]
 """Goes on with a story, up to its end."""
 
 
-def judge(events: Sequence[t.Event], **parameters: Any) -> Outcome:
+def judge(events: Sequence[t.Event], **parameters: Any) -> CheckOutcome:
     return CHECKS["no_lost_results"].model_validate(parameters).judge(events)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from dcompute_sim import trace as t
-from dcompute_sim.checks import CHECKS, Outcome, Status
+from dcompute_sim.checks import CHECKS, CheckOutcome, Status
 
 from .conftest import Damage
 
@@ -263,7 +263,7 @@ def log(level: str) -> t.LogLine:
     return t.LogLine(t_us=0, who="n1", level=level, text="boom")
 
 
-def judge(name: str, events: Sequence[t.Event]) -> Outcome:
+def judge(name: str, events: Sequence[t.Event]) -> CheckOutcome:
     return CHECKS[name].model_validate(HEALTHY[name]).judge(events)
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 from dcompute_sim import trace as t
-from dcompute_sim.checks import CHECKS, Outcome, Status
+from dcompute_sim.checks import CHECKS, CheckOutcome, Status
 
 from .conftest import TraceBuilder, of_each
 
 
-def judge(name: str, events: Sequence[t.Event], **parameters: Any) -> Outcome:
+def judge(name: str, events: Sequence[t.Event], **parameters: Any) -> CheckOutcome:
     return CHECKS[name].model_validate(parameters).judge(events)
 
 

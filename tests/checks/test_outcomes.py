@@ -8,13 +8,13 @@ from typing import Any
 import pydantic
 import pytest
 from dcompute_sim import trace as t
-from dcompute_sim.checks import CHECKS, Check, Distribution, Outcome, Status
-from dcompute_sim.checks.base import MAX_OFFENDING, window
+from dcompute_sim.checks import CHECKS, Check, CheckOutcome, Measurement, Status
+from dcompute_sim.checks.check import MAX_OFFENDING, window
 
 from .conftest import TraceBuilder
 
 
-def judge(name: str, events: Sequence[t.Event], **parameters: Any) -> Outcome:
+def judge(name: str, events: Sequence[t.Event], **parameters: Any) -> CheckOutcome:
     return CHECKS[name].model_validate(parameters).judge(events)
 
 
@@ -38,7 +38,7 @@ def test_a_window_shows_the_same_node_and_the_run_but_not_others(healthy: list[t
 
 @pytest.mark.parametrize(("percent", "expected"), [(50, 2.0), (75, 3.0), (76, 4.0), (100, 4.0), (1, 1.0)])
 def test_percentiles_by_nearest_rank(percent: float, expected: float) -> None:
-    assert Distribution("x", "s", (4.0, 1.0, 3.0, 2.0)).percentile(percent) == expected
+    assert Measurement("x", "s", (4.0, 1.0, 3.0, 2.0)).percentile(percent) == expected
 
 
 def test_parameters_have_units_and_reject_strangers() -> None:

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dcompute_sim.brokers.base import BrokerSecurity
+from dcompute_sim.brokers.broker_process import BrokerProcess
 from dcompute_sim.brokers.conformance import wire
-from dcompute_sim.brokers.conformance.wire import Kind, Packet
+from dcompute_sim.brokers.conformance.wire import Packet, PacketKind
 from dcompute_sim.brokers.managed import OwnBroker
 from dcompute_sim.brokers.mosquitto import MosquittoBroker
-from dcompute_sim.brokers.process import BrokerProcess
+from dcompute_sim.brokers.real_broker import BrokerSecurity
 from hypothesis import HealthCheck, settings
 
 from dcompute._mqtt.link import MqttLink, Outgoing
@@ -324,12 +324,12 @@ class Wire:
     def accept(self) -> Wire:
         """Open it and answer CONNECT and SUBSCRIBE."""
         self.open()
-        assert [packet.kind for packet in self.heard()] == [Kind.CONNECT]
-        self.say(wire.encode(Kind.CONNACK, b"\0\0"))
+        assert [packet.kind for packet in self.heard()] == [PacketKind.CONNECT]
+        self.say(wire.encode(PacketKind.CONNACK, b"\0\0"))
         (subscribe,) = self.heard()
-        assert subscribe.kind == Kind.SUBSCRIBE
+        assert subscribe.kind == PacketKind.SUBSCRIBE
         granted = b"\1" * _filters(subscribe.body[2:])
-        self.say(wire.encode(Kind.SUBACK, subscribe.body[:2] + granted))
+        self.say(wire.encode(PacketKind.SUBACK, subscribe.body[:2] + granted))
         return self
 
     def published(self, *, acknowledge: bool = True) -> list[bytes]:
@@ -337,11 +337,11 @@ class Wire:
         payloads = []
         while packets := self.heard():
             for packet in packets:
-                if packet.kind == Kind.PUBLISH:
+                if packet.kind == PacketKind.PUBLISH:
                     message = wire.read_publish(packet)
                     payloads.append(message.payload)
                     if acknowledge:
-                        self.say(wire.acknowledgement(Kind.PUBACK, message.packet_id))
+                        self.say(wire.acknowledgement(PacketKind.PUBACK, message.packet_id))
         return payloads
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from dcompute_sim.brokers import passwords
-from dcompute_sim.brokers.base import BrokerSecurity
+from dcompute_sim.brokers.real_broker import BrokerSecurity
 
 from dcompute.asyncio_driver import AsyncioDriver
 from dcompute.master_transport import MasterNodeTransport

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from dcompute_sim.brokers.conformance import wire
-from dcompute_sim.brokers.conformance.wire import Kind
+from dcompute_sim.brokers.conformance.wire import PacketKind
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -99,14 +99,14 @@ def test_connect_subscribe_greeting_held(client: Client) -> None:
     client.send(b"held")
     broker = client.start().open()
     (connect,) = broker.heard()
-    assert connect.kind == Kind.CONNECT
+    assert connect.kind == PacketKind.CONNECT
     assert connect.body[7] == 0b11101110, "user, password, retained QoS 1 will, clean session"
     assert b"me/status" in connect.body
-    broker.say(wire.encode(Kind.CONNACK, b"\0\0"))
+    broker.say(wire.encode(PacketKind.CONNACK, b"\0\0"))
     (subscribe,) = broker.heard()
     assert subscribe.body[2:] == b"\0\1a\1\0\1b\1"
     assert not client.link.is_up()
-    broker.say(wire.encode(Kind.SUBACK, subscribe.body[:2] + b"\1\1"))
+    broker.say(wire.encode(PacketKind.SUBACK, subscribe.body[:2] + b"\1\1"))
     assert client.link.is_up()
     assert broker.published() == [b"greeting", b"held"]
     assert client.told == ["will", "up", "first outcome"]
@@ -149,7 +149,7 @@ def test_a_failed_attempt_says_why_and_is_followed_by_another(
 )
 def test_a_refused_connect_says_why(client: Client, code: int, said: str) -> None:
     broker = client.start().open()
-    broker.say(wire.encode(Kind.CONNACK, bytes([0, code])))
+    broker.say(wire.encode(PacketKind.CONNACK, bytes([0, code])))
     assert said in client.link.last_error
     assert broker.ended
     assert "secret" not in repr(client.told)
@@ -158,9 +158,9 @@ def test_a_refused_connect_says_why(client: Client, code: int, said: str) -> Non
 
 def test_a_refused_subscription_says_so(client: Client) -> None:
     broker = client.start().open()
-    broker.say(wire.encode(Kind.CONNACK, b"\0\0"))
+    broker.say(wire.encode(PacketKind.CONNACK, b"\0\0"))
     subscribe = broker.heard()[-1]
-    broker.say(wire.encode(Kind.SUBACK, subscribe.body[:2] + b"\1\x80"))
+    broker.say(wire.encode(PacketKind.SUBACK, subscribe.body[:2] + b"\1\x80"))
     assert "refused a subscription" in client.link.last_error
     assert broker.ended
 
@@ -171,7 +171,7 @@ def test_no_answer_ends_the_attempt(client: Client, stage: str) -> None:
     if stage != "dialling":
         broker.open()
     if stage == "SUBSCRIBE":
-        broker.say(wire.encode(Kind.CONNACK, b"\0\0"))
+        broker.say(wire.encode(PacketKind.CONNACK, b"\0\0"))
     client.world.run(CONNECT_TIMEOUT_S - 0.01)
     assert not client.link.last_error
     client.world.run(0.02)
@@ -221,9 +221,9 @@ def test_an_idle_link_pings_and_lives(client: Client) -> None:
     for _ in range(100):
         client.world.run(KEEPALIVE_S / 10)
         for packet in broker.heard():
-            assert packet.kind == Kind.PINGREQ
+            assert packet.kind == PacketKind.PINGREQ
             pings += 1
-            broker.say(wire.encode(Kind.PINGRESP))
+            broker.say(wire.encode(PacketKind.PINGRESP))
     assert pings >= 9
     assert client.link.is_up()
 
@@ -242,8 +242,8 @@ def test_a_message_never_acknowledged_ends_the_connection_and_goes_again(client:
     assert broker.published(acknowledge=False) == [b"precious"]
     for _ in range(int(2 * KEEPALIVE_S + ACK_TIMEOUT_S)):
         client.world.run(1)
-        if any(packet.kind == Kind.PINGREQ for packet in broker.heard()):
-            broker.say(wire.encode(Kind.PINGRESP))
+        if any(packet.kind == PacketKind.PINGREQ for packet in broker.heard()):
+            broker.say(wire.encode(PacketKind.PINGRESP))
     assert f"down: a message was not acknowledged within {ACK_TIMEOUT_S:.0f} s" in client.told
     assert client.world.wires[-1].accept().published() == [b"precious"]
 
@@ -275,7 +275,7 @@ def test_a_fault_in_taking_in_a_message_does_not_end_the_connection(
         wire.publish("a", b"kept", retain=True),
     )
     assert client.messages == [("a", b"good", False), ("a", b"kept", True)]
-    assert [packet.kind for packet in broker.heard()] == [Kind.PUBACK, Kind.PUBACK]
+    assert [packet.kind for packet in broker.heard()] == [PacketKind.PUBACK, PacketKind.PUBACK]
     assert "could not take in a message on a" in caplog.text
 
 
@@ -369,7 +369,7 @@ def test_nothing_is_lost_or_reordered_whatever_happens_to_the_connection(
 
     def listen() -> None:
         for packet in listening.heard() if listening else ():
-            if packet.kind == Kind.PUBLISH:
+            if packet.kind == PacketKind.PUBLISH:
                 message = wire.read_publish(packet)
                 arrived.append(message.payload)
                 unacknowledged.append(message.packet_id)
@@ -383,7 +383,7 @@ def test_nothing_is_lost_or_reordered_whatever_happens_to_the_connection(
             sent += count
         elif step == "acknowledge" and wire_now is listening:
             for packet_id in unacknowledged[:count]:
-                listening.say(wire.acknowledgement(Kind.PUBACK, packet_id))
+                listening.say(wire.acknowledgement(PacketKind.PUBACK, packet_id))
             del unacknowledged[:count]
         elif step == "lose":
             wire_now.lose()
@@ -430,9 +430,9 @@ def test_disconnect_comes_after_the_last_acknowledgement(client: Client) -> None
     broker = client.up()
     closing(client)
     (offline,) = broker.heard()
-    assert offline.kind == Kind.PUBLISH
-    broker.say(wire.acknowledgement(Kind.PUBACK, wire.read_publish(offline).packet_id))
-    assert [packet.kind for packet in broker.heard()] == [Kind.DISCONNECT]
+    assert offline.kind == PacketKind.PUBLISH
+    broker.say(wire.acknowledgement(PacketKind.PUBACK, wire.read_publish(offline).packet_id))
+    assert [packet.kind for packet in broker.heard()] == [PacketKind.DISCONNECT]
 
 
 def test_without_acknowledgement_closing_is_a_crash_in_time(client: Client) -> None:
@@ -443,7 +443,7 @@ def test_without_acknowledgement_closing_is_a_crash_in_time(client: Client) -> N
     client.world.run(0.2)
     assert closed == ["closed"]
     assert broker.ended == "aborted"
-    assert Kind.DISCONNECT not in [packet.kind for packet in broker.heard()], "the will has to come"
+    assert PacketKind.DISCONNECT not in [packet.kind for packet in broker.heard()], "the will has to come"
 
 
 def test_closing_without_a_connection_gives_up_the_attempt(client: Client) -> None:
@@ -540,9 +540,9 @@ def test_a_flood_of_statuses_is_bounded_and_its_newest_arrives(client: Client) -
     for number in range(1000):
         client.link.send_now([("me/status", b"%d" % number, True)])
     client.send(b"result")
-    unanswered = [packet for packet in broker.heard() if packet.kind == Kind.PUBLISH]
+    unanswered = [packet for packet in broker.heard() if packet.kind == PacketKind.PUBLISH]
     assert len(unanswered) == URGENT_IN_FLIGHT + 1, "the result does not wait behind the statuses"
-    broker.say(wire.acknowledgement(Kind.PUBACK, wire.read_publish(unanswered[0]).packet_id))
+    broker.say(wire.acknowledgement(PacketKind.PUBACK, wire.read_publish(unanswered[0]).packet_id))
     assert broker.published() == [b"999"]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from dcompute_sim.brokers.conformance import wire
-from dcompute_sim.brokers.conformance.wire import Kind
+from dcompute_sim.brokers.conformance.wire import PacketKind
 
 from dcompute.bundle import Bundle
 from dcompute.master_transport import MasterNodeTransport
@@ -22,7 +22,7 @@ def master(world: Any) -> MasterNodeTransport:
 
 def topics(packet: Any) -> list[bytes]:
     """The filters of a SUBSCRIBE."""
-    assert packet.kind == Kind.SUBSCRIBE
+    assert packet.kind == PacketKind.SUBSCRIBE
     body, found = packet.body[2:], []
     while body:
         size = int.from_bytes(body[:2], "big")
@@ -35,7 +35,7 @@ def accepted(world: Any, master: MasterNodeTransport) -> tuple[Any, list[bytes]]
     """The broker's end of a new connection, its SUBSCRIBE not answered yet, and what that asks for."""
     broker = world.wires[-1].open()
     broker.heard()
-    broker.say(wire.encode(Kind.CONNACK, b"\0\0"))
+    broker.say(wire.encode(PacketKind.CONNACK, b"\0\0"))
     (subscribe,) = broker.heard()
     return broker, topics(subscribe)
 
@@ -48,7 +48,7 @@ def test_nothing_of_updates_is_followed_before_the_first(world: Any, master: Mas
     master.start()
     broker, asked = accepted(world, master)
     assert b"updates" not in asked
-    broker.say(wire.encode(Kind.SUBACK, b"\0\1" + b"\1" * len(asked)))
+    broker.say(wire.encode(PacketKind.SUBACK, b"\0\1" + b"\1" * len(asked)))
     broker.say(wire.publish("updates", b'{"node_id": "n"}', qos=1, packet_id=1))
     assert master.counters()["messages_rejected"] == 1
     assert master.updates() == []
@@ -62,7 +62,7 @@ def test_a_first_update_that_comes_while_the_master_subscribes_is_followed(
     master.update_node("n", BUNDLE)
     (more,) = broker.heard()
     assert topics(more) == [b"updates"]
-    broker.say(wire.encode(Kind.SUBACK, b"\0\1" + b"\1" * len(asked)))
+    broker.say(wire.encode(PacketKind.SUBACK, b"\0\1" + b"\1" * len(asked)))
     assert master.is_connected()
     master.update_node("m", BUNDLE)
     assert broker.heard() == [], "it is subscribed to once"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from dcompute_sim.brokers.conformance import wire
-from dcompute_sim.brokers.conformance.wire import Kind
+from dcompute_sim.brokers.conformance.wire import PacketKind
 
 from dcompute.master_transport import MasterNodeTransport
 from dcompute.node_transport import ComputeNodeTransport
@@ -61,12 +61,12 @@ def test_a_death_notice_between_connections_is_not_contradicted(
     broker.lose()
     _, broker = world.until_dial()
     broker.open()
-    broker.say(wire.encode(Kind.CONNACK, b"\0\0"))
+    broker.say(wire.encode(PacketKind.CONNACK, b"\0\0"))
     subscribe = broker.heard()[-1]
     broker.say(
         wire.publish("n/status", b'{"node_id": "n", "status": "dead"}', qos=1, packet_id=9, retain=True)
     )
-    broker.say(wire.encode(Kind.SUBACK, subscribe.body[:2] + b"\1\1"))
+    broker.say(wire.encode(PacketKind.SUBACK, subscribe.body[:2] + b"\1\1"))
     assert statuses(broker) == ["connected", "ready"]
     assert node.counters()["status_repairs"] == 0
 

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from dcompute_sim.brokers.base import BrokerSecurity
 from dcompute_sim.brokers.model.tcp_server import serve
-from dcompute_sim.deploy.commands import app
+from dcompute_sim.brokers.real_broker import BrokerSecurity
+from dcompute_sim.deploy.cli import app
 from dcompute_sim.micropython.board import Board
 from dcompute_sim.micropython.provision import Emulator, provision
-from dcompute_sim.virtual_boards.board import VirtualBoard
 from dcompute_sim.virtual_boards.serial import PtyPort
+from dcompute_sim.virtual_boards.virtual_board import VirtualBoard
 from typer.testing import CliRunner
 
 from dcompute.master_transport import MasterNodeTransport

@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from dcompute_sim.deploy.config import Target, Watchpoint
+from dcompute_sim.deploy.board_config import DeployTarget, Watchpoint
 from dcompute_sim.deploy.follow import Follower
-from dcompute_sim.deploy.watch import Watchers
+from dcompute_sim.deploy.ready_watch import Watchers
 
 from dcompute.master_transport import MasterNodeTransport
 
@@ -159,7 +159,7 @@ def test_a_single_board_by_its_port_and_its_own_config(desk: Any, command: Any, 
 def test_what_boards_print_and_the_broker_hears_is_followed(desk: Any, command: Any, deployed: Path) -> None:
     board = desk.plug_in(desk.root("flash", deployed))
     lines: list[str] = []
-    follower = Follower([Target("kiln", board.address)], lines.append)
+    follower = Follower([DeployTarget("kiln", board.address)], lines.append)
     watchers = Watchers(follower.news)
     watchers.at(Watchpoint("127.0.0.1", desk.port))
     thread = threading.Thread(target=follower.run, args=(None, True))

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 import serial
-from dcompute_sim.deploy.config import Target
-from dcompute_sim.deploy.link import SerialLink
+from dcompute_sim.deploy.board_config import DeployTarget
 from dcompute_sim.deploy.progress import Progress
+from dcompute_sim.deploy.serial_link import SerialLink
 
 OWN_MAIN = "print('an older program')\n"
 
@@ -230,7 +230,7 @@ def test_ctrl_c_leaves_the_old_version(
 ) -> None:
     show = Progress.show
 
-    def interrupted(progress: Progress, target: Target, step: str, detail: str) -> None:
+    def interrupted(progress: Progress, target: DeployTarget, step: str, detail: str) -> None:
         show(progress, target, step, detail)
         if step == "copy":
             progress.interrupted.set()

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dcompute_sim.deploy.config import Target, config_text, parse_config
+from dcompute_sim.deploy.board_config import DeployTarget, config_text, parse_config
 from dcompute_sim.deploy.errors import InvalidInput, SomethingMissing
 from dcompute_sim.deploy.firmware import gather
-from dcompute_sim.deploy.fleet import FleetFile
+from dcompute_sim.deploy.fleet_file import FleetFile
 from dcompute_sim.deploy.selection import Selection
 from dcompute_sim.yamlfile.problems import LocatedError
 
@@ -41,7 +41,7 @@ def write(tmp_path: Path) -> Any:
     return write
 
 
-def targets(path: Path, *names: str, **environment: str) -> list[Target]:
+def targets(path: Path, *names: str, **environment: str) -> list[DeployTarget]:
     return FleetFile(path, environment=environment).targets(names, gather())
 
 

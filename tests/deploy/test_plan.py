@@ -7,7 +7,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from dcompute_sim.deploy.plan import make_plan, running
+from dcompute_sim.deploy.board_plan import make_plan, running
 from dcompute_sim.deploy.probe import File, Probe, Survey
 from dcompute_sim.deploy.slots import FLAT, LAUNCHER_PATH, NONE, SLOTS, Launcher, SlotLine
 from hypothesis import HealthCheck, given, settings

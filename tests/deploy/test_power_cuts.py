@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dcompute_sim.deploy import plan
-from dcompute_sim.deploy.commands import app
+from dcompute_sim.deploy import board_plan as plan
+from dcompute_sim.deploy.cli import app
 from dcompute_sim.fwbuild.compile import compile_firmware
 from dcompute_sim.micropython.board import Board
 from dcompute_sim.micropython.compiled import shim_sources
 from dcompute_sim.micropython.provision import Emulator, mpy_cross
-from dcompute_sim.virtual_boards.board import VirtualBoard
 from dcompute_sim.virtual_boards.flash_log import Cut, FlashState, load, read, save, states
 from dcompute_sim.virtual_boards.serial import PtyPort
+from dcompute_sim.virtual_boards.virtual_board import VirtualBoard
 from typer.testing import CliRunner
 
 from dcompute.master_transport import MasterNodeTransport

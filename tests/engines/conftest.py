@@ -6,17 +6,17 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from dcompute_sim.run import Outcome, RunOptions, run_scenario
+from dcompute_sim.run import RunOptions, RunOutcome, run_scenario
 from dcompute_sim.scenario import Scenario, check
 
-Run = Callable[..., Outcome]
+Run = Callable[..., RunOutcome]
 
 
 @pytest.fixture
 def run() -> Run:
     """`run({scenario keys}, time=..., broker=..., sabotage=...)`: the outcome of a small scenario."""
 
-    def run(keys: dict[str, Any], **options: Any) -> Outcome:
+    def run(keys: dict[str, Any], **options: Any) -> RunOutcome:
         scenario = Scenario.model_validate({"version": 1, "name": "test", **keys})
         check(scenario)
         return run_scenario(scenario, RunOptions(**{"time": "virtual", **options}))

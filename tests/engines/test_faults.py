@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from dcompute_sim import trace as t
-from dcompute_sim.run import Outcome
+from dcompute_sim.run import RunOutcome
 from dcompute_sim.scenario import KINDS
 
-Run = Callable[..., Outcome]
+Run = Callable[..., RunOutcome]
 
 # What each kind needs to have something to bite, and whether its nodes are well in the end.
 FAULTS: dict[str, dict[str, Any]] = {
@@ -51,7 +51,7 @@ def scenario(kind: str, node_kind: str = "python") -> dict[str, Any]:
     }
 
 
-def receipts(outcome: Outcome) -> list[str]:
+def receipts(outcome: RunOutcome) -> list[str]:
     return [event.effect for event in outcome.trace if isinstance(event, t.FaultEffect)]
 
 

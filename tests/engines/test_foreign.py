@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from dcompute_sim import trace as t
-from dcompute_sim.checks.base import Status
-from dcompute_sim.run import Outcome
+from dcompute_sim.checks.check import Status
+from dcompute_sim.run import RunOutcome
 
-Run = Callable[..., Outcome]
+Run = Callable[..., RunOutcome]
 
 BARE = Path(__file__).parent / "specimens" / "bare_umqtt"
 
@@ -25,7 +25,7 @@ def scenario(files: Path | None, keepalive: str) -> dict[str, Any]:
     }
 
 
-def verdicts(outcome: Outcome) -> dict[str, Status]:
+def verdicts(outcome: RunOutcome) -> dict[str, Status]:
     return {result.name: result.outcome.status for result in outcome.verdict.results}
 
 

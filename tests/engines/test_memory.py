@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from dcompute_sim import trace as t
-from dcompute_sim.checks.base import Status
-from dcompute_sim.run import Outcome
+from dcompute_sim.checks.check import Status
+from dcompute_sim.run import RunOutcome
 
-Run = Callable[..., Outcome]
+Run = Callable[..., RunOutcome]
 
 
 def scenario(limit: str) -> dict[str, Any]:

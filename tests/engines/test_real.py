@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 from dcompute_sim import trace as t
-from dcompute_sim.brokers.base import BrokerError
 from dcompute_sim.brokers.passwords import set_user
-from dcompute_sim.run import EngineError, Outcome
+from dcompute_sim.brokers.real_broker import BrokerError
+from dcompute_sim.run import EngineError, RunOutcome
 
-Run = Callable[..., Outcome]
+Run = Callable[..., RunOutcome]
 
 BARE = Path(__file__).parent / "specimens" / "bare_umqtt"
 
@@ -135,8 +135,8 @@ def test_the_same_verdicts_over_real_sockets(tmp_path: Path) -> None:
 def test_a_broker_with_a_password(run: Run, tmp_path: Path) -> None:
     import asyncio
 
-    from dcompute_sim.brokers.base import BrokerSecurity
-    from dcompute_sim.brokers.process import BrokerProcess
+    from dcompute_sim.brokers.broker_process import BrokerProcess
+    from dcompute_sim.brokers.real_broker import BrokerSecurity
 
     passwords = tmp_path / "passwords"
     set_user(passwords, "alice", "secret")
@@ -145,7 +145,7 @@ def test_a_broker_with_a_password(run: Run, tmp_path: Path) -> None:
     keys["workload"] = [{"phase": "storm", "tasks": 20}]
     keys["fleet"]["py"]["count"] = 3
 
-    async def both() -> tuple[Outcome, Outcome]:
+    async def both() -> tuple[RunOutcome, RunOutcome]:
         broker = BrokerProcess("embedded", BrokerSecurity(password_file=passwords))
         await broker.start()
         try:

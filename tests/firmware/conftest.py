@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from dcompute_sim.brokers.conformance import wire
-from dcompute_sim.brokers.conformance.wire import Kind, Packet
+from dcompute_sim.brokers.conformance.wire import Packet, PacketKind
 from dcompute_sim.brokers.mosquitto import MosquittoBroker
 from dcompute_sim.fwbuild.files import product
 from dcompute_sim.micropython.board import Board
@@ -91,15 +91,15 @@ class Session:
     def drop(self) -> None:
         self._writer.transport.abort()
 
-    def of(self, kind: Kind) -> list[Packet]:
+    def of(self, kind: PacketKind) -> list[Packet]:
         return [packet for packet in self.packets if packet.kind is kind]
 
-    def kinds(self) -> list[Kind]:
+    def kinds(self) -> list[PacketKind]:
         return [packet.kind for packet in self.packets]
 
     def published(self, topic: str) -> list[dict[str, Any]]:
         """The JSON published on `topic`, in order."""
-        read = [wire.read_publish(packet) for packet in self.of(Kind.PUBLISH)]
+        read = [wire.read_publish(packet) for packet in self.of(PacketKind.PUBLISH)]
         return [json.loads(publish.payload) for publish in read if publish.topic == topic]
 
 
@@ -110,7 +110,7 @@ class RawBroker:
         self.port = 0
         self._tls = tls
         self.sessions: list[Session] = []
-        self.withhold: set[Kind] = set()
+        self.withhold: set[PacketKind] = set()
         self.on_publish: Callable[[Session, wire.Publish], None] | None = None
         self._news = asyncio.Event()
         self._server: asyncio.Server | None = None
@@ -139,7 +139,9 @@ class RawBroker:
     async def session(self, number: int = 1) -> Session:
         """The `number`th session, once it has published its status."""
         await self.until(
-            lambda: len(self.sessions) >= number and len(self.sessions[number - 1].of(Kind.PUBLISH)) >= 2
+            lambda: (
+                len(self.sessions) >= number and len(self.sessions[number - 1].of(PacketKind.PUBLISH)) >= 2
+            )
         )
         return self.sessions[number - 1]
 
@@ -167,14 +169,14 @@ class RawBroker:
     def _answer(self, session: Session, packet: Packet) -> None:
         if packet.kind in self.withhold:
             return
-        if packet.kind is Kind.CONNECT:
-            session.send(wire.encode(Kind.CONNACK, b"\0\0"))
-        elif packet.kind is Kind.SUBSCRIBE:
-            session.send(wire.encode(Kind.SUBACK, packet.body[:2] + b"\1"))
-        elif packet.kind is Kind.PINGREQ:
-            session.send(wire.encode(Kind.PINGRESP))
-        elif packet.kind is Kind.PUBLISH and (publish := wire.read_publish(packet)).qos:
-            session.send(wire.acknowledgement(Kind.PUBACK, publish.packet_id))
+        if packet.kind is PacketKind.CONNECT:
+            session.send(wire.encode(PacketKind.CONNACK, b"\0\0"))
+        elif packet.kind is PacketKind.SUBSCRIBE:
+            session.send(wire.encode(PacketKind.SUBACK, packet.body[:2] + b"\1"))
+        elif packet.kind is PacketKind.PINGREQ:
+            session.send(wire.encode(PacketKind.PINGRESP))
+        elif packet.kind is PacketKind.PUBLISH and (publish := wire.read_publish(packet)).qos:
+            session.send(wire.acknowledgement(PacketKind.PUBACK, publish.packet_id))
             if self.on_publish is not None:
                 self.on_publish(session, publish)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import simpy
-from dcompute_sim.brokers.conformance.wire import Kind
+from dcompute_sim.brokers.conformance.wire import PacketKind
 from dcompute_sim.micropython.board import Board
 from dcompute_sim.micropython.lockstep import LockstepBoard
 from dcompute_sim.net.network import Network
@@ -160,7 +160,7 @@ def test_no_task_ends_the_program(rig: Any, tmp_path: Path) -> None:
                 "busy",
             ]
             assert not heard.all("crash")
-            assert Kind.DISCONNECT not in session.kinds()
+            assert PacketKind.DISCONNECT not in session.kinds()
 
     asyncio.run(go())
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from dcompute_sim.brokers.conformance import wire
 from dcompute_sim.brokers.conformance.client import Client
-from dcompute_sim.brokers.conformance.wire import Kind
+from dcompute_sim.brokers.conformance.wire import PacketKind
 from dcompute_sim.net.proxy import FaultProxy
 
 Program = Callable[[str], str]
@@ -42,25 +42,25 @@ def test_order_at_connection(rig: Any) -> None:
     async def go() -> None:
         async with rig:
             broker = await rig.raw_broker()
-            broker.withhold = {Kind.SUBSCRIBE}
+            broker.withhold = {PacketKind.SUBSCRIBE}
             _, _, name = rig.start(broker.port, settings={"MQTT_KEEPALIVE": 20})
-            await broker.until(lambda: broker.sessions and broker.sessions[0].of(Kind.SUBSCRIBE))
+            await broker.until(lambda: broker.sessions and broker.sessions[0].of(PacketKind.SUBSCRIBE))
             session = broker.sessions[0]
             await asyncio.sleep(0.3)  # time to do it wrong
-            assert session.kinds() == [Kind.CONNECT, Kind.SUBSCRIBE]
+            assert session.kinds() == [PacketKind.CONNECT, PacketKind.SUBSCRIBE]
             broker.withhold = set()
-            packet_id = session.of(Kind.SUBSCRIBE)[0].body[:2]
-            session.send(wire.encode(Kind.SUBACK, packet_id + b"\1"))
+            packet_id = session.of(PacketKind.SUBSCRIBE)[0].body[:2]
+            session.send(wire.encode(PacketKind.SUBACK, packet_id + b"\1"))
             await broker.session()
-            assert session.kinds()[:3] == [Kind.CONNECT, Kind.SUBSCRIBE, Kind.SUBSCRIBE]
-            topics = [packet.body[4:-1].decode() for packet in session.of(Kind.SUBSCRIBE)]
+            assert session.kinds()[:3] == [PacketKind.CONNECT, PacketKind.SUBSCRIBE, PacketKind.SUBSCRIBE]
+            topics = [packet.body[4:-1].decode() for packet in session.of(PacketKind.SUBSCRIBE)]
             assert topics == [name, f"{name}/status"]
-            published = [wire.read_publish(packet) for packet in session.of(Kind.PUBLISH)]
+            published = [wire.read_publish(packet) for packet in session.of(PacketKind.PUBLISH)]
             assert [(p.topic, p.qos, p.retain) for p in published] == [
                 ("initialisation", 1, False),
                 (f"{name}/status", 1, True),
             ]
-            body = session.of(Kind.CONNECT)[0].body
+            body = session.of(PacketKind.CONNECT)[0].body
             inc = json.loads(published[0].payload)["inc"]
             will = {"node_id": name, "status": "dead", "inc": inc}
             start = body.index(b"{")
@@ -134,7 +134,7 @@ def test_results_wait_for_the_link_in_order_and_within_bounds(rig: Any, node_pro
             last = broker.sessions[-1]
             assert [r["task_id"] for r in last.published("results")] == ["2", "3", "4", "5"]
             assert all(r["timestamp"] >= 946684800 for r in last.published("results"))  # unset clock: 2000
-            topics = [wire.read_publish(p).topic.split("/")[-1] for p in last.of(Kind.PUBLISH)]
+            topics = [wire.read_publish(p).topic.split("/")[-1] for p in last.of(PacketKind.PUBLISH)]
             assert topics[:2] == ["initialisation", "status"]  # before any result
             await broker.until(lambda: any(s.published("020000000001/status")[-1:] for s in broker.sessions))
             assert last.published("020000000001/status")[-1]["status"] == "thinking"
@@ -260,7 +260,7 @@ def test_hostile_bytes_do_not_end_the_connection(rig: Any) -> None:
                 session.send(wire.publish(f"{name}/status", payload, qos=1, packet_id=100 + number))
             session.publish(name, {"id": "good", "function": "echo"}, 99)
             await broker.until(lambda: session.published("results"))
-            acknowledged = {wire.read_packet_id(packet) for packet in session.of(Kind.PUBACK)}
+            acknowledged = {wire.read_packet_id(packet) for packet in session.of(PacketKind.PUBACK)}
             assert acknowledged >= {*range(1, 8), *range(101, 108), 99}
             assert session.published("results")[0]["task_id"] == "good"
             await node.line("a message of 100000 bytes was not taken")
@@ -354,7 +354,7 @@ def test_a_graceful_stop_says_offline_and_disconnects(rig: Any, node_program: Pr
             rig.start(broker.port, node_program("node.connect()\nnode.start_keepalive_thread()\nnode.stop()"))
             await broker.until(lambda: broker.sessions and broker.sessions[0].closed)
             session = broker.sessions[0]
-            assert session.kinds()[-1] is Kind.DISCONNECT
+            assert session.kinds()[-1] is PacketKind.DISCONNECT
             assert session.published("020000000001/status")[-1]["status"] == "offline"
 
     asyncio.run(go())
@@ -402,7 +402,7 @@ def test_after_handle_disconnect_the_will_speaks_and_the_node_comes_back(
         await heard.line("connected: False")
         second = await broker.session(2)
         await broker.until(lambda: second.published("results"))
-        assert Kind.DISCONNECT not in first.kinds(), "a DISCONNECT would take the will back"
+        assert PacketKind.DISCONNECT not in first.kinds(), "a DISCONNECT would take the will back"
         assert first.published(f"{name}/status")[0]["inc"] != second.published(f"{name}/status")[0]["inc"]
 
     async def go() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dcompute_sim.brokers.conformance import wire
-from dcompute_sim.brokers.conformance.wire import Kind
+from dcompute_sim.brokers.conformance.wire import PacketKind
 
 Program = Callable[[str], str]
 
@@ -39,13 +39,13 @@ def test_half_a_packet_does_not_block(rig: Any, node_program: Program, bare_prog
                 ),
             )
             session = await ours.session()
-            await theirs.until(lambda: theirs.sessions and theirs.sessions[0].of(Kind.PUBLISH))
+            await theirs.until(lambda: theirs.sessions and theirs.sessions[0].of(PacketKind.PUBLISH))
             half = wire.publish("020000000001", b"{}" * 20, qos=1, packet_id=1)[:9]
-            theirs.withhold = set(Kind)
+            theirs.withhold = set(PacketKind)
             for broker_session in (session, theirs.sessions[0]):
                 broker_session.send(half)
             await ours.session(2)  # it gave the connection up and made a new one
-            assert Kind.DISCONNECT not in session.kinds()  # the will has to come
+            assert PacketKind.DISCONNECT not in session.kinds()  # the will has to come
             assert "checked" not in bare.lines
 
     run(go())
@@ -73,10 +73,10 @@ def test_withheld_puback(rig: Any, node_program: Program, bare_program: Program)
                 theirs.port,
                 bare_program("client.connect()\nclient.publish(b't', b'x', qos=1)\nprint('published')"),
             )
-            theirs.withhold = {Kind.PUBLISH}
+            theirs.withhold = {PacketKind.PUBLISH}
             await node.line("ready")
             session = await ours.session()
-            ours.withhold = {Kind.PUBLISH}
+            ours.withhold = {PacketKind.PUBLISH}
             session.publish("020000000001", {"id": "a"})
             await ours.until(lambda: session.published("results"))
             await node.line("at once False")  # bounded
@@ -85,8 +85,8 @@ def test_withheld_puback(rig: Any, node_program: Program, bare_program: Program)
             results = [r for s in ours.sessions for r in s.published("results")]
             assert [r["task_id"] for r in results][-1] == "a"
             assert len(ours.sessions) > 1
-            assert all(Kind.DISCONNECT not in s.kinds() for s in ours.sessions)
-            assert theirs.sessions[0].of(Kind.PUBLISH)
+            assert all(PacketKind.DISCONNECT not in s.kinds() for s in ours.sessions)
+            assert theirs.sessions[0].of(PacketKind.PUBLISH)
             assert "published" not in bare.lines
 
     run(go())
@@ -105,9 +105,9 @@ def test_pings_keep_an_idle_node_alive(rig: Any, bare_program: Program) -> None:
             )
             await bare.line("up")
             session = await ours.session()
-            await ours.until(lambda: len(session.of(Kind.PINGREQ)) >= 3)  # 1.5 x keepalive has passed
+            await ours.until(lambda: len(session.of(PacketKind.PINGREQ)) >= 3)  # 1.5 x keepalive has passed
             assert not session.closed
-            assert theirs.sessions[0].kinds() == [Kind.CONNECT]
+            assert theirs.sessions[0].kinds() == [PacketKind.CONNECT]
 
     run(go())
 
@@ -130,9 +130,9 @@ def test_silent_broker_is_noticed(rig: Any, bare_program: Program) -> None:
             )
             session = await ours.session()
             await bare.line("fine")
-            ours.withhold = theirs.withhold = {Kind.PINGREQ, Kind.PUBLISH}
+            ours.withhold = theirs.withhold = {PacketKind.PINGREQ, PacketKind.PUBLISH}
             await ours.until(lambda: len(ours.sessions) > 1)
-            assert Kind.DISCONNECT not in session.kinds()
+            assert PacketKind.DISCONNECT not in session.kinds()
             before = len(bare.lines)
             await bare.line("fine", before + 3)  # its broker is as silent, and it has not noticed
             assert len(theirs.sessions) == 1
@@ -165,14 +165,14 @@ def test_results_for_tasks_that_arrive_together(rig: Any, bare_program: Program)
             await bare.line("ready")
             session = await ours.session()
             together = [wire.publish("task", b'{"id": "%d"}' % n, qos=1, packet_id=n) for n in (1, 2)]
-            theirs.withhold = {Kind.PUBLISH}
+            theirs.withhold = {PacketKind.PUBLISH}
             theirs.sessions[0].send(b"".join(together))
             for n in (1, 2):
                 session.publish(name, {"id": str(n), "function": "add", "args": [n]}, n)
-            await theirs.until(lambda: len(theirs.sessions[0].of(Kind.PUBLISH)) == 2)
-            for packet in theirs.sessions[0].of(Kind.PUBLISH):
+            await theirs.until(lambda: len(theirs.sessions[0].of(PacketKind.PUBLISH)) == 2)
+            for packet in theirs.sessions[0].of(PacketKind.PUBLISH):
                 theirs.sessions[0].send(
-                    wire.acknowledgement(Kind.PUBACK, wire.read_publish(packet).packet_id)
+                    wire.acknowledgement(PacketKind.PUBACK, wire.read_publish(packet).packet_id)
                 )
             await ours.until(lambda: len(session.published("results")) == 2)
             assert [r["result"]["output"] for r in session.published("results")] == [1, 2]
@@ -203,10 +203,10 @@ def test_packet_id_wraps(rig: Any, node_program: Program, bare_program: Program)
                 """),
             )
             await node.line("[True, True, True]")
-            sent = [wire.read_publish(p) for p in ours.sessions[0].of(Kind.PUBLISH)]
+            sent = [wire.read_publish(p) for p in ours.sessions[0].of(PacketKind.PUBLISH)]
             assert [p.packet_id for p in sent if p.topic == "results"] == [65535, 1, 2]
-            await theirs.until(lambda: theirs.sessions and theirs.sessions[0].of(Kind.PUBLISH))
-            assert wire.read_publish(theirs.sessions[0].of(Kind.PUBLISH)[0]).packet_id == 0  # forbidden
+            await theirs.until(lambda: theirs.sessions and theirs.sessions[0].of(PacketKind.PUBLISH))
+            assert wire.read_publish(theirs.sessions[0].of(PacketKind.PUBLISH)[0]).packet_id == 0  # forbidden
             assert "published" not in bare.lines
 
     run(go())
@@ -232,10 +232,10 @@ def test_text_that_is_not_ascii(rig: Any, node_program: Program, bare_program: P
             session = ours.sessions[0]
             assert [r["result"] for r in session.published("results")] == ["Привет, мир"] * 2
             assert session.published("initialisation")[0]["device_type"] == "плата"
-            assert session.of(Kind.CONNECT)[0].body.endswith(wire.text("Юрий") + wire.text("пароль"))
+            assert session.of(PacketKind.CONNECT)[0].body.endswith(wire.text("Юрий") + wire.text("пароль"))
             await theirs.until(lambda: any(s.malformed or len(s.packets) > 1 for s in theirs.sessions))
             bare = theirs.sessions[0]
-            sent = [wire.read_publish(packet).payload for packet in bare.of(Kind.PUBLISH)[:1]]
+            sent = [wire.read_publish(packet).payload for packet in bare.of(PacketKind.PUBLISH)[:1]]
             assert bare.malformed or sent != ["Привет, мир".encode()]
 
     run(go())
@@ -260,12 +260,12 @@ def test_a_client_id_and_a_will_that_are_not_ascii(rig: Any, bare_program: Progr
             for name, program in programs.items():
                 rig.start(brokers[name].port, bare_program(program) + node_text(rest))
             ours, bare = brokers["ours"], brokers["bare"]
-            await ours.until(lambda: ours.sessions and ours.sessions[0].of(Kind.CONNECT))
+            await ours.until(lambda: ours.sessions and ours.sessions[0].of(PacketKind.CONNECT))
             parts = ("узел", "узел/status", "мёртв")
-            (connect,) = ours.sessions[0].of(Kind.CONNECT)
+            (connect,) = ours.sessions[0].of(PacketKind.CONNECT)
             assert connect.body.endswith(b"".join(wire.text(part) for part in parts))
             await bare.until(lambda: any(s.malformed or s.packets for s in bare.sessions))
-            said = bare.sessions[0].of(Kind.CONNECT)
+            said = bare.sessions[0].of(PacketKind.CONNECT)
             assert bare.sessions[0].malformed or not said[0].body.endswith(wire.text(parts[-1]))
 
     run(go())
@@ -294,12 +294,12 @@ def test_a_broker_that_accepts_and_says_nothing(
     async def go() -> None:
         async with rig:
             ours, theirs = await rig.raw_broker(), await rig.raw_broker()
-            ours.withhold = theirs.withhold = {Kind.CONNECT}
+            ours.withhold = theirs.withhold = {PacketKind.CONNECT}
             _, node, _ = rig.start(ours.port, node_program('print("connected", node.connect(1))'))
             _, bare, _ = rig.start(theirs.port, bare_program("client.connect()\nprint('connected')"))
             await node.line("connected False")
             assert "connected" not in bare.lines
-            await theirs.until(lambda: theirs.sessions and theirs.sessions[0].of(Kind.CONNECT))
+            await theirs.until(lambda: theirs.sessions and theirs.sessions[0].of(PacketKind.CONNECT))
 
     run(go())
 
@@ -310,7 +310,7 @@ def test_failed_connections_leave_no_socket_open(
     async def go() -> None:
         async with rig:
             ours, theirs = await rig.raw_broker(), await rig.raw_broker()
-            ours.withhold = theirs.withhold = {Kind.CONNECT}
+            ours.withhold = theirs.withhold = {PacketKind.CONNECT}
             # Every connection ends while CONNACK is awaited.
             hanging_up = [asyncio.create_task(_hang_up(broker)) for broker in (ours, theirs)]
             process, node, _ = rig.start(

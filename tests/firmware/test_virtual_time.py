@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import simpy
 from dcompute_sim.brokers.conformance import wire
-from dcompute_sim.brokers.conformance.wire import Kind
+from dcompute_sim.brokers.conformance.wire import PacketKind
 from dcompute_sim.engines.virtual_broker import ModelBroker
 from dcompute_sim.micropython.board import Board
 from dcompute_sim.micropython.lockstep import LockstepBoard
@@ -55,7 +55,7 @@ class World:
 
     def published(self, topic: str) -> list[dict[str, Any]]:
         packets = wire.take_packets(bytearray(self.seen))
-        read = [wire.read_publish(packet) for packet in packets if packet.kind is Kind.PUBLISH]
+        read = [wire.read_publish(packet) for packet in packets if packet.kind is PacketKind.PUBLISH]
         return [json.loads(publish.payload) for publish in read if publish.topic == topic]
 
     def run_s(self, seconds: float) -> None:

@@ -39,7 +39,7 @@ def serve_board(tmp_path: Path) -> Iterator[ServeBoard]:
 
     def serve(root: Path) -> str:
         port_file = tmp_path / f"port-{len(processes)}"
-        argv = [sys.executable, "-c", "from dcompute_sim.virtual_boards.commands import app; app()"]
+        argv = [sys.executable, "-c", "from dcompute_sim.virtual_boards.cli import app; app()"]
         argv += ["--root", str(root), "--port-file", str(port_file)]
         processes.append(subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
         deadline = time.monotonic() + PATIENCE_S

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from dcompute_sim.commands import app
-from dcompute_sim.hardware.map import load_map
+from dcompute_sim.hardware.hardware_map import load_map
 from dcompute_sim.scenario import ScenarioError
 from typer.testing import CliRunner
 

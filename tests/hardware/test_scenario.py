@@ -12,7 +12,7 @@ from dcompute_sim.hardware.run_config import MARK
 from dcompute_sim.micropython import flash
 from dcompute_sim.report.fault_outcome import aftermaths
 from dcompute_sim.trace import read
-from dcompute_sim.virtual_boards.board import own
+from dcompute_sim.virtual_boards.virtual_board import own
 from typer.testing import CliRunner
 
 from .conftest import OWN_CONFIG, ServeBoard, deploy

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from dcompute_sim import trace as t
 from dcompute_sim.commands import app
-from dcompute_sim.hardware.check import own_address
-from dcompute_sim.hardware.line import BoardError
+from dcompute_sim.hardware.check_command import own_address
+from dcompute_sim.hardware.serial_line import BoardError
 from dcompute_sim.hardware.survey import AtPrompt, record_of
 from dcompute_sim.scenario import ScenarioError, load
 from dcompute_sim.scenario.board_record import BoardRecord, Figures
 from dcompute_sim.trace import read
-from dcompute_sim.virtual_boards.commands import app as board
+from dcompute_sim.virtual_boards.cli import app as board
 from typer.testing import CliRunner
 
 from .conftest import OWN_CONFIG, ServeBoard, deploy

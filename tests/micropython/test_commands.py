@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from dcompute_sim.micropython import provision
-from dcompute_sim.micropython.commands import app
+from dcompute_sim.micropython.cli import app
 from typer.testing import CliRunner
 
 runner = CliRunner()

@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from dcompute_sim.brokers.base import BrokerSecurity
 from dcompute_sim.brokers.model import tcp_server as front
+from dcompute_sim.brokers.real_broker import BrokerSecurity
 from dcompute_sim.fwbuild.errors import FirmwareError
 from dcompute_sim.fwbuild.files import layout, product
 from dcompute_sim.micropython.board import Board

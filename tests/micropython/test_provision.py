@@ -15,7 +15,7 @@ from dcompute_sim.micropython import cache as store
 from dcompute_sim.micropython import debian, provision, pypi
 from dcompute_sim.micropython.board import shims_of
 from dcompute_sim.micropython.compiled import SHIMS, compiled_shims
-from dcompute_sim.micropython.errors import EmulatorUnavailable
+from dcompute_sim.micropython.unavailable import EmulatorUnavailable
 
 
 def _script(path: Path, body: str) -> Path:

@@ -11,7 +11,7 @@ from typing import Any
 
 import dcompute_sim.pytest_items
 import pytest
-from dcompute_sim import Outcome, run_scenario
+from dcompute_sim import RunOutcome, run_scenario
 from dcompute_sim.scenario import load
 from dcompute_sim.trace import read
 
@@ -52,7 +52,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The seeds of all runs made in this process."""
     seeds: list[int] = []
 
-    def counting(*args: Any, **kwargs: Any) -> Outcome:
+    def counting(*args: Any, **kwargs: Any) -> RunOutcome:
         outcome = run_scenario(*args, **kwargs)
         seeds.append(outcome.scenario.seed)
         return outcome
@@ -303,7 +303,7 @@ def test_the_plugin_imports_nothing_until_it_is_used() -> None:
 def test_the_package_gives_its_api_when_asked() -> None:
     code = (
         "import dcompute_sim; assert dcompute_sim.Scenario.__name__ == 'Scenario'; "
-        "from dcompute_sim import Outcome, run_scenario; dcompute_sim.nothing"
+        "from dcompute_sim import RunOutcome, run_scenario; dcompute_sim.nothing"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "module 'dcompute_sim' has no attribute 'nothing'" in done.stderr

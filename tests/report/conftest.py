@@ -17,7 +17,7 @@ import msgspec
 import pytest
 from dcompute_sim import trace as t
 from dcompute_sim.checks import CHECKS, Check
-from dcompute_sim.report.run import Run, judged
+from dcompute_sim.report.run_report import RunReport, judged
 
 KEEPALIVE_S = 10.0
 
@@ -158,12 +158,12 @@ def expectations() -> list[Check]:
 
 
 @pytest.fixture
-def good_run(fleet: NewFleet, expectations: list[Check]) -> Run:
+def good_run(fleet: NewFleet, expectations: list[Check]) -> RunReport:
     return judged(expectations, fleet(), wall_s=0.4)
 
 
 @pytest.fixture
-def bad_run(fleet: NewFleet, expectations: list[Check]) -> Run:
+def bad_run(fleet: NewFleet, expectations: list[Check]) -> RunReport:
     """One death is never reported, and two takes of one node are in the wrong order."""
     events = fleet()
     lost = next(e for e in events if isinstance(e, t.DeathReported))

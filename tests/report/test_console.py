@@ -11,18 +11,18 @@ from dcompute_sim import trace as t
 from dcompute_sim.checks import Check
 from dcompute_sim.report import text as words
 from dcompute_sim.report.console import Mode, make_console, print_run, print_summary
-from dcompute_sim.report.run import Run, judged, replay_command
+from dcompute_sim.report.run_report import RunReport, judged, replay_command
 
 ESCAPE = "\x1b["
 
 
-def printed(run: Run, mode: Mode = "plain") -> str:
+def printed(run: RunReport, mode: Mode = "plain") -> str:
     out = io.StringIO()
     print_run(make_console(mode, out), run, mode)
     return out.getvalue()
 
 
-def test_every_expectation_its_measurements_and_the_replay_command_are_shown(good_run: Run) -> None:
+def test_every_expectation_its_measurements_and_the_replay_command_are_shown(good_run: RunReport) -> None:
     text = printed(good_run)
     for result in good_run.verdict.results:
         assert re.search(rf"^held +{result.name}", text, re.M), result.name
@@ -32,7 +32,7 @@ def test_every_expectation_its_measurements_and_the_replay_command_are_shown(goo
     assert "exit status 0" in text
 
 
-def test_a_failure_shows_the_first_offending_event_in_its_surroundings(bad_run: Run) -> None:
+def test_a_failure_shows_the_first_offending_event_in_its_surroundings(bad_run: RunReport) -> None:
     text = printed(bad_run)
     assert re.search(r"^FAILED +dead_within", text, re.M)
     assert re.search(r"^FAILED +priority_order", text, re.M)
@@ -43,17 +43,17 @@ def test_a_failure_shows_the_first_offending_event_in_its_surroundings(bad_run: 
 
 
 @pytest.mark.parametrize("mode", ["plain", "normal"])
-def test_tables_fit_80_columns(bad_run: Run, mode: Mode) -> None:
+def test_tables_fit_80_columns(bad_run: RunReport, mode: Mode) -> None:
     for line in printed(bad_run, mode).splitlines():
         is_event = line.startswith((" >", "  ")) or "Again" in line  # one event a line, for copying
         assert len(line) <= 80 or is_event, line
 
 
-def test_quiet_is_one_line_when_all_is_well(good_run: Run) -> None:
+def test_quiet_is_one_line_when_all_is_well(good_run: RunReport) -> None:
     assert printed(good_run, "quiet") == "fleet: held, 10 nodes, 48 tasks, 4 faults, seed 7\n"
 
 
-def test_quiet_names_what_failed_and_how_to_see_it_again(bad_run: Run) -> None:
+def test_quiet_names_what_failed_and_how_to_see_it_again(bad_run: RunReport) -> None:
     text = printed(bad_run, "quiet")
     assert "dead_within: FAILED: 1 of 4 deaths never reported" in text
     assert "priority_order: FAILED" in text
@@ -61,12 +61,14 @@ def test_quiet_names_what_failed_and_how_to_see_it_again(bad_run: Run) -> None:
     assert "Again: dcompute run" in text
 
 
-def test_plain_has_no_escapes_even_on_a_terminal(bad_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plain_has_no_escapes_even_on_a_terminal(bad_run: RunReport, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     assert ESCAPE not in printed(bad_run, "plain")
 
 
-def test_colour_on_a_terminal_and_none_with_no_color(bad_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_colour_on_a_terminal_and_none_with_no_color(
+    bad_run: RunReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.delenv("NO_COLOR", raising=False)
@@ -96,7 +98,7 @@ def story_with() -> Callable[[str], list[t.Event]]:
     return make
 
 
-def test_the_summary_of_many_runs_names_the_bad_ones(good_run: Run, bad_run: Run) -> None:
+def test_the_summary_of_many_runs_names_the_bad_ones(good_run: RunReport, bad_run: RunReport) -> None:
     out = io.StringIO()
     print_summary(make_console("plain", out), [good_run, bad_run])
     text = out.getvalue()

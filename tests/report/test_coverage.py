@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from dcompute_sim.checks.coverage import coverage
 from dcompute_sim.report.console import make_console
-from dcompute_sim.report.coverage import print_coverage
-from dcompute_sim.report.run import Run
+from dcompute_sim.report.coverage_report import print_coverage
+from dcompute_sim.report.run_report import RunReport
 
 from .conftest import NewFleet
 
@@ -21,13 +21,13 @@ def shown(print_it: Callable[..., None], *what: object) -> str:
     return out.getvalue()
 
 
-def test_coverage_shows_what_never_occurred(good_run: Run) -> None:
+def test_coverage_shows_what_never_occurred(good_run: RunReport) -> None:
     text = shown(print_coverage, coverage([good_run.events]))
     assert re.search(r"^crash +- +- +- +- +2 +- +- *$", text, re.M)
     assert "10 of 12 pairs of fault and state never occurred." in text
 
 
-def test_kinds_that_were_never_injected_are_named(good_run: Run) -> None:
+def test_kinds_that_were_never_injected_are_named(good_run: RunReport) -> None:
     text = shown(print_coverage, coverage([good_run.events]), ["crash", "hang", "wifi_drop", "clone"])
     assert text.endswith("Never injected: hang, clone.\n")
 

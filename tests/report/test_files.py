@@ -11,16 +11,16 @@ from dcompute_sim.checks import CHECKS, Check
 from dcompute_sim.report.github import workflow_commands
 from dcompute_sim.report.json_report import report
 from dcompute_sim.report.junit import junit
-from dcompute_sim.report.run import Run, judged
+from dcompute_sim.report.run_report import RunReport, judged
 
 from .conftest import NewFleet
 
 
-def suite_of(*runs: Run) -> ET.Element:
+def suite_of(*runs: RunReport) -> ET.Element:
     return ET.fromstring(junit(runs))
 
 
-def test_each_expectation_is_a_test_case(good_run: Run) -> None:
+def test_each_expectation_is_a_test_case(good_run: RunReport) -> None:
     (suite,) = suite_of(good_run)
     names = [case.get("name") for case in suite.iter("testcase")]
     assert names == [result.label for result in good_run.verdict.results]
@@ -29,7 +29,7 @@ def test_each_expectation_is_a_test_case(good_run: Run) -> None:
 
 
 def test_failures_and_errors_are_counted_and_tell_how_to_repeat(
-    bad_run: Run, good_run: Run, fleet: NewFleet
+    bad_run: RunReport, good_run: RunReport, fleet: NewFleet
 ) -> None:
     undecided = judged([CHECKS["memory_below"].model_validate({"limit": "1KiB"})], fleet())
     root = suite_of(good_run, bad_run, undecided)
@@ -55,7 +55,7 @@ def test_control_characters_do_not_break_the_xml(expectations: list[Check]) -> N
     assert suite.get("failures") == "1"
 
 
-def test_annotations_name_what_did_not_hold(bad_run: Run, good_run: Run) -> None:
+def test_annotations_name_what_did_not_hold(bad_run: RunReport, good_run: RunReport) -> None:
     assert workflow_commands(good_run) == []
     first, second = workflow_commands(bad_run, "scenarios/fleet.yaml")
     assert first.startswith("::error file=scenarios/fleet.yaml,title=fleet%3A dead_within::1 of 4 deaths")
@@ -78,7 +78,7 @@ def test_an_inconclusive_run_is_a_warning(fleet: NewFleet) -> None:
     assert line.startswith("::warning ")
 
 
-def test_the_json_has_figures_offending_events_and_receipts(bad_run: Run) -> None:
+def test_the_json_has_figures_offending_events_and_receipts(bad_run: RunReport) -> None:
     document = json.loads(report([bad_run]))
     (run,) = document["runs"]
     assert document["exit_status"] == run["exit_status"] == 1
@@ -93,7 +93,7 @@ def test_the_json_has_figures_offending_events_and_receipts(bad_run: Run) -> Non
 
 @pytest.mark.parametrize(("members", "exit_status"), [("g", 0), ("gu", 2), ("gub", 1), ("", 0)])
 def test_the_worst_run_decides_the_exit_status(
-    members: str, exit_status: int, good_run: Run, bad_run: Run, fleet: NewFleet
+    members: str, exit_status: int, good_run: RunReport, bad_run: RunReport, fleet: NewFleet
 ) -> None:
     runs = {"g": good_run, "b": bad_run, "u": judged([], fleet())}
     assert json.loads(report([runs[m] for m in members]))["exit_status"] == exit_status

@@ -11,7 +11,7 @@ import pytest
 from dcompute_sim import trace as t
 from dcompute_sim.checks import Check
 from dcompute_sim.report.html import MAX_WORK, html
-from dcompute_sim.report.run import Run, judged
+from dcompute_sim.report.run_report import RunReport, judged
 
 from .conftest import Browser, NewFleet
 
@@ -37,7 +37,7 @@ def in_sight(browser: Browser, entry: str) -> int:
     return int(browser.js(f"document.querySelector('[data-entry=\"{entry}\"]').dataset.count"))
 
 
-def test_the_page_names_nothing_to_fetch(good_run: Run) -> None:
+def test_the_page_names_nothing_to_fetch(good_run: RunReport) -> None:
     page = html(good_run)
     assert not re.search(r"(src|href)=[\"']?(https?:)?//", page)
     assert good_run.replay in page
@@ -159,7 +159,7 @@ def test_filter_and_zoom_find_one_node_in_a_thousand(
 
 
 def test_the_pictures_further_down_are_drawn_when_scrolled_to(
-    browser: Browser, bad_run: Run, tmp_path: Path
+    browser: Browser, bad_run: RunReport, tmp_path: Path
 ) -> None:
     page = tmp_path / "report.html"
     page.write_text(html(bad_run), "utf-8")

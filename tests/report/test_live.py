@@ -7,7 +7,7 @@ from typing import IO
 
 import pytest
 from dcompute_sim import trace as t
-from dcompute_sim.report.live import Figures, LiveView
+from dcompute_sim.report.live import LiveFigures, LiveView
 from rich.console import Console
 
 from .conftest import NewFleet
@@ -50,7 +50,7 @@ def run(view: LiveView, clock: Clock, events: list[t.Event], per_event_s: float)
 
 def test_the_figures_are_those_of_the_trace(fleet: NewFleet) -> None:
     events = fleet(nodes=20, faults=6)
-    figures = Figures()
+    figures = LiveFigures()
     for event in events:
         figures.add(event)
     assert figures.by_status() == {"ready": 17, "dead": 3}
@@ -60,7 +60,7 @@ def test_the_figures_are_those_of_the_trace(fleet: NewFleet) -> None:
 
 
 def test_nodes_the_master_has_not_seen_are_counted(fleet: NewFleet) -> None:
-    figures = Figures()
+    figures = LiveFigures()
     for event in fleet(nodes=5):
         figures.add(event)
         if isinstance(event, t.NodeStatusSeen):

@@ -9,16 +9,16 @@ from collections import defaultdict
 import pytest
 from dcompute_sim import trace as t
 from dcompute_sim.report.perfetto import perfetto
-from dcompute_sim.report.run import Run
-from dcompute_sim.report.timeline import BROKER, MASTER, Span, Timeline, timeline
+from dcompute_sim.report.run_report import RunReport
+from dcompute_sim.report.timeline import BROKER, MASTER, Timeline, TimelineSpan, timeline
 
 
 @pytest.fixture
-def line(good_run: Run) -> Timeline:
+def line(good_run: RunReport) -> Timeline:
     return timeline(good_run.events)
 
 
-def test_each_node_has_a_lane_and_each_status_an_end(line: Timeline, good_run: Run) -> None:
+def test_each_node_has_a_lane_and_each_status_an_end(line: Timeline, good_run: RunReport) -> None:
     assert len(line.nodes) == 10
     seen = [event for event in good_run.events if isinstance(event, t.NodeStatusSeen)]
     assert len(line.statuses) == len(seen)
@@ -41,13 +41,13 @@ def test_faults_last_until_healed_and_lead_to_their_report(line: Timeline) -> No
     assert all((span.lane, span.end_us) in reports for span in line.detections)
 
 
-def test_every_take_is_drawn_with_its_wait(line: Timeline, good_run: Run) -> None:
+def test_every_take_is_drawn_with_its_wait(line: Timeline, good_run: RunReport) -> None:
     taken = [event for event in good_run.events if isinstance(event, t.TaskTaken)]
     assert len(line.work) == len(taken) == 48
     assert all(work.received_us <= work.taken_us < work.end_us and work.finished for work in line.work)
 
 
-def test_inversions_are_drawn_where_the_check_found_them(bad_run: Run) -> None:
+def test_inversions_are_drawn_where_the_check_found_them(bad_run: RunReport) -> None:
     order = next(r for r in bad_run.verdict.results if r.name == "priority_order")
     wrong = [work for work in timeline(bad_run.events).work if work.passed_over]
     assert wrong
@@ -76,11 +76,14 @@ def test_outages_have_lanes_of_their_own() -> None:
         t.RunEnded(t_us=20, reason="finished"),
     ]
     line = timeline(events)
-    assert line.outages == [Span(BROKER, 2, 6, "broker down"), Span(MASTER, 3, 8, "master away")]
+    assert line.outages == [
+        TimelineSpan(BROKER, 2, 6, "broker down"),
+        TimelineSpan(MASTER, 3, 8, "master away"),
+    ]
     assert line.faults[0].lane == BROKER
 
 
-def test_the_chrome_trace_has_named_tracks_whose_slices_do_not_cross(good_run: Run) -> None:
+def test_the_chrome_trace_has_named_tracks_whose_slices_do_not_cross(good_run: RunReport) -> None:
     document = json.loads(perfetto(good_run))
     events = document["traceEvents"]
     names = {e["args"]["name"] for e in events if e["ph"] == "M"}

@@ -26,10 +26,10 @@ from dcompute_sim.campaign import (
     run_campaign,
     run_seed,
 )
-from dcompute_sim.checks.base import Outcome, Status
+from dcompute_sim.checks.check import CheckOutcome, Status
 from dcompute_sim.checks.verdict import Result, Verdict
 from dcompute_sim.executors import dask_cluster, dask_workers, default_jobs, local_processes
-from dcompute_sim.report.campaign import ProgressLine, print_campaign, progress
+from dcompute_sim.report.campaign_report import ProgressLine, print_campaign, progress
 from dcompute_sim.report.console import make_console
 from dcompute_sim.run import EngineError, RunOptions
 from dcompute_sim.scenario import Scenario
@@ -68,7 +68,7 @@ def job(scenario: Scenario, *sabotage: str) -> Job:
 
 def result(seed: int, **outcomes: str) -> SeedResult:
     results = tuple(
-        Result(name, "", "", Outcome(Status(status), f"{name} of {seed}"))
+        Result(name, "", "", CheckOutcome(Status(status), f"{name} of {seed}"))
         for name, status in outcomes.items()
     )
     return SeedResult(seed, Verdict(results, ()))

@@ -15,7 +15,7 @@ NEEDLESS = {
     "ruamel.yaml",
     "dcompute_sim.engines.real",
     "dcompute_sim.micropython",
-    "dcompute_sim.nodes.firmware",
+    "dcompute_sim.nodes.firmware_node",
     "dcompute_sim.scenario.semantics",
     "subprocess",
     "typer",

@@ -168,7 +168,7 @@ def test_work_of_a_node_that_reaches_for_the_outside_fails_the_run(
     small: Scenario, monkeypatch: pytest.MonkeyPatch, reach_out: Callable[[], object]
 ) -> None:
     """Loudly, and at the call site: the name of this test is in the message."""
-    from dcompute_sim.nodes.python import PythonNode
+    from dcompute_sim.nodes.python_node import PythonNode
 
     def impatient(self: PythonNode, task: Any, result: Any) -> None:
         reach_out()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 from dcompute_sim.campaign import Job, run_seed
-from dcompute_sim.checks.base import Status
+from dcompute_sim.checks.check import Status
 from dcompute_sim.run import RunOptions
 from dcompute_sim.sabotage import SAFEGUARDS
 from dcompute_sim.scenario import Scenario, find, load_all

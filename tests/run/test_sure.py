@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from dcompute_sim import trace as t
-from dcompute_sim.checks.base import Status
+from dcompute_sim.checks.check import Status
 from dcompute_sim.run import run_scenario
 from dcompute_sim.scenario import Scenario
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 
 import pytest
-from dcompute_sim.rng import Dice
+from dcompute_sim.rng import Rng
 from dcompute_sim.scenario import (
     KINDS,
     Candidate,
@@ -132,7 +132,7 @@ def test_poisson_arrivals_have_the_right_mean(load_text: Load) -> None:
 )
 def test_distributions(written: object, low: float, high: float, mean: float) -> None:
     work = Distribution.model_validate(written)
-    rng = Dice("1")
+    rng = Rng("1")
     draws = [work.draw(rng) for _ in range(4000)]
     assert min(draws) >= low
     assert max(draws) <= high

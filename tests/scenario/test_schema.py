@@ -11,8 +11,8 @@ import jsonschema
 import pytest
 from dcompute_sim.checks import CHECKS
 from dcompute_sim.scenario import KINDS, Problem, ScenarioError, find, load, shipped
-from dcompute_sim.scenario.model import Scenario
 from dcompute_sim.scenario.reference import DOCUMENT, SCHEMA, document, reference
+from dcompute_sim.scenario.scenario_model import Scenario
 from dcompute_sim.scenario.schema import json_schema, json_schema_text
 from dcompute_sim.scenario.write import starter
 from ruamel.yaml import YAML

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import simpy
 from dcompute_sim.brokers.conformance import wire
-from dcompute_sim.brokers.conformance.wire import Kind
+from dcompute_sim.brokers.conformance.wire import PacketKind
 from dcompute_sim.engines.virtual_broker import ModelBroker
 from dcompute_sim.fwbuild.files import product
 from dcompute_sim.micropython.board import Board
@@ -110,10 +110,10 @@ class Bench:
     def write(self, data: bytes) -> None:
         self._buffer += data
         for packet in wire.take_packets(self._buffer):
-            if packet.kind is Kind.PUBLISH:
+            if packet.kind is PacketKind.PUBLISH:
                 publish = wire.read_publish(packet)
                 if publish.qos:
-                    self._later(wire.acknowledgement(Kind.PUBACK, publish.packet_id))
+                    self._later(wire.acknowledgement(PacketKind.PUBACK, publish.packet_id))
                 self._take(publish.topic, publish.payload)
 
     def close(self) -> None:

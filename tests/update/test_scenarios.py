@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from dcompute_sim.checks import Status
-from dcompute_sim.director.updates import bundle_of
+from dcompute_sim.director.updater import bundle_of
 from dcompute_sim.run import run_scenario
 from dcompute_sim.scenario import ScenarioError, load
 from dcompute_sim.scenario.explain import explain

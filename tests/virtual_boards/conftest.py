@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from dcompute_sim.micropython.board import Board
 from dcompute_sim.micropython.provision import Emulator, provision
-from dcompute_sim.virtual_boards.board import VirtualBoard
 from dcompute_sim.virtual_boards.serial import PtyPort
+from dcompute_sim.virtual_boards.virtual_board import VirtualBoard
 
 PATIENCE_S = 60.0  # the machine may be busy; nothing waits this long when it works
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from dcompute_sim.virtual_boards.commands import app, parse_address, parse_mac, parse_size
+from dcompute_sim.virtual_boards.cli import app, parse_address, parse_mac, parse_size
 from typer.testing import CliRunner, Result
 
 PATIENCE_S = 60.0

@@ -9,11 +9,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from dcompute_sim.brokers.broker_process import BrokerProcess
 from dcompute_sim.brokers.conformance import wire
 from dcompute_sim.brokers.conformance.client import Client
-from dcompute_sim.brokers.process import BrokerProcess
 from dcompute_sim.fwbuild.files import layout, product
-from dcompute_sim.virtual_boards.board import VirtualBoard
+from dcompute_sim.virtual_boards.virtual_board import VirtualBoard
 
 KEEPALIVE_S = 1
 PATIENCE_S = 30.0

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Self
 from urllib.parse import unquote, urlsplit
 
-from dcompute_sim.brokers.base import BrokerError
+from dcompute_sim.brokers.real_broker import BrokerError
 
 _DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883}
 _REACH_TIMEOUT_S = 10.0

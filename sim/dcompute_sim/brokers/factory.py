@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dcompute_sim.brokers.base import BrokerError, BrokerSecurity, RealBroker
 from dcompute_sim.brokers.external import ExternalBroker
 from dcompute_sim.brokers.mosquitto import MosquittoBroker
+from dcompute_sim.brokers.real_broker import BrokerError, BrokerSecurity, RealBroker
 
 OWN_PROCESS_KINDS = ("embedded", "model", "amqtt-plain")
 KINDS = (*OWN_PROCESS_KINDS, "mosquitto")
@@ -14,7 +14,9 @@ def choose(kind_or_url: str, *, security: BrokerSecurity | None = None) -> RealB
     """The broker meant, not started yet. `security` is for those we start; a URL has its own."""
     security = security or BrokerSecurity()
     if kind_or_url in OWN_PROCESS_KINDS:
-        from dcompute_sim.brokers.process import BrokerProcess  # amqtt takes a third of a second to import
+        from dcompute_sim.brokers.broker_process import (
+            BrokerProcess,  # amqtt takes a third of a second to import
+        )
 
         return BrokerProcess(kind_or_url, security)
     if kind_or_url == "mosquitto":

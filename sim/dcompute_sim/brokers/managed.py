@@ -7,7 +7,7 @@ import tempfile
 from abc import ABC, abstractmethod
 from pathlib import Path
 
-from dcompute_sim.brokers.base import BrokerError, BrokerSecurity
+from dcompute_sim.brokers.real_broker import BrokerError, BrokerSecurity
 
 _STOP_TIMEOUT_S = 10.0
 

@@ -20,8 +20,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from dcompute_sim.brokers import limits
-from dcompute_sim.brokers.base import BrokerError, BrokerSecurity
+from dcompute_sim.brokers import open_files as limits
+from dcompute_sim.brokers.real_broker import BrokerError, BrokerSecurity
 
 KINDS = ("embedded", "amqtt-plain", "model")
 _OPEN_FILES = 16_384

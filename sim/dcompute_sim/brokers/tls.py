@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 
-from dcompute_sim.brokers.base import BrokerError, BrokerSecurity
+from dcompute_sim.brokers.real_broker import BrokerError, BrokerSecurity
 
 
 def server_context(security: BrokerSecurity) -> ssl.SSLContext | None:

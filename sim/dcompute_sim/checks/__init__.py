@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 from dcompute_sim.checks.all_tasks_finished import AllTasksFinished
-from dcompute_sim.checks.base import Check, Distribution, Outcome, Status
 from dcompute_sim.checks.bounded_queue import BoundedQueue
 from dcompute_sim.checks.callback_once import CallbackOnce
+from dcompute_sim.checks.check import Check, CheckOutcome, Measurement, Status
 from dcompute_sim.checks.connection_rate import ConnectionRate
 from dcompute_sim.checks.dead_within import DeadWithin
 from dcompute_sim.checks.fifo_within_priority import FifoWithinPriority
@@ -54,4 +54,4 @@ _ALL: tuple[type[Check], ...] = (
 
 CHECKS: dict[str, type[Check]] = {check.name: check for check in _ALL}
 
-__all__ = ["CHECKS", "Check", "Distribution", "Outcome", "Status"]
+__all__ = ["CHECKS", "Check", "CheckOutcome", "Measurement", "Status"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from dcompute_sim.checks.base import Check, Outcome, failed, held, inconclusive
+from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive
 from dcompute_sim.checks.tasks import cut_short, tasks
 from dcompute_sim.trace import Event
 
@@ -19,7 +19,7 @@ class AllTasksFinished(Check):
 
     name: ClassVar[str] = "all_tasks_finished"
 
-    def judge(self, trace: Sequence[Event]) -> Outcome:
+    def judge(self, trace: Sequence[Event]) -> CheckOutcome:
         sent = {task_id: task for task_id, task in tasks(trace).items() if task.sent}
         unfinished = [task.sent[-1] for task in sent.values() if not task.results]
         figures = {

@@ -8,7 +8,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from dcompute_sim import trace as t
-from dcompute_sim.checks.base import Check, Outcome, failed, held, inconclusive
+from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive
 
 
 class BoundedQueue(Check):
@@ -21,7 +21,7 @@ class BoundedQueue(Check):
 
     limit: int = Field(ge=1, description="Tasks waiting on one node.")
 
-    def judge(self, trace: Sequence[t.Event]) -> Outcome:
+    def judge(self, trace: Sequence[t.Event]) -> CheckOutcome:
         waiting: dict[str, int] = {}
         above: list[t.Event] = []
         peak = dropped = 0

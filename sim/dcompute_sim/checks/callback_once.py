@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from dcompute.node_core import DEAD, OFFLINE
-from dcompute_sim.checks.base import Check, Outcome, failed, held, inconclusive, of_kinds
+from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, of_kinds
 from dcompute_sim.trace import DeathReported, Event, MasterStarted, NodeStatusSeen
 
 _OF_DEATHS = frozenset({DeathReported, MasterStarted, NodeStatusSeen})
@@ -23,7 +23,7 @@ class CallbackOnce(Check):
 
     name: ClassVar[str] = "callback_once"
 
-    def judge(self, trace: Sequence[Event]) -> Outcome:
+    def judge(self, trace: Sequence[Event]) -> CheckOutcome:
         deaths = _Deaths()
         named: Counter[tuple[str, str]] = Counter()
         repeats: list[Event] = []

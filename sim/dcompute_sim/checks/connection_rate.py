@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from dcompute_sim.checks.base import Check, Outcome, failed, held, inconclusive
+from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive
 from dcompute_sim.checks.history import owner
 from dcompute_sim.trace import Event, NodeDefined, WireOpened
 from dcompute_sim.yamlfile.units import Duration
@@ -26,7 +26,7 @@ class ConnectionRate(Check):
     limit: int = Field(ge=1, description="Connections, of all nodes and their clones together.")
     within: Duration = Field(default=1.0, description="In any stretch of time this long.")
 
-    def judge(self, trace: Sequence[Event]) -> Outcome:
+    def judge(self, trace: Sequence[Event]) -> CheckOutcome:
         nodes: set[str] = set()
         recent: deque[WireOpened] = deque()
         above: list[Event] = []

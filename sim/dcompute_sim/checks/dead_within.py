@@ -9,8 +9,8 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from dcompute_sim.checks.base import Check, Distribution, Outcome, failed, held, inconclusive
-from dcompute_sim.checks.history import CLOSING, DEADLY, LIFELESS, Fault, History, history_of
+from dcompute_sim.checks.check import Check, CheckOutcome, Measurement, failed, held, inconclusive
+from dcompute_sim.checks.history import CLOSING, DEADLY, LIFELESS, History, InjectedFault, history_of
 from dcompute_sim.trace import Event
 from dcompute_sim.yamlfile.units import Duration
 
@@ -61,7 +61,7 @@ class DeadWithin(Check):
     )
     kinds: tuple[str, ...] = Field(default=(), description="Only deaths by these faults; all by default.")
 
-    def judge(self, trace: Sequence[Event]) -> Outcome:
+    def judge(self, trace: Sequence[Event]) -> CheckOutcome:
         history = history_of(trace)
         tally = _Tally()
         for fault in history.faults.values():
@@ -69,7 +69,7 @@ class DeadWithin(Check):
                 self._judge_fault(history, fault, tally)
         return self._outcome(tally)
 
-    def _judge_fault(self, history: History, fault: Fault, tally: _Tally) -> None:
+    def _judge_fault(self, history: History, fault: InjectedFault, tally: _Tally) -> None:
         silence_s = history.silence_s(fault.node)
         at_once = fault.kind in CLOSING and not fault.masked and fault.connected_inc is not None
         due = self._due(history, fault, at_once, silence_s or 0.0)
@@ -99,7 +99,7 @@ class DeadWithin(Check):
         else:
             tally.missing.append(fault.event)
 
-    def _due(self, history: History, fault: Fault, at_once: bool, silence_s: float) -> _Due:
+    def _due(self, history: History, fault: InjectedFault, at_once: bool, silence_s: float) -> _Due:
         """When the report is due: outages of the broker or the master put it off."""
         window_us = round((self.bound if at_once else silence_s + self.bound) * 1e6)
         after_outage_us = round((silence_s + self.bound + self.after_outage) * 1e6)
@@ -110,9 +110,9 @@ class DeadWithin(Check):
                 due.at_us = None if outage.end_us is None else max(due.at_us, outage.end_us + after_outage_us)
         return due
 
-    def _outcome(self, tally: _Tally) -> Outcome:
+    def _outcome(self, tally: _Tally) -> CheckOutcome:
         distributions = [
-            Distribution(_label(kind, bound, tally), "s", tuple(samples), bound)
+            Measurement(_label(kind, bound, tally), "s", tuple(samples), bound)
             for (kind, bound), samples in sorted(tally.samples.items(), key=lambda item: str(item[0]))
         ]
         figures: dict[str, float | int | str] = {
@@ -135,7 +135,7 @@ class DeadWithin(Check):
         return held(f"{tally.reported} deaths, all reported in time{asides}", figures, distributions)
 
 
-def _excuse(fault: Fault) -> str:
+def _excuse(fault: InjectedFault) -> str:
     """Why nobody has to be told of this fault; "" if somebody has."""
     if not fault.node:
         return "found no node"
@@ -148,13 +148,13 @@ def _excuse(fault: Fault) -> str:
     return ""
 
 
-def _healed_before(history: History, fault: Fault, limit_us: int) -> bool:
+def _healed_before(history: History, fault: InjectedFault, limit_us: int) -> bool:
     """Whether the silence was over, or the node connected anew, before `limit_us`."""
     healed = fault.ended_us is not None and fault.ended_us < limit_us
     return healed or _connects_before(history, fault, limit_us)
 
 
-def _connects_before(history: History, fault: Fault, limit_us: int | None) -> bool:
+def _connects_before(history: History, fault: InjectedFault, limit_us: int | None) -> bool:
     """Whether the node connected anew before `limit_us` (None: ever)."""
     return any(
         life.connected_us is not None

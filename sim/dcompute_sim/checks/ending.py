@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dcompute_sim import trace as t
-from dcompute_sim.checks.base import of_kinds
+from dcompute_sim.checks.check import of_kinds
 from dcompute_sim.checks.history import LIFELESS, SILENT, History, history_of
 
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from dcompute_sim.checks.base import Check, Outcome, failed, held, inconclusive
+from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive
 from dcompute_sim.checks.ending import Ending, endings
 from dcompute_sim.trace import Event
 
@@ -23,7 +23,7 @@ class FinalStatus(Check):
     status: str | None = Field(default=None, description="Running nodes must have this status, e.g. `ready`.")
     group: str | None = Field(default=None, description="Only nodes of this group.")
 
-    def judge(self, trace: Sequence[Event]) -> Outcome:
+    def judge(self, trace: Sequence[Event]) -> CheckOutcome:
         judged = [
             ending
             for ending in endings(trace)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import compress
 
 from dcompute_sim import trace as t
-from dcompute_sim.checks.base import are_kinds
+from dcompute_sim.checks.check import are_kinds
 
 CLOSING = frozenset({"crash", "reset"})
 """Faults the broker sees at once: the connection ends with FIN or RST, and the will follows."""
@@ -49,7 +49,7 @@ class Life:
 
 
 @dataclass(slots=True)
-class Fault:
+class InjectedFault:
     """An injected fault, with the state of its node at that moment."""
 
     event: t.FaultInjected
@@ -97,7 +97,7 @@ class NodeStory:
 
     definition: t.NodeDefined | None = None
     lives: list[Life] = field(default_factory=list)
-    faults: list[Fault] = field(default_factory=list)
+    faults: list[InjectedFault] = field(default_factory=list)
     deaths: list[tuple[int, t.DeathReported]] = field(default_factory=list)
     seen: list[tuple[int, t.NodeStatusSeen]] = field(default_factory=list)
     stops: list[tuple[int, t.NodeStopped]] = field(default_factory=list)
@@ -156,7 +156,7 @@ class History:
         self.length = len(trace)
         self.end_us = trace[-1].t_us if trace else 0
         self._stories: defaultdict[str, NodeStory] = defaultdict(NodeStory)
-        self.faults: dict[str, Fault] = {}
+        self.faults: dict[str, InjectedFault] = {}
         self.outages: list[Outage] = []
         self._down: set[str] = set()
         self._broker_forgot_us = -1
@@ -174,7 +174,7 @@ class History:
         """The story of `node`, empty if the trace knows nothing of it."""
         return self._stories[node]
 
-    def report_of(self, fault: Fault) -> t.DeathReported | None:
+    def report_of(self, fault: InjectedFault) -> t.DeathReported | None:
         """The first report, after the fault, of the connection it hit; of any, if there was none just then or
         the master never saw it (it then learns of the death by the connection before).
         """
@@ -270,7 +270,7 @@ class History:
         life = story.life
         if life is not None and life.ended_us is not None and life.ended_us < event.t_us:
             life = None
-        fault = Fault(
+        fault = InjectedFault(
             event=event,
             at=at,
             life=life,

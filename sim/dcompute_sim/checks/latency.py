@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from dcompute_sim.checks.base import Check, Distribution, Outcome, failed, held, inconclusive
+from dcompute_sim.checks.check import Check, CheckOutcome, Measurement, failed, held, inconclusive
 from dcompute_sim.checks.tasks import Task, tasks
 from dcompute_sim.trace import Event
 from dcompute_sim.yamlfile.units import Duration
@@ -38,7 +38,7 @@ class Latency(Check):
             raise ValueError(f"`start: {self.start}` is not before `end: {self.end}`")
         return self
 
-    def judge(self, trace: Sequence[Event]) -> Outcome:
+    def judge(self, trace: Sequence[Event]) -> CheckOutcome:
         spans = [
             (end.t_us - start.t_us, end)
             for task in tasks(trace).values()
@@ -48,7 +48,7 @@ class Latency(Check):
         what = f"{self.start} to {self.end}"
         if not spans:
             return inconclusive(f"no task got from {what}")
-        measured = Distribution(what, "s", tuple(span / 1e6 for span, _ in spans), self.within)
+        measured = Measurement(what, "s", tuple(span / 1e6 for span, _ in spans), self.within)
         value = measured.percentile(self.percentile)
         label = f"p{self.percentile:g}"
         figures = measured.figures() | {label: value}

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from dcompute_sim.checks.base import Check, Outcome, failed, held, inconclusive
+from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive
 from dcompute_sim.trace import Event, NodeDefined, NodeMemory
 from dcompute_sim.yamlfile.units import Duration, Size, format_size
 
@@ -26,7 +26,7 @@ class MemoryBelow(Check):
     every: Duration = Field(default=10.0, gt=0, description="How often each node is asked.")
     group: str | None = Field(default=None, description="Only nodes of this group.")
 
-    def judge(self, trace: Sequence[Event]) -> Outcome:
+    def judge(self, trace: Sequence[Event]) -> CheckOutcome:
         group_of = {event.node: event.group for event in trace if isinstance(event, NodeDefined)}
         readings = [
             event

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from dcompute_sim.checks.base import Check, Outcome, failed, held, inconclusive
+from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive
 from dcompute_sim.checks.tasks import tasks
 from dcompute_sim.trace import Event, MasterStarted, ResultReceived
 
@@ -19,7 +19,7 @@ class NoDuplicateResults(Check):
 
     name: ClassVar[str] = "no_duplicate_results"
 
-    def judge(self, trace: Sequence[Event]) -> Outcome:
+    def judge(self, trace: Sequence[Event]) -> CheckOutcome:
         with_result = [task for task in tasks(trace).values() if task.results]
         repeated = _repeated(trace)
         figures = {

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from dcompute_sim.checks.base import Check, Outcome, failed, held, inconclusive
+from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive
 from dcompute_sim.trace import Event, LogLine, RunStarted
 
 _LEVELS = ("debug", "info", "warning", "error", "critical")
@@ -35,7 +35,7 @@ class NoErrorsInLog(Check):
                 raise ValueError(f"`{pattern}` is no regular expression: {error}") from None
         return patterns
 
-    def judge(self, trace: Sequence[Event]) -> Outcome:
+    def judge(self, trace: Sequence[Event]) -> CheckOutcome:
         if not any(isinstance(event, RunStarted) for event in trace[:1]):
             return inconclusive("there was no run")
         lines = [event for event in trace if isinstance(event, LogLine)]

@@ -10,7 +10,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from dcompute_sim import trace as t
-from dcompute_sim.checks.base import Check, Outcome, failed, held, inconclusive, of_kinds
+from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, of_kinds
 from dcompute_sim.checks.history import BREAKING, DEADLY, LIFELESS, SILENT, owner
 from dcompute_sim.yamlfile.units import Duration
 
@@ -98,7 +98,7 @@ class NoFalseDeaths(Check):
 
     grace: Duration = Field(default=2.0, description="How much later than that a report may come.")
 
-    def judge(self, trace: Sequence[t.Event]) -> Outcome:
+    def judge(self, trace: Sequence[t.Event]) -> CheckOutcome:
         # of the others, in a healthy fleet all, nothing need be known
         reported = of_kinds({t.DeathReported}, trace)
         nodes = {event.node: _Node() for event in reported if isinstance(event, t.DeathReported)}

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from dcompute_sim import trace as t
-from dcompute_sim.checks.base import Check, Outcome, failed, held, inconclusive, of_kinds
+from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, of_kinds
 from dcompute_sim.checks.history import SILENT, owner
 from dcompute_sim.checks.tasks import cut_short
 from dcompute_sim.yamlfile.units import Duration
@@ -40,7 +40,7 @@ class NoLostResults(Check):
 
     within: Duration = Field(default=30.0, description="Of undisturbed connection; after it, one is overdue.")
 
-    def judge(self, trace: Sequence[t.Event]) -> Outcome:
+    def judge(self, trace: Sequence[t.Event]) -> CheckOutcome:
         ledger = _Ledger(round(self.within * 1e6))
         for event in of_kinds(ledger.take_in, trace):
             ledger.take_in[type(event)](event)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from dcompute_sim.checks.base import Check, Outcome, failed, held, inconclusive
+from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive
 from dcompute_sim.checks.tasks import cut_short
 from dcompute_sim.trace import DeathReported, Event, ResultReceived, TaskSent
 
@@ -21,7 +21,7 @@ class NoLostTasks(Check):
 
     name: ClassVar[str] = "no_lost_tasks"
 
-    def judge(self, trace: Sequence[Event]) -> Outcome:
+    def judge(self, trace: Sequence[Event]) -> CheckOutcome:
         open_tasks: dict[str, TaskSent] = {}
         told: dict[str, TaskSent] = {}
         finished: set[str] = set()

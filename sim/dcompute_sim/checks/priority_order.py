@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from dcompute_sim.checks.base import Check, Outcome, failed, held, inconclusive
+from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive
 from dcompute_sim.checks.queue import takes
 from dcompute_sim.trace import Event
 
@@ -19,7 +19,7 @@ class PriorityOrder(Check):
 
     name: ClassVar[str] = "priority_order"
 
-    def judge(self, trace: Sequence[Event]) -> Outcome:
+    def judge(self, trace: Sequence[Event]) -> CheckOutcome:
         total = choices = inversions = 0
         offending: list[Event] = []
         for take in takes(trace):

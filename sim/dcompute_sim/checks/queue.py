@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from dcompute_sim import trace as t
-from dcompute_sim.checks.base import of_kinds
+from dcompute_sim.checks.check import of_kinds
 
 _OF_QUEUES = frozenset({t.NodeStarted, t.TaskDropped, t.TaskReceived, t.TaskTaken})
 

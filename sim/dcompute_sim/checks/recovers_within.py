@@ -10,7 +10,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from dcompute_sim import trace as t
-from dcompute_sim.checks.base import Check, Distribution, Outcome, failed, held, inconclusive
+from dcompute_sim.checks.check import Check, CheckOutcome, Measurement, failed, held, inconclusive
 from dcompute_sim.checks.history import DEADLY, LIFELESS, owner
 from dcompute_sim.yamlfile.units import Duration
 
@@ -48,16 +48,16 @@ class RecoversWithin(Check):
     bound: Duration = Field(default=30.0, description="From the fault's end.")
     kinds: tuple[str, ...] = Field(default=(), description="Only after these faults; all by default.")
 
-    def judge(self, trace: Sequence[t.Event]) -> Outcome:
+    def judge(self, trace: Sequence[t.Event]) -> CheckOutcome:
         ledger = _Ledger(round(self.bound * 1e6), self.kinds)
         for event in trace:
             ledger.note(event)
         return self._outcome(ledger, trace[-1].t_us if trace else 0)
 
-    def _outcome(self, ledger: _Ledger, end_us: int) -> Outcome:
+    def _outcome(self, ledger: _Ledger, end_us: int) -> CheckOutcome:
         ledger.close(end_us)
         distributions = [
-            Distribution(kind, "s", tuple(samples), self.bound)
+            Measurement(kind, "s", tuple(samples), self.bound)
             for kind, samples in sorted(ledger.samples.items())
         ]
         recovered = sum(len(samples) for samples in ledger.samples.values())

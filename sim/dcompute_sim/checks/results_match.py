@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from dcompute_sim.checks.base import Check, Outcome, failed, held, inconclusive
+from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive
 from dcompute_sim.checks.history import owner
 from dcompute_sim.trace import Event, ResultHeld, ResultReceived
 
@@ -18,7 +18,7 @@ class ResultsMatch(Check):
 
     name: ClassVar[str] = "results_match"
 
-    def judge(self, trace: Sequence[Event]) -> Outcome:
+    def judge(self, trace: Sequence[Event]) -> CheckOutcome:
         given: dict[tuple[str, str], set[str]] = {}
         wrong: list[Event] = []
         received = compared = 0

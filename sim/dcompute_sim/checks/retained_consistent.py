@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from dcompute_sim.checks.base import Check, Outcome, failed, held, inconclusive
+from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive
 from dcompute_sim.checks.ending import Ending, endings
 from dcompute_sim.trace import Event
 
@@ -19,7 +19,7 @@ class RetainedConsistent(Check):
 
     name: ClassVar[str] = "retained_consistent"
 
-    def judge(self, trace: Sequence[Event]) -> Outcome:
+    def judge(self, trace: Sequence[Event]) -> CheckOutcome:
         judged = [ending for ending in endings(trace) if ending.reachable or not ending.undecided]
         read = [ending for ending in judged if ending.retained is not None]
         wrong: list[Event] = [ending.retained or ending.node for ending in judged if not _true(ending)]

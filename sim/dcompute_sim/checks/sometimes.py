@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field, field_validator, model_validator
 
-from dcompute_sim.checks.base import Check, Outcome, failed, held
+from dcompute_sim.checks.check import Check, CheckOutcome, failed, held
 from dcompute_sim.trace import EVENT_TYPES, Event
 
 _EVENTS: dict[str, type[Event]] = {str(cls.__struct_config__.tag): cls for cls in EVENT_TYPES}
@@ -43,7 +43,7 @@ class Sometimes(Check):
                 raise ValueError(f"`{self.event}` has no field `{key}`; it has: {', '.join(fields)}")
         return self
 
-    def judge(self, trace: Sequence[Event]) -> Outcome:
+    def judge(self, trace: Sequence[Event]) -> CheckOutcome:
         kind = _EVENTS[self.event]
         count = sum(
             type(event) is kind and all(getattr(event, key) == value for key, value in self.where.items())

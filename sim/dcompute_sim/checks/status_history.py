@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from dcompute_sim import trace as t
-from dcompute_sim.checks.base import Check, Outcome, failed, held, inconclusive
+from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive
 from dcompute_sim.checks.history import LIFELESS, owner
 
 
@@ -32,7 +32,7 @@ class StatusHistory(Check):
 
     name: ClassVar[str] = "status_history"
 
-    def judge(self, trace: Sequence[t.Event]) -> Outcome:
+    def judge(self, trace: Sequence[t.Event]) -> CheckOutcome:
         nodes: dict[str, _Node] = {}
         illegal: list[t.Event] = []
         steps = 0

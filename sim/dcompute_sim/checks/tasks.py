@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import Any
 
 from dcompute_sim import trace as t
-from dcompute_sim.checks.base import of_kinds
+from dcompute_sim.checks.check import of_kinds
 
 
 @dataclass(slots=True)

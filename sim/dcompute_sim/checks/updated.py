@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from dcompute_sim.checks.base import Check, Outcome, failed, held, inconclusive
+from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive
 from dcompute_sim.trace import Event, FinalNode, FinalVersion, NodeDefined, UpdateStarted, UpdateState
 
 _GONE = ("", "dead", "offline")
@@ -25,7 +25,7 @@ class Updated(Check):
 
     group: str | None = Field(default=None, description="Only nodes of this group.")
 
-    def judge(self, trace: Sequence[Event]) -> Outcome:
+    def judge(self, trace: Sequence[Event]) -> CheckOutcome:
         group_of = {event.node: event.group for event in trace if isinstance(event, NodeDefined)}
         last = {
             event.node: event

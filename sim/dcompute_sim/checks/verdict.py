@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from dcompute_sim import trace as t
-from dcompute_sim.checks.base import Check, Outcome, Status, failed, held, inconclusive, of_kinds
+from dcompute_sim.checks.check import Check, CheckOutcome, Status, failed, held, inconclusive, of_kinds
 
 _OF_FAULTS = frozenset({t.FaultInjected, t.FaultEffect})
 EXIT_STATUS = {Status.HELD: 0, Status.FAILED: 1, Status.INCONCLUSIVE: 2}
@@ -37,7 +37,7 @@ class Result:
     name: str
     description: str
     parameters: str
-    outcome: Outcome
+    outcome: CheckOutcome
 
     @property
     def label(self) -> str:
@@ -120,17 +120,17 @@ def _receipts(events: Sequence[t.Event]) -> tuple[Receipt, ...]:
     return tuple(Receipt(fault, tuple(effects.get(fault.fault, ()))) for fault in faults)
 
 
-def _all_bit(receipts: Sequence[Receipt]) -> Outcome:
+def _all_bit(receipts: Sequence[Receipt]) -> CheckOutcome:
     idle: list[t.Event] = [receipt.fault for receipt in receipts if not receipt.bit]
     figures = {"injected": len(receipts), "without_effect": len(idle)}
     if idle:
         first = ", ".join(event.fault for event in idle[:3] if isinstance(event, t.FaultInjected))
         told = f"{len(idle)} of {len(receipts)} faults had no visible effect ({first})"
-        return Outcome(Status.INCONCLUSIVE, told, figures, tuple(idle[:20]))
+        return CheckOutcome(Status.INCONCLUSIVE, told, figures, tuple(idle[:20]))
     return held(f"{len(receipts)} faults injected, each with a visible effect", figures)
 
 
-def _completed(events: Sequence[t.Event]) -> Outcome:
+def _completed(events: Sequence[t.Event]) -> CheckOutcome:
     if not events or not isinstance(events[0], t.RunStarted):
         return inconclusive("the trace has no beginning")
     end = events[-1]

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import typer
 
-from dcompute_sim.brokers.commands import app as broker
-from dcompute_sim.commands.compare import compare
-from dcompute_sim.commands.report import report
-from dcompute_sim.commands.run import run
-from dcompute_sim.commands.scenario import explain, new, schema
-from dcompute_sim.deploy.commands import app as deploy
-from dcompute_sim.micropython.commands import app as emulator
-from dcompute_sim.virtual_boards.commands import app as board
+from dcompute_sim.brokers.cli import app as broker
+from dcompute_sim.commands.compare_command import compare
+from dcompute_sim.commands.report_command import report
+from dcompute_sim.commands.run_command import run
+from dcompute_sim.commands.scenario_commands import explain, new, schema
+from dcompute_sim.deploy.cli import app as deploy
+from dcompute_sim.hardware.check_command import check as check_board
+from dcompute_sim.micropython.cli import app as emulator
+from dcompute_sim.virtual_boards.cli import app as board
 
 app = typer.Typer()
 app.command()(run)
@@ -20,6 +21,7 @@ app.command()(compare)
 app.command()(explain)
 app.command()(new)
 app.command()(schema)
+board.command("check")(check_board)
 app.add_typer(board, name="board")
 app.add_typer(broker, name="broker")
 app.add_typer(deploy, name="deploy")

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from dcompute_sim.commands.select import Entry, find_entries
+from dcompute_sim.commands.select import SelectedScenario, find_entries
 from dcompute_sim.report.console import Mode
 from dcompute_sim.run import RunOptions
 from dcompute_sim.sabotage import SAFEGUARDS
@@ -23,7 +23,7 @@ class Time(StrEnum):
     real = "real"
 
 
-class Target(StrEnum):
+class FirmwareTarget(StrEnum):
     """As what the firmware groups of a scenario run."""
 
     sim = "sim"
@@ -46,7 +46,7 @@ class How:
     """How a scenario is run, over what it says itself, and which of its combinations."""
 
     target: Annotated[
-        Target | None,
+        FirmwareTarget | None,
         typer.Option(
             "--target",
             help="As what the firmware groups run: sim (virtual time), emulator (real time), "
@@ -84,7 +84,7 @@ class How:
             pcap=pcap,
         )
 
-    def entries(self, names: Sequence[str]) -> list[Entry]:
+    def entries(self, names: Sequence[str]) -> list[SelectedScenario]:
         """The scenarios meant by `names`."""
         return find_entries(names, self.set_ or (), self.only)
 

@@ -9,10 +9,12 @@ import typer
 
 from dcompute_sim.commands.options import Reports
 from dcompute_sim.commands.status import worst
-from dcompute_sim.report.run import Run
+from dcompute_sim.report.run_report import RunReport
 
 
-def write_reports(runs: Sequence[Run], reports: Reports, undone: Mapping[str, str] | None = None) -> None:
+def write_reports(
+    runs: Sequence[RunReport], reports: Reports, undone: Mapping[str, str] | None = None
+) -> None:
     """Write each report that is wanted; JUnit and JSON hold all runs, the others are one file a run.
 
     Args:
@@ -57,6 +59,6 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def exit_status(runs: Sequence[Run]) -> int:
+def exit_status(runs: Sequence[RunReport]) -> int:
     """0 all held, 1 one failed, else 2."""
     return worst([run.verdict.exit_status for run in runs])

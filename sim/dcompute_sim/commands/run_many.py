@@ -15,12 +15,12 @@ from rich.text import Text
 
 from dcompute_sim.campaign import CampaignError
 from dcompute_sim.commands.outputs import one_each
-from dcompute_sim.commands.select import Entry
+from dcompute_sim.commands.select import SelectedScenario
 from dcompute_sim.commands.status import ABSENT, WRONG
 from dcompute_sim.executors import default_jobs, local_processes
 from dcompute_sim.report.console import Mode, print_run
 from dcompute_sim.report.live import LiveView
-from dcompute_sim.report.run import Run, replay_command
+from dcompute_sim.report.run_report import RunReport, replay_command
 from dcompute_sim.run import RunOptions, planned, run_scenario
 from dcompute_sim.trace import Event
 
@@ -30,10 +30,10 @@ Listener = Callable[[Event], None]
 
 
 @dataclass(frozen=True)
-class Plan:
+class PlannedRun:
     """A scenario, how it is run, and where its trace goes."""
 
-    entry: Entry
+    entry: SelectedScenario
     options: RunOptions
     trace: Path
 
@@ -54,15 +54,17 @@ class Plan:
 class Done:
     """A judged run and the digest of its trace."""
 
-    run: Run
+    run: RunReport
     digest: str
 
 
-def plans(entries: Sequence[Entry], options: RunOptions, traces: Sequence[Path]) -> list[Plan]:
+def plans(
+    entries: Sequence[SelectedScenario], options: RunOptions, traces: Sequence[Path]
+) -> list[PlannedRun]:
     """A plan for each scenario."""
     pcaps = one_each(options.pcap, entries) if options.pcap else [None] * len(entries)
     return [
-        Plan(
+        PlannedRun(
             entry,
             replace(
                 options,
@@ -77,25 +79,25 @@ def plans(entries: Sequence[Entry], options: RunOptions, traces: Sequence[Path])
     ]
 
 
-def carry_out(plan: Plan, listeners: Sequence[Listener] = ()) -> Done:
+def carry_out(plan: PlannedRun, listeners: Sequence[Listener] = ()) -> Done:
     """Run, judge, and keep the trace."""
     plan.trace.parent.mkdir(parents=True, exist_ok=True)
     with plan.trace.open("wb") as sink:
         outcome = run_scenario(plan.entry.scenario, replace(plan.options, sink=sink, listeners=listeners))
     events, verdict = outcome.trace.events, outcome.verdict
     replay = replay_command(outcome.trace.started)
-    run = Run(events, verdict, replay, outcome.wall_s, plan.entry.scenario.description)
+    run = RunReport(events, verdict, replay, outcome.wall_s, plan.entry.scenario.description)
     return Done(run, outcome.trace.digest())
 
 
-def _carry_out_apart(plan: Plan) -> bytes:
+def _carry_out_apart(plan: PlannedRun) -> bytes:
     """What a process of its own does. Packed: to unpack a large trace would hold up a run in real time."""
     return pickle.dumps(carry_out(plan))
 
 
 def run_all(
-    wanted: Sequence[Plan], console: Console, mode: Mode, jobs: int | None
-) -> tuple[list[Run], dict[str, Exception]]:
+    wanted: Sequence[PlannedRun], console: Console, mode: Mode, jobs: int | None
+) -> tuple[list[RunReport], dict[str, Exception]]:
     """The runs, each shown when it is over, and why those that could not be run were not.
 
     Args:
@@ -104,7 +106,7 @@ def run_all(
     Raises:
         one of WRONG or ABSENT: the only scenario there is cannot be run.
     """
-    found: dict[int, Run | Exception] = {}
+    found: dict[int, RunReport | Exception] = {}
     apart = _worth_processes(wanted, jobs)
     with _processes(wanted, apart, jobs) as futures:
         for index in [*(i for i in range(len(wanted)) if i not in apart), *sorted(apart)]:
@@ -118,13 +120,13 @@ def run_all(
                 continue
             found[index] = done.run
             _show(console, mode, plan, done)
-    runs = [run for _, run in sorted(found.items()) if isinstance(run, Run)]
+    runs = [run for _, run in sorted(found.items()) if isinstance(run, RunReport)]
     return runs, {
         wanted[i].label: error for i, error in sorted(found.items()) if isinstance(error, Exception)
     }
 
 
-def _worth_processes(wanted: Sequence[Plan], jobs: int | None) -> set[int]:
+def _worth_processes(wanted: Sequence[PlannedRun], jobs: int | None) -> set[int]:
     """Which runs get processes of their own."""
     virtual = {index for index, plan in enumerate(wanted) if plan.is_virtual()} if len(wanted) > 1 else set()
     enough = len(virtual) >= _MANY if jobs is None else jobs > 1
@@ -133,7 +135,7 @@ def _worth_processes(wanted: Sequence[Plan], jobs: int | None) -> set[int]:
 
 @contextlib.contextmanager
 def _processes(
-    wanted: Sequence[Plan], apart: set[int], jobs: int | None
+    wanted: Sequence[PlannedRun], apart: set[int], jobs: int | None
 ) -> Iterator[dict[int, Future[bytes]]]:
     """The runs that have been started elsewhere. Those in real time keep a core and come first on it."""
     if not apart:
@@ -154,14 +156,14 @@ def _result(future: Future[bytes]) -> Done:
     return done
 
 
-def _here(plan: Plan, console: Console, mode: Mode) -> Done:
+def _here(plan: PlannedRun, console: Console, mode: Mode) -> Done:
     if mode == "quiet":
         return carry_out(plan)
     with LiveView(console, plan.entry.scenario.name, plan.entry.scenario.length_s) as live:
         return carry_out(plan, (live.on_event,))
 
 
-def _show(console: Console, mode: Mode, plan: Plan, done: Done) -> None:
+def _show(console: Console, mode: Mode, plan: PlannedRun, done: Done) -> None:
     print_run(console, done.run, mode)
     if mode != "quiet":
         told = Text(

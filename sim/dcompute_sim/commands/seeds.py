@@ -11,16 +11,16 @@ from dataclasses import replace
 from rich.console import Console
 
 from dcompute_sim.campaign import Campaign, Job, run_campaign
-from dcompute_sim.commands.select import Entry
+from dcompute_sim.commands.select import SelectedScenario
 from dcompute_sim.commands.status import FAILED, HELD, INVALID
 from dcompute_sim.executors import dask_cluster, dask_workers, default_jobs, local_processes
-from dcompute_sim.report.campaign import ProgressLine, print_campaign
-from dcompute_sim.report.run import replay_command
+from dcompute_sim.report.campaign_report import ProgressLine, print_campaign
+from dcompute_sim.report.run_report import replay_command
 from dcompute_sim.run import RunOptions, planned
 
 
 def run_seeds(
-    entries: Sequence[Entry],
+    entries: Sequence[SelectedScenario],
     options: RunOptions,
     seeds: Sequence[int],
     console: Console,
@@ -53,7 +53,9 @@ def run_seeds(
     return FAILED if FAILED in statuses else INVALID if INVALID in statuses else HELD
 
 
-def _print(console: Console, entry: Entry, options: RunOptions, campaign: Campaign, took_s: float) -> None:
+def _print(
+    console: Console, entry: SelectedScenario, options: RunOptions, campaign: Campaign, took_s: float
+) -> None:
     def replay(seed: int) -> str:
         return replay_command(planned(entry.scenario, replace(options, seed=seed)))
 

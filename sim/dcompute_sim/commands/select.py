@@ -16,7 +16,7 @@ from dcompute_sim.trace import RunStarted
 
 
 @dataclass(frozen=True)
-class Entry:
+class SelectedScenario:
     """A scenario to run.
 
     Args:
@@ -40,7 +40,7 @@ class Entry:
         return given or map_beside(self.path)
 
 
-def find_entries(names: Sequence[str], overrides: Sequence[str], only: str = "") -> list[Entry]:
+def find_entries(names: Sequence[str], overrides: Sequence[str], only: str = "") -> list[SelectedScenario]:
     """The scenarios meant. `only`: a single combination of a matrix, by its name."""
     if not names:
         raise typer.BadParameter(f"name a scenario, such as {min(_shipped())}")
@@ -53,7 +53,9 @@ def find_entries(names: Sequence[str], overrides: Sequence[str], only: str = "")
         for file in files:
             scenarios = load_all(file, overrides, variants=SAFEGUARDS)
             reference = str(file) if path.is_dir() else name
-            entries += [Entry(reference, file, s, s.name if len(scenarios) > 1 else "") for s in scenarios]
+            entries += [
+                SelectedScenario(reference, file, s, s.name if len(scenarios) > 1 else "") for s in scenarios
+            ]
     if not only:
         return entries
     chosen = [entry for entry in entries if entry.variation == only]
@@ -63,7 +65,7 @@ def find_entries(names: Sequence[str], overrides: Sequence[str], only: str = "")
     return chosen
 
 
-def entry_of(started: RunStarted) -> Entry:
+def entry_of(started: RunStarted) -> SelectedScenario:
     """The scenario that a trace was made with."""
     return find_entries([started.scenario], started.overrides, started.variation)[0]
 

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 
 import typer
 
-from dcompute_sim.brokers.base import BrokerError
+from dcompute_sim.brokers.real_broker import BrokerError
 from dcompute_sim.campaign import CampaignError
 from dcompute_sim.interfaces.world import EngineError
-from dcompute_sim.micropython.errors import EmulatorUnavailable
 from dcompute_sim.micropython.lockstep_process import LockstepError
+from dcompute_sim.micropython.unavailable import EmulatorUnavailable
 from dcompute_sim.sabotage import UnknownSafeguard
 from dcompute_sim.scenario import ScenarioError
 from dcompute_sim.trace import TraceError

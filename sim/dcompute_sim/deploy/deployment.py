@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from functools import partial
 
 from dcompute.bundle import CONFIG_FILE, BadBundle, Bundle
-from dcompute_sim.deploy.config import Settings, Target, Watchpoint, parse_config, watchpoint_of
+from dcompute_sim.deploy.board_config import DeployTarget, Settings, Watchpoint, parse_config, watchpoint_of
+from dcompute_sim.deploy.board_plan import BoardPlan, line_back, make_plan, running
 from dcompute_sim.deploy.errors import DeployError, InvalidInput
 from dcompute_sim.deploy.firmware import Firmware
 from dcompute_sim.deploy.install import Installer
-from dcompute_sim.deploy.link import ANSWER_S, BoardGone, FlashFull, SerialLink
-from dcompute_sim.deploy.plan import Plan, line_back, make_plan, running
 from dcompute_sim.deploy.probe import Probe, Survey, probe, survey
+from dcompute_sim.deploy.ready_watch import UNSEEN, ReadyWatcher, Seen, Watchers
+from dcompute_sim.deploy.serial_link import ANSWER_S, BoardGone, FlashFull, SerialLink
 from dcompute_sim.deploy.serial_log import SerialLog
 from dcompute_sim.deploy.slots import FLAT, SLOTS, SlotLine, is_launcher
-from dcompute_sim.deploy.watch import UNSEEN, Seen, Watcher, Watchers
 
 READY_S = 90.0
 _RETAINED_S = 1.0
@@ -46,7 +46,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DeployOutcome:
     """How it ended with one board that came up, or was only looked at."""
 
     version: str
@@ -60,7 +60,7 @@ class Deployment:
     Whatever happens, the board is restarted: it never stays at the prompt.
     """
 
-    def __init__(self, target: Target, options: Options, watchers: Watchers, say: Say) -> None:
+    def __init__(self, target: DeployTarget, options: Options, watchers: Watchers, say: Say) -> None:
         self._target = target
         self._options = options
         self._watchers = watchers
@@ -69,7 +69,7 @@ class Deployment:
 
     # --- the commands -------------------------------------------------------------------------------------
 
-    def deploy(self, firmware: Firmware) -> Outcome:
+    def deploy(self, firmware: Firmware) -> DeployOutcome:
         """Bring a version onto the board."""
         if self._target.config is not None and self._options.wait:
             self._watcher(self._target.config)  # an unreachable broker is told before the board is disturbed
@@ -84,27 +84,27 @@ class Deployment:
             _check_room(link, plan, board)
             self._say("plan", plan.describe())
             if self._options.dry_run:
-                return Outcome(bundle.version, f"would copy: {plan.describe()}", plan.send)
+                return DeployOutcome(bundle.version, f"would copy: {plan.describe()}", plan.send)
             before = watcher.look(self._node_id(settings, board)) if watcher else UNSEEN
             self._put(link, board, bundle, plan, firmware)
             self._restart(link)
             if watcher is None:
-                return Outcome(bundle.version, "copied; not waited for", plan.send)
+                return DeployOutcome(bundle.version, "copied; not waited for", plan.send)
             self._await(link, watcher, self._node_id(settings, board), before, bundle.version, (plan, seen))
-            return Outcome(bundle.version, f"ready, {plan.describe()}", plan.send)
+            return DeployOutcome(bundle.version, f"ready, {plan.describe()}", plan.send)
 
-    def rollback(self) -> Outcome:
+    def rollback(self) -> DeployOutcome:
         """Back to the version in the other slot (or the program before the first deploy)."""
         with self._at_the_prompt() as (link, board):
             seen = survey(link)
             line = self._line_back(seen)
             version = seen.version(line.current) or "the program before the first deploy"
             if self._options.dry_run:
-                return Outcome(version, "would go back to it")
+                return DeployOutcome(version, "would go back to it")
             known = line.current in SLOTS  # else nobody knows whether it ever reports to a broker
             if not (known and self._options.wait):
                 self._switch_back(link, line, version)
-                return Outcome(version, "switched; not waited for")
+                return DeployOutcome(version, "switched; not waited for")
             settings = parse_config(
                 _config_at(link, seen, line.current).decode(errors="replace"), CONFIG_FILE
             )
@@ -112,7 +112,7 @@ class Deployment:
             before = watcher.look(node_id)
             self._switch_back(link, line, version)
             self._await(link, watcher, node_id, before, version, None)
-            return Outcome(version, "ready")
+            return DeployOutcome(version, "ready")
 
     def _switch_back(self, link: SerialLink, line: SlotLine, version: str) -> None:
         self._say("switch", version)
@@ -208,13 +208,15 @@ class Deployment:
             )
         return line
 
-    def _watcher(self, settings: Settings) -> Watcher:
+    def _watcher(self, settings: Settings) -> ReadyWatcher:
         return self._watchers.at(self._options.watch or self._target.watch or watchpoint_of(settings))
 
     def _node_id(self, settings: Settings, board: Probe) -> str:
         return str(settings.get("NODE_ID") or board.uid)
 
-    def _put(self, link: SerialLink, board: Probe, bundle: Bundle, plan: Plan, firmware: Firmware) -> None:
+    def _put(
+        self, link: SerialLink, board: Probe, bundle: Bundle, plan: BoardPlan, firmware: Firmware
+    ) -> None:
         installer = Installer(link)
         if not board.umqtt and self._options.umqtt is not None:
             self._say("copy", "umqtt")
@@ -240,11 +242,11 @@ class Deployment:
     def _await(
         self,
         link: SerialLink,
-        watcher: Watcher,
+        watcher: ReadyWatcher,
         node_id: str,
         before: Seen,
         version: str,
-        undo: tuple[Plan, Survey] | None,
+        undo: tuple[BoardPlan, Survey] | None,
     ) -> None:
         """Wait for `ready` in this version; else undo and say why."""
         self._say("wait", f"for {node_id} at {watcher.point}")
@@ -268,7 +270,12 @@ class Deployment:
         self._say("wait", log.last_words())
 
     def _undone(
-        self, link: SerialLink, watcher: Watcher, node_id: str, before: Seen, undo: tuple[Plan, Survey]
+        self,
+        link: SerialLink,
+        watcher: ReadyWatcher,
+        node_id: str,
+        before: Seen,
+        undo: tuple[BoardPlan, Survey],
     ) -> str:
         """Roll back over the serial line; says how that went."""
         plan, seen = undo
@@ -308,7 +315,7 @@ class Deployment:
             yield fresh
 
 
-def _check_room(link: SerialLink, plan: Plan, board: Probe) -> None:
+def _check_room(link: SerialLink, plan: BoardPlan, board: Probe) -> None:
     if plan.changes and plan.bytes_needed > board.free_bytes:
         raise FlashFull(
             f"{link.port}: the flash has {board.free_bytes // 1024} of {board.size_bytes // 1024} KiB free, "

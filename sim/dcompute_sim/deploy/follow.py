@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from dcompute.events import DeathReported, MasterEvent, NodeStatusSeen, ResultReceived
-from dcompute_sim.deploy.config import Target
+from dcompute_sim.deploy.board_config import DeployTarget
 from dcompute_sim.deploy.errors import DeployError, SomethingMissing
-from dcompute_sim.deploy.link import SerialLink
 from dcompute_sim.deploy.progress import label
+from dcompute_sim.deploy.serial_link import SerialLink
 from dcompute_sim.deploy.serial_log import SerialLog
 
 _REOPEN_S = 0.5
@@ -22,7 +22,7 @@ _LOOK_S = 0.2
 class Follower:
     """Follows several boards side by side."""
 
-    def __init__(self, targets: Sequence[Target], out: Callable[[str], None]) -> None:
+    def __init__(self, targets: Sequence[DeployTarget], out: Callable[[str], None]) -> None:
         """`out` is given each line; never by two threads at once."""
         self._targets = targets
         self._out = out
@@ -57,7 +57,7 @@ class Follower:
             for future in running:
                 future.result()
 
-    def _follow(self, target: Target, reset: bool) -> None:
+    def _follow(self, target: DeployTarget, reset: bool) -> None:
         opened = False
         while not self._over.is_set():
             try:
@@ -75,7 +75,7 @@ class Follower:
                 self._say(label(target), f"-- {error}")
             self._over.wait(_REOPEN_S)
 
-    def _print(self, target: Target, link: SerialLink) -> None:
+    def _print(self, target: DeployTarget, link: SerialLink) -> None:
         log = SerialLog(link, lambda line: self._say(label(target), line))
         with contextlib.suppress(OSError):
             while not self._over.is_set() and not log.over:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 
 from dcompute.bundle import VERSION_FILE, Bundle
+from dcompute_sim.deploy.board_plan import BoardPlan
 from dcompute_sim.deploy.errors import DeployError
-from dcompute_sim.deploy.link import SerialLink
-from dcompute_sim.deploy.plan import Plan
 from dcompute_sim.deploy.probe import Survey, survey
+from dcompute_sim.deploy.serial_link import SerialLink
 from dcompute_sim.deploy.slots import (
     BOOT_FILE,
     FAILED_FILE,
@@ -79,7 +79,7 @@ class Installer:
         self._link = link
         link.run(_HELPERS)
 
-    def fill_slot(self, bundle: Bundle, plan: Plan, sent: Sent) -> None:
+    def fill_slot(self, bundle: Bundle, plan: BoardPlan, sent: Sent) -> None:
         """Put the version into its slot, complete and checked; the board goes on booting what it booted.
 
         Args:
@@ -105,7 +105,7 @@ class Installer:
         if plan.write_manifest:
             self._put_bytes(f"{folder}/{VERSION_FILE}", bundle.manifest())
 
-    def switch(self, plan: Plan, launcher: Launcher, boot: bytes) -> None:
+    def switch(self, plan: BoardPlan, launcher: Launcher, boot: bytes) -> None:
         """Make the filled slot the one that boots, by one rename: of main.py where no launcher is yet."""
         if plan.save_main:
             self._call("_cp", MAIN_FILE, f"{MAIN_BEFORE_FILE}.new")
@@ -118,7 +118,7 @@ class Installer:
         if plan.install_boot:
             self._put_bytes(BOOT_FILE, boot)
 
-    def undo(self, plan: Plan, before: Survey) -> None:
+    def undo(self, plan: BoardPlan, before: Survey) -> None:
         """Make the board boot what it booted before `switch`, and free the slot."""
         if is_launcher(before.main):
             if plan.line is None or plan.line.fallback == NONE:
@@ -155,7 +155,7 @@ class Installer:
             if path not in before.files:
                 self._call("_rm", path)
 
-    def _verify(self, bundle: Bundle, plan: Plan) -> None:
+    def _verify(self, bundle: Bundle, plan: BoardPlan) -> None:
         found = survey(self._link).slot_files(plan.slot)
         wanted = {path: hashlib.sha256(data).hexdigest() for path, data in bundle.files.items()}
         odd = sorted(path for path in {*found, *wanted} if found.get(path) != wanted.get(path))

@@ -10,7 +10,7 @@ from typing import Any
 
 from dcompute.bundle import CONFIG_FILE, LAUNCHER_FILE, VERSION_FILE
 from dcompute_sim.deploy.errors import DeployError
-from dcompute_sim.deploy.link import SerialLink
+from dcompute_sim.deploy.serial_link import SerialLink
 from dcompute_sim.deploy.slots import FAILED_FILE, SLOTS, SlotLine
 
 OLDEST = (1, 22)

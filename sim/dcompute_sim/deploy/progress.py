@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from dcompute_sim.deploy.config import Target
+from dcompute_sim.deploy.board_config import DeployTarget
 from dcompute_sim.deploy.deployment import Say
 from dcompute_sim.deploy.errors import FAILED, OK, DeployError
 
@@ -26,7 +26,7 @@ class Interrupted(DeployError):
 class Progress:
     """What each board is at; a live table on a terminal, else a line for each step."""
 
-    def __init__(self, console: Console, targets: Sequence[Target]) -> None:
+    def __init__(self, console: Console, targets: Sequence[DeployTarget]) -> None:
         self._console = console
         self._lock = threading.Lock()
         self._rows = {label(target): (target.port, "", "") for target in targets}
@@ -43,7 +43,7 @@ class Progress:
         if self._live is not None:
             self._live.stop()
 
-    def of(self, target: Target) -> Say:
+    def of(self, target: DeployTarget) -> Say:
         """How the work on one board tells its steps; raises Interrupted once the user wants no more."""
 
         def say(step: str, detail: str) -> None:
@@ -53,7 +53,7 @@ class Progress:
 
         return say
 
-    def show(self, target: Target, step: str, detail: str) -> None:
+    def show(self, target: DeployTarget, step: str, detail: str) -> None:
         """Put a step on show."""
         name = label(target)
         with self._lock:
@@ -73,17 +73,17 @@ class Progress:
         return table
 
 
-def label(target: Target) -> str:
+def label(target: DeployTarget) -> str:
     """What a board is called in tables."""
     return target.name or target.port
 
 
 def for_all(
-    targets: Sequence[Target], progress: Progress, work: Callable[[Target, Say], Result]
-) -> list[tuple[Target, Result | DeployError]]:
+    targets: Sequence[DeployTarget], progress: Progress, work: Callable[[DeployTarget, Say], Result]
+) -> list[tuple[DeployTarget, Result | DeployError]]:
     """Do `work` on all boards side by side; each ends with its result or its error."""
 
-    def one(target: Target) -> Result | DeployError:
+    def one(target: DeployTarget) -> Result | DeployError:
         try:
             result = work(target, progress.of(target))
         except DeployError as error:
@@ -110,7 +110,7 @@ def _patiently(future: Future[Any]) -> Any:
                 raise
 
 
-def status_of(results: Sequence[tuple[Target, object]]) -> int:
+def status_of(results: Sequence[tuple[DeployTarget, object]]) -> int:
     """The exit status of it all: that a board failed weighs most."""
     statuses = {result.status for _, result in results if isinstance(result, DeployError)}
     return FAILED if FAILED in statuses else max(statuses, default=OK)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dcompute_sim.deploy.config import Settings, Target, Watchpoint, parse_config
+from dcompute_sim.deploy.board_config import DeployTarget, Settings, Watchpoint, parse_config
 from dcompute_sim.deploy.errors import InvalidInput, SomethingMissing
 from dcompute_sim.deploy.firmware import Firmware
-from dcompute_sim.deploy.fleet import FleetFile
-from dcompute_sim.deploy.link import usb_ports
+from dcompute_sim.deploy.fleet_file import FleetFile
+from dcompute_sim.deploy.serial_link import usb_ports
 
 FLEET_FILE = Path("fleet.yaml")
 
@@ -34,7 +34,7 @@ class Selection:
     secrets: Path | None = None
     config: Path | None = None
 
-    def targets(self, firmware: Firmware) -> list[Target]:
+    def targets(self, firmware: Firmware) -> list[DeployTarget]:
         """The boards meant, their settings checked by the firmware's own rules.
 
         Raises InvalidInput or ScenarioError, with file and line, for every wrong setting of all of them.
@@ -46,7 +46,7 @@ class Selection:
             return self._from_fleet(FleetFile(fleet, self.secrets), firmware)
         return self._from_ports(firmware)
 
-    def _from_fleet(self, fleet: FleetFile, firmware: Firmware) -> list[Target]:
+    def _from_fleet(self, fleet: FleetFile, firmware: Firmware) -> list[DeployTarget]:
         if self.config is not None:
             raise InvalidInput("--config and a fleet file contradict each other: the fleet file says it all")
         names = list(fleet.fleet.boards) if self.everything else list(dict.fromkeys(self.boards))
@@ -61,7 +61,7 @@ class Selection:
         _check_distinct(targets)
         return targets
 
-    def _from_ports(self, firmware: Firmware) -> list[Target]:
+    def _from_ports(self, firmware: Firmware) -> list[DeployTarget]:
         ports = list(dict.fromkeys(line for port in self.ports for line in _lines(port)))
         if not ports:
             there = usb_ports()
@@ -78,7 +78,7 @@ class Selection:
             config = _read_config(self.config, firmware)
             if len(ports) > 1 and config.get("NODE_ID"):
                 raise InvalidInput(f"{self.config}: one NODE_ID for {len(ports)} boards; use a fleet file")
-        return [Target("", port, config) for port in ports]
+        return [DeployTarget("", port, config) for port in ports]
 
 
 def parse_watchpoint(text: str) -> Watchpoint:
@@ -107,7 +107,7 @@ def _read_config(path: Path, firmware: Firmware) -> Settings:
     return config
 
 
-def _check_distinct(targets: Sequence[Target]) -> None:
+def _check_distinct(targets: Sequence[DeployTarget]) -> None:
     seen: dict[str, str] = {}
     for target in targets:
         if target.port in seen:

@@ -13,20 +13,20 @@ from dcompute_sim import trace as t
 from dcompute_sim.director.deeds import Deeds
 from dcompute_sim.director.dispatcher import Dispatcher
 from dcompute_sim.director.faults import Faults
+from dcompute_sim.director.load_generator import Workload
 from dcompute_sim.director.master import MasterHandle
-from dcompute_sim.director.persistence import watch_memory
+from dcompute_sim.director.memory_readings import watch_memory
 from dcompute_sim.director.probe_client import Outsider, RetainedStatuses
 from dcompute_sim.director.trigger import Triggers
-from dcompute_sim.director.updates import Updates
-from dcompute_sim.director.workload import Workload
+from dcompute_sim.director.updater import Updates
 from dcompute_sim.interfaces.node import Node, NodeSpec
 from dcompute_sim.interfaces.world import Engine, Machine
-from dcompute_sim.scenario import Network, Scenario, phase_starts
+from dcompute_sim.scenario import NetworkSettings, Scenario, phase_starts
 
 MASTER = "master"
 _AUDIT_S = 1.0  # time for a fresh client to be sent every retained status
 _COLLECT_S = 5.0  # how often the program above the master asks for results
-_WIRED = Network.model_validate({"latency": "500us"})
+_WIRED = NetworkSettings.model_validate({"latency": "500us"})
 
 
 class Director:

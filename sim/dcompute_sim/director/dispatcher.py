@@ -17,7 +17,7 @@ from dcompute.events import MasterEvent, NodeStatusSeen, ResultReceived
 from dcompute_sim import trace as t
 from dcompute_sim.director.master import MasterHandle
 from dcompute_sim.recorder import Recorder
-from dcompute_sim.scenario import Target
+from dcompute_sim.scenario import TaskTarget
 
 _LIFELESS = ("dead", "offline")
 
@@ -25,7 +25,7 @@ _LIFELESS = ("dead", "offline")
 @dataclass(slots=True)
 class _Task:
     fields: dict[str, Any]
-    target: Target
+    target: TaskTarget
     node: str = ""
     on_result: Callable[[], None] | None = None
 
@@ -67,17 +67,17 @@ class Dispatcher:
         return len(self._open)
 
     def give(
-        self, fields: dict[str, Any], target: Target, on_result: Callable[[], None] | None = None
+        self, fields: dict[str, Any], target: TaskTarget, on_result: Callable[[], None] | None = None
     ) -> None:
         """Hand out a task (its `id` and `priority` are set); to every node of the target for `all`."""
         if target.pick == "all" and target.node is None:
             for index, node in enumerate(self._candidates(target)):
                 copy = {**fields, "id": f"{fields['id']}-{index}"}
-                self._add(copy, Target(node=node), on_result)
+                self._add(copy, TaskTarget(node=node), on_result)
         else:
             self._add(fields, target, on_result)
 
-    def _add(self, fields: dict[str, Any], target: Target, on_result: Callable[[], None] | None) -> None:
+    def _add(self, fields: dict[str, Any], target: TaskTarget, on_result: Callable[[], None] | None) -> None:
         self._open[fields["id"]] = _Task(fields, target, on_result=on_result)
         self._place(fields["id"])
 
@@ -153,7 +153,7 @@ class Dispatcher:
             return
         self._waiting[task_id] = None
 
-    def _choose(self, target: Target) -> str:
+    def _choose(self, target: TaskTarget) -> str:
         if target.node is not None and (target.node in self._alive or not self._reassign):
             return target.node if target.node in self._alive else ""
         candidates = self._candidates(target)
@@ -170,7 +170,7 @@ class Dispatcher:
         """Unfinished tasks; of equals the one that has waited longest for a task comes first."""
         return len(self._of_node.get(node, ())), self._last_given.get(node, 0)
 
-    def _candidates(self, target: Target) -> list[str]:
+    def _candidates(self, target: TaskTarget) -> list[str]:
         """Living nodes of the target's group; for a named node that is dead, its group or else anyone."""
         if target.node is None:
             return self._living(target.group)

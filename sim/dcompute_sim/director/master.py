@@ -6,10 +6,10 @@ from dcompute.bundle import Bundle
 from dcompute.events import MasterEvent, MasterObserver
 from dcompute.master_transport import MasterNodeTransport
 from dcompute_sim import trace as t
-from dcompute_sim.interfaces.suspendable import Gate
+from dcompute_sim.interfaces.suspendable import SuspendableDriver
 from dcompute_sim.interfaces.world import Machine
 from dcompute_sim.recorder import Recorder
-from dcompute_sim.rng import Dice
+from dcompute_sim.rng import Rng
 from dcompute_sim.sabotage import master_classes
 from dcompute_sim.scenario import Master
 
@@ -41,7 +41,7 @@ class MasterHandle:
         self._observer = observer
         self._boots = 0
         self._updates: dict[str, tuple[Bundle, bytes | None]] = {}
-        self._gate: Gate | None = None
+        self._driver: SuspendableDriver | None = None
         self.transport: MasterNodeTransport | None = None
 
     @property
@@ -57,8 +57,8 @@ class MasterHandle:
         self._recorder.add(t.MasterStarted, boot=self._boots)
         self._machine.power_on()
         host, port = self._machine.address
-        rng = Dice(f"{self._seed}/master/{self._boots}")
-        self._gate = Gate(self._machine.driver, rng)
+        rng = Rng(f"{self._seed}/master/{self._boots}")
+        self._driver = SuspendableDriver(self._machine.driver, rng)
         transport_class, registry_class = master_classes(self._sabotage)
         self.transport = transport_class(
             host,
@@ -69,7 +69,7 @@ class MasterHandle:
             keepalive=max(1, round(self._settings.keepalive)),
             namespace=self._namespace,
             liveness_s=self._settings.liveness,
-            driver=self._gate,
+            driver=self._driver,
             observer=self._observe,
             registry_class=registry_class,
         )
@@ -99,16 +99,16 @@ class MasterHandle:
 
     def crash(self) -> None:
         """The process dies."""
-        if self._gate is None:
+        if self._driver is None:
             return
-        self._gate.cut()
-        self._machine.crash(self._gate)
-        self._gate = self.transport = None
+        self._driver.cut()
+        self._machine.crash(self._driver)
+        self._driver = self.transport = None
         self._recorder.add(t.MasterStopped, how="crash")
 
     def close(self) -> None:
         """The run is over."""
-        if self._gate is not None:
-            self._gate.cut()
-            self._machine.crash(self._gate)
-            self._gate = self.transport = None
+        if self._driver is not None:
+            self._driver.cut()
+            self._machine.crash(self._driver)
+            self._driver = self.transport = None

@@ -17,19 +17,19 @@ import simpy
 from simpy import Environment, Event
 
 from dcompute.asyncio_driver import AsyncioDriver
-from dcompute_sim.brokers.base import RealBroker
 from dcompute_sim.brokers.external import ExternalBroker
+from dcompute_sim.brokers.real_broker import RealBroker
 from dcompute_sim.engines.real_machine import RealMachine
 from dcompute_sim.interfaces.node import Node, NodeSpec
 from dcompute_sim.interfaces.world import EngineError, Machine
 from dcompute_sim.net.proxy import FaultProxy
-from dcompute_sim.nodes.python import PythonNode
+from dcompute_sim.nodes.python_node import PythonNode
 from dcompute_sim.recorder import Recorder
-from dcompute_sim.scenario import Network as NetworkSettings
+from dcompute_sim.scenario import NetworkSettings
 from dcompute_sim.trace import Trace
 
 if TYPE_CHECKING:  # serial ports and an emulator, which most runs have no use for
-    from dcompute_sim.hardware.hardware import Bench
+    from dcompute_sim.hardware.bench import Bench
 
 
 class LoopEnvironment(Environment):
@@ -162,7 +162,7 @@ class RealEngine:
         if spec.group.kind == "python":
             return PythonNode(spec, machine, self.recorder)
         if spec.group.kind == "firmware":
-            from dcompute_sim.hardware.boards import firmware_node
+            from dcompute_sim.nodes.real_firmware import firmware_node
 
             return firmware_node(spec, self._machines[machine.name], self.recorder)
         if self._bench is None:

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 from dcompute.drivers import Driver
 from dcompute.security import tls_context
-from dcompute_sim.brokers.base import RealBroker
 from dcompute_sim.brokers.external import ExternalBroker
-from dcompute_sim.interfaces.suspendable import Gate
+from dcompute_sim.brokers.real_broker import RealBroker
+from dcompute_sim.interfaces.suspendable import SuspendableDriver
 from dcompute_sim.interfaces.world import EngineError, Login
 from dcompute_sim.net.proxy import FaultProxy
-from dcompute_sim.scenario import Network as NetworkSettings
+from dcompute_sim.scenario import NetworkSettings
 
 
 class RealMachine:
@@ -51,13 +51,13 @@ class RealMachine:
             raise EngineError(f"{self.name} has no link of its own to break")
         return self._proxy
 
-    def crash(self, gate: Gate) -> None:
-        for channel in list(gate.channels):
+    def crash(self, driver: SuspendableDriver) -> None:
+        for channel in list(driver.channels):
             channel.abort()
 
-    def power_cut(self, gate: Gate) -> None:
+    def power_cut(self, driver: SuspendableDriver) -> None:
         self.proxy.forget()
-        self.crash(gate)
+        self.crash(driver)
 
     def power_on(self) -> None:
         pass

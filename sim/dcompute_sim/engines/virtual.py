@@ -11,18 +11,18 @@ import simpy
 from simpy import Environment, Event
 
 from dcompute.drivers import Address, ChannelUser, Driver, Timer
-from dcompute_sim.brokers.model.config import BrokerConfig
+from dcompute_sim.brokers.model.broker_config import BrokerConfig
 from dcompute_sim.engines.virtual_broker import PORT, ModelBroker
 from dcompute_sim.interfaces.node import Node, NodeSpec
-from dcompute_sim.interfaces.suspendable import Gate
+from dcompute_sim.interfaces.suspendable import SuspendableDriver
 from dcompute_sim.interfaces.world import EngineError, Login, Machine
 from dcompute_sim.net.clock import Clock
 from dcompute_sim.net.network import Host, Network
 from dcompute_sim.net.pcap import PcapWriter
-from dcompute_sim.nodes.python import PythonNode
+from dcompute_sim.nodes.python_node import PythonNode
 from dcompute_sim.recorder import Recorder
-from dcompute_sim.rng import Dice
-from dcompute_sim.scenario import Network as NetworkSettings
+from dcompute_sim.rng import Rng
+from dcompute_sim.scenario import NetworkSettings
 from dcompute_sim.trace import Trace
 
 BROKER = "broker"
@@ -36,7 +36,7 @@ START_S = 1.0  # paho takes a ping time of 0 for "no ping under way", so its clo
 class VirtualDriver:
     """The driver of one host: its connections cross the virtual network, its timers are SimPy's."""
 
-    def __init__(self, host: Host, clock: Clock, rng: Dice) -> None:
+    def __init__(self, host: Host, clock: Clock, rng: Rng) -> None:
         self.random = rng
         self._host = host
         self._clock = clock
@@ -96,17 +96,17 @@ class VirtualMachine:
     address = (BROKER, PORT)
     login = Login()
 
-    def __init__(self, host: Host, clock: Clock, rng: Dice, network: NetworkSettings) -> None:
+    def __init__(self, host: Host, clock: Clock, rng: Rng, network: NetworkSettings) -> None:
         self.name = host.name
         self.host = host
         self.driver: Driver = VirtualDriver(host, clock, rng)
         self._network = network
         self.restore()
 
-    def crash(self, gate: Gate) -> None:
+    def crash(self, driver: SuspendableDriver) -> None:
         self.host.crash()
 
-    def power_cut(self, gate: Gate) -> None:
+    def power_cut(self, driver: SuspendableDriver) -> None:
         self.host.power_cut()
 
     def power_on(self) -> None:
@@ -152,7 +152,7 @@ class VirtualEngine:
         self._stamp_s = 0.0
         self._stamp_us = 0
         self.recorder = Recorder(trace, self._now_us)
-        self._rng = Dice(f"{seed}/strangers")  # of whoever has no generator of its own
+        self._rng = Rng(f"{seed}/strangers")  # of whoever has no generator of its own
         self.network = Network(self.env, seed, observer=self.recorder)
         self._clock = self.network.clock
         self.broker_name = broker
@@ -176,7 +176,7 @@ class VirtualEngine:
         if spec.group.kind == "python":
             return PythonNode(spec, machine, self.recorder)
         if spec.group.kind == "firmware":
-            from dcompute_sim.engines.virtual_boards import firmware_node
+            from dcompute_sim.nodes.virtual_firmware import firmware_node
 
             return firmware_node(spec, machine, self.recorder, self.network)
         raise EngineError(f"group {spec.group_name}: no {spec.group.kind} nodes in virtual time")

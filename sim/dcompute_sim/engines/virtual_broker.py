@@ -8,7 +8,7 @@ from simpy import Environment
 
 from dcompute.drivers import Timer
 from dcompute_sim.brokers.model.broker import Broker
-from dcompute_sim.brokers.model.config import BrokerConfig
+from dcompute_sim.brokers.model.broker_config import BrokerConfig
 from dcompute_sim.brokers.model.connection import Connection
 from dcompute_sim.net.clock import Clock
 from dcompute_sim.net.network import Host

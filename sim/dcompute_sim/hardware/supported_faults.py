@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from dcompute_sim.hardware.map import Place
+from dcompute_sim.hardware.hardware_map import Place
 from dcompute_sim.interfaces.world import EngineError
 from dcompute_sim.scenario import KINDS, Scenario
 from dcompute_sim.scenario.faults import Hang, NodeFault

@@ -17,13 +17,13 @@ from mpremote.transport_serial import SerialTransport
 from simpy import Event as Happening
 
 from dcompute_sim import trace as t
-from dcompute_sim.brokers.base import RealBroker
+from dcompute_sim.brokers.real_broker import RealBroker
 from dcompute_sim.director import Director
 from dcompute_sim.engines.real import RealEngine
-from dcompute_sim.hardware.hardware import Bench
-from dcompute_sim.hardware.line import BoardError, SerialLine, stop_program
-from dcompute_sim.hardware.map import Place
+from dcompute_sim.hardware.bench import Bench
+from dcompute_sim.hardware.hardware_map import Place
 from dcompute_sim.hardware.run_config import look
+from dcompute_sim.hardware.serial_line import BoardError, SerialLine, stop_program
 from dcompute_sim.recorder import Recorder
 from dcompute_sim.scenario import Scenario, concretise
 from dcompute_sim.scenario.board_record import BoardRecord, Figures

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dcompute.drivers import Address, Channel, ChannelUser, Driver, Timer
-from dcompute_sim.rng import Dice
+from dcompute_sim.rng import Rng
 
 
-class Gate:
+class SuspendableDriver:
     """A `Driver` over another one.
 
     Args:
@@ -20,7 +20,7 @@ class Gate:
         on_withheld: is told whenever something is held back while frozen.
     """
 
-    def __init__(self, inner: Driver, rng: Dice, on_withheld: Callable[[], None] | None = None) -> None:
+    def __init__(self, inner: Driver, rng: Rng, on_withheld: Callable[[], None] | None = None) -> None:
         self.random = rng
         self._inner = inner
         self._on_withheld = on_withheld
@@ -66,10 +66,10 @@ class Gate:
         self._inner.call_on_loop(lambda: self.run(call))
 
     def call_later(self, delay_s: float, call: Callable[[], None]) -> Timer:
-        return _GatedTimer(self, self._inner, delay_s, call)
+        return _SuspendableTimer(self, self._inner, delay_s, call)
 
     def dial(self, address: Address, user: ChannelUser) -> Timer:
-        return self._inner.dial(address, _GatedUser(self, user))
+        return self._inner.dial(address, _SuspendableUser(self, user))
 
     def deliver(self, call: Callable[[], None]) -> None:
         self._inner.deliver(lambda: self.run(call))
@@ -78,13 +78,15 @@ class Gate:
         return self._inner.wait(started, timeout_s)
 
 
-class _GatedTimer:
+class _SuspendableTimer:
     """A timer that can still be cancelled when it is due and waits for the thaw, as in any event loop."""
 
-    __slots__ = ("_call", "_gate", "_timer")
+    __slots__ = ("_call", "_driver", "_timer")
 
-    def __init__(self, gate: Gate, inner: Driver, delay_s: float, call: Callable[[], None]) -> None:
-        self._gate = gate
+    def __init__(
+        self, driver: SuspendableDriver, inner: Driver, delay_s: float, call: Callable[[], None]
+    ) -> None:
+        self._driver = driver
         self._call: Callable[[], None] | None = call
         self._timer = inner.call_later(delay_s, self._due)
 
@@ -93,37 +95,37 @@ class _GatedTimer:
         self._timer.cancel()
 
     def _due(self) -> None:
-        self._gate.run(self._happen)
+        self._driver.run(self._happen)
 
     def _happen(self) -> None:
         if self._call is not None:
             self._call()
 
 
-class _GatedUser:
-    """Passes on what a channel tells, when the gate lets it."""
+class _SuspendableUser:
+    """Passes on what a channel tells, when the driver lets it."""
 
-    __slots__ = ("_channel", "_gate", "_user")
+    __slots__ = ("_channel", "_driver", "_user")
 
-    def __init__(self, gate: Gate, user: ChannelUser) -> None:
-        self._gate = gate
+    def __init__(self, driver: SuspendableDriver, user: ChannelUser) -> None:
+        self._driver = driver
         self._user = user
         self._channel: Channel | None = None
 
     def channel_open(self, channel: Channel) -> None:
         self._channel = channel
-        self._gate.channels.append(channel)
-        self._gate.run(lambda: self._user.channel_open(channel))
+        self._driver.channels.append(channel)
+        self._driver.run(lambda: self._user.channel_open(channel))
 
     def channel_data(self, data: bytes) -> None:
-        gate = self._gate
-        if gate._waiting is None and not gate._cut:
+        driver = self._driver
+        if driver._waiting is None and not driver._cut:
             self._user.channel_data(data)
         else:
-            gate.run(lambda: self._user.channel_data(data))
+            driver.run(lambda: self._user.channel_data(data))
 
     def channel_lost(self, error: Exception | None) -> None:
         if self._channel is not None:
-            self._gate.channels.remove(self._channel)
+            self._driver.channels.remove(self._channel)
             self._channel = None
-        self._gate.run(lambda: self._user.channel_lost(error))
+        self._driver.run(lambda: self._user.channel_lost(error))

@@ -10,9 +10,9 @@ from simpy import Environment, Event
 
 from dcompute.drivers import Driver
 from dcompute_sim.interfaces.node import Node, NodeSpec
-from dcompute_sim.interfaces.suspendable import Gate
+from dcompute_sim.interfaces.suspendable import SuspendableDriver
 from dcompute_sim.recorder import Recorder
-from dcompute_sim.scenario import Network
+from dcompute_sim.scenario import NetworkSettings
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,10 @@ class Machine(Protocol):
     def driver(self) -> Driver:
         """The loop its programs run on."""
 
-    def crash(self, gate: Gate) -> None:
-        """The program behind `gate` dies; its kernel closes its connections (FIN)."""
+    def crash(self, driver: SuspendableDriver) -> None:
+        """The program behind `driver` dies; its kernel closes its connections (FIN)."""
 
-    def power_cut(self, gate: Gate) -> None:
+    def power_cut(self, driver: SuspendableDriver) -> None:
         """The machine is gone without a word."""
 
     def power_on(self) -> None:
@@ -82,7 +82,7 @@ class Engine(Protocol):
     def env(self) -> Environment:
         """The clock the director's processes live on."""
 
-    def machine(self, name: str, network: Network) -> Machine:
+    def machine(self, name: str, network: NetworkSettings) -> Machine:
         """A machine of this name, on a network of its own."""
 
     def node(self, spec: NodeSpec, machine: Machine) -> Node:

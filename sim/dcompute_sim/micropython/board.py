@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 from dcompute_sim.fwbuild.errors import FirmwareError
 from dcompute_sim.micropython import flash
-from dcompute_sim.micropython.errors import EmulatorUnavailable
 from dcompute_sim.micropython.provision import Emulator
+from dcompute_sim.micropython.unavailable import EmulatorUnavailable
 
 PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = range(1, 6)
 

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from dcompute_sim.micropython.errors import EmulatorUnavailable
+from dcompute_sim.micropython.unavailable import EmulatorUnavailable
 
 SUITE = "trixie"  # the oldest Debian release that has a micropython package
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")

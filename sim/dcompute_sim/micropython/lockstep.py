@@ -27,7 +27,7 @@ from dcompute_sim.micropython import lockstep_wire as wire
 from dcompute_sim.micropython.board import Board
 from dcompute_sim.micropython.lockstep_process import LockstepError, LockstepProcess
 from dcompute_sim.micropython.lockstep_sockets import Sockets
-from dcompute_sim.micropython.process import RESETS, RESTART_S, Listener
+from dcompute_sim.micropython.process import RESETS, RESTART_S, BoardListener
 from dcompute_sim.micropython.provision import Emulator
 from dcompute_sim.micropython.watchdog import Watchdog
 from dcompute_sim.net.network import Host
@@ -73,7 +73,7 @@ class LockstepBoard:
     """
 
     def __init__(
-        self, env: Environment, host: Host, emulator: Emulator, board: Board, listener: Listener
+        self, env: Environment, host: Host, emulator: Emulator, board: Board, listener: BoardListener
     ) -> None:
         self.board = board
         self.host = host

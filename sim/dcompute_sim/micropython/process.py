@@ -28,7 +28,7 @@ RESTART_S = 0.25  # a chip needs about this long from reset to the first line of
 _CHUNK = 65536
 
 
-class Listener(Protocol):
+class BoardListener(Protocol):
     """Who wants to know what a board does. All calls come from the loop."""
 
     def started(self, boot: int, reset_cause: int) -> None:
@@ -62,7 +62,9 @@ class FirmwareProcess:
         name: for the folder that is its flash, and for messages.
     """
 
-    def __init__(self, emulator: Emulator, board: Board, listener: Listener, name: str = "board") -> None:
+    def __init__(
+        self, emulator: Emulator, board: Board, listener: BoardListener, name: str = "board"
+    ) -> None:
         self.board = board
         self.boots = 0
         self._emulator = emulator

@@ -17,7 +17,7 @@ from pathlib import Path
 from dcompute_sim.micropython import cache as store
 from dcompute_sim.micropython import debian, pypi
 from dcompute_sim.micropython.compiled import SHIMS, compiled_shims
-from dcompute_sim.micropython.errors import EmulatorUnavailable
+from dcompute_sim.micropython.unavailable import EmulatorUnavailable
 
 MICROPYTHON_VARIABLE = "DCOMPUTE_MICROPYTHON"
 UMQTT_VARIABLE = "DCOMPUTE_UMQTT"

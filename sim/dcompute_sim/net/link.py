@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-from dcompute_sim.rng import Dice
+from dcompute_sim.rng import Rng
 
 State = Literal["up", "silent", "off"]
 """`silent`: frames leave and vanish, the station believes it is connected. `off`: the WLAN is gone and the
@@ -59,7 +59,7 @@ class Link:
         self.bandwidth_bps, self.loss = bandwidth_bps, loss
         self.ideal = not (latency_s or jitter_s or bandwidth_bps is not None or loss)
         if (jitter_s or loss) and self._draw is None:
-            self._draw = Dice(self._seed_name).random
+            self._draw = Rng(self._seed_name).random
 
     def down(self) -> None:
         """A dead link: silence both ways, and the station does not know."""

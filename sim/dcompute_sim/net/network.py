@@ -22,7 +22,7 @@ from dcompute_sim.net.link import Link, State
 from dcompute_sim.net.observer import NullObserver, WireObserver
 from dcompute_sim.net.profile import LINUX, TcpProfile
 from dcompute_sim.net.sockets import Socket, Stream
-from dcompute_sim.net.tcp import CONNECTING, GONE, OPEN, SYN_RECEIVED, Connection, Endpoint
+from dcompute_sim.net.tcp import CONNECTING, GONE, OPEN, SYN_RECEIVED, Endpoint, TcpConnection
 
 _Client = TypeVar("_Client", Socket, Stream)
 _FIRST_EPHEMERAL_PORT = 49_152
@@ -81,7 +81,7 @@ class Network:
         return next(self._keys)
 
 
-class Listener:
+class ListeningPort:
     """A program waiting for connections on a port."""
 
     def __init__(self, host: Host, port: int, on_accept: Callable[[Stream], None]) -> None:
@@ -108,17 +108,17 @@ class Host:
         self.tcp = tcp
         self.powered = True
         self.link = Link(f"{network.seed}/link/{name}", self._link_changed)
-        self.listeners: dict[int, Listener] = {}
-        self.connections: dict[Connection, None] = {}
+        self.listeners: dict[int, ListeningPort] = {}
+        self.connections: dict[TcpConnection, None] = {}
         self._ports_used = 0
 
     # --- what programs do ---
 
-    def listen(self, port: int, on_accept: Callable[[Stream], None]) -> Listener:
+    def listen(self, port: int, on_accept: Callable[[Stream], None]) -> ListeningPort:
         """Accept connections on `port`, each handed to `on_accept` when its handshake is complete."""
         if port in self.listeners:
             raise OSError(errno.EADDRINUSE, f"port {port} of host {self.name!r} is already listened on")
-        listener = self.listeners[port] = Listener(self, port, on_accept)
+        listener = self.listeners[port] = ListeningPort(self, port, on_accept)
         return listener
 
     def connect(
@@ -196,7 +196,7 @@ class Host:
         self, kind: type[_Client], address: str, port: int, on_done: Callable[[OSError | None], None] | None
     ) -> _Client:
         network = self.network
-        connection = Connection(network, network.next_key(), self.name)
+        connection = TcpConnection(network, network.next_key(), self.name)
         client = connection.client = kind(connection, self, self._next_port(), "node")
         server = connection.server = Stream(connection, network.host(address), port, "broker")
         client.peer, server.peer = server, client

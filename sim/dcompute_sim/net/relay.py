@@ -24,7 +24,7 @@ _RESET: Final = None
 _Item = bytes | None
 
 
-class Link(Protocol):
+class LinkState(Protocol):
     """The link that a connection goes over, as it is now."""
 
     name: str
@@ -52,7 +52,7 @@ class Link(Protocol):
 class Pipe:
     """One connection of the node: its two sides, and the two directions between them."""
 
-    def __init__(self, link: Link, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, link: LinkState, loop: asyncio.AbstractEventLoop) -> None:
         self.link = link
         self.loop = loop
         self.conn = 0  # numbered once it reaches the broker

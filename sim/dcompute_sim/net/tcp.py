@@ -62,7 +62,7 @@ class Segment:
         self.payload = payload
 
 
-class Connection:
+class TcpConnection:
     """What both endpoints share: who they are, and what the observer was told."""
 
     __slots__ = ("_reported", "client", "key", "name", "network", "number", "server")
@@ -137,7 +137,7 @@ class Endpoint:
     unread_bytes: int = 0
     """Bytes received that this side's program has not read."""
 
-    def __init__(self, connection: Connection, host: Host, port: int, side: Side) -> None:
+    def __init__(self, connection: TcpConnection, host: Host, port: int, side: Side) -> None:
         self.connection = connection
         self.host = host
         self.port = port

@@ -15,10 +15,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dcompute_sim.checks.base import Distribution, Status, window
+from dcompute_sim.checks.check import Measurement, Status, window
 from dcompute_sim.checks.verdict import Result
 from dcompute_sim.report import text as words
-from dcompute_sim.report.run import Run
+from dcompute_sim.report.run_report import RunReport
 
 Mode = Literal["normal", "plain", "quiet"]
 
@@ -37,7 +37,7 @@ def make_console(mode: Mode = "normal", file: IO[str] | None = None) -> Console:
     return Console(file=file, highlight=False, emoji=False)
 
 
-def print_run(console: Console, run: Run, mode: Mode = "normal") -> None:
+def print_run(console: Console, run: RunReport, mode: Mode = "normal") -> None:
     """Print the verdict on one run."""
     if mode == "quiet":
         _print_quiet(console, run)
@@ -59,7 +59,7 @@ def print_run(console: Console, run: Run, mode: Mode = "normal") -> None:
     _print_replay(console, run)
 
 
-def print_summary(console: Console, runs: Sequence[Run], undone: Mapping[str, str] = _NOTHING) -> None:
+def print_summary(console: Console, runs: Sequence[RunReport], undone: Mapping[str, str] = _NOTHING) -> None:
     """Print one line a run, and the sum: for `dcompute run FOLDER`.
 
     Args:
@@ -94,7 +94,7 @@ def print_summary(console: Console, runs: Sequence[Run], undone: Mapping[str, st
     console.print(Text(told, style="bold green" if not bad else "bold red"))
 
 
-def _print_quiet(console: Console, run: Run) -> None:
+def _print_quiet(console: Console, run: RunReport) -> None:
     line = Text.assemble(
         f"{run.name}: ", _word(run.verdict.status), f", {_size(run)}, seed {run.started.seed}"
     )
@@ -109,7 +109,7 @@ def _print_quiet(console: Console, run: Run) -> None:
         _print_replay(console, run)
 
 
-def _head(run: Run) -> Text:
+def _head(run: RunReport) -> Text:
     started = run.started
     head = Text.assemble(
         (run.name, "bold"), f"  seed {started.seed}, {started.time} time, broker {started.broker}"
@@ -122,7 +122,7 @@ def _head(run: Run) -> Text:
     return head
 
 
-def _size(run: Run) -> str:
+def _size(run: RunReport) -> str:
     totals = run.totals
     return ", ".join(
         (
@@ -133,7 +133,7 @@ def _size(run: Run) -> str:
     )
 
 
-def _duration(run: Run) -> str:
+def _duration(run: RunReport) -> str:
     if run.wall_s is None or run.started.time == "real":
         return words.seconds(run.simulated_s)
     return f"{words.seconds(run.simulated_s)} in {words.seconds(run.wall_s)}"
@@ -153,7 +153,7 @@ def _expectations(results: Sequence[Result]) -> Table:
     return table
 
 
-def _measured(measured: Sequence[tuple[Result, Distribution]]) -> Table:
+def _measured(measured: Sequence[tuple[Result, Measurement]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("measured", overflow="fold")
     for heading in ("count", "min", "median", "max", "bound"):
@@ -170,7 +170,7 @@ def _measured(measured: Sequence[tuple[Result, Distribution]]) -> Table:
     return table
 
 
-def _print_offending(console: Console, run: Run, result: Result) -> None:
+def _print_offending(console: Console, run: RunReport, result: Result) -> None:
     """The first offending events, the very first with what happened around it."""
     outcome = result.outcome
     console.print(Text.assemble((result.label, "bold"), f": {outcome.summary}"))
@@ -189,12 +189,12 @@ def _print_offending(console: Console, run: Run, result: Result) -> None:
     console.print()
 
 
-def _verdict_line(run: Run) -> Text:
+def _verdict_line(run: RunReport) -> Text:
     status = run.verdict.status
     held = len(run.verdict.of(Status.HELD))
     told = f": {held} of {len(run.verdict.results)} expectations held (exit status {run.verdict.exit_status})"
     return Text.assemble(_word(status), told)
 
 
-def _print_replay(console: Console, run: Run) -> None:
+def _print_replay(console: Console, run: RunReport) -> None:
     console.print(Text.assemble(("Again: ", "dim"), run.replay), soft_wrap=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dcompute_sim import trace as t
-from dcompute_sim.checks.history import Fault, History
+from dcompute_sim.checks.history import History, InjectedFault
 
 Key = tuple[str, int]
 """Kind of fault, and the how-manieth of its kind: names and nodes may differ from run to run."""
@@ -42,7 +42,7 @@ def aftermaths(events: Sequence[t.Event]) -> dict[Key, Aftermath]:
     return found
 
 
-def _aftermath(events: Sequence[t.Event], history: History, fault: Fault) -> Aftermath:
+def _aftermath(events: Sequence[t.Event], history: History, fault: InjectedFault) -> Aftermath:
     until = min((f.at for f in history.story(fault.node).faults if f.at > fault.at), default=len(events))
     first: dict[str, t.Event] = {}
     for event in events[fault.at + 1 : until]:
@@ -59,7 +59,7 @@ def _aftermath(events: Sequence[t.Event], history: History, fault: Fault) -> Aft
     )
 
 
-def _word(event: t.Event, fault: Fault, *, back: bool) -> str:
+def _word(event: t.Event, fault: InjectedFault, *, back: bool) -> str:
     if getattr(event, "node", "") != fault.node:
         return ""
     match event:

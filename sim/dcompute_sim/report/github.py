@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dcompute_sim.checks.base import Status
+from dcompute_sim.checks.check import Status
 from dcompute_sim.report import text as words
-from dcompute_sim.report.run import Run
+from dcompute_sim.report.run_report import RunReport
 
 _LEVEL = {Status.FAILED: "error", Status.INCONCLUSIVE: "warning"}
 
 
-def workflow_commands(run: Run, file: str = "") -> list[str]:
+def workflow_commands(run: RunReport, file: str = "") -> list[str]:
     """One for each expectation that did not hold. `file`: the scenario, relative to the repository."""
     lines = []
     for result in run.verdict.results:

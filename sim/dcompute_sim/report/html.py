@@ -15,12 +15,12 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from dcompute_sim import trace as t
-from dcompute_sim.checks.base import Status
+from dcompute_sim.checks.check import Status
 from dcompute_sim.report import text as words
 from dcompute_sim.report.console import WORD
 from dcompute_sim.report.junit import offending_lines
-from dcompute_sim.report.run import Run, tag
-from dcompute_sim.report.timeline import Mark, Span, Timeline, timeline
+from dcompute_sim.report.run_report import RunReport, tag
+from dcompute_sim.report.timeline import Mark, Timeline, TimelineSpan, timeline
 
 MAX_WORK = 100_000  # tasks drawn; beyond that a page takes longer to open than a person waits
 MAX_LOG = 4_000
@@ -62,7 +62,7 @@ _NOTABLE = (
 )
 
 
-def html(run: Run) -> str:
+def html(run: RunReport) -> str:
     """The whole page."""
     assets = files("dcompute_sim.report") / "assets"
     template = Environment(autoescape=True, undefined=StrictUndefined).from_string(
@@ -86,7 +86,7 @@ def _embedded(data: Any) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _data(run: Run) -> dict[str, Any]:
+def _data(run: RunReport) -> dict[str, Any]:
     line = timeline(run.events)
     return {
         "end": line.end_us,
@@ -105,7 +105,7 @@ def _data(run: Run) -> dict[str, Any]:
     }
 
 
-def _spans(spans: Sequence[Span]) -> dict[str, list[Any]]:
+def _spans(spans: Sequence[TimelineSpan]) -> dict[str, list[Any]]:
     return {
         "lane": [span.lane for span in spans],
         "start": [span.start_us for span in spans],
@@ -141,7 +141,7 @@ def _work(line: Timeline) -> dict[str, Any]:
     }
 
 
-def _distributions(run: Run) -> list[dict[str, Any]]:
+def _distributions(run: RunReport) -> list[dict[str, Any]]:
     return [
         {
             "check": result.name,

@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
-from dcompute_sim.checks.base import Distribution
+from dcompute_sim.checks.check import Measurement
 from dcompute_sim.checks.verdict import Result
-from dcompute_sim.report.run import Run
+from dcompute_sim.report.run_report import RunReport
 
 FORMAT = 1
 
@@ -19,7 +19,7 @@ FORMAT = 1
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
-def report(runs: Sequence[Run], undone: Mapping[str, str] = _NOTHING) -> str:
+def report(runs: Sequence[RunReport], undone: Mapping[str, str] = _NOTHING) -> str:
     """All runs as one JSON document.
 
     Args:
@@ -35,7 +35,7 @@ def report(runs: Sequence[Run], undone: Mapping[str, str] = _NOTHING) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
-def as_dict(run: Run) -> dict[str, Any]:
+def as_dict(run: RunReport) -> dict[str, Any]:
     """One run as plain data."""
     totals = run.totals
     return {
@@ -84,5 +84,5 @@ def _result(result: Result) -> dict[str, Any]:
     }
 
 
-def _distribution(distribution: Distribution) -> dict[str, Any]:
+def _distribution(distribution: Measurement) -> dict[str, Any]:
     return {"name": distribution.name, "unit": distribution.unit, **distribution.figures()}

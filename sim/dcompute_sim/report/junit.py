@@ -7,10 +7,10 @@ import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from dcompute_sim.checks.base import Outcome, Status, window
+from dcompute_sim.checks.check import CheckOutcome, Status, window
 from dcompute_sim.checks.verdict import Result
 from dcompute_sim.report import text as words
-from dcompute_sim.report.run import Run
+from dcompute_sim.report.run_report import RunReport
 
 # XML 1.0 has no place, not even escaped, for most control characters; a firmware's output may have them
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -19,7 +19,7 @@ _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
-def junit(runs: Sequence[Run], undone: Mapping[str, str] = _NOTHING) -> str:
+def junit(runs: Sequence[RunReport], undone: Mapping[str, str] = _NOTHING) -> str:
     """The document. A failed expectation is a failure, an inconclusive one an error: neither passes.
 
     Args:
@@ -37,7 +37,7 @@ def junit(runs: Sequence[Run], undone: Mapping[str, str] = _NOTHING) -> str:
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
-def _suite(run: Run) -> ET.Element:
+def _suite(run: RunReport) -> ET.Element:
     results = run.verdict.results
     suite = ET.Element(
         "testsuite",
@@ -73,7 +73,7 @@ def _undone(name: str, why: str) -> ET.Element:
     return suite
 
 
-def _case(run: Run, result: Result) -> ET.Element:
+def _case(run: RunReport, result: Result) -> ET.Element:
     case = ET.Element("testcase", classname=_clean(run.name), name=_clean(result.label), time="0")
     outcome = result.outcome
     if outcome.status is not Status.HELD:
@@ -85,7 +85,7 @@ def _case(run: Run, result: Result) -> ET.Element:
     return case
 
 
-def offending_lines(run: Run, outcome: Outcome) -> list[str]:
+def offending_lines(run: RunReport, outcome: CheckOutcome) -> list[str]:
     """The first offending event in its surroundings, then the others."""
     if not outcome.offending:
         return []

@@ -30,7 +30,7 @@ _LOOK_AFTER_US = 250_000  # so much of the run's own time has passed, for quiet 
 _STATUS_STYLE = {"ready": "green", "busy": "cyan", "dead": "red", "offline": "yellow", "connected": "blue"}
 
 
-class Figures:
+class LiveFigures:
     """Running totals of a trace; cheap to keep."""
 
     def __init__(self) -> None:
@@ -80,7 +80,7 @@ class LiveView:
         duration_s: float | None = None,
         clock: Callable[[], float] = perf_counter,
     ) -> None:
-        self.figures = Figures()
+        self.figures = LiveFigures()
         self.drawings = 0
         self._console = console
         self._title = title

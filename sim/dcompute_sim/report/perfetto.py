@@ -6,14 +6,14 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from dcompute_sim.report.run import Run
-from dcompute_sim.report.timeline import BROKER, MASTER, NOBODY, Mark, Span, Timeline, timeline
+from dcompute_sim.report.run_report import RunReport
+from dcompute_sim.report.timeline import BROKER, MASTER, NOBODY, Mark, Timeline, TimelineSpan, timeline
 
 _COMMON_PROCESS = 1  # broker, master, nobody; the groups follow
 _TRACKS = ("status", "tasks")  # slices on one track must nest, and these do not nest in each other
 
 
-def perfetto(run: Run) -> str:
+def perfetto(run: RunReport) -> str:
     """The whole document; times are microseconds, as in the trace."""
     line = timeline(run.events)
     document = {
@@ -73,7 +73,7 @@ def _name(what: str, name: str, pid: int, tid: int = 0) -> dict[str, Any]:
     return {"ph": "M", "name": what, "pid": pid, "tid": tid, "args": {"name": name}}
 
 
-def _slice(span: Span) -> dict[str, Any]:
+def _slice(span: TimelineSpan) -> dict[str, Any]:
     return {
         "name": span.what,
         "ts": span.start_us,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dcompute_sim import trace as t
-from dcompute_sim.report.run import tag
+from dcompute_sim.report.run_report import tag
 
 
 def seconds(value: float) -> str:

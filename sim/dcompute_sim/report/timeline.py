@@ -11,7 +11,7 @@ from dcompute_sim.checks.queue import takes
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class TimelineSpan:
     """Something that lasted. `lane`: index into Timeline.nodes, or BROKER, MASTER or NOBODY."""
 
     lane: int
@@ -54,10 +54,10 @@ class Timeline:
 
     end_us: int = 0
     nodes: list[t.NodeDefined] = field(default_factory=list)
-    statuses: list[Span] = field(default_factory=list)  # what the master believed
-    faults: list[Span] = field(default_factory=list)
-    detections: list[Span] = field(default_factory=list)  # from a deadly fault to the master's report
-    outages: list[Span] = field(default_factory=list)
+    statuses: list[TimelineSpan] = field(default_factory=list)  # what the master believed
+    faults: list[TimelineSpan] = field(default_factory=list)
+    detections: list[TimelineSpan] = field(default_factory=list)  # from a deadly fault to the master's report
+    outages: list[TimelineSpan] = field(default_factory=list)
     work: list[Work] = field(default_factory=list)
     deaths: list[Mark] = field(default_factory=list)
     phases: list[Mark] = field(default_factory=list)
@@ -65,13 +65,13 @@ class Timeline:
 
 def timeline(events: Sequence[t.Event]) -> Timeline:
     """Read the whole trace."""
-    builder = _Builder(events)
+    builder = _TimelineBuilder(events)
     for event in events:
         builder.add(event)
     return builder.done()
 
 
-class _Builder:
+class _TimelineBuilder:
     def __init__(self, events: Sequence[t.Event]) -> None:
         self._events = events
         self._line = Timeline(end_us=events[-1].t_us if events else 0)
@@ -139,13 +139,13 @@ class _Builder:
     def _status_until(self, lane: int, end_us: int) -> None:
         seen = self._status.pop(lane, None)
         if seen is not None:
-            self._line.statuses.append(Span(lane, seen.t_us, end_us, seen.status, seen.inc))
+            self._line.statuses.append(TimelineSpan(lane, seen.t_us, end_us, seen.status, seen.inc))
 
     def _outage_until(self, lane: int, end_us: int) -> None:
         began = self._down.pop(lane, None)
         if began is not None:
             what = "broker down" if lane == BROKER else "master away"
-            self._line.outages.append(Span(lane, began.t_us, end_us, what))
+            self._line.outages.append(TimelineSpan(lane, began.t_us, end_us, what))
 
     def _taken(self, event: t.TaskTaken) -> None:
         lane = self._lane(event.node)
@@ -177,10 +177,12 @@ class _Builder:
                 end_us = line.end_us if lasting else fault.start_us
             effects = ", ".join(effect.effect for effect in fault.effects[:5])
             detail = f"{fault.event.fault}: {effects or 'no visible effect'}"
-            line.faults.append(Span(lane, fault.start_us, end_us, fault.kind, detail))
+            line.faults.append(TimelineSpan(lane, fault.start_us, end_us, fault.kind, detail))
             death = history.report_of(fault) if fault.kind in DEADLY and not fault.reported else None
             if death is not None:
-                line.detections.append(Span(lane, fault.start_us, death.t_us, fault.kind, death.cause))
+                line.detections.append(
+                    TimelineSpan(lane, fault.start_us, death.t_us, fault.kind, death.cause)
+                )
 
 
 def _common_lane(kind: str) -> int:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 from dcompute_sim.scenario.faults import KINDS, Fault
 from dcompute_sim.scenario.fleet import Group, Master
 from dcompute_sim.scenario.locate import find, shipped
-from dcompute_sim.scenario.model import Scenario, Swarm
-from dcompute_sim.scenario.network import Network
+from dcompute_sim.scenario.network_settings import NetworkSettings
 from dcompute_sim.scenario.plan import active_until, arrivals, concretise, fault_times, phase_starts, rng_for
+from dcompute_sim.scenario.scenario_model import Scenario, Swarm
 from dcompute_sim.scenario.target import Target as RunTarget
 from dcompute_sim.scenario.target import board_nodes, retarget
 from dcompute_sim.scenario.when import Candidate, Select, When, pick
-from dcompute_sim.scenario.workload import Priority, Stream, Target
+from dcompute_sim.scenario.workload import Priority, TaskStream, TaskTarget
 from dcompute_sim.yamlfile.problems import LocatedError as ScenarioError
 from dcompute_sim.yamlfile.problems import Problem
 
@@ -27,16 +27,16 @@ __all__ = [
     "Fault",
     "Group",
     "Master",
-    "Network",
+    "NetworkSettings",
     "Priority",
     "Problem",
     "RunTarget",
     "Scenario",
     "ScenarioError",
     "Select",
-    "Stream",
     "Swarm",
-    "Target",
+    "TaskStream",
+    "TaskTarget",
     "When",
     "active_until",
     "arrivals",

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, model_validator
 
-from dcompute_sim.rng import Dice
+from dcompute_sim.rng import Rng
 from dcompute_sim.yamlfile.model import Model, ShortModel, exactly_one, wrong
 from dcompute_sim.yamlfile.units import DURATION_PATTERN, Duration, format_duration
 
@@ -72,7 +72,7 @@ class Distribution(ShortModel):
     def short(self) -> Any:
         return None if self.constant is None else format_duration(self.constant)
 
-    def draw(self, rng: Dice) -> float:
+    def draw(self, rng: Rng) -> float:
         """One duration in seconds."""
         if self.uniform is not None:
             return rng.uniform(self.uniform.min, self.uniform.max)

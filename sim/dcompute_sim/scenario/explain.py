@@ -11,12 +11,12 @@ from pydantic import BaseModel
 from dcompute_sim.scenario.board_record import BoardRecord
 from dcompute_sim.scenario.faults import AnyFault, Flap, Inject, NodeFault, SlowLink, StaleWill
 from dcompute_sim.scenario.fleet import Group
-from dcompute_sim.scenario.model import Scenario
-from dcompute_sim.scenario.network import Network
+from dcompute_sim.scenario.network_settings import NetworkSettings
 from dcompute_sim.scenario.plan import arrivals, concretise, fault_times, phase_starts
+from dcompute_sim.scenario.scenario_model import Scenario
 from dcompute_sim.scenario.updates import Update
 from dcompute_sim.scenario.when import Select, When
-from dcompute_sim.scenario.workload import Stream
+from dcompute_sim.scenario.workload import TaskStream
 from dcompute_sim.yamlfile.units import (
     format_bandwidth,
     format_duration,
@@ -104,7 +104,7 @@ def _group(group: Group) -> str:
     return ", ".join(said)
 
 
-def _network(network: Network) -> str:
+def _network(network: NetworkSettings) -> str:
     said = [f"{format_duration(network.latency)} away"]
     if network.jitter:
         said.append(f"{format_duration(network.jitter)} jitter")
@@ -133,7 +133,7 @@ def _parameters(model: BaseModel) -> str:
     return f" ({text})" if text else ""
 
 
-def _stream(scenario: Scenario, index: int, stream: Stream) -> str:
+def _stream(scenario: Scenario, index: int, stream: TaskStream) -> str:
     start = f"{_after(stream.when)}" if stream.when else f"from {format_duration(stream.at or 0.0)}"
     until = f" until {format_duration(stream.until)}" if stream.until is not None else ""
     what = [f"{start}{until}: {_amount(scenario, index, stream)}", f"priority {_dumped(stream.priority)}"]
@@ -143,7 +143,7 @@ def _stream(scenario: Scenario, index: int, stream: Stream) -> str:
     return ", ".join(what)
 
 
-def _amount(scenario: Scenario, index: int, stream: Stream) -> str:
+def _amount(scenario: Scenario, index: int, stream: TaskStream) -> str:
     if stream.outstanding is not None:
         most = f"{stream.tasks} tasks" if stream.tasks else "tasks"
         return f"{most}, at most {stream.outstanding} unfinished at a time"
@@ -159,7 +159,7 @@ def _amount(scenario: Scenario, index: int, stream: Stream) -> str:
     return f"{count} task{'s' if count != 1 else ''}{pace}"
 
 
-def _target(stream: Stream) -> str:
+def _target(stream: TaskStream) -> str:
     target = stream.target
     if target.node is not None:
         return target.node

@@ -12,7 +12,7 @@ from dcompute_sim.checks import CHECKS, Check
 from dcompute_sim.scenario.board_record import read_record
 from dcompute_sim.scenario.faults import KINDS
 from dcompute_sim.scenario.fleet import Group
-from dcompute_sim.scenario.model import Scenario
+from dcompute_sim.scenario.scenario_model import Scenario
 from dcompute_sim.scenario.semantics import complaints
 from dcompute_sim.yamlfile.include import read
 from dcompute_sim.yamlfile.matrix import variations

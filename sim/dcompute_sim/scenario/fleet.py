@@ -8,7 +8,7 @@ from pydantic import Field, WithJsonSchema
 
 from dcompute_sim.scenario.board_record import BoardRecord
 from dcompute_sim.scenario.distribution import Distribution
-from dcompute_sim.scenario.network import OwnNetwork
+from dcompute_sim.scenario.network_settings import OwnNetwork
 from dcompute_sim.yamlfile.model import Count, Flag, Model, Scalar, Text
 from dcompute_sim.yamlfile.units import Duration, Fraction, Size
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dcompute_sim.scenario.faults import Fault
-from dcompute_sim.scenario.model import Scenario
-from dcompute_sim.scenario.workload import Stream
+from dcompute_sim.scenario.scenario_model import Scenario
+from dcompute_sim.scenario.workload import TaskStream
 from dcompute_sim.yamlfile.problems import Complaint
 from dcompute_sim.yamlfile.units import format_duration
 
@@ -40,7 +40,7 @@ def excesses(scenario: Scenario) -> Iterator[Complaint]:
             yield Complaint(("faults", index, "every"), message, "check the unit, or end it with `times`")
 
 
-def _tasks(scenario: Scenario, stream: Stream) -> float:
+def _tasks(scenario: Scenario, stream: TaskStream) -> float:
     """About how many tasks an open stream sends that is not bounded by `tasks`."""
     if stream.tasks is not None or stream.outstanding is not None:
         return 0

@@ -10,9 +10,9 @@ import random
 from collections.abc import Iterator
 
 from dcompute_sim.scenario.faults import AnyFault, Fault
-from dcompute_sim.scenario.model import QUIET, Scenario
+from dcompute_sim.scenario.scenario_model import QUIET, Scenario
 from dcompute_sim.scenario.swarm import expand
-from dcompute_sim.scenario.workload import Stream
+from dcompute_sim.scenario.workload import TaskStream
 
 
 def rng_for(scenario: Scenario, name: str) -> random.Random:
@@ -94,7 +94,7 @@ def arrivals(scenario: Scenario, index: int) -> Iterator[float]:
         yield round(moment, 6)
 
 
-def _pace(stream: Stream, start: float, rng: random.Random) -> Iterator[float]:
+def _pace(stream: TaskStream, start: float, rng: random.Random) -> Iterator[float]:
     """The stream's endless moments; who reads decides where to stop."""
     moment, number = start, 0
     while True:
@@ -123,7 +123,7 @@ def _absolute_fault(fault: AnyFault, starts: dict[str, float], ends: dict[str, f
     return fault.model_copy(update=update)
 
 
-def _absolute_stream(stream: Stream, starts: dict[str, float], ends: dict[str, float]) -> Stream:
+def _absolute_stream(stream: TaskStream, starts: dict[str, float], ends: dict[str, float]) -> TaskStream:
     if stream.phase is None:
         return stream
     start, end = starts[stream.phase], ends[stream.phase]

@@ -22,12 +22,12 @@ SCHEMA = _ROOT / "scenarios" / SCHEMA_FILE
 
 _SECTIONS = (
     ("`fleet`: groups by name", "Group"),
-    ("`network` of the scenario", "Network"),
+    ("`network` of the scenario", "NetworkSettings"),
     ("`network` of a group", "OwnNetwork"),
     ("`work`: how long a task takes", "Distribution"),
     ("`master`", "Master"),
-    ("`workload`: a list of streams", "Stream"),
-    ("`target` of a stream", "Target"),
+    ("`workload`: a list of streams", "TaskStream"),
+    ("`target` of a stream", "TaskTarget"),
     ("`select` of a fault", "Select"),
     ("`when` of a fault or a stream", "When"),
     ("`updates`: new versions over the air", "Update"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from dcompute_sim.scenario.model import Scenario
+from dcompute_sim.scenario.scenario_model import Scenario
 from dcompute_sim.yamlfile.units import SHOW
 
 SCHEMA_FILE = "scenario.schema.json"

@@ -9,11 +9,11 @@ from dcompute_sim.checks import Check
 from dcompute_sim.scenario.faults import KINDS, Fault, Inject, NodeFault
 from dcompute_sim.scenario.fleet import FIRMWARE_ONLY
 from dcompute_sim.scenario.limits import excesses
-from dcompute_sim.scenario.model import QUIET, Scenario
 from dcompute_sim.scenario.plan import active_until, phase_starts
+from dcompute_sim.scenario.scenario_model import QUIET, Scenario
 from dcompute_sim.scenario.updates import Update
 from dcompute_sim.scenario.when import EVENTS, Select, When
-from dcompute_sim.scenario.workload import Stream
+from dcompute_sim.scenario.workload import TaskStream
 from dcompute_sim.yamlfile.problems import Complaint, LocatedError, Path, Problem, Source, Span, choice_hint
 from dcompute_sim.yamlfile.units import format_duration
 
@@ -118,7 +118,7 @@ def _phases(scenario: Scenario) -> Iterator[Complaint]:
         yield Complaint(("duration",), message, "leave `duration` out, or shorten a phase")
 
 
-def _stream(scenario: Scenario, index: int, stream: Stream) -> Iterator[Complaint]:
+def _stream(scenario: Scenario, index: int, stream: TaskStream) -> Iterator[Complaint]:
     path: Path = ("workload", index)
     if stream.target.group is not None:
         yield from _groups(scenario, [stream.target.group], (*path, "target", "group"))

@@ -13,8 +13,8 @@ from pydantic import TypeAdapter
 
 from dcompute_sim.scenario.faults import KINDS, NODE_FAULTS, AnyFault
 from dcompute_sim.scenario.fleet import Fleet, node_names
-from dcompute_sim.scenario.model import QUIET, Scenario, Swarm
-from dcompute_sim.scenario.workload import Stream
+from dcompute_sim.scenario.scenario_model import QUIET, Scenario, Swarm
+from dcompute_sim.scenario.workload import TaskStream
 from dcompute_sim.yamlfile.units import format_duration, format_fraction
 
 DRAWN = tuple(kind for kind in KINDS if kind != "inject")  # an injected message is somebody's, not chance's
@@ -28,7 +28,7 @@ _PILED_ON = "swarm1-1"
 _AIMED = 0.25  # share of the faults on one node that hit it while it connects, which chance hardly ever does
 _FLEET: TypeAdapter[Fleet] = TypeAdapter(Fleet)
 _FAULTS: TypeAdapter[list[AnyFault]] = TypeAdapter(list[AnyFault])
-_STREAMS: TypeAdapter[list[Stream]] = TypeAdapter(list[Stream])
+_STREAMS: TypeAdapter[list[TaskStream]] = TypeAdapter(list[TaskStream])
 
 
 def expand(scenario: Scenario) -> Scenario:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from dcompute_sim.scenario.model import Scenario
+from dcompute_sim.scenario.scenario_model import Scenario
 
 Target = Literal["sim", "emulator", "board"]
 _KIND: dict[Target, Literal["firmware", "board"]] = {

@@ -76,7 +76,7 @@ def _level(value: Any) -> int:
     return int(text)
 
 
-class Target(ShortModel):
+class TaskTarget(ShortModel):
     """Which node gets a task: `random`, `least_busy`, `round_robin`, `all`, `{node: esp-3}` or
     `{group: esp, pick: least_busy}`.
 
@@ -105,7 +105,7 @@ class Target(ShortModel):
         return self.pick if self.node is None and self.group is None else None
 
     @model_validator(mode="after")
-    def _one(self) -> Target:
+    def _one(self) -> TaskTarget:
         if self.node is not None and self.group is not None:
             raise wrong("a target is either a `node` or a `group`, not both")
         if self.node is not None and self.pick != "random":
@@ -139,7 +139,7 @@ class Loop(ShortModel):
         return "open" if self.closed is None else None
 
 
-class Stream(Model):
+class TaskStream(Model):
     """Tasks with a common pace.
 
     `tasks` alone: all at once. `rate`: evenly, or `arrivals: poisson`. `burst`: so many, `every` so often.
@@ -159,7 +159,7 @@ class Stream(Model):
     when: When | None = Field(default=None, description="The stream starts when this has happened.")
     priority: Priority = Field(default=Priority(weights={5: 1.0}), description="Of each task; 10 is highest.")
     payload: Size | None = Field(default=None, description="Tasks are filled up to this size.")
-    target: Target = Field(default=Target(), description="Who gets each task.")
+    target: TaskTarget = Field(default=TaskTarget(), description="Who gets each task.")
     loop: Loop = Field(default=Loop(), description="Whether results set the pace.")
     task: dict[str, Any] | None = Field(default=None, description="The task's own fields, any JSON.")
 
@@ -178,7 +178,7 @@ class Stream(Model):
         return value
 
     @model_validator(mode="after")
-    def _pace(self) -> Stream:
+    def _pace(self) -> TaskStream:
         if self.outstanding is None:
             if self.rate is None and self.burst is None:
                 if self.tasks is None:

@@ -7,7 +7,7 @@ import re
 
 from ruamel.yaml import YAML
 
-from dcompute_sim.scenario.model import Scenario
+from dcompute_sim.scenario.scenario_model import Scenario
 from dcompute_sim.scenario.schema import SCHEMA_FILE
 from dcompute_sim.yamlfile.problems import Source, Span, fail
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dcompute_sim.trace import faults, final, master, nodes, run
+from dcompute_sim.trace import fault_events as faults
+from dcompute_sim.trace import final
+from dcompute_sim.trace import master_events as master
+from dcompute_sim.trace import node_events as nodes
+from dcompute_sim.trace import run_events as run
 from dcompute_sim.trace.event import Event
 
 EVENT_TYPES: tuple[type[Event], ...] = tuple(

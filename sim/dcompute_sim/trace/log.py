@@ -11,8 +11,8 @@ import msgspec
 
 from dcompute_sim.trace.event import Event
 from dcompute_sim.trace.kinds import EVENT_TYPES
-from dcompute_sim.trace.nodes import NodeMemory
-from dcompute_sim.trace.run import RunStarted
+from dcompute_sim.trace.node_events import NodeMemory
+from dcompute_sim.trace.run_events import RunStarted
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Union[EVENT_TYPES])  # noqa: UP007

@@ -31,7 +31,7 @@ _PATH = ("", ".frozen", "/lib")  # an ESP32's
 Routes = Mapping[tuple[str, int], tuple[str, int]]
 
 
-class Listener(Protocol):
+class ChipListener(Protocol):
     """Who wants to know what the chip does. All calls come from the loop."""
 
     def printed(self, data: bytes, binary: bool) -> None:
@@ -73,7 +73,7 @@ class Chip:
         emulator: Emulator,
         board: Board,
         flash: Flash,
-        listener: Listener,
+        listener: ChipListener,
         entry: Sequence[str],
         reset_cause: int,
         power_left: int | None = None,

@@ -18,7 +18,7 @@ _BITS_PER_BYTE = 10  # with start and stop bit
 _FULL_BYTES = 64 * 1024
 
 
-class Port(Protocol):
+class SerialPort(Protocol):
     """A way into the machine: where the cable ends."""
 
     address: str
@@ -162,7 +162,7 @@ class Line:
 
     def __init__(
         self,
-        port: Port,
+        port: SerialPort,
         received: Received,
         crowded: Callable[[bool], None],
         baud: int | None = None,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from dcompute_sim.brokers.conformance import wire
-from dcompute_sim.brokers.conformance.wire import Kind, Packet
+from dcompute_sim.brokers.conformance.wire import Packet, PacketKind
 from dcompute_sim.brokers.model import Broker, BrokerConfig
 
 
@@ -54,11 +54,11 @@ class Peer:
     ) -> Peer:
         return self.send(wire.publish(topic, payload.encode(), qos=qos, packet_id=packet_id, **flags))
 
-    def acknowledge(self, kind: Kind, packet_id: int) -> Peer:
+    def acknowledge(self, kind: PacketKind, packet_id: int) -> Peer:
         return self.send(wire.acknowledgement(kind, packet_id))
 
     def disconnect(self) -> None:
-        self.send(wire.encode(Kind.DISCONNECT))
+        self.send(wire.encode(PacketKind.DISCONNECT))
 
 
 class Bench:
@@ -117,17 +117,17 @@ class Bench:
 
 def describe(packet: Packet) -> str:
     """`PUBLISH topic payload qos1 #3 retain dup`, `PUBACK 3`, `SUBACK 1 0,2`, `CONNACK 0 present`."""
-    if packet.kind is Kind.PUBLISH:
+    if packet.kind is PacketKind.PUBLISH:
         got = wire.read_publish(packet)
         words = ["PUBLISH", got.topic, got.payload.decode()]
         words += [f"qos{got.qos}", f"#{got.packet_id}"] if got.qos else []
         return " ".join(words + ["retain"] * got.retain + ["dup"] * got.dup)
-    if packet.kind is Kind.CONNACK:
+    if packet.kind is PacketKind.CONNACK:
         return f"CONNACK {packet.body[1]}" + " present" * packet.body[0]
-    if packet.kind is Kind.PINGRESP:
+    if packet.kind is PacketKind.PINGRESP:
         return "PINGRESP"
     line = f"{packet.kind.name} {wire.read_packet_id(packet)}"
-    return f"{line} {','.join(map(str, packet.body[2:]))}" if packet.kind is Kind.SUBACK else line
+    return f"{line} {','.join(map(str, packet.body[2:]))}" if packet.kind is PacketKind.SUBACK else line
 
 
 @pytest.fixture

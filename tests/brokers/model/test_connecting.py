@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from dcompute_sim.brokers.conformance import wire
-from dcompute_sim.brokers.conformance.wire import Kind, Will
+from dcompute_sim.brokers.conformance.wire import ClientWill, PacketKind
 from dcompute_sim.brokers.model import MOSQUITTO_KEEPALIVE_STEP_S, BrokerConfig, ReturnCode
 
-DEAD = Will("will", b"dead", qos=1)
+DEAD = ClientWill("will", b"dead", qos=1)
 
 
 def raw_connect(
@@ -22,7 +22,7 @@ def raw_connect(
 ) -> bytes:
     body = len(name).to_bytes(2, "big") + name + bytes([level, flags, 0, 60])
     body += b"".join(len(field).to_bytes(2, "big") + field for field in fields)
-    return wire.encode(Kind.CONNECT, body + end, header)
+    return wire.encode(PacketKind.CONNECT, body + end, header)
 
 
 # --- CONNECT and its answer --------------------------------------------------------------------------------
@@ -36,7 +36,7 @@ def test_a_client_is_let_in(bench: Any) -> None:
 @pytest.mark.parametrize(
     ("rule", "packet"),
     [
-        ("MQTT-3.1.0-1", wire.encode(Kind.PINGREQ)),
+        ("MQTT-3.1.0-1", wire.encode(PacketKind.PINGREQ)),
         ("MQTT-3.1.0-1", b"GET / HTTP/1.1\r\n"),
         ("MQTT-2.2.2-2", raw_connect(b"a", header=1)),
         ("MQTT-3.1.2-1", raw_connect(b"a", name=b"MQTX")),
@@ -149,7 +149,7 @@ def test_config_that_cannot_work_is_refused() -> None:
 
 def test_ping_is_answered(bench: Any) -> None:
     """[MQTT-3.12.4-1]"""
-    assert bench.client("a").send(wire.encode(Kind.PINGREQ)).got() == ["PINGRESP"]
+    assert bench.client("a").send(wire.encode(PacketKind.PINGREQ)).got() == ["PINGRESP"]
 
 
 def test_disconnect_discards_the_will(bench: Any) -> None:
@@ -165,7 +165,9 @@ def test_disconnect_discards_the_will(bench: Any) -> None:
 
 def test_nothing_is_done_after_disconnect(bench: Any) -> None:
     watcher = bench.client("watcher").subscribe("t")
-    bench.client("a").send(wire.encode(Kind.DISCONNECT) + wire.publish("t", b"x"), wire.publish("t", b"y"))
+    bench.client("a").send(
+        wire.encode(PacketKind.DISCONNECT) + wire.publish("t", b"x"), wire.publish("t", b"y")
+    )
     assert watcher.got() == []
 
 
@@ -198,7 +200,7 @@ def test_every_other_end_publishes_the_will(bench: Any, how: str) -> None:
 @pytest.mark.parametrize("retain", [False, True])
 def test_a_will_is_retained_if_it_says_so(bench: Any, retain: bool) -> None:
     """[MQTT-3.1.2-16], [MQTT-3.1.2-17]"""
-    bench.client("a", will=Will("will", b"dead", qos=1, retain=retain)).lose()
+    bench.client("a", will=ClientWill("will", b"dead", qos=1, retain=retain)).lose()
     later = bench.client("later").send(wire.subscribe(1, [("will", 0)]))
     assert later.got()[1:] == (["PUBLISH will dead retain"] if retain else [])
 
@@ -275,7 +277,7 @@ def test_a_fleet_of_one_keepalive_needs_few_ticks(bench: Any) -> None:
         ticks += deadline_s is not None and deadline_s <= second
         bench.advance_to(float(second))
         for peer in fleet[second % 60 :: 60]:
-            peer.send(wire.encode(Kind.PINGREQ))
+            peer.send(wire.encode(PacketKind.PINGREQ))
     assert not any(peer.closed for peer in fleet)
     assert ticks < 30
 
@@ -326,7 +328,7 @@ def test_a_talkative_client_does_not_hide_a_silent_one(bench: Any) -> None:
     talkative, silent = bench.client("a", keepalive_s=10), bench.client("b", keepalive_s=10)
     for now_s in (5.0, 10.0, 14.0):
         bench.advance_to(now_s)
-        talkative.send(wire.encode(Kind.PINGREQ))
+        talkative.send(wire.encode(PacketKind.PINGREQ))
     bench.advance_to(15.0)
     assert silent.closed
     assert not talkative.closed

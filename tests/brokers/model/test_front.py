@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 from dcompute_sim.brokers import passwords
-from dcompute_sim.brokers.base import BrokerError, BrokerSecurity
-from dcompute_sim.brokers.conformance import Outcome, check, wire
-from dcompute_sim.brokers.conformance.client import Client, Refused, connect, dial
-from dcompute_sim.brokers.conformance.target import Target
-from dcompute_sim.brokers.conformance.wire import Kind, Will
+from dcompute_sim.brokers.conformance import PropertyOutcome, check, wire
+from dcompute_sim.brokers.conformance.broker_under_test import BrokerUnderTest
+from dcompute_sim.brokers.conformance.client import Client, RefusedByBroker, connect, dial
+from dcompute_sim.brokers.conformance.wire import ClientWill, PacketKind
 from dcompute_sim.brokers.model import tcp_server as front
+from dcompute_sim.brokers.real_broker import BrokerError, BrokerSecurity
 
-DEAD = Will("will", b"dead", qos=1, retain=True)
+DEAD = ClientWill("will", b"dead", qos=1, retain=True)
 
 
 def run(test: Coroutine[Any, Any, None]) -> None:
@@ -46,7 +46,7 @@ def test_a_stall_of_the_broker_kills_nobody(serving: Any) -> None:
     async def test() -> None:
         async with serving("model") as target:
             client = await connect(target, "a", keepalive_s=1)
-            client.send(wire.encode(Kind.PINGREQ))
+            client.send(wire.encode(PacketKind.PINGREQ))
             time.sleep(1.7)  # the loop is the broker's as well
             assert not await client.closed_by_broker(0.2)
             await client.ping()
@@ -76,7 +76,7 @@ def test_the_password_file_decides(serving: Any, tmp_path: Path) -> None:
                 (None, None),
                 ("", ""),
             ):
-                with pytest.raises(Refused, match="code 5"):
+                with pytest.raises(RefusedByBroker, match="code 5"):
                     await log_in(user, password)
 
     run(test())
@@ -103,9 +103,9 @@ def test_tls(serving: Any, authority: Callable[[str], Any]) -> None:
     async def test() -> None:
         async with serving("model", security=security) as target:
             context = ssl.create_default_context(cafile=str(trusted.file))
-            safe = Target("localhost", target.port, target.token, tls=context)
+            safe = BrokerUnderTest("localhost", target.port, target.token, tls=context)
             rows = await check(safe, ["exactly-once", "large-payload", "will-on-reset"])
-            assert [row for row in rows if row.outcome is not Outcome.PASSED] == []
+            assert [row for row in rows if row.outcome is not PropertyOutcome.PASSED] == []
 
     run(test())
 
@@ -123,7 +123,7 @@ def test_memory_survives_a_restart(serving: Any, tmp_path: Path) -> None:
             await publisher.publish("t", b"queued", qos=1, retain=True)
         assert await publisher.closed_by_broker()
         async with serving("model", state=state) as again:
-            same = Target(again.host, again.port, target.token)
+            same = BrokerUnderTest(again.host, again.port, target.token)
             back = await connect(same, "kept", clean=False)
             assert back.session_present
             assert (await back.message("t")).payload == b"queued"
@@ -148,7 +148,7 @@ def test_memory_that_cannot_be_read_is_named(serving: Any, tmp_path: Path) -> No
     assert state.read_text() == "nonsense"
 
 
-async def _deaf_subscriber(target: Target, qos: int) -> socket.socket:
+async def _deaf_subscriber(target: BrokerUnderTest, qos: int) -> socket.socket:
     """Subscribes, and never reads another byte; a small receive buffer, so that its broker notices soon."""
     loop = asyncio.get_running_loop()
     deaf = socket.socket()
@@ -181,7 +181,7 @@ def test_a_slow_reader_holds_nobody_up_and_is_held_to_a_bound(
                 await watcher.message_count("flood", count)
                 assert not watcher.on("will")
                 loop = asyncio.get_running_loop()
-                await loop.sock_sendall(deaf, wire.encode(Kind.PINGREQ))
+                await loop.sock_sendall(deaf, wire.encode(PacketKind.PINGREQ))
                 received = bytearray()
                 while not received.endswith(b"\xd0\0"):
                     received += await loop.sock_recv(deaf, 1 << 20)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from dcompute_sim.brokers.conformance import wire
-from dcompute_sim.brokers.conformance.wire import Kind, Will
+from dcompute_sim.brokers.conformance.wire import ClientWill, PacketKind
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -39,9 +39,11 @@ _packet = st.one_of(
     ),
     st.builds(wire.unsubscribe, _id, st.lists(_topic, min_size=1, max_size=2)),
     st.builds(
-        wire.acknowledgement, st.sampled_from((Kind.PUBACK, Kind.PUBREC, Kind.PUBREL, Kind.PUBCOMP)), _id
+        wire.acknowledgement,
+        st.sampled_from((PacketKind.PUBACK, PacketKind.PUBREC, PacketKind.PUBREL, PacketKind.PUBCOMP)),
+        _id,
     ),
-    st.just(wire.encode(Kind.PINGREQ)),
+    st.just(wire.encode(PacketKind.PINGREQ)),
 )
 _stream = st.lists(_packet, max_size=12).map(
     lambda packets: wire.connect("a", clean=False) + b"".join(packets)
@@ -89,7 +91,7 @@ def test_any_bytes_harm_nobody(bench: Any, chunks: list[bytes], logged_in: bool)
 
 def assert_harmless(bench: Any, chunks: list[bytes]) -> None:
     bench.configure(inflight_window=2, queue_limit=3)
-    bystander = bench.client("bystander", will=Will("will", b"dead")).subscribe("safe/only")
+    bystander = bench.client("bystander", will=ClientWill("will", b"dead")).subscribe("safe/only")
     offender = bench.open().send(*chunks)
     offender.lose()
     if not bystander.closed:  # else the offender logged in under its very name, which is its right

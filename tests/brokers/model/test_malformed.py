@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 from dcompute_sim.brokers.conformance import wire
-from dcompute_sim.brokers.conformance.wire import Kind, Will
+from dcompute_sim.brokers.conformance.wire import ClientWill, PacketKind
 
 
 def publish_to(topic: bytes) -> bytes:
-    return wire.encode(Kind.PUBLISH, len(topic).to_bytes(2, "big") + topic + b"x")
+    return wire.encode(PacketKind.PUBLISH, len(topic).to_bytes(2, "big") + topic + b"x")
 
 
 def subscribe_to(topic_filter: bytes, qos: int = 0) -> bytes:
     return wire.encode(
-        Kind.SUBSCRIBE, b"\0\1" + len(topic_filter).to_bytes(2, "big") + topic_filter + bytes([qos])
+        PacketKind.SUBSCRIBE, b"\0\1" + len(topic_filter).to_bytes(2, "big") + topic_filter + bytes([qos])
     )
 
 
@@ -32,8 +32,8 @@ MALFORMED = [
     ("MQTT-2.2.2-2 PUBREC flags", b"\x51\2\0\1"),
     ("MQTT-2.2.2-2 PUBCOMP flags", b"\x78\2\0\1"),
     ("MQTT-3.6.1-1 PUBREL flags", b"\x60\2\0\1"),
-    ("MQTT-3.8.1-1 SUBSCRIBE flags", wire.encode(Kind.SUBSCRIBE, b"\0\1\0\1t\0", flags=0)),
-    ("MQTT-3.10.1-1 UNSUBSCRIBE flags", wire.encode(Kind.UNSUBSCRIBE, b"\0\1\0\1t", flags=0)),
+    ("MQTT-3.8.1-1 SUBSCRIBE flags", wire.encode(PacketKind.SUBSCRIBE, b"\0\1\0\1t\0", flags=0)),
+    ("MQTT-3.10.1-1 UNSUBSCRIBE flags", wire.encode(PacketKind.UNSUBSCRIBE, b"\0\1\0\1t", flags=0)),
     ("MQTT-3.14.1-1 DISCONNECT flags", b"\xe1\0"),
     ("3.12.2 PINGREQ with a body", b"\xc0\1x"),
     ("3.14.2 DISCONNECT with a body", b"\xe0\1x"),
@@ -62,10 +62,10 @@ MALFORMED = [
     ("1.5.3 non-character", publish_to("\ufdd0".encode())),
     ("1.5.3 non-character in a higher plane", publish_to("\U0010ffff".encode())),
     ("more levels than we keep", publish_to(b"/" * 201)),
-    ("MQTT-3.8.3-3 no filter", wire.encode(Kind.SUBSCRIBE, b"\0\1")),
+    ("MQTT-3.8.3-3 no filter", wire.encode(PacketKind.SUBSCRIBE, b"\0\1")),
     ("MQTT-3.8.3-4 QoS 3", subscribe_to(b"t", 3)),
     ("MQTT-3.8.3-4 reserved bits", subscribe_to(b"t", 0x80)),
-    ("3.8.3 a filter without its QoS", wire.encode(Kind.SUBSCRIBE, b"\0\1\0\1t")),
+    ("3.8.3 a filter without its QoS", wire.encode(PacketKind.SUBSCRIBE, b"\0\1\0\1t")),
     ("MQTT-3.8.3-1 not UTF-8", subscribe_to(b"\xff")),
     ("MQTT-4.7.3-1 empty filter", subscribe_to(b"")),
     ("MQTT-4.7.1-2 # before the end", subscribe_to(b"a/#/b")),
@@ -73,15 +73,15 @@ MALFORMED = [
     ("MQTT-4.7.1-2 two #", subscribe_to(b"#/#")),
     ("MQTT-4.7.1-3 + beside something", subscribe_to(b"a+/b")),
     ("more levels than we keep", subscribe_to(b"+/" * 201)),
-    ("MQTT-3.10.3-2 no filter", wire.encode(Kind.UNSUBSCRIBE, b"\0\1")),
-    ("MQTT-3.10.3-1 not UTF-8", wire.encode(Kind.UNSUBSCRIBE, b"\0\1\0\1\xff")),
+    ("MQTT-3.10.3-2 no filter", wire.encode(PacketKind.UNSUBSCRIBE, b"\0\1")),
+    ("MQTT-3.10.3-1 not UTF-8", wire.encode(PacketKind.UNSUBSCRIBE, b"\0\1\0\1\xff")),
 ]
 
 
 @pytest.mark.parametrize(("rule", "data"), MALFORMED, ids=[rule for rule, _ in MALFORMED])
 def test_it_closes_the_connection_and_no_other(bench: Any, rule: str, data: bytes) -> None:
     bystander = bench.client("bystander").subscribe("#")
-    offender = bench.client("offender", will=Will("will", b"dead"))
+    offender = bench.client("offender", will=ClientWill("will", b"dead"))
     offender.send(data + wire.publish("t", b"after it"))
     assert offender.closed
     assert offender.got() == []

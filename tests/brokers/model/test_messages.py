@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from dcompute_sim.brokers.conformance import wire
-from dcompute_sim.brokers.conformance.wire import Kind
+from dcompute_sim.brokers.conformance.wire import PacketKind
 
 # --- quality of service ------------------------------------------------------------------------------------
 
@@ -16,7 +16,7 @@ from dcompute_sim.brokers.conformance.wire import Kind
 def test_the_lower_qos_holds(bench: Any, published: int, granted: int) -> None:
     """4.3, [MQTT-3.8.4-6]"""
     subscriber = bench.client("s").subscribe("t", qos=granted)
-    bench.client("p").publish("t", qos=published).acknowledge(Kind.PUBREL, 1)
+    bench.client("p").publish("t", qos=published).acknowledge(PacketKind.PUBREL, 1)
     level = min(published, granted)
     assert subscriber.got() == [f"PUBLISH t x qos{level} #1" if level else "PUBLISH t x"]
 
@@ -39,44 +39,45 @@ def test_qos2_is_delivered_once_on_release(bench: Any) -> None:
     )
     assert publisher.got() == ["PUBREC 7", "PUBREC 7"]
     assert subscriber.got() == []
-    publisher.acknowledge(Kind.PUBREL, 7).acknowledge(Kind.PUBREL, 7)
+    publisher.acknowledge(PacketKind.PUBREL, 7).acknowledge(PacketKind.PUBREL, 7)
     assert publisher.got() == ["PUBCOMP 7", "PUBCOMP 7"]
     assert subscriber.got() == ["PUBLISH t 1"]
-    publisher.publish("t", "2", qos=2, packet_id=7).acknowledge(Kind.PUBREL, 7)
+    publisher.publish("t", "2", qos=2, packet_id=7).acknowledge(PacketKind.PUBREL, 7)
     assert subscriber.got() == ["PUBLISH t 2"]
 
 
 def test_qos2_to_a_subscriber_takes_four_steps(bench: Any) -> None:
     """[MQTT-4.3.3-1]"""
     subscriber = bench.client("s").subscribe("t", qos=2)
-    bench.client("p").publish("t", qos=2).acknowledge(Kind.PUBREL, 1)
+    bench.client("p").publish("t", qos=2).acknowledge(PacketKind.PUBREL, 1)
     assert subscriber.got() == ["PUBLISH t x qos2 #1"]
-    assert subscriber.acknowledge(Kind.PUBREC, 1).acknowledge(Kind.PUBREC, 1).got() == [
+    assert subscriber.acknowledge(PacketKind.PUBREC, 1).acknowledge(PacketKind.PUBREC, 1).got() == [
         "PUBREL 1",
         "PUBREL 1",
     ]
-    assert subscriber.acknowledge(Kind.PUBCOMP, 1).got() == []
+    assert subscriber.acknowledge(PacketKind.PUBCOMP, 1).got() == []
     assert not bench.broker.sessions["s"].inflight
 
 
 def test_a_release_is_owed_for_a_receipt_nobody_remembers(bench: Any) -> None:
     """A client may repeat PUBREC or PUBREL after the broker has forgotten the message."""
-    peer = bench.client("a").acknowledge(Kind.PUBREC, 5).acknowledge(Kind.PUBREL, 6)
-    peer.acknowledge(Kind.PUBACK, 7).acknowledge(Kind.PUBCOMP, 8)
+    peer = bench.client("a").acknowledge(PacketKind.PUBREC, 5).acknowledge(PacketKind.PUBREL, 6)
+    peer.acknowledge(PacketKind.PUBACK, 7).acknowledge(PacketKind.PUBCOMP, 8)
     assert peer.got() == ["PUBREL 5", "PUBCOMP 6"]
 
 
 @pytest.mark.parametrize(
-    ("qos", "wrong"), [(1, Kind.PUBREC), (1, Kind.PUBCOMP), (2, Kind.PUBACK), (2, Kind.PUBCOMP)]
+    ("qos", "wrong"),
+    [(1, PacketKind.PUBREC), (1, PacketKind.PUBCOMP), (2, PacketKind.PUBACK), (2, PacketKind.PUBCOMP)],
 )
-def test_an_acknowledgement_of_the_wrong_kind_closes(bench: Any, qos: int, wrong: Kind) -> None:
-    peer = bench.client("a").subscribe("t", qos=qos).publish("t", qos=qos).acknowledge(Kind.PUBREL, 1)
+def test_an_acknowledgement_of_the_wrong_kind_closes(bench: Any, qos: int, wrong: PacketKind) -> None:
+    peer = bench.client("a").subscribe("t", qos=qos).publish("t", qos=qos).acknowledge(PacketKind.PUBREL, 1)
     assert peer.acknowledge(wrong, 1).closed
 
 
 def test_puback_of_a_released_qos2_message_closes(bench: Any) -> None:
-    peer = bench.client("a").subscribe("t", qos=2).publish("t", qos=2).acknowledge(Kind.PUBREL, 1)
-    assert peer.acknowledge(Kind.PUBREC, 1).acknowledge(Kind.PUBACK, 1).closed
+    peer = bench.client("a").subscribe("t", qos=2).publish("t", qos=2).acknowledge(PacketKind.PUBREL, 1)
+    assert peer.acknowledge(PacketKind.PUBREC, 1).acknowledge(PacketKind.PUBACK, 1).closed
 
 
 def test_order_is_kept(bench: Any) -> None:
@@ -97,7 +98,7 @@ def test_a_message_of_any_size_passes(bench: Any) -> None:
             publisher.publish("t", "x" * size, qos=qos)
             [line] = subscriber.got()
             assert line.split(" ")[2] == "x" * size
-        subscriber.acknowledge(Kind.PUBACK, int(line.split("#")[1]))
+        subscriber.acknowledge(PacketKind.PUBACK, int(line.split("#")[1]))
 
 
 # --- windows and queues ------------------------------------------------------------------------------------
@@ -110,8 +111,8 @@ def test_no_more_than_the_window_is_in_flight(bench: Any) -> None:
     for number in range(5):
         publisher.publish("t", str(number), qos=1)
     assert subscriber.got() == ["PUBLISH t 0 qos1 #1", "PUBLISH t 1 qos1 #2"]
-    assert subscriber.acknowledge(Kind.PUBACK, 2).got() == ["PUBLISH t 2 qos1 #3"]
-    subscriber.acknowledge(Kind.PUBACK, 3).acknowledge(Kind.PUBACK, 1)
+    assert subscriber.acknowledge(PacketKind.PUBACK, 2).got() == ["PUBLISH t 2 qos1 #3"]
+    subscriber.acknowledge(PacketKind.PUBACK, 3).acknowledge(PacketKind.PUBACK, 1)
     assert subscriber.got() == ["PUBLISH t 3 qos1 #4", "PUBLISH t 4 qos1 #5"]
 
 
@@ -132,7 +133,7 @@ def test_the_newest_is_dropped_when_the_queue_is_full(bench: Any) -> None:
     assert bench.broker.dropped == 2
     assert bench.told[-2:] == ["dropped t for s: queue full"] * 2
     for packet_id in (1, 2, 3):
-        subscriber.acknowledge(Kind.PUBACK, packet_id)
+        subscriber.acknowledge(PacketKind.PUBACK, packet_id)
     assert [line.split()[2] for line in subscriber.got()] == ["0", "1", "2"]
 
 
@@ -202,7 +203,7 @@ def test_unsubscribing_leaves_queued_messages(bench: Any) -> None:
     bench.configure(inflight_window=1)
     peer = bench.client("a").subscribe("t", qos=1)
     bench.client("p").publish("t", "1", qos=1).publish("t", "2", qos=1)
-    peer.send(wire.unsubscribe(7, ["t"])).acknowledge(Kind.PUBACK, 1)
+    peer.send(wire.unsubscribe(7, ["t"])).acknowledge(PacketKind.PUBACK, 1)
     assert peer.got() == ["PUBLISH t 1 qos1 #1", "UNSUBACK 7", "PUBLISH t 2 qos1 #2"]
 
 
@@ -243,7 +244,7 @@ def test_a_retained_message_comes_at_the_lower_qos(bench: Any, published: int, g
     subscriber = bench.client("s")
     if published == 2:
         assert subscriber.send(wire.subscribe(1, [("t", granted)])).got() == [f"SUBACK 1 {granted}"]
-        publisher.acknowledge(Kind.PUBREL, 1)
+        publisher.acknowledge(PacketKind.PUBREL, 1)
         subscriber.got()
     subscriber.send(wire.subscribe(1, [("t", granted)]))
     level = min(published, granted)
@@ -272,7 +273,7 @@ def test_the_first_of_two_qos2_messages_under_one_id_counts(bench: Any) -> None:
     """Until PUBREL the id stands for the first [MQTT-4.3.3-2]."""
     subscriber = bench.client("s").subscribe("t")
     publisher = bench.client("p").publish("t", "first", qos=2).publish("t", "second", qos=2)
-    publisher.acknowledge(Kind.PUBREL, 1)
+    publisher.acknowledge(PacketKind.PUBREL, 1)
     assert subscriber.got() == ["PUBLISH t first"]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from dcompute_sim.brokers.conformance import wire
-from dcompute_sim.brokers.conformance.wire import Kind
+from dcompute_sim.brokers.conformance.wire import PacketKind
 from dcompute_sim.brokers.model import Broker, SnapshotError
 
 
@@ -23,7 +23,7 @@ def test_a_kept_session_keeps_subscriptions_and_queues_what_comes(bench: Any) ->
     bench.client("a", clean=False).subscribe("t", qos=2).disconnect()
     publisher = bench.client("p")
     publisher.publish("t", "0", qos=0).publish("t", "1", qos=1)
-    publisher.publish("t", "2", qos=2).acknowledge(Kind.PUBREL, 1)
+    publisher.publish("t", "2", qos=2).acknowledge(PacketKind.PUBREL, 1)
     back = bench.connect("a", clean=False)
     assert back.got() == ["CONNACK 0 present", "PUBLISH t 1 qos1 #1", "PUBLISH t 2 qos2 #2"]
     publisher.publish("t", "3")
@@ -42,9 +42,9 @@ def test_unacknowledged_packets_come_again_in_order(bench: Any) -> None:
     """Same ids, DUP on PUBLISH, only after a reconnection [MQTT-4.4.0-1], [MQTT-3.3.1-1], [MQTT-4.6.0-1]."""
     peer = bench.client("a", clean=False).subscribe("t", qos=2)
     publisher = bench.client("p").publish("t", "1", qos=1)
-    publisher.publish("t", "2", qos=2).acknowledge(Kind.PUBREL, 1)
-    publisher.publish("t", "3", qos=2).acknowledge(Kind.PUBREL, 1).publish("t", "4", qos=1)
-    peer.acknowledge(Kind.PUBREC, 2).acknowledge(Kind.PUBACK, 4)
+    publisher.publish("t", "2", qos=2).acknowledge(PacketKind.PUBREL, 1)
+    publisher.publish("t", "3", qos=2).acknowledge(PacketKind.PUBREL, 1).publish("t", "4", qos=1)
+    peer.acknowledge(PacketKind.PUBREC, 2).acknowledge(PacketKind.PUBACK, 4)
     peer.got()
     peer.lose()
     for _ in range(2):
@@ -55,8 +55,10 @@ def test_unacknowledged_packets_come_again_in_order(bench: Any) -> None:
             "PUBREL 2",
             "PUBLISH t 3 qos2 #3 dup",
         ]
-    peer.acknowledge(Kind.PUBACK, 1).acknowledge(Kind.PUBCOMP, 2).acknowledge(Kind.PUBREC, 3)
-    peer.acknowledge(Kind.PUBCOMP, 3)
+    peer.acknowledge(PacketKind.PUBACK, 1).acknowledge(PacketKind.PUBCOMP, 2).acknowledge(
+        PacketKind.PUBREC, 3
+    )
+    peer.acknowledge(PacketKind.PUBCOMP, 3)
     peer.disconnect()
     assert bench.connect("a", clean=False).got() == ["CONNACK 0 present"]
 
@@ -73,7 +75,9 @@ def test_a_publisher_may_finish_qos2_after_reconnecting(bench: Any) -> None:
     subscriber = bench.client("s").subscribe("t")
     bench.client("a", clean=False).publish("t", qos=2, packet_id=9).lose()
     peer = (
-        bench.client("a", clean=False).publish("t", qos=2, packet_id=9, dup=True).acknowledge(Kind.PUBREL, 9)
+        bench.client("a", clean=False)
+        .publish("t", qos=2, packet_id=9, dup=True)
+        .acknowledge(PacketKind.PUBREL, 9)
     )
     assert peer.got() == ["PUBREC 9", "PUBCOMP 9"]
     assert subscriber.got() == ["PUBLISH t x"]
@@ -82,7 +86,7 @@ def test_a_publisher_may_finish_qos2_after_reconnecting(bench: Any) -> None:
 def test_a_clean_publisher_takes_its_unfinished_qos2_with_it(bench: Any) -> None:
     subscriber = bench.client("s").subscribe("t")
     bench.client("a").publish("t", qos=2, packet_id=9).lose()
-    assert bench.client("a").acknowledge(Kind.PUBREL, 9).got() == ["PUBCOMP 9"]
+    assert bench.client("a").acknowledge(PacketKind.PUBREL, 9).got() == ["PUBCOMP 9"]
     assert subscriber.got() == []
 
 
@@ -98,7 +102,7 @@ def test_the_queue_of_an_absent_client_is_bounded(bench: Any) -> None:
     assert bench.broker.dropped == 5
     back = bench.connect("a", clean=False)
     for packet_id in range(1, 10):
-        back.acknowledge(Kind.PUBACK, packet_id)
+        back.acknowledge(PacketKind.PUBACK, packet_id)
     assert [line.split()[2] for line in back.got()[1:]] == ["0", "1", "2", "3", "4"]
 
 
@@ -111,15 +115,15 @@ def test_a_restart_keeps_what_must_survive(bench: Any) -> None:
     publisher = bench.client("p")
     for number in range(4):
         publisher.publish("t", str(number), qos=1)
-    kept.acknowledge(Kind.PUBACK, 1).got()
+    kept.acknowledge(PacketKind.PUBACK, 1).got()
     bench.restart()
     assert list(bench.broker.sessions) == ["kept"]
     watcher = bench.client("watcher").send(wire.subscribe(1, [("r/#", 1), ("half", 0)]))
     assert watcher.got()[1:] == ["PUBLISH r/1 here qos1 #1 retain"]
     back = bench.connect("kept", clean=False)
     assert back.got() == ["CONNACK 0 present", "PUBLISH t 1 qos1 #2 dup", "PUBLISH t 2 qos1 #3 dup"]
-    assert back.acknowledge(Kind.PUBACK, 2).got() == ["PUBLISH t 3 qos1 #4"]
-    back.acknowledge(Kind.PUBREL, 9)
+    assert back.acknowledge(PacketKind.PUBACK, 2).got() == ["PUBLISH t 3 qos1 #4"]
+    back.acknowledge(PacketKind.PUBREL, 9)
     assert watcher.got() == ["PUBLISH half x"]
     bench.client("p").publish("w/1")
     assert "PUBLISH w/1 x" in back.got()

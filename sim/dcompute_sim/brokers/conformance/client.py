@@ -12,9 +12,9 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 from dcompute_sim.brokers.conformance import wire
+from dcompute_sim.brokers.conformance.broker_under_test import BrokerUnderTest
 from dcompute_sim.brokers.conformance.result import Violation
-from dcompute_sim.brokers.conformance.target import Target
-from dcompute_sim.brokers.conformance.wire import Kind, Packet, Will
+from dcompute_sim.brokers.conformance.wire import ClientWill, Packet, PacketKind
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ class Message(NamedTuple):
     at_s: float  # loop time
 
 
-class Refused(Violation):
+class RefusedByBroker(Violation):
     """CONNACK with a return code other than 0."""
 
     def __init__(self, code: int) -> None:
@@ -54,7 +54,7 @@ class Client:
         self.closed_at_s: float | None = None
         self.failure: OSError | wire.Malformed | None = None  # what ended it, other than an orderly close
         self.last_sent_s = 0.0
-        self._answers: dict[tuple[Kind, int], Packet] = {}
+        self._answers: dict[tuple[PacketKind, int], Packet] = {}
         self._half_received: set[int] = set()  # QoS 2 ids between PUBLISH and PUBREL
         self._next_id = 1
         self._waiting: list[asyncio.Future[None]] = []
@@ -68,12 +68,12 @@ class Client:
         """The return codes of the SUBACK."""
         packet_id = self._new_id()
         self.send(wire.subscribe(packet_id, [(topic_filter, qos) for topic_filter in filters]))
-        return (await self._answer(Kind.SUBACK, packet_id, within_s)).body[2:]
+        return (await self._answer(PacketKind.SUBACK, packet_id, within_s)).body[2:]
 
     async def unsubscribe(self, *filters: str) -> None:
         packet_id = self._new_id()
         self.send(wire.unsubscribe(packet_id, filters))
-        await self._answer(Kind.UNSUBACK, packet_id)
+        await self._answer(PacketKind.UNSUBACK, packet_id)
 
     async def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:
         """Return once the broker has taken responsibility (at QoS 0: once written)."""
@@ -89,20 +89,20 @@ class Client:
         if qos == 0:
             await self._writer.drain()
         else:
-            await self._answer(Kind.PUBACK if qos == 1 else Kind.PUBCOMP, packet_id)
+            await self._answer(PacketKind.PUBACK if qos == 1 else PacketKind.PUBCOMP, packet_id)
 
     async def ping(self, within_s: float = WAIT_S) -> None:
-        self._answers.pop((Kind.PINGRESP, 0), None)
-        self.send(wire.encode(Kind.PINGREQ))
-        await self._answer(Kind.PINGRESP, 0, within_s)
+        self._answers.pop((PacketKind.PINGRESP, 0), None)
+        self.send(wire.encode(PacketKind.PINGREQ))
+        await self._answer(PacketKind.PINGRESP, 0, within_s)
 
-    async def received(self, kind: Kind, packet_id: int) -> None:
+    async def received(self, kind: PacketKind, packet_id: int) -> None:
         """Wait for one packet of a handshake, such as PUBREC."""
         await self._answer(kind, packet_id)
 
     def acknowledge(self, message: Message) -> None:
         """Send the acknowledgement that was withheld."""
-        kind = Kind.PUBACK if message.qos == 1 else Kind.PUBREC
+        kind = PacketKind.PUBACK if message.qos == 1 else PacketKind.PUBREC
         self.send(wire.acknowledgement(kind, message.packet_id))
 
     def send(self, data: bytes) -> None:
@@ -110,13 +110,13 @@ class Client:
         self.last_sent_s = self._loop.time()
 
     async def log_in(self, packet: bytes, within_s: float = WAIT_S) -> None:
-        """Send CONNECT and wait for its CONNACK; Refused when that says so."""
+        """Send CONNECT and wait for its CONNACK; RefusedByBroker when that says so."""
         self.send(packet)
-        answer = await self._answer(Kind.CONNACK, 0, within_s)
+        answer = await self._answer(PacketKind.CONNACK, 0, within_s)
         if len(answer.body) != 2:
             raise Violation(f"CONNACK of {len(answer.body)} bytes instead of 2")
         if answer.body[1]:
-            raise Refused(answer.body[1])
+            raise RefusedByBroker(answer.body[1])
         self.session_present = bool(answer.body[0] & 1)
 
     # --- ways to end it -----------------------------------------------------------------------------------
@@ -124,7 +124,7 @@ class Client:
     async def disconnect(self) -> None:
         """As a client should: DISCONNECT, then FIN."""
         if self.closed_at_s is None:
-            self.send(wire.encode(Kind.DISCONNECT))
+            self.send(wire.encode(PacketKind.DISCONNECT))
         await self.fin()
 
     async def fin(self) -> None:
@@ -193,12 +193,18 @@ class Client:
 
     # --- inside -------------------------------------------------------------------------------------------
 
-    async def _answer(self, kind: Kind, packet_id: int, within_s: float = WAIT_S) -> Packet:
+    async def _answer(self, kind: PacketKind, packet_id: int, within_s: float = WAIT_S) -> Packet:
         return await self.until(lambda: self._answers.get((kind, packet_id)), kind.name, within_s)
 
     def _new_id(self) -> int:
         packet_id, self._next_id = self._next_id, self._next_id % 0xFFFF + 1
-        for kind in (Kind.PUBACK, Kind.PUBREC, Kind.PUBCOMP, Kind.SUBACK, Kind.UNSUBACK):
+        for kind in (
+            PacketKind.PUBACK,
+            PacketKind.PUBREC,
+            PacketKind.PUBCOMP,
+            PacketKind.SUBACK,
+            PacketKind.UNSUBACK,
+        ):
             self._answers.pop((kind, packet_id), None)
         return packet_id
 
@@ -217,18 +223,18 @@ class Client:
             self._wake()
 
     def _take(self, packet: Packet) -> None:
-        if packet.kind is Kind.PUBLISH:
+        if packet.kind is PacketKind.PUBLISH:
             self._take_publish(wire.read_publish(packet))
-        elif packet.kind in (Kind.CONNACK, Kind.PINGRESP):
+        elif packet.kind in (PacketKind.CONNACK, PacketKind.PINGRESP):
             self._answers[packet.kind, 0] = packet
         else:
             packet_id = wire.read_packet_id(packet)
             self._answers[packet.kind, packet_id] = packet
-            if packet.kind is Kind.PUBREC and not self.hold_release:
-                self.send(wire.acknowledgement(Kind.PUBREL, packet_id))
-            elif packet.kind is Kind.PUBREL:
+            if packet.kind is PacketKind.PUBREC and not self.hold_release:
+                self.send(wire.acknowledgement(PacketKind.PUBREL, packet_id))
+            elif packet.kind is PacketKind.PUBREL:
                 self._half_received.discard(packet_id)
-                self.send(wire.acknowledgement(Kind.PUBCOMP, packet_id))
+                self.send(wire.acknowledgement(PacketKind.PUBCOMP, packet_id))
 
     def _take_publish(self, publish: wire.Publish) -> None:
         message = Message(*publish, at_s=self._loop.time())
@@ -250,7 +256,7 @@ class Client:
         await asyncio.wait([self._reading])
 
 
-async def dial(target: Target, name: str, within_s: float = WAIT_S) -> Client:
+async def dial(target: BrokerUnderTest, name: str, within_s: float = WAIT_S) -> Client:
     """A TCP (or TLS) connection on which nothing was said yet; OSError when there is none."""
     try:
         async with asyncio.timeout(within_s):
@@ -261,12 +267,12 @@ async def dial(target: Target, name: str, within_s: float = WAIT_S) -> Client:
 
 
 async def connect(
-    target: Target,
+    target: BrokerUnderTest,
     name: str,
     *,
     clean: bool = True,
     keepalive_s: int = 60,
-    will: Will | None = None,
+    will: ClientWill | None = None,
     within_s: float = WAIT_S,
 ) -> Client:
     """A client that is logged in with the target's credentials."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from dcompute_sim.brokers.conformance import judge, wire
-from dcompute_sim.brokers.conformance.bench import Bench
 from dcompute_sim.brokers.conformance.result import Violation
-from dcompute_sim.brokers.conformance.wire import Kind
+from dcompute_sim.brokers.conformance.trial import Trial
+from dcompute_sim.brokers.conformance.wire import PacketKind
 
 _SETTLE_S = 0.3  # for messages that must not come
 _CROWD = 200
@@ -35,7 +35,7 @@ _MATCHES = (
 )
 
 
-async def qos_is_the_lower(bench: Bench) -> str:
+async def qos_is_the_lower(bench: Trial) -> str:
     """A message is delivered at min(published QoS, granted QoS) [MQTT-3.8.4-6], without exception."""
     publisher = await bench.client("publisher")
     wrong = []
@@ -52,7 +52,7 @@ async def qos_is_the_lower(bench: Bench) -> str:
     return "9 pairs"
 
 
-async def resubscribing_replaces(bench: Bench) -> str:
+async def resubscribing_replaces(bench: Trial) -> str:
     """The same filter again replaces the QoS, and sends the retained message again [MQTT-3.8.4-3]."""
     topic = bench.retained_topic("t")
     client = await bench.subscriber("client", topic, qos=0)
@@ -75,7 +75,7 @@ async def resubscribing_replaces(bench: Bench) -> str:
     return "0 to 1 to 0"
 
 
-async def unsubscribing_ends(bench: Bench) -> str:
+async def unsubscribing_ends(bench: Trial) -> str:
     left, kept = bench.topic("left"), bench.topic("kept")
     client = await bench.subscriber("client", left, kept)
     await client.unsubscribe(left)
@@ -88,7 +88,7 @@ async def unsubscribing_ends(bench: Bench) -> str:
     return ""
 
 
-async def wildcards(bench: Bench) -> str:
+async def wildcards(bench: Trial) -> str:
     wrong = []
     publisher = await bench.client("publisher")
     for number, (topic_filter, topic, matches) in enumerate(_MATCHES):
@@ -104,7 +104,7 @@ async def wildcards(bench: Bench) -> str:
     return f"{len(_MATCHES)} pairs"
 
 
-async def nothing_unsolicited(bench: Bench) -> str:
+async def nothing_unsolicited(bench: Trial) -> str:
     """Hundreds of nodes, each with a task topic and a retained status: each gets its own task, no more."""
     names = [f"node-{number}" for number in range(_CROWD)]
     master = await bench.subscriber("master", bench.topic("+", "status"))
@@ -123,7 +123,7 @@ async def nothing_unsolicited(bench: Bench) -> str:
     return f"{_CROWD} clients"
 
 
-async def order_of_a_topic(bench: Bench) -> str:
+async def order_of_a_topic(bench: Trial) -> str:
     """Messages of one publisher on one topic arrive in the order sent, at QoS 0 and 1 [MQTT-4.6.0-6]."""
     publisher = await bench.client("publisher")
     for qos in (0, 1):
@@ -138,7 +138,7 @@ async def order_of_a_topic(bench: Bench) -> str:
     return f"{_BURST} messages at QoS 0 and 1"
 
 
-async def late_acknowledgements(bench: Bench) -> str:
+async def late_acknowledgements(bench: Trial) -> str:
     """A subscriber may let messages pile up; as it acknowledges them the rest comes, none lost or turned."""
     topic = bench.topic("t")
     subscriber = await bench.subscriber("subscriber", topic)
@@ -157,7 +157,7 @@ async def late_acknowledgements(bench: Bench) -> str:
     return f"{len(piled)} of {_PILE} sent ahead"
 
 
-async def exactly_once(bench: Bench) -> str:
+async def exactly_once(bench: Trial) -> str:
     """QoS 2; PUBLISH and PUBREL are sent twice, as by a client that missed the answer [MQTT-4.3.3-2]."""
     topic, count = bench.topic("t"), 50
     subscriber = await bench.subscriber("subscriber", topic, qos=2)
@@ -165,10 +165,10 @@ async def exactly_once(bench: Bench) -> str:
     publisher.hold_release = True
     for payload in judge.numbered(count):
         packet_id = publisher.start_publish(topic, payload, qos=2)
-        await publisher.received(Kind.PUBREC, packet_id)
+        await publisher.received(PacketKind.PUBREC, packet_id)
         publisher.send(wire.publish(topic, payload, qos=2, dup=True, packet_id=packet_id))
         for _ in range(2):
-            publisher.send(wire.acknowledgement(Kind.PUBREL, packet_id))
+            publisher.send(wire.acknowledgement(PacketKind.PUBREL, packet_id))
         await publisher.finish(packet_id, qos=2)
     await subscriber.message_count(topic, count)
     await asyncio.sleep(_SETTLE_S)
@@ -177,7 +177,7 @@ async def exactly_once(bench: Bench) -> str:
     return f"{count} messages, each sent twice"
 
 
-async def non_ascii(bench: Bench) -> str:
+async def non_ascii(bench: Trial) -> str:
     """Topics are UTF-8, payloads any bytes."""
     subscriber = await bench.subscriber("subscriber", bench.topic("узел/+/温度"))
     for name, payload in (("München", "готово 完了 ✓".encode()), ("🛰", bytes(range(256)))):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Outcome(StrEnum):
+class PropertyOutcome(StrEnum):
     PASSED = "passed"
     FAILED = "failed"
     NOT_APPLICABLE = "not applicable"
@@ -15,7 +15,7 @@ class Outcome(StrEnum):
 @dataclass(frozen=True)
 class Row:
     name: str
-    outcome: Outcome
+    outcome: PropertyOutcome
     figure: str = ""  # what was measured, in words
     detail: str = ""  # why it failed or does not apply
 

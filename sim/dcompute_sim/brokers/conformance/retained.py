@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
-from dcompute_sim.brokers.conformance.bench import Bench
 from dcompute_sim.brokers.conformance.client import Message
 from dcompute_sim.brokers.conformance.result import Violation
-from dcompute_sim.brokers.conformance.wire import Will
+from dcompute_sim.brokers.conformance.trial import Trial
+from dcompute_sim.brokers.conformance.wire import ClientWill
 
 _SETTLE_S = 0.3  # for messages that must not come
 
 
-async def retained_set(bench: Bench) -> str:
+async def retained_set(bench: Trial) -> str:
     """Kept for later subscribers, and marked so; those who are there get it unmarked [MQTT-3.3.1-8, -9]."""
     topic = bench.retained_topic("status")
     there = await bench.subscriber("there", topic)
@@ -24,7 +24,7 @@ async def retained_set(bench: Bench) -> str:
     return "flag 0 live, 1 later"
 
 
-async def retained_replaced(bench: Bench) -> str:
+async def retained_replaced(bench: Trial) -> str:
     topic = bench.retained_topic("status")
     node = await bench.client("node")
     for payload in (b"ready", b"busy"):
@@ -38,7 +38,7 @@ async def retained_replaced(bench: Bench) -> str:
     return ""
 
 
-async def retained_cleared(bench: Bench) -> str:
+async def retained_cleared(bench: Trial) -> str:
     """By an empty payload [MQTT-3.3.1-10], which those who are there still get."""
     topic = bench.retained_topic("status")
     there = await bench.subscriber("there", topic)
@@ -53,10 +53,10 @@ async def retained_cleared(bench: Bench) -> str:
     return ""
 
 
-async def retained_will(bench: Bench) -> str:
+async def retained_will(bench: Trial) -> str:
     topic = bench.retained_topic("status")
     there = await bench.subscriber("there", topic)
-    node = await bench.client("node", will=Will(topic, b"dead", retain=True))
+    node = await bench.client("node", will=ClientWill(topic, b"dead", retain=True))
     await node.publish(topic, b"ready", qos=1, retain=True)
     await node.reset()
     await there.message(topic, b"dead")
@@ -65,7 +65,7 @@ async def retained_will(bench: Bench) -> str:
     return ""
 
 
-async def only_matching_retained(bench: Bench) -> str:
+async def only_matching_retained(bench: Trial) -> str:
     """A new subscriber gets the retained messages it asked for, whatever others are subscribed to."""
     topics = [bench.retained_topic(f"node-{number}", "status") for number in range(20)]
     all_seeing = await bench.subscriber("master", bench.topic("#"))

@@ -5,36 +5,44 @@ from __future__ import annotations
 import asyncio
 import time
 
-from dcompute_sim.brokers import limits
+from dcompute_sim.brokers import open_files as limits
 from dcompute_sim.brokers.conformance import wire
-from dcompute_sim.brokers.conformance.bench import Bench
-from dcompute_sim.brokers.conformance.client import WAIT_S, Client, Refused, dial
+from dcompute_sim.brokers.conformance.client import WAIT_S, Client, RefusedByBroker, dial
 from dcompute_sim.brokers.conformance.result import NotApplicable, Violation
-from dcompute_sim.brokers.conformance.wire import Kind
+from dcompute_sim.brokers.conformance.trial import Trial
+from dcompute_sim.brokers.conformance.wire import PacketKind
 
 _LARGE_BYTES = 256 * 1024
 _SPARE_FILES = 100  # for whatever else this process has open
 _HTTP = b"GET / HTTP/1.1\r\nHost: broker\r\nAccept: text/html\r\nUser-Agent: a lost browser\r\n\r\n"
-_PUBLISH_QOS_3 = wire.encode(Kind.PUBLISH, wire.text("t") + b"\0\1x", flags=0b0110)
+_PUBLISH_QOS_3 = wire.encode(PacketKind.PUBLISH, wire.text("t") + b"\0\1x", flags=0b0110)
 
 # What each sends, and whether it has logged in before
 _MALFORMED = (
     ("PUBLISH before CONNECT [MQTT-3.1.0-1]", False, wire.publish("t", b"x")),
     ("no MQTT at all", False, _HTTP),
-    ("protocol name 'MQTX' [MQTT-3.1.2-1]", False, wire.encode(Kind.CONNECT, b"\0\4MQTX\4\2\0\x3c\0\1x")),
+    (
+        "protocol name 'MQTX' [MQTT-3.1.2-1]",
+        False,
+        wire.encode(PacketKind.CONNECT, b"\0\4MQTX\4\2\0\x3c\0\1x"),
+    ),
     ("CONNECT twice [MQTT-3.1.0-2]", True, wire.connect("x")),
     ("a remaining length of five bytes", True, b"\x30\xff\xff\xff\xff\x01"),
     ("PUBLISH with QoS 3 [MQTT-3.3.1-4]", True, _PUBLISH_QOS_3),
     ("PUBLISH to a wildcard [MQTT-3.3.2-2]", True, wire.publish("a/#", b"x")),
-    ("a topic that is not UTF-8 [MQTT-1.5.3-1]", True, wire.encode(Kind.PUBLISH, b"\0\2\xc3\x28x")),
-    ("a topic longer than its packet", True, wire.encode(Kind.PUBLISH, b"\xff\xffx")),
-    ("SUBSCRIBE with flags 0000 [MQTT-3.8.1-1]", True, wire.encode(Kind.SUBSCRIBE, b"\0\1\0\1t\0", flags=0)),
-    ("SUBSCRIBE to nothing [MQTT-3.8.3-3]", True, wire.encode(Kind.SUBSCRIBE, b"\0\1")),
+    ("a topic that is not UTF-8 [MQTT-1.5.3-1]", True, wire.encode(PacketKind.PUBLISH, b"\0\2\xc3\x28x")),
+    ("a topic longer than its packet", True, wire.encode(PacketKind.PUBLISH, b"\xff\xffx")),
+    (
+        "SUBSCRIBE with flags 0000 [MQTT-3.8.1-1]",
+        True,
+        wire.encode(PacketKind.SUBSCRIBE, b"\0\1\0\1t\0", flags=0),
+    ),
+    ("SUBSCRIBE to nothing [MQTT-3.8.3-3]", True, wire.encode(PacketKind.SUBSCRIBE, b"\0\1")),
     ("a reserved packet type", True, b"\xf0\0"),
 )
 
 
-async def large_payload(bench: Bench) -> str:
+async def large_payload(bench: Trial) -> str:
     topic, payload = bench.topic("t"), bytes(range(256)) * (_LARGE_BYTES // 256)
     subscriber = await bench.subscriber("subscriber", topic)
     publisher = await bench.client("publisher")
@@ -46,7 +54,7 @@ async def large_payload(bench: Bench) -> str:
     return f"{_LARGE_BYTES // 1024} KiB in {(got.at_s - began_s) * 1e3:.0f} ms"
 
 
-async def split_and_joined_packets(bench: Bench) -> str:
+async def split_and_joined_packets(bench: Trial) -> str:
     """TCP keeps no boundaries: packets come byte by byte, or many at once."""
     topic = bench.topic("t")
     client = await bench.subscriber("client", topic)
@@ -59,7 +67,7 @@ async def split_and_joined_packets(bench: Bench) -> str:
     return "byte by byte, and 100 at once"
 
 
-async def malformed_client(bench: Bench) -> str:
+async def malformed_client(bench: Trial) -> str:
     """Whoever breaks the protocol loses its connection [MQTT-4.8.0-1], and nobody else notices."""
     topic = bench.topic("t")
     bystander = await bench.subscriber("bystander", topic)
@@ -78,7 +86,7 @@ async def malformed_client(bench: Bench) -> str:
     return f"{len(_MALFORMED)} kinds"
 
 
-async def many_connections(bench: Bench) -> str:
+async def many_connections(bench: Trial) -> str:
     """All at once, as a fleet comes back: connect, subscribe, announce. A master hears of each; all stay."""
     count, bound_s = bench.target.connections, bench.target.connections_bound_s
     if (limit := limits.raise_open_files(count + _SPARE_FILES)) < count + _SPARE_FILES:
@@ -110,7 +118,7 @@ async def many_connections(bench: Bench) -> str:
     return figure
 
 
-async def wrong_password(bench: Bench) -> str:
+async def wrong_password(bench: Trial) -> str:
     """Refused with CONNACK code 4 or 5, and closed [MQTT-3.2.2-5]; so is a client without any."""
     target = bench.target
     if target.username is None:
@@ -121,7 +129,7 @@ async def wrong_password(bench: Bench) -> str:
         packet = wire.connect(f"{target.token}-intruder", username=username, password=password)
         try:
             await client.log_in(packet)
-        except Refused as refused:
+        except RefusedByBroker as refused:
             codes.append(refused.code)
             if refused.code not in (4, 5):
                 raise Violation(f"refused with code {refused.code} instead of 4 or 5") from None

@@ -5,25 +5,25 @@ from __future__ import annotations
 import asyncio
 
 from dcompute_sim.brokers.conformance import judge
-from dcompute_sim.brokers.conformance.bench import Bench
 from dcompute_sim.brokers.conformance.result import Violation
+from dcompute_sim.brokers.conformance.trial import Trial
 
 _SETTLE_S = 0.3  # for messages that must not come
 _SLOW_ACK_S = 6.5  # amqtt gives up after 5 s; the standard knows no such limit
 _AWAY_COUNT = 50
 
 
-async def redelivery(bench: Bench) -> str:
+async def redelivery(bench: Trial) -> str:
     """Sent, not acknowledged, connection lost: sent again, marked DUP, under the same id [MQTT-4.4.0-1]."""
     return await _redelivered_after(bench, 0.0)
 
 
-async def patience(bench: Bench) -> str:
+async def patience(bench: Trial) -> str:
     """The same for a client that takes its time: an unacknowledged message is not dropped after a while."""
     return await _redelivered_after(bench, _SLOW_ACK_S)
 
 
-async def _redelivered_after(bench: Bench, pause_s: float) -> str:
+async def _redelivered_after(bench: Trial, pause_s: float) -> str:
     topic = bench.topic("task")
     node = await bench.client("node", clean=False)
     await node.subscribe(topic)
@@ -49,7 +49,7 @@ async def _redelivered_after(bench: Bench, pause_s: float) -> str:
     return f"unacknowledged for {pause_s:g} s" if pause_s else ""
 
 
-async def kept_session_queues(bench: Bench) -> str:
+async def kept_session_queues(bench: Trial) -> str:
     topic = bench.topic("task")
     node = await bench.client("node", clean=False)
     await node.subscribe(topic)
@@ -68,7 +68,7 @@ async def kept_session_queues(bench: Bench) -> str:
     return f"{_AWAY_COUNT} messages"
 
 
-async def clean_session_forgets(bench: Bench) -> str:
+async def clean_session_forgets(bench: Trial) -> str:
     """A clean session remembers nothing, not even of the kept one that it replaces [MQTT-3.1.2-6]."""
     topic = bench.topic("task")
     node = await bench.client("node", clean=False)

@@ -7,18 +7,18 @@ import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal, NamedTuple
 
-from dcompute_sim.brokers.base import BrokerError
 from dcompute_sim.brokers.conformance import delivery, retained, robustness, sessions, takeovers, wills
-from dcompute_sim.brokers.conformance.bench import Bench
-from dcompute_sim.brokers.conformance.client import Refused, connect, dial
-from dcompute_sim.brokers.conformance.result import NotApplicable, Outcome, Row, Violation
-from dcompute_sim.brokers.conformance.target import NotUsable, Target
+from dcompute_sim.brokers.conformance.broker_under_test import BrokerUnderTest, NotUsable
+from dcompute_sim.brokers.conformance.client import RefusedByBroker, connect, dial
+from dcompute_sim.brokers.conformance.result import NotApplicable, PropertyOutcome, Row, Violation
+from dcompute_sim.brokers.conformance.trial import Trial
 from dcompute_sim.brokers.external import unreachable
+from dcompute_sim.brokers.real_broker import BrokerError
 
 
 class Property(NamedTuple):
     name: str
-    test: Callable[[Bench], Awaitable[str]]  # returns what it measured; raises Violation or NotApplicable
+    test: Callable[[Trial], Awaitable[str]]  # returns what it measured; raises Violation or NotApplicable
     # `first` and `last` run alone, one by one, because they measure times or load the machine
     when: Literal["first", "together", "last"] = "together"
     limit_s: float = 20.0
@@ -74,7 +74,7 @@ def select(names: Sequence[str] | None) -> list[Property]:
 
 
 async def check(
-    target: Target,
+    target: BrokerUnderTest,
     rows: Sequence[str] | None = None,
     on_row: Callable[[Row], None] | None = None,
     *,
@@ -109,30 +109,30 @@ async def check(
     return [results[each.name] for each in chosen]
 
 
-async def _test(each: Property, target: Target) -> Row:
+async def _test(each: Property, target: BrokerUnderTest) -> Row:
     limit_s = each.limit_s + each.limit_keepalives * target.keepalive_s
     try:
-        async with asyncio.timeout(limit_s), Bench(target, each.name) as bench:
-            return Row(each.name, Outcome.PASSED, figure=await each.test(bench))
+        async with asyncio.timeout(limit_s), Trial(target, each.name) as bench:
+            return Row(each.name, PropertyOutcome.PASSED, figure=await each.test(bench))
     except NotApplicable as reason:
-        return Row(each.name, Outcome.NOT_APPLICABLE, detail=str(reason))
+        return Row(each.name, PropertyOutcome.NOT_APPLICABLE, detail=str(reason))
     except Violation as violation:
-        return Row(each.name, Outcome.FAILED, figure=violation.figure, detail=str(violation))
+        return Row(each.name, PropertyOutcome.FAILED, figure=violation.figure, detail=str(violation))
     except TimeoutError as error:
         detail = str(error) or f"not done within {limit_s:g} s"
-        return Row(each.name, Outcome.FAILED, detail=detail)
+        return Row(each.name, PropertyOutcome.FAILED, detail=detail)
     except OSError as error:
-        return Row(each.name, Outcome.FAILED, detail=f"no connection: {error}")
+        return Row(each.name, PropertyOutcome.FAILED, detail=f"no connection: {error}")
 
 
-async def _log_in_once(target: Target) -> None:
+async def _log_in_once(target: BrokerUnderTest) -> None:
     """Whether the suite can begin; NotUsable says why not."""
     where = f"{target.host}:{target.port}"
     try:
         if target.tls is not None:
             await _await_certificate_refused(target)
         client = await connect(target, "first")
-    except Refused as refused:
+    except RefusedByBroker as refused:
         raise NotUsable(f"{where}: {_REFUSALS.get(refused.code, str(refused))}") from None
     except Violation as violation:
         raise NotUsable(f"{where}: what listens there does not speak MQTT: {violation}") from None
@@ -143,7 +143,7 @@ async def _log_in_once(target: Target) -> None:
     await client.disconnect()
 
 
-async def _await_certificate_refused(target: Target) -> None:
+async def _await_certificate_refused(target: BrokerUnderTest) -> None:
     """TLS 1.3 refuses a client's certificate after the handshake; had we spoken, the reason would be lost."""
     stranger = await dial(target, "stranger")
     if await stranger.closed_by_broker(_REFUSAL_WAIT_S):

@@ -8,9 +8,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dcompute_sim.brokers.conformance.result import Outcome, Row
+from dcompute_sim.brokers.conformance.result import PropertyOutcome, Row
 
-_LOOKS = {Outcome.PASSED: "green", Outcome.FAILED: "bold red", Outcome.NOT_APPLICABLE: "dim"}
+_LOOKS = {
+    PropertyOutcome.PASSED: "green",
+    PropertyOutcome.FAILED: "bold red",
+    PropertyOutcome.NOT_APPLICABLE: "dim",
+}
 
 
 def print_table(rows: Sequence[Row], console: Console | None = None) -> None:
@@ -29,5 +33,5 @@ def print_table(rows: Sequence[Row], console: Console | None = None) -> None:
 
 
 def summary(rows: Sequence[Row]) -> str:
-    counts = {outcome: sum(row.outcome is outcome for row in rows) for outcome in Outcome}
+    counts = {outcome: sum(row.outcome is outcome for row in rows) for outcome in PropertyOutcome}
     return ", ".join(f"{count} {outcome.value}" for outcome, count in counts.items() if count)

@@ -5,27 +5,27 @@ from __future__ import annotations
 import asyncio
 
 from dcompute_sim.brokers.conformance import judge
-from dcompute_sim.brokers.conformance.bench import Bench
 from dcompute_sim.brokers.conformance.client import Client
 from dcompute_sim.brokers.conformance.judge import DEAD, READY_NEW, READY_OLD
 from dcompute_sim.brokers.conformance.result import Violation
-from dcompute_sim.brokers.conformance.wire import Will
+from dcompute_sim.brokers.conformance.trial import Trial
+from dcompute_sim.brokers.conformance.wire import ClientWill
 
 _TRIES = 10
 _SETTLE_S = 2.0  # a late will, or a successor dropped by mistake, showed within 1 s
 
 
-async def takeover_clean_session(bench: Bench) -> str:
+async def takeover_clean_session(bench: Trial) -> str:
     """The old connection is closed, its will published before anything of the successor's [MQTT-3.1.4-2]."""
     return await _takeovers(bench, clean=True)
 
 
-async def takeover_kept_session(bench: Bench) -> str:
+async def takeover_kept_session(bench: Trial) -> str:
     """The same; no will at all is accepted too, as mosquitto takes the session to have gone on."""
     return await _takeovers(bench, clean=False)
 
 
-async def _takeovers(bench: Bench, *, clean: bool) -> str:
+async def _takeovers(bench: Trial, *, clean: bool) -> str:
     watcher = await bench.subscriber("watcher", bench.topic("#"))
     topics = [bench.topic(str(number)) for number in range(_TRIES)]
     for number, topic in enumerate(topics):
@@ -42,7 +42,7 @@ async def _takeovers(bench: Bench, *, clean: bool) -> str:
     return f"will first in {wills}, no will in {_TRIES - wills} of {_TRIES}"
 
 
-async def successor_stays_connected(bench: Bench) -> str:
+async def successor_stays_connected(bench: Trial) -> str:
     successors = [
         (await _take_over(bench, name, bench.topic(name), clean=clean))[1]
         for name, clean in (("clean", True), ("kept", False))
@@ -57,7 +57,7 @@ async def successor_stays_connected(bench: Bench) -> str:
     return f"alive after {_SETTLE_S:g} s"
 
 
-async def successors_status_stays(bench: Bench) -> str:
+async def successors_status_stays(bench: Trial) -> str:
     """The retained status that the successor wrote is still there when the old connection has ended."""
     kinds = {"clean": True, "kept": False}
     for name, clean in kinds.items():
@@ -73,10 +73,10 @@ async def successors_status_stays(bench: Bench) -> str:
 
 
 async def _take_over(
-    bench: Bench, name: str, topic: str, *, clean: bool, retain: bool = False
+    bench: Trial, name: str, topic: str, *, clean: bool, retain: bool = False
 ) -> tuple[Client, Client]:
     """Two clients of one id, one after the other; each publishes its status as soon as it is logged in."""
-    will = Will(topic, DEAD, retain=retain)
+    will = ClientWill(topic, DEAD, retain=retain)
     old = await bench.client(name, clean=clean, will=will)
     await old.publish(topic, READY_OLD, qos=1, retain=retain)
     new = await bench.client(name, clean=clean, will=will)

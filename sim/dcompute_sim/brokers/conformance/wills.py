@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from dcompute_sim.brokers.conformance import judge
-from dcompute_sim.brokers.conformance.bench import Bench
 from dcompute_sim.brokers.conformance.client import Client
 from dcompute_sim.brokers.conformance.result import Violation
-from dcompute_sim.brokers.conformance.wire import Kind, Will, encode
+from dcompute_sim.brokers.conformance.trial import Trial
+from dcompute_sim.brokers.conformance.wire import ClientWill, PacketKind, encode
 
 _TRIES = 10
 _LATE = 1.25  # keepalives between a healthy client's packets: a busy machine still stays below 1.5
@@ -19,21 +19,21 @@ _SILENT_TRIES = 8
 _SILENT_STAGGER_S = 0.4  # brokers look at keepalives in steps: begin at different times within one
 
 
-async def will_on_reset(bench: Bench) -> str:
+async def will_on_reset(bench: Trial) -> str:
     return await _will_after(bench, Client.reset)
 
 
-async def will_on_fin(bench: Bench) -> str:
+async def will_on_fin(bench: Trial) -> str:
     """A process that was killed: its kernel closes the connection, nobody sends DISCONNECT."""
     return await _will_after(bench, Client.fin)
 
 
-async def _will_after(bench: Bench, end: Callable[[Client], Awaitable[None]]) -> str:
+async def _will_after(bench: Trial, end: Callable[[Client], Awaitable[None]]) -> str:
     watcher = await bench.subscriber("watcher", bench.topic("#"))
     delays_s = []
     for number in range(_TRIES):
         topic = bench.topic(str(number))
-        node = await bench.client(f"node-{number}", will=Will(topic, b"dead"))
+        node = await bench.client(f"node-{number}", will=ClientWill(topic, b"dead"))
         began_s = asyncio.get_running_loop().time()
         await end(node)
         will = await watcher.message(topic)
@@ -41,27 +41,27 @@ async def _will_after(bench: Bench, end: Callable[[Client], Awaitable[None]]) ->
     return judge.spread(delays_s)
 
 
-async def no_will_after_disconnect(bench: Bench) -> str:
+async def no_will_after_disconnect(bench: Trial) -> str:
     """[MQTT-3.14.4-3], watched past the keepalive; who closes the connection then makes no difference."""
     watcher = await bench.subscriber("watcher", bench.topic("#"))
-    closing = await bench.client("closing", keepalive_s=1, will=Will(bench.topic("closing"), b"dead"))
-    leaving = await bench.client("leaving", keepalive_s=1, will=Will(bench.topic("leaving"), b"dead"))
+    closing = await bench.client("closing", keepalive_s=1, will=ClientWill(bench.topic("closing"), b"dead"))
+    leaving = await bench.client("leaving", keepalive_s=1, will=ClientWill(bench.topic("leaving"), b"dead"))
     await closing.disconnect()
-    leaving.send(encode(Kind.DISCONNECT))
+    leaving.send(encode(PacketKind.DISCONNECT))
     await asyncio.sleep(_WATCH_S)
     if watcher.messages:
         raise Violation(f"{len(watcher.messages)} of 2 clients that said DISCONNECT had their will published")
     return f"watched {_WATCH_S:g} s"
 
 
-async def will_on_silence(bench: Bench) -> str:
+async def will_on_silence(bench: Trial) -> str:
     target = bench.target
     watcher = await bench.subscriber("watcher", bench.topic("#"))
 
     async def one_try(number: int) -> float | None:
         await asyncio.sleep(number * _SILENT_STAGGER_S)
         topic = bench.topic(str(number))
-        will = Will(topic, b"dead")
+        will = ClientWill(topic, b"dead")
         node = await bench.client(f"node-{number}", keepalive_s=target.keepalive_s, will=will)
         bound_s = 1.5 * target.keepalive_s + target.lateness_bound_s
         try:
@@ -77,7 +77,7 @@ async def will_on_silence(bench: Bench) -> str:
     return figure
 
 
-async def healthy_client_is_kept(bench: Bench) -> str:
+async def healthy_client_is_kept(bench: Trial) -> str:
     """Any packet is a sign of life, up to 1.5 x keepalive after the last [MQTT-3.1.2-24]."""
     keepalive_s = bench.target.keepalive_s
     watcher = await bench.subscriber("watcher", bench.topic("will", "#"))
@@ -87,7 +87,7 @@ async def healthy_client_is_kept(bench: Bench) -> str:
         for life in range(_LIVES):
             client_id = f"{name} {life}"
             node = await bench.client(
-                client_id, keepalive_s=keepalive_s, will=Will(bench.topic("will", client_id), b"dead")
+                client_id, keepalive_s=keepalive_s, will=ClientWill(bench.topic("will", client_id), b"dead")
             )
             dropped_after_s = await _speak_thrice(node, pause_s, speak)
             if dropped_after_s is None:

@@ -8,7 +8,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 
-class Kind(IntEnum):
+class PacketKind(IntEnum):
     CONNECT = 1
     CONNACK = 2
     PUBLISH = 3
@@ -26,7 +26,7 @@ class Kind(IntEnum):
 
 
 # Packets whose flag bits are fixed at 0010 [MQTT-3.6.1-1, MQTT-3.8.1-1, MQTT-3.10.1-1]
-_FLAGS_0010 = {Kind.PUBREL, Kind.SUBSCRIBE, Kind.UNSUBSCRIBE}
+_FLAGS_0010 = {PacketKind.PUBREL, PacketKind.SUBSCRIBE, PacketKind.UNSUBSCRIBE}
 
 _LONGEST_LENGTH = 4  # bytes of a remaining length [section 2.2.3]
 
@@ -36,7 +36,7 @@ class Malformed(ValueError):
 
 
 class Packet(NamedTuple):
-    kind: Kind
+    kind: PacketKind
     flags: int
     body: bytes
 
@@ -50,14 +50,14 @@ class Publish(NamedTuple):
     packet_id: int
 
 
-class Will(NamedTuple):
+class ClientWill(NamedTuple):
     topic: str
     payload: bytes
     qos: int = 1
     retain: bool = False
 
 
-def encode(kind: Kind, body: bytes = b"", flags: int | None = None) -> bytes:
+def encode(kind: PacketKind, body: bytes = b"", flags: int | None = None) -> bytes:
     if flags is None:
         flags = 0b0010 if kind in _FLAGS_0010 else 0
     return bytes([kind << 4 | flags]) + _length(len(body)) + body
@@ -68,7 +68,7 @@ def connect(
     *,
     clean: bool = True,
     keepalive_s: int = 60,
-    will: Will | None = None,
+    will: ClientWill | None = None,
     username: str | None = None,
     password: str | None = None,
 ) -> bytes:
@@ -83,26 +83,26 @@ def connect(
     if password is not None:
         flags |= 1 << 6
         payload += text(password)
-    return encode(Kind.CONNECT, text("MQTT") + struct.pack("!BBH", 4, flags, keepalive_s) + payload)
+    return encode(PacketKind.CONNECT, text("MQTT") + struct.pack("!BBH", 4, flags, keepalive_s) + payload)
 
 
 def publish(
     topic: str, payload: bytes, *, qos: int = 0, retain: bool = False, dup: bool = False, packet_id: int = 0
 ) -> bytes:
     identity = packet_id.to_bytes(2, "big") if qos else b""
-    return encode(Kind.PUBLISH, text(topic) + identity + payload, dup << 3 | qos << 1 | retain)
+    return encode(PacketKind.PUBLISH, text(topic) + identity + payload, dup << 3 | qos << 1 | retain)
 
 
 def subscribe(packet_id: int, filters: Sequence[tuple[str, int]]) -> bytes:
     asked = b"".join(text(topic_filter) + bytes([qos]) for topic_filter, qos in filters)
-    return encode(Kind.SUBSCRIBE, packet_id.to_bytes(2, "big") + asked)
+    return encode(PacketKind.SUBSCRIBE, packet_id.to_bytes(2, "big") + asked)
 
 
 def unsubscribe(packet_id: int, filters: Sequence[str]) -> bytes:
-    return encode(Kind.UNSUBSCRIBE, packet_id.to_bytes(2, "big") + b"".join(map(text, filters)))
+    return encode(PacketKind.UNSUBSCRIBE, packet_id.to_bytes(2, "big") + b"".join(map(text, filters)))
 
 
-def acknowledgement(kind: Kind, packet_id: int) -> bytes:
+def acknowledgement(kind: PacketKind, packet_id: int) -> bytes:
     """PUBACK, PUBREC, PUBREL or PUBCOMP."""
     return encode(kind, packet_id.to_bytes(2, "big"))
 
@@ -117,7 +117,7 @@ def take_packets(buffer: bytearray) -> Iterator[Packet]:
     while (frame := _frame(buffer)) is not None:
         start, end = frame
         try:
-            kind = Kind(buffer[0] >> 4)
+            kind = PacketKind(buffer[0] >> 4)
         except ValueError:
             raise Malformed(f"packet type {buffer[0] >> 4} is reserved") from None
         packet = Packet(kind, buffer[0] & 0x0F, bytes(buffer[start:end]))

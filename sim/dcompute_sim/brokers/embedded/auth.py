@@ -9,7 +9,7 @@ from amqtt.plugins.base import BaseAuthPlugin
 from amqtt.session import Session
 
 from dcompute_sim.brokers import passwords
-from dcompute_sim.brokers.base import BrokerError, BrokerSecurity
+from dcompute_sim.brokers.real_broker import BrokerError, BrokerSecurity
 
 _ANONYMOUS = "amqtt.plugins.authentication.AnonymousAuthPlugin"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import msgspec
 from amqtt.session import ApplicationMessage, OutgoingApplicationMessage, Session
 
-from dcompute_sim.brokers.base import BrokerError
-from dcompute_sim.brokers.embedded.broker import CorrectedBroker
+from dcompute_sim.brokers.embedded.corrected_broker import CorrectedBroker
+from dcompute_sim.brokers.real_broker import BrokerError
 
 
 class _Message(msgspec.Struct, omit_defaults=True):

@@ -12,8 +12,8 @@ from amqtt.broker import Broker
 from amqtt.errors import BrokerError as AmqttError
 
 from dcompute_sim.brokers import tls
-from dcompute_sim.brokers.base import BrokerError, BrokerSecurity
 from dcompute_sim.brokers.embedded import auth
+from dcompute_sim.brokers.real_broker import BrokerError, BrokerSecurity
 
 _SHUTDOWN_TIMEOUT_S = 0.5
 

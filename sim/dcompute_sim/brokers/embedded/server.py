@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dcompute_sim.brokers import tls
-from dcompute_sim.brokers.base import BrokerSecurity
 from dcompute_sim.brokers.embedded import auth, persistence
-from dcompute_sim.brokers.embedded.broker import LISTENER, CorrectedBroker
+from dcompute_sim.brokers.embedded.corrected_broker import LISTENER, CorrectedBroker
 from dcompute_sim.brokers.embedded.streams import PacketReader, PacketWriter
+from dcompute_sim.brokers.real_broker import BrokerSecurity
 
 # A whole fleet connects within milliseconds; the default of 100 would make the rest wait for TCP's retry.
 _BACKLOG = 4096

@@ -8,7 +8,7 @@ Rules cite the standard: MQTT Version 3.1.1, OASIS Standard, 29 October 2014.
 from __future__ import annotations
 
 from dcompute_sim.brokers.model import packets, snapshot
-from dcompute_sim.brokers.model.config import BrokerConfig, ReturnCode
+from dcompute_sim.brokers.model.broker_config import BrokerConfig, ReturnCode
 from dcompute_sim.brokers.model.connection import Connection, Observer, Port
 from dcompute_sim.brokers.model.keepalive import SilenceWatch
 from dcompute_sim.brokers.model.packets import Connect, ProtocolError, Refused

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from dcompute_sim.brokers.model.config import ReturnCode
+from dcompute_sim.brokers.model.broker_config import ReturnCode
 
 MAX_SEPARATORS = 200
 """In a topic, as mosquitto: a tree node a level makes 64 KiB of slashes costly."""

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dcompute_sim.brokers import passwords, tls
-from dcompute_sim.brokers.base import BrokerError, BrokerSecurity
 from dcompute_sim.brokers.model.broker import Broker
-from dcompute_sim.brokers.model.config import Authenticate, BrokerConfig, ReturnCode
+from dcompute_sim.brokers.model.broker_config import Authenticate, BrokerConfig, ReturnCode
 from dcompute_sim.brokers.model.connection import Connection
 from dcompute_sim.brokers.model.snapshot import SnapshotError
+from dcompute_sim.brokers.real_broker import BrokerError, BrokerSecurity
 
 _BACKLOG = 4096  # a whole fleet connects at once
 _CONGESTED_BYTES = 1 << 20

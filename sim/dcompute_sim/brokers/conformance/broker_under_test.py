@@ -1,0 +1,32 @@
+"""The broker under test, and what the suite may assume and demand of it."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass, field
+
+from dcompute_sim.brokers.real_broker import BrokerError
+
+
+class NotUsable(BrokerError):
+    """The suite cannot begin: the broker is unreachable or refuses us. The message says which."""
+
+
+@dataclass(frozen=True)
+class BrokerUnderTest:
+    host: str
+    port: int
+    token: str  # unique to this run, in every topic and client id: runs do not meet
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    tls: ssl.SSLContext | None = None
+    keepalive_s: int = 2  # of the clients that fall silent
+    # How late past 1.5 x keepalive a will may come. mosquitto 2.0.11, the coarsest broker known, looks in
+    # steps and is 0 to 6 s late at any keepalive; 1 s more is for the machine.
+    lateness_bound_s: float = 7.0
+    connections: int = 1_000
+    connections_bound_s: float = 20.0
+
+    @property
+    def prefix(self) -> str:
+        return f"dcompute-check/{self.token}"

@@ -1,0 +1,275 @@
+"""amqtt's broker corrected: who is connected, who takes over whose session, who gets which message.
+
+amqtt 0.12.1 leaves the old connection of a returning client open or drops the new one, sends a new client
+everybody's retained messages, loses wills or sends them late, and changes a dictionary while it iterates
+over it. Here every decision is taken in one step of the event loop: between looking at the tables and
+changing them nothing waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from amqtt.adapters import BufferReader
+from amqtt.broker import Broker
+from amqtt.errors import AMQTTError, MQTTError
+from amqtt.mqtt.connack import UNACCEPTABLE_PROTOCOL_VERSION, ConnackPacket
+from amqtt.mqtt.constants import QOS_0, QOS_1, QOS_2
+from amqtt.mqtt.disconnect import DisconnectPacket
+from amqtt.mqtt.packet import CONNECT
+from amqtt.mqtt.pingreq import PingReqPacket
+from amqtt.mqtt.puback import PubackPacket
+from amqtt.mqtt.pubcomp import PubcompPacket
+from amqtt.mqtt.publish import PublishPacket
+from amqtt.mqtt.pubrec import PubrecPacket
+from amqtt.mqtt.pubrel import PubrelPacket
+from amqtt.mqtt.subscribe import SubscribePacket
+from amqtt.mqtt.unsubscribe import UnsubscribePacket
+from amqtt.session import IncomingApplicationMessage, Session
+
+from dcompute_sim.brokers.embedded import framing, subscriptions
+from dcompute_sim.brokers.embedded.client_connection import ClientConnection
+from dcompute_sim.brokers.embedded.streams import PacketReader, PacketWriter
+from dcompute_sim.brokers.embedded.subscriptions import Subscriptions
+
+LISTENER = "default"
+_CONNECT_TIMEOUT_S = 10.0  # from the connection to its CONNECT [MQTT-3.1.4]
+
+_log = logging.getLogger(__name__)
+
+
+class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
+    """Serves connections given to `external_connected`. Calls only those plugins that authenticate."""
+
+    def __init__(self, plugins: dict[str, dict[str, Any]]) -> None:
+        super().__init__({"listeners": {LISTENER: {"type": "external"}}, "plugins": plugins})
+        self._wanted = Subscriptions()
+        self._is_stopping = False
+
+    # -- a connection from its CONNECT to its end
+
+    async def _initialize_client_session(
+        self, reader: PacketReader, writer: PacketWriter, remote_address: str, remote_port: int
+    ) -> tuple[ClientConnection, Session]:
+        """Read CONNECT. It changes nothing yet: that has to wait until the client has shown who it is."""
+        try:
+            async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+                connect = await reader.packet()
+            if connect is None:
+                raise AMQTTError("closed before its CONNECT")
+            if framing.check(connect) != CONNECT:
+                raise framing.MalformedPacket("the first packet is not CONNECT [MQTT-3.1.0-1]")
+            connection, session = await ClientConnection.init_from_connect(
+                BufferReader(connect), writer, self.plugins_manager
+            )
+        except framing.UnsupportedProtocol as error:
+            writer.write(ConnackPacket.build(0, UNACCEPTABLE_PROTOCOL_VERSION).to_bytes())
+            await writer.close()
+            raise AMQTTError(str(error)) from None
+        except (framing.MalformedPacket, MQTTError, TimeoutError) as error:
+            await writer.close()
+            raise AMQTTError(f"no usable CONNECT from {remote_address}:{remote_port}: {error}") from None
+        return connection, session
+
+    async def _handle_client_session(
+        self,
+        reader: PacketReader,
+        writer: PacketWriter,
+        client_session: Session,
+        handler: ClientConnection,
+        server: Any,
+        listener_name: str,
+    ) -> None:
+        if not await self._authenticate(client_session, self.listeners_config[listener_name]):
+            handler.attach(client_session, reader, writer)
+            await handler.mqtt_connack_authorize(False)
+            await writer.close()
+            return
+        await self._end_predecessor(client_session.client_id)
+        session = self._begin_or_resume(client_session)
+        self._sessions[session.client_id] = (session, handler)
+        handler.attach(session, reader, writer)
+        session.transitions.connect()
+        await handler.mqtt_connack_authorize(True)
+        await handler.start()
+        said_goodbye = False
+        try:
+            said_goodbye = await self._converse(handler, session)
+        except framing.MalformedPacket as error:
+            _log.info("client %s is disconnected: %s", session.client_id, error)
+        finally:
+            await handler.close()
+            await self._finish(session, said_goodbye=said_goodbye)
+            handler.mark_ended()
+
+    async def _end_predecessor(self, client_id: str) -> None:
+        """End the connection that has this client id, its will included [MQTT-3.1.4-2]."""
+        while client_id in self._sessions and self._sessions[client_id][1].is_open:
+            await self._sessions[client_id][1].stop()
+
+    def _begin_or_resume(self, incoming: Session) -> Session:
+        """The kept session of this client id, with what the new CONNECT says, or a new one."""
+        kept, _ = self._sessions.get(incoming.client_id, (None, None))
+        incoming.parent = 0  # "session present" in CONNACK
+        if kept is None:
+            return incoming
+        if incoming.clean_session:
+            self._forget(kept)
+            return incoming
+        for name in _OF_THE_CONNECTION:
+            setattr(kept, name, getattr(incoming, name))
+        kept.parent = 1
+        return kept
+
+    async def _finish(self, session: Session, *, said_goodbye: bool) -> None:
+        """Publish the will of an ended connection unless it said DISCONNECT; drop its session if not kept.
+
+        A broker that is stopped publishes no wills, as if its power had failed: otherwise a restart would
+        leave a retained `dead` of every healthy client. (3.1.2.5 lets a broker defer them to its restart.)
+        """
+        if session.will_flag and not said_goodbye and not self._is_stopping:
+            await self._publish(
+                session.will_topic, session.will_message, session.will_qos, session.will_retain
+            )
+        session.will_flag = False
+        session.transitions.disconnect()
+        if session.clean_session:
+            self._forget(session)
+
+    def _forget(self, session: Session) -> None:
+        self._wanted.forget(session.client_id)
+        session.clear_queues()
+        self._sessions.pop(session.client_id, None)
+
+    def withhold_wills(self) -> None:
+        """From now on connections end because the broker does, not because a client died."""
+        self._is_stopping = True
+
+    async def _session_monitor(self) -> None:
+        """Nothing to do: a session that is not to be kept ends with its connection, in `_finish`."""
+
+    # -- packets
+
+    async def _converse(self, connection: ClientConnection, session: Session) -> bool:
+        """Serve the client's packets in order until it leaves; whether it said DISCONNECT."""
+        while (packet := await connection.next_packet()) is not None:
+            match packet:
+                case PublishPacket():
+                    await self._on_publish(connection, session, packet)
+                case PubackPacket() | PubcompPacket():
+                    connection.outbox.acknowledged(packet.packet_id)
+                case PubrecPacket():
+                    connection.outbox.received(packet.packet_id)
+                case PubrelPacket():
+                    await self._on_release(connection, session, packet.packet_id)
+                case PingReqPacket():
+                    await connection.handle_pingreq(packet)
+                case SubscribePacket():
+                    await self._on_subscribe(connection, session, packet)
+                case UnsubscribePacket():
+                    for topic_filter in packet.payload.topics:
+                        self._wanted.remove(session.client_id, topic_filter)
+                    await connection.mqtt_acknowledge_unsubscription(packet.variable_header.packet_id)
+                case DisconnectPacket():
+                    return True
+                case _:  # a second CONNECT [MQTT-3.1.0-2]
+                    raise framing.MalformedPacket("CONNECT in the middle of a connection")
+        return False
+
+    async def _on_publish(
+        self, connection: ClientConnection, session: Session, packet: PublishPacket
+    ) -> None:
+        if packet.qos == QOS_2:
+            # Delivered on PUBREL; until then a repetition of its id is the same message [MQTT-4.3.3-2].
+            session.inflight_in.setdefault(packet.packet_id, _incoming(packet))
+            await connection._send_packet(PubrecPacket.build(packet.packet_id))
+            return
+        await self._publish(packet.topic_name, packet.data, packet.qos, packet.retain_flag)
+        if packet.qos == QOS_1:
+            await connection._send_packet(PubackPacket.build(packet.packet_id))
+
+    async def _on_release(self, connection: ClientConnection, session: Session, packet_id: int) -> None:
+        message = session.inflight_in.pop(packet_id, None)
+        if message is not None:
+            await self._publish(message.topic, message.data, message.qos, message.retain)
+        await connection._send_packet(PubcompPacket.build(packet_id))
+
+    async def _on_subscribe(
+        self, connection: ClientConnection, session: Session, packet: SubscribePacket
+    ) -> None:
+        wanted = packet.payload.topics
+        granted = [await self.add_subscription(subscription, session) for subscription in wanted]
+        await connection.mqtt_acknowledge_subscription(packet.variable_header.packet_id, granted)
+        for topic_filter, qos in wanted:
+            self._send_retained(connection, topic_filter, qos)
+
+    # -- messages
+
+    async def _publish(self, topic: str, data: bytes, qos: int, retain: bool) -> None:
+        if retain:
+            await self.retain_message(None, topic, data, qos)
+        await self._broadcast_message(None, topic, data, qos)
+
+    async def _broadcast_message(
+        self, session: Session | None, topic: str, data: bytes, force_qos: int | None = None
+    ) -> None:
+        """To every subscriber, at the lower of both sides' QoS [3.8.4], flagged as live [MQTT-3.3.1-9]."""
+        for client_id, granted in self._wanted.match(topic).items():
+            self._sessions[client_id][1].outbox.send(topic, data, min(force_qos or QOS_0, granted))
+
+    def _send_retained(self, connection: ClientConnection, topic_filter: str, qos: int) -> None:
+        """What is retained under a filter just subscribed to, and nothing else [MQTT-3.3.1-6]."""
+        if "+" in topic_filter or "#" in topic_filter:
+            topics = subscriptions.select(topic_filter, self._retained_messages)
+        else:
+            topics = [topic_filter] if topic_filter in self._retained_messages else []
+        for topic in topics:
+            message = self._retained_messages[topic]
+            connection.outbox.send(topic, message.data, min(message.qos or QOS_0, qos), retain=True)
+
+    async def add_subscription(self, subscription: tuple[str, int], session: Session) -> int:
+        topic_filter, qos = subscription
+        self._wanted.add(session.client_id, topic_filter, qos)
+        return qos
+
+    async def _del_all_subscriptions(self, session: Session) -> None:
+        self._wanted.forget(session.client_id)
+
+    # -- memory over a restart
+
+    def subscriptions_of(self, client_id: str) -> dict[str, int]:
+        return self._wanted.of(client_id)
+
+    def adopt(self, session: Session, filters: dict[str, int]) -> None:
+        """Take in a kept session whose client is not connected."""
+        connection = ClientConnection(self.plugins_manager)
+        connection.attach(session, None, None)
+        session.transitions.disconnect()
+        self._sessions[session.client_id] = (session, connection)
+        for topic_filter, qos in filters.items():
+            self._wanted.add(session.client_id, topic_filter, qos)
+
+
+def _incoming(packet: PublishPacket) -> IncomingApplicationMessage:
+    return IncomingApplicationMessage(
+        packet.packet_id, packet.topic_name, packet.qos, packet.data, packet.retain_flag
+    )
+
+
+# What a CONNECT says anew for a kept session; amqtt forgets whether the will is to be retained, among others.
+_OF_THE_CONNECTION = (
+    "clean_session",
+    "keep_alive",
+    "password",
+    "remote_address",
+    "remote_port",
+    "ssl_object",
+    "username",
+    "will_flag",
+    "will_message",
+    "will_qos",
+    "will_retain",
+    "will_topic",
+)

@@ -1,0 +1,154 @@
+"""What a check is: a property of a run, with its parameters, judged from the trace alone.
+
+A check never raises on a trace and never looks anywhere else. It has three outcomes, because "nothing bad
+was seen" and "it was never put to the test" are different things: a check whose subject never occurred is
+inconclusive, not held.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import compress
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from dcompute_sim.trace import Event
+
+MAX_OFFENDING = 20  # enough to see a pattern; a broken run of 1,000 nodes has thousands
+
+
+class Status(enum.StrEnum):
+    """How a check ended."""
+
+    HELD = "held"
+    FAILED = "failed"
+    INCONCLUSIVE = "inconclusive"
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """Measured values of one kind (say, seconds from crash to report) and the bound they had to keep."""
+
+    name: str
+    unit: str
+    samples: tuple[float, ...]
+    bound: float | None = None
+
+    def percentile(self, percent: float) -> float:
+        """The smallest sample that at least `percent` % of the samples do not exceed (nearest rank)."""
+        ordered = sorted(self.samples)
+        return ordered[max(0, math.ceil(percent / 100 * len(ordered)) - 1)]
+
+    def figures(self) -> dict[str, float]:
+        """Count, min, median, max and the bound, as plain numbers."""
+        result: dict[str, float] = {"count": len(self.samples)}
+        if self.samples:
+            result |= {
+                "min": min(self.samples),
+                "median": self.percentile(50),
+                "max": max(self.samples),
+            }
+        if self.bound is not None:
+            result["bound"] = self.bound
+        return result
+
+
+@dataclass(frozen=True, slots=True)
+class CheckOutcome:
+    """What a check found. `summary`: one line for people; `offending`: the first events that broke it."""
+
+    status: Status
+    summary: str
+    figures: Mapping[str, float | int | str] = field(default_factory=dict)
+    offending: tuple[Event, ...] = ()
+    distributions: tuple[Measurement, ...] = ()
+
+
+def held(
+    summary: str,
+    figures: Mapping[str, float | int | str] | None = None,
+    distributions: Sequence[Measurement] = (),
+) -> CheckOutcome:
+    """The property was put to the test and was true."""
+    return CheckOutcome(Status.HELD, summary, figures or {}, (), tuple(distributions))
+
+
+def failed(
+    summary: str,
+    offending: Iterable[Event],
+    figures: Mapping[str, float | int | str] | None = None,
+    distributions: Sequence[Measurement] = (),
+) -> CheckOutcome:
+    """The property was broken, by these events (only the first MAX_OFFENDING are kept)."""
+    first = tuple(offending)[:MAX_OFFENDING]
+    return CheckOutcome(Status.FAILED, summary, figures or {}, first, tuple(distributions))
+
+
+def inconclusive(
+    summary: str,
+    figures: Mapping[str, float | int | str] | None = None,
+    distributions: Sequence[Measurement] = (),
+) -> CheckOutcome:
+    """The run did not put the property to the test; the summary says what was missing."""
+    return CheckOutcome(Status.INCONCLUSIVE, summary, figures or {}, (), tuple(distributions))
+
+
+class Check(BaseModel, ABC):
+    """One property of a run. Its fields are the parameters a scenario may set."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: ClassVar[str]
+    """The key under `expect:` in a scenario."""
+
+    @abstractmethod
+    def judge(self, trace: Sequence[Event]) -> CheckOutcome:
+        """Judge a whole trace; pure."""
+
+    def describe(self) -> str:
+        """In words, what is expected: the class's first docstring line."""
+        return (self.__doc__ or self.name).strip().splitlines()[0]
+
+
+def of_kinds(kinds: Container[type], trace: Sequence[Event]) -> Iterator[Event]:
+    """The events of these types, in order. To any one check most of a trace is nothing, and passed over
+    quickly."""
+    return compress(trace, are_kinds(kinds, trace))
+
+
+def are_kinds(kinds: Container[type], trace: Sequence[Event]) -> Iterator[bool]:
+    """For each event, whether it is of one of these types."""
+    return map(kinds.__contains__, map(type, trace))
+
+
+def window(trace: Sequence[Event], around: Event, before: int = 8, after: int = 4) -> list[Event]:
+    """The events just before and after `around` (by position) that concern the same node, with it included.
+
+    Events of other nodes are left out: in a fleet of 1,000 they are nearly all of what happened meanwhile.
+    """
+    node = getattr(around, "node", "")
+    index = next((i for i, event in enumerate(trace) if event is around), None)
+    if index is None:
+        return [around]
+
+    def concerns(event: Event) -> bool:
+        return getattr(event, "node", "") in ("", node)
+
+    earlier: list[Event] = []
+    for event in reversed(trace[:index]):
+        if len(earlier) == before:
+            break
+        if concerns(event):
+            earlier.append(event)
+    later: list[Event] = []
+    for event in trace[index + 1 :]:
+        if len(later) == after:
+            break
+        if concerns(event):
+            later.append(event)
+    return [*reversed(earlier), around, *later]

@@ -1,0 +1,165 @@
+"""`dcompute run`: run scenarios, show what happens, judge it, write reports."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dcompute.cli import grouped
+from dcompute_sim.campaign import parse_seeds
+from dcompute_sim.checks.coverage import coverage
+from dcompute_sim.commands import options as o
+from dcompute_sim.commands.outputs import exit_status, one_each, write_reports
+from dcompute_sim.commands.replay import check_determinism, replay
+from dcompute_sim.commands.rerun import watch as watch_files
+from dcompute_sim.commands.run_many import plans, run_all
+from dcompute_sim.commands.seeds import run_seeds
+from dcompute_sim.commands.select import SelectedScenario
+from dcompute_sim.commands.status import ABSENT, WRONG, explained, status_of, worst
+from dcompute_sim.report.console import make_console, print_summary
+from dcompute_sim.report.coverage_report import print_coverage
+from dcompute_sim.report.run_report import replay_command
+from dcompute_sim.run import RunOptions, planned
+from dcompute_sim.scenario.faults import NODE_FAULTS
+
+TRACES = Path("runs")
+
+
+@dataclass(frozen=True)
+class Many:
+    """Many runs side by side."""
+
+    seeds: Annotated[str | None, typer.Option(help="Run many seeds side by side, as 1..1000.")] = None
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Processes for virtual runs and --seeds; by default one a core.")
+    ] = None
+    on: Annotated[
+        str | None,
+        typer.Option(help="Address of a Dask scheduler that runs --seeds instead."),
+    ] = None
+    fail_fast: Annotated[
+        bool,
+        typer.Option("--fail-fast", help="End --seeds at the first that fails."),
+    ] = False
+
+
+@dataclass(frozen=True)
+class Again:
+    """A run is repeated, to see that it is the same."""
+
+    replay: Annotated[
+        Path | None,
+        typer.Option("--replay", help="Repeat the run of this trace; say where it first differs."),
+    ] = None
+    check_determinism: Annotated[
+        bool,
+        typer.Option("--check-determinism", help="Run twice, in two fresh processes; compare the traces."),
+    ] = False
+
+
+@grouped
+def run(
+    context: typer.Context,
+    scenarios: o.Names = None,
+    time: o.TimeOption = None,
+    *,
+    how: o.How,
+    many: Many,
+    again: Again,
+    trace: Annotated[
+        Path | None, typer.Option("--trace", help="Where the trace goes; by default runs/.")
+    ] = None,
+    pcap: Annotated[Path | None, typer.Option(help="Write the packets of a virtual run (pcapng).")] = None,
+    reports: o.Reports,
+    show: o.Show,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Run again whenever a scenario has changed.")
+    ] = False,
+) -> None:
+    """Run scenarios and judge them.
+
+    Exit status: 0 all held, 1 one did not, 2 undecided or invalid, 3 something needed is missing on this
+    machine. With --seeds: 1 if any seed failed, 2 if something was put to the test by none of them.
+    """
+    names = scenarios or []
+    if watch:
+        raise typer.Exit(watch_files(names, _without_watch(context), typer.echo))
+    if how.target and time:
+        raise typer.BadParameter("`--target` says which time it is: leave out --time")
+    options = how.options(time, pcap)
+    with explained():
+        if again.replay is not None:
+            raise typer.Exit(replay(again.replay))
+        with _told(reports, " ".join(names)):
+            entries = how.entries(names)
+        if again.check_determinism:
+            raise typer.Exit(max(check_determinism(_as_words(entry, options)) for entry in entries))
+        if many.seeds is not None:
+            if trace or pcap or reports != o.Reports():
+                raise typer.BadParameter("traces and reports are of one seed: leave out --seeds")
+            raise typer.Exit(_run_seeds(entries, options, many, show))
+        raise typer.Exit(_run_each(entries, options, trace, reports, show, many.jobs))
+
+
+def _without_watch(context: typer.Context) -> Callable[[], object]:
+    """The same command, once."""
+    once = context.command.callback
+    assert once is not None
+    return partial(context.invoke, once, **{**context.params, "watch": False})
+
+
+def _run_seeds(entries: Sequence[SelectedScenario], options: RunOptions, many: Many, show: o.Show) -> int:
+    assert many.seeds is not None
+    if options.target == "board":
+        raise typer.BadParameter("a board runs one seed at a time: leave out --seeds")
+    try:
+        seeds = parse_seeds(many.seeds)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--seeds") from None
+    console = make_console(show.mode)
+    return run_seeds(entries, options, seeds, console, jobs=many.jobs, on=many.on, fail_fast=many.fail_fast)
+
+
+def _run_each(
+    entries: Sequence[SelectedScenario],
+    options: RunOptions,
+    trace: Path | None,
+    reports: o.Reports,
+    show: o.Show,
+    jobs: int | None,
+) -> int:
+    """One run of each, all of them told, in the reports too."""
+    console = make_console(show.mode)
+    traces = one_each(trace, entries) if trace else [TRACES / f"{e.scenario.name}.jsonl" for e in entries]
+    with _told(reports, entries[0].label):
+        runs, undone = run_all(plans(entries, options, traces), console, show.mode, jobs)
+    why = {name: str(error) for name, error in undone.items()}
+    write_reports(runs, reports, why)
+    if len(entries) > 1:
+        print_summary(console, runs, why)
+        if not show.quiet:
+            print_coverage(console, coverage(run.events for run in runs), NODE_FAULTS)
+    return worst([exit_status(runs), *map(status_of, undone.values())])
+
+
+@contextlib.contextmanager
+def _told(reports: o.Reports, name: str) -> Iterator[None]:
+    """What could not be run at all is in the reports nevertheless: CI shows them, not the console."""
+    try:
+        yield
+    except (*WRONG, *ABSENT) as error:
+        write_reports([], reports, {name: str(error)})
+        raise
+
+
+def _as_words(entry: SelectedScenario, options: RunOptions) -> list[str]:
+    """The words after `dcompute run` of this run's command line."""
+    own = replace(options, reference=entry.reference, variation=entry.variation)
+    return shlex.split(replay_command(planned(entry.scenario, own)))[2:]

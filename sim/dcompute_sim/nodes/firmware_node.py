@@ -1,0 +1,204 @@
+"""A firmware node: an emulated ESP32 with unmodified files, in real or in virtual time.
+
+What its node core tells (through the emulator, the files unchanged) becomes the trace's events, as for a
+python node. Both kinds of time give a `BoardRunner`; everything else is the same here.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from dcompute.node_wire import Topics
+from dcompute_sim import trace as t
+from dcompute_sim.fwbuild.files import product
+from dcompute_sim.interfaces.node import UPDATE_KEY, NodeSpec
+from dcompute_sim.interfaces.world import Machine
+from dcompute_sim.micropython.board import Board
+from dcompute_sim.micropython.process import BoardListener
+from dcompute_sim.net.observer import ByteTap
+from dcompute_sim.nodes.observed_node import ObservedNode
+from dcompute_sim.recorder import Recorder
+from dcompute_sim.scenario.board_record import BoardRecord
+from dcompute_sim.wiretap import MqttTap
+
+DEFAULT_HEAP_BYTES = 128 * 1024
+_WIFI_SSID = "dcompute-testbed"
+_WIFI_PASSWORD = "testbed-only"
+
+
+class BoardRunner(Protocol):
+    """An emulated board in some kind of time."""
+
+    @property
+    def running(self) -> bool: ...
+    @property
+    def stood_still(self) -> bool:
+        """While it hangs: whether it had something to do and did not."""
+
+    def start(self) -> None: ...
+    def crash(self) -> None: ...
+    def power_cut(self) -> None: ...
+    def hang(self) -> None: ...
+    def resume(self) -> None: ...
+    def radio(self, **changes: Any) -> None: ...
+    def read_along(self, tap: ByteTap) -> None: ...
+    def read_memory(self, answer: Callable[[int, int], None]) -> None:
+        """Call `answer(heap in use, free)`, in bytes, once the board says."""
+
+    def close(self) -> None: ...
+
+
+MakeRunner = Callable[[Board, BoardListener], BoardRunner]
+
+
+class FirmwareNode(ObservedNode):
+    """See the module's head; the methods are those of `dcompute_sim.interfaces.node.Node`.
+
+    Args:
+        make_runner: gives the emulated board of this kind of time.
+    """
+
+    def __init__(self, spec: NodeSpec, machine: Machine, recorder: Recorder, make_runner: MakeRunner) -> None:
+        super().__init__(spec, recorder)
+        self._spec = spec
+        self._machine = machine
+        self._make_runner = make_runner
+        self._runner: BoardRunner | None = None
+        self._has_core = False
+        self._memory_asked = False
+
+    @property
+    def running(self) -> bool:
+        return self._runner is not None and self._runner.running
+
+    def power_on(self) -> None:
+        if self.running:
+            return
+        self._machine.power_on()
+        if self._runner is None:  # only now is the machine's address known
+            self._runner = self._make_runner(board_for(self._spec, self._machine), self)
+            if self._spec.group.files is not None:
+                self._runner.read_along(MqttTap(self.node_id, Topics(self._spec.namespace), self._from_wire))
+        self._runner.start()
+
+    def crash(self) -> None:
+        if self._runner is not None and self.running:
+            self._runner.crash()
+            self._gone("crash")
+
+    def power_cut(self, how: str = "power_cut") -> None:
+        if self._runner is not None and self.running:
+            self._runner.power_cut()
+            self._gone(how)
+
+    def hang(self, for_s: float | None = None) -> None:
+        if self._runner is not None and self.running:
+            self._runner.hang()
+            self._recorder.add(t.NodeStopped, node=self.name, how="hang")
+
+    def resume(self) -> None:
+        if self._runner is not None and self.running:
+            if self._runner.stood_still:
+                self._recorder.effect(self.name, "withheld")
+            self._runner.resume()
+
+    def wifi(self, present: bool, for_s: float | None = None) -> None:
+        if self._runner is not None:
+            self._runner.radio(ap=present)
+
+    def tell_memory(self) -> None:
+        if self._runner is None or not self.running or self._memory_asked:
+            return
+        self._memory_asked = True
+
+        def answer(allocated: int, free: int) -> None:
+            self._memory_asked = False
+            self._recorder.add(t.NodeMemory, node=self.name, allocated=allocated, free=free)
+
+        self._runner.read_memory(answer)
+
+    def close(self) -> None:
+        if self._runner is not None:
+            self._runner.close()
+
+    # --- what the board tells ---------------------------------------------------------------------------
+
+    def started(self, boot: int, reset_cause: int) -> None:
+        self._memory_asked = False
+        self._recorder.add(t.NodeStarted, node=self.name, boot=boot)
+
+    def stopped(self, how: str) -> None:
+        if how == "kill":  # our own doing, and told already
+            return
+        self._gone("crash" if how.startswith("died") else "reboot")
+        self._log("warning", f"the board stopped: {how}")
+
+    def output(self, line: str) -> None:
+        self._recorder.add(t.NodeOutput, node=self.name, text=line)
+
+    def event(self, name: str, fields: dict[str, Any]) -> None:
+        if name == "core":
+            self._has_core = True
+            self.core_event(fields["name"], fields["fields"])
+        elif name == "crash":
+            self._log("error", f"uncaught in thread {fields['thread']}: {fields['text']}")
+        elif name == "ended":
+            self._log("error", "the program has ended")
+
+    def _from_wire(self, name: str, fields: Mapping[str, Any]) -> None:
+        """Somebody else's firmware tells nothing; its wire does."""
+        if not self._has_core:
+            self.core_event(name, fields)
+
+
+def board_for(spec: NodeSpec, machine: Machine) -> Board:
+    """The board of a node: our firmware or the group's own files, with a config.py made for this run."""
+    group = spec.group
+    config = {**config_for(spec, machine), **(group.config or {})}
+    record = group.profile if isinstance(group.profile, BoardRecord) else None
+    return Board(
+        uid=uid_for(spec),
+        files=[Path(group.files)] if group.files else [product()],
+        config=config,
+        entry=group.entry,
+        heap_bytes=group.heap or (record.heap_bytes if record else DEFAULT_HEAP_BYTES),
+        radio=record.radio if record else {},
+        branch_us=record.loop_us if record else 0,
+        seed=zlib.crc32(f"{spec.seed}/board/{spec.name}".encode()),
+        slots=group.layout == "slots",
+        version="v1",
+    )
+
+
+def uid_for(spec: NodeSpec) -> bytes:
+    """The chip's unique id, which is also its MAC address."""
+    return b"\x02" + zlib.crc32(spec.name.encode()).to_bytes(5, "big")
+
+
+def config_for(spec: NodeSpec, machine: Machine) -> dict[str, Any]:
+    """What config.py says for this run."""
+    group = spec.group
+    broker_host, broker_port = machine.address
+    config: dict[str, Any] = {
+        "WIFI_SSID": _WIFI_SSID,
+        "WIFI_PASSWORD": _WIFI_PASSWORD,
+        "STATIC_IP": None,
+        "MQTT_HOST": broker_host,
+        "MQTT_PORT": broker_port,
+        "MQTT_USER": machine.login.username,
+        "MQTT_PASSWORD": machine.login.password,
+        "MQTT_TLS": machine.login.tls is not None,
+        "NODE_TYPE": "ESP32",
+        "NODE_ID": spec.node_id,
+        "NAMESPACE": spec.namespace,
+        "MQTT_KEEPALIVE": max(1, round(group.keepalive)),
+        "POLL_MS": max(1, round(group.poll * 1000)),
+    }
+    if group.layout == "slots":
+        config["UPDATE_KEY"] = UPDATE_KEY
+    if group.queue_limit:
+        config["QUEUE_LIMIT"] = group.queue_limit
+    return config

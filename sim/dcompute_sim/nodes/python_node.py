@@ -1,0 +1,151 @@
+"""A python node: the production ComputeNodeTransport and task loop, in this process, with simulated work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dcompute.node_transport import ComputeNodeTransport
+from dcompute.worker import Done, TaskLoop
+from dcompute_sim import trace as t
+from dcompute_sim.interfaces.node import NodeSpec
+from dcompute_sim.interfaces.suspendable import SuspendableDriver
+from dcompute_sim.interfaces.world import Machine
+from dcompute_sim.recorder import Recorder
+from dcompute_sim.rng import Rng
+from dcompute_sim.sabotage import node_classes
+
+
+class PythonNode:
+    """See the module's head; the methods are those of `dcompute_sim.interfaces.node.Node`."""
+
+    def __init__(self, spec: NodeSpec, machine: Machine, recorder: Recorder) -> None:
+        self.name = spec.name
+        self.node_id = spec.node_id
+        self.group_name = spec.group_name
+        self._spec = spec
+        self._machine = machine
+        self._recorder = recorder
+        self._boots = 0
+        self._driver: SuspendableDriver | None = None
+        self._transport: ComputeNodeTransport | None = None
+        self._loop: TaskLoop | None = None
+
+    @property
+    def running(self) -> bool:
+        return self._transport is not None
+
+    @property
+    def transport(self) -> ComputeNodeTransport | None:
+        """The transport of its program, while that runs."""
+        return self._transport
+
+    @property
+    def connected(self) -> bool:
+        return self._transport is not None and self._transport.is_connected()
+
+    @property
+    def status(self) -> str:
+        return self._transport.status if self._transport is not None else ""
+
+    @property
+    def inc(self) -> str:
+        return self._transport.inc if self._transport is not None else ""
+
+    def power_on(self) -> None:
+        if self._transport is not None:
+            return
+        self._boots += 1
+        spec = self._spec
+        self._recorder.add(t.NodeStarted, node=self.name, boot=self._boots)
+        self._machine.power_on()
+        host, port = self._machine.address
+        rng = Rng(f"{spec.seed}/node/{self.name}/{self._boots}")
+        self._driver = SuspendableDriver(self._machine.driver, rng, on_withheld=self._withheld)
+        transport_class, core_class = node_classes(spec.sabotage)
+        self._transport = transport_class(
+            host,
+            port,
+            self.node_id,
+            device_type="simulated",
+            username=self._machine.login.username,
+            password=self._machine.login.password,
+            tls=self._machine.login.tls,
+            keepalive=max(1, round(spec.group.keepalive)),
+            namespace=spec.namespace,
+            install_signal_handlers=False,
+            driver=self._driver,
+            observer=self._recorder.node_observer(self.name),
+            core_class=core_class,
+            **({"queue_limit": spec.group.queue_limit} if spec.group.queue_limit else {}),
+        )
+        self._loop = TaskLoop(self._transport, self._execute, self._finished)
+        self._transport.set_task_callback(self._notice if spec.group.poll > 0 else self._loop.kick)
+        self._transport.start(timeout_s=0)
+
+    def _withheld(self) -> None:
+        self._recorder.effect(self.name, "withheld")
+
+    def _notice(self) -> None:
+        """A program notices a task when it next looks, up to `poll` later."""
+        driver, loop = self._driver, self._loop
+        assert driver is not None
+        assert loop is not None
+        driver.call_later(driver.random.uniform(0, self._spec.group.poll), loop.kick)
+
+    def _execute(self, task: dict[str, Any], done: Done) -> None:
+        driver = self._driver
+        assert driver is not None
+        group = self._spec.group
+        failing = group.fail_rate > 0 and driver.random.random() < group.fail_rate
+        result = {"error": "failed as the scenario asked"} if failing else _result_of(task)
+        driver.call_later(group.work.draw(driver.random), lambda: done(result))
+
+    def _finished(self, task: dict[str, Any], result: Any) -> None:
+        self._recorder.add(t.TaskFinished, node=self.name, task=str(task["id"]), ok="error" not in result)
+
+    def crash(self) -> None:
+        self._stop("crash")
+
+    def power_cut(self, how: str = "power_cut") -> None:
+        self._stop(how)
+
+    def _stop(self, how: str) -> None:
+        if self._driver is None:
+            return
+        self._driver.cut()
+        if how == "crash":
+            self._machine.crash(self._driver)
+        else:
+            self._machine.power_cut(self._driver)
+        self._driver = self._transport = self._loop = None
+        self._recorder.add(t.NodeStopped, node=self.name, how=how)
+
+    def hang(self, for_s: float | None = None) -> None:
+        if self._driver is not None:
+            self._driver.freeze()
+            self._recorder.add(t.NodeStopped, node=self.name, how="hang")
+
+    def resume(self) -> None:
+        if self._driver is not None:
+            self._driver.thaw()
+
+    def wifi(self, present: bool, for_s: float | None = None) -> None:
+        pass
+
+    def close(self) -> None:
+        if self._driver is not None:
+            self._driver.cut()
+            self._machine.crash(self._driver)
+            self._driver = self._transport = self._loop = None
+
+    def tell_memory(self) -> None:
+        pass
+
+    def counters(self) -> dict[str, int]:
+        return self._transport.counters() if self._transport is not None else {}
+
+
+def _result_of(task: dict[str, Any]) -> dict[str, Any]:
+    """What finished work gives; a task can bring its `answer` with it."""
+    answer = {"answer": task["answer"]} if "answer" in task else {}
+    return {"done": task["id"], **answer}

@@ -1,0 +1,57 @@
+"""Firmware nodes in real time: each an emulated board in a process of its own, behind its fault proxy."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from dcompute_sim.engines.real_machine import RealMachine
+from dcompute_sim.interfaces.node import Node, NodeSpec
+from dcompute_sim.interfaces.suspendable import SuspendableDriver
+from dcompute_sim.micropython.board import Board
+from dcompute_sim.micropython.process import BoardListener, FirmwareProcess
+from dcompute_sim.micropython.provision import Emulator, provision
+from dcompute_sim.net.observer import ByteTap
+from dcompute_sim.nodes.firmware_node import FirmwareNode
+from dcompute_sim.recorder import Recorder
+from dcompute_sim.rng import Rng
+
+
+@cache
+def _emulator() -> Emulator:
+    return provision()
+
+
+class _RealBoard(FirmwareProcess):
+    """A board's process, whose power the machine's link knows of, and that knows when this is silent."""
+
+    def __init__(self, board: Board, listener: BoardListener, machine: RealMachine) -> None:
+        super().__init__(_emulator(), board, listener, machine.name)
+        self._machine = machine
+        self._no_program = SuspendableDriver(machine.driver, Rng("no program"))  # it never draws
+        machine.on_silence = lambda silent: self.radio(silent=silent)
+
+    def read_along(self, tap: ByteTap) -> None:
+        """Show `tap` what crosses this board's link."""
+        self._machine.proxy.tap = tap
+
+    @property
+    def stood_still(self) -> bool:
+        """The kernel's word for it: a stopped process runs nothing."""
+        stat = Path(f"/proc/{self.pid}/stat")
+        return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "T"
+
+    def crash(self) -> None:
+        """The program dies; its kernel sends FIN."""
+        self.kill()
+
+    def power_cut(self) -> None:
+        """The link goes first, so that the FIN of the dying process does not cross."""
+        self._machine.power_cut(self._no_program)
+        self.kill()
+
+
+def firmware_node(spec: NodeSpec, machine: RealMachine, recorder: Recorder) -> Node:
+    """A firmware node behind its link `machine`. EmulatorUnavailable where there is no MicroPython."""
+    _emulator()
+    return FirmwareNode(spec, machine, recorder, lambda board, listener: _RealBoard(board, listener, machine))

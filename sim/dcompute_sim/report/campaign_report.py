@@ -1,0 +1,117 @@
+"""The outcome of many seeds on the terminal: how each expectation fared, and the first seed that failed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import IO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from dcompute_sim.campaign import Campaign, SeedResult
+from dcompute_sim.checks.check import Status
+from dcompute_sim.report import text as words
+from dcompute_sim.report.console import STYLE, WORD
+from dcompute_sim.report.coverage_report import print_coverage
+
+_SHOWN_SEEDS = 12
+
+
+def print_campaign(
+    console: Console, name: str, campaign: Campaign, replay: Callable[[int], str], took_s: float
+) -> None:
+    """Print the outcome.
+
+    Args:
+        replay: gives the command that repeats one seed.
+    """
+    done = len(campaign.results)
+    of = "" if done == campaign.planned else f" of {campaign.planned:,}"
+    rate = f", {done / took_s:.0f} a second" if took_s else ""
+    head = f": {done:,}{of} seeds in {words.seconds(took_s)}{rate}"
+    console.print(Text.assemble((name, "bold"), head))
+    console.print()
+    console.print(_expectations(campaign))
+    console.print()
+    print_coverage(console, campaign.coverage())
+    console.print()
+    failed = campaign.of(Status.FAILED)
+    if failed:
+        _print_lowest(console, failed, replay)
+    console.print(_verdict(campaign))
+
+
+def _expectations(campaign: Campaign) -> Table:
+    """A row for each expectation."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("")
+    table.add_column("expectation", overflow="fold", max_width=40)
+    for heading in ("held", "failed", "untested"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for label, tally in campaign.tallies().items():
+        counts = [len(tally.seeds[status]) for status in (Status.HELD, Status.FAILED, Status.INCONCLUSIVE)]
+        word = Text(WORD[tally.status], style=STYLE[tally.status])
+        table.add_row(word, Text(label), *(f"{count:,}" for count in counts))
+    return table
+
+
+def _print_lowest(console: Console, failed: Sequence[SeedResult], replay: Callable[[int], str]) -> None:
+    lowest = failed[0]
+    console.print(Text(f"Lowest failing seed: {lowest.seed}", style="bold"))
+    for result in lowest.verdict.of(Status.FAILED):
+        console.print(Text(f"  {result.label}: {result.outcome.summary}"), soft_wrap=True)
+    console.print(Text.assemble(("Again: ", "dim"), replay(lowest.seed)), soft_wrap=True)
+    if len(failed) > 1:
+        others = ", ".join(str(result.seed) for result in failed[1:_SHOWN_SEEDS])
+        more = ", ..." if len(failed) > _SHOWN_SEEDS else ""
+        console.print(Text(f"Also failing: {others}{more}"), soft_wrap=True)
+    console.print()
+
+
+def _verdict(campaign: Campaign) -> Text:
+    counts = ", ".join(
+        f"{len(campaign.of(status)):,} {word}"
+        for status, word in (
+            (Status.HELD, "held"),
+            (Status.FAILED, "failed"),
+            (Status.INCONCLUSIVE, "left something untested"),
+        )
+    )
+    status = campaign.status
+    return Text.assemble((WORD[status], STYLE[status]), f": {counts} (exit status {campaign.exit_status})")
+
+
+def progress(campaign: Campaign, took_s: float) -> str:
+    """As in `412/1,000 seeds, 61 a second, 10 s left, 0 failed`."""
+    done = len(campaign.results)
+    rate = done / took_s if took_s else 0.0
+    left = f"{words.seconds((campaign.planned - done) / rate)} left" if rate else "starting"
+    failed = len(campaign.of(Status.FAILED))
+    return f"{done:,}/{campaign.planned:,} seeds, {rate:.0f} a second, {left}, {failed} failed"
+
+
+class ProgressLine:
+    """One line that is written over: how far, how fast, how long still. Silent unless `out` is a terminal.
+
+    Args:
+        now_s: a clock.
+    """
+
+    def __init__(self, out: IO[str], now_s: Callable[[], float]) -> None:
+        self._out = out
+        self._now_s = now_s
+        self._began_s = now_s()
+        self._shown = out.isatty()
+
+    def on_progress(self, campaign: Campaign) -> None:
+        """Show where the campaign stands."""
+        if self._shown:
+            self._out.write(f"\r{progress(campaign, self._now_s() - self._began_s)}\x1b[K")
+            self._out.flush()
+
+    def clear(self) -> None:
+        """Take the line away."""
+        if self._shown:
+            self._out.write("\r\x1b[K")
+            self._out.flush()

@@ -1,0 +1,148 @@
+"""Two runs of one scenario side by side: verdicts, times until deaths were named, what came of faults."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from dcompute_sim import trace as t
+from dcompute_sim.checks.check import Measurement, Status
+from dcompute_sim.checks.verdict import Result, Verdict
+from dcompute_sim.report import text as words
+from dcompute_sim.report.console import STYLE, WORD
+from dcompute_sim.report.fault_outcome import Aftermath, Key, aftermaths
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two runs. `name`: virtual, real, sim, emulator, board, or its file's."""
+
+    name: str
+    verdict: Verdict
+    events: Sequence[t.Event]
+
+    @property
+    def started(self) -> t.RunStarted:
+        first = self.events[0]
+        assert isinstance(first, t.RunStarted)
+        return first
+
+    @cached_property
+    def aftermaths(self) -> dict[Key, Aftermath]:
+        return aftermaths(self.events)
+
+    @cached_property
+    def distributions(self) -> dict[str, Measurement]:
+        return {f"{r.name}: {d.name}": d for r in self.verdict.results for d in r.outcome.distributions}
+
+
+@dataclass(frozen=True)
+class Sides:
+    """The two runs."""
+
+    left: Side
+    right: Side
+
+    @property
+    def agree(self) -> bool:
+        """The same verdict, on the whole and on each expectation."""
+        return all(_status(one) is _status(other) for one, other in self.pairs())
+
+    def pairs(self) -> list[tuple[Result | None, Result | None]]:
+        """The results of each expectation, as both scenarios are one."""
+        left = {result.label: result for result in self.left.verdict.results}
+        right = {result.label: result for result in self.right.verdict.results}
+        return [(left.get(label), right.get(label)) for label in dict.fromkeys([*left, *right])]
+
+
+def print_comparison(console: Console, sides: Sides) -> None:
+    """Print verdicts, then every measured distribution of both, then what came of each fault."""
+    for table in (_verdicts(sides), _latencies(sides), _faults(sides)):
+        if table.row_count:
+            console.print()
+            console.print(table)
+    console.print()
+    for side in (sides.left, sides.right):
+        told = f"{side.name}: broker {side.started.broker}, which notices silence up to "
+        console.print(Text(f"{told}{side.started.broker_granularity_s:g} s late", style="dim"))
+    told = "the verdicts agree" if sides.agree else "the verdicts DIFFER"
+    console.print(Text(told, style="green" if sides.agree else "bold red"))
+
+
+def _verdicts(sides: Sides) -> Table:
+    table = _table("expectation", sides.left.name, sides.right.name, "")
+    for left, right in sides.pairs():
+        label = (left or right).label  # type: ignore[union-attr]  # one of them is there
+        differ = "" if _status(left) is _status(right) else "differ"
+        table.add_row(label, _word(left), _word(right), Text(differ, style="bold red"))
+    return table
+
+
+def _latencies(sides: Sides) -> Table:
+    table = _table("measured", "time")
+    for heading in ("count", "min", "median", "max", "bound"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    left, right = sides.left.distributions, sides.right.distributions
+    for name in dict.fromkeys([*left, *right]):
+        heading = name
+        for side in (sides.left, sides.right):
+            if name in side.distributions:
+                table.add_row(heading, side.name, *_cells(side.distributions[name]))
+                heading = ""
+    return table
+
+
+def _cells(distribution: Measurement) -> list[str]:
+    figures = distribution.figures()
+    measured = [
+        words.measure(figures[key], distribution.unit) if key in figures else ""
+        for key in ("min", "median", "max", "bound")
+    ]
+    return [f"{int(figures['count']):,}", *measured]
+
+
+def _faults(sides: Sides) -> Table:
+    table = _table("fault", "", "node")
+    table.add_column("what came of it, in order", overflow="fold")
+    for heading in ("dead in", "back in"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    left, right = sides.left.aftermaths, sides.right.aftermaths
+    for key in dict.fromkeys([*left, *right]):
+        heading = f"{key[0]} {key[1]}"
+        same = key in left and key in right and left[key].order == right[key].order
+        for side in (sides.left, sides.right):
+            found = side.aftermaths.get(key)
+            row = _aftermath_cells(found) if found is not None else ["", "not injected", "", ""]
+            mark = "" if same or not heading else "differs"
+            table.add_row(heading, side.name, *row, Text(mark, style="yellow"))
+            heading = ""
+    return table
+
+
+def _aftermath_cells(found: Aftermath) -> list[str]:
+    times = [found.dead_after_s, found.back_after_s]
+    order = " ".join(found.order) or "nothing was seen"
+    return [found.node, order, *("" if time is None else words.seconds(time) for time in times)]
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(first, overflow="fold")
+    for heading in others:
+        table.add_column(heading, no_wrap=True)
+    return table
+
+
+def _status(result: Result | None) -> Status | None:
+    return result.outcome.status if result is not None else None
+
+
+def _word(result: Result | None) -> Text:
+    status = _status(result)
+    return Text(WORD[status], style=STYLE[status]) if status is not None else Text("not judged", style="dim")

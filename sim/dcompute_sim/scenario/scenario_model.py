@@ -1,0 +1,118 @@
+"""A whole scenario, as its file says it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from dcompute_sim.scenario.board_record import BoardRecord
+from dcompute_sim.scenario.expectations import Expectation
+from dcompute_sim.scenario.faults import AnyFault
+from dcompute_sim.scenario.fleet import Fleet, Master, node_names
+from dcompute_sim.scenario.network_settings import NetworkSettings, merged
+from dcompute_sim.scenario.updates import Update
+from dcompute_sim.scenario.workload import TaskStream
+from dcompute_sim.yamlfile.model import Count, Model, Text, wrong
+from dcompute_sim.yamlfile.units import Duration
+
+Level = Annotated[int, Field(strict=True, ge=0, le=10_000)]
+PhaseName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,39}$")]
+QUIET = "quiet"
+
+
+class Swarm(Model):
+    """Fleet, network, work and faults drawn at random from the seed, added to what the scenario fixes.
+
+    A quiet time follows the faults, in which everything must converge.
+    """
+
+    nodes: tuple[Count, Count] = Field(default=(3, 12), description="Between so many and so many nodes.")
+    faults: tuple[Level, Level] = Field(default=(1, 8), description="Between so many and so many faults.")
+    tasks: tuple[Level, Level] = Field(default=(10, 100), description="Between so many and so many tasks.")
+    kinds: list[Text] | None = Field(
+        default=None, description="Kinds of fault to draw from; all when left out."
+    )
+    node_kinds: list[Literal["python", "firmware"]] = Field(
+        default=["python"], description="Kinds of node to draw from."
+    )
+    keepalive: tuple[Duration, Duration] = Field(default=(4.0, 20.0), description="Of each group.")
+    latency: tuple[Duration, Duration] = Field(default=(0.001, 0.2), description="Of each group's network.")
+    span: Duration = Field(default=60.0, description="Faults and work happen within this time.")
+    quiet: Duration = Field(default=90.0, description="Then this long without any.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Swarm:
+        for key in ("nodes", "faults", "tasks", "keepalive", "latency"):
+            low, high = getattr(self, key)
+            if low > high:
+                raise wrong(f"`{key}` is written with the smaller one first")
+        if self.span < 1 or self.quiet < 1:
+            raise wrong("`span` and `quiet` must be 1s or longer")
+        return self
+
+
+class Scenario(Model):
+    """One scenario: who takes part, what they do, what goes wrong, and what must hold."""
+
+    version: Literal[1] = Field(description="Of this language; always 1.")
+    name: Text = Field(description="Short; reports and traces carry it.")
+    description: str = Field(default="", max_length=10_000, description="What it shows.")
+    time: Literal["virtual", "real"] = Field(
+        default="virtual",
+        description="virtual: simulated clock and network; real: real sockets and a real broker.",
+    )
+    seed: Annotated[int, Field(strict=True, ge=0, lt=2**63)] = Field(
+        default=1, description="Everything random comes from it."
+    )
+    broker: Text = Field(
+        default="auto",
+        description="auto (model in virtual time, embedded in real time), model, embedded, mosquitto, "
+        "amqtt-plain or a URL such as mqtt://host:1883. In virtual time every broker is the model, with the "
+        "coarse clock of the one named.",
+    )
+    duration: Duration | None = Field(
+        default=None, description="The run ends by then at the latest. Left out: the phases' sum."
+    )
+    namespace: Annotated[str, Field(max_length=100, pattern=r"^[^+#$\x00]*$")] = Field(
+        default="", description="Prefix of all topics."
+    )
+    network: NetworkSettings = Field(
+        default=NetworkSettings(), description="What lies between nodes and broker."
+    )
+    fleet: Fleet = Field(default={}, description="Groups of nodes by name.")
+    master: Master = Field(default=Master(), description="Who hands out the tasks and names the dead.")
+    workload: list[TaskStream] = Field(default=[], description="Streams of tasks.")
+    faults: list[AnyFault] = Field(default=[], description="What goes wrong.")
+    updates: list[Update] = Field(default=[], description="New versions for boards, over the air.")
+    phases: dict[PhaseName, Duration] = Field(
+        default={},
+        description="Named stretches of the run, one after the other. One called `quiet` comes last: nothing "
+        "is done in it, and everything must converge.",
+    )
+    random: Swarm | None = Field(default=None, description="Draw fleet, work and faults from the seed.")
+    expect: list[Expectation] = Field(default=[], description="What must hold.")
+
+    @property
+    def length_s(self) -> float:
+        """The bound of the run: `duration`, or the phases' sum, or that of a swarm."""
+        if self.duration is not None:
+            return self.duration
+        if self.phases:
+            return sum(self.phases.values())
+        return self.random.span + self.random.quiet if self.random else 0.0
+
+    def network_of(self, group: str) -> NetworkSettings:
+        """The network a group is on: its own keys over its board's record, and that over the scenario's.
+
+        Real boards have a link of their own, to which nothing is added for their record.
+        """
+        settings = self.fleet[group]
+        base = self.network
+        if isinstance(settings.profile, BoardRecord) and settings.kind == "firmware":
+            base = merged(base, settings.profile.network)
+        return merged(base, settings.network)
+
+    def nodes(self) -> dict[str, str]:
+        """Every node's name -> its group, in order."""
+        return {node: name for name, group in self.fleet.items() for node in node_names(name, group.count)}
