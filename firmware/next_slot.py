@@ -18,7 +18,7 @@ class NextSlot:
         self.version = self.step = self.take = self.then = None
 
     def take_in(self, payload):
-        # A message of an update, or none: its next step. Its code is loaded for as long as it is needed; a
+        # A message of an update, or (empty) its next step. Its code is loaded for as long as it is needed; a
         # message too large for the heap has no payload.
         gc.collect()
         try:

@@ -22,14 +22,14 @@ _ENTRIES: dict[str, frozenset[str]] = {
     "debug_hooks": frozenset({"install"}),
     "slot": frozenset({"attach"}),
     "update": frozenset({"go_on", "Ended"}),
-    "update_files": frozenset({"KEPT", "is_right", "remove", "size_of"}),
-    "update_proof": frozenset({"accept"}),
-    "update_offer": frozenset({"begin"}),
-    "update_sweep": frozenset({"begin"}),
-    "update_pieces": frozenset({"begin"}),
-    "update_file": frozenset({"begin"}),
-    "update_finish": frozenset({"begin"}),
-    "update_switch": frozenset({"begin"}),
+    "update.files": frozenset({"KEPT", "is_right", "remove", "size_of"}),
+    "update.step1_proof": frozenset({"accept"}),
+    "update.step2_offer": frozenset({"begin"}),
+    "update.step3_sweep": frozenset({"begin"}),
+    "update.step4_pieces": frozenset({"begin"}),
+    "update.step5_file": frozenset({"begin"}),
+    "update.step6_finish": frozenset({"begin"}),
+    "update.step7_switch": frozenset({"begin"}),
 }
 _BASES = {"MQTTClient": UMQTT}
 _AS_IT_IS = ("boot.py", "config_example.py")
@@ -46,13 +46,14 @@ def compile_firmware(
         built_in: sources of modules that the boards have built in: what these name keeps its name.
     """
     sources = layout([product(), *extra])
-    modules = {_module(name): path.read_text() for name, path in sources.items() if name not in _AS_IT_IS}
+    names = {_module(name): name for name in sources if name not in _AS_IT_IS}
+    modules = {module: sources[name].read_text() for module, name in names.items()}
     ours = {_module(name) for name in layout([product()])}
     around = [*product().glob("launcher*.py"), *built_in]
     kept = kept_names(modules, ours, around)
     texts = merge(modules, {**_ENTRIES, "main": frozenset()}, kept, _BASES)
-    texts[_PROGRAM] = texts.pop("main")
-    written = [_compile(mpy_cross, module, text, target) for module, text in texts.items()]
+    names["main"] = f"{_PROGRAM}.py"
+    written = [_compile(mpy_cross, names[module], text, target) for module, text in texts.items()]
     for name in _AS_IT_IS:
         written.append(Path(shutil.copy(sources[name], target / name)))
     main = target / "main.py"
@@ -61,17 +62,17 @@ def compile_firmware(
 
 
 def _module(name: str) -> str:
-    return name.removesuffix(".py").replace("/", ".")
+    return name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
-def _compile(mpy_cross: Path, module: str, text: str, target: Path) -> Path:
-    compiled = target / (module.replace(".", "/") + ".mpy")
+def _compile(mpy_cross: Path, name: str, text: str, target: Path) -> Path:
+    compiled = (target / name).with_suffix(".mpy")
     compiled.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "module.py"
         source.write_text(text)
-        argv = [str(mpy_cross), "-O3", "-s", f"{module}.py", "-o", str(compiled), str(source)]
+        argv = [str(mpy_cross), "-O3", "-s", name, "-o", str(compiled), str(source)]
         done = subprocess.run(argv, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise BuildError(f"mpy-cross refuses {module}: {done.stderr.strip()}")
+        raise BuildError(f"mpy-cross refuses {name}: {done.stderr.strip()}")
     return compiled

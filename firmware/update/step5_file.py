@@ -3,7 +3,7 @@
 import os
 
 from update import Ended
-from update_files import is_right
+from update.files import is_right
 
 
 def begin(slot):
@@ -14,7 +14,7 @@ def begin(slot):
         os.remove(folder + "part")
         if slot.whole:
             raise Ended("failed", "the sha256 of %s is not as offered" % slot.path)
-    return "update_pieces"
+    return "step4_pieces"
 
 
 def _place(folder, path):

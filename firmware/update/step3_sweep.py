@@ -4,7 +4,7 @@ import json
 import os
 
 from micropython import const
-from update_files import KEPT, is_right, remove
+from update.files import KEPT, is_right, remove
 
 _FOLDER = const(0x4000)
 
@@ -17,7 +17,7 @@ def begin(slot):
     with open(folder + "offer") as file:
         offer = json.load(file)
     _sweep(folder, "", offer["files"])
-    return "update_pieces"
+    return "step4_pieces"
 
 
 def _sweep(root, folder, files):

@@ -24,7 +24,7 @@ def accept(slot, payload):
         pass
     with open(folder + "offer", "wb") as file:
         file.write(manifest)
-    return "update_offer"
+    return "step2_offer"
 
 
 def _doubt(slot, manifest, signature):

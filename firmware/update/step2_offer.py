@@ -5,7 +5,7 @@ import os
 
 from micropython import const
 from update import Ended
-from update_files import KEPT, remove, size_of
+from update.files import KEPT, remove, size_of
 
 _FOLDER = const(0x4000)
 
@@ -23,7 +23,7 @@ def begin(slot):
     except Exception:
         remove(folder + "offer")
         raise
-    return "update_sweep"
+    return "step3_sweep"
 
 
 def _misfit(slot, offer, folder):

@@ -3,7 +3,7 @@
 import os
 
 from micropython import const
-from update_files import remove, size_of
+from update.files import remove, size_of
 
 _BLOCK_BYTES = const(512)
 
@@ -14,7 +14,7 @@ def begin(slot):
     if size_of(folder + "config.py") < 0:
         _copy(slot.launcher.folder(slot.launcher.current) + "config.py", folder + "config.py")
     os.rename(folder + "offer", folder + "version.json")
-    return "update_switch"
+    return "step7_switch"
 
 
 def _copy(source, target):

@@ -37,8 +37,8 @@ def go_on(slot, payload):
         reason = "the flash is full" if error.args[0] == _NO_ROOM else "the flash: %r" % error
         slot.end("failed", reason)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        slot.link.say("update: a message that is none (%r)" % error)
-        if not (slot.take or slot.then):  # an offer that is none
+        slot.link.say("update: not a message of one (%r)" % error)
+        if not (slot.take or slot.then):  # not an offer
             slot.version = slot.step = None
 
 
@@ -51,12 +51,14 @@ def _read(slot, payload):
     if slot.launcher.trial:
         return None  # the fallback is needed still; the master will offer again
     slot.version = ""
-    return _load("update_proof").accept(slot, payload)
+    return _load("step1_proof").accept(slot, payload)
 
 
 def _load(step):
+    # In no other module's reach, so that it goes when it has been used: a package has what it loaded, too.
     gc.collect()
-    module = __import__(step)
-    sys.modules.pop(step)
-    sys.modules.pop("update_files", None)
-    return module
+    __import__("update." + step)
+    for name in ("update.files", "update." + step):
+        sys.modules.pop(name, None)
+    globals().pop("files", None)
+    return globals().pop(step)

@@ -4,7 +4,7 @@ import json
 from binascii import a2b_base64
 
 from update import Ended
-from update_files import size_of
+from update.files import size_of
 
 
 def begin(slot):
@@ -15,7 +15,7 @@ def begin(slot):
     missing = [path for path in files if size_of(folder + path) < 0]
     if not missing:
         slot.take = None
-        return "update_finish"
+        return "step6_finish"
     slot.take = _take_piece
     slot.path = min(missing)
     slot.digest = files[slot.path]
@@ -41,5 +41,5 @@ def _take_piece(slot, message):
         slot.at += len(data)
     if message.get("end"):
         slot.take = None
-        return "update_file"
+        return "step5_file"
     return _ask(slot)
