@@ -2,7 +2,8 @@
 receipts.
 
 A fault's receipt is an effect seen on the wire of its node (or of the broker) at or after its injection;
-which effects count for which kind of fault is the table below. A fault without a receipt never bit.
+which effects count for which kind of fault, that kind says itself (`faults`). A fault without a receipt never
+bit.
 """
 
 from __future__ import annotations
@@ -12,30 +13,11 @@ from typing import Any
 
 from dcompute.events import MasterEvent, NodeEvent
 from dcompute_sim import trace as t
+from dcompute_sim.faults import Fault, MasterFault
+from dcompute_sim.faults.effects import CLOSED_BY_BROKER, HELD, REFUSED, UNANSWERED, Effect
 from dcompute_sim.net.observer import Direction, How, Refusal, Side
 from dcompute_sim.production_events import of_master, of_node
 from dcompute_sim.trace import Event, Trace
-
-# What a fault must be seen to do, by the words of `FaultEffect.effect`. Every word is one of the wire's own.
-_SILENT = frozenset({"held", "unanswered", "lost", "timeout"})
-EFFECTS: dict[str, frozenset[str]] = {
-    "crash": frozenset({"fin", "rst"}),
-    "power_cut": _SILENT,
-    "reboot": _SILENT | {"fin", "rst", "booted"},  # the last: a board says so on its serial line
-    "hang": frozenset({"withheld", "closed by broker"}),
-    "reset": frozenset({"rst"}),
-    "wifi_drop": _SILENT,
-    "dead_link": _SILENT,
-    "ap_gone": _SILENT,
-    "flap": _SILENT | {"rst", "fin"},
-    "slow_link": frozenset({"slowed"}),
-    "clone": frozenset({"closed by broker"}),
-    "stale_will": frozenset({"published"}),
-    "inject": frozenset({"published"}),
-    "broker_stop": frozenset({"fin", "rst", "refused"}),
-    "broker_restart": frozenset({"fin", "rst", "refused"}),
-    "master_crash": frozenset({"fin", "rst"}),
-}
 
 
 class _Open:
@@ -43,11 +25,11 @@ class _Open:
 
     __slots__ = ("effects", "fault", "seen", "whose")
 
-    def __init__(self, fault: str, kind: str, node: str) -> None:
-        self.fault = fault
-        self.whose = "master" if kind == "master_crash" else node
-        self.effects = EFFECTS[kind]
-        self.seen: dict[str, None] = {}
+    def __init__(self, name: str, fault: Fault, node: str) -> None:
+        self.fault = name
+        self.whose = "master" if isinstance(fault, MasterFault) else node
+        self.effects = fault.effects
+        self.seen: dict[Effect, None] = {}
 
 
 class Recorder:
@@ -74,11 +56,11 @@ class Recorder:
 
     # --- faults and receipts ----------------------------------------------------------------------------
 
-    def fault(self, fault: str, kind: str, node: str = "", for_s: float | None = None) -> None:
-        """A fault is done now; its effects are looked for from now on."""
-        for_us = None if for_s is None else round(for_s * 1e6)
-        self.add(t.FaultInjected, fault=fault, kind=kind, node=node, for_us=for_us)
-        awaited = _Open(fault, kind, node)
+    def fault(self, name: str, fault: Fault, node: str = "") -> None:
+        """A fault is done now; its effects are looked for from now on. `name`: of this fault in this run."""
+        for_us = None if fault.lasts is None else round(fault.lasts * 1e6)
+        self.add(t.FaultInjected, fault=name, kind=fault.kind, node=node, for_us=for_us)
+        awaited = _Open(name, fault, node)
         if node:
             self._on_node.setdefault(node, []).append(awaited)
         else:
@@ -94,16 +76,16 @@ class Recorder:
         """Whether the fault has had an effect."""
         return fault in self._bitten
 
-    def effect(self, node: str, word: str, detail: str = "", of: str = "") -> None:
+    def effect(self, node: str, effect: Effect, detail: str = "", of: str = "") -> None:
         """Something was seen on the wire of `node`: a receipt for each fault it can be the effect of, or only
         for the one called `of`."""
         for awaited in (*self._on_node.get(node, ()), *self._anywhere):
             if awaited.whose not in ("", node) or of not in ("", awaited.fault):
                 continue
-            if word in awaited.effects and word not in awaited.seen:
-                awaited.seen[word] = None
+            if effect in awaited.effects and effect not in awaited.seen:
+                awaited.seen[effect] = None
                 self._bitten.add(awaited.fault)
-                self.add(t.FaultEffect, fault=awaited.fault, node=node, effect=detail or word)
+                self.add(t.FaultEffect, fault=awaited.fault, node=node, effect=detail or effect)
 
     # --- the wire ---------------------------------------------------------------------------------------
 
@@ -112,17 +94,15 @@ class Recorder:
 
     def closed(self, name: str, conn: int, how: How, by: Side) -> None:
         self.add(t.WireClosed, node=name, conn=conn, how=how, by=by)
-        self.effect(name, how)
+        self.effect(name, Effect(how))
         if by == "broker":
-            self.effect(name, "closed by broker")
+            self.effect(name, CLOSED_BY_BROKER)
             node, _, clone = name.partition("~")
             if clone:  # the broker ends either of the two, whichever came first
-                self.effect(node, "closed by broker", of=clone)
+                self.effect(node, CLOSED_BY_BROKER, of=clone)
 
     def held(self, name: str, direction: Direction, n_bytes: int) -> None:
-        self.effect(
-            name, "held", f"held {n_bytes} bytes {direction.replace('_', ' ')}" if n_bytes else "held"
-        )
+        self.effect(name, HELD, f"held {n_bytes} bytes {direction.replace('_', ' ')}" if n_bytes else "held")
 
     def stalled(self, name: str, conn: int) -> None:
         self.add(t.WireStalled, node=name, conn=conn)
@@ -131,8 +111,8 @@ class Recorder:
         self.add(t.WireResumed, node=name, conn=conn)
 
     def refused(self, name: str, how: Refusal) -> None:
-        word = "refused" if how == "rst" else "unanswered"
-        self.effect(name, word, f"connection attempt met {how}")
+        effect = REFUSED if how == "rst" else UNANSWERED
+        self.effect(name, effect, f"connection attempt met {how}")
 
     # --- production code --------------------------------------------------------------------------------
 

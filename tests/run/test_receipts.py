@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 from dcompute_sim import trace as t
+from dcompute_sim.faults import KINDS
 from dcompute_sim.recorder import Recorder
 
 
 def bitten(kind: str, node: str, *seen: tuple[str, str]) -> bool:
     """Whether a fault of this kind has bitten, once `(whose, word)` were told of the wire."""
     recorder = Recorder(t.Trace(), lambda: 0)
-    recorder.fault("f", kind, node)
+    recorder.fault("f", KINDS[kind].model_validate({"kind": kind, "at": "1s"}), node)
     for whose, word in seen:
         if word in ("rst", "silence"):
             recorder.refused(whose, word)  # type: ignore[arg-type]
@@ -22,8 +23,8 @@ def bitten(kind: str, node: str, *seen: tuple[str, str]) -> bool:
 def test_a_clone_bites_whichever_of_the_two_the_broker_ends() -> None:
     for ended in ("n", "n~clone-1"):
         recorder = Recorder(t.Trace(), lambda: 0)
-        recorder.fault("hang-2", "hang", "n")
-        recorder.fault("clone-1", "clone", "n")
+        recorder.fault("hang-2", KINDS["hang"].model_validate({"kind": "hang", "at": "1s"}), "n")
+        recorder.fault("clone-1", KINDS["clone"].model_validate({"kind": "clone", "at": "1s"}), "n")
         recorder.closed(ended, 1, "fin", "node")
         assert not recorder.has_bitten("clone-1")
         recorder.closed(ended, 1, "fin", "broker")

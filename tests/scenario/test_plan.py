@@ -11,6 +11,10 @@ from collections.abc import Callable
 from functools import partial
 
 import pytest
+from dcompute_sim.faults import NodeFault, node_faults
+from dcompute_sim.faults.crash import Crash
+from dcompute_sim.faults.flap import Flap
+from dcompute_sim.faults.power_cut import PowerCut
 from dcompute_sim.rng import Rng
 from dcompute_sim.scenario import (
     KINDS,
@@ -30,8 +34,6 @@ from dcompute_sim.scenario import (
     pick,
 )
 from dcompute_sim.scenario.distribution import Distribution
-from dcompute_sim.scenario.faults import NODE_FAULTS, NodeFault
-from dcompute_sim.scenario.swarm import OUTAGES
 from dcompute_sim.scenario.write import to_yaml
 from dcompute_sim.trace import MasterStarted, TaskTaken
 from dcompute_sim.yamlfile.units import format_duration
@@ -237,7 +239,7 @@ def test_a_swarm_is_over_before_its_quiet_time(swarm: Scenario) -> None:
         for index, fault in enumerate(plain.faults):
             moment = fault_times(plain, index)[0] if fault.when is None else _CONNECTED_S + fault.when.after
             end = moment + (fault.lasts or 0.0)
-            if fault.kind == "flap":
+            if isinstance(fault, Flap):
                 end = moment + fault.cycles * (fault.down + fault.up)
             assert end <= quiet, f"seed {seed}: {fault.kind} until {format_duration(end)}"
         for index in range(len(plain.workload)):
@@ -295,11 +297,11 @@ def test_a_swarm_puts_its_expectations_to_the_test(swarm: Scenario) -> None:
             assert pile.target.node == "swarm1-1"
             assert len(pile.priority.weights) == 10
             assert pile.rate is None
-        outages = [fault for fault in plain.faults if fault.kind in OUTAGES]
+        outages = [fault for fault in plain.faults if not isinstance(fault, NodeFault)]
         assert len(outages) <= 3  # seed 5917: the last one waited for the others until the storm was over
         assert all(fault.at is not None and fault.at <= 36 for fault in outages)
         for fault in plain.faults:
-            if fault.kind in ("crash", "power_cut") and fault.lasts is None:
+            if isinstance(fault, Crash | PowerCut) and fault.lasts is None:
                 assert fault.select.names is not None
                 assert "swarm1-1" not in fault.select.names
 
@@ -309,7 +311,7 @@ def test_a_swarm_also_hits_nodes_while_they_connect(swarm: Scenario) -> None:
     aimed = [
         (plain, f) for plain in map(partial(concretise, swarm), range(100)) for f in plain.faults if f.when
     ]
-    assert {fault.kind for _, fault in aimed} == set(NODE_FAULTS) - {"ap_gone", "inject"}
+    assert {fault.kind for _, fault in aimed} == set(node_faults()) - {"ap_gone", "inject"}
     for plain, fault in aimed:
         assert fault.when is not None
         assert fault.when.event == "node_connecting"

@@ -13,10 +13,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
+from dcompute_sim.registry import Registry
 from dcompute_sim.trace import Event
 
 MAX_OFFENDING = 20  # enough to see a pattern; a broken run of 1,000 nodes has thousands
@@ -106,6 +107,12 @@ class Check(BaseModel, ABC):
     name: ClassVar[str]
     """The key under `expect:` in a scenario."""
 
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        if "name" in vars(cls):
+            CHECKS.add(cls.name, cls)
+
     @abstractmethod
     def judge(self, trace: Sequence[Event]) -> CheckOutcome:
         """Judge a whole trace; pure."""
@@ -113,6 +120,10 @@ class Check(BaseModel, ABC):
     def describe(self) -> str:
         """In words, what is expected: the class's first docstring line."""
         return (self.__doc__ or self.name).strip().splitlines()[0]
+
+
+CHECKS: Registry[Check] = Registry("check")
+"""Every check by the key used under `expect:` in a scenario."""
 
 
 def of_kinds(kinds: Container[type], trace: Sequence[Event]) -> Iterator[Event]:

@@ -10,7 +10,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from dcompute_sim.checks.check import Check, CheckOutcome, Measurement, failed, held, inconclusive
-from dcompute_sim.checks.history import CLOSING, DEADLY, LIFELESS, History, InjectedFault, history_of
+from dcompute_sim.checks.history import LIFELESS, History, InjectedFault, history_of
 from dcompute_sim.trace import Event
 from dcompute_sim.yamlfile.units import Duration
 
@@ -65,13 +65,13 @@ class DeadWithin(Check):
         history = history_of(trace)
         tally = _Tally()
         for fault in history.faults.values():
-            if fault.kind in DEADLY and (not self.kinds or fault.kind in self.kinds):
+            if (fault.closes or fault.silences) and (not self.kinds or fault.kind in self.kinds):
                 self._judge_fault(history, fault, tally)
         return self._outcome(tally)
 
     def _judge_fault(self, history: History, fault: InjectedFault, tally: _Tally) -> None:
         silence_s = history.silence_s(fault.node)
-        at_once = fault.kind in CLOSING and not fault.masked and fault.connected_inc is not None
+        at_once = fault.closes and not fault.masked and fault.connected_inc is not None
         due = self._due(history, fault, at_once, silence_s or 0.0)
         report = history.report_of(fault)
         in_time = report is not None and (due.at_us is None or report.t_us <= due.at_us)
@@ -143,8 +143,8 @@ def _excuse(fault: InjectedFault) -> str:
         return "already known dead"
     if not fault.believed:
         return "not yet known to the master"
-    if fault.kind == "reset" and fault.connected_inc is None:
-        return "found no connection to reset"
+    if fault.closes and not fault.stops and fault.connected_inc is None:
+        return "found no connection to end"
     return ""
 
 

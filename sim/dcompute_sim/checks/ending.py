@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from dcompute_sim import trace as t
 from dcompute_sim.checks.check import of_kinds
-from dcompute_sim.checks.history import LIFELESS, SILENT, History, history_of
+from dcompute_sim.checks.history import LIFELESS, History, history_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def _ending(history: History, final: t.FinalNode, retained: t.RetainedStatus | N
     return Ending(
         node=final,
         group=story.definition.group if story.definition else "",
-        reachable=final.running and not story.active(SILENT),
+        reachable=final.running and not story.silenced,
         undecided=_undecided(history, final),
         retained=retained,
     )
@@ -56,5 +56,5 @@ def _ending(history: History, final: t.FinalNode, retained: t.RetainedStatus | N
 
 def _undecided(history: History, final: t.FinalNode) -> bool:
     silence_s = history.silence_s(final.node)
-    last = max((f.start_us for f in history.story(final.node).faults if f.kind in SILENT), default=None)
+    last = max((f.start_us for f in history.story(final.node).faults if f.silences), default=None)
     return last is not None and (silence_s is None or last + silence_s * 1e6 > final.t_us)

@@ -14,21 +14,29 @@ from itertools import compress
 
 from dcompute_sim import trace as t
 from dcompute_sim.checks.check import are_kinds
+from dcompute_sim.faults import NodeFault, kind_of
+from dcompute_sim.faults.fault import Seen
 
-CLOSING = frozenset({"crash", "reset"})
-"""Faults the broker sees at once: the connection ends with FIN or RST, and the will follows."""
-
-SILENT = frozenset({"power_cut", "reboot", "hang", "wifi_drop", "dead_link", "ap_gone"})
-"""Faults the broker can only see as silence: nothing more crosses, not even FIN."""
-
-BREAKING = frozenset({"flap", "clone", "slow_link", "stale_will"})
-"""Faults that may end a connection, and so may explain a death, but need not cause one. A link that becomes
-slower than half a keepalive does: the broker then hears nothing for longer than 1.5 of them.
-"""
-
-DEADLY = CLOSING | SILENT
 LIFELESS = frozenset({"dead", "offline"})
 """Statuses in which a node will do no work."""
+
+
+def is_seen(kind: str, *ways: Seen) -> bool:
+    """Whether the broker sees a fault of this kind in one of these ways."""
+    cls = kind_of(kind)
+    return cls is not None and cls.seen in ways
+
+
+def is_momentary(kind: str) -> bool:
+    """Whether a fault of this kind is over as soon as it is done."""
+    cls = kind_of(kind)
+    return cls is not None and issubclass(cls, NodeFault) and cls.momentary
+
+
+def stops_program(kind: str) -> bool:
+    """Whether a node's program ends with a fault of this kind."""
+    cls = kind_of(kind)
+    return cls is not None and issubclass(cls, NodeFault) and cls.stops
 
 
 def owner(name: str) -> str:
@@ -72,6 +80,21 @@ class InjectedFault:
         return self.event.kind
 
     @property
+    def silences(self) -> bool:
+        """Whether the broker can see it only as silence."""
+        return is_seen(self.kind, Seen.SILENCE)
+
+    @property
+    def closes(self) -> bool:
+        """Whether the broker sees it at once."""
+        return is_seen(self.kind, Seen.CLOSED)
+
+    @property
+    def stops(self) -> bool:
+        """Whether the node's program ends with it."""
+        return stops_program(self.kind)
+
+    @property
     def node(self) -> str:
         return self.event.node
 
@@ -109,14 +132,15 @@ class NodeStory:
         """The newest incarnation so far."""
         return self.lives[-1] if self.lives else None
 
-    def active(self, kinds: frozenset[str]) -> bool:
-        """A lasting fault of one of these kinds has begun and not ended."""
-        return any(fault.kind in kinds and fault.ended_us is None for fault in self.faults)
+    @property
+    def silenced(self) -> bool:
+        """A fault that silences it has begun and not ended."""
+        return any(fault.silences and fault.ended_us is None for fault in self.faults)
 
     @property
     def silent(self) -> bool:
         """Nothing it sends reaches the broker: for a fault, or for one that is over and that TCP outlasts."""
-        return self.active(SILENT) or self.conn in self.stalled
+        return self.silenced or self.conn in self.stalled
 
 
 _OF_INTEREST = frozenset(

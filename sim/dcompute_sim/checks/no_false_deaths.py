@@ -11,7 +11,8 @@ from pydantic import Field
 
 from dcompute_sim import trace as t
 from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, of_kinds
-from dcompute_sim.checks.history import BREAKING, DEADLY, LIFELESS, SILENT, owner
+from dcompute_sim.checks.history import LIFELESS, is_momentary, is_seen, owner
+from dcompute_sim.faults.fault import Seen
 from dcompute_sim.yamlfile.units import Duration
 
 
@@ -206,10 +207,12 @@ def _note(nodes: dict[str, _Node], event: t.Event) -> None:
             node.blame(_Cause("stop"))
         case t.NodeStopped(how=how) if how != "hang":  # that one is a fault, and may pass
             node.blame(_Cause("stop"))
-        case t.FaultInjected(fault=fault, kind=kind) if kind in DEADLY | BREAKING:
+        case t.FaultInjected(fault=fault, kind=kind) if is_seen(kind, Seen.CLOSED):
+            node.blame(_Cause(kind, event.t_us))
+        case t.FaultInjected(fault=fault, kind=kind) if is_seen(kind, Seen.SILENCE, Seen.MAY_BREAK):
             cause = _Cause(kind, event.t_us)
             node.blame(cause)
-            if kind in (SILENT | BREAKING) - {"stale_will"}:
+            if not is_momentary(kind):
                 node.ongoing[fault] = cause
         case t.FaultEnded(fault=fault) if fault in node.ongoing:
             node.ongoing.pop(fault).healed(event.t_us)

@@ -12,12 +12,11 @@ from pydantic import Field
 
 from dcompute_sim import trace as t
 from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, of_kinds
-from dcompute_sim.checks.history import SILENT, owner
+from dcompute_sim.checks.history import is_momentary, is_seen, owner, stops_program
 from dcompute_sim.checks.tasks import cut_short
+from dcompute_sim.faults.fault import Seen
 from dcompute_sim.yamlfile.units import Duration
 
-_SILENCES = SILENT - {"power_cut", "reboot"}  # these two stop the node, and that is told
-_DISTURBANCES = _SILENCES | {"flap", "slow_link", "clone"}
 _ON_THE_WAY_US = 1_000_000  # at most, from the broker, which has acknowledged it, to the master
 
 
@@ -82,7 +81,8 @@ class _Node:
     @property
     def reaches_broker(self) -> bool:
         """It has a connection across which bytes go."""
-        silent = self.conn in self.stalled or not _SILENCES.isdisjoint(self.disturbances.values())
+        silenced = any(is_seen(kind, Seen.SILENCE) for kind in self.disturbances.values())
+        silent = self.conn in self.stalled or silenced
         return bool(self.inc) and not silent
 
 
@@ -228,7 +228,7 @@ class _Ledger:
 
     def _fault(self, event: t.FaultInjected | t.FaultEnded) -> None:
         node = self._nodes[event.node]
-        if isinstance(event, t.FaultInjected) and event.kind in _DISTURBANCES:
+        if isinstance(event, t.FaultInjected) and _disturbs(event.kind):
             self._settle(node, event.t_us)
             node.disturbances[event.fault] = event.kind
         elif isinstance(event, t.FaultEnded) and event.fault in node.disturbances:
@@ -252,3 +252,9 @@ class _Ledger:
 
     def _master_connected(self, event: t.MasterConnected) -> None:
         self._master_is_there = True
+
+
+def _disturbs(kind: str) -> bool:
+    """Whether it keeps results from the broker for a while. What stops the node is told otherwise."""
+    hinders = is_seen(kind, Seen.SILENCE, Seen.MAY_BREAK)
+    return hinders and not is_momentary(kind) and not stops_program(kind)

@@ -11,7 +11,8 @@ from pydantic import Field
 
 from dcompute_sim import trace as t
 from dcompute_sim.checks.check import Check, CheckOutcome, Measurement, failed, held, inconclusive
-from dcompute_sim.checks.history import DEADLY, LIFELESS, owner
+from dcompute_sim.checks.history import LIFELESS, is_momentary, is_seen, owner
+from dcompute_sim.faults.fault import Seen
 from dcompute_sim.yamlfile.units import Duration
 
 
@@ -114,15 +115,15 @@ class _Ledger:
                 node.connected = None
             case t.NodeStatusSeen(status=status, inc=inc):
                 node.seen = (status, inc)
-            case t.FaultInjected(fault=fault, kind=kind) if kind in DEADLY:
+            case t.FaultInjected(fault=fault, kind=kind) if is_seen(kind, Seen.CLOSED, Seen.SILENCE):
                 self._excuse(node)
-                if kind == "reset":  # nothing to heal: from now on it is the node's turn
+                if is_momentary(kind):  # nothing to heal: from now on it is the node's turn
                     self._owe(node, kind, event)
                 else:
                     node.holding.add(fault)
             case t.FaultEnded(fault=fault):
                 node.holding.discard(fault)
-                if not node.holding and self._faults.get(fault) != "reset":
+                if not node.holding:
                     self._owe(node, self._faults.get(fault, ""), event)
             case _:
                 return

@@ -13,10 +13,10 @@ from dcompute_sim.commands import options as o
 from dcompute_sim.commands.outputs import exit_status, write_reports
 from dcompute_sim.commands.select import entry_of
 from dcompute_sim.commands.status import explained
+from dcompute_sim.faults import node_faults
 from dcompute_sim.report.console import make_console, print_run, print_summary
 from dcompute_sim.report.coverage_report import print_coverage
 from dcompute_sim.report.run_report import RunReport, judged
-from dcompute_sim.scenario.faults import NODE_FAULTS
 from dcompute_sim.trace import read
 
 
@@ -36,7 +36,7 @@ def report(
     if len(runs) > 1:
         print_summary(console, runs)
         if not show.quiet:
-            print_coverage(console, coverage(run.events for run in runs), NODE_FAULTS)
+            print_coverage(console, coverage(run.events for run in runs), node_faults())
     raise typer.Exit(exit_status(runs))
 
 

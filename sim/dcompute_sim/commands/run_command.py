@@ -23,11 +23,11 @@ from dcompute_sim.commands.run_many import plans, run_all
 from dcompute_sim.commands.seeds import run_seeds
 from dcompute_sim.commands.select import SelectedScenario
 from dcompute_sim.commands.status import ABSENT, WRONG, explained, status_of, worst
+from dcompute_sim.faults import node_faults
 from dcompute_sim.report.console import make_console, print_summary
 from dcompute_sim.report.coverage_report import print_coverage
 from dcompute_sim.report.run_report import replay_command
 from dcompute_sim.run import RunOptions, planned
-from dcompute_sim.scenario.faults import NODE_FAULTS
 
 TRACES = Path("runs")
 
@@ -145,7 +145,7 @@ def _run_each(
     if len(entries) > 1:
         print_summary(console, runs, why)
         if not show.quiet:
-            print_coverage(console, coverage(run.events for run in runs), NODE_FAULTS)
+            print_coverage(console, coverage(run.events for run in runs), node_faults())
     return worst([exit_status(runs), *map(status_of, undone.values())])
 
 

@@ -3,10 +3,11 @@
 fleet.py       switches nodes on
 workload.py    streams of tasks
 dispatcher.py  who has which task, and what becomes of the tasks of the dead
-faults.py      what goes wrong
+schedule.py    when each fault strikes, and whom
+injection.py   what faults may use of the run
 trigger.py     `when:` an event of the trace has happened
 master.py      the master under test, which can crash
-outsider.py    a stranger on the broker: publishes, and reads what is retained at the end
+probe_client.py    a stranger on the broker: publishes, and reads what is retained at the end
 """
 
 from dcompute_sim.director.director import Director

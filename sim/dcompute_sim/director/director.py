@@ -10,13 +10,13 @@ from simpy import Event
 
 from dcompute.node_core import Topics
 from dcompute_sim import trace as t
-from dcompute_sim.director.deeds import Deeds
 from dcompute_sim.director.dispatcher import Dispatcher
-from dcompute_sim.director.faults import Faults
+from dcompute_sim.director.injection import FaultWorld
 from dcompute_sim.director.load_generator import Workload
 from dcompute_sim.director.master import MasterHandle
 from dcompute_sim.director.memory_readings import watch_memory
 from dcompute_sim.director.probe_client import Outsider, RetainedStatuses
+from dcompute_sim.director.schedule import Faults
 from dcompute_sim.director.trigger import Triggers
 from dcompute_sim.director.updater import Updates
 from dcompute_sim.interfaces.node import Node, NodeSpec
@@ -33,10 +33,10 @@ class Director:
     """Carries out a concrete scenario.
 
     Args:
-        mutants: what every node and the master are, where they are reached.
+        sabotage: safeguards switched off in every node and in the master.
     """
 
-    def __init__(self, engine: Engine, scenario: Scenario, mutants: Sequence[str] = ()) -> None:
+    def __init__(self, engine: Engine, scenario: Scenario, sabotage: Sequence[str] = ()) -> None:
         self._engine = engine
         self._env = engine.env
         self._recorder = engine.recorder
@@ -47,7 +47,9 @@ class Director:
             MASTER: engine.machine(MASTER, _WIRED),
             **{name: engine.machine(name, scenario.network_of(group)) for name, group in group_of.items()},
         }
-        self._specs = {name: _spec(scenario, name, group, tuple(mutants)) for name, group in group_of.items()}
+        self._specs = {
+            name: _spec(scenario, name, group, tuple(sabotage)) for name, group in group_of.items()
+        }
         self._nodes: dict[str, Node] = {
             name: engine.node(spec, self._machines[name]) for name, spec in self._specs.items()
         }
@@ -63,14 +65,12 @@ class Director:
             self._recorder,
             namespace=scenario.namespace,
             seed=str(scenario.seed),
-            mutants=tuple(mutants),
+            sabotage=tuple(sabotage),
             observer=self._dispatcher.on_master_event,
         )
         self._dispatcher.serve(self._master)
-        deeds = Deeds(
-            engine, scenario, self._nodes, self._specs, self._machines, self._master, self._triggers
-        )
-        self._faults = Faults(engine, scenario, self._nodes, self._machines, self._triggers, deeds)
+        self._world = FaultWorld(engine, scenario, self._specs, self._master, self._triggers)
+        self._faults = Faults(engine, scenario, self._nodes, self._machines, self._triggers, self._world)
         self._updates = Updates(engine, scenario, self._nodes, self._master)
 
     def run(self) -> Generator[Event, Any, None]:
@@ -104,7 +104,7 @@ class Director:
 
     def close(self) -> None:
         """Switch everything off; the trace is complete."""
-        self._faults.close()
+        self._world.close()
         for node in self._nodes.values():
             node.close()
         self._master.close()
@@ -166,7 +166,7 @@ class Director:
             self._recorder.add(t.Counters, who=name, values=counters)
 
 
-def _spec(scenario: Scenario, name: str, group: str, mutants: tuple[str, ...]) -> NodeSpec:
+def _spec(scenario: Scenario, name: str, group: str, sabotage: tuple[str, ...]) -> NodeSpec:
     settings = scenario.fleet[group]
     variant = (settings.variant,) if settings.variant else ()
-    return NodeSpec(name, name, group, settings, scenario.namespace, str(scenario.seed), variant + mutants)
+    return NodeSpec(name, name, group, settings, scenario.namespace, str(scenario.seed), variant + sabotage)

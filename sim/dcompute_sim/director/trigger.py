@@ -7,7 +7,7 @@ from typing import Any
 
 from simpy import Environment, Event
 
-from dcompute_sim.scenario import When
+from dcompute_sim.faults.schedule import When
 from dcompute_sim.trace import Event as TraceEvent
 from dcompute_sim.trace import Trace
 

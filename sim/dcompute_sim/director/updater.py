@@ -12,9 +12,10 @@ from simpy import Event
 from dcompute.bundle import Bundle, product_folder
 from dcompute_sim import trace as t
 from dcompute_sim.director.master import MasterHandle
+from dcompute_sim.faults.schedule import Candidate, pick
 from dcompute_sim.interfaces.node import UPDATE_KEY, Node
 from dcompute_sim.interfaces.world import Engine
-from dcompute_sim.scenario import Candidate, Scenario, pick, rng_for
+from dcompute_sim.scenario import Scenario, rng_for
 from dcompute_sim.scenario.updates import Update
 
 _NO_WIFI = b"""

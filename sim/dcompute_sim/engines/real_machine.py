@@ -81,12 +81,16 @@ class RealMachine:
     def crossings(self) -> int:
         return self.proxy.crossings
 
-    def slow(self, latency_s: float, jitter_s: float, bandwidth_bps: float | None) -> None:
-        self.proxy.set_delay(latency_s, jitter_s, bandwidth_bps)
+    def slow(self, latency_s: float | None, jitter_s: float | None, bandwidth_bps: float | None) -> None:
+        usual = self._network
+        self.proxy.set_delay(
+            usual.latency if latency_s is None else latency_s,
+            usual.jitter if jitter_s is None else jitter_s,
+            usual.bandwidth if bandwidth_bps is None else bandwidth_bps,
+        )
 
     def restore(self) -> None:
-        net = self._network
-        self.proxy.set_delay(net.latency, net.jitter, net.bandwidth)
+        self.slow(None, None, None)
 
 
 def _login(broker: RealBroker) -> Login:

@@ -131,12 +131,17 @@ class VirtualMachine:
     def crossings(self) -> int:
         return self.host.link.crossings
 
-    def slow(self, latency_s: float, jitter_s: float, bandwidth_bps: float | None) -> None:
-        self.host.slow(latency_s, jitter_s, bandwidth_bps, self._network.loss)
+    def slow(self, latency_s: float | None, jitter_s: float | None, bandwidth_bps: float | None) -> None:
+        usual = self._network
+        self.host.slow(
+            usual.latency if latency_s is None else latency_s,
+            usual.jitter if jitter_s is None else jitter_s,
+            usual.bandwidth if bandwidth_bps is None else bandwidth_bps,
+            usual.loss,
+        )
 
     def restore(self) -> None:
-        net = self._network
-        self.host.slow(net.latency, net.jitter, net.bandwidth, net.loss)
+        self.slow(None, None, None)
 
 
 class VirtualEngine:

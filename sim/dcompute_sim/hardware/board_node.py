@@ -16,6 +16,7 @@ from dcompute.node_wire import Topics
 from dcompute_sim import trace as t
 from dcompute_sim.brokers.model.packets import publish_head
 from dcompute_sim.engines.real_machine import RealMachine
+from dcompute_sim.faults.effects import BOOTED, WITHHELD
 from dcompute_sim.hardware.hardware_map import Place
 from dcompute_sim.hardware.run_config import Host, borrow, give_back, look
 from dcompute_sim.hardware.serial_line import BoardError, SerialLine, Work, hard_reset, stop_program
@@ -212,7 +213,7 @@ class BoardNode(ObservedNode):
         if self._hung_since_s is not None and not self._hung_spoke:
             owes_ping = self._loop.time() - self._hung_since_s > self._spec.group.keepalive
             if self._hung_owes or owes_ping:
-                self._recorder.effect(self.name, "withheld")
+                self._recorder.effect(self.name, WITHHELD)
 
     def resume(self) -> None:
         """Its own clock ends it."""
@@ -253,7 +254,7 @@ class BoardNode(ObservedNode):
     def _printed(self, line: str) -> None:
         if self._resetting and any(sign in line for sign in _BOOT_SIGNS):
             self._resetting = False
-            self._recorder.effect(self.name, "booted", "booted, as its serial line says")
+            self._recorder.effect(self.name, BOOTED, "booted, as its serial line says")
         if line:
             self._recorder.add(t.NodeOutput, node=self.name, text=line)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from dcompute_sim.faults.injection import Victim
 from dcompute_sim.scenario import Group
 
 UPDATE_KEY = "testbed-only"
@@ -15,7 +16,7 @@ UPDATE_KEY = "testbed-only"
 class NodeSpec:
     """One node of a scenario. `node_id` differs from `name` for a clone, which has another node's id.
 
-    `mutants`: names of those it has; one that does not reach its kind changes nothing.
+    `sabotage`: names of safeguards switched off in this node.
     """
 
     name: str
@@ -24,10 +25,10 @@ class NodeSpec:
     group: Group
     namespace: str = ""
     seed: str = ""
-    mutants: tuple[str, ...] = field(default=())
+    sabotage: tuple[str, ...] = field(default=())
 
 
-class Node(Protocol):
+class Node(Victim, Protocol):
     """A node that can be switched on, and to which a person's faults can be done."""
 
     name: str
@@ -45,29 +46,6 @@ class Node(Protocol):
     @property
     def status(self) -> str:
         """What it says of itself; "" while it does not run."""
-
-    @property
-    def inc(self) -> str:
-        """Its present incarnation; "" if it has none."""
-
-    def power_on(self) -> None: ...
-
-    def crash(self) -> None:
-        """The program dies (FIN)."""
-
-    def power_cut(self, how: str = "power_cut") -> None:
-        """Silence, as if it had never been (`how`: power_cut or reboot)."""
-
-    def hang(self, for_s: float | None = None) -> None:
-        """Stand still until `resume`, `for_s` seconds from now (None: for ever)."""
-
-    def resume(self) -> None: ...
-
-    def wifi(self, present: bool, for_s: float | None = None) -> None:
-        """The WLAN tells the program that its network is gone, or back (nodes without a WLAN ignore it).
-
-        `for_s`: how long it will be gone, None for ever; a board has to know before.
-        """
 
     def close(self) -> None:
         """The run is over: leave nothing behind."""

@@ -9,6 +9,7 @@ from typing import Protocol
 from simpy import Environment, Event
 
 from dcompute.drivers import Driver
+from dcompute_sim.faults.injection import Link
 from dcompute_sim.interfaces.node import Node, NodeSpec
 from dcompute_sim.interfaces.suspendable import SuspendableDriver
 from dcompute_sim.recorder import Recorder
@@ -24,7 +25,7 @@ class Login:
     tls: ssl.SSLContext | None = None
 
 
-class Machine(Protocol):
+class Machine(Link, Protocol):
     """What one participant's program runs on: a network interface, and the link to the broker."""
 
     name: str
@@ -50,25 +51,8 @@ class Machine(Protocol):
     def power_on(self) -> None:
         """It is back, with an empty memory."""
 
-    def reset_connections(self) -> None:
-        """RST to both ends of every connection."""
-
-    def link_down(self, *, known: bool) -> None:
-        """Silence. `known`: the machine's own WLAN says so."""
-
-    def link_up(self) -> None: ...
-
     def connections(self) -> int:
         """How many connections of it have reached the broker and not ended, as far as its kernel knows."""
-
-    def crossings(self) -> int:
-        """How much (in some unit) has crossed the link so far."""
-
-    def slow(self, latency_s: float, jitter_s: float, bandwidth_bps: float | None) -> None:
-        """Make the link slow."""
-
-    def restore(self) -> None:
-        """As slow or fast as the scenario's network says."""
 
 
 class Engine(Protocol):

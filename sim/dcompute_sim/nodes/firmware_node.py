@@ -13,12 +13,12 @@ from typing import Any, Protocol
 
 from dcompute.node_wire import Topics
 from dcompute_sim import trace as t
+from dcompute_sim.faults.effects import WITHHELD
 from dcompute_sim.fwbuild.files import product
 from dcompute_sim.interfaces.node import UPDATE_KEY, NodeSpec
 from dcompute_sim.interfaces.world import Machine
 from dcompute_sim.micropython.board import Board
 from dcompute_sim.micropython.process import BoardListener
-from dcompute_sim.mutants.overlay import overlay
 from dcompute_sim.net.observer import ByteTap
 from dcompute_sim.nodes.observed_node import ObservedNode
 from dcompute_sim.recorder import Recorder
@@ -103,7 +103,7 @@ class FirmwareNode(ObservedNode):
     def resume(self) -> None:
         if self._runner is not None and self.running:
             if self._runner.stood_still:
-                self._recorder.effect(self.name, "withheld")
+                self._recorder.effect(self.name, WITHHELD)
             self._runner.resume()
 
     def wifi(self, present: bool, for_s: float | None = None) -> None:
@@ -164,7 +164,6 @@ def board_for(spec: NodeSpec, machine: Machine) -> Board:
         uid=uid_for(spec),
         files=[Path(group.files)] if group.files else [product()],
         config=config,
-        overlay={} if group.files else overlay(spec.mutants, product()),
         entry=group.entry,
         heap_bytes=group.heap or (record.heap_bytes if record else DEFAULT_HEAP_BYTES),
         radio=record.radio if record else {},

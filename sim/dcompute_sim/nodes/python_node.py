@@ -7,12 +7,13 @@ from typing import Any
 from dcompute.node_transport import ComputeNodeTransport
 from dcompute.worker import Done, TaskLoop
 from dcompute_sim import trace as t
+from dcompute_sim.faults.effects import WITHHELD
 from dcompute_sim.interfaces.node import NodeSpec
 from dcompute_sim.interfaces.suspendable import SuspendableDriver
 from dcompute_sim.interfaces.world import Machine
-from dcompute_sim.mutants.classes import node_classes
 from dcompute_sim.recorder import Recorder
 from dcompute_sim.rng import Rng
+from dcompute_sim.sabotage import node_classes
 
 
 class PythonNode:
@@ -61,7 +62,7 @@ class PythonNode:
         host, port = self._machine.address
         rng = Rng(f"{spec.seed}/node/{self.name}/{self._boots}")
         self._driver = SuspendableDriver(self._machine.driver, rng, on_withheld=self._withheld)
-        transport_class, core_class = node_classes(spec.mutants)
+        transport_class, core_class = node_classes(spec.sabotage)
         self._transport = transport_class(
             host,
             port,
@@ -83,7 +84,7 @@ class PythonNode:
         self._transport.start(timeout_s=0)
 
     def _withheld(self) -> None:
-        self._recorder.effect(self.name, "withheld")
+        self._recorder.effect(self.name, WITHHELD)
 
     def _notice(self) -> None:
         """A program notices a task when it next looks, up to `poll` later."""

@@ -16,6 +16,7 @@ from jinja2 import Environment, StrictUndefined
 
 from dcompute_sim import trace as t
 from dcompute_sim.checks.check import Status
+from dcompute_sim.faults import kind_of
 from dcompute_sim.report import text as words
 from dcompute_sim.report.console import WORD
 from dcompute_sim.report.junit import offending_lines
@@ -99,6 +100,7 @@ def _data(run: RunReport) -> dict[str, Any]:
         "work": _work(line),
         "deaths": _marks(line.deaths),
         "phases": _marks(line.phases),
+        "colours": _colours(line.faults),
         "distributions": _distributions(run),
         "rates": _rates(run.events),
         "log": _log(run.events),
@@ -113,6 +115,12 @@ def _spans(spans: Sequence[TimelineSpan]) -> dict[str, list[Any]]:
         "what": [span.what for span in spans],
         "detail": [span.detail for span in spans],
     }
+
+
+def _colours(faults: Sequence[TimelineSpan]) -> dict[str, str]:
+    """Of the kinds of fault that have one of their own."""
+    kinds = {span.what: kind_of(span.what) for span in faults}
+    return {name: cls.colour for name, cls in kinds.items() if cls is not None and cls.colour}
 
 
 def _marks(marks: Sequence[Mark]) -> dict[str, list[Any]]:

@@ -55,7 +55,7 @@ def _suite(run: RunReport) -> ET.Element:
         ("seed", str(started.seed)),
         ("time", started.time),
         ("broker", started.broker),
-        ("mutants", ", ".join(started.mutants)),
+        ("sabotage", ", ".join(started.sabotage)),
         ("replay", run.replay),
     ):
         ET.SubElement(properties, "property", name=name, value=_clean(value))

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from dcompute_sim import trace as t
-from dcompute_sim.checks.history import DEADLY, History
+from dcompute_sim.checks.history import History
 from dcompute_sim.checks.queue import takes
+from dcompute_sim.faults import kind_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,12 +174,13 @@ class _TimelineBuilder:
             lane = self._lane(fault.node) if fault.node else _common_lane(fault.kind)
             end_us = fault.ended_us
             if end_us is None:  # what has no duration is a moment; a silence without end lasts
-                lasting = fault.kind in DEADLY - {"crash", "reset"} and lane != NOBODY
+                lasting = fault.silences and lane != NOBODY
                 end_us = line.end_us if lasting else fault.start_us
             effects = ", ".join(effect.effect for effect in fault.effects[:5])
             detail = f"{fault.event.fault}: {effects or 'no visible effect'}"
             line.faults.append(TimelineSpan(lane, fault.start_us, end_us, fault.kind, detail))
-            death = history.report_of(fault) if fault.kind in DEADLY and not fault.reported else None
+            deadly = fault.closes or fault.silences
+            death = history.report_of(fault) if deadly and not fault.reported else None
             if death is not None:
                 line.detections.append(
                     TimelineSpan(lane, fault.start_us, death.t_us, fault.kind, death.cause)
@@ -187,4 +189,5 @@ class _TimelineBuilder:
 
 def _common_lane(kind: str) -> int:
     """Where a fault without a node is shown."""
-    return BROKER if kind.startswith("broker") else MASTER if kind.startswith("master") else NOBODY
+    cls = kind_of(kind)
+    return NOBODY if cls is None else {"broker": BROKER, "master": MASTER}.get(cls.struck, NOBODY)

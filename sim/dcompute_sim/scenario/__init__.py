@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dcompute_sim.scenario.faults import KINDS, Fault
+from dcompute_sim.faults import KINDS, Fault
+from dcompute_sim.faults.schedule import Candidate, Select, When, pick
 from dcompute_sim.scenario.fleet import Group, Master
 from dcompute_sim.scenario.locate import find, shipped
 from dcompute_sim.scenario.network_settings import NetworkSettings
@@ -12,7 +13,6 @@ from dcompute_sim.scenario.plan import active_until, arrivals, concretise, fault
 from dcompute_sim.scenario.scenario_model import Scenario, Swarm
 from dcompute_sim.scenario.target import Target as RunTarget
 from dcompute_sim.scenario.target import board_nodes, retarget
-from dcompute_sim.scenario.when import Candidate, Select, When, pick
 from dcompute_sim.scenario.workload import Priority, TaskStream, TaskTarget
 from dcompute_sim.yamlfile.problems import LocatedError as ScenarioError
 from dcompute_sim.yamlfile.problems import Problem

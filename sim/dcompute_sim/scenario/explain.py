@@ -8,14 +8,14 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from dcompute_sim.faults import Fault, NodeFault
+from dcompute_sim.faults.schedule import Select, When
 from dcompute_sim.scenario.board_record import BoardRecord
-from dcompute_sim.scenario.faults import AnyFault, Flap, Inject, NodeFault, SlowLink, StaleWill
 from dcompute_sim.scenario.fleet import Group
 from dcompute_sim.scenario.network_settings import NetworkSettings
 from dcompute_sim.scenario.plan import arrivals, concretise, fault_times, phase_starts
 from dcompute_sim.scenario.scenario_model import Scenario
 from dcompute_sim.scenario.updates import Update
-from dcompute_sim.scenario.when import Select, When
 from dcompute_sim.scenario.workload import TaskStream
 from dcompute_sim.yamlfile.units import (
     format_bandwidth,
@@ -87,7 +87,7 @@ def _group(group: Group) -> str:
         )
     said = [f"{group.kind} nodes" if group.count > 1 else f"a {group.kind} node", start]
     if group.variant is not None:
-        said.append(f"the mutant {group.variant}")
+        said.append(f"of the faulty specimen {group.variant}")
     said.append(f"keepalive {format_duration(group.keepalive)}")
     if group.kind == "python":
         said.append(f"a task takes {_dumped(group.work)}")
@@ -214,28 +214,13 @@ def _after(when: When) -> str:
     return f"{delay} {nth} {when.event}{whom}{fields}"
 
 
-def _what(fault: AnyFault) -> str:
+def _what(fault: Fault) -> str:
     who = f" on {_whom(fault.select)}" if isinstance(fault, NodeFault) else ""
-    text = f"{fault.kind}{who}{_details(fault)}"
+    details = fault.details()
+    text = f"{fault.kind}{who} ({details})" if details else f"{fault.kind}{who}"
     if fault.lasts is not None:
         return f"{text}, for {format_duration(fault.lasts)}"
     return f"{text}, for good" if fault.recovers else text
-
-
-def _details(fault: AnyFault) -> str:
-    if isinstance(fault, SlowLink):
-        said = [] if fault.latency is None else [f"latency {format_duration(fault.latency)}"]
-        said += [] if fault.jitter is None else [f"jitter {format_duration(fault.jitter)}"]
-        said += [] if fault.bandwidth is None else [format_bandwidth(fault.bandwidth)]
-        return f" ({', '.join(said)})"
-    if isinstance(fault, Flap):
-        return f" ({fault.cycles} times down {format_duration(fault.down)}, up {format_duration(fault.up)})"
-    if isinstance(fault, StaleWill):
-        return f" ({format_duration(fault.delay)} after the node is back)"
-    if isinstance(fault, Inject):
-        return f" (to {fault.topic})"
-    memory = getattr(fault, "memory", None)
-    return f" (memory: {memory})" if memory else ""
 
 
 def _whom(select: Select) -> str:

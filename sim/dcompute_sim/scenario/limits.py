@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dcompute_sim.scenario.faults import Fault
+from dcompute_sim.faults import Fault
 from dcompute_sim.scenario.scenario_model import Scenario
 from dcompute_sim.scenario.workload import TaskStream
 from dcompute_sim.yamlfile.problems import Complaint

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-from dcompute_sim.scenario.faults import AnyFault, Fault
+from dcompute_sim.faults import Fault
 from dcompute_sim.scenario.scenario_model import QUIET, Scenario
 from dcompute_sim.scenario.swarm import expand
 from dcompute_sim.scenario.workload import TaskStream
@@ -108,7 +108,7 @@ def _pace(stream: TaskStream, start: float, rng: random.Random) -> Iterator[floa
             moment = start + number // stream.burst * stream.every
 
 
-def _absolute_fault(fault: AnyFault, starts: dict[str, float], ends: dict[str, float]) -> Fault:
+def _absolute_fault(fault: Fault, starts: dict[str, float], ends: dict[str, float]) -> Fault:
     if fault.phase is None:
         return fault
     start, end = starts[fault.phase], ends[fault.phase]

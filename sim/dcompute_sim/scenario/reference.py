@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from dcompute_sim.checks import CHECKS
-from dcompute_sim.scenario.faults import KINDS, Fault, NodeFault
+from dcompute_sim.faults import KINDS, Fault
+from dcompute_sim.faults.schedule import EVENTS
 from dcompute_sim.scenario.schema import SCHEMA_FILE, VARIABLE, json_schema, json_schema_text
-from dcompute_sim.scenario.when import EVENTS
 
 MARK = "<!-- Generated from the schema by `python -m dcompute_sim.scenario.reference`; do not edit below. -->"
 _ROOT = Path(__file__).resolve().parents[3]
@@ -148,13 +148,12 @@ def _faults(definitions: dict[str, Any]) -> str:
     rows = ["| kind | done to | | its own keys |", "|---|---|---|---|"]
     for kind, cls in KINDS.items():
         definition = definitions[cls.__name__]
-        whom = "nodes" if issubclass(cls, NodeFault) else kind.split("_")[0]
         own = [
             f"`{key}` ({_type(entry)}{_or_default(entry)}): {_text(entry.get('description', ''))}"
             for key, entry in definition["properties"].items()
             if key not in common
         ]
-        rows.append(f"| `{kind}` | {whom} | {_text(definition['description'])} | {'<br>'.join(own)} |")
+        rows.append(f"| `{kind}` | {cls.struck} | {_text(definition['description'])} | {'<br>'.join(own)} |")
     return "\n\n".join([*lines, "\n".join(rows)])
 
 

@@ -6,9 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from dcompute_sim.checks import CHECKS
+from dcompute_sim.faults import KINDS, AnyFault
 from dcompute_sim.scenario.board_record import BoardRecord
 from dcompute_sim.scenario.expectations import Expectation
-from dcompute_sim.scenario.faults import AnyFault
 from dcompute_sim.scenario.fleet import Fleet, Master, node_names
 from dcompute_sim.scenario.network_settings import NetworkSettings, merged
 from dcompute_sim.scenario.updates import Update
@@ -116,3 +117,12 @@ class Scenario(Model):
     def nodes(self) -> dict[str, str]:
         """Every node's name -> its group, in order."""
         return {node: name for name, group in self.fleet.items() for node in node_names(name, group.count)}
+
+
+def _rebuild() -> None:
+    """Pydantic builds a model's validator once; kinds of fault and checks may be defined later."""
+    Scenario.model_rebuild(force=True)
+
+
+KINDS.when_changed(_rebuild)
+CHECKS.when_changed(_rebuild)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from dcompute_sim.checks import Check
-from dcompute_sim.scenario.faults import KINDS, Fault, Inject, NodeFault
-from dcompute_sim.scenario.fleet import FIRMWARE_ONLY, Group
+from dcompute_sim.faults import KINDS, Fault, NodeFault
+from dcompute_sim.faults.schedule import EVENTS, Select, When
+from dcompute_sim.scenario.fleet import FIRMWARE_ONLY
 from dcompute_sim.scenario.limits import excesses
 from dcompute_sim.scenario.plan import active_until, phase_starts
 from dcompute_sim.scenario.scenario_model import QUIET, Scenario
 from dcompute_sim.scenario.updates import Update
-from dcompute_sim.scenario.when import EVENTS, Select, When
 from dcompute_sim.scenario.workload import TaskStream
 from dcompute_sim.yamlfile.problems import Complaint, LocatedError, Path, Problem, Source, Span, choice_hint
 from dcompute_sim.yamlfile.units import format_duration
@@ -23,10 +23,10 @@ MODELLED = ("auto", "model", "embedded", "mosquitto")  # those whose clock the m
 URL_SCHEMES = ("mqtt://", "mqtts://")
 
 
-def check(scenario: Scenario) -> None:
+def check(scenario: Scenario, variants: Collection[str] | None = None) -> None:
     """Check a scenario built in code as `load` checks one from a file. Raises LocatedError."""
     source = Source(f"scenario {scenario.name!r}", ())
-    found = complaints(scenario)
+    found = complaints(scenario, variants)
     if found:
         raise LocatedError(
             Problem(Span(source, 1, 1), f"{_dotted(complaint.path)}: {complaint.message}", complaint.hint)
@@ -34,12 +34,12 @@ def check(scenario: Scenario) -> None:
         )
 
 
-def complaints(scenario: Scenario) -> list[Complaint]:
-    """Everything in `scenario` that makes no sense."""
+def complaints(scenario: Scenario, variants: Collection[str] | None = None) -> list[Complaint]:
+    """Everything in `scenario` that makes no sense. `variants`: the node specimens there are, when known."""
     return [
         *_run(scenario),
         *excesses(scenario),
-        *_fleet(scenario),
+        *_fleet(scenario, variants),
         *_phases(scenario),
         *(c for index, stream in enumerate(scenario.workload) for c in _stream(scenario, index, stream)),
         *(c for index, fault in enumerate(scenario.faults) for c in _fault(scenario, index, fault)),
@@ -67,13 +67,13 @@ def _run(scenario: Scenario) -> Iterator[Complaint]:
         yield Complaint(("phases",), message, "leave out one of them", True)
     if scenario.random is not None:
         for index, kind in enumerate(scenario.random.kinds or ()):
-            if kind not in KINDS or kind == "inject":
-                allowed = [name for name in KINDS if name != "inject"]
+            allowed = [name for name, cls in KINDS.items() if cls.drawn]
+            if kind not in allowed:
                 message = f"no fault called `{kind[:60]}` can be drawn"
                 yield Complaint(("random", "kinds", index), message, choice_hint(kind, allowed))
 
 
-def _fleet(scenario: Scenario) -> Iterator[Complaint]:
+def _fleet(scenario: Scenario, variants: Collection[str] | None) -> Iterator[Complaint]:
     for name, group in scenario.fleet.items():
         path = ("fleet", name)
         if group.kind == "python":
@@ -81,6 +81,9 @@ def _fleet(scenario: Scenario) -> Iterator[Complaint]:
                 if getattr(group, key) is not None:
                     message = f"`{key}` is for firmware nodes; `{name}` are python nodes"
                     yield Complaint((*path, key), message, "add `kind: firmware`, or leave it out", True)
+        elif group.variant is not None:
+            message = f"`variant` is for python nodes; `{name}` are {group.kind} nodes"
+            yield Complaint((*path, "variant"), message, "`files` runs other firmware than ours", True)
         if group.layout == "slots" and group.entry is not None:
             message = "in slots it is always `main.py` that starts"
             yield Complaint((*path, "entry"), message, "leave it out, or leave out `layout`", True)
@@ -96,22 +99,9 @@ def _fleet(scenario: Scenario) -> Iterator[Complaint]:
             end = format_duration(scenario.length_s)
             message = f"the last of these nodes would start after the run's end, {end}"
             yield Complaint((*path, "ramp" if group.ramp else "start"), message, "shorten it")
-        if group.variant is not None:
-            yield from _variant((*path, "variant"), group, group.variant)
-
-
-def _variant(path: Path, group: Group, name: str) -> Iterator[Complaint]:
-    # Here: the classes that mutants change bring an MQTT client, which the language has no use for.
-    from dcompute_sim.mutants import MutantError, check_names, check_reach
-    from dcompute_sim.mutants.registry import FIRMWARE, FOREIGN, reaching
-
-    kind = FOREIGN if group.kind == FIRMWARE and group.files is not None else group.kind
-    try:
-        check_names([name])
-        check_reach([name], [kind], "this group")
-    except MutantError as error:
-        hint = choice_hint(name, reaching(kind)) if reaching(kind) else "leave it out"
-        yield Complaint(path, str(error).partition(";")[0], hint)
+        if variants is not None and group.variant is not None and group.variant not in variants:
+            message = f"no node specimen is called `{group.variant[:60]}`"
+            yield Complaint((*path, "variant"), message, choice_hint(group.variant, variants))
 
 
 def _phases(scenario: Scenario) -> Iterator[Complaint]:
@@ -152,9 +142,8 @@ def _fault(scenario: Scenario, index: int, fault: Fault) -> Iterator[Complaint]:
         yield from _when(scenario, fault.when, (*path, "when"))
     if isinstance(fault, NodeFault):
         yield from _select(scenario, fault.select, (*path, "select"))
-    if isinstance(fault, Inject) and fault.select != Select() and not fault.names_node:
-        message = "`select` has no effect: neither topic nor payload says `{node}`"
-        yield Complaint((*path, "select"), message, "leave it out", True)
+    for key, message, hint in fault.senseless():
+        yield Complaint((*path, key), message, hint, True)
 
 
 def _update(scenario: Scenario, index: int, update: Update) -> Iterator[Complaint]:

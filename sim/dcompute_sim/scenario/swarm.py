@@ -11,23 +11,18 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from dcompute_sim.scenario.faults import KINDS, NODE_FAULTS, AnyFault
+from dcompute_sim.faults import KINDS, NodeFault
+from dcompute_sim.faults.fault import Seen
 from dcompute_sim.scenario.fleet import Fleet, node_names
 from dcompute_sim.scenario.scenario_model import QUIET, Scenario, Swarm
 from dcompute_sim.scenario.workload import TaskStream
 from dcompute_sim.yamlfile.units import format_duration, format_fraction
 
-DRAWN = tuple(kind for kind in KINDS if kind != "inject")  # an injected message is somebody's, not chance's
-FATAL = ("crash", "power_cut")
-TOLD_AT_ONCE = ("crash", "reset")  # the others' deaths are told when the keepalive is over
-OUTAGES = ("broker_stop", "broker_restart", "master_crash")  # they hide deaths
-ON_ONE_NODE = tuple(kind for kind in NODE_FAULTS if kind in DRAWN and kind != "ap_gone")
 _DEATH_TOLD_S = 3.0
 _OUTAGES = 3  # at most: they wait for one another, and the master for the end of its pause between attempts
 _PILED_ON = "swarm1-1"
 _AIMED = 0.25  # share of the faults on one node that hit it while it connects, which chance hardly ever does
 _FLEET: TypeAdapter[Fleet] = TypeAdapter(Fleet)
-_FAULTS: TypeAdapter[list[AnyFault]] = TypeAdapter(list[AnyFault])
 _STREAMS: TypeAdapter[list[TaskStream]] = TypeAdapter(list[TaskStream])
 
 
@@ -40,7 +35,8 @@ def expand(scenario: Scenario) -> Scenario:
     drawn = _FLEET.validate_python(_fleet(swarm, rng))
     fleet = scenario.fleet | drawn
     streams = scenario.workload + _STREAMS.validate_python(_work(swarm, rng))
-    faults = scenario.faults + _FAULTS.validate_python(_Faults(swarm, rng, drawn).draw())
+    entries = _Faults(swarm, rng, drawn).draw()
+    faults = scenario.faults + [KINDS[entry["kind"]].model_validate(entry) for entry in entries]
     return scenario.model_copy(
         update={
             "random": None,
@@ -124,7 +120,7 @@ class _Faults:
         self._swarm = swarm
         self._rng = rng
         self._fleet = fleet
-        self._kinds = swarm.kinds or list(DRAWN)
+        self._kinds = swarm.kinds or [kind for kind, cls in KINDS.items() if cls.drawn]
         self._names = [node for name, group in fleet.items() for node in node_names(name, group.count)]
         self._mortal = self._aimed = (len(self._names) - 1) // 2
         self._outages = 0
@@ -140,9 +136,9 @@ class _Faults:
         count = self._rng.randint(*self._swarm.faults)
         faults = [self._first()] if count else []
         while len(faults) < count:
-            lesser = [kind for kind in self._kinds if kind not in OUTAGES] or self._kinds
+            lesser = [kind for kind in self._kinds if not _is_outage(kind)] or self._kinds
             kind = self._rng.choice(self._kinds if self._outages < _OUTAGES else lesser)
-            if kind in OUTAGES:
+            if _is_outage(kind):
                 faults += self._outage(kind)
             else:
                 faults.append(self._other(kind))
@@ -151,7 +147,8 @@ class _Faults:
     def _first(self) -> dict[str, Any]:
         """A death that is told at once, if any may be, and early, before broker and master can be away or all
         nodes out of reach: a run in which nobody's death is told tests little."""
-        kind = self._rng.choice([kind for kind in self._kinds if kind in TOLD_AT_ONCE] or self._kinds)
+        told_at_once = [kind for kind in self._kinds if KINDS[kind].seen is Seen.CLOSED]
+        kind = self._rng.choice(told_at_once or self._kinds)
         return self._for_good(self._fault(kind, self._first_s))
 
     def _outage(self, kind: str) -> list[dict[str, Any]]:
@@ -165,15 +162,17 @@ class _Faults:
         if how == "after another":
             at_s = min(late_s, max(early_s, self._rng.choice(self._moments) + self._rng.uniform(0, 5)))
         outage = self._fault(kind, at_s)
-        if how != "hiding" or "power_cut" not in self._kinds:
+        silent = [kind for kind in self._kinds if _is_fatal(kind) and KINDS[kind].seen is Seen.SILENCE]
+        if how != "hiding" or not silent:
             return [outage]
-        return [outage, self._for_good(self._fault("power_cut", at_s * self._rng.uniform(0.8, 0.98)))]
+        hidden = self._fault(self._rng.choice(silent), at_s * self._rng.uniform(0.8, 0.98))
+        return [outage, self._for_good(hidden)]
 
     def _other(self, kind: str) -> dict[str, Any]:
-        early_s = self._told_s if kind == "ap_gone" else self._swarm.span * 0.05
+        early_s = self._told_s if _is_wide(kind) else self._swarm.span * 0.05
         at_s = self._rng.uniform(early_s, max(early_s, self._last_s))
         fault = self._fault(kind, at_s)
-        if kind in ON_ONE_NODE and self._aimed > 0 and self._rng.random() < _AIMED:
+        if not _is_wide(kind) and self._aimed > 0 and self._rng.random() < _AIMED:
             self._aimed -= 1
             del fault["at"]
             return fault | _while_connecting(self._rng, self._fleet)
@@ -185,7 +184,7 @@ class _Faults:
 
     def _for_good(self, fault: dict[str, Any]) -> dict[str, Any]:
         """The same without an end, if it kills a node and the fleet can spare one."""
-        if fault["kind"] in FATAL and self._mortal > 0:
+        if _is_fatal(fault["kind"]) and self._mortal > 0:
             self._mortal -= 1
             del fault["restart_after"]
             fault["select"] = {"names": [name for name in self._names if name != _PILED_ON], "count": 1}
@@ -206,26 +205,31 @@ def _while_connecting(rng: random.Random, fleet: Fleet) -> dict[str, Any]:
 
 
 def _fault(swarm: Swarm, rng: random.Random, kind: str, at_s: float, last_s: float) -> dict[str, Any]:
-    """A fault that is over before the quiet time, and leaves time for others that wait for their chance.
-
-    A link that flaps does so until `last_s`: what it missed while it was up, it must still be able to hit.
-    """
+    """A fault that is over before the quiet time, and leaves time for others that wait for their chance."""
     left_s = swarm.span * 0.95 - at_s
-    lasts = _duration(rng.uniform(0.1, left_s / (4 if kind in (*OUTAGES, "ap_gone") else 2)))
+    lasts = _duration(rng.uniform(0.1, left_s / (4 if _is_outage(kind) or _is_wide(kind) else 2)))
+    cls = KINDS[kind]
     fault: dict[str, Any] = {"kind": kind, "at": _duration(at_s), "sure": True}
-    if kind in (*FATAL, "master_crash", "reboot"):
-        fault["restart_after"] = lasts
-    elif KINDS[kind].recovers:
-        fault["for"] = lasts
-    if kind == "slow_link":
-        fault["latency"] = _duration(rng.uniform(0.2, 3))
-    if kind == "broker_restart":
-        fault["memory"] = rng.choice(["keep", "lose"])
-    if kind == "flap":
-        down = rng.uniform(0.05, 1)
-        cycles = min(rng.randint(2, 20), int((last_s - at_s) / (down + 0.2)))
-        fault |= {"cycles": max(1, cycles), "down": _duration(down), "up": "200ms"}
-    return fault
+    if cls.recovers:
+        fault["restart_after" if "restart_after" in cls.model_fields else "for"] = lasts
+    return fault | cls.draw(rng, last_s - at_s)
+
+
+def _is_outage(kind: str) -> bool:
+    """Of the broker or the master: it hides deaths."""
+    return not issubclass(KINDS[kind], NodeFault)
+
+
+def _is_fatal(kind: str) -> bool:
+    """A node that it hits is gone unless it is started again."""
+    cls = KINDS[kind]
+    return issubclass(cls, NodeFault) and cls.stops and not cls.model_fields["restart_after"].default
+
+
+def _is_wide(kind: str) -> bool:
+    """It takes many nodes at once."""
+    cls = KINDS[kind]
+    return issubclass(cls, NodeFault) and cls.wide
 
 
 def _duration(seconds: float) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from dcompute_sim.scenario.when import Select
+from dcompute_sim.faults.schedule import Select
 from dcompute_sim.yamlfile.model import Model, Text
 from dcompute_sim.yamlfile.units import Duration
 

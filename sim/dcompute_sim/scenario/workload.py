@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from dcompute_sim.scenario.when import When
+from dcompute_sim.faults.schedule import When
 from dcompute_sim.yamlfile.model import Count, Model, ShortModel, Text, exactly_one, wrong
 from dcompute_sim.yamlfile.units import Duration, Rate, Size
 

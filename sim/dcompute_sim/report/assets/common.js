@@ -6,7 +6,6 @@ const TIME = D.end > 3 * 3600 * S ? { unit: "hours", us: 3600 * S } : D.end > 60
 
 const STATUS = { connected: "#dfe8c8", ready: "#bfe3cd", busy: "#b7d6ee", offline: "#d9d9de", dead: "#f3b7b3" };
 const PRIORITY = ["#9db4c9", "#8aa9c7", "#769dc4", "#5f90c1", "#4683bd", "#3f72b5", "#5560ad", "#6f4ba0", "#8a3390", "#a3117c"];
-const FAULT = { crash: "#b3261e", reset: "#e0712c", power_cut: "#7b1fa2", wifi_drop: "#0b7285", dead_link: "#5f6b13", hang: "#5d4037" };
 const OTHER = ["#37474f", "#ad1457", "#00695c", "#4527a0", "#827717", "#bf360c"];
 const LINES = ["#4683bd", "#0b7285", "#1a7f4b", "#8a6d3b", "#c62828"];
 const BAD = "#c62828", INK = "#1d2733", SOFT = "#6b7785", GRID = "#e8ecf0";

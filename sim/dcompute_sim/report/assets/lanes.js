@@ -17,7 +17,7 @@ const fullY = () => [-Math.max(shown.length, 1) + 0.5, 0.5 + commons.length];
 /** Layers from the bottom up: things of one kind and colour. `weight`: share of the lane's height. */
 const LAYERS = (() => {
   const statuses = [...Object.keys(STATUS), ...unique(D.statuses.what).filter((what) => !STATUS[what])];
-  const kinds = unique(D.faults.what), colour = (kind) => FAULT[kind] ?? OTHER[kinds.indexOf(kind) % OTHER.length];
+  const kinds = unique(D.faults.what), colour = (kind) => D.colours[kind] ?? OTHER[kinds.indexOf(kind) % OTHER.length];
   const of = (columns, what) => rows(columns, (i) => columns.what[i] === what);
   return [
     ...statuses.map((what) => ({ entry: what, shape: "bar", weight: 0.8, color: STATUS[what] ?? "#e6dcf0", columns: D.statuses, rows: of(D.statuses, what) })),

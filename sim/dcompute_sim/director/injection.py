@@ -1,0 +1,116 @@
+"""What faults may use of a run (`faults.injection.World`): doubles, messages, the broker's switch."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Generator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from simpy import Event, Resource
+
+from dcompute.node_core import Topics
+from dcompute_sim import trace as t
+from dcompute_sim.director.master import MasterHandle
+from dcompute_sim.director.probe_client import Outsider
+from dcompute_sim.director.trigger import Triggers
+from dcompute_sim.faults.schedule import When
+from dcompute_sim.interfaces.node import Node, NodeSpec
+from dcompute_sim.interfaces.world import Engine
+from dcompute_sim.scenario import Scenario
+
+_PUBLISH_S = 10.0  # a stranger's patience with the broker
+
+
+class FaultWorld:
+    """A `faults.injection.World`."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        scenario: Scenario,
+        specs: Mapping[str, NodeSpec],
+        master: MasterHandle,
+        triggers: Triggers,
+    ) -> None:
+        self.env = engine.env
+        self.topics = Topics(scenario.namespace)
+        self.broker = BrokerSwitch(engine)
+        self.master = master
+        self._engine = engine
+        self._scenario = scenario
+        self._specs = specs
+        self._triggers = triggers
+        self._doubles: list[Node] = []
+
+    def next(self, when: When) -> Event:
+        return next(iter(self._triggers.watch(when)))
+
+    def double(self, of: str, name: str) -> Generator[Event, Any, Node]:
+        spec = self._specs[of]
+        double = replace(spec, name=f"{of}~{name}")
+        machine = self._engine.machine(double.name, self._scenario.network_of(spec.group_name))
+        yield self._engine.ready()
+        node = self._engine.node(double, machine)
+        self._doubles.append(node)
+        return node
+
+    def publish(
+        self, name: str, topic: str, payload: bytes, *, qos: int, retain: bool, until_s: float
+    ) -> Generator[Event, Any, bool]:
+        machine = self._engine.machine(name, self._scenario.network)
+        yield self._engine.ready()
+        while True:
+            done = self.env.event()
+            stranger = Outsider(
+                machine,
+                name,
+                message=(topic, payload, qos, retain),
+                on_done=functools.partial(_succeed, done),
+            )
+            yield done | self.env.timeout(_PUBLISH_S)
+            stranger.leave()
+            if done.triggered or self.env.now >= until_s:
+                return done.triggered
+
+    def close(self) -> None:
+        """The run is over: leave no double behind."""
+        for node in self._doubles:
+            node.close()
+
+
+class BrokerSwitch:
+    """Stops and starts the broker. Outages may overlap: it is down until the last of them is over."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._outages = 0
+        self._is_started = True
+        self._turns = Resource(engine.env)  # one hand at a time: starting and stopping take time
+
+    @property
+    def is_up(self) -> bool:
+        return not self._outages
+
+    def stop(self, *, keep_memory: bool) -> Generator[Event, Any, None]:
+        self._outages += 1
+        with self._turns.request() as turn:
+            yield turn
+            if self._is_started:
+                self._is_started = False
+                self._engine.recorder.add(t.BrokerStopped, kept_memory=keep_memory)
+                yield self._engine.stop_broker(keep_memory=keep_memory)
+
+    def start(self) -> Generator[Event, Any, None]:
+        with self._turns.request() as turn:
+            yield turn
+            self._outages -= 1
+            if not self._outages:
+                yield self._engine.start_broker()
+                self._is_started = True
+                self._engine.recorder.add(t.BrokerStarted)
+
+
+def _succeed(event: Event) -> None:
+    if not event.triggered:
+        event.succeed()

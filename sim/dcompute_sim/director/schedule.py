@@ -1,0 +1,138 @@
+"""Carries out the schedule of faults: waits for the moment of each, chooses whom it strikes, lets it be done.
+
+Every injection is announced to the recorder first, which then looks for its effect on the wire.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Mapping, Sequence
+
+from dcompute_sim import trace as t
+from dcompute_sim.director.injection import FaultWorld
+from dcompute_sim.director.trigger import Triggers
+from dcompute_sim.faults import Fault, NodeFault
+from dcompute_sim.faults.fault import Steps
+from dcompute_sim.faults.injection import LOOK_S, Injection, Target
+from dcompute_sim.faults.schedule import Candidate, pick
+from dcompute_sim.interfaces.node import Node
+from dcompute_sim.interfaces.world import Engine, Machine
+from dcompute_sim.scenario import Scenario, active_until, fault_times, rng_for
+
+
+class Faults:
+    """All faults of a concrete scenario."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        scenario: Scenario,
+        nodes: Mapping[str, Node],
+        machines: Mapping[str, Machine],
+        triggers: Triggers,
+        world: FaultWorld,
+    ) -> None:
+        self._env = engine.env
+        self._recorder = engine.recorder
+        self._scenario = scenario
+        self._nodes = nodes
+        self._machines = machines
+        self._triggers = triggers
+        self._numbers = itertools.count(1)
+        self._afflicted: dict[str, int] = {}
+        self._over_s = active_until(scenario)
+        self._awaiting: dict[int, Fault] = {}  # by index: the event that they wait for has not come yet
+        self._world = world
+        self._targets = {name: Target(name, node, machines[name]) for name, node in nodes.items()}
+
+    def start(self) -> None:
+        """Let every fault wait for its moment."""
+        for index, fault in enumerate(self._scenario.faults):
+            self._env.process(self._when_due(index, fault))
+
+    def finish(self) -> None:
+        """The run ends: a fault whose event never came is recorded as one that found nobody."""
+        for fault in self._awaiting.values():
+            self._record_idle(fault)
+
+    def _when_due(self, index: int, fault: Fault) -> Steps:
+        rng = rng_for(self._scenario, f"select/{index}")
+        if fault.when is not None:
+            self._awaiting[index] = fault
+            for triggered in self._triggers.watch(fault.when, fault.times or 1):
+                event = yield triggered
+                self._env.process(self._after(index, fault, rng, getattr(event, "node", "")))
+            return
+        for moment_s in fault_times(self._scenario, index):
+            if moment_s > self._env.now:
+                yield self._env.timeout(moment_s - self._env.now)
+            self._strike(fault, rng, "")
+
+    def _after(self, index: int, fault: Fault, rng: random.Random, same: str) -> Steps:
+        """The event it waited for has come."""
+        assert fault.when is not None
+        yield self._env.timeout(fault.when.after)
+        if self._env.now < self._over_s:
+            self._awaiting.pop(index, None)
+            self._strike(fault, rng, same)
+
+    def _strike(self, fault: Fault, rng: random.Random, same: str) -> None:
+        if fault.sure:
+            self._env.process(self._strike_when_possible(fault, rng, same))
+        elif isinstance(fault, NodeFault):
+            self._strike_nodes(fault, pick(fault.select, self._candidates(), rng, same))
+        else:
+            self._do(fault)
+
+    def _strike_when_possible(self, fault: Fault, rng: random.Random, same: str) -> Steps:
+        """A `sure` fault: wait for somebody it can hit."""
+        if not isinstance(fault, NodeFault):
+            while not fault.possible(self._world) and self._env.now < self._over_s:
+                yield self._env.timeout(LOOK_S)
+            self._do(fault)
+            return
+        while True:
+            candidates = self._candidates(with_connection=fault.needs_connection)
+            healthy = {candidate.name for candidate in candidates if candidate.healthy}
+            chosen = [name for name in pick(fault.select, candidates, rng, same) if name in healthy]
+            if chosen or self._env.now >= self._over_s:
+                break
+            yield self._env.timeout(LOOK_S)
+        self._strike_nodes(fault, chosen)
+
+    def _strike_nodes(self, fault: NodeFault, chosen: Sequence[str]) -> None:
+        if not chosen:
+            self._record_idle(fault)
+        for node in chosen:
+            self._do(fault, self._targets[node])
+
+    def _do(self, fault: Fault, struck: Target | None = None) -> None:
+        name = f"{fault.kind}-{next(self._numbers)}"
+        act = Injection(name, fault.lasts, fault.sure, self._over_s, self._world, self._recorder, struck)
+        self._recorder.fault(name, fault, act.whom)
+        self._env.process(self._afflict(fault, act))
+
+    def _record_idle(self, fault: Fault) -> None:
+        """Recorded all the same: a fault that found nobody proves nothing."""
+        name = f"{fault.kind}-{next(self._numbers)}"
+        self._recorder.add(t.FaultInjected, fault=name, kind=fault.kind)
+
+    def _candidates(self, *, with_connection: bool = False) -> list[Candidate]:
+        return [
+            Candidate(
+                name,
+                node.group_name,
+                node.status,
+                healthy=node.running
+                and not self._afflicted.get(name)
+                and (not with_connection or self._machines[name].connections() > 0),
+            )
+            for name, node in self._nodes.items()
+        ]
+
+    def _afflict(self, fault: Fault, act: Injection) -> Steps:
+        node = act.whom
+        self._afflicted[node] = self._afflicted.get(node, 0) + 1
+        yield from fault.inject(act)
+        self._afflicted[node] -= 1

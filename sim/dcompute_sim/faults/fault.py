@@ -1,0 +1,210 @@
+"""What a fault is: an entry of `faults:`, what it does, and what is known of its kind.
+
+Rules:
+
+* One kind, one file: its YAML model, how it is done (`inject`), which effects prove it, how a broker can see
+  it, what it needs, where it cannot be done, its part in swarms, its words. Whoever needs to know something
+  of a kind asks its class; nobody else has a list of kinds. So all that a new kind takes is a class with a
+  `kind` of its own, in a module of this package or in any other that is imported before a scenario is read.
+* A kind says what it is, not what follows: a check finds out whether a death is due from `seen`, not from a
+  name. What is not said has the value that most kinds have.
+* `inject` is a SimPy process on whatever engine: it sees protocols (`injection.py`), never a class above this
+  package. What it changes it also undoes, unless it is for good.
+
+Checks know kinds only by the names in a trace. Of a kind that this installation does not know (a trace from
+elsewhere) nothing can be said, so nothing is: `kind_of` gives None, and the verdict is inconclusive.
+"""
+
+from __future__ import annotations
+
+import enum
+import inspect
+import random
+from collections.abc import Generator, Iterator, Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar, get_args
+
+from pydantic import Field, GetCoreSchemaHandler, model_validator
+from pydantic_core import CoreSchema, core_schema
+from simpy import Event
+
+from dcompute_sim.faults.effects import Effect
+from dcompute_sim.faults.injection import Injection, World
+from dcompute_sim.faults.schedule import Schedule, Select
+from dcompute_sim.registry import Registry
+from dcompute_sim.yamlfile.model import Model, wrong
+from dcompute_sim.yamlfile.units import Duration
+
+Steps = Generator[Event, Any, None]
+For = Annotated[
+    Duration | None,
+    Field(default=None, alias="for", description="Healed after this long; never when left out."),
+]
+RestartAfter = Annotated[
+    Duration | None,
+    Field(default=None, description="Started again after this long; never when left out."),
+]
+
+
+class Seen(enum.Enum):
+    """How a fault shows to the broker, which decides when a death is due and what may explain one."""
+
+    CLOSED = "closed"
+    """At once: the connection ends with FIN or RST, and the will follows."""
+
+    SILENCE = "silence"
+    """Only as silence: nothing more crosses, not even FIN, until the keepalive is over."""
+
+    MAY_BREAK = "may break"
+    """It may end a connection, and so may explain a death, but need not cause one."""
+
+    HARMLESS = "harmless"
+    """It ends no node's connection."""
+
+
+class Place(enum.Enum):
+    """Where a fault is done."""
+
+    SIMULATED = "a simulated node"
+    EMULATED = "an emulated board"
+    VIRTUAL_BOARD = "a virtual board on a serial port"
+    REAL_BOARD = "a real board"
+
+
+class _Kind(Model):
+    kind: str = Field(description="Which fault.")
+
+
+class Fault(Schedule, _Kind):
+    """One entry of `faults:`, whatever kind it is. The bases for kinds are those below."""
+
+    struck: ClassVar[str]
+    """To what it is done: nodes, broker or master."""
+
+    seen: ClassVar[Seen] = Seen.HARMLESS
+    effects: ClassVar[frozenset[Effect]]
+    """Its receipts: what it must be seen to do, or it never bit."""
+
+    recovers: ClassVar[bool] = False
+    """It has `for` or `restart_after`; known from its fields."""
+
+    impossible: ClassVar[Mapping[Place, str]] = MappingProxyType({})
+    """Where it cannot be done, and why."""
+
+    drawn: ClassVar[bool] = True
+    """Swarms draw it."""
+
+    colour: ClassVar[str] = ""
+    """In pictures, as `#b3261e`; one of a palette when it has none of its own."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        cls.recovers = not {"heal_after", "restart_after"}.isdisjoint(cls.model_fields)
+        if "kind" in inspect.get_annotations(cls):
+            if not hasattr(cls, "effects"):
+                raise TypeError(f"{cls.__name__} has no `effects`: nothing would show that it bit")
+            KINDS.add(get_args(cls.model_fields["kind"].annotation)[0], cls)
+
+    @property
+    def lasts(self) -> float | None:
+        """Seconds until it is undone (healed, restarted); None for never."""
+        healed: float | None = getattr(self, "heal_after", None)
+        return healed if healed is not None else getattr(self, "restart_after", None)
+
+    def inject(self, act: Injection) -> Steps:
+        """Do it, and undo it in time; over when the fault is."""
+        raise NotImplementedError
+
+    def possible(self, world: World) -> bool:
+        """Whether there is something to strike just now. Of nodes the schedule knows that itself."""
+        return True
+
+    def details(self) -> str:
+        """Its own keys in words, for `explain`: "10 times down 200ms". Empty when there is nothing to say."""
+        return ""
+
+    def senseless(self) -> Iterator[tuple[str, str, str]]:
+        """What may be said in form and yet has no meaning: key, complaint, what to do instead."""
+        return iter(())
+
+    @classmethod
+    def draw(cls, rng: random.Random, left_s: float) -> dict[str, Any]:
+        """Its own keys in a swarm, drawn.
+
+        Args:
+            left_s: the time in which it must be over.
+        """
+        return {}
+
+
+class NodeFault(Fault):
+    """Done to selected nodes."""
+
+    struck = "nodes"
+    stops: ClassVar[bool] = False
+    """The node's program ends with it, and that is told by `node_stopped`."""
+
+    momentary: ClassVar[bool] = False
+    """Over as soon as it is done: what follows is the node's own doing."""
+
+    needs_connection: ClassVar[bool] = True
+    """There is nothing to strike at a node without one; the others meet its attempts."""
+
+    needs_hooks: ClassVar[bool] = False
+    """A board must be told to do it, so its firmware needs debug hooks."""
+
+    wide: ClassVar[bool] = False
+    """It takes all nodes that its `select` does not leave out, so a swarm draws it more sparingly."""
+
+    select: Select = Field(default=Select(), description="Which nodes; one at random when left out.")
+
+    @model_validator(mode="after")
+    def _same(self) -> NodeFault:
+        if self.select.same and self.when is None:
+            raise wrong("`select: {same: true}` needs a `when`: it is the node of that event")
+        return self
+
+    @classmethod
+    def deadly(cls) -> bool:
+        """Whether a node that is hit is dead to the broker, sooner or later."""
+        return cls.seen in (Seen.CLOSED, Seen.SILENCE)
+
+
+class BrokerFault(Fault):
+    """Done to the broker."""
+
+    struck = "broker"
+
+    def possible(self, world: World) -> bool:
+        return world.broker.is_up
+
+
+class MasterFault(Fault):
+    """Done to the master."""
+
+    struck = "master"
+
+    def possible(self, world: World) -> bool:
+        return world.master.connected
+
+
+KINDS: Registry[Fault] = Registry("kind of fault")
+"""Every kind of fault by the name it has in a scenario."""
+
+
+def kind_of(name: str) -> type[Fault] | None:
+    """The kind of this name; None for one that is not known here."""
+    return KINDS.get(name)
+
+
+class _OfAnyKind:
+    """Validates an entry with the model that KINDS has for its `kind`."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        choices: dict[Any, CoreSchema] = {kind: handler.generate_schema(cls) for kind, cls in KINDS.items()}
+        return core_schema.tagged_union_schema(choices, discriminator="kind")
+
+
+AnyFault = Annotated[Fault, _OfAnyKind()]
+"""A fault of any kind, as an entry of a file."""

@@ -1,0 +1,50 @@
+"""Fault: a link that goes down and up, again and again."""
+
+from __future__ import annotations
+
+import random
+from typing import Any, Literal
+
+from pydantic import Field
+
+from dcompute_sim.faults.effects import FIN, RST, SILENCE
+from dcompute_sim.faults.fault import NodeFault, Seen, Steps
+from dcompute_sim.faults.injection import Injection
+from dcompute_sim.yamlfile.model import Count
+from dcompute_sim.yamlfile.units import Duration, format_duration
+
+
+class Flap(NodeFault):
+    """The link goes down and up, again and again."""
+
+    seen = Seen.MAY_BREAK
+    effects = SILENCE | {RST, FIN}
+    needs_connection = False
+
+    kind: Literal["flap"]
+    cycles: Count = Field(default=10, description="How many times it goes down.")
+    down: Duration = Field(default=0.2, description="How long it is down each time.")
+    up: Duration = Field(default=0.2, description="How long it is up in between.")
+
+    def inject(self, act: Injection) -> Steps:
+        target = act.target
+        for _ in range(self.cycles):
+            target.silence(known=True, for_s=self.down)
+            yield act.env.timeout(self.down)
+            target.heal(known=True)
+            yield act.env.timeout(self.up)
+        if self.sure and not act.receipts.has_bitten(act.name):
+            target.silence(known=True, for_s=act.over_s - act.env.now)
+            yield from act.until_felt()
+            target.heal(known=True)
+        act.ended()
+
+    def details(self) -> str:
+        return f"{self.cycles} times down {format_duration(self.down)}, up {format_duration(self.up)}"
+
+    @classmethod
+    def draw(cls, rng: random.Random, left_s: float) -> dict[str, Any]:
+        """As long as it may: what it missed while it was up, it must still be able to hit."""
+        down = rng.uniform(0.05, 1)
+        cycles = min(rng.randint(2, 20), int(left_s / (down + 0.2)))
+        return {"cycles": max(1, cycles), "down": format_duration(round(down, 3)), "up": "200ms"}

@@ -1,0 +1,66 @@
+"""Fault: somebody else publishes a message."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from dcompute_sim.faults.effects import PUBLISHED
+from dcompute_sim.faults.fault import NodeFault, Steps
+from dcompute_sim.faults.injection import Injection
+from dcompute_sim.faults.schedule import Select
+from dcompute_sim.yamlfile.model import Flag, Text, wrong
+
+
+class Inject(NodeFault):
+    """A stranger publishes a message. `{node}` in topic and payload is the selected node's id."""
+
+    effects = frozenset({PUBLISHED})
+    drawn = False  # an injected message is somebody's, not chance's
+
+    kind: Literal["inject"]
+    topic: Text = Field(description="Where to, such as `{node}/status`; without wildcards.")
+    payload: Any = Field(
+        default=None, description="A text is sent as it is, a mapping or list as JSON, nothing as no bytes."
+    )
+    hex: Annotated[str, Field(pattern=r"^([0-9a-fA-F]{2})*$")] | None = Field(
+        default=None, description="The bytes in hexadecimal, instead of `payload`."
+    )
+    qos: Literal[0, 1, 2] = Field(default=1, description="Quality of service it is published with.")
+    retain: Flag = Field(default=False, description="Whether the broker keeps it.")
+
+    @property
+    def names_node(self) -> bool:
+        """Whether the message depends on the selected node."""
+        return "{node}" in self.topic or "{node}" in str(self.payload)
+
+    @model_validator(mode="after")
+    def _message(self) -> Inject:
+        if self.hex is not None and self.payload is not None:
+            raise wrong("give `payload` or `hex`, not both")
+        if any(char in self.topic for char in "+#\0"):
+            raise wrong(f"`{self.topic}` is no topic to publish to: it has a wildcard")
+        return self
+
+    def inject(self, act: Injection) -> Steps:
+        node = act.target.name
+        topic = act.world.topics.prefix + self.topic.replace("{node}", node)
+        return act.publish(topic, self._bytes(node), qos=self.qos, retain=self.retain)
+
+    def _bytes(self, node: str) -> bytes:
+        if self.hex is not None:
+            return bytes.fromhex(self.hex)
+        if self.payload is None:
+            return b""
+        text = self.payload if isinstance(self.payload, str) else json.dumps(self.payload, ensure_ascii=False)
+        return text.replace("{node}", node).encode()
+
+    def details(self) -> str:
+        return f"to {self.topic}"
+
+    def senseless(self) -> Iterator[tuple[str, str, str]]:
+        if self.select != Select() and not self.names_node:
+            yield "select", "`select` has no effect: neither topic nor payload says `{node}`", "leave it out"

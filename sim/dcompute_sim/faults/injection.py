@@ -1,0 +1,244 @@
+"""What a fault needs of the run in which it is done, as protocols; and what all faults do alike.
+
+The protocols are below what implements them: nodes and engines (`interfaces`), the director
+(`director.injection`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from simpy import Environment, Event
+
+from dcompute.node_core import Topics
+from dcompute_sim.faults.effects import PUBLISHED, Effect
+from dcompute_sim.faults.schedule import When
+
+LOOK_S = 0.25  # how often a `sure` fault looks whether it can strike, or has bitten
+
+
+class Victim(Protocol):
+    """A node, as far as things are done to it."""
+
+    @property
+    def inc(self) -> str:
+        """Its present incarnation; "" if it has none."""
+
+    def power_on(self) -> None: ...
+
+    def crash(self) -> None:
+        """The program dies (FIN)."""
+
+    def power_cut(self, how: str = "power_cut") -> None:
+        """Silence, as if it had never been (`how`: power_cut or reboot)."""
+
+    def hang(self, for_s: float | None = None) -> None:
+        """Stand still until `resume`, `for_s` seconds from now (None: for ever)."""
+
+    def resume(self) -> None: ...
+
+    def wifi(self, present: bool, for_s: float | None = None) -> None:
+        """The WLAN tells the program that its network is gone, or back (nodes without a WLAN ignore it).
+
+        `for_s`: how long it will be gone, None for ever; a board has to know before.
+        """
+
+
+class Link(Protocol):
+    """A machine's way to the broker, as far as things are done to it."""
+
+    def reset_connections(self) -> None:
+        """RST to both ends of every connection."""
+
+    def link_down(self, *, known: bool) -> None:
+        """Silence. `known`: the machine's own WLAN says so."""
+
+    def link_up(self) -> None: ...
+
+    def crossings(self) -> int:
+        """How much (in some unit) has crossed the link so far."""
+
+    def slow(self, latency_s: float | None, jitter_s: float | None, bandwidth_bps: float | None) -> None:
+        """Make the link slow; None for what stays as usual."""
+
+    def restore(self) -> None:
+        """As slow or fast as usual."""
+
+
+class Target:
+    """A node and its link. Silences may overlap: the link is down until the last of them is over."""
+
+    def __init__(self, name: str, node: Victim, link: Link) -> None:
+        self.name = name
+        self.node = node
+        self.link = link
+        self._silences = 0
+
+    def silence(self, *, known: bool, for_s: float | None) -> None:
+        """Nothing crosses from now on. `known`: the node's WLAN says so."""
+        self._silences += 1
+        self.link.link_down(known=known)
+        if known:
+            self.node.wifi(False, for_s)
+
+    def heal(self, *, known: bool) -> None:
+        """Undo one `silence`."""
+        self._silences -= 1
+        if self._silences:
+            return
+        self.link.link_up()
+        if known:
+            self.node.wifi(True)
+
+
+class Broker(Protocol):
+    """The broker's switch. Outages may overlap: it is down until the last of them is over."""
+
+    @property
+    def is_up(self) -> bool:
+        """No outage has begun that is not over."""
+
+    def stop(self, *, keep_memory: bool) -> Generator[Event, Any, None]:
+        """Begin an outage."""
+
+    def start(self) -> Generator[Event, Any, None]:
+        """End one."""
+
+
+class Master(Protocol):
+    """The master's process."""
+
+    @property
+    def connected(self) -> bool:
+        """It runs and has a connection."""
+
+    def crash(self) -> None: ...
+    def start(self) -> None: ...
+
+
+class World(Protocol):
+    """The run, apart from the nodes that are struck."""
+
+    env: Environment
+    topics: Topics
+
+    @property
+    def broker(self) -> Broker: ...
+    @property
+    def master(self) -> Master: ...
+
+    def next(self, when: When) -> Event:
+        """Triggered by the next such event of the trace."""
+
+    def double(self, of: str, name: str) -> Generator[Event, Any, Victim]:
+        """A second node with the id of node `of`, on a machine of its own, switched off."""
+
+    def publish(
+        self, name: str, topic: str, payload: bytes, *, qos: int, retain: bool, until_s: float
+    ) -> Generator[Event, Any, bool]:
+        """Publish as a client of this name: once, and again until `until_s` if the broker does not answer.
+
+        Returns whether it was acknowledged.
+        """
+
+
+class Receipts(Protocol):
+    """Who looks for the effects of faults."""
+
+    def has_bitten(self, fault: str) -> bool:
+        """Whether the fault has had an effect."""
+
+    def effect(self, node: str, effect: Effect, detail: str = "", of: str = "") -> None:
+        """Something was seen of `node`, by fault `of` if that is known."""
+
+    def fault_ended(self, fault: str, node: str = "") -> None:
+        """The fault is undone; what follows is no effect of it."""
+
+
+@dataclass(frozen=True)
+class Injection:
+    """One fault that is being done.
+
+    Attributes:
+        name: of this fault in this run.
+        lasts: seconds until it is to be undone; None for never.
+        sure: it goes on until it had an effect.
+        over_s: when the last thing may be done in this run.
+        struck: the node; None for a fault of the broker or the master.
+    """
+
+    name: str
+    lasts: float | None
+    sure: bool
+    over_s: float
+    world: World
+    receipts: Receipts
+    struck: Target | None = None
+
+    @property
+    def target(self) -> Target:
+        """The node that is struck."""
+        assert self.struck is not None, f"{self.name} is not done to a node"
+        return self.struck
+
+    @property
+    def node(self) -> Victim:
+        return self.target.node
+
+    @property
+    def link(self) -> Link:
+        return self.target.link
+
+    @property
+    def env(self) -> Environment:
+        return self.world.env
+
+    @property
+    def whom(self) -> str:
+        """The struck node's name; "" for the broker or the master."""
+        return self.struck.name if self.struck is not None else ""
+
+    def lasting(self, undo: Callable[[], None]) -> Generator[Event, Any, None]:
+        """Undo it after its time; for ever when it has none."""
+        if self.lasts is None:
+            yield self.env.event()
+            return
+        yield self.env.timeout(self.lasts)
+        yield from self.until_felt()
+        self.ended()
+        undo()
+
+    def broker_away(self, *, keep_memory: bool) -> Generator[Event, Any, None]:
+        """The broker is stopped, and started again after its time."""
+        broker = self.world.broker
+        yield from broker.stop(keep_memory=keep_memory)
+        if self.lasts is None:
+            return
+        yield self.env.timeout(self.lasts)
+        yield from self.until_felt()
+        yield from broker.start()
+        self.ended()
+
+    def until_felt(self) -> Generator[Event, Any, None]:
+        """A `sure` fault goes on until it had an effect."""
+        while self.sure and not self.receipts.has_bitten(self.name) and self.env.now < self.over_s:
+            yield self.env.timeout(LOOK_S)
+
+    def ended(self) -> None:
+        """It is undone; what follows is no effect of it."""
+        self.receipts.fault_ended(self.name, self.whom)
+
+    def effect(self, effect: Effect, detail: str = "") -> None:
+        """Tell an effect that only this fault can have had."""
+        self.receipts.effect(self.whom, effect, detail, self.name)
+
+    def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> Generator[Event, Any, None]:
+        """Publish a message as a client that belongs to nobody."""
+        until_s = self.over_s if self.sure else 0.0
+        done = yield from self.world.publish(
+            f"stranger-{self.name}", topic, payload, qos=qos, retain=retain, until_s=until_s
+        )
+        if done:
+            self.effect(PUBLISHED, f"published {len(payload)} bytes to {topic}")
