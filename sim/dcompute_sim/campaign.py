@@ -17,8 +17,8 @@ from dataclasses import dataclass, field, replace
 from dcompute_sim.checks.check import CheckOutcome, Status, failed
 from dcompute_sim.checks.coverage import Coverage, coverage
 from dcompute_sim.checks.verdict import EXIT_STATUS, Result, Verdict
+from dcompute_sim.mutants import MutantError
 from dcompute_sim.run import BrokerError, EngineError, RunOptions, run_scenario
-from dcompute_sim.sabotage import UnknownSafeguard
 from dcompute_sim.scenario import Scenario
 
 MAX_DEATHS = 3  # of workers, with no result in between, before it is called the scenario's fault
@@ -112,7 +112,7 @@ def run_seed(job: Job, seed: int) -> SeedResult:
     """Run and judge one seed. A crash of the code under test is a finding, not the end of the campaign."""
     try:
         outcome = run_scenario(job.scenario, replace(job.options, seed=seed))
-    except (EngineError, BrokerError, UnknownSafeguard):
+    except (EngineError, BrokerError, MutantError):
         raise  # no seed can be run like this
     except Exception as error:
         told = failed(f"ended by {type(error).__name__}: {error}", ())
@@ -152,7 +152,7 @@ def run_campaign(
         on_progress: told after every chunk.
 
     Raises:
-        EngineError, BrokerError, UnknownSafeguard: the scenario cannot be run like this.
+        EngineError, BrokerError, MutantError: the scenario cannot be run like this.
         CampaignError: workers die again and again.
     """
     campaign = Campaign(len(seeds))

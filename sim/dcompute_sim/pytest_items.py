@@ -24,7 +24,6 @@ from dcompute_sim.report.html import html
 from dcompute_sim.report.junit import offending_lines
 from dcompute_sim.report.run_report import RunReport, replay_command
 from dcompute_sim.run import RunOptions, RunOutcome, run_scenario
-from dcompute_sim.sabotage import SAFEGUARDS
 from dcompute_sim.scenario import Scenario, ScenarioError, check, find, load_all
 from dcompute_sim.scenario.locate import map_beside
 from dcompute_sim.scenario.write import to_yaml
@@ -54,7 +53,7 @@ class ScenarioFile(pytest.File):
     def collect(self) -> Iterator[pytest.Collector]:
         seeds = self.config.getoption("dcompute_seeds")
         try:
-            scenarios = load_all(self.path, variants=SAFEGUARDS)
+            scenarios = load_all(self.path)
         except ScenarioError as error:
             raise self.CollectError(str(error)) from None
         for scenario in scenarios:
@@ -179,7 +178,7 @@ class RunInTest:
             source: a file, the name of a shipped scenario, or a `Scenario` built in code.
             overrides: as `--set`; for files.
             held: False leaves it to the test to look at the verdict.
-            options: of `dcompute_sim.RunOptions`: seed, time, broker, sabotage...
+            options: of `dcompute_sim.RunOptions`: seed, time, broker, mutants...
 
         Raises:
             NotHeld: an expectation failed, or was not put to the test.
@@ -189,10 +188,10 @@ class RunInTest:
         self._runs += 1
         folder = artefacts_of(self._node, f"run {self._runs}")
         if isinstance(source, Scenario):
-            check(source, SAFEGUARDS)
+            check(source)
             scenario, reference = source, str(folder / "scenario.yaml")
         else:
-            (scenario,) = load_all(find(source), overrides, variants=SAFEGUARDS)
+            (scenario,) = load_all(find(source), overrides)
             reference = str(source)
         chosen = RunOptions(reference=reference, overrides=tuple(overrides), seed=self._seed)
         outcome = _run(scenario, replace(chosen, **options))

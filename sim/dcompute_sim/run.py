@@ -18,9 +18,10 @@ from dcompute_sim.brokers.real_broker import BrokerError
 from dcompute_sim.checks.verdict import Verdict, judge
 from dcompute_sim.director import Director
 from dcompute_sim.interfaces.world import EngineError
+from dcompute_sim.mutants import check_names, check_reach
+from dcompute_sim.mutants.registry import FIRMWARE, FOREIGN, MASTER
 from dcompute_sim.net.fence import Fence
 from dcompute_sim.recorder import Recorder
-from dcompute_sim.sabotage import check_names
 from dcompute_sim.scenario import RunTarget, Scenario, board_nodes, concretise, retarget
 from dcompute_sim.trace import Event, Trace
 
@@ -43,7 +44,7 @@ class RunOptions:
         time: virtual or real.
         broker: kind or URL.
         seed: instead of the scenario's.
-        sabotage: safeguards to switch off.
+        mutants: what nodes and master are, where they are reached.
         target: as what its firmware groups run; over `time`.
         boards: the hardware map, where it has board groups.
         overrides: what `--set` changed (already applied; for the record).
@@ -57,7 +58,7 @@ class RunOptions:
     time: str | None = None
     broker: str | None = None
     seed: int | None = None
-    sabotage: tuple[str, ...] = ()
+    mutants: tuple[str, ...] = ()
     target: RunTarget | None = None
     boards: Path | None = None
     overrides: tuple[str, ...] = ()
@@ -81,11 +82,11 @@ def run_scenario(scenario: Scenario, options: RunOptions | None = None) -> RunOu
     """Run a scenario to its end and judge it.
 
     Raises:
-        ScenarioError, EngineError, BrokerError, UnknownSafeguard: it cannot be run like this; the message
+        ScenarioError, EngineError, BrokerError, MutantError: it cannot be run like this; the message
             says why.
     """
     options = options or RunOptions()
-    check_names(options.sabotage)
+    _check_mutants(scenario, options)
     scenario = _concrete(scenario, options)
     time_ = scenario.time if options.target else options.time or scenario.time
     options = replace(options, seed=scenario.seed, time=time_)
@@ -107,6 +108,21 @@ def _concrete(scenario: Scenario, options: RunOptions) -> Scenario:
     if options.target is not None:
         scenario = retarget(scenario, options.target)
     return concretise(scenario, options.seed)
+
+
+def _check_mutants(scenario: Scenario, options: RunOptions) -> None:
+    """Refuse mutants that reach nobody, whatever the seed draws: such a run would seem to say something."""
+    if options.target is not None:
+        scenario = retarget(scenario, options.target)
+    check_names(options.mutants)
+    kinds = {MASTER, *(scenario.random.node_kinds if scenario.random is not None else ())}
+    for name, group in scenario.fleet.items():
+        kind = FOREIGN if group.kind == FIRMWARE and group.files is not None else group.kind
+        kinds.add(kind)
+        if group.variant is not None:
+            check_names([group.variant])
+            check_reach([group.variant], {kind}, f"group {name}")
+    check_reach(options.mutants, kinds, scenario.name)
 
 
 def _bench(scenario: Scenario, options: RunOptions) -> Bench | None:
@@ -150,7 +166,7 @@ def _run_virtual(scenario: Scenario, options: RunOptions, trace: Trace) -> None:
     engine = VirtualEngine(trace, options.seed, broker)
     _begin(trace, scenario, options, engine.broker_name, engine.broker_granularity_s)
     with _log_into(engine.recorder):
-        director = Director(engine, scenario, options.sabotage)
+        director = Director(engine, scenario, options.mutants)
         try:
             fence = Fence(allow=("dcompute_sim.report.live", "dcompute_sim.micropython"))
             with engine.capture(options.pcap), fence:
@@ -198,7 +214,7 @@ async def _serve_real(scenario: Scenario, options: RunOptions, trace: Trace, ben
     try:
         _begin(trace, scenario, options, engine.broker_name, engine.broker_granularity_s)
         with _log_into(engine.recorder):
-            director = Director(engine, scenario, options.sabotage)
+            director = Director(engine, scenario, options.mutants)
             try:
                 await engine.run(director.run)
             except CancelledError:
@@ -222,7 +238,7 @@ def planned(scenario: Scenario, options: RunOptions) -> t.RunStarted:
         time="virtual" if virtual else "real",
         broker=_broker_of(scenario, options, VIRTUAL_BROKER if virtual else REAL_BROKER),
         broker_granularity_s=0.0,
-        sabotage=list(options.sabotage),
+        mutants=list(options.mutants),
         overrides=list(options.overrides),
         variation=options.variation,
         target=options.target or "",

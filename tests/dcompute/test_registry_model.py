@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from dcompute_sim.sabotage import master_classes
+from dcompute_sim.mutants.classes import master_classes
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
@@ -186,13 +186,13 @@ TestRegistry = RegistryMachine.TestCase
 TestRegistry.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 
 
-@pytest.mark.parametrize("safeguard", ["ignore-incarnation", "no-liveness", "accept-repeats"])
-def test_the_model_notices_a_missing_safeguard(safeguard: str) -> None:
-    _, sabotaged = master_classes((safeguard,))
+@pytest.mark.parametrize("mutant", ["ignore-incarnation", "no-liveness", "accept-repeats"])
+def test_the_model_notices_a_mutant(mutant: str) -> None:
+    _, mutated = master_classes((mutant,))
 
-    class Sabotaged(RegistryMachine):
-        registry_class: Callable[..., Registry] = staticmethod(sabotaged)
+    class Mutated(RegistryMachine):
+        registry_class: Callable[..., Registry] = staticmethod(mutated)
 
     quick = settings(max_examples=200, stateful_step_count=40, deadline=None, phases=[Phase.generate])
     with pytest.raises(AssertionError):
-        run_state_machine_as_test(Sabotaged, settings=quick)
+        run_state_machine_as_test(Mutated, settings=quick)

@@ -14,7 +14,7 @@ Run = Callable[..., RunOutcome]
 
 @pytest.fixture
 def run() -> Run:
-    """`run({scenario keys}, time=..., broker=..., sabotage=...)`: the outcome of a small scenario."""
+    """`run({scenario keys}, time=..., broker=..., mutants=...)`: the outcome of a small scenario."""
 
     def run(keys: dict[str, Any], **options: Any) -> RunOutcome:
         scenario = Scenario.model_validate({"version": 1, "name": "test", **keys})

@@ -12,7 +12,7 @@ from dcompute_sim.run import RunOutcome
 
 Run = Callable[..., RunOutcome]
 
-BARE = Path(__file__).parent / "specimens" / "bare_umqtt"
+BARE = Path(__file__).parent / "foreign" / "bare_umqtt"
 
 
 def scenario(files: Path | None, keepalive: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from dcompute_sim.trace import Event
 
 from .conftest import Run
 
-BARE = Path(__file__).parent / "specimens" / "bare_umqtt"
+BARE = Path(__file__).parent / "foreign" / "bare_umqtt"
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from dcompute_sim.run import EngineError, RunOutcome
 
 Run = Callable[..., RunOutcome]
 
-BARE = Path(__file__).parent / "specimens" / "bare_umqtt"
+BARE = Path(__file__).parent / "foreign" / "bare_umqtt"
 
 
 def storm(**more: Any) -> dict[str, Any]:

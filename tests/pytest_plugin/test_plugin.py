@@ -238,8 +238,8 @@ def test_the_fixture_runs_files_and_shipped_scenarios(pytester: pytest.Pytester)
         def test_shipped(scenario):
             assert scenario("stale_will").verdict.exit_status == 0
 
-        def test_sabotage(scenario):
-            outcome = scenario("stale_will", sabotage=("ignore-incarnation",), held=False)
+        def test_mutant(scenario):
+            outcome = scenario("stale_will", mutants=("ignore-incarnation",), held=False)
             assert "no_false_deaths" in [result.name for result in outcome.verdict.of(Status.FAILED)]
         """
     )

@@ -107,7 +107,7 @@ def test_the_summary_of_many_runs_names_the_bad_ones(good_run: RunReport, bad_ru
     assert "dead_within: FAILED" in text
 
 
-def test_the_replay_command_carries_overrides_sabotage_and_quotes() -> None:
+def test_the_replay_command_carries_overrides_mutants_and_quotes() -> None:
     started = t.RunStarted(
         t_us=0,
         scenario="my runs/a b.yaml",
@@ -115,12 +115,12 @@ def test_the_replay_command_carries_overrides_sabotage_and_quotes() -> None:
         time="real",
         broker="mosquitto",
         broker_granularity_s=6,
-        sabotage=["no-will"],
+        mutants=["no-will"],
         overrides=["fleet.esp.count=5", "name=a b"],
     )
     assert replay_command(started) == (
         "dcompute run 'my runs/a b.yaml' --seed 3 --broker mosquitto --time real "
-        "--set fleet.esp.count=5 --set 'name=a b' --sabotage no-will"
+        "--set fleet.esp.count=5 --set 'name=a b' --mutant no-will"
     )
 
 

@@ -62,8 +62,8 @@ def inline(executor: Inline) -> Callable[[], AbstractContextManager[Executor]]:
     return lambda: contextlib.nullcontext(executor)
 
 
-def job(scenario: Scenario, *sabotage: str) -> Job:
-    return Job(scenario, RunOptions(reference="small", sabotage=sabotage))
+def job(scenario: Scenario, *mutants: str) -> Job:
+    return Job(scenario, RunOptions(reference="small", mutants=mutants))
 
 
 def result(seed: int, **outcomes: str) -> SeedResult:
@@ -95,7 +95,7 @@ def test_a_seed_gives_what_it_gives_alone(small: Scenario) -> None:
     assert words(campaign)[7] == [r.outcome.summary for r in alone.verdict.results]
 
 
-def test_a_failing_safeguard_is_found_and_the_lowest_seed_named(small: Scenario) -> None:
+def test_a_mutant_is_found_and_the_lowest_seed_named(small: Scenario) -> None:
     campaign = run_campaign(job(small, "no-will"), range(1, 13), inline(Inline()), workers=2)
     assert campaign.exit_status == 1
     lowest = campaign.of(Status.FAILED)[0]

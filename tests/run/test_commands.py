@@ -30,15 +30,15 @@ def certain(write_scenario: Callable[..., Path]) -> Callable[..., Path]:
     ("options", "sections", "status", "told"),
     [
         ([], {}, 0, "held: 5 of 5 expectations held"),
-        (["--sabotage", "no-will"], {}, 1, "dead_within"),
+        (["--mutant", "no-will"], {}, 1, "dead_within"),
         ([], {"faults": []}, 2, "undecided"),
         ([], {"fleet": {"py": {"cuont": 3}}}, 2, "cuont"),
-        (["--sabotage", "no-such"], {}, 2, "no safeguard 'no-such'"),
+        (["--mutant", "no-such"], {}, 2, "no mutant is called 'no-such'"),
         (["--broker", "mqtt://nowhere:1"], {}, 2, "virtual time has"),
         (["--time", "real", "--broker", "mqtt://127.0.0.1:1"], {}, 3, "127.0.0.1:1"),
         (["--seeds", "4..1"], {}, 2, "there are no seeds"),
         (["--seeds", "1..4", "--jobs", "1"], {}, 0, "4 held, 0 failed"),
-        (["--seeds", "1..4", "--jobs", "1", "--sabotage", "no-will"], {}, 1, "Lowest failing seed: 1"),
+        (["--seeds", "1..4", "--jobs", "1", "--mutant", "no-will"], {}, 1, "Lowest failing seed: 1"),
         (["--seeds", "1..4", "--html", "a.html"], {}, 2, "leave out --seeds"),
         (["--seeds", "1..4", "--on", "tcp://127.0.0.1:1"], {}, 3, "no Dask scheduler"),
     ],
@@ -63,7 +63,7 @@ def test_exit_status(
 def test_the_command_to_replay_a_seed_repeats_it(
     dcompute: Callable[..., Done], certain: Callable[..., Path]
 ) -> None:
-    found = dcompute("run", certain(), "--seeds", "3..8", "--jobs", 1, "--plain", "--sabotage", "no-will")
+    found = dcompute("run", certain(), "--seeds", "3..8", "--jobs", 1, "--plain", "--mutant", "no-will")
     again = re.search(r"^Again: dcompute (.+)$", found.stdout, re.M)
     assert again
     assert "--seed 3 " in again[1]
@@ -75,7 +75,7 @@ def test_reports_of_a_run_and_of_its_trace_are_the_same(
 ) -> None:
     files = {"--html": "a.html", "--junit": "a.xml", "--json": "a.json", "--perfetto": "a.trace.json"}
     words = [word for pair in files.items() for word in pair]
-    ran = dcompute("run", certain(), "--trace", "a.jsonl", "--github", *words, "--sabotage", "no-will")
+    ran = dcompute("run", certain(), "--trace", "a.jsonl", "--github", *words, "--mutant", "no-will")
     assert ran.returncode == 1
     assert "::error" in ran.stdout
     first = {name: (tmp_path / name).read_text() for name in files.values()}

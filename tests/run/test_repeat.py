@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from dcompute_sim.net.fence import FenceError
 from dcompute_sim.run import RunOptions, run_scenario
-from dcompute_sim.sabotage import SAFEGUARDS
 from dcompute_sim.scenario import Scenario, find, load_all
 from dcompute_sim.trace import read
 
@@ -24,7 +23,7 @@ GOLDEN = Path(__file__).parent / "golden_digest.txt"
 
 def test_the_digest_is_the_one_written_down() -> None:
     """On every interpreter and machine. Rewritten by hand when the events of a run change on purpose."""
-    scenario = load_all(find("quickstart"), ["fleet.py.count=20"], variants=SAFEGUARDS)[0]
+    scenario = load_all(find("quickstart"), ["fleet.py.count=20"])[0]
     outcome = run_scenario(scenario, RunOptions(reference="quickstart", time="virtual", broker="model"))
     assert len(outcome.trace) > 5_000
     assert outcome.trace.digest() == GOLDEN.read_text().strip()
@@ -48,10 +47,10 @@ def test_replay_identical_and_differing(
 ) -> None:
     scenario = write_scenario()
     trace = tmp_path / "a.jsonl"
-    command = ("run", scenario, "--seed", 5, "--sabotage", "fifo-queue", "--broker", "mosquitto")
+    command = ("run", scenario, "--seed", 5, "--mutant", "fifo-queue", "--broker", "mosquitto")
     dcompute(*command, "--set", "fleet.py.count=5", "--trace", trace, "-q")
     started = read(trace).started
-    assert (started.seed, started.broker, started.sabotage) == (5, "mosquitto", ["fifo-queue"])
+    assert (started.seed, started.broker, started.mutants) == (5, "mosquitto", ["fifo-queue"])
     again = dcompute("run", "--replay", trace)
     lines = trace.read_text().splitlines()
     assert again.stdout == f"identical: {len(lines)} events\n"

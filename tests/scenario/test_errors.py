@@ -137,7 +137,8 @@ LOCATED = [
     (FLEET + "workload: [{tasks: 3, target: {node: py-9}}]\n", 5, 38, "no node is called `py-9`", ""),
     (FLEET + "workload: [{tasks: 3, target: {group: pi}}]\n", 5, 39, "no group is called", ""),
     (FLEET + "workload: [{tasks: 3, at: 90s}]\n", 5, 27, "too late", ""),
-    ("fleet: {e: {kind: firmware, variant: no-will}}\n", 4, 29, "`variant` is for python nodes", "files"),
+    ("fleet: {e: {kind: firmware, variant: half-packets}}\n", 4, 38, "reaches nobody here", "reader-ends"),
+    ("fleet: {e: {kind: firmware, files: ., variant: no-will}}\n", 4, 48, "reaches nobody here", "leave it"),
     ("fleet: {py: {heap: 64KiB}}\n", 4, 14, "`heap` is for firmware nodes", ""),
     ("fleet: {py: {keepalive: 1500ms}}\n", 4, 25, "whole seconds", ""),
     ("fleet: {py: {ramp: 61s}}\n", 4, 20, "after the run's end", ""),
@@ -344,12 +345,10 @@ def test_scenarios_built_in_code_are_checked_too() -> None:
     check(scenario.model_copy(update={"duration": 30.0}))
 
 
-def test_unknown_specimen_is_named_with_the_nearest(problems: Problems) -> None:
-    body = HEAD + "fleet: {py: {variant: stale_wil}}\n"
-    (found,) = problems(body, variants=["stale_will", "no_ping"])
-    assert "no node specimen is called `stale_wil`" in found.message
-    assert "`stale_will`" in found.hint
-    assert problems(body) == []  # without a registry it is not judged
+def test_unknown_mutant_is_named_with_the_nearest(problems: Problems) -> None:
+    (found,) = problems(HEAD + "fleet: {py: {variant: no-wil}}\n")
+    assert "no mutant is called 'no-wil'" in found.message
+    assert "`no-will`" in found.hint
 
 
 def test_a_matrix_reports_each_place_once(problems: Problems) -> None:

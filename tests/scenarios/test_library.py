@@ -1,4 +1,4 @@
-"""The scenarios that ship: each holds, and each piece of the museum goes red on the specimen it names."""
+"""The scenarios that ship: each holds, and each field fault goes red on the mutant it names."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 from dcompute_sim.checks import Status
+from dcompute_sim.mutants import MUTANTS
+from dcompute_sim.mutants.registry import FIRMWARE
 from dcompute_sim.run import RunOptions, run_scenario
-from dcompute_sim.sabotage import SAFEGUARDS
 from dcompute_sim.scenario import Scenario, load_all, shipped
-from dcompute_sim.specimens import SPECIMENS
 
-# The museum of issue 5, piece by piece.
-MUSEUM = {
+# The faults that were met in the field, one scenario each.
+FIELD = {
     "new_client_id": "stale will after reconnect with a new client id",
     "polite_crash": "will lost because of a DISCONNECT in an error path",
     "idle": "idle but healthy for three keepalives",
@@ -47,13 +47,20 @@ PYTHON_ONLY = (
     "starvation",
     "storm",
 )
-_RED_ON = re.compile(r"^# Red on: +--sabotage (\S+): (.+)$", re.MULTILINE)
+CAUGHT_BY_THE_SWARM = (
+    "no-will",
+    "no-held-results",
+    "fifo-queue",
+    "no-self-repair",
+    "ignore-incarnation",
+)
+_RED_ON = re.compile(r"^# Red on: +--mutant (\S+): (.+)$", re.MULTILINE)
 
 FILES = shipped()
 
 
 def variations(name: str) -> list[Scenario]:
-    return load_all(FILES[name], SMALLER.get(name, ()), variants=SAFEGUARDS)
+    return load_all(FILES[name], SMALLER.get(name, ()))
 
 
 def virtual() -> list[str]:
@@ -66,11 +73,11 @@ def what_did_not_hold(scenario: Scenario) -> list[str]:
 
 
 def red_on(path: Path) -> tuple[str, list[str]]:
-    """The specimen that a header names, and the checks that it says go red."""
+    """The mutant that a header names, and the checks that it says go red."""
     found = _RED_ON.findall(path.read_text(encoding="utf-8"))
-    assert len(found) == 1, f"{path.name}: one line `# Red on:      --sabotage NAME: check, check`"
-    specimen, checks = found[0]
-    return specimen, checks.split(", ")
+    assert len(found) == 1, f"{path.name}: one line `# Red on:      --mutant NAME: check, check`"
+    mutant, checks = found[0]
+    return mutant, checks.split(", ")
 
 
 @pytest.mark.parametrize("name", virtual())
@@ -79,37 +86,54 @@ def test_a_shipped_scenario_holds(name: str) -> None:
         assert not what_did_not_hold(scenario), scenario.name
 
 
-@pytest.mark.parametrize("piece", MUSEUM)
-def test_a_museum_piece_goes_red_on_its_specimen(piece: str) -> None:
-    (scenario,) = variations(f"museum_{piece}")
-    specimen, checks = red_on(FILES[f"museum_{piece}"])
-    verdict = run_scenario(scenario, RunOptions(sabotage=(specimen,))).verdict
+@pytest.mark.parametrize("piece", FIELD)
+def test_a_field_fault_goes_red_on_its_mutant(piece: str) -> None:
+    (scenario,) = variations(f"field_{piece}")
+    mutant, checks = red_on(FILES[f"field_{piece}"])
+    verdict = run_scenario(scenario, RunOptions(mutants=(mutant,))).verdict
     failed = {result.name for result in verdict.of(Status.FAILED)}
-    assert failed.issuperset(checks), f"without {specimen}, {checks} should fail; {sorted(failed)} did"
+    assert failed.issuperset(checks), f"on {mutant}, {checks} should fail; {sorted(failed)} did"
 
 
-@pytest.mark.parametrize("piece", [piece for piece in MUSEUM if piece not in (*PYTHON_ONLY, "herd")])
-def test_our_firmware_holds_in_the_museum(piece: str) -> None:
+@pytest.mark.parametrize("piece", [piece for piece in FIELD if piece not in (*PYTHON_ONLY, "herd")])
+def test_our_firmware_bears_a_field_fault(piece: str) -> None:
     overrides = ["fleet.py.kind=firmware"]
-    (scenario,) = load_all(FILES[f"museum_{piece}"], overrides, variants=SAFEGUARDS)
+    (scenario,) = load_all(FILES[f"field_{piece}"], overrides)
     assert not what_did_not_hold(scenario)
 
 
-def test_the_museum_is_complete() -> None:
-    assert {name.removeprefix("museum_") for name in FILES if name.startswith("museum_")} == set(MUSEUM)
+ON_A_BOARD = [
+    piece
+    for piece in FIELD
+    if piece not in (*PYTHON_ONLY, "herd", "two_readers")
+    and FIRMWARE in MUTANTS[red_on(FILES[f"field_{piece}"])[0]].reaches
+]
 
 
-def test_every_specimen_is_shown() -> None:
-    shown = {red_on(FILES[f"museum_{piece}"])[0] for piece in MUSEUM}
+@pytest.mark.parametrize("piece", ON_A_BOARD)
+def test_a_field_fault_goes_red_on_a_board_that_is_its_mutant(piece: str) -> None:
+    (scenario,) = load_all(FILES[f"field_{piece}"], ["fleet.py.kind=firmware"])
+    mutant, checks = red_on(FILES[f"field_{piece}"])
+    verdict = run_scenario(scenario, RunOptions(mutants=(mutant,))).verdict
+    failed = {result.name for result in verdict.of(Status.FAILED)}
+    assert failed.issuperset(checks), f"on {mutant}, {checks} should fail; {sorted(failed)} did"
+
+
+def test_the_field_is_complete() -> None:
+    assert {name.removeprefix("field_") for name in FILES if name.startswith("field_")} == set(FIELD)
+
+
+def test_every_mutant_is_shown() -> None:
+    shown = {red_on(FILES[f"field_{piece}"])[0] for piece in FIELD}
     circumstances = {
         group.variant for name in FILES for scenario in variations(name) for group in scenario.fleet.values()
     }
-    assert set(SPECIMENS) <= shown | circumstances
+    assert set(MUTANTS) <= shown | circumstances | set(CAUGHT_BY_THE_SWARM)
 
 
-def test_no_piece_shares_its_specimen() -> None:
-    specimens = [red_on(FILES[f"museum_{piece}"])[0] for piece in MUSEUM]
-    assert len(set(specimens)) == len(specimens)
+def test_no_field_fault_shares_its_mutant() -> None:
+    mutants = [red_on(FILES[f"field_{piece}"])[0] for piece in FIELD]
+    assert len(set(mutants)) == len(mutants)
 
 
 def test_the_library_is_large_and_uses_its_language() -> None:

@@ -55,7 +55,7 @@ _File = Annotated[Path | None, typer.Option(exists=True, dir_okay=False)]
 def serve(
     context: typer.Context,
     kind: Annotated[
-        BrokerKind, typer.Option(help="amqtt-plain is a faulty specimen, for tests.")
+        BrokerKind, typer.Option(help="amqtt-plain is known to be faulty: for tests.")
     ] = BrokerKind.embedded,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="0: a free one.")] = 1883,

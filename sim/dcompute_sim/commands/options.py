@@ -11,9 +11,9 @@ from typing import Annotated
 import typer
 
 from dcompute_sim.commands.select import SelectedScenario, find_entries
+from dcompute_sim.mutants import MUTANTS
 from dcompute_sim.report.console import Mode
 from dcompute_sim.run import RunOptions
-from dcompute_sim.sabotage import SAFEGUARDS
 
 
 class Time(StrEnum):
@@ -66,9 +66,11 @@ class How:
     seed: Seed = None
     set_: Overrides = None
     only: Annotated[str, typer.Option(help="One combination of a matrix, by its name.")] = ""
-    sabotage: Annotated[
+    mutant: Annotated[
         list[str] | None,
-        typer.Option(help=f"Switch a safeguard off, to see the checks notice: {', '.join(SAFEGUARDS)}."),
+        typer.Option(
+            help=f"Give nodes or master a known fault, to see the checks notice: {', '.join(MUTANTS)}."
+        ),
     ] = None
 
     def options(self, time: Time | None = None, pcap: Path | None = None) -> RunOptions:
@@ -79,7 +81,7 @@ class How:
             seed=self.seed,
             target=self.target.value if self.target else None,
             boards=self.boards,
-            sabotage=tuple(self.sabotage or ()),
+            mutants=tuple(self.mutant or ()),
             overrides=tuple(self.set_ or ()),
             pcap=pcap,
         )

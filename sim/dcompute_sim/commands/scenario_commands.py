@@ -10,7 +10,6 @@ import typer
 
 from dcompute_sim.commands.options import Overrides, Seed
 from dcompute_sim.commands.status import INVALID, explained
-from dcompute_sim.sabotage import SAFEGUARDS
 from dcompute_sim.scenario import find, load_all
 from dcompute_sim.scenario.explain import explain as in_words
 from dcompute_sim.scenario.schema import json_schema
@@ -24,7 +23,7 @@ def explain(
 ) -> None:
     """Say in words what a scenario will do, and when."""
     with explained():
-        for entry in load_all(find(scenario), set_ or (), seed, SAFEGUARDS):
+        for entry in load_all(find(scenario), set_ or (), seed):
             typer.echo(in_words(entry))
 
 

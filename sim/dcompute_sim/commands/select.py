@@ -9,7 +9,6 @@ from pathlib import Path
 import typer
 
 from dcompute_sim.run import RunOptions
-from dcompute_sim.sabotage import SAFEGUARDS
 from dcompute_sim.scenario import Scenario, find, load_all, shipped
 from dcompute_sim.scenario.locate import map_beside, scenario_files
 from dcompute_sim.trace import RunStarted
@@ -51,7 +50,7 @@ def find_entries(names: Sequence[str], overrides: Sequence[str], only: str = "")
         if not files:
             raise typer.BadParameter(f"no scenario (*.yaml) in {name}")
         for file in files:
-            scenarios = load_all(file, overrides, variants=SAFEGUARDS)
+            scenarios = load_all(file, overrides)
             reference = str(file) if path.is_dir() else name
             entries += [
                 SelectedScenario(reference, file, s, s.name if len(scenarios) > 1 else "") for s in scenarios
@@ -79,7 +78,7 @@ def options_of(started: RunStarted) -> RunOptions:
         target=started.target or None,
         broker=started.broker,
         seed=started.seed,
-        sabotage=tuple(started.sabotage),
+        mutants=tuple(started.mutants),
         overrides=tuple(started.overrides),
     )
 

@@ -12,13 +12,13 @@ from dcompute_sim.campaign import CampaignError
 from dcompute_sim.interfaces.world import EngineError
 from dcompute_sim.micropython.lockstep_process import LockstepError
 from dcompute_sim.micropython.unavailable import EmulatorUnavailable
-from dcompute_sim.sabotage import UnknownSafeguard
+from dcompute_sim.mutants import MutantError
 from dcompute_sim.scenario import ScenarioError
 from dcompute_sim.trace import TraceError
 
 HELD, FAILED, INVALID, MISSING, INTERRUPTED = 0, 1, 2, 3, 130
 
-WRONG = (ScenarioError, EngineError, LockstepError, UnknownSafeguard, TraceError)
+WRONG = (ScenarioError, EngineError, LockstepError, MutantError, TraceError)
 ABSENT = (BrokerError, CampaignError, EmulatorUnavailable)
 
 

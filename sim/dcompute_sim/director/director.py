@@ -33,10 +33,10 @@ class Director:
     """Carries out a concrete scenario.
 
     Args:
-        sabotage: safeguards switched off in every node and in the master.
+        mutants: what every node and the master are, where they are reached.
     """
 
-    def __init__(self, engine: Engine, scenario: Scenario, sabotage: Sequence[str] = ()) -> None:
+    def __init__(self, engine: Engine, scenario: Scenario, mutants: Sequence[str] = ()) -> None:
         self._engine = engine
         self._env = engine.env
         self._recorder = engine.recorder
@@ -47,9 +47,7 @@ class Director:
             MASTER: engine.machine(MASTER, _WIRED),
             **{name: engine.machine(name, scenario.network_of(group)) for name, group in group_of.items()},
         }
-        self._specs = {
-            name: _spec(scenario, name, group, tuple(sabotage)) for name, group in group_of.items()
-        }
+        self._specs = {name: _spec(scenario, name, group, tuple(mutants)) for name, group in group_of.items()}
         self._nodes: dict[str, Node] = {
             name: engine.node(spec, self._machines[name]) for name, spec in self._specs.items()
         }
@@ -65,7 +63,7 @@ class Director:
             self._recorder,
             namespace=scenario.namespace,
             seed=str(scenario.seed),
-            sabotage=tuple(sabotage),
+            mutants=tuple(mutants),
             observer=self._dispatcher.on_master_event,
         )
         self._dispatcher.serve(self._master)
@@ -166,7 +164,7 @@ class Director:
             self._recorder.add(t.Counters, who=name, values=counters)
 
 
-def _spec(scenario: Scenario, name: str, group: str, sabotage: tuple[str, ...]) -> NodeSpec:
+def _spec(scenario: Scenario, name: str, group: str, mutants: tuple[str, ...]) -> NodeSpec:
     settings = scenario.fleet[group]
     variant = (settings.variant,) if settings.variant else ()
-    return NodeSpec(name, name, group, settings, scenario.namespace, str(scenario.seed), variant + sabotage)
+    return NodeSpec(name, name, group, settings, scenario.namespace, str(scenario.seed), variant + mutants)

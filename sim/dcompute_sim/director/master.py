@@ -8,9 +8,9 @@ from dcompute.master_transport import MasterNodeTransport
 from dcompute_sim import trace as t
 from dcompute_sim.interfaces.suspendable import SuspendableDriver
 from dcompute_sim.interfaces.world import Machine
+from dcompute_sim.mutants.classes import master_classes
 from dcompute_sim.recorder import Recorder
 from dcompute_sim.rng import Rng
-from dcompute_sim.sabotage import master_classes
 from dcompute_sim.scenario import Master
 
 
@@ -29,7 +29,7 @@ class MasterHandle:
         *,
         namespace: str,
         seed: str,
-        sabotage: tuple[str, ...],
+        mutants: tuple[str, ...],
         observer: MasterObserver,
     ) -> None:
         self._settings = settings
@@ -37,7 +37,7 @@ class MasterHandle:
         self._recorder = recorder
         self._namespace = namespace
         self._seed = seed
-        self._sabotage = sabotage
+        self._mutants = mutants
         self._observer = observer
         self._boots = 0
         self._updates: dict[str, tuple[Bundle, bytes | None]] = {}
@@ -59,7 +59,7 @@ class MasterHandle:
         host, port = self._machine.address
         rng = Rng(f"{self._seed}/master/{self._boots}")
         self._driver = SuspendableDriver(self._machine.driver, rng)
-        transport_class, registry_class = master_classes(self._sabotage)
+        transport_class, registry_class = master_classes(self._mutants)
         self.transport = transport_class(
             host,
             port,

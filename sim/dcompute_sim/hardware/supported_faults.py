@@ -51,5 +51,3 @@ def _groups(scenario: Scenario, places: Mapping[str, Place]) -> Iterator[str]:
         for key in ("files", "entry", "heap"):
             if real and getattr(group, key) is not None:
                 yield f"group {name}: `{key}`: the board {real[0]} runs what was deployed to it, as it is"
-        if group.kind == "board" and group.variant is not None:
-            yield f"group {name}: `variant`: specimens are python nodes"

@@ -16,7 +16,7 @@ UPDATE_KEY = "testbed-only"
 class NodeSpec:
     """One node of a scenario. `node_id` differs from `name` for a clone, which has another node's id.
 
-    `sabotage`: names of safeguards switched off in this node.
+    `mutants`: names of those it has; one that does not reach its kind changes nothing.
     """
 
     name: str
@@ -25,7 +25,7 @@ class NodeSpec:
     group: Group
     namespace: str = ""
     seed: str = ""
-    sabotage: tuple[str, ...] = field(default=())
+    mutants: tuple[str, ...] = field(default=())
 
 
 class Node(Victim, Protocol):

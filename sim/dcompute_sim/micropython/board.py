@@ -42,6 +42,7 @@ class Board:
         seed: of `random` and `os.urandom` in virtual time.
         branch_us: in virtual time, what each branch of the main thread's code costs (a loop's turn is one;
             about 5 on an ESP32). 0: computing takes no time, which is much faster to simulate.
+        overlay: files, by name, that take the place of those on the flash.
         slots: keep the files as a deployed version in a slot, with the launcher as `main.py`.
         version: of the files in the slot; "" takes the one they give themselves.
     """
@@ -56,6 +57,7 @@ class Board:
     ticks_start_ms: int = 0
     seed: int = 0
     branch_us: float = 0
+    overlay: Mapping[str, bytes] = field(default_factory=dict)
     slots: bool = False
     version: str = ""
 
@@ -66,9 +68,9 @@ class Board:
     def write_flash(self, root: Path) -> None:
         """Lay out the board's files under `root`, its working folder."""
         if self.slots:
-            flash.write_slots(self.files, self.config, root, self.version)
+            flash.write_slots(self.files, self.config, root, self.version, self.overlay)
         else:
-            flash.write(self.files, self.config, root)
+            flash.write(self.files, self.config, root, self.overlay)
         if self.entry and not (root / self.entry).is_file():
             raise FirmwareError(f"firmware entry {self.entry}: not among {', '.join(map(str, self.files))}")
 

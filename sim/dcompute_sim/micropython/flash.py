@@ -16,6 +16,7 @@ from dcompute_sim.fwbuild.files import layout, product
 
 _LINKED = {".py", ".mpy"}
 _MEMORY = Path("/dev/shm")
+NOTHING: Mapping[str, bytes] = {}
 _LEAST_ROOM_BYTES = 512 * 1024 * 1024  # hundreds of boards, each updated; containers often have 64 MiB there
 
 
@@ -43,29 +44,38 @@ def removed_on_error(folder: Path) -> Iterator[None]:
         raise
 
 
-def write(files: Sequence[Path], config: Mapping[str, Any], root: Path) -> None:
-    """Lay out `files` and a `config.py` under `root`.
+def write(
+    files: Sequence[Path], config: Mapping[str, Any], root: Path, overlay: Mapping[str, bytes] = NOTHING
+) -> None:
+    """Lay out `files` and a `config.py` under `root`; what `overlay` names takes its place.
 
     Sources are linked, so that hundreds of boards share one copy; anything else is copied, since firmware may
     write to it.
     """
     for target, source in layout(files).items():
-        _place(source, root, target)
+        _place(source, root, target, overlay.get(target))
     _write_config(config, root)
 
 
-def write_slots(files: Sequence[Path], config: Mapping[str, Any], root: Path, version: str = "") -> None:
+def write_slots(
+    files: Sequence[Path],
+    config: Mapping[str, Any],
+    root: Path,
+    version: str = "",
+    overlay: Mapping[str, bytes] = NOTHING,
+) -> None:
     """Lay out `files` as a deployed version in slot a, started by the launcher."""
     placed = layout(files)
     slot = {target: source for target, source in placed.items() if target not in NOT_IN_A_SLOT}
     try:
-        bundle = Bundle(version, {target: source.read_bytes() for target, source in slot.items()})
+        files_of_slot = {name: overlay.get(name) or source.read_bytes() for name, source in slot.items()}
+        bundle = Bundle(version, files_of_slot)
     except BadBundle as error:
         raise FirmwareError(f"firmware {', '.join(map(str, files))}: {error}") from None
     for target, source in slot.items():
-        _place(source, root, f"a/{target}")
+        _place(source, root, f"a/{target}", overlay.get(target))
     if "boot.py" in placed:
-        _place(placed["boot.py"], root, "boot.py")
+        _place(placed["boot.py"], root, "boot.py", overlay.get("boot.py"))
     _write_config(config, root / "a")
     (root / "a" / VERSION_FILE).write_bytes(bundle.manifest())
     for ours, place in LAUNCHER.items():
@@ -73,11 +83,13 @@ def write_slots(files: Sequence[Path], config: Mapping[str, Any], root: Path, ve
     (root / "slot").write_text("a - 0\n")
 
 
-def _place(source: Path, root: Path, target: str) -> None:
+def _place(source: Path, root: Path, target: str, instead: bytes | None = None) -> None:
     place = root / target
     if "/" in target:
         place.parent.mkdir(parents=True, exist_ok=True)
-    if source.suffix in _LINKED:
+    if instead is not None:
+        place.write_bytes(instead)
+    elif source.suffix in _LINKED:
         place.symlink_to(source.absolute())
     else:
         shutil.copy(source, place)

@@ -19,6 +19,7 @@ from dcompute_sim.interfaces.node import UPDATE_KEY, NodeSpec
 from dcompute_sim.interfaces.world import Machine
 from dcompute_sim.micropython.board import Board
 from dcompute_sim.micropython.process import BoardListener
+from dcompute_sim.mutants.overlay import overlay
 from dcompute_sim.net.observer import ByteTap
 from dcompute_sim.nodes.observed_node import ObservedNode
 from dcompute_sim.recorder import Recorder
@@ -164,6 +165,7 @@ def board_for(spec: NodeSpec, machine: Machine) -> Board:
         uid=uid_for(spec),
         files=[Path(group.files)] if group.files else [product()],
         config=config,
+        overlay={} if group.files else overlay(spec.mutants, product()),
         entry=group.entry,
         heap_bytes=group.heap or (record.heap_bytes if record else DEFAULT_HEAP_BYTES),
         radio=record.radio if record else {},

@@ -11,9 +11,9 @@ from dcompute_sim.faults.effects import WITHHELD
 from dcompute_sim.interfaces.node import NodeSpec
 from dcompute_sim.interfaces.suspendable import SuspendableDriver
 from dcompute_sim.interfaces.world import Machine
+from dcompute_sim.mutants.classes import node_classes
 from dcompute_sim.recorder import Recorder
 from dcompute_sim.rng import Rng
-from dcompute_sim.sabotage import node_classes
 
 
 class PythonNode:
@@ -62,7 +62,7 @@ class PythonNode:
         host, port = self._machine.address
         rng = Rng(f"{spec.seed}/node/{self.name}/{self._boots}")
         self._driver = SuspendableDriver(self._machine.driver, rng, on_withheld=self._withheld)
-        transport_class, core_class = node_classes(spec.sabotage)
+        transport_class, core_class = node_classes(spec.mutants)
         self._transport = transport_class(
             host,
             port,

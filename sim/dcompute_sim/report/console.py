@@ -114,8 +114,8 @@ def _head(run: RunReport) -> Text:
     head = Text.assemble(
         (run.name, "bold"), f"  seed {started.seed}, {started.time} time, broker {started.broker}"
     )
-    if started.sabotage:
-        head.append(f", without {', '.join(started.sabotage)}", style="yellow")
+    if started.mutants:
+        head.append(f", mutant {', '.join(started.mutants)}", style="yellow")
     head.append(
         f"\n{_size(run)}, {words.plural(run.totals.deaths, 'reported death')}, {_duration(run)}", "dim"
     )

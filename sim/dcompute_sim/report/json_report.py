@@ -44,7 +44,7 @@ def as_dict(run: RunReport) -> dict[str, Any]:
         "seed": run.started.seed,
         "time": run.started.time,
         "broker": run.started.broker,
-        "sabotage": run.started.sabotage,
+        "mutants": run.started.mutants,
         "status": run.verdict.status,
         "exit_status": run.verdict.exit_status,
         "simulated_s": run.simulated_s,

@@ -55,7 +55,7 @@ def _suite(run: RunReport) -> ET.Element:
         ("seed", str(started.seed)),
         ("time", started.time),
         ("broker", started.broker),
-        ("sabotage", ", ".join(started.sabotage)),
+        ("mutants", ", ".join(started.mutants)),
         ("replay", run.replay),
     ):
         ET.SubElement(properties, "property", name=name, value=_clean(value))

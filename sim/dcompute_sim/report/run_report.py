@@ -110,8 +110,8 @@ def replay_command(started: t.RunStarted) -> str:
     command += ["--target", started.target] if started.target else ["--time", started.time]
     for override in started.overrides:
         command += ["--set", override]
-    for safeguard in started.sabotage:
-        command += ["--sabotage", safeguard]
+    for mutant in started.mutants:
+        command += ["--mutant", mutant]
     if started.variation:
         command += ["--only", started.variation]
     return shlex.join(command)

@@ -87,7 +87,7 @@ def _group(group: Group) -> str:
         )
     said = [f"{group.kind} nodes" if group.count > 1 else f"a {group.kind} node", start]
     if group.variant is not None:
-        said.append(f"of the faulty specimen {group.variant}")
+        said.append(f"the mutant {group.variant}")
     said.append(f"keepalive {format_duration(group.keepalive)}")
     if group.kind == "python":
         said.append(f"a task takes {_dumped(group.work)}")

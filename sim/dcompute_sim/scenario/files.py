@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -32,16 +32,14 @@ def load(
     path: str | Path,
     overrides: Sequence[str] = (),
     seed: int | None = None,
-    variants: Collection[str] | None = None,
 ) -> Scenario:
     """The one scenario in a file. For a file with a `matrix`, use `load_all`.
 
     Args:
         overrides: `--set` texts such as `fleet.esp.count=50`.
         seed: instead of the scenario's own.
-        variants: names of the node specimens there are; not checked when None.
     """
-    scenarios = load_all(path, overrides, seed, variants)
+    scenarios = load_all(path, overrides, seed)
     if len(scenarios) > 1:
         where = Span(Source(str(path), ()), 1, 1)
         hint = "run them all, or fix its axes with `--set`"
@@ -53,14 +51,13 @@ def load_all(
     path: str | Path,
     overrides: Sequence[str] = (),
     seed: int | None = None,
-    variants: Collection[str] | None = None,
 ) -> list[Scenario]:
     """Every scenario in a file: one, or one for each combination of its `matrix`. Arguments as for `load`."""
     scenarios: list[Scenario] = []
     problems: list[Problem] = []
     for label, tree in variations(read(Path(path), noun="a scenario", hint=_READ), _TOP_LEVEL, overrides):
         try:
-            scenario = _scenario(substitute(tree), variants)
+            scenario = _scenario(substitute(tree))
         except LocatedError as error:
             problems += error.problems
             continue
@@ -72,7 +69,7 @@ def load_all(
     return scenarios
 
 
-def _scenario(tree: Map, variants: Collection[str] | None) -> Scenario:
+def _scenario(tree: Map) -> Scenario:
     # empty sections (`faults:` with all entries commented out) are as good as absent ones
     entries = {key: node for key, node in tree.entries.items() if not _empty_section(key, node)}
     tree = Map(tree.span, entries, tree.keys)
@@ -80,7 +77,7 @@ def _scenario(tree: Map, variants: Collection[str] | None) -> Scenario:
         scenario = Scenario.model_validate(to_data(tree), by_alias=True, by_name=False)
     except ValidationError as error:
         raise LocatedError(problems_of(error, tree, Scenario, _CHOICES, _FILE_KEYS)) from None
-    found = complaints(scenario, variants)
+    found = complaints(scenario)
     if found:
         raise LocatedError(at(tree, c.path, c.message, c.hint, key=c.at_key) for c in found)
     return _with_bundles(_with_profiles(_with_folders(scenario, tree), tree), tree)

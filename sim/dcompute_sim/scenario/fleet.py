@@ -48,7 +48,7 @@ class Group(Model):
     )
     variant: Text | None = Field(
         default=None,
-        description="python: a specimen with a known fault instead of the healthy node, by name.",
+        description="python, firmware: the mutant that these nodes are, by name: nodes with a known fault.",
     )
     heap: Size | None = Field(default=None, description="firmware: size of the MicroPython heap.")
     files: Text | None = Field(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from dcompute_sim.checks import Check
 from dcompute_sim.faults import KINDS, Fault, NodeFault
 from dcompute_sim.faults.schedule import EVENTS, Select, When
-from dcompute_sim.scenario.fleet import FIRMWARE_ONLY
+from dcompute_sim.scenario.fleet import FIRMWARE_ONLY, Group
 from dcompute_sim.scenario.limits import excesses
 from dcompute_sim.scenario.plan import active_until, phase_starts
 from dcompute_sim.scenario.scenario_model import QUIET, Scenario
@@ -23,10 +23,10 @@ MODELLED = ("auto", "model", "embedded", "mosquitto")  # those whose clock the m
 URL_SCHEMES = ("mqtt://", "mqtts://")
 
 
-def check(scenario: Scenario, variants: Collection[str] | None = None) -> None:
+def check(scenario: Scenario) -> None:
     """Check a scenario built in code as `load` checks one from a file. Raises LocatedError."""
     source = Source(f"scenario {scenario.name!r}", ())
-    found = complaints(scenario, variants)
+    found = complaints(scenario)
     if found:
         raise LocatedError(
             Problem(Span(source, 1, 1), f"{_dotted(complaint.path)}: {complaint.message}", complaint.hint)
@@ -34,12 +34,12 @@ def check(scenario: Scenario, variants: Collection[str] | None = None) -> None:
         )
 
 
-def complaints(scenario: Scenario, variants: Collection[str] | None = None) -> list[Complaint]:
-    """Everything in `scenario` that makes no sense. `variants`: the node specimens there are, when known."""
+def complaints(scenario: Scenario) -> list[Complaint]:
+    """Everything in `scenario` that makes no sense."""
     return [
         *_run(scenario),
         *excesses(scenario),
-        *_fleet(scenario, variants),
+        *_fleet(scenario),
         *_phases(scenario),
         *(c for index, stream in enumerate(scenario.workload) for c in _stream(scenario, index, stream)),
         *(c for index, fault in enumerate(scenario.faults) for c in _fault(scenario, index, fault)),
@@ -73,7 +73,7 @@ def _run(scenario: Scenario) -> Iterator[Complaint]:
                 yield Complaint(("random", "kinds", index), message, choice_hint(kind, allowed))
 
 
-def _fleet(scenario: Scenario, variants: Collection[str] | None) -> Iterator[Complaint]:
+def _fleet(scenario: Scenario) -> Iterator[Complaint]:
     for name, group in scenario.fleet.items():
         path = ("fleet", name)
         if group.kind == "python":
@@ -81,9 +81,6 @@ def _fleet(scenario: Scenario, variants: Collection[str] | None) -> Iterator[Com
                 if getattr(group, key) is not None:
                     message = f"`{key}` is for firmware nodes; `{name}` are python nodes"
                     yield Complaint((*path, key), message, "add `kind: firmware`, or leave it out", True)
-        elif group.variant is not None:
-            message = f"`variant` is for python nodes; `{name}` are {group.kind} nodes"
-            yield Complaint((*path, "variant"), message, "`files` runs other firmware than ours", True)
         if group.layout == "slots" and group.entry is not None:
             message = "in slots it is always `main.py` that starts"
             yield Complaint((*path, "entry"), message, "leave it out, or leave out `layout`", True)
@@ -99,9 +96,22 @@ def _fleet(scenario: Scenario, variants: Collection[str] | None) -> Iterator[Com
             end = format_duration(scenario.length_s)
             message = f"the last of these nodes would start after the run's end, {end}"
             yield Complaint((*path, "ramp" if group.ramp else "start"), message, "shorten it")
-        if variants is not None and group.variant is not None and group.variant not in variants:
-            message = f"no node specimen is called `{group.variant[:60]}`"
-            yield Complaint((*path, "variant"), message, choice_hint(group.variant, variants))
+        if group.variant is not None:
+            yield from _variant((*path, "variant"), group, group.variant)
+
+
+def _variant(path: Path, group: Group, name: str) -> Iterator[Complaint]:
+    # Here: the classes that mutants change bring an MQTT client, which the language has no use for.
+    from dcompute_sim.mutants import MutantError, check_names, check_reach
+    from dcompute_sim.mutants.registry import FIRMWARE, FOREIGN, reaching
+
+    kind = FOREIGN if group.kind == FIRMWARE and group.files is not None else group.kind
+    try:
+        check_names([name])
+        check_reach([name], [kind], "this group")
+    except MutantError as error:
+        hint = choice_hint(name, reaching(kind)) if reaching(kind) else "leave it out"
+        yield Complaint(path, str(error).partition(";")[0], hint)
 
 
 def _phases(scenario: Scenario) -> Iterator[Complaint]:

@@ -19,7 +19,7 @@ class RunStarted(Event, frozen=True):
     time: Literal["real", "virtual"]
     broker: str
     broker_granularity_s: float  # how late, past 1.5 x keepalive, this broker may notice a silent client
-    sabotage: list[str] = msgspec.field(default_factory=list)
+    mutants: list[str] = msgspec.field(default_factory=list)
     overrides: list[str] = msgspec.field(default_factory=list)  # what `--set` changed
     variation: str = ""  # which combination of the scenario's matrix
     target: Literal["", "sim", "emulator", "board"] = ""  # as what its firmware groups ran, over what it says

@@ -1,4 +1,4 @@
-"""amqtt, corrected by subclassing (`server`, the embedded broker) and as it comes (`plain`, the specimen).
+"""amqtt, corrected by subclassing (`server`, the embedded broker) and as it comes (`plain`, for tests).
 
 What amqtt still does: packet classes, sessions, the authentication plugin interface, retained messages,
 starting and ending. What is replaced, and which fault of amqtt 0.12.1 each replacement is for, stands at

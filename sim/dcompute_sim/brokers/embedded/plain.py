@@ -1,4 +1,4 @@
-"""amqtt as it comes, with its own listener: the known-faulty specimen that scenarios must turn red on."""
+"""amqtt as it comes, with its own listener: known to be faulty: scenarios must turn red on it."""
 
 from __future__ import annotations
 

@@ -1,0 +1,24 @@
+"""Pings."""
+
+from __future__ import annotations
+
+from dcompute.parts import MqttLink
+from dcompute_sim.mutants.registry import Edit, register
+
+
+class _NoPing(MqttLink):
+    """Nodes never ping: an idle one looks dead to the broker, and a dead link alive to the node."""
+
+    def _check(self) -> None:
+        pass
+
+
+register(
+    "no-ping",
+    _NoPing,
+    Edit(
+        "mqtt_client.py",
+        "return self.keepalive * 500 - max(heard_ms, time.ticks_diff(now, self._sent_ms))",
+        "return 3600000",
+    ),
+)
