@@ -155,6 +155,7 @@ def _broker_of(scenario: Scenario, options: RunOptions, default: str) -> str:
 
 def _run_virtual(scenario: Scenario, options: RunOptions, trace: Trace) -> None:
     from dcompute_sim.engines.virtual import KEEPALIVE_STEPS_S, VirtualEngine
+    from dcompute_sim.nodes.kinds import VIRTUAL_NODES
 
     broker = _broker_of(scenario, options, VIRTUAL_BROKER)
     if broker not in KEEPALIVE_STEPS_S:
@@ -163,7 +164,7 @@ def _run_virtual(scenario: Scenario, options: RunOptions, trace: Trace) -> None:
             "(the model with that broker's granularity); or use --time real"
         )
     assert options.seed is not None
-    engine = VirtualEngine(trace, options.seed, broker)
+    engine = VirtualEngine(trace, options.seed, VIRTUAL_NODES, broker)
     _begin(trace, scenario, options, engine.broker_name, engine.broker_granularity_s)
     with _log_into(engine.recorder):
         director = Director(engine, scenario, options.mutants)
@@ -201,6 +202,7 @@ async def _serve_real(scenario: Scenario, options: RunOptions, trace: Trace, ben
     from dcompute_sim.brokers.factory import choose
     from dcompute_sim.brokers.open_files import raise_open_files
     from dcompute_sim.engines.real import RealEngine
+    from dcompute_sim.nodes.kinds import REAL_NODES
 
     if options.pcap is not None:
         raise EngineError(
@@ -210,7 +212,8 @@ async def _serve_real(scenario: Scenario, options: RunOptions, trace: Trace, ben
     broker = choose(_broker_of(scenario, options, REAL_BROKER))
     assert options.seed is not None
     await broker.start()
-    engine = RealEngine(trace, options.seed, broker, bench)
+    factories = {**REAL_NODES, "board": bench.node} if bench is not None else REAL_NODES
+    engine = RealEngine(trace, options.seed, broker, factories, bench)
     try:
         _begin(trace, scenario, options, engine.broker_name, engine.broker_granularity_s)
         with _log_into(engine.recorder):

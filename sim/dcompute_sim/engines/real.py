@@ -10,8 +10,8 @@ import asyncio
 import itertools
 import logging
 import random
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Protocol
 
 import simpy
 from simpy import Environment, Event
@@ -23,13 +23,24 @@ from dcompute_sim.engines.real_machine import RealMachine
 from dcompute_sim.interfaces.node import Node, NodeSpec
 from dcompute_sim.interfaces.world import EngineError, Machine
 from dcompute_sim.net.proxy import FaultProxy
-from dcompute_sim.nodes.python_node import PythonNode
 from dcompute_sim.recorder import Recorder
 from dcompute_sim.scenario import NetworkSettings
 from dcompute_sim.trace import Trace
 
-if TYPE_CHECKING:  # serial ports and an emulator, which most runs have no use for
-    from dcompute_sim.hardware.bench import Bench
+LOOPBACK = "127.0.0.1"
+
+
+class RunFixture(Protocol):
+    """What must be set up before the clock of a run starts, and torn down after it: boards on a bench."""
+
+    def link_host(self, name: str) -> str:
+        """The address of this machine at which the node of that name finds its link."""
+
+    async def set_up(self) -> None:
+        """Make everything this run's. EngineError with all that cannot be used."""
+
+    async def tear_down(self) -> list[str]:
+        """Give everything back; what went wrong."""
 
 
 class LoopEnvironment(Environment):
@@ -108,15 +119,26 @@ class LoopEnvironment(Environment):
             self._arm()
 
 
+RealNodeFactory = Callable[[NodeSpec, RealMachine, Recorder], Node]
+
+
 class RealEngine:
     """See the module's head; the interface is `interfaces.world.Engine`. Lives inside a running loop.
 
     Args:
         broker: started already, as every link needs its address; ended by `close`.
-        bench: the boards, where the scenario has board nodes.
+        factories: what makes a node of each kind.
+        fixture: the boards, where the scenario has board nodes.
     """
 
-    def __init__(self, trace: Trace, seed: int, broker: RealBroker, bench: Bench | None = None) -> None:
+    def __init__(
+        self,
+        trace: Trace,
+        seed: int,
+        broker: RealBroker,
+        factories: Mapping[str, RealNodeFactory],
+        fixture: RunFixture | None = None,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self.env: LoopEnvironment = LoopEnvironment(self._loop)
         self.recorder = Recorder(trace, self._now_us)
@@ -125,11 +147,11 @@ class RealEngine:
         self._seed = str(seed)
         self._broker = broker
         self._broker_runs = True
-        self._bench = bench
-        self._bench_is_ready = False
+        self._factories = factories
+        self._fixture = fixture
+        self._is_set_up = False
         self._driver = AsyncioDriver(self._loop, inline_callbacks=True)
         self._proxies: list[FaultProxy] = []
-        self._machines: dict[str, RealMachine] = {}
         self._starting: list[asyncio.Task[None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._connections = itertools.count(1)
@@ -149,25 +171,20 @@ class RealEngine:
                 self.recorder,
                 rng=random.Random(f"{self._seed}/link/{name}"),
                 connections=self._connections,
-                host=self._bench.host_for(name) if self._bench is not None else "127.0.0.1",
+                host=self._fixture.link_host(name) if self._fixture is not None else LOOPBACK,
             )
             self._proxies.append(proxy)
             self._starting.append(self._loop.create_task(proxy.start()))
-        machine = self._machines[name] = RealMachine(name, self._driver, self._broker, proxy, network)
+        machine = RealMachine(name, self._driver, self._broker, proxy, network)
         if proxy is not None and name != "master":
             machine.restore()
         return machine
 
     def node(self, spec: NodeSpec, machine: Machine) -> Node:
-        if spec.group.kind == "python":
-            return PythonNode(spec, machine, self.recorder)
-        if spec.group.kind == "firmware":
-            from dcompute_sim.nodes.real_firmware import firmware_node
-
-            return firmware_node(spec, self._machines[machine.name], self.recorder)
-        if self._bench is None:
-            raise EngineError(f"group {spec.group_name}: no hardware map says where its boards are")
-        return self._bench.node(spec, self._machines[machine.name], self.recorder)
+        if spec.group.kind not in self._factories:
+            raise EngineError(f"group {spec.group_name}: nothing here makes {spec.group.kind} nodes")
+        assert isinstance(machine, RealMachine), "made by `machine`"
+        return self._factories[spec.group.kind](spec, machine, self.recorder)
 
     def start_broker(self) -> Event:
         if self._broker_runs:
@@ -187,10 +204,10 @@ class RealEngine:
                 await asyncio.gather(*starting)
             except OSError as error:
                 raise EngineError(f"a node's link cannot listen on this machine: {error}") from None
-            if self._bench is not None and not self._bench_is_ready:
-                self._bench_is_ready = True
+            if self._fixture is not None and not self._is_set_up:
+                self._is_set_up = True
                 self.env.hold()
-                await self._bench.prepare()
+                await self._fixture.set_up()
                 self.env.go_on()
 
         return self._when_done(all_started())
@@ -221,8 +238,8 @@ class RealEngine:
         for task in [*self._starting, *self._tasks]:
             task.cancel()
         await asyncio.gather(*self._starting, *self._tasks, return_exceptions=True)
-        if self._bench is not None:
-            for trouble in await self._bench.put_back():
+        if self._fixture is not None:
+            for trouble in await self._fixture.tear_down():
                 logging.getLogger("dcompute").warning("%s", trouble)
         for proxy in self._proxies:
             await proxy.close()

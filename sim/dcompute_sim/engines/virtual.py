@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import paho.mqtt.client as paho
@@ -19,7 +19,6 @@ from dcompute_sim.interfaces.world import EngineError, Login, Machine
 from dcompute_sim.net.clock import Clock
 from dcompute_sim.net.network import Host, Network
 from dcompute_sim.net.pcap import PcapWriter
-from dcompute_sim.nodes.python_node import PythonNode
 from dcompute_sim.recorder import Recorder
 from dcompute_sim.rng import Rng
 from dcompute_sim.scenario import NetworkSettings
@@ -144,16 +143,23 @@ class VirtualMachine:
         self.slow(None, None, None)
 
 
+VirtualNodeFactory = Callable[[NodeSpec, VirtualMachine, Recorder], Node]
+
+
 class VirtualEngine:
     """See the module's head; the interface is `dcompute_sim.interfaces.world.Engine`.
 
     Args:
         seed: of the run.
+        factories: what makes a node of each kind.
         broker: whose granularity the model has, one of KEEPALIVE_STEPS_S.
     """
 
-    def __init__(self, trace: Trace, seed: int, broker: str = "model") -> None:
+    def __init__(
+        self, trace: Trace, seed: int, factories: Mapping[str, VirtualNodeFactory], broker: str = "model"
+    ) -> None:
         self.env = Environment()
+        self._factories = factories
         self._stamp_s = 0.0
         self._stamp_us = 0
         self.recorder = Recorder(trace, self._now_us)
@@ -178,13 +184,10 @@ class VirtualEngine:
         return VirtualMachine(self.network.host(name), self._clock, self._rng, network)
 
     def node(self, spec: NodeSpec, machine: Machine) -> Node:
-        if spec.group.kind == "python":
-            return PythonNode(spec, machine, self.recorder)
-        if spec.group.kind == "firmware":
-            from dcompute_sim.nodes.virtual_firmware import firmware_node
-
-            return firmware_node(spec, machine, self.recorder, self.network)
-        raise EngineError(f"group {spec.group_name}: no {spec.group.kind} nodes in virtual time")
+        if spec.group.kind not in self._factories:
+            raise EngineError(f"group {spec.group_name}: no {spec.group.kind} nodes in virtual time")
+        assert isinstance(machine, VirtualMachine), "made by `machine`"
+        return self._factories[spec.group.kind](spec, machine, self.recorder)
 
     def start_broker(self) -> Event:
         self._broker.start()

@@ -24,7 +24,7 @@ from dcompute_sim.virtual_boards.virtual_board import VirtualBoard, own
 
 
 class Bench:
-    """The boards of one run.
+    """The boards of one run; a `RunFixture` of the real engine.
 
     Args:
         places: the hardware map's place of each board node.
@@ -36,7 +36,7 @@ class Bench:
         self._to_hang = to_hang
         self.nodes: list[BoardNode] = []
 
-    def host_for(self, name: str) -> str:
+    def link_host(self, name: str) -> str:
         """The address of this machine at which the node of that name finds its link."""
         place = self._places.get(name)
         return place.host if place is not None else LOOPBACK
@@ -58,7 +58,7 @@ class Bench:
         self.nodes.append(node)
         return node
 
-    async def prepare(self) -> None:
+    async def set_up(self) -> None:
         """Make every board this run's. EngineError with all that cannot be used."""
         found = await asyncio.gather(*(node.prepare() for node in self.nodes), return_exceptions=True)
         wrong = [error for error in found if isinstance(error, BaseException)]
@@ -68,7 +68,7 @@ class Bench:
         if wrong:
             raise EngineError("\n".join(map(str, wrong)))
 
-    async def put_back(self) -> list[str]:
+    async def tear_down(self) -> list[str]:
         """Give every board back; what went wrong."""
         return [said for said in await asyncio.gather(*(node.put_back() for node in self.nodes)) if said]
 

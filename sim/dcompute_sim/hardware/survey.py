@@ -166,7 +166,7 @@ async def _as_node(place: Place, broker: RealBroker, tasks: int) -> tuple[list[t
     trace = t.Trace()
     bench = Bench({NODE: place})
     await broker.start()
-    engine = RealEngine(trace, 1, broker, bench)
+    engine = RealEngine(trace, 1, broker, {"board": bench.node}, bench)
     try:
         director = Director(engine, concretise(scenario(tasks)))
         over = engine.env.event()
