@@ -117,6 +117,14 @@ class ResultDropped:
     payload: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class ResultSetAside:
+    """The broker closes the connection over this result: an error is sent in its place."""
+
+    task: str
+    reason: str
+
+
 # --- of a master --------------------------------------------------------------------------------------------
 
 
@@ -196,10 +204,34 @@ class UpdateMoved:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class TaskSetAside:
+    """The broker closes the connection over this task; an error takes the place of its result."""
+
+    node: str
+    task: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerDropped:
+    """The broker has dropped `count` more messages, of whomever, than when the master last looked."""
+
+    count: int
+
+
 CoreEvent = (
     StatusPublished | StatusRepaired | TaskReceived | TaskTaken | TaskDropped | ResultHeld | MessageRejected
 )
-NodeEvent = CoreEvent | NodeConnecting | NodeSubscribing | NodeConnected | NodeDisconnected | ResultDropped
+NodeEvent = (
+    CoreEvent
+    | NodeConnecting
+    | NodeSubscribing
+    | NodeConnected
+    | NodeDisconnected
+    | ResultDropped
+    | ResultSetAside
+)
 MasterEvent = (
     MasterConnected
     | MasterDisconnected
@@ -211,6 +243,8 @@ MasterEvent = (
     | ResultDuplicate
     | UpdateMoved
     | MessageRejected
+    | TaskSetAside
+    | BrokerDropped
 )
 NodeObserver = Callable[[NodeEvent], object]
 MasterObserver = Callable[[MasterEvent], object]

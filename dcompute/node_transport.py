@@ -9,12 +9,13 @@ from typing import Any
 
 from dcompute._log import is_power_of_two, log
 from dcompute._mqtt.link import MqttLink, Outgoing
-from dcompute._mqtt.paho_session import SessionSettings
+from dcompute._mqtt.paho_session import QOS, SessionSettings, Subscription
 from dcompute._mqtt.shared import shared_driver
 from dcompute._node.identity import default_node_id
 from dcompute._node.signals import ShutdownSignals, SignalSafeLock
 from dcompute.drivers import Address, Driver
 from dcompute.events import (
+    MessageRejected,
     NodeConnected,
     NodeConnecting,
     NodeDisconnected,
@@ -22,9 +23,10 @@ from dcompute.events import (
     NodeObserver,
     NodeSubscribing,
     ResultDropped,
+    ResultSetAside,
     node_event,
 )
-from dcompute.node_core import OFFLINE, READY, NodeCore, check_status
+from dcompute.node_core import OFFLINE, READY, NodeCore, check_status, decode, encode
 from dcompute.protocol import check_capabilities, check_device_type
 from dcompute.security import Tls, tls_context
 
@@ -252,9 +254,12 @@ class ComputeNodeTransport:
         self._tell(NodeConnecting(self._core.inc))
         return will
 
-    def link_topics(self) -> Sequence[str]:
+    def link_topics(self) -> Sequence[Subscription]:
         self._tell(NodeSubscribing(self._core.inc))
-        return (self._core.task_topic, self._core.status_topic)
+        return ((self._core.task_topic, QOS), (self._core.status_topic, QOS))
+
+    def link_extras(self) -> Sequence[Subscription]:
+        return ()
 
     def link_up(self) -> Sequence[Outgoing]:
         self._tell(NodeConnected(self._core.inc))
@@ -263,6 +268,11 @@ class ComputeNodeTransport:
             return self._core.greeting()
 
     def link_message(self, topic: str, payload: bytes, retained: bool) -> None:
+        if retained and topic == self._core.task_topic:  # it was meant for a connection that is gone
+            self._core.rejected += 1
+            self._tell(MessageRejected(topic, "a retained task is no new work"))
+            self._warn_of_rejection(topic, payload)
+            return
         with self._lock:
             if self._leaving:
                 return  # what a master still asks or sends is answered by `offline`
@@ -274,7 +284,11 @@ class ComputeNodeTransport:
             self._link.send_now(answers)
         if arrived and self._on_task is not None:
             self._driver.deliver(self._on_task)
-        if self._core.rejected > rejected and is_power_of_two(self._core.rejected):
+        if self._core.rejected > rejected:
+            self._warn_of_rejection(topic, payload)
+
+    def _warn_of_rejection(self, topic: str, payload: bytes) -> None:
+        if is_power_of_two(self._core.rejected):
             log.warning("%s: rejected a message on %s (%d bytes)", self.node_id, topic, len(payload))
 
     def link_down(self, reason: str) -> None:
@@ -290,6 +304,18 @@ class ComputeNodeTransport:
         if is_power_of_two(self._link.dropped):
             log.warning("%s: too many results held, dropped the oldest %d", self.node_id, self._link.dropped)
         self._tell(ResultDropped(message[1]))
+
+    def link_refused(self, message: Outgoing, held: bool, reason: str) -> Outgoing | None:
+        topic, payload, retain = message
+        log.error("%s: set aside a message of %d bytes on %s: %s", self.node_id, len(payload), topic, reason)
+        if not held or topic != self._core.topics.results:
+            return None
+        body = decode(payload)
+        failure = {"error": f"the result of {len(payload):,} bytes cannot be sent: {reason}"}
+        if body["result"] == failure:  # not even that
+            return None
+        self._tell(ResultSetAside(body.get("task_id", ""), reason))
+        return (topic, encode({**body, "result": failure}), retain)
 
     def _tell(self, event: NodeEvent) -> None:
         if self._observer is not None:

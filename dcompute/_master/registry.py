@@ -85,6 +85,7 @@ class Registry:
             "stale_deaths": 0,
             "duplicate_results": 0,
             "retained_results": 0,
+            "retained_announcements": 0,
             "forgotten_ignored": 0,
             "results_dropped": 0,
         }
@@ -104,6 +105,9 @@ class Registry:
         if isinstance(message, ResultMessage):
             return self._receive_result(message, retained, wall_s)
         if isinstance(message, Announcement):
+            if retained:  # of a connection that may be long gone; its status tells
+                self.counters["retained_announcements"] += 1
+                return []
             return self._receive_announcement(message, wall_s)
         if message.node_id in self._forgotten:
             self.counters["forgotten_ignored"] += 1

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from dcompute._mqtt.link import MqttLink
+from dcompute._mqtt.paho_session import QOS, Subscription
 from dcompute._ota.progress import NodeUpdate, UpdateProgress, Updates
 from dcompute.bundle import Bundle
 from dcompute.drivers import Driver, Timer
@@ -78,9 +79,9 @@ class MasterUpdates:
             self._timer.cancel()
             self._timer = None
 
-    def link_topics(self) -> Sequence[str]:
+    def link_extras(self) -> Sequence[Subscription]:
         """What every new connection is to subscribe to."""
-        return (updates_topic(self._topics),) if self._followed else ()
+        return ((updates_topic(self._topics), QOS),) if self._followed else ()
 
     def look_at(self, node_id: str) -> None:
         """What is known of the node now may be all that an update of it has waited for."""
@@ -104,7 +105,7 @@ class MasterUpdates:
     def _follow(self) -> None:
         if not self._followed:
             self._followed = True
-            self._link.subscribe_also(updates_topic(self._topics))
+            self._link.subscribe_also((updates_topic(self._topics), QOS))
         if self._timer is None:
             self._tick()
 

@@ -1,29 +1,61 @@
 """One client's lasting link to the broker: connects, reconnects with backoff, holds what must not be lost.
 
-The link is a state machine on the driver's loop: idle, dialling, connecting (CONNECT sent), subscribing, up,
-closing. `send` may be called from any thread. A message handed to `send` stays here until the broker has
-acknowledged it, over any number of connections; a PUBACK that never comes ends the connection, as nothing
-else would.
+Rules
+1. A message handed to `send` stays here until the broker has acknowledged it, over any number of
+   connections. At most `hold_limit` wait; beyond that the newest is refused, or the oldest dropped.
+2. Of those that wait the most urgent goes first; within one priority, the one that was sent first. What was
+   in flight when a connection ended goes before the others of its priority on the next.
+3. `send_now` is for what is only true now: it overtakes all that is held, is lost with the connection, and
+   of what the broker is too slow to take only the newest on each topic is sent.
+4. Nothing is sent before the broker has acknowledged the subscriptions, so that an answer to what is sent
+   arrives. A subscription that the owner can do without is asked for by itself, afterwards, and not again
+   once the broker has refused it or has twice closed the connection over it.
+5. A PUBACK that does not come within ACK_TIMEOUT_S of its message ends the connection: nothing else would,
+   as the broker goes on answering pings. (A broker that was restarted behind a TCP proxy forgets what it was
+   sent.)
+6. A message with which the broker closes the connection is set aside: `suspects.py`.
+7. Reconnection waits MIN_BACKOFF_S / 2 to MAX_BACKOFF_S, doubling, with full jitter, so that a fleet that
+   lost its broker does not come back as one. It starts over only after a connection that lasted STABLE_S:
+   two programs with one client id, each of which throws the other out, fight ever more slowly.
+8. `close` sends what is held first, reconnecting for that if need be, within its bound. What comes to no
+   good end is cut without DISCONNECT: then the broker publishes the last will, which tells the truth.
+
+All of it happens on the driver's loop, as one state machine: idle, dialling, connecting (CONNECT sent),
+subscribing, up, closing. Only `send` may be called from any thread; it holds a lock for the moment that it
+takes to append.
+
+Rejected
+* paho's own queue, threads and reconnection: they keep their state over connections (packet ids, inflight
+  messages, a half-read packet), and cannot be driven in virtual time. `paho_session.py` makes a client for
+  each connection.
+* Kept sessions, which would let the broker remember: it then publishes no will when another program takes
+  over the client id (mosquitto 2.0.11, amqtt 0.12.1), and a stranger's old subscriptions come back with
+  them.
+* A deque for what is held: an empty one takes 624 bytes, and a testbed has thousands of links.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from dcompute._log import log
 from dcompute._mqtt.failure import explain
-from dcompute._mqtt.paho_session import IN_FLIGHT, PahoSession, SessionSettings
+from dcompute._mqtt.paho_session import IN_FLIGHT, PahoSession, SessionSettings, Subscription
+from dcompute._mqtt.suspects import Suspect, Suspects
 from dcompute.drivers import Address, Channel, Driver, Timer
 
 MIN_BACKOFF_S = 0.5
 MAX_BACKOFF_S = 15.0
-STABLE_S = 10.0  # a connection that held so long resets the backoff; two clones fighting over an id slow down
+STABLE_S = 10.0
 CONNECT_TIMEOUT_S = 10.0
 ACK_TIMEOUT_S = 30.0
-URGENT_IN_FLIGHT = IN_FLIGHT // 2  # statuses; beyond it only the newest of a topic waits: no flood builds up
+URGENT_IN_FLIGHT = IN_FLIGHT // 2  # of `send_now`; beyond it only the newest of a topic waits
+
+_LAST = -1  # the priority of a closing link's last words
+_THROWN_OUT = 3  # short connections in a row until another program is suspected of having our id
 
 Outgoing = tuple[str, bytes, bool]  # topic, payload, retain
 
@@ -34,8 +66,11 @@ class LinkOwner(Protocol):
     def link_will(self) -> Outgoing | None:
         """The last will of the connection about to be made."""
 
-    def link_topics(self) -> Sequence[str]:
+    def link_topics(self) -> Sequence[Subscription]:
         """The broker has accepted the connection: what to subscribe to, before anything is sent."""
+
+    def link_extras(self) -> Sequence[Subscription]:
+        """What to subscribe to if the broker allows it."""
 
     def link_up(self) -> Sequence[Outgoing]:
         """Subscribed: returns what is to be sent before anything held."""
@@ -51,21 +86,65 @@ class LinkOwner(Protocol):
     def link_dropped(self, message: Outgoing) -> None:
         """Too much was held: this oldest message is lost."""
 
+    def link_refused(self, message: Outgoing, held: bool, reason: str) -> Outgoing | None:
+        """The broker closes the connection over this message, so it was set aside; returns what to send
+        instead."""
+
 
 @dataclass(slots=True)
 class _Sent:
     message: Outgoing
-    held: bool  # to be sent again on the next connection
+    held: int | None  # the priority at which it is sent again on the next connection; None: it is not
     at_s: float
+
+    def suspect(self) -> Suspect:
+        return Suspect(self.message[0], self.message[1], self.held is not None)
 
 
 class MqttLink:
-    """See the module's head.
+    """A lasting link; follows the rules above.
 
     Args:
         hold_limit: how many messages may wait for a connection.
-        drop_oldest: beyond that, drop the oldest instead of refusing the newest.
+        drop_oldest: beyond that, drop the oldest (of the least urgent) instead of refusing the newest.
     """
+
+    __slots__ = (
+        "__dict__",
+        "_address",
+        "_attempts",
+        "_channel",
+        "_check_due_s",
+        "_close_limit",
+        "_closed",
+        "_dial",
+        "_driver",
+        "_drop_oldest",
+        "_first_outcome",
+        "_held",
+        "_held_lock",
+        "_hold_limit",
+        "_idle",
+        "_in_flight",
+        "_largest_acknowledged",
+        "_owner",
+        "_pump_due",
+        "_running",
+        "_session",
+        "_settings",
+        "_suspects",
+        "_thrown_out",
+        "_timer",
+        "_unwelcome",
+        "_up",
+        "_up_since_s",
+        "_urgent",
+        "_urgent_in_flight",
+        "_waiting",
+        "connections",
+        "dropped",
+        "last_error",
+    )  # more than the 30 that instances of a class can share the names of in their dicts
 
     def __init__(
         self,
@@ -77,27 +156,36 @@ class MqttLink:
         hold_limit: int,
         drop_oldest: bool,
     ) -> None:
+        if drop_oldest and hold_limit < 1:
+            raise ValueError(f"hold_limit must be at least 1, not {hold_limit!r}: one has to be held")
         self._driver = driver
         self._address = address
         self._settings = settings
         self._owner = owner
         self._hold_limit = hold_limit
         self._drop_oldest = drop_oldest
-        self._held: list[Outgoing] = []  # an empty deque takes 624 bytes
+        self._held: dict[int, list[Outgoing]] = {}  # by priority; no list is empty
+        self._waiting = 0  # messages in there
         self._held_lock = threading.Lock()
         self._pump_due = False
         self._in_flight: dict[int, _Sent] = {}
         self._urgent: dict[str, Outgoing] = {}  # by topic; there is no room for them in flight
         self._urgent_in_flight = 0
+        self._largest_acknowledged = 0
+        self._suspects: Suspects | None = None  # hardly any link ever has one
+        self._unwelcome: dict[str, int] = {}  # extra topics: closes over them, -1 once refused or given up
         self._session: PahoSession | None = None
         self._channel: Channel | None = None
         self._dial: Timer | None = None
         self._timer: Timer | None = None
+        self._check_due_s = 0.0
         self._running = False
         self._up = False
         self._up_since_s = 0.0
         self._attempts = 0
+        self._thrown_out = 0
         self._first_outcome: list[Callable[[], None]] = []
+        self._idle: list[Callable[[], None]] = []
         self._closed: list[Callable[[], None]] = []  # not empty: closing
         self._close_limit: Timer | None = None
         self.last_error = ""
@@ -107,30 +195,48 @@ class MqttLink:
     # --- from any thread --------------------------------------------------------------------------------
 
     def is_up(self) -> bool:
-        """Connected and subscribed."""
+        """Tell whether the link is connected and subscribed."""
         return self._up
 
     def held(self) -> int:
-        """How many messages wait or are not acknowledged yet."""
-        return len(self._held) + len(self._in_flight)
+        """Count the messages that wait or are not acknowledged yet."""
+        return self._waiting + len(self._in_flight)
 
-    def send(self, message: Outgoing) -> bool:
+    def unsent(self) -> list[Outgoing]:
+        """Return the messages handed to `send` that the broker has not acknowledged."""
+        with self._held_lock:
+            flying = [sent.message for sent in list(self._in_flight.values()) if sent.held is not None]
+            return flying + [message for lane in self._held.values() for message in lane]
+
+    def send(self, message: Outgoing, priority: int = 0) -> bool:
         """Send at QoS 1, now or when the link is next up. False: too many wait, it was refused."""
         dropped: Outgoing | None = None
         with self._held_lock:
-            if len(self._held) >= self._hold_limit:
+            if self._waiting >= self._hold_limit:
                 if not self._drop_oldest:
                     return False
-                dropped = self._held.pop(0)
+                dropped = self._take_held(min(self._held), 1)[0]
                 self.dropped += 1
-            self._held.append(message)
+            self._held.setdefault(priority, []).append(message)
+            self._waiting += 1
             due = self._pump_due
             self._pump_due = True
         if dropped is not None:
+            if self._suspects is not None:
+                self._suspects.clear(Suspect(dropped[0], dropped[1], True))
             self._owner.link_dropped(dropped)
         if not due:
             self._driver.call_on_loop(self._pump)
         return True
+
+    def _take_held(self, priority: int, count: int) -> list[Outgoing]:
+        """Take the first `count` messages of a priority out of what is held, whose lock the caller has."""
+        lane = self._held[priority]
+        taken, lane[:count] = lane[:count], []
+        if not lane:
+            del self._held[priority]
+        self._waiting -= len(taken)
+        return taken
 
     # --- on the loop ------------------------------------------------------------------------------------
 
@@ -151,7 +257,7 @@ class MqttLink:
         if self._session is None or not self._up:
             return
         for message in messages:
-            if self._urgent or self._urgent_in_flight >= URGENT_IN_FLIGHT:
+            if self._urgent or not self._urgent_has_room():
                 self._urgent.pop(message[0], None)  # last in order
                 self._urgent[message[0]] = message
                 self._send_urgent()
@@ -159,36 +265,51 @@ class MqttLink:
                 self._publish_urgent(message)
         self._session.flush()
 
+    def _urgent_has_room(self) -> bool:
+        if self._suspects is not None and self._suspects.careful:
+            return not self._in_flight
+        return self._urgent_in_flight < URGENT_IN_FLIGHT
+
     def _send_urgent(self) -> None:
-        while self._urgent and self._urgent_in_flight < URGENT_IN_FLIGHT:
+        while self._urgent and self._urgent_has_room():
             self._publish_urgent(self._urgent.pop(next(iter(self._urgent))))
 
     def _publish_urgent(self, message: Outgoing) -> None:
-        self._urgent_in_flight += 1
-        self._publish(message, held=False)
+        if self._suspects is None or self._suspects.allows(message[0], len(message[1])):
+            self._urgent_in_flight += 1
+            self._publish(message, held=None)
 
-    def subscribe_also(self, topic: str) -> None:
-        """Subscribe if this connection is accepted; the next one's `link_topics` are to name it."""
-        if self._session is not None and self._session.accepted:
-            self._session.subscribe([topic])
+    def subscribe_also(self, extra: Subscription) -> None:
+        """Subscribe if this connection is up; the next one's `link_extras` are to name it."""
+        if self._session is not None and self._up and self._unwelcome.get(extra[0], 0) >= 0:
+            self._session.subscribe([extra], optional=True)
+
+    def when_idle(self, idle: Callable[[], None]) -> None:
+        """Call `idle` as soon as nothing waits and everything is acknowledged."""
+        if self.held():
+            self._idle.append(idle)
+        else:
+            idle()
 
     def close(self, last: Sequence[Outgoing], timeout_s: float, closed: Callable[[], None]) -> None:
         """Send what is held, then `last`, wait for their PUBACKs, DISCONNECT.
 
-        Not connected, or not done within `timeout_s`, the link is cut instead, so that the broker sends the
-        will.
+        What is not done within `timeout_s` is given up and the link cut, so that the broker sends the will;
+        `unsent` then tells what it was. A link that is down is cut at once unless something is held.
         """
         if self._closed:
             self._closed.append(closed)
             return
-        if not self._up:
+        if not self._running or not (self._up or self._waiting):
             self.kill()
             closed()
             return
         self._closed.append(closed)
         self._urgent.clear()  # what is last overtakes it
         with self._held_lock:
-            self._held.extend(last)
+            if last:
+                self._held.setdefault(_LAST, []).extend(last)
+                self._waiting += len(last)
         self._close_limit = self._driver.call_later(timeout_s, self.kill)
         self._pump()
 
@@ -197,10 +318,17 @@ class MqttLink:
         self._running = False
         channel = self._channel
         self._drop_connection()
+        self._forget_last_words()
         if channel is not None:
             channel.abort()
-        self._tell_first_outcome()
+        _call_all(self._first_outcome)
         self._tell_closed()
+
+    def _forget_last_words(self) -> None:
+        """Should the link start again, they would be a lie."""
+        with self._held_lock:
+            if _LAST in self._held:
+                self._take_held(_LAST, len(self._held[_LAST]))
 
     def reconnect(self, reason: str) -> None:
         """End the present connection, or attempt at one, and make a new one."""
@@ -228,11 +356,16 @@ class MqttLink:
         self._timer = self._driver.call_later(delay_s, call)
 
     def _arm_check(self) -> None:
+        """Look again when a ping is due, or a PUBACK overdue."""
         assert self._session is not None
-        delay_s = self._session.next_check_s() - self._driver.now_s()
-        # At least a millisecond: rounding may put the due time a hair before now, for ever. And not so late,
-        # with a long keepalive, that a PUBACK which never comes goes unnoticed.
-        self._timer = self._driver.call_later(min(max(delay_s, 0.001), 2 * ACK_TIMEOUT_S), self._check)
+        due_s = self._session.next_check_s()
+        oldest = next(iter(self._in_flight.values()), None)
+        if oldest is not None:
+            due_s = min(due_s, oldest.at_s + ACK_TIMEOUT_S)
+        now_s = self._driver.now_s()
+        # At least a millisecond: rounding may put the due time a hair before now, for ever.
+        self._check_due_s = max(due_s, now_s + 0.001)
+        self._arm(self._check_due_s - now_s, self._check)
 
     def _check(self) -> None:
         self._timer = None
@@ -240,7 +373,7 @@ class MqttLink:
         if session is None:
             return
         oldest = next(iter(self._in_flight.values()), None)
-        if oldest is not None and self._driver.now_s() - oldest.at_s > ACK_TIMEOUT_S:
+        if oldest is not None and self._driver.now_s() - oldest.at_s >= ACK_TIMEOUT_S:
             self.reconnect(f"a message was not acknowledged within {ACK_TIMEOUT_S:.0f} s")
             return
         session.check()
@@ -254,21 +387,36 @@ class MqttLink:
         if session is None or not self._up:
             return
         self._send_urgent()
-        held = self._held
-        room = max(0, IN_FLIGHT - len(self._in_flight))
-        with self._held_lock:
-            now, held[:room] = held[:room], []
-        for message in now:
-            self._publish(message, held=True)
+        for message, priority in self._next_held():
+            self._publish(message, held=priority)
         session.flush()
-        if self._closed and not held and not self._in_flight:
-            self._finish_close()
+        if not self._waiting and not self._in_flight:
+            if self._closed:
+                self._finish_close()
+            else:
+                _call_all(self._idle)
 
-    def _publish(self, message: Outgoing, *, held: bool) -> None:
+    def _next_held(self) -> Iterator[tuple[Outgoing, int]]:
+        room = IN_FLIGHT - len(self._in_flight)
+        if self._suspects is not None and self._suspects.careful:
+            room = 0 if self._in_flight else 1
+        with self._held_lock:
+            now = []
+            while room > 0 and self._held:
+                priority = max(self._held)
+                taken = self._take_held(priority, room)
+                room -= len(taken)
+                now += [(message, priority) for message in taken]
+        yield from now
+
+    def _publish(self, message: Outgoing, *, held: int | None) -> None:
         assert self._session is not None
         topic, payload, retain = message
+        now_s = self._driver.now_s()
         mid = self._session.publish(topic, payload, retain)
-        self._in_flight[mid] = _Sent(message, held, self._driver.now_s())
+        self._in_flight[mid] = _Sent(message, held, now_s)
+        if self._check_due_s > now_s + ACK_TIMEOUT_S:  # with a long keepalive the next look would be too late
+            self._arm_check()
 
     def _finish_close(self) -> None:
         assert self._session is not None
@@ -284,29 +432,29 @@ class MqttLink:
         if self._close_limit is not None:
             self._close_limit.cancel()
             self._close_limit = None
-        waiting, self._closed = self._closed, []
-        for call in waiting:
-            call()
+        _call_all(self._closed)
 
     def _lost(self, reason: str) -> None:
         was_up = self._up
+        lasted = was_up and self._driver.now_s() - self._up_since_s >= STABLE_S
         self._drop_connection()
         self.last_error = reason
-        if self._closed:
+        if self._closed and not any(priority > _LAST for priority in self._held):
             self._running = False
+            self._forget_last_words()
             self._tell_closed()
         elif self._running:
-            if was_up and self._driver.now_s() - self._up_since_s >= STABLE_S:
+            if lasted:
                 self._attempts = 0
             self._arm(self._backoff_s(), self._connect)
         if was_up:
             self._owner.link_down(reason)
         else:
             self._owner.link_failed(reason)
-        self._tell_first_outcome()
+        _call_all(self._first_outcome)
 
     def _backoff_s(self) -> float:
-        """Exponential with full jitter, so that a fleet that lost its broker does not come back as one."""
+        """Draw the time until the next attempt: exponential, with full jitter (rule 7)."""
         ceiling_s = min(MAX_BACKOFF_S, MIN_BACKOFF_S * 2 ** min(self._attempts, 10))
         return self._driver.random.uniform(MIN_BACKOFF_S / 2, ceiling_s)
 
@@ -323,15 +471,54 @@ class MqttLink:
         self._channel = None
         self._up = False
         with self._held_lock:
-            self._held[:0] = [sent.message for sent in self._in_flight.values() if sent.held]
-        self._in_flight.clear()
+            for sent in reversed(self._in_flight.values()):
+                if sent.held is not None:
+                    self._held.setdefault(sent.held, []).insert(0, sent.message)
+                    self._waiting += 1
+            self._in_flight.clear()
         self._urgent.clear()
         self._urgent_in_flight = 0
 
-    def _tell_first_outcome(self) -> None:
-        waiting, self._first_outcome = self._first_outcome, []
-        for call in waiting:
-            call()
+    # --- the broker closes ------------------------------------------------------------------------------
+
+    def _closed_by_broker(self, reason: str) -> None:
+        """Find out over what, as far as that can be known, and connect again."""
+        convicted: _Sent | None = None
+        flying = list(self._in_flight.values())
+        for topic in self._session.unanswered_extras() if self._session is not None else ():
+            self._unwelcome[topic] = self._unwelcome.get(topic, 0) + 1
+            if self._unwelcome[topic] == 2:
+                self._refuse_extra(topic, "closed the connection twice over")
+        if flying:
+            if self._suspects is None:
+                self._suspects = Suspects()
+            suspects = [sent.suspect() for sent in flying]
+            worst = max(suspects, key=lambda suspect: len(suspect.payload))
+            reason += (
+                f" while a message of {len(worst.payload):,} bytes on {worst.topic} was on its way: "
+                "is it too large for the broker, or not allowed there?"
+            )
+            if self._suspects.closed(suspects, self._largest_acknowledged) is not None:
+                (convicted,) = flying
+                self._in_flight.clear()
+        short = self._driver.now_s() - self._up_since_s < STABLE_S
+        self._thrown_out = self._thrown_out + 1 if short and not flying else 0
+        if self._thrown_out >= _THROWN_OUT:
+            reason += (
+                f", {self._thrown_out} times in a row: does another program use the client id "
+                f"{self._settings.client_id!r}?"
+            )
+        self._lost(reason)
+        if convicted is not None:
+            instead = self._owner.link_refused(convicted.message, convicted.held is not None, reason)
+            if instead is not None and convicted.held is not None:
+                with self._held_lock:
+                    self._held.setdefault(convicted.held, []).insert(0, instead)
+                    self._waiting += 1
+
+    def _refuse_extra(self, topic: str, did: str) -> None:
+        self._unwelcome[topic] = -1
+        log.warning("%s: the broker %s the subscription to %s", self._settings.client_id, did, topic)
 
     # --- the channel tells, by way of its _Attempt ------------------------------------------------------
 
@@ -344,9 +531,14 @@ class MqttLink:
         session.open(channel.write)
 
     def channel_lost(self, session: PahoSession, error: Exception | None) -> None:
-        if session is self._session:
-            self._dial = None
-            self._lost(explain(error, self._address))
+        if session is not self._session:
+            return
+        self._dial = None
+        reason = explain(error, self._address)
+        if self._up and (error is None or isinstance(error, ConnectionError)):
+            self._closed_by_broker(reason)
+        else:
+            self._lost(reason)
 
     # --- the session tells ------------------------------------------------------------------------------
 
@@ -357,16 +549,23 @@ class MqttLink:
     def session_subscribed(self) -> None:
         if self._up:
             return
-        if self._timer is not None:
-            self._timer.cancel()
+        assert self._session is not None
         self._up = True
         self._up_since_s = self._driver.now_s()
         self.connections += 1
         self.last_error = ""
         self._arm_check()
         self.send_now(self._owner.link_up())
+        for extra in self._owner.link_extras():
+            self.subscribe_also(extra)
         self._pump()
-        self._tell_first_outcome()
+        _call_all(self._first_outcome)
+
+    def session_extra(self, topic: str, granted: bool) -> None:
+        if granted:
+            self._unwelcome.pop(topic, None)
+        else:
+            self._refuse_extra(topic, "refused")
 
     def session_message(self, topic: str, payload: bytes, retained: bool) -> None:
         try:
@@ -376,15 +575,28 @@ class MqttLink:
 
     def session_acknowledged(self, mid: int) -> None:
         sent = self._in_flight.pop(mid, None)
-        if sent is not None and not sent.held:
-            self._urgent_in_flight -= 1
+        if sent is not None:
+            self._urgent_in_flight -= sent.held is None
+            self._largest_acknowledged = max(self._largest_acknowledged, len(sent.message[1]))
+            if self._suspects is not None and self._suspects.careful:
+                self._suspects.clear(sent.suspect())
+                if not self._in_flight and not self._urgent:
+                    self._suspects.all_acknowledged()
         if not self._in_flight:
             self._in_flight.clear()  # also of its table, which is most of an idle link
-        if (self._held or self._urgent or self._closed) and not self._pump_due:
+        if (self._waiting or self._urgent or self._closed or self._idle) and not self._pump_due:
             self._pump()
 
     def session_ended(self, reason: str) -> None:
         self.reconnect(reason)
+
+
+def _call_all(waiting: list[Callable[[], None]]) -> None:
+    """Call, and forget, what waits for something that has happened now."""
+    calls = waiting[:]
+    waiting.clear()
+    for call in calls:
+        call()
 
 
 class _Attempt:

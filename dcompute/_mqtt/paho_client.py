@@ -51,8 +51,8 @@ class PacketUser(Protocol):
     def packet_acknowledged(self, mid: int) -> None:
         """The broker has taken over the message of this id."""
 
-    def packet_subscribed(self, granted: bool) -> None:
-        """The broker has answered a SUBSCRIBE; `granted`: all of it."""
+    def packet_subscribed(self, mid: int, granted: bool) -> None:
+        """The broker has answered the SUBSCRIBE of this id; `granted`: all of it."""
 
 
 _PLAIN: dict[str, Any] = vars(paho.Client(CallbackAPIVersion.VERSION2))
@@ -185,7 +185,7 @@ class PahoClient(paho.Client):
         codes = set(body[2:])
         if not codes or not codes <= _SUBACK_CODES:
             raise MalformedPacket("a SUBACK without return codes, or with one that means nothing")
-        self._user.packet_subscribed(_REFUSED not in codes)
+        self._user.packet_subscribed(int.from_bytes(body[:2], "big"), _REFUSED not in codes)
 
     def _leave_to_paho(self, header: int, body: bytes) -> None:
         self._in_packet = {

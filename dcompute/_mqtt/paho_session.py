@@ -19,6 +19,8 @@ from dcompute._mqtt.paho_client import PahoClient
 QOS = 1
 IN_FLIGHT = 20
 
+Subscription = tuple[str, int]  # topic filter, QoS
+
 _REFUSALS = {  # return codes of CONNACK (MQTT 3.1.1, table 3.1)
     1: "unacceptable protocol version",
     2: "client id rejected",
@@ -55,6 +57,9 @@ class SessionUser(Protocol):
 
     def session_accepted(self) -> None: ...
     def session_subscribed(self) -> None: ...
+    def session_extra(self, topic: str, granted: bool) -> None:
+        """The broker has answered an optional subscription."""
+
     def session_message(self, topic: str, payload: bytes, retained: bool) -> None: ...
     def session_acknowledged(self, mid: int) -> None: ...
     def session_ended(self, reason: str) -> None: ...
@@ -67,7 +72,7 @@ class PahoSession:
         will: (topic, payload) of the retained QoS 1 last will, or None.
     """
 
-    __slots__ = ("_client", "_ended", "_feeding", "_keepalive_s", "_user", "_write")
+    __slots__ = ("_client", "_ended", "_extras", "_feeding", "_keepalive_s", "_user", "_write")
 
     def __init__(
         self,
@@ -88,6 +93,7 @@ class PahoSession:
         self._client = client
         self._ended = False
         self._feeding = False
+        self._extras: dict[int, str] | None = None  # topics of optional subscriptions not answered yet
         self._write: Callable[[bytes], None] | None = None  # only from `open` to the end
 
     @property
@@ -116,10 +122,17 @@ class PahoSession:
             self._feeding = False
         self.flush()
 
-    def subscribe(self, topics: Sequence[str]) -> None:
-        """SUBSCRIBE at QoS 1, all in one packet; answered by `session_subscribed`."""
-        self._client.subscribe([(topic, QOS) for topic in topics])
+    def subscribe(self, topics: Sequence[Subscription], *, optional: bool = False) -> None:
+        """SUBSCRIBE, all in one packet; answered by `session_subscribed`, an `optional` one (of one topic) by
+        `session_extra`. A refusal of what is not optional ends the session."""
+        _, mid = self._client.subscribe(list(topics))
+        if optional and mid is not None:
+            self._extras = {**(self._extras or {}), mid: topics[0][0]}
         self.flush()
+
+    def unanswered_extras(self) -> list[str]:
+        """Return the topics of optional subscriptions that the broker has not answered."""
+        return list((self._extras or {}).values())
 
     def publish(self, topic: str, payload: bytes, retain: bool, qos: int = QOS) -> int:
         """PUBLISH; the returned id comes back in `session_acknowledged`. `flush` sends it."""
@@ -183,10 +196,12 @@ class PahoSession:
         else:
             self._user.session_accepted()
 
-    def packet_subscribed(self, granted: bool) -> None:
+    def packet_subscribed(self, mid: int, granted: bool) -> None:
         if self._ended:
             return
-        if granted:
+        if self._extras and mid in self._extras:
+            self._user.session_extra(self._extras.pop(mid), granted)
+        elif granted:
             self._user.session_subscribed()
         else:
             self._end("the broker refused a subscription (access rules?)")
@@ -207,4 +222,4 @@ class PahoSession:
         session._end("no answer within the keepalive" if text == "Keep alive timeout" else text)
 
 
-__all__ = ["PahoSession", "SessionSettings", "SessionUser"]
+__all__ = ["PahoSession", "SessionSettings", "SessionUser", "Subscription"]

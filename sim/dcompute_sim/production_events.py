@@ -73,6 +73,9 @@ _NODE: dict[type[e.NodeEvent], Callable[[int, str, Any], Event]] = {
         t_us=us, node=node, task=it.task, digest=value_digest(it.value)
     ),
     e.ResultDropped: _dropped,
+    e.ResultSetAside: lambda us, node, it: t.ResultSetAside(
+        t_us=us, node=node, task=it.task, reason=it.reason
+    ),
     e.MessageRejected: lambda us, node, it: t.MessageRejected(
         t_us=us, who=node, topic=it.topic, reason=it.reason
     ),
@@ -94,6 +97,8 @@ _MASTER: dict[type[e.MasterEvent], Callable[[int, Any], Event]] = {
     e.UpdateMoved: lambda us, it: t.UpdateState(
         t_us=us, node=it.node, version=it.version, state=it.state, reason=it.reason
     ),
+    e.TaskSetAside: lambda us, it: t.TaskSetAside(t_us=us, node=it.node, task=it.task, reason=it.reason),
+    e.BrokerDropped: lambda us, it: t.BrokerDropped(t_us=us, count=it.count),
     e.MessageRejected: lambda us, it: t.MessageRejected(
         t_us=us, who="master", topic=it.topic, reason=it.reason
     ),

@@ -9,6 +9,8 @@ import asyncio
 import heapq
 import itertools
 import random
+import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -20,12 +22,13 @@ from dcompute_sim.brokers.broker_process import BrokerProcess
 from dcompute_sim.brokers.conformance import wire
 from dcompute_sim.brokers.conformance.wire import Packet, PacketKind
 from dcompute_sim.brokers.managed import OwnBroker
-from dcompute_sim.brokers.mosquitto import MosquittoBroker
+from dcompute_sim.brokers.mosquitto import MosquittoBroker, find_mosquitto
+from dcompute_sim.brokers.open_files import raise_open_files
 from dcompute_sim.brokers.real_broker import BrokerSecurity
 from hypothesis import HealthCheck, settings
 
 from dcompute._mqtt.link import MqttLink, Outgoing
-from dcompute._mqtt.paho_session import SessionSettings
+from dcompute._mqtt.paho_session import SessionSettings, Subscription
 from dcompute.asyncio_driver import AsyncioDriver
 from dcompute.drivers import Address, ChannelUser, Timer
 from dcompute.master_transport import MasterNodeTransport
@@ -145,6 +148,34 @@ def serve(loop: Loop) -> Iterator[Callable[..., Served]]:
         served.stop()
 
 
+@pytest.fixture
+def stock_mosquitto(tmp_path: Path) -> Iterator[Callable[..., int]]:
+    """`stock_mosquitto(*lines)`: the port of a mosquitto with the limits of its defaults, but for `lines`."""
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start(*lines: str) -> int:
+        raise_open_files(16_384)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        config = tmp_path / f"stock-{port}.conf"
+        config.write_text("\n".join([f"listener {port} 127.0.0.1", "allow_anonymous true", *lines, ""]))
+        log = (tmp_path / f"stock-{port}.log").open("wb")
+        running.append(subprocess.Popen([str(find_mosquitto()), "-c", str(config)], stderr=log))
+
+        def listens() -> bool:
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", port)) == 0
+
+        _eventually(listens)
+        return port
+
+    yield start
+    for process in running:
+        process.kill()
+        process.wait()
+
+
 # --- fleets ---------------------------------------------------------------------------------------------
 
 
@@ -191,8 +222,11 @@ class Stranger:
     def link_will(self) -> Outgoing | None:
         return self._will
 
-    def link_topics(self) -> Sequence[str]:
-        return self._topics
+    def link_topics(self) -> Sequence[Subscription]:
+        return [(topic, 1) for topic in self._topics]
+
+    def link_extras(self) -> Sequence[Subscription]:
+        return ()
 
     def link_up(self) -> Sequence[Outgoing]:
         return ()
@@ -203,6 +237,8 @@ class Stranger:
     def link_down(self, reason: str) -> None: ...
     def link_failed(self, reason: str) -> None: ...
     def link_dropped(self, message: Outgoing) -> None: ...
+    def link_refused(self, message: Outgoing, held: bool, reason: str) -> Outgoing | None:
+        return None
 
 
 class Fleet:
@@ -424,3 +460,74 @@ def new_world(monkeypatch: pytest.MonkeyPatch) -> Callable[[], World]:
 @pytest.fixture
 def world(new_world: Callable[[], World]) -> World:
     return new_world()
+
+
+# --- a link in it ----------------------------------------------------------------------------------------
+
+KEEPALIVE_S = 60
+ADDRESS = Address("broker", 1883)
+
+
+class Client:
+    """A link and its owner, which writes down what it is told."""
+
+    def __init__(self, world: Any, *, hold_limit: int = 1000, drop_oldest: bool = False) -> None:
+        self.world = world
+        self.told: list[str] = []
+        self.messages: list[tuple[str, bytes, bool]] = []
+        self.dropped: list[bytes] = []
+        self.greeting: list[Outgoing] = []
+        self.extras: list[Subscription] = []
+        self.refused: list[tuple[bytes, bool]] = []
+        self.instead: Outgoing | None = None
+        self.link = MqttLink(
+            world,
+            ADDRESS,
+            SessionSettings("me", KEEPALIVE_S, "user", "secret"),
+            self,
+            hold_limit=hold_limit,
+            drop_oldest=drop_oldest,
+        )
+
+    def start(self) -> Any:
+        """The connection that the link dials at its start."""
+        self.link.start(lambda: self.told.append("first outcome"))
+        return self.world.wires[-1]
+
+    def up(self) -> Any:
+        return self.start().accept()
+
+    def send(self, *payloads: bytes) -> list[bool]:
+        return [self.link.send(("t", payload, False)) for payload in payloads]
+
+    def link_will(self) -> Outgoing | None:
+        self.told.append("will")
+        return ("me/status", b"dead", True)
+
+    def link_topics(self) -> Sequence[Subscription]:
+        return (("a", 1), ("b", 1))
+
+    def link_extras(self) -> Sequence[Subscription]:
+        return self.extras
+
+    def link_up(self) -> Sequence[Outgoing]:
+        self.told.append("up")
+        return self.greeting
+
+    def link_message(self, topic: str, payload: bytes, retained: bool) -> None:
+        if payload == b"poison":
+            raise RuntimeError("a fault in the owner")
+        self.messages.append((topic, payload, retained))
+
+    def link_down(self, reason: str) -> None:
+        self.told.append(f"down: {reason}")
+
+    def link_failed(self, reason: str) -> None:
+        self.told.append(f"failed: {reason}")
+
+    def link_dropped(self, message: Outgoing) -> None:
+        self.dropped.append(message[1])
+
+    def link_refused(self, message: Outgoing, held: bool, reason: str) -> Outgoing | None:
+        self.refused.append((message[1], held))
+        return self.instead

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,69 +21,10 @@ from dcompute._mqtt.link import (
     MIN_BACKOFF_S,
     STABLE_S,
     URGENT_IN_FLIGHT,
-    MqttLink,
-    Outgoing,
 )
 from dcompute._mqtt.paho_session import IN_FLIGHT, SessionSettings
-from dcompute.drivers import Address
 
-KEEPALIVE_S = 60
-ADDRESS = Address("broker", 1883)
-
-
-class Client:
-    """A link and its owner, which writes down what it is told."""
-
-    def __init__(self, world: Any, *, hold_limit: int = 1000, drop_oldest: bool = False) -> None:
-        self.world = world
-        self.told: list[str] = []
-        self.messages: list[tuple[str, bytes, bool]] = []
-        self.dropped: list[bytes] = []
-        self.greeting: list[Outgoing] = []
-        self.link = MqttLink(
-            world,
-            ADDRESS,
-            SessionSettings("me", KEEPALIVE_S, "user", "secret"),
-            self,
-            hold_limit=hold_limit,
-            drop_oldest=drop_oldest,
-        )
-
-    def start(self) -> Any:
-        """The connection that the link dials at its start."""
-        self.link.start(lambda: self.told.append("first outcome"))
-        return self.world.wires[-1]
-
-    def up(self) -> Any:
-        return self.start().accept()
-
-    def send(self, *payloads: bytes) -> list[bool]:
-        return [self.link.send(("t", payload, False)) for payload in payloads]
-
-    def link_will(self) -> Outgoing | None:
-        self.told.append("will")
-        return ("me/status", b"dead", True)
-
-    def link_topics(self) -> Sequence[str]:
-        return ("a", "b")
-
-    def link_up(self) -> Sequence[Outgoing]:
-        self.told.append("up")
-        return self.greeting
-
-    def link_message(self, topic: str, payload: bytes, retained: bool) -> None:
-        if payload == b"poison":
-            raise RuntimeError("a fault in the owner")
-        self.messages.append((topic, payload, retained))
-
-    def link_down(self, reason: str) -> None:
-        self.told.append(f"down: {reason}")
-
-    def link_failed(self, reason: str) -> None:
-        self.told.append(f"failed: {reason}")
-
-    def link_dropped(self, message: Outgoing) -> None:
-        self.dropped.append(message[1])
+from .conftest import ADDRESS, KEEPALIVE_S, Client
 
 
 @pytest.fixture
@@ -235,15 +176,26 @@ def test_a_dead_link_is_noticed_within_two_keepalives(client: Client) -> None:
     assert "down: no answer within the keepalive" in client.told
 
 
-def test_a_message_never_acknowledged_ends_the_connection_and_goes_again(client: Client) -> None:
+@pytest.mark.parametrize("idle_s", [0, 7, 29, 31, 59, 61])
+def test_a_message_never_acknowledged_ends_the_connection_in_time_and_goes_again(
+    client: Client, idle_s: float
+) -> None:
     """A broker that lost it would otherwise lose it for good, however healthy its pings."""
     broker = client.up()
+
+    def run(seconds: float) -> None:
+        for _ in range(int(10 * seconds)):
+            client.world.run(0.1)
+            if any(packet.kind == PacketKind.PINGREQ for packet in broker.heard()):
+                broker.say(wire.encode(PacketKind.PINGRESP))
+
+    run(idle_s)
     client.send(b"precious")
     assert broker.published(acknowledge=False) == [b"precious"]
-    for _ in range(int(2 * KEEPALIVE_S + ACK_TIMEOUT_S)):
-        client.world.run(1)
-        if any(packet.kind == PacketKind.PINGREQ for packet in broker.heard()):
-            broker.say(wire.encode(PacketKind.PINGRESP))
+    run(ACK_TIMEOUT_S - 0.3)
+    assert client.link.is_up()
+    run(0.6)
+    assert not client.link.is_up(), "the bound is what the protocol's document says"
     assert f"down: a message was not acknowledged within {ACK_TIMEOUT_S:.0f} s" in client.told
     assert client.world.wires[-1].accept().published() == [b"precious"]
 
@@ -332,6 +284,71 @@ def test_beyond_the_limit_the_oldest_is_dropped_where_so_wished(world: Any) -> N
     assert client.dropped == [b"1", b"2"]
     assert client.link.dropped == 2
     assert client.up().published() == [b"3", b"4"]
+
+
+def test_the_most_urgent_goes_first_and_equals_in_order(world: Any) -> None:
+    client = Client(world, hold_limit=10_000)
+    for number in range(5000):
+        client.link.send(("waits", b"%d" % number, False), 5)
+    client.link.send(("urgent", b"first", False), 10)
+    broker = client.up()
+    client.link.send(("least", b"last", False), 1)
+    client.link.send(("urgent", b"second", False), 10)
+    got = broker.published(acknowledge=False)
+    assert got[0] == b"first"
+    broker.lose()
+    _, broker = client.world.until_dial()
+    broker.accept()
+    assert broker.published() == [b"first", b"second", *(b"%d" % n for n in range(5000)), b"last"]
+
+
+def test_told_when_idle(client: Client) -> None:
+    told: list[str] = []
+    client.link.when_idle(lambda: told.append("at once"))
+    assert told == ["at once"]
+    broker = client.up()
+    client.send(b"1", b"2")
+    client.link.when_idle(lambda: told.append("later"))
+    client.link.when_idle(lambda: told.append("both"))
+    assert told == ["at once"]
+    broker.published()
+    assert told == ["at once", "later", "both"]
+
+
+def test_an_extra_subscription_may_be_refused(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    client.extras = [("extra", 0)]
+    for number in (1, 2):
+        broker = client.up() if number == 1 else client.world.until_dial()[1].accept()
+        asked = [packet for packet in broker.heard() if packet.kind == PacketKind.SUBSCRIBE]
+        assert len(asked) == (number == 1), "not again once it was refused"
+        for packet in asked:
+            broker.say(wire.encode(PacketKind.SUBACK, packet.body[:2] + b"\x80"))
+        assert client.link.is_up()
+        broker.lose()
+    assert caplog.text.count("refused the subscription to extra") == 1
+
+
+def test_an_extra_subscription_over_which_the_broker_closes_is_given_up(client: Client) -> None:
+    """AWS IoT closes the connection instead of refusing."""
+    client.extras = [("extra", 0)]
+    for number in range(4):
+        broker = client.up() if number == 0 else client.world.until_dial()[1].accept()
+        asked = [packet.kind for packet in broker.heard()]
+        assert asked == ([PacketKind.SUBSCRIBE] if number < 2 else [])
+        if number < 2:
+            broker.lose()
+    assert client.link.is_up()
+
+
+def test_thrown_out_again_and_again_it_says_what_may_be_the_cause(client: Client) -> None:
+    client.start().lose()
+    for _ in range(3):
+        client.world.until_dial()[1].accept().lose()
+    assert "3 times in a row: does another program use the client id 'me'?" in client.link.last_error
+    broker = client.world.until_dial()[1].accept()
+    client.world.run(STABLE_S + 1)
+    broker.lose()
+    assert "another program" not in client.link.last_error
 
 
 def test_what_is_said_now_is_not_said_later(client: Client) -> None:
@@ -453,6 +470,27 @@ def test_closing_without_a_connection_gives_up_the_attempt(client: Client) -> No
     client.world.run(1000)
     assert len(client.world.wires) == 1
     assert "first outcome" in client.told, "who waits in start() is told"
+
+
+def test_a_link_that_is_down_connects_to_send_what_is_held_within_the_limit(client: Client) -> None:
+    client.send(b"precious")
+    client.start().lose()
+    closed = closing(client, timeout_s=60)
+    assert closed == []
+    _, broker = client.world.until_dial()
+    broker.accept()
+    assert broker.published() == [b"precious", b"offline"]
+    assert (closed, broker.ended, client.link.unsent()) == (["closed"], "closed", [])
+
+
+def test_what_was_not_sent_within_the_limit_is_known_and_goes_on_the_next_start(client: Client) -> None:
+    client.send(b"precious")
+    client.start()
+    closed = closing(client, timeout_s=2)
+    client.world.run(3)
+    assert closed == ["closed"]
+    assert [payload for _, payload, _ in client.link.unsent()] == [b"precious"], "less the last word"
+    assert client.up().published() == [b"precious"], "a last word of then would be a lie now"
 
 
 def test_a_connection_lost_while_closing_is_the_end(client: Client) -> None:

@@ -83,7 +83,7 @@ class _Inbox:
     def packet_acknowledged(self, mid: int) -> None:
         pass
 
-    def packet_subscribed(self, granted: bool) -> None:
+    def packet_subscribed(self, mid: int, granted: bool) -> None:
         pass
 
 

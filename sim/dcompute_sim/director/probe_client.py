@@ -70,10 +70,13 @@ class Outsider:
             self._session.publish(topic, payload, retain, qos)
             self._session.flush()
         else:
-            self._session.subscribe(self._topics)
+            self._session.subscribe([(topic, 1) for topic in self._topics])
 
     def session_subscribed(self) -> None:
         self._on_done()
+
+    def session_extra(self, topic: str, granted: bool) -> None:
+        pass  # it asks for nothing that it could do without
 
     def session_acknowledged(self, mid: int) -> None:
         self._on_done()

@@ -55,7 +55,7 @@ class _PoliteCrash(ComputeNodeTransport):
 class _LengthInCharacters(MqttLink):
     """Packets are as long as their text has characters; the bytes beyond become the next packet."""
 
-    def _publish(self, message: tuple[str, bytes, bool], *, held: bool) -> None:
+    def _publish(self, message: tuple[str, bytes, bool], *, held: int | None) -> None:
         topic, payload, retain = message
         characters = len(payload.decode())
         super()._publish((topic, payload[:characters], retain), held=held)

@@ -75,6 +75,20 @@ class ResultDuplicate(Event, frozen=True):
     task: str
 
 
+class TaskSetAside(Event, frozen=True):
+    """The broker closes the connection over this task; an error takes the place of its result."""
+
+    node: str
+    task: str
+    reason: str
+
+
+class BrokerDropped(Event, frozen=True):
+    """The broker says that it has dropped `count` more messages, of whomever."""
+
+    count: int
+
+
 class UpdateStarted(Event, frozen=True):
     """The master is told to bring a board to another version. `broken`: what is wrong with that version."""
 

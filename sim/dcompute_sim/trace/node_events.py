@@ -106,6 +106,14 @@ class ResultDropped(Event, frozen=True):
     task: str
 
 
+class ResultSetAside(Event, frozen=True):
+    """The broker closes the connection over this result; an error was sent in its place."""
+
+    node: str
+    task: str
+    reason: str
+
+
 class NodeOutput(Event, frozen=True):
     """A line a firmware node printed."""
 

@@ -1,0 +1,180 @@
+"""A message over which the broker closes the connection is set aside, and what stands behind it goes on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from dcompute_sim.brokers.conformance import wire
+from dcompute_sim.brokers.conformance.wire import PacketKind
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dcompute import MasterNodeTransport, events
+from dcompute._mqtt.suspects import CLOSES_TO_CONVICT, CLOSES_TO_CONVICT_A_USUAL_ONE, Suspect, Suspects
+
+from .conftest import Client
+
+BIG = "x" * 30_000  # over the broker's limit
+LIMIT = "max_packet_size 20000"
+
+
+def kept(payload: bytes) -> Suspect:
+    return Suspect("t", payload, True)
+
+
+def test_alone_it_is_convicted_at_the_second_close() -> None:
+    suspects = Suspects()
+    assert suspects.closed([kept(b"large")], 3) is None
+    assert suspects.careful
+    assert suspects.closed([kept(b"large")], 3) == kept(b"large")
+    assert not suspects.careful
+
+
+def test_among_others_it_is_convicted_once_it_is_alone() -> None:
+    suspects = Suspects()
+    everything = [kept(b"small"), kept(b"large")]
+    assert suspects.closed(everything, 0) is None
+    assert suspects.closed(everything, 0) is None, "however often: it may be the other"
+    suspects.clear(kept(b"small"))
+    assert suspects.closed([kept(b"large")], 5) is None, "as large as one that was acknowledged: four more"
+    assert suspects.closed([kept(b"large")], 4) == kept(b"large")
+
+
+def test_a_usual_one_takes_five() -> None:
+    suspects = Suspects()
+    verdicts = [suspects.closed([kept(b"usual")], 5) for _ in range(CLOSES_TO_CONVICT_A_USUAL_ONE)]
+    assert verdicts == [None] * (CLOSES_TO_CONVICT_A_USUAL_ONE - 1) + [kept(b"usual")]
+
+
+def test_what_is_said_anew_on_each_connection_is_known_by_its_topic() -> None:
+    suspects = Suspects()
+    assert suspects.closed([Suspect("me/status", b"x" * 50 + b"inc 1", False)], 0) is None
+    convicted = Suspect("me/status", b"x" * 50 + b"inc 2", False)
+    assert suspects.closed([convicted], 0) == convicted
+    assert not suspects.allows("me/status", 55)
+    assert suspects.allows("me/status", 54)
+    assert suspects.allows("other/status", 1000)
+    suspects.closed([Suspect("probe", b"", False)], 0)
+    suspects.all_acknowledged()
+    assert not suspects.careful
+
+
+@given(st.lists(st.integers(0, 400), min_size=1, max_size=60, unique=True), st.integers(0, 400))
+@settings(max_examples=60)
+def test_whatever_the_limit_only_what_is_over_it_is_set_aside_and_all_else_arrives(
+    new_world: Callable[[], Any], sizes: list[int], limit: int
+) -> None:
+    world = new_world()
+    client = Client(world)
+    sent = [b"x" * size for size in sizes]
+    client.send(*sent)
+    client.start()
+    arrived: list[bytes] = []
+    connections = 0
+    while client.link.held() and connections < 3 * len(sizes) + 3:
+        broker = world.wires[-1].accept()
+        connections += 1
+        while packets := [packet for packet in broker.heard() if packet.kind == PacketKind.PUBLISH]:
+            for packet in packets:
+                message = wire.read_publish(packet)
+                if len(message.payload) > limit:
+                    broker.lose()
+                elif not broker.lost:
+                    arrived.append(message.payload)
+                    broker.say(wire.acknowledgement(PacketKind.PUBACK, message.packet_id))
+        if broker.lost:
+            world.until_dial()
+    over = {payload for payload in sent if len(payload) > limit}
+    assert {payload for payload, _ in client.refused} == over
+    assert set(arrived) == set(sent) - over
+    assert connections <= CLOSES_TO_CONVICT * len(over) + 1 + len(over)
+
+
+def test_a_reset_now_and_then_convicts_nobody(new_world: Callable[[], Any]) -> None:
+    world = new_world()
+    client = Client(world)
+    client.up().published()
+    for number in range(200):
+        client.send(b"usual %03d" % number)
+        broker = world.wires[-1]
+        if number and number % 3 == 0:  # lost before its PUBACK
+            broker.heard()
+            broker.lose(ConnectionResetError())
+            world.until_dial()[1].accept()
+        world.wires[-1].published()
+    assert client.refused == []
+    assert client.link.held() == 0
+
+
+# --- over a broker with a limit -------------------------------------------------------------------------
+
+
+def test_a_task_is_answered_to_its_sender_and_the_others_are_done(
+    stock_mosquitto: Any, new_fleet: Any, eventually: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    fleet = new_fleet(stock_mosquitto(LIMIT))
+    told: list[events.MasterEvent] = []
+    master, node = fleet.master(observer=told.append), fleet.node()
+    eventually(lambda: master.get_nodes_by_status("ready"))
+    ids = [master.send_task(node.node_id, {"n": n, "fill": BIG if n == 3 else ""}) for n in range(10)]
+    eventually(lambda: node.counters()["tasks_waiting"] == 9, patience_s=30)  # before: nobody to hear results
+
+    def done() -> list[int]:
+        while (task := node.get_task()) is not None:
+            node.send_result(task["n"], task["id"])
+        results = {r["task_id"]: r["result"] for r in master.get_results().get(node.node_id, ())}
+        return [results[task] for task in ids] if len(results) == len(ids) else []
+
+    results = eventually(done)
+    assert [n for n in results if isinstance(n, int)] == [0, 1, 2, 4, 5, 6, 7, 8, 9]
+    assert "cannot be sent" in results[3]["error"]
+    assert "is it too large for the broker" in results[3]["error"]
+    (aside,) = [event for event in told if isinstance(event, events.TaskSetAside)]
+    assert (aside.node, aside.task) == (node.node_id, ids[3])
+    assert "master: set aside a message of" in caplog.text
+    assert master.is_connected()
+
+
+def test_while_it_is_being_found_out_last_error_says_what_is_suspected(world: Any) -> None:
+    master = MasterNodeTransport(driver=world)
+    master.start()
+    broker = world.wires[-1].accept()
+    hello = {"node_id": "n", "status": "connected", "device_type": "x", "inc": "a.1"}
+    broker.say(wire.publish("initialisation", json.dumps(hello).encode(), qos=1, packet_id=1))
+    master.send_task("n", {"fill": BIG})
+    broker.lose()
+    assert "while a message of 30," in master.last_error
+    assert "on n was on its way" in master.last_error
+
+
+def test_in_place_of_a_result_an_error_arrives(
+    stock_mosquitto: Any, new_fleet: Any, eventually: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    fleet = new_fleet(stock_mosquitto(LIMIT))
+    told: list[events.NodeEvent] = []
+    master, node = fleet.master(), fleet.node(observer=told.append)
+    for n in range(10):
+        node.send_result(BIG if n == 3 else n, f"t{n}")
+    records = eventually(
+        lambda: len(found := master.get_results().get(node.node_id, ())) == 10 and found, patience_s=30
+    )
+    by_task = {record["task_id"]: record["result"] for record in records}
+    assert "cannot be sent" in by_task.pop("t3")["error"]
+    assert by_task == {f"t{n}": n for n in range(10) if n != 3}
+    assert [event.task for event in told if isinstance(event, events.ResultSetAside)] == ["t3"]
+    assert f"{node.node_id}: set aside a message of" in caplog.text
+
+
+def test_a_status_is_set_aside_and_results_go_on(
+    stock_mosquitto: Any, new_fleet: Any, eventually: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    fleet = new_fleet(stock_mosquitto(LIMIT))
+    master = fleet.master()
+    node = fleet.node(capabilities={"fill": BIG}, start=False)
+    node.start(timeout_s=0)
+    node.send_result("small", "t")
+    eventually(lambda: master.get_results().get(node.node_id), patience_s=30)
+    assert f"{node.node_id}: set aside a message of" in caplog.text
