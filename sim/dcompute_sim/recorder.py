@@ -15,9 +15,10 @@ from dcompute.events import MasterEvent, NodeEvent
 from dcompute_sim import trace as t
 from dcompute_sim.faults import Fault, MasterFault
 from dcompute_sim.faults.effects import CLOSED_BY_BROKER, HELD, REFUSED, UNANSWERED, Effect
+from dcompute_sim.interfaces.participant import MASTER, Participant
 from dcompute_sim.net.observer import Direction, How, Refusal, Side
 from dcompute_sim.production_events import of_master, of_node
-from dcompute_sim.trace import Event, Trace
+from dcompute_sim.trace import Event, Role, Trace
 
 
 class _Open:
@@ -27,7 +28,7 @@ class _Open:
 
     def __init__(self, name: str, fault: Fault, node: str) -> None:
         self.fault = name
-        self.whose = "master" if isinstance(fault, MasterFault) else node
+        self.whose = MASTER.name if isinstance(fault, MasterFault) else node
         self.effects = fault.effects
         self.seen: dict[Effect, None] = {}
 
@@ -45,6 +46,7 @@ class Recorder:
         self._on_node: dict[str, list[_Open]] = {}
         self._anywhere: list[_Open] = []
         self._bitten: set[str] = set()
+        self._clones: dict[str, tuple[str, str]] = {}  # clone -> its node, and the fault that made it
 
     def close(self) -> None:
         """The trace is complete: whatever happens while things are taken down is not part of the run."""
@@ -53,6 +55,13 @@ class Recorder:
     def add(self, make: type[Event], **fields: Any) -> None:
         """Append an event of this type, stamped now."""
         self.trace.add(make(t_us=self.now_us(), **fields))
+
+    def define(self, participant: Participant) -> None:
+        """Somebody takes part. Nodes are defined by whoever knows their group."""
+        if participant.role is not Role.NODE:
+            self.add(
+                t.ParticipantDefined, name=participant.name, role=participant.role, node=participant.node
+            )
 
     # --- faults and receipts ----------------------------------------------------------------------------
 
@@ -65,6 +74,10 @@ class Recorder:
             self._on_node.setdefault(node, []).append(awaited)
         else:
             self._anywhere.append(awaited)
+
+    def cloned(self, clone: Participant, fault: str) -> None:
+        """This clone is the fault's doing: what befalls it is the fault's effect."""
+        self._clones[clone.name] = (clone.node, fault)
 
     def fault_ended(self, fault: str, node: str = "") -> None:
         """The fault is undone; what follows is no effect of it."""
@@ -97,9 +110,9 @@ class Recorder:
         self.effect(name, Effect(how))
         if by == "broker":
             self.effect(name, CLOSED_BY_BROKER)
-            node, _, clone = name.partition("~")
-            if clone:  # the broker ends either of the two, whichever came first
-                self.effect(node, CLOSED_BY_BROKER, of=clone)
+            if name in self._clones:  # the broker ends either of the two, whichever came first
+                node, fault = self._clones[name]
+                self.effect(node, CLOSED_BY_BROKER, of=fault)
 
     def held(self, name: str, direction: Direction, n_bytes: int) -> None:
         self.effect(name, HELD, f"held {n_bytes} bytes {direction.replace('_', ' ')}" if n_bytes else "held")

@@ -51,6 +51,11 @@ class TraceBuilder:
             self.add(t.NodeDefined, node=node, group="g", kind="python", keepalive_s=keepalive_s)
         return self
 
+    def clone_of(self, node: str, name: str = "double") -> str:
+        """Define a clone of `node`; returns its name."""
+        self.add(t.ParticipantDefined, name=name, role=t.Role.CLONE, node=node)
+        return name
+
     def connect(self, node: str, boot: int = 1) -> TraceBuilder:
         old = self.incs.get(node, f"{boot}.0")
         number = int(old.split(".")[1]) + 1 if old.startswith(f"{boot}.") else 1

@@ -216,11 +216,12 @@ def test_a_held_up_connection_explains_nothing_about_the_next(story: TraceBuilde
 
 def test_a_clone_explains_its_own_death_and_its_doubles_but_no_later_one(story: TraceBuilder) -> None:
     story.define("n").boot("n").at(5)
+    double = story.clone_of("n")
     clone = story.fault("clone", "n", 3)
-    story.add(t.NodeStarted, node="n~clone-1", boot=1).add(t.NodeConnecting, node="n~clone-1", inc="c.1")
-    story.death("n").add(t.NodeConnected, node="n~clone-1", inc="c.1")
+    story.add(t.NodeStarted, node=double, boot=1).add(t.NodeConnecting, node=double, inc="c.1")
+    story.death("n").add(t.NodeConnected, node=double, inc="c.1")
     story.add(t.NodeStatusSeen, node="n", status="ready", inc="c.1").at(8).heal(clone, "n")
-    story.add(t.NodeStopped, node="n~clone-1", how="crash").death("n", "c.1").at(9).connect("n")
+    story.add(t.NodeStopped, node=double, how="crash").death("n", "c.1").at(9).connect("n")
     assert judge("no_false_deaths", story.events).status is Status.HELD
     assert judge("no_false_deaths", [*story.events, death("n", 9, "1.2")]).status is Status.FAILED
 
@@ -273,9 +274,10 @@ def test_a_new_master_believes_an_old_retained_death(story: TraceBuilder) -> Non
 
 def test_a_clones_end_explains_its_own_death_however_late_it_is_read(story: TraceBuilder) -> None:
     story.define("n").boot("n").at(5)
+    double = story.clone_of("n")
     clone = story.fault("clone", "n", 1)
-    story.add(t.NodeConnecting, node="n~clone-1", inc="c.1").add(t.NodeConnected, node="n~clone-1", inc="c.1")
-    story.at(6).heal(clone, "n").add(t.NodeStopped, node="n~clone-1", how="crash")
+    story.add(t.NodeConnecting, node=double, inc="c.1").add(t.NodeConnected, node=double, inc="c.1")
+    story.at(6).heal(clone, "n").add(t.NodeStopped, node=double, how="crash")
     assert judge("no_false_deaths", [*story.events, death("n", 30, "c.1")]).status is Status.HELD
 
 

@@ -202,6 +202,7 @@ def test_a_result_seen_on_the_wire_twice_is_one(story: TraceBuilder) -> None:
 
 
 def test_a_clone_owes_nothing(finished: TraceBuilder) -> None:
-    arrive(finished).add(t.TaskTaken, node="n~clone-1", task="a", priority=5)
-    finished.add(t.TaskFinished, node="n~clone-1", task="a")
+    clone = arrive(finished).clone_of("n")
+    finished.add(t.TaskTaken, node=clone, task="a", priority=5)
+    finished.add(t.TaskFinished, node=clone, task="a")
     assert judge(finished.at(80).end()).figures == {"arrived": 2, "lost": 0}

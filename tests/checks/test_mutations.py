@@ -209,7 +209,7 @@ MUTATIONS: list[tuple[str, str, Mutation]] = [
     ("latency", "a result late", lambda d: d.delay(10, t.ResultReceived, task="low")),
     ("memory_below", "a leak", lambda d: d.change(t.NodeMemory, {"allocated": 40_000}, node="n4")),
     ("bounded_queue", "one task more", lambda d: d.insert(received("n1"), RECEIVED, task="mid-2")),
-    ("connection_rate", "one connection more", lambda d: d.insert(opened("n1~clone-1"), t.WireOpened)),
+    ("connection_rate", "one connection more", lambda d: d.insert(opened("n1"), t.WireOpened)),
     ("no_errors_in_log", "an error", lambda d: d.insert(log("error"), t.NodeMemory)),
     ("no_errors_in_log", "an exception", lambda d: d.insert(log("critical"), t.NodeMemory)),
     (

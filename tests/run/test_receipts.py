@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from dcompute_sim import trace as t
 from dcompute_sim.faults import KINDS
+from dcompute_sim.interfaces import participant
 from dcompute_sim.recorder import Recorder
 
 
@@ -21,10 +22,12 @@ def bitten(kind: str, node: str, *seen: tuple[str, str]) -> bool:
 
 
 def test_a_clone_bites_whichever_of_the_two_the_broker_ends() -> None:
-    for ended in ("n", "n~clone-1"):
+    clone = participant.clone("n", "clone-1")
+    for ended in ("n", clone.name):
         recorder = Recorder(t.Trace(), lambda: 0)
         recorder.fault("hang-2", KINDS["hang"].model_validate({"kind": "hang", "at": "1s"}), "n")
         recorder.fault("clone-1", KINDS["clone"].model_validate({"kind": "clone", "at": "1s"}), "n")
+        recorder.cloned(clone, "clone-1")
         recorder.closed(ended, 1, "fin", "node")
         assert not recorder.has_bitten("clone-1")
         recorder.closed(ended, 1, "fin", "broker")

@@ -9,8 +9,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive
-from dcompute_sim.checks.history import owner
-from dcompute_sim.trace import Event, NodeDefined, WireOpened
+from dcompute_sim.trace import Event, NodeDefined, Participants, WireOpened
 from dcompute_sim.yamlfile.units import Duration
 
 
@@ -28,6 +27,7 @@ class ConnectionRate(Check):
 
     def judge(self, trace: Sequence[Event]) -> CheckOutcome:
         nodes: set[str] = set()
+        who = Participants(trace)
         recent: deque[WireOpened] = deque()
         above: list[Event] = []
         total = peak = 0
@@ -35,7 +35,7 @@ class ConnectionRate(Check):
             match event:
                 case NodeDefined(node=node):
                     nodes.add(node)
-                case WireOpened(node=node) if owner(node) in nodes:
+                case WireOpened(node=node) if who.owner(node) in nodes:
                     total += 1
                     recent.append(event)
                     while event.t_us - recent[0].t_us > self.within * 1e6:

@@ -39,11 +39,6 @@ def stops_program(kind: str) -> bool:
     return cls is not None and issubclass(cls, NodeFault) and cls.stops
 
 
-def owner(name: str) -> str:
-    """The node whose id a participant uses: a clone of `esp-1` appears as `esp-1~clone-3`."""
-    return name.partition("~")[0]
-
-
 @dataclass(slots=True)
 class Life:
     """One incarnation of a node: from its CONNECT until its link ended, it stopped, or it connected anew."""

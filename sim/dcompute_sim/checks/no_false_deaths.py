@@ -11,7 +11,7 @@ from pydantic import Field
 
 from dcompute_sim import trace as t
 from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, of_kinds
-from dcompute_sim.checks.history import LIFELESS, is_momentary, is_seen, owner
+from dcompute_sim.checks.history import LIFELESS, is_momentary, is_seen
 from dcompute_sim.faults.fault import Seen
 from dcompute_sim.yamlfile.units import Duration
 
@@ -103,6 +103,7 @@ class NoFalseDeaths(Check):
         # of the others, in a healthy fleet all, nothing need be known
         reported = of_kinds({t.DeathReported}, trace)
         nodes = {event.node: _Node() for event in reported if isinstance(event, t.DeathReported)}
+        who = t.Participants(trace)
         false: list[t.Event] = []
         causes: Counter[str] = Counter()
         exposed = False
@@ -115,7 +116,7 @@ class NoFalseDeaths(Check):
                     causes[why] += 1
                 continue
             exposed = exposed or isinstance(event, t.NodeConnected)
-            _note(nodes, event)
+            _note(nodes, event, who)
         reports = causes.total() + len(false)
         figures: dict[str, float | int | str] = {"reports": reports, "false": len(false)}
         figures |= {f"by {why}": count for why, count in sorted(causes.items())}
@@ -161,7 +162,7 @@ _OF_INTEREST = frozenset(
 """What is looked at."""
 
 
-def _note(nodes: dict[str, _Node], event: t.Event) -> None:
+def _note(nodes: dict[str, _Node], event: t.Event, who: t.Participants) -> None:
     """Take in one event that is no report. `nodes`: all that were ever reported dead."""
     if isinstance(event, t.StatusPublished) and event.status != "offline":
         return  # by far the most, and no cause of anything
@@ -173,7 +174,7 @@ def _note(nodes: dict[str, _Node], event: t.Event) -> None:
             elif isinstance(event, t.MasterStarted):
                 known.seen_alive = ""  # by this master, which remembers nothing
         return
-    owned_by = owner(name)
+    owned_by = who.owner(name)
     node = nodes.get(owned_by)
     if node is None:
         return

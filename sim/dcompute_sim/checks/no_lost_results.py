@@ -12,7 +12,7 @@ from pydantic import Field
 
 from dcompute_sim import trace as t
 from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, of_kinds
-from dcompute_sim.checks.history import is_momentary, is_seen, owner, stops_program
+from dcompute_sim.checks.history import is_momentary, is_seen, stops_program
 from dcompute_sim.checks.tasks import cut_short
 from dcompute_sim.faults.fault import Seen
 from dcompute_sim.yamlfile.units import Duration
@@ -40,7 +40,7 @@ class NoLostResults(Check):
     within: Duration = Field(default=30.0, description="Of undisturbed connection; after it, one is overdue.")
 
     def judge(self, trace: Sequence[t.Event]) -> CheckOutcome:
-        ledger = _Ledger(round(self.within * 1e6))
+        ledger = _Ledger(round(self.within * 1e6), t.Participants(trace))
         for event in of_kinds(ledger.take_in, trace):
             ledger.take_in[type(event)](event)
         ledger.close(trace[-1].t_us if trace else 0)
@@ -89,7 +89,8 @@ class _Node:
 class _Ledger:
     """Which results are owed to the master, and what became of each."""
 
-    def __init__(self, within_us: int) -> None:
+    def __init__(self, within_us: int, who: t.Participants) -> None:
+        self._who = who
         self.arrived = 0
         self.lost: list[t.Event] = []
         self.asides: Counter[str] = Counter()
@@ -137,7 +138,9 @@ class _Ledger:
 
     def _task_finished(self, event: t.TaskFinished) -> None:
         work = (event.node, event.task)
-        if owner(event.node) != event.node or (work in self._finished and work not in self._at_work):
+        if self._who.role(event.node) is t.Role.CLONE:
+            return
+        if work in self._finished and work not in self._at_work:
             return
         self._finished.add(work)
         self._at_work.discard(work)

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from dcompute_sim import trace as t
 from dcompute_sim.checks.check import Check, CheckOutcome, Measurement, failed, held, inconclusive
-from dcompute_sim.checks.history import LIFELESS, is_momentary, is_seen, owner
+from dcompute_sim.checks.history import LIFELESS, is_momentary, is_seen
 from dcompute_sim.faults.fault import Seen
 from dcompute_sim.yamlfile.units import Duration
 
@@ -93,13 +93,11 @@ class _Ledger:
         if not name:
             self._note_common(event)
             return
-        if name != owner(name):
-            return  # a clone owes nothing
         if isinstance(event, t.NodeDefined):
             self._nodes[name] = _Node()
         node = self._nodes.get(name)
         if node is None:
-            return  # the master and strangers have wires too
+            return  # master, clones and probe clients have wires too, and owe nothing
         self._settle(node, event.t_us)
         match event:
             case t.NodeStarted():

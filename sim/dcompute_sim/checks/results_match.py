@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive
-from dcompute_sim.checks.history import owner
-from dcompute_sim.trace import Event, ResultHeld, ResultReceived
+from dcompute_sim.trace import Event, Participants, ResultHeld, ResultReceived
 
 
 class ResultsMatch(Check):
@@ -19,13 +18,14 @@ class ResultsMatch(Check):
     name: ClassVar[str] = "results_match"
 
     def judge(self, trace: Sequence[Event]) -> CheckOutcome:
+        who = Participants(trace)
         given: dict[tuple[str, str], set[str]] = {}
         wrong: list[Event] = []
         received = compared = 0
         for event in trace:
             match event:
                 case ResultHeld(node=node, task=task, digest=digest):
-                    given.setdefault((owner(node), task), set()).add(digest)
+                    given.setdefault((who.owner(node), task), set()).add(digest)
                 case ResultReceived(node=node, task=task, digest=digest):
                     received += 1
                     digests = given.get((node, task), set())

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from dcompute_sim import trace as t
 from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive
-from dcompute_sim.checks.history import LIFELESS, owner
+from dcompute_sim.checks.history import LIFELESS
 
 
 @dataclass(slots=True)
@@ -33,6 +33,7 @@ class StatusHistory(Check):
     name: ClassVar[str] = "status_history"
 
     def judge(self, trace: Sequence[t.Event]) -> CheckOutcome:
+        who = t.Participants(trace)
         nodes: dict[str, _Node] = {}
         illegal: list[t.Event] = []
         steps = 0
@@ -42,13 +43,13 @@ class StatusHistory(Check):
                     for node in nodes.values():
                         node.seen, node.over = "", set()
                 case t.NodeConnecting(node=name, inc=inc) | t.NodeConnected(node=name, inc=inc):
-                    order = nodes.setdefault(owner(name), _Node()).order
+                    order = nodes.setdefault(who.owner(name), _Node()).order
                     order.setdefault(inc, len(order))
                 case t.StatusRepaired(node=name, inc=inc):
-                    nodes.setdefault(owner(name), _Node()).repaired.add(inc)
+                    nodes.setdefault(who.owner(name), _Node()).repaired.add(inc)
                 case t.StatusPublished(node=name):
                     steps += 1
-                    if not _may_publish(nodes.setdefault(owner(name), _Node()), event):
+                    if not _may_publish(nodes.setdefault(who.owner(name), _Node()), event):
                         illegal.append(event)
                 case t.NodeStatusSeen(node=name, inc=inc) if inc:
                     steps += 1

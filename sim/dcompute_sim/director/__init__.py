@@ -7,7 +7,7 @@ schedule.py    when each fault strikes, and whom
 injection.py   what faults may use of the run
 trigger.py     `when:` an event of the trace has happened
 master.py      the master under test, which can crash
-probe_client.py    a stranger on the broker: publishes, and reads what is retained at the end
+probe_client.py    a client beside them: publishes, and reads what is retained at the end
 """
 
 from dcompute_sim.director.director import Director

@@ -15,15 +15,15 @@ from dcompute_sim.director.injection import FaultWorld
 from dcompute_sim.director.load_generator import Workload
 from dcompute_sim.director.master import MasterHandle
 from dcompute_sim.director.memory_readings import watch_memory
-from dcompute_sim.director.probe_client import Outsider, RetainedStatuses
+from dcompute_sim.director.probe_client import ProbeClient, RetainedStatuses
 from dcompute_sim.director.schedule import Faults
 from dcompute_sim.director.trigger import Triggers
 from dcompute_sim.director.updater import Updates
+from dcompute_sim.interfaces import participant
 from dcompute_sim.interfaces.node import Node, NodeSpec
 from dcompute_sim.interfaces.world import Engine, Machine
 from dcompute_sim.scenario import NetworkSettings, Scenario, phase_starts
 
-MASTER = "master"
 _AUDIT_S = 1.0  # time for a fresh client to be sent every retained status
 _COLLECT_S = 5.0  # how often the program above the master asks for results
 _WIRED = NetworkSettings.model_validate({"latency": "500us"})
@@ -43,9 +43,10 @@ class Director:
         self._scenario = scenario
         group_of = scenario.nodes()
         self._triggers = Triggers(self._env, self._recorder.trace, group_of)
+        master_machine = engine.machine(participant.MASTER, _WIRED)
         self._machines: dict[str, Machine] = {
-            MASTER: engine.machine(MASTER, _WIRED),
-            **{name: engine.machine(name, scenario.network_of(group)) for name, group in group_of.items()},
+            name: engine.machine(participant.node(name), scenario.network_of(group))
+            for name, group in group_of.items()
         }
         self._specs = {name: _spec(scenario, name, group, tuple(mutants)) for name, group in group_of.items()}
         self._nodes: dict[str, Node] = {
@@ -59,7 +60,7 @@ class Director:
         )
         self._master = MasterHandle(
             scenario.master,
-            self._machines[MASTER],
+            master_machine,
             self._recorder,
             namespace=scenario.namespace,
             seed=str(scenario.seed),
@@ -131,11 +132,11 @@ class Director:
         """Ask the broker with a fresh client, then write down what each side believes."""
         topics = Topics(self._scenario.namespace)
         retained = RetainedStatuses(topics)
-        machine = self._engine.machine("auditor", _WIRED)
+        machine = self._engine.machine(participant.AUDITOR, _WIRED)
         yield self._engine.ready()
-        auditor = Outsider(
+        auditor = ProbeClient(
             machine,
-            "auditor",
+            participant.AUDITOR.name,
             topics=(topics.any_status,),
             on_message=retained.on_message,
             on_done=lambda: None,

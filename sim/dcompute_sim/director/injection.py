@@ -12,14 +12,15 @@ from simpy import Event, Resource
 from dcompute.node_core import Topics
 from dcompute_sim import trace as t
 from dcompute_sim.director.master import MasterHandle
-from dcompute_sim.director.probe_client import Outsider
+from dcompute_sim.director.probe_client import ProbeClient
 from dcompute_sim.director.trigger import Triggers
 from dcompute_sim.faults.schedule import When
+from dcompute_sim.interfaces import participant
 from dcompute_sim.interfaces.node import Node, NodeSpec
 from dcompute_sim.interfaces.world import Engine
 from dcompute_sim.scenario import Scenario
 
-_PUBLISH_S = 10.0  # a stranger's patience with the broker
+_PUBLISH_S = 10.0  # a probe client's patience with the broker
 
 
 class FaultWorld:
@@ -48,28 +49,30 @@ class FaultWorld:
 
     def double(self, of: str, name: str) -> Generator[Event, Any, Node]:
         spec = self._specs[of]
-        double = replace(spec, name=f"{of}~{name}")
-        machine = self._engine.machine(double.name, self._scenario.network_of(spec.group_name))
+        who = participant.clone(of, name)
+        machine = self._engine.machine(who, self._scenario.network_of(spec.group_name))
+        self._engine.recorder.cloned(who, name)
         yield self._engine.ready()
-        node = self._engine.node(double, machine)
+        node = self._engine.node(replace(spec, name=who.name), machine)
         self._doubles.append(node)
         return node
 
     def publish(
         self, name: str, topic: str, payload: bytes, *, qos: int, retain: bool, until_s: float
     ) -> Generator[Event, Any, bool]:
-        machine = self._engine.machine(name, self._scenario.network)
+        who = participant.probe(name)
+        machine = self._engine.machine(who, self._scenario.network)
         yield self._engine.ready()
         while True:
             done = self.env.event()
-            stranger = Outsider(
+            client = ProbeClient(
                 machine,
-                name,
+                who.name,
                 message=(topic, payload, qos, retain),
                 on_done=functools.partial(_succeed, done),
             )
             yield done | self.env.timeout(_PUBLISH_S)
-            stranger.leave()
+            client.leave()
             if done.triggered or self.env.now >= until_s:
                 return done.triggered
 

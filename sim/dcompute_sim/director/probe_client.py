@@ -1,4 +1,4 @@
-"""A stranger on the broker: publishes what a scenario injects, and reads the retained statuses at the end."""
+"""A client beside nodes and master: publishes what a scenario injects, reads what is retained at the end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dcompute_sim.interfaces.world import Machine
 KEEPALIVE_S = 60
 
 
-class Outsider:
+class ProbeClient:
     """One short visit to the broker: connect, subscribe or publish, leave.
 
     Args:

@@ -21,11 +21,12 @@ from dcompute_sim.brokers.external import ExternalBroker
 from dcompute_sim.brokers.real_broker import RealBroker
 from dcompute_sim.engines.real_machine import RealMachine
 from dcompute_sim.interfaces.node import Node, NodeSpec
+from dcompute_sim.interfaces.participant import Participant
 from dcompute_sim.interfaces.world import EngineError, Machine
 from dcompute_sim.net.proxy import FaultProxy
 from dcompute_sim.recorder import Recorder
 from dcompute_sim.scenario import NetworkSettings
-from dcompute_sim.trace import Trace
+from dcompute_sim.trace import Role, Trace
 
 LOOPBACK = "127.0.0.1"
 
@@ -162,9 +163,11 @@ class RealEngine:
         self._last_us = max(self._last_us, round(self.env.elapsed_s() * 1e6))
         return self._last_us
 
-    def machine(self, name: str, network: NetworkSettings) -> RealMachine:
+    def machine(self, participant: Participant, network: NetworkSettings) -> RealMachine:
+        self.recorder.define(participant)
+        name = participant.name
         proxy: FaultProxy | None = None
-        if name not in ("auditor",) and not name.startswith("stranger-"):
+        if participant.role in (Role.NODE, Role.CLONE, Role.MASTER):  # to the others nothing is done
             proxy = FaultProxy(
                 name,
                 (self._broker.host, self._broker.port),
@@ -176,7 +179,7 @@ class RealEngine:
             self._proxies.append(proxy)
             self._starting.append(self._loop.create_task(proxy.start()))
         machine = RealMachine(name, self._driver, self._broker, proxy, network)
-        if proxy is not None and name != "master":
+        if proxy is not None and participant.role is not Role.MASTER:
             machine.restore()
         return machine
 

@@ -15,7 +15,7 @@ from dcompute_sim.scenario import NetworkSettings
 
 
 class RealMachine:
-    """A participant's link: its fault proxy, or (the master, strangers) a plain connection to the broker.
+    """A participant's link: its fault proxy, or (auditor, probe clients) a plain connection to the broker.
 
     `on_silence(silent)` is told, where somebody must know: the kernel completes a connection to the proxy
     even while the link is silent, which no far end of a dead link would.

@@ -14,6 +14,7 @@ from dcompute.drivers import Address, ChannelUser, Driver, Timer
 from dcompute_sim.brokers.model.broker_config import BrokerConfig
 from dcompute_sim.engines.virtual_broker import PORT, ModelBroker
 from dcompute_sim.interfaces.node import Node, NodeSpec
+from dcompute_sim.interfaces.participant import Participant
 from dcompute_sim.interfaces.suspendable import SuspendableDriver
 from dcompute_sim.interfaces.world import EngineError, Login, Machine
 from dcompute_sim.net.clock import Clock
@@ -180,8 +181,9 @@ class VirtualEngine:
             self._stamp_us = round(now_s * 1e6)
         return self._stamp_us
 
-    def machine(self, name: str, network: NetworkSettings) -> VirtualMachine:
-        return VirtualMachine(self.network.host(name), self._clock, self._rng, network)
+    def machine(self, participant: Participant, network: NetworkSettings) -> VirtualMachine:
+        self.recorder.define(participant)
+        return VirtualMachine(self.network.host(participant.name), self._clock, self._rng, network)
 
     def node(self, spec: NodeSpec, machine: Machine) -> Node:
         if spec.group.kind not in self._factories:

@@ -16,7 +16,7 @@ from dcompute_sim.yamlfile.model import Flag, Text, wrong
 
 
 class Inject(NodeFault):
-    """A stranger publishes a message. `{node}` in topic and payload is the selected node's id."""
+    """A probe client publishes a message. `{node}` in topic and payload is the selected node's id."""
 
     effects = frozenset({PUBLISHED})
     drawn = False  # an injected message is somebody's, not chance's

@@ -238,7 +238,7 @@ class Injection:
         """Publish a message as a client that belongs to nobody."""
         until_s = self.over_s if self.sure else 0.0
         done = yield from self.world.publish(
-            f"stranger-{self.name}", topic, payload, qos=qos, retain=retain, until_s=until_s
+            self.name, topic, payload, qos=qos, retain=retain, until_s=until_s
         )
         if done:
             self.effect(PUBLISHED, f"published {len(payload)} bytes to {topic}")

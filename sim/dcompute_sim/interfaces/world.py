@@ -11,6 +11,7 @@ from simpy import Environment, Event
 from dcompute.drivers import Driver
 from dcompute_sim.faults.injection import Link
 from dcompute_sim.interfaces.node import Node, NodeSpec
+from dcompute_sim.interfaces.participant import Participant
 from dcompute_sim.interfaces.suspendable import SuspendableDriver
 from dcompute_sim.recorder import Recorder
 from dcompute_sim.scenario import NetworkSettings
@@ -66,8 +67,8 @@ class Engine(Protocol):
     def env(self) -> Environment:
         """The clock the director's processes live on."""
 
-    def machine(self, name: str, network: NetworkSettings) -> Machine:
-        """A machine of this name, on a network of its own."""
+    def machine(self, participant: Participant, network: NetworkSettings) -> Machine:
+        """Make the machine of a participant, on a network of its own. The trace is told who it is."""
 
     def node(self, spec: NodeSpec, machine: Machine) -> Node:
         """A node of the kind that `spec` says, switched off. EngineError where this engine has none."""

@@ -15,4 +15,5 @@ from dcompute_sim.trace.kinds import *
 from dcompute_sim.trace.log import *
 from dcompute_sim.trace.master_events import *
 from dcompute_sim.trace.node_events import *
+from dcompute_sim.trace.participants import *
 from dcompute_sim.trace.run_events import *

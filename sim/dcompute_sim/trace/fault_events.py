@@ -38,7 +38,7 @@ class BrokerStopped(Event, frozen=True):
 
 
 class WireOpened(Event, frozen=True):
-    """A TCP connection of this node (or "master") reached the broker; `conn` counts per run."""
+    """A TCP connection of this node, or of another participant, reached the broker; `conn` counts per run."""
 
     node: str
     conn: int

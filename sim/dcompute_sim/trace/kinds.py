@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dcompute_sim.trace import fault_events as faults
-from dcompute_sim.trace import final
+from dcompute_sim.trace import final, participants
 from dcompute_sim.trace import master_events as master
 from dcompute_sim.trace import node_events as nodes
 from dcompute_sim.trace import run_events as run
@@ -11,7 +11,7 @@ from dcompute_sim.trace.event import Event
 
 EVENT_TYPES: tuple[type[Event], ...] = tuple(
     kind
-    for module in (run, nodes, master, faults, final)
+    for module in (run, participants, nodes, master, faults, final)
     for kind in vars(module).values()
     if isinstance(kind, type) and issubclass(kind, Event) and kind is not Event
 )
