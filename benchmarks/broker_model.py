@@ -12,10 +12,10 @@ import sys
 import time
 from collections.abc import Callable
 
-from dcompute_sim.brokers import open_files as limits
+from dcompute_sim.brokers import open_files
 from dcompute_sim.brokers.conformance import wire
 from dcompute_sim.brokers.conformance.wire import PacketKind
-from dcompute_sim.brokers.factory import choose
+from dcompute_sim.brokers.factory import make_broker
 from dcompute_sim.brokers.model import Broker
 from dcompute_sim.brokers.real_broker import RealBroker
 
@@ -180,12 +180,12 @@ def over_tcp(broker: RealBroker, others: int) -> tuple[float, float]:
 
 
 async def main() -> int:
-    limits.raise_open_files(16_384)
+    open_files.raise_open_files(16_384)
     for name, microseconds in without_sockets().items():
         print(f"{name:46} {microseconds:7.2f} us")
     print(f"{'over TCP, messages/s of 200 B, others:':40} {'QoS 0':>8} {'QoS 1':>8}")
     for kind in ("model", "mosquitto"):
-        broker = choose(kind)
+        broker = make_broker(kind)
         await broker.start()
         try:
             for others in (0, 300, 1_000):

@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 
-from dcompute_sim.brokers.factory import choose
+from dcompute_sim.brokers.factory import make_broker
 from dcompute_sim.brokers.open_files import raise_open_files
 from dcompute_sim.run import RunOptions, run_scenario
 from dcompute_sim.scenario import Scenario
@@ -39,7 +39,7 @@ def measure() -> list[Figure]:
 
 async def _bare(kind: str, count: int) -> tuple[float, float]:
     """Seconds until all are ready; then, over a while, the share of a core they use."""
-    broker = choose(kind)
+    broker = make_broker(kind)
     await broker.start()
     try:
         with _nodes(count, broker.host, broker.port) as nodes:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import paho.mqtt.client as paho
-from dcompute_sim.brokers.factory import choose
+from dcompute_sim.brokers.factory import make_broker
 from paho.mqtt.enums import CallbackAPIVersion
 
 from benchmarks.figures import Figure
@@ -34,7 +34,7 @@ def measure() -> list[Figure]:
 
 
 async def _measure() -> list[Figure]:
-    broker = choose("mosquitto")
+    broker = make_broker("mosquitto")
     await broker.start()
     try:
         return await asyncio.to_thread(_figures, broker.host, broker.port)

@@ -3,7 +3,7 @@
 This part is loaded by every pytest where dcompute is installed, so it imports nothing; what runs scenarios is
 in pytest_items.py, loaded when there is one.
 
-    pytest --dcompute-dir scenarios -n 2      every *.yaml there, one test an expectation
+    pytest --dcompute-dir scenarios -n 2      every *.yaml there, one test per expectation
     pytest night.scenario.yaml                files of this name are tests wherever pytest meets them
     def test_it(scenario): scenario("stale_will", seed=7)
 """
@@ -42,7 +42,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--dcompute-one-per",
         choices=("expectation", "scenario"),
-        help="One test an expectation (the run is shared between them), or one a scenario.",
+        help="One test per expectation (they share the run), or one per scenario.",
     )
     group.addoption(
         "--dcompute-artefacts",

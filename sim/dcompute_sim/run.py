@@ -199,7 +199,7 @@ def _run_real(scenario: Scenario, options: RunOptions, trace: Trace, bench: Benc
 async def _serve_real(scenario: Scenario, options: RunOptions, trace: Trace, bench: Bench | None) -> None:
     from asyncio import CancelledError
 
-    from dcompute_sim.brokers.factory import choose
+    from dcompute_sim.brokers.factory import make_broker
     from dcompute_sim.brokers.open_files import raise_open_files
     from dcompute_sim.engines.real import RealEngine
     from dcompute_sim.nodes.kinds import REAL_NODES
@@ -209,7 +209,7 @@ async def _serve_real(scenario: Scenario, options: RunOptions, trace: Trace, ben
             "--pcap writes the packets of a virtual run; for real sockets use tcpdump on loopback"
         )
     raise_open_files(500 + _OPEN_FILES_PER_NODE * len(scenario.nodes()))
-    broker = choose(_broker_of(scenario, options, REAL_BROKER))
+    broker = make_broker(_broker_of(scenario, options, REAL_BROKER))
     assert options.seed is not None
     await broker.start()
     factories = {**REAL_NODES, "board": bench.node} if bench is not None else REAL_NODES

@@ -17,7 +17,7 @@ import pytest
 from dcompute_sim.brokers import passwords
 from dcompute_sim.brokers.cli import PASSWORD_VARIABLE, app
 from dcompute_sim.brokers.external import Address
-from dcompute_sim.brokers.factory import choose
+from dcompute_sim.brokers.factory import make_broker
 from dcompute_sim.brokers.passwords import load, verify
 from dcompute_sim.brokers.real_broker import BrokerSecurity
 from typer.testing import CliRunner, Result
@@ -36,7 +36,7 @@ def _run(*arguments: str, typed: str | None = None) -> Result:
 
 @asynccontextmanager
 async def _broker(kind: str, security: BrokerSecurity | None = None) -> AsyncIterator[str]:
-    broker = choose(kind, security=security)
+    broker = make_broker(kind, security=security)
     await broker.start()
     try:
         scheme = "mqtts" if security is not None and security.certificate is not None else "mqtt"

@@ -10,7 +10,7 @@ import pytest
 from dcompute_sim.brokers import passwords
 from dcompute_sim.brokers.conformance import PROPERTIES, BrokerUnderTest, PropertyOutcome, Row, check
 from dcompute_sim.brokers.conformance.client import connect
-from dcompute_sim.brokers.factory import choose
+from dcompute_sim.brokers.factory import make_broker
 from dcompute_sim.brokers.real_broker import BrokerSecurity
 
 GOOD = ("mosquitto", "embedded", "model")
@@ -41,7 +41,7 @@ _PLAIN_PARTS = 6  # brokers that share its rows between them, each taking its ro
 
 
 async def _judged(kind: str, security: BrokerSecurity) -> tuple[dict[str, Row], list[str]]:
-    broker = choose(kind, security=security)
+    broker = make_broker(kind, security=security)
     await broker.start()
     try:
         target = BrokerUnderTest(
@@ -58,7 +58,7 @@ async def _judged(kind: str, security: BrokerSecurity) -> tuple[dict[str, Row], 
 
 
 async def _judged_plain(names: Sequence[str]) -> list[Row]:
-    broker = choose("amqtt-plain")
+    broker = make_broker("amqtt-plain")
     await broker.start()
     try:
         target = BrokerUnderTest(

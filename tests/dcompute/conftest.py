@@ -21,7 +21,7 @@ import pytest
 from dcompute_sim.brokers.broker_process import BrokerProcess
 from dcompute_sim.brokers.conformance import wire
 from dcompute_sim.brokers.conformance.wire import Packet, PacketKind
-from dcompute_sim.brokers.managed import OwnBroker
+from dcompute_sim.brokers.managed import ManagedBroker
 from dcompute_sim.brokers.mosquitto import MosquittoBroker, find_mosquitto
 from dcompute_sim.brokers.open_files import raise_open_files
 from dcompute_sim.brokers.real_broker import BrokerSecurity
@@ -86,7 +86,7 @@ def loop() -> Iterator[Loop]:
     loop.close()
 
 
-def _new_broker(kind: str, security: BrokerSecurity | None = None) -> OwnBroker:
+def _new_broker(kind: str, security: BrokerSecurity | None = None) -> ManagedBroker:
     return MosquittoBroker(security) if kind == "mosquitto" else BrokerProcess(kind, security)
 
 

@@ -10,7 +10,7 @@ from dcompute_sim.commands import app
 from dcompute_sim.fwbuild.files import product
 from dcompute_sim.hardware.run_config import MARK
 from dcompute_sim.micropython import flash
-from dcompute_sim.report.fault_outcome import aftermaths
+from dcompute_sim.report.fault_outcome import fault_outcomes
 from dcompute_sim.trace import read
 from dcompute_sim.virtual_boards.virtual_board import own
 from typer.testing import CliRunner
@@ -75,7 +75,7 @@ def beside(tmp_path: Path, of_boards: Path) -> None:
     lines = [line.split() for line in result.output.splitlines()]
     for kind, node in (("crash", "esp-1"), ("power_cut", "esp-3"), ("reset", "esp-3")):
         assert [kind, "1", "sim", node] in [line[:4] for line in lines], result.output
-    simulated, on_boards = aftermaths(read(of_sim).events), aftermaths(read(of_boards).events)
+    simulated, on_boards = fault_outcomes(read(of_sim).events), fault_outcomes(read(of_boards).events)
     assert simulated.keys() == on_boards.keys()
     for key in (("crash", 1), ("power_cut", 1)):
         assert simulated[key].order == on_boards[key].order == WHOLE[key], key
@@ -114,7 +114,7 @@ expect: [all_tasks_finished, final_status]
 """
 
 
-def test_a_board_that_is_not_ours_is_borrowed_and_given_back(tmp_path: Path, serve_board: ServeBoard) -> None:
+def test_a_boards_own_config_is_back_after_the_run(tmp_path: Path, serve_board: ServeBoard) -> None:
     root = tmp_path / "flash"
     deploy(root)
     (root / "config.py").write_bytes(

@@ -80,7 +80,11 @@ def as_model(tmp_path: Path, record: BoardRecord) -> None:
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [(None, "cannot be read"), ("{}", "no record of a board: machine"), ("no json", "no record of a board")],
+    [
+        (None, "cannot be read"),
+        ("{}", "not a record of a board: machine"),
+        ("no json", "not a record of a board"),
+    ],
 )
 def test_a_wrong_record_is_named_with_its_place(tmp_path: Path, text: str | None, words: str) -> None:
     (tmp_path / "s.yaml").write_text(SCENARIO)

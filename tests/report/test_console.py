@@ -9,9 +9,9 @@ from collections.abc import Callable
 import pytest
 from dcompute_sim import trace as t
 from dcompute_sim.checks import Check
-from dcompute_sim.report import text as words
 from dcompute_sim.report.console import Mode, make_console, print_run, print_summary
 from dcompute_sim.report.run_report import RunReport, judged, replay_command
+from dcompute_sim.report.text import event_line, seconds
 
 ESCAPE = "\x1b["
 
@@ -37,7 +37,7 @@ def test_a_failure_shows_the_first_offending_event_in_its_surroundings(bad_run: 
     assert re.search(r"^FAILED +dead_within", text, re.M)
     assert re.search(r"^FAILED +priority_order", text, re.M)
     offending = bad_run.verdict.results[0].outcome.offending[0]
-    assert f" > {words.event_line(offending)}" in text
+    assert f" > {event_line(offending)}" in text
     assert "node_stopped" in text  # what happened around it
     assert "exit status 1" in text
 
@@ -139,4 +139,4 @@ def test_the_replay_command_carries_overrides_mutants_and_quotes() -> None:
     ],
 )
 def test_seconds_in_words(value: float, text: str) -> None:
-    assert words.seconds(value) == text
+    assert seconds(value) == text

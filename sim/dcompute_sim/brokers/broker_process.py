@@ -10,7 +10,7 @@ import json
 import sys
 from pathlib import Path
 
-from dcompute_sim.brokers.managed import OwnBroker
+from dcompute_sim.brokers.managed import ManagedBroker
 from dcompute_sim.brokers.real_broker import BrokerError, BrokerSecurity
 
 _START_TIMEOUT_S = 20.0
@@ -19,7 +19,7 @@ _START_TIMEOUT_S = 20.0
 _GRANULARITY_S = 0.25
 
 
-class BrokerProcess(OwnBroker):
+class BrokerProcess(ManagedBroker):
     """One broker process of ours on one port."""
 
     granularity_s = _GRANULARITY_S

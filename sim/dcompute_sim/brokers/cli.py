@@ -1,4 +1,4 @@
-"""`dcompute broker`: serve a broker, check one, keep a password file. Words in, words and a status out."""
+"""`dcompute broker`: serve a broker, check one, keep a password file. Arguments in, text and status out."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from dcompute_sim.brokers.conformance import (
     select,
 )
 from dcompute_sim.brokers.external import Address
-from dcompute_sim.brokers.managed import OwnBroker
+from dcompute_sim.brokers.managed import ManagedBroker
 from dcompute_sim.brokers.mosquitto import MosquittoBroker
 from dcompute_sim.brokers.real_broker import BrokerError, BrokerMissing, BrokerSecurity
 
@@ -75,7 +75,7 @@ def serve(
     if (cert is None) != (key is None) or (client_ca is not None and cert is None):
         _stop("TLS needs both --cert and --key (--client-ca only adds to them)", EXIT_USAGE)
     security = BrokerSecurity(password_file, cert, key, client_ca)
-    broker: OwnBroker
+    broker: ManagedBroker
     if kind is BrokerKind.mosquitto:
         broker = MosquittoBroker(security, host=host, port=port or None, state=state)
     else:
@@ -88,7 +88,7 @@ def serve(
         _stop(error, EXIT_FAILED)
 
 
-async def _serve(broker: OwnBroker, scheme: str) -> None:
+async def _serve(broker: ManagedBroker, scheme: str) -> None:
     told = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, told.set)

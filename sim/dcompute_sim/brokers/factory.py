@@ -6,14 +6,14 @@ from dcompute_sim.brokers.external import ExternalBroker
 from dcompute_sim.brokers.mosquitto import MosquittoBroker
 from dcompute_sim.brokers.real_broker import BrokerError, BrokerSecurity, RealBroker
 
-OWN_PROCESS_KINDS = ("embedded", "model", "amqtt-plain")
-KINDS = (*OWN_PROCESS_KINDS, "mosquitto")
+PROCESS_KINDS = ("embedded", "model", "amqtt-plain")
+KINDS = (*PROCESS_KINDS, "mosquitto")
 
 
-def choose(kind_or_url: str, *, security: BrokerSecurity | None = None) -> RealBroker:
+def make_broker(kind_or_url: str, *, security: BrokerSecurity | None = None) -> RealBroker:
     """The broker meant, not started yet. `security` is for those we start; a URL has its own."""
     security = security or BrokerSecurity()
-    if kind_or_url in OWN_PROCESS_KINDS:
+    if kind_or_url in PROCESS_KINDS:
         from dcompute_sim.brokers.broker_process import (
             BrokerProcess,  # amqtt takes a third of a second to import
         )

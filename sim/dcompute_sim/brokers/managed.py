@@ -12,7 +12,7 @@ from dcompute_sim.brokers.real_broker import BrokerError, BrokerSecurity
 _STOP_TIMEOUT_S = 10.0
 
 
-class OwnBroker(ABC):
+class ManagedBroker(ABC):
     """A RealBroker but for how its process is started. For one task at a time."""
 
     name: str

@@ -14,8 +14,8 @@ import shutil
 import socket
 from pathlib import Path
 
-from dcompute_sim.brokers import open_files as limits
-from dcompute_sim.brokers.managed import OwnBroker
+from dcompute_sim.brokers import open_files
+from dcompute_sim.brokers.managed import ManagedBroker
 from dcompute_sim.brokers.real_broker import BrokerError, BrokerMissing, BrokerSecurity
 
 # mosquitto 2.0.11 looks at keepalives in steps: the will of a silent client came 0.3 to 5.9 s after 1.5 x
@@ -28,7 +28,7 @@ _OPEN_FILES = 16_384
 _PORT_TRIES = 5  # between finding a free port and mosquitto taking it, somebody else may
 
 
-class MosquittoBroker(OwnBroker):
+class MosquittoBroker(ManagedBroker):
     """One mosquitto process on one port."""
 
     name = "mosquitto"
@@ -36,7 +36,7 @@ class MosquittoBroker(OwnBroker):
 
     async def _launch(self) -> int:
         program = find_mosquitto()
-        limits.raise_open_files(_OPEN_FILES)
+        open_files.raise_open_files(_OPEN_FILES)
         if self._port is not None:
             return await self._launch_on(program, self._port)
         for _ in range(_PORT_TRIES - 1):

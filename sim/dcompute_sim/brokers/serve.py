@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from dcompute_sim.brokers import open_files as limits
+from dcompute_sim.brokers import open_files
 from dcompute_sim.brokers.real_broker import BrokerError, BrokerSecurity
 
 KINDS = ("embedded", "amqtt-plain", "model")
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     if options.kind == "amqtt-plain":
         logging.getLogger("amqtt").setLevel(logging.CRITICAL)  # it is here for its faults, not for its log
-    limits.raise_open_files(_OPEN_FILES)
+    open_files.raise_open_files(_OPEN_FILES)
     try:
         asyncio.run(_serve_until_told(options))
     except BrokerError as error:
@@ -81,9 +81,9 @@ async def _serve_until_told(options: argparse.Namespace) -> None:
 def broker_of(kind: str) -> Serve:
     """The function that serves this kind; imported only now, since amqtt takes its time."""
     if kind == "model":
-        from dcompute_sim.brokers.model import tcp_server as front
+        from dcompute_sim.brokers.model import tcp_server
 
-        return front.serve
+        return tcp_server.serve
     if kind == "amqtt-plain":
         from dcompute_sim.brokers.embedded import plain
 

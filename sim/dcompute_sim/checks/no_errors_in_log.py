@@ -32,7 +32,7 @@ class NoErrorsInLog(Check):
             try:
                 re.compile(pattern)
             except re.error as error:
-                raise ValueError(f"`{pattern}` is no regular expression: {error}") from None
+                raise ValueError(f"`{pattern}` is not a regular expression: {error}") from None
         return patterns
 
     def judge(self, trace: Sequence[Event]) -> CheckOutcome:

@@ -26,13 +26,13 @@ class Sometimes(Check):
     where: dict[str, str | int | float | bool] = Field(
         default={}, description="Only when these fields of the event have these values."
     )
-    at_least: int = Field(default=1, ge=1, description="So many times.")
+    at_least: int = Field(default=1, ge=1, description="How often, at least.")
 
     @field_validator("event")
     @classmethod
     def _known(cls, event: str) -> str:
         if event not in _EVENTS:
-            raise ValueError(f"`{event}` is no trace event; there are: {', '.join(sorted(_EVENTS))}")
+            raise ValueError(f"`{event}` is not a trace event; there are: {', '.join(sorted(_EVENTS))}")
         return event
 
     @model_validator(mode="after")

@@ -108,7 +108,7 @@ class Reports:
 class Show:
     """How much is said, and how."""
 
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="One line a run, and what went wrong.")] = False
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="A line per run, and what went wrong.")] = False
     plain: Plain = False
 
     @property

@@ -15,7 +15,7 @@ from dcompute_sim.report.run_report import RunReport
 def write_reports(
     runs: Sequence[RunReport], reports: Reports, undone: Mapping[str, str] | None = None
 ) -> None:
-    """Write each report that is wanted; JUnit and JSON hold all runs, the others are one file a run.
+    """Write each report that is wanted; JUnit and JSON hold all runs, the others are one file per run.
 
     Args:
         undone: scenarios that could not be run, and why; JUnit and JSON tell of them.

@@ -38,7 +38,8 @@ class Many:
 
     seeds: Annotated[str | None, typer.Option(help="Run many seeds side by side, as 1..1000.")] = None
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Processes for virtual runs and --seeds; by default one a core.")
+        int | None,
+        typer.Option(min=1, help="Processes for virtual runs and --seeds; default: one per core."),
     ] = None
     on: Annotated[
         str | None,

@@ -101,7 +101,7 @@ def run_all(
     """The runs, each shown when it is over, and why those that could not be run were not.
 
     Args:
-        jobs: processes for virtual runs; by default one a core, and none for a handful.
+        jobs: processes for virtual runs; by default one per core, and none for a handful.
 
     Raises:
         one of WRONG or ABSENT: the only scenario there is cannot be run.

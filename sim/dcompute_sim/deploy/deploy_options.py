@@ -18,9 +18,9 @@ from dcompute_sim.deploy.serial_link import ANSWER_S
 BrokerAt = Annotated[
     str | None, typer.Option("--broker", help="HOST:PORT by which this machine reaches the boards' broker.")
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Look and say what would be done, no more.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 Timeout = Annotated[float, typer.Option(min=1, help="Seconds from a board's reset to `ready`.")]
-Seconds = Annotated[float | None, typer.Option(min=0.1, help="Stop by itself after so long.")]
+Seconds = Annotated[float | None, typer.Option(min=0.1, help="Stop after this many seconds.")]
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Program:
 
     firmware: Annotated[
         Path | None,
-        typer.Option("--firmware", help="A folder. Default: dcompute's own."),
+        typer.Option("--firmware", help="Folder with the firmware. Default: dcompute's own."),
     ] = None
     file: Annotated[
         list[Path] | None,
@@ -97,7 +97,7 @@ class Waiting:
     broker: BrokerAt = None
     no_wait: Annotated[
         bool,
-        typer.Option("--no-wait", help="Without the broker's word that the board is ready."),
+        typer.Option("--no-wait", help="Do not wait until the broker hears the board's `ready`."),
     ] = False
 
     def options(self, **others: Any) -> Options:

@@ -212,7 +212,7 @@ def _read(path: Path, secrets: Path | None, environment: Mapping[str, str]) -> M
     tree = parse(source)
     if not isinstance(tree, Map):
         hint = "a mapping with `boards:` is wanted; docs/hardware.md shows one"
-        raise LocatedError([Problem(Span(source, 1, 1), "this is no fleet file", hint)])
+        raise LocatedError([Problem(Span(source, 1, 1), "this is not a fleet file", hint)])
     named = tree.entries.get("secrets")
     if secrets is None and isinstance(named, Leaf) and isinstance(named.value, str):
         secrets = path.parent / named.value

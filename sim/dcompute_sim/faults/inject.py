@@ -24,7 +24,7 @@ class Inject(NodeFault):
     kind: Literal["inject"]
     topic: Text = Field(description="Where to, such as `{node}/status`; without wildcards.")
     payload: Any = Field(
-        default=None, description="A text is sent as it is, a mapping or list as JSON, nothing as no bytes."
+        default=None, description="A string is sent as it is, a mapping or list as JSON, nothing as no bytes."
     )
     hex: Annotated[str, Field(pattern=r"^([0-9a-fA-F]{2})*$")] | None = Field(
         default=None, description="The bytes in hexadecimal, instead of `payload`."
@@ -42,7 +42,7 @@ class Inject(NodeFault):
         if self.hex is not None and self.payload is not None:
             raise wrong("give `payload` or `hex`, not both")
         if any(char in self.topic for char in "+#\0"):
-            raise wrong(f"`{self.topic}` is no topic to publish to: it has a wildcard")
+            raise wrong(f"`{self.topic}` is not a topic to publish to: it has a wildcard")
         return self
 
     def inject(self, act: Injection) -> Steps:

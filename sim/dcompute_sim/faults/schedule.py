@@ -36,8 +36,8 @@ class When(ShortModel):
     where: dict[str, Scalar] = Field(
         default={}, description="Only when these fields of the event have these values."
     )
-    count: Count = Field(default=1, description="The how-manieth such event.")
-    after: Duration = Field(default=0.0, description="So long after it.")
+    count: Count = Field(default=1, description="Which of these events, counted from 1.")
+    after: Duration = Field(default=0.0, description="How long after it.")
 
     @model_validator(mode="before")
     @classmethod
@@ -70,7 +70,7 @@ class Select(Model):
     status: Text | list[Text] | None = Field(
         default=None, description="Among nodes that say this status (`ready`, `busy`) of themselves."
     )
-    count: Count | Literal["all"] | None = Field(default=None, description="So many, or `all`.")
+    count: Count | Literal["all"] | None = Field(default=None, description="How many, or `all`.")
     fraction: Fraction | None = Field(default=None, description="This share of them, at least one.")
     same: Flag = Field(default=False, description="The node of the event that triggered it (with `when`).")
 

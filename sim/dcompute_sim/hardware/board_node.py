@@ -18,7 +18,7 @@ from dcompute_sim.brokers.model.packets import publish_head
 from dcompute_sim.engines.real_machine import RealMachine
 from dcompute_sim.faults.effects import BOOTED, WITHHELD
 from dcompute_sim.hardware.hardware_map import Place
-from dcompute_sim.hardware.run_config import Host, borrow, give_back, look
+from dcompute_sim.hardware.run_config import BoardProgram, append_settings, inspect, remove_settings
 from dcompute_sim.hardware.serial_line import BoardError, SerialLine, Work, hard_reset, stop_program
 from dcompute_sim.interfaces.node import NodeSpec
 from dcompute_sim.interfaces.suspendable import SuspendableDriver
@@ -75,7 +75,7 @@ class BoardNode(ObservedNode):
         self._loop = asyncio.get_running_loop()
         self._tap = TimedTap(self.node_id, self._topics, self.core_event, self._loop.time)
         self._line: SerialLine | None = None
-        self._host: Host | None = None
+        self._program: BoardProgram | None = None
         self._switch: Switch | None = None
         self._jobs: set[asyncio.Task[None]] = set()
         self._running = False
@@ -107,21 +107,21 @@ class BoardNode(ObservedNode):
         line = self._line = SerialLine(self.name, port, self._place.baud, self._printed)
         await line.open()
         await line.do(stop_program)
-        host = await line.do(look)
-        if self._needs_hooks and not host.has_hooks:
+        program = await line.do(inspect)
+        if self._needs_hooks and not program.has_hooks:
             raise BoardError(
                 f"{self.name} at {port}: its firmware has no debug_hooks, and the scenario lets it `hang`: "
                 "deploy dcompute's own firmware, or leave that fault out for boards"
             )
-        if self._spec.group.layout == "slots" and not host.home:
+        if self._spec.group.layout == "slots" and not program.home:
             raise BoardError(
                 f"{self.name} at {port}: its firmware is not in slots, as `layout: slots` says: put it "
                 "there with dcompute deploy"
             )
         settings = {k: v for k, v in config_for(self._spec, self._machine).items() if k not in _OWN}
-        settings |= {"DEBUG_HOOKS": host.has_hooks, **(self._spec.group.config or {})}
-        await line.do(lambda transport: borrow(transport, host, settings))
-        self._host = host
+        settings |= {"DEBUG_HOOKS": program.has_hooks, **(self._spec.group.config or {})}
+        await line.do(lambda transport: append_settings(transport, program, settings))
+        self._program = program
         self._machine.proxy.tap = self
 
     async def put_back(self) -> str:
@@ -129,12 +129,12 @@ class BoardNode(ObservedNode):
         trouble = ""
         for job in list(self._jobs):
             await asyncio.wait([job])
-        host = self._host
+        program = self._program
         if self._line is not None:
             try:
-                if host is not None and self._switch is None:
+                if program is not None and self._switch is None:
                     await self._line.do(stop_program)
-                    await self._line.do(give_back)
+                    await self._line.do(remove_settings)
                     await self._line.do(self._hard_reset)
             except BoardError as error:
                 trouble = f"{error}; its config.py still has this run's lines at its end"
@@ -225,7 +225,7 @@ class BoardNode(ObservedNode):
 
     def _command(self, command: str, for_s: float | None) -> bool:
         """Give the firmware's debug hook an order, in the broker's place; whether it could be given."""
-        if self._host is None or not self._host.has_hooks or not self._tap.between_packets:
+        if self._program is None or not self._program.has_hooks or not self._tap.between_packets:
             return False
         info = {"command": command, "for_s": _FOREVER_S if for_s is None else for_s}
         payload = json.dumps({"task_info": info}).encode()

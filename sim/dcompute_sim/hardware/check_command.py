@@ -34,7 +34,7 @@ def check(
 
     Exit status: 0 measured, 2 the board cannot be used, 3 something needed is missing on this machine.
     """
-    from dcompute_sim.brokers.factory import choose
+    from dcompute_sim.brokers.factory import make_broker
     from dcompute_sim.brokers.real_broker import BrokerError
     from dcompute_sim.hardware.serial_line import BoardError
     from dcompute_sim.hardware.survey import survey
@@ -43,7 +43,9 @@ def check(
     reset_by: Literal["repl", "rts"] = "rts" if rts else "repl"
     place = Place(port, host or own_address(port), baud, reset_by, 0)
     try:
-        record = asyncio.run(survey(place, choose(broker), tasks, lambda text: typer.echo(text, err=True)))
+        record = asyncio.run(
+            survey(place, make_broker(broker), tasks, lambda text: typer.echo(text, err=True))
+        )
     except (BoardError, EngineError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(EXIT_CANNOT) from None

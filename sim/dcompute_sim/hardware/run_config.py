@@ -1,7 +1,7 @@
 """What the testbed does on a board's flash, and takes back: lines at the end of its config.py.
 
 The board keeps its own Wi-Fi settings, and whatever else it has. A run that was killed leaves its lines
-behind; the next one, or `give_back`, cuts them off.
+behind; the next one, or `remove_settings`, cuts them off.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ _HOMES = ("", "/a", "/b")
 
 
 @dataclass(frozen=True)
-class Host:
-    """The board we are the guest of. `home`: the folder of its firmware, "" for the root."""
+class BoardProgram:
+    """What is on the board. `home`: the folder of its firmware, "" for the root."""
 
     home: str
     has_hooks: bool
@@ -53,24 +53,26 @@ class Host:
         return f"{self.home}/config.py"
 
 
-def look(transport: SerialTransport) -> Host:
-    """What is on the board, which is at its raw prompt. TransportError when it is none of ours."""
+def inspect(transport: SerialTransport) -> BoardProgram:
+    """Look at the board, which is at its raw prompt. TransportError when no run is possible."""
     transport.exec(_PROBE)
     home, has_config, has_hooks, version, machine, heap_bytes = transport.eval(_FACTS)
     if tuple(version[:2]) < _OLDEST:
         raise TransportError(f"MicroPython {'.'.join(map(str, version))} is too old: flash 1.22 or newer")
     if not has_config:
         raise TransportError("no config.py on it: put the firmware on it first (dcompute deploy)")
-    return Host(home, has_hooks, tuple(version), machine, heap_bytes)
+    return BoardProgram(home, has_hooks, tuple(version), machine, heap_bytes)
 
 
-def borrow(transport: SerialTransport, host: Host, settings: Mapping[str, Any]) -> None:
+def append_settings(transport: SerialTransport, program: BoardProgram, settings: Mapping[str, Any]) -> None:
     """Let config.py end with these settings, which then are the ones that count."""
     ours = "".join(f"{name} = {value!r}\n" for name, value in settings.items())
-    _write(transport, host.config, _read(transport, host.config).partition(MARK)[0] + MARK + ours.encode())
+    _write(
+        transport, program.config, _read(transport, program.config).partition(MARK)[0] + MARK + ours.encode()
+    )
 
 
-def give_back(transport: SerialTransport) -> None:
+def remove_settings(transport: SerialTransport) -> None:
     """Let config.py be as it was, also where an update over the air has copied it into the other slot."""
     for home in _HOMES:
         config = f"{home}/config.py"

@@ -22,7 +22,7 @@ from dcompute_sim.director import Director
 from dcompute_sim.engines.real import RealEngine
 from dcompute_sim.hardware.bench import Bench
 from dcompute_sim.hardware.hardware_map import Place
-from dcompute_sim.hardware.run_config import look
+from dcompute_sim.hardware.run_config import inspect
 from dcompute_sim.hardware.serial_line import BoardError, SerialLine, stop_program
 from dcompute_sim.recorder import Recorder
 from dcompute_sim.scenario import Scenario, concretise
@@ -102,8 +102,8 @@ async def survey(place: Place, broker: RealBroker, tasks: int, say: Callable[[st
 
 
 def _at_prompt(transport: SerialTransport) -> AtPrompt:
-    host = look(transport)
-    if not host.has_hooks:
+    program = inspect(transport)
+    if not program.has_hooks:
         raise TransportError("its firmware has no debug_hooks.py, which a survey needs: deploy ours first")
     transport.exec(_PROMPT)
     turns_us = int(_printed(transport, "_turns()"))
@@ -112,9 +112,9 @@ def _at_prompt(transport: SerialTransport) -> AtPrompt:
         status = -min(joins)
         raise TransportError(f"it does not join its Wi-Fi within {_JOIN_S} s ({_WIFI.get(status, status)})")
     return AtPrompt(
-        host.machine,
-        ".".join(map(str, host.version)),
-        host.heap_bytes,
+        program.machine,
+        ".".join(map(str, program.version)),
+        program.heap_bytes,
         int(_printed(transport, "_f[0] * _f[3]")),
         turns_us / _LOOP_TURNS,
         joins,

@@ -94,4 +94,4 @@ class LockstepProcess:
         self._process.wait()
         self._channel.close()
         said = self._console.read_text(errors="replace").strip().splitlines()
-        return said[-1] if said else "without a word"
+        return said[-1] if said else "without a message"

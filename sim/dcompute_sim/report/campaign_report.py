@@ -11,9 +11,9 @@ from rich.text import Text
 
 from dcompute_sim.campaign import Campaign, SeedResult
 from dcompute_sim.checks.check import Status
-from dcompute_sim.report import text as words
 from dcompute_sim.report.console import STYLE, WORD
 from dcompute_sim.report.coverage_report import print_coverage
+from dcompute_sim.report.text import seconds
 
 _SHOWN_SEEDS = 12
 
@@ -29,7 +29,7 @@ def print_campaign(
     done = len(campaign.results)
     of = "" if done == campaign.planned else f" of {campaign.planned:,}"
     rate = f", {done / took_s:.0f} a second" if took_s else ""
-    head = f": {done:,}{of} seeds in {words.seconds(took_s)}{rate}"
+    head = f": {done:,}{of} seeds in {seconds(took_s)}{rate}"
     console.print(Text.assemble((name, "bold"), head))
     console.print()
     console.print(_expectations(campaign))
@@ -86,7 +86,7 @@ def progress(campaign: Campaign, took_s: float) -> str:
     """As in `412/1,000 seeds, 61 a second, 10 s left, 0 failed`."""
     done = len(campaign.results)
     rate = done / took_s if took_s else 0.0
-    left = f"{words.seconds((campaign.planned - done) / rate)} left" if rate else "starting"
+    left = f"{seconds((campaign.planned - done) / rate)} left" if rate else "starting"
     failed = len(campaign.of(Status.FAILED))
     return f"{done:,}/{campaign.planned:,} seeds, {rate:.0f} a second, {left}, {failed} failed"
 

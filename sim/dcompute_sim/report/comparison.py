@@ -13,9 +13,9 @@ from rich.text import Text
 from dcompute_sim import trace as t
 from dcompute_sim.checks.check import Measurement, Status
 from dcompute_sim.checks.verdict import Result, Verdict
-from dcompute_sim.report import text as words
 from dcompute_sim.report.console import STYLE, WORD
-from dcompute_sim.report.fault_outcome import Aftermath, Key, aftermaths
+from dcompute_sim.report.fault_outcome import FaultOutcome, Key, fault_outcomes
+from dcompute_sim.report.text import measure, seconds
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class Side:
         return first
 
     @cached_property
-    def aftermaths(self) -> dict[Key, Aftermath]:
-        return aftermaths(self.events)
+    def fault_outcomes(self) -> dict[Key, FaultOutcome]:
+        return fault_outcomes(self.events)
 
     @cached_property
     def distributions(self) -> dict[str, Measurement]:
@@ -100,7 +100,7 @@ def _latencies(sides: Sides) -> Table:
 def _cells(distribution: Measurement) -> list[str]:
     figures = distribution.figures()
     measured = [
-        words.measure(figures[key], distribution.unit) if key in figures else ""
+        measure(figures[key], distribution.unit) if key in figures else ""
         for key in ("min", "median", "max", "bound")
     ]
     return [f"{int(figures['count']):,}", *measured]
@@ -108,27 +108,27 @@ def _cells(distribution: Measurement) -> list[str]:
 
 def _faults(sides: Sides) -> Table:
     table = _table("fault", "", "node")
-    table.add_column("what came of it, in order", overflow="fold")
+    table.add_column("events, in order", overflow="fold")
     for heading in ("dead in", "back in"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
-    left, right = sides.left.aftermaths, sides.right.aftermaths
+    left, right = sides.left.fault_outcomes, sides.right.fault_outcomes
     for key in dict.fromkeys([*left, *right]):
         heading = f"{key[0]} {key[1]}"
         same = key in left and key in right and left[key].order == right[key].order
         for side in (sides.left, sides.right):
-            found = side.aftermaths.get(key)
-            row = _aftermath_cells(found) if found is not None else ["", "not injected", "", ""]
+            found = side.fault_outcomes.get(key)
+            row = _outcome_cells(found) if found is not None else ["", "not injected", "", ""]
             mark = "" if same or not heading else "differs"
             table.add_row(heading, side.name, *row, Text(mark, style="yellow"))
             heading = ""
     return table
 
 
-def _aftermath_cells(found: Aftermath) -> list[str]:
+def _outcome_cells(found: FaultOutcome) -> list[str]:
     times = [found.dead_after_s, found.back_after_s]
     order = " ".join(found.order) or "nothing was seen"
-    return [found.node, order, *("" if time is None else words.seconds(time) for time in times)]
+    return [found.node, order, *("" if time is None else seconds(time) for time in times)]
 
 
 def _table(first: str, *others: str) -> Table:

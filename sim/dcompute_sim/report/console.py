@@ -17,8 +17,8 @@ from rich.text import Text
 
 from dcompute_sim.checks.check import Measurement, Status, window
 from dcompute_sim.checks.verdict import Result
-from dcompute_sim.report import text as words
 from dcompute_sim.report.run_report import RunReport
+from dcompute_sim.report.text import counted, event_line, measure, plural, seconds
 
 Mode = Literal["normal", "plain", "quiet"]
 
@@ -51,7 +51,7 @@ def print_run(console: Console, run: RunReport, mode: Mode = "normal") -> None:
         console.print(_measured(measured))
         console.print()
     if run.totals.faults:
-        console.print(Text(f"Faults: {words.counted(run.totals.faults)}.", style="dim"))
+        console.print(Text(f"Faults: {counted(run.totals.faults)}.", style="dim"))
     for result in run.verdict.results:
         if result.outcome.status is not Status.HELD and result.outcome.offending:
             _print_offending(console, run, result)
@@ -77,8 +77,8 @@ def print_summary(console: Console, runs: Sequence[RunReport], undone: Mapping[s
             f"{run.totals.nodes:,}",
             f"{run.totals.faults.total():,}",
             f"{run.totals.sent:,}",
-            words.seconds(run.simulated_s),
-            "" if run.wall_s is None else words.seconds(run.wall_s),
+            seconds(run.simulated_s),
+            "" if run.wall_s is None else seconds(run.wall_s),
         )
     for name in undone:
         table.add_row(Text(name), Text("not run", style=STYLE[Status.FAILED]))
@@ -90,7 +90,7 @@ def print_summary(console: Console, runs: Sequence[RunReport], undone: Mapping[s
         console.print(Text(f"{name}: not run: {why}"), soft_wrap=True)
     bad = sum(run.verdict.status is not Status.HELD for run in runs) + len(undone)
     of = len(runs) + len(undone)
-    told = f"{words.plural(of, 'scenario')}, all held" if not bad else f"{bad} of {of} did not hold"
+    told = f"{plural(of, 'scenario')}, all held" if not bad else f"{bad} of {of} did not hold"
     console.print(Text(told, style="bold green" if not bad else "bold red"))
 
 
@@ -116,9 +116,7 @@ def _head(run: RunReport) -> Text:
     )
     if started.mutants:
         head.append(f", mutant {', '.join(started.mutants)}", style="yellow")
-    head.append(
-        f"\n{_size(run)}, {words.plural(run.totals.deaths, 'reported death')}, {_duration(run)}", "dim"
-    )
+    head.append(f"\n{_size(run)}, {plural(run.totals.deaths, 'reported death')}, {_duration(run)}", "dim")
     return head
 
 
@@ -126,17 +124,17 @@ def _size(run: RunReport) -> str:
     totals = run.totals
     return ", ".join(
         (
-            words.plural(totals.nodes, "node"),
-            words.plural(totals.sent, "task"),
-            words.plural(totals.faults.total(), "fault"),
+            plural(totals.nodes, "node"),
+            plural(totals.sent, "task"),
+            plural(totals.faults.total(), "fault"),
         )
     )
 
 
 def _duration(run: RunReport) -> str:
     if run.wall_s is None or run.started.time == "real":
-        return words.seconds(run.simulated_s)
-    return f"{words.seconds(run.simulated_s)} in {words.seconds(run.wall_s)}"
+        return seconds(run.simulated_s)
+    return f"{seconds(run.simulated_s)} in {seconds(run.wall_s)}"
 
 
 def _word(status: Status) -> Text:
@@ -162,7 +160,7 @@ def _measured(measured: Sequence[tuple[Result, Measurement]]) -> Table:
         figures = distribution.figures()
         over = distribution.bound is not None and figures.get("max", 0) > distribution.bound
         cells = [
-            words.measure(figures[key], distribution.unit) if key in figures else ""
+            measure(figures[key], distribution.unit) if key in figures else ""
             for key in ("min", "median", "max", "bound")
         ]
         name = Text.assemble((f"{result.name}: ", "dim"), distribution.name)
@@ -177,15 +175,15 @@ def _print_offending(console: Console, run: RunReport, result: Result) -> None:
     first = outcome.offending[0]
     for event in window(run.events, first):
         mark, style = (">", STYLE[outcome.status]) if event is first else (" ", "dim")
-        console.print(Text(f" {mark} {words.event_line(event)}", style=style), soft_wrap=True)
+        console.print(Text(f" {mark} {event_line(event)}", style=style), soft_wrap=True)
     others = outcome.offending[1:_SHOWN_FAILURES]
     if others:
         console.print(Text("   and", style="dim"))
         for event in others:
-            console.print(Text(f" > {words.event_line(event)}", style=STYLE[outcome.status]), soft_wrap=True)
+            console.print(Text(f" > {event_line(event)}", style=STYLE[outcome.status]), soft_wrap=True)
     hidden = len(outcome.offending) - 1 - len(others)
     if hidden > 0:
-        console.print(Text(f"   and {hidden} more or less like these: see the HTML report", style="dim"))
+        console.print(Text(f"   and {hidden} more: see the HTML report", style="dim"))
     console.print()
 
 

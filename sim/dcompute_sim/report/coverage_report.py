@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dcompute_sim.checks.coverage import STATES, Coverage
-from dcompute_sim.report import text as words
+from dcompute_sim.report.text import plural
 
 
 def print_coverage(console: Console, coverage: Coverage, known: Collection[str] = ()) -> None:
@@ -19,7 +19,7 @@ def print_coverage(console: Console, coverage: Coverage, known: Collection[str] 
         known: every kind there is, so that those never injected can be named.
     """
     if not coverage.kinds:
-        console.print(Text(f"No fault hit a node in {words.plural(coverage.runs, 'run')}."))
+        console.print(Text(f"No fault hit a node in {plural(coverage.runs, 'run')}."))
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("fault on a node that is", no_wrap=True)

@@ -10,12 +10,12 @@ from dcompute_sim import trace as t
 from dcompute_sim.checks.history import History, InjectedFault
 
 Key = tuple[str, int]
-"""Kind of fault, and the how-manieth of its kind: names and nodes may differ from run to run."""
+"""Kind of fault, and its number among its kind, from 1: names and nodes may differ from run to run."""
 
 
 @dataclass(frozen=True)
-class Aftermath:
-    """One fault's.
+class FaultOutcome:
+    """What came of one fault.
 
     Attributes:
         order: what happened to its node, each thing when it first did: `lost` (the connection), `dead` (the
@@ -30,19 +30,19 @@ class Aftermath:
     back_after_s: float | None
 
 
-def aftermaths(events: Sequence[t.Event]) -> dict[Key, Aftermath]:
+def fault_outcomes(events: Sequence[t.Event]) -> dict[Key, FaultOutcome]:
     """What came of every fault that was done to a node, in the order of the faults."""
     history = History(events)
     counts: Counter[str] = Counter()
-    found: dict[Key, Aftermath] = {}
+    found: dict[Key, FaultOutcome] = {}
     for fault in history.faults.values():
         counts[fault.kind] += 1
         if fault.node:
-            found[fault.kind, counts[fault.kind]] = _aftermath(events, history, fault)
+            found[fault.kind, counts[fault.kind]] = _outcome(events, history, fault)
     return found
 
 
-def _aftermath(events: Sequence[t.Event], history: History, fault: InjectedFault) -> Aftermath:
+def _outcome(events: Sequence[t.Event], history: History, fault: InjectedFault) -> FaultOutcome:
     until = min((f.at for f in history.story(fault.node).faults if f.at > fault.at), default=len(events))
     first: dict[str, t.Event] = {}
     for event in events[fault.at + 1 : until]:
@@ -51,7 +51,7 @@ def _aftermath(events: Sequence[t.Event], history: History, fault: InjectedFault
             first.setdefault(word, event)
     healed, back = first.get("healed"), first.get("back")
     since_us = healed.t_us if healed is not None else fault.start_us
-    return Aftermath(
+    return FaultOutcome(
         fault.node,
         tuple(first),
         (first["dead"].t_us - fault.start_us) / 1e6 if "dead" in first else None,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dcompute_sim.checks.check import Status
-from dcompute_sim.report import text as words
 from dcompute_sim.report.run_report import RunReport
+from dcompute_sim.report.text import event_line
 
 _LEVEL = {Status.FAILED: "error", Status.INCONCLUSIVE: "warning"}
 
@@ -18,7 +18,7 @@ def workflow_commands(run: RunReport, file: str = "") -> list[str]:
             continue
         message = [result.outcome.summary]
         if result.outcome.offending:
-            message.append(f"first: {words.event_line(result.outcome.offending[0]).strip()}")
+            message.append(f"first: {event_line(result.outcome.offending[0]).strip()}")
         message.append(f"again: {run.replay}")
         where = f"file={_property(file)}," if file else ""
         title = _property(f"{run.name}: {result.label}")

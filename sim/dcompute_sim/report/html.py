@@ -17,10 +17,10 @@ from jinja2 import Environment, StrictUndefined
 from dcompute_sim import trace as t
 from dcompute_sim.checks.check import Status
 from dcompute_sim.faults import kind_of
-from dcompute_sim.report import text as words
 from dcompute_sim.report.console import WORD
 from dcompute_sim.report.junit import offending_lines
 from dcompute_sim.report.run_report import RunReport, tag
+from dcompute_sim.report.text import event_fields, plural, seconds
 from dcompute_sim.report.timeline import Mark, Timeline, TimelineSpan, timeline
 
 MAX_WORK = 100_000  # tasks drawn; beyond that a page takes longer to open than a person waits
@@ -71,7 +71,8 @@ def html(run: RunReport) -> str:
     )
     return template.render(
         run=run,
-        words=words,
+        plural=plural,
+        seconds=seconds,
         status_word=WORD,
         statuses=Status,
         offending=[offending_lines(run, result.outcome) for result in run.verdict.results],
@@ -184,9 +185,7 @@ def _log(events: Sequence[t.Event]) -> dict[str, Any]:
                 event.t_us,
                 tag(event),
                 getattr(event, "node", getattr(event, "who", "")),
-                " ".join(
-                    f"{k}={v}" for k, v in words.event_fields(event).items() if k not in ("node", "who")
-                ),
+                " ".join(f"{k}={v}" for k, v in event_fields(event).items() if k not in ("node", "who")),
             ]
             for event in notable[:MAX_LOG]
         ],

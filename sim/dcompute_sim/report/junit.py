@@ -1,4 +1,4 @@
-"""JUnit XML: one suite a run, one test case an expectation; what CI systems read."""
+"""JUnit XML: one suite per run, one test case per expectation; what CI systems read."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from types import MappingProxyType
 
 from dcompute_sim.checks.check import CheckOutcome, Status, window
 from dcompute_sim.checks.verdict import Result
-from dcompute_sim.report import text as words
 from dcompute_sim.report.run_report import RunReport
+from dcompute_sim.report.text import event_line
 
 # XML 1.0 has no place, not even escaped, for most control characters; a firmware's output may have them
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -90,10 +90,8 @@ def offending_lines(run: RunReport, outcome: CheckOutcome) -> list[str]:
     if not outcome.offending:
         return []
     first = outcome.offending[0]
-    around = [
-        f"{'>' if event is first else ' '} {words.event_line(event)}" for event in window(run.events, first)
-    ]
-    return [*around, *(f"> {words.event_line(event)}" for event in outcome.offending[1:])]
+    around = [f"{'>' if event is first else ' '} {event_line(event)}" for event in window(run.events, first)]
+    return [*around, *(f"> {event_line(event)}" for event in outcome.offending[1:])]
 
 
 def _clean(text: str) -> str:

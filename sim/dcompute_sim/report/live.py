@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dcompute_sim import trace as t
-from dcompute_sim.report import text as words
+from dcompute_sim.report.text import counted, plural, seconds
 
 TERMINAL_INTERVAL_S = 0.25
 LINE_INTERVAL_S = 5.0
@@ -136,7 +136,7 @@ class LiveView:
 
     def _line(self, now_s: float) -> str:
         figures = self.figures
-        parts = [self._progress(now_s), words.counted(figures.by_status()) or "no nodes yet", self._tasks()]
+        parts = [self._progress(now_s), counted(figures.by_status()) or "no nodes yet", self._tasks()]
         if figures.faults:
             parts.append(f"{figures.faults.total():,} faults, {figures.counts[t.DeathReported]:,} deaths")
         return "; ".join(parts)
@@ -151,8 +151,8 @@ class LiveView:
         table.add_row(Text("nodes", "dim"), statuses)
         table.add_row(Text("tasks", "dim"), Text(f"{self._tasks()}, {self._rates(now_s)}"))
         deaths = figures.counts[t.DeathReported]
-        faults = words.counted(figures.faults) or "none yet"
-        table.add_row(Text("faults", "dim"), Text(f"{faults}; {words.plural(deaths, 'death')} reported"))
+        faults = counted(figures.faults) or "none yet"
+        table.add_row(Text("faults", "dim"), Text(f"{faults}; {plural(deaths, 'death')} reported"))
         if self._duration_s:
             done = min(1.0, figures.now_us / 1e6 / self._duration_s)
             return Group(head, ProgressBar(total=1.0, completed=done, width=60), table)
@@ -180,5 +180,5 @@ class LiveView:
         if speed > 1.5:
             text += f", {speed:,.0f} times real time"
         if self._duration_s and own_s > 0 and own_s < self._duration_s:
-            text += f", about {words.seconds((self._duration_s - own_s) / speed)} to go"
+            text += f", about {seconds((self._duration_s - own_s) / speed)} to go"
         return f"{text}, {self.figures.phase}" if self.figures.phase else text

@@ -80,4 +80,4 @@ def read_record(path: Path) -> BoardRecord:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "the file"
-        raise ValueError(f"{path} is no record of a board: {where}: {first['msg']}") from None
+        raise ValueError(f"{path} is not a record of a board: {where}: {first['msg']}") from None

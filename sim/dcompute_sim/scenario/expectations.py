@@ -48,7 +48,7 @@ def _has_required(check: type[Check]) -> bool:
 def _well_formed(value: Any) -> Any:
     """`value` when it names one expectation."""
     if isinstance(value, dict) and len(value) > 1:
-        raise wrong("one expectation an entry: its own `-` for each, its parameters indented below its name")
+        raise wrong("one expectation per entry: a `-` for each, its parameters indented below its name")
     if isinstance(value, (Check, str)) or (isinstance(value, dict) and value):
         return value
     raise wrong("an expectation is a name, or a name with parameters: `- dead_within: {bound: 2s}`")

@@ -28,9 +28,9 @@ class Swarm(Model):
     A quiet time follows the faults, in which everything must converge.
     """
 
-    nodes: tuple[Count, Count] = Field(default=(3, 12), description="Between so many and so many nodes.")
-    faults: tuple[Level, Level] = Field(default=(1, 8), description="Between so many and so many faults.")
-    tasks: tuple[Level, Level] = Field(default=(10, 100), description="Between so many and so many tasks.")
+    nodes: tuple[Count, Count] = Field(default=(3, 12), description="Fewest and most nodes.")
+    faults: tuple[Level, Level] = Field(default=(1, 8), description="Fewest and most faults.")
+    tasks: tuple[Level, Level] = Field(default=(10, 100), description="Fewest and most tasks.")
     kinds: list[Text] | None = Field(
         default=None, description="Kinds of fault to draw from; all when left out."
     )
@@ -40,7 +40,7 @@ class Swarm(Model):
     keepalive: tuple[Duration, Duration] = Field(default=(4.0, 20.0), description="Of each group.")
     latency: tuple[Duration, Duration] = Field(default=(0.001, 0.2), description="Of each group's network.")
     span: Duration = Field(default=60.0, description="Faults and work happen within this time.")
-    quiet: Duration = Field(default=90.0, description="Then this long without any.")
+    quiet: Duration = Field(default=90.0, description="Then a quiet time of this length.")
 
     @model_validator(mode="after")
     def _ordered(self) -> Swarm:
@@ -82,7 +82,7 @@ class Scenario(Model):
         default=NetworkSettings(), description="What lies between nodes and broker."
     )
     fleet: Fleet = Field(default={}, description="Groups of nodes by name.")
-    master: Master = Field(default=Master(), description="Who hands out the tasks and names the dead.")
+    master: Master = Field(default=Master(), description="Who hands out the tasks and reports the dead.")
     workload: list[TaskStream] = Field(default=[], description="Streams of tasks.")
     faults: list[AnyFault] = Field(default=[], description="What goes wrong.")
     updates: list[Update] = Field(default=[], description="New versions for boards, over the air.")

@@ -98,7 +98,7 @@ class TaskTarget(ShortModel):
             return value
         if value not in PICKS:
             names = ", ".join(f"`{pick}`" for pick in PICKS)
-            raise wrong(f"`{value[:40]}` is no target: {names}, `{{node: NAME}}` or `{{group: NAME}}`")
+            raise wrong(f"`{value[:40]}` is not a target: {names}, `{{node: NAME}}` or `{{group: NAME}}`")
         return {"pick": value}
 
     def short(self) -> Any:
@@ -116,7 +116,7 @@ class TaskTarget(ShortModel):
 class Outstanding(Model):
     """How many tasks of the stream may be unfinished at a time."""
 
-    outstanding: Count = Field(description="So many at a time.")
+    outstanding: Count = Field(description="How many at a time.")
 
 
 class Loop(ShortModel):
@@ -147,9 +147,9 @@ class TaskStream(Model):
     """
 
     tasks: Count | None = Field(default=None, description="How many in all.")
-    rate: Rate | None = Field(default=None, description="How many in a time.")
+    rate: Rate | None = Field(default=None, description="How many per time.")
     arrivals: Literal["even", "poisson"] = Field(default="even", description="How a `rate` is spread.")
-    burst: Count | None = Field(default=None, description="So many at once, each `every`.")
+    burst: Count | None = Field(default=None, description="How many at once, each `every`.")
     every: Duration | None = Field(default=None, description="Time between bursts.")
     at: Duration | None = Field(
         default=None, description="When the stream starts; with `phase`, counted from that phase's start."

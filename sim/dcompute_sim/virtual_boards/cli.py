@@ -42,7 +42,7 @@ def serve(
         typer.Option(
             min=0,
             max=65_535,
-            help="A TCP port (0: a free one), no pseudo-terminal; the next board, the next.",
+            help="TCP ports from this on (0: free ones), instead of pseudo-terminals.",
         ),
     ] = None,
     flash_size: Annotated[str, typer.Option(help="Size of the filesystem, as in 512KiB or 2MiB.")] = "2MiB",

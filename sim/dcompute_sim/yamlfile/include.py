@@ -49,7 +49,7 @@ class _Reader:
         except OSError as error:
             fail(missing, f"{path} cannot be read: {error.strerror or error}", "check the path")
         except ValueError as error:  # a NUL in the path
-            fail(missing, f"this is no path: {error}", "check the path")
+            fail(missing, f"this is not a path: {error}", "check the path")
         root = parse(decode(data, str(path)))
         if root is None:
             fail(Span(Source(str(path), ("",)), 1, 1), "the file is empty", self._hint)

@@ -64,7 +64,7 @@ def _replaced(node: Node | None, path: Sequence[str], value: Node, where: Span) 
     if isinstance(node, Seq):
         if not head.isdecimal() or int(head[:9]) >= len(node.items):
             hint = f"its entries are 0 to {len(node.items) - 1}" if node.items else "it is empty"
-            fail(where, f"`{head}` is no entry of this list", hint)
+            fail(where, f"`{head}` is not an entry of this list", hint)
         items = list(node.items)
         items[int(head)] = _replaced(items[int(head)], rest, value, where)
         return Seq(node.span, items)

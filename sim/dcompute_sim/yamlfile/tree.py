@@ -126,7 +126,7 @@ class _Builder:
                 if isinstance(event, DocumentStartEvent):
                     documents += 1
                     if documents > 1:
-                        self._fail(event, "a second document begins here", "one a file: remove `---`")
+                        self._fail(event, "a second document begins here", "a file holds one: remove `---`")
                     root = self._node(next(self._events), 1)
         except LocatedError:
             raise
@@ -167,7 +167,7 @@ class _Builder:
         if self._nodes > MAX_NODES:
             self._fail(event, f"more than {MAX_NODES:,} values", "use groups, `count` and `every`")
         if depth > MAX_DEPTH:
-            self._fail(event, f"nested more than {MAX_DEPTH} deep", "no file of ours needs that")
+            self._fail(event, f"nested more than {MAX_DEPTH} deep", "write it flatter")
 
     def _alias(self, event: Any) -> Node:
         name = event.anchor
@@ -201,7 +201,7 @@ class _Builder:
         merges: list[tuple[Any, Node]] = []
         while not isinstance(inner := next(self._events), MappingEndEvent):
             if not isinstance(inner, ScalarEvent):
-                self._fail(inner, "a key must be a plain word", "did you mean a text in quotes?")
+                self._fail(inner, "a key must be a plain word", "did you mean a string in quotes?")
             key_node = self._leaf(inner, getattr(inner, "tag", None))
             key = key_node.value
             value = self._node(next(self._events), depth + 1)
@@ -250,7 +250,7 @@ class _Builder:
         if error.context and error.context_mark is not None and error.context_mark.line != mark.line:
             hint = f"{error.context} that began on line {error.context_mark.line + 1}"
         elif "mapping values are not allowed" in message:
-            hint = "put a text with `: ` in it in quotes, or check the indentation"
+            hint = "put a string with `: ` in it in quotes, or check the indentation"
         return Problem(span, f"not YAML: {message}", hint)
 
 

@@ -39,7 +39,7 @@ class Choices:
 
 
 _NOUNS = {
-    "string_type": "a text",
+    "string_type": "a string",
     "int_type": "a whole number",
     "int_parsing": "a whole number",
     "int_from_float": "a whole number",
@@ -209,7 +209,7 @@ def _words(details: Sequence[ErrorDetails]) -> tuple[str, str]:
         elif detail["type"] in _NOUNS:
             wanted.append(_NOUNS[detail["type"]])
             if detail["type"] == "string_type" and isinstance(detail["input"], (int, float, bool)):
-                hint = "put it in quotes to make it a text"
+                hint = "put it in quotes to make it a string"
         else:
             return f"{value}: {detail['msg'][:1].lower()}{detail['msg'][1:]}", ""
     return f"{value} is not {' or '.join(dict.fromkeys(wanted))}", hint

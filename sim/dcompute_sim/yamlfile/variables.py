@@ -40,7 +40,7 @@ class _Substitution:
         self.problems: list[Problem] = []
         for key, span in variables.keys.items():
             if not _NAME.fullmatch(str(key)):
-                self.problems.append(Problem(span, f"{shown(key)} is no name for a variable", "use letters"))
+                self.problems.append(Problem(span, f"{shown(key)} is not a variable's name", "use letters"))
 
     def node(self, node: Node, inside: tuple[str, ...]) -> Node:
         self._budget -= 1
@@ -61,7 +61,7 @@ class _Substitution:
             return self._value(whole[1], leaf, inside) or leaf
         text = _REFERENCE.sub(lambda found: self._inline(found, leaf, inside), leaf.text)
         if len(text) > 10_000:
-            fail(leaf.span, "variables make this text longer than 10,000 characters", "repeat less")
+            fail(leaf.span, "variables make this string longer than 10,000 characters", "repeat less")
         return Leaf(leaf.span, scalar(text) if leaf.plain else text, text, leaf.plain)
 
     def _inline(self, found: re.Match[str], leaf: Leaf, inside: tuple[str, ...]) -> str:
@@ -71,7 +71,7 @@ class _Substitution:
         if value is None:
             return found[0]
         if not isinstance(value, Leaf):
-            self._complain(leaf, f"`{found[0]}` is a list or mapping: it cannot stand inside a text")
+            self._complain(leaf, f"`{found[0]}` is a list or mapping: it cannot stand inside a string")
             return ""
         return value.text
 

@@ -9,7 +9,7 @@ import sys
 SCRIPT = """
 import hashlib, random
 from dcompute_sim.brokers.conformance import wire
-from dcompute_sim.brokers.conformance.wire import Kind, Will
+from dcompute_sim.brokers.conformance.wire import ClientWill, PacketKind
 from dcompute_sim.brokers.model import Broker, BrokerConfig
 
 digest = hashlib.sha256()
@@ -29,14 +29,14 @@ for step in range(4000):
     if step % 8 == 0:
         connection = broker.opened(Port(step), now_s)
         connections.append(connection)
-        will = Will("t/will", name.encode(), qos=1, retain=True)
+        will = ClientWill("t/will", name.encode(), qos=1, retain=True)
         data = wire.connect(name, clean=draw.random() < 0.5, will=will, keepalive_s=draw.randrange(5, 9))
         data += wire.subscribe(1, [(draw.choice(("#", "t/+", topic)), draw.randrange(3)) for _ in range(3)])
     else:
         connection = draw.choice(connections)
         qos = draw.randrange(3)
         data = wire.publish(topic, b"%d" % step, qos=qos, retain=draw.random() < 0.3, packet_id=1)
-        data += wire.acknowledgement(Kind.PUBREL, 1)
+        data += wire.acknowledgement(PacketKind.PUBREL, 1)
     broker.received(connection, data, now_s)
     if draw.random() < 0.1:
         broker.lost(draw.choice(connections), now_s)

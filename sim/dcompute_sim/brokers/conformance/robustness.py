@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from dcompute_sim.brokers import open_files as limits
+from dcompute_sim.brokers import open_files
 from dcompute_sim.brokers.conformance import wire
 from dcompute_sim.brokers.conformance.client import WAIT_S, Client, RefusedByBroker, dial
 from dcompute_sim.brokers.conformance.result import NotApplicable, Violation
@@ -89,7 +89,7 @@ async def malformed_client(bench: Trial) -> str:
 async def many_connections(bench: Trial) -> str:
     """All at once, as a fleet comes back: connect, subscribe, announce. A master hears of each; all stay."""
     count, bound_s = bench.target.connections, bench.target.connections_bound_s
-    if (limit := limits.raise_open_files(count + _SPARE_FILES)) < count + _SPARE_FILES:
+    if (limit := open_files.raise_open_files(count + _SPARE_FILES)) < count + _SPARE_FILES:
         raise NotApplicable(f"this process may open {limit} files only; raise `ulimit -n`")
     master = await bench.subscriber("master", bench.topic("+", "status"))
     ready: list[Client] = []

@@ -18,7 +18,7 @@ from amqtt.session import Session
 
 from dcompute_sim.brokers.embedded import framing
 from dcompute_sim.brokers.embedded.outbox import Outbox
-from dcompute_sim.brokers.embedded.streams import PacketReader, PacketWriter, SilenceTimer
+from dcompute_sim.brokers.embedded.streams import KeepaliveTimer, PacketReader, PacketWriter
 
 
 class ClientConnection(BrokerProtocolHandler):  # type: ignore[misc]  # amqtt is untyped
@@ -39,7 +39,7 @@ class ClientConnection(BrokerProtocolHandler):  # type: ignore[misc]  # amqtt is
 
     async def start(self) -> None:
         """Talk to the client from now on: watch for its silence, send what is waiting for it."""
-        self._silence = SilenceTimer(self.reader, self.session.keep_alive, self.writer.abort)
+        self._silence = KeepaliveTimer(self.reader, self.session.keep_alive, self.writer.abort)
         self.outbox.open(self.writer)
 
     async def stop(self) -> None:

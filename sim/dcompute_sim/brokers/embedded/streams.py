@@ -76,7 +76,7 @@ class PacketWriter(StreamWriterAdapter):  # type: ignore[misc]
         self._transport.abort()
 
 
-class SilenceTimer:
+class KeepaliveTimer:
     """Calls `on_silence` once nothing came for 1.5 x keepalive. One timer, re-armed only when due."""
 
     def __init__(self, reader: PacketReader, keepalive_s: int, on_silence: Callable[[], None]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from dcompute_sim.brokers.model.keepalive import SilenceGroup
+from dcompute_sim.brokers.model.keepalive import KeepaliveGroup
 from dcompute_sim.brokers.model.packets import Will
 from dcompute_sim.brokers.model.session import Session
 
@@ -47,7 +47,7 @@ class Connection:
         self.session: Session | None = None
         self.will: Will | None = None
         self.last_in_s = now_s  # when the last whole packet came [MQTT-3.1.2-24]
-        self.group: SilenceGroup | None = None  # None: keepalive 0, may be silent for ever (3.1.2.10)
+        self.group: KeepaliveGroup | None = None  # None: keepalive 0, may be silent for ever (3.1.2.10)
         self.pending: bytearray | None = None  # the beginning of a packet whose end has not come
         self.wanted = 0  # bytes `pending` needs before it is worth looking at again
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from dcompute_sim.brokers.model.connection import Connection
 
 
-class SilenceGroup(OrderedDict["Connection", None]):
+class KeepaliveGroup(OrderedDict["Connection", None]):
     """Connections with one timeout, the longest silent first. `step_s`: lateness policy, see BrokerConfig."""
 
     def __init__(self, timeout_s: float, step_s: float) -> None:
@@ -28,18 +28,18 @@ class SilenceGroup(OrderedDict["Connection", None]):
         return math.ceil(due_s / self.step_s) * self.step_s if self.step_s else due_s
 
 
-class SilenceWatch:
+class KeepaliveWatch:
     """All groups, and the next moment one of them must be looked at."""
 
     def __init__(self) -> None:
-        self._groups: dict[tuple[float, float], SilenceGroup] = {}
+        self._groups: dict[tuple[float, float], KeepaliveGroup] = {}
         self.deadline_s: float | None = None  # may be early (nothing to do then), never late
 
-    def add(self, connection: Connection, timeout_s: float, step_s: float = 0.0) -> SilenceGroup:
+    def add(self, connection: Connection, timeout_s: float, step_s: float = 0.0) -> KeepaliveGroup:
         """Watch `connection` from its `last_in_s` on; returns the group in which hearing from it moves it."""
         group = self._groups.get((timeout_s, step_s))
         if group is None:
-            group = self._groups[timeout_s, step_s] = SilenceGroup(timeout_s, step_s)
+            group = self._groups[timeout_s, step_s] = KeepaliveGroup(timeout_s, step_s)
         group[connection] = None
         deadline_s = group.deadline_s()
         if self.deadline_s is None or deadline_s < self.deadline_s:

@@ -36,17 +36,19 @@ async def serve(
     """Serve until `stop`; then publish the wills, close every connection, and save the memory."""
     context = tls.server_context(security)
     config = BrokerConfig(max_packet_bytes=_MAX_PACKET_BYTES, authenticate=_authenticate(security))
-    front = _Front(_load(state_file, config))
-    server = await front.loop.create_server(lambda: _Client(front), host, port, ssl=context, backlog=_BACKLOG)
+    server = _TcpServer(_load(state_file, config))
+    listener = await server.loop.create_server(
+        lambda: _Client(server), host, port, ssl=context, backlog=_BACKLOG
+    )
     try:
-        on_listening(*server.sockets[0].getsockname()[:2])
+        on_listening(*listener.sockets[0].getsockname()[:2])
         await stop.wait()
     finally:
-        server.close()
-        await front.stop()
+        listener.close()
+        await server.stop()
     if state_file is not None:
         partial = state_file.with_name(state_file.name + ".new")
-        partial.write_bytes(front.broker.snapshot())
+        partial.write_bytes(server.broker.snapshot())
         partial.replace(state_file)
 
 
@@ -78,7 +80,7 @@ def _authenticate(security: BrokerSecurity) -> Authenticate | None:
     return check
 
 
-class _Front:
+class _TcpServer:
     """What all connections of one server share: the broker, its timer, the writes of one loop iteration."""
 
     def __init__(self, broker: Broker) -> None:
@@ -131,15 +133,15 @@ class _Client(asyncio.Protocol):
     _transport: asyncio.Transport
     _connection: Connection
 
-    def __init__(self, front: _Front) -> None:
-        self._front = front
-        self._broker = front.broker
-        self._now = front.loop.time
+    def __init__(self, server: _TcpServer) -> None:
+        self._server = server
+        self._broker = server.broker
+        self._now = server.loop.time
         self._out: list[bytes] = []
         self._congested = False
         self._closing = False
         self._grace: asyncio.TimerHandle | None = None  # ends a closed connection whose peer does not answer
-        self.ended: asyncio.Future[None] = front.loop.create_future()
+        self.ended: asyncio.Future[None] = server.loop.create_future()
 
     # --- called by asyncio ------------------------------------------------------------------------------
 
@@ -147,13 +149,13 @@ class _Client(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         transport.set_write_buffer_limits(high=_CONGESTED_BYTES)
-        self._front.clients[self] = None
+        self._server.clients[self] = None
         self._connection = self._broker.opened(self, self._now())
-        self._front.arm()
+        self._server.arm()
 
     def data_received(self, data: bytes) -> None:
         self._broker.received(self._connection, data, self._now())
-        self._front.arm()
+        self._server.arm()
 
     def eof_received(self) -> None:
         self._broker.lost(self._connection, self._now())
@@ -163,7 +165,7 @@ class _Client(asyncio.Protocol):
         if self._grace is not None:
             self._grace.cancel()
         self._broker.lost(self._connection, self._now())
-        self._front.clients.pop(self, None)
+        self._server.clients.pop(self, None)
         self.ended.set_result(None)
 
     def pause_writing(self) -> None:
@@ -178,7 +180,7 @@ class _Client(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         if not self._out:
-            self._front.flush_soon(self)
+            self._server.flush_soon(self)
         self._out.append(data)
 
     def close(self) -> None:
@@ -187,9 +189,9 @@ class _Client(asyncio.Protocol):
         self.flush()
         self._closing = True
         self._transport.close()
-        self._grace = self._front.loop.call_later(_CLOSE_GRACE_S, self._transport.abort)
+        self._grace = self._server.loop.call_later(_CLOSE_GRACE_S, self._transport.abort)
 
-    # --- called by the front ----------------------------------------------------------------------------
+    # --- called by the server ---------------------------------------------------------------------------
 
     def flush(self) -> None:
         out = self._out

@@ -174,7 +174,7 @@ function pan(down) {
   document.addEventListener("mouseup", () => document.removeEventListener("mousemove", move), { once: true });
 }
 
-/** An entry a kind of thing, with how many are in sight; a click hides them. */
+/** An entry for each kind of thing, with how many are in sight; a click hides them. */
 function drawLegend() {
   const entries = new Map();
   for (const layer of LAYERS) {

@@ -7,20 +7,20 @@ import socket
 
 import pytest
 from dcompute_sim.brokers.external import Address, ExternalBroker, unreachable
-from dcompute_sim.brokers.factory import KINDS, choose
+from dcompute_sim.brokers.factory import KINDS, make_broker
 from dcompute_sim.brokers.real_broker import BrokerError
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_is_known_by_its_name(kind: str) -> None:
-    broker = choose(kind)
+    broker = make_broker(kind)
     assert broker.name == kind
     assert broker.can_restart
 
 
 def test_anything_else_is_answered_with_what_there_is() -> None:
     with pytest.raises(BrokerError, match=r"'mosquito'.*embedded, model, amqtt-plain, mosquitto.*mqtt://"):
-        choose("mosquito")
+        make_broker("mosquito")
 
 
 @pytest.mark.parametrize(
