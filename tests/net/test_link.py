@@ -12,7 +12,7 @@ def _link(seed_name: str = "1/link/node") -> Link:
 
 @pytest.mark.parametrize(
     "settings",
-    [{"latency_s": -1}, {"jitter_s": -0.1}, {"loss": 1.0}, {"loss": -0.1}, {"bandwidth_bps": 0}],
+    [{"latency_s": -1}, {"jitter_s": -0.1}, {"loss": 1.0}, {"loss": -0.1}, {"bytes_per_s": 0}],
 )
 def test_impossible_settings_are_refused_by_name(settings: dict[str, float]) -> None:
     link = _link()
@@ -54,7 +54,7 @@ def test_loss_comes_as_often_as_asked() -> None:
 
 def test_a_narrow_link_queues_and_recovers() -> None:
     link = _link()
-    link.configure(bandwidth_bps=8_000)
+    link.configure(bytes_per_s=1_000)
     assert [link.delay_s(500, 0.0), link.delay_s(500, 0.0), link.delay_s(500, 10.0)] == [0.5, 1.0, 0.5]
 
 

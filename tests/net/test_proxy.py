@@ -170,7 +170,7 @@ def test_what_waits_in_the_proxy_is_bounded(run: Any, how: str) -> None:
         if how == "down":
             link.proxy.down()
         else:
-            link.proxy.set_delay(0, bandwidth_bps=1_000_000)
+            link.proxy.set_delay(0, bytes_per_s=125_000)
         node_out.write(bytes(64 * 1024 * 1024))
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(node_out.drain(), 0.3)
@@ -427,12 +427,68 @@ def test_bytes_on_their_way_over_a_slow_link_are_held_when_it_fails(run: Any) ->
 def test_a_narrow_link_takes_its_time(run: Any) -> None:
     async def scene(link: _Link) -> None:
         _, node_out, broker_in, _ = await link.pair()
-        link.proxy.set_delay(0, bandwidth_bps=80_000)
+        link.proxy.set_delay(0, bytes_per_s=10_000)
         began = asyncio.get_running_loop().time()
         for _ in range(4):
             node_out.write(bytes(500))
             await asyncio.sleep(0.001)
         await _read(broker_in, 2000)
+        assert asyncio.get_running_loop().time() - began >= 0.2
+
+    run(scene)
+
+
+def test_what_a_lossy_link_loses_is_late_and_holds_up_what_follows(run: Any) -> None:
+    async def scene(link: _Link) -> None:
+        _, node_out, broker_in, _ = await link.pair()
+        link.proxy.set_delay(0.01, loss=0.5)
+        draws = iter([0.1, 0.9])
+        link.proxy._rng.random = lambda: next(draws, 0.9)  # type: ignore[method-assign]
+        began = asyncio.get_running_loop().time()
+        node_out.write(b"lost once")
+        await asyncio.sleep(0.02)
+        node_out.write(b" behind it")
+        assert await _read(broker_in, 19) == b"lost once behind it"
+        assert asyncio.get_running_loop().time() - began >= 0.23  # the timeout, 20 ms and 200, and the way
+        assert not link.told.of("stalled")
+
+    run(scene)
+
+
+def test_a_retransmission_that_is_lost_too_is_a_stall(run: Any) -> None:
+    async def scene(link: _Link) -> None:
+        _, node_out, broker_in, _ = await link.pair()
+        link.proxy.set_delay(0.01, loss=0.5)
+        draws = iter([0.1, 0.1])
+        link.proxy._rng.random = lambda: next(draws, 0.9)  # type: ignore[method-assign]
+        node_out.write(b"lost twice")
+        await _until(lambda: link.told.of("stalled") == [("node", 1)])
+        assert not link.told.of("resumed")
+        assert await _read(broker_in, 10) == b"lost twice"
+        assert link.told.of("resumed") == [("node", 1)]
+
+    run(scene)
+
+
+def test_a_connection_over_a_slow_link_takes_its_handshake(run: Any) -> None:
+    async def scene(link: _Link) -> None:
+        link.proxy.set_delay(0.05)
+        began = asyncio.get_running_loop().time()
+        await link.dial()
+        await link.broker.next()
+        assert asyncio.get_running_loop().time() - began >= 0.15
+
+    run(scene)
+
+
+def test_both_directions_share_a_narrow_link(run: Any) -> None:
+    async def scene(link: _Link) -> None:
+        node_in, node_out, broker_in, broker_out = await link.pair()
+        link.proxy.set_delay(0, bytes_per_s=10_000)
+        began = asyncio.get_running_loop().time()
+        node_out.write(bytes(1000))
+        broker_out.write(bytes(1000))
+        await asyncio.gather(_read(node_in, 1000), _read(broker_in, 1000))
         assert asyncio.get_running_loop().time() - began >= 0.2
 
     run(scene)

@@ -102,7 +102,7 @@ class _Run:
             "down": node.link.down,
             "drop": node.link.drop,
             "up": node.link.up,
-            "slow": lambda: node.slow(0.3, 0.1, 50_000),
+            "slow": lambda: node.slow(0.3, 0.1, 6_000),
             "reset": node.reset_connections,
             "node-crash": node.crash,
             "node-close": self.socket.close,
@@ -166,7 +166,7 @@ def test_bytes_arrive_once_in_order_or_the_connection_ends(
     for end in (run.socket, run.stream):
         if end is not None and end.state == GONE:
             assert end._timer is None
-            assert not end._held
+            assert end._window is None
 
 
 @settings(max_examples=200, deadline=None)

@@ -81,12 +81,13 @@ class RealMachine:
     def crossings(self) -> int:
         return self.proxy.crossings
 
-    def slow(self, latency_s: float | None, jitter_s: float | None, bandwidth_bps: float | None) -> None:
+    def slow(self, latency_s: float | None, jitter_s: float | None, bytes_per_s: float | None) -> None:
         usual = self._network
         self.proxy.set_delay(
             usual.latency if latency_s is None else latency_s,
             usual.jitter if jitter_s is None else jitter_s,
-            usual.bandwidth if bandwidth_bps is None else bandwidth_bps,
+            usual.bandwidth if bytes_per_s is None else bytes_per_s,
+            usual.loss,
         )
 
     def restore(self) -> None:

@@ -60,7 +60,7 @@ class Link(Protocol):
     def crossings(self) -> int:
         """How much (in some unit) has crossed the link so far."""
 
-    def slow(self, latency_s: float | None, jitter_s: float | None, bandwidth_bps: float | None) -> None:
+    def slow(self, latency_s: float | None, jitter_s: float | None, bytes_per_s: float | None) -> None:
         """Make the link slow; None for what stays as usual."""
 
     def restore(self) -> None:

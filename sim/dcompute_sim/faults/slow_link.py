@@ -28,7 +28,9 @@ class SlowLink(NodeFault):
     kind: Literal["slow_link"]
     latency: Duration | None = Field(default=None, description="One way, instead of the usual.")
     jitter: Duration | None = Field(default=None, description="Instead of the usual.")
-    bandwidth: Bandwidth | None = Field(default=None, description="Each way, instead of the usual.")
+    bandwidth: Bandwidth | None = Field(
+        default=None, description="Of both directions together, instead of the usual."
+    )
     heal_after: For
 
     @model_validator(mode="after")

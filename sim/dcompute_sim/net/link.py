@@ -24,12 +24,14 @@ class Link:
         self.state: State = "up"
         self.latency_s = 0.0
         self.jitter_s = 0.0
-        self.bandwidth_bps: float | None = None
+        self.bytes_per_s: float | None = None
         self.loss = 0.0  # probability that a segment is lost here
         self.crossings = 0
         """Segments that were delayed here so far."""
         self.ideal = True
         """Neither delays nor loses: need not be asked."""
+        self.unsteady = False
+        """What is sent may be lost, or hold up what follows."""
         self._seed_name = seed_name
         self._draw: Callable[[], float] | None = None  # made when needed
         self._busy_until_s = 0.0
@@ -43,21 +45,22 @@ class Link:
         self,
         latency_s: float = 0.0,
         jitter_s: float = 0.0,
-        bandwidth_bps: float | None = None,
+        bytes_per_s: float | None = None,
         loss: float = 0.0,
     ) -> None:
         """Set what the link does to segments sent from now on; each crossing takes `latency_s` plus up to
-        `jitter_s`, and all segments of both directions share `bandwidth_bps`, as they share a radio
+        `jitter_s`, and all segments of both directions share `bytes_per_s`, as they share a radio
         channel."""
-        narrow = bandwidth_bps is not None and bandwidth_bps <= 0
+        narrow = bytes_per_s is not None and bytes_per_s <= 0
         if min(latency_s, jitter_s) < 0 or not 0 <= loss < 1 or narrow:
             raise ValueError(
                 "a link needs latency and jitter of at least 0, a loss in 0..1 (1 excluded) and a bandwidth "
-                f"above 0; got {latency_s=}, {jitter_s=}, {loss=}, {bandwidth_bps=}"
+                f"above 0; got {latency_s=}, {jitter_s=}, {loss=}, {bytes_per_s=}"
             )
         self.latency_s, self.jitter_s = latency_s, jitter_s
-        self.bandwidth_bps, self.loss = bandwidth_bps, loss
-        self.ideal = not (latency_s or jitter_s or bandwidth_bps is not None or loss)
+        self.bytes_per_s, self.loss = bytes_per_s, loss
+        self.ideal = not (latency_s or jitter_s or bytes_per_s is not None or loss)
+        self.unsteady = bytes_per_s is not None or loss > 0
         if (jitter_s or loss) and self._draw is None:
             self._draw = Rng(self._seed_name).random
 
@@ -79,11 +82,16 @@ class Link:
         delay_s = self.latency_s
         if self.jitter_s and self._draw is not None:
             delay_s += self.jitter_s * self._draw()
-        if self.bandwidth_bps is not None:
+        if self.bytes_per_s is not None:
             start_s = max(now_s, self._busy_until_s)
-            self._busy_until_s = start_s + n_bytes * 8 / self.bandwidth_bps
+            self._busy_until_s = start_s + n_bytes / self.bytes_per_s
             delay_s += self._busy_until_s - now_s
         return delay_s
+
+    def round_trip_s(self) -> tuple[float, float]:
+        """What a small segment's way there and the way back take here: the mean, and the mean deviation from
+        it (of the sum of two even jitters: a third of one)."""
+        return 2 * self.latency_s + self.jitter_s, self.jitter_s / 3
 
     def loses(self) -> bool:
         """Draw whether the segment is lost here; to be asked only of a link with some `loss`."""

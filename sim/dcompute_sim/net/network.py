@@ -13,29 +13,21 @@ from __future__ import annotations
 import errno
 import itertools
 from collections.abc import Callable
-from typing import Protocol, TypeVar, cast
+from typing import TypeVar, cast
 
 from simpy import Environment
 
-from dcompute_sim.net.clock import Clock, Timer
-from dcompute_sim.net.link import Link, State
+from dcompute_sim.net.clock import Clock
+from dcompute_sim.net.handshake import Handshake
+from dcompute_sim.net.link import Link
 from dcompute_sim.net.observer import NullObserver, WireObserver
 from dcompute_sim.net.profile import LINUX, TcpProfile
 from dcompute_sim.net.sockets import Socket, Stream
-from dcompute_sim.net.tcp import CONNECTING, GONE, OPEN, SYN_RECEIVED, Endpoint, TcpConnection
+from dcompute_sim.net.tcp import CONNECTING, GONE, OPEN, Endpoint, Tap, TcpConnection
 
 _Client = TypeVar("_Client", Socket, Stream)
 _FIRST_EPHEMERAL_PORT = 49_152
 _EPHEMERAL_PORTS = 65_536 - _FIRST_EPHEMERAL_PORT
-
-
-class Tap(Protocol):
-    """Sees every segment when it leaves its sender, and every change of a link."""
-
-    def segment(self, sender: Endpoint, flags: str, seq: int, ack: int, payload: bytes, lost: bool) -> None:
-        """`flags`: of S, A, P, F, R. `seq` and `ack` count from 0, the SYN. `lost`: known to go nowhere."""
-
-    def link(self, host: Host, state: State) -> None: ...
 
 
 class Network:
@@ -44,7 +36,7 @@ class Network:
     Args:
         env: the clock, in seconds.
         seed: of the run.
-        latency_s, jitter_s, bandwidth_bps: what a host's link does by default (`Host.slow` changes one).
+        latency_s, jitter_s, bytes_per_s: what a host's link does by default (`Host.slow` changes one).
         observer: told of connections and of what does not cross.
     """
 
@@ -54,7 +46,7 @@ class Network:
         seed: int | str = 0,
         latency_s: float = 0.0,
         jitter_s: float = 0.0,
-        bandwidth_bps: float | None = None,
+        bytes_per_s: float | None = None,
         observer: WireObserver | None = None,
     ) -> None:
         self.env = env
@@ -65,7 +57,7 @@ class Network:
         self.hosts: dict[str, Host] = {}
         self.connections = itertools.count(1)
         self._keys = itertools.count(1)
-        self._default = (latency_s, jitter_s, bandwidth_bps)
+        self._default = (latency_s, jitter_s, bytes_per_s)
 
     def host(self, name: str, tcp: TcpProfile = LINUX, *, wired: bool = False) -> Host:
         """The host called `name`, made when it is first asked for; `wired`: its link is ideal."""
@@ -134,6 +126,10 @@ class Host:
         """The same, for a program that wants its bytes pushed."""
         return self._connect(Stream, address, port, on_done)
 
+    def listener(self, port: int) -> ListeningPort | None:
+        """The program that listens there."""
+        return self.listeners.get(port)
+
     # --- what a person does ---
 
     @property
@@ -147,10 +143,12 @@ class Host:
         return sum(1 for end in self._ends() if end.state == OPEN and end.connection.number)
 
     def slow(
-        self, latency_s: float, jitter_s: float = 0.0, bandwidth_bps: float | None = None, loss: float = 0.0
+        self, latency_s: float, jitter_s: float = 0.0, bytes_per_s: float | None = None, loss: float = 0.0
     ) -> None:
         """Set what the link does to segments sent from now on."""
-        self.link.configure(latency_s, jitter_s, bandwidth_bps, loss)
+        for connection in self.connections:
+            connection.watch()  # what was measured until now was of the link as it was
+        self.link.configure(latency_s, jitter_s, bytes_per_s, loss)
         self._refresh()
 
     def crash(self) -> None:
@@ -190,7 +188,7 @@ class Host:
 
     def _ends(self) -> list[Endpoint]:
         both = [end for connection in self.connections for end in (connection.client, connection.server)]
-        return [end for end in both if end.host is self]
+        return [end for end in both if end.host.name == self.name]
 
     def _connect(
         self, kind: type[_Client], address: str, port: int, on_done: Callable[[OSError | None], None] | None
@@ -204,7 +202,7 @@ class Host:
         self.connections[connection] = None
         server.host.connections[connection] = None
         connection.refresh()
-        _Handshake(client, server).begin()
+        Handshake(client, server).begin()
         return client
 
     def _next_port(self) -> int:
@@ -220,101 +218,3 @@ class Host:
     def _refresh(self) -> None:
         for connection in self.connections:
             connection.refresh()
-
-
-class _Handshake:
-    """SYN, SYN-ACK and their repetitions; the third part travels as the client's first segment."""
-
-    def __init__(self, client: Endpoint, server: Endpoint) -> None:
-        self.client = client
-        self.server = server
-        self.network = client.host.network
-        self.attempts = 0
-        self._timer: Timer | None = None
-
-    def begin(self) -> None:
-        if self.client.host.link.state == "off":
-            self._swallowed()
-            error = OSError(errno.ENETUNREACH, "network is unreachable: no WLAN")
-            self._later(0.0, lambda: self._fail(error))
-            return
-        self._send_syn()
-
-    def _send_syn(self) -> None:
-        if self.client.state != CONNECTING:
-            self.server.vanish()  # the program has given up
-            return
-        lost = not self._travel(self.client, self._syn_arrived)
-        if lost:
-            self._swallowed()
-        self._show(self.client, "S", 0, 0, lost)
-        wait_s = self.client.host.tcp.syn_wait_s(self.attempts)
-        self._timer = self.network.clock.call_later(wait_s, self._timed_out)
-
-    def _timed_out(self) -> None:
-        if self.attempts >= self.client.host.tcp.syn_retries:
-            self._fail(TimeoutError(errno.ETIMEDOUT, "connection attempt timed out"))
-            return
-        self.attempts += 1
-        self._send_syn()
-
-    def _syn_arrived(self) -> None:
-        server = self.server
-        if not self.client.path_up:
-            self._swallowed()
-            return
-        if server.port not in server.host.listeners or server.state not in (CONNECTING, SYN_RECEIVED):
-            lost = not self._travel(server, self._refused)
-            self._show(server, "RA", 0, 1, lost)
-            return
-        server.state = SYN_RECEIVED
-        lost = not self._travel(server, self._answered)
-        self._show(server, "SA", 0, 1, lost)
-
-    def _answered(self) -> None:
-        client = self.client
-        if not self.server.path_up or client.state == OPEN:
-            return
-        self._stop()
-        if client.state == GONE:
-            self.server.vanish()  # the program gave up meanwhile; its kernel answers with RST
-            self._show(client, "R", 1, 0, not client.path_up)
-            return
-        client.established()
-
-    def _refused(self) -> None:
-        if self.server.path_up and self.client.state == CONNECTING:
-            self.network.observer.refused(self.client.host.name, "rst")
-            self._fail(ConnectionRefusedError(errno.ECONNREFUSED, "connection refused"))
-
-    def _fail(self, error: OSError) -> None:
-        self._stop()
-        if self.client.state == CONNECTING:
-            self.server.vanish()
-            self.client.fail(error)
-
-    def _swallowed(self) -> None:
-        """A SYN met silence; of each it is told, for the link may have fallen silent since the last. One lost
-        by chance says nothing of that."""
-        if not self.client.path_up:
-            self.network.observer.refused(self.client.host.name, "silence")
-
-    def _stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def _travel(self, sender: Endpoint, arrived: Callable[[], None]) -> bool:
-        """Send a segment without bytes; False when it is lost on the way."""
-        delay_s = sender.crossing_s(0, self.network.env.now)
-        if sender.is_lost():
-            return False
-        self._later(delay_s, arrived)
-        return True
-
-    def _later(self, delay_s: float, fn: Callable[[], None]) -> None:
-        self.network.clock.call_later(delay_s, fn)
-
-    def _show(self, sender: Endpoint, flags: str, seq: int, ack: int, lost: bool) -> None:
-        tap = self.network.tap
-        if tap is not None and sender.host.link.state != "off":
-            tap.segment(sender, flags, seq, ack, b"", lost)

@@ -31,10 +31,11 @@ class WireObserver(Protocol):
         """`n_bytes` (0 for a lone FIN) did not cross because the link was silent."""
 
     def stalled(self, name: str, conn: int) -> None:
-        """A retransmission of `name` met silence: until `resumed` nothing of this connection crosses."""
+        """A retransmission of `name` met silence or was lost, or a segment that comes again only after a
+        second or more: until `resumed` nothing of this connection reaches the broker's program."""
 
     def resumed(self, name: str, conn: int) -> None:
-        """A retransmission got through."""
+        """What was missing got through."""
 
     def refused(self, name: str, how: Refusal) -> None:
         """A connection attempt of `name` did not reach a broker; told again when its repetition does not."""

@@ -17,13 +17,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
-from dcompute_sim.net.tcp import MSS, Endpoint
-
-if TYPE_CHECKING:
-    from dcompute_sim.net.link import State
-    from dcompute_sim.net.network import Host
+from dcompute_sim.net.link import State
+from dcompute_sim.net.send_window import MSS
+from dcompute_sim.net.tcp import Endpoint, Kernel
 
 # pcapng block types and options (IETF draft-ietf-opsawg-pcapng).
 _SECTION, _INTERFACE, _PACKET = 0x0A0D0D0A, 1, 6
@@ -50,8 +48,8 @@ class PcapWriter:
     def __init__(self, out: IO[bytes], now_s: Callable[[], float]) -> None:
         self._out = out
         self._now_s = now_s
-        self._interfaces: dict[Host, int] = {}
-        self._without_wlan: set[Host] = set()
+        self._interfaces: dict[Kernel, int] = {}
+        self._without_wlan: set[Kernel] = set()
         header = struct.pack("<IHHq", _BYTE_ORDER, 1, 0, -1)
         self._block(_SECTION, header + _options((_SHB_USERAPPL, b"dcompute virtual network")))
 
@@ -64,7 +62,7 @@ class PcapWriter:
             frame = _tcp_frame(sender, shown, seq + start, ack, chunk)
             self._packet(sender.host, frame, "lost: never arrives" if lost else "")
 
-    def link(self, host: Host, state: State) -> None:
+    def link(self, host: Kernel, state: State) -> None:
         """A host's link changed."""
         if state == "off":
             self._without_wlan.add(host)
@@ -72,14 +70,14 @@ class PcapWriter:
             self._without_wlan.discard(host)
             self._packet(host, _gratuitous_arp(host), "associated with the access point again")
 
-    def _packet(self, host: Host, frame: bytes, comment: str) -> None:
+    def _packet(self, host: Kernel, frame: bytes, comment: str) -> None:
         interface = self._interface(host)
         stamp = round(self._now_s() * 1e9)
         head = struct.pack("<IIIII", interface, stamp >> 32, stamp & 0xFFFFFFFF, len(frame), len(frame))
         options = _options((_COMMENT, comment.encode())) if comment else b""
         self._block(_PACKET, head + _padded(frame) + options)
 
-    def _interface(self, host: Host) -> int:
+    def _interface(self, host: Kernel) -> int:
         number = self._interfaces.get(host)
         if number is None:
             number = self._interfaces[host] = len(self._interfaces)
@@ -106,11 +104,11 @@ def _options(*options: tuple[int, bytes]) -> bytes:
     return encoded + b"\0\0\0\0"
 
 
-def _address(host: Host) -> bytes:
+def _address(host: Kernel) -> bytes:
     return bytes((10, 0, host.index >> 8 & 0xFF, host.index & 0xFF))
 
 
-def _mac(host: Host) -> bytes:
+def _mac(host: Kernel) -> bytes:
     return b"\x02\0" + _address(host)  # locally administered
 
 
@@ -143,7 +141,7 @@ def _initial_seq(end: Endpoint) -> int:
     return (end.connection.key * 2 + (end.side == "broker")) * 0x9E3779B1 & 0xFFFFFFFF
 
 
-def _gratuitous_arp(host: Host) -> bytes:
+def _gratuitous_arp(host: Kernel) -> bytes:
     """What a station sends when its link comes up: its own address, asked of everybody (RFC 5227)."""
     mac, address = _mac(host), _address(host)
     request = struct.pack(">HHBBH6s4s6s4s", 1, _IPV4, 6, 4, 1, mac, address, b"\0" * 6, address)

@@ -4,6 +4,12 @@ While the link is down nothing crosses, in either direction: neither bytes nor F
 connection. What was held is delivered, in order, once the link is up again, as TCP's retransmissions would
 deliver it. `relay.py` is how one connection crosses.
 
+A link can also be slow, narrow and lossy. The kernels at both ends of a proxy see none of that, so the proxy
+delays as their TCP would: what is lost arrives a retransmission timeout later [RFC 6298, from the round trip
+that the link is set to], twice that when the retransmission is lost as well, and what was sent behind it
+waits. Coarser than `net/tcp.py`: a gap is never filled before the timer, and a lost acknowledgement costs
+nothing.
+
 Two things loopback cannot imitate. A connection attempt while the link is down hangs (it reaches the broker
 when the link is up), but the node's own kernel already calls it connected: the proxy must accept it to own
 it. And an attempt while the broker is stopped is seen by the node as accepted and then reset, not as refused.
@@ -17,7 +23,9 @@ import random
 from collections.abc import Iterator
 
 from dcompute_sim.net.observer import ByteTap, Direction, NullObserver, WireObserver
+from dcompute_sim.net.profile import LINUX
 from dcompute_sim.net.relay import Pipe
+from dcompute_sim.net.send_window import MSS
 
 
 class FaultProxy:
@@ -61,7 +69,9 @@ class FaultProxy:
         self._rng = rng or random.Random(f"proxy/{name}")
         self._latency_s = 0.0
         self._jitter_s = 0.0
-        self._bandwidth_bps: float | None = None
+        self._bytes_per_s: float | None = None
+        self._loss = 0.0
+        self._busy_until_s = 0.0
         self._pipes: dict[Pipe, None] = {}
         self._server: asyncio.Server | None = None
         self.transparent = True
@@ -137,14 +147,18 @@ class FaultProxy:
         for pipe in list(self._pipes):
             pipe.forget()
 
-    def set_delay(self, latency_s: float, jitter_s: float = 0.0, bandwidth_bps: float | None = None) -> None:
-        """Make the link slow: what is sent from now on takes `latency_s` + up to `jitter_s` each way, at most
-        `bandwidth_bps` bits a second; all zero and None make it fast again. Order is kept."""
-        self._latency_s, self._jitter_s, self._bandwidth_bps = latency_s, jitter_s, bandwidth_bps
+    def set_delay(
+        self, latency_s: float, jitter_s: float = 0.0, bytes_per_s: float | None = None, loss: float = 0.0
+    ) -> None:
+        """Make the link slow: what is sent from now on takes `latency_s` + up to `jitter_s` each way, both
+        ways together at most `bytes_per_s`, and a share `loss` of it is lost and sent again; all zero and
+        None make it fast again. Order is kept."""
+        self._latency_s, self._jitter_s, self._bytes_per_s = latency_s, jitter_s, bytes_per_s
+        self._loss = loss
         self._refresh()
 
     def _refresh(self) -> None:
-        slow = self._latency_s > 0 or self._jitter_s > 0 or self._bandwidth_bps is not None
+        slow = self._latency_s > 0 or self._jitter_s > 0 or self._bytes_per_s is not None or self._loss > 0
         self.transparent = self.is_up and not slow
 
     # --- what a connection asks and tells (see relay.Link) -----------------------------------------------
@@ -158,15 +172,39 @@ class FaultProxy:
     def number(self) -> int:
         return next(self._connections)
 
-    def due_s(self, now_s: float, last_due_s: float, n_bytes: int) -> float:
-        """When `n_bytes` sent now arrive, not before what was sent earlier in the same direction."""
+    def crossing(self, now_s: float, not_before_s: float, n_bytes: int) -> tuple[float, int]:
+        """When `n_bytes` sent now arrive, not before what was sent earlier in the same direction, and how
+        often they are sent again."""
         self.crossings += 1
-        due_s = now_s + self._latency_s
+        due_s, repeated = now_s, 0
+        if self._loss:
+            measured = LINUX.round_trip()
+            measured.settled(2 * self._latency_s + self._jitter_s, self._jitter_s / 3)
+            while self._rng.random() < self._loss:
+                due_s += LINUX.wait_s(measured.timeout_s, repeated)
+                repeated += 1
+        due_s = max(self._crossed_s(due_s, n_bytes), not_before_s)
+        return due_s, repeated
+
+    def handshake_s(self) -> float:
+        """How long SYN, SYN-ACK and the third part take, with the repetitions of what is lost."""
+        now_s = 0.0
+        for _ in range(3 if not self.transparent else 0):
+            repeated = 0
+            while self._loss and self._rng.random() < self._loss:
+                now_s += LINUX.syn_wait_s(repeated)
+                repeated += 1
+            now_s += self._latency_s + (self._jitter_s * self._rng.random() if self._jitter_s else 0.0)
+        return now_s
+
+    def _crossed_s(self, sent_s: float, n_bytes: int) -> float:
+        due_s = sent_s + self._latency_s
         if self._jitter_s:
             due_s += self._rng.random() * self._jitter_s
-        due_s = max(due_s, last_due_s)
-        if self._bandwidth_bps is not None:
-            due_s += n_bytes * 8 / self._bandwidth_bps
+        if self._bytes_per_s is not None:
+            n_bytes += LINUX.header_bytes * (n_bytes // MSS + 1)
+            self._busy_until_s = max(self._busy_until_s, sent_s) + n_bytes / self._bytes_per_s
+            due_s += self._busy_until_s - sent_s
         return due_s
 
     def note_held(self, direction: Direction, n_bytes: int) -> None:

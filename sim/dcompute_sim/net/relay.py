@@ -42,8 +42,12 @@ class LinkState(Protocol):
     def number(self) -> int:
         """Of a connection that has reached the broker."""
 
-    def due_s(self, now_s: float, last_due_s: float, n_bytes: int) -> float:
-        """When `n_bytes` sent now arrive, not before what was sent earlier in the same direction."""
+    def crossing(self, now_s: float, not_before_s: float, n_bytes: int) -> tuple[float, int]:
+        """When `n_bytes` sent now arrive, not before what was sent earlier in the same direction, and how
+        often they are sent again."""
+
+    def handshake_s(self) -> float:
+        """How long a new connection takes to reach the broker."""
 
     def note_held(self, direction: Direction, n_bytes: int) -> None: ...
     def note_refused(self, by_silence: bool) -> None: ...
@@ -82,6 +86,13 @@ class Pipe:
         self._connecting = self.loop.create_task(self._reach_broker())
 
     async def _reach_broker(self) -> None:
+        delay_s = self.link.handshake_s()
+        if delay_s:
+            await asyncio.sleep(delay_s)
+            if not self.link.is_up and not self._dropped:
+                self._connecting = None  # `link_up` tries again
+                self.link.note_refused(by_silence=True)
+                return
         try:
             await self.loop.create_connection(lambda: self.broker, *self.link.upstream)
         except OSError:
@@ -182,7 +193,7 @@ class _Lane:
         self.direction: Direction = direction
         self.source = source
         self.target = target
-        self.queue: deque[tuple[float, _Item]] = deque()
+        self.queue: deque[tuple[float, _Item, bool]] = deque()  # due, what, whether it ends a stall
         self.waiting = False  # something was sent to a node without power
         self._due_s = 0.0
         self.queued_bytes = 0
@@ -191,8 +202,11 @@ class _Lane:
     def put(self, item: _Item) -> None:
         n_bytes = len(item or b"")
         now_s = self.pipe.loop.time()
-        self._due_s = self.pipe.link.due_s(now_s, self._due_s, n_bytes)
-        self.queue.append((self._due_s, item))
+        self._due_s, repeated = self.pipe.link.crossing(now_s, self._due_s, n_bytes)
+        stalls = repeated > 1 and self.direction == "to_broker" and self.pipe.conn > 0
+        if stalls:  # a retransmission is lost as well
+            self.pipe.link.observer.stalled(self.pipe.link.name, self.pipe.conn)
+        self.queue.append((self._due_s, item, stalls))
         self.queued_bytes += n_bytes
         if self.queued_bytes > _HELD_LIMIT:
             self.source.pause()
@@ -206,12 +220,14 @@ class _Lane:
             self._timer = None
         now_s = self.pipe.loop.time()
         while self.queue and self.pipe.conn and self.pipe.link.is_up:
-            due_s, item = self.queue[0]
+            due_s, item, stalls = self.queue[0]
             if due_s > now_s:
                 self._timer = self.pipe.loop.call_at(due_s, self.flush)
                 return
             self.queue.popleft()
             self.queued_bytes -= len(item or b"")
+            if stalls:
+                self.pipe.link.observer.resumed(self.pipe.link.name, self.pipe.conn)
             self.deliver(item)
         if self.queued_bytes <= _HELD_LIMIT and not self.target.full:
             self.source.resume()

@@ -9,13 +9,9 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from dcompute_sim.net.observer import Side
-from dcompute_sim.net.tcp import CLOSING, CONNECTING, GONE, OPEN, Endpoint, TcpConnection
-
-if TYPE_CHECKING:
-    from dcompute_sim.net.network import Host
+from dcompute_sim.net.tcp import CLOSING, CONNECTING, GONE, OPEN, Endpoint, Kernel, TcpConnection
 
 _FIRST_FILENO = 1_000_000  # far from any real descriptor: passing it to the operating system fails
 
@@ -29,7 +25,7 @@ class Socket(Endpoint):
 
     __slots__ = ("_at", "_finished", "_received_bytes", "on_readable", "on_writable")
 
-    def __init__(self, connection: TcpConnection, host: Host, port: int, side: Side) -> None:
+    def __init__(self, connection: TcpConnection, host: Kernel, port: int, side: Side) -> None:
         super().__init__(connection, host, port, side)
         self.on_readable: Callable[[], None] | None = None
         self.on_writable: Callable[[], None] | None = None
@@ -139,7 +135,7 @@ class Stream(Endpoint):
 
     __slots__ = ("_room_to", "on_closed", "on_data", "on_full")
 
-    def __init__(self, connection: TcpConnection, host: Host, port: int, side: Side) -> None:
+    def __init__(self, connection: TcpConnection, host: Kernel, port: int, side: Side) -> None:
         super().__init__(connection, host, port, side)
         self._room_to = 0  # so far may be sent at least: what the other side has read stays read
         self.on_data: Callable[[bytes], None] | None = None

@@ -13,7 +13,9 @@ class NetworkSettings(Model):
 
     latency: Duration = Field(default=0.002, description="One way, for every byte.")
     jitter: Duration = Field(default=0.0, description="Up to this much is added to the latency, at random.")
-    bandwidth: Bandwidth | None = Field(default=None, description="Each way; unlimited when left out.")
+    bandwidth: Bandwidth | None = Field(
+        default=None, description="Of both directions together; unlimited when left out."
+    )
     loss: Fraction = Field(
         default=0.0, description="Share of segments lost; TCP sends them again, so they are late, not gone."
     )
@@ -24,7 +26,7 @@ class OwnNetwork(Model):
 
     latency: Duration | None = Field(default=None, description="One way, for every byte.")
     jitter: Duration | None = Field(default=None, description="Added to the latency, at random up to this.")
-    bandwidth: Bandwidth | None = Field(default=None, description="Each way.")
+    bandwidth: Bandwidth | None = Field(default=None, description="Of both directions together.")
     loss: Fraction | None = Field(default=None, description="Share of segments lost.")
 
 
