@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dcompute.node_core import Rejected
     from dcompute.node_transport import ComputeNodeTransport
     from dcompute.security import Tls
+    from dcompute.update_keys import BadKeyFile, UpdateKeys
     from dcompute.updates import UpdateProgress, UpdateState
     from dcompute.worker import Worker
 
@@ -27,6 +28,7 @@ _HOME = {
     "AsyncioDriver": "dcompute.asyncio_driver",
     "Backlogged": "dcompute.errors",
     "BadBundle": "dcompute.bundle",
+    "BadKeyFile": "dcompute.update_keys",
     "Bundle": "dcompute.bundle",
     "ComputeNodeTransport": "dcompute.node_transport",
     "DeadNode": "dcompute.errors",
@@ -35,6 +37,7 @@ _HOME = {
     "Rejected": "dcompute.node_core",
     "Tls": "dcompute.security",
     "UnknownNode": "dcompute.errors",
+    "UpdateKeys": "dcompute.update_keys",
     "UpdateProgress": "dcompute.updates",
     "UpdateState": "dcompute.updates",
     "Worker": "dcompute.worker",
@@ -47,6 +50,7 @@ __all__ = [  # noqa: RUF022 - by what a reader looks for first
     "Tls",
     "AsyncioDriver",
     "Bundle",
+    "UpdateKeys",
     "UpdateProgress",
     "UpdateState",
     "NodeUnavailable",
@@ -55,6 +59,7 @@ __all__ = [  # noqa: RUF022 - by what a reader looks for first
     "Backlogged",
     "Rejected",
     "BadBundle",
+    "BadKeyFile",
     "__version__",
 ]
 

@@ -71,7 +71,7 @@ class AsyncioDriver:
     def __init__(
         self, loop: asyncio.AbstractEventLoop | None = None, *, inline_callbacks: bool = False
     ) -> None:
-        self.random = random.Random()
+        self.random = random.SystemRandom()  # challenges of updates are drawn from it
         self._inline_callbacks = inline_callbacks
         self._dispatcher: ThreadPoolExecutor | None = None
         self._loop = loop or self._start_loop()

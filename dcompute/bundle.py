@@ -1,4 +1,4 @@
-"""One version of a board's program: its files, the name of them all, the signature that proves them.
+"""One version of a board's program: its files, the name of them all, the number that orders versions.
 
 The same for a deploy over the serial line and an update over the air. A board that keeps its program in slots
 holds each version in a folder of its own; `version.json` in it is the manifest, byte for byte.
@@ -7,8 +7,8 @@ holds each version in a folder of its own; `version.json` in it is the manifest,
 from __future__ import annotations
 
 import hashlib
-import hmac
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +18,15 @@ CONFIG_FILE = "config.py"
 PROGRAM_FILE = "main.py"
 CONFIRM_S = 120
 MAX_VERSION_CHARS = 64
+MAX_RELEASE = 2**32 - 1
+OTA = 2
 MAX_PATH_CHARS = 64
 _VERSION_CHARS = 12  # of the digest, when nobody names the version
 LAUNCHER_FILE = "slot_launcher.py"
+UPDATE_KEY_FILE = "update.key"  # of the root, written over the serial line only
 LAUNCHER = {"launcher.py": LAUNCHER_FILE, "launcher_main.py": PROGRAM_FILE}  # the firmware's file: the root's
 _OF_PEOPLE = {"config_example.py", "package.json", "README.md"}
-NOT_IN_A_SLOT = {VERSION_FILE, "boot.py", LAUNCHER_FILE, *LAUNCHER, *_OF_PEOPLE}
+NOT_IN_A_SLOT = {VERSION_FILE, UPDATE_KEY_FILE, "boot.py", LAUNCHER_FILE, *LAUNCHER, *_OF_PEOPLE}
 _PACKAGE = Path(__file__).parent
 
 
@@ -40,6 +43,8 @@ class Bundle:
         files: contents by path within the slot, with slashes.
         confirm_s: seconds a board gives the version to reach the broker before it goes back to the one
             before.
+        release: an update over the air only goes to a higher one, so that a recorded or mislaid version
+            cannot bring an old fault back.
 
     Raises:
         BadBundle: without a `main.py`, or for a version or path no board can take.
@@ -48,6 +53,7 @@ class Bundle:
     version: str
     files: Mapping[str, bytes]
     confirm_s: int = CONFIRM_S
+    release: int = 0
 
     def __post_init__(self) -> None:
         if PROGRAM_FILE not in self.files:
@@ -62,19 +68,31 @@ class Bundle:
             )
         if not 10 <= self.confirm_s <= 3600:
             raise BadBundle(f"confirm_s {self.confirm_s}: from 10 to 3600 seconds, please")
+        if not 0 <= self.release <= MAX_RELEASE:
+            raise BadBundle(f"release {self.release}: from 0 to {MAX_RELEASE}, please")
 
     @classmethod
-    def from_folder(cls, folder: Path, version: str = "", confirm_s: int = CONFIRM_S) -> Bundle:
-        """What lies in `folder`: what its package.json names if there is one, else all of it.
+    def from_folder(
+        cls, folder: Path, version: str = "", confirm_s: int = CONFIRM_S, release: int | None = None
+    ) -> Bundle:
+        """Read what lies in `folder`: what its package.json names if there is one, else all of it.
 
-        BadBundle if it cannot be read or is no program; OSError from reading its files.
+        A packed version (`dcompute deploy pack`), which has a `version.json`, must be as that says, and keeps
+        its release and, unless another is given, its name. Else the release, when not given, is the present
+        second: packed later is newer. BadBundle if it cannot be read or is no program; OSError from reading
+        its files.
         """
         if not folder.is_dir():
             raise BadBundle(f"bundle {folder}: no such folder")
         sources = packaged(folder) if (folder / "package.json").is_file() else _all_files(folder)
         files = {path: source.read_bytes() for path, source in sources.items() if path not in NOT_IN_A_SLOT}
         try:
-            return cls(version, files, confirm_s)
+            if VERSION_FILE in sources:
+                name, packed = _as_packed(sources[VERSION_FILE], files)
+                return cls(version or name, files, confirm_s, packed if release is None else release)
+            if release is None:
+                release = int(time.time())
+            return cls(version, files, confirm_s, release)
         except BadBundle as error:
             raise BadBundle(f"bundle {folder}: {error}") from None
 
@@ -84,25 +102,28 @@ class Bundle:
         return sum(map(len, self.files.values()))
 
     def manifest(self) -> bytes:
-        """What `version.json` on the board says, and what a signature covers: canonical JSON.
+        """What `version.json` on the board says, byte for byte: canonical JSON.
 
-        `version`, `confirm_s`, `bytes` (of all files) and `files`: sha256 in hex by path.
+        `version`, `release`, `confirm_s`, `bytes` (of all files), `files`: `file_digest` by path, and `ota`:
+        the protocol of updates (docs/protocol.md).
         """
         described = {
+            "ota": OTA,
+            "release": self.release,
             "version": self.version,
             "confirm_s": self.confirm_s,
             "bytes": self.size_bytes,
-            "files": {path: hashlib.sha256(data).hexdigest() for path, data in self.files.items()},
+            "files": {path: file_digest(data) for path, data in self.files.items()},
         }
         return json.dumps(described, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
-    def sign(self, key: bytes, inc: str) -> str:
-        """HMAC-SHA256 in hex over the board's incarnation and the manifest: good for that connection only."""
-        return hmac.new(key, inc.encode() + b"\n" + self.manifest(), hashlib.sha256).hexdigest()
 
-    def verify(self, key: bytes, inc: str, signature: str) -> bool:
-        """Whether `signature` is that of this bundle for this incarnation."""
-        return hmac.compare_digest(self.sign(key, inc).encode(), signature.encode())
+def file_digest(data: bytes) -> str:
+    """What a manifest knows a file by: the first 16 bytes of its sha256, in hex.
+
+    Nobody can make a second file that has them, and the other half would be 3 KB of a small board's heap.
+    """
+    return hashlib.sha256(data).hexdigest()[:32]
 
 
 def digest_version(files: Mapping[str, bytes]) -> str:
@@ -159,6 +180,22 @@ def _source(folder: Path, url: str) -> Path:
     if url.startswith("../dcompute/") and not source.is_file():
         return _PACKAGE / url.removeprefix("../dcompute/")
     return source
+
+
+def _as_packed(described: Path, files: Mapping[str, bytes]) -> tuple[str, int]:
+    """Version and release of a packed folder. BadBundle if its files are not as it says."""
+    try:
+        about = json.loads(described.read_text(encoding="utf-8"))
+        version, release, wanted = str(about["version"]), int(about.get("release", 0)), dict(about["files"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadBundle(f"{VERSION_FILE} is no manifest ({error!r}); pack it again") from None
+    odd = sorted(p for p in {*wanted, *files} if p not in files or wanted.get(p) != file_digest(files[p]))
+    if odd:
+        raise BadBundle(
+            f"was tampered with or damaged: {', '.join(odd)} {'is' if len(odd) == 1 else 'are'} not what "
+            f"{VERSION_FILE} says"
+        )
+    return version, release
 
 
 def _all_files(folder: Path) -> dict[str, Path]:

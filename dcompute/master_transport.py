@@ -297,14 +297,21 @@ class MasterNodeTransport:
     # --- updates over the air ---------------------------------------------------------------------------
 
     def update_node(
-        self, node_id: str, bundle: Bundle, key: bytes | None = None, *, patience_s: float = PATIENCE_S
+        self,
+        node_id: str,
+        bundle: Bundle,
+        key: bytes,
+        *,
+        back: bool = False,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         """Begin to bring a board to another version of its program; `updates` tells how it goes.
 
         The node need not be there now. An update of the same node that is under way is given up for this one.
 
         Args:
-            key: what the board's `UPDATE_KEY` says; None sends it unsigned, which boards refuse by default.
+            key: the board's own, from `dcompute.UpdateKeys`; it proves each side to the other.
+            back: go to this version although its release is not above the one that runs.
             patience_s: how long nothing may move before it counts as failed.
 
         Raises:
@@ -313,7 +320,7 @@ class MasterNodeTransport:
         check_node_id(node_id)
         if not self._started:
             raise RuntimeError("the master is not started: call start() first")
-        self._updates.begin(node_id, bundle, key, patience_s)
+        self._updates.begin(node_id, bundle, key, back=back, patience_s=patience_s)
 
     def updates(self) -> list[UpdateProgress]:
         """How far each update is, ended ones included."""

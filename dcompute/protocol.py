@@ -35,11 +35,9 @@ __all__ = [
     "StatusCleared",
     "StatusMessage",
     "Topics",
-    "UpdateReport",
     "check_capabilities",
     "check_device_type",
     "decode",
-    "decode_update_report",
     "encode_dead",
     "encode_init",
     "encode_task",
@@ -93,19 +91,6 @@ class ResultMessage:
     inc: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class UpdateReport:
-    """What a node says of an update: `want` a file from byte `at` on, or a `state` with its `reason`."""
-
-    node_id: str
-    version: str
-    inc: str = ""
-    want: str | None = None
-    at: int = 0
-    state: str = ""
-    reason: str = ""
-
-
 Message = Announcement | StatusMessage | StatusCleared | ResultMessage
 
 
@@ -117,23 +102,6 @@ def updates_topic(topics: Topics) -> str:
 def update_topic(topics: Topics, node_id: str) -> str:
     """Where a node takes offers and pieces of an update."""
     return topics.task_of(node_id) + "/update"
-
-
-def decode_update_report(payload: bytes) -> UpdateReport:
-    """A message on the topic `updates`. Raises Rejected with the reason."""
-    body = decode_object(payload)
-    try:
-        node_id = check_node_id(body.get("node_id"))
-    except ValueError as error:
-        raise Rejected(str(error)) from None
-    want, at = body.get("want"), body.get("at", 0)
-    if not isinstance(want, (str, type(None))) or isinstance(at, bool) or not isinstance(at, int) or at < 0:
-        raise Rejected("an update's `want` is no path, or its `at` no offset")
-    words = [body.get(name, "") for name in ("version", "state", "reason")]
-    if not all(isinstance(word, str) and len(word) <= MAX_REASON_CHARS for word in words):
-        raise Rejected("an update's version, state or reason is not a short text")
-    version, state, reason = words
-    return UpdateReport(node_id, version, _inc(body), want, at, state, reason)
 
 
 def decode(topics: Topics, topic: str, payload: bytes) -> Message:

@@ -29,5 +29,3 @@ WATCHDOG_S = 0  # the chip restarts itself after so many seconds without a sign 
 QUEUE_LIMIT = 32  # tasks that may wait
 DEBUG_HOOKS = False  # True: obey a testbed that asks for faults (debug_hooks.py)
 HOLD_LIMIT = 32  # results that may wait for a connection
-UPDATE_KEY = None  # secret text that signs updates over the air; None: none are taken
-UPDATE_UNSIGNED = False  # True, without a key: updates from whoever reaches the broker

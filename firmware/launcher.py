@@ -69,7 +69,7 @@ def choose():
     # The launcher with the version that starts; what it took to find out is forgotten.
     launcher = Launcher(os.getcwd().rstrip("/") + "/")
     launcher.current, launcher.fallback, tries = _find(launcher.root)
-    launcher.version, launcher.confirm_s = _described(launcher.root, launcher.current)
+    launcher.version, launcher.confirm_s, launcher.release = _described(launcher.root, launcher.current)
     if tries <= 0 and _described(launcher.root, launcher.fallback):
         _fall_back(launcher)
     launcher.trial = launcher.fallback != "-"
@@ -80,11 +80,11 @@ def choose():
         _thread.start_new_thread(_guard, (launcher,))
     elif not launcher.failed:
         try:
-            launcher.failed = _read(launcher.root + "failed")
+            launcher.failed = _read(launcher.root + "failed")[33:]
         except OSError:
             pass
     del sys.modules["slot_launcher"]
-    for name in ("choose", "_find", "_described", "_fall_back", "_read", "_guard", "_FIRST"):
+    for name in ("choose", "_find", "_described", "_fall_back", "digest_of", "_read", "_guard", "_FIRST"):
         del globals()[name]
     return launcher
 
@@ -106,15 +106,15 @@ def _find(root):
 
 
 def _described(root, slot):
-    # (version, confirm_s) of a slot that is whole; None if it is not.
+    # (version, confirm_s, release) of a slot that is whole; None if it is not.
     try:
         if slot == ".":
             os.stat(root + "main_before.py")
-            return None, 120
+            return None, 120, 0
         import json
 
         about = json.loads(_read(root + slot + "/version.json"))
-        return about["version"], about.get("confirm_s", 120)
+        return about["version"], about.get("confirm_s", 120), about.get("release", 0)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -122,14 +122,26 @@ def _described(root, slot):
 def _fall_back(launcher):
     failed, launcher.failed = launcher.current, launcher.version
     print("launcher: version %s did not come up, back to the one before" % launcher.failed)
-    launcher.write("failed", str(launcher.failed))
+    launcher.write("failed", digest_of(launcher.folder(failed)) + " " + str(launcher.failed))
     launcher.store(launcher.fallback, "-", 0)
     launcher.current, launcher.fallback = launcher.fallback, "-"
-    launcher.version, launcher.confirm_s = _described(launcher.root, launcher.current) or (None, 120)
+    about = _described(launcher.root, launcher.current) or (None, 120, 0)
+    launcher.version, launcher.confirm_s, launcher.release = about
     try:
         os.remove(launcher.folder(failed) + "version.json")
     except OSError:
         pass
+
+
+def digest_of(folder):
+    # What a master calls the version in this slot by.
+    import hashlib
+    from binascii import hexlify
+
+    try:
+        return hexlify(hashlib.sha256(_read(folder + "version.json")).digest()[:16]).decode()
+    except OSError:
+        return "0" * 32
 
 
 def _read(path):

@@ -1,8 +1,12 @@
 # The slot that does not run, and the update under way into it, if one is.
 
 import gc
-import json
 import sys
+import time
+
+from micropython import const
+
+_PATIENCE_MS = const(60000)  # an update that stands still for so long makes way for another offer
 
 
 class NextSlot:
@@ -12,34 +16,43 @@ class NextSlot:
         self.client = client
         self.name = "b" if launcher.current == "a" else "a"
         self.folder = launcher.folder(self.name)
-        self.key = _key()
+        self.nonce = None  # this board's challenge, which an offer has to name; none until it is asked for
         # Of an update under way: which version, "" while it is not known; the next step; what that does with
-        # a piece; what is to be done when the broker has all that there is to say.
-        self.version = self.step = self.take = self.then = None
+        # a piece; what is to be done when the broker has all that there is to say; what is said once more.
+        self.version = self.step = self.take = self.then = self.again = self.offered = None
+
+    def is_under_way(self):
+        if self.version is None:
+            return False
+        return bool(self.then or time.ticks_diff(time.ticks_ms(), self.moved_ms) < _PATIENCE_MS)
 
     def take_in(self, payload):
-        # A message of an update, or (empty) its next step. Its code is loaded for as long as it is needed; a
-        # message too large for the heap has no payload.
+        # A message of an update, or none: its next step. Its code is loaded for as long as it is needed; a
+        # message too large for the heap has no payload, and says nothing of who sent it.
         gc.collect()
         try:
-            if payload is None:
-                raise MemoryError
-            import update
+            if payload is not None:
+                import update
 
-            update.go_on(self, payload)
+                update.go_on(self, payload)
         except MemoryError:
-            self.end("failed", "not enough memory for an update")
+            if self.version is not None:
+                self.end(2, "not enough memory for an update")
         if self.version is None:
             self._unload()
 
-    def end(self, state, reason):
-        # The update comes to nothing.
-        version = self.version or ""
-        self.version = self.step = self.take = self.then = None
+    def end(self, code, reason):
+        # The update comes to nothing: refused (1) or failed (2).
+        version = self.version
+        self.version = self.step = self.take = self.then = self.again = None
         self._unload()
+        if version is None:  # nothing was proven, so there is nobody to be told
+            return
         try:
-            self.link.say("update %s %s: %s" % (version, state, reason))
-            self.report(version=version, state=state, reason=reason)
+            self.link.say("update %s: %s" % (version, reason))
+            import update.say
+
+            update.say.tell(self, code, reason)
         except MemoryError:  # the master asks again
             gc.collect()
 
@@ -53,21 +66,3 @@ class NextSlot:
                 if loaded.startswith("update"):
                     name = loaded
         gc.collect()
-
-    def report(self, **fields):
-        # To the master, of an update.
-        link = self.link
-        core = link.core
-        fields["node_id"] = core.node_id
-        fields["inc"] = core.inc
-        with link.state:
-            link.outbox.add_status((core.topics.prefix + "updates", json.dumps(fields).encode(), False))
-
-
-def _key():
-    # What signs an offer; None: none is taken, "": all are.
-    import config
-
-    del sys.modules["config"]
-    key = getattr(config, "UPDATE_KEY", None) or None
-    return "" if not key and getattr(config, "UPDATE_UNSIGNED", False) is True else key

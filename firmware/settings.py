@@ -41,8 +41,6 @@ def load(config):
         raise ValueError("config.py: WATCHDOG_S must be 0 (off) or at least 30: connecting takes time")
     settings.queue_limit = _number(config, "QUEUE_LIMIT", 1, 1000, 32)
     settings.hold_limit = _number(config, "HOLD_LIMIT", 1, 1000, 32)
-    _optional_text(config, "UPDATE_KEY")  # next_slot.py reads these two
-    _flag(config, "UPDATE_UNSIGNED")
     return settings
 
 

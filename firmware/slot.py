@@ -2,10 +2,13 @@
 # in slots, so that other boards have none of it in their heap.
 
 import gc
+import time
 
+from micropython import const
 from next_slot import NextSlot
 
 gc.collect()
+_PATIENCE_MS = const(600000)  # how long an offer may name a challenge
 
 
 def attach(launcher, link, client):
@@ -20,6 +23,7 @@ def attach(launcher, link, client):
 
     def connect_too():
         connect()
+        next_slot.nonce = None  # no offer of before is good for this connection
         client.subscribe(topic, 1)
 
     def puback_came(packet_id):
@@ -39,12 +43,15 @@ def attach(launcher, link, client):
 
     def message_came(about, payload, size):
         if about == topic:
-            next_slot.take_in(payload)
+            if size > 20:  # less is no message, and nothing would be taken for the next step
+                next_slot.take_in(payload)
         else:
             on_message(about, payload, size)
 
     def turn_over():
         keep_alive()
+        if next_slot.nonce and time.ticks_diff(time.ticks_ms(), next_slot.nonce_ms) > _PATIENCE_MS:
+            next_slot.nonce = None
         while next_slot.step:  # now that the message before it has left the heap
             next_slot.take_in(b"")
 

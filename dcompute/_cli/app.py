@@ -17,9 +17,9 @@ from dcompute import __version__
 from dcompute._cli.options import grouped
 from dcompute.events import DeathReported, MasterEvent, NodeStatusSeen, ResultReceived
 from dcompute.master_transport import MasterNodeTransport
-from dcompute.node_core import check_node_id
 from dcompute.node_transport import ComputeNodeTransport
 from dcompute.security import Tls
+from dcompute.update_keys import UpdateKeys
 from dcompute.worker import Worker, load_handler
 
 _PRODUCTION = ("node", "master", "update", "--version")
@@ -146,7 +146,7 @@ def master(connection: Connection) -> None:
 def update(
     *,
     nodes: Annotated[list[str] | None, typer.Option("--node", help="Id of a board; may be repeated.")] = None,
-    every: Annotated[bool, typer.Option("--all", help="All boards whose program is in slots.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="All boards of the key file.")] = False,
     bundle: Annotated[
         Path | None, typer.Option(help="Folder with the new program; default: our own firmware.")
     ] = None,
@@ -154,7 +154,19 @@ def update(
     confirm_s: Annotated[
         int, typer.Option("--confirm", min=10, max=3600, help="Seconds a board gives it to get ready.")
     ] = 120,
-    key_file: Annotated[Path | None, typer.Option(help="File with the boards' UPDATE_KEY.")] = None,
+    release: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="What orders versions; default: a packed version's own, or the present second."
+        ),
+    ] = None,
+    back: Annotated[
+        bool, typer.Option("--back", help="Also to a release that is not above the one that runs.")
+    ] = False,
+    key_file: Annotated[
+        Path,
+        typer.Option(envvar="DCOMPUTE_UPDATE_KEYS", help="The keys that `dcompute deploy` gave the boards."),
+    ],
     patience: Annotated[
         float, typer.Option(min=1, help="Seconds without progress until a board counts as failed.")
     ] = 300,
@@ -162,28 +174,32 @@ def update(
 ) -> None:
     """Bring boards to another version over the air.
 
-    The key that signs it is the boards' UPDATE_KEY, from --key-file or the environment variable
-    DCOMPUTE_UPDATE_KEY; without one it is sent unsigned. A board that does not get ready with the new version
-    goes back to the one before. Exit status: 0 if all run the new version, 1 if one does not, 2 for a bundle
-    or key that cannot be read.
+    Each board takes it only under a key of its own, which `dcompute deploy --key-file` has given it over the
+    serial line. A board that does not get ready with the new version goes back to the one before. Exit
+    status: 0 if all run the new version, 1 if one does not, 2 for a bundle or key file that cannot be used.
     """
     from dcompute._cli import update as update_command
 
     if every == bool(nodes):
         raise typer.BadParameter("say which boards: --node ID, as often as need be, or --all")
     try:
-        new = update_command.read_bundle(bundle, version, confirm_s)
-        secret = update_command.read_key(key_file, os.environ.get("DCOMPUTE_UPDATE_KEY"))
+        new = update_command.read_bundle(bundle, version, confirm_s, release)
+        keys = UpdateKeys.read(key_file)
+        chosen = keys.boards(connection.namespace) if every else list(dict.fromkeys(nodes or ()))
+        if not chosen:
+            raise ValueError(
+                f"{key_file}: no board in it"
+                + f" in namespace {connection.namespace}" * bool(connection.namespace)
+            )
+        key_of = {node_id: keys.key(node_id, connection.namespace) for node_id in chosen}
         transport = MasterNodeTransport(**connection.settings())
-        for node_id in nodes or ():
-            check_node_id(node_id)
     except (ValueError, OSError) as error:
         raise typer.BadParameter(str(error)) from None
     try:
         if not transport.start():
             typer.echo(f"no connection to the broker at {connection}: {transport.last_error}", err=True)
             raise typer.Exit(1)
-        done = update_command.run(transport, nodes or [], new, secret, typer.echo, patience)
+        done = update_command.run(transport, key_of, new, typer.echo, back=back, patience_s=patience)
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
     finally:

@@ -4,30 +4,20 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from dcompute._ota.progress import UpdateProgress, UpdateState
-from dcompute.bundle import BadBundle, Bundle, product_folder
+from dcompute.bundle import Bundle, product_folder
 from dcompute.master_transport import MasterNodeTransport
 
-LISTEN_S = 3.0  # until a fresh client has been sent every retained status
 _LOOK_S = 0.2
 
 
-def read_bundle(folder: Path | None, version: str, confirm_s: int) -> Bundle:
+def read_bundle(folder: Path | None, version: str, confirm_s: int, release: int | None) -> Bundle:
     """The version in `folder`, or our own firmware. BadBundle, OSError if there is none."""
-    return Bundle.from_folder(folder or product_folder(), version, confirm_s)
-
-
-def read_key(file: Path | None, text: str | None) -> bytes | None:
-    """The fleet's key: from a file (less the newline at its end), else `text`. ValueError if empty."""
-    if file is not None:
-        text = file.read_text(encoding="utf-8").rstrip("\r\n")
-    if text is not None and not text:
-        raise ValueError("the update key is empty")
-    return None if text is None else text.encode()
+    return Bundle.from_folder(folder or product_folder(), version, confirm_s, release)
 
 
 @dataclass
@@ -57,35 +47,19 @@ def line(progress: UpdateProgress) -> str:
     return f"{words}: {progress.reason}" if progress.reason else words
 
 
-def boards_of(master: MasterNodeTransport) -> list[str]:
-    """The nodes there are whose program is in slots."""
-    infos = master.get_node_info()
-    assert isinstance(infos, list)
-    return sorted(
-        info["node_id"]
-        for info in infos
-        if "version" in info["capabilities"] and info["status"] not in ("dead", "offline")
-    )
-
-
 def run(
     master: MasterNodeTransport,
-    nodes: Sequence[str],
+    keys: Mapping[str, bytes],
     bundle: Bundle,
-    key: bytes | None,
     say: Callable[[str], object],
+    *,
+    back: bool,
     patience_s: float,
 ) -> bool:
-    """Update `nodes` (none given: all boards there are) and wait; whether all run the new version."""
-    if not nodes:
-        time.sleep(LISTEN_S)
-        nodes = boards_of(master)
-        if not nodes:
-            say("no board whose program is in slots is there (`dcompute deploy` puts it there)")
-            return False
-    say(f"version {bundle.version}: {len(bundle.files)} files, {bundle.size_bytes} bytes, for {len(nodes)}")
-    for node_id in nodes:
-        master.update_node(node_id, bundle, key, patience_s=patience_s)
+    """Update the nodes that have these keys, and wait; whether all run the new version."""
+    say(f"version {bundle.version}: {len(bundle.files)} files, {bundle.size_bytes} bytes, for {len(keys)}")
+    for node_id, key in keys.items():
+        master.update_node(node_id, bundle, key, back=back, patience_s=patience_s)
     printer = Printer(say)
     while True:
         updates = master.updates()
@@ -96,7 +70,7 @@ def run(
         time.sleep(_LOOK_S)
     failed = [progress for progress in updates if progress.state is not UpdateState.CONFIRMED]
     say(f"{len(updates) - len(failed)} of {len(updates)} run {bundle.version}")
+    if failed:  # the release is part of the version: with another one it would be sent to all of them again
+        missed = " ".join(f"--node {progress.node_id}" for progress in failed)
+        say(f"again, for the rest: {missed} --version {bundle.version} --release {bundle.release}")
     return not failed
-
-
-__all__ = ["BadBundle", "Printer", "boards_of", "line", "read_bundle", "read_key", "run"]

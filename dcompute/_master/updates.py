@@ -15,7 +15,7 @@ from dcompute._ota.progress import NodeUpdate, UpdateProgress, Updates
 from dcompute.bundle import Bundle
 from dcompute.drivers import Driver, Timer
 from dcompute.events import MasterObserver, UpdateMoved
-from dcompute.protocol import Topics, decode_update_report, update_topic, updates_topic
+from dcompute.protocol import Topics, update_topic, updates_topic
 
 _TICK_S = 1.0
 
@@ -51,9 +51,17 @@ class MasterUpdates:
 
     # --- from any thread --------------------------------------------------------------------------------
 
-    def begin(self, node_id: str, bundle: Bundle, key: bytes | None, patience_s: float) -> None:
+    def begin(self, node_id: str, bundle: Bundle, key: bytes, *, back: bool, patience_s: float) -> None:
         """Begin an update; one of the same node that is under way is given up for it."""
-        update = NodeUpdate(node_id, bundle, key, now_s=self._driver.now_s(), patience_s=patience_s)
+        update = NodeUpdate(
+            node_id,
+            bundle,
+            key,
+            now_s=self._driver.now_s(),
+            nonce=lambda: self._driver.random.getrandbits(128).to_bytes(16, "big"),
+            back=back,
+            patience_s=patience_s,
+        )
         with self._lock:
             self._updates.begin(update)
         self._driver.call_on_loop(self._follow)
@@ -97,10 +105,9 @@ class MasterUpdates:
         return self._followed and topic == updates_topic(self._topics)
 
     def receive(self, payload: bytes) -> None:
-        """A node has said something about an update. Rejected if it is no valid report."""
-        report = decode_update_report(payload)
+        """Take in what a node is said to have told of its update. Raises Rejected for what is not proven."""
         with self._lock:
-            self._send(self._updates.reported(report, self._driver.now_s()))
+            self._send(self._updates.received(payload, self._driver.now_s()))
 
     def _follow(self) -> None:
         if not self._followed:

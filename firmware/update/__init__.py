@@ -9,18 +9,16 @@
 # all to compile a source. `begin(slot)` of a step returns the name of the next one, if that is now.
 
 import gc
-import json
 import sys
 
 from micropython import const
 
 _RESERVE_BYTES = const(3072)  # heap left for the node's work meanwhile
 _NO_ROOM = const(28)  # ENOSPC
-_OFFER = b'{"offer":'
 
 
 class Ended(Exception):
-    # (state, reason)
+    # (1 refused or 2 failed, reason)
     pass
 
 
@@ -34,31 +32,37 @@ def go_on(slot, payload):
     except Ended as error:
         slot.end(*error.args)
     except OSError as error:
-        reason = "the flash is full" if error.args[0] == _NO_ROOM else "the flash: %r" % error
-        slot.end("failed", reason)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        slot.link.say("update: not a message of one (%r)" % error)
-        if not (slot.take or slot.then):  # not an offer
-            slot.version = slot.step = None
+        slot.end(2, "the flash is full" if error.args[0] == _NO_ROOM else "the flash: %r" % error)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:  # proven, or it would not be read
+        slot.end(2, "the manifest: %r" % error)
 
 
 def _read(slot, payload):
-    # Returns the next step.
-    head = bytes(payload[:9])
-    if head != _OFFER:
-        return slot.take(slot, json.loads(payload)) if slot.take else slot.step
-    slot.version = slot.step = slot.take = slot.then = None
-    if slot.launcher.trial:
-        return None  # the fallback is needed still; the master will offer again
-    slot.version = ""
-    return _load("step1_proof").accept(slot, payload)
+    # Returns the next step. What is not proven is passed over without a word.
+    kind = payload[4]
+    if payload[:4] != b"DCU2":
+        pass
+    elif kind == 0x50 and slot.take:
+        return slot.take(slot, payload)
+    elif kind == 0x51:
+        _load("hello").begin(slot, payload)
+    elif kind == 0x4F:
+        entry = _load("step1_proof").begin(slot, payload)
+        if entry:
+            busy = slot.is_under_way()
+            if not busy:  # from here on there is somebody to be told of a want of memory
+                slot.version, slot.session = "", entry[1]
+            _load("hide").unhide(payload[42:-16], entry[0], b"")
+            return _load("step2_keep").begin(slot, payload, busy, *entry[1:])
+    return slot.step
 
 
 def _load(step):
     # In no other module's reach, so that it goes when it has been used: a package has what it loaded, too.
     gc.collect()
     __import__("update." + step)
-    for name in ("update.files", "update." + step):
-        sys.modules.pop(name, None)
-    globals().pop("files", None)
-    return globals().pop(step)
+    module = globals()[step]
+    for name in (step, "files", "mac", "say", "hide"):
+        sys.modules.pop("update." + name, None)
+        globals().pop(name, None)
+    return module

@@ -11,7 +11,12 @@ KEPT = ("version.json", "offer", "part")  # names of a slot that are no files of
 
 
 def is_right(path, digest):
-    # Whether a file has this sha256, in hex.
+    # Whether a file has this digest, in hex.
+    return hexlify(digest_of(path)).decode() == digest
+
+
+def digest_of(path):
+    # The half of its sha256 that a manifest knows a file by, and the master a version by its manifest's.
     block = bytearray(_BLOCK_BYTES)
     state = hashlib.sha256()
     with open(path, "rb") as file:
@@ -20,7 +25,7 @@ def is_right(path, digest):
             if not count:
                 break
             state.update(memoryview(block)[:count])
-    return hexlify(state.digest()).decode() == digest
+    return state.digest()[:16]
 
 
 def size_of(path):

@@ -1,53 +1,28 @@
-# The first step of an update: whether an offer is the master's, and for this connection.
+# The first step of an update: whether an offer is the master's, and for this moment.
+#
+# In this order: length; the challenge is this board's and no more than ten minutes old; the tag. Until then
+# nothing changes and nothing is answered. Then the challenge is used up, whatever comes of the offer.
 
 import hashlib
-import os
-from binascii import hexlify
 
-from update import Ended
+from micropython import const
 
+from update.mac import is_proven, key_of, mac
 
-def accept(slot, payload):
-    # Keep the manifest of an offer that is proven, as the file `offer`; it will be the slot's version.json.
-    #
-    # The payload is `{"offer":` manifest `,"sig":"` 64 digits `"}` to the byte: so the manifest is checked
-    # and kept where it lies, and takes no more heap.
-    signed = bytes(payload[-74:-66]) == b',"sig":"'
-    manifest = payload[9 : -74 if signed else -1]
-    reason = _doubt(slot, manifest, bytes(payload[-66:-2]) if signed else None)
-    if reason:
-        raise Ended("refused", reason)
-    folder = slot.folder
-    try:
-        os.mkdir(folder[:-1])
-    except OSError:  # it is there
-        pass
-    with open(folder + "offer", "wb") as file:
-        file.write(manifest)
-    return "step2_offer"
+_HEAD_BYTES = const(42 + 16)
 
 
-def _doubt(slot, manifest, signature):
-    # Why this manifest is not to be trusted; "" if it is.
-    if not slot.key:
-        return "config.py has no UPDATE_KEY" if slot.key is None else ""
-    if signature is None:
-        return "it is not signed"
-    proof = hexlify(_hmac(slot.key.encode(), slot.link.core.inc + "\n", manifest))
-    differs = 0
-    for one, other in zip(proof, signature):  # noqa: B905  in the same time, wherever they differ
-        differs |= one != other
-    return "the signature is not that of this board's UPDATE_KEY for this connection" if differs else ""
-
-
-def _hmac(key, *texts):
-    # HMAC-SHA256, which MicroPython has not.
-    if len(key) > 64:
-        key = hashlib.sha256(key).digest()
-    key = key + bytes(64 - len(key))
-    inner = hashlib.sha256(bytes([byte ^ 0x36 for byte in key]))
-    for text in texts:
-        inner.update(text)
-    outer = hashlib.sha256(bytes([byte ^ 0x5C for byte in key]))
-    outer.update(inner.digest())
-    return outer.digest()
+def begin(slot, payload):
+    # What the manifest is hidden with, what proves all that is said under this offer, and which offer it is;
+    # None if it is not to be taken.
+    offered = hashlib.sha256(payload).digest()
+    if slot.again and offered == slot.offered:
+        return slot.again(slot)  # the master has missed what was said last
+    key = key_of(slot)
+    if not key or len(payload) < _HEAD_BYTES or slot.nonce is None or payload[21:37] != slot.nonce:
+        return None
+    if not is_proven(key, payload) or slot.launcher.trial:  # on trial the fallback is needed still
+        return None
+    slot.nonce = None
+    fields = payload[5:37]
+    return mac(key, b"DCU2E", fields), mac(key, b"DCU2K", fields, payload[-16:]), offered

@@ -12,6 +12,7 @@ from dcompute_sim.brokers.conformance.wire import PacketKind
 from dcompute.bundle import Bundle
 from dcompute.master_transport import MasterNodeTransport
 
+KEY = bytes(32)
 BUNDLE = Bundle("v2", {"main.py": b"print()"})
 
 
@@ -59,12 +60,12 @@ def test_a_first_update_that_comes_while_the_master_subscribes_is_followed(
 ) -> None:
     master.start()
     broker, asked = accepted(world, master)
-    master.update_node("n", BUNDLE)
+    master.update_node("n", BUNDLE, KEY)
     assert broker.heard() == []
     broker.say(wire.encode(PacketKind.SUBACK, b"\0\1" + b"\1" * len(asked)))
     assert master.is_connected()
     assert topics(broker.heard()[-1]) == [b"updates"]
-    master.update_node("m", BUNDLE)
+    master.update_node("m", BUNDLE, KEY)
     assert broker.heard() == [], "it is subscribed to once"
     broker.lose()
     world.until_dial()
@@ -78,7 +79,7 @@ def test_a_master_that_was_stopped_goes_on_with_what_is_under_way(
 ) -> None:
     master.start()
     world.wires[-1].accept()
-    master.update_node("n", BUNDLE, patience_s=100)
+    master.update_node("n", BUNDLE, KEY, patience_s=100)
     master.stop()
     world.run(1000)
     assert states(master) == ["waiting"], "nobody judges it meanwhile"
@@ -88,23 +89,23 @@ def test_a_master_that_was_stopped_goes_on_with_what_is_under_way(
     assert states(master) == ["failed"]
 
 
-def test_the_offer_comes_again_to_a_node_that_does_not_answer(
+def test_the_question_comes_again_to_a_node_that_does_not_answer(
     world: Any, master: MasterNodeTransport
 ) -> None:
-    """Also when the update before ended a moment ago: there is one clock for all, ticking once a second."""
+    """Also when the update before was given up a moment ago: there is one clock for all, ticking once a
+    second."""
     master.start()
     broker = world.wires[-1].accept()
     ready = {"node_id": "n", "status": "ready", "inc": "a.1", "capabilities": {"version": "v2"}}
     broker.say(wire.publish("n/status", json.dumps(ready).encode(), qos=1, packet_id=1))
-    master.update_node("n", BUNDLE)
-    assert states(master) == ["confirmed"]
+    master.update_node("n", BUNDLE, KEY)
     world.run(0.5)
-    master.update_node("n", Bundle("v3", {"main.py": b"print()"}))
-    offered = [json.loads(payload) for payload in broker.published() if b"offer" in payload]
-    assert len(offered) == 1
+    master.update_node("n", Bundle("v3", {"main.py": b"print()"}), KEY)
+    asked = [payload for payload in broker.published() if payload.startswith(b"DCU2Q")]
+    assert len(set(asked)) == 2
     world.run(0.3)
     master.start()  # once more: it is started
-    world.run(15.1)
+    world.run(14.5)
     assert broker.published() == []
-    world.run(1)
+    world.run(2)
     assert len(broker.published()) == 1

@@ -92,7 +92,7 @@ def test_status_says_what_is_there_and_disturbs_nothing_for_long(
 ) -> None:
     root = desk.root("flash", deployed)
     fresh = desk.plug_in(desk.root("fresh"), 2)
-    (root / "failed").write_text("two")  # as the launcher writes when it goes back
+    (root / "failed").write_text(f"{'0' * 32} two")  # as the launcher writes when it goes back
     fleet = desk.fleet(kiln=desk.plug_in(root).address, lathe=fresh.address)
     desk.until_ready("kiln")
     before = desk.flash(root)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import replace
 from typing import Any
@@ -13,7 +12,7 @@ from dcompute_sim.deploy.slots import FLAT, LAUNCHER_PATH, NONE, SLOTS, Launcher
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dcompute.bundle import Bundle
+from dcompute.bundle import Bundle, file_digest
 
 LEISURELY = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 MAIN = b"# main.py of a board that keeps its program in slots\n"
@@ -28,7 +27,7 @@ lines = st.one_of(
 
 
 def file(data: bytes) -> File:
-    return File(len(data), hashlib.sha256(data).hexdigest())
+    return File(len(data), file_digest(data))
 
 
 @st.composite
@@ -80,7 +79,7 @@ def test_every_file_of_the_version_is_accounted_for_once(case: tuple[Survey, Bun
     parts = [*plan.keep, *(path for path, _ in plan.duplicate), *plan.send]
     assert sorted(parts) == sorted(bundle.files)
     wanted = json.loads(bundle.manifest())["files"]
-    assert all(seen.files[source].sha256 == wanted[path] for path, source in plan.duplicate)
+    assert all(seen.files[source].digest == wanted[path] for path, source in plan.duplicate)
     assert not set(plan.remove) & set(bundle.files)
 
 

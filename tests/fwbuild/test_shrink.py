@@ -283,6 +283,8 @@ def test_a_part_that_others_name_is_still_found() -> None:
         ("a = g()\n    b = a + 1\n    c = b + 1\n    return c", 1),
         ("a = g()\n    b = g()\n    return a + b", 2),
         ("a = 0\n    for b in (1, 2):\n        c = a\n        a = b\n    return c, a", 3),
+        ("a = g()\n    from math import pi\n    b = g()\n    return a + b + int(pi)", 2),
+        ("from math import pi\n    a = 3\n    b = a\n    return int(pi) + b", 2),
         (
             "a = g()\n    try:\n        b = a + h()\n    except NameError as e:\n        c = a\n    return c",
             2,

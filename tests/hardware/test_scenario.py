@@ -186,6 +186,7 @@ def test_boards_are_updated_over_the_air_through_a_wifi_drop_and_a_power_cut(
     flash.write_slots([product()], {}, root, "v1")
     own(root)
     (root / "a" / "config.py").write_text(OWN_CONFIG)
+    (root / "update.key").write_bytes(b"the owner's")
     port = serve_board(root)
     (tmp_path / "air.yaml").write_text(AIR)
     places = f"{{real-1: {{port: {port}}}, virtual: {{virtual: true}}}}"
@@ -206,3 +207,5 @@ def test_boards_are_updated_over_the_air_through_a_wifi_drop_and_a_power_cut(
     assert (root / "slot").read_text().split()[0] == {"v1": "a", "v2": "b"}[ended["real-1"]]
     for slot in "ab":
         assert (root / slot / "config.py").read_text() == OWN_CONFIG
+    assert (root / "update.key").read_bytes() == b"the owner's"
+    assert not (root / "update.key.own").exists()

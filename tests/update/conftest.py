@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import hmac
+import itertools
 import json
 import shutil
 from collections.abc import Callable, Generator, Iterator
@@ -19,28 +23,44 @@ from dcompute_sim.micropython.lockstep import LockstepBoard
 from dcompute_sim.micropython.provision import Emulator, provision
 from dcompute_sim.net.network import Network
 
+from dcompute._ota import messages
+from dcompute._ota.messages import Hello
 from dcompute.bundle import Bundle
-from dcompute.protocol import decode_update_report
+from dcompute.node_core import Rejected
+from dcompute.update_keys import board_key
 from dcompute.updates import NodeUpdate
 
-KEY = b"a key of the fleet"
 NODE = "board"
+KEY = board_key(bytes(32), NODE)
 OURS = Bundle.from_folder(product())
 KEEPALIVE_S = 20
 
 
-def version(name: str, confirm_s: int = 20, **files: bytes) -> Bundle:
-    """Our firmware as another version: tasks.py differs, and what else is given (`main_py` is main.py)."""
+RELEASES = itertools.count(2)
+
+
+def version(name: str, confirm_s: int = 20, release: int | None = None, **files: bytes) -> Bundle:
+    """Our firmware as another, newer version: tasks.py differs, and what is given (`main_py` is main.py)."""
     changed = {path.replace("__", "/").replace("_py", ".py"): data for path, data in files.items()}
     tasks = OURS.files["tasks.py"] + f"\n# {name}\n".encode()
-    return Bundle(name, {**OURS.files, "tasks.py": tasks, **changed}, confirm_s)
+    return Bundle(
+        name,
+        {**OURS.files, "tasks.py": tasks, **changed},
+        confirm_s,
+        next(RELEASES) if release is None else release,
+    )
 
 
 class Bench:
     """One board and who updates it. `run_s` lets time pass; `seen` is what the board published."""
 
     def __init__(
-        self, emulator: Emulator, heap_kib: float = 256, firmware: Path | None = None, **config: Any
+        self,
+        emulator: Emulator,
+        heap_kib: float = 256,
+        firmware: Path | None = None,
+        update_key: bytes | None = None,
+        **config: Any,
     ) -> None:
         self.env = simpy.Environment()
         self.network = Network(self.env, 1, 0.005)
@@ -64,7 +84,6 @@ class Bench:
             "NODE_ID": NODE,
             "MQTT_KEEPALIVE": KEEPALIVE_S,
             "POLL_MS": 1000,
-            "UPDATE_KEY": KEY.decode(),
         }
         board = Board(
             bytes(6),
@@ -73,13 +92,18 @@ class Bench:
             heap_bytes=int(heap_kib * 1024),
             slots=True,
             version="v1",
+            release=1,
+            update_key=KEY if update_key is None else update_key,
         )
         self.host = self.network.host("node")
         self.board = LockstepBoard(self.env, self.host, emulator, board, self)
         self.flash: Path = self.board._root
         self.update: NodeUpdate | None = None
+        self.nonces = itertools.count(1)
         self.seen: list[tuple[str, dict[str, Any]]] = []
         self.sent: list[bytes] = []
+        self.attack: Callable[[bytes], list[bytes]] = lambda payload: [payload]  # between master and board
+        self.heard: list[bytes] = []  # on the topic `updates`
         self._buffer = bytearray()
         self.master = self.broker.opened(self, 0.0)
         self._say(wire.connect("master", keepalive_s=0) + wire.subscribe(1, [("#", 1)]))
@@ -122,21 +146,23 @@ class Bench:
     def _take(self, topic: str, payload: bytes) -> None:
         if topic == f"{NODE}/update":
             return
+        if topic == "updates":
+            self.heard.append(payload)
+            if self.update is not None:
+                with contextlib.suppress(Rejected):
+                    self._publish(self.update.received(payload, self.env.now))
+            return
         body = json.loads(payload)
         self.seen.append((topic, body))
-        if self.update is None:
-            return
-        now_s = self.env.now
-        if topic == f"{NODE}/status":
+        if self.update is not None and topic == f"{NODE}/status":
             capabilities = body.get("capabilities", {})
-            self._publish(self.update.seen(body["status"], body["inc"], capabilities, now_s))
-        elif topic == "updates":
-            self._publish(self.update.reported(decode_update_report(payload), now_s))
+            self._publish(self.update.seen(body["status"], capabilities, self.env.now))
 
     def _publish(self, payloads: list[bytes]) -> None:
-        for payload in payloads:
-            self.sent.append(payload)
-            self._later(wire.publish(f"{NODE}/update", payload, qos=1, packet_id=1))
+        for honest in payloads:
+            for payload in self.attack(honest):
+                self.sent.append(payload)
+                self._later(wire.publish(f"{NODE}/update", payload, qos=1, packet_id=1))
 
     def _later(self, data: bytes) -> None:
         self.network.clock.call_later(0.001, lambda: self._say(data))
@@ -162,11 +188,21 @@ class Bench:
         self.board.start()
         self.until(lambda: any(body.get("status") == "ready" for _, body in self.seen[count:]))
 
-    def begin(self, bundle: Bundle, key: bytes | None = KEY, patience_s: float = 300) -> NodeUpdate:
-        """Offer `bundle` to the board."""
-        self.update = NodeUpdate(NODE, bundle, key, now_s=self.env.now, patience_s=patience_s)
-        status = next(body for topic, body in reversed(self.seen) if topic == f"{NODE}/status")
-        self._publish(self.update.seen(status["status"], status["inc"], status["capabilities"], self.env.now))
+    def begin(
+        self, bundle: Bundle, key: bytes = KEY, patience_s: float = 300, back: bool = False
+    ) -> NodeUpdate:
+        """Begin to bring the board to `bundle`."""
+        self.update = NodeUpdate(
+            NODE,
+            bundle,
+            key,
+            now_s=self.env.now,
+            nonce=lambda: next(self.nonces).to_bytes(16, "big"),
+            back=back,
+            patience_s=patience_s,
+        )
+        status = self.status()
+        self._publish(self.update.seen(status["status"], status["capabilities"], self.env.now))
         return self.update
 
     def status(self) -> dict[str, Any]:
@@ -192,6 +228,71 @@ class Bench:
     def raw(self, payload: bytes) -> None:
         """Publish something on the board's update topic."""
         self._publish([payload])
+
+    def hello(self, key: bytes = KEY) -> Hello:
+        """Probe the board, with nobody updating it, and return its answer."""
+        self.update = None
+        count = len(self.heard)
+        self.raw(messages.probe(key, next(self.nonces).to_bytes(16, "big")))
+        self.until(lambda: len(self.heard) > count)
+        return messages.read_hello(self.heard[-1], NODE, key)
+
+
+class Speaker:
+    """Says what a board would, to a master: the bytes of docs/protocol.md, written down once more."""
+
+    def __init__(self, node_id: str, key: bytes) -> None:
+        self.node = bytes([len(node_id)]) + node_id.encode()
+        self.key = key
+        self.nonces = itertools.count(1)
+
+    def say(self, key: bytes, body: bytes) -> bytes:
+        return body + hmac.digest(key, body, "sha256")[:16]
+
+    def hello(
+        self,
+        probe: bytes,
+        *,
+        trial: bool = False,
+        running: bytes = bytes(16),
+        failed: bytes = bytes(16),
+        session: bytes = b"",
+        release: int = 1,
+    ) -> bytes:
+        """Answer a probe."""
+        assert probe == self.say(self.key, probe[:21])
+        flags = bytes([trial | (2 if session else 0)])
+        facts = flags + release.to_bytes(4, "big") + running + failed + (session or bytes(16)) + bytes(4)
+        nonces = probe[5:21] + next(self.nonces).to_bytes(16, "big")
+        return self.say(self.key, b"DCU2H" + self.node + nonces + facts)
+
+    def session(self, offer: bytes) -> bytes:
+        """What proves all that is said under an offer."""
+        return hmac.digest(self.key, b"DCU2K" + offer[5:37] + offer[-16:], "sha256")
+
+    def want(self, offer: bytes, number: int, at: int, path: str) -> bytes:
+        numbers = number.to_bytes(4, "big") + at.to_bytes(4, "big")
+        return self.say(self.session(offer), b"DCU2W" + self.node + numbers + path.encode())
+
+    def state(self, offer: bytes, code: int, reason: str = "") -> bytes:
+        return self.say(self.session(offer), b"DCU2S" + self.node + bytes([code]) + reason.encode())
+
+    def piece(self, offer: bytes, message: bytes) -> tuple[int, bool, bytes]:
+        """What a piece says: number, whether it is the last, data."""
+        session = self.session(offer)
+        assert message[:5] == b"DCU2P"
+        assert message == self.say(session, message[:-16])
+        stream = hmac.digest(session, b"E", "sha256")
+        hidden, shown = message[10:-16], b""
+        for block in range(0, len(hidden), 32):
+            pad = hashlib.sha256(stream + (block // 32).to_bytes(4, "big") + message[5:9]).digest()
+            shown += bytes(a ^ b for a, b in zip(hidden[block : block + 32], pad, strict=False))
+        return int.from_bytes(message[5:9], "big"), bool(message[9]), shown
+
+
+@pytest.fixture
+def speaker() -> type[Speaker]:
+    return Speaker
 
 
 @pytest.fixture(scope="session")

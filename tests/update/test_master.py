@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import hashlib
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -16,118 +17,149 @@ from dcompute_sim.micropython.board import Board
 from dcompute_sim.micropython.process import FirmwareProcess
 from typer.testing import CliRunner
 
-from dcompute._cli.update import read_key
+from dcompute._ota.messages import BadMessage
+from dcompute._ota.progress import Updates
 from dcompute.bundle import Bundle
 from dcompute.cli import app
-from dcompute.protocol import Rejected, UpdateReport, decode_update_report
+from dcompute.update_keys import UpdateKeys
 from dcompute.updates import NodeUpdate, UpdateState
 
-BUNDLE = Bundle("v2", {"main.py": b"x" * 1200, "a.py": b""})
+BUNDLE = Bundle("v2", {"main.py": b"x" * 1200, "a.py": b""}, release=2)
+KEY = bytes(range(32))
+NEW = hashlib.sha256(BUNDLE.manifest()).digest()[:16]
 
 
-def started(patience_s: float = 300) -> NodeUpdate:
-    update = NodeUpdate("n", BUNDLE, b"key", now_s=0, patience_s=patience_s)
-    assert update.seen("ready", "boot.1", {"version": "v1"}, 0) != []
-    return update
+def begun(key: bytes = KEY, patience_s: float = 300) -> NodeUpdate:
+    nonces = itertools.count(1)
+    return NodeUpdate(
+        "n", BUNDLE, key, now_s=0, nonce=lambda: next(nonces).to_bytes(16, "big"), patience_s=patience_s
+    )
 
 
-def said(**fields: Any) -> UpdateReport:
-    return UpdateReport(**{"node_id": "n", "version": "v2", "inc": "boot.1"} | fields)
+@pytest.fixture
+def board(speaker: Any) -> Any:
+    return speaker("n", KEY)
 
 
-def test_an_offer_for_each_connection_and_the_pieces_asked_for() -> None:
-    update = started()
+def started(board: Any, patience_s: float = 300) -> tuple[NodeUpdate, bytes]:
+    """An update that has made an offer."""
+    update = begun(patience_s=patience_s)
+    (probe,) = update.seen("ready", {"version": "v1"}, 0)
+    (offer,) = update.received(board.hello(probe), 0)
+    return update, offer
+
+
+def test_an_offer_for_each_probe_and_the_pieces_asked_for(board: Any) -> None:
+    update, offer = started(board)
     assert update.state is UpdateState.OFFERED
-    (piece,) = update.reported(said(want="main.py", at=1024), 1)
-    assert json.loads(piece) == {
-        "version": "v2",
-        "path": "main.py",
-        "at": 1024,
-        "data": "eHh4" * 58 + "eHg=",
-        "end": True,
-    }
+    (piece,) = update.received(board.want(offer, 1, 1024, "main.py"), 1)
+    assert board.piece(offer, piece) == (1, True, b"x" * 176)
     assert (update.state, update.sent_bytes) == (UpdateState.SENDING, 1024)
-    (offer,) = update.seen("ready", "boot.2", {"version": "v1"}, 2)
-    assert BUNDLE.verify(b"key", "boot.2", json.loads(offer)["sig"])
-    assert update.reported(said(want="main.py", at=0), 3) == []  # of the connection before
-    (empty,) = update.reported(said(inc="boot.2", want="a.py"), 3)
-    assert json.loads(empty)["end"] is True
+    for again in (board.want(offer, 1, 1024, "main.py"), board.want(offer, 0, 0, "main.py")):
+        with pytest.raises(BadMessage, match="that was answered"):
+            update.received(again, 2)
+    (probe,) = update.seen("ready", {"version": "v1"}, 20)
+    (newer,) = update.received(board.hello(probe), 20)
+    assert newer[5:37] != offer[5:37]
+    with pytest.raises(BadMessage, match="not under this board's key"):
+        update.received(board.want(offer, 2, 0, "main.py"), 21)
+    (empty,) = update.received(board.want(newer, 1, 0, "a.py"), 21)
+    assert board.piece(newer, empty) == (1, True, b"")
+    with pytest.raises(BadMessage, match="not offered"):
+        update.received(board.want(newer, 2, 0, "other.py"), 21)
+
+
+def test_one_offer_for_each_probe_byte_for_byte(board: Any) -> None:
+    """A replayed probe makes a board answer again, under another challenge of its own."""
+    update = begun()
+    (probe,) = update.seen("ready", {"version": "v1"}, 0)
+    (offer,) = update.received(board.hello(probe), 0)
+    assert update.received(board.hello(probe), 1) == [offer]
+
+
+def test_what_another_master_brings_is_watched(board: Any) -> None:
+    update = begun()
+    (probe,) = update.seen("ready", {"version": "v1"}, 0)
+    assert update.received(board.hello(probe, session=NEW), 0) == []
+    assert update.reason == "another master brings it this version"
+    (probe,) = update.seen("ready", {"version": "v2"}, 30)
+    update.received(board.hello(probe, running=NEW), 30)
+    assert update.state is UpdateState.CONFIRMED
 
 
 @pytest.mark.parametrize("status", ["connected", "dead", "offline"])
-def test_nothing_is_offered_to_who_is_not_ready(status: str) -> None:
-    update = NodeUpdate("n", BUNDLE, None, now_s=0)
-    assert update.seen(status, "boot.1", {"version": "v1"}, 0) == []
+def test_nothing_is_asked_of_who_is_not_ready(status: str) -> None:
+    update = begun()
+    assert update.seen(status, {"version": "v1"}, 0) == []
     assert update.state is UpdateState.WAITING
 
 
-def test_a_board_without_slots_is_told_what_to_do() -> None:
-    update = NodeUpdate("n", BUNDLE, None, now_s=0)
-    update.seen("ready", "boot.1", {"keepalive": 60}, 0)
+def test_of_a_board_without_slots_the_silence_is_explained() -> None:
+    update = begun(patience_s=10)
+    update.seen("ready", {"keepalive": 60}, 0)
+    update.tick(11)
     assert update.state is UpdateState.FAILED
     assert "dcompute deploy" in update.reason
 
 
-def test_a_failure_of_long_ago_is_no_rollback_of_now() -> None:
-    update = NodeUpdate("n", BUNDLE, b"key", now_s=0)
-    before = {"version": "v1", "failed": "v2"}
-    assert update.seen("ready", "boot.1", before, 0) != []
+def test_statuses_do_not_make_a_master_talk_without_end() -> None:
+    update = begun()
+    probes = [probe for tenth in range(100) for probe in update.seen("ready", {"version": "v1"}, tenth / 10)]
+    assert len(probes) == 10
+
+
+def test_a_failure_of_long_ago_is_no_rollback_of_now(board: Any) -> None:
+    update = begun()
+    (probe,) = update.seen("ready", {"version": "v1"}, 0)
+    (offer,) = update.received(board.hello(probe, failed=NEW), 0)
     states = [update.state]
-    update.reported(said(want="main.py"), 1)
-    update.reported(said(state="switching"), 2)
-    update.seen("ready", "boot2.1", before, 60)
+    update.received(board.want(offer, 1, 0, "main.py"), 1)
+    update.received(board.state(offer, 4), 2)
+    (probe,) = update.seen("ready", {"version": "v1"}, 60)
+    update.received(board.hello(probe, failed=NEW, trial=True), 60)
     states.append(update.state)
-    assert states == [UpdateState.OFFERED, UpdateState.ROLLED_BACK]
+    (probe,) = update.seen("ready", {"version": "v1"}, 62)
+    update.received(board.hello(probe, failed=NEW), 62)
+    states.append(update.state)
+    assert states == [UpdateState.OFFERED, UpdateState.SWITCHING, UpdateState.ROLLED_BACK]
 
 
 @pytest.mark.parametrize(
-    ("reports", "reason"),
+    ("codes", "reason"),
     [
-        ([], "does not answer the offer: nothing for 300 s"),
-        ([{"want": "main.py"}], "asks for nothing more: nothing for 300 s"),
-        ([{"state": "staged"}], "does not restart: nothing for 540 s"),
-        ([{"state": "switching"}], "not come back from its restart: nothing for 540 s"),
+        ((), "no answer to the offer (0 bytes of its heap were free): nothing for 300 s"),
+        ((0,), "asks for nothing more (0 bytes of its heap were free): nothing for 300 s"),
+        ((3,), "does not restart: nothing for 540 s"),
+        ((4,), "not come back from its restart: nothing for 540 s"),
     ],
 )
-def test_silence_ends_it_with_a_reason(reports: list[dict[str, Any]], reason: str) -> None:
-    update = started()
-    for report in reports:
-        update.reported(said(**report), 0)
-    offers = 0
-    for second in range(1, 700):
-        offers += len(update.tick(second))
+def test_silence_ends_it_with_a_reason(board: Any, codes: tuple[int, ...], reason: str) -> None:
+    update, offer = started(board)
+    for code in codes:
+        update.received(board.state(offer, code) if code else board.want(offer, 1, 0, "main.py"), 0)
+    probes = [probe for second in range(1, 700) for probe in update.tick(second)]
     assert update.state is UpdateState.FAILED
     assert reason in update.reason
-    if not reports:
-        assert offers == 18  # every 15 s and a tick
+    assert len(set(probes)) == len(probes)
+    if not codes:
+        assert len(probes) == 18  # every 15 s and a tick
 
 
 @pytest.mark.parametrize(
     "payload",
-    [
-        b"",
-        b"[]",
-        b"{}",
-        b'{"node_id": "a/b"}',
-        b'{"node_id": "n", "want": 5}',
-        b'{"node_id": "n", "at": -1}',
-        b'{"node_id": "n", "at": true}',
-        b'{"node_id": "n", "reason": {}}',
-    ],
+    [b"", b"[]", b"DCU2", b"DCU2H", b"DCU2Q\x01n" + bytes(50), b"DCU2W\x01n" + bytes(50)],
 )
-def test_what_is_no_report_is_rejected(payload: bytes) -> None:
-    with pytest.raises(Rejected):
-        decode_update_report(payload)
+def test_what_proves_nothing_is_rejected(payload: bytes) -> None:
+    updates = Updates()
+    updates.begin(begun())
+    with pytest.raises(BadMessage):
+        updates.received(payload, 0)
 
 
-def test_the_key_is_read_without_the_newline_of_its_file(tmp_path: Path) -> None:
-    file = tmp_path / "key"
-    file.write_text("secret\n")
-    assert read_key(file, "other") == b"secret"
-    assert read_key(None, "other") == b"other"
-    assert read_key(None, None) is None
-    with pytest.raises(ValueError, match="empty"):
-        read_key(None, "")
+def test_what_another_node_says_is_passed_over() -> None:
+    updates = Updates()
+    updates.begin(begun())
+    assert updates.received(b"DCU2H\x05other" + bytes(90), 0) == []
 
 
 class _Deaf:
@@ -137,14 +169,14 @@ class _Deaf:
     def event(self, name: str, fields: dict[str, Any]) -> None: ...
 
 
-async def _command(port: int, *arguments: str) -> tuple[int, str]:
+async def _command(keys: Path, port: int, *arguments: str) -> tuple[int, str]:
     argv = [sys.executable, "-m", "dcompute", "update", "--port", str(port), "--broker", "127.0.0.1"]
     process = await asyncio.create_subprocess_exec(
         *argv,
         *arguments,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env={"DCOMPUTE_UPDATE_KEY": "fleet", "PATH": ""},
+        env={"DCOMPUTE_UPDATE_KEYS": str(keys), "PATH": ""},
     )
     output, _ = await process.communicate()
     assert process.returncode is not None
@@ -153,6 +185,8 @@ async def _command(port: int, *arguments: str) -> tuple[int, str]:
 
 def test_the_command_updates_boards_and_says_who_did_not_make_it(emulator: Any, tmp_path: Path) -> None:
     """Two boards and one whose key is another; then a version that is broken. Real time."""
+
+    keys = UpdateKeys.create(tmp_path / "keys")
 
     async def go() -> None:
         broker = MosquittoBroker()
@@ -173,10 +207,10 @@ def test_the_command_updates_boards_and_says_who_did_not_make_it(emulator: Any, 
                         "MQTT_TLS": False,
                         "NODE_TYPE": "ESP32",
                         "NODE_ID": f"board-{number}",
-                        "UPDATE_KEY": "fleet" if number < 3 else "another",
                     },
                     slots=True,
                     version="v1",
+                    update_key=keys.enroll(f"board-{number}") if number < 3 else bytes(32),
                 ),
                 _Deaf(),
             )
@@ -185,20 +219,25 @@ def test_the_command_updates_boards_and_says_who_did_not_make_it(emulator: Any, 
         try:
             for board in boards:
                 board.start()
-            code, said = await _command(broker.port, "--all", "--version", "v2")
-            assert code == 1, said
+            code, said = await _command(keys.path, broker.port, "--all", "--version", "v2")
+            assert code == 0, said
             assert "board-1: confirmed, runs v2" in said
             assert "board-2: confirmed, runs v2" in said
-            assert "board-3: refused: the signature is not that" in said
-            assert "2 of 3 run v2" in said
-            code, said = await _command(broker.port, "--node", "board-1", "--version", "v2")
+            assert "2 of 2 run v2" in said
+            keys.enroll("board-3")
+            code, said = await _command(keys.path, broker.port, "--node", "board-3", "--patience", "1")
+            assert code == 1, said
+            assert "board-3: failed: it does not answer to its key" in said
+            code, said = await _command(keys.path, broker.port, "--node", "board-1", "--version", "v2")
             assert code == 0, said
             broken = tmp_path / "broken"
             broken.mkdir()
             (broken / "main.py").write_text("raise RuntimeError('broken')\n")
-            code, said = await _command(broker.port, "--node", "board-1", "--bundle", str(broken))
+            code, said = await _command(keys.path, broker.port, "--node", "board-1", "--bundle", str(broken))
             assert code == 1, said
-            assert "board-1: rolled back: the new version did not get ready; v2 runs again" in said
+            assert (
+                "board-1: rolled back: the new version did not get ready; the one before runs again" in said
+            )
         finally:
             for board in boards:
                 board.close()
@@ -213,17 +252,24 @@ def test_the_command_updates_boards_and_says_who_did_not_make_it(emulator: Any, 
         ((), "say which boards"),
         (("--all", "--node", "a"), "say which boards"),
         (("--all", "--bundle", "none"), "no such folder"),
-        (("--node", "a/b"), "only A-Z"),
+        (("--node", "a/b"), "no key for a/b"),
+        (("--all",), "no board in it"),
         (("--all", "--key-file", "none"), "No such file"),
     ],
 )
-def test_the_command_names_what_cannot_be_read(arguments: tuple[str, ...], fault: str) -> None:
+def test_the_command_names_what_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], fault: str
+) -> None:
+    monkeypatch.setenv("DCOMPUTE_UPDATE_KEYS", str(UpdateKeys.create(tmp_path / "keys").path))
     result = CliRunner().invoke(app, ["update", *arguments])
     assert result.exit_code == 2, result.output
     assert fault in " ".join(result.output.replace("\u2502", " ").split())
 
 
-def test_the_command_says_that_there_is_no_broker() -> None:
-    result = CliRunner().invoke(app, ["update", "--all", "--broker", "127.0.0.1", "--port", "1"])
+def test_the_command_says_that_there_is_no_broker(tmp_path: Path) -> None:
+    keys = UpdateKeys.create(tmp_path / "keys")
+    keys.enroll("board")
+    where = ["--key-file", str(keys.path), "--broker", "127.0.0.1", "--port", "1"]
+    result = CliRunner().invoke(app, ["update", "--all", *where])
     assert result.exit_code == 1
     assert "no connection to the broker at 127.0.0.1:1" in result.output

@@ -166,7 +166,7 @@ LATER = range(30, 34)  # steps of the wrong order that come when it is wrong alr
 def test_a_switch_before_all_is_there_is_noticed(bench: Any, make_version: Any, tmp_path: Path) -> None:
     """The same judgement on an update that writes manifest and slot first."""
     board = bench()
-    update = board.flash / "a" / "update" / "step3_sweep.py"
+    update = board.flash / "a" / "update" / "step4_sweep.py"
     text = update.read_text()
     assert text.count(RIGHT) == 1
     update.unlink()

@@ -41,6 +41,7 @@ def outcome(path: Path) -> tuple[Status, str]:
     [
         ("60s", "", Status.HELD, "1 boards at the new version, 0 at the one before"),
         ("60s", ", signed: wrong", Status.HELD, "0 boards at the new version, 1 at the one before"),
+        ("60s", ", release: 1", Status.HELD, "0 boards at the new version, 1 at the one before"),
         ("120s", ", broken: no-wifi, confirm: 20s", Status.HELD, "0 boards at the new version, 1 at"),
         ("120s", ", broken: crash, confirm: 20s", Status.HELD, "0 boards at the new version, 1 at"),
         ("5100ms", "", Status.FAILED, "1 of 1 boards ended wrongly"),
@@ -60,12 +61,14 @@ def test_a_folder_is_what_boards_get(tmp_path: Path) -> None:
     program.mkdir()
     (program / "main.py").write_text("print('nothing')\n")
     loaded = load(scenario(tmp_path, more=", bundle: program"))
-    assert bundle_of(loaded.updates[0]).files == {"main.py": b"print('nothing')\n"}
+    assert bundle_of(loaded.updates[0], 2).files == {"main.py": b"print('nothing')\n"}
 
 
 def test_an_update_is_explained(tmp_path: Path) -> None:
-    said = " ".join(explain(load(scenario(tmp_path, more=", broken: hang, signed: not"))).split())
-    assert "5s: version v2, a broken one (hang), unsigned is offered to" in said
+    said = " ".join(
+        explain(load(scenario(tmp_path, more=", broken: hang, signed: wrong, release: 7"))).split()
+    )
+    assert "5s: version v2, a broken one (hang), release 7, under a wrong key is offered to" in said
     assert "its program in slots, version v1" in said
 
 
@@ -93,7 +96,7 @@ def test_what_makes_no_sense_is_refused(tmp_path: Path, replace: str, by: str, f
 
 @pytest.mark.parametrize("broken", ["crash", "hang", "no-wifi"])
 def test_a_broken_version_is_a_whole_bundle(broken: str) -> None:
-    bundle = bundle_of(Update.model_validate({"at": "1s", "version": "v9", "broken": broken}))
-    good = bundle_of(Update.model_validate({"at": "1s", "version": "v9"}))
+    bundle = bundle_of(Update.model_validate({"at": "1s", "version": "v9", "broken": broken}), 2)
+    good = bundle_of(Update.model_validate({"at": "1s", "version": "v9"}), 2)
     assert set(bundle.files) == set(good.files)
     assert bundle.files != good.files

@@ -14,9 +14,11 @@ _GONE = ("", "dead", "offline")
 
 
 class Updated(Check):
-    """Each board that was to be updated runs the new version, or the one before if it was broken or refused.
+    """Each board that was to be updated runs the new version, or the one before where it must not take it.
 
-    Of a broken version it must have been seen that it was rolled back; and no such board may be dead.
+    Which of the two is what the scenario declares, never what came of it: a version that is broken, under a
+    wrong key or not above the one that runs must leave the board as it was. Of a broken one it must have been
+    seen that it was rolled back; and no such board may be dead.
 
     Limit: the last update of each board counts; the version is the one the master was told last.
     """
@@ -43,14 +45,15 @@ class Updated(Check):
         old = 0
         for node, update in last.items():
             state = states.get((node, update.version), "")
-            kept = state == "refused" or bool(update.broken)
+            refused = update.signed != "right" or update.release <= update.release_before
+            kept = refused or bool(update.broken)
             old += kept
             final = finals.get(node)
             if final is None or not final.running or final.master_status in _GONE:
                 wrong.append(final or update)
             elif node not in ended or ended[node].version != (update.before if kept else update.version):
                 wrong.append(ended.get(node, update))
-            elif update.broken and state != "rolled back":
+            elif update.broken and not refused and state != "rolled back":
                 wrong.append(update)
         figures = {"boards": len(last), "new": len(last) - old, "old": old, "wrong": len(wrong)}
         if wrong:

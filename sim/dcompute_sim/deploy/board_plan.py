@@ -7,12 +7,11 @@ version.json last; then one rename switches. A power cut before it leaves the ol
 from __future__ import annotations
 
 import ast
-import hashlib
 import json
 from dataclasses import dataclass
 from typing import Any
 
-from dcompute.bundle import Bundle
+from dcompute.bundle import Bundle, file_digest
 from dcompute_sim.deploy.probe import Probe, Survey
 from dcompute_sim.deploy.slots import (
     FLAT,
@@ -88,7 +87,7 @@ def make_plan(bundle: Bundle, launcher: Launcher, boot: bytes, seen: Survey, boa
     slot, withdraw = _choose(now, seen, manifest)
     inside = seen.slot_files(slot)
     keep = tuple(path for path in wanted if inside.get(path) == wanted[path])
-    elsewhere = {file.sha256: path for path, file in seen.files.items() if not path.startswith(f"/{slot}/")}
+    elsewhere = {file.digest: path for path, file in seen.files.items() if not path.startswith(f"/{slot}/")}
     missing = [path for path in wanted if path not in keep]
     duplicate = tuple((path, elsewhere[wanted[path]]) for path in missing if wanted[path] in elsewhere)
     local = dict(duplicate)
@@ -114,16 +113,13 @@ def make_plan(bundle: Bundle, launcher: Launcher, boot: bytes, seen: Survey, boa
 
 def _has(seen: Survey, launcher: Launcher) -> bool:
     module = seen.files.get(LAUNCHER_PATH)
-    return (
-        seen.main == launcher.main
-        and module is not None
-        and module.sha256 == hashlib.sha256(launcher.module).hexdigest()
-    )
+    return seen.main == launcher.main and module is not None and module.digest == file_digest(launcher.module)
 
 
 def _holds(seen: Survey, slot: str, manifest: dict[str, Any]) -> bool:
     """Whether the slot is whole and just this version."""
-    return seen.is_whole(slot) and seen.manifests[slot] == manifest
+    there = seen.manifests.get(slot, {})
+    return seen.is_whole(slot) and {**there, "release": 0} == {**manifest, "release": 0}  # packed again
 
 
 def running(seen: Survey) -> SlotLine:

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from dcompute.bundle import CONFIRM_S
 from dcompute.cli import grouped
+from dcompute.update_keys import UpdateKeys
 from dcompute_sim.deploy.board_config import DeployTarget
 from dcompute_sim.deploy.deploy_options import (
     BrokerAt,
@@ -26,7 +27,7 @@ from dcompute_sim.deploy.deploy_options import (
     to_stderr,
 )
 from dcompute_sim.deploy.deployment import READY_S, Deployment, Options
-from dcompute_sim.deploy.errors import INVALID, DeployError
+from dcompute_sim.deploy.errors import INVALID, DeployError, InvalidInput
 from dcompute_sim.deploy.firmware import pack as pack_firmware
 from dcompute_sim.deploy.follow import Follower
 from dcompute_sim.deploy.progress import Progress, for_all, label, status_of
@@ -55,6 +56,16 @@ def deploy(
     confirm: Annotated[int, typer.Option(help="Seconds a board gives a new version.")] = CONFIRM_S,
     timeout: Timeout = READY_S,
     waiting: Waiting,
+    key_file: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="DCOMPUTE_UPDATE_KEYS",
+            help="The secret for updates over the air, made if there is none; each board gets its own key.",
+        ),
+    ] = None,
+    rekey: Annotated[
+        bool, typer.Option("--rekey", help="Give each board a new key: the one it has may have leaked.")
+    ] = False,
     dry_run: DryRun = False,
 ) -> None:
     """Put a version onto boards, side by side, and see it come up; a board that does not goes back.
@@ -68,7 +79,9 @@ def deploy(
     with _explained():
         made = program.gather(confirm)
         targets = which.targets(made, config)
-        options = waiting.options(ready_s=timeout, dry_run=dry_run, umqtt=_umqtt_files)
+        options = waiting.options(
+            ready_s=timeout, dry_run=dry_run, umqtt=_umqtt_files, keys=_keys(key_file, rekey), rekey=rekey
+        )
         _on_all(targets, options, lambda deployment: deployment.deploy(made))
 
 
@@ -190,6 +203,23 @@ def _end(results: Sequence[tuple[DeployTarget, object]]) -> None:
             typer.echo(f"{label(target)}: {prefix}{result}" if target.name else f"{prefix}{result}", err=True)
     if status := status_of(results):
         raise typer.Exit(status)
+
+
+def _keys(file: Path | None, rekey: bool) -> UpdateKeys | None:
+    if file is None:
+        if rekey:
+            raise InvalidInput(
+                "--rekey needs --key-file, or DCOMPUTE_UPDATE_KEYS: where the new keys are kept"
+            )
+        return None
+    try:
+        if file.exists():
+            return UpdateKeys.read(file)
+        made = UpdateKeys.create(file)
+    except (OSError, ValueError) as error:
+        raise InvalidInput(str(error)) from None
+    to_stderr(f"{file} is new: it proves updates to these boards. Keep it, and keep it to yourself.")
+    return made
 
 
 def _umqtt_files() -> dict[str, bytes]:

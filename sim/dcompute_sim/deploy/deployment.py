@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from dcompute.bundle import CONFIG_FILE, BadBundle, Bundle
+from dcompute.update_keys import UpdateKeys
 from dcompute_sim.deploy.board_config import DeployTarget, Settings, Watchpoint, parse_config, watchpoint_of
 from dcompute_sim.deploy.board_plan import BoardPlan, line_back, make_plan, running
 from dcompute_sim.deploy.errors import DeployError, InvalidInput
@@ -35,6 +36,8 @@ class Options:
         answer_s: how long a board may take to show its prompt.
         umqtt: the files of umqtt, for boards whose MicroPython has none.
         watch: where this machine reaches the broker, over what fleet file or board say.
+        keys: what gives each board its key for updates over the air; None: it keeps the one it has, or none.
+        rekey: give each board a new key, and make the one it has worthless.
     """
 
     wait: bool = True
@@ -43,6 +46,8 @@ class Options:
     answer_s: float = ANSWER_S
     umqtt: Callable[[], dict[str, bytes]] | None = None
     watch: Watchpoint | None = None
+    keys: UpdateKeys | None = None
+    rekey: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,7 @@ class Deployment:
                 return DeployOutcome(bundle.version, f"would copy: {plan.describe()}", plan.send)
             before = watcher.look(self._node_id(settings, board)) if watcher else UNSEEN
             self._put(link, board, bundle, plan, firmware)
+            self._put_key(link, self._node_id(settings, board), str(settings.get("NAMESPACE") or ""))
             self._restart(link)
             if watcher is None:
                 return DeployOutcome(bundle.version, "copied; not waited for", plan.send)
@@ -213,6 +219,19 @@ class Deployment:
 
     def _node_id(self, settings: Settings, board: Probe) -> str:
         return str(settings.get("NODE_ID") or board.uid)
+
+    def _put_key(self, link: SerialLink, node_id: str, namespace: str) -> None:
+        """Write the board's key for updates, after its program: a key without one would be good for
+        nothing."""
+        keys = self._options.keys
+        if keys is None:
+            return
+        try:
+            key = (keys.rekey if self._options.rekey else keys.enroll)(node_id, namespace)
+        except (OSError, ValueError) as error:
+            raise DeployError(f"{keys.path}: {error}") from None
+        Installer(link).put_key(key)
+        self._say("key", "a new one" if self._options.rekey else "")
 
     def _put(
         self, link: SerialLink, board: Probe, bundle: Bundle, plan: BoardPlan, firmware: Firmware

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import ast
-import hashlib
 import io
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -113,7 +111,9 @@ def gather(
     product = product_folder()
     try:
         bundle = (
-            _compiled(folder, extra, version, progress) if compiled else _as_it_is(folder or product, version)
+            _compiled(folder, extra, version, progress)
+            if compiled
+            else Bundle.from_folder(folder or product, version)
         )
         files = {path: data for path, data in bundle.files.items() if path != CONFIG_FILE}
         if not compiled:
@@ -146,26 +146,6 @@ def pack(firmware: Firmware, target: Path) -> list[Path]:
         place.write_bytes(data)
         written.append(place)
     return written
-
-
-def _as_it_is(folder: Path, version: str) -> Bundle:
-    bundle = Bundle.from_folder(folder, version)
-    described = folder / VERSION_FILE
-    if not described.is_file():
-        return bundle
-    try:
-        about = json.loads(described.read_text())
-        name, wanted = str(about["version"]), dict(about["files"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise InvalidInput(f"bundle {described}: not a manifest ({error!r}); pack it again") from None
-    found = {path: hashlib.sha256(data).hexdigest() for path, data in bundle.files.items()}
-    odd = sorted(path for path in {*wanted, *found} if wanted.get(path) != found.get(path))
-    if odd:
-        raise InvalidInput(
-            f"bundle {folder} was tampered with or damaged: {', '.join(odd)} "
-            f"{'is' if len(odd) == 1 else 'are'} not what {VERSION_FILE} says; nothing was deployed"
-        )
-    return bundle if version else Bundle(name, bundle.files)
 
 
 def _compiled(folder: Path | None, extra: Sequence[Path], version: str, progress: Progress | None) -> Bundle:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 
-from dcompute.bundle import VERSION_FILE, Bundle
+from dcompute.bundle import UPDATE_KEY_FILE, VERSION_FILE, Bundle, file_digest
 from dcompute_sim.deploy.board_plan import BoardPlan
 from dcompute_sim.deploy.errors import DeployError
 from dcompute_sim.deploy.probe import Survey, survey
@@ -137,6 +136,11 @@ class Installer:
         """Switch to a slot that is whole."""
         self._put(SLOT_FILE, f"{line}\n")
 
+    def put_key(self, key: bytes) -> None:
+        """Write what proves updates over the air to this board; outside the slots, so no version brings
+        one."""
+        self._put_bytes(f"/{UPDATE_KEY_FILE}", key)
+
     def add_library(self, files: dict[str, bytes]) -> None:
         """Put modules into /lib, each whole or not at all."""
         self._call("_mkdir", LIBRARY)
@@ -157,7 +161,7 @@ class Installer:
 
     def _verify(self, bundle: Bundle, plan: BoardPlan) -> None:
         found = survey(self._link).slot_files(plan.slot)
-        wanted = {path: hashlib.sha256(data).hexdigest() for path, data in bundle.files.items()}
+        wanted = {path: file_digest(data) for path, data in bundle.files.items()}
         odd = sorted(path for path in {*found, *wanted} if found.get(path) != wanted.get(path))
         if odd:
             raise DeployError(f"{self._link.port}: {', '.join(odd)} arrived damaged (a bad cable?)")

@@ -50,7 +50,7 @@ def say(path):
                 break
             h.update(buf[:n])
             size += n
-    print(repr((path, size, hexlify(h.digest()).decode())))
+    print(repr((path, size, hexlify(h.digest()[:16]).decode())))
 def walk(folder):
     try:
         found = list(os.ilistdir(folder))
@@ -106,7 +106,7 @@ class File:
     """A file on the flash."""
 
     size_bytes: int
-    sha256: str
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -129,9 +129,9 @@ class Survey:
     failed: str = ""
 
     def slot_files(self, slot: str) -> dict[str, str]:
-        """sha256 by path within the slot, version.json aside."""
+        """Digest by path within the slot, version.json aside."""
         start = f"/{slot}/"
-        inside = {path[len(start) :]: f.sha256 for path, f in self.files.items() if path.startswith(start)}
+        inside = {path[len(start) :]: f.digest for path, f in self.files.items() if path.startswith(start)}
         inside.pop(VERSION_FILE, None)
         return inside
 
@@ -191,7 +191,7 @@ def survey(link: SerialLink, names: Collection[str] = ()) -> Survey:
         manifests,
         link.read_file("/main.py") if "/main.py" in files else None,
         link.read_file("/boot.py") if "/boot.py" in files else None,
-        link.read_file(FAILED_FILE).decode(errors="replace") if FAILED_FILE in files else "",
+        link.read_file(FAILED_FILE).decode(errors="replace")[33:] if FAILED_FILE in files else "",
     )
 
 

@@ -40,7 +40,7 @@ class MasterHandle:
         self._mutants = mutants
         self._observer = observer
         self._boots = 0
-        self._updates: dict[str, tuple[Bundle, bytes | None]] = {}
+        self._updates: dict[str, tuple[Bundle, bytes, bool]] = {}
         self._driver: SuspendableDriver | None = None
         self.transport: MasterNodeTransport | None = None
 
@@ -74,14 +74,14 @@ class MasterHandle:
             registry_class=registry_class,
         )
         self.transport.start(timeout_s=0)
-        for node, (bundle, key) in self._updates.items():
-            self.transport.update_node(node, bundle, key)
+        for node, (bundle, key, back) in self._updates.items():
+            self.transport.update_node(node, bundle, key, back=back)
 
-    def update(self, node: str, bundle: Bundle, key: bytes | None) -> None:
+    def update(self, node: str, bundle: Bundle, key: bytes, *, back: bool) -> None:
         """Bring a board to a version; begun again by a master that has crashed meanwhile."""
-        self._updates[node] = (bundle, key)
+        self._updates[node] = (bundle, key, back)
         if self.transport is not None:
-            self.transport.update_node(node, bundle, key)
+            self.transport.update_node(node, bundle, key, back=back)
 
     def version_of(self, node: str) -> str:
         """The version a board tells, "" if it tells none."""

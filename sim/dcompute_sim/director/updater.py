@@ -13,7 +13,7 @@ from dcompute.bundle import Bundle, product_folder
 from dcompute_sim import trace as t
 from dcompute_sim.director.master import MasterHandle
 from dcompute_sim.faults.schedule import Candidate, pick
-from dcompute_sim.interfaces.node import UPDATE_KEY, Node
+from dcompute_sim.interfaces.node import FIRST_RELEASE, Node, update_key
 from dcompute_sim.interfaces.world import Engine
 from dcompute_sim.scenario import Scenario, rng_for
 from dcompute_sim.scenario.updates import Update
@@ -33,7 +33,7 @@ _BROKEN: dict[str, tuple[str, bytes]] = {
     "hang": ("main.py", b"import time\nwhile True:\n    time.sleep(10)\n"),
     "no-wifi": ("wifi.py", _NO_WIFI),
 }
-_KEYS: dict[str, bytes | None] = {"right": UPDATE_KEY.encode(), "wrong": b"another key", "not": None}
+_ANOTHER_SECRET = bytes(32)
 
 
 class Updates:
@@ -46,6 +46,8 @@ class Updates:
         self._recorder = engine.recorder
         self._scenario = scenario
         self._master = master
+        self._releases: dict[str, int] = {}  # that each board must have come to, as the scenario declares
+        self._groups = {name: node.group_name for name, node in nodes.items()}
         self._boards = [node for node in nodes.values() if scenario.fleet[node.group_name].layout == "slots"]
 
     def start(self) -> None:
@@ -56,7 +58,8 @@ class Updates:
     def _when_due(self, index: int, update: Update) -> Generator[Event, Any, None]:
         yield self._env.timeout(max(0.0, update.at - self._env.now))
         candidates = [Candidate(node.name, node.group_name, node.status) for node in self._boards]
-        bundle = bundle_of(update)
+        release = FIRST_RELEASE + 1 + index if update.release is None else update.release
+        bundle = bundle_of(update, release)
         for name in pick(update.select, candidates, rng_for(self._scenario, f"update/{index}")):
             self._recorder.add(
                 t.UpdateStarted,
@@ -64,8 +67,17 @@ class Updates:
                 version=update.version,
                 before=self._master.version_of(name),
                 broken=update.broken or "",
+                signed=update.signed,
+                release=release,
+                release_before=self._releases.get(name, FIRST_RELEASE),
             )
-            self._master.update(name, bundle, _KEYS[update.signed])
+            if update.signed == "right" and not update.broken:
+                self._releases[name] = max(release, self._releases.get(name, FIRST_RELEASE))
+            secret = {} if update.signed == "right" else {"secret": _ANOTHER_SECRET}
+            key = update_key(name, self._scenario.namespace, **secret)
+            # What a board of somebody's own runs has a release that nobody here knows.
+            back = update.release is None and self._scenario.fleet[self._groups[name]].kind == "board"
+            self._master.update(name, bundle, key, back=back)
 
     def finish(self) -> None:
         """At the end of the run: write down which version each board tells."""
@@ -73,10 +85,10 @@ class Updates:
             self._recorder.add(t.FinalVersion, node=node.name, version=self._master.version_of(node.name))
 
 
-def bundle_of(update: Update) -> Bundle:
-    """The version, broken as it is to be."""
+def bundle_of(update: Update, release: int) -> Bundle:
+    """Make the version, broken as it is to be."""
     folder = Path(update.bundle) if update.bundle else product_folder()
-    bundle = Bundle.from_folder(folder, update.version, round(update.confirm))
+    bundle = Bundle.from_folder(folder, update.version, round(update.confirm), release)
     if update.broken is None:
         return bundle
     path, data = _BROKEN[update.broken]

@@ -11,14 +11,15 @@ from collections.abc import Iterator
 from dcompute_sim.fwbuild.scope import local_names
 
 _Range = tuple[int, int]
-_CAPTURING = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.Delete, ast.Import)
+_CAPTURING = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.Delete)
+_IMPORTS = (ast.Import, ast.ImportFrom)  # bind names that no `Name` node shows
 
 
 def share_locals(tree: ast.Module) -> None:
     """Rename the locals of all functions in `tree` so."""
     for function in [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]:
         inner = [node for statement in function.body for node in ast.walk(statement)]
-        if not any(isinstance(node, (ast.FunctionDef, *_CAPTURING)) for node in inner):
+        if not any(isinstance(node, (ast.FunctionDef, *_CAPTURING, *_IMPORTS)) for node in inner):
             _share(function)
 
 

@@ -20,7 +20,7 @@ from dcompute_sim.faults.effects import BOOTED, WITHHELD
 from dcompute_sim.hardware.hardware_map import Place
 from dcompute_sim.hardware.run_config import BoardProgram, append_settings, inspect, remove_settings
 from dcompute_sim.hardware.serial_line import BoardError, SerialLine, Work, hard_reset, stop_program
-from dcompute_sim.interfaces.node import NodeSpec
+from dcompute_sim.interfaces.node import NodeSpec, update_key
 from dcompute_sim.interfaces.suspendable import SuspendableDriver
 from dcompute_sim.net.observer import Direction
 from dcompute_sim.nodes.firmware_node import config_for
@@ -120,7 +120,9 @@ class BoardNode(ObservedNode):
             )
         settings = {k: v for k, v in config_for(self._spec, self._machine).items() if k not in _OWN}
         settings |= {"DEBUG_HOOKS": program.has_hooks, **(self._spec.group.config or {})}
-        await line.do(lambda transport: append_settings(transport, program, settings))
+        slots = self._spec.group.layout == "slots"
+        key = update_key(self._spec.node_id, self._spec.namespace) if slots else b""
+        await line.do(lambda transport: append_settings(transport, program, settings, key))
         self._program = program
         self._machine.proxy.tap = self
 

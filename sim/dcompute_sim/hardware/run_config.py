@@ -1,7 +1,10 @@
-"""What the testbed does on a board's flash, and takes back: lines at the end of its config.py.
+"""What the testbed does on a board's flash, and takes back: lines at the end of its config.py, and its own
+key for updates over the air in the place of the owner's.
 
 The board keeps its own Wi-Fi settings, and whatever else it has. A run that was killed leaves its lines
-behind; the next one, or `remove_settings`, cuts them off.
+and its key behind; the next one, or `remove_settings`, puts both right. The owner's key waits as
+`/update.key.own` (without a byte where the board had none): it is moved there before ours is written, and
+moved back by one rename.
 """
 
 from __future__ import annotations
@@ -12,6 +15,8 @@ from typing import Any
 
 from mpremote.transport import TransportError
 from mpremote.transport_serial import SerialTransport
+
+from dcompute.bundle import UPDATE_KEY_FILE
 
 MARK = b"\n# From here on: dcompute's testbed, for the length of one run.\n"
 
@@ -36,6 +41,30 @@ _FACTS = (
 )
 _OLDEST = (1, 22)
 _HOMES = ("", "/a", "/b")
+_KEY = f"/{UPDATE_KEY_FILE}"
+_OWN_KEY = f"{_KEY}.own"
+_KEEP_KEY = f"""
+import os
+try:
+    os.rename({_KEY!r}, {_OWN_KEY!r})
+except OSError:
+    open({_OWN_KEY!r}, "wb").close()
+"""
+_GIVE_KEY = f"""
+import os
+if os.stat({_OWN_KEY!r})[6]:
+    try:
+        os.rename({_OWN_KEY!r}, {_KEY!r})
+    except OSError:  # FAT replaces nothing
+        os.remove({_KEY!r})
+        os.rename({_OWN_KEY!r}, {_KEY!r})
+else:
+    try:
+        os.remove({_KEY!r})
+    except OSError:
+        pass
+    os.remove({_OWN_KEY!r})
+"""
 
 
 @dataclass(frozen=True)
@@ -64,8 +93,14 @@ def inspect(transport: SerialTransport) -> BoardProgram:
     return BoardProgram(home, has_hooks, tuple(version), machine, heap_bytes)
 
 
-def append_settings(transport: SerialTransport, program: BoardProgram, settings: Mapping[str, Any]) -> None:
-    """Let config.py end with these settings, which then are the ones that count."""
+def append_settings(
+    transport: SerialTransport, program: BoardProgram, settings: Mapping[str, Any], update_key: bytes = b""
+) -> None:
+    """Let config.py end with these settings, which then are the ones that count; likewise this update key."""
+    if update_key:
+        if not transport.fs_exists(_OWN_KEY):
+            transport.exec(_KEEP_KEY)
+        _write(transport, _KEY, update_key)
     ours = "".join(f"{name} = {value!r}\n" for name, value in settings.items())
     _write(
         transport, program.config, _read(transport, program.config).partition(MARK)[0] + MARK + ours.encode()
@@ -74,6 +109,8 @@ def append_settings(transport: SerialTransport, program: BoardProgram, settings:
 
 def remove_settings(transport: SerialTransport) -> None:
     """Let config.py be as it was, also where an update over the air has copied it into the other slot."""
+    if transport.fs_exists(_OWN_KEY):
+        transport.exec(_GIVE_KEY)
     for home in _HOMES:
         config = f"{home}/config.py"
         if transport.fs_exists(config):

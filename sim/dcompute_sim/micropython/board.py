@@ -45,6 +45,8 @@ class Board:
         overlay: files, by name, that take the place of those on the flash.
         slots: keep the files as a deployed version in a slot, with the launcher as `main.py`.
         version: of the files in the slot; "" takes the one they give themselves.
+        release: likewise, what orders it among others.
+        update_key: proves updates over the air; none are taken without.
     """
 
     uid: bytes
@@ -60,6 +62,8 @@ class Board:
     overlay: Mapping[str, bytes] = field(default_factory=dict)
     slots: bool = False
     version: str = ""
+    release: int = 0
+    update_key: bytes = field(default=b"", repr=False)
 
     def __post_init__(self) -> None:
         if len(self.uid) != 6:
@@ -68,7 +72,15 @@ class Board:
     def write_flash(self, root: Path) -> None:
         """Lay out the board's files under `root`, its working folder."""
         if self.slots:
-            flash.write_slots(self.files, self.config, root, self.version, self.overlay)
+            flash.write_slots(
+                self.files,
+                self.config,
+                root,
+                self.version,
+                self.overlay,
+                release=self.release,
+                update_key=self.update_key,
+            )
         else:
             flash.write(self.files, self.config, root, self.overlay)
         if self.entry and not (root / self.entry).is_file():

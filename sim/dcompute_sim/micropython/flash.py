@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dcompute.bundle import LAUNCHER, NOT_IN_A_SLOT, VERSION_FILE, BadBundle, Bundle
+from dcompute.bundle import LAUNCHER, NOT_IN_A_SLOT, UPDATE_KEY_FILE, VERSION_FILE, BadBundle, Bundle
 from dcompute_sim.fwbuild.errors import FirmwareError
 from dcompute_sim.fwbuild.files import layout, product
 
@@ -63,13 +63,16 @@ def write_slots(
     root: Path,
     version: str = "",
     overlay: Mapping[str, bytes] = NOTHING,
+    *,
+    release: int = 0,
+    update_key: bytes = b"",
 ) -> None:
     """Lay out `files` as a deployed version in slot a, started by the launcher."""
     placed = layout(files)
     slot = {target: source for target, source in placed.items() if target not in NOT_IN_A_SLOT}
     try:
         files_of_slot = {name: overlay.get(name) or source.read_bytes() for name, source in slot.items()}
-        bundle = Bundle(version, files_of_slot)
+        bundle = Bundle(version, files_of_slot, release=release)
     except BadBundle as error:
         raise FirmwareError(f"firmware {', '.join(map(str, files))}: {error}") from None
     for target, source in slot.items():
@@ -80,6 +83,8 @@ def write_slots(
     (root / "a" / VERSION_FILE).write_bytes(bundle.manifest())
     for ours, place in LAUNCHER.items():
         _place(product() / ours, root, place)
+    if update_key:
+        (root / UPDATE_KEY_FILE).write_bytes(update_key)
     (root / "slot").write_text("a - 0\n")
 
 

@@ -15,7 +15,7 @@ from dcompute.node_wire import Topics
 from dcompute_sim import trace as t
 from dcompute_sim.faults.effects import WITHHELD
 from dcompute_sim.fwbuild.files import product
-from dcompute_sim.interfaces.node import UPDATE_KEY, NodeSpec
+from dcompute_sim.interfaces.node import FIRST_RELEASE, NodeSpec, update_key
 from dcompute_sim.interfaces.world import Machine
 from dcompute_sim.micropython.board import Board
 from dcompute_sim.micropython.process import BoardListener
@@ -173,6 +173,8 @@ def board_for(spec: NodeSpec, machine: Machine) -> Board:
         seed=zlib.crc32(f"{spec.seed}/board/{spec.name}".encode()),
         slots=group.layout == "slots",
         version="v1",
+        release=FIRST_RELEASE,
+        update_key=update_key(spec.node_id, spec.namespace),
     )
 
 
@@ -200,8 +202,6 @@ def config_for(spec: NodeSpec, machine: Machine) -> dict[str, Any]:
         "MQTT_KEEPALIVE": max(1, round(group.keepalive)),
         "POLL_MS": max(1, round(group.poll * 1000)),
     }
-    if group.layout == "slots":
-        config["UPDATE_KEY"] = UPDATE_KEY
     if group.queue_limit:
         config["QUEUE_LIMIT"] = group.queue_limit
     return config

@@ -194,8 +194,9 @@ def _timeline(scenario: Scenario) -> Iterator[str]:
 
 def _offer(update: Update) -> str:
     wrong = f", a broken one ({update.broken})" if update.broken else ""
-    signed = {"right": "", "wrong": ", signed with a wrong key", "not": ", unsigned"}[update.signed]
-    return f"version {update.version}{wrong}{signed} is offered to {_whom(update.select)}"
+    signed = "" if update.signed == "right" else ", under a wrong key"
+    release = "" if update.release is None else f", release {update.release}"
+    return f"version {update.version}{wrong}{release}{signed} is offered to {_whom(update.select)}"
 
 
 def _waiting(scenario: Scenario) -> Iterator[str]:

@@ -32,8 +32,14 @@ class Update(Model):
         description="What is wrong with it: its program raises (`crash`), stands still (`hang`) or finds no "
         "Wi-Fi (`no-wifi`). The boards must go back to the version before.",
     )
-    signed: Literal["right", "wrong", "not"] = Field(
-        default="right", description="With the boards' key, with another, or not at all."
+    signed: Literal["right", "wrong"] = Field(
+        default="right",
+        description="With the boards' own keys, or with those of another secret: then no board may take it.",
+    )
+    release: Annotated[int, Field(ge=0)] | None = Field(
+        default=None,
+        description="What orders versions. Boards start with 1; left out, each update of this list has one "
+        "more than the one before. A board that runs a higher one, or this one, must not take it.",
     )
     confirm: Annotated[Duration, Field(ge=10, le=3600)] = Field(
         default=60.0, description="How long a board gives the version to get ready."

@@ -90,12 +90,19 @@ class BrokerDropped(Event, frozen=True):
 
 
 class UpdateStarted(Event, frozen=True):
-    """The master is told to bring a board to another version. `broken`: what is wrong with that version."""
+    """The master is told to bring a board to another version.
+
+    What the scenario declares of it: `broken`, what is wrong with its program; `signed`, `wrong` with another
+    secret's keys; `release` and that of the version `before`, which a board must not go below.
+    """
 
     node: str
     version: str
     before: str = ""
     broken: str = ""
+    signed: str = "right"
+    release: int = 0
+    release_before: int = 0
 
 
 class UpdateState(Event, frozen=True):

@@ -14,7 +14,7 @@ def begin(slot):
     if size_of(folder + "config.py") < 0:
         _copy(slot.launcher.folder(slot.launcher.current) + "config.py", folder + "config.py")
     os.rename(folder + "offer", folder + "version.json")
-    return "step7_switch"
+    return "step9_switch"
 
 
 def _copy(source, target):

@@ -17,20 +17,21 @@ def begin(slot):
             offer = json.load(file)
         slot.version = offer["version"]
         slot.size_bytes = offer["bytes"]
+        slot.release = offer["release"]
         reason = _misfit(slot, offer, folder)
         if reason:
-            raise Ended("refused", reason)
+            raise Ended(1, reason)
     except Exception:
         remove(folder + "offer")
         raise
-    return "step3_sweep"
+    return "step4_sweep"
 
 
 def _misfit(slot, offer, folder):
     # Why this version cannot be taken; "" if it can.
     files = offer["files"]
-    if offer["version"] == slot.launcher.version:
-        return "this version runs already"
+    if slot.release <= slot.launcher.release and not slot.back:
+        return "its release, %d, is not above the one that runs, %d" % (slot.release, slot.launcher.release)
     if "main.py" not in files:
         return "no main.py in it"
     for path in files:

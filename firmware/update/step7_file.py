@@ -13,8 +13,8 @@ def begin(slot):
     else:
         os.remove(folder + "part")
         if slot.whole:
-            raise Ended("failed", "the sha256 of %s is not as offered" % slot.path)
-    return "step4_pieces"
+            raise Ended(2, "the sha256 of %s is not as offered" % slot.path)
+    return "step5_next"
 
 
 def _place(folder, path):

@@ -17,7 +17,7 @@ def begin(slot):
     with open(folder + "offer") as file:
         offer = json.load(file)
     _sweep(folder, "", offer["files"])
-    return "step4_pieces"
+    return "step5_next"
 
 
 def _sweep(root, folder, files):

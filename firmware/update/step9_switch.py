@@ -1,31 +1,36 @@
 # The last step of an update: restarts into the new version when nothing is at work.
 
-import json
 import time
 
 import machine
 from micropython import const
+from update.say import sealed, tell
 
 _PATIENCE_MS = const(120000)  # how long tasks at work and results unsent put off the restart
 
 
 def begin(slot):
-    slot.staged_ms = time.ticks_ms()
+    slot.moved_ms = time.ticks_ms()
     slot.then = _switch
-    slot.report(version=slot.version, state="staged")
+    slot.again = _ask
+    _ask(slot)
+
+
+def _ask(slot):
+    tell(slot, 3)
 
 
 def _switch(slot):
     # Called whenever the broker has all that this node has to say of itself.
     core = slot.link.core
     busy = core.status == "busy" or core.waiting() or slot.link.outbox.results
-    if busy and time.ticks_diff(time.ticks_ms(), slot.staged_ms) < _PATIENCE_MS:
+    if busy and time.ticks_diff(time.ticks_ms(), slot.moved_ms) < _PATIENCE_MS:
         return
     slot.then = None
     try:
         slot.launcher.store(slot.name, slot.launcher.current, 2)
     except OSError as error:
-        slot.end("failed", "the switch: %r" % error)
+        slot.end(2, "the switch: %r" % error)
         return
     _restart(slot)
 
@@ -36,10 +41,9 @@ def _restart(slot):
     core = link.core
     client = slot.client
     version = slot.version
-    fields = {"node_id": core.node_id, "inc": core.inc, "version": version, "state": "switching"}
     link.say("update to %s: restarting into it" % version)
     try:
-        client.publish(core.topics.prefix + "updates", json.dumps(fields), False, 1)
+        client.publish(core.topics.prefix + "updates", sealed(slot, slot.session, b"DCU2S", b"\4"), False, 1)
         with link.state:
             topic, payload, retain = core.set_status("offline")
         client.publish(topic, payload, retain, 1)
