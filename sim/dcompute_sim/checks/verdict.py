@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from dcompute_sim import trace as t
 from dcompute_sim.checks.check import Check, CheckOutcome, Status, failed, held, inconclusive, of_kinds
+from dcompute_sim.faults import KINDS
 
 _OF_FAULTS = frozenset({t.FaultInjected, t.FaultEffect})
 EXIT_STATUS = {Status.HELD: 0, Status.FAILED: 1, Status.INCONCLUSIVE: 2}
@@ -75,6 +76,9 @@ def judge(expectations: Sequence[Check], trace: Iterable[t.Event]) -> Verdict:
     events = trace if isinstance(trace, list) else list(trace)
     receipts = _receipts(events)
     results = [_result(check, events) for check in expectations]
+    if unknown := sorted({receipt.fault.kind for receipt in receipts} - set(KINDS)):
+        told = f"not known here is the fault {' and '.join(unknown)}: import the module that defines it"
+        results.append(Result("known_faults", "Every kind of fault is known.", "", inconclusive(told)))
     results.append(Result("run_completed", "The run came to its own end.", "", _completed(events)))
     if receipts:
         told = "Every injected fault had an effect."

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from dcompute_sim.faults.effects import CLOSED_BY_BROKER
-from dcompute_sim.faults.fault import For, NodeFault, Place, Seen, Steps
+from dcompute_sim.faults.fault import For, NodeFault, Platform, Seen, Steps
 from dcompute_sim.faults.injection import Injection
 
 _WHY = "it takes a second board with the same id"
@@ -18,7 +18,7 @@ class Clone(NodeFault):
     seen = Seen.MAY_BREAK
     effects = frozenset({CLOSED_BY_BROKER})
     needs_connection = False
-    impossible = MappingProxyType({Place.VIRTUAL_BOARD: _WHY, Place.REAL_BOARD: _WHY})
+    impossible = MappingProxyType({Platform.VIRTUAL_BOARD: _WHY, Platform.REAL_BOARD: _WHY})
 
     kind: Literal["clone"]
     heal_after: For

@@ -62,7 +62,7 @@ class Seen(enum.Enum):
     """It ends no node's connection."""
 
 
-class Place(enum.Enum):
+class Platform(enum.Enum):
     """Where a fault is done."""
 
     SIMULATED = "a simulated node"
@@ -88,7 +88,7 @@ class Fault(Schedule, _Kind):
     recovers: ClassVar[bool] = False
     """It has `for` or `restart_after`; known from its fields."""
 
-    impossible: ClassVar[Mapping[Place, str]] = MappingProxyType({})
+    impossible: ClassVar[Mapping[Platform, str]] = MappingProxyType({})
     """Where it cannot be done, and why."""
 
     drawn: ClassVar[bool] = True

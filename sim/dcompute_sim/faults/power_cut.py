@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from dcompute_sim.faults.effects import SILENCE
-from dcompute_sim.faults.fault import NodeFault, Place, RestartAfter, Seen, Steps
+from dcompute_sim.faults.fault import NodeFault, Platform, RestartAfter, Seen, Steps
 from dcompute_sim.faults.injection import Injection
 
 
@@ -17,7 +17,7 @@ class PowerCut(NodeFault):
     stops = True
     effects = SILENCE
     impossible = MappingProxyType(
-        {Place.REAL_BOARD: "no software cuts the power of a real board (a virtual one's, yes)"}
+        {Platform.REAL_BOARD: "no software cuts the power of a real board (a virtual one's, yes)"}
     )
     colour = "#7b1fa2"
 

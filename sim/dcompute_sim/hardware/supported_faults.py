@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from dcompute_sim.faults import NodeFault
-from dcompute_sim.faults.fault import Place as Where
+from dcompute_sim.faults.fault import Platform
 from dcompute_sim.hardware.hardware_map import Place
 from dcompute_sim.interfaces.world import EngineError
 from dcompute_sim.scenario import Scenario
@@ -30,7 +30,7 @@ def _faults(scenario: Scenario, places: Mapping[str, Place]) -> Iterator[str]:
         if not isinstance(fault, NodeFault):
             continue
         for node, place in places.items():
-            why = fault.impossible.get(Where.VIRTUAL_BOARD if place.virtual else Where.REAL_BOARD)
+            why = fault.impossible.get(Platform.VIRTUAL_BOARD if place.virtual else Platform.REAL_BOARD)
             if why is not None and _may_choose(scenario, fault, node):
                 yield (
                     f"faults[{index}]: {fault.kind} cannot be done to the board {node}: {why}; "
