@@ -9,7 +9,7 @@ from simpy import Environment
 from dcompute.drivers import Timer
 from dcompute_sim.brokers.model.broker import Broker
 from dcompute_sim.brokers.model.broker_config import BrokerConfig
-from dcompute_sim.brokers.model.connection import Connection
+from dcompute_sim.brokers.model.session import Connection
 from dcompute_sim.net.clock import Clock
 from dcompute_sim.net.network import Host
 from dcompute_sim.net.sockets import Stream

@@ -2,7 +2,8 @@
 
 from dcompute_sim.brokers.model.broker import Broker
 from dcompute_sim.brokers.model.broker_config import MOSQUITTO_KEEPALIVE_STEP_S, BrokerConfig, ReturnCode
-from dcompute_sim.brokers.model.connection import Connection, Observer, Port
+from dcompute_sim.brokers.model.edge import Observer, Port
+from dcompute_sim.brokers.model.session import Connection
 from dcompute_sim.brokers.model.snapshot import SnapshotError
 
 __all__ = [

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from dcompute_sim.brokers.model import packets, snapshot
 from dcompute_sim.brokers.model.broker_config import BrokerConfig, ReturnCode
-from dcompute_sim.brokers.model.connection import Connection, Observer, Port
+from dcompute_sim.brokers.model.edge import Observer, Port
 from dcompute_sim.brokers.model.keepalive import KeepaliveWatch
 from dcompute_sim.brokers.model.packets import Connect, ProtocolError, Refused
 from dcompute_sim.brokers.model.router import Router
-from dcompute_sim.brokers.model.session import Session
+from dcompute_sim.brokers.model.session import Connection, Session
 
 _ACKNOWLEDGEMENTS = (packets.PUBACK, packets.PUBREC, packets.PUBREL, packets.PUBCOMP)
 
@@ -26,7 +26,7 @@ class Broker:
         self.dropped = 0
         self.sessions: dict[str, Session] = {}
         self._router = Router(self._drop)
-        self._watch = KeepaliveWatch()
+        self._watch: KeepaliveWatch[Connection] = KeepaliveWatch()
         self._observer = observer
         self._max_length = self.config.max_packet_bytes - packets.HEADER_BYTES
         self._connected = 0

@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from dcompute_sim.brokers.model.connection import Connection
+from typing import Generic, Protocol, TypeVar
 
 
-class KeepaliveGroup(OrderedDict["Connection", None]):
+class Heard(Protocol):
+    """Whoever can fall silent."""
+
+    last_in_s: float
+
+
+H = TypeVar("H", bound=Heard)
+
+
+class KeepaliveGroup(OrderedDict[H, None]):
     """Connections with one timeout, the longest silent first. `step_s`: lateness policy, see BrokerConfig."""
 
     def __init__(self, timeout_s: float, step_s: float) -> None:
@@ -28,14 +34,14 @@ class KeepaliveGroup(OrderedDict["Connection", None]):
         return math.ceil(due_s / self.step_s) * self.step_s if self.step_s else due_s
 
 
-class KeepaliveWatch:
+class KeepaliveWatch(Generic[H]):
     """All groups, and the next moment one of them must be looked at."""
 
     def __init__(self) -> None:
-        self._groups: dict[tuple[float, float], KeepaliveGroup] = {}
+        self._groups: dict[tuple[float, float], KeepaliveGroup[H]] = {}
         self.deadline_s: float | None = None  # may be early (nothing to do then), never late
 
-    def add(self, connection: Connection, timeout_s: float, step_s: float = 0.0) -> KeepaliveGroup:
+    def add(self, connection: H, timeout_s: float, step_s: float = 0.0) -> KeepaliveGroup[H]:
         """Watch `connection` from its `last_in_s` on; returns the group in which hearing from it moves it."""
         group = self._groups.get((timeout_s, step_s))
         if group is None:
@@ -46,9 +52,9 @@ class KeepaliveWatch:
             self.deadline_s = deadline_s
         return group
 
-    def take_silent(self, now_s: float) -> list[Connection]:
+    def take_silent(self, now_s: float) -> list[H]:
         """Take out and return those given up by `now_s`; move the deadline on."""
-        silent: list[Connection] = []
+        silent: list[H] = []
         self.deadline_s = None
         for key, group in list(self._groups.items()):
             while group and group.deadline_s() <= now_s:

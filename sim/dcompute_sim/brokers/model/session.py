@@ -1,4 +1,7 @@
-"""What the broker remembers of one client: subscriptions, and messages on their way to and from it.
+"""What the broker remembers of one client (subscriptions, messages on their way), and the connection it has.
+
+The two know each other, so they stand together: a session outlives its connections, and a connection is
+there before its session is known.
 
 A message in flight is kept as the very packet that was sent: its first byte says which acknowledgement is
 due, and redelivery is sending it once more.
@@ -7,12 +10,10 @@ due, and redelivery is sending it once more.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-from dcompute_sim.brokers.model.packets import DUP, PUBREL_HEAD, ProtocolError
-
-if TYPE_CHECKING:
-    from dcompute_sim.brokers.model.connection import Connection
+from dcompute_sim.brokers.model.edge import Port
+from dcompute_sim.brokers.model.keepalive import KeepaliveGroup
+from dcompute_sim.brokers.model.packets import DUP, PUBREL_HEAD, ProtocolError, Will
 
 _PUBLISH_OF_QOS1 = 0x32
 _PUBLISH_OF_QOS2 = 0x34
@@ -131,3 +132,27 @@ class Session:
     def _fill_window(self) -> None:
         while self.queue and len(self.inflight) < self.window:
             self.deliver(*self.queue.pop(0))
+
+
+class Connection:
+    """One transport connection and, after its CONNECT, the session on it."""
+
+    __slots__ = ("group", "is_open", "last_in_s", "pending", "port", "session", "wanted", "will", "write")
+
+    def __init__(self, port: Port, now_s: float) -> None:
+        self.port = port
+        self.write = port.write
+        self.is_open = True
+        self.session: Session | None = None
+        self.will: Will | None = None
+        self.last_in_s = now_s  # when the last whole packet came [MQTT-3.1.2-24]
+        self.group: KeepaliveGroup[Connection] | None = (
+            None  # None: keepalive 0, may be silent for ever (3.1.2.10)
+        )
+        self.pending: bytearray | None = None  # the beginning of a packet whose end has not come
+        self.wanted = 0  # bytes `pending` needs before it is worth looking at again
+
+    @property
+    def client_id(self) -> str:
+        """The client's id, "" before its CONNECT was accepted."""
+        return self.session.client_id if self.session is not None else ""

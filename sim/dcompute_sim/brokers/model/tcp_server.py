@@ -13,7 +13,7 @@ from pathlib import Path
 from dcompute_sim.brokers import passwords, tls
 from dcompute_sim.brokers.model.broker import Broker
 from dcompute_sim.brokers.model.broker_config import Authenticate, BrokerConfig, ReturnCode
-from dcompute_sim.brokers.model.connection import Connection
+from dcompute_sim.brokers.model.session import Connection
 from dcompute_sim.brokers.model.snapshot import SnapshotError
 from dcompute_sim.brokers.real_broker import BrokerError, BrokerSecurity
 
