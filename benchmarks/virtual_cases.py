@@ -18,7 +18,7 @@ from dcompute_sim.checks.verdict import judge
 from dcompute_sim.director import Director
 from dcompute_sim.engines.virtual import VirtualEngine
 from dcompute_sim.net.fence import Fence
-from dcompute_sim.nodes.kinds import VIRTUAL_NODES
+from dcompute_sim.nodes.factories import VIRTUAL_NODES
 from dcompute_sim.nodes.python_node import PythonNode
 from dcompute_sim.run import RunOptions, run_scenario
 from dcompute_sim.scenario import Scenario, concretise
@@ -97,7 +97,7 @@ def fleet(nodes: int, hours: int) -> dict[str, float]:
         RunStarted(t_us=0, scenario="fleet", seed=1, time="virtual", broker="model", broker_granularity_s=0)
     )
     engine = VirtualEngine(trace, 1, VIRTUAL_NODES)
-    director = _Reporting(engine, scenario)
+    director = _Reporting(engine, engine.recorder, scenario)
     with Fence():
         engine.run(director.run)
     verdict = judge(scenario.expect, trace.events)

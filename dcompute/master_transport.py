@@ -21,7 +21,7 @@ from dcompute._master.effects import (
     StaleDeath,
 )
 from dcompute._master.registry import GONE, Registry
-from dcompute._master.updates import MasterUpdates
+from dcompute._master.running_updates import MasterUpdates
 from dcompute._mqtt.link import MqttLink, Outgoing
 from dcompute._mqtt.paho_session import QOS, SessionSettings, Subscription
 from dcompute._mqtt.shared import shared_driver

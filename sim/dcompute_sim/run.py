@@ -19,7 +19,7 @@ from dcompute_sim.checks.verdict import Verdict, judge
 from dcompute_sim.director import Director
 from dcompute_sim.interfaces.world import EngineError
 from dcompute_sim.mutants import check_names, check_reach
-from dcompute_sim.mutants.registry import FIRMWARE, FOREIGN, MASTER
+from dcompute_sim.mutants.catalogue import FIRMWARE, FOREIGN, MASTER
 from dcompute_sim.net.fence import Fence
 from dcompute_sim.recorder import Recorder
 from dcompute_sim.scenario import RunTarget, Scenario, board_nodes, concretise, retarget
@@ -155,7 +155,7 @@ def _broker_of(scenario: Scenario, options: RunOptions, default: str) -> str:
 
 def _run_virtual(scenario: Scenario, options: RunOptions, trace: Trace) -> None:
     from dcompute_sim.engines.virtual import KEEPALIVE_STEPS_S, VirtualEngine
-    from dcompute_sim.nodes.kinds import VIRTUAL_NODES
+    from dcompute_sim.nodes.factories import VIRTUAL_NODES
 
     broker = _broker_of(scenario, options, VIRTUAL_BROKER)
     if broker not in KEEPALIVE_STEPS_S:
@@ -167,7 +167,7 @@ def _run_virtual(scenario: Scenario, options: RunOptions, trace: Trace) -> None:
     engine = VirtualEngine(trace, options.seed, VIRTUAL_NODES, broker)
     _begin(trace, scenario, options, engine.broker_name, engine.broker_granularity_s)
     with _log_into(engine.recorder):
-        director = Director(engine, scenario, options.mutants)
+        director = Director(engine, engine.recorder, scenario, options.mutants)
         try:
             fence = Fence(allow=("dcompute_sim.report.live", "dcompute_sim.micropython"))
             with engine.capture(options.pcap), fence:
@@ -202,7 +202,7 @@ async def _serve_real(scenario: Scenario, options: RunOptions, trace: Trace, ben
     from dcompute_sim.brokers.factory import make_broker
     from dcompute_sim.brokers.open_files import raise_open_files
     from dcompute_sim.engines.real import RealEngine
-    from dcompute_sim.nodes.kinds import REAL_NODES
+    from dcompute_sim.nodes.factories import REAL_NODES
 
     if options.pcap is not None:
         raise EngineError(
@@ -217,7 +217,7 @@ async def _serve_real(scenario: Scenario, options: RunOptions, trace: Trace, ben
     try:
         _begin(trace, scenario, options, engine.broker_name, engine.broker_granularity_s)
         with _log_into(engine.recorder):
-            director = Director(engine, scenario, options.mutants)
+            director = Director(engine, engine.recorder, scenario, options.mutants)
             try:
                 await engine.run(director.run)
             except CancelledError:

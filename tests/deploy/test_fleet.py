@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from dcompute_sim.deploy.board_config import DeployTarget, config_text, parse_config
-from dcompute_sim.deploy.errors import InvalidInput, SomethingMissing
+from dcompute_sim.deploy.deploy_errors import InvalidInput, SomethingMissing
 from dcompute_sim.deploy.firmware import gather
 from dcompute_sim.deploy.fleet_file import FleetFile
 from dcompute_sim.deploy.selection import Selection

@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 
 from dcompute_sim.deploy.board_config import DeployTarget
+from dcompute_sim.deploy.deploy_errors import DeployError, InvalidInput, SomethingMissing
 from dcompute_sim.deploy.deployment import DeployOutcome, Say
-from dcompute_sim.deploy.errors import DeployError, InvalidInput, SomethingMissing
 from dcompute_sim.deploy.progress import Progress, for_all, status_of
 from rich.console import Console
 

@@ -14,7 +14,7 @@ from dcompute_sim import trace as t
 from dcompute_sim.checks.check import Status
 from dcompute_sim.checks.coverage import coverage
 from dcompute_sim.faults import KINDS, node_faults
-from dcompute_sim.hardware.hardware_map import Place
+from dcompute_sim.hardware.hardware_map import BoardLocation
 from dcompute_sim.hardware.supported_faults import check_supported
 from dcompute_sim.interfaces.world import EngineError
 from dcompute_sim.report.console import make_console, print_run
@@ -145,7 +145,9 @@ def test_swarms_draw_it(known: Callable[[str], None]) -> None:
 def test_where_it_cannot_be_done_is_said_before_anything_starts(kitchen: Scenario) -> None:
     fleet = {"py": kitchen.fleet["py"].model_copy(update={"kind": "board"})}
     boards = kitchen.model_copy(update={"fleet": fleet, "time": "real"})
-    places = {name: Place(f"/dev/{name}", "127.0.0.1", 115200, "repl", 1 << 20) for name in boards.nodes()}
+    places = {
+        name: BoardLocation(f"/dev/{name}", "127.0.0.1", 115200, "repl", 1 << 20) for name in boards.nodes()
+    }
     with pytest.raises(EngineError, match="microwave_oven cannot be done to the board py-2: no oven"):
         check_supported(boards, places)
 

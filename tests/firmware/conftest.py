@@ -15,7 +15,7 @@ import pytest
 from dcompute_sim.brokers.conformance import wire
 from dcompute_sim.brokers.conformance.wire import Packet, PacketKind
 from dcompute_sim.brokers.mosquitto import MosquittoBroker
-from dcompute_sim.fwbuild.files import product
+from dcompute_sim.fwbuild.firmware_files import product
 from dcompute_sim.micropython.board import Board
 from dcompute_sim.micropython.process import FirmwareProcess
 from dcompute_sim.micropython.provision import Emulator, provision

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 import pytest
-from dcompute_sim.fwbuild.errors import BuildError
+from dcompute_sim.fwbuild.build_errors import BuildError
 from dcompute_sim.fwbuild.merge import merge
 
 INNER = '''

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from dcompute_sim.fwbuild.files import layout, product
+from dcompute_sim.fwbuild.firmware_files import layout, product
 
 PATIENCE_S = 30.0
 WIFI = 'WIFI_SSID = "lab"\nWIFI_PASSWORD = "as it was before"\nSTATIC_IP = None\n'

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from dcompute_sim import trace as t
 from dcompute_sim.commands import app
-from dcompute_sim.fwbuild.files import product
+from dcompute_sim.fwbuild.firmware_files import product
 from dcompute_sim.hardware.run_config import MARK
 from dcompute_sim.micropython import flash
 from dcompute_sim.report.fault_outcome import fault_outcomes

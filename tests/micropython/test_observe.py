@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from dcompute_sim.brokers.model import tcp_server as front
 from dcompute_sim.brokers.real_broker import BrokerSecurity
-from dcompute_sim.fwbuild.errors import FirmwareError
-from dcompute_sim.fwbuild.files import layout, product
+from dcompute_sim.fwbuild.build_errors import FirmwareError
+from dcompute_sim.fwbuild.firmware_files import layout, product
 from dcompute_sim.micropython.board import Board
 from dcompute_sim.micropython.compiled import SHIMS
 from dcompute_sim.micropython.process import FirmwareProcess

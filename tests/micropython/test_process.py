@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dcompute_sim.fwbuild.errors import FirmwareError
+from dcompute_sim.fwbuild.build_errors import FirmwareError
 from dcompute_sim.micropython.board import Board
 from dcompute_sim.micropython.process import FirmwareProcess
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from dcompute_sim.checks import Status
-from dcompute_sim.fwbuild.files import layout, product
+from dcompute_sim.fwbuild.firmware_files import layout, product
 from dcompute_sim.mutants import MUTANTS, Edit, MutantError, register
+from dcompute_sim.mutants.catalogue import FIRMWARE, MASTER, PYTHON
 from dcompute_sim.mutants.overlay import changed, overlay
-from dcompute_sim.mutants.registry import FIRMWARE, MASTER, PYTHON
 from dcompute_sim.run import RunOptions, run_scenario
 from dcompute_sim.scenario import Scenario
 

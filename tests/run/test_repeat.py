@@ -139,7 +139,7 @@ def test_a_dependence_on_hashes_is_found(
         "    import dataclasses\n"
         "    import os, time\n"
         "    time.sleep(2 * (os.environ['PYTHONHASHSEED'] == '2'))\n"  # slower: nothing is wrong
-        "    import dcompute_sim.director.director as d\n"
+        "    import dcompute_sim.director.processes as d\n"
         "    was = d._spec\n"
         "    d._spec = lambda *a, **k: dataclasses.replace(was(*a, **k), seed=str(hash('a')))\n"
         "except Exception as error:\n"  # Python itself would go on without, and the traces be the same

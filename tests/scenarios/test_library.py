@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from dcompute_sim.checks import Status
 from dcompute_sim.mutants import MUTANTS
-from dcompute_sim.mutants.registry import FIRMWARE
+from dcompute_sim.mutants.catalogue import FIRMWARE
 from dcompute_sim.run import RunOptions, run_scenario
 from dcompute_sim.scenario import Scenario, load_all, shipped
 

@@ -17,7 +17,7 @@ import simpy
 from dcompute_sim.brokers.conformance import wire
 from dcompute_sim.brokers.conformance.wire import PacketKind
 from dcompute_sim.engines.virtual_broker import ModelBroker
-from dcompute_sim.fwbuild.files import product
+from dcompute_sim.fwbuild.firmware_files import product
 from dcompute_sim.micropython.board import Board
 from dcompute_sim.micropython.lockstep import LockstepBoard
 from dcompute_sim.micropython.provision import Emulator, provision

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from dcompute_sim.brokers.conformance import wire
 from dcompute_sim.fwbuild.compile import compile_firmware
-from dcompute_sim.fwbuild.files import product
+from dcompute_sim.fwbuild.firmware_files import product
 from dcompute_sim.micropython.compiled import shim_sources
 from dcompute_sim.micropython.provision import mpy_cross
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from dcompute_sim.brokers.mosquitto import MosquittoBroker
-from dcompute_sim.fwbuild.files import product
+from dcompute_sim.fwbuild.firmware_files import product
 from dcompute_sim.micropython.board import Board
 from dcompute_sim.micropython.process import FirmwareProcess
 from typer.testing import CliRunner

@@ -12,7 +12,7 @@ import pytest
 from dcompute_sim.brokers.broker_process import BrokerProcess
 from dcompute_sim.brokers.conformance import wire
 from dcompute_sim.brokers.conformance.client import Client
-from dcompute_sim.fwbuild.files import layout, product
+from dcompute_sim.fwbuild.firmware_files import layout, product
 from dcompute_sim.virtual_boards.virtual_board import VirtualBoard
 
 KEEPALIVE_S = 1

@@ -10,12 +10,12 @@ from typing import Annotated, Literal
 import pytest
 from dcompute_sim.yamlfile.include import read
 from dcompute_sim.yamlfile.matrix import variations
-from dcompute_sim.yamlfile.model import Count, Model, Text, exactly_one, wrong
 from dcompute_sim.yamlfile.problems import LocatedError
 from dcompute_sim.yamlfile.tree import to_data
 from dcompute_sim.yamlfile.units import Duration
 from dcompute_sim.yamlfile.validation import Choices, problems_of
 from dcompute_sim.yamlfile.variables import substitute
+from dcompute_sim.yamlfile.yaml_model import Count, Model, Text, exactly_one, wrong
 from pydantic import Field, ValidationError, model_validator
 
 MODULES = """

@@ -15,7 +15,7 @@ _PUBLISH_US = 1_000_000  # a publication not answered after this long no longer 
 
 
 @dataclass(slots=True)
-class _Node:
+class _NodeState:
     link: str = "off"  # off, disconnected, connecting, subscribing, connected
     running: set[str] = field(default_factory=set)  # tasks taken and not finished
     under_way: dict[str, int] = field(default_factory=dict)  # what was published, and when
@@ -51,12 +51,12 @@ def coverage(traces: Iterable[Sequence[t.Event]]) -> Coverage:
     runs = 0
     for trace in traces:
         runs += 1
-        nodes: dict[str, _Node] = {}
+        nodes: dict[str, _NodeState] = {}
         for event in trace:
             name = getattr(event, "node", "")
             if not name:
                 continue
-            node = nodes.setdefault(name, _Node())
+            node = nodes.setdefault(name, _NodeState())
             if isinstance(event, t.FaultInjected):
                 hits[event.kind, node.state(event.t_us)] += 1
             else:
@@ -64,7 +64,7 @@ def coverage(traces: Iterable[Sequence[t.Event]]) -> Coverage:
     return Coverage(hits, runs)
 
 
-def _note(node: _Node, event: t.Event) -> None:
+def _note(node: _NodeState, event: t.Event) -> None:
     match event:
         case t.NodeStarted():
             node.link = "disconnected"

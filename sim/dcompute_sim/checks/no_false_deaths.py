@@ -32,7 +32,7 @@ class _Cause:
 
 
 @dataclass(slots=True)
-class _Node:
+class _NodeLives:
     """What is known so far of one node."""
 
     lives: dict[str, list[_Cause]] = field(default_factory=dict)  # in order of connection
@@ -102,7 +102,7 @@ class NoFalseDeaths(Check):
     def judge(self, trace: Sequence[t.Event]) -> CheckOutcome:
         # of the others, in a healthy fleet all, nothing need be known
         reported = of_kinds({t.DeathReported}, trace)
-        nodes = {event.node: _Node() for event in reported if isinstance(event, t.DeathReported)}
+        nodes = {event.node: _NodeLives() for event in reported if isinstance(event, t.DeathReported)}
         who = t.Participants(trace)
         false: list[t.Event] = []
         causes: Counter[str] = Counter()
@@ -126,7 +126,7 @@ class NoFalseDeaths(Check):
             return inconclusive("no node ever connected", figures)
         return held(f"{reports} reported deaths, each with a cause", figures)
 
-    def _explanation(self, node: _Node, report: t.DeathReported) -> str | None:
+    def _explanation(self, node: _NodeLives, report: t.DeathReported) -> str | None:
         """What explains this report; None if nothing does."""
         inc = report.inc or node.newest()
         order = list(node.lives)
@@ -162,7 +162,7 @@ _OF_INTEREST = frozenset(
 """What is looked at."""
 
 
-def _note(nodes: dict[str, _Node], event: t.Event, who: t.Participants) -> None:
+def _note(nodes: dict[str, _NodeLives], event: t.Event, who: t.Participants) -> None:
     """Take in one event that is no report. `nodes`: all that were ever reported dead."""
     if isinstance(event, t.StatusPublished) and event.status != "offline":
         return  # by far the most, and no cause of anything

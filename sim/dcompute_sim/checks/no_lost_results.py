@@ -40,7 +40,7 @@ class NoLostResults(Check):
     within: Duration = Field(default=30.0, description="Of undisturbed connection; after it, one is overdue.")
 
     def judge(self, trace: Sequence[t.Event]) -> CheckOutcome:
-        ledger = _Ledger(round(self.within * 1e6), t.Participants(trace))
+        ledger = _ResultLedger(round(self.within * 1e6), t.Participants(trace))
         for event in of_kinds(ledger.take_in, trace):
             ledger.take_in[type(event)](event)
         ledger.close(trace[-1].t_us if trace else 0)
@@ -68,7 +68,7 @@ class _Result:
 
 
 @dataclass(slots=True, eq=False)
-class _Node:
+class _NodeDebts:
     """A node and the results it has to deliver."""
 
     inc: str = ""  # of its connection, if it has one
@@ -86,7 +86,7 @@ class _Node:
         return bool(self.inc) and not silent
 
 
-class _Ledger:
+class _ResultLedger:
     """Which results are owed to the master, and what became of each."""
 
     def __init__(self, within_us: int, who: t.Participants) -> None:
@@ -95,7 +95,7 @@ class _Ledger:
         self.lost: list[t.Event] = []
         self.asides: Counter[str] = Counter()
         self._within_us = within_us
-        self._nodes: defaultdict[str, _Node] = defaultdict(_Node)
+        self._nodes: defaultdict[str, _NodeDebts] = defaultdict(_NodeDebts)
         self._owed: defaultdict[tuple[str, str], list[_Result]] = defaultdict(list)  # by node and task
         self._at_work: set[tuple[str, str]] = set()
         self._finished: set[tuple[str, str]] = set()
@@ -173,7 +173,7 @@ class _Ledger:
 
     # --- nodes ------------------------------------------------------------------------------------------
 
-    def _settle(self, node: _Node, now_us: int) -> None:
+    def _settle(self, node: _NodeDebts, now_us: int) -> None:
         """Something changes for the node: see what has become overdue until now, forget what is done with."""
         node.results = [result for result in node.results if not (result.arrived or result.excuse)]
         since_us = node.undisturbed_since_us
@@ -183,7 +183,7 @@ class _Ledger:
             if max(since_us, result.finished.t_us) + self._within_us <= now_us:
                 result.overdue = True  # whatever happens from now on
 
-    def _changed(self, node: _Node, now_us: int) -> None:
+    def _changed(self, node: _NodeDebts, now_us: int) -> None:
         """Something has changed for the node."""
         reaches_broker = node.reaches_broker
         undisturbed = reaches_broker and not node.disturbances

@@ -17,7 +17,7 @@ from dcompute_sim.yamlfile.units import Duration
 
 
 @dataclass(slots=True)
-class _Node:
+class _NodeRecoveries:
     """What is so far true of one node, and the recoveries it still owes."""
 
     stopped: bool = False
@@ -50,12 +50,12 @@ class RecoversWithin(Check):
     kinds: tuple[str, ...] = Field(default=(), description="Only after these faults; all by default.")
 
     def judge(self, trace: Sequence[t.Event]) -> CheckOutcome:
-        ledger = _Ledger(round(self.bound * 1e6), self.kinds)
+        ledger = _RecoveryLedger(round(self.bound * 1e6), self.kinds)
         for event in trace:
             ledger.note(event)
         return self._outcome(ledger, trace[-1].t_us if trace else 0)
 
-    def _outcome(self, ledger: _Ledger, end_us: int) -> CheckOutcome:
+    def _outcome(self, ledger: _RecoveryLedger, end_us: int) -> CheckOutcome:
         ledger.close(end_us)
         distributions = [
             Measurement(kind, "s", tuple(samples), self.bound)
@@ -73,7 +73,7 @@ class RecoversWithin(Check):
         return held(f"{recovered} recoveries, all in time{asides}", figures, distributions)
 
 
-class _Ledger:
+class _RecoveryLedger:
     """Who owes a recovery, and what became of it."""
 
     def __init__(self, bound_us: int, kinds: tuple[str, ...]) -> None:
@@ -82,7 +82,7 @@ class _Ledger:
         self.asides: Counter[str] = Counter()
         self._bound_us = bound_us
         self._kinds = kinds
-        self._nodes: dict[str, _Node] = {}
+        self._nodes: dict[str, _NodeRecoveries] = {}
         self._faults: dict[str, str] = {}
 
     def note(self, event: t.Event) -> None:
@@ -94,7 +94,7 @@ class _Ledger:
             self._note_common(event)
             return
         if isinstance(event, t.NodeDefined):
-            self._nodes[name] = _Node()
+            self._nodes[name] = _NodeRecoveries()
         node = self._nodes.get(name)
         if node is None:
             return  # master, clones and probe clients have wires too, and owe nothing
@@ -154,16 +154,16 @@ class _Ledger:
             node.owed.clear()
         self.failures.sort(key=lambda event: event.t_us)
 
-    def _owe(self, node: _Node, kind: str, ended: t.Event) -> None:
+    def _owe(self, node: _NodeRecoveries, kind: str, ended: t.Event) -> None:
         if not self._kinds or kind in self._kinds:
             node.owed.append((kind, ended))
 
-    def _excuse(self, node: _Node) -> None:
+    def _excuse(self, node: _NodeRecoveries) -> None:
         self.asides["hit again meanwhile"] += len(node.owed)
         self.asides += Counter()  # forget zeros
         node.owed.clear()
 
-    def _settle(self, node: _Node, now_us: int) -> None:
+    def _settle(self, node: _NodeRecoveries, now_us: int) -> None:
         """Judge what was due before `now_us`, by the state that lasted until then."""
         if not node.owed:
             return

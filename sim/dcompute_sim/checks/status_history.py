@@ -12,7 +12,7 @@ from dcompute_sim.checks.history import LIFELESS
 
 
 @dataclass(slots=True)
-class _Node:
+class _NodeHistory:
     """What was said and seen of one node so far."""
 
     order: dict[str, int] = field(default_factory=dict)  # incarnations in order of connection
@@ -34,7 +34,7 @@ class StatusHistory(Check):
 
     def judge(self, trace: Sequence[t.Event]) -> CheckOutcome:
         who = t.Participants(trace)
-        nodes: dict[str, _Node] = {}
+        nodes: dict[str, _NodeHistory] = {}
         illegal: list[t.Event] = []
         steps = 0
         for event in trace:
@@ -43,17 +43,17 @@ class StatusHistory(Check):
                     for node in nodes.values():
                         node.seen, node.over = "", set()
                 case t.NodeConnecting(node=name, inc=inc) | t.NodeConnected(node=name, inc=inc):
-                    order = nodes.setdefault(who.owner(name), _Node()).order
+                    order = nodes.setdefault(who.owner(name), _NodeHistory()).order
                     order.setdefault(inc, len(order))
                 case t.StatusRepaired(node=name, inc=inc):
-                    nodes.setdefault(who.owner(name), _Node()).repaired.add(inc)
+                    nodes.setdefault(who.owner(name), _NodeHistory()).repaired.add(inc)
                 case t.StatusPublished(node=name):
                     steps += 1
-                    if not _may_publish(nodes.setdefault(who.owner(name), _Node()), event):
+                    if not _may_publish(nodes.setdefault(who.owner(name), _NodeHistory()), event):
                         illegal.append(event)
                 case t.NodeStatusSeen(node=name, inc=inc) if inc:
                     steps += 1
-                    if not _may_be_seen(nodes.setdefault(name, _Node()), event):
+                    if not _may_be_seen(nodes.setdefault(name, _NodeHistory()), event):
                         illegal.append(event)
         figures = {"steps": steps, "illegal": len(illegal)}
         if illegal:
@@ -65,14 +65,14 @@ class StatusHistory(Check):
         return held(f"{steps} statuses, each a legal step", figures)
 
 
-def _may_publish(node: _Node, event: t.StatusPublished) -> bool:
+def _may_publish(node: _NodeHistory, event: t.StatusPublished) -> bool:
     legal = event.status != "dead" and event.inc not in node.left
     if event.status == "offline":
         node.left.add(event.inc)
     return legal
 
 
-def _may_be_seen(node: _Node, event: t.NodeStatusSeen) -> bool:
+def _may_be_seen(node: _NodeHistory, event: t.NodeStatusSeen) -> bool:
     legal = node.order.get(event.inc, 0) >= node.order.get(node.seen, 0)
     if event.status in LIFELESS:
         node.over.add(event.inc)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dcompute_sim.deploy.errors import InvalidInput
+from dcompute_sim.deploy.deploy_errors import InvalidInput
 
 Settings = dict[str, str | int | bool | None]
 

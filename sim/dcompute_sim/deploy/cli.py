@@ -16,6 +16,7 @@ from dcompute.bundle import CONFIRM_S
 from dcompute.cli import grouped
 from dcompute.update_keys import UpdateKeys
 from dcompute_sim.deploy.board_config import DeployTarget
+from dcompute_sim.deploy.deploy_errors import INVALID, DeployError, InvalidInput
 from dcompute_sim.deploy.deploy_options import (
     BrokerAt,
     DryRun,
@@ -27,7 +28,6 @@ from dcompute_sim.deploy.deploy_options import (
     to_stderr,
 )
 from dcompute_sim.deploy.deployment import READY_S, Deployment, Options
-from dcompute_sim.deploy.errors import INVALID, DeployError, InvalidInput
 from dcompute_sim.deploy.firmware import pack as pack_firmware
 from dcompute_sim.deploy.follow import Follower
 from dcompute_sim.deploy.progress import Progress, for_all, label, status_of

@@ -11,11 +11,11 @@ from dcompute.bundle import CONFIG_FILE, BadBundle, Bundle
 from dcompute.update_keys import UpdateKeys
 from dcompute_sim.deploy.board_config import DeployTarget, Settings, Watchpoint, parse_config, watchpoint_of
 from dcompute_sim.deploy.board_plan import BoardPlan, line_back, make_plan, running
-from dcompute_sim.deploy.errors import DeployError, InvalidInput
+from dcompute_sim.deploy.deploy_errors import DeployError, InvalidInput
 from dcompute_sim.deploy.firmware import Firmware
 from dcompute_sim.deploy.install import Installer
 from dcompute_sim.deploy.probe import Probe, Survey, probe, survey
-from dcompute_sim.deploy.ready_watch import UNSEEN, ReadyWatcher, Seen, Watchers
+from dcompute_sim.deploy.ready_watch import UNSEEN, ReadySeen, ReadyWatcher, Watchers
 from dcompute_sim.deploy.serial_link import ANSWER_S, BoardGone, FlashFull, SerialLink
 from dcompute_sim.deploy.serial_log import SerialLog
 from dcompute_sim.deploy.slots import FLAT, SLOTS, SlotLine, is_launcher
@@ -125,7 +125,7 @@ class Deployment:
         Installer(link).point_to(line)
         self._restart(link)
 
-    def status(self) -> tuple[Probe, Survey, Seen]:
+    def status(self) -> tuple[Probe, Survey, ReadySeen]:
         """What is on the board, and what the broker knows of it.
 
         That is from before the board was disturbed if a fleet file says which node it is; else the board's
@@ -141,7 +141,7 @@ class Deployment:
                     known = self._known_as(own, self._node_id(own, board))
             return board, seen, known
 
-    def _known_as(self, settings: Settings, node_id: str) -> Seen:
+    def _known_as(self, settings: Settings, node_id: str) -> ReadySeen:
         """What the broker of these settings knows; nothing if it cannot be reached or is not to be asked."""
         if not self._options.wait:
             return UNSEEN
@@ -263,7 +263,7 @@ class Deployment:
         link: SerialLink,
         watcher: ReadyWatcher,
         node_id: str,
-        before: Seen,
+        before: ReadySeen,
         version: str,
         undo: tuple[BoardPlan, Survey] | None,
     ) -> None:
@@ -293,7 +293,7 @@ class Deployment:
         link: SerialLink,
         watcher: ReadyWatcher,
         node_id: str,
-        before: Seen,
+        before: ReadySeen,
         undo: tuple[BoardPlan, Survey],
     ) -> str:
         """Roll back over the serial line; says how that went."""

@@ -14,10 +14,10 @@ from typing import Any
 from dcompute.bundle import CONFIG_FILE, CONFIRM_S, VERSION_FILE, BadBundle, Bundle, product_folder
 from dcompute.node_core import Topics, check_node_id
 from dcompute_sim.deploy.board_config import Settings, config_text
-from dcompute_sim.deploy.errors import InvalidInput, SomethingMissing
+from dcompute_sim.deploy.deploy_errors import InvalidInput, SomethingMissing
 from dcompute_sim.deploy.slots import Launcher
+from dcompute_sim.fwbuild.build_errors import FirmwareError
 from dcompute_sim.fwbuild.compile import compile_firmware
-from dcompute_sim.fwbuild.errors import FirmwareError
 from dcompute_sim.micropython.compiled import shim_sources
 from dcompute_sim.micropython.provision import Progress, mpy_cross
 from dcompute_sim.micropython.unavailable import EmulatorUnavailable

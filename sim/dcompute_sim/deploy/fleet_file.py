@@ -11,14 +11,14 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 
 from dcompute.node_core import check_node_id
 from dcompute_sim.deploy.board_config import DeployTarget, Settings, Watchpoint
-from dcompute_sim.deploy.errors import InvalidInput, SomethingMissing
+from dcompute_sim.deploy.deploy_errors import InvalidInput, SomethingMissing
 from dcompute_sim.deploy.secrets import read_secrets, substituted
 from dcompute_sim.virtual_boards.port_files import port_named
-from dcompute_sim.yamlfile.model import Flag, Model, Text, wrong
 from dcompute_sim.yamlfile.place import locate
 from dcompute_sim.yamlfile.problems import LocatedError, Problem, Span, choice_hint
 from dcompute_sim.yamlfile.tree import Leaf, Map, decode, parse, to_data
 from dcompute_sim.yamlfile.validation import problems_of
+from dcompute_sim.yamlfile.yaml_model import Flag, Model, Text, wrong
 
 # Where the value of a config.py key comes from, below a board (or below `defaults`).
 _PLACES: dict[str, tuple[str, ...]] = {

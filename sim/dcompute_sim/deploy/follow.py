@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from dcompute.events import DeathReported, MasterEvent, NodeStatusSeen, ResultReceived
 from dcompute_sim.deploy.board_config import DeployTarget
-from dcompute_sim.deploy.errors import DeployError, SomethingMissing
+from dcompute_sim.deploy.deploy_errors import DeployError, SomethingMissing
 from dcompute_sim.deploy.progress import label
 from dcompute_sim.deploy.serial_link import SerialLink
 from dcompute_sim.deploy.serial_log import SerialLog

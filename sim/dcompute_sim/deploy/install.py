@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 from dcompute.bundle import UPDATE_KEY_FILE, VERSION_FILE, Bundle, file_digest
 from dcompute_sim.deploy.board_plan import BoardPlan
-from dcompute_sim.deploy.errors import DeployError
+from dcompute_sim.deploy.deploy_errors import DeployError
 from dcompute_sim.deploy.probe import Survey, survey
 from dcompute_sim.deploy.serial_link import SerialLink
 from dcompute_sim.deploy.slots import (

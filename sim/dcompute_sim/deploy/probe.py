@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dcompute.bundle import CONFIG_FILE, LAUNCHER_FILE, VERSION_FILE
-from dcompute_sim.deploy.errors import DeployError
+from dcompute_sim.deploy.deploy_errors import DeployError
 from dcompute_sim.deploy.serial_link import SerialLink
 from dcompute_sim.deploy.slots import FAILED_FILE, SLOTS, SlotLine
 

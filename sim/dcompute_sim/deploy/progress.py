@@ -12,8 +12,8 @@ from rich.live import Live
 from rich.table import Table
 
 from dcompute_sim.deploy.board_config import DeployTarget
+from dcompute_sim.deploy.deploy_errors import FAILED, OK, DeployError
 from dcompute_sim.deploy.deployment import Say
-from dcompute_sim.deploy.errors import FAILED, OK, DeployError
 
 _AT_ONCE = 32
 Result = TypeVar("Result")

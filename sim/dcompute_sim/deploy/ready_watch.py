@@ -11,7 +11,7 @@ from dcompute.events import MasterEvent, MasterObserver
 from dcompute.master_transport import MasterNodeTransport
 from dcompute.security import Tls
 from dcompute_sim.deploy.board_config import Watchpoint
-from dcompute_sim.deploy.errors import SomethingMissing
+from dcompute_sim.deploy.deploy_errors import SomethingMissing
 
 _ALIVE = ("ready", "busy")
 _CONNECT_S = 10.0
@@ -19,7 +19,7 @@ _LOOK_S = 0.25
 
 
 @dataclass(frozen=True)
-class Seen:
+class ReadySeen:
     """What the broker knows of a node.
 
     Attributes:
@@ -35,7 +35,7 @@ class Seen:
         return self.status in _ALIVE
 
 
-UNSEEN = Seen("unknown", "", None)
+UNSEEN = ReadySeen("unknown", "", None)
 
 
 class ReadyWatcher:
@@ -70,16 +70,16 @@ class ReadyWatcher:
         """Disconnect."""
         self._master.stop(1.0)
 
-    def look(self, node_id: str) -> Seen:
+    def look(self, node_id: str) -> ReadySeen:
         """What is known of a node now."""
         info = self._master.get_node_info(node_id)
         if not isinstance(info, dict):
             return UNSEEN
         version = (info.get("capabilities") or {}).get("version")
         life = str(info.get("inc") or "").split(".")[0]
-        return Seen(str(info["status"]), life, None if version is None else str(version))
+        return ReadySeen(str(info["status"]), life, None if version is None else str(version))
 
-    def known(self, node_id: str, timeout_s: float) -> Seen:
+    def known(self, node_id: str, timeout_s: float) -> ReadySeen:
         """As `look`, but gives what is retained of a node so long to arrive."""
         give_up = time.monotonic() + timeout_s
         while (seen := self.look(node_id)) == UNSEEN and time.monotonic() < give_up:
@@ -88,8 +88,12 @@ class ReadyWatcher:
         return seen
 
     def wait(
-        self, node_id: str, before: Seen, timeout_s: float, meanwhile: Callable[[float], None] | None = None
-    ) -> Seen | None:
+        self,
+        node_id: str,
+        before: ReadySeen,
+        timeout_s: float,
+        meanwhile: Callable[[float], None] | None = None,
+    ) -> ReadySeen | None:
         """Wait until the node is alive in another life than `before`; None when the time is over.
 
         Args:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from dcompute_sim.deploy.errors import InvalidInput
+from dcompute_sim.deploy.deploy_errors import InvalidInput
 from dcompute_sim.yamlfile.problems import LocatedError, Problem, choice_hint
 from dcompute_sim.yamlfile.tree import Leaf, Map, Node, Seq
 

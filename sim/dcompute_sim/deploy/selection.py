@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dcompute_sim.deploy.board_config import DeployTarget, Settings, Watchpoint, parse_config
-from dcompute_sim.deploy.errors import InvalidInput, SomethingMissing
+from dcompute_sim.deploy.deploy_errors import InvalidInput, SomethingMissing
 from dcompute_sim.deploy.firmware import Firmware
 from dcompute_sim.deploy.fleet_file import FleetFile
 from dcompute_sim.deploy.serial_link import usb_ports

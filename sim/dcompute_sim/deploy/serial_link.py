@@ -20,7 +20,7 @@ import serial.tools.list_ports
 from mpremote.transport import TransportError, TransportExecError
 from mpremote.transport_serial import SerialTransport
 
-from dcompute_sim.deploy.errors import DeployError, SomethingMissing
+from dcompute_sim.deploy.deploy_errors import DeployError, SomethingMissing
 
 ANSWER_S = 10.0  # for the prompt; a chip that was struck while it allocated needs a restart first
 STEP_S = 60.0  # for one piece of code on the board

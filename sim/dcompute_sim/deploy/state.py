@@ -6,13 +6,13 @@ from dcompute_sim.deploy.board_config import DeployTarget
 from dcompute_sim.deploy.board_plan import line_back, running
 from dcompute_sim.deploy.probe import Probe, Survey
 from dcompute_sim.deploy.progress import label
-from dcompute_sim.deploy.ready_watch import Seen
+from dcompute_sim.deploy.ready_watch import ReadySeen
 from dcompute_sim.deploy.slots import FLAT, is_launcher
 
 COLUMNS = ("board", "port", "MicroPython", "runs", "can go back to", "flash free", "at the broker")
 
 
-def state_row(target: DeployTarget, board: Probe, seen: Survey, known: Seen) -> tuple[str, ...]:
+def state_row(target: DeployTarget, board: Probe, seen: Survey, known: ReadySeen) -> tuple[str, ...]:
     """What stands under COLUMNS for one board."""
     return (
         label(target),

@@ -10,6 +10,6 @@ master.py      the master under test, which can crash
 probe_client.py    a client beside them: publishes, and reads what is retained at the end
 """
 
-from dcompute_sim.director.director import Director
+from dcompute_sim.director.processes import Director
 
 __all__ = ["Director"]

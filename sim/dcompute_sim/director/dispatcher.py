@@ -15,7 +15,7 @@ from typing import Any
 from dcompute.errors import NodeUnavailable
 from dcompute.events import MasterEvent, NodeStatusSeen, ResultReceived
 from dcompute_sim import trace as t
-from dcompute_sim.director.master import MasterHandle
+from dcompute_sim.director.master_handle import MasterHandle
 from dcompute_sim.recorder import Recorder
 from dcompute_sim.scenario import TaskTarget
 

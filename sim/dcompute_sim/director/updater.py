@@ -11,10 +11,11 @@ from simpy import Event
 
 from dcompute.bundle import Bundle, product_folder
 from dcompute_sim import trace as t
-from dcompute_sim.director.master import MasterHandle
+from dcompute_sim.director.master_handle import MasterHandle
 from dcompute_sim.faults.schedule import Candidate, pick
 from dcompute_sim.interfaces.node import FIRST_RELEASE, Node, update_key
 from dcompute_sim.interfaces.world import Engine
+from dcompute_sim.recorder import Recorder
 from dcompute_sim.scenario import Scenario, rng_for
 from dcompute_sim.scenario.updates import Update
 
@@ -40,10 +41,15 @@ class Updates:
     """All updates of a concrete scenario."""
 
     def __init__(
-        self, engine: Engine, scenario: Scenario, nodes: Mapping[str, Node], master: MasterHandle
+        self,
+        engine: Engine,
+        recorder: Recorder,
+        scenario: Scenario,
+        nodes: Mapping[str, Node],
+        master: MasterHandle,
     ) -> None:
         self._env = engine.env
-        self._recorder = engine.recorder
+        self._recorder = recorder
         self._scenario = scenario
         self._master = master
         self._releases: dict[str, int] = {}  # that each board must have come to, as the scenario declares

@@ -32,8 +32,8 @@ from dcompute_sim.faults.effects import Effect
 from dcompute_sim.faults.injection import Injection, World
 from dcompute_sim.faults.schedule import Schedule, Select
 from dcompute_sim.registry import Registry
-from dcompute_sim.yamlfile.model import Model, wrong
 from dcompute_sim.yamlfile.units import Duration
+from dcompute_sim.yamlfile.yaml_model import Model, wrong
 
 Steps = Generator[Event, Any, None]
 For = Annotated[

@@ -10,8 +10,8 @@ from pydantic import Field
 from dcompute_sim.faults.effects import FIN, RST, SILENCE
 from dcompute_sim.faults.fault import NodeFault, Seen, Steps
 from dcompute_sim.faults.injection import Injection
-from dcompute_sim.yamlfile.model import Count
 from dcompute_sim.yamlfile.units import Duration, format_duration
+from dcompute_sim.yamlfile.yaml_model import Count
 
 
 class Flap(NodeFault):

@@ -12,7 +12,7 @@ from dcompute_sim.faults.effects import PUBLISHED
 from dcompute_sim.faults.fault import NodeFault, Steps
 from dcompute_sim.faults.injection import Injection
 from dcompute_sim.faults.schedule import Select
-from dcompute_sim.yamlfile.model import Flag, Text, wrong
+from dcompute_sim.yamlfile.yaml_model import Flag, Text, wrong
 
 
 class Inject(NodeFault):

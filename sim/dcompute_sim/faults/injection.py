@@ -46,7 +46,7 @@ class Victim(Protocol):
         """
 
 
-class Link(Protocol):
+class VictimLink(Protocol):
     """A machine's way to the broker, as far as things are done to it."""
 
     def reset_connections(self) -> None:
@@ -70,7 +70,7 @@ class Link(Protocol):
 class Target:
     """A node and its link. Silences may overlap: the link is down until the last of them is over."""
 
-    def __init__(self, name: str, node: Victim, link: Link) -> None:
+    def __init__(self, name: str, node: Victim, link: VictimLink) -> None:
         self.name = name
         self.node = node
         self.link = link
@@ -93,7 +93,7 @@ class Target:
             self.node.wifi(True)
 
 
-class Broker(Protocol):
+class BreakableBroker(Protocol):
     """The broker's switch. Outages may overlap: it is down until the last of them is over."""
 
     @property
@@ -107,7 +107,7 @@ class Broker(Protocol):
         """End one."""
 
 
-class Master(Protocol):
+class BreakableMaster(Protocol):
     """The master's process."""
 
     @property
@@ -125,9 +125,9 @@ class World(Protocol):
     topics: Topics
 
     @property
-    def broker(self) -> Broker: ...
+    def broker(self) -> BreakableBroker: ...
     @property
-    def master(self) -> Master: ...
+    def master(self) -> BreakableMaster: ...
 
     def next(self, when: When) -> Event:
         """Triggered by the next such event of the trace."""
@@ -188,7 +188,7 @@ class Injection:
         return self.target.node
 
     @property
-    def link(self) -> Link:
+    def link(self) -> VictimLink:
         return self.target.link
 
     @property

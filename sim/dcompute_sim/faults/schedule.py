@@ -15,8 +15,8 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from dcompute_sim.trace import EVENT_TYPES, Event
-from dcompute_sim.yamlfile.model import Count, Flag, Model, Scalar, ShortModel, Text, exactly_one, wrong
 from dcompute_sim.yamlfile.units import Duration, Fraction
+from dcompute_sim.yamlfile.yaml_model import Count, Flag, Model, Scalar, ShortModel, Text, exactly_one, wrong
 
 Moment = tuple[Duration, Duration]
 EVENTS: dict[str, type[Event]] = {str(cls.__struct_config__.tag): cls for cls in EVENT_TYPES}

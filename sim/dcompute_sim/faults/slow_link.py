@@ -10,8 +10,8 @@ from pydantic import Field, model_validator
 from dcompute_sim.faults.effects import Effect
 from dcompute_sim.faults.fault import For, NodeFault, Seen, Steps
 from dcompute_sim.faults.injection import LOOK_S, Injection
-from dcompute_sim.yamlfile.model import wrong
 from dcompute_sim.yamlfile.units import Bandwidth, Duration, format_bandwidth, format_duration
+from dcompute_sim.yamlfile.yaml_model import wrong
 
 SLOWED = Effect("slowed")
 

@@ -8,8 +8,8 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from dcompute_sim.fwbuild.errors import BuildError
-from dcompute_sim.fwbuild.files import layout, product
+from dcompute_sim.fwbuild.build_errors import BuildError
+from dcompute_sim.fwbuild.firmware_files import layout, product
 from dcompute_sim.fwbuild.keep_names import UMQTT, kept_names
 from dcompute_sim.fwbuild.merge import merge
 

@@ -44,7 +44,7 @@ def _put_classes_in_place(tree: ast.Module) -> None:
             target = statement.targets[0]
             if isinstance(target, ast.Name) and statement.value.id in names:
                 owner.body.remove(statement)
-                _Exchange(f"self.{target.id}", statement.value).visit(owner)
+                _ExchangeAttribute(f"self.{target.id}", statement.value).visit(owner)
 
 
 def _flatten_part(
@@ -128,7 +128,7 @@ class _Skip(ast.NodeTransformer):
         return node.value if skipped else node
 
 
-class _Exchange(ast.NodeTransformer):
+class _ExchangeAttribute(ast.NodeTransformer):
     def __init__(self, old: str, new: ast.Name) -> None:
         self._old = old
         self._new = new

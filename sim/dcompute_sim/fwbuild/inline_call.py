@@ -99,7 +99,7 @@ class CallSite:
             return [statement]
         name = next(self._fresh)
         before = self._body(call, lambda result: [ast.Assign([ast.Name(name, ast.Store())], result)])
-        exchanged = _Exchange(call, ast.Name(name, ast.Load())).visit(statement)
+        exchanged = _ExchangeExpression(call, ast.Name(name, ast.Load())).visit(statement)
         return [*before, cast(ast.stmt, exchanged)]
 
     def _first_call(self, node: ast.expr) -> ast.Call | None:
@@ -262,7 +262,7 @@ class _Substitute(ast.NodeTransformer):
         return self.generic_visit(node)
 
 
-class _Exchange(ast.NodeTransformer):
+class _ExchangeExpression(ast.NodeTransformer):
     """Puts one expression in the place of another, that very node."""
 
     def __init__(self, old: ast.expr, new: ast.expr) -> None:

@@ -7,7 +7,7 @@ import itertools
 import string
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from dcompute_sim.fwbuild.errors import BuildError
+from dcompute_sim.fwbuild.build_errors import BuildError
 from dcompute_sim.fwbuild.scope import bound_names
 
 

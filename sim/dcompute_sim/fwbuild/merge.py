@@ -13,7 +13,7 @@ import string
 from collections.abc import Collection, Iterator, Mapping
 
 from dcompute_sim.fwbuild import mangle
-from dcompute_sim.fwbuild.errors import BuildError
+from dcompute_sim.fwbuild.build_errors import BuildError
 from dcompute_sim.fwbuild.flatten import flatten, settle_methods
 from dcompute_sim.fwbuild.inline import inline
 from dcompute_sim.fwbuild.pool_strings import pool_strings

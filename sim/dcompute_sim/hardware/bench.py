@@ -10,7 +10,7 @@ from typing import Any
 
 from dcompute_sim.engines.real_machine import RealMachine
 from dcompute_sim.hardware.board_node import BoardNode, Switch
-from dcompute_sim.hardware.hardware_map import LOOPBACK, Place
+from dcompute_sim.hardware.hardware_map import LOOPBACK, BoardLocation
 from dcompute_sim.hardware.serial_line import BoardError
 from dcompute_sim.interfaces.node import NodeSpec
 from dcompute_sim.interfaces.world import EngineError
@@ -31,7 +31,7 @@ class Bench:
         to_hang: nodes that the scenario may let hang, which takes a debug hook in their firmware.
     """
 
-    def __init__(self, places: Mapping[str, Place], to_hang: frozenset[str] = frozenset()) -> None:
+    def __init__(self, places: Mapping[str, BoardLocation], to_hang: frozenset[str] = frozenset()) -> None:
         self._places = places
         self._to_hang = to_hang
         self.nodes: list[BoardNode] = []
@@ -92,7 +92,7 @@ class _VirtualHardware:
         self._root = root
 
     @classmethod
-    async def make(cls, spec: NodeSpec, machine: RealMachine, place: Place) -> _VirtualHardware:
+    async def make(cls, spec: NodeSpec, machine: RealMachine, place: BoardLocation) -> _VirtualHardware:
         emulator = await asyncio.to_thread(provision)
         board = board_for(spec, machine)
         root = flash.new_folder(spec.name)

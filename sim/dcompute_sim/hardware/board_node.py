@@ -17,7 +17,7 @@ from dcompute_sim import trace as t
 from dcompute_sim.brokers.model.packets import publish_head
 from dcompute_sim.engines.real_machine import RealMachine
 from dcompute_sim.faults.effects import BOOTED, WITHHELD
-from dcompute_sim.hardware.hardware_map import Place
+from dcompute_sim.hardware.hardware_map import BoardLocation
 from dcompute_sim.hardware.run_config import BoardProgram, append_settings, inspect, remove_settings
 from dcompute_sim.hardware.serial_line import BoardError, SerialLine, Work, hard_reset, stop_program
 from dcompute_sim.interfaces.node import NodeSpec, update_key
@@ -60,7 +60,7 @@ class BoardNode(ObservedNode):
         spec: NodeSpec,
         machine: RealMachine,
         recorder: Recorder,
-        place: Place,
+        place: BoardLocation,
         plug_in: Callable[[], Coroutine[Any, Any, Switch]] | None,
         needs_hooks: bool,
     ) -> None:

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from dcompute_sim.hardware.hardware_map import LOOPBACK, Place
+from dcompute_sim.hardware.hardware_map import LOOPBACK, BoardLocation
 from dcompute_sim.scenario.board_record import BoardRecord, Figures
 
 EXIT_CANNOT, EXIT_MISSING = 2, 3
@@ -41,7 +41,7 @@ def check(
     from dcompute_sim.interfaces.world import EngineError
 
     reset_by: Literal["repl", "rts"] = "rts" if rts else "repl"
-    place = Place(port, host or own_address(port), baud, reset_by, 0)
+    place = BoardLocation(port, host or own_address(port), baud, reset_by, 0)
     try:
         record = asyncio.run(
             survey(place, make_broker(broker), tasks, lambda text: typer.echo(text, err=True))

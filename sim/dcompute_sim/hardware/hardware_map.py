@@ -11,13 +11,13 @@ from pydantic import Field, ValidationError, model_validator
 
 from dcompute_sim.virtual_boards.port_files import port_named
 from dcompute_sim.yamlfile.include import read
-from dcompute_sim.yamlfile.model import Flag, Model, Text, wrong
 from dcompute_sim.yamlfile.place import at
 from dcompute_sim.yamlfile.problems import LocatedError, Problem, choice_hint
 from dcompute_sim.yamlfile.tree import Map, to_data
 from dcompute_sim.yamlfile.units import Size
 from dcompute_sim.yamlfile.validation import problems_of
 from dcompute_sim.yamlfile.variables import substitute
+from dcompute_sim.yamlfile.yaml_model import Flag, Model, Text, wrong
 
 LOOPBACK = "127.0.0.1"
 _FILE_KEYS = ("include", "vars")
@@ -67,7 +67,7 @@ class HardwareMap(Model):
 
 
 @dataclass(frozen=True)
-class Place:
+class BoardLocation:
     """Where one node's board is. `port`: None for a virtual board, which gets one when it is made."""
 
     port: str | None
@@ -81,7 +81,7 @@ class Place:
         return self.port is None
 
 
-def load_map(path: Path, nodes: Mapping[str, str]) -> dict[str, Place]:
+def load_map(path: Path, nodes: Mapping[str, str]) -> dict[str, BoardLocation]:
     """The place of every node. LocatedError, with file and line, when the map is wrong or lacks one.
 
     Args:
@@ -92,7 +92,7 @@ def load_map(path: Path, nodes: Mapping[str, str]) -> dict[str, Place]:
         found = HardwareMap.model_validate(to_data(tree))
     except ValidationError as error:
         raise LocatedError(problems_of(error, tree, HardwareMap, file_keys=_FILE_KEYS)) from None
-    places: dict[str, Place] = {}
+    places: dict[str, BoardLocation] = {}
     problems: list[Problem] = []
     numbers: dict[str, int] = {}
     for node, group in nodes.items():
@@ -130,15 +130,15 @@ def _problem(found: HardwareMap, tree: Map, key: str, node: str, number: int) ->
     return None
 
 
-def _place(found: HardwareMap, key: str, number: int, folder: Path) -> Place:
+def _place(found: HardwareMap, key: str, number: int, folder: Path) -> BoardLocation:
     entry = found.boards[key]
     given = entry.ports[number - 1] if entry.ports is not None else entry.port
     port = port_named(given, folder) if given is not None else None
     host = LOOPBACK if entry.virtual else found.host or LOOPBACK
-    return Place(port, host, entry.baud, entry.reset, entry.flash)
+    return BoardLocation(port, host, entry.baud, entry.reset, entry.flash)
 
 
-def _taken_twice(places: Mapping[str, Place], tree: Map) -> list[Problem]:
+def _taken_twice(places: Mapping[str, BoardLocation], tree: Map) -> list[Problem]:
     first: dict[str, str] = {}
     problems = []
     for node, place in places.items():

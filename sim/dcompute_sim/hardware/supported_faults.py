@@ -6,18 +6,18 @@ from collections.abc import Iterator, Mapping
 
 from dcompute_sim.faults import NodeFault
 from dcompute_sim.faults.fault import Platform
-from dcompute_sim.hardware.hardware_map import Place
+from dcompute_sim.hardware.hardware_map import BoardLocation
 from dcompute_sim.interfaces.world import EngineError
 from dcompute_sim.scenario import Scenario
 
 
-def nodes_with_hooks(scenario: Scenario, places: Mapping[str, Place]) -> frozenset[str]:
+def nodes_with_hooks(scenario: Scenario, places: Mapping[str, BoardLocation]) -> frozenset[str]:
     """The boards that may be struck by a fault which only firmware with debug hooks can do."""
     asked = [fault for fault in scenario.faults if isinstance(fault, NodeFault) and fault.needs_hooks]
     return frozenset(n for n in places for fault in asked if _may_choose(scenario, fault, n))
 
 
-def check_supported(scenario: Scenario, places: Mapping[str, Place]) -> None:
+def check_supported(scenario: Scenario, places: Mapping[str, BoardLocation]) -> None:
     """Raise EngineError, naming fault and node, for whatever of a concrete scenario boards cannot do."""
     problems = [*_faults(scenario, places), *_groups(scenario, places)]
     if problems:
@@ -25,7 +25,7 @@ def check_supported(scenario: Scenario, places: Mapping[str, Place]) -> None:
         raise EngineError("\n  ".join([head, *problems]))
 
 
-def _faults(scenario: Scenario, places: Mapping[str, Place]) -> Iterator[str]:
+def _faults(scenario: Scenario, places: Mapping[str, BoardLocation]) -> Iterator[str]:
     for index, fault in enumerate(scenario.faults):
         if not isinstance(fault, NodeFault):
             continue
@@ -44,7 +44,7 @@ def _may_choose(scenario: Scenario, fault: NodeFault, node: str) -> bool:
     return (names is None or node in names) and (groups is None or scenario.nodes()[node] in groups)
 
 
-def _groups(scenario: Scenario, places: Mapping[str, Place]) -> Iterator[str]:
+def _groups(scenario: Scenario, places: Mapping[str, BoardLocation]) -> Iterator[str]:
     group_of = scenario.nodes()
     for name, group in scenario.fleet.items():
         real = [n for n, place in places.items() if group_of[n] == name and not place.virtual]

@@ -21,7 +21,7 @@ from dcompute_sim.brokers.real_broker import RealBroker
 from dcompute_sim.director import Director
 from dcompute_sim.engines.real import RealEngine
 from dcompute_sim.hardware.bench import Bench
-from dcompute_sim.hardware.hardware_map import Place
+from dcompute_sim.hardware.hardware_map import BoardLocation
 from dcompute_sim.hardware.run_config import inspect
 from dcompute_sim.hardware.serial_line import BoardError, SerialLine, stop_program
 from dcompute_sim.recorder import Recorder
@@ -76,7 +76,9 @@ class AtPrompt:
     join_ms: Sequence[int]
 
 
-async def survey(place: Place, broker: RealBroker, tasks: int, say: Callable[[str], None]) -> BoardRecord:
+async def survey(
+    place: BoardLocation, broker: RealBroker, tasks: int, say: Callable[[str], None]
+) -> BoardRecord:
     """Measure the board at `place`, which has our firmware; afterwards it is as it was.
 
     Args:
@@ -162,13 +164,15 @@ def scenario(tasks: int) -> Scenario:
     )
 
 
-async def _as_node(place: Place, broker: RealBroker, tasks: int) -> tuple[list[t.Event], Sequence[float]]:
+async def _as_node(
+    place: BoardLocation, broker: RealBroker, tasks: int
+) -> tuple[list[t.Event], Sequence[float]]:
     trace = t.Trace()
     bench = Bench({NODE: place})
     await broker.start()
     engine = RealEngine(trace, 1, broker, {"board": bench.node}, bench)
     try:
-        director = Director(engine, concretise(scenario(tasks)))
+        director = Director(engine, engine.recorder, concretise(scenario(tasks)))
         over = engine.env.event()
         trace.listen(_Ending(engine.recorder, over.succeed).on_event)
 

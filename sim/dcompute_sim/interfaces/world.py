@@ -9,11 +9,10 @@ from typing import Protocol
 from simpy import Environment, Event
 
 from dcompute.drivers import Driver
-from dcompute_sim.faults.injection import Link
+from dcompute_sim.faults.injection import VictimLink
 from dcompute_sim.interfaces.node import Node, NodeSpec
 from dcompute_sim.interfaces.participant import Participant
 from dcompute_sim.interfaces.suspendable import SuspendableDriver
-from dcompute_sim.recorder import Recorder
 from dcompute_sim.scenario import NetworkSettings
 
 
@@ -26,7 +25,7 @@ class Login:
     tls: ssl.SSLContext | None = None
 
 
-class Machine(Link, Protocol):
+class Machine(VictimLink, Protocol):
     """What one participant's program runs on: a network interface, and the link to the broker."""
 
     name: str
@@ -59,7 +58,6 @@ class Machine(Link, Protocol):
 class Engine(Protocol):
     """Supplies machines, nodes, a broker and time. The director is written against this and nothing else."""
 
-    recorder: Recorder
     broker_granularity_s: float
     broker_name: str
 

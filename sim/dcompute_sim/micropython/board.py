@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from dcompute_sim.fwbuild.errors import FirmwareError
+from dcompute_sim.fwbuild.build_errors import FirmwareError
 from dcompute_sim.micropython import flash
 from dcompute_sim.micropython.provision import Emulator
 from dcompute_sim.micropython.unavailable import EmulatorUnavailable

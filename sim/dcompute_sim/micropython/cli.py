@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from dcompute_sim.fwbuild.build_errors import FirmwareError
 from dcompute_sim.fwbuild.compile import compile_firmware
-from dcompute_sim.fwbuild.errors import FirmwareError
 from dcompute_sim.micropython.board import Board
 from dcompute_sim.micropython.cache import default_cache
 from dcompute_sim.micropython.compiled import shim_sources

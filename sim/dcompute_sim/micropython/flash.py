@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from dcompute.bundle import LAUNCHER, NOT_IN_A_SLOT, UPDATE_KEY_FILE, VERSION_FILE, BadBundle, Bundle
-from dcompute_sim.fwbuild.errors import FirmwareError
-from dcompute_sim.fwbuild.files import layout, product
+from dcompute_sim.fwbuild.build_errors import FirmwareError
+from dcompute_sim.fwbuild.firmware_files import layout, product
 
 _LINKED = {".py", ".mpy"}
 _MEMORY = Path("/dev/shm")

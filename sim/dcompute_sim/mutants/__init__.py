@@ -3,7 +3,7 @@
 A run has them in every node and master that they reach (`--mutant no-will`), or in one group
 (`variant: no-will`). Production code knows nothing of them. Each is one file here, found by itself:
 
-    from dcompute_sim.mutants.registry import Edit, register
+    from dcompute_sim.mutants.catalogue import Edit, register
 
     class _NoWill(ComputeNodeTransport):          # reaches python nodes: a mixin over a production class
         \"\"\"Nobody is told when a node dies.\"\"\"
@@ -19,7 +19,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-from dcompute_sim.mutants.registry import (
+from dcompute_sim.mutants.catalogue import (
     MUTANTS,
     Edit,
     Mutant,

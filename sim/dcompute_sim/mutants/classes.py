@@ -10,7 +10,7 @@ from dcompute.master_transport import MasterNodeTransport
 from dcompute.node_core import NodeCore, TaskQueue
 from dcompute.node_transport import ComputeNodeTransport
 from dcompute.parts import MqttLink, Registry
-from dcompute_sim.mutants.registry import MUTANTS
+from dcompute_sim.mutants.catalogue import MUTANTS
 
 
 @cache

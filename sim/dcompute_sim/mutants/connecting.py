@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dcompute.parts import MqttLink
-from dcompute_sim.mutants.registry import Edit, register
+from dcompute_sim.mutants.catalogue import Edit, register
 
 _SETUP_S = 0.1
 _DELAY = "delay_ms = self._retry_ms // 2 + random.getrandbits(16) % self._retry_ms"

@@ -9,7 +9,7 @@ from typing import Any
 from dcompute.drivers import Address, Driver
 from dcompute.node_core import NodeCore
 from dcompute.parts import LinkOwner, MqttLink, SessionSettings
-from dcompute_sim.mutants.registry import Edit, register
+from dcompute_sim.mutants.catalogue import Edit, register
 
 _CORE = "dcompute/node_core.py"
 _NO_REPAIR = Edit(_CORE, "return self.repair()", "return []")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-from dcompute_sim.mutants.registry import MUTANTS, Edit, MutantError
+from dcompute_sim.mutants.catalogue import MUTANTS, Edit, MutantError
 
 
 @cache
@@ -15,7 +15,7 @@ def overlay(names: tuple[str, ...], firmware: Path) -> Mapping[str, bytes]:
     edits = [edit for name in names for edit in MUTANTS[name].edits]
     if not edits:
         return {}
-    from dcompute_sim.fwbuild.files import layout  # here: most runs have no boards
+    from dcompute_sim.fwbuild.firmware_files import layout  # here: most runs have no boards
 
     sources = layout([firmware])
     texts = {edit.file: "" for edit in edits}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dcompute.parts import MqttLink
-from dcompute_sim.mutants.registry import Edit, register
+from dcompute_sim.mutants.catalogue import Edit, register
 
 
 class _NoPing(MqttLink):

@@ -8,7 +8,7 @@ from typing import Any, cast
 from dcompute.drivers import Address, ChannelUser, Driver, Timer
 from dcompute.node_core import NodeCore
 from dcompute.parts import MqttLink
-from dcompute_sim.mutants.registry import Edit, register
+from dcompute_sim.mutants.catalogue import Edit, register
 
 _PUBACK = 4
 _LOOK_S = 0.1

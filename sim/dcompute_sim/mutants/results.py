@@ -7,7 +7,7 @@ from typing import Any
 from dcompute.node_core import NodeCore
 from dcompute.node_transport import ComputeNodeTransport
 from dcompute.parts import MqttLink
-from dcompute_sim.mutants.registry import Edit, register
+from dcompute_sim.mutants.catalogue import Edit, register
 
 _EPOCH_OF_ESP32_S = 946_684_800.0  # 2000-01-01
 _CORE = "dcompute/node_core.py"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dcompute.node_transport import ComputeNodeTransport
 from dcompute.parts import Outgoing
-from dcompute_sim.mutants.registry import Edit, register
+from dcompute_sim.mutants.catalogue import Edit, register
 
 
 class _NoWill(ComputeNodeTransport):

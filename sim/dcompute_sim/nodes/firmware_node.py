@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from dcompute.node_wire import Topics
 from dcompute_sim import trace as t
 from dcompute_sim.faults.effects import WITHHELD
-from dcompute_sim.fwbuild.files import product
+from dcompute_sim.fwbuild.firmware_files import product
 from dcompute_sim.interfaces.node import FIRST_RELEASE, NodeSpec, update_key
 from dcompute_sim.interfaces.world import Machine
 from dcompute_sim.micropython.board import Board

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from dcompute_sim.scenario.network_settings import OwnNetwork
-from dcompute_sim.yamlfile.model import Model
+from dcompute_sim.yamlfile.yaml_model import Model
 
 _SCAN_AND_DHCP_MS = 200  # what the emulated WLAN takes besides, see class Radio in shims/network.py
 

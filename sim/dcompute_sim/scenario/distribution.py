@@ -7,8 +7,8 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, model_validator
 
 from dcompute_sim.rng import Rng
-from dcompute_sim.yamlfile.model import Model, ShortModel, exactly_one, wrong
 from dcompute_sim.yamlfile.units import DURATION_PATTERN, Duration, format_duration
+from dcompute_sim.yamlfile.yaml_model import Model, ShortModel, exactly_one, wrong
 
 
 class Uniform(Model):

@@ -9,7 +9,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from dcompute_sim.checks import CHECKS, Check
-from dcompute_sim.yamlfile.model import wrong
+from dcompute_sim.yamlfile.yaml_model import wrong
 
 
 class _FromRegistry:

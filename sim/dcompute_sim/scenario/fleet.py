@@ -9,8 +9,8 @@ from pydantic import Field, WithJsonSchema
 from dcompute_sim.scenario.board_record import BoardRecord
 from dcompute_sim.scenario.distribution import Distribution
 from dcompute_sim.scenario.network_settings import OwnNetwork
-from dcompute_sim.yamlfile.model import Count, Flag, Model, Scalar, Text
 from dcompute_sim.yamlfile.units import Duration, Fraction, Size
+from dcompute_sim.yamlfile.yaml_model import Count, Flag, Model, Scalar, Text
 
 FIRMWARE_ONLY = ("heap", "files", "entry", "config", "profile", "layout")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from dcompute_sim.yamlfile.model import Model
 from dcompute_sim.yamlfile.units import Bandwidth, Duration, Fraction
+from dcompute_sim.yamlfile.yaml_model import Model
 
 
 class NetworkSettings(Model):

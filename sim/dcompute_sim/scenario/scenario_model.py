@@ -14,8 +14,8 @@ from dcompute_sim.scenario.fleet import Fleet, Master, node_names
 from dcompute_sim.scenario.network_settings import NetworkSettings, merged
 from dcompute_sim.scenario.updates import Update
 from dcompute_sim.scenario.workload import TaskStream
-from dcompute_sim.yamlfile.model import Count, Model, Text, wrong
 from dcompute_sim.yamlfile.units import Duration
+from dcompute_sim.yamlfile.yaml_model import Count, Model, Text, wrong
 
 Level = Annotated[int, Field(strict=True, ge=0, le=10_000)]
 PhaseName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,39}$")]

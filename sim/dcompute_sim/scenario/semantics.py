@@ -103,7 +103,7 @@ def _fleet(scenario: Scenario) -> Iterator[Complaint]:
 def _variant(path: Path, group: Group, name: str) -> Iterator[Complaint]:
     # Here: the classes that mutants change bring an MQTT client, which the language has no use for.
     from dcompute_sim.mutants import MutantError, check_names, check_reach
-    from dcompute_sim.mutants.registry import FIRMWARE, FOREIGN, reaching
+    from dcompute_sim.mutants.catalogue import FIRMWARE, FOREIGN, reaching
 
     kind = FOREIGN if group.kind == FIRMWARE and group.files is not None else group.kind
     try:

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from dcompute_sim.faults.schedule import Select
-from dcompute_sim.yamlfile.model import Model, Text
 from dcompute_sim.yamlfile.units import Duration
+from dcompute_sim.yamlfile.yaml_model import Model, Text
 
 Broken = Literal["crash", "hang", "no-wifi"]
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from dcompute_sim.faults.schedule import When
-from dcompute_sim.yamlfile.model import Count, Model, ShortModel, Text, exactly_one, wrong
 from dcompute_sim.yamlfile.units import Duration, Rate, Size
+from dcompute_sim.yamlfile.yaml_model import Count, Model, ShortModel, Text, exactly_one, wrong
 
 PICKS = ("random", "least_busy", "round_robin", "all")
 Weight = Annotated[float, Field(gt=0, le=1e6)]

@@ -9,9 +9,9 @@ everywhere, which a byte-identical replay needs. No event carries a wall-clock t
 from __future__ import annotations
 
 from dcompute_sim.trace.event import *
+from dcompute_sim.trace.event_types import *
 from dcompute_sim.trace.fault_events import *
 from dcompute_sim.trace.final import *
-from dcompute_sim.trace.kinds import *
 from dcompute_sim.trace.log import *
 from dcompute_sim.trace.master_events import *
 from dcompute_sim.trace.node_events import *

@@ -10,7 +10,7 @@ from typing import IO, Any, Union
 import msgspec
 
 from dcompute_sim.trace.event import Event
-from dcompute_sim.trace.kinds import EVENT_TYPES
+from dcompute_sim.trace.event_types import EVENT_TYPES
 from dcompute_sim.trace.node_events import NodeMemory
 from dcompute_sim.trace.run_events import RunStarted
 

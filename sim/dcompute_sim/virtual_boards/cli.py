@@ -15,7 +15,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from dcompute_sim.fwbuild.errors import FirmwareError
+from dcompute_sim.fwbuild.build_errors import FirmwareError
 from dcompute_sim.micropython.board import Board
 from dcompute_sim.micropython.provision import Emulator, provision
 from dcompute_sim.micropython.unavailable import EmulatorUnavailable

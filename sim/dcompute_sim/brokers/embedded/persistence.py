@@ -20,7 +20,7 @@ class _Message(msgspec.Struct, omit_defaults=True):
     received: bool = False  # QoS 2: PUBREC has come
 
 
-class _Session(msgspec.Struct):
+class _StoredSession(msgspec.Struct):
     client_id: str
     filters: dict[str, int]
     in_flight: list[_Message]
@@ -30,7 +30,7 @@ class _Session(msgspec.Struct):
 
 class _Memory(msgspec.Struct):
     retained: list[_Message]
-    sessions: list[_Session]
+    sessions: list[_StoredSession]
 
 
 def save(broker: CorrectedBroker, path: Path) -> None:
@@ -62,11 +62,11 @@ async def restore(broker: CorrectedBroker, path: Path) -> None:
         broker.adopt(_read_session(written), written.filters)
 
 
-def _written_session(session: Session, filters: dict[str, int]) -> _Session:
+def _written_session(session: Session, filters: dict[str, int]) -> _StoredSession:
     waiting = []
     while not session.retained_messages.empty():
         waiting.append(session.retained_messages.get_nowait())
-    return _Session(
+    return _StoredSession(
         session.client_id,
         filters,
         in_flight=[_written(message) for message in session.inflight_out.values()],
@@ -75,7 +75,7 @@ def _written_session(session: Session, filters: dict[str, int]) -> _Session:
     )
 
 
-def _read_session(written: _Session) -> Session:
+def _read_session(written: _StoredSession) -> Session:
     session = Session()
     session.client_id = written.client_id
     session.clean_session = False

@@ -146,9 +146,8 @@ class Connection:
         self.session: Session | None = None
         self.will: Will | None = None
         self.last_in_s = now_s  # when the last whole packet came [MQTT-3.1.2-24]
-        self.group: KeepaliveGroup[Connection] | None = (
-            None  # None: keepalive 0, may be silent for ever (3.1.2.10)
-        )
+        # None: keepalive 0, may be silent for ever (3.1.2.10)
+        self.group: KeepaliveGroup[Connection] | None = None
         self.pending: bytearray | None = None  # the beginning of a packet whose end has not come
         self.wanted = 0  # bytes `pending` needs before it is worth looking at again
 

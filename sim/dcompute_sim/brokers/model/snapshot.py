@@ -13,7 +13,7 @@ class SnapshotError(ValueError):
     """The bytes are no snapshot this version can read; the message says why."""
 
 
-class _Session(msgspec.Struct, frozen=True):
+class _SnapshotSession(msgspec.Struct, frozen=True):
     client_id: str
     subscriptions: list[tuple[bytes, int]]
     inflight: list[tuple[int, bytes]]
@@ -25,7 +25,7 @@ class _Session(msgspec.Struct, frozen=True):
 class _Snapshot(msgspec.Struct, frozen=True):
     format: int
     retained: list[tuple[bytes, int, bytes]]
-    sessions: list[_Session]
+    sessions: list[_SnapshotSession]
 
 
 def encode(retained: dict[bytes, tuple[int, bytes]], sessions: dict[str, Session]) -> bytes:
@@ -35,7 +35,7 @@ def encode(retained: dict[bytes, tuple[int, bytes]], sessions: dict[str, Session
             _FORMAT,
             [(topic, qos, payload) for topic, (qos, payload) in retained.items()],
             [
-                _Session(
+                _SnapshotSession(
                     session.client_id,
                     list(session.subscriptions.items()),
                     list(session.inflight.items()),

@@ -6,7 +6,7 @@ from typing import Any
 
 from dcompute.node_core import TaskQueue
 from dcompute.node_wire import HIGHEST_PRIORITY, LOWEST_PRIORITY
-from dcompute_sim.mutants.registry import Edit, register
+from dcompute_sim.mutants.catalogue import Edit, register
 
 _CORE = "dcompute/node_core.py"
 _LANE = 'priority: int = task["priority"]'

@@ -10,7 +10,7 @@ import random
 from collections.abc import Mapping, Sequence
 
 from dcompute_sim import trace as t
-from dcompute_sim.director.injection import FaultWorld
+from dcompute_sim.director.fault_world import FaultWorld
 from dcompute_sim.director.trigger import Triggers
 from dcompute_sim.faults import Fault, NodeFault
 from dcompute_sim.faults.fault import Steps
@@ -18,6 +18,7 @@ from dcompute_sim.faults.injection import LOOK_S, Injection, Target
 from dcompute_sim.faults.schedule import Candidate, pick
 from dcompute_sim.interfaces.node import Node
 from dcompute_sim.interfaces.world import Engine, Machine
+from dcompute_sim.recorder import Recorder
 from dcompute_sim.scenario import Scenario, active_until, fault_times, rng_for
 
 
@@ -27,6 +28,7 @@ class Faults:
     def __init__(
         self,
         engine: Engine,
+        recorder: Recorder,
         scenario: Scenario,
         nodes: Mapping[str, Node],
         machines: Mapping[str, Machine],
@@ -34,7 +36,7 @@ class Faults:
         world: FaultWorld,
     ) -> None:
         self._env = engine.env
-        self._recorder = engine.recorder
+        self._recorder = recorder
         self._scenario = scenario
         self._nodes = nodes
         self._machines = machines

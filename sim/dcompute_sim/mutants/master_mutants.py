@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dcompute.parts import DEFAULT_KEEPALIVE_S, GONE, Effect, NodeRecord, Registry
 from dcompute.protocol import Message, ResultMessage
-from dcompute_sim.mutants.registry import register
+from dcompute_sim.mutants.catalogue import register
 
 
 class _IgnoreIncarnation(Registry):

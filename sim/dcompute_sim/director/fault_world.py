@@ -11,13 +11,14 @@ from simpy import Event, Resource
 
 from dcompute.node_core import Topics
 from dcompute_sim import trace as t
-from dcompute_sim.director.master import MasterHandle
+from dcompute_sim.director.master_handle import MasterHandle
 from dcompute_sim.director.probe_client import ProbeClient
 from dcompute_sim.director.trigger import Triggers
 from dcompute_sim.faults.schedule import When
 from dcompute_sim.interfaces import participant
 from dcompute_sim.interfaces.node import Node, NodeSpec
 from dcompute_sim.interfaces.world import Engine
+from dcompute_sim.recorder import Recorder
 from dcompute_sim.scenario import Scenario
 
 _PUBLISH_S = 10.0  # a probe client's patience with the broker
@@ -29,6 +30,7 @@ class FaultWorld:
     def __init__(
         self,
         engine: Engine,
+        recorder: Recorder,
         scenario: Scenario,
         specs: Mapping[str, NodeSpec],
         master: MasterHandle,
@@ -36,7 +38,7 @@ class FaultWorld:
     ) -> None:
         self.env = engine.env
         self.topics = Topics(scenario.namespace)
-        self.broker = BrokerSwitch(engine)
+        self.broker = BrokerSwitch(engine, recorder)
         self.master = master
         self._engine = engine
         self._scenario = scenario
@@ -51,7 +53,7 @@ class FaultWorld:
         spec = self._specs[of]
         who = participant.clone(of, name)
         machine = self._engine.machine(who, self._scenario.network_of(spec.group_name))
-        self._engine.recorder.cloned(who, name)
+        self._recorder.cloned(who, name)
         yield self._engine.ready()
         node = self._engine.node(replace(spec, name=who.name), machine)
         self._doubles.append(node)
@@ -85,8 +87,9 @@ class FaultWorld:
 class BrokerSwitch:
     """Stops and starts the broker. Outages may overlap: it is down until the last of them is over."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, recorder: Recorder) -> None:
         self._engine = engine
+        self._recorder = recorder
         self._outages = 0
         self._is_started = True
         self._turns = Resource(engine.env)  # one hand at a time: starting and stopping take time
@@ -101,7 +104,7 @@ class BrokerSwitch:
             yield turn
             if self._is_started:
                 self._is_started = False
-                self._engine.recorder.add(t.BrokerStopped, kept_memory=keep_memory)
+                self._recorder.add(t.BrokerStopped, kept_memory=keep_memory)
                 yield self._engine.stop_broker(keep_memory=keep_memory)
 
     def start(self) -> Generator[Event, Any, None]:
@@ -111,7 +114,7 @@ class BrokerSwitch:
             if not self._outages:
                 yield self._engine.start_broker()
                 self._is_started = True
-                self._engine.recorder.add(t.BrokerStarted)
+                self._recorder.add(t.BrokerStarted)
 
 
 def _succeed(event: Event) -> None:

@@ -11,17 +11,18 @@ from simpy import Event
 from dcompute.node_core import Topics
 from dcompute_sim import trace as t
 from dcompute_sim.director.dispatcher import Dispatcher
-from dcompute_sim.director.injection import FaultWorld
+from dcompute_sim.director.fault_processes import Faults
+from dcompute_sim.director.fault_world import FaultWorld
 from dcompute_sim.director.load_generator import Workload
-from dcompute_sim.director.master import MasterHandle
+from dcompute_sim.director.master_handle import MasterHandle
 from dcompute_sim.director.memory_readings import watch_memory
 from dcompute_sim.director.probe_client import ProbeClient, RetainedStatuses
-from dcompute_sim.director.schedule import Faults
 from dcompute_sim.director.trigger import Triggers
 from dcompute_sim.director.updater import Updates
 from dcompute_sim.interfaces import participant
 from dcompute_sim.interfaces.node import Node, NodeSpec
 from dcompute_sim.interfaces.world import Engine, Machine
+from dcompute_sim.recorder import Recorder
 from dcompute_sim.scenario import NetworkSettings, Scenario, phase_starts
 
 _AUDIT_S = 1.0  # time for a fresh client to be sent every retained status
@@ -33,13 +34,16 @@ class Director:
     """Carries out a concrete scenario.
 
     Args:
+        recorder: writes the trace of this run; the engine's.
         mutants: what every node and the master are, where they are reached.
     """
 
-    def __init__(self, engine: Engine, scenario: Scenario, mutants: Sequence[str] = ()) -> None:
+    def __init__(
+        self, engine: Engine, recorder: Recorder, scenario: Scenario, mutants: Sequence[str] = ()
+    ) -> None:
         self._engine = engine
         self._env = engine.env
-        self._recorder = engine.recorder
+        self._recorder = recorder
         self._scenario = scenario
         group_of = scenario.nodes()
         self._triggers = Triggers(self._env, self._recorder.trace, group_of)
@@ -68,9 +72,11 @@ class Director:
             observer=self._dispatcher.on_master_event,
         )
         self._dispatcher.serve(self._master)
-        self._world = FaultWorld(engine, scenario, self._specs, self._master, self._triggers)
-        self._faults = Faults(engine, scenario, self._nodes, self._machines, self._triggers, self._world)
-        self._updates = Updates(engine, scenario, self._nodes, self._master)
+        self._world = FaultWorld(engine, recorder, scenario, self._specs, self._master, self._triggers)
+        self._faults = Faults(
+            engine, recorder, scenario, self._nodes, self._machines, self._triggers, self._world
+        )
+        self._updates = Updates(engine, recorder, scenario, self._nodes, self._master)
 
     def run(self) -> Generator[Event, Any, None]:
         """The SimPy process of the whole run."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dcompute.bundle import BadBundle, packaged, product_folder
-from dcompute_sim.fwbuild.errors import FirmwareError
+from dcompute_sim.fwbuild.build_errors import FirmwareError
 
 
 def product() -> Path:
