@@ -41,6 +41,7 @@ class FaultWorld:
         self.broker = BrokerSwitch(engine, recorder)
         self.master = master
         self._engine = engine
+        self._recorder = recorder
         self._scenario = scenario
         self._specs = specs
         self._triggers = triggers
