@@ -10,20 +10,26 @@ from pathlib import Path
 
 from benchmarks.figures import print_figures
 
-SUITES = ("virtual", "transport", "fleet", "firmware")
+SUITES = ("virtual", "transport", "fleet", "firmware", "structure")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("suite", nargs="*", help=f"{', '.join(SUITES)}; all when none is named")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
+    parser.add_argument(
+        "--rev", metavar="REVISION", help="structure: of this git revision, not the work tree"
+    )
     arguments = parser.parse_args()
     unknown = set(arguments.suite) - set(SUITES)
     if unknown:
         parser.error(f"no suite {', '.join(sorted(unknown))}; there are {', '.join(SUITES)}")
+    if arguments.rev and arguments.suite != ["structure"]:
+        parser.error("--rev is for the suite `structure` alone: the others measure what is installed")
     found = {}
     for suite in arguments.suite or SUITES:
-        figures = importlib.import_module(f"benchmarks.{suite}").measure()
+        options = {"revision": arguments.rev} if arguments.rev else {}
+        figures = importlib.import_module(f"benchmarks.{suite}").measure(**options)
         print_figures(suite, figures)
         found[suite] = [figure.as_dict() for figure in figures]
     if arguments.json:
