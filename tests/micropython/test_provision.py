@@ -121,9 +121,37 @@ def test_a_package_nobody_offers_is_named(tmp_path: Path) -> None:
 
 def test_pip_settings_follow_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", "https://mirror.invalid/simple")
-    assert pypi.pip_settings()["index_url"] == "https://mirror.invalid/simple"
+    assert pypi.pip_settings().index_url == "https://mirror.invalid/simple"
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    assert pypi.pip_settings()["index_url"] is None
+    assert pypi.pip_settings().index_url is None
+
+
+def test_pip_settings_without_any_name_the_index_pip_uses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    for name in [name for name in os.environ if name.startswith("PIP_") and name != "PIP_CONFIG_FILE"]:
+        monkeypatch.delenv(name)
+    settings = pypi.pip_settings()
+    assert settings.index_url is not None
+    assert settings.index_url.startswith("https://")
+    assert settings == pypi.PipSettings(settings.index_url)
+
+
+def test_pip_settings_are_merged_as_pip_merges_them() -> None:
+    listed = """\
+:env:.find-links=''
+:env:.proxy='http://proxy.invalid:1'
+download.index-url='https://download.invalid/'
+global.extra-index-url='https://a.invalid/ https://b.invalid/'
+global.find-links='/wheels'
+global.index-url="https://it's.invalid/"
+install.index-url='https://install.invalid/'
+"""
+    assert pypi.effective(listed) == {
+        "index-url": "https://download.invalid/",
+        "extra-index-url": "https://a.invalid/ https://b.invalid/",
+        "find-links": "/wheels",
+        "proxy": "http://proxy.invalid:1",
+    }
 
 
 def test_a_damaged_entry_is_built_again(tmp_path: Path) -> None:
@@ -151,6 +179,7 @@ def test_a_failed_build_leaves_nothing_behind(tmp_path: Path) -> None:
 _BUILD_ONCE = """
 import sys, time
 from dataclasses import replace
+import os
 from pathlib import Path
 from dcompute_sim.micropython.cache import obtain
 def build(entry):
