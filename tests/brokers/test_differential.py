@@ -16,12 +16,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 from dcompute_sim.brokers.conformance import wire
 from dcompute_sim.brokers.conformance.wire import ClientWill, Packet, PacketKind
-from dcompute_sim.brokers.model import Broker, BrokerConfig, Connection
+from dcompute_sim.brokers.model import Broker, BrokerConfig, Connection, packets
 from dcompute_sim.brokers.model.router import Router
 from dcompute_sim.brokers.model.session import Session
 from dcompute_sim.brokers.mosquitto import find_mosquitto
@@ -645,14 +645,22 @@ def test_both_brokers_show_every_client_the_same(mosquitto_port: int) -> None:
 
 
 def _no_will_at_takeover(patch: pytest.MonkeyPatch) -> None:
-    original = Broker._close
-    patch.setattr(
-        Broker,
-        "_close",
-        lambda self, connection, reason, *, with_will=False: original(
-            self, connection, reason, with_will=with_will and reason != "taken over"
-        ),
-    )
+    brokers: list[Broker] = []
+    init, parse = Broker.__init__, packets.parse_connect
+
+    def noted(self: Broker, *args: Any, **options: Any) -> None:
+        init(self, *args, **options)
+        brokers.append(self)
+
+    def will_forgotten(body: bytes) -> packets.Connect:
+        connect = parse(body)
+        session = brokers[-1].sessions.get(connect.client_id)
+        if session is not None and session.connection is not None:
+            session.connection.will = None
+        return connect
+
+    patch.setattr(Broker, "__init__", noted)
+    patch.setattr(packets, "parse_connect", will_forgotten)
 
 
 def _empty_does_not_clear(patch: pytest.MonkeyPatch) -> None:
@@ -678,14 +686,13 @@ def _redelivery_without_dup(patch: pytest.MonkeyPatch) -> None:
 
 
 def _qos2_delivered_again(patch: pytest.MonkeyPatch) -> None:
-    original = Broker._released
+    original = Router.deliver
 
-    def twice(self: Broker, session: Session, connection: Connection, packet_id: int) -> None:
-        for topic, payload, _ in [message for key, message in session.incoming.items() if key == packet_id]:
-            self._router.deliver(topic, payload, 2)
-        original(self, session, connection, packet_id)
+    def twice(self: Router, topic: bytes, payload: bytes, qos: int, *rest: Any) -> None:
+        for _ in range(2 if qos == 2 else 1):
+            original(self, topic, payload, qos, *rest)
 
-    patch.setattr(Broker, "_released", twice)
+    patch.setattr(Router, "deliver", twice)
 
 
 @pytest.mark.parametrize(

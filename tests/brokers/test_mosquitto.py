@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -123,11 +124,15 @@ def test_a_state_file_outlives_it(tmp_path: Path) -> None:
     assert asyncio.run(started_twice()) == (True, [b"queued"], [b"ready"])
 
 
-def test_stop_ends_the_process_and_forgets_its_folder() -> None:
+def test_stop_ends_the_process_and_forgets_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def ended() -> tuple[int, Path]:
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
         broker = MosquittoBroker()
         await broker.start()
-        pid, folder = broker.pid, broker._private
+        pid = broker.pid
+        (folder,) = tmp_path.iterdir()
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         await broker.stop()
         with pytest.raises(BrokerError, match="not running"):
@@ -248,7 +253,7 @@ def test_a_free_port_taken_meanwhile_is_replaced(monkeypatch: pytest.MonkeyPatch
         ports = [taken.getsockname()[1], free.getsockname()[1]]
     with socket.create_server(("127.0.0.1", ports[0])):
         offered = iter(ports)
-        monkeypatch.setattr("dcompute_sim.brokers.mosquitto._free_port", lambda host: next(offered))
+        monkeypatch.setattr("dcompute_sim.brokers.mosquitto.free_port", lambda host: next(offered))
 
         async def port() -> int:
             broker = MosquittoBroker()

@@ -107,7 +107,7 @@ def test_plain_amqtt_has_no_memory_to_keep() -> None:
 
 
 def test_a_broker_that_hangs_is_ended_by_force(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dcompute_sim.brokers.managed._STOP_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("dcompute_sim.brokers.managed.STOP_TIMEOUT_S", 0.1)
 
     async def main() -> None:
         broker = BrokerProcess("embedded")

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from dcompute_sim.brokers.real_broker import BrokerError, BrokerSecurity
 
-_STOP_TIMEOUT_S = 10.0
+STOP_TIMEOUT_S = 10.0
+"""How long a broker has to write down its memory once it is told to end."""
 
 
 class ManagedBroker(ABC):
@@ -103,7 +104,7 @@ class ManagedBroker(ABC):
             return
         process.terminate()
         try:
-            await asyncio.wait_for(process.wait(), _STOP_TIMEOUT_S)
+            await asyncio.wait_for(process.wait(), STOP_TIMEOUT_S)
         except TimeoutError:
             process.kill()
             await process.wait()

@@ -41,10 +41,10 @@ class MosquittoBroker(ManagedBroker):
             return await self._launch_on(program, self._port)
         for _ in range(_PORT_TRIES - 1):
             try:
-                return await self._launch_on(program, _free_port(self._host))
+                return await self._launch_on(program, free_port(self._host))
             except _AddressInUse:
                 await self._end_process()
-        return await self._launch_on(program, _free_port(self._host))
+        return await self._launch_on(program, free_port(self._host))
 
     async def _launch_on(self, program: Path, port: int) -> int:
         config, log = self._private / "mosquitto.conf", self._private / "mosquitto.log"
@@ -142,7 +142,8 @@ def _ended_with_us() -> list[str]:
     return [setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []
 
 
-def _free_port(host: str) -> int:
+def free_port(host: str) -> int:
+    """Find a port of `host` that nobody listens on just now."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         with socket.create_server((host, 0), family=family) as server:

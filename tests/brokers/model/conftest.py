@@ -15,14 +15,14 @@ class Peer:
 
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
-        self._buffer = bytearray()
+        self.unread = bytearray()
         self.closed = False
         self.connection = bench.broker.opened(self, bench.now_s)
 
     # the broker's port
     def write(self, data: bytes) -> None:
         assert not self.closed, "the broker writes to a connection it has closed"
-        self._buffer += data
+        self.unread += data
 
     def close(self) -> None:
         assert not self.closed, "the broker closes a connection twice"
@@ -40,7 +40,7 @@ class Peer:
 
     def got(self) -> list[str]:
         """What came since the last call."""
-        return [describe(packet) for packet in wire.take_packets(self._buffer)]
+        return [describe(packet) for packet in wire.take_packets(self.unread)]
 
     def subscribe(self, *filters: str, qos: int = 0) -> Peer:
         self.send(wire.subscribe(99, [(topic_filter, qos) for topic_filter in filters]))

@@ -60,7 +60,7 @@ def outcome(bench: Any, chunks: list[bytes]) -> tuple[bytes, bool, bytes, bytes]
     bench.configure(inflight_window=2, queue_limit=3)
     watcher = bench.client("watcher").subscribe("#", qos=1)
     peer = bench.open().send(*chunks)
-    return bytes(peer._buffer), peer.closed, bytes(watcher._buffer), bench.broker.snapshot()
+    return bytes(peer.unread), peer.closed, bytes(watcher.unread), bench.broker.snapshot()
 
 
 @_settings

@@ -1,7 +1,7 @@
 """The model broker on a TCP or TLS port: asyncio carries its bytes, tells the time and bounds what is held.
 
-A client that reads too slowly costs nobody else anything: past `_CONGESTED_BYTES` of unsent data it gets no
-QoS 0 messages until it has caught up, past `_HOPELESS_BYTES` it is disconnected.
+A client that reads too slowly costs nobody else anything: past `CONGESTED_BYTES` of unsent data it gets no
+QoS 0 messages until it has caught up, past `HOPELESS_BYTES` it is disconnected.
 """
 
 from __future__ import annotations
@@ -18,10 +18,16 @@ from dcompute_sim.brokers.model.snapshot import SnapshotError
 from dcompute_sim.brokers.real_broker import BrokerError, BrokerSecurity
 
 _BACKLOG = 4096  # a whole fleet connects at once
-_CONGESTED_BYTES = 1 << 20
-_HOPELESS_BYTES = 64 << 20
 _MAX_PACKET_BYTES = 16 << 20
-_CLOSE_GRACE_S = 2.0  # for a closed connection's unsent bytes, and for TLS to say goodbye
+
+CONGESTED_BYTES = 1 << 20
+"""Unsent bytes past which a client gets no messages of QoS 0."""
+
+HOPELESS_BYTES = 64 << 20
+"""Unsent bytes past which a client is disconnected."""
+
+CLOSE_GRACE_S = 2.0
+"""How long a closed connection has for its unsent bytes, and TLS for its goodbye."""
 
 
 async def serve(
@@ -148,7 +154,7 @@ class _Client(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        transport.set_write_buffer_limits(high=_CONGESTED_BYTES)
+        transport.set_write_buffer_limits(high=CONGESTED_BYTES)
         self._server.clients[self] = None
         self._connection = self._broker.opened(self, self._now())
         self._server.arm()
@@ -189,7 +195,7 @@ class _Client(asyncio.Protocol):
         self.flush()
         self._closing = True
         self._transport.close()
-        self._grace = self._server.loop.call_later(_CLOSE_GRACE_S, self._transport.abort)
+        self._grace = self._server.loop.call_later(CLOSE_GRACE_S, self._transport.abort)
 
     # --- called by the server ---------------------------------------------------------------------------
 
@@ -201,5 +207,5 @@ class _Client(asyncio.Protocol):
         if self._closing:
             return
         self._transport.write(out[0] if len(out) == 1 else b"".join(out))
-        if self._congested and self._transport.get_write_buffer_size() > _HOPELESS_BYTES:
+        if self._congested and self._transport.get_write_buffer_size() > HOPELESS_BYTES:
             self._transport.abort()

@@ -86,6 +86,15 @@ class SubscriptionIndex(Generic[S]):
             node, level = path.pop()
             del node.children[level]
 
+    def n_held(self) -> int:
+        """Count what is held: filters without wildcards, and levels of the tree of the others."""
+        levels, nodes = 0, [self._wild]
+        while nodes:
+            node = nodes.pop()
+            levels += len(node.children)
+            nodes += node.children.values()
+        return len(self._exact) + levels
+
     def route(self, topic: bytes) -> Route[S]:
         """Who is to get a message of `topic`, at the highest QoS of their matching filters [MQTT-3.3.5-1]."""
         found = dict(self._exact.get(topic, ()))
