@@ -72,7 +72,7 @@ def _nodes(count: int, host: str, port: int) -> Iterator[list[ComputeNodeTranspo
         yield nodes
     finally:
         for node in nodes:
-            node._link.kill()
+            node.kill()
 
 
 def _through_the_runner(count: int) -> float:

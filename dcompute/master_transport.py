@@ -86,6 +86,8 @@ class MasterNodeTransport:
         ValueError: for a bad namespace, keepalive or TLS file.
     """
 
+    link_class: type[MqttLink] = MqttLink
+
     def __init__(
         self,
         broker_host: str = "localhost",
@@ -111,7 +113,7 @@ class MasterNodeTransport:
         self._topics = Topics(namespace)
         self._lock = threading.RLock()
         self._registry = registry_class(liveness_s=liveness_s, result_limit=result_limit)
-        self._link = MqttLink(
+        self._link = self.link_class(
             self._driver,
             Address(broker_host, broker_port, tls_context(tls)),
             SessionSettings(

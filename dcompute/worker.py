@@ -47,6 +47,11 @@ class TaskLoop:
         self._working = False
         self._stopped = False
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stopped
+
     def stop(self) -> None:
         """Begin no further task."""
         self._stopped = True
@@ -107,6 +112,11 @@ class Worker:
         self._stopped = threading.Event()
         node.set_task_callback(self._loop.kick)
         self._loop.kick()  # of tasks that came before
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether `stop` was called; a handler that takes long may look, and return early."""
+        return self._loop.is_stopped
 
     def run(self) -> None:
         """Work until `stop`, or until a signal ends the program."""

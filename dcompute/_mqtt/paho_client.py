@@ -70,7 +70,7 @@ class PahoClient(paho.Client):
         user: is told of messages and acknowledgements.
     """
 
-    __slots__ = (*_PLAIN, "_missing", "_more", "_unread", "_user", "outbox")
+    __slots__ = (*_PLAIN, "_missing", "_more", "unread", "_user", "outbox")
     # paho's attributes are more than a dict can share the keys of: 1.5 KB a client, and a fleet has thousands
 
     def __init__(self, client_id: str, user: PacketUser) -> None:
@@ -87,20 +87,20 @@ class PahoClient(paho.Client):
         for name, value in _SHARED.items():
             setattr(self, name, value)
         self._user = user
-        self._unread = b""
-        self._more: list[bytes] = []  # chunks after `_unread`, joined only when a packet is whole
+        self.unread = b""
+        self._more: list[bytes] = []  # chunks after `unread`, joined only when a packet is whole
         self._missing = 0  # bytes until then, where known
         self.outbox: list[bytes] = []
 
     def feed(self, data: bytes) -> None:
         """Take in received bytes, of any part of a packet or of many. Raises on what is no MQTT."""
         self._last_bytes_received = paho.time_func()
-        if self._unread:
+        if self.unread:
             if len(data) < self._missing:
                 self._missing -= len(data)
                 self._more.append(data)
                 return
-            data = b"".join((self._unread, *self._more, data))
+            data = b"".join((self.unread, *self._more, data))
             self._more.clear()
             self._missing = 0
         start, end = 0, len(data)
@@ -114,7 +114,7 @@ class PahoClient(paho.Client):
                 break
             self._take(data[start], data[at:stop])
             start = stop
-        self._unread = data[start:]
+        self.unread = data[start:]
 
     def _take(self, header: int, body: bytes) -> None:
         """Take in one packet."""

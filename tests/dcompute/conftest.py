@@ -15,7 +15,8 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
 
 import pytest
 from dcompute_sim.brokers.broker_process import BrokerProcess
@@ -27,12 +28,12 @@ from dcompute_sim.brokers.open_files import raise_open_files
 from dcompute_sim.brokers.real_broker import BrokerSecurity
 from hypothesis import HealthCheck, settings
 
-from dcompute._mqtt.link import MqttLink, Outgoing
-from dcompute._mqtt.paho_session import SessionSettings, Subscription
+from dcompute._mqtt.paho_session import Subscription
 from dcompute.asyncio_driver import AsyncioDriver
-from dcompute.drivers import Address, ChannelUser, Timer
+from dcompute.drivers import Address, ChannelUser, Driver, Timer
 from dcompute.master_transport import MasterNodeTransport
 from dcompute.node_transport import ComputeNodeTransport
+from dcompute.parts import LinkOwner, MqttLink, Outgoing, SessionSettings
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 15.0  # the machine may be busy; nothing waits this long when it works
@@ -179,6 +180,65 @@ def stock_mosquitto(tmp_path: Path) -> Iterator[Callable[..., int]]:
 # --- fleets ---------------------------------------------------------------------------------------------
 
 
+class TameLink(MqttLink):
+    """A link that a test makes quick, cuts, or keeps from speaking; `of` finds a transport's.
+
+    Attributes:
+        wait_s: before each attempt to connect; None: as ever.
+        pings: as long as it does; without, it is as silent as a program that hangs.
+        answers: whether it says what its transport says ahead of all that is held, to questions above all.
+    """
+
+    _links: ClassVar[WeakKeyDictionary[LinkOwner, TameLink]] = WeakKeyDictionary()
+
+    def __init__(
+        self,
+        driver: Driver,
+        address: Address,
+        settings: SessionSettings,
+        owner: LinkOwner,
+        *,
+        hold_limit: int,
+        drop_oldest: bool,
+    ) -> None:
+        super().__init__(driver, address, settings, owner, hold_limit=hold_limit, drop_oldest=drop_oldest)
+        self.wait_s: float | None = None
+        self.pings = True
+        self.answers = True
+        self._links[owner] = self
+
+    @classmethod
+    def of(cls, transport: LinkOwner) -> TameLink:
+        return cls._links[transport]
+
+    def cut(self) -> None:
+        """Loses its connection, and makes another one."""
+        self._driver.call_on_loop(lambda: self.reconnect("the test's wish"))
+
+    def hold(self, count: int) -> None:
+        """May hold so many messages from now on."""
+        self._hold_limit = count
+
+    def send_now(self, messages: Sequence[Outgoing]) -> None:
+        if self.answers:
+            super().send_now(messages)
+
+    def _backoff_s(self) -> float:
+        return super()._backoff_s() if self.wait_s is None else self.wait_s
+
+    def _check(self) -> None:
+        if self.pings:
+            super()._check()
+
+
+class TameMaster(MasterNodeTransport):
+    link_class = TameLink
+
+
+class TameNode(ComputeNodeTransport):
+    link_class = TameLink
+
+
 class Stranger:
     """Any MQTT client: an older node or master, a will, a listener. Holds what it received."""
 
@@ -258,7 +318,7 @@ class Fleet:
 
     def master(self, *, start: bool = True, **options: Any) -> MasterNodeTransport:
         options = {"namespace": self.namespace, **options}
-        master = MasterNodeTransport("127.0.0.1", self.port, **options)
+        master = TameMaster("127.0.0.1", self.port, **options)
         self._members.append(master)
         if start:
             assert master.start(), master.last_error
@@ -266,7 +326,7 @@ class Fleet:
 
     def node(self, name: str = "n", *, start: bool = True, **options: Any) -> ComputeNodeTransport:
         options = {"namespace": self.namespace, "install_signal_handlers": False, **options}
-        node = ComputeNodeTransport("127.0.0.1", self.port, self.id(name), **options)
+        node = TameNode("127.0.0.1", self.port, self.id(name), **options)
         self._members.append(node)
         if start:
             assert node.start(), node.last_error

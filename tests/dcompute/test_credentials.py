@@ -52,7 +52,8 @@ def connect(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) ->
         transport = request.param(host, port, **options)
         started.append(transport)
         assert transport.start() == (transport.last_error == "")
-        for text in (caplog.text, repr(transport), repr(vars(transport._link)), transport.last_error):
+        parts = [vars(part) for part in vars(transport).values() if hasattr(part, "__dict__")]
+        for text in (caplog.text, repr(transport), repr(parts), transport.last_error):
             assert SECRET not in text
         return str(transport.last_error)
 

@@ -10,6 +10,8 @@ import pytest
 
 from dcompute.master_transport import MasterNodeTransport
 
+from .conftest import TameLink
+
 LIVENESS_S = 1.5
 
 
@@ -28,7 +30,7 @@ def watched(master: MasterNodeTransport) -> list[str]:
 def quick(*transports: Any) -> None:
     """Reconnect without waiting long: backoff is tested in a fake world."""
     for transport in transports:
-        transport._link._backoff_s = lambda: 0.05
+        TameLink.of(transport).wait_s = 0.05
 
 
 def test_a_node_flapping_a_hundred_times_dies_a_hundred_deaths(fleet: Any, eventually: Any) -> None:
@@ -51,11 +53,11 @@ def test_a_node_flapping_faster_than_anyone_looks_ends_ready(fleet: Any, eventua
     told = watched(master)
     quick(node := fleet.node())
     for _ in range(100):
-        node._driver.call_on_loop(lambda: node._link.reconnect("the test's wish"))
+        TameLink.of(node).cut()
     eventually(lambda: node.counters()["connections"] >= 2 and node.is_connected())
     for flap in range(20):
         connections = node.counters()["connections"]
-        node._driver.call_on_loop(lambda: node._link.reconnect("the test's wish"))
+        TameLink.of(node).cut()
         eventually(lambda connections=connections: node.counters()["connections"] > connections)
         assert len(told) <= flap + 2
     eventually(lambda: (master.get_node_info(node.node_id) or {}).get("inc") == node.inc)
@@ -103,8 +105,8 @@ def test_what_happened_while_the_master_was_cut_off(fleet: Any, eventually: Any)
     told = watched(master)
     steady, dying, twice = (fleet.node(name) for name in ("steady", "dying", "twice"))
     eventually(lambda: len(master.get_nodes_by_status()) == 3)
-    master._link._backoff_s = lambda: 0.5
-    master._driver.call_on_loop(lambda: master._link.reconnect("the test's wish"))
+    TameLink.of(master).wait_s = 0.5
+    TameLink.of(master).cut()
     eventually(lambda: not master.is_connected())
     dying.kill()
     twice.kill()
@@ -120,7 +122,7 @@ def test_what_happened_while_the_master_was_cut_off(fleet: Any, eventually: Any)
 def test_tasks_sent_while_cut_off_arrive_in_order(fleet: Any, eventually: Any) -> None:
     master, node = fleet.master(), fleet.node()
     eventually(lambda: status_of(master, node.node_id) == "ready")
-    master._driver.call_on_loop(lambda: master._link.reconnect("the test's wish"))
+    TameLink.of(master).cut()
     eventually(lambda: not master.is_connected())
     for number in range(50):
         master.send_task(node.node_id, {"n": number})
@@ -224,7 +226,7 @@ def test_results_are_held_over_an_outage_in_order(serve: Any, new_fleet: Any, ev
     fleet = new_fleet(broker.port)
     master, node = fleet.master(), fleet.node(hold_limit=100)
     quick(master)
-    node._link._backoff_s = lambda: 1.0  # the master is there first: nobody else keeps results
+    TameLink.of(node).wait_s = 1.0  # the master is there first: nobody else keeps results
     broker.pause(keep_memory=False)
     eventually(lambda: not node.is_connected())
     for number in range(110):
@@ -243,8 +245,7 @@ def test_a_silent_node_is_dead_by_the_brokers_keepalive(
     told = watched(master)
     node = fleet.node(keepalive=1)
     eventually(lambda: status_of(master, node.node_id) == "ready")
-    node._link._check = lambda: None  # it no longer pings, as a program that hangs
-    node._link._timer.cancel()
+    TameLink.of(node).pings = False  # it no longer pings, as a program that hangs
     eventually(lambda: told == [node.node_id], 4.0)
 
 
@@ -254,8 +255,7 @@ def test_an_idle_node_stays_alive(embedded: Any, new_fleet: Any, eventually: Any
     told = watched(master)
     node, reference = fleet.node(keepalive=1), fleet.node("reference", keepalive=1)
     eventually(lambda: len(master.get_nodes_by_status()) == 2)
-    reference._link._check = lambda: None
-    reference._link._timer.cancel()
+    TameLink.of(reference).pings = False
     eventually(lambda: told == [reference.node_id], 4.0)
     assert node.is_connected()
     assert node.counters()["connections"] == 1
@@ -269,7 +269,7 @@ def test_a_stopped_master_judges_nobody(fleet: Any, eventually: Any) -> None:
     told = watched(master)
     node = fleet.node()
     eventually(lambda: status_of(clock, node.node_id) == "ready")
-    node._link.send_now = lambda messages: None  # it does not answer
+    TameLink.of(node).answers = False
     assert master.start()
     eventually(lambda: status_of(master, node.node_id) == "ready")
     master.stop()

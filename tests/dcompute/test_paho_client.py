@@ -122,7 +122,7 @@ def test_a_huge_message_is_not_copied_for_each_chunk() -> None:
     stream = published(b"x" * 3_000_000)
     for start in range(0, len(stream) - 1000, 1000):
         client.feed(stream[start : start + 1000])
-        assert len(client._unread) == 1000
+        assert len(client.unread) == 1000
     client.feed(stream[start + 1000 :])
     assert [len(payload) for payload in got] == [3_000_000]
 

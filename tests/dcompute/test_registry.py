@@ -15,7 +15,7 @@ from dcompute._master.effects import (
     ResultIgnored,
     StaleDeath,
 )
-from dcompute._master.registry import Registry
+from dcompute.parts import Registry
 from dcompute.protocol import Announcement, Message, ResultMessage, StatusCleared, StatusMessage
 
 

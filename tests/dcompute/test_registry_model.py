@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from dcompute._master.effects import DeclareDead, Effect, NodeDied, Probe, ResultAccepted
-from dcompute._master.registry import Registry
+from dcompute.parts import Registry
 from dcompute.protocol import Announcement, ResultMessage, StatusMessage
 
 NODES = st.sampled_from(["a", "b", "old"])  # `old` has no incarnations

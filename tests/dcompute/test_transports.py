@@ -12,6 +12,8 @@ import pytest
 from dcompute.master_transport import Backlogged, DeadNode, MasterNodeTransport, UnknownNode
 from dcompute.node_transport import ComputeNodeTransport
 
+from .conftest import TameLink
+
 
 def status_of(master: MasterNodeTransport, node_id: str) -> str | None:
     info = master.get_node_info(node_id)
@@ -75,7 +77,7 @@ def test_what_is_refused_is_no_attempt(fleet: Any, eventually: Any) -> None:
         master.send_task(node.node_id, {"id": "t", "x": {1}})
     with pytest.raises(Backlogged):
         master.send_task(node.node_id, {"id": "t"})
-    master._link._hold_limit = 10
+    TameLink.of(master).hold(10)
     master.send_task(node.node_id, {"id": "t"})
     assert take(node, eventually)["attempt"] == 1
 

@@ -151,7 +151,7 @@ def test_stop_finishes_the_task_at_work_and_leaves_the_others(pair: Any, eventua
     begun.wait(10)
     stopping = threading.Thread(target=worker.stop)
     stopping.start()
-    eventually(lambda: worker._loop._stopped)
+    eventually(lambda: worker.is_stopping)
     go.set()
     for thread in (stopping, running):
         thread.join(10)
