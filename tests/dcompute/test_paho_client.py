@@ -6,6 +6,7 @@ import inspect
 
 import paho.mqtt.client as paho
 import pytest
+from paho.mqtt.client import MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
 from dcompute._mqtt.paho_client import MalformedPacket, PahoClient
@@ -33,6 +34,7 @@ ATTRIBUTES = (
     "_on_message_filtered",
     "_proxy",
     "_transport",
+    "_callback_mutex",
 )
 
 
@@ -41,6 +43,11 @@ def test_paho_has_the_method(name: str, parameters: list[str]) -> None:
     method = getattr(paho.Client, name, None)
     assert method is not None, f"paho has no {name} any more: see dcompute/_mqtt/paho_client.py"
     assert list(inspect.signature(method).parameters) == parameters
+
+
+def test_the_topic_of_a_message_is_there_as_bytes() -> None:
+    """Read without decoding: `topic` is a property that decodes at each look."""
+    assert MQTTMessage(topic=b"t")._topic == b"t"
 
 
 def test_paho_has_the_attributes() -> None:

@@ -106,7 +106,7 @@ def test_a_full_flash_is_noticed_before_anything_is_written(desk: Any, command: 
 def test_a_flash_that_fills_up_meanwhile(
     desk: Any, command: Any, deployed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dcompute_sim.deploy.deployment._check_room", lambda *_: None)
+    monkeypatch.setattr("dcompute_sim.deploy.deployment.check_room", lambda *_: None)
     root = desk.root("flash", deployed)
     before = desk.flash(root)
     board = desk.plug_in(root, flash_bytes=150 * 1024)

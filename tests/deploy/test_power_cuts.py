@@ -154,7 +154,7 @@ def test_written_in_place_a_cut_would_leave_dead_boards(
     desk: Any, command: Any, boots: Boots, slots: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the two tests above would show if the version went into the slot that boots."""
-    monkeypatch.setattr(plan, "_choose", lambda now, seen, manifest: (now.current, None))
+    monkeypatch.setattr(plan, "choose_slot", lambda now, seen, manifest: (now.current, None))
     own = desk.folder / "tasks.py"
     own.write_text("def handle(task):\n    return 'mine'\n")
     root = desk.root("flash", slots)

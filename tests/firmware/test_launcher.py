@@ -34,7 +34,7 @@ class Desk:
         files = [rig.folder / name for name in LAUNCHER.values()]
         host = Network(self.env, 1, 0.005).host("node")
         self.board = LockstepBoard(self.env, host, rig.emulator, Board(bytes(6), files), heard)
-        self.flash: Path = self.board._root
+        self.flash: Path = self.board.root
 
     def slot(self, name: str, program: str, whole: bool = True) -> None:
         folder = self.flash / name

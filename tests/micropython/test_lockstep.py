@@ -510,11 +510,11 @@ def test_nothing_is_left_behind(virtual_rig: Callable[[], Any]) -> None:
         for board in boards:
             board.start()
         rig.run(1)
-        pids = [board._process.pid for board in boards]
-        folders = [board._folder for board in boards]
+        pids = [board.pid for board in boards]
+        folders = [board.root.parent for board in boards]
         boards[0].crash()
         boards[0].start()
-        pids.append(boards[0]._process.pid)
+        pids.append(boards[0].pid)
     assert len(os.listdir("/proc/self/fd")) == before
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
     assert not [folder for folder in folders if folder.exists()]
@@ -570,21 +570,11 @@ def test_letting_boards_run_ahead_changes_nothing(
     virtual_rig: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     digests = []
-    ahead = 0
-    may_run_ahead = lockstep.LockstepBoard._may_run_ahead
-
-    def counted(board: Any, wake: Any) -> bool:
-        nonlocal ahead
-        ahead += may_run_ahead(board, wake)
-        return may_run_ahead(board, wake)
-
-    monkeypatch.setattr(lockstep.LockstepBoard, "_may_run_ahead", counted)
     for most in (0, 16):
-        monkeypatch.setattr(lockstep, "_AHEAD", most)
-        ahead = 0
+        monkeypatch.setattr(lockstep, "AHEAD", most)
         with virtual_rig() as rig:
             digests.append(_digest(rig))
-        assert bool(ahead) == bool(most)
+            assert bool(sum(board.turns_ahead for board in rig.boards)) == bool(most)
     assert digests[0] == digests[1]
 
 

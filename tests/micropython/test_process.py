@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -331,18 +333,49 @@ def test_nothing_is_left_behind(real: Any) -> None:
     assert not [root for root in roots if root.exists()]
 
 
-def test_a_board_does_not_outlive_its_testbed(real: Any) -> None:
-    """Were the testbed killed, its boards see the channel close and end by themselves."""
+_TESTBED = """
+import asyncio, sys
+from pathlib import Path
+from dcompute_sim.micropython.board import Board
+from dcompute_sim.micropython.process import FirmwareProcess
+from dcompute_sim.micropython.provision import provision
 
-    async def go() -> int:
-        async with real.running(_IDLE) as (process, heard):
-            await heard.wait_line("started")
-            assert process._control is not None
-            process._control.shutdown(socket.SHUT_WR)
-            await heard.wait(lambda: heard.all("stopped"))
-            return len(heard.all("started"))
+class Listener:
+    def started(self, boot, reset_cause): pass
+    def stopped(self, how): pass
+    def output(self, line): print(process.pid, flush=True)
+    def event(self, name, fields): pass
 
-    assert asyncio.run(go()) == 1
+async def run():
+    global process
+    process = FirmwareProcess(provision(), Board(bytes(6), [Path(sys.argv[1])]), Listener())
+    process.start()
+    await asyncio.sleep(60)
+
+asyncio.run(run())
+"""
+
+
+def test_a_board_does_not_outlive_its_testbed(tmp_path: Path) -> None:
+    """Killed, the testbed ends nothing: its boards see the channel close and end by themselves."""
+    (tmp_path / "main.py").write_text(_IDLE)
+    command = [sys.executable, "-c", _TESTBED, str(tmp_path / "main.py")]
+    here = {**os.environ, "TMPDIR": str(tmp_path)}  # nobody is left to remove what it leaves
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=here) as testbed:
+        assert testbed.stdout is not None
+        pid = int(testbed.stdout.readline())
+        testbed.kill()
+    deadline_s = time.monotonic() + 15
+    while _is_running(pid):
+        assert time.monotonic() < deadline_s, "the board lives on"
+        time.sleep(0.01)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def test_three_hundred_boards_at_once(emulator: Any, real: Any) -> None:

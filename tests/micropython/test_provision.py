@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 import time
@@ -104,7 +105,8 @@ def test_where_nothing_can_be_had_the_error_says_what_to_do(
 
 
 def test_no_mirror_of_another_distribution_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(debian, "_os_release", lambda: {"ID": "fedora", "PRETTY_NAME": "Fedora 40"})
+    fedora = {"ID": "fedora", "PRETTY_NAME": "Fedora 40"}
+    monkeypatch.setattr(platform, "freedesktop_os_release", lambda: fedora)
     with pytest.raises(EmulatorUnavailable, match="Fedora 40"):
         debian.mirrors()
 
@@ -180,6 +182,7 @@ _BUILD_ONCE = """
 import sys, time
 from dataclasses import replace
 import os
+import platform
 from pathlib import Path
 from dcompute_sim.micropython.cache import obtain
 def build(entry):

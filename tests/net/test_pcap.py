@@ -61,7 +61,7 @@ class Capture:
         self._answer_mqtt()
 
     def _answer_mqtt(self) -> None:
-        accepted = self.world.broker.listeners[1883]._on_accept
+        accepted = self.world.broker.listeners[1883].on_accept
 
         def accept(stream: Any) -> None:
             accepted(stream)
@@ -76,7 +76,7 @@ class Capture:
 
             stream.on_data = data
 
-        self.world.broker.listeners[1883]._on_accept = accept
+        self.world.broker.listeners[1883].on_accept = accept
 
     def read(self) -> list[Packet]:
         """What tshark says of each packet; none may be unsound."""

@@ -128,7 +128,7 @@ def test_bytes_cross_both_ways_and_nagle_is_off(run: Any) -> None:
         broker_out.write(b"pong")
         assert await _read(node_in, 4) == b"pong"
         assert link.told.told == [("opened", "node", 1)]
-        for pipe in link.proxy._pipes:
+        for pipe in link.proxy.pipes:
             for side in (pipe.node, pipe.broker):
                 assert side.transport is not None
                 sock = side.transport.get_extra_info("socket")
@@ -154,7 +154,7 @@ def test_a_slow_reader_slows_the_sender_instead_of_filling_memory(run: Any) -> N
         node_out.write(bytes(64 * 1024 * 1024))
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(node_out.drain(), 0.5)
-        [pipe] = link.proxy._pipes
+        [pipe] = link.proxy.pipes
         assert pipe.broker.transport is not None
         assert pipe.broker.transport.get_write_buffer_size() < 1024 * 1024
         broker_out.transport.resume_reading()
@@ -174,7 +174,7 @@ def test_what_waits_in_the_proxy_is_bounded(run: Any, how: str) -> None:
         node_out.write(bytes(64 * 1024 * 1024))
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(node_out.drain(), 0.3)
-        [pipe] = link.proxy._pipes
+        [pipe] = link.proxy.pipes
         assert 0 < pipe.node.out.queued_bytes < 1024 * 1024
         link.proxy.set_delay(0)
         link.proxy.up()
@@ -192,7 +192,7 @@ def test_a_slow_link_to_a_slow_reader_is_bounded_too(run: Any) -> None:
         node_out.write(bytes(64 * 1024 * 1024))
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(node_out.drain(), 0.5)
-        [pipe] = link.proxy._pipes
+        [pipe] = link.proxy.pipes
         assert pipe.broker.transport is not None
         waiting = pipe.node.out.queued_bytes + pipe.broker.transport.get_write_buffer_size()
         assert waiting < 1024 * 1024
@@ -552,7 +552,7 @@ def test_closing_ends_everything_whatever_state_it_is_in(run: Any) -> None:
         await link.dial()
         await _until(lambda: link.proxy.open_connections == 2)
         await link.proxy.close()
-        assert not link.proxy._pipes
+        assert not link.proxy.pipes
 
     run(scene)
 

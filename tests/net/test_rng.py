@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import math
+from collections.abc import Iterator
 
 from dcompute_sim.rng import Rng
 
 
+def splitmix64(state: int) -> Iterator[int]:
+    """The algorithm as published."""
+    mask = 2**64 - 1
+    while True:
+        state = (state + 0x9E3779B97F4A7C15) & mask
+        z = state
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
+        yield z ^ (z >> 31)
+
+
 def test_the_first_draws_are_those_of_the_published_algorithm() -> None:
-    """SplitMix64 from state 0, as in the reference vectors in use everywhere."""
-    rng = Rng("")
-    rng._state = 0
-    assert [rng.getrandbits(64) for _ in range(3)] == [
+    """SplitMix64: from state 0 as in the reference vectors in use everywhere, and so from a name's state."""
+    assert list(itertools.islice(splitmix64(0), 3)) == [
         0xE220A8397B1DCDAF,
         0x6E789E6AA1B965F4,
         0x06C45D188009454F,
     ]
+    rng = Rng("a name")
+    state = int.from_bytes(hashlib.sha256(b"a name").digest()[:8], "big")
+    assert [rng.getrandbits(64) for _ in range(100)] == list(itertools.islice(splitmix64(state), 100))
 
 
 def test_names_tell_generators_apart_and_nothing_else_does() -> None:

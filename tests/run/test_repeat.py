@@ -8,13 +8,14 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from dcompute_sim.net.fence import FenceError
 from dcompute_sim.run import RunOptions, run_scenario
 from dcompute_sim.scenario import Scenario, find, load_all
 from dcompute_sim.trace import read
+
+from dcompute.worker import TaskLoop
 
 from .conftest import Done
 
@@ -167,12 +168,11 @@ def test_work_of_a_node_that_reaches_for_the_outside_fails_the_run(
     small: Scenario, monkeypatch: pytest.MonkeyPatch, reach_out: Callable[[], object]
 ) -> None:
     """Loudly, and at the call site: the name of this test is in the message."""
-    from dcompute_sim.nodes.python_node import PythonNode
 
-    def impatient(self: PythonNode, task: Any, result: Any) -> None:
+    def impatient(self: TaskLoop) -> None:
         reach_out()
 
-    monkeypatch.setattr(PythonNode, "_finished", impatient)
+    monkeypatch.setattr(TaskLoop, "kick", impatient)
     with pytest.raises(FenceError, match="in virtual time"):
         run_scenario(small)
     time.time()  # and outside nothing is forbidden

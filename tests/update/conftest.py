@@ -97,7 +97,7 @@ class Bench:
         )
         self.host = self.network.host("node")
         self.board = LockstepBoard(self.env, self.host, emulator, board, self)
-        self.flash: Path = self.board._root
+        self.flash: Path = self.board.root
         self.update: NodeUpdate | None = None
         self.nonces = itertools.count(1)
         self.seen: list[tuple[str, dict[str, Any]]] = []
@@ -106,7 +106,7 @@ class Bench:
         self.heard: list[bytes] = []  # on the topic `updates`
         self._buffer = bytearray()
         self.master = self.broker.opened(self, 0.0)
-        self._say(wire.connect("master", keepalive_s=0) + wire.subscribe(1, [("#", 1)]))
+        self.say(wire.connect("master", keepalive_s=0) + wire.subscribe(1, [("#", 1)]))
 
     # --- what the board tells ---
 
@@ -165,9 +165,9 @@ class Bench:
                 self._later(wire.publish(f"{NODE}/update", payload, qos=1, packet_id=1))
 
     def _later(self, data: bytes) -> None:
-        self.network.clock.call_later(0.001, lambda: self._say(data))
+        self.network.clock.call_later(0.001, lambda: self.say(data))
 
-    def _say(self, data: bytes) -> None:
+    def say(self, data: bytes) -> None:
         self.broker.received(self.master, data, self.env.now)
 
     # --- for tests ---

@@ -175,7 +175,7 @@ def test_a_task_at_work_is_finished_first(bench: Any, make_version: Any) -> None
     board = bench()
     board.start()
     task = {"id": "long", "function": "sleep", "args": [60]}
-    board._say(wire.publish("board", json.dumps(task).encode(), qos=1, packet_id=9))
+    board.say(wire.publish("board", json.dumps(task).encode(), qos=1, packet_id=9))
     board.run_s(2)
     assert finish(board, board.begin(make_version("v2"))) is UpdateState.CONFIRMED
     results = [body for topic, body in board.seen if topic == "results"]
@@ -216,13 +216,13 @@ def test_a_board_without_memory_for_it_says_so_and_works_on(bench: Any, make_ver
     tasks.unlink()
     tasks.write_bytes(text + FILL)
     board.start()
-    board._say(wire.publish("board", b'{"id": "0", "function": "fill", "args": [8000]}', qos=1, packet_id=9))
+    board.say(wire.publish("board", b'{"id": "0", "function": "fill", "args": [8000]}', qos=1, packet_id=9))
     board.until(lambda: any(topic == "results" for topic, _ in board.seen))
     for _ in range(2):
         update = board.begin(make_version("v2"))
         assert finish(board, update) is UpdateState.FAILED
         assert "it has no heap left to answer" in update.reason
-    board._say(wire.publish("board", b'{"id": "1", "function": "add", "args": [1]}', qos=1, packet_id=9))
+    board.say(wire.publish("board", b'{"id": "1", "function": "add", "args": [1]}', qos=1, packet_id=9))
     board.until(lambda: sum(topic == "results" for topic, _ in board.seen) == 2)
     assert board.slot() == "a - 0"
     assert {body["inc"] for topic, body in board.seen if topic == "board/status"} == {board.status()["inc"]}

@@ -33,7 +33,7 @@ def work(board: Any) -> None:
             fields = {"id": f"t{given}", "function": "add", "args": [given, 1], "priority": given % 10 + 1}
             fill = "x" * (TASK_BYTES - len(json.dumps(fields | {"fill": ""})))
             task = json.dumps(fields | {"fill": fill}).encode()
-            board._say(wire.publish("board", task, qos=1, packet_id=given + 1))
+            board.say(wire.publish("board", task, qos=1, packet_id=given + 1))
             given += 1
         board.until(lambda seen=seen: any(topic == "results" for topic, _ in board.seen[seen:]))
         news, seen = board.seen[seen:], len(board.seen)

@@ -201,7 +201,7 @@ def test_interrupts_in_the_middle_of_allocating_leave_a_board_that_answers(desk:
 def test_a_chip_that_does_not_hear_the_interrupt_is_restarted_and_interrupted(
     desk: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chip, "_HEARD_S", 1.0)
+    monkeypatch.setattr(chip, "HEARD_S", 1.0)
 
     async def go() -> None:
         async with desk({"main.py": "while True: pass"}) as d:

@@ -84,7 +84,7 @@ def make_plan(bundle: Bundle, launcher: Launcher, boot: bytes, seen: Survey, boa
     wanted: dict[str, str] = manifest["files"]
     has_launcher = is_launcher(seen.main)
     now = running(seen) if has_launcher else SlotLine(FLAT if seen.main is not None else NONE)
-    slot, withdraw = _choose(now, seen, manifest)
+    slot, withdraw = choose_slot(now, seen, manifest)
     inside = seen.slot_files(slot)
     keep = tuple(path for path in wanted if inside.get(path) == wanted[path])
     elsewhere = {file.digest: path for path, file in seen.files.items() if not path.startswith(f"/{slot}/")}
@@ -148,7 +148,7 @@ def line_back(seen: Survey) -> SlotLine | None:
     return SlotLine(FLAT) if now.current != FLAT and MAIN_BEFORE_FILE in seen.files else None
 
 
-def _choose(now: SlotLine, seen: Survey, manifest: dict[str, Any]) -> tuple[str, SlotLine | None]:
+def choose_slot(now: SlotLine, seen: Survey, manifest: dict[str, Any]) -> tuple[str, SlotLine | None]:
     """The slot to use, and what `/slot` must say before it is written to."""
     if now.current in SLOTS and _holds(seen, now.current, manifest):
         return now.current, None  # it is there; nothing will be written

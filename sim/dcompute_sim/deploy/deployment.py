@@ -86,7 +86,7 @@ class Deployment:
             plan = make_plan(bundle, firmware.launcher, firmware.boot, seen, board)
             settings = parse_config(bundle.files[CONFIG_FILE].decode(errors="replace"), CONFIG_FILE)
             watcher = self._watcher(settings) if self._options.wait else None
-            _check_room(link, plan, board)
+            check_room(link, plan, board)
             self._say("plan", plan.describe())
             if self._options.dry_run:
                 return DeployOutcome(bundle.version, f"would copy: {plan.describe()}", plan.send)
@@ -334,7 +334,8 @@ class Deployment:
             yield fresh
 
 
-def _check_room(link: SerialLink, plan: BoardPlan, board: Probe) -> None:
+def check_room(link: SerialLink, plan: BoardPlan, board: Probe) -> None:
+    """Raise FlashFull when what the plan needs does not fit."""
     if plan.changes and plan.bytes_needed > board.free_bytes:
         raise FlashFull(
             f"{link.port}: the flash has {board.free_bytes // 1024} of {board.size_bytes // 1024} KiB free, "

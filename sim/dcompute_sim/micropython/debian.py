@@ -8,6 +8,7 @@ checks the archive's signatures as always. The program is started through the dy
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -53,7 +54,10 @@ def unpack(packages: Sequence[str], root: Path) -> None:
 
 def mirrors() -> list[str]:
     """Debian mirrors as apt is set up here: those that serve this system's own release."""
-    release = _os_release()
+    try:
+        release = platform.freedesktop_os_release()
+    except OSError:
+        release = {}
     if release.get("ID") != "debian":
         raise EmulatorUnavailable(f"this is {release.get('PRETTY_NAME', 'not Debian')}, not Debian")
     # `indextargets` names only mirrors whose lists are on disk, which container images leave out.
@@ -63,14 +67,6 @@ def mirrors() -> list[str]:
     planned = _run(["apt-get", "update", "--print-uris"])
     pattern = rf"(\w+://\S+?|file:\S+?)/+dists/{re.escape(release.get('VERSION_CODENAME', SUITE))}/"
     return list(dict.fromkeys(re.findall(pattern, f"{listed}\n{planned}".replace("'", " "))))
-
-
-def _os_release() -> dict[str, str]:
-    try:
-        text = Path("/etc/os-release").read_text()
-    except OSError:
-        return {}
-    return {key: value.strip('"') for key, _, value in (line.partition("=") for line in text.splitlines())}
 
 
 def _download(packages: Sequence[str], mirror: str, scratch: Path) -> list[Path]:

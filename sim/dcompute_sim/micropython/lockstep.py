@@ -33,7 +33,8 @@ from dcompute_sim.micropython.watchdog import Watchdog
 from dcompute_sim.net.network import Host
 from dcompute_sim.net.observer import ByteTap
 
-_AHEAD = 16  # turns that may run ahead of the one that is due
+AHEAD = 16
+"""Turns that may run ahead of the one that is due; 0: none, and the run is the same."""
 _HEAD = wire.REQUEST.size
 
 
@@ -69,7 +70,10 @@ class LockstepBoard:
         board: what it is and what is on it.
         listener: told what happens.
 
-    `turns` counts how often the firmware ran until it had to wait: what a run costs.
+    Attributes:
+        root: the board's flash, a folder.
+        turns: how often the firmware ran until it had to wait: what a run costs.
+        turns_ahead: how many of these ran beside the turns of other boards, before they were due.
     """
 
     def __init__(
@@ -79,12 +83,13 @@ class LockstepBoard:
         self.host = host
         self.boots = 0
         self.turns = 0
+        self.turns_ahead = 0
         self._env = env
         self._emulator = emulator
         self._listener = listener
         self._folder = flash.new_folder(host.name)
-        self._root = self._folder / "flash"
-        self._root.mkdir()
+        self.root = self._folder / "flash"
+        self.root.mkdir()
         self._process: LockstepProcess | None = None
         self._radio = dict(board.radio)
         self._power_on_s = 0.0
@@ -102,7 +107,7 @@ class LockstepBoard:
         self._restart = 0
         self._sockets = Sockets(host, self._arrival, self._answer)
         with flash.removed_on_error(self._folder):
-            board.write_flash(self._root)
+            board.write_flash(self.root)
 
     # --- power ------------------------------------------------------------------------------------------
 
@@ -110,6 +115,11 @@ class LockstepBoard:
     def running(self) -> bool:
         """Whether the process exists (a hung one does)."""
         return self._process is not None
+
+    @property
+    def pid(self) -> int | None:
+        """The process that is the board's chip; None while it is off."""
+        return None if self._process is None else self._process.pid
 
     def read_along(self, tap: ByteTap) -> None:
         """Show `tap` what this board sends and receives."""
@@ -192,7 +202,7 @@ class LockstepBoard:
     def _launch(self, reset_cause: int) -> None:
         seed = zlib.crc32(f"{self.board.seed}/{self.board.uid.hex()}/{self.boots}".encode()) & 0x3FFFFFFF
         described = replace(self.board, radio=self._radio, seed=seed)
-        self._process = LockstepProcess(self.host.name, self._emulator, described, self._root, reset_cause)
+        self._process = LockstepProcess(self.host.name, self._emulator, described, self.root, reset_cause)
 
     def _stop(self) -> str | None:
         """Take the process away, with all that it waited for; its last words, None if there was none."""
@@ -276,7 +286,7 @@ class LockstepBoard:
         queue: list[Any] = self._env._queue
         seen: list[Any] = []
         end_s = self._env.now + self.host.link.latency_s
-        while queue and len(seen) < _AHEAD:
+        while queue and len(seen) < AHEAD:
             due_s, _, _, event = queue[0]
             if type(event) is not _Wake or due_s >= end_s:
                 break
@@ -285,6 +295,7 @@ class LockstepBoard:
             if board is not self and board._may_run_ahead(event):
                 board._grant(event, due_s)
                 board._ahead = event
+                board.turns_ahead += 1
                 event.granted = True
                 end_s = min(end_s, due_s + board.host.link.latency_s)
         for entry in seen:
@@ -369,7 +380,7 @@ class LockstepBoard:
         *lines, self._half_line = (self._half_line + body).split(b"\n")
         for line in lines:
             self._listener.output(
-                boards.no_path(line.decode(errors="replace").rstrip("\r"), self._root, self._emulator)
+                boards.no_path(line.decode(errors="replace").rstrip("\r"), self.root, self._emulator)
             )
 
     _half_line = b""
@@ -384,7 +395,7 @@ class LockstepBoard:
         if name == "boot":
             self._booted = True
         elif name == "crash":
-            event["text"] = boards.no_path(str(event["text"]), self._root, self._emulator)
+            event["text"] = boards.no_path(str(event["text"]), self.root, self._emulator)
         self._listener.event(name, event)
 
     # --- ends of a boot ---------------------------------------------------------------------------------

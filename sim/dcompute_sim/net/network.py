@@ -79,10 +79,10 @@ class ListeningPort:
     def __init__(self, host: Host, port: int, on_accept: Callable[[Stream], None]) -> None:
         self.host = host
         self.port = port
-        self._on_accept = on_accept
+        self.on_accept = on_accept
 
     def accept(self, stream: Endpoint) -> None:
-        self._on_accept(cast(Stream, stream))
+        self.on_accept(cast(Stream, stream))
 
     def close(self) -> None:
         """From now on attempts are refused; accepted connections stay."""

@@ -78,6 +78,11 @@ class FaultProxy:
         """Up and not slowed: bytes need not be queued."""
 
     @property
+    def pipes(self) -> tuple[Pipe, ...]:
+        """The connections it carries, also those whose other side is gone."""
+        return tuple(self._pipes)
+
+    @property
     def open_connections(self) -> int:
         """Connections of the node that exist now, whether or not they reached the broker."""
         return sum(1 for pipe in self._pipes if not pipe.orphaned)

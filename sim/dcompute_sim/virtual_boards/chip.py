@@ -25,7 +25,8 @@ from dcompute_sim.micropython.board import Board
 from dcompute_sim.micropython.provision import Emulator
 
 _CHUNK = 65536
-_HEARD_S = 3.0
+HEARD_S = 3.0
+"""How long a chip has to say that it heard an interrupt, before it is restarted."""
 _PATH = ("", ".frozen", "/lib")  # an ESP32's
 
 Routes = Mapping[tuple[str, int], tuple[str, int]]
@@ -146,7 +147,7 @@ class Chip:
         self._struck = self._ident
         self._unheard += 1
         self._no_deadline()
-        self._deaf = self._loop.call_later(_HEARD_S, self._deaf_now)
+        self._deaf = self._loop.call_later(HEARD_S, self._deaf_now)
         self._order({"op": "interrupt", "id": self._ident})
 
     def _no_deadline(self) -> None:
