@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -68,7 +67,9 @@ class Desk:
     async def mpremote(self, *words: str, status: int | None = 0, address: str = "") -> Said:
         """Run the real command against the board (or another address); fails unless it exits as expected."""
         process = await asyncio.create_subprocess_exec(
-            _mpremote(),
+            sys.executable,
+            "-m",
+            "mpremote",
             "connect",
             address or self.board.address,
             *words,
@@ -86,13 +87,6 @@ class Desk:
         said = Said(process.returncode or 0, out.decode(errors="replace"))
         assert status is None or said.status == status, f"mpremote {words}: {said}"
         return said
-
-
-def _mpremote() -> str:
-    beside = Path(sys.executable).with_name("mpremote")
-    found = str(beside) if beside.exists() else shutil.which("mpremote")
-    assert found, "mpremote is not installed: pip install 'dcompute[sim]'"
-    return found
 
 
 MakeDesk = Callable[..., Any]
