@@ -49,8 +49,9 @@ class _Broker:
 class _Link:
     """A proxy with a broker behind it."""
 
-    def __init__(self, proxy: FaultProxy, broker: _Broker, told: Any) -> None:
+    def __init__(self, proxy: FaultProxy, rng: random.Random, broker: _Broker, told: Any) -> None:
         self.proxy = proxy
+        self.rng = rng
         self.broker = broker
         self.told = told
         self._dialled: list[asyncio.StreamWriter] = []
@@ -78,9 +79,10 @@ def run(recorder: Any) -> Callable[[Callable[[_Link], Awaitable[None]]], None]:
     @asynccontextmanager
     async def link() -> AsyncIterator[_Link]:
         broker = _Broker()
-        proxy = FaultProxy("node", await broker.start(), recorder)
+        rng = random.Random(1)
+        proxy = FaultProxy("node", await broker.start(), recorder, rng=rng)
         await proxy.start()
-        it = _Link(proxy, broker, recorder)
+        it = _Link(proxy, rng, broker, recorder)
         try:
             yield it
         finally:
@@ -443,7 +445,7 @@ def test_what_a_lossy_link_loses_is_late_and_holds_up_what_follows(run: Any) -> 
         _, node_out, broker_in, _ = await link.pair()
         link.proxy.set_delay(0.01, loss=0.5)
         draws = iter([0.1, 0.9])
-        link.proxy._rng.random = lambda: next(draws, 0.9)  # type: ignore[method-assign]
+        link.rng.random = lambda: next(draws, 0.9)  # type: ignore[method-assign]
         began = asyncio.get_running_loop().time()
         node_out.write(b"lost once")
         await asyncio.sleep(0.02)
@@ -460,7 +462,7 @@ def test_a_retransmission_that_is_lost_too_is_a_stall(run: Any) -> None:
         _, node_out, broker_in, _ = await link.pair()
         link.proxy.set_delay(0.01, loss=0.5)
         draws = iter([0.1, 0.1])
-        link.proxy._rng.random = lambda: next(draws, 0.9)  # type: ignore[method-assign]
+        link.rng.random = lambda: next(draws, 0.9)  # type: ignore[method-assign]
         node_out.write(b"lost twice")
         await _until(lambda: link.told.of("stalled") == [("node", 1)])
         assert not link.told.of("resumed")

@@ -432,13 +432,13 @@ def test_a_loss_halves_the_window_and_a_timeout_closes_it(world: Any) -> None:
     lose(world, "node", {1})
     socket.send(bytes(12 * 1460))
     world.run(0.35)
-    assert 5 <= int(socket._window.size) < 10
+    assert 5 <= int(socket.window.size) < 10
     world.run(1)
     assert world.received == [bytes(12 * 1460)]
     world.node.link.down()
     socket.send(b"x")
     world.run(1)
-    assert socket._window.size == 1
+    assert socket.window.size == 1
 
 
 @pytest.mark.parametrize("end", ["crash", "abort"])
@@ -483,12 +483,12 @@ def test_a_link_that_is_well_again_is_watched_no_longer(world: Any) -> None:
     world.node.link.down()
     socket.send(b"x")
     world.run(0.5)
-    assert socket._window is not None
+    assert socket.is_watched
     world.node.link.up()
     world.run(5)
     assert world.received == [b"x"]
-    assert socket._window is None
-    assert world.streams[0]._window is None
+    assert not socket.is_watched
+    assert not world.streams[0].is_watched
 
 
 # --- ends ---

@@ -229,7 +229,6 @@ class Endpoint:
         "_stalled",
         "_timer",
         "_timer_at_s",
-        "_window",
         "connection",
         "error",
         "host",
@@ -242,6 +241,7 @@ class Endpoint:
         "side",
         "slow_links",
         "state",
+        "window",
     )
 
     peer: Endpoint
@@ -268,8 +268,8 @@ class Endpoint:
         self._pending_at_s = 0.0
         self._arrival_s = 0.0  # of the newest segment: later ones do not overtake it
         self._blocked = False  # the program was told that the send buffer is full
-        # While it is watched:
-        self._window: SendWindow | None = None
+        # While it is watched, else None:
+        self.window: SendWindow | None = None
         self._timer: Timer | None = None
         self._timer_at_s = 0.0
         self._early: list[tuple[int, bytes]] | None = None  # arrived beyond a gap
@@ -279,6 +279,11 @@ class Endpoint:
         self._stalled = False  # client: something went nowhere and comes late, and nothing got through since
 
     # --- for the program's part ---
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether something was lost, or goes slowly, and may have to be sent again."""
+        return self.window is not None or self._timer is not None
 
     @property
     def backlog_bytes(self) -> int:
@@ -302,7 +307,7 @@ class Endpoint:
         """FIN: nothing more will be sent. Receiving goes on."""
         if not self._fin_sent and self.state in (OPEN, CLOSING):
             self._fin_sent = True
-            if self._window is None:
+            if self.window is None:
                 self._transmit(_FIN, 1)
             else:
                 self._put(_FIN, 1)
@@ -340,7 +345,7 @@ class Endpoint:
 
     def send_bytes(self, data: bytes) -> None:
         """Put `data` on the wire; a write at the same instant joins the segment before."""
-        if self._window is not None:
+        if self.window is not None:
             self._put(data, len(data))
             return
         pending = self._pending
@@ -379,8 +384,8 @@ class Endpoint:
 
     def watch(self) -> None:
         """From now on keep what is sent until it is acknowledged."""
-        if self._window is None and self.state != GONE:
-            window = self._window = SendWindow(self.host.tcp)
+        if self.window is None and self.state != GONE:
+            window = self.window = SendWindow(self.host.tcp)
             if self.state in (OPEN, CLOSING):
                 links = (self.host.link, self.peer.host.link)
                 trips = [link.round_trip_s() for link in links]
@@ -388,16 +393,16 @@ class Endpoint:
 
     def unwatch(self) -> None:
         """Stop that, once all has arrived."""
-        if self._window is not None and self._window.idle:
+        if self.window is not None and self.window.idle:
             self._stop_watching()
 
     def measured(self, round_trip_s: float) -> None:
         """The handshake took that long."""
-        if self._window is not None:
-            self._window.round_trip.measured(round_trip_s)
+        if self.window is not None:
+            self.window.round_trip.measured(round_trip_s)
 
     def _put(self, payload: bytes, length: int) -> None:
-        window = self._window
+        window = self.window
         assert window is not None
         if (
             window.attempts and not self.path_up
@@ -415,7 +420,7 @@ class Endpoint:
 
     def _flush(self) -> None:
         self._flush_due = False
-        window = self._window
+        window = self.window
         now_s = self._env._now
         if self.state == GONE:
             return
@@ -438,7 +443,7 @@ class Endpoint:
         self._ack_due = False
         lost = not self._launch(segment, len(payload or b""), _CROSS_WATCHED, _SWALLOWED)
         self._show(_flags(payload), seq, payload or b"", lost)
-        window = self._window
+        window = self.window
         if lost and each is not None and window is not None and window.deadline_s is not None:
             late = self.path_up and window.deadline_s - now_s >= _LATE_S
             if window.attempts or late:
@@ -503,7 +508,7 @@ class Endpoint:
 
     def _timer_due(self) -> None:
         self._timer = None
-        window = self._window
+        window = self.window
         if window is None or window.deadline_s is None:
             return
         if window.deadline_s > self._env._now:
@@ -539,7 +544,7 @@ class Endpoint:
         self._tell_held(payload)
         if payload is not _ACK:
             self.watch()
-            window = self._window
+            window = self.window
             assert window is not None
             window.put_back(segment.seq, payload, segment.sent_at_s, self._env._now)
             self._set_timer(window)
@@ -596,7 +601,7 @@ class Endpoint:
             self._receive_bytes(sender, payload[self.received - seq :])
 
     def _take_acknowledgement(self, segment: WatchedSegment) -> None:
-        window = self._window
+        window = self.window
         if window is None:
             return
         window.acknowledge(segment.ack, segment.beyond, segment.echo_s, self._env._now)
@@ -645,7 +650,7 @@ class Endpoint:
     def established(self) -> None:
         """Client: the SYN was answered."""
         self.state = OPEN
-        if self._window is None:
+        if self.window is None:
             self._transmit(_ACK, 0)
         else:
             self.acknowledge_soon()
@@ -713,7 +718,7 @@ class Endpoint:
         self.connection.release()
 
     def _stop_watching(self) -> None:
-        self._window = None
+        self.window = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
