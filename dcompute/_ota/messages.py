@@ -123,7 +123,7 @@ def digest_of(manifest: bytes) -> bytes:
 
 def probe(key: bytes, nonce: bytes) -> bytes:
     """Ask a board what it runs."""
-    return _tagged(key, _PROBE + nonce)
+    return tagged(key, _PROBE + nonce)
 
 
 def read_hello(message: bytes, node_id: str, key: bytes) -> Hello:
@@ -149,7 +149,7 @@ def offer(key: bytes, hello: Hello, manifest: bytes, *, back: bool) -> bytes:
     """Offer a version to the board that said `hello`; `back`: although its release is not above."""
     stream = hmac.new(key, b"DCU2E" + hello.nonce + hello.board_nonce, hashlib.sha256).digest()
     head = _OFFER + hello.nonce + hello.board_nonce + bytes([_BACK if back else 0])
-    return _tagged(key, head + hello.release.to_bytes(4, "big") + _xor(manifest, stream, b""))
+    return tagged(key, head + hello.release.to_bytes(4, "big") + _xor(manifest, stream, b""))
 
 
 def session_key(key: bytes, hello: Hello, offered: bytes) -> bytes:
@@ -177,10 +177,11 @@ def piece(session: bytes, number: int, data: bytes, *, end: bool) -> bytes:
     """The answer to the want of that number; `end`: the file has no more bytes."""
     counter = number.to_bytes(4, "big")
     stream = hmac.new(session, b"E", hashlib.sha256).digest()
-    return _tagged(session, _PIECE + counter + bytes([end]) + _xor(data, stream, counter))
+    return tagged(session, _PIECE + counter + bytes([end]) + _xor(data, stream, counter))
 
 
-def _tagged(key: bytes, message: bytes) -> bytes:
+def tagged(key: bytes, message: bytes) -> bytes:
+    """Append the tag that proves the message under `key`."""
     return message + hmac.new(key, message, hashlib.sha256).digest()[:TAG_BYTES]
 
 
@@ -189,7 +190,7 @@ def _proven(message: bytes, magic: bytes, node_id: str, key: bytes) -> bytes:
     head = magic + bytes([len(node_id)]) + node_id.encode()
     if not message.startswith(head) or len(message) < len(head) + TAG_BYTES:
         raise BadMessage("another kind of message, or of another board")
-    if not hmac.compare_digest(_tagged(key, message[:-TAG_BYTES]), message):
+    if not hmac.compare_digest(tagged(key, message[:-TAG_BYTES]), message):
         raise BadMessage("not under this board's key")
     return message[len(head) : -TAG_BYTES]
 

@@ -129,7 +129,7 @@ class Bench:
         while True:
             yield self.env.timeout(0.5)
             if self.update is not None:
-                self._publish(self.update.tick(self.env.now))
+                self.publish(self.update.tick(self.env.now))
 
     def write(self, data: bytes) -> None:
         self._buffer += data
@@ -150,15 +150,15 @@ class Bench:
             self.heard.append(payload)
             if self.update is not None:
                 with contextlib.suppress(Rejected):
-                    self._publish(self.update.received(payload, self.env.now))
+                    self.publish(self.update.received(payload, self.env.now))
             return
         body = json.loads(payload)
         self.seen.append((topic, body))
         if self.update is not None and topic == f"{NODE}/status":
             capabilities = body.get("capabilities", {})
-            self._publish(self.update.seen(body["status"], capabilities, self.env.now))
+            self.publish(self.update.seen(body["status"], capabilities, self.env.now))
 
-    def _publish(self, payloads: list[bytes]) -> None:
+    def publish(self, payloads: list[bytes]) -> None:
         for honest in payloads:
             for payload in self.attack(honest):
                 self.sent.append(payload)
@@ -202,7 +202,7 @@ class Bench:
             patience_s=patience_s,
         )
         status = self.status()
-        self._publish(self.update.seen(status["status"], status["capabilities"], self.env.now))
+        self.publish(self.update.seen(status["status"], status["capabilities"], self.env.now))
         return self.update
 
     def status(self) -> dict[str, Any]:
@@ -227,7 +227,7 @@ class Bench:
 
     def raw(self, payload: bytes) -> None:
         """Publish something on the board's update topic."""
-        self._publish([payload])
+        self.publish([payload])
 
     def hello(self, key: bytes = KEY) -> Hello:
         """Probe the board, with nobody updating it, and return its answer."""

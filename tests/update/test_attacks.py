@@ -242,8 +242,8 @@ def test_the_master_believes_nothing_that_is_not_proven(bench: Any, make_version
     told = old.board_nonce + bytes([0]) + bytes(4) + running + bytes(32) + bytes(4)
     for number, proof in itertools.product(range(40), (SISTER, bytes(32))):
         body = b"DCU2H\x05board" + number.to_bytes(16, "big") + told
-        fakes.append(messages._tagged(proof, body))
-        fakes += [messages._tagged(proof, b"DCU2S\x05board" + bytes([code]) + b"so") for code in Code]
+        fakes.append(messages.tagged(proof, body))
+        fakes += [messages.tagged(proof, b"DCU2S\x05board" + bytes([code]) + b"so") for code in Code]
     for fake in fakes:
         with pytest.raises(BadMessage):
             update.received(fake, board.env.now)
@@ -283,9 +283,9 @@ def test_two_masters_with_one_version_do_not_hinder_each_other(
         return answers
 
     first.received = both
-    board._publish(second.seen("ready", {"version": "v1"}, board.env.now))
+    board.publish(second.seen("ready", {"version": "v1"}, board.env.now))
     while not (first.progress().over and second.progress().over):
-        board._publish(second.tick(board.env.now))
+        board.publish(second.tick(board.env.now))
         board.run_s(0.5)
     assert (first.state, second.state) == (UpdateState.CONFIRMED, UpdateState.CONFIRMED)
     assert board.stops == ["reset"]
