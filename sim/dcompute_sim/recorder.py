@@ -68,7 +68,7 @@ class Recorder:
     def fault(self, name: str, fault: Fault, node: str = "") -> None:
         """A fault is done now; its effects are looked for from now on. `name`: of this fault in this run."""
         for_us = None if fault.lasts is None else round(fault.lasts * 1e6)
-        self.add(t.FaultInjected, fault=name, kind=fault.kind, node=node, for_us=for_us)
+        self.add(t.FaultInjected, fault=name, kind=fault.kind, node=node, for_us=for_us, entry=fault.id or "")
         awaited = _Open(name, fault, node)
         if node:
             self._on_node.setdefault(node, []).append(awaited)

@@ -42,19 +42,22 @@ def events() -> list[Event]:
                 "older": {"count": 2, "variant": "retained-results", "work": "1s"},
             },
             "workload": [
-                {"tasks": 100, "rate": "5/s", "at": "10s", "target": {"group": "slow", "pick": "least_busy"},
+                {"id": "t0", "tasks": 100, "rate": "5/s", "at": "10s",
+                 "target": {"group": "slow", "pick": "least_busy"},
                  "priority": {10: 1, 5: 3, 1: 6}, "payload": "1KiB"},
-                {"loop": {"closed": {"outstanding": 3}}, "at": "10s", "until": "40s",
+                {"id": "t1", "loop": {"closed": {"outstanding": 3}}, "at": "10s", "until": "40s",
                  "target": {"group": "far"}},
-                {"burst": 2, "every": "5s", "at": "10s", "until": "30s", "target": {"node": "looks-2"}},
-                {"tasks": 10, "at": "10s", "target": {"group": "esp", "pick": "all"}},
-                {"tasks": 40, "rate": "4/s", "at": "50s", "target": {"group": "slow", "pick": "round_robin"}},
-                {"tasks": 40, "rate": "4/s", "at": "50.01s",
+                {"id": "t2", "burst": 2, "every": "5s", "at": "10s", "until": "30s",
+                 "target": {"node": "looks-2"}},
+                {"id": "t3", "tasks": 10, "at": "10s", "target": {"group": "esp", "pick": "all"}},
+                {"id": "t4", "tasks": 40, "rate": "4/s", "at": "50s",
+                 "target": {"group": "slow", "pick": "round_robin"}},
+                {"id": "t5", "tasks": 40, "rate": "4/s", "at": "50.01s",
                  "target": {"group": "far", "pick": "round_robin"}},
-                {"tasks": 40, "rate": "4/s", "at": "50s", "target": {"group": "esp"},
+                {"id": "t6", "tasks": 40, "rate": "4/s", "at": "50s", "target": {"group": "esp"},
                  "task": {"function": "sleep", "args": [0.2]}, "arrivals": "poisson"},
-                {"tasks": 10, "at": "30s", "target": {"group": "bare"}},
-                {"tasks": 10, "at": "30s", "target": {"group": "older"}},
+                {"id": "t7", "tasks": 10, "at": "30s", "target": {"group": "bare"}},
+                {"id": "t8", "tasks": 10, "at": "30s", "target": {"group": "older"}},
             ],
             "faults": [
                 {"kind": "reset", "at": "70s", "select": {"group": "slow", "fraction": "75%"}},
@@ -149,7 +152,7 @@ def test_the_least_busy_is_chosen(events: list[t.Event]) -> None:
 
 def test_an_idle_fleet_shares_the_work(run: Run) -> None:
     fleet = {"py": {"count": 4, "work": "10ms"}}
-    workload = [{"tasks": 20, "rate": "1/s", "at": "2s", "target": "least_busy"}]
+    workload = [{"id": "t0", "tasks": 20, "rate": "1/s", "at": "2s", "target": "least_busy"}]
     outcome = run({"duration": "30s", "fleet": fleet, "workload": workload})
     assert Counter(e.node for e in of(outcome.trace.events, t.TaskSent, 0)) == dict.fromkeys(
         ("py-1", "py-2", "py-3", "py-4"), 5

@@ -21,6 +21,7 @@ from dcompute_sim.scenario import (
     Candidate,
     Priority,
     Scenario,
+    ScenarioError,
     Select,
     When,
     active_until,
@@ -318,3 +319,49 @@ def test_a_swarm_also_hits_nodes_while_they_connect(swarm: Scenario) -> None:
         assert fault.when.group is not None
         assert fault.when.count <= plain.fleet[fault.when.group].count
         assert fault.sure
+
+
+ENTRIES = """\
+version: 1
+name: entries
+seed: 5
+duration: 60s
+fleet: {py: {count: 9}}
+workload:
+- {rate: 1/s, arrivals: poisson, until: 20s}
+- {rate: 1/s, arrivals: poisson, until: 30s}
+- {rate: 2/s, arrivals: poisson, until: 30s, id: mine}
+faults:
+- {kind: crash, between: [1s, 50s]}
+- {kind: reset, between: [1s, 50s]}
+- {kind: reset, between: [1s, 50s]}
+- {kind: hang, between: [1s, 50s], for: 3s}
+"""
+
+
+def _draws(scenario: Scenario) -> dict[str, list[float]]:
+    """What is drawn for each entry, by its id."""
+    faults = {f.id or "": fault_times(scenario, i) for i, f in enumerate(scenario.faults)}
+    streams = {s.id or "": list(arrivals(scenario, i)) for i, s in enumerate(scenario.workload)}
+    return faults | streams
+
+
+def test_an_entry_that_goes_moves_no_other(load_text: Load) -> None:
+    """In the file, and in what `concretise` made of it; whatever else the remaining ones are changed to."""
+    plain = load_text(ENTRIES)
+    concrete = concretise(plain)
+    before = _draws(concrete)
+    assert len(before) == 7
+    assert "mine" in before
+    assert len({tuple(times) for times in before.values()}) == 7
+    for section in ("faults", "workload"):
+        for index in range(len(getattr(plain, section))):
+            for scenario in (plain, concrete):
+                left = [e for i, e in enumerate(getattr(scenario, section)) if i != index]
+                after = _draws(concretise(scenario.model_copy(update={section: left})))
+                assert after.items() <= before.items(), (section, index)
+
+
+def test_entries_with_one_name_are_refused(load_text: Load) -> None:
+    with pytest.raises(ScenarioError, match="`mine` is the name of two entries, 1 and 2"):
+        load_text(ENTRIES.replace("until: 30s}\n-", "until: 30s, id: mine}\n-"))

@@ -26,12 +26,13 @@ _LIFELESS = ("dead", "offline")
 class _Task:
     fields: dict[str, Any]
     target: TaskTarget
+    rng: random.Random  # its stream's, so that one stream more or less moves no other's targets
     node: str = ""
     on_result: Callable[[], None] | None = None
 
 
 class Dispatcher:
-    """See the module's head.
+    """Hands out tasks, and those of the dead again.
 
     Args:
         reassign: whether tasks of a dead node go to others.
@@ -41,13 +42,11 @@ class Dispatcher:
         self,
         recorder: Recorder,
         group_of: Mapping[str, str],
-        rng: random.Random,
         *,
         reassign: bool,
     ) -> None:
         self._recorder = recorder
         self._group_of = group_of
-        self._rng = rng
         self._reassign = reassign
         self._master: MasterHandle | None = None
         self._alive: dict[str, str] = {}  # node -> incarnation
@@ -67,19 +66,23 @@ class Dispatcher:
         return len(self._open)
 
     def give(
-        self, fields: dict[str, Any], target: TaskTarget, on_result: Callable[[], None] | None = None
+        self,
+        fields: dict[str, Any],
+        target: TaskTarget,
+        rng: random.Random,
+        on_result: Callable[[], None] | None = None,
     ) -> None:
         """Hand out a task (its `id` and `priority` are set); to every node of the target for `all`."""
         if target.pick == "all" and target.node is None:
             for index, node in enumerate(self._candidates(target)):
                 copy = {**fields, "id": f"{fields['id']}-{index}"}
-                self._add(copy, TaskTarget(node=node), on_result)
+                self._add(_Task(copy, TaskTarget(node=node), rng, on_result=on_result))
         else:
-            self._add(fields, target, on_result)
+            self._add(_Task(fields, target, rng, on_result=on_result))
 
-    def _add(self, fields: dict[str, Any], target: TaskTarget, on_result: Callable[[], None] | None) -> None:
-        self._open[fields["id"]] = _Task(fields, target, on_result=on_result)
-        self._place(fields["id"])
+    def _add(self, task: _Task) -> None:
+        self._open[task.fields["id"]] = task
+        self._place(task.fields["id"])
 
     def is_open(self, task_id: str) -> bool:
         """Whether the task has no result yet."""
@@ -138,7 +141,7 @@ class Dispatcher:
         """Send the task to a node, or keep it until there is one."""
         task = self._open[task_id]
         master = self._master.transport if self._master is not None else None
-        while master is not None and (node := self._choose(task.target)):
+        while master is not None and (node := self._choose(task)):
             try:
                 master.send_task(node, task.fields)
             except NodeUnavailable as error:
@@ -153,7 +156,8 @@ class Dispatcher:
             return
         self._waiting[task_id] = None
 
-    def _choose(self, target: TaskTarget) -> str:
+    def _choose(self, task: _Task) -> str:
+        target = task.target
         if target.node is not None and (target.node in self._alive or not self._reassign):
             return target.node if target.node in self._alive else ""
         candidates = self._candidates(target)
@@ -164,7 +168,7 @@ class Dispatcher:
             return candidates[self._turns[target.group] % len(candidates)]
         if target.pick == "least_busy":
             return min(candidates, key=self._load)
-        return self._rng.choice(candidates)
+        return task.rng.choice(candidates)
 
     def _load(self, node: str) -> tuple[int, int]:
         """Unfinished tasks; of equals the one that has waited longest for a task comes first."""

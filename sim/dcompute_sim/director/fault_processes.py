@@ -59,7 +59,7 @@ class Faults:
             self._record_idle(fault)
 
     def _when_due(self, index: int, fault: Fault) -> Steps:
-        rng = rng_for(self._scenario, f"select/{index}")
+        rng = rng_for(self._scenario, f"select/{fault.id}")
         if fault.when is not None:
             self._awaiting[index] = fault
             for triggered in self._triggers.watch(fault.when, fault.times or 1):
@@ -118,7 +118,7 @@ class Faults:
     def _record_idle(self, fault: Fault) -> None:
         """Recorded all the same: a fault that found nobody proves nothing."""
         name = f"{fault.kind}-{next(self._numbers)}"
-        self._recorder.add(t.FaultInjected, fault=name, kind=fault.kind)
+        self._recorder.add(t.FaultInjected, fault=name, kind=fault.kind, entry=fault.id or "")
 
     def _candidates(self, *, with_connection: bool = False) -> list[Candidate]:
         return [

@@ -36,7 +36,7 @@ class Workload:
             yield from self._triggers.watch(stream.when)
             yield self._env.timeout(stream.when.after)
             begin_s = self._env.now
-        tasks = _Tasks(self._env, self._scenario, index, stream, self._dispatcher)
+        tasks = _Tasks(self._env, self._scenario, stream, self._dispatcher)
         for moment_s in arrivals(self._scenario, index):
             if begin_s + moment_s > self._env.now:
                 yield self._env.timeout(begin_s + moment_s - self._env.now)
@@ -47,14 +47,14 @@ class _Tasks:
     """Makes and hands out the tasks of one stream."""
 
     def __init__(
-        self, env: Environment, scenario: Scenario, index: int, stream: TaskStream, dispatcher: Dispatcher
+        self, env: Environment, scenario: Scenario, stream: TaskStream, dispatcher: Dispatcher
     ) -> None:
         self._env = env
-        self._index = index
         self._stream = stream
         self._dispatcher = dispatcher
         self._timeout_s = scenario.master.task_timeout
-        self._rng: random.Random = rng_for(scenario, f"tasks/{index}")
+        self._rng: random.Random = rng_for(scenario, f"tasks/{stream.id}")
+        self._targets = rng_for(scenario, f"targets/{stream.id}")
         self._given = 0
 
     def give_next(self) -> None:
@@ -67,13 +67,13 @@ class _Tasks:
         self._given += 1
         fields = self._fields()
         closed = stream.outstanding is not None
-        self._dispatcher.give(fields, stream.target, self.give_next if closed else None)
+        self._dispatcher.give(fields, stream.target, self._targets, self.give_next if closed else None)
         if self._timeout_s is not None:
             self._env.process(self._send_again(fields["id"], self._timeout_s))
 
     def _fields(self) -> dict[str, Any]:
         fields = dict(self._stream.task or {})
-        fields.setdefault("id", f"t{self._index}-{self._given}")
+        fields.setdefault("id", f"{self._stream.id}-{self._given}")
         fields.setdefault("priority", self._stream.priority.draw(self._rng))
         if self._stream.payload is not None:
             missing = self._stream.payload - len(json.dumps(fields, ensure_ascii=False).encode())

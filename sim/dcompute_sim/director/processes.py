@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Generator, Sequence
 from typing import Any
 
@@ -59,7 +58,6 @@ class Director:
         self._dispatcher = Dispatcher(
             self._recorder,
             group_of,
-            random.Random(f"{scenario.seed}/targets"),
             reassign=scenario.master.reassign,
         )
         self._master = MasterHandle(

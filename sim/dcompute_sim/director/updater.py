@@ -66,7 +66,7 @@ class Updates:
         candidates = [Candidate(node.name, node.group_name, node.status) for node in self._boards]
         release = FIRST_RELEASE + 1 + index if update.release is None else update.release
         bundle = bundle_of(update, release)
-        for name in pick(update.select, candidates, rng_for(self._scenario, f"update/{index}")):
+        for name in pick(update.select, candidates, rng_for(self._scenario, f"update/{update.id}")):
             self._recorder.add(
                 t.UpdateStarted,
                 node=name,

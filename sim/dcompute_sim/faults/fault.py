@@ -33,7 +33,7 @@ from dcompute_sim.faults.injection import Injection, World
 from dcompute_sim.faults.schedule import Schedule, Select
 from dcompute_sim.registry import Registry
 from dcompute_sim.yamlfile.units import Duration
-from dcompute_sim.yamlfile.yaml_model import Model, wrong
+from dcompute_sim.yamlfile.yaml_model import Entry, wrong
 
 Steps = Generator[Event, Any, None]
 For = Annotated[
@@ -71,7 +71,7 @@ class Platform(enum.Enum):
     REAL_BOARD = "a real board"
 
 
-class _Kind(Model):
+class _Kind(Entry):
     kind: str = Field(description="Which fault.")
 
 

@@ -1,7 +1,7 @@
 """From what a file says to what will be done when: phases made absolute, swarms drawn, moments computed.
 
-Everything random here comes from the scenario's seed, split by name, so that adding a fault does not move the
-others.
+Everything random here comes from the scenario's seed, split by the ids of entries (`entry_ids`), so that
+adding or removing one moves no other.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import random
 from collections.abc import Iterator
 
 from dcompute_sim.faults import Fault
+from dcompute_sim.scenario.entry_ids import with_ids
 from dcompute_sim.scenario.scenario_model import QUIET, Scenario
 from dcompute_sim.scenario.swarm import expand
 from dcompute_sim.scenario.workload import TaskStream
@@ -21,7 +22,7 @@ def rng_for(scenario: Scenario, name: str) -> random.Random:
 
 
 def concretise(scenario: Scenario, seed: int | None = None) -> Scenario:
-    """A plain scenario that does the same: seed, broker and duration set, swarm drawn, all times absolute.
+    """A plain scenario that does the same: seed, broker, duration and ids set, swarm drawn, times absolute.
 
     Doing it again changes nothing.
     """
@@ -37,8 +38,9 @@ def concretise(scenario: Scenario, seed: int | None = None) -> Scenario:
         update={
             "broker": broker,
             "duration": scenario.length_s,
-            "faults": [_absolute_fault(fault, starts, ends) for fault in scenario.faults],
-            "workload": [_absolute_stream(stream, starts, ends) for stream in scenario.workload],
+            "faults": [_absolute_fault(fault, starts, ends) for fault in with_ids(scenario.faults, "fault")],
+            "workload": [_absolute_stream(s, starts, ends) for s in with_ids(scenario.workload, "t")],
+            "updates": with_ids(scenario.updates, "update"),
         }
     )
 
@@ -62,7 +64,7 @@ def fault_times(scenario: Scenario, index: int) -> list[float]:
     """When fault number `index` of a concrete scenario happens; empty for one that waits for an event."""
     fault = scenario.faults[index]
     if fault.between is not None:
-        rng = rng_for(scenario, f"fault/{index}")
+        rng = rng_for(scenario, f"fault/{fault.id}")
         low, high = fault.between
         return sorted(round(rng.uniform(low, high), 6) for _ in range(fault.times or 1))
     if fault.every is not None:
@@ -88,7 +90,7 @@ def arrivals(scenario: Scenario, index: int) -> Iterator[float]:
         first = min(stream.outstanding, stream.tasks or stream.outstanding)
         yield from [start] * first
         return
-    for number, moment in enumerate(_pace(stream, start, rng_for(scenario, f"stream/{index}"))):
+    for number, moment in enumerate(_pace(stream, start, rng_for(scenario, f"stream/{stream.id}"))):
         if moment > end or (stream.tasks is not None and number >= stream.tasks):
             return
         yield round(moment, 6)

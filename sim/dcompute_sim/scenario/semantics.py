@@ -45,6 +45,7 @@ def complaints(scenario: Scenario) -> list[Complaint]:
         *(c for index, fault in enumerate(scenario.faults) for c in _fault(scenario, index, fault)),
         *(c for index, update in enumerate(scenario.updates) for c in _update(scenario, index, update)),
         *(c for index, entry in enumerate(scenario.expect) for c in _expectation(scenario, index, entry)),
+        *(c for section in ("workload", "faults", "updates") for c in _ids(scenario, section)),
     ]
 
 
@@ -181,6 +182,15 @@ def _expectation(scenario: Scenario, index: int, entry: Check) -> Iterator[Compl
         if kind not in KINDS:
             hint = choice_hint(kind, KINDS)
             yield Complaint((*path, "kinds", position), f"no fault is called `{kind[:60]}`", hint)
+
+
+def _ids(scenario: Scenario, section: str) -> Iterator[Complaint]:
+    """Names of entries that two of them have."""
+    first: dict[str, int] = {}
+    for index, entry in enumerate(getattr(scenario, section)):
+        if entry.id is not None and first.setdefault(entry.id, index) != index:
+            message = f"`{entry.id}` is the name of two entries, {first[entry.id]} and {index}"
+            yield Complaint((section, index, "id"), message, "what is drawn for each would be the same")
 
 
 def _in_time(

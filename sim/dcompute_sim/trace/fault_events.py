@@ -6,12 +6,14 @@ from dcompute_sim.trace.event import Event
 
 
 class FaultInjected(Event, frozen=True):
-    """`fault` is unique in the run (e.g. "crash-3"); `node` is "" for faults of the broker or master."""
+    """`fault` is unique in the run (e.g. "crash-3"); `node` is "" for faults of the broker or master; `entry`
+    is the id of the scenario's entry."""
 
     fault: str
     kind: str
     node: str = ""
     for_us: int | None = None
+    entry: str = ""
 
 
 class FaultEffect(Event, frozen=True):

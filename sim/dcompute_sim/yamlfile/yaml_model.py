@@ -29,6 +29,19 @@ class Model(BaseModel):
     )
 
 
+EntryId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$")]
+
+
+class Entry(Model):
+    """An entry of a list, with a name of its own."""
+
+    id: EntryId | None = Field(
+        default=None,
+        description="Its own name; made of what the entry says when left out. What is drawn for it comes "
+        "from the seed and this name, so that changing other entries changes nothing here.",
+    )
+
+
 class ShortModel(Model):
     """A mapping with a short form, such as `50ms` for `{constant: 50ms}`; dumped in it when that says all."""
 
