@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.figures import print_figures
 
-SUITES = ("virtual", "transport", "fleet", "firmware", "structure")
+SUITES = ("virtual", "transport", "fleet", "firmware", "structure", "tcp")
 
 
 def main() -> int:

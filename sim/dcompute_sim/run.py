@@ -154,17 +154,18 @@ def _broker_of(scenario: Scenario, options: RunOptions, default: str) -> str:
 
 
 def _run_virtual(scenario: Scenario, options: RunOptions, trace: Trace) -> None:
-    from dcompute_sim.engines.virtual import KEEPALIVE_STEPS_S, VirtualEngine
+    from dcompute_sim.brokers.model.profiles import PROFILES
+    from dcompute_sim.engines.virtual import VirtualEngine
     from dcompute_sim.nodes.factories import VIRTUAL_NODES
 
     broker = _broker_of(scenario, options, VIRTUAL_BROKER)
-    if broker not in KEEPALIVE_STEPS_S:
+    if broker not in PROFILES:
         raise EngineError(
-            f"broker {broker!r} is a real one: virtual time has {', '.join(KEEPALIVE_STEPS_S)} "
-            "(the model with that broker's granularity); or use --time real"
+            f"broker {broker!r} is a real one: virtual time has {', '.join(PROFILES)} "
+            "(the model with that broker's limits and granularity); or use --time real"
         )
     assert options.seed is not None
-    engine = VirtualEngine(trace, options.seed, VIRTUAL_NODES, broker)
+    engine = VirtualEngine(trace, options.seed, VIRTUAL_NODES, broker, scenario.limits)
     _begin(trace, scenario, options, engine.broker_name, engine.broker_granularity_s)
     with _log_into(engine.recorder):
         director = Director(engine, engine.recorder, scenario, options.mutants)
@@ -209,7 +210,7 @@ async def _serve_real(scenario: Scenario, options: RunOptions, trace: Trace, ben
             "--pcap writes the packets of a virtual run; for real sockets use tcpdump on loopback"
         )
     raise_open_files(500 + _OPEN_FILES_PER_NODE * len(scenario.nodes()))
-    broker = make_broker(_broker_of(scenario, options, REAL_BROKER))
+    broker = make_broker(_broker_of(scenario, options, REAL_BROKER), limits=scenario.limits)
     assert options.seed is not None
     await broker.start()
     factories = {**REAL_NODES, "board": bench.node} if bench is not None else REAL_NODES

@@ -245,3 +245,13 @@ def test_compare(dcompute: Callable[..., Done], write_scenario: Callable[..., Pa
     broken = dcompute("compare", scenario, "--plain", "--broker", "amqtt-plain")
     assert broken.returncode == 1, broken.stdout + broken.stderr
     assert "DIFFER" in broken.stdout
+
+
+def test_a_run_warns_of_links_over_which_no_node_stays(
+    dcompute: Callable[..., Done], write_scenario: Callable[..., Path]
+) -> None:
+    far = write_scenario(network={"latency": "300ms", "loss": "30%"})
+    done = dcompute("run", far, "--plain")
+    assert "will be given up though nothing is wrong with the nodes" in done.stderr
+    near = dcompute("run", write_scenario(), "--plain")
+    assert "warning" not in near.stderr

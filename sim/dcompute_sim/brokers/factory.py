@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dcompute_sim.brokers.broker_limits import AS_IT_COMES, BrokerLimits
 from dcompute_sim.brokers.external import ExternalBroker
 from dcompute_sim.brokers.mosquitto import MosquittoBroker
 from dcompute_sim.brokers.real_broker import BrokerError, BrokerSecurity, RealBroker
@@ -10,9 +11,17 @@ PROCESS_KINDS = ("embedded", "model", "amqtt-plain")
 KINDS = (*PROCESS_KINDS, "mosquitto")
 
 
-def make_broker(kind_or_url: str, *, security: BrokerSecurity | None = None) -> RealBroker:
-    """The broker meant, not started yet. `security` is for those we start; a URL has its own."""
+def make_broker(
+    kind_or_url: str, *, security: BrokerSecurity | None = None, limits: BrokerLimits = AS_IT_COMES
+) -> RealBroker:
+    """The broker meant, not started yet. `security` is for those we start; a URL has its own. `limits`:
+    instead of those it comes with; BrokerError where they cannot be set."""
     security = security or BrokerSecurity()
+    if limits != AS_IT_COMES and kind_or_url != "mosquitto":
+        raise BrokerError(
+            f"`limits:` of a scenario can be set for mosquitto and in virtual time, not for {kind_or_url}: "
+            "take --broker mosquitto or --time virtual, or leave them out"
+        )
     if kind_or_url in PROCESS_KINDS:
         from dcompute_sim.brokers.broker_process import (
             BrokerProcess,  # amqtt takes a third of a second to import
@@ -20,7 +29,9 @@ def make_broker(kind_or_url: str, *, security: BrokerSecurity | None = None) -> 
 
         return BrokerProcess(kind_or_url, security)
     if kind_or_url == "mosquitto":
-        return MosquittoBroker(security)
+        mosquitto = MosquittoBroker(security)
+        mosquitto.limits = limits
+        return mosquitto
     if "://" in kind_or_url:
         return ExternalBroker.from_url(kind_or_url)
     raise BrokerError(

@@ -15,6 +15,7 @@ import socket
 from pathlib import Path
 
 from dcompute_sim.brokers import open_files
+from dcompute_sim.brokers.broker_limits import AS_IT_COMES, BrokerLimits
 from dcompute_sim.brokers.managed import ManagedBroker
 from dcompute_sim.brokers.real_broker import BrokerError, BrokerMissing, BrokerSecurity
 
@@ -33,6 +34,8 @@ class MosquittoBroker(ManagedBroker):
 
     name = "mosquitto"
     granularity_s = GRANULARITY_S
+    limits = AS_IT_COMES
+    """Instead of its defaults."""
 
     async def _launch(self) -> int:
         program = find_mosquitto()
@@ -49,7 +52,7 @@ class MosquittoBroker(ManagedBroker):
     async def _launch_on(self, program: Path, port: int) -> int:
         config, log = self._private / "mosquitto.conf", self._private / "mosquitto.log"
         self._memory_file.parent.mkdir(parents=True, exist_ok=True)
-        config.write_text(configuration(self._host, port, self._security, self._memory_file))
+        config.write_text(configuration(self._host, port, self._security, self._memory_file, self.limits))
         with log.open("wb") as output:
             self._process = await asyncio.create_subprocess_exec(
                 *_ended_with_us(),
@@ -105,13 +108,18 @@ def find_mosquitto() -> Path:
     )
 
 
-def configuration(host: str, port: int, security: BrokerSecurity, memory_file: Path) -> str:
-    """Its configuration file: no limits to hit unawares, nothing shared with another mosquitto."""
+def configuration(
+    host: str,
+    port: int,
+    security: BrokerSecurity,
+    memory_file: Path,
+    limits: BrokerLimits = AS_IT_COMES,
+) -> str:
+    """Its configuration file: as it comes but for what a private one needs, and for the limits a scenario
+    names."""
     options = [
         ("listener", f"{port} {host}"),
         ("max_connections", "-1"),
-        ("max_inflight_messages", "0"),
-        ("max_queued_messages", "0"),
         ("set_tcp_nodelay", "true"),
         ("connection_messages", "false"),
         ("log_dest", "stderr"),
@@ -120,6 +128,10 @@ def configuration(host: str, port: int, security: BrokerSecurity, memory_file: P
         ("persistence_file", memory_file.name),
         ("autosave_interval", "0"),
     ]
+    if limits.in_flight is not None:
+        options.append(("max_inflight_messages", str(limits.in_flight)))
+    if limits.queued is not None:
+        options.append(("max_queued_messages", str(limits.queued)))
     if os.geteuid() == 0:
         options.append(("user", "root"))  # otherwise it becomes user `mosquitto`, who cannot read our files
     if security.password_file is None:

@@ -11,11 +11,11 @@ import typer
 from rich.console import Console
 
 from dcompute.cli import grouped
+from dcompute_sim.brokers.model.profiles import PROFILES
 from dcompute_sim.checks.verdict import judge
 from dcompute_sim.commands import options as o
 from dcompute_sim.commands.select import SelectedScenario, entry_of
 from dcompute_sim.commands.status import FAILED, HELD, explained
-from dcompute_sim.engines.virtual import KEEPALIVE_STEPS_S
 from dcompute_sim.report.comparison import Side, Sides, print_comparison
 from dcompute_sim.report.console import make_console
 from dcompute_sim.run import REAL_BROKER, VIRTUAL_BROKER, RunOutcome, run_scenario
@@ -79,7 +79,7 @@ def _run(entry: SelectedScenario, how: o.How, console: Console) -> Sides:
     scenario = entry.scenario
     named = how.broker or scenario.broker
     real_broker = REAL_BROKER if named == "auto" else named
-    modelled = real_broker if real_broker in KEEPALIVE_STEPS_S else VIRTUAL_BROKER
+    modelled = real_broker if real_broker in PROFILES else VIRTUAL_BROKER
     options = replace(how.options(), reference=entry.reference, variation=entry.variation, boards=None)
     if how.target is None:
         first, second = replace(options, time="virtual"), replace(options, time="real")

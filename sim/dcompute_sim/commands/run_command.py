@@ -28,6 +28,8 @@ from dcompute_sim.report.console import make_console, print_summary
 from dcompute_sim.report.coverage_report import print_coverage
 from dcompute_sim.report.run_report import replay_command
 from dcompute_sim.run import RunOptions, planned
+from dcompute_sim.scenario import concretise
+from dcompute_sim.scenario.feasibility import warnings
 
 TRACES = Path("runs")
 
@@ -139,6 +141,10 @@ def _run_each(
     """One run of each, all of them told, in the reports too."""
     console = make_console(show.mode)
     traces = one_each(trace, entries) if trace else [TRACES / f"{e.scenario.name}.jsonl" for e in entries]
+    if not show.quiet:
+        for entry in entries:
+            for said in warnings(concretise(entry.scenario)):
+                typer.echo(f"warning: {entry.label}: {said}", err=True)
     with _told(reports, entries[0].label):
         runs, undone = run_all(plans(entries, options, traces), console, show.mode, jobs)
     why = {name: str(error) for name, error in undone.items()}

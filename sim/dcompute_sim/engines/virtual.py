@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import paho.mqtt.client as paho
@@ -11,7 +13,10 @@ import simpy
 from simpy import Environment, Event
 
 from dcompute.drivers import Address, ChannelUser, Driver, Timer
-from dcompute_sim.brokers.model.broker_config import BrokerConfig
+from dcompute_sim import trace as t
+from dcompute_sim.brokers.broker_limits import AS_IT_COMES, BrokerLimits
+from dcompute_sim.brokers.model.broker_config import MAX_IN_FLIGHT
+from dcompute_sim.brokers.model.profiles import PROFILES, BrokerProfile
 from dcompute_sim.engines.virtual_broker import PORT, ModelBroker
 from dcompute_sim.interfaces.node import Node, NodeSpec
 from dcompute_sim.interfaces.participant import Participant
@@ -26,9 +31,6 @@ from dcompute_sim.scenario import NetworkSettings
 from dcompute_sim.trace import Trace
 
 BROKER = "broker"
-EMBEDDED = "embedded"  # keeps the wills to itself when it is stopped; the others publish them
-KEEPALIVE_STEPS_S = {"model": 0.0, EMBEDDED: 0.0, "mosquitto": 6.0}
-"""What the model can stand in for, and how coarsely that broker looks for silent clients (0: exactly)."""
 EPOCH_S = 1_700_000_000.0
 START_S = 1.0  # paho takes a ping time of 0 for "no ping under way", so its clock must not start there
 
@@ -147,17 +149,32 @@ class VirtualMachine:
 VirtualNodeFactory = Callable[[NodeSpec, VirtualMachine, Recorder], Node]
 
 
+def _limited(profile: BrokerProfile, limits: BrokerLimits) -> BrokerProfile:
+    config = profile.config
+    if limits.in_flight is not None:
+        config = replace(config, inflight_window=limits.in_flight or MAX_IN_FLIGHT)
+    if limits.queued is not None:
+        config = replace(config, queue_limit=limits.queued or sys.maxsize)
+    return replace(profile, config=config)
+
+
 class VirtualEngine:
     """See the module's head; the interface is `dcompute_sim.interfaces.world.Engine`.
 
     Args:
         seed: of the run.
         factories: what makes a node of each kind.
-        broker: whose granularity the model has, one of KEEPALIVE_STEPS_S.
+        broker: whose limits and habits the model has, one of PROFILES.
+        limits: instead of that broker's.
     """
 
     def __init__(
-        self, trace: Trace, seed: int, factories: Mapping[str, VirtualNodeFactory], broker: str = "model"
+        self,
+        trace: Trace,
+        seed: int,
+        factories: Mapping[str, VirtualNodeFactory],
+        broker: str = "model",
+        limits: BrokerLimits = AS_IT_COMES,
     ) -> None:
         self.env = Environment()
         self._factories = factories
@@ -168,11 +185,14 @@ class VirtualEngine:
         self.network = Network(self.env, seed, observer=self.recorder)
         self._clock = self.network.clock
         self.broker_name = broker
-        self.broker_granularity_s = KEEPALIVE_STEPS_S[broker]
-        config = BrokerConfig(keepalive_step_s=self.broker_granularity_s)
-        self._broker = ModelBroker(
-            self.network.host(BROKER, wired=True), self._clock, config, wills_at_stop=broker != EMBEDDED
-        )
+        profile = _limited(PROFILES[broker], limits)
+        self.broker_granularity_s = profile.config.keepalive_step_s
+        self._queue_limit = profile.config.queue_limit
+        host = self.network.host(BROKER, wired=True)
+        self._broker = ModelBroker(host, self._clock, profile, self._dropped)
+
+    def _dropped(self, who: str, why: str, count: int) -> None:
+        self.recorder.add(t.MessagesDropped, who=who, why=why, count=count, holds=self._queue_limit)
 
     def _now_us(self) -> int:
         now_s = self.env._now
@@ -227,5 +247,6 @@ class VirtualEngine:
         paho.time_func = lambda: env._now + START_S
         try:
             self._clock.run_until(env.process(process()))
+            self._broker.drops.tell()
         finally:
             paho.time_func = real_time

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from dcompute_sim.checks.check import Measurement, Status, window
 from dcompute_sim.checks.verdict import Result
+from dcompute_sim.report.broker_drops import drops
 from dcompute_sim.report.run_report import RunReport
 from dcompute_sim.report.text import counted, event_line, measure, plural, seconds
 
@@ -52,6 +53,8 @@ def print_run(console: Console, run: RunReport, mode: Mode = "normal") -> None:
         console.print()
     if run.totals.faults:
         console.print(Text(f"Faults: {counted(run.totals.faults)}.", style="dim"))
+    for told in drops(run.events):
+        console.print(Text(f"{told[0].upper()}{told[1:]}.", style="yellow"))
     for result in run.verdict.results:
         if result.outcome.status is not Status.HELD and result.outcome.offending:
             _print_offending(console, run, result)

@@ -11,6 +11,7 @@ import msgspec
 
 from dcompute_sim.checks.check import Measurement
 from dcompute_sim.checks.verdict import Result
+from dcompute_sim.report.broker_drops import drops
 from dcompute_sim.report.run_report import RunReport
 
 FORMAT = 1
@@ -58,6 +59,7 @@ def as_dict(run: RunReport) -> dict[str, Any]:
             "faults": dict(sorted(totals.faults.items())),
             "events": dict(sorted(totals.events.items())),
         },
+        "broker_dropped": drops(run.events),
         "expectations": [_result(result) for result in run.verdict.results],
         "faults": [
             {

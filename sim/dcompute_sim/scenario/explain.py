@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from dcompute_sim.faults import Fault, NodeFault
 from dcompute_sim.faults.schedule import Select, When
 from dcompute_sim.scenario.board_record import BoardRecord
+from dcompute_sim.scenario.feasibility import warnings
 from dcompute_sim.scenario.fleet import Group
 from dcompute_sim.scenario.network_settings import NetworkSettings
 from dcompute_sim.scenario.plan import arrivals, concretise, fault_times, phase_starts
@@ -33,6 +34,8 @@ def explain(scenario: Scenario) -> str:
     """What will happen, in words, with the moments that the seed decides."""
     plain = concretise(scenario)
     parts = [_head(scenario, plain), _section("Who takes part", _fleet(plain))]
+    if said := warnings(plain):
+        parts.append(_section("Beware", said))
     if plain.workload:
         streams = (_stream(plain, index, stream) for index, stream in enumerate(plain.workload))
         parts.append(_section("Work", streams))

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from dcompute_sim.brokers.broker_limits import AS_IT_COMES, BrokerLimits
 from dcompute_sim.checks import CHECKS
 from dcompute_sim.faults import KINDS, AnyFault
 from dcompute_sim.scenario.board_record import BoardRecord
@@ -70,7 +71,10 @@ class Scenario(Model):
         default="auto",
         description="auto (model in virtual time, embedded in real time), model, embedded, mosquitto, "
         "amqtt-plain or a URL such as mqtt://host:1883. In virtual time every broker is the model, with the "
-        "coarse clock of the one named.",
+        "limits and the coarse clock of the one named: model, embedded, mosquitto, emqx or aws-iot.",
+    )
+    limits: BrokerLimits = Field(
+        default=AS_IT_COMES, description="The broker's limits, instead of those it comes with."
     )
     duration: Duration | None = Field(
         default=None, description="The run ends by then at the latest. Left out: the phases' sum."

@@ -39,6 +39,16 @@ class BrokerStopped(Event, frozen=True):
     kept_memory: bool
 
 
+class MessagesDropped(Event, frozen=True):
+    """The broker dropped `count` messages that `who` should have got (or, not allowed, wanted to send).
+    `holds`: as many may wait for one client."""
+
+    who: str
+    why: str
+    count: int
+    holds: int
+
+
 class WireOpened(Event, frozen=True):
     """A TCP connection of this node, or of another participant, reached the broker; `conn` counts per run."""
 

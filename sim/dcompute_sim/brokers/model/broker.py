@@ -189,6 +189,12 @@ class Broker:
         if topic not in router.routes:
             packets.check_topic(topic)  # the topics of known routes have been through this
         payload = data[payload_start:stop]
+        if self.config.authorize is not None and not self._may_publish(session, topic):
+            if qos == 1:
+                connection.write(packets.PUBACK_HEAD + data[topic_end : topic_end + 2])
+            elif qos == 2:
+                connection.write(packets.PUBREC_HEAD + data[topic_end : topic_end + 2])
+            return
         if qos == 0:
             if first & packets.DUP:
                 raise ProtocolError("DUP at QoS 0 [MQTT-3.3.1-2]")
@@ -208,12 +214,24 @@ class Broker:
             connection.write(packets.PUBACK_HEAD + packet_id)  # [MQTT-4.3.2-2]
         elif qos == 2:
             # Kept until PUBREL and delivered then; a repeat meanwhile is the same message [MQTT-4.3.3-2].
-            session.incoming.setdefault(
-                int.from_bytes(packet_id, "big"), (topic, payload, bool(first & packets.RETAIN))
-            )
+            number = int.from_bytes(packet_id, "big")
+            if number not in session.incoming and len(session.incoming) >= self.config.release_limit:
+                raise ProtocolError(f"more than {self.config.release_limit} QoS 2 messages without PUBREL")
+            session.incoming.setdefault(number, (topic, payload, bool(first & packets.RETAIN)))
             connection.write(packets.PUBREC_HEAD + packet_id)
         else:
             raise ProtocolError("QoS 3 [MQTT-3.3.1-4]")
+
+    def _may_publish(self, session: Session, topic: bytes) -> bool:
+        """Whether the access rules let it; where they do not, nobody is told but the broker's log
+        [MQTT-3.3.5-2]."""
+        authorize = self.config.authorize
+        if authorize is None or authorize(session.client_id, topic.decode(), True):
+            return True
+        if self.config.closes_on_refusal:
+            raise ProtocolError(f"{session.client_id} may not publish to {topic.decode()}")
+        self._drop(session, topic, "not allowed")
+        return False
 
     def _other(self, session: Session, connection: Connection, first: int, body: bytes) -> None:
         """Every packet that is not on the fast path."""
@@ -265,7 +283,10 @@ class Broker:
         if session is not None and connect.clean:
             self._forget(session)  # [MQTT-3.1.2-6]
         if session is None or connect.clean:
-            session = Session(client_id, connect.clean, self.config.inflight_window, self.config.queue_limit)
+            config = self.config
+            session = Session(
+                client_id, connect.clean, config.inflight_window, config.queue_limit, config.drops_oldest
+            )
             self.sessions[client_id] = session
         connection.session = session
         connection.will = connect.will
@@ -299,7 +320,8 @@ class Broker:
         session = self.sessions.get(client_id)
         if session is None or session.connection is None:
             return False
-        self._close(session.connection, "taken over", with_will=session.clean or connect.clean)
+        with_will = self.config.takeover_wills and (session.clean or connect.clean)
+        self._close(session.connection, "taken over", with_will=with_will)
         return True
 
     def _close(self, connection: Connection, reason: str, *, with_will: bool = False) -> None:
@@ -353,9 +375,17 @@ class Broker:
     def _subscribe(
         self, session: Session, connection: Connection, packet_id: int, wanted: list[tuple[bytes, int]]
     ) -> None:
+        authorize = self.config.authorize
+        refused = {
+            topic_filter
+            for topic_filter, _ in wanted
+            if authorize is not None and not authorize(session.client_id, topic_filter.decode(), False)
+        }
+        codes = [packets.REFUSED if topic_filter in refused else qos for topic_filter, qos in wanted]
+        wanted = [(topic_filter, qos) for topic_filter, qos in wanted if topic_filter not in refused]
         for topic_filter, qos in wanted:
             self._router.subscribe(session, topic_filter, qos)
-        connection.write(packets.suback(packet_id, [qos for _, qos in wanted]))  # [MQTT-3.8.4-1, 3.8.4-2]
+        connection.write(packets.suback(packet_id, codes))  # [MQTT-3.8.4-1, 3.8.4-2, 3.9.3-1]
         for topic_filter, qos in wanted:  # also when the filter was there before [MQTT-3.8.4-3]
             self._router.deliver_retained(session, topic_filter, qos)
 

@@ -13,6 +13,10 @@ MAX_PACKET_BYTES = 5 + 268_435_455
 """The largest packet MQTT can frame: five bytes of fixed header and the largest remaining length (2.2.3)."""
 
 
+MAX_IN_FLIGHT = 65_535
+"""As many as there are packet identifiers (2.3.1)."""
+
+
 class ReturnCode(IntEnum):
     """CONNACK return codes (table 3.1)."""
 
@@ -27,6 +31,9 @@ class ReturnCode(IntEnum):
 Authenticate = Callable[[str, str | None, bytes | None], ReturnCode]
 """(client id, user name, password) -> the code to answer CONNECT with; ACCEPTED lets the client in."""
 
+Authorize = Callable[[str, str, bool], bool]
+"""(client id, topic or filter, whether it publishes) -> whether it may."""
+
 
 @dataclass(frozen=True, slots=True)
 class BrokerConfig:
@@ -35,13 +42,20 @@ class BrokerConfig:
     keepalive_step_s: float = 0.0  # silence is looked for at multiples of this; 0: exactly at 1.5 x keepalive
     connect_timeout_s: float = 20.0  # a connection without a CONNECT is closed after this [MQTT-3.1.4, 4.8]
     inflight_window: int = 20  # QoS 1 and 2 messages a client may leave unacknowledged
-    queue_limit: int = 1000  # messages waiting for the window or for an absent client; newer ones are dropped
+    queue_limit: int = 1000  # messages waiting for the window or for an absent client; beyond, one is dropped
+    drops_oldest: bool = False  # then; otherwise the one that came last
+    release_limit: int = 1000  # QoS 2 messages of a client that wait for its PUBREL; beyond, it is closed
     max_packet_bytes: int = MAX_PACKET_BYTES  # a longer packet closes the connection before it is read
     max_connections: int | None = None  # further clients are answered "server unavailable"
     authenticate: Authenticate | None = None  # None: anyone may connect
+    authorize: Authorize | None = None  # None: all topics are everybody's
+    closes_on_refusal: bool = (
+        False  # a PUBLISH not allowed ends the connection; else it is acknowledged, and lost
+    )
+    takeover_wills: bool = True  # the will of a connection that its successor ends is published
 
     def __post_init__(self) -> None:
-        if not 1 <= self.inflight_window <= 65_535:
+        if not 1 <= self.inflight_window <= MAX_IN_FLIGHT:
             raise ValueError(
                 f"inflight_window is {self.inflight_window}, must be 1 to 65535 (packet identifiers)"
             )

@@ -242,6 +242,10 @@ def connack(session_present: bool, code: ReturnCode) -> bytes:
     return bytes((CONNACK << 4, 2, session_present, code))
 
 
+REFUSED = 0x80
+"""A subscription that is not granted (table 3.9.3)."""
+
+
 def suback(packet_id: int, granted: list[int]) -> bytes:
     """SUBACK with one return code for each filter, in order [MQTT-3.8.4-5, 3.9.3-1]."""
     body = packet_id.to_bytes(2, "big") + bytes(granted)

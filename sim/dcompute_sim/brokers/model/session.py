@@ -28,6 +28,7 @@ class Session:
         "clean",
         "client_id",
         "connection",
+        "drops_oldest",
         "incoming",
         "inflight",
         "next_id",
@@ -39,11 +40,14 @@ class Session:
         "write_qos0",
     )
 
-    def __init__(self, client_id: str, clean: bool, window: int, queue_limit: int) -> None:
+    def __init__(
+        self, client_id: str, clean: bool, window: int, queue_limit: int, drops_oldest: bool = False
+    ) -> None:
         self.client_id = client_id
         self.clean = clean
         self.window = window
         self.queue_limit = queue_limit
+        self.drops_oldest = drops_oldest
         self.subscriptions: dict[bytes, int] = {}
         self.inflight: dict[int, bytes] = {}  # packet id -> what was last sent under it
         # (head, payload) of what may not be sent yet; a list, as an empty deque takes 624 bytes
@@ -72,7 +76,8 @@ class Session:
         self._fill_window()
 
     def deliver(self, head: bytes, payload: bytes) -> bool:
-        """Send a QoS 1 or 2 message, or queue it. False: the queue is full and the message was dropped."""
+        """Send a QoS 1 or 2 message, or queue it. False: the queue is full and a message was dropped, this
+        one or the oldest."""
         inflight = self.inflight
         if self.write is not None:
             if len(inflight) < self.window:
@@ -86,10 +91,13 @@ class Session:
             waiting = len(self.queue)
         else:
             waiting = len(self.queue) + len(inflight)  # an absent client has no window, as in mosquitto
-        if waiting >= self.queue_limit:
-            return False
-        self.queue.append((head, payload))
-        return True
+        if waiting < self.queue_limit:
+            self.queue.append((head, payload))
+            return True
+        if self.drops_oldest and self.queue:
+            del self.queue[0]
+            self.queue.append((head, payload))
+        return False
 
     def puback(self, packet_id: int) -> None:
         """A QoS 1 message has arrived."""

@@ -1,0 +1,78 @@
+"""What brokers do differently where the standard leaves it to them: access rules, full queues, takeover."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dcompute_sim.brokers.conformance import wire
+from dcompute_sim.brokers.conformance.wire import PacketKind
+
+
+def _own_topics_only(client_id: str, topic: str, publishes: bool) -> bool:
+    return topic.startswith(f"{client_id}/") or (not publishes and topic == "news")
+
+
+def test_a_publish_that_is_not_allowed_is_acknowledged_and_reaches_nobody(bench: Any) -> None:
+    """As mosquitto: the publisher cannot tell."""
+    bench.configure(authorize=_own_topics_only)
+    reader = bench.client("a").subscribe("a/in")
+    writer = bench.client("b")
+    writer.publish("a/in", qos=1, packet_id=7)
+    writer.publish("a/in", qos=0)
+    assert writer.got() == ["PUBACK 7"]
+    assert reader.got() == []
+    assert bench.told[-2:] == ["dropped a/in for b: not allowed"] * 2
+    writer.publish("b/out", qos=2, packet_id=8)
+    assert writer.got() == ["PUBREC 8"]
+
+
+def test_a_broker_may_close_over_it_instead(bench: Any) -> None:
+    bench.configure(authorize=_own_topics_only, closes_on_refusal=True)
+    writer = bench.client("b")
+    writer.publish("a/in", qos=1)
+    assert writer.closed
+    assert "may not publish to a/in" in bench.told[-1]
+
+
+def test_a_subscription_that_is_not_allowed_is_refused_alone(bench: Any) -> None:
+    bench.configure(authorize=_own_topics_only)
+    client = bench.client("b")
+    client.send(wire.subscribe(3, [("a/in", 1), ("b/in", 1)]))
+    assert client.got() == ["SUBACK 3 128,1"]
+    client.publish("b/in", "hello", qos=0)
+    assert client.got() == ["PUBLISH b/in hello"]
+
+
+def test_the_oldest_or_the_newest_is_dropped(bench: Any) -> None:
+    for oldest, expected in ((False, ["1", "2", "3"]), (True, ["1", "3", "4"])):
+        bench.configure(inflight_window=1, queue_limit=2, drops_oldest=oldest)
+        reader = bench.client("r").subscribe("t", qos=1)
+        writer = bench.client("w")
+        for number in (1, 2, 3, 4):
+            writer.publish("t", str(number), qos=1, packet_id=number)
+        got: list[str] = []
+        while lines := reader.got():
+            [line] = lines
+            got.append(line.split()[2])
+            reader.acknowledge(PacketKind.PUBACK, int(line.rpartition("#")[2]))
+        assert got == expected
+        assert bench.told[-1] == "dropped t for r: queue full"
+
+
+def test_messages_never_released_are_bounded(bench: Any) -> None:
+    bench.configure(release_limit=3)
+    client = bench.client("c")
+    for number in (1, 2, 3, 3):
+        client.publish("t", qos=2, packet_id=number)
+    assert not client.closed
+    client.publish("t", qos=2, packet_id=4)
+    assert client.closed
+
+
+def test_a_takeover_may_go_without_a_will(bench: Any) -> None:
+    for wills in (True, False):
+        bench.configure(takeover_wills=wills)
+        reader = bench.client("r").subscribe("gone")
+        bench.client("c", will=wire.ClientWill("gone", b"dead"))
+        bench.client("c")
+        assert reader.got() == (["PUBLISH gone dead"] if wills else [])

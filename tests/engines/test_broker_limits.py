@@ -1,0 +1,78 @@
+"""The limits of brokers as they come: what they drop is seen, said, and the same in virtual and real time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from dcompute_sim import trace as t
+from dcompute_sim.brokers.real_broker import BrokerError
+from dcompute_sim.report.broker_drops import drops
+
+FLOOD = {
+    "duration": "20s",
+    "fleet": {"py": {"count": 1, "keepalive": "60s", "work": "0s", "network": {"latency": "300ms"}}},
+    "workload": [{"tasks": 2500, "rate": "100000/s", "at": "5s"}],
+    "expect": [],
+}
+"""A node 600 ms away has taken next to nothing when all tasks are there: 20 under way, 1,000 wait."""
+
+
+def test_what_mosquitto_drops_is_said_with_whose_it_was_and_why(run: Callable[..., Any]) -> None:
+    outcome = run(FLOOD, broker="mosquitto")
+    dropped = [event for event in outcome.trace if isinstance(event, t.MessagesDropped)]
+    assert {(event.who, event.why, event.holds) for event in dropped} == {("py-1", "queue full", 1000)}
+    count = sum(event.count for event in dropped)
+    assert 1_400 < count < 1_500
+    assert drops(outcome.trace) == [f"the broker dropped {count:,} messages for py-1: its queue holds 1,000"]
+
+
+def test_the_real_mosquitto_drops_as_many(run: Callable[..., Any]) -> None:
+    """Stock limits in real time, too; the broker's own count comes every 10 s."""
+    virtual = run(FLOOD, broker="mosquitto")
+    real = run(FLOOD, broker="mosquitto", time="real")
+    counted = sum(event.count for event in real.trace if isinstance(event, t.BrokerDropped))
+    modelled = sum(event.count for event in virtual.trace if isinstance(event, t.MessagesDropped))
+    assert counted == pytest.approx(modelled, rel=0.05)
+    assert drops(real.trace)
+
+
+def test_limits_that_a_scenario_names_hold_instead(run: Callable[..., Any]) -> None:
+    assert not drops(run(FLOOD | {"limits": {"queued": 0}}, broker="mosquitto").trace)
+    outcome = run(FLOOD | {"limits": {"in_flight": 5, "queued": 100}})
+    [told] = drops(outcome.trace)
+    assert told.endswith("its queue holds 100")
+
+
+def test_the_embedded_broker_stands_for_itself(run: Callable[..., Any]) -> None:
+    assert not drops(run(FLOOD, broker="embedded").trace)  # it holds 100,000
+
+
+def test_the_oldest_goes_where_the_broker_says_so(run: Callable[..., Any]) -> None:
+    def arrived(broker: str) -> list[str]:
+        events = run(FLOOD | {"duration": "60s"}, broker=broker).trace
+        return [event.task for event in events if isinstance(event, t.TaskReceived)]
+
+    def number(task: str) -> int:
+        return int(task.rpartition("-")[2])
+
+    assert max(map(number, arrived("mosquitto"))) < 1_100
+    newest = arrived("emqx")[-900:]
+    assert min(map(number, newest)) > 1_500
+
+
+def test_limits_are_refused_where_they_cannot_be_set(run: Callable[..., Any]) -> None:
+    with pytest.raises(BrokerError, match="not for embedded"):
+        run(FLOOD | {"limits": {"queued": 5}}, broker="embedded", time="real")
+
+
+@pytest.mark.parametrize("broker", ["mosquitto", "emqx"])
+def test_every_retained_status_is_read_whatever_the_queue_holds(run: Callable[..., Any], broker: str) -> None:
+    """1,500 nodes on a queue of 1,000: the audit failed a healthy fleet."""
+    many = {
+        "duration": "60s",
+        "fleet": {"py": {"count": 1500, "keepalive": "60s", "ramp": "20s"}},
+        "expect": ["retained_consistent", "final_status"],
+    }
+    assert run(many, broker=broker).verdict.exit_status == 0
