@@ -91,24 +91,30 @@ class AsyncioDriver:
         return loop
 
     def now_s(self) -> float:
+        """Return monotonic seconds."""
         return self._loop.time()
 
     def wall_s(self) -> float:
+        """Return seconds since 1970."""
         return time.time()
 
     def call_on_loop(self, call: Callable[[], None]) -> None:
+        """Run `call` on the loop, at once when already there; may be called from any thread."""
         if self._on_loop():
             call()
         else:
             self._loop.call_soon_threadsafe(call)
 
     def call_later(self, delay_s: float, call: Callable[[], None]) -> Timer:
+        """Run `call` on the loop after `delay_s` seconds; only from the loop."""
         return self._loop.call_later(delay_s, call)
 
     def dial(self, address: Address, user: ChannelUser) -> Timer:
+        """Open a channel, which `user` is told of; cancelling the result gives up."""
         return _Dial(self._loop, address, user)
 
     def deliver(self, call: Callable[[], None]) -> None:
+        """Run a user's callback, in order; what it raises is logged."""
         if self._inline_callbacks:
             _guarded(call)
             return
@@ -117,6 +123,7 @@ class AsyncioDriver:
         self._dispatcher.submit(_guarded, call)
 
     def wait(self, started: Callable[[Callable[[], None]], None], timeout_s: float) -> bool:
+        """Run `started(done)` on the loop and wait until `done` is called; False when it takes too long."""
         finished = threading.Event()
         self.call_on_loop(lambda: started(finished.set))
         return finished.wait(0 if self._on_loop() else timeout_s)

@@ -16,6 +16,7 @@ import typer
 from dcompute import __version__
 from dcompute._cli.options import grouped
 from dcompute.events import DeathReported, MasterEvent, NodeStatusSeen, ResultReceived
+from dcompute.extras import install_command
 from dcompute.master_transport import MasterNodeTransport
 from dcompute.node_transport import ComputeNodeTransport
 from dcompute.security import Tls
@@ -218,7 +219,7 @@ def _add_testbed() -> None:
     except ModuleNotFoundError as error:
         typer.echo(
             f"The testbed is not installed (no module {error.name}), so only `node`, `master` and `update` "
-            "are here: pip install 'dcompute[sim]'",
+            f"are here: {install_command('sim')}",
             err=True,
         )
         return

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
 from typing import Any
 
+from dcompute.extras import install_command
 from dcompute_sim.campaign import CampaignError
 
 CONNECT_S = 10.0
@@ -71,7 +72,7 @@ def _dask_client(address: str) -> Any:
     try:
         from distributed import Client
     except ModuleNotFoundError:
-        raise CampaignError("--on needs Dask: pip install 'dcompute[cluster]'") from None
+        raise CampaignError(f"--on needs Dask: {install_command('cluster')}") from None
     make: Any = Client
     try:
         return make(address, timeout=CONNECT_S, set_as_default=False)

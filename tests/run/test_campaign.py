@@ -292,5 +292,5 @@ def test_dask_is_optional(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(CampaignError, match=r"pip install 'dcompute\[cluster\]'"):
+    with pytest.raises(CampaignError, match=r"needs Dask: pip install .*\[cluster\]"):
         dask_workers("tcp://127.0.0.1:1")

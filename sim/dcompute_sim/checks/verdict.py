@@ -42,7 +42,7 @@ class Result:
 
     @property
     def label(self) -> str:
-        """Name and parameters, as in `dead_within (bound: 2s)`."""
+        """Show name and parameters, such as `dead_within` and what its bound is."""
         return _label(self.name, self.parameters)
 
 
