@@ -14,7 +14,7 @@ import pytest
 import serial
 from dcompute_sim.deploy.board_config import DeployTarget
 from dcompute_sim.deploy.progress import Progress
-from dcompute_sim.deploy.serial_link import SerialLink
+from dcompute_sim.hardware.serial_link import SerialLink
 
 OWN_MAIN = "print('an older program')\n"
 

@@ -122,8 +122,8 @@ def test_faults_that_cannot_choose_a_board_are_no_matter(tmp_path: Path) -> None
     status, said = run(tmp_path, faults, REAL, "--target", "board")
     assert status == 2
     assert "power_cut" not in said
-    assert "/dev/nowhere1 cannot be opened" in said  # it got as far as the boards, and both are named
-    assert "/dev/nowhere2 cannot be opened" in said
+    assert "there is no port /dev/nowhere1" in said  # it got as far as the boards, and both are named
+    assert "there is no port /dev/nowhere2" in said
 
 
 def test_target_and_time_are_one_question(tmp_path: Path) -> None:

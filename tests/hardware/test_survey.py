@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from dcompute_sim import trace as t
 from dcompute_sim.commands import app
+from dcompute_sim.hardware.board_errors import BoardError
 from dcompute_sim.hardware.check_command import own_address
-from dcompute_sim.hardware.serial_line import BoardError
 from dcompute_sim.hardware.survey import AtPrompt, record_of
 from dcompute_sim.scenario import ScenarioError, load
 from dcompute_sim.scenario.board_record import BoardRecord, Figures

@@ -40,7 +40,7 @@ def test_what_was_provisioned_runs_and_can_import_umqtt(emulator: provision.Emul
         check=False,
     )
     assert (done.stdout, done.stderr) == ("<class 'MQTTClient'>\n", "")
-    assert emulator.version >= provision.OLDEST
+    assert emulator.version >= provision.OLDEST_MICROPYTHON
 
 
 def test_the_debian_recipe_works_from_nothing(

@@ -16,7 +16,7 @@ from dcompute.bundle import CONFIRM_S
 from dcompute.cli import grouped
 from dcompute.update_keys import UpdateKeys
 from dcompute_sim.deploy.board_config import DeployTarget
-from dcompute_sim.deploy.deploy_errors import INVALID, DeployError, InvalidInput
+from dcompute_sim.deploy.deploy_errors import INVALID, InvalidInput
 from dcompute_sim.deploy.deploy_options import (
     BrokerAt,
     DryRun,
@@ -34,6 +34,7 @@ from dcompute_sim.deploy.progress import Progress, for_all, label, status_of
 from dcompute_sim.deploy.ready_watch import Watchers
 from dcompute_sim.deploy.selection import parse_watchpoint
 from dcompute_sim.deploy.state import COLUMNS, state_row
+from dcompute_sim.hardware.board_errors import BoardError
 from dcompute_sim.micropython.provision import umqtt
 from dcompute_sim.yamlfile.problems import LocatedError
 
@@ -115,7 +116,7 @@ def status(*, which: Which, waiting: Waiting) -> None:
             )
         table = Table(*COLUMNS, box=None)
         for target, result in results:
-            if not isinstance(result, DeployError):
+            if not isinstance(result, BoardError):
                 table.add_row(*state_row(target, *result))
         if table.row_count:
             _console().print(table)
@@ -185,7 +186,7 @@ def _on_all(targets: Sequence[DeployTarget], options: Options, work: Callable[[D
             lambda target, say: work(Deployment(target, options, watchers, say)),
         )
     for target, result in results:
-        if not isinstance(result, DeployError):
+        if not isinstance(result, BoardError):
             console.print(
                 f"{label(target)}: {result.version}: {result.detail}",
                 markup=False,
@@ -198,7 +199,7 @@ def _on_all(targets: Sequence[DeployTarget], options: Options, work: Callable[[D
 def _end(results: Sequence[tuple[DeployTarget, object]]) -> None:
     """Say what failed, and exit with the status of it all."""
     for target, result in results:
-        if isinstance(result, DeployError):
+        if isinstance(result, BoardError):
             prefix = "" if target.port in str(result) else f"{target.port}: "
             typer.echo(f"{label(target)}: {prefix}{result}" if target.name else f"{prefix}{result}", err=True)
     if status := status_of(results):
@@ -254,7 +255,7 @@ def _explained() -> Iterator[None]:
     except LocatedError as error:
         to_stderr(str(error))
         raise typer.Exit(INVALID) from None
-    except DeployError as error:
+    except BoardError as error:
         to_stderr(str(error))
         raise typer.Exit(error.status) from None
     except KeyboardInterrupt:

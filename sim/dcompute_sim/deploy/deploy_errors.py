@@ -1,14 +1,16 @@
-"""What can go wrong with a deployment, each kind with its exit status."""
+"""What can go wrong with a deployment beside what a board does (`hardware.board_errors`), with exit statuses."""
 
 from __future__ import annotations
 
-OK, FAILED, INVALID, MISSING = 0, 1, 2, 3
+from dcompute_sim.hardware.board_errors import FAILED, MISSING, BoardError
+
+OK, INVALID = 0, 2
+
+__all__ = ["FAILED", "INVALID", "MISSING", "OK", "DeployError", "InvalidInput", "SomethingMissing"]
 
 
-class DeployError(Exception):
+class DeployError(BoardError):
     """A board did not take its firmware, or did not come up with it; says what to do."""
-
-    status = FAILED
 
 
 class InvalidInput(DeployError):
@@ -18,6 +20,6 @@ class InvalidInput(DeployError):
 
 
 class SomethingMissing(DeployError):
-    """A port, a broker or a program that is needed is not there."""
+    """A broker or a program that is needed is not there."""
 
     status = MISSING

@@ -13,7 +13,7 @@ from dcompute_sim.deploy.board_config import DeployTarget
 from dcompute_sim.deploy.deployment import Options
 from dcompute_sim.deploy.firmware import Firmware, gather
 from dcompute_sim.deploy.selection import Selection, parse_watchpoint
-from dcompute_sim.deploy.serial_link import ANSWER_S
+from dcompute_sim.hardware.serial_link import ANSWER_S
 
 BrokerAt = Annotated[
     str | None, typer.Option("--broker", help="HOST:PORT by which this machine reaches the boards' broker.")

@@ -16,9 +16,10 @@ from dcompute_sim.deploy.firmware import Firmware
 from dcompute_sim.deploy.install import Installer
 from dcompute_sim.deploy.probe import Probe, Survey, probe, survey
 from dcompute_sim.deploy.ready_watch import UNSEEN, ReadySeen, ReadyWatcher, Watchers
-from dcompute_sim.deploy.serial_link import ANSWER_S, BoardGone, FlashFull, SerialLink
 from dcompute_sim.deploy.serial_log import SerialLog
 from dcompute_sim.deploy.slots import FLAT, SLOTS, SlotLine, is_launcher
+from dcompute_sim.hardware.board_errors import BoardError, BoardGone, FlashFull
+from dcompute_sim.hardware.serial_link import ANSWER_S, SerialLink
 
 READY_S = 90.0
 _RETAINED_S = 1.0
@@ -136,7 +137,7 @@ class Deployment:
         with self._at_the_prompt() as (link, board):
             seen = survey(link)
             if known == UNSEEN:
-                with contextlib.suppress(DeployError):
+                with contextlib.suppress(BoardError):
                     own = parse_config(_config_at(link, seen, running(seen).current).decode(), CONFIG_FILE)
                     known = self._known_as(own, self._node_id(own, board))
             return board, seen, known
@@ -145,7 +146,7 @@ class Deployment:
         """What the broker of these settings knows; nothing if it cannot be reached or is not to be asked."""
         if not self._options.wait:
             return UNSEEN
-        with contextlib.suppress(DeployError):
+        with contextlib.suppress(BoardError):
             return self._watcher(settings).known(node_id, _RETAINED_S)
         return UNSEEN
 
@@ -168,7 +169,7 @@ class Deployment:
                 raise
             finally:
                 if self._stopped:
-                    with contextlib.suppress(DeployError):
+                    with contextlib.suppress(BoardError):
                         link.restart()
 
     def _restart(self, link: SerialLink) -> None:
@@ -249,7 +250,7 @@ class Deployment:
             raise BoardGone(
                 f"{error}; it still boots what it booted. Deploy again: what has arrived is not sent twice"
             ) from None
-        except DeployError as error:
+        except BoardError as error:
             installer.clear(plan.slot)
             raise type(error)(f"{error}; nothing was switched, it boots what it booted") from None
         self._say("switch", f"slot {plan.slot}")
@@ -310,7 +311,7 @@ class Deployment:
                 back = watcher.wait(
                     node_id, latest, self._options.ready_s, partial(self._follow, SerialLog(again))
                 )
-        except DeployError as error:
+        except BoardError as error:
             return f"Rolling back over serial failed ({error}); the board does so itself when its trial ends"
         if back is None:
             return "Rolled back, but the version before does not report ready either"

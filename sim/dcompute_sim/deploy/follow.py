@@ -10,10 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 from dcompute.events import DeathReported, MasterEvent, NodeStatusSeen, ResultReceived
 from dcompute_sim.deploy.board_config import DeployTarget
-from dcompute_sim.deploy.deploy_errors import DeployError, SomethingMissing
 from dcompute_sim.deploy.progress import label
-from dcompute_sim.deploy.serial_link import SerialLink
 from dcompute_sim.deploy.serial_log import SerialLog
+from dcompute_sim.hardware.board_errors import BoardError, PortMissing
+from dcompute_sim.hardware.serial_link import SerialLink
 
 _REOPEN_S = 0.5
 _LOOK_S = 0.2
@@ -44,7 +44,7 @@ class Follower:
         self._over.set()
 
     def run(self, seconds: float | None, reset: bool) -> None:
-        """Until Ctrl-C, or for so many seconds. Raises SomethingMissing if no port can be opened."""
+        """Until Ctrl-C, or for so many seconds. Raises PortMissing if no port can be opened."""
         give_up = None if seconds is None else time.monotonic() + seconds
         with ThreadPoolExecutor(max(1, len(self._targets)), "log") as pool:
             running = [pool.submit(self._follow, target, reset) for target in self._targets]
@@ -68,10 +68,10 @@ class Follower:
                         link.restart()
                         reset = False
                     self._print(target, link)
-            except SomethingMissing:
+            except PortMissing:
                 if not opened:  # it never was there; one that was may come back
                     raise
-            except DeployError as error:
+            except BoardError as error:
                 self._say(label(target), f"-- {error}")
             self._over.wait(_REOPEN_S)
 

@@ -9,7 +9,6 @@ from dcompute.bundle import UPDATE_KEY_FILE, VERSION_FILE, Bundle, file_digest
 from dcompute_sim.deploy.board_plan import BoardPlan
 from dcompute_sim.deploy.deploy_errors import DeployError
 from dcompute_sim.deploy.probe import Survey, survey
-from dcompute_sim.deploy.serial_link import SerialLink
 from dcompute_sim.deploy.slots import (
     BOOT_FILE,
     FAILED_FILE,
@@ -23,6 +22,7 @@ from dcompute_sim.deploy.slots import (
     SlotLine,
     is_launcher,
 )
+from dcompute_sim.hardware.serial_link import SerialLink
 
 Sent = Callable[[int, int], None]
 

@@ -10,10 +10,9 @@ from typing import Any
 
 from dcompute.bundle import CONFIG_FILE, LAUNCHER_FILE, VERSION_FILE
 from dcompute_sim.deploy.deploy_errors import DeployError
-from dcompute_sim.deploy.serial_link import SerialLink
 from dcompute_sim.deploy.slots import FAILED_FILE, SLOTS, SlotLine
-
-OLDEST = (1, 22)
+from dcompute_sim.fwbuild.firmware_files import OLDEST_MICROPYTHON
+from dcompute_sim.hardware.serial_link import SerialLink
 
 _ASK = """
 import gc, os, sys
@@ -163,9 +162,10 @@ def probe(link: SerialLink) -> Probe:
         raise DeployError(
             f"{link.port}: runs {found.name}, not MicroPython: flash MicroPython (docs/hardware.md)"
         )
-    if found.version < OLDEST:
+    if found.version < OLDEST_MICROPYTHON:
+        oldest = ".".join(map(str, OLDEST_MICROPYTHON))
         raise DeployError(
-            f"{link.port}: MicroPython {found.version_text} is older than {OLDEST[0]}.{OLDEST[1]}: "
+            f"{link.port}: MicroPython {found.version_text} is older than {oldest}: "
             "flash a newer one (docs/hardware.md); nothing was changed"
         )
     return found

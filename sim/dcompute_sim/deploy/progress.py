@@ -14,6 +14,7 @@ from rich.table import Table
 from dcompute_sim.deploy.board_config import DeployTarget
 from dcompute_sim.deploy.deploy_errors import FAILED, OK, DeployError
 from dcompute_sim.deploy.deployment import Say
+from dcompute_sim.hardware.board_errors import BoardError
 
 _AT_ONCE = 32
 Result = TypeVar("Result")
@@ -80,13 +81,13 @@ def label(target: DeployTarget) -> str:
 
 def for_all(
     targets: Sequence[DeployTarget], progress: Progress, work: Callable[[DeployTarget, Say], Result]
-) -> list[tuple[DeployTarget, Result | DeployError]]:
+) -> list[tuple[DeployTarget, Result | BoardError]]:
     """Do `work` on all boards side by side; each ends with its result or its error."""
 
-    def one(target: DeployTarget) -> Result | DeployError:
+    def one(target: DeployTarget) -> Result | BoardError:
         try:
             result = work(target, progress.of(target))
-        except DeployError as error:
+        except BoardError as error:
             progress.show(target, "failed", "")
             return error
         progress.show(target, "done", str(getattr(result, "version", "")))
@@ -112,5 +113,5 @@ def _patiently(future: Future[Any]) -> Any:
 
 def status_of(results: Sequence[tuple[DeployTarget, object]]) -> int:
     """The exit status of it all: that a board failed weighs most."""
-    statuses = {result.status for _, result in results if isinstance(result, DeployError)}
+    statuses = {result.status for _, result in results if isinstance(result, BoardError)}
     return FAILED if FAILED in statuses else max(statuses, default=OK)

@@ -10,7 +10,7 @@ from dcompute_sim.deploy.board_config import DeployTarget, Settings, Watchpoint,
 from dcompute_sim.deploy.deploy_errors import InvalidInput, SomethingMissing
 from dcompute_sim.deploy.firmware import Firmware
 from dcompute_sim.deploy.fleet_file import FleetFile
-from dcompute_sim.deploy.serial_link import usb_ports
+from dcompute_sim.hardware.serial_link import usb_ports
 
 FLEET_FILE = Path("fleet.yaml")
 

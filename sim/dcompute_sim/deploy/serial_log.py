@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import serial
 
-from dcompute_sim.deploy.serial_link import LineLost, SerialLink
+from dcompute_sim.hardware.serial_link import LineLost, SerialLink
 
 _KEPT_LINES = 200
 _SHOWN_LINES = 2

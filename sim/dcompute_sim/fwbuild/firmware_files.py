@@ -8,6 +8,9 @@ from pathlib import Path
 from dcompute.bundle import BadBundle, packaged, product_folder
 from dcompute_sim.fwbuild.build_errors import FirmwareError
 
+OLDEST_MICROPYTHON = (1, 22)
+"""The oldest version that dcompute's firmware runs on."""
+
 
 def product() -> Path:
     """The folder with dcompute's own firmware: in a checkout, or as the wheel carries it."""

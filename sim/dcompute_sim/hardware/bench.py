@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from dcompute_sim.engines.real_machine import RealMachine
+from dcompute_sim.hardware.board_errors import BoardError
 from dcompute_sim.hardware.board_node import BoardNode, Switch
 from dcompute_sim.hardware.hardware_map import LOOPBACK, BoardLocation
-from dcompute_sim.hardware.serial_line import BoardError
 from dcompute_sim.interfaces.node import NodeSpec
 from dcompute_sim.interfaces.world import EngineError
 from dcompute_sim.micropython import flash

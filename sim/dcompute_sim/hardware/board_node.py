@@ -17,9 +17,11 @@ from dcompute_sim import trace as t
 from dcompute_sim.brokers.model.packets import publish_head
 from dcompute_sim.engines.real_machine import RealMachine
 from dcompute_sim.faults.effects import BOOTED, WITHHELD
+from dcompute_sim.hardware.board_errors import BoardError
 from dcompute_sim.hardware.hardware_map import BoardLocation
 from dcompute_sim.hardware.run_config import BoardProgram, append_settings, inspect, remove_settings
-from dcompute_sim.hardware.serial_line import BoardError, SerialLine, Work, hard_reset, stop_program
+from dcompute_sim.hardware.serial_link import SerialLink
+from dcompute_sim.hardware.shared_link import SharedLink, Work
 from dcompute_sim.interfaces.node import NodeSpec, update_key
 from dcompute_sim.interfaces.suspendable import SuspendableDriver
 from dcompute_sim.net.observer import Direction
@@ -74,7 +76,7 @@ class BoardNode(ObservedNode):
         self._no_program = SuspendableDriver(machine.driver, Rng("no program"))  # it never draws
         self._loop = asyncio.get_running_loop()
         self._tap = TimedTap(self.node_id, self._topics, self.core_event, self._loop.time)
-        self._line: SerialLine | None = None
+        self._line: SharedLink | None = None
         self._program: BoardProgram | None = None
         self._switch: Switch | None = None
         self._jobs: set[asyncio.Task[None]] = set()
@@ -104,9 +106,9 @@ class BoardNode(ObservedNode):
             self._switch = await self._plug_in()
             port = self._switch.port
         assert port is not None
-        line = self._line = SerialLine(self.name, port, self._place.baud, self._printed)
+        line = self._line = SharedLink(self.name, port, self._place.baud, self._printed)
         await line.open()
-        await line.do(stop_program)
+        await line.do(SerialLink.enter)
         program = await line.do(inspect)
         if self._needs_hooks and not program.has_hooks:
             raise BoardError(
@@ -122,7 +124,7 @@ class BoardNode(ObservedNode):
         settings |= {"DEBUG_HOOKS": program.has_hooks, **(self._spec.group.config or {})}
         slots = self._spec.group.layout == "slots"
         key = update_key(self._spec.node_id, self._spec.namespace) if slots else b""
-        await line.do(lambda transport: append_settings(transport, program, settings, key))
+        await line.do(lambda link: append_settings(link, program, settings, key))
         self._program = program
         self._machine.proxy.tap = self
 
@@ -135,7 +137,7 @@ class BoardNode(ObservedNode):
         if self._line is not None:
             try:
                 if program is not None and self._switch is None:
-                    await self._line.do(stop_program)
+                    await self._line.do(SerialLink.enter)
                     await self._line.do(remove_settings)
                     await self._line.do(self._hard_reset)
             except BoardError as error:
@@ -169,7 +171,7 @@ class BoardNode(ObservedNode):
         """A soft reset, held at the prompt: the chip closes the program's sockets (FIN)."""
         if self._running:
             self._running = False
-            self._do(stop_program, lambda: self._gone("crash"))
+            self._do(SerialLink.enter, lambda: self._gone("crash"))
 
     def power_cut(self, how: str = "power_cut") -> None:
         if not self._running:
@@ -236,8 +238,8 @@ class BoardNode(ObservedNode):
 
     # --- the serial line ----------------------------------------------------------------------------------
 
-    def _hard_reset(self, transport: Any) -> None:
-        hard_reset(transport, self._place.reset_by)
+    def _hard_reset(self, link: SerialLink) -> None:
+        link.restart(self._place.reset_by)
 
     def _do(self, work: Work[None], then: Callable[[], None]) -> None:
         async def job() -> None:

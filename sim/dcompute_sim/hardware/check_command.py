@@ -36,7 +36,7 @@ def check(
     """
     from dcompute_sim.brokers.factory import make_broker
     from dcompute_sim.brokers.real_broker import BrokerError
-    from dcompute_sim.hardware.serial_line import BoardError
+    from dcompute_sim.hardware.board_errors import BoardError
     from dcompute_sim.hardware.survey import survey
     from dcompute_sim.interfaces.world import EngineError
 

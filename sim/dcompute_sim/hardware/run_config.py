@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mpremote.transport import TransportError
-from mpremote.transport_serial import SerialTransport
-
 from dcompute.bundle import UPDATE_KEY_FILE
+from dcompute_sim.fwbuild.firmware_files import OLDEST_MICROPYTHON
+from dcompute_sim.hardware.board_errors import BoardError
+from dcompute_sim.hardware.serial_link import SerialLink
 
 MARK = b"\n# From here on: dcompute's testbed, for the length of one run.\n"
 
@@ -39,7 +39,6 @@ _FACTS = (
     "(_home, _has(_home + '/config.py'), _has(_home + '/debug_hooks.py') or _has(_home + '/debug_hooks.mpy'),"
     " tuple(sys.implementation.version)[:3], os.uname()[4], gc.mem_free() + gc.mem_alloc())"
 )
-_OLDEST = (1, 22)
 _HOMES = ("", "/a", "/b")
 _KEY = f"/{UPDATE_KEY_FILE}"
 _OWN_KEY = f"{_KEY}.own"
@@ -82,52 +81,49 @@ class BoardProgram:
         return f"{self.home}/config.py"
 
 
-def inspect(transport: SerialTransport) -> BoardProgram:
-    """Look at the board, which is at its raw prompt. TransportError when no run is possible."""
-    transport.exec(_PROBE)
-    home, has_config, has_hooks, version, machine, heap_bytes = transport.eval(_FACTS)
-    if tuple(version[:2]) < _OLDEST:
-        raise TransportError(f"MicroPython {'.'.join(map(str, version))} is too old: flash 1.22 or newer")
+def inspect(link: SerialLink) -> BoardProgram:
+    """Look at the board, which is at its raw prompt. BoardError when no run is possible."""
+    link.run(_PROBE)
+    home, has_config, has_hooks, version, machine, heap_bytes = link.evaluate(_FACTS)
+    if tuple(version[:2]) < OLDEST_MICROPYTHON:
+        oldest = ".".join(map(str, OLDEST_MICROPYTHON))
+        raise BoardError(
+            f"{link.port}: MicroPython {'.'.join(map(str, version))} is too old: flash {oldest} or newer"
+        )
     if not has_config:
-        raise TransportError("no config.py on it: put the firmware on it first (dcompute deploy)")
+        raise BoardError(f"{link.port}: no config.py on it: put the firmware on it first (dcompute deploy)")
     return BoardProgram(home, has_hooks, tuple(version), machine, heap_bytes)
 
 
 def append_settings(
-    transport: SerialTransport, program: BoardProgram, settings: Mapping[str, Any], update_key: bytes = b""
+    link: SerialLink, program: BoardProgram, settings: Mapping[str, Any], update_key: bytes = b""
 ) -> None:
     """Let config.py end with these settings, which then are the ones that count; likewise this update key."""
     if update_key:
-        if not transport.fs_exists(_OWN_KEY):
-            transport.exec(_KEEP_KEY)
-        _write(transport, _KEY, update_key)
+        if not link.exists(_OWN_KEY):
+            link.run(_KEEP_KEY)
+        _write(link, _KEY, update_key)
     ours = "".join(f"{name} = {value!r}\n" for name, value in settings.items())
-    _write(
-        transport, program.config, _read(transport, program.config).partition(MARK)[0] + MARK + ours.encode()
-    )
+    _write(link, program.config, link.read_file(program.config).partition(MARK)[0] + MARK + ours.encode())
 
 
-def remove_settings(transport: SerialTransport) -> None:
+def remove_settings(link: SerialLink) -> None:
     """Let config.py be as it was, also where an update over the air has copied it into the other slot."""
-    if transport.fs_exists(_OWN_KEY):
-        transport.exec(_GIVE_KEY)
+    if link.exists(_OWN_KEY):
+        link.run(_GIVE_KEY)
     for home in _HOMES:
         config = f"{home}/config.py"
-        if transport.fs_exists(config):
-            theirs, mark, _ = _read(transport, config).partition(MARK)
+        if link.exists(config):
+            theirs, mark, _ = link.read_file(config).partition(MARK)
             if mark:
-                _write(transport, config, theirs)
+                _write(link, config, theirs)
 
 
-def _read(transport: SerialTransport, path: str) -> bytes:
-    return bytes(transport.fs_readfile(path))
-
-
-def _write(transport: SerialTransport, path: str, data: bytes) -> None:
+def _write(link: SerialLink, path: str, data: bytes) -> None:
     """To another name first: a config.py cut short would leave the board without its Wi-Fi."""
-    transport.fs_writefile(path + ".new", data)
+    link.write_file(path + ".new", data)
     new = path + ".new"
-    transport.exec(
+    link.run(
         f"import os\ntry:\n os.rename({new!r}, {path!r})\n"
         f"except OSError:\n os.remove({path!r})\n os.rename({new!r}, {path!r})"  # FAT replaces nothing
     )

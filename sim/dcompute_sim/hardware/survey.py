@@ -12,8 +12,6 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mpremote.transport import TransportError
-from mpremote.transport_serial import SerialTransport
 from simpy import Event as Happening
 
 from dcompute_sim import trace as t
@@ -21,9 +19,11 @@ from dcompute_sim.brokers.real_broker import RealBroker
 from dcompute_sim.director import Director
 from dcompute_sim.engines.real import RealEngine
 from dcompute_sim.hardware.bench import Bench
+from dcompute_sim.hardware.board_errors import BoardError
 from dcompute_sim.hardware.hardware_map import BoardLocation
 from dcompute_sim.hardware.run_config import inspect
-from dcompute_sim.hardware.serial_line import BoardError, SerialLine, stop_program
+from dcompute_sim.hardware.serial_link import SerialLink
+from dcompute_sim.hardware.shared_link import SharedLink
 from dcompute_sim.recorder import Recorder
 from dcompute_sim.scenario import Scenario, concretise
 from dcompute_sim.scenario.board_record import BoardRecord, Figures
@@ -91,43 +91,44 @@ async def survey(
     """
     assert place.port is not None
     say("at its prompt: memory, speed, Wi-Fi")
-    line = SerialLine("the board", place.port, place.baud, lambda _text: None)
+    link = SharedLink("the board", place.port, place.baud, lambda _text: None)
     try:
-        await line.open()
-        await line.do(stop_program)
-        at_prompt = await line.do(_at_prompt)
+        await link.open()
+        await link.do(SerialLink.enter)
+        at_prompt = await link.do(_at_prompt)
     finally:
-        await line.close()
+        await link.close()
     say(f"as a node: {tasks} tasks, then a hard reset")
     events, trips_s = await _as_node(place, broker, tasks)
     return record_of(at_prompt, events, trips_s, tasks)
 
 
-def _at_prompt(transport: SerialTransport) -> AtPrompt:
-    program = inspect(transport)
+def _at_prompt(link: SerialLink) -> AtPrompt:
+    program = inspect(link)
     if not program.has_hooks:
-        raise TransportError("its firmware has no debug_hooks.py, which a survey needs: deploy ours first")
-    transport.exec(_PROMPT)
-    turns_us = int(_printed(transport, "_turns()"))
-    joins = [int(_printed(transport, "_join()")) for _ in range(_JOINS)]
+        raise BoardError(
+            f"{link.port}: its firmware has no debug_hooks.py, which a survey needs: deploy ours first"
+        )
+    link.run(_PROMPT)
+    turns_us = int(_printed(link, "_turns()"))
+    joins = [int(_printed(link, "_join()")) for _ in range(_JOINS)]
     if min(joins) < 0:
         status = -min(joins)
-        raise TransportError(f"it does not join its Wi-Fi within {_JOIN_S} s ({_WIFI.get(status, status)})")
+        raise BoardError(
+            f"{link.port}: it does not join its Wi-Fi within {_JOIN_S} s ({_WIFI.get(status, status)})"
+        )
     return AtPrompt(
         program.machine,
         ".".join(map(str, program.version)),
         program.heap_bytes,
-        int(_printed(transport, "_f[0] * _f[3]")),
+        int(_printed(link, "_f[0] * _f[3]")),
         turns_us / _LOOP_TURNS,
         joins,
     )
 
 
-def _printed(transport: SerialTransport, expression: str) -> str:
-    said, error = transport.exec_raw(f"print({expression})", timeout=_JOIN_S + 10)
-    if error:
-        raise TransportError(error.decode(errors="replace").strip().splitlines()[-1])
-    return bytes(said).decode(errors="replace").strip()
+def _printed(link: SerialLink, expression: str) -> str:
+    return link.run(f"print({expression})", _JOIN_S + 10).strip()
 
 
 # --- as a node ------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from dcompute_sim.fwbuild.firmware_files import OLDEST_MICROPYTHON
 from dcompute_sim.micropython import cache as store
 from dcompute_sim.micropython import debian, pypi
 from dcompute_sim.micropython.compiled import SHIMS, compiled_shims
@@ -21,7 +22,6 @@ from dcompute_sim.micropython.unavailable import EmulatorUnavailable
 
 MICROPYTHON_VARIABLE = "DCOMPUTE_MICROPYTHON"
 UMQTT_VARIABLE = "DCOMPUTE_UMQTT"
-OLDEST = (1, 22)
 
 UMQTT_REQUIREMENT = "micropython-umqtt.simple==1.3.4"
 UMQTT_SHA256 = "b6a2520239e3992c63a7de9370ee9b3d9d27819a90359c521f1c0f7ccab8d12f"
@@ -150,8 +150,9 @@ def probe(argv: tuple[str, ...]) -> tuple[int, int, int]:
         tail = (done.stderr or done.stdout).strip().splitlines() or ["no output"]
         raise ValueError(f"it is no full build of MicroPython's unix port ({tail[-1]})")
     major, minor, patch = (int(part) for part in done.stdout.split())
-    if (major, minor) < OLDEST:
-        raise ValueError(f"it is version {major}.{minor}, older than {OLDEST[0]}.{OLDEST[1]}")
+    if (major, minor) < OLDEST_MICROPYTHON:
+        oldest = ".".join(map(str, OLDEST_MICROPYTHON))
+        raise ValueError(f"it is version {major}.{minor}, older than {oldest}")
     return major, minor, patch
 
 

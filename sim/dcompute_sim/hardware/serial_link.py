@@ -1,7 +1,18 @@
 """A board at the end of a serial line: mpremote's own transport, every wait bounded, every failure told.
 
-mpremote's `SerialTransport` waits for ever in places (a read without timeout, a line that is never
-silent). So its serial object is wrapped: past the deadline of the step under way, each of its calls raises.
+Rules, for deploys and runs alike:
+
+* A step has a deadline. mpremote's `SerialTransport` waits for ever in places (a read without timeout, a line
+  that is never silent), so its serial object is wrapped: past the deadline each of its calls raises.
+* A failure is one of `board_errors`, with the port, what was being done, and what helps. mpremote meets
+  garbage with whatever its parsing raises (ValueError, struct.error, ...); all of it ends here.
+* Nothing is printed. mpremote prints what it did not expect before it raises "could not enter raw repl"; here
+  whatever waits for a prompt raises by itself when the prompt does not come, so it never gets to that.
+* The way to the prompt is ours. mpremote interrupts once and gives up after one wait; a board that is in the
+  middle of its start, or of a blocking boot.py, needs to be interrupted again and again.
+
+Rejected: a protocol of our own over pyserial. The raw REPL, raw paste with its flow control and the file
+functions are mpremote's business, tested against more boards than we will see.
 """
 
 from __future__ import annotations
@@ -13,26 +24,29 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import serial
 import serial.tools.list_ports
 from mpremote.transport import TransportError, TransportExecError
 from mpremote.transport_serial import SerialTransport
 
-from dcompute_sim.deploy.deploy_errors import DeployError, SomethingMissing
+from dcompute_sim.hardware.board_errors import BoardError, BoardGone, FlashFull, NoAnswer, PortMissing
 
 ANSWER_S = 10.0  # for the prompt; a chip that was struck while it allocated needs a restart first
 STEP_S = 60.0  # for one piece of code on the board
+BAUD = 115200
 _TRY_S = 0.5
 _REBOOT_S = 5.0
 _BOOT_S = 5.0
 _KEPT_BYTES = 4096
 _CHAR_S = 5.0
 _WRITE_BYTES = 512
+_INTERRUPTED_S = 0.05
+_RTS_S = 0.1
 _BANNER = b"raw REPL; CTRL-B to exit\r\n"
 _REBOOT = b"soft reboot\r\n"
-_BAUD = 115200
+_RESET = b"import machine\nmachine.reset()"
 
 _KNOWN_VOICES = (
     (b"waiting for download", "the chip waits in its bootloader: press reset (or EN) without holding BOOT"),
@@ -41,30 +55,18 @@ _KNOWN_VOICES = (
 )
 
 
-class NoAnswer(DeployError):
-    """Whatever is at the port does not show MicroPython's prompt."""
-
-
-class FlashFull(DeployError):
-    """The board's flash has no room."""
-
-
-class BoardGone(DeployError):
-    """The board stopped answering in the middle."""
-
-
 class SerialLink:
     """Talks to one board. After `enter`, its program is stopped and it obeys.
 
     Raises (every method):
-        BoardGone: the line fell silent, or is gone. FlashFull: OSError 28. DeployError: another exception
+        BoardGone: the line fell silent, or is gone. FlashFull: OSError 28. BoardError: another exception
         on the board.
     """
 
-    def __init__(self, port: str) -> None:
-        """Open the port. SomethingMissing says why it cannot be."""
+    def __init__(self, port: str, baud: int = BAUD) -> None:
+        """Open the port. PortMissing says why it cannot be."""
         self.port = port
-        self._transport = _open(port)
+        self._transport = _open(port, baud)
         self._line = _Bounded(self._transport.serial)
         self._transport.serial = self._line
 
@@ -79,6 +81,15 @@ class SerialLink:
         self._line.allow(_CHAR_S)
         with contextlib.suppress(OSError, serial.SerialException):
             self._transport.close()
+
+    @property
+    def at_prompt(self) -> bool:
+        """It waits at the raw prompt: nothing is said there but answers."""
+        return bool(self._transport.in_raw_repl)
+
+    def fileno(self) -> int:
+        """The descriptor to wait on for what the board prints."""
+        return int(self._line.fileno())
 
     # --- the prompt ---------------------------------------------------------------------------------------
 
@@ -142,10 +153,31 @@ class SerialLink:
         with self._bounded(f"writing {path}", STEP_S + len(data) / 500):
             self._transport.fs_writefile(path, data, _WRITE_BYTES, told)
 
-    def restart(self) -> None:
-        """Reset the chip, as the button does; the prompt is gone, and what it prints can be read."""
+    def exists(self, path: str) -> bool:
+        """Whether there is a file or folder of that name."""
+        with self._bounded(f"looking for {path}", STEP_S):
+            return bool(self._transport.fs_exists(path))
+
+    def restart(self, by: Literal["repl", "rts"] = "repl") -> None:
+        """Reset the chip, as the button does; the prompt is gone, and what it prints can be read.
+
+        Args:
+            by: `rts`: the RTS line, where it is wired to EN; it interrupts nothing. `repl`: at the prompt;
+                what runs is interrupted for it.
+        """
         with self._bounded("resetting the board", STEP_S), contextlib.suppress(TransportError):
-            self._transport.exec_raw_no_follow("import machine\nmachine.reset()")
+            if by == "rts":
+                self._line.dtr = False
+                self._line.rts = True
+                time.sleep(_RTS_S)
+                self._line.rts = False
+            elif self._transport.in_raw_repl:
+                self._transport.exec_raw_no_follow(_RESET)
+            else:
+                # Without waiting for answers: its other threads go on, and print in between.
+                self._line.write(b"\r\x03\x03")
+                time.sleep(_INTERRUPTED_S)
+                self._line.write(b"\r\x01" + _RESET + b"\x04")
         self._transport.in_raw_repl = False
 
     def listen(self, timeout_s: float) -> bytes:
@@ -156,15 +188,20 @@ class SerialLink:
             time.sleep(0.01)
         return self._line.read(min(waiting, 4096)) if waiting else b""
 
+    def read_ready(self) -> bytes:
+        """What has come on a line whose `fileno` is readable. OSError when the port is gone."""
+        self._line.allow(_CHAR_S)
+        return self._line.read(self._line.inWaiting() or 1)  # 0 waiting: its end, which `read` raises
+
     @contextlib.contextmanager
     def _bounded(self, what: str, timeout_s: float) -> Iterator[None]:
         self._line.allow(timeout_s)
         try:
             yield
-        except DeployError:
+        except BoardError:
             raise
         except TransportExecError as error:
-            raise _as_deploy_error(self.port, what, str(error.error_output)) from None
+            raise _as_board_error(self.port, what, str(error.error_output)) from None
         except LineLost:
             raise BoardGone(
                 f"{self.port}: the board did not answer within {timeout_s:.0f} s ({what})"
@@ -180,6 +217,16 @@ class SerialLink:
             ) from None
         except Exception as error:  # struct.error of a cut header
             raise BoardGone(f"{self.port}: the line broke ({what}: {error!r})") from None
+
+
+class _QuietTransport(SerialTransport):  # type: ignore[misc]  # mpremote is untyped
+    """Raises by itself where mpremote would print what it read, and then raise."""
+
+    def read_until(self, min_num_bytes: int, ending: bytes, *args: Any, **kwargs: Any) -> bytes:
+        data = bytes(super().read_until(min_num_bytes, ending, *args, **kwargs))
+        if b"REPL" in ending and not data.endswith(ending):
+            raise TransportError(f"no raw prompt, but {_quoted(data)}")
+        return data
 
 
 class LineLost(Exception):
@@ -219,6 +266,9 @@ class _Bounded:
     def close(self) -> None:
         self._line.close()
 
+    def fileno(self) -> int:
+        return int(self._line.fileno())
+
     def __setattr__(self, name: str, value: Any) -> None:
         if name in ("rts", "dtr"):
             setattr(self._line, name, value)
@@ -231,22 +281,22 @@ def usb_ports() -> list[str]:
     return sorted(port.device for port in serial.tools.list_ports.comports() if port.vid is not None)
 
 
-def _open(port: str) -> SerialTransport:
+def _open(port: str, baud: int) -> SerialTransport:
     if "://" not in port and os.name != "nt" and not Path(port).exists():
         there = ", ".join(usb_ports()) or "none: is the cable plugged in, and one for data?"
-        raise SomethingMissing(f"there is no port {port}; USB serial ports here: {there}")
+        raise PortMissing(f"there is no port {port}; USB serial ports here: {there}")
     try:
-        return SerialTransport(port, baudrate=_BAUD, timeout=_CHAR_S)
+        return _QuietTransport(port, baudrate=baud, timeout=_CHAR_S)
     except TransportError:
-        raise SomethingMissing(f"port {port}: {_why_not(port)}") from None
+        raise PortMissing(f"port {port}: {_why_not(port)}") from None
     except (OSError, ValueError) as error:
-        raise SomethingMissing(f"port {port}: {error}") from None
+        raise PortMissing(f"port {port}: {error}") from None
 
 
 def _why_not(port: str) -> str:
     """mpremote does not tell why a port cannot be opened: ask pyserial."""
     try:
-        serial.serial_for_url(port, baudrate=_BAUD, exclusive=True).close()
+        serial.serial_for_url(port, baudrate=BAUD, exclusive=True).close()
     except (OSError, ValueError) as error:
         code = getattr(error, "errno", None)
         if code in (errno.EAGAIN, errno.EBUSY) or "exclusively lock" in str(error):
@@ -270,8 +320,8 @@ def _quoted(heard: bytes) -> str:
     return repr(heard[-60:])[1:] if heard else "nothing"
 
 
-def _as_deploy_error(port: str, what: str, traceback: str) -> DeployError:
+def _as_board_error(port: str, what: str, traceback: str) -> BoardError:
     last = (traceback.strip().splitlines() or ["no message"])[-1]
     if "ENOSPC" in last or last == "OSError: 28":
         return FlashFull(f"{port}: the board's flash is full ({what})")
-    return DeployError(f"{port}: the board says {last!r} ({what})")
+    return BoardError(f"{port}: the board says {last!r} ({what})")
