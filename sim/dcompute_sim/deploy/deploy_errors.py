@@ -1,4 +1,4 @@
-"""What can go wrong with a deployment beside what a board does (`hardware.board_errors`), with exit statuses."""
+"""What can go wrong with a deployment beside what a board does (`hardware.board_errors`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can go wrong between us and a board on a serial port; each message says which, where, why and what helps."""
+"""What can go wrong between us and a board on a serial port: which, where, why, and what helps."""
 
 from __future__ import annotations
 

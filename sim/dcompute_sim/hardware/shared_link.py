@@ -25,7 +25,9 @@ _LONGEST_LINE = 4096
 
 
 class SharedLink:
-    """Does one thing after the other over one port, and listens in between. All methods belong to the thread of the running loop.
+    """Does one thing after the other over one port, and listens in between.
+
+    All methods belong to the thread of the running loop.
 
     Args:
         name: of the node, for messages.
