@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from dcompute_sim.fwbuild.firmware_files import OLDEST_MICROPYTHON
 from dcompute_sim.micropython import cache as store
 from dcompute_sim.micropython import debian, provision, pypi
 from dcompute_sim.micropython.board import shims_of
@@ -40,7 +41,7 @@ def test_what_was_provisioned_runs_and_can_import_umqtt(emulator: provision.Emul
         check=False,
     )
     assert (done.stdout, done.stderr) == ("<class 'MQTTClient'>\n", "")
-    assert emulator.version >= provision.OLDEST_MICROPYTHON
+    assert emulator.version >= OLDEST_MICROPYTHON
 
 
 def test_the_debian_recipe_works_from_nothing(
