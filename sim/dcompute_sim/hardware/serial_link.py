@@ -219,7 +219,7 @@ class SerialLink:
             raise BoardGone(f"{self.port}: the line broke ({what}: {error!r})") from None
 
 
-class _QuietTransport(SerialTransport):  # type: ignore[misc]  # mpremote is untyped
+class QuietTransport(SerialTransport):  # type: ignore[misc]  # mpremote is untyped
     """Raises by itself where mpremote would print what it read, and then raise."""
 
     def read_until(self, min_num_bytes: int, ending: bytes, *args: Any, **kwargs: Any) -> bytes:
@@ -286,7 +286,7 @@ def _open(port: str, baud: int) -> SerialTransport:
         there = ", ".join(usb_ports()) or "none: is the cable plugged in, and one for data?"
         raise PortMissing(f"there is no port {port}; USB serial ports here: {there}")
     try:
-        return _QuietTransport(port, baudrate=baud, timeout=_CHAR_S)
+        return QuietTransport(port, baudrate=baud, timeout=_CHAR_S)
     except TransportError:
         raise PortMissing(f"port {port}: {_why_not(port)}") from None
     except (OSError, ValueError) as error:
