@@ -6,6 +6,7 @@ program took a task from its queue cannot, so `priority_order` says nothing of s
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping
@@ -14,6 +15,7 @@ from typing import Any
 from dcompute.node_wire import Rejected, Topics, decode_task, is_init_command
 from dcompute.protocol import ResultMessage, StatusMessage, decode
 from dcompute_sim.brokers.model import packets
+from dcompute_sim.net.mqtt_frames import frame_at
 from dcompute_sim.net.observer import Direction
 
 Observe = Callable[[str, Mapping[str, Any]], None]
@@ -148,23 +150,14 @@ class _Conversation:
         """The packets that `data` completes, as (first byte, body)."""
         data = self._begun[direction] + data
         found = []
-        while (end := _frame_end(data)) is not None:
-            start, stop = end
-            found.append((data[0], data[start:stop]))
-            data = data[stop:]
-        self._begun[direction] = data
+        at = 0
+        with contextlib.suppress(ValueError):  # no MQTT: nothing more can be said of this connection
+            while (frame := frame_at(data, at)) is not None and frame[1] <= len(data):
+                start, stop = frame
+                found.append((data[at], data[start:stop]))
+                at = stop
+        self._begun[direction] = data[at:]
         return found
-
-
-def _frame_end(data: bytes) -> tuple[int, int] | None:
-    """Where the first packet's body begins and ends; None while it is not complete."""
-    length = 0
-    for position in range(1, min(len(data), packets.HEADER_BYTES)):
-        length |= (data[position] & 0x7F) << 7 * (position - 1)
-        if not data[position] & 0x80:
-            stop = position + 1 + length
-            return (position + 1, stop) if len(data) >= stop else None
-    return None
 
 
 def _published(first: int, body: bytes) -> tuple[str, bytes]:

@@ -10,9 +10,10 @@ import base64
 import binascii
 import hashlib
 import hmac
-import os
 import secrets
 from pathlib import Path
+
+from dcompute_sim.whole_file import write_whole
 
 # A fleet logs in all at once: 1,000 nodes must not cost a broker minutes. mosquitto's own default is 101.
 _ITERATIONS = 1_000
@@ -71,12 +72,8 @@ def set_user(path: Path, user: str, password: str) -> None:
         )
     users = load(path) if path.exists() else {}
     users[user] = hash_password(password)
-    partial = path.with_name(path.name + ".new")
-    partial.unlink(missing_ok=True)
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(descriptor, "w", encoding="utf-8") as file:
-        file.writelines(f"{name}:{stored}\n" for name, stored in users.items())
-    partial.replace(path)
+    lines = "".join(f"{name}:{stored}\n" for name, stored in users.items())
+    write_whole(path, lines.encode(), 0o600)
 
 
 def _derive(password: str, salt: bytes, iterations: int) -> bytes:

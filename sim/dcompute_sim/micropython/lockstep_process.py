@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import struct
-import subprocess
 from pathlib import Path
 
-from dcompute_sim.micropython import board as boards
 from dcompute_sim.micropython import lockstep_wire as wire
 from dcompute_sim.micropython.board import Board
+from dcompute_sim.micropython.emulator_process import EmulatorProcess
 from dcompute_sim.micropython.provision import Emulator
 
 PATIENCE_S = 30  # of real time, for one turn; a program that never waits again would stop the whole run
@@ -37,20 +37,11 @@ class LockstepProcess:
     def __init__(self, name: str, emulator: Emulator, board: Board, root: Path, reset_cause: int) -> None:
         self._name = name
         self._console = root.parent / "console"  # what MicroPython itself prints when it dies
-        ours, theirs = socket.socketpair()
-        with theirs, self._console.open("wb") as console:
-            self._process = subprocess.Popen(
-                boards.command(emulator, board, "lockstep", theirs.fileno()),
-                cwd=root,
-                env={"PATH": os.environ.get("PATH", "")},
-                stdin=subprocess.DEVNULL,
-                stdout=console,
-                stderr=subprocess.STDOUT,
-                pass_fds=(theirs.fileno(),),
-            )
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", PATIENCE_S, 0))
-        self._channel = ours
-        self._fd = ours.fileno()
+        with self._console.open("wb") as console:
+            self._process = EmulatorProcess(emulator, board, "lockstep", root, output=console)
+        channel = self._process.control
+        channel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", PATIENCE_S, 0))
+        self._fd = channel.fileno()
         self._rest = b""  # the beginning of the next request
         self.write(board.power_on(reset_cause, emulator.umqtt))
 
@@ -90,8 +81,8 @@ class LockstepProcess:
 
     def end(self) -> str:
         """Take the process away; its last words, if MicroPython itself had something to say."""
-        self._process.kill()
+        self._process.signal(signal.SIGKILL)
         self._process.wait()
-        self._channel.close()
+        self._process.close()
         said = self._console.read_text(errors="replace").strip().splitlines()
         return said[-1] if said else "without a message"

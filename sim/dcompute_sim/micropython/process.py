@@ -10,11 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import shutil
 import signal
-import socket
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,10 +19,10 @@ from typing import Any, Protocol
 from dcompute_sim.micropython import board as boards
 from dcompute_sim.micropython import flash
 from dcompute_sim.micropython.board import Board
+from dcompute_sim.micropython.emulator_process import EmulatorProcess
 from dcompute_sim.micropython.provision import Emulator
 
 RESTART_S = 0.25  # a chip needs about this long from reset to the first line of boot.py
-_CHUNK = 65536
 
 
 class BoardListener(Protocol):
@@ -70,10 +67,7 @@ class FirmwareProcess:
         self._emulator = emulator
         self._listener = listener
         self._root = flash.new_folder(name)
-        self._process: subprocess.Popen[bytes] | None = None
-        self._control: socket.socket | None = None
-        self._output: int | None = None
-        self._half_event = b""
+        self._process: EmulatorProcess | None = None
         self._half_line = b""
         self._next_cause: int | None = None  # set when the board said that it resets
         self._radio = dict(board.radio)
@@ -110,38 +104,24 @@ class FirmwareProcess:
             raise RuntimeError("the board is already running")
         self._cancel_timer()
         loop = asyncio.get_running_loop()
-        ours, theirs = socket.socketpair()
-        with theirs:
-            self._process = subprocess.Popen(
-                boards.command(self._emulator, self.board, "real", theirs.fileno()),
-                cwd=self._root,
-                env={"PATH": os.environ.get("PATH", "")},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                pass_fds=(theirs.fileno(),),
-            )
-        assert self._process.stdout is not None
-        ours.setblocking(False)
-        self._control = ours
-        self._output = self._process.stdout.fileno()
-        os.set_blocking(self._output, False)
-        self._half_event = self._half_line = b""
+        process = self._process = EmulatorProcess(self._emulator, self.board, "real", self._root)
+        self._half_line = b""
         self._killed = self._hung = self._booted = False
         self._next_cause = None
         self._watchdog_ms = 0
-        loop.add_reader(ours, self._read_control)
-        loop.add_reader(self._output, self._read_output)
+        loop.add_reader(process.control, self._read_control)
+        loop.add_reader(process.output_fd, self._read_output)
         self.boots += 1
         self._listener.started(self.boots, reset_cause)
-        self._send_bytes(self._power_on_line(reset_cause))
+        line = json.loads(self.board.power_on(reset_cause, self._emulator.umqtt))
+        self._order({**line, "radio": self._radio})
 
     def kill(self) -> None:
         """Power off, or a crash of the whole chip: SIGKILL. The kernel sends FIN for its sockets."""
         self._cancel_timer()
         if self._process is not None:
             self._killed = True
-            self._process.kill()
+            self._process.signal(signal.SIGKILL)
             self._reap()
 
     def reboot(self) -> None:
@@ -154,7 +134,7 @@ class FirmwareProcess:
         if self._process is None or self._hung:
             return
         self._hung = True
-        self._process.send_signal(signal.SIGSTOP)
+        self._process.signal(signal.SIGSTOP)
         if self._watchdog_ms:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(self._watchdog_ms / 1000, self._watchdog_bites)
@@ -164,7 +144,7 @@ class FirmwareProcess:
         if self._process is not None and self._hung:
             self._hung = False
             self._cancel_timer()
-            self._process.send_signal(signal.SIGCONT)
+            self._process.signal(signal.SIGCONT)
 
     def close(self) -> None:
         """End the process and remove its folder; the object is of no further use."""
@@ -205,36 +185,18 @@ class FirmwareProcess:
 
     # --- the channel ------------------------------------------------------------------------------------
 
-    def _power_on_line(self, reset_cause: int) -> bytes:
-        line = json.loads(self.board.power_on(reset_cause, self._emulator.umqtt))
-        line["radio"] = self._radio
-        return json.dumps(line).encode() + b"\n"
-
     def _order(self, order: dict[str, Any]) -> None:
         if self._process is not None:
-            self._send_bytes(json.dumps(order).encode() + b"\n")
-
-    def _send_bytes(self, line: bytes) -> None:
-        assert self._control is not None
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it died; the end of file says so
-            sent = self._control.send(line)
-            if sent != len(line):
-                raise RuntimeError(f"the board {self._root.name} does not read its control channel")
+            self._process.send(json.dumps(order).encode() + b"\n")
 
     def _read_control(self) -> None:
-        assert self._control is not None
-        try:
-            data = self._control.recv(_CHUNK)
-        except BlockingIOError:
-            return
-        except ConnectionResetError:  # it died with orders unread
-            data = b""
-        if not data:
+        assert self._process is not None
+        process = self._process
+        events, alive = process.events()
+        for event in events:
+            self._take_event(event)
+        if not alive and process is self._process:  # nobody has ended it because of what it told
             self._reap()
-            return
-        *lines, self._half_event = (self._half_event + data).split(b"\n")
-        for line in lines:
-            self._take_event(json.loads(line))
 
     def _take_event(self, event: dict[str, Any]) -> None:
         name = str(event.pop("ev"))
@@ -255,13 +217,10 @@ class FirmwareProcess:
         self._listener.event(name, event)
 
     def _read_output(self) -> None:
-        assert self._output is not None
-        try:
-            data = os.read(self._output, _CHUNK)
-        except BlockingIOError:
-            return
-        if not data:
-            asyncio.get_running_loop().remove_reader(self._output)
+        assert self._process is not None
+        data = self._process.printed()
+        if data is None:
+            asyncio.get_running_loop().remove_reader(self._process.output_fd)
             return
         *lines, self._half_line = (self._half_line + data).split(b"\n")
         for line in lines:
@@ -276,39 +235,28 @@ class FirmwareProcess:
 
     def _reap(self) -> None:
         """The control channel ended, so the process has exited: collect it, and restart if it asked."""
-        process, control, output = self._process, self._control, self._output
-        if process is None or control is None or output is None:
+        process = self._process
+        if process is None:
             return
         code = process.wait()
-        self._drain(control, output)
+        for event in process.events()[0]:  # it may have been killed with both channels full
+            self._take_event(event)
+        while data := process.printed():
+            self._half_line += data
+        for line in self._half_line.split(b"\n"):
+            if line:
+                self._print(line)
         loop = asyncio.get_running_loop()
-        for descriptor in (control.fileno(), output):
+        for descriptor in (process.control, process.output_fd):
             loop.remove_reader(descriptor)
-        control.close()
-        assert process.stdout is not None
-        process.stdout.close()
-        self._process = self._control = self._output = None
+        process.close()
+        self._process = None
         self._cancel_timer()
         for answer in self._memory.values():
             if not answer.done():
                 answer.set_exception(ConnectionError("the board stopped before it answered"))
         self._memory.clear()
         self._tell_end(code)
-
-    def _drain(self, control: socket.socket, output: int) -> None:
-        """Take what the process said last: it may have been killed with both channels full."""
-        with contextlib.suppress(OSError):
-            while data := control.recv(_CHUNK):
-                *lines, self._half_event = (self._half_event + data).split(b"\n")
-                for line in lines:
-                    self._take_event(json.loads(line))
-        rest = self._half_line
-        with contextlib.suppress(BlockingIOError):
-            while data := os.read(output, _CHUNK):
-                rest += data
-        for line in rest.split(b"\n"):
-            if line:
-                self._print(line)
 
     def _tell_end(self, code: int) -> None:
         if self._killed:
@@ -329,7 +277,7 @@ class FirmwareProcess:
     def _watchdog_bites(self) -> None:
         if self._process is not None:
             self._next_cause = boards.WDT_RESET
-            self._process.kill()
+            self._process.signal(signal.SIGKILL)
             self._reap()
 
     def _cancel_timer(self) -> None:

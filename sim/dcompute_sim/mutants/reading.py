@@ -9,6 +9,7 @@ from dcompute.drivers import Address, ChannelUser, Driver, Timer
 from dcompute.node_core import NodeCore
 from dcompute.parts import MqttLink
 from dcompute_sim.mutants.catalogue import Edit, register
+from dcompute_sim.net.mqtt_frames import frame_at
 
 _PUBACK = 4
 _LOOK_S = 0.1
@@ -142,19 +143,9 @@ class _BlockingRead(MqttLink):
 def _whole_packets(data: bytes) -> tuple[bytes, bytes]:
     """`data` split after its last complete MQTT packet."""
     end = 0
-    while (length := _packet_length(data[end : end + 5])) is not None and end + length <= len(data):
-        end += length
+    while (frame := frame_at(data, end)) is not None and frame[1] <= len(data):
+        end = frame[1]
     return data[:end], data[end:]
-
-
-def _packet_length(head: bytes) -> int | None:
-    """Bytes of the packet that begins so, its header included [MQTT 3.1.1, 2.2.3]; None: not yet known."""
-    remaining = 0
-    for index, byte in enumerate(head[1:]):
-        remaining |= (byte & 0x7F) << (7 * index)
-        if not byte & 0x80:
-            return 2 + index + remaining
-    return None
 
 
 _DEAF = "            self._client.set_callback(lambda *_: None)\n"

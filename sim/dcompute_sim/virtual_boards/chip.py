@@ -13,8 +13,6 @@ import json
 import os
 import select
 import signal
-import socket
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +20,7 @@ from typing import Any, Protocol
 
 from dcompute_sim.micropython import board as boards
 from dcompute_sim.micropython.board import Board
+from dcompute_sim.micropython.emulator_process import EmulatorProcess
 from dcompute_sim.micropython.provision import Emulator
 
 _CHUNK = 65536
@@ -82,7 +81,6 @@ class Chip:
         self._listener = listener
         self._ident = 0  # of the block that runs or ran last; 0: boot.py and main.py
         self._unended: int | None = 0
-        self._half_event = b""
         self._binary = False  # the next output may hold bytes that are not text
         self._enclosed = False  # between the marks that say so
         self._cause: int | None = None
@@ -92,32 +90,17 @@ class Chip:
         self._closed = False
         self._paused = False
         self._loop = asyncio.get_running_loop()
-        self._spawn(emulator, board, flash.root)
+        # We keep the reading end too: what a program leaves unread is for the prompt.
+        self._unread_fd, self._input_fd = os.pipe()
+        os.set_blocking(self._input_fd, False)
+        self._process = EmulatorProcess(
+            emulator, board, "real", flash.root, stdin=self._unread_fd, console=True
+        )
+        self._loop.add_reader(self._process.control, self._pump)
+        self._loop.add_reader(self._process.output_fd, self._pump)
         line = _power_on_line(emulator, board, flash, entry, reset_cause)
         line["console"]["power_left"] = power_left
         self._order(line)
-
-    def _spawn(self, emulator: Emulator, board: Board, root: Path) -> None:
-        self._control, theirs = socket.socketpair()
-        # We keep the reading end too: what a program leaves unread is for the prompt.
-        self._unread_fd, self._input_fd = os.pipe()
-        with theirs:
-            self._process = subprocess.Popen(
-                boards.command(emulator, board, "real", theirs.fileno(), console=True),
-                cwd=root,
-                env={"PATH": os.environ.get("PATH", "")},
-                stdin=self._unread_fd,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                pass_fds=(theirs.fileno(),),
-            )
-        assert self._process.stdout is not None
-        self._output_fd = self._process.stdout.fileno()
-        self._control.setblocking(False)
-        os.set_blocking(self._output_fd, False)
-        os.set_blocking(self._input_fd, False)
-        self._loop.add_reader(self._control, self._pump)
-        self._loop.add_reader(self._output_fd, self._pump)
 
     @property
     def pid(self) -> int:
@@ -172,16 +155,16 @@ class Chip:
             return
         self._paused = paused
         if paused:
-            self._loop.remove_reader(self._output_fd)
+            self._loop.remove_reader(self._process.output_fd)
         else:
-            self._loop.add_reader(self._output_fd, self._pump)
+            self._loop.add_reader(self._process.output_fd, self._pump)
 
     def kill(self) -> None:
         """Power off; the listener hears nothing more, but how long the power would have lasted."""
         if not self._closed:
-            self._process.kill()
+            self._process.signal(signal.SIGKILL)
             self._process.wait()
-            for event in self._take_events()[0]:
+            for event in self._process.events()[0]:
                 if event["ev"] == "power_left":
                     self._listener.told("power_left", event)
             self._reap()
@@ -189,24 +172,17 @@ class Chip:
     def _order(self, order: dict[str, Any], data: bytes = b"") -> None:
         if self._closed:
             return
-        line = json.dumps(order).encode() + b"\n" + data
-        self._control.setblocking(True)  # a block may be larger than the channel holds
-        try:
-            self._control.sendall(line)
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # it died; the end of file says so
-        finally:
-            self._control.setblocking(False)
+        self._process.send(json.dumps(order).encode() + b"\n" + data, may_wait=True)
 
     def _deaf_now(self) -> None:
         self._deaf = None
-        self._process.kill()
+        self._process.signal(signal.SIGKILL)
 
     # --- what it says -------------------------------------------------------------------------------------
 
     def _pump(self) -> None:
-        printed = b"" if self._paused else self._take_output()
-        events, alive = self._take_events()
+        printed = b"" if self._paused else self._process.printed() or b""
+        events, alive = self._process.events()
         raw = any(event["ev"] == "raw" for event in events)
         binary = raw or self._binary
         if not self._paused:
@@ -215,7 +191,7 @@ class Chip:
         else:
             self._binary = binary
         if not alive or any(event["ev"] in ("done", "reset", "power_failed") for event in events):
-            printed += self._take_output()  # printed before the event, and perhaps not there yet
+            printed += self._process.printed() or b""  # printed before the event, and perhaps not there yet
             self._binary = False
         for event in events:
             if event["ev"] == "raw":
@@ -234,28 +210,6 @@ class Chip:
             self._reap()
             died_of_it = self._cause is None and self._struck is not None and self._struck == self._unended
             self._listener.stopped(self._cause, unread if died_of_it else None)
-
-    def _take_output(self) -> bytes:
-        try:
-            return os.read(self._output_fd, _CHUNK)
-        except BlockingIOError:
-            return b""
-
-    def _take_events(self) -> tuple[list[dict[str, Any]], bool]:
-        alive = True
-        while True:
-            try:
-                data = self._control.recv(_CHUNK)
-            except BlockingIOError:
-                break
-            except ConnectionResetError:
-                data = b""
-            if not data:
-                alive = False
-                break
-            self._half_event += data
-        *lines, self._half_event = self._half_event.split(b"\n")
-        return [json.loads(line) for line in lines], alive
 
     def _take(self, event: dict[str, Any]) -> None:
         name = event["ev"]
@@ -281,15 +235,12 @@ class Chip:
 
     def _reap(self) -> None:
         self._closed = True
-        code = self._process.wait()
-        if code == -signal.SIGALRM:
-            self._cause = boards.WDT_RESET
         self._no_deadline()
-        self._loop.remove_reader(self._control)
-        self._loop.remove_reader(self._output_fd)
-        self._control.close()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+        self._loop.remove_reader(self._process.control)
+        self._loop.remove_reader(self._process.output_fd)
+        if self._process.wait() == -signal.SIGALRM:
+            self._cause = boards.WDT_RESET
+        self._process.close()
         os.close(self._unread_fd)
         os.close(self._input_fd)
 

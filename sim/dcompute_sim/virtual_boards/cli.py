@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import re
 import signal
 import tempfile
@@ -22,6 +21,7 @@ from dcompute_sim.micropython.unavailable import EmulatorUnavailable
 from dcompute_sim.virtual_boards import remote
 from dcompute_sim.virtual_boards.serial import PtyPort, TcpPort
 from dcompute_sim.virtual_boards.virtual_board import VirtualBoard
+from dcompute_sim.whole_file import write_whole
 
 EXIT_USAGE, EXIT_MISSING = 2, 3
 
@@ -127,14 +127,14 @@ async def _serve(make: Callable[[], list[VirtualBoard]], port_file: Path | None)
             await over.wait()
             return
         desk = remote.Desk(
-            boards, remote.control_of(port_file), lambda: _write_whole(port_file, _ports(boards))
+            boards, remote.control_of(port_file), lambda: write_whole(port_file, _ports(boards).encode())
         )
         try:
             try:
                 await desk.open()
             except OSError as error:  # as where the folder's name is longer than a socket's may be
                 typer.echo(f"-- `dcompute board do` will not reach these boards: {error}", err=True)
-            _write_whole(port_file, _ports(boards))
+            write_whole(port_file, _ports(boards).encode())
             await over.wait()
         finally:
             await desk.close()
@@ -213,13 +213,6 @@ def _flash_folders(root: Path | None, boards: Sequence[Board]) -> Iterator[list[
         for folder in folders:
             folder.mkdir(parents=True, exist_ok=True)
         yield folders
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Whoever waits for the file finds all of it."""
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.write_text(text)
-    os.replace(fresh, path)
 
 
 def _stop(message: str, status: int) -> NoReturn:

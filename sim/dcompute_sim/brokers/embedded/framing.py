@@ -21,8 +21,8 @@ from amqtt.mqtt.packet import (
 )
 
 from dcompute_sim.brokers.embedded import subscriptions
+from dcompute_sim.net.mqtt_frames import frame_at
 
-_LENGTH_BYTES_MAX = 4
 _LEVEL_3_1_1 = 4
 # [MQTT-2.2.2-1]: for every packet but PUBLISH the flags are fixed. What is not here, only a server may send.
 _FLAGS = {
@@ -53,15 +53,11 @@ def packet_size(buffer: bytes | bytearray) -> int | None:
     """The size of the packet at the head of `buffer`, or None while that cannot be known yet."""
     if buffer:
         _check_header(buffer[0])  # at once: what is no MQTT may never send the rest of its "packet"
-    length = 0
-    for position in range(1, _LENGTH_BYTES_MAX + 1):
-        if position >= len(buffer):
-            return None
-        byte = buffer[position]
-        length |= (byte & 0x7F) << 7 * (position - 1)
-        if byte < 0x80:
-            return 1 + position + length
-    raise MalformedPacket("a remaining length of more than 4 bytes [MQTT-2.2.3]")
+    try:
+        frame = frame_at(buffer)
+    except ValueError as error:
+        raise MalformedPacket(str(error)) from None
+    return None if frame is None else frame[1]
 
 
 def check(packet: bytes) -> int:
@@ -142,10 +138,10 @@ class _Body:
     """A packet behind its fixed header, taken field by field."""
 
     def __init__(self, packet: bytes) -> None:
+        frame = frame_at(packet)
+        assert frame is not None, "`packet_size` has seen it whole"
         self._packet = packet
-        self._at = 2
-        while packet[self._at - 1] & 0x80:
-            self._at += 1
+        self._at = frame[0]
 
     @property
     def at_end(self) -> bool:

@@ -9,6 +9,7 @@ from amqtt.session import ApplicationMessage, OutgoingApplicationMessage, Sessio
 
 from dcompute_sim.brokers.embedded.corrected_broker import CorrectedBroker
 from dcompute_sim.brokers.real_broker import BrokerError
+from dcompute_sim.whole_file import write_whole
 
 
 class _Message(msgspec.Struct, omit_defaults=True):
@@ -43,9 +44,7 @@ def save(broker: CorrectedBroker, path: Path) -> None:
         _written_session(session, broker.subscriptions_of(session.client_id))
         for session, _ in broker.sessions.values()
     ]
-    partial = path.with_name(path.name + ".new")
-    partial.write_bytes(msgspec.json.encode(_Memory(retained, sessions)))
-    partial.replace(path)
+    write_whole(path, msgspec.json.encode(_Memory(retained, sessions)))
 
 
 async def restore(broker: CorrectedBroker, path: Path) -> None:

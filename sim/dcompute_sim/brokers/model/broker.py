@@ -14,6 +14,7 @@ from dcompute_sim.brokers.model.keepalive import KeepaliveWatch
 from dcompute_sim.brokers.model.packets import Connect, ProtocolError, Refused
 from dcompute_sim.brokers.model.router import Router
 from dcompute_sim.brokers.model.session import Connection, Session
+from dcompute_sim.net.mqtt_frames import HEADER_BYTES
 
 _ACKNOWLEDGEMENTS = (packets.PUBACK, packets.PUBREC, packets.PUBREL, packets.PUBCOMP)
 
@@ -28,7 +29,7 @@ class Broker:
         self._router = Router(self._drop)
         self._watch: KeepaliveWatch[Connection] = KeepaliveWatch()
         self._observer = observer
-        self._max_length = self.config.max_packet_bytes - packets.HEADER_BYTES
+        self._max_length = self.config.max_packet_bytes - HEADER_BYTES
         self._connected = 0
         self._ids_assigned = 0
 

@@ -27,7 +27,6 @@ RETAIN = 0x01
 _NON_CHARACTERS = "".join(chr(plane << 16 | low) for plane in range(17) for low in (0xFFFE, 0xFFFF))
 _FORBIDDEN = re.compile(f"[\x00-\x1f\x7f-\x9f\ufdd0-\ufdef{_NON_CHARACTERS}]")
 
-HEADER_BYTES = 5  # the longest fixed header
 MAX_CONNECT_LENGTH = 10 + 5 * 65_537
 """No CONNECT is longer: variable header and five fields. Spares us a stranger's 256 MiB."""
 

@@ -16,6 +16,7 @@ from dcompute_sim.brokers.model.broker_config import Authenticate, BrokerConfig,
 from dcompute_sim.brokers.model.session import Connection
 from dcompute_sim.brokers.model.snapshot import SnapshotError
 from dcompute_sim.brokers.real_broker import BrokerError, BrokerSecurity
+from dcompute_sim.whole_file import write_whole
 
 _BACKLOG = 4096  # a whole fleet connects at once
 _MAX_PACKET_BYTES = 16 << 20
@@ -53,9 +54,7 @@ async def serve(
         listener.close()
         await server.stop()
     if state_file is not None:
-        partial = state_file.with_name(state_file.name + ".new")
-        partial.write_bytes(server.broker.snapshot())
-        partial.replace(state_file)
+        write_whole(state_file, server.broker.snapshot())
 
 
 def _load(state_file: Path | None, config: BrokerConfig) -> Broker:
