@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 from dcompute_sim.brokers import passwords
-from dcompute_sim.brokers.broker_limits import AS_IT_COMES, BrokerLimits
 from dcompute_sim.brokers.conformance.broker_under_test import BrokerUnderTest
 from dcompute_sim.brokers.conformance.client import Client, RefusedByBroker, connect
 from dcompute_sim.brokers.conformance.wire import ClientWill
 from dcompute_sim.brokers.mosquitto import MosquittoBroker, configuration, find_mosquitto
 from dcompute_sim.brokers.real_broker import BrokerError, BrokerMissing, BrokerSecurity, RealBroker
+from dcompute_sim.scenario.broker_limits import AS_IT_COMES, BrokerLimits
 
 
 def _target(broker: RealBroker, password: str | None = None) -> BrokerUnderTest:

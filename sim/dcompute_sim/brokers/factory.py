@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dcompute_sim.brokers.broker_limits import AS_IT_COMES, BrokerLimits
 from dcompute_sim.brokers.external import ExternalBroker
 from dcompute_sim.brokers.mosquitto import MosquittoBroker
 from dcompute_sim.brokers.real_broker import BrokerError, BrokerSecurity, RealBroker
+from dcompute_sim.scenario.broker_limits import AS_IT_COMES, BrokerLimits
 
 PROCESS_KINDS = ("embedded", "model", "amqtt-plain")
 KINDS = (*PROCESS_KINDS, "mosquitto")

@@ -15,9 +15,9 @@ import socket
 from pathlib import Path
 
 from dcompute_sim.brokers import open_files
-from dcompute_sim.brokers.broker_limits import AS_IT_COMES, BrokerLimits
 from dcompute_sim.brokers.managed import ManagedBroker
 from dcompute_sim.brokers.real_broker import BrokerError, BrokerMissing, BrokerSecurity
+from dcompute_sim.scenario.broker_limits import AS_IT_COMES, BrokerLimits
 
 # mosquitto 2.0.11 looks at keepalives in steps: the will of a silent client came 0.3 to 5.9 s after 1.5 x
 # keepalive in 20 tries, at a keepalive of 2 s and of 10 s alike. Newer versions are finer.

@@ -14,7 +14,6 @@ from simpy import Environment, Event
 
 from dcompute.drivers import Address, ChannelUser, Driver, Timer
 from dcompute_sim import trace as t
-from dcompute_sim.brokers.broker_limits import AS_IT_COMES, BrokerLimits
 from dcompute_sim.brokers.model.broker_config import MAX_IN_FLIGHT
 from dcompute_sim.brokers.model.profiles import PROFILES, BrokerProfile
 from dcompute_sim.engines.virtual_broker import PORT, ModelBroker
@@ -28,6 +27,7 @@ from dcompute_sim.net.pcap import PcapWriter
 from dcompute_sim.recorder import Recorder
 from dcompute_sim.rng import Rng
 from dcompute_sim.scenario import NetworkSettings
+from dcompute_sim.scenario.broker_limits import AS_IT_COMES, BrokerLimits
 from dcompute_sim.trace import Trace
 
 BROKER = "broker"

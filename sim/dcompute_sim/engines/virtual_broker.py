@@ -8,7 +8,7 @@ from simpy import Environment
 
 from dcompute.drivers import Timer
 from dcompute_sim.brokers.model.broker import Broker
-from dcompute_sim.brokers.model.edge import NullObserver
+from dcompute_sim.brokers.model.edge import SilentObserver
 from dcompute_sim.brokers.model.profiles import PROFILES, BrokerProfile
 from dcompute_sim.brokers.model.session import Connection
 from dcompute_sim.net.clock import Clock
@@ -22,7 +22,7 @@ Dropped = Callable[[str, str, int], None]
 """Is told (whose messages they were, why, how many) of what the broker dropped."""
 
 
-class _Drops(NullObserver):
+class _Drops(SilentObserver):
     """Counts what the broker drops, by the participant that does not get it, and tells it in sums."""
 
     def __init__(self, clock: Clock, told: Dropped) -> None:

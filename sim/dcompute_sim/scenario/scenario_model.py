@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from dcompute_sim.brokers.broker_limits import AS_IT_COMES, BrokerLimits
 from dcompute_sim.checks import CHECKS
 from dcompute_sim.faults import KINDS, AnyFault
 from dcompute_sim.scenario.board_record import BoardRecord
+from dcompute_sim.scenario.broker_limits import AS_IT_COMES, BrokerLimits
 from dcompute_sim.scenario.expectations import Expectation
 from dcompute_sim.scenario.fleet import Fleet, Master, node_names
 from dcompute_sim.scenario.network_settings import NetworkSettings, merged

@@ -31,7 +31,7 @@ class Observer(Protocol):
     def message_dropped(self, client_id: str, topic: str, reason: str) -> None: ...
 
 
-class NullObserver:
+class SilentObserver:
     """Observes nothing; for those who want to know of one thing only."""
 
     def session_opened(self, client_id: str, *, clean: bool, present: bool, taken_over: bool) -> None: ...
