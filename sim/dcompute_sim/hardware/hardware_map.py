@@ -25,7 +25,7 @@ _DEFAULT_BAUD = 115_200
 _DEFAULT_FLASH_BYTES = 2 * 1024 * 1024
 
 
-class BoardEntry(Model):
+class MapEntry(Model):
     """The board, or the boards, behind one name of the map."""
 
     port: Text | None = Field(
@@ -48,7 +48,7 @@ class BoardEntry(Model):
     flash: Size = Field(default=_DEFAULT_FLASH_BYTES, description="virtual: size of the filesystem.")
 
     @model_validator(mode="after")
-    def _one_way(self) -> BoardEntry:
+    def _one_way(self) -> MapEntry:
         ways = [self.port is not None, self.ports is not None, self.virtual]
         if sum(ways) != 1:
             raise wrong("a board has a `port` (a group: `ports`) or is `virtual: true`")
@@ -63,7 +63,7 @@ class HardwareMap(Model):
         default=None,
         description="Address of this machine that the boards see; not needed when all are virtual.",
     )
-    boards: dict[Text, BoardEntry] = Field(
+    boards: dict[Text, MapEntry] = Field(
         description="Boards by node name, or by group name for all its nodes."
     )
 
