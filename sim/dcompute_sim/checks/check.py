@@ -126,6 +126,12 @@ CHECKS: Registry[Check] = Registry("check")
 """Every check by the key used under `expect:` in a scenario."""
 
 
+def named(names: Sequence[str], most: int = 3) -> str:
+    """`esp-1, esp-2, esp-3 and 5 more`, for summaries."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
 def of_kinds(kinds: Container[type], trace: Sequence[Event]) -> Iterator[Event]:
     """The events of these types, in order. To any one check most of a trace is nothing, and passed over
     quickly."""

@@ -8,14 +8,16 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive
-from dcompute_sim.trace import Event, LogLine, RunStarted
+from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, named
+from dcompute_sim.trace import Event, LogLine, NodeDefined, NodeStarted, RunStarted
 
 _LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
 class NoErrorsInLog(Check):
     """Nothing of this level or above was logged, except what is allowed.
+
+    Undecided while a node never ran, as it had nothing to log.
 
     Limit: only what production code logs; what a program prints is no log.
     """
@@ -38,11 +40,15 @@ class NoErrorsInLog(Check):
     def judge(self, trace: Sequence[Event]) -> CheckOutcome:
         if not any(isinstance(event, RunStarted) for event in trace[:1]):
             return inconclusive("there was no run")
+        started = {event.node for event in trace if isinstance(event, NodeStarted)}
+        idle = [e.node for e in trace if isinstance(e, NodeDefined) and e.node not in started]
         lines = [event for event in trace if isinstance(event, LogLine)]
         bad = [line for line in lines if self._counts(line)]
-        figures = {"lines": len(lines), "bad": len(bad)}
+        figures = {"lines": len(lines), "bad": len(bad), "never_ran": len(idle)}
         if bad:
             return failed(f"{len(bad)} lines of level {self.level} or above", bad, figures)
+        if idle:
+            return inconclusive(f"{named(idle)} never ran, so there was nothing to log", figures)
         return held(f"no line of level {self.level} or above", figures)
 
     def _counts(self, line: LogLine) -> bool:

@@ -92,6 +92,10 @@ class NoFalseDeaths(Check):
     (later still, if a retransmission was lost), and for `grace`. So does an attempt that the node gave up on
     a slow link, as long as its bytes may still arrive: the broker takes the older CONNECT for the newer.
 
+    It is put to the test by every report, and by every node that keeps one connection for as long as a silent
+    one may go unnoticed (1.5 x keepalive [MQTT-3.1.2-24] and the broker's granularity): before, nobody could
+    have given it up for its silence.
+
     Limit: a master restart explains nothing, so a master that declares idle nodes dead fails this.
     """
 
@@ -106,7 +110,7 @@ class NoFalseDeaths(Check):
         who = t.Participants(trace)
         false: list[t.Event] = []
         causes: Counter[str] = Counter()
-        exposed = False
+        watch = _Watch()
         for event in of_kinds(_OF_INTEREST, trace):
             if isinstance(event, t.DeathReported):
                 why = self._explanation(nodes[event.node], event)
@@ -115,16 +119,21 @@ class NoFalseDeaths(Check):
                 else:
                     causes[why] += 1
                 continue
-            exposed = exposed or isinstance(event, t.NodeConnected)
+            watch.note(event)
             _note(nodes, event, who)
+        watched = watch.long_enough(trace)
         reports = causes.total() + len(false)
-        figures: dict[str, float | int | str] = {"reports": reports, "false": len(false)}
+        figures: dict[str, float | int | str] = {"reports": reports, "false": len(false), "watched": watched}
         figures |= {f"by {why}": count for why, count in sorted(causes.items())}
         if false:
             return failed(f"{len(false)} of {reports} reported deaths have no cause", false, figures)
-        if not exposed:
-            return inconclusive("no node ever connected", figures)
-        return held(f"{reports} reported deaths, each with a cause", figures)
+        if reports:
+            return held(f"{reports} reported deaths, each with a cause", figures)
+        if watched:
+            return held(f"no death reported of {watched} nodes that could have been given up", figures)
+        if watch.longest_us:
+            return inconclusive("no node was connected for 1.5 keepalives: none could be given up", figures)
+        return inconclusive("no node ever connected", figures)
 
     def _explanation(self, node: _NodeLives, report: t.DeathReported) -> str | None:
         """What explains this report; None if nothing does."""
@@ -138,6 +147,40 @@ class NoFalseDeaths(Check):
             if cause.until_us is None or report.t_us <= cause.until_us + round(self.grace * 1e6):
                 return cause.why
         return None
+
+
+class _Watch:
+    """How long each node at most kept one connection."""
+
+    def __init__(self) -> None:
+        self.longest_us: dict[str, int] = {}
+        self._since_us: dict[str, int] = {}
+
+    def note(self, event: t.Event) -> None:
+        """Take in one event."""
+        match event:
+            case t.NodeConnected(node=node):
+                self._end(node, event.t_us)
+                self._since_us[node] = event.t_us
+            case t.NodeConnecting(node=node) | t.NodeDisconnected(node=node) | t.NodeStopped(node=node):
+                self._end(node, event.t_us)
+
+    def long_enough(self, trace: Sequence[t.Event]) -> int:
+        """How many nodes kept one so long that a broker could have given them up for their silence."""
+        for node in list(self._since_us):
+            self._end(node, trace[-1].t_us)
+        started = next((event for event in trace[:1] if isinstance(event, t.RunStarted)), None)
+        coarse_s = started.broker_granularity_s if started is not None else 0.0
+        return sum(
+            self.longest_us.get(event.node, -1) > (1.5 * event.keepalive_s + coarse_s) * 1e6
+            for event in of_kinds({t.NodeDefined}, trace)
+            if isinstance(event, t.NodeDefined)
+        )
+
+    def _end(self, node: str, now_us: int) -> None:
+        since_us = self._since_us.pop(node, None)
+        if since_us is not None:
+            self.longest_us[node] = max(self.longest_us.get(node, 0), now_us - since_us)
 
 
 _OF_INTEREST = frozenset(
