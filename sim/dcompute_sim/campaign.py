@@ -56,18 +56,19 @@ class Tally:
 
     @property
     def status(self) -> Status:
-        """Failed by one failure; else held if any seed put it to the test."""
-        if self.seeds[Status.FAILED]:
-            return Status.FAILED
-        return Status.HELD if self.seeds[Status.HELD] else Status.INCONCLUSIVE
+        """Failed by one failure; else undecided by one seed that left it so."""
+        for status in (Status.FAILED, Status.INCONCLUSIVE):
+            if self.seeds[status]:
+                return status
+        return Status.HELD
 
 
 @dataclass
 class Campaign:
     """The results so far, of as many seeds as were `planned`.
 
-    One random run often leaves an expectation untested: no node happened to die, so no death could be
-    reported. That makes the run inconclusive, but not the campaign, if other runs did test it.
+    A campaign ends like its worst run: a seed that left something untested leaves the campaign undecided, for
+    what that seed had drawn, no other seed has tried.
     """
 
     planned: int
@@ -89,7 +90,7 @@ class Campaign:
 
     @property
     def status(self) -> Status:
-        """Failed if anything failed with any seed; inconclusive if something was put to the test by none."""
+        """Failed if anything failed with any seed; inconclusive if any seed left something untested."""
         found = {tally.status for tally in self.tallies().values()}
         if Status.FAILED in found:
             return Status.FAILED

@@ -14,23 +14,27 @@ from typing import Any
 from dcompute.events import MasterEvent, NodeEvent
 from dcompute_sim import trace as t
 from dcompute_sim.faults import Fault, MasterFault
-from dcompute_sim.faults.effects import CLOSED_BY_BROKER, HELD, REFUSED, UNANSWERED, Effect
+from dcompute_sim.faults.effects import CLOSED_BY_BROKER, HELD, LATE, RECONNECTED, REFUSED, UNANSWERED, Effect
 from dcompute_sim.interfaces.participant import MASTER, Participant
 from dcompute_sim.net.observer import Direction, How, Refusal, Side
 from dcompute_sim.production_events import of_master, of_node
 from dcompute_sim.trace import Event, Role, Trace
 
+_LATE_US = 60_000_000  # how long after a fault a node may show that it felt it
+
 
 class _Open:
     """A fault whose effect is awaited. `whose`: on the wire of this node, or of the master; "" for any."""
 
-    __slots__ = ("effects", "fault", "seen", "whose")
+    __slots__ = ("effects", "fault", "had_connection", "seen", "until_us", "whose")
 
-    def __init__(self, name: str, fault: Fault, node: str) -> None:
+    def __init__(self, name: str, fault: Fault, node: str, had_connection: bool) -> None:
         self.fault = name
         self.whose = MASTER.name if isinstance(fault, MasterFault) else node
         self.effects = fault.effects
         self.seen: dict[Effect, None] = {}
+        self.had_connection = had_connection
+        self.until_us = 0
 
 
 class Recorder:
@@ -46,6 +50,8 @@ class Recorder:
         self._on_node: dict[str, list[_Open]] = {}
         self._anywhere: list[_Open] = []
         self._bitten: set[str] = set()
+        self._late: dict[str, list[_Open]] = {}  # over, and not seen yet: what a node makes of it may be
+        self._conns: dict[str, set[int]] = {}  # that have reached the broker and have not been seen to end
         self._clones: dict[str, tuple[str, str]] = {}  # clone -> its node, and the fault that made it
 
     def close(self) -> None:
@@ -68,22 +74,32 @@ class Recorder:
     def fault(self, name: str, fault: Fault, node: str = "") -> None:
         """A fault is done now; its effects are looked for from now on. `name`: of this fault in this run."""
         for_us = None if fault.lasts is None else round(fault.lasts * 1e6)
-        self.add(t.FaultInjected, fault=name, kind=fault.kind, node=node, for_us=for_us, entry=fault.id or "")
-        awaited = _Open(name, fault, node)
+        self.add(t.FaultInjected, fault=name, node=node, for_us=for_us, **_entry(fault))
+        awaited = _Open(name, fault, node, bool(self._conns.get(node)))
         if node:
+            self._late.pop(node, None)  # of what follows, nobody could say whose effect it is
             self._on_node.setdefault(node, []).append(awaited)
         else:
+            self._late.clear()
             self._anywhere.append(awaited)
 
     def cloned(self, clone: Participant, fault: str) -> None:
         """This clone is the fault's doing: what befalls it is the fault's effect."""
         self._clones[clone.name] = (clone.node, fault)
 
+    def fault_not_done(self, name: str, fault: Fault, why: str) -> None:
+        """A fault that was to be done now struck nobody."""
+        self.add(t.FaultInjected, fault=name, not_done=why, **_entry(fault))
+
     def fault_ended(self, fault: str, node: str = "") -> None:
         """The fault is undone; what follows is no effect of it."""
         self.add(t.FaultEnded, fault=fault, node=node)
         awaited = self._on_node.get(node, []) if node else self._anywhere
-        awaited[:] = [entry for entry in awaited if entry.fault != fault]
+        for entry in [entry for entry in awaited if entry.fault == fault]:
+            awaited.remove(entry)
+            if node and not entry.seen and not LATE.isdisjoint(entry.effects):
+                entry.until_us = self.now_us() + _LATE_US
+                self._late.setdefault(node, []).append(entry)
 
     def has_bitten(self, fault: str) -> bool:
         """Whether the fault has had an effect."""
@@ -92,8 +108,11 @@ class Recorder:
     def effect(self, node: str, effect: Effect, detail: str = "", of: str = "") -> None:
         """Something was seen on the wire of `node`: a receipt for each fault it can be the effect of, or only
         for the one called `of`."""
-        for awaited in (*self._on_node.get(node, ()), *self._anywhere):
+        late = [entry for entry in self._late.get(node, ()) if entry.until_us >= self.now_us()]
+        for awaited in (*self._on_node.get(node, ()), *self._anywhere, *(late if effect in LATE else ())):
             if awaited.whose not in ("", node) or of not in ("", awaited.fault):
+                continue
+            if effect == RECONNECTED and not awaited.had_connection:
                 continue
             if effect in awaited.effects and effect not in awaited.seen:
                 awaited.seen[effect] = None
@@ -104,9 +123,12 @@ class Recorder:
 
     def opened(self, name: str, conn: int) -> None:
         self.add(t.WireOpened, node=name, conn=conn)
+        self.effect(name, RECONNECTED)
+        self._conns.setdefault(name, set()).add(conn)
 
     def closed(self, name: str, conn: int, how: How, by: Side) -> None:
         self.add(t.WireClosed, node=name, conn=conn, how=how, by=by)
+        self._conns.get(name, set()).discard(conn)
         self.effect(name, Effect(how))
         if by == "broker":
             self.effect(name, CLOSED_BY_BROKER)
@@ -150,3 +172,9 @@ class NodeObserver:
     def __call__(self, event: NodeEvent) -> None:
         recorder = self._recorder
         recorder.trace.add(of_node(recorder.now_us(), self._node, event))
+
+
+def _entry(fault: Fault) -> dict[str, str]:
+    """What the trace says of the scenario's entry."""
+    witness = "" if fault.witness == "required" else fault.witness
+    return {"kind": fault.kind, "entry": fault.id or "", "witness": witness}

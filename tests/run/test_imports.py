@@ -26,7 +26,7 @@ _RUN = """
 import sys
 from dcompute_sim import Scenario, run_scenario
 from dcompute_sim.scenario import find, shipped  # where scenarios are: no need to read one
-keys = {"version": 1, "name": "two", "duration": "10s", "fleet": {"py": {"count": 2}},
+keys = {"version": 1, "name": "two", "duration": "3min", "fleet": {"py": {"count": 2}},
         "expect": ["no_false_deaths"]}
 assert run_scenario(Scenario.model_validate(keys)).verdict.status == "held"
 print(*sys.modules)

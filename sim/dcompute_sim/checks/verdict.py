@@ -11,10 +11,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from dcompute_sim import trace as t
-from dcompute_sim.checks.check import Check, CheckOutcome, Status, failed, held, inconclusive, of_kinds
-from dcompute_sim.faults import KINDS
+from dcompute_sim.checks.check import (
+    MAX_OFFENDING,
+    Check,
+    CheckOutcome,
+    Status,
+    failed,
+    held,
+    inconclusive,
+    named,
+    of_kinds,
+)
+from dcompute_sim.faults import KINDS, kind_of
 
 _OF_FAULTS = frozenset({t.FaultInjected, t.FaultEffect})
+_CONTENT = "`witness: optional` takes a fault as it is."
 EXIT_STATUS = {Status.HELD: 0, Status.FAILED: 1, Status.INCONCLUSIVE: 2}
 
 
@@ -125,13 +136,28 @@ def _receipts(events: Sequence[t.Event]) -> tuple[Receipt, ...]:
 
 
 def _all_bit(receipts: Sequence[Receipt]) -> CheckOutcome:
-    idle: list[t.Event] = [receipt.fault for receipt in receipts if not receipt.bit]
-    figures = {"injected": len(receipts), "without_effect": len(idle)}
-    if idle:
-        first = ", ".join(event.fault for event in idle[:3] if isinstance(event, t.FaultInjected))
-        told = f"{len(idle)} of {len(receipts)} faults had no visible effect ({first})"
-        return CheckOutcome(Status.INCONCLUSIVE, told, figures, tuple(idle[:20]))
+    unseen = [receipt.fault for receipt in receipts if not receipt.bit]
+    missed = [fault for fault in unseen if fault.witness != "optional"]
+    figures = {"injected": len(receipts), "without_effect": len(unseen), "required": len(missed)}
+    if missed:
+        why: dict[tuple[str, str], list[str]] = {}
+        for fault in missed:
+            why.setdefault(_why_unseen(fault), []).append(fault.fault)
+        told = "; ".join(f"{named(names)}: {reason} ({remedy})" for (reason, remedy), names in why.items())
+        told = f"{len(missed)} of {len(receipts)} faults had no witness: {told}. {_CONTENT}"
+        return CheckOutcome(Status.INCONCLUSIVE, told, figures, tuple(missed[:MAX_OFFENDING]))
+    if unseen:
+        told = f"{len(receipts)} faults injected, {len(unseen)} of them without a witness, which need none"
+        return held(told, figures)
     return held(f"{len(receipts)} faults injected, each with a visible effect", figures)
+
+
+def _why_unseen(fault: t.FaultInjected) -> tuple[str, str]:
+    """Why nothing may have been seen of it, and what would have given it a witness."""
+    cls = kind_of(fault.kind)
+    if fault.not_done:
+        return fault.not_done, "`sure: true` waits for one" if "node" in fault.not_done else "another `when`"
+    return (cls.unseen, cls.remedy) if cls is not None else ("its kind is not known here", "import it")
 
 
 def _completed(events: Sequence[t.Event]) -> CheckOutcome:

@@ -9,7 +9,6 @@ import itertools
 import random
 from collections.abc import Mapping, Sequence
 
-from dcompute_sim import trace as t
 from dcompute_sim.director.fault_world import FaultWorld
 from dcompute_sim.director.trigger import Triggers
 from dcompute_sim.faults import Fault, NodeFault
@@ -56,7 +55,7 @@ class Faults:
     def finish(self) -> None:
         """The run ends: a fault whose event never came is recorded as one that found nobody."""
         for fault in self._awaiting.values():
-            self._record_idle(fault)
+            self._record_idle(fault, "its event never came")
 
     def _when_due(self, index: int, fault: Fault) -> Steps:
         rng = rng_for(self._scenario, f"select/{fault.id}")
@@ -82,14 +81,14 @@ class Faults:
     def _strike(self, fault: Fault, rng: random.Random, same: str) -> None:
         if fault.sure:
             self._env.process(self._strike_when_possible(fault, rng, same))
-        elif isinstance(fault, NodeFault):
+        elif isinstance(fault, NodeFault) and fault.needs_node:
             self._strike_nodes(fault, pick(fault.select, self._candidates(), rng, same))
         else:
             self._do(fault)
 
     def _strike_when_possible(self, fault: Fault, rng: random.Random, same: str) -> Steps:
         """A `sure` fault: wait for somebody it can hit."""
-        if not isinstance(fault, NodeFault):
+        if not isinstance(fault, NodeFault) or not fault.needs_node:
             while not fault.possible(self._world) and self._env.now < self._over_s:
                 yield self._env.timeout(LOOK_S)
             self._do(fault)
@@ -105,7 +104,7 @@ class Faults:
 
     def _strike_nodes(self, fault: NodeFault, chosen: Sequence[str]) -> None:
         if not chosen:
-            self._record_idle(fault)
+            self._record_idle(fault, "there was no node that it could strike")
         for node in chosen:
             self._do(fault, self._targets[node])
 
@@ -115,10 +114,9 @@ class Faults:
         self._recorder.fault(name, fault, act.whom)
         self._env.process(self._afflict(fault, act))
 
-    def _record_idle(self, fault: Fault) -> None:
+    def _record_idle(self, fault: Fault, why: str) -> None:
         """Recorded all the same: a fault that found nobody proves nothing."""
-        name = f"{fault.kind}-{next(self._numbers)}"
-        self._recorder.add(t.FaultInjected, fault=name, kind=fault.kind, entry=fault.id or "")
+        self._recorder.fault_not_done(f"{fault.kind}-{next(self._numbers)}", fault, why)
 
     def _candidates(self, *, with_connection: bool = False) -> list[Candidate]:
         return [

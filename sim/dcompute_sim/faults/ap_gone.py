@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from dcompute_sim.faults.effects import SILENCE
-from dcompute_sim.faults.fault import For, NodeFault, Seen, Steps
+from dcompute_sim.faults.effects import DROPPED
+from dcompute_sim.faults.fault import MORE_TO_SAY, UNSEEN_SILENCE, For, NodeFault, Seen, Steps
 from dcompute_sim.faults.injection import Injection
 from dcompute_sim.faults.schedule import Select
 
@@ -16,7 +16,8 @@ class ApGone(NodeFault):
     """The access point goes away: all its nodes lose their Wi-Fi together and find no network."""
 
     seen = Seen.SILENCE
-    effects = SILENCE
+    effects = DROPPED
+    unseen, remedy = UNSEEN_SILENCE, MORE_TO_SAY
     needs_connection = False
     wide = True
 

@@ -17,6 +17,7 @@ class BrokerRestart(BrokerFault):
     """The broker stops and starts again."""
 
     effects = frozenset({FIN, RST, REFUSED})
+    unseen = "nobody had a connection to it, nor tried to make one"
 
     kind: Literal["broker_restart"]
     memory: Literal["keep", "lose"] = Field(

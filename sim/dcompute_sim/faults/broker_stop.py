@@ -13,6 +13,7 @@ class BrokerStop(BrokerFault):
     """The broker goes away, and comes back with its memory after `for`."""
 
     effects = frozenset({FIN, RST, REFUSED})
+    unseen = "nobody had a connection to it, nor tried to make one"
 
     kind: Literal["broker_stop"]
     heal_after: For

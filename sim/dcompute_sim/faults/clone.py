@@ -17,6 +17,8 @@ class Clone(NodeFault):
 
     seen = Seen.MAY_BREAK
     effects = frozenset({CLOSED_BY_BROKER})
+    unseen = "the broker closed the connection of neither"
+    remedy = "a longer `for`, or `sure: true`"
     needs_connection = False
     impossible = MappingProxyType({Platform.VIRTUAL_BOARD: _WHY, Platform.REAL_BOARD: _WHY})
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from dcompute_sim.faults.effects import SILENCE
-from dcompute_sim.faults.fault import For, NodeFault, Seen, Steps
+from dcompute_sim.faults.effects import DROPPED
+from dcompute_sim.faults.fault import MORE_TO_SAY, UNSEEN_SILENCE, For, NodeFault, Seen, Steps
 from dcompute_sim.faults.injection import Injection
 
 
@@ -13,7 +13,8 @@ class DeadLink(NodeFault):
     """Nothing gets through, yet the WLAN still says connected."""
 
     seen = Seen.SILENCE
-    effects = SILENCE
+    effects = DROPPED
+    unseen, remedy = UNSEEN_SILENCE, MORE_TO_SAY
     needs_connection = False
     colour = "#5f6b13"
 

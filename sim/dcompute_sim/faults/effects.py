@@ -29,6 +29,16 @@ WITHHELD: Final = Effect("withheld")
 BOOTED: Final = Effect("booted")
 """A board says on its serial line that it has started."""
 PUBLISHED: Final = Effect("published")
+WLAN_LOST: Final = Effect("wlan lost")
+"""A board's own WLAN said that its network is gone."""
+RECONNECTED: Final = Effect("reconnected")
+"""The node made a new connection although nobody had seen the last one end."""
 
 SILENCE: Final = frozenset({HELD, UNANSWERED, LOST, TIMEOUT})
-"""Whatever a link that carries nothing makes visible."""
+"""Whatever a link that carries nothing makes visible on the wire."""
+
+DROPPED: Final = SILENCE | {WLAN_LOST, RECONNECTED}
+"""And what a node makes of it."""
+
+LATE: Final = frozenset({WLAN_LOST, RECONNECTED})
+"""What may be seen only when the fault is over."""

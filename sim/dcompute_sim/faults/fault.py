@@ -22,7 +22,7 @@ import inspect
 import random
 from collections.abc import Generator, Iterator, Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import Field, GetCoreSchemaHandler, model_validator
 from pydantic_core import CoreSchema, core_schema
@@ -71,6 +71,10 @@ class Platform(enum.Enum):
     REAL_BOARD = "a real board"
 
 
+UNSEEN_SILENCE = "nothing wanted to cross while it lasted"
+MORE_TO_SAY = "work for the node, a keepalive shorter than the fault, or `sure: true`"
+
+
 class _Kind(Entry):
     kind: str = Field(description="Which fault.")
 
@@ -87,6 +91,12 @@ class Fault(Schedule, _Kind):
 
     recovers: ClassVar[bool] = False
     """It has `for` or `restart_after`; known from its fields."""
+
+    unseen: ClassVar[str] = "nothing was seen of it"
+    """Why it may have had no effect that could be seen."""
+
+    remedy: ClassVar[str] = "`sure: true` lets it go on until it had an effect"
+    """What would have given it one."""
 
     impossible: ClassVar[Mapping[Platform, str]] = MappingProxyType({})
     """Where it cannot be done, and why."""
@@ -105,6 +115,12 @@ class Fault(Schedule, _Kind):
             if not hasattr(cls, "effects"):
                 raise TypeError(f"{cls.__name__} has no `effects`: nothing would show that it bit")
             KINDS.add(get_args(cls.model_fields["kind"].annotation)[0], cls)
+
+    witness: Literal["required", "optional"] = Field(
+        default="required",
+        description="`optional`: the run is not undecided when nothing was seen of this fault; a silence of "
+        "an idle node may heal before anybody wanted to say anything.",
+    )
 
     @property
     def lasts(self) -> float | None:
@@ -142,6 +158,8 @@ class NodeFault(Fault):
     """Done to selected nodes."""
 
     struck = "nodes"
+    unseen = "no connection of the node was seen to end"
+    remedy = "`sure: true` waits for a node that has one"
     stops: ClassVar[bool] = False
     """The node's program ends with it, and that is told by `node_stopped`."""
 
@@ -165,10 +183,10 @@ class NodeFault(Fault):
             raise wrong("`select: {same: true}` needs a `when`: it is the node of that event")
         return self
 
-    @classmethod
-    def deadly(cls) -> bool:
-        """Whether a node that is hit is dead to the broker, sooner or later."""
-        return cls.seen in (Seen.CLOSED, Seen.SILENCE)
+    @property
+    def needs_node(self) -> bool:
+        """Whether there must be a node to strike."""
+        return True
 
 
 class BrokerFault(Fault):

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from dcompute_sim.faults.effects import FIN, RST, SILENCE
-from dcompute_sim.faults.fault import NodeFault, Seen, Steps
+from dcompute_sim.faults.effects import DROPPED, FIN, RST
+from dcompute_sim.faults.fault import MORE_TO_SAY, UNSEEN_SILENCE, NodeFault, Seen, Steps
 from dcompute_sim.faults.injection import Injection
 from dcompute_sim.yamlfile.units import Duration, format_duration
 from dcompute_sim.yamlfile.yaml_model import Count
@@ -18,7 +18,8 @@ class Flap(NodeFault):
     """The link goes down and up, again and again."""
 
     seen = Seen.MAY_BREAK
-    effects = SILENCE | {RST, FIN}
+    effects = DROPPED | {RST, FIN}
+    unseen, remedy = UNSEEN_SILENCE, MORE_TO_SAY
     needs_connection = False
 
     kind: Literal["flap"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from dcompute_sim.faults.effects import CLOSED_BY_BROKER, WITHHELD
-from dcompute_sim.faults.fault import For, NodeFault, Seen, Steps
+from dcompute_sim.faults.fault import MORE_TO_SAY, For, NodeFault, Seen, Steps
 from dcompute_sim.faults.injection import Injection
 
 
@@ -14,6 +14,7 @@ class Hang(NodeFault):
 
     seen = Seen.SILENCE
     effects = frozenset({WITHHELD, CLOSED_BY_BROKER})
+    unseen, remedy = "its program had nothing to do meanwhile", MORE_TO_SAY
     needs_connection = False
     needs_hooks = True
     colour = "#5d4037"

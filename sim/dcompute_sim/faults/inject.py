@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from dcompute_sim.faults.effects import PUBLISHED
 from dcompute_sim.faults.fault import NodeFault, Steps
-from dcompute_sim.faults.injection import Injection
+from dcompute_sim.faults.injection import Injection, World
 from dcompute_sim.faults.schedule import Select
 from dcompute_sim.yamlfile.yaml_model import Flag, Text, wrong
 
@@ -19,6 +19,8 @@ class Inject(NodeFault):
     """A probe client publishes a message. `{node}` in topic and payload is the selected node's id."""
 
     effects = frozenset({PUBLISHED})
+    unseen = "the broker did not acknowledge the message"
+    remedy = "`sure: true` publishes it again until it does"
     drawn = False  # an injected message is somebody's, not chance's
 
     kind: Literal["inject"]
@@ -45,8 +47,15 @@ class Inject(NodeFault):
             raise wrong(f"`{self.topic}` is not a topic to publish to: it has a wildcard")
         return self
 
+    @property
+    def needs_node(self) -> bool:
+        return self.names_node
+
+    def possible(self, world: World) -> bool:
+        return world.broker.is_up
+
     def inject(self, act: Injection) -> Steps:
-        node = act.target.name
+        node = act.whom
         topic = act.world.topics.prefix + self.topic.replace("{node}", node)
         return act.publish(topic, self._bytes(node), qos=self.qos, retain=self.retain)
 

@@ -39,10 +39,11 @@ class Victim(Protocol):
 
     def resume(self) -> None: ...
 
-    def wifi(self, present: bool, for_s: float | None = None) -> None:
+    def wifi(self, present: bool, for_s: float | None = None, *, kick: bool = False) -> None:
         """The WLAN tells the program that its network is gone, or back (nodes without a WLAN ignore it).
 
-        `for_s`: how long it will be gone, None for ever; a board has to know before.
+        `for_s`: how long it will be gone, None for ever; a board has to know before. `kick`: the access point
+        has thrown it out, so that the WLAN need not miss beacons first.
         """
 
 
@@ -76,12 +77,12 @@ class Target:
         self.link = link
         self._silences = 0
 
-    def silence(self, *, known: bool, for_s: float | None) -> None:
-        """Nothing crosses from now on. `known`: the node's WLAN says so."""
+    def silence(self, *, known: bool, for_s: float | None, kick: bool = False) -> None:
+        """Nothing crosses from now on. `known`: the node's WLAN says so, with `kick` at once."""
         self._silences += 1
         self.link.link_down(known=known)
         if known:
-            self.node.wifi(False, for_s)
+            self.node.wifi(False, for_s, kick=kick)
 
     def heal(self, *, known: bool) -> None:
         """Undo one `silence`."""

@@ -13,6 +13,7 @@ class MasterCrash(MasterFault):
     """The master's process dies."""
 
     effects = frozenset({FIN, RST})
+    unseen, remedy = "the master had no connection", "`sure: true` waits until it has one"
 
     kind: Literal["master_crash"]
     restart_after: RestartAfter

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from dcompute_sim.faults.effects import Effect
-from dcompute_sim.faults.fault import For, NodeFault, Seen, Steps
+from dcompute_sim.faults.fault import MORE_TO_SAY, For, NodeFault, Seen, Steps
 from dcompute_sim.faults.injection import LOOK_S, Injection
 from dcompute_sim.yamlfile.units import Bandwidth, Duration, format_bandwidth, format_duration
 from dcompute_sim.yamlfile.yaml_model import wrong
@@ -23,6 +23,7 @@ class SlowLink(NodeFault):
     # longer than 1.5 of them.
     seen = Seen.MAY_BREAK
     effects = frozenset({SLOWED})
+    unseen, remedy = "nothing crossed while it was slow", MORE_TO_SAY
     needs_connection = False
 
     kind: Literal["slow_link"]

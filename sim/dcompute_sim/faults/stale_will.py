@@ -20,6 +20,8 @@ class StaleWill(NodeFault):
     seen = Seen.MAY_BREAK
     momentary = True
     effects = frozenset({PUBLISHED})
+    unseen = "the broker did not acknowledge the message"
+    remedy = "`sure: true` publishes it again until it does"
 
     kind: Literal["stale_will"]
     delay: Duration = Field(default=0.5, description="How long after the node is back the old will arrives.")

@@ -223,7 +223,7 @@ class BoardNode(ObservedNode):
         """Its own clock ends it."""
         self._hung_since_s = None
 
-    def wifi(self, present: bool, for_s: float | None = None) -> None:
+    def wifi(self, present: bool, for_s: float | None = None, *, kick: bool = False) -> None:
         if not present and not self._command("wifi_off", for_s):
             self._log("warning", "only the link is silent; the board's WLAN, which cannot be told, stays up")
 

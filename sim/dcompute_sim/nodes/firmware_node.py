@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from dcompute.node_wire import Topics
 from dcompute_sim import trace as t
-from dcompute_sim.faults.effects import WITHHELD
+from dcompute_sim.faults.effects import WITHHELD, WLAN_LOST
 from dcompute_sim.fwbuild.firmware_files import product
 from dcompute_sim.interfaces.node import FIRST_RELEASE, NodeSpec, update_key
 from dcompute_sim.interfaces.world import Machine
@@ -27,6 +27,8 @@ from dcompute_sim.scenario.board_record import BoardRecord
 from dcompute_sim.wiretap import MqttTap
 
 DEFAULT_HEAP_BYTES = 128 * 1024
+_WLAN_WELL = (1000, 1001, 1010)  # idle, connecting, has its address; all else says why it has not
+_THROWN_OUT = 2  # the reason an access point gives that forgets its stations (WIFI_REASON_AUTH_EXPIRE)
 _WIFI_SSID = "dcompute-testbed"
 _WIFI_PASSWORD = "testbed-only"
 
@@ -46,6 +48,7 @@ class BoardRunner(Protocol):
     def hang(self) -> None: ...
     def resume(self) -> None: ...
     def radio(self, **changes: Any) -> None: ...
+    def kick(self, reason: int) -> None: ...
     def read_along(self, tap: ByteTap) -> None: ...
     def read_memory(self, answer: Callable[[int, int], None]) -> None:
         """Call `answer(heap in use, free)`, in bytes, once the board says."""
@@ -107,8 +110,10 @@ class FirmwareNode(ObservedNode):
                 self._recorder.effect(self.name, WITHHELD)
             self._runner.resume()
 
-    def wifi(self, present: bool, for_s: float | None = None) -> None:
+    def wifi(self, present: bool, for_s: float | None = None, *, kick: bool = False) -> None:
         if self._runner is not None:
+            if kick:
+                self._runner.kick(_THROWN_OUT)
             self._runner.radio(ap=present)
 
     def tell_memory(self) -> None:
@@ -145,6 +150,8 @@ class FirmwareNode(ObservedNode):
         if name == "core":
             self._has_core = True
             self.core_event(fields["name"], fields["fields"])
+        elif name == "wlan" and fields["status"] not in _WLAN_WELL:
+            self._recorder.effect(self.name, WLAN_LOST, f"its WLAN lost the network ({fields['status']})")
         elif name == "crash":
             self._log("error", f"uncaught in thread {fields['thread']}: {fields['text']}")
         elif name == "ended":

@@ -130,7 +130,7 @@ class PythonNode:
         if self._driver is not None:
             self._driver.thaw()
 
-    def wifi(self, present: bool, for_s: float | None = None) -> None:
+    def wifi(self, present: bool, for_s: float | None = None, *, kick: bool = False) -> None:
         pass
 
     def close(self) -> None:

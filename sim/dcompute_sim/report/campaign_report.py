@@ -16,6 +16,8 @@ from dcompute_sim.report.coverage_report import print_coverage
 from dcompute_sim.report.text import seconds
 
 _SHOWN_SEEDS = 12
+_SEEDS_THAT = {Status.FAILED: "failing seed", Status.INCONCLUSIVE: "undecided seed"}
+_ALSO = {Status.FAILED: "failing", Status.INCONCLUSIVE: "undecided"}
 
 
 def print_campaign(
@@ -36,9 +38,10 @@ def print_campaign(
     console.print()
     print_coverage(console, campaign.coverage())
     console.print()
-    failed = campaign.of(Status.FAILED)
-    if failed:
-        _print_lowest(console, failed, replay)
+    for status in (Status.FAILED, Status.INCONCLUSIVE):
+        if found := campaign.of(status):
+            _print_lowest(console, status, found, replay)
+            break
     console.print(_verdict(campaign))
 
 
@@ -56,16 +59,19 @@ def _expectations(campaign: Campaign) -> Table:
     return table
 
 
-def _print_lowest(console: Console, failed: Sequence[SeedResult], replay: Callable[[int], str]) -> None:
-    lowest = failed[0]
-    console.print(Text(f"Lowest failing seed: {lowest.seed}", style="bold"))
-    for result in lowest.verdict.of(Status.FAILED):
+def _print_lowest(
+    console: Console, status: Status, found: Sequence[SeedResult], replay: Callable[[int], str]
+) -> None:
+    """Print what is wrong with the lowest seed of this status, and which others have it."""
+    lowest = found[0]
+    console.print(Text(f"Lowest {_SEEDS_THAT[status]}: {lowest.seed}", style="bold"))
+    for result in lowest.verdict.of(status):
         console.print(Text(f"  {result.label}: {result.outcome.summary}"), soft_wrap=True)
     console.print(Text.assemble(("Again: ", "dim"), replay(lowest.seed)), soft_wrap=True)
-    if len(failed) > 1:
-        others = ", ".join(str(result.seed) for result in failed[1:_SHOWN_SEEDS])
-        more = ", ..." if len(failed) > _SHOWN_SEEDS else ""
-        console.print(Text(f"Also failing: {others}{more}"), soft_wrap=True)
+    if len(found) > 1:
+        others = ", ".join(str(result.seed) for result in found[1:_SHOWN_SEEDS])
+        more = ", ..." if len(found) > _SHOWN_SEEDS else ""
+        console.print(Text(f"Also {_ALSO[status]}: {others}{more}"), soft_wrap=True)
     console.print()
 
 

@@ -7,13 +7,19 @@ from dcompute_sim.trace.event import Event
 
 class FaultInjected(Event, frozen=True):
     """`fault` is unique in the run (e.g. "crash-3"); `node` is "" for faults of the broker or master; `entry`
-    is the id of the scenario's entry."""
+    is the id of the scenario's entry.
+
+    `witness`: `optional` where the scenario is content with a fault of which nothing was seen. `not_done`:
+    why it struck nobody, if so.
+    """
 
     fault: str
     kind: str
     node: str = ""
     for_us: int | None = None
     entry: str = ""
+    witness: str = ""
+    not_done: str = ""
 
 
 class FaultEffect(Event, frozen=True):
