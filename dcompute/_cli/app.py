@@ -15,6 +15,7 @@ import typer
 
 from dcompute import __version__
 from dcompute._cli.options import grouped
+from dcompute._cli.update_options import Versions, Waves
 from dcompute.events import DeathReported, MasterEvent, NodeStatusSeen, ResultReceived
 from dcompute.extras import install_command
 from dcompute.master_transport import MasterNodeTransport
@@ -148,22 +149,8 @@ def update(
     *,
     nodes: Annotated[list[str] | None, typer.Option("--node", help="Id of a board; may be repeated.")] = None,
     every: Annotated[bool, typer.Option("--all", help="All boards of the key file.")] = False,
-    bundle: Annotated[
-        Path | None, typer.Option(help="Folder with the new program; default: our own firmware.")
-    ] = None,
-    version: Annotated[str, typer.Option(help="Its name; default: from its contents.")] = "",
-    confirm_s: Annotated[
-        int, typer.Option("--confirm", min=10, max=3600, help="Seconds a board gives it to get ready.")
-    ] = 120,
-    release: Annotated[
-        int | None,
-        typer.Option(
-            min=0, help="What orders versions; default: a packed version's own, or the present second."
-        ),
-    ] = None,
-    back: Annotated[
-        bool, typer.Option("--back", help="Also to a release that is not above the one that runs.")
-    ] = False,
+    versions: Versions,
+    waves: Waves,
     key_file: Annotated[
         Path,
         typer.Option(envvar="DCOMPUTE_UPDATE_KEYS", help="The keys that `dcompute deploy` gave the boards."),
@@ -173,36 +160,55 @@ def update(
     ] = 300,
     connection: Connection,
 ) -> None:
-    """Bring boards to another version over the air.
+    """Bring boards to another version over the air: all at once, or canaries first and then in waves.
 
     Each board takes it only under a key of its own, which `dcompute deploy --key-file` has given it over the
     serial line. A board that does not get ready with the new version goes back to the one before. Exit
-    status: 0 if all run the new version, 1 if one does not, 2 for a bundle or key file that cannot be used.
+    status: 0 if all run the new version, 1 if one does not, 2 for what cannot be read or makes no sense.
     """
     from dcompute._cli import update as update_command
 
     if every == bool(nodes):
         raise typer.BadParameter("say which boards: --node ID, as often as need be, or --all")
     try:
-        new = update_command.read_bundle(bundle, version, confirm_s, release)
+        kept = update_command.kept_campaign(waves.state)
+        new, before = versions.new(kept), versions.before()
         keys = UpdateKeys.read(key_file)
         chosen = keys.boards(connection.namespace) if every else list(dict.fromkeys(nodes or ()))
         if not chosen:
-            raise ValueError(
-                f"{key_file}: no board in it"
-                + f" in namespace {connection.namespace}" * bool(connection.namespace)
-            )
-        key_of = {node_id: keys.key(node_id, connection.namespace) for node_id in chosen}
+            raise ValueError(f"{key_file}: no board in it in namespace {connection.namespace!r}")
+        can_return = before is not None
+        campaign = update_command.campaign_of(kept, chosen, new, waves.plan(), can_return=can_return)
+        if waves.retry_boxed:
+            campaign.release_boxed()
+        key_of = {node_id: keys.key(node_id, connection.namespace) for node_id in campaign.fates}
         transport = MasterNodeTransport(**connection.settings())
     except (ValueError, OSError) as error:
         raise typer.BadParameter(str(error)) from None
+    if waves.dry_run:
+        update_command.preview(campaign, typer.echo)
+        return
+    runner = update_command.Runner(
+        transport,
+        campaign,
+        key_of,
+        new,
+        before,
+        typer.echo,
+        back=versions.back,
+        patience_s=patience,
+        state=waves.state,
+    )
     try:
         if not transport.start():
             typer.echo(f"no connection to the broker at {connection}: {transport.last_error}", err=True)
             raise typer.Exit(1)
-        done = update_command.run(transport, key_of, new, typer.echo, back=back, patience_s=patience)
+        done = runner.run()
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+    except (ValueError, OSError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
     finally:
         transport.stop()
     raise typer.Exit(0 if done else 1)

@@ -1,4 +1,4 @@
-"""What `dcompute update` does: offers boards a version, shows how far each is and who did not make it."""
+"""What `dcompute update` does: brings boards to a version in waves, shows how far each is, keeps that."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dcompute._ota.campaign import BadCampaign, Campaign, Fate, WavePlan, waves_of
+from dcompute._ota.messages import digest_of
 from dcompute._ota.progress import UpdateProgress, UpdateState
-from dcompute.bundle import Bundle, product_folder
+from dcompute.bundle import Bundle
 from dcompute.master_transport import MasterNodeTransport
 
 _LOOK_S = 0.2
-
-
-def read_bundle(folder: Path | None, version: str, confirm_s: int, release: int | None) -> Bundle:
-    """The version in `folder`, or our own firmware. BadBundle, OSError if there is none."""
-    return Bundle.from_folder(folder or product_folder(), version, confirm_s, release)
+_SHOWN = 12  # ids in a line
 
 
 @dataclass
@@ -47,30 +45,134 @@ def line(progress: UpdateProgress) -> str:
     return f"{words}: {progress.reason}" if progress.reason else words
 
 
-def run(
-    master: MasterNodeTransport,
-    keys: Mapping[str, bytes],
-    bundle: Bundle,
-    say: Callable[[str], object],
-    *,
-    back: bool,
-    patience_s: float,
-) -> bool:
-    """Update the nodes that have these keys, and wait; whether all run the new version."""
-    say(f"version {bundle.version}: {len(bundle.files)} files, {bundle.size_bytes} bytes, for {len(keys)}")
-    for node_id, key in keys.items():
-        master.update_node(node_id, bundle, key, back=back, patience_s=patience_s)
-    printer = Printer(say)
-    while True:
-        updates = master.updates()
-        for progress in updates:
-            printer.show(progress)
-        if all(progress.over for progress in updates):
-            break
-        time.sleep(_LOOK_S)
-    failed = [progress for progress in updates if progress.state is not UpdateState.CONFIRMED]
-    say(f"{len(updates) - len(failed)} of {len(updates)} run {bundle.version}")
-    if failed:  # the release is part of the version: with another one it would be sent to all of them again
-        missed = " ".join(f"--node {progress.node_id}" for progress in failed)
-        say(f"again, for the rest: {missed} --version {bundle.version} --release {bundle.release}")
-    return not failed
+def kept_campaign(state: Path | None) -> Campaign | None:
+    """The campaign that a file keeps. Raises BadCampaign if it keeps none, OSError."""
+    if state is None or not state.exists():
+        return None
+    try:
+        return Campaign.from_json(state.read_text(encoding="utf-8"))
+    except BadCampaign as error:
+        raise BadCampaign(f"{state}: {error}") from None
+
+
+def campaign_of(
+    kept: Campaign | None, nodes: list[str], bundle: Bundle, plan: WavePlan, *, can_return: bool
+) -> Campaign:
+    """The campaign that was kept, if it brings these very files, or a new one. Raises BadCampaign."""
+    digest = digest_of(bundle.manifest()).hex()
+    if kept is None:
+        return Campaign(bundle.version, bundle.release, digest, waves_of(nodes, plan), plan, can_return)
+    if kept.digest != digest:
+        raise BadCampaign(
+            f"the state file keeps a campaign with version {kept.version}, release {kept.release}, of other "
+            "files: give those, or name another file"
+        )
+    return kept
+
+
+def preview(campaign: Campaign, say: Callable[[str], object]) -> None:
+    """Say which board comes when."""
+    for number, wave in enumerate(campaign.waves, 1):
+        left = [name for name in wave if campaign.fates[name] is not Fate.DONE]
+        more = f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""
+        say(f"wave {number}: {len(left)} boards: {', '.join(left[:_SHOWN])}{more}")
+
+
+class Runner:
+    """Carries out a campaign on a master's transport.
+
+    Args:
+        keys: of all its boards, by node id.
+        before: the version that boards go back to after an abort.
+        state: where the campaign is kept, before each step is taken.
+    """
+
+    def __init__(
+        self,
+        master: MasterNodeTransport,
+        campaign: Campaign,
+        keys: Mapping[str, bytes],
+        bundle: Bundle,
+        before: Bundle | None,
+        say: Callable[[str], object],
+        *,
+        back: bool,
+        patience_s: float,
+        state: Path | None,
+    ) -> None:
+        self._master = master
+        self._campaign = campaign
+        self._keys = keys
+        self._bundle, self._before = bundle, before
+        self._say = say
+        self._back, self._patience_s = back, patience_s
+        self._state = state
+        self._open: set[str] = set()
+        self._counts: dict[Fate, int] = {}
+
+    def run(self) -> bool:
+        """Go on until nothing more is to be done; whether all boards run the new version."""
+        campaign, bundle = self._campaign, self._bundle
+        self._say(
+            f"version {bundle.version}, release {bundle.release}: {len(bundle.files)} files, "
+            f"{bundle.size_bytes} bytes, for {len(campaign.fates)}"
+        )
+        there, back = campaign.resumed()
+        printer = Printer(self._say)
+        while True:
+            there += campaign.begin(time.monotonic())
+            back += campaign.back()
+            if there or back:
+                self._keep()
+            self._begin(there, back)
+            there, back = [], []
+            for progress in self._master.updates():
+                printer.show(progress)
+                if progress.over and progress.node_id in self._open:
+                    self._open.discard(progress.node_id)
+                    campaign.ended(progress)
+                    self._keep()
+            if campaign.over:
+                break
+            time.sleep(_LOOK_S)
+        return self._sum_up()
+
+    def _begin(self, there: list[str], back: list[str]) -> None:
+        for names, bundle, going_back in ((there, self._bundle, self._back), (back, self._before, True)):
+            if names and bundle is None:
+                raise BadCampaign("boards are to go back: say to what with --previous")
+            for name in names:
+                assert bundle is not None
+                self._open.add(name)
+                self._master.update_node(
+                    name, bundle, self._keys[name], back=going_back, patience_s=self._patience_s
+                )
+
+    def _keep(self) -> None:
+        if self._state is not None:
+            new = self._state.with_name(f"{self._state.name}.new")
+            new.write_text(self._campaign.to_json(), encoding="utf-8")
+            new.replace(self._state)
+        counts = self._campaign.counts()
+        if counts != self._counts and len(self._campaign.waves) > 1:
+            self._counts = counts
+            self._say(", ".join(f"{count} {fate}" for fate, count in counts.items()))
+
+    def _sum_up(self) -> bool:
+        campaign, bundle = self._campaign, self._bundle
+        counts = campaign.counts()
+        done = counts.get(Fate.DONE, 0)
+        if campaign.aborted:
+            self._say(f"aborted: {campaign.aborted}; {counts.get(Fate.WAITING, 0)} boards were not touched")
+        self._say(f"{done} of {len(campaign.fates)} run {bundle.version}")
+        for fate in (Fate.FAILED, Fate.BOXED):
+            for name in [name for name, found in campaign.fates.items() if found is fate]:
+                passed = "passed over" if fate is Fate.BOXED else "does not run it"
+                self._say(f"{name}: {passed}: {campaign.reasons.get(name) or 'no reason given'}")
+        missed = [name for name, fate in campaign.fates.items() if fate in (Fate.FAILED, Fate.BOXED)]
+        if (
+            missed and not campaign.aborted
+        ):  # another release would be another version, sent to all of them again
+            nodes = " ".join(f"--node {name}" for name in missed[:_SHOWN])
+            self._say(f"again, for the rest: {nodes} --version {bundle.version} --release {bundle.release}")
+        return done == len(campaign.fates)

@@ -64,7 +64,10 @@ _OF_CODE = {
 
 @dataclass(frozen=True)
 class UpdateProgress:
-    """A node's update at one moment. `reason` says why it failed; `sent_bytes` counts what the node has."""
+    """A node's update at one moment. `reason` says why it failed; `sent_bytes` counts what the node has.
+
+    `taken`: the node has accepted an offer of this version, so that its flash is touched.
+    """
 
     node_id: str
     version: str
@@ -72,6 +75,7 @@ class UpdateProgress:
     reason: str
     sent_bytes: int
     size_bytes: int
+    taken: bool = False
 
     @property
     def over(self) -> bool:
@@ -129,7 +133,7 @@ class NodeUpdate:
         """How far it is."""
         size = self.bundle.size_bytes
         return UpdateProgress(
-            self.node_id, self.bundle.version, self.state, self.reason, self.sent_bytes, size
+            self.node_id, self.bundle.version, self.state, self.reason, self.sent_bytes, size, self._taken
         )
 
     # --- what happens -----------------------------------------------------------------------------------

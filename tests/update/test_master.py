@@ -17,8 +17,9 @@ from dcompute_sim.micropython.board import Board
 from dcompute_sim.micropython.process import FirmwareProcess
 from typer.testing import CliRunner
 
+from dcompute._ota.campaign import Campaign, WavePlan, waves_of
 from dcompute._ota.messages import BadMessage
-from dcompute._ota.progress import Updates
+from dcompute._ota.progress import UpdateProgress, Updates
 from dcompute.bundle import Bundle
 from dcompute.cli import app
 from dcompute.update_keys import UpdateKeys
@@ -264,6 +265,37 @@ def test_the_command_names_what_cannot_be_read(
     result = CliRunner().invoke(app, ["update", *arguments])
     assert result.exit_code == 2, result.output
     assert fault in " ".join(result.output.replace("\u2502", " ").split())
+
+
+def test_the_command_says_who_comes_when_and_goes_on_with_what_was_kept(tmp_path: Path) -> None:
+    keys = UpdateKeys.create(tmp_path / "keys")
+    for number in range(5):
+        keys.enroll(f"board-{number}")
+    state = tmp_path / "campaign.json"
+    words = ["update", "--all", "--key-file", str(keys.path), "--state", str(state), "--dry-run"]
+
+    def said(*more: str, status: int = 0) -> str:
+        result = CliRunner().invoke(app, [*words, *more])
+        assert result.exit_code == status, result.output
+        return " ".join(result.output.replace("\u2502", " ").split())
+
+    assert said("--canaries", "board-4", "--wave", "2") == (
+        "wave 1: 1 boards: board-4 wave 2: 2 boards: board-0, board-1 wave 3: 2 boards: board-2, board-3"
+    )
+    assert said() == "wave 1: 5 boards: board-0, board-1, board-2, board-3, board-4"
+    assert "canary board-9: not among the boards: board-0" in said("--canaries", "board-9", status=2)
+    assert "'x': a share such as 10%, or a number" in said("--wave", "x", status=2)
+    program = Bundle.from_folder(product(), "v2", release=9)
+    plan = WavePlan(canaries=1, wave=3)
+    digest = hashlib.sha256(program.manifest()).digest()[:16].hex()
+    kept = Campaign("v2", 9, digest, waves_of(keys.boards(), plan), plan)
+    for name in kept.begin(0):
+        kept.ended(UpdateProgress(name, "v2", UpdateState.CONFIRMED, "", 0, 0, True))
+    state.write_text(kept.to_json())
+    assert said() == "wave 1: 0 boards: wave 2: 3 boards: board-1, board-2, board-3 wave 3: 1 boards: board-4"
+    assert "keeps a campaign with version v2, release 9" in said("--version", "v3", status=2)
+    state.write_text("{")
+    assert "it is no campaign that was written down" in said(status=2)
 
 
 def test_the_command_says_that_there_is_no_broker(tmp_path: Path) -> None:
