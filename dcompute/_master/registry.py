@@ -63,7 +63,7 @@ class NodeRecord:
 
 
 class Registry:
-    """See the module's head.
+    """Decides what a master believes of each node.
 
     Args:
         liveness_s: how long after an outage an unverified node may stay silent before it is declared dead;

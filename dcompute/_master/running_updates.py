@@ -21,7 +21,7 @@ _TICK_S = 1.0
 
 
 class MasterUpdates:
-    """See the module's head.
+    """Carries out the updates of a master's nodes on its link.
 
     Args:
         lock: the master's; held whenever the state of the updates is read or changed.

@@ -11,7 +11,7 @@ from dcompute.protocol import ResultMessage
 
 
 class TaskBook:
-    """See the module's head.
+    """Knows which tasks are open, and with whom.
 
     Args:
         result_limit: results kept until collected; beyond it the oldest is dropped.

@@ -64,7 +64,7 @@ _NO_PACKET: Any = {}
 
 
 class PahoClient(paho.Client):
-    """See the module's head.
+    """Takes packets and gives bytes, as paho does with a socket.
 
     Args:
         user: is told of messages and acknowledgements.

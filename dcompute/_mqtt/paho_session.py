@@ -66,7 +66,7 @@ class SessionUser(Protocol):
 
 
 class PahoSession:
-    """See the module's head.
+    """Runs paho for one connection, without its input and output.
 
     Args:
         will: (topic, payload) of the retained QoS 1 last will, or None.

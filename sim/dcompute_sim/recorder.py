@@ -38,7 +38,7 @@ class _Open:
 
 
 class Recorder:
-    """See the module's head. It is also the `WireObserver` of every link.
+    """Writes the trace of one run. It is also the `WireObserver` of every link.
 
     Args:
         now_us: microseconds since the run began.

@@ -67,19 +67,16 @@ class Follower:
                         link.enter()
                         link.restart()
                         reset = False
-                    self._print(target, link)
+                    log = SerialLog(link, lambda line: self._say(label(target), line))
+                    with contextlib.suppress(OSError):
+                        while not self._over.is_set() and not log.over:
+                            log.follow(_LOOK_S)
             except PortMissing:
                 if not opened:  # it never was there; one that was may come back
                     raise
             except BoardError as error:
                 self._say(label(target), f"-- {error}")
             self._over.wait(_REOPEN_S)
-
-    def _print(self, target: DeployTarget, link: SerialLink) -> None:
-        log = SerialLog(link, lambda line: self._say(label(target), line))
-        with contextlib.suppress(OSError):
-            while not self._over.is_set() and not log.over:
-                log.follow(_LOOK_S)
 
     def _say(self, who: str, line: str) -> None:
         with self._lock:

@@ -98,9 +98,17 @@ class Installer:
         total = sum(len(bundle.files[path]) for path in plan.send)
         done = 0
         for path in plan.send:
-            self._link.write_file(f"{folder}/{path}", bundle.files[path], _after(done, total, sent))
+
+            def arrived(more: int, before: int = done) -> None:
+                sent(before + more, total)
+
+            self._link.write_file(f"{folder}/{path}", bundle.files[path], arrived)
             done += len(bundle.files[path])
-        self._verify(bundle, plan)
+        found = survey(self._link).slot_files(plan.slot)
+        wanted = {path: file_digest(data) for path, data in bundle.files.items()}
+        odd = sorted(path for path in {*found, *wanted} if found.get(path) != wanted.get(path))
+        if odd:
+            raise DeployError(f"{self._link.port}: {', '.join(odd)} arrived damaged (a bad cable?)")
         if plan.write_manifest:
             self._put_bytes(f"{folder}/{VERSION_FILE}", bundle.manifest())
 
@@ -159,13 +167,6 @@ class Installer:
             if path not in before.files:
                 self._call("_rm", path)
 
-    def _verify(self, bundle: Bundle, plan: BoardPlan) -> None:
-        found = survey(self._link).slot_files(plan.slot)
-        wanted = {path: file_digest(data) for path, data in bundle.files.items()}
-        odd = sorted(path for path in {*found, *wanted} if found.get(path) != wanted.get(path))
-        if odd:
-            raise DeployError(f"{self._link.port}: {', '.join(odd)} arrived damaged (a bad cable?)")
-
     def _make_folders(self, root: str, paths: Iterable[str]) -> None:
         folders = {parent for path in paths for parent in PurePosixPath(path).parents}
         self._call("_mkdir", root)
@@ -181,8 +182,3 @@ class Installer:
 
     def _call(self, function: str, *arguments: str) -> None:
         self._link.run(f"{function}({', '.join(map(repr, arguments))})")
-
-
-def _after(done: int, total: int, sent: Sent) -> Callable[[int], None]:
-    """What a file's progress is of all the files'."""
-    return lambda more: sent(done + more, total)

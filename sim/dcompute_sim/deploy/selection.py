@@ -58,7 +58,11 @@ class Selection:
         targets = fleet.targets(names, firmware)
         if self.ports:
             targets = [replace(target, port=port) for target, port in zip(targets, self.ports, strict=True)]
-        _check_distinct(targets)
+        seen: dict[str, str] = {}
+        for target in targets:
+            if target.port in seen:
+                raise InvalidInput(f"{seen[target.port]} and {target.name} are both on port {target.port}")
+            seen[target.port] = target.name
         return targets
 
     def _from_ports(self, firmware: Firmware) -> list[DeployTarget]:
@@ -105,11 +109,3 @@ def _read_config(path: Path, firmware: Firmware) -> Settings:
     except InvalidInput as error:
         raise InvalidInput(f"{path}: {str(error).removeprefix('config.py: ')}") from None
     return config
-
-
-def _check_distinct(targets: Sequence[DeployTarget]) -> None:
-    seen: dict[str, str] = {}
-    for target in targets:
-        if target.port in seen:
-            raise InvalidInput(f"{seen[target.port]} and {target.name} are both on port {target.port}")
-        seen[target.port] = target.name

@@ -15,7 +15,7 @@ from dcompute_sim.scenario import Master
 
 
 class MasterHandle:
-    """See the module's head.
+    """Starts, crashes and asks the production master on a machine of its own.
 
     Args:
         observer: is told what the transport tells, after the trace was.

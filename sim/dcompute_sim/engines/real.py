@@ -124,7 +124,7 @@ RealNodeFactory = Callable[[NodeSpec, RealMachine, Recorder], Node]
 
 
 class RealEngine:
-    """See the module's head; the interface is `interfaces.world.Engine`. Lives inside a running loop.
+    """Supplies links to a real broker, and real time (an `interfaces.world.Engine`); lives in a running loop.
 
     Args:
         broker: started already, as every link needs its address; ended by `close`.

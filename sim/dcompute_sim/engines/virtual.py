@@ -159,7 +159,7 @@ def _limited(profile: BrokerProfile, limits: BrokerLimits) -> BrokerProfile:
 
 
 class VirtualEngine:
-    """See the module's head; the interface is `dcompute_sim.interfaces.world.Engine`.
+    """Supplies virtual machines, a simulated broker and SimPy's time (an `interfaces.world.Engine`).
 
     Args:
         seed: of the run.

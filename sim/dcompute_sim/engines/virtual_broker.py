@@ -81,7 +81,7 @@ class _Served:
 
 
 class ModelBroker:
-    """See the module's head.
+    """Runs the broker model as the program of a virtual host.
 
     Args:
         profile: whose limits and habits it has.

@@ -50,7 +50,7 @@ class Switch(Protocol):
 
 
 class BoardNode(ObservedNode):
-    """See the module's head; the methods are those of `dcompute_sim.interfaces.node.Node`.
+    """Does to a board what is done to a node, and tells its story (an `interfaces.node.Node`).
 
     Args:
         plug_in: makes the virtual board behind `place`; None for a real one.

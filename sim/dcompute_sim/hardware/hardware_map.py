@@ -108,10 +108,15 @@ def load_map(path: Path, nodes: Mapping[str, str]) -> dict[str, BoardLocation]:
         if problem is not None:
             problems.append(problem)
             continue
+        entry = found.boards[key]
+        port = entry.ports[number - 1] if entry.ports is not None else entry.port
         try:
-            places[node] = _place(found, key, number, path.parent)
+            port = port_named(port, path.parent) if port is not None else None
         except ValueError as error:
             problems.append(at(tree, ("boards", key), str(error), key=True))
+            continue
+        host = LOOPBACK if entry.virtual else found.host or LOOPBACK
+        places[node] = BoardLocation(port, host, entry.baud, entry.reset, entry.flash)
     problems += _taken_twice(places, tree)
     if problems:
         raise LocatedError(problems)
@@ -130,14 +135,6 @@ def _problem(found: HardwareMap, tree: Map, key: str, node: str, number: int) ->
         there = len(entry.ports)
         return at(tree, ("boards", key, "ports"), f"only {there} ports, and none is left for `{node}`")
     return None
-
-
-def _place(found: HardwareMap, key: str, number: int, folder: Path) -> BoardLocation:
-    entry = found.boards[key]
-    given = entry.ports[number - 1] if entry.ports is not None else entry.port
-    port = port_named(given, folder) if given is not None else None
-    host = LOOPBACK if entry.virtual else found.host or LOOPBACK
-    return BoardLocation(port, host, entry.baud, entry.reset, entry.flash)
 
 
 def _taken_twice(places: Mapping[str, BoardLocation], tree: Map) -> list[Problem]:

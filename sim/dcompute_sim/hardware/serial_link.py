@@ -44,6 +44,7 @@ _CHAR_S = 5.0
 _WRITE_BYTES = 512
 _INTERRUPTED_S = 0.05
 _RTS_S = 0.1
+_PAUSE_S = 0.002
 _BANNER = b"raw REPL; CTRL-B to exit\r\n"
 _REBOOT = b"soft reboot\r\n"
 _RESET = b"import machine\nmachine.reset()"
@@ -121,12 +122,11 @@ class SerialLink:
         give_up = time.monotonic() + timeout_s
         while not heard.endswith(wanted) and time.monotonic() < give_up:
             # byte by byte near the end would be mpremote's way; what comes after `wanted` must stay unread
-            heard += self._line.read(1) if self._line.inWaiting() else self._pause()
+            if self._line.inWaiting():
+                heard += self._line.read(1)
+            else:
+                time.sleep(_PAUSE_S)
         return heard
-
-    def _pause(self) -> bytes:
-        time.sleep(0.002)
-        return b""
 
     # --- orders -------------------------------------------------------------------------------------------
 
@@ -201,7 +201,10 @@ class SerialLink:
         except BoardError:
             raise
         except TransportExecError as error:
-            raise _as_board_error(self.port, what, str(error.error_output)) from None
+            last = (str(error.error_output).strip().splitlines() or ["no message"])[-1]
+            if "ENOSPC" in last or last == "OSError: 28":
+                raise FlashFull(f"{self.port}: the board's flash is full ({what})") from None
+            raise BoardError(f"{self.port}: the board says {last!r} ({what})") from None
         except LineLost:
             raise BoardGone(
                 f"{self.port}: the board did not answer within {timeout_s:.0f} s ({what})"
@@ -318,10 +321,3 @@ def _what_it_is(heard: bytes) -> str:
 
 def _quoted(heard: bytes) -> str:
     return repr(heard[-60:])[1:] if heard else "nothing"
-
-
-def _as_board_error(port: str, what: str, traceback: str) -> BoardError:
-    last = (traceback.strip().splitlines() or ["no message"])[-1]
-    if "ENOSPC" in last or last == "OSError: 28":
-        return FlashFull(f"{port}: the board's flash is full ({what})")
-    return BoardError(f"{port}: the board says {last!r} ({what})")

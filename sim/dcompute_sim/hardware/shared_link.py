@@ -57,7 +57,10 @@ class SharedLink:
             try:
                 return await self._loop.run_in_executor(self._thread, self._done, work)
             finally:
-                self._listen()
+                # The prompt itself is the next work's to read.
+                if self._link is not None and not self._link.at_prompt:
+                    self._heard_fd = self._link.fileno()
+                    self._loop.add_reader(self._heard_fd, self._hear)
 
     async def close(self) -> None:
         """Close the port."""
@@ -101,12 +104,6 @@ class SharedLink:
             link.close()
 
     # --- listening ----------------------------------------------------------------------------------------
-
-    def _listen(self) -> None:
-        # The prompt itself is the next work's to read.
-        if self._link is not None and not self._link.at_prompt:
-            self._heard_fd = self._link.fileno()
-            self._loop.add_reader(self._heard_fd, self._hear)
 
     def _deafen(self) -> None:
         if self._heard_fd >= 0:

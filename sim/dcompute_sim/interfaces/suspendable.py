@@ -1,7 +1,22 @@
 """A driver that can be frozen or cut off: the program of one participant, which may hang or die.
 
-Everything the transports are told comes through here. Frozen, it waits in order and happens at the thaw, as
-for a program that stood still; cut off, it never happens, as for a program that is no more.
+The rules:
+
+1. **Everything the transports are told comes through here**, and through here only: timers, bytes, ends of
+   connections, users' callbacks. That is what makes a hang of a program in our own process whole.
+2. **Frozen, it waits, in order, and happens at the thaw**, as for a program that stood still: the kernel goes
+   on receiving for it, timers fall due, and all of it is there at once when it wakes.
+3. **Cut off, it never happens**, as for a program that is no more. There is no way back: a program that is
+   started again is another one, with another driver.
+4. **What is due may still be called off.** A timer that fell due in a hang waits as its *cancellable* self:
+   what waited before it may cancel it, as in any event loop that wakes up late. (Seed 5293 of the swarm: an
+   attempt that failed in a hang, and whose time was up in the same one, was counted twice.)
+5. What is held back is told (`on_withheld`): that the program had something to do and did not do it
+   is the receipt of the fault.
+
+Why here and not in the transports: production code knows nothing of faults, and the same driver suits every
+participant in either kind of time. Rejected: stopping the real loop (SIGSTOP, as emulated boards get): a
+thousand nodes share it.
 """
 
 from __future__ import annotations

@@ -49,14 +49,17 @@ def obtain(cache: Path, name: str, build: Callable[[Path], None]) -> Path:
     entry = cache / name
     if intact(entry):
         return entry
-    with _locked(cache, name):
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         if intact(entry):  # another process built it while we waited
             return entry
         with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=cache) as scratch:
             fresh = Path(scratch) / "entry"
             fresh.mkdir()
             build(fresh)
-            _write_manifest(fresh)
+            digests = {str(f.relative_to(fresh)): sha256(f) for f in sorted(fresh.rglob("*")) if f.is_file()}
+            (fresh / MANIFEST).write_text(json.dumps(digests, indent=1) + "\n")
             if entry.exists():
                 os.rename(entry, Path(scratch) / "damaged")
             os.rename(fresh, entry)
@@ -87,16 +90,3 @@ def scratch() -> Iterator[Path]:
     """A temporary folder for one download."""
     with tempfile.TemporaryDirectory(prefix="dcompute-") as folder:
         yield Path(folder)
-
-
-def _write_manifest(entry: Path) -> None:
-    digests = {str(f.relative_to(entry)): sha256(f) for f in sorted(entry.rglob("*")) if f.is_file()}
-    (entry / MANIFEST).write_text(json.dumps(digests, indent=1) + "\n")
-
-
-@contextlib.contextmanager
-def _locked(cache: Path, name: str) -> Iterator[None]:
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

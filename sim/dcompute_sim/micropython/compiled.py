@@ -42,24 +42,17 @@ def compiled_shims(micropython: tuple[str, ...], mpy_cross: Path, cache: Path) -
             if name.name == _START:
                 shutil.copy(source, target)
             else:
-                _compile(mpy_cross, source, f"shims/{name}", target.with_suffix(".mpy"))
-        _check(micropython, entry)
+                argv = [str(mpy_cross), "-s", f"shims/{name}", "-o", str(target.with_suffix(".mpy"))]
+                done = subprocess.run([*argv, str(source)], capture_output=True, text=True, check=False)
+                if done.returncode != 0:
+                    raise ValueError(f"mpy-cross refuses shims/{name}: {done.stderr.strip()}")
+        path = {"MICROPYPATH": str(entry)}
+        loading = [*micropython, "-c", "import _board"]
+        done = subprocess.run(loading, env=path, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise ValueError(f"MicroPython does not load what mpy-cross made: {done.stderr.strip()[-200:]}")
 
     entry = store.obtain(cache, f"{_ENTRY}{state.hexdigest()[:16]}", build)
     store.touch(entry)
     store.prune(cache, _ENTRY, _UNUSED_DAYS)
     return entry
-
-
-def _compile(mpy_cross: Path, source: Path, name: str, target: Path) -> None:
-    argv = [str(mpy_cross), "-s", name, "-o", str(target), str(source)]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise ValueError(f"mpy-cross refuses {name}: {done.stderr.strip()}")
-
-
-def _check(micropython: tuple[str, ...], entry: Path) -> None:
-    argv = [*micropython, "-c", "import _board"]
-    done = subprocess.run(argv, env={"MICROPYPATH": str(entry)}, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise ValueError(f"MicroPython does not load what mpy-cross made: {done.stderr.strip()[-200:]}")

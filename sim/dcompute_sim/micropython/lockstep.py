@@ -1,11 +1,33 @@
 """Emulated ESP32s in virtual time: unmodified firmware, one thread of one process at a time, SimPy's clock.
 
-Each board is a process that runs only while it holds a grant. It computes until it must wait; the request it
-then sends says for what, and becomes an event of the simulation. So a run is a pure function of the firmware,
-the seed and the faults. Computing takes no virtual time, except that each look at the clock costs 20
-microseconds.
+The rules:
 
-A board's host in the virtual network stands for its Wi-Fi interface and its TCP stack.
+1. **A board runs only while it holds a grant.** It computes until it must wait; the request it then sends
+   says for what, and becomes an event of the simulation. One grant, one request: nothing else passes.
+2. **Whatever a board can see comes with a grant**: the time, bytes that arrived, orders of the testbed.
+   Whatever it does is in its request, and happens when that is taken. So a run is a pure function of the
+   firmware, the seed and the faults, on any machine and any build of MicroPython.
+3. **A wait is void when it is over.** Each wait has a serial; an answer that comes late (a timer of a wait
+   that an arrival has ended, a grant to a process that is gone) finds another serial and does nothing.
+4. **A chip that stands still is granted nothing**: what falls due is held, in order, until `resume`.
+5. Computing takes no virtual time, but each look at the clock costs 20 microseconds, and with a measured
+   profile each branch its share: else a program that waits by looking at the clock would never see it move.
+
+Why processes and not an interpreter of our own, or MicroPython as a library: the files on the board must be
+the very files that a chip runs, compiled by the very compiler; and a board that exhausts its heap, recurses
+into the ground or is struck by a fatal error of MicroPython must take nobody with it. Why requests and not
+system calls intercepted (ptrace, LD_PRELOAD): a wait of one thread would be a futex of many, and the unix
+port's own threads run side by side; the shims wait in one place, by name (shims/lockstep/_kernel.py, the
+other half of this).
+
+Why turns may run ahead (`_grant_others`): a turn costs two context switches, and a second processor would be
+idle. Turns of boards that come next are granted early, for as long as nothing that the board now running does
+can reach another before its turn: a message takes at least the latency of a link. Their answers are still
+taken when they are due, in order. Rejected: running boards freely between two messages (optimistic
+simulation, with roll back); it needs a copy of each process at each message.
+
+A board's host in the virtual network stands for its Wi-Fi interface and its TCP stack: `power_cut` of the
+host is silence, `crash` its FIN.
 """
 
 from __future__ import annotations
@@ -94,6 +116,7 @@ class LockstepBoard:
         self._radio = dict(board.radio)
         self._power_on_s = 0.0
         self._serial = 0
+        self._half_line = b""
         self._parked: dict[int, int] = {}  # thread -> serial of what it waits for
         self._waiting: dict[int, int] = {}  # those of them that any arrival wakes
         self._orders: list[bytes] = []
@@ -139,7 +162,9 @@ class LockstepBoard:
         self.boots += 1
         self._power_on_s = self._env.now
         self._hung = self._booted = False
-        self._launch(reset_cause)
+        seed = zlib.crc32(f"{self.board.seed}/{self.board.uid.hex()}/{self.boots}".encode()) & 0x3FFFFFFF
+        described = replace(self.board, radio=self._radio, seed=seed)
+        self._process = LockstepProcess(self.host.name, self._emulator, described, self.root, reset_cause)
         self._listener.started(self.boots, reset_cause)
         self._park(0, delay_us=0)
 
@@ -198,11 +223,6 @@ class LockstepBoard:
         return round((self._env.now - self._power_on_s) * 1e6)
 
     # --- the process ------------------------------------------------------------------------------------
-
-    def _launch(self, reset_cause: int) -> None:
-        seed = zlib.crc32(f"{self.board.seed}/{self.board.uid.hex()}/{self.boots}".encode()) & 0x3FFFFFFF
-        described = replace(self.board, radio=self._radio, seed=seed)
-        self._process = LockstepProcess(self.host.name, self._emulator, described, self.root, reset_cause)
 
     def _stop(self) -> str | None:
         """Take the process away, with all that it waited for; its last words, None if there was none."""
@@ -355,7 +375,10 @@ class LockstepBoard:
         if kind == wire.WRITE:
             self._sockets.write(number, body)
         elif kind == wire.PRINT:
-            self._take_output(body)
+            *lines, self._half_line = (self._half_line + body).split(b"\n")
+            for line in lines:
+                text = line.decode(errors="replace").rstrip("\r")
+                self._listener.output(boards.no_path(text, self.root, self._emulator))
         elif kind == wire.EVENT:
             self._take_event(json.loads(body))
         elif kind == wire.CLOSE:
@@ -365,25 +388,13 @@ class LockstepBoard:
         elif kind == wire.SPAWN:
             self._park(number, 0)
         elif kind == wire.WAKE:
-            self._wake(number)
+            waits_for = self._parked.get(number)
+            if waits_for is not None:  # else it was about to wait, and had no memory left to
+                self._answer(number, waits_for, 0)
         elif kind == wire.WATCHDOG:
             self._watchdog.feed(int.from_bytes(body, "little"))
 
-    def _wake(self, thread: int) -> None:
-        serial = self._parked.get(thread)
-        if serial is not None:  # else it was about to wait, and had no memory left to
-            self._answer(thread, serial, 0)
-
     # --- what a board tells -----------------------------------------------------------------------------
-
-    def _take_output(self, body: bytes) -> None:
-        *lines, self._half_line = (self._half_line + body).split(b"\n")
-        for line in lines:
-            self._listener.output(
-                boards.no_path(line.decode(errors="replace").rstrip("\r"), self.root, self._emulator)
-            )
-
-    _half_line = b""
 
     def _take_event(self, event: dict[str, Any]) -> None:
         name = str(event.pop("ev"))

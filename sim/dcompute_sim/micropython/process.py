@@ -268,7 +268,8 @@ class FirmwareProcess:
         if cause is not None:
             self._listener.stopped(RESETS.get(cause, "reset"))
         else:
-            self._listener.stopped(f"died: {_how(code)}")
+            how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
+            self._listener.stopped(f"died: {how}")
             if not self._booted:  # the emulator's own fault, and the same the next time
                 return
             cause = boards.HARD_RESET  # after a fatal error of MicroPython the chip restarts
@@ -284,9 +285,3 @@ class FirmwareProcess:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-def _how(code: int) -> str:
-    if code < 0:
-        return signal.Signals(-code).name
-    return f"exit status {code}"

@@ -54,7 +54,7 @@ class Sent:
 
 
 class SendWindow:
-    """See the module's head.
+    """Keeps what a sender has on its way, and decides what goes next.
 
     Args:
         kernel: whose constants hold.

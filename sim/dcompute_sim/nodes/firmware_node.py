@@ -60,7 +60,7 @@ MakeRunner = Callable[[Board, BoardListener], BoardRunner]
 
 
 class FirmwareNode(ObservedNode):
-    """See the module's head; the methods are those of `dcompute_sim.interfaces.node.Node`.
+    """Tells the story of one emulated board (an `interfaces.node.Node`).
 
     Args:
         make_runner: gives the emulated board of this kind of time.

@@ -17,7 +17,7 @@ from dcompute_sim.rng import Rng
 
 
 class PythonNode:
-    """See the module's head; the methods are those of `dcompute_sim.interfaces.node.Node`."""
+    """Runs the production node with simulated work (an `interfaces.node.Node`)."""
 
     def __init__(self, spec: NodeSpec, machine: Machine, recorder: Recorder) -> None:
         self.name = spec.name

@@ -1,8 +1,28 @@
 """The chip of a virtual board: MicroPython's unix port with a console, as a process.
 
 It runs boot.py and main.py from its own flash, then the blocks of code it is given. Standard output is what
-it prints, standard input what is typed; everything else goes over the control channel. Output and control are
-two pipes, so their order is restored here: what was printed before an event is told before it.
+it prints, standard input what is typed; everything else goes over the control channel. The rules:
+
+1. **What was printed before an event is told before it.** Output and control are two pipes, and the kernel
+   keeps no order between two. So at each look output is read first, then the events; and where an event says
+   that a program is over, output once more: it was printed before, and is in the pipe by now.
+2. **Binary output is never touched.** Files that mpremote reads go out as they are, all other newlines become
+   CR LF. The chip encloses the former in marks (`raw`); bytes read just before a mark, or just after one, may
+   belong to either side of it, and are then taken for binary: text without its CR is ugly, a file with one
+   too many is broken.
+3. **Input that a program leaves is the prompt's.** A real board has one UART buffer for both. The reading end
+   of the pipe is kept here too, and what is left in it at the end of a program is handed back (`unread`).
+4. **An interrupt is never lost.** The chip says that it heard it (`heard`) and lives. One that does not,
+   within `_HEARD_S`, was struck where MicroPython's heap stays closed (shims/real/_kernel.py, rule 5), which
+   cannot happen on a real chip: it is killed, restarted, and whoever interrupted it gets the prompt he waits
+   for.
+5. **Whoever listens may end the chip** by what he does about what he is told (`_closed`): nothing is told
+   after.
+
+Why a process for each life, and not one that resets itself: after a power cut, a watchdog's bite or a crash
+of MicroPython nothing of it may be left, and the kernel is better at that than any clean-up. Rejected: a
+pseudo-terminal between us and the process, with its echo, its signals and its buffer of 4 KiB; the serial
+line that others see is `serial.py`'s, with the rate and noise of a line.
 """
 
 from __future__ import annotations

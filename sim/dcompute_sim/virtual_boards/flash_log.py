@@ -171,9 +171,16 @@ class _Replay:
             case "boot":
                 self._open.clear()
             case "open":
-                self._opened(change)
+                old = self.flash.setdefault(change.path, b"") or b""
+                self._open[change.file] = (change.path, b"" if change.empty else old)
+                if self._at_once:
+                    self._store(change.file)
             case "write":
-                self._write(change)
+                path, content = self._open[change.file]
+                head = content[: change.at].ljust(change.at, b"\0")
+                self._open[change.file] = (path, head + change.data + content[change.at + len(change.data) :])
+                if self._at_once:
+                    self._store(change.file)
             case "sync":
                 self._store(change.file)
             case "mkdir":
@@ -184,19 +191,6 @@ class _Replay:
                 self._rename(change.path, change.to)
             case _:
                 raise ValueError(f"unknown change {change.op!r} of {change.path}")
-
-    def _opened(self, change: Change) -> None:
-        old = self.flash.setdefault(change.path, b"") or b""
-        self._open[change.file] = (change.path, b"" if change.empty else old)
-        if self._at_once:
-            self._store(change.file)
-
-    def _write(self, change: Change) -> None:
-        path, content = self._open[change.file]
-        head = content[: change.at].ljust(change.at, b"\0")
-        self._open[change.file] = (path, head + change.data + content[change.at + len(change.data) :])
-        if self._at_once:
-            self._store(change.file)
 
     def _store(self, number: int) -> None:
         path, content = self._open[number]

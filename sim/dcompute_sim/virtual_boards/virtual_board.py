@@ -166,13 +166,9 @@ class VirtualBoard:
             self.line.send(f"ets Jul 29 2019 12:21:46\r\n\r\n{_RESET_CODES[cause]}\r\n".encode())
         self._tell("reset", cause=cause)
         entry = ["boot.py"] if self.repl.raw else ["boot.py", "main.py"]
-        flash = replace(self._flash, routes=self._routes())
+        routes = {self.link.upstream: ("127.0.0.1", self.link.port)} if self.link is not None else {}
+        flash = replace(self._flash, routes=routes)
         self._chip = Chip(self._emulator, self._board, flash, self, entry, cause, self._power_left)
-
-    def _routes(self) -> dict[tuple[str, int], tuple[str, int]]:
-        if self.link is None:
-            return {}
-        return {self.link.upstream: ("127.0.0.1", self.link.port)}
 
     # --- between line and chip ----------------------------------------------------------------------------
 

@@ -1,13 +1,29 @@
 # mypy: ignore-errors
 # The kernel for virtual time: whatever takes time is a request to the engine (micropython/lockstep.py).
 #
-# One thread of the process runs at a time. A thread that must wait sends one request, reads the next grant
-# from the process's one channel, and goes on if the grant is its own; if not, it hands over to the thread
-# named. What needs no answer (socket writes, closes, prints, events, new threads) rides along in front of the
-# next request; what arrived for the process rides along with the grant. So a grant and a request are all
-# there is to wait for.
+# The rules:
 #
-# Nothing here may change after the write of a request: from then on the engine may run another thread.
+# 1. One thread of the process runs at a time. A thread that must wait sends one request, reads the next
+#    grant from the process's one channel, and goes on if the grant is its own; if not, it hands over to the
+#    thread named, by that thread's own lock, and sleeps on its own.
+# 2. What needs no answer (socket writes, closes, prints, events, new threads) rides along in front of the
+#    next request; what arrived for the process rides along with the grant. So a grant and a request are all
+#    there is to wait for, and both have their order from the program alone.
+# 3. Nothing here may change after the write of a request: from then on another thread may run.
+# 4. Between a request and the end of its grant nothing may fail, for the engine has handed out the turn. So
+#    nothing allocates there: the board's heap may be full, and MemoryError would leave the engine waiting
+#    for a request that never comes. Buffers are made at the start; what arrives lies in memory of libc's
+#    (`_arena`), as it lies in lwIP's buffers on a chip; 64-bit numbers are read in halves, as a whole one is
+#    an object.
+# 5. A branch that is counted (`_count_branch`) may end the turn, but not inside a wait or while records are
+#    put together: `_waiting` says so.
+#
+# Why locks and not the unix port's own scheduling: the port's threads are pthreads without a GIL, so two
+# that run side by side differ from run to run. With one lock a thread, exactly one of them is ever released.
+# Why no time passes while computing: what counts alike in every run is branches, not nanoseconds. They cost
+# what a measured profile says (`branch_ns`), and else only a look at the clock costs anything.
+# Rejected: a pipe for what is printed. It would arrive at no particular time, in no particular order beside
+# what the sockets do.
 import _thread as _unix_thread
 import builtins
 import gc

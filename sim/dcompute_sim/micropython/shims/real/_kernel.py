@@ -1,10 +1,28 @@
 # mypy: ignore-errors
 # The kernel for real time: the machine's clock and sockets, one coarse lock in place of the ESP32's GIL.
 #
-# The unix port has no GIL, the ESP32 has one: without it `x += 1` in two threads loses counts, which no board
-# does. Whoever runs bytecode holds `_gil`; waits (sleep, lock, socket) release it. A thread that has to wait
-# for it asks the main thread to step aside at its next branch, as a GIL does. Only the main thread can be
-# asked: a long computation in another thread keeps the rest waiting, which on a board it would not.
+# The rules:
+#
+# 1. Whoever runs bytecode holds `_gil`; waits (sleep, lock, socket) release it: `leave` before, `enter`
+#    after, in `finally`. The unix port is built without a GIL, the ESP32's has one: without it `x += 1` in
+#    two threads loses counts, which no board does.
+# 2. Who waits for `_gil` holds `_turn`, so that a release hands it over to somebody. A plain lock would go
+#    back to a thread that releases and takes it in a loop, and the others would starve.
+# 3. Who waits for `_gil` asks the main thread to step aside at its next branch, as a GIL does. Only the main
+#    thread can be asked (`micropython.schedule` runs there): a long computation in another thread keeps the
+#    rest waiting, which on a board it would not. Put up with: our firmware computes in its main thread.
+# 4. Ctrl-C may strike the main thread anywhere, also between taking a lock and saying so. Before anything
+#    else runs after it, `recover` finds out which locks the main thread has. `_gil_of` and `_turn_of` are
+#    what is known of their holders; where nobody else says for long that he has one, the main thread has it.
+# 5. An interrupt must not strike inside the allocator. The port raises KeyboardInterrupt straight from the
+#    signal handler, by a long jump (micropython#1733): out of the allocator this leaves its mutex locked,
+#    and the heap is closed to all from then on. A real chip raises it at the next branch. `interrupt`
+#    therefore holds the allocator itself while a third thread sends the signal; the caller checks that the
+#    heap works.
+#
+# Why not a build with a GIL: it exists since micropython#17668 as an option of the build, and no package has
+# it; the port's authors call both the handler's jump and it incompatible (micropython#5568).
+# Rejected: a lock around each bytecode (settrace: absent from the builds), one process for each thread.
 import _thread as _unix_thread
 import gc
 import io
