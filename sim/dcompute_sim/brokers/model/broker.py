@@ -20,7 +20,10 @@ _ACKNOWLEDGEMENTS = (packets.PUBACK, packets.PUBREC, packets.PUBREL, packets.PUB
 
 
 class Broker:
-    """Decides what an MQTT 3.1.1 broker does with bytes that come. `dropped` counts messages lost to full queues and slow readers."""
+    """Decides what an MQTT 3.1.1 broker does with bytes that come.
+
+    `dropped` counts messages lost to full queues and slow readers.
+    """
 
     def __init__(self, config: BrokerConfig | None = None, observer: Observer | None = None) -> None:
         self.config = config if config is not None else BrokerConfig()
