@@ -110,7 +110,7 @@ class NoFalseDeaths(Check):
         who = t.Participants(trace)
         false: list[t.Event] = []
         causes: Counter[str] = Counter()
-        watch = _Watch()
+        watch = _LongestConnections()
         for event in of_kinds(_OF_INTEREST, trace):
             if isinstance(event, t.DeathReported):
                 why = self._explanation(nodes[event.node], event)
@@ -149,7 +149,7 @@ class NoFalseDeaths(Check):
         return None
 
 
-class _Watch:
+class _LongestConnections:
     """How long each node at most kept one connection."""
 
     def __init__(self) -> None:
