@@ -1,0 +1,3 @@
+"""What goes wrong in a greenhouse; nothing of dcompute's."""
+
+STUCK_WINDOW = {"window": 0.0}

@@ -1,0 +1,1 @@
+"""This project's own `trace`; nothing of dcompute's."""
