@@ -9,4 +9,4 @@ trap 'kill $broker $boards; wait' EXIT
 while [ ! -s ports ]; do sleep 0.1; done
 
 dcompute deploy --fleet fleet.yaml --all --file tasks.py     # copies, restarts, waits for each `ready`
-dcompute deploy status --fleet fleet.yaml --all              # what runs on each board
+# dcompute deploy status --fleet fleet.yaml --all            # what runs on each board

@@ -1,4 +1,4 @@
-# A node whose firmware is its own: umqtt.simple and the bare protocol (docs/protocol.md), nothing of dcompute.
+# A node with firmware of its own: umqtt.simple and the bare protocol (docs/protocol.md), nothing of dcompute.
 import json
 import time
 
