@@ -7,7 +7,7 @@ import threading
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, overload
 
 from dcompute._log import is_power_of_two, log
 from dcompute._master.effects import (
@@ -247,6 +247,12 @@ class MasterNodeTransport:
             return self._registry.results(None if only is None else set(only), remove=disposable)
 
     # --- nodes ------------------------------------------------------------------------------------------
+
+    @overload
+    def get_node_info(self, node_id: None = None) -> list[dict[str, Any]]: ...
+
+    @overload
+    def get_node_info(self, node_id: str) -> dict[str, Any] | None: ...
 
     def get_node_info(self, node_id: str | None = None) -> dict[str, Any] | list[dict[str, Any]] | None:
         """One node's record, None if unknown; without `node_id` a list of all. Copies, free to change.

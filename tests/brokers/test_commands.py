@@ -11,7 +11,6 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from dcompute_sim.brokers import passwords
@@ -22,11 +21,13 @@ from dcompute_sim.brokers.passwords import load, verify
 from dcompute_sim.brokers.real_broker import BrokerSecurity
 from typer.testing import CliRunner, Result
 
+from ..conftest import Authority
+
 QUICK = "will-on-reset,qos-is-the-lower"
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory, new_authority: Callable[..., Any]) -> Any:
+def authority(tmp_path_factory: pytest.TempPathFactory, new_authority: Callable[..., Authority]) -> Authority:
     return new_authority(tmp_path_factory.mktemp("authority"), host="127.0.0.1")
 
 
@@ -136,7 +137,7 @@ def test_a_wrong_password_ends_with_3_and_is_not_echoed(kind: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("kind", ["mosquitto", "embedded", "model"])
-def test_tls_with_certificates_on_both_sides(kind: str, authority: Any) -> None:
+def test_tls_with_certificates_on_both_sides(kind: str, authority: Authority) -> None:
     server, client = authority.issue("server"), authority.issue("client")
     security = BrokerSecurity(None, server.certificate, server.key, authority.file)
     ours = ("--ca", str(authority.file), "--cert", str(client.certificate), "--key", str(client.key))
@@ -147,7 +148,7 @@ def test_tls_with_certificates_on_both_sides(kind: str, authority: Any) -> None:
     assert "client certificate" in without.stderr
 
 
-def test_an_expired_certificate_of_the_broker_is_named(authority: Any) -> None:
+def test_an_expired_certificate_of_the_broker_is_named(authority: Authority) -> None:
     server = authority.issue("old-server", expired=True)
     security = BrokerSecurity(None, server.certificate, server.key)
     result = _check("mosquitto", "--ca", str(authority.file), security=security)
@@ -155,7 +156,7 @@ def test_an_expired_certificate_of_the_broker_is_named(authority: Any) -> None:
     assert "its certificate has expired" in result.stderr
 
 
-def test_an_expired_certificate_of_ours_is_named(authority: Any) -> None:
+def test_an_expired_certificate_of_ours_is_named(authority: Authority) -> None:
     server, client = authority.issue("server-2"), authority.issue("old-client", expired=True)
     security = BrokerSecurity(None, server.certificate, server.key, authority.file)
     ours = ("--ca", str(authority.file), "--cert", str(client.certificate), "--key", str(client.key))
@@ -164,7 +165,7 @@ def test_an_expired_certificate_of_ours_is_named(authority: Any) -> None:
     assert "our client certificate has expired" in result.stderr
 
 
-def test_an_untrusted_certificate_is_named(authority: Any) -> None:
+def test_an_untrusted_certificate_is_named(authority: Authority) -> None:
     server = authority.issue("server-3")
     security = BrokerSecurity(None, server.certificate, server.key)
     result = _check("mosquitto", security=security)
@@ -172,7 +173,7 @@ def test_an_untrusted_certificate_is_named(authority: Any) -> None:
     assert "not trusted" in result.stderr
 
 
-def test_tls_to_a_plain_port_is_named(authority: Any) -> None:
+def test_tls_to_a_plain_port_is_named(authority: Authority) -> None:
     async def checked() -> Result:
         async with _broker("mosquitto") as url:
             return await asyncio.to_thread(_run, "check", url.replace("mqtt:", "mqtts:"))

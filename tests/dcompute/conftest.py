@@ -531,7 +531,7 @@ ADDRESS = Address("broker", 1883)
 class Client:
     """A link and its owner, which writes down what it is told."""
 
-    def __init__(self, world: Any, *, hold_limit: int = 1000, drop_oldest: bool = False) -> None:
+    def __init__(self, world: World, *, hold_limit: int = 1000, drop_oldest: bool = False) -> None:
         self.world = world
         self.told: list[str] = []
         self.messages: list[tuple[str, bytes, bool]] = []

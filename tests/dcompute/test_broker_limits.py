@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import selectors
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from dcompute_sim.brokers.conformance import wire
 
 from dcompute import MasterNodeTransport, events
+
+from .conftest import Fleet, World
 
 NODES = 3000
 
@@ -55,7 +58,7 @@ class Crowd:
 
 
 def test_a_master_knows_three_thousand_nodes_and_names_their_deaths(
-    stock_mosquitto: Any, new_fleet: Any, eventually: Any
+    stock_mosquitto: Callable[..., int], new_fleet: Callable[[int], Fleet], eventually: Callable[..., Any]
 ) -> None:
     port = stock_mosquitto()
     fleet = new_fleet(port)
@@ -71,7 +74,7 @@ def test_a_master_knows_three_thousand_nodes_and_names_their_deaths(
 
 
 def test_the_brokers_count_of_what_it_dropped_is_read_and_told(
-    world: Any, caplog: pytest.LogCaptureFixture
+    world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     told: list[events.MasterEvent] = []
     master = MasterNodeTransport(driver=world, observer=told.append)
@@ -98,19 +101,26 @@ def test_the_brokers_count_of_what_it_dropped_is_read_and_told(
     assert master.counters()["messages_rejected"] == 1
 
 
-def test_stock_mosquitto_tells_its_count(stock_mosquitto: Any, new_fleet: Any, eventually: Any) -> None:
+def test_stock_mosquitto_tells_its_count(
+    stock_mosquitto: Callable[..., int], new_fleet: Callable[[int], Fleet], eventually: Callable[..., Any]
+) -> None:
     fleet = new_fleet(stock_mosquitto("sys_interval 1", "max_queued_messages 10", "max_inflight_messages 1"))
     master = fleet.master()
     with socket.create_connection(("127.0.0.1", fleet.port)) as deaf:  # never acknowledges
         deaf.sendall(wire.connect("deaf") + wire.subscribe(1, [("flood", 1)]))
         publisher = fleet.stranger("publisher")
-        eventually(lambda: publisher.publish("flood", b"x") or master.counters()["broker_dropped"] > 0)
+
+        def drops() -> bool:
+            publisher.publish("flood", b"x")
+            return master.counters()["broker_dropped"] > 0
+
+        eventually(drops)
 
 
 # --- what is retained is not new ------------------------------------------------------------------------
 
 
-def test_a_retained_task_is_never_obeyed(fleet: Any, eventually: Any) -> None:
+def test_a_retained_task_is_never_obeyed(fleet: Fleet, eventually: Callable[..., Any]) -> None:
     stranger = fleet.stranger()
     node_id = fleet.id("n")
     stranger.publish(fleet.topic(node_id), b'{"id": "old", "fire": true}', retain=True)
@@ -118,7 +128,9 @@ def test_a_retained_task_is_never_obeyed(fleet: Any, eventually: Any) -> None:
     assert node.node_id == node_id
     stranger.publish(fleet.topic(node_id), b'{"id": "new"}')
     eventually(lambda: node.counters()["tasks_received"] == 1)
-    assert node.get_task()["id"] == "new"
+    task = node.get_task()
+    assert task is not None
+    assert task["id"] == "new"
     assert node.counters()["messages_rejected"] == 1
     node.stop()
     assert node.start()
@@ -126,7 +138,7 @@ def test_a_retained_task_is_never_obeyed(fleet: Any, eventually: Any) -> None:
     assert node.counters()["tasks_received"] == 1
 
 
-def test_a_retained_initialisation_makes_nobody_alive(fleet: Any, eventually: Any) -> None:
+def test_a_retained_initialisation_makes_nobody_alive(fleet: Fleet, eventually: Callable[..., Any]) -> None:
     stranger = fleet.stranger()
     hello = {"node_id": fleet.id("ghost"), "device_type": "x", "status": "connected", "inc": "a.1"}
     stranger.publish(fleet.topic("initialisation"), json.dumps(hello).encode(), retain=True)

@@ -17,6 +17,8 @@ from dcompute.master_transport import MasterNodeTransport
 from dcompute.node_transport import ComputeNodeTransport
 from dcompute.security import Tls, tls_context
 
+from .conftest import Served
+
 SECRET = "s3cret-pass"
 
 
@@ -63,7 +65,7 @@ def connect(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) ->
 
 
 @pytest.mark.parametrize("kind", ["mosquitto", "embedded"])
-def test_passwords(connect: Connect, serve: Any, password_file: Path, kind: str) -> None:
+def test_passwords(connect: Connect, serve: Callable[..., Served], password_file: Path, kind: str) -> None:
     port = serve(kind, BrokerSecurity(password_file=password_file)).port
     assert connect(port, username="fleet", password=SECRET) == ""
     for wrong in (
@@ -78,7 +80,12 @@ def test_passwords(connect: Connect, serve: Any, password_file: Path, kind: str)
 
 @pytest.mark.parametrize("kind", ["mosquitto", "embedded"])
 def test_certificates(
-    connect: Connect, serve: Any, authority: Any, new_authority: Any, folder: Path, kind: str
+    connect: Connect,
+    serve: Callable[..., Served],
+    authority: Any,
+    new_authority: Any,
+    folder: Path,
+    kind: str,
 ) -> None:
     certificate, key = authority.issue("server")
     port = serve(kind, BrokerSecurity(certificate=certificate, key=key)).port
@@ -98,7 +105,9 @@ def test_certificates(
 
 
 @pytest.mark.parametrize("kind", ["mosquitto", "embedded"])
-def test_an_expired_certificate(connect: Connect, serve: Any, authority: Any, kind: str) -> None:
+def test_an_expired_certificate(
+    connect: Connect, serve: Callable[..., Served], authority: Any, kind: str
+) -> None:
     certificate, key = authority.issue("expired", expired=True)
     port = serve(kind, BrokerSecurity(certificate=certificate, key=key)).port
     error = connect(port, tls=Tls(authority.file))
@@ -107,7 +116,13 @@ def test_an_expired_certificate(connect: Connect, serve: Any, authority: Any, ki
 
 @pytest.mark.parametrize("kind", ["mosquitto", "embedded"])
 def test_client_certificates(
-    connect: Connect, serve: Any, authority: Any, new_authority: Any, folder: Path, eventually: Any, kind: str
+    connect: Connect,
+    serve: Callable[..., Served],
+    authority: Any,
+    new_authority: Any,
+    folder: Path,
+    eventually: Callable[..., Any],
+    kind: str,
 ) -> None:
     certificate, key = authority.issue("server")
     port = serve(kind, BrokerSecurity(certificate=certificate, key=key, client_ca=authority.file)).port
@@ -121,13 +136,13 @@ def test_client_certificates(
     assert connect(port, tls=Tls(authority.file, foreign, foreign_key))
 
 
-def test_tls_where_there_is_none(connect: Connect, mosquitto: Any, authority: Any) -> None:
+def test_tls_where_there_is_none(connect: Connect, mosquitto: Served, authority: Any) -> None:
     error = connect(mosquitto.port, tls=Tls(authority.file))
     assert error
     assert "was not accepted" not in error
 
 
-def test_a_closed_port(connect: Connect, serve: Any) -> None:
+def test_a_closed_port(connect: Connect, serve: Callable[..., Served]) -> None:
     broker = serve("mosquitto")
     broker.pause(keep_memory=False)
     for host in ("127.0.0.1", "localhost"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,7 +17,9 @@ def driver() -> AsyncioDriver:
     return AsyncioDriver.shared()
 
 
-def test_callbacks_come_in_order_on_one_thread_that_may_block(driver: AsyncioDriver, eventually: Any) -> None:
+def test_callbacks_come_in_order_on_one_thread_that_may_block(
+    driver: AsyncioDriver, eventually: Callable[..., Any]
+) -> None:
     got: list[int] = []
     threads: set[int] = set()
     go = threading.Event()

@@ -7,13 +7,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import dcompute
+
+from .conftest import Fleet, Served
 
 MASTER = """
 import time
@@ -57,7 +59,7 @@ time.sleep = sleep
 
 
 class Programs:
-    def __init__(self, folder: Path, fleet: Any) -> None:
+    def __init__(self, folder: Path, fleet: Fleet) -> None:
         self._folder = folder
         self._fleet = fleet
         self._running: list[subprocess.Popen[str]] = []
@@ -103,7 +105,9 @@ class Programs:
 
 
 @pytest.fixture
-def programs(tmp_path: Path, mosquitto: Any, new_fleet: Any) -> Iterator[tuple[Programs, Any]]:
+def programs(
+    tmp_path: Path, mosquitto: Served, new_fleet: Callable[[int], Fleet]
+) -> Iterator[tuple[Programs, Any]]:
     fleet = new_fleet(mosquitto.port)
     programs = Programs(tmp_path, fleet)
     yield programs, fleet
@@ -111,7 +115,9 @@ def programs(tmp_path: Path, mosquitto: Any, new_fleet: Any) -> Iterator[tuple[P
 
 
 @pytest.mark.parametrize("package", ["dcompute.", ""])
-def test_they_find_each_other_and_end_cleanly(programs: Any, eventually: Any, package: str) -> None:
+def test_they_find_each_other_and_end_cleanly(
+    programs: Any, eventually: Callable[..., Any], package: str
+) -> None:
     run, fleet = programs
     watcher = fleet.master()
     master, said = run.start(MASTER, package)
@@ -143,7 +149,7 @@ def test_they_find_each_other_and_end_cleanly(programs: Any, eventually: Any, pa
     assert all(line.startswith("Dead nodes: ['") for line in lines)
 
 
-def test_a_node_id_is_the_same_at_the_next_start(programs: Any, eventually: Any) -> None:
+def test_a_node_id_is_the_same_at_the_next_start(programs: Any, eventually: Callable[..., Any]) -> None:
     run, fleet = programs
     watcher = fleet.master()
     ids = []

@@ -24,11 +24,11 @@ from dcompute._mqtt.link import (
 )
 from dcompute._mqtt.paho_session import IN_FLIGHT, SessionSettings
 
-from .conftest import ADDRESS, KEEPALIVE_S, Client
+from .conftest import ADDRESS, KEEPALIVE_S, Client, World
 
 
 @pytest.fixture
-def client(world: Any) -> Client:
+def client(world: World) -> Client:
     return Client(world)
 
 
@@ -271,14 +271,14 @@ def test_what_was_not_acknowledged_goes_first_on_the_next_connection(client: Cli
     assert client.link.held() == 0
 
 
-def test_beyond_the_limit_the_newest_is_refused(world: Any) -> None:
+def test_beyond_the_limit_the_newest_is_refused(world: World) -> None:
     client = Client(world, hold_limit=2)
     assert client.send(b"1", b"2", b"3") == [True, True, False]
     assert client.up().published() == [b"1", b"2"]
     assert client.send(b"4") == [True]
 
 
-def test_beyond_the_limit_the_oldest_is_dropped_where_so_wished(world: Any) -> None:
+def test_beyond_the_limit_the_oldest_is_dropped_where_so_wished(world: World) -> None:
     client = Client(world, hold_limit=2, drop_oldest=True)
     assert client.send(b"1", b"2", b"3", b"4") == [True] * 4
     assert client.dropped == [b"1", b"2"]
@@ -286,7 +286,7 @@ def test_beyond_the_limit_the_oldest_is_dropped_where_so_wished(world: Any) -> N
     assert client.up().published() == [b"3", b"4"]
 
 
-def test_the_most_urgent_goes_first_and_equals_in_order(world: Any) -> None:
+def test_the_most_urgent_goes_first_and_equals_in_order(world: World) -> None:
     client = Client(world, hold_limit=10_000)
     for number in range(5000):
         client.link.send(("waits", b"%d" % number, False), 5)

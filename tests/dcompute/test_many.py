@@ -6,14 +6,19 @@ import asyncio
 import resource
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from dcompute.asyncio_driver import AsyncioDriver
 from dcompute.master_transport import MasterNodeTransport
 from dcompute.node_transport import ComputeNodeTransport
 
+from .conftest import Fleet, Served
 
-def test_a_thousand_nodes_in_one_process(mosquitto: Any, new_fleet: Any, eventually: Any) -> None:
+
+def test_a_thousand_nodes_in_one_process(
+    mosquitto: Served, new_fleet: Callable[[int], Fleet], eventually: Callable[..., Any]
+) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
     fleet = new_fleet(mosquitto.port)
@@ -30,7 +35,9 @@ def test_a_thousand_nodes_in_one_process(mosquitto: Any, new_fleet: Any, eventua
         master.send_task(node.node_id, {"n": number})
     eventually(lambda: all(node.counters()["tasks_received"] == 1 for node in nodes))
     for node in nodes:
-        node.send_result(node.get_task()["n"])
+        task = node.get_task()
+        assert task is not None
+        node.send_result(task["n"])
     eventually(lambda: len(master.get_results()) == 1000)
     idle_from, cpu = time.monotonic(), time.process_time()
     assert not threading.Event().wait(0.5)
@@ -44,7 +51,7 @@ def test_a_thousand_nodes_in_one_process(mosquitto: Any, new_fleet: Any, eventua
     assert set(told) == {node.node_id for node in nodes}
 
 
-def test_on_the_callers_own_loop(mosquitto: Any, eventually: Any) -> None:
+def test_on_the_callers_own_loop(mosquitto: Served, eventually: Callable[..., Any]) -> None:
     async def program() -> None:
         driver = AsyncioDriver(asyncio.get_running_loop(), inline_callbacks=True)
         threads = threading.active_count()

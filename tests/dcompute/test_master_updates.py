@@ -12,12 +12,14 @@ from dcompute_sim.brokers.conformance.wire import PacketKind
 from dcompute.bundle import Bundle
 from dcompute.master_transport import MasterNodeTransport
 
+from .conftest import World
+
 KEY = bytes(32)
 BUNDLE = Bundle("v2", {"main.py": b"print()"})
 
 
 @pytest.fixture
-def master(world: Any) -> MasterNodeTransport:
+def master(world: World) -> MasterNodeTransport:
     return MasterNodeTransport(driver=world)
 
 
@@ -32,7 +34,7 @@ def topics(packet: Any) -> list[bytes]:
     return found
 
 
-def accepted(world: Any, master: MasterNodeTransport) -> tuple[Any, list[bytes]]:
+def accepted(world: World, master: MasterNodeTransport) -> tuple[Any, list[bytes]]:
     """The broker's end of a new connection, its SUBSCRIBE not answered yet, and what that asks for."""
     broker = world.wires[-1].open()
     broker.heard()
@@ -45,7 +47,7 @@ def states(master: MasterNodeTransport) -> list[str]:
     return [str(progress.state) for progress in master.updates()]
 
 
-def test_nothing_of_updates_is_followed_before_the_first(world: Any, master: MasterNodeTransport) -> None:
+def test_nothing_of_updates_is_followed_before_the_first(world: World, master: MasterNodeTransport) -> None:
     master.start()
     broker, asked = accepted(world, master)
     assert b"updates" not in asked
@@ -56,7 +58,7 @@ def test_nothing_of_updates_is_followed_before_the_first(world: Any, master: Mas
 
 
 def test_a_first_update_that_comes_while_the_master_subscribes_is_followed(
-    world: Any, master: MasterNodeTransport
+    world: World, master: MasterNodeTransport
 ) -> None:
     master.start()
     broker, asked = accepted(world, master)
@@ -75,7 +77,7 @@ def test_a_first_update_that_comes_while_the_master_subscribes_is_followed(
 
 
 def test_a_master_that_was_stopped_goes_on_with_what_is_under_way(
-    world: Any, master: MasterNodeTransport
+    world: World, master: MasterNodeTransport
 ) -> None:
     master.start()
     world.wires[-1].accept()
@@ -90,7 +92,7 @@ def test_a_master_that_was_stopped_goes_on_with_what_is_under_way(
 
 
 def test_the_question_comes_again_to_a_node_that_does_not_answer(
-    world: Any, master: MasterNodeTransport
+    world: World, master: MasterNodeTransport
 ) -> None:
     """Also when the update before was given up a moment ago: there is one clock for all, ticking once a
     second."""

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import typing
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from dcompute_sim.production_events import of_master, of_node
 
 import dcompute
 from dcompute import ComputeNodeTransport, MasterNodeTransport, events
+
+from .conftest import Fleet
 
 
 def test_everything_public_is_there_and_nothing_is_loaded_before_it_is_asked_for() -> None:
@@ -60,7 +63,7 @@ def test_what_a_core_tells_is_an_event_or_an_error() -> None:
         events.node_event("task_taken", {"colour": "red"})
 
 
-def test_observers_are_told_typed_events(fleet: Any, eventually: Any) -> None:
+def test_observers_are_told_typed_events(fleet: Fleet, eventually: Callable[..., Any]) -> None:
     of_master_: list[events.MasterEvent] = []
     of_node_: list[events.NodeEvent] = []
     master = fleet.master(observer=of_master_.append)
@@ -85,7 +88,7 @@ def test_observers_are_told_typed_events(fleet: Any, eventually: Any) -> None:
 
 
 def test_an_observer_that_raises_stops_nothing(
-    fleet: Any, eventually: Any, caplog: pytest.LogCaptureFixture
+    fleet: Fleet, eventually: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     def raises(event: object) -> None:
         raise RuntimeError("the observer's mistake")
@@ -104,7 +107,9 @@ def test_an_observer_that_raises_stops_nothing(
 # --- results by callback --------------------------------------------------------------------------------
 
 
-def test_results_go_to_the_callback_in_order_and_are_not_kept(fleet: Any, eventually: Any) -> None:
+def test_results_go_to_the_callback_in_order_and_are_not_kept(
+    fleet: Fleet, eventually: Callable[..., Any]
+) -> None:
     master, node = fleet.master(), fleet.node()
     got: list[dict[str, Any]] = []
     for n in range(3):
@@ -124,7 +129,7 @@ def test_results_go_to_the_callback_in_order_and_are_not_kept(fleet: Any, eventu
 
 
 def test_what_the_callback_raises_on_is_kept_in_order(
-    fleet: Any, eventually: Any, caplog: pytest.LogCaptureFixture
+    fleet: Fleet, eventually: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     master, node = fleet.master(), fleet.node()
     go = threading.Event()
@@ -146,7 +151,7 @@ def test_what_the_callback_raises_on_is_kept_in_order(
 
 
 @pytest.mark.parametrize("name", ["stop", "_graceful_shutdown_"])
-def test_a_node_stops_by_either_name(fleet: Any, eventually: Any, name: str) -> None:
+def test_a_node_stops_by_either_name(fleet: Fleet, eventually: Callable[..., Any], name: str) -> None:
     node = fleet.node()
     watcher = fleet.stranger("watcher", [f"{node.node_id}/status"])
     getattr(node, name)()

@@ -12,11 +12,13 @@ from dcompute_sim.brokers.conformance.wire import PacketKind
 from dcompute.master_transport import MasterNodeTransport
 from dcompute.node_transport import ComputeNodeTransport
 
+from .conftest import World
+
 INIT = b'{"task_info": {"command": "init"}}'
 
 
 @pytest.fixture
-def node(world: Any) -> ComputeNodeTransport:
+def node(world: World) -> ComputeNodeTransport:
     return ComputeNodeTransport(node_id="n", driver=world, install_signal_handlers=False)
 
 
@@ -25,13 +27,13 @@ def statuses(broker: Any, *, acknowledge: bool = True) -> list[str]:
     return [json.loads(payload)["status"] for payload in broker.published(acknowledge=acknowledge)]
 
 
-def up(world: Any, transport: Any) -> Any:
+def up(world: World, transport: Any) -> Any:
     transport.start()
     return world.wires[-1].accept()
 
 
 def test_a_question_while_the_node_leaves_does_not_make_it_look_alive(
-    world: Any, node: ComputeNodeTransport
+    world: World, node: ComputeNodeTransport
 ) -> None:
     broker = up(world, node)
     assert statuses(broker) == ["connected", "ready"]
@@ -44,7 +46,9 @@ def test_a_question_while_the_node_leaves_does_not_make_it_look_alive(
     assert node.status == "offline"
 
 
-def test_a_task_that_comes_while_the_node_leaves_is_not_taken(world: Any, node: ComputeNodeTransport) -> None:
+def test_a_task_that_comes_while_the_node_leaves_is_not_taken(
+    world: World, node: ComputeNodeTransport
+) -> None:
     broker = up(world, node)
     statuses(broker)
     node.stop()
@@ -53,7 +57,7 @@ def test_a_task_that_comes_while_the_node_leaves_is_not_taken(world: Any, node: 
 
 
 def test_a_death_notice_between_connections_is_not_contradicted(
-    world: Any, node: ComputeNodeTransport
+    world: World, node: ComputeNodeTransport
 ) -> None:
     """The retained `dead` that comes with the new subscription was true until the greeting."""
     broker = up(world, node)
@@ -72,7 +76,7 @@ def test_a_death_notice_between_connections_is_not_contradicted(
 
 
 def test_a_status_made_in_an_older_incarnation_is_not_said_in_the_next(
-    world: Any, node: ComputeNodeTransport, monkeypatch: pytest.MonkeyPatch
+    world: World, node: ComputeNodeTransport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Said after the greeting, it would make the master take the older incarnation for the present one."""
     broker = up(world, node)
@@ -91,7 +95,7 @@ def test_a_status_made_in_an_older_incarnation_is_not_said_in_the_next(
 
 
 def test_a_second_goodbye_waits_for_the_first_and_says_nothing_more(
-    world: Any, node: ComputeNodeTransport
+    world: World, node: ComputeNodeTransport
 ) -> None:
     broker = up(world, node)
     statuses(broker)
@@ -103,7 +107,7 @@ def test_a_second_goodbye_waits_for_the_first_and_says_nothing_more(
 
 
 def test_a_flood_of_statuses_does_not_cost_the_graceful_exit(
-    world: Any, node: ComputeNodeTransport, monkeypatch: pytest.MonkeyPatch
+    world: World, node: ComputeNodeTransport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From a tight loop, with a broker that takes its time."""
     broker = up(world, node)
@@ -124,7 +128,7 @@ def test_a_flood_of_statuses_does_not_cost_the_graceful_exit(
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
-def test_a_master_that_ended_declares_nobody_dead(world: Any, end: str) -> None:
+def test_a_master_that_ended_declares_nobody_dead(world: World, end: str) -> None:
     master = MasterNodeTransport(driver=world, liveness_s=10)
     told: list[str] = []
     master.set_dead_nodes_callback(told.extend)
@@ -141,7 +145,7 @@ def test_a_master_that_ended_declares_nobody_dead(world: Any, end: str) -> None:
     assert told == ["n"], "with a broker again it does"
 
 
-def test_a_silent_node_is_declared_dead_for_everybody(world: Any) -> None:
+def test_a_silent_node_is_declared_dead_for_everybody(world: World) -> None:
     master = MasterNodeTransport(driver=world, liveness_s=10)
     told: list[str] = []
     master.set_dead_nodes_callback(told.extend)

@@ -16,6 +16,8 @@ import pytest
 
 from dcompute._node.signals import ShutdownSignals, SignalSafeLock
 
+from .conftest import Fleet, Served
+
 HEAD = """
 import signal, sys, threading, time
 from dcompute.node_transport import ComputeNodeTransport
@@ -40,7 +42,7 @@ except KeyboardInterrupt:
 class Program:
     """A node's program in a process of its own, and what a master and a listener see of it."""
 
-    def __init__(self, fleet: Any, eventually: Any, code: str, *, wait: bool = True) -> None:
+    def __init__(self, fleet: Fleet, eventually: Callable[..., Any], code: str, *, wait: bool = True) -> None:
         self.fleet = fleet
         self.watcher = fleet.stranger("watcher", ["+/status"])
         self._eventually = eventually
@@ -69,7 +71,9 @@ class Program:
 
 
 @pytest.fixture
-def run(mosquitto: Any, new_fleet: Any, eventually: Any) -> Iterator[Callable[..., Program]]:
+def run(
+    mosquitto: Served, new_fleet: Callable[[int], Fleet], eventually: Callable[..., Any]
+) -> Iterator[Callable[..., Program]]:
     programs: list[Program] = []
 
     def start(code: str, *, wait: bool = True) -> Program:
@@ -173,7 +177,10 @@ def test_a_signal_in_the_midst_of_the_nodes_own_calls_is_no_deadlock(run: Callab
 
 
 def test_a_signal_while_the_broker_is_away_ends_the_program(
-    run: Callable[..., Program], serve: Any, new_fleet: Any, eventually: Any
+    run: Callable[..., Program],
+    serve: Callable[..., Served],
+    new_fleet: Callable[[int], Fleet],
+    eventually: Callable[..., Any],
 ) -> None:
     broker = serve("mosquitto")
     program = Program(new_fleet(broker.port), eventually, "node = start()")

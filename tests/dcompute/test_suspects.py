@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from dcompute import MasterNodeTransport, events
 from dcompute._mqtt.suspects import CLOSES_TO_CONVICT, CLOSES_TO_CONVICT_A_USUAL_ONE, Suspect, Suspects
 
-from .conftest import Client
+from .conftest import Client, Fleet, World
 
 BIG = "x" * 30_000  # over the broker's limit
 LIMIT = "max_packet_size 20000"
@@ -113,7 +113,10 @@ def test_a_reset_now_and_then_convicts_nobody(new_world: Callable[[], Any]) -> N
 
 
 def test_a_task_is_answered_to_its_sender_and_the_others_are_done(
-    stock_mosquitto: Any, new_fleet: Any, eventually: Any, caplog: pytest.LogCaptureFixture
+    stock_mosquitto: Callable[..., int],
+    new_fleet: Callable[[int], Fleet],
+    eventually: Callable[..., Any],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     fleet = new_fleet(stock_mosquitto(LIMIT))
     told: list[events.MasterEvent] = []
@@ -138,7 +141,7 @@ def test_a_task_is_answered_to_its_sender_and_the_others_are_done(
     assert master.is_connected()
 
 
-def test_while_it_is_being_found_out_last_error_says_what_is_suspected(world: Any) -> None:
+def test_while_it_is_being_found_out_last_error_says_what_is_suspected(world: World) -> None:
     master = MasterNodeTransport(driver=world)
     master.start()
     broker = world.wires[-1].accept()
@@ -151,7 +154,10 @@ def test_while_it_is_being_found_out_last_error_says_what_is_suspected(world: An
 
 
 def test_in_place_of_a_result_an_error_arrives(
-    stock_mosquitto: Any, new_fleet: Any, eventually: Any, caplog: pytest.LogCaptureFixture
+    stock_mosquitto: Callable[..., int],
+    new_fleet: Callable[[int], Fleet],
+    eventually: Callable[..., Any],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     fleet = new_fleet(stock_mosquitto(LIMIT))
     told: list[events.NodeEvent] = []
@@ -169,7 +175,10 @@ def test_in_place_of_a_result_an_error_arrives(
 
 
 def test_a_status_is_set_aside_and_results_go_on(
-    stock_mosquitto: Any, new_fleet: Any, eventually: Any, caplog: pytest.LogCaptureFixture
+    stock_mosquitto: Callable[..., int],
+    new_fleet: Callable[[int], Fleet],
+    eventually: Callable[..., Any],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     fleet = new_fleet(stock_mosquitto(LIMIT))
     master = fleet.master()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from dcompute.master_transport import Backlogged, DeadNode, MasterNodeTransport, UnknownNode
 from dcompute.node_transport import ComputeNodeTransport
 
-from .conftest import TameLink
+from .conftest import Fleet, TameLink
 
 
 def status_of(master: MasterNodeTransport, node_id: str) -> str | None:
@@ -25,7 +26,7 @@ def results_of(master: MasterNodeTransport, node_id: str) -> list[Any]:
     return [record["result"] for record in master.get_results().get(node_id, [])]
 
 
-def take(node: ComputeNodeTransport, eventually: Any) -> dict[str, Any]:
+def take(node: ComputeNodeTransport, eventually: Callable[..., Any]) -> dict[str, Any]:
     task: dict[str, Any] = eventually(node.get_task)
     return task
 
@@ -33,7 +34,7 @@ def take(node: ComputeNodeTransport, eventually: Any) -> dict[str, Any]:
 # --- tasks and results ----------------------------------------------------------------------------------
 
 
-def test_a_task_goes_there_and_its_result_comes_back(fleet: Any, eventually: Any) -> None:
+def test_a_task_goes_there_and_its_result_comes_back(fleet: Fleet, eventually: Callable[..., Any]) -> None:
     master, node = fleet.master(), fleet.node()
     eventually(lambda: status_of(master, node.node_id) == "ready")
     data = {"numbers": [1, 2], "text": "Ünï ✓"}
@@ -49,7 +50,7 @@ def test_a_task_goes_there_and_its_result_comes_back(fleet: Any, eventually: Any
     assert abs(record["timestamp"] - record["received_at"]) < 5
 
 
-def test_tasks_come_by_priority_then_in_order(fleet: Any, eventually: Any) -> None:
+def test_tasks_come_by_priority_then_in_order(fleet: Fleet, eventually: Callable[..., Any]) -> None:
     master, node = fleet.master(), fleet.node()
     eventually(lambda: status_of(master, node.node_id) == "ready")
     priorities = [1, 10, 5, 10, 5, 1, 3]
@@ -59,7 +60,7 @@ def test_tasks_come_by_priority_then_in_order(fleet: Any, eventually: Any) -> No
     assert taken == ["t1", "t3", "t2", "t4", "t6", "t0", "t5"]
 
 
-def test_a_task_sent_again_is_its_next_attempt(fleet: Any, eventually: Any) -> None:
+def test_a_task_sent_again_is_its_next_attempt(fleet: Fleet, eventually: Callable[..., Any]) -> None:
     master, node = fleet.master(), fleet.node()
     eventually(lambda: status_of(master, node.node_id) == "ready")
     for attempt in (1, 2):
@@ -70,7 +71,7 @@ def test_a_task_sent_again_is_its_next_attempt(fleet: Any, eventually: Any) -> N
     assert results_of(master, node.node_id) == ["done"]
 
 
-def test_what_is_refused_is_no_attempt(fleet: Any, eventually: Any) -> None:
+def test_what_is_refused_is_no_attempt(fleet: Fleet, eventually: Callable[..., Any]) -> None:
     master, node = fleet.master(hold_limit=0), fleet.node()
     eventually(lambda: status_of(master, node.node_id) == "ready")
     with pytest.raises(ValueError, match="not a JSON value"):
@@ -82,7 +83,7 @@ def test_what_is_refused_is_no_attempt(fleet: Any, eventually: Any) -> None:
     assert take(node, eventually)["attempt"] == 1
 
 
-def test_what_send_task_refuses(fleet: Any, eventually: Any) -> None:
+def test_what_send_task_refuses(fleet: Fleet, eventually: Callable[..., Any]) -> None:
     master, node = fleet.master(), fleet.node()
     eventually(lambda: status_of(master, node.node_id) == "ready")
     with pytest.raises(ValueError, match="from 1 to 10, not 11"):
@@ -106,7 +107,7 @@ def test_what_send_task_refuses(fleet: Any, eventually: Any) -> None:
         master.send_task(node.node_id, {})
 
 
-def test_any_json_value_is_a_result(fleet: Any, eventually: Any) -> None:
+def test_any_json_value_is_a_result(fleet: Fleet, eventually: Callable[..., Any]) -> None:
     master, node = fleet.master(), fleet.node()
     values: list[Any] = [None, False, 0, -1.5, "", "Ü✓", [], {"a": [{}]}, "x" * 200_000]
     for value in values:
@@ -118,7 +119,9 @@ def test_any_json_value_is_a_result(fleet: Any, eventually: Any) -> None:
 
 
 @pytest.mark.parametrize("shape", [list, set, tuple, frozenset, dict.fromkeys])
-def test_results_are_filtered_by_any_collection_of_ids(fleet: Any, eventually: Any, shape: Any) -> None:
+def test_results_are_filtered_by_any_collection_of_ids(
+    fleet: Fleet, eventually: Callable[..., Any], shape: Any
+) -> None:
     master = fleet.master()
     nodes = [fleet.node(name) for name in "abc"]
     for number, node in enumerate(nodes):
@@ -135,7 +138,7 @@ def test_results_are_filtered_by_any_collection_of_ids(fleet: Any, eventually: A
 
 
 def test_disposable_results_are_each_collected_once_by_any_number_of_threads(
-    fleet: Any, eventually: Any
+    fleet: Fleet, eventually: Callable[..., Any]
 ) -> None:
     master, node = fleet.master(), fleet.node()
     collected: list[int] = []
@@ -155,7 +158,7 @@ def test_disposable_results_are_each_collected_once_by_any_number_of_threads(
     assert sorted(collected) == list(range(400))
 
 
-def test_results_of_many_threads_all_arrive(fleet: Any, eventually: Any) -> None:
+def test_results_of_many_threads_all_arrive(fleet: Fleet, eventually: Callable[..., Any]) -> None:
     master, node = fleet.master(), fleet.node()
 
     def send(thread: int) -> None:
@@ -173,7 +176,7 @@ def test_results_of_many_threads_all_arrive(fleet: Any, eventually: Any) -> None
 # --- nodes ----------------------------------------------------------------------------------------------
 
 
-def test_what_is_known_of_a_node(fleet: Any, eventually: Any) -> None:
+def test_what_is_known_of_a_node(fleet: Fleet, eventually: Callable[..., Any]) -> None:
     master = fleet.master()
     node = fleet.node(device_type="lab", capabilities={"cores": [2]}, keepalive=17)
     eventually(lambda: status_of(master, node.node_id) == "ready")
@@ -194,7 +197,7 @@ def test_what_is_known_of_a_node(fleet: Any, eventually: Any) -> None:
     assert [info["node_id"] for info in everyone] == [node.node_id]
 
 
-def test_nodes_by_status_follow_what_nodes_publish(fleet: Any, eventually: Any) -> None:
+def test_nodes_by_status_follow_what_nodes_publish(fleet: Fleet, eventually: Callable[..., Any]) -> None:
     master = fleet.master()
     nodes = {name: fleet.node(name) for name in "ab"}
     ids = {name: node.node_id for name, node in nodes.items()}
@@ -210,10 +213,10 @@ def test_nodes_by_status_follow_what_nodes_publish(fleet: Any, eventually: Any) 
         nodes["a"].publish_status("")
 
 
-def test_statuses_of_many_threads_leave_the_last_one(fleet: Any, eventually: Any) -> None:
+def test_statuses_of_many_threads_leave_the_last_one(fleet: Fleet, eventually: Callable[..., Any]) -> None:
     master, node = fleet.master(), fleet.node()
     threads = [
-        threading.Thread(target=lambda: [node.publish_status(s) for s in ("busy", "ready") * 50])
+        threading.Thread(target=lambda: any(map(node.publish_status, ("busy", "ready") * 50)))
         for _ in range(4)
     ]
     for thread in threads:
@@ -224,14 +227,18 @@ def test_statuses_of_many_threads_leave_the_last_one(fleet: Any, eventually: Any
     eventually(lambda: status_of(master, node.node_id) == "done with it")
 
 
-def test_nodes_that_were_there_before_are_known_within_a_second(fleet: Any, eventually: Any) -> None:
+def test_nodes_that_were_there_before_are_known_within_a_second(
+    fleet: Fleet, eventually: Callable[..., Any]
+) -> None:
     nodes = [fleet.node(f"n{number}") for number in range(20)]
     master = fleet.master()
     eventually(lambda: len(master.get_nodes_by_status("ready")) == len(nodes), 1.0)
     assert {info["inc"] for info in master.get_nodes_by_status()} == {node.inc for node in nodes}
 
 
-def test_offline_and_dead_reach_the_callback_and_can_be_told_apart(fleet: Any, eventually: Any) -> None:
+def test_offline_and_dead_reach_the_callback_and_can_be_told_apart(
+    fleet: Fleet, eventually: Callable[..., Any]
+) -> None:
     master = fleet.master()
     told: list[str] = []
     threads: set[str] = set()
@@ -257,7 +264,7 @@ def test_offline_and_dead_reach_the_callback_and_can_be_told_apart(fleet: Any, e
 
 
 def test_a_failing_callback_is_logged_and_stops_nothing(
-    fleet: Any, eventually: Any, caplog: pytest.LogCaptureFixture
+    fleet: Fleet, eventually: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     master = fleet.master()
     told: list[str] = []
@@ -278,7 +285,7 @@ def test_a_failing_callback_is_logged_and_stops_nothing(
     eventually(lambda: results_of(master, node.node_id) == [1])
 
 
-def test_a_callback_may_use_the_master(fleet: Any, eventually: Any) -> None:
+def test_a_callback_may_use_the_master(fleet: Fleet, eventually: Callable[..., Any]) -> None:
     master = fleet.master()
     spare, dying = fleet.node("spare"), fleet.node("dying")
     eventually(lambda: len(master.get_nodes_by_status()) == 2)
@@ -287,7 +294,9 @@ def test_a_callback_may_use_the_master(fleet: Any, eventually: Any) -> None:
     assert take(spare, eventually)["instead_of"] == [dying.node_id]
 
 
-def test_a_forgotten_node_is_gone_until_it_connects_anew(fleet: Any, eventually: Any) -> None:
+def test_a_forgotten_node_is_gone_until_it_connects_anew(
+    fleet: Fleet, eventually: Callable[..., Any]
+) -> None:
     master, node = fleet.master(), fleet.node()
     eventually(lambda: status_of(master, node.node_id) == "ready")
     node.send_result(1)
@@ -306,7 +315,7 @@ def test_a_forgotten_node_is_gone_until_it_connects_anew(fleet: Any, eventually:
     eventually(lambda: status_of(master, back.node_id) == "ready")
 
 
-def test_forgetting_clears_the_retained_status(fleet: Any, eventually: Any) -> None:
+def test_forgetting_clears_the_retained_status(fleet: Fleet, eventually: Callable[..., Any]) -> None:
     master, node = fleet.master(), fleet.node()
     eventually(lambda: status_of(master, node.node_id) == "ready")
     node.stop()
@@ -324,7 +333,7 @@ def test_forgetting_clears_the_retained_status(fleet: Any, eventually: Any) -> N
 # --- others on the wire ---------------------------------------------------------------------------------
 
 
-def test_an_older_node_can_join(fleet: Any, eventually: Any) -> None:
+def test_an_older_node_can_join(fleet: Fleet, eventually: Callable[..., Any]) -> None:
     master = fleet.master()
     told: list[str] = []
     master.set_dead_nodes_callback(told.extend)
@@ -355,7 +364,7 @@ def test_an_older_node_can_join(fleet: Any, eventually: Any) -> None:
     eventually(lambda: late.counters()["retained_results"] == 1)
 
 
-def test_an_older_master_is_understood(fleet: Any, eventually: Any) -> None:
+def test_an_older_master_is_understood(fleet: Fleet, eventually: Callable[..., Any]) -> None:
     node = fleet.node()
     master = fleet.stranger("oldmaster", ["results", "+/status"])
     status = f"{node.node_id}/status"
@@ -378,7 +387,7 @@ def test_an_older_master_is_understood(fleet: Any, eventually: Any) -> None:
 
 
 def test_rubbish_on_every_topic_changes_nothing(
-    fleet: Any, eventually: Any, caplog: pytest.LogCaptureFixture
+    fleet: Fleet, eventually: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
     master, node = fleet.master(), fleet.node()
@@ -402,7 +411,9 @@ def test_rubbish_on_every_topic_changes_nothing(
     assert take(node, eventually)["still"] == "works"
 
 
-def test_a_death_notice_of_an_older_connection_is_ignored_and_put_right(fleet: Any, eventually: Any) -> None:
+def test_a_death_notice_of_an_older_connection_is_ignored_and_put_right(
+    fleet: Fleet, eventually: Callable[..., Any]
+) -> None:
     master, node = fleet.master(), fleet.node()
     watcher = fleet.stranger("watcher", [f"{node.node_id}/status"])
     eventually(lambda: status_of(master, node.node_id) == "ready")
@@ -416,7 +427,9 @@ def test_a_death_notice_of_an_older_connection_is_ignored_and_put_right(fleet: A
     assert master.get_dead_nodes() == []
 
 
-def test_two_namespaces_do_not_see_each_other(fleet: Any, new_fleet: Any, eventually: Any) -> None:
+def test_two_namespaces_do_not_see_each_other(
+    fleet: Fleet, new_fleet: Callable[[int], Fleet], eventually: Callable[..., Any]
+) -> None:
     other = new_fleet(fleet.port)
     masters = [each.master() for each in (fleet, other)]
     nodes = [each.node() for each in (fleet, other)]
@@ -425,7 +438,9 @@ def test_two_namespaces_do_not_see_each_other(fleet: Any, new_fleet: Any, eventu
         assert [info["node_id"] for info in master.get_node_info()] == [node.node_id]
 
 
-def test_the_second_of_two_masters_sees_what_the_first_does(fleet: Any, eventually: Any) -> None:
+def test_the_second_of_two_masters_sees_what_the_first_does(
+    fleet: Fleet, eventually: Callable[..., Any]
+) -> None:
     first, second, node = fleet.master(), fleet.master(), fleet.node()
     for master in (first, second):
         eventually(lambda master=master: status_of(master, node.node_id) == "ready")
@@ -439,7 +454,7 @@ def test_the_second_of_two_masters_sees_what_the_first_does(fleet: Any, eventual
 # --- life -----------------------------------------------------------------------------------------------
 
 
-def test_context_managers_start_and_end_cleanly(fleet: Any, eventually: Any) -> None:
+def test_context_managers_start_and_end_cleanly(fleet: Fleet, eventually: Callable[..., Any]) -> None:
     watcher = fleet.master()
     with fleet.master(start=False) as master, fleet.node(start=False) as node:
         assert master.is_connected()
@@ -453,7 +468,7 @@ def test_context_managers_start_and_end_cleanly(fleet: Any, eventually: Any) -> 
     node.stop()
 
 
-def test_offline_is_the_last_word(fleet: Any, eventually: Any) -> None:
+def test_offline_is_the_last_word(fleet: Fleet, eventually: Callable[..., Any]) -> None:
     """A worker that finishes while the node leaves, or a master that asks, must not make it look alive."""
     node = fleet.node()
     watcher = fleet.stranger("watcher", [f"{node.node_id}/status"])
@@ -480,7 +495,7 @@ def test_offline_is_the_last_word(fleet: Any, eventually: Any) -> None:
     assert (json.loads(payload)["status"], retained) == ("offline", True)
 
 
-def test_a_node_that_left_can_start_again(fleet: Any, eventually: Any) -> None:
+def test_a_node_that_left_can_start_again(fleet: Fleet, eventually: Callable[..., Any]) -> None:
     master, node = fleet.master(), fleet.node()
     first = node.inc
     node.stop()

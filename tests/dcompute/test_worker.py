@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import pytest
 
 from dcompute.events import MasterEvent, NodeStatusSeen
 from dcompute.worker import Worker, load_handler
+
+from .conftest import Fleet, Served
 
 HANDLERS = """
 import os
@@ -30,7 +33,7 @@ def results(master: Any) -> list[Any]:
 
 
 @pytest.fixture
-def pair(mosquitto: Any, new_fleet: Any, eventually: Any) -> Any:
+def pair(mosquitto: Served, new_fleet: Callable[[int], Fleet], eventually: Callable[..., Any]) -> Any:
     fleet = new_fleet(mosquitto.port)
     statuses: list[str] = []
 
@@ -43,7 +46,7 @@ def pair(mosquitto: Any, new_fleet: Any, eventually: Any) -> Any:
     return master, node, statuses
 
 
-def test_results_in_order_and_busy_while_there_is_work(pair: Any, eventually: Any) -> None:
+def test_results_in_order_and_busy_while_there_is_work(pair: Any, eventually: Callable[..., Any]) -> None:
     master, node, statuses = pair
     go = threading.Event()
     threads = set()
@@ -67,7 +70,7 @@ def test_results_in_order_and_busy_while_there_is_work(pair: Any, eventually: An
     worker.stop()
 
 
-def test_work_that_waited_before_the_worker_is_done(pair: Any, eventually: Any) -> None:
+def test_work_that_waited_before_the_worker_is_done(pair: Any, eventually: Callable[..., Any]) -> None:
     master, node, _ = pair
     for n in range(3):
         master.send_task(node.node_id, {"n": n})
@@ -91,7 +94,7 @@ class Unspeakable(Exception):
     ],
 )
 def test_a_failing_handler_answers_with_its_traceback_and_the_next_task_is_done(
-    pair: Any, eventually: Any, failure: BaseException, said: str
+    pair: Any, eventually: Callable[..., Any], failure: BaseException, said: str
 ) -> None:
     master, node, _ = pair
 
@@ -122,7 +125,7 @@ def test_a_failing_handler_answers_with_its_traceback_and_the_next_task_is_done(
     ],
 )
 def test_a_result_that_cannot_be_sent_is_answered_with_why(
-    pair: Any, eventually: Any, value: Any, said: str
+    pair: Any, eventually: Callable[..., Any], value: Any, said: str
 ) -> None:
     master, node, _ = pair
     Worker(node, lambda task: value if task["bad"] else "fine")
@@ -133,7 +136,9 @@ def test_a_result_that_cannot_be_sent_is_answered_with_why(
     assert results(master)[1] == "fine"
 
 
-def test_stop_finishes_the_task_at_work_and_leaves_the_others(pair: Any, eventually: Any) -> None:
+def test_stop_finishes_the_task_at_work_and_leaves_the_others(
+    pair: Any, eventually: Callable[..., Any]
+) -> None:
     master, node, _ = pair
     begun, go = threading.Event(), threading.Event()
 
@@ -161,7 +166,7 @@ def test_stop_finishes_the_task_at_work_and_leaves_the_others(pair: Any, eventua
     assert node.counters()["tasks_waiting"] == 2
 
 
-def test_a_handler_may_stop_its_worker(pair: Any, eventually: Any) -> None:
+def test_a_handler_may_stop_its_worker(pair: Any, eventually: Callable[..., Any]) -> None:
     master, node, _ = pair
     workers: list[Worker] = []
     workers.append(Worker(node, lambda task: workers[0].stop()))
@@ -191,7 +196,9 @@ def command(folder: Path, *arguments: str, **environment: str) -> subprocess.Pop
     )
 
 
-def test_dcompute_node_runs_a_handler(folder: Path, mosquitto: Any, new_fleet: Any, eventually: Any) -> None:
+def test_dcompute_node_runs_a_handler(
+    folder: Path, mosquitto: Served, new_fleet: Callable[[int], Fleet], eventually: Callable[..., Any]
+) -> None:
     fleet = new_fleet(mosquitto.port)
     master = fleet.master()
     where = ("--port", str(mosquitto.port), "--namespace", fleet.namespace, "--node-id", fleet.id("cli"))
@@ -212,7 +219,7 @@ def test_dcompute_node_runs_a_handler(folder: Path, mosquitto: Any, new_fleet: A
 
 
 def test_ctrl_c_ends_it_in_the_midst_of_long_work(
-    folder: Path, mosquitto: Any, new_fleet: Any, eventually: Any
+    folder: Path, mosquitto: Served, new_fleet: Callable[[int], Fleet], eventually: Callable[..., Any]
 ) -> None:
     (folder / "handlers.py").write_text("import time\ndef long(task): time.sleep(1000)\n")
     fleet = new_fleet(mosquitto.port)

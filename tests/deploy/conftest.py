@@ -82,7 +82,7 @@ class Desk:
 
         return self.do(work())
 
-    def until(self, condition: Callable[[], Any]) -> None:
+    def until(self, condition: Callable[..., Any]) -> None:
         """Wait for a condition."""
         give_up = time.monotonic() + PATIENCE_S
         while not condition():

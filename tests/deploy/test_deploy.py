@@ -15,6 +15,8 @@ from dcompute_sim.deploy.ready_watch import Watchers
 
 from dcompute.master_transport import MasterNodeTransport
 
+from .conftest import Command, Desk
+
 OWN_TASKS = "def handle(task):\n    return 'mine'\n"
 OWN_MAIN = "print('an older program')\n"
 
@@ -33,7 +35,7 @@ def answer_of(port: int, node_id: str) -> Any:
         return results[node_id][0]["result"]["output"]
 
 
-def test_a_fresh_board_gets_everything_and_works(desk: Any, command: Any) -> None:
+def test_a_fresh_board_gets_everything_and_works(desk: Desk, command: Command) -> None:
     root = desk.root("flash")
     board = desk.plug_in(root)
     said = command("--fleet", desk.fleet(kiln=board.address), "--all")
@@ -45,7 +47,7 @@ def test_a_fresh_board_gets_everything_and_works(desk: Any, command: Any) -> Non
     assert answer_of(desk.port, "kiln") == 3
 
 
-def test_a_flat_board_keeps_its_program_as_the_way_back(desk: Any, command: Any) -> None:
+def test_a_flat_board_keeps_its_program_as_the_way_back(desk: Desk, command: Command) -> None:
     root = desk.root("flash", {"main.py": OWN_MAIN, "boot.py": "import gc\n", "data.txt": "kept"})
     board = desk.plug_in(root)
     fleet = desk.fleet(kiln=board.address)
@@ -60,7 +62,9 @@ def test_a_flat_board_keeps_its_program_as_the_way_back(desk: Any, command: Any)
     desk.until(lambda: board.idle)  # its program ends at once
 
 
-def test_nothing_is_copied_twice_and_one_changed_file_alone(desk: Any, command: Any, deployed: Path) -> None:
+def test_nothing_is_copied_twice_and_one_changed_file_alone(
+    desk: Desk, command: Command, deployed: Path
+) -> None:
     root = desk.root("flash", deployed)
     fleet = desk.fleet(kiln=desk.plug_in(root).address)
     before = desk.flash(root)
@@ -88,7 +92,7 @@ def test_nothing_is_copied_twice_and_one_changed_file_alone(desk: Any, command: 
 
 
 def test_status_says_what_is_there_and_disturbs_nothing_for_long(
-    desk: Any, command: Any, deployed: Path
+    desk: Desk, command: Command, deployed: Path
 ) -> None:
     root = desk.root("flash", deployed)
     fresh = desk.plug_in(desk.root("fresh"), 2)
@@ -106,7 +110,7 @@ def test_status_says_what_is_there_and_disturbs_nothing_for_long(
     assert answer_of(desk.port, "kiln") == 3  # it runs again
 
 
-def test_a_dry_run_changes_nothing(desk: Any, command: Any) -> None:
+def test_a_dry_run_changes_nothing(desk: Desk, command: Command) -> None:
     root = desk.root("flash", {"main.py": OWN_MAIN})
     board = desk.plug_in(root)
     before = desk.flash(root)
@@ -116,7 +120,7 @@ def test_a_dry_run_changes_nothing(desk: Any, command: Any) -> None:
     desk.until(lambda: board.idle)
 
 
-def test_three_boards_side_by_side_one_of_which_is_not_there(desk: Any, command: Any) -> None:
+def test_three_boards_side_by_side_one_of_which_is_not_there(desk: Desk, command: Command) -> None:
     boards = {name: desk.plug_in(desk.root(name), n) for n, name in enumerate(("kiln", "lathe", "saw"))}
     fleet = desk.fleet(**{name: board.address for name, board in boards.items()}, gone="/dev/tty-none")
     said = command("--fleet", fleet, "--all", "--compile", status=3)
@@ -126,7 +130,7 @@ def test_three_boards_side_by_side_one_of_which_is_not_there(desk: Any, command:
     assert "gone: there is no port /dev/tty-none" in said.out
 
 
-def test_eight_boards_named_by_their_chips_from_one_file_of_ports(desk: Any, command: Any) -> None:
+def test_eight_boards_named_by_their_chips_from_one_file_of_ports(desk: Desk, command: Command) -> None:
     boards = [desk.plug_in(desk.root(f"flash-{n}"), 10 + n) for n in range(8)]
     ports = desk.folder / "ports"
     ports.write_text("".join(f"{board.address}\n" for board in boards))
@@ -138,14 +142,14 @@ def test_eight_boards_named_by_their_chips_from_one_file_of_ports(desk: Any, com
         )
 
 
-def test_a_board_without_umqtt_is_given_it(desk: Any, command: Any) -> None:
+def test_a_board_without_umqtt_is_given_it(desk: Desk, command: Command) -> None:
     forget = "import sys\nfor n in ('umqtt', 'umqtt.simple'):\n    sys.modules.pop(n, None)\n"
     root = desk.root("flash", {"boot.py": forget})
     command("--fleet", desk.fleet(kiln=desk.plug_in(root).address), "--all")
     assert "lib/umqtt/simple.py" in desk.flash(root)
 
 
-def test_a_single_board_by_its_port_and_its_own_config(desk: Any, command: Any, deployed: Path) -> None:
+def test_a_single_board_by_its_port_and_its_own_config(desk: Desk, command: Command, deployed: Path) -> None:
     root = desk.root("flash", deployed)
     board = desk.plug_in(root)
     own = desk.folder / "tasks.py"
@@ -156,7 +160,9 @@ def test_a_single_board_by_its_port_and_its_own_config(desk: Any, command: Any, 
     assert flash["slot"] == b"b - 0\n"
 
 
-def test_what_boards_print_and_the_broker_hears_is_followed(desk: Any, command: Any, deployed: Path) -> None:
+def test_what_boards_print_and_the_broker_hears_is_followed(
+    desk: Desk, command: Command, deployed: Path
+) -> None:
     board = desk.plug_in(desk.root("flash", deployed))
     lines: list[str] = []
     follower = Follower([DeployTarget("kiln", board.address)], lines.append)

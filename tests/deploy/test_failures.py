@@ -16,6 +16,8 @@ from dcompute_sim.deploy.board_config import DeployTarget
 from dcompute_sim.deploy.progress import Progress
 from dcompute_sim.hardware.serial_link import SerialLink
 
+from .conftest import Command, Desk
+
 OWN_MAIN = "print('an older program')\n"
 
 
@@ -44,14 +46,14 @@ def talker(answer: bytes) -> Iterator[str]:
         os.close(theirs)
 
 
-def test_a_wrong_port(desk: Any, command: Any) -> None:
+def test_a_wrong_port(desk: Desk, command: Command) -> None:
     said = command("--port", "/dev/ttyNONE", "--config", desk.config(), status=3)
     assert "there is no port /dev/ttyNONE" in said.out
     said = command("--port", "socket://127.0.0.1:1", "--config", desk.config(), status=3)
     assert "socket://127.0.0.1:1" in said.out
 
 
-def test_a_busy_port(desk: Any, command: Any) -> None:
+def test_a_busy_port(desk: Desk, command: Command) -> None:
     board = desk.plug_in(desk.root("flash"))
     with serial.Serial(board.address, exclusive=True):
         said = command("--port", board.address, "--config", desk.config(), status=3)
@@ -68,13 +70,13 @@ def test_a_busy_port(desk: Any, command: Any) -> None:
         (bytes(range(128, 256)), "flash MicroPython first"),
     ],
 )
-def test_a_board_without_micropython(desk: Any, command: Any, answer: bytes, meaning: str) -> None:
+def test_a_board_without_micropython(desk: Desk, command: Command, answer: bytes, meaning: str) -> None:
     with talker(answer) as port:
         said = command("--port", port, "--config", desk.config(), "--answer", "1", status=1)
     assert meaning in said.out
 
 
-def test_an_old_micropython(desk: Any, command: Any) -> None:
+def test_an_old_micropython(desk: Desk, command: Command) -> None:
     old = "import sys\nsys.implementation = ('micropython', (1, 21, 0), 'ESP32', 518)\n"
     root = desk.root("flash", {"boot.py": old, "main.py": OWN_MAIN})
     board = desk.plug_in(root)
@@ -85,7 +87,7 @@ def test_an_old_micropython(desk: Any, command: Any) -> None:
     desk.until(lambda: board.idle)  # it was restarted, and its program ran
 
 
-def test_compiled_files_that_the_board_does_not_load(desk: Any, command: Any) -> None:
+def test_compiled_files_that_the_board_does_not_load(desk: Desk, command: Command) -> None:
     other = "import sys\nclass I(tuple):\n    _mpy = 5\nsys.implementation = I(('micropython', (1, 25, 0)))\n"
     root = desk.root("flash", {"boot.py": other})
     board = desk.plug_in(root)
@@ -94,7 +96,7 @@ def test_compiled_files_that_the_board_does_not_load(desk: Any, command: Any) ->
     assert set(desk.flash(root)) == {"boot.py"}
 
 
-def test_a_full_flash_is_noticed_before_anything_is_written(desk: Any, command: Any) -> None:
+def test_a_full_flash_is_noticed_before_anything_is_written(desk: Desk, command: Command) -> None:
     root = desk.root("flash", {"main.py": OWN_MAIN, "log.txt": "x" * 100_000})
     board = desk.plug_in(root, flash_bytes=160 * 1024)
     before = desk.flash(root)
@@ -104,7 +106,7 @@ def test_a_full_flash_is_noticed_before_anything_is_written(desk: Any, command: 
 
 
 def test_a_flash_that_fills_up_meanwhile(
-    desk: Any, command: Any, deployed: Path, monkeypatch: pytest.MonkeyPatch
+    desk: Desk, command: Command, deployed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dcompute_sim.deploy.deployment.check_room", lambda *_: None)
     root = desk.root("flash", deployed)
@@ -118,7 +120,7 @@ def test_a_flash_that_fills_up_meanwhile(
     assert desk.flash(root) == before
 
 
-def test_a_wrong_wifi_password_and_the_way_back(desk: Any, command: Any, deployed: Path) -> None:
+def test_a_wrong_wifi_password_and_the_way_back(desk: Desk, command: Command, deployed: Path) -> None:
     root = desk.root("flash", deployed)
     board = desk.plug_in(root)
     before = desk.flash(root)
@@ -133,7 +135,7 @@ def test_a_wrong_wifi_password_and_the_way_back(desk: Any, command: Any, deploye
     assert desk.flash(root) == before
 
 
-def test_a_first_deploy_that_does_not_come_up_leaves_no_trace(desk: Any, command: Any) -> None:
+def test_a_first_deploy_that_does_not_come_up_leaves_no_trace(desk: Desk, command: Command) -> None:
     root = desk.root("flash", {"main.py": OWN_MAIN})
     board = desk.plug_in(root)
     before = desk.flash(root)
@@ -156,7 +158,7 @@ def test_a_first_deploy_that_does_not_come_up_leaves_no_trace(desk: Any, command
     desk.until(lambda: board.idle)
 
 
-def test_a_broker_that_cannot_be_reached(desk: Any, command: Any, deployed: Path) -> None:
+def test_a_broker_that_cannot_be_reached(desk: Desk, command: Command, deployed: Path) -> None:
     root = desk.root("flash", deployed)
     board = desk.plug_in(root)
     before = desk.flash(root)
@@ -167,7 +169,7 @@ def test_a_broker_that_cannot_be_reached(desk: Any, command: Any, deployed: Path
     assert not board.idle  # it was not even disturbed
 
 
-def test_a_tampered_bundle(desk: Any, command: Any) -> None:
+def test_a_tampered_bundle(desk: Desk, command: Command) -> None:
     packed = desk.folder / "packed"
     command("pack", packed, "--version", "one")
     root = desk.root("flash", {"main.py": OWN_MAIN})
@@ -187,7 +189,7 @@ def test_a_tampered_bundle(desk: Any, command: Any) -> None:
 
 
 def test_a_file_that_arrives_damaged(
-    desk: Any, command: Any, deployed: Path, monkeypatch: pytest.MonkeyPatch
+    desk: Desk, command: Command, deployed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write = SerialLink.write_file
 
@@ -204,7 +206,7 @@ def test_a_file_that_arrives_damaged(
     assert desk.flash(root) == before
 
 
-def test_the_cable_is_pulled_while_files_are_copied(desk: Any, command: Any, deployed: Path) -> None:
+def test_the_cable_is_pulled_while_files_are_copied(desk: Desk, command: Command, deployed: Path) -> None:
     root = desk.root("flash", deployed)
     board = desk.plug_in(root, baud=460_800)
     desk.until_ready("kiln")
@@ -226,7 +228,7 @@ def test_the_cable_is_pulled_while_files_are_copied(desk: Any, command: Any, dep
 
 
 def test_ctrl_c_leaves_the_old_version(
-    desk: Any, command: Any, deployed: Path, monkeypatch: pytest.MonkeyPatch
+    desk: Desk, command: Command, deployed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     show = Progress.show
 

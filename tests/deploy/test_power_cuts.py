@@ -26,6 +26,8 @@ from typer.testing import CliRunner
 
 from dcompute.master_transport import MasterNodeTransport
 
+from .conftest import Command, Desk
+
 SIDE_BY_SIDE = 32
 PATIENCE_S = 60.0
 AIR = {"scan_ms": 1, "join_ms": 1, "dhcp_ms": 1}
@@ -46,7 +48,7 @@ POLL_MS = 20
 class Boots:
     """Boots boards on states of a flash, some side by side, and hears at the broker what they report."""
 
-    def __init__(self, desk: Any, emulator: Emulator) -> None:
+    def __init__(self, desk: Desk, emulator: Emulator) -> None:
         self._desk = desk
         self._emulator = emulator
 
@@ -94,12 +96,12 @@ class Boots:
 
 
 @pytest.fixture
-def boots(desk: Any, emulator: Emulator) -> Boots:
+def boots(desk: Desk, emulator: Emulator) -> Boots:
     return Boots(desk, emulator)
 
 
 @pytest.fixture(scope="module")
-def flat(bench: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def flat(bench: Desk, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A flash with the firmware as `mpremote cp` would put it: no slots."""
     folder = tmp_path_factory.mktemp("flat")
     compile_firmware(mpy_cross(), folder, built_in=shim_sources())
@@ -108,7 +110,7 @@ def flat(bench: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def slots(bench: Any, flat: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def slots(bench: Desk, flat: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A flash to which version `one` was deployed."""
     bench.folder = tmp_path_factory.mktemp("slots")
     root: Path = bench.root("flash", flat)
@@ -124,7 +126,9 @@ def slots(bench: Any, flat: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     return root
 
 
-def record(desk: Any, command: Any, root: Path, version: str, *more: Any) -> list[tuple[Cut, FlashState]]:
+def record(
+    desk: Desk, command: Command, root: Path, version: str, *more: Any
+) -> list[tuple[Cut, FlashState]]:
     """Every flash that a power cut could leave while this version is deployed."""
     before, log = load(root), desk.folder / f"{version}.log"
     board = desk.plug_in(root, flash_log=log)
@@ -134,14 +138,16 @@ def record(desk: Any, command: Any, root: Path, version: str, *more: Any) -> lis
     return list(states(read(log), before))
 
 
-def test_the_first_deploy_onto_a_flat_board(desk: Any, command: Any, boots: Boots, flat: Path) -> None:
+def test_the_first_deploy_onto_a_flat_board(desk: Desk, command: Command, boots: Boots, flat: Path) -> None:
     flashes = record(desk, command, desk.root("flash", flat), "one")
     found = boots.versions(flashes)
     assert [(cut, version) for cut, version in found if version not in ("None", "one")] == []
     assert (found[0][1], found[-1][1]) == ("None", "one")
 
 
-def test_a_new_version_in_place_of_an_old_one(desk: Any, command: Any, boots: Boots, slots: Path) -> None:
+def test_a_new_version_in_place_of_an_old_one(
+    desk: Desk, command: Command, boots: Boots, slots: Path
+) -> None:
     own = desk.folder / "tasks.py"
     own.write_text("def handle(task):\n    return 'mine'\n")
     flashes = record(desk, command, desk.root("flash", slots), "two", "--file", own)
@@ -151,7 +157,7 @@ def test_a_new_version_in_place_of_an_old_one(desk: Any, command: Any, boots: Bo
 
 
 def test_written_in_place_a_cut_would_leave_dead_boards(
-    desk: Any, command: Any, boots: Boots, slots: Path, monkeypatch: pytest.MonkeyPatch
+    desk: Desk, command: Command, boots: Boots, slots: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the two tests above would show if the version went into the slot that boots."""
     monkeypatch.setattr(plan, "choose_slot", lambda now, seen, manifest: (now.current, None))

@@ -57,7 +57,7 @@ class Heard:
     def all(self, name: str) -> list[Any]:
         return [fields for event, fields in self.events if event == name]
 
-    async def wait(self, condition: Callable[[], Any], within_s: float = PATIENCE_S) -> None:
+    async def wait(self, condition: Callable[..., Any], within_s: float = PATIENCE_S) -> None:
         try:
             async with asyncio.timeout(within_s):
                 while not condition():
@@ -126,7 +126,7 @@ class RawBroker:
             session.drop()
         await self._server.wait_closed()
 
-    async def until(self, condition: Callable[[], Any], within_s: float = PATIENCE_S) -> None:
+    async def until(self, condition: Callable[..., Any], within_s: float = PATIENCE_S) -> None:
         try:
             async with asyncio.timeout(within_s):
                 while not condition():

@@ -14,6 +14,8 @@ from dcompute_sim.fwbuild.compile import compile_firmware
 from dcompute_sim.micropython.compiled import shim_sources
 from dcompute_sim.micropython.provision import mpy_cross
 
+from .conftest import Rig
+
 TASKS = 10_000
 SLOT_TASKS = 2000
 WINDOW = 8
@@ -33,7 +35,7 @@ def task(number: int) -> bytes:
 
 
 async def work(
-    rig: Any, count: int, window: int = WINDOW, **board: Any
+    rig: Rig, count: int, window: int = WINDOW, **board: Any
 ) -> tuple[list[int], list[int], list[str]]:
     """(outputs, heap in use after the 1,000th and the last task, lines printed)."""
     async with rig:
@@ -83,7 +85,7 @@ async def work(
 
 
 @pytest.mark.parametrize(("compiled", "heap_kib"), [(False, 64), (True, 40)], ids=["source", "compiled"])
-def test_ten_thousand_tasks_in_a_small_heap(rig: Any, tmp_path: Path, compiled: bool, heap_kib: int) -> None:
+def test_ten_thousand_tasks_in_a_small_heap(rig: Rig, tmp_path: Path, compiled: bool, heap_kib: int) -> None:
     if compiled:
         rig.firmware = tmp_path / "compiled"
         compile_firmware(mpy_cross(), rig.firmware, built_in=shim_sources())
@@ -93,7 +95,7 @@ def test_ten_thousand_tasks_in_a_small_heap(rig: Any, tmp_path: Path, compiled: 
     assert in_use[1] - in_use[0] < 1024
 
 
-def test_from_a_slot_too(rig: Any) -> None:
+def test_from_a_slot_too(rig: Rig) -> None:
     outputs, in_use, lines = asyncio.run(work(rig, SLOT_TASKS, heap_bytes=64 * 1024, slots=True))
     assert sorted(outputs)[:SLOT_TASKS] == list(range(2, SLOT_TASKS + 2))
     assert not [line for line in lines if "MemoryError" in line]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import simpy
@@ -14,6 +13,8 @@ from dcompute_sim.micropython.lockstep import LockstepBoard
 from dcompute_sim.net.network import Network
 
 from dcompute.bundle import LAUNCHER
+
+from .conftest import Heard, Rig
 
 SAYS = "import config, sys\nprint('runs', config.VERSION, sys.modules['launcher'].version)\n"
 CONFIRMS = SAYS + "sys.modules['launcher'].confirm()\n"
@@ -26,7 +27,7 @@ CONFIRM_S = 30
 class Desk:
     """A board with slots, in virtual time."""
 
-    def __init__(self, rig: Any, heard: Any) -> None:
+    def __init__(self, rig: Rig, heard: Heard) -> None:
         self.heard = heard
         self.env = simpy.Environment()
         for source, name in LAUNCHER.items():
@@ -57,7 +58,7 @@ class Desk:
 
 
 @pytest.fixture
-def desk(rig: Any, heard: Any) -> Iterator[Desk]:
+def desk(rig: Rig, heard: Heard) -> Iterator[Desk]:
     desk = Desk(rig, heard)
     yield desk
     desk.board.close()

@@ -13,6 +13,8 @@ from dcompute_sim.micropython.board import Board
 from dcompute_sim.micropython.lockstep import LockstepBoard
 from dcompute_sim.net.network import Network
 
+from .conftest import Heard, Rig
+
 REQUIRED = (
     "WIFI_SSID",
     "WIFI_PASSWORD",
@@ -60,7 +62,7 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-def test_a_missing_or_wrong_key_is_named(rig: Any) -> None:
+def test_a_missing_or_wrong_key_is_named(rig: Rig) -> None:
     async def go() -> None:
         async with rig:
             boards = [(key, rig.start(1, without=[key])) for key in REQUIRED]
@@ -77,7 +79,7 @@ def test_a_missing_or_wrong_key_is_named(rig: Any) -> None:
 
 
 @pytest.mark.parametrize("static", [False, True])
-def test_wrong_password_then_right(rig: Any, static: bool) -> None:
+def test_wrong_password_then_right(rig: Rig, static: bool) -> None:
     """Neither a wrong password nor a missing network is final, with DHCP and with a static address."""
 
     async def go() -> None:
@@ -124,7 +126,7 @@ def handle(task):
 BAD_KINDS = ("raises", "memory", "exit", "recursion", "object", "nan", "deep")
 
 
-def test_no_task_ends_the_program(rig: Any, tmp_path: Path) -> None:
+def test_no_task_ends_the_program(rig: Rig, tmp_path: Path) -> None:
     async def go() -> None:
         async with rig:
             broker = await rig.raw_broker()
@@ -165,7 +167,7 @@ def test_no_task_ends_the_program(rig: Any, tmp_path: Path) -> None:
     asyncio.run(go())
 
 
-def test_the_board_is_reset_only_as_a_last_resort(rig: Any, heard: Any) -> None:
+def test_the_board_is_reset_only_as_a_last_resort(rig: Rig, heard: Heard) -> None:
     """A program that cannot even start tries ten times over a minute before it resets the chip."""
     env = simpy.Environment()
     network = Network(env, 1, 0.005)
@@ -185,7 +187,7 @@ def test_the_board_is_reset_only_as_a_last_resort(rig: Any, heard: Any) -> None:
         node.close()
 
 
-def test_a_board_that_dies_of_memory_is_reset_and_tries_again(rig: Any, heard: Any) -> None:
+def test_a_board_that_dies_of_memory_is_reset_and_tries_again(rig: Rig, heard: Heard) -> None:
     """In a heap too small to start it never gives up, and every reset is told."""
     env = simpy.Environment()
     network = Network(env, 1, 0.005)

@@ -13,6 +13,8 @@ from dcompute_sim.brokers.conformance.client import Client
 from dcompute_sim.brokers.conformance.wire import PacketKind
 from dcompute_sim.net.proxy import FaultProxy
 
+from .conftest import Rig
+
 Program = Callable[[str], str]
 WITHIN_S = 20.0
 
@@ -38,7 +40,7 @@ async def until(client: Client, condition: Callable[[], Any], what: str) -> None
     await client.until(lambda: condition() or None, what, WITHIN_S)
 
 
-def test_order_at_connection(rig: Any) -> None:
+def test_order_at_connection(rig: Rig) -> None:
     async def go() -> None:
         async with rig:
             broker = await rig.raw_broker()
@@ -73,7 +75,7 @@ def test_order_at_connection(rig: Any) -> None:
 LOOPS = ("with thread", "with thread and check_messages", "check_messages", "get_task")
 
 
-def test_every_kind_of_loop_gets_tasks_and_comes_back(rig: Any, node_program: Program) -> None:
+def test_every_kind_of_loop_gets_tasks_and_comes_back(rig: Rig, node_program: Program) -> None:
     async def check(loop: str) -> None:
         broker = await rig.raw_broker()
         thread = "node.start_keepalive_thread()" if "thread" in loop else ""
@@ -106,7 +108,7 @@ def test_every_kind_of_loop_gets_tasks_and_comes_back(rig: Any, node_program: Pr
     asyncio.run(go())
 
 
-def test_results_wait_for_the_link_in_order_and_within_bounds(rig: Any, node_program: Program) -> None:
+def test_results_wait_for_the_link_in_order_and_within_bounds(rig: Rig, node_program: Program) -> None:
     async def go() -> None:
         async with rig:
             broker = await rig.raw_broker()
@@ -142,7 +144,7 @@ def test_results_wait_for_the_link_in_order_and_within_bounds(rig: Any, node_pro
     asyncio.run(go())
 
 
-def test_flapping_link(rig: Any) -> None:
+def test_flapping_link(rig: Rig) -> None:
     """Resets at every stage of a connection; the node is back each time, and leaks no socket."""
 
     async def go() -> None:
@@ -178,7 +180,7 @@ def test_flapping_link(rig: Any) -> None:
     asyncio.run(go())
 
 
-def test_broker_restart_takeover_and_stale_dead(rig: Any) -> None:
+def test_broker_restart_takeover_and_stale_dead(rig: Rig) -> None:
     async def go() -> None:
         async with rig:
             broker = await rig.mosquitto()
@@ -207,7 +209,7 @@ def test_broker_restart_takeover_and_stale_dead(rig: Any) -> None:
     asyncio.run(go())
 
 
-def test_the_example_runs_verbatim(rig: Any, example: str) -> None:
+def test_the_example_runs_verbatim(rig: Rig, example: str) -> None:
     """It never calls check_messages and never reconnects; its link is cut under it, and it goes on."""
 
     async def go() -> None:
@@ -240,7 +242,7 @@ def test_the_example_runs_verbatim(rig: Any, example: str) -> None:
     asyncio.run(go())
 
 
-def test_hostile_bytes_do_not_end_the_connection(rig: Any) -> None:
+def test_hostile_bytes_do_not_end_the_connection(rig: Rig) -> None:
     async def go() -> None:
         async with rig:
             broker = await rig.raw_broker()
@@ -279,7 +281,7 @@ GARBAGE = (
 )
 
 
-def test_what_is_no_mqtt_ends_the_connection_and_not_the_node(rig: Any) -> None:
+def test_what_is_no_mqtt_ends_the_connection_and_not_the_node(rig: Rig) -> None:
     async def check(garbage: bytes) -> None:
         broker = await rig.raw_broker()
         _, node, name = rig.start(broker.port)
@@ -298,7 +300,7 @@ def test_what_is_no_mqtt_ends_the_connection_and_not_the_node(rig: Any) -> None:
     asyncio.run(go())
 
 
-def test_a_dead_keepalive_thread_is_replaced(rig: Any, node_program: Program) -> None:
+def test_a_dead_keepalive_thread_is_replaced(rig: Rig, node_program: Program) -> None:
     """Whatever ends it; and `start_keepalive_thread` never makes a second one."""
 
     async def go() -> None:
@@ -347,7 +349,7 @@ def test_a_dead_keepalive_thread_is_replaced(rig: Any, node_program: Program) ->
     asyncio.run(go())
 
 
-def test_a_graceful_stop_says_offline_and_disconnects(rig: Any, node_program: Program) -> None:
+def test_a_graceful_stop_says_offline_and_disconnects(rig: Rig, node_program: Program) -> None:
     async def go() -> None:
         async with rig:
             broker = await rig.raw_broker()
@@ -360,7 +362,7 @@ def test_a_graceful_stop_says_offline_and_disconnects(rig: Any, node_program: Pr
     asyncio.run(go())
 
 
-def test_what_the_constructor_was_given_can_be_read(rig: Any, node_program: Program) -> None:
+def test_what_the_constructor_was_given_can_be_read(rig: Rig, node_program: Program) -> None:
     async def go() -> None:
         async with rig:
             broker = await rig.raw_broker()
@@ -380,7 +382,7 @@ def test_what_the_constructor_was_given_can_be_read(rig: Any, node_program: Prog
 
 
 def test_after_handle_disconnect_the_will_speaks_and_the_node_comes_back(
-    rig: Any, node_program: Program
+    rig: Rig, node_program: Program
 ) -> None:
     async def check(comes_back: str) -> None:
         broker = await rig.raw_broker()

@@ -6,12 +6,13 @@ import asyncio
 import datetime
 import ssl
 from pathlib import Path
-from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
+from .conftest import Rig
 
 
 def certificate(folder: Path, name: str) -> tuple[Path, ssl.SSLContext]:
@@ -45,7 +46,7 @@ def certificate(folder: Path, name: str) -> tuple[Path, ssl.SSLContext]:
     return der, context
 
 
-def test_tls(rig: Any, tmp_path: Path) -> None:
+def test_tls(rig: Rig, tmp_path: Path) -> None:
     async def go() -> None:
         async with rig:
             right, server = certificate(tmp_path, "right")

@@ -16,6 +16,8 @@ from typing import Any
 from dcompute_sim.brokers.conformance import wire
 from dcompute_sim.brokers.conformance.wire import PacketKind
 
+from .conftest import Rig
+
 Program = Callable[[str], str]
 
 
@@ -23,7 +25,7 @@ def run(body: Coroutine[Any, Any, None]) -> None:
     asyncio.run(body)
 
 
-def test_half_a_packet_does_not_block(rig: Any, node_program: Program, bare_program: Program) -> None:
+def test_half_a_packet_does_not_block(rig: Rig, node_program: Program, bare_program: Program) -> None:
     async def go() -> None:
         async with rig:
             ours, theirs = await rig.raw_broker(), await rig.raw_broker()
@@ -51,7 +53,7 @@ def test_half_a_packet_does_not_block(rig: Any, node_program: Program, bare_prog
     run(go())
 
 
-def test_withheld_puback(rig: Any, node_program: Program, bare_program: Program) -> None:
+def test_withheld_puback(rig: Rig, node_program: Program, bare_program: Program) -> None:
     async def go() -> None:
         async with rig:
             ours, theirs = await rig.raw_broker(), await rig.raw_broker()
@@ -92,7 +94,7 @@ def test_withheld_puback(rig: Any, node_program: Program, bare_program: Program)
     run(go())
 
 
-def test_pings_keep_an_idle_node_alive(rig: Any, bare_program: Program) -> None:
+def test_pings_keep_an_idle_node_alive(rig: Rig, bare_program: Program) -> None:
     async def go() -> None:
         async with rig:
             ours, theirs = await rig.raw_broker(), await rig.raw_broker()
@@ -112,7 +114,7 @@ def test_pings_keep_an_idle_node_alive(rig: Any, bare_program: Program) -> None:
     run(go())
 
 
-def test_silent_broker_is_noticed(rig: Any, bare_program: Program) -> None:
+def test_silent_broker_is_noticed(rig: Rig, bare_program: Program) -> None:
     async def go() -> None:
         async with rig:
             ours, theirs = await rig.raw_broker(), await rig.raw_broker()
@@ -140,7 +142,7 @@ def test_silent_broker_is_noticed(rig: Any, bare_program: Program) -> None:
     run(go())
 
 
-def test_results_for_tasks_that_arrive_together(rig: Any, bare_program: Program) -> None:
+def test_results_for_tasks_that_arrive_together(rig: Rig, bare_program: Program) -> None:
     """A QoS 1 publish in the message callback reads the next message, and loses the PUBACK of the first."""
 
     async def go() -> None:
@@ -181,7 +183,7 @@ def test_results_for_tasks_that_arrive_together(rig: Any, bare_program: Program)
     run(go())
 
 
-def test_packet_id_wraps(rig: Any, node_program: Program, bare_program: Program) -> None:
+def test_packet_id_wraps(rig: Rig, node_program: Program, bare_program: Program) -> None:
     async def go() -> None:
         async with rig:
             ours, theirs = await rig.raw_broker(), await rig.raw_broker()
@@ -212,7 +214,7 @@ def test_packet_id_wraps(rig: Any, node_program: Program, bare_program: Program)
     run(go())
 
 
-def test_text_that_is_not_ascii(rig: Any, node_program: Program, bare_program: Program) -> None:
+def test_text_that_is_not_ascii(rig: Rig, node_program: Program, bare_program: Program) -> None:
     async def go() -> None:
         async with rig:
             ours, theirs = await rig.raw_broker(), await rig.raw_broker()
@@ -241,7 +243,7 @@ def test_text_that_is_not_ascii(rig: Any, node_program: Program, bare_program: P
     run(go())
 
 
-def test_a_client_id_and_a_will_that_are_not_ascii(rig: Any, bare_program: Program) -> None:
+def test_a_client_id_and_a_will_that_are_not_ascii(rig: Rig, bare_program: Program) -> None:
     """Counted in characters and sent in bytes, they make a CONNECT that no broker takes."""
     programs = {
         "ours": "from mqtt_client import MqttClient as MQTTClient\nextra = (None, None, 20, None)",
@@ -271,7 +273,7 @@ def test_a_client_id_and_a_will_that_are_not_ascii(rig: Any, bare_program: Progr
     run(go())
 
 
-def test_the_firmware_leans_on_no_more_of_umqtt_than_every_release_has(rig: Any) -> None:
+def test_the_firmware_leans_on_no_more_of_umqtt_than_every_release_has(rig: Rig) -> None:
     """Its constructor and setters: all else may block, whatever its release."""
 
     async def go() -> None:
@@ -289,7 +291,7 @@ def test_the_firmware_leans_on_no_more_of_umqtt_than_every_release_has(rig: Any)
 
 
 def test_a_broker_that_accepts_and_says_nothing(
-    rig: Any, node_program: Program, bare_program: Program
+    rig: Rig, node_program: Program, bare_program: Program
 ) -> None:
     async def go() -> None:
         async with rig:
@@ -305,7 +307,7 @@ def test_a_broker_that_accepts_and_says_nothing(
 
 
 def test_failed_connections_leave_no_socket_open(
-    rig: Any, node_program: Program, bare_program: Program
+    rig: Rig, node_program: Program, bare_program: Program
 ) -> None:
     async def go() -> None:
         async with rig:
@@ -338,6 +340,8 @@ def test_failed_connections_leave_no_socket_open(
             )
             await node.line("tried")
             await bare.line("tried")
+            assert process.pid is not None
+            assert bare_process.pid is not None
             assert sockets(process.pid) <= sockets(bare_process.pid) - 15
             for task in hanging_up:
                 task.cancel()
@@ -359,7 +363,7 @@ def sockets(pid: int) -> int:
     return sum(os.readlink(f"{folder}/{name}").startswith("socket:") for name in os.listdir(folder))
 
 
-def test_threads_that_send_at_the_same_time(rig: Any, node_program: Program, bare_program: Program) -> None:
+def test_threads_that_send_at_the_same_time(rig: Rig, node_program: Program, bare_program: Program) -> None:
     async def go() -> None:
         async with rig:
             ours, theirs = await rig.raw_broker(), await rig.raw_broker()

@@ -14,6 +14,8 @@ from dcompute_sim.micropython.board import Board
 from dcompute_sim.micropython.lockstep import LockstepBoard
 from dcompute_sim.net.network import Network
 
+from .conftest import Heard, Rig
+
 KEEPALIVE_S = 60
 NODE = "020000000001"
 
@@ -21,7 +23,7 @@ NODE = "020000000001"
 class World:
     """A network with a broker, a master that only listens, and one board."""
 
-    def __init__(self, rig: Any, heard: Any, program: str) -> None:
+    def __init__(self, rig: Rig, heard: Heard, program: str) -> None:
         self.env = simpy.Environment()
         self.network = Network(self.env, 1, 0.005)
         self.heard = heard
@@ -63,7 +65,7 @@ class World:
 
 
 @pytest.mark.parametrize("outage_s", [180, 3600])
-def test_the_example_outlives_its_wifi(rig: Any, heard: Any, example: str, outage_s: int) -> None:
+def test_the_example_outlives_its_wifi(rig: Rig, heard: Heard, example: str, outage_s: int) -> None:
     world = World(rig, heard, example)
     try:
         world.listen()
@@ -92,7 +94,7 @@ def test_the_example_outlives_its_wifi(rig: Any, heard: Any, example: str, outag
         world.board.close()
 
 
-def test_a_short_silence_is_survived_without_a_death(rig: Any, heard: Any, example: str) -> None:
+def test_a_short_silence_is_survived_without_a_death(rig: Rig, heard: Heard, example: str) -> None:
     """Shorter than the keepalive, the connection lives on: what the WLAN believes is not acted upon."""
     world = World(rig, heard, example)
     try:
@@ -111,7 +113,7 @@ def test_a_short_silence_is_survived_without_a_death(rig: Any, heard: Any, examp
         world.board.close()
 
 
-def test_a_node_greets_at_once_not_after_its_next_wait(rig: Any, heard: Any) -> None:
+def test_a_node_greets_at_once_not_after_its_next_wait(rig: Rig, heard: Heard) -> None:
     world = World(rig, heard, (rig.firmware / "main.py").read_text())
     try:
         world.listen()

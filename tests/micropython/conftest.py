@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import textwrap
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ class Recorder:
         """Values of all that happened of this kind."""
         return [value for name, value in self.happened if name == kind]
 
-    async def wait(self, condition: Callable[[], Any]) -> None:
+    async def wait(self, condition: Callable[..., Any]) -> None:
         """Until `condition()` holds; fails with all that was recorded when it does not in time."""
         try:
             async with asyncio.timeout(PATIENCE_S):
@@ -162,7 +162,7 @@ def virtual(emulator: Emulator, tmp_path: Path) -> Iterator[VirtualRig]:
 
 
 @pytest.fixture
-def virtual_rig(emulator: Emulator, tmp_path: Path) -> Callable[[], Any]:
+def virtual_rig(emulator: Emulator, tmp_path: Path) -> Callable[[], AbstractContextManager[VirtualRig]]:
     """Makes rigs, for tests that compare several runs; each is closed at the end of its `with`."""
 
     @contextmanager

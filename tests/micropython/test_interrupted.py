@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
+
+from .conftest import RealRig
 
 # When it struck: the state the main thread was in; whether it had the lock and the turn, and had said so.
 _NO, _UNTOLD, _TOLD = range(3)
@@ -47,7 +47,7 @@ print("done", alone, k._turn_of == k._main, not {others} and k._turn.locked())
 
 @pytest.mark.parametrize("others", [False, True], ids=["alone", "with another thread"])
 @pytest.mark.parametrize("struck", STRUCK)
-def test_it_goes_on_with_its_lock_and_nothing_else(real: Any, struck: str, others: bool) -> None:
+def test_it_goes_on_with_its_lock_and_nothing_else(real: RealRig, struck: str, others: bool) -> None:
     state, gil, turn = STRUCK[struck]
     program = _PROGRAM.format(state=state, gil=gil, turn=turn, others=others)
     assert real.lines(program)[-1] == "done True False False"

@@ -15,6 +15,8 @@ from dcompute_sim.micropython import lockstep, lockstep_process
 from dcompute_sim.micropython.lockstep_process import LockstepError
 from dcompute_sim.net.sockets import Stream
 
+from .conftest import VirtualRig
+
 _JOIN = """
 import errno, network, socket, time
 wlan = network.WLAN(network.STA_IF)
@@ -55,7 +57,7 @@ def _echo(stream: Stream) -> None:
     stream.on_data = stream.write
 
 
-def test_bare_umqtt_speaks_to_the_broker_model(virtual: Any) -> None:
+def test_bare_umqtt_speaks_to_the_broker_model(virtual: VirtualRig) -> None:
     virtual.serve_mqtt()
     board, heard = virtual.add(_MQTT)
     board.start()
@@ -68,7 +70,9 @@ def test_bare_umqtt_speaks_to_the_broker_model(virtual: Any) -> None:
     ("fault", "seconds"),
     [("crash", 0.1), ("power_cut", 90)],
 )
-def test_a_dead_board_is_missed_as_fast_as_the_wire_tells(virtual: Any, fault: str, seconds: float) -> None:
+def test_a_dead_board_is_missed_as_fast_as_the_wire_tells(
+    virtual: VirtualRig, fault: str, seconds: float
+) -> None:
     """A crash sends FIN, so the will comes at once; a power cut is silence, found by the keepalive."""
     virtual.serve_mqtt()
     board, _ = virtual.add(_MQTT)
@@ -87,7 +91,7 @@ def test_a_dead_board_is_missed_as_fast_as_the_wire_tells(virtual: Any, fault: s
     assert board.running
 
 
-def test_a_reset_sends_nothing_and_the_rebooted_stack_answers_with_rst(virtual: Any) -> None:
+def test_a_reset_sends_nothing_and_the_rebooted_stack_answers_with_rst(virtual: VirtualRig) -> None:
     ends: list[tuple[float, OSError | None]] = []
 
     def accept(stream: Stream) -> None:
@@ -122,7 +126,7 @@ print("rebooted")
     assert at > 5
 
 
-def test_hang_and_resume(virtual: Any) -> None:
+def test_hang_and_resume(virtual: VirtualRig) -> None:
     board, heard = virtual.add("""
         import time
         while True:
@@ -139,7 +143,7 @@ def test_hang_and_resume(virtual: Any) -> None:
     assert heard.lines == ["1", "2", "3", "10", "11", "12"]
 
 
-def test_a_hung_board_is_reset_by_its_watchdog(virtual: Any) -> None:
+def test_a_hung_board_is_reset_by_its_watchdog(virtual: VirtualRig) -> None:
     board, heard = virtual.add("""
         import machine, time
         dog = machine.WDT(timeout=2000)
@@ -156,7 +160,7 @@ def test_a_hung_board_is_reset_by_its_watchdog(virtual: Any) -> None:
     assert heard.all("started")[-1] == (2, 3)
 
 
-def test_threads_wake_for_bytes_locks_and_time_in_order(virtual: Any) -> None:
+def test_threads_wake_for_bytes_locks_and_time_in_order(virtual: VirtualRig) -> None:
     virtual.network.host("server").listen(7, _echo)
     board, heard = virtual.add(
         _JOIN
@@ -191,7 +195,7 @@ print(sock.read(5), sock.read(1))
     assert heard.lines == ["poll 0 1000", "poll 1 520", "b'hello'", "None None", "poll 0 1000"]
 
 
-def test_select_tells_what_is_ready_and_when(virtual: Any) -> None:
+def test_select_tells_what_is_ready_and_when(virtual: VirtualRig) -> None:
     virtual.network.host("server").listen(7, _echo)
     board, heard = virtual.add(
         _JOIN
@@ -213,7 +217,7 @@ print(select.select([sock], [], [], 0.05))
     assert heard.lines == ["[] True []", "True 20", "([], [], [])"]
 
 
-def test_much_of_anything_crosses_whole(virtual: Any) -> None:
+def test_much_of_anything_crosses_whole(virtual: VirtualRig) -> None:
     """More than fits one message."""
     virtual.network.host("server").listen(7, _echo)
     board, heard = virtual.add(
@@ -245,7 +249,7 @@ for n in range(300):
     ],
 )
 def test_connections_fail_as_they_do_on_a_board(
-    virtual: Any, prepare: str, number: int, least_s: float, most_s: float
+    virtual: VirtualRig, prepare: str, number: int, least_s: float, most_s: float
 ) -> None:
     board, heard = virtual.add(
         _JOIN
@@ -269,7 +273,7 @@ sock.close()
     assert least_s <= took_ms / 1000 <= most_s
 
 
-def test_a_connection_begun_without_waiting_becomes_writable(virtual: Any) -> None:
+def test_a_connection_begun_without_waiting_becomes_writable(virtual: VirtualRig) -> None:
     virtual.network.host("server").listen(7, _echo)
     board, heard = virtual.add(
         _JOIN
@@ -289,7 +293,7 @@ asyncio.run(main())
     assert heard.lines == ["b'over asyncio'"]
 
 
-def test_a_dead_link_stops_a_writer_and_lets_it_go_on_when_healed(virtual: Any) -> None:
+def test_a_dead_link_stops_a_writer_and_lets_it_go_on_when_healed(virtual: VirtualRig) -> None:
     received = 0
 
     def accept(stream: Stream) -> None:
@@ -325,7 +329,7 @@ print("all sent")
     assert received == 1000000
 
 
-def test_a_write_with_a_timeout_gives_up_on_a_dead_link(virtual: Any) -> None:
+def test_a_write_with_a_timeout_gives_up_on_a_dead_link(virtual: VirtualRig) -> None:
     virtual.network.host("server").listen(7, _echo)
     board, heard = virtual.add(
         _JOIN
@@ -348,7 +352,7 @@ except OSError as error:
     assert heard.lines == [str(errno.ETIMEDOUT)]
 
 
-def test_the_end_and_the_error_of_a_connection_arrive(virtual: Any) -> None:
+def test_the_end_and_the_error_of_a_connection_arrive(virtual: VirtualRig) -> None:
     streams: list[Stream] = []
     virtual.network.host("server").listen(7, streams.append)
     board, heard = virtual.add(
@@ -374,7 +378,7 @@ for _ in range(2):
     assert heard.lines == ["read b'bye'", f"error {errno.ECONNRESET}"]
 
 
-def test_the_air_changes_at_the_time_it_changes(virtual: Any) -> None:
+def test_the_air_changes_at_the_time_it_changes(virtual: VirtualRig) -> None:
     """A board that looks rarely still finds the WLAN in the state that the times of the changes imply."""
     board, heard = virtual.add(
         _JOIN
@@ -401,7 +405,7 @@ while True:
     assert 200 in statuses[2:]
 
 
-def test_memory_is_answered_when_the_board_runs(virtual: Any) -> None:
+def test_memory_is_answered_when_the_board_runs(virtual: VirtualRig) -> None:
     board, _ = virtual.add("import time\nkept = bytearray(60000)\nwhile True:\n    time.sleep(1)\n")
     board.start()
     virtual.run(2)
@@ -413,7 +417,7 @@ def test_memory_is_answered_when_the_board_runs(virtual: Any) -> None:
     assert free > 0
 
 
-def test_a_wait_by_looking_at_the_clock_ends(virtual: Any) -> None:
+def test_a_wait_by_looking_at_the_clock_ends(virtual: VirtualRig) -> None:
     board, heard = virtual.add("""
         import time
         start = time.ticks_ms()
@@ -443,7 +447,7 @@ print(time.ticks_diff(time.ticks_ms(), start), len(beats))
 """
 
 
-def test_computing_takes_time_when_branches_cost(virtual: Any) -> None:
+def test_computing_takes_time_when_branches_cost(virtual: VirtualRig) -> None:
     """...and the other threads run meanwhile, as the ESP32's interpreter lock lets them."""
     _, free = virtual.add(_COMPUTE, "free")
     _, dear = virtual.add(_COMPUTE, "dear", branch_us=5)
@@ -458,7 +462,7 @@ def test_computing_takes_time_when_branches_cost(virtual: Any) -> None:
     assert again.lines == dear.lines
 
 
-def test_a_program_that_never_waits_is_named(virtual: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_that_never_waits_is_named(virtual: VirtualRig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lockstep_process, "PATIENCE_S", 1)
     board, _ = virtual.add("while True:\n    pass\n", "stuck")
     board.start()
@@ -467,7 +471,7 @@ def test_a_program_that_never_waits_is_named(virtual: Any, monkeypatch: pytest.M
     assert not board.running
 
 
-def test_a_process_that_dies_of_itself_is_told(virtual: Any) -> None:
+def test_a_process_that_dies_of_itself_is_told(virtual: VirtualRig) -> None:
     board, heard = virtual.add("""
         import ffi, time
         time.sleep(1)
@@ -478,7 +482,7 @@ def test_a_process_that_dies_of_itself_is_told(virtual: Any) -> None:
     assert heard.all("stopped")[0].startswith("died")
 
 
-def test_after_a_fatal_error_the_chip_restarts(virtual: Any) -> None:
+def test_after_a_fatal_error_the_chip_restarts(virtual: VirtualRig) -> None:
     board, heard = virtual.add("""
         import ffi, machine, time
         print("boot", machine.reset_cause())
@@ -493,7 +497,7 @@ def test_after_a_fatal_error_the_chip_restarts(virtual: Any) -> None:
 
 
 def test_an_emulator_that_does_not_get_as_far_as_the_firmware_is_not_restarted(
-    virtual: Any, monkeypatch: pytest.MonkeyPatch
+    virtual: VirtualRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(boards, "command", lambda emulator, *_: [*emulator.argv, "-c", "import no_such"])
     board, heard = virtual.add("print('never')")
@@ -578,7 +582,7 @@ def test_letting_boards_run_ahead_changes_nothing(
     assert digests[0] == digests[1]
 
 
-def test_ten_boards_for_ten_minutes(virtual: Any) -> None:
+def test_ten_boards_for_ten_minutes(virtual: VirtualRig) -> None:
     """Under 3 s on an idle machine; the bound that holds on a busy one is on the number of turns."""
     virtual.serve_mqtt()
     boards = [
@@ -618,7 +622,7 @@ print("alive", len(s.recv(5000)))
 
 @pytest.mark.parametrize(("arriving", "taken"), [(100, 100), (5000, 2920)])
 def test_what_arrives_at_a_board_with_a_full_heap_waits_outside_it(
-    virtual: Any, arriving: int, taken: int
+    virtual: VirtualRig, arriving: int, taken: int
 ) -> None:
     """As in lwIP's buffers; it comes in turns of two segments."""
     streams: list[Any] = []
@@ -659,7 +663,7 @@ machine.reset()
 """
 
 
-def test_a_board_with_a_full_heap_loses_a_thread_obeys_and_resets(virtual: Any) -> None:
+def test_a_board_with_a_full_heap_loses_a_thread_obeys_and_resets(virtual: VirtualRig) -> None:
     board, heard = virtual.add(FULL, heap_bytes=48 * 1024)
     board.start()
     virtual.run(3)

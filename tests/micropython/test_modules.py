@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import socket
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from dcompute_sim.micropython.provision import Emulator
+
+from .conftest import RealRig
 
 TIMES = ["real", "virtual"]
 
@@ -32,7 +35,7 @@ def lines(request: pytest.FixtureRequest) -> Any:
     return run
 
 
-def test_identity_and_reset_cause(lines: Any) -> None:
+def test_identity_and_reset_cause(lines: Callable[..., list[str]]) -> None:
     got = lines("""
         import machine, network, os, sys
         print(machine.unique_id().hex(), network.WLAN(network.STA_IF).config("mac").hex())
@@ -42,7 +45,7 @@ def test_identity_and_reset_cause(lines: Any) -> None:
     assert got[:2] == ["020000000107 020000000107", "True esp32 esp32"]
 
 
-def test_the_epoch_is_2000_and_ticks_wrap_as_on_the_chip(lines: Any) -> None:
+def test_the_epoch_is_2000_and_ticks_wrap_as_on_the_chip(lines: Callable[..., list[str]]) -> None:
     got = lines(
         """
         import time
@@ -66,7 +69,7 @@ def test_the_epoch_is_2000_and_ticks_wrap_as_on_the_chip(lines: Any) -> None:
     ]
 
 
-def test_ntp_and_rtc_set_the_clock(lines: Any) -> None:
+def test_ntp_and_rtc_set_the_clock(lines: Callable[..., list[str]]) -> None:
     got = lines("""
         import machine, network, ntptime, time
         try:
@@ -87,7 +90,7 @@ def test_ntp_and_rtc_set_the_clock(lines: Any) -> None:
     assert got[1:3] == ["True", "(2030, 6, 5, 1, 2, 3)"]
 
 
-def test_what_the_emulator_lacks_is_named_not_mistaken_for_a_typo(lines: Any) -> None:
+def test_what_the_emulator_lacks_is_named_not_mistaken_for_a_typo(lines: Callable[..., list[str]]) -> None:
     got = lines("""
         import _thread, machine, network, os, select, socket, sys, time
         for module, name in ((machine, "ADC"), (network, "PPP"), (time, "hibernate"),
@@ -113,7 +116,7 @@ def test_what_the_emulator_lacks_is_named_not_mistaken_for_a_typo(lines: Any) ->
     assert "emulator's machine has no 'ADC'" in got[11]
 
 
-def test_wlan_joins_and_sockets_need_it(lines: Any) -> None:
+def test_wlan_joins_and_sockets_need_it(lines: Callable[..., list[str]]) -> None:
     got = lines("""
         import errno, network, socket, time
         wlan = network.WLAN(network.STA_IF)
@@ -155,7 +158,7 @@ def test_wlan_joins_and_sockets_need_it(lines: Any) -> None:
     ]
 
 
-def test_a_static_address_needs_no_dhcp(lines: Any) -> None:
+def test_a_static_address_needs_no_dhcp(lines: Callable[..., list[str]]) -> None:
     got = lines(
         """
         import network, time
@@ -183,7 +186,9 @@ def test_a_static_address_needs_no_dhcp(lines: Any) -> None:
         ({"dhcp_ms": None}, "1001"),
     ],
 )
-def test_a_wlan_that_cannot_be_joined_says_why(lines: Any, radio: dict[str, Any], status: str) -> None:
+def test_a_wlan_that_cannot_be_joined_says_why(
+    lines: Callable[..., list[str]], radio: dict[str, Any], status: str
+) -> None:
     got = lines(
         """
         import network, time
@@ -199,7 +204,7 @@ def test_a_wlan_that_cannot_be_joined_says_why(lines: Any, radio: dict[str, Any]
     assert got[0] == f"{status} False"
 
 
-def test_a_weak_signal_looks_like_a_wrong_password_and_then_joins(lines: Any) -> None:
+def test_a_weak_signal_looks_like_a_wrong_password_and_then_joins(lines: Callable[..., list[str]]) -> None:
     got = lines(
         """
         import network, time
@@ -218,7 +223,7 @@ def test_a_weak_signal_looks_like_a_wrong_password_and_then_joins(lines: Any) ->
     assert got[0] == "True -90"
 
 
-def test_locks_exclude_and_block(lines: Any) -> None:
+def test_locks_exclude_and_block(lines: Callable[..., list[str]]) -> None:
     got = lines("""
         import _thread, time
         lock = _thread.allocate_lock()
@@ -240,7 +245,7 @@ def test_locks_exclude_and_block(lines: Any) -> None:
     assert got[:2] == ["False", "['held', 'freed', 'mine'] False"]
 
 
-def test_a_timer_and_asyncio_run(lines: Any) -> None:
+def test_a_timer_and_asyncio_run(lines: Callable[..., list[str]]) -> None:
     got = lines("""
         import asyncio, machine, time
         fired = []
@@ -264,7 +269,7 @@ def test_a_timer_and_asyncio_run(lines: Any) -> None:
     assert got[:3] == ["[90, 30, 60]", "timeout", "1 True"]
 
 
-def test_select_tells_what_is_ready(real: Any) -> None:
+def test_select_tells_what_is_ready(real: RealRig) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         got = real.lines(f"""
             import network, select, socket, time
@@ -303,7 +308,7 @@ print("done")
 """
 
 
-def test_shared_counters_lose_nothing(lines: Any) -> None:
+def test_shared_counters_lose_nothing(lines: Callable[..., list[str]]) -> None:
     assert lines(_COUNT)[0] == "count 600000"
 
 
@@ -318,7 +323,7 @@ def test_without_the_coarse_lock_counts_are_lost(emulator: Emulator, tmp_path: P
     assert any("count 600000" not in said for said in tries)
 
 
-def test_a_small_heap_is_the_firmwares_alone_and_in_one_block(lines: Any) -> None:
+def test_a_small_heap_is_the_firmwares_alone_and_in_one_block(lines: Callable[..., list[str]]) -> None:
     """64 KiB are 64 KiB: what the emulator's modules take comes on top; and no more than that."""
     got = lines(
         """
@@ -342,7 +347,7 @@ def test_a_small_heap_is_the_firmwares_alone_and_in_one_block(lines: Any) -> Non
     assert got[:2] == ["True", "True"], got
 
 
-def test_a_busy_main_lets_other_threads_run(real: Any) -> None:
+def test_a_busy_main_lets_other_threads_run(real: RealRig) -> None:
     """The ESP32's GIL is handed over while a computation runs; the keepalive of a busy node depends on it."""
     got = real.lines("""
         import _thread, time
@@ -362,7 +367,7 @@ def test_a_busy_main_lets_other_threads_run(real: Any) -> None:
     assert int(got[0]) >= 10
 
 
-def test_sleeping_costs_no_cpu(real: Any) -> None:
+def test_sleeping_costs_no_cpu(real: RealRig) -> None:
     """The port's own sleep_ms wakes up over 1,000 times a second; 300 boards could not be run that way."""
 
     async def go() -> float:
@@ -374,6 +379,7 @@ def test_sleeping_costs_no_cpu(real: Any) -> None:
         """
         async with real.running(program) as (process, heard):
             await heard.wait_line("started")
+            assert process.pid is not None
             before_s = _cpu_s(process.pid)
             await asyncio.sleep(1)
             return _cpu_s(process.pid) - before_s

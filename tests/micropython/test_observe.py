@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,8 @@ from dcompute_sim.micropython.board import Board
 from dcompute_sim.micropython.compiled import SHIMS
 from dcompute_sim.micropython.process import FirmwareProcess
 from dcompute_sim.micropython.provision import Emulator
+
+from .conftest import VirtualRig
 
 _NODE = "020000000107"
 _CONFIG = {
@@ -67,7 +70,7 @@ def _check(events: list[tuple[str, dict[str, Any]]]) -> None:
 
 
 @pytest.mark.parametrize("compiled", [True, False])
-def test_in_virtual_time(virtual: Any, emulator: Emulator, compiled: bool) -> None:
+def test_in_virtual_time(virtual: VirtualRig, emulator: Emulator, compiled: bool) -> None:
     if not compiled:
         virtual.emulator = replace(emulator, shims=SHIMS)
     virtual.serve_mqtt()
@@ -92,7 +95,7 @@ def test_in_virtual_time(virtual: Any, emulator: Emulator, compiled: bool) -> No
     assert not heard.all("crash")
 
 
-def test_in_real_time(emulator: Any, tmp_path: Any, real_recorder: Callable[[], Any]) -> None:
+def test_in_real_time(emulator: Emulator, tmp_path: Path, real_recorder: Callable[[], Any]) -> None:
     async def go() -> None:
         port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         stop = asyncio.Event()
@@ -126,7 +129,7 @@ def test_in_real_time(emulator: Any, tmp_path: Any, real_recorder: Callable[[], 
     asyncio.run(go())
 
 
-def test_the_flash_is_what_mip_would_install(tmp_path: Any) -> None:
+def test_the_flash_is_what_mip_would_install(tmp_path: Path) -> None:
     placed = layout([product()])
     assert "dcompute/node_core.py" in placed
     assert "main.py" in placed
@@ -138,7 +141,7 @@ def test_the_flash_is_what_mip_would_install(tmp_path: Any) -> None:
     ("description", "complaint"),
     [("{", "not as `mip` wants it"), ('{"urls": [["a.py", "gone.py"]]}', r"gone\.py"), ("{}", "urls")],
 )
-def test_a_bad_package_is_named(tmp_path: Any, description: str, complaint: str) -> None:
+def test_a_bad_package_is_named(tmp_path: Path, description: str, complaint: str) -> None:
     (tmp_path / "package.json").write_text(description)
     with pytest.raises(FirmwareError, match=complaint):
         layout([tmp_path])

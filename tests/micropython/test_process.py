@@ -16,6 +16,9 @@ import pytest
 from dcompute_sim.fwbuild.build_errors import FirmwareError
 from dcompute_sim.micropython.board import Board
 from dcompute_sim.micropython.process import FirmwareProcess
+from dcompute_sim.micropython.provision import Emulator
+
+from .conftest import RealRig
 
 _IDLE = """
 import time
@@ -26,7 +29,7 @@ while True:
 """
 
 
-def test_an_uncaught_error_is_told_with_its_traceback_and_the_board_stays_on(real: Any) -> None:
+def test_an_uncaught_error_is_told_with_its_traceback_and_the_board_stays_on(real: RealRig) -> None:
     async def go() -> None:
         program = """
             import _thread, time
@@ -55,7 +58,7 @@ def test_an_uncaught_error_is_told_with_its_traceback_and_the_board_stays_on(rea
     asyncio.run(go())
 
 
-def test_a_program_that_ends_is_told(real: Any) -> None:
+def test_a_program_that_ends_is_told(real: RealRig) -> None:
     async def go() -> None:
         async with real.running("print('over')") as (process, heard):
             await heard.wait(lambda: heard.all("ended"))
@@ -76,7 +79,7 @@ def test_a_program_that_ends_is_told(real: Any) -> None:
         ('import ffi; ffi.open(None).func("v", "abort", "")()', "died: SIGABRT", 2),  # a panic of the chip
     ],
 )
-def test_resets_restart_the_board_with_their_cause(real: Any, ending: str, how: str, cause: int) -> None:
+def test_resets_restart_the_board_with_their_cause(real: RealRig, ending: str, how: str, cause: int) -> None:
     async def go() -> None:
         program = (
             "import machine, time\nprint('cause', machine.reset_cause())\n"
@@ -90,7 +93,7 @@ def test_resets_restart_the_board_with_their_cause(real: Any, ending: str, how: 
     asyncio.run(go())
 
 
-def test_a_fed_watchdog_does_not_bite(real: Any) -> None:
+def test_a_fed_watchdog_does_not_bite(real: RealRig) -> None:
     got = real.lines("""
         import machine, time
         dog = machine.WDT(timeout=1000)
@@ -102,7 +105,7 @@ def test_a_fed_watchdog_does_not_bite(real: Any) -> None:
     assert got == ["done 1"]
 
 
-def test_kill_hang_resume_reboot(real: Any) -> None:
+def test_kill_hang_resume_reboot(real: RealRig) -> None:
     async def go() -> None:
         async with real.running(_IDLE) as (process, heard):
             await heard.wait_line("beat")
@@ -128,7 +131,7 @@ def test_kill_hang_resume_reboot(real: Any) -> None:
     asyncio.run(go())
 
 
-def test_a_hung_board_is_reset_by_its_watchdog(real: Any) -> None:
+def test_a_hung_board_is_reset_by_its_watchdog(real: RealRig) -> None:
     async def go() -> None:
         program = """
             import machine, time
@@ -149,7 +152,7 @@ def test_a_hung_board_is_reset_by_its_watchdog(real: Any) -> None:
     asyncio.run(go())
 
 
-def test_a_hung_board_can_be_killed(real: Any) -> None:
+def test_a_hung_board_can_be_killed(real: RealRig) -> None:
     async def go() -> None:
         async with real.running(_IDLE) as (process, heard):
             await heard.wait_line("beat")
@@ -160,7 +163,7 @@ def test_a_hung_board_can_be_killed(real: Any) -> None:
     asyncio.run(go())
 
 
-def test_the_air_changes_while_the_board_runs(real: Any) -> None:
+def test_the_air_changes_while_the_board_runs(real: RealRig) -> None:
     async def go() -> None:
         program = """
             import network, time
@@ -195,7 +198,7 @@ def test_the_air_changes_while_the_board_runs(real: Any) -> None:
     asyncio.run(go())
 
 
-def test_a_dead_link_answers_no_connection(real: Any) -> None:
+def test_a_dead_link_answers_no_connection(real: RealRig) -> None:
     async def go(port: int) -> None:
         program = f"""
             import errno, network, socket, time
@@ -225,7 +228,7 @@ def test_a_dead_link_answers_no_connection(real: Any) -> None:
         asyncio.run(go(server.getsockname()[1]))
 
 
-def test_memory_is_read_while_the_firmware_sleeps(real: Any) -> None:
+def test_memory_is_read_while_the_firmware_sleeps(real: RealRig) -> None:
     async def go() -> None:
         program = """
             import time
@@ -247,7 +250,7 @@ def test_memory_is_read_while_the_firmware_sleeps(real: Any) -> None:
     asyncio.run(go())
 
 
-def test_flash_survives_a_reboot_and_config_is_there(real: Any) -> None:
+def test_flash_survives_a_reboot_and_config_is_there(real: RealRig) -> None:
     async def go() -> None:
         program = """
             import config, os
@@ -267,7 +270,7 @@ def test_flash_survives_a_reboot_and_config_is_there(real: Any) -> None:
     asyncio.run(go())
 
 
-def test_boot_py_runs_first_and_another_entry_can_be_named(emulator: Any, tmp_path: Path) -> None:
+def test_boot_py_runs_first_and_another_entry_can_be_named(emulator: Emulator, tmp_path: Path) -> None:
     (tmp_path / "boot.py").write_text("print('boot')\n")
     (tmp_path / "other.py").write_text("import helper\nprint(helper.WORD)\n")
     (tmp_path / "pkg").mkdir()
@@ -299,7 +302,7 @@ def test_boot_py_runs_first_and_another_entry_can_be_named(emulator: Any, tmp_pa
 
 
 def test_bad_firmware_is_named_and_leaves_no_folder(
-    tmp_path: Path, emulator: Any, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folders = tmp_path / "folders"
     folders.mkdir()
@@ -314,8 +317,8 @@ def test_bad_firmware_is_named_and_leaves_no_folder(
         Board(b"\x01", [])
 
 
-def test_nothing_is_left_behind(real: Any) -> None:
-    async def go() -> tuple[list[int], list[Path]]:
+def test_nothing_is_left_behind(real: RealRig) -> None:
+    async def go() -> tuple[list[int | None], list[Path]]:
         pids, roots = [], []
         for _ in range(5):
             async with real.running(_IDLE) as (process, heard):
@@ -378,7 +381,7 @@ def _is_running(pid: int) -> bool:
         return False
 
 
-def test_three_hundred_boards_at_once(emulator: Any, real: Any) -> None:
+def test_three_hundred_boards_at_once(emulator: Emulator, real: RealRig) -> None:
     """All up and joined in under 5 s on two idle cores; the bound here leaves room for busy ones."""
 
     async def go() -> float:
@@ -452,7 +455,7 @@ if machine.reset_cause() == machine.PWRON_RESET:
 """
 
 
-def test_a_board_with_a_full_heap_loses_a_thread_obeys_and_resets(real: Any) -> None:
+def test_a_board_with_a_full_heap_loses_a_thread_obeys_and_resets(real: RealRig) -> None:
     async def go() -> None:
         async with real.running(FULL, heap_bytes=48 * 1024) as (process, heard):
             process.radio(rssi=-50)

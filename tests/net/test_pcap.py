@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import struct
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from dcompute_sim.net.pcap import PcapWriter
 from dcompute_sim.net.send_window import MSS
+
+from .conftest import World
 
 CHECKSUMS = ["-o", "tcp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE"]
 ANALYSIS = [
@@ -53,7 +56,7 @@ Packet = dict[str, str]
 class Capture:
     """A world whose segments are written to a file, and questions about that file."""
 
-    def __init__(self, world: Any, path: Path) -> None:
+    def __init__(self, world: World, path: Path) -> None:
         self.world = world
         self.path = path
         self._out = path.open("wb")
@@ -99,7 +102,7 @@ class Capture:
 
 
 @pytest.fixture
-def capture(world: Any, tmp_path: Path) -> Any:
+def capture(world: World, tmp_path: Path) -> Any:
     it = Capture(world, tmp_path / "run.pcapng")
     yield it
     it.close()
@@ -144,15 +147,20 @@ def _publish(payload: bytes) -> bytes:
     return _packet(0x30, _string("results") + payload)
 
 
-def _begin(world: Any) -> Any:
+def _begin(world: World) -> Any:
     socket = world.connect()
-    socket.on_readable = lambda: socket.unread_bytes and socket.recv(4096)
+
+    def read() -> None:
+        if socket.unread_bytes:
+            socket.recv(4096)
+
+    socket.on_readable = read
     socket.send(CONNECT)
     world.run(1)
     return socket
 
 
-def test_a_normal_session_is_dissected_without_a_remark(capture: Any, world: Any) -> None:
+def test_a_normal_session_is_dissected_without_a_remark(capture: Any, world: World) -> None:
     socket = _begin(world)
     socket.send(_publish(b'{"result": 1}'))
     world.run(1)
@@ -176,7 +184,7 @@ def test_a_normal_session_is_dissected_without_a_remark(capture: Any, world: Any
     assert (connack["ip.src"], connack["frame.interface_name"]) == ("10.0.0.1", "broker")
 
 
-def test_times_are_virtual_to_the_nanosecond(capture: Any, world: Any) -> None:
+def test_times_are_virtual_to_the_nanosecond(capture: Any, world: World) -> None:
     world.run(1234.5)
     socket = world.connect()
     world.run(1.25)
@@ -185,7 +193,7 @@ def test_times_are_virtual_to_the_nanosecond(capture: Any, world: Any) -> None:
     assert messages(capture.read())[0]["frame.time_epoch"] == "1235.850000000"
 
 
-def test_large_payloads_are_cut_to_segments_and_put_together_again(capture: Any, world: Any) -> None:
+def test_large_payloads_are_cut_to_segments_and_put_together_again(capture: Any, world: World) -> None:
     socket = _begin(world)
     socket.send(_publish(bytes(20_000)))
     world.run(1)
@@ -195,7 +203,7 @@ def test_large_payloads_are_cut_to_segments_and_put_together_again(capture: Any,
     assert remarks(packets) == set()
 
 
-def test_reset(capture: Any, world: Any) -> None:
+def test_reset(capture: Any, world: World) -> None:
     _begin(world)
     world.node.reset_connections()
     world.run(1)
@@ -205,7 +213,7 @@ def test_reset(capture: Any, world: Any) -> None:
     assert remarks(packets) == set()
 
 
-def test_fin_after_a_crash(capture: Any, world: Any) -> None:
+def test_fin_after_a_crash(capture: Any, world: World) -> None:
     _begin(world)
     world.node.crash()
     world.run(1)
@@ -216,7 +224,7 @@ def test_fin_after_a_crash(capture: Any, world: Any) -> None:
     assert remarks(packets) == set()
 
 
-def test_a_dead_link_shows_the_node_retransmitting_in_vain_until_it_heals(capture: Any, world: Any) -> None:
+def test_a_dead_link_shows_the_node_retransmitting_in_vain_until_it_heals(capture: Any, world: World) -> None:
     socket = _begin(world)
     world.node.link.down()
     socket.send(_publish(b"held"))
@@ -233,7 +241,7 @@ def test_a_dead_link_shows_the_node_retransmitting_in_vain_until_it_heals(captur
 
 
 def test_a_wifi_drop_shows_a_node_that_transmits_nothing_and_then_announces_itself(
-    capture: Any, world: Any
+    capture: Any, world: World
 ) -> None:
     socket = _begin(world)
     began = world.env.now
@@ -254,7 +262,7 @@ def test_a_wifi_drop_shows_a_node_that_transmits_nothing_and_then_announces_itse
     assert [p["ip.src"] for p in messages(packets) if p["mqtt.msgtype"] == "3"].count("10.0.0.2") == 1
 
 
-def test_a_power_cut_shows_the_broker_alone_and_rst_after_the_reboot(capture: Any, world: Any) -> None:
+def test_a_power_cut_shows_the_broker_alone_and_rst_after_the_reboot(capture: Any, world: World) -> None:
     _begin(world)
     cut = world.env.now
     world.node.power_cut()
@@ -269,7 +277,7 @@ def test_a_power_cut_shows_the_broker_alone_and_rst_after_the_reboot(capture: An
     assert remarks(packets) == {"retransmission"}
 
 
-def test_refused_and_swallowed_attempts(capture: Any, world: Any) -> None:
+def test_refused_and_swallowed_attempts(capture: Any, world: World) -> None:
     world.node.connect("broker", 9)
     world.run(1)
     world.node.link.down()
@@ -283,7 +291,7 @@ def test_refused_and_swallowed_attempts(capture: Any, world: Any) -> None:
     assert remarks(packets) == {"retransmission"}
 
 
-def test_a_rough_link_is_sound_on_the_wire(capture: Any, world: Any) -> None:
+def test_a_rough_link_is_sound_on_the_wire(capture: Any, world: World) -> None:
     socket = _begin(world)
     world.node.slow(0.01, 0.02, loss=0.2)
     for number in range(60):
@@ -301,7 +309,7 @@ def test_a_rough_link_is_sound_on_the_wire(capture: Any, world: Any) -> None:
     assert remarks(packets) <= {"retransmission", "out_of_order", "duplicate_ack"}
 
 
-def test_the_same_run_gives_the_same_bytes(make_world: Any) -> None:
+def test_the_same_run_gives_the_same_bytes(make_world: Callable[..., World]) -> None:
     def captured() -> bytes:
         world = make_world(jitter_s=0.01)
         out = io.BytesIO()

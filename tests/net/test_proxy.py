@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 from dcompute_sim.net.proxy import FaultProxy
 
+from .conftest import Recorder
+
 SOON_S = 5.0
 A_WHILE_S = 0.05  # long enough on loopback for anything that would (wrongly) cross
 
@@ -73,7 +75,7 @@ class _Link:
 
 
 @pytest.fixture
-def run(recorder: Any) -> Callable[[Callable[[_Link], Awaitable[None]]], None]:
+def run(recorder: Recorder) -> Callable[[Callable[[_Link], Awaitable[None]]], None]:
     """Run a scene on a link and check that nothing is left of it."""
 
     @asynccontextmanager
@@ -559,7 +561,7 @@ def test_closing_ends_everything_whatever_state_it_is_in(run: Any) -> None:
     run(scene)
 
 
-def test_connections_of_a_run_are_numbered_together(recorder: Any) -> None:
+def test_connections_of_a_run_are_numbered_together(recorder: Recorder) -> None:
     async def scene() -> None:
         broker = _Broker()
         address = await broker.start()

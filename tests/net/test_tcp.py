@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 from dcompute_sim.net.profile import LINUX, LWIP_ESP32
 
+from .conftest import World
+
 # --- beginning ---
 
 
-def test_a_handshake_takes_a_round_trip(world: Any) -> None:
+def test_a_handshake_takes_a_round_trip(world: World) -> None:
     done: list[tuple[float, object]] = []
     socket = world.node.connect("broker", 1883, lambda error: done.append((world.env.now, error)))
     assert not done
@@ -25,7 +29,7 @@ def test_a_handshake_takes_a_round_trip(world: Any) -> None:
     assert world.observer.told == [("opened", "node", 1)]
 
 
-def test_nobody_listens_refuses_after_a_round_trip(world: Any) -> None:
+def test_nobody_listens_refuses_after_a_round_trip(world: World) -> None:
     done: list[tuple[float, Any]] = []
     world.node.connect("broker", 9, lambda error: done.append((world.env.now, error)))
     world.run(1)
@@ -37,7 +41,7 @@ def test_nobody_listens_refuses_after_a_round_trip(world: Any) -> None:
 
 @pytest.mark.parametrize(("profile", "gives_up_s"), [(LINUX, 127.0), (LWIP_ESP32, 18.5)])
 def test_silence_times_the_attempt_out_as_each_kernel_does(
-    world: Any, profile: Any, gives_up_s: float
+    world: World, profile: Any, gives_up_s: float
 ) -> None:
     host = world.network.host("other", profile)
     done: list[tuple[float, Any]] = []
@@ -50,7 +54,7 @@ def test_silence_times_the_attempt_out_as_each_kernel_does(
     assert set(world.observer.told) == {("refused", "other", "silence")}
 
 
-def test_a_repeated_syn_gets_through_when_the_link_heals(world: Any) -> None:
+def test_a_repeated_syn_gets_through_when_the_link_heals(world: World) -> None:
     done: list[float] = []
     world.node.link.down()
     world.node.connect("broker", 1883, lambda _error: done.append(world.env.now))
@@ -60,7 +64,9 @@ def test_a_repeated_syn_gets_through_when_the_link_heals(world: Any) -> None:
     assert done == [pytest.approx(7.02)]  # SYNs at 0, 1, 3 and 7 s
 
 
-def test_an_attempt_that_a_silence_overtakes_tells_of_it(world: Any, monkeypatch: Any) -> None:
+def test_an_attempt_that_a_silence_overtakes_tells_of_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Found by seed 4671 of the swarm: the first SYN was lost by chance, the next ones in the silence."""
     world.node.slow(0.01, loss=0.5)
     monkeypatch.setattr(world.node.link, "loses", lambda: True)
@@ -72,7 +78,7 @@ def test_an_attempt_that_a_silence_overtakes_tells_of_it(world: Any, monkeypatch
     assert world.observer.told == [("refused", "node", "silence")]
 
 
-def test_without_a_wlan_the_network_is_unreachable(world: Any) -> None:
+def test_without_a_wlan_the_network_is_unreachable(world: World) -> None:
     done: list[Any] = []
     world.node.link.drop()
     world.node.connect("broker", 1883, done.append)
@@ -81,7 +87,7 @@ def test_without_a_wlan_the_network_is_unreachable(world: Any) -> None:
     assert done[0].errno == errno.ENETUNREACH
 
 
-def test_a_host_without_power_does_not_answer_a_syn(world: Any) -> None:
+def test_a_host_without_power_does_not_answer_a_syn(world: World) -> None:
     done: list[Any] = []
     world.broker.power_cut()
     world.node.connect("broker", 1883, done.append)
@@ -89,7 +95,7 @@ def test_a_host_without_power_does_not_answer_a_syn(world: Any) -> None:
     assert isinstance(done[0], TimeoutError)
 
 
-def test_giving_up_an_attempt_leaves_nothing_behind(world: Any) -> None:
+def test_giving_up_an_attempt_leaves_nothing_behind(world: World) -> None:
     done: list[Any] = []
     socket = world.node.connect("broker", 1883, done.append)
     socket.close()
@@ -100,7 +106,7 @@ def test_giving_up_an_attempt_leaves_nothing_behind(world: Any) -> None:
     assert not world.broker.connections
 
 
-def test_the_handshakes_last_part_lost_is_made_good_by_the_first_bytes(world: Any) -> None:
+def test_the_handshakes_last_part_lost_is_made_good_by_the_first_bytes(world: World) -> None:
     socket = world.node.connect("broker", 1883)
     world.run(0.021)
     assert socket.is_open
@@ -116,7 +122,7 @@ def test_the_handshakes_last_part_lost_is_made_good_by_the_first_bytes(world: An
 # --- bytes ---
 
 
-def test_bytes_cross_in_order_and_writes_of_one_instant_arrive_together(world: Any) -> None:
+def test_bytes_cross_in_order_and_writes_of_one_instant_arrive_together(world: World) -> None:
     socket = world.connect()
     arrivals: list[bytes] = []
     world.streams[0].on_data = arrivals.append
@@ -128,7 +134,7 @@ def test_bytes_cross_in_order_and_writes_of_one_instant_arrive_together(world: A
     assert arrivals == [b"ab", b"c"]
 
 
-def test_a_socket_reads_as_sockets_do(world: Any) -> None:
+def test_a_socket_reads_as_sockets_do(world: World) -> None:
     socket = world.connect()
     woken: list[float] = []
     socket.on_readable = lambda: woken.append(world.env.now)
@@ -140,7 +146,7 @@ def test_a_socket_reads_as_sockets_do(world: Any) -> None:
         socket.recv(1)
 
 
-def test_jitter_never_reorders(make_world: Any) -> None:
+def test_jitter_never_reorders(make_world: Callable[..., World]) -> None:
     world = make_world(jitter_s=0.5)
     socket = world.node.connect("broker", 1883)
     world.run(3)
@@ -151,7 +157,7 @@ def test_jitter_never_reorders(make_world: Any) -> None:
     assert world.received[0] == bytes(range(200))
 
 
-def test_bandwidth_is_shared_by_both_directions(world: Any) -> None:
+def test_bandwidth_is_shared_by_both_directions(world: World) -> None:
     socket = world.connect()
     world.node.slow(0.0, bytes_per_s=1_000)
     socket.send(bytes(1000))
@@ -163,7 +169,7 @@ def test_bandwidth_is_shared_by_both_directions(world: Any) -> None:
     assert arrived == [pytest.approx(began + 1.5 + 2 * 0.052)]  # 52 bytes of headers each
 
 
-def test_a_full_send_buffer_blocks_until_the_other_side_reads(world: Any) -> None:
+def test_a_full_send_buffer_blocks_until_the_other_side_reads(world: World) -> None:
     reader = world.connect()
     stream = world.streams[0]
     full: list[bool] = []
@@ -192,7 +198,7 @@ def test_a_full_send_buffer_blocks_until_the_other_side_reads(world: Any) -> Non
 # --- silence ---
 
 
-def test_held_bytes_come_at_the_next_retransmission_not_at_once(world: Any) -> None:
+def test_held_bytes_come_at_the_next_retransmission_not_at_once(world: World) -> None:
     socket = world.connect()
     began = world.env.now
     world.node.link.down()
@@ -211,7 +217,7 @@ def test_held_bytes_come_at_the_next_retransmission_not_at_once(world: Any) -> N
     assert world.observer.of("held") == [("node", "to_broker", 4), ("node", "to_broker", 5)]
 
 
-def test_an_esp32_retransmits_more_slowly(world: Any) -> None:
+def test_an_esp32_retransmits_more_slowly(world: World) -> None:
     host = world.network.host("esp", LWIP_ESP32)
     socket = world.connect(host)
     began = world.env.now
@@ -231,7 +237,7 @@ def test_an_esp32_retransmits_more_slowly(world: Any) -> None:
     [(LINUX, 0.22 * 1023 + 6 * 120), (LWIP_ESP32, 1151.0)],
 )
 def test_the_sender_gives_up_and_its_peer_stays_half_open(
-    world: Any, profile: Any, gives_up_s: float
+    world: World, profile: Any, gives_up_s: float
 ) -> None:
     host = world.network.host("other", profile)
     socket = world.connect(host)
@@ -252,7 +258,7 @@ def test_the_sender_gives_up_and_its_peer_stays_half_open(
     assert isinstance(world.closed[0][1], ConnectionResetError)
 
 
-def test_lost_segments_of_a_bad_link_are_repeated(make_world: Any) -> None:
+def test_lost_segments_of_a_bad_link_are_repeated(make_world: Callable[..., World]) -> None:
     world = make_world()
     socket = world.connect()
     world.node.slow(0.01, loss=0.3)
@@ -264,7 +270,9 @@ def test_lost_segments_of_a_bad_link_are_repeated(make_world: Any) -> None:
     assert not world.observer.of("held")  # that is silence, which chance is not
 
 
-def test_a_retransmission_lost_by_chance_backs_off_as_one_in_silence(world: Any) -> None:
+def test_a_retransmission_lost_by_chance_backs_off_as_one_in_silence(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Seed 1008 of the swarm: a broker gives up a node whose link has long been well. So do real ones; the
     observer is told that nothing crosses, and until when."""
     socket = world.connect()
@@ -277,7 +285,7 @@ def test_a_retransmission_lost_by_chance_backs_off_as_one_in_silence(world: Any)
     world.node.link.up()
     draws = iter([True])
     world.node.slow(0.01, loss=0.5)
-    world.node.link.loses = lambda: next(draws, False)  # the first that is sent now
+    monkeypatch.setattr(world.node.link, "loses", lambda: next(draws, False))  # the first that is sent now
     arrived: list[tuple[float, bytes]] = []
     world.streams[0].on_data = lambda data: arrived.append((world.env.now - began, data))
     world.run(20)
@@ -289,7 +297,9 @@ def test_a_retransmission_lost_by_chance_backs_off_as_one_in_silence(world: Any)
     ]
 
 
-def test_a_stalled_connection_is_told_of_until_bytes_cross_again(world: Any) -> None:
+def test_a_stalled_connection_is_told_of_until_bytes_cross_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     socket = world.connect()
     world.node.link.down()
     socket.send(b"held")
@@ -301,7 +311,7 @@ def test_a_stalled_connection_is_told_of_until_bytes_cross_again(world: Any) -> 
     world.node.link.up()
     draws = iter([True])
     world.node.slow(0.01, loss=0.5)
-    world.node.link.loses = lambda: next(draws, False)
+    monkeypatch.setattr(world.node.link, "loses", lambda: next(draws, False))
     world.run(5)  # retransmitted after 6.2 s, lost
     assert world.received == [b""]
     assert not world.observer.of("resumed")
@@ -311,7 +321,7 @@ def test_a_stalled_connection_is_told_of_until_bytes_cross_again(world: Any) -> 
     assert len(world.observer.of("stalled")) == 1
 
 
-def test_bytes_in_flight_when_the_link_fails_are_held(world: Any) -> None:
+def test_bytes_in_flight_when_the_link_fails_are_held(world: World) -> None:
     socket = world.connect()
     socket.send(b"in flight")
     world.run(0.005)
@@ -326,7 +336,7 @@ def test_bytes_in_flight_when_the_link_fails_are_held(world: Any) -> None:
 # --- loss ---
 
 
-def lose(world: Any, link: str, numbers: set[int]) -> list[int]:
+def lose(world: World, link: str, numbers: set[int]) -> list[int]:
     """Make the broker's or the node's link lose these of the segments that are sent from now on, either
     way."""
     count: list[int] = []
@@ -341,7 +351,7 @@ def lose(world: Any, link: str, numbers: set[int]) -> list[int]:
     return count
 
 
-def test_the_timeout_follows_the_round_trip(world: Any) -> None:
+def test_the_timeout_follows_the_round_trip(world: World) -> None:
     """A fixed one of 0.2 s sent everything three times on a round trip of 600 ms."""
     world.node.slow(0.3)
     socket = world.node.connect("broker", 1883)
@@ -353,7 +363,7 @@ def test_the_timeout_follows_the_round_trip(world: Any) -> None:
     assert len(sent) == 40  # each once, and its acknowledgement
 
 
-def test_bytes_beyond_a_gap_are_kept_and_the_gap_is_filled_within_a_round_trip(world: Any) -> None:
+def test_bytes_beyond_a_gap_are_kept_and_the_gap_is_filled_within_a_round_trip(world: World) -> None:
     socket = world.connect()
     world.node.slow(0.3)
     began = world.env.now
@@ -369,7 +379,7 @@ def test_bytes_beyond_a_gap_are_kept_and_the_gap_is_filled_within_a_round_trip(w
     assert arrived == [(pytest.approx(0.03 + 0.6 + 0.3), 100)] * 5
 
 
-def test_few_segments_under_way_are_recovered_without_the_timer(world: Any) -> None:
+def test_few_segments_under_way_are_recovered_without_the_timer(world: World) -> None:
     """RFC 5827: of two, one acknowledged is enough."""
     world.node.slow(1.0)
     socket = world.node.connect("broker", 1883)
@@ -382,7 +392,7 @@ def test_few_segments_under_way_are_recovered_without_the_timer(world: Any) -> N
     assert world.received == [b"onetwo"]
 
 
-def test_a_lost_acknowledgement_sends_again_and_delivers_once(world: Any) -> None:
+def test_a_lost_acknowledgement_sends_again_and_delivers_once(world: World) -> None:
     socket = world.connect()
     began = world.env.now
     sent = lose(world, "node", {2})
@@ -396,7 +406,7 @@ def test_a_lost_acknowledgement_sends_again_and_delivers_once(world: Any) -> Non
     assert [error for _, error in world.closed] == [None]
 
 
-def test_an_answer_carries_the_acknowledgement(world: Any) -> None:
+def test_an_answer_carries_the_acknowledgement(world: World) -> None:
     socket = world.connect()
     stream = world.streams[0]
     stream.on_data = lambda data: stream.write(b"answer")
@@ -406,7 +416,7 @@ def test_an_answer_carries_the_acknowledgement(world: Any) -> None:
     assert len(sent) == 3  # question; answer; its acknowledgement
 
 
-def test_a_burst_waits_for_the_window(world: Any) -> None:
+def test_a_burst_waits_for_the_window(world: World) -> None:
     """RFC 6928: ten segments, then as many more as are acknowledged."""
     world.node.slow(0.1)
     socket = world.node.connect("broker", 1883)
@@ -425,24 +435,26 @@ def test_a_burst_waits_for_the_window(world: Any) -> None:
     assert arrived == {0.1: 10, 0.3: 20, 0.5: 10}
 
 
-def test_a_loss_halves_the_window_and_a_timeout_closes_it(world: Any) -> None:
+def test_a_loss_halves_the_window_and_a_timeout_closes_it(world: World) -> None:
     world.node.slow(0.1)
     socket = world.node.connect("broker", 1883)
     world.run(1)
     lose(world, "node", {1})
     socket.send(bytes(12 * 1460))
     world.run(0.35)
+    assert socket.window is not None
     assert 5 <= int(socket.window.size) < 10
     world.run(1)
     assert world.received == [bytes(12 * 1460)]
     world.node.link.down()
     socket.send(b"x")
     world.run(1)
+    assert socket.window is not None
     assert socket.window.size == 1
 
 
 @pytest.mark.parametrize("end", ["crash", "abort"])
-def test_a_lost_reset_is_provoked_again(world: Any, end: str) -> None:
+def test_a_lost_reset_is_provoked_again(world: World, end: str) -> None:
     """A crash whose FIN and one RST were lost was told only when the keepalive ended."""
     socket = world.connect()
     stream = world.streams[0]
@@ -458,7 +470,7 @@ def test_a_lost_reset_is_provoked_again(world: Any, end: str) -> None:
     assert isinstance(world.closed[0][1], ConnectionResetError)
 
 
-def test_a_handshakes_lost_parts_are_repeated_by_who_sent_them(world: Any) -> None:
+def test_a_handshakes_lost_parts_are_repeated_by_who_sent_them(world: World) -> None:
     for numbers, done_s, accepted_s in (
         ({1}, 1.02, 1.03),  # SYN: the client after 1 s
         ({2}, 1.02, 1.03),  # SYN-ACK: client and server after 1 s
@@ -469,7 +481,9 @@ def test_a_handshakes_lost_parts_are_repeated_by_who_sent_them(world: Any) -> No
         done: list[float] = []
         accepted = len(world.streams)
         world.node.connect(
-            "broker", 1883, lambda _error, done=done, began=began: done.append(world.env.now - began)
+            "broker",
+            1883,
+            partial(lambda done, began, _error: done.append(world.env.now - began), done, began),
         )
         world.run(accepted_s - 0.015)
         assert len(world.streams) == accepted
@@ -478,7 +492,7 @@ def test_a_handshakes_lost_parts_are_repeated_by_who_sent_them(world: Any) -> No
         assert done == [pytest.approx(done_s, abs=0.011)]
 
 
-def test_a_link_that_is_well_again_is_watched_no_longer(world: Any) -> None:
+def test_a_link_that_is_well_again_is_watched_no_longer(world: World) -> None:
     socket = world.connect()
     world.node.link.down()
     socket.send(b"x")
@@ -494,7 +508,7 @@ def test_a_link_that_is_well_again_is_watched_no_longer(world: Any) -> None:
 # --- ends ---
 
 
-def test_closing_sends_fin_and_reading_to_the_end_gives_nothing(world: Any) -> None:
+def test_closing_sends_fin_and_reading_to_the_end_gives_nothing(world: World) -> None:
     socket = world.connect()
     world.streams[0].write(b"bye")
     world.streams[0].close()
@@ -507,7 +521,7 @@ def test_closing_sends_fin_and_reading_to_the_end_gives_nothing(world: Any) -> N
     assert not world.node.connections
 
 
-def test_a_crash_closes_what_the_program_had_open(world: Any) -> None:
+def test_a_crash_closes_what_the_program_had_open(world: World) -> None:
     socket = world.connect()
     called: list[int] = []
     socket.on_readable = lambda: called.append(1)
@@ -519,7 +533,7 @@ def test_a_crash_closes_what_the_program_had_open(world: Any) -> None:
     assert not called
 
 
-def test_a_crash_with_unread_bytes_resets(world: Any) -> None:
+def test_a_crash_with_unread_bytes_resets(world: World) -> None:
     world.connect()
     world.streams[0].write(b"never read")
     world.run(1)
@@ -529,7 +543,7 @@ def test_a_crash_with_unread_bytes_resets(world: Any) -> None:
     assert world.observer.of("closed") == [("node", 1, "rst", "node")]
 
 
-def test_half_closed_connections_carry_bytes_the_other_way(world: Any) -> None:
+def test_half_closed_connections_carry_bytes_the_other_way(world: World) -> None:
     socket = world.connect()
     stream = world.streams[0]
     stream.on_data = lambda data: stream.write(b"answer to " + data)
@@ -541,7 +555,7 @@ def test_half_closed_connections_carry_bytes_the_other_way(world: Any) -> None:
     assert [socket.recv(100), socket.recv(100)] == [b"answer to request", b""]
 
 
-def test_two_resets_that_cross_are_an_end_that_is_told(world: Any) -> None:
+def test_two_resets_that_cross_are_an_end_that_is_told(world: World) -> None:
     """Found by seed 17 of a larger swarm: both programs died with bytes under way to each other."""
     socket = world.connect()
     socket.send(b"for nobody")
@@ -552,7 +566,7 @@ def test_two_resets_that_cross_are_an_end_that_is_told(world: Any) -> None:
     assert [entry[:3] for entry in world.observer.of("closed")] == [("node", 1, "rst")]
 
 
-def test_bytes_for_a_closed_program_are_answered_with_rst(world: Any) -> None:
+def test_bytes_for_a_closed_program_are_answered_with_rst(world: World) -> None:
     socket = world.connect()
     stream = world.streams[0]
     socket.close()
@@ -563,7 +577,7 @@ def test_bytes_for_a_closed_program_are_answered_with_rst(world: Any) -> None:
     assert not world.broker.connections
 
 
-def test_abort_resets_the_other_side(world: Any) -> None:
+def test_abort_resets_the_other_side(world: World) -> None:
     socket = world.connect()
     world.streams[0].write(b"before")
     world.streams[0].abort()
@@ -576,7 +590,7 @@ def test_abort_resets_the_other_side(world: Any) -> None:
     assert world.observer.of("closed") == [("node", 1, "rst", "broker")]
 
 
-def test_a_reset_in_between_reaches_both_sides(world: Any) -> None:
+def test_a_reset_in_between_reaches_both_sides(world: World) -> None:
     socket = world.connect()
     world.node.reset_connections()
     world.run(0.1)
@@ -586,7 +600,7 @@ def test_a_reset_in_between_reaches_both_sides(world: Any) -> None:
     assert world.observer.of("closed") == [("node", 1, "rst", "node")]
 
 
-def test_a_fin_waits_for_the_link_too(world: Any) -> None:
+def test_a_fin_waits_for_the_link_too(world: World) -> None:
     world.connect()
     world.node.link.down()
     world.node.crash()
@@ -601,7 +615,7 @@ def test_a_fin_waits_for_the_link_too(world: Any) -> None:
 # --- power ---
 
 
-def test_a_power_cut_is_silent_and_the_next_byte_after_reboot_meets_rst(world: Any) -> None:
+def test_a_power_cut_is_silent_and_the_next_byte_after_reboot_meets_rst(world: World) -> None:
     world.connect()
     world.node.power_cut()
     assert world.observer.of("closed") == [("node", 1, "lost", "node")]
@@ -616,7 +630,7 @@ def test_a_power_cut_is_silent_and_the_next_byte_after_reboot_meets_rst(world: A
     assert isinstance(world.closed[0][1], ConnectionResetError)
 
 
-def test_a_rebooted_node_connects_anew_beside_the_forgotten_connection(world: Any) -> None:
+def test_a_rebooted_node_connects_anew_beside_the_forgotten_connection(world: World) -> None:
     world.connect()
     world.node.power_cut()
     world.node.power_on()
@@ -627,7 +641,7 @@ def test_a_rebooted_node_connects_anew_beside_the_forgotten_connection(world: An
     assert world.streams[0].is_open
 
 
-def test_a_broker_that_loses_power_answers_with_rst_when_it_is_back(world: Any) -> None:
+def test_a_broker_that_loses_power_answers_with_rst_when_it_is_back(world: World) -> None:
     socket = world.connect()
     world.broker.power_cut()
     socket.send(b"hello?")
@@ -640,7 +654,7 @@ def test_a_broker_that_loses_power_answers_with_rst_when_it_is_back(world: Any) 
         socket.recv(1)
 
 
-def test_a_stopped_broker_closes_its_connections_and_refuses_new_ones(world: Any) -> None:
+def test_a_stopped_broker_closes_its_connections_and_refuses_new_ones(world: World) -> None:
     socket = world.connect()
     world.broker.crash()
     world.run(1)
@@ -658,7 +672,7 @@ def test_a_stopped_broker_closes_its_connections_and_refuses_new_ones(world: Any
 # --- pushed clients ---
 
 
-def test_a_client_stream_pushes_what_arrives_and_ends_once(world: Any) -> None:
+def test_a_client_stream_pushes_what_arrives_and_ends_once(world: World) -> None:
     told: list[object] = []
     stream = world.node.connect_stream("broker", 1883, told.append)
     stream.on_data = told.append
@@ -676,7 +690,7 @@ def test_a_client_stream_pushes_what_arrives_and_ends_once(world: Any) -> None:
     assert not world.node.connections
 
 
-def test_nothing_is_left_when_all_is_closed(world: Any) -> None:
+def test_nothing_is_left_when_all_is_closed(world: World) -> None:
     for _ in range(20):
         socket = world.connect()
         socket.send(b"x")

@@ -175,7 +175,7 @@ class Bench:
     def run_s(self, seconds: float) -> None:
         self.env.run(until=self.env.now + seconds)
 
-    def until(self, condition: Callable[[], Any], within_s: float = 300) -> None:
+    def until(self, condition: Callable[..., Any], within_s: float = 300) -> None:
         """Let time pass until `condition` holds."""
         end_s = self.env.now + within_s
         while not condition():
@@ -300,8 +300,12 @@ def emulator() -> Emulator:
     return provision()
 
 
+NewBench = Callable[..., Bench]
+"""Makes benches, with these settings of a board's config.py; see the fixture `bench`."""
+
+
 @pytest.fixture
-def bench(emulator: Emulator) -> Iterator[Callable[..., Bench]]:
+def bench(emulator: Emulator) -> Iterator[NewBench]:
     """A function that makes a `Bench`; settings of config.py by keyword."""
     made: list[Bench] = []
 

@@ -14,20 +14,23 @@ import pytest
 
 from dcompute._ota import messages
 from dcompute._ota.messages import BadMessage, Code, Want
+from dcompute.bundle import Bundle
 from dcompute.update_keys import board_key
 from dcompute.updates import NodeUpdate, UpdateState
+
+from .conftest import Bench, NewBench
 
 SISTER = board_key(bytes(32), "sister")
 EVIL = b"import os\nos.remove('main.py')\n"
 
 
-def started(bench: Any) -> Any:
+def started(bench: NewBench) -> Any:
     board = bench()
     board.start()
     return board
 
 
-def unharmed(board: Any, before: dict[str, bytes]) -> bool:
+def unharmed(board: Bench, before: dict[str, bytes]) -> bool:
     """Whether the board still runs what it ran, and nothing has changed on its flash."""
     return bool(board.contents() == before and board.status()["status"] == "ready" and board.crashes == [])
 
@@ -41,7 +44,7 @@ def flipped(payload: bytes, at: int) -> bytes:
 
 
 def test_a_changed_probe_or_offer_is_passed_over_without_a_word(
-    bench: Any, make_version: Any, key: bytes
+    bench: NewBench, make_version: Callable[..., Bundle], key: bytes
 ) -> None:
     board = started(bench)
     before = board.contents()
@@ -63,7 +66,9 @@ def test_a_changed_probe_or_offer_is_passed_over_without_a_word(
     assert len(board.heard) > heard
 
 
-def test_the_forgery_of_before_has_nothing_to_hold_on_to(bench: Any, make_version: Any, key: bytes) -> None:
+def test_the_forgery_of_before_has_nothing_to_hold_on_to(
+    bench: NewBench, make_version: Callable[..., Bundle], key: bytes
+) -> None:
     """A claimed `inc` with the head of a manifest in it made signed bytes mean something else to each
     side."""
     board = started(bench)
@@ -84,7 +89,9 @@ def test_the_forgery_of_before_has_nothing_to_hold_on_to(bench: Any, make_versio
 
 
 @pytest.mark.parametrize("how", ["after the update", "after a reboot", "after a new connection", "late"])
-def test_a_recorded_offer_is_worth_nothing(bench: Any, make_version: Any, key: bytes, how: str) -> None:
+def test_a_recorded_offer_is_worth_nothing(
+    bench: NewBench, make_version: Callable[..., Bundle], key: bytes, how: str
+) -> None:
     board = started(bench)
     hello = board.hello()
     recorded = messages.offer(key, hello, make_version("v2").manifest(), back=False)
@@ -115,7 +122,7 @@ def test_a_recorded_offer_is_worth_nothing(bench: Any, make_version: Any, key: b
 
 
 def test_the_offer_under_way_again_is_answered_by_the_same_question(
-    bench: Any, make_version: Any, key: bytes
+    bench: NewBench, make_version: Callable[..., Bundle], key: bytes
 ) -> None:
     board = started(bench)
     hello = board.hello()
@@ -134,7 +141,9 @@ def test_the_offer_under_way_again_is_answered_by_the_same_question(
     assert unharmed(board, before)
 
 
-def test_offers_under_a_sisters_key_or_for_another_board(bench: Any, make_version: Any, key: bytes) -> None:
+def test_offers_under_a_sisters_key_or_for_another_board(
+    bench: NewBench, make_version: Callable[..., Bundle], key: bytes
+) -> None:
     board = started(bench)
     before = board.contents()
     hello = board.hello()
@@ -189,7 +198,10 @@ class Reordered:
     ids=["doubled", "junk before", "out of order", "changed", "cut"],
 )
 def test_pieces_under_attack_are_taken_as_they_were_sent_or_not_at_all(
-    bench: Any, make_version: Any, attack: Callable[[bytes], list[bytes]], state: UpdateState
+    bench: NewBench,
+    make_version: Callable[..., Bundle],
+    attack: Callable[[bytes], list[bytes]],
+    state: UpdateState,
 ) -> None:
     board = started(bench)
     board.attack = attack
@@ -206,7 +218,9 @@ def test_pieces_under_attack_are_taken_as_they_were_sent_or_not_at_all(
     assert board.crashes == []
 
 
-def test_pieces_of_another_session_are_passed_over(bench: Any, make_version: Any, key: bytes) -> None:
+def test_pieces_of_another_session_are_passed_over(
+    bench: NewBench, make_version: Callable[..., Bundle], key: bytes
+) -> None:
     """Substituted pieces: the attacker serves `main.py` after an offer that was genuine."""
     board = started(bench)
     hello = board.hello()
@@ -227,7 +241,9 @@ def test_pieces_of_another_session_are_passed_over(bench: Any, make_version: Any
 # --------------------------------------------------------------------------------------------
 
 
-def test_the_master_believes_nothing_that_is_not_proven(bench: Any, make_version: Any, key: bytes) -> None:
+def test_the_master_believes_nothing_that_is_not_proven(
+    bench: NewBench, make_version: Callable[..., Bundle], key: bytes
+) -> None:
     """Faked `confirmed`, faked `failed`, wants under no key, and hellos that were recorded."""
     board = started(bench)
     old = board.hello()
@@ -253,7 +269,9 @@ def test_the_master_believes_nothing_that_is_not_proven(bench: Any, make_version
     assert update.progress() == before
 
 
-def test_a_status_with_the_new_version_is_no_confirmation(bench: Any, make_version: Any) -> None:
+def test_a_status_with_the_new_version_is_no_confirmation(
+    bench: NewBench, make_version: Callable[..., Bundle]
+) -> None:
     board = started(bench)
     board.attack = lambda payload: []
     update = board.begin(make_version("v2"), patience_s=30)
@@ -263,7 +281,7 @@ def test_a_status_with_the_new_version_is_no_confirmation(bench: Any, make_versi
 
 
 def test_two_masters_with_one_version_do_not_hinder_each_other(
-    bench: Any, make_version: Any, key: bytes
+    bench: NewBench, make_version: Callable[..., Bundle], key: bytes
 ) -> None:
     board = started(bench)
     bundle = make_version("v2")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,16 @@ from dcompute._ota.messages import Told
 from dcompute.bundle import BadBundle, Bundle
 from dcompute.updates import UpdateState
 
+from .conftest import Bench, NewBench
 
-def finish(board: Any, update: Any) -> UpdateState:
+
+def finish(board: Bench, update: Any) -> UpdateState:
     board.until(lambda: update.progress().over, within_s=900)
     state: UpdateState = update.state
     return state
 
 
-def test_a_board_is_updated_twice(bench: Any, make_version: Any) -> None:
+def test_a_board_is_updated_twice(bench: NewBench, make_version: Callable[..., Bundle]) -> None:
     board = bench()
     board.start()
     assert board.status()["capabilities"]["version"] == "v1"
@@ -41,7 +44,9 @@ def test_a_board_is_updated_twice(bench: Any, make_version: Any) -> None:
     ] * 4
 
 
-def test_files_that_are_there_already_are_not_sent_again(bench: Any, make_version: Any) -> None:
+def test_files_that_are_there_already_are_not_sent_again(
+    bench: NewBench, make_version: Callable[..., Bundle]
+) -> None:
     board = bench()
     board.start()
     finish(board, board.begin(make_version("v2")))
@@ -61,7 +66,7 @@ def manifest(bundle: Bundle, **changes: Any) -> bytes:
     return json.dumps(about, sort_keys=True, separators=(",", ":")).encode()
 
 
-def offer(board: Any, key: bytes, text: bytes, *, back: bool = False) -> list[Told]:
+def offer(board: Bench, key: bytes, text: bytes, *, back: bool = False) -> list[Told]:
     """Offer a manifest in good form, and return what the board says to it."""
     hello = board.hello(key)
     payload = messages.offer(key, hello, text, back=back)
@@ -86,7 +91,12 @@ OFFERS: list[tuple[str, dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("name", "changes", "reason"), OFFERS, ids=[offer[0] for offer in OFFERS])
 def test_a_refused_offer_leaves_the_board_as_it_was(
-    bench: Any, make_version: Any, key: bytes, name: str, changes: dict[str, Any], reason: str
+    bench: NewBench,
+    make_version: Callable[..., Bundle],
+    key: bytes,
+    name: str,
+    changes: dict[str, Any],
+    reason: str,
 ) -> None:
     board = bench()
     board.start()
@@ -98,14 +108,16 @@ def test_a_refused_offer_leaves_the_board_as_it_was(
     assert (board.stops, board.crashes) == ([], [])
 
 
-def test_the_operator_may_go_back(bench: Any, make_version: Any, key: bytes) -> None:
+def test_the_operator_may_go_back(bench: NewBench, make_version: Callable[..., Bundle], key: bytes) -> None:
     board = bench()
     board.start()
     older = make_version("v0", release=0)
     assert finish(board, board.begin(older, back=True)) is UpdateState.CONFIRMED
 
 
-def test_a_board_without_a_key_takes_nothing_and_says_nothing(bench: Any, make_version: Any) -> None:
+def test_a_board_without_a_key_takes_nothing_and_says_nothing(
+    bench: NewBench, make_version: Callable[..., Bundle]
+) -> None:
     board = bench(update_key=b"")
     board.start()
     update = board.begin(make_version("v2"), patience_s=40)
@@ -114,7 +126,9 @@ def test_a_board_without_a_key_takes_nothing_and_says_nothing(bench: Any, make_v
     assert board.heard == []
 
 
-def test_a_packed_folder_that_was_changed_is_no_version(make_version: Any, tmp_path: Path) -> None:
+def test_a_packed_folder_that_was_changed_is_no_version(
+    make_version: Callable[..., Bundle], tmp_path: Path
+) -> None:
     bundle = make_version("v2", release=7)
     for path, data in bundle.files.items():
         (tmp_path / path).parent.mkdir(exist_ok=True)
@@ -128,7 +142,9 @@ def test_a_packed_folder_that_was_changed_is_no_version(make_version: Any, tmp_p
 
 
 @pytest.mark.parametrize("how", ["wifi", "power"])
-def test_what_is_there_is_not_asked_for_again(bench: Any, make_version: Any, how: str) -> None:
+def test_what_is_there_is_not_asked_for_again(
+    bench: NewBench, make_version: Callable[..., Bundle], how: str
+) -> None:
     """Five interruptions: the update goes on where it was."""
     board = bench()
     board.start()
@@ -160,7 +176,9 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("main", BROKEN.values(), ids=list(BROKEN))
-def test_a_broken_version_is_rolled_back_and_told_apart(bench: Any, make_version: Any, main: bytes) -> None:
+def test_a_broken_version_is_rolled_back_and_told_apart(
+    bench: NewBench, make_version: Callable[..., Bundle], main: bytes
+) -> None:
     board = bench()
     board.start()
     update = board.begin(make_version("v2", main_py=main))
@@ -171,7 +189,7 @@ def test_a_broken_version_is_rolled_back_and_told_apart(bench: Any, make_version
     assert "failed" not in board.status()["capabilities"]
 
 
-def test_a_task_at_work_is_finished_first(bench: Any, make_version: Any) -> None:
+def test_a_task_at_work_is_finished_first(bench: NewBench, make_version: Callable[..., Bundle]) -> None:
     board = bench()
     board.start()
     task = {"id": "long", "function": "sleep", "args": [60]}
@@ -182,7 +200,7 @@ def test_a_task_at_work_is_finished_first(bench: Any, make_version: Any) -> None
     assert [result["result"].get("output") for result in results] == [60]
 
 
-def test_a_full_flash_is_said(bench: Any, make_version: Any) -> None:
+def test_a_full_flash_is_said(bench: NewBench, make_version: Callable[..., Bundle]) -> None:
     """The board's own word for it, from the first piece it cannot write."""
     full = b"import builtins\n_open = builtins.open\n"
     full += b"def open(path, mode='r'):\n"
@@ -209,7 +227,9 @@ FUNCTIONS["fill"] = fill
 """
 
 
-def test_a_board_without_memory_for_it_says_so_and_works_on(bench: Any, make_version: Any) -> None:
+def test_a_board_without_memory_for_it_says_so_and_works_on(
+    bench: NewBench, make_version: Callable[..., Bundle]
+) -> None:
     board = bench(heap_kib=128)
     tasks = board.flash / "a" / "tasks.py"
     text = tasks.read_bytes()
@@ -229,7 +249,9 @@ def test_a_board_without_memory_for_it_says_so_and_works_on(bench: Any, make_ver
     assert not [line for line in board.lines if "connection lost" in line]
 
 
-def test_a_board_with_half_the_memory_of_an_esp32_is_updated(bench: Any, make_version: Any) -> None:
+def test_a_board_with_half_the_memory_of_an_esp32_is_updated(
+    bench: NewBench, make_version: Callable[..., Bundle]
+) -> None:
     board = bench(heap_kib=128)
     board.start()
     assert finish(board, board.begin(make_version("v2"))) is UpdateState.CONFIRMED

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from dcompute_sim.brokers.conformance import wire
@@ -16,6 +15,8 @@ from dcompute_sim.micropython.provision import mpy_cross
 from dcompute.bundle import Bundle
 from dcompute.updates import UpdateState
 
+from .conftest import Bench, NewBench
+
 TASKS = 1000
 WINDOW = 8
 TASK_BYTES = 200
@@ -24,7 +25,7 @@ STEP_KIB = 0.7
 REFUSALS = 3
 
 
-def work(board: Any) -> None:
+def work(board: Bench) -> None:
     """Give the board tasks, several at a time, and wait for all results."""
     done: list[int] = []
     given = seen = 0
@@ -49,13 +50,13 @@ def changed(folder: Path, version: str) -> Bundle:
     return Bundle(version, files, 20, release=2)
 
 
-def lost(board: Any) -> list[str]:
+def lost(board: Bench) -> list[str]:
     """What it says of a want of memory, and of connections that ended."""
     return [line for line in board.lines if "MemoryError" in line or "connection lost" in line]
 
 
 @pytest.mark.parametrize("compiled", [False, True], ids=["source", "compiled"])
-def test_it_starts_works_and_is_updated(bench: Any, tmp_path: Path, compiled: bool) -> None:
+def test_it_starts_works_and_is_updated(bench: NewBench, tmp_path: Path, compiled: bool) -> None:
     folder = product()
     if compiled:
         folder = tmp_path
@@ -74,7 +75,7 @@ def test_it_starts_works_and_is_updated(bench: Any, tmp_path: Path, compiled: bo
 
 
 @pytest.mark.parametrize("compiled", [False, True], ids=["source", "compiled"])
-def test_with_less_it_is_updated_or_says_why_not(bench: Any, tmp_path: Path, compiled: bool) -> None:
+def test_with_less_it_is_updated_or_says_why_not(bench: NewBench, tmp_path: Path, compiled: bool) -> None:
     """Ever smaller heaps, until three could not be updated; all of them keep their connection."""
     folder = product()
     if compiled:

@@ -15,6 +15,7 @@ from dcompute_sim.brokers.mosquitto import MosquittoBroker
 from dcompute_sim.fwbuild.firmware_files import product
 from dcompute_sim.micropython.board import Board
 from dcompute_sim.micropython.process import FirmwareProcess
+from dcompute_sim.micropython.provision import Emulator
 from typer.testing import CliRunner
 
 from dcompute._ota.campaign import Campaign, WavePlan, waves_of
@@ -24,6 +25,8 @@ from dcompute.bundle import Bundle
 from dcompute.cli import app
 from dcompute.update_keys import UpdateKeys
 from dcompute.updates import NodeUpdate, UpdateState
+
+from .conftest import Speaker
 
 BUNDLE = Bundle("v2", {"main.py": b"x" * 1200, "a.py": b""}, release=2)
 KEY = bytes(range(32))
@@ -42,7 +45,7 @@ def board(speaker: Any) -> Any:
     return speaker("n", KEY)
 
 
-def started(board: Any, patience_s: float = 300) -> tuple[NodeUpdate, bytes]:
+def started(board: Speaker, patience_s: float = 300) -> tuple[NodeUpdate, bytes]:
     """An update that has made an offer."""
     update = begun(patience_s=patience_s)
     (probe,) = update.seen("ready", {"version": "v1"}, 0)
@@ -50,7 +53,7 @@ def started(board: Any, patience_s: float = 300) -> tuple[NodeUpdate, bytes]:
     return update, offer
 
 
-def test_an_offer_for_each_probe_and_the_pieces_asked_for(board: Any) -> None:
+def test_an_offer_for_each_probe_and_the_pieces_asked_for(board: Speaker) -> None:
     update, offer = started(board)
     assert update.state is UpdateState.OFFERED
     (piece,) = update.received(board.want(offer, 1, 1024, "main.py"), 1)
@@ -70,7 +73,7 @@ def test_an_offer_for_each_probe_and_the_pieces_asked_for(board: Any) -> None:
         update.received(board.want(newer, 2, 0, "other.py"), 21)
 
 
-def test_one_offer_for_each_probe_byte_for_byte(board: Any) -> None:
+def test_one_offer_for_each_probe_byte_for_byte(board: Speaker) -> None:
     """A replayed probe makes a board answer again, under another challenge of its own."""
     update = begun()
     (probe,) = update.seen("ready", {"version": "v1"}, 0)
@@ -78,7 +81,7 @@ def test_one_offer_for_each_probe_byte_for_byte(board: Any) -> None:
     assert update.received(board.hello(probe), 1) == [offer]
 
 
-def test_what_another_master_brings_is_watched(board: Any) -> None:
+def test_what_another_master_brings_is_watched(board: Speaker) -> None:
     update = begun()
     (probe,) = update.seen("ready", {"version": "v1"}, 0)
     assert update.received(board.hello(probe, session=NEW), 0) == []
@@ -109,7 +112,7 @@ def test_statuses_do_not_make_a_master_talk_without_end() -> None:
     assert len(probes) == 10
 
 
-def test_a_failure_of_long_ago_is_no_rollback_of_now(board: Any) -> None:
+def test_a_failure_of_long_ago_is_no_rollback_of_now(board: Speaker) -> None:
     update = begun()
     (probe,) = update.seen("ready", {"version": "v1"}, 0)
     (offer,) = update.received(board.hello(probe, failed=NEW), 0)
@@ -134,7 +137,7 @@ def test_a_failure_of_long_ago_is_no_rollback_of_now(board: Any) -> None:
         ((4,), "not come back from its restart: nothing for 540 s"),
     ],
 )
-def test_silence_ends_it_with_a_reason(board: Any, codes: tuple[int, ...], reason: str) -> None:
+def test_silence_ends_it_with_a_reason(board: Speaker, codes: tuple[int, ...], reason: str) -> None:
     update, offer = started(board)
     for code in codes:
         update.received(board.state(offer, code) if code else board.want(offer, 1, 0, "main.py"), 0)
@@ -184,7 +187,7 @@ async def _command(keys: Path, port: int, *arguments: str) -> tuple[int, str]:
     return process.returncode, output.decode()
 
 
-def test_the_command_updates_boards_and_says_who_did_not_make_it(emulator: Any, tmp_path: Path) -> None:
+def test_the_command_updates_boards_and_says_who_did_not_make_it(emulator: Emulator, tmp_path: Path) -> None:
     """Two boards and one whose key is another; then a version that is broken. Real time."""
 
     keys = UpdateKeys.create(tmp_path / "keys")

@@ -7,11 +7,14 @@ the middle of each write, it hands over to the test, which copies the flash as i
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from dcompute.bundle import Bundle
 from dcompute.updates import UpdateState
+
+from .conftest import Bench, NewBench
 
 WATCHED = b"""
 import builtins
@@ -60,7 +63,7 @@ for name in ("rename", "remove", "mkdir", "rmdir"):
 """
 
 
-def bring(board: Any, bundle: Bundle) -> None:
+def bring(board: Bench, bundle: Bundle) -> None:
     """Update the board, and let it confirm."""
     update = board.begin(bundle)
     board.until(lambda: update.progress().over)
@@ -68,7 +71,7 @@ def bring(board: Any, bundle: Bundle) -> None:
     board.run_s(2)
 
 
-def record(board: Any, make_version: Any, into: Path) -> list[str]:
+def record(board: Bench, make_version: Callable[..., Bundle], into: Path) -> list[str]:
     """Update v1 to v3 over a slot that holds v2; the flash before each step is `into`/<number>."""
     board.start()
     bring(board, make_version("v2"))
@@ -81,7 +84,7 @@ def record(board: Any, make_version: Any, into: Path) -> list[str]:
     return steps
 
 
-def watch(board: Any, into: Path, which: range) -> list[str]:
+def watch(board: Bench, into: Path, which: range) -> list[str]:
     """Put the test's boot.py on the board, and copy the flash before each step of `which` from then on."""
     boot = board.flash / "boot.py"
     boot.unlink()
@@ -101,11 +104,11 @@ def watch(board: Any, into: Path, which: range) -> list[str]:
             count += 1
         plain(name, fields)
 
-    board.event = event
+    board.event = event  # type: ignore[method-assign]
     return steps
 
 
-def dead_after(board: Any, flashes: Path, steps: list[str], allowed: set[str]) -> list[str]:
+def dead_after(board: Bench, flashes: Path, steps: list[str], allowed: set[str]) -> list[str]:
     """The steps before which a power cut leaves a board that does not report as an allowed version."""
     board.update = None
     dead = []
@@ -129,7 +132,7 @@ def dead_after(board: Any, flashes: Path, steps: list[str], allowed: set[str]) -
 
 
 def test_a_power_cut_at_any_step_leaves_a_board_that_reports(
-    bench: Any, make_version: Any, tmp_path: Path
+    bench: NewBench, make_version: Callable[..., Bundle], tmp_path: Path
 ) -> None:
     board = bench()
     steps = record(board, make_version, tmp_path)
@@ -141,7 +144,9 @@ def test_a_power_cut_at_any_step_leaves_a_board_that_reports(
     assert dead_after(board, tmp_path, steps, {"v1b", "v3"}) == []
 
 
-def test_and_goes_on_to_the_new_version(bench: Any, make_version: Any, tmp_path: Path) -> None:
+def test_and_goes_on_to_the_new_version(
+    bench: NewBench, make_version: Callable[..., Bundle], tmp_path: Path
+) -> None:
     board = bench()
     steps = record(board, make_version, tmp_path)
     for number in range(0, len(steps), 7):
@@ -163,7 +168,9 @@ WRONG = (
 LATER = range(30, 34)  # steps of the wrong order that come when it is wrong already
 
 
-def test_a_switch_before_all_is_there_is_noticed(bench: Any, make_version: Any, tmp_path: Path) -> None:
+def test_a_switch_before_all_is_there_is_noticed(
+    bench: NewBench, make_version: Callable[..., Bundle], tmp_path: Path
+) -> None:
     """The same judgement on an update that writes manifest and slot first."""
     board = bench()
     update = board.flash / "a" / "update" / "step4_sweep.py"

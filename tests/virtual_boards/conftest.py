@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ class Desk:
         """As if it came over the line."""
         self.board.line.received(text.encode())
 
-    async def wait(self, condition: Callable[[], Any]) -> None:
+    async def wait(self, condition: Callable[..., Any]) -> None:
         try:
             async with asyncio.timeout(PATIENCE_S):
                 while not condition():
@@ -89,7 +89,7 @@ class Desk:
         return said
 
 
-MakeDesk = Callable[..., Any]
+MakeDesk = Callable[..., AbstractAsyncContextManager[Desk]]
 
 
 @pytest.fixture

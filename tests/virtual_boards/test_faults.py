@@ -12,6 +12,8 @@ import pytest
 from dcompute_sim.virtual_boards import chip
 from dcompute_sim.virtual_boards.serial import PtyPort, TcpPort
 
+from .conftest import MakeDesk
+
 KIB = 1024
 
 
@@ -23,7 +25,9 @@ async def answers(d: Any) -> None:
 
 
 @pytest.mark.parametrize("torn_at", [0, 700, 4999])
-def test_power_cut_during_a_copy_tears_the_file_at_that_byte(desk: Any, tmp_path: Path, torn_at: int) -> None:
+def test_power_cut_during_a_copy_tears_the_file_at_that_byte(
+    desk: MakeDesk, tmp_path: Path, torn_at: int
+) -> None:
     data = bytes(n % 251 for n in range(5000))
     (tmp_path / "new.bin").write_bytes(data)
 
@@ -45,7 +49,7 @@ def test_power_cut_during_a_copy_tears_the_file_at_that_byte(desk: Any, tmp_path
     asyncio.run(go())
 
 
-def test_what_is_one_step_happens_whole_or_not_at_all(desk: Any) -> None:
+def test_what_is_one_step_happens_whole_or_not_at_all(desk: MakeDesk) -> None:
     async def go() -> None:
         for done_before, left in ((0, {"a", "d"}), (1, {"b", "d"}), (2, {"b"}), (3, {"b", "e"})):
             async with desk({"a": "x", "d/x": ""}) as d:
@@ -61,7 +65,7 @@ def test_what_is_one_step_happens_whole_or_not_at_all(desk: Any) -> None:
     asyncio.run(go())
 
 
-def test_a_power_failure_that_is_due_counts_over_resets(desk: Any) -> None:
+def test_a_power_failure_that_is_due_counts_over_resets(desk: MakeDesk) -> None:
     main = "f = open('log', 'ab')\nfor _ in range(2): f.write(b'xy')\nf.close()"
 
     async def go() -> None:
@@ -80,7 +84,7 @@ def test_a_power_failure_that_is_due_counts_over_resets(desk: Any) -> None:
     asyncio.run(go())
 
 
-def test_a_full_filesystem_says_so_and_keeps_what_it_has(desk: Any, tmp_path: Path) -> None:
+def test_a_full_filesystem_says_so_and_keeps_what_it_has(desk: MakeDesk, tmp_path: Path) -> None:
     (tmp_path / "big.bin").write_bytes(bytes(30 * KIB))
 
     async def go() -> None:
@@ -98,7 +102,7 @@ def test_a_full_filesystem_says_so_and_keeps_what_it_has(desk: Any, tmp_path: Pa
     asyncio.run(go())
 
 
-def test_the_flash_outlasts_resets_power_and_cable(desk: Any) -> None:
+def test_the_flash_outlasts_resets_power_and_cable(desk: MakeDesk) -> None:
     async def go() -> None:
         async with desk() as d:
             await d.mpremote("exec", "open('kept', 'w').write('here')")
@@ -117,7 +121,7 @@ def test_the_flash_outlasts_resets_power_and_cable(desk: Any) -> None:
 
 
 @pytest.mark.parametrize("make_port", [PtyPort, TcpPort])
-def test_unplugged_under_mpremote_and_plugged_in_again(desk: Any, make_port: Any) -> None:
+def test_unplugged_under_mpremote_and_plugged_in_again(desk: MakeDesk, make_port: Any) -> None:
     async def go() -> None:
         async with desk({"main.py": "print('booted')"}, port=make_port()) as d:
             endless = asyncio.create_task(d.mpremote("exec", "while True: pass", status=None))
@@ -133,7 +137,7 @@ def test_unplugged_under_mpremote_and_plugged_in_again(desk: Any, make_port: Any
     asyncio.run(go())
 
 
-def test_a_slow_line_is_slow_and_complete(desk: Any, tmp_path: Path) -> None:
+def test_a_slow_line_is_slow_and_complete(desk: MakeDesk, tmp_path: Path) -> None:
     data = os.urandom(2 * KIB)
     (tmp_path / "data.bin").write_bytes(data)
 
@@ -148,7 +152,7 @@ def test_a_slow_line_is_slow_and_complete(desk: Any, tmp_path: Path) -> None:
     asyncio.run(go())
 
 
-def test_garbage_on_the_line_harms_nothing_for_good(desk: Any) -> None:
+def test_garbage_on_the_line_harms_nothing_for_good(desk: MakeDesk) -> None:
     garbage = bytes(range(256)) * 3
 
     async def go() -> None:
@@ -166,7 +170,7 @@ def test_garbage_on_the_line_harms_nothing_for_good(desk: Any) -> None:
     asyncio.run(go())
 
 
-def test_more_output_than_anyone_reads_stops_neither_board_nor_test(desk: Any) -> None:
+def test_more_output_than_anyone_reads_stops_neither_board_nor_test(desk: MakeDesk) -> None:
     async def go() -> None:
         async with desk(
             {"main.py": "for n in range(9000): print('line', n)\nopen('done', 'w').close()"}
@@ -181,7 +185,7 @@ def test_more_output_than_anyone_reads_stops_neither_board_nor_test(desk: Any) -
 # --- chip -------------------------------------------------------------------------------------------------
 
 
-def test_interrupts_in_the_middle_of_allocating_leave_a_board_that_answers(desk: Any) -> None:
+def test_interrupts_in_the_middle_of_allocating_leave_a_board_that_answers(desk: MakeDesk) -> None:
     """One may strike inside the allocator, which closes the heap: rarely, and then the chip starts anew."""
 
     async def go() -> None:
@@ -199,7 +203,7 @@ def test_interrupts_in_the_middle_of_allocating_leave_a_board_that_answers(desk:
 
 
 def test_a_chip_that_does_not_hear_the_interrupt_is_restarted_and_interrupted(
-    desk: Any, monkeypatch: pytest.MonkeyPatch
+    desk: MakeDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(chip, "HEARD_S", 1.0)
 
@@ -214,7 +218,7 @@ def test_a_chip_that_does_not_hear_the_interrupt_is_restarted_and_interrupted(
     asyncio.run(go())
 
 
-def test_a_watchdog_that_is_not_fed_resets_the_board(desk: Any) -> None:
+def test_a_watchdog_that_is_not_fed_resets_the_board(desk: MakeDesk) -> None:
     program = "import machine\nif machine.reset_cause() == 1:\n machine.WDT(timeout=100)\n while True: pass"
 
     async def go() -> None:

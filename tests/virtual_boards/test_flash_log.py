@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
 import pytest
 from dcompute_sim.virtual_boards.flash_log import Cut, FlashState, cut_after, load, read, replay, save, states
+
+from .conftest import MakeDesk
 
 WRITER = """
 import os
@@ -37,7 +38,7 @@ BEFORE: FlashState = {"/old.txt": b"old", "/run.py": WRITER.encode()}
 AFTER = {"/e": None, "/e/a.txt": b"first second", "/e/b.bin": b"0123xyz789", "/old.txt": b"OLD+more"}
 
 
-async def written(desk: Any, log: Path, steps: int | None) -> FlashState:
+async def written(desk: MakeDesk, log: Path, steps: int | None) -> FlashState:
     """What is on the flash after the writer was run, with the power failing after so many steps."""
     files = {path.lstrip("/"): (content or b"").decode() for path, content in BEFORE.items()}
     async with desk(files, flash_log=log) as d:
@@ -52,7 +53,7 @@ async def written(desk: Any, log: Path, steps: int | None) -> FlashState:
         return load(d.root)
 
 
-def test_replay_of_a_log_gives_what_the_board_did(desk: Any, tmp_path: Path) -> None:
+def test_replay_of_a_log_gives_what_the_board_did(desk: MakeDesk, tmp_path: Path) -> None:
     async def go() -> None:
         log = tmp_path / "log"
         left = await written(desk, log, None)
@@ -71,7 +72,9 @@ def test_replay_of_a_log_gives_what_the_board_did(desk: Any, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("steps", [0, 1, 5, 12, 24, 33, 36, 37])
-def test_a_power_cut_leaves_what_the_log_of_a_whole_run_says(desk: Any, tmp_path: Path, steps: int) -> None:
+def test_a_power_cut_leaves_what_the_log_of_a_whole_run_says(
+    desk: MakeDesk, tmp_path: Path, steps: int
+) -> None:
     """The board's own power cut and the one worked out from a log are two programs; they must agree."""
 
     async def go() -> None:
@@ -140,7 +143,9 @@ def test_load_and_save(tmp_path: Path) -> None:
     assert load(tmp_path / "f") == flash
 
 
-def test_a_board_that_overwrites_its_file_does_not_reach_beyond_its_flash(desk: Any, tmp_path: Path) -> None:
+def test_a_board_that_overwrites_its_file_does_not_reach_beyond_its_flash(
+    desk: MakeDesk, tmp_path: Path
+) -> None:
     source = tmp_path / "source.py"
     source.write_text("ours")
     (tmp_path / "flash").mkdir()

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from dcompute_sim.brokers.conformance import wire
 from dcompute_sim.brokers.conformance.client import Client
 from dcompute_sim.fwbuild.firmware_files import layout, product
 from dcompute_sim.virtual_boards.virtual_board import VirtualBoard
+
+from .conftest import MakeDesk
 
 KEEPALIVE_S = 1
 PATIENCE_S = 30.0
@@ -52,7 +55,7 @@ class Watch:
 
 
 @pytest.fixture
-def joined(desk: Any, tmp_path: Any) -> Any:
+def joined(desk: MakeDesk, tmp_path: Path) -> Any:
     """`async with joined(kind) as (d, watch)`: our firmware on a board that has booted, and a real broker."""
 
     @asynccontextmanager

@@ -15,6 +15,8 @@ from typing import Any
 
 from dcompute_sim.virtual_boards.serial import TcpPort
 
+from .conftest import MakeDesk
+
 ANY_BYTES = bytes(range(256)) * 9  # 0x03 and 0x04 among them
 
 GREET = "def hello():\n    return 'hello from mip'\n"
@@ -30,7 +32,7 @@ print("main ran")
 """
 
 
-def test_eval(desk: Any) -> None:
+def test_eval(desk: MakeDesk) -> None:
     async def go() -> None:
         async with desk() as d:
             assert (await d.mpremote("eval", "6*7", "eval", "__name__")).out == "42\n__main__\n"
@@ -38,7 +40,7 @@ def test_eval(desk: Any) -> None:
     asyncio.run(go())
 
 
-def test_exec_keeps_names_and_shows_errors(desk: Any) -> None:
+def test_exec_keeps_names_and_shows_errors(desk: MakeDesk) -> None:
     async def go() -> None:
         async with desk() as d:
             assert (await d.mpremote("exec", "x=5", "exec", "print(x+1)")).out == "6\n"
@@ -49,7 +51,7 @@ def test_exec_keeps_names_and_shows_errors(desk: Any) -> None:
     asyncio.run(go())
 
 
-def test_run_sends_a_script_longer_than_any_buffer(desk: Any, tmp_path: Path) -> None:
+def test_run_sends_a_script_longer_than_any_buffer(desk: MakeDesk, tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text("import sys\nprint(sys.platform, 'ж', '\\x03' == chr(3))\n" + "# long\n" * 500)
 
@@ -61,7 +63,7 @@ def test_run_sends_a_script_longer_than_any_buffer(desk: Any, tmp_path: Path) ->
     asyncio.run(go())
 
 
-def test_connect_names_a_port_that_is_not_there(desk: Any) -> None:
+def test_connect_names_a_port_that_is_not_there(desk: MakeDesk) -> None:
     async def go() -> None:
         async with desk() as d:
             said = await d.mpremote("eval", "1", status=1, address=f"{d.board.address}9999")
@@ -71,7 +73,7 @@ def test_connect_names_a_port_that_is_not_there(desk: Any) -> None:
     asyncio.run(go())
 
 
-def test_fs_cp_carries_any_byte_there_and_back(desk: Any, tmp_path: Path) -> None:
+def test_fs_cp_carries_any_byte_there_and_back(desk: MakeDesk, tmp_path: Path) -> None:
     (tmp_path / "data.bin").write_bytes(ANY_BYTES)
 
     async def go() -> None:
@@ -85,7 +87,7 @@ def test_fs_cp_carries_any_byte_there_and_back(desk: Any, tmp_path: Path) -> Non
     asyncio.run(go())
 
 
-def test_fs_cp_r_copies_a_tree_there_and_back(desk: Any, tmp_path: Path) -> None:
+def test_fs_cp_r_copies_a_tree_there_and_back(desk: MakeDesk, tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     (tree / "inner" / "empty").mkdir(parents=True)
     (tree / "a.txt").write_text("a\nb\n")
@@ -106,7 +108,7 @@ def test_fs_cp_r_copies_a_tree_there_and_back(desk: Any, tmp_path: Path) -> None
     asyncio.run(go())
 
 
-def test_fs_ls_shows_files_with_their_size_and_folders_without(desk: Any) -> None:
+def test_fs_ls_shows_files_with_their_size_and_folders_without(desk: MakeDesk) -> None:
     async def go() -> None:
         async with desk({"five.txt": "five!", "d/x.txt": "", "big.bin": "x" * 70_000}) as d:
             listed = (await d.mpremote("fs", "ls")).out.split("\n")
@@ -116,7 +118,7 @@ def test_fs_ls_shows_files_with_their_size_and_folders_without(desk: Any) -> Non
     asyncio.run(go())
 
 
-def test_fs_mkdir_rm_and_rmdir(desk: Any) -> None:
+def test_fs_mkdir_rm_and_rmdir(desk: MakeDesk) -> None:
     async def go() -> None:
         async with desk({"a.txt": "a", "tree/b.txt": "b", "tree/c/d.txt": "d"}) as d:
             await d.mpremote("fs", "mkdir", "new", "+", "fs", "mkdir", "new/er")
@@ -129,7 +131,7 @@ def test_fs_mkdir_rm_and_rmdir(desk: Any) -> None:
     asyncio.run(go())
 
 
-def test_fs_cat(desk: Any) -> None:
+def test_fs_cat(desk: MakeDesk) -> None:
     async def go() -> None:
         async with desk({"a.txt": "a\nb \x03\n"}) as d:
             assert (await d.mpremote("fs", "cat", "a.txt")).out == "a\nb \x03\n"
@@ -138,7 +140,7 @@ def test_fs_cat(desk: Any) -> None:
     asyncio.run(go())
 
 
-def test_fs_sha256sum(desk: Any) -> None:
+def test_fs_sha256sum(desk: MakeDesk) -> None:
     async def go() -> None:
         async with desk() as d:
             (d.root / "data.bin").write_bytes(ANY_BYTES)
@@ -148,7 +150,7 @@ def test_fs_sha256sum(desk: Any) -> None:
     asyncio.run(go())
 
 
-def test_mount_carries_any_byte(desk: Any, tmp_path: Path) -> None:
+def test_mount_carries_any_byte(desk: MakeDesk, tmp_path: Path) -> None:
     away = tmp_path / "away"
     away.mkdir()
     (away / "helper.py").write_text("VALUE = '\x03 is only a byte here'\n")
@@ -168,7 +170,7 @@ def test_mount_carries_any_byte(desk: Any, tmp_path: Path) -> None:
     asyncio.run(go())
 
 
-def test_main_runs_at_power_on_and_after_every_reset(desk: Any) -> None:
+def test_main_runs_at_power_on_and_after_every_reset(desk: MakeDesk) -> None:
     async def go() -> None:
         async with desk({"main.py": COUNTING_MAIN}) as d:
             boots = d.root / "boots"
@@ -190,7 +192,7 @@ def test_main_runs_at_power_on_and_after_every_reset(desk: Any) -> None:
     asyncio.run(go())
 
 
-def test_interrupts_main_whatever_it_does(desk: Any) -> None:
+def test_interrupts_main_whatever_it_does(desk: MakeDesk) -> None:
     programs = (
         "while True: pass",
         "import time\nwhile True: time.sleep(60)",
@@ -206,7 +208,7 @@ def test_interrupts_main_whatever_it_does(desk: Any) -> None:
     asyncio.run(go())
 
 
-def test_bootloader_is_refused_in_clear_words(desk: Any) -> None:
+def test_bootloader_is_refused_in_clear_words(desk: MakeDesk) -> None:
     async def go() -> None:
         async with desk() as d:
             await d.mpremote("bootloader")  # mpremote does not wait for an answer
@@ -218,7 +220,7 @@ def test_bootloader_is_refused_in_clear_words(desk: Any) -> None:
     asyncio.run(go())
 
 
-def test_mip_installs_from_a_local_package(desk: Any, tmp_path: Path) -> None:
+def test_mip_installs_from_a_local_package(desk: MakeDesk, tmp_path: Path) -> None:
     package = tmp_path / "package"
     package.mkdir()
     (package / "greet.py").write_text(GREET)
@@ -234,7 +236,7 @@ def test_mip_installs_from_a_local_package(desk: Any, tmp_path: Path) -> None:
     asyncio.run(go())
 
 
-def test_mip_installs_by_name_from_a_local_index(desk: Any, tmp_path: Path) -> None:
+def test_mip_installs_by_name_from_a_local_index(desk: MakeDesk, tmp_path: Path) -> None:
     digest = hashlib.sha256(GREET.encode()).hexdigest()[:8]
     index = tmp_path / "index"
     (index / "file" / digest[:2]).mkdir(parents=True)
@@ -276,7 +278,7 @@ class SilentHandler(SimpleHTTPRequestHandler):
     def log_message(self, *_: Any) -> None: ...
 
 
-def test_clock_and_disk(desk: Any) -> None:
+def test_clock_and_disk(desk: MakeDesk) -> None:
     async def go() -> None:
         async with desk({"old.txt": "x" * 5000}, flash_bytes=1024 * 1024) as d:
             await d.mpremote("rtc", "--set")
@@ -290,7 +292,7 @@ def test_clock_and_disk(desk: Any) -> None:
     asyncio.run(go())
 
 
-def test_over_tcp(desk: Any, tmp_path: Path) -> None:
+def test_over_tcp(desk: MakeDesk, tmp_path: Path) -> None:
     (tmp_path / "f.bin").write_bytes(b"\x03\x04" * 400)
 
     async def go() -> None:

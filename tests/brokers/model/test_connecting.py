@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from dcompute_sim.brokers.conformance import wire
 from dcompute_sim.brokers.conformance.wire import ClientWill, PacketKind
 from dcompute_sim.brokers.model import MOSQUITTO_KEEPALIVE_STEP_S, BrokerConfig, ReturnCode
+
+from .conftest import Bench
 
 DEAD = ClientWill("will", b"dead", qos=1)
 
@@ -28,7 +28,7 @@ def raw_connect(
 # --- CONNECT and its answer --------------------------------------------------------------------------------
 
 
-def test_a_client_is_let_in(bench: Any) -> None:
+def test_a_client_is_let_in(bench: Bench) -> None:
     assert bench.connect("a").got() == ["CONNACK 0"]
     assert bench.told == ["opened a"]
 
@@ -55,7 +55,7 @@ def test_a_client_is_let_in(bench: Any) -> None:
         ("2.2.3", b"\x10\xff\xff\xff\x7f"),
     ],
 )
-def test_no_mqtt_is_answered_by_closing(bench: Any, rule: str, packet: bytes) -> None:
+def test_no_mqtt_is_answered_by_closing(bench: Bench, rule: str, packet: bytes) -> None:
     peer = bench.open().send(packet)
     assert peer.closed, rule
     assert peer.got() == []
@@ -71,27 +71,27 @@ def test_no_mqtt_is_answered_by_closing(bench: Any, rule: str, packet: bytes) ->
         (ReturnCode.IDENTIFIER_REJECTED, raw_connect(b"", flags=0)),  # [MQTT-3.1.3-8]
     ],
 )
-def test_a_refusal_says_why_and_closes(bench: Any, code: ReturnCode, packet: bytes) -> None:
+def test_a_refusal_says_why_and_closes(bench: Bench, code: ReturnCode, packet: bytes) -> None:
     peer = bench.open().send(packet)
     assert peer.got() == [f"CONNACK {code}"]
     assert peer.closed  # [MQTT-3.2.2-5]
     assert not bench.broker.sessions
 
 
-def test_an_empty_id_gets_a_name_of_its_own(bench: Any) -> None:
+def test_an_empty_id_gets_a_name_of_its_own(bench: Bench) -> None:
     """[MQTT-3.1.3-6], [MQTT-3.1.3-7]"""
     peers = [bench.client(""), bench.client("")]
     assert not any(peer.closed for peer in peers)
     assert len(bench.broker.sessions) == 2
 
 
-def test_an_assigned_name_is_not_that_of_another_client(bench: Any) -> None:
+def test_an_assigned_name_is_not_that_of_another_client(bench: Bench) -> None:
     other = bench.client("auto-1")
     bench.client("")
     assert not other.closed
 
 
-def test_credentials_are_checked(bench: Any) -> None:
+def test_credentials_are_checked(bench: Bench) -> None:
     asked = []
 
     def authenticate(client_id: str, user: str | None, password: bytes | None) -> ReturnCode:
@@ -109,7 +109,7 @@ def test_credentials_are_checked(bench: Any) -> None:
     assert asked == [("a", "u", b"right"), ("b", "u", b"wrong"), ("b", "u", None), ("b", None, None)]
 
 
-def test_who_is_refused_takes_nobody_over(bench: Any) -> None:
+def test_who_is_refused_takes_nobody_over(bench: Bench) -> None:
     bench.configure(
         authenticate=lambda _, user, __: ReturnCode.ACCEPTED if user else ReturnCode.NOT_AUTHORIZED
     )
@@ -118,7 +118,7 @@ def test_who_is_refused_takes_nobody_over(bench: Any) -> None:
     assert not victim.closed
 
 
-def test_no_more_clients_than_allowed(bench: Any) -> None:
+def test_no_more_clients_than_allowed(bench: Bench) -> None:
     bench.configure(max_connections=2)
     first, _ = bench.client("a"), bench.client("b")
     refused = bench.connect("c")
@@ -130,7 +130,7 @@ def test_no_more_clients_than_allowed(bench: Any) -> None:
     bench.client("c")
 
 
-def test_packets_right_behind_connect_are_served(bench: Any) -> None:
+def test_packets_right_behind_connect_are_served(bench: Bench) -> None:
     """A client need not wait for CONNACK (3.1.4)."""
     peer = bench.open().send(wire.connect("a") + wire.subscribe(1, [("t", 0)]) + wire.publish("t", b"x"))
     assert peer.got() == ["CONNACK 0", "SUBACK 1 0", "PUBLISH t x"]
@@ -147,12 +147,12 @@ def test_config_that_cannot_work_is_refused() -> None:
 # --- the end of a connection -------------------------------------------------------------------------------
 
 
-def test_ping_is_answered(bench: Any) -> None:
+def test_ping_is_answered(bench: Bench) -> None:
     """[MQTT-3.12.4-1]"""
     assert bench.client("a").send(wire.encode(PacketKind.PINGREQ)).got() == ["PINGRESP"]
 
 
-def test_disconnect_discards_the_will(bench: Any) -> None:
+def test_disconnect_discards_the_will(bench: Bench) -> None:
     """[MQTT-3.14.4-3], [MQTT-3.1.2-10]"""
     watcher = bench.client("watcher").subscribe("will")
     peer = bench.client("a", will=DEAD)
@@ -163,7 +163,7 @@ def test_disconnect_discards_the_will(bench: Any) -> None:
     assert bench.told[-1] == "closed a: disconnect"
 
 
-def test_nothing_is_done_after_disconnect(bench: Any) -> None:
+def test_nothing_is_done_after_disconnect(bench: Bench) -> None:
     watcher = bench.client("watcher").subscribe("t")
     bench.client("a").send(
         wire.encode(PacketKind.DISCONNECT) + wire.publish("t", b"x"), wire.publish("t", b"y")
@@ -172,7 +172,7 @@ def test_nothing_is_done_after_disconnect(bench: Any) -> None:
 
 
 @pytest.mark.parametrize("how", ["lost", "protocol error", "keepalive", "broker stops"])
-def test_every_other_end_publishes_the_will(bench: Any, how: str) -> None:
+def test_every_other_end_publishes_the_will(bench: Bench, how: str) -> None:
     """[MQTT-3.1.2-8] and the list in 3.1.2.5"""
     watcher = bench.client("watcher", keepalive_s=0).subscribe("will", qos=2)
     peer = bench.client("a", will=DEAD, keepalive_s=10)
@@ -198,7 +198,7 @@ def test_every_other_end_publishes_the_will(bench: Any, how: str) -> None:
 
 
 @pytest.mark.parametrize("retain", [False, True])
-def test_a_will_is_retained_if_it_says_so(bench: Any, retain: bool) -> None:
+def test_a_will_is_retained_if_it_says_so(bench: Bench, retain: bool) -> None:
     """[MQTT-3.1.2-16], [MQTT-3.1.2-17]"""
     bench.client("a", will=ClientWill("will", b"dead", qos=1, retain=retain)).lose()
     later = bench.client("later").send(wire.subscribe(1, [("will", 0)]))
@@ -208,7 +208,7 @@ def test_a_will_is_retained_if_it_says_so(bench: Any, retain: bool) -> None:
 # --- keepalive ---------------------------------------------------------------------------------------------
 
 
-def test_silence_of_one_and_a_half_keepalives_closes(bench: Any) -> None:
+def test_silence_of_one_and_a_half_keepalives_closes(bench: Bench) -> None:
     """[MQTT-3.1.2-24]"""
     peer = bench.client("a", keepalive_s=10)
     bench.advance_to(14.999)
@@ -219,7 +219,7 @@ def test_silence_of_one_and_a_half_keepalives_closes(bench: Any) -> None:
     assert bench.broker.next_deadline_s() is None
 
 
-def test_each_whole_packet_counts(bench: Any) -> None:
+def test_each_whole_packet_counts(bench: Bench) -> None:
     peer = bench.client("a", keepalive_s=10)
     for now_s in (14.0, 28.0, 42.0):
         bench.advance_to(now_s)
@@ -231,7 +231,7 @@ def test_each_whole_packet_counts(bench: Any) -> None:
     assert peer.closed
 
 
-def test_what_is_sent_to_a_client_does_not_count(bench: Any) -> None:
+def test_what_is_sent_to_a_client_does_not_count(bench: Bench) -> None:
     peer = bench.client("a", keepalive_s=10).subscribe("t")
     other = bench.client("b", keepalive_s=0)
     bench.advance_to(10.0)
@@ -240,7 +240,7 @@ def test_what_is_sent_to_a_client_does_not_count(bench: Any) -> None:
     assert peer.closed
 
 
-def test_keepalive_zero_may_be_silent_for_ever(bench: Any) -> None:
+def test_keepalive_zero_may_be_silent_for_ever(bench: Bench) -> None:
     """3.1.2.10"""
     peer = bench.client("a", keepalive_s=0)
     bench.advance_to(1e9)
@@ -248,7 +248,7 @@ def test_keepalive_zero_may_be_silent_for_ever(bench: Any) -> None:
     assert not peer.closed
 
 
-def test_mosquitto_looks_every_six_seconds(bench: Any) -> None:
+def test_mosquitto_looks_every_six_seconds(bench: Bench) -> None:
     bench.configure(keepalive_step_s=MOSQUITTO_KEEPALIVE_STEP_S)
     peer = bench.client("a", keepalive_s=10)
     bench.advance_to(17.999)
@@ -257,7 +257,7 @@ def test_mosquitto_looks_every_six_seconds(bench: Any) -> None:
     assert peer.closed
 
 
-def test_many_keepalives_end_at_their_own_times(bench: Any) -> None:
+def test_many_keepalives_end_at_their_own_times(bench: Bench) -> None:
     peers = {number: bench.client(f"n{number}", keepalive_s=number) for number in (7, 3, 5, 3, 60)}
     ends: dict[int, float] = {}
     for tenth in range(1000):
@@ -268,7 +268,7 @@ def test_many_keepalives_end_at_their_own_times(bench: Any) -> None:
     assert ends == {3: 4.5, 5: 7.5, 7: 10.5, 60: 90.0}
 
 
-def test_a_fleet_of_one_keepalive_needs_few_ticks(bench: Any) -> None:
+def test_a_fleet_of_one_keepalive_needs_few_ticks(bench: Bench) -> None:
     """A tick a message or a client would cost virtual time its speed."""
     fleet = [bench.client(f"n{number}", keepalive_s=60) for number in range(100)]
     ticks = 0
@@ -282,7 +282,7 @@ def test_a_fleet_of_one_keepalive_needs_few_ticks(bench: Any) -> None:
     assert ticks < 30
 
 
-def test_a_connection_that_never_says_connect_is_closed(bench: Any) -> None:
+def test_a_connection_that_never_says_connect_is_closed(bench: Bench) -> None:
     bench.configure(connect_timeout_s=5.0)
     silent, slow, client = bench.open(), bench.open().send(wire.connect("a")[:4]), bench.client("b")
     bench.advance_to(5.0)
@@ -299,7 +299,7 @@ def test_a_connection_that_never_says_connect_is_closed(bench: Any) -> None:
     ("old_clean", "new_clean", "will"),
     [(True, True, True), (True, False, True), (False, True, True), (False, False, False)],
 )
-def test_a_successor_takes_over(bench: Any, old_clean: bool, new_clean: bool, will: bool) -> None:
+def test_a_successor_takes_over(bench: Bench, old_clean: bool, new_clean: bool, will: bool) -> None:
     """The will before the successor's messages; none where one kept session goes on."""
     watcher = bench.client("watcher").subscribe("will", "t")
     old = bench.client("a", clean=old_clean, will=DEAD)
@@ -310,7 +310,7 @@ def test_a_successor_takes_over(bench: Any, old_clean: bool, new_clean: bool, wi
     assert "closed a: taken over" in bench.told
 
 
-def test_the_end_of_the_old_connection_does_not_touch_the_successor(bench: Any) -> None:
+def test_the_end_of_the_old_connection_does_not_touch_the_successor(bench: Bench) -> None:
     watcher = bench.client("watcher").subscribe("will", "t")
     old = bench.client("a", will=DEAD)
     new = bench.client("a", will=DEAD).subscribe("t")
@@ -324,7 +324,7 @@ def test_the_end_of_the_old_connection_does_not_touch_the_successor(bench: Any) 
     assert watcher.got() == ["PUBLISH will dead"]
 
 
-def test_a_talkative_client_does_not_hide_a_silent_one(bench: Any) -> None:
+def test_a_talkative_client_does_not_hide_a_silent_one(bench: Bench) -> None:
     talkative, silent = bench.client("a", keepalive_s=10), bench.client("b", keepalive_s=10)
     for now_s in (5.0, 10.0, 14.0):
         bench.advance_to(now_s)

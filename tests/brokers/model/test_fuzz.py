@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import random
-from typing import Any
 
 import pytest
 from dcompute_sim.brokers.conformance import wire
 from dcompute_sim.brokers.conformance.wire import ClientWill, PacketKind
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from .conftest import Bench
 
 _settings = settings(
     derandomize=True,
@@ -55,7 +56,7 @@ def cut(data: bytes, places: list[int]) -> list[bytes]:
     return [data[begin:end] for begin, end in itertools.pairwise(edges)]
 
 
-def outcome(bench: Any, chunks: list[bytes]) -> tuple[bytes, bool, bytes, bytes]:
+def outcome(bench: Bench, chunks: list[bytes]) -> tuple[bytes, bool, bytes, bytes]:
     """All that can be seen of a connection that sent these chunks."""
     bench.configure(inflight_window=2, queue_limit=3)
     watcher = bench.client("watcher").subscribe("#", qos=1)
@@ -65,7 +66,7 @@ def outcome(bench: Any, chunks: list[bytes]) -> tuple[bytes, bool, bytes, bytes]
 
 @_settings
 @given(_stream, st.lists(st.integers(0, 5000), max_size=8))
-def test_cuts_change_nothing(bench: Any, stream: bytes, places: list[int]) -> None:
+def test_cuts_change_nothing(bench: Bench, stream: bytes, places: list[int]) -> None:
     whole = outcome(bench, [stream])
     assert outcome(bench, cut(stream, places)) == whole
     assert outcome(bench, [bytes([byte]) for byte in stream]) == whole
@@ -73,7 +74,7 @@ def test_cuts_change_nothing(bench: Any, stream: bytes, places: list[int]) -> No
 
 @_settings
 @given(_stream, st.data())
-def test_damaged_streams_harm_nobody(bench: Any, stream: bytes, data: st.DataObject) -> None:
+def test_damaged_streams_harm_nobody(bench: Bench, stream: bytes, data: st.DataObject) -> None:
     damaged = bytearray(stream)
     for _ in range(data.draw(st.integers(0, 4))):
         where = data.draw(st.integers(0, len(damaged) - 1))
@@ -85,11 +86,11 @@ def test_damaged_streams_harm_nobody(bench: Any, stream: bytes, data: st.DataObj
 
 @_settings
 @given(st.lists(st.binary(max_size=60), max_size=6), st.booleans())
-def test_any_bytes_harm_nobody(bench: Any, chunks: list[bytes], logged_in: bool) -> None:
+def test_any_bytes_harm_nobody(bench: Bench, chunks: list[bytes], logged_in: bool) -> None:
     assert_harmless(bench, [wire.connect("a")] * logged_in + chunks)
 
 
-def assert_harmless(bench: Any, chunks: list[bytes]) -> None:
+def assert_harmless(bench: Bench, chunks: list[bytes]) -> None:
     bench.configure(inflight_window=2, queue_limit=3)
     bystander = bench.client("bystander", will=ClientWill("will", b"dead")).subscribe("safe/only")
     offender = bench.open().send(*chunks)
@@ -102,7 +103,7 @@ def assert_harmless(bench: Any, chunks: list[bytes]) -> None:
         assert lines == ["PUBLISH safe/only still here"]
 
 
-def test_a_large_packet_in_small_pieces_takes_linear_time(bench: Any) -> None:
+def test_a_large_packet_in_small_pieces_takes_linear_time(bench: Bench) -> None:
     """A megabyte in a quarter of a million pieces: joined once, not each time."""
     peer = bench.client("a").subscribe("t")
     packet = wire.publish("t", b"x" * (1 << 20))
@@ -112,7 +113,7 @@ def test_a_large_packet_in_small_pieces_takes_linear_time(bench: Any) -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_noise(bench: Any, seed: int) -> None:
+def test_noise(bench: Bench, seed: int) -> None:
     noise = random.Random(seed)
     for _ in range(100):
         begin = noise.choice((b"", wire.connect("a"), wire.connect("a") + wire.subscribe(1, [("#", 2)])))

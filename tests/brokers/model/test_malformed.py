@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from dcompute_sim.brokers.conformance import wire
 from dcompute_sim.brokers.conformance.wire import ClientWill, PacketKind
+
+from .conftest import Bench
 
 
 def publish_to(topic: bytes) -> bytes:
@@ -79,7 +79,7 @@ MALFORMED = [
 
 
 @pytest.mark.parametrize(("rule", "data"), MALFORMED, ids=[rule for rule, _ in MALFORMED])
-def test_it_closes_the_connection_and_no_other(bench: Any, rule: str, data: bytes) -> None:
+def test_it_closes_the_connection_and_no_other(bench: Bench, rule: str, data: bytes) -> None:
     bystander = bench.client("bystander").subscribe("#")
     offender = bench.client("offender", will=ClientWill("will", b"dead"))
     offender.send(data + wire.publish("t", b"after it"))
@@ -94,14 +94,14 @@ def test_it_closes_the_connection_and_no_other(bench: Any, rule: str, data: byte
 @pytest.mark.parametrize(
     "topic", ["a", "/", "a//b", " ", "ключ/ß/😀", "\ufeffa", "$SYS/x", "a$", "x" * 65_535, "/" * 200]
 )
-def test_unusual_topics_are_topics(bench: Any, topic: str) -> None:
+def test_unusual_topics_are_topics(bench: Bench, topic: str) -> None:
     """4.7.3; U+FEFF is not stripped [MQTT-1.5.3-3]."""
     peer = bench.client("a").subscribe(topic, qos=1).publish(topic, "x", qos=1, retain=True)
     assert peer.got() == [f"PUBLISH {topic} x qos1 #1", "PUBACK 1"]
 
 
 @pytest.mark.parametrize("cut", [False, True])
-def test_a_packet_beyond_the_limit_closes(bench: Any, cut: bool) -> None:
+def test_a_packet_beyond_the_limit_closes(bench: Bench, cut: bool) -> None:
     """Whether it comes whole or its beginning first, so that nobody makes us hold it."""
     bench.configure(max_packet_bytes=1000)
     fits, exceeds = wire.publish("t", b"x" * 985), wire.publish("t", b"x" * 1000)
@@ -111,7 +111,7 @@ def test_a_packet_beyond_the_limit_closes(bench: Any, cut: bool) -> None:
     assert peer.closed
 
 
-def test_bytes_after_the_end_are_ignored(bench: Any) -> None:
+def test_bytes_after_the_end_are_ignored(bench: Bench) -> None:
     peer = bench.client("a")
     peer.lose()
     peer.send(wire.publish("t", b"x"))

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from dcompute_sim.brokers.conformance import wire
 from dcompute_sim.brokers.conformance.wire import PacketKind
+
+from .conftest import Bench
 
 
 def _own_topics_only(client_id: str, topic: str, publishes: bool) -> bool:
     return topic.startswith(f"{client_id}/") or (not publishes and topic == "news")
 
 
-def test_a_publish_that_is_not_allowed_is_acknowledged_and_reaches_nobody(bench: Any) -> None:
+def test_a_publish_that_is_not_allowed_is_acknowledged_and_reaches_nobody(bench: Bench) -> None:
     """As mosquitto: the publisher cannot tell."""
     bench.configure(authorize=_own_topics_only)
     reader = bench.client("a").subscribe("a/in")
@@ -26,7 +26,7 @@ def test_a_publish_that_is_not_allowed_is_acknowledged_and_reaches_nobody(bench:
     assert writer.got() == ["PUBREC 8"]
 
 
-def test_a_broker_may_close_over_it_instead(bench: Any) -> None:
+def test_a_broker_may_close_over_it_instead(bench: Bench) -> None:
     bench.configure(authorize=_own_topics_only, closes_on_refusal=True)
     writer = bench.client("b")
     writer.publish("a/in", qos=1)
@@ -34,7 +34,7 @@ def test_a_broker_may_close_over_it_instead(bench: Any) -> None:
     assert "may not publish to a/in" in bench.told[-1]
 
 
-def test_a_subscription_that_is_not_allowed_is_refused_alone(bench: Any) -> None:
+def test_a_subscription_that_is_not_allowed_is_refused_alone(bench: Bench) -> None:
     bench.configure(authorize=_own_topics_only)
     client = bench.client("b")
     client.send(wire.subscribe(3, [("a/in", 1), ("b/in", 1)]))
@@ -43,7 +43,7 @@ def test_a_subscription_that_is_not_allowed_is_refused_alone(bench: Any) -> None
     assert client.got() == ["PUBLISH b/in hello"]
 
 
-def test_the_oldest_or_the_newest_is_dropped(bench: Any) -> None:
+def test_the_oldest_or_the_newest_is_dropped(bench: Bench) -> None:
     for oldest, expected in ((False, ["1", "2", "3"]), (True, ["1", "3", "4"])):
         bench.configure(inflight_window=1, queue_limit=2, drops_oldest=oldest)
         reader = bench.client("r").subscribe("t", qos=1)
@@ -59,7 +59,7 @@ def test_the_oldest_or_the_newest_is_dropped(bench: Any) -> None:
         assert bench.told[-1] == "dropped t for r: queue full"
 
 
-def test_messages_never_released_are_bounded(bench: Any) -> None:
+def test_messages_never_released_are_bounded(bench: Bench) -> None:
     bench.configure(release_limit=3)
     client = bench.client("c")
     for number in (1, 2, 3, 3):
@@ -69,7 +69,7 @@ def test_messages_never_released_are_bounded(bench: Any) -> None:
     assert client.closed
 
 
-def test_a_takeover_may_go_without_a_will(bench: Any) -> None:
+def test_a_takeover_may_go_without_a_will(bench: Bench) -> None:
     for wills in (True, False):
         bench.configure(takeover_wills=wills)
         reader = bench.client("r").subscribe("gone")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from dcompute_sim.brokers.conformance import wire
 from dcompute_sim.brokers.conformance.wire import PacketKind
 from dcompute_sim.brokers.model import Broker, SnapshotError
 
+from .conftest import Bench
 
-def test_session_present_tells_the_truth(bench: Any) -> None:
+
+def test_session_present_tells_the_truth(bench: Bench) -> None:
     """[MQTT-3.2.2-1], [MQTT-3.2.2-2], [MQTT-3.2.2-3], [MQTT-3.1.2-6]"""
     for clean, answer in ((False, ""), (False, " present"), (True, ""), (False, ""), (False, " present")):
         peer = bench.connect("a", clean=clean)
@@ -18,7 +18,7 @@ def test_session_present_tells_the_truth(bench: Any) -> None:
         peer.disconnect()
 
 
-def test_a_kept_session_keeps_subscriptions_and_queues_what_comes(bench: Any) -> None:
+def test_a_kept_session_keeps_subscriptions_and_queues_what_comes(bench: Bench) -> None:
     """[MQTT-3.1.2-4], [MQTT-3.1.2-5]; QoS 0 is not queued, as with mosquitto."""
     bench.client("a", clean=False).subscribe("t", qos=2).disconnect()
     publisher = bench.client("p")
@@ -30,7 +30,7 @@ def test_a_kept_session_keeps_subscriptions_and_queues_what_comes(bench: Any) ->
     assert back.got() == ["PUBLISH t 3"]
 
 
-def test_connecting_clean_ends_a_kept_session(bench: Any) -> None:
+def test_connecting_clean_ends_a_kept_session(bench: Bench) -> None:
     bench.client("a", clean=False).subscribe("t", qos=1).disconnect()
     publisher = bench.client("p").publish("t", "1", qos=1)
     peer = bench.client("a")
@@ -38,7 +38,7 @@ def test_connecting_clean_ends_a_kept_session(bench: Any) -> None:
     assert peer.got() == []
 
 
-def test_unacknowledged_packets_come_again_in_order(bench: Any) -> None:
+def test_unacknowledged_packets_come_again_in_order(bench: Bench) -> None:
     """Same ids, DUP on PUBLISH, only after a reconnection [MQTT-4.4.0-1], [MQTT-3.3.1-1], [MQTT-4.6.0-1]."""
     peer = bench.client("a", clean=False).subscribe("t", qos=2)
     publisher = bench.client("p").publish("t", "1", qos=1)
@@ -63,14 +63,14 @@ def test_unacknowledged_packets_come_again_in_order(bench: Any) -> None:
     assert bench.connect("a", clean=False).got() == ["CONNACK 0 present"]
 
 
-def test_a_retained_message_keeps_its_flag_when_it_comes_again(bench: Any) -> None:
+def test_a_retained_message_keeps_its_flag_when_it_comes_again(bench: Bench) -> None:
     bench.client("p").publish("t", qos=1, retain=True)
     peer = bench.client("a", clean=False).send(wire.subscribe(1, [("t", 1)]))
     peer.lose()
     assert bench.connect("a", clean=False).got()[1:] == ["PUBLISH t x qos1 #1 retain dup"]
 
 
-def test_a_publisher_may_finish_qos2_after_reconnecting(bench: Any) -> None:
+def test_a_publisher_may_finish_qos2_after_reconnecting(bench: Bench) -> None:
     """[MQTT-4.3.3-2] over two connections: delivered once."""
     subscriber = bench.client("s").subscribe("t")
     bench.client("a", clean=False).publish("t", qos=2, packet_id=9).lose()
@@ -83,14 +83,14 @@ def test_a_publisher_may_finish_qos2_after_reconnecting(bench: Any) -> None:
     assert subscriber.got() == ["PUBLISH t x"]
 
 
-def test_a_clean_publisher_takes_its_unfinished_qos2_with_it(bench: Any) -> None:
+def test_a_clean_publisher_takes_its_unfinished_qos2_with_it(bench: Bench) -> None:
     subscriber = bench.client("s").subscribe("t")
     bench.client("a").publish("t", qos=2, packet_id=9).lose()
     assert bench.client("a").acknowledge(PacketKind.PUBREL, 9).got() == ["PUBCOMP 9"]
     assert subscriber.got() == []
 
 
-def test_the_queue_of_an_absent_client_is_bounded(bench: Any) -> None:
+def test_the_queue_of_an_absent_client_is_bounded(bench: Bench) -> None:
     bench.configure(inflight_window=2, queue_limit=5)
     peer = bench.client("a", clean=False).subscribe("t", qos=1)
     publisher = bench.client("p")
@@ -106,7 +106,7 @@ def test_the_queue_of_an_absent_client_is_bounded(bench: Any) -> None:
     assert [line.split()[2] for line in back.got()[1:]] == ["0", "1", "2", "3", "4"]
 
 
-def test_a_restart_keeps_what_must_survive(bench: Any) -> None:
+def test_a_restart_keeps_what_must_survive(bench: Bench) -> None:
     """Retained messages, kept sessions with all they hold; clean sessions and wills are gone."""
     bench.configure(inflight_window=2)
     kept = bench.client("kept", clean=False).subscribe("t", "w/+", qos=2)
@@ -129,7 +129,7 @@ def test_a_restart_keeps_what_must_survive(bench: Any) -> None:
     assert "PUBLISH w/1 x" in back.got()
 
 
-def test_a_snapshot_of_a_restored_broker_is_the_same(bench: Any) -> None:
+def test_a_snapshot_of_a_restored_broker_is_the_same(bench: Bench) -> None:
     bench.client("a", clean=False).subscribe("t", "#", qos=1).publish("t", qos=1, retain=True).lose()
     before = bench.broker.snapshot()
     bench.restart()
@@ -142,7 +142,7 @@ def test_what_is_no_snapshot_is_refused(data: bytes) -> None:
         Broker.restore(data)
 
 
-def test_nothing_is_queued_for_a_session_that_ended(bench: Any) -> None:
+def test_nothing_is_queued_for_a_session_that_ended(bench: Bench) -> None:
     bench.configure(queue_limit=1)
     bench.client("a", clean=False).subscribe("t", qos=1).disconnect()
     bench.client("a")

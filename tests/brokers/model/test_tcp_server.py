@@ -20,6 +20,8 @@ from dcompute_sim.brokers.conformance.wire import ClientWill, PacketKind
 from dcompute_sim.brokers.model import tcp_server as front
 from dcompute_sim.brokers.real_broker import BrokerError, BrokerSecurity
 
+from ..conftest import Serving
+
 DEAD = ClientWill("will", b"dead", qos=1, retain=True)
 
 
@@ -27,7 +29,7 @@ def run(test: Coroutine[Any, Any, None]) -> None:
     asyncio.run(asyncio.wait_for(test, 30.0))
 
 
-def test_silence_is_noticed_on_time(serving: Any) -> None:
+def test_silence_is_noticed_on_time(serving: Serving) -> None:
     async def test() -> None:
         async with serving("model") as target:
             watcher = await connect(target, "watcher")
@@ -40,7 +42,7 @@ def test_silence_is_noticed_on_time(serving: Any) -> None:
     run(test())
 
 
-def test_a_stall_of_the_broker_kills_nobody(serving: Any) -> None:
+def test_a_stall_of_the_broker_kills_nobody(serving: Serving) -> None:
     """A ping waits in the socket meanwhile: it must be read before the timer that is due is believed."""
 
     async def test() -> None:
@@ -54,7 +56,7 @@ def test_a_stall_of_the_broker_kills_nobody(serving: Any) -> None:
     run(test())
 
 
-def test_the_password_file_decides(serving: Any, tmp_path: Path) -> None:
+def test_the_password_file_decides(serving: Serving, tmp_path: Path) -> None:
     file = tmp_path / "passwords"
     passwords.set_user(file, "node", "right")
 
@@ -83,7 +85,7 @@ def test_the_password_file_decides(serving: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["node:plain-text\n", "node\n"])
-def test_a_password_file_that_is_none_is_named(serving: Any, tmp_path: Path, content: str) -> None:
+def test_a_password_file_that_is_none_is_named(serving: Serving, tmp_path: Path, content: str) -> None:
     file = tmp_path / "passwords"
     file.write_text(content)
 
@@ -95,7 +97,7 @@ def test_a_password_file_that_is_none_is_named(serving: Any, tmp_path: Path, con
     run(test())
 
 
-def test_tls(serving: Any, authority: Callable[[str], Any]) -> None:
+def test_tls(serving: Serving, authority: Callable[[str], Any]) -> None:
     trusted = authority("authority")
     certificate, key = trusted.issue("localhost")
     security = BrokerSecurity(certificate=certificate, key=key)
@@ -110,7 +112,7 @@ def test_tls(serving: Any, authority: Callable[[str], Any]) -> None:
     run(test())
 
 
-def test_memory_survives_a_restart(serving: Any, tmp_path: Path) -> None:
+def test_memory_survives_a_restart(serving: Serving, tmp_path: Path) -> None:
     """Retained messages, kept sessions; and the wills of those connected when it stopped."""
     state = tmp_path / "memory.json"
 
@@ -135,7 +137,7 @@ def test_memory_survives_a_restart(serving: Any, tmp_path: Path) -> None:
     run(test())
 
 
-def test_memory_that_cannot_be_read_is_named(serving: Any, tmp_path: Path) -> None:
+def test_memory_that_cannot_be_read_is_named(serving: Serving, tmp_path: Path) -> None:
     state = tmp_path / "memory.json"
     state.write_text("nonsense")
 
@@ -163,7 +165,7 @@ async def _deaf_subscriber(target: BrokerUnderTest, qos: int) -> socket.socket:
 
 
 def test_a_slow_reader_holds_nobody_up_and_is_held_to_a_bound(
-    serving: Any, monkeypatch: pytest.MonkeyPatch
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """QoS 0 is dropped for it alone; it stays connected and gets the rest once it reads again."""
     monkeypatch.setattr(front, "CONGESTED_BYTES", 64 << 10)
@@ -191,7 +193,7 @@ def test_a_slow_reader_holds_nobody_up_and_is_held_to_a_bound(
     run(test())
 
 
-def test_a_hopeless_reader_is_disconnected(serving: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hopeless_reader_is_disconnected(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(front, "CONGESTED_BYTES", 64 << 10)
     monkeypatch.setattr(front, "HOPELESS_BYTES", 1 << 20)
 
@@ -208,7 +210,7 @@ def test_a_hopeless_reader_is_disconnected(serving: Any, monkeypatch: pytest.Mon
     run(test())
 
 
-def test_both_ends_send_without_delay(serving: Any) -> None:
+def test_both_ends_send_without_delay(serving: Serving) -> None:
     """Without TCP_NODELAY a QoS 1 round trip took 44 ms: Nagle's algorithm waits for a delayed ACK."""
 
     async def test() -> None:
@@ -225,7 +227,7 @@ def test_both_ends_send_without_delay(serving: Any) -> None:
     run(test())
 
 
-def test_stopping_ends_every_connection(serving: Any) -> None:
+def test_stopping_ends_every_connection(serving: Serving) -> None:
     async def test() -> None:
         clients: list[Client] = []
         async with serving("model") as target:
@@ -237,7 +239,7 @@ def test_stopping_ends_every_connection(serving: Any) -> None:
 
 
 def test_stopping_does_not_wait_for_a_mute_tls_client(
-    serving: Any, self_signed: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    serving: Serving, self_signed: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """TLS closes by a handshake of its own, for which asyncio would wait 30 s."""
     monkeypatch.setattr(front, "CLOSE_GRACE_S", 0.1)
