@@ -677,7 +677,9 @@ def _queue_one_longer(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(
         Session,
         "__init__",
-        lambda self, client_id, clean, window, limit: original(self, client_id, clean, window, limit + 1),
+        lambda self, client_id, clean, window, limit, *policies: original(
+            self, client_id, clean, window, limit + 1, *policies
+        ),
     )
 
 

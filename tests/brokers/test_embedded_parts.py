@@ -152,9 +152,9 @@ def test_the_window_moves_with_each_acknowledgement() -> None:
         sender.send("t", b"%d" % number, 1)
     first = line.published()
     assert len(first) == outbox.WINDOW
-    sender.acknowledged(first[3].packet_id)
+    sender.acknowledged(first[3].packet_id, 1)
     assert [message.payload for message in line.published()] == [b"%d" % outbox.WINDOW]
-    sender.acknowledged(first[3].packet_id)  # once more: changes nothing
+    sender.acknowledged(first[3].packet_id, 1)  # once more: changes nothing
     assert line.published() == []
 
 

@@ -15,7 +15,6 @@ from typing import Any
 from amqtt.adapters import BufferReader
 from amqtt.broker import Broker
 from amqtt.errors import AMQTTError, MQTTError
-from amqtt.mqtt.connack import UNACCEPTABLE_PROTOCOL_VERSION, ConnackPacket
 from amqtt.mqtt.constants import QOS_0, QOS_1, QOS_2
 from amqtt.mqtt.disconnect import DisconnectPacket
 from amqtt.mqtt.packet import CONNECT
@@ -29,12 +28,14 @@ from amqtt.mqtt.subscribe import SubscribePacket
 from amqtt.mqtt.unsubscribe import UnsubscribePacket
 from amqtt.session import IncomingApplicationMessage, Session
 
-from dcompute_sim.brokers.embedded import framing, subscriptions
+from dcompute_sim.brokers.embedded import framing
 from dcompute_sim.brokers.embedded.client_connection import ClientConnection
 from dcompute_sim.brokers.embedded.streams import PacketReader, PacketWriter
 from dcompute_sim.brokers.embedded.subscriptions import Subscriptions
+from dcompute_sim.brokers.model.topics import TopicTree
 
 LISTENER = "default"
+_UNRELEASED_MAX = 1_000  # QoS 2 messages of one client that wait for its PUBREL
 _CONNECT_TIMEOUT_S = 10.0  # from the connection to its CONNECT [MQTT-3.1.4]
 
 _log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
     def __init__(self, plugins: dict[str, dict[str, Any]]) -> None:
         super().__init__({"listeners": {LISTENER: {"type": "external"}}, "plugins": plugins})
         self._wanted = Subscriptions()
+        self._retained_topics = TopicTree()
         self._is_stopping = False
 
     # -- a connection from its CONNECT to its end
@@ -65,7 +67,7 @@ class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
                 BufferReader(connect), writer, self.plugins_manager
             )
         except framing.UnsupportedProtocol as error:
-            writer.write(ConnackPacket.build(0, UNACCEPTABLE_PROTOCOL_VERSION).to_bytes())
+            writer.write(error.answer)
             await writer.close()
             raise AMQTTError(str(error)) from None
         except (framing.MalformedPacket, MQTTError, TimeoutError) as error:
@@ -87,6 +89,7 @@ class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
             await handler.mqtt_connack_authorize(False)
             await writer.close()
             return
+        reader.limit_bytes = framing.MAX_PACKET_BYTES
         await self._end_predecessor(client_session.client_id)
         session = self._begin_or_resume(client_session)
         self._sessions[session.client_id] = (session, handler)
@@ -101,8 +104,10 @@ class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
             _log.info("client %s is disconnected: %s", session.client_id, error)
         finally:
             await handler.close()
-            await self._finish(session, said_goodbye=said_goodbye)
-            handler.mark_ended()
+            try:
+                await self._finish(session, said_goodbye=said_goodbye)
+            finally:  # whatever happened: who waits for this end (a successor, the end of the broker) gets it
+                handler.mark_ended()
 
     async def _end_predecessor(self, client_id: str) -> None:
         """End the connection that has this client id, its will included [MQTT-3.1.4-2]."""
@@ -129,14 +134,16 @@ class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
         A broker that is stopped publishes no wills, as if its power had failed: otherwise a restart would
         leave a retained `dead` of every healthy client. (3.1.2.5 lets a broker defer them to its restart.)
         """
-        if session.will_flag and not said_goodbye and not self._is_stopping:
-            await self._publish(
-                session.will_topic, session.will_message, session.will_qos, session.will_retain
-            )
-        session.will_flag = False
-        session.transitions.disconnect()
-        if session.clean_session:
-            self._forget(session)
+        try:
+            if session.will_flag and not said_goodbye and not self._is_stopping:
+                await self._publish(
+                    session.will_topic, session.will_message, session.will_qos, session.will_retain
+                )
+        finally:
+            session.will_flag = False
+            session.transitions.disconnect()
+            if session.clean_session:
+                self._forget(session)
 
     def _forget(self, session: Session) -> None:
         self._wanted.forget(session.client_id)
@@ -158,8 +165,10 @@ class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
             match packet:
                 case PublishPacket():
                     await self._on_publish(connection, session, packet)
-                case PubackPacket() | PubcompPacket():
-                    connection.outbox.acknowledged(packet.packet_id)
+                case PubackPacket():
+                    connection.outbox.acknowledged(packet.packet_id, QOS_1)
+                case PubcompPacket():
+                    connection.outbox.acknowledged(packet.packet_id, QOS_2)
                 case PubrecPacket():
                     connection.outbox.received(packet.packet_id)
                 case PubrelPacket():
@@ -183,6 +192,8 @@ class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
     ) -> None:
         if packet.qos == QOS_2:
             # Delivered on PUBREL; until then a repetition of its id is the same message [MQTT-4.3.3-2].
+            if packet.packet_id not in session.inflight_in and len(session.inflight_in) >= _UNRELEASED_MAX:
+                raise framing.MalformedPacket(f"more than {_UNRELEASED_MAX} QoS 2 messages without PUBREL")
             session.inflight_in.setdefault(packet.packet_id, _incoming(packet))
             await connection._send_packet(PubrecPacket.build(packet.packet_id))
             return
@@ -203,9 +214,20 @@ class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
         granted = [await self.add_subscription(subscription, session) for subscription in wanted]
         await connection.mqtt_acknowledge_subscription(packet.variable_header.packet_id, granted)
         for topic_filter, qos in wanted:
-            self._send_retained(connection, topic_filter, qos)
+            self.send_retained(connection, topic_filter, qos)
 
     # -- messages
+
+    async def retain_message(
+        self, source_session: Session | None, topic_name: str, data: bytes, qos: int | None = None
+    ) -> None:
+        """Keep it, and its topic in a tree: a wildcard over 200,000 topics would hold everybody up for 2
+        s."""
+        await super().retain_message(source_session, topic_name, data, qos)
+        if topic_name in self._retained_messages:
+            self._retained_topics.add(topic_name.encode())
+        else:
+            self._retained_topics.discard(topic_name.encode())
 
     async def _publish(self, topic: str, data: bytes, qos: int, retain: bool) -> None:
         if retain:
@@ -219,10 +241,10 @@ class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
         for client_id, granted in self._wanted.match(topic).items():
             self._sessions[client_id][1].outbox.send(topic, data, min(force_qos or QOS_0, granted))
 
-    def _send_retained(self, connection: ClientConnection, topic_filter: str, qos: int) -> None:
+    def send_retained(self, connection: ClientConnection, topic_filter: str, qos: int) -> None:
         """What is retained under a filter just subscribed to, and nothing else [MQTT-3.3.1-6]."""
         if "+" in topic_filter or "#" in topic_filter:
-            topics = subscriptions.select(topic_filter, self._retained_messages)
+            topics = [topic.decode() for topic in self._retained_topics.match(topic_filter.encode())]
         else:
             topics = [topic_filter] if topic_filter in self._retained_messages else []
         for topic in topics:

@@ -21,8 +21,15 @@ from amqtt.mqtt.packet import (
 )
 
 from dcompute_sim.brokers.embedded import subscriptions
+from dcompute_sim.brokers.model.packets import MAX_SEPARATORS
 from dcompute_sim.net.mqtt_frames import frame_at
 
+MAX_CONNECT_BYTES = 5 + 10 + 5 * (2 + 65_535)
+"""The largest CONNECT: a fixed header, a variable one, five fields. Nobody may send more before it has logged
+in."""
+MAX_PACKET_BYTES = 5 + 268_435_455
+
+_LEVEL_5 = 5
 _LEVEL_3_1_1 = 4
 # [MQTT-2.2.2-1]: for every packet but PUBLISH the flags are fixed. What is not here, only a server may send.
 _FLAGS = {
@@ -46,18 +53,30 @@ class MalformedPacket(Exception):
 
 
 class UnsupportedProtocol(MalformedPacket):
-    """A CONNECT of another protocol version: to be told so before it is closed [MQTT-3.1.2-2]."""
+    """A CONNECT of another protocol version: to be told so before it is closed [MQTT-3.1.2-2].
+
+    `answer`: a CONNACK that this version understands; MQTT 5's has a reason code of its own and properties.
+    """
+
+    def __init__(self, name: str, level: int) -> None:
+        super().__init__(f"CONNECT for {name!r} level {level}: this broker speaks MQTT 3.1.1 only")
+        self.answer = b"\x20\x03\x00\x84\x00" if level >= _LEVEL_5 else b"\x20\x02\x00\x01"
 
 
-def packet_size(buffer: bytes | bytearray) -> int | None:
-    """The size of the packet at the head of `buffer`, or None while that cannot be known yet."""
+def packet_size(buffer: bytes | bytearray, limit_bytes: int = MAX_PACKET_BYTES) -> int | None:
+    """The size of the packet at the head of `buffer`, or None while that cannot be known yet; MalformedPacket
+    when it is above the limit."""
     if buffer:
         _check_header(buffer[0])  # at once: what is no MQTT may never send the rest of its "packet"
     try:
         frame = frame_at(buffer)
     except ValueError as error:
         raise MalformedPacket(str(error)) from None
-    return None if frame is None else frame[1]
+    if frame is None:
+        return None
+    if frame[1] > limit_bytes:
+        raise MalformedPacket(f"a packet of {frame[1]} bytes, and {limit_bytes} are allowed here")
+    return frame[1]
 
 
 def check(packet: bytes) -> int:
@@ -90,7 +109,7 @@ def _check_header(byte: int) -> None:
 
 
 def _check_publish(header: int, body: _Body) -> None:
-    topic = body.text()
+    topic = body.topic()
     if not topic or "+" in topic or "#" in topic:
         raise MalformedPacket("PUBLISH to an empty topic or one with wildcards [MQTT-4.7.3-1, MQTT-3.3.2-2]")
     if header & _PUBLISH_QOS:
@@ -102,7 +121,7 @@ def _check_subscriptions(body: _Body, *, with_qos: bool) -> None:
     if body.at_end:
         raise MalformedPacket("SUBSCRIBE or UNSUBSCRIBE without a topic filter [MQTT-3.8.3-3, MQTT-3.10.3-2]")
     while not body.at_end:
-        if not subscriptions.is_valid(body.text()):
+        if not subscriptions.is_valid(body.topic()):
             raise MalformedPacket("an empty topic filter or one with misplaced wildcards [MQTT-4.7]")
         if with_qos and body.byte() > 2:
             raise MalformedPacket("SUBSCRIBE with QoS 3 or reserved bits [MQTT-3-8.3-4]")
@@ -111,7 +130,7 @@ def _check_subscriptions(body: _Body, *, with_qos: bool) -> None:
 def _check_connect(body: _Body) -> None:
     name, level = body.text(), body.byte()
     if name != "MQTT" or level != _LEVEL_3_1_1:
-        raise UnsupportedProtocol(f"CONNECT for {name!r} level {level}: this broker speaks MQTT 3.1.1 only")
+        raise UnsupportedProtocol(name, level)
     flags = body.byte()
     will, will_qos = flags & _CONNECT_WILL, (flags & _CONNECT_WILL_QOS) >> 3
     if flags & 1:
@@ -123,7 +142,7 @@ def _check_connect(body: _Body) -> None:
     body.take(2)  # keepalive: any value
     body.text()  # client id: may be empty
     if will:
-        topic = body.text()
+        topic = body.topic()
         if not topic or "+" in topic or "#" in topic:
             raise MalformedPacket("CONNECT with a will whose topic is empty or has wildcards [MQTT-3.1.3-10]")
         body.binary()
@@ -166,6 +185,13 @@ class _Body:
             raise MalformedPacket("text that is not UTF-8 [MQTT-1.5.3-1]") from None
         if "\0" in text:
             raise MalformedPacket("text with a null character [MQTT-1.5.3-2]")
+        return text
+
+    def topic(self) -> str:
+        """A topic or filter: text of not so many levels that a tree of them becomes too deep."""
+        text = self.text()
+        if text.count("/") > MAX_SEPARATORS:
+            raise MalformedPacket(f"a topic of more than {MAX_SEPARATORS + 1} levels")
         return text
 
     def packet_id(self) -> None:

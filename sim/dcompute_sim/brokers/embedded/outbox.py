@@ -17,6 +17,8 @@ from amqtt.mqtt.constants import QOS_0, QOS_2
 from amqtt.mqtt.pubrel import PubrelPacket
 from amqtt.session import OutgoingApplicationMessage, Session
 
+from dcompute_sim.brokers.embedded.framing import MalformedPacket
+
 # Unacknowledged messages on the wire: as many as mosquitto allows by default.
 WINDOW = 20
 # A client that stays away or does not acknowledge must not eat the memory: newer messages are dropped.
@@ -65,15 +67,23 @@ class Outbox:
         else:
             self._wire.write(_publish(message))
 
-    def acknowledged(self, packet_id: int) -> None:
-        """PUBACK, or PUBCOMP: the message has arrived. An unknown id is a repetition, and no error."""
-        if self._session.inflight_out.pop(packet_id, None) is not None:
-            self._fill_window()
+    def acknowledged(self, packet_id: int, qos: int) -> None:
+        """PUBACK (of QoS 1), or PUBCOMP (of QoS 2): the message has arrived. An unknown id is a repetition,
+        and no error; one that goes by the other QoS, or was not released yet, is [MQTT-4.3.2-2, 4.3.3-1]."""
+        message = self._session.inflight_out.get(packet_id)
+        if message is None:
+            return
+        if message.qos != qos or (qos == QOS_2 and not message.pubrec_packet):
+            raise MalformedPacket(f"the wrong kind of acknowledgement for message {packet_id}")
+        del self._session.inflight_out[packet_id]
+        self._fill_window()
 
     def received(self, packet_id: int) -> None:
         """PUBREC: the client has the QoS 2 message; release it, also when we no longer know of it."""
         message = self._session.inflight_out.get(packet_id)
-        if message is not None and message.qos == QOS_2:
+        if message is not None:
+            if message.qos != QOS_2:
+                raise MalformedPacket(f"PUBREC for message {packet_id}, which is not of QoS 2")
             message.pubrec_packet = True  # what amqtt keeps here is only ever looked at for being there
         if self._wire is not None:
             self._wire.write(PubrelPacket.build(packet_id).to_bytes())

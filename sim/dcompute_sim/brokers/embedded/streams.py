@@ -32,10 +32,14 @@ class PacketReader(StreamReaderAdapter):  # type: ignore[misc]  # amqtt is untyp
         self._buffer = bytearray()
         self._now_s = asyncio.get_running_loop().time
         self.heard_at_s = self._now_s()
+        self.limit_bytes = framing.MAX_CONNECT_BYTES
+        """Of one packet; more only for those who have logged in: five strangers could have a gigabyte."""
 
     async def packet(self) -> bytes | None:
         """The next whole packet, None at the end; MalformedPacket if its length cannot be one."""
-        while (size := framing.packet_size(self._buffer)) is None or size > len(self._buffer):
+        while (size := framing.packet_size(self._buffer, self.limit_bytes)) is None or size > len(
+            self._buffer
+        ):
             try:
                 chunk = await self._stream.read(_CHUNK_BYTES)
             except OSError:  # reset, timed out, or cut within TLS

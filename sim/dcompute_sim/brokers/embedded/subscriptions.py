@@ -6,7 +6,7 @@ subscribed to again. Here a look-up costs by the levels of the topic, not by the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 
@@ -100,10 +100,3 @@ def is_valid(topic_filter: str) -> bool:
 
 def _has_wildcard(name: str) -> bool:
     return "+" in name or "#" in name
-
-
-def select(topic_filter: str, topics: Iterable[str]) -> list[str]:
-    """The topics that one valid filter takes."""
-    alone = Subscriptions()
-    alone.add("", topic_filter, 0)
-    return [topic for topic in topics if alone.match(topic)]

@@ -63,7 +63,7 @@ class Broker:
         except ProtocolError as error:
             self._close(connection, f"protocol error: {error}", with_will=True)
         except Refused as refusal:
-            connection.write(packets.connack(False, refusal.code))
+            connection.write(refusal.answer)
             self._close(connection, str(refusal))  # [MQTT-3.2.2-5]
 
     def lost(self, connection: Connection, now_s: float) -> None:

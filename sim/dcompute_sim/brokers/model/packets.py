@@ -19,6 +19,8 @@ PUBREL_HEAD = b"\x62\x02"
 PUBCOMP_HEAD = b"\x70\x02"
 UNSUBACK_HEAD = b"\xb0\x02"
 
+_LEVEL, _LEVEL_5 = 4, 5  # of MQTT 3.1.1 and of MQTT 5 (3.1.2.2)
+
 DUP = 0x08
 RETAIN = 0x01
 
@@ -104,18 +106,22 @@ class Connect:
 class Refused(Exception):
     """A CONNECT to be answered with a return code before the connection is closed."""
 
-    def __init__(self, code: ReturnCode) -> None:
+    def __init__(self, code: ReturnCode, level: int = _LEVEL) -> None:
         super().__init__(code.name.lower().replace("_", " "))
         self.code = code
+        # MQTT 5's CONNACK has a reason code of its own ("unsupported protocol version") and properties.
+        self.answer = b"\x20\x03\x00\x84\x00" if level >= _LEVEL_5 else connack(False, code)
 
 
 def parse_connect(body: bytes) -> Connect:
     """Read a CONNECT. Raises ProtocolError (close) or Refused (CONNACK with its code, then close)."""
     reader = Reader(body)
-    if reader.field() != b"MQTT":
+    name = reader.field()
+    if name not in (b"MQTT", b"MQIsdp"):  # the latter is MQTT 3.1's
         raise ProtocolError("the protocol name is not MQTT [MQTT-3.1.2-1]")
-    if reader.byte() != 4:
-        raise Refused(ReturnCode.UNACCEPTABLE_PROTOCOL_VERSION)  # [MQTT-3.1.2-2]
+    level = reader.byte()
+    if name != b"MQTT" or level != _LEVEL:
+        raise Refused(ReturnCode.UNACCEPTABLE_PROTOCOL_VERSION, level)  # [MQTT-3.1.2-2]
     connect_flags = reader.byte()
     has_will = bool(connect_flags & 0x04)
     has_user_name = bool(connect_flags & 0x80)
