@@ -105,6 +105,7 @@ _fd = 0
 _EPOCH_2000_US = 946684800000000
 
 sockets = {}  # number -> socket, for what arrives
+_lookers = {}  # threads that poll objects of the program's, whose state only another thread can change
 
 
 def start(fd):
@@ -179,6 +180,8 @@ def _ship(n):
 def wait(op, a=0, b=0):
     # Hand the process back to the engine until this thread is granted again; returns the grant's result.
     global _charge_us, _filled, _running, _waiting, _written
+    if _lookers and _running not in _lookers:
+        _wake_lookers()
     _waiting = True
     me = _running
     n = _filled
@@ -377,6 +380,8 @@ def start_new_thread(function, args, kwargs=None):
 def _leave(number):
     # As wait(), but nobody waits: the last act of a thread is to hand over.
     global _charge_us, _filled, _running, _written
+    if _lookers:
+        _wake_lookers()
     n = _filled
     struct.pack_into("<IBBHiqI", _out, 0, n, _EXIT, 0, number, 0, 0, _charge_us)
     _charge_us = _filled = _written = 0
@@ -388,6 +393,22 @@ def _leave(number):
 
 def wait_arrival(timeout_us):
     return wait(_WAIT, 0, timeout_us)
+
+
+def wait_change(timeout_us, again):
+    # As wait_arrival, but ends also when another thread of this process has run. `again`: this one has done
+    # nothing since it last waited so, but looked; two that look would else wake each other for ever.
+    if not again:
+        _wake_lookers()
+    _lookers[_running] = None
+    wait(_WAIT, 0, timeout_us)
+    del _lookers[_running]
+
+
+def _wake_lookers():
+    for thread in _lookers:
+        if thread != _running:
+            ride(_WAKE, thread)
 
 
 def wait_connect(number, address, timeout_us):

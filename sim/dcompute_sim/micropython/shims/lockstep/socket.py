@@ -30,6 +30,7 @@ _FULL = 4
 _ROOM = 5
 _CONNECTED = 6
 _SEGMENT_BYTES = 1460
+_EISCONN = 106  # the port has no name for it
 _SEND_BUFFER = 5744  # lwIP's, as the ESP32 port sets it
 _numbers = 0
 
@@ -106,8 +107,8 @@ class socket(io.IOBase):
     def connect(self, address):
         if self._state == "closed":
             raise OSError(errno.EBADF)
-        if self._state == "connecting":
-            raise OSError(errno.EALREADY)
+        if self._state in ("connecting", "open"):
+            raise OSError(_EISCONN if self._state == "open" else self._error or errno.EALREADY)
         if not network.reachable():
             raise OSError(errno.EHOSTUNREACH)
         target = ("%d %s" % (address[1], address[0])).encode()
@@ -122,8 +123,9 @@ class socket(io.IOBase):
 
     def _ready_to_read(self):
         # False: would block.
+        # One that still connects has nothing yet; that is no error (peterhinch's mqtt_as depends on it).
         if self._at == self._end and not self._ended:
-            if self._state != "open":
+            if self._state not in ("open", "connecting"):
                 raise OSError(self._error or (errno.EBADF if self._state == "closed" else errno.ENOTCONN))
             if self.timeout_us == 0:
                 return bool(self._error)
@@ -199,6 +201,19 @@ class socket(io.IOBase):
         # False: would block.
         if self._error:
             raise OSError(self._error)
+        if self._state == "connecting":
+            if self.timeout_us == 0:
+                return False
+            give_up_us = _kernel.now_us() + self.timeout_us
+            while self._state == "connecting" and not self._error:
+                left_us = -1
+                if self.timeout_us > 0:
+                    left_us = give_up_us - _kernel.now_us()
+                    if left_us <= 0:
+                        raise OSError(errno.ETIMEDOUT)
+                _kernel.wait_arrival(left_us)
+            if self._error:
+                raise OSError(self._error)
         if self._state != "open":
             raise OSError(errno.EBADF if self._state == "closed" else errno.ENOTCONN)
         _kernel.flush(_SEND_BUFFER)

@@ -67,6 +67,18 @@ class socket(io.IOBase):
         finally:
             enter()
 
+    def _timed(self, operation, *args):
+        # A timeout that is over is EAGAIN to Linux, nothing at all to a stream, and an error to the port.
+        try:
+            done = self._do(operation, *args)
+        except OSError as error:
+            if error.errno == errno.EAGAIN and self._timeout_s:
+                raise OSError(errno.ETIMEDOUT)
+            raise
+        if done is None and self._timeout_s:
+            raise OSError(errno.ETIMEDOUT)
+        return done
+
     def connect(self, address):
         if not network.reachable():
             raise OSError(errno.EHOSTUNREACH)
@@ -88,38 +100,38 @@ class socket(io.IOBase):
         self._do(self._s.listen, backlog)
 
     def accept(self):
-        inner, address = self._do(self._s.accept)
+        inner, address = self._timed(self._s.accept)
         parts = usocket.sockaddr(address)
         return socket(_inner=inner), (".".join(str(b) for b in parts[1]), parts[2])
 
     def recv(self, n):
-        return self._do(self._s.recv, n)
+        return self._timed(self._s.recv, n)
 
     def recvfrom(self, n):
-        data, address = self._do(self._s.recvfrom, n)
+        data, address = self._timed(self._s.recvfrom, n)
         parts = usocket.sockaddr(address)
         return data, (".".join(str(b) for b in parts[1]), parts[2])
 
     def read(self, n=-1):
-        return self._do(self._s.read, n)
+        return self._timed(self._s.read, n)
 
     def readinto(self, buffer, n=-1):
-        return self._do(self._s.readinto, buffer) if n < 0 else self._do(self._s.readinto, buffer, n)
+        return self._timed(self._s.readinto, buffer) if n < 0 else self._timed(self._s.readinto, buffer, n)
 
     def readline(self):
-        return self._do(self._s.readline)
+        return self._timed(self._s.readline)
 
     def write(self, data, n=-1):
-        return self._do(self._s.write, data) if n < 0 else self._do(self._s.write, data, n)
+        return self._timed(self._s.write, data) if n < 0 else self._timed(self._s.write, data, n)
 
     def send(self, data):
-        return self._do(self._s.send, data)
+        return self._timed(self._s.send, data)
 
     def sendall(self, data):
-        self._do(self._s.write, data)
+        self._timed(self._s.write, data)
 
     def sendto(self, data, address):
-        return self._do(self._s.sendto, data, usocket.getaddrinfo(address[0], address[1])[0][-1])
+        return self._timed(self._s.sendto, data, usocket.getaddrinfo(address[0], address[1])[0][-1])
 
     def setblocking(self, flag):
         self._waits = bool(flag)
