@@ -354,7 +354,10 @@ class MasterNodeTransport:
         # Statuses at QoS 0: a broker queues so many QoS 1 messages for a subscriber (stock mosquitto 1,020)
         # and drops the rest, so that a master beside 3,000 nodes knew of a third and heard of a third of
         # their deaths. What TCP carries has no such limit, and a new connection reads the retained copies.
-        return ((self._topics.any_status, 0), (self._topics.initialisation, QOS), (self._topics.results, QOS))
+        # Initialisations likewise: brokers keep the order of one quality only, and behind 20 messages in
+        # flight an older node's `connected` would come after its `ready`, and be believed.
+        said_of_nodes = ((self._topics.any_status, 0), (self._topics.initialisation, 0))
+        return (*said_of_nodes, (self._topics.results, QOS))
 
     def link_extras(self) -> Sequence[Subscription]:
         return ((BROKER_DROPPED, 0), *self._updates.link_extras())

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from dcompute_sim import trace as t
 from dcompute_sim.brokers.real_broker import BrokerError
+from dcompute_sim.checks import Status
 from dcompute_sim.report.broker_drops import drops
 
 FLOOD = {
@@ -76,3 +77,12 @@ def test_every_retained_status_is_read_whatever_the_queue_holds(run: Callable[..
         "expect": ["retained_consistent", "final_status"],
     }
     assert run(many, broker=broker).verdict.exit_status == 0
+
+
+def test_what_a_node_says_of_itself_keeps_its_order(run: Callable[..., Any]) -> None:
+    """What is QoS 0 goes past the 20 QoS 1 messages a broker has in flight: `connected` after `ready`."""
+    fleet = {"py": {"count": 60, "ramp": "0s"}}
+    plain = {"duration": "15s", "fleet": fleet, "expect": [{"final_status": {"status": "ready"}}]}
+    outcome = run(plain, broker="mosquitto")
+    result = next(r for r in outcome.verdict.results if r.name == "final_status")
+    assert result.outcome.status is Status.HELD, result.outcome.summary
