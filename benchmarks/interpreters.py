@@ -133,7 +133,7 @@ def libraries(version: tuple[int, int, int]) -> Path:
 
 def equipped(other: Interpreter) -> Interpreter:
     """It can import the project. Raises Unfit."""
-    path = [libraries(other.version), _PROJECT, sysconfig.get_path("purelib")]
+    path = [libraries(other.version), _PROJECT / "sim", _PROJECT, sysconfig.get_path("purelib")]
     environment = other.environment | {"PYTHONPATH": os.pathsep.join(map(str, path))}
     return Interpreter(other.argv, other.version, other.origin, environment)
 

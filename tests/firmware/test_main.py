@@ -57,8 +57,6 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("QUEUE_LIMIT", {"QUEUE_LIMIT": 0}),
     ("HOLD_LIMIT", {"HOLD_LIMIT": 1.5}),
     ("WIFI_FULL_POWER", {"WIFI_FULL_POWER": 1}),
-    ("UPDATE_KEY", {"UPDATE_KEY": b"secret"}),
-    ("UPDATE_UNSIGNED", {"UPDATE_UNSIGNED": "yes"}),
 ]
 
 

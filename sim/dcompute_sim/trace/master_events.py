@@ -101,7 +101,7 @@ class UpdateStarted(Event, frozen=True):
     before: str = ""
     broken: str = ""
     signed: str = "right"
-    release: int = 0
+    release: int = 1
     release_before: int = 0
 
 
