@@ -1,4 +1,7 @@
-"""`python -m benchmarks [SUITE...]`: measure, print, and say what misses its target."""
+"""`python -m benchmarks [SUITE...]`: measure, print, and say what misses its target.
+
+`python -m benchmarks mutants` has options of its own (`benchmarks/mutants`).
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,14 @@ import sys
 from pathlib import Path
 
 from benchmarks.figures import print_figures
+from benchmarks.mutants.run import main as mutants
 
 SUITES = ("virtual", "transport", "fleet", "firmware", "structure", "tcp")
 
 
 def main() -> int:
+    if sys.argv[1:2] == ["mutants"]:
+        return mutants(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("suite", nargs="*", help=f"{', '.join(SUITES)}; all when none is named")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")

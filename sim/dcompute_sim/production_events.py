@@ -101,6 +101,6 @@ _MASTER: dict[type[e.MasterEvent], Callable[[int, Any], Event]] = {
     e.TaskSetAside: lambda us, it: t.TaskSetAside(t_us=us, node=it.node, task=it.task, reason=it.reason),
     e.BrokerDropped: lambda us, it: t.BrokerDropped(t_us=us, count=it.count),
     e.MessageRejected: lambda us, it: t.MessageRejected(
-        t_us=us, who=MASTER.name, topic=it.topic, reason=it.reason
+        t_us=us, who=MASTER.name, topic=it.topic, reason=it.reason, by_master=True
     ),
 }

@@ -111,6 +111,8 @@ class TraceBuilder:
         return fault
 
     def send(self, node: str, task: str, priority: int = 5, attempt: int = 1) -> TraceBuilder:
+        if attempt == 1:
+            self.add(t.TaskAsked, task=task, answer=task)
         self.add(t.TaskSent, node=node, task=task, priority=priority, attempt=attempt, size=20)
         return self.after(0.001).add(t.TaskReceived, node=node, task=task, priority=priority, attempt=attempt)
 
@@ -120,7 +122,8 @@ class TraceBuilder:
     def finish(self, node: str, task: str, digest: str = "d") -> TraceBuilder:
         self.after(0.05).add(t.TaskFinished, node=node, task=task)
         self.add(t.ResultHeld, node=node, task=task, digest=digest)
-        return self.after(0.001).add(t.ResultReceived, node=node, task=task, digest=digest)
+        self.after(0.001).add(t.ResultReceived, node=node, task=task, digest=digest)
+        return self.add(t.ResultTaken, node=node, task=task, answer=task, value=digest)
 
     def work(self, node: str, task: str, priority: int = 5, attempt: int = 1) -> TraceBuilder:
         return self.take(node, task, priority, attempt).finish(node, task)
@@ -165,14 +168,30 @@ def _healthy() -> list[t.Event]:
     b.at(43).heal(blink, "n4")
     b.at(50)
     for node, broken in (("n1", ""), ("n3", "crash")):
-        b.add(t.UpdateStarted, node=node, version="v2", before="v1", broken=broken)
+        b.add(t.UpdateStarted, node=node, version="v2", before="v1", broken=broken, release=2)
         b.add(t.UpdateState, node=node, version="v2", state="rolled back" if broken else "confirmed")
     b.at(80)
     for node in ("n1", "n3", "n4"):
         b.final(node)
     b.final("n2", "dead", alive=False)
     b.add(t.FinalVersion, node="n1", version="v2").add(t.FinalVersion, node="n3", version="v1")
-    return b.end()
+    b.add(t.DeadNodesTaken, nodes=["n2", "n3", "n4"], left=[])
+    for node in ("n1", "n3", "n4"):
+        b.add(t.MasterAnswered, node=node, status="ready", inc=b.incs[node])
+    b.add(t.MasterAnswered, node="n2", status="dead", inc=b.incs["n2"])
+    counts = {"connections": 1, "messages_rejected": 0, "duplicate_results": 0, "stale_deaths": 0}
+    b.add(t.MasterCounted, values=counts)
+    return _called_back(b.end())
+
+
+def _called_back(events: Sequence[t.Event]) -> list[t.Event]:
+    """The same, with a call of the dead-nodes callback after each report."""
+    result: list[t.Event] = []
+    for event in events:
+        result.append(event)
+        if isinstance(event, t.DeathReported):
+            result.append(t.DeathsCalledBack(t_us=event.t_us, nodes=[event.node]))
+    return result
 
 
 class Damage:

@@ -22,6 +22,7 @@ HEALTHY: dict[str, dict[str, Any]] = {
     "no_lost_results": {},
     "no_duplicate_results": {},
     "results_match": {},
+    "master_api": {},
     "recovers_within": {"bound": "20s"},
     "final_status": {"status": "ready"},
     "status_history": {},
@@ -142,14 +143,56 @@ MUTATIONS: list[tuple[str, str, Mutation]] = [
     (
         "results_match",
         "a value altered on the way",
-        lambda d: d.change(t.ResultReceived, {"digest": "e"}, task="low"),
+        lambda d: d.change(t.ResultTaken, {"answer": "e"}, task="low"),
     ),
-    ("results_match", "a result out of nowhere", lambda d: d.drop(t.ResultHeld, task="low")),
+    ("results_match", "a result of no task", lambda d: d.drop(t.TaskAsked, task="low")),
+    ("results_match", "a result nobody was asked for", lambda d: d.drop(t.TaskSent, task="low")),
+    (
+        "results_match",
+        "another task's id",
+        lambda d: d.change(t.ResultTaken, {"task": "high"}, task="low"),
+    ),
     (
         "results_match",
         "another node's result",
-        lambda d: d.change(t.ResultReceived, {"node": "n3"}, task="low"),
+        lambda d: d.change(t.ResultTaken, {"node": "n3"}, task="low"),
     ),
+    (
+        "results_match",
+        "a task that failed for no reason",
+        lambda d: d.change(t.ResultTaken, {"answer": "an error", "ok": False}, task="low"),
+    ),
+    ("master_api", "a callback never", lambda d: d.drop(t.DeathsCalledBack, nodes=["n2"])),
+    ("master_api", "a callback twice", lambda d: d.double(t.DeathsCalledBack, nodes=["n2"])),
+    ("master_api", "a callback late", lambda d: d.delay(2, t.DeathsCalledBack, nodes=["n4"])),
+    (
+        "master_api",
+        "a callback of another",
+        lambda d: d.change(t.DeathsCalledBack, {"nodes": ["n1"]}, nodes=["n2"]),
+    ),
+    (
+        "master_api",
+        "a callback of one more",
+        lambda d: d.change(t.DeathsCalledBack, {"nodes": ["n2", "n1"]}, nodes=["n2"]),
+    ),
+    ("master_api", "a death not listed", lambda d: d.change(t.DeadNodesTaken, {"nodes": ["n2", "n3"]})),
+    (
+        "master_api",
+        "the dead out of order",
+        lambda d: d.change(t.DeadNodesTaken, {"nodes": ["n3", "n2", "n4"]}),
+    ),
+    ("master_api", "the dead not taken out", lambda d: d.change(t.DeadNodesTaken, {"left": ["n2"]})),
+    ("master_api", "a result never given", lambda d: d.drop(t.ResultTaken, task="low")),
+    ("master_api", "a result given twice", lambda d: d.double(t.ResultTaken, task="low")),
+    ("master_api", "another value", lambda d: d.change(t.ResultTaken, {"value": "e"}, task="low")),
+    ("master_api", "results not removed", lambda d: d.insert(left(), t.ResultTaken, task="low")),
+    ("master_api", "a wrong status", lambda d: d.change(t.MasterAnswered, {"status": "busy"}, node="n1")),
+    ("master_api", "a wrong incarnation", lambda d: d.change(t.MasterAnswered, {"inc": "x"}, node="n1")),
+    ("master_api", "not in its list", lambda d: d.change(t.MasterAnswered, {"listed": False}, node="n1")),
+    ("master_api", "a shared record", lambda d: d.change(t.MasterAnswered, {"shared": True}, node="n1")),
+    ("master_api", "a wrong counter", lambda d: d.change(t.MasterCounted, {"values": {"connections": 1}})),
+    ("master_api", "an error while connected", lambda d: d.insert(polled(True, "x"), t.NodeMemory)),
+    ("master_api", "no connection, and no word of it", lambda d: d.insert(polled(False), t.NodeMemory)),
     ("recovers_within", "the node never connects", lambda d: d.drop(t.NodeConnected, nth=1, node="n3")),
     ("recovers_within", "the master does not notice", lambda d: d.drop(t.NodeStatusSeen, nth=2, node="n3")),
     (
@@ -257,6 +300,14 @@ def seen(node: str, status: str, inc: str = "1.1") -> t.NodeStatusSeen:
 
 def seen_dead(node: str, inc: str) -> t.NodeStatusSeen:
     return seen(node, "dead", inc)
+
+
+def left() -> t.ResultsLeft:
+    return t.ResultsLeft(t_us=0, count=1, differing=[])
+
+
+def polled(connected: bool, last_error: str = "") -> t.MasterPolled:
+    return t.MasterPolled(t_us=0, connected=connected, last_error=last_error)
 
 
 def log(level: str) -> t.LogLine:

@@ -1,41 +1,73 @@
-"""Check: a result arrives as it was sent."""
+"""Check: a task's result is the right one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import ClassVar
 
-from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive
-from dcompute_sim.trace import Event, Participants, ResultHeld, ResultReceived
+from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, of_kinds
+from dcompute_sim.trace import (
+    Event,
+    NodeDefined,
+    Participants,
+    ResultTaken,
+    TaskAsked,
+    TaskFinished,
+    TaskSent,
+)
+
+_OF_RESULTS = frozenset({NodeDefined, ResultTaken, TaskAsked, TaskFinished, TaskSent})
 
 
 class ResultsMatch(Check):
-    """Every result the master received is one that this node handed over for this task, value for value.
+    """Every result that the master's program got answers its task, from a node that was given the task.
 
-    Values are compared by digest. Limit: a result whose node gives no digest is only matched by its task.
+    What the answer is, the scenario knows before anybody is asked; nothing is derived from what a node sent.
+    A task may fail where the scenario says so: on python nodes with a `fail_rate`, or when it asks for what
+    must fail. The answers of somebody else's program are known only if the stream declares its `answer`; of
+    others it is only judged that the result names a task which that node was given.
+
+    Limit: what a result says beside its answer is not looked at.
     """
 
     name: ClassVar[str] = "results_match"
 
     def judge(self, trace: Sequence[Event]) -> CheckOutcome:
         who = Participants(trace)
-        given: dict[tuple[str, str], set[str]] = {}
+        asked: dict[str, TaskAsked] = {}
+        given_to: dict[str, set[str]] = {}
+        foreign: set[str] = set()
+        meant_to_fail: set[tuple[str, str]] = set()
         wrong: list[Event] = []
-        received = compared = 0
-        for event in trace:
+        taken = compared = 0
+        for event in of_kinds(_OF_RESULTS, trace):
             match event:
-                case ResultHeld(node=node, task=task, digest=digest):
-                    given.setdefault((who.owner(node), task), set()).add(digest)
-                case ResultReceived(node=node, task=task, digest=digest):
-                    received += 1
-                    digests = given.get((node, task), set())
-                    comparable = bool(digest) and "" not in digests
-                    compared += comparable
-                    if not digests or (comparable and digest not in digests):
+                case NodeDefined(node=node, foreign=True):
+                    foreign.add(node)
+                case TaskAsked(task=task):
+                    asked[task] = event
+                case TaskSent(node=node, task=task):
+                    given_to.setdefault(task, set()).add(node)
+                case TaskFinished(node=node, task=task, ok=False, meant=True):
+                    meant_to_fail.add((who.owner(node), task))
+                case ResultTaken(node=node, task=task):
+                    taken += 1
+                    known = asked.get(task)
+                    if not task and node in foreign:
+                        continue  # a program that names no task: nothing can be known of it
+                    if known is None or node not in given_to.get(task, ()):
                         wrong.append(event)
-        figures = {"received": received, "compared": compared, "wrong": len(wrong)}
+                    elif node in foreign and not known.declared:
+                        continue
+                    else:
+                        compared += 1
+                        may_fail = not event.ok and (node, task) in meant_to_fail
+                        if known.answer not in (event.answer, event.value) and not may_fail:
+                            wrong.append(event)
+        figures = {"taken": taken, "compared": compared, "wrong": len(wrong)}
         if wrong:
-            return failed(f"{len(wrong)} of {received} results are not what their node sent", wrong, figures)
+            return failed(f"{len(wrong)} of {taken} results do not answer their task", wrong, figures)
         if not compared:
-            return inconclusive(f"none of {received} results could be compared", figures)
-        return held(f"{compared} of {received} results compared, all as they were sent", figures)
+            told = f"of none of {taken} results it is known what they should say"
+            return inconclusive(told + (": declare `answer` in the stream" if taken else ""), figures)
+        return held(f"{compared} of {taken} results compared, each answers its task", figures)

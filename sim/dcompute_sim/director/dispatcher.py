@@ -15,7 +15,9 @@ from typing import Any
 from dcompute.errors import NodeUnavailable
 from dcompute.events import MasterEvent, NodeStatusSeen, ResultReceived
 from dcompute_sim import trace as t
+from dcompute_sim.answers import expected
 from dcompute_sim.director.master_handle import MasterHandle
+from dcompute_sim.production_events import value_digest
 from dcompute_sim.recorder import Recorder
 from dcompute_sim.scenario import TaskTarget
 
@@ -71,16 +73,23 @@ class Dispatcher:
         target: TaskTarget,
         rng: random.Random,
         on_result: Callable[[], None] | None = None,
+        answer: Any = None,
     ) -> None:
-        """Hand out a task (its `id` and `priority` are set); to every node of the target for `all`."""
+        """Hand out a task (its `id` and `priority` are set); to every node of the target for `all`.
+
+        `answer`: what the scenario says that it is to be answered with; None: what follows from the task.
+        """
         if target.pick == "all" and target.node is None:
             for index, node in enumerate(self._candidates(target)):
                 copy = {**fields, "id": f"{fields['id']}-{index}"}
-                self._add(_Task(copy, TaskTarget(node=node), rng, on_result=on_result))
+                self._add(_Task(copy, TaskTarget(node=node), rng, on_result=on_result), answer)
         else:
-            self._add(_Task(fields, target, rng, on_result=on_result))
+            self._add(_Task(fields, target, rng, on_result=on_result), answer)
 
-    def _add(self, task: _Task) -> None:
+    def _add(self, task: _Task, answer: Any) -> None:
+        declared = answer is not None
+        known = value_digest(answer if declared else expected(task.fields))
+        self._recorder.add(t.TaskAsked, task=task.fields["id"], answer=known, declared=declared)
         self._open[task.fields["id"]] = task
         self._place(task.fields["id"])
 

@@ -67,7 +67,8 @@ class _Tasks:
         self._given += 1
         fields = self._fields()
         closed = stream.outstanding is not None
-        self._dispatcher.give(fields, stream.target, self._targets, self.give_next if closed else None)
+        again = self.give_next if closed else None
+        self._dispatcher.give(fields, stream.target, self._targets, again, stream.answer)
         if self._timeout_s is not None:
             self._env.process(self._send_again(fields["id"], self._timeout_s))
 

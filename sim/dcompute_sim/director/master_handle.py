@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from dcompute.bundle import Bundle
 from dcompute.events import MasterEvent, MasterObserver
 from dcompute.master_transport import MasterNodeTransport
 from dcompute_sim import trace as t
+from dcompute_sim.director.public_api import PublicApi
 from dcompute_sim.interfaces.suspendable import SuspendableDriver
 from dcompute_sim.interfaces.world import Machine
 from dcompute_sim.mutants.classes import master_classes
@@ -39,6 +42,7 @@ class MasterHandle:
         self._seed = seed
         self._mutants = mutants
         self._observer = observer
+        self._api = PublicApi(recorder)
         self._boots = 0
         self._updates: dict[str, tuple[Bundle, bytes, bool]] = {}
         self._driver: SuspendableDriver | None = None
@@ -73,6 +77,7 @@ class MasterHandle:
             observer=self._observe,
             registry_class=registry_class,
         )
+        self.transport.set_dead_nodes_callback(self._api.called_back)
         self.transport.start(timeout_s=0)
         for node, (bundle, key, back) in self._updates.items():
             self.transport.update_node(node, bundle, key, back=back)
@@ -93,9 +98,15 @@ class MasterHandle:
         self._observer(event)
 
     def collect(self) -> None:
-        """Take the results out of the master, as the program above it does; else they would pile up."""
+        """Use the public API as the program above the master does, and write down what it says."""
         if self.transport is not None:
-            self.transport.get_results(disposable=True)
+            self._api.poll(self.transport)
+
+    def finish(self, nodes: Iterable[str]) -> None:
+        """The run is about to end: ask for all there is to know."""
+        if self.transport is not None:
+            self._api.poll(self.transport)
+            self._api.ask(self.transport, nodes)
 
     def crash(self) -> None:
         """The process dies."""

@@ -85,6 +85,7 @@ class Director:
                 group=spec.group_name,
                 kind=spec.group.kind,
                 keepalive_s=spec.group.keepalive,
+                foreign=spec.group.files is not None,
             )
         yield self._engine.start_broker()
         self._recorder.add(t.BrokerStarted)
@@ -100,6 +101,7 @@ class Director:
         self._env.process(self._collect())
         watch_memory(self._env, self._scenario, self._nodes)
         yield self._env.timeout(self._scenario.length_s - (self._env.now - began_s))
+        self._master.finish(self._nodes)
         yield from self._audit()
         self._updates.finish()
         self._faults.finish()

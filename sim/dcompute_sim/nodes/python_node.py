@@ -7,6 +7,7 @@ from typing import Any
 from dcompute.node_transport import ComputeNodeTransport
 from dcompute.worker import Done, TaskLoop
 from dcompute_sim import trace as t
+from dcompute_sim.answers import python_result
 from dcompute_sim.faults.effects import WITHHELD
 from dcompute_sim.interfaces.node import NodeSpec
 from dcompute_sim.interfaces.suspendable import SuspendableDriver
@@ -98,11 +99,12 @@ class PythonNode:
         assert driver is not None
         group = self._spec.group
         failing = group.fail_rate > 0 and driver.random.random() < group.fail_rate
-        result = {"error": "failed as the scenario asked"} if failing else _result_of(task)
+        result = {"error": "failed as the scenario asked"} if failing else python_result(task)
         driver.call_later(group.work.draw(driver.random), lambda: done(result))
 
     def _finished(self, task: dict[str, Any], result: Any) -> None:
-        self._recorder.add(t.TaskFinished, node=self.name, task=str(task["id"]), ok="error" not in result)
+        ok = "error" not in result
+        self._recorder.add(t.TaskFinished, node=self.name, task=str(task["id"]), ok=ok, meant=not ok)
 
     def crash(self) -> None:
         self._stop("crash")
@@ -144,9 +146,3 @@ class PythonNode:
 
     def counters(self) -> dict[str, int]:
         return self._transport.counters() if self._transport is not None else {}
-
-
-def _result_of(task: dict[str, Any]) -> dict[str, Any]:
-    """What finished work gives; a task can bring its `answer` with it."""
-    answer = {"answer": task["answer"]} if "answer" in task else {}
-    return {"done": task["id"], **answer}

@@ -162,6 +162,11 @@ class TaskStream(Entry):
     target: TaskTarget = Field(default=TaskTarget(), description="Who gets each task.")
     loop: Loop = Field(default=Loop(), description="Whether results set the pace.")
     task: dict[str, Any] | None = Field(default=None, description="The task's own fields, any JSON.")
+    answer: Any = Field(
+        default=None,
+        description="The result's value that answers each of these tasks, any JSON: for programs of somebody "
+        "else. What our own nodes are to answer is known.",
+    )
 
     @property
     def outstanding(self) -> int | None:

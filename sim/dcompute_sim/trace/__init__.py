@@ -8,6 +8,7 @@ everywhere, which a byte-identical replay needs. No event carries a wall-clock t
 
 from __future__ import annotations
 
+from dcompute_sim.trace.api_events import *
 from dcompute_sim.trace.event import *
 from dcompute_sim.trace.event_types import *
 from dcompute_sim.trace.fault_events import *

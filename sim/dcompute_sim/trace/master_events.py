@@ -120,3 +120,4 @@ class MessageRejected(Event, frozen=True):
     who: str
     topic: str
     reason: str
+    by_master: bool = False

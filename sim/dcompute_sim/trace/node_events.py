@@ -78,9 +78,12 @@ class TaskTaken(Event, frozen=True):
 
 
 class TaskFinished(Event, frozen=True):
+    """The node's program has done the task. `meant`: it failed because the scenario wants such a task to."""
+
     node: str
     task: str
     ok: bool = True
+    meant: bool = False
 
 
 class TaskDropped(Event, frozen=True):

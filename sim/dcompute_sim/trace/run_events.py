@@ -41,6 +41,7 @@ class NodeDefined(Event, frozen=True):
     group: str
     kind: str  # python | firmware | board
     keepalive_s: float
+    foreign: bool = False  # its program is not ours
 
 
 class LogLine(Event, frozen=True):

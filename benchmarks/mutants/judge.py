@@ -1,0 +1,65 @@
+"""Judge one mutant: run trials until one notices, in a process whose `dcompute` and firmware are its.
+
+    PYTHONPATH=COPY python -m benchmarks.mutants.judge TRIAL...
+
+Prints a line of JSON for each trial as soon as it has ended, so that whoever waits knows in which one a
+mutant hangs: {"trial", "status", "why", "seconds"}. Ends with the first whose verdict is `failed`, or that
+cannot be run to its end.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shlex
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from dcompute_sim.checks import Status
+from dcompute_sim.run import RunOptions, run_scenario
+from dcompute_sim.scenario import find, load_all
+
+
+def main(trials: Sequence[str]) -> None:
+    """Try one after the other."""
+    logging.disable(logging.CRITICAL)
+    for trial in trials:
+        began_s = time.perf_counter()
+        status, why = _try(trial)
+        print(
+            json.dumps(
+                {"trial": trial, "status": status, "why": why, "seconds": time.perf_counter() - began_s}
+            ),
+            flush=True,
+        )
+        if status in ("failed", "error"):
+            return
+
+
+def _try(trial: str) -> tuple[str, str]:
+    """The status of a trial, written as the arguments of `dcompute run`; and of what did not hold, why."""
+    name, *options = shlex.split(trial)
+    overrides = list(_values(options, "--set"))
+    seeds = [int(seed) for seed in _values(options, "--seed")]
+    try:
+        for scenario in load_all(find(name), overrides, seeds[0] if seeds else None):
+            verdict = run_scenario(scenario, RunOptions()).verdict
+            if verdict.status is Status.FAILED:
+                failed = verdict.of(Status.FAILED)
+                return "failed", f"{failed[0].name}: {failed[0].outcome.summary}"
+            if verdict.status is Status.INCONCLUSIVE:
+                return "inconclusive", verdict.of(Status.INCONCLUSIVE)[0].outcome.summary
+    except Exception as error:  # what ends a run with a traceback is noticed
+        return "error", f"{type(error).__name__}: {error}"[:300]
+    return "held", ""
+
+
+def _values(options: Sequence[str], name: str) -> Iterator[Any]:
+    pairs = zip(options[::2], options[1::2], strict=True)
+    return (value for option, value in pairs if option == name)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

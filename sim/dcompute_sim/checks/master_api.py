@@ -1,0 +1,199 @@
+"""Check: what the master's public API says is what the master knows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from dcompute_sim import trace as t
+from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, of_kinds
+
+_LATE_US = 1_000_000  # from a death to the callback that names it
+
+
+class MasterApi(Check):
+    """The master's public API tells a program what its observer tells the testbed, no more and no less.
+
+    The dead-nodes callback names each death once, in order, within a second. `get_dead_nodes` gives every
+    death since it was last emptied, and is empty then. `get_results` gives every result once, as accepted,
+    and removes it. At the end `get_node_info` and `get_nodes_by_status` have the status and incarnation that
+    were last seen, in copies that a caller may change; the counters count what was seen; `last_error` is
+    empty while the master is connected, and says something while it is not.
+
+    Limit: what a master had not told when it crashed is excused, for nobody was left to be told; a death or
+    result of the last second of a run is not waited for.
+    """
+
+    name: ClassVar[str] = "master_api"
+
+    def judge(self, trace: Sequence[t.Event]) -> CheckOutcome:
+        ledger = _Ledger()
+        for event in of_kinds(ledger.take_in, trace):
+            ledger.take_in[type(event)](event)
+        ledger.close(trace[-1].t_us if trace else 0)
+        figures: dict[str, float | int | str] = dict(ledger.counted)
+        figures |= {f"wrong: {what}": count for what, count in sorted(ledger.faults.items())}
+        if ledger.wrong:
+            what = "; ".join(f"{what} ({count})" for what, count in sorted(ledger.faults.items()))
+            return failed(f"the API is wrong: {what}", ledger.wrong, figures)
+        if not ledger.answers:
+            return inconclusive("nothing was asked of the master's API", figures)
+        told = ", ".join(f"{count} {what}" for what, count in ledger.counted.items() if count)
+        return held(f"true in all it said: {told}", figures)
+
+
+class _Ledger:
+    """What the API still owes the program above it."""
+
+    def __init__(self) -> None:
+        self.wrong: list[t.Event] = []
+        self.faults: Counter[str] = Counter()
+        self.counted = {"deaths": 0, "results": 0, "answers about nodes": 0}
+        self.answers = 0
+        self._callbacks: list[t.DeathReported] = []  # deaths that the callback has not named
+        self._dead: dict[str, None] = {}  # deaths that were not taken
+        self._results: Counter[tuple[str, str]] = Counter()  # accepted and not taken
+        self._result_events: dict[tuple[str, str], t.Event] = {}
+        self._seen: dict[str, t.NodeStatusSeen] = {}
+        self._counters: Counter[str] = Counter()
+        self._connected = False
+        self.take_in: dict[type[t.Event], Callable[[Any], None]] = {
+            t.MasterStarted: self._started,
+            t.MasterStopped: self._stopped,
+            t.MasterConnected: self._master_connected,
+            t.MasterDisconnected: self._master_disconnected,
+            t.DeathReported: self._death,
+            t.DeathsCalledBack: self._called_back,
+            t.DeadNodesTaken: self._dead_taken,
+            t.ResultReceived: self._result,
+            t.ResultTaken: self._result_taken,
+            t.ResultsLeft: self._results_left,
+            t.ResultDuplicate: lambda _: self._counters.update(["duplicate_results"]),
+            t.StaleDeathIgnored: lambda _: self._counters.update(["stale_deaths"]),
+            t.MessageRejected: self._rejected,
+            t.NodeStatusSeen: self._status_seen,
+            t.MasterPolled: self._polled,
+            t.MasterAnswered: self._answered,
+            t.MasterCounted: self._counted,
+        }
+        """What to do with an event, by its type."""
+
+    def _is_wrong(self, what: str, event: t.Event) -> None:
+        self.faults[what] += 1
+        self.wrong.append(event)
+
+    def close(self, end_us: int) -> None:
+        """The run is over."""
+        self._overdue(end_us)
+        if self.answers:
+            for key, count in self._results.items():
+                if count > 0 and self._result_events[key].t_us < end_us - _LATE_US:
+                    self._is_wrong("a result that get_results never gave", self._result_events[key])
+        self.wrong.sort(key=lambda event: event.t_us)
+
+    # --- the master -------------------------------------------------------------------------------------
+
+    def _started(self, event: t.MasterStarted) -> None:
+        self._callbacks.clear()
+        self._dead.clear()
+        self._results.clear()
+        self._seen.clear()
+        self._counters.clear()
+        self._connected = False
+
+    def _stopped(self, event: t.MasterStopped) -> None:
+        self._overdue(event.t_us)
+        self._callbacks.clear()
+        self._results.clear()
+
+    def _master_connected(self, event: t.MasterConnected) -> None:
+        self._counters["connections"] += 1
+        self._connected = True
+
+    def _master_disconnected(self, event: t.MasterDisconnected) -> None:
+        self._connected = False
+
+    def _polled(self, event: t.MasterPolled) -> None:
+        if event.connected != self._connected:
+            self._is_wrong("is_connected", event)
+        if bool(event.last_error) == event.connected and self._counters["connections"]:
+            self._is_wrong("last_error", event)
+
+    # --- deaths -----------------------------------------------------------------------------------------
+
+    def _death(self, event: t.DeathReported) -> None:
+        self._overdue(event.t_us)
+        self.counted["deaths"] += 1
+        self._callbacks.append(event)
+        self._dead.setdefault(event.node)
+
+    def _overdue(self, now_us: int) -> None:
+        while self._callbacks and now_us - self._callbacks[0].t_us > _LATE_US:
+            self._is_wrong("a death that the callback did not name in time", self._callbacks.pop(0))
+
+    def _called_back(self, event: t.DeathsCalledBack) -> None:
+        self._overdue(event.t_us)
+        for node in event.nodes:
+            due = next((death for death in self._callbacks if death.node == node), None)
+            if due is None:
+                self._is_wrong("the callback names a death that is none, or again", event)
+            else:
+                if due is not self._callbacks[0]:
+                    self._is_wrong("the callback names deaths out of order", event)
+                self._callbacks.remove(due)
+
+    def _dead_taken(self, event: t.DeadNodesTaken) -> None:
+        if event.nodes != list(self._dead):
+            self._is_wrong("get_dead_nodes", event)
+        if event.left:
+            self._is_wrong("get_dead_nodes is not empty after it was emptied", event)
+        self._dead.clear()
+
+    # --- results ----------------------------------------------------------------------------------------
+
+    def _result(self, event: t.ResultReceived) -> None:
+        self.counted["results"] += 1
+        self._results[event.node, event.task] += 1
+        self._result_events[event.node, event.task] = event
+
+    def _result_taken(self, event: t.ResultTaken) -> None:
+        key = (event.node, event.task)
+        if not self._results[key]:
+            self._is_wrong("get_results gives what never came, or again", event)
+            return
+        self._results[key] -= 1
+        received = self._result_events[key]
+        assert isinstance(received, t.ResultReceived)
+        if received.digest and received.digest != event.value and self._results[key] == 0:
+            self._is_wrong("get_results gives another value", event)
+
+    def _results_left(self, event: t.ResultsLeft) -> None:
+        what = "get_results gives the same node differently" if event.differing else ""
+        self._is_wrong(what or "get_results removes nothing", event)
+
+    # --- nodes and counters -----------------------------------------------------------------------------
+
+    def _status_seen(self, event: t.NodeStatusSeen) -> None:
+        self._seen[event.node] = event
+
+    def _rejected(self, event: t.MessageRejected) -> None:
+        if event.by_master:
+            self._counters["messages_rejected"] += 1
+
+    def _answered(self, event: t.MasterAnswered) -> None:
+        self.answers += 1
+        self.counted["answers about nodes"] += 1
+        seen = self._seen.get(event.node)
+        if seen is None or (event.status, event.inc) != (seen.status, seen.inc):
+            self._is_wrong("get_node_info", event)
+        if not event.listed:
+            self._is_wrong("get_nodes_by_status", event)
+        if event.shared:
+            self._is_wrong("get_node_info gives its own record, not a copy", event)
+
+    def _counted(self, event: t.MasterCounted) -> None:
+        self.answers += 1
+        for name in ("connections", "messages_rejected", "duplicate_results", "stale_deaths"):
+            if event.values.get(name) != self._counters[name]:
+                self._is_wrong(f"the counter {name}", event)

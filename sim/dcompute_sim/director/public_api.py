@@ -1,0 +1,88 @@
+"""Uses the master's public API as a program above it would, and writes down what it says.
+
+Checks compare it with what the master's observer told meanwhile: a program sees only this side. Nothing here
+decides anything, and what it asks changes nothing but what a program would have taken out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from dcompute.master_transport import MasterNodeTransport
+from dcompute_sim import trace as t
+from dcompute_sim.answers import FAILURE, given
+from dcompute_sim.production_events import value_digest
+from dcompute_sim.recorder import Recorder
+
+_MARK = "_written_by_a_caller"
+
+
+class PublicApi:
+    """What the program above one master sees."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._one = ""  # a node whose results are looked at before they are taken
+
+    def called_back(self, nodes: Sequence[str]) -> None:
+        """The dead-nodes callback."""
+        self._recorder.add(t.DeathsCalledBack, nodes=list(nodes))
+
+    def poll(self, master: MasterNodeTransport) -> None:
+        """Take out what there is: deaths, results; see whether something is wrong."""
+        connected, last_error = master.is_connected(), master.last_error
+        if last_error or not connected:
+            self._recorder.add(t.MasterPolled, connected=connected, last_error=last_error)
+        dead = master.get_dead_nodes(disposable=True)
+        left = master.get_dead_nodes()
+        if dead or left:
+            self._recorder.add(t.DeadNodesTaken, nodes=dead, left=left)
+        self._take_results(master)
+
+    def _take_results(self, master: MasterNodeTransport) -> None:
+        seen = master.get_results(self._one) if self._one else {}
+        taken = master.get_results(disposable=True)
+        differing = [node for node in seen if node != self._one or seen[node] != taken.get(node)]
+        self._one = next(iter(taken), self._one)
+        for node, records in taken.items():
+            for record in records:
+                self._result(node, record)
+        left = master.get_results()
+        if left or differing:
+            self._recorder.add(t.ResultsLeft, count=sum(map(len, left.values())), differing=differing)
+
+    def _result(self, node: str, record: dict[str, Any]) -> None:
+        answer = given(record["result"])
+        self._recorder.add(
+            t.ResultTaken,
+            node=node,
+            task=record["task_id"] or "",
+            answer=value_digest(answer),
+            value=value_digest(record["result"]),
+            ok=answer != FAILURE,
+            attempt=record["attempt"],
+        )
+
+    def ask(self, master: MasterNodeTransport, nodes: Iterable[str]) -> None:
+        """At the end, everything about everybody."""
+        having: dict[str, set[str]] = {}  # by status
+        for node in nodes:
+            info = master.get_node_info(node)
+            if not isinstance(info, dict):
+                continue
+            info["capabilities"][_MARK] = info["status"] = _MARK
+            again = master.get_node_info(node)
+            assert isinstance(again, dict)
+            status = again["status"]
+            if status not in having:
+                having[status] = {entry["node_id"] for entry in master.get_nodes_by_status(status)}
+            self._recorder.add(
+                t.MasterAnswered,
+                node=node,
+                status=status,
+                inc=again["inc"],
+                listed=node in having[status],
+                shared=_MARK in again["capabilities"] or status == _MARK,
+            )
+        self._recorder.add(t.MasterCounted, values=master.counters())

@@ -1,0 +1,71 @@
+"""What the master's public API told the program above it, beside what its observer told."""
+
+from __future__ import annotations
+
+from dcompute_sim.trace.event import Event
+
+
+class TaskAsked(Event, frozen=True):
+    """The scenario asks for a task. `answer`: digest of what it is to be answered with, known beforehand;
+    `declared`: by the scenario itself, for programs that are not ours."""
+
+    task: str
+    answer: str
+    declared: bool = False
+
+
+class DeathsCalledBack(Event, frozen=True):
+    """The dead-nodes callback was called with these names."""
+
+    nodes: list[str]
+
+
+class DeadNodesTaken(Event, frozen=True):
+    """`get_dead_nodes(disposable=True)` gave these; `left`: what it still had just after."""
+
+    nodes: list[str]
+    left: list[str]
+
+
+class ResultTaken(Event, frozen=True):
+    """`get_results(disposable=True)` gave this one. `answer`: digest of the answer in it, `value` of all of
+    it; `ok`: it says that the task succeeded."""
+
+    node: str
+    task: str
+    answer: str
+    value: str
+    ok: bool = True
+    attempt: int = 1
+
+
+class ResultsLeft(Event, frozen=True):
+    """`get_results` still had these just after they were taken, or gave a node's otherwise than a moment
+    before."""
+
+    count: int
+    differing: list[str]
+
+
+class MasterPolled(Event, frozen=True):
+    """The master is not connected, or says that something is wrong."""
+
+    connected: bool
+    last_error: str
+
+
+class MasterAnswered(Event, frozen=True):
+    """At the end: `get_node_info` of a node, and whether `get_nodes_by_status` has it there. `shared`: what a
+    caller did to an earlier answer shows in this one."""
+
+    node: str
+    status: str
+    inc: str = ""
+    listed: bool = True
+    shared: bool = False
+
+
+class MasterCounted(Event, frozen=True):
+    """At the end: the master's counters."""
+
+    values: dict[str, int]

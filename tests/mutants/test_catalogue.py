@@ -1,0 +1,37 @@
+"""The catalogue of mutants of production code: it fits the code as it is, and a share of it is caught."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.mutants.catalogue import PARTS, ROOT, SourceMutant, catalogue, mutated
+from benchmarks.mutants.run import judge
+from benchmarks.mutants.trials import trials
+
+ALL = [mutant for part in PARTS for mutant in catalogue(part)]
+SHARE = ("queue-lifo", "no-will", "master-callback-never", "result-under-another-id")
+"""A few that each have a trial of their own to catch them; the benchmark judges all."""
+
+
+def test_there_are_enough_and_no_two_are_alike() -> None:
+    assert len(catalogue("dcompute")) >= 80
+    assert len(catalogue("firmware")) >= 60
+    assert len({mutant.name for mutant in ALL}) == len(ALL)
+    assert len({(m.part, m.edit) for m in ALL}) == len(ALL)
+    touched = {mutant.edit.file for mutant in ALL}
+    assert {"dcompute/worker.py", "dcompute/_ota/progress.py", "firmware/launcher.py"} <= touched
+
+
+@pytest.mark.parametrize("mutant", ALL, ids=lambda mutant: mutant.name)
+def test_a_mutant_fits_the_code_as_it_is(mutant: SourceMutant) -> None:
+    text = mutated(mutant)
+    assert text != (ROOT / mutant.edit.file).read_text(encoding="utf-8")
+    compile(text, mutant.edit.file, "exec")
+
+
+@pytest.mark.parametrize("name", SHARE)
+def test_a_mutant_is_caught(name: str) -> None:
+    (mutant,) = (mutant for mutant in ALL if mutant.name == name)
+    assert mutant.caught_by, f"{name}: the catalogue says of no trial that catches it"
+    assert mutant.caught_by in trials(mutant.part)
+    assert judge(mutant, [mutant.caught_by]).caught_by
