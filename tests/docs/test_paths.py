@@ -54,14 +54,30 @@ def test_each_path_named_is_there(text: Path) -> None:
     assert missing == []
 
 
+ELSEWHERE = {"config.py", "main_before.py", "slot_launcher.py"}
+"""Files on a board."""
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_each_file_named_without_its_folder_is_somewhere(text: Path) -> None:
+    there = {Path(name).name for name in tracked()} | ELSEWHERE
+    named = set(re.findall(r"`(\w+\.(?:py|yaml|md))`", text.read_text(encoding="utf-8")))
+    assert named - there == set()
+
+
 def test_the_architecture_names_each_module_where_it_is() -> None:
     """In the tree "Where things are": what is named is there, and what is there is named."""
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     tree = text.partition("## Where things are")[2].partition("\n## ")[0]
-    places = {"dcompute": "dcompute", "firmware": "firmware", "sim": "sim/dcompute_sim", "scenarios": ""}
+    places = {
+        "dcompute": "dcompute",
+        "firmware": "firmware",
+        "sim/dcompute_sim": "sim/dcompute_sim",
+        "scenarios": "",
+    }
     here, named, missing = "", set[str](), []
     for line in tree.splitlines():
-        if top := re.match(r" {4}(\w+)/ ", line):
+        if top := re.match(r" {4}(\w+(?:/\w+)?)/ ", line):
             here = places.get(top[1], "")
             continue
         if not line.startswith("    "):
