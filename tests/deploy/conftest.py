@@ -16,7 +16,7 @@ from dcompute_sim.brokers.model.tcp_server import serve
 from dcompute_sim.brokers.real_broker import BrokerSecurity
 from dcompute_sim.deploy.cli import app
 from dcompute_sim.micropython.board import Board
-from dcompute_sim.micropython.provision import Emulator, provision
+from dcompute_sim.micropython.provision import Emulator
 from dcompute_sim.virtual_boards.serial import PtyPort
 from dcompute_sim.virtual_boards.virtual_board import VirtualBoard
 from typer.testing import CliRunner
@@ -193,11 +193,6 @@ def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
         return said
 
     return run
-
-
-@pytest.fixture(scope="session")
-def emulator() -> Emulator:
-    return provision()
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from dcompute_sim.micropython.compiled import SHIMS
-from dcompute_sim.micropython.provision import provision
+from dcompute_sim.micropython.provision import Emulator
 
 from .conftest import ROOT
 
@@ -99,11 +99,11 @@ def test_the_mutant() -> None:
 @pytest.mark.parametrize(
     "program", ["import espnow; print(espnow.MAX_DATA_LEN)", "import espnow; espnow.ESPNow"]
 )
-def test_the_shim(tmp_path: Path, program: str) -> None:
+def test_the_shim(emulator: Emulator, tmp_path: Path, program: str) -> None:
     name, code = SNIPPETS["micropython"]
     (tmp_path / f"{name}.py").write_text(code)
     done = subprocess.run(
-        [*provision().argv, "-c", program],
+        [*emulator.argv, "-c", program],
         env={"MICROPYPATH": f"{tmp_path}:{SHIMS / 'real'}:{SHIMS}:.frozen"},
         capture_output=True,
         text=True,

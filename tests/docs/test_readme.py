@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import itertools
 import re
@@ -23,6 +22,7 @@ from dcompute_sim.scenario import load
 
 from dcompute.cli import app
 
+from ..conftest import running
 from .conftest import ROOT, TEXTS
 
 ENGLISH, RUSSIAN = (ROOT / name for name in ("README.md", "README.ru.md"))
@@ -94,16 +94,6 @@ def test_the_three_uses_work(tmp_path: Path) -> None:
         assert "held: 5 of 5" in done.stdout or "2 passed" in done.stdout
 
 
-@contextlib.contextmanager
-def running(*words: str, cwd: Path, until: str = "") -> Iterator[str]:
-    with subprocess.Popen([sys.executable, *words], cwd=cwd, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            yield next((line for line in process.stdout if until in line), "") if until else ""
-        finally:
-            process.terminate()
-
-
 def test_a_master_and_a_node_work_together(tmp_path: Path) -> None:
     examples = blocks(ENGLISH.read_text("utf-8"), "python")
     (master,) = (text for text in examples if "MasterNodeTransport(" in text)
@@ -127,7 +117,7 @@ def test_a_master_and_a_node_work_together(tmp_path: Path) -> None:
             "--port",
             port[1],
         )
-        with running("node.py", cwd=tmp_path), running(*handler, cwd=tmp_path):
+        with running("node.py", cwd=tmp_path, until=""), running(*handler, cwd=tmp_path, until=""):
             done = subprocess.run(
                 [sys.executable, "-c", textwrap.dedent(WAIT_FOR_TWO).format(port=port[1])], cwd=tmp_path
             )

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from ..conftest import running
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
@@ -26,20 +28,6 @@ def run(*words: object, cwd: Path, path: str = "") -> str:
     )
     assert done.returncode == 0, f"{words}: {done.stdout}\n{done.stderr}"
     return done.stdout
-
-
-@contextlib.contextmanager
-def running(*words: object, until: str) -> Iterator[str]:
-    """A python program beside the test, ended by SIGTERM; yields its line that has `until` in it."""
-    command = [sys.executable, *map(str, words)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            line = next((line for line in process.stdout if until in line), None)
-            assert line is not None, f"{words} ended without saying {until!r}"
-            yield line
-        finally:
-            process.terminate()
 
 
 @pytest.fixture(scope="module")

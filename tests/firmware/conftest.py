@@ -18,15 +18,10 @@ from dcompute_sim.brokers.mosquitto import MosquittoBroker
 from dcompute_sim.fwbuild.firmware_files import product
 from dcompute_sim.micropython.board import Board
 from dcompute_sim.micropython.process import FirmwareProcess
-from dcompute_sim.micropython.provision import Emulator, provision
+from dcompute_sim.micropython.provision import Emulator
 
 PATIENCE_S = 20.0  # the machine may be busy; nothing waits this long when it works
 KEEPALIVE_S = 2
-
-
-@pytest.fixture(scope="session")
-def emulator() -> Emulator:
-    return provision()
 
 
 class Heard:

@@ -15,17 +15,11 @@ from dcompute_sim.engines.virtual_broker import ModelBroker
 from dcompute_sim.micropython.board import Board
 from dcompute_sim.micropython.lockstep import LockstepBoard
 from dcompute_sim.micropython.process import FirmwareProcess
-from dcompute_sim.micropython.provision import Emulator, provision
+from dcompute_sim.micropython.provision import Emulator
 from dcompute_sim.net.network import Network
 
 UID = bytes([0x02, 0, 0, 0, 0x01, 0x07])
 PATIENCE_S = 15
-
-
-@pytest.fixture(scope="session")
-def emulator() -> Emulator:
-    """MicroPython and umqtt.simple; raises EmulatorUnavailable, with guidance, where they cannot be had."""
-    return provision()
 
 
 class Recorder:

@@ -20,7 +20,7 @@ from dcompute_sim.engines.virtual_broker import ModelBroker
 from dcompute_sim.fwbuild.firmware_files import product
 from dcompute_sim.micropython.board import Board
 from dcompute_sim.micropython.lockstep import LockstepBoard
-from dcompute_sim.micropython.provision import Emulator, provision
+from dcompute_sim.micropython.provision import Emulator
 from dcompute_sim.net.network import Network
 
 from dcompute._ota import messages
@@ -293,11 +293,6 @@ class Speaker:
 @pytest.fixture
 def speaker() -> type[Speaker]:
     return Speaker
-
-
-@pytest.fixture(scope="session")
-def emulator() -> Emulator:
-    return provision()
 
 
 NewBench = Callable[..., Bench]

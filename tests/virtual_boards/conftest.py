@@ -12,16 +12,11 @@ from typing import Any
 
 import pytest
 from dcompute_sim.micropython.board import Board
-from dcompute_sim.micropython.provision import Emulator, provision
+from dcompute_sim.micropython.provision import Emulator
 from dcompute_sim.virtual_boards.serial import PtyPort
 from dcompute_sim.virtual_boards.virtual_board import VirtualBoard
 
 PATIENCE_S = 60.0  # the machine may be busy; nothing waits this long when it works
-
-
-@pytest.fixture(scope="session")
-def emulator() -> Emulator:
-    return provision()
 
 
 class Said:
