@@ -228,3 +228,36 @@ def test_a_watchdog_that_is_not_fed_resets_the_board(desk: MakeDesk) -> None:
             await answers(d)
 
     asyncio.run(go())
+
+
+def test_a_board_in_deep_sleep_hears_nothing_until_it_wakes(desk: MakeDesk) -> None:
+    program = "import machine\nif machine.reset_cause() == 1:\n machine.deepsleep(500)"
+
+    async def go() -> None:
+        async with desk({"main.py": program}) as d:
+            await d.wait(lambda: d.all("asleep"))
+            assert (d.board.powered, d.board.pid) == (True, 0)
+            d.type("\x03\x03")
+            await d.wait(lambda: d.board.idle)
+            assert [reset["cause"] for reset in d.all("reset")] == [1, 4]
+            await answers(d)
+
+    asyncio.run(go())
+
+
+def test_a_board_that_sleeps_for_ever_is_woken_by_its_button_and_ended_by_its_plug(desk: MakeDesk) -> None:
+    program = "import machine\nif machine.reset_cause() == 1:\n machine.deepsleep()"
+
+    async def go() -> None:
+        async with desk({"main.py": program}) as d:
+            await d.wait(lambda: d.all("asleep"))
+            d.board.power_off()
+            assert not d.board.powered
+            d.board.power_on()
+            await d.wait(lambda: len(d.all("asleep")) == 2)
+            d.board.reset()
+            await d.wait(lambda: d.board.idle)
+            assert [reset["cause"] for reset in d.all("reset")] == [1, 1, 2]
+            await answers(d)
+
+    asyncio.run(go())

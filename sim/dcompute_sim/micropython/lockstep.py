@@ -367,7 +367,7 @@ class LockstepBoard:
         elif op == wire.DRAIN:
             self._sockets.drain(a, thread, self._park(thread, None), b)
         elif op == wire.RESET:
-            self._reset(a)
+            self._reset(a, b)
         elif op != wire.EXIT:
             self._died(f"it sent an unknown request {op}")
 
@@ -416,17 +416,21 @@ class LockstepBoard:
         said = self._stop()
         self._restart_soon(f"died: {why or said}", boards.HARD_RESET if self._booted else None)
 
-    def _reset(self, cause: int) -> None:
+    def _reset(self, cause: int, asleep_ms: int = 0) -> None:
         self._stop()
-        self._restart_soon(RESETS.get(cause, "reset"), cause)
+        self._restart_soon(RESETS.get(cause, "reset"), cause if asleep_ms >= 0 else None, asleep_ms)
 
-    def _restart_soon(self, how: str, cause: int | None) -> None:
-        """The chip's connections vanish unannounced; the rebooted stack answers them with RST."""
+    def _restart_soon(self, how: str, cause: int | None, asleep_ms: int = 0) -> None:
+        """The chip's connections vanish unannounced; the rebooted stack answers them with RST.
+
+        `cause`: of the restart; None: there is none.
+        """
         self.host.power_cut()
         self._listener.stopped(how)
         restart = self._restart
         if cause is not None:
-            self.host.network.clock.call_later(RESTART_S, lambda: self._start_again(restart, cause))
+            wait_s = RESTART_S + asleep_ms / 1e3
+            self.host.network.clock.call_later(wait_s, lambda: self._start_again(restart, cause))
 
     def _start_again(self, restart: int, cause: int) -> None:
         if self._restart == restart:

@@ -22,7 +22,7 @@ WAIT: Final = 3  # an arrival for any socket; b: microseconds or -1
 CONNECT: Final = 4  # a: socket, b: microseconds or -1; 0: do not wait
 DRAIN: Final = 5  # a: socket whose send buffer shall have room, b: microseconds or -1
 EXIT: Final = 6  # nothing: the thread is over
-RESET: Final = 7  # nothing: the process is over; a: reset cause
+RESET: Final = 7  # nothing: the process is over; a: reset cause, b: milliseconds of deep sleep or -1
 
 # Records of a request.
 WRITE: Final = 1

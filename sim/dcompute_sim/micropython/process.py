@@ -70,6 +70,7 @@ class FirmwareProcess:
         self._process: EmulatorProcess | None = None
         self._half_line = b""
         self._next_cause: int | None = None  # set when the board said that it resets
+        self._asleep_ms = 0  # -1: until somebody switches it on
         self._radio = dict(board.radio)
         self._watchdog_ms = 0
         self._hung = False
@@ -108,6 +109,7 @@ class FirmwareProcess:
         self._half_line = b""
         self._killed = self._hung = self._booted = False
         self._next_cause = None
+        self._asleep_ms = 0
         self._watchdog_ms = 0
         loop.add_reader(process.control, self._read_control)
         loop.add_reader(process.output_fd, self._read_output)
@@ -202,6 +204,7 @@ class FirmwareProcess:
         name = str(event.pop("ev"))
         if name == "reset":
             self._next_cause = int(event["cause"])
+            self._asleep_ms = int(event.get("asleep_ms", 0))
             return
         if name == "memory":
             waiting = self._memory.pop(int(event["id"]), None)
@@ -267,13 +270,17 @@ class FirmwareProcess:
             cause = boards.WDT_RESET
         if cause is not None:
             self._listener.stopped(RESETS.get(cause, "reset"))
+            if self._asleep_ms < 0:
+                return
         else:
             how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
             self._listener.stopped(f"died: {how}")
             if not self._booted:  # the emulator's own fault, and the same the next time
                 return
             cause = boards.HARD_RESET  # after a fatal error of MicroPython the chip restarts
-        self._timer = asyncio.get_running_loop().call_later(RESTART_S, self.start, cause)
+        self._timer = asyncio.get_running_loop().call_later(
+            RESTART_S + self._asleep_ms / 1e3, self.start, cause
+        )
 
     def _watchdog_bites(self) -> None:
         if self._process is not None:

@@ -63,8 +63,10 @@ class ChipListener(Protocol):
     def told(self, name: str, fields: dict[str, Any]) -> None:
         """What the chip tells: `kbd_intr`, `crash`, `wlan`, `core`, `watchdog`, `bootloader`, ..."""
 
-    def stopped(self, cause: int | None, unheard: bytes | None) -> None:
+    def stopped(self, cause: int | None, unheard: bytes | None, asleep_ms: int) -> None:
         """The process is gone: the cause of the reset that it asked for, or None.
+
+        `asleep_ms`: of deep sleep before it, -1 for ever.
 
         `unheard`: it died of the interrupt, which its program thus never saw; what was typed after it.
         """
@@ -104,6 +106,7 @@ class Chip:
         self._binary = False  # the next output may hold bytes that are not text
         self._enclosed = False  # between the marks that say so
         self._cause: int | None = None
+        self._asleep_ms = 0
         self._deaf: asyncio.TimerHandle | None = None
         self._struck: int | None = None  # the block that was interrupted last
         self._unheard = 0  # interrupts that the chip has not said to have heard
@@ -229,7 +232,7 @@ class Chip:
             unread = self._take_unread()
             self._reap()
             died_of_it = self._cause is None and self._struck is not None and self._struck == self._unended
-            self._listener.stopped(self._cause, unread if died_of_it else None)
+            self._listener.stopped(self._cause, unread if died_of_it else None, self._asleep_ms)
 
     def _take(self, event: dict[str, Any]) -> None:
         name = event["ev"]
@@ -240,6 +243,7 @@ class Chip:
             self._listener.ended(str(event["error"]), bool(event["exit"]), self._take_unread())
         elif name == "reset":
             self._cause = int(event["cause"])
+            self._asleep_ms = int(event.get("asleep_ms", 0))
         elif name == "heard":  # perhaps after the end of the block
             self._unheard -= 1
             if not self._unheard:

@@ -5,6 +5,7 @@ Nothing here knows mpremote: it works against this as it does against a board, o
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -66,6 +67,8 @@ class VirtualBoard:
         self._watcher = watcher
         self._chip: Chip | None = None
         self._power_left: int | None = None
+        self._asleep = False
+        self._alarm: asyncio.TimerHandle | None = None
 
     @property
     def address(self) -> str:
@@ -79,8 +82,8 @@ class VirtualBoard:
 
     @property
     def powered(self) -> bool:
-        """Whether the chip runs."""
-        return self._chip is not None
+        """Whether the chip runs, or sleeps."""
+        return self._chip is not None or self._asleep
 
     @property
     def pid(self) -> int:
@@ -114,7 +117,7 @@ class VirtualBoard:
 
     def power_on(self) -> None:
         """Start the chip."""
-        if self._chip is None:
+        if not self.powered:
             own(self._flash.root)
             if self.link is not None:
                 self.link.up()
@@ -123,19 +126,26 @@ class VirtualBoard:
 
     def power_off(self) -> None:
         """Cut the power: the broker hears nothing of it."""
-        if self._chip is not None:
+        if self.powered:
             if self.link is not None:
                 self.link.down()
                 self.link.forget()
-            chip, self._chip = self._chip, None
-            chip.kill()
+            self._end_chip()
             self._tell("power_off")
 
     def reset(self) -> None:
         """Press the reset button."""
-        if self._chip is not None:
-            self._chip.kill()
+        if self.powered:
+            self._end_chip()
             self._start(chips.HARD_RESET)
+
+    def _end_chip(self) -> None:
+        chip, self._chip = self._chip, None
+        if chip is not None:
+            chip.kill()
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._asleep, self._alarm = False, None
 
     def fail_power_after(self, steps: int | None) -> None:
         """The power fails when so many more bytes have been written to the flash, over resets too.
@@ -159,6 +169,7 @@ class VirtualBoard:
     # --- starting -----------------------------------------------------------------------------------------
 
     def _start(self, cause: int) -> None:
+        self._asleep, self._alarm = False, None
         if cause == chips.SOFT_RESET:
             self.repl.started()
         else:
@@ -224,8 +235,16 @@ class VirtualBoard:
         else:
             self._tell(name, **{key: value for key, value in fields.items() if key != "ev"})
 
-    def stopped(self, cause: int | None, unheard: bytes | None) -> None:
+    def stopped(self, cause: int | None, unheard: bytes | None, asleep_ms: int) -> None:
         if self._chip is None:  # the power went
+            return
+        if asleep_ms:
+            self._chip = None
+            self._asleep = True
+            self._tell("asleep", ms=asleep_ms)
+            if asleep_ms > 0:
+                loop = asyncio.get_running_loop()
+                self._alarm = loop.call_later(asleep_ms / 1e3, self._start, chips.DEEPSLEEP_RESET)
             return
         if cause == chips.SOFT_RESET:
             self.line.send(b"MPY: soft reboot\r\n")

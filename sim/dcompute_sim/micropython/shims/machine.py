@@ -7,6 +7,7 @@ HARD_RESET = 2
 WDT_RESET = 3
 DEEPSLEEP_RESET = 4
 SOFT_RESET = 5
+TIMER_WAKE = 4
 
 __getattr__ = _board.missing("machine")
 _kernel = _board.kernel
@@ -54,8 +55,12 @@ def lightsleep(ms=None):
 
 
 def deepsleep(ms=None):
-    _kernel.sleep_us((ms or 0) * 1000)
-    _kernel.end("reset", DEEPSLEEP_RESET)
+    # Everything is off but the RTC: threads, sockets, Wi-Fi, the watchdog. Without a time nothing wakes it.
+    _kernel.end("reset", DEEPSLEEP_RESET, ms or -1)
+
+
+def wake_reason():
+    return TIMER_WAKE if _board.reset_cause == DEEPSLEEP_RESET else 0
 
 
 def disable_irq():

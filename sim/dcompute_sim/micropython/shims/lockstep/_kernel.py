@@ -44,7 +44,7 @@ _WAIT = 3  # until something arrives for any socket; b: microseconds or -1
 _CONNECT = 4  # a: socket, b: microseconds or -1; the address rides along
 _DRAIN = 5  # a: socket; until its send buffer has room, b: microseconds or -1
 _EXIT = 6  # this thread is over
-_RESET = 7  # a: cause
+_RESET = 7  # a: cause, b: milliseconds of deep sleep before the restart, -1: no end of it
 
 # What rides along.
 _WRITE = 1
@@ -343,8 +343,9 @@ def idle_forever():
         wait(_PARK)
 
 
-def end(event, cause):
-    wait(_RESET, cause)
+def end(event, cause, asleep_ms=0):
+    # -1: until somebody presses reset.
+    wait(_RESET, cause, asleep_ms)
     _exit(0)
 
 

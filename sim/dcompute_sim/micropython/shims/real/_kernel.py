@@ -302,9 +302,12 @@ def idle_forever():
         utime.sleep(3600)
 
 
-def end(event, cause):
-    # The chip restarts: nothing of this process goes on, not even `finally`.
-    report_bytes(_ENDS[cause])  # it takes no heap, for want of which a board may well be reset
+def end(event, cause, asleep_ms=0):
+    # The chip restarts: nothing of this process goes on, not even `finally`. -1: when somebody presses reset.
+    if asleep_ms:
+        report_bytes(b'{"ev":"reset","cause":%d,"asleep_ms":%d}\n' % (cause, asleep_ms))
+    else:
+        report_bytes(_ENDS[cause])  # it takes no heap, for want of which a board may well be reset
     die()
 
 
