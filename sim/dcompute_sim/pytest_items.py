@@ -27,6 +27,8 @@ from dcompute_sim.run import RunOptions, RunOutcome, run_scenario
 from dcompute_sim.scenario import Scenario, ScenarioError, check, find, load_all
 from dcompute_sim.scenario.locate import map_beside
 from dcompute_sim.scenario.write import to_yaml
+from dcompute_sim.shrink import story
+from dcompute_sim.shrink.search import NothingToShrink, Search
 
 _WORDS = {Status.FAILED: "did not hold", Status.INCONCLUSIVE: "was not put to the test"}
 
@@ -121,7 +123,7 @@ class ScenarioRun(pytest.Collector):
 
     def _run(self) -> list[_Finding]:
         outcome = _run(self.scenario, self.options)
-        report = _Report(outcome, artefacts_of(self))
+        report = _Report(outcome, artefacts_of(self), shrink=self.config.getoption("dcompute_shrink"))
         own = len(self.scenario.expect)
         findings = [report.finding([result]) for result in outcome.verdict.results[:own]]
         return [*findings, report.finding(outcome.verdict.results[own:])]
@@ -199,22 +201,29 @@ class RunInTest:
             if isinstance(source, Scenario):
                 folder.mkdir(parents=True, exist_ok=True)
                 (folder / "scenario.yaml").write_text(to_yaml(source), encoding="utf-8")
-            raise NotHeld(_Report(outcome, folder).finding(outcome.verdict.results).text)
+            shrink = self._node.config.getoption("dcompute_shrink")
+            raise NotHeld(_Report(outcome, folder, shrink=shrink).finding(outcome.verdict.results).text)
         return outcome
 
 
 class _Report:
-    """Tells what did not hold in a run, and leaves trace and page behind, once."""
+    """Tells what did not hold in a run; leaves trace and page behind, once, and on request a smaller run."""
 
-    def __init__(self, outcome: RunOutcome, folder: Path) -> None:
+    def __init__(self, outcome: RunOutcome, folder: Path, *, shrink: bool) -> None:
         replay = replay_command(outcome.trace.started)
         self._run = RunReport(
             outcome.trace.events, outcome.verdict, replay, outcome.wall_s, outcome.scenario.description
         )
-        self._folder = folder
-        if outcome.verdict.status is not Status.HELD:
+        self._left = f"See:   {folder / 'report.html'}, trace.jsonl"
+        if outcome.verdict.status is Status.HELD:
+            return
+        try:
             outcome.trace.write(folder / "trace.jsonl")
             (folder / "report.html").write_text(html(self._run), encoding="utf-8")
+            if shrink and outcome.verdict.status is Status.FAILED:
+                self._left += _shrunk(outcome, folder / "shrunk.yaml")
+        except OSError as error:  # the run is judged all the same
+            self._left = f"Trace and report cannot be written: {error}"
 
     def finding(self, results: Sequence[Result]) -> _Finding:
         """In words, what did not hold of these."""
@@ -222,13 +231,22 @@ class _Report:
         if not wrong:
             return _Finding(True, "")
         lines = [line for result in wrong for line in self._lines(result)]
-        lines += [f"Again: {self._run.replay}", f"See:   {self._folder / 'report.html'}, trace.jsonl"]
+        lines += [f"Again: {self._run.replay}", self._left]
         return _Finding(False, "\n".join(lines))
 
     def _lines(self, result: Result) -> list[str]:
         outcome = result.outcome
         told = f"{result.label} {_WORDS[outcome.status]}: {outcome.summary}"
         return [told, *(f"    {line}" for line in offending_lines(self._run, outcome))]
+
+
+def _shrunk(outcome: RunOutcome, path: Path) -> str:
+    """Write the run as small as it can be made; what to say of that."""
+    try:
+        story.write(Search(outcome.scenario, outcome.options).run(), path)
+    except NothingToShrink as error:
+        return f"\nNot shrunk: {error}"
+    return f"\nSmall: dcompute run {path}"
 
 
 def _run(scenario: Scenario, options: RunOptions) -> RunOutcome:

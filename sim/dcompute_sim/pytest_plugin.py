@@ -49,6 +49,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="DIR",
         help="Where trace and report of a run that did not hold are left (dcompute-artefacts).",
     )
+    group.addoption(
+        "--dcompute-shrink",
+        action="store_true",
+        help="Shrink runs that failed: leave shrunk.yaml, a small scenario that fails alike, with the trace.",
+    )
     parser.addini("dcompute_scenarios", "Files to collect as scenarios: paths or patterns.", type="args")
     parser.addini("dcompute_one_per", "As --dcompute-one-per.", default="expectation")
     parser.addini("dcompute_artefacts", "As --dcompute-artefacts.", default="dcompute-artefacts")

@@ -122,6 +122,9 @@ def _check_mutants(scenario: Scenario, options: RunOptions) -> None:
         if group.variant is not None:
             check_names([group.variant])
             check_reach([group.variant], {kind}, f"group {name}")
+    if scenario.master.variant is not None:
+        check_names([scenario.master.variant])
+        check_reach([scenario.master.variant], {MASTER}, "the master")
     check_reach(options.mutants, kinds, scenario.name)
 
 

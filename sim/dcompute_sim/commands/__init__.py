@@ -9,6 +9,7 @@ from dcompute_sim.commands.compare_command import compare
 from dcompute_sim.commands.report_command import report
 from dcompute_sim.commands.run_command import run
 from dcompute_sim.commands.scenario_commands import explain, new, schema
+from dcompute_sim.commands.shrink_command import shrink
 from dcompute_sim.deploy.cli import app as deploy
 from dcompute_sim.hardware.check_command import check as check_board
 from dcompute_sim.micropython.cli import app as emulator
@@ -18,6 +19,7 @@ app = typer.Typer()
 app.command()(run)
 app.command()(report)
 app.command()(compare)
+app.command()(shrink)
 app.command()(explain)
 app.command()(new)
 app.command()(schema)

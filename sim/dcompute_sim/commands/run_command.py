@@ -14,6 +14,7 @@ import typer
 
 from dcompute.cli import grouped
 from dcompute_sim.campaign import parse_seeds
+from dcompute_sim.checks.check import Status
 from dcompute_sim.checks.coverage import coverage
 from dcompute_sim.commands import options as o
 from dcompute_sim.commands.outputs import exit_status, one_each, write_reports
@@ -22,6 +23,7 @@ from dcompute_sim.commands.rerun import watch as watch_files
 from dcompute_sim.commands.run_many import plans, run_all
 from dcompute_sim.commands.seeds import run_seeds
 from dcompute_sim.commands.select import SelectedScenario
+from dcompute_sim.commands.shrink_command import shrink_and_tell
 from dcompute_sim.commands.status import ABSENT, WRONG, explained, status_of, worst
 from dcompute_sim.faults import node_faults
 from dcompute_sim.report.console import make_console, print_summary
@@ -50,6 +52,12 @@ class Many:
     fail_fast: Annotated[
         bool,
         typer.Option("--fail-fast", help="End --seeds at the first that fails."),
+    ] = False
+    shrink: Annotated[
+        bool,
+        typer.Option(
+            "--shrink", help="Shrink what failed (of --seeds, the lowest) to a small scenario in runs/."
+        ),
     ] = False
 
 
@@ -108,7 +116,7 @@ def run(
             if trace or pcap or reports != o.Reports():
                 raise typer.BadParameter("traces and reports are of one seed: leave out --seeds")
             raise typer.Exit(_run_seeds(entries, options, many, show))
-        raise typer.Exit(_run_each(entries, options, trace, reports, show, many.jobs))
+        raise typer.Exit(_run_each(entries, options, trace, reports, show, many))
 
 
 def _without_watch(context: typer.Context) -> Callable[[], object]:
@@ -127,7 +135,10 @@ def _run_seeds(entries: Sequence[SelectedScenario], options: RunOptions, many: M
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--seeds") from None
     console = make_console(show.mode)
-    return run_seeds(entries, options, seeds, console, jobs=many.jobs, on=many.on, fail_fast=many.fail_fast)
+    return run_seeds(
+        entries, options, seeds, console,
+        jobs=many.jobs, on=many.on, fail_fast=many.fail_fast, shrink=many.shrink,
+    )  # fmt: skip
 
 
 def _run_each(
@@ -136,7 +147,7 @@ def _run_each(
     trace: Path | None,
     reports: o.Reports,
     show: o.Show,
-    jobs: int | None,
+    many: Many,
 ) -> int:
     """One run of each, all of them told, in the reports too."""
     console = make_console(show.mode)
@@ -146,13 +157,20 @@ def _run_each(
             for said in warnings(concretise(entry.scenario)):
                 typer.echo(f"warning: {entry.label}: {said}", err=True)
     with _told(reports, entries[0].label):
-        runs, undone = run_all(plans(entries, options, traces), console, show.mode, jobs)
+        wanted = plans(entries, options, traces)
+        runs, undone = run_all(wanted, console, show.mode, many.jobs)
     why = {name: str(error) for name, error in undone.items()}
     write_reports(runs, reports, why)
     if len(entries) > 1:
         print_summary(console, runs, why)
         if not show.quiet:
             print_coverage(console, coverage(run.events for run in runs), node_faults())
+    if many.shrink:
+        failed = {(run.name, run.started.seed) for run in runs if run.verdict.status is Status.FAILED}
+        for plan in wanted:
+            seed = plan.entry.scenario.seed if options.seed is None else options.seed
+            if (plan.entry.scenario.name, seed) in failed:
+                shrink_and_tell(plan.entry.scenario, plan.options, typer.echo, jobs=many.jobs or 1)
     return worst([exit_status(runs), *map(status_of, undone.values())])
 
 

@@ -11,7 +11,9 @@ from dataclasses import replace
 from rich.console import Console
 
 from dcompute_sim.campaign import Campaign, Job, run_campaign
+from dcompute_sim.checks.check import Status
 from dcompute_sim.commands.select import SelectedScenario
+from dcompute_sim.commands.shrink_command import shrink_and_tell
 from dcompute_sim.commands.status import FAILED, HELD, INVALID
 from dcompute_sim.executors import dask_cluster, dask_workers, default_jobs, local_processes
 from dcompute_sim.report.campaign_report import ProgressLine, print_campaign
@@ -28,6 +30,7 @@ def run_seeds(
     jobs: int | None,
     on: str | None,
     fail_fast: bool,
+    shrink: bool = False,
 ) -> int:
     """Run and report a campaign for each scenario; the exit status of all of them."""
     workers = dask_workers(on) if on else jobs or default_jobs()
@@ -50,6 +53,8 @@ def run_seeds(
             line.clear()
         _print(console, entry, own, campaign, time.perf_counter() - began_s)
         statuses.add(campaign.exit_status)
+        if shrink and (failing := campaign.of(Status.FAILED)):
+            shrink_and_tell(entry.scenario, replace(own, seed=failing[0].seed), console.print, jobs=jobs or 1)
     return FAILED if FAILED in statuses else INVALID if INVALID in statuses else HELD
 
 

@@ -66,7 +66,7 @@ class Director:
             self._recorder,
             namespace=scenario.namespace,
             seed=str(scenario.seed),
-            mutants=tuple(mutants),
+            mutants=(*((scenario.master.variant,) if scenario.master.variant else ()), *mutants),
             observer=self._dispatcher.on_master_event,
         )
         self._dispatcher.serve(self._master)

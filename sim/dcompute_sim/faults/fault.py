@@ -33,7 +33,7 @@ from dcompute_sim.faults.injection import Injection, World
 from dcompute_sim.faults.schedule import Schedule, Select
 from dcompute_sim.registry import Registry
 from dcompute_sim.yamlfile.units import Duration
-from dcompute_sim.yamlfile.yaml_model import Entry, wrong
+from dcompute_sim.yamlfile.yaml_model import ListEntry, wrong
 
 Steps = Generator[Event, Any, None]
 For = Annotated[
@@ -75,7 +75,7 @@ UNSEEN_SILENCE = "nothing wanted to cross while it lasted"
 MORE_TO_SAY = "work for the node, a keepalive shorter than the fault, or `sure: true`"
 
 
-class _Kind(Entry):
+class _Kind(ListEntry):
     kind: str = Field(description="Which fault.")
 
 

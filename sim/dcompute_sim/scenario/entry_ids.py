@@ -21,9 +21,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TypeVar
 
-from dcompute_sim.yamlfile.yaml_model import Entry
+from dcompute_sim.yamlfile.yaml_model import ListEntry
 
-E = TypeVar("E", bound=Entry)
+E = TypeVar("E", bound=ListEntry)
 _DIGITS = 5
 _OF_THIS_MACHINE = {"bundle"}  # an absolute path
 

@@ -87,6 +87,9 @@ class Master(Model):
         description="A node known only from a retained status is declared dead when it has not spoken "
         "for this long; the master's own default when left out.",
     )
+    variant: Text | None = Field(
+        default=None, description="The mutant that the master is, by name: a master with a known fault."
+    )
     reassign: Flag = Field(default=True, description="Tasks of a dead node are sent to others.")
     task_timeout: Duration | None = Field(
         default=None, description="A task without a result for this long is sent again; never when left out."

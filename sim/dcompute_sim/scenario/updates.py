@@ -8,12 +8,12 @@ from pydantic import Field
 
 from dcompute_sim.faults.schedule import Select
 from dcompute_sim.yamlfile.units import Duration
-from dcompute_sim.yamlfile.yaml_model import Entry, Text
+from dcompute_sim.yamlfile.yaml_model import ListEntry, Text
 
 Broken = Literal["crash", "hang", "no-wifi"]
 
 
-class Update(Entry):
+class Update(ListEntry):
     """A version of the firmware, offered by the master over MQTT to boards of groups with `layout: slots`."""
 
     at: Duration = Field(description="When the master begins with it.")

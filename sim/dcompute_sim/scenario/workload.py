@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from dcompute_sim.faults.schedule import When
 from dcompute_sim.yamlfile.units import Duration, Rate, Size
-from dcompute_sim.yamlfile.yaml_model import Count, Entry, Model, ShortModel, Text, exactly_one, wrong
+from dcompute_sim.yamlfile.yaml_model import Count, ListEntry, Model, ShortModel, Text, exactly_one, wrong
 
 PICKS = ("random", "least_busy", "round_robin", "all")
 Weight = Annotated[float, Field(gt=0, le=1e6)]
@@ -139,7 +139,7 @@ class Loop(ShortModel):
         return "open" if self.closed is None else None
 
 
-class TaskStream(Entry):
+class TaskStream(ListEntry):
     """Tasks with a common pace.
 
     `tasks` alone: all at once. `rate`: evenly, or `arrivals: poisson`. `burst`: so many, `every` so often.

@@ -32,7 +32,7 @@ class Model(BaseModel):
 EntryId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$")]
 
 
-class Entry(Model):
+class ListEntry(Model):
     """An entry of a list, with a name of its own."""
 
     id: EntryId | None = Field(

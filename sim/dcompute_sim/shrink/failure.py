@@ -1,0 +1,54 @@
+"""Why a run failed, in a form that two runs can be compared by."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import msgspec
+
+from dcompute_sim.checks.check import Status
+from dcompute_sim.checks.verdict import Result, Verdict
+from dcompute_sim.trace import Event
+
+_NUMBER = re.compile(r"[0-9][0-9.,]*")
+_TELLING = ("status", "own_status", "master_status", "how", "reason", "cause", "level")
+"""Fields of events whose words say what kind of thing happened, whoever it happened to."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One expectation that did not hold.
+
+    Attributes:
+        label: of the expectation, with its parameters.
+        summary: what the check said.
+        reason: its words up to the first `;` (excuses follow it), without numbers and plurals.
+        signs: what the events that broke it say, of each kind and telling words once.
+    """
+
+    label: str
+    summary: str
+    reason: str
+    signs: frozenset[tuple[str, ...]]
+
+    def same_as(self, other: Failure) -> bool:
+        """Whether `other`, of a smaller run, is this failure: it shows nothing that this one did not."""
+        return (self.label, self.reason) == (other.label, other.reason) and other.signs <= self.signs
+
+
+def failures(verdict: Verdict) -> list[Failure]:
+    """List what failed, in the order of the expectations."""
+    return [_failure(result) for result in verdict.of(Status.FAILED)]
+
+
+def _failure(result: Result) -> Failure:
+    said = result.outcome.summary
+    words = _NUMBER.sub("#", said.partition(";")[0]).split()
+    reason = " ".join(word.removesuffix("s") for word in words if word != "#")
+    return Failure(result.label, said, reason, frozenset(map(_sign, result.outcome.offending)))
+
+
+def _sign(event: Event) -> tuple[str, ...]:
+    fields = msgspec.structs.asdict(event)
+    return (type(event).__name__, *(f"{key}={fields[key]}" for key in _TELLING if key in fields))

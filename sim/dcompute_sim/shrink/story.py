@@ -1,0 +1,95 @@
+"""The file of a shrunk run: an explicit scenario, headed by its story, ready as a regression test."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import replace
+from pathlib import Path
+
+from dcompute_sim.mutants.catalogue import FIRMWARE, FOREIGN, MASTER, MUTANTS
+from dcompute_sim.run import RunOptions, run_scenario
+from dcompute_sim.scenario import Scenario, load
+from dcompute_sim.scenario.explain import explain
+from dcompute_sim.scenario.write import to_yaml
+from dcompute_sim.shrink.failure import Failure, failures
+from dcompute_sim.shrink.search import Shrunk, size
+
+_WIDTH = 100
+
+
+def write(shrunk: Shrunk, path: Path) -> bool:
+    """Write the file, and run it: whether it fails for the same reason, from the file alone.
+
+    Args:
+        path: of the file; its folder is made if need be.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    scenario, left = self_contained(shrunk.scenario, shrunk.options)
+    name = f"{shrunk.original.name}-{shrunk.original.seed}"
+    scenario = scenario.model_copy(update={"name": name, "description": _told(shrunk)})
+    command = " ".join(["dcompute run", str(path), *(f"--mutant {mutant}" for mutant in left.mutants)])
+    first, _, rest = to_yaml(scenario).partition("\n")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"{first}\n{rest}", encoding="utf-8")
+    verdict = run_scenario(load(path), RunOptions(mutants=left.mutants)).verdict
+    alike = [found for found in failures(verdict) if shrunk.failure.same_as(found)]
+    header = _header(shrunk, (alike or [shrunk.failure])[0], scenario, command)
+    path.write_text(f"{first}\n{header}{rest}", encoding="utf-8")
+    return bool(alike)
+
+
+def self_contained(scenario: Scenario, options: RunOptions) -> tuple[Scenario, RunOptions]:
+    """Say in the scenario what the options said over it: time, broker, and the mutant if there is one.
+
+    Returns:
+        The scenario, and the options that are still needed.
+    """
+    said = {"time": options.time or scenario.time, "broker": options.broker or scenario.broker}
+    scenario = scenario.model_copy(update=said)
+    options = replace(options, time=None, broker=None, seed=None)
+    taken = [group.variant for group in scenario.fleet.values()] + [scenario.master.variant]
+    if len(options.mutants) != 1 or any(taken):
+        return scenario, options
+    (mutant,) = options.mutants
+    reaches = MUTANTS[mutant].reaches
+    fleet = {
+        name: group.model_copy(update={"variant": mutant})
+        if (FOREIGN if group.kind == FIRMWARE and group.files is not None else group.kind) in reaches
+        else group
+        for name, group in scenario.fleet.items()
+    }
+    master = scenario.master.model_copy(update={"variant": mutant} if MASTER in reaches else {})
+    return scenario.model_copy(update={"fleet": fleet, "master": master}), replace(options, mutants=())
+
+
+def _told(shrunk: Shrunk) -> str:
+    mutants = "".join(f", mutant {mutant}" for mutant in shrunk.options.mutants)
+    return f"Shrunk from {shrunk.original.name}, seed {shrunk.original.seed}{mutants}."
+
+
+def default_path(shrunk: Shrunk, folder: Path) -> Path:
+    """Where the file goes when nobody says."""
+    return folder / f"{shrunk.original.name}-{shrunk.original.seed}-shrunk.yaml"
+
+
+def _header(shrunk: Shrunk, failure: Failure, scenario: Scenario, command: str) -> str:
+    fails = f"{failure.label}: {failure.summary}"
+    rows = {
+        "Fails": fails,
+        "Was": f"{size(shrunk.original)}; {shrunk.runs} runs made this of it.",
+        "Run it": command,
+    }
+    lines = [""]
+    for heading, text in rows.items():
+        lines += textwrap.wrap(
+            text,
+            _WIDTH,
+            initial_indent=f"{heading + ':':<13}",
+            subsequent_indent=" " * 13,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    lines += ["", *explain(scenario).splitlines()]
+    return "".join(f"# {line}".rstrip() + "\n" for line in lines)
