@@ -173,14 +173,28 @@ def test_an_untrusted_certificate_is_named(authority: Authority) -> None:
     assert "not trusted" in result.stderr
 
 
-def test_tls_to_a_plain_port_is_named(authority: Authority) -> None:
+@pytest.mark.parametrize("kind", ["embedded", "model", "mosquitto"])
+def test_tls_to_a_plain_port_is_named(kind: str) -> None:
     async def checked() -> Result:
-        async with _broker("mosquitto") as url:
+        async with _broker(kind) as url:
             return await asyncio.to_thread(_run, "check", url.replace("mqtt:", "mqtts:"))
 
     result = asyncio.run(checked())
     assert result.exit_code == 3
-    assert "cannot be reached" in result.stderr or "TLS port" in result.stderr
+    assert "speaks MQTT without TLS: write mqtt://" in result.stderr
+
+
+@pytest.mark.parametrize("kind", ["embedded", "model", "mosquitto"])
+def test_no_tls_to_a_tls_port_is_named(authority: Authority, kind: str) -> None:
+    server = authority.issue(f"server-plain-{kind}")
+
+    async def checked() -> Result:
+        async with _broker(kind, BrokerSecurity(None, server.certificate, server.key)) as url:
+            return await asyncio.to_thread(_run, "check", url.replace("mqtts:", "mqtt:"))
+
+    result = asyncio.run(checked())
+    assert result.exit_code == 3
+    assert "that port speaks TLS: write mqtts://" in result.stderr
 
 
 # --- passwd -------------------------------------------------------------------------------------------------

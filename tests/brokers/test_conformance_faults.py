@@ -465,5 +465,16 @@ def test_without_a_fault_every_row_passes(verdicts: Verdicts) -> None:
     assert [row for row in rows if row.outcome is not PropertyOutcome.PASSED] == []
 
 
+# Warnings and figures of brokers within their rights: shown by real ones, in test_conformance_limits.py.
+LIMITS = {
+    "in-flight-limit",
+    "packet-limit",
+    "access-rules",
+    "queue-limit",
+    "retained-replay",
+    "mass-death",
+}
+
+
 def test_every_row_was_shown_to_fail() -> None:
-    assert {row for _, row, _ in FAULTS} == {each.name for each in PROPERTIES}
+    assert {row for _, row, _ in FAULTS} == {each.name for each in PROPERTIES} - LIMITS

@@ -34,6 +34,15 @@ PLAIN_AMQTT_FAILS = {
     "clean-session-forgets",
     "malformed-client",
 }
+# What mosquitto's defaults cost a large fleet; the model has the same.
+WARNED = {
+    ("mosquitto", "queue-limit"),
+    ("mosquitto", "retained-replay"),
+    ("mosquitto", "mass-death"),
+    ("model", "queue-limit"),
+    ("model", "retained-replay"),
+    ("model", "mass-death"),
+}
 # By broker: its rows by name, and the retained topics that the suite left behind
 Verdicts = dict[str, tuple[dict[str, Row], list[str]]]
 
@@ -45,7 +54,12 @@ async def _judged(kind: str, security: BrokerSecurity) -> tuple[dict[str, Row], 
     await broker.start()
     try:
         target = BrokerUnderTest(
-            broker.host, broker.port, token=f"check-{kind}", username=USER, password=PASSWORD
+            broker.host,
+            broker.port,
+            token=f"check-{kind}",
+            username=USER,
+            password=PASSWORD,
+            connections=600,  # 1,200 messages, topics and deaths: more than stock limits let wait
         )
         rows = await check(target)
         late = await connect(target, "late")
@@ -97,7 +111,8 @@ def verdicts(security: BrokerSecurity) -> Verdicts:
 @pytest.mark.parametrize("row", ROWS)
 def test_a_good_broker_passes(verdicts: Verdicts, kind: str, row: str) -> None:
     verdict = verdicts[kind][0][row]
-    assert verdict.outcome is PropertyOutcome.PASSED, verdict
+    expected = PropertyOutcome.WARNING if (kind, row) in WARNED else PropertyOutcome.PASSED
+    assert verdict.outcome is expected, verdict
 
 
 @pytest.mark.parametrize("kind", GOOD)

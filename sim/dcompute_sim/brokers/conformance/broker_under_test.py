@@ -26,6 +26,8 @@ class BrokerUnderTest:
     lateness_bound_s: float = 7.0
     connections: int = 1_000
     connections_bound_s: float = 20.0
+    namespace: str = ""
+    """Of the user's nodes, whose topics the access rules must allow."""
 
     @property
     def prefix(self) -> str:

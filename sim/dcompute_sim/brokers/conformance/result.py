@@ -8,6 +8,7 @@ from enum import StrEnum
 
 class PropertyOutcome(StrEnum):
     PASSED = "passed"
+    WARNING = "warning"  # the standard is kept, and a fleet loses messages all the same
     FAILED = "failed"
     NOT_APPLICABLE = "not applicable"
 
@@ -24,6 +25,15 @@ class Violation(Exception):
     """The broker broke the property: what was seen, what had to be. `figure`: what was measured anyway."""
 
     def __init__(self, detail: str, figure: str = "") -> None:
+        super().__init__(detail)
+        self.figure = figure
+
+
+class Warned(Exception):
+    """The broker is within its rights, and a fleet loses by it: what, and what to set. `figure`: what was
+    measured."""
+
+    def __init__(self, detail: str, figure: str) -> None:
         super().__init__(detail)
         self.figure = figure
 

@@ -5,12 +5,21 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Literal, NamedTuple
 
-from dcompute_sim.brokers.conformance import delivery, retained, robustness, sessions, takeovers, wills
+from dcompute_sim.brokers.conformance import (
+    delivery,
+    limits,
+    retained,
+    robustness,
+    sessions,
+    takeovers,
+    wills,
+)
 from dcompute_sim.brokers.conformance.broker_under_test import BrokerUnderTest, NotUsable
 from dcompute_sim.brokers.conformance.client import RefusedByBroker, connect, dial
-from dcompute_sim.brokers.conformance.result import NotApplicable, PropertyOutcome, Row, Violation
+from dcompute_sim.brokers.conformance.result import NotApplicable, PropertyOutcome, Row, Violation, Warned
 from dcompute_sim.brokers.conformance.trial import Trial
 from dcompute_sim.brokers.external import unreachable
 from dcompute_sim.brokers.real_broker import BrokerError
@@ -57,6 +66,12 @@ PROPERTIES: tuple[Property, ...] = (
     Property("split-and-joined-packets", robustness.split_and_joined_packets),
     Property("malformed-client", robustness.malformed_client),
     Property("wrong-password", robustness.wrong_password),
+    Property("in-flight-limit", limits.in_flight_limit),
+    Property("packet-limit", limits.packet_limit),
+    Property("access-rules", limits.access_rules),
+    Property("queue-limit", limits.queue_limit, "last", limit_s=60.0),
+    Property("retained-replay", limits.retained_replay, "last", limit_s=60.0),
+    Property("mass-death", limits.mass_death, "last", limit_s=90.0),
     Property("many-connections", robustness.many_connections, "last", limit_s=60.0),
 )
 
@@ -116,6 +131,8 @@ async def _test(each: Property, target: BrokerUnderTest) -> Row:
             return Row(each.name, PropertyOutcome.PASSED, figure=await each.test(bench))
     except NotApplicable as reason:
         return Row(each.name, PropertyOutcome.NOT_APPLICABLE, detail=str(reason))
+    except Warned as warning:
+        return Row(each.name, PropertyOutcome.WARNING, figure=warning.figure, detail=str(warning))
     except Violation as violation:
         return Row(each.name, PropertyOutcome.FAILED, figure=violation.figure, detail=str(violation))
     except TimeoutError as error:
@@ -135,12 +152,45 @@ async def _log_in_once(target: BrokerUnderTest) -> None:
     except RefusedByBroker as refused:
         raise NotUsable(f"{where}: {_REFUSALS.get(refused.code, str(refused))}") from None
     except Violation as violation:
+        if target.tls is None and await _speaks_tls(target):
+            raise NotUsable(f"{where}: {_TLS_PORT}") from None
         raise NotUsable(f"{where}: what listens there does not speak MQTT: {violation}") from None
     except TimeoutError:
+        if target.tls is None and await _speaks_tls(target):
+            raise NotUsable(f"{where}: {_TLS_PORT}") from None
         raise NotUsable(f"{where}: no answer: is a firewall in between?") from None
     except OSError as error:
+        if target.tls is None and await _speaks_tls(target):
+            raise NotUsable(f"{where}: {_TLS_PORT}") from None
+        if target.tls is not None and await _speaks_plain(target):
+            raise NotUsable(f"{where}: {_PLAIN_PORT}") from None
         raise NotUsable(f"{where}: {unreachable(error)}") from None
     await client.disconnect()
+
+
+async def _speaks_tls(target: BrokerUnderTest) -> bool:
+    """Whether a TLS handshake gets anywhere on that port, whatever certificates are wanted."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        stranger = await dial(replace(target, tls=context), "stranger")
+    except OSError:
+        return False
+    await stranger.reset()
+    return True
+
+
+async def _speaks_plain(target: BrokerUnderTest) -> bool:
+    """Whether MQTT without TLS is answered there; asked without the password."""
+    try:
+        client = await connect(replace(target, tls=None, username=None, password=None), "stranger")
+    except RefusedByBroker:
+        return True
+    except (OSError, Violation):
+        return False
+    await client.disconnect()
+    return True
 
 
 async def _await_certificate_refused(target: BrokerUnderTest) -> None:
@@ -154,6 +204,8 @@ async def _await_certificate_refused(target: BrokerUnderTest) -> None:
 
 
 _REFUSAL_WAIT_S = 0.3
+_PLAIN_PORT = "that port speaks MQTT without TLS: write mqtt:// instead of mqtts://, or name the TLS port"
+_TLS_PORT = "that port speaks TLS: write mqtts:// instead of mqtt://"
 _CLOSED_AFTER_TLS = "closed after the TLS handshake: does it want a client certificate, or another one?"
 
 _REFUSALS = {

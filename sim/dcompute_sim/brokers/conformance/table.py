@@ -12,6 +12,7 @@ from dcompute_sim.brokers.conformance.result import PropertyOutcome, Row
 
 _LOOKS = {
     PropertyOutcome.PASSED: "green",
+    PropertyOutcome.WARNING: "yellow",
     PropertyOutcome.FAILED: "bold red",
     PropertyOutcome.NOT_APPLICABLE: "dim",
 }
