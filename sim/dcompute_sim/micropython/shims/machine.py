@@ -124,31 +124,64 @@ class Pin:
         self._value ^= 1
 
 
+_TIMERS = 4
+_timers = {}  # id -> Timer: the same id is the same timer
+
+
 class Timer:
+    # Its callbacks run in the main thread, as whatever the port's scheduler is given: here when that thread
+    # sleeps or waits for sockets (a board takes them at any branch, too). What a callback raises is printed,
+    # and the timer goes on.
     ONE_SHOT = 0
     PERIODIC = 1
 
+    def __new__(cls, id=-1, **settings):
+        if id == -1:
+            return object.__new__(cls)
+        if not 0 <= id < _TIMERS:
+            raise ValueError("invalid Timer number")
+        if id not in _timers:
+            _timers[id] = object.__new__(cls)
+        return _timers[id]
+
     def __init__(self, id=-1, **settings):
-        self._run = 0
+        if not hasattr(self, "_run"):
+            self._run = 0
+            self._since_us = self._period_us = 0
         if settings:
             self.init(**settings)
 
-    def init(self, *, mode=PERIODIC, freq=-1, period=-1, callback=None, hard=False):
+    def init(self, *, mode=PERIODIC, freq=-1, period=-1, tick_hz=1000, callback=None, hard=False):
+        if hard:
+            raise ValueError("hard Timers are not implemented")
         self._run += 1
-        period_us = int(1000000 / freq) if freq > 0 else period * 1000
-        _kernel.start_new_thread(self._loop, (self._run, mode, period_us, callback))
+        self._period_us = int(1000000 / freq) if freq > 0 else period * 1000000 // tick_hz
+        _kernel.timers_used = True
+        _kernel.start_new_thread(self._loop, (self._run, mode, self._period_us, callback))
 
     def deinit(self):
         self._run += 1
 
+    def value(self):
+        # Milliseconds since the period began.
+        return (_kernel.now_us() - self._since_us) // 1000
+
     def _loop(self, run, mode, period_us, callback):
+        self._since_us = due_us = _kernel.now_us()
         while True:
-            _kernel.sleep_us(period_us)
+            due_us += period_us
+            _kernel.sleep_us(due_us - _kernel.now_us())
             if self._run != run:
                 return
-            callback(self)
+            self._since_us = due_us
+            if callback is not None:
+                _kernel.call_in_main(self._fire, (run, callback))
             if mode == Timer.ONE_SHOT:
                 return
+
+    def _fire(self, run, callback):
+        if self._run == run:
+            callback(self)
 
 
 class RTC:

@@ -31,6 +31,7 @@ import io
 import json
 import random
 import struct
+import sys
 
 import ffi
 import micropython
@@ -318,8 +319,62 @@ def true_time_us():
     return 820540800000000 + now_us()  # 2026-01-01: virtual time has no other date
 
 
+timers_used = False
+_due = []  # (function, arguments) for the main thread
+_calling = False
+_MOST_DUE = 8  # as many as the port's scheduler keeps; the rest is lost, as there
+
+
+def call_in_main(function, args):
+    # Have it called in the main thread, at once if that sleeps or waits for sockets, else when it next does.
+    if len(_due) < _MOST_DUE:
+        _due.append((function, args))
+        _rouse_main()
+
+
+def _call_due():
+    global _calling
+    if _calling:  # one that sleeps: the port's scheduler is locked meanwhile
+        return
+    _calling = True
+    try:
+        while _due:
+            function, args = _due.pop(0)
+            try:
+                function(*args)
+            except Exception as error:
+                _print_exception(error)
+    finally:
+        _calling = False
+
+
+def _rouse_main():
+    # Whatever else it waits for (a lock, a connection) holds back its callbacks on a board too.
+    if _main_waits:
+        ride(_WAKE, 0)
+
+
+def _print_exception(error):
+    text = io.StringIO()
+    sys.print_exception(error, text)
+    stdout.write(text.getvalue())
+
+
 def sleep_us(us):
-    wait(_SLEEP, 0, us if us > 0 else 0)
+    global _main_waits
+    if _running or not timers_used:
+        wait(_SLEEP, 0, us if us > 0 else 0)
+        return
+    _call_due()
+    until_us = _now_us + _charge_us + us
+    while True:
+        left_us = until_us - _now_us - _charge_us
+        _main_waits = True
+        wait(_SLEEP, 0, left_us if left_us > 0 else 0)
+        _main_waits = False
+        _call_due()
+        if _now_us + _charge_us >= until_us:
+            return
 
 
 def urandom(n):
@@ -340,7 +395,10 @@ def wake(thread):
 
 def idle_forever():
     while True:
-        wait(_PARK)
+        if timers_used:
+            sleep_us(3600000000)
+        else:
+            wait(_PARK)
 
 
 def end(event, cause, asleep_ms=0):
@@ -392,8 +450,18 @@ def _leave(number):
     _handover[_running].release()
 
 
+_main_waits = False
+
+
 def wait_arrival(timeout_us):
-    return wait(_WAIT, 0, timeout_us)
+    global _main_waits
+    if _running or not timers_used:
+        return wait(_WAIT, 0, timeout_us)
+    _call_due()
+    _main_waits = True
+    wait(_WAIT, 0, timeout_us)
+    _main_waits = False
+    _call_due()
 
 
 def wait_change(timeout_us, again):
@@ -402,7 +470,7 @@ def wait_change(timeout_us, again):
     if not again:
         _wake_lookers()
     _lookers[_running] = None
-    wait(_WAIT, 0, timeout_us)
+    wait_arrival(timeout_us)
     del _lookers[_running]
 
 

@@ -282,7 +282,66 @@ def true_time_us():
     return utime.time_ns() // 1000 - _EPOCH_2000_US
 
 
+timers_used = False
+_due = []  # (function, arguments) for the main thread
+_calling = False
+_MOST_DUE = 8  # as many as the port's scheduler keeps; the rest is lost, as there
+
+
+def call_in_main(function, args):
+    # Have it called in the main thread, at once if that sleeps or waits for sockets, else when it next does.
+    if len(_due) < _MOST_DUE:
+        _due.append((function, args))
+        _rouse_main()
+
+
+def _call_due():
+    global _calling
+    if _calling:  # one that sleeps: the port's scheduler is locked meanwhile
+        return
+    _calling = True
+    try:
+        while _due:
+            function, args = _due.pop(0)
+            try:
+                function(*args)
+            except Exception as error:
+                _print_exception(error)
+    finally:
+        _calling = False
+
+
+def _rouse_main():
+    pass  # it looks by itself, every few milliseconds
+
+
+def _print_exception(error):
+    _unix_sys.print_exception(error)
+
+
+def call_due():
+    # For waits of the main thread, between two looks.
+    if get_ident() == _main:
+        _call_due()
+
+
+LOOK_US = 2000
+
+
 def sleep_us(us):
+    if timers_used and get_ident() == _main:
+        until_us = now_us() + us
+        while True:
+            _call_due()
+            left_us = until_us - now_us()
+            if left_us <= 0:
+                return
+            _sleep_us(min(left_us, LOOK_US))
+    else:
+        _sleep_us(us)
+
+
+def _sleep_us(us):
     seconds = us / 1000000  # before: one that is interrupted must not be in the allocator
     leave()
     try:
@@ -297,9 +356,8 @@ def urandom(n):
 
 
 def idle_forever():
-    leave()
     while True:
-        utime.sleep(3600)
+        sleep_us(3600000000)
 
 
 def end(event, cause, asleep_ms=0):

@@ -1,6 +1,7 @@
 # mypy: ignore-errors
 # ESP32 `select` in real time: waits let the other threads run.
 import _board
+import _kernel
 import uselect
 from _kernel import enter, leave
 from _select import POLLERR, POLLHUP, POLLIN, POLLOUT, select_by
@@ -27,11 +28,21 @@ class poll:
         self._inner.unregister(inner)
 
     def poll(self, timeout_ms=-1):
-        leave()
-        try:
-            ready = self._inner.poll(-1 if timeout_ms is None else timeout_ms)
-        finally:
-            enter()
+        timeout_ms = -1 if timeout_ms is None else timeout_ms
+        give_up_us = _kernel.now_us() + timeout_ms * 1000
+        while True:
+            slice_ms = timeout_ms
+            if _kernel.timers_used:  # their callbacks run in between
+                _kernel.call_due()
+                left_ms = (give_up_us - _kernel.now_us()) // 1000 if timeout_ms >= 0 else 1000
+                slice_ms = max(0, min(left_ms, _kernel.LOOK_US // 1000))
+            leave()
+            try:
+                ready = self._inner.poll(slice_ms)
+            finally:
+                enter()
+            if ready or slice_ms == timeout_ms or (timeout_ms >= 0 and _kernel.now_us() >= give_up_us):
+                break
         return [(self._given[id(item[0])], item[1]) for item in ready]
 
     def ipoll(self, timeout_ms=-1, flags=0):
