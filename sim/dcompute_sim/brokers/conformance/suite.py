@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from dcompute_sim.brokers.conformance import (
     delivery,
-    limits,
+    kept_limits,
     retained,
     robustness,
     sessions,
@@ -66,12 +66,12 @@ PROPERTIES: tuple[Property, ...] = (
     Property("split-and-joined-packets", robustness.split_and_joined_packets),
     Property("malformed-client", robustness.malformed_client),
     Property("wrong-password", robustness.wrong_password),
-    Property("in-flight-limit", limits.in_flight_limit),
-    Property("packet-limit", limits.packet_limit),
-    Property("access-rules", limits.access_rules),
-    Property("queue-limit", limits.queue_limit, "last", limit_s=60.0),
-    Property("retained-replay", limits.retained_replay, "last", limit_s=60.0),
-    Property("mass-death", limits.mass_death, "last", limit_s=90.0),
+    Property("in-flight-limit", kept_limits.in_flight_limit),
+    Property("packet-limit", kept_limits.packet_limit),
+    Property("access-rules", kept_limits.access_rules),
+    Property("queue-limit", kept_limits.queue_limit, "last", limit_s=60.0),
+    Property("retained-replay", kept_limits.retained_replay, "last", limit_s=60.0),
+    Property("mass-death", kept_limits.mass_death, "last", limit_s=90.0),
     Property("many-connections", robustness.many_connections, "last", limit_s=60.0),
 )
 
