@@ -20,6 +20,7 @@ PROGRAMS = ("dcompute", "sim/dcompute_sim")
 BY_MICROPYTHON = ("shims", "specimens", "firmware", "newer_umqtt")
 
 OWNERS = {
+    "tests/docs": ("dcompute._mqtt",),
     "tests/dcompute": ("dcompute._cli", "dcompute._master", "dcompute._mqtt", "dcompute._node"),
     "tests/update": ("dcompute._cli", "dcompute._ota"),
 }

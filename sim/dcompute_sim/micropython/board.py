@@ -25,6 +25,10 @@ _PROBE_HEAP_BYTES = 1024 * 1024
 _TABLES = 3 / 256  # the collector's tables: 3 bits for each block of 32 bytes
 
 
+DEFAULT_HEAP_BYTES = 128 * 1024
+"""What an ESP32 without PSRAM has for MicroPython, about; of emulated boards and virtual ones alike."""
+
+
 @dataclass(frozen=True)
 class Board:
     """One ESP32 and what is on it.
@@ -53,7 +57,7 @@ class Board:
     files: Sequence[Path]
     config: Mapping[str, Any] = field(default_factory=dict)
     entry: str | None = None
-    heap_bytes: int = 256 * 1024
+    heap_bytes: int = DEFAULT_HEAP_BYTES
     radio: Mapping[str, Any] = field(default_factory=dict)
     clock_start_us: int = 0
     ticks_start_ms: int = 0

@@ -10,7 +10,7 @@ import typer
 
 from dcompute_sim.fwbuild.build_errors import FirmwareError
 from dcompute_sim.fwbuild.compile import compile_firmware
-from dcompute_sim.micropython.board import Board
+from dcompute_sim.micropython.board import DEFAULT_HEAP_BYTES, Board
 from dcompute_sim.micropython.cache import default_cache
 from dcompute_sim.micropython.compiled import shim_sources
 from dcompute_sim.micropython.process import FirmwareProcess
@@ -49,7 +49,7 @@ def status() -> None:
 def run(
     files: Annotated[list[Path], typer.Argument(help="Folders and files that go on the board.")],
     entry: Annotated[str | None, typer.Option(help="Program to run instead of main.py.")] = None,
-    heap_kib: Annotated[int, typer.Option(help="Heap of the firmware.")] = 256,
+    heap_kib: Annotated[int, typer.Option(help="Heap of the firmware.")] = DEFAULT_HEAP_BYTES // 1024,
     mac: Annotated[str, typer.Option(help="The board's unique id.")] = "02:00:00:00:00:01",
 ) -> None:
     """Run firmware on an emulated board, in real time, until its program ends or Ctrl-C.

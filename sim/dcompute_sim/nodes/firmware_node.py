@@ -17,7 +17,7 @@ from dcompute_sim.faults.effects import WITHHELD, WLAN_LOST
 from dcompute_sim.fwbuild.firmware_files import product
 from dcompute_sim.interfaces.node import FIRST_RELEASE, NodeSpec, update_key
 from dcompute_sim.interfaces.world import Machine
-from dcompute_sim.micropython.board import Board
+from dcompute_sim.micropython.board import DEFAULT_HEAP_BYTES, Board
 from dcompute_sim.micropython.process import BoardListener
 from dcompute_sim.mutants.overlay import overlay
 from dcompute_sim.net.observer import ByteTap
@@ -26,7 +26,6 @@ from dcompute_sim.recorder import Recorder
 from dcompute_sim.scenario.board_record import BoardRecord
 from dcompute_sim.wiretap import MqttTap
 
-DEFAULT_HEAP_BYTES = 128 * 1024
 _WLAN_WELL = (1000, 1001, 1010)  # idle, connecting, has its address; all else says why it has not
 _THROWN_OUT = 2  # the reason an access point gives that forgets its stations (WIFI_REASON_AUTH_EXPIRE)
 _WIFI_SSID = "dcompute-testbed"

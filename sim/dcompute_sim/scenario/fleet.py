@@ -41,7 +41,8 @@ class Group(Model):
         default=0.0, description="python: share of tasks that end in an error result."
     )
     queue_limit: Count | None = Field(
-        default=None, description="Tasks a node holds at most; its own default when left out."
+        default=None,
+        description="Tasks a node holds at most; when left out 1,000 (python) or 32 (firmware).",
     )
     network: OwnNetwork = Field(
         default=OwnNetwork(), description="What differs from the scenario's `network`."
@@ -50,7 +51,9 @@ class Group(Model):
         default=None,
         description="python, firmware: the mutant that these nodes are, by name: nodes with a known fault.",
     )
-    heap: Size | None = Field(default=None, description="firmware: size of the MicroPython heap.")
+    heap: Size | None = Field(
+        default=None, description="firmware: size of the MicroPython heap; 128KiB when left out."
+    )
     files: Text | None = Field(
         default=None,
         description="firmware: folder of MicroPython files to run instead of ours, relative to this file.",
@@ -85,7 +88,7 @@ class Master(Model):
     liveness: Duration | None = Field(
         default=None,
         description="A node known only from a retained status is declared dead when it has not spoken "
-        "for this long; the master's own default when left out.",
+        "for this long; when left out, for 1.5 times its keepalive and 20s.",
     )
     variant: Text | None = Field(
         default=None, description="The mutant that the master is, by name: a master with a known fault."

@@ -15,7 +15,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from dcompute_sim.fwbuild.build_errors import FirmwareError
-from dcompute_sim.micropython.board import Board
+from dcompute_sim.micropython.board import DEFAULT_HEAP_BYTES, Board
 from dcompute_sim.micropython.provision import Emulator, provision
 from dcompute_sim.micropython.unavailable import EmulatorUnavailable
 from dcompute_sim.virtual_boards import remote
@@ -57,7 +57,7 @@ def serve(
     ] = None,
     baud: Annotated[int | None, typer.Option(min=300, help="Rate of the line; default: no limit.")] = None,
     noise: Annotated[float, typer.Option(min=0, max=1, help="Part of all bytes that is spoilt.")] = 0.0,
-    heap_kib: Annotated[int, typer.Option(min=32, help="Heap of the firmware.")] = 256,
+    heap_kib: Annotated[int, typer.Option(min=32, help="Heap of the firmware.")] = DEFAULT_HEAP_BYTES // 1024,
     mac: Annotated[str, typer.Option(help="The first board's unique id; the next counts on.")] = (
         "02:00:00:00:00:01"
     ),
