@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -241,6 +242,8 @@ def test_memory_is_read_while_the_firmware_sleeps(real: RealRig) -> None:
             allocated, free = await process.memory()
             assert allocated > 50000
             assert 0 < free < 90000
+            assert process.pid is not None
+            os.kill(process.pid, signal.SIGSTOP)  # else it might answer before it is killed
             waiting = asyncio.ensure_future(process.memory())
             await asyncio.sleep(0)
             process.kill()
