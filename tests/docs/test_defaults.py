@@ -1,4 +1,4 @@
-"""Defaults and figures that users meet in documents and descriptions are those of the code, each one figure."""
+"""Defaults and figures that users meet in documents and descriptions are those of the code, and one each."""
 
 from __future__ import annotations
 
