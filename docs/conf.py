@@ -5,11 +5,13 @@ public name that is not there is a warning; so is a name of ours in a public sig
 
 The pages are read where they stand, too, with the links that work there. `PAGES` are those outside of this
 folder: each has a stub here, whose place its text takes, and links are turned into those of the site. A link
-to a file that is no page becomes its path.
+to a file that is no page becomes its path. Public names that no page arranges stand where a page says so.
 """
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import os
 import re
 from importlib.metadata import version as version_of
@@ -73,10 +75,31 @@ def linked(text: str, folder: Path) -> str:
     return _LINK.sub(replaced, text)
 
 
+REST = "<!-- the rest of {} -->"
+
+
+def rest_of(package: str, page: str) -> str:
+    """Document the public names of a package that the page does not arrange itself."""
+    module = importlib.import_module(package)
+    directives = []
+    for name in module.__all__:
+        value = getattr(module, name)
+        if not inspect.isclass(value) and not inspect.isfunction(value):
+            continue
+        if not re.search(rf"auto\w+:: {re.escape(package)}\.{name}$", page, re.M):
+            kind = "autoclass" if inspect.isclass(value) else "autofunction"
+            directives += [f".. {kind}:: {package}.{name}", "   :members:" if kind == "autoclass" else "", ""]
+    return "\n".join(("```{eval-rst}", *directives, "```")) if directives else ""
+
+
 def take_in(app: Sphinx, name: str, source: list[str]) -> None:
     """Put a page's text in place of its stub, before Sphinx reads it."""
     if name not in PAGES:
         source[0] = linked(source[0], DOCS)
+        for package in ("dcompute", "dcompute_sim"):
+            mark = REST.format(package)
+            if mark in source[0]:
+                source[0] = source[0].replace(mark, rest_of(package, source[0]))
         return
     page = ROOT / PAGES[name]
     source[0] = linked(page.read_text(encoding="utf-8"), page.parent) + "\n" + source[0]
