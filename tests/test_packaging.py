@@ -66,6 +66,11 @@ def test_firmware_and_shims_travel_with_it(installed: Path, tmp_path: Path) -> N
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_the_licence_travels_with_it(installed: Path) -> None:
+    (text,) = installed.glob("dcompute-*.dist-info/licenses/LICENSE")
+    assert text.read_text().startswith("MIT License")
+
+
 def test_schema_and_typing_marks_travel_with_it(installed: Path) -> None:
     assert (installed / "dcompute_sim" / "_data" / "scenarios" / "scenario.schema.json").is_file()
     assert (installed / "dcompute" / "py.typed").is_file()
