@@ -4,7 +4,26 @@ from __future__ import annotations
 
 import logging
 
+
+def printable(text: str) -> str:
+    """Return `text` with what is no printable character written as an escape.
+
+    What a stranger on the broker sends must not forge a line of a log, or move a terminal's cursor.
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+class _Printable(logging.Filter):
+    """Lets every text that a record's message is made of be printable."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(printable(one) if isinstance(one, str) else one for one in record.args)
+        return True
+
+
 log = logging.getLogger("dcompute")
+log.addFilter(_Printable())
 
 
 def is_power_of_two(count: int) -> bool:

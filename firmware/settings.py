@@ -107,7 +107,8 @@ def _tls(config):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     authority = _optional_text(config, "MQTT_CA_FILE")
     if not authority:
-        print("config.py: MQTT_TLS without MQTT_CA_FILE: encrypted, but the broker's identity is not checked")
+        if not _flag(config, "MQTT_TLS_INSECURE"):
+            raise ValueError("config.py: MQTT_TLS needs MQTT_CA_FILE, or MQTT_TLS_INSECURE = True")
         context.verify_mode = ssl.CERT_NONE
         return context
     try:

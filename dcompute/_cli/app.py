@@ -16,6 +16,7 @@ import typer
 from dcompute import __version__
 from dcompute._cli.options import grouped
 from dcompute._cli.update_options import Versions, Waves
+from dcompute._log import printable
 from dcompute.events import DeathReported, MasterEvent, NodeStatusSeen, ResultReceived
 from dcompute.extras import install_command
 from dcompute.master_transport import MasterNodeTransport
@@ -129,7 +130,7 @@ def master(connection: Connection) -> None:
                 words = f"{node_id}: result task={task_id} value={value}"
             case _:
                 return
-        typer.echo(f"{time.strftime('%H:%M:%S')} {words}")
+        typer.echo(f"{time.strftime('%H:%M:%S')} {printable(words)}")
 
     try:
         transport = MasterNodeTransport(observer=observe, **connection.settings())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 VIRTUAL_BROKER = "model"
 REAL_BROKER = "embedded"
+_PASSWORD = re.compile(r"(://[^/:@\s]*):[^/@\s]*@")  # of a broker's URL: a trace is passed on
 _COLLECT_AFTER = 50_000  # new objects
 _OPEN_FILES_PER_NODE = 6  # its socket, both sides of its proxy, a listener, and room
 
@@ -246,7 +248,7 @@ def planned(scenario: Scenario, options: RunOptions) -> t.RunStarted:
         broker=_broker_of(scenario, options, VIRTUAL_BROKER if virtual else REAL_BROKER),
         broker_granularity_s=0.0,
         mutants=list(options.mutants),
-        overrides=list(options.overrides),
+        overrides=[_PASSWORD.sub(r"\1:***@", override) for override in options.overrides],
         variation=options.variation,
         target=options.target or "",
     )

@@ -57,6 +57,7 @@ def test_tls(rig: Rig, tmp_path: Path) -> None:
                 checked.port, settings=settings | {"MQTT_CA_FILE": "right.der"}, extra=[right]
             )
             _, loose, _ = rig.start(unchecked.port, settings=settings)
+            rig.start(unchecked.port, settings=settings | {"MQTT_TLS_INSECURE": True})
             _, strict, _ = rig.start(
                 refused.port, settings=settings | {"MQTT_CA_FILE": "wrong.der"}, extra=[wrong]
             )
@@ -64,7 +65,7 @@ def test_tls(rig: Rig, tmp_path: Path) -> None:
             session.publish(name, {"id": "a", "say": "x" * 3000})
             await checked.until(lambda: session.published("results"))
             await unchecked.session()
-            await loose.line("MQTT_TLS without MQTT_CA_FILE")
+            await loose.line("config.py: MQTT_TLS needs MQTT_CA_FILE, or MQTT_TLS_INSECURE = True")
             await strict.line("cannot connect")
             assert not any(session.packets for session in refused.sessions)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import re
 from collections.abc import Callable
@@ -362,3 +363,13 @@ def test_load_refuses_a_matrix(write: Callable[..., Path], minimal: str) -> None
         load(path)
     assert [scenario.seed for scenario in load_all(path)] == [1, 2]
     assert concretise(load(path, ["seed=5"])).seed == 5
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", ".hidden", "a\\b", "a\nb", ""])
+def test_a_name_that_would_be_a_path_is_refused(tmp_path: Path, name: str) -> None:
+    """Traces and reports are files named after the scenario."""
+    path = tmp_path / "m.yaml"
+    path.write_text(f"version: 1\nname: {json.dumps(name)}\nduration: 60s\nfleet: {{py: {{}}}}\n")
+    with pytest.raises(ScenarioError) as caught:
+        load(path)
+    assert caught.value.problems[0].where.line == 2

@@ -34,6 +34,7 @@ _PLACES: dict[str, tuple[str, ...]] = {
     "MQTT_PASSWORD": ("broker", "password"),
     "MQTT_TLS": ("broker", "tls"),
     "MQTT_CA_FILE": ("broker", "ca_file"),
+    "MQTT_TLS_INSECURE": ("broker", "insecure"),
     "NODE_TYPE": ("type",),
     "NAMESPACE": ("namespace",),
 }
@@ -64,6 +65,7 @@ class BrokerAt(Model):
     password: SecretStr | None = None
     tls: Flag = False
     ca_file: Text | None = Field(default=None, description="On the board: the authority's certificate (DER).")
+    insecure: Flag = Field(default=False, description="`tls` without `ca_file`: any broker is believed.")
     ca: Text | None = Field(default=None, description="On this machine: the authority's certificate (PEM).")
     seen_from_here: Text | None = Field(
         default=None,
@@ -243,6 +245,8 @@ def _settings(name: str, board: BoardEntry) -> Settings:
     }
     if broker.ca_file:
         config["MQTT_CA_FILE"] = broker.ca_file
+    if broker.insecure:
+        config["MQTT_TLS_INSECURE"] = True
     return config | board.settings
 
 

@@ -208,6 +208,8 @@ def config_for(spec: NodeSpec, machine: Machine) -> dict[str, Any]:
         "MQTT_KEEPALIVE": max(1, round(group.keepalive)),
         "POLL_MS": max(1, round(group.poll * 1000)),
     }
+    if machine.login.tls is not None:
+        config["MQTT_TLS_INSECURE"] = True  # the run's authority is not on the flash
     if group.queue_limit:
         config["QUEUE_LIMIT"] = group.queue_limit
     return config

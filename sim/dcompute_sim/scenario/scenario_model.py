@@ -58,7 +58,9 @@ class Scenario(Model):
     """One scenario: who takes part, what they do, what goes wrong, and what must hold."""
 
     version: Literal[1] = Field(description="Of this language; always 1.")
-    name: Text = Field(description="Short; reports and traces carry it.")
+    name: Annotated[str, Field(pattern=r"^[^/\\.\x00-\x1f][^/\\\x00-\x1f]{0,199}$")] = Field(
+        description="Short; reports and traces carry it, and files have its name: no slash, no dot in front."
+    )
     description: str = Field(default="", max_length=10_000, description="What it shows.")
     time: Literal["virtual", "real"] = Field(
         default="virtual",
