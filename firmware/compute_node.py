@@ -96,7 +96,7 @@ class ComputeNode:
         if given.debug_hooks:
             import debug_hooks
 
-            debug_hooks.install(core)
+            debug_hooks.install(core, self)
         self._thread_wanted = False
         self._loop_runs = False
 
@@ -132,10 +132,14 @@ class ComputeNode:
         self._link.service()
 
     def stop(self, timeout_s=5):
-        """Leave in good order: status `offline`, then DISCONNECT, so that no will is published."""
+        """Leave in good order: held results, status `offline`, DISCONNECT, so that no will is published.
+
+        What takes longer than `timeout_s` is given up. If that is `offline`, the will tells.
+        """
+        link = self._link
         self._thread_wanted = False
-        self.publish_status(OFFLINE, timeout_s)
-        self._link.close()
+        link.flush(link.outbox.results, timeout_s * 1000)
+        link.close(self.publish_status(OFFLINE, timeout_s))
 
     # --- keepalive ------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 # A task {"task_info": {"command": "hang", "for_s": 5}} is not queued but obeyed:
 #   hang      the program stands still (its queue's lock is held), and so does its connection
 #   wifi_off  the WLAN is off, whatever the program does to bring it back
+#   leave     the program calls stop() when it next looks for a task, and does no more
 #   memory    prints "memory FREE USED", in bytes, after a collection
 import _thread
 import gc
@@ -15,7 +16,7 @@ import network
 _OFF_AGAIN_MS = 50  # sooner than any network is joined
 
 
-def install(core):
+def install(core, node):
     receive = core.receive
 
     def obey(topic, payload):
@@ -28,7 +29,10 @@ def install(core):
                 pass
         if command is None:
             return receive(topic, payload)
-        command(info.get("for_s", 1))
+        if command is _leave:
+            node.get_task = lambda: _leave(node)
+        else:
+            command(info.get("for_s", 1))
         return []
 
     core.receive = obey
@@ -55,9 +59,15 @@ def _keep_off(since_ms, for_ms):
             pass
 
 
+def _leave(node):
+    node.stop()
+    while True:
+        time.sleep(60)
+
+
 def _memory(for_s):
     gc.collect()
     print("memory", gc.mem_free(), gc.mem_alloc())
 
 
-_COMMANDS = {"hang": _hang, "wifi_off": _wifi_off, "memory": _memory}
+_COMMANDS = {"hang": _hang, "wifi_off": _wifi_off, "leave": _leave, "memory": _memory}

@@ -62,11 +62,14 @@ class Link:
             if not self.online:
                 self._connect()
 
-    def close(self):
-        # DISCONNECT, for good.
+    def close(self, in_order=True):
+        # For good: with DISCONNECT, or so that the will tells.
         self.stopped = True
         with self._round:
-            self._client.disconnect()
+            if in_order:
+                self._client.disconnect()
+            else:
+                self._client.abort()
             self._set_online(False)
 
     def reset(self):

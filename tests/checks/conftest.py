@@ -104,6 +104,13 @@ class TraceBuilder:
             self.after(report_s).death(node)
         return self
 
+    def leave(self, node: str) -> TraceBuilder:
+        self.fault("leave", node, effect="left")
+        self.after(0.001).status(node, "offline")
+        self.add(t.DeathReported, node=node, inc=self.incs[node], cause="offline")
+        self.add(t.WireClosed, node=node, conn=self.conns, how="fin", by="node")
+        return self.add(t.NodeStopped, node=node, how="exit")
+
     def silent(self, kind: str, node: str, report_s: float | None = 15.5, for_s: float | None = None) -> str:
         fault = self.fault(kind, node, for_s, effect="held 0 bytes")
         if report_s is not None:
@@ -147,9 +154,9 @@ class TraceBuilder:
 
 
 def _healthy() -> list[t.Event]:
-    """Four nodes: n1 works, n2 crashes and its task is done by n1, n3 is reset, n4 loses its Wi-Fi twice."""
-    b = TraceBuilder().master_up().define("n1", "n2", "n3", "n4")
-    b.at(0.1).boot("n1", "n2", "n3", "n4")
+    """n1 works, n2 crashes and its task is done by n1, n3 is reset, n4 loses its Wi-Fi twice, n5 leaves."""
+    b = TraceBuilder().master_up().define("n1", "n2", "n3", "n4", "n5")
+    b.at(0.1).boot("n1", "n2", "n3", "n4", "n5")
     for task, priority in (("low", 2), ("mid-1", 5), ("high", 9), ("mid-2", 5)):
         b.send("n1", task, priority)
     b.send("n2", "orphan", 3)
@@ -170,15 +177,17 @@ def _healthy() -> list[t.Event]:
     for node, broken in (("n1", ""), ("n3", "crash")):
         b.add(t.UpdateStarted, node=node, version="v2", before="v1", broken=broken, release=2)
         b.add(t.UpdateState, node=node, version="v2", state="rolled back" if broken else "confirmed")
+    b.at(60).send("n5", "last").work("n5", "last").leave("n5")
     b.at(80)
     for node in ("n1", "n3", "n4"):
         b.final(node)
-    b.final("n2", "dead", alive=False)
+    b.final("n2", "dead", alive=False).final("n5", "offline", alive=False)
     b.add(t.FinalVersion, node="n1", version="v2").add(t.FinalVersion, node="n3", version="v1")
-    b.add(t.DeadNodesTaken, nodes=["n2", "n3", "n4"], left=[])
+    b.add(t.DeadNodesTaken, nodes=["n2", "n3", "n4", "n5"], left=[])
     for node in ("n1", "n3", "n4"):
         b.add(t.MasterAnswered, node=node, status="ready", inc=b.incs[node])
     b.add(t.MasterAnswered, node="n2", status="dead", inc=b.incs["n2"])
+    b.add(t.MasterAnswered, node="n5", status="offline", inc=b.incs["n5"])
     counts = {"connections": 1, "messages_rejected": 0, "duplicate_results": 0, "stale_deaths": 0}
     b.add(t.MasterCounted, values=counts)
     return _called_back(b.end())

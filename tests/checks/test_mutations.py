@@ -30,9 +30,10 @@ HEALTHY: dict[str, dict[str, Any]] = {
     "latency": {"within": "7s"},
     "memory_below": {"limit": "32KiB"},
     "bounded_queue": {"limit": 4},
-    "connection_rate": {"limit": 4, "within": "1s"},
+    "connection_rate": {"limit": 5, "within": "1s"},
     "no_errors_in_log": {},
     "updated": {},
+    "clean_leave": {},
     "sometimes": {"event": "death_reported", "where": {"node": "n2"}},
 }
 
@@ -270,6 +271,28 @@ MUTATIONS: list[tuple[str, str, Mutation]] = [
         "a good one was left",
         lambda d: d.change(t.UpdateStarted, {"broken": ""}, node="n3"),
     ),
+    ("clean_leave", "its will came", lambda d: d.insert(seen_dead("n5", "1.1"), t.NodeStopped, node="n5")),
+    ("clean_leave", "nobody heard it", lambda d: d.drop(t.NodeStatusSeen, node="n5", status="offline")),
+    ("clean_leave", "heard late", lambda d: d.delay(6, t.NodeStatusSeen, node="n5", status="offline")),
+    ("clean_leave", "its program went on", lambda d: d.drop(t.NodeStopped, node="n5")),
+    ("clean_leave", "its program went on for long", lambda d: d.delay(6, t.NodeStopped, node="n5")),
+    ("clean_leave", "it crashed instead", lambda d: d.change(t.NodeStopped, {"how": "crash"}, node="n5")),
+    (
+        "clean_leave",
+        "`ready` is retained",
+        lambda d: d.change(t.RetainedStatus, {"status": "ready"}, node="n5"),
+    ),
+    (
+        "clean_leave",
+        "`dead` is retained",
+        lambda d: d.change(t.RetainedStatus, {"status": "dead"}, node="n5"),
+    ),
+    ("clean_leave", "its last result was lost", lambda d: d.drop(t.ResultReceived, node="n5")),
+    (
+        "clean_leave",
+        "it took a task after its last word",
+        lambda d: d.insert(taken("n5"), t.StatusPublished, node="n5", status="offline"),
+    ),
     ("sometimes", "it did not happen", lambda d: d.drop(t.DeathReported, node="n2")),
 ]
 
@@ -288,6 +311,10 @@ def death(node: str, inc: str = "1.1") -> t.DeathReported:
 
 def sent(task: str, node: str = "n1") -> t.TaskSent:
     return t.TaskSent(t_us=0, node=node, task=task, priority=5)
+
+
+def taken(node: str) -> t.TaskTaken:
+    return t.TaskTaken(t_us=0, node=node, task="extra", priority=5)
 
 
 def received(node: str) -> t.TaskReceived:

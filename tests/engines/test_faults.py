@@ -26,6 +26,9 @@ FAULTS: dict[str, dict[str, Any]] = {
     "flap": {"cycles": 5, "down": "1s", "up": "500ms"},
     "clone": {"for": "20s"},
     "stale_will": {},
+    "leave": {"restart_after": "5s"},
+    "restart": {},
+    "stale_offline": {},
     "inject": {"topic": "{node}/status", "payload": "no json"},
     "broker_stop": {"for": "5s"},
     "broker_restart": {"memory": "lose"},
@@ -37,6 +40,9 @@ WORDS = {
     "slow_link": "slowed",
     "inject": "published",
     "stale_will": "published",
+    "leave": "left",
+    "restart": "left",
+    "stale_offline": "published",
 }
 
 

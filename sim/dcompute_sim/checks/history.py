@@ -212,6 +212,10 @@ class History:
         seen_us = max((seen.t_us for _, seen in story.seen), default=0)
         return connected_us < self._broker_forgot_us and seen_us < self._master_forgot_us
 
+    def forgot_after(self, t_us: int) -> bool:
+        """Whether the broker lost its memory at or after this time."""
+        return self._broker_forgot_us >= t_us
+
     def silence_s(self, node: str) -> float | None:
         """The longest a silent node may go unnoticed [MQTT-3.1.2-24]; None if it has no keepalive."""
         definition = self.story(node).definition

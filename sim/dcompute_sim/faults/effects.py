@@ -29,6 +29,8 @@ WITHHELD: Final = Effect("withheld")
 BOOTED: Final = Effect("booted")
 """A board says on its serial line that it has started."""
 PUBLISHED: Final = Effect("published")
+LEFT: Final = Effect("left")
+"""The program has said its last word and ended by itself."""
 WLAN_LOST: Final = Effect("wlan lost")
 """A board's own WLAN said that its network is gone."""
 RECONNECTED: Final = Effect("reconnected")

@@ -163,6 +163,12 @@ class NodeFault(Fault):
     stops: ClassVar[bool] = False
     """The node's program ends with it, and that is told by `node_stopped`."""
 
+    leaves: ClassVar[bool] = False
+    """The node goes in good order (`offline`, DISCONNECT, no will), as `node_stopped` (exit) tells."""
+
+    ours_only: ClassVar[bool] = False
+    """Only programs that we know can be asked to do it, not a group's own `files`."""
+
     momentary: ClassVar[bool] = False
     """Over as soon as it is done: what follows is the node's own doing."""
 

@@ -31,6 +31,9 @@ class Victim(Protocol):
     def crash(self) -> None:
         """The program dies (FIN)."""
 
+    def leave(self) -> None:
+        """The program leaves in good order and ends; told by `node_stopped` (exit) when it has."""
+
     def power_cut(self, how: str = "power_cut") -> None:
         """Silence, as if it had never been (`how`: power_cut or reboot)."""
 

@@ -16,7 +16,7 @@ from dcompute.node_wire import Topics
 from dcompute_sim import trace as t
 from dcompute_sim.brokers.model.packets import publish_head
 from dcompute_sim.engines.real_machine import RealMachine
-from dcompute_sim.faults.effects import BOOTED, WITHHELD
+from dcompute_sim.faults.effects import BOOTED, LEFT, WITHHELD
 from dcompute_sim.hardware.board_errors import BoardError
 from dcompute_sim.hardware.hardware_map import BoardLocation
 from dcompute_sim.hardware.run_config import BoardProgram, append_settings, inspect, remove_settings
@@ -84,6 +84,7 @@ class BoardNode(ObservedNode):
         self._unplugged = False
         self._boots = 0
         self._resetting = False
+        self._leaving = False
         self._hung_since_s: float | None = None
         self._hung_owes = False  # the broker said something that wants an answer
         self._hung_spoke = False
@@ -172,6 +173,11 @@ class BoardNode(ObservedNode):
         if self._running:
             self._running = False
             self._do(SerialLink.enter, lambda: self._gone("crash"))
+
+    def leave(self) -> None:
+        """Its program calls `stop()`, when the firmware's debug hook has heard of it."""
+        if self._running:
+            self._leaving = self._command("leave", None)
 
     def power_cut(self, how: str = "power_cut") -> None:
         if not self._running:
@@ -272,3 +278,7 @@ class BoardNode(ObservedNode):
 
     def closed(self, conn: Hashable) -> None:
         self._tap.closed(conn)
+        if self._leaving:
+            self._leaving = self._running = False
+            self._gone("exit")
+            self._recorder.effect(self.name, LEFT, "left: its connection has ended")

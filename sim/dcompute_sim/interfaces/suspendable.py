@@ -33,10 +33,19 @@ class SuspendableDriver:
     Args:
         rng: this participant's own randomness.
         on_withheld: is told whenever something is held back while frozen.
+        on_waited: is told when what the program waited for is done: in the testbed `wait` itself waits for
+            nothing, as one thread runs everybody.
     """
 
-    def __init__(self, inner: Driver, rng: Rng, on_withheld: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        inner: Driver,
+        rng: Rng,
+        on_withheld: Callable[[], None] | None = None,
+        on_waited: Callable[[], None] | None = None,
+    ) -> None:
         self.random = rng
+        self._on_waited = on_waited
         self._inner = inner
         self._on_withheld = on_withheld
         self._waiting: list[Callable[[], None]] | None = None  # not None: frozen
@@ -90,7 +99,15 @@ class SuspendableDriver:
         self._inner.deliver(lambda: self.run(call))
 
     def wait(self, started: Callable[[Callable[[], None]], None], timeout_s: float) -> bool:
-        return self._inner.wait(started, timeout_s)
+        def begin(done: Callable[[], None]) -> None:
+            def finished() -> None:
+                done()
+                if self._on_waited is not None and not self._cut:
+                    self._on_waited()
+
+            started(finished)
+
+        return self._inner.wait(begin, timeout_s)
 
 
 class _SuspendableTimer:

@@ -209,6 +209,10 @@ class LockstepBoard:
         """The access point throws the board out; `reason` is what `WLAN.status()` then shows."""
         self._order({"op": "kick", "reason": reason, "at_us": self._now_us()})
 
+    def leave(self) -> None:
+        """Our firmware's program calls `stop()` when it next looks for a task; it then tells `left`."""
+        self._order({"op": "leave"})
+
     def read_memory(self, answer: Callable[[int, int], None]) -> None:
         """Call `answer(heap in use, free)` (bytes, after a collection) when the board next runs."""
         ident = self._serial = self._serial + 1

@@ -164,6 +164,10 @@ class FirmwareProcess:
         """The access point throws the board out; `reason` is what `WLAN.status()` then shows."""
         self._order({"op": "kick", "reason": reason})
 
+    def leave(self) -> None:
+        """Our firmware's program calls `stop()` when it next looks for a task; it then tells `left`."""
+        self._order({"op": "leave"})
+
     async def memory(self) -> tuple[int, int]:
         """Heap in use and free, after a collection (bytes). Waits until the board answers."""
         if self._process is None:

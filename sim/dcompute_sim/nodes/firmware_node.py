@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from dcompute.node_wire import Topics
 from dcompute_sim import trace as t
-from dcompute_sim.faults.effects import WITHHELD, WLAN_LOST
+from dcompute_sim.faults.effects import LEFT, WITHHELD, WLAN_LOST
 from dcompute_sim.fwbuild.firmware_files import product
 from dcompute_sim.interfaces.node import FIRST_RELEASE, NodeSpec, update_key
 from dcompute_sim.interfaces.world import Machine
@@ -48,6 +48,9 @@ class BoardRunner(Protocol):
     def resume(self) -> None: ...
     def radio(self, **changes: Any) -> None: ...
     def kick(self, reason: int) -> None: ...
+    def leave(self) -> None:
+        """Have our firmware's program call `stop()`; the board tells `left` when that has returned."""
+
     def read_along(self, tap: ByteTap) -> None: ...
     def read_memory(self, answer: Callable[[int, int], None]) -> None:
         """Call `answer(heap in use, free)`, in bytes, once the board says."""
@@ -92,6 +95,11 @@ class FirmwareNode(ObservedNode):
         if self._runner is not None and self.running:
             self._runner.crash()
             self._gone("crash")
+
+    def leave(self) -> None:
+        """The board's program calls `stop()` when it next looks for a task, and does no more."""
+        if self._runner is not None and self.running:
+            self._runner.leave()
 
     def power_cut(self, how: str = "power_cut") -> None:
         if self._runner is not None and self.running:
@@ -151,6 +159,10 @@ class FirmwareNode(ObservedNode):
             self.core_event(fields["name"], fields["fields"])
         elif name == "wlan" and fields["status"] not in _WLAN_WELL:
             self._recorder.effect(self.name, WLAN_LOST, f"its WLAN lost the network ({fields['status']})")
+        elif name == "left" and self._runner is not None:
+            self._runner.crash()
+            self._gone("exit")
+            self._recorder.effect(self.name, LEFT, "left: its stop() has returned")
         elif name == "crash":
             self._log("error", f"uncaught in thread {fields['thread']}: {fields['text']}")
         elif name == "ended":

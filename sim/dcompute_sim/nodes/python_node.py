@@ -8,7 +8,7 @@ from dcompute.node_transport import ComputeNodeTransport
 from dcompute.worker import Done, TaskLoop
 from dcompute_sim import trace as t
 from dcompute_sim.answers import python_result
-from dcompute_sim.faults.effects import WITHHELD
+from dcompute_sim.faults.effects import LEFT, WITHHELD
 from dcompute_sim.interfaces.node import NodeSpec
 from dcompute_sim.interfaces.suspendable import SuspendableDriver
 from dcompute_sim.interfaces.world import Machine
@@ -31,6 +31,7 @@ class PythonNode:
         self._driver: SuspendableDriver | None = None
         self._transport: ComputeNodeTransport | None = None
         self._loop: TaskLoop | None = None
+        self._leaving = False
 
     @property
     def running(self) -> bool:
@@ -62,7 +63,7 @@ class PythonNode:
         self._machine.power_on()
         host, port = self._machine.address
         rng = Rng(f"{spec.seed}/node/{self.name}/{self._boots}")
-        self._driver = SuspendableDriver(self._machine.driver, rng, on_withheld=self._withheld)
+        self._driver = SuspendableDriver(self._machine.driver, rng, self._withheld, self._waited)
         transport_class, core_class = node_classes(spec.mutants)
         self._transport = transport_class(
             host,
@@ -109,6 +110,18 @@ class PythonNode:
     def crash(self) -> None:
         self._stop("crash")
 
+    def leave(self) -> None:
+        """As SIGTERM has it, at work too: the transport's `stop()`, and then the program is no more."""
+        if self._transport is not None and self._loop is not None and not self._leaving:
+            self._leaving = True
+            self._loop.stop()
+            self._transport.stop()
+
+    def _waited(self) -> None:
+        if self._leaving:
+            self._stop("exit")
+            self._recorder.effect(self.name, LEFT, "left, by its own account")
+
     def power_cut(self, how: str = "power_cut") -> None:
         self._stop(how)
 
@@ -116,7 +129,8 @@ class PythonNode:
         if self._driver is None:
             return
         self._driver.cut()
-        if how == "crash":
+        self._leaving = False
+        if how in ("crash", "exit"):
             self._machine.crash(self._driver)
         else:
             self._machine.power_cut(self._driver)

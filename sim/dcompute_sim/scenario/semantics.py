@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dcompute_sim.checks import Check
 from dcompute_sim.faults import KINDS, Fault, NodeFault
 from dcompute_sim.faults.schedule import EVENTS, Select, When
-from dcompute_sim.scenario.fleet import FIRMWARE_ONLY, Group
+from dcompute_sim.scenario.fleet import FIRMWARE_ONLY, Group, node_names
 from dcompute_sim.scenario.limits import excesses
 from dcompute_sim.scenario.plan import active_until, phase_starts
 from dcompute_sim.scenario.scenario_model import QUIET, Scenario
@@ -153,8 +153,21 @@ def _fault(scenario: Scenario, index: int, fault: Fault) -> Iterator[Complaint]:
         yield from _when(scenario, fault.when, (*path, "when"))
     if isinstance(fault, NodeFault):
         yield from _select(scenario, fault.select, (*path, "select"))
+        if fault.ours_only:
+            yield from _ours_only(scenario, fault, path)
     for key, message, hint in fault.senseless():
         yield Complaint((*path, key), message, hint, True)
+
+
+def _ours_only(scenario: Scenario, fault: NodeFault, path: Path) -> Iterator[Complaint]:
+    """Whether it may strike a program of which only its author knows how to ask for this."""
+    chosen = set(fault.select.names or ())
+    for name, group in scenario.fleet.items():
+        among = fault.select.groups is None or name in fault.select.groups
+        named = not chosen or not chosen.isdisjoint(node_names(name, group.count))
+        if group.files is not None and among and named:
+            message = f"`{fault.kind}` cannot be done to `{name}`: how to ask its own program, we do not know"
+            yield Complaint((*path, "kind"), message, "`select` a group without `files`")
 
 
 def _update(scenario: Scenario, index: int, update: Update) -> Iterator[Complaint]:

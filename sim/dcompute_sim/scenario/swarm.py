@@ -175,6 +175,8 @@ class _Faults:
         if not _is_wide(kind) and self._aimed > 0 and self._rng.random() < _AIMED:
             self._aimed -= 1
             del fault["at"]
+            if _leaves(kind) and "restart_after" in fault:  # whoever is told dead first must be there by then
+                fault["restart_after"] = _duration(self._rng.uniform(0.1, self._first_s / 4))
             return fault | _while_connecting(self._rng, self._fleet)
         return self._for_good(fault) if at_s > self._first_s and self._rng.random() < 0.4 else fault
 
@@ -223,7 +225,14 @@ def _is_outage(kind: str) -> bool:
 def _is_fatal(kind: str) -> bool:
     """A node that it hits is gone unless it is started again."""
     cls = KINDS[kind]
-    return issubclass(cls, NodeFault) and cls.stops and not cls.model_fields["restart_after"].default
+    back = cls.model_fields.get("restart_after")
+    return issubclass(cls, NodeFault) and back is not None and back.default is None
+
+
+def _leaves(kind: str) -> bool:
+    """The node goes in good order, which is told at once and is no death by a fault."""
+    cls = KINDS[kind]
+    return issubclass(cls, NodeFault) and cls.leaves
 
 
 def _is_wide(kind: str) -> bool:

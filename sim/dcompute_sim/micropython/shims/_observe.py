@@ -61,6 +61,21 @@ def crashed(where, error, board):
         board.kernel.report_bytes(_FULL_MAIN if where == "main" else _FULL_THREAD)
 
 
+def leave(board):
+    # The program of our firmware leaves: in its own thread, when it next looks for a task, as a program does
+    # that has decided to. Before it has got so far as to load its ComputeNode there is nothing to leave.
+    module = sys.modules.get("compute_node")
+    if module is None:
+        return
+
+    def leave_now(node):
+        node.stop()
+        board.report({"ev": "left"})
+        board.kernel.idle_forever()
+
+    module.ComputeNode.get_task = leave_now
+
+
 def watch_node_core(board):
     # If the firmware is built on dcompute's node core, its events become the testbed's, the firmware
     # unchanged. Called when the firmware looks at its WLAN, until the class is found: to import it earlier

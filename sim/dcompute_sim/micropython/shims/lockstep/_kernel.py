@@ -272,6 +272,11 @@ def _take_order(order):
         import _board
 
         report(_board.memory(order["id"]))
+    elif order["op"] == "leave":
+        import _board
+        import _observe
+
+        _observe.leave(_board)
 
 
 def report(event):

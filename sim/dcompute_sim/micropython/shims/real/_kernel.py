@@ -263,7 +263,14 @@ def _kick(order):
     network._sta.kick(order["reason"])
 
 
-orders = {"memory": _tell_memory, "radio": _change_radio, "kick": _kick}
+def _leave(order):
+    import _board
+    import _observe
+
+    _observe.leave(_board)
+
+
+orders = {"leave": _leave, "memory": _tell_memory, "radio": _change_radio, "kick": _kick}
 
 
 def report(event):
