@@ -216,8 +216,9 @@ def components(arrows: Mapping[str, set[str]]) -> list[list[str]]:
                 if work:
                     low[work[-1][0]] = min(low[work[-1][0]], low[node])
                 if low[node] == index[node]:
-                    at = stack.index(node)
-                    members, stack[at:] = stack[at:], []
+                    members = [stack.pop()]
+                    while members[-1] != node:
+                        members.append(stack.pop())
                     on_stack.difference_update(members)
                     if len(members) > 1:
                         found.append(sorted(members))
