@@ -12,50 +12,29 @@ try:  # absent on MicroPython, which does not evaluate annotations
 except ImportError:
     pass
 
+# What is imported `as` itself is for others to import from here: a list of names takes a board 250 bytes.
 from dcompute.node_wire import (
-    BUSY,
-    CONNECTED,
-    DEAD,
-    DEFAULT_PRIORITY,
-    MAX_ID_CHARS,
-    MAX_PAYLOAD_BYTES,
-    OFFLINE,
+    BUSY as BUSY,
+    CONNECTED as CONNECTED,
+    DEAD as DEAD,
+    DEFAULT_PRIORITY as DEFAULT_PRIORITY,
+    MAX_ID_CHARS as MAX_ID_CHARS,
+    MAX_PAYLOAD_BYTES as MAX_PAYLOAD_BYTES,
+    OFFLINE as OFFLINE,
     ON_BOARD,
-    PROTOCOL,
-    READY,
-    Rejected,
-    Topics,
-    check_node_id,
-    check_priority,
-    check_status,
-    check_task_id,
-    decode,
+    PROTOCOL as PROTOCOL,
+    READY as READY,
+    Rejected as Rejected,
+    Topics as Topics,
+    check_node_id as check_node_id,
+    check_priority as check_priority,
+    check_status as check_status,
+    check_task_id as check_task_id,
+    decode as decode,
     decode_task,
-    encode,
+    encode as encode,
     is_init_command,
     task_attempt,
-)
-
-__all__ = (
-    "BUSY",
-    "CONNECTED",
-    "DEAD",
-    "DEFAULT_PRIORITY",
-    "MAX_ID_CHARS",
-    "MAX_PAYLOAD_BYTES",
-    "OFFLINE",
-    "PROTOCOL",
-    "READY",
-    "NodeCore",
-    "Rejected",
-    "TaskQueue",
-    "Topics",
-    "check_node_id",
-    "check_priority",
-    "check_status",
-    "check_task_id",
-    "decode",
-    "encode",
 )
 
 _RECENT_TASKS = 20  # QoS 1 may deliver twice; at least as many as brokers keep in flight are remembered
@@ -69,12 +48,8 @@ class TaskQueue:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.length = 0
-        self._waiting: list[tuple[int, Any]] = []  # (lane, what is held of the task), the next one first
-        self._ids: dict[str, bool] = {}
-
-    def holds(self, task_id: str) -> bool:
-        """Whether a task of this id waits."""
-        return task_id in self._ids
+        self.line: list[tuple[int, Any]] = []  # (lane, what is held of the task), the next one first
+        self.ids: dict[str, tuple[int, Any]] = {}  # what waits, by task id
 
     def lane_of(self, task: "dict[str, Any]") -> int:
         """Where it waits: with the others of its priority."""
@@ -88,10 +63,10 @@ class TaskQueue:
         # A board holds a task as it came: its parts take three times as much of the heap.
         held = (self.lane_of(task), bytes(payload) if ON_BOARD else task)
         place = self.length
-        while place and self._waiting[place - 1][0] < held[0]:
+        while place and self.line[place - 1][0] < held[0]:
             place -= 1
-        self._ids[str(task["id"])] = True
-        self._waiting.insert(place, held)
+        self.ids[str(task["id"])] = held
+        self.line.insert(place, held)
         self.length += 1
         return True
 
@@ -99,13 +74,13 @@ class TaskQueue:
         """The next task, or None."""
         if not self.length:
             return None
-        task: Any = self._waiting[0][1]
+        task: Any = self.line[0][1]
         if ON_BOARD:
             task = json.loads(task)
             task.setdefault("priority", DEFAULT_PRIORITY)
         self.length -= 1
-        self._waiting.pop(0)
-        del self._ids[str(task["id"])]
+        self.line.pop(0)
+        del self.ids[str(task["id"])]
         return task  # type: ignore[no-any-return]
 
 
@@ -120,6 +95,8 @@ class NodeCore:
         namespace: common topic prefix, "" for none.
         queue_limit: how many tasks may wait.
         payload_limit: bytes; larger tasks are rejected before they are parsed.
+        ring_size: (credit, slots, bytes kept) of the ring (node_ring.py), which remembers what became of the
+            tasks of those who are acknowledged end to end; None for a node that takes no part in that.
 
     `on_event(name, fields)`, when set, is told what happens (names are those of the testbed's trace).
     """
@@ -135,6 +112,7 @@ class NodeCore:
         namespace: str = "",
         queue_limit: int = 64,
         payload_limit: int = MAX_PAYLOAD_BYTES,
+        ring_size: "tuple[int, int, int] | None" = None,
     ) -> None:
         self.node_id = check_node_id(node_id)
         self.device_type = device_type
@@ -151,10 +129,12 @@ class NodeCore:
         self.duplicates = 0
         self.repairs = 0
         self.on_event: Callable[[str, dict[str, Any]], None] | None = None
-        self._boot_nonce = boot_nonce
+        self.boot_nonce = boot_nonce
         self._connection = 0
         self._greeted = False
-        self._queue = self.queue_class(queue_limit)
+        self.queue = self.queue_class(queue_limit)
+        self.ring: Any = None  # made, and on a board loaded, with the first task that asks for it
+        self._ring_size = ring_size
         # Tasks taken in lately, a line each: a list of them would take ten times the heap, and one text would
         # not fit a heap in pieces.
         self._recent = ["\n"]
@@ -168,7 +148,7 @@ class NodeCore:
         """Begin a new incarnation and return its last will; call before every CONNECT."""
         self._connection += 1
         self._greeted = False
-        self.inc = "%s.%d" % (self._boot_nonce, self._connection)
+        self.inc = "%s.%d" % (self.boot_nonce, self._connection)
         return (self.status_topic, self._status_payload(DEAD), True)
 
     def greeting(self) -> "list[tuple[str, bytes, bool]]":
@@ -200,13 +180,19 @@ class NodeCore:
         self._tell("status_published", status=self.status, inc=self.inc)
         return (self.status_topic, self._status_payload(self.status), True)
 
-    def result_message(self, result: "Any", task_id: "Any", timestamp: float) -> "tuple[str, bytes, bool]":
+    def result_message(
+        self, result: "Any", task_id: "Any", timestamp: float
+    ) -> "tuple[str, bytes, bool] | None":
         """A result ready to publish. `timestamp`: seconds of this node's clock. ValueError if it is no JSON.
 
-        Without `task_id`, the result's own `task_id` field names the task, if it has one.
+        Without `task_id`, the result's own `task_id` field names the task, if it has one. None if nobody
+        waits for it any more.
         """
-        if task_id is None and isinstance(result, dict):
+        named = task_id is None and isinstance(result, dict)
+        if named:
             task_id = result.get("task_id")
+        if self.ring and str(task_id) in self.ring.at_work:
+            return self.ring.result(str(task_id), result, timestamp, named)  # type: ignore[no-any-return]
         message: dict[str, Any] = {"node_id": self.node_id, "result": result, "timestamp": timestamp}
         message["inc"] = self.inc
         if task_id is not None:
@@ -227,15 +213,20 @@ class NodeCore:
 
     # --- what arrives -----------------------------------------------------------------------------------
 
-    def receive(self, topic: str, payload: bytes) -> "list[tuple[str, bytes, bool]]":
-        """Take in a message; returns what to publish in answer. Never raises, whatever the bytes."""
+    def receive(self, topic: str, payload: bytes, now_ms: int = 0) -> "list[tuple[str, bytes, bool]]":
+        """Take in a message; returns what to publish in answer. Never raises, whatever the bytes.
+
+        `now_ms`: of any clock, which may wrap at 2**30; for tasks that expire.
+        """
         if topic == self.status_topic:
             return self._receive_own_status(payload)
         if topic != self.task_topic:
             return []
         try:
             task = decode_task(payload, self.payload_limit)
-        except Rejected as error:
+            if self._ring_size and "n" in task and "open" in task and "boot" in task:
+                return self._receive_asked(task, payload, now_ms)
+        except ValueError as error:
             self.rejected += 1
             self._tell("message_rejected", topic=topic, reason=str(error))
             return []
@@ -245,6 +236,20 @@ class NodeCore:
             return [self.status_message()]
         self._enqueue(task, payload)
         return []
+
+    def _receive_asked(
+        self, task: "dict[str, Any]", payload: bytes, now_ms: int
+    ) -> "list[tuple[str, bytes, bool]]":
+        if self.ring is None:
+            try:
+                from dcompute.node_ring import Ring
+
+                self.ring = Ring(self, self._ring_size or (1, 1, 0), encode, check_node_id)
+            except MemoryError:  # a board with no room for it says that it takes tasks as they were before
+                self._ring_size = None
+                del self.capabilities["credit"]
+                return [self.status_message()]
+        return self.ring.receive(task, payload, now_ms)  # type: ignore[no-any-return]
 
     def _receive_own_status(self, payload: bytes) -> "list[tuple[str, bytes, bool]]":
         """A `dead` or `offline` about this connected node is an older connection's: put it right."""
@@ -273,13 +278,13 @@ class NodeCore:
         line = "%r#%d\n" % (task_id, task_attempt(task))
         # A master that lost patience sends a task again: while the first copy waits, a second one would only
         # make the queue longer, its patience shorter, and so on.
-        known = self._queue.holds(task_id)
+        known = task_id in self.queue.ids
         for note in self._recent:
             known = known or "\n" + line in note
         if known:
             self.duplicates += 1
             return
-        if not self._queue.put(task, payload):
+        if not self.queue.put(task, payload):
             self.dropped += 1
             self._tell("task_dropped", task=task_id, reason="queue full")
             return
@@ -298,16 +303,18 @@ class NodeCore:
 
     def take(self) -> "dict[str, Any] | None":
         """The waiting task of highest priority (first in, first out within one), or None."""
-        task = self._queue.take_next()
+        task = self.queue.take_next()
         if task is not None:
-            if task_attempt(task) > 1 and len(self._attempts) < _RECENT_TASKS:
-                self._attempts[str(task["id"])] = task_attempt(task)
+            attempt = task_attempt(task)
+            asked = self.ring and self.ring.taken(task)
+            if attempt > 1 and not asked and len(self._attempts) < _RECENT_TASKS:
+                self._attempts[str(task["id"])] = attempt
             self._tell_task("task_taken", task)
         return task
 
     def waiting(self) -> int:
         """How many tasks wait."""
-        return self._queue.length
+        return self.queue.length
 
     def _tell_task(self, name: str, task: "dict[str, Any]") -> None:
         if self.on_event is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -26,11 +27,15 @@ from dcompute.events import (
     ResultSetAside,
     node_event,
 )
-from dcompute.node_core import OFFLINE, READY, NodeCore, check_status, decode, encode
+from dcompute.node_core import MAX_PAYLOAD_BYTES, OFFLINE, READY, NodeCore, check_status, decode, encode
 from dcompute.protocol import check_capabilities, check_device_type
 from dcompute.security import Tls, tls_context
 
 _STATUSES_WAITING = 8  # for the loop; when it lags, only the newest beyond these matters
+
+_CREDIT = 16  # enough to keep a node busy over a round trip, little enough to move when it dies
+_ASKERS = 8
+_KEEP_BYTES = 16 * 1024 * 1024
 
 
 class ComputeNodeTransport:
@@ -50,6 +55,8 @@ class ComputeNodeTransport:
         keepalive: seconds; the broker declares a silent node dead after 1.5 times this.
         namespace: common topic prefix of master and nodes, none by default.
         queue_limit: tasks that may wait; more are dropped and counted.
+        credit: how many unsettled tasks one FleetExecutor may have here; 0 takes no part in delivery end to
+            end, None takes what fits the queue, 16 at most.
         hold_limit: results held while the link is down; beyond it the oldest is dropped and counted.
         install_signal_handlers: False leaves SIGINT and SIGTERM alone.
         driver: whose loop to run on; None shares one background loop among all transports of the process.
@@ -76,6 +83,7 @@ class ComputeNodeTransport:
         keepalive: int = 60,
         namespace: str = "",
         queue_limit: int = 1000,
+        credit: int | None = None,
         hold_limit: int = 10_000,
         install_signal_handlers: bool = True,
         driver: Driver | None = None,
@@ -87,13 +95,20 @@ class ComputeNodeTransport:
         self._driver = driver or shared_driver()
         self._observer = observer
         self._lock = SignalSafeLock()
+        if credit is None:
+            credit = max(1, min(_CREDIT, queue_limit // _ASKERS))
+        slots = max(1, min(_ASKERS, queue_limit // max(1, credit)))
+        announced: dict[str, Any] = {"keepalive": keepalive}
+        if credit:
+            announced |= {"credit": credit, "slots": slots, "largest": MAX_PAYLOAD_BYTES}
         self._core = core_class(
             node_id or default_node_id(),
             check_device_type(device_type),
             f"{self._driver.random.getrandbits(48):012x}",
-            check_capabilities({**(capabilities or {}), "keepalive": keepalive}),
+            check_capabilities({**(capabilities or {}), **announced}),
             namespace,
             queue_limit,
+            ring_size=(credit, slots, _KEEP_BYTES) if credit else None,
         )
         if observer is not None:
             self._core.on_event = lambda name, fields: self._tell(node_event(name, fields))
@@ -111,6 +126,7 @@ class ComputeNodeTransport:
         if install_signal_handlers:
             self._signals = ShutdownSignals(self.stop, self._lock)
         self._on_task: Callable[[], None] | None = None
+        self._on_cancel: Callable[[str], None] | None = None
 
     @property
     def node_id(self) -> str:
@@ -184,12 +200,51 @@ class ComputeNodeTransport:
         if it is not JSON or too large.
         """
         with self._lock:
-            self._link.send(self._core.result_message(result, task_id, self._driver.wall_s()))
+            message = self._core.result_message(result, task_id, self._driver.wall_s())
+            if message is None:
+                return
+            if message[0] == self._core.topics.results:
+                self._link.send(message)
+            else:  # its asker will ask for it, should it get lost
+                self._link.send_once([message])
+
+    def send_failure(self, error: str, traceback: str, task_id: str | int) -> None:
+        """Say that a task failed.
+
+        Args:
+            error: `<type>: <message>`.
+        """
+        ring = self._core.ring
+        failure = {"error": error, "traceback": traceback}
+        if ring is not None and str(task_id) in ring.at_work:
+            self.send_result({**failure, "task_id": str(task_id)})
+        else:
+            self.send_result(failure, task_id)
 
     def get_task(self) -> dict[str, Any] | None:
         """The waiting task of highest priority, first in first out within one; None when there is none."""
         with self._lock:
-            return self._core.take()
+            ring = self._core.ring
+            expired = ring.expire(self._now_ms()) if ring is not None else ()
+            task = self._core.take()
+        if expired:
+            self._link.send_once(expired)
+        return task
+
+    def _now_ms(self) -> int:
+        return int(self._driver.now_s() * 1000)
+
+    def set_cancel_callback(self, callback: Callable[[str], None] | None) -> None:
+        """Call `callback(task id)` on the dispatcher thread when a task at work is not wanted any more."""
+        self._on_cancel = callback
+
+    def give_back(self) -> None:
+        """Refuse, from now on, the tasks of FleetExecutors, those that wait included: others will do them."""
+        with self._lock:
+            self._link.send_once(self._given_back())
+
+    def _given_back(self) -> list[Outgoing]:
+        return self._core.ring.give_back() if self._core.ring is not None else []
 
     def set_task_callback(self, callback: Callable[[], None] | None) -> None:
         """Call `callback` on the dispatcher thread whenever a task has arrived."""
@@ -226,7 +281,7 @@ class ComputeNodeTransport:
         with self._lock:
             if not self._leaving:
                 self._leaving = True
-                last = [*self._statuses, self._core.set_status(OFFLINE)]
+                last = [*self._given_back(), *self._statuses, self._core.set_status(OFFLINE)]
                 self._statuses = []
         self._link.close(last, timeout_s, done)
 
@@ -278,10 +333,19 @@ class ComputeNodeTransport:
                 return  # what a master still asks or sends is answered by `offline`
             before = self._core.received
             rejected = self._core.rejected
-            answers = self._core.receive(topic, payload)
+            answers = self._core.receive(topic, payload, self._now_ms())
+            cancelled: list[str] = []
+            if self._core.ring is not None and self._core.ring.cancelled:
+                cancelled, self._core.ring.cancelled = self._core.ring.cancelled, []
             arrived = self._core.received > before
-        if answers:
-            self._link.send_now(answers)
+        for answer in answers:
+            if answer[2]:
+                self._link.send_now([answer])
+            else:
+                self._link.send_once([answer])
+        if self._on_cancel is not None:
+            for task_id in cancelled:
+                self._driver.deliver(partial(self._on_cancel, task_id))
         if arrived and self._on_task is not None:
             self._driver.deliver(self._on_task)
         if self._core.rejected > rejected:

@@ -84,7 +84,7 @@ def check_task_id(task_id: "Any") -> str:
     return task_id
 
 
-_PLAIN = (str, int)
+_PLAIN = (str, int, bool)  # on MicroPython a bool is no int
 
 
 def check_json(value: "Any", depth: int = 0) -> None:

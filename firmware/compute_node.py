@@ -40,6 +40,9 @@ _SLICE_MS = const(200)
 _LONGEST_WAIT_MS = const(1000)  # the socket under a wait may be replaced by another thread
 _FLUSH_MS = const(60000)  # only a bound: a link that does not answer is dropped long before
 _THREAD_STACK_BYTES = const(12 * 1024)  # the port's default is too small for a TLS handshake
+_CREDIT = const(4)
+_ASKERS = const(4)
+_KEEP_BYTES = const(2048)
 _EPOCH_2000_S = const(946684800)
 
 
@@ -67,10 +70,16 @@ class ComputeNode:
         led = machine.Pin(given.led_pin, machine.Pin.OUT) if given.led_pin >= 0 else None
         self.node_id = given.node_id or hexlify(machine.unique_id()).decode()
         nonce = "%08x" % random.getrandbits(32)
-        capabilities = {"keepalive": broker_keepalive}
+        capabilities = {"keepalive": broker_keepalive, "credit": _CREDIT}
         try:
             core = NodeCore(
-                self.node_id, given.node_type, nonce, capabilities, given.namespace, given.queue_limit
+                self.node_id,
+                given.node_type,
+                nonce,
+                capabilities,
+                given.namespace,
+                given.queue_limit,
+                ring_size=(_CREDIT, _ASKERS, _KEEP_BYTES),
             )
         except ValueError as error:
             raise ValueError("config.py: NODE_ID or NAMESPACE is wrong: %s" % error)
@@ -209,15 +218,20 @@ class ComputeNode:
         """
         link = self._link
         with link.state:
-            link.outbox.add_result(self._core.result_message(result_data, None, _unix_time_s()))
+            message = self._core.result_message(result_data, None, _unix_time_s())
+            if message:  # somebody waits for it
+                link.outbox.add_result(message)
         self._tend()
         return link.flush(link.outbox.results, _FLUSH_MS)
 
     def get_task(self):
         """The waiting task of highest priority, or None."""
         self._tend()
+        core = self._core
         with self._link.state:
-            return self._core.take()
+            if core.ring:
+                self._link.outbox.results.extend(core.ring.expire(time.ticks_ms()))
+            return core.take()
 
     def tasks_waiting(self):
         """How many tasks wait in the queue."""

@@ -36,7 +36,7 @@ class Link:
         client.on_puback = self._on_puback
         client.idle = self.idle
         gc.collect()
-        core.payload_limit = max(1024, min(16384, gc.mem_free() // 4))
+        core.payload_limit = core.capabilities["largest"] = max(1024, min(16384, gc.mem_free() // 4))
         client.reader.most_bytes = core.payload_limit + 128  # and the topic
 
     # --- for the node ---------------------------------------------------------------------------------------
@@ -146,8 +146,8 @@ class Link:
                 if payload is None:
                     core.rejected += 1
                 else:
-                    for answer in core.receive(str(topic, "utf-8"), payload):
-                        self.outbox.add_status(answer)
+                    for answer in core.receive(str(topic, "utf-8"), payload, time.ticks_ms()):
+                        (self.outbox.add_status if answer[2] else self.outbox.add_result)(answer)
                 rejected = core.rejected - rejected
         except (MemoryError, UnicodeError) as error:
             gc.collect()

@@ -127,6 +127,7 @@ class MqttLink:
         "_idle",
         "_in_flight",
         "_largest_acknowledged",
+        "_once",
         "_owner",
         "_pump_due",
         "_running",
@@ -166,6 +167,7 @@ class MqttLink:
         self._drop_oldest = drop_oldest
         self._held: dict[int, list[Outgoing]] = {}  # by priority; no list is empty
         self._waiting = 0  # messages in there
+        self._once: list[Outgoing] = []
         self._held_lock = threading.Lock()
         self._pump_due = False
         self._in_flight: dict[int, _Sent] = {}
@@ -237,6 +239,27 @@ class MqttLink:
             del self._held[priority]
         self._waiting -= len(taken)
         return taken
+
+    def send_once(self, messages: Sequence[Outgoing]) -> None:
+        """Send at QoS 0, ahead of what is held; lost if the link is not up, or goes down.
+
+        For those who are acknowledged end to end, and send again themselves.
+        """
+        with self._held_lock:
+            due = bool(self._once)
+            self._once.extend(messages)
+        if not due and messages:
+            self._driver.call_on_loop(self._send_once)
+
+    def _send_once(self) -> None:
+        with self._held_lock:
+            messages, self._once = self._once, []
+        session = self._session
+        if session is None or not self._up:
+            return
+        for topic, payload, retain in messages:
+            session.publish(topic, payload, retain, qos=0)
+        session.flush()
 
     # --- on the loop ------------------------------------------------------------------------------------
 

@@ -25,6 +25,12 @@ def give(core: NodeCore, **task: Any) -> list[Message]:
     return core.receive("n1", json.dumps(task).encode())
 
 
+def result_of(core: NodeCore, result: Any, task_id: str, timestamp: float) -> Any:
+    message = core.result_message(result, task_id, timestamp)
+    assert message is not None
+    return json.loads(message[1])
+
+
 def drain(core: NodeCore) -> list[Any]:
     tasks = []
     while (task := core.take()) is not None:
@@ -98,8 +104,8 @@ def test_a_result_names_the_attempt_that_was_done() -> None:
     core = connected()
     give(core, id="t", attempt=3)
     core.take()
-    assert json.loads(core.result_message(1, "t", 0.0)[1])["attempt"] == 3
-    assert "attempt" not in json.loads(core.result_message(1, "t", 0.0)[1])
+    assert result_of(core, 1, "t", 0.0)["attempt"] == 3
+    assert "attempt" not in result_of(core, 1, "t", 0.0)
 
 
 def test_tasks_of_older_masters_get_an_id() -> None:
@@ -245,7 +251,7 @@ def test_a_bad_status_is_refused_and_the_old_one_stays(bad: Any) -> None:
 def test_any_json_is_a_result_and_nothing_else() -> None:
     core = connected()
     for value in (None, True, 0, 1.5, "Ünï ✓", [1, [2]], {"a": None}):
-        assert json.loads(core.result_message(value, "t", 3.5)[1]) == {
+        assert result_of(core, value, "t", 3.5) == {
             "node_id": "n1",
             "result": value,
             "timestamp": 3.5,

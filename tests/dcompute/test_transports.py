@@ -187,7 +187,7 @@ def test_what_is_known_of_a_node(fleet: Fleet, eventually: Callable[..., Any]) -
         "status": "ready",
         "device_type": "lab",
         "inc": node.inc,
-        "capabilities": {"cores": [2], "keepalive": 17},
+        "capabilities": {"cores": [2], "keepalive": 17, "credit": 16, "slots": 8, "largest": 262144},
     }
     info["capabilities"]["cores"].append("changed by the caller")
     fresh: Any = master.get_node_info(node.node_id)

@@ -20,6 +20,10 @@ def decoded(message):
     return [topic, json.loads(str(payload, "utf-8")), retain]
 
 
+def decoded_all(messages):
+    return [decoded(message) for message in messages]
+
+
 def decode(vector):
     payload = unhexlify(vector["hex"]) if "hex" in vector else vector["text"].encode("utf-8")
     try:
@@ -32,18 +36,27 @@ def step(core, name, *args):
     if name == "will":
         return decoded(core.will())
     if name == "greeting":
-        return [decoded(message) for message in core.greeting()]
+        return decoded_all(core.greeting())
     if name == "greeting_topics":
         return [message[0] for message in core.greeting()]
     if name == "set_status":
         return decoded(core.set_status(args[0]))
     if name == "result":
         value = NOT_JSON.get(args[0], args[0]) if isinstance(args[0], str) else args[0]
-        return decoded(core.result_message(value, args[1], args[2]))
+        message = core.result_message(value, args[1], args[2])
+        return message and decoded(message)
     if name == "receive":
-        return [decoded(message) for message in core.receive(args[0], args[1].encode("utf-8"))]
+        return decoded_all(core.receive(args[0], args[1].encode("utf-8")))
+    if name == "ask":  # a message of an asker, at a time
+        return decoded_all(core.receive(core.task_topic, json.dumps(args[0]).encode("utf-8"), *args[1:]))
+    if name == "expire":
+        return decoded_all(core.ring.expire(args[0]))
+    if name == "give_back":
+        return decoded_all(core.ring.give_back())
+    if name == "cancelled":
+        return core.ring.cancelled
     if name == "receive_hex":
-        return [decoded(message) for message in core.receive(args[0], unhexlify(args[1]))]
+        return decoded_all(core.receive(args[0], unhexlify(args[1])))
     if name == "take_ids":
         taken = [core.take() for _ in range(args[0])]
         return [task and task["id"] for task in taken]
@@ -66,6 +79,7 @@ def scenario(vector):
             {"keepalive": 60},
             vector.get("namespace", ""),
             vector.get("queue_limit", 64),
+            ring_size=vector.get("ring"),
         )
     except ValueError:
         return "ValueError"

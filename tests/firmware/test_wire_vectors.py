@@ -44,15 +44,20 @@ def expected(vector: dict[str, Any], got: Any) -> Any:
     return [there if here is None else here for here, there in zip(vector["expect"], got, strict=True)]
 
 
+@pytest.fixture
+def board(tmp_path: Path) -> Path:
+    """The shared files where a board has them: in a folder that is no package of CPython's."""
+    (tmp_path / "dcompute").mkdir()
+    for name in ("node_answers.py", "node_core.py", "node_ring.py", "node_wire.py"):
+        shutil.copy(ROOT / "dcompute" / name, tmp_path / "dcompute")
+    return tmp_path
+
+
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_both_pythons_do_as_the_vectors_say(file: Path, emulator: Emulator, tmp_path: Path) -> None:
-    board = tmp_path / "dcompute"  # as on a board: the package's face stays on the server
-    board.mkdir()
-    for shared in ("node_core.py", "node_wire.py"):
-        shutil.copy(ROOT / "dcompute" / shared, board)
+def test_both_pythons_do_as_the_vectors_say(file: Path, emulator: Emulator, board: Path) -> None:
     vectors = json.loads(file.read_text())
     here = outcome([sys.executable], {"PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}, file)
-    there = outcome(list(emulator.argv), {"MICROPYPATH": f"{tmp_path}:.frozen"}, file)
+    there = outcome(list(emulator.argv), {"MICROPYPATH": f"{board}:.frozen"}, file)
     for vector, ours, theirs in zip(vectors, here, there, strict=True):
         assert ours == expected(vector, ours), vector["name"]
         assert theirs == ours, vector["name"]
@@ -60,12 +65,15 @@ def test_both_pythons_do_as_the_vectors_say(file: Path, emulator: Emulator, tmp_
 
 def test_the_core_as_it_is_compiled_does_too(tmp_path: Path, emulator: Emulator) -> None:
     """Merged with what it imports and made smaller; only its public names are left as they are."""
-    files = {f"dcompute.{name}": ROOT / "dcompute" / f"{name}.py" for name in ("node_wire", "node_core")}
-    sources = {name: file.read_text() for name, file in files.items()}
+    names = ("node_wire", "node_core", "node_answers", "node_ring")
+    sources = {f"dcompute.{name}": (ROOT / "dcompute" / f"{name}.py").read_text() for name in names}
     public = {"NodeCore", "Rejected", "decode_task"}
+    ring = {"dcompute.node_answers": {"Answers", "Entry"}, "dcompute.node_ring": {"Ring"}}
+    merged = merge(sources, {"dcompute.node_core": public, **ring})
     folder = tmp_path / "dcompute"
     folder.mkdir()
-    (folder / "node_core.py").write_text(merge(sources, {"dcompute.node_core": public})["dcompute.node_core"])
+    for name in ("node_core", "node_answers", "node_ring"):
+        (folder / f"{name}.py").write_text(merged[f"dcompute.{name}"])
     wire = f"from dcompute.node_core import decode_task\nMAX_PAYLOAD_BYTES = {MAX_PAYLOAD_BYTES}\n"
     (folder / "node_wire.py").write_text(wire)
     for file in FILES:

@@ -17,6 +17,8 @@ from dcompute_sim.fwbuild.merge import merge
 _ENTRIES: dict[str, frozenset[str]] = {
     "settings": frozenset({"load"}),
     "dcompute.node_core": frozenset({"NodeCore"}),
+    "dcompute.node_answers": frozenset({"Answers", "Entry"}),
+    "dcompute.node_ring": frozenset({"Ring"}),
     "compute_node": frozenset({"ComputeNode"}),
     "tasks": frozenset({"handle"}),
     "debug_hooks": frozenset({"install"}),

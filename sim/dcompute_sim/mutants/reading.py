@@ -102,10 +102,10 @@ class _MalformedEndsReader(NodeCore):
 
     _deaf = False
 
-    def receive(self, topic: str, payload: bytes) -> list[tuple[str, bytes, bool]]:
+    def receive(self, topic: str, payload: bytes, now_ms: int = 0) -> list[tuple[str, bytes, bool]]:
         if self._deaf:
             return []
-        answers = super().receive(topic, payload)
+        answers = super().receive(topic, payload, now_ms)
         self._deaf = self.rejected > 0
         return answers
 

@@ -25,9 +25,9 @@ class _NoHeldResults(ComputeNodeTransport):
 class _RetainedResults(NodeCore):
     """Circumstance: results are retained, as older nodes send them: a new subscriber gets an old one."""
 
-    def result_message(self, result: Any, task_id: Any, timestamp: float) -> tuple[str, bytes, bool]:
-        topic, payload, _ = super().result_message(result, task_id, timestamp)
-        return (topic, payload, True)
+    def result_message(self, result: Any, task_id: Any, timestamp: float) -> tuple[str, bytes, bool] | None:
+        message = super().result_message(result, task_id, timestamp)
+        return message and (message[0], message[1], True)
 
 
 class _ClockUnset(NodeCore):
@@ -35,7 +35,7 @@ class _ClockUnset(NodeCore):
 
     _boot_s: float | None = None
 
-    def result_message(self, result: Any, task_id: Any, timestamp: float) -> tuple[str, bytes, bool]:
+    def result_message(self, result: Any, task_id: Any, timestamp: float) -> tuple[str, bytes, bool] | None:
         if self._boot_s is None:
             self._boot_s = timestamp
         uptime_s = timestamp - self._boot_s
