@@ -14,6 +14,19 @@ if TYPE_CHECKING:
     from dcompute.asyncio_driver import AsyncioDriver
     from dcompute.bundle import BadBundle, Bundle
     from dcompute.errors import Backlogged, DeadNode, NodeUnavailable, UnknownNode
+    from dcompute.executor import (
+        Expired,
+        FleetExecutor,
+        FleetFuture,
+        JournalError,
+        NodeLost,
+        OutcomeUnknown,
+        Quarantined,
+        Refused,
+        TaskError,
+        TaskFailed,
+    )
+    from dcompute.functions import Functions
     from dcompute.master_transport import MasterNodeTransport
     from dcompute.node_core import Rejected
     from dcompute.node_transport import ComputeNodeTransport
@@ -32,6 +45,7 @@ _HOME = {
     "Bundle": "dcompute.bundle",
     "ComputeNodeTransport": "dcompute.node_transport",
     "DeadNode": "dcompute.errors",
+    "Functions": "dcompute.functions",
     "MasterNodeTransport": "dcompute.master_transport",
     "NodeUnavailable": "dcompute.errors",
     "Rejected": "dcompute.node_core",
@@ -43,10 +57,29 @@ _HOME = {
     "Worker": "dcompute.worker",
 }
 
+_HOME |= dict.fromkeys(
+    (
+        "Expired",
+        "FleetExecutor",
+        "FleetFuture",
+        "JournalError",
+        "NodeLost",
+        "OutcomeUnknown",
+        "Quarantined",
+        "Refused",
+        "TaskError",
+        "TaskFailed",
+    ),
+    "dcompute.executor",
+)
+
 __all__ = [  # noqa: RUF022 - by what a reader looks for first
+    "FleetExecutor",
     "MasterNodeTransport",
     "ComputeNodeTransport",
     "Worker",
+    "Functions",
+    "FleetFuture",
     "Tls",
     "AsyncioDriver",
     "Bundle",
@@ -57,6 +90,14 @@ __all__ = [  # noqa: RUF022 - by what a reader looks for first
     "UnknownNode",
     "DeadNode",
     "Backlogged",
+    "TaskError",
+    "TaskFailed",
+    "NodeLost",
+    "OutcomeUnknown",
+    "Quarantined",
+    "Expired",
+    "Refused",
+    "JournalError",
     "Rejected",
     "BadBundle",
     "BadKeyFile",

@@ -11,27 +11,28 @@ from __future__ import annotations
 
 import importlib
 import threading
-import traceback
+import time
 from collections.abc import Callable
 from functools import partial
-from queue import SimpleQueue
-from typing import Any
+from typing import Any, Literal
 
+from dcompute._node.calling import Failure, Handler, Task, is_cancelled
+from dcompute._node.pools import Pool, ProcessPool, ThreadPool
 from dcompute.node_core import BUSY, READY
 from dcompute.node_transport import ComputeNodeTransport
 
-Task = dict[str, Any]
-Handler = Callable[[Task], Any]
 Done = Callable[[Any], None]
 Executor = Callable[[Task, Done], None]
 
 
 class TaskLoop:
-    """One task at a time from the node to `execute` and its result back.
+    """So many tasks at a time from the node to `execute` and their results back.
 
     Args:
-        execute: begins the work on a task; calls `done(result)` when it is finished, from any thread.
+        execute: begins the work on a task; calls `done(result)` when it is finished, from any thread. A
+            `Failure` for a result says how the task failed.
         on_finished: is told (task, result) after each.
+        concurrency: how many at a time.
     """
 
     def __init__(
@@ -39,33 +40,40 @@ class TaskLoop:
         node: ComputeNodeTransport,
         execute: Executor,
         on_finished: Callable[[Task, Any], None] | None = None,
+        concurrency: int = 1,
     ) -> None:
         self._node = node
         self._execute = execute
         self._on_finished = on_finished
+        self._concurrency = concurrency
         self._lock = threading.Lock()
-        self._working = False
+        self._at_work = 0
         self._stopped = False
+
+    def stop(self) -> None:
+        """Begin no further task."""
+        self._stopped = True
 
     @property
     def is_stopped(self) -> bool:
         """Whether `stop` was called."""
         return self._stopped
 
-    def stop(self) -> None:
-        """Begin no further task."""
-        self._stopped = True
+    def is_idle(self) -> bool:
+        """Nothing is at work."""
+        return not self._at_work
 
     def kick(self) -> None:
-        """Look for work, unless at work."""
-        with self._lock:
-            if self._working:
-                return
-            task = self._next()
-            if task is None:
-                return
-            self._working = True
-        self._begin(task)
+        """Look for work, as far as there are hands free."""
+        while True:
+            with self._lock:
+                if self._at_work >= self._concurrency:
+                    return
+                task = self._next()
+                if task is None:
+                    return
+                self._at_work += 1
+            self._begin(task)
 
     def _next(self) -> Task | None:
         return None if self._stopped else self._node.get_task()
@@ -83,34 +91,58 @@ class TaskLoop:
         if following is not None:
             self._begin(following)
             return
-        self._node.publish_status(READY)
         with self._lock:
-            self._working = False
+            self._at_work -= 1
+            last = not self._at_work
+        if last:
+            self._node.publish_status(READY)
         self.kick()  # a task may have come between the last look and now
 
     def _send(self, task: Task, result: Any) -> None:
+        task_id = task["id"]
         try:
-            self._node.send_result(result, task["id"])
+            if isinstance(result, Failure):
+                self._node.send_failure(result.error, result.traceback, task_id)
+            else:
+                self._node.send_result(result, task_id)
         except ValueError as error:
-            self._node.send_result({"error": f"the result cannot be sent: {error!s:.500}"}, task["id"])
+            self._node.send_failure(f"ValueError: the result cannot be sent: {error!s:.500}", "", task_id)
 
 
 class Worker:
-    """Runs `handler` for every task, in one thread of its own.
+    """Runs `handler` for every task, on threads or in processes of its own.
 
-    What the handler raises is sent as the result `{"error": ..., "traceback": ...}`.
+    What the handler raises is sent as the task's error. A task that a FleetExecutor has cancelled while it is
+    at work is ended at once in a process; on a thread the handler may look at `is_cancelled()`.
+
+    Args:
+        concurrency: tasks at a time.
+        isolation: `process`: one that hangs, leaks or crashes the interpreter takes nothing else with it. The
+            handler is imported there anew, by its name. Needs `pip install 'dcompute[processes]'`.
+        time_limit_s: in a process, after which a task is ended and has failed.
     """
 
-    def __init__(self, node: ComputeNodeTransport, handler: Handler) -> None:
+    def __init__(
+        self,
+        node: ComputeNodeTransport,
+        handler: Handler,
+        *,
+        concurrency: int = 1,
+        isolation: Literal["thread", "process"] = "thread",
+        time_limit_s: float | None = None,
+    ) -> None:
+        if time_limit_s is not None and isolation != "process":
+            raise ValueError("a time limit needs processes: a thread cannot be ended")
         self._node = node
-        self._handler = handler
-        self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        # A daemon, so that Ctrl-C ends the program however long the handler would take.
-        self._thread = threading.Thread(target=self._run, name="dcompute-worker", daemon=True)
-        self._thread.start()
-        self._loop = TaskLoop(node, self._execute)
+        self._pool: Pool = (
+            ThreadPool(handler, concurrency)
+            if isolation == "thread"
+            else ProcessPool(handler, concurrency, time_limit_s)
+        )
+        self._loop = TaskLoop(node, self._pool.execute, concurrency=concurrency)
         self._stopped = threading.Event()
         node.set_task_callback(self._loop.kick)
+        node.set_cancel_callback(self._pool.cancel)
         self._loop.kick()  # of tasks that came before
 
     @property
@@ -123,30 +155,29 @@ class Worker:
         while not self._stopped.wait(3600):
             pass
 
+    def drain(self, within_s: float = 30.0) -> bool:
+        """Give back to FleetExecutors what waits here, finish what is at work, and let `run` return.
+
+        Returns False if that was not done `within_s`.
+        """
+        self._node.give_back()
+        self._loop.stop()
+        end_s = time.monotonic() + within_s
+        while not self._loop.is_idle() and time.monotonic() < end_s:
+            time.sleep(0.02)
+        self._stopped.set()
+        return self._loop.is_idle()
+
     def stop(self) -> None:
-        """Finish the task at work, leave the others waiting, and let `run` return."""
+        """Finish the tasks at work, leave the others waiting, and let `run` return."""
         self._node.set_task_callback(None)
         self._loop.stop()
-        self._work.put(None)
-        if threading.current_thread() is not self._thread:
-            self._thread.join()
+        self._pool.stop()
         self._stopped.set()
 
-    def _execute(self, task: Task, done: Done) -> None:
-        self._work.put(lambda: done(call(self._handler, task)))
-
-    def _run(self) -> None:
-        while (work := self._work.get()) is not None:
-            work()
-
-
-def call(handler: Handler, task: Task) -> Any:
-    """The handler's result, or what describes its failure."""
-    try:
-        return handler(task)
-    except BaseException as error:  # sys.exit() too: it would end the worker, not the program
-        summary = "".join(traceback.format_exception_only(error)).strip()
-        return {"error": summary, "traceback": traceback.format_exc()}
+    def interrupt(self) -> None:
+        """Let `run` return; may be called from a signal handler."""
+        self._stopped.set()
 
 
 def load_handler(name: str) -> Handler:
@@ -163,3 +194,6 @@ def load_handler(name: str) -> Handler:
     if not callable(handler):
         raise ValueError(f"handler {name!r} is not a function")
     return handler  # type: ignore[no-any-return]
+
+
+__all__ = ["Failure", "Handler", "TaskLoop", "Worker", "is_cancelled", "load_handler"]

@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,13 +21,18 @@ from dcompute._log import printable
 from dcompute.events import DeathReported, MasterEvent, NodeStatusSeen, ResultReceived
 from dcompute.extras import install_command
 from dcompute.master_transport import MasterNodeTransport
-from dcompute.node_transport import ComputeNodeTransport
 from dcompute.security import Tls
 from dcompute.update_keys import UpdateKeys
-from dcompute.worker import Worker, load_handler
 
-_PRODUCTION = ("node", "master", "update", "--version")
+_PRODUCTION = ("node", "master", "update", "submit", "map", "top", "--version")
 _TESTBED = "dcompute_sim.commands"
+
+
+class Isolation(StrEnum):
+    """Where a node's work is done."""
+
+    THREAD = "thread"
+    PROCESS = "process"
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,20 @@ class Connection:
         return f"{self.broker}:{self.port}"
 
 
+@dataclass(frozen=True)
+class TaskOptions:
+    """How tasks are to be done."""
+
+    priority: Annotated[int, typer.Option(min=1, max=10, help="10 is the most urgent.")] = 5
+    where: Annotated[
+        list[str] | None, typer.Option(help="What a node must announce, as key=value; repeatable.")
+    ] = None
+    timeout: Annotated[float | None, typer.Option(help="Seconds after which it is of no use.")] = None
+    retries: Annotated[int | None, typer.Option(min=0, help="Further attempts.")] = None
+    once: Annotated[bool, typer.Option("--once", help="Never run it twice.")] = False
+    journal: Annotated[Path | None, typer.Option(help="A file, to go on after a kill.")] = None
+
+
 app = typer.Typer(
     no_args_is_help=True,
     help="Prioritised tasks for microcontrollers over MQTT, and the testbed that proves it.",
@@ -93,25 +113,38 @@ def password_for(username: str | None) -> str | None:
 @grouped
 def node(
     *,
-    handler: Annotated[str, typer.Option(help="package.module:function, called with each task (a dict).")],
+    handler: Annotated[
+        str, typer.Option(help="package.module:function, called with each task (a dict).")
+    ] = "",
+    functions: Annotated[
+        list[str] | None,
+        typer.Option(help="A module whose functions are called by name; repeatable."),
+    ] = None,
+    concurrency: Annotated[int, typer.Option(min=1, help="Tasks at a time.")] = 1,
+    isolation: Annotated[Isolation, typer.Option(help="Where the work is done.")] = Isolation.THREAD,
+    time_limit: Annotated[
+        float | None, typer.Option(min=0.1, help="Seconds after which a process is ended.")
+    ] = None,
+    drain: Annotated[float, typer.Option(min=0, help="Seconds for what is at work, on SIGTERM.")] = 30.0,
     node_id: Annotated[str | None, typer.Option(help="Default: host name and slot.")] = None,
     connection: Connection,
 ) -> None:
-    """Run a compute node: call a function for each task and send back what it returns."""
+    """Run a compute node: call a function for each task and send back what it returns.
+
+    On SIGTERM it finishes what is at work and gives the rest back.
+    """
+    from dcompute._cli import node as node_command
+
     _log_to_stderr()
     sys.path.insert(0, os.getcwd())
+    work = node_command.NodeWork(handler, functions or [], concurrency, isolation.value, time_limit, drain)
     try:
-        function = load_handler(handler)
-        transport = ComputeNodeTransport(node_id=node_id, **connection.settings())
+        status = node_command.run(work, node_id, connection.settings(), typer.echo)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    try:
-        if transport.start():
-            typer.echo(f"node {transport.node_id} is ready at {connection}")
-        Worker(transport, function).run()
     except KeyboardInterrupt:
-        typer.echo(f"node {transport.node_id} is offline")
         raise typer.Exit(130) from None
+    raise typer.Exit(status)
 
 
 @app.command()
@@ -142,6 +175,57 @@ def master(connection: Connection) -> None:
                 time.sleep(3600)
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
+
+
+@app.command()
+@grouped
+def submit(
+    function: Annotated[str, typer.Argument(help="Name of a function that nodes know.")],
+    arguments: Annotated[list[str] | None, typer.Argument(help="Its arguments, as JSON (or text).")] = None,
+    *,
+    options: TaskOptions,
+    connection: Connection,
+) -> None:
+    """Have one function called by some node, and print its result as JSON.
+
+    Exit status: 0 with a result, 1 without.
+    """
+    from dcompute._cli import work
+
+    options_given = vars(options)
+    raise typer.Exit(work.submit(connection.settings(), function, arguments or [], options_given, typer.echo))
+
+
+@app.command("map")
+@grouped
+def map_lines(
+    tasks: Annotated[Path, typer.Argument(help="Lines of JSON: a list of arguments, or a task.")],
+    *,
+    function: Annotated[str, typer.Option(help="Called with each list of arguments.")] = "",
+    options: TaskOptions,
+    connection: Connection,
+) -> None:
+    """Have many tasks done by the fleet, and print their results in order, a line of JSON each.
+
+    A line is `{"result": ...}` or `{"error": ..., "message": ...}`. With --journal the same command, started
+    again after a kill, goes on where it was. Exit status: 0 if all have results, 1 if one has not.
+    """
+    from dcompute._cli import work
+
+    raise typer.Exit(work.map_lines(connection.settings(), tasks, function, vars(options), typer.echo))
+
+
+@app.command()
+@grouped
+def top(
+    *,
+    once: Annotated[bool, typer.Option("--once", help="Print the table once, after a second.")] = False,
+    connection: Connection,
+) -> None:
+    """Show the fleet, live: each node, its status and what it announces."""
+    from dcompute._cli import work
+
+    raise typer.Exit(work.top(connection.settings(), once, typer.echo))
 
 
 @app.command()

@@ -108,4 +108,4 @@ def test_a_fleet_is_deployed(tmp_path: Path) -> None:
     command.chmod(command.stat().st_mode | stat.S_IXUSR)
     told = run(folder / "deploy.sh", cwd=tmp_path, path=f"{programs}:{os.environ['PATH']}")
     for board in ("kiln", "lathe", "saw"):
-        assert re.search(rf"^{board}: \w+: ready, 33 files to slot a, launcher$", told, re.M), told
+        assert re.search(rf"^{board}: \w+: ready, 35 files to slot a, launcher$", told, re.M), told

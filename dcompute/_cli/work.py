@@ -1,0 +1,118 @@
+"""What `dcompute submit`, `map` and `top` do."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from dcompute.executor import FleetExecutor, FleetFuture, TaskError, TaskFailed
+from dcompute.master_transport import MasterNodeTransport
+
+Say = Callable[[str], object]
+_LOOK_S = 1.0
+
+
+def submit(
+    settings: Mapping[str, Any], function: str, arguments: list[str], options: Mapping[str, Any], say: Say
+) -> int:
+    """Have one call done; returns the exit status."""
+    with _executor(settings, options) as fleet:
+        future = fleet.submit(function, *map(_value, arguments), **_of_task(options))
+        return _print(future, say)
+
+
+def map_lines(
+    settings: Mapping[str, Any], path: Path, function: str, options: Mapping[str, Any], say: Say
+) -> int:
+    """Have the task of each line done; returns the exit status."""
+    text = path.read_text(encoding="utf-8")
+    lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    tasks = [_task(line, number, function) for number, line in lines]
+    run = sha256(f"{function}\n{text}".encode()).hexdigest()[:16]
+    status = 0
+    with _executor(settings, options) as fleet:
+        keyed = options["journal"] is not None
+        futures = [
+            fleet.submit_task(task, key=f"{run}/{number}" if keyed else None, **_of_task(options))
+            for number, task in enumerate(tasks)
+        ]
+        for future in futures:
+            status = max(status, _print(future, say))
+    return status
+
+
+def top(settings: Mapping[str, Any], once: bool, say: Say) -> int:
+    """Print the fleet every second until interrupted."""
+    with MasterNodeTransport(**settings) as master:
+        try:
+            while True:
+                time.sleep(_LOOK_S)
+                if sys.stdout.isatty() and not once:
+                    say("\x1b[2J\x1b[H" + time.strftime("%H:%M:%S"))
+                for line in table(master.get_node_info() or []):
+                    say(line)
+                if once:
+                    return 0
+        except KeyboardInterrupt:
+            return 130
+
+
+def table(nodes: Any) -> list[str]:
+    """The fleet as lines of text."""
+    rows = [("NODE", "STATUS", "TYPE", "AT A TIME", "CREDIT", "FUNCTIONS")]
+    for info in sorted(nodes, key=lambda info: str(info["node_id"])):
+        said = info["capabilities"]
+        functions = said.get("functions")
+        names = ", ".join(str(name).rpartition(":")[2] for name in functions) if functions else "any"
+        at_a_time, credit = str(said.get("concurrency", 1)), str(said.get("credit", "-"))
+        rows.append((info["node_id"], info["status"], info["device_type"], at_a_time, credit, names))
+    widths = [max(len(str(row[column])) for row in rows) for column in range(5)]
+    lines = ["  ".join([*(f"{row[c]:<{widths[c]}}" for c in range(5)), row[5]]).rstrip() for row in rows]
+    counts: dict[str, int] = {}
+    for info in nodes:
+        counts[info["status"]] = counts.get(info["status"], 0) + 1
+    return [*lines, ", ".join(f"{count} {status}" for status, count in sorted(counts.items())) or "no nodes"]
+
+
+def _executor(settings: Mapping[str, Any], options: Mapping[str, Any]) -> FleetExecutor:
+    return FleetExecutor(journal=options["journal"], **settings)
+
+
+def _of_task(options: Mapping[str, Any]) -> dict[str, Any]:
+    where = dict(pair.split("=", 1) for pair in options["where"] or ())
+    wanted = {key: _value(value) for key, value in where.items()}
+    return {**{key: options[key] for key in ("priority", "timeout", "retries", "once")}, "where": wanted}
+
+
+def _task(line: str, number: int, function: str) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except ValueError as error:
+        raise SystemExit(f"line {number}: {error}") from None
+    if isinstance(value, list) and function:
+        return {"function": function, "args": value}
+    if isinstance(value, dict):
+        return {"function": function, **value} if function else value
+    raise SystemExit(f"line {number}: neither a list of arguments (with --function) nor a task")
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _print(future: FleetFuture, say: Say) -> int:
+    try:
+        say(json.dumps({"result": future.result()}, ensure_ascii=False))
+    except TaskError as error:
+        kind = error.type if isinstance(error, TaskFailed) else type(error).__name__
+        say(json.dumps({"error": kind, "message": str(error.args[0])}, ensure_ascii=False))
+        return 1
+    return 0

@@ -1,0 +1,51 @@
+"""Calling a handler: its result or what it raised, and whether anyone still wants it."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+Task = dict[str, Any]
+Handler = Callable[[Task], Any]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """How a task failed: `<type>: <message>`, and the traceback as text."""
+
+    error: str
+    traceback: str = ""
+
+
+_cancelled: contextvars.ContextVar[threading.Event | None] = contextvars.ContextVar("cancelled", default=None)
+
+
+def is_cancelled() -> bool:
+    """Whether the task that this thread works on is not wanted any more; for handlers that take long."""
+    flag = _cancelled.get()
+    return flag is not None and flag.is_set()
+
+
+def begin_with(flag: threading.Event) -> None:
+    """From now on this thread works on a task for which `flag` says that it is not wanted."""
+    _cancelled.set(flag)
+
+
+def call(handler: Handler, task: Task) -> Any:
+    """The handler's result, or the Failure that describes what it raised."""
+    try:
+        return handler(task)
+    except BaseException as error:  # sys.exit() too: it would end the worker, not the program
+        return failure_of(error, traceback.format_exc())
+
+
+def failure_of(error: BaseException, text: str = "") -> Failure:
+    """What is sent of an exception."""
+    return Failure("".join(traceback.format_exception_only(error)).strip(), text)
+
+
+__all__ = ["Failure", "Handler", "Task", "begin_with", "call", "failure_of", "is_cancelled"]

@@ -1,0 +1,137 @@
+"""Where a worker's handler runs: on threads, or in processes that can be ended."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+from functools import partial
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, Protocol
+
+from dcompute._node.calling import Failure, Handler, Task, begin_with, call, failure_of
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+Done = Callable[[Any], None]
+
+
+class Pool(Protocol):
+    """Runs the handler."""
+
+    def execute(self, task: Task, done: Done) -> None:
+        """Begin with the task; `done` is called with its result or a Failure."""
+
+    def cancel(self, task_id: str) -> None:
+        """The task at work is not wanted any more."""
+
+    def stop(self) -> None:
+        """End once nothing is at work."""
+
+
+class ThreadPool:
+    """So many daemon threads: Ctrl-C ends the program however long a handler would take."""
+
+    def __init__(self, handler: Handler, concurrency: int) -> None:
+        self._handler = handler
+        self._work: SimpleQueue[tuple[Task, Done] | None] = SimpleQueue()
+        self._flags: dict[str, threading.Event] = {}
+        self._threads = [
+            threading.Thread(target=self._run, name=f"dcompute-worker-{number}", daemon=True)
+            for number in range(concurrency)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def execute(self, task: Task, done: Done) -> None:
+        self._work.put((task, done))
+
+    def cancel(self, task_id: str) -> None:
+        if (flag := self._flags.get(task_id)) is not None:
+            flag.set()
+
+    def stop(self) -> None:
+        for _ in self._threads:
+            self._work.put(None)
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join()
+
+    def _run(self) -> None:
+        while (work := self._work.get()) is not None:
+            task, done = work
+            task_id = str(task["id"])
+            flag = self._flags[task_id] = threading.Event()
+            begin_with(flag)
+            result = call(self._handler, task)
+            self._flags.pop(task_id, None)
+            done(result)
+
+
+class ProcessPool:
+    """So many processes, by pebble: a task can be ended, by its time limit or when it is cancelled.
+
+    They are spawned, not forked: a fork would copy the node's threads' locks and its socket.
+    """
+
+    def __init__(self, handler: Handler, concurrency: int, time_limit_s: float | None) -> None:
+        from multiprocessing import get_context  # a node whose handler runs on a thread has no use for these
+
+        try:
+            import pebble
+        except ImportError:
+            raise ValueError("processes need pebble: pip install 'dcompute[processes]'") from None
+        self._limit_s = time_limit_s
+        self._pool: Any = pebble.ProcessPool(
+            max_workers=concurrency,
+            initializer=_begin,
+            initargs=[handler, list(sys.path), os.getcwd()],
+            context=get_context("spawn"),
+        )
+        self._futures: dict[str, Future[Any]] = {}
+
+    def execute(self, task: Task, done: Done) -> None:
+        future = self._pool.schedule(_work, args=[task], timeout=self._limit_s)
+        self._futures[str(task["id"])] = future
+        future.add_done_callback(partial(self._ended, str(task["id"]), done))
+
+    def cancel(self, task_id: str) -> None:
+        if (future := self._futures.get(task_id)) is not None:
+            future.cancel()
+
+    def stop(self) -> None:
+        self._pool.close()
+        self._pool.join()
+
+    def _ended(self, task_id: str, done: Done, future: Future[Any]) -> None:
+        from concurrent.futures import CancelledError
+
+        self._futures.pop(task_id, None)
+        try:
+            done(future.result())
+        except CancelledError:
+            done(Failure("Cancelled: its asker has no more use for it"))
+        except TimeoutError:
+            done(Failure(f"TimeLimit: it took more than {self._limit_s:g} s"))
+        except Exception as error:  # the process died, or what came out of it cannot be read
+            done(failure_of(error))
+
+
+_handler: Handler | None = None
+
+
+def _begin(handler: Handler, path: list[str], folder: str) -> None:
+    global _handler
+    sys.path[:] = path
+    os.chdir(folder)
+    _handler = handler
+
+
+def _work(task: Task) -> Any:
+    assert _handler is not None
+    return call(_handler, task)
+
+
+__all__ = ["Pool", "ProcessPool", "ThreadPool"]

@@ -1,0 +1,29 @@
+"""FleetExecutor: work done by a fleet, each task once, whatever dies on the way. See docs/executor.md."""
+
+from __future__ import annotations
+
+from dcompute.executor.fleet import FleetExecutor
+from dcompute.executor.future import FleetFuture
+from dcompute.executor.task_errors import (
+    Expired,
+    JournalError,
+    NodeLost,
+    OutcomeUnknown,
+    Quarantined,
+    Refused,
+    TaskError,
+    TaskFailed,
+)
+
+__all__ = [  # noqa: RUF022 - by what a reader looks for first
+    "FleetExecutor",
+    "FleetFuture",
+    "TaskError",
+    "TaskFailed",
+    "NodeLost",
+    "OutcomeUnknown",
+    "Quarantined",
+    "Expired",
+    "Refused",
+    "JournalError",
+]

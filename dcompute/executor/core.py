@@ -1,0 +1,652 @@
+"""The asker's half of delivery end to end: which task goes where, what is sent again, when it is over.
+
+A plain state machine: events and times go in (`now_s`, monotonic), a `Batch` comes out: what to write into
+the journal, what to send, what to report, **in this order**. The node's half is `node_ring`; the rules are in
+docs/protocol.md, "End to end". What is to be known before changing anything here:
+
+* Every message to a node says which numbers are open there. An open number is a promise that its answer is
+  still wanted; leaving it out settles it for ever. So a placement leaves `Node.open` only when its answer
+  came, or its task is over, or the node's life is.
+* A placement is written into the journal before its bytes are handed to the link, with the counter that gave
+  it its number. Otherwise a restart would use the number again for another task, and no rule of a node can
+  mend that.
+* A result is written before it is reported, and before any message whose `open` leaves its number out: the
+  node forgets it then. As a batch is written first, both hold by the order of the batch.
+* `ran` = no: the same attempt may go anywhere. Otherwise it may have run, and only the next attempt may: a
+  redelivered old message of the first one must be told from it. A task that is to run at most `once` is then
+  over.
+* A task that was moved keeps its number where it was. Back in the same life, it is the same number and
+  attempt: the node knows whether it ran.
+
+Rejected: a number of its own for each sending (the node's memory is then not bounded by the credit), and
+letting the node forget by age (a message that the link sends again is older than any age).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from heapq import heappop, heappush
+from typing import Any
+
+SETTLE_S = 2.0  # how long a node that is gone may take to come back before its tasks are moved
+RESEND_S = 15.0  # without an answer; doubled each time
+LONGEST_RESEND_S = 240.0
+IDLE_S = 1.0  # then a node need not keep results
+FULL_BACKOFF_S = 0.05
+LONGEST_BACKOFF_S = 5.0
+LOSSES = 5  # attempts whose end is not known, before a task is suspected of killing nodes
+ENVELOPE_BYTES = 1024  # what a message has beside its task, at most but for long ids
+ALONE_AFTER = 2  # losses; from then on a task goes to a node that has nothing else
+
+
+class Outcome(Enum):
+    """How a task ended."""
+
+    RESULT = "result"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    NODE_LOST = "node_lost"
+    UNKNOWN = "unknown"
+    QUARANTINED = "quarantined"
+    REFUSED = "refused"
+
+
+@dataclass(slots=True)
+class Task:
+    """One piece of work.
+
+    Args:
+        body: what the node's handler gets, a JSON object.
+        function: what a node that announces its `functions` must have; "" for any.
+        where: what the node must announce (see `matches`).
+        once: never run it a second time, whatever happens.
+        deadline_s: when it is of no use any more.
+        retries: how often it is tried again after it failed or its node was lost; None: never after a
+            failure, and until it is quarantined after losses.
+    """
+
+    id: str
+    body: bytes
+    priority: int = 5
+    function: str = ""
+    where: Mapping[str, Any] = field(default_factory=dict)
+    once: bool = False
+    deadline_s: float | None = None
+    retries: int | None = None
+    attempt: int = 1
+    lost: int = 0
+    failed: int = 0
+    cancelled: bool = False
+    waiting: bool = False
+    placements: list[Placement] = field(default_factory=list)
+
+    def active(self) -> bool:
+        """Whether some node is to do it."""
+        return any(placement.active for placement in self.placements)
+
+
+@dataclass(slots=True, eq=False)
+class Placement:
+    """A task under a number at a node, in one life of it. Not `active`: it was moved, but may come back."""
+
+    task: Task
+    node: Node
+    n: int
+    attempt: int
+    active: bool = True
+    resend_at_s: float = 0.0
+    pause_s: float = RESEND_S
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """What is believed of a node. `credit` 0 is an older one: one task at a time, at least once."""
+
+    id: str
+    life: str = ""
+    inc: str = ""
+    alive: bool = False
+    credit: int = 0
+    largest: int = 0
+    announced: dict[str, Any] = field(default_factory=dict)
+    functions: frozenset[str] | None = None  # whole names, and short ones; None: it does not say
+    top: int = 0
+    open: dict[int, Placement] = field(default_factory=dict)
+    told: bool = True  # that nothing is open
+    idle_at_s: float = 0.0
+    gone_at_s: float | None = None
+    move_after_s: float = SETTLE_S
+    rested_at_s: float = 0.0
+    rest_s: float = FULL_BACKOFF_S
+    alone: bool = False  # its one task is suspected of killing nodes
+    bucket: int = -1
+    ended: list[str] = field(default_factory=list)  # lives that are over
+
+    @property
+    def window(self) -> int:
+        return self.credit or 1
+
+
+@dataclass(slots=True)
+class Send:
+    """A message for a node: `task` under `n`, or (`task` None) no more than what is open."""
+
+    node: str
+    life: str
+    n: int
+    open: list[int]
+    ring: bool
+    task: Task | None = None
+    attempt: int = 1
+    cancel: bool = False
+    expires_s: float | None = None
+
+
+@dataclass(slots=True)
+class Settled:
+    """A task is over. `value`: the result, the error of the handler, or in words why."""
+
+    task: Task
+    outcome: Outcome
+    value: Any = None
+    node: str = ""
+
+
+@dataclass(slots=True)
+class Batch:
+    """What to do, in this order: commit `writes`, then send, then report."""
+
+    writes: list[tuple[Any, ...]] = field(default_factory=list)
+    sends: list[Send] = field(default_factory=list)
+    reports: list[Settled] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.writes or self.sends or self.reports)
+
+
+@dataclass(slots=True)
+class Answer:
+    """A message on `results/<from>`: a result (`ok` is set) or what became of the task instead (`ran`)."""
+
+    node: str
+    inc: str
+    task_id: str
+    attempt: int
+    n: int
+    ok: bool | None = None
+    result: Any = None
+    error: Any = None
+    answer: str = ""
+    ran: str = "maybe"
+    top: int = 0
+
+
+def matches(where: Mapping[str, Any], node_id: str, announced: Mapping[str, Any]) -> bool:
+    """Whether a node is what `where` wants: each value equal to what it announces (`node_id` is its id), or
+    among it where that is a list; a list: any of these; `{"min": a, "max": b}`: a number between."""
+    for key, wanted in where.items():
+        has = node_id if key == "node_id" else announced.get(key)
+        if isinstance(wanted, Mapping):
+            if isinstance(has, bool) or not isinstance(has, (int, float)):
+                return False
+            if not wanted.get("min", has) <= has <= wanted.get("max", has):
+                return False
+            continue
+        choices = wanted if isinstance(wanted, (list, tuple)) else [wanted]
+        found = has if isinstance(has, list) else [has]
+        if not any(choice in found for choice in choices):
+            return False
+    return True
+
+
+class FleetCore:
+    """See the module's head.
+
+    Args:
+        settle_s: how long a node that is gone may take to come back before its tasks are moved.
+        resend_s: after how long without an answer a task is sent again; then after twice that, and so on.
+        losses: how many attempts of a task may end without a trace before it is quarantined.
+    """
+
+    def __init__(
+        self, *, settle_s: float = SETTLE_S, resend_s: float = RESEND_S, losses: int = LOSSES
+    ) -> None:
+        self.tasks: dict[str, Task] = {}
+        self.nodes: dict[str, Node] = {}
+        self.up = False
+        self._settle_s = settle_s
+        self._resend_s = resend_s
+        self._losses = losses
+        self._order = 0
+        self._queues: dict[str, list[tuple[int, int, Task]]] = {}  # by what they want of a node
+        self._buckets: list[dict[str, Node]] = []  # nodes with room, by how many tasks they have
+        self._batch = Batch()
+        self._wake_s: float | None = None
+        self._deadlines: list[tuple[float, str]] = []
+        self._waiting = 0
+
+    # --- what is asked of it ------------------------------------------------------------------------------
+
+    def submit(self, *tasks: Task, now_s: float) -> None:
+        """Do these tasks; they are in the journal already."""
+        for task in tasks:
+            self.tasks[task.id] = task
+            self._enqueue(task)
+            self._note_deadline(task)
+        self._place(now_s)
+
+    def _note_deadline(self, task: Task) -> None:
+        if task.deadline_s is not None:
+            heappush(self._deadlines, (task.deadline_s, task.id))
+            self._wake(task.deadline_s)
+
+    def restore(self, task: Task, placed: list[tuple[str, str, int, int, bool]]) -> None:
+        """Take up a task of the journal: (node, life, n, attempt, active) of each unsettled placement."""
+        self.tasks[task.id] = task
+        for node_id, life, n, attempt, active in placed:
+            node = self._node(node_id)
+            node.life = node.life or life
+            if node.life != life:
+                continue
+            placement = Placement(task, node, n, attempt, active, pause_s=self._resend_s)
+            node.open[n] = placement
+            task.placements.append(placement)
+            node.told = False
+        self._note_deadline(task)
+        if not task.active():
+            self._enqueue(task)
+
+    def restore_counter(self, node_id: str, life: str, top: int) -> None:
+        """The highest number that was ever used for this life of the node; before any `restore`."""
+        node = self._node(node_id)
+        node.life, node.top, node.told = life, top, False
+
+    def cancel(self, task_id: str, now_s: float) -> None:
+        """The task is not wanted. One that is to run `once`, and may be at work, is over only when its node
+        has said what became of it."""
+        task = self.tasks.get(task_id)
+        if task is None:
+            return
+        if not (task.once and task.active()):
+            self._settle(task, Outcome.CANCELLED, now_s)
+        elif not task.cancelled:
+            task.cancelled = True
+            self._batch.writes.append(("cancel", task.id))
+            for placement in task.placements:
+                self._send(placement, now_s)
+        self._place(now_s)
+
+    def reissue(self, task_id: str, now_s: float) -> None:
+        """Try the task on another node as well: the first result counts. Not one that is to run `once`."""
+        task = self.tasks.get(task_id)
+        if task is None or task.once or task.waiting or not task.active():
+            return
+        self._next_attempt(task)
+        self._place(now_s)
+
+    # --- what is heard ------------------------------------------------------------------------------------
+
+    def link_up(self, now_s: float) -> None:
+        """Connected, and subscribed to the answers: everything may have got lost meanwhile."""
+        self.up = True
+        for node in self.nodes.values():
+            if node.alive:
+                self._send_again(node, now_s)
+            elif node.open:
+                node.gone_at_s = now_s
+                self._wake(now_s + node.move_after_s)
+        self._place(now_s)
+
+    def link_down(self) -> None:
+        """Nothing can be said of any node."""
+        self.up = False
+
+    def node_seen(self, node_id: str, inc: str, announced: Mapping[str, Any], now_s: float) -> None:
+        """The node is there, in the life and connection that `inc` names."""
+        node = self._node(node_id)
+        life = inc.rpartition(".")[0] or inc
+        if life in node.ended:
+            return
+        credit, largest = (_positive(announced.get(key)) for key in ("credit", "largest"))
+        if node.life != life:
+            self._end_life(node, now_s)
+            node.life, node.top, node.told, node.alone = life, 0, True, False
+        again = not node.alive or node.inc != inc
+        node.alive, node.inc, node.credit, node.largest = True, inc, credit, largest
+        node.announced = dict(announced)
+        node.functions = _names(announced.get("functions"))
+        node.gone_at_s = None
+        self._rank(node, now_s)
+        if again and self.up:
+            self._send_again(node, now_s)
+        self._place(now_s)
+
+    def node_gone(self, node_id: str, now_s: float, *, for_good: bool = False) -> None:
+        """The node is dead, or (`for_good`) went offline."""
+        node = self._node(node_id)
+        node.alive = False
+        node.gone_at_s = now_s
+        node.move_after_s = 0.0 if for_good else self._settle_s
+        self._rank(node, now_s)
+        self._wake(now_s + node.move_after_s)
+
+    def answered(self, answer: Answer, now_s: float) -> None:
+        """A node has answered. What is not, or no longer, open is passed over, but for results: of a task
+        that is wanted any result is welcome, whichever attempt it is of."""
+        node = self._node(answer.node)
+        task = self.tasks.get(answer.task_id)
+        life = answer.inc.rpartition(".")[0] or answer.inc
+        placement = node.open.get(answer.n) if node.life == life and answer.answer != "boot" else None
+        if placement is not None and (placement.task is not task or placement.attempt != answer.attempt):
+            placement = None
+        if answer.ok is not None:
+            if task is not None:
+                self._result(task, placement, answer, now_s)
+        elif placement is not None and task is not None:
+            self._close(placement, now_s)
+            node.top = max(node.top, answer.top)
+            if answer.ran == "no":
+                self._not_run(task, node, answer.answer, now_s)
+            elif placement.active:
+                self._lost(task, node, now_s)
+        self._place(now_s)
+
+    def answered_as_of_old(self, node_id: str, task_id: str, result: Any, now_s: float) -> None:
+        """A result on the topic `results`, from a node that knows no end to end delivery."""
+        task = self.tasks.get(task_id)
+        if task is not None:
+            self._settle(task, Outcome.RESULT, now_s, result, node_id)
+            self._place(now_s)
+
+    def tick(self, now_s: float) -> None:
+        """Do what is due; to be called at `wake_s`."""
+        self._wake_s = None
+        while self._deadlines and self._deadlines[0][0] <= now_s:
+            task = self.tasks.get(heappop(self._deadlines)[1])
+            if task is not None:
+                unsure = task.once and task.active()
+                self._settle(task, Outcome.UNKNOWN if unsure else Outcome.EXPIRED, now_s)
+        if self._deadlines:
+            self._wake(self._deadlines[0][0])
+        for node in self.nodes.values():
+            self._tend(node, now_s)
+        self._place(now_s)
+
+    def wake_s(self) -> float | None:
+        """When `tick` has something to do."""
+        return self._wake_s
+
+    def take_batch(self) -> Batch:
+        """What is to be done now."""
+        batch, self._batch = self._batch, Batch()
+        return batch
+
+    def refuse(self, task_id: str, why: str, now_s: float) -> None:
+        """The task cannot be sent."""
+        task = self.tasks.get(task_id)
+        if task is not None:
+            self._settle(task, Outcome.REFUSED, now_s, why)
+            self._place(now_s)
+
+    def waiting(self) -> int:
+        """How many tasks wait for a node."""
+        return self._waiting
+
+    # --- tasks ----------------------------------------------------------------------------------------------
+
+    def _enqueue(self, task: Task) -> None:
+        task.waiting = True
+        self._waiting += 1
+        self._order += 1
+        alone = task.lost >= ALONE_AFTER
+        key = f"{task.function} {sorted(task.where.items())} {task.once} {alone}"
+        heappush(self._queues.setdefault(key, []), (-task.priority, self._order, task))
+
+    def _next_attempt(self, task: Task) -> None:
+        task.attempt += 1
+        self._batch.writes.append(("attempt", task.id, task.attempt, task.lost, task.failed))
+        self._enqueue(task)
+
+    def _not_run(self, task: Task, node: Node, answer: str, now_s: float) -> None:
+        if answer in ("full", "slots", "leaving"):
+            node.rested_at_s = now_s + node.rest_s
+            node.rest_s = min(LONGEST_BACKOFF_S, 2 * node.rest_s)
+            self._rank(node, now_s)
+            self._wake(node.rested_at_s)
+        if answer == "cancelled" and task.cancelled:
+            self._settle(task, Outcome.CANCELLED, now_s)
+        elif answer == "expired" and task.deadline_s is not None:
+            self._settle(task, Outcome.EXPIRED, now_s)
+        elif not task.active() and not task.waiting:
+            self._enqueue(task)
+
+    def _lost(self, task: Task, node: Node, now_s: float) -> None:
+        """An attempt may have run, and nobody will ever tell."""
+        task.lost += 1
+        if task.once:
+            self._settle(task, Outcome.UNKNOWN, now_s, f"it may have run on {node.id}", node.id)
+        elif task.active() or task.waiting:
+            pass  # another attempt is under way
+        elif task.retries is not None and task.lost + task.failed > task.retries:
+            self._settle(task, Outcome.NODE_LOST, now_s, f"its node {node.id} was lost", node.id)
+        elif task.lost >= self._losses:
+            text = f"{task.lost} attempts ended without a trace, the last one on {node.id}"
+            self._settle(task, Outcome.QUARANTINED, now_s, text, node.id)
+        else:
+            self._next_attempt(task)
+
+    def _result(self, task: Task, placement: Placement | None, answer: Answer, now_s: float) -> None:
+        if answer.ok:
+            if placement is not None:
+                placement.node.rest_s = FULL_BACKOFF_S
+            self._settle(task, Outcome.RESULT, now_s, answer.result, answer.node)
+            return
+        if placement is None and not task.once:
+            return  # of an attempt that was given up
+        if placement is not None:
+            self._close(placement, now_s)
+        task.failed += 1
+        if task.retries is None or task.once or task.lost + task.failed > task.retries:
+            self._settle(task, Outcome.FAILED, now_s, answer.error, answer.node)
+        elif not task.active() and not task.waiting:
+            self._next_attempt(task)
+
+    def _settle(self, task: Task, outcome: Outcome, now_s: float, value: Any = None, node: str = "") -> None:
+        del self.tasks[task.id]
+        self._waiting -= task.waiting
+        task.waiting = False
+        settled = Settled(task, outcome, value, node)
+        self._batch.writes.append(("settled", task.id, outcome.value, value, node))
+        self._batch.reports.append(settled)
+        for placement in task.placements:
+            unanswered = outcome is not Outcome.RESULT or placement.node.id != node
+            self._forget(placement, now_s)
+            if unanswered and self.up and placement.node.alive and placement.node.credit:
+                self._send_settle(placement.node)
+        task.placements.clear()
+
+    # --- placements -----------------------------------------------------------------------------------------
+
+    def _close(self, placement: Placement, now_s: float) -> None:
+        """Its answer has come."""
+        placement.task.placements.remove(placement)
+        node = placement.node
+        self._batch.writes.append(("closed", placement.task.id, node.id, node.life))
+        self._forget(placement, now_s)
+
+    def _forget(self, placement: Placement, now_s: float) -> None:
+        node = placement.node
+        if node.open.pop(placement.n, None) is not placement:
+            return
+        node.alone = False
+        if not node.open:
+            node.idle_at_s = now_s + IDLE_S
+            self._wake(node.idle_at_s)
+        self._rank(node, now_s)
+
+    def _end_life(self, node: Node, now_s: float) -> None:
+        """The node's memory is gone: what was open there may have run."""
+        if node.life:
+            node.ended = [*node.ended[-15:], node.life]
+        closed, node.open = list(node.open.values()), {}
+        for placement in closed:
+            placement.task.placements.remove(placement)
+            self._batch.writes.append(("closed", placement.task.id, node.id, node.life))
+            if placement.active:
+                self._lost(placement.task, node, now_s)
+
+    def _tend(self, node: Node, now_s: float) -> None:
+        if not self.up:
+            return
+        if not node.alive:
+            if node.gone_at_s is None or not node.open:
+                return
+            if node.gone_at_s + node.move_after_s > now_s:
+                self._wake(node.gone_at_s + node.move_after_s)
+                return
+            for placement in list(node.open.values()):
+                if placement.active and not placement.task.once:
+                    placement.active = False
+                    self._batch.writes.append(("moved", placement.task.id, node.id, node.life))
+                    self._lost(placement.task, node, now_s)
+            return
+        if node.rested_at_s > now_s:
+            self._wake(node.rested_at_s)
+        elif node.bucket < 0:
+            self._rank(node, now_s)
+        if not node.open and not node.told and node.credit:
+            if node.idle_at_s <= now_s:
+                self._send_settle(node)
+            else:
+                self._wake(node.idle_at_s)
+        for placement in list(node.open.values()):
+            if not placement.active:
+                continue
+            if placement.resend_at_s <= now_s:
+                placement.pause_s = min(LONGEST_RESEND_S, 2 * placement.pause_s)
+                self._send(placement, now_s)
+            self._wake(placement.resend_at_s)
+
+    def _send_again(self, node: Node, now_s: float) -> None:
+        """Whatever is open there may have got lost, or its answer, or the word that nothing is."""
+        node.told = node.top == 0
+        self._wake(max(now_s, node.idle_at_s))
+        for placement in list(node.open.values()):
+            task = placement.task
+            if not placement.active and task.waiting:
+                placement.active = True
+                task.waiting = False
+                self._waiting -= 1
+                self._batch.writes.append(("back", task.id, node.id, node.life))
+            if placement.active:
+                self._send(placement, now_s)
+
+    # --- sending --------------------------------------------------------------------------------------------
+
+    def _send(self, placement: Placement, now_s: float) -> None:
+        node, task = placement.node, placement.task
+        placement.resend_at_s = now_s + placement.pause_s
+        self._wake(placement.resend_at_s)
+        if not self.up or not node.alive:
+            return
+        left_s = None if task.deadline_s is None else max(0.0, task.deadline_s - now_s)
+        self._batch.sends.append(
+            Send(
+                *(node.id, node.life, placement.n, list(node.open), node.credit > 0),
+                *(task, placement.attempt, task.cancelled, left_s),
+            )
+        )
+
+    def _send_settle(self, node: Node) -> None:
+        node.told = not node.open
+        self._batch.sends.append(Send(node.id, node.life, node.top, list(node.open), True))
+
+    # --- who gets the next task -----------------------------------------------------------------------------
+
+    def _place(self, now_s: float) -> None:
+        """Hand out what waits, the most urgent first, to the nodes that have the fewest tasks."""
+        if not self.up:
+            return
+        stuck: set[str] = set()
+        while True:
+            best: tuple[int, int, Task] | None = None
+            best_key = ""
+            for key, queue in self._queues.items():
+                while queue and not (queue[0][2].waiting and queue[0][2].id in self.tasks):
+                    heappop(queue)
+                if queue and key not in stuck and (best is None or queue[0][:2] < best[:2]):
+                    best, best_key = queue[0], key
+            if best is None:
+                break
+            node = next(self._candidates(best[2]), None)
+            if node is None:
+                stuck.add(best_key)
+                continue
+            heappop(self._queues[best_key])
+            self._place_on(best[2], node, now_s)
+        for key in [key for key, queue in self._queues.items() if not queue]:
+            del self._queues[key]
+
+    def _candidates(self, task: Task) -> Iterator[Node]:
+        alone = task.lost >= ALONE_AFTER
+        for bucket in self._buckets[:1] if alone else self._buckets:
+            for node in bucket.values():
+                if task.once and not node.credit:
+                    continue
+                if task.function and node.functions is not None and task.function not in node.functions:
+                    continue
+                if node.largest and len(task.body) + ENVELOPE_BYTES > node.largest:
+                    continue
+                if any(placement.node is node for placement in task.placements):
+                    continue
+                if not task.where or matches(task.where, node.id, node.announced):
+                    yield node
+
+    def _place_on(self, task: Task, node: Node, now_s: float) -> None:
+        task.waiting = False
+        self._waiting -= 1
+        node.top += 1
+        placement = Placement(task, node, node.top, task.attempt, pause_s=self._resend_s)
+        node.open[node.top] = placement
+        task.placements.append(placement)
+        node.told = False
+        node.alone = task.lost >= ALONE_AFTER
+        self._batch.writes.append(("placed", task.id, node.id, node.life, node.top, task.attempt))
+        self._rank(node, now_s)
+        self._send(placement, now_s)
+
+    def _rank(self, node: Node, now_s: float) -> None:
+        """Put the node where nodes with so many tasks are, behind the others; nowhere if it has no room."""
+        if node.bucket >= 0:
+            del self._buckets[node.bucket][node.id]
+        load = len(node.open)
+        rests = node.rested_at_s > now_s
+        node.bucket = load if node.alive and load < node.window and not rests and not node.alone else -1
+        if node.bucket >= 0:
+            while len(self._buckets) <= node.bucket:
+                self._buckets.append({})
+            self._buckets[node.bucket][node.id] = node
+
+    def _node(self, node_id: str) -> Node:
+        node = self.nodes.get(node_id)
+        if node is None:
+            node = self.nodes[node_id] = Node(node_id, move_after_s=self._settle_s)
+        return node
+
+    def _wake(self, at_s: float) -> None:
+        if self._wake_s is None or at_s < self._wake_s:
+            self._wake_s = at_s
+
+
+def _names(functions: Any) -> frozenset[str] | None:
+    if not isinstance(functions, list):
+        return None
+    whole = [name for name in functions if isinstance(name, str)]
+    return frozenset(whole + [name.rpartition(":")[2] for name in whole])
+
+
+def _positive(value: Any) -> int:
+    return value if isinstance(value, int) and value > 0 else 0

@@ -1,0 +1,673 @@
+"""FleetExecutor: a `concurrent.futures.Executor` whose workers are the nodes of a fleet.
+
+The decisions are `core`'s, a state machine that lives on the driver's loop; here are its link, its journal
+and its futures. A turn is: take in what has come, let the core decide, commit, send, report; what arrives in
+one turn of the loop is one commit and one write to the socket.
+
+Tasks and answers go at QoS 0: they are acknowledged end to end, and sent again when in doubt, so a broker's
+PUBACK would say nothing that matters, and cost two packets of four. What is large goes at QoS 1, by the
+link's own way with messages over which a broker closes the connection.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future
+from concurrent.futures import wait as wait_for
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from dcompute._log import log
+from dcompute._master.effects import DeclareDead, Effect, NodeChanged, Probe
+from dcompute._master.registry import GONE, Registry
+from dcompute._mqtt.link import MqttLink, Outgoing
+from dcompute._mqtt.paho_session import SessionSettings, Subscription
+from dcompute._mqtt.shared import shared_driver
+from dcompute.drivers import Address, Driver, Timer
+from dcompute.executor.core import Batch, FleetCore, Outcome, Send, Settled, Task, matches
+from dcompute.executor.future import FleetFuture, error_of
+from dcompute.executor.journal import Journal, Row
+from dcompute.executor.task_errors import JournalError
+from dcompute.executor.wire import RESERVED, read_answer, write_message
+from dcompute.node_core import DEFAULT_PRIORITY, OFFLINE, check_node_id, check_priority, check_task_id, encode
+from dcompute.protocol import Rejected, ResultMessage, Topics, decode, encode_init
+from dcompute.security import Tls, tls_context
+
+ONCE_BYTES = 8192  # what is larger goes at QoS 1
+JOURNAL_RETRY_S = 1.0
+FORGET_AT = 200  # results taken, that the journal then forgets at once
+
+
+class FleetExecutor(Executor):
+    """Does work on a fleet of nodes, each task once as far as that can be, whatever dies on the way.
+
+        with FleetExecutor("localhost", journal="work.sqlite") as fleet:
+            fleet.wait_for_nodes(8, timeout=30)
+            print(fleet.submit("add", 1, 2, priority=9).result())
+
+    All methods may be called from any thread.
+
+    Args:
+        broker_host, broker_port: where the broker is.
+        journal: a file that makes an executor which was killed go on where it was, when it is started again
+            with the same file. Without one, what is not done is lost with the process.
+        durable: the journal survives power loss too, at the price of an fsync for each batch.
+        name: who asks (`from` on the wire), unique among all that ask at this broker; None takes the
+            journal's, or a new one.
+        settle_s: how long a node that is gone may take to come back before its tasks are done elsewhere.
+        resend_s: after how long without an answer a task is sent again, and after twice that, and so on.
+        losses: how many attempts of a task may end without a trace before it is Quarantined.
+        username, password, tls, keepalive, namespace, driver: as of MasterNodeTransport.
+
+    Raises:
+        ValueError: for a bad name, namespace, keepalive or TLS file.
+        JournalError: the journal is damaged, or another process has it open.
+    """
+
+    def __init__(
+        self,
+        broker_host: str = "localhost",
+        broker_port: int = 1883,
+        *,
+        journal: str | Path | None = None,
+        durable: bool = False,
+        name: str | None = None,
+        settle_s: float = 2.0,
+        resend_s: float = 15.0,
+        losses: int = 5,
+        username: str | None = None,
+        password: str | None = None,
+        tls: bool | Tls | ssl.SSLContext | None = None,
+        keepalive: int = 60,
+        namespace: str = "",
+        driver: Driver | None = None,
+    ) -> None:
+        self._driver = driver or shared_driver()
+        self._topics = Topics(namespace)
+        new_name = check_node_id(name or f"x-{self._driver.random.getrandbits(48):012x}")
+        address = Address(broker_host, broker_port, tls_context(tls))
+        self._journal = Journal(journal, durable=durable) if journal is not None else None
+        self.name = self._journal.name(new_name) if self._journal is not None else new_name
+        if name is not None and name != self.name:
+            assert self._journal is not None
+            self._journal.close()
+            raise ValueError(f"journal {journal}: it is that of {self.name!r}, not of {name!r}")
+        self._answers = f"{self._topics.results}/{self.name}"
+        self._core = FleetCore(settle_s=settle_s, resend_s=resend_s, losses=losses)
+        self._registry = Registry()
+        self._link = MqttLink(
+            *(self._driver, address),
+            SessionSettings(f"executor-{self.name}"[:64], keepalive, username, password),
+            self,
+            hold_limit=10_000,
+            drop_oldest=True,
+        )
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._inbox: list[Callable[[float], None]] = []
+        self._futures: dict[str, FleetFuture] = {}  # of what is not over, or has a key
+        self._keyed: dict[str, bytes] = {}
+        self._recovered: dict[str, FleetFuture] = {}
+        self._taken: list[str] = []
+        self._withheld = Batch()  # what the journal has refused so far
+        self._turn_due = False
+        self._seen: dict[str, tuple[Any, ...]] = {}
+        self._ready: dict[str, Mapping[str, Any]] = {}
+        self._timer: Timer | None = None
+        self._timer_at_s = 0.0
+        self._shut = False
+        self._closed = False
+        self._listens_to_old = False
+        self._journal_error = ""
+        self._submitted = self._done = 0
+        self._recover()
+        self._driver.call_on_loop(lambda: self._link.start(lambda: None))
+
+    # --- work -----------------------------------------------------------------------------------------------
+
+    def submit(  # type: ignore[override]
+        self,
+        fn: str | Callable[..., Any],
+        /,
+        *args: Any,
+        priority: int = DEFAULT_PRIORITY,
+        where: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        retries: int | None = None,
+        once: bool = False,
+        key: str | None = None,
+        **kwargs: Any,
+    ) -> FleetFuture:
+        """Have `fn(*args, **kwargs)` done by some node.
+
+        Args:
+            fn: the name of a function that nodes know, or an importable function: Python nodes run functions
+                of the modules they were started with, and nothing else.
+            args, kwargs: JSON values.
+            priority: 1 to 10; 10 is the most urgent.
+            where: what the node must announce: `{"device_type": "ESP32"}`, `{"tags": ["gpu", "tpu"]}` (any of
+                these), `{"memory": {"min": 4}}`, `{"node_id": "n1"}`.
+            timeout: seconds after which the result is of no use; it is then Expired.
+            retries: how often it is tried again after it failed or its node was lost. None: not after a
+                failure, and after losses until it is Quarantined.
+            once: run it at most once, whatever happens: where that cannot be known it is OutcomeUnknown.
+            key: a name for this task. With a journal, the same key after a restart is the same task, and its
+                result stays until `forget(key)`.
+
+        Raises:
+            ValueError: for what no message can carry, or another task under this key. JournalError: it could
+            not be written down. RuntimeError: after `shutdown`.
+        """
+        fields: dict[str, Any] = {"function": function_name(fn), "args": list(args)}
+        if kwargs:
+            fields["kwargs"] = kwargs
+        return self.submit_task(
+            fields,
+            key=key,
+            priority=priority,
+            where=where,
+            timeout=timeout,
+            retries=retries,
+            once=once,
+        )
+
+    def submit_task(
+        self, fields: Mapping[str, Any], *, key: str | None = None, **options: Any
+    ) -> FleetFuture:
+        """Have a task done that is none of `submit`'s form: `fields` are what the node's handler gets.
+
+        Takes the same options as `submit`, and raises the same.
+        """
+        return self._submit_all([(key, fields)], **options)[0]
+
+    def map(  # type: ignore[override]
+        self,
+        fn: str | Callable[..., Any],
+        /,
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        key: str | None = None,
+        **options: Any,
+    ) -> Iterator[Any]:
+        """The results of `fn` for the items of the iterables, in order; all are submitted at once.
+
+        Args:
+            timeout: seconds from now after which TimeoutError is raised, as of `Executor.map`.
+            chunksize: calls in one task; nodes that were started with `--functions` understand more than one.
+            key: a name for the whole; each task has it with its number.
+            options: as of `submit`, but for its timeout.
+        """
+        calls = [list(call) for call in zip(*iterables, strict=False)]
+        name = function_name(fn)
+        if chunksize > 1:
+            chunks = [calls[at : at + chunksize] for at in range(0, len(calls), chunksize)]
+            tasks: list[dict[str, Any]] = [{"function": name, "calls": chunk} for chunk in chunks]
+        else:
+            tasks = [{"function": name, "args": call} for call in calls]
+        keys = [None if key is None else f"{key}/{number}" for number in range(len(tasks))]
+        futures = self._submit_all(list(zip(keys, tasks, strict=True)), **options)
+        end_s = None if timeout is None else time.monotonic() + timeout
+        return self._results(futures, end_s, chunksize > 1)
+
+    def _results(self, futures: list[FleetFuture], end_s: float | None, in_chunks: bool) -> Iterator[Any]:
+        try:
+            futures.reverse()
+            while futures:
+                left_s = None if end_s is None else max(0.0, end_s - time.monotonic())
+                value = futures.pop().result(left_s)
+                if in_chunks:
+                    yield from value
+                else:
+                    yield value
+        finally:
+            for future in futures:
+                future.cancel()
+
+    def reissue(self, future: Future[Any]) -> None:
+        """Try a straggler on another node as well; the first result counts. Not for `once`."""
+        assert isinstance(future, FleetFuture)
+        self._later(lambda now_s: self._core.reissue(future.task_id, now_s))
+
+    def recovered(self) -> dict[str, FleetFuture]:
+        """What the journal brought back: by task id the tasks without a key whose results were not taken."""
+        with self._lock:
+            return dict(self._recovered)
+
+    def forget(self, key: str) -> None:
+        """Drop the result of the task of this key, or of all of the `map` of this key."""
+        with self._lock:
+            named = [k for k in self._keyed if k == key or k.startswith(f"{key}/")]
+            ids = [k for k in named if self._futures[k].done()]
+            for task_id in ids:
+                del self._keyed[task_id], self._futures[task_id]
+        if self._journal is not None:
+            self._journal.forget(ids)
+
+    def _submit_all(
+        self,
+        work: list[tuple[str | None, Mapping[str, Any]]],
+        *,
+        priority: int = DEFAULT_PRIORITY,
+        where: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        retries: int | None = None,
+        once: bool = False,
+    ) -> list[FleetFuture]:
+        check_priority(priority)
+        where = dict(where or {})
+        futures: list[FleetFuture] = []
+        tasks: list[Task] = []
+        now_s, wall_s = self._driver.now_s(), self._driver.wall_s()
+        with self._lock:
+            if self._shut:
+                raise RuntimeError("cannot submit after shutdown")
+            for key, fields in work:
+                body = _body(fields)
+                if key is not None and key in self._keyed:
+                    if self._keyed[key] != body:
+                        raise ValueError(f"key {key!r} is that of another task")
+                    futures.append(self._futures[key])
+                    continue
+                task_id = check_task_id(key) if key is not None else uuid.uuid4().hex
+                function = fields.get("function")
+                deadline_s = None if timeout is None else now_s + timeout
+                task = Task(
+                    *(task_id, body, priority, function if isinstance(function, str) else "", where, once),
+                    *(deadline_s, retries),
+                )
+                tasks.append(task)
+                futures.append(self._future(task_id, once, keyed=key is not None))
+            if self._journal is not None:
+                wall_end_s = None if timeout is None else wall_s + timeout
+                keyed = {key for key, _ in work if key is not None}
+                self._journal.add(
+                    Row(
+                        *(task.id, task.body, priority, task.function, where, once, wall_end_s, retries),
+                        keyed=task.id in keyed,
+                    )
+                    for task in tasks
+                )
+            for future, (key, _) in zip(futures, work, strict=True):
+                self._futures.setdefault(future.task_id, future)
+                if key is not None:
+                    self._keyed.setdefault(key, b"")
+            for task in tasks:
+                if task.id in self._keyed:
+                    self._keyed[task.id] = task.body
+            self._submitted += len(tasks)
+        self._later(lambda now_s: self._core.submit(*tasks, now_s=now_s))
+        return futures
+
+    def _future(self, task_id: str, once: bool, *, keyed: bool) -> FleetFuture:
+        taken = self._note_taken if self._journal is not None and not keyed else None
+        return FleetFuture(task_id, once, self._cancel, self._driver.deliver, taken)
+
+    def _cancel(self, task_id: str) -> None:
+        self._later(lambda now_s: self._core.cancel(task_id, now_s))
+
+    def _note_taken(self, task_id: str) -> None:
+        with self._lock:
+            self._taken.append(task_id)
+            self._recovered.pop(task_id, None)
+            full = len(self._taken) >= FORGET_AT
+        if full:
+            self._forget_taken()
+
+    def _forget_taken(self) -> None:
+        with self._lock:
+            taken, self._taken = self._taken, []
+        if self._journal is not None and taken:
+            try:
+                self._journal.forget(taken)
+            except JournalError as error:  # they are offered once more after a restart
+                log.warning("%s", error)
+
+    # --- the fleet
+    # --------------------------------------------------------------------------------------------
+
+    def nodes(self, where: Mapping[str, Any] | None = None) -> dict[str, Mapping[str, Any]]:
+        """What the living nodes announce, by node id."""
+        with self._lock:
+            ready = dict(self._ready)
+        return {node: said for node, said in ready.items() if matches(where or {}, node, said)}
+
+    def wait_for_nodes(
+        self, count: int = 1, timeout: float | None = None, where: Mapping[str, Any] | None = None
+    ) -> int:
+        """Wait until so many nodes are there; returns how many are.
+
+        Raises:
+            TimeoutError: they were not there in time; it says how many were, and why none if there is no
+            broker.
+        """
+        end_s = None if timeout is None else time.monotonic() + timeout
+        while True:
+            with self._lock:
+                found = sum(matches(where or {}, node, said) for node, said in self._ready.items())
+                if found >= count:
+                    return found
+                left_s = None if end_s is None else end_s - time.monotonic()
+                if left_s is None or left_s > 0:
+                    self._changed.wait(left_s)
+                    continue
+            why = f" ({self.last_error})" if self.last_error else ""
+            raise TimeoutError(f"{found} of {count} nodes are there after {timeout:g} s{why}")
+
+    @property
+    def last_error(self) -> str:
+        """Why nothing goes on: the link is not up, or the journal cannot be written; "" if neither."""
+        return self._journal_error or self._link.last_error
+
+    def is_connected(self) -> bool:
+        """Connected and subscribed."""
+        return self._link.is_up()
+
+    def counters(self) -> dict[str, int]:
+        """How many tasks were submitted and are done, wait, and are at nodes; how many nodes there are."""
+        waiting, placed = self._core.waiting(), len(self._core.tasks)
+        with self._lock:
+            return {
+                "submitted": self._submitted,
+                "done": self._done,
+                "waiting": waiting,
+                "at_nodes": max(0, placed - waiting),
+                "nodes": len(self._ready),
+            }
+
+    # --- the end
+    # ----------------------------------------------------------------------------------------------
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more work, and disconnect once what there is is done.
+
+        Args:
+            wait: return only then.
+            cancel_futures: cancel what is not done.
+        """
+        with self._lock:
+            self._shut = True
+            pending = [future for future in self._futures.values() if not future.done()]
+        if cancel_futures:
+            for future in pending:
+                future.cancel()
+        self._later(lambda _now_s: None)
+        if wait:
+            wait_for(pending)
+            self.close()
+
+    def close(self, timeout_s: float = 2.0) -> None:
+        """Disconnect at once. What is not done stays in the journal, if there is one; its futures are
+        cancelled here. May be called again without effect."""
+        with self._lock:
+            self._shut = True
+            if self._closed:
+                return
+            self._closed = True
+        self._driver.wait(lambda done: self._link.close([], timeout_s, done), timeout_s + 1)
+        self._driver.wait(self._end, timeout_s)
+        self._forget_taken()
+        if self._journal is not None:
+            self._journal.close()
+        for future in list(self._futures.values()):
+            if not future.done():
+                future.abandon()
+
+    def _end(self, done: Callable[[], None]) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        done()
+
+    def __enter__(self) -> FleetExecutor:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            self.close()  # who interrupts does not want to wait
+        self.shutdown(wait=not self._closed)
+        return None
+
+    # --- turns, on the loop
+    # -----------------------------------------------------------------------------------
+
+    def _later(self, call: Callable[[float], None]) -> None:
+        """Have the core do something, from any thread."""
+        with self._lock:
+            due = bool(self._inbox)
+            self._inbox.append(call)
+        if not due:
+            self._driver.call_on_loop(self._turn)
+
+    def _schedule(self) -> None:
+        if not self._turn_due:
+            self._turn_due = True
+            self._driver.call_later(0, self._turn)
+
+    def _turn(self) -> None:
+        self._turn_due = False
+        with self._lock:
+            inbox, self._inbox = self._inbox, []
+        now_s = self._driver.now_s()
+        for call in inbox:
+            call(now_s)
+        if not self._closed:
+            self._carry_out(self._core.take_batch())
+            self._arm()
+
+    def _carry_out(self, batch: Batch) -> None:
+        """Commit, send, report: in this order, or nothing of it yet."""
+        held = self._withheld
+        if held:
+            held.writes += batch.writes
+            held.sends += batch.sends
+            held.reports += batch.reports
+            batch, self._withheld = held, Batch()
+        if not batch:
+            return
+        if self._journal is not None and batch.writes:
+            try:
+                self._journal.write(batch.writes)
+            except JournalError as error:
+                self._withheld = batch
+                self._driver.call_later(JOURNAL_RETRY_S, self._turn)
+                if not self._journal_error:
+                    log.error("%s; nothing is sent or reported until it can be written", error)
+                self._journal_error = str(error)
+                return
+            self._journal_error = ""
+        self._send(batch.sends)
+        for settled in batch.reports:
+            self._report(settled)
+        if self._shut and not self._core.tasks and not self._closed:
+            self._driver.deliver(self.close)
+
+    def _send(self, sends: Sequence[Send]) -> None:
+        at_once: list[Outgoing] = []
+        for send in sends:
+            payload = write_message(send, self.name)
+            message = (self._topics.task_of(send.node), payload, False)
+            if len(payload) <= ONCE_BYTES:
+                at_once.append(message)
+            else:
+                self._link.send(message, send.task.priority if send.task is not None else 0)
+        self._link.send_once(at_once)
+
+    def _report(self, settled: Settled) -> None:
+        task_id = settled.task.id
+        with self._lock:
+            future = self._futures.get(task_id)
+            if task_id not in self._keyed:
+                self._futures.pop(task_id, None)
+            self._done += 1
+        if future is not None:
+            future.settle(settled)
+
+    def _arm(self) -> None:
+        due = [at_s for at_s in (self._core.wake_s(), self._registry.next_deadline_s()) if at_s is not None]
+        if not due or (self._timer is not None and self._timer_at_s <= min(due)):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at_s = min(due)
+        delay_s = max(0.001, self._timer_at_s - self._driver.now_s())
+        self._timer = self._driver.call_later(delay_s, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        now_s = self._driver.now_s()
+        self._apply(self._registry.tick(now_s, self._driver.wall_s()))
+        self._core.tick(now_s)
+        self._turn()
+
+    def _recover(self) -> None:
+        """Take up what the journal has."""
+        if self._journal is None:
+            return
+        now_s, wall_s = self._driver.now_s(), self._driver.wall_s()
+        for node, life, top in self._journal.counters():
+            self._core.restore_counter(node, life, top)
+        placed = self._journal.placed()
+        for row in self._journal.rows():
+            deadline_s = None if row.deadline_s is None else now_s + row.deadline_s - wall_s
+            task = Task(
+                *(row.id, row.body, row.priority, row.function, row.where, row.once, deadline_s, row.retries),
+                *(row.attempt, row.lost, row.failed, row.cancelled),
+            )
+            future = self._futures[row.id] = self._future(row.id, row.once, keyed=row.keyed)
+            if row.keyed:
+                self._keyed[row.id] = row.body
+            else:
+                self._recovered[row.id] = future
+            if row.outcome is None:
+                self._core.restore(task, placed.get(row.id, []))
+            else:
+                future.settle(Settled(task, Outcome(row.outcome), row.value, row.node))
+                if not row.keyed:
+                    del self._futures[row.id]
+
+    # --- the link's owner, on the loop
+    # --------------------------------------------------------------------------
+
+    def link_will(self) -> Outgoing | None:
+        return None
+
+    def link_topics(self) -> Sequence[Subscription]:
+        topics = [(self._answers, 1), (self._topics.any_status, 0), (self._topics.initialisation, 0)]
+        return [*topics, (self._topics.results, 1)] if self._listens_to_old else topics
+
+    def link_extras(self) -> Sequence[Subscription]:
+        return ()
+
+    def link_up(self) -> Sequence[Outgoing]:
+        now_s = self._driver.now_s()
+        self._apply(self._registry.link_up(now_s))
+        self._core.link_up(now_s)
+        self._schedule()
+        return ()
+
+    def link_message(self, topic: str, payload: bytes, retained: bool) -> None:
+        now_s = self._driver.now_s()
+        try:
+            if topic == self._answers:
+                if not retained:
+                    self._core.answered(read_answer(payload), now_s)
+            else:
+                message = decode(self._topics, topic, payload)
+                if not isinstance(message, ResultMessage):
+                    effects = self._registry.receive(
+                        message, retained=retained, now_s=now_s, wall_s=self._driver.wall_s()
+                    )
+                    self._apply(effects)
+                elif not retained and message.task_id is not None:
+                    value = message.result
+                    self._core.answered_as_of_old(message.node_id, message.task_id, value, now_s)
+        except Rejected as error:
+            log.warning("executor: rejected a message on %.80r: %s", topic, error)
+            return
+        self._schedule()
+
+    def link_down(self, reason: str) -> None:
+        log.warning("executor: connection lost: %s; reconnecting", reason)
+        self._registry.link_down()
+        self._core.link_down()
+
+    def link_failed(self, reason: str) -> None:
+        log.warning("executor: cannot connect: %s; trying again", reason)
+
+    def link_dropped(self, message: Outgoing) -> None:
+        pass  # it is sent again when its answer does not come
+
+    def link_refused(self, message: Outgoing, held: bool, reason: str) -> Outgoing | None:
+        topic, payload, _ = message
+        try:
+            task_id = str(json.loads(payload)["id"])
+        except (ValueError, KeyError):
+            return None
+        log.error("executor: task %s of %d bytes on %s: %s", task_id, len(payload), topic, reason)
+        self._core.refuse(task_id, f"{len(payload):,} bytes: {reason}", self._driver.now_s())
+        self._schedule()
+        return None
+
+    def _apply(self, effects: Sequence[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case NodeChanged(node_id, status, inc):
+                    self._node_changed(node_id, status, inc)
+                case Probe(node_id):
+                    self._link.send_now([(self._topics.task_of(node_id), encode_init(), False)])
+                case DeclareDead(node_id, _):
+                    log.warning("executor: node %s did not speak within its bound", node_id)
+
+    def _node_changed(self, node_id: str, status: str, inc: str) -> None:
+        now_s = self._driver.now_s()
+        if status in GONE:
+            self._seen.pop(node_id, None)
+            self._core.node_gone(node_id, now_s, for_good=status == OFFLINE)
+            with self._changed:
+                self._ready.pop(node_id, None)
+                self._changed.notify_all()
+            return
+        info = self._registry.info(node_id) or {}
+        announced = {**info.get("capabilities", {}), "device_type": info.get("device_type", "")}
+        if self._seen.get(node_id) == (inc, announced):
+            return  # busy or ready: its window says more
+        self._seen[node_id] = (inc, announced)
+        self._core.node_seen(node_id, inc, announced, now_s)
+        if not announced.get("credit") and not self._listens_to_old:
+            self._listens_to_old = True
+            self._link.subscribe_also((self._topics.results, 1))
+        with self._changed:
+            self._ready[node_id] = announced
+            self._changed.notify_all()
+
+
+def function_name(fn: str | Callable[..., Any]) -> str:
+    """How nodes know `fn`: a name as it is, an importable function as `module:name`. ValueError for
+    others."""
+    if isinstance(fn, str):
+        return fn
+    module, name = getattr(fn, "__module__", None), getattr(fn, "__qualname__", "")
+    if not module or module == "__main__" or "<" in name or not name:
+        raise ValueError(f"{fn!r} is not importable by nodes: put it into a module, or give its name")
+    return f"{module}:{name}"
+
+
+def _body(fields: Mapping[str, Any]) -> bytes:
+    for name in RESERVED:
+        if name in fields:
+            raise ValueError(f"a task's own field {name!r}: that is a word of the protocol")
+    return encode(dict(fields))
+
+
+__all__ = ["FleetExecutor", "error_of", "function_name"]

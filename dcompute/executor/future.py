@@ -1,0 +1,117 @@
+"""The Future of a task at a fleet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, InvalidStateError
+from functools import partial
+from typing import Any
+
+from dcompute.executor.core import Outcome, Settled
+from dcompute.executor.task_errors import (
+    Expired,
+    NodeLost,
+    OutcomeUnknown,
+    Quarantined,
+    Refused,
+    TaskError,
+    TaskFailed,
+)
+
+_ERRORS: dict[Outcome, tuple[type[TaskError], str]] = {
+    Outcome.EXPIRED: (Expired, "not done within its timeout"),
+    Outcome.NODE_LOST: (NodeLost, "its node was lost"),
+    Outcome.UNKNOWN: (OutcomeUnknown, "it may have run, or not"),
+    Outcome.QUARANTINED: (Quarantined, "suspected of killing nodes"),
+    Outcome.REFUSED: (Refused, "it cannot be sent"),
+}
+
+
+class FleetFuture(Future[Any]):
+    """A `concurrent.futures.Future`; works with `wait`, `as_completed` and `asyncio.wrap_future`.
+
+    Callbacks are called on a thread of their own, so that one that blocks stops no task. `task_id` names the
+    task on the wire and in the journal.
+    """
+
+    def __init__(
+        self,
+        task_id: str,
+        once: bool,
+        cancel: Callable[[str], None],
+        deliver: Callable[[Callable[[], None]], None],
+        taken: Callable[[str], None] | None = None,
+    ) -> None:
+        super().__init__()
+        self.task_id = task_id
+        self._once = once
+        self._ask_to_cancel = cancel
+        self._deliver = deliver
+        self._taken = taken
+
+    def cancel(self) -> bool:
+        """Cancel the task, waiting or at work; what its node still does is discarded.
+
+        Of a task that is to run `once` this returns False: the future is cancelled as soon as its node has
+        said that it never ran, and has its result otherwise.
+        """
+        if self.done():
+            return self.cancelled()
+        self._ask_to_cancel(self.task_id)
+        return False if self._once else super().cancel()
+
+    def result(self, timeout: float | None = None) -> Any:
+        """The result. Raises TaskError (see docs/executor.md), CancelledError or TimeoutError."""
+        try:
+            return super().result(timeout)
+        finally:
+            self._take()
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """What `result` would raise, None if it would not."""
+        try:
+            return super().exception(timeout)
+        finally:
+            self._take()
+
+    def _take(self) -> None:
+        if self._taken is not None and self.done():
+            taken, self._taken = self._taken, None
+            taken(self.task_id)
+
+    def abandon(self) -> None:
+        """Nobody here will hear of the task any more."""
+        if super().cancel():
+            self.set_running_or_notify_cancel()
+
+    def settle(self, settled: Settled) -> None:
+        """The task is over."""
+        try:
+            if self.cancelled() or settled.outcome is Outcome.CANCELLED:
+                super().cancel()
+                self.set_running_or_notify_cancel()
+            elif settled.outcome is Outcome.RESULT:
+                self.set_result(settled.value)
+            else:
+                self.set_exception(error_of(settled))
+        except InvalidStateError:  # cancelled between the look and the word
+            self.set_running_or_notify_cancel()
+
+    def add_done_callback(self, fn: Callable[[Future[Any]], object]) -> None:
+        """Call `fn(self)` when it is done, on a thread of its own; at once if it is already."""
+        super().add_done_callback(lambda _future: self._deliver(partial(_ignore, fn, self)))
+
+
+def _ignore(fn: Callable[[Future[Any]], object], future: Future[Any]) -> None:
+    fn(future)
+
+
+def error_of(settled: Settled) -> TaskError:
+    """The exception for a task that is over without a result."""
+    task_id, value = settled.task.id, settled.value
+    if settled.outcome is Outcome.FAILED:
+        error = value if isinstance(value, dict) else {"type": "Error", "message": str(value)}
+        type_, message, traceback = (str(error.get(key, "")) for key in ("type", "message", "traceback"))
+        return TaskFailed(message, task_id, settled.node, type_ or "Error", traceback)
+    kind, words = _ERRORS[settled.outcome]
+    return kind(f"task {task_id}: {value or words}", task_id, settled.node)

@@ -1,0 +1,65 @@
+"""What an asker says to nodes and hears from them, as bytes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from dcompute.executor.core import Answer, Send
+from dcompute.node_core import Rejected, check_task_id, decode
+
+_text = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode
+
+RESERVED = ("id", "priority", "attempt", "from", "boot", "n", "open", "expires_s", "cancel", "settle")
+
+
+def write_message(send: Send, asker: str) -> bytes:
+    """The payload of a task, a cancel or a settle."""
+    message: dict[str, Any] = {}
+    body = b"{}"
+    if send.task is not None:
+        message["id"] = send.task.id
+        message["priority"] = send.task.priority
+        message["attempt"] = send.attempt
+        if send.cancel:
+            message["cancel"] = True
+        else:
+            body = send.task.body
+        if send.expires_s is not None:
+            message["expires_s"] = round(send.expires_s, 3)
+    else:
+        message["settle"] = True
+    if send.ring:
+        message["from"] = asker
+        message["boot"] = send.life
+        message["n"] = send.n
+        message["open"] = send.open
+    head = _text(message).encode()
+    return head if body == b"{}" else b"%b, %b" % (head[:-1], body[1:])  # the body was checked when it came
+
+
+def read_answer(payload: bytes) -> Answer:
+    """A message on `results/<from>`. Raises Rejected."""
+    body = decode(payload)
+    try:
+        task_id = check_task_id(body.get("task_id"))
+    except ValueError as error:
+        raise Rejected(str(error)) from None
+    node, inc, attempt, n = (body.get(key) for key in ("node_id", "inc", "attempt", "n"))
+    ok, ran = body.get("ok"), body.get("ran")
+    top = body.get("top", 0)
+    if not isinstance(node, str) or not isinstance(inc, str):
+        raise Rejected("an answer without its node_id or inc")
+    if not all(isinstance(number, int) for number in (attempt, n, top)):
+        raise Rejected("an answer whose attempt, n or top is no number")
+    if ok is None and not isinstance(body.get("answer"), str):
+        raise Rejected("an answer that says neither ok nor what became of the task")
+    return Answer(
+        *(node, inc, task_id, attempt, n),  # type: ignore[arg-type]
+        ok=None if ok is None else bool(ok),
+        result=body.get("result"),
+        error=body.get("error"),
+        answer=str(body.get("answer", "")),
+        ran=ran if ran in ("no", "yes") else "maybe",
+        top=top,
+    )

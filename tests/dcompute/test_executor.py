@@ -1,0 +1,445 @@
+"""FleetExecutor over a real broker: what a user of `concurrent.futures` expects, and what may die on the
+way."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import resource
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, as_completed
+from pathlib import Path
+from subprocess import DEVNULL
+from typing import Any
+
+import pytest
+
+from dcompute.executor import (
+    Expired,
+    FleetExecutor,
+    JournalError,
+    OutcomeUnknown,
+    Quarantined,
+    Refused,
+    TaskFailed,
+)
+from dcompute.executor.journal import Journal, Row
+from dcompute.functions import Functions
+from dcompute.node_transport import ComputeNodeTransport
+from dcompute.worker import Worker, is_cancelled, load_handler
+
+_namespaces = itertools.count()
+
+WORK = """
+import os, sys, time
+def add(*numbers):
+    return sum(numbers)
+def slowly(seconds, value):
+    time.sleep(seconds)
+    return value
+def fail(text):
+    raise KeyError(text)
+def die():
+    os._exit(3)
+def note(path, name, seconds=0.0):
+    with open(path, "a") as file:
+        file.write(name + "\\n")
+    time.sleep(seconds)
+    return name
+def big(size):
+    return "x" * size
+"""
+
+
+class Rig:
+    """Executors and nodes of one test, in a namespace of their own."""
+
+    def __init__(self, port: int, folder: Path) -> None:
+        self.port = port
+        self.namespace = f"x{next(_namespaces)}"
+        self.folder = folder
+        (folder / "work.py").write_text(WORK)
+        self._end: list[Callable[[], object]] = []
+
+    def executor(self, **options: Any) -> FleetExecutor:
+        settings: dict[str, Any] = {"settle_s": 0.2, "namespace": self.namespace, **options}
+        fleet = FleetExecutor("127.0.0.1", self.port, **settings)
+        self._end.append(lambda: fleet.shutdown(wait=False, cancel_futures=True))
+        self._end.append(fleet.close)
+        return fleet
+
+    def node(self, handler: Any = None, concurrency: int = 1, **options: Any) -> ComputeNodeTransport:
+        """A node in this process."""
+        settings: dict[str, Any] = {"namespace": self.namespace, "install_signal_handlers": False, **options}
+        node = ComputeNodeTransport("127.0.0.1", self.port, f"n{len(self._end)}", **settings)
+        self._end.append(node.kill)
+        assert node.start()
+        if handler is not False:
+            Worker(node, handler or Functions(["work"]), concurrency=concurrency)
+        return node
+
+    def process(self, name: str, *options: str) -> subprocess.Popen[bytes]:
+        """A node in a process of its own."""
+        command = [sys.executable, "-m", "dcompute", "node", "--functions", "work", "--node-id", name]
+        command += ["--port", str(self.port), "--namespace", self.namespace, "--broker", "127.0.0.1"]
+        process = subprocess.Popen([*command, *options], cwd=self.folder, stdout=DEVNULL, stderr=DEVNULL)
+        self._end += [process.wait, process.kill]
+        return process
+
+    def end(self) -> None:
+        for call in reversed(self._end):
+            call()
+
+
+@pytest.fixture
+def rig(mosquitto: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "work", raising=False)
+    rig = Rig(mosquitto.port, tmp_path)
+    yield rig
+    rig.end()
+
+
+def test_submit_map_and_what_goes_with_futures(rig: Rig) -> None:
+    rig.node()
+    rig.node(concurrency=2)
+    with rig.executor() as fleet:
+        assert fleet.wait_for_nodes(2, timeout=10) == 2
+        assert fleet.submit("add", 1, 2, priority=9).result(10) == 3
+        assert fleet.submit("work:add", 1).result(10) == 1
+        assert list(fleet.map("add", range(50), range(50))) == list(range(0, 100, 2))
+        assert list(fleet.map("add", range(50), [1] * 50, chunksize=20)) == list(range(1, 51))
+        futures = [fleet.submit("add", n) for n in range(10)]
+        assert sorted(future.result() for future in as_completed(futures, 10)) == list(range(10))
+        assert asyncio.run(_awaited(fleet)) == 7
+        called = threading.Event()
+        fleet.submit("add", 1).add_done_callback(lambda future: called.set())
+        assert called.wait(10)
+        assert fleet.counters()["waiting"] == 0
+    with pytest.raises(RuntimeError, match="shutdown"):
+        fleet.submit("add", 1)
+
+
+async def _awaited(fleet: FleetExecutor) -> Any:
+    return await asyncio.wrap_future(fleet.submit("add", 3, 4))
+
+
+def test_a_function_is_named_by_where_it_is_imported_from(rig: Rig) -> None:
+    import work  # type: ignore[import-not-found]
+
+    rig.node()
+    with rig.executor() as fleet:
+        assert fleet.submit(work.add, 2, 3).result(10) == 5
+        with pytest.raises(ValueError, match="not importable"):
+            fleet.submit(lambda: 1)
+        with pytest.raises(ValueError, match="set is not a JSON value"):
+            fleet.submit("add", {1})
+        with pytest.raises(ValueError, match="priority"):
+            fleet.submit("add", priority=11)
+
+
+def test_a_failure_has_the_traceback_of_the_node(rig: Rig) -> None:
+    rig.node()
+    with rig.executor() as fleet:
+        with pytest.raises(TaskFailed, match="KeyError: 'mind the gap'") as caught:
+            fleet.submit("fail", "mind the gap").result(10)
+        assert (caught.value.type, caught.value.node[0]) == ("KeyError", "n")
+        assert "work.py" in caught.value.traceback
+        with pytest.raises(TaskFailed, match="cannot be sent"):
+            fleet.submit("big", 300_000).result(10)
+
+
+def test_retries_are_tried(rig: Rig) -> None:
+    tried: list[int] = []
+
+    def handler(task: dict[str, Any]) -> int:
+        tried.append(task["attempt"])
+        if len(tried) < 3:
+            raise OSError("not yet")
+        return 7
+
+    rig.node(handler)
+    with rig.executor() as fleet:
+        assert fleet.submit("f", retries=3).result(10) == 7
+        assert tried == [1, 2, 3]
+        tried[:] = [-9]
+        with pytest.raises(TaskFailed):
+            fleet.submit("f", retries=0).result(10)
+
+
+def test_the_most_urgent_goes_first_and_nobody_has_more_than_its_credit(rig: Rig) -> None:
+    order: list[int] = []
+    go = threading.Event()
+
+    def handler(task: dict[str, Any]) -> None:
+        go.wait(10)
+        order.append(task["args"][0])
+
+    node = rig.node(handler, credit=2)
+    with rig.executor() as fleet:
+        fleet.wait_for_nodes(1, timeout=10)
+        futures = [fleet.submit("f", n, priority=n % 10 + 1) for n in range(30)]
+        while fleet.counters()["at_nodes"] < 2:
+            time.sleep(0.01)
+        assert node.counters()["tasks_waiting"] <= 2
+        go.set()
+        for future in futures:
+            future.result(10)
+    assert [n % 10 for n in order[2:]] == sorted((n % 10 for n in order[2:]), reverse=True)
+
+
+def test_where_follows_what_nodes_announce(rig: Rig) -> None:
+    small = rig.node(lambda task: "small", capabilities={"memory": 1, "tags": ["near"]})
+    rig.node(lambda task: "large", capabilities={"memory": 8, "tags": ["far", "gpu"]})
+    with rig.executor() as fleet:
+        fleet.wait_for_nodes(2, timeout=10)
+        assert set(fleet.map("f", range(8), where={"memory": {"min": 4}})) == {"large"}
+        assert fleet.submit("f", where={"tags": ["near", "nowhere"]}).result(10) == "small"
+        assert fleet.submit("f", where={"node_id": small.node_id}).result(10) == "small"
+        assert list(fleet.nodes({"tags": "gpu"})) != [small.node_id]
+        with pytest.raises(Expired):
+            fleet.submit("f", where={"tags": "no such"}, timeout=0.2).result(10)
+
+
+def test_what_is_cancelled_waits_no_more_and_is_told_to_the_handler(rig: Rig) -> None:
+    seen = threading.Event()
+    begun = threading.Event()
+
+    def handler(task: dict[str, Any]) -> None:
+        begun.set()
+        while not is_cancelled():
+            time.sleep(0.005)
+        seen.set()
+
+    rig.node(handler)
+    with rig.executor() as fleet:
+        running, waiting = fleet.submit("f"), fleet.submit("f")
+        assert begun.wait(10)
+        assert waiting.cancel()
+        with pytest.raises(CancelledError):
+            waiting.result(10)
+        assert running.cancel()
+        assert seen.wait(10)
+        begun.clear()
+        once = fleet.submit("f", once=True)
+        assert begun.wait(10)
+        assert not once.cancel()
+        assert once.result(10) is None, "it ran, so it has a result"
+
+
+def test_older_nodes_take_part(rig: Rig) -> None:
+    rig.node(credit=0)
+    with rig.executor() as fleet:
+        fleet.wait_for_nodes(1, timeout=10)
+        assert list(fleet.map("add", range(20), range(20))) == list(range(0, 40, 2))
+        with pytest.raises(Expired):
+            fleet.submit("add", 1, once=True, timeout=0.3).result(10)
+
+
+def test_two_executors_get_their_own_results(rig: Rig) -> None:
+    rig.node()
+    with rig.executor() as one, rig.executor() as other:
+        mine = [one.submit("add", n) for n in range(50)]
+        theirs = [other.submit("add", 1000 + n) for n in range(50)]
+        assert [future.result(10) for future in mine] == list(range(50))
+        assert [future.result(10) for future in theirs] == list(range(1000, 1050))
+
+
+def test_a_node_that_dies_loses_nothing_and_one_task_that_kills_is_quarantined(rig: Rig) -> None:
+    processes = {name: rig.process(name) for name in ("a", "b", "c")}
+    with rig.executor(losses=2) as fleet:
+        fleet.wait_for_nodes(3, timeout=20)
+        futures = [fleet.submit("slowly", 0.02, n) for n in range(100)]
+        futures[5].result(10)
+        processes["a"].kill()
+        assert [future.result(20) for future in futures] == list(range(100))
+        killer = fleet.submit("die")
+        with pytest.raises(Quarantined, match="2 attempts ended without a trace"):
+            killer.result(20)
+
+
+def test_once_is_never_done_twice(rig: Rig) -> None:
+    first = rig.process("a")
+    with rig.executor() as fleet:
+        fleet.wait_for_nodes(1, timeout=20)
+        path = rig.folder / "done"
+        future = fleet.submit("note", str(path), "x", 30, once=True)
+        while not path.exists():
+            time.sleep(0.01)
+        first.kill()
+        rig.process("b")
+        fleet.wait_for_nodes(1, timeout=20, where={"node_id": "b"})
+        assert fleet.submit("add", 1).result(20) == 1
+        rig.process("a")
+        with pytest.raises(OutcomeUnknown):
+            future.result(20)
+        assert path.read_text() == "x\n"
+
+
+def test_sigterm_finishes_what_runs_and_gives_back_the_rest(rig: Rig) -> None:
+    process = rig.process("a")
+    with rig.executor() as fleet:
+        fleet.wait_for_nodes(1, timeout=20)
+        path = rig.folder / "done"
+        futures = [fleet.submit("note", str(path), str(n), 0.3, once=True) for n in range(6)]
+        while not path.exists():
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        rig.process("b")
+        assert [future.result(20) for future in futures] == [str(n) for n in range(6)]
+        assert process.wait(10) in (0, -signal.SIGTERM, 143)
+        assert Counter(path.read_text().split()) == Counter(str(n) for n in range(6))
+
+
+# --- the journal --------------------------------------------------------------------------------------------
+
+PROGRAM = """
+import sys
+from dcompute.executor import FleetExecutor
+port, namespace, journal, ledger, count = sys.argv[1:]
+with FleetExecutor("127.0.0.1", int(port), namespace=namespace, journal=journal, settle_s=1.0) as fleet:
+    print(*fleet.map("note", [ledger] * int(count), map(str, range(int(count))), key="run"), flush=True)
+"""
+
+
+def test_killed_at_any_moment_it_goes_on_with_the_same_results_and_none_twice(rig: Rig) -> None:
+    nodes = [rig.node() for _ in range(2)]
+    ledger, count = rig.folder / "ledger", 400
+    (rig.folder / "program.py").write_text(PROGRAM)
+    arguments = [str(rig.port), rig.namespace, "run.sqlite", str(ledger), str(count)]
+    output = ""
+    for delay_s in (0.35, 0.5, 0.6, 0.7, 0.8, 60):
+        process = subprocess.Popen(
+            [sys.executable, "program.py", *arguments], cwd=rig.folder, stdout=subprocess.PIPE, text=True
+        )
+        try:
+            output, _ = process.communicate(timeout=delay_s)
+            break
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+    assert output.split() == [str(n) for n in range(count)]
+    done = Counter(ledger.read_text().split())
+    assert set(done) == {str(n) for n in range(count)}
+    assert set(done.values()) == {1}, "the nodes lived all the time: nothing may run twice"
+    assert len(nodes) == 2
+
+
+def test_what_was_not_taken_is_there_after_a_restart(rig: Rig) -> None:
+    path = rig.folder / "j.sqlite"
+    rig.node()
+    with rig.executor(journal=path) as fleet:
+        taken, kept = fleet.submit("add", 1), fleet.submit("add", 2)
+        keyed = fleet.submit("add", 3, key="three")
+        assert (taken.result(10), keyed.result(10)) == (1, 3)
+        while not kept.done():
+            time.sleep(0.01)
+        with pytest.raises(JournalError, match="another process has it open"):
+            FleetExecutor("127.0.0.1", rig.port, journal=path)
+        name = fleet.name
+    with rig.executor(journal=path) as fleet:
+        assert fleet.name == name
+        assert {future.result(10) for future in fleet.recovered().values()} == {2}
+        again = fleet.submit("add", 3, key="three")
+        assert again.done()
+        assert again.result() == 3
+        with pytest.raises(ValueError, match="another task"):
+            fleet.submit("add", 4, key="three")
+        fleet.forget("three")
+        assert fleet.recovered() == {}
+    with rig.executor(journal=path) as fleet:
+        assert fleet.submit("add", 4, key="three").result(10) == 4
+
+
+def test_a_full_disk_is_an_error_before_anything_is_lost(rig: Rig) -> None:
+    path = rig.folder / "j.sqlite"
+    rig.node()
+    with rig.executor(journal=path) as fleet:
+        fleet.submit("add", 1).result(10)
+        _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.with_name("j.sqlite-wal").stat().st_size, hard))
+        try:
+            with pytest.raises(JournalError, match=r"full|disk I/O error"):
+                _submit_many(fleet)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+        assert fleet.submit("add", 1, 1).result(20) == 2
+
+
+def _submit_many(fleet: FleetExecutor) -> None:
+    for _ in range(200):
+        fleet.submit("add", *range(200))
+
+
+@pytest.mark.parametrize("damage", ["text", "torn"])
+def test_a_damaged_journal_is_refused(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "j.sqlite"
+    journal = Journal(path)
+    journal.add(Row(f"t{n}", b"x" * 500, 5, "f", {}, False, None, None, False) for n in range(200))
+    journal.close()
+    if damage == "text":
+        path.write_text("no journal at all, but long enough for a header" * 100)
+    else:
+        data = path.read_bytes()
+        path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(JournalError, match="is it a journal, and whole"):
+        Journal(path)
+
+
+def test_a_commit_is_all_or_nothing(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j.sqlite")
+    journal.add([Row("t", b"{}", 5, "f", {}, False, None, None, False)])
+    with pytest.raises(ValueError, match="in the journal"):
+        journal.add([Row("u", b"{}", 5, "f", {}, False, None, None, False), next(iter(journal.rows()))])
+    assert [row.id for row in journal.rows()] == ["t"]
+    journal.write([("placed", "t", "n1", "L1", 7, 1), ("moved", "t", "n1", "L1")])
+    assert journal.placed() == {"t": [("n1", "L1", 7, 1, False)]}
+    journal.write([("settled", "t", "result", {"a": 1}, "n1")])
+    assert journal.placed() == {}
+    assert journal.counters() == [("n1", "L1", 7)]
+    (row,) = journal.rows()
+    assert (row.outcome, row.value, row.node) == ("result", {"a": 1}, "n1")
+    journal.close()
+    assert sqlite3.connect(tmp_path / "j.sqlite").execute("select count(*) from task").fetchone() == (1,)
+
+
+# --- workers ------------------------------------------------------------------------------------------------
+
+
+def test_processes_end_what_hangs_and_survive_what_dies(rig: Rig) -> None:
+    rig.process("a", "--isolation", "process", "--concurrency", "2", "--time-limit", "1")
+    with rig.executor() as fleet:
+        fleet.wait_for_nodes(1, timeout=20)
+        assert fleet.submit("add", 1, 2).result(30) == 3
+        hangs, dies = fleet.submit("slowly", 60, 1), fleet.submit("die")
+        with pytest.raises(TaskFailed, match="more than 1 s"):
+            hangs.result(30)
+        with pytest.raises(TaskFailed):
+            dies.result(30)
+        cancelled = fleet.submit("note", str(rig.folder / "begun"), "x", 60)
+        while not (rig.folder / "begun").exists():
+            time.sleep(0.01)
+        assert cancelled.cancel()
+        assert fleet.submit("add", 4).result(30) == 4
+
+
+def test_what_functions_are_served(rig: Rig) -> None:
+    functions = Functions(["work"])
+    assert functions.names() == [f"work:{name}" for name in ("add", "big", "die", "fail", "note", "slowly")]
+    assert functions({"function": "add", "args": [1, 2]}) == 3
+    assert functions({"function": "add", "calls": [[1], [2, 3]]}) == [1, 5]
+    with pytest.raises(LookupError, match="no function 'os' here"):
+        functions({"function": "os"})
+    with pytest.raises(ValueError, match="nowhere"):
+        Functions(["nowhere"])
+    assert load_handler("work:add")(3) == 3  # type: ignore[arg-type]
+    assert Refused("x").node == ""
+    assert os.getpid() > 0
