@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.figures import print_figures
 from benchmarks.mutants.run import main as mutants
 
-SUITES = ("virtual", "transport", "fleet", "firmware", "delivery", "structure", "tcp", "shrink")
+SUITES = ("virtual", "transport", "fleet", "firmware", "delivery", "executor", "structure", "tcp", "shrink")
 
 
 def main() -> int:

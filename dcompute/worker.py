@@ -118,7 +118,7 @@ class Worker:
     Args:
         concurrency: tasks at a time.
         isolation: `process`: one that hangs, leaks or crashes the interpreter takes nothing else with it. The
-            handler is imported there anew, by its name. Needs `pip install 'dcompute[processes]'`.
+            handler is imported there anew, by its name. Needs the extra `processes`.
         time_limit_s: in a process, after which a task is ended and has failed.
     """
 

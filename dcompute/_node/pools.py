@@ -11,6 +11,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dcompute._node.calling import Failure, Handler, Task, begin_with, call, failure_of
+from dcompute.extras import install_command
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -82,7 +83,7 @@ class ProcessPool:
         try:
             import pebble
         except ImportError:
-            raise ValueError("processes need pebble: pip install 'dcompute[processes]'") from None
+            raise ValueError(f"processes need pebble: {install_command('processes')}") from None
         self._limit_s = time_limit_s
         self._pool: Any = pebble.ProcessPool(
             max_workers=concurrency,

@@ -31,7 +31,7 @@ from dcompute._mqtt.paho_session import SessionSettings, Subscription
 from dcompute._mqtt.shared import shared_driver
 from dcompute.drivers import Address, Driver, Timer
 from dcompute.executor.core import Batch, FleetCore, Outcome, Send, Settled, Task, matches
-from dcompute.executor.future import FleetFuture, error_of
+from dcompute.executor.future import FleetFuture, abandon, settle
 from dcompute.executor.journal import Journal, Row
 from dcompute.executor.task_errors import JournalError
 from dcompute.executor.wire import RESERVED, read_answer, write_message
@@ -417,7 +417,7 @@ class FleetExecutor(Executor):
             self._journal.close()
         for future in list(self._futures.values()):
             if not future.done():
-                future.abandon()
+                abandon(future)
 
     def _end(self, done: Callable[[], None]) -> None:
         if self._timer is not None:
@@ -511,7 +511,7 @@ class FleetExecutor(Executor):
                 self._futures.pop(task_id, None)
             self._done += 1
         if future is not None:
-            future.settle(settled)
+            settle(future, settled)
 
     def _arm(self) -> None:
         due = [at_s for at_s in (self._core.wake_s(), self._registry.next_deadline_s()) if at_s is not None]
@@ -552,7 +552,7 @@ class FleetExecutor(Executor):
             if row.outcome is None:
                 self._core.restore(task, placed.get(row.id, []))
             else:
-                future.settle(Settled(task, Outcome(row.outcome), row.value, row.node))
+                settle(future, Settled(task, Outcome(row.outcome), row.value, row.node))
                 if not row.keyed:
                     del self._futures[row.id]
 
@@ -670,4 +670,4 @@ def _body(fields: Mapping[str, Any]) -> bytes:
     return encode(dict(fields))
 
 
-__all__ = ["FleetExecutor", "error_of", "function_name"]
+__all__ = ["FleetExecutor", "function_name"]

@@ -79,27 +79,29 @@ class FleetFuture(Future[Any]):
             taken, self._taken = self._taken, None
             taken(self.task_id)
 
-    def abandon(self) -> None:
-        """Nobody here will hear of the task any more."""
-        if super().cancel():
-            self.set_running_or_notify_cancel()
-
-    def settle(self, settled: Settled) -> None:
-        """The task is over."""
-        try:
-            if self.cancelled() or settled.outcome is Outcome.CANCELLED:
-                super().cancel()
-                self.set_running_or_notify_cancel()
-            elif settled.outcome is Outcome.RESULT:
-                self.set_result(settled.value)
-            else:
-                self.set_exception(error_of(settled))
-        except InvalidStateError:  # cancelled between the look and the word
-            self.set_running_or_notify_cancel()
-
     def add_done_callback(self, fn: Callable[[Future[Any]], object]) -> None:
         """Call `fn(self)` when it is done, on a thread of its own; at once if it is already."""
         super().add_done_callback(lambda _future: self._deliver(partial(_ignore, fn, self)))
+
+
+def abandon(future: FleetFuture) -> None:
+    """Nobody here will hear of the task any more."""
+    if Future.cancel(future):
+        future.set_running_or_notify_cancel()
+
+
+def settle(future: FleetFuture, settled: Settled) -> None:
+    """The task is over."""
+    try:
+        if future.cancelled() or settled.outcome is Outcome.CANCELLED:
+            Future.cancel(future)
+            future.set_running_or_notify_cancel()
+        elif settled.outcome is Outcome.RESULT:
+            future.set_result(settled.value)
+        else:
+            future.set_exception(error_of(settled))
+    except InvalidStateError:  # cancelled between the look and the word
+        future.set_running_or_notify_cancel()
 
 
 def _ignore(fn: Callable[[Future[Any]], object], future: Future[Any]) -> None:

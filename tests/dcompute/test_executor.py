@@ -100,12 +100,23 @@ class Rig:
 
 
 @pytest.fixture
-def rig(mosquitto: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
+def make_rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], Rig]]:
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "work", raising=False)
-    rig = Rig(mosquitto.port, tmp_path)
-    yield rig
-    rig.end()
+    made: list[Rig] = []
+
+    def make(port: int) -> Rig:
+        made.append(Rig(port, tmp_path))
+        return made[-1]
+
+    yield make
+    for rig in made:
+        rig.end()
+
+
+@pytest.fixture
+def rig(mosquitto: Any, make_rig: Callable[[int], Rig]) -> Rig:
+    return make_rig(mosquitto.port)
 
 
 def test_submit_map_and_what_goes_with_futures(rig: Rig) -> None:
@@ -264,6 +275,57 @@ def test_a_node_that_dies_loses_nothing_and_one_task_that_kills_is_quarantined(r
         killer = fleet.submit("die")
         with pytest.raises(Quarantined, match="2 attempts ended without a trace"):
             killer.result(20)
+
+
+@pytest.mark.parametrize("kind", ["mosquitto", "embedded"])
+def test_a_broker_that_dies_and_forgets_loses_nothing(
+    serve: Callable[..., Any], make_rig: Callable[..., Rig], kind: str
+) -> None:
+    broker = serve(kind)
+    rig = make_rig(broker.port)
+    runs: Counter[int] = Counter()
+
+    def handler(task: dict[str, Any]) -> int:
+        runs[task["args"][0]] += 1
+        time.sleep(0.01)
+        return int(task["args"][0])
+
+    for _ in range(3):
+        rig.node(handler)
+    with rig.executor(settle_s=20) as fleet:
+        fleet.wait_for_nodes(3, timeout=20)
+        futures = [fleet.submit("f", n) for n in range(150)]
+        futures[10].result(20)
+        broker.pause(keep_memory=False)
+        broker.resume()
+        assert [future.result(60) for future in futures] == list(range(150))
+    assert set(runs.values()) == {1}, "the nodes lived all the time: nothing may run twice"
+
+
+def test_more_than_a_stock_broker_queues_for_anyone(
+    stock_mosquitto: Callable[..., int], make_rig: Callable[..., Rig]
+) -> None:
+    rig = make_rig(stock_mosquitto())
+    for _ in range(4):
+        rig.node(lambda task: task["args"][0])
+    with rig.executor() as fleet:
+        fleet.wait_for_nodes(4, timeout=20)
+        assert list(fleet.map("f", range(5_000))) == list(range(5_000))
+        assert fleet.submit("f", "x" * 20_000).result(20) == "x" * 20_000
+
+
+def test_what_the_broker_does_not_let_through_is_refused_and_the_rest_goes_on(
+    stock_mosquitto: Callable[..., int], make_rig: Callable[..., Rig]
+) -> None:
+    rig = make_rig(stock_mosquitto("max_packet_size 20000"))
+    rig.node(lambda task: task["args"][0])
+    with rig.executor() as fleet:
+        fleet.wait_for_nodes(1, timeout=20)
+        large = fleet.submit("f", "x" * 30_000)
+        others = [fleet.submit("f", n) for n in range(20)]
+        with pytest.raises(Refused, match=r"30,\d+ bytes"):
+            large.result(60)
+        assert [future.result(60) for future in others] == list(range(20))
 
 
 def test_once_is_never_done_twice(rig: Rig) -> None:
@@ -443,3 +505,26 @@ def test_what_functions_are_served(rig: Rig) -> None:
     assert load_handler("work:add")(3) == 3  # type: ignore[arg-type]
     assert Refused("x").node == ""
     assert os.getpid() > 0
+
+
+def test_from_the_command_line(rig: Rig) -> None:
+    rig.node()
+    (rig.folder / "tasks.jsonl").write_text('[1, 2]\n{"function": "fail", "args": ["no"]}\n\n[3]\n')
+
+    def dcompute(*words: str) -> subprocess.CompletedProcess[str]:
+        where = ("--broker", "127.0.0.1", "--port", str(rig.port), "--namespace", rig.namespace)
+        command = [sys.executable, "-m", "dcompute", *words, *where]
+        options: Any = {"capture_output": True, "text": True, "timeout": 60, "check": False}
+        return subprocess.run(command, cwd=rig.folder, **options)
+
+    one = dcompute("submit", "add", "1", "2", "--priority", "9")
+    assert (one.stdout, one.returncode) == ('{"result": 3}\n', 0), one.stderr
+    many = dcompute("map", "tasks.jsonl", "--function", "add", "--journal", "j.sqlite")
+    lines = many.stdout.splitlines()
+    assert (lines[0], lines[2], many.returncode) == ('{"result": 3}', '{"result": 3}', 1), many.stderr
+    assert '"error": "KeyError"' in lines[1]
+    shown = dcompute("top", "--once").stdout.splitlines()
+    assert shown[0].split()[:2] == ["NODE", "STATUS"]
+    assert shown[-1] == "1 ready"
+    wrong = dcompute("node", "--handler", "work:add", "--functions", "work")
+    assert "say what the node works with" in wrong.stderr

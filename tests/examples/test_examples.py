@@ -62,6 +62,11 @@ def test_map_reduce(port: str, tmp_path: Path) -> None:
             sys.executable, "map_reduce.py", *where, tmp_path / "a.txt", tmp_path / "b.txt", cwd=folder
         )
     counts = {word: int(times) for times, word in re.findall(r"(\d+) (\w+)", told)}
+    others = ("with_futures.py", "with_dask.py")
+    same = [
+        run(sys.executable, other, tmp_path / "a.txt", tmp_path / "b.txt", cwd=folder) for other in others
+    ]
+    assert same == [told, told]
     assert counts == {
         "to": 3000,
         "be": 2000,

@@ -1,0 +1,232 @@
+"""The asker's core by itself: who gets what, when it is sent again, moved, given up."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from dcompute.executor.core import Answer, Batch, FleetCore, Outcome, Task, matches
+
+READY = {"credit": 2, "largest": 10_000}
+
+
+class Fleet:
+    """A core whose batches are carried out at once, and what came of them."""
+
+    def __init__(self, **options: Any) -> None:
+        self.core = FleetCore(**options)
+        self.core.link_up(0.0)
+        self.now_s = 0.0
+        self.sent: list[tuple[str, str, int, int]] = []  # (node, task, n, attempt), "" for a settle
+        self.opened: list[list[int]] = []
+        self.over: dict[str, Outcome] = {}
+
+    def do(self) -> Batch:
+        batch = self.core.take_batch()
+        for send in batch.sends:
+            self.sent.append((send.node, send.task.id if send.task else "", send.n, send.attempt))
+            self.opened.append(send.open)
+        self.over |= {settled.task.id: settled.outcome for settled in batch.reports}
+        return batch
+
+    def node(self, name: str, life: str = "L1", **said: Any) -> None:
+        self.core.node_seen(name, f"{life}.1", READY | said, self.now_s)
+        self.do()
+
+    def give(self, *names: str, **options: Any) -> None:
+        tasks = [Task(name, b"{}", **options) for name in names]
+        self.core.submit(*tasks, now_s=self.now_s)
+        self.do()
+
+    def answer(self, node: str, task: str, n: int, attempt: int = 1, life: str = "L1", **said: Any) -> None:
+        self.core.answered(Answer(node, f"{life}.1", task, attempt, n, **said), self.now_s)
+        self.do()
+
+    def gone(self, node: str, **how: Any) -> None:
+        self.core.node_gone(node, self.now_s, **how)
+        self.do()
+
+    def pass_time(self, seconds: float) -> None:
+        end_s = self.now_s + seconds
+        while (due_s := self.core.wake_s()) is not None and due_s <= end_s:
+            self.now_s = max(self.now_s, due_s)
+            self.core.tick(self.now_s)
+            self.do()
+        self.now_s = end_s
+
+    def placed(self) -> dict[str, str]:
+        return {task: node for node, task, *_ in self.sent if task}
+
+
+def test_the_fewest_first_and_equals_by_turns() -> None:
+    fleet = Fleet()
+    for name in ("a", "b", "c"):
+        fleet.node(name)
+    fleet.give(*"123456")
+    assert [node for node, *_ in fleet.sent] == ["a", "b", "c", "a", "b", "c"]
+    fleet.give("7")
+    assert len(fleet.sent) == 6, "nobody has more than its credit"
+    fleet.answer("b", "2", 1, ok=True)
+    assert fleet.sent[-1] == ("b", "7", 3, 1)
+    assert fleet.opened[-1] == [2, 3]
+
+
+def test_an_urgent_task_passes_those_that_wait_for_another_node() -> None:
+    fleet = Fleet()
+    fleet.node("a", kind="x")
+    fleet.node("b", kind="y")
+    fleet.give(*map(str, range(100)), where={"kind": "x"}, priority=9)
+    fleet.give("urgent", where={"kind": "y"}, priority=1)
+    assert fleet.placed()["urgent"] == "b"
+    fleet.give("now", priority=10)
+    assert fleet.placed()["now"] == "b"
+    fleet.give("first", where={"kind": "x"}, priority=10)
+    fleet.answer("a", "0", 1, ok=True)
+    assert fleet.sent[-1][1] == "first"
+
+
+def test_the_dead_have_a_time_to_settle_in_which_nothing_moves() -> None:
+    fleet = Fleet(settle_s=2.0)
+    fleet.node("a")
+    fleet.give("1")
+    fleet.gone("a")
+    fleet.node("b")
+    fleet.pass_time(1.9)
+    assert len(fleet.sent) == 1
+    fleet.node("a")
+    assert fleet.sent[1:] == [("a", "1", 1, 1)], "back in the same life: the same number and attempt"
+    fleet.gone("a")
+    fleet.pass_time(2.1)
+    assert fleet.sent[-1] == ("b", "1", 1, 2)
+    fleet.answer("a", "1", 1, ok=True)
+    assert fleet.over == {"1": Outcome.RESULT}, "a late result is welcome"
+    assert ("b", "", 1, 1) in fleet.sent, "and the other node is told that it is over"
+
+
+def test_one_that_goes_offline_gives_up_at_once_and_a_new_life_is_noticed() -> None:
+    fleet = Fleet()
+    fleet.node("a")
+    fleet.give("1", "2")
+    fleet.answer("a", "2", 2, answer="leaving", ran="no")
+    fleet.node("b")
+    assert fleet.sent[-1] == ("b", "2", 1, 1), "it did not run: the same attempt"
+    fleet.gone("a", for_good=True)
+    fleet.pass_time(0.1)
+    assert fleet.sent[-1] == ("b", "1", 2, 2)
+    fleet.node("a", "L2")
+    fleet.node("a", "L1")
+    assert fleet.core.nodes["a"].life == "L2", "a life that is over does not come back"
+
+
+def test_a_task_that_kills_is_tried_alone_and_then_quarantined() -> None:
+    fleet = Fleet(settle_s=0.0, losses=3)
+    for name in ("a", "b", "c", "d"):
+        fleet.node(name)
+    fleet.give("killer")
+    for _ in range(2):
+        fleet.gone(fleet.placed()["killer"])
+        fleet.pass_time(0.1)
+    host = fleet.placed()["killer"]
+    fleet.give(*"12345")
+    assert Counter(fleet.placed().values())[host] == 1
+    fleet.gone(host)
+    fleet.pass_time(0.1)
+    assert fleet.over == {"killer": Outcome.QUARANTINED}
+
+
+def test_once_waits_for_the_same_life_a_new_one_or_its_deadline() -> None:
+    fleet = Fleet(settle_s=0.0)
+    fleet.node("a")
+    fleet.give("1", once=True)
+    fleet.give("2", once=True, deadline_s=50.0)
+    fleet.gone("a")
+    fleet.node("b")
+    fleet.pass_time(40)
+    assert fleet.over == {}
+    assert set(fleet.placed().values()) == {"a"}
+    fleet.pass_time(20)
+    assert fleet.over == {"2": Outcome.UNKNOWN}
+    fleet.node("a", "L2")
+    assert fleet.over["1"] is Outcome.UNKNOWN
+
+
+def test_what_gets_no_answer_is_sent_again_ever_more_rarely() -> None:
+    fleet = Fleet(resend_s=10.0)
+    fleet.node("a")
+    fleet.give("1")
+    fleet.pass_time(100)
+    assert fleet.sent == [("a", "1", 1, 1)] * 4  # at 0, 10, 30 and 70 s
+
+
+def test_a_node_that_is_full_rests_a_while() -> None:
+    fleet = Fleet()
+    fleet.node("a")
+    fleet.give("1")
+    for n in range(1, 6):
+        fleet.answer("a", "1", n, answer="full", ran="no")
+        fleet.pass_time(0.05 * 2 ** (n - 1) - 0.001)
+        assert len(fleet.sent) == n
+        fleet.pass_time(0.002)
+        assert fleet.sent[-1] == ("a", "1", n + 1, 1)
+
+
+def test_an_outage_of_our_own_sends_all_again_and_judges_nobody() -> None:
+    fleet = Fleet()
+    fleet.node("a")
+    fleet.give("1", "2")
+    fleet.core.link_down()
+    fleet.pass_time(100)
+    assert len(fleet.sent) == 2
+    fleet.core.link_up(fleet.now_s)
+    fleet.do()
+    assert fleet.sent[2:] == fleet.sent[:2]
+
+
+def test_retries_and_reissues() -> None:
+    fleet = Fleet(settle_s=0.0)
+    fleet.node("a")
+    fleet.give("1", retries=1)
+    fleet.answer("a", "1", 1, ok=False, error={"type": "E"})
+    fleet.gone("a", for_good=True)
+    fleet.pass_time(0.1)
+    assert fleet.over == {"1": Outcome.NODE_LOST}
+    fleet.node("a", "L2")
+    fleet.node("b")
+    fleet.give("2")
+    fleet.core.reissue("2", fleet.now_s)
+    fleet.do()
+    assert {node for node, task, *_ in fleet.sent if task == "2"} == {"a", "b"}
+    fleet.give("3", deadline_s=fleet.now_s)
+    fleet.pass_time(0.1)
+    assert fleet.over["3"] is Outcome.EXPIRED
+
+
+def test_when_nothing_is_open_the_node_is_told() -> None:
+    fleet = Fleet()
+    fleet.node("a")
+    fleet.give("1")
+    fleet.answer("a", "1", 1, ok=True)
+    fleet.pass_time(5)
+    assert fleet.sent[1:] == [("a", "", 1, 1)]
+    assert fleet.opened[-1] == []
+
+
+@pytest.mark.parametrize(
+    ("where", "fits"),
+    [
+        ({}, True),
+        ({"node_id": "n1"}, True),
+        ({"node_id": ["n2", "n1"]}, True),
+        ({"memory": 4}, True),
+        ({"memory": {"min": 4, "max": 4}}, True),
+        ({"memory": {"min": 5}}, False),
+        ({"tags": "gpu"}, True),
+        ({"tags": ["tpu", "fpga"]}, False),
+        ({"nothing": None}, True),
+        ({"tags": {"min": 1}}, False),
+    ],
+)
+def test_what_a_node_has_to_announce(where: dict[str, Any], fits: bool) -> None:
+    assert matches(where, "n1", {"memory": 4, "tags": ["gpu", "near"]}) is fits
