@@ -126,14 +126,14 @@ class TraceBuilder:
     def take(self, node: str, task: str, priority: int = 5, attempt: int = 1) -> TraceBuilder:
         return self.add(t.TaskTaken, node=node, task=task, priority=priority, attempt=attempt)
 
-    def finish(self, node: str, task: str, digest: str = "d") -> TraceBuilder:
+    def finish(self, node: str, task: str, digest: str = "d", attempt: int = 1) -> TraceBuilder:
         self.after(0.05).add(t.TaskFinished, node=node, task=task)
         self.add(t.ResultHeld, node=node, task=task, digest=digest)
         self.after(0.001).add(t.ResultReceived, node=node, task=task, digest=digest)
-        return self.add(t.ResultTaken, node=node, task=task, answer=task, value=digest)
+        return self.add(t.ResultTaken, node=node, task=task, answer=task, value=digest, attempt=attempt)
 
     def work(self, node: str, task: str, priority: int = 5, attempt: int = 1) -> TraceBuilder:
-        return self.take(node, task, priority, attempt).finish(node, task)
+        return self.take(node, task, priority, attempt).finish(node, task, attempt=attempt)
 
     def final(self, node: str, status: str = "ready", alive: bool = True) -> TraceBuilder:
         inc = self.incs[node]

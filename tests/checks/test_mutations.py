@@ -163,6 +163,12 @@ MUTATIONS: list[tuple[str, str, Mutation]] = [
         "a task that failed for no reason",
         lambda d: d.change(t.ResultTaken, {"answer": "an error", "ok": False}, task="low"),
     ),
+    (
+        "results_match",
+        "an attempt of another node",
+        lambda d: d.change(t.ResultTaken, {"attempt": 1}, task="orphan"),
+    ),
+    ("status_history", "an incarnation twice", lambda d: d.double(t.NodeConnecting, node="n1")),
     ("master_api", "a callback never", lambda d: d.drop(t.DeathsCalledBack, nodes=["n2"])),
     ("master_api", "a callback twice", lambda d: d.double(t.DeathsCalledBack, nodes=["n2"])),
     ("master_api", "a callback late", lambda d: d.delay(2, t.DeathsCalledBack, nodes=["n4"])),

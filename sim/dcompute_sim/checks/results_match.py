@@ -24,8 +24,9 @@ class ResultsMatch(Check):
 
     What the answer is, the scenario knows before anybody is asked; nothing is derived from what a node sent.
     A task may fail where the scenario says so: on python nodes with a `fail_rate`, or when it asks for what
-    must fail. The answers of somebody else's program are known only if the stream declares its `answer`; of
-    others it is only judged that the result names a task which that node was given.
+    must fail. A result says which attempt it answers, and that one was sent to its node. The answers of
+    somebody else's program are known only if the stream declares its `answer`; of others it is only judged
+    that the result names a task which that node was given.
 
     Limit: what a result says beside its answer is not looked at.
     """
@@ -35,7 +36,7 @@ class ResultsMatch(Check):
     def judge(self, trace: Sequence[Event]) -> CheckOutcome:
         who = Participants(trace)
         asked: dict[str, TaskAsked] = {}
-        given_to: dict[str, set[str]] = {}
+        given_to: dict[str, set[tuple[str, int]]] = {}
         foreign: set[str] = set()
         meant_to_fail: set[tuple[str, str]] = set()
         wrong: list[Event] = []
@@ -46,8 +47,8 @@ class ResultsMatch(Check):
                     foreign.add(node)
                 case TaskAsked(task=task):
                     asked[task] = event
-                case TaskSent(node=node, task=task):
-                    given_to.setdefault(task, set()).add(node)
+                case TaskSent(node=node, task=task, attempt=attempt):
+                    given_to.setdefault(task, set()).add((node, attempt))
                 case TaskFinished(node=node, task=task, ok=False, meant=True):
                     meant_to_fail.add((who.owner(node), task))
                 case ResultTaken(node=node, task=task):
@@ -55,7 +56,8 @@ class ResultsMatch(Check):
                     known = asked.get(task)
                     if not task and node in foreign:
                         continue  # a program that names no task: nothing can be known of it
-                    if known is None or node not in given_to.get(task, ()):
+                    tries = [attempt for other, attempt in given_to.get(task, ()) if other == node]
+                    if known is None or not tries or (node not in foreign and event.attempt not in tries):
                         wrong.append(event)
                     elif node in foreign and not known.declared:
                         continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from typing import ClassVar
 
 from pydantic import Field, field_validator, model_validator
@@ -46,9 +47,16 @@ class Sometimes(Check):
     def judge(self, trace: Sequence[Event]) -> CheckOutcome:
         kind = _EVENTS[self.event]
         count = sum(
-            type(event) is kind and all(getattr(event, key) == value for key, value in self.where.items())
+            type(event) is kind and all(_is(getattr(event, key), value) for key, value in self.where.items())
             for event in trace
         )
         told = f"{self.event} happened {count} times ({self.at_least} needed)"
         figures = {"count": count, "at_least": self.at_least}
         return held(told, figures) if count >= self.at_least else failed(told, [], figures)
+
+
+def _is(found: object, wanted: object) -> bool:
+    """Whether a field is as wanted; in a text `*` stands for anything."""
+    if isinstance(wanted, str) and "*" in wanted:
+        return isinstance(found, str) and fnmatchcase(found, wanted)
+    return found == wanted

@@ -25,6 +25,8 @@ class _NodeHistory:
 class StatusHistory(Check):
     """Legal steps only: no life after `dead` or `offline`, and no return of an earlier incarnation.
 
+    Each connection has an incarnation of its own, after a reboot too: else an old will would be about it.
+    Each connection has an incarnation of its own, after a reboot too: else an old will would be about it.
     An incarnation seen dead may be seen alive again only after its node repaired the status (the `dead` was
     not true). A node never calls itself `dead`, and says nothing after `offline`. A new master starts with
     a clean slate. Limit: statuses without incarnation are taken at their word.
@@ -43,8 +45,10 @@ class StatusHistory(Check):
                     for node in nodes.values():
                         node.seen, node.over = "", set()
                 case t.NodeConnecting(node=name, inc=inc) | t.NodeConnected(node=name, inc=inc):
-                    order = nodes.setdefault(who.owner(name), _NodeHistory()).order
-                    order.setdefault(inc, len(order))
+                    known = nodes.setdefault(who.owner(name), _NodeHistory())
+                    if inc and inc in known.order and isinstance(event, t.NodeConnecting):
+                        illegal.append(event)
+                    known.order.setdefault(inc, len(known.order))
                 case t.StatusRepaired(node=name, inc=inc):
                     nodes.setdefault(who.owner(name), _NodeHistory()).repaired.add(inc)
                 case t.StatusPublished(node=name):

@@ -47,6 +47,13 @@ class _NoBackoff(MqttLink):
         return 0.02
 
 
+class _UnboundedBackoff(MqttLink):
+    """Doubles its pause without a bound: after a long outage it comes back hours later."""
+
+    def _backoff_s(self) -> float:
+        return float(2 ** min(self._attempts, 16)) * self._driver.random.uniform(0.5, 1)
+
+
 register("connected-first", _ConnectedFirst)
 register(
     "subscribes-once",
@@ -58,6 +65,20 @@ register(
         "            client.subscribe(core.task_topic, 1)\n"
         "            client.subscribe(core.status_topic, 1)\n",
     ),
+)
+register(
+    "unbounded-backoff",
+    _UnboundedBackoff,
+    Edit(
+        "reconnect.py",
+        "self._retry_ms = min(_LAST_RETRY_MS, 2 * self._retry_ms)",
+        "self._retry_ms = 2 * self._retry_ms",
+    ),
+)
+register(
+    "trusting-wifi",
+    Edit("reconnect.py", "if self._silences >= _SILENCES_PER_RESET:", "if False:"),
+    about="A Wi-Fi that claims to be up is believed, although nobody answers.",
 )
 register("no-jitter", _NoJitter, Edit("reconnect.py", _DELAY, "delay_ms = 2000"))
 register("no-backoff", _NoBackoff, Edit("reconnect.py", _DELAY, "delay_ms = 20"))

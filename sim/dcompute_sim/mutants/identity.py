@@ -50,6 +50,18 @@ class _UnretainedStatus(NodeCore):
         return (topic, payload, False)
 
 
+class _ConstantNonce(NodeCore):
+    """The boot nonce is the same at every start: connections of different boots have the same names."""
+
+    def __init__(self, node_id: str, device_type: str, boot_nonce: str, *rest: Any, **more: Any) -> None:
+        super().__init__(node_id, device_type, "00000001", *rest, **more)
+
+
+register(
+    "constant-nonce",
+    _ConstantNonce,
+    Edit("compute_node.py", 'nonce = "%08x" % random.getrandbits(32)', 'nonce = "00000001"'),
+)
 register("no-self-repair", _NoSelfRepair, _NO_REPAIR)
 register(
     "random-client-id",

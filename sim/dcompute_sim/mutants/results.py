@@ -89,6 +89,42 @@ class _Unacknowledged(MqttLink):
             super().session_acknowledged(mid)
 
 
+class _SilentFailure(ComputeNodeTransport):
+    """A task that fails is answered by nothing."""
+
+    def send_result(self, result: Any, task_id: str | int | None = None) -> None:
+        if not (isinstance(result, dict) and "error" in result):
+            super().send_result(result, task_id)
+
+
+class _OtherTaskId(ComputeNodeTransport):
+    """A result goes under the id of the task before."""
+
+    _before: str | int | None = None
+
+    def send_result(self, result: Any, task_id: str | int | None = None) -> None:
+        before, self._before = self._before or task_id, task_id
+        super().send_result(result, before)
+
+
+register(
+    "silent-failure",
+    _SilentFailure,
+    Edit(
+        "main.py",
+        "            send(node, result)\n",
+        '            if "error" not in result:\n                send(node, result)\n',
+    ),
+)
+register(
+    "other-task-id",
+    _OtherTaskId,
+    Edit(
+        "main.py",
+        'result = {"task_id": task["id"]}\n',
+        'result = {"task_id": getattr(node, "before", task["id"])}\n            node.before = task["id"]\n',
+    ),
+)
 register(
     "no-held-results",
     _NoHeldResults,
@@ -116,7 +152,10 @@ register(
         "            execute(task, result)\n",
         "            execute(task, result)\n"
         '            if "error" in result:\n'
-        "                node._link.close()\n",
+        "                node._thread_wanted = False\n"
+        "                node._link.close()\n"
+        "                while True:\n"
+        "                    time.sleep(3600)\n",
     ),
 )
 register(
