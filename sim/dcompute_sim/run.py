@@ -27,6 +27,8 @@ from dcompute_sim.scenario import RunTarget, Scenario, board_nodes, concretise, 
 from dcompute_sim.trace import Event, Trace
 
 if TYPE_CHECKING:
+    from dcompute_sim.brokers.lodging import Lodging
+    from dcompute_sim.brokers.real_broker import RealBroker
     from dcompute_sim.hardware.bench import Bench
 
 VIRTUAL_BROKER = "model"
@@ -218,11 +220,17 @@ async def _serve_real(scenario: Scenario, options: RunOptions, trace: Trace, ben
     broker = make_broker(_broker_of(scenario, options, REAL_BROKER), limits=scenario.limits)
     assert options.seed is not None
     await broker.start()
+    lodging = _lodging(scenario, broker)
+    if lodging is not None:
+        scenario = scenario.model_copy(update={"namespace": lodging.namespace})
+        await lodging.clear()
     factories = {**REAL_NODES, "board": bench.node} if bench is not None else REAL_NODES
     engine = RealEngine(trace, options.seed, broker, factories, bench)
     try:
         _begin(trace, scenario, options, engine.broker_name, engine.broker_granularity_s)
         with _log_into(engine.recorder):
+            if lodging is not None:
+                engine.recorder.add(t.LogLine, who="broker", level="info", text=lodging.told)
             director = Director(engine, engine.recorder, scenario, options.mutants)
             try:
                 await engine.run(director.run)
@@ -234,6 +242,19 @@ async def _serve_real(scenario: Scenario, options: RunOptions, trace: Trace, ben
                 director.close()
     finally:
         await engine.close()
+        if lodging is not None:
+            await lodging.clear()
+
+
+def _lodging(scenario: Scenario, broker: RealBroker) -> Lodging | None:
+    """Where the run lives on somebody else's broker; None on one of our own, which ends with it."""
+    from dcompute_sim.brokers.external import ExternalBroker
+    from dcompute_sim.brokers.lodging import Lodging
+
+    if not isinstance(broker, ExternalBroker):
+        return None
+    bound = any(group.kind == "board" or group.files is not None for group in scenario.fleet.values())
+    return Lodging(broker.address, scenario.namespace, scenario.nodes(), bound=bound)
 
 
 def planned(scenario: Scenario, options: RunOptions) -> t.RunStarted:
