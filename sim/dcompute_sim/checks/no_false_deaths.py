@@ -1,4 +1,30 @@
-"""Check: no healthy node is reported dead."""
+"""Check: no healthy node is reported dead.
+
+Rules:
+
+1. A report names an incarnation, and is true only if something happened to that one. What befell an earlier
+   or a later connection of the same node explains nothing.
+2. What may have killed it is collected as `_Cause`s while the trace goes by: faults, stops, the loss of its
+   connection, an outage of the broker. A lasting cause ends some time after it is healed (rule 4).
+3. That the broker closed the connection is no cause. It is how a broker looks that wrongly gives up a
+   healthy node; if it were an excuse, the check could not fail where it matters most.
+4. A silence outlasts its fault. TCP doubles its waiting time with each retransmission [RFC 6298, 5.5], so
+   what was held back for a time may arrive as much later, and the broker may lose patience meanwhile.
+   `wire_stalled` and `wire_resumed` say how long it really was where the wire is seen.
+5. A report of an incarnation whose successor the master had already seen alive is false, whatever happened:
+   a stale will that overwrote a live node's status (two boards with one id, a random client id).
+6. Undecided is what nothing could have gone wrong in: no report, and no node connected for as long as a
+   broker waits for a silent one.
+
+Rejected: to ask at each report whether the node is connected at that moment. A node that was dead for a
+second and is back was reported rightly, and one that is cut off and does not know it yet is not healthy.
+Rejected, too: a time limit alone (reports within x seconds of a fault are excused), which excuses false
+deaths beside a fault.
+
+Upstream: amqtt leaves a returning client's old connection open and publishes its will over the new `ready`
+(docs/embedded-broker.md); late CONNECTs of an attempt given up end the newer session, by the standard
+[MQTT-3.1.4-2].
+"""
 
 from __future__ import annotations
 

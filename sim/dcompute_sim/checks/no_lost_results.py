@@ -1,4 +1,26 @@
-"""Check: what a node's program has finished reaches the master."""
+"""Check: what a node's program has finished reaches the master.
+
+Rules:
+
+1. Each `task_finished` is a debt of its node; a result at the master, or a repeat of one, pays the oldest
+   debt for that task. As many have to come as were finished, though repeats count once for the master.
+2. A debt is due once its node had a connection without a disturbance for `within`, beside a connected
+   master. From then on nothing that happens later excuses it: it should have been there.
+3. Excused is what went down with the node (its memory is gone); what the node dropped because it held too
+   much, and said so; and what was handed to a broker that had nobody to give it to: sessions are clean, so
+   a broker keeps nothing for who is absent. `_ON_THE_WAY_US` is the time between the broker's
+   acknowledgement and the master, in which a result belongs to neither.
+4. Neither due nor excused when the run ends is undecided, and counted, not failed: the run was too short to
+   tell.
+5. A hang stops nothing for good: a program that stands still has its results when it goes on.
+
+The order in `_ResultLedger` follows from rule 2: whatever changes for a node first settles what has become
+due under the conditions so far (`_settle`), then changes them (`_changed`).
+
+Rejected: to count finished tasks against results at the end of the run, which calls a result lost that a
+crash took, and does not call one lost that came after ten minutes. Rejected, too: to believe the node's
+"handed over" (PUBACK): a broker acknowledges what it then drops.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,24 @@
-"""The names on a board's flash, and the one line that says which version runs (firmware/launcher.py)."""
+"""The names on a board's flash, and the one line that says which version runs (firmware/launcher.py).
+
+Rules:
+
+1. A version lies in a folder of its own, `/a` or `/b`, whole: program, config.py, and its manifest
+   `version.json`, which is written last and removed first. A folder with a manifest is right; one without
+   is not there.
+2. `/slot` says `<current> <fallback> <tries>` in one line. Nothing but this line decides what starts. It is
+   changed by writing another file and renaming it, which a power cut leaves done or undone, never half.
+3. With a fallback the current version is on trial. The launcher counts `tries` down before each start and
+   goes back at 0; the version itself crosses the fallback out when the broker has acknowledged its `ready`.
+4. `.` is the root, for a program that was there before slots: its main.py waits as `/main_before.py`. So a
+   first deploy can be taken back like any other.
+5. Deploys over the serial line and updates over the air do the same, in the same order; only who writes
+   differs.
+
+Rejected: two files (which slot, which state), for there is no order of writing two that a cut in between
+does not break. Rejected: ESP32's own OTA partitions, which hold firmware images, not files, and need a
+build of MicroPython that has them. Rejected: to delete the old version at once; the way back is what a
+trial is for.
+"""
 
 from __future__ import annotations
 

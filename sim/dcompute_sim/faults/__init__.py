@@ -1,8 +1,8 @@
 """What goes wrong: one file a kind of fault, found by its being here.
 
-A fault is what a person could do to a board, a broker or a master (docs/scenarios.md has the table). What a
-kind consists of is in `fault`; what it may use, in `injection`; when it strikes, and whom, in `schedule`; the
-words of receipts, in `effects`.
+A fault is what a person could do to a board, a broker or a master (docs/scenario-reference.md has the table).
+What a kind consists of is in `fault`; what it may use, in `injection`; when it strikes, and whom, in
+`schedule`; the words of receipts, in `effects`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The reference part of docs/scenarios.md, made from the schema so that it cannot be out of date.
+"""docs/scenario-reference.md, made from the schema so that it cannot be out of date.
 
 `python -m dcompute_sim.scenario.reference` rewrites it and the schema file that ships with the scenarios;
 a test holds both to what this makes.
@@ -15,16 +15,22 @@ from dcompute_sim.faults import KINDS, Fault
 from dcompute_sim.faults.schedule import EVENTS
 from dcompute_sim.scenario.schema import SCHEMA_FILE, VARIABLE, json_schema, json_schema_text
 
-MARK = "<!-- Generated from the schema by `python -m dcompute_sim.scenario.reference`; do not edit below. -->"
+MARK = "<!-- Generated from the schema by `python -m dcompute_sim.scenario.reference`; do not edit. -->"
 _ROOT = Path(__file__).resolve().parents[3]
-DOCUMENT = _ROOT / "docs" / "scenarios.md"
+DOCUMENT = _ROOT / "docs" / "scenario-reference.md"
+TUTORIAL = _ROOT / "docs" / "scenarios.md"
 SCHEMA = _ROOT / "scenarios" / SCHEMA_FILE
 
+_INTRODUCTION = (
+    "Every key of a scenario file, every fault, expectation and event. How scenarios are written is told by "
+    "[the tutorial](scenarios.md)."
+)
 _SECTIONS = (
     ("`fleet`: groups by name", "Group"),
     ("`network` of the scenario", "NetworkSettings"),
     ("`network` of a group", "OwnNetwork"),
     ("`work`: how long a task takes", "Distribution"),
+    ("`limits` of the broker", "BrokerLimits"),
     ("`master`", "Master"),
     ("`workload`: a list of streams", "TaskStream"),
     ("`target` of a stream", "TaskTarget"),
@@ -47,10 +53,10 @@ def reference() -> str:
     """The reference in Markdown."""
     schema = json_schema()
     definitions = schema["$defs"]
-    parts = ["## Reference", _units(), "### A scenario file", _table(schema)]
+    parts = [MARK, "# Scenario reference", _INTRODUCTION, _units(), "## A scenario file", _table(schema)]
     for title, name in _SECTIONS:
         definition = definitions[name]
-        parts += [f"### {title}", _text(definition.get("description", "")), _table(_mapping(definition))]
+        parts += [f"## {title}", _text(definition.get("description", "")), _table(_mapping(definition))]
     parts += [_faults(definitions), _checks(schema), _events()]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -115,7 +121,7 @@ def _type(entry: dict[str, Any]) -> str:
     if entry.get("type") == "object":
         inner = entry.get("additionalProperties")
         return f"mapping to {_type(inner)}" if isinstance(inner, dict) and inner else "mapping"
-    return {"integer": "whole number", "boolean": "true or false", "string": "text"}.get(
+    return {"integer": "whole number", "boolean": "true or false", "string": "string"}.get(
         str(entry.get("type")), str(entry.get("type", "any"))
     )
 
@@ -140,7 +146,7 @@ def _text(description: str) -> str:
 def _faults(definitions: dict[str, Any]) -> str:
     common = frozenset(Fault.model_fields) | {"kind", "select"}
     lines = [
-        "### `faults`: a list",
+        "## `faults`: a list",
         "Every fault has a `kind` and one of `at`, `every`, `between`, `when`, or a `phase` (its start):",
         _table(definitions["Reset"], leave_out=frozenset({"kind"})),
         "The kinds, and the keys that each has besides:",
@@ -164,7 +170,7 @@ def _or_default(entry: dict[str, Any]) -> str:
 def _checks(schema: dict[str, Any]) -> str:
     named = schema["properties"]["expect"]["items"]["anyOf"][1]["properties"]
     parts = [
-        "### `expect`: a list",
+        "## `expect`: a list",
         "An entry is a name, or a name with parameters: `- dead_within: {bound: 2s}`. An expectation is "
         "held, failed, or\ninconclusive when the run never put it to the test.",
     ]
@@ -172,7 +178,7 @@ def _checks(schema: dict[str, Any]) -> str:
         definition = named[name]
         if "$ref" in definition:
             definition = schema["$defs"][definition["$ref"].rsplit("/", 1)[1]]
-        parts += [f"#### `{name}`", definition.get("description", "").strip(), _table(definition)]
+        parts += [f"### `{name}`", definition.get("description", "").strip(), _table(definition)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -182,14 +188,9 @@ def _events() -> str:
         fields = ", ".join(f"`{field}`" for field in cls.__struct_fields__ if field != "t_us")
         own_doc = cls.__doc__ if cls.__doc__ != cls.__base__.__doc__ else ""
         rows.append(f"| `{name}` | {fields} | {_text(own_doc or '')} |")
-    return "\n\n".join(["### Events, for `when` and `sometimes`", "\n".join(rows)])
-
-
-def document(current: str) -> str:
-    """`current` with everything after the mark made anew."""
-    return f"{current.partition(MARK)[0]}{MARK}\n\n{reference()}"
+    return "\n\n".join(["## Events, for `when` and `sometimes`", "\n".join(rows)])
 
 
 if __name__ == "__main__":
-    DOCUMENT.write_text(document(DOCUMENT.read_text(encoding="utf-8")), encoding="utf-8")
+    DOCUMENT.write_text(reference(), encoding="utf-8")
     SCHEMA.write_text(json_schema_text(), encoding="utf-8")

@@ -1,7 +1,25 @@
 """Random scenarios: a fleet, its networks, its work and its faults drawn from the seed.
 
-Same seed, same scenario. The draw is written as a scenario file would be and validated like one, so nothing a
-swarm makes is beyond what a person could write.
+Rules:
+
+1. Same seed, same scenario. The draw is written as a scenario file would be and validated like one, so
+   nothing a swarm makes is beyond what a person could write.
+2. Every fault that is drawn is `sure`: it waits for somebody it can hit and lasts until it had an effect. A
+   fault that found nobody would leave the run inconclusive, and a sweep would say nothing.
+3. All is over before the quiet time, so that what does not converge there is wrong. Hence the limits of
+   each draw: how long a fault may last, when the last one may begin (a keepalive before the end of the
+   storm, for an idle node wants to send within one), how many outages of broker and master there may be.
+4. Somebody must be left, and work must show something: fewer than half of the nodes may be lost for good,
+   never the one that work is piled on (`_PILED_ON`), for only where tasks wait does their order matter.
+5. A run tests little in which nobody's death is told. So the first fault kills at once, early, before
+   broker or master can be away.
+6. What chance hardly ever does is drawn on purpose: faults at nodes that are just connecting (`_AIMED`),
+   outages soon after another fault, and outages that hide a death.
+
+Rejected: to draw times and kinds independently. Many such runs leave an expectation untested, and
+conjunctions (an outage within seconds of a death) hardly ever come. Rejected, too: one generator for each
+entry; a swarm is drawn as a whole, and what is taken from it later keeps its draws by the ids of entries
+(`entry_ids`).
 """
 
 from __future__ import annotations

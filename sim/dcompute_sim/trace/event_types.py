@@ -1,4 +1,4 @@
-"""Every type of event, in the order in which the reference (docs/scenarios.md) has them."""
+"""Every type of event, in the order in which the reference (docs/scenario-reference.md) has them."""
 
 from __future__ import annotations
 
