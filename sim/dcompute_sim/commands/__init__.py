@@ -6,6 +6,7 @@ import typer
 
 from dcompute_sim.brokers.cli import app as broker
 from dcompute_sim.commands.compare_command import compare
+from dcompute_sim.commands.list_command import list_
 from dcompute_sim.commands.report_command import report
 from dcompute_sim.commands.run_command import run
 from dcompute_sim.commands.scenario_commands import explain, new, schema
@@ -21,6 +22,7 @@ app.command()(report)
 app.command()(compare)
 app.command()(shrink)
 app.command()(explain)
+app.command("list")(list_)
 app.command()(new)
 app.command()(schema)
 board.command("check")(check_board)

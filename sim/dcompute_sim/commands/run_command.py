@@ -87,6 +87,7 @@ def run(
     trace: Annotated[
         Path | None, typer.Option("--trace", help="Where the trace goes; by default runs/.")
     ] = None,
+    no_trace: Annotated[bool, typer.Option("--no-trace", help="Keep no trace.")] = False,
     pcap: Annotated[Path | None, typer.Option(help="Write the packets of a virtual run (pcapng).")] = None,
     reports: o.Reports,
     show: o.Show,
@@ -104,6 +105,8 @@ def run(
         raise typer.Exit(watch_files(names, _without_watch(context), typer.echo))
     if how.target and time:
         raise typer.BadParameter("`--target` says which time it is: leave out --time")
+    if trace and no_trace:
+        raise typer.BadParameter("--trace and --no-trace contradict each other")
     options = how.options(time, pcap)
     with explained():
         if again.replay is not None:
@@ -116,7 +119,7 @@ def run(
             if trace or pcap or reports != o.Reports():
                 raise typer.BadParameter("traces and reports are of one seed: leave out --seeds")
             raise typer.Exit(_run_seeds(entries, options, many, show))
-        raise typer.Exit(_run_each(entries, options, trace, reports, show, many))
+        raise typer.Exit(_run_each(entries, options, trace, reports, show, many, keep=not no_trace))
 
 
 def _without_watch(context: typer.Context) -> Callable[[], object]:
@@ -148,10 +151,14 @@ def _run_each(
     reports: o.Reports,
     show: o.Show,
     many: Many,
+    *,
+    keep: bool = True,
 ) -> int:
     """One run of each, all of them told, in the reports too."""
     console = make_console(show.mode)
-    traces = one_each(trace, entries) if trace else [TRACES / f"{e.scenario.name}.jsonl" for e in entries]
+    traces: Sequence[Path | None] = [TRACES / f"{e.scenario.name}.jsonl" if keep else None for e in entries]
+    if trace:
+        traces = one_each(trace, entries)
     if not show.quiet:
         for entry in entries:
             for said in warnings(concretise(entry.scenario)):

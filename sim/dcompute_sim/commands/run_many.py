@@ -31,11 +31,11 @@ Listener = Callable[[Event], None]
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A scenario, how it is run, and where its trace goes."""
+    """A scenario, how it is run, and where its trace goes, if it is kept."""
 
     entry: SelectedScenario
     options: RunOptions
-    trace: Path
+    trace: Path | None
 
     @property
     def label(self) -> str:
@@ -59,7 +59,7 @@ class Done:
 
 
 def plans(
-    entries: Sequence[SelectedScenario], options: RunOptions, traces: Sequence[Path]
+    entries: Sequence[SelectedScenario], options: RunOptions, traces: Sequence[Path | None]
 ) -> list[PlannedRun]:
     """A plan for each scenario."""
     pcaps = one_each(options.pcap, entries) if options.pcap else [None] * len(entries)
@@ -81,8 +81,11 @@ def plans(
 
 def carry_out(plan: PlannedRun, listeners: Sequence[Listener] = ()) -> Done:
     """Run, judge, and keep the trace."""
-    plan.trace.parent.mkdir(parents=True, exist_ok=True)
-    with plan.trace.open("wb") as sink:
+    with contextlib.ExitStack() as stack:
+        sink = None
+        if plan.trace is not None:
+            plan.trace.parent.mkdir(parents=True, exist_ok=True)
+            sink = stack.enter_context(plan.trace.open("wb"))
         outcome = run_scenario(plan.entry.scenario, replace(plan.options, sink=sink, listeners=listeners))
     events, verdict = outcome.trace.events, outcome.verdict
     replay = replay_command(outcome.trace.started)
@@ -165,7 +168,7 @@ def _here(plan: PlannedRun, console: Console, mode: Mode) -> Done:
 
 def _show(console: Console, mode: Mode, plan: PlannedRun, done: Done) -> None:
     print_run(console, done.run, mode)
-    if mode != "quiet":
+    if mode != "quiet" and plan.trace is not None:
         told = Text(
             f"Trace: {plan.trace} (digest {done.digest[:16]})"
         )  # a Text: [...] in a name is no markup

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,7 @@ from dcompute_sim.commands.options import Overrides, Seed
 from dcompute_sim.commands.status import INVALID, explained
 from dcompute_sim.scenario import find, load_all
 from dcompute_sim.scenario.explain import explain as in_words
-from dcompute_sim.scenario.schema import json_schema
+from dcompute_sim.scenario.schema import SCHEMA_FILE, json_schema, json_schema_text
 from dcompute_sim.scenario.write import starter
 
 
@@ -27,13 +28,26 @@ def explain(
             typer.echo(in_words(entry))
 
 
-def new(name: Annotated[str, typer.Argument(help="Of the scenario; the file is NAME.yaml.")]) -> None:
-    """Write a commented scenario to start from."""
+def new(
+    name: Annotated[str, typer.Argument(help="Of the scenario, or the path of its file: NAME.yaml.")],
+    template: Annotated[
+        str | None, typer.Option("--from", help="A scenario to copy, a file or one that ships.")
+    ] = None,
+) -> None:
+    """Write a commented scenario to start from, and beside it the schema by which editors complete it."""
     path = Path(name if name.endswith((".yaml", ".yml")) else f"{name}.yaml")
     if path.exists():
         typer.echo(f"{path} exists already; choose another name", err=True)
         raise typer.Exit(INVALID)
-    path.write_text(starter(path.stem), encoding="utf-8")
+    with explained():
+        text = starter(path.stem)
+        if template is not None:
+            text = re.sub(r"(?m)^name: .*$", f"name: {path.stem}", find(template).read_text("utf-8"), count=1)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        schema_beside = path.with_name(SCHEMA_FILE)
+        if not schema_beside.exists():
+            schema_beside.write_text(json_schema_text(), encoding="utf-8")
     typer.echo(f"wrote {path}; run it with: dcompute run {path}")
 
 

@@ -41,6 +41,11 @@ def explained() -> Iterator[None]:
     except (*WRONG, *ABSENT) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(status_of(error)) from None
+    except OSError as error:  # a file or folder of the user's that cannot be read or written
+        if error.filename is None:
+            raise
+        typer.echo(f"{error.filename}: {error.strerror}", err=True)
+        raise typer.Exit(INVALID) from None
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
         raise typer.Exit(INTERRUPTED) from None

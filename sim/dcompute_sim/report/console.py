@@ -7,6 +7,7 @@ columns.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import IO, Literal
@@ -30,8 +31,8 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 def make_console(mode: Mode = "normal", file: IO[str] | None = None) -> Console:
-    """A console for `mode`; to standard output unless `file` is given."""
-    if mode == "plain":
+    """A console for `mode`; to standard output unless `file` is given. NO_COLOR: no escapes at all."""
+    if mode == "plain" or os.environ.get("NO_COLOR"):
         return Console(
             file=file, color_system=None, no_color=True, highlight=False, force_terminal=False, emoji=False
         )
