@@ -12,7 +12,13 @@ import typer
 from dcompute_sim.commands.rerun import stamps_of, wait_for_change, watch
 from dcompute_sim.yamlfile.include import files_of
 
-CALM = "version: 1\nname: calm\nduration: 5s\nfleet: {py: {count: 2, keepalive: 2s}}\nexpect: [no_false_deaths]\n"
+CALM = """\
+version: 1
+name: calm
+duration: 5s
+fleet: {py: {count: 2, keepalive: 2s}}
+expect: [no_false_deaths]
+"""
 
 
 @pytest.fixture
