@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dcompute.asyncio_driver import AsyncioDriver
     from dcompute.bundle import BadBundle, Bundle
-    from dcompute.errors import Backlogged, DeadNode, NodeUnavailable, UnknownNode
+    from dcompute.errors import Backlogged, DeadNode, Forked, NodeUnavailable, NotSent, UnknownNode
     from dcompute.executor import (
         Expired,
         FleetExecutor,
@@ -46,8 +46,10 @@ _HOME = {
     "ComputeNodeTransport": "dcompute.node_transport",
     "DeadNode": "dcompute.errors",
     "Functions": "dcompute.functions",
+    "Forked": "dcompute.errors",
     "MasterNodeTransport": "dcompute.master_transport",
     "NodeUnavailable": "dcompute.errors",
+    "NotSent": "dcompute.errors",
     "Rejected": "dcompute.node_core",
     "Tls": "dcompute.security",
     "UnknownNode": "dcompute.errors",
@@ -98,6 +100,8 @@ __all__ = [  # noqa: RUF022 - by what a reader looks for first
     "Expired",
     "Refused",
     "JournalError",
+    "NotSent",
+    "Forked",
     "Rejected",
     "BadBundle",
     "BadKeyFile",

@@ -1,8 +1,10 @@
-"""The log of production code, and which repetition of a warning is worth a line in it."""
+"""The log of production code; which repetition of a warning is worth a line in it; faults of users' code."""
 
 from __future__ import annotations
 
 import logging
+import threading
+from collections.abc import Callable
 
 
 def printable(text: str) -> str:
@@ -32,3 +34,18 @@ def is_power_of_two(count: int) -> bool:
     A stranger on the broker must not be able to flood the log.
     """
     return count & (count - 1) == 0
+
+
+def guarded(what: str, call: Callable[[], object]) -> None:
+    """Call users' code, which may raise anything; that is logged and stops nothing.
+
+    `sys.exit()` in a callback would end the thread that serves all transports of the process. Only Ctrl-C in
+    the main thread goes on: it is meant for the program.
+    """
+    try:
+        call()
+    except BaseException as error:
+        main = threading.current_thread() is threading.main_thread()
+        if main and isinstance(error, KeyboardInterrupt):
+            raise
+        log.exception("%s raised", what)

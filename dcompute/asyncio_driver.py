@@ -3,57 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
-import socket
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from queue import SimpleQueue
 
-from dcompute._log import log
+from dcompute._log import guarded, log
+from dcompute._net.dial import Dial
 from dcompute.drivers import Address, ChannelUser, Timer
-
-
-class _Protocol(asyncio.Protocol):
-    """Joins an asyncio transport to a ChannelUser."""
-
-    def __init__(self, user: ChannelUser) -> None:
-        self._user = user
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        sock = transport.get_extra_info("socket")
-        if sock is not None:
-            # Without it a QoS 1 round trip takes 44 ms instead of 0.3 (Nagle against delayed
-            # acknowledgement).
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._user.channel_open(transport)
-
-    def data_received(self, data: bytes) -> None:
-        self._user.channel_data(data)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self._user.channel_lost(error)
-
-
-class _Dial:
-    """A connection attempt under way."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, address: Address, user: ChannelUser) -> None:
-        self._user = user
-        self._task = loop.create_task(self._open(loop, address))
-
-    async def _open(self, loop: asyncio.AbstractEventLoop, address: Address) -> None:
-        try:
-            await loop.create_connection(
-                lambda: _Protocol(self._user), address.host, address.port, ssl=address.tls
-            )
-        except (OSError, ValueError, OverflowError) as error:  # the latter two: a host or port that is none
-            self._user.channel_lost(error)
-
-    def cancel(self) -> None:
-        self._task.cancel()
 
 
 class AsyncioDriver:
@@ -73,20 +32,23 @@ class AsyncioDriver:
     ) -> None:
         self.random = random.SystemRandom()  # challenges of updates are drawn from it
         self._inline_callbacks = inline_callbacks
-        self._dispatcher: ThreadPoolExecutor | None = None
+        self._dispatched: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._dispatcher: threading.Thread | None = None
+        self._thread: threading.Thread | None = None
         self._loop = loop or self._start_loop()
 
     @classmethod
     def shared(cls) -> AsyncioDriver:
-        """The process's background loop, started at first use (again after a fork)."""
+        """Return the process's background loop, started at first use (again after a fork)."""
         with cls._shared_lock:
-            if cls._shared is None or not cls._shared._thread.is_alive():
-                cls._shared = cls()
-            return cls._shared
+            shared = cls._shared
+            if shared is None or shared._thread is None or not shared._thread.is_alive():
+                shared = cls._shared = cls()
+            return shared
 
     def _start_loop(self) -> asyncio.AbstractEventLoop:
         loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=loop.run_forever, name="dcompute-loop", daemon=True)
+        self._thread = threading.Thread(target=_run, args=(loop,), name="dcompute-loop", daemon=True)
         self._thread.start()
         return loop
 
@@ -111,16 +73,25 @@ class AsyncioDriver:
 
     def dial(self, address: Address, user: ChannelUser) -> Timer:
         """Open a channel, which `user` is told of; cancelling the result gives up."""
-        return _Dial(self._loop, address, user)
+        return Dial(self._loop, address, user)
 
     def deliver(self, call: Callable[[], None]) -> None:
         """Run a user's callback, in order; what it raises is logged."""
         if self._inline_callbacks:
-            _guarded(call)
+            guarded("a callback", call)
             return
+        self._dispatched.put(call)
         if self._dispatcher is None:
-            self._dispatcher = ThreadPoolExecutor(1, thread_name_prefix="dcompute-callbacks")
-        self._dispatcher.submit(_guarded, call)
+            # A daemon, not a pool's thread: one that a callback blocks must not keep the program from ending.
+            dispatcher = threading.Thread(
+                target=_dispatch, args=(self._dispatched,), name="dcompute-callbacks", daemon=True
+            )
+            try:
+                dispatcher.start()
+            except RuntimeError:  # no more threads: perhaps at the next callback
+                log.exception("no thread for callbacks")
+            else:
+                self._dispatcher = dispatcher
 
     def wait(self, started: Callable[[Callable[[], None]], None], timeout_s: float) -> bool:
         """Run `started(done)` on the loop and wait until `done` is called; False when it takes too long."""
@@ -135,12 +106,28 @@ class AsyncioDriver:
             return False
 
 
-def _guarded(call: Callable[[], Any]) -> None:
-    """A user's callback may raise; that is logged and stops nothing."""
-    try:
-        call()
-    except Exception:
-        log.exception("a callback raised")
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    """Turn the loop for ever: whatever comes out of it, the transports of the process hang on it."""
+    while True:
+        try:
+            loop.run_forever()
+        except BaseException:
+            log.exception("the loop of the transports was interrupted; it goes on")
+
+
+def _dispatch(calls: SimpleQueue[Callable[[], None]]) -> None:
+    while True:
+        guarded("a callback", calls.get())
+
+
+def _in_child() -> None:
+    """A child has no loop yet; a lock that a thread of the parent held would never be released."""
+    AsyncioDriver._shared = None
+    AsyncioDriver._shared_lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
 
 
 __all__ = ["AsyncioDriver"]

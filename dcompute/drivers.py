@@ -16,14 +16,25 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where the broker is; `tls` is a ready context, None for a plain connection."""
+    """Where the broker is; `tls` is a ready context, None for a plain connection.
+
+    An IPv6 address may stand in brackets. Raises ValueError for a host or port that is none.
+    """
 
     host: str
     port: int
     tls: ssl.SSLContext | None = None
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.host, str) or not self.host:
+            raise ValueError(f"a broker's host is a name or an address, not {self.host!r}")
+        if not isinstance(self.port, int) or not 1 <= self.port <= 65535:
+            raise ValueError(f"a broker's port is from 1 to 65535, not {self.port!r}")
+        if self.host.startswith("[") and self.host.endswith("]"):
+            object.__setattr__(self, "host", self.host[1:-1])
+
     def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 class Timer(Protocol):

@@ -19,4 +19,16 @@ class Backlogged(RuntimeError):
     """Too many tasks wait for the broker: nothing was sent, try again later."""
 
 
-__all__ = ["Backlogged", "DeadNode", "NodeUnavailable", "UnknownNode"]
+class Forked(RuntimeError):
+    """A transport was used in a child process that was forked from the one that made it."""
+
+
+class NotSent(RuntimeError):
+    """The broker did not acknowledge everything in time; `tasks` are the ids of what is missing."""
+
+    def __init__(self, tasks: list[str]) -> None:
+        super().__init__(f"{len(tasks)} not sent: {', '.join(tasks[:5])}{', ...' if len(tasks) > 5 else ''}")
+        self.tasks = tasks
+
+
+__all__ = ["Backlogged", "DeadNode", "Forked", "NodeUnavailable", "NotSent", "UnknownNode"]

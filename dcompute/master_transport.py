@@ -6,10 +6,11 @@ import ssl
 import threading
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
-from types import TracebackType
+from copy import deepcopy
+from functools import partial
 from typing import Any, overload
 
-from dcompute._log import is_power_of_two, log
+from dcompute._log import guarded, is_power_of_two, log
 from dcompute._master.effects import (
     DeclareDead,
     Effect,
@@ -25,7 +26,9 @@ from dcompute._master.running_updates import MasterUpdates
 from dcompute._mqtt.link import MqttLink, Outgoing
 from dcompute._mqtt.paho_session import QOS, SessionSettings, Subscription
 from dcompute._mqtt.shared import shared_driver
+from dcompute._mqtt.transport import Transport
 from dcompute._ota.progress import PATIENCE_S, UpdateProgress
+from dcompute._plain import plain
 from dcompute.bundle import Bundle
 from dcompute.drivers import Address, Driver, Timer
 from dcompute.errors import Backlogged, DeadNode, NodeUnavailable, UnknownNode
@@ -64,7 +67,7 @@ DeadNodesCallback = Callable[[list[str]], object]
 ResultsCallback = Callable[[list[dict[str, Any]]], object]
 
 
-class MasterNodeTransport:
+class MasterNodeTransport(Transport):
     """The master's side. All methods may be called from any thread.
 
     Args:
@@ -108,7 +111,7 @@ class MasterNodeTransport:
     ) -> None:
         self.broker_host = broker_host
         self.broker_port = broker_port
-        self._driver = driver or shared_driver()
+        super().__init__(driver or shared_driver(), at_exit=driver is None)
         self._observer = observer
         self._topics = Topics(namespace)
         self._lock = threading.RLock()
@@ -140,36 +143,15 @@ class MasterNodeTransport:
             self._driver, self._link, self._topics, self._lock, self._registry.info, self._tell
         )
 
-    @property
-    def last_error(self) -> str:
-        """Why the link is not up; "" while it is."""
-        return self._link.last_error
-
     # --- life -------------------------------------------------------------------------------------------
 
-    def start(self, timeout_s: float = 10.0) -> bool:
-        """Connect, and stay connected until stopped.
-
-        Returns True once connected. Returns False when the first attempt failed or `timeout_s` passed:
-        `last_error` says why, and it goes on trying by itself.
-        """
+    def _starting(self) -> None:
         self._started = True
         self._driver.call_on_loop(self._updates.start)
-        self._driver.wait(self._link.start, timeout_s)
-        return self._link.is_up()
 
-    def stop(self, timeout_s: float = 2.0) -> None:
-        """Send what is held (for at most `timeout_s`) and disconnect. May be called again without effect."""
+    def _stopping(self) -> None:
         self._started = False
         self._driver.call_on_loop(self._updates.stop)
-        self._driver.wait(lambda done: self._link.close([], timeout_s, done), timeout_s + 1)
-        self._judge_nobody()
-
-    def kill(self) -> None:
-        """Stop at once as a crash would."""
-        self._started = False
-        self._driver.call_on_loop(self._updates.stop)
-        self._driver.call_on_loop(self._link.kill)
         self._judge_nobody()
 
     def _judge_nobody(self) -> None:
@@ -177,21 +159,12 @@ class MasterNodeTransport:
         with self._lock:
             self._registry.link_down()
 
-    def is_connected(self) -> bool:
-        """Connected and subscribed."""
-        return self._link.is_up()
+    def _task_of(self, message: Outgoing) -> str | None:
+        _, payload, retain = message
+        return None if retain else str(decode_object(payload).get("id", ""))
 
-    def __enter__(self) -> MasterNodeTransport:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
+    def __str__(self) -> str:
+        return "master"
 
     # --- tasks and results ------------------------------------------------------------------------------
 
@@ -206,10 +179,14 @@ class MasterNodeTransport:
             ValueError: for a priority outside 1..10, a task that is no JSON or too large, a bad node or task
             id. UnknownNode, DeadNode: the node never announced itself, or is dead or offline.
             Backlogged: too many tasks wait for the broker.
-            RuntimeError: before `start()`.
+            RuntimeError: before `start()`. Forked: in a child process.
         """
+        self._check_process()
         check_node_id(node_id)
-        task = task_fields(task_data, priority, "")
+        if not isinstance(task_data, Mapping):
+            raise ValueError(f"a task is a dict, not {type(task_data).__name__}")
+        # Before the lock: it may run the user's code.
+        task = task_fields(plain(dict(task_data)), priority, "")
         if not self._started:
             raise RuntimeError("the master is not started: call start() first")
         with self._lock:
@@ -243,8 +220,10 @@ class MasterNodeTransport:
             disposable: remove exactly what is returned.
         """
         only = {node_id_dict} if isinstance(node_id_dict, str) else node_id_dict
+        only = None if only is None else set(only)
         with self._lock:
-            return self._registry.results(None if only is None else set(only), remove=disposable)
+            found = self._registry.results(only, remove=disposable)
+        return found if disposable else deepcopy(found)
 
     # --- nodes ------------------------------------------------------------------------------------------
 
@@ -260,12 +239,14 @@ class MasterNodeTransport:
         A record has `node_id, status, device_type, last_seen, inc, capabilities`.
         """
         with self._lock:
-            return self._registry.infos() if node_id is None else self._registry.info(node_id)
+            found = self._registry.infos() if node_id is None else self._registry.info(node_id)
+        return deepcopy(found)
 
     def get_nodes_by_status(self, status: str = "ready") -> list[dict[str, Any]]:
         """The records of all nodes of one status."""
         with self._lock:
-            return self._registry.infos(status)
+            found = self._registry.infos(status)
+        return deepcopy(found)
 
     def get_dead_nodes(self, disposable: bool = False) -> list[str]:
         """Ids of the nodes that died (or went offline) and were not collected yet; True collects them."""
@@ -509,10 +490,7 @@ class MasterNodeTransport:
 
     def _tell(self, event: MasterEvent) -> None:
         if self._observer is not None:
-            try:
-                self._observer(event)
-            except Exception:
-                log.exception("master: the observer raised at %.200r", event)
+            guarded("a master's observer", partial(self._observer, event))
 
 
 __all__ = ["Backlogged", "DeadNode", "MasterNodeTransport", "NodeUnavailable", "UnknownNode"]

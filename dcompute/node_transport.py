@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import ssl
+import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
-from types import TracebackType
+from queue import Empty, SimpleQueue
 from typing import Any
 
-from dcompute._log import is_power_of_two, log
+from dcompute._log import guarded, is_power_of_two, log
 from dcompute._mqtt.link import MqttLink, Outgoing
 from dcompute._mqtt.paho_session import QOS, SessionSettings, Subscription
 from dcompute._mqtt.shared import shared_driver
+from dcompute._mqtt.transport import Transport
 from dcompute._node.identity import default_node_id
+from dcompute._node.rivals import Rivals
 from dcompute._node.signals import ShutdownSignals, SignalSafeLock
+from dcompute._plain import plain
 from dcompute.drivers import Address, Driver
 from dcompute.events import (
     MessageRejected,
@@ -38,7 +43,7 @@ _ASKERS = 8
 _KEEP_BYTES = 16 * 1024 * 1024
 
 
-class ComputeNodeTransport:
+class ComputeNodeTransport(Transport):
     """A compute node.
 
     Its last will says `dead`; SIGINT and SIGTERM publish `offline` and disconnect cleanly before they end the
@@ -92,7 +97,7 @@ class ComputeNodeTransport:
     ) -> None:
         self.broker_host = broker_host
         self.broker_port = broker_port
-        self._driver = driver or shared_driver()
+        super().__init__(driver or shared_driver(), at_exit=driver is None)
         self._observer = observer
         self._lock = SignalSafeLock()
         if credit is None:
@@ -101,10 +106,11 @@ class ComputeNodeTransport:
         announced: dict[str, Any] = {"keepalive": keepalive}
         if credit:
             announced |= {"credit": credit, "slots": slots, "largest": MAX_PAYLOAD_BYTES}
+        boot_nonce = f"{self._driver.random.getrandbits(48):012x}"
         self._core = core_class(
             node_id or default_node_id(),
             check_device_type(device_type),
-            f"{self._driver.random.getrandbits(48):012x}",
+            boot_nonce,
             check_capabilities({**(capabilities or {}), **announced}),
             namespace,
             queue_limit,
@@ -127,6 +133,10 @@ class ComputeNodeTransport:
             self._signals = ShutdownSignals(self.stop, self._lock)
         self._on_task: Callable[[], None] | None = None
         self._on_cancel: Callable[[str], None] | None = None
+        self._on_task_inline = False
+        self._rivals = Rivals(boot_nonce)
+        self._waiting_for_task = 0
+        self._task_came: SimpleQueue[None] = SimpleQueue()  # a token for each who waited when a task came
 
     @property
     def node_id(self) -> str:
@@ -143,29 +153,13 @@ class ComputeNodeTransport:
         """The present incarnation: `<boot nonce>.<connection number>`; "" before the first connection."""
         return self._core.inc
 
-    @property
-    def last_error(self) -> str:
-        """Why the link is not up; "" while it is."""
-        return self._link.last_error
-
-    def start(self, timeout_s: float = 10.0) -> bool:
-        """Connect, and stay connected until shut down.
-
-        Returns True once connected. Returns False when the first attempt failed or `timeout_s` passed:
-        `last_error` says why, and it goes on trying by itself.
-        """
+    def _starting(self) -> None:
         with self._lock:
             if self._leaving:
                 self._leaving = False
                 self._core.set_status(READY)
         if self._signals is not None:
             self._signals.install()
-        self._driver.wait(self._link.start, timeout_s)
-        return self._link.is_up()
-
-    def is_connected(self) -> bool:
-        """Connected and subscribed: tasks can arrive."""
-        return self._link.is_up()
 
     def publish_status(self, status: str) -> None:
         """Publish `status` (retained). While the link is down it is published at the next connection.
@@ -173,8 +167,9 @@ class ComputeNodeTransport:
         Published faster than the broker takes them, those between the first few and the newest are left out.
 
         Once the node is shutting down its last word is `offline`, and this has no effect. Raises ValueError
-        if `status` is not text of 1 to 64 characters.
+        if `status` is not text of 1 to 64 characters, Forked in a child process.
         """
+        self._check_process()
         with self._lock:
             check_status(status)
             if self._leaving:
@@ -196,11 +191,16 @@ class ComputeNodeTransport:
     def send_result(self, result: Any, task_id: str | int | None = None) -> None:
         """Send a result (any JSON value), now or when the link is back, in order.
 
-        Without `task_id`, the result's own `task_id` field names the task, if it has one. Raises ValueError
-        if it is not JSON or too large.
+        Without `task_id`, the result's own `task_id` field names the task, if it has one.
+
+        Raises:
+            ValueError: if it is not JSON or too large; what its own classes' methods raise goes through.
+            Forked: in a child process.
         """
+        self._check_process()
+        value = plain(result)  # before the lock: this may run the user's code
         with self._lock:
-            message = self._core.result_message(result, task_id, self._driver.wall_s())
+            message = self._core.result_message(value, task_id, self._driver.wall_s())
             if message is None:
                 return
             if message[0] == self._core.topics.results:
@@ -221,8 +221,35 @@ class ComputeNodeTransport:
         else:
             self.send_result(failure, task_id)
 
-    def get_task(self) -> dict[str, Any] | None:
-        """The waiting task of highest priority, first in first out within one; None when there is none."""
+    def get_task(self, timeout: float = 0.0) -> dict[str, Any] | None:
+        """Take the waiting task of highest priority, first in first out within one; None when there is none.
+
+        Args:
+            timeout: how many seconds to wait for one; on the driver's own loop nothing can be waited for.
+
+        Raises:
+            Forked: in a child process.
+        """
+        self._check_process()
+        task = self._take_task()
+        if task is not None or timeout <= 0:
+            return task
+        give_up_s = time.monotonic() + timeout
+        with self._lock:
+            self._waiting_for_task += 1
+        try:
+            while (task := self._take_task()) is None and not self._leaving:
+                left_s = give_up_s - time.monotonic()
+                if left_s <= 0:
+                    break
+                with suppress(Empty):
+                    self._task_came.get(timeout=left_s)
+        finally:
+            with self._lock:
+                self._waiting_for_task -= 1
+        return task
+
+    def _take_task(self) -> dict[str, Any] | None:
         with self._lock:
             ring = self._core.ring
             expired = ring.expire(self._now_ms()) if ring is not None else ()
@@ -246,9 +273,18 @@ class ComputeNodeTransport:
     def _given_back(self) -> list[Outgoing]:
         return self._core.ring.give_back() if self._core.ring is not None else []
 
-    def set_task_callback(self, callback: Callable[[], None] | None) -> None:
-        """Call `callback` on the dispatcher thread whenever a task has arrived."""
+    def _wake_waiting(self) -> None:
+        for _ in range(self._waiting_for_task):
+            self._task_came.put(None)
+
+    def set_task_callback(self, callback: Callable[[], None] | None, *, inline: bool = False) -> None:
+        """Call `callback` whenever a task has arrived, on the dispatcher thread.
+
+        Args:
+            inline: call it on the loop itself, where no other callback delays it; it must not block.
+        """
         self._on_task = callback
+        self._on_task_inline = inline
 
     def counters(self) -> dict[str, int]:
         """What was received, rejected, dropped, repaired and held so far."""
@@ -265,41 +301,30 @@ class ComputeNodeTransport:
             "connections": self._link.connections,
         }
 
-    def stop(self, timeout_s: float = 2.0) -> None:
-        """Send what is held, publish `offline`, disconnect. May be called again without effect.
+    def _graceful_shutdown_(self, timeout_s: float = 2.0) -> None:
+        """Do as `stop`: the name that programs written for the first version call."""
+        self.stop(timeout_s)
 
-        What the broker does not acknowledge within `timeout_s` is given up, and the last will says `dead`.
-        """
+    def _stopping(self) -> None:
         if self._signals is not None:
             self._signals.remove()
-        self._driver.wait(lambda done: self._close(timeout_s, done), timeout_s + 1)
 
-    _graceful_shutdown_ = stop  # the name that programs written for the first version call
-
-    def _close(self, timeout_s: float, done: Callable[[], None]) -> None:
-        last: list[Outgoing] = []
+    def _last_words(self) -> Sequence[Outgoing]:
         with self._lock:
-            if not self._leaving:
-                self._leaving = True
-                last = [*self._given_back(), *self._statuses, self._core.set_status(OFFLINE)]
-                self._statuses = []
-        self._link.close(last, timeout_s, done)
+            if self._leaving:
+                return ()
+            self._leaving = True
+            last = [*self._given_back(), *self._statuses, self._core.set_status(OFFLINE)]
+            self._statuses = []
+        self._wake_waiting()
+        return last
 
-    def kill(self) -> None:
-        """Stop at once as a crash would: no DISCONNECT, so the broker publishes the will."""
-        self._driver.call_on_loop(self._link.kill)
+    def _task_of(self, message: Outgoing) -> str | None:
+        topic, payload, _ = message
+        return str(decode(payload).get("task_id", "")) if topic == self._core.topics.results else None
 
-    def __enter__(self) -> ComputeNodeTransport:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
+    def __str__(self) -> str:
+        return f"node {self.node_id}"
 
     # --- the link's owner, on the loop ------------------------------------------------------------------
 
@@ -328,6 +353,8 @@ class ComputeNodeTransport:
             self._tell(MessageRejected(topic, "a retained task is no new work"))
             self._warn_of_rejection(topic, payload)
             return
+        if topic == self._core.status_topic:
+            self._look_for_rivals(payload)
         with self._lock:
             if self._leaving:
                 return  # what a master still asks or sends is answered by `offline`
@@ -346,10 +373,25 @@ class ComputeNodeTransport:
         if self._on_cancel is not None:
             for task_id in cancelled:
                 self._driver.deliver(partial(self._on_cancel, task_id))
+        if arrived:
+            self._wake_waiting()
         if arrived and self._on_task is not None:
-            self._driver.deliver(self._on_task)
+            if self._on_task_inline:
+                guarded("a task callback", self._on_task)
+            else:
+                self._driver.deliver(self._on_task)
         if self._core.rejected > rejected:
             self._warn_of_rejection(topic, payload)
+
+    def _look_for_rivals(self, payload: bytes) -> None:
+        inc = self._rivals.look(payload)
+        if inc:
+            log.error(
+                "%s: another program uses this node id (its incarnation is %s): the broker throws one out "
+                "for the other; give one of them another node_id",
+                self.node_id,
+                inc,
+            )
 
     def _warn_of_rejection(self, topic: str, payload: bytes) -> None:
         if is_power_of_two(self._core.rejected):
@@ -383,7 +425,4 @@ class ComputeNodeTransport:
 
     def _tell(self, event: NodeEvent) -> None:
         if self._observer is not None:
-            try:
-                self._observer(event)
-            except Exception:
-                log.exception("%s: the observer raised at %.200r", self.node_id, event)
+            guarded("a node's observer", partial(self._observer, event))

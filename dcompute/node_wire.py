@@ -219,8 +219,11 @@ def decode_task(payload: bytes, limit: int = MAX_PAYLOAD_BYTES) -> "dict[str, An
 
 
 def is_init_command(task: "dict[str, Any]") -> bool:
-    """True for `{"task_info": {"command": "init"}}`: not work, but the question "are you there?"."""
-    info = task.get("task_info")
+    """True for `{"task_info": {"command": "init"}}`: not work, but the question "are you there?".
+
+    What has an id is somebody's work, whatever else it carries.
+    """
+    info = None if "id" in task else task.get("task_info")
     return isinstance(info, dict) and info.get("command") == "init"
 
 

@@ -5,6 +5,12 @@
 
 The status is `busy` while there is work and `ready` when there is none. The loop itself is driven by events
 and never waits, so that the testbed runs it too, with a handler that takes simulated time.
+
+Users' code may raise anything, return anything and take any time. Each task is answered (what cannot be
+sent, by an error that says why), and the next one begun: a worker that stood still while its node says
+`ready` would swallow tasks for ever. So nothing that a handler, a value or a callback does may end the
+thread; work is noticed on the transport's loop itself, not behind other callbacks; and what describes a
+failure is bounded.
 """
 
 from __future__ import annotations
@@ -16,7 +22,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
 
-from dcompute._node.calling import Failure, Handler, Task, is_cancelled
+from dcompute._log import guarded, log
+from dcompute._node.calling import Failure, Handler, Task, failure_of, is_cancelled
 from dcompute._node.pools import Pool, ProcessPool, ThreadPool
 from dcompute.node_core import BUSY, READY
 from dcompute.node_transport import ComputeNodeTransport
@@ -85,7 +92,7 @@ class TaskLoop:
 
     def _finish(self, task: Task, result: Any) -> None:
         if self._on_finished is not None:
-            self._on_finished(task, result)
+            guarded("what is told of finished tasks", partial(self._on_finished, task, result))
         self._send(task, result)
         following = self._next()
         if following is not None:
@@ -101,12 +108,17 @@ class TaskLoop:
     def _send(self, task: Task, result: Any) -> None:
         task_id = task["id"]
         try:
-            if isinstance(result, Failure):
-                self._node.send_failure(result.error, result.traceback, task_id)
-            else:
-                self._node.send_result(result, task_id)
-        except ValueError as error:
-            self._node.send_failure(f"ValueError: the result cannot be sent: {error!s:.500}", "", task_id)
+            try:
+                if isinstance(result, Failure):
+                    self._node.send_failure(result.error, result.traceback, task_id)
+                else:
+                    self._node.send_result(result, task_id)
+            except BaseException as error:  # a value may be of the user's own classes
+                why = failure_of(error).error
+                name, _, said = why.partition(": ")
+                self._node.send_failure(f"{name}: the result cannot be sent: {said}", "", task_id)
+        except BaseException:  # no memory, say: this task has no answer, but the next may
+            log.exception("task %.200r is not answered", task_id)
 
 
 class Worker:
@@ -141,7 +153,7 @@ class Worker:
         )
         self._loop = TaskLoop(node, self._pool.execute, concurrency=concurrency)
         self._stopped = threading.Event()
-        node.set_task_callback(self._loop.kick)
+        node.set_task_callback(self._loop.kick, inline=True)  # whatever other callbacks do meanwhile
         node.set_cancel_callback(self._pool.cancel)
         self._loop.kick()  # of tasks that came before
 

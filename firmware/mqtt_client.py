@@ -25,8 +25,9 @@ class MqttClient(MQTTClient):
     # A client that waits for nothing unboundedly, and says OSError when its link is dead.
     #
     # `set_callback(f)`: f(topic, payload, size), where `payload` is a memoryview, valid during the call, or
-    # None if `size` bytes were too many to keep. `on_puback(packet_id)` is told of every PUBACK; `idle(ms)`
-    # is called while waiting for the broker.
+    # None if `size` bytes were too many to keep. Not called for retained messages: they were meant for a
+    # connection that is gone, and a node says its own status at each. `on_puback(packet_id)` is told of every
+    # PUBACK; `idle(ms)` is called while waiting for the broker.
     # All calls but `wait` are for one thread at a time.
 
     def __init__(self, client_id, server, port, user, password, keepalive, tls):
@@ -204,6 +205,7 @@ class MqttClient(MQTTClient):
         if start < 3 or qos > 1 or end > len(body):
             raise OSError(errno.EIO)  # no packet for us: we never ask for QoS 2
         view = memoryview(body)
-        self.cb(bytes(view[2:start]), view[end:] if size == len(body) else None, size - end)
+        if not kind & 1:
+            self.cb(bytes(view[2:start]), view[end:] if size == len(body) else None, size - end)
         if qos:
             self._send(b"\x40\x02" + view[start:end])

@@ -21,7 +21,14 @@ BY_MICROPYTHON = ("shims", "specimens", "firmware", "newer_umqtt")
 
 OWNERS = {
     "tests/docs": ("dcompute._mqtt",),
-    "tests/dcompute": ("dcompute._cli", "dcompute._master", "dcompute._mqtt", "dcompute._node"),
+    "tests/dcompute": (
+        "dcompute._cli",
+        "dcompute._master",
+        "dcompute._mqtt",
+        "dcompute._net",
+        "dcompute._node",
+        "dcompute._plain",
+    ),
     "tests/update": ("dcompute._cli", "dcompute._ota"),
 }
 """Whose tests may import which private packages: their own."""

@@ -8,7 +8,6 @@ no clock and no lock (the transport around it has one). Times: `now_s` is monoto
 from __future__ import annotations
 
 from collections.abc import Collection
-from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,9 +29,6 @@ GONE = (DEAD, OFFLINE)
 DEFAULT_KEEPALIVE_S = 60.0
 
 
-_IMMUTABLE = (str, int, float, type(None))  # of the JSON values
-
-
 @dataclass(slots=True)
 class NodeRecord:
     """What the master believes of one node."""
@@ -48,17 +44,14 @@ class NodeRecord:
     declared_inc: str | None = None  # our own declaration of death for it will come back to us
 
     def public(self) -> dict[str, Any]:
-        """A copy for callers, who may change it freely."""
+        """Return what callers may know; `capabilities` is the record's own, never changed but replaced."""
         return {
             "node_id": self.node_id,
             "status": self.status,
             "device_type": self.device_type,
             "last_seen": self.last_seen,
             "inc": self.inc,
-            "capabilities": {
-                key: value if isinstance(value, _IMMUTABLE) else deepcopy(value)
-                for key, value in self.capabilities.items()
-            },
+            "capabilities": self.capabilities,
         }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from copy import deepcopy
 from itertools import islice
 from typing import Any
 
@@ -59,10 +58,10 @@ class TaskBook:
         return 1
 
     def results(self, only: Collection[str] | None, *, remove: bool) -> dict[str, list[dict[str, Any]]]:
-        """Results by node (of the nodes in `only`), as copies; `remove` takes exactly these out."""
+        """Return results by node (of those in `only`): the records themselves; `remove` takes them out."""
         chosen = [node_id for node_id in self._results if only is None or node_id in only]
         if not remove:
-            return {node_id: deepcopy(self._results[node_id]) for node_id in chosen}
+            return {node_id: list(self._results[node_id]) for node_id in chosen}
         found = {node_id: self._results.pop(node_id) for node_id in chosen}
         self._result_count -= sum(map(len, found.values()))
         return found

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import socket
 import ssl
 
 from dcompute.drivers import Address
-
-# A name with several addresses, as localhost often is: asyncio tells of all failures as one text.
-_REFUSED = f"[Errno {errno.ECONNREFUSED}]"
 
 
 def explain(error: Exception | None, address: Address) -> str:
@@ -20,7 +16,7 @@ def explain(error: Exception | None, address: Address) -> str:
         return f"the certificate of {address} was not accepted: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
         return f"TLS with {address} failed: {error.reason or error}"
-    if isinstance(error, ConnectionRefusedError) or _REFUSED in str(error):
+    if isinstance(error, ConnectionRefusedError):
         return f"nothing listens at {address} (connection refused)"
     if isinstance(error, (socket.gaierror, UnicodeError)):
         return f"the name {address.host!r} has no address"

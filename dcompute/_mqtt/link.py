@@ -31,13 +31,15 @@ Rejected
 * Kept sessions, which would let the broker remember: it then publishes no will when another program takes
   over the client id (mosquitto 2.0.11, amqtt 0.12.1), and a stranger's old subscriptions come back with
   them.
-* A deque for what is held: an empty one takes 624 bytes, and a testbed has thousands of links.
+* One queue for what is held, made beforehand: an empty deque takes 624 bytes, and a testbed has thousands of
+  links. There is one for each priority, as long as something waits in it.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -165,7 +167,7 @@ class MqttLink:
         self._owner = owner
         self._hold_limit = hold_limit
         self._drop_oldest = drop_oldest
-        self._held: dict[int, list[Outgoing]] = {}  # by priority; no list is empty
+        self._held: dict[int, deque[Outgoing]] = {}  # by priority; none is empty
         self._waiting = 0  # messages in there
         self._once: list[Outgoing] = []
         self._held_lock = threading.Lock()
@@ -200,6 +202,10 @@ class MqttLink:
         """Tell whether the link is connected and subscribed."""
         return self._up
 
+    def is_running(self) -> bool:
+        """Tell whether it was started, and has neither ended nor been killed."""
+        return self._running
+
     def held(self) -> int:
         """Count the messages that wait or are not acknowledged yet."""
         return self._waiting + len(self._in_flight)
@@ -217,10 +223,9 @@ class MqttLink:
             if self._waiting >= self._hold_limit:
                 if not self._drop_oldest:
                     return False
-                dropped = self._take_held(min(self._held), 1)[0]
+                dropped = self._take_held(min(self._held))
                 self.dropped += 1
-            self._held.setdefault(priority, []).append(message)
-            self._waiting += 1
+            self._hold(priority, [message])
             due = self._pump_due
             self._pump_due = True
         if dropped is not None:
@@ -231,14 +236,24 @@ class MqttLink:
             self._driver.call_on_loop(self._pump)
         return True
 
-    def _take_held(self, priority: int, count: int) -> list[Outgoing]:
-        """Take the first `count` messages of a priority out of what is held, whose lock the caller has."""
+    def _hold(self, priority: int, messages: Sequence[Outgoing]) -> None:
+        """Add to what is held, whose lock the caller has."""
+        self._held.setdefault(priority, deque()).extend(messages)
+        self._waiting += len(messages)
+
+    def _hold_first(self, priority: int, message: Outgoing) -> None:
+        """Add before the others of a priority; the caller has the lock."""
+        self._held.setdefault(priority, deque()).appendleft(message)
+        self._waiting += 1
+
+    def _take_held(self, priority: int) -> Outgoing:
+        """Take the first message of a priority out of what is held, whose lock the caller has."""
         lane = self._held[priority]
-        taken, lane[:count] = lane[:count], []
+        message = lane.popleft()
         if not lane:
             del self._held[priority]
-        self._waiting -= len(taken)
-        return taken
+        self._waiting -= 1
+        return message
 
     def send_once(self, messages: Sequence[Outgoing]) -> None:
         """Send at QoS 0, ahead of what is held; lost if the link is not up, or goes down.
@@ -331,8 +346,7 @@ class MqttLink:
         self._urgent.clear()  # what is last overtakes it
         with self._held_lock:
             if last:
-                self._held.setdefault(_LAST, []).extend(last)
-                self._waiting += len(last)
+                self._hold(_LAST, last)
         self._close_limit = self._driver.call_later(timeout_s, self.kill)
         self._pump()
 
@@ -350,8 +364,8 @@ class MqttLink:
     def _forget_last_words(self) -> None:
         """Should the link start again, they would be a lie."""
         with self._held_lock:
-            if _LAST in self._held:
-                self._take_held(_LAST, len(self._held[_LAST]))
+            while _LAST in self._held:
+                self._take_held(_LAST)
 
     def reconnect(self, reason: str) -> None:
         """End the present connection, or attempt at one, and make a new one."""
@@ -361,12 +375,12 @@ class MqttLink:
             channel.abort()
 
     def _connect(self) -> None:
-        self._timer = None
+        # First: whatever fails below, there is a next time.
+        self._arm(CONNECT_TIMEOUT_S, self._connect_timeout)
         self._attempts += 1
         will = self._owner.link_will()
         session = PahoSession(self._settings, will and will[:2], self)
         self._session = session
-        self._arm(CONNECT_TIMEOUT_S, self._connect_timeout)
         self._dial = self._driver.dial(self._address, _Attempt(self, session))
 
     def _connect_timeout(self) -> None:
@@ -399,9 +413,11 @@ class MqttLink:
         if oldest is not None and self._driver.now_s() - oldest.at_s >= ACK_TIMEOUT_S:
             self.reconnect(f"a message was not acknowledged within {ACK_TIMEOUT_S:.0f} s")
             return
-        session.check()
-        if self._session is session and self._up:
-            self._arm_check()
+        try:
+            session.check()
+        finally:  # whatever failed, the link has to go on looking
+            if self._session is session and self._up:
+                self._arm_check()
 
     def _pump(self) -> None:
         """Hand held messages to the session, as many as may be in flight."""
@@ -410,8 +426,14 @@ class MqttLink:
         if session is None or not self._up:
             return
         self._send_urgent()
-        for message, priority in self._next_held():
-            self._publish(message, held=priority)
+        while (taken := self._next_held()) is not None:
+            message, priority = taken
+            try:
+                self._publish(message, held=priority)
+            except BaseException:
+                with self._held_lock:
+                    self._hold_first(priority, message)
+                raise
         session.flush()
         if not self._waiting and not self._in_flight:
             if self._closed:
@@ -419,18 +441,15 @@ class MqttLink:
             else:
                 _call_all(self._idle)
 
-    def _next_held(self) -> Iterator[tuple[Outgoing, int]]:
-        room = IN_FLIGHT - len(self._in_flight)
-        if self._suspects is not None and self._suspects.careful:
-            room = 0 if self._in_flight else 1
+    def _next_held(self) -> tuple[Outgoing, int] | None:
+        careful = self._suspects is not None and self._suspects.careful
+        if len(self._in_flight) >= (1 if careful else IN_FLIGHT):
+            return None
         with self._held_lock:
-            now = []
-            while room > 0 and self._held:
-                priority = max(self._held)
-                taken = self._take_held(priority, room)
-                room -= len(taken)
-                now += [(message, priority) for message in taken]
-        yield from now
+            if not self._held:
+                return None
+            priority = max(self._held)
+            return self._take_held(priority), priority
 
     def _publish(self, message: Outgoing, *, held: int | None) -> None:
         assert self._session is not None
@@ -496,8 +515,7 @@ class MqttLink:
         with self._held_lock:
             for sent in reversed(self._in_flight.values()):
                 if sent.held is not None:
-                    self._held.setdefault(sent.held, []).insert(0, sent.message)
-                    self._waiting += 1
+                    self._hold_first(sent.held, sent.message)
             self._in_flight.clear()
         self._urgent.clear()
         self._urgent_in_flight = 0
@@ -536,8 +554,7 @@ class MqttLink:
             instead = self._owner.link_refused(convicted.message, convicted.held is not None, reason)
             if instead is not None and convicted.held is not None:
                 with self._held_lock:
-                    self._held.setdefault(convicted.held, []).insert(0, instead)
-                    self._waiting += 1
+                    self._hold_first(convicted.held, instead)
 
     def _refuse_extra(self, topic: str, did: str) -> None:
         self._unwelcome[topic] = -1

@@ -9,6 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+_SUMMARY_CHARS = 1000
+_TRACEBACK_CHARS = 20_000  # of its end, which says where it came from
+
 Task = dict[str, Any]
 Handler = Callable[[Task], Any]
 
@@ -44,8 +47,9 @@ def call(handler: Handler, task: Task) -> Any:
 
 
 def failure_of(error: BaseException, text: str = "") -> Failure:
-    """What is sent of an exception."""
-    return Failure("".join(traceback.format_exception_only(error)).strip(), text)
+    """What is sent of an exception: bounded, whatever its own methods say."""
+    summary = "".join(traceback.format_exception_only(error)).strip()
+    return Failure(summary[:_SUMMARY_CHARS], text[-_TRACEBACK_CHARS:])
 
 
 __all__ = ["Failure", "Handler", "Task", "begin_with", "call", "failure_of", "is_cancelled"]

@@ -10,6 +10,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol
 
+from dcompute._log import guarded
 from dcompute._node.calling import Failure, Handler, Task, begin_with, call, failure_of
 from dcompute.extras import install_command
 
@@ -68,7 +69,7 @@ class ThreadPool:
             begin_with(flag)
             result = call(self._handler, task)
             self._flags.pop(task_id, None)
-            done(result)
+            guarded("what a worker does with a result", partial(done, result))
 
 
 class ProcessPool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from types import FrameType, TracebackType
@@ -52,7 +53,7 @@ class SignalSafeLock:
 class ShutdownSignals:
     """While installed, a signal first runs `shutdown`, then whatever handled the signal before."""
 
-    def __init__(self, shutdown: Callable[[], None], lock: SignalSafeLock) -> None:
+    def __init__(self, shutdown: Callable[[], object], lock: SignalSafeLock) -> None:
         self._shutdown = shutdown
         self._lock = lock
         self._previous: dict[int, Any] = {}
@@ -85,10 +86,15 @@ class ShutdownSignals:
 
     def _end(self, signum: int, frame: FrameType | None) -> None:
         previous = self._previous.get(signum, signal.SIG_DFL)
-        if self._active:
+        if self._active and not (signum == signal.SIGINT and _interactive()):
             self._shutdown()
         if callable(previous):
             previous(signum, frame)
         elif previous == signal.SIG_DFL:
             signal.signal(signum, signal.SIG_DFL)
             signal.raise_signal(signum)
+
+
+def _interactive() -> bool:
+    """Tell whether Ctrl-C ends a command, not the program: at Python's prompt, in IPython, in a notebook."""
+    return hasattr(sys, "ps1") or bool(sys.flags.interactive)

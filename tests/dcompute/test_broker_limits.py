@@ -145,3 +145,16 @@ def test_a_retained_initialisation_makes_nobody_alive(fleet: Fleet, eventually: 
     master = fleet.master()
     eventually(lambda: master.counters()["retained_announcements"] == 1)
     assert master.get_node_info() == []
+
+
+def test_what_tells_of_nodes_comes_in_the_order_in_which_it_was_said(world: Any) -> None:
+    """QoS 1 waits for PUBACKs: a `connected` that came after the `ready` or the `dead` behind it would be
+    believed."""
+    MasterNodeTransport(driver=world).start()
+    broker = world.wires[-1].open()
+    broker.heard()
+    broker.say(wire.encode(wire.PacketKind.CONNACK, b"\0\0"))
+    (subscribe,) = broker.heard()
+    assert b"+/status\0" in subscribe.body
+    assert b"initialisation\0" in subscribe.body
+    assert b"results\1" in subscribe.body

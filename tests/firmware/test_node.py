@@ -412,3 +412,20 @@ def test_after_handle_disconnect_the_will_speaks_and_the_node_comes_back(
             await asyncio.gather(check("print(node.connect())"), check("node.start_keepalive_thread()"))
 
     asyncio.run(go())
+
+
+def test_a_retained_task_is_never_obeyed(rig: Any) -> None:
+    async def go() -> None:
+        async with rig:
+            broker = await rig.raw_broker()
+            _, _, name = rig.start(broker.port, settings={"MQTT_KEEPALIVE": 20})
+            session = await broker.session(1)
+            for number, retain in ((1, True), (2, False)):
+                task = {"id": f"t{number}", "function": "add", "args": [number, 1]}
+                payload = json.dumps(task).encode()
+                session.send(wire.publish(name, payload, qos=1, retain=retain, packet_id=number))
+            await broker.until(lambda: session.published("results"))
+            assert [result["result"]["output"] for result in session.published("results")] == [3]
+            assert len(session.of(PacketKind.PUBACK)) == 2
+
+    asyncio.run(go())

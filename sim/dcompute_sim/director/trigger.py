@@ -19,11 +19,11 @@ class Triggers:
         self._env = env
         self._trace = trace
         self._group_of = group_of
-        self._watched: list[_Watch] = []
+        self._watched: list[_WatchedCondition] = []
 
     def watch(self, when: When, times: int = 1) -> Generator[Event, TraceEvent, None]:
         """A generator of SimPy events: yield each; its value is the trace event that triggered it."""
-        watch = _Watch(self._env, when, times)
+        watch = _WatchedCondition(self._env, when, times)
         if not self._watched:
             self._trace.listen(self._on_event)
         self._watched.append(watch)
@@ -34,7 +34,7 @@ class Triggers:
             watch.on_event(event, self._group_of)
 
 
-class _Watch:
+class _WatchedCondition:
     def __init__(self, env: Environment, when: When, times: int) -> None:
         self._when = when
         self._seen = 0

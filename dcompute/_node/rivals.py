@@ -1,0 +1,33 @@
+"""Whether another program uses our node id: each throws the other out, and nobody says why.
+
+A node sees its own status topic. What it sees there with the incarnation of another program may be left from
+its own program's last life, once; two different incarnations of others are another program that connects
+again and again.
+"""
+
+from __future__ import annotations
+
+import json
+
+
+class Rivals:
+    """The incarnations of others that were seen under our id."""
+
+    def __init__(self, boot_nonce: str) -> None:
+        self._prefix = f"{boot_nonce}."
+        self._seen = ""
+        self.found = False
+
+    def look(self, payload: bytes) -> str:
+        """Take in a status of our own topic; return a rival's incarnation once one is certain."""
+        try:
+            inc = json.loads(payload).get("inc")
+        except (ValueError, AttributeError, RecursionError):
+            return ""
+        if not isinstance(inc, str) or not inc or inc.startswith(self._prefix) or inc == self._seen:
+            return ""
+        seen, self._seen = self._seen, inc
+        if not seen or self.found:
+            return ""
+        self.found = True
+        return inc

@@ -1,0 +1,337 @@
+"""Nothing is lost at the end: stop, flush and exit send what is held, or say what they could not."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from dcompute import AsyncioDriver, ComputeNodeTransport, MasterNodeTransport, NotSent
+
+
+def known(world: Any, master: MasterNodeTransport, node: str = "n") -> Any:
+    """Start the master in the fake world and let it know a node; the broker's end of its connection."""
+    from dcompute_sim.brokers.conformance import wire
+
+    master.start()
+    broker = world.wires[-1].accept()
+    hello = {"node_id": node, "status": "connected", "device_type": "x", "inc": "a.1"}
+    broker.say(wire.publish("initialisation", json.dumps(hello).encode(), qos=1, packet_id=1))
+    broker.heard()
+    return broker
+
+
+# --- what was not sent ----------------------------------------------------------------------------------
+
+
+def test_stop_says_which_tasks_were_not_sent(world: Any, caplog: pytest.LogCaptureFixture) -> None:
+    master = MasterNodeTransport(driver=world)
+    broker = known(world, master)
+    broker.lose()
+    for number in range(7):
+        master.send_task("n", {"id": f"t{number}"})
+    assert master.stop(timeout_s=0) == []  # the fake world does not wait: it is still closing
+    world.run(1)
+    assert master.stop() == [f"t{number}" for number in range(7)]
+    assert "master stopped with 7 not sent: t0, t1, t2, t3, t4 and 2 more" in caplog.text
+    with pytest.raises(NotSent, match="7 not sent: t0") as raised:
+        master.stop(check=True)
+    assert raised.value.tasks[-1] == "t6"
+    master.start()
+    later = world.wires[-1].accept().published()
+    assert [json.loads(payload).get("id") for payload in later if b"init" not in payload] == [
+        f"t{number}" for number in range(7)
+    ]
+    assert master.stop() == []
+    assert caplog.text.count("stopped with") == 1
+
+
+def test_stop_says_whose_results_were_not_sent(world: Any, caplog: pytest.LogCaptureFixture) -> None:
+    node = ComputeNodeTransport(node_id="n", driver=world, install_signal_handlers=False)
+    node.start()
+    world.wires[-1].accept().lose()
+    node.send_result(1, "t1")
+    node.send_result(2)
+    node.stop(timeout_s=0)
+    world.run(1)
+    assert node.stop() == ["t1", ""]
+    assert "node n stopped with 2 not sent: t1, (no id)" in caplog.text
+
+
+def test_flush_waits_until_all_is_acknowledged(fleet: Any, eventually: Any) -> None:
+    master, node = fleet.master(), fleet.node()
+    eventually(lambda: master.get_nodes_by_status("ready"))
+    for number in range(500):
+        master.send_task(node.node_id, {"n": number})
+        node.send_result(number, f"t{number}")
+    assert master.flush() == []
+    assert node.flush() == []
+    assert master.counters()["messages_held"] == node.counters()["messages_held"] == 0
+
+
+def test_flush_says_what_is_missing(world: Any) -> None:
+    master = MasterNodeTransport(driver=world)
+    broker = known(world, master)
+    broker.lose()
+    master.send_task("n", {"id": "t"})
+    assert master.flush(timeout_s=0) == ["t"]
+    with pytest.raises(NotSent):
+        master.flush(timeout_s=0, check=True)
+
+
+def test_stop_connects_to_send_what_is_held(fleet: Any, eventually: Any) -> None:
+    watcher = fleet.master()
+    node = fleet.node(start=False)
+    node.send_result("early", "t")
+    node.start(timeout_s=0)
+    assert node.stop() == []
+    eventually(lambda: watcher.get_results())
+
+
+# --- exit -----------------------------------------------------------------------------------------------
+
+SEND_AND_END = """
+import sys
+from dcompute import ComputeNodeTransport
+node = ComputeNodeTransport("127.0.0.1", int(sys.argv[1]), sys.argv[2] + "-n", namespace=sys.argv[2])
+node.start()
+for number in range(1000):
+    node.send_result(number, f"t{number}")
+"""
+
+
+@pytest.mark.parametrize(
+    ("end", "status"), [("", 0), ("sys.exit(3)", 3), ("raise RuntimeError('a fault of the script')", 1)]
+)
+def test_a_script_that_sends_and_ends_has_sent(
+    mosquitto: Any, new_fleet: Any, eventually: Any, end: str, status: int
+) -> None:
+    fleet = new_fleet(mosquitto.port)
+    master = fleet.master()
+    script = [sys.executable, "-c", SEND_AND_END + end, str(fleet.port), fleet.namespace]
+    done = subprocess.run(script, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == status, done.stderr
+    eventually(lambda: len(master.get_results().get(fleet.id("n"), ())) == 1000)
+    eventually(lambda: master.get_nodes_by_status("offline"))
+
+
+def test_a_script_without_a_broker_ends_in_time_and_says_what_it_could_not_send(unused_port: int) -> None:
+    script = SEND_AND_END
+    began_s = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(unused_port), "x"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert time.monotonic() - began_s < 20
+    assert "node x-n stopped with 1000 not sent: t0, t1, t2, t3, t4 and 995 more" in done.stderr
+
+
+def test_a_callback_that_blocks_does_not_keep_the_program_from_ending(mosquitto: Any, new_fleet: Any) -> None:
+    fleet = new_fleet(mosquitto.port)
+    program = """
+import sys, threading, time
+from dcompute import ComputeNodeTransport, MasterNodeTransport
+where = ("127.0.0.1", int(sys.argv[1]))
+blocked = threading.Event()
+def blocks(ids):
+    blocked.set()
+    time.sleep(60)
+master = MasterNodeTransport(*where, namespace=sys.argv[2])
+master.set_dead_nodes_callback(blocks)
+node = ComputeNodeTransport(*where, sys.argv[2] + "-n", namespace=sys.argv[2])
+master.start(); node.start()
+while not master.get_nodes_by_status("ready"): time.sleep(0.01)
+node.stop()
+assert blocked.wait(10)
+"""
+    began_s = time.monotonic()
+    subprocess.run([sys.executable, "-c", program, str(fleet.port), fleet.namespace], timeout=50, check=True)
+    assert time.monotonic() - began_s < 30
+
+
+@pytest.fixture
+def unused_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+# --- get_task(timeout=) ---------------------------------------------------------------------------------
+
+
+def test_get_task_waits_for_a_task(fleet: Any, eventually: Any) -> None:
+    master, node = fleet.master(), fleet.node()
+    eventually(lambda: master.get_nodes_by_status("ready"))
+    got: list[Any] = []
+    threads = [threading.Thread(target=lambda: got.append(node.get_task(timeout=20))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    ids = {master.send_task(node.node_id, {}) for _ in range(3)}
+    for thread in threads:
+        thread.join(20)
+    assert {task["id"] for task in got} == ids
+
+
+def test_get_task_waits_no_longer_than_it_may(fleet: Any) -> None:
+    node = fleet.node()
+    began_s = time.monotonic()
+    assert node.get_task(timeout=0.2) is None
+    assert 0.15 < time.monotonic() - began_s < 5
+
+
+def test_who_waits_for_a_task_is_released_when_the_node_stops(fleet: Any) -> None:
+    node = fleet.node()
+    got: list[Any] = []
+    waiting = threading.Thread(target=lambda: got.append(node.get_task(timeout=60)))
+    waiting.start()
+    time.sleep(0.05)
+    node.stop()
+    waiting.join(10)
+    assert got == [None]
+
+
+def test_a_task_that_carries_task_info_is_work(fleet: Any, eventually: Any) -> None:
+    master, node = fleet.master(), fleet.node()
+    eventually(lambda: master.get_nodes_by_status("ready"))
+    sent = {"task_info": {"command": "init", "mine": True}}
+    task = master.send_task(node.node_id, sent)
+    got = node.get_task(timeout=15)
+    assert (got["id"], got["task_info"]) == (task, sent["task_info"])
+
+
+# --- asyncio --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("own_loop", [True, False])
+def test_start_and_stop_can_be_awaited(mosquitto: Any, own_loop: bool) -> None:
+    async def program() -> None:
+        driver = AsyncioDriver(asyncio.get_running_loop()) if own_loop else None
+        namespace = f"awaited{own_loop}"
+        where: dict[str, Any] = {"namespace": namespace, "driver": driver}
+        async with MasterNodeTransport("127.0.0.1", mosquitto.port, **where) as master:
+            assert master.is_connected()
+            node = ComputeNodeTransport(
+                "127.0.0.1", mosquitto.port, f"{namespace}-n", install_signal_handlers=False, **where
+            )
+            assert await node.start_async()
+            node.send_result(1, "t")
+            assert await node.stop_async() == []
+            async with asyncio.timeout(15):
+                while not master.get_results():
+                    await asyncio.sleep(0.002)
+        assert not master.is_connected()
+
+    asyncio.run(program())
+
+
+def test_start_async_does_not_block_the_loop_while_nobody_answers(unused_port: int) -> None:
+    async def program() -> None:
+        master = MasterNodeTransport("127.0.0.1", unused_port)
+        assert not await master.start_async()
+        assert "refused" in master.last_error
+        await master.stop_async()
+
+    asyncio.run(program())
+
+
+def test_cancelled_start_leaves_nothing_running() -> None:
+    import socket
+
+    async def program(port: int) -> MasterNodeTransport:
+        master = MasterNodeTransport("127.0.0.1", port)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await master.start_async()
+        return master
+
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        master = asyncio.run(program(deaf.getsockname()[1]))
+        deaf.settimeout(5)
+        peer, _ = deaf.accept()
+        peer.settimeout(5)
+        while peer.recv(1000):  # CONNECT, then the end
+            pass
+    assert not master.is_connected()
+
+
+# --- Ctrl-C ---------------------------------------------------------------------------------------------
+
+
+def test_ctrl_c_inside_start_leaves_nothing_running(caplog: pytest.LogCaptureFixture) -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        master = MasterNodeTransport("127.0.0.1", deaf.getsockname()[1])
+        main = threading.main_thread().ident
+        assert main is not None
+        threading.Timer(0.3, signal.pthread_kill, (main, signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            master.start()
+        deaf.settimeout(5)
+        peer, _ = deaf.accept()
+        peer.settimeout(5)
+        while peer.recv(1000):
+            pass
+    assert not master.is_connected()
+
+
+def test_at_the_prompt_ctrl_c_leaves_the_node_ready(mosquitto: Any, new_fleet: Any, eventually: Any) -> None:
+    fleet = new_fleet(mosquitto.port)
+    master = fleet.master()
+    theirs, ours = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-q"], stdin=ours, stdout=ours, stderr=ours, start_new_session=True
+    )
+    try:
+        for line in (
+            "from dcompute import ComputeNodeTransport",
+            f"node = ComputeNodeTransport('127.0.0.1', {fleet.port}, '{fleet.id('n')}', "
+            f"namespace='{fleet.namespace}')",
+            "print('started:', node.start())",
+        ):
+            os.write(theirs, line.encode() + b"\n")
+        said = bytearray()
+
+        def hear(words: bytes) -> bool:
+            if select.select([theirs], [], [], 0)[0]:
+                said.extend(os.read(theirs, 1000))
+            return words in said
+
+        eventually(lambda: hear(b"started: True"))
+        eventually(lambda: master.get_nodes_by_status("ready"))
+        process.send_signal(signal.SIGINT)
+        eventually(lambda: hear(b"KeyboardInterrupt"))
+        master.send_task(fleet.id("n"), {"n": 1})
+        os.write(theirs, b"node.send_result(node.get_task(timeout=15)['n'])\n")
+        eventually(lambda: master.get_results())
+        assert master.get_nodes_by_status("ready")
+        os.write(theirs, b"exit()\n")
+        eventually(lambda: master.get_nodes_by_status("offline"))
+    finally:
+        process.kill()
+        process.wait()
+        os.close(theirs)
+        os.close(ours)
+
+
+def test_logging_is_quiet_in_a_normal_life(fleet: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    with fleet.master(start=False) as master, fleet.node(start=False):
+        assert master.is_connected()
+    assert caplog.text == ""
