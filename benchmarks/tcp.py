@@ -121,7 +121,7 @@ def virtual(case: LinkCase, seed: int = 1) -> Seen:
 def real(case: LinkCase) -> Seen:
     """The case over the kernel's TCP, in a process that ends by itself."""
     command = [sys.executable, "-m", "benchmarks.tcp_link", json.dumps(asdict(case))]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=case.length_s + 60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=case.length_s + 90)
     if done.returncode:
         raise RuntimeError(f"{case.name}: {done.stderr[-2000:]}")
     return Seen(**json.loads(done.stdout.splitlines()[-1]))

@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from dcompute_sim.brokers.mosquitto import find_mosquitto
@@ -65,13 +66,13 @@ class Link:
         self._due: list[tuple[float, int, int, bytes]] = []
         self._count = 0
 
-    def carry(self, until_s: float) -> None:
-        """Until the clock (`time.monotonic`) says so."""
-        while (now_s := time.monotonic()) < until_s:
+    def carry(self, ends: Sequence[subprocess.Popen[str]], until_s: float) -> None:
+        """Until both ends are done (a link that ends before them kills every node), or the clock says so."""
+        while (now_s := time.monotonic()) < until_s and any(end.poll() is None for end in ends):
             while self._due and self._due[0][0] <= now_s:
                 _, _, target, packet = heapq.heappop(self._due)
                 os.write(target, packet)
-            wait_s = min(self._due[0][0] - now_s if self._due else 1.0, until_s - now_s)
+            wait_s = min(self._due[0][0] - now_s if self._due else 0.2, until_s - now_s)
             for source in select.select(list(self._other), [], [], max(0.0, wait_s))[0]:
                 self._accept(source)
 
@@ -111,7 +112,7 @@ def main(case: LinkCase) -> int:
             _enter(at_nodes)
             nodes = _python("nodes", case)
             started += [master, nodes]
-            Link(case, broker_tun, nodes_tun).carry(time.monotonic() + case.length_s + 3)
+            Link(case, broker_tun, nodes_tun).carry((master, nodes), time.monotonic() + case.length_s + 40)
             seen = json.loads(master.communicate(timeout=20)[0])
             seen["disconnections"] = json.loads(nodes.communicate(timeout=20)[0])
         finally:
