@@ -128,6 +128,20 @@ def test_a_master_and_a_node_work_together(tmp_path: Path) -> None:
     assert told.stdout.count("'result': 3") == 2, told.stdout
 
 
+def test_a_fleet_does_the_work(tmp_path: Path) -> None:
+    (example,) = (text for text in blocks(ENGLISH.read_text("utf-8"), "python") if "FleetExecutor(" in text)
+    (tmp_path / "mymodule.py").write_text("def square(number):\n    return number**2\n")
+    with running("-m", "dcompute", "broker", "--kind", "model", "--port", "0", until="listens on") as said:
+        port = re.search(r":(\d+) ", said)
+        assert port is not None
+        where = ("--broker", "127.0.0.1", "--port", port[1])
+        node = ("-m", "dcompute", "node", "--functions", "mymodule", *where)
+        here = example.replace('"localhost"', f'"127.0.0.1", {port[1]}')
+        with running(*node, cwd=tmp_path, until="is ready"):
+            told = subprocess.run([sys.executable, "-c", here], capture_output=True, text=True, timeout=60)
+    assert told.stdout == "328350\n", told.stderr
+
+
 WAIT_FOR_TWO = """
     import sys, time
     from dcompute import MasterNodeTransport
