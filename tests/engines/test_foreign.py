@@ -39,7 +39,9 @@ def test_idle_firmware_that_never_pings_is_found_out(run: Run) -> None:
 
 def test_what_its_wire_tells(run: Run) -> None:
     outcome = run(scenario(BARE, "300s"))
-    assert set(verdicts(outcome).values()) == {Status.HELD}
+    found = verdicts(outcome)
+    assert found.pop("no_false_deaths") is Status.INCONCLUSIVE  # nobody could be given up within 75 s
+    assert set(found.values()) == {Status.HELD}
     received = [event for event in outcome.trace if isinstance(event, t.TaskReceived)]
     held = [event for event in outcome.trace if isinstance(event, t.ResultHeld)]
     got = {event.task: event.digest for event in outcome.trace if isinstance(event, t.ResultReceived)}

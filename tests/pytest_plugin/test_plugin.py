@@ -127,12 +127,12 @@ def test_a_fault_without_effect_fails_the_run_itself(pytester: pytest.Pytester) 
     write(
         pytester.path,
         "idle.scenario.yaml",
-        "version: 1\nname: idle\nduration: 60s\nfleet: {py: {keepalive: 50s}}\n"
+        "version: 1\nname: idle\nduration: 100s\nfleet: {py: {keepalive: 50s}}\n"
         "faults: [{kind: wifi_drop, at: 10s, for: 1s}]\nexpect: [no_false_deaths]\n",
     )
     result = pytester.runpytest()
     result.assert_outcomes(failed=1, passed=1)
-    result.stdout.fnmatch_lines(["fault_receipts was not put to the test: 1 of 1 faults had no visible*"])
+    result.stdout.fnmatch_lines(["fault_receipts was not put to the test: 1 of 1 faults had no witness*"])
 
 
 def test_one_test_a_scenario(pytester: pytest.Pytester) -> None:
@@ -181,14 +181,14 @@ def test_wrong_seeds_are_a_usage_error(pytester: pytest.Pytester) -> None:
 
 
 def test_every_combination_of_a_matrix(pytester: pytest.Pytester) -> None:
-    text = RED.replace("keepalive: 5s", "keepalive: '${k}'") + "matrix: {k: [5s, 50s]}\n"
+    text = RED.replace("no-ping", "'${m}'") + "matrix: {m: [no-ping, fifo-queue]}\n"
     write(pytester.path, "two.scenario.yaml", text)
     result = pytester.runpytest("-v")
     result.stdout.fnmatch_lines(
         [
-            "*deaf?k=5s?::no_false_deaths FAILED*",
-            "*deaf?k=50s?::no_false_deaths PASSED*",
-            "Again: * --only *k=5s*",
+            "*deaf?m=no-ping?::no_false_deaths FAILED*",
+            "*deaf?m=fifo-queue?::no_false_deaths PASSED*",
+            "Again: * --only *m=no-ping*",
         ]
     )
 

@@ -58,6 +58,11 @@ CAUGHT_BY_THE_SWARM = (
     "no-self-repair",
     "ignore-incarnation",
 )
+CAUGHT_LEAVING = (
+    "leaves-by-crash",
+    "leaves-in-silence",
+    "unretained-offline",
+)  # tests/engines/test_leaving.py
 _RED_ON = re.compile(r"^# Red on: +--mutant (\S+): (.+)$", re.MULTILINE)
 
 FILES = shipped()
@@ -133,7 +138,7 @@ def test_every_mutant_is_shown() -> None:
     circumstances = {
         group.variant for name in FILES for scenario in variations(name) for group in scenario.fleet.values()
     }
-    assert set(MUTANTS) <= shown | circumstances | set(CAUGHT_BY_THE_SWARM)
+    assert set(MUTANTS) <= shown | circumstances | set(CAUGHT_BY_THE_SWARM) | set(CAUGHT_LEAVING)
 
 
 def test_no_field_fault_shares_its_mutant() -> None:
