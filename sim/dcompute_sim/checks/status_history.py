@@ -28,8 +28,8 @@ class StatusHistory(Check):
     Each connection has an incarnation of its own, after a reboot too: else an old will would be about it.
     Each connection has an incarnation of its own, after a reboot too: else an old will would be about it.
     An incarnation seen dead may be seen alive again only after its node repaired the status (the `dead` was
-    not true). A node never calls itself `dead`, and says nothing after `offline`. A new master starts with
-    a clean slate. Limit: statuses without incarnation are taken at their word.
+    not true). A node never calls itself `dead`, and after `offline` says nothing else. A new master
+    starts with a clean slate. Limit: statuses without incarnation are taken at their word.
     """
 
     name: ClassVar[str] = "status_history"
@@ -70,7 +70,7 @@ class StatusHistory(Check):
 
 
 def _may_publish(node: _NodeHistory, event: t.StatusPublished) -> bool:
-    legal = event.status != "dead" and event.inc not in node.left
+    legal = event.status != "dead" and (event.status == "offline" or event.inc not in node.left)
     if event.status == "offline":
         node.left.add(event.inc)
     return legal
