@@ -409,6 +409,10 @@ class FleetExecutor(Executor):
             self._shut = True
             if self._closed:
                 return
+        self._driver.wait(self._last_turn, timeout_s)  # a cancel that has just been asked for is written down
+        with self._lock:
+            if self._closed:
+                return
             self._closed = True
         self._driver.wait(lambda done: self._link.close([], timeout_s, done), timeout_s + 1)
         self._driver.wait(self._end, timeout_s)
@@ -418,6 +422,10 @@ class FleetExecutor(Executor):
         for future in list(self._futures.values()):
             if not future.done():
                 abandon(future)
+
+    def _last_turn(self, done: Callable[[], None]) -> None:
+        self._turn()
+        done()
 
     def _end(self, done: Callable[[], None]) -> None:
         if self._timer is not None:
@@ -512,6 +520,12 @@ class FleetExecutor(Executor):
             self._done += 1
         if future is not None:
             settle(future, settled)
+            if (
+                self._journal is not None
+                and settled.outcome is Outcome.CANCELLED
+                and task_id not in self._keyed
+            ):
+                self._note_taken(task_id)  # there is nothing to take
 
     def _arm(self) -> None:
         due = [at_s for at_s in (self._core.wake_s(), self._registry.next_deadline_s()) if at_s is not None]
