@@ -103,7 +103,9 @@ def run_scenario(scenario: Scenario, options: RunOptions | None = None) -> RunOu
         with _rare_collections():
             _run_virtual(scenario, options, trace)
     else:
-        _run_real(scenario, options, trace, bench)
+        import asyncio  # here, as the engine below: nobody in virtual time has a use for it
+
+        asyncio.run(_serve_real(scenario, options, trace, bench))
     wall_s = time.perf_counter() - began_s
     return RunOutcome(scenario, trace, judge(scenario.expect, trace.events), wall_s, options)
 
@@ -196,12 +198,6 @@ def _rare_collections() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*usual)
-
-
-def _run_real(scenario: Scenario, options: RunOptions, trace: Trace, bench: Bench | None) -> None:
-    import asyncio  # here, as the engine below: nobody in virtual time has a use for it
-
-    asyncio.run(_serve_real(scenario, options, trace, bench))
 
 
 async def _serve_real(scenario: Scenario, options: RunOptions, trace: Trace, bench: Bench | None) -> None:

@@ -104,7 +104,11 @@ class Deployment:
         """Back to the version in the other slot (or the program before the first deploy)."""
         with self._at_the_prompt() as (link, board):
             seen = survey(link)
-            line = self._line_back(seen)
+            line = line_back(seen)
+            if line is None:
+                raise DeployError(
+                    f"{self._target.port}: the board holds no other version, so there is no way back"
+                )
             version = seen.version(line.current) or "the program before the first deploy"
             if self._options.dry_run:
                 return DeployOutcome(version, "would go back to it")
@@ -206,14 +210,6 @@ class Deployment:
             raise InvalidInput(
                 f"{self._target.name or self._target.port}: {error}; nothing was changed"
             ) from None
-
-    def _line_back(self, seen: Survey) -> SlotLine:
-        line = line_back(seen)
-        if line is None:
-            raise DeployError(
-                f"{self._target.port}: the board holds no other version, so there is no way back"
-            )
-        return line
 
     def _watcher(self, settings: Settings) -> ReadyWatcher:
         return self._watchers.at(self._options.watch or self._target.watch or watchpoint_of(settings))

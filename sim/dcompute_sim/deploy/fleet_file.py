@@ -145,7 +145,13 @@ class FleetFile:
             except LocatedError as error:
                 problems += error.problems
             except InvalidInput as error:
-                problems += self._blame(name, str(error)).problems
+                # The firmware's own rules speak of config.py, which is made from this file: whoever reads the
+                # complaint can mend only the place here of the setting that it names.
+                complaint = str(error).removeprefix("config.py: ")
+                words = str(error).replace(":", " ").split()
+                key = next((word for word in words if word.isupper() and len(word) > 3), "")
+                place = self._place(name, _PLACES.get(key, ("settings", key)))
+                problems.append(Problem(place, complaint))
         if problems:
             raise LocatedError(problems)
         return targets
@@ -170,14 +176,6 @@ class FleetFile:
         return DeployTarget(
             name, self._port(board.port), _settings(name, board), _watchpoint(self.path, board)
         )
-
-    def _blame(self, name: str, complaint: str) -> LocatedError:
-        """A complaint of the firmware's own rules about this board's config.py, at its place in this file."""
-        key = next(
-            (word for word in complaint.replace(":", " ").split() if word.isupper() and len(word) > 3), ""
-        )
-        path = _PLACES.get(key, ("settings", key))
-        return LocatedError([Problem(self._place(name, path), complaint.removeprefix("config.py: "))])
 
     def _merged(self, name: str) -> BoardEntry:
         known = self.fleet.boards

@@ -14,12 +14,13 @@ COLUMNS = ("board", "port", "MicroPython", "runs", "can go back to", "flash free
 
 def state_row(target: DeployTarget, board: Probe, seen: Survey, known: ReadySeen) -> tuple[str, ...]:
     """What stands under COLUMNS for one board."""
+    back = line_back(seen)
     return (
         label(target),
         target.port,
         f"{board.version_text} {board.platform}",
         _runs(seen),
-        _back(seen),
+        "-" if back is None else _version(seen, back.current),
         f"{board.free_bytes // 1024} of {board.size_bytes // 1024} KiB",
         known.status + (f" ({known.version})" if known.version else ""),
     )
@@ -33,11 +34,6 @@ def _runs(seen: Survey) -> str:
     if now.on_trial:
         return f"{text}, on trial"
     return f"{text}, {seen.failed} failed" if seen.failed else text
-
-
-def _back(seen: Survey) -> str:
-    line = line_back(seen)
-    return "-" if line is None else _version(seen, line.current)
 
 
 def _version(seen: Survey, slot: str) -> str:

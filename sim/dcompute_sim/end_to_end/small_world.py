@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from dcompute.executor.core import Answer, Batch, FleetCore, Node, Outcome, Settled, Task
+from dcompute.executor.core import Batch, FleetCore, Node, Outcome, Settled, Task
 from dcompute.executor.wire import read_answer, write_message
 from dcompute.node_core import NodeCore, Topics
 
@@ -225,7 +225,9 @@ class SmallWorld:
             case ("take", name):
                 self._take(self.nodes[name])
             case ("finish", name, task_id):
-                self._finish(self.nodes[name], task_id)
+                result = self.nodes[name].result_message(task_id + " done", task_id, 0.0)
+                if result is not None:
+                    self._answers(self.nodes[name], [result])
             case ("crash", name):
                 self.left["node_crashes"] -= 1
                 self._boot(name)
@@ -254,7 +256,8 @@ class SmallWorld:
             return
         asker = self.askers[whom]
         answer = read_answer(payload)
-        self._check_answer(answer)
+        if answer.ok and not any(run[0] == answer.task_id for run in self.runs):
+            raise BrokenInvariant(f"I4: a result of {answer.task_id}, which never ran")
         asker.core.answered(answer, self.time_s)
         self._carry_out(asker)
 
@@ -286,11 +289,6 @@ class SmallWorld:
         total = sum(count for (task_id, *_), count in self.runs.items() if task_id == task["id"])
         if once and total > 1:
             raise BrokenInvariant(f"I2: {task['id']} is to run once, and runs on {run[2:]} again")
-
-    def _finish(self, node: NodeCore, task_id: str) -> None:
-        message = node.result_message(task_id + " done", task_id, 0.0)
-        if message is not None:
-            self._answers(node, [message])
 
     def _see(self, asker: Asker, node: NodeCore) -> None:
         self.seen = {key for key in self.seen if key[:2] != (asker.name, node.node_id)}
@@ -352,10 +350,6 @@ class SmallWorld:
             raise BrokenInvariant(f"I4: a result of {task_id}, which never ran")
         if outcome is Outcome.CANCELLED and settled.task.once and ran:
             raise BrokenInvariant(f"I4: {task_id} is reported as cancelled, and it ran")
-
-    def _check_answer(self, answer: Answer) -> None:
-        if answer.ok and not any(run[0] == answer.task_id for run in self.runs):
-            raise BrokenInvariant(f"I4: a result of {answer.task_id}, which never ran")
 
     def _check_memories(self) -> None:
         for name, node in self.nodes.items():

@@ -31,7 +31,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from types import FrameType, ModuleType, TracebackType
+from types import FrameType, TracebackType
 from typing import Any, NoReturn
 
 _ALWAYS_ALLOWED = ("logging",)
@@ -175,7 +175,10 @@ class _Patches:
             sys.addaudithook(_audit)
         if not self._loops_fenced and "asyncio" in sys.modules:  # else a loop's sockets give it away
             self._loops_fenced = True
-            self._prepare_asyncio(sys.modules["asyncio"])
+            asyncio = sys.modules["asyncio"]
+            loop = _guard(asyncio.new_event_loop, "makes an asyncio loop", None)
+            for owner in (asyncio, asyncio.events):
+                self._replace(owner, "new_event_loop", loop)
         self._scan_new_modules()
         self._exchange(self._attributes)
 
@@ -203,11 +206,6 @@ class _Patches:
         self._replace(uuid, "uuid1", _guard(uuid.uuid1, "reads the clock in uuid1()", None))
         self._replace(random.Random, "seed", _fenced_seed(random.Random.seed))
 
-    def _prepare_asyncio(self, asyncio: ModuleType) -> None:
-        loop = _guard(asyncio.new_event_loop, "makes an asyncio loop", None)
-        for owner in (asyncio, asyncio.events):
-            self._replace(owner, "new_event_loop", loop)
-
     def _replace(self, owner: object, name: str, replacement: Any) -> None:
         original = getattr(owner, name)
         self._attributes.append((owner, name, original, replacement))
@@ -215,18 +213,16 @@ class _Patches:
 
     def _scan_new_modules(self) -> None:
         """Find global names that refer to what is replaced, in modules not seen before."""
-        for name, module in list(sys.modules.items()):
-            if name in self._scanned:
+        for module_name, module in list(sys.modules.items()):
+            if module_name in self._scanned:
                 continue
-            self._scanned.add(name)
-            if name != __name__ and name.partition(".")[0] not in sys.stdlib_module_names:
-                self._scan(module)
-
-    def _scan(self, module: ModuleType | None) -> None:
-        for name, value in list(getattr(module, "__dict__", {}).items()):
-            found = self._by_identity.get(id(value))
-            if found is not None and found[0] is value:
-                self._attributes.append((module, name, *found))
+            self._scanned.add(module_name)
+            if module_name == __name__ or module_name.partition(".")[0] in sys.stdlib_module_names:
+                continue
+            for name, value in list(getattr(module, "__dict__", {}).items()):  # None, too, can stand there
+                found = self._by_identity.get(id(value))
+                if found is not None and found[0] is value:
+                    self._attributes.append((module, name, *found))
 
 
 _patches = _Patches()

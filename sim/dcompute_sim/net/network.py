@@ -195,7 +195,9 @@ class Host:
     ) -> _Client:
         network = self.network
         connection = TcpConnection(network, network.next_key(), self.name)
-        client = connection.client = kind(connection, self, self._next_port(), "node")
+        own_port = _FIRST_EPHEMERAL_PORT + self._ports_used % _EPHEMERAL_PORTS
+        self._ports_used += 1
+        client = connection.client = kind(connection, self, own_port, "node")
         server = connection.server = Stream(connection, network.host(address), port, "broker")
         client.peer, server.peer = server, client
         client.on_done = on_done
@@ -204,11 +206,6 @@ class Host:
         connection.refresh()
         Handshake(client, server).begin()
         return client
-
-    def _next_port(self) -> int:
-        port = _FIRST_EPHEMERAL_PORT + self._ports_used % _EPHEMERAL_PORTS
-        self._ports_used += 1
-        return port
 
     def _link_changed(self) -> None:
         if self.network.tap is not None:

@@ -168,7 +168,11 @@ class Pipe:
         """`item` came in on the side where `lane` begins."""
         if self.orphaned:
             if lane.direction == "to_node":
-                self._meets_dead_node(lane, item)
+                if self._rebooted and self.link.is_up:
+                    self.drop()
+                else:
+                    self.link.note_held("to_node", len(item or b""))
+                    lane.waiting = True
             return
         if self.conn and self.link.transparent and not lane.queue:
             lane.deliver(item)
@@ -176,13 +180,6 @@ class Pipe:
         if not self.link.is_up:
             self.link.note_held(lane.direction, len(item or b""))
         lane.put(item)
-
-    def _meets_dead_node(self, lane: _Lane, item: _Item) -> None:
-        if self._rebooted and self.link.is_up:
-            self.drop()
-            return
-        self.link.note_held("to_node", len(item or b""))
-        lane.waiting = True
 
 
 class _Lane:

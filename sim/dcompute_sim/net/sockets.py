@@ -156,16 +156,15 @@ class Stream(Endpoint):
         ended."""
         if data and self.state == OPEN and not self._fin_sent:
             self.send_bytes(data)
-            if self.sent > self._room_to:
-                self._look_for_room()
-
-    def _look_for_room(self) -> None:
-        read_to = self.sent - self.backlog_bytes
-        self._room_to = read_to + self.host.tcp.send_buffer_bytes
-        if self.sent > self._room_to and not self._blocked:
-            self._blocked = True
-            if self.on_full is not None:
-                self.on_full(True)
+            if self.sent <= self._room_to:
+                return
+            # What the other side has read is asked only once the room found last is used up.
+            read_to = self.sent - self.backlog_bytes
+            self._room_to = read_to + self.host.tcp.send_buffer_bytes
+            if self.sent > self._room_to and not self._blocked:
+                self._blocked = True
+                if self.on_full is not None:
+                    self.on_full(True)
 
     def detach(self) -> None:
         super().detach()

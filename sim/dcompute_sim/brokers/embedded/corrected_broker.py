@@ -110,7 +110,11 @@ class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
             await writer.close()
             return
         reader.limit_bytes = framing.MAX_PACKET_BYTES
-        await self._end_predecessor(client_session.client_id)
+        client_id = client_session.client_id
+        # The connection that has this client id ends first, its will included [MQTT-3.1.4-2]. A loop: of
+        # several who come with one id at once, another may have got in during the wait.
+        while client_id in self._sessions and self._sessions[client_id][1].is_open:
+            await self._sessions[client_id][1].stop()
         session = self._begin_or_resume(client_session)
         self._sessions[session.client_id] = (session, handler)
         handler.attach(session, reader, writer)
@@ -128,11 +132,6 @@ class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
                 await self._finish(session, said_goodbye=said_goodbye)
             finally:  # whatever happened: who waits for this end (a successor, the end of the broker) gets it
                 handler.mark_ended()
-
-    async def _end_predecessor(self, client_id: str) -> None:
-        """End the connection that has this client id, its will included [MQTT-3.1.4-2]."""
-        while client_id in self._sessions and self._sessions[client_id][1].is_open:
-            await self._sessions[client_id][1].stop()
 
     def _begin_or_resume(self, incoming: Session) -> Session:
         """The kept session of this client id, with what the new CONNECT says, or a new one."""
@@ -192,7 +191,11 @@ class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
                 case PubrecPacket():
                     connection.outbox.received(packet.packet_id)
                 case PubrelPacket():
-                    await self._on_release(connection, session, packet.packet_id)
+                    # An unknown id is completed too: a client repeats a PUBREL whose PUBCOMP was lost.
+                    released = session.inflight_in.pop(packet.packet_id, None)
+                    if released is not None:
+                        await self._publish(released.topic, released.data, released.qos, released.retain)
+                    await connection._send_packet(PubcompPacket.build(packet.packet_id))
                 case PingReqPacket():
                     await connection.handle_pingreq(packet)
                 case SubscribePacket():
@@ -214,18 +217,15 @@ class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
             # Delivered on PUBREL; until then a repetition of its id is the same message [MQTT-4.3.3-2].
             if packet.packet_id not in session.inflight_in and len(session.inflight_in) >= _UNRELEASED_MAX:
                 raise framing.MalformedPacket(f"more than {_UNRELEASED_MAX} QoS 2 messages without PUBREL")
-            session.inflight_in.setdefault(packet.packet_id, _incoming(packet))
+            message = IncomingApplicationMessage(
+                packet.packet_id, packet.topic_name, packet.qos, packet.data, packet.retain_flag
+            )
+            session.inflight_in.setdefault(packet.packet_id, message)
             await connection._send_packet(PubrecPacket.build(packet.packet_id))
             return
         await self._publish(packet.topic_name, packet.data, packet.qos, packet.retain_flag)
         if packet.qos == QOS_1:
             await connection._send_packet(PubackPacket.build(packet.packet_id))
-
-    async def _on_release(self, connection: ClientConnection, session: Session, packet_id: int) -> None:
-        message = session.inflight_in.pop(packet_id, None)
-        if message is not None:
-            await self._publish(message.topic, message.data, message.qos, message.retain)
-        await connection._send_packet(PubcompPacket.build(packet_id))
 
     async def _on_subscribe(
         self, connection: ClientConnection, session: Session, packet: SubscribePacket
@@ -292,12 +292,6 @@ class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
         self._sessions[session.client_id] = (session, connection)
         for topic_filter, qos in filters.items():
             self._wanted.add(session.client_id, topic_filter, qos)
-
-
-def _incoming(packet: PublishPacket) -> IncomingApplicationMessage:
-    return IncomingApplicationMessage(
-        packet.packet_id, packet.topic_name, packet.qos, packet.data, packet.retain_flag
-    )
 
 
 # What a CONNECT says anew for a kept session; amqtt forgets whether the will is to be retained, among others.

@@ -59,7 +59,11 @@ class Outbox:
         """Send now, or as soon as the window and the connection allow. Never waits."""
         message = OutgoingApplicationMessage(None, topic, qos, data, retain)
         if qos != QOS_0:
-            self._keep(message)
+            if self._session.retained_messages.qsize() >= WAITING_MAX:
+                self._drop(f"{WAITING_MAX} messages wait for it already")
+                return
+            self._session.retained_messages.put_nowait(message)
+            self._fill_window()
         elif self._wire is None:
             return  # QoS 0 is not kept for a client that is away
         elif self._wire.backlog_bytes > BACKLOG_MAX_BYTES:
@@ -87,13 +91,6 @@ class Outbox:
             message.pubrec_packet = True  # what amqtt keeps here is only ever looked at for being there
         if self._wire is not None:
             self._wire.write(PubrelPacket.build(packet_id).to_bytes())
-
-    def _keep(self, message: OutgoingApplicationMessage) -> None:
-        if self._session.retained_messages.qsize() >= WAITING_MAX:
-            self._drop(f"{WAITING_MAX} messages wait for it already")
-            return
-        self._session.retained_messages.put_nowait(message)
-        self._fill_window()
 
     def _fill_window(self) -> None:
         session = self._session

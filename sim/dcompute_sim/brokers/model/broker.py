@@ -274,7 +274,9 @@ class Broker:
         if not client_id:
             if not connect.clean:
                 raise Refused(ReturnCode.IDENTIFIER_REJECTED)  # [MQTT-3.1.3-8]
-            client_id = self._new_client_id()
+            while not client_id or client_id in self.sessions:  # a name nobody has [MQTT-3.1.3-6]
+                self._ids_assigned += 1
+                client_id = f"auto-{self._ids_assigned}"
         if self.config.authenticate is not None:
             code = self.config.authenticate(client_id, connect.user_name, connect.password)
             if code is not ReturnCode.ACCEPTED:
@@ -307,14 +309,6 @@ class Broker:
             )
         connection.write(packets.connack(present, ReturnCode.ACCEPTED))  # [MQTT-3.1.4-4, 3.2.0-1]
         session.resume()
-
-    def _new_client_id(self) -> str:
-        """A name nobody has [MQTT-3.1.3-6]."""
-        while True:
-            self._ids_assigned += 1
-            client_id = f"auto-{self._ids_assigned}"
-            if client_id not in self.sessions:
-                return client_id
 
     def _take_over(self, client_id: str, connect: Connect) -> bool:
         """Close an earlier connection of this client [MQTT-3.1.4-2]; its will comes first.
