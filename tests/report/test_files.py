@@ -40,7 +40,9 @@ def test_failures_and_errors_are_counted_and_tell_how_to_repeat(
     told = failure.text or ""
     assert "> " in told
     assert bad_run.replay in told
-    assert next(root.iter("error")).get("message") == "no node reported its memory"
+    assert next(root.iter("error")).get("message") == (
+        "no node reported its memory: only firmware does, when asked (every 10s)"
+    )
 
 
 def test_control_characters_do_not_break_the_xml(expectations: list[Check]) -> None:

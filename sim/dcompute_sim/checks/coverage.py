@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from dcompute_sim import trace as t
+from dcompute_sim.trace.replay import NodeState, Replay
 
 STATES = ("off", "disconnected", "connecting", "subscribing", "idle", "busy", "publishing")
 """What a node can be doing when a fault hits it."""
 
 _PUBLISH_US = 1_000_000  # a publication not answered after this long no longer counts as under way
-
-
-@dataclass(slots=True)
-class _NodeState:
-    link: str = "off"  # off, disconnected, connecting, subscribing, connected
-    running: set[str] = field(default_factory=set)  # tasks taken and not finished
-    under_way: dict[str, int] = field(default_factory=dict)  # what was published, and when
-
-    def state(self, now_us: int) -> str:
-        if self.link != "connected":
-            return self.link
-        if any(now_us - since_us <= _PUBLISH_US for since_us in self.under_way.values()):
-            return "publishing"
-        return "busy" if self.running else "idle"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,45 +38,39 @@ def coverage(traces: Iterable[Sequence[t.Event]]) -> Coverage:
     runs = 0
     for trace in traces:
         runs += 1
-        nodes: dict[str, _NodeState] = {}
+        replay = Replay()
+        under_way: defaultdict[str, dict[str, int]] = defaultdict(
+            dict
+        )  # by node: what it published, and when
         for event in trace:
             name = getattr(event, "node", "")
             if not name:
                 continue
-            node = nodes.setdefault(name, _NodeState())
             if isinstance(event, t.FaultInjected):
-                hits[event.kind, node.state(event.t_us)] += 1
-            else:
-                _note(node, event)
+                hits[event.kind, _doing(replay.nodes[name], under_way[name], event.t_us)] += 1
+            replay.take_in(event)
+            _note(under_way[name], event)
     return Coverage(hits, runs)
 
 
-def _note(node: _NodeState, event: t.Event) -> None:
+def _doing(node: NodeState, under_way: dict[str, int], now_us: int) -> str:
+    if node.link != "connected":
+        return node.link
+    if any(now_us - since_us <= _PUBLISH_US for since_us in under_way.values()):
+        return "publishing"
+    return "busy" if node.at_work else "idle"
+
+
+def _note(under_way: dict[str, int], event: t.Event) -> None:
+    """What the node has published and nobody has received yet."""
     match event:
-        case t.NodeStarted():
-            node.link = "disconnected"
-            node.running.clear()
-            node.under_way.clear()
-        case t.NodeStopped(how=how) if how != "hang":
-            node.link = "off"
-        case t.NodeConnecting():
-            node.link = "connecting"
-        case t.NodeSubscribing():
-            node.link = "subscribing"
-        case t.NodeConnected():
-            node.link = "connected"
-        case t.NodeDisconnected():
-            node.link = "disconnected"
-            node.under_way.clear()
-        case t.TaskTaken(task=task):
-            node.running.add(task)
-        case t.TaskFinished(task=task):
-            node.running.discard(task)
+        case t.NodeStarted() | t.NodeDisconnected():
+            under_way.clear()
         case t.ResultHeld(task=task):
-            node.under_way[f"result {task}"] = event.t_us
+            under_way[f"result {task}"] = event.t_us
         case t.ResultReceived(task=task):
-            node.under_way.pop(f"result {task}", None)
+            under_way.pop(f"result {task}", None)
         case t.StatusPublished(status=status):
-            node.under_way[f"status {status}"] = event.t_us
+            under_way[f"status {status}"] = event.t_us
         case t.NodeStatusSeen(status=status):
-            node.under_way.pop(f"status {status}", None)
+            under_way.pop(f"status {status}", None)

@@ -7,7 +7,6 @@ order in the trace is what happened.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import compress
@@ -16,6 +15,7 @@ from dcompute_sim import trace as t
 from dcompute_sim.checks.check import are_kinds
 from dcompute_sim.faults import NodeFault, kind_of
 from dcompute_sim.faults.fault import Seen
+from dcompute_sim.trace.replay import NodeState, Replay
 
 LIFELESS = frozenset({"dead", "offline"})
 """Statuses in which a node will do no work."""
@@ -119,8 +119,7 @@ class NodeStory:
     deaths: list[tuple[int, t.DeathReported]] = field(default_factory=list)
     seen: list[tuple[int, t.NodeStatusSeen]] = field(default_factory=list)
     stops: list[tuple[int, t.NodeStopped]] = field(default_factory=list)
-    conn: int = 0  # its newest TCP connection
-    stalled: set[int] = field(default_factory=set)  # TCP connections that a silence holds up
+    now: NodeState = field(default_factory=NodeState)  # at the event that was taken in last
 
     @property
     def life(self) -> Life | None:
@@ -135,12 +134,11 @@ class NodeStory:
     @property
     def silent(self) -> bool:
         """Nothing it sends reaches the broker: for a fault, or for one that is over and that TCP outlasts."""
-        return self.silenced or self.conn in self.stalled
+        return self.silenced or self.now.is_stalled
 
 
 _OF_INTEREST = frozenset(
     {
-        t.BrokerStarted,
         t.BrokerStopped,
         t.DeathReported,
         t.FaultEffect,
@@ -174,10 +172,10 @@ class History:
         self.ended: t.RunEnded | None = None
         self.length = len(trace)
         self.end_us = trace[-1].t_us if trace else 0
-        self._stories: defaultdict[str, NodeStory] = defaultdict(NodeStory)
+        self._replay = Replay()
+        self._stories: dict[str, NodeStory] = {}
         self.faults: dict[str, InjectedFault] = {}
         self.outages: list[Outage] = []
-        self._down: set[str] = set()
         self._broker_forgot_us = -1
         self._broker_stopped_us = -1
         self._master_forgot_us = -1
@@ -191,6 +189,8 @@ class History:
 
     def story(self, node: str) -> NodeStory:
         """The story of `node`, empty if the trace knows nothing of it."""
+        if node not in self._stories:
+            self._stories[node] = NodeStory(now=self._replay.nodes[node])
         return self._stories[node]
 
     def report_of(self, fault: InjectedFault) -> t.DeathReported | None:
@@ -233,8 +233,8 @@ class History:
                 story.lives.append(Life(node, inc, at, event.t_us))
             case t.NodeConnected(node=node, inc=inc):
                 self._connected(at, event)
-            case t.WireOpened(node=node, conn=conn):
-                self.story(node).conn = conn
+            case t.WireOpened() | t.WireStalled() | t.WireResumed():
+                self._replay.take_in(event)
             case t.NodeDefined(node=node):
                 self.story(node).definition = event
             case t.NodeDisconnected(node=node, inc=inc):
@@ -250,10 +250,6 @@ class History:
                 self.story(node).deaths.append((at, event))
             case t.FaultInjected() | t.FaultEffect() | t.FaultEnded():
                 self._fault(at, event)
-            case t.WireStalled(node=node, conn=conn):
-                self.story(node).stalled.add(conn)
-            case t.WireResumed(node=node, conn=conn):
-                self.story(node).stalled.discard(conn)
             case t.MasterStarted(boot=boot):
                 if boot > 1:
                     self._master_forgot_us = event.t_us
@@ -262,9 +258,11 @@ class History:
                     self._broker_stopped_us = event.t_us
                     if not event.kept_memory:
                         self._broker_forgot_us = event.t_us
-                self._outage_begins(event)
-            case t.MasterConnected() | t.BrokerStarted():
-                self._outage_ends(event)
+                if not self.outages or self.outages[-1].end_us is not None:
+                    self.outages.append(Outage(event.t_us))
+            case t.MasterConnected():  # so the broker is up; a broker that is up proves nothing of the master
+                if self.outages and self.outages[-1].end_us is None:
+                    self.outages[-1].end_us = event.t_us
             case t.RunStarted():
                 self.run = event
             case t.RunEnded():
@@ -305,19 +303,6 @@ class History:
         self.faults[event.fault] = fault
         if event.node:
             story.faults.append(fault)
-
-    def _outage_begins(self, event: t.Event) -> None:
-        if not self._down:
-            self.outages.append(Outage(event.t_us))
-        self._down.add("broker" if isinstance(event, t.BrokerStopped) else "master")
-
-    def _outage_ends(self, event: t.Event) -> None:
-        if not self._down:
-            return
-        # A master that is connected proves that the broker is up; a broker that is up proves nothing of it.
-        self._down = set() if isinstance(event, t.MasterConnected) else (self._down - {"broker"}) | {"master"}
-        if not self._down:
-            self.outages[-1].end_us = event.t_us
 
 
 _newest: tuple[Sequence[t.Event], History] | None = None

@@ -37,6 +37,7 @@ from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconcl
 from dcompute_sim.checks.history import is_momentary, is_seen, stops_program
 from dcompute_sim.checks.tasks import cut_short
 from dcompute_sim.faults.fault import Seen
+from dcompute_sim.trace.replay import NodeState, Replay
 from dcompute_sim.yamlfile.units import Duration
 
 _ON_THE_WAY_US = 1_000_000  # at most, from the broker, which has acknowledged it, to the master
@@ -93,19 +94,19 @@ class _Result:
 class _NodeDebts:
     """A node and the results it has to deliver."""
 
-    inc: str = ""  # of its connection, if it has one
-    conn: int = 0  # its newest TCP connection
-    stalled: set[int] = field(default_factory=set)  # TCP connections that a silence holds up
-    disturbances: dict[str, str] = field(default_factory=dict)  # kind by fault
+    now: NodeState
     undisturbed_since_us: int | None = None
     results: list[_Result] = field(default_factory=list)
 
     @property
     def reaches_broker(self) -> bool:
         """It has a connection across which bytes go."""
-        silenced = any(is_seen(kind, Seen.SILENCE) for kind in self.disturbances.values())
-        silent = self.conn in self.stalled or silenced
-        return bool(self.inc) and not silent
+        silenced = any(_disturbs(kind) and is_seen(kind, Seen.SILENCE) for kind in self.now.faults.values())
+        return self.now.link == "connected" and not (self.now.is_stalled or silenced)
+
+    @property
+    def is_disturbed(self) -> bool:
+        return any(map(_disturbs, self.now.faults.values()))
 
 
 class _ResultLedger:
@@ -117,13 +118,12 @@ class _ResultLedger:
         self.lost: list[t.Event] = []
         self.asides: Counter[str] = Counter()
         self._within_us = within_us
-        self._nodes: defaultdict[str, _NodeDebts] = defaultdict(_NodeDebts)
+        self._replay = Replay()
+        self._nodes: dict[str, _NodeDebts] = {}
         self._owed: defaultdict[tuple[str, str], list[_Result]] = defaultdict(list)  # by node and task
-        self._at_work: set[tuple[str, str]] = set()
         self._finished: set[tuple[str, str]] = set()
-        self._master_is_there = False
         self.take_in: dict[type[t.Event], Callable[[Any], None]] = {
-            t.TaskTaken: lambda event: self._at_work.add((event.node, event.task)),
+            t.TaskTaken: self._replay.take_in,
             t.TaskFinished: self._task_finished,
             t.ResultReceived: self._result_arrived,
             t.ResultDuplicate: self._result_arrived,
@@ -131,17 +131,17 @@ class _ResultLedger:
             t.NodeStarted: self._node_stopped,  # one whose end nobody saw
             t.NodeStopped: self._node_stopped,
             t.NodeConnecting: self._node_disconnected,
-            t.NodeConnected: self._node_connected,
+            t.NodeConnected: self._of_node,
             t.NodeDisconnected: self._node_disconnected,
-            t.WireOpened: self._wire,
-            t.WireStalled: self._wire,
-            t.WireResumed: self._wire,
+            t.WireOpened: self._of_node,
+            t.WireStalled: self._of_node,
+            t.WireResumed: self._of_node,
             t.FaultInjected: self._fault,
             t.FaultEnded: self._fault,
             t.BrokerStopped: self._master_gone,
             t.MasterStopped: self._master_gone,
             t.MasterDisconnected: self._master_gone,
-            t.MasterConnected: self._master_connected,
+            t.MasterConnected: self._replay.take_in,
         }
         """What to do with an event, by its type; the others say nothing of results."""
 
@@ -162,13 +162,13 @@ class _ResultLedger:
         work = (event.node, event.task)
         if self._who.role(event.node) is t.Role.CLONE:
             return
-        if work in self._finished and work not in self._at_work:
+        node = self._node(event.node)
+        if work in self._finished and event.task not in node.now.at_work:
             return
         self._finished.add(work)
-        self._at_work.discard(work)
+        self._replay.take_in(event)
         result = _Result(event)
         self._owed[work].append(result)
-        node = self._nodes[event.node]
         node.results.append(result)
         if node.reaches_broker:
             self._go_out(result)
@@ -176,7 +176,7 @@ class _ResultLedger:
     def _go_out(self, result: _Result) -> None:
         """Its node can hand it over from now on; given to a broker without a master, it is gone."""
         result.out_until_us = math.inf
-        if not self._master_is_there:
+        if not self._replay.master_is_connected:
             result.excuse = "while the master was away"
 
     def _result_arrived(self, event: t.ResultReceived | t.ResultDuplicate) -> None:
@@ -205,10 +205,15 @@ class _ResultLedger:
             if max(since_us, result.finished.t_us) + self._within_us <= now_us:
                 result.overdue = True  # whatever happens from now on
 
+    def _node(self, name: str) -> _NodeDebts:
+        if name not in self._nodes:
+            self._nodes[name] = _NodeDebts(self._replay.nodes[name])
+        return self._nodes[name]
+
     def _changed(self, node: _NodeDebts, now_us: int) -> None:
         """Something has changed for the node."""
         reaches_broker = node.reaches_broker
-        undisturbed = reaches_broker and not node.disturbances
+        undisturbed = reaches_broker and not node.is_disturbed
         node.undisturbed_since_us = now_us if undisturbed else None
         if reaches_broker:
             for result in node.results:
@@ -217,66 +222,50 @@ class _ResultLedger:
     def _node_stopped(self, event: t.NodeStarted | t.NodeStopped) -> None:
         if isinstance(event, t.NodeStopped) and event.how == "hang":
             return
-        node = self._nodes[event.node]
+        node = self._node(event.node)
         self._settle(node, event.t_us)
         for result in node.results:
             result.excuse = "went down with their node"
-        node.inc = ""
-        self._changed(node, event.t_us)
-
-    def _node_connected(self, event: t.NodeConnected) -> None:
-        node = self._nodes[event.node]
-        self._settle(node, event.t_us)
-        node.inc = event.inc
-        self._changed(node, event.t_us)
+        self._happened(node, event)
 
     def _node_disconnected(self, event: t.NodeConnecting | t.NodeDisconnected) -> None:
-        node = self._nodes[event.node]
-        if not node.inc or (isinstance(event, t.NodeDisconnected) and event.inc != node.inc):
-            return
+        node = self._node(event.node)
         self._settle(node, event.t_us)
-        for result in node.results:
-            result.out_until_us = min(result.out_until_us, event.t_us)
-        node.inc = ""
-        self._changed(node, event.t_us)
+        before = node.now.inc
+        self._replay.take_in(event)
+        if before and not node.now.inc:
+            for result in node.results:
+                result.out_until_us = min(result.out_until_us, event.t_us)
+            self._changed(node, event.t_us)
 
-    def _wire(self, event: t.WireOpened | t.WireStalled | t.WireResumed) -> None:
-        node = self._nodes[event.node]
+    def _of_node(self, event: Any) -> None:
+        """Something that may change whether its bytes reach the broker."""
+        node = self._node(event.node)
         self._settle(node, event.t_us)
-        if isinstance(event, t.WireOpened):
-            node.conn = event.conn
-        elif isinstance(event, t.WireStalled):
-            node.stalled.add(event.conn)
-        else:
-            node.stalled.discard(event.conn)
-        self._changed(node, event.t_us)
+        self._happened(node, event)
 
     def _fault(self, event: t.FaultInjected | t.FaultEnded) -> None:
-        node = self._nodes[event.node]
-        if isinstance(event, t.FaultInjected) and _disturbs(event.kind):
+        node = self._node(event.node)
+        kind = event.kind if isinstance(event, t.FaultInjected) else node.now.faults.get(event.fault, "")
+        if _disturbs(kind):
             self._settle(node, event.t_us)
-            node.disturbances[event.fault] = event.kind
-        elif isinstance(event, t.FaultEnded) and event.fault in node.disturbances:
-            self._settle(node, event.t_us)
-            del node.disturbances[event.fault]
-        else:
-            return
+            self._happened(node, event)
+
+    def _happened(self, node: _NodeDebts, event: t.Event) -> None:
+        self._replay.take_in(event)
         self._changed(node, event.t_us)
 
     # --- the master -------------------------------------------------------------------------------------
 
     def _master_gone(self, event: t.BrokerStopped | t.MasterStopped | t.MasterDisconnected) -> None:
-        if not self._master_is_there:
+        if not self._replay.master_is_connected:
             return
         for node in self._nodes.values():
             self._settle(node, event.t_us)
             for result in node.results:
                 if result.out_until_us + _ON_THE_WAY_US >= event.t_us:
                     result.excuse = "with the broker or the master when they parted"
-        self._master_is_there = False
-
-    def _master_connected(self, event: t.MasterConnected) -> None:
-        self._master_is_there = True
+        self._replay.take_in(event)
 
 
 def _disturbs(kind: str) -> bool:

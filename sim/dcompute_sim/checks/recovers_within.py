@@ -13,6 +13,7 @@ from dcompute_sim import trace as t
 from dcompute_sim.checks.check import Check, CheckOutcome, Measurement, failed, held, inconclusive
 from dcompute_sim.checks.history import LIFELESS, is_momentary, is_seen
 from dcompute_sim.faults.fault import Seen
+from dcompute_sim.trace.replay import NodeState, Replay
 from dcompute_sim.yamlfile.units import Duration
 
 
@@ -20,17 +21,19 @@ from dcompute_sim.yamlfile.units import Duration
 class _NodeRecoveries:
     """What is so far true of one node, and the recoveries it still owes."""
 
-    stopped: bool = False
-    holding: set[str] = field(default_factory=set)  # faults that hold it down
-    connected: str | None = None  # incarnation
-    seen: tuple[str, str] = ("", "")  # status and incarnation as the master has them
+    now: NodeState
     good_since_us: int | None = None
     owed: list[tuple[str, t.Event]] = field(default_factory=list)  # kind of fault, event of its end
 
+    @property
+    def is_held_down(self) -> bool:
+        """A fault that goes on keeps it from recovering."""
+        return any(map(_holds_down, self.now.faults.values()))
+
     def update(self, now_us: int) -> None:
-        status, inc = self.seen
-        believed = bool(status) and status not in LIFELESS and inc in ("", self.connected)
-        if self.connected is None or not believed:
+        now = self.now
+        believed = bool(now.status) and now.status not in LIFELESS and now.status_inc in ("", now.inc)
+        if now.link != "connected" or not believed:
             self.good_since_us = None
         elif self.good_since_us is None:
             self.good_since_us = now_us
@@ -84,6 +87,7 @@ class _RecoveryLedger:
         self._kinds = kinds
         self._nodes: dict[str, _NodeRecoveries] = {}
         self._faults: dict[str, str] = {}
+        self._replay = Replay()
 
     def note(self, event: t.Event) -> None:
         """Take in the next event."""
@@ -94,37 +98,21 @@ class _RecoveryLedger:
             self._note_common(event)
             return
         if isinstance(event, t.NodeDefined):
-            self._nodes[name] = _NodeRecoveries()
+            self._nodes[name] = _NodeRecoveries(self._replay.nodes[name])
         node = self._nodes.get(name)
         if node is None:
             return  # master, clones and probe clients have wires too, and owe nothing
         self._settle(node, event.t_us)
+        self._replay.take_in(event)
         match event:
-            case t.NodeStarted():
-                node.stopped = False
             case t.NodeStopped(how=how) if how != "hang":
-                node.stopped, node.connected = True, None
                 self._excuse(node)
-            case t.NodeConnecting():
-                node.connected = None
-            case t.NodeConnected(inc=inc):
-                node.connected = inc
-            case t.NodeDisconnected(inc=inc) if inc == node.connected:
-                node.connected = None
-            case t.NodeStatusSeen(status=status, inc=inc):
-                node.seen = (status, inc)
-            case t.FaultInjected(fault=fault, kind=kind) if is_seen(kind, Seen.CLOSED, Seen.SILENCE):
+            case t.FaultInjected(kind=kind) if is_seen(kind, Seen.CLOSED, Seen.SILENCE):
                 self._excuse(node)
                 if is_momentary(kind):  # nothing to heal: from now on it is the node's turn
                     self._owe(node, kind, event)
-                else:
-                    node.holding.add(fault)
-            case t.FaultEnded(fault=fault):
-                node.holding.discard(fault)
-                if not node.holding:
-                    self._owe(node, self._faults.get(fault, ""), event)
-            case _:
-                return
+            case t.FaultEnded(fault=fault) if not node.is_held_down:
+                self._owe(node, self._faults.get(fault, ""), event)
         node.update(event.t_us)
 
     def _note_common(self, event: t.Event) -> None:
@@ -134,12 +122,12 @@ class _RecoveryLedger:
                     self._settle(node, event.t_us)
                     self._excuse(node)
             case t.MasterStarted():
+                self._replay.take_in(event)
                 for node in self._nodes.values():
-                    node.seen = ("", "")
                     node.update(event.t_us)
             case t.FaultEnded(fault=fault):
                 for node in self._nodes.values():
-                    if not node.stopped and not node.holding:
+                    if node.now.link != "off" and not node.is_held_down:
                         self._owe(node, self._faults.get(fault, ""), event)
 
     def close(self, end_us: int) -> None:
@@ -177,3 +165,7 @@ class _RecoveryLedger:
 
     def _recovered(self, kind: str, ended: t.Event, good_since_us: int) -> None:
         self.samples.setdefault(kind, []).append(max(0, good_since_us - ended.t_us) / 1e6)
+
+
+def _holds_down(kind: str) -> bool:
+    return is_seen(kind, Seen.CLOSED, Seen.SILENCE) and not is_momentary(kind)

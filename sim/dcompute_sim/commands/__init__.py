@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from dcompute_sim.brokers.cli import app as broker
+from dcompute_sim.commands.at_command import at
 from dcompute_sim.commands.compare_command import compare
 from dcompute_sim.commands.list_command import list_
 from dcompute_sim.commands.report_command import report
@@ -20,6 +21,7 @@ app = typer.Typer()
 app.command()(run)
 app.command()(report)
 app.command()(compare)
+app.command()(at)
 app.command()(shrink)
 app.command()(explain)
 app.command("list")(list_)

@@ -1,0 +1,56 @@
+"""`dcompute at`: the state of a run at one moment, from its trace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from dcompute_sim.commands import app
+from typer.testing import CliRunner
+
+SCENARIO = """
+version: 1
+name: moments
+duration: 40s
+fleet: {py: {count: 2, keepalive: 4s, work: 3s}}
+workload: [{tasks: 2, rate: 10/s, at: 10s}]
+faults: [{kind: power_cut, at: 20s, select: {names: [py-1]}, restart_after: 15s}]
+expect: [no_false_deaths]
+"""
+
+
+@pytest.fixture(scope="module")
+def trace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("at")
+    (folder / "moments.yaml").write_text(SCENARIO)
+    found = folder / "t.jsonl"
+    words = ["run", str(folder / "moments.yaml"), "--quiet", "--trace", str(found)]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    return found
+
+
+def said(trace: Path, *words: str, status: int = 0) -> list[str]:
+    result = CliRunner().invoke(app, ["at", str(trace), *words])
+    assert result.exit_code == status, result.output
+    return result.output.splitlines()
+
+
+def test_what_everyone_was_and_held(trace: Path) -> None:
+    head, first, second = said(trace, "11s")
+    assert head == "11.000000 s: broker up, master connected"
+    for name, line in (("py-1", first), ("py-2", second)):
+        assert line.startswith(f"{name}  connected as ")
+        assert "the master believes busy; at work on " in line
+
+
+def test_a_fault_and_what_the_master_still_believes(trace: Path) -> None:
+    (_, line) = said(trace, "21s", "--node", "py-1")
+    assert line == "py-1  off; the master believes ready; power_cut (power_cut-1)"
+    (_, line) = said(trace, "30s", "--node", "py-1")
+    assert "the master believes dead" in line
+
+
+def test_a_node_that_there_is_not_is_named_with_those_there_are(trace: Path) -> None:
+    told = " ".join(" ".join(said(trace, "30s", "--node", "py-9", status=2)).replace("\u2502", " ").split())
+    assert "nothing is told of 'py-9' by then; of these it is: py-1, py-2" in told
+    assert "1 fortnight" in " ".join(said(trace, "1 fortnight", status=2))
