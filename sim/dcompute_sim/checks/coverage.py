@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from dcompute_sim import trace as t
-from dcompute_sim.trace.replay import NodeState, Replay
+from dcompute_sim.trace.replayer import NodeState, Replay
 
 STATES = ("off", "disconnected", "connecting", "subscribing", "idle", "busy", "publishing")
 """What a node can be doing when a fault hits it."""

@@ -15,7 +15,7 @@ from dcompute_sim import trace as t
 from dcompute_sim.checks.check import are_kinds
 from dcompute_sim.faults import NodeFault, kind_of
 from dcompute_sim.faults.fault import Seen
-from dcompute_sim.trace.replay import NodeState, Replay
+from dcompute_sim.trace.replayer import NodeState, Replay
 
 LIFELESS = frozenset({"dead", "offline"})
 """Statuses in which a node will do no work."""

@@ -37,7 +37,7 @@ from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconcl
 from dcompute_sim.checks.history import is_momentary, is_seen, stops_program
 from dcompute_sim.checks.tasks import cut_short
 from dcompute_sim.faults.fault import Seen
-from dcompute_sim.trace.replay import NodeState, Replay
+from dcompute_sim.trace.replayer import NodeState, Replay
 from dcompute_sim.yamlfile.units import Duration
 
 _ON_THE_WAY_US = 1_000_000  # at most, from the broker, which has acknowledged it, to the master

@@ -13,7 +13,7 @@ from dcompute_sim import trace as t
 from dcompute_sim.checks.check import Check, CheckOutcome, Measurement, failed, held, inconclusive
 from dcompute_sim.checks.history import LIFELESS, is_momentary, is_seen
 from dcompute_sim.faults.fault import Seen
-from dcompute_sim.trace.replay import NodeState, Replay
+from dcompute_sim.trace.replayer import NodeState, Replay
 from dcompute_sim.yamlfile.units import Duration
 
 

@@ -9,7 +9,7 @@ import typer
 
 from dcompute_sim.commands.status import explained
 from dcompute_sim.trace import Participants, Role, read
-from dcompute_sim.trace.replay import NodeState, Replay
+from dcompute_sim.trace.replayer import NodeState, Replay
 from dcompute_sim.yamlfile.units import UnitError, parse_duration
 
 
