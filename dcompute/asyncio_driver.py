@@ -35,7 +35,12 @@ class AsyncioDriver:
         self._dispatched: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._dispatcher: threading.Thread | None = None
         self._thread: threading.Thread | None = None
-        self._loop = loop or self._start_loop()
+        self._loop = loop or asyncio.new_event_loop()
+        if loop is None:
+            self._thread = threading.Thread(
+                target=_run, args=(self._loop,), name="dcompute-loop", daemon=True
+            )
+            self._thread.start()
 
     @classmethod
     def shared(cls) -> AsyncioDriver:
@@ -45,12 +50,6 @@ class AsyncioDriver:
             if shared is None or shared._thread is None or not shared._thread.is_alive():
                 shared = cls._shared = cls()
             return shared
-
-    def _start_loop(self) -> asyncio.AbstractEventLoop:
-        loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=_run, args=(loop,), name="dcompute-loop", daemon=True)
-        self._thread.start()
-        return loop
 
     def now_s(self) -> float:
         """Return monotonic seconds."""

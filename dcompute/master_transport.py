@@ -195,7 +195,7 @@ class MasterNodeTransport(Transport):
                 raise UnknownNode(f"no node {node_id!r} has announced itself")
             if status in GONE:
                 raise DeadNode(f"node {node_id!r} is {status}")
-            task_id: str = task["id"] or self._new_task_id()
+            task_id: str = task["id"] or str(uuid.UUID(int=self._driver.random.getrandbits(128), version=4))
             task["id"] = task_id
             attempt = self._registry.next_attempt(task_id)
             payload = encode_task(task, attempt)
@@ -205,9 +205,6 @@ class MasterNodeTransport(Transport):
             self._registry.sent(task_id, attempt)
         self._tell(TaskSent(node_id, task_id, task["priority"], attempt, len(payload)))
         return task_id
-
-    def _new_task_id(self) -> str:
-        return str(uuid.UUID(int=self._driver.random.getrandbits(128), version=4))
 
     def get_results(
         self, node_id_dict: str | Collection[str] | None = None, disposable: bool = False
@@ -359,7 +356,12 @@ class MasterNodeTransport(Transport):
                 return
             message = decode(self._topics, topic, payload)
         except Rejected as error:
-            self._reject(topic, str(error))
+            self._rejected += 1
+            if is_power_of_two(self._rejected):
+                log.warning(
+                    "master: rejected a message on %.80r: %s (%d so far)", topic, error, self._rejected
+                )
+            self._tell(MessageRejected(topic, str(error)))
             return
         with self._lock:
             effects = self._registry.receive(
@@ -410,12 +412,6 @@ class MasterNodeTransport(Transport):
     def link_failed(self, reason: str) -> None:
         log.warning("master: cannot connect: %s; trying again", reason)
 
-    def _reject(self, topic: str, reason: str) -> None:
-        self._rejected += 1
-        if is_power_of_two(self._rejected):
-            log.warning("master: rejected a message on %.80r: %s (%d so far)", topic, reason, self._rejected)
-        self._tell(MessageRejected(topic, reason))
-
     # --- what the registry wants ------------------------------------------------------------------------
 
     def _apply(self, effects: Sequence[Effect]) -> None:
@@ -424,8 +420,11 @@ class MasterNodeTransport(Transport):
                 case NodeChanged(node_id, status, inc):
                     self._tell(NodeStatusSeen(node_id, status, inc))
                     self._updates.look_at(node_id)
-                case NodeDied():
-                    self._report_death(effect)
+                case NodeDied(node_id, inc, cause):
+                    self._tell(DeathReported(node_id, inc, cause))
+                    self._deaths.append(node_id)
+                    if len(self._deaths) == 1:
+                        self._driver.deliver(self._deliver_deaths)
                 case ResultAccepted(node_id, task_id, result):
                     self._tell(ResultReceived(node_id, task_id or "", result))
                     self._results_arrived()
@@ -439,12 +438,6 @@ class MasterNodeTransport(Transport):
                     log.warning("master: node %s did not speak within its bound: declared dead", node_id)
                     self._link.send((self._topics.status_of(node_id), encode_dead(node_id, inc), True))
         self._arm_tick()
-
-    def _report_death(self, death: NodeDied) -> None:
-        self._tell(DeathReported(death.node_id, death.inc, death.cause))
-        self._deaths.append(death.node_id)
-        if len(self._deaths) == 1:
-            self._driver.deliver(self._deliver_deaths)
 
     def _deliver_deaths(self) -> None:
         with self._lock:

@@ -111,17 +111,13 @@ def decode(topics: Topics, topic: str, payload: bytes) -> Message:
             return _result(decode_object(payload))
         if topic == topics.initialisation:
             return _announcement(decode_object(payload))
-        return _status(_node_of(topics, topic), payload)
+        if not topic.startswith(topics.prefix) or not topic.endswith("/status"):
+            raise Rejected("not a topic of the protocol")
+        return _status(check_node_id(topic[len(topics.prefix) : -len("/status")]), payload)
     except Rejected:
         raise
     except ValueError as error:
         raise Rejected(str(error)) from None
-
-
-def _node_of(topics: Topics, topic: str) -> str:
-    if not topic.startswith(topics.prefix) or not topic.endswith("/status"):
-        raise Rejected("not a topic of the protocol")
-    return check_node_id(topic[len(topics.prefix) : -len("/status")])
 
 
 def _status(node_id: str, payload: bytes) -> StatusMessage | StatusCleared:

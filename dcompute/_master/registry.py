@@ -1,8 +1,53 @@
 """The master's state machine: which nodes there are, which incarnation each is, who died, what results came.
 
-Plain code: messages and times go in, effects come out. It never raises for anything a network can send, has
-no clock and no lock (the transport around it has one). Times: `now_s` is monotonic, `wall_s` seconds since
-1970.
+Rules
+1. What comes live is news; what comes retained was true once. A retained sign of life says nothing of a node
+   that was heard over the present connection; a retained announcement or result is counted, and that is all.
+2. A `dead` or `offline` of another incarnation than the present one is stale: it is the will of a connection
+   that is gone. Incarnations are compared for equality only, and an older node, which has none, is taken at
+   its word.
+3. An incarnation dies once, however many signs of its death come. If it speaks afterwards it is alive, and
+   its next death is news.
+4. A node that is alive as far as is known, but not heard over the present connection, is in doubt: one whose
+   status was read retained, and all of them after the master was away. It is asked (`Probe`), and if it does
+   not speak within its bound it is declared dead. Speech is a live status, an announcement, or a result of
+   the present incarnation; another incarnation's result is none.
+5. The bound is 1.5 x the keepalive that the node announced (what the broker itself waits) and `grace_s` for
+   its reconnection, or `liveness_s`. Without a broker no node can speak, so none is judged: bounds begin at
+   `link_up`.
+6. A death that the master declares is published, retained, over the node's last status (`DeclareDead`), for
+   those who come later. It comes back to the master as a message like any other: where the node has spoken
+   meanwhile, that echo is stale, once. `last_seen` stays when the node was seen, not when it was missed.
+7. A result counts once for each task id (of the last `task_memory`), whichever node and attempt brought it.
+8. A forgotten node stays forgotten, whatever is retained of it or on its way, until it announces itself.
+
+Nothing that a network can send raises: messages come decoded, and what is odd is counted or told as an
+effect. There is no clock and no lock (the transport around it has one): times go in, `now_s` monotonic for
+bounds, `wall_s` seconds since 1970 for what people read. Effects come out, in order, and are carried out by
+who called: so the same code judges in real time, in virtual time and in a test.
+
+Why
+* Rule 2: a broker publishes the will of a half-open connection up to 1.5 x keepalive after it fell silent,
+  often long after the node is back on another one. Without incarnations that kills the living.
+* Rule 4: a master that starts reads `ready` of nodes that died while no broker was there to publish their
+  wills (a broker that restarts forgets sessions and wills, and may keep what is retained). Nobody else will
+  ever say that they are dead.
+* Rule 5: probing at once and judging by the answer to that one message would kill who is still waiting to
+  reconnect: after an outage all nodes are in backoff, with jitter.
+* Rule 7: QoS 1 delivers again, and who sends a task again after a death cannot know that it had been done.
+
+Rejected
+* Time stamps, or a growing number, in place of the incarnation: a board's clock may be unset, and a count
+  that survives a reboot is a write to flash at each boot.
+* Probing living nodes regularly: while master and node have one broker, the keepalive does that, and costs
+  the master nothing with a thousand nodes.
+* Judging a node by how long ago its last status came: a node that is idle says nothing for days.
+* Dropping a record at a death: its incarnation is what tells the next stale will from news.
+* A heap of deadlines: an outage gives all nodes theirs at once and the first words take them away again, so
+  the earliest is kept instead, and may be too early; `tick` then finds nothing and looks for the next.
+
+Sources: MQTT 3.1.1, 3.1.2.5 (wills) and 3.1.2.10 (1.5 x keepalive); docs/protocol.md, "What the master
+believes". `python -m benchmarks mutants` plants faults against these rules.
 """
 
 from __future__ import annotations
@@ -101,7 +146,11 @@ class Registry:
             if retained:  # of a connection that may be long gone; its status tells
                 self.counters["retained_announcements"] += 1
                 return []
-            return self._receive_announcement(message, wall_s)
+            self._forgotten.discard(message.node_id)
+            record = self._record(message.node_id)
+            record.device_type = message.device_type
+            record.capabilities = message.capabilities
+            return self._heard_alive(record, message.status, message.inc, wall_s)
         if message.node_id in self._forgotten:
             self.counters["forgotten_ignored"] += 1
             return []
@@ -110,13 +159,6 @@ class Registry:
         if message.status in GONE:
             return self._receive_gone(message, retained, wall_s)
         return self._receive_alive(message, retained, now_s, wall_s)
-
-    def _receive_announcement(self, message: Announcement, wall_s: float) -> list[Effect]:
-        self._forgotten.discard(message.node_id)
-        record = self._record(message.node_id)
-        record.device_type = message.device_type
-        record.capabilities = message.capabilities
-        return self._heard_alive(record, message.status, message.inc, wall_s)
 
     def _receive_alive(
         self, message: StatusMessage, retained: bool, now_s: float, wall_s: float

@@ -122,13 +122,23 @@ class PahoClient(paho.Client):
         if kind == paho.PUBLISH and header & _QOS_2 == 0:
             self._take_publish(header, body)
         elif kind == paho.PUBACK:
-            self._take_puback(body)
+            if len(body) != 2:
+                raise MalformedPacket(f"a PUBACK of {len(body)} bytes")
+            self._user.packet_acknowledged(int.from_bytes(body, "big"))
         elif header == paho.PINGRESP and not body:
             self._ping_t = 0.0
         elif kind == paho.SUBACK:
-            self._take_suback(body)
+            codes = set(body[2:])
+            if not codes or not codes <= _SUBACK_CODES:
+                raise MalformedPacket("a SUBACK without return codes, or with one that means nothing")
+            self._user.packet_subscribed(int.from_bytes(body[:2], "big"), _REFUSED not in codes)
         elif kind == paho.CONNACK:
-            self._take_connack(body)
+            if len(body) != 2:
+                raise MalformedPacket(f"a CONNACK of {len(body)} bytes")
+            code = body[1]
+            if code == 0:
+                self._state = type(self._state).MQTT_CS_CONNECTED
+            self._user.packet_connected(code)
         else:
             self._leave_to_paho(header, body)
 
@@ -167,25 +177,6 @@ class PahoClient(paho.Client):
         self._user.packet_message(body[2:end], body[payload:], bool(header & _RETAIN))
         if header & _QOS_1 and self._sock is not None:
             self.outbox.append(b"\x40\x02" + body[end:payload])  # PUBACK
-
-    def _take_puback(self, body: bytes) -> None:
-        if len(body) != 2:
-            raise MalformedPacket(f"a PUBACK of {len(body)} bytes")
-        self._user.packet_acknowledged(int.from_bytes(body, "big"))
-
-    def _take_connack(self, body: bytes) -> None:
-        if len(body) != 2:
-            raise MalformedPacket(f"a CONNACK of {len(body)} bytes")
-        code = body[1]
-        if code == 0:
-            self._state = type(self._state).MQTT_CS_CONNECTED
-        self._user.packet_connected(code)
-
-    def _take_suback(self, body: bytes) -> None:
-        codes = set(body[2:])
-        if not codes or not codes <= _SUBACK_CODES:
-            raise MalformedPacket("a SUBACK without return codes, or with one that means nothing")
-        self._user.packet_subscribed(int.from_bytes(body[:2], "big"), _REFUSED not in codes)
 
     def _leave_to_paho(self, header: int, body: bytes) -> None:
         self._in_packet = {

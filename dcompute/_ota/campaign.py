@@ -117,8 +117,9 @@ class Campaign:
     _rested_s: float | None = None  # when the present wave ended
 
     def __post_init__(self) -> None:
-        for name in self._all():
-            self.fates.setdefault(name, Fate.WAITING)
+        for wave in self.waves:
+            for name in wave:
+                self.fates.setdefault(name, Fate.WAITING)
 
     # --- what is to be done -----------------------------------------------------------------------------
 
@@ -173,9 +174,6 @@ class Campaign:
             self.fates[name] = Fate.FAILED
         else:
             self.fates[name] = Fate.BOXED if self.tries[name] >= self.plan.tries else Fate.SILENT
-        self._judge()
-
-    def _judge(self) -> None:
         failed, took = len(self._of(Fate.FAILED)), len(self.touched())
         if not self.aborted and took and failed / took > self.plan.abort_share:
             self.aborted = f"{failed} of the {took} boards that took it do not run it"
@@ -209,9 +207,6 @@ class Campaign:
 
     def _of(self, fate: Fate) -> list[str]:
         return [name for name, found in self.fates.items() if found is fate]
-
-    def _all(self) -> list[str]:
-        return [name for wave in self.waves for name in wave]
 
     # --- kept -------------------------------------------------------------------------------------------
 

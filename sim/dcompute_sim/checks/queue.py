@@ -32,7 +32,10 @@ def takes(trace: Sequence[t.Event]) -> Iterator[Take]:
                 queues.setdefault(node, []).append(event)
             case t.TaskTaken(node=node):
                 queue = queues.setdefault(node, [])
-                received = next((task for task in queue if _same(task, event)), None)
+                same = (
+                    waits for waits in queue if (waits.task, waits.attempt) == (event.task, event.attempt)
+                )
+                received = next(same, None)
                 yield Take(event, received, list(queue))
                 if received is not None:
                     queue.remove(received)
@@ -43,7 +46,3 @@ def takes(trace: Sequence[t.Event]) -> Iterator[Take]:
                     queue.remove(dropped)
             case t.NodeStarted(node=node):
                 queues.pop(node, None)
-
-
-def _same(received: t.TaskReceived, taken: t.TaskTaken) -> bool:
-    return received.task == taken.task and received.attempt == taken.attempt

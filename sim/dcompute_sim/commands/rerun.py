@@ -30,7 +30,11 @@ def watch(names: Sequence[str], run_once: Callable[[], object], say: Callable[[s
     try:
         while True:
             before = stamps_of(names, stamps)
-            status = _status_of(run_once)
+            try:
+                run_once()
+                status = HELD
+            except typer.Exit as ended:
+                status = ended.exit_code
             if status == INTERRUPTED:
                 return status
             stamps = stamps_of(names, before)
@@ -73,11 +77,3 @@ def _files(name: str) -> list[Path]:
     except ScenarioError:
         return []
     return [file for top in tops for file in files_of(top)]
-
-
-def _status_of(run_once: Callable[[], object]) -> int:
-    try:
-        run_once()
-    except typer.Exit as ended:
-        return ended.exit_code
-    return HELD

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -102,7 +102,10 @@ def run(
     """
     names = scenarios or []
     if watch:
-        raise typer.Exit(watch_files(names, _without_watch(context), typer.echo))
+        command = context.command.callback
+        assert command is not None
+        once = partial(context.invoke, command, **{**context.params, "watch": False})
+        raise typer.Exit(watch_files(names, once, typer.echo))
     if how.target and time:
         raise typer.BadParameter("`--target` says which time it is: leave out --time")
     if trace and no_trace:
@@ -120,13 +123,6 @@ def run(
                 raise typer.BadParameter("traces and reports are of one seed: leave out --seeds")
             raise typer.Exit(_run_seeds(entries, options, many, show))
         raise typer.Exit(_run_each(entries, options, trace, reports, show, many, keep=not no_trace))
-
-
-def _without_watch(context: typer.Context) -> Callable[[], object]:
-    """The same command, once."""
-    once = context.command.callback
-    assert once is not None
-    return partial(context.invoke, once, **{**context.params, "watch": False})
 
 
 def _run_seeds(entries: Sequence[SelectedScenario], options: RunOptions, many: Many, show: o.Show) -> int:

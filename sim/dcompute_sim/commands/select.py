@@ -42,7 +42,7 @@ class SelectedScenario:
 def find_entries(names: Sequence[str], overrides: Sequence[str], only: str = "") -> list[SelectedScenario]:
     """The scenarios meant. `only`: a single combination of a matrix, by its name."""
     if not names:
-        raise typer.BadParameter(f"name a scenario, such as {min(_shipped())}")
+        raise typer.BadParameter(f"name a scenario, such as {min(shipped())}")
     entries = []
     for name in names:
         path = Path(name)
@@ -81,7 +81,3 @@ def options_of(started: RunStarted) -> RunOptions:
         mutants=tuple(started.mutants),
         overrides=tuple(started.overrides),
     )
-
-
-def _shipped() -> list[str]:
-    return list(shipped())

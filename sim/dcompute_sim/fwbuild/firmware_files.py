@@ -25,7 +25,10 @@ def layout(files: Sequence[Path]) -> dict[str, Path]:
     placed: dict[str, Path] = {}
     for given in files:
         if (given / "package.json").is_file():
-            placed |= _packaged(given)
+            try:
+                placed |= packaged(given)
+            except BadBundle as error:
+                raise FirmwareError(str(error)) from None
         elif given.is_dir():
             placed |= _folder(given)
         elif given.is_file():
@@ -38,10 +41,3 @@ def layout(files: Sequence[Path]) -> dict[str, Path]:
 def _folder(folder: Path) -> dict[str, Path]:
     sources = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     return {str(p.relative_to(folder)): p for p in sources if "__pycache__" not in p.parts}
-
-
-def _packaged(folder: Path) -> dict[str, Path]:
-    try:
-        return packaged(folder)
-    except BadBundle as error:
-        raise FirmwareError(str(error)) from None

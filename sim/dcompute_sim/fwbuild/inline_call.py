@@ -87,7 +87,7 @@ class CallSite:
         value = getattr(statement, "value", None)
         if isinstance(value, ast.Call) and self._is_call(value):
             if isinstance(statement, ast.Expr):
-                return self._body(value, lambda result: _unless_pure(result))
+                return self._body(value, lambda result: [] if _is_chain(result) else [ast.Expr(result)])
             if isinstance(statement, ast.Return):
                 return self._body(value, None)
             if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
@@ -221,10 +221,6 @@ def _falls_through(statements: list[ast.stmt]) -> bool:
     if isinstance(last, ast.Try):
         return _falls_through(last.body) or any(_falls_through(handler.body) for handler in last.handlers)
     return True
-
-
-def _unless_pure(value: ast.expr) -> list[ast.stmt]:
-    return [] if _is_chain(value) else [ast.Expr(value)]
 
 
 def _names(function: _Function) -> set[str]:

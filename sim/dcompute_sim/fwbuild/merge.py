@@ -61,7 +61,9 @@ class _Program:
         nodes = [node for tree in self.trees.values() for node in ast.walk(tree)]
         self.keywords = {node.arg for node in nodes if isinstance(node, ast.keyword)}
         self.attributes = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
-        self.identifiers = _identifiers(self.trees.values())
+        self.identifiers = {node.id for node in nodes if isinstance(node, ast.Name)} | {
+            node.arg for node in nodes if isinstance(node, ast.arg)
+        }
         self.constants: dict[tuple[str, str], _Scalar] = {}
         self.home: dict[str, str] = {}  # merged module -> entry
 
@@ -156,7 +158,8 @@ class _Merger:
             )
         names = self._names[module] = {}
         statements = list(_taken_branches(program.trees[module].body))
-        for name in _defined(statements):
+        defined = [n for s in statements if not _constant(s) for n in bound_names(s)]
+        for name in dict.fromkeys(n for n in defined if n != "__all__"):
             names[name] = name if name in self._public else next(self._letters)
         bound = [name for statement in statements for name in bound_names(statement)]
         modules: dict[str, str] = {}  # name here -> merged module
@@ -293,16 +296,3 @@ def _assigned(statement: ast.stmt) -> list[str]:
     if not isinstance(statement, ast.Assign):
         return []
     return [target.id for target in statement.targets if isinstance(target, ast.Name)]
-
-
-def _defined(statements: list[ast.stmt]) -> list[str]:
-    """Names of a module, imports and constants apart."""
-    names = [n for s in statements if not _constant(s) for n in bound_names(s)]
-    return [name for name in dict.fromkeys(names) if name != "__all__"]
-
-
-def _identifiers(trees: Collection[ast.AST]) -> set[str]:
-    nodes = [node for tree in trees for node in ast.walk(tree)]
-    return {node.id for node in nodes if isinstance(node, ast.Name)} | {
-        node.arg for node in nodes if isinstance(node, ast.arg)
-    }

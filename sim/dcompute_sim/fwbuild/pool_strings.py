@@ -17,7 +17,8 @@ def pool_strings(tree: ast.Module, name: str) -> None:
     texts = {
         node.value
         for function in functions
-        for node in _evaluated(function)
+        for statement in function.body  # its defaults are not evaluated when it is called
+        for node in ast.walk(statement)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and _is_for_people(node.value)
     }
     if len(texts) < 2:
@@ -34,11 +35,6 @@ def pool_strings(tree: ast.Module, name: str) -> None:
 
 def _is_for_people(text: str) -> bool:
     return len(text) > _INTERNED_CHARS and " " in text and text.isascii()
-
-
-def _evaluated(function: ast.FunctionDef) -> list[ast.AST]:
-    """What runs when the function is called: its defaults do not."""
-    return [node for statement in function.body for node in ast.walk(statement)]
 
 
 class _Pieces(ast.NodeTransformer):

@@ -59,7 +59,9 @@ def print_run(console: Console, run: RunReport, mode: Mode = "normal") -> None:
     for result in run.verdict.results:
         if result.outcome.status is not Status.HELD and result.outcome.offending:
             _print_offending(console, run, result)
-    console.print(_verdict_line(run))
+    kept = len(run.verdict.of(Status.HELD))
+    told = f": {kept} of {len(run.verdict.results)} expectations held (exit status {run.verdict.exit_status})"
+    console.print(Text.assemble(_word(run.verdict.status), told))
     _print_replay(console, run)
 
 
@@ -189,13 +191,6 @@ def _print_offending(console: Console, run: RunReport, result: Result) -> None:
     if hidden > 0:
         console.print(Text(f"   and {hidden} more: see the HTML report", style="dim"))
     console.print()
-
-
-def _verdict_line(run: RunReport) -> Text:
-    status = run.verdict.status
-    held = len(run.verdict.of(Status.HELD))
-    told = f": {held} of {len(run.verdict.results)} expectations held (exit status {run.verdict.exit_status})"
-    return Text.assemble(_word(status), told)
 
 
 def _print_replay(console: Console, run: RunReport) -> None:

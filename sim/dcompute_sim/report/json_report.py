@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 
-from dcompute_sim.checks.check import Measurement
 from dcompute_sim.checks.verdict import Result
 from dcompute_sim.report.broker_drops import drops
 from dcompute_sim.report.run_report import RunReport
@@ -81,10 +80,8 @@ def _result(result: Result) -> dict[str, Any]:
         "status": result.outcome.status,
         "summary": result.outcome.summary,
         "figures": dict(result.outcome.figures),
-        "distributions": [_distribution(d) for d in result.outcome.distributions],
+        "distributions": [
+            {"name": d.name, "unit": d.unit, **d.figures()} for d in result.outcome.distributions
+        ],
         "offending": [msgspec.to_builtins(event) for event in result.outcome.offending],
     }
-
-
-def _distribution(distribution: Measurement) -> dict[str, Any]:
-    return {"name": distribution.name, "unit": distribution.unit, **distribution.figures()}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from dcompute_sim.report.run_report import RunReport
-from dcompute_sim.report.timeline import BROKER, MASTER, NOBODY, Mark, Timeline, TimelineSpan, timeline
+from dcompute_sim.report.timeline import BROKER, MASTER, NOBODY, Mark, Timeline, timeline
 
 _COMMON_PROCESS = 1  # broker, master, nobody; the groups follow
 _TRACKS = ("status", "tasks")  # slices on one track must nest, and these do not nest in each other
@@ -42,7 +42,15 @@ def _events(line: Timeline) -> Iterator[dict[str, Any]]:
         for track, kind in enumerate(_TRACKS):
             yield _name("thread_name", f"{node.node} {kind}", **where(lane, track))
     for span in [*line.statuses, *line.outages]:
-        yield {"ph": "X", "cat": "status", **_slice(span), **where(span.lane)}
+        yield {
+            "ph": "X",
+            "cat": "status",
+            "name": span.what,
+            "ts": span.start_us,
+            "dur": span.end_us - span.start_us,
+            "args": {"detail": span.detail},
+            **where(span.lane),
+        }
     for work in line.work:
         yield {
             "ph": "X",
@@ -71,15 +79,6 @@ def _events(line: Timeline) -> Iterator[dict[str, Any]]:
 
 def _name(what: str, name: str, pid: int, tid: int = 0) -> dict[str, Any]:
     return {"ph": "M", "name": what, "pid": pid, "tid": tid, "args": {"name": name}}
-
-
-def _slice(span: TimelineSpan) -> dict[str, Any]:
-    return {
-        "name": span.what,
-        "ts": span.start_us,
-        "dur": span.end_us - span.start_us,
-        "args": {"detail": span.detail},
-    }
 
 
 def _instant(mark: Mark, name: str) -> dict[str, Any]:

@@ -31,7 +31,11 @@ class _FromRegistry:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        bare = [name for name, check in CHECKS.items() if not _has_required(check)]
+        bare = [
+            name
+            for name, check in CHECKS.items()
+            if not any(field.is_required() for field in check.model_fields.values())
+        ]
         keyed = {name: handler(check.__pydantic_core_schema__) for name, check in CHECKS.items()}
         mapping = {"type": "object", "properties": keyed, "additionalProperties": False}
         return {"anyOf": [{"enum": bare}, mapping | {"minProperties": 1, "maxProperties": 1}]}
@@ -39,10 +43,6 @@ class _FromRegistry:
 
 Expectation = Annotated[Check, _FromRegistry()]
 """A check with its parameters."""
-
-
-def _has_required(check: type[Check]) -> bool:
-    return any(field.is_required() for field in check.model_fields.values())
 
 
 def _well_formed(value: Any) -> Any:

@@ -25,6 +25,10 @@ _INTRODUCTION = (
     "Every key of a scenario file, every fault, expectation and event. How scenarios are written is told by "
     "[the tutorial](scenarios.md)."
 )
+_UNITS = (
+    "Quantities are written with their unit: durations `250ms`, `10s`, `5min`, `1h30m`; sizes `200B`, "
+    "`64KiB`; rates\n`20/s`, `3/min`; bandwidths `10KiB/s`, `250kbit/s`; fractions `50%`."
+)
 _SECTIONS = (
     ("`fleet`: groups by name", "Group"),
     ("`network` of the scenario", "NetworkSettings"),
@@ -53,19 +57,12 @@ def reference() -> str:
     """The reference in Markdown."""
     schema = json_schema()
     definitions = schema["$defs"]
-    parts = [MARK, "# Scenario reference", _INTRODUCTION, _units(), "## A scenario file", _table(schema)]
+    parts = [MARK, "# Scenario reference", _INTRODUCTION, _UNITS, "## A scenario file", _table(schema)]
     for title, name in _SECTIONS:
         definition = definitions[name]
         parts += [f"## {title}", _text(definition.get("description", "")), _table(_mapping(definition))]
     parts += [_faults(definitions), _checks(schema), _events()]
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def _units() -> str:
-    return (
-        "Quantities are written with their unit: durations `250ms`, `10s`, `5min`, `1h30m`; sizes `200B`, "
-        "`64KiB`; rates\n`20/s`, `3/min`; bandwidths `10KiB/s`, `250kbit/s`; fractions `50%`."
-    )
 
 
 def _mapping(definition: dict[str, Any]) -> dict[str, Any]:
@@ -130,12 +127,9 @@ def _named(definition: str) -> str:
     """A definition as a link to where it is described."""
     for title, name in _SECTIONS:
         if name == definition:
-            return f"[{definition.removeprefix('Own').lower()}](#{_anchor(title)})"
+            anchor = re.sub(r"[^a-z0-9 _-]", "", title.lower()).replace(" ", "-")
+            return f"[{definition.removeprefix('Own').lower()}](#{anchor})"
     return _OTHERS.get(definition, "fault")
-
-
-def _anchor(title: str) -> str:
-    return re.sub(r"[^a-z0-9 _-]", "", title.lower()).replace(" ", "-")
 
 
 def _text(description: str) -> str:

@@ -222,12 +222,11 @@ def _in_time(
         return
     end = scenario.phases[phase] if phase is not None else active_until(scenario)
     if moment > end and end > 0:
-        what = f"the phase `{phase}` lasts" if phase else _end_words(scenario)
+        if phase:
+            what = f"the phase `{phase}` lasts"
+        else:
+            what = "the quiet phase begins at" if QUIET in phase_starts(scenario) else "the run ends at"
         yield Complaint((*path, key), f"{format_duration(moment)} is too late: {what} {format_duration(end)}")
-
-
-def _end_words(scenario: Scenario) -> str:
-    return "the quiet phase begins at" if QUIET in phase_starts(scenario) else "the run ends at"
 
 
 def _select(scenario: Scenario, select: Select, path: Path) -> Iterator[Complaint]:

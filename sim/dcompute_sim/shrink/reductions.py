@@ -83,15 +83,13 @@ def fewer_victims(scenario: Scenario) -> Reduction:
             fewer = (
                 [names[:1], names[-1:], names[:half], names[half:]] if half > 1 else [names[:1], names[1:]]
             )
-            chosen = yield [_with_victims(scenario, index, some) for some in fewer]
+            chosen = yield [
+                _with_fault(scenario, index, {"select": Select(names=list(some))}) for some in fewer
+            ]
             if chosen is None:
                 break
             scenario = chosen
             names = list(_victims(scenario.faults[index]))
-
-
-def _with_victims(scenario: Scenario, index: int, names: Sequence[str]) -> Scenario:
-    return _with_fault(scenario, index, {"select": Select(names=list(names))})
 
 
 def fewer_streams(scenario: Scenario) -> Reduction:
@@ -264,18 +262,14 @@ def _rounded(entry: Any, step: float) -> dict[str, float]:
 
 def shorter_run(scenario: Scenario) -> Reduction:
     """End soon after the last thing that is done. The quiet time after it stays as long as it was."""
-    quiet_s = scenario.phases.get(QUIET, 0.0) or _quiet_s(scenario)
     last_s = _last_s(scenario)
+    quiet_s = scenario.phases.get(QUIET, 0.0) or max(0.0, scenario.length_s - last_s)
     for busy_s in (float(round(last_s + 1)), float(round(last_s + 10))):
         if busy_s + quiet_s < scenario.length_s:
             phases = {"storm": busy_s, QUIET: quiet_s} if scenario.phases else {}
             chosen = yield [scenario.model_copy(update={"duration": busy_s + quiet_s, "phases": phases})]
             if chosen is not None:
                 return
-
-
-def _quiet_s(scenario: Scenario) -> float:
-    return max(0.0, scenario.length_s - _last_s(scenario))
 
 
 def _last_s(scenario: Scenario) -> float:

@@ -28,7 +28,9 @@ def write(shrunk: Shrunk, path: Path) -> bool:
     """
     scenario, left = self_contained(shrunk.scenario, shrunk.options)
     name = f"{shrunk.original.name}-{shrunk.original.seed}"
-    scenario = scenario.model_copy(update={"name": name, "description": _told(shrunk)})
+    mutants = "".join(f", mutant {mutant}" for mutant in shrunk.options.mutants)
+    told = f"Shrunk from {shrunk.original.name}, seed {shrunk.original.seed}{mutants}."
+    scenario = scenario.model_copy(update={"name": name, "description": told})
     command = " ".join(["dcompute run", str(path), *(f"--mutant {mutant}" for mutant in left.mutants)])
     first, _, rest = to_yaml(scenario).partition("\n")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,11 +64,6 @@ def self_contained(scenario: Scenario, options: RunOptions) -> tuple[Scenario, R
     }
     master = scenario.master.model_copy(update={"variant": mutant} if MASTER in reaches else {})
     return scenario.model_copy(update={"fleet": fleet, "master": master}), replace(options, mutants=())
-
-
-def _told(shrunk: Shrunk) -> str:
-    mutants = "".join(f", mutant {mutant}" for mutant in shrunk.options.mutants)
-    return f"Shrunk from {shrunk.original.name}, seed {shrunk.original.seed}{mutants}."
 
 
 def default_path(shrunk: Shrunk, folder: Path) -> Path:

@@ -142,7 +142,11 @@ class _Builder:
         return root
 
     def _node(self, event: Any, depth: int) -> Node:
-        self._count(event, depth)
+        self._nodes += 1
+        if self._nodes > MAX_NODES:
+            self._fail(event, f"more than {MAX_NODES:,} values", "use groups, `count` and `every`")
+        if depth > MAX_DEPTH:
+            self._fail(event, f"nested more than {MAX_DEPTH} deep", "write it flatter")
         if isinstance(event, AliasEvent):
             return self._alias(event)
         tag = getattr(event, "tag", None)
@@ -155,19 +159,14 @@ class _Builder:
         if isinstance(event, ScalarEvent):
             node = self._leaf(event, tag)
         elif isinstance(event, SequenceStartEvent):
-            node = self._sequence(event, depth)
+            node = Seq(self._span(event))
+            while not isinstance(inner := next(self._events), SequenceEndEvent):
+                node.items.append(self._node(inner, depth + 1))
         else:
             node = self._mapping(event, depth)
         if anchor is not None:
             self._anchors[anchor] = node
         return node
-
-    def _count(self, event: Any, depth: int) -> None:
-        self._nodes += 1
-        if self._nodes > MAX_NODES:
-            self._fail(event, f"more than {MAX_NODES:,} values", "use groups, `count` and `every`")
-        if depth > MAX_DEPTH:
-            self._fail(event, f"nested more than {MAX_DEPTH} deep", "write it flatter")
 
     def _alias(self, event: Any) -> Node:
         name = event.anchor
@@ -189,12 +188,6 @@ class _Builder:
             return str(event.value).encode("utf-16", "surrogatepass").decode("utf-16")
         except UnicodeDecodeError:
             self._fail(event, "half a character (a lone surrogate)", "write the character itself")
-
-    def _sequence(self, event: Any, depth: int) -> Seq:
-        node = Seq(self._span(event))
-        while not isinstance(inner := next(self._events), SequenceEndEvent):
-            node.items.append(self._node(inner, depth + 1))
-        return node
 
     def _mapping(self, event: Any, depth: int) -> Map:
         node = Map(self._span(event))
