@@ -190,6 +190,7 @@ class LockstepBoard:
         self._hung = False
         held, self._held = self._held, []
         for wake in held:
+            # SimPy has taken the callbacks away when it was due.
             wake.callbacks = _TURN
             self._env.schedule(cast(Any, wake), NORMAL, 0)
 
@@ -280,6 +281,7 @@ class LockstepBoard:
             self._grant(wake, self._env.now)
             self._grant_others()
         elif not wake.granted:
+            # The process is at another turn, and holds one grant at a time (rule 1).
             self._behind.append(wake)
             return
         self._ahead = None
@@ -437,5 +439,6 @@ class LockstepBoard:
             self.host.network.clock.call_later(wait_s, lambda: self._start_again(restart, cause))
 
     def _start_again(self, restart: int, cause: int) -> None:
+        # Else somebody has started or stopped the board meanwhile: that counts.
         if self._restart == restart:
             self.start(cause)

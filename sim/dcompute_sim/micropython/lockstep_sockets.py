@@ -74,6 +74,7 @@ class Sockets:
 
     def take_news(self) -> bytes:
         """The records for the process: what happened, and the bytes that arrived."""
+        # Exchanged first: `_read` puts back those that have more than fits into one turn.
         readable, self._readable = self._readable, {}
         for number in readable:
             link = self._links.get(number)
@@ -96,6 +97,7 @@ class Sockets:
         waits = timeout_us != 0
 
         def done(error: OSError | None) -> None:
+            # The firmware has closed it, or its process is gone and the number may be another's by now.
             if self._links.get(number) is not link:
                 return
             if error is None:
@@ -137,6 +139,7 @@ class Sockets:
         if link is None or not link.pending:
             self._answer(thread, serial, 0)
             return
+        # Room or the time limit, whichever comes first; the other then finds another serial.
         link.drain = (thread, serial)
         if timeout_us > 0:
             self._answer(thread, serial, errno.ETIMEDOUT, timeout_us)

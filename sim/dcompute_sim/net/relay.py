@@ -168,6 +168,8 @@ class Pipe:
         """`item` came in on the side where `lane` begins."""
         if self.orphaned:
             if lane.direction == "to_node":
+                # A node that is up again knows nothing of the connection and answers with RST; one that is
+                # not answers nothing until it is (`link_up`).
                 if self._rebooted and self.link.is_up:
                     self.drop()
                 else:

@@ -370,6 +370,7 @@ class Endpoint:
         arrival_s = now_s
         for link in self.slow_links:
             arrival_s += link.delay_s(length, now_s)
+        # Jitter lets no segment overtake another: in order, they take the short way through `_cross`.
         if arrival_s < self._arrival_s:
             arrival_s = self._arrival_s
         self._arrival_s = arrival_s
@@ -429,6 +430,8 @@ class Endpoint:
                 self._emit(each.seq, each.payload, each)
             self._set_timer(window)
         if self._ack_due:
+            # Alone, an acknowledgement carries the number of what goes next, SND.NXT [RFC 9293, 3.10.7.4],
+            # which is not `sent` while bytes that are written wait for room in the window.
             self._emit(
                 self.sent if window is None or not window.waiting else window.waiting[0].seq, _ACK, None
             )
@@ -571,6 +574,7 @@ class Endpoint:
             self._take_acknowledgement(segment)
             if payload is not _ACK:
                 self._ack_due = True
+                # Not of a segment beyond a gap: echoed is the time of the one that fills it [RFC 7323, 4.3].
                 if segment.seq <= self.received:
                     self._echo_s = segment.sent_at_s
                 self._flush_soon()
@@ -584,6 +588,7 @@ class Endpoint:
         self._take(segment.sender, segment.seq, payload)
         while self._early and self._early[0][0] <= self.received:
             seq, payload = self._early.pop(0)
+            # Else what came before let the program end the connection: the rest is for nobody.
             if self.state != GONE:
                 self._take(segment.sender, seq, payload)
 
@@ -657,6 +662,7 @@ class Endpoint:
         done, self.on_done = self.on_done, None
         if done is not None:
             done(None)
+        # `done` is the program's, and may have closed it.
         if self.state == OPEN:
             self.connected()
 
@@ -701,6 +707,7 @@ class Endpoint:
     def fail(self, error: OSError) -> None:
         """End with an error; the program is told unless it has closed."""
         self.error = error
+        # Asked now: `vanish` makes it GONE.
         told = self.state != CLOSING
         done, self.on_done = self.on_done, None
         self.vanish()

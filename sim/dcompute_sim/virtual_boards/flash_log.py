@@ -79,6 +79,7 @@ def read(log: Path) -> list[Change]:
                 change = Change(**fields, data=file.read(n_bytes))
             except (ValueError, TypeError, AttributeError) as error:
                 raise ValueError(f"{log}: change {len(changes) + 1} is not one: {error}") from None
+            # The log names a file once, where it is opened; after that by its number.
             if change.op == "open":
                 paths[change.file] = change.path
             elif change.op in ("write", "sync"):
@@ -197,6 +198,7 @@ class _Replay:
         self.flash[path] = content
 
     def _rename(self, old: str, new: str) -> None:
+        # A folder takes along what is in it, and a file that is open is written on under its new name.
         for path in [path for path in self.flash if path == old or path.startswith(f"{old}/")]:
             self.flash[new + path[len(old) :]] = self.flash.pop(path)
         for number, (path, content) in self._open.items():

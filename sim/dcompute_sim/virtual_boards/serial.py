@@ -145,6 +145,7 @@ class TcpPort:
                 assert self._received is not None
                 self._received(data)
         writer.close()
+        # Else a new client has taken the line over.
         if self._client is writer:
             self._client = None
 
@@ -208,6 +209,7 @@ class Line:
         full = self._out.waiting + self.port.waiting() > _FULL_BYTES
         self._crowded(full)
         if full:
+            # A port says how much waits, not when that shrinks: so it is asked again.
             self._check = asyncio.get_running_loop().call_later(0.01, self._hold_back)
 
     def _spoilt(self, data: bytes) -> bytes:
@@ -245,6 +247,7 @@ class _Way:
 
     def _next(self) -> None:
         assert self._bytes_per_s is not None
+        # Ten milliseconds' worth at a time: a timer for each byte would be 11,520 a second at 115,200 baud.
         n = min(len(self._queue), max(1, round(self._bytes_per_s / 100)))
         self._timer = asyncio.get_running_loop().call_later(n / self._bytes_per_s, self._arrive, n)
 
@@ -252,6 +255,7 @@ class _Way:
         data = bytes(self._queue[:n])
         del self._queue[:n]
         self._timer = None
+        # The timer first: whoever gets these bytes may put more on the line, which then only queue up.
         if self._queue:
             self._next()
         self._deliver(data)

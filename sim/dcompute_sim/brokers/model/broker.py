@@ -282,6 +282,7 @@ class Broker:
             if code is not ReturnCode.ACCEPTED:
                 raise Refused(code)
         taken_over = self._take_over(client_id, connect)
+        # After the take over: who comes back has its own old place, also at a broker that is full.
         if self.config.max_connections is not None and self._connected >= self.config.max_connections:
             raise Refused(ReturnCode.SERVER_UNAVAILABLE)
         session = self.sessions.get(client_id)
@@ -297,6 +298,7 @@ class Broker:
         connection.session = session
         connection.will = connect.will
         self._unwatch(connection)
+        # Half as long again as the client promised to be silent at most; 0: no limit [MQTT-3.1.2-24].
         if connect.keepalive_s:
             connection.group = self._watch.add(
                 connection, 1.5 * connect.keepalive_s, self.config.keepalive_step_s
