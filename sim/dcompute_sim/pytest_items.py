@@ -230,14 +230,13 @@ class _Report:
         wrong = [result for result in results if result.outcome.status is not Status.HELD]
         if not wrong:
             return _Finding(True, "")
-        lines = [line for result in wrong for line in self._lines(result)]
+        lines = []
+        for result in wrong:
+            outcome = result.outcome
+            lines.append(f"{result.label} {_WORDS[outcome.status]}: {outcome.summary}")
+            lines += [f"    {line}" for line in offending_lines(self._run, outcome)]
         lines += [f"Again: {self._run.replay}", self._left]
         return _Finding(False, "\n".join(lines))
-
-    def _lines(self, result: Result) -> list[str]:
-        outcome = result.outcome
-        told = f"{result.label} {_WORDS[outcome.status]}: {outcome.summary}"
-        return [told, *(f"    {line}" for line in offending_lines(self._run, outcome))]
 
 
 def _shrunk(outcome: RunOutcome, path: Path) -> str:

@@ -173,9 +173,11 @@ class FleetFile:
                 )
         assert board.broker is not None
         assert board.port is not None
-        return DeployTarget(
-            name, self._port(board.port), _settings(name, board), _watchpoint(self.path, board)
-        )
+        try:
+            port = port_named(board.port, self.path.parent)
+        except ValueError as error:
+            raise SomethingMissing(f"{self.path}: {error}") from None
+        return DeployTarget(name, port, _settings(name, board), _watchpoint(self.path, board))
 
     def _merged(self, name: str) -> BoardEntry:
         known = self.fleet.boards
@@ -195,12 +197,6 @@ class FleetFile:
                 return node.span if isinstance(node, Leaf) and path else key or node.span
         _, key, node = locate(self._tree, ("boards", name))
         return key or node.span
-
-    def _port(self, given: str) -> str:
-        try:
-            return port_named(given, self.path.parent)
-        except ValueError as error:
-            raise SomethingMissing(f"{self.path}: {error}") from None
 
 
 def _read(path: Path, secrets: Path | None, environment: Mapping[str, str]) -> Map:
