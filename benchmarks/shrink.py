@@ -11,14 +11,14 @@ from dcompute_sim.shrink.search import Search
 from benchmarks.figures import Figure
 
 RUNS = [
-    ("connected-first", 31, "python"),
+    ("connected-first", 381, "python"),
     ("subscribes-once", 1, "python"),
     ("random-client-id", 1, "python"),
     ("unretained-status", 1, "python"),
     ("ignore-incarnation", 5, "python"),
-    ("no-liveness", 1, "python"),
+    ("no-liveness", 52, "python"),
     ("accept-repeats", 1, "python"),
-    ("no-held-results", 1, "python"),
+    ("no-held-results", 2, "python"),
     ("no-will", 2, "firmware"),
     ("no-ping", 1, "firmware"),
 ]

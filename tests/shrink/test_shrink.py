@@ -21,12 +21,12 @@ from dcompute_sim.trace import FaultInjected
 pytest_plugins = ["pytester"]
 
 SWARM_RUNS = [
-    ("connected-first", 31),
+    ("connected-first", 381),
     ("subscribes-once", 1),
     ("random-client-id", 1),
-    ("no-liveness", 1),
+    ("no-liveness", 52),
     ("accept-repeats", 1),
-    ("no-held-results", 1),
+    ("no-held-results", 2),
     ("fifo-queue", 1),
     ("no-will", 2),
 ]

@@ -11,7 +11,6 @@ from dcompute_sim.mutants.catalogue import Edit, register
 
 _EPOCH_OF_ESP32_S = 946_684_800.0  # 2000-01-01
 _CORE = "dcompute/node_core.py"
-_HOLD = "link.outbox.add_result(self._core.result_message(result_data, None, _unix_time_s()))"
 
 
 class _NoHeldResults(ComputeNodeTransport):
@@ -130,10 +129,8 @@ register(
     _NoHeldResults,
     Edit(
         "compute_node.py",
-        _HOLD,
-        "message = self._core.result_message(result_data, None, _unix_time_s())\n"
-        "            if link.online:\n"
-        "                link.outbox.add_result(message)",
+        "if message:  # somebody waits for it",
+        "if message and link.online:",
     ),
 )
 register(
