@@ -63,7 +63,7 @@ def test_the_schema_the_reference_and_explain_have_it(dinner: Scenario) -> None:
     written["expect"][0]["soup_is_served"]["patients"] = 1
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(written, json_schema())
-    assert "### `soup_is_served`\n\nThe first result comes before the guests have gone." in reference()
+    assert "\n### `soup_is_served`\n\nThe first result comes before the guests have gone." in reference()
     told = "soup_is_served (patience 10s): The first result comes before the guests have gone."
     assert told in " ".join(explain(dinner).split())
 
