@@ -19,7 +19,7 @@ _OFF_AGAIN_MS = 50  # sooner than any network is joined
 def install(core, node):
     receive = core.receive
 
-    def obey(topic, payload):
+    def obey(topic, payload, now_ms):
         command = None
         if topic == core.task_topic:
             try:
@@ -28,7 +28,7 @@ def install(core, node):
             except (ValueError, KeyError, TypeError):
                 pass
         if command is None:
-            return receive(topic, payload)
+            return receive(topic, payload, now_ms)
         if command is _leave:
             node.get_task = lambda: _leave(node)
         else:
