@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from dcompute_sim.net.profile import LINUX, LWIP_ESP32
+from dcompute_sim.net.sockets import OWN_BUFFER_BYTES
 
 from .conftest import World
 
@@ -175,7 +176,9 @@ def test_a_full_send_buffer_blocks_until_the_other_side_reads(world: World) -> N
     full: list[bool] = []
     stream.on_full = full.append
     limit = LINUX.send_buffer_bytes
-    stream.write(bytes(limit + 1))
+    stream.write(bytes(limit + OWN_BUFFER_BYTES))
+    assert full == [], "a server has a buffer of its own"
+    stream.write(bytes(1))
     world.run(1)
     assert full == [True]
     while reader.unread_bytes:

@@ -16,12 +16,13 @@ from dcompute_sim.brokers.model.broker_config import Authenticate, BrokerConfig,
 from dcompute_sim.brokers.model.session import Connection
 from dcompute_sim.brokers.model.snapshot import SnapshotError
 from dcompute_sim.brokers.real_broker import BrokerError, BrokerSecurity
+from dcompute_sim.net.sockets import OWN_BUFFER_BYTES
 from dcompute_sim.whole_file import write_whole
 
 _BACKLOG = 4096  # a whole fleet connects at once
 _MAX_PACKET_BYTES = 16 << 20
 
-CONGESTED_BYTES = 1 << 20
+CONGESTED_BYTES = OWN_BUFFER_BYTES
 """Unsent bytes past which a client gets no messages of QoS 0."""
 
 HOPELESS_BYTES = 64 << 20
