@@ -59,10 +59,18 @@ def _read(slot, payload):
 
 def _load(step):
     # In no other module's reach, so that it goes when it has been used: a package has what it loaded, too.
-    gc.collect()
-    __import__("update." + step)
-    module = globals()[step]
-    for name in (step, "files", "mac", "say", "hide"):
-        sys.modules.pop("update." + name, None)
-        globals().pop(name, None)
-    return module
+    # For want of a long enough piece of heap: once more, when what was loaded by half has gone.
+    module = None
+    for _ in range(2):
+        gc.collect()
+        try:
+            __import__("update." + step)
+            module = globals()[step]
+        except MemoryError:
+            pass
+        for name in (step, "files", "mac", "say", "hide"):
+            sys.modules.pop("update." + name, None)
+            globals().pop(name, None)
+        if module:
+            return module
+    raise MemoryError
