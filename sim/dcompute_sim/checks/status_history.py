@@ -26,7 +26,6 @@ class StatusHistory(Check):
     """Legal steps only: no life after `dead` or `offline`, and no return of an earlier incarnation.
 
     Each connection has an incarnation of its own, after a reboot too: else an old will would be about it.
-    Each connection has an incarnation of its own, after a reboot too: else an old will would be about it.
     An incarnation seen dead may be seen alive again only after its node repaired the status (the `dead` was
     not true). A node never calls itself `dead`, and after `offline` says nothing else. A new master
     starts with a clean slate. Limit: statuses without incarnation are taken at their word.
