@@ -18,7 +18,7 @@ from typing import Protocol
 class Address:
     """Where the broker is; `tls` is a ready context, None for a plain connection.
 
-    An IPv6 address may stand in brackets. Raises ValueError for a host or port that is none.
+    An IPv6 address may stand in brackets. Raises ValueError for an invalid host or port.
     """
 
     host: str

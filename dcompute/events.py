@@ -23,7 +23,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class MessageRejected:
-    """A message that is none of the protocol came on `topic`; it had no effect."""
+    """A message outside the protocol came on `topic`; it had no effect."""
 
     topic: str
     reason: str

@@ -46,7 +46,7 @@ def check_node_id(node_id: "Any") -> str:
         raise ValueError("node id is longer than %d characters: %s..." % (MAX_ID_CHARS, node_id[:20]))
     if node_id in RESERVED_IDS:
         raise ValueError("node id %r is the name of a topic of the protocol" % node_id)
-    if node_id.strip(ID_CHARS):  # something is left that is none of them
+    if node_id.strip(ID_CHARS):  # something is left that is not allowed
         raise ValueError("node id %r: only A-Z a-z 0-9 _ . : - may stand in it" % node_id)
     return node_id
 

@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 TESTS = ("tests", "benchmarks", "examples")
 PROGRAMS = ("dcompute", "sim/dcompute_sim")
-BY_MICROPYTHON = ("shims", "specimens", "firmware", "newer_umqtt")
+BY_MICROPYTHON = ("shims", "firmware", "newer_umqtt")
 
 OWNERS = {
     "tests/docs": ("dcompute._mqtt",),

@@ -39,7 +39,7 @@ class NodeWork:
 def run(
     work: NodeWork, node_id: str | None, settings: Mapping[str, Any], say: Callable[[str], object]
 ) -> int:
-    """Work until a signal comes; returns the exit status. ValueError for settings that are none."""
+    """Work until a signal comes; returns the exit status. ValueError for invalid settings."""
     handler, announced = work.load()
     node = ComputeNodeTransport(
         node_id=node_id,

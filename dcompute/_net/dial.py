@@ -38,7 +38,7 @@ class Dial:
                 ssl=address.tls,
                 server_hostname=address.host if address.tls is not None else None,
             )
-        except (OSError, ValueError) as error:  # the latter: a host that is none
+        except (OSError, ValueError) as error:  # the latter: not a host name
             self._user.channel_lost(error)
 
     def cancel(self) -> None:

@@ -229,7 +229,7 @@ class Campaign:
 
     @classmethod
     def from_json(cls, text: str) -> Campaign:
-        """The campaign that was written down. Raises BadCampaign for what is none."""
+        """The campaign that was written down. Raises BadCampaign for anything else."""
         try:
             known = json.loads(text)
             plan = dict(known["plan"])

@@ -113,7 +113,7 @@ def sender_of(message: bytes) -> str:
     try:
         return message[_MAGIC_BYTES + 1 : end].decode("ascii")
     except UnicodeDecodeError:
-        raise BadMessage("a node id that is none") from None
+        raise BadMessage("an invalid node id") from None
 
 
 def digest_of(manifest: bytes) -> bytes:

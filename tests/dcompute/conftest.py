@@ -239,7 +239,7 @@ class TameNode(ComputeNodeTransport):
     link_class = TameLink
 
 
-class Stranger:
+class ProbeClient:
     """Any MQTT client: an older node or master, a will, a listener. Holds what it received."""
 
     def __init__(
@@ -332,10 +332,10 @@ class Fleet:
             assert node.start(), node.last_error
         return node
 
-    def stranger(self, name: str = "stranger", topics: Sequence[str] = (), **options: Any) -> Stranger:
-        stranger = Stranger(self.port, self.id(name), [self.topic(topic) for topic in topics], **options)
-        self._members.append(stranger)
-        return stranger
+    def probe_client(self, name: str = "probe", topics: Sequence[str] = (), **options: Any) -> ProbeClient:
+        probe = ProbeClient(self.port, self.id(name), [self.topic(topic) for topic in topics], **options)
+        self._members.append(probe)
+        return probe
 
     def close(self) -> None:
         for member in self._members:

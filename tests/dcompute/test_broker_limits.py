@@ -108,7 +108,7 @@ def test_stock_mosquitto_tells_its_count(
     master = fleet.master()
     with socket.create_connection(("127.0.0.1", fleet.port)) as deaf:  # never acknowledges
         deaf.sendall(wire.connect("deaf") + wire.subscribe(1, [("flood", 1)]))
-        publisher = fleet.stranger("publisher")
+        publisher = fleet.probe_client("publisher")
 
         def drops() -> bool:
             publisher.publish("flood", b"x")
@@ -121,12 +121,12 @@ def test_stock_mosquitto_tells_its_count(
 
 
 def test_a_retained_task_is_never_obeyed(fleet: Fleet, eventually: Callable[..., Any]) -> None:
-    stranger = fleet.stranger()
+    probe = fleet.probe_client()
     node_id = fleet.id("n")
-    stranger.publish(fleet.topic(node_id), b'{"id": "old", "fire": true}', retain=True)
+    probe.publish(fleet.topic(node_id), b'{"id": "old", "fire": true}', retain=True)
     node = fleet.node("n")
     assert node.node_id == node_id
-    stranger.publish(fleet.topic(node_id), b'{"id": "new"}')
+    probe.publish(fleet.topic(node_id), b'{"id": "new"}')
     eventually(lambda: node.counters()["tasks_received"] == 1)
     task = node.get_task()
     assert task is not None
@@ -139,9 +139,9 @@ def test_a_retained_task_is_never_obeyed(fleet: Fleet, eventually: Callable[...,
 
 
 def test_a_retained_initialisation_makes_nobody_alive(fleet: Fleet, eventually: Callable[..., Any]) -> None:
-    stranger = fleet.stranger()
+    probe = fleet.probe_client()
     hello = {"node_id": fleet.id("ghost"), "device_type": "x", "status": "connected", "inc": "a.1"}
-    stranger.publish(fleet.topic("initialisation"), json.dumps(hello).encode(), retain=True)
+    probe.publish(fleet.topic("initialisation"), json.dumps(hello).encode(), retain=True)
     master = fleet.master()
     eventually(lambda: master.counters()["retained_announcements"] == 1)
     assert master.get_node_info() == []

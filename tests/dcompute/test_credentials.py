@@ -92,8 +92,8 @@ def test_certificates(
     assert connect(port, tls=Tls(authority.file)) == ""
     context = ssl.create_default_context(cafile=str(authority.file))
     assert connect(port, tls=context) == ""
-    stranger = new_authority(folder, "stranger")
-    for unknown in (Tls(stranger.file), True):
+    unknown_ca = new_authority(folder, "unknown")
+    for unknown in (Tls(unknown_ca.file), True):
         error = connect(port, tls=unknown)
         assert f"the certificate of localhost:{port} was not accepted" in error
         assert "issuer" in error or "self-signed" in error

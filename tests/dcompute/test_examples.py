@@ -121,7 +121,7 @@ def test_they_find_each_other_and_end_cleanly(
     run, fleet = programs
     watcher = fleet.master()
     master, said = run.start(MASTER, package)
-    probe = fleet.stranger("probe")
+    probe = fleet.probe_client("probe")
     (first, _), (second, second_said) = run.start(NODE, package), run.start(NODE, package)
     infos = eventually(lambda: len(found := watcher.get_nodes_by_status()) == 2 and found)
     assert len({info["node_id"] for info in infos}) == 2, "ids of their own"

@@ -1,4 +1,4 @@
-"""What a stranger sends is shown as text, and forges nothing."""
+"""What anybody on the broker sends is shown as text, and forges nothing."""
 
 from __future__ import annotations
 

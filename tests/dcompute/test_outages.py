@@ -176,7 +176,7 @@ def test_a_broker_restarted_without_memory_while_two_nodes_die(
     for node in surviving:
         info: Any = master.get_node_info(node.node_id)
         assert info["inc"] == node.inc != incs[node.node_id]
-    watcher = fleet.stranger("watcher", ["+/status"])
+    watcher = fleet.probe_client("watcher", ["+/status"])
     right = {node.node_id: "dead" if node in dying else "ready" for node in nodes}
 
     def retained() -> dict[str, str]:

@@ -153,7 +153,7 @@ def test_what_the_callback_raises_on_is_kept_in_order(
 @pytest.mark.parametrize("name", ["stop", "_graceful_shutdown_"])
 def test_a_node_stops_by_either_name(fleet: Fleet, eventually: Callable[..., Any], name: str) -> None:
     node = fleet.node()
-    watcher = fleet.stranger("watcher", [f"{node.node_id}/status"])
+    watcher = fleet.probe_client("watcher", [f"{node.node_id}/status"])
     getattr(node, name)()
     eventually(lambda: json.loads(watcher.got[-1][1])["status"] == "offline")
     assert not node.is_connected()

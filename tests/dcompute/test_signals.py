@@ -44,7 +44,7 @@ class Program:
 
     def __init__(self, fleet: Fleet, eventually: Callable[..., Any], code: str, *, wait: bool = True) -> None:
         self.fleet = fleet
-        self.watcher = fleet.stranger("watcher", ["+/status"])
+        self.watcher = fleet.probe_client("watcher", ["+/status"])
         self._eventually = eventually
         program = HEAD + textwrap.dedent(code) + (WAIT if wait else "")
         self.process = subprocess.Popen(

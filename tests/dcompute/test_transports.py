@@ -320,7 +320,7 @@ def test_forgetting_clears_the_retained_status(fleet: Fleet, eventually: Callabl
     eventually(lambda: status_of(master, node.node_id) == "ready")
     node.stop()
     eventually(lambda: status_of(master, node.node_id) == "offline")
-    watcher = fleet.stranger(topics=["+/status"])
+    watcher = fleet.probe_client(topics=["+/status"])
     eventually(lambda: watcher.got)
     master.forget_node(node.node_id)
     eventually(lambda: watcher.got[-1][1] == b"")
@@ -344,7 +344,7 @@ def test_an_older_node_can_join(fleet: Fleet, eventually: Callable[..., Any]) ->
         return json.dumps({"node_id": old, "status": value}).encode()
 
     for life in (1, 2):
-        node = fleet.stranger("old", [old], will=(fleet.topic(status), say("dead"), True))
+        node = fleet.probe_client("old", [old], will=(fleet.topic(status), say("dead"), True))
         hello = {"node_id": old, "device_type": "esp32", "status": "connected"}
         node.publish(fleet.topic("initialisation"), json.dumps(hello).encode())
         node.publish(fleet.topic(status), say("ready"), retain=True)
@@ -366,7 +366,7 @@ def test_an_older_node_can_join(fleet: Fleet, eventually: Callable[..., Any]) ->
 
 def test_an_older_master_is_understood(fleet: Fleet, eventually: Callable[..., Any]) -> None:
     node = fleet.node()
-    master = fleet.stranger("oldmaster", ["results", "+/status"])
+    master = fleet.probe_client("oldmaster", ["results", "+/status"])
     status = f"{node.node_id}/status"
     task = fleet.topic(node.node_id)
     eventually(lambda: master.payloads(fleet.topic(status)))
@@ -393,13 +393,13 @@ def test_rubbish_on_every_topic_changes_nothing(
     master, node = fleet.master(), fleet.node()
     eventually(lambda: status_of(master, node.node_id) == "ready")
     before = master.get_node_info()
-    stranger = fleet.stranger()
+    probe = fleet.probe_client()
     rubbish = [b"", b"\xff\xfe", b"{", b"[]", b"null", b"[" * 5000, b'{"node_id": "x/y", "status": "dead"}']
     others = json.dumps({"node_id": node.node_id, "status": "dead"}).encode()
     for payload in [*rubbish, others]:
         for topic in ("initialisation", "results", "thermometer/status", "a b/status", node.node_id):
             if (topic, payload) != ("initialisation", others):
-                stranger.publish(fleet.topic(topic), payload)
+                probe.publish(fleet.topic(topic), payload)
     eventually(lambda: node.counters()["messages_rejected"] == len(rubbish) - 1)
     eventually(lambda: master.counters()["messages_rejected"] >= 4 * len(rubbish) - 1)
     assert 3 < caplog.text.count("master: rejected") < 10, "counted always, logged ever more rarely"
@@ -415,7 +415,7 @@ def test_a_death_notice_of_an_older_connection_is_ignored_and_put_right(
     fleet: Fleet, eventually: Callable[..., Any]
 ) -> None:
     master, node = fleet.master(), fleet.node()
-    watcher = fleet.stranger("watcher", [f"{node.node_id}/status"])
+    watcher = fleet.probe_client("watcher", [f"{node.node_id}/status"])
     eventually(lambda: status_of(master, node.node_id) == "ready")
     eventually(lambda: watcher.got)
     stale = json.dumps({"node_id": node.node_id, "status": "dead", "inc": "older.1"}).encode()
@@ -471,7 +471,7 @@ def test_context_managers_start_and_end_cleanly(fleet: Fleet, eventually: Callab
 def test_offline_is_the_last_word(fleet: Fleet, eventually: Callable[..., Any]) -> None:
     """A worker that finishes while the node leaves, or a master that asks, must not make it look alive."""
     node = fleet.node()
-    watcher = fleet.stranger("watcher", [f"{node.node_id}/status"])
+    watcher = fleet.probe_client("watcher", [f"{node.node_id}/status"])
     eventually(lambda: watcher.got)
     stop = threading.Event()
 
@@ -483,14 +483,14 @@ def test_offline_is_the_last_word(fleet: Fleet, eventually: Callable[..., Any]) 
 
     worker = threading.Thread(target=busy)
     worker.start()
-    asker = fleet.stranger("asker")
+    asker = fleet.probe_client("asker")
     asker.publish(fleet.topic(node.node_id), b'{"task_info": {"command": "init"}}')
     node.stop()
     stop.set()
     worker.join(10)
     eventually(lambda: json.loads(watcher.got[-1][1])["status"] == "offline")
     assert node.status == "offline"
-    late = fleet.stranger("late", [f"{node.node_id}/status"])
+    late = fleet.probe_client("late", [f"{node.node_id}/status"])
     (_, payload, retained) = eventually(lambda: late.got)[0]
     assert (json.loads(payload)["status"], retained) == ("offline", True)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dcompute_sim.brokers.model import tcp_server as front
+from dcompute_sim.brokers.model import tcp_server
 from dcompute_sim.brokers.real_broker import BrokerSecurity
 from dcompute_sim.fwbuild.build_errors import FirmwareError
 from dcompute_sim.fwbuild.firmware_files import layout, product
@@ -100,7 +100,7 @@ def test_in_real_time(emulator: Emulator, tmp_path: Path, real_recorder: Callabl
         port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         stop = asyncio.Event()
         serving = asyncio.ensure_future(
-            front.serve(
+            tcp_server.serve(
                 "127.0.0.1",
                 0,
                 security=BrokerSecurity(),

@@ -84,8 +84,8 @@ OFFERS: list[tuple[str, dict[str, Any], str]] = [
     ("without a program", {"files": {"a.py": ""}}, "no main.py in it"),
     ("the release that runs", {"release": 1}, "its release, 1, is not above the one that runs, 1"),
     ("an older one", {"release": 0}, "its release, 0, is not above the one that runs, 1"),
-    ("a release that is none", {"release": "9"}, "the manifest: TypeError"),
-    ("files that are none", {"files": 5}, "the manifest: TypeError"),
+    ("an invalid release", {"release": "9"}, "the manifest: TypeError"),
+    ("invalid files", {"files": 5}, "the manifest: TypeError"),
 ]
 
 

@@ -137,7 +137,7 @@ class _Ledger:
         for node in event.nodes:
             due = next((death for death in self._callbacks if death.node == node), None)
             if due is None:
-                self._is_wrong("the callback names a death that is none, or again", event)
+                self._is_wrong("the callback names a death that did not happen, or the same one again", event)
             else:
                 if due is not self._callbacks[0]:
                     self._is_wrong("the callback names deaths out of order", event)

@@ -11,7 +11,7 @@ match exactly once; where it does not, the firmware has changed under it, and bo
 the mutant are told. It never silently does nothing.
 
 What reaches nobody is refused before a run starts. A run with `no-will` on nodes that it does not reach would
-hold, and would seem to say that the checks are blind, or worse, that the safeguard is not needed.
+hold, and would seem to say that the checks are blind, or worse, that what it takes away is not needed.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ class _HalfPackets(MqttLink):
 
 
 class _TwoReaders(MqttLink):
-    """Whoever waits for a PUBACK reads the socket too, and throws away what is none."""
+    """Whoever waits for a PUBACK reads the socket too, and throws away whatever else comes."""
 
     def __init__(self, driver: Driver, *rest: Any, **limits: Any) -> None:
         super().__init__(cast(Driver, _FilteringDriver(driver, self._read)), *rest, **limits)

@@ -208,7 +208,7 @@ def plain_groups(scenario: Scenario) -> Reduction:
 
 
 def clean_network(scenario: Scenario) -> Reduction:
-    """No loss, no jitter, a short way: what is left does not hang on dice."""
+    """No loss, no jitter, a short way: what is left does not hang on chance."""
     clean = {"network": NetworkSettings(), "fleet": {n: g.model_copy(update={"network": OwnNetwork()})
              for n, g in scenario.fleet.items()}}  # fmt: skip
     calm = {"network": scenario.network.model_copy(update={"loss": 0.0, "jitter": 0.0}),

@@ -18,7 +18,8 @@ from dcompute_sim.shrink.failure import Failure, failures
 from dcompute_sim.shrink.pinning import pinned
 from dcompute_sim.trace import Event
 
-DICE = 5
+SEEDS_A_CANDIDATE = 5
+"""Where loss or jitter decide, a candidate counts if it fails under any of so many."""
 MAX_RUNS = 400
 
 
@@ -59,13 +60,13 @@ class Shrunk:
 
 
 def attempt(trial: ShrinkTrial) -> TrialResult:
-    """Run a candidate with as many dice as it takes; what a worker does."""
+    """Run a candidate under as many seeds as it takes; what a worker does."""
     began_s = time.process_time()
     runs = 0
     seeds = [trial.scenario.seed]
     if reductions.matter_of_chance(trial.scenario):
         text = str(trial.scenario.seed)
-        while len(seeds) < DICE:
+        while len(seeds) < SEEDS_A_CANDIDATE:
             text = hashlib.sha256(text.encode()).hexdigest()
             seeds.append(int(text[:7], 16))
     for seed in seeds:

@@ -17,7 +17,7 @@ from dcompute_sim.brokers.conformance import PropertyOutcome, check, wire
 from dcompute_sim.brokers.conformance.broker_under_test import BrokerUnderTest
 from dcompute_sim.brokers.conformance.client import Client, RefusedByBroker, connect, dial
 from dcompute_sim.brokers.conformance.wire import ClientWill, PacketKind
-from dcompute_sim.brokers.model import tcp_server as front
+from dcompute_sim.brokers.model import tcp_server
 from dcompute_sim.brokers.real_broker import BrokerError, BrokerSecurity
 
 from ..conftest import Serving
@@ -168,8 +168,8 @@ def test_a_slow_reader_holds_nobody_up_and_is_held_to_a_bound(
     serving: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """QoS 0 is dropped for it alone; it stays connected and gets the rest once it reads again."""
-    monkeypatch.setattr(front, "CONGESTED_BYTES", 64 << 10)
-    monkeypatch.setattr(front, "HOPELESS_BYTES", 1 << 20)
+    monkeypatch.setattr(tcp_server, "CONGESTED_BYTES", 64 << 10)
+    monkeypatch.setattr(tcp_server, "HOPELESS_BYTES", 1 << 20)
     count, payload = 400, os.urandom(32 << 10)
 
     async def test() -> None:
@@ -194,8 +194,8 @@ def test_a_slow_reader_holds_nobody_up_and_is_held_to_a_bound(
 
 
 def test_a_hopeless_reader_is_disconnected(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(front, "CONGESTED_BYTES", 64 << 10)
-    monkeypatch.setattr(front, "HOPELESS_BYTES", 1 << 20)
+    monkeypatch.setattr(tcp_server, "CONGESTED_BYTES", 64 << 10)
+    monkeypatch.setattr(tcp_server, "HOPELESS_BYTES", 1 << 20)
 
     async def test() -> None:
         async with serving("model") as target:
@@ -242,7 +242,7 @@ def test_stopping_does_not_wait_for_a_mute_tls_client(
     serving: Serving, self_signed: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """TLS closes by a handshake of its own, for which asyncio would wait 30 s."""
-    monkeypatch.setattr(front, "CLOSE_GRACE_S", 0.1)
+    monkeypatch.setattr(tcp_server, "CLOSE_GRACE_S", 0.1)
     certificate, key = self_signed
     trusting = ssl.create_default_context()
     trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE

@@ -72,7 +72,7 @@ async def malformed_client(bench: Trial) -> str:
     topic = bench.topic("t")
     bystander = await bench.subscriber("bystander", topic)
     clients = [
-        await (bench.client if logged_in else bench.stranger)(f"malformed-{number}")
+        await (bench.client if logged_in else bench.dialled)(f"malformed-{number}")
         for number, (_, logged_in, _) in enumerate(_MALFORMED)
     ]
     for client, (_, _, data) in zip(clients, _MALFORMED, strict=True):

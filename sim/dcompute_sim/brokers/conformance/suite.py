@@ -174,17 +174,17 @@ async def _speaks_tls(target: BrokerUnderTest) -> bool:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     try:
-        stranger = await dial(replace(target, tls=context), "stranger")
+        connection = await dial(replace(target, tls=context), "without-login")
     except OSError:
         return False
-    await stranger.reset()
+    await connection.reset()
     return True
 
 
 async def _speaks_plain(target: BrokerUnderTest) -> bool:
     """Whether MQTT without TLS is answered there; asked without the password."""
     try:
-        client = await connect(replace(target, tls=None, username=None, password=None), "stranger")
+        client = await connect(replace(target, tls=None, username=None, password=None), "without-login")
     except RefusedByBroker:
         return True
     except (OSError, Violation):
@@ -195,12 +195,12 @@ async def _speaks_plain(target: BrokerUnderTest) -> bool:
 
 async def _await_certificate_refused(target: BrokerUnderTest) -> None:
     """TLS 1.3 refuses a client's certificate after the handshake; had we spoken, the reason would be lost."""
-    stranger = await dial(target, "stranger")
-    if await stranger.closed_by_broker(_REFUSAL_WAIT_S):
-        if isinstance(stranger.failure, ssl.SSLError):
-            raise stranger.failure
+    connection = await dial(target, "without-certificate")
+    if await connection.closed_by_broker(_REFUSAL_WAIT_S):
+        if isinstance(connection.failure, ssl.SSLError):
+            raise connection.failure
         raise NotUsable(f"{target.host}:{target.port}: {_CLOSED_AFTER_TLS}")
-    await stranger.fin()
+    await connection.fin()
 
 
 _REFUSAL_WAIT_S = 0.3

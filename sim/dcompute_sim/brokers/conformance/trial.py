@@ -53,7 +53,7 @@ class Trial:
         self._clients.append(client)
         return client
 
-    async def stranger(self, name: str) -> Client:
+    async def dialled(self, name: str) -> Client:
         """A connection that has not logged in."""
         client = await dial(self.target, self._id(name))
         self._clients.append(client)
