@@ -1,22 +1,20 @@
 """FleetExecutor: a `concurrent.futures.Executor` whose workers are the nodes of a fleet.
 
-The decisions are `core`'s, a state machine that lives on the driver's loop; here are its link, its journal
-and its futures. A turn is: take in what has come, let the core decide, commit, send, report; what arrives in
-one turn of the loop is one commit and one write to the socket.
+Here is what the asker's threads meet: tasks made of calls, futures, the journal's keys. The decisions are
+`core`'s, a state machine that `fleet_loop` turns on the driver's loop.
 
-Tasks and answers go at QoS 0: they are acknowledged end to end, and sent again when in doubt, so a broker's
-PUBACK would say nothing that matters, and cost two packets of four. What is large goes at QoS 1, by the
-link's own way with messages over which a broker closes the connection.
+A task is in the journal before `submit` returns: whoever has a future may rely on it that the work survives
+this process. Its result leaves the journal when it was taken, not when it was known, since what nobody has
+seen yet would be lost with the process; and many at a time, for each is a commit.
 """
 
 from __future__ import annotations
 
-import json
 import ssl
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from concurrent.futures import wait as wait_for
 from pathlib import Path
@@ -24,23 +22,19 @@ from types import TracebackType
 from typing import Any
 
 from dcompute._log import log
-from dcompute._master.effects import DeclareDead, Effect, NodeChanged, Probe
-from dcompute._master.registry import GONE, Registry
-from dcompute._mqtt.link import MqttLink, Outgoing
-from dcompute._mqtt.paho_session import SessionSettings, Subscription
+from dcompute._mqtt.paho_session import SessionSettings
 from dcompute._mqtt.shared import shared_driver
-from dcompute.drivers import Address, Driver, Timer
-from dcompute.executor.core import Batch, FleetCore, Outcome, Send, Settled, Task, matches
+from dcompute.drivers import Address, Driver
+from dcompute.executor.core import FleetCore, Outcome, Settled, Task, matches
+from dcompute.executor.fleet_loop import FleetLoop
 from dcompute.executor.future import FleetFuture, abandon, settle
 from dcompute.executor.journal import Journal, Row
 from dcompute.executor.task_errors import JournalError
-from dcompute.executor.wire import RESERVED, read_answer, write_message
-from dcompute.node_core import DEFAULT_PRIORITY, OFFLINE, check_node_id, check_priority, check_task_id, encode
-from dcompute.protocol import Rejected, ResultMessage, Topics, decode, encode_init
+from dcompute.executor.wire import RESERVED
+from dcompute.node_core import DEFAULT_PRIORITY, check_node_id, check_priority, check_task_id, encode
+from dcompute.protocol import Topics
 from dcompute.security import Tls, tls_context
 
-ONCE_BYTES = 8192  # what is larger goes at QoS 1
-JOURNAL_RETRY_S = 1.0
 FORGET_AT = 200  # results taken, that the journal then forgets at once
 
 
@@ -89,7 +83,7 @@ class FleetExecutor(Executor):
         driver: Driver | None = None,
     ) -> None:
         self._driver = driver or shared_driver()
-        self._topics = Topics(namespace)
+        topics = Topics(namespace)
         new_name = check_node_id(name or f"x-{self._driver.random.getrandbits(48):012x}")
         address = Address(broker_host, broker_port, tls_context(tls))
         self._journal = Journal(journal, durable=durable) if journal is not None else None
@@ -98,36 +92,32 @@ class FleetExecutor(Executor):
             assert self._journal is not None
             self._journal.close()
             raise ValueError(f"journal {journal}: it is that of {self.name!r}, not of {name!r}")
-        self._answers = f"{self._topics.results}/{self.name}"
         self._core = FleetCore(settle_s=settle_s, resend_s=resend_s, losses=losses)
-        self._registry = Registry()
-        self._link = MqttLink(
-            *(self._driver, address),
+        self._loop = FleetLoop(
+            self._driver,
+            address,
             SessionSettings(f"executor-{self.name}"[:64], keepalive, username, password),
-            self,
-            hold_limit=10_000,
-            drop_oldest=True,
+            self.name,
+            topics,
+            self._core,
+            self._journal,
+            over=self._task_over,
+            node_changed=self._node_changed,
+            nothing_left=self._nothing_left,
         )
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
-        self._inbox: list[Callable[[float], None]] = []
         self._futures: dict[str, FleetFuture] = {}  # of what is not over, or has a key
         self._keyed: dict[str, bytes] = {}
         self._recovered: dict[str, FleetFuture] = {}
         self._taken: list[str] = []
-        self._withheld = Batch()  # what the journal has refused so far
-        self._turn_due = False
-        self._seen: dict[str, tuple[Any, ...]] = {}
         self._ready: dict[str, Mapping[str, Any]] = {}
-        self._timer: Timer | None = None
-        self._timer_at_s = 0.0
         self._shut = False
+        self._ends_by_itself = False  # nobody waits to close it
         self._closed = False
-        self._listens_to_old = False
-        self._journal_error = ""
         self._submitted = self._done = 0
         self._recover()
-        self._driver.call_on_loop(lambda: self._link.start(lambda: None))
+        self._loop.start()
 
     # --- work -----------------------------------------------------------------------------------------------
 
@@ -233,7 +223,7 @@ class FleetExecutor(Executor):
     def reissue(self, future: Future[Any]) -> None:
         """Try a straggler on another node as well; the first result counts. Not for `once`."""
         assert isinstance(future, FleetFuture)
-        self._later(lambda now_s: self._core.reissue(future.task_id, now_s))
+        self._loop.later(lambda now_s: self._core.reissue(future.task_id, now_s))
 
     def recovered(self) -> dict[str, FleetFuture]:
         """What the journal brought back: by task id the tasks without a key whose results were not taken."""
@@ -302,7 +292,7 @@ class FleetExecutor(Executor):
                 if task.id in self._keyed:
                     self._keyed[task.id] = task.body
             self._submitted += len(tasks)
-        self._later(lambda now_s: self._core.submit(*tasks, now_s=now_s))
+        self._loop.later(lambda now_s: self._core.submit(*tasks, now_s=now_s))
         return futures
 
     def _future(self, task_id: str, once: bool, *, keyed: bool) -> FleetFuture:
@@ -310,7 +300,7 @@ class FleetExecutor(Executor):
         return FleetFuture(task_id, once, self._cancel, self._driver.deliver, taken)
 
     def _cancel(self, task_id: str) -> None:
-        self._later(lambda now_s: self._core.cancel(task_id, now_s))
+        self._loop.later(lambda now_s: self._core.cancel(task_id, now_s))
 
     def _note_taken(self, task_id: str) -> None:
         with self._lock:
@@ -329,8 +319,7 @@ class FleetExecutor(Executor):
             except JournalError as error:  # they are offered once more after a restart
                 log.warning("%s", error)
 
-    # --- the fleet
-    # --------------------------------------------------------------------------------------------
+    # --- the fleet ----------------------------------------------------------------------------------------
 
     def nodes(self, where: Mapping[str, Any] | None = None) -> dict[str, Mapping[str, Any]]:
         """What the living nodes announce, by node id."""
@@ -363,11 +352,11 @@ class FleetExecutor(Executor):
     @property
     def last_error(self) -> str:
         """Why nothing goes on: the link is not up, or the journal cannot be written; "" if neither."""
-        return self._journal_error or self._link.last_error
+        return self._loop.last_error
 
     def is_connected(self) -> bool:
         """Connected and subscribed."""
-        return self._link.is_up()
+        return self._loop.is_connected()
 
     def counters(self) -> dict[str, int]:
         """How many tasks were submitted and are done, wait, and are at nodes; how many nodes there are."""
@@ -381,8 +370,7 @@ class FleetExecutor(Executor):
                 "nodes": len(self._ready),
             }
 
-    # --- the end
-    # ----------------------------------------------------------------------------------------------
+    # --- the end ------------------------------------------------------------------------------------------
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more work, and disconnect once what there is is done.
@@ -393,11 +381,12 @@ class FleetExecutor(Executor):
         """
         with self._lock:
             self._shut = True
+            self._ends_by_itself = not wait
             pending = [future for future in self._futures.values() if not future.done()]
         if cancel_futures:
             for future in pending:
                 future.cancel()
-        self._later(lambda _now_s: None)
+        self._loop.later(lambda _now_s: None)
         if wait:
             wait_for(pending)
             self.close()
@@ -409,28 +398,14 @@ class FleetExecutor(Executor):
             self._shut = True
             if self._closed:
                 return
-        self._driver.wait(self._last_turn, timeout_s)  # a cancel that has just been asked for is written down
-        with self._lock:
-            if self._closed:
-                return
             self._closed = True
-        self._driver.wait(lambda done: self._link.close([], timeout_s, done), timeout_s + 1)
-        self._driver.wait(self._end, timeout_s)
+        self._loop.close(timeout_s)  # a cancel that has just been asked for is written down
         self._forget_taken()
         if self._journal is not None:
             self._journal.close()
         for future in list(self._futures.values()):
             if not future.done():
                 abandon(future)
-
-    def _last_turn(self, done: Callable[[], None]) -> None:
-        self._turn()
-        done()
-
-    def _end(self, done: Callable[[], None]) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        done()
 
     def __enter__(self) -> FleetExecutor:
         return self
@@ -446,72 +421,9 @@ class FleetExecutor(Executor):
         self.shutdown(wait=not self._closed)
         return None
 
-    # --- turns, on the loop
-    # -----------------------------------------------------------------------------------
+    # --- what the loop tells --------------------------------------------------------------------------------
 
-    def _later(self, call: Callable[[float], None]) -> None:
-        """Have the core do something, from any thread."""
-        with self._lock:
-            due = bool(self._inbox)
-            self._inbox.append(call)
-        if not due:
-            self._driver.call_on_loop(self._turn)
-
-    def _schedule(self) -> None:
-        if not self._turn_due:
-            self._turn_due = True
-            self._driver.call_later(0, self._turn)
-
-    def _turn(self) -> None:
-        self._turn_due = False
-        with self._lock:
-            inbox, self._inbox = self._inbox, []
-        now_s = self._driver.now_s()
-        for call in inbox:
-            call(now_s)
-        if not self._closed:
-            self._carry_out(self._core.take_batch())
-            self._arm()
-
-    def _carry_out(self, batch: Batch) -> None:
-        """Commit, send, report: in this order, or nothing of it yet."""
-        held = self._withheld
-        if held:
-            held.writes += batch.writes
-            held.sends += batch.sends
-            held.reports += batch.reports
-            batch, self._withheld = held, Batch()
-        if not batch:
-            return
-        if self._journal is not None and batch.writes:
-            try:
-                self._journal.write(batch.writes)
-            except JournalError as error:
-                self._withheld = batch
-                self._driver.call_later(JOURNAL_RETRY_S, self._turn)
-                if not self._journal_error:
-                    log.error("%s; nothing is sent or reported until it can be written", error)
-                self._journal_error = str(error)
-                return
-            self._journal_error = ""
-        self._send(batch.sends)
-        for settled in batch.reports:
-            self._report(settled)
-        if self._shut and not self._core.tasks and not self._closed:
-            self._driver.deliver(self.close)
-
-    def _send(self, sends: Sequence[Send]) -> None:
-        at_once: list[Outgoing] = []
-        for send in sends:
-            payload = write_message(send, self.name)
-            message = (self._topics.task_of(send.node), payload, False)
-            if len(payload) <= ONCE_BYTES:
-                at_once.append(message)
-            else:
-                self._link.send(message, send.task.priority if send.task is not None else 0)
-        self._link.send_once(at_once)
-
-    def _report(self, settled: Settled) -> None:
+    def _task_over(self, settled: Settled) -> None:
         task_id = settled.task.id
         with self._lock:
             future = self._futures.get(task_id)
@@ -527,22 +439,17 @@ class FleetExecutor(Executor):
             ):
                 self._note_taken(task_id)  # there is nothing to take
 
-    def _arm(self) -> None:
-        due = [at_s for at_s in (self._core.wake_s(), self._registry.next_deadline_s()) if at_s is not None]
-        if not due or (self._timer is not None and self._timer_at_s <= min(due)):
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer_at_s = min(due)
-        delay_s = max(0.001, self._timer_at_s - self._driver.now_s())
-        self._timer = self._driver.call_later(delay_s, self._tick)
+    def _node_changed(self, node_id: str, announced: Mapping[str, Any] | None) -> None:
+        with self._changed:
+            if announced is None:
+                self._ready.pop(node_id, None)
+            else:
+                self._ready[node_id] = announced
+            self._changed.notify_all()
 
-    def _tick(self) -> None:
-        self._timer = None
-        now_s = self._driver.now_s()
-        self._apply(self._registry.tick(now_s, self._driver.wall_s()))
-        self._core.tick(now_s)
-        self._turn()
+    def _nothing_left(self) -> None:
+        if self._ends_by_itself and not self._closed:
+            self._driver.deliver(self.close)
 
     def _recover(self) -> None:
         """Take up what the journal has."""
@@ -569,101 +476,6 @@ class FleetExecutor(Executor):
                 settle(future, Settled(task, Outcome(row.outcome), row.value, row.node))
                 if not row.keyed:
                     del self._futures[row.id]
-
-    # --- the link's owner, on the loop
-    # --------------------------------------------------------------------------
-
-    def link_will(self) -> Outgoing | None:
-        return None
-
-    def link_topics(self) -> Sequence[Subscription]:
-        topics = [(self._answers, 1), (self._topics.any_status, 0), (self._topics.initialisation, 0)]
-        return [*topics, (self._topics.results, 1)] if self._listens_to_old else topics
-
-    def link_extras(self) -> Sequence[Subscription]:
-        return ()
-
-    def link_up(self) -> Sequence[Outgoing]:
-        now_s = self._driver.now_s()
-        self._apply(self._registry.link_up(now_s))
-        self._core.link_up(now_s)
-        self._schedule()
-        return ()
-
-    def link_message(self, topic: str, payload: bytes, retained: bool) -> None:
-        now_s = self._driver.now_s()
-        try:
-            if topic == self._answers:
-                if not retained:
-                    self._core.answered(read_answer(payload), now_s)
-            else:
-                message = decode(self._topics, topic, payload)
-                if not isinstance(message, ResultMessage):
-                    effects = self._registry.receive(
-                        message, retained=retained, now_s=now_s, wall_s=self._driver.wall_s()
-                    )
-                    self._apply(effects)
-                elif not retained and message.task_id is not None:
-                    value = message.result
-                    self._core.answered_as_of_old(message.node_id, message.task_id, value, now_s)
-        except Rejected as error:
-            log.warning("executor: rejected a message on %.80r: %s", topic, error)
-            return
-        self._schedule()
-
-    def link_down(self, reason: str) -> None:
-        log.warning("executor: connection lost: %s; reconnecting", reason)
-        self._registry.link_down()
-        self._core.link_down()
-
-    def link_failed(self, reason: str) -> None:
-        log.warning("executor: cannot connect: %s; trying again", reason)
-
-    def link_dropped(self, message: Outgoing) -> None:
-        pass  # it is sent again when its answer does not come
-
-    def link_refused(self, message: Outgoing, held: bool, reason: str) -> Outgoing | None:
-        topic, payload, _ = message
-        try:
-            task_id = str(json.loads(payload)["id"])
-        except (ValueError, KeyError):
-            return None
-        log.error("executor: task %s of %d bytes on %s: %s", task_id, len(payload), topic, reason)
-        self._core.refuse(task_id, f"{len(payload):,} bytes: {reason}", self._driver.now_s())
-        self._schedule()
-        return None
-
-    def _apply(self, effects: Sequence[Effect]) -> None:
-        for effect in effects:
-            match effect:
-                case NodeChanged(node_id, status, inc):
-                    self._node_changed(node_id, status, inc)
-                case Probe(node_id):
-                    self._link.send_now([(self._topics.task_of(node_id), encode_init(), False)])
-                case DeclareDead(node_id, _):
-                    log.warning("executor: node %s did not speak within its bound", node_id)
-
-    def _node_changed(self, node_id: str, status: str, inc: str) -> None:
-        now_s = self._driver.now_s()
-        if status in GONE:
-            self._seen.pop(node_id, None)
-            self._core.node_gone(node_id, now_s, for_good=status == OFFLINE)
-            with self._changed:
-                self._ready.pop(node_id, None)
-                self._changed.notify_all()
-            return
-        info = self._registry.info(node_id) or {}
-        announced = {**info.get("capabilities", {}), "device_type": info.get("device_type", "")}
-        if self._seen.get(node_id) == (inc, announced):
-            return  # busy or ready: its window says more
-        self._seen[node_id] = (inc, announced)
-        self._core.node_seen(node_id, inc, announced, now_s)
-        if not announced.get("credit") and not self._listens_to_old:
-            self._listens_to_old = True
-            self._link.subscribe_also((self._topics.results, 1))
-        with self._changed:
-            self._ready[node_id] = announced
-            self._changed.notify_all()
 
 
 def function_name(fn: str | Callable[..., Any]) -> str:

@@ -139,6 +139,19 @@ def test_submit_map_and_what_goes_with_futures(rig: Rig) -> None:
         fleet.submit("add", 1)
 
 
+@pytest.mark.parametrize("tasks", [0, 1])
+def test_who_does_not_wait_for_the_end_is_disconnected_when_all_is_done(
+    rig: Rig, tasks: int, eventually: Callable[..., Any]
+) -> None:
+    rig.node()
+    fleet = rig.executor()
+    eventually(fleet.is_connected)
+    futures = [fleet.submit("add", 1) for _ in range(tasks)]
+    fleet.shutdown(wait=False)
+    eventually(lambda: not fleet.is_connected())
+    assert [future.result(0) for future in futures] == [1] * tasks
+
+
 async def _awaited(fleet: FleetExecutor) -> Any:
     return await asyncio.wrap_future(fleet.submit("add", 3, 4))
 

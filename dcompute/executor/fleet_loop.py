@@ -1,0 +1,294 @@
+"""What an executor does on its driver's loop: its link, turn by turn.
+
+A turn is: take in what has come, let the core decide, commit, send, report. In this order, for what is sent
+before it is written down is sent as something new after a crash, and a result that is reported before it is
+written is worked out again. So while the journal refuses, nothing is sent or reported; all of it goes when
+the journal writes again. What arrives in one turn of the loop is one commit and one write to the socket: for
+small tasks that is most of what they cost.
+
+Tasks and answers go at QoS 0: they are acknowledged end to end, and sent again when in doubt, so a broker's
+PUBACK would say nothing that matters, and cost two packets of four. What is large goes at QoS 1, by the
+link's own way with messages over which a broker closes the connection.
+
+A node that announces no credit is older than end-to-end delivery: it answers on `results`, to nobody in
+particular. That topic is subscribed to when the first such node is seen, as it carries everybody's answers.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from dcompute._log import log
+from dcompute._master.effects import DeclareDead, Effect, NodeChanged, Probe
+from dcompute._master.registry import GONE, Registry
+from dcompute._mqtt.link import MqttLink, Outgoing
+from dcompute._mqtt.paho_session import SessionSettings, Subscription
+from dcompute.drivers import Address, Driver, Timer
+from dcompute.executor.core import Batch, FleetCore, Send, Settled
+from dcompute.executor.journal import Journal
+from dcompute.executor.task_errors import JournalError
+from dcompute.executor.wire import read_answer, write_message
+from dcompute.node_core import OFFLINE
+from dcompute.protocol import Rejected, ResultMessage, Topics, decode, encode_init
+
+ONCE_BYTES = 8192  # what is larger goes at QoS 1
+JOURNAL_RETRY_S = 1.0
+HOLD_LIMIT = 10_000  # messages held without a connection; the oldest goes first, as it is sent again anyway
+
+
+class FleetLoop:
+    """The link of an executor, below the core that decides and the futures of whoever asked.
+
+    Args:
+        driver: on whose loop it runs.
+        address: where the broker is.
+        settings: its session there.
+        name: who asks.
+        topics: those of the namespace.
+        core: what decides; from `start` on it is touched on the loop only.
+        journal: what has to be written before anything is sent or reported; None writes nothing.
+        over: told of a task that is settled, once that is written down; on the loop, as the next two are.
+        node_changed: told what a node announces, and with None that it is gone.
+        nothing_left: told when a turn ended with no task waiting, at a node or to be reported.
+    """
+
+    def __init__(
+        self,
+        driver: Driver,
+        address: Address,
+        settings: SessionSettings,
+        name: str,
+        topics: Topics,
+        core: FleetCore,
+        journal: Journal | None,
+        *,
+        over: Callable[[Settled], None],
+        node_changed: Callable[[str, Mapping[str, Any] | None], None],
+        nothing_left: Callable[[], None],
+    ) -> None:
+        self._driver = driver
+        self._topics = topics
+        self._name = name
+        self._core = core
+        self._journal = journal
+        self._over = over
+        self._node_changed = node_changed
+        self._nothing_left = nothing_left
+        self._answers = f"{topics.results}/{name}"
+        self._registry = Registry()
+        self._link = MqttLink(driver, address, settings, self, hold_limit=HOLD_LIMIT, drop_oldest=True)
+        self._lock = threading.Lock()
+        self._inbox: list[Callable[[float], None]] = []
+        self._turn_due = False
+        self._withheld = Batch()  # what the journal has refused so far
+        self._journal_error = ""
+        self._seen: dict[str, tuple[Any, ...]] = {}
+        self._listens_to_old = False
+        self._timer: Timer | None = None
+        self._timer_at_s = 0.0
+        self._closed = False
+
+    # --- from any thread ------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Connect, and stay connected."""
+        self._driver.call_on_loop(lambda: self._link.start(lambda: None))
+
+    def later(self, call: Callable[[float], None]) -> None:
+        """Have `call(now_s)` ask the core for something, in a turn of its own or with others."""
+        with self._lock:
+            due = bool(self._inbox)
+            self._inbox.append(call)
+        if not due:
+            self._driver.call_on_loop(self._turn)
+
+    def close(self, timeout_s: float) -> None:
+        """Disconnect, and wait until that is done; what was asked for before is still written down."""
+        self._driver.wait(self._last_turn, timeout_s)
+        self._driver.wait(lambda done: self._link.close([], timeout_s, done), timeout_s + 1)
+        self._driver.wait(self._stop_timer, timeout_s)
+
+    @property
+    def last_error(self) -> str:
+        """Why nothing goes on: the link is not up, or the journal cannot be written; "" if neither."""
+        return self._journal_error or self._link.last_error
+
+    def is_connected(self) -> bool:
+        """Tell whether it is connected and subscribed."""
+        return self._link.is_up()
+
+    # --- turns, on the loop ---------------------------------------------------------------------------------
+
+    def _last_turn(self, done: Callable[[], None]) -> None:
+        self._turn()
+        self._closed = True
+        done()
+
+    def _stop_timer(self, done: Callable[[], None]) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        done()
+
+    def _schedule(self) -> None:
+        if not self._turn_due:
+            self._turn_due = True
+            self._driver.call_later(0, self._turn)
+
+    def _turn(self) -> None:
+        self._turn_due = False
+        with self._lock:
+            inbox, self._inbox = self._inbox, []
+        now_s = self._driver.now_s()
+        for call in inbox:
+            call(now_s)
+        if not self._closed:
+            self._carry_out(self._core.take_batch())
+            self._arm()
+            if not self._core.tasks and not self._withheld:
+                self._nothing_left()
+
+    def _carry_out(self, batch: Batch) -> None:
+        """Commit, send, report: in this order, or nothing of it yet."""
+        held = self._withheld
+        if held:
+            held.writes += batch.writes
+            held.sends += batch.sends
+            held.reports += batch.reports
+            batch, self._withheld = held, Batch()
+        if not batch:
+            return
+        if self._journal is not None and batch.writes:
+            try:
+                self._journal.write(batch.writes)
+            except JournalError as error:
+                self._withheld = batch
+                self._driver.call_later(JOURNAL_RETRY_S, self._turn)
+                if not self._journal_error:
+                    log.error("%s; nothing is sent or reported until it can be written", error)
+                self._journal_error = str(error)
+                return
+            self._journal_error = ""
+        self._send(batch.sends)
+        for settled in batch.reports:
+            self._over(settled)
+
+    def _send(self, sends: Sequence[Send]) -> None:
+        at_once: list[Outgoing] = []
+        for send in sends:
+            payload = write_message(send, self._name)
+            message = (self._topics.task_of(send.node), payload, False)
+            if len(payload) <= ONCE_BYTES:
+                at_once.append(message)
+            else:
+                self._link.send(message, send.task.priority if send.task is not None else 0)
+        self._link.send_once(at_once)
+
+    def _arm(self) -> None:
+        due = [at_s for at_s in (self._core.wake_s(), self._registry.next_deadline_s()) if at_s is not None]
+        if not due or (self._timer is not None and self._timer_at_s <= min(due)):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at_s = min(due)
+        delay_s = max(0.001, self._timer_at_s - self._driver.now_s())
+        self._timer = self._driver.call_later(delay_s, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        now_s = self._driver.now_s()
+        self._apply(self._registry.tick(now_s, self._driver.wall_s()))
+        self._core.tick(now_s)
+        self._turn()
+
+    # --- the link's owner, on the loop ----------------------------------------------------------------------
+
+    def link_will(self) -> Outgoing | None:
+        return None
+
+    def link_topics(self) -> Sequence[Subscription]:
+        topics = [(self._answers, 1), (self._topics.any_status, 0), (self._topics.initialisation, 0)]
+        return [*topics, (self._topics.results, 1)] if self._listens_to_old else topics
+
+    def link_extras(self) -> Sequence[Subscription]:
+        return ()
+
+    def link_up(self) -> Sequence[Outgoing]:
+        now_s = self._driver.now_s()
+        self._apply(self._registry.link_up(now_s))
+        self._core.link_up(now_s)
+        self._schedule()
+        return ()
+
+    def link_message(self, topic: str, payload: bytes, retained: bool) -> None:
+        now_s = self._driver.now_s()
+        try:
+            if topic == self._answers:
+                if not retained:
+                    self._core.answered(read_answer(payload), now_s)
+            else:
+                message = decode(self._topics, topic, payload)
+                if not isinstance(message, ResultMessage):
+                    effects = self._registry.receive(
+                        message, retained=retained, now_s=now_s, wall_s=self._driver.wall_s()
+                    )
+                    self._apply(effects)
+                elif not retained and message.task_id is not None:
+                    value = message.result
+                    self._core.answered_as_of_old(message.node_id, message.task_id, value, now_s)
+        except Rejected as error:
+            log.warning("executor: rejected a message on %.80r: %s", topic, error)
+            return
+        self._schedule()
+
+    def link_down(self, reason: str) -> None:
+        log.warning("executor: connection lost: %s; reconnecting", reason)
+        self._registry.link_down()
+        self._core.link_down()
+
+    def link_failed(self, reason: str) -> None:
+        log.warning("executor: cannot connect: %s; trying again", reason)
+
+    def link_dropped(self, message: Outgoing) -> None:
+        pass  # it is sent again when its answer does not come
+
+    def link_refused(self, message: Outgoing, held: bool, reason: str) -> Outgoing | None:
+        topic, payload, _ = message
+        try:
+            task_id = str(json.loads(payload)["id"])
+        except (ValueError, KeyError):
+            return None
+        log.error("executor: task %s of %d bytes on %s: %s", task_id, len(payload), topic, reason)
+        self._core.refuse(task_id, f"{len(payload):,} bytes: {reason}", self._driver.now_s())
+        self._schedule()
+        return None
+
+    def _apply(self, effects: Sequence[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case NodeChanged(node_id, status, inc):
+                    self._take_in(node_id, status, inc)
+                case Probe(node_id):
+                    self._link.send_now([(self._topics.task_of(node_id), encode_init(), False)])
+                case DeclareDead(node_id, _):
+                    log.warning("executor: node %s did not speak within its bound", node_id)
+
+    def _take_in(self, node_id: str, status: str, inc: str) -> None:
+        now_s = self._driver.now_s()
+        if status in GONE:
+            self._seen.pop(node_id, None)
+            self._core.node_gone(node_id, now_s, for_good=status == OFFLINE)
+            self._node_changed(node_id, None)
+            return
+        info = self._registry.info(node_id) or {}
+        announced = {**info.get("capabilities", {}), "device_type": info.get("device_type", "")}
+        if self._seen.get(node_id) == (inc, announced):
+            return  # busy or ready: its window says more
+        self._seen[node_id] = (inc, announced)
+        self._core.node_seen(node_id, inc, announced, now_s)
+        if not announced.get("credit") and not self._listens_to_old:
+            self._listens_to_old = True
+            self._link.subscribe_also((self._topics.results, 1))
+        self._node_changed(node_id, announced)
