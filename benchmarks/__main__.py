@@ -14,7 +14,18 @@ from pathlib import Path
 from benchmarks.figures import print_figures
 from benchmarks.mutants.run import main as mutants
 
-SUITES = ("virtual", "transport", "fleet", "firmware", "delivery", "executor", "structure", "tcp", "shrink")
+SUITES = (
+    "virtual",
+    "transport",
+    "fleet",
+    "firmware",
+    "delivery",
+    "executor",
+    "kills",
+    "structure",
+    "tcp",
+    "shrink",
+)
 
 
 def main() -> int:

@@ -1,0 +1,53 @@
+"""Work that gets done although everything that takes part is killed: `python -m benchmarks kills`.
+
+Real processes: eight nodes, an executor with a journal, and a broker of each kind, killed (SIGKILL) and
+paused (SIGSTOP) at random while 5,000 tasks are done; then 1,000 kills of the executor alone. What happened
+is read from files that nodes and executors append to, by `ledger`, which knows nothing of delivery.
+Everything is on loopback, bounded, and ends with the processes that it started.
+"""
+
+from __future__ import annotations
+
+from benchmarks.figures import Figure
+from benchmarks.kills.campaign import Campaign, Faults
+
+TASKS = 5_000
+KILLS = 1_000
+
+EVERYTHING = Faults(node_kill=8, node_pause=6, asker_kill=6, asker_pause=4, broker_kill=1, broker_pause=1)
+ASKER_ALONE = Faults(asker_kill=1)
+
+
+def measure() -> list[Figure]:
+    """All figures."""
+    figures = []
+    for seed, broker in enumerate(("mosquitto", "mosquitto with persistence", "embedded"), 1):
+        campaign = Campaign(broker, TASKS, EVERYTHING, seed, each_s=0.05, every_s=(0.2, 1.0))
+        figures += _figures(broker, campaign, at_least=100)
+    # A life of the executor is a quarter of a second; the tasks are to last as long as 1,000 of them.
+    alone = Campaign(
+        *("mosquitto", TASKS, ASKER_ALONE, 4),
+        each_s=0.7,
+        every_s=(0.1, 0.35),
+        longest_away_s=0.02,
+        enough=KILLS,
+    )
+    return figures + _figures("the executor alone", alone, at_least=KILLS)
+
+
+def _figures(title: str, campaign: Campaign, at_least: int) -> list[Figure]:
+    found = campaign.run()
+    for fault in found.wrong:
+        print(f"  {title}: {fault}")
+    kills = sum(count for name, count in found.faults.items() if name.endswith("kill"))
+    pauses = sum(found.faults.values()) - kills
+    return [
+        Figure(f"{title}: kills", kills, "kills", "at_least", at_least if not pauses else None),
+        Figure(f"{title}: pauses", pauses, "pauses"),
+        Figure(f"{title}: kills and pauses", kills + pauses, "faults", "at_least", at_least),
+        Figure(f"{title}: tasks with their result", found.results, f"of {campaign.tasks}"),
+        Figure(f"{title}: `once` tasks whose outcome is unknown", found.unknown, "tasks"),
+        Figure(f"{title}: lost, twice, or twice in one life", len(found.wrong), "tasks", "at_most", 0),
+        Figure(f"{title}: executions beyond the first", found.again, "executions"),
+        Figure(f"{title}: took", found.took_s, "s"),
+    ]

@@ -1,0 +1,138 @@
+"""Tasks done while processes are killed and paused at random.
+
+One thread, and one list of what is to happen when: a fault each while, and what it leaves behind (a process
+to be started again, or to go on) a while later. So a fault may meet any state of the others, also their start
+and their absence.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from itertools import count
+from pathlib import Path
+
+from benchmarks.kills.asker import is_once
+from benchmarks.kills.ledger import Findings, judge
+from benchmarks.kills.participants import Participant, broker, program
+
+NODES = 8
+PATIENCE_S = 600.0
+
+
+@dataclass(frozen=True)
+class Faults:
+    """How often each happens, beside the others."""
+
+    node_kill: int = 0
+    node_pause: int = 0
+    asker_kill: int = 0
+    asker_pause: int = 0
+    broker_kill: int = 0
+    broker_pause: int = 0
+
+
+class Campaign:
+    """A run: `tasks` tasks that take `each_s` seconds each, and a fault each `every_s` (from, to) seconds.
+
+    Args:
+        longest_away_s: until what was killed is started again.
+        longest_pause_s: 6 s are longer than the broker waits for a silent client, sometimes.
+        enough: after so many faults there are no more; None: as long as there is work.
+    """
+
+    def __init__(
+        self,
+        broker_kind: str,
+        tasks: int,
+        faults: Faults,
+        seed: int,
+        *,
+        each_s: float,
+        every_s: tuple[float, float],
+        longest_away_s: float = 1.0,
+        longest_pause_s: float = 6.0,
+        enough: int | None = None,
+        nodes: int = NODES,
+    ) -> None:
+        self.tasks = tasks
+        self._broker_kind = broker_kind
+        self._names = [name for name, weight in asdict(faults).items() for _ in range(weight)]
+        self._random = random.Random(seed)
+        self._each_s = each_s
+        self._every_s = every_s
+        self._longest_away_s = longest_away_s
+        self._longest_pause_s = longest_pause_s
+        self._enough = enough
+        self._node_count = nodes
+        self._due: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = count()
+        self._done: Counter[str] = Counter()
+
+    def run(self) -> Findings:
+        """Do it, and judge it. RuntimeError if it does not come to an end."""
+        began_s = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix="dcompute-kills-") as place:
+            folder = Path(place)
+            participants = self._participants(folder)
+            try:
+                for participant in participants:
+                    participant.start()
+                self._inflict(*participants)
+            finally:
+                for participant in reversed(participants):
+                    participant.end()
+            once = {number for number in range(self.tasks) if is_once(number)}
+            found = judge(folder / "executed", folder / "told", self.tasks, once)
+        found.faults = self._done
+        found.took_s = time.monotonic() - began_s
+        return found
+
+    def _participants(self, folder: Path) -> tuple[Participant, ...]:
+        broker_, port = broker(self._broker_kind, folder)
+        log = folder / "log"
+        asker = program(
+            *("asker", log, port, folder / "told", folder / "work.sqlite", self.tasks, self._each_s)
+        )
+        names = [f"n{number}" for number in range(self._node_count)]
+        return (broker_, asker, *(program("node", log, port, name, folder / "executed") for name in names))
+
+    def _inflict(self, broker_: Participant, asker: Participant, *nodes: Participant) -> None:
+        give_up_s = time.monotonic() + PATIENCE_S
+        next_s = time.monotonic() + self._random.uniform(*self._every_s)
+        while asker.status() is None or self._due:
+            now_s = time.monotonic()
+            if now_s > give_up_s:
+                raise RuntimeError(f"not done after {PATIENCE_S:g} s, with {dict(self._done)}")
+            while self._due and self._due[0][0] <= now_s:
+                heapq.heappop(self._due)[2]()
+            if now_s >= next_s and asker.status() is None and sum(self._done.values()) != self._enough:
+                name = self._random.choice(self._names)
+                who, _, what = name.partition("_")
+                victim = {"broker": broker_, "asker": asker, "node": self._random.choice(nodes)}[who]
+                if self._strike(victim, what):
+                    self._done[name] += 1
+                next_s = now_s + self._random.uniform(*self._every_s)
+            time.sleep(0.005)
+        if asker.status():
+            raise RuntimeError(f"the executor ended with status {asker.status()}")
+
+    def _strike(self, victim: Participant, what: str) -> bool:
+        """Whether there was somebody to strike."""
+        if not victim.is_running() or victim.paused:
+            return False
+        if what == "kill":
+            victim.kill()
+            self._later(self._random.uniform(0, self._longest_away_s), victim.start)
+        else:
+            victim.pause()
+            self._later(self._random.uniform(0.1, self._longest_pause_s), victim.resume)
+        return True
+
+    def _later(self, delay_s: float, call: Callable[[], None]) -> None:
+        heapq.heappush(self._due, (time.monotonic() + delay_s, next(self._order), call))
