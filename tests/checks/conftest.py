@@ -135,6 +135,26 @@ class TraceBuilder:
     def work(self, node: str, task: str, priority: int = 5, attempt: int = 1) -> TraceBuilder:
         return self.take(node, task, priority, attempt).finish(node, task, attempt=attempt)
 
+    def executor(self, asker: str = "x", boot: int = 1, journal: str = "new") -> TraceBuilder:
+        self.add(t.ExecutorStarted, asker=asker, boot=boot, journal=journal)
+        return self.add(t.ExecutorConnected, asker=asker)
+
+    def ask(self, task: str, priority: int = 5, asker: str = "x", **terms: Any) -> TraceBuilder:
+        return self.add(t.TaskAsked, task=task, answer=task, asker=asker, priority=priority, **terms)
+
+    def place(self, node: str, task: str, priority: int = 5, attempt: int = 1) -> TraceBuilder:
+        self.add(t.TaskSent, node=node, task=task, priority=priority, attempt=attempt, size=20)
+        return self.after(0.001).add(t.TaskReceived, node=node, task=task, priority=priority, attempt=attempt)
+
+    def run(
+        self, node: str, task: str, priority: int = 5, attempt: int = 1, life: int = 1, asker: str = "x"
+    ) -> TraceBuilder:
+        """The node does what it was given, and the asker is told."""
+        self.take(node, task, priority, attempt)
+        self.add(t.ExecutionBegan, node=node, task=task, attempt=attempt, life=life)
+        self.finish(node, task, attempt=attempt)
+        return self.add(t.TaskSettled, asker=asker, task=task, outcome="result", node=node)
+
     def final(self, node: str, status: str = "ready", alive: bool = True) -> TraceBuilder:
         inc = self.incs[node]
         self.add(t.RetainedStatus, node=node, status=status, inc=inc)
@@ -178,6 +198,11 @@ def _healthy() -> list[t.Event]:
         b.add(t.UpdateStarted, node=node, version="v2", before="v1", broken=broken, release=2)
         b.add(t.UpdateState, node=node, version="v2", state="rolled back" if broken else "confirmed")
     b.at(60).send("n5", "last").work("n5", "last").leave("n5")
+    b.at(62).executor()
+    for task, priority in (("some", 1), ("urgent", 9), ("more", 1)):
+        b.ask(task, priority, node="n1")
+    b.place("n1", "urgent", 9).run("n1", "urgent", 9)
+    b.place("n1", "some", 1).run("n1", "some", 1).after(0.1).place("n1", "more", 1).run("n1", "more", 1)
     b.at(80)
     for node in ("n1", "n3", "n4"):
         b.final(node)

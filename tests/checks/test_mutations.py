@@ -34,6 +34,9 @@ HEALTHY: dict[str, dict[str, Any]] = {
     "no_errors_in_log": {},
     "updated": {},
     "clean_leave": {},
+    "done_once": {},
+    "fleet_priority": {"within": "10ms"},
+    "no_starvation": {"within": "150ms"},
     "sometimes": {"event": "death_reported", "where": {"node": "n2"}},
 }
 
@@ -299,8 +302,24 @@ MUTATIONS: list[tuple[str, str, Mutation]] = [
         "it took a task after its last word",
         lambda d: d.insert(taken("n5"), t.StatusPublished, node="n5", status="offline"),
     ),
+    ("done_once", "its asker is told twice", lambda d: d.double(t.TaskSettled, task="some")),
+    ("done_once", "its asker is never told", lambda d: d.drop(t.TaskSettled, task="some")),
+    ("done_once", "it runs twice", lambda d: d.double(t.ExecutionBegan, task="some")),
+    ("done_once", "told of what never ran", lambda d: d.drop(t.ExecutionBegan, task="some")),
+    ("done_once", "somebody else is told", lambda d: d.change(t.TaskSettled, {"asker": "y"}, task="some")),
+    (
+        "fleet_priority",
+        "the last was the urgent one",
+        lambda d: d.change(t.TaskAsked, {"priority": 10}, task="more"),
+    ),
+    ("no_starvation", "left while its node was idle", lambda _: never_sent("more")),
     ("sometimes", "it did not happen", lambda d: d.drop(t.DeathReported, node="n2")),
 ]
+
+
+def never_sent(task: str) -> Callable[[list[t.Event]], list[t.Event]]:
+    """All that is known of the task is that it was asked for."""
+    return lambda events: [e for e in events if isinstance(e, t.TaskAsked) or getattr(e, "task", "") != task]
 
 
 def crash(node: str) -> t.FaultInjected:

@@ -142,6 +142,7 @@ class FirmwareNode(ObservedNode):
 
     def started(self, boot: int, reset_cause: int) -> None:
         self._memory_asked = False
+        self.life = boot
         self._recorder.add(t.NodeStarted, node=self.name, boot=boot)
 
     def stopped(self, how: str) -> None:

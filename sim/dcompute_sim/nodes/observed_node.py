@@ -21,6 +21,7 @@ class ObservedNode:
         self.status = ""
         self.inc = ""
         self.connected = False
+        self.life = 0  # how often its program was started
         self._recorder = recorder
         self._observe = recorder.node_observer(spec.name)
 
@@ -39,6 +40,14 @@ class ObservedNode:
             if fields["inc"] != self.inc:  # an older connection ends when a newer one is there already
                 self._observe(node_event(name, fields))
                 return
+        if name == "task_taken":
+            self._recorder.add(
+                t.ExecutionBegan,
+                node=self.name,
+                task=str(fields["task"]),
+                attempt=fields["attempt"],
+                life=self.life,
+            )
         if name == "result_held":
             ok = not (isinstance(fields["value"], dict) and "error" in fields["value"])
             self._recorder.add(t.TaskFinished, node=self.name, task=str(fields["task"]), ok=ok)

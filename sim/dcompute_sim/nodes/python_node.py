@@ -98,6 +98,13 @@ class PythonNode:
     def _execute(self, task: dict[str, Any], done: Done) -> None:
         driver = self._driver
         assert driver is not None
+        self._recorder.add(
+            t.ExecutionBegan,
+            node=self.name,
+            task=str(task["id"]),
+            attempt=task.get("attempt", 1),
+            life=self._boots,
+        )
         group = self._spec.group
         failing = group.fail_rate > 0 and driver.random.random() < group.fail_rate
         result = {"error": "failed as the scenario asked"} if failing else python_result(task)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dcompute_sim.trace.api_events import *
 from dcompute_sim.trace.event import *
 from dcompute_sim.trace.event_types import *
+from dcompute_sim.trace.executor_events import *
 from dcompute_sim.trace.fault_events import *
 from dcompute_sim.trace.final import *
 from dcompute_sim.trace.log import *

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from dcompute_sim.trace.event import Event
 
 
 class TaskAsked(Event, frozen=True):
     """The scenario asks for a task. `answer`: digest of what it is to be answered with, known beforehand;
-    `declared`: by the scenario itself, for programs that are not ours."""
+    `declared`: by the scenario itself, for programs that are not ours. `asker`: the executor that is to have
+    it done, "" for the bare transport; `node` and `group`: where it has to run, "" for anywhere. `ends`: the
+    outcomes other than a result that it may have by its own terms."""
 
     task: str
     answer: str
     declared: bool = False
+    asker: str = ""
+    priority: int = 5
+    once: bool = False
+    node: str = ""
+    group: str = ""
+    ends: list[str] = msgspec.field(default_factory=list)
+
+
+class TaskSettled(Event, frozen=True):
+    """The future of a task is done. `outcome`: a word of dcompute.executor.core.Outcome."""
+
+    asker: str
+    task: str
+    outcome: str
+    node: str = ""
 
 
 class DeathsCalledBack(Event, frozen=True):

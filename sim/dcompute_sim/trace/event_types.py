@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dcompute_sim.trace import api_events as api
+from dcompute_sim.trace import executor_events as executors
 from dcompute_sim.trace import fault_events as faults
 from dcompute_sim.trace import final, participants
 from dcompute_sim.trace import master_events as master
@@ -12,7 +13,7 @@ from dcompute_sim.trace.event import Event
 
 EVENT_TYPES: tuple[type[Event], ...] = tuple(
     kind
-    for module in (run, participants, nodes, master, api, faults, final)
+    for module in (run, participants, nodes, master, executors, api, faults, final)
     for kind in vars(module).values()
     if isinstance(kind, type) and issubclass(kind, Event) and kind is not Event
 )

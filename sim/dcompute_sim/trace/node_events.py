@@ -77,6 +77,18 @@ class TaskTaken(Event, frozen=True):
     attempt: int = 1
 
 
+class ExecutionBegan(Event, frozen=True):
+    """The testbed's ledger: in this life of the node work on the task begins; it ends with task_finished.
+
+    Told by what is asked to do the work (by a board's node core, as it hands the task over), not by what the
+    protocol made of it. `life` counts the starts of the node, from 1."""
+
+    node: str
+    task: str
+    attempt: int = 1
+    life: int = 1
+
+
 class TaskFinished(Event, frozen=True):
     """The node's program has done the task. `meant`: it failed because the scenario wants such a task to."""
 

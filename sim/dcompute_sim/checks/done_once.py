@@ -1,0 +1,159 @@
+"""Check: work given to an executor is done, once, and its asker is told once.
+
+Judged from the ledger that the testbed's nodes keep of every execution (`execution_began`, `task_finished`)
+and from what the futures said (`task_settled`): neither is the protocol's own account of itself.
+
+1. One result, or one other end, for each task to its asker, over all lives of the asker that share a journal.
+   An asker that lost its journal, or is not there at the end, is owed nothing for what it had asked before.
+2. What a result is told of was executed.
+3. No task is executed twice in one life of one node, unless it had failed there. That is what a node's memory
+   of its askers is for.
+4. A task that is to run `once` is executed once at most, wherever.
+
+A second execution in another life, or on another node, is no fault: who lost its memory, or could not be
+reached for long, cannot tell whether it had run. It is counted and named, for it is what `once` costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from dcompute_sim import trace as t
+from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, named, of_kinds
+from dcompute_sim.checks.tasks import cut_short
+
+RESULTS = ("result", "failed")
+"""Outcomes that a node has told, so that it must have executed the task."""
+
+
+@dataclass(slots=True)
+class _Work:
+    asked: t.TaskAsked
+    owed: bool = True
+    settled: list[t.TaskSettled] = field(default_factory=list)
+    executions: list[t.ExecutionBegan] = field(default_factory=list)
+
+
+class DoneOnce(Check):
+    """Each task of an executor has one end, told to its asker once, and is never run twice in one life.
+
+    A task that is to run `once` is run once at most, over all lives of all nodes. Second executions of other
+    tasks in other lives are counted and named: only who has lost its memory, or could not be reached, has a
+    task done again. What an asker had asked that lost its journal, or never came back, is not owed.
+
+    Limit: programs that are not ours keep no ledger; of tasks they may have had, only the ends are judged.
+    """
+
+    name: ClassVar[str] = "done_once"
+
+    def judge(self, trace: Sequence[t.Event]) -> CheckOutcome:
+        ledger = _WorkLedger()
+        for event in of_kinds(ledger.take_in, trace):
+            ledger.take_in[type(event)](event)
+        work = ledger.work
+        if not work:
+            return inconclusive("no executor was asked for work")
+        wrong, reasons = ledger.faults()
+        again = [name for name, entry in work.items() if len(entry.executions) > 1]
+        ended = sum(bool(entry.settled) for entry in work.values())
+        figures = {
+            "asked": len(work),
+            "ended": ended,
+            "executions": sum(len(entry.executions) for entry in work.values()),
+            "run_again": len(again),
+            "not_owed": sum(not entry.owed for entry in work.values()),
+        }
+        open_ = [entry.asked for entry in work.values() if entry.owed and not entry.settled]
+        told = f"{ended} of {len(work)} tasks ended, {len(again)} of them run again"
+        if again:
+            told += f" ({named(again)})"
+        if wrong:
+            return failed(f"{told}; {'; '.join(reasons)}", wrong, figures)
+        if open_ and cut_short(trace):
+            return inconclusive(f"{told}, when the run was interrupted", figures)
+        if open_:
+            return failed(f"of {len(open_)} of {len(work)} tasks the asker never heard", open_, figures)
+        if not figures["executions"] and not ledger.foreign:
+            return inconclusive(f"{told}; none was executed", figures)
+        return held(told, figures)
+
+
+class _WorkLedger:
+    def __init__(self) -> None:
+        self.work: dict[str, _Work] = {}
+        self.foreign = False
+        self._failed: set[tuple[str, str]] = set()  # (node, task): it may run there again
+        self._faults: dict[str, list[t.Event]] = {}
+        self._gone: dict[str, None] = {}  # askers that are down
+        self.take_in: dict[type[t.Event], Callable[[Any], None]] = {
+            t.NodeDefined: self._node,
+            t.TaskAsked: self._asked,
+            t.TaskSettled: self._settled,
+            t.ExecutionBegan: self._began,
+            t.TaskFinished: self._finished,
+            t.ExecutorStarted: self._asker_started,
+            t.ExecutorStopped: self._asker_stopped,
+            t.RunEnded: self._ended,
+        }
+
+    def faults(self) -> tuple[list[t.Event], list[str]]:
+        """The events that broke it, and in words how many of which kind."""
+        events = [event for events in self._faults.values() for event in events]
+        return events, [f"{len(events)} {what}" for what, events in self._faults.items()]
+
+    def _fault(self, what: str, *events: t.Event) -> None:
+        self._faults.setdefault(what, []).extend(events)
+
+    def _node(self, event: t.NodeDefined) -> None:
+        self.foreign |= event.foreign or event.kind == "board"
+
+    def _asked(self, event: t.TaskAsked) -> None:
+        if event.asker:
+            self.work[event.task] = _Work(event)
+
+    def _settled(self, event: t.TaskSettled) -> None:
+        entry = self.work.get(event.task)
+        if entry is None or entry.asked.asker != event.asker:
+            self._fault("told to somebody who had not asked", event)
+            return
+        if entry.settled:
+            self._fault("told a second time", event)
+        if event.outcome in RESULTS and not entry.executions and not self.foreign:
+            self._fault("told of what was never run", event)
+        entry.settled.append(event)
+
+    def _began(self, event: t.ExecutionBegan) -> None:
+        entry = self.work.get(event.task)
+        if entry is None:
+            return
+        here = (event.node, event.task)
+        in_this_life = any((run.node, run.life) == (event.node, event.life) for run in entry.executions)
+        if in_this_life and here not in self._failed:
+            self._fault("run twice in one life of a node", event)
+        if entry.executions and entry.asked.once:
+            self._fault("run again although they were to run once", event)
+        self._failed.discard(here)
+        entry.executions.append(event)
+
+    def _finished(self, event: t.TaskFinished) -> None:
+        if not event.ok:
+            self._failed.add((event.node, event.task))
+
+    def _asker_started(self, event: t.ExecutorStarted) -> None:
+        self._gone.pop(event.asker, None)
+        if event.journal in ("lost", "none"):
+            self._owe_nothing(event.asker)
+
+    def _asker_stopped(self, event: t.ExecutorStopped) -> None:
+        self._gone[event.asker] = None
+
+    def _ended(self, event: t.RunEnded) -> None:
+        for asker in self._gone:
+            self._owe_nothing(asker)
+
+    def _owe_nothing(self, asker: str) -> None:
+        for entry in self.work.values():
+            if entry.asked.asker == asker and not entry.settled:
+                entry.owed = False

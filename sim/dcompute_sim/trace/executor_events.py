@@ -1,0 +1,31 @@
+"""What the executors of a run did: who asks for work, and from when to when it could."""
+
+from __future__ import annotations
+
+from dcompute_sim.trace.event import Event
+
+
+class ExecutorStarted(Event, frozen=True):
+    """`journal`: none, new, kept (of the life before) or lost."""
+
+    asker: str
+    boot: int
+    journal: str = "none"
+
+
+class ExecutorStopped(Event, frozen=True):
+    """`how`: crash or exit."""
+
+    asker: str
+    how: str
+
+
+class ExecutorConnected(Event, frozen=True):
+    """It has a broker, and hears of nodes and answers."""
+
+    asker: str
+
+
+class ExecutorDisconnected(Event, frozen=True):
+    asker: str
+    reason: str

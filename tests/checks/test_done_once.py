@@ -1,0 +1,167 @@
+"""done_once, fleet_priority, no_starvation: what breaks them, what does not, and what nobody can decide."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from dcompute_sim import trace as t
+from dcompute_sim.checks import CHECKS, CheckOutcome, Status
+
+from .conftest import TraceBuilder, of_each
+
+
+def judge(name: str, events: Sequence[t.Event], **parameters: Any) -> CheckOutcome:
+    return CHECKS[name].model_validate(parameters).judge(events)
+
+
+@pytest.fixture
+def fleet(story: TraceBuilder) -> TraceBuilder:
+    """Two nodes and an executor."""
+    return story.define("n", "m").boot("n", "m").executor()
+
+
+# --- done_once ----------------------------------------------------------------------------------------------
+
+
+def test_work_done_again_in_another_life_is_counted_and_named(fleet: TraceBuilder) -> None:
+    fleet.ask("a").place("n", "a").take("n", "a").add(t.ExecutionBegan, node="n", task="a", life=1)
+    fleet.crash("n").boot("n", boot=2).place("n", "a", attempt=2).run("n", "a", attempt=2, life=2)
+    outcome = judge("done_once", fleet.end())
+    assert outcome.status is Status.HELD
+    assert outcome.figures["run_again"] == 1
+    assert "run again (a)" in outcome.summary
+
+
+def test_the_same_with_once_fails(fleet: TraceBuilder) -> None:
+    fleet.ask("a", once=True).place("n", "a").add(t.ExecutionBegan, node="n", task="a", life=1)
+    fleet.crash("n").place("m", "a", attempt=2).run("m", "a", attempt=2)
+    outcome = judge("done_once", fleet.end())
+    assert outcome.status is Status.FAILED
+    assert "run again although they were to run once" in outcome.summary
+
+
+def test_what_failed_may_be_tried_again_where_it_was(fleet: TraceBuilder) -> None:
+    fleet.ask("a").place("n", "a").add(t.ExecutionBegan, node="n", task="a")
+    fleet.add(t.TaskFinished, node="n", task="a", ok=False).run("n", "a", attempt=2)
+    assert judge("done_once", fleet.end()).status is Status.HELD
+    fleet = TraceBuilder().master_up().define("n").boot("n").executor().ask("a")
+    fleet.add(t.ExecutionBegan, node="n", task="a").add(t.TaskFinished, node="n", task="a")
+    assert judge("done_once", fleet.run("n", "a", attempt=2).end()).status is Status.FAILED
+
+
+@pytest.mark.parametrize(("journal", "status"), [("kept", Status.FAILED), ("lost", Status.HELD)])
+def test_who_lost_the_journal_is_owed_nothing(fleet: TraceBuilder, journal: str, status: Status) -> None:
+    fleet.ask("a").place("n", "a").run("n", "a").ask("b").add(t.ExecutorStopped, asker="x", how="crash")
+    events = fleet.executor(boot=2, journal=journal).end()
+    assert judge("done_once", events).status is status
+
+
+def test_an_asker_that_never_comes_back_is_owed_nothing(fleet: TraceBuilder) -> None:
+    fleet.ask("a").place("n", "a").run("n", "a").ask("b").add(t.ExecutorStopped, asker="x", how="crash")
+    assert judge("done_once", fleet.end()).status is Status.HELD
+
+
+@pytest.mark.parametrize(("reason", "status"), [("finished", "failed"), ("interrupted", "inconclusive")])
+def test_what_nobody_was_told_of_fails_unless_the_run_was_cut_short(
+    fleet: TraceBuilder, reason: str, status: str
+) -> None:
+    assert judge("done_once", fleet.ask("a").end(reason)).status == status
+
+
+def test_without_an_executor_nothing_can_be_said(story: TraceBuilder) -> None:
+    story.define("n").boot("n").send("n", "a").work("n", "a")
+    for name in ("done_once", "fleet_priority", "no_starvation"):
+        assert judge(name, story.end()).status is Status.INCONCLUSIVE, name
+
+
+def test_programs_that_are_not_ours_keep_no_ledger(story: TraceBuilder) -> None:
+    story.add(t.NodeDefined, node="n", group="g", kind="firmware", keepalive_s=10.0, foreign=True).boot("n")
+    story.executor().ask("a").place("n", "a").add(t.TaskSettled, asker="x", task="a", outcome="result")
+    assert judge("done_once", story.end()).status is Status.HELD
+
+
+# --- fleet_priority -----------------------------------------------------------------------------------------
+
+
+def begin(story: TraceBuilder, node: str, task: str) -> TraceBuilder:
+    return story.add(t.ExecutionBegan, node=node, task=task)
+
+
+def test_an_urgent_task_left_at_its_asker_fails_and_is_named(fleet: TraceBuilder) -> None:
+    fleet.ask("a", 1).ask("b", 1).ask("u", 9).at(5).place("n", "a", 1)
+    begin(fleet, "n", "a")
+    outcome = judge("fleet_priority", fleet.end())
+    assert outcome.status is Status.FAILED
+    assert of_each(outcome.offending, "task") == ["u", "a"]
+
+
+def test_what_it_could_not_run_on_does_not_pass_it(fleet: TraceBuilder) -> None:
+    fleet.ask("a", 1).ask("u", 9, node="m").ask("v", 9, group="other").at(5).place("n", "a", 1)
+    assert judge("fleet_priority", begin(fleet, "n", "a").end()).status is Status.HELD
+
+
+def test_a_message_takes_its_time(fleet: TraceBuilder) -> None:
+    fleet.ask("a", 1).at(5).ask("u", 9).after(0.1)
+    begin(fleet.place("n", "a", 1), "n", "a")
+    assert judge("fleet_priority", fleet.end(), within="1s").status is Status.HELD
+    assert judge("fleet_priority", fleet.end(), within="50ms").status is Status.FAILED
+
+
+def test_an_asker_without_a_broker_can_send_nothing(fleet: TraceBuilder) -> None:
+    fleet.ask("a", 1).place("n", "a", 1).add(t.ExecutorDisconnected, asker="x", reason="fin").ask("u", 9)
+    begin(fleet.at(5), "n", "a")
+    assert judge("fleet_priority", fleet.end()).status is Status.HELD
+
+
+def test_what_was_sent_is_in_the_hands_of_its_node(fleet: TraceBuilder) -> None:
+    fleet.ask("a", 1).ask("u", 9).place("m", "u", 9).place("n", "a", 1).at(5)
+    assert judge("fleet_priority", begin(fleet, "n", "a").end()).status is Status.HELD
+
+
+# --- no_starvation ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("priority", "starved"), [(5, 1), (9, 0)])
+def test_passed_over_by_what_came_later(fleet: TraceBuilder, priority: int, starved: int) -> None:
+    fleet.ask("a").after(1).ask("later", priority).place("n", "later")
+    for busy in ("n", "m"):
+        begin(fleet, busy, f"of somebody who is not asked {busy}")
+    begin(fleet.at(40), "n", "later")
+    outcome = judge("no_starvation", fleet.add(t.TaskSettled, asker="x", task="a", outcome="expired").end())
+    assert outcome.figures["starved"] == starved, outcome.summary
+
+
+def test_crowded_out_by_another_executor(fleet: TraceBuilder) -> None:
+    fleet.executor("y").ask("a").ask("theirs", asker="y").ask("later", asker="y")
+    for at_s, task in ((1, "theirs"), (40, "later")):
+        begin(fleet.at(at_s).place("n", task), "n", task)
+        fleet.add(t.TaskFinished, node="n", task=task)
+    outcome = judge("no_starvation", fleet.end())
+    assert outcome.status is Status.FAILED
+    assert "1 crowded out" in outcome.summary
+
+
+def test_some_of_its_work_in_between_is_a_turn(fleet: TraceBuilder) -> None:
+    fleet.executor("y").ask("mine").ask("a").ask("theirs", asker="y").ask("later", asker="y")
+    for at_s, task in ((1, "theirs"), (20, "mine"), (40, "later"), (41, "a")):
+        begin(fleet.at(at_s).place("n", task).place("m", task), "n", task)
+        begin(fleet, "m", f"of somebody who is not asked {task}")
+    assert judge("no_starvation", fleet.end()).status is Status.HELD
+
+
+def test_what_is_more_urgent_may_go_first(fleet: TraceBuilder) -> None:
+    fleet.ask("a", 1).ask("b", 1)
+    for number in range(4):
+        fleet.at(20 * number + 1).ask(f"u{number}", 9).after(0.5).place("n", f"u{number}", 9)
+        begin(fleet, "n", f"u{number}")
+        begin(fleet, "m", f"of somebody who is not asked {number}")
+    assert judge("no_starvation", fleet.end()).status is Status.HELD
+
+
+def test_nodes_that_came_late_or_went_were_not_idle(fleet: TraceBuilder) -> None:
+    fleet.ask("a").at(10).crash("n").at(12).crash("m").at(50).boot("n", boot=2).after(1).place("n", "a")
+    assert judge("no_starvation", fleet.end()).status is Status.HELD
+    late = TraceBuilder().master_up().define("n").boot("n").executor().ask("a").at(31).place("n", "a")
+    assert judge("no_starvation", late.end()).status is Status.FAILED
