@@ -8,7 +8,9 @@ from typing import ClassVar
 from pydantic import Field
 
 from dcompute_sim import trace as t
-from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive
+from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, of_kinds
+from dcompute_sim.checks.queue import OF_QUEUES
+from dcompute_sim.trace.replayer import Replay
 
 
 class BoundedQueue(Check):
@@ -22,22 +24,17 @@ class BoundedQueue(Check):
     limit: int = Field(ge=1, description="Tasks waiting on one node.")
 
     def judge(self, trace: Sequence[t.Event]) -> CheckOutcome:
-        waiting: dict[str, int] = {}
+        replay = Replay()
         above: list[t.Event] = []
         peak = dropped = 0
-        for event in trace:
-            match event:
-                case t.TaskReceived(node=node):
-                    waiting[node] = waiting.get(node, 0) + 1
-                    peak = max(peak, waiting[node])
-                    if waiting[node] > self.limit:
-                        above.append(event)
-                case t.TaskTaken(node=node):
-                    waiting[node] = max(0, waiting.get(node, 0) - 1)
-                case t.TaskDropped():
-                    dropped += 1
-                case t.NodeStarted(node=node):
-                    waiting[node] = 0
+        for event in of_kinds(OF_QUEUES, trace):
+            replay.take_in(event)
+            dropped += isinstance(event, t.TaskDropped)
+            if isinstance(event, t.TaskReceived):
+                waiting = len(replay.nodes[event.node].waiting)
+                peak = max(peak, waiting)
+                if waiting > self.limit:
+                    above.append(event)
         figures = {"peak": peak, "limit": self.limit, "dropped": dropped}
         told = f"at most {peak} tasks waiting on a node ({self.limit} allowed)"
         if not peak:

@@ -173,7 +173,7 @@ class History:
         self.length = len(trace)
         self.end_us = trace[-1].t_us if trace else 0
         self._replay = Replay()
-        self._stories: dict[str, NodeStory] = {}
+        self.stories: dict[str, NodeStory] = {}
         self.faults: dict[str, InjectedFault] = {}
         self.outages: list[Outage] = []
         self._broker_forgot_us = -1
@@ -189,9 +189,9 @@ class History:
 
     def story(self, node: str) -> NodeStory:
         """The story of `node`, empty if the trace knows nothing of it."""
-        if node not in self._stories:
-            self._stories[node] = NodeStory(now=self._replay.nodes[node])
-        return self._stories[node]
+        if node not in self.stories:
+            self.stories[node] = NodeStory(now=self._replay.nodes[node])
+        return self.stories[node]
 
     def report_of(self, fault: InjectedFault) -> t.DeathReported | None:
         """The first report, after the fault, of the connection it hit; of any, if there was none just then or

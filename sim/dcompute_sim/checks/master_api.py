@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from dcompute_sim import trace as t
 from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, of_kinds
+from dcompute_sim.trace.replayer import Replay
 
 _LATE_US = 1_000_000  # from a death to the callback that names it
 
@@ -55,7 +56,7 @@ class _Ledger:
         self._dead: dict[str, None] = {}  # deaths that were not taken
         self._results: Counter[tuple[str, str]] = Counter()  # accepted and not taken
         self._result_events: dict[tuple[str, str], t.Event] = {}
-        self._seen: dict[str, t.NodeStatusSeen] = {}
+        self._replay = Replay()
         self._counters: Counter[str] = Counter()
         self._connected = False
         self.take_in: dict[type[t.Event], Callable[[Any], None]] = {
@@ -72,7 +73,7 @@ class _Ledger:
             t.ResultDuplicate: lambda _: self._counters.update(["duplicate_results"]),
             t.StaleDeathIgnored: lambda _: self._counters.update(["stale_deaths"]),
             t.MessageRejected: self._rejected,
-            t.NodeStatusSeen: self._status_seen,
+            t.NodeStatusSeen: self._replay.take_in,
             t.MasterPolled: self._polled,
             t.MasterAnswered: self._answered,
             t.MasterCounted: self._counted,
@@ -98,7 +99,7 @@ class _Ledger:
         self._callbacks.clear()
         self._dead.clear()
         self._results.clear()
-        self._seen.clear()
+        self._replay.take_in(event)
         self._counters.clear()
         self._connected = False
 
@@ -174,9 +175,6 @@ class _Ledger:
 
     # --- nodes and counters -----------------------------------------------------------------------------
 
-    def _status_seen(self, event: t.NodeStatusSeen) -> None:
-        self._seen[event.node] = event
-
     def _rejected(self, event: t.MessageRejected) -> None:
         if event.by_master:
             self._counters["messages_rejected"] += 1
@@ -184,8 +182,8 @@ class _Ledger:
     def _answered(self, event: t.MasterAnswered) -> None:
         self.answers += 1
         self.counted["answers about nodes"] += 1
-        seen = self._seen.get(event.node)
-        if seen is None or (event.status, event.inc) != (seen.status, seen.inc):
+        seen = self._replay.nodes[event.node]
+        if not seen.status or (event.status, event.inc) != (seen.status, seen.status_inc):
             self._is_wrong("get_node_info", event)
         if not event.listed:
             self._is_wrong("get_nodes_by_status", event)

@@ -1,4 +1,4 @@
-"""The tasks waiting on each node, replayed from the trace; what the order checks look at."""
+"""The takes of a run, each with what waited on its node just then; what the order checks look at."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from dcompute_sim import trace as t
 from dcompute_sim.checks.check import of_kinds
+from dcompute_sim.trace.replayer import Replay
 
-_OF_QUEUES = frozenset({t.NodeStarted, t.TaskDropped, t.TaskReceived, t.TaskTaken})
+OF_QUEUES = frozenset({t.NodeStarted, t.TaskDropped, t.TaskReceived, t.TaskTaken})
+"""What changes who waits where."""
 
 
 @dataclass(slots=True)
@@ -21,28 +23,10 @@ class Take:
 
 
 def takes(trace: Sequence[t.Event]) -> Iterator[Take]:
-    """Every take of the run, with what was waiting on that node at that moment.
-
-    A boot empties the node's queue. The same task received twice (QoS 1 redelivery) waits twice.
-    """
-    queues: dict[str, list[t.TaskReceived]] = {}
-    for event in of_kinds(_OF_QUEUES, trace):
-        match event:
-            case t.TaskReceived(node=node):
-                queues.setdefault(node, []).append(event)
-            case t.TaskTaken(node=node):
-                queue = queues.setdefault(node, [])
-                same = (
-                    waits for waits in queue if (waits.task, waits.attempt) == (event.task, event.attempt)
-                )
-                received = next(same, None)
-                yield Take(event, received, list(queue))
-                if received is not None:
-                    queue.remove(received)
-            case t.TaskDropped(node=node, task=task):
-                queue = queues.setdefault(node, [])
-                dropped = next((waiting for waiting in reversed(queue) if waiting.task == task), None)
-                if dropped is not None:
-                    queue.remove(dropped)
-            case t.NodeStarted(node=node):
-                queues.pop(node, None)
+    """Every take of the run, with what was waiting on that node at that moment."""
+    replay = Replay()
+    for event in of_kinds(OF_QUEUES, trace):
+        if isinstance(event, t.TaskTaken):
+            node = replay.nodes[event.node]
+            yield Take(event, node.waits_for(event), list(node.waiting))
+        replay.take_in(event)

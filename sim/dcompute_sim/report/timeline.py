@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field, replace
 
 from dcompute_sim import trace as t
-from dcompute_sim.checks.history import History
+from dcompute_sim.checks.check import of_kinds
+from dcompute_sim.checks.history import History, history_of
 from dcompute_sim.checks.queue import takes
 from dcompute_sim.faults import kind_of
 
@@ -66,125 +67,113 @@ class Timeline:
 
 def timeline(events: Sequence[t.Event]) -> Timeline:
     """Read the whole trace."""
-    builder = _TimelineBuilder(events)
-    for event in events:
-        builder.add(event)
-    return builder.done()
+    history = history_of(events)
+    line = Timeline(end_us=history.end_us)
+    lanes = _Lanes(line.nodes)
+    for event in of_kinds({t.NodeDefined, t.PhaseStarted}, events):
+        if isinstance(event, t.NodeDefined):
+            lanes.define(event)
+        elif isinstance(event, t.PhaseStarted):
+            line.phases.append(Mark(MASTER, event.t_us, event.phase))
+    for node, story in history.stories.items():
+        if story.stops:
+            lanes.of(node)  # of a clone, perhaps nothing else is known
+        ends_us = [event.t_us for _, event in story.seen[1:]] + [line.end_us]
+        for (_, event), end_us in zip(story.seen, ends_us, strict=False):
+            line.statuses.append(TimelineSpan(lanes.of(node), event.t_us, end_us, event.status, event.inc))
+        line.deaths += [Mark(lanes.of(node), death.t_us, death.cause, death.inc) for _, death in story.deaths]
+    line.deaths.sort(key=lambda death: death.t_us)
+    line.work = _work(events, lanes)
+    line.outages = _outages(events, BROKER, "broker down", {t.BrokerStopped}, {t.BrokerStarted})
+    line.outages += _outages(
+        events, MASTER, "master away", {t.MasterStopped, t.MasterDisconnected}, {t.MasterConnected}
+    )
+    _add_faults(line, history, lanes)
+    return line
 
 
-class _TimelineBuilder:
-    def __init__(self, events: Sequence[t.Event]) -> None:
-        self._events = events
-        self._line = Timeline(end_us=events[-1].t_us if events else 0)
+class _Lanes:
+    """Which lane a node has; one that the engine did not define gets one when it is first asked for."""
+
+    def __init__(self, nodes: list[t.NodeDefined]) -> None:
+        self._nodes = nodes
         self._lanes: dict[str, int] = {}
-        self._status: dict[int, t.NodeStatusSeen] = {}
-        self._down: dict[int, t.Event] = {}
-        self._received: dict[tuple[str, str, int], int] = {}
-        self._working: dict[tuple[int, str], Work] = {}
-        self._inversions = {
-            id(take.event): worse[0].task
-            for take in takes(events)
-            if (worse := [task for task in take.waiting if task.priority > take.event.priority])
-        }
 
-    def add(self, event: t.Event) -> None:
-        line = self._line
-        match event:
-            case t.NodeDefined(node=node):
-                self._lanes[node] = len(line.nodes)
-                line.nodes.append(event)
-            case t.NodeStatusSeen(node=node):
-                self._status_until(self._lane(node), event.t_us)
-                self._status[self._lane(node)] = event
-            case t.TaskReceived(node=node, task=task, attempt=attempt):
-                self._received[node, task, attempt] = event.t_us
-            case t.TaskTaken(node=node, task=task):
-                self._taken(event)
-            case t.TaskFinished(node=node, task=task):
-                self._work_until((self._lane(node), task), event.t_us, finished=True)
-            case t.NodeStopped(node=node, how=how) if how != "hang":
-                lane = self._lane(node)
-                for key in [key for key in self._working if key[0] == lane]:
-                    self._work_until(key, event.t_us, finished=False)
-            case t.DeathReported(node=node, inc=inc, cause=cause):
-                line.deaths.append(Mark(self._lane(node), event.t_us, cause, inc))
-            case t.PhaseStarted(phase=phase):
-                line.phases.append(Mark(MASTER, event.t_us, phase))
-            case t.BrokerStopped():
-                self._down.setdefault(BROKER, event)
-            case t.BrokerStarted():
-                self._outage_until(BROKER, event.t_us)
-            case t.MasterStopped() | t.MasterDisconnected():
-                self._down.setdefault(MASTER, event)
-            case t.MasterConnected():
-                self._outage_until(MASTER, event.t_us)
+    def define(self, node: t.NodeDefined) -> None:
+        self._lanes[node.node] = len(self._nodes)
+        self._nodes.append(node)
 
-    def done(self) -> Timeline:
-        line = self._line
-        for lane in list(self._status):
-            self._status_until(lane, line.end_us)
-        for key in list(self._working):
-            self._work_until(key, line.end_us, finished=False)
-        for lane in list(self._down):
-            self._outage_until(lane, line.end_us)
-        self._faults()
-        return line
-
-    def _lane(self, node: str) -> int:
-        if node not in self._lanes:  # a stranger, or a node the engine did not define
-            unknown = t.NodeDefined(t_us=0, node=node, group="?", kind="unknown", keepalive_s=0.0)
-            self._lanes[node] = len(self._line.nodes)
-            self._line.nodes.append(unknown)
+    def of(self, node: str) -> int:
+        if node not in self._lanes:
+            self.define(t.NodeDefined(t_us=0, node=node, group="?", kind="unknown", keepalive_s=0.0))
         return self._lanes[node]
 
-    def _status_until(self, lane: int, end_us: int) -> None:
-        seen = self._status.pop(lane, None)
-        if seen is not None:
-            self._line.statuses.append(TimelineSpan(lane, seen.t_us, end_us, seen.status, seen.inc))
 
-    def _outage_until(self, lane: int, end_us: int) -> None:
-        began = self._down.pop(lane, None)
-        if began is not None:
-            what = "broker down" if lane == BROKER else "master away"
-            self._line.outages.append(TimelineSpan(lane, began.t_us, end_us, what))
+def _outages(
+    events: Sequence[t.Event], lane: int, what: str, begins: Set[type], ends: Set[type]
+) -> list[TimelineSpan]:
+    """From each first event that begins one to the next that ends it."""
+    found: list[TimelineSpan] = []
+    since_us: int | None = None
+    for event in of_kinds(begins | ends, events):
+        if type(event) in begins:
+            since_us = event.t_us if since_us is None else since_us
+        elif since_us is not None:
+            found.append(TimelineSpan(lane, since_us, event.t_us, what))
+            since_us = None
+    if since_us is not None:
+        found.append(TimelineSpan(lane, since_us, events[-1].t_us, what))
+    return found
 
-    def _taken(self, event: t.TaskTaken) -> None:
-        lane = self._lane(event.node)
-        received_us = self._received.pop((event.node, event.task, event.attempt), event.t_us)
-        self._working[lane, event.task] = Work(
-            lane=lane,
-            task=event.task,
-            priority=event.priority,
-            received_us=received_us,
-            taken_us=event.t_us,
-            end_us=event.t_us,
-            finished=False,
-            passed_over=self._inversions.get(id(event), ""),
-        )
 
-    def _work_until(self, key: tuple[int, str], end_us: int, finished: bool) -> None:
-        work = self._working.pop(key, None)
-        if work is not None:
-            self._line.work.append(replace(work, end_us=end_us, finished=finished))
+_OF_WORK = frozenset({t.NodeStopped, t.TaskFinished, t.TaskTaken})
 
-    def _faults(self) -> None:
-        """Spans of the faults, and from each deadly one to the report of the death it caused."""
-        line, history = self._line, History(self._events)
-        for fault in history.faults.values():
-            lane = self._lane(fault.node) if fault.node else _common_lane(fault.kind)
-            end_us = fault.ended_us
-            if end_us is None:  # what has no duration is a moment; a silence without end lasts
-                lasting = fault.silences and lane != NOBODY
-                end_us = line.end_us if lasting else fault.start_us
-            effects = ", ".join(effect.effect for effect in fault.effects[:5])
-            detail = f"{fault.event.fault}: {effects or 'no visible effect'}"
-            line.faults.append(TimelineSpan(lane, fault.start_us, end_us, fault.kind, detail))
-            deadly = fault.closes or fault.silences
-            death = history.report_of(fault) if deadly and not fault.reported else None
-            if death is not None:
-                line.detections.append(
-                    TimelineSpan(lane, fault.start_us, death.t_us, fault.kind, death.cause)
+
+def _work(events: Sequence[t.Event], lanes: _Lanes) -> list[Work]:
+    """Every task that a node took, until it was finished or its node stopped."""
+    work: list[Work] = []
+    taken = {id(take.event): take for take in takes(events)}
+    at_work: dict[str, dict[str, Work]] = {}  # by node and task
+
+    def end(began: Work, end_us: int, finished: bool) -> None:
+        work.append(replace(began, end_us=end_us, finished=finished))
+
+    for event in of_kinds(_OF_WORK, events):
+        match event:
+            case t.TaskTaken(node=node, task=task, priority=priority):
+                take = taken[id(event)]
+                worse = next((waits.task for waits in take.waiting if waits.priority > priority), "")
+                received_us = event.t_us if take.received is None else take.received.t_us
+                began = Work(
+                    lanes.of(node), task, priority, received_us, event.t_us, event.t_us, False, worse
                 )
+                at_work.setdefault(node, {})[task] = began
+            case t.TaskFinished(node=node, task=task):
+                if task in at_work.get(node, {}):
+                    end(at_work[node].pop(task), event.t_us, finished=True)
+            case t.NodeStopped(node=node, how=how) if how != "hang":
+                for began in at_work.pop(node, {}).values():
+                    end(began, event.t_us, finished=False)
+    for tasks in at_work.values():
+        for began in tasks.values():
+            end(began, events[-1].t_us, finished=False)
+    return work
+
+
+def _add_faults(line: Timeline, history: History, lanes: _Lanes) -> None:
+    """Add the spans of the faults, and from each deadly one to the report of the death it caused."""
+    for fault in history.faults.values():
+        lane = lanes.of(fault.node) if fault.node else _common_lane(fault.kind)
+        end_us = fault.ended_us
+        if end_us is None:  # what has no duration is a moment; a silence without end lasts
+            end_us = line.end_us if fault.silences and lane != NOBODY else fault.start_us
+        effects = ", ".join(effect.effect for effect in fault.effects[:5])
+        detail = f"{fault.event.fault}: {effects or 'no visible effect'}"
+        line.faults.append(TimelineSpan(lane, fault.start_us, end_us, fault.kind, detail))
+        deadly = fault.closes or fault.silences
+        death = history.report_of(fault) if deadly and not fault.reported else None
+        if death is not None:
+            line.detections.append(TimelineSpan(lane, fault.start_us, death.t_us, fault.kind, death.cause))
 
 
 def _common_lane(kind: str) -> int:
