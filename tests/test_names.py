@@ -36,6 +36,7 @@ OWNERS = {
 OF_OTHERS = {
     "_exit": "os._exit is documented",
     "_getframe": "sys._getframe is documented",
+    "_authenticate": "amqtt: tests/brokers/test_embedded_guard.py",
     # SimPy: tests/net/test_simpy_guard.py
     **dict.fromkeys(("_eid", "_now", "_ok", "_queue", "_value"), "SimPy"),
     # paho: tests/dcompute/test_paho_client.py

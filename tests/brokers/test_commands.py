@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from dcompute_sim.brokers import passwords
+from dcompute_sim.brokers.access import UserRole
 from dcompute_sim.brokers.cli import PASSWORD_VARIABLE, app
 from dcompute_sim.brokers.external import Address
 from dcompute_sim.brokers.factory import make_broker
@@ -126,7 +127,7 @@ def test_a_stranger_on_the_port_ends_with_3() -> None:
 @pytest.mark.parametrize("kind", ["mosquitto", "embedded", "model"])
 def test_a_wrong_password_ends_with_3_and_is_not_echoed(kind: str, tmp_path: Path) -> None:
     file = tmp_path / "passwords"
-    passwords.set_user(file, "tester", "right")
+    passwords.set_user(file, "tester", "right", UserRole.ANY)
     security = BrokerSecurity(password_file=file)
     refused = _check(kind, "--rows", "wrong-password", security=security, user="tester:hushhush@")
     assert refused.exit_code == 3

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from dcompute_sim.brokers import passwords
+from dcompute_sim.brokers.access import UserRole
 from dcompute_sim.brokers.conformance import PROPERTIES, BrokerUnderTest, PropertyOutcome, Row, check
 from dcompute_sim.brokers.conformance.client import connect
 from dcompute_sim.brokers.factory import make_broker
@@ -86,7 +87,7 @@ async def _judged_plain(names: Sequence[str]) -> list[Row]:
 @pytest.fixture(scope="module")
 def security(tmp_path_factory: pytest.TempPathFactory) -> BrokerSecurity:
     file: Path = tmp_path_factory.mktemp("brokers") / "passwords"
-    passwords.set_user(file, USER, PASSWORD)
+    passwords.set_user(file, USER, PASSWORD, UserRole.ANY)
     return BrokerSecurity(password_file=file)
 
 

@@ -11,6 +11,7 @@ from types import FrameType
 
 import pytest
 from dcompute_sim.brokers import passwords
+from dcompute_sim.brokers.access import UserRole
 from dcompute_sim.brokers.conformance import wire
 from dcompute_sim.brokers.conformance.broker_under_test import BrokerUnderTest
 from dcompute_sim.brokers.conformance.client import Client, RefusedByBroker, connect, dial
@@ -299,7 +300,7 @@ async def stranger_disturbs_nobody(target: BrokerUnderTest, stranger: BrokerUnde
 
 
 async def run_with_stranger(serving: Serving, kind: str, password_file: Path) -> None:
-    passwords.set_user(password_file, "master", "right")
+    passwords.set_user(password_file, "master", "right", UserRole.ANY)
     async with serving(kind, security=BrokerSecurity(password_file=password_file)) as served:
         address = (served.host, served.port, served.token, "master")
         await stranger_disturbs_nobody(BrokerUnderTest(*address, "right"), BrokerUnderTest(*address, "wrong"))

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from dcompute_sim.brokers import passwords
+from dcompute_sim.brokers.access import UserRole
 from dcompute_sim.brokers.conformance import wire
 from dcompute_sim.brokers.conformance.broker_under_test import BrokerUnderTest
 from dcompute_sim.brokers.conformance.client import RefusedByBroker, connect, dial
@@ -229,7 +230,7 @@ def test_an_unusable_state_file_is_named(serving: Serving, tmp_path: Path, conte
 
 
 def test_only_known_users_get_in(serving: Serving, tmp_path: Path) -> None:
-    passwords.set_user(tmp_path / "users", "anna", "right")
+    passwords.set_user(tmp_path / "users", "anna", "right", UserRole.ANY)
     security = BrokerSecurity(password_file=tmp_path / "users")
 
     async def main() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from dcompute_sim.brokers import passwords
+from dcompute_sim.brokers.access import UserRole
 from dcompute_sim.brokers.conformance.broker_under_test import BrokerUnderTest
 from dcompute_sim.brokers.conformance.client import Client, RefusedByBroker, connect
 from dcompute_sim.brokers.conformance.wire import ClientWill
@@ -204,7 +205,7 @@ def test_it_is_started_as_it_comes_unless_limits_are_named(limits: BrokerLimits,
 
 def test_the_password_file_decides_who_gets_in(tmp_path: Path) -> None:
     file = tmp_path / "passwords"
-    passwords.set_user(file, "tester", "right")
+    passwords.set_user(file, "tester", "right", UserRole.ANY)
 
     async def codes() -> list[int]:
         broker = MosquittoBroker(BrokerSecurity(password_file=file))

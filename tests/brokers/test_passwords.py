@@ -46,7 +46,7 @@ def test_setting_adds_and_replaces(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [file]
 
 
-@pytest.mark.parametrize("user", ["", "a:b", "#a", " a", "a\nb"])
+@pytest.mark.parametrize("user", ["", "a:b", "#a", " a", "a\nb", "a+b", "a/b"])
 def test_user_names_that_would_break_the_file(tmp_path: Path, user: str) -> None:
     with pytest.raises(PasswordFileError, match="user name"):
         set_user(tmp_path / "passwords", user, "x")

@@ -35,7 +35,7 @@ def authority(folder: Path, new_authority: Callable[..., Any]) -> Any:
 @pytest.fixture
 def password_file(folder: Path) -> Path:
     path = folder / "passwords"
-    path.write_text(f"fleet:{passwords.hash_password(SECRET)}\n")
+    path.write_text(f"#role fleet any\nfleet:{passwords.hash_password(SECRET)}\n")
     return path
 
 

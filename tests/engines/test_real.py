@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from dcompute_sim import trace as t
+from dcompute_sim.brokers.access import UserRole
 from dcompute_sim.brokers.passwords import set_user
 from dcompute_sim.brokers.real_broker import BrokerError
 from dcompute_sim.run import EngineError, RunOutcome
@@ -139,7 +140,7 @@ def test_a_broker_with_a_password(run: Run, tmp_path: Path) -> None:
     from dcompute_sim.brokers.real_broker import BrokerSecurity
 
     passwords = tmp_path / "passwords"
-    set_user(passwords, "alice", "secret")
+    set_user(passwords, "alice", "secret", UserRole.ANY)
     keys = storm(faults=[], expect=["all_tasks_finished"])
     keys["phases"] = {"start": "1s", "storm": "1s", "quiet": "1s"}
     keys["workload"] = [{"phase": "storm", "tasks": 20}]

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from dcompute.security import Tls, tls_context
 from dcompute_sim.brokers import passwords
+from dcompute_sim.brokers.access import UserRole
 from dcompute_sim.brokers.broker_process import BrokerProcess
 from dcompute_sim.brokers.conformance import (
     BrokerUnderTest,
@@ -63,6 +64,14 @@ def serve(
     cert: _File = None,
     key: _File = None,
     client_ca: _File = None,
+    acl_file: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="mosquitto's access rules; the others go by the roles in the password file.",
+        ),
+    ] = None,
     state: Annotated[
         Path | None, typer.Option(dir_okay=False, help="Keep retained messages and sessions here.")
     ] = None,
@@ -74,7 +83,9 @@ def serve(
         _stop("--state: plain amqtt keeps nothing over a restart", EXIT_USAGE)
     if (cert is None) != (key is None) or (client_ca is not None and cert is None):
         _stop("TLS needs both --cert and --key (--client-ca only adds to them)", EXIT_USAGE)
-    security = BrokerSecurity(password_file, cert, key, client_ca)
+    if acl_file is not None and kind is not BrokerKind.mosquitto:
+        _stop("--acl-file is for --kind mosquitto; others go by the roles in the password file", EXIT_USAGE)
+    security = BrokerSecurity(password_file, cert, key, client_ca, acl_file)
     broker: ManagedBroker
     if kind is BrokerKind.mosquitto:
         broker = MosquittoBroker(security, host=host, port=port or None, state=state)
@@ -114,6 +125,10 @@ def check_command(
     connections: Annotated[int, typer.Option(min=1, help="How many clients connect at once.")] = 1_000,
     keepalive: Annotated[int, typer.Option(min=1, help="Of the clients that fall silent, in s.")] = 2,
     namespace: Annotated[str, typer.Option(help="Of your nodes: whether you may use its topics.")] = "",
+    role: Annotated[
+        UserRole,
+        typer.Option(help="Of the user in the URL: asks only whether the access rules hold it to that."),
+    ] = UserRole.ANY,
     ca: _File = None,
     cert: _File = None,
     key: _File = None,
@@ -123,8 +138,9 @@ def check_command(
     """Run the conformance suite against a broker.
 
     Status: 0 it conforms (warnings say what to set), 1 it does not, 2 wrong usage, 3 not reachable. It keeps
-    messages below the topic dcompute-check/ only, and clears that away. A password that is not in the URL is
-    taken from DCOMPUTE_PASSWORD, or asked for.
+    messages below the topic dcompute-check/ only, and clears that away. With --role it logs in under the
+    user's own client id: a node that is connected as that user is thrown out for a moment. A password that is
+    not in the URL is taken from DCOMPUTE_PASSWORD, or asked for.
     """
     names = None if rows is None else [name.strip() for name in rows.split(",") if name.strip()]
     try:
@@ -140,6 +156,7 @@ def check_command(
             keepalive_s=keepalive,
             connections=connections,
             namespace=namespace,
+            role=role,
         )
     except (BrokerError, ValueError) as error:
         _stop(error, EXIT_USAGE)
@@ -168,19 +185,26 @@ def check_command(
 @app.command()
 def passwd(
     file: Annotated[Path, typer.Argument(dir_okay=False, help="Created when it is not there.")],
-    user: Annotated[str, typer.Argument()],
+    user: Annotated[str, typer.Argument(help="A node's is its id.")],
+    role: Annotated[
+        UserRole, typer.Option(help="What it may do; `any`: everything, on every topic.")
+    ] = UserRole.NODE,
+    namespace: Annotated[str, typer.Option(help="Of the topics of its role.")] = "",
 ) -> None:
-    """Add a user to a broker's password file or change the password: asked for, or from DCOMPUTE_PASSWORD."""
+    """Add a user to a broker's password file or change it. The password is asked for, or DCOMPUTE_PASSWORD.
+
+    Our own brokers hold each user to its role; for mosquitto and others `dcompute acl` writes the rules.
+    """
     password = os.environ.get(PASSWORD_VARIABLE)
     if password is None:
         password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
     try:
-        passwords.set_user(file, user, password)
+        passwords.set_user(file, user, password, role, namespace)
     except passwords.PasswordFileError as error:
         _stop(error, EXIT_USAGE)
     except OSError as error:
         _stop(f"{file}: {error.strerror}", EXIT_FAILED)
-    typer.echo(f"{file}: user {user} written")
+    typer.echo(f"{file}: user {user} written, role {role}")
 
 
 def _password_of(address: Address) -> str | None:

@@ -138,12 +138,14 @@ def configuration(
         options.append(("allow_anonymous", "true"))
     else:
         options += [("allow_anonymous", "false"), ("password_file", str(security.password_file.resolve()))]
+    if security.acl_file is not None:
+        options += [("acl_file", str(security.acl_file.resolve())), ("use_username_as_clientid", "true")]
     if security.certificate is not None and security.key is not None:
         options.append(("certfile", str(security.certificate.resolve())))
         options.append(("keyfile", str(security.key.resolve())))
         if security.client_ca is not None:
             options += [("cafile", str(security.client_ca.resolve())), ("require_certificate", "true")]
-    elif security != BrokerSecurity(password_file=security.password_file):
+    elif security.certificate or security.key or security.client_ca:
         raise BrokerError("TLS needs both a certificate and its key (a client CA only adds to them)")
     return "".join(f"{name} {value}\n" for name, value in options)
 

@@ -1,7 +1,8 @@
 """A broker's password file: one format for every broker we start, the one `mosquitto_passwd` writes.
 
 A line is `user:$7$<iterations>$<salt>$<hash>`, salt and hash in base64,
-the hash being PBKDF2-HMAC-SHA512 of 64 bytes.
+the hash being PBKDF2-HMAC-SHA512 of 64 bytes. What a user is, and so what it may do at our own brokers,
+stands in a comment, which mosquitto passes over: `#role <user> <role> [<namespace>]`; who has none is a node.
 """
 
 from __future__ import annotations
@@ -13,12 +14,16 @@ import hmac
 import secrets
 from pathlib import Path
 
+from dcompute.node_core import check_node_id
+from dcompute.node_wire import check_namespace
+from dcompute_sim.brokers.access import Grant, UserRole
 from dcompute_sim.whole_file import write_whole
 
 # A fleet logs in all at once: 1,000 nodes must not cost a broker minutes. mosquitto's own default is 101.
 _ITERATIONS = 1_000
 _SALT_BYTES = 12  # the only length mosquitto 2.0.11 accepts
 _HASH_BYTES = 64
+_ROLE = "#role "
 
 
 class PasswordFileError(ValueError):
@@ -43,12 +48,8 @@ def verify(password: str, stored: str) -> bool:
 
 def load(path: Path) -> dict[str, str]:
     """User to stored hash."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise PasswordFileError(f"{path}: cannot be read as a password file: {error}") from None
     users = {}
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(_lines(path), start=1):
         if not line.strip() or line.startswith("#"):
             continue
         user, colon, stored = line.strip().partition(":")
@@ -64,16 +65,56 @@ def load(path: Path) -> dict[str, str]:
     return users
 
 
-def set_user(path: Path, user: str, password: str) -> None:
-    """Add the user or replace its password. The file is replaced whole, readable by its owner only."""
-    if not user or ":" in user or user.startswith("#") or user != user.strip() or not user.isprintable():
+def load_grants(path: Path) -> dict[str, Grant]:
+    """User to what it is: a node without a namespace if the file does not say."""
+    grants = {user: Grant(user) for user in load(path)}
+    for number, line in enumerate(_lines(path), start=1):
+        if not line.startswith(_ROLE):
+            continue
+        try:
+            user, role, namespace = [*line.removeprefix(_ROLE).split(), ""][:3]
+            grants[user] = Grant(user, UserRole(role), check_namespace(namespace))
+        except ValueError as error:
+            raise PasswordFileError(
+                f"{path}:{number}: not a `#role USER ROLE [NAMESPACE]` line ({error}); roles are "
+                + ", ".join(UserRole)
+            ) from None
+    return grants
+
+
+def set_user(
+    path: Path, user: str, password: str, role: UserRole = UserRole.NODE, namespace: str = ""
+) -> None:
+    """Add the user or replace its password and role. The file is replaced whole, readable by its owner only.
+
+    Raises PasswordFileError for a name that cannot be a user's, or a node's user that cannot be its id.
+    """
+    if not user or user.startswith("#") or not user.isprintable() or set(user) & set(": +/"):
         raise PasswordFileError(
-            f"user name {user!r}: has to be printable, without ':', leading '#' or blanks"
+            f"user name {user!r}: has to be printable, without any of ':+/', leading '#' or blanks"
         )
+    try:
+        if role in (UserRole.NODE, UserRole.EXECUTOR):
+            check_node_id(user)
+        check_namespace(namespace)
+    except ValueError as error:
+        raise PasswordFileError(f"a {role} is known to the broker by its id: {error}") from None
     users = load(path) if path.exists() else {}
+    grants = load_grants(path) if path.exists() else {}
     users[user] = hash_password(password)
-    lines = "".join(f"{name}:{stored}\n" for name, stored in users.items())
-    write_whole(path, lines.encode(), 0o600)
+    grants[user] = Grant(user, role, namespace)
+    lines = [
+        f"{_ROLE}{name} {grants[name].role} {grants[name].namespace}".rstrip() + f"\n{name}:{stored}\n"
+        for name, stored in users.items()
+    ]
+    write_whole(path, "".join(lines).encode(), 0o600)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise PasswordFileError(f"{path}: cannot be read as a password file: {error}") from None
 
 
 def _derive(password: str, salt: bytes, iterations: int) -> bytes:

@@ -15,6 +15,7 @@ class BrokerSecurity:
     certificate: Path | None = None
     key: Path | None = None
     client_ca: Path | None = None  # when set, clients must present a certificate signed by it
+    acl_file: Path | None = None  # mosquitto's; our own brokers go by the roles in the password file
 
 
 class BrokerError(RuntimeError):

@@ -12,6 +12,7 @@ from dcompute_sim.commands.report_command import report
 from dcompute_sim.commands.run_command import run
 from dcompute_sim.commands.scenario_commands import explain, new, schema
 from dcompute_sim.commands.shrink_command import shrink
+from dcompute_sim.deploy.acl_command import acl
 from dcompute_sim.deploy.cli import app as deploy
 from dcompute_sim.hardware.check_command import check as check_board
 from dcompute_sim.micropython.cli import app as emulator
@@ -27,6 +28,7 @@ app.command()(explain)
 app.command("list")(list_)
 app.command()(new)
 app.command()(schema)
+app.command()(acl)
 board.command("check")(check_board)
 app.add_typer(board, name="board")
 app.add_typer(broker, name="broker")

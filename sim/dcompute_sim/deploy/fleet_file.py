@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -73,6 +74,13 @@ class BrokerAt(Model):
     )
 
 
+class OwnLogin(Model):
+    """Who a board is to the broker, in place of the broker's `user` and `password`."""
+
+    user: Text | None = Field(default=None, description="Left out: the board's id.")
+    password: SecretStr
+
+
 class BoardEntry(Model):
     """One board, or the defaults of all. What a board says itself replaces the default as a whole."""
 
@@ -82,6 +90,7 @@ class BoardEntry(Model):
     wifi: Wifi | None = None
     static: Static | None = None
     broker: BrokerAt | None = None
+    login: OwnLogin | None = Field(default=None, description="A user of its own, as access rules need it.")
     type: Text = Field(default="ESP32", description="device_type, as masters see it.")
     namespace: str = Field(default="", description="Common prefix of all topics.")
     settings: Settings = Field(default={}, description="Further settings of config.py, as LED_PIN: 2.")
@@ -107,6 +116,15 @@ class Fleet(Model):
             except ValueError as error:
                 raise wrong(str(error)) from None
         return boards
+
+
+@dataclass(frozen=True)
+class BoardLogin:
+    """A board as the broker knows it: its user is its id."""
+
+    node_id: str
+    password: str = field(repr=False)
+    namespace: str = ""
 
 
 class ConfigRules(Protocol):
@@ -156,6 +174,28 @@ class FleetFile:
             raise LocatedError(problems)
         return targets
 
+    def logins(self) -> list[BoardLogin]:
+        """Every board's user and password. Raises LocatedError for a board that has no user of its own."""
+        found, problems = [], []
+        for name in self.fleet.boards:
+            board = self._merged(name)
+            broker = board.broker
+            user, password = (broker.user, broker.password) if broker is not None else (None, None)
+            if user == name and password is not None:
+                found.append(BoardLogin(name, password.get_secret_value(), board.namespace))
+                continue
+            why = f"it logs in as `{user}`" if user else "it has no user"
+            problems.append(
+                Problem(
+                    self._place(name, ("login",)),
+                    f"rules can hold a user to one board only, and {why}",
+                    "give the board a `login: {password: ...}` of its own; its user is then its id",
+                )
+            )
+        if problems:
+            raise LocatedError(problems)
+        return found
+
     def _target(self, name: str, known_settings: frozenset[str]) -> DeployTarget:
         board = self._merged(name)
         for section in ("wifi", "broker", "port"):
@@ -187,7 +227,12 @@ class FleetFile:
         board, defaults = known[name], self.fleet.defaults
         given = {key: getattr(board, key) for key in board.model_fields_set}
         given["settings"] = {**defaults.settings, **board.settings}
-        return defaults.model_copy(update=given)
+        merged = defaults.model_copy(update=given)
+        login, broker = merged.login, merged.broker
+        if login is not None and broker is not None:
+            as_itself = {"user": login.user or name, "password": login.password}
+            merged = merged.model_copy(update={"broker": broker.model_copy(update=as_itself)})
+        return merged
 
     def _place(self, name: str, path: tuple[str, ...]) -> Span:
         """Where a board's value stands: with the board, else under `defaults`, else the board's own key."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from dcompute_sim.brokers import passwords
+from dcompute_sim.brokers.access import UserRole
 from dcompute_sim.brokers.conformance import PropertyOutcome, check, wire
 from dcompute_sim.brokers.conformance.broker_under_test import BrokerUnderTest
 from dcompute_sim.brokers.conformance.client import Client, RefusedByBroker, connect, dial
@@ -58,7 +59,7 @@ def test_a_stall_of_the_broker_kills_nobody(serving: Serving) -> None:
 
 def test_the_password_file_decides(serving: Serving, tmp_path: Path) -> None:
     file = tmp_path / "passwords"
-    passwords.set_user(file, "node", "right")
+    passwords.set_user(file, "node", "right", UserRole.ANY)
 
     async def test() -> None:
         async with serving("model", security=BrokerSecurity(password_file=file)) as target:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass, field
 
+from dcompute_sim.brokers.access import UserRole
 from dcompute_sim.brokers.real_broker import BrokerError
 
 
@@ -28,7 +29,15 @@ class BrokerUnderTest:
     connections_bound_s: float = 20.0
     namespace: str = ""
     """Of the user's nodes, whose topics the access rules must allow."""
+    role: UserRole = UserRole.ANY
+    """What the user is; one that may not do everything can be asked for its access rules only."""
 
     @property
     def prefix(self) -> str:
         return f"dcompute-check/{self.token}"
+
+    def client_id(self, name: str) -> str:
+        """Return the client id of one of the suite's clients: a user with a role has one only, its own."""
+        if self.role is not UserRole.ANY and self.username:
+            return self.username
+        return f"{self.token}-{name}"

@@ -278,7 +278,7 @@ async def connect(
     """A client that is logged in with the target's credentials."""
     client = await dial(target, name, within_s)
     packet = wire.connect(
-        f"{target.token}-{name}",
+        target.client_id(name),
         clean=clean,
         keepalive_s=keepalive_s,
         will=will,

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Literal, NamedTuple
 
+from dcompute_sim.brokers.access import UserRole
 from dcompute_sim.brokers.conformance import (
     delivery,
     kept_limits,
@@ -20,6 +21,7 @@ from dcompute_sim.brokers.conformance import (
 from dcompute_sim.brokers.conformance.broker_under_test import BrokerUnderTest, NotUsable
 from dcompute_sim.brokers.conformance.client import RefusedByBroker, connect, dial
 from dcompute_sim.brokers.conformance.result import NotApplicable, PropertyOutcome, Row, Violation, Warned
+from dcompute_sim.brokers.conformance.role_rules import role_rules
 from dcompute_sim.brokers.conformance.trial import Trial
 from dcompute_sim.brokers.external import unreachable
 from dcompute_sim.brokers.real_broker import BrokerError
@@ -32,6 +34,10 @@ class Property(NamedTuple):
     when: Literal["first", "together", "last"] = "together"
     limit_s: float = 20.0
     limit_keepalives: float = 0.0  # on top, for properties that wait for keepalives to pass
+
+
+async def _access_rules(bench: Trial) -> str:
+    return await (kept_limits.access_rules if bench.target.role is UserRole.ANY else role_rules)(bench)
 
 
 PROPERTIES: tuple[Property, ...] = (
@@ -68,7 +74,7 @@ PROPERTIES: tuple[Property, ...] = (
     Property("wrong-password", robustness.wrong_password),
     Property("in-flight-limit", kept_limits.in_flight_limit),
     Property("packet-limit", kept_limits.packet_limit),
-    Property("access-rules", kept_limits.access_rules),
+    Property("access-rules", _access_rules),
     Property("queue-limit", kept_limits.queue_limit, "last", limit_s=60.0),
     Property("retained-replay", kept_limits.retained_replay, "last", limit_s=60.0),
     Property("mass-death", kept_limits.mass_death, "last", limit_s=90.0),
@@ -101,6 +107,8 @@ async def check(
     disturb the others (plain amqtt drops clients while others connect); one by one, each fails for itself.
     """
     chosen = select(rows)
+    if target.role is not UserRole.ANY:
+        chosen = [each for each in chosen if each.name == "access-rules"]
     await _log_in_once(target)
     results: dict[str, Row] = {}
     turn = asyncio.Semaphore(len(chosen) if side_by_side else 1)

@@ -9,9 +9,20 @@ from amqtt.plugins.base import BaseAuthPlugin
 from amqtt.session import Session
 
 from dcompute_sim.brokers import passwords
+from dcompute_sim.brokers.access import AccessRules
 from dcompute_sim.brokers.real_broker import BrokerError, BrokerSecurity
 
 _ANONYMOUS = "amqtt.plugins.authentication.AnonymousAuthPlugin"
+
+
+def access_rules(security: BrokerSecurity) -> AccessRules | None:
+    """Who may do what, by the roles in the password file; None: anybody anything."""
+    if security.password_file is None:
+        return None
+    try:
+        return AccessRules(passwords.load_grants(security.password_file).values())
+    except passwords.PasswordFileError as error:
+        raise BrokerError(f"password file {error}") from None
 
 
 def plugin(security: BrokerSecurity) -> dict[str, dict[str, Any]]:

@@ -12,6 +12,8 @@ Rules:
 4. No writer waits for a client: what it does not read is bounded, and then it is disconnected.
 5. At QoS 1 a message is in flight until its PUBACK, however long that takes, and sent again on a kept
    session.
+6. With a password file everybody does what `access` lists for its role, and nothing else: what is not allowed
+   is acknowledged and dropped, wills too, as MQTT 3.1.1 has no word for it; a subscription is refused.
 
 Why a subclass, guarded by `guard` (which names every private method, its parameters and a hash of its
 source): the faults lie in the middle of amqtt's own flow, where no plugin is asked. Rejected: patching the
@@ -48,6 +50,7 @@ from amqtt.mqtt.subscribe import SubscribePacket
 from amqtt.mqtt.unsubscribe import UnsubscribePacket
 from amqtt.session import IncomingApplicationMessage, Session
 
+from dcompute_sim.brokers.access import AccessRules
 from dcompute_sim.brokers.embedded import framing
 from dcompute_sim.brokers.embedded.client_connection import ClientConnection
 from dcompute_sim.brokers.embedded.streams import PacketReader, PacketWriter
@@ -56,19 +59,26 @@ from dcompute_sim.brokers.model.topics import TopicTree
 
 LISTENER = "default"
 _UNRELEASED_MAX = 1_000  # QoS 2 messages of one client that wait for its PUBREL
+_REFUSED = 0x80  # in SUBACK (3.9.3)
 _CONNECT_TIMEOUT_S = 10.0  # from the connection to its CONNECT [MQTT-3.1.4]
 
 _log = logging.getLogger(__name__)
 
 
 class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
-    """Serves connections given to `external_connected`. Calls only those plugins that authenticate."""
+    """Serves connections given to `external_connected`. Calls only those plugins that authenticate.
 
-    def __init__(self, plugins: dict[str, dict[str, Any]]) -> None:
+    Args:
+        rules: who may do what, by user name; None: anybody anything.
+    """
+
+    def __init__(self, plugins: dict[str, dict[str, Any]], rules: AccessRules | None = None) -> None:
         super().__init__({"listeners": {LISTENER: {"type": "external"}}, "plugins": plugins})
         self._wanted = Subscriptions()
         self._retained_topics = TopicTree()
         self._is_stopping = False
+        self._rules = rules
+        self._refused = 0
 
     # -- a connection from its CONNECT to its end
 
@@ -104,7 +114,9 @@ class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
         server: Any,
         listener_name: str,
     ) -> None:
-        if not await self._authenticate(client_session, self.listeners_config[listener_name]):
+        if not await self._authenticate(
+            client_session, self.listeners_config[listener_name]
+        ) or not self._may_connect(client_session):
             handler.attach(client_session, reader, writer)
             await handler.mqtt_connack_authorize(False)
             await writer.close()
@@ -133,6 +145,25 @@ class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
             finally:  # whatever happened: who waits for this end (a successor, the end of the broker) gets it
                 handler.mark_ended()
 
+    def _may_connect(self, session: Session) -> bool:
+        """Whether the client id is this user's to take: who takes a client's id throws that client out."""
+        if self._rules is None or self._rules.may_connect(session.username or "", session.client_id):
+            return True
+        _log.warning("user %r is refused: client id %r is not its own", session.username, session.client_id)
+        return False
+
+    def _may_publish(self, session: Session, topic: str) -> bool:
+        """Whether the rules let it; where not, nobody is told but the log [MQTT-3.3.5-2]."""
+        if self._rules is None or self._rules.of(session.username or "").may_publish(topic):
+            return True
+        self._refused += 1
+        if self._refused & (self._refused - 1) == 0:
+            _log.warning(
+                "user %r may not publish to %.80r: dropped (%d such so far)",
+                *(session.username, topic, self._refused),
+            )
+        return False
+
     def _begin_or_resume(self, incoming: Session) -> Session:
         """The kept session of this client id, with what the new CONNECT says, or a new one."""
         kept, _ = self._sessions.get(incoming.client_id, (None, None))
@@ -154,7 +185,8 @@ class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
         leave a retained `dead` of every healthy client. (3.1.2.5 lets a broker defer them to its restart.)
         """
         try:
-            if session.will_flag and not said_goodbye and not self._is_stopping:
+            may_speak = session.will_flag and self._may_publish(session, session.will_topic)
+            if may_speak and not said_goodbye and not self._is_stopping:
                 await self._publish(
                     session.will_topic, session.will_message, session.will_qos, session.will_retain
                 )
@@ -193,7 +225,7 @@ class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
                 case PubrelPacket():
                     # An unknown id is completed too: a client repeats a PUBREL whose PUBCOMP was lost.
                     released = session.inflight_in.pop(packet.packet_id, None)
-                    if released is not None:
+                    if released is not None and self._may_publish(session, released.topic):
                         await self._publish(released.topic, released.data, released.qos, released.retain)
                     await connection._send_packet(PubcompPacket.build(packet.packet_id))
                 case PingReqPacket():
@@ -223,7 +255,8 @@ class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
             session.inflight_in.setdefault(packet.packet_id, message)
             await connection._send_packet(PubrecPacket.build(packet.packet_id))
             return
-        await self._publish(packet.topic_name, packet.data, packet.qos, packet.retain_flag)
+        if self._may_publish(session, packet.topic_name):
+            await self._publish(packet.topic_name, packet.data, packet.qos, packet.retain_flag)
         if packet.qos == QOS_1:
             await connection._send_packet(PubackPacket.build(packet.packet_id))
 
@@ -233,8 +266,9 @@ class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
         wanted = packet.payload.topics
         granted = [await self.add_subscription(subscription, session) for subscription in wanted]
         await connection.mqtt_acknowledge_subscription(packet.variable_header.packet_id, granted)
-        for topic_filter, qos in wanted:
-            self.send_retained(connection, topic_filter, qos)
+        for (topic_filter, qos), answer in zip(wanted, granted, strict=True):
+            if answer != _REFUSED:
+                self.send_retained(connection, topic_filter, qos)
 
     # -- messages
 
@@ -273,6 +307,9 @@ class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
 
     async def add_subscription(self, subscription: tuple[str, int], session: Session) -> int:
         topic_filter, qos = subscription
+        rules = self._rules
+        if rules is not None and not rules.of(session.username or "").may_subscribe(topic_filter):
+            return _REFUSED
         self._wanted.add(session.client_id, topic_filter, qos)
         return qos
 

@@ -32,7 +32,7 @@ async def serve(
 ) -> None:
     """Serve until `stop`; then end every connection and, if asked to, write down what is to be remembered."""
     context = tls.server_context(security)
-    broker = CorrectedBroker(auth.plugin(security))
+    broker = CorrectedBroker(auth.plugin(security), auth.access_rules(security))
     connections = _Connections(broker)
     await broker.start()
     try:

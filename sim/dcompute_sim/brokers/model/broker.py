@@ -229,13 +229,16 @@ class Broker:
     def _may_publish(self, session: Session, topic: bytes) -> bool:
         """Whether the access rules let it; where they do not, nobody is told but the broker's log
         [MQTT-3.3.5-2]."""
-        authorize = self.config.authorize
-        if authorize is None or authorize(session.client_id, topic.decode(), True):
+        if self._allows(session, topic):
             return True
         if self.config.closes_on_refusal:
             raise ProtocolError(f"{session.client_id} may not publish to {topic.decode()}")
         self._drop(session, topic, "not allowed")
         return False
+
+    def _allows(self, session: Session, topic: bytes) -> bool:
+        authorize = self.config.authorize
+        return authorize is None or authorize(session.client_id, topic.decode(), True)
 
     def _other(self, session: Session, connection: Connection, first: int, body: bytes) -> None:
         """Every packet that is not on the fast path."""
@@ -353,7 +356,8 @@ class Broker:
 
     def _publish_will(self, connection: Connection) -> None:
         will = connection.will
-        if will is None:
+        session = connection.session
+        if will is None or session is None or not self._allows(session, will.topic):
             return
         if self._observer is not None:
             self._observer.will_published(connection.client_id, will.topic.decode())

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from dcompute_sim.brokers import passwords, tls
+from dcompute_sim.brokers.access import AccessRules
 from dcompute_sim.brokers.model.broker import Broker
-from dcompute_sim.brokers.model.broker_config import Authenticate, BrokerConfig, ReturnCode
+from dcompute_sim.brokers.model.broker_config import BrokerConfig, ReturnCode
 from dcompute_sim.brokers.model.session import Connection
 from dcompute_sim.brokers.model.snapshot import SnapshotError
 from dcompute_sim.brokers.real_broker import BrokerError, BrokerSecurity
@@ -43,7 +45,10 @@ async def serve(
 ) -> None:
     """Serve until `stop`; then publish the wills, close every connection, and save the memory."""
     context = tls.server_context(security)
-    config = BrokerConfig(max_packet_bytes=_MAX_PACKET_BYTES, authenticate=_authenticate(security))
+    config = BrokerConfig(max_packet_bytes=_MAX_PACKET_BYTES)
+    if security.password_file is not None:
+        gate = _Gate(security.password_file)
+        config = replace(config, authenticate=gate.authenticate, authorize=gate.authorize)
     server = _TcpServer(_load(state_file, config))
     listener = await server.loop.create_server(
         lambda: _Client(server), host, port, ssl=context, backlog=_BACKLOG
@@ -67,23 +72,30 @@ def _load(state_file: Path | None, config: BrokerConfig) -> Broker:
         raise BrokerError(f"broker memory {state_file}: {error}; remove it to start afresh") from None
 
 
-def _authenticate(security: BrokerSecurity) -> Authenticate | None:
-    """Who is in the password file may connect and nobody else; without one, anybody."""
-    if security.password_file is None:
-        return None
-    try:
-        users = passwords.load(security.password_file)
-    except passwords.PasswordFileError as error:
-        raise BrokerError(f"password file {error}") from None
-    # Checked for unknown names: they must not be told from known ones by the time it takes.
-    nobody = passwords.hash_password("")
+class _Gate:
+    """Who is in the password file may connect and nobody else, and do what its role lists."""
 
-    def check(client_id: str, user: str | None, password: bytes | None) -> ReturnCode:
-        stored = users.get(user) if user is not None else None
-        fits = passwords.verify((password or b"").decode(errors="replace"), stored or nobody)
-        return ReturnCode.ACCEPTED if fits and stored is not None else ReturnCode.NOT_AUTHORIZED
+    def __init__(self, password_file: Path) -> None:
+        try:
+            self._users = passwords.load(password_file)
+            self._rules = AccessRules(passwords.load_grants(password_file).values())
+        except passwords.PasswordFileError as error:
+            raise BrokerError(f"password file {error}") from None
+        # Checked for unknown names: they must not be told from known ones by the time it takes.
+        self._nobody = passwords.hash_password("")
+        self._user_of: dict[str, str] = {}  # by client id
 
-    return check
+    def authenticate(self, client_id: str, user: str | None, password: bytes | None) -> ReturnCode:
+        stored = self._users.get(user) if user is not None else None
+        fits = passwords.verify((password or b"").decode(errors="replace"), stored or self._nobody)
+        if not fits or stored is None or user is None or not self._rules.may_connect(user, client_id):
+            return ReturnCode.NOT_AUTHORIZED
+        self._user_of[client_id] = user
+        return ReturnCode.ACCEPTED
+
+    def authorize(self, client_id: str, topic: str, publishes: bool) -> bool:
+        rights = self._rules.of(self._user_of.get(client_id, ""))
+        return rights.may_publish(topic) if publishes else rights.may_subscribe(topic)
 
 
 class _TcpServer:
