@@ -126,8 +126,9 @@ class Recorder:
         self.effect(name, RECONNECTED)
         self._conns.setdefault(name, set()).add(conn)
 
-    def closed(self, name: str, conn: int, how: How, by: Side) -> None:
-        self.add(t.WireClosed, node=name, conn=conn, how=how, by=by)
+    def closed(self, name: str, conn: int, how: How, by: Side, quiet_s: float) -> None:
+        quiet_us = round(quiet_s * 1e6) if by == "broker" else 0
+        self.add(t.WireClosed, node=name, conn=conn, how=how, by=by, quiet_us=quiet_us)
         self._conns.get(name, set()).discard(conn)
         self.effect(name, Effect(how))
         if by == "broker":

@@ -1,7 +1,16 @@
 """Reads a node's MQTT off its wire: events for firmware that is not built on our node core.
 
-Only what crosses the wire can be known: connections, statuses, tasks that arrived, results that left. When a
-program took a task from its queue cannot, so `priority_order` says nothing of such nodes.
+Rules:
+
+1. Only what crosses the wire can be known: connections, statuses, tasks that arrived, results that left. When
+   a program took a task from its queue cannot, so the checks of order are undecided about such nodes.
+2. A program without incarnations gets those of its connections, `wire.1`, `wire.2`: what it says on one is
+   said by that one. In what the *master* has of it there are none, so checks find out (or say that they
+   cannot) about which connection a `dead` is.
+3. It is connected when it could be sent work: after its SUBACK; at its CONNACK, when the broker has kept its
+   session, for such a program does not subscribe again; and when it publishes, for one that takes no work.
+4. Its client id and keepalive are its own to choose. Checks judge by the keepalive that it told the broker,
+   and name a client id that is not its node's.
 """
 
 from __future__ import annotations
@@ -64,9 +73,14 @@ class MqttTap:
         kind = first >> 4
         if kind == packets.CONNECT:
             self._connections += 1
-            talk.inc = _inc_of(body) or f"wire.{self._connections}"
+            connect = _connect_of(body)
+            talk.inc = _inc_of(connect) or f"wire.{self._connections}"
             self._observe("node_connecting", {"inc": talk.inc})
+            if connect is not None:
+                told = {"client_id": connect.client_id, "keepalive_s": connect.keepalive_s}
+                self._observe("connect_read", {"inc": talk.inc, **told})
         elif kind == packets.PUBLISH:
+            self._is_up(talk)
             topic, payload = _published(first, body)
             try:
                 message = decode(self._topics, topic, payload)
@@ -75,15 +89,17 @@ class MqttTap:
             if message.node_id != self._node_id:
                 return
             if isinstance(message, StatusMessage):
-                self._observe("status_published", {"status": message.status, "inc": message.inc})
+                inc = message.inc or talk.inc
+                self._observe("status_published", {"status": message.status, "inc": inc})
             elif isinstance(message, ResultMessage):
                 self._observe("result_held", {"task": message.task_id or "", "value": message.result})
 
     def _to_node(self, talk: _Conversation, first: int, body: bytes) -> None:
         kind = first >> 4
-        if kind == packets.SUBACK and not talk.up:
-            talk.up = True
-            self._observe("node_connected", {"inc": talk.inc})
+        if kind == packets.CONNACK and body[1:] != b"\0":
+            self._observe("connect_refused", {"inc": talk.inc, "code": body[-1] if body else 0})
+        elif kind == packets.SUBACK or (kind == packets.CONNACK and body[0]):  # the session is still there
+            self._is_up(talk)
         elif kind == packets.PUBLISH:
             topic, payload = _published(first, body)
             if topic != self._topics.task_of(self._node_id):
@@ -103,6 +119,11 @@ class MqttTap:
                         "attempt": attempt if isinstance(attempt, int) else 1,
                     },
                 )
+
+    def _is_up(self, talk: _Conversation) -> None:
+        if not talk.up:
+            talk.up = True
+            self._observe("node_connected", {"inc": talk.inc})
 
 
 class TimedTap(MqttTap):
@@ -166,11 +187,20 @@ def _published(first: int, body: bytes) -> tuple[str, bytes]:
     return body[2 : 2 + size].decode(errors="replace"), body[start:]
 
 
-def _inc_of(connect: bytes) -> str:
-    """The incarnation in the last will, as our own nodes write it; "" where there is none."""
+def _connect_of(body: bytes) -> packets.Connect | None:
+    """What a CONNECT says; None where it is none that a broker takes."""
     try:
-        will = packets.parse_connect(connect).will
-        found = json.loads(will.payload).get("inc", "") if will is not None else ""
-    except (packets.ProtocolError, packets.Refused, ValueError, AttributeError):
+        return packets.parse_connect(body)
+    except (packets.ProtocolError, packets.Refused):
+        return None
+
+
+def _inc_of(connect: packets.Connect | None) -> str:
+    """The incarnation in the last will, as our own nodes write it; "" where there is none."""
+    if connect is None or connect.will is None:
+        return ""
+    try:
+        found = json.loads(connect.will.payload).get("inc", "")
+    except (ValueError, AttributeError):
         return ""
     return found if isinstance(found, str) else ""

@@ -24,7 +24,7 @@ class Recorder:
     def opened(self, name: str, conn: int) -> None:
         self.told.append(("opened", name, conn))
 
-    def closed(self, name: str, conn: int, how: str, by: str) -> None:
+    def closed(self, name: str, conn: int, how: str, by: str, quiet_s: float) -> None:
         self.told.append(("closed", name, conn, how, by))
 
     def held(self, name: str, direction: str, n_bytes: int) -> None:

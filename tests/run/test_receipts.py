@@ -17,7 +17,7 @@ def bitten(kind: str, node: str, *seen: tuple[str, str]) -> bool:
         if word in ("rst", "silence"):
             recorder.refused(whose, word)  # type: ignore[arg-type]
         else:
-            recorder.closed(whose, 1, "fin", "node")
+            recorder.closed(whose, 1, "fin", "node", 0.0)
     return recorder.has_bitten("f")
 
 
@@ -28,9 +28,9 @@ def test_a_clone_bites_whichever_of_the_two_the_broker_ends() -> None:
         recorder.fault("hang-2", KINDS["hang"].model_validate({"kind": "hang", "at": "1s"}), "n")
         recorder.fault("clone-1", KINDS["clone"].model_validate({"kind": "clone", "at": "1s"}), "n")
         recorder.cloned(clone, "clone-1")
-        recorder.closed(ended, 1, "fin", "node")
+        recorder.closed(ended, 1, "fin", "node", 0.0)
         assert not recorder.has_bitten("clone-1")
-        recorder.closed(ended, 1, "fin", "broker")
+        recorder.closed(ended, 1, "fin", "broker", 0.0)
         assert recorder.has_bitten("clone-1")
         assert recorder.has_bitten("hang-2") == (ended == "n")
 

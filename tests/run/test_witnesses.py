@@ -152,7 +152,7 @@ def test_a_connection_that_something_else_explains_is_none(then: Callable[[Story
 
 def test_a_node_that_had_no_connection_shows_nothing_by_making_one() -> None:
     story = Story()
-    story.at(5).closed("n", 1, "fin", "node")
+    story.at(5).closed("n", 1, "fin", "node", 0.0)
     silent_for_5s(story)
     story.at(20).opened("n", 2)
     assert not story.recorder.has_bitten("f")

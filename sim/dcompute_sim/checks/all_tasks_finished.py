@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive
-from dcompute_sim.checks.tasks import cut_short, tasks
+from dcompute_sim.checks.tasks import cut_short, tasks, unnamed
 from dcompute_sim.trace import Event
 
 
@@ -14,6 +14,8 @@ class AllTasksFinished(Check):
     """Every task that was sent has a result at the master by the end, whichever node or attempt gave it.
 
     Tasks of nodes that died count too: whoever sends tasks is told of deaths and can send them again.
+    Undecided when results that name no task may be the ones that are missing.
+
     Limit: judges that a result came, not what it says (see results_match).
     """
 
@@ -30,6 +32,9 @@ class AllTasksFinished(Check):
         if not sent:
             return inconclusive("no task was sent", figures)
         told = f"{figures['finished']} of {len(sent)} tasks finished, {figures['sent_again']} sent again"
+        nameless = unnamed(trace)
+        if nameless and nameless.may_answer([task.sent for task in sent.values() if not task.results]):
+            return inconclusive(f"{told}; {nameless}", figures)
         if unfinished and cut_short(trace):
             return inconclusive(f"{told}, when the run was interrupted", figures)
         if unfinished:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from dcompute_sim import trace as t
 from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, of_kinds
-from dcompute_sim.checks.queue import OF_QUEUES
+from dcompute_sim.checks.queue import OF_QUEUES, unseen
 from dcompute_sim.trace.replayer import Replay
 
 
@@ -27,16 +27,19 @@ class BoundedQueue(Check):
         replay = Replay()
         above: list[t.Event] = []
         peak = dropped = 0
+        not_known = unseen(trace)
         for event in of_kinds(OF_QUEUES, trace):
             replay.take_in(event)
             dropped += isinstance(event, t.TaskDropped)
-            if isinstance(event, t.TaskReceived):
+            if isinstance(event, t.TaskReceived) and event.node not in not_known.nodes:
                 waiting = len(replay.nodes[event.node].waiting)
                 peak = max(peak, waiting)
                 if waiting > self.limit:
                     above.append(event)
         figures = {"peak": peak, "limit": self.limit, "dropped": dropped}
         told = f"at most {peak} tasks waiting on a node ({self.limit} allowed)"
+        if not_known and not above:
+            return inconclusive(f"{told if peak else 'no other node received a task'}; {not_known}", figures)
         if not peak:
             return inconclusive("no node received a task", figures)
         return failed(told, above, figures) if above else held(told, figures)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dcompute_sim import trace as t
-from dcompute_sim.checks.check import of_kinds
+from dcompute_sim.checks.check import named, of_kinds
 from dcompute_sim.checks.history import LIFELESS, History, history_of
 
 
@@ -18,6 +18,7 @@ class Ending:
     group: str
     reachable: bool  # running, and no fault keeps its bytes from the broker
     undecided: bool  # went silent so shortly before the end that nobody had to notice yet
+    mute: bool  # it is connected, and has never said a status under its node's id
     retained: t.RetainedStatus | None
 
     def accepts(self, status: str) -> bool:
@@ -50,6 +51,7 @@ def _ending(history: History, final: t.FinalNode, retained: t.RetainedStatus | N
         group=story.definition.group if story.definition else "",
         reachable=final.running and not story.silenced,
         undecided=_undecided(history, final),
+        mute=final.running and final.connected and not final.own_status and not final.master_status,
         retained=retained,
     )
 
@@ -58,3 +60,10 @@ def _undecided(history: History, final: t.FinalNode) -> bool:
     silence_s = history.silence_s(final.node)
     last = max((f.start_us for f in history.story(final.node).faults if f.silences), default=None)
     return last is not None and (silence_s is None or last + silence_s * 1e6 > final.t_us)
+
+
+def about_mute(judged: Sequence[Ending]) -> str:
+    """Of which nodes nothing can be known, and why; "" if of none."""
+    mute = [ending.node.node for ending in judged if ending.mute]
+    what = "it connects, and says" if len(mute) == 1 else "they connect, and say"
+    return f"of {named(mute)} nothing is known: {what} no status under a node's id" if mute else ""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive
-from dcompute_sim.checks.queue import takes
+from dcompute_sim.checks.queue import takes, unseen
 from dcompute_sim.trace import Event
 
 
@@ -32,6 +32,8 @@ class FifoWithinPriority(Check):
         figures = {"takes": total, "with_a_choice": choices, "overtakes": overtakes}
         if overtakes:
             return failed(f"{overtakes} of {total} takes overtook an earlier task", offending, figures)
+        if not_known := unseen(trace):
+            return inconclusive(f"{total} takes in order; {not_known}", figures)
         if not choices:
             return inconclusive(f"none of {total} takes had two tasks of one priority waiting", figures)
         return held(f"{total} takes first in, first out, {choices} of them with a choice", figures)

@@ -8,7 +8,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive
-from dcompute_sim.checks.ending import Ending, endings
+from dcompute_sim.checks.ending import Ending, about_mute, endings
 from dcompute_sim.trace import Event
 
 
@@ -29,13 +29,15 @@ class FinalStatus(Check):
             for ending in endings(trace)
             if not (ending.undecided and not ending.reachable) and self.group in (None, ending.group)
         ]
-        wrong = [ending.node for ending in judged if not self._right(ending)]
+        wrong = [ending.node for ending in judged if not ending.mute and not self._right(ending)]
         running = sum(ending.reachable for ending in judged)
         figures = {"nodes": len(judged), "running": running, "wrong": len(wrong)}
         if not judged:
             return inconclusive("nothing is known of any node's end", figures)
         if wrong:
             return failed(f"{len(wrong)} of {len(judged)} nodes ended in a wrong status", wrong, figures)
+        if unknown := about_mute(judged):
+            return inconclusive(unknown, figures)
         return held(f"{running} running and {len(judged) - running} dead nodes, all known as such", figures)
 
     def _right(self, ending: Ending) -> bool:

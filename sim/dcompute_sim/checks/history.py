@@ -114,6 +114,7 @@ class NodeStory:
     """Everything about one node."""
 
     definition: t.NodeDefined | None = None
+    keepalive_s: float = 0.0  # that it told the broker, where that is seen; else the scenario's
     lives: list[Life] = field(default_factory=list)
     faults: list[InjectedFault] = field(default_factory=list)
     deaths: list[tuple[int, t.DeathReported]] = field(default_factory=list)
@@ -140,6 +141,7 @@ class NodeStory:
 _OF_INTEREST = frozenset(
     {
         t.BrokerStopped,
+        t.ConnectRead,
         t.DeathReported,
         t.FaultEffect,
         t.FaultEnded,
@@ -218,10 +220,8 @@ class History:
 
     def silence_s(self, node: str) -> float | None:
         """The longest a silent node may go unnoticed [MQTT-3.1.2-24]; None if it has no keepalive."""
-        definition = self.story(node).definition
-        if definition is None or definition.keepalive_s <= 0:
-            return None
-        return 1.5 * definition.keepalive_s + self.granularity_s
+        keepalive_s = self.story(node).keepalive_s
+        return 1.5 * keepalive_s + self.granularity_s if keepalive_s > 0 else None
 
     def _add(self, at: int, event: t.Event) -> None:
         match event:  # the most frequent first
@@ -236,7 +236,10 @@ class History:
             case t.WireOpened() | t.WireStalled() | t.WireResumed():
                 self._replay.take_in(event)
             case t.NodeDefined(node=node):
-                self.story(node).definition = event
+                story = self.story(node)
+                story.definition, story.keepalive_s = event, event.keepalive_s
+            case t.ConnectRead(node=node, keepalive_s=keepalive_s):
+                self.story(node).keepalive_s = keepalive_s
             case t.NodeDisconnected(node=node, inc=inc):
                 for life in self.story(node).lives:
                     if life.inc == inc:

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, model_validator
 
 from dcompute_sim.checks.check import Check, CheckOutcome, Measurement, failed, held, inconclusive
-from dcompute_sim.checks.tasks import Task, tasks
+from dcompute_sim.checks.tasks import Task, tasks, unnamed
 from dcompute_sim.trace import Event
 from dcompute_sim.yamlfile.units import Duration
 
@@ -46,6 +46,8 @@ class Latency(Check):
             if (start := _first(task, self.start)) and (end := _first(task, self.end))
         ]
         what = f"{self.start} to {self.end}"
+        if self.end == "result" and (nameless := unnamed(trace)):
+            return inconclusive(f"{len(spans)} tasks got from {what}; {nameless}")
         if not spans:
             return inconclusive(f"no task got from {what}")
         measured = Measurement(what, "s", tuple(span / 1e6 for span, _ in spans), self.within)

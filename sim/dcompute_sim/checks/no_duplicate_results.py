@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive
-from dcompute_sim.checks.tasks import tasks
+from dcompute_sim.checks.tasks import tasks, unnamed
 from dcompute_sim.trace import Event, MasterStarted, ResultReceived
 
 
 class NoDuplicateResults(Check):
     """No task has two results at the master, however often it was sent, run or redelivered.
+
+    Undecided beside results that name no task: they may be anything's.
 
     Limit: repeats that the master recognised are counted, not condemned; they are what QoS 1 brings. A new
     master (after a crash) knows nothing of the results its predecessor gave out.
@@ -20,13 +22,15 @@ class NoDuplicateResults(Check):
     name: ClassVar[str] = "no_duplicate_results"
 
     def judge(self, trace: Sequence[Event]) -> CheckOutcome:
-        with_result = [task for task in tasks(trace).values() if task.results]
+        with_result = [task for name, task in tasks(trace).items() if name and task.results]
         repeated = _repeated(trace)
         figures = {
             "results": len(with_result),
             "repeated": len(repeated),
             "recognised": sum(len(task.duplicates) for task in with_result),
         }
+        if not repeated and (nameless := unnamed(trace)):
+            return inconclusive(f"{len(with_result)} results of known tasks, each once; {nameless}", figures)
         if not with_result:
             return inconclusive("no result came", figures)
         if repeated:
@@ -41,7 +45,7 @@ def _repeated(trace: Sequence[Event]) -> list[Event]:
     for event in trace:
         if isinstance(event, MasterStarted):
             seen.clear()
-        elif isinstance(event, ResultReceived):
+        elif isinstance(event, ResultReceived) and event.task:
             if event.task in seen:
                 repeated.append(event)
             seen.add(event.task)

@@ -13,8 +13,14 @@ Rules:
    `wire_stalled` and `wire_resumed` say how long it really was where the wire is seen.
 5. A report of an incarnation whose successor the master had already seen alive is false, whatever happened:
    a stale will that overwrote a live node's status (two boards with one id, a random client id).
-6. Undecided is what nothing could have gone wrong in: no report, and no node connected for as long as a
-   broker waits for a silent one.
+6. Undecided is what nothing could have gone wrong in: no report, and no node that the master knew connected
+   for as long as a broker waits for a silent one.
+7. A `dead` without an incarnation (programs that know none) is about the newest connection if that may have
+   died of something, else about the one before that has not been told of yet: a broker publishes the will
+   of a connection when its successor takes over. Once that successor has said a status on the wire, such a
+   report is false; for `grace` after it, nobody can know which of the two came first, and it is undecided.
+8. A false report is told with what the trace knows of its making, so that somebody can act on it
+   (`_False.suspicion`): it decides nothing.
 
 Rejected: to ask at each report whether the node is connected at that moment. A node that was dead for a
 second and is back was reported rightly, and one that is cut off and does not know it yet is not healthy.
@@ -28,6 +34,7 @@ Upstream: amqtt leaves a returning client's old connection open and publishes it
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -36,10 +43,12 @@ from typing import ClassVar
 from pydantic import Field
 
 from dcompute_sim import trace as t
-from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, of_kinds
+from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, named, of_kinds
 from dcompute_sim.checks.history import LIFELESS, is_momentary, is_seen
 from dcompute_sim.faults.fault import Seen
 from dcompute_sim.yamlfile.units import Duration
+
+_ALMOST = 0.95  # of 1.5 keepalives: the last word was said a link's latency before the broker heard it
 
 
 @dataclass(slots=True)
@@ -66,7 +75,12 @@ class _NodeLives:
     conns: dict[int, str] = field(default_factory=dict)  # TCP connection -> incarnation
     stalled: dict[int, _Cause] = field(default_factory=dict)  # TCP connection that a silence holds up
     of_clone: dict[str, str] = field(default_factory=dict)  # clone -> its newest incarnation
-    closed_by_broker: set[str] = field(default_factory=set)
+    closings: dict[str, t.WireClosed] = field(default_factory=dict)  # by the broker, of which incarnation
+    keepalive_s: float = 0.0
+    client_id: str = ""  # where it is seen
+    taken_by: dict[str, str] = field(default_factory=dict)  # incarnation -> who connected under its client id
+    spoke_us: dict[str, int] = field(default_factory=dict)  # incarnation -> when it first said a status
+    told: set[str] = field(default_factory=set)  # incarnations that a report was about
     connected: set[str] = field(default_factory=set)  # incarnations that were accepted, as far as they know
     closed: set[int] = field(default_factory=set)  # TCP connections that have ended
     late: dict[int, list[_Cause]] = field(default_factory=dict)  # TCP connection -> what it may do to newer
@@ -79,7 +93,7 @@ class _NodeLives:
 
     def lost(self, inc: str) -> None:
         """This incarnation's connection ended; if the broker ended it, that is no cause but a symptom."""
-        if inc in self.lives and inc not in self.closed_by_broker:
+        if inc in self.lives and inc not in self.closings:
             self.lives[inc].append(_Cause("connection loss"))
 
     def stall(self, conn: int, now_us: int) -> None:
@@ -105,6 +119,20 @@ class _NodeLives:
 
     def newest(self) -> str:
         return next(reversed(self.lives), "")
+
+    def knew_a_successor(self, inc: str) -> bool:
+        """The master had seen a later incarnation than `inc` alive."""
+        order = list(self.lives)
+        return {inc, self.seen_alive} <= self.lives.keys() and order.index(self.seen_alive) > order.index(inc)
+
+    def untold(self, check: NoFalseDeaths, report: t.DeathReported) -> str | None:
+        """What explains that the newest incarnation but one that was not told of yet is reported."""
+        for inc in list(self.lives)[-2::-1]:
+            why = None if inc in self.told else check._explanation(self, report, inc)
+            if why is not None:
+                self.told.add(inc)
+                return f"{why}, told at the next connection"
+        return None
 
 
 class NoFalseDeaths(Check):
@@ -134,45 +162,134 @@ class NoFalseDeaths(Check):
         reported = of_kinds({t.DeathReported}, trace)
         nodes = {event.node: _NodeLives() for event in reported if isinstance(event, t.DeathReported)}
         who = t.Participants(trace)
-        false: list[t.Event] = []
-        causes: Counter[str] = Counter()
+        tally = _Reports()
         watch = _LongestConnections()
         for event in of_kinds(_OF_INTEREST, trace):
             if isinstance(event, t.DeathReported):
-                why = self._explanation(nodes[event.node], event)
-                if why is None:
-                    false.append(event)
-                else:
-                    causes[why] += 1
+                self._judge_report(nodes[event.node], event, tally)
                 continue
             watch.note(event)
             _note(nodes, event, who)
-        watched = watch.long_enough(trace)
-        reports = causes.total() + len(false)
-        figures: dict[str, float | int | str] = {"reports": reports, "false": len(false), "watched": watched}
-        figures |= {f"by {why}": count for why, count in sorted(causes.items())}
-        if false:
-            return failed(f"{len(false)} of {reports} reported deaths have no cause", false, figures)
-        if reports:
-            return held(f"{reports} reported deaths, each with a cause", figures)
-        if watched:
-            return held(f"no death reported of {watched} nodes that could have been given up", figures)
-        if watch.longest_us:
-            return inconclusive("no node was connected for 1.5 keepalives: none could be given up", figures)
-        return inconclusive("no node ever connected", figures)
+        return tally.outcome(watch, trace)
 
-    def _explanation(self, node: _NodeLives, report: t.DeathReported) -> str | None:
-        """What explains this report; None if nothing does."""
+    def _judge_report(self, node: _NodeLives, report: t.DeathReported, tally: _Reports) -> None:
         inc = report.inc or node.newest()
-        order = list(node.lives)
-        if inc not in node.lives:
+        why = self._explanation(node, report, inc)
+        if why is None and not report.inc:
+            spoke_us = node.spoke_us.get(inc)
+            older = (
+                None
+                if spoke_us is not None and self._is_past(spoke_us, report)
+                else node.untold(self, report)
+            )
+            if older is not None and spoke_us is not None:
+                tally.unknown.append(report)
+                return
+            why = older
+        node.told.add(inc)
+        if why is not None:
+            tally.causes[why] += 1
+        else:
+            tally.false.append(_False(report, node, inc, node.knew_a_successor(inc)))
+
+    def _is_past(self, since_us: int, report: t.DeathReported) -> bool:
+        return report.t_us > since_us + round(self.grace * 1e6)
+
+    def _explanation(self, node: _NodeLives, report: t.DeathReported, inc: str) -> str | None:
+        """What explains that `inc` is reported; None if nothing does."""
+        if inc not in node.lives or node.knew_a_successor(inc):
             return None
-        if node.seen_alive in node.lives and order.index(node.seen_alive) > order.index(inc):
-            return None  # a stale will: the master knew its successor
         for cause in node.lives[inc]:
-            if cause.until_us is None or report.t_us <= cause.until_us + round(self.grace * 1e6):
+            if cause.until_us is None or not self._is_past(cause.until_us, report):
                 return cause.why
         return None
+
+
+@dataclass(slots=True)
+class _False:
+    """A report without a cause. What its wire tells of it may come later, so it is looked into at the end."""
+
+    report: t.DeathReported
+    node: _NodeLives
+    inc: str
+    is_stale: bool
+
+    def suspicion(self) -> str:
+        """What most likely made it, in words that somebody can act on."""
+        node = self.node
+        closing = node.closings.get(self.inc)
+        if self.report.cause == "silent":
+            return "the master itself gave it up: it said nothing for `liveness` after an outage"
+        if self.inc not in node.lives:
+            return (
+                "its `dead` names a connection that nobody saw: an old retained message, or somebody else's"
+            )
+        if self.is_stale:
+            return (
+                "the will of an older connection came after its successor had spoken: "
+                "another client id at each connection, or a second board with this id"
+            )
+        if self.inc in node.taken_by:
+            return f"{node.taken_by[self.inc]} connected under the same client id, `{node.client_id}`"
+        if closing is None:
+            return "nobody had closed its connection: somebody else published `dead` in its name"
+        quiet_s = closing.quiet_us / 1e6
+        if node.keepalive_s and quiet_s >= _ALMOST * 1.5 * node.keepalive_s:
+            return (
+                f"nothing was sent for {quiet_s:.0f} s at a keepalive of {node.keepalive_s:g} s: no PINGREQ"
+            )
+        return (
+            f"the broker closed its connection {quiet_s:.1f} s after its last word: a packet or a size that "
+            "it refuses, or a second client with this id"
+        )
+
+
+@dataclass(slots=True)
+class _Reports:
+    """What became of the reports."""
+
+    false: list[_False] = field(default_factory=list)
+    unknown: list[t.Event] = field(default_factory=list)
+    causes: Counter[str] = field(default_factory=Counter)
+
+    def outcome(self, watch: _LongestConnections, trace: Sequence[t.Event]) -> CheckOutcome:
+        """Judge by it."""
+        watched = watch.long_enough(trace)
+        reports = self.causes.total() + len(self.false) + len(self.unknown)
+        figures: dict[str, float | int | str] = {
+            "reports": reports,
+            "false": len(self.false),
+            "unknown": len(self.unknown),
+            "watched": watched,
+        }
+        figures |= {f"by {why}": count for why, count in sorted(self.causes.items())}
+        if self.false:
+            suspicions: dict[str, dict[str, None]] = {}
+            for false in self.false:
+                suspicions.setdefault(false.suspicion(), {})[false.report.node] = None
+            told = "; ".join(f"{named(list(nodes))}: {why}" for why, nodes in suspicions.items())
+            return failed(
+                f"{len(self.false)} of {reports} reported deaths have no cause in this run: {told}",
+                [false.report for false in self.false],
+                figures,
+            )
+        if self.unknown:
+            whose = named(list(dict.fromkeys(getattr(event, "node", "") for event in self.unknown)))
+            told = (
+                f"{len(self.unknown)} of {reports} reported deaths may be about either of two connections "
+                f"of {whose}: a `dead` names no incarnation, and came as the newer one spoke up"
+            )
+            return inconclusive(told, figures)
+        if reports:
+            of = ", ".join(f"{count} {why}" for why, count in sorted(self.causes.items()))
+            return held(f"{reports} reported deaths, each with a cause: {of}", figures)
+        if watched:
+            return held(f"no death reported of {watched} nodes that could have been given up", figures)
+        if not watch.longest_us:
+            return inconclusive("no node ever connected", figures)
+        if not watch.known:
+            return inconclusive("the master never heard of a node: it could report none", figures)
+        return inconclusive("no node was connected for 1.5 keepalives: none could be given up", figures)
 
 
 class _LongestConnections:
@@ -180,16 +297,22 @@ class _LongestConnections:
 
     def __init__(self) -> None:
         self.longest_us: dict[str, int] = {}
+        self.known: set[str] = set()  # nodes that the master has heard of
+        self._keepalive_s: dict[str, float] = {}
         self._since_us: dict[str, int] = {}
 
     def note(self, event: t.Event) -> None:
         """Take in one event."""
         match event:
+            case t.NodeStatusSeen(node=node):
+                self.known.add(node)
             case t.NodeConnected(node=node):
                 self._end(node, event.t_us)
                 self._since_us[node] = event.t_us
             case t.NodeConnecting(node=node) | t.NodeDisconnected(node=node) | t.NodeStopped(node=node):
                 self._end(node, event.t_us)
+            case t.ConnectRead(node=node, keepalive_s=keepalive_s):
+                self._keepalive_s[node] = keepalive_s
 
     def long_enough(self, trace: Sequence[t.Event]) -> int:
         """How many nodes kept one so long that a broker could have given them up for their silence."""
@@ -198,10 +321,16 @@ class _LongestConnections:
         started = next((event for event in trace[:1] if isinstance(event, t.RunStarted)), None)
         coarse_s = started.broker_granularity_s if started is not None else 0.0
         return sum(
-            self.longest_us.get(event.node, -1) > (1.5 * event.keepalive_s + coarse_s) * 1e6
+            event.node in self.known
+            and self.longest_us.get(event.node, -1) > self._patience_us(event, coarse_s)
             for event in of_kinds({t.NodeDefined}, trace)
             if isinstance(event, t.NodeDefined)
         )
+
+    def _patience_us(self, node: t.NodeDefined, coarse_s: float) -> float:
+        """For how long nobody can give up this node for its silence."""
+        keepalive_s = self._keepalive_s.get(node.node, node.keepalive_s)
+        return (1.5 * keepalive_s + coarse_s) * 1e6 if keepalive_s else math.inf
 
     def _end(self, node: str, now_us: int) -> None:
         since_us = self._since_us.pop(node, None)
@@ -212,12 +341,14 @@ class _LongestConnections:
 _OF_INTEREST = frozenset(
     {
         t.BrokerStopped,
+        t.ConnectRead,
         t.DeathReported,
         t.FaultEnded,
         t.FaultInjected,
         t.MasterStarted,
         t.NodeConnected,
         t.NodeConnecting,
+        t.NodeDefined,
         t.NodeDisconnected,
         t.NodeStatusSeen,
         t.NodeStopped,
@@ -233,16 +364,24 @@ _OF_INTEREST = frozenset(
 
 def _note(nodes: dict[str, _NodeLives], event: t.Event, who: t.Participants) -> None:
     """Take in one event that is no report. `nodes`: all that were ever reported dead."""
-    if isinstance(event, t.StatusPublished) and event.status != "offline":
-        return  # by far the most, and no cause of anything
+    if isinstance(event, t.StatusPublished) and event.status != "offline":  # by far the most
+        if event.node in nodes:
+            nodes[event.node].spoke_us.setdefault(event.inc, event.t_us)
+        return
     name: str = getattr(event, "node", "")
     if not name:
         for known in nodes.values():
             if isinstance(event, t.BrokerStopped):
-                known.blame(_Cause("broker outage"))
+                known.blame(
+                    _Cause("broker outage" if event.kept_memory else "broker that forgot its sessions")
+                )
             elif isinstance(event, t.MasterStarted):
                 known.seen_alive = ""  # by this master, which remembers nothing
         return
+    if isinstance(event, t.ConnectRead):
+        for other, lives in nodes.items():
+            if other != name and lives.client_id == event.client_id:
+                lives.taken_by.setdefault(lives.newest(), name)
     owned_by = who.owner(name)
     node = nodes.get(owned_by)
     if node is None:
@@ -261,6 +400,10 @@ def _note(nodes: dict[str, _NodeLives], event: t.Event, who: t.Participants) -> 
             node.lives[inc] = list(node.ongoing.values())
             if name != owned_by:
                 node.of_clone[name] = inc
+        case t.NodeDefined(keepalive_s=keepalive_s):
+            node.keepalive_s = keepalive_s
+        case t.ConnectRead(keepalive_s=keepalive_s, client_id=client_id):
+            node.keepalive_s, node.client_id = keepalive_s, client_id
         case t.WireOpened(conn=conn):
             node.conns[conn] = node.newest()
         case t.WireStalled(conn=conn):
@@ -268,7 +411,7 @@ def _note(nodes: dict[str, _NodeLives], event: t.Event, who: t.Participants) -> 
         case t.WireResumed(conn=conn) if conn in node.stalled:
             node.stalled.pop(conn).until_us = event.t_us
         case t.WireClosed(conn=conn, by="broker"):
-            node.closed_by_broker.add(node.conns.get(conn, ""))
+            node.closings[node.conns.get(conn, "")] = event
         case t.WireClosed(conn=conn):
             node.lost(node.conns.get(conn, ""))
         case t.NodeDisconnected(inc=inc):

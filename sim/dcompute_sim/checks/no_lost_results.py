@@ -35,7 +35,7 @@ from pydantic import Field
 from dcompute_sim import trace as t
 from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, of_kinds
 from dcompute_sim.checks.history import is_momentary, is_seen, stops_program
-from dcompute_sim.checks.tasks import cut_short
+from dcompute_sim.checks.tasks import cut_short, unnamed
 from dcompute_sim.faults.fault import Seen
 from dcompute_sim.trace.replayer import NodeState, Replay
 from dcompute_sim.yamlfile.units import Duration
@@ -52,6 +52,8 @@ class NoLostResults(Check):
     nothing for who is absent. A result is overdue, and no longer excused, once its node was connected without
     a disturbance for `within`, beside a connected master. One that is neither when the run ends is undecided:
     counted, not failed. As many results have to come as a node finished, though repeats are accepted once.
+
+    Undecided beside results that name no task: whether all of them came cannot be known.
 
     Limit: of nodes that are read off their wire, which shows nothing of tasks being taken, only the first
     result of a task counts. A clone owes nothing, and its result of a task can stand in for its node's. A
@@ -74,6 +76,8 @@ class NoLostResults(Check):
             return inconclusive(f"interrupted with {len(lost)} results overdue{asides}", figures)
         if lost:
             return failed(f"{len(lost)} results never reached the master{asides}", lost, figures)
+        if nameless := unnamed(trace):
+            return inconclusive(f"{ledger.arrived} results arrived{asides}; {nameless}", figures)
         if not ledger.arrived:
             return inconclusive(f"no result arrived{asides}", figures)
         return held(f"{ledger.arrived} results arrived, none was lost{asides}", figures)
@@ -160,7 +164,7 @@ class _ResultLedger:
 
     def _task_finished(self, event: t.TaskFinished) -> None:
         work = (event.node, event.task)
-        if self._who.role(event.node) is t.Role.CLONE:
+        if not event.task or self._who.role(event.node) is t.Role.CLONE:
             return
         node = self._node(event.node)
         if work in self._finished and event.task not in node.now.at_work:

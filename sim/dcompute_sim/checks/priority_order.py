@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive
-from dcompute_sim.checks.queue import takes
+from dcompute_sim.checks.queue import takes, unseen
 from dcompute_sim.trace import Event
 
 
@@ -36,6 +36,8 @@ class PriorityOrder(Check):
         figures = {"takes": total, "with_a_choice": choices, "inversions": inversions}
         if inversions:
             return failed(f"{inversions} of {total} takes out of order", offending, figures)
+        if not_known := unseen(trace):
+            return inconclusive(f"{total} takes in order; {not_known}", figures)
         if not choices:
             return inconclusive(f"none of {total} takes had different priorities to choose from", figures)
         return held(f"{total} takes in order, {choices} of them with a choice", figures)

@@ -16,6 +16,10 @@ from dcompute_sim.faults.fault import Seen
 from dcompute_sim.trace.replayer import NodeState, Replay
 from dcompute_sim.yamlfile.units import Duration
 
+_AT_THE_END = "undecided when the run ended"
+_MUTE = "of nodes that say no status under their ids"
+_UNDECIDED = frozenset({_AT_THE_END, _MUTE})
+
 
 @dataclass(slots=True)
 class _NodeRecoveries:
@@ -23,6 +27,7 @@ class _NodeRecoveries:
 
     now: NodeState
     good_since_us: int | None = None
+    heard_of: bool = False  # the master has seen a status of it
     owed: list[tuple[str, t.Event]] = field(default_factory=list)  # kind of fault, event of its end
 
     @property
@@ -30,8 +35,14 @@ class _NodeRecoveries:
         """A fault that goes on keeps it from recovering."""
         return any(map(_holds_down, self.now.faults.values()))
 
+    @property
+    def is_mute(self) -> bool:
+        """It is connected, and has never said a status under its node's id: nothing is known of it."""
+        return self.now.link == "connected" and not self.heard_of
+
     def update(self, now_us: int) -> None:
         now = self.now
+        self.heard_of = self.heard_of or bool(now.status)
         believed = bool(now.status) and now.status not in LIFELESS and now.status_inc in ("", now.inc)
         if now.link != "connected" or not believed:
             self.good_since_us = None
@@ -71,7 +82,7 @@ class RecoversWithin(Check):
         if ledger.failures:
             told = f"{len(ledger.failures)} of {total} recoveries did not happen in {self.bound:g} s"
             return failed(told + asides, ledger.failures, figures, distributions)
-        if not recovered or "undecided when the run ended" in ledger.asides:
+        if not recovered or not _UNDECIDED.isdisjoint(ledger.asides):
             return inconclusive(f"{recovered} recoveries seen{asides}", figures, distributions)
         return held(f"{recovered} recoveries, all in time{asides}", figures, distributions)
 
@@ -138,7 +149,7 @@ class _RecoveryLedger:
                 if node.good_since_us is not None:
                     self._recovered(kind, ended, node.good_since_us)
                 else:
-                    self.asides["undecided when the run ended"] += 1
+                    self.asides[_AT_THE_END] += 1
             node.owed.clear()
         self.failures.sort(key=lambda event: event.t_us)
 
@@ -157,7 +168,9 @@ class _RecoveryLedger:
             return
         for kind, ended in node.owed:
             if ended.t_us + self._bound_us < now_us:
-                if node.good_since_us is None:
+                if node.is_mute:
+                    self.asides[_MUTE] += 1
+                elif node.good_since_us is None:
                     self.failures.append(ended)
                 else:
                     self._recovered(kind, ended, node.good_since_us)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, of_kinds
+from dcompute_sim.checks.tasks import unnamed
 from dcompute_sim.trace import (
     Event,
     NodeDefined,
@@ -69,6 +70,8 @@ class ResultsMatch(Check):
         figures = {"taken": taken, "compared": compared, "wrong": len(wrong)}
         if wrong:
             return failed(f"{len(wrong)} of {taken} results do not answer their task", wrong, figures)
+        if nameless := unnamed(trace):
+            return inconclusive(f"{compared} of {taken} results compared; {nameless}", figures)
         if not compared:
             told = f"of none of {taken} results it is known what they should say"
             return inconclusive(told + (": declare `answer` in the stream" if taken else ""), figures)

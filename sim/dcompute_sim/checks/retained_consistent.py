@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive
-from dcompute_sim.checks.ending import Ending, endings
+from dcompute_sim.checks.ending import Ending, about_mute, endings
 from dcompute_sim.trace import Event
 
 
@@ -22,12 +22,16 @@ class RetainedConsistent(Check):
     def judge(self, trace: Sequence[Event]) -> CheckOutcome:
         judged = [ending for ending in endings(trace) if ending.reachable or not ending.undecided]
         read = [ending for ending in judged if ending.retained is not None]
-        wrong: list[Event] = [ending.retained or ending.node for ending in judged if not _true(ending)]
+        wrong: list[Event] = [
+            ending.retained or ending.node for ending in judged if not ending.mute and not _true(ending)
+        ]
         figures = {"nodes": len(judged), "wrong": len(wrong)}
         if not read:
             return inconclusive("no retained status was read at the end", figures)
         if wrong:
             return failed(f"{len(wrong)} of {len(judged)} retained statuses are wrong", wrong, figures)
+        if unknown := about_mute(judged):
+            return inconclusive(unknown, figures)
         return held(f"{len(judged)} retained statuses, all true", figures)
 
 

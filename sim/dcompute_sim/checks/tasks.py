@@ -1,14 +1,19 @@
-"""What became of each task, read from the trace; what the checks on losing and repeating look at."""
+"""What became of each task, read from the trace; what the checks on losing and repeating look at.
+
+Results that name no task (programs that send an answer and no more) belong to none of them. Which tasks they
+answer cannot be known, so no check of tasks holds beside them, and none fails for what they may have been.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
 
 from dcompute_sim import trace as t
-from dcompute_sim.checks.check import of_kinds
+from dcompute_sim.checks.check import named, of_kinds
 
 
 @dataclass(slots=True)
@@ -45,6 +50,33 @@ def tasks(trace: Sequence[t.Event]) -> dict[str, Task]:
             task = found[name] = Task()
         _PART_OF[type(event)](task).append(event)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Unnamed:
+    """The results of a run that name no task."""
+
+    by_node: Counter[str]
+
+    def __bool__(self) -> bool:
+        return self.by_node.total() > 0
+
+    def __str__(self) -> str:
+        count = self.by_node.total()
+        names = "names" if count == 1 else "name"
+        which = f"{count} result{'s' * (count != 1)} of {named(sorted(self.by_node))} {names} no task"
+        return f"{which} (`task_id`): what they answer cannot be known"
+
+    def may_answer(self, tasks: Sequence[Sequence[t.TaskSent]]) -> bool:
+        """Whether they may be the answers that these tasks, by all their attempts, lack."""
+        able = all(any(self.by_node[sent.node] for sent in attempts) for attempts in tasks)
+        return able and len(tasks) <= self.by_node.total()
+
+
+def unnamed(trace: Sequence[t.Event]) -> Unnamed:
+    """The results that name no task."""
+    results = of_kinds({t.ResultReceived}, trace)
+    return Unnamed(Counter(e.node for e in results if isinstance(e, t.ResultReceived) and not e.task))
 
 
 def cut_short(trace: Sequence[t.Event]) -> bool:

@@ -23,9 +23,10 @@ class WireObserver(Protocol):
     def opened(self, name: str, conn: int) -> None:
         """A TCP connection of `name` reached the broker."""
 
-    def closed(self, name: str, conn: int, how: How, by: Side) -> None:
+    def closed(self, name: str, conn: int, how: How, by: Side, quiet_s: float) -> None:
         """It ended; `by` is the side whose end went first. Called once a connection, for the first thing
-        that crossed the wire (or, for "timeout" and "lost", that never will)."""
+        that crossed the wire (or, for "timeout" and "lost", that never will). `quiet_s`: since `name` last
+        had something to say on it."""
 
     def held(self, name: str, direction: Direction, n_bytes: int) -> None:
         """`n_bytes` (0 for a lone FIN) did not cross because the link was silent."""
@@ -55,7 +56,7 @@ class NullObserver:
     """Observes nothing."""
 
     def opened(self, name: str, conn: int) -> None: ...
-    def closed(self, name: str, conn: int, how: How, by: Side) -> None: ...
+    def closed(self, name: str, conn: int, how: How, by: Side, quiet_s: float) -> None: ...
     def held(self, name: str, direction: Direction, n_bytes: int) -> None: ...
     def stalled(self, name: str, conn: int) -> None: ...
     def resumed(self, name: str, conn: int) -> None: ...

@@ -63,6 +63,7 @@ class Pipe:
         self.orphaned = False  # the node lost power; the broker does not know
         self._rebooted = False
         self._reported = False
+        self._spoke_at_s = loop.time()
         self._dropped = False
         self._connecting: asyncio.Task[None] | None = None
         self.node = _Endpoint(self, "node")
@@ -160,12 +161,15 @@ class Pipe:
             self._reported = True
             if self.link.tap is not None:
                 self.link.tap.closed(self)
-            self.link.observer.closed(self.link.name, self.conn, how, by)
+            quiet_s = self.loop.time() - self._spoke_at_s
+            self.link.observer.closed(self.link.name, self.conn, how, by, quiet_s)
 
     # --- what crosses ---
 
     def send(self, lane: _Lane, item: _Item) -> None:
         """`item` came in on the side where `lane` begins."""
+        if item and lane is self.node.out:
+            self._spoke_at_s = self.loop.time()
         if self.orphaned:
             if lane.direction == "to_node":
                 # A node that is up again knows nothing of the connection and answers with RST; one that is

@@ -180,7 +180,8 @@ class TcpConnection:
         """Tell the observer, once, how the connection ended."""
         if self.number and not self._reported:
             self._reported = True
-            self.network.observer.closed(self.name, self.number, how, by)
+            quiet_s = self.network.env.now - self.client.spoke_at_s
+            self.network.observer.closed(self.name, self.number, how, by, quiet_s)
 
     def watch(self) -> None:
         """From now on keep what is sent until it is acknowledged."""
@@ -240,6 +241,7 @@ class Endpoint:
         "sent",
         "side",
         "slow_links",
+        "spoke_at_s",
         "state",
         "window",
     )
@@ -258,6 +260,7 @@ class Endpoint:
         self.slow_links: tuple[Link, ...] = ()  # those on the path that have a say
         self.sent = 1  # next sequence number to send; SYN was 0
         self.received = 1  # next sequence number expected
+        self.spoke_at_s = 0.0  # when the program last had something to say
         self.error: OSError | None = None
         self.on_done: Callable[[OSError | None], None] | None = None  # client: how the attempt ended
         self._fin_sent = False
@@ -345,6 +348,7 @@ class Endpoint:
 
     def send_bytes(self, data: bytes) -> None:
         """Put `data` on the wire; a write at the same instant joins the segment before."""
+        self.spoke_at_s = self._env._now
         if self.window is not None:
             self._put(data, len(data))
             return

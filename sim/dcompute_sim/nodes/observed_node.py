@@ -10,6 +10,15 @@ from dcompute_sim import trace as t
 from dcompute_sim.interfaces.node import NodeSpec
 from dcompute_sim.recorder import Recorder
 
+_REFUSALS = {
+    1: "it speaks another version of MQTT",
+    2: "its client id",
+    3: "the broker is unavailable",
+    4: "wrong user name or password",
+    5: "not authorised",
+}
+"""Return codes of CONNACK [MQTT-3.2.2-1]."""
+
 
 class ObservedNode:
     """What is known of one board from outside: its status, its incarnation, whether it is connected."""
@@ -32,7 +41,15 @@ class ObservedNode:
         return {}
 
     def core_event(self, name: str, fields: Mapping[str, Any]) -> None:
-        """The node core did something; names and fields are its own (`NodeCore.on_event`)."""
+        """The node core did something; names and fields are its own (`NodeCore.on_event`), or the wire's."""
+        if name == "connect_read":
+            self._recorder.add(t.ConnectRead, node=self.name, **fields)
+            return
+        if name == "connect_refused":
+            code = fields["code"]
+            why = _REFUSALS.get(code, "for a reason of its own")
+            self._log("warning", f"the broker refused its CONNECT: {why} ({code})")
+            return
         if name == "node_disconnected":
             if not self.connected:
                 return

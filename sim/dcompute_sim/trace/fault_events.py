@@ -63,12 +63,14 @@ class WireOpened(Event, frozen=True):
 
 
 class WireClosed(Event, frozen=True):
-    """`how`: fin, rst, timeout, lost. `by`: node or broker (whose end went first)."""
+    """`how`: fin, rst, timeout, lost. `by`: node or broker (whose end went first). `quiet_us`, where it was
+    the broker's: for how long the node had had nothing to say, no ping either."""
 
     node: str
     conn: int
     how: str
     by: str
+    quiet_us: int = 0
 
 
 class WireStalled(Event, frozen=True):

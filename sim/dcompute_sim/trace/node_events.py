@@ -40,6 +40,15 @@ class NodeConnected(Event, frozen=True):
     inc: str
 
 
+class ConnectRead(Event, frozen=True):
+    """The CONNECT of a program that is read off its wire: the client id and the keepalive that it chose."""
+
+    node: str
+    inc: str
+    client_id: str
+    keepalive_s: int
+
+
 class NodeDisconnected(Event, frozen=True):
     node: str
     inc: str

@@ -1,0 +1,139 @@
+"""Programs that are not ours, and every check that judges nodes: the truth of each is known beforehand.
+
+Each program does its work, through a crash and a power cut that its next connection ends, and has one habit
+that the bare protocol allows, or one fault of its own. What the wire and the master show of it decides; what
+cannot be known is undecided, and said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dcompute_sim.checks.check import Status
+from dcompute_sim.run import RunOutcome
+
+Run = Callable[..., RunOutcome]
+
+HABITS = Path(__file__).parent / "foreign" / "habits"
+HELD, FAILED, UNDECIDED = Status.HELD, Status.FAILED, Status.INCONCLUSIVE
+
+ALL_IS_WELL: Mapping[str, Status] = {
+    "no_false_deaths": HELD,
+    "dead_within": HELD,
+    "recovers_within": HELD,
+    "callback_once": HELD,
+    "status_history": HELD,
+    "final_status": HELD,
+    "retained_consistent": HELD,
+    "connection_rate": HELD,
+    "all_tasks_finished": HELD,
+    "no_lost_tasks": HELD,
+    "no_lost_results": HELD,
+    "no_duplicate_results": HELD,
+    "results_match": HELD,
+    "latency": HELD,
+    "master_api": HELD,
+    "memory_below": HELD,
+    "no_errors_in_log": HELD,
+    # When a program takes a task from its queue cannot be seen from outside.
+    "priority_order": UNDECIDED,
+    "fifo_within_priority": UNDECIDED,
+    "bounded_queue": UNDECIDED,
+    "run_completed": HELD,
+    "fault_receipts": HELD,
+}
+WORDS: Mapping[str, Mapping[str, str]] = {
+    "the bare protocol": {
+        "no_false_deaths": "1 crash, 1 power_cut, told at the next connection",
+        "priority_order": "took a task is not known: only the wire is seen",
+    },
+    "results that name no task": {"all_tasks_finished": "results of n-1, n-2 name no task"},
+    "never pings": {"no_false_deaths": "nothing was sent for 15 s at a keepalive of 10 s: no PINGREQ"},
+    "says no status": {"final_status": "they connect, and say no status under a node's id"},
+    "one client id for two": {"no_false_deaths": "n-2 connected under the same client id, `esp32`"},
+}
+PARAMETERS: Mapping[str, dict[str, Any]] = {
+    "connection_rate": {"limit": 4},
+    "latency": {"within": "10s"},
+    "memory_below": {"limit": "100KiB"},
+    "bounded_queue": {"limit": 5},
+    "recovers_within": {"bound": "10s"},
+}
+OF_TASKS = (
+    "all_tasks_finished",
+    "no_lost_tasks",
+    "no_lost_results",
+    "no_duplicate_results",
+    "results_match",
+    "latency",
+)
+
+
+def scenario(habits: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "phases": {"start": "5s", "work": "30s", "quiet": "60s"},
+        "fleet": {
+            "n": {"kind": "firmware", "count": 2, "keepalive": "10s", "files": str(HABITS), "config": habits}
+        },
+        "workload": [
+            {"phase": "work", "rate": "2/s", "tasks": 20, "answer": {"doubled": 2}, "target": "round_robin"}
+        ],
+        "faults": [
+            {"kind": "crash", "phase": "work", "at": "12s", "restart_after": "5s",
+             "select": {"names": ["n-1"]}},
+            {"kind": "power_cut", "phase": "work", "at": "15s", "restart_after": "5s",
+             "select": {"names": ["n-2"]}},
+        ],
+        "expect": [
+            {name: PARAMETERS[name]} if name in PARAMETERS else name
+            for name in ALL_IS_WELL
+            if name not in ("run_completed", "fault_receipts")
+        ],
+    }  # fmt: skip
+
+
+CASES: Mapping[str, tuple[dict[str, Any], Mapping[str, Status]]] = {
+    "the bare protocol": ({}, {}),
+    "results that name no task": ({"NAMES_TASK": False}, dict.fromkeys(OF_TASKS, UNDECIDED)),
+    "a client id of its own": ({"CLIENT_PREFIX": "board-"}, {}),
+    "a kept session": ({"KEEPS_SESSION": True}, {}),
+    "retained results": ({"RETAINS_RESULTS": True}, {}),
+    "QoS 0": ({"QOS": 0}, {}),
+    "a keepalive of its own": ({"KEEPALIVE": 30}, {}),
+    # Nobody has to notice its power cut. That its successor told of it in time proves nothing.
+    "no keepalive": ({"KEEPALIVE": 0, "PINGS": False}, {"dead_within": UNDECIDED}),
+    "never pings": ({"PINGS": False}, {"no_false_deaths": FAILED}),
+    "says no status": (
+        {"MUTE": True},
+        dict.fromkeys(
+            {*ALL_IS_WELL}
+            - {"connection_rate", "master_api", "memory_below", "no_errors_in_log"}
+            - {"run_completed", "fault_receipts"},
+            UNDECIDED,
+        ),
+    ),
+    # Two boards with one config: they throw each other out, and all that follows is true.
+    "one client id for two": (
+        {"CLIENT_ID": "esp32"},
+        {
+            "no_false_deaths": FAILED,
+            "recovers_within": FAILED,
+            "final_status": FAILED,
+            "retained_consistent": FAILED,
+            "fault_receipts": UNDECIDED,  # the one that was to crash had just been thrown out
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_truth_is_known_beforehand(run: Run, case: str) -> None:
+    habits, differing = CASES[case]
+    found = {result.name: result.outcome for result in run(scenario(habits)).verdict.results}
+    told = {name: outcome.summary for name, outcome in found.items()}
+    assert {name: outcome.status for name, outcome in found.items()} == {**ALL_IS_WELL, **differing}, told
+    for check, said in WORDS.get(case, {}).items():
+        assert said in told[check]
