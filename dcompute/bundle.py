@@ -84,7 +84,7 @@ class Bundle:
         """
         if not folder.is_dir():
             raise BadBundle(f"bundle {folder}: no such folder")
-        sources = packaged(folder) if (folder / "package.json").is_file() else _all_files(folder)
+        sources = packaged(folder) if (folder / "package.json").is_file() else all_files(folder)
         files = {path: source.read_bytes() for path, source in sources.items() if path not in NOT_IN_A_SLOT}
         try:
             if VERSION_FILE in sources:
@@ -198,6 +198,7 @@ def _as_packed(described: Path, files: Mapping[str, bytes]) -> tuple[str, int]:
     return version, release
 
 
-def _all_files(folder: Path) -> dict[str, Path]:
+def all_files(folder: Path) -> dict[str, Path]:
+    """Return by name on the flash every file of a folder that is no package, but for compiled ones."""
     sources = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     return {path.relative_to(folder).as_posix(): path for path in sources if "__pycache__" not in path.parts}

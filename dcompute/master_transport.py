@@ -11,16 +11,7 @@ from functools import partial
 from typing import Any, overload
 
 from dcompute._log import guarded, is_power_of_two, log
-from dcompute._master.effects import (
-    DeclareDead,
-    Effect,
-    NodeChanged,
-    NodeDied,
-    Probe,
-    ResultAccepted,
-    ResultIgnored,
-    StaleDeath,
-)
+from dcompute._master.effects import DeclareDead, Effect, Probe
 from dcompute._master.registry import GONE, Registry
 from dcompute._master.running_updates import MasterUpdates
 from dcompute._mqtt.link import MqttLink, Outgoing
@@ -41,9 +32,7 @@ from dcompute.events import (
     MasterObserver,
     MessageRejected,
     NodeStatusSeen,
-    ResultDuplicate,
     ResultReceived,
-    StaleDeathIgnored,
     TaskSent,
     TaskSetAside,
 )
@@ -417,26 +406,24 @@ class MasterNodeTransport(Transport):
     def _apply(self, effects: Sequence[Effect]) -> None:
         for effect in effects:
             match effect:
-                case NodeChanged(node_id, status, inc):
-                    self._tell(NodeStatusSeen(node_id, status, inc))
-                    self._updates.look_at(node_id)
-                case NodeDied(node_id, inc, cause):
-                    self._tell(DeathReported(node_id, inc, cause))
-                    self._deaths.append(node_id)
-                    if len(self._deaths) == 1:
-                        self._driver.deliver(self._deliver_deaths)
-                case ResultAccepted(node_id, task_id, result):
-                    self._tell(ResultReceived(node_id, task_id or "", result))
-                    self._results_arrived()
-                case ResultIgnored(node_id, task_id, "duplicate"):
-                    self._tell(ResultDuplicate(node_id, task_id or ""))
-                case StaleDeath(node_id, inc):
-                    self._tell(StaleDeathIgnored(node_id, inc))
                 case Probe(node_id):
                     self._link.send_now([(self._topics.task_of(node_id), encode_init(), False)])
                 case DeclareDead(node_id, inc):
                     log.warning("master: node %s did not speak within its bound: declared dead", node_id)
                     self._link.send((self._topics.status_of(node_id), encode_dead(node_id, inc), True))
+                case NodeStatusSeen(node_id):
+                    self._tell(effect)
+                    self._updates.look_at(node_id)
+                case DeathReported(node_id):
+                    self._tell(effect)
+                    self._deaths.append(node_id)
+                    if len(self._deaths) == 1:
+                        self._driver.deliver(self._deliver_deaths)
+                case ResultReceived():
+                    self._tell(effect)
+                    self._results_arrived()
+                case _:
+                    self._tell(effect)
         self._arm_tick()
 
     def _deliver_deaths(self) -> None:

@@ -22,7 +22,6 @@ from dcompute.events import DeathReported, MasterEvent, NodeStatusSeen, ResultRe
 from dcompute.extras import install_command
 from dcompute.master_transport import MasterNodeTransport
 from dcompute.security import Tls
-from dcompute.update_keys import UpdateKeys
 
 _PRODUCTION = ("node", "master", "update", "submit", "map", "top", "--version")
 _TESTBED = "dcompute_sim.commands"
@@ -256,33 +255,17 @@ def update(
     if every == bool(nodes):
         raise typer.BadParameter("say which boards: --node ID, as often as need be, or --all")
     try:
-        kept = update_command.kept_campaign(waves.state)
-        new, before = versions.new(kept), versions.before()
-        keys = UpdateKeys.read(key_file)
-        chosen = keys.boards(connection.namespace) if every else list(dict.fromkeys(nodes or ()))
-        if not chosen:
-            raise ValueError(f"{key_file}: no board in it in namespace {connection.namespace!r}")
-        can_return = before is not None
-        campaign = update_command.campaign_of(kept, chosen, new, waves.plan(), can_return=can_return)
-        if waves.retry_boxed:
-            campaign.release_boxed()
-        key_of = {node_id: keys.key(node_id, connection.namespace) for node_id in campaign.fates}
+        prepared = update_command.prepare(
+            versions, waves, key_file, None if every else nodes, connection.namespace
+        )
         transport = MasterNodeTransport(**connection.settings())
     except (ValueError, OSError) as error:
         raise typer.BadParameter(str(error)) from None
     if waves.dry_run:
-        update_command.preview(campaign, typer.echo)
+        prepared.preview(typer.echo)
         return
     runner = update_command.Runner(
-        transport,
-        campaign,
-        key_of,
-        new,
-        before,
-        typer.echo,
-        back=versions.back,
-        patience_s=patience,
-        state=waves.state,
+        transport, prepared, typer.echo, back=versions.back, patience_s=patience, state=waves.state
     )
     try:
         if not transport.start():

@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dcompute._ota.campaign import BadCampaign, Campaign, Fate, WavePlan, waves_of
+from dcompute._cli.update_options import Versions, Waves
+from dcompute._ota.campaign import BadCampaign, Campaign, Fate, waves_of
 from dcompute._ota.messages import digest_of
 from dcompute._ota.progress import UpdateProgress, UpdateState
 from dcompute.bundle import Bundle
 from dcompute.master_transport import MasterNodeTransport
+from dcompute.update_keys import UpdateKeys
 
 _LOOK_S = 0.2
 _SHOWN = 12  # ids in a line
@@ -55,45 +57,68 @@ def kept_campaign(state: Path | None) -> Campaign | None:
         raise BadCampaign(f"{state}: {error}") from None
 
 
-def campaign_of(
-    kept: Campaign | None, nodes: list[str], bundle: Bundle, plan: WavePlan, *, can_return: bool
-) -> Campaign:
-    """The campaign that was kept, if it brings these very files, or a new one. Raises BadCampaign."""
-    digest = digest_of(bundle.manifest()).hex()
-    if kept is None:
-        return Campaign(bundle.version, bundle.release, digest, waves_of(nodes, plan), plan, can_return)
-    if kept.digest != digest:
+@dataclass(frozen=True)
+class Prepared:
+    """A campaign and all it takes. `before`: the version that boards go back to after an abort."""
+
+    campaign: Campaign
+    keys: Mapping[str, bytes]
+    bundle: Bundle
+    before: Bundle | None
+
+    def preview(self, say: Callable[[str], object]) -> None:
+        """Say which board comes when."""
+        for number, wave in enumerate(self.campaign.waves, 1):
+            left = [name for name in wave if self.campaign.fates[name] is not Fate.DONE]
+            more = f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""
+            say(f"wave {number}: {len(left)} boards: {', '.join(left[:_SHOWN])}{more}")
+
+
+def prepare(
+    versions: Versions, waves: Waves, key_file: Path, nodes: list[str] | None, namespace: str
+) -> Prepared:
+    """Read the files, and go on with the campaign that is kept or make a new one.
+
+    Args:
+        nodes: ids of the boards; None: all in the key file.
+
+    Raises:
+        ValueError: for what makes no sense, and for boards without keys.
+        OSError: a file cannot be read.
+    """
+    kept = kept_campaign(waves.state)
+    bundle, before = versions.new(kept), versions.before()
+    keys = UpdateKeys.read(key_file)
+    chosen = keys.boards(namespace) if nodes is None else list(dict.fromkeys(nodes))
+    if not chosen:
+        raise ValueError(f"{key_file}: no board in it in namespace {namespace!r}")
+    plan, digest = waves.plan(), digest_of(bundle.manifest()).hex()
+    if kept is not None and kept.digest != digest:
         raise BadCampaign(
             f"the state file keeps a campaign with version {kept.version}, release {kept.release}, of other "
             "files: give those, or name another file"
         )
-    return kept
-
-
-def preview(campaign: Campaign, say: Callable[[str], object]) -> None:
-    """Say which board comes when."""
-    for number, wave in enumerate(campaign.waves, 1):
-        left = [name for name in wave if campaign.fates[name] is not Fate.DONE]
-        more = f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""
-        say(f"wave {number}: {len(left)} boards: {', '.join(left[:_SHOWN])}{more}")
+    campaign = kept or Campaign(
+        bundle.version, bundle.release, digest, waves_of(chosen, plan), plan, before is not None
+    )
+    if waves.retry_boxed:
+        campaign.release_boxed()
+    return Prepared(campaign, {name: keys.key(name, namespace) for name in campaign.fates}, bundle, before)
 
 
 class Runner:
     """Carries out a campaign on a master's transport.
 
     Args:
-        keys: of all its boards, by node id.
-        before: the version that boards go back to after an abort.
+        back: also to a release that is not above the one that runs.
+        patience_s: how long a board may make no progress until it counts as failed.
         state: where the campaign is kept, before each step is taken.
     """
 
     def __init__(
         self,
         master: MasterNodeTransport,
-        campaign: Campaign,
-        keys: Mapping[str, bytes],
-        bundle: Bundle,
-        before: Bundle | None,
+        prepared: Prepared,
         say: Callable[[str], object],
         *,
         back: bool,
@@ -101,9 +126,8 @@ class Runner:
         state: Path | None,
     ) -> None:
         self._master = master
-        self._campaign = campaign
-        self._keys = keys
-        self._bundle, self._before = bundle, before
+        self._campaign, self._keys = prepared.campaign, prepared.keys
+        self._bundle, self._before = prepared.bundle, prepared.before
         self._say = say
         self._back, self._patience_s = back, patience_s
         self._state = state

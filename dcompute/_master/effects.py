@@ -1,35 +1,10 @@
-"""What the master's state machine wants done, or told, after a message or a deadline."""
+"""What comes of a message or a deadline: events that observers are told, and what is to be done."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-
-@dataclass(frozen=True, slots=True)
-class NodeChanged:
-    """The record of a node changed (new status or new incarnation)."""
-
-    node_id: str
-    status: str
-    inc: str
-
-
-@dataclass(frozen=True, slots=True)
-class NodeDied:
-    """Tell the dead-nodes callback. `cause`: will, offline (graceful) or silent (found by the master)."""
-
-    node_id: str
-    inc: str
-    cause: str
-
-
-@dataclass(frozen=True, slots=True)
-class StaleDeath:
-    """A `dead` of an incarnation that is not the node's current one was ignored."""
-
-    node_id: str
-    inc: str
+from dcompute.events import DeathReported, NodeStatusSeen, ResultDuplicate, ResultReceived, StaleDeathIgnored
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +22,5 @@ class DeclareDead:
     inc: str
 
 
-@dataclass(frozen=True, slots=True)
-class ResultAccepted:
-    node_id: str
-    task_id: str | None
-    result: Any
-
-
-@dataclass(frozen=True, slots=True)
-class ResultIgnored:
-    """A repeat, or an old node's retained result. `reason`: duplicate, retained or forgotten."""
-
-    node_id: str
-    task_id: str | None
-    reason: str
-
-
-Effect = NodeChanged | NodeDied | StaleDeath | Probe | DeclareDead | ResultAccepted | ResultIgnored
+Told = NodeStatusSeen | DeathReported | StaleDeathIgnored | ResultReceived | ResultDuplicate
+Effect = Told | Probe | DeclareDead

@@ -56,17 +56,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from dcompute._master.effects import (
-    DeclareDead,
-    Effect,
-    NodeChanged,
-    NodeDied,
-    Probe,
-    ResultAccepted,
-    ResultIgnored,
-    StaleDeath,
-)
+from dcompute._master.effects import DeclareDead, Effect, Probe
 from dcompute._master.taskbook import TaskBook
+from dcompute.events import DeathReported, NodeStatusSeen, ResultDuplicate, ResultReceived, StaleDeathIgnored
 from dcompute.node_core import DEAD, OFFLINE
 from dcompute.protocol import Announcement, Message, ResultMessage, StatusCleared, StatusMessage
 
@@ -188,13 +180,13 @@ class Registry:
             return []
         record.status = status
         record.inc = inc
-        return [NodeChanged(record.node_id, status, inc)]
+        return [NodeStatusSeen(record.node_id, status, inc)]
 
     def _receive_gone(self, message: StatusMessage, retained: bool, wall_s: float) -> list[Effect]:
         record = self._record(message.node_id)
         if self._is_stale(record, message.inc) or self._is_echo(record, message, retained):
             self.counters["stale_deaths"] += 1
-            return [StaleDeath(message.node_id, message.inc)]
+            return [StaleDeathIgnored(message.node_id, message.inc)]
         cause = "will" if message.status == DEAD else "offline"
         return self._gone(record, message.status, message.inc, cause, wall_s)
 
@@ -216,22 +208,23 @@ class Registry:
         if record.status != status or record.inc != (inc or record.inc):
             record.status = status
             record.inc = inc or record.inc
-            effects.append(NodeChanged(record.node_id, status, record.inc))
+            effects.append(NodeStatusSeen(record.node_id, status, record.inc))
         if not record.death_reported:
             record.death_reported = True
             self._dead[record.node_id] = None
-            effects.append(NodeDied(record.node_id, record.inc, cause))
+            effects.append(DeathReported(record.node_id, record.inc, cause))
         return effects
 
     def _receive_result(self, message: ResultMessage, retained: bool, wall_s: float) -> list[Effect]:
+        task = message.task_id or ""
         reason = self._why_ignored(message, retained)
         if reason:
-            return [ResultIgnored(message.node_id, message.task_id, reason)]
+            return [ResultDuplicate(message.node_id, task)] if reason == "duplicate" else []
         if message.node_id in self._nodes and message.inc == self._nodes[message.node_id].inc:
             self._nodes[message.node_id].last_seen = wall_s
             self._unverified.pop(message.node_id, None)
         self.counters["results_dropped"] += self._tasks.finished(message, wall_s)
-        return [ResultAccepted(message.node_id, message.task_id, message.result)]
+        return [ResultReceived(message.node_id, task, message.result)]
 
     def _why_ignored(self, message: ResultMessage, retained: bool) -> str:
         if retained:

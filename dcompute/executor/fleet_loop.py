@@ -22,11 +22,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from dcompute._log import log
-from dcompute._master.effects import DeclareDead, Effect, NodeChanged, Probe
+from dcompute._master.effects import DeclareDead, Effect, Probe
 from dcompute._master.registry import GONE, Registry
 from dcompute._mqtt.link import MqttLink, Outgoing
 from dcompute._mqtt.paho_session import SessionSettings, Subscription
 from dcompute.drivers import Address, Driver, Timer
+from dcompute.events import NodeStatusSeen
 from dcompute.executor.core import Batch, FleetCore, Send, Settled
 from dcompute.executor.journal import Journal
 from dcompute.executor.task_errors import JournalError
@@ -268,7 +269,7 @@ class FleetLoop:
     def _apply(self, effects: Sequence[Effect]) -> None:
         for effect in effects:
             match effect:
-                case NodeChanged(node_id, status, inc):
+                case NodeStatusSeen(node_id, status, inc):
                     self._take_in(node_id, status, inc)
                 case Probe(node_id):
                     self._link.send_now([(self._topics.task_of(node_id), encode_init(), False)])

@@ -6,15 +6,8 @@ from typing import Any
 
 import pytest
 
-from dcompute._master.effects import (
-    DeclareDead,
-    Effect,
-    NodeDied,
-    Probe,
-    ResultAccepted,
-    ResultIgnored,
-    StaleDeath,
-)
+from dcompute._master.effects import DeclareDead, Effect, Probe
+from dcompute.events import DeathReported, ResultDuplicate, ResultReceived, StaleDeathIgnored
 from dcompute.parts import Registry
 from dcompute.protocol import Announcement, Message, ResultMessage, StatusCleared, StatusMessage
 
@@ -55,7 +48,7 @@ def bench() -> Bench:
 
 
 def deaths(effects: list[Effect]) -> list[tuple[str, str, str]]:
-    return [(e.node_id, e.inc, e.cause) for e in effects if isinstance(e, NodeDied)]
+    return [(e.node, e.inc, e.cause) for e in effects if isinstance(e, DeathReported)]
 
 
 def test_a_death_is_told_once(bench: Bench) -> None:
@@ -82,7 +75,7 @@ def test_a_node_without_incarnations_is_taken_at_its_word(bench: Bench) -> None:
 
 def test_a_will_of_another_connection_is_ignored_and_counted(bench: Bench) -> None:
     bench.status("n", "ready", "a.2")
-    assert bench.status("n", "dead", "a.1") == [StaleDeath("n", "a.1")]
+    assert bench.status("n", "dead", "a.1") == [StaleDeathIgnored("n", "a.1")]
     assert bench.status_of("n") == "ready"
     assert bench.registry.counters["stale_deaths"] == 1
     assert deaths(bench.status("n", "dead", "")) == [("n", "a.2", "will")], (
@@ -248,7 +241,7 @@ def test_our_own_declaration_that_crossed_a_sign_of_life_is_no_second_death(benc
     bench.outage()
     assert len(deaths(bench.wait(11))) == 1
     bench.status("n", "ready", "a.1")  # it was slow
-    assert bench.status("n", "dead", "a.1") == [StaleDeath("n", "a.1")]  # what we published comes back
+    assert bench.status("n", "dead", "a.1") == [StaleDeathIgnored("n", "a.1")]  # what we published comes back
     assert bench.status_of("n") == "ready"
     assert len(deaths(bench.status("n", "dead", "a.1"))) == 1, (
         "now it is its will, and it was alive in between"
@@ -277,7 +270,7 @@ def test_a_forgotten_node_is_nowhere_until_it_announces_itself(bench: Bench) -> 
     assert bench.registry.results(None, remove=False) == {}
     for status in ("ready", "dead", "offline"):
         assert bench.status("n", status, "a.1") == []
-    assert bench.result("n", 2) == [ResultIgnored("n", None, "forgotten")]
+    assert bench.result("n", 2) == []
     assert bench.wait(1000) == []
     assert bench.registry.counters["forgotten_ignored"] == 4
     bench.hear(Announcement("n", "connected", "a.2"))
@@ -297,11 +290,11 @@ def test_a_cleared_status_changes_nothing(bench: Bench) -> None:
 
 
 def test_a_task_has_one_result(bench: Bench) -> None:
-    assert bench.result("a", 1, "t") == [ResultAccepted("a", "t", 1)]
-    assert bench.result("a", 1, "t") == [ResultIgnored("a", "t", "duplicate")]
-    assert bench.result("b", 2, "t") == [ResultIgnored("b", "t", "duplicate")], "done again elsewhere"
+    assert bench.result("a", 1, "t") == [ResultReceived("a", "t", 1)]
+    assert bench.result("a", 1, "t") == [ResultDuplicate("a", "t")]
+    assert bench.result("b", 2, "t") == [ResultDuplicate("b", "t")], "done again elsewhere"
     bench.registry.results(None, remove=True)
-    assert bench.result("a", 1, "t") == [ResultIgnored("a", "t", "duplicate")], "collected, not forgotten"
+    assert bench.result("a", 1, "t") == [ResultDuplicate("a", "t")], "collected, not forgotten"
     assert bench.registry.counters["duplicate_results"] == 3
 
 
@@ -312,8 +305,9 @@ def test_results_without_a_task_all_count(bench: Bench) -> None:
 
 
 def test_a_retained_result_is_no_new_work(bench: Bench) -> None:
-    assert bench.result("old", 1, retained=True) == [ResultIgnored("old", None, "retained")]
+    assert bench.result("old", 1, retained=True) == []
     assert bench.registry.results(None, remove=False) == {}
+    assert bench.registry.counters["retained_results"] == 1
 
 
 def test_results_are_filtered_and_removed_exactly(bench: Bench) -> None:
@@ -354,8 +348,8 @@ def test_memory_of_tasks_is_bounded() -> None:
     bench = Bench(task_memory=2)
     for task in ("1", "2", "3"):
         bench.result("a", task, task)
-    assert bench.result("a", "3", "3") == [ResultIgnored("a", "3", "duplicate")]
-    assert bench.result("a", "1", "1") == [ResultAccepted("a", "1", "1")]
+    assert bench.result("a", "3", "3") == [ResultDuplicate("a", "3")]
+    assert bench.result("a", "1", "1") == [ResultReceived("a", "1", "1")]
     attempts = []
     for task in ("x", "x", "y", "z", "x"):
         attempts.append(bench.registry.next_attempt(task))

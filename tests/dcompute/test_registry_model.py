@@ -11,7 +11,8 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from dcompute._master.effects import DeclareDead, Effect, NodeDied, Probe, ResultAccepted
+from dcompute._master.effects import DeclareDead, Effect, Probe
+from dcompute.events import DeathReported, ResultReceived
 from dcompute.parts import Registry
 from dcompute.protocol import Announcement, ResultMessage, StatusMessage
 
@@ -96,9 +97,9 @@ class RegistryMachine(RuleBasedStateMachine):
         self.number += 1
         effects = self._receive(ResultMessage(node, self.number, None, task, inc=inc), retained)
         if retained or node in self.forgotten or task in self.tasks:
-            assert not any(isinstance(effect, ResultAccepted) for effect in effects)
+            assert not any(isinstance(effect, ResultReceived) for effect in effects)
             return
-        assert effects == [ResultAccepted(node, task, self.number)]
+        assert effects == [ResultReceived(node, task or "", self.number)]
         self.tasks |= {task} - {None} if task else set()
         self.results.setdefault(node, []).append(self.number)
         model = self.nodes.get(node)
@@ -179,7 +180,7 @@ class RegistryMachine(RuleBasedStateMachine):
         model.heard |= live
 
     def _deaths(self, effects: list[Effect]) -> list[tuple[str, str]]:
-        return [(e.node_id, e.inc) for e in effects if isinstance(e, NodeDied)]
+        return [(e.node, e.inc) for e in effects if isinstance(e, DeathReported)]
 
 
 TestRegistry = RegistryMachine.TestCase

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from dcompute.bundle import BadBundle, packaged, product_folder
+from dcompute.bundle import BadBundle, all_files, packaged, product_folder
 from dcompute_sim.fwbuild.build_errors import FirmwareError
 
 OLDEST_MICROPYTHON = (1, 22)
@@ -30,14 +30,9 @@ def layout(files: Sequence[Path]) -> dict[str, Path]:
             except BadBundle as error:
                 raise FirmwareError(str(error)) from None
         elif given.is_dir():
-            placed |= _folder(given)
+            placed |= all_files(given)
         elif given.is_file():
             placed[given.name] = given
         else:
             raise FirmwareError(f"firmware {given}: no such file or folder")
     return placed
-
-
-def _folder(folder: Path) -> dict[str, Path]:
-    sources = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    return {str(p.relative_to(folder)): p for p in sources if "__pycache__" not in p.parts}
