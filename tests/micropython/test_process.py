@@ -178,7 +178,7 @@ def test_the_air_changes_while_the_board_runs(real: RealRig) -> None:
                     print("status", seen)
                 time.sleep_ms(5)
         """
-        radio = {"scan_ms": 20, "join_ms": 20, "dhcp_ms": 20, "beacon_ms": 50}
+        radio = {"scan_ms": 200, "join_ms": 20, "dhcp_ms": 20, "beacon_ms": 50}
         async with real.running(program, radio=radio) as (process, heard):
             await heard.wait_line("status 1010")
             process.radio(ap=False)

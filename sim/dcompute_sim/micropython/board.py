@@ -90,13 +90,24 @@ class Board:
         if self.entry and not (root / self.entry).is_file():
             raise FirmwareError(f"firmware entry {self.entry}: not among {', '.join(map(str, self.files))}")
 
-    def power_on(self, reset_cause: int, umqtt: Path, measure: bool = False, console: bool = False) -> bytes:
-        """The line that tells a starting process all it needs; `measure`: only say what heap is in use."""
+    def power_on(
+        self,
+        reset_cause: int,
+        umqtt: Path,
+        kept: Mapping[str, Any] | None = None,
+        measure: bool = False,
+        console: bool = False,
+    ) -> bytes:
+        """The line that tells a starting process all it needs.
+
+        `kept`: what outlived its last end (`Kept.start`); `measure`: it shall only say what heap is in use.
+        """
         entries = [("boot.py", False), (self.entry or "main.py", self.entry is not None)]
         line = {
             "uid": self.uid.hex(),
             "reset_cause": reset_cause,
             "clock_start_us": self.clock_start_us,
+            "kept": {},
             "ticks_start_ms": self.ticks_start_ms,
             "radio": dict(self.radio),
             "path": ["", ".frozen", "lib", str(umqtt)],
@@ -105,6 +116,7 @@ class Board:
             "branch_ns": round(self.branch_us * 1000),
             "measure": measure,
         }
+        line |= kept or {}
         if console:
             line["console"] = {"routes": []}
         return json.dumps(line).encode() + b"\n"

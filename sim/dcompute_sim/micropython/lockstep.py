@@ -47,6 +47,7 @@ from dcompute_sim.micropython import board as boards
 from dcompute_sim.micropython import flash
 from dcompute_sim.micropython import lockstep_wire as wire
 from dcompute_sim.micropython.board import Board
+from dcompute_sim.micropython.kept import Kept
 from dcompute_sim.micropython.lockstep_process import LockstepError, LockstepProcess
 from dcompute_sim.micropython.lockstep_sockets import Sockets
 from dcompute_sim.micropython.process import RESETS, RESTART_S, BoardListener
@@ -114,6 +115,7 @@ class LockstepBoard:
         self.root.mkdir()
         self._process: LockstepProcess | None = None
         self._radio = dict(board.radio)
+        self._kept = Kept(board.clock_start_us)
         self._power_on_s = 0.0
         self._serial = 0
         self._half_line = b""
@@ -164,7 +166,10 @@ class LockstepBoard:
         self._hung = self._booted = False
         seed = zlib.crc32(f"{self.board.seed}/{self.board.uid.hex()}/{self.boots}".encode()) & 0x3FFFFFFF
         described = replace(self.board, radio=self._radio, seed=seed)
-        self._process = LockstepProcess(self.host.name, self._emulator, described, self.root, reset_cause)
+        kept = self._kept.start(reset_cause, self._env.now)
+        self._process = LockstepProcess(
+            self.host.name, self._emulator, described, self.root, reset_cause, kept
+        )
         self._listener.started(self.boots, reset_cause)
         self._park(0, delay_us=0)
 
@@ -408,6 +413,9 @@ class LockstepBoard:
             answer = self._memory.pop(int(event["id"]), None)
             if answer is not None:
                 answer(int(event["alloc"]), int(event["free"]))
+            return
+        if name == "keep":
+            self._kept.take(event["name"], event["value"])
             return
         if name == "boot":
             self._booted = True

@@ -7,7 +7,9 @@ import os
 import signal
 import socket
 import struct
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from dcompute_sim.micropython import lockstep_wire as wire
 from dcompute_sim.micropython.board import Board
@@ -32,9 +34,18 @@ class LockstepProcess:
         board: what is on it.
         root: the folder that is its flash.
         reset_cause: what the firmware shall see as the reason of its start.
+        kept: what outlived its last end.
     """
 
-    def __init__(self, name: str, emulator: Emulator, board: Board, root: Path, reset_cause: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        emulator: Emulator,
+        board: Board,
+        root: Path,
+        reset_cause: int,
+        kept: Mapping[str, Any],
+    ) -> None:
         self._name = name
         self._console = root.parent / "console"  # what MicroPython itself prints when it dies
         with self._console.open("wb") as console:
@@ -43,7 +54,7 @@ class LockstepProcess:
         channel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", PATIENCE_S, 0))
         self._fd = channel.fileno()
         self._rest = b""  # the beginning of the next request
-        self.write(board.power_on(reset_cause, emulator.umqtt))
+        self.write(board.power_on(reset_cause, emulator.umqtt, kept))
 
     @property
     def pid(self) -> int:

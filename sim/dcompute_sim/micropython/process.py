@@ -20,6 +20,7 @@ from dcompute_sim.micropython import board as boards
 from dcompute_sim.micropython import flash
 from dcompute_sim.micropython.board import Board
 from dcompute_sim.micropython.emulator_process import EmulatorProcess
+from dcompute_sim.micropython.kept import Kept
 from dcompute_sim.micropython.provision import Emulator
 
 RESTART_S = 0.25  # a chip needs about this long from reset to the first line of boot.py
@@ -72,6 +73,7 @@ class FirmwareProcess:
         self._next_cause: int | None = None  # set when the board said that it resets
         self._asleep_ms = 0  # -1: until somebody switches it on
         self._radio = dict(board.radio)
+        self._kept = Kept(board.clock_start_us)
         self._watchdog_ms = 0
         self._hung = False
         self._timer: asyncio.TimerHandle | None = None
@@ -115,7 +117,8 @@ class FirmwareProcess:
         loop.add_reader(process.output_fd, self._read_output)
         self.boots += 1
         self._listener.started(self.boots, reset_cause)
-        line = json.loads(self.board.power_on(reset_cause, self._emulator.umqtt))
+        kept = self._kept.start(reset_cause, loop.time())
+        line = json.loads(self.board.power_on(reset_cause, self._emulator.umqtt, kept))
         self._order({**line, "radio": self._radio})
 
     def kill(self) -> None:
@@ -214,6 +217,9 @@ class FirmwareProcess:
             waiting = self._memory.pop(int(event["id"]), None)
             if waiting is not None and not waiting.done():
                 waiting.set_result((int(event["alloc"]), int(event["free"])))
+            return
+        if name == "keep":
+            self._kept.take(event["name"], event["value"])
             return
         if name == "watchdog":
             self._watchdog_ms = int(event["ms"])

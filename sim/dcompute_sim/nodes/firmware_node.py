@@ -17,6 +17,7 @@ from dcompute_sim.faults.effects import LEFT, WITHHELD, WLAN_LOST
 from dcompute_sim.fwbuild.firmware_files import product
 from dcompute_sim.interfaces.node import FIRST_RELEASE, NodeSpec, update_key
 from dcompute_sim.interfaces.world import Machine
+from dcompute_sim.micropython import unmodelled
 from dcompute_sim.micropython.board import DEFAULT_HEAP_BYTES, Board
 from dcompute_sim.micropython.process import BoardListener
 from dcompute_sim.mutants.overlay import overlay
@@ -168,6 +169,8 @@ class FirmwareNode(ObservedNode):
             self._log("error", f"uncaught in thread {fields['thread']}: {fields['text']}")
         elif name == "ended":
             self._log("error", "the program has ended")
+        elif name == "missing" and fields["name"] in unmodelled.NAMES:
+            self._recorder.add(t.NotModelled, node=self.name, name=fields["name"])
 
     def _from_wire(self, name: str, fields: Mapping[str, Any]) -> None:
         """Somebody else's firmware tells nothing; its wire does."""

@@ -19,6 +19,7 @@ from rich.text import Text
 from dcompute_sim.checks.check import Measurement, Status, window
 from dcompute_sim.checks.verdict import Result
 from dcompute_sim.report.broker_drops import drops
+from dcompute_sim.report.not_modelled import not_modelled
 from dcompute_sim.report.run_report import RunReport
 from dcompute_sim.report.text import counted, event_line, measure, plural, seconds
 
@@ -54,7 +55,7 @@ def print_run(console: Console, run: RunReport, mode: Mode = "normal") -> None:
         console.print()
     if run.totals.faults:
         console.print(Text(f"Faults: {counted(run.totals.faults)}.", style="dim"))
-    for told in drops(run.events):
+    for told in (*drops(run.events), *not_modelled(run.events)):
         console.print(Text(f"{told[0].upper()}{told[1:]}.", style="yellow"))
     for result in run.verdict.results:
         if result.outcome.status is not Status.HELD and result.outcome.offending:

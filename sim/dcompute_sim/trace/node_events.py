@@ -145,6 +145,13 @@ class NodeOutput(Event, frozen=True):
     text: str
 
 
+class NotModelled(Event, frozen=True):
+    """The program of an emulated board asked for a part of the ESP32 port that the emulator does not have."""
+
+    node: str
+    name: str
+
+
 class NodeMemory(Event, frozen=True):
     node: str
     allocated: int

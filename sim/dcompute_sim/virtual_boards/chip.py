@@ -87,6 +87,7 @@ class Chip:
 
     Args:
         entry: the files to run first.
+        kept: what outlived its last life.
         power_left: as if `fail_power_after` were called before anything runs.
     """
 
@@ -98,6 +99,7 @@ class Chip:
         listener: ChipListener,
         entry: Sequence[str],
         reset_cause: int,
+        kept: Mapping[str, Any],
         power_left: int | None = None,
     ) -> None:
         self._listener = listener
@@ -121,7 +123,7 @@ class Chip:
         )
         self._loop.add_reader(self._process.control, self._pump)
         self._loop.add_reader(self._process.output_fd, self._pump)
-        line = _power_on_line(emulator, board, flash, entry, reset_cause)
+        line = _power_on_line(emulator, board, flash, entry, reset_cause, kept)
         line["console"]["power_left"] = power_left
         self._order(line)
 
@@ -270,9 +272,14 @@ class Chip:
 
 
 def _power_on_line(
-    emulator: Emulator, board: Board, flash: Flash, entry: Sequence[str], reset_cause: int
+    emulator: Emulator,
+    board: Board,
+    flash: Flash,
+    entry: Sequence[str],
+    reset_cause: int,
+    kept: Mapping[str, Any],
 ) -> dict[str, Any]:
-    line: dict[str, Any] = json.loads(board.power_on(reset_cause, emulator.umqtt))
+    line: dict[str, Any] = json.loads(board.power_on(reset_cause, emulator.umqtt, kept))
     line["console"] = {
         "root": str(flash.root),
         "flash_bytes": flash.size_bytes,

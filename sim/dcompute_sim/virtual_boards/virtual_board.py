@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from dcompute_sim.micropython import board as chips
 from dcompute_sim.micropython.board import Board
+from dcompute_sim.micropython.kept import Kept
 from dcompute_sim.micropython.provision import Emulator
 from dcompute_sim.net.proxy import FaultProxy
 from dcompute_sim.virtual_boards.chip import Chip, Flash
@@ -67,6 +68,7 @@ class VirtualBoard:
         self._watcher = watcher
         self._chip: Chip | None = None
         self._power_left: int | None = None
+        self._kept = Kept(board.clock_start_us)
         self._asleep = False
         self._alarm: asyncio.TimerHandle | None = None
 
@@ -179,7 +181,8 @@ class VirtualBoard:
         entry = ["boot.py"] if self.repl.raw else ["boot.py", "main.py"]
         routes = {self.link.upstream: ("127.0.0.1", self.link.port)} if self.link is not None else {}
         flash = replace(self._flash, routes=routes)
-        self._chip = Chip(self._emulator, self._board, flash, self, entry, cause, self._power_left)
+        kept = self._kept.start(cause, asyncio.get_running_loop().time())
+        self._chip = Chip(self._emulator, self._board, flash, self, entry, cause, kept, self._power_left)
 
     # --- between line and chip ----------------------------------------------------------------------------
 
@@ -227,6 +230,8 @@ class VirtualBoard:
     def told(self, name: str, fields: dict[str, Any]) -> None:
         if name == "kbd_intr":
             self.repl.interrupt_char = int(fields["char"])
+        elif name == "keep":
+            self._kept.take(fields["name"], fields["value"])
         elif name == "power_left":
             self._power_left = int(fields["steps"])
         elif name == "power_failed":

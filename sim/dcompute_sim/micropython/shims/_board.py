@@ -11,6 +11,7 @@ clock_start_us = 0  # the RTC at power-on, microseconds since 2000; a board with
 watch = None  # called with this module whenever the firmware looks at its WLAN
 reserve = None  # heap kept for watching, which is no part of the firmware; given back when it begins
 heap_taken = 0  # by the emulator's own modules, which a board has in flash
+kept = {}  # what outlives a reset: RTC memory ("rtc"), and the power too: "nvs"
 routes = {}  # address -> address through which it is reached: the fault proxy that is this board's Wi-Fi
 ticks_start_ms = 0  # lets a test begin shortly before the ticks wrap
 
@@ -18,6 +19,8 @@ ticks_start_ms = 0  # lets a test begin shortly before the ticks wrap
 def missing(module):
     # A name the real module may have and this one has not must not look like a typo in the firmware.
     def lookup(name):
+        if kernel is not None and not name.startswith("_"):
+            report({"ev": "missing", "name": module + "." + name})
         raise AttributeError(
             "the emulator's %s has no %r (sim/dcompute_sim/micropython/shims/%s.py)" % (module, name, module)
         )
@@ -31,6 +34,19 @@ def memory(ident):
 
     gc.collect()
     return {"ev": "memory", "id": ident, "alloc": gc.mem_alloc() - heap_taken, "free": gc.mem_free()}
+
+
+def keep(name, value):
+    # Have it outlive a reset, however that comes.
+    kept[name] = value
+    report({"ev": "keep", "name": name, "value": value})
+
+
+def set_clock(now_us):
+    # Microseconds since 2000. The RTC goes on over resets.
+    global clock_start_us
+    clock_start_us = now_us - kernel.now_us()
+    report({"ev": "keep", "name": "clock", "value": clock_start_us})
 
 
 def report(event):

@@ -22,6 +22,7 @@ _board.uid = bytes.fromhex(_config["uid"])
 _board.reset_cause = _config["reset_cause"]
 _board.clock_start_us = _config["clock_start_us"]
 _board.ticks_start_ms = _config["ticks_start_ms"]
+_board.kept = _config["kept"]
 
 import _heap
 import _observe

@@ -1,15 +1,98 @@
 # mypy: ignore-errors
-# ESP32 `esp32`: only what firmware commonly calls.
+# ESP32 `esp32`: storage beside the files, sources of waking, what firmware commonly asks of the chip.
 import _board
+from machine import Pin
 
 __getattr__ = _board.missing("esp32")
 
 HEAP_DATA = 4
 HEAP_EXEC = 1
+WAKEUP_ALL_LOW = False
+WAKEUP_ANY_HIGH = True
+
+_NOT_FOUND = (-0x1102, "ESP_ERR_NVS_NOT_FOUND")
+_KEY_TOO_LONG = (-0x1109, "ESP_ERR_NVS_KEY_TOO_LONG")
+_INVALID_LENGTH = (-0x110C, "ESP_ERR_NVS_INVALID_LENGTH")
+_NAME_CHARS = 15
+_RTC_PINS = (0, 2, 4, 12, 13, 14, 15, 25, 26, 27, 32, 33, 34, 35, 36, 37, 38, 39)
 
 
-def mcu_temperature():
-    return 42
+class NVS:
+    # What is set is seen at once, and outlives the power once it is committed.
+    def __init__(self, namespace):
+        if len(namespace) > _NAME_CHARS:
+            raise OSError(*_KEY_TOO_LONG)
+        self._namespace = namespace
+        stored = _board.kept.setdefault("nvs", {})
+        self._values = stored.setdefault(namespace, {})  # a number, or bytes in hexadecimal
+
+    def set_i32(self, key, value):
+        self._set(key, value | 0)
+
+    def get_i32(self, key):
+        return self._get(key, int)
+
+    def set_blob(self, key, value):
+        self._set(key, (value.encode() if isinstance(value, str) else bytes(value)).hex())
+
+    def get_blob(self, key, buffer):
+        value = bytes.fromhex(self._get(key, str))
+        if len(value) > len(buffer):
+            raise OSError(*_INVALID_LENGTH)
+        buffer[: len(value)] = value
+        return len(value)
+
+    def erase_key(self, key):
+        if key not in self._values:
+            raise OSError(*_NOT_FOUND)
+        del self._values[key]
+
+    def commit(self):
+        _board.keep("nvs", _board.kept["nvs"])
+
+    def _set(self, key, value):
+        if len(key) > _NAME_CHARS:
+            raise OSError(*_KEY_TOO_LONG)
+        self._values[key] = value
+
+    def _get(self, key, kind):
+        value = self._values.get(key)
+        if not isinstance(value, kind):
+            raise OSError(*_NOT_FOUND)
+        return value
+
+
+def wake_on_ext0(pin=None, level=True):
+    # Taken as the port takes it; nothing outside moves a pin of a chip that sleeps.
+    if pin is not None:
+        _rtc_pin(pin)
+
+
+def wake_on_ext1(pins=None, level=True):
+    for pin in pins or ():
+        _rtc_pin(pin)
+
+
+def wake_on_gpio(pins=None, level=True):
+    for pin in pins or ():
+        Pin(pin)
+
+
+def wake_on_touch(wake):
+    pass
+
+
+def wake_on_ulp(wake):
+    pass
+
+
+def gpio_deep_sleep_hold(enable):
+    pass
+
+
+def _rtc_pin(pin):
+    if Pin(pin)._number not in _RTC_PINS:
+        raise ValueError("invalid pin")
 
 
 def raw_temperature():

@@ -1,13 +1,18 @@
 # mypy: ignore-errors
-# ESP32 `machine`: identity, resets, watchdog, pins without a world behind them, timers, RTC.
+# ESP32 `machine`: identity, resets, watchdog, timers, RTC; pins are in _pin.py.
 import _board
+from _pin import Pin
 
 PWRON_RESET = 1
 HARD_RESET = 2
 WDT_RESET = 3
 DEEPSLEEP_RESET = 4
 SOFT_RESET = 5
+PIN_WAKE = EXT0_WAKE = 2
+EXT1_WAKE = 3
 TIMER_WAKE = 4
+TOUCHPAD_WAKE = 5
+ULP_WAKE = 6
 
 __getattr__ = _board.missing("machine")
 _kernel = _board.kernel
@@ -86,44 +91,6 @@ class WDT:
         _kernel.watchdog(self._timeout_ms)
 
 
-class Pin:
-    IN = 1
-    OUT = 3
-    OPEN_DRAIN = 7
-    PULL_UP = 2
-    PULL_DOWN = 1
-
-    def __init__(self, id, mode=-1, pull=-1, *, value=None):
-        self._id = id
-        self._value = 0
-        self.init(mode, pull, value=value)
-
-    def __getattr__(self, name):
-        raise AttributeError(
-            "the emulator's machine.Pin has no %r (sim/dcompute_sim/micropython/shims/machine.py)" % name
-        )
-
-    def init(self, mode=-1, pull=-1, *, value=None):
-        if value is not None:
-            self.value(value)
-
-    def value(self, level=None):
-        if level is None:
-            return self._value
-        self._value = 1 if level else 0
-
-    __call__ = value
-
-    def on(self):
-        self._value = 1
-
-    def off(self):
-        self._value = 0
-
-    def toggle(self):
-        self._value ^= 1
-
-
 _TIMERS = 4
 _timers = {}  # id -> Timer: the same id is the same timer
 
@@ -184,15 +151,42 @@ class Timer:
             callback(self)
 
 
+_RTC_BYTES = 2048
+
+
 class RTC:
+    _only = None
+
+    def __new__(cls):
+        if RTC._only is None:
+            RTC._only = object.__new__(cls)
+        return RTC._only
+
     def datetime(self, parts=None):
+        if parts is not None:
+            y, mo, d, _, h, mi, s, us = parts
+            self._set(y, mo, d, h, mi, s, us)
+            return None
         import time
 
-        if parts is None:
-            y, mo, d, h, mi, s, wd, _ = time.gmtime()
-            return (y, mo, d, wd, h, mi, s, 0)
-        y, mo, d, _, h, mi, s, us = parts
-        _board.clock_start_us = time.mktime((y, mo, d, h, mi, s, 0, 0)) * 1000000 + us - _kernel.now_us()
+        us = _board.clock_start_us + _kernel.now_us()
+        y, mo, d, h, mi, s, wd, _ = time.gmtime(us // 1000000)
+        return (y, mo, d, wd, h, mi, s, us % 1000000)
 
     def init(self, parts):
-        self.datetime(parts)
+        # The port counts hours from the fourth number here, and from the fifth in `datetime`.
+        y, mo, d, h, mi, s, _, us = parts
+        self._set(y, mo, d, h, mi, s, us)
+
+    def _set(self, y, mo, d, h, mi, s, us):
+        import time
+
+        _board.set_clock(time.mktime((y, mo, d, h, mi, s, 0, 0)) * 1000000 + us)
+
+    def memory(self, data=None):
+        if data is None:
+            return bytes.fromhex(_board.kept.get("rtc", ""))
+        data = data.encode() if isinstance(data, str) else bytes(data)
+        if len(data) > _RTC_BYTES:
+            raise ValueError("buffer too long")
+        _board.keep("rtc", data.hex())

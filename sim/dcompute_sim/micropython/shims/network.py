@@ -71,7 +71,7 @@ class _Station:
         self.ssid = ""
         self.key = ""
         self.attempts = 0
-        self.reconnects = 0  # 0: for ever
+        self.reconnects = 0  # tries; 0: for ever
         self.failures = 0
         self.static = None
         self._advancing = False
@@ -203,11 +203,14 @@ class WLAN:
     SEC_WPA3 = 6
     SEC_WPA2_WPA3 = 7
 
-    def __init__(self, interface=STA_IF):
+    def __new__(cls, interface=STA_IF):
         if interface not in (STA_IF, AP_IF):
             raise ValueError("invalid WLAN interface identifier")
-        self._config = _configs[interface]
-        self._ap = interface == AP_IF
+        if interface not in _interfaces:
+            made = _interfaces[interface] = object.__new__(cls)
+            made._config = _configs[interface]
+            made._ap = interface == AP_IF
+        return _interfaces[interface]
 
     def __getattr__(self, name):
         raise AttributeError(
@@ -228,13 +231,14 @@ class WLAN:
     def connect(self, ssid=None, key=None, *, bssid=None):
         self._station()
         _sta.advance()
+        connecting = _sta.phase in ("scan", "join")
         if ssid is not None:
-            if _sta.phase in ("scan", "join"):
+            if connecting:
                 raise OSError("Wifi Internal State Error")
-            if len(ssid) > 32:
-                raise OSError("Wifi SSID Invalid")
-            _sta.ssid = ssid
-            _sta.key = key or ""
+            _sta.ssid = _text(ssid)[:32]
+            _sta.key = _text(key or "")[:64]
+        elif connecting:
+            raise OSError("Wifi Internal Error")
         _sta.start()
 
     def disconnect(self):
@@ -244,7 +248,7 @@ class WLAN:
         _sta.stop(_ASSOC_LEAVE)
 
     def isconnected(self):
-        return bool(self._config["active"]) if self._ap else _sta.up()
+        return not self._ap and _sta.up()  # an access point: whether stations are there, and none are
 
     def status(self, param=None):
         if param == "rssi":
@@ -253,6 +257,8 @@ class WLAN:
                 raise OSError("Wifi Not Connected")
             return radio.rssi
         if param == "stations":
+            if not self._ap:
+                raise OSError("AP required")
             return []
         if param is not None:
             raise ValueError("unknown status param")
@@ -273,6 +279,9 @@ class WLAN:
     def scan(self):
         if not _sta.active:
             raise OSError("STA must be active")
+        _sta.advance()
+        if _sta.phase in ("scan", "join"):
+            return []  # the driver refuses, and the port says nothing
         _board.kernel.sleep_us(radio.scan_ms * 1000)
         if not radio.ap:
             return []
@@ -284,10 +293,11 @@ class WLAN:
             return _address()
         if parts == "dhcp":
             _sta.static = None
+        elif isinstance(parts, str):
+            raise ValueError("invalid arguments")
         else:
-            if len(parts) != 4:
-                raise ValueError("ifconfig takes (address, netmask, gateway, dns)")
-            _sta.static = tuple(parts)
+            address, mask, gateway, dns = parts
+            _sta.static = (address, mask if isinstance(mask, str) else _mask(mask), gateway, dns)
         return None
 
     def ipconfig(self, param=None, **settings):
@@ -295,7 +305,7 @@ class WLAN:
             address = _address()
             known = {"addr4": address[:2], "gw4": address[2], "dhcp4": _sta.static is None, "has_dhcp4": True}
             if param not in known:
-                raise ValueError("unknown config param")
+                raise ValueError("unexpected key")
             return known[param]
         for key in settings:
             if key == "dhcp4":
@@ -303,7 +313,11 @@ class WLAN:
                     _sta.static = None
             elif key == "addr4":
                 address = settings[key]
-                ip, mask = (address, "255.255.255.0") if isinstance(address, str) else address
+                if isinstance(address, str):
+                    ip, _, bits = address.partition("/")
+                    mask = _mask(int(bits)) if bits else (_sta.static or _address())[1]
+                else:
+                    ip, mask = address
                 _sta.static = (ip, mask) + (_sta.static or _address())[2:]
             elif key == "gw4":
                 _sta.static = (_sta.static or _address())[:2] + (
@@ -311,7 +325,7 @@ class WLAN:
                     (_sta.static or _address())[3],
                 )
             else:
-                raise ValueError("unknown config param")
+                raise ValueError("unexpected key")
 
     def config(self, param=None, **settings):
         if param is not None and settings:
@@ -319,20 +333,26 @@ class WLAN:
         if param is not None:
             param = _ALIASES.get(param, param)
             if param == "mac":
-                return _board.uid
+                return self._config["mac"] or _mac(self._ap)
             if param == "ssid" and not self._ap:
                 return _sta.ssid
             if param == "reconnects":
-                return _sta.reconnects or -1
+                self._station()
+                return _sta.reconnects - 1
             if param == "hostname":
                 return hostname()
             if param not in self._config:
                 raise ValueError("unknown config param")
             return self._config[param]
+        if not settings:
+            raise TypeError("can query only one param")
         for key in settings:
             name = _ALIASES.get(key, key)
+            if name in _OF_POINTS and not self._ap:
+                raise OSError("AP required")
             if name == "reconnects":
-                _sta.reconnects = max(0, settings[key])
+                self._station()
+                _sta.reconnects = settings[key] + 1
             elif name == "hostname":
                 hostname(settings[key])
             elif name in self._config:
@@ -346,6 +366,8 @@ class WLAN:
 
 
 _ALIASES = {"essid": "ssid", "password": "key", "authmode": "security", "dhcp_hostname": "hostname"}
+_OF_POINTS = ("ssid", "key", "security", "hidden", "max_clients")
+_interfaces = {}  # one object each
 _configs = (
     {"active": False, "pm": WLAN.PM_PERFORMANCE, "txpower": 20, "channel": 6, "protocol": 7, "mac": None},
     {"active": False, "pm": WLAN.PM_PERFORMANCE, "txpower": 20, "channel": 1, "protocol": 7, "mac": None}
@@ -355,17 +377,37 @@ _configs = (
 
 def hostname(name=None):
     global _hostname
-    if name is not None:
-        _hostname = name
-    return _hostname
+    if name is None:
+        return _hostname
+    if len(name) > 32:
+        raise ValueError
+    _hostname = name
 
 
 def country(code=None):
     global _country
-    if code is not None:
-        _country = code
-    return _country
+    if code is None:
+        return _country
+    if len(code) != 2:
+        raise ValueError
+    _country = code
 
 
 def phy_mode(mode=None):
-    return MODE_11B | MODE_11G | MODE_11N
+    return None  # as the port's does
+
+
+def _text(name):
+    return name if isinstance(name, str) else bytes(name).decode()
+
+
+def _mac(of_point):
+    # The access point's is the station's and one.
+    mac = bytearray(_board.uid)
+    mac[5] = (mac[5] + of_point) & 255
+    return bytes(mac)
+
+
+def _mask(bits):
+    ones = (0xFFFFFFFF << (32 - bits)) & 0xFFFFFFFF
+    return "%d.%d.%d.%d" % (ones >> 24, ones >> 16 & 255, ones >> 8 & 255, ones & 255)

@@ -16,4 +16,4 @@ def time():
 
 
 def settime():
-    _board.clock_start_us = time() * 1000000 - _board.kernel.now_us()
+    _board.set_clock(time() * 1000000)

@@ -19,11 +19,11 @@ def sleep(seconds):
 
 
 def sleep_ms(ms):
-    _sleep_us(int(ms) * 1000)
+    _sleep_us((ms | 0) * 1000)  # a float is a TypeError, as there
 
 
 def sleep_us(us):
-    _sleep_us(int(us))
+    _sleep_us(us | 0)
 
 
 def ticks_ms():
@@ -38,6 +38,8 @@ ticks_cpu = ticks_us
 
 
 def ticks_add(ticks, delta):
+    if not -_HALF < delta < _HALF:
+        raise OverflowError("ticks interval overflow")
     return (ticks + delta) & _MASK
 
 
@@ -61,4 +63,6 @@ localtime = gmtime  # an ESP32 knows no time zone
 
 
 def mktime(parts):
+    if not 8 <= len(parts) <= 9:
+        raise TypeError("mktime needs a tuple of length 8 or 9")
     return int(_unix_mktime(tuple(parts[:8]) + (0,))) - _EPOCH_2000

@@ -416,13 +416,19 @@ def watchdog(timeout_ms):
     ride(_WATCHDOG, 0, struct.pack("<I", timeout_ms))
 
 
-def start_new_thread(function, args, kwargs=None):
+stacks_bytes = 0  # of the threads that run
+_stack_of = {}  # thread -> bytes
+
+
+def start_new_thread(function, args, kwargs=None, stack_bytes=0):
     global _threads
     number = _threads
     _threads += 1
+    _stack_of[number] = stack_bytes
     gate = _handover[number] = _unix_thread.allocate_lock()
     gate.acquire()
 
+    # It must not need one local more: it would then begin with memory from the heap, which may be full.
     def body():
         gate.acquire()
         try:
@@ -443,7 +449,8 @@ def start_new_thread(function, args, kwargs=None):
 
 def _leave(number):
     # As wait(), but nobody waits: the last act of a thread is to hand over.
-    global _charge_us, _filled, _running, _written
+    global _charge_us, _filled, _running, _written, stacks_bytes
+    stacks_bytes -= _stack_of.pop(number)
     if _lookers:
         _wake_lookers()
     n = _filled

@@ -2,11 +2,10 @@
 # ESP32 `_thread` in virtual time: threads take turns at waits only, so a free lock costs nothing.
 import _board
 import _kernel
-from _kernel import get_ident, start_new_thread
+from _kernel import get_ident
+from _stacks import stack_size, start_new_thread
 
 __getattr__ = _board.missing("_thread")
-
-_stack_bytes = 0
 
 
 class LockType:
@@ -51,9 +50,3 @@ allocate_lock = LockType
 
 def exit():
     raise SystemExit
-
-
-def stack_size(size=0):
-    global _stack_bytes
-    before, _stack_bytes = _stack_bytes, size
-    return before

@@ -32,7 +32,7 @@ class poll:
         elif isinstance(stream, socket):
             place = stream.number
         else:
-            raise OSError(22)  # stream operation not supported
+            raise OSError("stream operation not supported")
         self._watched[id(stream)] = [stream, events, place]
 
     def modify(self, stream, events):

@@ -22,6 +22,10 @@ SOL_SOCKET = 4095
 SO_REUSEADDR = 4
 SO_BROADCAST = 32
 TCP_NODELAY = 1
+MSG_PEEK = 1
+MSG_DONTWAIT = 8
+SO_BINDTODEVICE = 11
+IP_ADD_MEMBERSHIP = 3
 
 _DATA = 1
 _END = 2
@@ -33,9 +37,14 @@ _SEGMENT_BYTES = 1460
 _EISCONN = 106  # the port has no name for it
 _SEND_BUFFER = 5744  # lwIP's, as the ESP32 port sets it
 _numbers = 0
+_MOST = 10  # CONFIG_LWIP_MAX_SOCKETS; counted are those that connect or are connected
+_ENFILE = 23  # errno has no name for it
+_KNOWN_OPTIONS = (SO_REUSEADDR, SO_BROADCAST, TCP_NODELAY, SO_BINDTODEVICE, IP_ADD_MEMBERSHIP, 20)
 
 
 def getaddrinfo(host, port, af=AF_INET, kind=SOCK_STREAM, proto=0, flags=0):
+    host = host or "0.0.0.0"
+    port = int(port)
     if not host.replace(".", "").isdigit() and not (network.reachable() and not network.radio.silent):
         raise OSError(-202)
     return [(AF_INET, SOCK_STREAM, 0, host, (host, port))]
@@ -46,6 +55,8 @@ class socket(io.IOBase):
         global _numbers
         if kind != SOCK_STREAM:
             raise AttributeError("the emulator has only TCP sockets in virtual time")
+        if len(_kernel.sockets) >= _MOST:
+            raise OSError(_ENFILE)
         _numbers += 1
         self.number = _numbers
         self.timeout_us = -1  # for ever
@@ -92,7 +103,7 @@ class socket(io.IOBase):
 
     def readiness(self, events):
         if self._state == "new":
-            return 16
+            return events & 4 | 16
         ready = 0
         if self._error:
             ready = 8
@@ -118,6 +129,7 @@ class socket(io.IOBase):
         if failure:
             if failure != errno.EINPROGRESS:
                 self._state = "new"
+                _kernel.sockets.pop(self.number, None)
             raise OSError(failure)
         self._state = "open"
 
@@ -148,13 +160,18 @@ class socket(io.IOBase):
         self._at += len(chunk)
         return chunk
 
-    def recv(self, n):
+    def recv(self, n, flags=0):
+        if flags & MSG_DONTWAIT and self._at == self._end and not self._ended and not self._error:
+            raise OSError(errno.EAGAIN)
         if not self._ready_to_read():
             raise OSError(errno.EAGAIN)
-        return self._take(n)
+        chunk = self._take(n)
+        if flags & MSG_PEEK:
+            self._at -= len(chunk)
+        return chunk
 
-    def recvfrom(self, n):
-        return self.recv(n), ("0.0.0.0", 0)
+    def recvfrom(self, n, flags=0):
+        return self.recv(n, flags), ("0.0.0.0", 0)
 
     def read(self, n=-1):
         # As the port's streams: all n bytes, or what came before the end; None if nothing and not blocking.
@@ -252,7 +269,8 @@ class socket(io.IOBase):
         self.timeout_us = -1 if seconds is None else int(seconds * 1000000)
 
     def setsockopt(self, level, option, value):
-        pass
+        if option not in _KNOWN_OPTIONS:
+            print("Warning: lwip.setsockopt() option not implemented")
 
     def makefile(self, *_):
         return self

@@ -388,8 +388,12 @@ def watchdog(timeout_ms):
     _setitimer(_ITIMER_REAL, zero, None)
 
 
-def start_new_thread(function, args, kwargs=None):
+stacks_bytes = 0  # of the threads that run
+
+
+def start_new_thread(function, args, kwargs=None, stack_bytes=0):
     def body():
+        global stacks_bytes
         enter()
         try:
             function(*args, **(kwargs or {}))
@@ -400,6 +404,7 @@ def start_new_thread(function, args, kwargs=None):
             import _observe
 
             _observe.crashed("thread", error, _board)
+        stacks_bytes -= stack_bytes
         leave()
 
     return _unix_thread.start_new_thread(body, ())

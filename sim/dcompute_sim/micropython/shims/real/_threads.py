@@ -3,12 +3,12 @@
 import _thread as _unix
 
 import _board
-from _kernel import get_ident, start_new_thread, wait
+from _kernel import get_ident, wait
+from _stacks import stack_size, start_new_thread
 
 __getattr__ = _board.missing("_thread")
 
 exit = _unix.exit
-_stack_bytes = 0
 
 
 class LockType:
@@ -38,9 +38,3 @@ class LockType:
 
 
 allocate_lock = LockType
-
-
-def stack_size(size=0):
-    global _stack_bytes
-    before, _stack_bytes = _stack_bytes, size
-    return before

@@ -15,6 +15,8 @@ class poll:
         self._given = {}
 
     def register(self, stream, events=POLLIN | POLLOUT):
+        if not hasattr(stream, "ioctl"):
+            raise OSError("stream operation not supported")  # the unix port's would take a number, too
         inner = getattr(stream, "_s", stream)
         self._given[id(inner)] = stream
         self._inner.register(inner, events)

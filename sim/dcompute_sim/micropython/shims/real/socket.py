@@ -5,9 +5,11 @@
 # compiler replaces `errno.X` in firmware by its own number before any module of ours is asked. Names hold,
 # literals do not.
 import errno
+import gc
 import io
 
 import _board
+import ffi
 import network
 import usocket
 import utime
@@ -27,12 +29,29 @@ SOL_SOCKET = 4095
 SO_REUSEADDR = 4
 SO_BROADCAST = 32
 TCP_NODELAY = 1
+MSG_PEEK = 1
+MSG_DONTWAIT = 8
+SO_BINDTODEVICE = 11
+IP_ADD_MEMBERSHIP = 3
 
-_LINUX_OPTION = {(SOL_SOCKET, SO_REUSEADDR): (1, 2), (SOL_SOCKET, SO_BROADCAST): (1, 6)}
+_LINUX_OPTION = {
+    (SOL_SOCKET, SO_REUSEADDR): (1, 2),
+    (SOL_SOCKET, SO_BROADCAST): (1, 6),
+    (IPPROTO_TCP, TCP_NODELAY): (6, 1),
+}
+_TAKEN_OPTIONS = (SO_BINDTODEVICE, IP_ADD_MEMBERSHIP, 20)  # 20: a callback on events
+_LINUX_FLAG = {0: 0, MSG_PEEK: 2, MSG_DONTWAIT: 64, MSG_PEEK | MSG_DONTWAIT: 66}
+_MOST = 10  # CONFIG_LWIP_MAX_SOCKETS
+_ENFILE = 23  # errno has no name for it
+_F_GETFD = 1
+_fcntl = ffi.open(None).func("i", "fcntl", "iii")
+_open = []  # their descriptors
 _SYN_PATIENCE_S = 20  # about what lwIP spends on a connection that nobody answers
 
 
 def getaddrinfo(host, port, af=AF_INET, kind=SOCK_STREAM, proto=0, flags=0):
+    host = host or "0.0.0.0"
+    port = int(port)
     numeric = host.replace(".", "").isdigit()
     if not numeric and not (network.reachable() and not network.radio.silent):
         raise OSError(-202)
@@ -47,11 +66,24 @@ def getaddrinfo(host, port, af=AF_INET, kind=SOCK_STREAM, proto=0, flags=0):
     return [(AF_INET, SOCK_STREAM, 0, host, (".".join(str(b) for b in address), port))]
 
 
+def _count(inner):
+    # As the port: where there are too many, what nobody holds any more is collected first.
+    if len(_open) >= _MOST:
+        gc.collect()
+        _open[:] = [fd for fd in _open if _fcntl(fd, _F_GETFD, 0) >= 0]
+    if inner.fileno() not in _open:
+        if len(_open) >= _MOST:
+            inner.close()
+            raise OSError(_ENFILE)
+        _open.append(inner.fileno())
+
+
 class socket(io.IOBase):
     def __init__(self, af=AF_INET, kind=SOCK_STREAM, proto=0, _inner=None):
         self._waits = True
         self._timeout_s = None
         self._s = _inner or usocket.socket(af, kind)
+        _count(self._s)
 
     def __getattr__(self, name):
         raise AttributeError(
@@ -104,11 +136,11 @@ class socket(io.IOBase):
         parts = usocket.sockaddr(address)
         return socket(_inner=inner), (".".join(str(b) for b in parts[1]), parts[2])
 
-    def recv(self, n):
-        return self._timed(self._s.recv, n)
+    def recv(self, n, flags=0):
+        return self._timed(self._s.recv, n, _LINUX_FLAG[flags])
 
-    def recvfrom(self, n):
-        data, address = self._timed(self._s.recvfrom, n)
+    def recvfrom(self, n, flags=0):
+        data, address = self._timed(self._s.recvfrom, n, _LINUX_FLAG[flags])
         parts = usocket.sockaddr(address)
         return data, (".".join(str(b) for b in parts[1]), parts[2])
 
@@ -150,8 +182,10 @@ class socket(io.IOBase):
             self._s.settimeout(seconds)
 
     def setsockopt(self, level, option, value):
-        level, option = _LINUX_OPTION.get((level, option), (level, option))
-        self._do(self._s.setsockopt, level, option, value)
+        if (level, option) in _LINUX_OPTION:
+            self._do(self._s.setsockopt, *_LINUX_OPTION[level, option] + (value,))
+        elif option not in _TAKEN_OPTIONS:
+            print("Warning: lwip.setsockopt() option not implemented")
 
     def makefile(self, *_):
         return self
@@ -160,12 +194,14 @@ class socket(io.IOBase):
         return self._s.fileno()
 
     def close(self):
+        if self._s.fileno() in _open:
+            _open.remove(self._s.fileno())
         self._s.close()
 
     def ioctl(self, request, argument):
         # What the C side (tls, select) asks of a stream.
         if request == 4:
-            self._s.close()
+            self.close()
             return 0
         if request == 10:
             return self._s.fileno()
@@ -182,4 +218,4 @@ class socket(io.IOBase):
         return self
 
     def __exit__(self, *_):
-        self._s.close()
+        self.close()

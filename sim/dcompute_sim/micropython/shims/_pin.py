@@ -1,0 +1,123 @@
+# mypy: ignore-errors
+# `machine.Pin` of an ESP32 without PSRAM: numbers, pulls, levels, interrupts.
+#
+# What is outside a pin is what the testbed puts there (`outside`); nothing connected, a pull decides.
+import _board
+
+_NUMBERS = tuple(range(24)) + (25, 26, 27) + tuple(range(32, 40))
+_FIRST_INPUT_ONLY = 34
+_pins = {}
+
+
+class Pin:
+    IN = 1
+    OUT = 3
+    OPEN_DRAIN = 7
+    PULL_UP = 2
+    PULL_DOWN = 1
+    IRQ_RISING = 1
+    IRQ_FALLING = 2
+    WAKE_LOW = 4
+    WAKE_HIGH = 5
+    DRIVE_0 = 0
+    DRIVE_1 = 1
+    DRIVE_2 = 2
+    DRIVE_3 = 3
+
+    def __new__(cls, id, mode=None, pull=-1, **settings):
+        if isinstance(id, Pin):
+            return id
+        if id not in _NUMBERS:
+            raise ValueError("invalid pin")
+        if id not in _pins:
+            made = _pins[id] = object.__new__(cls)
+            made._number = id
+            made._mode = made._pull = made._latch = 0
+            made._outside = made._irq = None
+        return _pins[id]
+
+    def __init__(self, id, mode=None, pull=-1, **settings):
+        if mode is not None or pull != -1 or settings:
+            self.init(mode, pull, **settings)
+
+    def __repr__(self):
+        return "Pin(%d)" % self._number
+
+    def __getattr__(self, name):
+        raise AttributeError(
+            "the emulator's machine.Pin has no %r (sim/dcompute_sim/micropython/shims/_pin.py)" % name
+        )
+
+    def init(self, mode=None, pull=-1, *, value=None, drive=None, hold=None):
+        was = self._level()
+        if value is not None:
+            self._latch = 1 if value else 0
+        if mode is not None:
+            if self._number >= _FIRST_INPUT_ONLY and mode & 2:
+                raise ValueError("pin can only be input")
+            self._mode = mode
+        if pull != -1:
+            self._pull = pull or 0
+        self._changed(was)
+
+    def value(self, level=None):
+        if level is None:
+            return self._level()
+        was = self._level()
+        self._latch = 1 if level else 0
+        self._changed(was)
+
+    __call__ = value
+
+    def on(self):
+        self.value(1)
+
+    def off(self):
+        self.value(0)
+
+    def toggle(self):
+        self.value(not self._latch)
+
+    def irq(self, handler=-1, trigger=3, wake=None):
+        if handler != -1 or self._irq is None:
+            self._irq = _Irq(self, handler if handler != -1 else None, trigger)
+        return self._irq
+
+    def outside(self, level):
+        # What the world does to it; None: nothing is connected.
+        was = self._level()
+        self._outside = level
+        self._changed(was)
+
+    def _level(self):
+        if self._mode & 2 and not (self._mode == self.OPEN_DRAIN and self._latch):
+            return self._latch
+        if not self._mode:
+            return 0
+        if self._outside is not None:
+            return self._outside
+        return 1 if self._pull & self.PULL_UP else 0
+
+    def _changed(self, was):
+        level = self._level()
+        irq = self._irq
+        if level != was and irq is not None and irq.handler is not None:
+            if irq.when & (self.IRQ_RISING if level else self.IRQ_FALLING):
+                _board.kernel.timers_used = True  # from now on its callbacks are looked for
+                _board.kernel.call_in_main(irq.handler, (self,))
+
+
+class _Irq:
+    def __init__(self, pin, handler, when):
+        self._pin = pin
+        self.handler = handler
+        self.when = when
+
+    def __call__(self):
+        self.handler(self._pin)
+
+    def trigger(self, when=None):
+        was = self.when
+        if when is not None:
+            self.when = when
+        return was

@@ -1,0 +1,33 @@
+"""What an ESP32's modules have and the emulator's have not.
+
+A program that asks for one of these gets an AttributeError that says so; the board tells, the trace has it,
+and the run's verdict names it: what did not happen here may well happen on a chip. `docs/esp32-port.md` lists
+them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+NOT_MODELLED: Mapping[str, tuple[str, ...]] = {
+    "analogue pins": ("machine.ADC", "machine.ADCBlock", "machine.DAC"),
+    "pulses": ("machine.PWM", "machine.bitstream", "machine.time_pulse_us", "esp32.RMT"),
+    "buses": (
+        "machine.I2C",
+        "machine.SoftI2C",
+        "machine.SPI",
+        "machine.SoftSPI",
+        "machine.UART",
+        "machine.I2S",
+        "machine.SDCard",
+    ),
+    "other peripherals": ("machine.TouchPad", "machine.Signal", "machine.Counter", "machine.Encoder"),
+    "other networks": ("network.PPP", "network.LAN"),
+    "other parts of the chip": ("esp32.Partition", "esp32.ULP", "esp32.PCNT", "esp32.idf_task_info"),
+}
+"""What they are, and their names."""
+
+IN_VIRTUAL_TIME = ("UDP", "servers (`bind`, `listen`, `accept`)", "TLS")
+"""What works in real time only."""
+
+NAMES = frozenset(name for names in NOT_MODELLED.values() for name in names)

@@ -1,0 +1,141 @@
+"""Each row of the table of the ESP32 port's behaviour, in real and in virtual time, and the page of them."""
+
+from __future__ import annotations
+
+import socket
+import socketserver
+import textwrap
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from dcompute_sim.net.sockets import Stream
+from dcompute_sim.report.not_modelled import not_modelled
+from dcompute_sim.run import RunOptions, run_scenario
+from dcompute_sim.scenario import Scenario, check
+
+from . import port_rows
+from .conftest import RealRig, VirtualRig
+from .port_rows import Row
+
+RunsRows = Callable[[Sequence[Row]], list[str]]
+"""Runs rows on one board; what it printed."""
+
+
+class _Echo(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        while data := self.request.recv(4096):
+            self.request.sendall(data)
+
+
+@pytest.fixture(scope="module")
+def echo_port() -> Iterator[int]:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Echo) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+@pytest.fixture
+def really(real: RealRig, echo_port: int) -> RunsRows:
+    def run(rows: Sequence[Row]) -> list[str]:
+        with socket.socket() as reserved:  # bound, but nobody listens
+            reserved.bind(("127.0.0.1", 0))
+            nobody = reserved.getsockname()
+            text = port_rows.program(rows, repr(("127.0.0.1", echo_port)), repr(nobody))
+            found: list[str] = real.lines(text, until="@@ over")
+            return found
+
+    return run
+
+
+@pytest.fixture
+def virtually(virtual: VirtualRig) -> RunsRows:
+    def echo(stream: Stream) -> None:
+        stream.on_data = stream.write
+
+    virtual.network.host("server").listen(7, echo)
+
+    def run(rows: Sequence[Row]) -> list[str]:
+        name = f"node-{len(virtual.boards)}"
+        board, heard = virtual.add(port_rows.program(rows, '("server", 7)', '("server", 8)'), name)
+        board.start()
+        virtual.run(virtual.env.now + 60)
+        return heard.lines
+
+    return run
+
+
+def _sections(lines: Sequence[str]) -> list[list[str]]:
+    """What was printed under each number; a board that reset prints the same number again, and goes on."""
+    found: dict[str, list[str]] = {}
+    at = ""
+    for line in lines:
+        if line.startswith("@@"):
+            at = line
+            found.setdefault(at, [])
+        elif at:
+            found[at].append(line)
+    return [found[at] for at in found if at != "@@ over"]
+
+
+def _parts(topic: str) -> list[list[Row]]:
+    rows = port_rows.rows(topic)
+    return [[row] for row in rows] if topic in port_rows.A_BOARD_EACH else [rows]
+
+
+@pytest.mark.parametrize("time", ["really", "virtually"])
+@pytest.mark.parametrize("topic", port_rows.ORDER)
+def test_the_emulator_does_as_the_port(request: pytest.FixtureRequest, topic: str, time: str) -> None:
+    run: RunsRows = request.getfixturevalue(time)
+    wrong = []
+    for part in _parts(topic):
+        printed = _sections(run(part))
+        assert len(printed) == len(part), f"it ended after {part[len(printed) - 1].title!r}: {printed[-1]}"
+        wrong += [
+            f"{row.title}: {got} is not {row.prints}"
+            for row, got in zip(part, printed, strict=True)
+            if got != row.prints
+        ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_page_is_made_of_the_rows() -> None:
+    written = Path(__file__).parents[2] / "docs/esp32-port.md"
+    assert written.read_text() == port_rows.page(), "run: python tests/micropython/port_rows.py > " + str(
+        written
+    )
+
+
+def test_every_file_of_rows_is_run() -> None:
+    assert {path.stem for path in port_rows.FOLDER.glob("*.upy")} == set(port_rows.ORDER)
+
+
+def test_a_program_that_asks_for_what_is_not_modelled_is_named_in_the_verdict(tmp_path: Path) -> None:
+    """A name that no board has either is a mistake in the program, and no shortcoming of the emulator's."""
+    program = """
+        import machine, time
+        for name in ("ADC", "hibernate"):
+            try:
+                getattr(machine, name)
+            except AttributeError as error:
+                print(error)
+        while True:
+            time.sleep(1)
+    """
+    (tmp_path / "main.py").write_text(textwrap.dedent(program))
+    scenario = Scenario.model_validate(
+        {
+            "version": 1,
+            "name": "missing",
+            "duration": "5s",
+            "fleet": {"esp": {"kind": "firmware", "count": 3, "files": str(tmp_path)}},
+        }
+    )
+    check(scenario)
+    events = list(run_scenario(scenario, RunOptions(time="virtual")).trace)
+    assert not_modelled(events) == [
+        "the emulator does not model machine.ADC, for which esp-1 and 2 more asked (docs/esp32-port.md)"
+    ]
