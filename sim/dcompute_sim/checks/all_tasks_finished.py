@@ -20,6 +20,7 @@ class AllTasksFinished(Check):
     """
 
     name: ClassVar[str] = "all_tasks_finished"
+    occasion: ClassVar[str] = "tasks: a stream under `workload:`"
 
     def judge(self, trace: Sequence[Event]) -> CheckOutcome:
         sent = {task_id: task for task_id, task in tasks(trace).items() if task.sent}

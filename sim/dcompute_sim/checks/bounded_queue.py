@@ -20,6 +20,7 @@ class BoundedQueue(Check):
     """
 
     name: ClassVar[str] = "bounded_queue"
+    occasion: ClassVar[str] = "tasks that reach a node: a stream under `workload:`"
 
     limit: int = Field(ge=1, description="Tasks waiting on one node.")
 

@@ -22,6 +22,7 @@ class CallbackOnce(Check):
     """
 
     name: ClassVar[str] = "callback_once"
+    occasion: ClassVar[str] = "a death: a fault such as `{kind: crash, at: 30s}`"
 
     def judge(self, trace: Sequence[Event]) -> CheckOutcome:
         deaths = _Deaths()

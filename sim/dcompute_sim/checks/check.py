@@ -106,6 +106,8 @@ class Check(BaseModel, ABC):
 
     name: ClassVar[str]
     """The key under `expect:` in a scenario."""
+    occasion: ClassVar[str] = ""
+    """What a scenario needs so that this is put to the test: for whoever finds it undecided."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -146,7 +148,8 @@ def are_kinds(kinds: Container[type], trace: Sequence[Event]) -> Iterator[bool]:
 def window(trace: Sequence[Event], around: Event, before: int = 8, after: int = 4) -> list[Event]:
     """The events just before and after `around` (by position) that concern the same node, with it included.
 
-    Events of other nodes are left out: in a fleet of 1,000 they are nearly all of what happened meanwhile.
+    Events of other nodes, other tasks and other people's logs are left out: in a fleet of 1,000 they are
+    nearly all of what happened meanwhile.
     """
     node = getattr(around, "node", "")
     index = next((i for i, event in enumerate(trace) if event is around), None)
@@ -154,7 +157,8 @@ def window(trace: Sequence[Event], around: Event, before: int = 8, after: int = 
         return [around]
 
     def concerns(event: Event) -> bool:
-        return getattr(event, "node", "") in ("", node)
+        of = getattr(event, "node", "") or getattr(event, "who", "")
+        return of == node if of else not hasattr(event, "task")
 
     earlier: list[Event] = []
     for event in reversed(trace[:index]):

@@ -44,6 +44,7 @@ class CleanLeave(Check):
     """
 
     name: ClassVar[str] = "clean_leave"
+    occasion: ClassVar[str] = "a node that leaves while it is connected: `{kind: leave, at: 30s}`"
 
     bound: Duration = Field(default=5.0, description="From being told to leave until all of it is known.")
 

@@ -21,6 +21,7 @@ class ConnectionRate(Check):
     """
 
     name: ClassVar[str] = "connection_rate"
+    occasion: ClassVar[str] = "nodes that reach the broker"
 
     limit: int = Field(ge=1, description="Connections, of all nodes and their clones together.")
     within: Duration = Field(default=1.0, description="In any stretch of time this long.")

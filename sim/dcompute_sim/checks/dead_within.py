@@ -54,6 +54,10 @@ class DeadWithin(Check):
     """
 
     name: ClassVar[str] = "dead_within"
+    occasion: ClassVar[str] = (
+        "a fault that the broker has to notice, on a node that is connected: `{kind: crash, at: "
+        "30s}`, or a `power_cut` that lasts longer than 1.5 keepalives"
+    )
 
     bound: Duration = Field(default=2.0, description="Allowed beyond what the standard gives the broker.")
     after_outage: Duration = Field(

@@ -47,6 +47,7 @@ class DoneOnce(Check):
     """
 
     name: ClassVar[str] = "done_once"
+    occasion: ClassVar[str] = "tasks that an executor is asked for: a stream under `workload:`"
 
     def judge(self, trace: Sequence[t.Event]) -> CheckOutcome:
         ledger = _WorkLedger()

@@ -18,6 +18,9 @@ class FifoWithinPriority(Check):
     """
 
     name: ClassVar[str] = "fifo_within_priority"
+    occasion: ClassVar[str] = (
+        "two tasks of one priority that wait at one node: a faster stream, or longer `work`"
+    )
 
     def judge(self, trace: Sequence[Event]) -> CheckOutcome:
         total = choices = overtakes = 0

@@ -19,6 +19,7 @@ class FinalStatus(Check):
     """
 
     name: ClassVar[str] = "final_status"
+    occasion: ClassVar[str] = "nodes that start, and a run that comes to its end"
 
     status: str | None = Field(default=None, description="Running nodes must have this status, e.g. `ready`.")
     group: str | None = Field(default=None, description="Only nodes of this group.")

@@ -31,6 +31,10 @@ class FleetPriority(Check):
     """
 
     name: ClassVar[str] = "fleet_priority"
+    occasion: ClassVar[str] = (
+        "an urgent task asked for while others wait: more tasks than the fleet can take, of several "
+        "priorities"
+    )
 
     within: Duration = Field(default=0.5, description="How long a message may take.")
 

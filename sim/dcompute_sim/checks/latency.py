@@ -25,6 +25,7 @@ class Latency(Check):
     """
 
     name: ClassVar[str] = "latency"
+    occasion: ClassVar[str] = "tasks that get that far: a stream under `workload:`"
 
     within: Duration = Field(description="What the percentile must not exceed.")
     percentile: float = Field(default=99.0, gt=0, le=100, description="99 means 99 tasks of 100.")

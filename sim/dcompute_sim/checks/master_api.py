@@ -27,6 +27,7 @@ class MasterApi(Check):
     """
 
     name: ClassVar[str] = "master_api"
+    occasion: ClassVar[str] = "nodes or tasks that the master can be asked about"
 
     def judge(self, trace: Sequence[t.Event]) -> CheckOutcome:
         ledger = _Ledger()

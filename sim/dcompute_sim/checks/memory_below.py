@@ -23,6 +23,7 @@ class MemoryBelow(Check):
     """
 
     name: ClassVar[str] = "memory_below"
+    occasion: ClassVar[str] = "boards (`kind: firmware`) that boot, in a run longer than `every`"
 
     limit: Size = Field(description="Allocated bytes.")
     every: Duration = Field(default=10.0, gt=0, description="How often each node is asked.")

@@ -20,6 +20,7 @@ class NoDuplicateResults(Check):
     """
 
     name: ClassVar[str] = "no_duplicate_results"
+    occasion: ClassVar[str] = "results: a stream under `workload:`"
 
     def judge(self, trace: Sequence[Event]) -> CheckOutcome:
         with_result = [task for name, task in tasks(trace).items() if name and task.results]

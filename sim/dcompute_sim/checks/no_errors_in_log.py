@@ -23,6 +23,7 @@ class NoErrorsInLog(Check):
     """
 
     name: ClassVar[str] = "no_errors_in_log"
+    occasion: ClassVar[str] = "nodes that start"
 
     level: Literal["warning", "error", "critical"] = Field(default="error", description="From this level on.")
     allow: tuple[str, ...] = Field(default=(), description="Regular expressions of lines that do not count.")

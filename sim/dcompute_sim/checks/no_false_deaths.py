@@ -154,6 +154,7 @@ class NoFalseDeaths(Check):
     """
 
     name: ClassVar[str] = "no_false_deaths"
+    occasion: ClassVar[str] = "a node that is connected for longer than 1.5 of its keepalives"
 
     grace: Duration = Field(default=2.0, description="How much later than that a report may come.")
 

@@ -61,6 +61,7 @@ class NoLostResults(Check):
     """
 
     name: ClassVar[str] = "no_lost_results"
+    occasion: ClassVar[str] = "results: a stream under `workload:`"
 
     within: Duration = Field(default=30.0, description="Of undisturbed connection; after it, one is overdue.")
 

@@ -22,6 +22,7 @@ class NoLostTasks(Check):
     """
 
     name: ClassVar[str] = "no_lost_tasks"
+    occasion: ClassVar[str] = "tasks: a stream under `workload:`"
 
     def judge(self, trace: Sequence[Event]) -> CheckOutcome:
         open_tasks: dict[str, TaskSent] = {}

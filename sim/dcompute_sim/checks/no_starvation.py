@@ -39,6 +39,7 @@ class NoStarvation(Check):
     """
 
     name: ClassVar[str] = "no_starvation"
+    occasion: ClassVar[str] = "more tasks than the fleet can take at a time"
 
     within: Duration = Field(default=30.0, description="How long is too long.")
 

@@ -18,6 +18,10 @@ class PriorityOrder(Check):
     """
 
     name: ClassVar[str] = "priority_order"
+    occasion: ClassVar[str] = (
+        "tasks of several priorities that wait at one node: `priority: {10: 1, 1: 3}`, a faster "
+        "stream, or longer `work`"
+    )
 
     def judge(self, trace: Sequence[Event]) -> CheckOutcome:
         total = choices = inversions = 0

@@ -59,6 +59,9 @@ class RecoversWithin(Check):
     """
 
     name: ClassVar[str] = "recovers_within"
+    occasion: ClassVar[str] = (
+        "a fault that ends, on a node that comes back: `{kind: wifi_drop, at: 30s, for: 20s}`"
+    )
 
     bound: Duration = Field(default=30.0, description="From the fault's end.")
     kinds: tuple[str, ...] = Field(default=(), description="Only after these faults; all by default.")

@@ -33,6 +33,9 @@ class ResultsMatch(Check):
     """
 
     name: ClassVar[str] = "results_match"
+    occasion: ClassVar[str] = (
+        "tasks whose answer the scenario knows: a `function`, or `answer:` in the stream"
+    )
 
     def judge(self, trace: Sequence[Event]) -> CheckOutcome:
         who = Participants(trace)

@@ -18,6 +18,7 @@ class RetainedConsistent(Check):
     """
 
     name: ClassVar[str] = "retained_consistent"
+    occasion: ClassVar[str] = "nodes that say their status, and a run that comes to its end"
 
     def judge(self, trace: Sequence[Event]) -> CheckOutcome:
         judged = [ending for ending in endings(trace) if ending.reachable or not ending.undecided]

@@ -32,6 +32,7 @@ class StatusHistory(Check):
     """
 
     name: ClassVar[str] = "status_history"
+    occasion: ClassVar[str] = "nodes that connect"
 
     def judge(self, trace: Sequence[t.Event]) -> CheckOutcome:
         who = t.Participants(trace)

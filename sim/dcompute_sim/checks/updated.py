@@ -24,6 +24,7 @@ class Updated(Check):
     """
 
     name: ClassVar[str] = "updated"
+    occasion: ClassVar[str] = "an update that is offered to a board: an entry under `updates:`"
 
     group: str | None = Field(default=None, description="Only nodes of this group.")
 

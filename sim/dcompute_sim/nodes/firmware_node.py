@@ -77,6 +77,8 @@ class FirmwareNode(ObservedNode):
         self._runner: BoardRunner | None = None
         self._has_core = False
         self._memory_asked = False
+        self._heap_bytes = 0
+        self._short_of_memory = False
 
     @property
     def running(self) -> bool:
@@ -87,7 +89,9 @@ class FirmwareNode(ObservedNode):
             return
         self._machine.power_on()
         if self._runner is None:  # only now is the machine's address known
-            self._runner = self._make_runner(board_for(self._spec, self._machine), self)
+            board = board_for(self._spec, self._machine)
+            self._heap_bytes = board.heap_bytes
+            self._runner = self._make_runner(board, self)
             if self._spec.group.files is not None:
                 self._runner.read_along(MqttTap(self.node_id, Topics(self._spec.namespace), self._from_wire))
         self._runner.start()
@@ -154,6 +158,11 @@ class FirmwareNode(ObservedNode):
 
     def output(self, line: str) -> None:
         self._recorder.add(t.NodeOutput, node=self.name, text=line)
+        if line.startswith("MemoryError") and not self._short_of_memory:
+            self._short_of_memory = True
+            heap = f"{self._heap_bytes / 1024:.4g} KiB"
+            usual = f"{DEFAULT_HEAP_BYTES // 1024} KiB are usual"
+            self._log("warning", f"short of memory: its program has a heap of {heap} (`heap:`; {usual})")
 
     def event(self, name: str, fields: dict[str, Any]) -> None:
         if name == "core":

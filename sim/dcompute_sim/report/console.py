@@ -22,6 +22,7 @@ from dcompute_sim.report.broker_drops import drops
 from dcompute_sim.report.not_modelled import not_modelled
 from dcompute_sim.report.run_report import RunReport
 from dcompute_sim.report.text import counted, event_line, measure, plural, seconds
+from dcompute_sim.report.why import why
 
 Mode = Literal["normal", "plain", "quiet"]
 
@@ -58,8 +59,8 @@ def print_run(console: Console, run: RunReport, mode: Mode = "normal") -> None:
     for told in (*drops(run.events), *not_modelled(run.events)):
         console.print(Text(f"{told[0].upper()}{told[1:]}.", style="yellow"))
     for result in run.verdict.results:
-        if result.outcome.status is not Status.HELD and result.outcome.offending:
-            _print_offending(console, run, result)
+        if result.outcome.status is not Status.HELD:
+            _print_why(console, run, result)
     kept = len(run.verdict.of(Status.HELD))
     told = f": {kept} of {len(run.verdict.results)} expectations held (exit status {run.verdict.exit_status})"
     console.print(Text.assemble(_word(run.verdict.status), told))
@@ -93,8 +94,8 @@ def print_summary(console: Console, runs: Sequence[RunReport], undone: Mapping[s
     for run in runs:
         if run.verdict.status is not Status.HELD:
             _print_quiet(console, run)
-    for name, why in undone.items():
-        console.print(Text(f"{name}: not run: {why}"), soft_wrap=True)
+    for name, reason in undone.items():
+        console.print(Text(f"{name}: not run: {reason}"), soft_wrap=True)
     bad = sum(run.verdict.status is not Status.HELD for run in runs) + len(undone)
     of = len(runs) + len(undone)
     told = f"{plural(of, 'scenario')}, all held" if not bad else f"{bad} of {of} did not hold"
@@ -175,10 +176,18 @@ def _measured(measured: Sequence[tuple[Result, Measurement]]) -> Table:
     return table
 
 
-def _print_offending(console: Console, run: RunReport, result: Result) -> None:
-    """The first offending events, the very first with what happened around it."""
+def _print_why(console: Console, run: RunReport, result: Result) -> None:
+    """What led to it in words, then the first offending events, the very first with what happened around."""
     outcome = result.outcome
+    reasons = why(run.events, result)
+    if not reasons and not outcome.offending:
+        return
     console.print(Text.assemble((result.label, "bold"), f": {outcome.summary}"))
+    for reason in reasons:
+        console.print(Text(f"   {reason[0].upper()}{reason[1:]}."), soft_wrap=True)
+    if not outcome.offending:
+        console.print()
+        return
     first = outcome.offending[0]
     for event in window(run.events, first):
         mark, style = (">", STYLE[outcome.status]) if event is first else (" ", "dim")

@@ -22,6 +22,7 @@ from dcompute_sim.report.junit import offending_lines
 from dcompute_sim.report.run_report import RunReport, tag
 from dcompute_sim.report.text import event_fields, plural, seconds
 from dcompute_sim.report.timeline import Mark, Timeline, TimelineSpan, timeline
+from dcompute_sim.report.why import why
 
 MAX_WORK = 100_000  # tasks drawn; beyond that a page takes longer to open than a person waits
 MAX_LOG = 4_000
@@ -76,6 +77,7 @@ def html(run: RunReport) -> str:
         status_word=WORD,
         statuses=Status,
         offending=[offending_lines(run, result.outcome) for result in run.verdict.results],
+        reasons=[why(run.events, result) for result in run.verdict.results],
         style="\n".join((assets / name).read_text("utf-8") for name in STYLES),
         scripts=[(assets / name).read_text("utf-8") for name in SCRIPTS],
         data=_embedded(_data(run)),

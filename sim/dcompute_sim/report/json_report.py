@@ -13,6 +13,7 @@ from dcompute_sim.checks.verdict import Result
 from dcompute_sim.report.broker_drops import drops
 from dcompute_sim.report.not_modelled import not_modelled
 from dcompute_sim.report.run_report import RunReport
+from dcompute_sim.report.why import why
 
 FORMAT = 1
 
@@ -61,7 +62,7 @@ def as_dict(run: RunReport) -> dict[str, Any]:
         },
         "broker_dropped": drops(run.events),
         "not_modelled": not_modelled(run.events),
-        "expectations": [_result(result) for result in run.verdict.results],
+        "expectations": [_result(run, result) for result in run.verdict.results],
         "faults": [
             {
                 "fault": receipt.fault.fault,
@@ -75,12 +76,13 @@ def as_dict(run: RunReport) -> dict[str, Any]:
     }
 
 
-def _result(result: Result) -> dict[str, Any]:
+def _result(run: RunReport, result: Result) -> dict[str, Any]:
     return {
         "name": result.name,
         "parameters": result.parameters,
         "status": result.outcome.status,
         "summary": result.outcome.summary,
+        "why": why(run.events, result),
         "figures": dict(result.outcome.figures),
         "distributions": [
             {"name": d.name, "unit": d.unit, **d.figures()} for d in result.outcome.distributions

@@ -1,0 +1,45 @@
+"""Why boards never came up: what their programs died of, alike ones together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from dcompute_sim import trace as t
+from dcompute_sim.checks.check import named
+from dcompute_sim.report.text import plural
+
+_RAISED = re.compile(r"\w*(Error|Exception|Exit)(: .*)?$")
+
+
+def not_booted(events: Sequence[t.Event]) -> list[str]:
+    """One sentence for each way in which boards that never connected ended, or went on to fail."""
+    said: dict[str, str] = {}  # board -> the last exception that its program printed, or how that ended
+    heap: dict[str, str] = {}
+    boots: dict[str, int] = {}
+    connected: set[str] = set()
+    for event in events:
+        match event:
+            case t.NodeDefined(node=node, kind=kind) if kind != "python":
+                said[node] = ""
+            case t.NodeStarted(node=node, boot=boot):
+                boots[node] = boot
+            case t.NodeConnected(node=node):
+                connected.add(node)
+            case t.NodeOutput(node=node, text=text) if node in said and _RAISED.match(text):
+                said[node] = text
+            case t.LogLine(who=who, text=text) if who in said:
+                if text.startswith("short of memory: "):
+                    heap[who] = text
+                elif text == "the program has ended" and not said[who]:
+                    said[who] = "its program came to its end"
+    alike: dict[tuple[str, str, bool], list[str]] = {}
+    for board, how in said.items():
+        if how and board not in connected:
+            alike.setdefault((how, heap.get(board, ""), boots.get(board, 0) > 1), []).append(board)
+    return [
+        f"{plural(len(names), 'board')} never connected ({named(names)}): {how}"
+        + (f"; {memory}" if memory else "")
+        + (", and restarted again and again" if again else "")
+        for (how, memory, again), names in alike.items()
+    ]

@@ -1,0 +1,126 @@
+"""Why tasks have no result: to whom they were last given, and what became of them there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from dcompute_sim import trace as t
+from dcompute_sim.checks.check import named
+from dcompute_sim.checks.history import History, history_of
+from dcompute_sim.checks.tasks import Task, tasks
+from dcompute_sim.checks.verdict import Result
+from dcompute_sim.report.text import plural, seconds
+from dcompute_sim.trace.replayer import Replay
+
+_MOST_NODES = 3
+
+
+def unfinished(events: Sequence[t.Event], result: Result) -> list[str]:
+    """Who has the tasks without a result, what became of them there, and in what state these nodes ended."""
+    open_tasks = {name: task for name, task in tasks(events).items() if task.sent and not task.results}
+    if not open_tasks:
+        return []
+    drops = _dropped(events)
+    history = history_of(events)
+    by_node = Counter(task.sent[-1].node for task in open_tasks.values())
+    fates = {node: Counter[str]() for node in by_node}
+    for name, task in open_tasks.items():
+        node = task.sent[-1].node
+        fates[node][_fate(name, task, drops, history)] += 1
+    replay = Replay()
+    for event in events:
+        replay.take_in(event)
+    first = [node for node, _ in by_node.most_common(_MOST_NODES)]
+    told = [_whose(by_node, first, len(open_tasks))]
+    for node in first:
+        fate = "; ".join(f"{count:,} {words}" for words, count in fates[node].most_common())
+        told.append(f"{node}: {fate}. At the end {_state(replay, history, node)}")
+    return told
+
+
+def _whose(by_node: Counter[str], first: Sequence[str], count: int) -> str:
+    if len(by_node) == 1:
+        return f"{plural(count, 'task')} without a result, all last given to {first[0]}"
+    most = ", ".join(f"{by_node[node]:,} to {node}" for node in first)
+    return f"{plural(count, 'task')} without a result, last given to {len(by_node)} nodes: {most}"
+
+
+def _dropped(events: Sequence[t.Event]) -> dict[tuple[str, str], t.Event]:
+    """(task, node) -> the last time that somebody refused or dropped it, and said so."""
+    found: dict[tuple[str, str], t.Event] = {}
+    for event in events:
+        if isinstance(
+            event, (t.TaskDropped, t.TaskRefused, t.TaskSetAside, t.ResultDropped, t.ResultSetAside)
+        ):
+            found[event.task, event.node] = event
+    return found
+
+
+def _fate(name: str, task: Task, drops: dict[tuple[str, str], t.Event], history: History) -> str:
+    """What became of a task where it was sent last."""
+    sent = task.sent[-1]
+    node, since_us = sent.node, sent.t_us
+    match drops.get((name, node)):
+        case t.TaskDropped(t_us=at_us, reason=reason) if at_us >= since_us:
+            return f"refused there: {reason}"
+        case t.TaskRefused(t_us=at_us, reason=reason) if at_us >= since_us:
+            return f"not sent: {reason}"
+        case t.TaskSetAside(t_us=at_us, reason=reason) if at_us >= since_us:
+            return f"set aside by the master: {reason}"
+        case t.ResultDropped(t_us=at_us) if at_us >= since_us:
+            return "done, and the result dropped: the node held too many"
+        case t.ResultSetAside(t_us=at_us, reason=reason) if at_us >= since_us:
+            return f"done, and the result set aside: {reason}"
+    stop = _stop_after(history, node, since_us)
+    if any(event.node == node and event.t_us >= since_us for event in task.held):
+        return f"done, and the result lost: {stop}" if stop else "done, and the result not at the master"
+    if any(event.node == node and event.t_us >= since_us for event in task.taken):
+        return f"at work there: {stop}" if stop else "still at work there"
+    if any(event.node == node and event.t_us >= since_us for event in task.received):
+        return f"in its queue: {stop}" if stop else "still in its queue"
+    return f"never reached it: {_why_unreached(history, node, since_us)}"
+
+
+def _stop_after(history: History, node: str, since_us: int) -> str:
+    """That the node's program ended after a time, and by which fault; "" if it did not."""
+    story = history.story(node)
+    stop = next((event for _, event in story.stops if event.t_us >= since_us and event.how != "hang"), None)
+    if stop is None:
+        return ""
+    causes = [fault for fault in story.faults if fault.stops and since_us <= fault.start_us <= stop.t_us]
+    cause = causes[-1].event.fault if causes else f"{stop.how}, by no fault"
+    return f"it stopped at {seconds(stop.t_s)} ({cause})"
+
+
+def _why_unreached(history: History, node: str, since_us: int) -> str:
+    story = history.story(node)
+    silent = [
+        fault
+        for fault in story.faults
+        if fault.silences and fault.start_us <= since_us and (fault.ended_us or history.end_us) >= since_us
+    ]
+    if silent:
+        return f"{silent[-1].kind} kept everything from it"
+    life = next((life for life in reversed(story.lives) if life.since_us <= since_us), None)
+    if life is None or (life.ended_us is not None and life.ended_us <= since_us):
+        later = next((life for life in story.lives if (life.connected_us or 0) > since_us), None)
+        return "it was not connected" + ("" if later else ", and did not come back")
+    if history.forgot_after(since_us):
+        return "the broker lost its memory"
+    if stop := _stop_after(history, node, since_us):
+        return stop
+    return "it was connected; nothing in the trace says why"
+
+
+def _state(replay: Replay, history: History, node: str) -> str:
+    state = replay.nodes[node]
+    parts = [f"it is {state.link or 'unknown'}"]
+    if state.status:
+        parts.append(f"{state.status} to the master")
+    on = [
+        f"{fault.kind} since {seconds(fault.start_us / 1e6)}"
+        for fault in history.story(node).faults
+        if fault.event.fault in state.faults
+    ]
+    return ", ".join(parts + ([named(on)] if on else []))

@@ -1,0 +1,126 @@
+"""Five questions that users ask, each answered by the console alone: the text names the cause."""
+
+from __future__ import annotations
+
+import inspect
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from dcompute_sim.checks import CHECKS
+from dcompute_sim.checks.verdict import judge
+from dcompute_sim.report.console import make_console, print_run
+from dcompute_sim.report.run_report import judged
+from dcompute_sim.report.why import why
+from dcompute_sim.run import RunOptions, run_scenario
+from dcompute_sim.scenario import Scenario, check
+
+
+def _console(mutants: Sequence[str] = (), **scenario: Any) -> str:
+    """What `dcompute run` prints of a scenario, each run of blanks as one."""
+    made = Scenario.model_validate({"version": 1, "name": "why", "duration": "60s"} | scenario)
+    check(made)
+    run = run_scenario(made, RunOptions(time="virtual", mutants=tuple(mutants)))
+    out = io.StringIO()
+    print_run(make_console("plain", out), judged(made.expect, run.trace), "plain")
+    return " ".join(out.getvalue().split())
+
+
+def test_why_unfinished_the_queue_was_full() -> None:
+    said = _console(
+        fleet={"py": {"count": 3, "keepalive": "10s", "queue_limit": 5, "work": "2s"}},
+        workload=[{"burst": 40, "every": "1h", "tasks": 40, "at": "5s", "target": {"node": "py-1"}}],
+        expect=["all_tasks_finished"],
+    )
+    assert "35 tasks without a result, all last given to py-1." in said
+    assert "Py-1: 35 refused there: queue full. At the end it is connected, ready to the master." in said
+
+
+def test_why_unfinished_the_node_died_at_work() -> None:
+    said = _console(
+        fleet={"py": {"count": 1, "keepalive": "10s", "work": "50s"}},
+        workload=[{"tasks": 1, "rate": "1/s", "at": "5s"}],
+        faults=[{"kind": "power_cut", "at": "20s"}],
+        expect=["all_tasks_finished"],
+    )
+    assert "Py-1: 1 at work there: it stopped at 20 s (power_cut-1)." in said
+
+
+def test_why_dead_its_connection_was_closed_and_no_will_came() -> None:
+    said = _console(
+        ["no-will"],
+        fleet={"py": {"count": 2, "keepalive": "10s"}},
+        faults=[{"kind": "crash", "at": "20s", "select": {"names": ["py-1"]}}],
+        expect=[{"dead_within": {"bound": "2s"}}],
+    )
+    assert "No death was reported at all." in said
+    assert "Py-1 after crash-1: its program stopped (crash) at 20 s, connection closed by the node" in said
+
+
+def test_why_dead_by_cause() -> None:
+    """Of many deaths: how many by which kind of fault, and how soon each was told."""
+    said = _console(
+        fleet={"py": {"count": 6, "keepalive": "10s"}},
+        faults=[
+            {"kind": "crash", "at": "20s", "select": {"names": ["py-1", "py-2"]}},
+            {"kind": "power_cut", "at": "20s", "select": {"names": ["py-3"]}},
+        ],
+        expect=[{"dead_within": {"bound": "1ms"}}],
+    )
+    assert "2 deaths by crash, reported " in said
+    assert "1 death by power_cut, reported " in said
+
+
+def test_why_late_the_link_was_slow() -> None:
+    said = _console(
+        fleet={"py": {"count": 3, "keepalive": "10s", "work": "200ms"}},
+        workload=[{"tasks": 60, "rate": "4/s", "at": "5s"}],
+        faults=[
+            {"kind": "slow_link", "at": "10s", "select": {"names": ["py-3"]}, "latency": "3s", "for": "20s"}
+        ],
+        expect=[{"latency": {"within": "1s", "percentile": 95}}],
+    )
+    assert " on py-3: slow_link-1 (10 s to 30 s) met " in said
+    assert "took longer: most of it on the way " in said
+
+
+def test_why_undecided_nothing_died() -> None:
+    said = _console(
+        fleet={"py": {"count": 3, "keepalive": "10s"}},
+        expect=[{"dead_within": {"bound": "2s"}}],
+    )
+    assert "undecided dead_within" in said
+    assert "What would put it to the test: a fault that the broker has to notice" in said
+
+
+def test_why_not_booted_the_heap_is_too_small() -> None:
+    heap_kib = 26
+    said = _console(
+        duration="20s",
+        fleet={"esp": {"kind": "firmware", "count": 2, "heap": f"{heap_kib}KiB"}},
+        expect=["final_status"],
+    )
+    assert "2 boards never connected (esp-1, esp-2): MemoryError" in said
+    assert f"its program has a heap of {heap_kib} KiB (`heap:`; 128 KiB are usual)" in said
+
+
+def test_what_held_needs_no_reason() -> None:
+    made = Scenario.model_validate(
+        {
+            "version": 1,
+            "name": "why",
+            "duration": "20s",
+            "fleet": {"py": {"count": 1, "keepalive": "10s"}},
+            "workload": [{"tasks": 3, "rate": "1/s", "at": "5s"}],
+            "expect": ["all_tasks_finished"],
+        }
+    )
+    events = list(run_scenario(made, RunOptions(time="virtual")).trace)
+    assert [why(events, result) for result in judge(made.expect, events).results] == [[], []]
+
+
+def test_every_check_that_can_be_undecided_says_what_would_put_it_to_the_test() -> None:
+    silent = [
+        name for name, cls in CHECKS.items() if not cls.occasion and "inconclusive(" in inspect.getsource(cls)
+    ]
+    assert silent == []
