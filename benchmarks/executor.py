@@ -1,7 +1,8 @@
 """FleetExecutor against Dask distributed: empty tasks, singly and in a heap, 8 workers each, in one run.
 
 The journal's cost is in the same table: none, one that survives the death of the process, and one that
-survives power loss (an fsync for each batch). `python -m benchmarks executor --json FILE`.
+survives power loss (an fsync for each batch); so are larger fleets (`executor_fleets`).
+`python -m benchmarks executor --json FILE`.
 """
 
 from __future__ import annotations
@@ -12,9 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, wait
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from typing import Any
 from dcompute_sim.brokers.factory import make_broker
 from dcompute_sim.brokers.mosquitto import find_mosquitto
 
+from benchmarks import executor_fleets
+from benchmarks.executor_fleets import nodes, running
 from benchmarks.figures import Figure
 from dcompute.executor import FleetExecutor
 
@@ -31,13 +33,6 @@ ROUND_TRIPS = 400
 REPEATS = 3
 KILLS = 20
 PATIENCE_S = 60.0
-NODE = """
-import sys
-from dcompute import ComputeNodeTransport, Worker
-node = ComputeNodeTransport("127.0.0.1", int(sys.argv[1]), sys.argv[2])
-node.start()
-Worker(node, lambda task: None).run()
-"""
 JOURNALS: dict[str, dict[str, Any]] = {
     "no journal": {},
     "journal": {"journal": "work.sqlite"},
@@ -72,7 +67,7 @@ async def _measure() -> list[Figure]:
 def _figures(port: int) -> list[Figure]:
     figures = []
     best = 0.0
-    with tempfile.TemporaryDirectory() as folder, _nodes(port):
+    with tempfile.TemporaryDirectory() as folder, running(*nodes(port, WORKERS)):
         for name, options in JOURNALS.items():
             if "journal" in options:
                 options = options | {"journal": Path(folder) / options["journal"]}
@@ -93,19 +88,7 @@ def _figures(port: int) -> list[Figure]:
                 Figure(f"{name}: submit to result, p99", sorted(times_ms)[-len(times_ms) // 100], "ms"),
             ]
         figures += _killed(port, folder)
-    return figures + _dask(best)
-
-
-@contextmanager
-def _nodes(port: int) -> Iterator[None]:
-    command = [sys.executable, "-c", NODE, str(port)]
-    nodes = [subprocess.Popen([*command, f"n{number}"]) for number in range(WORKERS)]
-    try:
-        yield
-    finally:
-        for node in nodes:
-            node.kill()
-            node.wait()
+    return figures + _dask(best) + executor_fleets.measure()
 
 
 def _rate(submit: Callable[[int], Future[Any]], count: int) -> float:

@@ -12,6 +12,7 @@ from benchmarks.figures import Figure
 from benchmarks.kills.campaign import Campaign, Faults
 
 TASKS = 5_000
+FAULTS = 200  # of all kinds; what is not done then is done in peace, so that it ends on a busy machine too
 KILLS = 1_000
 
 EVERYTHING = Faults(node_kill=8, node_pause=6, asker_kill=6, asker_pause=4, broker_kill=1, broker_pause=1)
@@ -22,8 +23,13 @@ def measure() -> list[Figure]:
     """All figures."""
     figures = []
     for seed, broker in enumerate(("mosquitto", "mosquitto with persistence", "embedded"), 1):
-        campaign = Campaign(broker, TASKS, EVERYTHING, seed, each_s=0.05, every_s=(0.2, 1.0))
-        figures += _figures(broker, campaign, at_least=100)
+        campaign = Campaign(
+            *(broker, TASKS, EVERYTHING, seed),
+            each_s=0.1,
+            every_s=(0.2, 1.2),
+            enough=FAULTS,
+        )
+        figures += _figures(broker, campaign, at_least=FAULTS // 2)
     # A life of the executor is a quarter of a second; the tasks are to last as long as 1,000 of them.
     alone = Campaign(
         *("mosquitto", TASKS, ASKER_ALONE, 4),

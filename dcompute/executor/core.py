@@ -27,7 +27,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Any
 
 SETTLE_S = 2.0  # how long a node that is gone may take to come back before its tasks are moved
@@ -37,6 +37,7 @@ IDLE_S = 1.0  # then a node need not keep results
 FULL_BACKOFF_S = 0.05
 LONGEST_BACKOFF_S = 5.0
 LOSSES = 5  # attempts whose end is not known, before a task is suspected of killing nodes
+MANY_DEADLINES = 1000
 ENVELOPE_BYTES = 1024  # what a message has beside its task, at most but for long ids
 ALONE_AFTER = 2  # losses; from then on a task goes to a node that has nothing else
 
@@ -225,7 +226,7 @@ class FleetCore:
         self._buckets: list[dict[str, Node]] = []  # nodes with room, by how many tasks they have
         self._batch = Batch()
         self._wake_s: float | None = None
-        self._deadlines: list[tuple[float, str]] = []
+        self.deadlines: list[tuple[float, str]] = []
         self._waiting = 0
 
     # --- what is asked of it ------------------------------------------------------------------------------
@@ -239,9 +240,14 @@ class FleetCore:
         self._place(now_s)
 
     def _note_deadline(self, task: Task) -> None:
-        if task.deadline_s is not None:
-            heappush(self._deadlines, (task.deadline_s, task.id))
-            self._wake(task.deadline_s)
+        if task.deadline_s is None:
+            return
+        if len(self.deadlines) > MANY_DEADLINES and len(self.deadlines) > 2 * len(self.tasks):
+            # Those of tasks that are done: with a timeout of an hour they would be an hour's tasks.
+            self.deadlines = [entry for entry in self.deadlines if entry[1] in self.tasks]
+            heapify(self.deadlines)
+        heappush(self.deadlines, (task.deadline_s, task.id))
+        self._wake(task.deadline_s)
 
     def restore(self, task: Task, placed: list[tuple[str, str, int, int, bool]]) -> None:
         """Take up a task of the journal: (node, life, n, attempt, active) of each unsettled placement."""
@@ -364,13 +370,13 @@ class FleetCore:
     def tick(self, now_s: float) -> None:
         """Do what is due; to be called at `wake_s`."""
         self._wake_s = None
-        while self._deadlines and self._deadlines[0][0] <= now_s:
-            task = self.tasks.get(heappop(self._deadlines)[1])
+        while self.deadlines and self.deadlines[0][0] <= now_s:
+            task = self.tasks.get(heappop(self.deadlines)[1])
             if task is not None:
                 unsure = task.once and task.active()
                 self._settle(task, Outcome.UNKNOWN if unsure else Outcome.EXPIRED, now_s)
-        if self._deadlines:
-            self._wake(self._deadlines[0][0])
+        if self.deadlines:
+            self._wake(self.deadlines[0][0])
         for node in self.nodes.values():
             self._tend(node, now_s)
         self._place(now_s)

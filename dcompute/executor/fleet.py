@@ -17,9 +17,11 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from concurrent.futures import wait as wait_for
+from itertools import count, islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from weakref import WeakSet
 
 from dcompute._log import log
 from dcompute._mqtt.paho_session import SessionSettings
@@ -29,12 +31,15 @@ from dcompute.executor.core import FleetCore, Outcome, Settled, Task, matches
 from dcompute.executor.fleet_loop import FleetLoop
 from dcompute.executor.future import FleetFuture, abandon, settle
 from dcompute.executor.journal import Journal, Row
+from dcompute.executor.map_results import MapResults
+from dcompute.executor.room import Room
 from dcompute.executor.task_errors import JournalError
 from dcompute.executor.wire import RESERVED
 from dcompute.node_core import DEFAULT_PRIORITY, check_node_id, check_priority, check_task_id, encode
 from dcompute.protocol import Topics
 from dcompute.security import Tls, tls_context
 
+MAX_PENDING = 10_000
 FORGET_AT = 200  # results taken, that the journal then forgets at once
 
 
@@ -57,6 +62,8 @@ class FleetExecutor(Executor):
         settle_s: how long a node that is gone may take to come back before its tasks are done elsewhere.
         resend_s: after how long without an answer a task is sent again, and after twice that, and so on.
         losses: how many attempts of a task may end without a trace before it is Quarantined.
+        max_pending: how many tasks may be on their way before `submit` waits, those of less priority not
+            counted; it is never less than twice what the nodes take at a time. None: any number.
         username, password, tls, keepalive, namespace, driver: as of MasterNodeTransport.
 
     Raises:
@@ -75,6 +82,7 @@ class FleetExecutor(Executor):
         settle_s: float = 2.0,
         resend_s: float = 15.0,
         losses: int = 5,
+        max_pending: int | None = MAX_PENDING,
         username: str | None = None,
         password: str | None = None,
         tls: bool | Tls | ssl.SSLContext | None = None,
@@ -83,6 +91,7 @@ class FleetExecutor(Executor):
         driver: Driver | None = None,
     ) -> None:
         self._driver = driver or shared_driver()
+        self._room = Room(self._driver, max_pending)
         topics = Topics(namespace)
         new_name = check_node_id(name or f"x-{self._driver.random.getrandbits(48):012x}")
         address = Address(broker_host, broker_port, tls_context(tls))
@@ -107,11 +116,14 @@ class FleetExecutor(Executor):
         )
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
-        self._futures: dict[str, FleetFuture] = {}  # of what is not over, or has a key
-        self._keyed: dict[str, bytes] = {}
-        self._recovered: dict[str, FleetFuture] = {}
+        self._futures: dict[str, FleetFuture] = {}  # of what is not over; without a journal, of keys too
+        self._keyed: dict[str, bytes] = {}  # what the tasks of the keys among them are
+        self._recovered: set[str] = set()  # tasks of the journal without a key, whose results were not taken
         self._taken: list[str] = []
+        self._unread_maps: set[MapResults] = set()  # no result was asked for
+        self._maps: WeakSet[MapResults] = WeakSet()
         self._ready: dict[str, Mapping[str, Any]] = {}
+        self._fleet_takes = 0
         self._shut = False
         self._ends_by_itself = False  # nobody waits to close it
         self._closed = False
@@ -152,7 +164,8 @@ class FleetExecutor(Executor):
 
         Raises:
             ValueError: for what no message can carry, or another task under this key. JournalError: it could
-            not be written down. RuntimeError: after `shutdown`.
+            not be written down. RuntimeError: after `shutdown`. Backlogged: on the driver's own loop, where
+            it cannot wait, when there are `max_pending` tasks.
         """
         fields: dict[str, Any] = {"function": function_name(fn), "args": list(args)}
         if kwargs:
@@ -183,42 +196,46 @@ class FleetExecutor(Executor):
         *iterables: Iterable[Any],
         timeout: float | None = None,
         chunksize: int = 1,
+        buffersize: int | None = None,
         key: str | None = None,
         **options: Any,
-    ) -> Iterator[Any]:
-        """The results of `fn` for the items of the iterables, in order; all are submitted at once.
+    ) -> MapResults:
+        """The results of `fn` for the items of the iterables, in order.
+
+        The iterables are read here, when results are taken from what this returns, and at `shutdown`: so all
+        is done, also if nobody takes the results, and an iterable may be endless. Dropping the iterator, or
+        its `close`, in the midst cancels the rest.
 
         Args:
             timeout: seconds from now after which TimeoutError is raised, as of `Executor.map`.
             chunksize: calls in one task; nodes that were started with `--functions` understand more than one.
+            buffersize: how many tasks may be ahead of the results taken; None: `max_pending`.
             key: a name for the whole; each task has it with its number.
             options: as of `submit`, but for its timeout.
         """
-        calls = [list(call) for call in zip(*iterables, strict=False)]
         name = function_name(fn)
+        if chunksize < 1 or (buffersize is not None and buffersize < 1):
+            raise ValueError("chunksize and buffersize are at least 1")
+        calls = map(list, zip(*iterables, strict=False))
+        tasks: Iterator[dict[str, Any]]
         if chunksize > 1:
-            chunks = [calls[at : at + chunksize] for at in range(0, len(calls), chunksize)]
-            tasks: list[dict[str, Any]] = [{"function": name, "calls": chunk} for chunk in chunks]
+            chunks = iter(lambda: list(islice(calls, chunksize)), [])
+            tasks = ({"function": name, "calls": chunk} for chunk in chunks)
         else:
-            tasks = [{"function": name, "args": call} for call in calls]
-        keys = [None if key is None else f"{key}/{number}" for number in range(len(tasks))]
-        futures = self._submit_all(list(zip(keys, tasks, strict=True)), **options)
-        end_s = None if timeout is None else time.monotonic() + timeout
-        return self._results(futures, end_s, chunksize > 1)
-
-    def _results(self, futures: list[FleetFuture], end_s: float | None, in_chunks: bool) -> Iterator[Any]:
-        try:
-            futures.reverse()
-            while futures:
-                left_s = None if end_s is None else max(0.0, end_s - time.monotonic())
-                value = futures.pop().result(left_s)
-                if in_chunks:
-                    yield from value
-                else:
-                    yield value
-        finally:
-            for future in futures:
-                future.cancel()
+            tasks = ({"function": name, "args": call} for call in calls)
+        keys = (None if key is None else f"{key}/{number}" for number in count())
+        results = MapResults(
+            zip(keys, tasks, strict=False),
+            lambda work: self._submit_all(work, **options),
+            lambda: buffersize or self._room.limit() or MAX_PENDING,
+            None if timeout is None else time.monotonic() + timeout,
+            in_chunks=chunksize > 1,
+            begun=self._unread_maps.discard,
+        )
+        if not results.is_read():
+            self._maps.add(results)
+            self._unread_maps.add(results)
+        return results
 
     def reissue(self, future: Future[Any]) -> None:
         """Try a straggler on another node as well; the first result counts. Not for `once`."""
@@ -227,18 +244,24 @@ class FleetExecutor(Executor):
 
     def recovered(self) -> dict[str, FleetFuture]:
         """What the journal brought back: by task id the tasks without a key whose results were not taken."""
+        found = {}
         with self._lock:
-            return dict(self._recovered)
+            for task_id in self._recovered:
+                future = self._futures.get(task_id) or self._from_journal(task_id)
+                if future is not None:
+                    found[task_id] = future
+        return found
 
     def forget(self, key: str) -> None:
         """Drop the result of the task of this key, or of all of the `map` of this key."""
+        if self._journal is not None:
+            self._journal.forget_key(key)
+            return
         with self._lock:
             named = [k for k in self._keyed if k == key or k.startswith(f"{key}/")]
-            ids = [k for k in named if self._futures[k].done()]
-            for task_id in ids:
-                del self._keyed[task_id], self._futures[task_id]
-        if self._journal is not None:
-            self._journal.forget(ids)
+            for task_id in named:
+                if self._futures[task_id].done():
+                    del self._keyed[task_id], self._futures[task_id]
 
     def _submit_all(
         self,
@@ -252,48 +275,66 @@ class FleetExecutor(Executor):
     ) -> list[FleetFuture]:
         check_priority(priority)
         where = dict(where or {})
+        bodies = [_body(fields) for _, fields in work]
+        functions = [fields.get("function") for _, fields in work]
+        self._room.enter(priority, len(work))
         futures: list[FleetFuture] = []
         tasks: list[Task] = []
         now_s, wall_s = self._driver.now_s(), self._driver.wall_s()
-        with self._lock:
-            if self._shut:
-                raise RuntimeError("cannot submit after shutdown")
-            for key, fields in work:
-                body = _body(fields)
-                if key is not None and key in self._keyed:
-                    if self._keyed[key] != body:
-                        raise ValueError(f"key {key!r} is that of another task")
-                    futures.append(self._futures[key])
-                    continue
-                task_id = check_task_id(key) if key is not None else uuid.uuid4().hex
-                function = fields.get("function")
-                deadline_s = None if timeout is None else now_s + timeout
-                task = Task(
-                    *(task_id, body, priority, function if isinstance(function, str) else "", where, once),
-                    *(deadline_s, retries),
-                )
-                tasks.append(task)
-                futures.append(self._future(task_id, once, keyed=key is not None))
-            if self._journal is not None:
-                wall_end_s = None if timeout is None else wall_s + timeout
-                keyed = {key for key, _ in work if key is not None}
-                self._journal.add(
-                    Row(
-                        *(task.id, task.body, priority, task.function, where, once, wall_end_s, retries),
-                        keyed=task.id in keyed,
+        deadline_s, wall_end_s = (None if timeout is None else at_s + timeout for at_s in (now_s, wall_s))
+        try:
+            with self._lock:
+                if self._shut:
+                    raise RuntimeError("cannot submit after shutdown")
+                for (key, _), body, function in zip(work, bodies, functions, strict=True):
+                    known = self._known(key, body) if key is not None else None
+                    if known is not None:
+                        futures.append(known)
+                        continue
+                    task_id = check_task_id(key) if key is not None else uuid.uuid4().hex
+                    name = function if isinstance(function, str) else ""
+                    tasks.append(Task(task_id, body, priority, name, where, once, deadline_s, retries))
+                    futures.append(self._future(task_id, once, keyed=key is not None))
+                keys = {key for key, _ in work if key is not None}
+                if self._journal is not None:
+                    self._journal.add(
+                        Row(
+                            *(task.id, task.body, priority, task.function, where, once, wall_end_s, retries),
+                            keyed=task.id in keys,
+                        )
+                        for task in tasks
                     )
-                    for task in tasks
-                )
-            for future, (key, _) in zip(futures, work, strict=True):
-                self._futures.setdefault(future.task_id, future)
-                if key is not None:
-                    self._keyed.setdefault(key, b"")
-            for task in tasks:
-                if task.id in self._keyed:
-                    self._keyed[task.id] = task.body
-            self._submitted += len(tasks)
+                new = {future.task_id: future for future in futures}
+                for task in tasks:
+                    self._futures[task.id] = new[task.id]
+                    if task.id in keys:
+                        self._keyed[task.id] = task.body
+                self._submitted += len(tasks)
+        except BaseException:
+            self._room.leave(priority, len(work))
+            raise
+        self._room.leave(priority, len(work) - len(tasks))
         self._loop.later(lambda now_s: self._core.submit(*tasks, now_s=now_s))
         return futures
+
+    def _known(self, key: str, body: bytes) -> FleetFuture | None:
+        """The task of this key, if there is one already. ValueError if it is another one."""
+        future = self._futures.get(key)
+        found = self._keyed.get(key)
+        if future is None and self._journal is not None and (row := self._journal.find(key)) is not None:
+            future, found = self._settled_future(row), row.body
+        if future is not None and found != body:
+            raise ValueError(f"key {key!r} is that of another task")
+        return future
+
+    def _from_journal(self, task_id: str) -> FleetFuture | None:
+        row = self._journal.find(task_id) if self._journal is not None else None
+        return None if row is None or row.outcome is None else self._settled_future(row)
+
+    def _settled_future(self, row: Row) -> FleetFuture:
+        future = self._future(row.id, row.once, keyed=row.keyed)
+        settle(future, Settled(_task_of(row, None), Outcome(row.outcome), row.value, row.node))
+        return future
 
     def _future(self, task_id: str, once: bool, *, keyed: bool) -> FleetFuture:
         taken = self._note_taken if self._journal is not None and not keyed else None
@@ -305,7 +346,7 @@ class FleetExecutor(Executor):
     def _note_taken(self, task_id: str) -> None:
         with self._lock:
             self._taken.append(task_id)
-            self._recovered.pop(task_id, None)
+            self._recovered.discard(task_id)
             full = len(self._taken) >= FORGET_AT
         if full:
             self._forget_taken()
@@ -376,9 +417,15 @@ class FleetExecutor(Executor):
         """Take no more work, and disconnect once what there is is done.
 
         Args:
-            wait: return only then.
+            wait: return only then; calls of a `map` that were not read yet are part of it.
             cancel_futures: cancel what is not done.
         """
+        unread = [results for results in self._maps if not results.is_read()]
+        if unread and not self._shut and (cancel_futures or not wait):
+            log.warning("executor: shut down amid %d maps: their further calls are not done", len(unread))
+        elif not self._shut:
+            for results in unread:
+                results.submit_rest()
         with self._lock:
             self._shut = True
             self._ends_by_itself = not wait
@@ -399,6 +446,7 @@ class FleetExecutor(Executor):
             if self._closed:
                 return
             self._closed = True
+        self._room.open()
         self._loop.close(timeout_s)  # a cancel that has just been asked for is written down
         self._forget_taken()
         if self._journal is not None:
@@ -418,6 +466,9 @@ class FleetExecutor(Executor):
     ) -> bool | None:
         if kind is not None and issubclass(kind, KeyboardInterrupt):
             self.close()  # who interrupts does not want to wait
+        if kind is not None:
+            for results in list(self._maps):
+                results.read_no_more()
         self.shutdown(wait=not self._closed)
         return None
 
@@ -427,25 +478,25 @@ class FleetExecutor(Executor):
         task_id = settled.task.id
         with self._lock:
             future = self._futures.get(task_id)
-            if task_id not in self._keyed:
+            keyed = task_id in self._keyed
+            if self._journal is not None or not keyed:
                 self._futures.pop(task_id, None)
+                self._keyed.pop(task_id, None)
             self._done += 1
         if future is not None:
             settle(future, settled)
-            if (
-                self._journal is not None
-                and settled.outcome is Outcome.CANCELLED
-                and task_id not in self._keyed
-            ):
+            if self._journal is not None and settled.outcome is Outcome.CANCELLED and not keyed:
                 self._note_taken(task_id)  # there is nothing to take
+        self._room.leave(settled.task.priority)
 
     def _node_changed(self, node_id: str, announced: Mapping[str, Any] | None) -> None:
         with self._changed:
-            if announced is None:
-                self._ready.pop(node_id, None)
-            else:
+            before = self._ready.pop(node_id, None)
+            if announced is not None:
                 self._ready[node_id] = announced
+            self._fleet_takes += _takes(announced) - _takes(before)
             self._changed.notify_all()
+        self._room.fleet_takes(self._fleet_takes)
 
     def _nothing_left(self) -> None:
         if self._ends_by_itself and not self._closed:
@@ -459,23 +510,29 @@ class FleetExecutor(Executor):
         for node, life, top in self._journal.counters():
             self._core.restore_counter(node, life, top)
         placed = self._journal.placed()
-        for row in self._journal.rows():
+        self._recovered.update(self._journal.untaken())
+        for row in self._journal.unsettled():
             deadline_s = None if row.deadline_s is None else now_s + row.deadline_s - wall_s
-            task = Task(
-                *(row.id, row.body, row.priority, row.function, row.where, row.once, deadline_s, row.retries),
-                *(row.attempt, row.lost, row.failed, row.cancelled),
-            )
-            future = self._futures[row.id] = self._future(row.id, row.once, keyed=row.keyed)
+            self._futures[row.id] = self._future(row.id, row.once, keyed=row.keyed)
             if row.keyed:
                 self._keyed[row.id] = row.body
-            else:
-                self._recovered[row.id] = future
-            if row.outcome is None:
-                self._core.restore(task, placed.get(row.id, []))
-            else:
-                settle(future, Settled(task, Outcome(row.outcome), row.value, row.node))
-                if not row.keyed:
-                    del self._futures[row.id]
+            self._room.add(row.priority)
+            self._core.restore(_task_of(row, deadline_s), placed.get(row.id, []))
+
+
+def _task_of(row: Row, deadline_s: float | None) -> Task:
+    return Task(
+        *(row.id, row.body, row.priority, row.function, row.where, row.once, deadline_s, row.retries),
+        *(row.attempt, row.lost, row.failed, row.cancelled),
+    )
+
+
+def _takes(announced: Mapping[str, Any] | None) -> int:
+    """How many tasks of ours a node takes at a time."""
+    if announced is None:
+        return 0
+    credit = announced.get("credit")
+    return credit if isinstance(credit, int) and credit > 0 else 1
 
 
 def function_name(fn: str | Callable[..., Any]) -> str:

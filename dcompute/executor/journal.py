@@ -162,11 +162,19 @@ class Journal:
             found = self._db.execute(f"select {_COLUMNS} from task where id = ?", (task_id,)).fetchone()
         return _row(found) if found else None
 
-    def rows(self) -> Iterator[Row]:
-        """All tasks, in the order in which they came."""
+    def unsettled(self) -> Iterator[Row]:
+        """The tasks that are not over, in the order in which they came."""
         with self._lock:
-            found = self._db.execute(f"select {_COLUMNS} from task order by number").fetchall()
+            found = self._db.execute(
+                f"select {_COLUMNS} from task where outcome is null order by number"
+            ).fetchall()
         return map(_row, found)
+
+    def untaken(self) -> list[str]:
+        """The ids of the tasks without a key, over or not: their results are for whoever asks."""
+        with self._lock:
+            found = self._db.execute("select id from task where not keyed order by number").fetchall()
+        return [task_id for (task_id,) in found]
 
     def placed(self) -> dict[str, list[tuple[str, str, int, int, bool]]]:
         """(node, life, n, attempt, active) of each task's placements."""
@@ -180,6 +188,14 @@ class Journal:
         """(node, life, highest number used)."""
         with self._lock:
             return self._db.execute("select node, life, top from counter").fetchall()
+
+    def forget_key(self, key: str) -> None:
+        """The task of this key, or those of the map of this key, as far as they are over."""
+        with self._transaction():
+            self._db.execute(
+                "delete from task where outcome is not null and (id = ?1 or substr(id, 1, ?2) = ?1 || '/')",
+                (key, len(key) + 1),
+            )
 
     def forget(self, task_ids: Iterable[str]) -> None:
         """Settled tasks whose results were taken."""
