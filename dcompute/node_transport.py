@@ -41,6 +41,7 @@ _STATUSES_WAITING = 8  # for the loop; when it lags, only the newest beyond thes
 _CREDIT = 16  # enough to keep a node busy over a round trip, little enough to move when it dies
 _ASKERS = 8
 _KEEP_BYTES = 16 * 1024 * 1024
+_SET_ASIDE = "ResultSetAside"  # the type of the error that takes its place
 
 
 class ComputeNodeTransport(Transport):
@@ -321,7 +322,10 @@ class ComputeNodeTransport(Transport):
 
     def _task_of(self, message: Outgoing) -> str | None:
         topic, payload, _ = message
-        return str(decode(payload).get("task_id", "")) if topic == self._core.topics.results else None
+        if not topic.startswith(self._core.topics.results):
+            return None
+        body = decode(payload)
+        return str(body.get("task_id", "")) if "result" in body else None
 
     def __str__(self) -> str:
         return f"node {self.node_id}"
@@ -414,14 +418,30 @@ class ComputeNodeTransport(Transport):
     def link_refused(self, message: Outgoing, held: bool, reason: str) -> Outgoing | None:
         topic, payload, retain = message
         log.error("%s: set aside a message of %d bytes on %s: %s", self.node_id, len(payload), topic, reason)
-        if not held or topic != self._core.topics.results:
-            return None
         body = decode(payload)
-        failure = {"error": f"the result of {len(payload):,} bytes cannot be sent: {reason}"}
-        if body["result"] == failure:  # not even that
+        if not held or "result" not in body:
             return None
         self._tell(ResultSetAside(body.get("task_id", ""), reason))
-        return (topic, encode({**body, "result": failure}), retain)
+        error = f"the result of {len(payload):,} bytes cannot be sent: {reason}"
+        if topic == self._core.topics.results:
+            if body["result"] == {"error": error}:  # not even that
+                return None
+            return (topic, encode({**body, "result": {"error": error}}), retain)
+        if body.get("error", {}).get("type") == _SET_ASIDE:
+            return None
+        failure = {"type": _SET_ASIDE, "message": error, "traceback": ""}
+        instead = encode({**body, "ok": False, "result": None, "error": failure})
+        with self._lock:
+            self._keep_instead(payload, instead)
+        return (topic, instead, retain)
+
+    def _keep_instead(self, payload: bytes, instead: bytes) -> None:
+        """Answer with `instead` when an asker asks for what was set aside."""
+        for known in self._core.ring.askers.values():
+            for entry in known.may.values():
+                if entry is not None and entry.held == payload:
+                    self._core.ring.drop(entry)
+                    entry.held = instead
 
     def _tell(self, event: NodeEvent) -> None:
         if self._observer is not None:

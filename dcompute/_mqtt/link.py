@@ -13,7 +13,10 @@ Rules
 5. A PUBACK that does not come within ACK_TIMEOUT_S of its message ends the connection: nothing else would,
    as the broker goes on answering pings. (A broker that was restarted behind a TCP proxy forgets what it was
    sent.)
-6. A message with which the broker closes the connection is set aside: `suspects.py`.
+6. A message with which the broker closes the connection is set aside: `suspects.py`. Only what goes at QoS 1
+   can be found out. So of `send_once`, at QoS 0, what is large is sent as by `send` after all; and after the
+   broker closed the connection, all that is as large as the largest on it, until one so large is
+   acknowledged.
 7. Reconnection waits MIN_BACKOFF_S / 2 to MAX_BACKOFF_S, doubling, with full jitter, so that a fleet that
    lost its broker does not come back as one. It starts over only after a connection that lasted STABLE_S:
    two programs with one client id, each of which throws the other out, fight ever more slowly.
@@ -54,6 +57,7 @@ MAX_BACKOFF_S = 15.0
 STABLE_S = 10.0
 CONNECT_TIMEOUT_S = 10.0
 ACK_TIMEOUT_S = 30.0
+ONCE_BYTES = 8192  # what is larger goes at QoS 1 in any case
 URGENT_IN_FLIGHT = IN_FLIGHT // 2  # of `send_now`; beyond it only the newest of a topic waits
 
 _LAST = -1  # the priority of a closing link's last words
@@ -129,7 +133,9 @@ class MqttLink:
         "_idle",
         "_in_flight",
         "_largest_acknowledged",
+        "_largest_once",
         "_once",
+        "_once_bytes",
         "_owner",
         "_pump_due",
         "_running",
@@ -169,7 +175,9 @@ class MqttLink:
         self._drop_oldest = drop_oldest
         self._held: dict[int, deque[Outgoing]] = {}  # by priority; none is empty
         self._waiting = 0  # messages in there
-        self._once: list[Outgoing] = []
+        self._once: list[tuple[Outgoing, int]] = []
+        self._once_bytes = ONCE_BYTES
+        self._largest_once = 0  # on this connection
         self._held_lock = threading.Lock()
         self._pump_due = False
         self._in_flight: dict[int, _Sent] = {}
@@ -255,14 +263,14 @@ class MqttLink:
         self._waiting -= 1
         return message
 
-    def send_once(self, messages: Sequence[Outgoing]) -> None:
-        """Send at QoS 0, ahead of what is held; lost if the link is not up, or goes down.
+    def send_once(self, messages: Sequence[Outgoing], priority: int = 0) -> None:
+        """Send at QoS 0, ahead of what is held; lost if the link is not up, or goes down (but see rule 6).
 
         For those who are acknowledged end to end, and send again themselves.
         """
         with self._held_lock:
             due = bool(self._once)
-            self._once.extend(messages)
+            self._once.extend((message, priority) for message in messages)
         if not due and messages:
             self._driver.call_on_loop(self._send_once)
 
@@ -272,7 +280,12 @@ class MqttLink:
         session = self._session
         if session is None or not self._up:
             return
-        for topic, payload, retain in messages:
+        for message, priority in messages:
+            topic, payload, retain = message
+            if len(payload) > min(ONCE_BYTES, max(self._once_bytes, self._largest_acknowledged)):
+                self.send(message, priority)
+                continue
+            self._largest_once = max(self._largest_once, len(payload))
             session.publish(topic, payload, retain, qos=0)
         session.flush()
 
@@ -512,6 +525,7 @@ class MqttLink:
             self._session = None
         self._channel = None
         self._up = False
+        self._largest_once = 0
         with self._held_lock:
             for sent in reversed(self._in_flight.values()):
                 if sent.held is not None:
@@ -525,6 +539,8 @@ class MqttLink:
     def _closed_by_broker(self, reason: str) -> None:
         """Find out over what, as far as that can be known, and connect again."""
         convicted: _Sent | None = None
+        if self._largest_once:
+            self._once_bytes = min(self._once_bytes, self._largest_once - 1)
         flying = list(self._in_flight.values())
         for topic in self._session.unanswered_extras() if self._session is not None else ():
             self._unwelcome[topic] = self._unwelcome.get(topic, 0) + 1

@@ -7,8 +7,8 @@ the journal writes again. What arrives in one turn of the loop is one commit and
 small tasks that is most of what they cost.
 
 Tasks and answers go at QoS 0: they are acknowledged end to end, and sent again when in doubt, so a broker's
-PUBACK would say nothing that matters, and cost two packets of four. What is large goes at QoS 1, by the
-link's own way with messages over which a broker closes the connection.
+PUBACK would say nothing that matters, and cost two packets of four. (The link sends at QoS 1 after all what
+the broker may close the connection over, to find out.)
 
 A node that announces no credit is older than end-to-end delivery: it answers on `results`, to nobody in
 particular. That topic is subscribed to when the first such node is seen, as it carries everybody's answers.
@@ -35,7 +35,6 @@ from dcompute.executor.wire import read_answer, write_message
 from dcompute.node_core import OFFLINE
 from dcompute.protocol import Rejected, ResultMessage, Topics, decode, encode_init
 
-ONCE_BYTES = 8192  # what is larger goes at QoS 1
 JOURNAL_RETRY_S = 1.0
 HOLD_LIMIT = 10_000  # messages held without a connection; the oldest goes first, as it is sent again anyway
 
@@ -177,15 +176,9 @@ class FleetLoop:
             self._over(settled)
 
     def _send(self, sends: Sequence[Send]) -> None:
-        at_once: list[Outgoing] = []
         for send in sends:
-            payload = write_message(send, self._name)
-            message = (self._topics.task_of(send.node), payload, False)
-            if len(payload) <= ONCE_BYTES:
-                at_once.append(message)
-            else:
-                self._link.send(message, send.task.priority if send.task is not None else 0)
-        self._link.send_once(at_once)
+            message = (self._topics.task_of(send.node), write_message(send, self._name), False)
+            self._link.send_once([message], send.task.priority if send.task is not None else 0)
 
     def _arm(self) -> None:
         due = [at_s for at_s in (self._core.wake_s(), self._registry.next_deadline_s()) if at_s is not None]

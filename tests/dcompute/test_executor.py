@@ -34,6 +34,7 @@ from dcompute.executor import (
 from dcompute.executor.journal import Journal, Row
 from dcompute.functions import Functions
 from dcompute.node_transport import ComputeNodeTransport
+from dcompute.parts import MqttLink
 from dcompute.worker import Worker, is_cancelled, load_handler
 
 _namespaces = itertools.count()
@@ -334,17 +335,25 @@ def test_more_than_a_stock_broker_queues_for_anyone(
         assert fleet.submit("f", "x" * 20_000).result(20) == "x" * 20_000
 
 
+@pytest.mark.parametrize("limit", [20_000, 2_000])  # one above what goes at QoS 0, one below
 def test_what_the_broker_does_not_let_through_is_refused_and_the_rest_goes_on(
-    stock_mosquitto: Callable[..., int], make_rig: Callable[..., Rig]
+    stock_mosquitto: Callable[..., int],
+    make_rig: Callable[..., Rig],
+    monkeypatch: pytest.MonkeyPatch,
+    limit: int,
 ) -> None:
-    rig = make_rig(stock_mosquitto("max_packet_size 20000"))
-    rig.node(lambda task: task["args"][0])
-    with rig.executor() as fleet:
+    for bound in ("MIN_BACKOFF_S", "MAX_BACKOFF_S"):
+        monkeypatch.setattr(sys.modules[MqttLink.__module__], bound, 0.05)
+    rig = make_rig(stock_mosquitto(f"max_packet_size {limit}"))
+    rig.node(lambda task: task["args"][0] if task["args"][0] != "big" else "x" * limit)
+    with rig.executor(resend_s=1.0) as fleet:
         fleet.wait_for_nodes(1, timeout=20)
-        large = fleet.submit("f", "x" * 30_000)
+        large, result = fleet.submit("f", "x" * limit), fleet.submit("f", "big")
         others = [fleet.submit("f", n) for n in range(20)]
-        with pytest.raises(Refused, match=r"30,\d+ bytes"):
+        with pytest.raises(Refused, match=r"\d+ bytes"):
             large.result(60)
+        with pytest.raises(TaskFailed, match=r"ResultSetAside: the result of .* cannot be sent"):
+            result.result(60)
         assert [future.result(60) for future in others] == list(range(20))
 
 

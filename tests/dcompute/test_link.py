@@ -19,6 +19,7 @@ from dcompute._mqtt.link import (
     CONNECT_TIMEOUT_S,
     MAX_BACKOFF_S,
     MIN_BACKOFF_S,
+    ONCE_BYTES,
     STABLE_S,
     URGENT_IN_FLIGHT,
 )
@@ -596,3 +597,31 @@ def test_what_a_flood_left_waiting_does_not_follow_the_last_word(client: Client)
     client.link.close([("me/status", b"offline", True)], 2, lambda: client.told.append("closed"))
     assert broker.published()[-1] == b"offline"
     assert client.told[-1] == "closed"
+
+
+def test_what_goes_once_is_suspected_too(world: World) -> None:
+    client = Client(world)
+    broker = client.up()
+
+    def qualities(*sizes: int) -> list[int]:
+        client.link.send_once([("t", b"x" * size, False) for size in sizes])
+        found = [wire.read_publish(packet) for packet in broker.heard() if packet.kind == PacketKind.PUBLISH]
+        for publish in found:
+            if publish.qos:
+                broker.say(wire.acknowledgement(PacketKind.PUBACK, publish.packet_id))
+        return [publish.qos for publish in sorted(found, key=lambda publish: len(publish.payload))]
+
+    assert qualities(10, 500, ONCE_BYTES, ONCE_BYTES + 1) == [0, 0, 0, 1]
+    broker.lose()
+    _, broker = world.until_dial()
+    broker.accept()
+    assert qualities(10, ONCE_BYTES - 1, ONCE_BYTES) == [0, 0, 0], "so large a one was acknowledged"
+
+    client = Client(world)
+    broker = client.up()
+    assert qualities(10, 500) == [0, 0]
+    broker.lose()
+    _, broker = world.until_dial()
+    broker.accept()
+    assert qualities(10, 499, 500, 600) == [0, 0, 1, 1]
+    assert qualities(10, 500, 600, 601) == [0, 0, 0, 1], "acknowledged, it is innocent"
