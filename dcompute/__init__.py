@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         FleetExecutor,
         FleetFuture,
         JournalError,
+        MapResults,
         NodeLost,
         OutcomeUnknown,
         Quarantined,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from dcompute.security import Tls
     from dcompute.update_keys import BadKeyFile, UpdateKeys
     from dcompute.updates import UpdateProgress, UpdateState
-    from dcompute.worker import Worker
+    from dcompute.worker import Worker, is_cancelled, progress
 
 __version__ = "0.1.0"
 
@@ -57,6 +58,8 @@ _HOME = {
     "UpdateProgress": "dcompute.updates",
     "UpdateState": "dcompute.updates",
     "Worker": "dcompute.worker",
+    "is_cancelled": "dcompute.worker",
+    "progress": "dcompute.worker",
 }
 
 _HOME |= dict.fromkeys(
@@ -65,6 +68,7 @@ _HOME |= dict.fromkeys(
         "FleetExecutor",
         "FleetFuture",
         "JournalError",
+        "MapResults",
         "NodeLost",
         "OutcomeUnknown",
         "Quarantined",
@@ -82,6 +86,9 @@ __all__ = [  # noqa: RUF022 - by what a reader looks for first
     "Worker",
     "Functions",
     "FleetFuture",
+    "MapResults",
+    "is_cancelled",
+    "progress",
     "Tls",
     "AsyncioDriver",
     "Bundle",

@@ -41,6 +41,7 @@ _STATUSES_WAITING = 8  # for the loop; when it lags, only the newest beyond thes
 _CREDIT = 16  # enough to keep a node busy over a round trip, little enough to move when it dies
 _ASKERS = 8
 _KEEP_BYTES = 16 * 1024 * 1024
+_PROGRESS_EVERY_S = 0.1
 _SET_ASIDE = "ResultSetAside"  # the type of the error that takes its place
 
 
@@ -136,6 +137,7 @@ class ComputeNodeTransport(Transport):
         self._on_cancel: Callable[[str], None] | None = None
         self._on_task_inline = False
         self._rivals = Rivals(boot_nonce)
+        self._progress_at_s: dict[str, float] = {}  # of tasks at work, when it was last said
         self._waiting_for_task = 0
         self._task_came: SimpleQueue[None] = SimpleQueue()  # a token for each who waited when a task came
 
@@ -221,6 +223,29 @@ class ComputeNodeTransport(Transport):
             self.send_result({**failure, "task_id": str(task_id)})
         else:
             self.send_result(failure, task_id)
+
+    def send_progress(self, task_id: str | int, fraction: float, text: str = "") -> None:
+        """Say how far a task at work is, to the FleetExecutor that it is of; no other would understand.
+
+        It may get lost, and is left out when the last one of the task was a moment ago.
+
+        Args:
+            fraction: 0 to 1.
+        """
+        now_s = self._driver.now_s()
+        with self._lock:
+            ring = self._core.ring
+            entry = ring.at_work.get(str(task_id)) if ring is not None else None
+            if entry is None or now_s < self._progress_at_s.get(entry.id, 0.0) + _PROGRESS_EVERY_S:
+                return
+            if len(self._progress_at_s) > 2 * len(ring.at_work):
+                self._progress_at_s = {
+                    key: at_s for key, at_s in self._progress_at_s.items() if key in ring.at_work
+                }
+            self._progress_at_s[entry.id] = now_s
+            said = {"node_id": self.node_id, "inc": self.inc, "task_id": entry.id, "attempt": entry.attempt}
+            payload = encode({**said, "n": entry.n, "progress": fraction, "text": text})
+            self._link.send_once([(ring.topic_of(entry.asker), payload, False)])
 
     def get_task(self, timeout: float = 0.0) -> dict[str, Any] | None:
         """Take the waiting task of highest priority, first in first out within one; None when there is none.

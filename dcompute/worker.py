@@ -23,7 +23,7 @@ from functools import partial
 from typing import Any, Literal
 
 from dcompute._log import guarded, log
-from dcompute._node.calling import Failure, Handler, Task, failure_of, is_cancelled
+from dcompute._node.calling import Failure, Handler, Task, failure_of, is_cancelled, progress
 from dcompute._node.pools import Pool, ProcessPool, ThreadPool
 from dcompute.node_core import BUSY, READY
 from dcompute.node_transport import ComputeNodeTransport
@@ -125,7 +125,8 @@ class Worker:
     """Runs `handler` for every task, on threads or in processes of its own.
 
     What the handler raises is sent as the task's error. A task that a FleetExecutor has cancelled while it is
-    at work is ended at once in a process; on a thread the handler may look at `is_cancelled()`.
+    at work is ended at once in a process; on a thread the handler may look at `is_cancelled()`. With
+    `progress(0.4, "frame 4 of 10")` a handler tells it how far it is.
 
     Args:
         concurrency: tasks at a time.
@@ -147,9 +148,9 @@ class Worker:
             raise ValueError("a time limit needs processes: a thread cannot be ended")
         self._node = node
         self._pool: Pool = (
-            ThreadPool(handler, concurrency)
+            ThreadPool(handler, concurrency, node.send_progress)
             if isolation == "thread"
-            else ProcessPool(handler, concurrency, time_limit_s)
+            else ProcessPool(handler, concurrency, time_limit_s, node.send_progress)
         )
         self._loop = TaskLoop(node, self._pool.execute, concurrency=concurrency)
         self._stopped = threading.Event()
@@ -208,4 +209,4 @@ def load_handler(name: str) -> Handler:
     return handler  # type: ignore[no-any-return]
 
 
-__all__ = ["Failure", "Handler", "TaskLoop", "Worker", "is_cancelled", "load_handler"]
+__all__ = ["Failure", "Handler", "TaskLoop", "Worker", "is_cancelled", "load_handler", "progress"]

@@ -1,4 +1,4 @@
-"""Calling a handler: its result or what it raised, and whether anyone still wants it."""
+"""Calling a handler: its result or what it raised, how far it is, and whether anyone still wants it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 _SUMMARY_CHARS = 1000
+_PROGRESS_CHARS = 200
 _TRACEBACK_CHARS = 20_000  # of its end, which says where it came from
 
 Task = dict[str, Any]
@@ -24,7 +25,10 @@ class Failure:
     traceback: str = ""
 
 
+Report = Callable[[float, str], object]
+
 _cancelled: contextvars.ContextVar[threading.Event | None] = contextvars.ContextVar("cancelled", default=None)
+_report: contextvars.ContextVar[Report | None] = contextvars.ContextVar("report", default=None)
 
 
 def is_cancelled() -> bool:
@@ -33,9 +37,32 @@ def is_cancelled() -> bool:
     return flag is not None and flag.is_set()
 
 
-def begin_with(flag: threading.Event) -> None:
-    """From now on this thread works on a task for which `flag` says that it is not wanted."""
+def progress(fraction: float, text: str = "") -> None:
+    """Tell whoever asked for the task that this thread works on how far it is.
+
+    It reaches a FleetExecutor's future, at most ten times a second; with others it has no effect.
+
+    Args:
+        fraction: 0 to 1.
+
+    Raises:
+        ValueError: if it is no such number.
+    """
+    if isinstance(fraction, bool) or not isinstance(fraction, (int, float)) or not 0 <= fraction <= 1:
+        raise ValueError(f"progress is a number from 0 to 1, not {fraction!r}")
+    report = _report.get()
+    if report is not None:
+        report(float(fraction), str(text)[:_PROGRESS_CHARS])
+
+
+def begin_with(flag: threading.Event | None, report: Report) -> None:
+    """From now on this thread works on a task for which `flag` says that it is not wanted.
+
+    Args:
+        report: takes what its handler says of its progress.
+    """
     _cancelled.set(flag)
+    _report.set(report)
 
 
 def call(handler: Handler, task: Task) -> Any:
@@ -52,4 +79,4 @@ def failure_of(error: BaseException, text: str = "") -> Failure:
     return Failure(summary[:_SUMMARY_CHARS], text[-_TRACEBACK_CHARS:])
 
 
-__all__ = ["Failure", "Handler", "Task", "begin_with", "call", "failure_of", "is_cancelled"]
+__all__ = ["Failure", "Handler", "Task", "begin_with", "call", "failure_of", "is_cancelled", "progress"]

@@ -16,8 +16,10 @@ from dcompute.extras import install_command
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
+    from multiprocessing.connection import Connection
 
 Done = Callable[[Any], None]
+Report = Callable[[str, float, str], object]  # of a task: how far it is, and in words
 
 
 class Pool(Protocol):
@@ -36,8 +38,9 @@ class Pool(Protocol):
 class ThreadPool:
     """So many daemon threads: Ctrl-C ends the program however long a handler would take."""
 
-    def __init__(self, handler: Handler, concurrency: int) -> None:
+    def __init__(self, handler: Handler, concurrency: int, report: Report) -> None:
         self._handler = handler
+        self._report = report
         self._work: SimpleQueue[tuple[Task, Done] | None] = SimpleQueue()
         self._flags: dict[str, threading.Event] = {}
         self._threads = [
@@ -66,7 +69,7 @@ class ThreadPool:
             task, done = work
             task_id = str(task["id"])
             flag = self._flags[task_id] = threading.Event()
-            begin_with(flag)
+            begin_with(flag, partial(self._report, task_id))
             result = call(self._handler, task)
             self._flags.pop(task_id, None)
             guarded("what a worker does with a result", partial(done, result))
@@ -75,10 +78,14 @@ class ThreadPool:
 class ProcessPool:
     """So many processes, by pebble: a task can be ended, by its time limit or when it is cancelled.
 
-    They are spawned, not forked: a fork would copy the node's threads' locks and its socket.
+    They are spawned, not forked: a fork would copy the node's threads' locks and its socket. What they report
+    of their progress comes through one pipe, into which what is short is written in one piece: a queue has a
+    lock, which one that is ended would take with it.
     """
 
-    def __init__(self, handler: Handler, concurrency: int, time_limit_s: float | None) -> None:
+    def __init__(
+        self, handler: Handler, concurrency: int, time_limit_s: float | None, report: Report
+    ) -> None:
         from multiprocessing import get_context  # a node whose handler runs on a thread has no use for these
 
         try:
@@ -86,12 +93,17 @@ class ProcessPool:
         except ImportError:
             raise ValueError(f"processes need pebble: {install_command('processes')}") from None
         self._limit_s = time_limit_s
+        context = get_context("spawn")
+        reports, self._reports = context.Pipe(duplex=False)
         self._pool: Any = pebble.ProcessPool(
             max_workers=concurrency,
             initializer=_begin,
-            initargs=[handler, list(sys.path), os.getcwd()],
-            context=get_context("spawn"),
+            initargs=[handler, list(sys.path), os.getcwd(), self._reports],
+            context=context,
         )
+        threading.Thread(
+            target=_hand_on, args=(reports, report), name="dcompute-progress", daemon=True
+        ).start()
         self._futures: dict[str, Future[Any]] = {}
 
     def execute(self, task: Task, done: Done) -> None:
@@ -106,6 +118,7 @@ class ProcessPool:
     def stop(self) -> None:
         self._pool.close()
         self._pool.join()
+        self._reports.close()
 
     def _ended(self, task_id: str, done: Done, future: Future[Any]) -> None:
         from concurrent.futures import CancelledError
@@ -121,18 +134,31 @@ class ProcessPool:
             done(failure_of(error))
 
 
+def _hand_on(reports: Connection, report: Report) -> None:
+    while True:
+        try:
+            said = reports.recv()
+        except (EOFError, OSError):
+            return
+        guarded("what a worker reports", partial(report, *said))
+
+
 _handler: Handler | None = None
+_reports: Connection | None = None
 
 
-def _begin(handler: Handler, path: list[str], folder: str) -> None:
-    global _handler
+def _begin(handler: Handler, path: list[str], folder: str, reports: Connection) -> None:
+    global _handler, _reports
     sys.path[:] = path
     os.chdir(folder)
-    _handler = handler
+    _handler, _reports = handler, reports
 
 
 def _work(task: Task) -> Any:
     assert _handler is not None
+    assert _reports is not None
+    reports, task_id = _reports, str(task["id"])
+    begin_with(None, lambda fraction, text: reports.send((task_id, fraction, text)))
     return call(_handler, task)
 
 

@@ -67,6 +67,7 @@ class Task:
         deadline_s: when it is of no use any more.
         retries: how often it is tried again after it failed or its node was lost; None: never after a
             failure, and until it is quarantined after losses.
+        speculate_s: after how long without an answer it is tried on another node as well.
     """
 
     id: str
@@ -77,6 +78,7 @@ class Task:
     once: bool = False
     deadline_s: float | None = None
     retries: int | None = None
+    speculate_s: float | None = None
     attempt: int = 1
     lost: int = 0
     failed: int = 0
@@ -100,6 +102,7 @@ class Placement:
     active: bool = True
     resend_at_s: float = 0.0
     pause_s: float = RESEND_S
+    since_s: float | None = None  # when it was first sent, as far as this process knows
 
 
 @dataclass(slots=True, eq=False)
@@ -183,6 +186,19 @@ class Answer:
     answer: str = ""
     ran: str = "maybe"
     top: int = 0
+
+
+@dataclass(slots=True)
+class Progress:
+    """A message on `results/<from>`: how far a task at work is (0 to 1), and in words."""
+
+    node: str
+    inc: str
+    task_id: str
+    attempt: int
+    n: int
+    fraction: float
+    text: str
 
 
 def matches(where: Mapping[str, Any], node_id: str, announced: Mapping[str, Any]) -> bool:
@@ -344,10 +360,7 @@ class FleetCore:
         that is wanted any result is welcome, whichever attempt it is of."""
         node = self._node(answer.node)
         task = self.tasks.get(answer.task_id)
-        life = answer.inc.rpartition(".")[0] or answer.inc
-        placement = node.open.get(answer.n) if node.life == life and answer.answer != "boot" else None
-        if placement is not None and (placement.task is not task or placement.attempt != answer.attempt):
-            placement = None
+        placement = self._placement_of(answer) if answer.answer != "boot" else None
         if answer.ok is not None:
             if task is not None:
                 self._result(task, placement, answer, now_s)
@@ -359,6 +372,23 @@ class FleetCore:
             elif placement.active:
                 self._lost(task, node, now_s)
         self._place(now_s)
+
+    def progressed(self, progress: Progress, now_s: float) -> bool:
+        """A task is at work. Returns whether it is one that is wanted there."""
+        placement = self._placement_of(progress)
+        if placement is None or not placement.active:
+            return False
+        placement.resend_at_s = max(placement.resend_at_s, now_s + placement.pause_s)  # it did arrive
+        return True
+
+    def _placement_of(self, said: Answer | Progress) -> Placement | None:
+        """What a node speaks of, if that is open there in this life of it."""
+        node = self._node(said.node)
+        placement = node.open.get(said.n)
+        if placement is None or node.life != (said.inc.rpartition(".")[0] or said.inc):
+            return None
+        same = placement.task is self.tasks.get(said.task_id) and placement.attempt == said.attempt
+        return placement if same else None
 
     def answered_as_of_old(self, node_id: str, task_id: str, result: Any, now_s: float) -> None:
         """A result on the topic `results`, from a node that knows no end to end delivery."""
@@ -535,6 +565,17 @@ class FleetCore:
                 placement.pause_s = min(LONGEST_RESEND_S, 2 * placement.pause_s)
                 self._send(placement, now_s)
             self._wake(placement.resend_at_s)
+            self._speculate(placement, now_s)
+
+    def _speculate(self, placement: Placement, now_s: float) -> None:
+        task = placement.task
+        if task.speculate_s is None or placement.since_s is None or task.waiting or len(task.placements) > 1:
+            return
+        due_s = placement.since_s + task.speculate_s
+        if due_s > now_s:
+            self._wake(due_s)
+        else:
+            self._next_attempt(task)
 
     def _send_again(self, node: Node, now_s: float) -> None:
         """Whatever is open there may have got lost, or its answer, or the word that nothing is."""
@@ -558,6 +599,10 @@ class FleetCore:
         self._wake(placement.resend_at_s)
         if not self.up or not node.alive:
             return
+        if placement.since_s is None:
+            placement.since_s = now_s
+            if task.speculate_s is not None:
+                self._wake(now_s + task.speculate_s)
         left_s = None if task.deadline_s is None else max(0.0, task.deadline_s - now_s)
         self._batch.sends.append(
             Send(

@@ -27,9 +27,9 @@ from dcompute._log import log
 from dcompute._mqtt.paho_session import SessionSettings
 from dcompute._mqtt.shared import shared_driver
 from dcompute.drivers import Address, Driver
-from dcompute.executor.core import FleetCore, Outcome, Settled, Task, matches
+from dcompute.executor.core import FleetCore, Outcome, Progress, Settled, Task, matches
 from dcompute.executor.fleet_loop import FleetLoop
-from dcompute.executor.future import FleetFuture, abandon, settle
+from dcompute.executor.future import FleetFuture, abandon, note_progress, settle
 from dcompute.executor.journal import Journal, Row
 from dcompute.executor.map_results import MapResults
 from dcompute.executor.room import Room
@@ -113,6 +113,7 @@ class FleetExecutor(Executor):
             over=self._task_over,
             node_changed=self._node_changed,
             nothing_left=self._nothing_left,
+            progressed=self._progressed,
         )
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
@@ -143,6 +144,7 @@ class FleetExecutor(Executor):
         timeout: float | None = None,
         retries: int | None = None,
         once: bool = False,
+        speculate: float | None = None,
         key: str | None = None,
         **kwargs: Any,
     ) -> FleetFuture:
@@ -159,6 +161,8 @@ class FleetExecutor(Executor):
             retries: how often it is tried again after it failed or its node was lost. None: not after a
                 failure, and after losses until it is Quarantined.
             once: run it at most once, whatever happens: where that cannot be known it is OutcomeUnknown.
+            speculate: seconds after which, if its node has not answered, it is tried on another one as well;
+                the first result counts. Not with `once`.
             key: a name for this task. With a journal, the same key after a restart is the same task, and its
                 result stays until `forget(key)`.
 
@@ -178,6 +182,7 @@ class FleetExecutor(Executor):
             timeout=timeout,
             retries=retries,
             once=once,
+            speculate=speculate,
         )
 
     def submit_task(
@@ -272,8 +277,11 @@ class FleetExecutor(Executor):
         timeout: float | None = None,
         retries: int | None = None,
         once: bool = False,
+        speculate: float | None = None,
     ) -> list[FleetFuture]:
         check_priority(priority)
+        if once and speculate is not None:
+            raise ValueError("a task that is to run once is not tried on two nodes: no `speculate`")
         where = dict(where or {})
         bodies = [_body(fields) for _, fields in work]
         functions = [fields.get("function") for _, fields in work]
@@ -293,7 +301,9 @@ class FleetExecutor(Executor):
                         continue
                     task_id = check_task_id(key) if key is not None else uuid.uuid4().hex
                     name = function if isinstance(function, str) else ""
-                    tasks.append(Task(task_id, body, priority, name, where, once, deadline_s, retries))
+                    tasks.append(
+                        Task(task_id, body, priority, name, where, once, deadline_s, retries, speculate)
+                    )
                     futures.append(self._future(task_id, once, keyed=key is not None))
                 keys = {key for key, _ in work if key is not None}
                 if self._journal is not None:
@@ -301,6 +311,7 @@ class FleetExecutor(Executor):
                         Row(
                             *(task.id, task.body, priority, task.function, where, once, wall_end_s, retries),
                             keyed=task.id in keys,
+                            speculate_s=speculate,
                         )
                         for task in tasks
                     )
@@ -489,6 +500,12 @@ class FleetExecutor(Executor):
                 self._note_taken(task_id)  # there is nothing to take
         self._room.leave(settled.task.priority)
 
+    def _progressed(self, progress: Progress) -> None:
+        with self._lock:
+            future = self._futures.get(progress.task_id)
+        if future is not None:
+            note_progress(future, progress.fraction, progress.text)
+
     def _node_changed(self, node_id: str, announced: Mapping[str, Any] | None) -> None:
         with self._changed:
             before = self._ready.pop(node_id, None)
@@ -523,7 +540,7 @@ class FleetExecutor(Executor):
 def _task_of(row: Row, deadline_s: float | None) -> Task:
     return Task(
         *(row.id, row.body, row.priority, row.function, row.where, row.once, deadline_s, row.retries),
-        *(row.attempt, row.lost, row.failed, row.cancelled),
+        *(row.speculate_s, row.attempt, row.lost, row.failed, row.cancelled),
     )
 
 

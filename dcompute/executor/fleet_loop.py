@@ -28,7 +28,7 @@ from dcompute._mqtt.link import MqttLink, Outgoing
 from dcompute._mqtt.paho_session import SessionSettings, Subscription
 from dcompute.drivers import Address, Driver, Timer
 from dcompute.events import NodeStatusSeen
-from dcompute.executor.core import Batch, FleetCore, Send, Settled
+from dcompute.executor.core import Answer, Batch, FleetCore, Progress, Send, Settled
 from dcompute.executor.journal import Journal
 from dcompute.executor.task_errors import JournalError
 from dcompute.executor.wire import read_answer, write_message
@@ -50,9 +50,10 @@ class FleetLoop:
         topics: those of the namespace.
         core: what decides; from `start` on it is touched on the loop only.
         journal: what has to be written before anything is sent or reported; None writes nothing.
-        over: told of a task that is settled, once that is written down; on the loop, as the next two are.
+        over: told of a task that is settled, once that is written down; on the loop, as the others are.
         node_changed: told what a node announces, and with None that it is gone.
         nothing_left: told when a turn ended with no task waiting, at a node or to be reported.
+        progressed: told how far a task at work is.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class FleetLoop:
         over: Callable[[Settled], None],
         node_changed: Callable[[str, Mapping[str, Any] | None], None],
         nothing_left: Callable[[], None],
+        progressed: Callable[[Progress], None],
     ) -> None:
         self._driver = driver
         self._topics = topics
@@ -77,6 +79,7 @@ class FleetLoop:
         self._over = over
         self._node_changed = node_changed
         self._nothing_left = nothing_left
+        self._progressed = progressed
         self._answers = f"{topics.results}/{name}"
         self._registry = Registry()
         self._link = MqttLink(driver, address, settings, self, hold_limit=HOLD_LIMIT, drop_oldest=True)
@@ -221,7 +224,7 @@ class FleetLoop:
         try:
             if topic == self._answers:
                 if not retained:
-                    self._core.answered(read_answer(payload), now_s)
+                    self._take_answer(read_answer(payload), now_s)
             else:
                 message = decode(self._topics, topic, payload)
                 if not isinstance(message, ResultMessage):
@@ -236,6 +239,12 @@ class FleetLoop:
             log.warning("executor: rejected a message on %.80r: %s", topic, error)
             return
         self._schedule()
+
+    def _take_answer(self, answer: Answer | Progress, now_s: float) -> None:
+        if isinstance(answer, Answer):
+            self._core.answered(answer, now_s)
+        elif self._core.progressed(answer, now_s):
+            self._progressed(answer)
 
     def link_down(self, reason: str) -> None:
         log.warning("executor: connection lost: %s; reconnecting", reason)

@@ -31,7 +31,8 @@ class FleetFuture(Future[Any]):
     """A `concurrent.futures.Future`; works with `wait`, `as_completed` and `asyncio.wrap_future`.
 
     Callbacks are called on a thread of their own, so that one that blocks stops no task. `task_id` names the
-    task on the wire and in the journal.
+    task on the wire and in the journal. `progress` (0 to 1) and `progress_text` are what its handler reported
+    last (`dcompute.worker.progress`); a task that is tried again begins anew.
     """
 
     def __init__(
@@ -48,6 +49,9 @@ class FleetFuture(Future[Any]):
         self._ask_to_cancel = cancel
         self._deliver = deliver
         self._taken = taken
+        self._on_progress: tuple[Callable[[FleetFuture], object], ...] = ()
+        self.progress = 0.0
+        self.progress_text = ""
 
     def cancel(self) -> bool:
         """Cancel the task, waiting or at work; what its node still does is discarded.
@@ -83,6 +87,20 @@ class FleetFuture(Future[Any]):
         """Call `fn(self)` when it is done, on a thread of its own; at once if it is already."""
         super().add_done_callback(lambda _future: self._deliver(partial(_ignore, fn, self)))
 
+    def add_progress_callback(self, fn: Callable[[FleetFuture], object]) -> None:
+        """Call `fn(self)` whenever the handler has reported progress, on the thread of the other callbacks.
+
+        Reports may get lost, and are at least a tenth of a second apart; a result follows in any case.
+        """
+        self._on_progress += (fn,)
+
+
+def note_progress(future: FleetFuture, fraction: float, text: str) -> None:
+    """Its node has said how far it is."""
+    future.progress, future.progress_text = fraction, text
+    for fn in future._on_progress:
+        future._deliver(partial(_ignore, fn, future))
+
 
 def abandon(future: FleetFuture) -> None:
     """Nobody here will hear of the task any more."""
@@ -104,7 +122,7 @@ def settle(future: FleetFuture, settled: Settled) -> None:
         future.set_running_or_notify_cancel()
 
 
-def _ignore(fn: Callable[[Future[Any]], object], future: Future[Any]) -> None:
+def _ignore(fn: Callable[[Any], object], future: Future[Any]) -> None:
     fn(future)
 
 

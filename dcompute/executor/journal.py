@@ -24,6 +24,7 @@ from typing import Any
 
 from dcompute.executor.task_errors import JournalError
 
+_FORMAT = 2
 _SCHEMA = """
 create table if not exists about (key text primary key, value text) without rowid;
 create table if not exists task (
@@ -31,7 +32,7 @@ create table if not exists task (
     function text not null, wanted text not null, once int not null, deadline_s real, retries int,
     keyed int not null, attempt int not null default 1, lost int not null default 0,
     failed int not null default 0, cancelled int not null default 0,
-    outcome text, value text, node text
+    outcome text, value text, node text, speculate_s real
 );
 create index if not exists unsettled on task (number) where outcome is null;
 create table if not exists placed (
@@ -83,6 +84,7 @@ class Row:
     outcome: str | None = None
     value: Any = None
     node: str = ""
+    speculate_s: float | None = None
 
 
 class Journal:
@@ -117,7 +119,11 @@ class Journal:
         (health,) = db.execute("pragma quick_check(1)").fetchone()
         if health != "ok":
             raise sqlite3.DatabaseError(health)
-        db.executescript(f"begin exclusive; {_SCHEMA} commit;")
+        (format_,) = db.execute("pragma user_version").fetchone()
+        (tables,) = db.execute("select count(*) from sqlite_master").fetchone()
+        if tables and format_ != _FORMAT:
+            raise sqlite3.DatabaseError(f"its format is {format_}, not {_FORMAT}")
+        db.executescript(f"begin exclusive; {_SCHEMA} pragma user_version = {_FORMAT}; commit;")
 
     def close(self) -> None:
         """Close the file, and let others have it."""
@@ -133,14 +139,14 @@ class Journal:
 
     def add(self, rows: Iterable[Row]) -> None:
         """Accept tasks: once this returns, they are not lost."""
-        columns = "id, body, priority, function, wanted, once, deadline_s, retries, keyed"
+        columns = "id, body, priority, function, wanted, once, deadline_s, retries, keyed, speculate_s"
         with self._transaction():
             self._db.executemany(
-                f"insert into task ({columns}) values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                f"insert into task ({columns}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     (
                         *(row.id, row.body, row.priority, row.function, json.dumps(row.where)),
-                        *(row.once, row.deadline_s, row.retries, row.keyed),
+                        *(row.once, row.deadline_s, row.retries, row.keyed, row.speculate_s),
                     )
                     for row in rows
                 ),
@@ -244,15 +250,15 @@ class _Transaction:
 
 _COLUMNS = (
     "id, body, priority, function, wanted, once, deadline_s, retries, keyed, attempt, lost, failed,"
-    " cancelled, outcome, value, node"
+    " cancelled, outcome, value, node, speculate_s"
 )
 
 
 def _row(values: tuple[Any, ...]) -> Row:
     id_, body, priority, function, wanted, once, deadline_s, retries, keyed, *rest = values
-    attempt, lost, failed, cancelled, outcome, value, node = rest
+    attempt, lost, failed, cancelled, outcome, value, node, speculate_s = rest
     return Row(
         *(id_, body, priority, function, json.loads(wanted), bool(once), deadline_s, retries, bool(keyed)),
         *(attempt, lost, failed, bool(cancelled), outcome),
-        *(None if value is None else json.loads(value), node or ""),
+        *(None if value is None else json.loads(value), node or "", speculate_s),
     )

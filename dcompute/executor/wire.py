@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from dcompute.executor.core import Answer, Send
+from dcompute.executor.core import Answer, Progress, Send
 from dcompute.node_core import Rejected, check_task_id, decode
 
 _text = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode
@@ -38,7 +38,7 @@ def write_message(send: Send, asker: str) -> bytes:
     return head if body == b"{}" else b"%b, %b" % (head[:-1], body[1:])  # the body was checked when it came
 
 
-def read_answer(payload: bytes) -> Answer:
+def read_answer(payload: bytes) -> Answer | Progress:
     """A message on `results/<from>`. Raises Rejected."""
     body = decode(payload)
     try:
@@ -52,6 +52,11 @@ def read_answer(payload: bytes) -> Answer:
         raise Rejected("an answer without its node_id or inc")
     if not all(isinstance(number, int) for number in (attempt, n, top)):
         raise Rejected("an answer whose attempt, n or top is no number")
+    if "progress" in body:
+        fraction, text = body["progress"], body.get("text", "")
+        if isinstance(fraction, bool) or not isinstance(fraction, (int, float)) or not 0 <= fraction <= 1:
+            raise Rejected("progress that is no number from 0 to 1")
+        return Progress(node, inc, task_id, attempt, n, float(fraction), str(text))  # type: ignore[arg-type]
     if ok is None and not isinstance(body.get("answer"), str):
         raise Rejected("an answer that says neither ok nor what became of the task")
     return Answer(

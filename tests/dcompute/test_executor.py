@@ -35,12 +35,13 @@ from dcompute.executor.journal import Journal, Row
 from dcompute.functions import Functions
 from dcompute.node_transport import ComputeNodeTransport
 from dcompute.parts import MqttLink
-from dcompute.worker import Worker, is_cancelled, load_handler
+from dcompute.worker import Worker, is_cancelled, load_handler, progress
 
 _namespaces = itertools.count()
 
 WORK = """
 import os, sys, time
+from dcompute import progress
 def add(*numbers):
     return sum(numbers)
 def slowly(seconds, value):
@@ -57,6 +58,10 @@ def note(path, name, seconds=0.0):
     return name
 def big(size):
     return "x" * size
+def steps(seconds):
+    for step in range(3):
+        progress(step / 4, f"step {step}")
+        time.sleep(seconds)
 """
 
 
@@ -260,11 +265,28 @@ def test_what_is_cancelled_waits_no_more_and_is_told_to_the_handler(rig: Rig) ->
             waiting.result(10)
         assert running.cancel()
         assert seen.wait(10)
+        with pytest.raises(ValueError, match="not tried on two nodes"):
+            fleet.submit("f", once=True, speculate=1)
         begun.clear()
         once = fleet.submit("f", once=True)
         assert begun.wait(10)
         assert not once.cancel()
         assert once.result(10) is None, "it ran, so it has a result"
+
+
+def test_progress_reaches_the_future(rig: Rig) -> None:
+    rig.node()
+    with rig.executor() as fleet:
+        future = fleet.submit("steps", 0.11)
+        assert (future.progress, future.progress_text) == (0.0, "")
+        told: list[tuple[float, str]] = []
+        future.add_progress_callback(lambda future: told.append((future.progress, future.progress_text)))
+        assert future.result(10) is None
+        assert told == [(0.0, "step 0"), (0.25, "step 1"), (0.5, "step 2")]
+    for wrong in (2, True, "half", float("nan")):
+        with pytest.raises(ValueError, match="from 0 to 1"):
+            progress(wrong)  # type: ignore[arg-type]
+    progress(0.5, "to nobody, which is no error")
 
 
 def test_older_nodes_take_part(rig: Rig) -> None:
@@ -276,13 +298,24 @@ def test_older_nodes_take_part(rig: Rig) -> None:
             fleet.submit("add", 1, once=True, timeout=0.3).result(10)
 
 
-def test_two_executors_get_their_own_results(rig: Rig) -> None:
-    rig.node()
+def test_executors_get_their_own_results_and_one_with_few_tasks_need_not_wait_for_one_with_many(
+    rig: Rig,
+) -> None:
+    done: list[int] = []
+
+    def handler(task: dict[str, Any]) -> int:
+        time.sleep(0.002)
+        done.append(task["args"][0])
+        return done[-1]
+
+    rig.node(handler)
     with rig.executor() as one, rig.executor() as other:
-        mine = [one.submit("add", n) for n in range(50)]
-        theirs = [other.submit("add", 1000 + n) for n in range(50)]
-        assert [future.result(10) for future in mine] == list(range(50))
-        assert [future.result(10) for future in theirs] == list(range(1000, 1050))
+        mine = [one.submit("f", n) for n in range(300)]
+        mine[20].result(10)
+        theirs = [other.submit("f", 1000 + n) for n in range(30)]
+        assert [future.result(10) for future in theirs] == list(range(1000, 1030))
+        assert len(done) < 150, "by turns, as each has a window"
+        assert [future.result(10) for future in mine] == list(range(300))
 
 
 def test_a_node_that_dies_loses_nothing_and_one_task_that_kills_is_quarantined(rig: Rig) -> None:
@@ -487,6 +520,9 @@ def test_processes_end_what_hangs_and_survive_what_dies(rig: Rig) -> None:
     with rig.executor() as fleet:
         fleet.wait_for_nodes(1, timeout=20)
         assert fleet.submit("add", 1, 2).result(30) == 3
+        reports = fleet.submit("steps", 0.11)
+        reports.result(30)
+        assert (reports.progress, reports.progress_text) == (0.5, "step 2")
         hangs, dies = fleet.submit("slowly", 60, 1), fleet.submit("die")
         with pytest.raises(TaskFailed, match="more than 1 s"):
             hangs.result(30)
@@ -501,7 +537,9 @@ def test_processes_end_what_hangs_and_survive_what_dies(rig: Rig) -> None:
 
 def test_what_functions_are_served(rig: Rig) -> None:
     functions = Functions(["work"])
-    assert functions.names() == [f"work:{name}" for name in ("add", "big", "die", "fail", "note", "slowly")]
+    assert functions.names() == [
+        f"work:{name}" for name in ("add", "big", "die", "fail", "note", "slowly", "steps")
+    ]
     assert functions({"function": "add", "args": [1, 2]}) == 3
     assert functions({"function": "add", "calls": [[1], [2, 3]]}) == [1, 5]
     with pytest.raises(LookupError, match="no function 'os' here"):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import Any
 
 import pytest
 
-from dcompute.executor.core import Answer, Batch, FleetCore, Outcome, Task, matches
+from dcompute.executor.core import Answer, Batch, FleetCore, Outcome, Progress, Task, matches
+from dcompute.executor.wire import read_answer
+from dcompute.node_core import Rejected
 
 READY = {"credit": 2, "largest": 10_000}
 
@@ -203,6 +206,47 @@ def test_retries_and_reissues() -> None:
     assert fleet.over["3"] is Outcome.EXPIRED
 
 
+def test_a_straggler_is_tried_elsewhere_too_when_it_was_wished() -> None:
+    fleet = Fleet()
+    fleet.node("a")
+    fleet.give("1", speculate_s=5.0)
+    fleet.give("2")
+    fleet.node("b")
+    fleet.pass_time(4.9)
+    assert set(fleet.placed().values()) == {"a"}
+    fleet.pass_time(0.2)
+    assert [(node, attempt) for node, task, _, attempt in fleet.sent if task == "1"] == [("a", 1), ("b", 2)]
+    fleet.pass_time(9)
+    assert len(fleet.placed()) == 2, "two nodes are enough"
+    fleet.answer("a", "1", 1, ok=True)
+    assert fleet.over == {"1": Outcome.RESULT}
+    assert ("b", "", 1, 1) in fleet.sent, "the other one is told that it is over"
+
+
+def test_progress_counts_for_what_is_open_there_and_shows_that_it_arrived() -> None:
+    fleet = Fleet(resend_s=10.0)
+    fleet.node("a")
+    fleet.give("1")
+
+    def said(life: str = "L1", task: str = "1", n: int = 1, attempt: int = 1) -> bool:
+        return fleet.core.progressed(Progress("a", f"{life}.1", task, attempt, n, 0.5, ""), fleet.now_s)
+
+    assert [said(life="L0"), said(task="2"), said(n=2), said(attempt=2)] == [False] * 4
+    fleet.pass_time(9)
+    assert said()
+    fleet.pass_time(9)
+    assert len(fleet.sent) == 1, "not sent again: it is at work"
+    fleet.answer("a", "1", 1, ok=True)
+    assert not said()
+
+
+@pytest.mark.parametrize("fraction", [True, -0.1, 1.1, "0.5", None])
+def test_progress_is_a_number_from_0_to_1(fraction: Any) -> None:
+    said = {"node_id": "a", "inc": "L.1", "task_id": "1", "attempt": 1, "n": 1, "progress": fraction}
+    with pytest.raises(Rejected, match="progress"):
+        read_answer(json.dumps(said).encode())
+
+
 def test_when_nothing_is_open_the_node_is_told() -> None:
     fleet = Fleet()
     fleet.node("a")
@@ -226,7 +270,12 @@ def test_when_nothing_is_open_the_node_is_told() -> None:
         ({"tags": ["tpu", "fpga"]}, False),
         ({"nothing": None}, True),
         ({"tags": {"min": 1}}, False),
+        ({"device_type": "ESP32", "version": "2.1"}, True),
+        ({"version": ["2.2", "2.3"]}, False),
+        ({"functions": "work:add"}, True),
+        ({"functions": "work:sub"}, False),
     ],
 )
 def test_what_a_node_has_to_announce(where: dict[str, Any], fits: bool) -> None:
-    assert matches(where, "n1", {"memory": 4, "tags": ["gpu", "near"]}) is fits
+    said = {"memory": 4, "tags": ["gpu", "near"], "device_type": "ESP32", "version": "2.1"}
+    assert matches(where, "n1", said | {"functions": ["work:add", "work:mul"]}) is fits

@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from dcompute.executor.core import Batch, FleetCore, Node, Outcome, Settled, Task
+from dcompute.executor.core import Answer, Batch, FleetCore, Node, Outcome, Settled, Task
 from dcompute.executor.wire import read_answer, write_message
 from dcompute.node_core import NodeCore, Topics
 
@@ -256,6 +256,7 @@ class SmallWorld:
             return
         asker = self.askers[whom]
         answer = read_answer(payload)
+        assert isinstance(answer, Answer)
         if answer.ok and not any(run[0] == answer.task_id for run in self.runs):
             raise BrokenInvariant(f"I4: a result of {answer.task_id}, which never ran")
         asker.core.answered(answer, self.time_s)
