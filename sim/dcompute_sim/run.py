@@ -250,7 +250,7 @@ def _lodging(scenario: Scenario, broker: RealBroker) -> Lodging | None:
     if not isinstance(broker, ExternalBroker):
         return None
     bound = any(group.kind == "board" or group.files is not None for group in scenario.fleet.values())
-    return Lodging(broker.address, scenario.namespace, scenario.nodes(), bound=bound)
+    return Lodging(broker.address, scenario.namespace, scenario.node_ids().values(), bound=bound)
 
 
 def planned(scenario: Scenario, options: RunOptions) -> t.RunStarted:

@@ -73,10 +73,12 @@ OF_TASKS = (
 
 
 def scenario(habits: dict[str, Any]) -> dict[str, Any]:
+    own_id = {"id": "{unique_id}"} if "BY_CHIP" in habits else {}
     return {
         "phases": {"start": "5s", "work": "30s", "quiet": "60s"},
         "fleet": {
-            "n": {"kind": "firmware", "count": 2, "keepalive": "10s", "files": str(HABITS), "config": habits}
+            "n": {"kind": "firmware", "count": 2, "keepalive": "10s", "files": str(HABITS), "config": habits,
+                  **own_id}
         },
         "workload": [
             {"phase": "work", "rate": "2/s", "tasks": 20, "answer": {"doubled": 2}, "target": "round_robin"}
@@ -99,6 +101,7 @@ CASES: Mapping[str, tuple[dict[str, Any], Mapping[str, Status]]] = {
     "the bare protocol": ({}, {}),
     "results that name no task": ({"NAMES_TASK": False}, dict.fromkeys(OF_TASKS, UNDECIDED)),
     "a client id of its own": ({"CLIENT_PREFIX": "board-"}, {}),
+    "an id of its chip, and other names": ({"BY_CHIP": True, "BROKER": "{MQTT_HOST}"}, {}),
     "a kept session": ({"KEEPS_SESSION": True}, {}),
     "retained results": ({"RETAINS_RESULTS": True}, {}),
     "QoS 0": ({"QOS": 0}, {}),

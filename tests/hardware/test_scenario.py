@@ -8,9 +8,9 @@ import pytest
 from dcompute_sim import trace as t
 from dcompute_sim.commands import app
 from dcompute_sim.fwbuild.firmware_files import product
-from dcompute_sim.hardware.run_config import MARK
 from dcompute_sim.micropython import flash
 from dcompute_sim.report.fault_outcome import fault_outcomes
+from dcompute_sim.scenario.own_config import MARK
 from dcompute_sim.trace import read
 from dcompute_sim.virtual_boards.virtual_board import own
 from typer.testing import CliRunner
@@ -118,7 +118,7 @@ def test_a_boards_own_config_is_back_after_the_run(tmp_path: Path, serve_board: 
     root = tmp_path / "flash"
     deploy(root)
     (root / "config.py").write_bytes(
-        OWN_CONFIG.encode() + MARK + b"MQTT_PORT = 5\n"
+        OWN_CONFIG.encode() + MARK.encode() + b"MQTT_PORT = 5\n"
     )  # of a run that was killed
     port = serve_board(root)
     (tmp_path / "short.yaml").write_text(SHORT)

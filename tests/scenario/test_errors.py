@@ -39,6 +39,17 @@ LOCATED = [
     (FLEET + "workload: [{rate: 1000000/s, until: 20s}]\n", 5, 19, "would send 20,000,000 tasks", "unit"),
     (FLEET + "workload: [{burst: 99999, every: 1ms, until: 20s}]\n", 5, 34, "1,999,980,000 tasks", ""),
     (FLEET + "faults: [{kind: crash, every: 1us, until: 20s}]\n", 5, 31, "20,000,000 times", "unit"),
+    # --- programs of somebody's own
+    (
+        "fleet: {e: {kind: firmware, id: x, count: 2}}\n",
+        4,
+        32,
+        "all 2 nodes would have the id `x`",
+        "x-{unique",
+    ),
+    ("fleet: {e: {kind: firmware, id: '{unique}'}}\n", 4, 33, "an id has no `{unique}`", "`unique_id`"),
+    ("fleet: {e: {kind: firmware, id: a/b}}\n", 4, 33, "only A-Z a-z", "unique_id"),
+    ("fleet: {e: {kind: firmware, config: {B: '{MQTT_HOTS}'}}}\n", 4, 41, "no setting called", "`MQTT_HOST`"),
     # --- names
     (FLEET + "brokr: model\n", 5, 1, "unknown key `brokr`", "did you mean `broker`"),
     ("fleet: {py: {cuont: 3}}\n", 4, 14, "unknown key `cuont`", "did you mean `count`"),

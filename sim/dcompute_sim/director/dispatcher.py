@@ -149,8 +149,8 @@ class Dispatcher:
     def _place(self, task_id: str) -> None:
         """Send the task to a node, or keep it until there is one."""
         task = self._open[task_id]
-        master = self._master.transport if self._master is not None else None
-        while master is not None and (node := self._choose(task)):
+        master = self._master
+        while master is not None and master.transport is not None and (node := self._choose(task)):
             try:
                 master.send_task(node, task.fields)
             except NodeUnavailable as error:

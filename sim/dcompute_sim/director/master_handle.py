@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from dcompute.bundle import Bundle
 from dcompute.events import MasterEvent, MasterObserver
 from dcompute.master_transport import MasterNodeTransport
 from dcompute_sim import trace as t
+from dcompute_sim.director.node_ids import NodeIds
 from dcompute_sim.director.public_api import PublicApi
 from dcompute_sim.interfaces.suspendable import SuspendableDriver
 from dcompute_sim.interfaces.world import Machine
@@ -22,6 +24,7 @@ class MasterHandle:
 
     Args:
         observer: is told what the transport tells, after the trace was.
+        ids: of the nodes, on the wire; everybody but the transport speaks of their names.
     """
 
     def __init__(
@@ -34,6 +37,7 @@ class MasterHandle:
         seed: str,
         mutants: tuple[str, ...],
         observer: MasterObserver,
+        ids: NodeIds,
     ) -> None:
         self._settings = settings
         self._machine = machine
@@ -42,7 +46,8 @@ class MasterHandle:
         self._seed = seed
         self._mutants = mutants
         self._observer = observer
-        self._api = PublicApi(recorder)
+        self._api = PublicApi(recorder, ids)
+        self._ids = ids
         self._boots = 0
         self._updates: dict[str, tuple[Bundle, bytes, bool]] = {}
         self._driver: SuspendableDriver | None = None
@@ -80,20 +85,31 @@ class MasterHandle:
         self.transport.set_dead_nodes_callback(self._api.called_back)
         self.transport.start(timeout_s=0)
         for node, (bundle, key, back) in self._updates.items():
-            self.transport.update_node(node, bundle, key, back=back)
+            self.transport.update_node(self._ids.id_of(node), bundle, key, back=back)
 
     def update(self, node: str, bundle: Bundle, key: bytes, *, back: bool) -> None:
         """Bring a board to a version; begun again by a master that has crashed meanwhile."""
         self._updates[node] = (bundle, key, back)
         if self.transport is not None:
-            self.transport.update_node(node, bundle, key, back=back)
+            self.transport.update_node(self._ids.id_of(node), bundle, key, back=back)
+
+    def send_task(self, node: str, fields: dict[str, Any]) -> None:
+        """Send a task through the transport, which must be there. NodeUnavailable as it raises it."""
+        assert self.transport is not None
+        self.transport.send_task(self._ids.id_of(node), fields)
+
+    def info_of(self, node: str) -> dict[str, Any]:
+        """What the transport knows of a node; empty if nothing."""
+        info = self.transport.get_node_info(self._ids.id_of(node)) if self.transport is not None else None
+        return info if isinstance(info, dict) else {}
 
     def version_of(self, node: str) -> str:
         """The version a board tells, "" if it tells none."""
-        info = self.transport.get_node_info(node) if self.transport is not None else None
-        return str(info["capabilities"].get("version") or "") if isinstance(info, dict) else ""
+        info = self.info_of(node)
+        return str(info["capabilities"].get("version") or "") if info else ""
 
     def _observe(self, event: MasterEvent) -> None:
+        event = self._ids.renamed(event)
         self._recorder.master_observer(event)
         self._observer(event)
 

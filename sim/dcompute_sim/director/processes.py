@@ -15,6 +15,7 @@ from dcompute_sim.director.fault_world import FaultWorld
 from dcompute_sim.director.load_generator import Workload
 from dcompute_sim.director.master_handle import MasterHandle
 from dcompute_sim.director.memory_readings import watch_memory
+from dcompute_sim.director.node_ids import NodeIds
 from dcompute_sim.director.probe_client import ProbeClient, RetainedStatuses
 from dcompute_sim.director.trigger import Triggers
 from dcompute_sim.director.updater import Updates
@@ -51,6 +52,7 @@ class Director:
             name: engine.machine(participant.node(name), scenario.network_of(group))
             for name, group in group_of.items()
         }
+        self._ids = NodeIds(scenario.node_ids())
         self._specs = {name: _spec(scenario, name, group, tuple(mutants)) for name, group in group_of.items()}
         self._nodes: dict[str, Node] = {
             name: engine.node(spec, self._machines[name]) for name, spec in self._specs.items()
@@ -68,6 +70,7 @@ class Director:
             seed=str(scenario.seed),
             mutants=(*((scenario.master.variant,) if scenario.master.variant else ()), *mutants),
             observer=self._dispatcher.on_master_event,
+            ids=self._ids,
         )
         self._dispatcher.serve(self._master)
         self._world = FaultWorld(engine, recorder, scenario, self._specs, self._master, self._triggers)
@@ -150,20 +153,18 @@ class Director:
         yield self._env.timeout(_AUDIT_S)
         auditor.leave()
         for name, node in self._nodes.items():
-            status, inc = retained.found.get(name, ("", ""))
+            status, inc = retained.found.get(node.node_id, ("", ""))
             self._recorder.add(t.RetainedStatus, node=name, status=status, inc=inc)
             self._final(name, node)
 
     def _final(self, name: str, node: Node) -> None:
-        master = self._master.transport
-        info = master.get_node_info(name) if master is not None else None
         self._recorder.add(
             t.FinalNode,
             node=name,
             running=node.running,
             connected=node.connected,
             own_status=node.status,
-            master_status=str(info["status"]) if isinstance(info, dict) else "",
+            master_status=str(self._master.info_of(name).get("status", "")),
             inc=node.inc,
         )
         counters = node.counters()
@@ -174,4 +175,5 @@ class Director:
 def _spec(scenario: Scenario, name: str, group: str, mutants: tuple[str, ...]) -> NodeSpec:
     settings = scenario.fleet[group]
     variant = (settings.variant,) if settings.variant else ()
-    return NodeSpec(name, name, group, settings, scenario.namespace, str(scenario.seed), variant + mutants)
+    node_id = settings.node_id(name)
+    return NodeSpec(name, node_id, group, settings, scenario.namespace, str(scenario.seed), variant + mutants)

@@ -12,6 +12,7 @@ from typing import Any
 from dcompute.master_transport import MasterNodeTransport
 from dcompute_sim import trace as t
 from dcompute_sim.answers import FAILURE, given
+from dcompute_sim.director.node_ids import NodeIds
 from dcompute_sim.production_events import value_digest
 from dcompute_sim.recorder import Recorder
 
@@ -21,13 +22,15 @@ _MARK = "_written_by_a_caller"
 class PublicApi:
     """What the program above one master sees."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, ids: NodeIds) -> None:
         self._recorder = recorder
+        self._name_of = ids.name_of
+        self._id_of = ids.id_of
         self._one = ""  # a node whose results are looked at before they are taken
 
     def called_back(self, nodes: Sequence[str]) -> None:
         """The dead-nodes callback."""
-        self._recorder.add(t.DeathsCalledBack, nodes=list(nodes))
+        self._recorder.add(t.DeathsCalledBack, nodes=list(map(self._name_of, nodes)))
 
     def poll(self, master: MasterNodeTransport) -> None:
         """Take out what there is: deaths, results; see whether something is wrong."""
@@ -37,7 +40,8 @@ class PublicApi:
         dead = master.get_dead_nodes(disposable=True)
         left = master.get_dead_nodes()
         if dead or left:
-            self._recorder.add(t.DeadNodesTaken, nodes=dead, left=left)
+            named = [list(map(self._name_of, nodes)) for nodes in (dead, left)]
+            self._recorder.add(t.DeadNodesTaken, nodes=named[0], left=named[1])
         self._take_results(master)
 
     def _take_results(self, master: MasterNodeTransport) -> None:
@@ -47,10 +51,14 @@ class PublicApi:
         self._one = next(iter(taken), self._one)
         for node, records in taken.items():
             for record in records:
-                self._result(node, record)
+                self._result(self._name_of(node), record)
         left = master.get_results()
         if left or differing:
-            self._recorder.add(t.ResultsLeft, count=sum(map(len, left.values())), differing=differing)
+            self._recorder.add(
+                t.ResultsLeft,
+                count=sum(map(len, left.values())),
+                differing=list(map(self._name_of, differing)),
+            )
 
     def _result(self, node: str, record: dict[str, Any]) -> None:
         answer = given(record["result"])
@@ -67,7 +75,8 @@ class PublicApi:
     def ask(self, master: MasterNodeTransport, nodes: Iterable[str]) -> None:
         """At the end, everything about everybody."""
         having: dict[str, set[str]] = {}  # by status
-        for node in nodes:
+        for name in nodes:
+            node = self._id_of(name)
             info = master.get_node_info(node)
             if not isinstance(info, dict):
                 continue
@@ -79,7 +88,7 @@ class PublicApi:
                 having[status] = {entry["node_id"] for entry in master.get_nodes_by_status(status)}
             self._recorder.add(
                 t.MasterAnswered,
-                node=node,
+                node=name,
                 status=status,
                 inc=again["inc"],
                 listed=node in having[status],

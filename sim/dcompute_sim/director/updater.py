@@ -80,7 +80,9 @@ class Updates:
             if update.signed == "right" and not update.broken:
                 self._releases[name] = max(release, self._releases.get(name, FIRST_RELEASE))
             secret = {} if update.signed == "right" else {"secret": _ANOTHER_SECRET}
-            key = update_key(name, self._scenario.namespace, **secret)
+            key = update_key(
+                self._scenario.fleet[self._groups[name]].node_id(name), self._scenario.namespace, **secret
+            )
             # What a board of somebody's own runs has a release that nobody here knows.
             back = update.release is None and self._scenario.fleet[self._groups[name]].kind == "board"
             self._master.update(name, bundle, key, back=back)

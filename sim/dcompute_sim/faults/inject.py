@@ -55,7 +55,7 @@ class Inject(NodeFault):
         return world.broker.is_up
 
     def inject(self, act: Injection) -> Steps:
-        node = act.whom
+        node = act.node.node_id if act.struck is not None else ""
         topic = act.world.topics.prefix + self.topic.replace("{node}", node)
         return act.publish(topic, self._bytes(node), qos=self.qos, retain=self.retain)
 

@@ -20,7 +20,9 @@ LOOK_S = 0.25  # how often a `sure` fault looks whether it can strike, or has bi
 
 
 class Victim(Protocol):
-    """A node, as far as things are done to it."""
+    """A node, as far as things are done to it. `node_id`: on the wire."""
+
+    node_id: str
 
     @property
     def inc(self) -> str:

@@ -38,8 +38,8 @@ class StaleOffline(NodeFault):
         act.node.power_on()
         yield back
         yield act.env.timeout(self.delay)
-        said = json.dumps({"node_id": node, "status": OFFLINE, "inc": inc}).encode()
-        yield from act.publish(act.world.topics.status_of(node), said, qos=1, retain=True)
+        said = json.dumps({"node_id": act.node.node_id, "status": OFFLINE, "inc": inc}).encode()
+        yield from act.publish(act.world.topics.status_of(act.node.node_id), said, qos=1, retain=True)
 
     def details(self) -> str:
         return f"{format_duration(self.delay)} after the node is back"

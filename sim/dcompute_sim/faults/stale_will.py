@@ -33,8 +33,8 @@ class StaleWill(NodeFault):
         act.link.reset_connections()
         yield back
         yield act.env.timeout(self.delay)
-        topic = act.world.topics.status_of(node)
-        yield from act.publish(topic, encode_dead(node, old_inc), qos=1, retain=True)
+        topic = act.world.topics.status_of(act.node.node_id)
+        yield from act.publish(topic, encode_dead(act.node.node_id, old_inc), qos=1, retain=True)
 
     def details(self) -> str:
         return f"{format_duration(self.delay)} after the node is back"

@@ -17,9 +17,9 @@ from dcompute.bundle import UPDATE_KEY_FILE
 from dcompute_sim.fwbuild.firmware_files import OLDEST_MICROPYTHON
 from dcompute_sim.hardware.board_errors import BoardError
 from dcompute_sim.hardware.serial_link import SerialLink
+from dcompute_sim.scenario.own_config import MARK
 
-MARK = b"\n# From here on: dcompute's testbed, for the length of one run.\n"
-
+_MARK = MARK.encode()
 _PROBE = """
 import gc, os, sys
 def _has(name):
@@ -104,7 +104,7 @@ def append_settings(
             link.run(_KEEP_KEY)
         _write(link, _KEY, update_key)
     ours = "".join(f"{name} = {value!r}\n" for name, value in settings.items())
-    _write(link, program.config, link.read_file(program.config).partition(MARK)[0] + MARK + ours.encode())
+    _write(link, program.config, link.read_file(program.config).partition(_MARK)[0] + _MARK + ours.encode())
 
 
 def remove_settings(link: SerialLink) -> None:
@@ -114,7 +114,7 @@ def remove_settings(link: SerialLink) -> None:
     for home in _HOMES:
         config = f"{home}/config.py"
         if link.exists(config):
-            theirs, mark, _ = link.read_file(config).partition(MARK)
+            theirs, mark, _ = link.read_file(config).partition(_MARK)
             if mark:
                 _write(link, config, theirs)
 

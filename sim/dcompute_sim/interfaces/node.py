@@ -20,7 +20,8 @@ def update_key(node_id: str, namespace: str, secret: bytes = b"the testbed's own
 
 @dataclass(frozen=True, slots=True)
 class NodeSpec:
-    """One node of a scenario. `node_id` differs from `name` for a clone, which has another node's id.
+    """One node of a scenario. `node_id` differs from `name` for a clone, which has another node's id, and
+    where the group gives its own.
 
     `mutants`: names of those it has; one that does not reach its kind changes nothing.
     """
@@ -38,7 +39,6 @@ class Node(Victim, Protocol):
     """A node that can be switched on, and to which a person's faults can be done."""
 
     name: str
-    node_id: str
     group_name: str
 
     @property

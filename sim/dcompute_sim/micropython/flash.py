@@ -13,6 +13,7 @@ from typing import Any
 from dcompute.bundle import LAUNCHER, NOT_IN_A_SLOT, UPDATE_KEY_FILE, VERSION_FILE, BadBundle, Bundle
 from dcompute_sim.fwbuild.build_errors import FirmwareError
 from dcompute_sim.fwbuild.firmware_files import layout, product
+from dcompute_sim.scenario.own_config import merged
 
 _LINKED = {".py", ".mpy"}
 _MEMORY = Path("/dev/shm")
@@ -52,9 +53,10 @@ def write(
     Sources are linked, so that hundreds of boards share one copy; anything else is copied, since firmware may
     write to it.
     """
-    for target, source in layout(files).items():
+    placed = layout(files)
+    for target, source in placed.items():
         _place(source, root, target, overlay.get(target))
-    _write_config(config, root)
+    _write_config(config, root, placed.get("config.py"))
 
 
 def write_slots(
@@ -79,7 +81,7 @@ def write_slots(
         _place(source, root, f"a/{target}", overlay.get(target))
     if "boot.py" in placed:
         _place(placed["boot.py"], root, "boot.py", overlay.get("boot.py"))
-    _write_config(config, root / "a")
+    _write_config(config, root / "a", placed.get("config.py"))
     (root / "a" / VERSION_FILE).write_bytes(bundle.manifest())
     for ours, place in LAUNCHER.items():
         _place(product() / ours, root, place)
@@ -100,8 +102,10 @@ def _place(source: Path, root: Path, target: str, instead: bytes | None = None) 
         shutil.copy(source, place)
 
 
-def _write_config(config: Mapping[str, Any], folder: Path) -> None:
+def _write_config(config: Mapping[str, Any], folder: Path, own: Path | None) -> None:
+    """Settings after what the program's `own` config.py says."""
     if config:
         written = folder / "config.py"
         written.unlink(missing_ok=True)
-        written.write_text("".join(f"{name} = {value!r}\n" for name, value in config.items()))
+        settings = "".join(f"{name} = {value!r}\n" for name, value in config.items())
+        written.write_text(merged(own.read_text() if own is not None else "", settings))

@@ -25,6 +25,7 @@ from dcompute_sim.net.observer import ByteTap
 from dcompute_sim.nodes.observed_node import ObservedNode
 from dcompute_sim.recorder import Recorder
 from dcompute_sim.scenario.board_record import BoardRecord
+from dcompute_sim.scenario.fleet import unique_id
 from dcompute_sim.wiretap import MqttTap
 
 _WLAN_WELL = (1000, 1001, 1010)  # idle, connecting, has its address; all else says why it has not
@@ -190,10 +191,14 @@ class FirmwareNode(ObservedNode):
 def board_for(spec: NodeSpec, machine: Machine) -> Board:
     """The board of a node: our firmware or the group's own files, with a config.py made for this run."""
     group = spec.group
-    config = {**config_for(spec, machine), **(group.config or {})}
+    settings = config_for(spec, machine)
+    config = {
+        **settings,
+        **{name: _filled_in(value, settings) for name, value in (group.config or {}).items()},
+    }
     record = group.profile if isinstance(group.profile, BoardRecord) else None
     return Board(
-        uid=uid_for(spec),
+        uid=unique_id(spec.name),
         files=[Path(group.files)] if group.files else [product()],
         config=config,
         overlay={} if group.files else overlay(spec.mutants, product()),
@@ -209,9 +214,15 @@ def board_for(spec: NodeSpec, machine: Machine) -> Board:
     )
 
 
-def uid_for(spec: NodeSpec) -> bytes:
-    """The chip's unique id, which is also its MAC address."""
-    return b"\x02" + zlib.crc32(spec.name.encode()).to_bytes(5, "big")
+def _filled_in(value: Any, settings: Mapping[str, Any]) -> Any:
+    """`value` with the run's settings for their names in braces; a name alone keeps its setting's type."""
+    if not isinstance(value, str):
+        return value
+    if value.startswith("{") and value.endswith("}") and value[1:-1] in settings:
+        return settings[value[1:-1]]
+    for name, setting in settings.items():
+        value = value.replace(f"{{{name}}}", str(setting))
+    return value
 
 
 def config_for(spec: NodeSpec, machine: Machine) -> dict[str, Any]:

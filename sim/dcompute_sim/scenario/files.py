@@ -12,6 +12,7 @@ from dcompute_sim.checks import CHECKS, Check
 from dcompute_sim.faults import KINDS, Fault
 from dcompute_sim.scenario.board_record import read_record
 from dcompute_sim.scenario.fleet import Group
+from dcompute_sim.scenario.own_config import SETTINGS, obstacle
 from dcompute_sim.scenario.scenario_model import Scenario
 from dcompute_sim.scenario.semantics import complaints
 from dcompute_sim.yamlfile.include import read
@@ -99,6 +100,8 @@ def _with_folders(scenario: Scenario, tree: Map) -> Scenario:
         elif not entry.is_file():
             hint = "`entry` names the file to start"
             problems.append(Problem(node.span, f"there is no {entry.name} in {folder}", hint))
+        elif in_the_way := obstacle(folder, {*SETTINGS, *(group.config or {})}):
+            problems.append(Problem(node.span, f"{folder}: {in_the_way[0]}", in_the_way[1]))
     if problems:
         raise LocatedError(problems)
     return scenario.model_copy(update={"fleet": scenario.fleet | fleet}) if fleet else scenario

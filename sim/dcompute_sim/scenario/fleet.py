@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Annotated, Literal
 
 from pydantic import Field, WithJsonSchema
@@ -12,7 +13,7 @@ from dcompute_sim.scenario.network_settings import OwnNetwork
 from dcompute_sim.yamlfile.units import Duration, Fraction, Size
 from dcompute_sim.yamlfile.yaml_model import Count, Flag, Model, Scalar, Text
 
-FIRMWARE_ONLY = ("heap", "files", "entry", "config", "profile", "layout")
+FIRMWARE_ONLY = ("heap", "files", "entry", "config", "id", "profile", "layout")
 
 
 class Group(Model):
@@ -65,7 +66,15 @@ class Group(Model):
         "(a real board: as it was deployed), so that it can be updated over the air; flat when left out.",
     )
     config: dict[str, Scalar] | None = Field(
-        default=None, description="firmware: values for the board's config.py."
+        default=None,
+        description="firmware: values for the board's config.py, such as `MQTT_BROKER: '{MQTT_HOST}'`: in "
+        "braces a setting of the run, for programs that call it otherwise. A config.py among `files` comes "
+        "first, and the run's settings, then these, after it.",
+    )
+    id: Text | None = Field(
+        default=None,
+        description="firmware: the id under which its program connects and speaks, when that is not "
+        "config.NODE_ID: `'{unique_id}'` is `machine.unique_id()` in hexadecimal, `{name}` the node's name.",
     )
 
     profile: (
@@ -79,6 +88,12 @@ class Group(Model):
         description="firmware: the record of a board (`dcompute board check`), relative to this file: its "
         "heap, speed, distance and Wi-Fi, where the group says nothing else.",
     )
+
+    def node_id(self, name: str) -> str:
+        """The id on the wire of the node of this group that is called `name`."""
+        if self.id is None:
+            return name
+        return self.id.replace("{unique_id}", unique_id(name).hex()).replace("{name}", name)
 
 
 class Master(Model):
@@ -101,6 +116,11 @@ class Master(Model):
 
 GroupName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,39}$")]
 Fleet = dict[GroupName, Group]
+
+
+def unique_id(name: str) -> bytes:
+    """The unique id of the chip of the emulated board `name`, which is also its MAC address."""
+    return b"\x02" + zlib.crc32(name.encode()).to_bytes(5, "big")
 
 
 def node_names(group: str, count: int) -> list[str]:

@@ -124,6 +124,10 @@ class Scenario(Model):
         """Every node's name -> its group, in order."""
         return {node: name for name, group in self.fleet.items() for node in node_names(name, group.count)}
 
+    def node_ids(self) -> dict[str, str]:
+        """Every node's name -> its id on the wire, in order."""
+        return {node: self.fleet[group].node_id(node) for node, group in self.nodes().items()}
+
 
 def _rebuild() -> None:
     """Pydantic builds a model's validator once; kinds of fault and checks may be defined later."""

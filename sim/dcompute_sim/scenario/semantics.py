@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from dcompute.node_core import check_node_id
 from dcompute_sim.checks import Check
 from dcompute_sim.faults import KINDS, Fault, NodeFault
 from dcompute_sim.faults.schedule import EVENTS, Select, When
 from dcompute_sim.scenario.fleet import FIRMWARE_ONLY, Group, node_names
 from dcompute_sim.scenario.limits import excesses
+from dcompute_sim.scenario.own_config import SETTINGS
 from dcompute_sim.scenario.plan import active_until, phase_starts
 from dcompute_sim.scenario.scenario_model import QUIET, Scenario
 from dcompute_sim.scenario.updates import Update
@@ -20,6 +22,9 @@ from dcompute_sim.yamlfile.units import format_duration
 _INDEX = re.compile("[1-9][0-9]{0,8}")
 BROKERS = ("auto", "model", "embedded", "mosquitto", "amqtt-plain")
 MODELLED = ("auto", "model", "embedded", "mosquitto")  # those whose clock the model can have in virtual time
+_SETTING = re.compile(r"\{([A-Z][A-Z0-9_]*)\}")
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+_OF_ID = ("unique_id", "name")
 URL_SCHEMES = ("mqtt://", "mqtts://")
 
 
@@ -88,6 +93,13 @@ def _fleet(scenario: Scenario) -> Iterator[Complaint]:
         if group.kind == "board" and scenario.time == "virtual":
             message = "real boards run in real time only"
             yield Complaint((*path, "kind"), message, "add `time: real`")
+        if group.id is not None:
+            yield from _id((*path, "id"), name, group, group.id)
+        for key, value in (group.config or {}).items():
+            for used in _SETTING.findall(value) if isinstance(value, str) else ():
+                if used not in SETTINGS:
+                    message = f"the run has no setting called `{used[:60]}`"
+                    yield Complaint((*path, "config", key), message, choice_hint(used, SETTINGS))
         if group.poll <= 0:
             yield Complaint((*path, "poll"), "`poll` must be longer than 0s", "like `poll: 100ms`")
         if not 1 <= group.keepalive <= 65535 or group.keepalive != int(group.keepalive):
@@ -99,6 +111,24 @@ def _fleet(scenario: Scenario) -> Iterator[Complaint]:
             yield Complaint((*path, "ramp" if group.ramp else "start"), message, "shorten it")
         if group.variant is not None:
             yield from _variant((*path, "variant"), group, group.variant)
+
+
+def _id(path: Path, name: str, group: Group, given: str) -> Iterator[Complaint]:
+    """Whether each node of the group has an id, and one of its own."""
+    for used in _PLACEHOLDER.findall(given):
+        if used not in _OF_ID:
+            yield Complaint(path, f"an id has no `{{{used[:60]}}}`", choice_hint(used, _OF_ID))
+            return
+    if group.kind == "board" and "{unique_id}" in given:
+        yield Complaint(path, "what is the unique id of a real board is not known here", "say `{name}`")
+    elif group.count > 1 and not _PLACEHOLDER.search(given):
+        message = f"all {group.count} nodes would have the id `{given[:60]}`"
+        yield Complaint(path, message, f"like `id: '{given[:40]}-{{unique_id}}'`, or `count: 1`")
+    else:
+        try:
+            check_node_id(group.node_id(f"{name}-1"))
+        except ValueError as error:
+            yield Complaint(path, str(error), "like `id: '{unique_id}'`")
 
 
 def _variant(path: Path, group: Group, name: str) -> Iterator[Complaint]:

@@ -1,8 +1,10 @@
 # A node that speaks the bare protocol, with the habits that its config gives it; all are common.
+import binascii
 import json
 import time
 
 import config
+import machine
 import network
 from umqtt.simple import MQTTClient
 
@@ -11,7 +13,7 @@ def habit(name, otherwise):
     return getattr(config, name, otherwise)
 
 
-NODE = config.NODE_ID
+NODE = binascii.hexlify(machine.unique_id()).decode() if habit("BY_CHIP", False) else config.NODE_ID
 QOS = habit("QOS", 1)
 KEEPALIVE = habit("KEEPALIVE", config.MQTT_KEEPALIVE)
 tasks = []
@@ -33,7 +35,9 @@ def on_message(topic, message):
 
 def connect():
     own = habit("CLIENT_ID", habit("CLIENT_PREFIX", "") + NODE)
-    client = MQTTClient(own.encode(), config.MQTT_HOST, config.MQTT_PORT, keepalive=KEEPALIVE)
+    client = MQTTClient(
+        own.encode(), habit("BROKER", config.MQTT_HOST), config.MQTT_PORT, keepalive=KEEPALIVE
+    )
     dead = json.dumps({"node_id": NODE, "status": "dead"}).encode()
     if not habit("MUTE", False):
         client.set_last_will((NODE + "/status").encode(), dead, True, 1)
