@@ -93,7 +93,7 @@ def test_foreign_firmware(tmp_path: Path) -> None:
     told = run(
         sys.executable, "-m", "dcompute", "run", "foreign_firmware/reset.yaml", "--plain", cwd=tmp_path
     )
-    assert "held: 6 of 6 expectations held" in told
+    assert "held: 7 of 7 expectations held" in told
 
 
 def test_a_fleet_is_deployed(tmp_path: Path) -> None:

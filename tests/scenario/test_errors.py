@@ -43,9 +43,9 @@ LOCATED = [
     (
         "fleet: {e: {kind: firmware, id: x, count: 2}}\n",
         4,
-        32,
-        "all 2 nodes would have the id `x`",
-        "x-{unique",
+        33,
+        "would have the id `x`",
+        "like `id:",
     ),
     ("fleet: {e: {kind: firmware, id: '{unique}'}}\n", 4, 33, "an id has no `{unique}`", "`unique_id`"),
     ("fleet: {e: {kind: firmware, id: a/b}}\n", 4, 33, "only A-Z a-z", "unique_id"),

@@ -1,7 +1,8 @@
 """The verdict on a run: every expectation judged, and whether the faults really bit.
 
-Besides what the scenario expects, three things are judged of every run, because without them "held" would
-mean nothing: it ran to its end, each injected fault left a receipt of its effect, and something was expected.
+Besides what the scenario expects, four things are judged of every run, because without them "held" would
+mean nothing: it ran to its end, each board took part in it, each injected fault left a receipt of its effect,
+and something was expected.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from dcompute_sim.checks.check import (
     named,
     of_kinds,
 )
+from dcompute_sim.checks.taking_part import taking_part
 from dcompute_sim.faults import KINDS, kind_of
 
 _OF_FAULTS = frozenset({t.FaultInjected, t.FaultEffect})
@@ -91,6 +93,9 @@ def judge(expectations: Sequence[Check], trace: Iterable[t.Event]) -> Verdict:
         told = f"not known here is the fault {' and '.join(unknown)}: import the module that defines it"
         results.append(Result("known_faults", "Every kind of fault is known.", "", inconclusive(told)))
     results.append(Result("run_completed", "The run came to its own end.", "", _completed(events)))
+    if (there := taking_part(events)) is not None:
+        told = "Every board booted, stayed up and reached the broker."
+        results.append(Result("boards_took_part", told, "", there))
     if receipts:
         told = "Every injected fault had an effect."
         results.append(Result("fault_receipts", told, "", _all_bit(receipts)))

@@ -260,7 +260,7 @@ class Endpoint:
         self.slow_links: tuple[Link, ...] = ()  # those on the path that have a say
         self.sent = 1  # next sequence number to send; SYN was 0
         self.received = 1  # next sequence number expected
-        self.spoke_at_s = 0.0  # when the program last had something to say
+        self.spoke_at_s = host.network.env.now  # when the program last had something to say
         self.error: OSError | None = None
         self.on_done: Callable[[OSError | None], None] | None = None  # client: how the attempt ended
         self._fin_sent = False

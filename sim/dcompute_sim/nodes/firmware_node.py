@@ -154,7 +154,7 @@ class FirmwareNode(ObservedNode):
     def stopped(self, how: str) -> None:
         if how == "kill":  # our own doing, and told already
             return
-        self._gone("crash" if how.startswith("died") else "reboot")
+        self._gone("crash" if how.startswith("died") else "reboot", how)
         self._log("warning", f"the board stopped: {how}")
 
     def output(self, line: str) -> None:
@@ -177,8 +177,11 @@ class FirmwareNode(ObservedNode):
             self._recorder.effect(self.name, LEFT, "left: its stop() has returned")
         elif name == "crash":
             self._log("error", f"uncaught in thread {fields['thread']}: {fields['text']}")
+            if fields["thread"] == "main":
+                self._recorder.add(t.ProgramEnded, node=self.name, error=_in_short(fields["text"]))
         elif name == "ended":
             self._log("error", "the program has ended")
+            self._recorder.add(t.ProgramEnded, node=self.name)
         elif name == "missing" and fields["name"] in unmodelled.NAMES:
             self._recorder.add(t.NotModelled, node=self.name, name=fields["name"])
 
@@ -186,6 +189,16 @@ class FirmwareNode(ObservedNode):
         """Somebody else's firmware tells nothing; its wire does."""
         if not self._has_core:
             self.core_event(name, fields)
+
+
+def _in_short(traceback: str) -> str:
+    """What was raised, and where: `ImportError: no module named 'x' (main.py, line 3)`."""
+    *lines, error = traceback.strip().splitlines() or [""]
+    for line in reversed(lines):
+        if line.strip().startswith("File "):
+            _, file, where = line.split('"')
+            return f"{error} ({file}{where.partition(', in ')[0]})"
+    return error
 
 
 def board_for(spec: NodeSpec, machine: Machine) -> Board:

@@ -77,9 +77,9 @@ class ObservedNode:
         self.inc = fields.get("inc", self.inc)
         self._observe(node_event(name, fields))
 
-    def _gone(self, how: str) -> None:
+    def _gone(self, how: str, why: str = "") -> None:
         self.status, self.inc, self.connected = "", "", False
-        self._recorder.add(t.NodeStopped, node=self.name, how=how)
+        self._recorder.add(t.NodeStopped, node=self.name, how=how, why=why)
 
     def _log(self, level: str, text: str) -> None:
         self._recorder.add(t.LogLine, who=self.name, level=level, text=text)

@@ -13,10 +13,20 @@ class NodeStarted(Event, frozen=True):
 
 
 class NodeStopped(Event, frozen=True):
-    """The node no longer runs. `how`: crash, power_cut, hang, exit (clean), reboot."""
+    """The node no longer runs. `how`: crash, power_cut, hang, exit (clean), reboot. `why`, where a board did
+    it by itself: reset, soft_reset, deepsleep, watchdog, or what it died of."""
 
     node: str
     how: str
+    why: str = ""
+
+
+class ProgramEnded(Event, frozen=True):
+    """The program of a board came to its end, which leaves the board at its prompt (its threads and timers go
+    on). `error`: what nobody caught, and where; "" when it just ended."""
+
+    node: str
+    error: str = ""
 
 
 class NodeConnecting(Event, frozen=True):

@@ -1,0 +1,215 @@
+"""Did every board take part in the run: did it boot, stay up, and reach the broker under the id it has?
+
+Judged of every run with boards, whatever is expected: a board that never came so far makes "held" of anything
+else meaningless, and nothing that is expected need look at it.
+
+Rules:
+
+1. A fault explains what a board does while it goes on and for a minute after: programs reset their board when
+   they find no network. Of the node itself, or of the broker; faults of others explain nothing.
+2. *Never there*: it ran for `_PATIENCE_US` without such a fault, and no broker got a CONNECT of it. A board
+   that had less time is undecided.
+3. *Died*: an error that nobody caught ended its program, and no fault explains it. A program that just ends
+   may have left threads and timers behind, and is judged by what these do.
+4. *Rebooted in a loop*: it reset itself, or its watchdog did, or MicroPython died, `_LOOP` times without a
+   fault that explains it. To wake from deep sleep is no reboot of that kind, nor is an update over the air.
+5. *Unknown*: it connects, and never says a status under its node's id. It may be well or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from dcompute_sim import trace as t
+from dcompute_sim.checks.check import CheckOutcome, failed, held, inconclusive, named, of_kinds
+from dcompute_sim.checks.history import is_momentary, is_seen
+from dcompute_sim.faults.fault import Seen
+
+_PATIENCE_US = 20_000_000
+_EXPLAINS_US = 60_000_000
+_UPDATE_US = 300_000_000
+_LOOP = 3
+
+
+@dataclass(slots=True)
+class _BoardRun:
+    """What is known of one board so far."""
+
+    definition: t.NodeDefined
+    started: t.NodeStarted | None = None
+    connected: bool = False
+    is_heard: bool = False  # it has said a status, or the master heard of it
+    client_id: str = ""
+    keepalive_s: float | None = None
+    tcp: bool = False
+    running: bool = False
+    faults: set[str] = field(default_factory=set)  # that go on
+    explained_until_us: int = -1
+    well_us: int = 0  # for how long it ran undisturbed before it was connected
+    well_since_us: int | None = None
+    ended: t.ProgramEnded | None = None
+    died: t.ProgramEnded | None = None  # without a fault that explains it
+    reboots: list[t.NodeStopped] = field(default_factory=list)  # likewise
+    last_line: str = ""
+    refusal: str = ""
+
+
+def taking_part(trace: Sequence[t.Event]) -> CheckOutcome | None:
+    """Judge it; None where no board is in the run."""
+    boards = _Boards()
+    for event in of_kinds(_OF_BOARDS, trace):
+        boards.note(event)
+    return boards.outcome(trace[-1].t_us) if boards.of else None
+
+
+_OF_BOARDS = frozenset(
+    {
+        t.BrokerStarted,
+        t.BrokerStopped,
+        t.ConnectRead,
+        t.FaultEnded,
+        t.FaultInjected,
+        t.LogLine,
+        t.NodeConnected,
+        t.NodeConnecting,
+        t.NodeDefined,
+        t.NodeOutput,
+        t.NodeStarted,
+        t.NodeStatusSeen,
+        t.NodeStopped,
+        t.ProgramEnded,
+        t.StatusPublished,
+        t.UpdateStarted,
+        t.WireOpened,
+    }
+)
+
+
+class _Boards:
+    """The boards of a run."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, _BoardRun] = {}
+        self._broker_is_up = True
+
+    def note(self, event: t.Event) -> None:
+        """Take in one event."""
+        if isinstance(event, t.NodeDefined):
+            if event.kind != "python":
+                self.of[event.node] = _BoardRun(event)
+            return
+        if isinstance(event, t.BrokerStarted | t.BrokerStopped):
+            was_up, self._broker_is_up = self._broker_is_up, isinstance(event, t.BrokerStarted)
+            for board in self.of.values():
+                if was_up != self._broker_is_up:  # it is not the run's beginning
+                    board.explained_until_us = event.t_us + _EXPLAINS_US
+                self._settle(board, event.t_us)
+            return
+        name: str = event.who if isinstance(event, t.LogLine) else getattr(event, "node", "")
+        known = self.of.get(name)
+        if known is not None:
+            self._note_of(known, event)
+            self._settle(known, event.t_us)
+
+    def _note_of(self, board: _BoardRun, event: t.Event) -> None:
+        match event:
+            case t.StatusPublished() | t.NodeStatusSeen():
+                board.is_heard = True
+            case t.NodeConnecting() | t.NodeConnected():
+                board.connected = True
+            case t.ConnectRead(client_id=client_id, keepalive_s=keepalive_s):
+                board.client_id, board.keepalive_s = client_id, keepalive_s
+            case t.WireOpened():
+                board.tcp = True
+            case t.NodeStarted():
+                board.started = board.started or event
+                board.running, board.ended = True, None
+            case t.NodeStopped(why=why, how=how):
+                board.running = how == "hang"
+                if why not in ("", "deepsleep") and not self._is_explained(board, event.t_us):
+                    board.reboots.append(event)
+            case t.ProgramEnded(error=error):
+                board.ended = event
+                if error and not self._is_explained(board, event.t_us):
+                    board.died = board.died or event
+            case t.FaultInjected(fault=fault, kind=kind) if not is_seen(kind, Seen.HARMLESS):
+                board.explained_until_us = event.t_us + _EXPLAINS_US
+                if not is_momentary(kind):
+                    board.faults.add(fault)
+            case t.FaultEnded(fault=fault) if fault in board.faults:
+                board.faults.discard(fault)
+                board.explained_until_us = event.t_us + _EXPLAINS_US
+            case t.UpdateStarted():
+                board.explained_until_us = event.t_us + _UPDATE_US
+            case t.NodeOutput(text=text) if text.strip():
+                board.last_line = text.strip()
+            case t.LogLine(text=text) if "refused" in text:
+                board.refusal = text
+
+    def _is_explained(self, board: _BoardRun, now_us: int) -> bool:
+        return bool(board.faults) or not self._broker_is_up or now_us <= board.explained_until_us
+
+    def _settle(self, board: _BoardRun, now_us: int) -> None:
+        """Count the time in which nothing kept it from connecting."""
+        if board.well_since_us is not None:
+            board.well_us += now_us - board.well_since_us
+        is_well = board.running and not board.connected and not board.faults and self._broker_is_up
+        board.well_since_us = now_us if is_well else None
+
+    def outcome(self, end_us: int) -> CheckOutcome:
+        """Judge by it."""
+        wrong: dict[str, list[str]] = {}
+        offending: list[t.Event] = []
+        unknown: dict[str, list[str]] = {}
+        asides: dict[str, list[str]] = {}
+        there = 0
+        for name, board in self.of.items():
+            self._settle(board, end_us)
+            if board.started is None:
+                unknown.setdefault("never switched on", []).append(name)
+            elif board.died is not None:
+                wrong.setdefault(f"died of {board.died.error}", []).append(name)
+                offending.append(board.died)
+            elif len(board.reboots) >= _LOOP:
+                why = board.reboots[-1].why
+                wrong.setdefault(f"rebooted {len(board.reboots)} times by itself ({why})", []).append(name)
+                offending += board.reboots
+            elif not board.connected and board.well_us >= _PATIENCE_US:
+                wrong.setdefault(f"never reached the broker: {_how_far(board)}", []).append(name)
+                offending.append(board.ended or board.started)
+            elif not board.connected:
+                unknown.setdefault("not connected yet, and had no 20 s for it", []).append(name)
+            elif board.client_id and not board.is_heard:
+                own = board.client_id.replace(name, "{name}")
+                what = f"with the client id `{own}`: no status under its node's id (a group may say its `id`)"
+                unknown.setdefault(what, []).append(name)
+            else:
+                there += 1
+                if board.keepalive_s is not None and board.keepalive_s != board.definition.keepalive_s:
+                    told = f"told the broker a keepalive of {board.keepalive_s:g} s, and is judged by it"
+                    asides.setdefault(told, []).append(name)
+        figures = {"boards": len(self.of), "there": there, "wrong": len(self.of) - there}
+        if wrong:
+            return failed(_in_words({**wrong, **unknown}), offending, figures)
+        if unknown:
+            return inconclusive(_in_words(unknown), figures)
+        told = f"{there} boards booted, and reached the broker"
+        return held(f"{told}; {_in_words(asides)}" if asides else told, figures)
+
+
+def _in_words(found: dict[str, list[str]]) -> str:
+    return "; ".join(f"{named(names)} {what}" for what, names in found.items())
+
+
+def _how_far(board: _BoardRun) -> str:
+    """How far towards the broker it came."""
+    if board.ended is not None:
+        started_us = board.started.t_us if board.started is not None else 0
+        return f"its program ended {(board.ended.t_us - started_us) / 1e6:.1f} s after power-on"
+    if board.refusal:
+        return board.refusal
+    if board.tcp:
+        return "it opened a TCP connection, and sent no CONNECT"
+    said = f", its last line was `{board.last_line[:60]}`" if board.last_line else ", it printed nothing"
+    return f"no connection of it arrived{said}"

@@ -1,0 +1,109 @@
+"""A board that never came so far fails the run, whatever is expected; a fault that explains it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dcompute_sim.checks.check import CheckOutcome, Status
+from dcompute_sim.run import RunOutcome
+
+Run = Callable[..., RunOutcome]
+Judged = Callable[..., CheckOutcome]
+
+HABITS = Path(__file__).parent / "foreign" / "habits"
+JOIN = """
+import config, machine, network, time
+w = network.WLAN(network.STA_IF)
+w.active(True)
+w.connect(config.WIFI_SSID, config.WIFI_PASSWORD)
+while not w.isconnected(): time.sleep_ms(100)
+"""
+RESETS_WHEN_LOST = """
+from umqtt.simple import MQTTClient
+try:
+    c = MQTTClient(config.NODE_ID, config.MQTT_HOST, config.MQTT_PORT, keepalive=10)
+    c.connect()
+    c.publish(config.NODE_ID + "/status", '{"node_id": "%s", "status": "ready"}' % config.NODE_ID, True, 1)
+    while True:
+        c.ping(); c.check_msg(); time.sleep(2)
+except OSError:
+    time.sleep(2)
+    machine.reset()
+"""
+BROKER_AWAY = {"kind": "broker_stop", "at": "0s", "for": "50s"}
+
+
+@pytest.fixture
+def judged(run: Run, tmp_path: Path) -> Judged:
+    """`judged(program)`: what is said of a board with it, in a run that expects nothing of boards."""
+
+    def judged(program: str, **keys: Any) -> CheckOutcome:
+        (tmp_path / "main.py").write_text(program)
+        fleet = {
+            "n": {"kind": "firmware", "keepalive": "10s", "files": str(tmp_path), **keys.pop("group", {})}
+        }
+        scenario = {"duration": "60s", "fleet": fleet, "expect": ["run_completed"], **keys}
+        scenario["expect"] = [{"sometimes": {"event": "run_ended", "at_least": 1}}]
+        (found,) = (r for r in run(scenario).verdict.results if r.name == "boards_took_part")
+        return found.outcome
+
+    return judged
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("import nothing", "n-1 died of ImportError: no module named 'nothing' (main.py, line 1)"),
+        ("print('hello')", "n-1 never reached the broker: its program ended 0.0 s after power-on"),
+        ("import time, machine\ntime.sleep(5)\nmachine.reset()", "times by itself (reset)"),
+        ("import time, machine\nmachine.WDT(timeout=2000)\ntime.sleep(50)", "times by itself (watchdog)"),
+        (JOIN + "print('where is it?')\nwhile True: time.sleep(1)", "its last line was `where is it?`"),
+        (JOIN + "import socket\ns = socket.socket()\ns.connect(socket.getaddrinfo(config.MQTT_HOST, "
+         "config.MQTT_PORT)[0][-1])\nwhile True: time.sleep(1)", "TCP connection, and sent no CONNECT"),
+    ],
+)  # fmt: skip
+def test_it_fails_the_run(judged: Judged, program: str, said: str) -> None:
+    outcome = judged(program)
+    assert outcome.status is Status.FAILED, outcome
+    assert said in outcome.summary
+    assert outcome.offending
+
+
+def test_who_cannot_know_the_broker_yet_is_undecided(judged: Judged) -> None:
+    outcome = judged(JOIN + "while True: time.sleep(1)", duration="15s")
+    assert outcome.status is Status.INCONCLUSIVE
+    assert "had no 20 s for it" in outcome.summary
+
+
+def test_a_fault_explains_resets_and_absence(judged: Judged) -> None:
+    """A program that resets its board when it finds no broker, a broker that is away for most of the time."""
+    outcome = judged(JOIN + RESETS_WHEN_LOST, faults=[BROKER_AWAY])
+    assert outcome.status is Status.HELD, outcome.summary
+    outcome = judged(JOIN + "while True: time.sleep(1)", faults=[BROKER_AWAY])
+    assert outcome.status is Status.INCONCLUSIVE
+
+
+def test_a_deep_sleeper_reboots_by_trade(judged: Judged) -> None:
+    sleeper = RESETS_WHEN_LOST.replace("while True:", "for _ in range(3):").replace(
+        "except", "    machine.deepsleep(5000)\nexcept"
+    )
+    outcome = judged(JOIN + sleeper)
+    assert outcome.status is Status.HELD, outcome.summary
+
+
+def test_what_is_its_own_choice_is_told(run: Run) -> None:
+    def said(config: dict[str, Any]) -> CheckOutcome:
+        group = {"kind": "firmware", "keepalive": "10s", "files": str(HABITS), "config": config}
+        outcome = run({"duration": "10s", "fleet": {"n": group}, "expect": ["final_status"]})
+        (found,) = (r for r in outcome.verdict.results if r.name == "boards_took_part")
+        return found.outcome
+
+    outcome = said({"KEEPALIVE": 30})
+    assert outcome.status is Status.HELD
+    assert "n-1 told the broker a keepalive of 30 s, and is judged by it" in outcome.summary
+    outcome = said({"MUTE": True, "CLIENT_PREFIX": "x"})
+    assert outcome.status is Status.INCONCLUSIVE
+    assert "with the client id `x{name}`: no status under its node's id" in outcome.summary
