@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from dcompute_sim import trace as t
 from dcompute_sim.checks import Check
+from dcompute_sim.checks.check import CheckOutcome, Measurement, Status
 from dcompute_sim.report.console import Mode, make_console, print_run, print_summary
 from dcompute_sim.report.run_report import RunReport, judged, replay_command
 from dcompute_sim.report.text import event_line, seconds
@@ -27,7 +29,8 @@ def test_every_expectation_its_measurements_and_the_replay_command_are_shown(goo
     for result in good_run.verdict.results:
         assert re.search(rf"^held +{result.name}", text, re.M), result.name
     for kind in ("crash", "wifi_drop"):
-        assert re.search(rf"dead_within: {kind} +\d+ +\S+ \w+ +\S+ \w+ +\S+ \w+ +\S+ s", text)
+        assert re.search(rf"dead_within: {kind}( +[\d.,]+){{5}}$", text, re.M), text
+    assert re.search(r"^measured, in (ms|s) +count +min +median +max +(judged +)?bound$", text, re.M)
     assert "Again: dcompute run fleet.yaml --seed 7 --broker model --time virtual" in text
     assert "exit status 0" in text
 
@@ -140,3 +143,27 @@ def test_the_replay_command_carries_overrides_mutants_and_quotes() -> None:
 )
 def test_seconds_in_words(value: float, text: str) -> None:
     assert seconds(value) == text
+
+
+def test_a_percentile_is_what_its_bound_is_for(good_run: RunReport) -> None:
+    """The worst of a hundred may be over the bound of p95; the row is marked by what is judged."""
+    samples = tuple(number / 100 for number in range(1, 101))
+    measured = Measurement("sent to result, p95", "s", samples, 0.96, 95)
+    result = replace(
+        good_run.verdict.results[0],
+        outcome=CheckOutcome(Status.HELD, "", {}, (), (measured,)),
+        name="latency",
+    )
+    run = replace(good_run, verdict=replace(good_run.verdict, results=(result,)))
+    text = printed(run)
+    assert re.search(r"^measured, in ms +count +min +median +max +judged +bound$", text, re.M)
+    assert re.search(r"^latency: sent to result, p95 +100 +10 +500 +1,000 +950 +960$", text, re.M), text
+
+
+def test_tasks_are_counted_as_tasks_and_not_as_sends(good_run: RunReport) -> None:
+    events = list(good_run.events)
+    (first, at) = next((event, at) for at, event in enumerate(events) if isinstance(event, t.TaskSent))
+    again = t.TaskSent(t_us=first.t_us, node=first.node, task=first.task, priority=first.priority, attempt=2)
+    run = judged([], [*events[: at + 1], again, *events[at + 1 :]])
+    assert f"{good_run.totals.tasks} tasks," in printed(run)
+    assert run.totals.sent == good_run.totals.sent + 1

@@ -33,12 +33,21 @@ class Status(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """Measured values of one kind (say, seconds from crash to report) and the bound they had to keep."""
+    """Measured values of one kind (say, seconds from crash to report) and the bound they had to keep.
+
+    `percent`: how many of a hundred had to keep it.
+    """
 
     name: str
     unit: str
     samples: tuple[float, ...]
     bound: float | None = None
+    percent: float = 100.0
+
+    @property
+    def judged(self) -> float | None:
+        """What is compared with the bound; None without a sample."""
+        return self.percentile(self.percent) if self.samples else None
 
     def percentile(self, percent: float) -> float:
         """The smallest sample that at least `percent` % of the samples do not exceed (nearest rank)."""

@@ -51,9 +51,11 @@ class Latency(Check):
             return inconclusive(f"{len(spans)} tasks got from {what}; {nameless}")
         if not spans:
             return inconclusive(f"no task got from {what}")
-        measured = Measurement(what, "s", tuple(span / 1e6 for span, _ in spans), self.within)
-        value = measured.percentile(self.percentile)
         label = f"p{self.percentile:g}"
+        of = f", priority {self.priority}" if self.priority is not None else ""
+        samples = tuple(span / 1e6 for span, _ in spans)
+        measured = Measurement(f"{what}{of}, {label}", "s", samples, self.within, self.percentile)
+        value = measured.percentile(self.percentile)
         figures = measured.figures() | {label: value}
         told = f"{label} of {len(spans)} tasks, {what}: {value:.4g} s (bound {self.within:g} s)"
         if value > self.within:

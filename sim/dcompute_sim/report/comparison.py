@@ -15,7 +15,7 @@ from dcompute_sim.checks.check import Measurement, Status
 from dcompute_sim.checks.verdict import Result, Verdict
 from dcompute_sim.report.console import STYLE, WORD
 from dcompute_sim.report.fault_outcome import FaultOutcome, Key, fault_outcomes
-from dcompute_sim.report.text import measure, seconds
+from dcompute_sim.report.text import ColumnUnit, seconds
 
 
 @dataclass(frozen=True)
@@ -84,26 +84,22 @@ def _verdicts(sides: Sides) -> Table:
 
 
 def _latencies(sides: Sides) -> Table:
-    table = _table("measured", "time")
+    """Both sides' measurements of times, all in the unit that the head names."""
+    left, right = sides.left.distributions, sides.right.distributions
+    both = [*left.values(), *right.values()]
+    unit = ColumnUnit.of("s", (d.figures().get("max", 0) for d in both))
+    table = _table(f"measured, in {unit.name}", "time")
     for heading in ("count", "min", "median", "max", "bound"):
         table.add_column(heading, justify="right", no_wrap=True)
-    left, right = sides.left.distributions, sides.right.distributions
     for name in dict.fromkeys([*left, *right]):
         heading = name
         for side in (sides.left, sides.right):
             if name in side.distributions:
-                table.add_row(heading, side.name, *_cells(side.distributions[name]))
+                figures = side.distributions[name].figures()
+                cells = [unit.text(figures.get(key)) for key in ("min", "median", "max", "bound")]
+                table.add_row(heading, side.name, f"{int(figures['count']):,}", *cells)
                 heading = ""
     return table
-
-
-def _cells(distribution: Measurement) -> list[str]:
-    figures = distribution.figures()
-    measured = [
-        measure(figures[key], distribution.unit) if key in figures else ""
-        for key in ("min", "median", "max", "bound")
-    ]
-    return [f"{int(figures['count']):,}", *measured]
 
 
 def _faults(sides: Sides) -> Table:

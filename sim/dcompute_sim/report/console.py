@@ -21,7 +21,7 @@ from dcompute_sim.checks.verdict import Result
 from dcompute_sim.report.broker_drops import drops
 from dcompute_sim.report.not_modelled import not_modelled
 from dcompute_sim.report.run_report import RunReport
-from dcompute_sim.report.text import counted, event_line, measure, plural, seconds
+from dcompute_sim.report.text import ColumnUnit, counted, event_line, plural, seconds
 from dcompute_sim.report.why import why
 
 Mode = Literal["normal", "plain", "quiet"]
@@ -51,8 +51,8 @@ def print_run(console: Console, run: RunReport, mode: Mode = "normal") -> None:
     console.print(_expectations(run.verdict.results))
     console.print()
     measured = [(result, d) for result in run.verdict.results for d in result.outcome.distributions]
-    if measured:
-        console.print(_measured(measured))
+    for unit in dict.fromkeys(d.unit for _, d in measured):
+        console.print(_measured([(result, d) for result, d in measured if d.unit == unit], unit))
         console.print()
     if run.totals.faults:
         console.print(Text(f"Faults: {counted(run.totals.faults)}.", style="dim"))
@@ -84,7 +84,7 @@ def print_summary(console: Console, runs: Sequence[RunReport], undone: Mapping[s
             _word(run.verdict.status),
             f"{run.totals.nodes:,}",
             f"{run.totals.faults.total():,}",
-            f"{run.totals.sent:,}",
+            f"{run.totals.tasks:,}",
             seconds(run.simulated_s),
             "" if run.wall_s is None else seconds(run.wall_s),
         )
@@ -133,7 +133,7 @@ def _size(run: RunReport) -> str:
     return ", ".join(
         (
             plural(totals.nodes, "node"),
-            plural(totals.sent, "task"),
+            plural(totals.tasks, "task"),
             plural(totals.faults.total(), "fault"),
         )
     )
@@ -159,18 +159,22 @@ def _expectations(results: Sequence[Result]) -> Table:
     return table
 
 
-def _measured(measured: Sequence[tuple[Result, Measurement]]) -> Table:
+def _measured(measured: Sequence[tuple[Result, Measurement]], unit: str) -> Table:
+    """Measurements in one unit: all figures of the table are in the one that its head names."""
+    of_column = ColumnUnit.of(unit, (d.figures().get("max", 0) for _, d in measured))
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("measured", overflow="fold")
-    for heading in ("count", "min", "median", "max", "bound"):
+    table.add_column(f"measured, in {of_column.name}", overflow="fold")
+    # A bound that holds for a percentile is compared with that, and not with the worst.
+    judged = any(d.percent < 100 and d.samples for _, d in measured)
+    for heading in ("count", "min", "median", "max", *(["judged"] if judged else []), "bound"):
         table.add_column(heading, justify="right", no_wrap=True)
     for result, distribution in measured:
         figures = distribution.figures()
-        over = distribution.bound is not None and figures.get("max", 0) > distribution.bound
-        cells = [
-            measure(figures[key], distribution.unit) if key in figures else ""
-            for key in ("min", "median", "max", "bound")
-        ]
+        over = distribution.bound is not None and (distribution.judged or 0) > distribution.bound
+        values = [figures.get("min"), figures.get("median"), figures.get("max")]
+        if judged:
+            values.append(distribution.judged if distribution.percent < 100 else None)
+        cells = [of_column.text(value) for value in (*values, distribution.bound)]
         name = Text.assemble((f"{result.name}: ", "dim"), distribution.name)
         table.add_row(name, f"{int(figures['count']):,}", *cells, style="red" if over else "")
     return table

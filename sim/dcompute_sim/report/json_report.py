@@ -54,6 +54,7 @@ def as_dict(run: RunReport) -> dict[str, Any]:
         "replay": run.replay,
         "totals": {
             "nodes": totals.nodes,
+            "tasks": totals.tasks,
             "tasks_sent": totals.sent,
             "results": totals.finished,
             "deaths": totals.deaths,

@@ -55,10 +55,11 @@ class RunReport:
 
 @dataclass
 class Totals:
-    """What happened, counted."""
+    """What happened, counted. A task may be `sent` more than once."""
 
     nodes: int = 0
     groups: Counter[str] = field(default_factory=Counter)
+    tasks: int = 0
     sent: int = 0
     finished: int = 0
     deaths: int = 0
@@ -69,13 +70,17 @@ class Totals:
     def of(cls, events: Iterable[t.Event]) -> Totals:
         """Count once over the trace."""
         totals = cls()
+        tasks: set[str] = set()
         for event in events:
             totals.events[tag(event)] += 1
             if isinstance(event, t.NodeDefined):
                 totals.groups[event.group] += 1
             elif isinstance(event, t.FaultInjected):
                 totals.faults[event.kind] += 1
+            elif isinstance(event, t.TaskSent):
+                tasks.add(event.task)
         totals.nodes = totals.groups.total()
+        totals.tasks = len(tasks)
         totals.sent = totals.events["task_sent"]
         totals.finished = totals.events["result_received"]
         totals.deaths = totals.events["death_reported"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from dcompute_sim import trace as t
 from dcompute_sim.report.run_report import tag
@@ -23,9 +24,24 @@ def seconds(value: float) -> str:
     return f"{_digits(value / 3600)} h"
 
 
-def measure(value: float, unit: str) -> str:
-    """A value in its unit."""
-    return seconds(value) if unit == "s" else f"{_digits(value)} {unit}"
+@dataclass(frozen=True)
+class ColumnUnit:
+    """The one unit of the figures of a table."""
+
+    name: str
+    factor: float = 1.0
+
+    @classmethod
+    def of(cls, unit: str, values: Iterable[float]) -> ColumnUnit:
+        """The one that fits: seconds are told in milliseconds where no value reaches ten seconds."""
+        return cls("ms", 1e3) if unit == "s" and max(values, default=0) < 10 else cls(unit)
+
+    def text(self, value: float | None) -> str:
+        """A value of it, without the unit; "" for None."""
+        if value is None:
+            return ""
+        scaled = value * self.factor
+        return f"{scaled:.3g}" if 0 < scaled < 1 else _digits(scaled)
 
 
 def _digits(value: float) -> str:
