@@ -68,7 +68,9 @@ class MasterNodeTransport(Transport):
         client_id: MQTT client id; None makes one.
         liveness_s: how long a node may stay silent after an outage of broker or master before it is
             declared dead; None takes 1.5 x the node's own keepalive plus 20 s for its reconnection.
-        result_limit: results kept until collected; beyond it the oldest is dropped and counted.
+        result_limit: results kept until collected, 256 MiB of them at most; beyond it the oldest of the node
+            that has the most is dropped and counted.
+        node_limit: nodes known at a time; further ones are refused and counted, until one is forgotten.
         hold_limit: tasks held for the broker; beyond it `send_task` raises Backlogged.
         driver: whose loop to run on; None shares one background loop among all transports of the process.
         observer: is told what happens (`dcompute.events`); called on the loop, must not block.
@@ -93,6 +95,7 @@ class MasterNodeTransport(Transport):
         client_id: str | None = None,
         liveness_s: float | None = None,
         result_limit: int = 100_000,
+        node_limit: int = 20_000,
         hold_limit: int = 100_000,
         driver: Driver | None = None,
         observer: MasterObserver | None = None,
@@ -104,12 +107,16 @@ class MasterNodeTransport(Transport):
         self._observer = observer
         self._topics = Topics(namespace)
         self._lock = threading.RLock()
-        self._registry = registry_class(liveness_s=liveness_s, result_limit=result_limit)
+        self._registry = registry_class(
+            liveness_s=liveness_s, result_limit=result_limit, node_limit=node_limit
+        )
+        self._client_id = client_id or f"master-{self._driver.random.getrandbits(48):012x}"
+        self._asked_to_hear = False
         self._link = self.link_class(
             self._driver,
             Address(broker_host, broker_port, tls_context(tls)),
             SessionSettings(
-                client_id or f"master-{self._driver.random.getrandbits(48):012x}",
+                self._client_id,
                 keepalive,
                 username,
                 password,
@@ -191,7 +198,7 @@ class MasterNodeTransport(Transport):
             message = (self._topics.task_of(node_id), payload, False)
             if not self._link.send(message, task["priority"]):
                 raise Backlogged(f"{self._link.held()} messages wait for the broker: {self.last_error}")
-            self._registry.sent(task_id, attempt)
+            self._registry.sent(task_id, attempt, node_id)
         self._tell(TaskSent(node_id, task_id, task["priority"], attempt, len(payload)))
         return task_id
 
@@ -331,6 +338,8 @@ class MasterNodeTransport(Transport):
 
     def link_up(self) -> Sequence[Outgoing]:
         self._tell(MasterConnected())
+        self._asked_to_hear = False
+        self._expect_to_hear()
         with self._lock:
             self._apply(self._registry.link_up(self._driver.now_s()))
         return ()
@@ -340,6 +349,8 @@ class MasterNodeTransport(Transport):
             if topic == BROKER_DROPPED:
                 self._look_at_dropped(payload)
                 return
+            if not self._heard:
+                self._has_heard()
             if self._updates.is_report(topic):
                 self._updates.receive(payload)
                 return
@@ -353,10 +364,36 @@ class MasterNodeTransport(Transport):
             self._tell(MessageRejected(topic, str(error)))
             return
         with self._lock:
+            before = self._registry.refusals()
             effects = self._registry.receive(
                 message, retained=retained, now_s=self._driver.now_s(), wall_s=self._driver.wall_s()
             )
             self._apply(effects)
+            count = self._registry.refusals()
+        if count > before and is_power_of_two(count):
+            log.warning(
+                "master: refused what came in the name of %s: not proven its own, or no room for more nodes, "
+                "capabilities, results; does somebody make it up? (%d such so far)",
+                *(message.node_id, count),
+            )
+
+    def _not_heard(self) -> None:
+        """Nothing has come. Of a fleet without nodes nothing does, so the master says something itself, under
+        its own name: an empty status, which means nothing to anybody."""
+        try:
+            topic = self._topics.status_of(check_node_id(self._client_id))
+        except ValueError:
+            topic = self._topics.status_of("master")
+        if not self._asked_to_hear:
+            self._asked_to_hear = True
+            self._link.send_now([(topic, b"", False)])
+            self._expect_to_hear()
+            return
+        self._denied = (
+            f"nothing comes, not even what is sent to {topic}: the broker's access rules seem not to let "
+            f"this user write and read {self._topics.any_status}"
+        )
+        log.warning("master: %s", self._denied)
 
     def link_refused(self, message: Outgoing, held: bool, reason: str) -> Outgoing | None:
         topic, payload, retain = message
@@ -367,8 +404,9 @@ class MasterNodeTransport(Transport):
         node_id, task_id = topic.removeprefix(self._topics.prefix), str(task["id"])
         failure = {"error": f"the task of {len(payload):,} bytes cannot be sent: {reason}"}
         self._tell(TaskSetAside(node_id, task_id, reason))
-        answer = ResultMessage(node_id, failure, None, task_id, task["attempt"])
         with self._lock:
+            info = self._registry.info(node_id) or {"inc": ""}
+            answer = ResultMessage(node_id, failure, None, task_id, task["attempt"], info["inc"])
             now = {"now_s": self._driver.now_s(), "wall_s": self._driver.wall_s()}
             self._apply(self._registry.receive(answer, retained=False, **now))
         return None

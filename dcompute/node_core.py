@@ -194,7 +194,7 @@ class NodeCore:
         if self.ring and str(task_id) in self.ring.at_work:
             return self.ring.result(str(task_id), result, timestamp, named)  # type: ignore[no-any-return]
         message: dict[str, Any] = {"node_id": self.node_id, "result": result, "timestamp": timestamp}
-        message["inc"] = self.inc
+        message["inc"] = self.inc or self.boot_nonce + ".0"  # made before the first connection
         if task_id is not None:
             task_id = check_task_id(task_id)
             message["task_id"] = task_id

@@ -372,6 +372,7 @@ class ComputeNodeTransport(Transport):
 
     def link_up(self) -> Sequence[Outgoing]:
         self._tell(NodeConnected(self._core.inc))
+        self._expect_to_hear()
         with self._lock:
             self._statuses = []  # the greeting has the newest, and these may be of an older incarnation
             return self._core.greeting()
@@ -383,6 +384,8 @@ class ComputeNodeTransport(Transport):
             self._warn_of_rejection(topic, payload)
             return
         if topic == self._core.status_topic:
+            if not self._heard and self._core.inc.encode() in payload:
+                self._has_heard()
             self._look_for_rivals(payload)
         with self._lock:
             if self._leaving:
@@ -411,6 +414,13 @@ class ComputeNodeTransport(Transport):
                 self._driver.deliver(self._on_task)
         if self._core.rejected > rejected:
             self._warn_of_rejection(topic, payload)
+
+    def _not_heard(self) -> None:
+        self._denied = (
+            f"the broker takes the status of {self.node_id} but does not give it back: its access rules seem "
+            f"not to let this user write and read {self._core.status_topic}"
+        )
+        log.warning("%s: %s", self.node_id, self._denied)
 
     def _look_for_rivals(self, payload: bytes) -> None:
         inc = self._rivals.look(payload)

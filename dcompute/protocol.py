@@ -48,17 +48,20 @@ __all__ = [
 MAX_INC_CHARS = 128
 MAX_DEVICE_TYPE_CHARS = 64
 MAX_REASON_CHARS = 1000
+MAX_CAPABILITIES_BYTES = 16384
+_DESCRIPTION_BYTES = MAX_CAPABILITIES_BYTES + 1024  # a status or an announcement, as it travels
 
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """A node has connected and subscribed (`initialisation`)."""
+    """A node has connected and subscribed (`initialisation`). `size`: bytes, as of the others."""
 
     node_id: str
     status: str
     inc: str = ""
     device_type: str = ""
     capabilities: dict[str, Any] = field(default_factory=dict)
+    size: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,7 @@ class StatusMessage:
     inc: str = ""
     device_type: str = ""
     capabilities: dict[str, Any] | None = None
+    size: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,7 @@ class ResultMessage:
     task_id: str | None = None
     attempt: int = 1
     inc: str = ""
+    size: int = field(default=0, compare=False)
 
 
 Message = Announcement | StatusMessage | StatusCleared | ResultMessage
@@ -108,9 +113,9 @@ def decode(topics: Topics, topic: str, payload: bytes) -> Message:
     """What a message on a topic the master follows means. Raises Rejected with the reason."""
     try:
         if topic == topics.results:
-            return _result(decode_object(payload))
+            return _result(decode_object(payload), len(payload))
         if topic == topics.initialisation:
-            return _announcement(decode_object(payload))
+            return _announcement(_described(payload), len(payload))
         if not topic.startswith(topics.prefix) or not topic.endswith("/status"):
             raise Rejected("not a topic of the protocol")
         return _status(check_node_id(topic[len(topics.prefix) : -len("/status")]), payload)
@@ -123,7 +128,7 @@ def decode(topics: Topics, topic: str, payload: bytes) -> Message:
 def _status(node_id: str, payload: bytes) -> StatusMessage | StatusCleared:
     if not payload:
         return StatusCleared(node_id)
-    body = decode_object(payload)
+    body = _described(payload)
     if body.get("node_id") != node_id:
         raise Rejected(f"node_id {body.get('node_id')!r} in the status of {node_id}")
     capabilities = body.get("capabilities")
@@ -133,20 +138,31 @@ def _status(node_id: str, payload: bytes) -> StatusMessage | StatusCleared:
         _inc(body),
         _device_type(body),
         _capabilities(capabilities) if capabilities is not None else None,
+        len(payload),
     )
 
 
-def _announcement(body: dict[str, Any]) -> Announcement:
+def _described(payload: bytes) -> dict[str, Any]:
+    """What a node says of itself: masters keep it of all nodes, so it is small."""
+    if len(payload) > _DESCRIPTION_BYTES:
+        raise Rejected(
+            f"{len(payload):,} bytes: what a node says of itself has at most {_DESCRIPTION_BYTES:,}"
+        )
+    return decode_object(payload)
+
+
+def _announcement(body: dict[str, Any], size: int) -> Announcement:
     return Announcement(
         check_node_id(body.get("node_id")),
         check_status(body.get("status", CONNECTED)),
         _inc(body),
         _device_type(body),
         _capabilities(body.get("capabilities", {})),
+        size,
     )
 
 
-def _result(body: dict[str, Any]) -> ResultMessage:
+def _result(body: dict[str, Any], size: int) -> ResultMessage:
     node_id = check_node_id(body.get("node_id"))
     if "result" not in body:
         raise Rejected("a result without its `result` field")
@@ -163,6 +179,7 @@ def _result(body: dict[str, Any]) -> ResultMessage:
         check_task_id(task_id) if task_id is not None else _task_named_in(result),
         attempt if isinstance(attempt, int) else 1,
         _inc(body),
+        size,
     )
 
 
@@ -201,9 +218,11 @@ def check_device_type(device_type: Any) -> str:
 def check_capabilities(capabilities: dict[str, Any]) -> dict[str, Any]:
     """Return `capabilities` if messages can carry them, else raise ValueError."""
     try:
-        encode({"capabilities": capabilities})
+        size = len(encode({"capabilities": capabilities}))
     except ValueError as error:
         raise ValueError(f"capabilities: {error}") from None
+    if size > MAX_CAPABILITIES_BYTES:
+        raise ValueError(f"capabilities: {size:,} bytes, at most {MAX_CAPABILITIES_BYTES:,} are allowed")
     return capabilities
 
 

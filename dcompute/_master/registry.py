@@ -18,8 +18,19 @@ Rules
 6. A death that the master declares is published, retained, over the node's last status (`DeclareDead`), for
    those who come later. It comes back to the master as a message like any other: where the node has spoken
    meanwhile, that echo is stale, once. `last_seen` stays when the node was seen, not when it was missed.
-7. A result counts once for each task id (of the last `task_memory`), whichever node and attempt brought it.
+7. A result counts once for each task id (of the last `task_memory`), whichever attempt brought it, and only
+   from a node that was given the task.
 8. A forgotten node stays forgotten, whatever is retained of it or on its way, until it announces itself.
+9. A node's status topic is its own, and access rules at the broker can hold everybody else off it; the topics
+   `initialisation` and `results` are everybody's, and whoever may write there may write any name. So what is
+   said there of a node whose status is known counts only if it names a life (the boot nonce of `inc`) that
+   its status has named: who hears nothing of other nodes cannot know that. An announcement of another life
+   changes nothing, and the node is asked after CLAIM_S, should its status not have told by then; a result of
+   another life waits for that status. A node that was only ever announced is `connected`, dies of nothing,
+   and gives way to its first status, whatever that says.
+10. What anybody may cause is bounded: nodes known, those only announced, bytes of capabilities, results kept
+   for whoever collects, results that wait. Beyond that it is refused and counted, what is only announced
+   before what speaks for itself.
 
 Nothing that a network can send raises: messages come decoded, and what is odd is counted or told as an
 effect. There is no clock and no lock (the transport around it has one): times go in, `now_s` monotonic for
@@ -34,6 +45,8 @@ Why
   ever say that they are dead.
 * Rule 5: probing at once and judging by the answer to that one message would kill who is still waiting to
   reconnect: after an outage all nodes are in backoff, with jitter.
+* Rule 9: `ready`, announced in the name of a node that had died, hid its death, and its real `dead` was then
+  stale; a result in the name of another displaced the genuine one.
 * Rule 7: QoS 1 delivers again, and who sends a task again after a death cannot know that it had been done.
 
 Rejected
@@ -64,6 +77,14 @@ from dcompute.protocol import Announcement, Message, ResultMessage, StatusCleare
 
 GONE = (DEAD, OFFLINE)
 DEFAULT_KEEPALIVE_S = 60.0
+CLAIM_S = 2.0
+"""How long an announcement may wait for the status that bears it out, before the node is asked."""
+
+_LIVES = 4  # of a node, whose results may still come
+_ONLY_ANNOUNCED = 1_000  # nodes that never told a status
+_CAPABILITY_BYTES = 16 << 20  # of all nodes together
+_WAITING_RESULTS = 1_000  # for the status that names their life
+_WAITING_BYTES = 16 << 20
 
 
 @dataclass(slots=True)
@@ -79,6 +100,13 @@ class NodeRecord:
     death_reported: bool = False  # for the present incarnation
     heard: bool = False  # its status came live over the present connection
     declared_inc: str | None = None  # our own declaration of death for it will come back to us
+    only_announced: bool = False  # nothing was ever on its status topic
+    lives: tuple[str, ...] = ()  # named by its statuses, the newest first
+    capability_bytes: int = 0
+
+    def speaks(self, inc: str) -> bool:
+        """Whether a message that names `inc` can be this node's: its status has named that life."""
+        return not self.inc or life_of(inc) in self.lives
 
     def public(self) -> dict[str, Any]:
         """Return what callers may know; `capabilities` is the record's own, never changed but replaced."""
@@ -92,6 +120,11 @@ class NodeRecord:
         }
 
 
+def life_of(inc: str) -> str:
+    """Return the boot nonce of an incarnation."""
+    return inc.rpartition(".")[0] or inc
+
+
 class Registry:
     """Decides what a master believes of each node.
 
@@ -100,7 +133,9 @@ class Registry:
             None takes 1.5 x the keepalive the node announced (60 s if it did not) plus `grace_s`.
         grace_s: time for reconnection backoff, added to the above.
         result_limit: results kept until collected; beyond it the oldest is dropped and counted.
+        result_bytes: likewise, of their payloads.
         task_memory: how many task ids are remembered, to accept each result once and to number attempts.
+        node_limit: nodes known; others are refused and counted, until one is forgotten.
     """
 
     def __init__(
@@ -109,7 +144,9 @@ class Registry:
         liveness_s: float | None = None,
         grace_s: float = 20.0,
         result_limit: int = 100_000,
+        result_bytes: int = 256 << 20,
         task_memory: int = 100_000,
+        node_limit: int = 20_000,
     ) -> None:
         self.counters = {
             "stale_deaths": 0,
@@ -118,6 +155,8 @@ class Registry:
             "retained_announcements": 0,
             "forgotten_ignored": 0,
             "results_dropped": 0,
+            "results_refused": 0,
+            "nodes_refused": 0,
         }
         self._liveness_s = liveness_s
         self._grace_s = grace_s
@@ -126,7 +165,13 @@ class Registry:
         self._next_deadline_s: float | None = None
         self._dead: dict[str, None] = {}  # deaths not collected yet, in order
         self._forgotten: set[str] = set()
-        self._tasks = TaskBook(result_limit, task_memory)
+        self._tasks = TaskBook(result_limit, result_bytes, task_memory)
+        self._node_limit = node_limit
+        self._only_announced: dict[str, None] = {}
+        self._claims: dict[str, tuple[float, Announcement]] = {}  # by node, and when it is asked
+        self._capability_bytes = 0
+        self._waiting: dict[str, list[ResultMessage]] = {}  # by node: results of a life not named yet
+        self._waiting_count = self._waiting_bytes = 0
 
     # --- what arrives -----------------------------------------------------------------------------------
 
@@ -135,14 +180,7 @@ class Registry:
         if isinstance(message, ResultMessage):
             return self._receive_result(message, retained, wall_s)
         if isinstance(message, Announcement):
-            if retained:  # of a connection that may be long gone; its status tells
-                self.counters["retained_announcements"] += 1
-                return []
-            self._forgotten.discard(message.node_id)
-            record = self._record(message.node_id)
-            record.device_type = message.device_type
-            record.capabilities = message.capabilities
-            return self._heard_alive(record, message.status, message.inc, wall_s)
+            return self._receive_announcement(message, retained, now_s, wall_s)
         if message.node_id in self._forgotten:
             self.counters["forgotten_ignored"] += 1
             return []
@@ -152,20 +190,82 @@ class Registry:
             return self._receive_gone(message, retained, wall_s)
         return self._receive_alive(message, retained, now_s, wall_s)
 
+    def _receive_announcement(
+        self, message: Announcement, retained: bool, now_s: float, wall_s: float
+    ) -> list[Effect]:
+        """Anybody may say it (rule 9)."""
+        if retained:  # of a connection that may be long gone; its status tells
+            self.counters["retained_announcements"] += 1
+            return []
+        self._forgotten.discard(message.node_id)
+        record = self._nodes.get(message.node_id)
+        if record is None:
+            record = self._record(message.node_id)
+            if record is None:
+                return []
+            record.only_announced = True
+            self._only_announced[message.node_id] = None
+            while len(self._only_announced) > _ONLY_ANNOUNCED:
+                self._drop(next(iter(self._only_announced)))
+                self.counters["nodes_refused"] += 1
+        if record.only_announced:
+            self._describe(record, message)
+            return self._alive(record, message.status, message.inc, wall_s)
+        if record.speaks(message.inc):
+            self._describe(record, message)
+            return self._heard_alive(record, message.status, message.inc, wall_s)
+        due_s = self._claims.get(message.node_id, (now_s + CLAIM_S, message))[0]
+        self._claims[message.node_id] = (due_s, message)
+        self._wake_at(due_s)
+        return []
+
     def _receive_alive(
         self, message: StatusMessage, retained: bool, now_s: float, wall_s: float
     ) -> list[Effect]:
-        record = self._record(message.node_id)
-        if message.device_type:
-            record.device_type = message.device_type
-        if message.capabilities is not None:
-            record.capabilities = message.capabilities
-        if not retained:
-            return self._heard_alive(record, message.status, message.inc, wall_s)
-        if record.heard:
+        record = self._speaking(message.node_id, message.inc)
+        if record is None:
+            return []
+        _, claimed = self._claims.pop(message.node_id, (0.0, None))
+        if claimed is not None and claimed.inc == message.inc:
+            self._describe(record, claimed)
+        self._describe(record, message)
+        if retained and record.heard:
             return []  # live traffic has overtaken the retained copy
-        effects = self._alive(record, message.status, message.inc, wall_s)
-        return effects + self._doubt(record, now_s)
+        if retained:
+            effects = self._alive(record, message.status, message.inc, wall_s)
+            effects += self._doubt(record, now_s)
+        else:
+            effects = self._heard_alive(record, message.status, message.inc, wall_s)
+        if message.node_id in self._waiting:
+            effects += self._take_waiting(record, wall_s)
+        return effects
+
+    def _speaking(self, node_id: str, inc: str) -> NodeRecord | None:
+        """The record of a node whose own topic names this incarnation; None if there is no room for it."""
+        record = self._record(node_id)
+        if record is None:
+            return None
+        if record.only_announced:
+            record.only_announced = False
+            del self._only_announced[node_id]
+            record.status = record.inc = ""
+        life = life_of(inc)
+        if inc and life not in record.lives:
+            record.lives = (life, *record.lives[: _LIVES - 1])
+        return record
+
+    def _describe(self, record: NodeRecord, message: Announcement | StatusMessage) -> None:
+        if message.device_type or isinstance(message, Announcement):
+            record.device_type = message.device_type
+        if message.capabilities is None:
+            return
+        size = message.size if message.capabilities else 0
+        total = self._capability_bytes - record.capability_bytes + size
+        if total > _CAPABILITY_BYTES:
+            self.counters["nodes_refused"] += 1
+            return
+        self._capability_bytes, record.capability_bytes = total, size
+        record.capabilities = message.capabilities
 
     def _heard_alive(self, record: NodeRecord, status: str, inc: str, wall_s: float) -> list[Effect]:
         record.heard = True
@@ -183,7 +283,9 @@ class Registry:
         return [NodeStatusSeen(record.node_id, status, inc)]
 
     def _receive_gone(self, message: StatusMessage, retained: bool, wall_s: float) -> list[Effect]:
-        record = self._record(message.node_id)
+        record = self._speaking(message.node_id, message.inc)
+        if record is None:
+            return []
         if self._is_stale(record, message.inc) or self._is_echo(record, message, retained):
             self.counters["stale_deaths"] += 1
             return [StaleDeathIgnored(message.node_id, message.inc)]
@@ -220,11 +322,47 @@ class Registry:
         reason = self._why_ignored(message, retained)
         if reason:
             return [ResultDuplicate(message.node_id, task)] if reason == "duplicate" else []
+        record = self._nodes.get(message.node_id)
+        if record is not None and not record.only_announced and not record.speaks(message.inc):
+            self._refuse(message)
+            return []
         if message.node_id in self._nodes and message.inc == self._nodes[message.node_id].inc:
             self._nodes[message.node_id].last_seen = wall_s
             self._unverified.pop(message.node_id, None)
         self.counters["results_dropped"] += self._tasks.finished(message, wall_s)
         return [ResultReceived(message.node_id, task, message.result)]
+
+    def _refuse(self, message: ResultMessage) -> None:
+        """A result of a life that the node's status has not named: not its own, or faster than its status."""
+        full = self._waiting_bytes + message.size > _WAITING_BYTES or self._waiting_count >= _WAITING_RESULTS
+        if not message.inc or full:
+            self.counters["results_refused"] += 1
+            return
+        self._waiting.setdefault(message.node_id, []).append(message)
+        self._waiting_count += 1
+        self._waiting_bytes += message.size
+
+    def _take_waiting(self, record: NodeRecord, wall_s: float) -> list[Effect]:
+        """Take in what waited for the life that the node has named now; the rest was not its own."""
+        waiting = self._waiting.pop(record.node_id)
+        self._waiting_count -= len(waiting)
+        self._waiting_bytes -= sum(message.size for message in waiting)
+        effects: list[Effect] = []
+        for message in waiting:
+            if record.speaks(message.inc):
+                effects += self._receive_result(message, False, wall_s)
+            else:
+                self.counters["results_refused"] += 1
+        return effects
+
+    def refusals(self) -> int:
+        """How much was refused that somebody may have made up."""
+        return self.counters["nodes_refused"] + self.counters["results_refused"]
+
+    def proves(self, node_id: str, inc: str) -> bool:
+        """Whether a message in the name of the node can be its own, as far as its status has told."""
+        record = self._nodes.get(node_id)
+        return record is None or record.only_announced or record.speaks(inc)
 
     def _why_ignored(self, message: ResultMessage, retained: bool) -> str:
         if retained:
@@ -233,7 +371,10 @@ class Registry:
         if message.node_id in self._forgotten:
             self.counters["forgotten_ignored"] += 1
             return "forgotten"
-        if self._tasks.is_done(message.task_id):
+        if self._tasks.is_foreign(message):
+            self.counters["results_refused"] += 1
+            return "not given to it"
+        if self._tasks.is_done(message):
             self.counters["duplicate_results"] += 1
             return "duplicate"
         return ""
@@ -244,7 +385,7 @@ class Registry:
         """The master is (again) connected and subscribed: what it knows of living nodes is now in doubt."""
         effects: list[Effect] = []
         for record in self._nodes.values():
-            if record.status not in GONE:
+            if record.status not in GONE and not record.only_announced:
                 effects += self._doubt(record, now_s)
         return effects
 
@@ -254,14 +395,18 @@ class Registry:
             record.heard = False
             record.declared_inc = None
         self._unverified.clear()
+        self._claims.clear()
         self._next_deadline_s = None
 
     def _doubt(self, record: NodeRecord, now_s: float) -> list[Effect]:
         deadline_s = now_s + self._liveness_of(record)
         self._unverified[record.node_id] = deadline_s
+        self._wake_at(deadline_s)
+        return [Probe(record.node_id)]
+
+    def _wake_at(self, deadline_s: float) -> None:
         if self._next_deadline_s is None or deadline_s < self._next_deadline_s:
             self._next_deadline_s = deadline_s
-        return [Probe(record.node_id)]
 
     def _liveness_of(self, record: NodeRecord) -> float:
         if self._liveness_s is not None:
@@ -280,7 +425,7 @@ class Registry:
         return self._next_deadline_s
 
     def tick(self, now_s: float, wall_s: float) -> list[Effect]:
-        """Declare dead the unverified nodes whose bound has passed."""
+        """Declare dead the unverified nodes whose bound has passed; ask those whose announcement has."""
         overdue = [node_id for node_id, deadline_s in self._unverified.items() if deadline_s <= now_s]
         effects: list[Effect] = []
         for node_id in overdue:
@@ -290,7 +435,11 @@ class Registry:
             record.last_seen = last_seen
             record.declared_inc = record.inc
             effects.append(DeclareDead(node_id, record.inc))
-        self._next_deadline_s = min(self._unverified.values(), default=None)
+        for node_id in [node_id for node_id, (due_s, _) in self._claims.items() if due_s <= now_s]:
+            del self._claims[node_id]
+            effects.append(Probe(node_id))
+        due = [*self._unverified.values(), *(due_s for due_s, _ in self._claims.values())]
+        self._next_deadline_s = min(due, default=None)
         return effects
 
     # --- questions --------------------------------------------------------------------------------------
@@ -313,9 +462,9 @@ class Registry:
         """1 for a task not sent yet, one more each time it was `sent`."""
         return self._tasks.next_attempt(task_id)
 
-    def sent(self, task_id: str, attempt: int) -> None:
-        """This attempt is on its way."""
-        self._tasks.sent(task_id, attempt)
+    def sent(self, task_id: str, attempt: int, node_id: str) -> None:
+        """This attempt is on its way to that node."""
+        self._tasks.sent(task_id, attempt, node_id)
 
     def dead_nodes(self, *, empty: bool) -> list[str]:
         """Deaths not collected yet, oldest first; `empty` collects them."""
@@ -334,15 +483,31 @@ class Registry:
 
     def forget(self, node_id: str) -> bool:
         """Remove every trace of the node and ignore its status until it announces itself anew."""
-        known = self._nodes.pop(node_id, None) is not None
-        self._unverified.pop(node_id, None)
+        known = node_id in self._nodes
+        if known:
+            self._drop(node_id)
         self._dead.pop(node_id, None)
         self._tasks.forget(node_id)
         self._forgotten.add(node_id)
         return known
 
-    def _record(self, node_id: str) -> NodeRecord:
+    def _drop(self, node_id: str) -> None:
+        record = self._nodes.pop(node_id)
+        self._capability_bytes -= record.capability_bytes
+        for table in (self._unverified, self._claims, self._only_announced):
+            table.pop(node_id, None)
+        for message in self._waiting.pop(node_id, ()):
+            self._waiting_count -= 1
+            self._waiting_bytes -= message.size
+
+    def _record(self, node_id: str) -> NodeRecord | None:
+        """The node's record, a new one if need be; None if there is no room for one."""
         record = self._nodes.get(node_id)
         if record is None:
+            if len(self._nodes) >= self._node_limit:
+                if not self._only_announced:
+                    self.counters["nodes_refused"] += 1
+                    return None
+                self._drop(next(iter(self._only_announced)))
             record = self._nodes[node_id] = NodeRecord(node_id, "")
         return record

@@ -26,6 +26,9 @@ from dcompute._mqtt.link import MqttLink, Outgoing
 from dcompute.drivers import Driver
 from dcompute.errors import NotSent
 
+HEARD_S = 30.0
+"""After so long on a connection, what should have come back and has not is taken for denied by the broker."""
+
 AT_EXIT_S = 5.0  # for all transports of a program together
 _NAMED = 5  # of what was not sent, in the log
 
@@ -45,11 +48,13 @@ class Transport:
         self._at_exit = at_exit
         self._pid = os.getpid()
         self._told_unsent = False
+        self._heard = False
+        self._denied = ""
 
     @property
     def last_error(self) -> str:
-        """Why the link is not up, and what is suspected; "" while it is."""
-        return self._link.last_error
+        """Why the link is not up, and what is suspected, or what the broker seems to deny it; else ""."""
+        return self._link.last_error or self._denied
 
     def is_connected(self) -> bool:
         """Tell whether it is connected and subscribed."""
@@ -167,6 +172,25 @@ class Transport:
     def _task_of(self, message: Outgoing) -> str | None:
         """The task that a message is of; None for one that nobody misses."""
         raise NotImplementedError
+
+    def _expect_to_hear(self) -> None:
+        """Something is due on this connection (`_has_heard` says that it came); without it `_not_heard`.
+
+        MQTT 3.1.1 has no word for denial: brokers acknowledge what their access rules forbid, and drop it.
+        """
+        self._heard = False
+        self._driver.call_later(HEARD_S, partial(self._look_whether_heard, self._link.connections))
+
+    def _has_heard(self) -> None:
+        self._heard = True
+        self._denied = ""
+
+    def _look_whether_heard(self, connection: int) -> None:
+        if not self._heard and self._link.is_up() and self._link.connections == connection:
+            self._not_heard()
+
+    def _not_heard(self) -> None:
+        """What is to be said, or asked, when what was due has not come."""
 
     def _check_process(self) -> None:
         check_process(self._pid, type(self).__name__)

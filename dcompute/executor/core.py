@@ -357,9 +357,13 @@ class FleetCore:
 
     def answered(self, answer: Answer, now_s: float) -> None:
         """A node has answered. What is not, or no longer, open is passed over, but for results: of a task
-        that is wanted any result is welcome, whichever attempt it is of."""
-        node = self._node(answer.node)
+        that is wanted any result is welcome, whichever attempt it is of. A life that the node's status has
+        never named proves nothing: anybody may write to `results/<from>`."""
+        node = self.nodes.get(answer.node)
         task = self.tasks.get(answer.task_id)
+        life = answer.inc.rpartition(".")[0] or answer.inc
+        if node is None or (life != node.life and life not in node.ended):
+            return
         placement = self._placement_of(answer) if answer.answer != "boot" else None
         if answer.ok is not None:
             if task is not None:
@@ -391,9 +395,9 @@ class FleetCore:
         return placement if same else None
 
     def answered_as_of_old(self, node_id: str, task_id: str, result: Any, now_s: float) -> None:
-        """A result on the topic `results`, from a node that knows no end to end delivery."""
+        """A result on the topic `results`, from a node that knows no end to end delivery and has the task."""
         task = self.tasks.get(task_id)
-        if task is not None:
+        if task is not None and any(placement.node.id == node_id for placement in task.placements):
             self._settle(task, Outcome.RESULT, now_s, result, node_id)
             self._place(now_s)
 

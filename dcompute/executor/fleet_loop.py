@@ -232,9 +232,10 @@ class FleetLoop:
                         message, retained=retained, now_s=now_s, wall_s=self._driver.wall_s()
                     )
                     self._apply(effects)
-                elif not retained and message.task_id is not None:
-                    value = message.result
-                    self._core.answered_as_of_old(message.node_id, message.task_id, value, now_s)
+                elif not retained and self._registry.proves(message.node_id, message.inc):
+                    self._core.answered_as_of_old(
+                        message.node_id, message.task_id or "", message.result, now_s
+                    )
         except Rejected as error:
             log.warning("executor: rejected a message on %.80r: %s", topic, error)
             return

@@ -249,6 +249,7 @@ class ProbeClient:
         topics: Sequence[str] = (),
         will: Outgoing | None = None,
         keepalive: int = 60,
+        login: tuple[str | None, str | None] = (None, None),
     ) -> None:
         self._will = will
         self._topics = topics or (f"nothing/{client_id}",)
@@ -257,9 +258,9 @@ class ProbeClient:
         self._link = MqttLink(
             self._driver,
             Address("127.0.0.1", port),
-            SessionSettings(client_id, keepalive),
+            SessionSettings(client_id, keepalive, *login),
             self,
-            hold_limit=10_000,
+            hold_limit=100_000,
             drop_oldest=False,
         )
         assert self._driver.wait(self._link.start, PATIENCE_S)
@@ -269,6 +270,12 @@ class ProbeClient:
         """Returns when the broker has it."""
         self._link.send((topic, payload, retain))
         _eventually(lambda: not self._link.held())
+
+    def flood(self, messages: Sequence[Outgoing]) -> None:
+        """Publish all of it; returns when the broker has it."""
+        for message in messages:
+            assert self._link.send(message)
+        _eventually(lambda: not self._link.held(), 120)
 
     def payloads(self, topic: str) -> list[bytes]:
         return [payload for found, payload, _ in list(self.got) if found == topic]

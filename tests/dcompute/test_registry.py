@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dcompute._master.effects import DeclareDead, Effect, Probe
-from dcompute.events import DeathReported, ResultDuplicate, ResultReceived, StaleDeathIgnored
+from dcompute.events import DeathReported, NodeStatusSeen, ResultDuplicate, ResultReceived, StaleDeathIgnored
 from dcompute.parts import Registry
 from dcompute.protocol import Announcement, Message, ResultMessage, StatusCleared, StatusMessage
 
@@ -26,9 +26,9 @@ class Bench:
         return self.hear(StatusMessage(node, status, inc), retained=retained)
 
     def result(
-        self, node: str, value: Any, task: str | None = None, *, retained: bool = False
+        self, node: str, value: Any, task: str | None = None, *, retained: bool = False, inc: str = ""
     ) -> list[Effect]:
-        return self.hear(ResultMessage(node, value, 1.0, task), retained=retained)
+        return self.hear(ResultMessage(node, value, 1.0, task, inc=inc), retained=retained)
 
     def outage(self) -> list[Effect]:
         self.registry.link_down()
@@ -171,7 +171,7 @@ def test_the_bound_follows_the_keepalive_that_the_node_announced() -> None:
     bench = Bench(grace_s=20.0)
     for number, keepalive in enumerate([30, None, "x", -1, True, 1e9, float("inf")]):
         capabilities = {} if keepalive is None else {"keepalive": keepalive}
-        bench.hear(Announcement(f"n{number}", "connected", "a", capabilities=capabilities))
+        bench.hear(StatusMessage(f"n{number}", "ready", "a", capabilities=capabilities))
     bench.outage()
     assert [node for node, *_ in deaths(bench.wait(1.5 * 30 + 20))] == ["n0"]
     assert len(deaths(bench.wait(1.5 * 60 + 20 - (1.5 * 30 + 20)))) == 6
@@ -257,6 +257,120 @@ def test_our_own_declaration_comes_back_in_the_usual_case(bench: Bench) -> None:
     assert len(deaths(bench.status("n", "dead", "a.1"))) == 1
 
 
+# --- what anybody may write --------------------------------------------------------------------------------
+
+
+def test_an_announcement_of_another_life_changes_nothing_until_the_status_tells_the_same(
+    bench: Bench,
+) -> None:
+    bench.status("n", "ready", "a.1")
+    before = bench.registry.info("n")
+    forged = Announcement("n", "connected", "z.1", "trap", {"keepalive": 1})
+    assert bench.hear(forged) == []
+    assert bench.registry.info("n") == before
+    assert bench.wait(1.9) == []
+    assert bench.wait(0.2) == [Probe("n")], "the node is asked"
+    assert bench.wait(100) == []
+    assert deaths(bench.status("n", "dead", "a.1")) == [("n", "a.1", "will")], "its death is not hidden"
+    bench.hear(forged)
+    assert bench.status_of("n") == "dead"
+    bench.hear(Announcement("n", "connected", "b.1", "esp32", {"keepalive": 9}))
+    bench.status("n", "ready", "b.1")
+    assert bench.wait(100) == [], "nobody is asked who has told"
+    info = bench.registry.info("n")
+    assert info is not None
+    assert (info["device_type"], info["capabilities"]) == ("esp32", {"keepalive": 9})
+
+
+def test_a_node_that_was_only_announced_gives_way_to_what_its_status_says(bench: Bench) -> None:
+    bench.hear(Announcement("n", "connected", "z.1"))
+    assert deaths(bench.outage() + bench.wait(1000)) == [], "it was never there, as far as is known"
+    bench.status("n", "ready", "a.1", retained=True)
+    assert bench.registry.info("n")["inc"] == "a.1"  # type: ignore[index]
+    bench.hear(Announcement("m", "connected", "z.1"))
+    assert deaths(bench.status("m", "dead", "a.1")) == [("m", "a.1", "will")]
+
+
+def test_a_result_in_the_name_of_another_displaces_nothing(bench: Bench) -> None:
+    bench.status("n", "ready", "a.1")
+    bench.status("rogue", "ready", "r.1")
+    bench.registry.sent("t", 1, "n")
+    assert bench.result("rogue", "forged", "t", inc="r.1") == []
+    assert bench.result("n", "forged", "t") == []
+    assert bench.result("n", "forged", "t", inc="z.1") == [], "it waits for a status that will not come"
+    assert bench.result("n", "genuine", "t", inc="a.1") == [ResultReceived("n", "t", "genuine")]
+    busy = bench.status("n", "busy", "a.1")
+    assert busy == [NodeStatusSeen("n", "busy", "a.1")]
+    assert bench.registry.counters["results_refused"] == 3
+    assert bench.registry.results(None, remove=True)["n"][0]["result"] == "genuine"
+
+
+def test_a_result_that_overtakes_the_status_of_its_life_is_taken_when_that_comes(bench: Bench) -> None:
+    bench.status("n", "ready", "a.1")
+    bench.registry.sent("t", 1, "n")
+    assert bench.result("n", 1, "t", inc="b.1") == []
+    assert ResultReceived("n", "t", 1) in bench.status("n", "ready", "b.1")
+    bench.registry.sent("u", 1, "n")
+    assert bench.result("n", 2, "u", inc="a.1") == [ResultReceived("n", "u", 2)], "of the life before"
+
+
+def test_an_answer_before_the_task_was_sent_displaces_nothing(bench: Bench) -> None:
+    assert bench.result("rogue", "forged", "t") == [ResultReceived("rogue", "t", "forged")]
+    bench.registry.sent("t", 1, "n")
+    assert bench.result("n", 1, "t") == [ResultReceived("n", "t", 1)]
+
+
+def test_what_anybody_may_cause_is_bounded() -> None:
+    bench = Bench(node_limit=1_500)
+    for number in range(5_000):
+        bench.hear(Announcement(f"ghost-{number}", "connected", "z.1", capabilities={"a": 1}, size=10))
+    assert len(bench.registry.infos()) == 1_000
+    for number in range(2_000):
+        bench.hear(StatusMessage(f"n{number}", "ready", "a.1", capabilities={"a": 1}, size=10))
+    assert len(bench.registry.infos()) == 1_500
+    assert bench.status_of("n1499") == "ready", "what speaks for itself goes before what is announced"
+    assert bench.status_of("n1500") is None
+    assert bench.registry.counters["nodes_refused"] == 4_500
+    bench.registry.forget("n7")
+    bench.status("n1500", "ready", "a.1")
+    assert bench.status_of("n1500") == "ready"
+    for number in range(3_000):
+        bench.result("n8", number, inc=f"z{number}.1")
+    assert bench.registry.counters["results_refused"] == 2_000
+
+
+def test_capabilities_are_bounded_all_together() -> None:
+    bench = Bench()
+    for number in range(2_000):
+        bench.hear(StatusMessage(f"n{number}", "ready", "a.1", capabilities={"a": 1}, size=16_384))
+    described = [info for info in bench.registry.infos() if info["capabilities"]]
+    assert len(described) == 1_024
+    assert len(bench.registry.infos()) == 2_000, "the node is known all the same"
+    bench.hear(StatusMessage("n0", "ready", "a.1", capabilities={}))
+    bench.hear(StatusMessage("n1999", "ready", "a.1", capabilities={"a": 2}, size=16_384))
+    assert bench.registry.info("n1999")["capabilities"] == {"a": 2}  # type: ignore[index]
+
+
+def test_a_flood_of_results_costs_the_flooder_its_own(bench: Bench) -> None:
+    bench = Bench(result_limit=1_000)
+    for number in range(100):
+        bench.result("n", number)
+    for number in range(10_000):
+        bench.result("rogue", number)
+    results = bench.registry.results(None, remove=True)
+    assert [record["result"] for record in results["n"]] == list(range(100))
+    assert [record["result"] for record in results["rogue"]] == list(range(9_100, 10_000))
+
+
+def test_results_are_bounded_in_bytes() -> None:
+    bench = Bench(result_limit=1_000, result_bytes=1 << 20)
+    for number in range(100):
+        bench.hear(ResultMessage("n", number, size=100_000))
+    (kept,) = bench.registry.results(None, remove=False).values()
+    assert 10 <= len(kept) <= 16
+    assert kept[-1]["result"] == 99
+
+
 # --- forgetting -----------------------------------------------------------------------------------------
 
 
@@ -290,6 +404,8 @@ def test_a_cleared_status_changes_nothing(bench: Bench) -> None:
 
 
 def test_a_task_has_one_result(bench: Bench) -> None:
+    bench.registry.sent("t", 1, "a")
+    bench.registry.sent("t", 2, "b")
     assert bench.result("a", 1, "t") == [ResultReceived("a", "t", 1)]
     assert bench.result("a", 1, "t") == [ResultDuplicate("a", "t")]
     assert bench.result("b", 2, "t") == [ResultDuplicate("b", "t")], "done again elsewhere"
@@ -330,13 +446,13 @@ def test_results_are_filtered_and_removed_exactly(bench: Bench) -> None:
     }
 
 
-def test_the_oldest_result_goes_first_when_there_are_too_many() -> None:
+def test_the_oldest_result_of_who_has_the_most_goes_first_when_there_are_too_many() -> None:
     bench = Bench(result_limit=3)
-    for number, node in enumerate("abab"):
+    for number, node in enumerate("aaba"):
         bench.now_s += 1
         bench.result(node, number)
     results = bench.registry.results(None, remove=False)
-    assert {node: [r["result"] for r in found] for node, found in results.items()} == {"a": [2], "b": [1, 3]}
+    assert {node: [r["result"] for r in found] for node, found in results.items()} == {"a": [1, 3], "b": [2]}
     assert bench.registry.counters["results_dropped"] == 1
     bench.registry.results(None, remove=True)
     for number in range(3):
@@ -353,7 +469,7 @@ def test_memory_of_tasks_is_bounded() -> None:
     attempts = []
     for task in ("x", "x", "y", "z", "x"):
         attempts.append(bench.registry.next_attempt(task))
-        bench.registry.sent(task, attempts[-1])
+        bench.registry.sent(task, attempts[-1], "a")
     assert attempts == [1, 2, 1, 1, 1]
 
 

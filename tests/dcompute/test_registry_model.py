@@ -30,6 +30,12 @@ class Model:
         self.deadline_s: float | None = None
         self.heard = False  # live, over this connection
         self.declared: str | None = None
+        self.lives: set[str] = set()  # that its statuses have named
+        self.only_announced = False
+        self.waiting: list[tuple[str, str | None, int]] = []  # results of lives not named yet
+
+    def knows(self, inc: str) -> bool:
+        return not self.inc or inc in self.lives
 
 
 class RegistryMachine(RuleBasedStateMachine):
@@ -43,7 +49,8 @@ class RegistryMachine(RuleBasedStateMachine):
         self.forgotten: set[str] = set()
         self.dead: list[str] = []
         self.results: dict[str, list[int]] = {}
-        self.tasks: set[str] = set()
+        self.tasks: set[tuple[str, str | None]] = set()
+        self.given: dict[str, set[str]] = {}
         self.number = 0
 
     # --- what happens
@@ -53,11 +60,20 @@ class RegistryMachine(RuleBasedStateMachine):
         inc = "" if node == "old" else inc
         effects = self._receive(StatusMessage(node, status, inc), retained)
         model = self._model(node)
-        if model is None or (retained and model.heard):
+        if model is None:
+            assert effects == []
+            return
+        self._has_named(model, inc)
+        if retained and model.heard:
             assert effects == []
             return
         self._is_alive(model, status, inc, live=not retained)
         assert self._deaths(effects) == []
+        waited, model.waiting = model.waiting, []
+        for of, task, number in waited:
+            if model.knows(of) and not self._is_repeat(node, task):
+                assert ResultReceived(node, task or "", number) in effects
+                self._counts(node, task, number)
         if retained:
             model.deadline_s = self.now_s + LIVENESS_S
             assert Probe(node) in effects
@@ -67,10 +83,17 @@ class RegistryMachine(RuleBasedStateMachine):
         inc = "" if node == "old" else inc
         self.forgotten.discard(node)
         effects = self._receive(Announcement(node, "connected", inc), False)
+        known = node in self.nodes
         model = self._model(node)
         assert model is not None
-        self._is_alive(model, "connected", inc, live=True)
+        model.only_announced |= not known
         assert self._deaths(effects) == []
+        if model.only_announced:
+            model.status, model.inc = "connected", inc
+        elif model.knows(inc):
+            self._is_alive(model, "connected", inc, live=True)
+        else:
+            assert effects == []
 
     @rule(node=NODES, inc=INCS, status=st.sampled_from(["dead", "offline"]), retained=st.booleans())
     def is_gone(self, node: str, inc: str, status: str, retained: bool) -> None:
@@ -80,6 +103,7 @@ class RegistryMachine(RuleBasedStateMachine):
         if model is None:
             assert effects == []
             return
+        self._has_named(model, inc)
         stale = bool(inc and model.inc and inc != model.inc)
         if not stale and status == "dead" and not retained and inc == model.declared:
             model.declared = None
@@ -96,15 +120,31 @@ class RegistryMachine(RuleBasedStateMachine):
     def result(self, node: str, inc: str, task: str | None, retained: bool) -> None:
         self.number += 1
         effects = self._receive(ResultMessage(node, self.number, None, task, inc=inc), retained)
-        if retained or node in self.forgotten or task in self.tasks:
-            assert not any(isinstance(effect, ResultReceived) for effect in effects)
-            return
-        assert effects == [ResultReceived(node, task or "", self.number)]
-        self.tasks |= {task} - {None} if task else set()
-        self.results.setdefault(node, []).append(self.number)
         model = self.nodes.get(node)
-        if model is not None and model.inc == inc:
-            model.deadline_s = None
+        if retained or node in self.forgotten or self._is_repeat(node, task):
+            assert not any(isinstance(effect, ResultReceived) for effect in effects)
+        elif model is not None and not model.only_announced and not model.knows(inc):
+            assert effects == []
+            model.waiting.append((inc, task, self.number))
+        else:
+            assert effects == [ResultReceived(node, task or "", self.number)]
+            self._counts(node, task, self.number)
+            if model is not None and model.inc == inc:
+                model.deadline_s = None
+
+    def _is_repeat(self, node: str, task: str | None) -> bool:
+        nodes = self.given.get(task or "")
+        return (("" if nodes else node, task) in self.tasks) or (nodes is not None and node not in nodes)
+
+    def _counts(self, node: str, task: str | None, number: int) -> None:
+        if task is not None:
+            self.tasks.add(("" if task in self.given else node, task))
+        self.results.setdefault(node, []).append(number)
+
+    @rule(node=NODES, task=st.sampled_from(["t1", "t2"]))
+    def is_given(self, node: str, task: str) -> None:
+        self.registry.sent(task, self.registry.next_attempt(task), node)
+        self.given.setdefault(task, set()).add(node)
 
     @rule(seconds=st.floats(0, 15))
     def time_passes(self, seconds: float) -> None:
@@ -116,6 +156,7 @@ class RegistryMachine(RuleBasedStateMachine):
         due_s = self.registry.next_deadline_s()
         assert not overdue or (due_s is not None and due_s <= self.now_s), "nobody would call tick"
         effects = self.registry.tick(self.now_s, self.now_s)
+        assert not any(isinstance(e, Probe) and e.node_id in self.forgotten for e in effects)
         assert sorted(self._deaths(effects)) == sorted(expected)
         assert sorted((e.node_id, e.inc) for e in effects if isinstance(e, DeclareDead)) == sorted(expected)
         for node in [node for node, _ in self._deaths(effects)]:
@@ -132,7 +173,11 @@ class RegistryMachine(RuleBasedStateMachine):
     @rule()
     def link_is_up(self) -> None:
         effects = self.registry.link_up(self.now_s)
-        alive = [node for node, model in self.nodes.items() if model.status not in ("dead", "offline")]
+        alive = [
+            node
+            for node, model in self.nodes.items()
+            if model.status not in ("dead", "offline") and not model.only_announced
+        ]
         assert effects == [Probe(node) for node in alive]
         for node in alive:
             self.nodes[node].deadline_s = self.now_s + LIVENESS_S
@@ -174,6 +219,11 @@ class RegistryMachine(RuleBasedStateMachine):
 
     def _model(self, node: str) -> Model | None:
         return None if node in self.forgotten else self.nodes.setdefault(node, Model())
+
+    def _has_named(self, model: Model, inc: str) -> None:
+        if model.only_announced:
+            model.only_announced, model.status, model.inc = False, None, ""
+        model.lives |= {inc} - {""}
 
     def _is_alive(self, model: Model, status: str, inc: str, *, live: bool) -> None:
         model.status, model.inc, model.deadline_s = status, inc, None

@@ -180,9 +180,9 @@ def test_a_status_is_set_aside_and_results_go_on(
     eventually: Callable[..., Any],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    fleet = new_fleet(stock_mosquitto(LIMIT))
+    fleet = new_fleet(stock_mosquitto("max_packet_size 10000"))
     master = fleet.master()
-    node = fleet.node(capabilities={"fill": BIG}, start=False)
+    node = fleet.node(capabilities={"fill": BIG[:12_000]}, start=False)
     node.start(timeout_s=0)
     node.send_result("small", "t")
     eventually(lambda: master.get_results().get(node.node_id), patience_s=30)
