@@ -1,34 +1,26 @@
 """Many seeds of one scenario, through any `concurrent.futures.Executor`, and the verdict on all of them.
 
-Seeds travel in chunks, so that what a chunk costs (a message, the scenario) is shared by many; only a few
-chunks a worker are under way at a time, so that stopping early stops soon. What comes back of a seed is
-small: its verdict in words, and which faults met which states.
+Seeds travel in chunks, so that what a chunk costs (a message, the scenario) is shared by many. What comes
+back of a seed is small: its verdict in words, and which faults met which states.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from dcompute_sim.checks.check import CheckOutcome, Status, failed
 from dcompute_sim.checks.coverage import Coverage, coverage
 from dcompute_sim.checks.verdict import EXIT_STATUS, Result, Verdict
+from dcompute_sim.executors import MakeExecutor, side_by_side
 from dcompute_sim.mutants import MutantError
 from dcompute_sim.run import BrokerError, EngineError, RunOptions, run_scenario
 from dcompute_sim.scenario import Scenario
 
-MAX_DEATHS = 3  # of workers, with no result in between, before it is called the scenario's fault
 _LARGEST_CHUNK = 25  # about half a second of work: what a worker that dies loses, and what stopping waits for
-_CHUNKS_A_WORKER = 3  # under way: one at work, the others waiting, so that no worker waits for us
-_one_run = threading.Lock()  # paho's clock is one for the whole process
-
-
-class CampaignError(RuntimeError):
-    """The campaign cannot go on; the message says why."""
+one_run = threading.Lock()  # paho's clock is one for the whole process
 
 
 @dataclass(frozen=True)
@@ -132,14 +124,14 @@ def _in_words(verdict: Verdict) -> Verdict:
 
 def run_chunk(job: Job, seeds: Sequence[int]) -> list[SeedResult]:
     """What a worker does; one at a time in a process, however many threads a cluster gives it."""
-    with _one_run:
+    with one_run:
         return [run_seed(job, seed) for seed in seeds]
 
 
 def run_campaign(
     job: Job,
     seeds: Sequence[int],
-    make_executor: Callable[[], AbstractContextManager[Executor]],
+    make_executor: MakeExecutor,
     workers: int,
     *,
     fail_fast: bool = False,
@@ -154,52 +146,26 @@ def run_campaign(
 
     Raises:
         EngineError, BrokerError, MutantError: the scenario cannot be run like this.
-        CampaignError: workers die again and again.
+        WorkersError: workers die again and again.
     """
     campaign = Campaign(len(seeds))
-    left = _chunks(seeds, workers)
-    deaths = 0
-    while left:
-        try:
-            with make_executor() as executor:
-                for results in _through(executor, job, left, workers):
-                    deaths = 0
-                    campaign.results += results
-                    on_progress(campaign)
-                    if fail_fast and any(result.verdict.status is Status.FAILED for result in results):
-                        return campaign
-        except BrokenExecutor:
-            deaths += 1
-            if deaths == MAX_DEATHS:
-                raise CampaignError(
-                    f"workers died {MAX_DEATHS} times without a result, from seed {left[0][0]} on "
-                    "(out of memory? fewer --jobs)"
-                ) from None
+    chunks = _chunks(seeds, workers)
+    for results in side_by_side(make_executor, run_chunk, job, chunks, workers, _first_seed):
+        campaign.results += results
+        on_progress(campaign)
+        if fail_fast and any(result.verdict.status is Status.FAILED for result in results):
+            break
     return campaign
+
+
+def _first_seed(chunk: Sequence[int]) -> str:
+    return f"seed {chunk[0]}"
 
 
 def _chunks(seeds: Sequence[int], workers: int) -> list[Sequence[int]]:
     """The seeds in order, in chunks small enough for every worker to have several."""
     size = max(1, min(_LARGEST_CHUNK, len(seeds) // (4 * workers)))
     return [seeds[at : at + size] for at in range(0, len(seeds), size)]
-
-
-def _through(
-    executor: Executor, job: Job, left: list[Sequence[int]], workers: int
-) -> Iterator[list[SeedResult]]:
-    """Results in the order in which chunks finish; `left` keeps what has not."""
-    under_way: dict[Future[list[SeedResult]], Sequence[int]] = {}
-    waiting = iter(list(left))
-    while True:
-        while len(under_way) < _CHUNKS_A_WORKER * workers and (chunk := next(waiting, None)) is not None:
-            under_way[executor.submit(run_chunk, job, chunk)] = chunk
-        if not under_way:
-            return
-        finished, _ = wait(under_way, return_when=FIRST_COMPLETED)
-        for future in finished:
-            results = future.result()
-            left.remove(under_way.pop(future))
-            yield results
 
 
 def parse_seeds(text: str) -> range:

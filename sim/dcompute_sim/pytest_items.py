@@ -18,6 +18,9 @@ from dcompute_sim.brokers.real_broker import BrokerError
 from dcompute_sim.campaign import parse_seeds
 from dcompute_sim.checks.check import Status
 from dcompute_sim.checks.verdict import Result, label_of
+from dcompute_sim.hunt.finding_file import write_finding
+from dcompute_sim.hunt.hunter import Finding, Hunt
+from dcompute_sim.hunt.hunting import HuntBounds, carry_out
 from dcompute_sim.interfaces.world import EngineError
 from dcompute_sim.micropython.unavailable import EmulatorUnavailable
 from dcompute_sim.report.html import html
@@ -29,6 +32,7 @@ from dcompute_sim.scenario.locate import map_beside
 from dcompute_sim.scenario.write import to_yaml
 from dcompute_sim.shrink import story
 from dcompute_sim.shrink.search import NothingToShrink, Search
+from dcompute_sim.yamlfile.units import parse_duration
 
 _WORDS = {Status.FAILED: "did not hold", Status.INCONCLUSIVE: "was not put to the test"}
 
@@ -52,7 +56,7 @@ class _Finding:
 class ScenarioFile(pytest.File):
     """A scenario file; one run for each combination of its matrix and each seed asked for."""
 
-    def collect(self) -> Iterator[pytest.Collector]:
+    def collect(self) -> Iterator[pytest.Collector | pytest.Item]:
         seeds = self.config.getoption("dcompute_seeds")
         try:
             scenarios = load_all(self.path)
@@ -63,6 +67,11 @@ class ScenarioFile(pytest.File):
             for seed in parsed_seeds(seeds) if seeds else (None,):
                 name = scenario.name if seed is None else f"{scenario.name} seed {seed}"
                 yield ScenarioRun.of(self, name, scenario, variation, seed)
+            if self.config.getoption("dcompute_hunt") and scenario.random is not None:
+                hunted: HuntItem = HuntItem.from_parent(self, name=f"{scenario.name} hunted")
+                hunted.scenario = scenario
+                hunted.add_marker(pytest.mark.dcompute)
+                yield hunted
 
 
 class ScenarioRun(pytest.Collector):
@@ -153,6 +162,45 @@ class Expectation(pytest.Item):
         return self.path, None, f"{self.parent.name}: {self.name}"
 
 
+class HuntItem(pytest.Item):
+    """A search through the ranges of a scenario (`dcompute hunt`), for as long as --dcompute-hunt says."""
+
+    scenario: Scenario
+
+    def runtest(self) -> None:
+        hunt = Hunt(self.scenario)
+        for_s = parsed_time(self.config.getoption("dcompute_hunt"))
+        options = RunOptions(reference=_short(self.path, self.config))
+        try:
+            carry_out(hunt, options, HuntBounds(for_s=for_s))
+        except (EngineError, BrokerError, EmulatorUnavailable) as error:
+            raise CannotRun(f"{self.scenario.name} cannot be run here: {error}") from None
+        if hunt.undecided == hunt.runs:
+            raise NotHeld(f"none of {hunt.runs} runs was put to the test")
+        if hunt.findings:
+            raise NotHeld("\n\n".join(self._told(finding, options) for finding in hunt.findings))
+
+    def _told(self, finding: Finding, options: RunOptions) -> str:
+        path = artefacts_of(self, f"run {finding.number}") / "found.yaml"
+        told = f"{finding.failure.label} did not hold: {finding.failure.summary}"
+        try:
+            write_finding(finding, options, path)
+            small = path.with_name("shrunk.yaml")
+            if self.config.getoption("dcompute_shrink"):
+                return f"{told}\nAgain: dcompute run {path}{_shrunk(finding.scenario, options, small)}"
+        except OSError as error:
+            return f"{told}\nIts scenario cannot be written: {error}"
+        return f"{told}\nAgain: dcompute run {path}"
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        if isinstance(excinfo.value, NotHeld | CannotRun):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        return self.path, None, self.name
+
+
 class RunInTest:
     """The `scenario` fixture: run a scenario, and fail the test when it does not hold.
 
@@ -221,7 +269,7 @@ class _Report:
             outcome.trace.write(folder / "trace.jsonl")
             (folder / "report.html").write_text(html(self._run), encoding="utf-8")
             if shrink and outcome.verdict.status is Status.FAILED:
-                self._left += _shrunk(outcome, folder / "shrunk.yaml")
+                self._left += _shrunk(outcome.scenario, outcome.options, folder / "shrunk.yaml")
         except OSError as error:  # the run is judged all the same
             self._left = f"Trace and report cannot be written: {error}"
 
@@ -239,10 +287,10 @@ class _Report:
         return _Finding(False, "\n".join(lines))
 
 
-def _shrunk(outcome: RunOutcome, path: Path) -> str:
+def _shrunk(scenario: Scenario, options: RunOptions, path: Path) -> str:
     """Write the run as small as it can be made; what to say of that."""
     try:
-        story.write(Search(outcome.scenario, outcome.options).run(), path)
+        story.write(Search(scenario, options).run(), path)
     except NothingToShrink as error:
         return f"\nNot shrunk: {error}"
     return f"\nSmall: dcompute run {path}"
@@ -269,6 +317,14 @@ def parsed_seeds(text: str) -> range:
         return parse_seeds(text)
     except ValueError as error:
         raise pytest.UsageError(f"--dcompute-seeds: {error}") from None
+
+
+def parsed_time(text: str) -> float:
+    """`1min` in seconds; a usage error when it is no duration."""
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise pytest.UsageError(f"--dcompute-hunt: {error}") from None
 
 
 def _short(path: Path, config: pytest.Config) -> str:

@@ -54,6 +54,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="Shrink runs that failed: leave shrunk.yaml, a small scenario that fails alike, with the trace.",
     )
+    group.addoption(
+        "--dcompute-hunt",
+        metavar="1min",
+        help="Besides, search the ranges of each scenario with `random` for so long for runs that fail.",
+    )
     parser.addini("dcompute_scenarios", "Files to collect as scenarios: paths or patterns.", type="args")
     parser.addini("dcompute_one_per", "As --dcompute-one-per.", default="expectation")
     parser.addini("dcompute_artefacts", "As --dcompute-artefacts.", default="dcompute-artefacts")
@@ -68,6 +73,10 @@ def pytest_configure(config: pytest.Config) -> None:
         from dcompute_sim.pytest_items import parsed_seeds
 
         parsed_seeds(config.getoption("dcompute_seeds"))
+    if config.getoption("dcompute_hunt"):
+        from dcompute_sim.pytest_items import parsed_time
+
+        parsed_time(config.getoption("dcompute_hunt"))
     config.stash[_FOLDERS] = _folders(config)
     folders = [str(folder) for folder in config.stash[_FOLDERS]]
     named = _named(config)

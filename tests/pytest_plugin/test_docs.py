@@ -35,5 +35,5 @@ def test_workflow_and_recipes_are_yaml_with_something_to_run() -> None:
 def test_every_option_it_names_exists(pytester: pytest.Pytester) -> None:
     known = pytester.runpytest("--help").stdout.str()
     named = set(re.findall(r"--dcompute-[a-z-]+|dcompute_[a-z_]+(?=`)", TEXT)) - {"dcompute_real"}
-    assert len(named) == 7
+    assert len(named) == 9
     assert all(name in known for name in named)

@@ -19,7 +19,6 @@ from typing import Any
 import pytest
 from dcompute_sim.campaign import (
     Campaign,
-    CampaignError,
     Job,
     SeedResult,
     parse_seeds,
@@ -28,7 +27,7 @@ from dcompute_sim.campaign import (
 )
 from dcompute_sim.checks.check import CheckOutcome, Status
 from dcompute_sim.checks.verdict import Result, Verdict
-from dcompute_sim.executors import dask_cluster, dask_workers, default_jobs, local_processes
+from dcompute_sim.executors import WorkersError, dask_cluster, dask_workers, default_jobs, local_processes
 from dcompute_sim.report.campaign_report import ProgressLine, print_campaign, progress
 from dcompute_sim.report.console import make_console
 from dcompute_sim.run import EngineError, RunOptions
@@ -142,7 +141,7 @@ def test_what_a_dead_worker_had_is_run_again(small: Scenario) -> None:
 
 
 def test_workers_that_die_again_and_again_end_it(small: Scenario) -> None:
-    with pytest.raises(CampaignError, match=r"workers died 3 times without a result, from seed 1 on"):
+    with pytest.raises(WorkersError, match=r"workers died 3 times without a result, from seed 1 on"):
         run_campaign(job(small), range(1, 21), inline(Inline(failing=10_000)), workers=1)
 
 
@@ -284,7 +283,7 @@ def test_a_cluster_loses_no_seed_when_a_worker_is_killed(cluster: Any, small: Sc
 def test_a_cluster_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dcompute_sim.executors.CONNECT_S", 0.2)
     began_s = time.monotonic()
-    with pytest.raises(CampaignError, match=r"no Dask scheduler at tcp://127\.0\.0\.1:1"):
+    with pytest.raises(WorkersError, match=r"no Dask scheduler at tcp://127\.0\.0\.1:1"):
         dask_workers("tcp://127.0.0.1:1")
     assert time.monotonic() - began_s < 10
 
@@ -293,5 +292,5 @@ def test_dask_is_optional(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(CampaignError, match=r"needs Dask: pip install .*\[cluster\]"):
+    with pytest.raises(WorkersError, match=r"needs Dask: pip install .*\[cluster\]"):
         dask_workers("tcp://127.0.0.1:1")

@@ -7,6 +7,7 @@ import typer
 from dcompute_sim.brokers.cli import app as broker
 from dcompute_sim.commands.at_command import at
 from dcompute_sim.commands.compare_command import compare
+from dcompute_sim.commands.hunt_command import hunt
 from dcompute_sim.commands.list_command import list_
 from dcompute_sim.commands.report_command import report
 from dcompute_sim.commands.run_command import run
@@ -23,6 +24,7 @@ app.command()(run)
 app.command()(report)
 app.command()(compare)
 app.command()(at)
+app.command()(hunt)
 app.command()(shrink)
 app.command()(explain)
 app.command("list")(list_)

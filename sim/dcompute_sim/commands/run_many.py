@@ -13,11 +13,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from dcompute_sim.campaign import CampaignError
 from dcompute_sim.commands.outputs import one_each
 from dcompute_sim.commands.select import SelectedScenario
 from dcompute_sim.commands.status import ABSENT, WRONG
-from dcompute_sim.executors import default_jobs, local_processes
+from dcompute_sim.executors import WorkersError, default_jobs, local_processes
 from dcompute_sim.report.console import Mode, print_run
 from dcompute_sim.report.live import LiveView
 from dcompute_sim.report.run_report import RunReport, replay_command
@@ -154,7 +153,7 @@ def _result(future: Future[bytes]) -> Done:
     try:
         packed = future.result()
     except BrokenExecutor:
-        raise CampaignError("its process died (out of memory? fewer --jobs)") from None
+        raise WorkersError("its process died (out of memory? fewer --jobs)") from None
     done: Done = pickle.loads(packed)
     return done
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 import typer
 
 from dcompute_sim.brokers.real_broker import BrokerError
-from dcompute_sim.campaign import CampaignError
+from dcompute_sim.executors import WorkersError
 from dcompute_sim.interfaces.world import EngineError
 from dcompute_sim.micropython.lockstep_process import LockstepError
 from dcompute_sim.micropython.unavailable import EmulatorUnavailable
@@ -19,7 +19,7 @@ from dcompute_sim.trace import TraceError
 HELD, FAILED, INVALID, MISSING, INTERRUPTED = 0, 1, 2, 3, 130
 
 WRONG = (ScenarioError, EngineError, LockstepError, MutantError, TraceError)
-ABSENT = (BrokerError, CampaignError, EmulatorUnavailable)
+ABSENT = (BrokerError, WorkersError, EmulatorUnavailable)
 
 
 def status_of(error: Exception) -> int:

@@ -112,8 +112,12 @@ class ProgressLine:
 
     def on_progress(self, campaign: Campaign) -> None:
         """Show where the campaign stands."""
+        self.show(lambda took_s: progress(campaign, took_s))
+
+    def show(self, told: Callable[[float], str]) -> None:
+        """Show what `told` says after so many seconds."""
         if self._shown:
-            self._out.write(f"\r{progress(campaign, self._now_s() - self._began_s)}\x1b[K")
+            self._out.write(f"\r{told(self._now_s() - self._began_s)}\x1b[K")
             self._out.flush()
 
     def clear(self) -> None:

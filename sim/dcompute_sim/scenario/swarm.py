@@ -10,7 +10,7 @@ Rules:
    each draw: how long a fault may last, when the last one may begin (a keepalive before the end of the
    storm, for an idle node wants to send within one), how many outages of broker and master there may be.
 4. Somebody must be left, and work must show something: fewer than half of the nodes may be lost for good,
-   never the one that work is piled on (`_PILED_ON`), for only where tasks wait does their order matter.
+   never the one that work is piled on (`PILED_ON`), for only where tasks wait does their order matter.
 5. A run tests little in which nobody's death is told. So the first fault kills at once, early, before
    broker or master can be away.
 6. What chance hardly ever does is drawn on purpose: faults at nodes that are just connecting (`_AIMED`),
@@ -37,8 +37,8 @@ from dcompute_sim.scenario.workload import TaskStream
 from dcompute_sim.yamlfile.units import format_duration, format_fraction
 
 _DEATH_TOLD_S = 3.0
-_OUTAGES = 3  # at most: they wait for one another, and the master for the end of its pause between attempts
-_PILED_ON = "swarm1-1"
+OUTAGES = 3  # at most: they wait for one another, and the master for the end of its pause between attempts
+PILED_ON = "swarm1-1"
 _AIMED = 0.25  # share of the faults on one node that hit it while it connects, which chance hardly ever does
 _FLEET: TypeAdapter[Fleet] = TypeAdapter(Fleet)
 _STREAMS: TypeAdapter[list[TaskStream]] = TypeAdapter(list[TaskStream])
@@ -72,10 +72,11 @@ def _fleet(swarm: Swarm, rng: random.Random) -> dict[str, Any]:
     groups = rng.randint(1, min(3, total))
     cuts = sorted(rng.sample(range(1, total), groups - 1))
     counts = [high - low for low, high in zip([0, *cuts], [*cuts, total], strict=True)]
-    return {f"swarm{number}": _group(swarm, rng, count) for number, count in enumerate(counts, 1)}
+    return {f"swarm{number}": draw_group(swarm, rng, count) for number, count in enumerate(counts, 1)}
 
 
-def _group(swarm: Swarm, rng: random.Random, count: int) -> dict[str, Any]:
+def draw_group(swarm: Swarm, rng: random.Random, count: int) -> dict[str, Any]:
+    """A group of so many nodes, as a file would say it."""
     latency = rng.uniform(*swarm.latency)
     return {
         "kind": rng.choice(swarm.node_kinds),
@@ -122,7 +123,7 @@ def _work(swarm: Swarm, rng: random.Random) -> list[dict[str, Any]]:
             "payload": rng.choice(["64B", "200B", "2KiB"]),
         },
         *(
-            {"tasks": pile, "at": _duration(at_s), "priority": "1..10", "target": {"node": _PILED_ON}}
+            {"tasks": pile, "at": _duration(at_s), "priority": "1..10", "target": {"node": PILED_ON}}
             for at_s in (rng.uniform(begin, swarm.span * 0.9), swarm.span * 0.95)
         ),
     ]
@@ -138,25 +139,23 @@ class _Faults:
         self._swarm = swarm
         self._rng = rng
         self._fleet = fleet
-        self._kinds = swarm.kinds or [kind for kind, cls in KINDS.items() if cls.drawn]
+        self._kinds = kinds_of(swarm)
         self._names = [node for name, group in fleet.items() for node in node_names(name, group.count)]
         self._mortal = self._aimed = (len(self._names) - 1) // 2
         self._outages = 0
         self._moments: list[float] = []
         self._first_s = swarm.span * rng.uniform(0.12, 0.2)
         self._told_s = min(self._first_s + _DEATH_TOLD_S, swarm.span * 0.5)
-        # Each goes on until it had an effect: within a keepalive even an idle node wants to send.
-        last_s = min(swarm.span * 0.8, swarm.span * 0.95 - max(group.keepalive for group in fleet.values()))
-        self._last_s = max(last_s, swarm.span * 0.3)
+        self._last_s = last_begin_s(swarm, fleet)
 
     def draw(self) -> list[dict[str, Any]]:
         """As many as the swarm may have."""
         count = self._rng.randint(*self._swarm.faults)
         faults = [self._first()] if count else []
         while len(faults) < count:
-            lesser = [kind for kind in self._kinds if not _is_outage(kind)] or self._kinds
-            kind = self._rng.choice(self._kinds if self._outages < _OUTAGES else lesser)
-            if _is_outage(kind):
+            lesser = [kind for kind in self._kinds if not is_outage(kind)] or self._kinds
+            kind = self._rng.choice(self._kinds if self._outages < OUTAGES else lesser)
+            if is_outage(kind):
                 faults += self._outage(kind)
             else:
                 faults.append(self._other(kind))
@@ -180,17 +179,17 @@ class _Faults:
         if how == "after another":
             at_s = min(late_s, max(early_s, self._rng.choice(self._moments) + self._rng.uniform(0, 5)))
         outage = self._fault(kind, at_s)
-        silent = [kind for kind in self._kinds if _is_fatal(kind) and KINDS[kind].seen is Seen.SILENCE]
+        silent = [kind for kind in self._kinds if is_fatal(kind) and KINDS[kind].seen is Seen.SILENCE]
         if how != "hiding" or not silent:
             return [outage]
         hidden = self._fault(self._rng.choice(silent), at_s * self._rng.uniform(0.8, 0.98))
         return [outage, self._for_good(hidden)]
 
     def _other(self, kind: str) -> dict[str, Any]:
-        early_s = self._told_s if _is_wide(kind) else self._swarm.span * 0.05
+        early_s = self._told_s if is_wide(kind) else self._swarm.span * 0.05
         at_s = self._rng.uniform(early_s, max(early_s, self._last_s))
         fault = self._fault(kind, at_s)
-        if not _is_wide(kind) and self._aimed > 0 and self._rng.random() < _AIMED:
+        if not is_wide(kind) and self._aimed > 0 and self._rng.random() < _AIMED:
             self._aimed -= 1
             del fault["at"]
             if _leaves(kind) and "restart_after" in fault:  # whoever is told dead first must be there by then
@@ -200,15 +199,27 @@ class _Faults:
 
     def _fault(self, kind: str, at_s: float) -> dict[str, Any]:
         self._moments.append(at_s)
-        return _fault(self._swarm, self._rng, kind, at_s, self._last_s)
+        return draw_fault(self._swarm, self._rng, kind, at_s, self._last_s)
 
     def _for_good(self, fault: dict[str, Any]) -> dict[str, Any]:
         """The same without an end, if it kills a node and the fleet can spare one."""
-        if _is_fatal(fault["kind"]) and self._mortal > 0:
+        if is_fatal(fault["kind"]) and self._mortal > 0:
             self._mortal -= 1
             del fault["restart_after"]
-            fault["select"] = {"names": [name for name in self._names if name != _PILED_ON], "count": 1}
+            fault["select"] = {"names": [name for name in self._names if name != PILED_ON], "count": 1}
         return fault
+
+
+def kinds_of(swarm: Swarm) -> list[str]:
+    """The kinds of fault that a swarm draws from."""
+    return swarm.kinds or [kind for kind, cls in KINDS.items() if cls.drawn]
+
+
+def last_begin_s(swarm: Swarm, fleet: Fleet) -> float:
+    """When the last fault may begin. Each goes on until it had an effect: within a keepalive even an idle
+    node wants to send."""
+    last_s = min(swarm.span * 0.8, swarm.span * 0.95 - max(group.keepalive for group in fleet.values()))
+    return max(last_s, swarm.span * 0.3)
 
 
 def _while_connecting(rng: random.Random, fleet: Fleet) -> dict[str, Any]:
@@ -224,10 +235,9 @@ def _while_connecting(rng: random.Random, fleet: Fleet) -> dict[str, Any]:
     }
 
 
-def _fault(swarm: Swarm, rng: random.Random, kind: str, at_s: float, last_s: float) -> dict[str, Any]:
+def draw_fault(swarm: Swarm, rng: random.Random, kind: str, at_s: float, last_s: float) -> dict[str, Any]:
     """A fault that is over before the quiet time, and leaves time for others that wait for their chance."""
-    left_s = swarm.span * 0.95 - at_s
-    lasts = _duration(rng.uniform(0.1, left_s / (4 if _is_outage(kind) or _is_wide(kind) else 2)))
+    lasts = _duration(rng.uniform(0.1, longest_s(swarm, kind, at_s)))
     cls = KINDS[kind]
     fault: dict[str, Any] = {"kind": kind, "at": _duration(at_s), "sure": True}
     if cls.recovers:
@@ -235,12 +245,18 @@ def _fault(swarm: Swarm, rng: random.Random, kind: str, at_s: float, last_s: flo
     return fault | cls.draw(rng, last_s - at_s)
 
 
-def _is_outage(kind: str) -> bool:
+def longest_s(swarm: Swarm, kind: str, at_s: float) -> float:
+    """How long a fault of this kind may last that begins then."""
+    left_s = swarm.span * 0.95 - at_s
+    return left_s / (4 if is_outage(kind) or is_wide(kind) else 2)
+
+
+def is_outage(kind: str) -> bool:
     """Of the broker or the master: it hides deaths."""
     return not issubclass(KINDS[kind], NodeFault)
 
 
-def _is_fatal(kind: str) -> bool:
+def is_fatal(kind: str) -> bool:
     """A node that it hits is gone unless it is started again."""
     cls = KINDS[kind]
     back = cls.model_fields.get("restart_after")
@@ -253,7 +269,7 @@ def _leaves(kind: str) -> bool:
     return issubclass(cls, NodeFault) and cls.leaves
 
 
-def _is_wide(kind: str) -> bool:
+def is_wide(kind: str) -> bool:
     """It takes many nodes at once."""
     cls = KINDS[kind]
     return issubclass(cls, NodeFault) and cls.wide

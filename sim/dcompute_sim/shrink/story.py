@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,19 +27,44 @@ def write(shrunk: Shrunk, path: Path) -> bool:
     Raises:
         OSError: it cannot be written.
     """
-    scenario, left = self_contained(shrunk.scenario, shrunk.options)
-    name = f"{shrunk.original.name}-{shrunk.original.seed}"
+    original = shrunk.original
     mutants = "".join(f", mutant {mutant}" for mutant in shrunk.options.mutants)
-    told = f"Shrunk from {shrunk.original.name}, seed {shrunk.original.seed}{mutants}."
-    scenario = scenario.model_copy(update={"name": name, "description": told})
+    named = shrunk.scenario.model_copy(
+        update={
+            "name": f"{original.name}-{original.seed}",
+            "description": f"Shrunk from {original.name}, seed {original.seed}{mutants}.",
+        }
+    )
+    was = f"{size(original)}; {shrunk.runs} runs made this of it."
+    return write_failing(named, shrunk.options, shrunk.failure, path, {"Was": was})
+
+
+def write_failing(
+    scenario: Scenario, options: RunOptions, failure: Failure, path: Path, told: Mapping[str, str]
+) -> bool:
+    """Write an explicit scenario that fails, headed by how, and run it from the file alone.
+
+    Args:
+        failure: what it is known to fail of.
+        path: of the file; its folder is made if need be.
+        told: more lines for its header, by their headings.
+
+    Returns:
+        Whether it failed for the same reason.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    scenario, left = self_contained(scenario, options)
     command = " ".join(["dcompute run", str(path), *(f"--mutant {mutant}" for mutant in left.mutants)])
     first, _, rest = to_yaml(scenario).partition("\n")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"{first}\n{rest}", encoding="utf-8")
     verdict = run_scenario(load(path), RunOptions(mutants=left.mutants)).verdict
-    alike = [found for found in failures(verdict) if shrunk.failure.same_as(found)]
-    header = _header(shrunk, (alike or [shrunk.failure])[0], scenario, command)
-    path.write_text(f"{first}\n{header}{rest}", encoding="utf-8")
+    alike = [found for found in failures(verdict) if failure.same_as(found)]
+    failed = (alike or [failure])[0]
+    rows = {"Fails": f"{failed.label}: {failed.summary}", **told, "Run it": command}
+    path.write_text(f"{first}\n{_header(rows, scenario)}{rest}", encoding="utf-8")
     return bool(alike)
 
 
@@ -71,13 +97,7 @@ def default_path(shrunk: Shrunk, folder: Path) -> Path:
     return folder / f"{shrunk.original.name}-{shrunk.original.seed}-shrunk.yaml"
 
 
-def _header(shrunk: Shrunk, failure: Failure, scenario: Scenario, command: str) -> str:
-    fails = f"{failure.label}: {failure.summary}"
-    rows = {
-        "Fails": fails,
-        "Was": f"{size(shrunk.original)}; {shrunk.runs} runs made this of it.",
-        "Run it": command,
-    }
+def _header(rows: Mapping[str, str], scenario: Scenario) -> str:
     lines = [""]
     for heading, text in rows.items():
         lines += textwrap.wrap(

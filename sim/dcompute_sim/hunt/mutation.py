@@ -1,0 +1,377 @@
+"""Breeds scenarios: one that showed something rare, changed a little, or with a part of another.
+
+What is changed is what random draws seldom get right: that a fault strikes just after another, or at the very
+node, or while somebody is in between two states. What a change sets anew it draws as the swarm does. Several
+changes are made at a time, and what makes no sense afterwards (`sense`) is drawn again.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Sequence, Set
+from typing import Any
+
+from dcompute_sim.faults import KINDS, Fault, NodeFault
+from dcompute_sim.faults.schedule import Select, When
+from dcompute_sim.hunt.corpus import Entry
+from dcompute_sim.hunt.sense import is_sensible
+from dcompute_sim.scenario import Scenario, Swarm
+from dcompute_sim.scenario.entry_ids import with_ids
+from dcompute_sim.scenario.swarm import draw_fault, draw_group, is_fatal, kinds_of, last_begin_s, longest_s
+from dcompute_sim.yamlfile.units import format_duration
+
+_TRIES = 20
+_MOST_CHANGES = 4
+_CLOSE_S = (
+    0.003,
+    6.0,
+)  # how near to another fault, or how soon after an event, evenly in orders of magnitude
+_SEEDS = 2**31
+
+
+class Breeder:
+    """Makes new scenarios out of kept ones.
+
+    Args:
+        swarm: the ranges.
+        fixed: ids of entries and names of groups that are not the swarm's: left as they are.
+        rng: where all is drawn from.
+    """
+
+    def __init__(self, swarm: Swarm, fixed: Set[str], rng: random.Random) -> None:
+        self._swarm = swarm
+        self._fixed = fixed
+        self._rng = rng
+
+    def breed(self, parent: Entry, other: Entry) -> Scenario:
+        """A scenario within the ranges, made of `parent` and perhaps a part of `other`; of the parent with
+        other dice when no change makes sense."""
+        for _ in range(_TRIES):
+            change = Mutation(self._swarm, self._fixed, self._rng, parent, other)
+            for _ in range(1 + min(int(self._rng.expovariate(1.0)), _MOST_CHANGES - 1)):
+                self._rng.choices(list(MUTATIONS), list(MUTATIONS.values()))[0](change)
+            bred = change.scenario
+            if bred != parent.scenario and is_sensible(bred, self._swarm, self._fixed):
+                return bred
+        return parent.scenario.model_copy(update={"seed": self._rng.randrange(_SEEDS)})
+
+
+class Mutation:
+    """A scenario under way from its parent to a new one. Each method is a change; some find nothing to do."""
+
+    def __init__(
+        self, swarm: Swarm, fixed: Set[str], rng: random.Random, parent: Entry, other: Entry
+    ) -> None:
+        self.scenario = parent.scenario
+        self._swarm = swarm
+        self._fixed = fixed
+        self._rng = rng
+        self._other = other.scenario
+        self._moments = parent.moments
+        self._last_s = last_begin_s(swarm, parent.scenario.fleet)
+
+    # --- when ---------------------------------------------------------------------------------------------
+
+    def near_another(self) -> None:
+        """A fault strikes just before or after another one."""
+        index, fault = self._fault()
+        _, other = self._fault()
+        if fault is not None and other is not None and fault is not other:
+            offset_s = self._close_s() * self._rng.choice([1, 1, -1])
+            self._set(index, self._at(fault, self._begin_s(other) + offset_s))
+
+    def at_a_state(self) -> None:
+        """A fault strikes when somebody is in between two states, mostly that very node."""
+        index, fault = self._fault()
+        if fault is not None:
+            self._set(index, self._when(fault))
+
+    def elsewhere_in_time(self) -> None:
+        """A fault strikes at another time."""
+        index, fault = self._fault()
+        if fault is not None:
+            self._set(index, self._at(fault, self._rng.uniform(0.05 * self._swarm.span, self._last_s)))
+
+    def in_another_order(self) -> None:
+        """Two faults change places."""
+        index, fault = self._fault()
+        other_index, other = self._fault()
+        if fault is not None and other is not None and index != other_index:
+            self._set(index, self._at(fault, self._begin_s(other)))
+            self._set(other_index, self._at(other, self._begin_s(fault)))
+
+    # --- whom ---------------------------------------------------------------------------------------------
+
+    def another_victim(self) -> None:
+        """A fault strikes another node; often one that another fault strikes."""
+        index, fault = self._fault()
+        if isinstance(fault, NodeFault) and not _is_for_good(fault):
+            self._set(index, fault.model_copy(update={"select": Select(names=[self._victim()])}))
+
+    def the_same_victim(self) -> None:
+        """Two faults strike one node, the second soon after the first."""
+        index, fault = self._fault()
+        other_index, other = self._fault()
+        if not (isinstance(fault, NodeFault) and isinstance(other, NodeFault)) or fault is other:
+            return
+        if _is_for_good(fault) or _is_for_good(other):
+            return
+        select = Select(names=[self._victim()])
+        self._set(index, fault.model_copy(update={"select": select}))
+        at_s = self._begin_s(fault) + self._close_s()
+        self._set(other_index, self._at(other.model_copy(update={"select": select}), at_s))
+
+    # --- what ---------------------------------------------------------------------------------------------
+
+    def as_long(self) -> None:
+        """A fault lasts longer or shorter."""
+        index, fault = self._fault()
+        if fault is not None and fault.lasts is not None:
+            most_s = longest_s(self._swarm, fault.kind, self._begin_s(fault))
+            if most_s > 0.1:
+                self._set(index, _lasting(fault, self._log_uniform(0.1, most_s)))
+
+    def another_kind(self) -> None:
+        """Another fault strikes there and then."""
+        index, fault = self._fault()
+        if fault is None:
+            return
+        new = self._new(self._rng.choice(kinds_of(self._swarm)), self._begin_s(fault))
+        if isinstance(new, NodeFault) and isinstance(fault, NodeFault) and not _is_for_good(fault):
+            new = new.model_copy(update={"select": fault.select, "when": fault.when})
+            new = new.model_copy(update={"at": new.at if fault.when is None else None})
+        self._set(index, self._named(new))
+
+    def one_more(self) -> None:
+        """One more fault strikes, mostly close to another."""
+        _, fault = self._fault()
+        at_s = self._rng.uniform(0.05 * self._swarm.span, self._last_s)
+        if fault is not None and self._rng.random() < 0.7:
+            at_s = self._begin_s(fault) + self._close_s()
+        new = self._new(self._rng.choice(kinds_of(self._swarm)), at_s)
+        if isinstance(new, NodeFault) and isinstance(fault, NodeFault) and self._rng.random() < 0.5:
+            if fault.select.names and not _is_for_good(fault):
+                new = new.model_copy(update={"select": fault.select})
+        elif self._moments and self._rng.random() < 0.3:
+            new = self._when(new)
+        self._add([new])
+
+    def once_again(self) -> None:
+        """A fault strikes again soon after."""
+        _, fault = self._fault()
+        if fault is not None and not _is_for_good(fault):
+            again = fault.model_copy(update={"id": None})
+            self._add([self._at(again, self._begin_s(fault) + (fault.lasts or 0.0) + self._close_s())])
+
+    def one_less(self) -> None:
+        """A fault does not strike."""
+        index, fault = self._fault()
+        if fault is not None:
+            faults = [entry for at, entry in enumerate(self.scenario.faults) if at != index]
+            self.scenario = self.scenario.model_copy(update={"faults": faults})
+
+    def spliced(self) -> None:
+        """Some faults of another scenario strike as well, or instead of as many."""
+        theirs = [fault for fault in self._other.faults if fault.id not in self._fixed]
+        if not theirs:
+            return
+        start = self._rng.randrange(len(theirs))
+        chosen = theirs[start : start + self._rng.randint(1, 3)]
+        for _ in range(len(chosen) if self._rng.random() < 0.5 else 0):
+            self.one_less()
+        self._add([self._moved_here(fault).model_copy(update={"id": None}) for fault in chosen])
+
+    # --- the rest -----------------------------------------------------------------------------------------
+
+    def another_network(self) -> None:
+        """A group is nearer or further away."""
+        names = [name for name in self.scenario.fleet if name not in self._fixed]
+        if names:
+            name = self._rng.choice(names)
+            group = self.scenario.fleet[name]
+            drawn = type(group).model_validate(draw_group(self._swarm, self._rng, group.count))
+            key = self._rng.choice(["network", "network", "keepalive", "poll", "work"])
+            fleet = self.scenario.fleet | {name: group.model_copy(update={key: getattr(drawn, key)})}
+            self.scenario = self.scenario.model_copy(update={"fleet": fleet})
+
+    def work_elsewhere(self) -> None:
+        """A pile of tasks comes just before a fault."""
+        index, stream = self._stream()
+        _, fault = self._fault()
+        if stream is not None and fault is not None and stream.target.node is not None:
+            at_s = max(0.1, self._begin_s(fault) - self._close_s())
+            streams = list(self.scenario.workload)
+            streams[index] = stream.model_copy(update={"at": round(at_s, 3)})
+            self.scenario = self.scenario.model_copy(update={"workload": streams})
+
+    def other_work(self) -> None:
+        """A stream has fewer tasks or more; fewer rather, for what they show is mostly the same."""
+        index, stream = self._stream()
+        if stream is None or stream.tasks is None:
+            return
+        fewest, most = self._swarm.tasks
+        others = sum(other.tasks or 0 for at, other in enumerate(self.scenario.workload) if at != index)
+        low, high = max(1, fewest - others), max(1, most - others)
+        streams = list(self.scenario.workload)
+        streams[index] = stream.model_copy(update={"tasks": round(self._log_uniform(low, high))})
+        self.scenario = self.scenario.model_copy(update={"workload": streams})
+
+    def other_dice(self) -> None:
+        """All that is still drawn is drawn anew."""
+        self.scenario = self.scenario.model_copy(update={"seed": self._rng.randrange(_SEEDS)})
+
+    # --- parts --------------------------------------------------------------------------------------------
+
+    def _fault(self) -> tuple[int, Fault | None]:
+        """One of the swarm's faults and its index."""
+        drawn = [(at, fault) for at, fault in enumerate(self.scenario.faults) if fault.id not in self._fixed]
+        return self._rng.choice(drawn) if drawn else (0, None)
+
+    def _stream(self) -> tuple[int, Any]:
+        drawn = [(at, s) for at, s in enumerate(self.scenario.workload) if s.id not in self._fixed]
+        return self._rng.choice(drawn) if drawn else (0, None)
+
+    def _victim(self) -> str:
+        """A node; often one that some fault names."""
+        named = [
+            name
+            for fault in self.scenario.faults
+            if isinstance(fault, NodeFault) and not _is_for_good(fault)
+            for name in fault.select.names or ()
+        ]
+        names = list(self.scenario.nodes())
+        return self._rng.choice(named if named and self._rng.random() < 0.5 else names)
+
+    def _set(self, index: int, fault: Fault) -> None:
+        faults = list(self.scenario.faults)
+        faults[index] = fault
+        self.scenario = self.scenario.model_copy(update={"faults": faults})
+
+    def _add(self, faults: Sequence[Fault]) -> None:
+        self.scenario = self.scenario.model_copy(
+            update={"faults": with_ids([*self.scenario.faults, *faults], "fault")}
+        )
+
+    def _named(self, fault: Fault) -> Fault:
+        return with_ids([*self.scenario.faults, fault.model_copy(update={"id": None})], "fault")[-1]
+
+    def _new(self, kind: str, at_s: float) -> Fault:
+        at_s = min(max(at_s, 0.05 * self._swarm.span), self._last_s)
+        drawn = draw_fault(self._swarm, self._rng, kind, at_s, self._last_s)
+        if is_fatal(kind) and self._rng.random() < 0.2:
+            del drawn["restart_after"]
+            piled_on = {stream.target.node for stream in self.scenario.workload}
+            names = [name for name in self.scenario.nodes() if name not in piled_on]
+            drawn["select"] = {"names": names, "count": 1}
+        return KINDS[kind].model_validate(drawn)
+
+    def _at(self, fault: Fault, at_s: float) -> Fault:
+        """The same fault at a time of day."""
+        at_s = round(min(max(at_s, 0.05 * self._swarm.span), self._last_s), 3)
+        update: dict[str, Any] = {"at": at_s, "when": None}
+        if isinstance(fault, NodeFault) and fault.select.same:
+            update["select"] = Select()
+        return self._fitted(fault.model_copy(update=update), at_s)
+
+    def _when(self, fault: Fault) -> Fault:
+        """The same fault soon after an event that the parent's run had."""
+        soon = [moment for moment in self._moments if moment.t_s < self._last_s]
+        if not soon:
+            return fault
+        moment = self._rng.choice(soon)
+        after_s = round(self._close_s(), 3) if self._rng.random() < 0.7 else 0.0
+        when = When.model_validate(
+            {
+                "event": moment.event,
+                "node": moment.node or None,
+                "count": moment.count,
+                "after": format_duration(after_s),
+            }
+        )
+        update: dict[str, Any] = {"at": None, "when": when}
+        if isinstance(fault, NodeFault) and not _is_for_good(fault):
+            if moment.node and self._rng.random() < 0.7:
+                update["select"] = Select(same=True)
+            elif fault.select.same:
+                update["select"] = Select()
+        return self._fitted(fault.model_copy(update=update), moment.t_s + after_s)
+
+    def _fitted(self, fault: Fault, begin_s: float) -> Fault:
+        """Not longer than it may be from then on."""
+        cls = type(fault)
+        most_s = longest_s(self._swarm, fault.kind, begin_s)
+        if cls.recovers:
+            return _lasting(fault, most_s) if fault.lasts is not None and fault.lasts > most_s else fault
+        own = cls.draw(self._rng, self._last_s - begin_s)
+        if not own:
+            return fault
+        drawn = cls.model_validate({"kind": fault.kind, "at": "1s", **own})
+        return fault.model_copy(update={key: getattr(drawn, key) for key in own})
+
+    def _moved_here(self, fault: Fault) -> Fault:
+        """A fault of the other scenario, with the nodes of this one for its own."""
+        mine, theirs = list(self.scenario.nodes()), list(self._other.nodes())
+
+        def here(name: str) -> str:
+            return mine[theirs.index(name) % len(mine)] if name in theirs else mine[0]
+
+        update: dict[str, Any] = {}
+        if isinstance(fault, NodeFault) and fault.select.names:
+            names = list(dict.fromkeys(map(here, fault.select.names)))
+            if _is_for_good(fault):
+                piled_on = {stream.target.node for stream in self.scenario.workload}
+                names = [name for name in mine if name not in piled_on]
+            update["select"] = fault.select.model_copy(update={"names": names})
+        if fault.when is not None:
+            group = fault.when.group
+            node = None if fault.when.node is None else here(fault.when.node)
+            kept = group if group in self.scenario.fleet else None
+            update["when"] = fault.when.model_copy(update={"node": node, "group": kept})
+        return fault.model_copy(update=update)
+
+    def _begin_s(self, fault: Fault) -> float:
+        """When it strikes; of one that waits for an event, when that came in the parent's run."""
+        if fault.at is not None or fault.when is None:
+            return fault.at or 0.0
+        when = fault.when
+        for moment in self._moments:
+            if (moment.event, moment.node, moment.count) == (when.event, when.node or "", when.count):
+                return moment.t_s + when.after
+        return 0.05 * self._swarm.span
+
+    def _close_s(self) -> float:
+        return self._log_uniform(*_CLOSE_S)
+
+    def _log_uniform(self, low: float, high: float) -> float:
+        return round(math.exp(self._rng.uniform(math.log(low), math.log(high))), 3)
+
+
+MUTATIONS: dict[Callable[[Mutation], None], int] = {
+    Mutation.near_another: 3,
+    Mutation.at_a_state: 4,
+    Mutation.elsewhere_in_time: 1,
+    Mutation.in_another_order: 1,
+    Mutation.another_victim: 1,
+    Mutation.the_same_victim: 3,
+    Mutation.as_long: 1,
+    Mutation.another_kind: 2,
+    Mutation.one_more: 3,
+    Mutation.once_again: 1,
+    Mutation.one_less: 1,
+    Mutation.spliced: 2,
+    Mutation.another_network: 1,
+    Mutation.work_elsewhere: 1,
+    Mutation.other_work: 2,
+    Mutation.other_dice: 1,
+}
+"""What can be changed, and how often it is."""
+
+
+def _is_for_good(fault: Fault) -> bool:
+    return type(fault).recovers and fault.lasts is None
+
+
+def _lasting(fault: Fault, lasts_s: float) -> Fault:
+    key = "restart_after" if "restart_after" in type(fault).model_fields else "heal_after"
+    return fault.model_copy(update={key: round(max(0.1, lasts_s), 3)})

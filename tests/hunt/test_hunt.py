@@ -1,0 +1,215 @@
+"""A hunt repeats, ends by itself, finds what fails, and leaves files that fail alike."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dcompute_sim.checks import Status
+from dcompute_sim.hunt import hunting
+from dcompute_sim.hunt.corpus import Corpus, Entry
+from dcompute_sim.hunt.corpus_folder import keep, read_corpus
+from dcompute_sim.hunt.finding_file import write_finding
+from dcompute_sim.hunt.hunter import Hunt, HuntTrial, NothingToHunt, Shown
+from dcompute_sim.hunt.hunting import HuntBounds, carry_out
+from dcompute_sim.run import RunOptions
+from dcompute_sim.scenario import concretise, find, load
+from dcompute_sim.shrink.failure import Failure
+
+pytest_plugins = ["pytester"]
+
+SMALL = load(find("swarm"), ["random.nodes=[2, 4]", "random.tasks=[10, 20]"])
+
+
+def shown(*features: str, status: Status = Status.HELD, failures: list[Failure] | None = None) -> Shown:
+    return Shown(status, failures or [], {("step", name) for name in features}, 100, [], Counter())
+
+
+def history(hunt: Hunt) -> list[Any]:
+    return [hunt.runs, sorted(hunt.corpus.shown.items()), [e.scenario for e in hunt.corpus.entries]]
+
+
+def test_the_same_hunt_twice() -> None:
+    """Two chunks and more are decided ahead, on what has come back: in order, whoever was quicker."""
+    hunts = [Hunt(SMALL, seed=7) for _ in range(2)]
+    for hunt in hunts:
+        carry_out(hunt, RunOptions(), HuntBounds(runs=18), partial(ThreadPoolExecutor, 1))
+    assert hunts[0].runs == 18
+    assert history(hunts[0]) == history(hunts[1])
+    assert any(len(entry.families) == 1 for entry in hunts[0].corpus.entries)
+    other = Hunt(SMALL, seed=8)
+    carry_out(other, RunOptions(), HuntBounds(runs=4))
+    assert [e.scenario for e in other.corpus.entries][:1] != [e.scenario for e in hunts[0].corpus.entries][:1]
+
+
+def test_half_of_the_runs_are_fresh() -> None:
+    hunt = Hunt(SMALL)
+    trials = []
+    for number in range(200):
+        trials.append(hunt.next())
+        hunt.take(trials[-1], shown(str(number)))
+    fresh = [trial for trial in trials if not trial.families]
+    assert 70 < len(fresh) < 130
+    assert len({trial.scenario.seed for trial in fresh}) == len(fresh)
+
+
+def test_it_ends_when_hardly_anything_new_is_to_be_expected(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = iter(itertools.chain(map(str, range(30)), itertools.repeat("0")))
+    monkeypatch.setattr(hunting, "run_trial", lambda options, scenario: shown("0", next(ends)))
+    hunt = Hunt(SMALL)
+    assert carry_out(hunt, RunOptions(), HuntBounds()) == "hardly anything new is to be expected"
+    assert 800 < hunt.runs < 10_000  # it takes 400 bred runs to know
+    assert hunt.steps.chance < hunting.LITTLE
+    assert hunt.newest_step <= 40
+
+
+def test_it_ends_at_its_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = itertools.count()
+    monkeypatch.setattr(hunting, "run_trial", lambda options, scenario: shown(str(next(numbers))))
+    clock = itertools.count(0.0, 10.0)
+    by_time = Hunt(SMALL)
+    assert carry_out(by_time, RunOptions(), HuntBounds(for_s=60), now_s=clock.__next__) == "its time is up"
+    assert by_time.runs == 24
+    by_runs = Hunt(SMALL)
+    assert carry_out(by_runs, RunOptions(), HuntBounds(runs=6)) == "that many runs are done"
+    assert by_runs.runs == 6
+
+
+def test_only_failed_is_a_finding_and_undecided_is_left_alone() -> None:
+    hunt = Hunt(SMALL)
+    failure = Failure("x", "3 of 4 wrong", "of wrong", frozenset({("A",)}))
+    undecided = hunt.next()
+    assert hunt.take(undecided, shown("u", status=Status.INCONCLUSIVE)) is None
+    assert (hunt.undecided, hunt.findings, hunt.corpus.entries) == (1, [], [])
+    for _ in range(2):
+        assert hunt.take(hunt.next(), shown("f", status=Status.FAILED, failures=[failure])) is None
+    (finding,) = hunt.findings
+    assert finding.times == 2
+    other = Failure("y", "late", "late", frozenset())
+    hunt.take(hunt.next(), shown("f", status=Status.FAILED, failures=[failure, other]))
+    assert [one.failure.label for one in hunt.findings] == ["x", "y"]
+    assert hunt.corpus.entries == []  # its neighbours fail of the same
+
+
+def test_energy_goes_to_what_is_rare_for_its_cost() -> None:
+    import random
+
+    corpus = Corpus()
+
+    def entry(name: str, events: int) -> Entry:
+        return Entry(SMALL, corpus.news([("step", name)]), events, [], frozenset({1}))
+
+    common, dear, rare = entry("common", 100), entry("dear", 1000), entry("rare", 100)
+    for _ in range(99):
+        corpus.news([("step", "common")])
+    for one in (common, dear, rare):
+        corpus.keep(one)
+    rng = random.Random(1)
+    chosen = Counter(id(corpus.choose(rng)) for _ in range(45))
+    assert chosen[id(rare)] > chosen[id(dear)] > chosen[id(common)]
+    for _ in range(400):
+        corpus.choose(rng)
+    assert common.bred > 10  # and nothing for ever: what was bred from often has less
+
+
+def test_a_scenario_without_ranges_cannot_be_searched() -> None:
+    with pytest.raises(NothingToHunt, match="quickstart draws nothing"):
+        Hunt(load(find("quickstart")))
+
+
+def test_a_corpus_is_read_back_and_run_first(tmp_path: Path) -> None:
+    kept = [concretise(SMALL, seed) for seed in (1, 2)]
+    for scenario in [*kept, *kept]:
+        keep(tmp_path, scenario)
+    foreign = concretise(load(find("swarm"), ["random.faults=[9, 12]"]), 3)
+    keep(tmp_path, foreign)
+    (tmp_path / "bad.yaml").write_text("version: 2\n")
+    given, wrong = read_corpus(tmp_path)
+    assert len(given) == 3
+    assert len(wrong) == 1
+    hunt = Hunt(SMALL, given=given)
+    assert hunt.refused == 1
+    first = [hunt.next().scenario for _ in range(2)]
+    assert sorted(one.seed for one in first) == [1, 2]
+    assert all(one in kept for one in first)
+
+
+def test_what_it_finds_fails_again_from_its_file(tmp_path: Path) -> None:
+    hunt = Hunt(SMALL, seed=1)
+    options = RunOptions(mutants=("no-held-results",))
+    why = carry_out(hunt, options, HuntBounds(runs=200, first_finding=True))
+    assert why == "the first finding ends it"
+    path = tmp_path / "found.yaml"
+    assert write_finding(hunt.findings[0], options, path)
+    text = path.read_text()
+    assert f"# Fails:       {hunt.findings[0].failure.label}" in text
+    again = load(path)
+    assert again.random is None
+    assert [fault.id for fault in again.faults] == [fault.id for fault in hunt.findings[0].scenario.faults]
+
+
+def test_a_crash_of_the_code_under_test_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> None:
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr(hunting, "run_scenario", broken)
+    what = hunting.run_trial(RunOptions(), concretise(SMALL, 1))
+    assert what.status is Status.FAILED
+    assert what.failures[0].summary == "ended by ZeroDivisionError: division by zero"
+    hunt = Hunt(SMALL)
+    hunt.take(HuntTrial(1, SMALL), what)
+    assert len(hunt.findings) == 1
+
+
+def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dcompute_sim.commands import app
+    from typer.testing import CliRunner
+
+    monkeypatch.chdir(tmp_path)
+    run = CliRunner().invoke
+    ranges = ["--set", "random.nodes=[2, 4]", "--set", "random.tasks=[10, 20]"]
+    given = ["hunt", "swarm", *ranges, "--jobs", "1", "--corpus", "kept", "--plain"]
+    found = run(app, [*given, "--runs", "40", "--mutant", "no-will", "--fail-fast", "--shrink"])
+    assert found.exit_code == 1, found.output
+    assert "Again: dcompute run runs/swarm-hunt-1.yaml" in found.output
+    assert "the first finding ends it" in found.output
+    assert Path("runs/swarm-hunt-1-shrunk.yaml").is_file()
+    assert run(app, ["run", "runs/swarm-hunt-1.yaml", "-q", "--no-trace"]).exit_code == 1
+    assert run(app, [*given, "--runs", "4"]).exit_code == 0
+    assert list(Path("kept").glob("*.yaml"))
+    refused = run(app, ["hunt", "quickstart"])
+    assert refused.exit_code == 2
+    assert "draws nothing" in refused.output
+    assert run(app, ["hunt", "swarm", "--for", "5"]).exit_code == 2
+
+
+HUNTED = """
+version: 1
+name: hunted
+random: {nodes: [2, 4], tasks: [10, 20]}
+master: {task_timeout: 20s, variant: VARIANT}
+expect: [final_status, all_tasks_finished]
+"""
+
+
+def test_pytest_hunts_on_request(pytester: pytest.Pytester) -> None:
+    """And says what it found, with the file that repeats it."""
+    pytester.makefile(".scenario.yaml", hunted=HUNTED.replace("VARIANT", "no-liveness"))
+    options = ["-p", "no:cacheprovider", "--dcompute-one-per=scenario", "--dcompute-hunt"]
+    refused = pytester.runpytest_subprocess(*options, "5")
+    refused.stderr.fnmatch_lines(["*--dcompute-hunt: a duration needs a unit*"])
+    late = HUNTED.replace(", variant: VARIANT", "").replace("final_status", "dead_within: {bound: 1ms}")
+    pytester.makefile(".scenario.yaml", late=late)
+    result = pytester.runpytest_subprocess(*options, "0s")
+    outcomes = result.parseoutcomes()
+    assert outcomes["passed"] >= 2  # of each the run itself, and four of a hunt: only those of `late` fail
+    assert 1 <= outcomes["failed"] <= 2
+    result.stdout.fnmatch_lines(
+        ["*dead_within (bound: 1ms) did not hold: *", "Again: dcompute run *found.yaml"]
+    )
+    assert list(pytester.path.rglob("found.yaml"))
