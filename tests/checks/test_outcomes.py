@@ -134,6 +134,24 @@ def test_a_repaired_status_is_legal(story: TraceBuilder) -> None:
     assert judge("status_history", [*story.events, seen]).status is Status.HELD
 
 
+def test_a_clone_may_connect_before_its_node_and_be_seen_after_it(story: TraceBuilder) -> None:
+    """Which CONNECT arrives last, the network decides; but whoever was thrown out does not come back."""
+    story.define("n").boot("n").add(t.ParticipantDefined, name="n~1", role=t.Role.CLONE, node="n")
+    story.add(t.NodeConnecting, node="n~1", inc="c.1").add(t.NodeConnecting, node="n", inc="1.2")
+
+    def seen(*incs: str) -> list[t.Event]:
+        return [
+            *story.events,
+            *(t.NodeStatusSeen(t_us=6_000_000, node="n", status="ready", inc=inc) for inc in incs),
+        ]
+
+    assert judge("status_history", seen("1.2", "c.1")).status is Status.HELD
+    assert judge("status_history", seen("c.1", "1.2")).status is Status.HELD
+    assert judge("status_history", seen("1.2", "c.1", "1.2")).status is Status.FAILED
+    assert judge("status_history", seen("c.1", "1.2", "c.1")).status is Status.FAILED
+    assert judge("status_history", seen("1.2", "1.1")).status is Status.FAILED
+
+
 def test_latency_of_one_priority(story: TraceBuilder) -> None:
     story.define("n").boot("n").send("n", "slow", 1).send("n", "fast", 9)
     story.take("n", "fast", 9).at(9).take("n", "slow", 1)

@@ -16,7 +16,9 @@ class _NodeHistory:
     """What was said and seen of one node so far."""
 
     order: dict[str, int] = field(default_factory=dict)  # incarnations in order of connection
+    whose: dict[str, str] = field(default_factory=dict)  # the node's, or its clone's
     seen: str = ""  # the newest incarnation the master has seen
+    past: set[str] = field(default_factory=set)  # those it had seen before
     over: set[str] = field(default_factory=set)  # incarnations the master has seen end
     repaired: set[str] = field(default_factory=set)
     left: set[str] = field(default_factory=set)  # incarnations that said `offline` themselves
@@ -27,8 +29,10 @@ class StatusHistory(Check):
 
     Each connection has an incarnation of its own, after a reboot too: else an old will would be about it.
     An incarnation seen dead may be seen alive again only after its node repaired the status (the `dead` was
-    not true). A node never calls itself `dead`, and after `offline` says nothing else. A new master
-    starts with a clean slate. Limit: statuses without incarnation are taken at their word.
+    not true). Of a node and its clone the broker decides which connected last: either may follow the other,
+    but none comes back once the other was seen. A node never calls itself `dead`, and after `offline` says
+    nothing else. A new master starts with a clean slate. Limit: statuses without incarnation are taken at
+    their word.
     """
 
     name: ClassVar[str] = "status_history"
@@ -43,12 +47,13 @@ class StatusHistory(Check):
             match event:
                 case t.MasterStarted():
                     for node in nodes.values():
-                        node.seen, node.over = "", set()
+                        node.seen, node.over, node.past = "", set(), set()
                 case t.NodeConnecting(node=name, inc=inc) | t.NodeConnected(node=name, inc=inc):
                     known = nodes.setdefault(who.owner(name), _NodeHistory())
                     if inc and inc in known.order and isinstance(event, t.NodeConnecting):
                         illegal.append(event)
                     known.order.setdefault(inc, len(known.order))
+                    known.whose.setdefault(inc, name)
                 case t.StatusRepaired(node=name, inc=inc):
                     nodes.setdefault(who.owner(name), _NodeHistory()).repaired.add(inc)
                 case t.StatusPublished(node=name):
@@ -77,12 +82,15 @@ def _may_publish(node: _NodeHistory, event: t.StatusPublished) -> bool:
 
 
 def _may_be_seen(node: _NodeHistory, event: t.NodeStatusSeen) -> bool:
-    legal = node.order.get(event.inc, 0) >= node.order.get(node.seen, 0)
+    legal = event.inc not in node.past
+    if node.whose.get(event.inc, "") == node.whose.get(node.seen, ""):
+        legal = legal and node.order.get(event.inc, 0) >= node.order.get(node.seen, 0)
     if event.status in LIFELESS:
         node.over.add(event.inc)
     elif event.inc in node.over:
         legal = legal and event.inc in node.repaired
         node.over.discard(event.inc)
-    if legal:
+    if legal and event.inc != node.seen:
+        node.past.add(node.seen)
         node.seen = event.inc
     return legal
