@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ from dcompute_sim import trace as t
 from dcompute_sim.checks import CHECKS, CheckOutcome, Status
 
 from .conftest import TraceBuilder
+from .test_mutations import HEALTHY
 
 
 def judge(name: str, events: Sequence[t.Event], **parameters: Any) -> CheckOutcome:
@@ -80,3 +81,99 @@ def test_an_idle_fleet_watched_over_three_keepalives_holds(story: TraceBuilder) 
     outcome = judge("no_false_deaths", story.end())
     assert outcome.status is Status.HELD
     assert outcome.figures["watched"] == 5
+
+
+# --- every check -----------------------------------------------------------------------------------------
+
+
+def _nothing(story: TraceBuilder) -> list[t.Event]:
+    return []
+
+
+def _a_beginning(story: TraceBuilder) -> list[t.Event]:
+    return story.events
+
+
+def _nobody_at_all(story: TraceBuilder) -> list[t.Event]:
+    return TraceBuilder().at(60).end()
+
+
+def _nodes_that_never_ran(story: TraceBuilder) -> list[t.Event]:
+    return boards(story.define("n1", "n2"), "n3").at(60).end()
+
+
+def _nodes_that_only_began(story: TraceBuilder) -> list[t.Event]:
+    story.define("n1", "n2").add(t.NodeStarted, node="n1", boot=1).add(t.NodeStarted, node="n2", boot=1)
+    return story.at(60).end()
+
+
+IS_ITSELF_AN_OCCASION = {
+    ("sometimes", _nobody_at_all),  # that it did not happen in a whole run is what it is about
+    ("sometimes", _nodes_that_never_ran),
+    ("sometimes", _nodes_that_only_began),
+    ("no_errors_in_log", _nodes_that_only_began),
+}
+
+
+@pytest.mark.parametrize("name", sorted(CHECKS))
+@pytest.mark.parametrize(
+    "events", [_nothing, _a_beginning, _nobody_at_all, _nodes_that_never_ran, _nodes_that_only_began]
+)
+def test_where_nothing_of_its_kind_happened_nothing_is_said(
+    story: TraceBuilder, name: str, events: Callable[[TraceBuilder], list[t.Event]]
+) -> None:
+    outcome = judge(name, events(story), **HEALTHY[name])
+    expected = (name, events) in IS_ITSELF_AN_OCCASION
+    assert (outcome.status is not Status.INCONCLUSIVE) is expected, outcome
+    assert len(outcome.summary.split()) >= 3, "says what was missing"
+
+
+def test_nodes_that_say_nothing_leave_the_masters_api_nothing_to_say(story: TraceBuilder) -> None:
+    counts = {"connections": 1, "messages_rejected": 0, "duplicate_results": 0, "stale_deaths": 0}
+    outcome = judge("master_api", story.define("n").add(t.MasterCounted, values=counts).end())
+    assert outcome.status is Status.INCONCLUSIVE
+
+
+# --- excuses -----------------------------------------------------------------------------------------------
+
+
+def _a_silence_that_healed(story: TraceBuilder) -> None:
+    story.heal(story.silent("wifi_drop", "n2", report_s=None, for_s=3), "n2")
+
+
+def _a_silence_as_the_run_ends(story: TraceBuilder) -> None:
+    story.final("n1").at(35).silent("wifi_drop", "n2", report_s=None)
+    story.at(40).add(t.FinalNode, node="n2", running=True, connected=True, own_status="ready",
+                     master_status="ready", inc=story.incs["n2"])  # fmt: skip
+    story.add(t.RetainedStatus, node="n2", status="ready", inc=story.incs["n2"])
+
+
+def _a_task_that_is_to_fail(story: TraceBuilder) -> None:
+    story.send("n1", "well").work("n1", "well").send("n2", "ill")
+    story.add(t.TaskFinished, node="n2", task="ill", ok=False, meant=True)
+    story.add(t.ResultTaken, node="n2", task="ill", answer="?", value="?", ok=False, attempt=1)
+
+
+def _a_result_that_its_node_took_along(story: TraceBuilder) -> None:
+    story.send("n1", "a").work("n1", "a").send("n2", "b").take("n2", "b")
+    story.add(t.TaskFinished, node="n2", task="b").crash("n2")
+
+
+@pytest.mark.parametrize(
+    ("what", "name", "said"),
+    [
+        (_a_silence_that_healed, "dead_within", "1 of 2 excused: healed before the broker had to notice"),
+        (_a_silence_as_the_run_ends, "final_status", "1 of 2 excused: silenced so late"),
+        (_a_silence_as_the_run_ends, "retained_consistent", "1 of 2 excused: silenced so late"),
+        (_a_task_that_is_to_fail, "results_match", "1 of 2 excused: meant to fail"),
+        (_a_result_that_its_node_took_along, "no_lost_results", "1 of 2 excused: went down with their node"),
+    ],
+)
+def test_excuses_are_counted_in_the_verdict(
+    story: TraceBuilder, what: Callable[[TraceBuilder], None], name: str, said: str
+) -> None:
+    story.define("n1", "n2").boot("n1", "n2").at(1).crash("n1").at(2).boot("n1", boot=2)
+    what(story.at(20))
+    outcome = judge(name, story.end())
+    assert outcome.status is Status.HELD, outcome
+    assert said in outcome.summary

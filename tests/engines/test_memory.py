@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import dcompute_sim
 import pytest
 from dcompute_sim import trace as t
+from dcompute_sim.checks import CHECKS
 from dcompute_sim.checks.check import Status
+from dcompute_sim.checks.verdict import judge
 from dcompute_sim.run import RunOutcome
+
+from tests.checks.test_mutations import HEALTHY
 
 Run = Callable[..., RunOutcome]
 
@@ -21,7 +27,7 @@ def scenario(limit: str) -> dict[str, Any]:
             "py": {"count": 1, "keepalive": "10s"},
         },
         "workload": [{"phase": "work", "tasks": 10}],
-        "expect": [{"memory_below": {"limit": limit, "every": "1s", "group": "esp"}}],
+        "expect": [{"memory_below": {"limit": limit, "group": "esp"}}],
     }
 
 
@@ -29,7 +35,7 @@ def scenario(limit: str) -> dict[str, Any]:
 def test_the_heap_in_use_is_read_and_judged(run: Run, time: str) -> None:
     """The same readings hold under a generous limit and not under a tight one."""
     keys = scenario("100KiB")
-    keys["expect"].append({"memory_below": {"limit": "20KiB", "every": "1s"}})
+    keys["expect"].append({"memory_below": {"limit": "20KiB"}})
     outcome = run(keys, time=time)
     statuses = [result.outcome.status for result in outcome.verdict.results if result.name == "memory_below"]
     assert statuses == [Status.HELD, Status.FAILED]
@@ -45,9 +51,26 @@ def test_readings_are_no_part_of_the_digest(run: Run) -> None:
     assert asked.digest() == again.digest() == t.digest(e for e in asked if not isinstance(e, t.NodeMemory))
 
 
-def test_nobody_is_asked_where_no_expectation_is_about_memory(run: Run) -> None:
-    outcome = run({**scenario("1KiB"), "expect": ["no_false_deaths"]})
-    assert not [event for event in outcome.trace if isinstance(event, t.NodeMemory)]
+def test_what_is_expected_changes_nothing(run: Run, tmp_path: Path) -> None:
+    """Nor does what is reported: the trace of a run without any of it can be judged for all of it later."""
+    asked = run(scenario("100KiB"), pcap=tmp_path / "wire.pcapng")
+    everything = [check.model_validate(HEALTHY[name]) for name, check in CHECKS.items()]
+    keys = scenario("100KiB")
+    silent = run({**keys, "expect": ["no_false_deaths"]})
+    loud = run({**keys, "expect": everything})
+    assert asked.trace.digest() == silent.trace.digest() == loud.trace.digest()
+    (later,) = judge(asked.scenario.expect, silent.trace.events).results[:1]
+    assert later.outcome.status is Status.HELD
+
+
+def test_only_the_judge_looks_at_what_is_expected() -> None:
+    """So no expectation can change a run, whichever is added: nothing that carries it out knows of them."""
+    sim = Path(dcompute_sim.__file__).parent
+    for folder in ("brokers", "director", "engines", "faults", "interfaces", "micropython", "net", "nodes"):
+        for module in (sim / folder).rglob("*.py"):
+            text = module.read_text()
+            assert ".expect" not in text, module
+            assert "dcompute_sim.checks" not in text, module
 
 
 def test_a_board_without_memory_breaks_down_alone(run: Run) -> None:

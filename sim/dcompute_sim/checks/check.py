@@ -143,6 +143,22 @@ def named(names: Sequence[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + more
 
 
+def excused(why: Mapping[str, int], judged: int) -> str:
+    """`; 14 of 60 excused: 10 link down, 4 found no node`, for summaries; "" where nothing was.
+
+    A check that excuses says how often, and why: an excuse that is used all the time hides what it is for.
+
+    Args:
+        why: how often which excuse was used.
+        judged: what was not excused.
+    """
+    count = sum(why.values())
+    if not count:
+        return ""
+    told = ", ".join(f"{times} {reason}" if len(why) > 1 else reason for reason, times in sorted(why.items()))
+    return f"; {count} of {count + judged} excused: {told}"
+
+
 def of_kinds(kinds: Container[type], trace: Sequence[Event]) -> Iterator[Event]:
     """The events of these types, in order. To any one check most of a trace is nothing, and passed over
     quickly."""

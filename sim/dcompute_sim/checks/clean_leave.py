@@ -10,7 +10,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from dcompute_sim import trace as t
-from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, of_kinds
+from dcompute_sim.checks.check import Check, CheckOutcome, excused, failed, held, inconclusive, of_kinds
 from dcompute_sim.checks.history import History, InjectedFault, history_of
 from dcompute_sim.faults import NodeFault, kind_of
 from dcompute_sim.yamlfile.units import Duration
@@ -63,7 +63,7 @@ class CleanLeave(Check):
                 leaving.append(_Leaving(fault, fault.connected_inc))
         _follow(trace, leaving)
         broken = [(why, event) for one in leaving for why, event in self._broken(history, trace, one)]
-        told = "".join(f"; {count} {why}" for why, count in sorted(asides.items()))
+        told = excused(asides, len(leaving))
         figures: dict[str, float | int | str] = {"left": len(leaving), "broken": len(broken), **asides}
         if broken:
             reasons = Counter(why for why, _ in broken)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,10 +10,12 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from dcompute_sim.checks.check import Check, CheckOutcome, Measurement, failed, held, inconclusive
+from dcompute_sim.checks.check import Check, CheckOutcome, Measurement, excused, failed, held, inconclusive
 from dcompute_sim.checks.history import LIFELESS, History, InjectedFault, history_of
 from dcompute_sim.trace import Event
 from dcompute_sim.yamlfile.units import Duration
+
+_HEALED = "healed before the broker had to notice"
 
 
 @dataclass(slots=True)
@@ -33,6 +36,9 @@ class _Tally:
     excused: Counter[str] = field(default_factory=Counter)
     undecided: Counter[str] = field(default_factory=Counter)
     samples: dict[tuple[str, float | None], list[float]] = field(default_factory=dict)
+    patience_s: float = (
+        math.inf
+    )  # the shortest silence that would have had to be noticed, of those that healed
 
     @property
     def reported(self) -> int:
@@ -89,7 +95,8 @@ class DeadWithin(Check):
             bound_s = None if due.delayed or fault.masked else (due.window_us / 1e6)
             tally.samples.setdefault((fault.kind, bound_s), []).append((report.t_us - fault.start_us) / 1e6)
         elif not at_once and _healed_before(history, fault, fault.start_us + round((silence_s or 0.0) * 1e6)):
-            tally.excused["healed before the broker had to notice"] += 1
+            tally.excused[_HEALED] += 1
+            tally.patience_s = min(tally.patience_s, silence_s or math.inf)
         elif due.delayed and _connects_before(history, fault, due.at_us):
             tally.excused["back before an outage ended that hid it"] += 1
         elif history.forgotten(fault.node):
@@ -127,13 +134,16 @@ class DeadWithin(Check):
             "excused": tally.excused.total(),
             "undecided": tally.undecided.total(),
         }
-        asides = "".join(f"; {n} {why}" for why, n in (tally.undecided + tally.excused).items())
+        asides = excused(tally.excused, sum(map(int, (figures["deaths"], figures["undecided"]))))
+        asides += "".join(f"; {n} undecided: {why}" for why, n in sorted(tally.undecided.items()))
         if tally.late or tally.missing:
             told = f"{figures['never_reported']} of {figures['deaths']} deaths never reported"
             if tally.late:
                 told += f", {figures['late']} reported late"
             offending = sorted([*tally.missing, *tally.late], key=lambda event: event.t_us)
             return failed(told + asides, offending, figures, distributions)
+        if not tally.reported and tally.excused[_HEALED]:
+            asides += f"; what it has to notice lasts {tally.patience_s:g} s, or closes a connection"
         if tally.undecided or not tally.reported:
             return inconclusive(f"{tally.reported} deaths reported in time{asides}", figures, distributions)
         return held(f"{tally.reported} deaths, all reported in time{asides}", figures, distributions)

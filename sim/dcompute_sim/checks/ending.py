@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dcompute_sim import trace as t
-from dcompute_sim.checks.check import named, of_kinds
+from dcompute_sim.checks.check import excused, named, of_kinds
 from dcompute_sim.checks.history import LIFELESS, History, history_of
 
 
@@ -60,6 +60,12 @@ def _undecided(history: History, final: t.FinalNode) -> bool:
     silence_s = history.silence_s(final.node)
     last = max((f.start_us for f in history.story(final.node).faults if f.silences), default=None)
     return last is not None and (silence_s is None or last + silence_s * 1e6 > final.t_us)
+
+
+def left_out(endings: Sequence[Ending], judged: int) -> str:
+    """In words, how many nodes nobody has to know the truth about yet; "" where there are none."""
+    late = sum(ending.undecided and not ending.reachable for ending in endings)
+    return excused({"silenced so late that nobody had to notice": late} if late else {}, judged)
 
 
 def about_mute(judged: Sequence[Ending]) -> str:

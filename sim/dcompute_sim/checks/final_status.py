@@ -8,7 +8,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive
-from dcompute_sim.checks.ending import Ending, about_mute, endings
+from dcompute_sim.checks.ending import Ending, about_mute, endings, left_out
 from dcompute_sim.trace import Event
 
 
@@ -25,21 +25,22 @@ class FinalStatus(Check):
     group: str | None = Field(default=None, description="Only nodes of this group.")
 
     def judge(self, trace: Sequence[Event]) -> CheckOutcome:
-        judged = [
-            ending
-            for ending in endings(trace)
-            if not (ending.undecided and not ending.reachable) and self.group in (None, ending.group)
-        ]
+        of_group = [ending for ending in endings(trace) if self.group in (None, ending.group)]
+        judged = [ending for ending in of_group if ending.reachable or not ending.undecided]
+        late = left_out(of_group, len(judged))
         wrong = [ending.node for ending in judged if not ending.mute and not self._right(ending)]
         running = sum(ending.reachable for ending in judged)
         figures = {"nodes": len(judged), "running": running, "wrong": len(wrong)}
         if not judged:
             return inconclusive("nothing is known of any node's end", figures)
         if wrong:
-            return failed(f"{len(wrong)} of {len(judged)} nodes ended in a wrong status", wrong, figures)
+            return failed(
+                f"{len(wrong)} of {len(judged)} nodes ended in a wrong status{late}", wrong, figures
+            )
         if unknown := about_mute(judged):
             return inconclusive(unknown, figures)
-        return held(f"{running} running and {len(judged) - running} dead nodes, all known as such", figures)
+        told = f"{running} running and {len(judged) - running} dead nodes, all known as such"
+        return held(told + late, figures)
 
     def _right(self, ending: Ending) -> bool:
         node = ending.node

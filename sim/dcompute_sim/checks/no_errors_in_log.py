@@ -45,12 +45,14 @@ class NoErrorsInLog(Check):
         idle = [e.node for e in trace if isinstance(e, NodeDefined) and e.node not in started]
         lines = [event for event in trace if isinstance(event, LogLine)]
         bad = [line for line in lines if self._counts(line)]
-        figures = {"lines": len(lines), "bad": len(bad), "never_ran": len(idle)}
+        figures = {"programs": len(started), "lines": len(lines), "bad": len(bad), "never_ran": len(idle)}
         if bad:
             return failed(f"{len(bad)} lines of level {self.level} or above", bad, figures)
         if idle:
             return inconclusive(f"{named(idle)} never ran, so there was nothing to log", figures)
-        return held(f"no line of level {self.level} or above", figures)
+        if not started:
+            return inconclusive("no program ran, so there was nothing to log", figures)
+        return held(f"no line of level {self.level} or above of {len(started)} programs", figures)
 
     def _counts(self, line: LogLine) -> bool:
         level = line.level.lower()

@@ -80,6 +80,7 @@ class _NodeLives:
     client_id: str = ""  # where it is seen
     taken_by: dict[str, str] = field(default_factory=dict)  # incarnation -> who connected under its client id
     spoke_us: dict[str, int] = field(default_factory=dict)  # incarnation -> when it first said a status
+    program_ended: str = ""  # of what, when it has
     told: set[str] = field(default_factory=set)  # incarnations that a report was about
     connected: set[str] = field(default_factory=set)  # incarnations that were accepted, as far as they know
     closed: set[int] = field(default_factory=set)  # TCP connections that have ended
@@ -232,6 +233,8 @@ class _False:
             )
         if self.inc in node.taken_by:
             return f"{node.taken_by[self.inc]} connected under the same client id, `{node.client_id}`"
+        if node.program_ended:
+            return f"its program had ended: {node.program_ended}"
         if closing is None:
             return "nobody had closed its connection: somebody else published `dead` in its name"
         quiet_s = closing.quiet_us / 1e6
@@ -353,6 +356,7 @@ _OF_INTEREST = frozenset(
         t.NodeDisconnected,
         t.NodeStatusSeen,
         t.NodeStopped,
+        t.ProgramEnded,
         t.StatusPublished,
         t.WireClosed,
         t.WireOpened,
@@ -401,6 +405,8 @@ def _note(nodes: dict[str, _NodeLives], event: t.Event, who: t.Participants) -> 
             node.lives[inc] = list(node.ongoing.values())
             if name != owned_by:
                 node.of_clone[name] = inc
+        case t.ProgramEnded(error=error):
+            node.program_ended = error or "it came to its last line"
         case t.NodeDefined(keepalive_s=keepalive_s):
             node.keepalive_s = keepalive_s
         case t.ConnectRead(keepalive_s=keepalive_s, client_id=client_id):

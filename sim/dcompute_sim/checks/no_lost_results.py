@@ -33,13 +33,14 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from dcompute_sim import trace as t
-from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, of_kinds
+from dcompute_sim.checks.check import Check, CheckOutcome, excused, failed, held, inconclusive, of_kinds
 from dcompute_sim.checks.history import is_momentary, is_seen, stops_program
 from dcompute_sim.checks.tasks import cut_short, unnamed
 from dcompute_sim.faults.fault import Seen
 from dcompute_sim.trace.replayer import NodeState, Replay
 from dcompute_sim.yamlfile.units import Duration
 
+_AT_THE_END = "undecided when the run ended"
 _ON_THE_WAY_US = 1_000_000  # at most, from the broker, which has acknowledged it, to the master
 
 
@@ -72,7 +73,10 @@ class NoLostResults(Check):
         ledger.close(trace[-1].t_us if trace else 0)
         lost = ledger.lost
         figures = {"arrived": ledger.arrived, "lost": len(lost), **ledger.asides}
-        asides = "".join(f"; {count} {why}" for why, count in sorted(ledger.asides.items()))
+        excuses = {why: count for why, count in ledger.asides.items() if why != _AT_THE_END}
+        asides = excused(excuses, ledger.arrived + len(lost) + ledger.asides[_AT_THE_END])
+        if ledger.asides[_AT_THE_END]:
+            asides += f"; {ledger.asides[_AT_THE_END]} {_AT_THE_END}"
         if lost and cut_short(trace):
             return inconclusive(f"interrupted with {len(lost)} results overdue{asides}", figures)
         if lost:
@@ -158,7 +162,7 @@ class _ResultLedger:
             if result.overdue:
                 self.lost.append(result.finished)
             else:
-                self.asides[result.excuse or "undecided when the run ended"] += 1
+                self.asides[result.excuse or _AT_THE_END] += 1
         self.lost.sort(key=lambda event: event.t_us)
 
     # --- results ----------------------------------------------------------------------------------------

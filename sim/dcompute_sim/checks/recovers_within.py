@@ -10,7 +10,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from dcompute_sim import trace as t
-from dcompute_sim.checks.check import Check, CheckOutcome, Measurement, failed, held, inconclusive
+from dcompute_sim.checks.check import Check, CheckOutcome, Measurement, excused, failed, held, inconclusive
 from dcompute_sim.checks.history import LIFELESS, is_momentary, is_seen
 from dcompute_sim.faults.fault import Seen
 from dcompute_sim.trace.replayer import NodeState, Replay
@@ -81,7 +81,10 @@ class RecoversWithin(Check):
         recovered = sum(len(samples) for samples in ledger.samples.values())
         total = recovered + len(ledger.failures)
         figures = {"recovered": recovered, "not_recovered": len(ledger.failures), **ledger.asides}
-        asides = "".join(f"; {count} {why}" for why, count in sorted(ledger.asides.items()))
+        excuses = {why: count for why, count in ledger.asides.items() if why not in _UNDECIDED}
+        open_ = {why: count for why, count in ledger.asides.items() if why in _UNDECIDED}
+        asides = excused(excuses, total + sum(open_.values()))
+        asides += "".join(f"; {count} {why}" for why, count in sorted(open_.items()))
         if ledger.failures:
             told = f"{len(ledger.failures)} of {total} recoveries did not happen in {self.bound:g} s"
             return failed(told + asides, ledger.failures, figures, distributions)

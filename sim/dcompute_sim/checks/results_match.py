@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, of_kinds
+from dcompute_sim.checks.check import Check, CheckOutcome, excused, failed, held, inconclusive, of_kinds
 from dcompute_sim.checks.tasks import unnamed
 from dcompute_sim.trace import (
     Event,
@@ -44,7 +44,7 @@ class ResultsMatch(Check):
         foreign: set[str] = set()
         meant_to_fail: set[tuple[str, str]] = set()
         wrong: list[Event] = []
-        taken = compared = 0
+        taken = compared = meant = 0
         for event in of_kinds(_OF_RESULTS, trace):
             match event:
                 case NodeDefined(node=node, foreign=True):
@@ -68,14 +68,17 @@ class ResultsMatch(Check):
                     else:
                         compared += 1
                         may_fail = not event.ok and (node, task) in meant_to_fail
-                        if known.answer not in (event.answer, event.value) and not may_fail:
-                            wrong.append(event)
-        figures = {"taken": taken, "compared": compared, "wrong": len(wrong)}
+                        if known.answer not in (event.answer, event.value):
+                            meant += may_fail
+                            if not may_fail:
+                                wrong.append(event)
+        figures = {"taken": taken, "compared": compared, "wrong": len(wrong), "meant_to_fail": meant}
+        excuse = excused({"meant to fail": meant} if meant else {}, compared - meant)
         if wrong:
-            return failed(f"{len(wrong)} of {taken} results do not answer their task", wrong, figures)
+            return failed(f"{len(wrong)} of {taken} results do not answer their task{excuse}", wrong, figures)
         if nameless := unnamed(trace):
             return inconclusive(f"{compared} of {taken} results compared; {nameless}", figures)
         if not compared:
             told = f"of none of {taken} results it is known what they should say"
             return inconclusive(told + (": declare `answer` in the stream" if taken else ""), figures)
-        return held(f"{compared} of {taken} results compared, each answers its task", figures)
+        return held(f"{compared} of {taken} results compared, each answers its task{excuse}", figures)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive
-from dcompute_sim.checks.ending import Ending, about_mute, endings
+from dcompute_sim.checks.ending import Ending, about_mute, endings, left_out
 from dcompute_sim.trace import Event
 
 
@@ -21,7 +21,9 @@ class RetainedConsistent(Check):
     occasion: ClassVar[str] = "nodes that say their status, and a run that comes to its end"
 
     def judge(self, trace: Sequence[Event]) -> CheckOutcome:
-        judged = [ending for ending in endings(trace) if ending.reachable or not ending.undecided]
+        found = endings(trace)
+        judged = [ending for ending in found if ending.reachable or not ending.undecided]
+        late = left_out(found, len(judged))
         read = [ending for ending in judged if ending.retained is not None]
         wrong: list[Event] = [
             ending.retained or ending.node for ending in judged if not ending.mute and not _true(ending)
@@ -30,10 +32,10 @@ class RetainedConsistent(Check):
         if not read:
             return inconclusive("no retained status was read at the end", figures)
         if wrong:
-            return failed(f"{len(wrong)} of {len(judged)} retained statuses are wrong", wrong, figures)
+            return failed(f"{len(wrong)} of {len(judged)} retained statuses are wrong{late}", wrong, figures)
         if unknown := about_mute(judged):
             return inconclusive(unknown, figures)
-        return held(f"{len(judged)} retained statuses, all true", figures)
+        return held(f"{len(judged)} retained statuses, all true{late}", figures)
 
 
 def _true(ending: Ending) -> bool:

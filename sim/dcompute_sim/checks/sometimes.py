@@ -8,8 +8,8 @@ from typing import ClassVar
 
 from pydantic import Field, field_validator, model_validator
 
-from dcompute_sim.checks.check import Check, CheckOutcome, failed, held
-from dcompute_sim.trace import EVENT_TYPES, Event
+from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive
+from dcompute_sim.trace import EVENT_TYPES, Event, RunEnded
 
 _EVENTS: dict[str, type[Event]] = {str(cls.__struct_config__.tag): cls for cls in EVENT_TYPES}
 
@@ -17,7 +17,8 @@ _EVENTS: dict[str, type[Event]] = {str(cls.__struct_config__.tag): cls for cls i
 class Sometimes(Check):
     """An event happened at least so many times.
 
-    Limit: says that it happened, not that it was right; it guards the other expectations against a run in
+    A run that did not come to its end is undecided, for it might still have happened. Limit: says that it
+    happened, not that it was right; it guards the other expectations against a run in
     which nothing they speak of occurred.
     """
 
@@ -52,7 +53,11 @@ class Sometimes(Check):
         )
         told = f"{self.event} happened {count} times ({self.at_least} needed)"
         figures = {"count": count, "at_least": self.at_least}
-        return held(told, figures) if count >= self.at_least else failed(told, [], figures)
+        if count >= self.at_least:
+            return held(told, figures)
+        if not (trace and isinstance(trace[-1], RunEnded) and trace[-1].reason == "finished"):
+            return inconclusive(f"{told}, in a run that did not come to its end", figures)
+        return failed(told, [], figures)
 
 
 def _is(found: object, wanted: object) -> bool:

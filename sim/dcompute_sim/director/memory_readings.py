@@ -1,27 +1,26 @@
-"""Readings of the nodes' memory: only where an expectation is about them, for each costs a collection."""
+"""Readings of the boards' memory, in every run, whatever is expected of it.
+
+Each costs the board a collection, so it is part of what the run is: with readings only where something is
+expected of them, an expectation would change what it judges, and a trace made without it could not be judged
+for it later. They are few: every 10 s, in a long run 30 altogether, and one at the end.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 
 from simpy import Environment, Event
 
-from dcompute_sim.checks.memory_below import MemoryBelow
 from dcompute_sim.interfaces.node import Node
-from dcompute_sim.scenario import Scenario
+
+_EVERY_S = 10.0
+_READINGS = 30
 
 
-def watch_memory(env: Environment, scenario: Scenario, nodes: Mapping[str, Node]) -> None:
-    """Start a process for each `memory_below` of the scenario."""
-    for check in scenario.expect:
-        if isinstance(check, MemoryBelow):
-            asked = [node for node in nodes.values() if check.group in (None, node.group_name)]
-            env.process(_read(env, asked, check.every))
-
-
-def _read(env: Environment, nodes: Sequence[Node], every_s: float) -> Generator[Event, Any, None]:
+def watch_memory(env: Environment, length_s: float, nodes: Sequence[Node]) -> Generator[Event, Any, None]:
+    """A process that has each node tell its memory, again and again."""
     while True:
-        yield env.timeout(every_s)
+        yield env.timeout(max(_EVERY_S, length_s / _READINGS))
         for node in nodes:
             node.tell_memory()

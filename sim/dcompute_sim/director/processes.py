@@ -102,9 +102,11 @@ class Director:
         self._updates.start()
         self._env.process(self._phases())
         self._env.process(self._collect())
-        watch_memory(self._env, self._scenario, self._nodes)
+        self._env.process(watch_memory(self._env, self._scenario.length_s, list(self._nodes.values())))
         yield self._env.timeout(self._scenario.length_s - (self._env.now - began_s))
         self._master.finish(self._nodes)
+        for node in self._nodes.values():
+            node.tell_memory()
         yield from self._audit()
         self._updates.finish()
         self._faults.finish()
