@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -424,3 +424,62 @@ def test_a_death_before_the_node_was_back_from_an_outage_is_due_after_that_outag
     story.at(9).add(t.BrokerStarted).add(t.MasterConnected).at(10).fault("power_cut", "n")
     story.add(t.NodeStopped, node="n", how="power_cut")
     assert judge("dead_within", story.at(46).death("n", "1.1", cause="silent").end()).status is Status.HELD
+
+
+# --- reports that name no incarnation ----------------------------------------------------------------------
+
+
+def _taken_over(story: TraceBuilder) -> TraceBuilder:
+    """A power cut, and a new connection that is accepted and has said its status, which is on its way."""
+    cut = story.define("n", keepalive_s=60).boot("n").at(10).silent("power_cut", "n", report_s=None)
+    story.add(t.NodeStopped, node="n", how="power_cut").at(15).heal(cut, "n")
+    story.add(t.NodeConnecting, node="n", inc="2.1").add(t.NodeConnected, node="n", inc="2.1")
+    return story
+
+
+def _unnamed_death(story: TraceBuilder) -> TraceBuilder:
+    return story.after(0.01).death("n", inc="")
+
+
+def _said(story: TraceBuilder) -> TraceBuilder:
+    return story.after(0.01).add(t.StatusPublished, node="n", status="ready", inc="2.1")
+
+
+def _seen(story: TraceBuilder) -> TraceBuilder:
+    return story.after(0.01).add(t.NodeStatusSeen, node="n", status="ready")
+
+
+def _gone(story: TraceBuilder) -> TraceBuilder:
+    return story.after(0.01).add(t.NodeConnecting, node="n", inc="2.2")
+
+
+def _much_later(story: TraceBuilder) -> TraceBuilder:
+    return story.after(5)
+
+
+@pytest.mark.parametrize(
+    ("then", "status", "said"),
+    [
+        ((_unnamed_death, _said, _seen), Status.HELD, "1 power_cut, told at the next connection"),
+        ((_said, _unnamed_death, _seen), Status.HELD, "1 power_cut, told at the next connection"),
+        ((_said, _unnamed_death, _said, _seen), Status.FAILED, "after its successor had spoken"),
+        ((_said, _unnamed_death, _much_later), Status.FAILED, "after its successor had spoken"),
+        ((_said, _much_later, _unnamed_death, _seen), Status.FAILED, "have no cause"),
+        ((_said, _unnamed_death), Status.INCONCLUSIVE, "either of two connections"),
+        ((_said, _unnamed_death, _gone), Status.INCONCLUSIVE, "either of two connections"),
+        (
+            (_unnamed_death, _said, _seen, _unnamed_death),
+            Status.FAILED,
+            "1 of 2 reported deaths have no cause",
+        ),
+    ],
+)
+def test_about_which_connection_a_will_without_incarnation_is(
+    story: TraceBuilder, then: tuple[Callable[[TraceBuilder], TraceBuilder], ...], status: Status, said: str
+) -> None:
+    _taken_over(story)
+    for step in then:
+        step(story)
+    outcome = judge("no_false_deaths", story.end())
+    assert outcome.status is status, outcome.summary
+    assert said in outcome.summary

@@ -115,7 +115,7 @@ CASES: Mapping[str, tuple[dict[str, Any], Mapping[str, Status]]] = {
         {"MUTE": True},
         dict.fromkeys(
             {*ALL_IS_WELL}
-            - {"connection_rate", "master_api", "memory_below", "no_errors_in_log"}
+            - {"connection_rate", "memory_below", "no_errors_in_log"}
             - {"run_completed", "fault_receipts"},
             UNDECIDED,
         ),

@@ -18,7 +18,9 @@ Rules:
 7. A `dead` without an incarnation (programs that know none) is about the newest connection if that may have
    died of something, else about the one before that has not been told of yet: a broker publishes the will
    of a connection when its successor takes over. Once that successor has said a status on the wire, such a
-   report is false; for `grace` after it, nobody can know which of the two came first, and it is undecided.
+   report is false; if the two were close together, what the master sees next tells which came first: the
+   status that had been said, or nothing for `_ON_THE_WAY_US` or until another is said. If the connection ends
+   before, or the run, nobody can know, and the report is undecided.
 8. A false report is told with what the trace knows of its making, so that somebody can act on it
    (`_False.suspicion`): it decides nothing.
 
@@ -48,6 +50,7 @@ from dcompute_sim.checks.history import LIFELESS, is_momentary, is_seen
 from dcompute_sim.faults.fault import Seen
 from dcompute_sim.yamlfile.units import Duration
 
+_ON_THE_WAY_US = 2_000_000  # at most, from a node by way of the broker to the master
 _ALMOST = 0.95  # of 1.5 keepalives: the last word was said a link's latency before the broker heard it
 
 
@@ -67,6 +70,19 @@ class _Cause:
 
 
 @dataclass(slots=True)
+class _Doubt:
+    """A report without incarnation beside a first status of the newest: it may be about either connection.
+
+    `came_first`: before that status, so that it is about the connection before, which died of `why`.
+    """
+
+    report: t.DeathReported
+    inc: str
+    why: str
+    came_first: bool | None = None
+
+
+@dataclass(slots=True)
 class _NodeLives:
     """What is known so far of one node."""
 
@@ -81,6 +97,7 @@ class _NodeLives:
     taken_by: dict[str, str] = field(default_factory=dict)  # incarnation -> who connected under its client id
     spoke_us: dict[str, int] = field(default_factory=dict)  # incarnation -> when it first said a status
     program_ended: str = ""  # of what, when it has
+    doubt: _Doubt | None = None  # the newest, while it is one
     told: set[str] = field(default_factory=set)  # incarnations that a report was about
     connected: set[str] = field(default_factory=set)  # incarnations that were accepted, as far as they know
     closed: set[int] = field(default_factory=set)  # TCP connections that have ended
@@ -120,6 +137,13 @@ class _NodeLives:
 
     def newest(self) -> str:
         return next(reversed(self.lives), "")
+
+    def resolve(self, now_us: int, came_first: bool | None) -> None:
+        """What came next says which of report and status was the first; None: nothing will."""
+        if self.doubt is not None:
+            is_late = now_us > self.doubt.report.t_us + _ON_THE_WAY_US
+            self.doubt.came_first = False if is_late else came_first
+            self.doubt = None
 
     def knew_a_successor(self, inc: str) -> bool:
         """The master had seen a later incarnation than `inc` alive."""
@@ -177,17 +201,13 @@ class NoFalseDeaths(Check):
     def _judge_report(self, node: _NodeLives, report: t.DeathReported, tally: _Reports) -> None:
         inc = report.inc or node.newest()
         why = self._explanation(node, report, inc)
-        if why is None and not report.inc:
-            spoke_us = node.spoke_us.get(inc)
-            older = (
-                None
-                if spoke_us is not None and self._is_past(spoke_us, report)
-                else node.untold(self, report)
-            )
-            if older is not None and spoke_us is not None:
-                tally.unknown.append(report)
+        spoke_us = node.spoke_us.get(inc)
+        if why is None and not report.inc and not (spoke_us is not None and self._is_past(spoke_us, report)):
+            why = node.untold(self, report)
+            if why is not None and spoke_us is not None:
+                node.doubt = _Doubt(report, inc, why)
+                tally.doubts.append((node, node.doubt))
                 return
-            why = older
         node.told.add(inc)
         if why is not None:
             tally.causes[why] += 1
@@ -253,12 +273,21 @@ class _Reports:
     """What became of the reports."""
 
     false: list[_False] = field(default_factory=list)
+    doubts: list[tuple[_NodeLives, _Doubt]] = field(default_factory=list)
     unknown: list[t.Event] = field(default_factory=list)
     causes: Counter[str] = field(default_factory=Counter)
 
     def outcome(self, watch: _LongestConnections, trace: Sequence[t.Event]) -> CheckOutcome:
         """Judge by it."""
         watched = watch.long_enough(trace)
+        for node, doubt in self.doubts:
+            node.resolve(trace[-1].t_us, came_first=None)
+            if doubt.came_first is None:
+                self.unknown.append(doubt.report)
+            elif doubt.came_first:
+                self.causes[doubt.why] += 1
+            else:
+                self.false.append(_False(doubt.report, node, doubt.inc, is_stale=True))
         reports = self.causes.total() + len(self.false) + len(self.unknown)
         figures: dict[str, float | int | str] = {
             "reports": reports,
@@ -281,7 +310,7 @@ class _Reports:
             whose = named(list(dict.fromkeys(getattr(event, "node", "") for event in self.unknown)))
             told = (
                 f"{len(self.unknown)} of {reports} reported deaths may be about either of two connections "
-                f"of {whose}: a `dead` names no incarnation, and came as the newer one spoke up"
+                f"of {whose}: a `dead` names no incarnation, and came as the newer one spoke up, and ended"
             )
             return inconclusive(told, figures)
         if reports:
@@ -372,6 +401,7 @@ def _note(nodes: dict[str, _NodeLives], event: t.Event, who: t.Participants) -> 
     if isinstance(event, t.StatusPublished) and event.status != "offline":  # by far the most
         if event.node in nodes:
             nodes[event.node].spoke_us.setdefault(event.inc, event.t_us)
+            nodes[event.node].resolve(event.t_us, came_first=False)
         return
     name: str = getattr(event, "node", "")
     if not name:
@@ -400,7 +430,9 @@ def _note(nodes: dict[str, _NodeLives], event: t.Event, who: t.Participants) -> 
         case t.NodeStatusSeen(status=status, inc=inc):
             if status not in LIFELESS:
                 node.seen_alive = inc
+                node.resolve(event.t_us, came_first=True)
         case t.NodeConnecting(inc=inc) | t.NodeConnected(inc=inc) if inc not in node.lives:
+            node.resolve(event.t_us, came_first=None)
             node.blame(_Cause("a newer connection"))
             node.lives[inc] = list(node.ongoing.values())
             if name != owned_by:
