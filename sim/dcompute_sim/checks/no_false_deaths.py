@@ -89,6 +89,7 @@ class _NodeLives:
     lives: dict[str, list[_Cause]] = field(default_factory=dict)  # in order of connection
     ongoing: dict[str, _Cause] = field(default_factory=dict)  # lasting faults that have not ended
     conns: dict[int, str] = field(default_factory=dict)  # TCP connection -> incarnation
+    unclaimed: int = 0  # TCP connection whose incarnation is not known yet
     stalled: dict[int, _Cause] = field(default_factory=dict)  # TCP connection that a silence holds up
     of_clone: dict[str, str] = field(default_factory=dict)  # clone -> its newest incarnation
     closings: dict[str, t.WireClosed] = field(default_factory=dict)  # by the broker, of which incarnation
@@ -128,6 +129,21 @@ class _NodeLives:
                 cause = _Cause("an older CONNECT that came late")
                 self.late.setdefault(conn, []).append(cause)
                 self.lives[inc].append(cause)
+
+    def opened(self, conn: int) -> None:
+        """This TCP connection reached the broker: the newest incarnation's, unless that has one. Of a program
+        that is read off its wire the CONNECT is seen after that."""
+        inc = self.newest()
+        if inc and inc not in self.conns.values():
+            self.conns[conn] = inc
+        else:
+            self.unclaimed = conn
+
+    def claim(self, inc: str) -> None:
+        """A new incarnation, on the connection that was opened for it, if that was seen before."""
+        if self.unclaimed:
+            self.conns[self.unclaimed] = inc
+            self.unclaimed = 0
 
     def ended(self, conn: int, now_us: int) -> None:
         """This TCP connection is over: nothing more of it arrives."""
@@ -212,7 +228,8 @@ class NoFalseDeaths(Check):
         if why is not None:
             tally.causes[why] += 1
         else:
-            tally.false.append(_False(report, node, inc, node.knew_a_successor(inc)))
+            is_stale = node.knew_a_successor(inc)
+            tally.false.append(_False(report, node, inc, is_stale, node.program_ended))
 
     def _is_past(self, since_us: int, report: t.DeathReported) -> bool:
         return report.t_us > since_us + round(self.grace * 1e6)
@@ -235,6 +252,7 @@ class _False:
     node: _NodeLives
     inc: str
     is_stale: bool
+    ended: str = ""  # of what its program had ended by then
 
     def suspicion(self) -> str:
         """What most likely made it, in words that somebody can act on."""
@@ -253,8 +271,8 @@ class _False:
             )
         if self.inc in node.taken_by:
             return f"{node.taken_by[self.inc]} connected under the same client id, `{node.client_id}`"
-        if node.program_ended:
-            return f"its program had ended: {node.program_ended}"
+        if self.ended:
+            return f"its program had ended: {self.ended}"
         if closing is None:
             return "nobody had closed its connection: somebody else published `dead` in its name"
         quiet_s = closing.quiet_us / 1e6
@@ -383,6 +401,7 @@ _OF_INTEREST = frozenset(
         t.NodeConnecting,
         t.NodeDefined,
         t.NodeDisconnected,
+        t.NodeStarted,
         t.NodeStatusSeen,
         t.NodeStopped,
         t.ProgramEnded,
@@ -435,8 +454,11 @@ def _note(nodes: dict[str, _NodeLives], event: t.Event, who: t.Participants) -> 
             node.resolve(event.t_us, came_first=None)
             node.blame(_Cause("a newer connection"))
             node.lives[inc] = list(node.ongoing.values())
+            node.claim(inc)
             if name != owned_by:
                 node.of_clone[name] = inc
+        case t.NodeStarted():
+            node.program_ended = ""
         case t.ProgramEnded(error=error):
             node.program_ended = error or "it came to its last line"
         case t.NodeDefined(keepalive_s=keepalive_s):
@@ -444,7 +466,7 @@ def _note(nodes: dict[str, _NodeLives], event: t.Event, who: t.Participants) -> 
         case t.ConnectRead(keepalive_s=keepalive_s, client_id=client_id):
             node.keepalive_s, node.client_id = keepalive_s, client_id
         case t.WireOpened(conn=conn):
-            node.conns[conn] = node.newest()
+            node.opened(conn)
         case t.WireStalled(conn=conn):
             node.stall(conn, event.t_us)
         case t.WireResumed(conn=conn) if conn in node.stalled:

@@ -1,0 +1,74 @@
+"""docs/your-own-firmware.md: from an empty folder to a verdict, as the page says."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from dcompute_sim.checks.check import Status
+from dcompute_sim.checks.verdict import Verdict
+from dcompute_sim.run import RunOptions, run_scenario
+from dcompute_sim.scenario import load
+
+from .conftest import ROOT
+
+PAGE = (ROOT / "docs" / "your-own-firmware.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE, re.S)
+(FIRST, CHANGED), (SCENARIO,), (FAILED, HELD) = (
+    [text for kind, text in BLOCKS if kind == wanted] for wanted in ("python", "yaml", "text")
+)
+BETTER = FIRST[: FIRST.index("async def main")] + CHANGED
+
+
+def write(folder: Path, program: str, scenario: str = SCENARIO) -> Path:
+    (folder / "program").mkdir()
+    (folder / "program" / "main.py").write_text(program)
+    (folder / "own.yaml").write_text(scenario)
+    return folder / "own.yaml"
+
+
+def words(text: str) -> str:
+    return " ".join(text.split())
+
+
+def sentences(said: str) -> list[str]:
+    """What the page shows of a verdict, each line with those that go on with it."""
+    return [words(part) for part in re.split(r"\n(?! )", said.strip())]
+
+
+@pytest.mark.parametrize(("program", "said", "status"), [(FIRST, FAILED, 1), (BETTER, HELD, 0)])
+def test_what_the_page_says_is_what_is_said(tmp_path: Path, program: str, said: str, status: int) -> None:
+    write(tmp_path, program)
+    command = [sys.executable, "-m", "dcompute", "run", "own.yaml", "--plain", "--no-trace"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == status, done.stdout + done.stderr
+    told = words(done.stdout)
+    for sentence in sentences(said):
+        assert sentence in told
+
+
+def verdict_of(path: Path, time: str) -> Verdict:
+    return run_scenario(load(path), RunOptions(time=time)).verdict
+
+
+def test_both_times_say_the_same(tmp_path: Path) -> None:
+    """In short: nodes without work that are given up, or are not, and a connection that is reset."""
+    quick = SCENARIO.replace("keepalive: 10s", "keepalive: 1s")
+    quick = quick.replace("start: 5s, work: 25s, quiet: 30s", "start: 1s, work: 4s, quiet: 3s")
+    quick = quick.replace("tasks: 20, rate: 1/s", "tasks: 4, rate: 8/s").replace("at: 12s", "at: 2s")
+    quick = re.sub(r"\n  - \{kind: power_cut.*", "", quick)
+    without = re.sub(r"\nfaults:\n  - \{kind: reset.*", "", quick)
+    found = {}
+    for name, program, scenario in (("first", FIRST, without), ("better", BETTER, quick)):
+        (tmp_path / name).mkdir()
+        path = write(tmp_path / name, program, scenario)
+        for time in ("virtual", "real"):
+            results = verdict_of(path, time).results
+            found[name, time] = {result.name: result.outcome.status for result in results}
+    for name in ("first", "better"):
+        assert found[name, "virtual"] == found[name, "real"]
+    assert found["first", "real"]["no_false_deaths"] is Status.FAILED
+    assert set(found["better", "real"].values()) == {Status.HELD}
