@@ -8,19 +8,16 @@ import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from dcompute._log import guarded, is_power_of_two, log
 from dcompute._master.effects import DeclareDead, Effect, Probe
 from dcompute._master.registry import GONE, Registry
-from dcompute._master.running_updates import MasterUpdates
 from dcompute._mqtt.link import MqttLink, Outgoing
 from dcompute._mqtt.paho_session import QOS, SessionSettings, Subscription
 from dcompute._mqtt.shared import shared_driver
 from dcompute._mqtt.transport import Transport
-from dcompute._ota.progress import PATIENCE_S, UpdateProgress
 from dcompute._plain import plain
-from dcompute.bundle import Bundle
 from dcompute.drivers import Address, Driver, Timer
 from dcompute.errors import Backlogged, DeadNode, NodeUnavailable, UnknownNode
 from dcompute.events import (
@@ -39,6 +36,7 @@ from dcompute.events import (
 from dcompute.node_core import DEFAULT_PRIORITY, check_node_id
 from dcompute.node_core import decode as decode_object
 from dcompute.protocol import (
+    PATIENCE_S,
     Rejected,
     ResultMessage,
     Topics,
@@ -49,6 +47,11 @@ from dcompute.protocol import (
     task_fields,
 )
 from dcompute.security import Tls, tls_context
+
+if TYPE_CHECKING:
+    from dcompute._master.running_updates import MasterUpdates
+    from dcompute._ota.progress import UpdateProgress
+    from dcompute.bundle import Bundle
 
 BROKER_DROPPED = "$SYS/broker/publish/messages/dropped"
 
@@ -135,19 +138,19 @@ class MasterNodeTransport(Transport):
         self._rejected = 0
         self._dropped_before: int | None = None
         self._broker_dropped = 0
-        self._updates = MasterUpdates(
-            self._driver, self._link, self._topics, self._lock, self._registry.info, self._tell
-        )
+        self._updates: MasterUpdates | None = None  # made, and its modules loaded, with the first update
 
     # --- life -------------------------------------------------------------------------------------------
 
     def _starting(self) -> None:
         self._started = True
-        self._driver.call_on_loop(self._updates.start)
+        if self._updates is not None:
+            self._driver.call_on_loop(self._updates.start)
 
     def _stopping(self) -> None:
         self._started = False
-        self._driver.call_on_loop(self._updates.stop)
+        if self._updates is not None:
+            self._driver.call_on_loop(self._updates.stop)
         self._judge_nobody()
 
     def _judge_nobody(self) -> None:
@@ -302,11 +305,19 @@ class MasterNodeTransport(Transport):
         check_node_id(node_id)
         if not self._started:
             raise RuntimeError("the master is not started: call start() first")
+        from dcompute._master.running_updates import MasterUpdates
+
+        with self._lock:
+            if self._updates is None:
+                self._updates = MasterUpdates(
+                    self._driver, self._link, self._topics, self._lock, self._registry.info, self._tell
+                )
+                self._driver.call_on_loop(self._updates.start)
         self._updates.begin(node_id, bundle, key, back=back, patience_s=patience_s)
 
     def updates(self) -> list[UpdateProgress]:
         """How far each update is, ended ones included."""
-        return self._updates.progress()
+        return [] if self._updates is None else self._updates.progress()
 
     def counters(self) -> dict[str, int]:
         """What was ignored, rejected, dropped and held so far."""
@@ -334,7 +345,8 @@ class MasterNodeTransport(Transport):
         return (*said_of_nodes, (self._topics.results, QOS))
 
     def link_extras(self) -> Sequence[Subscription]:
-        return ((BROKER_DROPPED, 0), *self._updates.link_extras())
+        of_updates = () if self._updates is None else self._updates.link_extras()
+        return ((BROKER_DROPPED, 0), *of_updates)
 
     def link_up(self) -> Sequence[Outgoing]:
         self._tell(MasterConnected())
@@ -351,7 +363,7 @@ class MasterNodeTransport(Transport):
                 return
             if not self._heard:
                 self._has_heard()
-            if self._updates.is_report(topic):
+            if self._updates is not None and self._updates.is_report(topic):
                 self._updates.receive(payload)
                 return
             message = decode(self._topics, topic, payload)
@@ -451,7 +463,8 @@ class MasterNodeTransport(Transport):
                     self._link.send((self._topics.status_of(node_id), encode_dead(node_id, inc), True))
                 case NodeStatusSeen(node_id):
                     self._tell(effect)
-                    self._updates.look_at(node_id)
+                    if self._updates is not None:
+                        self._updates.look_at(node_id)
                 case DeathReported(node_id):
                     self._tell(effect)
                     self._deaths.append(node_id)

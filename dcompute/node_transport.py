@@ -119,7 +119,7 @@ class ComputeNodeTransport(Transport):
             ring_size=(credit, slots, _KEEP_BYTES) if credit else None,
         )
         if observer is not None:
-            self._core.on_event = lambda name, fields: self._tell(node_event(name, fields))
+            self._core.on_event = self._tell_of_core
         self._statuses: list[Outgoing] = []  # published, but not yet handed to the loop
         self._leaving = False
         self._link = self.link_class(
@@ -139,7 +139,7 @@ class ComputeNodeTransport(Transport):
         self._rivals = Rivals(boot_nonce)
         self._progress_at_s: dict[str, float] = {}  # of tasks at work, when it was last said
         self._waiting_for_task = 0
-        self._task_came: SimpleQueue[None] = SimpleQueue()  # a token for each who waited when a task came
+        self._task_came: SimpleQueue[None] | None = None  # a token for each who waited when a task came
 
     @property
     def node_id(self) -> str:
@@ -263,13 +263,14 @@ class ComputeNodeTransport(Transport):
         give_up_s = time.monotonic() + timeout
         with self._lock:
             self._waiting_for_task += 1
+            came = self._task_came = self._task_came or SimpleQueue()
         try:
             while (task := self._take_task()) is None and not self._leaving:
                 left_s = give_up_s - time.monotonic()
                 if left_s <= 0:
                     break
                 with suppress(Empty):
-                    self._task_came.get(timeout=left_s)
+                    came.get(timeout=left_s)
         finally:
             with self._lock:
                 self._waiting_for_task -= 1
@@ -300,8 +301,9 @@ class ComputeNodeTransport(Transport):
         return self._core.ring.give_back() if self._core.ring is not None else []
 
     def _wake_waiting(self) -> None:
-        for _ in range(self._waiting_for_task):
-            self._task_came.put(None)
+        if self._task_came is not None:
+            for _ in range(self._waiting_for_task):
+                self._task_came.put(None)
 
     def set_task_callback(self, callback: Callable[[], None] | None, *, inline: bool = False) -> None:
         """Call `callback` whenever a task has arrived, on the dispatcher thread.
@@ -477,6 +479,9 @@ class ComputeNodeTransport(Transport):
                 if entry is not None and entry.held == payload:
                     self._core.ring.drop(entry)
                     entry.held = instead
+
+    def _tell_of_core(self, name: str, fields: dict[str, Any]) -> None:
+        self._tell(node_event(name, fields))
 
     def _tell(self, event: NodeEvent) -> None:
         if self._observer is not None:

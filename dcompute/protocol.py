@@ -11,10 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dcompute.node_core import (
+    BUSY,
     CONNECTED,
+    DEAD,
     DEFAULT_PRIORITY,
     MAX_PAYLOAD_BYTES,
+    OFFLINE,
     PROTOCOL,
+    READY,
     Rejected,
     Topics,
     check_node_id,
@@ -50,6 +54,8 @@ MAX_DEVICE_TYPE_CHARS = 64
 MAX_REASON_CHARS = 1000
 MAX_CAPABILITIES_BYTES = 16384
 _DESCRIPTION_BYTES = MAX_CAPABILITIES_BYTES + 1024  # a status or an announcement, as it travels
+_STATUSES = {status: status for status in (CONNECTED, READY, BUSY, DEAD, OFFLINE)}
+PATIENCE_S = 300.0  # without progress, until an update of a board counts as failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +140,18 @@ def _status(node_id: str, payload: bytes) -> StatusMessage | StatusCleared:
     capabilities = body.get("capabilities")
     return StatusMessage(
         node_id,
-        check_status(body.get("status")),
+        _status_in(body),
         _inc(body),
         _device_type(body),
         _capabilities(capabilities) if capabilities is not None else None,
         len(payload),
     )
+
+
+def _status_in(body: dict[str, Any], default: str | None = None) -> str:
+    """The status, as the constant if it is one: each message has a copy of its own."""
+    status = check_status(body.get("status", default))
+    return _STATUSES.get(status, status)
 
 
 def _described(payload: bytes) -> dict[str, Any]:
@@ -154,7 +166,7 @@ def _described(payload: bytes) -> dict[str, Any]:
 def _announcement(body: dict[str, Any], size: int) -> Announcement:
     return Announcement(
         check_node_id(body.get("node_id")),
-        check_status(body.get("status", CONNECTED)),
+        _status_in(body, CONNECTED),
         _inc(body),
         _device_type(body),
         _capabilities(body.get("capabilities", {})),

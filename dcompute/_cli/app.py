@@ -21,6 +21,7 @@ from dcompute._log import printable
 from dcompute.events import DeathReported, MasterEvent, NodeStatusSeen, ResultReceived
 from dcompute.extras import install_command
 from dcompute.master_transport import MasterNodeTransport
+from dcompute.protocol import PATIENCE_S
 from dcompute.security import Tls
 
 _PRODUCTION = ("node", "master", "update", "submit", "map", "top", "--version")
@@ -241,7 +242,7 @@ def update(
     ],
     patience: Annotated[
         float, typer.Option(min=1, help="Seconds without progress until a board counts as failed.")
-    ] = 300,
+    ] = PATIENCE_S,
     connection: Connection,
 ) -> None:
     """Bring boards to another version over the air: all at once, or canaries first and then in waves.

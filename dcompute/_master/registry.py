@@ -163,6 +163,7 @@ class Registry:
         self._nodes: dict[str, NodeRecord] = {}
         self._unverified: dict[str, float] = {}  # node id -> when it is declared dead
         self._next_deadline_s: float | None = None
+        self._announced: tuple[str, dict[str, Any]] = ("{}", {})  # what came last, and how it is written
         self._dead: dict[str, None] = {}  # deaths not collected yet, in order
         self._forgotten: set[str] = set()
         self._tasks = TaskBook(result_limit, result_bytes, task_memory)
@@ -265,7 +266,11 @@ class Registry:
             self.counters["nodes_refused"] += 1
             return
         self._capability_bytes, record.capability_bytes = total, size
-        record.capabilities = message.capabilities
+        # Most nodes of a fleet announce the same, and share it: 450 bytes. As text, for 1 equals True.
+        text = repr(message.capabilities)
+        if text != self._announced[0]:
+            self._announced = (text, message.capabilities)
+        record.capabilities = self._announced[1]
 
     def _heard_alive(self, record: NodeRecord, status: str, inc: str, wall_s: float) -> list[Effect]:
         record.heard = True
@@ -318,19 +323,19 @@ class Registry:
         return effects
 
     def _receive_result(self, message: ResultMessage, retained: bool, wall_s: float) -> list[Effect]:
-        task = message.task_id or ""
+        record = self._nodes.get(message.node_id)
+        node_id, task = message.node_id if record is None else record.node_id, message.task_id or ""
         reason = self._why_ignored(message, retained)
         if reason:
-            return [ResultDuplicate(message.node_id, task)] if reason == "duplicate" else []
-        record = self._nodes.get(message.node_id)
+            return [ResultDuplicate(node_id, task)] if reason == "duplicate" else []
         if record is not None and not record.only_announced and not record.speaks(message.inc):
             self._refuse(message)
             return []
-        if message.node_id in self._nodes and message.inc == self._nodes[message.node_id].inc:
-            self._nodes[message.node_id].last_seen = wall_s
-            self._unverified.pop(message.node_id, None)
-        self.counters["results_dropped"] += self._tasks.finished(message, wall_s)
-        return [ResultReceived(message.node_id, task, message.result)]
+        if record is not None and message.inc == record.inc:
+            record.last_seen = wall_s
+            self._unverified.pop(node_id, None)
+        self.counters["results_dropped"] += self._tasks.finished(node_id, message, wall_s)
+        return [ResultReceived(node_id, task, message.result)]
 
     def _refuse(self, message: ResultMessage) -> None:
         """A result of a life that the node's status has not named: not its own, or faster than its status."""

@@ -63,10 +63,14 @@ class TaskBook:
         before a restart, may have one of each node: otherwise a rogue could answer before the node does."""
         return ("", task_id) if task_id in self._attempts else (node_id, task_id)
 
-    def finished(self, message: ResultMessage, wall_s: float) -> int:
-        """Keep a result; returns how many were dropped for it."""
+    def finished(self, node_id: str, message: ResultMessage, wall_s: float) -> int:
+        """Keep a result; returns how many were dropped for it.
+
+        Args:
+            node_id: the node's, as the caller keeps it: the message has a copy of its own, of every result.
+        """
         if message.task_id is not None:
-            _remember(self._done, self._key(message.node_id, message.task_id), None, self._memory)
+            _remember(self._done, self._key(node_id, message.task_id), None, self._memory)
         record = {
             "result": message.result,
             "timestamp": message.timestamp,
@@ -76,8 +80,8 @@ class TaskBook:
             "inc": message.inc,
         }
         size = message.size + _RECORD_BYTES
-        self._results.setdefault(message.node_id, deque()).append((record, size))
-        self._weigh(message.node_id, 1, size)
+        self._results.setdefault(node_id, deque()).append((record, size))
+        self._weigh(node_id, 1, size)
         dropped = 0
         while self._result_count > self._result_limit or self._byte_count > self._result_bytes:
             heaviest = next(iter(self._heavy[max(self._heavy)]))

@@ -260,6 +260,8 @@ class MqttLink:
         message = lane.popleft()
         if not lane:
             del self._held[priority]
+            if not self._held:
+                self._held = {}  # one that held something keeps its room, 170 bytes of an idle node
         self._waiting -= 1
         return message
 

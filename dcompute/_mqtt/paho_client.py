@@ -12,6 +12,7 @@ It leans on private names of paho 2.1 and 2.2; `tests/dcompute/test_paho_client.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Any, Protocol
 
 import paho.mqtt.client as paho
@@ -61,6 +62,7 @@ _SHARED = {name: _PLAIN[name] for name in ("_out_packet", "_on_message_filtered"
 """What paho makes for each client (a deque takes 760 bytes) and none of ours ever changes: one for all."""
 _NO_SOCKET = _NoSocket()
 _NO_PACKET: Any = {}
+_NO_MESSAGES: OrderedDict[int, Any] = OrderedDict()  # of QoS 2, which nobody here uses: two cost 256 bytes
 
 
 class PahoClient(paho.Client):
@@ -86,6 +88,7 @@ class PahoClient(paho.Client):
             setattr(self, name, self._callback_mutex)
         for name, value in _SHARED.items():
             setattr(self, name, value)
+        self._in_messages = self._out_messages = _NO_MESSAGES
         self._user = user
         self.unread = b""
         self._more: list[bytes] = []  # chunks after `unread`, joined only when a packet is whole
@@ -145,6 +148,7 @@ class PahoClient(paho.Client):
     def send_publish(self, topic: str, payload: bytes, qos: int, retain: bool) -> int:
         """PUBLISH; its id. At QoS 0 and 1 nothing of the message is kept."""
         if qos > 1:
+            self._may_keep_messages()
             return self.publish(topic, payload, qos, retain).mid
         mid: int = self._mid_generate()
         if self._sock is not None:
@@ -178,7 +182,15 @@ class PahoClient(paho.Client):
         if header & _QOS_1 and self._sock is not None:
             self.outbox.append(b"\x40\x02" + body[end:payload])  # PUBACK
 
+    def _may_keep_messages(self) -> None:
+        """What follows may be of QoS 2, whose messages paho keeps."""
+        if self._in_messages is _NO_MESSAGES:
+            self._in_messages = OrderedDict()
+        if self._out_messages is _NO_MESSAGES:
+            self._out_messages = OrderedDict()
+
     def _leave_to_paho(self, header: int, body: bytes) -> None:
+        self._may_keep_messages()
         self._in_packet = {
             "command": header,
             "have_remaining": 1,
@@ -197,6 +209,9 @@ class PahoClient(paho.Client):
     # --- steps of paho that are replaced ------------------------------------------------------------------
 
     def _create_socket(self) -> Any:
+        self._in_packet = _NO_PACKET  # `reconnect` has just made one, of 270 bytes, and the next
+        if not self._in_messages:
+            self._in_messages = _NO_MESSAGES
         return _NO_SOCKET
 
     def _packet_queue(

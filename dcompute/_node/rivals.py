@@ -13,8 +13,10 @@ import json
 class Rivals:
     """The incarnations of others that were seen under our id."""
 
+    __slots__ = ("_boot_nonce", "_seen", "found")
+
     def __init__(self, boot_nonce: str) -> None:
-        self._prefix = f"{boot_nonce}."
+        self._boot_nonce = boot_nonce
         self._seen = ""
         self.found = False
 
@@ -24,7 +26,7 @@ class Rivals:
             inc = json.loads(payload).get("inc")
         except (ValueError, AttributeError, RecursionError):
             return ""
-        if not isinstance(inc, str) or not inc or inc.startswith(self._prefix) or inc == self._seen:
+        if not isinstance(inc, str) or not inc or inc.startswith(f"{self._boot_nonce}.") or inc == self._seen:
             return ""
         seen, self._seen = self._seen, inc
         if not seen or self.found:

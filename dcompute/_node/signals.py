@@ -19,6 +19,8 @@ class SignalSafeLock:
     held the lock, and then waited for a thread that needs it, would wait for ever.
     """
 
+    __slots__ = ("_depth", "_lock", "_main", "_put_off")
+
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._main = threading.main_thread().ident

@@ -28,10 +28,10 @@ from dcompute._ota import messages
 from dcompute._ota.messages import BadMessage, Code, Hello, Told, Want
 from dcompute.bundle import Bundle
 from dcompute.node_core import CONNECTED, DEAD, OFFLINE
+from dcompute.protocol import PATIENCE_S
 
 REPEAT_S = 15.0  # without a proven message the board is probed again
 HURRY_S = 1.0  # a status hurries the next probe to this long after the last one
-PATIENCE_S = 300.0
 _NO_SLOTS = "it keeps no versions: put its program there by `dcompute deploy` first"
 _DEAF = (
     "it does not answer to its key: another one is on it, or none (`dcompute deploy --key-file`), "

@@ -6,9 +6,9 @@ The tables are complete: an event that is not in them is a TypeError, so that a 
 from __future__ import annotations
 
 import json
-import sys
 import zlib
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from dcompute import events as e
@@ -21,9 +21,16 @@ _sorted_json = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(
 
 def value_digest(value: Any) -> str:
     """Return a short digest of a JSON value, the same on both ends of the wire."""
-    # Interned: both ends of a wire tell of the same value, and a trace is kept for a whole run. (A production
-    # master interns nothing that a network sends: CPython 3.12 never frees it.)
-    return sys.intern(f"{zlib.crc32(_sorted_json(value).encode()):08x}")
+    return _once(f"{zlib.crc32(_sorted_json(value).encode()):08x}")
+
+
+@lru_cache(maxsize=256)
+def _once(text: str) -> str:
+    """Return one string for equal ones: both ends of a wire tell of a value, and a trace is kept for long.
+
+    Not interned: what takes a place in CPython's table stays there, and the table grows by a megabyte.
+    """
+    return text
 
 
 def of_node(now_us: int, node: str, event: e.NodeEvent) -> Event:
@@ -92,7 +99,7 @@ _MASTER: dict[type[e.MasterEvent], Callable[[int, Any], Event]] = {
     e.DeathReported: lambda us, it: t.DeathReported(t_us=us, node=it.node, inc=it.inc, cause=it.cause),
     e.StaleDeathIgnored: lambda us, it: t.StaleDeathIgnored(t_us=us, node=it.node, inc=it.inc),
     e.ResultReceived: lambda us, it: t.ResultReceived(
-        t_us=us, node=sys.intern(it.node), task=it.task, digest=value_digest(it.value)
+        t_us=us, node=it.node, task=it.task, digest=value_digest(it.value)
     ),
     e.ResultDuplicate: lambda us, it: t.ResultDuplicate(t_us=us, node=it.node, task=it.task),
     e.UpdateMoved: lambda us, it: t.UpdateState(

@@ -51,7 +51,7 @@ class Recorder:
         self._anywhere: list[_Open] = []
         self._bitten: set[str] = set()
         self._late: dict[str, list[_Open]] = {}  # over, and not seen yet: what a node makes of it may be
-        self._conns: dict[str, set[int]] = {}  # that have reached the broker and have not been seen to end
+        self._conns: dict[str, tuple[int, ...]] = {}  # that reached the broker and have not ended
         self._clones: dict[str, tuple[str, str]] = {}  # clone -> its node, and the fault that made it
 
     def close(self) -> None:
@@ -124,12 +124,12 @@ class Recorder:
     def opened(self, name: str, conn: int) -> None:
         self.add(t.WireOpened, node=name, conn=conn)
         self.effect(name, RECONNECTED)
-        self._conns.setdefault(name, set()).add(conn)
+        self._conns[name] = (*self._conns.get(name, ()), conn)
 
     def closed(self, name: str, conn: int, how: How, by: Side, quiet_s: float) -> None:
         quiet_us = round(quiet_s * 1e6) if by == "broker" else 0
         self.add(t.WireClosed, node=name, conn=conn, how=how, by=by, quiet_us=quiet_us)
-        self._conns.get(name, set()).discard(conn)
+        self._conns[name] = tuple(other for other in self._conns.get(name, ()) if other != conn)
         self.effect(name, Effect(how))
         if by == "broker":
             self.effect(name, CLOSED_BY_BROKER)

@@ -111,7 +111,7 @@ def inconclusive(
 class Check(BaseModel, ABC):
     """One property of a run. Its fields are the parameters a scenario may set."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     name: ClassVar[str]
     """The key under `expect:` in a scenario."""

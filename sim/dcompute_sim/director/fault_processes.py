@@ -45,7 +45,7 @@ class Faults:
         self._over_s = active_until(scenario)
         self._awaiting: dict[int, Fault] = {}  # by index: the event that they wait for has not come yet
         self._world = world
-        self._targets = {name: Target(name, node, machines[name]) for name, node in nodes.items()}
+        self._targets: dict[str, Target] = {}  # of nodes that were struck
 
     def start(self) -> None:
         """Let every fault wait for its moment."""
@@ -106,7 +106,10 @@ class Faults:
         if not chosen:
             self._record_idle(fault, "there was no node that it could strike")
         for node in chosen:
-            self._do(fault, self._targets[node])
+            target = self._targets.get(node)
+            if target is None:
+                target = self._targets[node] = Target(node, self._nodes[node], self._machines[node])
+            self._do(fault, target)
 
     def _do(self, fault: Fault, struck: Target | None = None) -> None:
         name = f"{fault.kind}-{next(self._numbers)}"

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dcompute.bundle import Bundle
 from dcompute.events import MasterEvent, MasterObserver
 from dcompute.master_transport import MasterNodeTransport
 from dcompute_sim import trace as t
@@ -17,6 +16,9 @@ from dcompute_sim.mutants.classes import master_classes
 from dcompute_sim.recorder import Recorder
 from dcompute_sim.rng import Rng
 from dcompute_sim.scenario import Master
+
+if TYPE_CHECKING:
+    from dcompute.bundle import Bundle
 
 
 class MasterHandle:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from simpy import Event
 
-from dcompute.bundle import Bundle, product_folder
 from dcompute_sim import trace as t
 from dcompute_sim.director.master_handle import MasterHandle
 from dcompute_sim.faults.schedule import Candidate, pick
@@ -18,6 +17,9 @@ from dcompute_sim.interfaces.world import Engine
 from dcompute_sim.recorder import Recorder
 from dcompute_sim.scenario import Scenario, rng_for
 from dcompute_sim.scenario.updates import Update
+
+if TYPE_CHECKING:
+    from dcompute.bundle import Bundle
 
 _NO_WIFI = b"""
 class Wifi:
@@ -95,6 +97,8 @@ class Updates:
 
 def bundle_of(update: Update, release: int) -> Bundle:
     """Make the version, broken as it is to be."""
+    from dcompute.bundle import Bundle, product_folder  # here: most runs update nothing
+
     folder = Path(update.bundle) if update.bundle else product_folder()
     bundle = Bundle.from_folder(folder, update.version, round(update.confirm), release)
     if update.broken is None:

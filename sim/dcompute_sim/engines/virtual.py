@@ -23,7 +23,6 @@ from dcompute_sim.interfaces.suspendable import SuspendableDriver
 from dcompute_sim.interfaces.world import EngineError, Login, Machine
 from dcompute_sim.net.clock import Clock
 from dcompute_sim.net.network import Host, Network
-from dcompute_sim.net.pcap import PcapWriter
 from dcompute_sim.recorder import Recorder
 from dcompute_sim.rng import Rng
 from dcompute_sim.scenario import NetworkSettings
@@ -37,6 +36,8 @@ START_S = 1.0  # paho takes a ping time of 0 for "no ping under way", so its clo
 
 class VirtualDriver:
     """The driver of one host: its connections cross the virtual network, its timers are SimPy's."""
+
+    __slots__ = ("_clock", "_env", "_host", "random")
 
     def __init__(self, host: Host, clock: Clock, rng: Rng) -> None:
         self.random = rng
@@ -94,6 +95,8 @@ class _Dial:
 
 class VirtualMachine:
     """A host of the virtual network, as the director handles it."""
+
+    __slots__ = ("_network", "driver", "host", "name")
 
     address = (BROKER, PORT)
     login = Login()
@@ -233,6 +236,8 @@ class VirtualEngine:
         if path is None:
             yield
             return
+        from dcompute_sim.net.pcap import PcapWriter  # here: hardly any run is captured
+
         with path.open("wb") as out:
             self.network.tap = PcapWriter(out, lambda: EPOCH_S + self.env.now)
             try:

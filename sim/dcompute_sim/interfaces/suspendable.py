@@ -37,6 +37,8 @@ class SuspendableDriver:
             nothing, as one thread runs everybody.
     """
 
+    __slots__ = ("_cut", "_inner", "_on_waited", "_on_withheld", "_waiting", "channels", "random")
+
     def __init__(
         self,
         inner: Driver,

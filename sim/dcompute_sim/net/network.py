@@ -93,6 +93,18 @@ class ListeningPort:
 class Host:
     """A machine: a kernel with connections and listeners, and one link."""
 
+    __slots__ = (
+        "_ports_used",
+        "connections",
+        "index",
+        "link",
+        "listeners",
+        "name",
+        "network",
+        "powered",
+        "tcp",
+    )
+
     def __init__(self, network: Network, name: str, index: int, tcp: TcpProfile) -> None:
         self.network = network
         self.name = name

@@ -20,6 +20,20 @@ from dcompute_sim.rng import Rng
 class PythonNode:
     """Runs the production node with simulated work (an `interfaces.node.Node`)."""
 
+    __slots__ = (
+        "_boots",
+        "_driver",
+        "_leaving",
+        "_loop",
+        "_machine",
+        "_recorder",
+        "_spec",
+        "_transport",
+        "group_name",
+        "name",
+        "node_id",
+    )
+
     def __init__(self, spec: NodeSpec, machine: Machine, recorder: Recorder) -> None:
         self.name = spec.name
         self.node_id = spec.node_id

@@ -13,12 +13,15 @@ from dcompute_sim.yamlfile.yaml_model import wrong
 
 
 class _FromRegistry:
-    """Validates an entry with the model that `CHECKS` has for its name; dumps it as it was written."""
+    """Validates an entry with the model that `CHECKS` has for its name; dumps it as it was written.
+
+    By calling the model, as `faults.AnyFault` does, and for the same reason.
+    """
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         choices: dict[Any, CoreSchema] = {
             name: core_schema.no_info_before_validator_function(
-                partial(_parameters, name), handler.generate_schema(check)
+                partial(_parameters, name), core_schema.no_info_plain_validator_function(check.model_validate)
             )
             for name, check in CHECKS.items()
         }
@@ -36,6 +39,8 @@ class _FromRegistry:
             for name, check in CHECKS.items()
             if not any(field.is_required() for field in check.model_fields.values())
         ]
+        for check in CHECKS.values():
+            check.model_rebuild()
         keyed = {name: handler(check.__pydantic_core_schema__) for name, check in CHECKS.items()}
         mapping = {"type": "object", "properties": keyed, "additionalProperties": False}
         return {"anyOf": [{"enum": bare}, mapping | {"minProperties": 1, "maxProperties": 1}]}

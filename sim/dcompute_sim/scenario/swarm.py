@@ -27,7 +27,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 
 from dcompute_sim.faults import KINDS, NodeFault
 from dcompute_sim.faults.fault import Seen
@@ -40,8 +40,8 @@ _DEATH_TOLD_S = 3.0
 OUTAGES = 3  # at most: they wait for one another, and the master for the end of its pause between attempts
 PILED_ON = "swarm1-1"
 _AIMED = 0.25  # share of the faults on one node that hit it while it connects, which chance hardly ever does
-_FLEET: TypeAdapter[Fleet] = TypeAdapter(Fleet)
-_STREAMS: TypeAdapter[list[TaskStream]] = TypeAdapter(list[TaskStream])
+_FLEET: TypeAdapter[Fleet] = TypeAdapter(Fleet, config=ConfigDict(defer_build=True))
+_STREAMS: TypeAdapter[list[TaskStream]] = TypeAdapter(list[TaskStream], config=ConfigDict(defer_build=True))
 
 
 def expand(scenario: Scenario) -> Scenario:

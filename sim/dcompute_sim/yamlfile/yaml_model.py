@@ -25,7 +25,12 @@ class Model(BaseModel):
     """A mapping of a file. YAML keys that are Python keywords (`for`) are aliases."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True, serialize_by_alias=True
+        frozen=True,
+        extra="forbid",
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+        defer_build=True,  # a run needs the validator of the whole, and of the parts only those it draws
     )
 
 

@@ -133,68 +133,86 @@ def _merge(found: dict[S, int], node: _FilterNode[S] | None) -> None:
 
 
 class _TopicNode:
+    """A level with others below it."""
+
     __slots__ = ("children", "topic")
 
-    def __init__(self) -> None:
-        self.children: dict[bytes, _TopicNode] = {}
-        self.topic: bytes | None = None  # set where a topic ends
+    def __init__(self, topic: bytes | None) -> None:
+        self.children: dict[bytes, _TopicNode | bytes] = {}  # bytes: a topic that has nothing below
+        self.topic = topic  # that ends here as well
 
 
 class TopicTree:
     """A set of topics that can be asked which of them a filter matches."""
 
     def __init__(self) -> None:
-        self._root = _TopicNode()
+        self._root = _TopicNode(None)
 
     def add(self, topic: bytes) -> None:
         node = self._root
-        for level in topic.split(b"/"):
+        *levels, last = topic.split(b"/")
+        for level in levels:
             child = node.children.get(level)
-            if child is None:
-                child = node.children[level] = _TopicNode()
+            if not isinstance(child, _TopicNode):
+                child = node.children[level] = _TopicNode(child)
             node = child
-        node.topic = topic
+        child = node.children.get(last)
+        if isinstance(child, _TopicNode):
+            child.topic = topic
+        else:
+            node.children[last] = topic
 
     def discard(self, topic: bytes) -> None:
         node = self._root
         path: list[tuple[_TopicNode, bytes]] = []
-        for level in topic.split(b"/"):
+        *levels, last = topic.split(b"/")
+        for level in levels:
             child = node.children.get(level)
-            if child is None:
+            if not isinstance(child, _TopicNode):
                 return
             path.append((node, level))
             node = child
-        node.topic = None
+        child = node.children.get(last)
+        if isinstance(child, _TopicNode):
+            child.topic = None
+            if child.children:
+                return
+        node.children.pop(last, None)
         while path and node.topic is None and not node.children:
             node, level = path.pop()
             del node.children[level]
 
     def match(self, topic_filter: bytes) -> list[bytes]:
         """The topics `topic_filter` matches, in an order that depends only on what was added when."""
-        nodes = [self._root]
+        found: list[_TopicNode | bytes] = [self._root]
         for depth, level in enumerate(topic_filter.split(b"/")):
             if level == b"#":
-                nodes = [below for node in nodes for below in _descendants(node, hide_dollar=depth == 0)]
+                found = [below for top in found for below in _descendants(top, hide_dollar=depth == 0)]
                 break
+            nodes = [node for node in found if isinstance(node, _TopicNode)]
             if level == b"+":
-                nodes = [
+                found = [
                     child
                     for node in nodes
                     for name, child in node.children.items()
                     if depth > 0 or not name.startswith(b"$")  # [MQTT-4.7.2-1]
                 ]
             else:
-                nodes = [node.children[level] for node in nodes if level in node.children]
-        return [node.topic for node in nodes if node.topic is not None]
+                found = [node.children[level] for node in nodes if level in node.children]
+        topics = [one.topic if isinstance(one, _TopicNode) else one for one in found]
+        return [topic for topic in topics if topic is not None]
 
 
-def _descendants(top: _TopicNode, *, hide_dollar: bool) -> list[_TopicNode]:
+def _descendants(top: _TopicNode | bytes, *, hide_dollar: bool) -> list[_TopicNode | bytes]:
     """`top` itself ("sport/#" matches "sport", 4.7.1.2) and all below; depth first, without recursion."""
-    found = [top]
+    if not isinstance(top, _TopicNode):
+        return [top]
+    found: list[_TopicNode | bytes] = [top]
     stack = [child for name, child in top.children.items() if not (hide_dollar and name.startswith(b"$"))]
     stack.reverse()
     while stack:
         node = stack.pop()
         found.append(node)
-        stack.extend(reversed(node.children.values()))
+        if isinstance(node, _TopicNode):
+            stack.extend(reversed(node.children.values()))
     return found
