@@ -3,6 +3,7 @@
 
     python3 dev.py run quickstart      # any `dcompute` command
     python3 dev.py test [PYTEST ARGS]  # linters, types and the whole test suite
+    python3 dev.py audit               # known faults of what is installed; says so where it cannot be asked
 
 Makes the virtual environment `.venv` beside this file, and again when pyproject.toml has changed. What is no
 Python package (mosquitto, tshark, Chromium: for the tests only) comes from Debian's archive. Only the
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
@@ -25,6 +27,7 @@ ROOT = Path(__file__).resolve().parent
 ENVIRONMENT = ROOT / ".venv"
 PYTHON = ENVIRONMENT / "bin" / "python"
 MISSING = 3
+PIP_AUDIT = "2.10.1"  # raised by hand: what judges the others is not taken as it comes
 TEST_PROGRAMS = {"mosquitto": "mosquitto", "tshark": "tshark", "chromium": "chromium"}
 SYSTEM_PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
 
@@ -36,6 +39,9 @@ def main() -> int:
     if not words or words[0] in ("-h", "--help"):
         print(__doc__)
         return 0
+    if words[0] == "audit":
+        prepare("sim")
+        return audit()
     if words[0] != "test":
         prepare("sim")
         return call(str(ENVIRONMENT / "bin" / "dcompute"), *words)
@@ -54,6 +60,72 @@ def test(arguments: list[str]) -> int:
             if status:
                 return status
     return call(str(PYTHON), "-m", "pytest", *(arguments or ["-n", "2"]))
+
+
+def audit() -> int:
+    """Whether known faults are in what is installed, by pip-audit, which has an environment of its own so
+    that it cannot change what it looks at. Without a network nobody can be asked: that is said, and is no
+    failure."""
+    own = ENVIRONMENT.with_name(".venv-audit")
+    if not (own / "bin" / "pip-audit").exists():
+        venv.create(own, with_pip=True, symlinks=True, clear=True)
+    install = [str(own / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    done = subprocess.run([*install, f"pip-audit=={PIP_AUDIT}"], capture_output=True, text=True)
+    if done.returncode:
+        return skipped(f"pip-audit {PIP_AUDIT} cannot be installed here: {last_line(done.stderr)}")
+    freeze = [str(PYTHON), "-m", "pip", "freeze", "--disable-pip-version-check", "--exclude-editable"]
+    installed = subprocess.run(freeze, check=True, capture_output=True, text=True).stdout
+    with tempfile.TemporaryDirectory() as scratch:
+        listed = Path(scratch) / "installed.txt"
+        listed.write_text("".join(line + "\n" for line in installed.splitlines() if "==" in line))
+        options = [
+            "--no-deps",
+            "--disable-pip",
+            "--progress-spinner",
+            "off",
+            "--format",
+            "json",
+            "-r",
+            str(listed),
+        ]
+        done = subprocess.run(
+            [str(own / "bin" / "pip-audit"), *options],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+    return told(done.stdout, done.stderr)
+
+
+def told(answer: str, errors: str) -> int:
+    """Say what pip-audit has answered, if it has: it ends alike with a fault found and with nobody to ask."""
+    try:
+        listed = json.loads(answer)["dependencies"]
+    except (ValueError, KeyError, TypeError):
+        return skipped(last_line(errors))
+    packages = [package for package in listed if "skip_reason" not in package]
+    if not packages:
+        return skipped(listed[0]["skip_reason"] if listed else "nothing is installed")
+    faults = [
+        f"{package['name']} {package['version']}: {fault['id']}, mended in "
+        + (", ".join(fault["fix_versions"]) or "no version yet")
+        for package in packages
+        for fault in package["vulns"]
+    ]
+    for fault in faults:
+        say(fault)
+    not_asked = f", {len(listed) - len(packages)} nobody knows" if len(packages) < len(listed) else ""
+    say(f"audit: {len(faults)} known faults in {len(packages)} packages{not_asked}")
+    return 1 if faults else 0
+
+
+def skipped(why: str) -> int:
+    say(f"audit SKIPPED, nothing is known: {why}")
+    return 0
+
+
+def last_line(text: str) -> str:
+    return (text.strip().splitlines() or ["no reason given"])[-1][:300]
 
 
 def prepare(extra: str) -> None:

@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dcompute._log import printable
     from dcompute._master.effects import Effect
     from dcompute._master.registry import DEFAULT_KEEPALIVE_S, GONE, NodeRecord, Registry
     from dcompute._mqtt.link import LinkOwner, MqttLink, Outgoing
@@ -30,6 +31,7 @@ __all__ = [
     "PahoSession",
     "Registry",
     "SessionSettings",
+    "printable",
 ]
 
 _HOME = {
@@ -37,6 +39,7 @@ _HOME = {
     **dict.fromkeys(("DEFAULT_KEEPALIVE_S", "GONE", "NodeRecord", "Registry"), "_master.registry"),
     **dict.fromkeys(("LinkOwner", "MqttLink", "Outgoing"), "_mqtt.link"),
     **dict.fromkeys(("PahoSession", "SessionSettings"), "_mqtt.paho_session"),
+    "printable": "_log",
 }
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
 import os
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -193,7 +195,9 @@ def submit(
     from dcompute._cli import work
 
     options_given = vars(options)
-    raise typer.Exit(work.submit(connection.settings(), function, arguments or [], options_given, typer.echo))
+    with _explained():
+        settings = connection.settings()
+        raise typer.Exit(work.submit(settings, function, arguments or [], options_given, typer.echo))
 
 
 @app.command("map")
@@ -212,7 +216,9 @@ def map_lines(
     """
     from dcompute._cli import work
 
-    raise typer.Exit(work.map_lines(connection.settings(), tasks, function, vars(options), typer.echo))
+    with _explained():
+        settings = connection.settings()
+        raise typer.Exit(work.map_lines(settings, tasks, function, vars(options), typer.echo))
 
 
 @app.command()
@@ -225,7 +231,8 @@ def top(
     """Show the fleet, live: each node, its status and what it announces."""
     from dcompute._cli import work
 
-    raise typer.Exit(work.top(connection.settings(), once, typer.echo))
+    with _explained():
+        raise typer.Exit(work.top(connection.settings(), once, typer.echo))
 
 
 @app.command()
@@ -281,6 +288,17 @@ def update(
     finally:
         transport.stop()
     raise typer.Exit(0 if done else 1)
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """What a user can mend (a file, an option, a journal) ends the command with a sentence and status 2."""
+    from dcompute.executor import JournalError
+
+    try:
+        yield
+    except (ValueError, OSError, JournalError) as error:
+        raise typer.BadParameter(printable(str(error))) from None
 
 
 def _log_to_stderr() -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dcompute._cli.update_options import Versions, Waves
+from dcompute._log import printable
 from dcompute._ota.campaign import BadCampaign, Campaign, Fate, waves_of
 from dcompute._ota.messages import digest_of
 from dcompute._ota.progress import UpdateProgress, UpdateState
@@ -44,7 +45,7 @@ def line(progress: UpdateProgress) -> str:
         words += f" {progress.sent_bytes} of {progress.size_bytes} bytes"
     elif progress.state is UpdateState.CONFIRMED:
         words += f", runs {progress.version}"
-    return f"{words}: {progress.reason}" if progress.reason else words
+    return printable(f"{words}: {progress.reason}" if progress.reason else words)
 
 
 def kept_campaign(state: Path | None) -> Campaign | None:

@@ -10,6 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from dcompute._log import printable
 from dcompute.executor import FleetExecutor, FleetFuture, TaskError, TaskFailed
 from dcompute.master_transport import MasterNodeTransport
 
@@ -70,12 +71,14 @@ def table(nodes: Any) -> list[str]:
         functions = said.get("functions")
         names = ", ".join(str(name).rpartition(":")[2] for name in functions) if functions else "any"
         at_a_time, credit = str(said.get("concurrency", 1)), str(said.get("credit", "-"))
-        rows.append((info["node_id"], info["status"], info["device_type"], at_a_time, credit, names))
+        node, now, kind = (printable(info[key]) for key in ("node_id", "status", "device_type"))
+        rows.append((node, now, kind, printable(at_a_time), printable(credit), printable(names)))
     widths = [max(len(str(row[column])) for row in rows) for column in range(5)]
     lines = ["  ".join([*(f"{row[c]:<{widths[c]}}" for c in range(5)), row[5]]).rstrip() for row in rows]
     counts: dict[str, int] = {}
     for info in nodes:
-        counts[info["status"]] = counts.get(info["status"], 0) + 1
+        status = printable(info["status"])
+        counts[status] = counts.get(status, 0) + 1
     return [*lines, ", ".join(f"{count} {status}" for status, count in sorted(counts.items())) or "no nodes"]
 
 
@@ -84,7 +87,11 @@ def _executor(settings: Mapping[str, Any], options: Mapping[str, Any]) -> FleetE
 
 
 def _of_task(options: Mapping[str, Any]) -> dict[str, Any]:
-    where = dict(pair.split("=", 1) for pair in options["where"] or ())
+    pairs = [pair.partition("=") for pair in options["where"] or ()]
+    for key, equals, _ in pairs:
+        if not (key and equals):
+            raise ValueError(f"--where {key}: key=value is wanted, as device_type=ESP32")
+    where = {key: value for key, _, value in pairs}
     wanted = {key: _value(value) for key, value in where.items()}
     return {**{key: options[key] for key in ("priority", "timeout", "retries", "once")}, "where": wanted}
 
@@ -110,9 +117,15 @@ def _value(text: str) -> Any:
 
 def _print(future: FleetFuture, say: Say) -> int:
     try:
-        say(json.dumps({"result": future.result()}, ensure_ascii=False))
+        say(json_line({"result": future.result()}))
     except TaskError as error:
         kind = error.type if isinstance(error, TaskFailed) else type(error).__name__
-        say(json.dumps({"error": kind, "message": str(error.args[0])}, ensure_ascii=False))
+        say(json_line({"error": kind, "message": str(error.args[0])}))
         return 1
     return 0
+
+
+def json_line(value: Any) -> str:
+    """JSON on one line, with what a terminal would obey written as an escape."""
+    text = json.dumps(value, ensure_ascii=False)
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -24,7 +24,7 @@ from dcompute_sim.mutants.catalogue import FIRMWARE, FOREIGN, MASTER
 from dcompute_sim.net.fence import Fence
 from dcompute_sim.recorder import Recorder
 from dcompute_sim.scenario import RunTarget, Scenario, board_nodes, concretise, retarget
-from dcompute_sim.trace import Event, Trace
+from dcompute_sim.trace import Event, Sink, Trace
 
 if TYPE_CHECKING:
     from dcompute_sim.brokers.lodging import Lodging
@@ -35,6 +35,7 @@ VIRTUAL_BROKER = "model"
 REAL_BROKER = "embedded"
 _PASSWORD = re.compile(r"(://[^/:@\s]*):[^/@\s]*@")  # of a broker's URL: a trace is passed on
 _COLLECT_AFTER = 50_000  # new objects
+_LEAST_FILES_PER_NODE = 4
 _OPEN_FILES_PER_NODE = 6  # its socket, both sides of its proxy, a listener, and room
 
 
@@ -66,7 +67,7 @@ class RunOptions:
     target: RunTarget | None = None
     boards: Path | None = None
     overrides: tuple[str, ...] = ()
-    sink: IO[bytes] | None = None
+    sink: Sink | None = None
     listeners: Sequence[Callable[[Event], None]] = ()
     pcap: Path | None = None
 
@@ -204,7 +205,7 @@ async def _serve_real(scenario: Scenario, options: RunOptions, trace: Trace, ben
     from asyncio import CancelledError
 
     from dcompute_sim.brokers.factory import make_broker
-    from dcompute_sim.brokers.open_files import raise_open_files
+    from dcompute_sim.brokers.open_files import need_open_files
     from dcompute_sim.engines.real import RealEngine
     from dcompute_sim.nodes.factories import REAL_NODES
 
@@ -212,7 +213,8 @@ async def _serve_real(scenario: Scenario, options: RunOptions, trace: Trace, ben
         raise EngineError(
             "--pcap writes the packets of a virtual run; for real sockets use tcpdump on loopback"
         )
-    raise_open_files(500 + _OPEN_FILES_PER_NODE * len(scenario.nodes()))
+    nodes = len(scenario.nodes())
+    need_open_files(50 + _LEAST_FILES_PER_NODE * nodes, 500 + _OPEN_FILES_PER_NODE * nodes)
     broker = make_broker(_broker_of(scenario, options, REAL_BROKER), limits=scenario.limits)
     assert options.seed is not None
     await broker.start()

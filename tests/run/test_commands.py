@@ -121,7 +121,7 @@ def test_several_scenarios_make_several_traces(
         "p-2.json",
     }
     one = dcompute("run", scenario, "--only", "small[fleet.py.keepalive=6s]", "--plain")
-    assert "Trace: runs/small[fleet.py.keepalive=6s].jsonl (digest" in one.stdout
+    assert "Trace: runs/small[fleet.py.keepalive=6s]-1.jsonl (digest" in one.stdout
     assert one.returncode == 0
     none = dcompute("run", scenario, "--only", "small[fleet.py.keepalive=9s]", "-q")
     assert none.returncode == 2

@@ -22,7 +22,7 @@ pytest_plugins = ["pytester"]
 
 SWARM_RUNS = [
     ("connected-first", 381),
-    ("subscribes-once", 1),
+    ("subscribes-once", 2),
     ("random-client-id", 1),
     ("no-liveness", 52),
     ("accept-repeats", 1),

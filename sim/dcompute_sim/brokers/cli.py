@@ -86,6 +86,8 @@ def serve(
     if acl_file is not None and kind is not BrokerKind.mosquitto:
         _stop("--acl-file is for --kind mosquitto; others go by the roles in the password file", EXIT_USAGE)
     security = BrokerSecurity(password_file, cert, key, client_ca, acl_file)
+    if state is not None and (state.is_dir() or not os.access(state.parent, os.W_OK)):
+        _stop(f"--state {state}: cannot be written there", EXIT_MISSING)
     broker: ManagedBroker
     if kind is BrokerKind.mosquitto:
         broker = MosquittoBroker(security, host=host, port=port or None, state=state)

@@ -9,6 +9,7 @@ import typer
 
 from dcompute_sim.commands.options import Reports
 from dcompute_sim.commands.status import worst
+from dcompute_sim.output_files import write_output
 from dcompute_sim.report.run_report import RunReport
 
 
@@ -24,20 +25,20 @@ def write_reports(
         from dcompute_sim.report.html import html
 
         for path, run in zip(one_each(reports.html, runs), runs, strict=True):
-            _write(path, html(run))
+            write_output(path, html(run))
     if reports.junit is not None:
         from dcompute_sim.report.junit import junit
 
-        _write(reports.junit, junit(runs, undone or {}))
+        write_output(reports.junit, junit(runs, undone or {}))
     if reports.json is not None:
         from dcompute_sim.report.json_report import report
 
-        _write(reports.json, report(runs, undone or {}))
+        write_output(reports.json, report(runs, undone or {}))
     if reports.perfetto is not None:
         from dcompute_sim.report.perfetto import perfetto
 
         for path, run in zip(one_each(reports.perfetto, runs), runs, strict=True):
-            _write(path, perfetto(run))
+            write_output(path, perfetto(run))
     if reports.github:
         from dcompute_sim.report.github import workflow_commands
 
@@ -52,11 +53,6 @@ def one_each(path: Path, runs: Sequence[object]) -> list[Path]:
     if len(runs) == 1:
         return [path]
     return [path.with_stem(f"{path.stem}-{number}") for number in range(1, len(runs) + 1)]
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
 
 
 def exit_status(runs: Sequence[RunReport]) -> int:

@@ -85,7 +85,11 @@ def run(
     many: Many,
     again: Again,
     trace: Annotated[
-        Path | None, typer.Option("--trace", help="Where the trace goes; by default runs/.")
+        Path | None,
+        typer.Option(
+            "--trace",
+            help="Where the trace goes; by default runs/NAME-N.jsonl, to which runs/NAME.jsonl leads.",
+        ),
     ] = None,
     no_trace: Annotated[bool, typer.Option("--no-trace", help="Keep no trace.")] = False,
     pcap: Annotated[Path | None, typer.Option(help="Write the packets of a virtual run (pcapng).")] = None,
@@ -160,7 +164,7 @@ def _run_each(
             for said in warnings(concretise(entry.scenario)):
                 typer.echo(f"warning: {entry.label}: {said}", err=True)
     with _told(reports, entries[0].label):
-        wanted = plans(entries, options, traces)
+        wanted = plans(entries, options, traces, numbered=trace is None)
         runs, undone = run_all(wanted, console, show.mode, many.jobs)
     why = {name: str(error) for name, error in undone.items()}
     write_reports(runs, reports, why)

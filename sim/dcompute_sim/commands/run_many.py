@@ -17,6 +17,7 @@ from dcompute_sim.commands.outputs import one_each
 from dcompute_sim.commands.select import SelectedScenario
 from dcompute_sim.commands.status import ABSENT, WRONG
 from dcompute_sim.executors import WorkersError, default_jobs, local_processes
+from dcompute_sim.output_files import TraceFile
 from dcompute_sim.report.console import Mode, print_run
 from dcompute_sim.report.live import LiveView
 from dcompute_sim.report.run_report import RunReport, replay_command
@@ -30,11 +31,12 @@ Listener = Callable[[Event], None]
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A scenario, how it is run, and where its trace goes, if it is kept."""
+    """A scenario, how it is run, and where its trace goes, if it is kept; `numbered`: TraceFile says."""
 
     entry: SelectedScenario
     options: RunOptions
     trace: Path | None
+    numbered: bool = False
 
     @property
     def label(self) -> str:
@@ -51,14 +53,19 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class Done:
-    """A judged run and the digest of its trace."""
+    """A judged run, the digest of its trace, and where that was kept."""
 
     run: RunReport
     digest: str
+    trace: Path | None
 
 
 def plans(
-    entries: Sequence[SelectedScenario], options: RunOptions, traces: Sequence[Path | None]
+    entries: Sequence[SelectedScenario],
+    options: RunOptions,
+    traces: Sequence[Path | None],
+    *,
+    numbered: bool,
 ) -> list[PlannedRun]:
     """A plan for each scenario."""
     pcaps = one_each(options.pcap, entries) if options.pcap else [None] * len(entries)
@@ -73,6 +80,7 @@ def plans(
                 pcap=pcap,
             ),
             trace,
+            numbered,
         )
         for entry, trace, pcap in zip(entries, traces, pcaps, strict=True)
     ]
@@ -83,13 +91,12 @@ def carry_out(plan: PlannedRun, listeners: Sequence[Listener] = ()) -> Done:
     with contextlib.ExitStack() as stack:
         sink = None
         if plan.trace is not None:
-            plan.trace.parent.mkdir(parents=True, exist_ok=True)
-            sink = stack.enter_context(plan.trace.open("wb"))
+            sink = stack.enter_context(TraceFile(plan.trace, numbered=plan.numbered))
         outcome = run_scenario(plan.entry.scenario, replace(plan.options, sink=sink, listeners=listeners))
     events, verdict = outcome.trace.events, outcome.verdict
     replay = replay_command(outcome.trace.started)
     run = RunReport(events, verdict, replay, outcome.wall_s, plan.entry.scenario.description)
-    return Done(run, outcome.trace.digest())
+    return Done(run, outcome.trace.digest(), sink.path if sink is not None else None)
 
 
 def _carry_out_apart(plan: PlannedRun) -> bytes:
@@ -121,7 +128,7 @@ def run_all(
                 found[index] = error  # the others are run all the same
                 continue
             found[index] = done.run
-            _show(console, mode, plan, done)
+            _show(console, mode, done)
     runs = [run for _, run in sorted(found.items()) if isinstance(run, RunReport)]
     return runs, {
         wanted[i].label: error for i, error in sorted(found.items()) if isinstance(error, Exception)
@@ -165,10 +172,10 @@ def _here(plan: PlannedRun, console: Console, mode: Mode) -> Done:
         return carry_out(plan, (live.on_event,))
 
 
-def _show(console: Console, mode: Mode, plan: PlannedRun, done: Done) -> None:
+def _show(console: Console, mode: Mode, done: Done) -> None:
     print_run(console, done.run, mode)
-    if mode != "quiet" and plan.trace is not None:
+    if mode != "quiet" and done.trace is not None:
         told = Text(
-            f"Trace: {plan.trace} (digest {done.digest[:16]})"
+            f"Trace: {done.trace} (digest {done.digest[:16]})"
         )  # a Text: [...] in a name is no markup
         console.print(told, soft_wrap=True)

@@ -11,6 +11,7 @@ import typer
 
 from dcompute_sim.commands.options import Overrides, Seed
 from dcompute_sim.commands.status import INVALID, explained
+from dcompute_sim.output_files import write_output
 from dcompute_sim.scenario import find, load_all
 from dcompute_sim.scenario.explain import explain as in_words
 from dcompute_sim.scenario.schema import SCHEMA_FILE, json_schema, json_schema_text
@@ -43,11 +44,10 @@ def new(
         text = starter(path.stem)
         if template is not None:
             text = re.sub(r"(?m)^name: .*$", f"name: {path.stem}", find(template).read_text("utf-8"), count=1)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        write_output(path, text)
         schema_beside = path.with_name(SCHEMA_FILE)
         if not schema_beside.exists():
-            schema_beside.write_text(json_schema_text(), encoding="utf-8")
+            write_output(schema_beside, json_schema_text())
     typer.echo(f"wrote {path}; run it with: dcompute run {path}")
 
 

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Iterable, Iterator
 
 import typer
 
+from dcompute_sim.brokers.open_files import TooFewFiles
 from dcompute_sim.brokers.real_broker import BrokerError
 from dcompute_sim.executors import WorkersError
 from dcompute_sim.interfaces.world import EngineError
 from dcompute_sim.micropython.lockstep_process import LockstepError
 from dcompute_sim.micropython.unavailable import EmulatorUnavailable
 from dcompute_sim.mutants import MutantError
+from dcompute_sim.output_files import OutputError
 from dcompute_sim.scenario import ScenarioError
 from dcompute_sim.trace import TraceError
 
 HELD, FAILED, INVALID, MISSING, INTERRUPTED = 0, 1, 2, 3, 130
 
 WRONG = (ScenarioError, EngineError, LockstepError, MutantError, TraceError)
-ABSENT = (BrokerError, WorkersError, EmulatorUnavailable)
+ABSENT = (BrokerError, WorkersError, EmulatorUnavailable, OutputError, TooFewFiles)
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENOMEM)
 
 
 def status_of(error: Exception) -> int:
@@ -42,10 +46,12 @@ def explained() -> Iterator[None]:
         typer.echo(str(error), err=True)
         raise typer.Exit(status_of(error)) from None
     except OSError as error:  # a file or folder of the user's that cannot be read or written
-        if error.filename is None:
+        exhausted = error.errno in _EXHAUSTED
+        if error.filename is None and not exhausted:
             raise
-        typer.echo(f"{error.filename}: {error.strerror}", err=True)
-        raise typer.Exit(INVALID) from None
+        told = error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
+        typer.echo(told, err=True)
+        raise typer.Exit(MISSING if exhausted else INVALID) from None
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
         raise typer.Exit(INTERRUPTED) from None

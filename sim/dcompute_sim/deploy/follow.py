@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from dcompute.events import DeathReported, MasterEvent, NodeStatusSeen, ResultReceived
+from dcompute.parts import printable
 from dcompute_sim.deploy.board_config import DeployTarget
 from dcompute_sim.deploy.progress import label
 from dcompute_sim.deploy.serial_log import SerialLog
@@ -80,4 +81,4 @@ class Follower:
 
     def _say(self, who: str, line: str) -> None:
         with self._lock:
-            self._out(f"{time.strftime('%H:%M:%S')} {who}: {line}")
+            self._out(f"{time.strftime('%H:%M:%S')} {who}: {printable(line)}")

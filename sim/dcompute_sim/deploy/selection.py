@@ -95,7 +95,10 @@ def parse_watchpoint(text: str) -> Watchpoint:
 
 def _lines(port: str) -> list[str]:
     """A port, or those named in a file, a line each, as `dcompute board --port-file` writes it."""
-    return Path(port).read_text().split() if Path(port).is_file() else [port]
+    try:
+        return Path(port).read_text().split() if Path(port).is_file() else [port]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"--port {port}: no file of ports: {error}") from None
 
 
 def _read_config(path: Path, firmware: Firmware) -> Settings:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import serial
 
+from dcompute.parts import printable
 from dcompute_sim.hardware.serial_link import LineLost, SerialLink
 
 _KEPT_LINES = 200
@@ -60,4 +61,4 @@ class SerialLog:
             text = line.split("] ", 1)[-1] if line.startswith("[") else line  # without the time
             if text.strip() and not text.startswith(_NOISE) and text.strip() not in said[-1:]:
                 said.append(text.strip())
-        return " / ".join(said[-_SHOWN_LINES:])[:300]
+        return printable(" / ".join(said[-_SHOWN_LINES:])[:300])

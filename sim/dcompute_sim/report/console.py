@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dcompute.parts import printable
 from dcompute_sim.checks.check import Measurement, Status, window
 from dcompute_sim.checks.verdict import Result
 from dcompute_sim.report.broker_drops import drops
@@ -155,7 +156,9 @@ def _expectations(results: Sequence[Result]) -> Table:
     table.add_column(overflow="fold", max_width=32)
     table.add_column(overflow="fold")
     for result in results:
-        table.add_row(_word(result.outcome.status), Text(result.label), Text(result.outcome.summary))
+        table.add_row(
+            _word(result.outcome.status), Text(result.label), Text(printable(result.outcome.summary))
+        )
     return table
 
 

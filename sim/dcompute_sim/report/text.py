@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from dcompute.parts import printable
 from dcompute_sim import trace as t
 from dcompute_sim.report.run_report import tag
 
@@ -70,6 +71,6 @@ def event_fields(event: t.Event) -> dict[str, object]:
 
 
 def event_line(event: t.Event) -> str:
-    """One event as a line: time, name, fields."""
+    """One event as a line: time, name, fields. What nodes said in them cannot move a terminal's cursor."""
     fields = " ".join(f"{name}={value}" for name, value in event_fields(event).items())
-    return f"{event.t_s:12.6f} s  {tag(event):<17} {fields}".rstrip()
+    return printable(f"{event.t_s:12.6f} s  {tag(event):<17} {fields}".rstrip())

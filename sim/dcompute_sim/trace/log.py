@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any, Union
+from typing import Any, Protocol, Union
 
 import msgspec
 
@@ -22,14 +22,20 @@ class TraceError(ValueError):
     """A trace file could not be read; the message names file and line."""
 
 
+class Sink(Protocol):
+    """Takes the lines of a trace as they come."""
+
+    def write(self, data: bytes, /) -> object: ...
+
+
 class Trace:
     """An append-only list of events, with a digest and optional listeners (live views).
 
     Args:
-        sink: an open binary file to which each event is also written as one JSON line at once.
+        sink: takes each event at once, as one JSON line.
     """
 
-    def __init__(self, sink: IO[bytes] | None = None) -> None:
+    def __init__(self, sink: Sink | None = None) -> None:
         self.events: list[Event] = []
         self._sink = sink
         self._listeners: list[Callable[[Event], None]] = []
@@ -73,9 +79,11 @@ class Trace:
 
 
 def digest(events: Iterable[Event]) -> str:
-    """SHA-256 (hex) over the JSON lines of those `events` that repeat."""
+    """SHA-256 (hex) over the JSON lines of those `events` that repeat, however the scenario was named."""
     hasher = hashlib.sha256()
     for event in filter(repeats, events):
+        if isinstance(event, RunStarted):  # a path is typed in many ways
+            event = msgspec.structs.replace(event, scenario=Path(event.scenario).stem)
         hasher.update(_encoder.encode(event))
         hasher.update(b"\n")
     return hasher.hexdigest()

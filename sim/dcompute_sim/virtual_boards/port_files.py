@@ -12,7 +12,7 @@ def port_named(given: str, folder: Path) -> str:
         folder: what the file is relative to.
 
     Raises:
-        ValueError: the file has no such line.
+        ValueError: the file has no such line, or no lines.
     """
     name, _, digits = given.rpartition(":")
     numbered = bool(name) and digits.isdigit()
@@ -20,7 +20,10 @@ def port_named(given: str, folder: Path) -> str:
     file = folder / (name if numbered else given)
     if "://" in given or not file.is_file():
         return given
-    lines = file.read_text().split()
+    try:
+        lines = file.read_text().split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"port {given}: {file} is no file of ports: {error}") from None
     if not 1 <= number <= len(lines):
         raise ValueError(f"port {given}: {file} has {len(lines)} lines")
     return lines[number - 1]

@@ -50,7 +50,7 @@ class _Reader:
             fail(missing, f"{path} cannot be read: {error.strerror or error}", "check the path")
         except ValueError as error:  # a NUL in the path
             fail(missing, f"this is not a path: {error}", "check the path")
-        root = parse(decode(data, str(path)))
+        root = parse(decode(data, str(path), secret=self._is_foreign(path, parents)))
         if root is None:
             fail(Span(Source(str(path), ("",)), 1, 1), "the file is empty", self._hint)
         if not isinstance(root, Map):
@@ -66,6 +66,13 @@ class _Reader:
                 fail(leaf.span, f"`{leaf.text}` ends up including itself", "break the circle")
             base = _overlay(base, self.read(target, trail, leaf.span))
         return _overlay(base, root)
+
+    @staticmethod
+    def _is_foreign(path: Path, parents: tuple[Path, ...]) -> bool:
+        """Whether an included file is none that goes with the first one: a scenario that somebody sent could
+        name any file, and have its lines told in an error."""
+        own = path.resolve()
+        return bool(parents) and not any(own.is_relative_to(home) for home in (parents[0].parent, Path.cwd()))
 
 
 def _texts(node: Node | None, key: str) -> list[Leaf]:

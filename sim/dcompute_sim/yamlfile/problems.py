@@ -13,10 +13,14 @@ _SHOWN_COLUMNS = 100  # of a long line, this much around the problem
 
 @dataclass(frozen=True)
 class Source:
-    """A text that was read: a file, or a command-line override."""
+    """A text that was read: a file, or a command-line override.
+
+    `secret`: nothing of it may be quoted.
+    """
 
     name: str
     lines: tuple[str, ...]
+    secret: bool = False
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,11 @@ class Problem:
 
     def __str__(self) -> str:
         where = self.where
+        if where.source.secret:
+            return (
+                f"{where.source.name}:{where.line}:{where.column}: this cannot be used\n"
+                "        it lies outside of the folders of the scenario and of this command: it is not quoted"
+            )
         head = f"{where.source.name}:{where.line}:{where.column}: {self.message}"
         lines = [head, *_excerpt(where)]
         if self.hint:

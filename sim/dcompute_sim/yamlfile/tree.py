@@ -82,9 +82,9 @@ def scalar(text: str) -> Any:
     return text
 
 
-def decode(data: bytes, name: str) -> Source:
+def decode(data: bytes, name: str, *, secret: bool = False) -> Source:
     """Bytes of a file as lines; complains, with the place, about what no YAML file holds."""
-    head = Source(name, ())
+    head = Source(name, (), secret)
     if len(data) > MAX_BYTES:
         message = f"the file is longer than {MAX_BYTES:,} bytes"
         raise LocatedError([Problem(Span(head, 1, 1), message, "is this the right file?")])
@@ -95,7 +95,7 @@ def decode(data: bytes, name: str) -> Source:
         column = error.start - (data.rfind(b"\n", 0, error.start) + 1) + 1
         message = f"byte 0x{data[error.start]:02x} is not UTF-8"
         raise LocatedError([Problem(Span(head, line, column), message, "save the file as UTF-8")]) from None
-    source = Source(name, tuple(re.split("\r\n|\r|\n", text)))
+    source = Source(name, tuple(re.split("\r\n|\r|\n", text)), secret)
     for number, content in enumerate(source.lines, 1):
         if bad := _UNPRINTABLE.search(content):
             message = f"character U+{ord(bad[0]):04X} is not allowed in YAML"
