@@ -25,6 +25,7 @@ SUITES = (
     "structure",
     "tcp",
     "shrink",
+    "hostile",
 )
 
 

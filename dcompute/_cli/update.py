@@ -10,10 +10,11 @@ from pathlib import Path
 
 from dcompute._cli.update_options import Versions, Waves
 from dcompute._log import printable
+from dcompute._ota.bundle_check import complaints
 from dcompute._ota.campaign import BadCampaign, Campaign, Fate, waves_of
 from dcompute._ota.messages import digest_of
 from dcompute._ota.progress import UpdateProgress, UpdateState
-from dcompute.bundle import Bundle
+from dcompute.bundle import BadBundle, Bundle
 from dcompute.master_transport import MasterNodeTransport
 from dcompute.update_keys import UpdateKeys
 
@@ -89,10 +90,19 @@ def prepare(
     """
     kept = kept_campaign(waves.state)
     bundle, before = versions.new(kept), versions.before()
+    wrong = [] if versions.unchecked else complaints(bundle)
+    if wrong:
+        raise BadBundle("\n".join(["the version cannot work (--unchecked sends it all the same):", *wrong]))
     keys = UpdateKeys.read(key_file)
-    chosen = keys.boards(namespace) if nodes is None else list(dict.fromkeys(nodes))
+    known = keys.boards(namespace)
+    chosen = known if nodes is None else list(dict.fromkeys(nodes))
     if not chosen:
         raise ValueError(f"{key_file}: no board in it in namespace {namespace!r}")
+    if unknown := [name for name in chosen if name not in known]:
+        shown = ", ".join(known[:_SHOWN]) + (
+            f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
+        )
+        raise ValueError(f"{key_file}: no key for {', '.join(unknown)}; it has those of {shown or 'nobody'}")
     plan, digest = waves.plan(), digest_of(bundle.manifest()).hex()
     if kept is not None and kept.digest != digest:
         raise BadCampaign(

@@ -37,6 +37,10 @@ class Versions:
         typer.Option(help="Folder with the version before: after an abort, boards go back to it."),
     ] = None
 
+    unchecked: Annotated[
+        bool, typer.Option("--unchecked", help="Send it although something in it cannot work on a board.")
+    ] = False
+
     def new(self, kept: Campaign | None) -> Bundle:
         """The version to go to; of a campaign that goes on, in its release. Raises BadBundle, OSError."""
         folder, release = self.bundle or product_folder(), self.release

@@ -1,0 +1,460 @@
+"""What 8,000 hostile messages and a million mutated packets do to master, node, board and brokers.
+
+Nothing may raise, nobody who behaves may lose a connection, memory stays bounded, and others are served
+meanwhile. Hostile messages go over a broker without access rules, from a client that may write to any topic;
+mutated packets go to the clients' session, to the model and to the embedded broker's reader directly, and
+over TCP to brokers that serve a master and a node beside. `tests/dcompute/test_hostile.py` runs a share.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import random
+import socket
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dcompute_sim.brokers.broker_process import BrokerProcess
+from dcompute_sim.brokers.conformance import wire
+from dcompute_sim.brokers.managed import ManagedBroker
+from dcompute_sim.brokers.model import Broker
+from dcompute_sim.brokers.mosquitto import MosquittoBroker
+from dcompute_sim.fwbuild.firmware_files import product
+from dcompute_sim.micropython.board import Board
+from dcompute_sim.micropython.process import FirmwareProcess
+from dcompute_sim.micropython.provision import provision
+from dcompute_sim.micropython.unavailable import EmulatorUnavailable
+
+from benchmarks.figures import Figure
+from dcompute.master_transport import MasterNodeTransport
+from dcompute.node_transport import ComputeNodeTransport
+from dcompute.parts import PahoSession, Registry, SessionSettings
+from dcompute.protocol import Announcement, ResultMessage
+
+Mutate = Callable[[int], int]
+
+MESSAGES = 8_000
+PACKETS = 1_000_000
+_GROWN_MIB = 100.0  # what a broker or this process may have grown by
+_PATIENCE_S = 60.0
+
+_TEXTS = ["", "n", "board", "ready", "dead", "\x00", "\ud7ff", "é" * 300, "a/b", "+", "#", "x" * 5_000]
+_VALUES: list[Any] = [
+    *(None, True, False, 0, -1, 10**30, 1e308, "", [], {}, [[[[[[]]]]]]),
+    *({"node_id": "n"}, "a" * 70_000, list(range(500))),
+]
+_KEYS = (
+    *("node_id", "status", "inc", "capabilities", "device_type", "result", "task_id", "attempt", "id"),
+    *("priority", "n", "open", "boot", "from", "cancel", "settle", "expires_s", "task_info", "timestamp"),
+)
+
+
+def hostile_message(dice: random.Random, node: str) -> tuple[str, bytes]:
+    """A topic that somebody reads, and something that is not what is read there."""
+    topics = ["initialisation", "results", "updates", node, f"{node}/status", f"{node}/update"]
+    topic = dice.choice([*topics, f"ghost-{dice.randrange(500)}/status"])
+    kind = dice.randrange(5)
+    if kind == 0:
+        return topic, dice.randbytes(dice.randrange(400))
+    if kind == 1:
+        depth = dice.choice((17, 200, 20_000))
+        return topic, b"[" * depth + b"]" * depth
+    body = {dice.choice(_KEYS): dice.choice(_VALUES) for _ in range(dice.randrange(8))}
+    body |= {"node_id": dice.choice([node, "ghost", *_TEXTS]), "inc": dice.choice(["", "z.1", "z" * 200])}
+    if topic == node:  # what is a task in truth would be done
+        body |= {"priority": dice.choice([0, 11, "7", None, True, [1]])}
+    if topic == f"{node}/status":
+        body["status"] = dice.choice(["busy", "", 7, None, "x" * 65, {"a": 1}])
+        body["node_id"] = dice.choice(["ghost", 5, None])
+    payload = json.dumps(body).encode("utf-8", "surrogatepass")
+    if kind == 2:
+        at = dice.randrange(len(payload))
+        return topic, payload[:at] + dice.randbytes(1) + payload[at + 1 :]
+    return (topic, payload[: dice.randrange(len(payload))]) if kind == 3 else (topic, payload)
+
+
+def mutated(dice: random.Random, packet: bytes) -> bytes:
+    """The packet with some bytes changed, cut, doubled or put in."""
+    data = bytearray(packet)
+    for _ in range(dice.choice((1, 1, 2, 5))):
+        at = dice.randrange(len(data) + 1)
+        match dice.randrange(4):
+            case 0 if at < len(data):
+                data[at] = dice.randrange(256)
+            case 1:
+                del data[at : at + dice.randrange(1, 6)]
+            case 2:
+                data[at:at] = dice.randbytes(dice.randrange(1, 6))
+            case _:
+                data += data[: dice.randrange(1, 20)]
+    return bytes(data)
+
+
+FROM_BROKER = (
+    wire.encode(wire.PacketKind.CONNACK, b"\0\0"),
+    wire.encode(wire.PacketKind.SUBACK, b"\0\1\1\1"),
+    wire.encode(wire.PacketKind.PINGRESP),
+    wire.acknowledgement(wire.PacketKind.PUBACK, 1),
+    wire.publish("n/status", b'{"node_id": "n", "status": "ready"}', qos=1, packet_id=7),
+    wire.publish("results", b'{"node_id": "n", "result": 1}', qos=2, packet_id=8),
+    wire.publish("n", b'{"id": "t"}', qos=0),
+)
+FROM_CLIENT = (
+    wire.connect("c", keepalive_s=9, will=wire.ClientWill("c/status", b"dead", qos=1, retain=True)),
+    wire.subscribe(1, [("a/+", 1), ("b/#", 0)]),
+    wire.unsubscribe(2, ["a/+"]),
+    wire.publish("a/b", b"payload", qos=1, packet_id=3),
+    wire.publish("a/b", b"payload", qos=2, packet_id=4, retain=True),
+    wire.acknowledgement(wire.PacketKind.PUBREL, 4),
+    wire.encode(wire.PacketKind.PINGREQ),
+    wire.encode(wire.PacketKind.DISCONNECT),
+)
+
+
+class _Listener:
+    """What a session tells, taken in by a registry's worth of nobody."""
+
+    def session_accepted(self) -> None: ...
+    def session_subscribed(self) -> None: ...
+    def session_extra(self, topic: str, granted: bool) -> None: ...
+    def session_message(self, topic: str, payload: bytes, retained: bool) -> None: ...
+    def session_acknowledged(self, mid: int) -> None: ...
+    def session_ended(self, reason: str) -> None: ...
+
+
+def mutate_clients(count: int, seed: int = 1) -> int:
+    """Feed sessions of master and node with mutated packets; how many raised."""
+    dice = random.Random(seed)
+    raised = 0
+    done = 0
+    while done < count:
+        session = PahoSession(SessionSettings("c", 60), ("c/status", b"dead"), _Listener())
+        session.open(lambda data: None)
+        for _ in range(20):
+            done += 1
+            try:
+                session.feed(mutated(dice, dice.choice(FROM_BROKER)))
+            except Exception:
+                logging.exception("a session raised")
+                raised += 1
+        session.abandon()
+    return raised
+
+
+class _Port:
+    def write(self, data: bytes) -> None: ...
+    def close(self) -> None: ...
+
+
+def mutate_model(count: int, seed: int = 2) -> int:
+    """Feed the model broker with mutated packets of clients that come and go; how many raised."""
+    dice = random.Random(seed)
+    broker = Broker()
+    raised = done = 0
+    now_s = 0.0
+    while done < count:
+        connection = broker.opened(_Port(), now_s)
+        sent = [FROM_CLIENT[0]] if dice.random() < 0.7 else []
+        sent += [mutated(dice, dice.choice(FROM_CLIENT)) for _ in range(10)]
+        for data in sent:
+            done += 1
+            now_s += 0.001
+            try:
+                broker.received(connection, data, now_s)
+            except Exception:
+                logging.exception("the model raised")
+                raised += 1
+        broker.lost(connection, now_s)
+        if len(broker.sessions) > 1_000:  # kept ones, whose ids were mutated: another broker
+            broker = Broker()
+    return raised
+
+
+def mutate_embedded(count: int, seed: int = 3) -> int:
+    """Have the embedded broker read mutated packets; how many raised what does not end the connection."""
+    from dcompute_sim.brokers.embedded.client_connection import decode
+    from dcompute_sim.brokers.embedded.framing import MalformedPacket
+
+    dice = random.Random(seed)
+
+    async def read_all() -> int:
+        raised = 0
+        for _ in range(count):
+            whole = bytearray(mutated(dice, dice.choice(FROM_CLIENT)))
+            with contextlib.suppress(wire.Malformed):
+                for packet in wire.take_packets(whole):
+                    framed = wire.encode(packet.kind, packet.body)
+                    try:
+                        await decode(bytes([framed[0] & 0xF0 | packet.flags]) + framed[1:])
+                    except MalformedPacket:
+                        pass
+                    except Exception:
+                        logging.exception("the embedded broker's reader raised")
+                        raised += 1
+        return raised
+
+    return asyncio.run(read_all())
+
+
+class _Faults(logging.Handler):
+    """Counts what the log has of exceptions."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.count = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.count += record.exc_info is not None
+
+
+@contextlib.contextmanager
+def _quiet_log() -> Iterator[_Faults]:
+    log = logging.getLogger("dcompute")
+    faults = _Faults()
+    log.addHandler(faults)
+    propagate, log.propagate = log.propagate, False
+    try:
+        yield faults
+    finally:
+        log.removeHandler(faults)
+        log.propagate = propagate
+
+
+@dataclass
+class Withstood:
+    """What became of a broker and of those beside the attacker."""
+
+    exceptions: int = 0
+    reconnections: int = 0
+    unserved: int = 0
+    grown_mib: float = 0.0
+    board: str = ""
+    slowest_ms: float = 0.0
+
+
+class _Bystanders:
+    """A master, a node and perhaps a board, which are to be served as if nothing was."""
+
+    def __init__(self, port: int) -> None:
+        self.node = ComputeNodeTransport("127.0.0.1", port, "n", install_signal_handlers=False)
+        self.master = MasterNodeTransport("127.0.0.1", port)
+
+    def start(self) -> None:
+        for transport in (self.node, self.master):
+            if not transport.start():
+                raise RuntimeError(transport.last_error)
+        _wait(lambda: bool(self.master.get_nodes_by_status("ready")))
+
+    def ask(self, found: Withstood, timeout_s: float = 20.0) -> None:
+        """One task there and its result back."""
+        began_s = time.monotonic()
+        task = self.master.send_task("n", {"function": "f"})
+        try:
+            _wait(lambda: self._answered(task), timeout_s)
+        except TimeoutError:
+            found.unserved += 1
+        found.slowest_ms = max(found.slowest_ms, 1000 * (time.monotonic() - began_s))
+
+    def _answered(self, task: str) -> bool:
+        while (taken := self.node.get_task()) is not None:
+            self.node.send_result("done", taken["id"])
+        results = self.master.get_results("n", disposable=True).get("n", [])
+        return any(record["task_id"] == task for record in results)
+
+    def close(self, found: Withstood) -> None:
+        for transport in (self.node, self.master):
+            found.reconnections += transport.counters()["connections"] - 1
+            transport.kill()
+
+
+def _wait(condition: Any, within_s: float = _PATIENCE_S) -> None:
+    give_up_s = time.monotonic() + within_s
+    while not condition():
+        if time.monotonic() > give_up_s:
+            raise TimeoutError
+        time.sleep(0.002)
+
+
+def _rss_mib(pid: int) -> float:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * 4096 / 2**20
+
+
+class _Told:
+    """What the board tells."""
+
+    def __init__(self) -> None:
+        self.boots = 0
+        self.crashes: list[str] = []
+
+    def started(self, boot: int, reset_cause: int) -> None:
+        self.boots += 1
+
+    def stopped(self, how: str) -> None: ...
+    def output(self, line: str) -> None:
+        if line.startswith("Traceback"):
+            self.crashes.append(line)
+
+    def event(self, name: str, fields: dict[str, Any]) -> None: ...
+
+
+async def withstand_messages(kind: str, count: int, *, with_board: bool, seed: int = 4) -> Withstood:
+    """Let a client say hostile things on a broker of this kind, and see what becomes of the others."""
+    found = Withstood()
+    broker: ManagedBroker = MosquittoBroker() if kind == "mosquitto" else BrokerProcess(kind)
+    await broker.start()
+    board, told = None, _Told()
+    others = _Bystanders(broker.port)
+    with _quiet_log() as faults:
+        try:
+            await asyncio.to_thread(others.start)
+            if with_board:
+                board = _board(broker.port, told)
+                board.start()
+                await asyncio.to_thread(
+                    _wait, lambda: (others.master.get_node_info("board") or {}).get("status") == "ready"
+                )
+                before = (others.master.get_node_info("board") or {}).get("inc")
+            grown_mib = _rss_mib(broker.pid)
+            await asyncio.to_thread(_attack, broker.port, count, seed, others, found)
+            found.grown_mib = _rss_mib(broker.pid) - grown_mib
+            if board is not None:
+                after = (others.master.get_node_info("board") or {}).get("inc")
+                found.board = (
+                    "unharmed" if after == before and told.boots == 1 and not told.crashes else "hurt"
+                )
+        except EmulatorUnavailable as error:
+            found.board = f"not there: {error}"
+        finally:
+            others.close(found)
+            if board is not None:
+                board.close()
+            await broker.stop()
+        found.exceptions = faults.count
+    return found
+
+
+def _board(port: int, told: _Told) -> FirmwareProcess:
+    config = {
+        "WIFI_SSID": "testbed",
+        "WIFI_PASSWORD": "password1",
+        "STATIC_IP": None,
+        "MQTT_HOST": "127.0.0.1",
+        "MQTT_PORT": port,
+        "MQTT_USER": None,
+        "MQTT_PASSWORD": None,
+        "MQTT_TLS": False,
+        "NODE_TYPE": "ESP32",
+        "NODE_ID": "board",
+        "MQTT_KEEPALIVE": 10,
+    }
+    return FirmwareProcess(provision(), Board(bytes(6), [product()], config), told)
+
+
+def _attack(port: int, count: int, seed: int, others: _Bystanders, found: Withstood) -> None:
+    """Say it all, a message at a time as the broker takes it; a task of the others every so often."""
+    dice = random.Random(seed)
+    with socket.create_connection(("127.0.0.1", port)) as link:
+        link.sendall(wire.connect("attacker", keepalive_s=0))
+        for number in range(count):
+            topic, payload = hostile_message(dice, dice.choice(["n", "board"]))
+            retain = dice.random() < 0.05
+            link.sendall(wire.publish(topic, payload, retain=retain))
+            if number % max(1, count // 20) == 0:
+                others.ask(found)
+        others.ask(found)
+
+
+async def withstand_packets(kind: str, count: int, seed: int = 5) -> Withstood:
+    """Send mutated packets over TCP, a few on each connection."""
+    found = Withstood()
+    broker: ManagedBroker = MosquittoBroker() if kind == "mosquitto" else BrokerProcess(kind)
+    await broker.start()
+    others = _Bystanders(broker.port)
+    with _quiet_log() as faults:
+        try:
+            await asyncio.to_thread(others.start)
+            grown_mib = _rss_mib(broker.pid)
+            await asyncio.to_thread(_mutate, broker.port, count, seed, others, found)
+            found.grown_mib = _rss_mib(broker.pid) - grown_mib
+        finally:
+            others.close(found)
+            await broker.stop()
+        found.exceptions = faults.count
+    return found
+
+
+def _mutate(port: int, count: int, seed: int, others: _Bystanders, found: Withstood) -> None:
+    dice = random.Random(seed)
+    done = 0
+    while done < count:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)) as link:
+            link.settimeout(1)
+            begun = [FROM_CLIENT[0].replace(b"\0\1c", b"\0\1m", 1)] if dice.random() < 0.8 else []
+            link.sendall(b"".join(begun))
+            for _ in range(20):
+                done += 1
+                link.sendall(mutated(dice, dice.choice(FROM_CLIENT)))
+        if done // 20 % max(1, count // 400) == 0:
+            others.ask(found)
+    others.ask(found)
+
+
+def flood_registry() -> tuple[float, float]:
+    """100,000 announced ids and 200 capabilities of 199 KB: MiB kept, and us per uncollected result past
+    the limit."""
+    tracemalloc.start()
+    registry = Registry()
+    now = {"retained": False, "now_s": 0.0, "wall_s": 0.0}
+    for number in range(100_000):
+        said = {"a": [number]}
+        registry.receive(Announcement(f"g-{number}", "connected", "z.1", "", said, size=200), **now)  # type: ignore[arg-type]
+    kept_mib = tracemalloc.get_traced_memory()[0] / 2**20
+    tracemalloc.stop()
+    for number in range(100_000):
+        registry.receive(ResultMessage(f"g-{number}", 1, size=10), **now)  # type: ignore[arg-type]
+    began_s = time.perf_counter()
+    for number in range(10_000):
+        registry.receive(ResultMessage(f"h-{number}", 1, size=10), **now)  # type: ignore[arg-type]
+    return kept_mib, 1e6 * (time.perf_counter() - began_s) / 10_000
+
+
+def measure() -> list[Figure]:
+    """All figures."""
+    figures = []
+    for kind in ("embedded", "mosquitto"):
+        found = asyncio.run(withstand_messages(kind, MESSAGES, with_board=True))
+        figures += _figures(f"{MESSAGES:,} messages, {kind}", found)
+        figures.append(
+            Figure(f"{MESSAGES:,} messages, {kind}: boards hurt", found.board != "unharmed", "", "at_most", 0)
+        )
+    for kind in ("embedded", "model", "mosquitto"):
+        found = asyncio.run(withstand_packets(kind, PACKETS // 10))
+        figures += _figures(f"{PACKETS // 10:,} packets over TCP, {kind}", found)
+    for name, raised in (
+        ("master's and node's session", mutate_clients(PACKETS)),
+        ("model broker", mutate_model(PACKETS)),
+        ("embedded broker's reader", mutate_embedded(PACKETS)),
+    ):
+        figures.append(Figure(f"{PACKETS:,} mutated packets, {name}: raised", raised, "", "at_most", 0))
+    kept_mib, result_us = flood_registry()
+    figures.append(Figure("100,000 announced ids: kept by a master", kept_mib, "MiB", "at_most", 5))
+    figures.append(Figure("a result past 100,000 that nobody collected", result_us, "us", "at_most", 200))
+    return figures
+
+
+def _figures(what: str, found: Withstood) -> list[Figure]:
+    return [
+        Figure(f"{what}: exceptions", found.exceptions, "", "at_most", 0),
+        Figure(f"{what}: reconnections of others", found.reconnections, "", "at_most", 0),
+        Figure(f"{what}: tasks of others not done", found.unserved, "", "at_most", 0),
+        Figure(f"{what}: slowest of them", found.slowest_ms, "ms"),
+        Figure(f"{what}: broker grown by", found.grown_mib, "MiB", "at_most", _GROWN_MIB),
+    ]
