@@ -8,12 +8,15 @@ import textwrap
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import pytest
+from dcompute_sim import trace as t
 from dcompute_sim.net.sockets import Stream
 from dcompute_sim.report.not_modelled import not_modelled
 from dcompute_sim.run import RunOptions, run_scenario
-from dcompute_sim.scenario import Scenario, check
+from dcompute_sim.scenario import Scenario, check, load
+from dcompute_sim.yamlfile.problems import LocatedError
 
 from . import port_rows
 from .conftest import RealRig, VirtualRig
@@ -139,3 +142,43 @@ def test_a_program_that_asks_for_what_is_not_modelled_is_named_in_the_verdict(tm
     assert not_modelled(events) == [
         "the emulator does not model machine.ADC, for which esp-1 and 2 more asked (docs/esp32-port.md)"
     ]
+
+
+@pytest.mark.parametrize("time", ["virtual", "real"])
+def test_stand_ins_take_the_place_of_what_is_not_there_and_stay_off_the_board(
+    tmp_path: Path, time: Literal["virtual", "real"]
+) -> None:
+    """A driver of the user's, and what the port has and we have not; an error in them shows no path."""
+    sensor, board = tmp_path / "sensor", tmp_path / "board"
+    sensor.mkdir()
+    board.mkdir()
+    (sensor / "bme280.py").write_text("def read():\n    return 21.5\n\ndef broken():\n    return 1 // 0\n")
+    (sensor / "stand_ins.py").write_text(
+        "import machine\nclass ADC:\n    def __init__(self, pin): pass\n"
+        "    def read_u16(self): return 4711\nmachine.ADC = ADC\n"
+    )
+    (board / "bme280.py").write_text("raise OSError('no such chip on the bus')\n")
+    (board / "main.py").write_text(
+        "import bme280, machine, os, time\nprint(bme280.read(), machine.ADC(machine.Pin(34)).read_u16())\n"
+        "print(sorted(os.listdir()))\nbme280.broken()\n"
+    )
+    (tmp_path / "sensors.yaml").write_text(
+        "version: 1\nname: sensors\nduration: 3s\n"
+        "fleet: {esp: {kind: firmware, files: board, stand_ins: sensor}}\n"
+    )
+    events = list(run_scenario(load(tmp_path / "sensors.yaml"), RunOptions(time=time)).trace)
+    printed = [event.text for event in events if isinstance(event, t.NodeOutput)]
+    assert printed[:2] == ["21.5 4711", "['bme280.py', 'config.py', 'main.py']"]
+    assert any('File "stand_ins/bme280.py", line 5, in broken' in line for line in printed), printed
+    assert not_modelled(events) == []
+
+
+def test_stand_ins_are_for_emulated_boards_and_must_be_there(tmp_path: Path) -> None:
+    path = tmp_path / "wrong.yaml"
+    for group, complaint in (
+        ("{kind: board, stand_ins: .}", "never get onto a board"),
+        ("{kind: firmware, stand_ins: nowhere}", "there is no folder"),
+    ):
+        path.write_text(f"version: 1\nname: wrong\nduration: 3s\ntime: real\nfleet: {{esp: {group}}}\n")
+        with pytest.raises(LocatedError, match=complaint):
+            load(path)

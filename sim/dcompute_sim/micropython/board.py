@@ -47,6 +47,8 @@ class Board:
         branch_us: in virtual time, what each branch of the main thread's code costs (a loop's turn is one;
             about 5 on an ESP32). 0: computing takes no time, which is much faster to simulate.
         overlay: files, by name, that take the place of those on the flash.
+        stand_ins: folder of modules that are found before those on the flash; its `stand_ins.py`, if there
+            is one, runs before boot.py.
         slots: keep the files as a deployed version in a slot, with the launcher as `main.py`.
         version: of the files in the slot; "" takes the one they give themselves.
         release: likewise, what orders it among others.
@@ -64,6 +66,7 @@ class Board:
     seed: int = 0
     branch_us: float = 0
     overlay: Mapping[str, bytes] = field(default_factory=dict)
+    stand_ins: Path | None = None
     slots: bool = False
     version: str = ""
     release: int = 0
@@ -90,6 +93,15 @@ class Board:
         if self.entry and not (root / self.entry).is_file():
             raise FirmwareError(f"firmware entry {self.entry}: not among {', '.join(map(str, self.files))}")
 
+    def no_path(self, text: str, root: Path, emulator: Emulator) -> str:
+        """`text` without the names of folders of this machine, which differ from run to run."""
+        folders = {root: "", emulator.shims: "shims/", emulator.umqtt: ""}
+        if self.stand_ins is not None:
+            folders[self.stand_ins] = "stand_ins/"
+        for folder, name in folders.items():
+            text = text.replace(f"{folder}/", name)
+        return text
+
     def power_on(
         self,
         reset_cause: int,
@@ -103,6 +115,10 @@ class Board:
         `kept`: what outlived its last end (`Kept.start`); `measure`: it shall only say what heap is in use.
         """
         entries = [("boot.py", False), (self.entry or "main.py", self.entry is not None)]
+        path = ["", ".frozen", "lib", str(umqtt)]
+        if self.stand_ins is not None:
+            path.insert(0, str(self.stand_ins))
+            entries.insert(0, ("stand_ins.py", False))
         line = {
             "uid": self.uid.hex(),
             "reset_cause": reset_cause,
@@ -110,7 +126,7 @@ class Board:
             "kept": {},
             "ticks_start_ms": self.ticks_start_ms,
             "radio": dict(self.radio),
-            "path": ["", ".frozen", "lib", str(umqtt)],
+            "path": path,
             "entry": entries,
             "seed": self.seed,
             "branch_ns": round(self.branch_us * 1000),
@@ -177,13 +193,6 @@ def shims_of(emulator: Emulator, kernel: Kernel, console: bool = False) -> Shims
             f"{said.decode(errors='replace').strip()}"
         )
     return Shims(int(_PROBE_HEAP_BYTES * (1 - _TABLES)) - int(words[0]), int(words[1]))
-
-
-def no_path(text: str, root: Path, emulator: Emulator) -> str:
-    """`text` without the names of folders of this machine, which differ from run to run."""
-    return (
-        text.replace(f"{root}/", "").replace(f"{emulator.shims}/", "shims/").replace(f"{emulator.umqtt}/", "")
-    )
 
 
 if sys.platform == "win32":

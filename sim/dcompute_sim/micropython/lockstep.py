@@ -389,7 +389,7 @@ class LockstepBoard:
             *lines, self._half_line = (self._half_line + body).split(b"\n")
             for line in lines:
                 text = line.decode(errors="replace").rstrip("\r")
-                self._listener.output(boards.no_path(text, self.root, self._emulator))
+                self._listener.output(self.board.no_path(text, self.root, self._emulator))
         elif kind == wire.EVENT:
             self._take_event(json.loads(body))
         elif kind == wire.CLOSE:
@@ -420,7 +420,7 @@ class LockstepBoard:
         if name == "boot":
             self._booted = True
         elif name == "crash":
-            event["text"] = boards.no_path(str(event["text"]), self.root, self._emulator)
+            event["text"] = self.board.no_path(str(event["text"]), self.root, self._emulator)
         self._listener.event(name, event)
 
     # --- ends of a boot ---------------------------------------------------------------------------------

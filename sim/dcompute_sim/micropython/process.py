@@ -226,7 +226,7 @@ class FirmwareProcess:
         elif name == "boot":
             self._booted = True
         elif name == "crash":
-            event["text"] = boards.no_path(str(event["text"]), self._root, self._emulator)
+            event["text"] = self.board.no_path(str(event["text"]), self._root, self._emulator)
         self._listener.event(name, event)
 
     def _read_output(self) -> None:
@@ -241,7 +241,7 @@ class FirmwareProcess:
 
     def _print(self, line: bytes) -> None:
         self._listener.output(
-            boards.no_path(line.decode(errors="replace").rstrip("\r"), self._root, self._emulator)
+            self.board.no_path(line.decode(errors="replace").rstrip("\r"), self._root, self._emulator)
         )
 
     # --- the end of a process ---------------------------------------------------------------------------

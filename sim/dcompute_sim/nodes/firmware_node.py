@@ -215,6 +215,7 @@ def board_for(spec: NodeSpec, machine: Machine) -> Board:
         files=[Path(group.files)] if group.files else [product()],
         config=config,
         overlay={} if group.files else overlay(spec.mutants, product()),
+        stand_ins=Path(group.stand_ins) if group.stand_ins else None,
         entry=group.entry,
         heap_bytes=group.heap or (record.heap_bytes if record else DEFAULT_HEAP_BYTES),
         radio=record.radio if record else {},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -85,18 +86,22 @@ def _scenario(tree: Map) -> Scenario:
 
 
 def _with_folders(scenario: Scenario, tree: Map) -> Scenario:
-    """`files` of each group as an absolute path: it is relative to the file that says it, as `include` is."""
+    """Make `files` and `stand_ins` of groups absolute: they are relative to the file that says them."""
     fleet: dict[str, Group] = {}
     problems: list[Problem] = []
-    for name, group in scenario.fleet.items():
-        if group.files is None:
+    for name, key in itertools.product(scenario.fleet, ("files", "stand_ins")):
+        group = fleet.get(name, scenario.fleet[name])
+        given = getattr(group, key)
+        if given is None:
             continue
-        _, _, node = locate(tree, ("fleet", name, "files"))
-        folder = (_folder_of(node.span) / group.files).absolute()
+        _, _, node = locate(tree, ("fleet", name, key))
+        folder = (_folder_of(node.span) / given).absolute()
         entry = folder / (group.entry or "main.py")
-        fleet[name] = group.model_copy(update={"files": str(folder)})
+        fleet[name] = group.model_copy(update={key: str(folder)})
         if not folder.is_dir():
             problems.append(Problem(node.span, f"there is no folder {folder}", "check the path"))
+        elif key == "stand_ins":
+            continue
         elif not entry.is_file():
             hint = "`entry` names the file to start"
             problems.append(Problem(node.span, f"there is no {entry.name} in {folder}", hint))

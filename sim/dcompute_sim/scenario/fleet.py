@@ -13,7 +13,7 @@ from dcompute_sim.scenario.network_settings import OwnNetwork
 from dcompute_sim.yamlfile.units import Duration, Fraction, Size
 from dcompute_sim.yamlfile.yaml_model import Count, Flag, Model, Scalar, Text
 
-FIRMWARE_ONLY = ("heap", "files", "entry", "config", "id", "profile", "layout")
+FIRMWARE_ONLY = ("heap", "files", "stand_ins", "entry", "config", "id", "profile", "layout")
 
 
 class Group(Model):
@@ -58,6 +58,12 @@ class Group(Model):
     files: Text | None = Field(
         default=None,
         description="firmware: folder of MicroPython files to run instead of ours, relative to this file.",
+    )
+    stand_ins: Text | None = Field(
+        default=None,
+        description="firmware: folder of MicroPython modules in place of drivers for what is not there, such "
+        "as a sensor, relative to this file. They come before the board's own files; a `stand_ins.py` among "
+        "them runs before boot.py. They never get onto a board.",
     )
     entry: Text | None = Field(default=None, description="firmware: the file to start, `main.py` by default.")
     layout: Literal["flat", "slots"] | None = Field(

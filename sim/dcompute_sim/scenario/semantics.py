@@ -87,6 +87,9 @@ def _fleet(scenario: Scenario) -> Iterator[Complaint]:
                 if getattr(group, key) is not None:
                     message = f"`{key}` is for firmware nodes; `{name}` are python nodes"
                     yield Complaint((*path, key), message, "add `kind: firmware`, or leave it out", True)
+        if group.kind == "board" and group.stand_ins is not None:
+            message = "stand-ins never get onto a board"
+            yield Complaint((*path, "stand_ins"), message, "leave it out, or use `kind: firmware`", True)
         if group.layout == "slots" and group.entry is not None:
             message = "in slots it is always `main.py` that starts"
             yield Complaint((*path, "entry"), message, "leave it out, or leave out `layout`", True)
