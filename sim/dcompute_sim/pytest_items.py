@@ -119,7 +119,7 @@ class ScenarioRun(pytest.Collector):
         yield item
 
     def findings(self) -> list[_Finding]:
-        """Of each expectation in order, and last of the run itself: it ended, and its faults bit."""
+        """Of each expectation in order, last of the run itself: it ended; boards and faults were there."""
         if self._error is not None:
             raise self._error
         if self._findings is None:

@@ -41,7 +41,7 @@ def test_failures_and_errors_are_counted_and_tell_how_to_repeat(
     assert "> " in told
     assert bad_run.replay in told
     assert next(root.iter("error")).get("message") == (
-        "no node reported its memory: only firmware does, when asked (every 10s)"
+        "no node told its memory: only emulated boards do, when they are asked"
     )
 
 

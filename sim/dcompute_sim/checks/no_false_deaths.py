@@ -320,7 +320,7 @@ class _Reports:
                 suspicions.setdefault(false.suspicion(), {})[false.report.node] = None
             told = "; ".join(f"{named(list(nodes))}: {why}" for why, nodes in suspicions.items())
             return failed(
-                f"{len(self.false)} of {reports} reported deaths have no cause in this run: {told}",
+                f"{len(self.false)} of {reports} reported deaths have no cause in this run; {told}",
                 [false.report for false in self.false],
                 figures,
             )
@@ -335,7 +335,10 @@ class _Reports:
             of = ", ".join(f"{count} {why}" for why, count in sorted(self.causes.items()))
             return held(f"{reports} reported deaths, each with a cause: {of}", figures)
         if watched:
-            return held(f"no death reported of {watched} nodes that could have been given up", figures)
+            unwatched = sum(isinstance(event, t.NodeDefined) for event in trace) - watched
+            others = f"; {unwatched} others were never connected for so long" if unwatched else ""
+            told = f"no death reported of {watched} nodes that could have been given up{others}"
+            return held(told, figures)
         if not watch.longest_us:
             return inconclusive("no node ever connected", figures)
         if not watch.known:

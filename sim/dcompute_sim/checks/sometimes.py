@@ -23,6 +23,7 @@ class Sometimes(Check):
     """
 
     name: ClassVar[str] = "sometimes"
+    occasion: ClassVar[str] = "a run that comes to its end"
 
     event: str = Field(description="Name of a trace event, such as `result_duplicate`.")
     where: dict[str, str | int | float | bool] = Field(

@@ -190,10 +190,13 @@ class _Boards:
                     told = f"told the broker a keepalive of {board.keepalive_s:g} s, and is judged by it"
                     asides.setdefault(told, []).append(name)
         figures = {"boards": len(self.of), "there": there, "wrong": len(self.of) - there}
+        absent = len(self.of) - there
         if wrong:
-            return failed(_in_words({**wrong, **unknown}), offending, figures)
+            told = f"{absent} of {len(self.of)} boards never came, or did not stay"
+            return failed(f"{told}; {_in_words({**wrong, **unknown})}", offending, figures)
         if unknown:
-            return inconclusive(_in_words(unknown), figures)
+            told = f"of {absent} of {len(self.of)} boards it is not known; {_in_words(unknown)}"
+            return inconclusive(told, figures)
         told = f"{there} boards booted, and reached the broker"
         return held(f"{told}; {_in_words(asides)}" if asides else told, figures)
 

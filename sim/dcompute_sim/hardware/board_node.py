@@ -25,7 +25,7 @@ from dcompute_sim.hardware.shared_link import SharedLink, Work
 from dcompute_sim.interfaces.node import NodeSpec, update_key
 from dcompute_sim.interfaces.suspendable import SuspendableDriver
 from dcompute_sim.net.observer import Direction
-from dcompute_sim.nodes.firmware_node import config_for
+from dcompute_sim.nodes.firmware_node import config_for, own_settings
 from dcompute_sim.nodes.observed_node import ObservedNode
 from dcompute_sim.recorder import Recorder
 from dcompute_sim.rng import Rng
@@ -121,8 +121,9 @@ class BoardNode(ObservedNode):
                 f"{self.name} at {port}: its firmware is not in slots, as `layout: slots` says: put it "
                 "there with dcompute deploy"
             )
-        settings = {k: v for k, v in config_for(self._spec, self._machine).items() if k not in _OWN}
-        settings |= {"DEBUG_HOOKS": program.has_hooks, **(self._spec.group.config or {})}
+        run = config_for(self._spec, self._machine)
+        settings = {k: v for k, v in run.items() if k not in _OWN}
+        settings |= {"DEBUG_HOOKS": program.has_hooks, **own_settings(self._spec, run)}
         slots = self._spec.group.layout == "slots"
         key = update_key(self._spec.node_id, self._spec.namespace) if slots else b""
         await line.do(lambda link: append_settings(link, program, settings, key))

@@ -26,6 +26,7 @@ from dcompute_sim.nodes.observed_node import ObservedNode
 from dcompute_sim.recorder import Recorder
 from dcompute_sim.scenario.board_record import BoardRecord
 from dcompute_sim.scenario.fleet import unique_id
+from dcompute_sim.scenario.own_config import SETTING
 from dcompute_sim.wiretap import MqttTap
 
 _WLAN_WELL = (1000, 1001, 1010)  # idle, connecting, has its address; all else says why it has not
@@ -204,11 +205,8 @@ def _in_short(traceback: str) -> str:
 def board_for(spec: NodeSpec, machine: Machine) -> Board:
     """The board of a node: our firmware or the group's own files, with a config.py made for this run."""
     group = spec.group
-    settings = config_for(spec, machine)
-    config = {
-        **settings,
-        **{name: _filled_in(value, settings) for name, value in (group.config or {}).items()},
-    }
+    run = config_for(spec, machine)
+    config = {**run, **own_settings(spec, run)}
     record = group.profile if isinstance(group.profile, BoardRecord) else None
     return Board(
         uid=unique_id(spec.name),
@@ -228,15 +226,18 @@ def board_for(spec: NodeSpec, machine: Machine) -> Board:
     )
 
 
-def _filled_in(value: Any, settings: Mapping[str, Any]) -> Any:
-    """`value` with the run's settings for their names in braces; a name alone keeps its setting's type."""
-    if not isinstance(value, str):
-        return value
-    if value.startswith("{") and value.endswith("}") and value[1:-1] in settings:
-        return settings[value[1:-1]]
-    for name, setting in settings.items():
-        value = value.replace(f"{{{name}}}", str(setting))
-    return value
+def own_settings(spec: NodeSpec, run: Mapping[str, Any]) -> dict[str, Any]:
+    """What the group gives its programs besides what the run does, with settings of `run` for their names in
+    braces; a name alone keeps its setting's type."""
+
+    def filled_in(value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        if alone := SETTING.fullmatch(value):
+            return run.get(alone[1], value)
+        return SETTING.sub(lambda found: str(run.get(found[1], found[0])), value)
+
+    return {name: filled_in(value) for name, value in (spec.group.config or {}).items()}
 
 
 def config_for(spec: NodeSpec, machine: Machine) -> dict[str, Any]:

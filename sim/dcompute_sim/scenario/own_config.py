@@ -8,6 +8,7 @@ look for its owner's broker: that is refused. Functions look names up when they 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Collection
 from pathlib import Path
 
@@ -29,6 +30,9 @@ SETTINGS = (
     "POLL_MS",
 )
 """What a run tells every board, whatever program is on it."""
+
+SETTING = re.compile(r"\{([A-Z][A-Z0-9_]*)\}")
+"""One of them where a group's `config` names it."""
 
 
 def obstacle(folder: Path, given: Collection[str]) -> tuple[str, str] | None:

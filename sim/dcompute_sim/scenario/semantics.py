@@ -11,7 +11,7 @@ from dcompute_sim.faults import KINDS, Fault, NodeFault
 from dcompute_sim.faults.schedule import EVENTS, Select, When
 from dcompute_sim.scenario.fleet import FIRMWARE_ONLY, Group, node_names
 from dcompute_sim.scenario.limits import excesses
-from dcompute_sim.scenario.own_config import SETTINGS
+from dcompute_sim.scenario.own_config import SETTING, SETTINGS
 from dcompute_sim.scenario.plan import active_until, phase_starts
 from dcompute_sim.scenario.scenario_model import QUIET, Scenario
 from dcompute_sim.scenario.updates import Update
@@ -22,7 +22,6 @@ from dcompute_sim.yamlfile.units import format_duration
 _INDEX = re.compile("[1-9][0-9]{0,8}")
 BROKERS = ("auto", "model", "embedded", "mosquitto", "amqtt-plain")
 MODELLED = ("auto", "model", "embedded", "mosquitto")  # those whose clock the model can have in virtual time
-_SETTING = re.compile(r"\{([A-Z][A-Z0-9_]*)\}")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _OF_ID = ("unique_id", "name")
 URL_SCHEMES = ("mqtt://", "mqtts://")
@@ -99,7 +98,7 @@ def _fleet(scenario: Scenario) -> Iterator[Complaint]:
         if group.id is not None:
             yield from _id((*path, "id"), name, group, group.id)
         for key, value in (group.config or {}).items():
-            for used in _SETTING.findall(value) if isinstance(value, str) else ():
+            for used in SETTING.findall(value) if isinstance(value, str) else ():
                 if used not in SETTINGS:
                     message = f"the run has no setting called `{used[:60]}`"
                     yield Complaint((*path, "config", key), message, choice_hint(used, SETTINGS))
