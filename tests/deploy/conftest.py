@@ -15,13 +15,17 @@ import pytest
 from dcompute_sim.brokers.model.tcp_server import serve
 from dcompute_sim.brokers.real_broker import BrokerSecurity
 from dcompute_sim.deploy.cli import app
+from dcompute_sim.fwbuild.compile import compile_firmware
 from dcompute_sim.micropython.board import Board
-from dcompute_sim.micropython.provision import Emulator
+from dcompute_sim.micropython.compiled import shim_sources
+from dcompute_sim.micropython.provision import Emulator, mpy_cross
 from dcompute_sim.virtual_boards.serial import PtyPort
 from dcompute_sim.virtual_boards.virtual_board import VirtualBoard
 from typer.testing import CliRunner
 
 from dcompute.master_transport import MasterNodeTransport
+
+from .boots import Boots
 
 PATIENCE_S = 30.0  # the machine may be busy; nothing waits this long when it works
 AIR: dict[str, Any] = {
@@ -225,4 +229,50 @@ def deployed(bench: Desk, tmp_path_factory: pytest.TempPathFactory) -> Path:
             assert result.exit_code == 0, result.output
     finally:
         bench.unplug_all()
+    return root
+
+
+CONFIG = """\
+WIFI_SSID = "workshop"
+WIFI_PASSWORD = "hammer and tongs"
+STATIC_IP = None
+MQTT_HOST = "127.0.0.1"
+MQTT_PORT = {port}
+MQTT_USER = None
+MQTT_PASSWORD = None
+MQTT_TLS = False
+NODE_TYPE = "ESP32"
+POLL_MS = 20
+"""
+
+
+@pytest.fixture
+def boots(desk: Desk, emulator: Emulator) -> Boots:
+    return Boots(desk.loop, desk.port, desk.folder, emulator)
+
+
+@pytest.fixture(scope="session")
+def flat(bench: Desk, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A flash with the firmware as `mpremote cp` would put it: no slots."""
+    folder = tmp_path_factory.mktemp("flat")
+    compile_firmware(mpy_cross(), folder, built_in=shim_sources())
+    (folder / "config.py").write_text(CONFIG.format(port=bench.port))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def slots(bench: Desk, flat: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A flash to which version `one` was deployed."""
+    before, bench.folder = bench.folder, tmp_path_factory.mktemp("slots")
+    root: Path = bench.root("flash", flat)
+    try:
+        result = CliRunner().invoke(
+            app, ["--port", bench.plug_in(root).address, "--compile", "--version", "one"]
+        )
+        assert result.exit_code == 0, result.output
+        # `ready` is heard a moment before the board writes down that the trial is over
+        bench.until(lambda: (root / "slot").read_text().split()[1:] == ["-", "0"])
+    finally:
+        bench.unplug_all()
+        bench.folder = before
     return root
