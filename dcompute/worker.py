@@ -42,6 +42,8 @@ class TaskLoop:
         concurrency: how many at a time.
     """
 
+    __slots__ = ("_at_work", "_concurrency", "_execute", "_lock", "_node", "_on_finished", "_stopped")
+
     def __init__(
         self,
         node: ComputeNodeTransport,

@@ -20,21 +20,6 @@ class Link:
         on_change: called after the state changed.
     """
 
-    __slots__ = (
-        "_busy_until_s",
-        "_draw",
-        "_on_change",
-        "_seed_name",
-        "bytes_per_s",
-        "crossings",
-        "ideal",
-        "jitter_s",
-        "latency_s",
-        "loss",
-        "state",
-        "unsteady",
-    )
-
     def __init__(self, seed_name: str, on_change: Callable[[], None]) -> None:
         self.state: State = "up"
         self.latency_s = 0.0

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import errno
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar, cast
 
 from simpy import Environment
@@ -87,7 +87,11 @@ class ListeningPort:
     def close(self) -> None:
         """From now on attempts are refused; accepted connections stay."""
         if self.host.listeners.get(self.port) is self:
-            del self.host.listeners[self.port]
+            others = self.host.listeners.items()
+            self.host.listeners = {port: other for port, other in others if port != self.port}
+
+
+_NO_LISTENERS: Mapping[int, ListeningPort] = {}
 
 
 class Host:
@@ -112,7 +116,9 @@ class Host:
         self.tcp = tcp
         self.powered = True
         self.link = Link(f"{network.seed}/link/{name}", self._link_changed)
-        self.listeners: dict[int, ListeningPort] = {}
+        self.listeners: Mapping[int, ListeningPort] = (
+            _NO_LISTENERS  # replaced, not changed: few hosts have any
+        )
         self.connections: dict[TcpConnection, None] = {}
         self._ports_used = 0
 
@@ -122,7 +128,8 @@ class Host:
         """Accept connections on `port`, each handed to `on_accept` when its handshake is complete."""
         if port in self.listeners:
             raise OSError(errno.EADDRINUSE, f"port {port} of host {self.name!r} is already listened on")
-        listener = self.listeners[port] = ListeningPort(self, port, on_accept)
+        listener = ListeningPort(self, port, on_accept)
+        self.listeners = {**self.listeners, port: listener}
         return listener
 
     def connect(
@@ -166,14 +173,14 @@ class Host:
     def crash(self) -> None:
         """The program dies; the kernel lives on and closes what was its: FIN, or RST where bytes lay
         unread."""
-        self.listeners.clear()
+        self.listeners = _NO_LISTENERS
         for end in self._ends():
             if end.state == OPEN or end.side == "node":
                 end.close()
 
     def power_cut(self) -> None:
         """Everything here is gone, silently, and nothing answers until `power_on`."""
-        self.listeners.clear()
+        self.listeners = _NO_LISTENERS
         self.powered = False
         for end in self._ends():
             if end.state == GONE or (end.state == CONNECTING and end.side == "broker"):

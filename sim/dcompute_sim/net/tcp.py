@@ -4,13 +4,8 @@ The rules, because programs can observe them:
 
 * Bytes arrive once, in order, or the connection ends in an error [RFC 9293, 3.4]. What arrives beyond a gap
   is kept until the gap is filled [RFC 9293, 3.10.7.4], and the sender is told what that is [RFC 2018].
-* A segment that does not cross, or whose acknowledgement does not, is sent again: when the timer expires that
-  the measured round trip sets, backing off exponentially [RFC 6298], not at the moment the link heals; or
-  when later segments have arrived [RFC 5681, RFC 6675]. Past the kernel's limit the sender sees ETIMEDOUT and
-  tells nobody.
-* A window limits what is under way, and shrinks with each loss [RFC 5681]; `send_window` has it all.
-* An acknowledgement rides on a segment that leaves at the same instant, or alone. It may be lost, and is
-  never sent again by itself: the next one says the same and more.
+* What does not cross is sent again, until the kernel gives up (`recovery`); not at the moment the link heals,
+  for nothing tells TCP of that. Who gives up sees ETIMEDOUT and tells nobody.
 * FIN travels in order behind the bytes and is retransmitted as they are. RST overtakes nothing and is sent
   once; when it is lost, the other side's next segment provokes another [RFC 9293, 3.5.2].
 * A host that no longer knows a connection (it lost power, its program closed, it gave up) answers whatever
@@ -27,15 +22,7 @@ and keep it until the link is well again and all has arrived. What the kernel ha
 worked out from the link as it was (`Link.round_trip_s`); segments that were under way unwatched and meet
 silence are put back into the window.
 
-What was tried and rejected:
-
-* One fixed timeout, as this file had (0.2 s): on a round trip of 600 ms everything is sent three times, and a
-  narrow link collapses at a tenth of its capacity; and nobody ever died of 30 % loss, where real nodes do.
-* Watching always: 2.5 times the events, on links where no program can tell.
-* Counting acknowledgements as arrived, without events: then a lost acknowledgement cannot make a healthy
-  sender back off, which on bad links is half of all that goes wrong.
-* Delayed acknowledgements (40 ms): they add less than the jitter of any link that is watched. Here each waits
-  for the end of the instant, which is what lets an answer carry it.
+Rejected: watching always. It makes 2.5 times the events, on links where no program can tell.
 
 Not modelled: TIME_WAIT and the timers of closed programs' connections, the receiver's window (a send buffer
 stands for it), sequence numbers a stranger could guess, a queue on a narrow link that overflows.
@@ -44,7 +31,6 @@ stands for it), sequence numbers a stranger could guess, a queue on a narrow lin
 from __future__ import annotations
 
 import errno
-from bisect import insort
 from collections.abc import Callable, Iterator
 from heapq import heappush
 from typing import Any, Final, Protocol
@@ -52,11 +38,13 @@ from typing import Any, Final, Protocol
 from simpy import Environment
 from simpy.events import NORMAL
 
-from dcompute_sim.net.clock import Clock, Timer
+from dcompute_sim.net.clock import Clock
 from dcompute_sim.net.link import Link, State
 from dcompute_sim.net.observer import Direction, How, Side, WireObserver
 from dcompute_sim.net.profile import TcpProfile
-from dcompute_sim.net.send_window import MSS, SendWindow, Sent
+from dcompute_sim.net.recovery import Recovery
+from dcompute_sim.net.segment import ACK, FIN, Segment, WatchedSegment, flags_of
+from dcompute_sim.net.send_window import MSS, SendWindow
 
 # States of an endpoint, as a program and its kernel know them.
 CONNECTING: Final = 0  # client: SYN sent; server: no SYN arrived
@@ -64,12 +52,6 @@ OPEN: Final = 1
 CLOSING: Final = 2  # the program has closed; the kernel still delivers bytes and FIN
 GONE: Final = 3  # the host knows nothing of it (any more)
 SYN_RECEIVED: Final = 4  # server: the SYN is answered, the program not yet told
-
-_LATE_S: Final = 1.0  # a lost segment that comes no sooner is told of, as a lost retransmission is
-
-# What a segment carries besides bytes.
-_FIN: Final = b""  # end of stream, as recv() shows it
-_ACK: Final = None  # nothing: an acknowledgement
 
 
 class Tap(Protocol):
@@ -125,31 +107,6 @@ class Kernel(Protocol):
     def connections(self) -> dict[TcpConnection, None]: ...
 
     def listener(self, port: int) -> Acceptor | None: ...
-
-
-class Segment:
-    """Bytes (or FIN, or an acknowledgement) on their way; to SimPy, an event that succeeded."""
-
-    __slots__ = ("callbacks", "payload", "sender", "sent_at_s", "seq")
-    _ok = True
-    callbacks: object
-
-    def __init__(self, sender: Endpoint, seq: int, payload: bytes | None, sent_at_s: float) -> None:
-        self.sender = sender
-        self.seq = seq
-        self.payload = payload
-        self.sent_at_s = sent_at_s
-
-
-class WatchedSegment(Segment):
-    """One that says what its sender has received. `again`: it was sent before."""
-
-    __slots__ = ("ack", "again", "beyond", "echo_s")
-
-    ack: int
-    beyond: tuple[tuple[int, int], ...]
-    echo_s: float
-    again: bool
 
 
 class TcpConnection:
@@ -215,21 +172,15 @@ class Endpoint:
     """One side of a connection: its kernel's part. `Socket` and `Stream` add the program's."""
 
     __slots__ = (
-        "_ack_due",
         "_arrival_s",
         "_blocked",
-        "_early",
-        "_echo_s",
         "_env",
         "_fin_received",
         "_fin_sent",
-        "_flush_due",
         "_network",
         "_pending",
         "_pending_at_s",
-        "_stalled",
-        "_timer",
-        "_timer_at_s",
+        "_recovery",
         "connection",
         "error",
         "host",
@@ -243,7 +194,6 @@ class Endpoint:
         "slow_links",
         "spoke_at_s",
         "state",
-        "window",
     )
 
     peer: Endpoint
@@ -267,26 +217,25 @@ class Endpoint:
         self._fin_received = False
         self._network = host.network
         self._env = host.network.env
-        self._pending: Segment | None = None  # the newest segment, which a write at the same instant joins
+        self._pending: Segment[Endpoint] | None = (
+            None  # the newest segment, which a write at the same instant joins
+        )
         self._pending_at_s = 0.0
         self._arrival_s = 0.0  # of the newest segment: later ones do not overtake it
         self._blocked = False  # the program was told that the send buffer is full
-        # While it is watched, else None:
-        self.window: SendWindow | None = None
-        self._timer: Timer | None = None
-        self._timer_at_s = 0.0
-        self._early: list[tuple[int, bytes]] | None = None  # arrived beyond a gap
-        self._ack_due = False
-        self._echo_s = 0.0  # when that was sent which the next acknowledgement answers
-        self._flush_due = False
-        self._stalled = False  # client: something went nowhere and comes late, and nothing got through since
+        self._recovery: Recovery | None = None  # since it was first watched, or got something of who is
 
     # --- for the program's part ---
 
     @property
     def is_watched(self) -> bool:
         """Whether something was lost, or goes slowly, and may have to be sent again."""
-        return self.window is not None or self._timer is not None
+        return self._recovery is not None and self._recovery.is_running
+
+    @property
+    def window(self) -> SendWindow | None:
+        """What is under way, while it is watched."""
+        return None if self._recovery is None else self._recovery.window
 
     @property
     def backlog_bytes(self) -> int:
@@ -310,10 +259,11 @@ class Endpoint:
         """FIN: nothing more will be sent. Receiving goes on."""
         if not self._fin_sent and self.state in (OPEN, CLOSING):
             self._fin_sent = True
-            if self.window is None:
-                self._transmit(_FIN, 1)
+            recovery = self._recovery
+            if recovery is None or recovery.window is None:
+                self._transmit(FIN, 1)
             else:
-                self._put(_FIN, 1)
+                self._put(recovery, FIN, 1)
 
     def abort(self) -> None:
         """RST at once; what was not delivered is lost."""
@@ -349,8 +299,9 @@ class Endpoint:
     def send_bytes(self, data: bytes) -> None:
         """Put `data` on the wire; a write at the same instant joins the segment before."""
         self.spoke_at_s = self._env._now
-        if self.window is not None:
-            self._put(data, len(data))
+        recovery = self._recovery
+        if recovery is not None and recovery.window is not None:
+            self._put(recovery, data, len(data))
             return
         pending = self._pending
         if (
@@ -361,7 +312,7 @@ class Endpoint:
             and len(pending.payload) < MSS
         ):
             pending.payload += data
-            self._show("PA", self.sent, data, lost=False)
+            self.show("PA", self.sent, data, lost=False)
             self.sent += len(data)
             return
         self._transmit(data, len(data))
@@ -382,7 +333,7 @@ class Endpoint:
         entry: Any = (arrival_s, NORMAL, next(env._eid), segment)
         heappush(env._queue, entry)
         if self._network.tap is not None:
-            self._show(_flags(payload), self.sent, payload or b"", lost=False)
+            self.show(flags_of(payload), self.sent, payload or b"", lost=False)
         self.sent += length
 
     # --- sending over one that is not ---
@@ -390,7 +341,7 @@ class Endpoint:
     def watch(self) -> None:
         """From now on keep what is sent until it is acknowledged."""
         if self.window is None and self.state != GONE:
-            window = self.window = SendWindow(self.host.tcp)
+            window = self._recovering().begin()
             if self.state in (OPEN, CLOSING):
                 links = (self.host.link, self.peer.host.link)
                 trips = [link.round_trip_s() for link in links]
@@ -398,67 +349,33 @@ class Endpoint:
 
     def unwatch(self) -> None:
         """Stop that, once all has arrived."""
-        if self.window is not None and self.window.idle:
+        window = self.window
+        if window is not None and window.idle:
             self._stop_watching()
 
     def measured(self, round_trip_s: float) -> None:
         """The handshake took that long."""
-        if self.window is not None:
-            self.window.round_trip.measured(round_trip_s)
-
-    def _put(self, payload: bytes, length: int) -> None:
         window = self.window
-        assert window is not None
-        if (
-            window.attempts and not self.path_up
-        ):  # what waits behind a retransmission meets the silence as well
-            self._tell_held(payload)
-        window.put(self.sent, payload)
-        self.sent += length
-        self._flush_soon()
-
-    def _flush_soon(self) -> None:
-        """At the end of this instant, when all writes of it are joined, send what may go."""
-        if not self._flush_due:
-            self._flush_due = True
-            self._network.clock.call_later(0.0, self._flush)
-
-    def _flush(self) -> None:
-        self._flush_due = False
-        window = self.window
-        now_s = self._env._now
-        if self.state == GONE:
-            return
         if window is not None:
-            while (each := window.take(now_s)) is not None:
-                self._emit(each.seq, each.payload, each)
-            self._set_timer(window)
-        if self._ack_due:
-            # Alone, an acknowledgement carries the number of what goes next, SND.NXT [RFC 9293, 3.10.7.4],
-            # which is not `sent` while bytes that are written wait for room in the window.
-            self._emit(
-                self.sent if window is None or not window.waiting else window.waiting[0].seq, _ACK, None
-            )
+            window.round_trip.measured(round_trip_s)
 
-    def _emit(self, seq: int, payload: bytes | None, each: Sent | None) -> None:
-        """Transmit one segment, which says what was received."""
-        env = self._env
-        now_s = env._now
-        segment = WatchedSegment(self, seq, payload, now_s)
-        segment.ack, segment.beyond, segment.echo_s = self.received, self._beyond(), self._echo_s
-        segment.again = each is not None and each.again > 0
-        self._ack_due = False
-        lost = not self._launch(segment, len(payload or b""), _CROSS_WATCHED, _SWALLOWED)
-        self._show(_flags(payload), seq, payload or b"", lost)
-        window = self.window
-        if lost and each is not None and window is not None and window.deadline_s is not None:
-            late = self.path_up and window.deadline_s - now_s >= _LATE_S
-            if window.attempts or late:
-                self._tell_stalled()
+    def _recovering(self) -> Recovery:
+        if self._recovery is None:
+            self._recovery = Recovery(self, self.host.tcp, self._network.clock)
+        return self._recovery
 
-    def _launch(self, segment: Segment, length: int, crosses: object, swallowed: object) -> bool:
-        """Schedule the segment's arrival, where it is found whether the links are up then; whether, as far as
-        one knows now, it crosses."""
+    def _put(self, recovery: Recovery, payload: bytes, length: int) -> None:
+        if not self.path_up and recovery.is_backing_off:  # it meets the silence as well
+            self._tell_held(payload)
+        recovery.put(self.sent, payload)
+        self.sent += length
+
+    def launch(self, segment: WatchedSegment[Endpoint], length: int) -> bool:
+        """Transmit a segment; whether, as far as one knows now, it crosses."""
+        return self._launch(segment, length, _CROSS_WATCHED, _SWALLOWED)
+
+    def _launch(self, segment: Segment[Endpoint], length: int, crosses: object, swallowed: object) -> bool:
+        """Schedule the segment's arrival, where it is found whether the links are up then."""
         env = self._env
         now_s = env._now
         arrival_s = max(now_s + self.crossing_s(length, now_s), self._arrival_s)
@@ -487,121 +404,81 @@ class Endpoint:
     def _send_reset(self, seq: int) -> None:
         reset = Segment(self, seq, None, self._env._now)
         crosses = self._launch(reset, 0, _RESET_CROSS, _RESET_SWALLOWED)
-        self._show("RA", seq, b"", not crosses)
-
-    def _beyond(self) -> tuple[tuple[int, int], ...]:
-        if not self._early:
-            return ()
-        ranges: list[tuple[int, int]] = []
-        for seq, payload in self._early:
-            end = seq + (len(payload) or 1)
-            if ranges and seq <= ranges[-1][1]:
-                ranges[-1] = (ranges[-1][0], max(end, ranges[-1][1]))
-            else:
-                ranges.append((seq, end))
-        return tuple(ranges)
-
-    # --- the timer ---
-
-    def _set_timer(self, window: SendWindow) -> None:
-        """Run until the window's deadline; one that has moved away is looked at when it is due."""
-        due_s = window.deadline_s
-        if due_s is None or (self._timer is not None and self._timer_at_s <= due_s):
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer_at_s = due_s
-        self._timer = self._network.clock.call_at(due_s, self._timer_due)
-
-    def _timer_due(self) -> None:
-        self._timer = None
-        window = self.window
-        if window is None or window.deadline_s is None:
-            return
-        if window.deadline_s > self._env._now:
-            self._set_timer(window)
-        elif window.gives_up:
-            self.connection.report("timeout", self.side)
-            self.fail(TimeoutError(errno.ETIMEDOUT, "connection timed out: retransmissions went unanswered"))
-        else:
-            window.expire(self._env._now)
-            self._flush()
+        self.show("RA", seq, b"", not crosses)
 
     def _tell_held(self, payload: bytes | None) -> None:
         direction: Direction = "to_broker" if self.side == "node" else "to_node"
         self._network.observer.held(self.connection.name, direction, len(payload or b""))
 
-    def _tell_stalled(self) -> None:
-        if self.side == "node" and not self._stalled and self.connection.number:
-            self._stalled = True
+    def tell_stalled(self) -> bool:
+        """Something went nowhere and comes late; whether there is somebody to be told."""
+        told = self.side == "node" and self.connection.number != 0
+        if told:
             self._network.observer.stalled(self.connection.name, self.connection.number)
+        return told
 
-    def _tell_resumed(self) -> None:
-        if self._stalled:
-            self._stalled = False
-            self._network.observer.resumed(self.connection.name, self.connection.number)
+    def tell_resumed(self) -> None:
+        """What was told to be late gets through again."""
+        self._network.observer.resumed(self.connection.name, self.connection.number)
+
+    def give_up(self) -> None:
+        """The last retransmission went unanswered."""
+        self.connection.report("timeout", self.side)
+        self.fail(TimeoutError(errno.ETIMEDOUT, "connection timed out: retransmissions went unanswered"))
 
     # --- what was sent did not cross ---
 
-    def swallowed(self, segment: Segment) -> None:
+    def swallowed(self, segment: Segment[Endpoint]) -> None:
         """Silence met a segment that was not watched: from now on it is."""
         if self.state == GONE:
             return
         payload = segment.payload
         self._tell_held(payload)
-        if payload is not _ACK:
+        if payload is not ACK:
             self.watch()
-            window = self.window
-            assert window is not None
-            window.put_back(segment.seq, payload, segment.sent_at_s, self._env._now)
-            self._set_timer(window)
+            self._recovering().put_back(segment.seq, payload, segment.sent_at_s)
         elif self.connection.opening is not None:
             self.connection.opening.unanswered()
 
-    def swallowed_watched(self, segment: WatchedSegment) -> None:
+    def swallowed_watched(self, segment: WatchedSegment[Endpoint]) -> None:
         """Silence met one that is: its timer runs."""
-        if self.state != GONE and segment.payload is not _ACK and not segment.again:
+        if self.state != GONE and segment.payload is not ACK and not segment.again:
             self._tell_held(segment.payload)
 
     # --- receiving ---
 
-    def receive(self, segment: Segment) -> None:
+    def receive(self, segment: Segment[Endpoint]) -> None:
         """A segment reached this host; the common case is handled before (`_cross`)."""
         if self.state == SYN_RECEIVED and not self._accept():
             return
         payload = segment.payload
         if self.state == GONE:
-            if payload is not _ACK or segment.sender.state != GONE:
+            if payload is not ACK or segment.sender.state != GONE:
                 self._answer_with_reset()
             return
+        recovery = self._recovery
         if isinstance(segment, WatchedSegment):
-            self._take_acknowledgement(segment)
-            if payload is not _ACK:
-                self._ack_due = True
-                # Not of a segment beyond a gap: echoed is the time of the one that fills it [RFC 7323, 4.3].
-                if segment.seq <= self.received:
-                    self._echo_s = segment.sent_at_s
-                self._flush_soon()
-        if payload is _ACK:
+            recovery = self._recovering()
+            recovery.arrived(segment, self.connection.clean)
+        if payload is ACK:
             return
         if segment.seq > self.received:  # an earlier one is missing
-            if self._early is None:
-                self._early = []
-            insort(self._early, (segment.seq, payload))
+            self._recovering().keep(segment.seq, payload)
             return
         self._take(segment.sender, segment.seq, payload)
-        while self._early and self._early[0][0] <= self.received:
-            seq, payload = self._early.pop(0)
+        while recovery is not None and recovery.early and recovery.early[0][0] <= self.received:
+            seq, payload = recovery.early.pop(0)
             # Else what came before let the program end the connection: the rest is for nobody.
             if self.state != GONE:
                 self._take(segment.sender, seq, payload)
 
     def _take(self, sender: Endpoint, seq: int, payload: bytes) -> None:
         """Bytes or FIN whose turn it is, or that arrived before."""
-        sender._tell_resumed()
+        if sender._recovery is not None:
+            sender._recovery.got_through()
         if seq + (len(payload) or 1) <= self.received:
             return
-        if payload == _FIN:
+        if payload == FIN:
             self._receive_fin(sender)
         elif self.state == CLOSING:
             self._answer_with_reset()  # bytes for a program that has closed
@@ -609,25 +486,14 @@ class Endpoint:
         else:
             self._receive_bytes(sender, payload[self.received - seq :])
 
-    def _take_acknowledgement(self, segment: WatchedSegment) -> None:
-        window = self.window
-        if window is None:
-            return
-        window.acknowledge(segment.ack, segment.beyond, segment.echo_s, self._env._now)
-        if not window.attempts:
-            self._tell_resumed()
-        if window.idle:
-            if self.connection.clean:
-                self.unwatch()
-        elif window.may_send:
-            self._flush_soon()
-        else:
-            self._set_timer(window)
+    @property
+    def _acknowledges_later(self) -> bool:
+        return self._recovery is not None and self._recovery.ack_due
 
     def _receive_bytes(self, sender: Endpoint, payload: bytes) -> None:
         self.received += len(payload)
-        if self._network.tap is not None and not self._ack_due:
-            self._show("A", self.sent, b"", lost=False)
+        if self._network.tap is not None and not self._acknowledges_later:
+            self.show("A", self.sent, b"", lost=False)
         self.arrived(payload)
         if sender._blocked:
             sender.unblock()
@@ -635,8 +501,8 @@ class Endpoint:
     def _receive_fin(self, sender: Endpoint) -> None:
         self.received += 1
         self._fin_received = True
-        if not self._ack_due:
-            self._show("A", self.sent, b"", lost=False)
+        if not self._acknowledges_later:
+            self.show("A", self.sent, b"", lost=False)
         self.connection.report("fin", sender.side)
         if self.state == OPEN:
             self.peer_finished()
@@ -653,16 +519,16 @@ class Endpoint:
 
     def reset_by_network(self) -> None:
         """Something in between sends RST in the peer's name."""
-        self.peer._show("R", self.received, b"", lost=False)
+        self.peer.show("R", self.received, b"", lost=False)
         self._network.clock.call_later(0.0, lambda: self.reset_received("node"))
 
     def established(self) -> None:
         """Client: the SYN was answered."""
         self.state = OPEN
         if self.window is None:
-            self._transmit(_ACK, 0)
+            self._transmit(ACK, 0)
         else:
-            self.acknowledge_soon()
+            self._recovering().acknowledge_soon()
         done, self.on_done = self.on_done, None
         if done is not None:
             done(None)
@@ -672,8 +538,7 @@ class Endpoint:
 
     def acknowledge_soon(self) -> None:
         """Say once more what was received."""
-        self._ack_due = True
-        self._flush_soon()
+        self._recovering().acknowledge_soon()
 
     def _accept(self) -> bool:
         """The handshake is complete: hand the connection to the listening program, if there still is one."""
@@ -724,53 +589,52 @@ class Endpoint:
     def vanish(self) -> None:
         """The host knows nothing of this connection any more; nobody is told."""
         self.state = GONE
-        self._early = None
-        self._stop_watching()
+        if self._recovery is not None:
+            self._recovery.forget()
         self.connection.release()
 
     def _stop_watching(self) -> None:
-        self.window = None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self._recovery is not None:
+            self._recovery.stop()
 
     # --- for a capture ---
 
-    def _show(self, flags: str, seq: int, payload: bytes, lost: bool) -> None:
+    def show(self, flags: str, seq: int, payload: bytes, lost: bool) -> None:
         tap = self._network.tap
         if tap is not None and self.host.link.state != "off":  # without a WLAN nothing is transmitted
             tap.segment(self, flags, seq, self.received, payload, lost)
 
 
-def _flags(payload: bytes | None) -> str:
-    return "PA" if payload else ("FA" if payload is not None else "A")
-
-
-def _cross(segment: Segment) -> None:
+def _cross(segment: Segment[Endpoint]) -> None:
     """A segment is due at its receiver: the one path that must be fast."""
     sender = segment.sender
     receiver = sender.peer
     payload = segment.payload
     if not sender.path_up:
         sender.swallowed(segment)
-    elif payload and receiver.state == OPEN and segment.seq == receiver.received and not receiver._early:
+    elif (
+        payload
+        and receiver.state == OPEN
+        and segment.seq == receiver.received
+        and (receiver._recovery is None or not receiver._recovery.early)
+    ):
         receiver._receive_bytes(sender, payload)
     else:
         receiver.receive(segment)
 
 
-def _cross_watched(segment: WatchedSegment) -> None:
+def _cross_watched(segment: WatchedSegment[Endpoint]) -> None:
     if segment.sender.path_up:
         segment.sender.peer.receive(segment)
     else:
         segment.sender.swallowed_watched(segment)
 
 
-def _swallowed(segment: WatchedSegment) -> None:
+def _swallowed(segment: WatchedSegment[Endpoint]) -> None:
     segment.sender.swallowed_watched(segment)
 
 
-def _reset_cross(reset: Segment) -> None:
+def _reset_cross(reset: Segment[Endpoint]) -> None:
     sender = reset.sender
     if sender.path_up:
         sender.peer.reset_received(sender.side)
@@ -778,7 +642,7 @@ def _reset_cross(reset: Segment) -> None:
         sender._tell_held(None)
 
 
-def _reset_swallowed(reset: Segment) -> None:
+def _reset_swallowed(reset: Segment[Endpoint]) -> None:
     reset.sender._tell_held(None)
 
 
