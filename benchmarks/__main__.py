@@ -26,6 +26,7 @@ SUITES = (
     "tcp",
     "shrink",
     "hostile",
+    "hunt",
 )
 
 

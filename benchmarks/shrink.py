@@ -11,8 +11,8 @@ from dcompute_sim.shrink.search import Search
 from benchmarks.figures import Figure
 
 RUNS = [
-    ("connected-first", 381, "python"),
-    ("subscribes-once", 1, "python"),
+    ("connected-first", 346, "python"),
+    ("subscribes-once", 2, "python"),
     ("random-client-id", 1, "python"),
     ("unretained-status", 1, "python"),
     ("ignore-incarnation", 5, "python"),

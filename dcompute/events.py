@@ -195,6 +195,19 @@ class ResultDuplicate:
 
 
 @dataclass(frozen=True, slots=True)
+class ResultRefused:
+    """A result was ignored for want of proof that it is the node's own; `reason` says what spoke against it.
+
+    Somebody wrote in the node's name; or the task was given to it by this master's life before, and since to
+    another node.
+    """
+
+    node: str
+    task: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class UpdateMoved:
     """An update over the air has come to another state (see `dcompute.UpdateState`)."""
 
@@ -241,6 +254,7 @@ MasterEvent = (
     | StaleDeathIgnored
     | ResultReceived
     | ResultDuplicate
+    | ResultRefused
     | UpdateMoved
     | MessageRejected
     | TaskSetAside

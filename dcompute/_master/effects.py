@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dcompute.events import DeathReported, NodeStatusSeen, ResultDuplicate, ResultReceived, StaleDeathIgnored
+from dcompute.events import (
+    DeathReported,
+    NodeStatusSeen,
+    ResultDuplicate,
+    ResultReceived,
+    ResultRefused,
+    StaleDeathIgnored,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,5 +29,5 @@ class DeclareDead:
     inc: str
 
 
-Told = NodeStatusSeen | DeathReported | StaleDeathIgnored | ResultReceived | ResultDuplicate
+Told = NodeStatusSeen | DeathReported | StaleDeathIgnored | ResultReceived | ResultDuplicate | ResultRefused
 Effect = Told | Probe | DeclareDead

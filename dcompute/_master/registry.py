@@ -71,7 +71,14 @@ from typing import Any
 
 from dcompute._master.effects import DeclareDead, Effect, Probe
 from dcompute._master.taskbook import TaskBook
-from dcompute.events import DeathReported, NodeStatusSeen, ResultDuplicate, ResultReceived, StaleDeathIgnored
+from dcompute.events import (
+    DeathReported,
+    NodeStatusSeen,
+    ResultDuplicate,
+    ResultReceived,
+    ResultRefused,
+    StaleDeathIgnored,
+)
 from dcompute.node_core import DEAD, OFFLINE
 from dcompute.protocol import Announcement, Message, ResultMessage, StatusCleared, StatusMessage
 
@@ -84,6 +91,7 @@ _LIVES = 4  # of a node, whose results may still come
 _ONLY_ANNOUNCED = 1_000  # nodes that never told a status
 _CAPABILITY_BYTES = 16 << 20  # of all nodes together
 _WAITING_RESULTS = 1_000  # for the status that names their life
+_DUPLICATE, _NOT_GIVEN = "duplicate", "the task was not given to this node"
 _WAITING_BYTES = 16 << 20
 
 
@@ -326,8 +334,12 @@ class Registry:
         record = self._nodes.get(message.node_id)
         node_id, task = message.node_id if record is None else record.node_id, message.task_id or ""
         reason = self._why_ignored(message, retained)
+        if reason == _DUPLICATE:
+            return [ResultDuplicate(node_id, task)]
+        if reason == _NOT_GIVEN:
+            return [ResultRefused(node_id, task, reason)]
         if reason:
-            return [ResultDuplicate(node_id, task)] if reason == "duplicate" else []
+            return []
         if record is not None and not record.only_announced and not record.speaks(message.inc):
             self._refuse(message)
             return []
@@ -378,10 +390,10 @@ class Registry:
             return "forgotten"
         if self._tasks.is_foreign(message):
             self.counters["results_refused"] += 1
-            return "not given to it"
+            return _NOT_GIVEN
         if self._tasks.is_done(message):
             self.counters["duplicate_results"] += 1
-            return "duplicate"
+            return _DUPLICATE
         return ""
 
     # --- outages ----------------------------------------------------------------------------------------

@@ -102,6 +102,7 @@ _MASTER: dict[type[e.MasterEvent], Callable[[int, Any], Event]] = {
         t_us=us, node=it.node, task=it.task, digest=value_digest(it.value)
     ),
     e.ResultDuplicate: lambda us, it: t.ResultDuplicate(t_us=us, node=it.node, task=it.task),
+    e.ResultRefused: lambda us, it: t.ResultRefused(t_us=us, node=it.node, task=it.task, reason=it.reason),
     e.UpdateMoved: lambda us, it: t.UpdateState(
         t_us=us, node=it.node, version=it.version, state=it.state, reason=it.reason
     ),

@@ -26,6 +26,23 @@ def test_a_crash_reported_in_time_is_held_and_measured(story: TraceBuilder) -> N
     assert (measured.name, measured.samples, measured.bound) == ("crash", (0.25,), 2.0)
 
 
+@pytest.mark.parametrize("master_back_s", [49.0, 110.0])
+def test_who_hears_of_a_later_connection_only_cannot_miss_the_one_before(
+    story: TraceBuilder, master_back_s: float
+) -> None:
+    """The broker forgot, the master restarted, and of the node came but the will of a connection that never
+    was ready. If the master was there, and knew, when the report was due, it is missing nevertheless."""
+    story.define("n", keepalive_s=10.0).boot("n").at(30).add(t.BrokerStopped, kept_memory=False)
+    story.at(35).fault("reset", "n")
+    story.disconnect("n").at(40).add(t.BrokerStarted).add(t.MasterConnected)
+    story.add(t.NodeConnecting, node="n", inc="1.2")
+    story.at(master_back_s).add(t.MasterStopped, how="crash").add(t.MasterStarted, boot=2)
+    story.add(t.MasterConnected).at(120).add(t.NodeStatusSeen, node="n", status="dead", inc="1.2")
+    story.add(t.DeathReported, node="n", inc="1.2", cause="will")
+    outcome = judge("dead_within", story.at(200).end(), bound="2s", after_outage="5s")
+    assert (outcome.status is Status.FAILED) is (master_back_s > 100), outcome.summary
+
+
 @pytest.mark.parametrize("kind", ["crash", "reset"])
 def test_a_closed_connection_has_only_the_bound(story: TraceBuilder, kind: str) -> None:
     story.define("n").boot("n").at(5).fault(kind, "n")

@@ -44,7 +44,8 @@ def take_and_finish(story: TraceBuilder, node: str = "n", task: str = "a") -> Tr
 
 
 def arrive(story: TraceBuilder, task: str = "a", kind: type[t.Event] = t.ResultReceived) -> TraceBuilder:
-    return story.add(kind, node="n", task=task)
+    reason = {"reason": "not given to it"} if kind is t.ResultRefused else {}
+    return story.add(kind, node="n", task=task, **reason)
 
 
 def master_away(
@@ -72,8 +73,12 @@ def test_a_late_result_is_not_lost(finished: TraceBuilder) -> None:
 
 @pytest.mark.parametrize(
     ("came", "status"),
-    [((t.ResultReceived,), Status.FAILED), ((t.ResultReceived, t.ResultDuplicate), Status.HELD)],
-    ids=["once", "twice"],
+    [
+        ((t.ResultReceived,), Status.FAILED),
+        ((t.ResultReceived, t.ResultDuplicate), Status.HELD),
+        ((t.ResultReceived, t.ResultRefused), Status.HELD),
+    ],
+    ids=["once", "twice", "refused"],
 )
 def test_done_twice_it_has_to_come_twice(
     offline: TraceBuilder, came: tuple[type[t.Event], ...], status: Status

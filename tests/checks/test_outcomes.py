@@ -152,6 +152,21 @@ def test_a_clone_may_connect_before_its_node_and_be_seen_after_it(story: TraceBu
     assert judge("status_history", seen("1.2", "1.1")).status is Status.FAILED
 
 
+def test_of_a_task_that_only_the_master_before_sent_each_node_may_bring_a_result(story: TraceBuilder) -> None:
+    story.define("n", "m").boot("n", "m").send("n", "a")
+    before = [*story.events]
+    new = t.MasterStarted(t_us=5_000_000, boot=2)
+    sent = t.TaskSent(t_us=5_500_000, node="n", task="a", priority=1)
+
+    def came(*nodes: str) -> list[t.Event]:
+        return [t.ResultReceived(t_us=6_000_000, node=node, task="a") for node in nodes]
+
+    assert judge("no_duplicate_results", [*before, *came("n", "m")]).status is Status.FAILED
+    assert judge("no_duplicate_results", [*before, new, *came("n", "m")]).status is Status.HELD
+    assert judge("no_duplicate_results", [*before, new, *came("n", "n")]).status is Status.FAILED
+    assert judge("no_duplicate_results", [*before, new, sent, *came("n", "m")]).status is Status.FAILED
+
+
 def test_latency_of_one_priority(story: TraceBuilder) -> None:
     story.define("n").boot("n").send("n", "slow", 1).send("n", "fast", 9)
     story.take("n", "fast", 9).at(9).take("n", "slow", 1)

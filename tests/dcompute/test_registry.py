@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 
 from dcompute._master.effects import DeclareDead, Effect, Probe
-from dcompute.events import DeathReported, NodeStatusSeen, ResultDuplicate, ResultReceived, StaleDeathIgnored
+from dcompute.events import (
+    DeathReported,
+    NodeStatusSeen,
+    ResultDuplicate,
+    ResultReceived,
+    ResultRefused,
+    StaleDeathIgnored,
+)
 from dcompute.parts import Registry
 from dcompute.protocol import Announcement, Message, ResultMessage, StatusCleared, StatusMessage
 
@@ -295,7 +302,8 @@ def test_a_result_in_the_name_of_another_displaces_nothing(bench: Bench) -> None
     bench.status("n", "ready", "a.1")
     bench.status("rogue", "ready", "r.1")
     bench.registry.sent("t", 1, "n")
-    assert bench.result("rogue", "forged", "t", inc="r.1") == []
+    refused = bench.result("rogue", "forged", "t", inc="r.1")
+    assert refused == [ResultRefused("rogue", "t", "the task was not given to this node")]
     assert bench.result("n", "forged", "t") == []
     assert bench.result("n", "forged", "t", inc="z.1") == [], "it waits for a status that will not come"
     assert bench.result("n", "genuine", "t", inc="a.1") == [ResultReceived("n", "t", "genuine")]

@@ -21,7 +21,7 @@ from dcompute_sim.trace import FaultInjected
 pytest_plugins = ["pytester"]
 
 SWARM_RUNS = [
-    ("connected-first", 381),
+    ("unretained-status", 1),
     ("subscribes-once", 2),
     ("random-client-id", 1),
     ("no-liveness", 52),

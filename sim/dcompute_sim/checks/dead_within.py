@@ -99,7 +99,7 @@ class DeadWithin(Check):
             tally.patience_s = min(tally.patience_s, silence_s or math.inf)
         elif due.delayed and _connects_before(history, fault, due.at_us):
             tally.excused["back before an outage ended that hid it"] += 1
-        elif history.forgotten(fault.node):
+        elif history.forgotten(fault, due.at_us):
             tally.excused["forgotten by a broker and a master that restarted"] += 1
         elif report is not None:
             tally.late += [fault.event, report]

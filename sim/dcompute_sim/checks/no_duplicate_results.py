@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import ClassVar
 
 from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive
 from dcompute_sim.checks.tasks import tasks, unnamed
-from dcompute_sim.trace import Event, MasterStarted, ResultReceived
+from dcompute_sim.trace import Event, MasterStarted, ResultReceived, TaskSent
 
 
 class NoDuplicateResults(Check):
@@ -16,7 +17,8 @@ class NoDuplicateResults(Check):
     Undecided beside results that name no task: they may be anything's.
 
     Limit: repeats that the master recognised are counted, not condemned; they are what QoS 1 brings. A new
-    master (after a crash) knows nothing of the results its predecessor gave out.
+    master (after a crash) knows nothing of the results its predecessor gave out; and of a task that only its
+    predecessor sent, each node may bring it one, for it cannot know whose is genuine.
     """
 
     name: ClassVar[str] = "no_duplicate_results"
@@ -41,13 +43,18 @@ class NoDuplicateResults(Check):
 
 def _repeated(trace: Sequence[Event]) -> list[Event]:
     """Results that one and the same master reported again."""
-    seen: set[str] = set()
+    seen: defaultdict[str, set[str]] = defaultdict(set)  # by task: of which nodes
+    sent: set[str] = set()
     repeated: list[Event] = []
     for event in trace:
-        if isinstance(event, MasterStarted):
-            seen.clear()
-        elif isinstance(event, ResultReceived) and event.task:
-            if event.task in seen:
-                repeated.append(event)
-            seen.add(event.task)
+        match event:
+            case MasterStarted():
+                seen.clear()
+                sent.clear()
+            case TaskSent(task=task):
+                sent.add(task)
+            case ResultReceived(task=task, node=node) if task:
+                if node in seen[task] or (seen[task] and task in sent):
+                    repeated.append(event)
+                seen[task].add(node)
     return repeated

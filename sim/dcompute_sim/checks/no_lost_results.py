@@ -3,7 +3,8 @@
 Rules:
 
 1. Each `task_finished` is a debt of its node; a result at the master, or a repeat of one, pays the oldest
-   debt for that task. As many have to come as were finished, though repeats count once for the master.
+   debt for that task. As many have to come as were finished, though repeats count once for the master. One
+   that the master refuses has come, too: whether the task is answered then, `all_tasks_finished` says.
 2. A debt is due once its node had a connection without a disturbance for `within`, beside a connected
    master. From then on nothing that happens later excuses it: it should have been there.
 3. Excused is what went down with the node (its memory is gone); what the node dropped because it held too
@@ -136,6 +137,7 @@ class _ResultLedger:
             t.TaskFinished: self._task_finished,
             t.ResultReceived: self._result_arrived,
             t.ResultDuplicate: self._result_arrived,
+            t.ResultRefused: self._result_arrived,
             t.ResultDropped: self._result_dropped,
             t.NodeStarted: self._node_stopped,  # one whose end nobody saw
             t.NodeStopped: self._node_stopped,
@@ -188,7 +190,7 @@ class _ResultLedger:
         if not self._replay.master_is_connected:
             result.excuse = "while the master was away"
 
-    def _result_arrived(self, event: t.ResultReceived | t.ResultDuplicate) -> None:
+    def _result_arrived(self, event: t.ResultReceived | t.ResultDuplicate | t.ResultRefused) -> None:
         owed = self._owed.get((event.node, event.task))
         if owed:
             result = next((result for result in owed if not result.excuse), owed[0])

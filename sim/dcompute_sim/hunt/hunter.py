@@ -156,7 +156,7 @@ class Hunt:
 
     def _adopted(self, one: Scenario) -> Scenario:
         """A scenario of an earlier hunt, with what this one's says besides its ranges."""
-        keys = ("seed", "fleet", "workload", "faults", "network")
+        keys = ("seed", "fleet", "workload", "faults", "network", "namespace")
         whole = concretise(self.scenario)
         return whole.model_copy(update={key: getattr(one, key) for key in keys})
 

@@ -20,6 +20,7 @@ from dcompute_sim.mutants import MutantError
 from dcompute_sim.run import BrokerError, EngineError, RunOptions, run_scenario
 from dcompute_sim.scenario import Scenario, active_until
 from dcompute_sim.shrink.failure import Failure, failures
+from dcompute_sim.trace import Event
 
 LITTLE = 0.01
 """A chance of anything new below which a hunt is over."""
@@ -42,7 +43,11 @@ class HuntBounds:
     first_finding: bool = False
 
 
-def run_trial(options: RunOptions, scenario: Scenario) -> Shown:
+def run_trial(
+    options: RunOptions,
+    scenario: Scenario,
+    on_trace: Callable[[Sequence[Event]], None] = lambda events: None,
+) -> Shown:
     """Run one explicit scenario; what it showed. A crash of the code under test is a failure as any."""
     try:
         outcome = run_scenario(scenario, replace(options, seed=None))
@@ -53,6 +58,7 @@ def run_trial(options: RunOptions, scenario: Scenario) -> Shown:
         crash = Failure("run", said, f"ended by {type(error).__name__}", frozenset())
         return Shown(Status.FAILED, [crash], frozenset(), 1, [], Counter())
     events = outcome.trace.events
+    on_trace(events)
     rng = random.Random(f"{scenario.seed}/moments")
     found = failures(outcome.verdict)
     return Shown(

@@ -173,7 +173,7 @@ class Mutation:
 
     def spliced(self) -> None:
         """Some faults of another scenario strike as well, or instead of as many."""
-        theirs = [fault for fault in self._other.faults if fault.id not in self._fixed]
+        theirs = [fault for fault in self._other.faults if self._is_drawn(fault)]
         if not theirs:
             return
         start = self._rng.randrange(len(theirs))
@@ -225,8 +225,11 @@ class Mutation:
 
     def _fault(self) -> tuple[int, Fault | None]:
         """One of the swarm's faults and its index."""
-        drawn = [(at, fault) for at, fault in enumerate(self.scenario.faults) if fault.id not in self._fixed]
+        drawn = [(at, fault) for at, fault in enumerate(self.scenario.faults) if self._is_drawn(fault)]
         return self._rng.choice(drawn) if drawn else (0, None)
+
+    def _is_drawn(self, fault: Fault) -> bool:
+        return fault.id not in self._fixed and fault.kind in kinds_of(self._swarm)
 
     def _stream(self) -> tuple[int, Any]:
         drawn = [(at, s) for at, s in enumerate(self.scenario.workload) if s.id not in self._fixed]

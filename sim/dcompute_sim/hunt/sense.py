@@ -32,16 +32,16 @@ def is_sensible(scenario: Scenario, swarm: Swarm, fixed: Set[str]) -> bool:
 
 def excesses(scenario: Scenario, swarm: Swarm, fixed: Set[str]) -> Iterator[str]:
     """What is beyond the swarm's ranges, in words."""
-    drawn = [fault for fault in scenario.faults if fault.id not in fixed]
+    kinds = kinds_of(swarm)  # what is of none of these comes with a fresh seed, and stays as it came
+    drawn = [fault for fault in scenario.faults if fault.id not in fixed and fault.kind in kinds]
     fewest, most = swarm.faults
     if not fewest <= len(drawn) <= most:
         yield f"{len(drawn)} faults"
     if sum(is_outage(fault.kind) for fault in drawn) > OUTAGES:
         yield "outages without end"
-    kinds = kinds_of(swarm)
     last_s = last_begin_s(swarm, scenario.fleet)
     for fault in drawn:
-        if fault.kind not in kinds or not fault.sure:
+        if not fault.sure:
             yield f"{fault.id}: not as a swarm draws it"
         if fault.every is not None or fault.between is not None or (fault.at or 0.0) > last_s + _SLACK:
             yield f"{fault.id}: at another time than a swarm's"

@@ -14,7 +14,8 @@ Rules:
 5. A run tests little in which nobody's death is told. So the first fault kills at once, early, before
    broker or master can be away.
 6. What chance hardly ever does is drawn on purpose: faults at nodes that are just connecting (`_AIMED`),
-   outages soon after another fault, and outages that hide a death.
+   outages soon after another fault, and outages that hide a death; a fault just after another and at the same
+   node (`_CLOSE`), and one at a node that has just taken a task or handed over a result (`_AT_WORK`).
 
 Rejected: to draw times and kinds independently. Many such runs leave an expectation untested, and
 conjunctions (an outage within seconds of a death) hardly ever come. Rejected, too: one generator for each
@@ -24,6 +25,7 @@ entry; a swarm is drawn as a whole, and what is taken from it later keeps its dr
 
 from __future__ import annotations
 
+import math
 import random
 from typing import Any
 
@@ -34,12 +36,16 @@ from dcompute_sim.faults.fault import Seen
 from dcompute_sim.scenario.fleet import Fleet, node_names
 from dcompute_sim.scenario.scenario_model import QUIET, Scenario, Swarm
 from dcompute_sim.scenario.workload import TaskStream
-from dcompute_sim.yamlfile.units import format_duration, format_fraction
+from dcompute_sim.yamlfile.units import format_duration, format_fraction, parse_duration
 
 _DEATH_TOLD_S = 3.0
 OUTAGES = 3  # at most: they wait for one another, and the master for the end of its pause between attempts
 PILED_ON = "swarm1-1"
 _AIMED = 0.25  # share of the faults on one node that hit it while it connects, which chance hardly ever does
+_CLOSE = 0.2  # share of the faults that strike just after another one, if they may
+_CLOSE_S = (0.003, 5.0)  # how soon, evenly in orders of magnitude
+_AT_WORK = 0.15  # share of the faults on one node that strike one with tasks, if they may
+_AT_WORK_S = 3.0  # how long those last at most: nobody knows exactly when they begin
 _FLEET: TypeAdapter[Fleet] = TypeAdapter(Fleet, config=ConfigDict(defer_build=True))
 _STREAMS: TypeAdapter[list[TaskStream]] = TypeAdapter(list[TaskStream], config=ConfigDict(defer_build=True))
 
@@ -54,6 +60,7 @@ def expand(scenario: Scenario) -> Scenario:
     fleet = scenario.fleet | drawn
     streams = scenario.workload + _STREAMS.validate_python(_work(swarm, rng))
     entries = _Faults(swarm, rng, drawn).draw()
+    _bring_together(entries, swarm, random.Random(f"{scenario.seed}/swarm/together"), drawn)
     faults = scenario.faults + [KINDS[entry["kind"]].model_validate(entry) for entry in entries]
     return scenario.model_copy(
         update={
@@ -208,6 +215,50 @@ class _Faults:
             del fault["restart_after"]
             fault["select"] = {"names": [name for name in self._names if name != PILED_ON], "count": 1}
         return fault
+
+
+def _bring_together(entries: list[dict[str, Any]], swarm: Swarm, rng: random.Random, fleet: Fleet) -> None:
+    """Let some of the faults strike just after another, or where and when a task is at work.
+
+    From a generator of its own, after all else is drawn. The first fault stays where it is (rule 5), and so
+    does what is aimed already, or for good.
+    """
+    names = [node for name, group in fleet.items() for node in node_names(name, group.count)]
+    if any(is_fatal(entry["kind"]) and "restart_after" not in entry for entry in entries):
+        names = [PILED_ON]  # the others may be gone for good
+    free = [entry for entry in entries[1:] if "at" in entry and "select" not in entry]
+    for entry in free:
+        kind, dice = entry["kind"], rng.random()
+        one_node = not (is_outage(kind) or is_wide(kind))
+        if dice < _CLOSE:
+            others = [other for other in entries if other is not entry and "at" in other]
+            other = rng.choice(others or [entry])
+            soon_s = math.exp(rng.uniform(*map(math.log, _CLOSE_S)))
+            at_s = parse_duration(other["at"]) + soon_s
+            early_s = swarm.span * 0.2 + _DEATH_TOLD_S
+            if other is entry or at_s > last_begin_s(swarm, fleet) or (not one_node and at_s < early_s):
+                continue
+            entry["at"] = _duration(at_s)
+            _shorten(entry, longest_s(swarm, kind, at_s))
+            if one_node and other in free and not (is_outage(other["kind"]) or is_wide(other["kind"])):
+                victim = other.get("select") or {"names": [rng.choice(names)]}
+                entry["select"] = other["select"] = victim
+        elif one_node and dice < _CLOSE + _AT_WORK and swarm.tasks[0] >= 3 and "cycles" not in entry:
+            del entry["at"]
+            entry["when"] = {
+                "event": rng.choice(["task_received", "task_taken", "result_held"]),
+                "node": PILED_ON,
+                "count": rng.randint(1, 3),
+                "after": _duration(rng.uniform(0, 0.1)),
+            }
+            entry["select"] = {"same": True}
+            _shorten(entry, _AT_WORK_S)
+
+
+def _shorten(entry: dict[str, Any], most_s: float) -> None:
+    for key in ("for", "restart_after"):
+        if key in entry:
+            entry[key] = _duration(min(parse_duration(entry[key]), most_s))
 
 
 def kinds_of(swarm: Swarm) -> list[str]:

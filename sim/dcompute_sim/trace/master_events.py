@@ -75,6 +75,14 @@ class ResultDuplicate(Event, frozen=True):
     task: str
 
 
+class ResultRefused(Event, frozen=True):
+    """The master ignored a result for want of proof that it is the node's own."""
+
+    node: str
+    task: str
+    reason: str
+
+
 class TaskSetAside(Event, frozen=True):
     """The broker closes the connection over this task; an error takes the place of its result."""
 
