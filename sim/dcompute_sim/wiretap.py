@@ -4,9 +4,9 @@ Rules:
 
 1. Only what crosses the wire can be known: connections, statuses, tasks that arrived, results that left. When
    a program took a task from its queue cannot, so the checks of order are undecided about such nodes.
-2. A program without incarnations gets those of its connections, `wire.1`, `wire.2`: what it says on one is
-   said by that one. In what the *master* has of it there are none, so checks find out (or say that they
-   cannot) about which connection a `dead` is.
+2. A program without incarnations gets those of its connections, `esp-1.wire.1`, `esp-1.wire.2`: what it says
+   on one is said by that one, and a clone's are not its double's. In what the *master* has of it there are
+   none, so checks find out (or say that they cannot) about which connection a `dead` is.
 3. It is connected when it could be sent work: after its SUBACK; at its CONNACK, when the broker has kept its
    session, for such a program does not subscribe again; and when it publishes, for one that takes no work.
 4. Its client id and keepalive are its own to choose. Checks judge by the keepalive that it told the broker,
@@ -36,10 +36,12 @@ class MqttTap:
     """The connections of one node.
 
     Args:
+        name: of the node, or of the clone that has its id.
         observe: is told (event name, fields), in the words of the node core.
     """
 
-    def __init__(self, node_id: str, topics: Topics, observe: Observe) -> None:
+    def __init__(self, name: str, node_id: str, topics: Topics, observe: Observe) -> None:
+        self._name = name
         self._node_id = node_id
         self._topics = topics
         self._observe = observe
@@ -74,7 +76,7 @@ class MqttTap:
         if kind == packets.CONNECT:
             self._connections += 1
             connect = _connect_of(body)
-            talk.inc = _inc_of(connect) or f"wire.{self._connections}"
+            talk.inc = _inc_of(connect) or f"{self._name}.wire.{self._connections}"
             self._observe("node_connecting", {"inc": talk.inc})
             if connect is not None:
                 told = {"client_id": connect.client_id, "keepalive_s": connect.keepalive_s}
@@ -133,8 +135,10 @@ class TimedTap(MqttTap):
         now_s: the clock.
     """
 
-    def __init__(self, node_id: str, topics: Topics, observe: Observe, now_s: Callable[[], float]) -> None:
-        super().__init__(node_id, topics, observe)
+    def __init__(
+        self, name: str, node_id: str, topics: Topics, observe: Observe, now_s: Callable[[], float]
+    ) -> None:
+        super().__init__(name, node_id, topics, observe)
         self.round_trips_s: deque[float] = deque(maxlen=_ROUND_TRIPS_KEPT)
         self._now_s = now_s
         self._sent_s: dict[tuple[_Conversation, bytes], float] = {}

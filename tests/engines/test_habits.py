@@ -134,6 +134,14 @@ CASES: Mapping[str, tuple[dict[str, Any], Mapping[str, Status]]] = {
 }
 
 
+def test_what_a_clone_says_is_not_its_doubles(run: Run) -> None:
+    """Two programs without incarnations under one id: what each says is known by its own wire."""
+    keys = scenario({})
+    keys["faults"] = [{"kind": "clone", "phase": "work", "at": "5s", "for": "10s"}]
+    found = {result.name: result.outcome for result in run(keys).verdict.results}
+    assert found["status_history"].status is HELD, found["status_history"]
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_the_truth_is_known_beforehand(run: Run, case: str) -> None:
     habits, differing = CASES[case]

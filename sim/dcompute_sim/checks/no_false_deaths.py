@@ -335,7 +335,7 @@ class _Reports:
             of = ", ".join(f"{count} {why}" for why, count in sorted(self.causes.items()))
             return held(f"{reports} reported deaths, each with a cause: {of}", figures)
         if watched:
-            unwatched = sum(isinstance(event, t.NodeDefined) for event in trace) - watched
+            unwatched = sum(1 for _ in of_kinds({t.NodeDefined}, trace)) - watched
             others = f"; {unwatched} others were never connected for so long" if unwatched else ""
             told = f"no death reported of {watched} nodes that could have been given up{others}"
             return held(told, figures)

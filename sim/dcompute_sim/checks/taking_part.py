@@ -57,10 +57,13 @@ class _BoardRun:
 
 def taking_part(trace: Sequence[t.Event]) -> CheckOutcome | None:
     """Judge it; None where no board is in the run."""
+    defined = of_kinds({t.NodeDefined}, trace)
+    if all(isinstance(event, t.NodeDefined) and event.kind == "python" for event in defined):
+        return None
     boards = _Boards()
     for event in of_kinds(_OF_BOARDS, trace):
         boards.note(event)
-    return boards.outcome(trace[-1].t_us) if boards.of else None
+    return boards.outcome(trace[-1].t_us)
 
 
 _OF_BOARDS = frozenset(

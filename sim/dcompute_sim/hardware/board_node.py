@@ -75,7 +75,7 @@ class BoardNode(ObservedNode):
         self._topics = Topics(spec.namespace)
         self._no_program = SuspendableDriver(machine.driver, Rng("no program"))  # it never draws
         self._loop = asyncio.get_running_loop()
-        self._tap = TimedTap(self.node_id, self._topics, self.core_event, self._loop.time)
+        self._tap = TimedTap(self.name, self.node_id, self._topics, self.core_event, self._loop.time)
         self._line: SharedLink | None = None
         self._program: BoardProgram | None = None
         self._switch: Switch | None = None

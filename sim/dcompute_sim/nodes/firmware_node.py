@@ -95,7 +95,8 @@ class FirmwareNode(ObservedNode):
             self._heap_bytes = board.heap_bytes
             self._runner = self._make_runner(board, self)
             if self._spec.group.files is not None:
-                self._runner.read_along(MqttTap(self.node_id, Topics(self._spec.namespace), self._from_wire))
+                tap = MqttTap(self.name, self.node_id, Topics(self._spec.namespace), self._from_wire)
+                self._runner.read_along(tap)
         self._runner.start()
 
     def crash(self) -> None:
