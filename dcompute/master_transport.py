@@ -33,8 +33,9 @@ from dcompute.events import (
     TaskSent,
     TaskSetAside,
 )
-from dcompute.node_core import DEFAULT_PRIORITY, check_node_id
+from dcompute.node_core import DEFAULT_PRIORITY
 from dcompute.node_core import decode as decode_object
+from dcompute.node_names import check_node_id
 from dcompute.protocol import (
     PATIENCE_S,
     Rejected,
@@ -341,7 +342,7 @@ class MasterNodeTransport(Transport):
         # their deaths. What TCP carries has no such limit, and a new connection reads the retained copies.
         # Initialisations likewise: brokers keep the order of one quality only, and behind 20 messages in
         # flight an older node's `connected` would come after its `ready`, and be believed.
-        said_of_nodes = ((self._topics.any_status, 0), (self._topics.initialisation, 0))
+        said_of_nodes = ((self._topics.status_of("+"), 0), (self._topics.initialisation, 0))
         return (*said_of_nodes, (self._topics.results, QOS))
 
     def link_extras(self) -> Sequence[Subscription]:
@@ -403,7 +404,7 @@ class MasterNodeTransport(Transport):
             return
         self._denied = (
             f"nothing comes, not even what is sent to {topic}: the broker's access rules seem not to let "
-            f"this user write and read {self._topics.any_status}"
+            f"this user write and read {self._topics.status_of('+')}"
         )
         log.warning("master: %s", self._denied)
 

@@ -18,7 +18,6 @@ from dcompute.node_wire import (
     CONNECTED as CONNECTED,
     DEAD as DEAD,
     DEFAULT_PRIORITY as DEFAULT_PRIORITY,
-    MAX_ID_CHARS as MAX_ID_CHARS,
     MAX_PAYLOAD_BYTES as MAX_PAYLOAD_BYTES,
     OFFLINE as OFFLINE,
     ON_BOARD,
@@ -26,7 +25,6 @@ from dcompute.node_wire import (
     READY as READY,
     Rejected as Rejected,
     Topics as Topics,
-    check_node_id as check_node_id,
     check_priority as check_priority,
     check_status as check_status,
     check_task_id as check_task_id,
@@ -88,7 +86,7 @@ class NodeCore:
     """The state of one compute node; the transport around it moves the bytes.
 
     Args:
-        node_id: see check_node_id.
+        node_id: see node_names.check_node_id.
         device_type: free text, told to the master.
         boot_nonce: new at every start of the program; with the connection number it makes the incarnation.
         capabilities: a small JSON object, told to the master.
@@ -114,6 +112,8 @@ class NodeCore:
         payload_limit: int = MAX_PAYLOAD_BYTES,
         ring_size: "tuple[int, int, int] | None" = None,
     ) -> None:
+        from dcompute.node_names import check_node_id
+
         self.node_id = check_node_id(node_id)
         self.device_type = device_type
         self.capabilities = capabilities or {}
@@ -244,7 +244,7 @@ class NodeCore:
             try:
                 from dcompute.node_ring import Ring
 
-                self.ring = Ring(self, self._ring_size or (1, 1, 0), encode, check_node_id)
+                self.ring = Ring(self, self._ring_size, encode)  # type: ignore[arg-type]
             except MemoryError:  # a board with no room for it says that it takes tasks as they were before
                 self._ring_size = None
                 del self.capabilities["credit"]

@@ -32,6 +32,7 @@ except ImportError:
     pass
 
 from dcompute.node_answers import CLOCK_BITS, KEPT, LONGEST_MS, WAITING, WORKING, Answers, Entry
+from dcompute.node_names import check_node_id
 
 _HIGHEST_N = 9007199254740991  # what every JSON parser can hold exactly
 
@@ -44,13 +45,12 @@ class Asker:
 
 
 class Ring(Answers):  # nothing private: the compiled firmware gives private names anew in each file
-    # `core`: the NodeCore it serves; it hands over what is needed of node_wire, which is merged with it when
+    # `core`: the NodeCore it serves; it hands over `encode` of node_wire, which is merged with it when
     # compiled. `size`: how many tasks one asker may have here, waiting and at work; how many askers; how many
     # bytes of results are kept until they are settled.
 
-    def __init__(self, core: "Any", size: "tuple[int, int, int]", encode: "Any", check_id: "Any") -> None:
+    def __init__(self, core: "Any", size: "tuple[int, int, int]", encode: "Any") -> None:
         Answers.__init__(self, core, size[2], encode)
-        self.check_id = check_id
         self.credit = size[0]
         self.slots = size[1]
         self.floor = 0
@@ -72,7 +72,7 @@ class Ring(Answers):  # nothing private: the compiled firmware gives private nam
     def check(self, message: "dict[str, Any]") -> None:
         n = message["n"]
         opened = message["open"]
-        self.check_id(message.get("from"))
+        check_node_id(message.get("from"))
         if not isinstance(n, int) or not 0 <= n <= _HIGHEST_N or not isinstance(opened, list):
             raise ValueError("`n` is no counter, or `open` no list")
         for each in opened:

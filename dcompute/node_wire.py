@@ -16,13 +16,10 @@ PROTOCOL = 1
 HIGHEST_PRIORITY = 10
 LOWEST_PRIORITY = 1
 DEFAULT_PRIORITY = 5
-MAX_ID_CHARS = 64
-ID_CHARS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.:-"
 MAX_TASK_ID_CHARS = 128
 MAX_STATUS_CHARS = 64
 MAX_DEPTH = 16
 MAX_PAYLOAD_BYTES = 262144
-RESERVED_IDS = ("initialisation", "results", "updates")
 
 DEAD = "dead"
 OFFLINE = "offline"
@@ -33,30 +30,6 @@ CONNECTED = "connected"
 
 class Rejected(ValueError):
     """A message that is no valid message of the protocol; str() says why."""
-
-
-def check_node_id(node_id: "Any") -> str:
-    """Return `node_id` if it can be a node's id, else raise ValueError saying why.
-
-    It is an MQTT topic level and a client id: 1 to 64 characters of A-Z a-z 0-9 _ . : - only.
-    """
-    if not isinstance(node_id, str) or not node_id:
-        raise ValueError("node id must be a non-empty string, not %r" % (node_id,))
-    if len(node_id) > MAX_ID_CHARS:
-        raise ValueError("node id is longer than %d characters: %s..." % (MAX_ID_CHARS, node_id[:20]))
-    if node_id in RESERVED_IDS:
-        raise ValueError("node id %r is the name of a topic of the protocol" % node_id)
-    if node_id.strip(ID_CHARS):  # something is left that is not allowed
-        raise ValueError("node id %r: only A-Z a-z 0-9 _ . : - may stand in it" % node_id)
-    return node_id
-
-
-def check_namespace(namespace: str) -> str:
-    """Return `namespace` (levels like node ids, joined by slashes; "" for none) or raise ValueError."""
-    if namespace:
-        for level in namespace.split("/"):
-            check_node_id(level)
-    return namespace
 
 
 def check_status(status: "Any") -> str:
@@ -112,6 +85,35 @@ def check_json(value: "Any", depth: int = 0) -> None:
             check_json(item, depth + 1)
 
 
+def _check_nesting(payload: bytes) -> None:
+    """Raise ValueError if the brackets are nested too deep, or not closed.
+
+    Before parsing: parsers recurse, and a board's stack is small. MicroPython's parser, besides, takes an
+    object whose end is missing for a whole one.
+    """
+    depth = 0
+    in_string = False
+    escaped = False
+    for byte in payload:
+        if in_string:
+            if escaped:
+                escaped = False
+            elif byte == 0x5C:
+                escaped = True
+            elif byte == 0x22:
+                in_string = False
+        elif byte == 0x22:
+            in_string = True
+        elif byte in (0x5B, 0x7B):
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise ValueError("nested deeper than %d levels" % MAX_DEPTH)
+        elif byte in (0x5D, 0x7D):
+            depth -= 1
+    if depth:
+        raise ValueError("cut short")
+
+
 ON_BOARD = sys.implementation.name == "micropython"
 
 if ON_BOARD:
@@ -120,6 +122,7 @@ if ON_BOARD:
         return json.dumps(value)
 
     def _loads(payload: bytes) -> "Any":
+        _check_nesting(payload)
         message = json.loads(payload)  # the bytes themselves: a heap in pieces has no room for their text
         if max(payload) > 0x7F:
             str(payload, "utf-8")  # the parser takes any bytes for text
@@ -144,6 +147,8 @@ else:
         return _encode_text(value)
 
     def _loads(payload: bytes) -> "Any":
+        if payload.count(b"[") + payload.count(b"{") > MAX_DEPTH:
+            _check_nesting(payload)
         text = str(payload, "utf-8")
         message = _decode_text(text)
         if "\\ud" in text or "\\uD" in text:
@@ -164,9 +169,6 @@ def decode(payload: bytes, limit: int = MAX_PAYLOAD_BYTES) -> "dict[str, Any]":
     """The JSON object in `payload`; raises Rejected for anything else, however hostile."""
     if len(payload) > limit:
         raise Rejected("payload of %d bytes is over the limit of %d" % (len(payload), limit))
-    fault = _misnested(payload)
-    if fault:
-        raise Rejected(fault)
     try:
         message = _loads(payload)
     except (ValueError, UnicodeError) as error:
@@ -174,36 +176,6 @@ def decode(payload: bytes, limit: int = MAX_PAYLOAD_BYTES) -> "dict[str, Any]":
     if not isinstance(message, dict):
         raise Rejected("not a JSON object")
     return message
-
-
-def _misnested(payload: bytes) -> str:
-    """What is wrong with the brackets, "" if nothing.
-
-    Nesting is bounded before parsing: parsers recurse, and a board's stack is small. MicroPython's parser,
-    besides, takes an object whose end is missing for a whole one.
-    """
-    if not ON_BOARD and payload.count(b"[") + payload.count(b"{") <= MAX_DEPTH:
-        return ""
-    depth = 0
-    in_string = False
-    escaped = False
-    for byte in payload:
-        if in_string:
-            if escaped:
-                escaped = False
-            elif byte == 0x5C:
-                escaped = True
-            elif byte == 0x22:
-                in_string = False
-        elif byte == 0x22:
-            in_string = True
-        elif byte in (0x5B, 0x7B):
-            depth += 1
-            if depth > MAX_DEPTH:
-                return "nested deeper than %d levels" % MAX_DEPTH
-        elif byte in (0x5D, 0x7D):
-            depth -= 1
-    return "cut short" if depth else ""
 
 
 def decode_task(payload: bytes, limit: int = MAX_PAYLOAD_BYTES) -> "dict[str, Any]":
@@ -237,16 +209,19 @@ class Topics:
     """The topics of one namespace ("" for none)."""
 
     def __init__(self, namespace: str = "") -> None:
-        prefix = check_namespace(namespace) + "/" if namespace else ""
+        prefix = ""
+        if namespace:
+            from dcompute.node_names import check_namespace
+
+            prefix = check_namespace(namespace) + "/"
         self.prefix = prefix
         self.initialisation = prefix + "initialisation"
         self.results = prefix + "results"
-        self.any_status = prefix + "+/status"
 
     def task_of(self, node_id: str) -> str:
         """Where the master puts tasks for this node."""
         return self.prefix + node_id
 
     def status_of(self, node_id: str) -> str:
-        """Where this node's retained status lives."""
+        """Where this node's retained status lives; "+": all of them."""
         return self.prefix + node_id + "/status"

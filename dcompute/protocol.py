@@ -21,13 +21,13 @@ from dcompute.node_core import (
     READY,
     Rejected,
     Topics,
-    check_node_id,
     check_priority,
     check_status,
     check_task_id,
     encode,
 )
 from dcompute.node_core import decode as decode_object
+from dcompute.node_names import check_node_id
 
 __all__ = [
     "MAX_PAYLOAD_BYTES",

@@ -25,7 +25,7 @@ import stat
 import threading
 from pathlib import Path
 
-from dcompute.node_core import check_node_id
+from dcompute.node_names import check_node_id
 
 SECRET_BYTES = 32
 KEY_BYTES = 32

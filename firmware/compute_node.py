@@ -5,8 +5,7 @@ import sys
 
 
 def _load_settings():
-    # What checks them is dropped again, and what they were read from. A function: a module's frame goes on
-    # holding what it has touched.
+    # What reads config.py is dropped again. A function: a module's frame goes on holding what it has touched.
     import config
     import settings
 
@@ -16,10 +15,9 @@ def _load_settings():
 
 
 # A board compiles these from source, in a small heap: the largest first, each after a collection.
-_given = _load_settings()
-del _load_settings
+_loaded = [_load_settings()]  # until a node has them
 gc.collect()
-from dcompute.node_core import OFFLINE, NodeCore
+from dcompute.node_core import OFFLINE
 
 gc.collect()
 from mqtt_client import MqttClient
@@ -29,21 +27,23 @@ from link import Link
 
 gc.collect()
 import _thread
-import random
 import time
-from binascii import hexlify
 
-import machine
 from micropython import const
 
 _SLICE_MS = const(200)
 _LONGEST_WAIT_MS = const(1000)  # the socket under a wait may be replaced by another thread
 _FLUSH_MS = const(60000)  # only a bound: a link that does not answer is dropped long before
 _THREAD_STACK_BYTES = const(12 * 1024)  # the port's default is too small for a TLS handshake
-_CREDIT = const(4)
-_ASKERS = const(4)
-_KEEP_BYTES = const(2048)
 _EPOCH_2000_S = const(946684800)
+
+
+def _prepared(*arguments):
+    given = _loaded[0] if _loaded else _load_settings()
+    import node_setup
+
+    node_setup.prepare(given, *arguments)
+    return given
 
 
 class ComputeNode:
@@ -53,61 +53,43 @@ class ComputeNode:
         broker_host, broker_port: where the broker is.
         broker_keepalive: seconds; the broker declares a silent node dead after 1.5 times this.
 
-    What is None, and all else, is read from config.py; attributes of these names tell what it is. Importing
-    this module raises ValueError naming the key that is missing or wrong there. `poll_s` is how long to sleep
-    between looks for a task.
+    What is None, and all else, is read from config.py; attributes of these names tell what it is. ValueError
+    names the key that is missing or wrong there, at the latest when this module is imported. `poll_s` is how
+    long to sleep between looks for a task.
     """
 
     def __init__(self, broker_host=None, broker_port=None, broker_keepalive=None):
-        given = _given
-        broker_keepalive = given.keepalive_s if broker_keepalive is None else broker_keepalive
-        if not isinstance(broker_keepalive, int) or not 1 <= broker_keepalive <= 65535:
-            raise ValueError("broker_keepalive must be from 1 to 65535 seconds, not %r" % (broker_keepalive,))
-        self.broker_keepalive = broker_keepalive
-        self.broker_host = broker_host or given.mqtt_host
-        self.broker_port = broker_port or given.mqtt_port
-        watchdog = machine.WDT(timeout=given.watchdog_s * 1000) if given.watchdog_s else None
-        led = machine.Pin(given.led_pin, machine.Pin.OUT) if given.led_pin >= 0 else None
-        self.node_id = given.node_id or hexlify(machine.unique_id()).decode()
-        nonce = "%08x" % random.getrandbits(32)
-        capabilities = {"keepalive": broker_keepalive, "credit": _CREDIT}
-        try:
-            core = NodeCore(
-                self.node_id,
-                given.node_type,
-                nonce,
-                capabilities,
-                given.namespace,
-                given.queue_limit,
-                ring_size=(_CREDIT, _ASKERS, _KEEP_BYTES),
-            )
-        except ValueError as error:
-            raise ValueError("config.py: NODE_ID or NAMESPACE is wrong: %s" % error)
-        self._core = core
+        given = _prepared(broker_host, broker_port, broker_keepalive)
+        core = self._core = given.core
+        self.node_id = core.node_id
         self.task_topic = core.task_topic
         self.status_topic = core.status_topic
+        self.broker_host = given.mqtt_host
+        self.broker_port = given.mqtt_port
+        self.broker_keepalive = given.keepalive_s
+        self.poll_s = given.poll_s
         client = MqttClient(
             self.node_id,
             self.broker_host,
             self.broker_port,
             given.mqtt_user,
             given.mqtt_password,
-            broker_keepalive,
+            self.broker_keepalive,
             given.tls,
         )
-        self._link = Link(core, client, given, watchdog, led)
+        self._link = Link(core, client, given)
         launcher = sys.modules.get("launcher")  # only where the program is kept in slots
         if launcher:
             import slot
 
             slot.attach(launcher, self._link, client)
-        self.poll_s = given.poll_s
         if given.debug_hooks:
             import debug_hooks
 
             debug_hooks.install(core, self)
         self._thread_wanted = False
         self._loop_runs = False
+        _loaded.clear()
 
     # --- connection -----------------------------------------------------------------------------------------
 

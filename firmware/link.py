@@ -20,15 +20,15 @@ gc.collect()
 class Link:
     # Carries the messages of a NodeCore. `state` guards core and outbox; it is held for moments only.
 
-    def __init__(self, core, client, settings, watchdog, led):
+    def __init__(self, core, client, settings):
         self.core = core
         self.state = _thread.allocate_lock()
         self.outbox = Outbox(settings.hold_limit)
         self.online = False
         self.stopped = False
         self._round = _thread.allocate_lock()
-        self._watchdog = watchdog
-        self._led = led
+        self._watchdog = settings.watchdog
+        self._led = settings.led
         self._since_ms = 0
         self._reconnect = Reconnect(settings, self._open_session, self.idle, self.say)
         self._client = client
@@ -66,10 +66,7 @@ class Link:
         # For good: with DISCONNECT, or so that the will tells.
         self.stopped = True
         with self._round:
-            if in_order:
-                self._client.disconnect()
-            else:
-                self._client.abort()
+            (self._client.disconnect if in_order else self._client.abort)()
             self._set_online(False)
 
     def reset(self):
@@ -167,6 +164,7 @@ class Link:
             topic, payload, retain = core.will()
         client.set_last_will(topic, payload, retain, 1)
         client.connect()
+        client.lw_msg = None  # the broker has it
         client.subscribe(core.task_topic, 1)
         client.subscribe(core.status_topic, 1)
         with self.state:

@@ -18,7 +18,6 @@ from dial import dial
 from mqtt_reader import PacketReader
 
 _MOST_PER_CHECK = const(32)  # packets; a flood of them must not keep the caller from its other work
-_KEPT_BYTES = const(256)  # packets up to this are put together in one buffer: a heap in pieces has no room
 
 
 class MqttClient(MQTTClient):
@@ -43,23 +42,20 @@ class MqttClient(MQTTClient):
         self._pinged = False
         self._more = False
         self._sent_ms = 0
-        self._kept = bytearray(_KEPT_BYTES)
 
-    def connect(self, clean_session=True, timeout=None):
+    def connect(self):
         # CONNECT, wait for CONNACK. OSError or MQTTException(return code) leave the socket closed.
         self.abort()
         try:
-            timeout_s = self.answer_ms / 1000 if timeout is None else timeout
-            self.sock, self._raw = dial(self.server, self.port, self.tls, timeout_s)
+            self.sock, self._raw = dial(self.server, self.port, self.tls, self.answer_ms / 1000)
             self._poller = select.poll()
             self._poller.register(self._raw, select.POLLIN)  # all that TLS has decoded is read already
             self._pinged = False
             self.reader.reset()
-            self._send(packets.connect(self, clean_session))
+            self._send(packets.connect(self))
             answer = self._await(0x20, 2)
             if answer[1]:
                 raise MQTTException(answer[1])
-            return answer[0] & 1
         except BaseException:
             self.abort()
             raise
@@ -116,27 +112,24 @@ class MqttClient(MQTTClient):
         head = packets.publish_head(topic, len(msg), retain, qos, packet_id)
         start = len(head)
         size = start + len(msg)
-        if size <= _KEPT_BYTES:
-            self._kept[:start] = head
-            self._kept[start:size] = msg
-            self._send(self._kept, size)
+        kept = self.reader.kept  # a heap in pieces has no room to put a packet together
+        if size <= len(kept) and not self.reader.kind:
+            kept[:start] = head
+            kept[start:size] = msg
+            self._send(kept, size)
         else:
             self._send(head)
             self._send(msg)
         return packet_id
-
-    def ping(self):
-        # PINGREQ; `keep_alive` watches for the answer.
-        self._send(b"\xc0\0")
-        self._pinged = True
-        self.reader.heard_ms = self._sent_ms
 
     def keep_alive(self):
         # Ping when a direction is quiet for half the keepalive; OSError if the broker has gone silent.
         if self.quiet_ms() <= 0:
             if self._pinged or self.reader.kind:
                 raise OSError(errno.ETIMEDOUT)
-            self.ping()
+            self._send(b"\xc0\0")
+            self._pinged = True
+            self.reader.heard_ms = self._sent_ms
 
     def quiet_ms(self):
         # For how long nothing needs doing unless bytes arrive.

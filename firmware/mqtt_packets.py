@@ -18,9 +18,9 @@ def head(kind, size):
     return packet
 
 
-def connect(client, clean_session):
+def connect(client):
     # CONNECT, from umqtt.simple's attributes of `client`.
-    flags = 2 if clean_session else 0
+    flags = 2  # a clean session
     fields = string(client.client_id)
     if client.lw_topic:
         flags |= 4 | client.lw_qos << 3 | (0x20 if client.lw_retain else 0)

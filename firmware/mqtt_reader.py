@@ -14,13 +14,15 @@ _HEAD_BYTES = const(256)  # what is kept of a packet that the heap has no room f
 class PacketReader:
     # `kind` (the first byte; 0 between packets), `size` and `body` describe the packet being read.
     #
+    # `kept` is where small packets are read into; between packets it is for others to use.
+    #
     # `body` is shorter than `size` if the packet is longer than `most_bytes`: the rest is thrown away. The
     # next packet may take its place.
 
     def __init__(self, most_bytes):
         self.most_bytes = most_bytes
         self._byte = bytearray(1)
-        self._kept = memoryview(bytearray(_KEPT_BYTES))
+        self.kept = memoryview(bytearray(_KEPT_BYTES))
         self.reset()
 
     def reset(self):
@@ -73,7 +75,7 @@ class PacketReader:
 
     def _room(self, size):
         if size <= _KEPT_BYTES:
-            return self._kept[:size]
+            return self.kept[:size]
         try:
             return bytearray(size)
         except MemoryError:

@@ -17,14 +17,18 @@ class NextSlot:
         self.name = "b" if launcher.current == "a" else "a"
         self.folder = launcher.folder(self.name)
         self.nonce = None  # this board's challenge, which an offer has to name; none until it is asked for
-        # Of an update under way: which version, "" while it is not known; the next step; what that does with
-        # a piece; what is to be done when the broker has all that there is to say; what is said once more.
-        self.version = self.step = self.take = self.then = self.again = self.offered = None
+        # Of an update under way: which version, "" while it is not known; the next step; the one that lasts,
+        # also while its code has made room; what that does with a piece; what is to be done when the broker
+        # has all that there is to say; whether that step has nothing to say when it is loaded again.
+        self.version = self.step = self.long = self.take = self.then = self.offered = None
+        self.quiet = False
 
     def is_under_way(self):
         if self.version is None:
             return False
-        return bool(self.then or time.ticks_diff(time.ticks_ms(), self.moved_ms) < _PATIENCE_MS)
+        return bool(
+            self.long == "step9_switch" or time.ticks_diff(time.ticks_ms(), self.moved_ms) < _PATIENCE_MS
+        )
 
     def take_in(self, payload):
         # A message of an update, or none: its next step. Its code is loaded for as long as it is needed; a
@@ -44,7 +48,7 @@ class NextSlot:
     def end(self, code, reason):
         # The update comes to nothing: refused (1) or failed (2).
         version = self.version
-        self.version = self.step = self.take = self.then = self.again = None
+        self.version = self.step = self.long = self.take = self.then = None
         self._unload()
         if version is None:  # nothing was proven, so there is nobody to be told
             return

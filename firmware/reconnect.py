@@ -71,5 +71,5 @@ class Reconnect:
         self._silences += 1
         if self._silences >= _SILENCES_PER_RESET:
             self._silences = 0
-            self._say("Wi-Fi claims to be connected, but nobody answers: resetting the interface")
+            self._say("Wi-Fi: nobody answers; resetting the interface")
             self._wifi.reset()

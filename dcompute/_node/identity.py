@@ -29,7 +29,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from dcompute._fork import close_in_children
-from dcompute.node_core import MAX_ID_CHARS
+from dcompute.node_names import MAX_ID_CHARS
 
 _MAX_SLOTS = 4096
 _FIRST_PORT = 27_000  # where sockets have no names: below the ports that systems give out by themselves

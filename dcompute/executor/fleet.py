@@ -35,7 +35,8 @@ from dcompute.executor.map_results import MapResults
 from dcompute.executor.room import Room
 from dcompute.executor.task_errors import JournalError
 from dcompute.executor.wire import RESERVED
-from dcompute.node_core import DEFAULT_PRIORITY, check_node_id, check_priority, check_task_id, encode
+from dcompute.node_core import DEFAULT_PRIORITY, check_priority, check_task_id, encode
+from dcompute.node_names import check_node_id
 from dcompute.protocol import Topics
 from dcompute.security import Tls, tls_context
 

@@ -206,7 +206,7 @@ class FleetLoop:
         return None
 
     def link_topics(self) -> Sequence[Subscription]:
-        topics = [(self._answers, 1), (self._topics.any_status, 0), (self._topics.initialisation, 0)]
+        topics = [(self._answers, 1), (self._topics.status_of("+"), 0), (self._topics.initialisation, 0)]
         return [*topics, (self._topics.results, 1)] if self._listens_to_old else topics
 
     def link_extras(self) -> Sequence[Subscription]:

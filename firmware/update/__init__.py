@@ -6,7 +6,9 @@
 # makes a power cut harmless: the other slot's version.json goes first and comes last; then `slot` changes.
 #
 # Each step is a module, loaded for as long as it takes: beside its work a board has little room left, above
-# all to compile a source. `begin(slot)` of a step returns the name of the next one, if that is now.
+# all to compile a source. `begin(slot)` of a step returns the name of the next one, if that is now. A step
+# that lasts, `slot.long`, makes room for what comes amid it and is loaded again: `quiet`, unless it is to say
+# once more what it said last.
 
 import gc
 import sys
@@ -25,7 +27,12 @@ class Ended(Exception):
 def go_on(slot, payload):
     # Take in a message of the master's, or take the next step, `slot.step`.
     try:
-        slot.step = _read(slot, payload) if payload else _load(slot.step).begin(slot)
+        if not payload:
+            slot.step = load(slot.step).begin(slot)
+        elif slot.take and payload[4] == 0x50:
+            slot.step = slot.take(slot, payload)
+        else:
+            slot.step = load("receive").begin(slot, payload)
         gc.collect()
         if slot.version and gc.mem_free() < _RESERVE_BYTES:
             raise MemoryError
@@ -37,27 +44,7 @@ def go_on(slot, payload):
         slot.end(2, "the manifest: %r" % error)
 
 
-def _read(slot, payload):
-    # Returns the next step. What is not proven is passed over without a word.
-    kind = payload[4]
-    if payload[:4] != b"DCU2":
-        pass
-    elif kind == 0x50 and slot.take:
-        return slot.take(slot, payload)
-    elif kind == 0x51:
-        _load("hello").begin(slot, payload)
-    elif kind == 0x4F:
-        entry = _load("step1_proof").begin(slot, payload)
-        if entry:
-            busy = slot.is_under_way()
-            if not busy:  # from here on there is somebody to be told of a want of memory
-                slot.version, slot.session = "", entry[1]
-            _load("hide").unhide(payload[42:-16], entry[0], b"")
-            return _load("step2_keep").begin(slot, payload, busy, *entry[1:])
-    return slot.step
-
-
-def _load(step):
+def load(step):
     # In no other module's reach, so that it goes when it has been used: a package has what it loaded, too.
     # For want of a long enough piece of heap: once more, when what was loaded by half has gone.
     module = None

@@ -16,8 +16,9 @@ def begin(slot, payload):
     # What the manifest is hidden with, what proves all that is said under this offer, and which offer it is;
     # None if it is not to be taken.
     offered = hashlib.sha256(payload).digest()
-    if slot.again and offered == slot.offered:
-        return slot.again(slot)  # the master has missed what was said last
+    if slot.long and offered == slot.offered:
+        slot.quiet = False  # the master has missed what was said last
+        return None
     key = key_of(slot)
     if not key or len(payload) < _HEAD_BYTES or slot.nonce is None or payload[21:37] != slot.nonce:
         return None

@@ -11,9 +11,9 @@ def begin(slot, payload, busy, session, offered):
     # only if this one is newer. Returns the next step.
     manifest = payload[42:-16]
     if busy and json.loads(manifest)["release"] <= slot.release:
-        return slot.step
+        return None
     slot.version = ""
-    slot.step = slot.take = slot.then = slot.again = None
+    slot.step = slot.long = None
     slot.release = slot.number = 0
     slot.moved_ms = time.ticks_ms()
     slot.session = session

@@ -15,7 +15,9 @@ _TAG_BYTES = const(16)
 
 def begin(slot):
     slot.take = _take_piece
-    slot.again = _ask
+    if slot.long and slot.quiet:
+        return
+    slot.long = "step6_pieces"
     _ask(slot)
 
 
@@ -42,6 +44,6 @@ def _take_piece(slot, message):
             file.write(data)
         slot.at += len(data)
     if message[9]:
-        slot.take = slot.again = None  # before the next step is loaded: there is no room for two
+        slot.take = slot.long = None  # before the next step is loaded: there is no room for two
         return "step7_file"
     return _ask(slot)

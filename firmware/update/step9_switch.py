@@ -10,13 +10,12 @@ _PATIENCE_MS = const(120000)  # how long tasks at work and results unsent put of
 
 
 def begin(slot):
-    slot.moved_ms = time.ticks_ms()
     slot.then = _switch
-    slot.again = _ask
-    _ask(slot)
-
-
-def _ask(slot):
+    if not slot.long:
+        slot.moved_ms = time.ticks_ms()
+    elif slot.quiet:
+        return
+    slot.long = "step9_switch"
     tell(slot, 3)
 
 

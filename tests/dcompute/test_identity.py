@@ -12,7 +12,7 @@ import pytest
 
 from dcompute._node.identity import default_node_id, fingerprint
 from dcompute._node.rivals import Rivals
-from dcompute.node_core import MAX_ID_CHARS, check_node_id
+from dcompute.node_names import MAX_ID_CHARS, check_node_id
 
 from .conftest import TameLink
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dcompute.node_wire import MAX_DEPTH, MAX_PAYLOAD_BYTES, check_namespace, decode_task
+from dcompute.node_names import check_namespace
+from dcompute.node_wire import MAX_DEPTH, MAX_PAYLOAD_BYTES, decode_task
 from dcompute.node_wire import decode as decode_object
 from dcompute.protocol import (
     Announcement,

@@ -110,7 +110,7 @@ def test_ten_thousand_tasks_in_a_small_heap(rig: Rig, tmp_path: Path, compiled: 
     assert in_use[1] - in_use[0] < 1024
 
 
-@pytest.mark.parametrize(("compiled", "heap_kib"), [(False, 76), (True, 52)], ids=["source", "compiled"])
+@pytest.mark.parametrize(("compiled", "heap_kib"), [(False, 73), (True, 48)], ids=["source", "compiled"])
 def test_end_to_end_too(rig: Rig, tmp_path: Path, compiled: bool, heap_kib: int) -> None:
     """As many as its credit, each remembered until it is settled; the ring comes with the first."""
     if compiled:

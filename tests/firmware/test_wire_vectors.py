@@ -48,7 +48,7 @@ def expected(vector: dict[str, Any], got: Any) -> Any:
 def board(tmp_path: Path) -> Path:
     """The shared files where a board has them: in a folder that is no package of CPython's."""
     (tmp_path / "dcompute").mkdir()
-    for name in ("node_answers.py", "node_core.py", "node_ring.py", "node_wire.py"):
+    for name in ("node_answers.py", "node_core.py", "node_names.py", "node_ring.py", "node_wire.py"):
         shutil.copy(ROOT / "dcompute" / name, tmp_path / "dcompute")
     return tmp_path
 
@@ -65,14 +65,15 @@ def test_both_pythons_do_as_the_vectors_say(file: Path, emulator: Emulator, boar
 
 def test_the_core_as_it_is_compiled_does_too(tmp_path: Path, emulator: Emulator) -> None:
     """Merged with what it imports and made smaller; only its public names are left as they are."""
-    names = ("node_wire", "node_core", "node_answers", "node_ring")
+    names = ("node_wire", "node_names", "node_core", "node_answers", "node_ring")
     sources = {f"dcompute.{name}": (ROOT / "dcompute" / f"{name}.py").read_text() for name in names}
     public = {"NodeCore", "Rejected", "decode_task"}
+    named = {"check_namespace", "check_node_id"}
     ring = {"dcompute.node_answers": {"Answers", "Entry"}, "dcompute.node_ring": {"Ring"}}
-    merged = merge(sources, {"dcompute.node_core": public, **ring})
+    merged = merge(sources, {"dcompute.node_names": named, "dcompute.node_core": public, **ring})
     folder = tmp_path / "dcompute"
     folder.mkdir()
-    for name in ("node_core", "node_answers", "node_ring"):
+    for name in ("node_names", "node_core", "node_answers", "node_ring"):
         (folder / f"{name}.py").write_text(merged[f"dcompute.{name}"])
     wire = f"from dcompute.node_core import decode_task\nMAX_PAYLOAD_BYTES = {MAX_PAYLOAD_BYTES}\n"
     (folder / "node_wire.py").write_text(wire)

@@ -12,10 +12,11 @@ from dcompute_sim.fwbuild.firmware_files import product
 from dcompute_sim.micropython.compiled import shim_sources
 from dcompute_sim.micropython.provision import mpy_cross
 
+from dcompute._ota import messages
 from dcompute.bundle import Bundle
 from dcompute.updates import UpdateState
 
-from .conftest import Bench, NewBench
+from .conftest import KEY, Bench, NewBench
 
 TASKS = 1000
 WINDOW = 8
@@ -65,6 +66,10 @@ def test_it_starts_works_and_is_updated(bench: NewBench, tmp_path: Path, compile
     board.start()
     work(board)
     update = board.begin(changed(folder, "v2"))
+    for _ in range(3):  # amid it: what the step under way has in the heap makes room
+        asked = update.progress()
+        board.until(lambda asked=asked: update.progress() != asked)
+        board.raw(messages.probe(KEY, bytes(16)))
     board.until(lambda: update.progress().over, within_s=900)
     assert (update.state, update.reason) == (UpdateState.CONFIRMED, "")
     board.run_s(2)

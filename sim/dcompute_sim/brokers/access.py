@@ -70,10 +70,10 @@ def rights_of(grant: Grant) -> Rights:
         return Rights((*said, updates_topic(topics)), heard)
     if grant.role is UserRole.ANY:
         return Rights(("#",), ("#", "$SYS/#"))
-    of_nodes = (topics.any_status, topics.initialisation, topics.results)
+    of_nodes = (topics.status_of("+"), topics.initialisation, topics.results)
     if grant.role is UserRole.EXECUTOR:
-        return Rights((any_node, topics.any_status), (*of_nodes, f"{topics.results}/{name}"))
-    told = (any_node, topics.any_status, update_topic(topics, "+"))
+        return Rights((any_node, topics.status_of("+")), (*of_nodes, f"{topics.results}/{name}"))
+    told = (any_node, topics.status_of("+"), update_topic(topics, "+"))
     return Rights(told, (*of_nodes, any_answer, updates_topic(topics), _DROPPED))
 
 

@@ -14,8 +14,7 @@ import hmac
 import secrets
 from pathlib import Path
 
-from dcompute.node_core import check_node_id
-from dcompute.node_wire import check_namespace
+from dcompute.node_names import check_namespace, check_node_id
 from dcompute_sim.brokers.access import Grant, UserRole
 from dcompute_sim.whole_file import write_whole
 

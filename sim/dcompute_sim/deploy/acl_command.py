@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from dcompute.node_core import check_node_id
+from dcompute.node_names import check_node_id
 from dcompute_sim.brokers import passwords
 from dcompute_sim.brokers.access import WRITERS, Grant, UserRole
 from dcompute_sim.deploy.deploy_errors import INVALID, InvalidInput

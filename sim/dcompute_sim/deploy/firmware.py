@@ -12,7 +12,8 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from dcompute.bundle import CONFIG_FILE, CONFIRM_S, VERSION_FILE, BadBundle, Bundle, product_folder
-from dcompute.node_core import Topics, check_node_id
+from dcompute.node_core import Topics
+from dcompute.node_names import check_node_id
 from dcompute_sim.deploy.board_config import Settings, config_text
 from dcompute_sim.deploy.deploy_errors import InvalidInput, SomethingMissing
 from dcompute_sim.deploy.slots import Launcher

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 
-from dcompute.node_core import check_node_id
+from dcompute.node_names import check_node_id
 from dcompute_sim.deploy.board_config import DeployTarget, Settings, Watchpoint
 from dcompute_sim.deploy.deploy_errors import InvalidInput, SomethingMissing
 from dcompute_sim.deploy.secrets import read_secrets, substituted

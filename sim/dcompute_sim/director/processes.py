@@ -148,7 +148,7 @@ class Director:
         auditor = ProbeClient(
             machine,
             participant.AUDITOR.name,
-            topics=(topics.any_status,),
+            topics=(topics.status_of("+"),),
             on_message=retained.on_message,
             on_done=lambda: None,
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 from dcompute.executor.core import FleetCore, Outcome, Placement, Task
 from dcompute.executor.core import Node as BelievedNode
-from dcompute.node_core import NodeCore, check_node_id, encode
+from dcompute.node_core import NodeCore, encode
 from dcompute.node_ring import Ring
 from dcompute_sim.end_to_end.small_world import Bounds, SmallWorld
 
@@ -21,7 +21,7 @@ class _Core(NodeCore):
         self, task: dict[str, Any], payload: bytes, now_ms: int
     ) -> list[tuple[str, bytes, bool]]:
         if self.ring is None:
-            self.ring = self.ring_class(self, self._ring_size or (1, 1, 0), encode, check_node_id)
+            self.ring = self.ring_class(self, self._ring_size or (1, 1, 0), encode)
         return self.ring.receive(task, payload, now_ms)  # type: ignore[no-any-return]
 
 

@@ -15,15 +15,18 @@ from dcompute_sim.fwbuild.merge import merge
 
 # What remains a module of its own: what others import or replace, and what is dropped once it has been used.
 _ENTRIES: dict[str, frozenset[str]] = {
-    "settings": frozenset({"load"}),
+    "dcompute.node_names": frozenset({"check_namespace", "check_node_id"}),
     "dcompute.node_core": frozenset({"NodeCore"}),
+    "settings": frozenset({"load"}),
+    "node_setup": frozenset({"prepare"}),
     "dcompute.node_answers": frozenset({"Answers", "Entry"}),
     "dcompute.node_ring": frozenset({"Ring"}),
     "compute_node": frozenset({"ComputeNode"}),
     "tasks": frozenset({"handle"}),
     "debug_hooks": frozenset({"install"}),
     "slot": frozenset({"attach"}),
-    "update": frozenset({"go_on", "Ended"}),
+    "update": frozenset({"go_on", "load", "Ended"}),
+    "update.receive": frozenset({"begin"}),
     "update.files": frozenset({"KEPT", "digest_of", "is_right", "remove", "size_of"}),
     "update.mac": frozenset({"is_proven", "key_of", "mac"}),
     "update.say": frozenset({"say", "sealed", "tell"}),

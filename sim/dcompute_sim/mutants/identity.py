@@ -60,7 +60,7 @@ class _ConstantNonce(NodeCore):
 register(
     "constant-nonce",
     _ConstantNonce,
-    Edit("compute_node.py", 'nonce = "%08x" % random.getrandbits(32)', 'nonce = "00000001"'),
+    Edit("node_setup.py", 'nonce = "%08x" % random.getrandbits(32)', 'nonce = "00000001"'),
 )
 register("no-self-repair", _NoSelfRepair, _NO_REPAIR)
 register(
@@ -71,7 +71,7 @@ register(
     Edit(
         "compute_node.py",
         "MqttClient(\n            self.node_id,",
-        'MqttClient(\n            "esp-" + nonce,',
+        'MqttClient(\n            "esp-" + core.boot_nonce,',
     ),
     Edit(
         _CORE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from dcompute.node_core import check_node_id
+from dcompute.node_names import check_node_id
 from dcompute_sim.checks import Check
 from dcompute_sim.faults import KINDS, Fault, NodeFault
 from dcompute_sim.faults.schedule import EVENTS, Select, When
