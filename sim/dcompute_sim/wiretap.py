@@ -102,6 +102,8 @@ class MqttTap:
             self._observe("connect_refused", {"inc": talk.inc, "code": body[-1] if body else 0})
         elif kind == packets.SUBACK or (kind == packets.CONNACK and body[0]):  # the session is still there
             self._is_up(talk)
+        elif kind == packets.CONNACK:
+            self._observe("node_subscribing", {"inc": talk.inc})
         elif kind == packets.PUBLISH:
             topic, payload = _published(first, body)
             if topic != self._topics.task_of(self._node_id):

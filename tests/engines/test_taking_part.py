@@ -63,6 +63,9 @@ def judged(run: Run, tmp_path: Path) -> Judged:
         (JOIN + "print('where is it?')\nwhile True: time.sleep(1)", "its last line was `where is it?`"),
         (JOIN + "import socket\ns = socket.socket()\ns.connect(socket.getaddrinfo(config.MQTT_HOST, "
          "config.MQTT_PORT)[0][-1])\nwhile True: time.sleep(1)", "TCP connection, and sent no CONNECT"),
+        (JOIN + "import socket\ns = socket.socket()\ns.connect(socket.getaddrinfo(config.MQTT_HOST, "
+         "config.MQTT_PORT)[0][-1])\ns.write(b'\\x10\\x0f\\0\\6MQIsdp\\3\\2\\0\\x0a\\0\\1a')\n"
+         "while True: time.sleep(1)", "refused its CONNECT: it speaks another version of MQTT (1)"),
     ],
 )  # fmt: skip
 def test_it_fails_the_run(judged: Judged, program: str, said: str) -> None:

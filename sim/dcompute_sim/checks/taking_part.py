@@ -7,8 +7,8 @@ Rules:
 
 1. A fault explains what a board does while it goes on and for a minute after: programs reset their board when
    they find no network. Of the node itself, or of the broker; faults of others explain nothing.
-2. *Never there*: it ran for `_PATIENCE_US` without such a fault, and no broker got a CONNECT of it. A board
-   that had less time is undecided.
+2. *Never there*: it ran for `_PATIENCE_US` without such a fault, and no broker accepted a CONNECT of it. A
+   board that had less time is undecided.
 3. *Died*: an error that nobody caught ended its program, and no fault explains it. A program that just ends
    may have left threads and timers behind, and is judged by what these do.
 4. *Rebooted in a loop*: it reset itself, or its watchdog did, or MicroPython died, `_LOOP` times without a
@@ -38,7 +38,8 @@ class _BoardRun:
 
     definition: t.NodeDefined
     started: t.NodeStarted | None = None
-    connected: bool = False
+    connecting: bool = False  # a CONNECT of it was seen
+    connected: bool = False  # one was accepted
     is_heard: bool = False  # it has said a status, or the master heard of it
     client_id: str = ""
     keepalive_s: float | None = None
@@ -80,6 +81,7 @@ _OF_BOARDS = frozenset(
         t.NodeOutput,
         t.NodeStarted,
         t.NodeStatusSeen,
+        t.NodeSubscribing,
         t.NodeStopped,
         t.ProgramEnded,
         t.StatusPublished,
@@ -119,7 +121,9 @@ class _Boards:
         match event:
             case t.StatusPublished() | t.NodeStatusSeen():
                 board.is_heard = True
-            case t.NodeConnecting() | t.NodeConnected():
+            case t.NodeConnecting():
+                board.connecting = True
+            case t.NodeSubscribing() | t.NodeConnected():
                 board.connected = True
             case t.ConnectRead(client_id=client_id, keepalive_s=keepalive_s):
                 board.client_id, board.keepalive_s = client_id, keepalive_s
@@ -215,7 +219,9 @@ def _how_far(board: _BoardRun) -> str:
         return f"its program ended {(board.ended.t_us - started_us) / 1e6:.1f} s after power-on"
     if board.refusal:
         return board.refusal
+    said = f", its last line was `{board.last_line[:60]}`" if board.last_line else ", it printed nothing"
+    if board.connecting:
+        return f"no CONNECT of it was accepted{said}"
     if board.tcp:
         return "it opened a TCP connection, and sent no CONNECT"
-    said = f", its last line was `{board.last_line[:60]}`" if board.last_line else ", it printed nothing"
     return f"no connection of it arrived{said}"

@@ -45,6 +45,9 @@ class ObservedNode:
         if name == "connect_read":
             self._recorder.add(t.ConnectRead, node=self.name, **fields)
             return
+        if name == "node_subscribing":
+            self._recorder.add(t.NodeSubscribing, node=self.name, **fields)
+            return
         if name == "connect_refused":
             code = fields["code"]
             why = _REFUSALS.get(code, "for a reason of its own")
