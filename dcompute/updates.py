@@ -1,6 +1,18 @@
-"""How updates over the air go: what `MasterNodeTransport.updates` tells, and what decides (`NodeUpdate`)."""
+"""How updates over the air go: what `MasterNodeTransport.updates` tells, and what decides.
 
+`NodeUpdate` is that for one board, `Campaign` for a fleet, in waves.
+"""
+
+from dcompute._ota.campaign import Campaign, WavePlan, waves_of
 from dcompute._ota.progress import NodeUpdate, UpdateProgress, UpdateState
 from dcompute.protocol import PATIENCE_S
 
-__all__ = ["PATIENCE_S", "NodeUpdate", "UpdateProgress", "UpdateState"]
+__all__ = [
+    "PATIENCE_S",
+    "Campaign",
+    "NodeUpdate",
+    "UpdateProgress",
+    "UpdateState",
+    "WavePlan",
+    "waves_of",
+]

@@ -7,7 +7,7 @@ those of the others. That costs the same however many results and nodes there ar
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Collection
 from itertools import islice
 from typing import Any
@@ -29,7 +29,7 @@ class TaskBook:
     def __init__(self, result_limit: int, result_bytes: int, memory: int) -> None:
         self._results: dict[str, deque[tuple[dict[str, Any], int]]] = {}  # by node, with its bytes
         self._bytes: dict[str, int] = {}
-        self._heavy: dict[int, dict[str, None]] = {}  # nodes, by how many bits the number of their bytes has
+        self._heavy: dict[int, OrderedDict[str, None]] = {}  # nodes, by how many bits their bytes have
         self._result_count = 0
         self._byte_count = 0
         self._result_limit = result_limit
@@ -130,7 +130,7 @@ class TaskBook:
                 if not peers:
                     del self._heavy[before.bit_length()]
             if after:
-                self._heavy.setdefault(after.bit_length(), {})[node_id] = None
+                self._heavy.setdefault(after.bit_length(), OrderedDict())[node_id] = None
         if not self._results[node_id]:
             del self._results[node_id], self._bytes[node_id]
 

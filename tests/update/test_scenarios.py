@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from dcompute_sim import trace as t
 from dcompute_sim.checks import Status
-from dcompute_sim.director.updater import bundle_of
+from dcompute_sim.checks.damage_below import DamageBelow
+from dcompute_sim.director.updater import bundle_of, is_broken_on
 from dcompute_sim.run import run_scenario
 from dcompute_sim.scenario import ScenarioError, load
 from dcompute_sim.scenario.explain import explain
@@ -82,6 +85,9 @@ def test_an_update_is_explained(tmp_path: Path) -> None:
         ("py: {}", "py: {layout: slots}", "`layout` is for firmware nodes"),
         ("group: esp}", "group: esp}, bundle: missing", "no such folder"),
         ("group: esp}", "group: esp}, broken: maybe", "maybe"),
+        ("group: esp}", "group: esp}, broken_share: 30%", "crashes or hangs on some boards"),
+        ("group: esp}", "group: esp}, campaign: {canaries: [esp-9]}", "no node is called `esp-9`"),
+        ("group: esp}", "group: esp}, campaign: {wave: 0%}", "a wave of no boards"),
     ],
 )
 def test_what_makes_no_sense_is_refused(tmp_path: Path, replace: str, by: str, fault: str) -> None:
@@ -100,3 +106,53 @@ def test_a_broken_version_is_a_whole_bundle(broken: str) -> None:
     good = bundle_of(Update.model_validate({"at": "1s", "version": "v9"}), 2)
     assert set(bundle.files) == set(good.files)
     assert bundle.files != good.files
+
+
+def test_a_board_that_keeps_an_aborted_version_is_seen() -> None:
+    began = t.CampaignStarted(t_us=0, version="v2", nodes=["a", "b", "c", "d"])
+    trace: list[t.Event] = [
+        began,
+        t.UpdateStarted(t_us=1, node="a", version="v2"),
+        t.UpdateState(t_us=2, node="a", version="v2", state="confirmed"),
+        t.CampaignEnded(t_us=3, version="v2", aborted="so it is"),
+        *(
+            t.FinalNode(
+                t_us=4, node=n, running=True, connected=True, own_status="ready", master_status="ready"
+            )
+            for n in "abcd"
+        ),
+        *(t.FinalVersion(t_us=4, node=n, version="v1") for n in "abcd"),
+    ]
+    check = DamageBelow.model_validate({"share": "25%"})
+    assert check.judge(trace).status is Status.HELD
+    kept = [e for e in trace if getattr(e, "node", "") != "a" or not isinstance(e, t.FinalVersion)]
+    kept.append(t.FinalVersion(t_us=5, node="a", version="v2"))
+    assert check.judge(kept).status is Status.FAILED
+    assert DamageBelow.model_validate({"share": "24%"}).judge(trace).status is Status.FAILED
+    through = [t.CampaignEnded(t_us=3, version="v2") if isinstance(e, t.CampaignEnded) else e for e in trace]
+    assert check.judge(through).status is Status.FAILED, "nobody runs what all were to run"
+    unfinished = [event for event in trace if not isinstance(event, t.CampaignEnded)]
+    for nothing in ([], unfinished):
+        assert check.judge(nothing).status is Status.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.5, 1.0])
+def test_boards_and_checks_agree_where_a_version_is_broken(share: float) -> None:
+    """The program asks its own config what the testbed works out."""
+    update = Update.model_validate(
+        {"at": "1s", "version": "v9", "broken": "crash", "broken_share": f"{share:.0%}"}
+    )
+    program = bundle_of(update, 2).files["main.py"].decode()
+    good = bundle_of(Update.model_validate({"at": "1s", "version": "v9"}), 2).files["main.py"].decode()
+    guard = program.removesuffix(good) if share < 1 else program
+    found = 0
+    for number in range(300):
+        name = f"esp-{number}"
+        try:
+            exec(guard.replace("import config\n", ""), {"config": SimpleNamespace(NODE_ID=name)})
+            broken = False
+        except RuntimeError:
+            broken = True
+        assert broken is is_broken_on(name, share)
+        found += broken
+    assert abs(found / 300 - share) < 0.03

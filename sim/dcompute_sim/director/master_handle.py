@@ -19,6 +19,7 @@ from dcompute_sim.scenario import Master
 
 if TYPE_CHECKING:
     from dcompute.bundle import Bundle
+    from dcompute.updates import UpdateProgress
 
 
 class MasterHandle:
@@ -94,6 +95,20 @@ class MasterHandle:
         self._updates[node] = (bundle, key, back)
         if self.transport is not None:
             self.transport.update_node(self._ids.id_of(node), bundle, key, back=back)
+
+    @property
+    def boots(self) -> int:
+        """How often it was started."""
+        return self._boots
+
+    def update_over(self, node: str) -> None:
+        """A master that starts anew need not begin it again."""
+        self._updates.pop(node, None)
+
+    def progress(self) -> dict[str, UpdateProgress]:
+        """How far the updates of the present process are, by node."""
+        told = self.transport.updates() if self.transport is not None else []
+        return {self._ids.name_of(each.node_id): each for each in told}
 
     def send_task(self, node: str, fields: dict[str, Any]) -> None:
         """Send a task through the transport, which must be there. NodeUnavailable as it raises it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Generator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +13,11 @@ from simpy import Event
 from dcompute_sim import trace as t
 from dcompute_sim.director.master_handle import MasterHandle
 from dcompute_sim.faults.schedule import Candidate, pick
-from dcompute_sim.interfaces.node import FIRST_RELEASE, Node, update_key
+from dcompute_sim.interfaces.node import FIRST_RELEASE, FIRST_VERSION, Node, update_key
 from dcompute_sim.interfaces.world import Engine
 from dcompute_sim.recorder import Recorder
 from dcompute_sim.scenario import Scenario, rng_for
-from dcompute_sim.scenario.updates import Update
+from dcompute_sim.scenario.updates import Rollout, Update
 
 if TYPE_CHECKING:
     from dcompute.bundle import Bundle
@@ -36,6 +37,16 @@ _BROKEN: dict[str, tuple[str, bytes]] = {
     "hang": ("main.py", b"import time\nwhile True:\n    time.sleep(10)\n"),
     "no-wifi": ("wifi.py", _NO_WIFI),
 }
+_SHARES, _MIXER = 1009, 389  # primes: ids that differ by one are far from each other
+_ON_SOME = b"""
+import config
+number = 0
+for byte in config.NODE_ID.encode():
+    number = (number * 31 + byte) %% 1009
+if number * 389 %% 1009 < %d:
+%s
+"""
+_LOOK_S = 0.5
 _ANOTHER_SECRET = bytes(32)
 
 
@@ -55,6 +66,7 @@ class Updates:
         self._scenario = scenario
         self._master = master
         self._releases: dict[str, int] = {}  # that each board must have come to, as the scenario declares
+        self._before: dict[tuple[str, str | None], str] = {}  # the version a board ran, by update
         self._groups = {name: node.group_name for name, node in nodes.items()}
         self._boards = [node for node in nodes.values() if scenario.fleet[node.group_name].layout == "slots"]
 
@@ -68,26 +80,96 @@ class Updates:
         candidates = [Candidate(node.name, node.group_name, node.status) for node in self._boards]
         release = FIRST_RELEASE + 1 + index if update.release is None else update.release
         bundle = bundle_of(update, release)
-        for name in pick(update.select, candidates, rng_for(self._scenario, f"update/{update.id}")):
-            self._recorder.add(
-                t.UpdateStarted,
-                node=name,
-                version=update.version,
-                before=self._master.version_of(name),
-                broken=update.broken or "",
-                signed=update.signed,
-                release=release,
-                release_before=self._releases.get(name, FIRST_RELEASE),
-            )
-            if update.signed == "right" and not update.broken:
-                self._releases[name] = max(release, self._releases.get(name, FIRST_RELEASE))
-            secret = {} if update.signed == "right" else {"secret": _ANOTHER_SECRET}
-            key = update_key(
-                self._scenario.fleet[self._groups[name]].node_id(name), self._scenario.namespace, **secret
-            )
-            # What a board of somebody's own runs has a release that nobody here knows.
-            back = update.release is None and self._scenario.fleet[self._groups[name]].kind == "board"
-            self._master.update(name, bundle, key, back=back)
+        names = pick(update.select, candidates, rng_for(self._scenario, f"update/{update.id}"))
+        if update.campaign is not None:
+            yield from self._in_waves(update, update.campaign, names, bundle, release)
+            return
+        for name in names:
+            self._offer(name, update, bundle, release)
+
+    def _in_waves(
+        self, update: Update, rollout: Rollout, names: list[str], bundle: Bundle, release: int
+    ) -> Generator[Event, Any, None]:
+        """A campaign. What is known of it outlives a master that crashes, as the command's file does."""
+        from dcompute.updates import Campaign, WavePlan, waves_of
+
+        self._recorder.add(t.CampaignStarted, version=update.version, nodes=names)
+        canaries = rollout.canaries if isinstance(rollout.canaries, int) else tuple(rollout.canaries)
+        plan = WavePlan(canaries, rollout.wave, rollout.pause, rollout.abort, rollout.tries)
+        waves = waves_of(names, plan)
+        campaign = Campaign(update.version, release, "", waves, plan, can_return=rollout.back)
+        kept, boots = campaign.to_json(), self._master.boots
+        there: list[str] = []
+        back: list[str] = []
+        under_way: set[str] = set()
+        while not campaign.over:
+            if self._master.boots != boots:
+                boots = self._master.boots
+                campaign = Campaign.from_json(kept)
+                there, back = campaign.resumed()
+            if self._master.transport is not None:
+                there += campaign.begin(self._env.now)
+                back += campaign.back()
+                kept = campaign.to_json()
+                for name in there:
+                    self._offer(name, update, bundle, release)
+                for name in back:
+                    self._send_back(name, update)
+                under_way |= {*there, *back}
+                there, back = [], []
+                for name, progress in self._master.progress().items():
+                    if progress.over and name in under_way:
+                        under_way.discard(name)
+                        campaign.ended(replace(progress, node_id=name))
+                        self._master.update_over(name)
+                kept = campaign.to_json()
+            yield self._env.timeout(_LOOK_S)
+        counts = {str(fate): count for fate, count in campaign.counts().items()}
+        self._recorder.add(
+            t.CampaignEnded,
+            version=update.version,
+            aborted=campaign.aborted,
+            done=counts.get("done", 0),
+            failed=counts.get("failed", 0),
+            untouched=counts.get("waiting", 0),
+        )
+
+    def _offer(self, name: str, update: Update, bundle: Bundle, release: int) -> None:
+        node_id = self._scenario.fleet[self._groups[name]].node_id(name)
+        broken = update.broken if update.broken and is_broken_on(node_id, update.broken_share) else None
+        before = self._master.version_of(name)
+        self._recorder.add(
+            t.UpdateStarted,
+            node=name,
+            version=update.version,
+            before=self._before.setdefault((name, update.id), before),
+            broken=broken or "",
+            signed=update.signed,
+            release=release,
+            release_before=self._releases.get(name, FIRST_RELEASE),
+        )
+        if update.signed == "right" and not broken and update.campaign is None:
+            self._releases[name] = max(release, self._releases.get(name, FIRST_RELEASE))
+        secret = {} if update.signed == "right" else {"secret": _ANOTHER_SECRET}
+        key = update_key(node_id, self._scenario.namespace, **secret)
+        # What a board of somebody's own runs has a release that nobody here knows.
+        back = update.release is None and self._scenario.fleet[self._groups[name]].kind == "board"
+        self._master.update(name, bundle, key, back=back)
+
+    def _send_back(self, name: str, update: Update) -> None:
+        """After an abort: to the version before."""
+        from dcompute.bundle import Bundle, product_folder
+
+        group = self._scenario.fleet[self._groups[name]]
+        before = self._before.get((name, update.id), "") or FIRST_VERSION
+        confirm_s = round(update.confirm)
+        bundle = Bundle.from_folder(
+            product_folder(), before, confirm_s, self._releases.get(name, FIRST_RELEASE)
+        )
+        told = {"node": name, "version": before, "before": before}
+        self._recorder.add(t.UpdateStarted, **told, release=bundle.release, release_before=bundle.release - 1)
+        key = update_key(group.node_id(name), self._scenario.namespace)
+        self._master.update(name, bundle, key, back=True)
 
     def finish(self) -> None:
         """At the end of the run: write down which version each board tells."""
@@ -104,4 +186,19 @@ def bundle_of(update: Update, release: int) -> Bundle:
     if update.broken is None:
         return bundle
     path, data = _BROKEN[update.broken]
+    if update.broken_share < 1:
+        data = _ON_SOME % (_limit(update.broken_share), textwrap.indent(data.decode(), "    ").encode())
+        data += bundle.files[path]
     return replace(bundle, files={**bundle.files, path: data})
+
+
+def is_broken_on(node_id: str, share: float) -> bool:
+    """Whether a version that is broken on that share of the boards is so on this one (`_ON_SOME` asks it)."""
+    number = 0
+    for byte in node_id.encode():
+        number = (number * 31 + byte) % _SHARES
+    return number * _MIXER % _SHARES < _limit(share)
+
+
+def _limit(share: float) -> int:
+    return round(share * _SHARES)

@@ -10,6 +10,7 @@ from dcompute_sim.faults.injection import Victim
 from dcompute_sim.scenario import Group
 
 FIRST_RELEASE = 1
+FIRST_VERSION = "v1"
 """Of the version that boards start with."""
 
 

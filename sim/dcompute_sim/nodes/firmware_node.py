@@ -15,7 +15,7 @@ from dcompute.node_wire import Topics
 from dcompute_sim import trace as t
 from dcompute_sim.faults.effects import LEFT, WITHHELD, WLAN_LOST
 from dcompute_sim.fwbuild.firmware_files import product
-from dcompute_sim.interfaces.node import FIRST_RELEASE, NodeSpec, update_key
+from dcompute_sim.interfaces.node import FIRST_RELEASE, FIRST_VERSION, NodeSpec, update_key
 from dcompute_sim.interfaces.world import Machine
 from dcompute_sim.micropython import unmodelled
 from dcompute_sim.micropython.board import DEFAULT_HEAP_BYTES, Board
@@ -221,7 +221,7 @@ def board_for(spec: NodeSpec, machine: Machine) -> Board:
         branch_us=record.loop_us if record else 0,
         seed=zlib.crc32(f"{spec.seed}/board/{spec.name}".encode()),
         slots=group.layout == "slots",
-        version="v1",
+        version=FIRST_VERSION,
         release=FIRST_RELEASE,
         update_key=update_key(spec.node_id, spec.namespace),
     )

@@ -199,7 +199,16 @@ def _offer(update: Update) -> str:
     wrong = f", a broken one ({update.broken})" if update.broken else ""
     signed = "" if update.signed == "right" else ", under a wrong key"
     release = "" if update.release is None else f", release {update.release}"
-    return f"version {update.version}{wrong}{release}{signed} is offered to {_whom(update.select)}"
+    if update.broken_share < 1:
+        wrong += f" on {update.broken_share:.0%} of the boards"
+    waves = ""
+    if (rollout := update.campaign) is not None:
+        first = rollout.canaries if isinstance(rollout.canaries, int) else ", ".join(rollout.canaries)
+        waves = (
+            f", {first} first, then {rollout.wave:.0%} a wave, until more than "
+            f"{rollout.abort:.0%} of those that took it do not run it"
+        )
+    return f"version {update.version}{wrong}{release}{signed} is offered to {_whom(update.select)}{waves}"
 
 
 def _waiting(scenario: Scenario) -> Iterator[str]:

@@ -41,6 +41,7 @@ _SECTIONS = (
     ("`select` of a fault", "Select"),
     ("`when` of a fault or a stream", "When"),
     ("`updates`: new versions over the air", "Update"),
+    ("`campaign` of an update: in waves", "Rollout"),
     ("`random`: a swarm", "Swarm"),
 )
 _OTHERS = {

@@ -211,6 +211,18 @@ def _update(scenario: Scenario, index: int, update: Update) -> Iterator[Complain
     if update.select.names is None and flat and (update.select.groups or len(flat) == len(groups)):
         message = f"`{flat[0]}` cannot be updated: its boards do not keep their program in slots"
         yield Complaint(path, message, "add `kind: firmware` (or `board`) and `layout: slots` to the group")
+    if update.broken_share < 1 and update.broken not in ("crash", "hang"):
+        message = "`broken_share` is of a version that crashes or hangs on some boards"
+        yield Complaint((*path, "broken_share"), message, "add `broken: crash`, or leave it out", at_key=True)
+    rollout = update.campaign
+    if rollout is not None and not isinstance(rollout.canaries, int):
+        for position, name in enumerate(rollout.canaries):
+            if name not in scenario.nodes():
+                hint = choice_hint(name, list(scenario.nodes())[:20])
+                where = (*path, "campaign", "canaries", position)
+                yield Complaint(where, f"no node is called `{name[:60]}`", hint)
+    if rollout is not None and rollout.wave <= 0:
+        yield Complaint((*path, "campaign", "wave"), "a wave of no boards", "such as `10%`")
     if update.broken == "no-wifi" and update.bundle is not None:
         message = "only our own firmware can be made to find no Wi-Fi"
         yield Complaint((*path, "broken"), message, "leave out `bundle`, or use `crash` or `hang`")

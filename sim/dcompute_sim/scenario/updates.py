@@ -7,10 +7,29 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from dcompute_sim.faults.schedule import Select
-from dcompute_sim.yamlfile.units import Duration
-from dcompute_sim.yamlfile.yaml_model import ListEntry, Text
+from dcompute_sim.yamlfile.units import Duration, Fraction
+from dcompute_sim.yamlfile.yaml_model import Flag, ListEntry, Model, Text
 
 Broken = Literal["crash", "hang", "no-wifi"]
+
+
+class Rollout(Model):
+    """How a version spreads: canaries first, then in waves, as with `dcompute update --canaries --wave`."""
+
+    canaries: Annotated[int, Field(ge=0)] | list[Text] = Field(
+        default=1, description="Boards before all others: how many, or their names."
+    )
+    wave: Fraction = Field(default=0.1, description="Boards a wave, as a share of all.")
+    pause: Duration = Field(default=60.0, description="Between the end of one wave and the next.")
+    abort: Fraction = Field(
+        default=0.1, description="When more of the boards that took the version do not run it, it is aborted."
+    )
+    tries: Annotated[int, Field(ge=1)] = Field(
+        default=2, description="Tries of a board that does not answer."
+    )
+    back: Flag = Field(
+        default=True, description="After an abort the boards that run the version go back to the one before."
+    )
 
 
 class Update(ListEntry):
@@ -31,6 +50,15 @@ class Update(ListEntry):
         default=None,
         description="What is wrong with it: its program raises (`crash`), stands still (`hang`) or finds no "
         "Wi-Fi (`no-wifi`). The boards must go back to the version before.",
+    )
+    broken_share: Fraction = Field(
+        default=1.0,
+        description="Of the boards, on so many (chosen by their ids) the broken version is broken.",
+    )
+    campaign: Rollout | None = Field(
+        default=None,
+        description="Brings the version to its boards in waves. Left out: to all at once. A master that "
+        "crashes meanwhile goes on from what it had written down.",
     )
     signed: Literal["right", "wrong"] = Field(
         default="right",

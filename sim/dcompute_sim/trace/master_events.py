@@ -113,6 +113,23 @@ class UpdateStarted(Event, frozen=True):
     release_before: int = 0
 
 
+class CampaignStarted(Event, frozen=True):
+    """A version is to be brought to these boards in waves."""
+
+    version: str
+    nodes: list[str]
+
+
+class CampaignEnded(Event, frozen=True):
+    """Nothing more is to be done of it. `aborted`: why it was stopped, if it was."""
+
+    version: str
+    aborted: str = ""
+    done: int = 0
+    failed: int = 0
+    untouched: int = 0
+
+
 class UpdateState(Event, frozen=True):
     """How far the master has come with a board's update (the words of dcompute.updates.UpdateState)."""
 
