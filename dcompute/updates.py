@@ -3,6 +3,7 @@
 `NodeUpdate` is that for one board, `Campaign` for a fleet, in waves.
 """
 
+from dcompute._ota import messages
 from dcompute._ota.campaign import Campaign, WavePlan, waves_of
 from dcompute._ota.progress import NodeUpdate, UpdateProgress, UpdateState
 from dcompute.protocol import PATIENCE_S
@@ -14,5 +15,6 @@ __all__ = [
     "UpdateProgress",
     "UpdateState",
     "WavePlan",
+    "messages",
     "waves_of",
 ]

@@ -230,7 +230,7 @@ def test_a_swarm_is_a_plain_scenario_that_anyone_could_have_written(swarm: Scena
 
 def test_swarms_draw_every_kind_of_fault(swarm: Scenario) -> None:
     drawn = {fault.kind for seed in range(200) for fault in concretise(swarm, seed).faults}
-    assert drawn == set(KINDS) - {"inject"}
+    assert drawn == set(KINDS) - {"inject", "update_attack"}
 
 
 def test_a_swarm_is_over_before_its_quiet_time(swarm: Scenario) -> None:
@@ -312,7 +312,7 @@ def test_a_swarm_also_hits_nodes_while_they_connect(swarm: Scenario) -> None:
     aimed = [
         (plain, f) for plain in map(partial(concretise, swarm), range(100)) for f in plain.faults if f.when
     ]
-    assert {fault.kind for _, fault in aimed} == set(node_faults()) - {"ap_gone", "inject"}
+    assert {fault.kind for _, fault in aimed} == set(node_faults()) - {"ap_gone", "inject", "update_attack"}
     for plain, fault in aimed:
         assert fault.when is not None
         assert fault.when.event == "node_connecting"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from simpy import Event, Resource
 
 from dcompute.node_core import Topics
 from dcompute_sim import trace as t
+from dcompute_sim.director.eavesdropper import Eavesdropper
 from dcompute_sim.director.master_handle import MasterHandle
 from dcompute_sim.director.probe_client import ProbeClient
 from dcompute_sim.director.trigger import Triggers
@@ -59,6 +60,17 @@ class FaultWorld:
         node = self._engine.node(replace(spec, name=who.name), machine)
         self._doubles.append(node)
         return node
+
+    def eavesdrop(
+        self, name: str, topics: Sequence[str], heard: Callable[[str, bytes], Sequence[tuple[str, bytes]]]
+    ) -> Generator[Event, Any, Callable[[], None]]:
+        who = participant.probe(name)
+        machine = self._engine.machine(who, self._scenario.network)
+        yield self._engine.ready()
+        hears = self.env.event()
+        client = Eavesdropper(machine, who.name, topics, heard, functools.partial(_succeed, hears))
+        yield hears | self.env.timeout(_PUBLISH_S)
+        return client.leave
 
     def publish(
         self, name: str, topic: str, payload: bytes, *, qos: int, retain: bool, until_s: float

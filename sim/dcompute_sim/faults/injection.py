@@ -6,7 +6,7 @@ The protocols are below what implements them: nodes and engines (`interfaces`), 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -140,6 +140,14 @@ class World(Protocol):
 
     def double(self, of: str, name: str) -> Generator[Event, Any, Victim]:
         """A second node with the id of node `of`, on a machine of its own, switched off."""
+
+    def eavesdrop(
+        self, name: str, topics: Sequence[str], heard: Callable[[str, bytes], Sequence[tuple[str, bytes]]]
+    ) -> Generator[Event, Any, Callable[[], None]]:
+        """Read these topics as a client of this name, and publish what `heard` says to each message.
+
+        Returns, once it hears, what ends it.
+        """
 
     def publish(
         self, name: str, topic: str, payload: bytes, *, qos: int, retain: bool, until_s: float
