@@ -14,6 +14,8 @@ from dcompute_sim.brokers.conformance.broker_under_test import BrokerUnderTest
 from dcompute_sim.brokers.real_broker import BrokerSecurity
 from dcompute_sim.brokers.serve import broker_of
 
+from ..conftest import Authority
+
 Serving = Callable[..., AbstractAsyncContextManager[BrokerUnderTest]]
 
 _numbers = itertools.count()
@@ -56,7 +58,7 @@ def serving() -> Serving:
 
 
 @pytest.fixture
-def authority(tmp_path: Path, new_authority: Callable[..., Any]) -> Callable[[str], Any]:
+def authority(tmp_path: Path, new_authority: Callable[..., Authority]) -> Callable[[str], Any]:
     """`authority(name)`: a new certificate authority; its `file`, and `issue(name)` -> (certificate, key)."""
     return lambda name: new_authority(tmp_path, name)
 

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 from weakref import WeakKeyDictionary
 
 import pytest
@@ -46,7 +46,13 @@ settings.load_profile("dcompute")
 _numbers = itertools.count()
 
 
-def _eventually(condition: Callable[[], Any], patience_s: float = PATIENCE_S) -> Any:
+class Eventually(Protocol):
+    """`eventually(condition)`: the condition's first true value."""
+
+    def __call__(self, condition: Callable[..., object], patience_s: float = PATIENCE_S) -> Any: ...
+
+
+def _eventually(condition: Callable[..., object], patience_s: float = PATIENCE_S) -> Any:
     """The condition's first true value; fails when there is none in time."""
     deadline = time.monotonic() + patience_s
     while not (value := condition()):
@@ -56,7 +62,7 @@ def _eventually(condition: Callable[[], Any], patience_s: float = PATIENCE_S) ->
 
 
 @pytest.fixture(scope="session")
-def eventually() -> Callable[..., Any]:
+def eventually() -> Eventually:
     return _eventually
 
 

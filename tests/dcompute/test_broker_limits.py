@@ -13,7 +13,7 @@ from dcompute_sim.brokers.conformance import wire
 
 from dcompute import MasterNodeTransport, events
 
-from .conftest import Fleet, World
+from .conftest import Eventually, Fleet, World
 
 NODES = 3000
 
@@ -58,7 +58,7 @@ class Crowd:
 
 
 def test_a_master_knows_three_thousand_nodes_and_names_their_deaths(
-    stock_mosquitto: Callable[..., int], new_fleet: Callable[[int], Fleet], eventually: Callable[..., Any]
+    stock_mosquitto: Callable[..., int], new_fleet: Callable[[int], Fleet], eventually: Eventually
 ) -> None:
     port = stock_mosquitto()
     fleet = new_fleet(port)
@@ -102,7 +102,7 @@ def test_the_brokers_count_of_what_it_dropped_is_read_and_told(
 
 
 def test_stock_mosquitto_tells_its_count(
-    stock_mosquitto: Callable[..., int], new_fleet: Callable[[int], Fleet], eventually: Callable[..., Any]
+    stock_mosquitto: Callable[..., int], new_fleet: Callable[[int], Fleet], eventually: Eventually
 ) -> None:
     fleet = new_fleet(stock_mosquitto("sys_interval 1", "max_queued_messages 10", "max_inflight_messages 1"))
     master = fleet.master()
@@ -120,7 +120,7 @@ def test_stock_mosquitto_tells_its_count(
 # --- what is retained is not new ------------------------------------------------------------------------
 
 
-def test_a_retained_task_is_never_obeyed(fleet: Fleet, eventually: Callable[..., Any]) -> None:
+def test_a_retained_task_is_never_obeyed(fleet: Fleet, eventually: Eventually) -> None:
     probe = fleet.probe_client()
     node_id = fleet.id("n")
     probe.publish(fleet.topic(node_id), b'{"id": "old", "fire": true}', retain=True)
@@ -138,7 +138,7 @@ def test_a_retained_task_is_never_obeyed(fleet: Fleet, eventually: Callable[...,
     assert node.counters()["tasks_received"] == 1
 
 
-def test_a_retained_initialisation_makes_nobody_alive(fleet: Fleet, eventually: Callable[..., Any]) -> None:
+def test_a_retained_initialisation_makes_nobody_alive(fleet: Fleet, eventually: Eventually) -> None:
     probe = fleet.probe_client()
     hello = {"node_id": fleet.id("ghost"), "device_type": "x", "status": "connected", "inc": "a.1"}
     probe.publish(fleet.topic("initialisation"), json.dumps(hello).encode(), retain=True)
@@ -147,7 +147,7 @@ def test_a_retained_initialisation_makes_nobody_alive(fleet: Fleet, eventually: 
     assert master.get_node_info() == []
 
 
-def test_what_tells_of_nodes_comes_in_the_order_in_which_it_was_said(world: Any) -> None:
+def test_what_tells_of_nodes_comes_in_the_order_in_which_it_was_said(world: World) -> None:
     """QoS 1 waits for PUBACKs: a `connected` that came after the `ready` or the `dead` behind it would be
     believed."""
     MasterNodeTransport(driver=world).start()

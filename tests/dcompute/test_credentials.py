@@ -17,7 +17,8 @@ from dcompute.master_transport import MasterNodeTransport
 from dcompute.node_transport import ComputeNodeTransport
 from dcompute.security import Tls, tls_context
 
-from .conftest import Served
+from ..conftest import Authority
+from .conftest import Eventually, Served
 
 SECRET = "s3cret-pass"
 
@@ -28,7 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def authority(folder: Path, new_authority: Callable[..., Any]) -> Any:
+def authority(folder: Path, new_authority: Callable[..., Authority]) -> Authority:
     return new_authority(folder)
 
 
@@ -82,8 +83,8 @@ def test_passwords(connect: Connect, serve: Callable[..., Served], password_file
 def test_certificates(
     connect: Connect,
     serve: Callable[..., Served],
-    authority: Any,
-    new_authority: Any,
+    authority: Authority,
+    new_authority: Callable[..., Authority],
     folder: Path,
     kind: str,
 ) -> None:
@@ -106,7 +107,7 @@ def test_certificates(
 
 @pytest.mark.parametrize("kind", ["mosquitto", "embedded"])
 def test_an_expired_certificate(
-    connect: Connect, serve: Callable[..., Served], authority: Any, kind: str
+    connect: Connect, serve: Callable[..., Served], authority: Authority, kind: str
 ) -> None:
     certificate, key = authority.issue("expired", expired=True)
     port = serve(kind, BrokerSecurity(certificate=certificate, key=key)).port
@@ -118,10 +119,10 @@ def test_an_expired_certificate(
 def test_client_certificates(
     connect: Connect,
     serve: Callable[..., Served],
-    authority: Any,
-    new_authority: Any,
+    authority: Authority,
+    new_authority: Callable[..., Authority],
     folder: Path,
-    eventually: Callable[..., Any],
+    eventually: Eventually,
     kind: str,
 ) -> None:
     certificate, key = authority.issue("server")
@@ -136,7 +137,7 @@ def test_client_certificates(
     assert connect(port, tls=Tls(authority.file, foreign, foreign_key))
 
 
-def test_tls_where_there_is_none(connect: Connect, mosquitto: Served, authority: Any) -> None:
+def test_tls_where_there_is_none(connect: Connect, mosquitto: Served, authority: Authority) -> None:
     error = connect(mosquitto.port, tls=Tls(authority.file))
     assert error
     assert "was not accepted" not in error
@@ -155,7 +156,7 @@ def test_an_unknown_host(connect: Connect, host: str) -> None:
     assert connect(1883, host) == f"the name {host!r} has no address"
 
 
-def test_files_that_cannot_be_used_are_named(folder: Path, authority: Any) -> None:
+def test_files_that_cannot_be_used_are_named(folder: Path, authority: Authority) -> None:
     certificate, _ = authority.issue("one")
     _, other_key = authority.issue("two")
     rubbish = folder / "rubbish.pem"

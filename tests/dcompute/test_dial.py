@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -17,6 +17,8 @@ from dcompute import AsyncioDriver, ComputeNodeTransport, MasterNodeTransport
 from dcompute._net.dial import STAGGER_S, connect
 from dcompute._net.resolve import AddressInfo
 from dcompute.drivers import Address
+
+from .conftest import Eventually, Served
 
 
 @pytest.fixture
@@ -112,7 +114,7 @@ def test_what_is_no_address_is_refused_at_once(host: Any, port: Any) -> None:
 
 
 @pytest.mark.parametrize("host", ["[::1]", "::1"])
-def test_a_broker_on_ipv6(stock_mosquitto: Any, host: str) -> None:
+def test_a_broker_on_ipv6(stock_mosquitto: Callable[..., int], host: str) -> None:
     port = free_port()
     stock_mosquitto(f"listener {port} ::1")
     with MasterNodeTransport(host, port) as master:
@@ -120,7 +122,7 @@ def test_a_broker_on_ipv6(stock_mosquitto: Any, host: str) -> None:
 
 
 def test_a_name_with_a_dead_address_first(
-    monkeypatch: pytest.MonkeyPatch, mosquitto: Any, eventually: Any
+    monkeypatch: pytest.MonkeyPatch, mosquitto: Served, eventually: Eventually
 ) -> None:
     real = socket.getaddrinfo
 
@@ -135,7 +137,7 @@ def test_a_name_with_a_dead_address_first(
 
 
 def test_dns_that_hangs_for_some_does_not_hang_others(
-    monkeypatch: pytest.MonkeyPatch, mosquitto: Any
+    monkeypatch: pytest.MonkeyPatch, mosquitto: Served
 ) -> None:
     real = socket.getaddrinfo
     go = threading.Event()
@@ -161,7 +163,7 @@ def test_dns_that_hangs_for_some_does_not_hang_others(
 
 
 def test_many_who_ask_for_one_name_share_a_thread(
-    monkeypatch: pytest.MonkeyPatch, mosquitto: Any, eventually: Any
+    monkeypatch: pytest.MonkeyPatch, mosquitto: Served, eventually: Eventually
 ) -> None:
     real = socket.getaddrinfo
     asked = []

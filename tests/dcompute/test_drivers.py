@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from dcompute.asyncio_driver import AsyncioDriver
+
+from .conftest import Eventually
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def driver() -> AsyncioDriver:
 
 
 def test_callbacks_come_in_order_on_one_thread_that_may_block(
-    driver: AsyncioDriver, eventually: Callable[..., Any]
+    driver: AsyncioDriver, eventually: Eventually
 ) -> None:
     got: list[int] = []
     threads: set[int] = set()

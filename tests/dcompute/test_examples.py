@@ -15,7 +15,7 @@ import pytest
 
 import dcompute
 
-from .conftest import Fleet, Served
+from .conftest import Eventually, Fleet, Served
 
 MASTER = """
 import time
@@ -115,9 +115,7 @@ def programs(
 
 
 @pytest.mark.parametrize("package", ["dcompute.", ""])
-def test_they_find_each_other_and_end_cleanly(
-    programs: Any, eventually: Callable[..., Any], package: str
-) -> None:
+def test_they_find_each_other_and_end_cleanly(programs: Any, eventually: Eventually, package: str) -> None:
     run, fleet = programs
     watcher = fleet.master()
     master, said = run.start(MASTER, package)
@@ -149,7 +147,7 @@ def test_they_find_each_other_and_end_cleanly(
     assert all(line.startswith("Dead nodes: ['") for line in lines)
 
 
-def test_a_node_id_is_the_same_at_the_next_start(programs: Any, eventually: Callable[..., Any]) -> None:
+def test_a_node_id_is_the_same_at_the_next_start(programs: Any, eventually: Eventually) -> None:
     run, fleet = programs
     watcher = fleet.master()
     ids = []

@@ -37,6 +37,8 @@ from dcompute.node_transport import ComputeNodeTransport
 from dcompute.parts import MqttLink
 from dcompute.worker import Worker, is_cancelled, load_handler, progress
 
+from .conftest import Eventually, Served
+
 _namespaces = itertools.count()
 
 WORK = """
@@ -121,7 +123,7 @@ def make_rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
 
 
 @pytest.fixture
-def rig(mosquitto: Any, make_rig: Callable[[int], Rig]) -> Rig:
+def rig(mosquitto: Served, make_rig: Callable[[int], Rig]) -> Rig:
     return make_rig(mosquitto.port)
 
 
@@ -154,7 +156,7 @@ def test_submit_map_and_what_goes_with_futures(rig: Rig) -> None:
 
 @pytest.mark.parametrize("tasks", [0, 1])
 def test_who_does_not_wait_for_the_end_is_disconnected_when_all_is_done(
-    rig: Rig, tasks: int, eventually: Callable[..., Any]
+    rig: Rig, tasks: int, eventually: Eventually
 ) -> None:
     rig.node()
     fleet = rig.executor()

@@ -8,11 +8,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from dcompute import Forked, MasterNodeTransport
+
+from .conftest import Eventually, Fleet, Served
 
 NODE = """
 import os, sys, time
@@ -48,7 +49,7 @@ def in_child(call: Callable[[], object]) -> str:
 
 
 def test_a_killed_node_is_noticed_at_once_whatever_it_had_forked(
-    mosquitto: Any, new_fleet: Any, eventually: Any
+    mosquitto: Served, new_fleet: Callable[[int], Fleet], eventually: Eventually
 ) -> None:
     fleet = new_fleet(mosquitto.port)
     master = fleet.master()
@@ -71,7 +72,7 @@ def test_a_killed_node_is_noticed_at_once_whatever_it_had_forked(
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def test_a_forked_copy_refuses_to_work(fleet: Any, eventually: Any) -> None:
+def test_a_forked_copy_refuses_to_work(fleet: Fleet, eventually: Eventually) -> None:
     master, node = fleet.master(), fleet.node()
     eventually(lambda: master.get_nodes_by_status("ready"))
     calls: list[Callable[[], object]] = [
@@ -90,7 +91,7 @@ def test_a_forked_copy_refuses_to_work(fleet: Any, eventually: Any) -> None:
     assert issubclass(Forked, RuntimeError)
 
 
-def test_in_a_child_the_end_does_nothing(fleet: Any, eventually: Any) -> None:
+def test_in_a_child_the_end_does_nothing(fleet: Fleet, eventually: Eventually) -> None:
     master, node = fleet.master(), fleet.node()
     eventually(lambda: master.get_nodes_by_status("ready"))
     for call in (node.stop, node._graceful_shutdown_, node.kill, master.stop, master.kill):
@@ -101,7 +102,7 @@ def test_in_a_child_the_end_does_nothing(fleet: Any, eventually: Any) -> None:
     assert (node.counters()["connections"], master.counters()["connections"]) == (1, 1)
 
 
-def test_a_child_may_have_transports_of_its_own(fleet: Any) -> None:
+def test_a_child_may_have_transports_of_its_own(fleet: Fleet) -> None:
     fleet.master()
 
     def use() -> None:
@@ -113,7 +114,7 @@ def test_a_child_may_have_transports_of_its_own(fleet: Any) -> None:
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_to_the_child_alone_leaves_the_node_ready(
-    mosquitto: Any, new_fleet: Any, eventually: Any, signum: int
+    mosquitto: Served, new_fleet: Callable[[int], Fleet], eventually: Eventually, signum: int
 ) -> None:
     fleet = new_fleet(mosquitto.port)
     master = fleet.master()

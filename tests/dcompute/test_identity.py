@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,7 +13,7 @@ from dcompute._node.identity import default_node_id, fingerprint
 from dcompute._node.rivals import Rivals
 from dcompute.node_names import MAX_ID_CHARS, check_node_id
 
-from .conftest import TameLink
+from .conftest import Eventually, Fleet, TameLink
 
 PROGRAM = "from dcompute._node.identity import default_node_id as new; print(new(), flush=True); input()"
 
@@ -135,7 +134,7 @@ def test_one_that_connects_again_and_again_is() -> None:
 
 
 def test_two_programs_with_one_id_are_told_so(
-    fleet: Any, eventually: Any, caplog: pytest.LogCaptureFixture
+    fleet: Fleet, eventually: Eventually, caplog: pytest.LogCaptureFixture
 ) -> None:
     one, two = fleet.node(), fleet.node(start=False)
     for node in (one, two):

@@ -13,11 +13,11 @@ from dcompute.asyncio_driver import AsyncioDriver
 from dcompute.master_transport import MasterNodeTransport
 from dcompute.node_transport import ComputeNodeTransport
 
-from .conftest import Fleet, Served
+from .conftest import Eventually, Fleet, Served
 
 
 def test_a_thousand_nodes_in_one_process(
-    mosquitto: Served, new_fleet: Callable[[int], Fleet], eventually: Callable[..., Any]
+    mosquitto: Served, new_fleet: Callable[[int], Fleet], eventually: Eventually
 ) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
@@ -51,7 +51,7 @@ def test_a_thousand_nodes_in_one_process(
     assert set(told) == {node.node_id for node in nodes}
 
 
-def test_on_the_callers_own_loop(mosquitto: Served, eventually: Callable[..., Any]) -> None:
+def test_on_the_callers_own_loop(mosquitto: Served, eventually: Eventually) -> None:
     async def program() -> None:
         driver = AsyncioDriver(asyncio.get_running_loop(), inline_callbacks=True)
         threads = threading.active_count()

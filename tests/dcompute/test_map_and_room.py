@@ -16,6 +16,8 @@ from dcompute.executor.future import FleetFuture, settle
 from dcompute.executor.map_results import MapResults
 from dcompute.executor.room import Room
 
+from .conftest import Eventually, World
+
 
 class Asked:
     """A map over `calls`, whose tasks are done when the test says so."""
@@ -116,7 +118,7 @@ def test_a_large_fleet_is_not_starved_and_more_than_ever_fits_goes_alone() -> No
     room.enter(5, 10)
 
 
-def test_who_waits_is_let_in_at_the_end(eventually: Any) -> None:
+def test_who_waits_is_let_in_at_the_end(eventually: Eventually) -> None:
     room = Room(AsyncioDriver.shared(), 1)
     room.enter(5, 1)
     thread = threading.Thread(target=room.enter, args=(5, 1), daemon=True)
@@ -126,7 +128,7 @@ def test_who_waits_is_let_in_at_the_end(eventually: Any) -> None:
     assert not thread.is_alive()
 
 
-def test_on_its_own_loop_it_cannot_wait(world: Any) -> None:
+def test_on_its_own_loop_it_cannot_wait(world: World) -> None:
     room = Room(world, 1)
     room.enter(5, 1)
     with pytest.raises(Backlogged, match="1 tasks are on their way"):

@@ -11,7 +11,7 @@ import pytest
 
 from dcompute.master_transport import MasterNodeTransport
 
-from .conftest import Fleet, Served, TameLink
+from .conftest import Eventually, Fleet, Served, TameLink
 
 LIVENESS_S = 1.5
 
@@ -34,9 +34,7 @@ def quick(*transports: Any) -> None:
         TameLink.of(transport).wait_s = 0.05
 
 
-def test_a_node_flapping_a_hundred_times_dies_a_hundred_deaths(
-    fleet: Fleet, eventually: Callable[..., Any]
-) -> None:
+def test_a_node_flapping_a_hundred_times_dies_a_hundred_deaths(fleet: Fleet, eventually: Eventually) -> None:
     master = fleet.master()
     told = watched(master)
     for life in range(100):
@@ -51,9 +49,7 @@ def test_a_node_flapping_a_hundred_times_dies_a_hundred_deaths(
     assert len(master.get_node_info()) == 1
 
 
-def test_a_node_flapping_faster_than_anyone_looks_ends_ready(
-    fleet: Fleet, eventually: Callable[..., Any]
-) -> None:
+def test_a_node_flapping_faster_than_anyone_looks_ends_ready(fleet: Fleet, eventually: Eventually) -> None:
     master = fleet.master()
     told = watched(master)
     quick(node := fleet.node())
@@ -70,7 +66,7 @@ def test_a_node_flapping_faster_than_anyone_looks_ends_ready(
 
 
 def test_a_cloned_node_is_one_node_and_ends_ready_when_one_gives_up(
-    fleet: Fleet, eventually: Callable[..., Any]
+    fleet: Fleet, eventually: Eventually
 ) -> None:
     master = fleet.master()
     told = watched(master)
@@ -87,7 +83,7 @@ def test_a_cloned_node_is_one_node_and_ends_ready_when_one_gives_up(
 
 
 def test_a_master_killed_and_restarted_knows_what_happened_meanwhile(
-    fleet: Fleet, eventually: Callable[..., Any]
+    fleet: Fleet, eventually: Eventually
 ) -> None:
     first = fleet.master(client_id=fleet.id("master"))
     told = watched(first)
@@ -109,7 +105,7 @@ def test_a_master_killed_and_restarted_knows_what_happened_meanwhile(
     assert told == [], "a killed master says nothing"
 
 
-def test_what_happened_while_the_master_was_cut_off(fleet: Fleet, eventually: Callable[..., Any]) -> None:
+def test_what_happened_while_the_master_was_cut_off(fleet: Fleet, eventually: Eventually) -> None:
     master = fleet.master()
     told = watched(master)
     steady, dying, twice = (fleet.node(name) for name in ("steady", "dying", "twice"))
@@ -128,7 +124,7 @@ def test_what_happened_while_the_master_was_cut_off(fleet: Fleet, eventually: Ca
     assert told == [dying.node_id]
 
 
-def test_tasks_sent_while_cut_off_arrive_in_order(fleet: Fleet, eventually: Callable[..., Any]) -> None:
+def test_tasks_sent_while_cut_off_arrive_in_order(fleet: Fleet, eventually: Eventually) -> None:
     master, node = fleet.master(), fleet.node()
     eventually(lambda: status_of(master, node.node_id) == "ready")
     TameLink.of(master).cut()
@@ -144,7 +140,7 @@ def test_tasks_sent_while_cut_off_arrive_in_order(fleet: Fleet, eventually: Call
 
 @pytest.mark.parametrize("kind", ["mosquitto", "embedded"])
 def test_a_broker_restarted_without_memory_while_two_nodes_die(
-    serve: Callable[..., Served], new_fleet: Callable[[int], Fleet], eventually: Callable[..., Any], kind: str
+    serve: Callable[..., Served], new_fleet: Callable[[int], Fleet], eventually: Eventually, kind: str
 ) -> None:
     broker = serve(kind)
     fleet = new_fleet(broker.port)
@@ -189,7 +185,7 @@ def test_a_broker_restarted_without_memory_while_two_nodes_die(
 
 @pytest.mark.parametrize("kind", ["mosquitto", "embedded"])
 def test_a_broker_restarted_with_its_memory(
-    serve: Callable[..., Served], new_fleet: Callable[[int], Fleet], eventually: Callable[..., Any], kind: str
+    serve: Callable[..., Served], new_fleet: Callable[[int], Fleet], eventually: Eventually, kind: str
 ) -> None:
     """Ending, it may leave `dead` of present incarnations behind; who comes back is alive all the same."""
     broker = serve(kind)
@@ -216,7 +212,7 @@ def test_a_broker_restarted_with_its_memory(
 
 
 def test_a_broker_that_comes_later_is_found(
-    serve: Callable[..., Served], new_fleet: Callable[[int], Fleet], eventually: Callable[..., Any]
+    serve: Callable[..., Served], new_fleet: Callable[[int], Fleet], eventually: Eventually
 ) -> None:
     broker = serve("mosquitto")
     broker.pause(keep_memory=False)
@@ -235,7 +231,7 @@ def test_a_broker_that_comes_later_is_found(
 
 
 def test_results_are_held_over_an_outage_in_order(
-    serve: Callable[..., Served], new_fleet: Callable[[int], Fleet], eventually: Callable[..., Any]
+    serve: Callable[..., Served], new_fleet: Callable[[int], Fleet], eventually: Eventually
 ) -> None:
     broker = serve("mosquitto")
     fleet = new_fleet(broker.port)
@@ -253,7 +249,7 @@ def test_results_are_held_over_an_outage_in_order(
 
 
 def test_a_silent_node_is_dead_by_the_brokers_keepalive(
-    embedded: Served, new_fleet: Callable[[int], Fleet], eventually: Callable[..., Any]
+    embedded: Served, new_fleet: Callable[[int], Fleet], eventually: Eventually
 ) -> None:
     fleet = new_fleet(embedded.port)
     master = fleet.master()
@@ -265,7 +261,7 @@ def test_a_silent_node_is_dead_by_the_brokers_keepalive(
 
 
 def test_an_idle_node_stays_alive(
-    embedded: Served, new_fleet: Callable[[int], Fleet], eventually: Callable[..., Any]
+    embedded: Served, new_fleet: Callable[[int], Fleet], eventually: Eventually
 ) -> None:
     fleet = new_fleet(embedded.port)
     master = fleet.master()
@@ -279,7 +275,7 @@ def test_an_idle_node_stays_alive(
     assert status_of(master, node.node_id) == "ready"
 
 
-def test_a_stopped_master_judges_nobody(fleet: Fleet, eventually: Callable[..., Any]) -> None:
+def test_a_stopped_master_judges_nobody(fleet: Fleet, eventually: Eventually) -> None:
     clock = fleet.master()
     told_clock = watched(clock)
     master = fleet.master(liveness_s=0.2, start=False)

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 import typing
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from dcompute_sim.production_events import of_master, of_node
 import dcompute
 from dcompute import ComputeNodeTransport, MasterNodeTransport, events
 
-from .conftest import Fleet
+from .conftest import Eventually, Fleet
 
 
 def test_everything_public_is_there_and_nothing_is_loaded_before_it_is_asked_for() -> None:
@@ -63,7 +62,7 @@ def test_what_a_core_tells_is_an_event_or_an_error() -> None:
         events.node_event("task_taken", {"colour": "red"})
 
 
-def test_observers_are_told_typed_events(fleet: Fleet, eventually: Callable[..., Any]) -> None:
+def test_observers_are_told_typed_events(fleet: Fleet, eventually: Eventually) -> None:
     of_master_: list[events.MasterEvent] = []
     of_node_: list[events.NodeEvent] = []
     master = fleet.master(observer=of_master_.append)
@@ -88,7 +87,7 @@ def test_observers_are_told_typed_events(fleet: Fleet, eventually: Callable[...,
 
 
 def test_an_observer_that_raises_stops_nothing(
-    fleet: Fleet, eventually: Callable[..., Any], caplog: pytest.LogCaptureFixture
+    fleet: Fleet, eventually: Eventually, caplog: pytest.LogCaptureFixture
 ) -> None:
     def raises(event: object) -> None:
         raise RuntimeError("the observer's mistake")
@@ -107,9 +106,7 @@ def test_an_observer_that_raises_stops_nothing(
 # --- results by callback --------------------------------------------------------------------------------
 
 
-def test_results_go_to_the_callback_in_order_and_are_not_kept(
-    fleet: Fleet, eventually: Callable[..., Any]
-) -> None:
+def test_results_go_to_the_callback_in_order_and_are_not_kept(fleet: Fleet, eventually: Eventually) -> None:
     master, node = fleet.master(), fleet.node()
     got: list[dict[str, Any]] = []
     for n in range(3):
@@ -129,7 +126,7 @@ def test_results_go_to_the_callback_in_order_and_are_not_kept(
 
 
 def test_what_the_callback_raises_on_is_kept_in_order(
-    fleet: Fleet, eventually: Callable[..., Any], caplog: pytest.LogCaptureFixture
+    fleet: Fleet, eventually: Eventually, caplog: pytest.LogCaptureFixture
 ) -> None:
     master, node = fleet.master(), fleet.node()
     go = threading.Event()
@@ -151,7 +148,7 @@ def test_what_the_callback_raises_on_is_kept_in_order(
 
 
 @pytest.mark.parametrize("name", ["stop", "_graceful_shutdown_"])
-def test_a_node_stops_by_either_name(fleet: Fleet, eventually: Callable[..., Any], name: str) -> None:
+def test_a_node_stops_by_either_name(fleet: Fleet, eventually: Eventually, name: str) -> None:
     node = fleet.node()
     watcher = fleet.probe_client("watcher", [f"{node.node_id}/status"])
     getattr(node, name)()

@@ -25,7 +25,7 @@ from dcompute.master_transport import MasterNodeTransport
 from dcompute.node_transport import ComputeNodeTransport
 from dcompute.parts import Outgoing
 
-from .conftest import Loop, ProbeClient, Served, World
+from .conftest import Eventually, Loop, ProbeClient, Served, World
 
 MESSAGES = int(os.environ.get("DCOMPUTE_ROGUE_MESSAGES", "500"))
 PASSWORD = "secret"
@@ -86,7 +86,7 @@ def hostile(dice: random.Random, task: str, inc: str) -> Outgoing:
     return topic, payload, dice.random() < 0.3
 
 
-def test_a_rogue_node_changes_nothing_of_another(guarded: Served, eventually: Callable[..., Any]) -> None:
+def test_a_rogue_node_changes_nothing_of_another(guarded: Served, eventually: Eventually) -> None:
     node = ComputeNodeTransport(
         *("127.0.0.1", guarded.port, "victim"),
         username="victim",
@@ -144,9 +144,7 @@ def test_a_rogue_node_changes_nothing_of_another(guarded: Served, eventually: Ca
         rogue.close()
 
 
-def test_a_rogue_throws_nobody_out_and_dies_for_nobody(
-    guarded: Served, eventually: Callable[..., Any]
-) -> None:
+def test_a_rogue_throws_nobody_out_and_dies_for_nobody(guarded: Served, eventually: Eventually) -> None:
     node = ComputeNodeTransport("127.0.0.1", guarded.port, "victim", username="victim", password=PASSWORD)
     master = MasterNodeTransport("127.0.0.1", guarded.port, username="boss", password=PASSWORD)
     deaths: list[str] = []

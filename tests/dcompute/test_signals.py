@@ -16,7 +16,7 @@ import pytest
 
 from dcompute._node.signals import ShutdownSignals, SignalSafeLock
 
-from .conftest import Fleet, Served
+from .conftest import Eventually, Fleet, Served
 
 HEAD = """
 import signal, sys, threading, time
@@ -72,7 +72,7 @@ class Program:
 
 @pytest.fixture
 def run(
-    mosquitto: Served, new_fleet: Callable[[int], Fleet], eventually: Callable[..., Any]
+    mosquitto: Served, new_fleet: Callable[[int], Fleet], eventually: Eventually
 ) -> Iterator[Callable[..., Program]]:
     programs: list[Program] = []
 
@@ -180,7 +180,7 @@ def test_a_signal_while_the_broker_is_away_ends_the_program(
     run: Callable[..., Program],
     serve: Callable[..., Served],
     new_fleet: Callable[[int], Fleet],
-    eventually: Callable[..., Any],
+    eventually: Eventually,
 ) -> None:
     broker = serve("mosquitto")
     program = Program(new_fleet(broker.port), eventually, "node = start()")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from dcompute import MasterNodeTransport, events
 from dcompute._mqtt.suspects import CLOSES_TO_CONVICT, CLOSES_TO_CONVICT_A_USUAL_ONE, Suspect, Suspects
 
-from .conftest import Client, Fleet, World
+from .conftest import Client, Eventually, Fleet, World
 
 BIG = "x" * 30_000  # over the broker's limit
 LIMIT = "max_packet_size 20000"
@@ -115,7 +115,7 @@ def test_a_reset_now_and_then_convicts_nobody(new_world: Callable[[], Any]) -> N
 def test_a_task_is_answered_to_its_sender_and_the_others_are_done(
     stock_mosquitto: Callable[..., int],
     new_fleet: Callable[[int], Fleet],
-    eventually: Callable[..., Any],
+    eventually: Eventually,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     fleet = new_fleet(stock_mosquitto(LIMIT))
@@ -156,7 +156,7 @@ def test_while_it_is_being_found_out_last_error_says_what_is_suspected(world: Wo
 def test_in_place_of_a_result_an_error_arrives(
     stock_mosquitto: Callable[..., int],
     new_fleet: Callable[[int], Fleet],
-    eventually: Callable[..., Any],
+    eventually: Eventually,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     fleet = new_fleet(stock_mosquitto(LIMIT))
@@ -177,7 +177,7 @@ def test_in_place_of_a_result_an_error_arrives(
 def test_a_status_is_set_aside_and_results_go_on(
     stock_mosquitto: Callable[..., int],
     new_fleet: Callable[[int], Fleet],
-    eventually: Callable[..., Any],
+    eventually: Eventually,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     fleet = new_fleet(stock_mosquitto("max_packet_size 10000"))

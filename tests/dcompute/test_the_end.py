@@ -13,11 +13,14 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from dcompute import AsyncioDriver, ComputeNodeTransport, MasterNodeTransport, NotSent
+
+from .conftest import Eventually, Fleet, Served, World
 
 
 def known(world: Any, master: MasterNodeTransport, node: str = "n") -> Any:
@@ -35,7 +38,7 @@ def known(world: Any, master: MasterNodeTransport, node: str = "n") -> Any:
 # --- what was not sent ----------------------------------------------------------------------------------
 
 
-def test_stop_says_which_tasks_were_not_sent(world: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_stop_says_which_tasks_were_not_sent(world: World, caplog: pytest.LogCaptureFixture) -> None:
     master = MasterNodeTransport(driver=world)
     broker = known(world, master)
     broker.lose()
@@ -57,7 +60,7 @@ def test_stop_says_which_tasks_were_not_sent(world: Any, caplog: pytest.LogCaptu
     assert caplog.text.count("stopped with") == 1
 
 
-def test_stop_says_whose_results_were_not_sent(world: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_stop_says_whose_results_were_not_sent(world: World, caplog: pytest.LogCaptureFixture) -> None:
     node = ComputeNodeTransport(node_id="n", driver=world, install_signal_handlers=False)
     node.start()
     world.wires[-1].accept().lose()
@@ -69,7 +72,7 @@ def test_stop_says_whose_results_were_not_sent(world: Any, caplog: pytest.LogCap
     assert "node n stopped with 2 not sent: t1, (no id)" in caplog.text
 
 
-def test_flush_waits_until_all_is_acknowledged(fleet: Any, eventually: Any) -> None:
+def test_flush_waits_until_all_is_acknowledged(fleet: Fleet, eventually: Eventually) -> None:
     master, node = fleet.master(), fleet.node()
     eventually(lambda: master.get_nodes_by_status("ready"))
     for number in range(500):
@@ -80,7 +83,7 @@ def test_flush_waits_until_all_is_acknowledged(fleet: Any, eventually: Any) -> N
     assert master.counters()["messages_held"] == node.counters()["messages_held"] == 0
 
 
-def test_flush_says_what_is_missing(world: Any) -> None:
+def test_flush_says_what_is_missing(world: World) -> None:
     master = MasterNodeTransport(driver=world)
     broker = known(world, master)
     broker.lose()
@@ -90,7 +93,7 @@ def test_flush_says_what_is_missing(world: Any) -> None:
         master.flush(timeout_s=0, check=True)
 
 
-def test_stop_connects_to_send_what_is_held(fleet: Any, eventually: Any) -> None:
+def test_stop_connects_to_send_what_is_held(fleet: Fleet, eventually: Eventually) -> None:
     watcher = fleet.master()
     node = fleet.node(start=False)
     node.send_result("early", "t")
@@ -115,7 +118,7 @@ for number in range(1000):
     ("end", "status"), [("", 0), ("sys.exit(3)", 3), ("raise RuntimeError('a fault of the script')", 1)]
 )
 def test_a_script_that_sends_and_ends_has_sent(
-    mosquitto: Any, new_fleet: Any, eventually: Any, end: str, status: int
+    mosquitto: Served, new_fleet: Callable[[int], Fleet], eventually: Eventually, end: str, status: int
 ) -> None:
     fleet = new_fleet(mosquitto.port)
     master = fleet.master()
@@ -140,7 +143,9 @@ def test_a_script_without_a_broker_ends_in_time_and_says_what_it_could_not_send(
     assert "node x-n stopped with 1000 not sent: t0, t1, t2, t3, t4 and 995 more" in done.stderr
 
 
-def test_a_callback_that_blocks_does_not_keep_the_program_from_ending(mosquitto: Any, new_fleet: Any) -> None:
+def test_a_callback_that_blocks_does_not_keep_the_program_from_ending(
+    mosquitto: Served, new_fleet: Callable[[int], Fleet]
+) -> None:
     fleet = new_fleet(mosquitto.port)
     program = """
 import sys, threading, time
@@ -175,7 +180,7 @@ def unused_port() -> int:
 # --- get_task(timeout=) ---------------------------------------------------------------------------------
 
 
-def test_get_task_waits_for_a_task(fleet: Any, eventually: Any) -> None:
+def test_get_task_waits_for_a_task(fleet: Fleet, eventually: Eventually) -> None:
     master, node = fleet.master(), fleet.node()
     eventually(lambda: master.get_nodes_by_status("ready"))
     got: list[Any] = []
@@ -188,14 +193,14 @@ def test_get_task_waits_for_a_task(fleet: Any, eventually: Any) -> None:
     assert {task["id"] for task in got} == ids
 
 
-def test_get_task_waits_no_longer_than_it_may(fleet: Any) -> None:
+def test_get_task_waits_no_longer_than_it_may(fleet: Fleet) -> None:
     node = fleet.node()
     began_s = time.monotonic()
     assert node.get_task(timeout=0.2) is None
     assert 0.15 < time.monotonic() - began_s < 5
 
 
-def test_who_waits_for_a_task_is_released_when_the_node_stops(fleet: Any) -> None:
+def test_who_waits_for_a_task_is_released_when_the_node_stops(fleet: Fleet) -> None:
     node = fleet.node()
     got: list[Any] = []
     waiting = threading.Thread(target=lambda: got.append(node.get_task(timeout=60)))
@@ -206,12 +211,13 @@ def test_who_waits_for_a_task_is_released_when_the_node_stops(fleet: Any) -> Non
     assert got == [None]
 
 
-def test_a_task_that_carries_task_info_is_work(fleet: Any, eventually: Any) -> None:
+def test_a_task_that_carries_task_info_is_work(fleet: Fleet, eventually: Eventually) -> None:
     master, node = fleet.master(), fleet.node()
     eventually(lambda: master.get_nodes_by_status("ready"))
     sent = {"task_info": {"command": "init", "mine": True}}
     task = master.send_task(node.node_id, sent)
     got = node.get_task(timeout=15)
+    assert got is not None
     assert (got["id"], got["task_info"]) == (task, sent["task_info"])
 
 
@@ -219,7 +225,7 @@ def test_a_task_that_carries_task_info_is_work(fleet: Any, eventually: Any) -> N
 
 
 @pytest.mark.parametrize("own_loop", [True, False])
-def test_start_and_stop_can_be_awaited(mosquitto: Any, own_loop: bool) -> None:
+def test_start_and_stop_can_be_awaited(mosquitto: Served, own_loop: bool) -> None:
     async def program() -> None:
         driver = AsyncioDriver(asyncio.get_running_loop()) if own_loop else None
         namespace = f"awaited{own_loop}"
@@ -291,7 +297,9 @@ def test_ctrl_c_inside_start_leaves_nothing_running(caplog: pytest.LogCaptureFix
     assert not master.is_connected()
 
 
-def test_at_the_prompt_ctrl_c_leaves_the_node_ready(mosquitto: Any, new_fleet: Any, eventually: Any) -> None:
+def test_at_the_prompt_ctrl_c_leaves_the_node_ready(
+    mosquitto: Served, new_fleet: Callable[[int], Fleet], eventually: Eventually
+) -> None:
     fleet = new_fleet(mosquitto.port)
     master = fleet.master()
     theirs, ours = pty.openpty()
@@ -330,7 +338,7 @@ def test_at_the_prompt_ctrl_c_leaves_the_node_ready(mosquitto: Any, new_fleet: A
         os.close(ours)
 
 
-def test_logging_is_quiet_in_a_normal_life(fleet: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_logging_is_quiet_in_a_normal_life(fleet: Fleet, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     with fleet.master(start=False) as master, fleet.node(start=False):
         assert master.is_connected()

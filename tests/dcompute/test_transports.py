@@ -13,7 +13,7 @@ import pytest
 from dcompute.master_transport import Backlogged, DeadNode, MasterNodeTransport, UnknownNode
 from dcompute.node_transport import ComputeNodeTransport
 
-from .conftest import Fleet, TameLink
+from .conftest import Eventually, Fleet, TameLink
 
 
 def status_of(master: MasterNodeTransport, node_id: str) -> str | None:
@@ -34,7 +34,7 @@ def take(node: ComputeNodeTransport, eventually: Callable[..., Any]) -> dict[str
 # --- tasks and results ----------------------------------------------------------------------------------
 
 
-def test_a_task_goes_there_and_its_result_comes_back(fleet: Fleet, eventually: Callable[..., Any]) -> None:
+def test_a_task_goes_there_and_its_result_comes_back(fleet: Fleet, eventually: Eventually) -> None:
     master, node = fleet.master(), fleet.node()
     eventually(lambda: status_of(master, node.node_id) == "ready")
     data = {"numbers": [1, 2], "text": "Ünï ✓"}
@@ -50,7 +50,7 @@ def test_a_task_goes_there_and_its_result_comes_back(fleet: Fleet, eventually: C
     assert abs(record["timestamp"] - record["received_at"]) < 5
 
 
-def test_tasks_come_by_priority_then_in_order(fleet: Fleet, eventually: Callable[..., Any]) -> None:
+def test_tasks_come_by_priority_then_in_order(fleet: Fleet, eventually: Eventually) -> None:
     master, node = fleet.master(), fleet.node()
     eventually(lambda: status_of(master, node.node_id) == "ready")
     priorities = [1, 10, 5, 10, 5, 1, 3]
@@ -60,7 +60,7 @@ def test_tasks_come_by_priority_then_in_order(fleet: Fleet, eventually: Callable
     assert taken == ["t1", "t3", "t2", "t4", "t6", "t0", "t5"]
 
 
-def test_a_task_sent_again_is_its_next_attempt(fleet: Fleet, eventually: Callable[..., Any]) -> None:
+def test_a_task_sent_again_is_its_next_attempt(fleet: Fleet, eventually: Eventually) -> None:
     master, node = fleet.master(), fleet.node()
     eventually(lambda: status_of(master, node.node_id) == "ready")
     for attempt in (1, 2):
@@ -71,7 +71,7 @@ def test_a_task_sent_again_is_its_next_attempt(fleet: Fleet, eventually: Callabl
     assert results_of(master, node.node_id) == ["done"]
 
 
-def test_what_is_refused_is_no_attempt(fleet: Fleet, eventually: Callable[..., Any]) -> None:
+def test_what_is_refused_is_no_attempt(fleet: Fleet, eventually: Eventually) -> None:
     master, node = fleet.master(hold_limit=0), fleet.node()
     eventually(lambda: status_of(master, node.node_id) == "ready")
     with pytest.raises(ValueError, match="not a JSON value"):
@@ -83,7 +83,7 @@ def test_what_is_refused_is_no_attempt(fleet: Fleet, eventually: Callable[..., A
     assert take(node, eventually)["attempt"] == 1
 
 
-def test_what_send_task_refuses(fleet: Fleet, eventually: Callable[..., Any]) -> None:
+def test_what_send_task_refuses(fleet: Fleet, eventually: Eventually) -> None:
     master, node = fleet.master(), fleet.node()
     eventually(lambda: status_of(master, node.node_id) == "ready")
     with pytest.raises(ValueError, match="from 1 to 10, not 11"):
@@ -107,7 +107,7 @@ def test_what_send_task_refuses(fleet: Fleet, eventually: Callable[..., Any]) ->
         master.send_task(node.node_id, {})
 
 
-def test_any_json_value_is_a_result(fleet: Fleet, eventually: Callable[..., Any]) -> None:
+def test_any_json_value_is_a_result(fleet: Fleet, eventually: Eventually) -> None:
     master, node = fleet.master(), fleet.node()
     values: list[Any] = [None, False, 0, -1.5, "", "Ü✓", [], {"a": [{}]}, "x" * 200_000]
     for value in values:
@@ -120,7 +120,7 @@ def test_any_json_value_is_a_result(fleet: Fleet, eventually: Callable[..., Any]
 
 @pytest.mark.parametrize("shape", [list, set, tuple, frozenset, dict.fromkeys])
 def test_results_are_filtered_by_any_collection_of_ids(
-    fleet: Fleet, eventually: Callable[..., Any], shape: Any
+    fleet: Fleet, eventually: Eventually, shape: Any
 ) -> None:
     master = fleet.master()
     nodes = [fleet.node(name) for name in "abc"]
@@ -138,7 +138,7 @@ def test_results_are_filtered_by_any_collection_of_ids(
 
 
 def test_disposable_results_are_each_collected_once_by_any_number_of_threads(
-    fleet: Fleet, eventually: Callable[..., Any]
+    fleet: Fleet, eventually: Eventually
 ) -> None:
     master, node = fleet.master(), fleet.node()
     collected: list[int] = []
@@ -158,7 +158,7 @@ def test_disposable_results_are_each_collected_once_by_any_number_of_threads(
     assert sorted(collected) == list(range(400))
 
 
-def test_results_of_many_threads_all_arrive(fleet: Fleet, eventually: Callable[..., Any]) -> None:
+def test_results_of_many_threads_all_arrive(fleet: Fleet, eventually: Eventually) -> None:
     master, node = fleet.master(), fleet.node()
 
     def send(thread: int) -> None:
@@ -176,7 +176,7 @@ def test_results_of_many_threads_all_arrive(fleet: Fleet, eventually: Callable[.
 # --- nodes ----------------------------------------------------------------------------------------------
 
 
-def test_what_is_known_of_a_node(fleet: Fleet, eventually: Callable[..., Any]) -> None:
+def test_what_is_known_of_a_node(fleet: Fleet, eventually: Eventually) -> None:
     master = fleet.master()
     node = fleet.node(device_type="lab", capabilities={"cores": [2]}, keepalive=17)
     eventually(lambda: status_of(master, node.node_id) == "ready")
@@ -197,7 +197,7 @@ def test_what_is_known_of_a_node(fleet: Fleet, eventually: Callable[..., Any]) -
     assert [info["node_id"] for info in everyone] == [node.node_id]
 
 
-def test_nodes_by_status_follow_what_nodes_publish(fleet: Fleet, eventually: Callable[..., Any]) -> None:
+def test_nodes_by_status_follow_what_nodes_publish(fleet: Fleet, eventually: Eventually) -> None:
     master = fleet.master()
     nodes = {name: fleet.node(name) for name in "ab"}
     ids = {name: node.node_id for name, node in nodes.items()}
@@ -213,7 +213,7 @@ def test_nodes_by_status_follow_what_nodes_publish(fleet: Fleet, eventually: Cal
         nodes["a"].publish_status("")
 
 
-def test_statuses_of_many_threads_leave_the_last_one(fleet: Fleet, eventually: Callable[..., Any]) -> None:
+def test_statuses_of_many_threads_leave_the_last_one(fleet: Fleet, eventually: Eventually) -> None:
     master, node = fleet.master(), fleet.node()
     threads = [
         threading.Thread(target=lambda: any(map(node.publish_status, ("busy", "ready") * 50)))
@@ -227,9 +227,7 @@ def test_statuses_of_many_threads_leave_the_last_one(fleet: Fleet, eventually: C
     eventually(lambda: status_of(master, node.node_id) == "done with it")
 
 
-def test_nodes_that_were_there_before_are_known_within_a_second(
-    fleet: Fleet, eventually: Callable[..., Any]
-) -> None:
+def test_nodes_that_were_there_before_are_known_within_a_second(fleet: Fleet, eventually: Eventually) -> None:
     nodes = [fleet.node(f"n{number}") for number in range(20)]
     master = fleet.master()
     eventually(lambda: len(master.get_nodes_by_status("ready")) == len(nodes), 1.0)
@@ -237,7 +235,7 @@ def test_nodes_that_were_there_before_are_known_within_a_second(
 
 
 def test_offline_and_dead_reach_the_callback_and_can_be_told_apart(
-    fleet: Fleet, eventually: Callable[..., Any]
+    fleet: Fleet, eventually: Eventually
 ) -> None:
     master = fleet.master()
     told: list[str] = []
@@ -264,7 +262,7 @@ def test_offline_and_dead_reach_the_callback_and_can_be_told_apart(
 
 
 def test_a_failing_callback_is_logged_and_stops_nothing(
-    fleet: Fleet, eventually: Callable[..., Any], caplog: pytest.LogCaptureFixture
+    fleet: Fleet, eventually: Eventually, caplog: pytest.LogCaptureFixture
 ) -> None:
     master = fleet.master()
     told: list[str] = []
@@ -285,7 +283,7 @@ def test_a_failing_callback_is_logged_and_stops_nothing(
     eventually(lambda: results_of(master, node.node_id) == [1])
 
 
-def test_a_callback_may_use_the_master(fleet: Fleet, eventually: Callable[..., Any]) -> None:
+def test_a_callback_may_use_the_master(fleet: Fleet, eventually: Eventually) -> None:
     master = fleet.master()
     spare, dying = fleet.node("spare"), fleet.node("dying")
     eventually(lambda: len(master.get_nodes_by_status()) == 2)
@@ -294,9 +292,7 @@ def test_a_callback_may_use_the_master(fleet: Fleet, eventually: Callable[..., A
     assert take(spare, eventually)["instead_of"] == [dying.node_id]
 
 
-def test_a_forgotten_node_is_gone_until_it_connects_anew(
-    fleet: Fleet, eventually: Callable[..., Any]
-) -> None:
+def test_a_forgotten_node_is_gone_until_it_connects_anew(fleet: Fleet, eventually: Eventually) -> None:
     master, node = fleet.master(), fleet.node()
     eventually(lambda: status_of(master, node.node_id) == "ready")
     node.send_result(1)
@@ -315,7 +311,7 @@ def test_a_forgotten_node_is_gone_until_it_connects_anew(
     eventually(lambda: status_of(master, back.node_id) == "ready")
 
 
-def test_forgetting_clears_the_retained_status(fleet: Fleet, eventually: Callable[..., Any]) -> None:
+def test_forgetting_clears_the_retained_status(fleet: Fleet, eventually: Eventually) -> None:
     master, node = fleet.master(), fleet.node()
     eventually(lambda: status_of(master, node.node_id) == "ready")
     node.stop()
@@ -333,7 +329,7 @@ def test_forgetting_clears_the_retained_status(fleet: Fleet, eventually: Callabl
 # --- others on the wire ---------------------------------------------------------------------------------
 
 
-def test_an_older_node_can_join(fleet: Fleet, eventually: Callable[..., Any]) -> None:
+def test_an_older_node_can_join(fleet: Fleet, eventually: Eventually) -> None:
     master = fleet.master()
     told: list[str] = []
     master.set_dead_nodes_callback(told.extend)
@@ -364,7 +360,7 @@ def test_an_older_node_can_join(fleet: Fleet, eventually: Callable[..., Any]) ->
     eventually(lambda: late.counters()["retained_results"] == 1)
 
 
-def test_an_older_master_is_understood(fleet: Fleet, eventually: Callable[..., Any]) -> None:
+def test_an_older_master_is_understood(fleet: Fleet, eventually: Eventually) -> None:
     node = fleet.node()
     master = fleet.probe_client("oldmaster", ["results", "+/status"])
     status = f"{node.node_id}/status"
@@ -387,7 +383,7 @@ def test_an_older_master_is_understood(fleet: Fleet, eventually: Callable[..., A
 
 
 def test_rubbish_on_every_topic_changes_nothing(
-    fleet: Fleet, eventually: Callable[..., Any], caplog: pytest.LogCaptureFixture
+    fleet: Fleet, eventually: Eventually, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
     master, node = fleet.master(), fleet.node()
@@ -412,7 +408,7 @@ def test_rubbish_on_every_topic_changes_nothing(
 
 
 def test_a_death_notice_of_an_older_connection_is_ignored_and_put_right(
-    fleet: Fleet, eventually: Callable[..., Any]
+    fleet: Fleet, eventually: Eventually
 ) -> None:
     master, node = fleet.master(), fleet.node()
     watcher = fleet.probe_client("watcher", [f"{node.node_id}/status"])
@@ -428,7 +424,7 @@ def test_a_death_notice_of_an_older_connection_is_ignored_and_put_right(
 
 
 def test_two_namespaces_do_not_see_each_other(
-    fleet: Fleet, new_fleet: Callable[[int], Fleet], eventually: Callable[..., Any]
+    fleet: Fleet, new_fleet: Callable[[int], Fleet], eventually: Eventually
 ) -> None:
     other = new_fleet(fleet.port)
     masters = [each.master() for each in (fleet, other)]
@@ -438,9 +434,7 @@ def test_two_namespaces_do_not_see_each_other(
         assert [info["node_id"] for info in master.get_node_info()] == [node.node_id]
 
 
-def test_the_second_of_two_masters_sees_what_the_first_does(
-    fleet: Fleet, eventually: Callable[..., Any]
-) -> None:
+def test_the_second_of_two_masters_sees_what_the_first_does(fleet: Fleet, eventually: Eventually) -> None:
     first, second, node = fleet.master(), fleet.master(), fleet.node()
     for master in (first, second):
         eventually(lambda master=master: status_of(master, node.node_id) == "ready")
@@ -454,7 +448,7 @@ def test_the_second_of_two_masters_sees_what_the_first_does(
 # --- life -----------------------------------------------------------------------------------------------
 
 
-def test_context_managers_start_and_end_cleanly(fleet: Fleet, eventually: Callable[..., Any]) -> None:
+def test_context_managers_start_and_end_cleanly(fleet: Fleet, eventually: Eventually) -> None:
     watcher = fleet.master()
     with fleet.master(start=False) as master, fleet.node(start=False) as node:
         assert master.is_connected()
@@ -468,7 +462,7 @@ def test_context_managers_start_and_end_cleanly(fleet: Fleet, eventually: Callab
     node.stop()
 
 
-def test_offline_is_the_last_word(fleet: Fleet, eventually: Callable[..., Any]) -> None:
+def test_offline_is_the_last_word(fleet: Fleet, eventually: Eventually) -> None:
     """A worker that finishes while the node leaves, or a master that asks, must not make it look alive."""
     node = fleet.node()
     watcher = fleet.probe_client("watcher", [f"{node.node_id}/status"])
@@ -495,7 +489,7 @@ def test_offline_is_the_last_word(fleet: Fleet, eventually: Callable[..., Any]) 
     assert (json.loads(payload)["status"], retained) == ("offline", True)
 
 
-def test_a_node_that_left_can_start_again(fleet: Fleet, eventually: Callable[..., Any]) -> None:
+def test_a_node_that_left_can_start_again(fleet: Fleet, eventually: Eventually) -> None:
     master, node = fleet.master(), fleet.node()
     first = node.inc
     node.stop()

@@ -17,7 +17,11 @@ from hypothesis import strategies as st
 
 from dcompute import Worker
 from dcompute._plain import plain
+from dcompute.master_transport import MasterNodeTransport
+from dcompute.node_transport import ComputeNodeTransport
 from dcompute.node_wire import MAX_DEPTH, check_json, encode
+
+from .conftest import Eventually, Fleet, Served
 
 
 class Anything(BaseException):
@@ -56,8 +60,11 @@ def results(master: Any) -> dict[str, Any]:
     return {r["task_id"]: r["result"] for records in master.get_results().values() for r in records}
 
 
+Pair = tuple[MasterNodeTransport, ComputeNodeTransport]
+
+
 @pytest.fixture
-def pair(mosquitto: Any, new_fleet: Any, eventually: Any) -> Any:
+def pair(mosquitto: Served, new_fleet: Callable[[int], Fleet], eventually: Eventually) -> Pair:
     fleet = new_fleet(mosquitto.port)
     master, node = fleet.master(), fleet.node()
     eventually(lambda: master.get_nodes_by_status("ready"))
@@ -123,7 +130,7 @@ def test_nesting_is_bounded() -> None:
     "error", [MemoryError(), RuntimeError("odd"), Anything(), SystemExit(3), KeyboardInterrupt()]
 )
 def test_a_result_that_fails_in_any_way_is_answered_and_the_next_task_done(
-    pair: Any, eventually: Any, error: BaseException
+    pair: Pair, eventually: Eventually, error: BaseException
 ) -> None:
     master, node = pair
     Worker(node, lambda task: Hostile(error) if task["bad"] else "fine")
@@ -135,7 +142,7 @@ def test_a_result_that_fails_in_any_way_is_answered_and_the_next_task_done(
     eventually(lambda: master.get_nodes_by_status("ready"))
 
 
-def test_a_description_of_a_failure_is_bounded(pair: Any, eventually: Any) -> None:
+def test_a_description_of_a_failure_is_bounded(pair: Pair, eventually: Eventually) -> None:
     master, node = pair
 
     def handler(task: dict[str, Any]) -> NoReturn:
@@ -148,7 +155,7 @@ def test_a_description_of_a_failure_is_bounded(pair: Any, eventually: Any) -> No
     assert len(found["error"]) + len(found["traceback"]) < 30_000
 
 
-def test_a_value_whose_methods_block_holds_up_nobody_else(pair: Any, eventually: Any) -> None:
+def test_a_value_whose_methods_block_holds_up_nobody_else(pair: Pair, eventually: Eventually) -> None:
     master, node = pair
     go, inside = threading.Event(), threading.Event()
 
@@ -170,7 +177,7 @@ def test_a_value_whose_methods_block_holds_up_nobody_else(pair: Any, eventually:
     eventually(lambda: results(master).get("slow") == {"a": 1})
 
 
-def test_a_task_is_copied_before_the_master_is_locked(pair: Any, eventually: Any) -> None:
+def test_a_task_is_copied_before_the_master_is_locked(pair: Pair, eventually: Eventually) -> None:
     master, node = pair
     go, inside = threading.Event(), threading.Event()
 
@@ -189,15 +196,19 @@ def test_a_task_is_copied_before_the_master_is_locked(pair: Any, eventually: Any
     assert eventually(node.get_task)["deep"] == {"a": 1}
 
 
-def test_results_are_copied_without_the_lock(pair: Any, eventually: Any) -> None:
+def test_results_are_copied_without_the_lock(pair: Pair, eventually: Eventually) -> None:
     master, node = pair
     node.send_result({"list": [1]}, "t")
     eventually(lambda: results(master))
     master.get_results()[node.node_id][0]["result"]["list"].append(2)
-    master.get_node_info(node.node_id)["capabilities"]["keepalive"] = "changed"
+    info = master.get_node_info(node.node_id)
+    assert info is not None
+    info["capabilities"]["keepalive"] = "changed"
     master.get_node_info()[0]["capabilities"].clear()
     assert results(master)["t"] == {"list": [1]}
-    assert master.get_node_info(node.node_id)["capabilities"]["keepalive"] == 60
+    info = master.get_node_info(node.node_id)
+    assert info is not None
+    assert info["capabilities"]["keepalive"] == 60
 
 
 # --- callbacks ------------------------------------------------------------------------------------------
@@ -205,7 +216,7 @@ def test_results_are_copied_without_the_lock(pair: Any, eventually: Any) -> None
 
 @pytest.mark.parametrize("error", [Anything(), SystemExit(3), GeneratorExit(), MemoryError()])
 def test_callbacks_and_observers_may_raise_anything(
-    fleet: Any, eventually: Any, error: BaseException
+    fleet: Fleet, eventually: Eventually, error: BaseException
 ) -> None:
     def raises(*_: object) -> NoReturn:
         raise error
@@ -231,7 +242,7 @@ def test_callbacks_and_observers_may_raise_anything(
         eventually(lambda dying=dying: dying.node_id in told)
 
 
-def test_a_blocking_callback_stops_no_worker(pair: Any, fleet: Any, eventually: Any) -> None:
+def test_a_blocking_callback_stops_no_worker(pair: Pair, fleet: Fleet, eventually: Eventually) -> None:
     master, node = pair
     go, blocked = threading.Event(), threading.Event()
 
@@ -255,7 +266,7 @@ def test_a_blocking_callback_stops_no_worker(pair: Any, fleet: Any, eventually: 
 # --- handlers -------------------------------------------------------------------------------------------
 
 
-def test_a_handler_that_forks_leaves_the_node_alone(pair: Any, eventually: Any) -> None:
+def test_a_handler_that_forks_leaves_the_node_alone(pair: Pair, eventually: Eventually) -> None:
     master, node = pair
 
     def handler(task: dict[str, Any]) -> int:
@@ -271,7 +282,7 @@ def test_a_handler_that_forks_leaves_the_node_alone(pair: Any, eventually: Any) 
 
 
 def test_a_handler_that_holds_the_gil_is_a_dead_node_for_that_time_and_no_zombie(
-    mosquitto: Any, new_fleet: Any, eventually: Any
+    mosquitto: Served, new_fleet: Callable[[int], Fleet], eventually: Eventually
 ) -> None:
     """Threads cannot help there; the node has to find its feet afterwards."""
     fleet = new_fleet(mosquitto.port)

@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 
 from dcompute.events import MasterEvent, NodeStatusSeen
+from dcompute.master_transport import MasterNodeTransport
+from dcompute.node_transport import ComputeNodeTransport
 from dcompute.worker import Worker, load_handler
 
-from .conftest import Fleet, Served
+from .conftest import Eventually, Fleet, Served
 
 HANDLERS = """
 import os
@@ -32,8 +34,11 @@ def results(master: Any) -> list[Any]:
     return [record["result"] for records in master.get_results().values() for record in records]
 
 
+Pair = tuple[MasterNodeTransport, ComputeNodeTransport, list[str]]
+
+
 @pytest.fixture
-def pair(mosquitto: Served, new_fleet: Callable[[int], Fleet], eventually: Callable[..., Any]) -> Any:
+def pair(mosquitto: Served, new_fleet: Callable[[int], Fleet], eventually: Eventually) -> Pair:
     fleet = new_fleet(mosquitto.port)
     statuses: list[str] = []
 
@@ -46,7 +51,7 @@ def pair(mosquitto: Served, new_fleet: Callable[[int], Fleet], eventually: Calla
     return master, node, statuses
 
 
-def test_results_in_order_and_busy_while_there_is_work(pair: Any, eventually: Callable[..., Any]) -> None:
+def test_results_in_order_and_busy_while_there_is_work(pair: Pair, eventually: Eventually) -> None:
     master, node, statuses = pair
     go = threading.Event()
     threads = set()
@@ -70,7 +75,7 @@ def test_results_in_order_and_busy_while_there_is_work(pair: Any, eventually: Ca
     worker.stop()
 
 
-def test_work_that_waited_before_the_worker_is_done(pair: Any, eventually: Callable[..., Any]) -> None:
+def test_work_that_waited_before_the_worker_is_done(pair: Pair, eventually: Eventually) -> None:
     master, node, _ = pair
     for n in range(3):
         master.send_task(node.node_id, {"n": n})
@@ -94,7 +99,7 @@ class Unspeakable(Exception):
     ],
 )
 def test_a_failing_handler_answers_with_its_traceback_and_the_next_task_is_done(
-    pair: Any, eventually: Callable[..., Any], failure: BaseException, said: str
+    pair: Pair, eventually: Eventually, failure: BaseException, said: str
 ) -> None:
     master, node, _ = pair
 
@@ -125,7 +130,7 @@ def test_a_failing_handler_answers_with_its_traceback_and_the_next_task_is_done(
     ],
 )
 def test_a_result_that_cannot_be_sent_is_answered_with_why(
-    pair: Any, eventually: Callable[..., Any], value: Any, said: str
+    pair: Pair, eventually: Eventually, value: Any, said: str
 ) -> None:
     master, node, _ = pair
     Worker(node, lambda task: value if task["bad"] else "fine")
@@ -136,9 +141,7 @@ def test_a_result_that_cannot_be_sent_is_answered_with_why(
     assert results(master)[1] == "fine"
 
 
-def test_stop_finishes_the_task_at_work_and_leaves_the_others(
-    pair: Any, eventually: Callable[..., Any]
-) -> None:
+def test_stop_finishes_the_task_at_work_and_leaves_the_others(pair: Pair, eventually: Eventually) -> None:
     master, node, _ = pair
     begun, go = threading.Event(), threading.Event()
 
@@ -166,7 +169,7 @@ def test_stop_finishes_the_task_at_work_and_leaves_the_others(
     assert node.counters()["tasks_waiting"] == 2
 
 
-def test_a_handler_may_stop_its_worker(pair: Any, eventually: Callable[..., Any]) -> None:
+def test_a_handler_may_stop_its_worker(pair: Pair, eventually: Eventually) -> None:
     master, node, _ = pair
     workers: list[Worker] = []
     workers.append(Worker(node, lambda task: workers[0].stop()))
@@ -197,7 +200,7 @@ def command(folder: Path, *arguments: str, **environment: str) -> subprocess.Pop
 
 
 def test_dcompute_node_runs_a_handler(
-    folder: Path, mosquitto: Served, new_fleet: Callable[[int], Fleet], eventually: Callable[..., Any]
+    folder: Path, mosquitto: Served, new_fleet: Callable[[int], Fleet], eventually: Eventually
 ) -> None:
     fleet = new_fleet(mosquitto.port)
     master = fleet.master()
@@ -219,7 +222,7 @@ def test_dcompute_node_runs_a_handler(
 
 
 def test_ctrl_c_ends_it_in_the_midst_of_long_work(
-    folder: Path, mosquitto: Served, new_fleet: Callable[[int], Fleet], eventually: Callable[..., Any]
+    folder: Path, mosquitto: Served, new_fleet: Callable[[int], Fleet], eventually: Eventually
 ) -> None:
     (folder / "handlers.py").write_text("import time\ndef long(task): time.sleep(1000)\n")
     fleet = new_fleet(mosquitto.port)

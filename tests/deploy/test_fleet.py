@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from dcompute_sim.deploy.board_config import DeployTarget, config_text, parse_config
@@ -30,7 +30,7 @@ SECRETS = "# of the workshop\nWORKSHOP = hammer = tongs \nBROKER=b $ecret\nOTHER
 
 
 @pytest.fixture
-def write(tmp_path: Path) -> Any:
+def write(tmp_path: Path) -> Callable[..., Path]:
     def write(text: str = FLEET, secrets: str = SECRETS) -> Path:
         (tmp_path / "secrets.env").write_text(secrets)
         (tmp_path / "ports").write_text("/dev/pts/7\n/dev/pts/8\n")
@@ -45,7 +45,7 @@ def targets(path: Path, *names: str, **environment: str) -> list[DeployTarget]:
     return FleetFile(path, environment=environment).targets(names, gather())
 
 
-def test_what_boards_are_told(write: Any) -> None:
+def test_what_boards_are_told(write: Callable[..., Path]) -> None:
     kiln, lathe = targets(write(), "kiln", "lathe")
     assert kiln.config == {
         "WIFI_SSID": "workshop",
@@ -77,7 +77,7 @@ def test_what_boards_are_told(write: Any) -> None:
     assert parse_config(config_text(kiln.config), "config.py") == kiln.config
 
 
-def test_the_environment_comes_before_the_file_of_secrets(write: Any) -> None:
+def test_the_environment_comes_before_the_file_of_secrets(write: Callable[..., Path]) -> None:
     (kiln,) = targets(write(), "kiln", WORKSHOP="from outside")
     assert kiln.config is not None
     assert kiln.config["WIFI_PASSWORD"] == "from outside"
@@ -99,7 +99,9 @@ def test_the_environment_comes_before_the_file_of_secrets(write: Any) -> None:
         ("boards:\n", "board:\n", 6, "unknown key `board`"),
     ],
 )
-def test_errors_name_the_line(write: Any, old: str, new: str, line: int, message: str) -> None:
+def test_errors_name_the_line(
+    write: Callable[..., Path], old: str, new: str, line: int, message: str
+) -> None:
     assert old in FLEET
     path = write(FLEET.replace(old, new))
     with pytest.raises(LocatedError) as caught:
@@ -108,14 +110,14 @@ def test_errors_name_the_line(write: Any, old: str, new: str, line: int, message
     assert f"{path}:{line}:" in str(caught.value)
 
 
-def test_no_message_shows_a_secret(write: Any) -> None:
+def test_no_message_shows_a_secret(write: Callable[..., Path]) -> None:
     for secrets in ("WORKSHOP=hunter2\nBROKER=x\n", "hunter2\nWORKSHOP=1\n"):
         with pytest.raises((LocatedError, InvalidInput)) as caught:
             targets(write(secrets=secrets), "kiln")
         assert "hunter2" not in str(caught.value)
 
 
-def test_the_boards_meant(write: Any, tmp_path: Path) -> None:
+def test_the_boards_meant(write: Callable[..., Path], tmp_path: Path) -> None:
     firmware, fleet = gather(), write()
     chosen = Selection(everything=True, fleet=fleet).targets(firmware)
     assert [target.name for target in chosen] == ["kiln", "lathe"]
@@ -145,7 +147,7 @@ def test_a_config_py_must_be_plain_and_sound(tmp_path: Path) -> None:
             Selection(ports=["/dev/x"], config=config).targets(gather())
 
 
-def test_the_fleet_file_of_the_docs(write: Any) -> None:
+def test_the_fleet_file_of_the_docs(write: Callable[..., Path]) -> None:
     docs = Path(__file__).parents[2] / "docs" / "hardware.md"
     example = next(
         block for block in docs.read_text().split("```yaml\n")[1:] if block.startswith("secrets:")

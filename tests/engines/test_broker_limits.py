@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 from dcompute_sim import trace as t
 from dcompute_sim.brokers.real_broker import BrokerError
 from dcompute_sim.checks import Status
 from dcompute_sim.report.broker_drops import drops
+
+from .conftest import Run
 
 FLOOD = {
     "duration": "20s",
@@ -20,7 +19,7 @@ FLOOD = {
 """A node 600 ms away has taken next to nothing when all tasks are there: 20 under way, 1,000 wait."""
 
 
-def test_what_mosquitto_drops_is_said_with_whose_it_was_and_why(run: Callable[..., Any]) -> None:
+def test_what_mosquitto_drops_is_said_with_whose_it_was_and_why(run: Run) -> None:
     outcome = run(FLOOD, broker="mosquitto")
     dropped = [event for event in outcome.trace if isinstance(event, t.MessagesDropped)]
     assert {(event.who, event.why, event.holds) for event in dropped} == {("py-1", "queue full", 1000)}
@@ -29,7 +28,7 @@ def test_what_mosquitto_drops_is_said_with_whose_it_was_and_why(run: Callable[..
     assert drops(outcome.trace) == [f"the broker dropped {count:,} messages for py-1: its queue holds 1,000"]
 
 
-def test_the_real_mosquitto_drops_as_many(run: Callable[..., Any]) -> None:
+def test_the_real_mosquitto_drops_as_many(run: Run) -> None:
     """Stock limits in real time, too; the broker's own count comes every 10 s."""
     virtual = run(FLOOD, broker="mosquitto")
     real = run(FLOOD, broker="mosquitto", time="real")
@@ -39,18 +38,18 @@ def test_the_real_mosquitto_drops_as_many(run: Callable[..., Any]) -> None:
     assert drops(real.trace)
 
 
-def test_limits_that_a_scenario_names_hold_instead(run: Callable[..., Any]) -> None:
+def test_limits_that_a_scenario_names_hold_instead(run: Run) -> None:
     assert not drops(run(FLOOD | {"limits": {"queued": 0}}, broker="mosquitto").trace)
     outcome = run(FLOOD | {"limits": {"in_flight": 5, "queued": 100}})
     [told] = drops(outcome.trace)
     assert told.endswith("its queue holds 100")
 
 
-def test_the_embedded_broker_stands_for_itself(run: Callable[..., Any]) -> None:
+def test_the_embedded_broker_stands_for_itself(run: Run) -> None:
     assert not drops(run(FLOOD, broker="embedded").trace)  # it holds 100,000
 
 
-def test_the_oldest_goes_where_the_broker_says_so(run: Callable[..., Any]) -> None:
+def test_the_oldest_goes_where_the_broker_says_so(run: Run) -> None:
     def arrived(broker: str) -> list[str]:
         events = run(FLOOD | {"duration": "60s"}, broker=broker).trace
         return [event.task for event in events if isinstance(event, t.TaskReceived)]
@@ -63,13 +62,13 @@ def test_the_oldest_goes_where_the_broker_says_so(run: Callable[..., Any]) -> No
     assert min(map(number, newest)) > 1_500
 
 
-def test_limits_are_refused_where_they_cannot_be_set(run: Callable[..., Any]) -> None:
+def test_limits_are_refused_where_they_cannot_be_set(run: Run) -> None:
     with pytest.raises(BrokerError, match="not for embedded"):
         run(FLOOD | {"limits": {"queued": 5}}, broker="embedded", time="real")
 
 
 @pytest.mark.parametrize("broker", ["mosquitto", "emqx"])
-def test_every_retained_status_is_read_whatever_the_queue_holds(run: Callable[..., Any], broker: str) -> None:
+def test_every_retained_status_is_read_whatever_the_queue_holds(run: Run, broker: str) -> None:
     """1,500 nodes on a queue of 1,000: the audit failed a healthy fleet."""
     many = {
         "duration": "60s",
@@ -79,7 +78,7 @@ def test_every_retained_status_is_read_whatever_the_queue_holds(run: Callable[..
     assert run(many, broker=broker).verdict.exit_status == 0
 
 
-def test_what_a_node_says_of_itself_keeps_its_order(run: Callable[..., Any]) -> None:
+def test_what_a_node_says_of_itself_keeps_its_order(run: Run) -> None:
     """What is QoS 0 goes past the 20 QoS 1 messages a broker has in flight: `connected` after `ready`."""
     fleet = {"py": {"count": 60, "ramp": "0s"}}
     plain = {"duration": "15s", "fleet": fleet, "expect": [{"final_status": {"status": "ready"}}]}

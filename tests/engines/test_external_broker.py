@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 from dcompute_sim import trace as t
 from dcompute_sim.brokers.conformance.broker_under_test import BrokerUnderTest
 from dcompute_sim.brokers.conformance.client import connect
 from dcompute_sim.brokers.mosquitto import MosquittoBroker
+
+from .conftest import Run
 
 KEYS = {
     "duration": "4s",
@@ -29,7 +29,7 @@ async def _retained(target: BrokerUnderTest) -> list[str]:
 
 
 @pytest.mark.parametrize("namespace", ["", "plant/7"])
-def test_a_second_run_finds_nothing_of_the_first(run: Callable[..., Any], namespace: str) -> None:
+def test_a_second_run_finds_nothing_of_the_first(run: Run, namespace: str) -> None:
     """It failed on the first one's retained `dead`."""
 
     async def both() -> None:

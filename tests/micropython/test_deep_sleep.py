@@ -9,6 +9,8 @@ import pytest
 from dcompute_sim.micropython import board as boards
 from dcompute_sim.micropython.process import RESTART_S
 
+from .conftest import VirtualRig
+
 _NAP = """
 import _thread, machine, time
 print("cause", machine.reset_cause(), machine.wake_reason())
@@ -55,7 +57,7 @@ def test_a_sleeping_board_does_nothing_until_it_wakes(request: pytest.FixtureReq
     assert woke_s - fell_asleep_s >= NAP_MS / 1e3 + RESTART_S - 0.01
 
 
-def test_without_a_time_it_sleeps_until_somebody_switches_it_on(virtual: Any) -> None:
+def test_without_a_time_it_sleeps_until_somebody_switches_it_on(virtual: VirtualRig) -> None:
     board, heard = virtual.add(_nap(""))
     board.start()
     virtual.run(3600)
@@ -67,7 +69,7 @@ def test_without_a_time_it_sleeps_until_somebody_switches_it_on(virtual: Any) ->
     assert heard.lines.count("cause 1 0") == 2
 
 
-def test_to_the_broker_a_sleeper_is_silent_as_one_without_power(virtual: Any) -> None:
+def test_to_the_broker_a_sleeper_is_silent_as_one_without_power(virtual: VirtualRig) -> None:
     """No FIN: what it had open hangs until the keepalive is over, and its will says that it died."""
     virtual.serve_mqtt()
     board, _ = virtual.add(

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from dcompute_sim.net.sockets import Stream
 
+from .conftest import VirtualRig
+
 Address = tuple[str, int]
 RunsWith = Callable[[str], list[str]]
 
@@ -100,7 +102,7 @@ print("done")
     ]
 
 
-def test_a_connection_begun_without_waiting_is_used_once_it_stands(virtual: Any) -> None:
+def test_a_connection_begun_without_waiting_is_used_once_it_stands(virtual: VirtualRig) -> None:
     """The way of mqtt_as: write again and again until it takes something, then read likewise."""
 
     def echo(stream: Stream) -> None:
@@ -130,7 +132,7 @@ print(tries > 5, answer)
     assert heard.lines == ["connect EINPROGRESS", "again 106", "True b'hello'"]
 
 
-def test_one_that_is_refused_says_so_to_whoever_uses_it(virtual: Any) -> None:
+def test_one_that_is_refused_says_so_to_whoever_uses_it(virtual: VirtualRig) -> None:
     virtual.network.host("server")
     board, heard = virtual.add(
         _BEGIN.replace("ADDRESS", '("server", 7)')
@@ -148,7 +150,7 @@ for what, argument in (("send", b"x"), ("recv", 1)):
     assert heard.lines == ["connect EINPROGRESS", "send ECONNREFUSED", "recv ECONNREFUSED"]
 
 
-def test_one_that_is_made_to_wait_waits_until_it_stands(virtual: Any) -> None:
+def test_one_that_is_made_to_wait_waits_until_it_stands(virtual: VirtualRig) -> None:
     virtual.network.host("server").listen(7, lambda stream: stream.write(b"welcome"))
     board, heard = virtual.add(
         _BEGIN.replace("ADDRESS", '("server", 7)')
@@ -297,7 +299,7 @@ def test_an_object_is_asked_by_ioctl_and_one_without_is_refused(lines: RunsWith)
     assert got[:3] == ["[(True, 4)]", "[] True", "refused"]
 
 
-def test_threads_that_look_at_objects_do_not_keep_one_another_awake(virtual: Any) -> None:
+def test_threads_that_look_at_objects_do_not_keep_one_another_awake(virtual: VirtualRig) -> None:
     """Each looks when another thread has run; a look is no running, or two would look for ever."""
     board, heard = virtual.add("""
         import io, select, time, _thread

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
+
+from .conftest import VirtualRig
 
 RunsWith = Callable[[str], list[str]]
 
@@ -108,7 +109,9 @@ def test_a_callback_sets_a_flag_that_asyncio_waits_for(lines: RunsWith) -> None:
     assert got == ["tick", "tick", "tick", "done"]
 
 
-def test_a_callback_comes_while_the_main_thread_waits_for_a_socket_and_not_for_a_lock(virtual: Any) -> None:
+def test_a_callback_comes_while_the_main_thread_waits_for_a_socket_and_not_for_a_lock(
+    virtual: VirtualRig,
+) -> None:
     """As on a board, whose lock is taken without looking at the scheduler."""
     virtual.network.host("server").listen(7, lambda stream: None)
     board, heard = virtual.add("""

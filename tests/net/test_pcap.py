@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +102,7 @@ class Capture:
 
 
 @pytest.fixture
-def capture(world: World, tmp_path: Path) -> Any:
+def capture(world: World, tmp_path: Path) -> Iterator[Capture]:
     it = Capture(world, tmp_path / "run.pcapng")
     yield it
     it.close()
@@ -160,7 +160,7 @@ def _begin(world: World) -> Any:
     return socket
 
 
-def test_a_normal_session_is_dissected_without_a_remark(capture: Any, world: World) -> None:
+def test_a_normal_session_is_dissected_without_a_remark(capture: Capture, world: World) -> None:
     socket = _begin(world)
     socket.send(_publish(b'{"result": 1}'))
     world.run(1)
@@ -184,7 +184,7 @@ def test_a_normal_session_is_dissected_without_a_remark(capture: Any, world: Wor
     assert (connack["ip.src"], connack["frame.interface_name"]) == ("10.0.0.1", "broker")
 
 
-def test_times_are_virtual_to_the_nanosecond(capture: Any, world: World) -> None:
+def test_times_are_virtual_to_the_nanosecond(capture: Capture, world: World) -> None:
     world.run(1234.5)
     socket = world.connect()
     world.run(1.25)
@@ -193,7 +193,7 @@ def test_times_are_virtual_to_the_nanosecond(capture: Any, world: World) -> None
     assert messages(capture.read())[0]["frame.time_epoch"] == "1235.850000000"
 
 
-def test_large_payloads_are_cut_to_segments_and_put_together_again(capture: Any, world: World) -> None:
+def test_large_payloads_are_cut_to_segments_and_put_together_again(capture: Capture, world: World) -> None:
     socket = _begin(world)
     socket.send(_publish(bytes(20_000)))
     world.run(1)
@@ -203,7 +203,7 @@ def test_large_payloads_are_cut_to_segments_and_put_together_again(capture: Any,
     assert remarks(packets) == set()
 
 
-def test_reset(capture: Any, world: World) -> None:
+def test_reset(capture: Capture, world: World) -> None:
     _begin(world)
     world.node.reset_connections()
     world.run(1)
@@ -213,7 +213,7 @@ def test_reset(capture: Any, world: World) -> None:
     assert remarks(packets) == set()
 
 
-def test_fin_after_a_crash(capture: Any, world: World) -> None:
+def test_fin_after_a_crash(capture: Capture, world: World) -> None:
     _begin(world)
     world.node.crash()
     world.run(1)
@@ -224,7 +224,9 @@ def test_fin_after_a_crash(capture: Any, world: World) -> None:
     assert remarks(packets) == set()
 
 
-def test_a_dead_link_shows_the_node_retransmitting_in_vain_until_it_heals(capture: Any, world: World) -> None:
+def test_a_dead_link_shows_the_node_retransmitting_in_vain_until_it_heals(
+    capture: Capture, world: World
+) -> None:
     socket = _begin(world)
     world.node.link.down()
     socket.send(_publish(b"held"))
@@ -241,7 +243,7 @@ def test_a_dead_link_shows_the_node_retransmitting_in_vain_until_it_heals(captur
 
 
 def test_a_wifi_drop_shows_a_node_that_transmits_nothing_and_then_announces_itself(
-    capture: Any, world: World
+    capture: Capture, world: World
 ) -> None:
     socket = _begin(world)
     began = world.env.now
@@ -262,7 +264,7 @@ def test_a_wifi_drop_shows_a_node_that_transmits_nothing_and_then_announces_itse
     assert [p["ip.src"] for p in messages(packets) if p["mqtt.msgtype"] == "3"].count("10.0.0.2") == 1
 
 
-def test_a_power_cut_shows_the_broker_alone_and_rst_after_the_reboot(capture: Any, world: World) -> None:
+def test_a_power_cut_shows_the_broker_alone_and_rst_after_the_reboot(capture: Capture, world: World) -> None:
     _begin(world)
     cut = world.env.now
     world.node.power_cut()
@@ -277,7 +279,7 @@ def test_a_power_cut_shows_the_broker_alone_and_rst_after_the_reboot(capture: An
     assert remarks(packets) == {"retransmission"}
 
 
-def test_refused_and_swallowed_attempts(capture: Any, world: World) -> None:
+def test_refused_and_swallowed_attempts(capture: Capture, world: World) -> None:
     world.node.connect("broker", 9)
     world.run(1)
     world.node.link.down()
@@ -291,7 +293,7 @@ def test_refused_and_swallowed_attempts(capture: Any, world: World) -> None:
     assert remarks(packets) == {"retransmission"}
 
 
-def test_a_rough_link_is_sound_on_the_wire(capture: Any, world: World) -> None:
+def test_a_rough_link_is_sound_on_the_wire(capture: Capture, world: World) -> None:
     socket = _begin(world)
     world.node.slow(0.01, 0.02, loss=0.2)
     for number in range(60):

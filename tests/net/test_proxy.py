@@ -74,8 +74,11 @@ class _Link:
         return (*node, *broker)
 
 
+Run = Callable[[Callable[[_Link], Awaitable[None]]], None]
+
+
 @pytest.fixture
-def run(recorder: Recorder) -> Callable[[Callable[[_Link], Awaitable[None]]], None]:
+def run(recorder: Recorder) -> Run:
     """Run a scene on a link and check that nothing is left of it."""
 
     @asynccontextmanager
@@ -124,7 +127,7 @@ def _holds(link: _Link, n_bytes: int) -> bool:
     return link.proxy.held_bytes == n_bytes
 
 
-def test_bytes_cross_both_ways_and_nagle_is_off(run: Any) -> None:
+def test_bytes_cross_both_ways_and_nagle_is_off(run: Run) -> None:
     async def scene(link: _Link) -> None:
         node_in, node_out, broker_in, broker_out = await link.pair()
         node_out.write(b"ping")
@@ -141,7 +144,7 @@ def test_bytes_cross_both_ways_and_nagle_is_off(run: Any) -> None:
     run(scene)
 
 
-def test_large_payloads_arrive_whole(run: Any) -> None:
+def test_large_payloads_arrive_whole(run: Run) -> None:
     async def scene(link: _Link) -> None:
         _, node_out, broker_in, _ = await link.pair()
         payload = bytes(range(256)) * 20_000
@@ -151,7 +154,7 @@ def test_large_payloads_arrive_whole(run: Any) -> None:
     run(scene)
 
 
-def test_a_slow_reader_slows_the_sender_instead_of_filling_memory(run: Any) -> None:
+def test_a_slow_reader_slows_the_sender_instead_of_filling_memory(run: Run) -> None:
     async def scene(link: _Link) -> None:
         _, node_out, broker_in, broker_out = await link.pair()
         broker_out.transport.pause_reading()
@@ -168,7 +171,7 @@ def test_a_slow_reader_slows_the_sender_instead_of_filling_memory(run: Any) -> N
 
 
 @pytest.mark.parametrize("how", ["down", "slow"])
-def test_what_waits_in_the_proxy_is_bounded(run: Any, how: str) -> None:
+def test_what_waits_in_the_proxy_is_bounded(run: Run, how: str) -> None:
     async def scene(link: _Link) -> None:
         _, node_out, broker_in, _ = await link.pair()
         if how == "down":
@@ -188,7 +191,7 @@ def test_what_waits_in_the_proxy_is_bounded(run: Any, how: str) -> None:
     run(scene)
 
 
-def test_a_slow_link_to_a_slow_reader_is_bounded_too(run: Any) -> None:
+def test_a_slow_link_to_a_slow_reader_is_bounded_too(run: Run) -> None:
     async def scene(link: _Link) -> None:
         _, node_out, _, broker_out = await link.pair()
         broker_out.transport.pause_reading()
@@ -204,7 +207,7 @@ def test_a_slow_link_to_a_slow_reader_is_bounded_too(run: Any) -> None:
     run(scene)
 
 
-def test_nothing_crosses_while_down_and_all_of_it_after(run: Any) -> None:
+def test_nothing_crosses_while_down_and_all_of_it_after(run: Run) -> None:
     async def scene(link: _Link) -> None:
         node_in, node_out, broker_in, broker_out = await link.pair()
         link.proxy.down()
@@ -222,7 +225,7 @@ def test_nothing_crosses_while_down_and_all_of_it_after(run: Any) -> None:
 
 
 def test_what_was_held_is_not_written_to_a_side_that_is_gone(
-    run: Any, caplog: pytest.LogCaptureFixture
+    run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The broker goes in the very turn of the loop in which the link heals: nobody has told the proxy yet."""
 
@@ -240,7 +243,7 @@ def test_what_was_held_is_not_written_to_a_side_that_is_gone(
     assert caplog.messages == []
 
 
-def test_a_fin_is_held_while_down(run: Any) -> None:
+def test_a_fin_is_held_while_down(run: Run) -> None:
     async def scene(link: _Link) -> None:
         _, node_out, broker_in, _ = await link.pair()
         link.proxy.down()
@@ -255,7 +258,7 @@ def test_a_fin_is_held_while_down(run: Any) -> None:
     run(scene)
 
 
-def test_a_reset_is_held_while_down(run: Any) -> None:
+def test_a_reset_is_held_while_down(run: Run) -> None:
     async def scene(link: _Link) -> None:
         _, node_out, broker_in, _ = await link.pair()
         link.proxy.down()
@@ -271,7 +274,7 @@ def test_a_reset_is_held_while_down(run: Any) -> None:
     run(scene)
 
 
-def test_a_new_connection_while_down_reaches_the_broker_when_up(run: Any) -> None:
+def test_a_new_connection_while_down_reaches_the_broker_when_up(run: Run) -> None:
     async def scene(link: _Link) -> None:
         link.proxy.down()
         _, node_out = await link.dial()
@@ -287,7 +290,7 @@ def test_a_new_connection_while_down_reaches_the_broker_when_up(run: Any) -> Non
     run(scene)
 
 
-def test_a_connection_given_up_while_down_never_reaches_the_broker(run: Any) -> None:
+def test_a_connection_given_up_while_down_never_reaches_the_broker(run: Run) -> None:
     async def scene(link: _Link) -> None:
         link.proxy.down()
         _, node_out = await link.dial()
@@ -303,7 +306,7 @@ def test_a_connection_given_up_while_down_never_reaches_the_broker(run: Any) -> 
     run(scene)
 
 
-def test_fin_is_told_from_reset_and_who_began(run: Any) -> None:
+def test_fin_is_told_from_reset_and_who_began(run: Run) -> None:
     async def scene(link: _Link) -> None:
         node_in, node_out, broker_in, broker_out = await link.pair()
         node_out.close()
@@ -323,7 +326,7 @@ def test_fin_is_told_from_reset_and_who_began(run: Any) -> None:
     run(scene)
 
 
-def test_a_half_closed_connection_carries_bytes_the_other_way(run: Any) -> None:
+def test_a_half_closed_connection_carries_bytes_the_other_way(run: Run) -> None:
     async def scene(link: _Link) -> None:
         node_in, node_out, broker_in, broker_out = await link.pair()
         node_out.write(b"question")
@@ -336,7 +339,7 @@ def test_a_half_closed_connection_carries_bytes_the_other_way(run: Any) -> None:
     run(scene)
 
 
-def test_reset_is_seen_by_both_sides(run: Any) -> None:
+def test_reset_is_seen_by_both_sides(run: Run) -> None:
     async def scene(link: _Link) -> None:
         node_in, _, broker_in, _ = await link.pair()
         link.proxy.reset()
@@ -349,7 +352,7 @@ def test_reset_is_seen_by_both_sides(run: Any) -> None:
     run(scene)
 
 
-def test_a_power_cut_is_silent_until_the_rebooted_node_is_spoken_to(run: Any) -> None:
+def test_a_power_cut_is_silent_until_the_rebooted_node_is_spoken_to(run: Run) -> None:
     async def scene(link: _Link) -> None:
         node_in, _, broker_in, broker_out = await link.pair()
         link.proxy.forget()
@@ -368,7 +371,7 @@ def test_a_power_cut_is_silent_until_the_rebooted_node_is_spoken_to(run: Any) ->
     run(scene)
 
 
-def test_what_is_sent_to_a_node_without_power_is_answered_when_it_boots(run: Any) -> None:
+def test_what_is_sent_to_a_node_without_power_is_answered_when_it_boots(run: Run) -> None:
     async def scene(link: _Link) -> None:
         _, _, broker_in, broker_out = await link.pair()
         link.proxy.forget()
@@ -382,7 +385,7 @@ def test_what_is_sent_to_a_node_without_power_is_answered_when_it_boots(run: Any
     run(scene)
 
 
-def test_what_a_node_had_not_got_out_is_lost_with_its_power(run: Any) -> None:
+def test_what_a_node_had_not_got_out_is_lost_with_its_power(run: Run) -> None:
     async def scene(link: _Link) -> None:
         _, node_out, broker_in, _ = await link.pair()
         link.proxy.set_delay(0.03)
@@ -395,7 +398,7 @@ def test_what_a_node_had_not_got_out_is_lost_with_its_power(run: Any) -> None:
     run(scene)
 
 
-def test_a_slow_link_delays_and_keeps_order(run: Any) -> None:
+def test_a_slow_link_delays_and_keeps_order(run: Run) -> None:
     async def scene(link: _Link) -> None:
         _, node_out, broker_in, _ = await link.pair()
         link.proxy.set_delay(0.05, jitter_s=0.05)
@@ -412,7 +415,7 @@ def test_a_slow_link_delays_and_keeps_order(run: Any) -> None:
     run(scene)
 
 
-def test_bytes_on_their_way_over_a_slow_link_are_held_when_it_fails(run: Any) -> None:
+def test_bytes_on_their_way_over_a_slow_link_are_held_when_it_fails(run: Run) -> None:
     async def scene(link: _Link) -> None:
         _, node_out, broker_in, _ = await link.pair()
         link.proxy.set_delay(0.2)
@@ -428,7 +431,7 @@ def test_bytes_on_their_way_over_a_slow_link_are_held_when_it_fails(run: Any) ->
     run(scene)
 
 
-def test_a_narrow_link_takes_its_time(run: Any) -> None:
+def test_a_narrow_link_takes_its_time(run: Run) -> None:
     async def scene(link: _Link) -> None:
         _, node_out, broker_in, _ = await link.pair()
         link.proxy.set_delay(0, bytes_per_s=10_000)
@@ -442,7 +445,7 @@ def test_a_narrow_link_takes_its_time(run: Any) -> None:
     run(scene)
 
 
-def test_what_a_lossy_link_loses_is_late_and_holds_up_what_follows(run: Any) -> None:
+def test_what_a_lossy_link_loses_is_late_and_holds_up_what_follows(run: Run) -> None:
     async def scene(link: _Link) -> None:
         _, node_out, broker_in, _ = await link.pair()
         link.proxy.set_delay(0.01, loss=0.5)
@@ -459,7 +462,7 @@ def test_what_a_lossy_link_loses_is_late_and_holds_up_what_follows(run: Any) -> 
     run(scene)
 
 
-def test_a_retransmission_that_is_lost_too_is_a_stall(run: Any) -> None:
+def test_a_retransmission_that_is_lost_too_is_a_stall(run: Run) -> None:
     async def scene(link: _Link) -> None:
         _, node_out, broker_in, _ = await link.pair()
         link.proxy.set_delay(0.01, loss=0.5)
@@ -474,7 +477,7 @@ def test_a_retransmission_that_is_lost_too_is_a_stall(run: Any) -> None:
     run(scene)
 
 
-def test_a_connection_over_a_slow_link_takes_its_handshake(run: Any) -> None:
+def test_a_connection_over_a_slow_link_takes_its_handshake(run: Run) -> None:
     async def scene(link: _Link) -> None:
         link.proxy.set_delay(0.05)
         began = asyncio.get_running_loop().time()
@@ -485,7 +488,7 @@ def test_a_connection_over_a_slow_link_takes_its_handshake(run: Any) -> None:
     run(scene)
 
 
-def test_both_directions_share_a_narrow_link(run: Any) -> None:
+def test_both_directions_share_a_narrow_link(run: Run) -> None:
     async def scene(link: _Link) -> None:
         node_in, node_out, broker_in, broker_out = await link.pair()
         link.proxy.set_delay(0, bytes_per_s=10_000)
@@ -499,7 +502,7 @@ def test_both_directions_share_a_narrow_link(run: Any) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_whatever_the_link_does_bytes_arrive_once_and_in_order(run: Any, seed: int) -> None:
+def test_whatever_the_link_does_bytes_arrive_once_and_in_order(run: Run, seed: int) -> None:
     async def scene(link: _Link) -> None:
         draw = random.Random(seed)
         node_in, node_out, broker_in, broker_out = await link.pair()
@@ -531,7 +534,7 @@ def test_whatever_the_link_does_bytes_arrive_once_and_in_order(run: Any, seed: i
     run(scene)
 
 
-def test_a_stopped_broker_ends_the_nodes_attempt(run: Any) -> None:
+def test_a_stopped_broker_ends_the_nodes_attempt(run: Run) -> None:
     async def scene(link: _Link) -> None:
         link.broker.stop()
         node_in, _ = await link.dial()
@@ -544,7 +547,7 @@ def test_a_stopped_broker_ends_the_nodes_attempt(run: Any) -> None:
     run(scene)
 
 
-def test_closing_ends_everything_whatever_state_it_is_in(run: Any) -> None:
+def test_closing_ends_everything_whatever_state_it_is_in(run: Run) -> None:
     async def scene(link: _Link) -> None:
         _, node_out, _, _ = await link.pair()
         await link.pair()
