@@ -236,6 +236,7 @@ class MqttLink:
             self._hold(priority, [message])
             due = self._pump_due
             self._pump_due = True
+        # Outside the lock, which nobody can take twice: the owner may send in answer.
         if dropped is not None:
             if self._suspects is not None:
                 self._suspects.clear(Suspect(dropped[0], dropped[1], True))
@@ -369,6 +370,7 @@ class MqttLink:
         """Stop at once, without DISCONNECT, as a crash would."""
         self._running = False
         channel = self._channel
+        # First forgotten, then aborted: what the channel says of its end is of no present session.
         self._drop_connection()
         self._forget_last_words()
         if channel is not None:
@@ -504,6 +506,7 @@ class MqttLink:
             if lasted:
                 self._attempts = 0
             self._arm(self._backoff_s(), self._connect)
+        # Told last: whatever the owner makes of it, the next attempt is due.
         if was_up:
             self._owner.link_down(reason)
         else:
@@ -529,6 +532,7 @@ class MqttLink:
         self._up = False
         self._largest_once = 0
         with self._held_lock:
+            # The last one first, each before all that waits: so they go again in the order they went.
             for sent in reversed(self._in_flight.values()):
                 if sent.held is not None:
                     self._hold_first(sent.held, sent.message)
@@ -560,6 +564,7 @@ class MqttLink:
             if self._suspects.closed(suspects, self._largest_acknowledged) is not None:
                 (convicted,) = flying
                 self._in_flight.clear()
+        # A close over a message says nothing of another program with our id.
         short = self._driver.now_s() - self._up_since_s < STABLE_S
         self._thrown_out = self._thrown_out + 1 if short and not flying else 0
         if self._thrown_out >= _THROWN_OUT:
@@ -613,6 +618,7 @@ class MqttLink:
         self.connections += 1
         self.last_error = ""
         self._arm_check()
+        # Ahead of what is held: who takes a result of this life must have heard of it.
         self.send_now(self._owner.link_up())
         for extra in self._owner.link_extras():
             self.subscribe_also(extra)

@@ -28,7 +28,7 @@ from dcompute._mqtt.link import MqttLink, Outgoing
 from dcompute._mqtt.paho_session import SessionSettings, Subscription
 from dcompute.drivers import Address, Driver, Timer
 from dcompute.events import NodeStatusSeen
-from dcompute.executor.core import Answer, Batch, FleetCore, Progress, Send, Settled
+from dcompute.executor.core import Answer, Batch, FleetCore, Progress, Settled
 from dcompute.executor.journal import Journal
 from dcompute.executor.task_errors import JournalError
 from dcompute.executor.wire import read_answer, write_message
@@ -174,14 +174,11 @@ class FleetLoop:
                 self._journal_error = str(error)
                 return
             self._journal_error = ""
-        self._send(batch.sends)
-        for settled in batch.reports:
-            self._over(settled)
-
-    def _send(self, sends: Sequence[Send]) -> None:
-        for send in sends:
+        for send in batch.sends:
             message = (self._topics.task_of(send.node), write_message(send, self._name), False)
             self._link.send_once([message], send.task.priority if send.task is not None else 0)
+        for settled in batch.reports:
+            self._over(settled)
 
     def _arm(self) -> None:
         due = [at_s for at_s in (self._core.wake_s(), self._registry.next_deadline_s()) if at_s is not None]
@@ -190,6 +187,7 @@ class FleetLoop:
         if self._timer is not None:
             self._timer.cancel()
         self._timer_at_s = min(due)
+        # At least a millisecond: rounding may put the due time a hair before now, for ever.
         delay_s = max(0.001, self._timer_at_s - self._driver.now_s())
         self._timer = self._driver.call_later(delay_s, self._tick)
 

@@ -88,7 +88,10 @@ def judge(expectations: Sequence[Check], trace: Iterable[t.Event]) -> Verdict:
     """Judge a whole trace."""
     events = trace if isinstance(trace, list) else list(trace)
     receipts = _receipts(events)
-    results = [_result(check, events) for check in expectations]
+    results = [
+        Result(check.name, check.describe(), _parameters(check), check.judge(events))
+        for check in expectations
+    ]
     if unknown := sorted({receipt.fault.kind for receipt in receipts} - set(KINDS)):
         told = f"not known here is the fault {' and '.join(unknown)}: import the module that defines it"
         results.append(Result("known_faults", "Every kind of fault is known.", "", inconclusive(told)))
@@ -112,10 +115,6 @@ def label_of(check: Check) -> str:
 
 def _label(name: str, parameters: str) -> str:
     return f"{name} ({parameters})" if parameters else name
-
-
-def _result(check: Check, events: Sequence[t.Event]) -> Result:
-    return Result(check.name, check.describe(), _parameters(check), check.judge(events))
 
 
 def _parameters(check: Check) -> str:

@@ -75,11 +75,8 @@ def _head(scenario: Scenario, plain: Scenario) -> str:
 
 def _fleet(scenario: Scenario) -> Iterator[str]:
     for name, group in scenario.fleet.items():
-        yield f"{_names(name, group)}: {_group(group)}; {_network(scenario.network_of(name))}"
-
-
-def _names(name: str, group: Group) -> str:
-    return f"{name}-1" if group.count == 1 else f"{name}-1 to {name}-{group.count}"
+        names = f"{name}-1" if group.count == 1 else f"{name}-1 to {name}-{group.count}"
+        yield f"{names}: {_group(group)}; {_network(scenario.network_of(name))}"
 
 
 def _group(group: Group) -> str:
