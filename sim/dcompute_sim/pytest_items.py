@@ -80,7 +80,7 @@ class ScenarioRun(pytest.Collector):
     scenario: Scenario
     options: RunOptions
     _findings: list[_Finding] | None = None
-    _error: CannotRun | None = None
+    _error: Exception | None = None
 
     @classmethod
     def of(
@@ -125,7 +125,7 @@ class ScenarioRun(pytest.Collector):
         if self._findings is None:
             try:
                 self._findings = self._run()
-            except CannotRun as error:
+            except Exception as error:  # nor is a run repeated that this test or its report could not bear
                 self._error = error
                 raise
         return self._findings

@@ -77,6 +77,21 @@ def test_a_test_an_expectation_and_one_run_for_all(pytester: pytest.Pytester, co
     assert not (pytester.path / "dcompute-artefacts").exists()
 
 
+@pytest.mark.parametrize("error", [OSError("disk full"), ValueError("a report's own fault")])
+def test_a_run_whose_report_fails_is_not_repeated(
+    pytester: pytest.Pytester, counted: list[int], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def broken(*_: Any) -> str:
+        raise error
+
+    monkeypatch.setattr(dcompute_sim.pytest_items, "html", broken)
+    write(pytester.path, "deaf.scenario.yaml", RED)
+    result = pytester.runpytest("-p", "no:xdist")
+    assert counted == [1]
+    result.stdout.fnmatch_lines([f"*{error}*"])
+    assert result.ret is pytest.ExitCode.TESTS_FAILED
+
+
 def test_other_yaml_files_are_left_alone(pytester: pytest.Pytester) -> None:
     write(pytester.path, "compose.yaml", "services: {}\n")
     assert pytester.runpytest().ret is pytest.ExitCode.NO_TESTS_COLLECTED

@@ -46,7 +46,20 @@ def test_a_failure_shows_the_first_offending_event_in_its_surroundings(bad_run: 
 
 
 @pytest.mark.parametrize("mode", ["plain", "normal"])
-def test_tables_fit_80_columns(bad_run: RunReport, mode: Mode) -> None:
+def test_what_is_piped_has_each_row_on_a_line_of_its_own(
+    bad_run: RunReport, mode: Mode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    rows = [
+        line for line in printed(bad_run, mode).splitlines() if re.match(r"^(held|FAILED) +[a-z_]+", line)
+    ]
+    for result in bad_run.verdict.results:
+        assert any(result.outcome.summary in row for row in rows), result.outcome.summary
+
+
+@pytest.mark.parametrize("mode", ["plain", "normal"])
+def test_tables_fit_80_columns(bad_run: RunReport, mode: Mode, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     for line in printed(bad_run, mode).splitlines():
         is_event = line.startswith((" >", "  ")) or "Again" in line  # one event a line, for copying
         assert len(line) <= 80 or is_event, line

@@ -59,8 +59,11 @@ def test_control_characters_do_not_break_the_xml(expectations: list[Check]) -> N
 
 def test_annotations_name_what_did_not_hold(bad_run: RunReport, good_run: RunReport) -> None:
     assert workflow_commands(good_run) == []
-    first, second = workflow_commands(bad_run, "scenarios/fleet.yaml")
-    assert first.startswith("::error file=scenarios/fleet.yaml,title=fleet%3A dead_within::1 of 4 deaths")
+    places = [("scenarios/fleet.yaml", 12), ("scenarios/common.yaml", 3)]
+    first, second = workflow_commands(bad_run, places)
+    assert first.startswith(
+        "::error file=scenarios/fleet.yaml,line=12,title=fleet%3A dead_within::1 of 4 deaths"
+    )
     assert "%0Aagain: dcompute run" in first
     assert "\n" not in first
     assert "priority_order" in second

@@ -77,7 +77,7 @@ def test_reports_of_a_run_and_of_its_trace_are_the_same(
     words = [word for pair in files.items() for word in pair]
     ran = dcompute("run", certain(), "--trace", "a.jsonl", "--github", *words, "--mutant", "no-will")
     assert ran.returncode == 1
-    assert "::error" in ran.stdout
+    assert re.search(r"^::error file=[^,]+,line=\d+,title=", ran.stdout, re.M)
     first = {name: (tmp_path / name).read_text() for name in files.values()}
     assert ET.fromstring(first["a.xml"]).find(".//failure") is not None
     verdict = json.loads(first["a.json"])

@@ -163,6 +163,24 @@ def test_a_run_that_fails_with_any_program_does_not_count() -> None:
     assert attempt(ShrinkTrial(scenario, options, failure, control=True)).seed is None
 
 
+def test_updates_are_taken_away_as_well() -> None:
+    """All at once, else one by one: here the second is what it takes."""
+    updates = [{"at": "1s", "version": f"v{number}"} for number in (2, 3, 4)]
+    boards = {"b": {"kind": "firmware", "layout": "slots"}}
+    whole = Scenario.model_validate(FAILS | {"fleet": FAILS["fleet"] | boards, "updates": updates})
+    proposals, left = reductions.fewer_updates(whole), whole
+    try:
+        options = next(proposals)
+        while True:
+            good = next((o for o in options if any(u.version == "v3" for u in o.updates)), None)
+            left = good or left
+            options = proposals.send(good)
+    except StopIteration:
+        pass
+    assert [update.version for update in left.updates] == ["v3"]
+    assert reductions.fewer_updates in reductions.in_order()
+
+
 def test_dice_are_thrown_where_chance_is_left() -> None:
     lossy = failing().model_copy(update={"network": failing().network.model_copy(update={"loss": 0.05})})
     assert reductions.matter_of_chance(lossy)

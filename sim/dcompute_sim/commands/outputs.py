@@ -43,9 +43,27 @@ def write_reports(
         from dcompute_sim.report.github import workflow_commands
 
         for run in runs:
-            reference = run.started.scenario  # a name of a shipped scenario is no file of the repository
-            for line in workflow_commands(run, reference if Path(reference).is_file() else ""):
+            for line in workflow_commands(run, _expectation_places(run.started.scenario)):
                 typer.echo(line)
+
+
+def _expectation_places(reference: str) -> list[tuple[str, int]]:
+    """File and line of each entry of `expect`; none for a shipped scenario, which is no file of the
+    repository."""
+    path = Path(reference)
+    if not path.is_file():
+        return []
+    from dcompute_sim.scenario import ScenarioError
+    from dcompute_sim.yamlfile.include import read
+    from dcompute_sim.yamlfile.place import locate
+
+    try:
+        tree = read(path, noun="a scenario", hint="")
+    except ScenarioError:
+        return [(reference, 1)]  # it has changed since it was run
+    real, _, node = locate(tree, ("expect",))
+    entries = getattr(node, "items", []) if real else []
+    return [(entry.span.source.name, entry.span.line) for entry in entries] or [(reference, 1)]
 
 
 def one_each(path: Path, runs: Sequence[object]) -> list[Path]:

@@ -8,6 +8,7 @@ columns.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import IO, Literal
@@ -30,16 +31,29 @@ Mode = Literal["normal", "plain", "quiet"]
 STYLE = {Status.HELD: "green", Status.FAILED: "bold red", Status.INCONCLUSIVE: "bold yellow"}
 WORD = {Status.HELD: "held", Status.FAILED: "FAILED", Status.INCONCLUSIVE: "undecided"}
 _SHOWN_FAILURES = 3
+_PIPED_COLUMNS = 10_000
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 def make_console(mode: Mode = "normal", file: IO[str] | None = None) -> Console:
-    """A console for `mode`; to standard output unless `file` is given. NO_COLOR: no escapes at all."""
+    """A console for `mode`; to standard output unless `file` is given. NO_COLOR: no escapes at all.
+
+    What is no terminal gets lines as long as they need be, for it is read by line; unless COLUMNS says how
+    long.
+    """
+    piped = not (file or sys.stdout).isatty() and "COLUMNS" not in os.environ
+    width = _PIPED_COLUMNS if piped else None
     if mode == "plain" or os.environ.get("NO_COLOR"):
         return Console(
-            file=file, color_system=None, no_color=True, highlight=False, force_terminal=False, emoji=False
+            file=file,
+            width=width,
+            color_system=None,
+            no_color=True,
+            highlight=False,
+            force_terminal=False,
+            emoji=False,
         )
-    return Console(file=file, highlight=False, emoji=False)
+    return Console(file=file, width=width, highlight=False, emoji=False)
 
 
 def print_run(console: Console, run: RunReport, mode: Mode = "normal") -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dcompute_sim.checks.check import Status
 from dcompute_sim.report.run_report import RunReport
 from dcompute_sim.report.text import event_line
@@ -9,10 +11,15 @@ from dcompute_sim.report.text import event_line
 _LEVEL = {Status.FAILED: "error", Status.INCONCLUSIVE: "warning"}
 
 
-def workflow_commands(run: RunReport, file: str = "") -> list[str]:
-    """One for each expectation that did not hold. `file`: the scenario, relative to the repository."""
+def workflow_commands(run: RunReport, places: Sequence[tuple[str, int]] = ()) -> list[str]:
+    """One for each expectation that did not hold.
+
+    Args:
+        places: file, relative to the repository, and line of each expectation; what is none of them (that the
+            run ended, that its faults bit) is shown at the first line of the first file.
+    """
     lines = []
-    for result in run.verdict.results:
+    for index, result in enumerate(run.verdict.results):
         level = _LEVEL.get(result.outcome.status)
         if level is None:
             continue
@@ -20,7 +27,10 @@ def workflow_commands(run: RunReport, file: str = "") -> list[str]:
         if result.outcome.offending:
             message.append(f"first: {event_line(result.outcome.offending[0]).strip()}")
         message.append(f"again: {run.replay}")
-        where = f"file={_property(file)}," if file else ""
+        where = ""
+        if places:
+            file, line = places[index] if index < len(places) else (places[0][0], 1)
+            where = f"file={_property(file)},line={line},"
         title = _property(f"{run.name}: {result.label}")
         lines.append(f"::{level} {where}title={title}::{_data(chr(10).join(message))}")
     return lines

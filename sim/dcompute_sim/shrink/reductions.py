@@ -34,6 +34,7 @@ def in_order() -> list[Callable[[Scenario], Reduction]]:
         fewer_victims,
         fewer_nodes,
         fewer_streams,
+        fewer_updates,
         fewer_tasks,
         plain_groups,
         fewer_faults,
@@ -95,6 +96,11 @@ def fewer_victims(scenario: Scenario) -> Reduction:
 def fewer_streams(scenario: Scenario) -> Reduction:
     """Take streams of tasks away."""
     return _fewer(scenario, "workload")
+
+
+def fewer_updates(scenario: Scenario) -> Reduction:
+    """Take updates away."""
+    return _fewer(scenario, "updates")
 
 
 def fewer_tasks(scenario: Scenario) -> Reduction:
