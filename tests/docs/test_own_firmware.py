@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from dcompute_sim.checks.check import Status
 from dcompute_sim.checks.verdict import Verdict
+from dcompute_sim.commands import app
 from dcompute_sim.run import RunOptions, run_scenario
 from dcompute_sim.scenario import load
+from typer.testing import CliRunner
 
 from .conftest import ROOT
 
@@ -40,12 +40,14 @@ def sentences(said: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("program", "said", "status"), [(FIRST, FAILED, 1), (BETTER, HELD, 0)])
-def test_what_the_page_says_is_what_is_said(tmp_path: Path, program: str, said: str, status: int) -> None:
+def test_what_the_page_says_is_what_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, said: str, status: int
+) -> None:
     write(tmp_path, program)
-    command = [sys.executable, "-m", "dcompute", "run", "own.yaml", "--plain", "--no-trace"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
-    assert done.returncode == status, done.stdout + done.stderr
-    told = words(done.stdout)
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["run", "own.yaml", "--plain", "--no-trace"])
+    assert done.exit_code == status, done.output
+    told = words(done.output)
     for sentence in sentences(said):
         assert sentence in told
 
