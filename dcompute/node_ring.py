@@ -70,20 +70,21 @@ class Ring(Answers):  # nothing private: the compiled firmware gives private nam
         return [self.say(message, *answer)]
 
     def check(self, message: "dict[str, Any]") -> None:
+        # By `type`: to CPython true is an int, to MicroPython it is none.
         n = message["n"]
         opened = message["open"]
         check_node_id(message.get("from"))
-        if not isinstance(n, int) or not 0 <= n <= _HIGHEST_N or not isinstance(opened, list):
+        if type(n) is not int or not 0 <= n <= _HIGHEST_N or not isinstance(opened, list):
             raise ValueError("`n` is no counter, or `open` no list")
         for each in opened:
-            if not isinstance(each, int):
+            if type(each) is not int:
                 raise ValueError("`open` is no list of counters")
-        if not isinstance(message.get("expires_s", 0), (int, float)):
+        if type(message.get("expires_s", 0)) not in (int, float):
             raise ValueError("`expires_s` is no number")
         if not message.get("settle"):
             if "id" not in message or n not in opened:
                 raise ValueError("a task without an id, or with an `n` that is not open")
-            if not isinstance(message.setdefault("attempt", 1), int):
+            if type(message.setdefault("attempt", 1)) is not int:
                 raise ValueError("`attempt` is no number")
 
     def answer(self, message: "dict[str, Any]", payload: bytes, now_ms: int) -> "Any":

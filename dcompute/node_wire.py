@@ -202,7 +202,7 @@ def is_init_command(task: "dict[str, Any]") -> bool:
 def task_attempt(task: "dict[str, Any]") -> int:
     """Which try at this task it is; 1 where the sender does not say."""
     attempt = task.get("attempt", 1)
-    return attempt if isinstance(attempt, int) else 1
+    return attempt if type(attempt) is int else 1  # true is none, to either Python
 
 
 class Topics:

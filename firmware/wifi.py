@@ -26,8 +26,9 @@ class Wifi:
         self._wlan = network.WLAN(network.STA_IF)
 
     def is_joined(self):
-        # What the interface believes; it is late to notice, so only the broker's answers prove a link.
-        return self._wlan.isconnected()
+        # What the interface believes; it is late to notice, so only the broker's answers prove a link. It may
+        # be on another network: the chip remembers the last one.
+        return self._wlan.isconnected() and self._wlan.config("ssid") == self._ssid
 
     def join(self):
         # One bounded try; True when there is an address. No outcome is final: the caller tries again.
@@ -45,10 +46,11 @@ class Wifi:
         said = network.STAT_CONNECTING
         while not self.is_joined():
             status = self._wlan.status()
-            if status != said:  # the interface goes on trying by itself
+            over = time.ticks_diff(deadline, time.ticks_ms()) <= 0
+            if status != said or over and status == network.STAT_CONNECTING:  # it goes on trying by itself
                 said = status
                 self._say("Wi-Fi: not joined %r: %s" % (self._ssid, _reason(status)))
-            if time.ticks_diff(deadline, time.ticks_ms()) <= 0:
+            if over:
                 return False
             self._idle(100)
         self._tries = 0
@@ -69,7 +71,7 @@ class Wifi:
             self.reset()
         if not wlan.active():
             wlan.active(True)
-        elif wlan.status() == network.STAT_CONNECTING:
+        elif wlan.status() == network.STAT_CONNECTING and wlan.config("ssid") == self._ssid:
             return  # under way: to start again would never let a slow DHCP server finish
         else:
             wlan.disconnect()
@@ -81,6 +83,8 @@ class Wifi:
 
 
 def _reason(status):
+    if status == network.STAT_CONNECTING:  # also what access points' reasons 2 and 15 look like
+        return "no answer; perhaps a wrong password, or no DHCP server"
     number = status - _FIRST_REASON
     reasons = _REASONS.split(",")
     return reasons[number] if 0 <= number < len(reasons) else status

@@ -23,7 +23,7 @@ NODE = "020000000001"
 class World:
     """A network with a broker, a master that only listens, and one board."""
 
-    def __init__(self, rig: Rig, heard: Heard, program: str) -> None:
+    def __init__(self, rig: Rig, heard: Heard, program: str, **of_board: Any) -> None:
         self.env = simpy.Environment()
         self.network = Network(self.env, 1, 0.005)
         self.heard = heard
@@ -35,7 +35,8 @@ class World:
         folder.mkdir()
         (folder / "main.py").write_text(program)
         config = rig.config(1883, MQTT_HOST="broker")
-        board = Board(uid=bytes([2, 0, 0, 0, 0, 1]), files=[rig.firmware, folder / "main.py"], config=config)
+        files = [rig.firmware, folder / "main.py"]
+        board = Board(uid=bytes([2, 0, 0, 0, 0, 1]), files=files, config=config, **of_board)
         self.host = self.network.host("node")
         self.board = LockstepBoard(self.env, self.host, rig.emulator, board, heard)
 
@@ -125,5 +126,42 @@ def test_a_node_greets_at_once_not_after_its_next_wait(rig: Rig, heard: Heard) -
         while world.env.now < 10 and not world.published(f"{NODE}/status"):
             world.run_s(0.01)
         assert world.env.now - connected_s < 0.2  # round trips take 10 ms here
+    finally:
+        world.board.close()
+
+
+@pytest.mark.parametrize("refusal", [202, 15, 2])
+def test_it_says_why_it_cannot_join_however_the_access_point_refuses(
+    rig: Rig, heard: Heard, example: str, refusal: int
+) -> None:
+    world = World(rig, heard, example, radio={"password": "another1", "refusal": refusal})
+    try:
+        world.board.start()
+        world.run_s(20)
+        assert any("not joined 'testbed': " in line and "wrong password" in line for line in heard.lines)
+    finally:
+        world.board.close()
+
+
+BEFORE = """
+import network, time
+wlan = network.WLAN(network.STA_IF)
+wlan.active(True)
+wlan.connect("another network", "password2")
+time.sleep({})
+"""
+
+
+@pytest.mark.parametrize("seconds", [0, 0.15, 1], ids=["joining", "nearly there", "joined"])
+def test_it_leaves_the_network_that_the_chip_remembers(
+    rig: Rig, heard: Heard, example: str, seconds: float
+) -> None:
+    world = World(rig, heard, BEFORE.format(seconds) + example)
+    try:
+        world.listen()
+        world.board.start()
+        world.run_s(10)
+        assert any("joined 'testbed' as" in line for line in heard.lines)
+        assert world.published(f"{NODE}/status")[-1]["status"] == "ready"
     finally:
         world.board.close()

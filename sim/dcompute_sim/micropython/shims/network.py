@@ -42,6 +42,7 @@ class Radio:
     password_ok = True
     ssid = None  # when set, only this network exists
     password = None  # when set, only this password is right
+    refusal = STAT_WRONG_PASSWORD  # how a wrong password is refused: some access points say 2 or 15
     rssi = -55  # dBm; below -85 every other attempt to join fails
     scan_ms = 100  # to find, or not to find, the access point
     join_ms = 100  # to associate
@@ -100,7 +101,7 @@ class _Station:
             if not radio.ap:
                 self.fail(STAT_NO_AP_FOUND, now_us)
             elif not radio.password_ok or (radio.password is not None and radio.password != self.key):
-                self.fail(STAT_WRONG_PASSWORD, now_us)
+                self.fail(radio.refusal, now_us)
             elif radio.rssi < _WEAK_DBM and self.attempts % 2:
                 self.fail(_CONNECTION_FAIL, now_us)
             else:
