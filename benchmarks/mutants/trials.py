@@ -12,11 +12,12 @@ _BOARD_SEEDS = 60
 _FIRST_SEEDS = 4  # tried before the scenarios: they find what is wrong with nearly everything
 _LATER = ("update", "small_heap", "esp32", "on_boards", "swarm", "swarm_boards", "quickstart")
 _SMALLER = "--set vars.count=25 --set vars.away=4min --set vars.gone=2min"
+_BOARDS = ("field_deaf_wifi", "unheard_boards")
 _PYTHON_ONLY = {  # made with a circumstance, or with work, that only python nodes have
     "field_half_packet",
     "field_no_puback",
     "field_clock_unset",
-    "field_deaf_wifi",  # boards already
+    "field_deaf_wifi",  # boards already, as all of _BOARDS
     "field_starvation",
     "field_storm",
     "field_herd",
@@ -30,13 +31,13 @@ def trials(part: str) -> list[str]:
     swarm = [f"swarm --seed {seed}" for seed in range(1, _SWARM_SEEDS + 1)]
     if part == "dcompute":
         boards = ["on_boards", "update", f"esp32 {_SMALLER}"]
-        python = [name for name in cheap if name != "field_deaf_wifi"]
+        python = [name for name in cheap if name not in _BOARDS]
         return [*swarm[:_FIRST_SEEDS], *python, *swarm[_FIRST_SEEDS:], *boards]
     as_boards = [
         f"{name} --set fleet.py.kind=firmware"
         for name in cheap
         if name.startswith("field_") and name not in _PYTHON_ONLY
     ]
-    own = ["field_deaf_wifi"]
+    own = list(_BOARDS)
     seeds = [f"swarm_boards --seed {seed}" for seed in range(1, _BOARD_SEEDS + 1)]
     return [*own, *as_boards, "on_boards", f"esp32 {_SMALLER}", "update", "small_heap", *seeds]

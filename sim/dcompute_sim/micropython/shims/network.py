@@ -39,10 +39,9 @@ _country = "XX"
 class Radio:
     # The air around this board. The testbed changes it; the interface finds out as a board would.
     ap = True  # the access point is on the air
-    password_ok = True
+    password_ok = True  # False, or the reason with which it is refused: some access points say 2 or 15
     ssid = None  # when set, only this network exists
     password = None  # when set, only this password is right
-    refusal = STAT_WRONG_PASSWORD  # how a wrong password is refused: some access points say 2 or 15
     rssi = -55  # dBm; below -85 every other attempt to join fails
     scan_ms = 100  # to find, or not to find, the access point
     join_ms = 100  # to associate
@@ -100,8 +99,8 @@ class _Station:
         elif self.phase == "join":
             if not radio.ap:
                 self.fail(STAT_NO_AP_FOUND, now_us)
-            elif not radio.password_ok or (radio.password is not None and radio.password != self.key):
-                self.fail(radio.refusal, now_us)
+            elif radio.password_ok is not True or (radio.password is not None and radio.password != self.key):
+                self.fail(radio.password_ok if radio.password_ok in (2, 15) else STAT_WRONG_PASSWORD, now_us)
             elif radio.rssi < _WEAK_DBM and self.attempts % 2:
                 self.fail(_CONNECTION_FAIL, now_us)
             else:
