@@ -47,7 +47,7 @@ class MqttClient(MQTTClient):
         # CONNECT, wait for CONNACK. OSError or MQTTException(return code) leave the socket closed.
         self.abort()
         try:
-            self.sock, self._raw = dial(self.server, self.port, self.tls, self.answer_ms / 1000)
+            self.sock, self._raw = dial(self.server, self.port, self.tls, self.answer_ms / 1000, self.idle)
             self._poller = select.poll()
             self._poller.register(self._raw, select.POLLIN)  # all that TLS has decoded is read already
             self._pinged = False

@@ -23,7 +23,9 @@ NODE = "020000000001"
 class World:
     """A network with a broker, a master that only listens, and one board."""
 
-    def __init__(self, rig: Rig, heard: Heard, program: str, **of_board: Any) -> None:
+    def __init__(
+        self, rig: Rig, heard: Heard, program: str, settings: dict[str, Any] | None = None, **of_board: Any
+    ) -> None:
         self.env = simpy.Environment()
         self.network = Network(self.env, 1, 0.005)
         self.heard = heard
@@ -34,7 +36,7 @@ class World:
         folder = rig.folder / "example"
         folder.mkdir()
         (folder / "main.py").write_text(program)
-        config = rig.config(1883, MQTT_HOST="broker")
+        config = rig.config(1883, MQTT_HOST="broker", **(settings or {}))
         files = [rig.firmware, folder / "main.py"]
         board = Board(uid=bytes([2, 0, 0, 0, 0, 1]), files=files, config=config, **of_board)
         self.host = self.network.host("node")
@@ -163,5 +165,33 @@ def test_it_leaves_the_network_that_the_chip_remembers(
         world.run_s(10)
         assert any("joined 'testbed' as" in line for line in heard.lines)
         assert world.published(f"{NODE}/status")[-1]["status"] == "ready"
+    finally:
+        world.board.close()
+
+
+SLOW_NAMES = """
+import socket, time
+look_up = socket.getaddrinfo
+
+def slowly(*about):
+    time.sleep(25)
+    return look_up(*about)
+
+socket.getaddrinfo = slowly
+"""
+
+
+def test_a_slow_name_and_a_slow_connection_are_each_within_the_watchdog(
+    rig: Rig, heard: Heard, example: str
+) -> None:
+    """25 s for the name and 10 s for a broker that is not there: together more than the watchdog's 30 s."""
+    world = World(rig, heard, SLOW_NAMES + example, {"WATCHDOG_S": 30})
+    try:
+        world.board.start()
+        world.run_s(5)
+        world.host.link.down()
+        world.run_s(70)
+        assert len([line for line in heard.lines if "cannot connect" in line]) >= 1
+        assert heard.all("stopped") == []
     finally:
         world.board.close()
