@@ -342,7 +342,7 @@ def test_failed_connections_leave_no_socket_open(
             await bare.line("tried")
             assert process.pid is not None
             assert bare_process.pid is not None
-            assert sockets(process.pid) <= sockets(bare_process.pid) - 15
+            assert sockets(process.pid) <= sockets(bare_process.pid) - 10  # all that a chip has
             for task in hanging_up:
                 task.cancel()
 
