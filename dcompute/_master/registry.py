@@ -172,6 +172,7 @@ class Registry:
         self._unverified: dict[str, float] = {}  # node id -> when it is declared dead
         self._next_deadline_s: float | None = None
         self._announced: tuple[str, dict[str, Any]] = ("{}", {})  # what came last, and how it is written
+        self._device_type = ""  # likewise
         self._dead: dict[str, None] = {}  # deaths not collected yet, in order
         self._forgotten: set[str] = set()
         self._tasks = TaskBook(result_limit, result_bytes, task_memory)
@@ -265,7 +266,9 @@ class Registry:
 
     def _describe(self, record: NodeRecord, message: Announcement | StatusMessage) -> None:
         if message.device_type or isinstance(message, Announcement):
-            record.device_type = message.device_type
+            if message.device_type != self._device_type:
+                self._device_type = message.device_type
+            record.device_type = self._device_type  # shared, as the capabilities are
         if message.capabilities is None:
             return
         size = message.size if message.capabilities else 0
@@ -292,8 +295,9 @@ class Registry:
         if (record.status, record.inc) == (status, inc):
             return []
         record.status = status
-        record.inc = inc
-        return [NodeStatusSeen(record.node_id, status, inc)]
+        if record.inc != inc:  # else the text that is kept stays, of which the message has a copy
+            record.inc = inc
+        return [NodeStatusSeen(record.node_id, status, record.inc)]
 
     def _receive_gone(self, message: StatusMessage, retained: bool, wall_s: float) -> list[Effect]:
         record = self._speaking(message.node_id, message.inc)

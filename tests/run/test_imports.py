@@ -11,16 +11,19 @@ NEEDLESS = {
     "concurrent.futures",
     "multiprocessing",
     "platformdirs",
+    "dcompute._ota",
+    "dcompute.bundle",
     "rich",
     "ruamel.yaml",
     "dcompute_sim.engines.real",
     "dcompute_sim.micropython",
+    "dcompute_sim.net.pcap",
     "dcompute_sim.nodes.firmware_node",
     "dcompute_sim.scenario.semantics",
     "subprocess",
     "typer",
 }
-"""Real sockets, other processes, emulated boards, files of scenarios, the command line."""
+"""Real sockets, other processes, emulated boards, updates, files of scenarios, the command line."""
 
 _RUN = """
 import sys

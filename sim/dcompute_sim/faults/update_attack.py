@@ -9,7 +9,6 @@ from typing import Literal
 from pydantic import Field
 
 from dcompute.update_keys import board_key
-from dcompute.updates import messages
 from dcompute_sim.faults.effects import PUBLISHED
 from dcompute_sim.faults.fault import For, NodeFault, Steps
 from dcompute_sim.faults.injection import Injection
@@ -20,7 +19,6 @@ _STOLEN_KEY = board_key(bytes(32), "a-sister-board")
 _HELLO = b"DCU2H"
 _OFFER = b"DCU2O"
 _PIECE = b"DCU2P"
-_NONCES = 2 * messages.NONCE_BYTES
 
 
 class UpdateAttack(NodeFault):
@@ -105,14 +103,16 @@ class _Attacker:
 
     def _to_hello(self, said: bytes) -> list[bytes]:
         """To a board's answer, an offer before its master's: whoever reads the challenges can name them."""
+        from dcompute.updates import messages  # here: most runs update nothing
+
         head = _HELLO + bytes([len(self._node)]) + self._node
         if self._how not in ("foreign", "escape") or not said.startswith(head):
             return []
         facts = said[len(head) :]
-        nonces = facts[:_NONCES]
-        release = int.from_bytes(facts[_NONCES + 1 : _NONCES + 5], "big")
         half = messages.NONCE_BYTES
-        hello = messages.Hello(nonces[:half], nonces[half:], False, b"", release, b"", b"", 0)
+        end = 2 * half
+        release = int.from_bytes(facts[end + 1 : end + 5], "big")
+        hello = messages.Hello(facts[:half], facts[half:end], False, b"", release, b"", b"", 0)
         path = "../main.py" if self._how == "escape" else "main.py"
         manifest = {
             "ota": 2,
