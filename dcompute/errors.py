@@ -23,6 +23,10 @@ class Forked(RuntimeError):
     """A transport was used in a child process that was forked from the one that made it."""
 
 
+class JournalError(RuntimeError):
+    """The journal cannot be read or written; nothing was accepted that would be lost."""
+
+
 class NotSent(RuntimeError):
     """The broker did not acknowledge everything in time; `tasks` are the ids of what is missing."""
 
@@ -31,4 +35,4 @@ class NotSent(RuntimeError):
         self.tasks = tasks
 
 
-__all__ = ["Backlogged", "DeadNode", "Forked", "NodeUnavailable", "NotSent", "UnknownNode"]
+__all__ = ["Backlogged", "DeadNode", "Forked", "JournalError", "NodeUnavailable", "NotSent", "UnknownNode"]

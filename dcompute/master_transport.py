@@ -19,7 +19,7 @@ from dcompute._mqtt.shared import shared_driver
 from dcompute._mqtt.transport import Transport
 from dcompute._plain import plain
 from dcompute.drivers import Address, Driver, Timer
-from dcompute.errors import Backlogged, DeadNode, NodeUnavailable, UnknownNode
+from dcompute.errors import Backlogged, DeadNode, JournalError, NodeUnavailable, UnknownNode
 from dcompute.events import (
     BrokerDropped,
     DeathReported,
@@ -50,11 +50,16 @@ from dcompute.protocol import (
 from dcompute.security import Tls, tls_context
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dcompute._master.node_memory import NodeMemory
     from dcompute._master.running_updates import MasterUpdates
     from dcompute._ota.progress import UpdateProgress
     from dcompute.bundle import Bundle
 
 BROKER_DROPPED = "$SYS/broker/publish/messages/dropped"
+
+JOURNAL_RETRY_S = 5.0
 
 DeadNodesCallback = Callable[[list[str]], object]
 ResultsCallback = Callable[[list[dict[str, Any]]], object]
@@ -72,6 +77,11 @@ class MasterNodeTransport(Transport):
         client_id: MQTT client id; None makes one.
         liveness_s: how long a node may stay silent after an outage of broker or master before it is
             declared dead; None takes 1.5 x the node's own keepalive plus 20 s for its reconnection.
+        probe_s: after how long a silence a node is asked whether it is there, to be declared dead if it stays
+            silent. Of use where a broker may lose wills (the far end of a bridge, a cluster); it costs a
+            question and a status for each node in each `probe_s`. None: never.
+        journal: a file in which it is written down who is there, so that a node that dies while neither this
+            master nor the broker's memory is there to notice is missed by the next with the same file.
         result_limit: results kept until collected, 256 MiB of them at most; beyond it the oldest of the node
             that has the most is dropped and counted.
         node_limit: nodes known at a time; further ones are refused and counted, until one is forgotten.
@@ -82,6 +92,7 @@ class MasterNodeTransport(Transport):
 
     Raises:
         ValueError: for a bad namespace, keepalive or TLS file.
+        JournalError: the journal is damaged, or another process has it open.
     """
 
     link_class: type[MqttLink] = MqttLink
@@ -98,6 +109,8 @@ class MasterNodeTransport(Transport):
         namespace: str = "",
         client_id: str | None = None,
         liveness_s: float | None = None,
+        probe_s: float | None = None,
+        journal: str | Path | None = None,
         result_limit: int = 100_000,
         node_limit: int = 20_000,
         hold_limit: int = 100_000,
@@ -112,8 +125,14 @@ class MasterNodeTransport(Transport):
         self._topics = Topics(namespace)
         self._lock = threading.RLock()
         self._registry = registry_class(
-            liveness_s=liveness_s, result_limit=result_limit, node_limit=node_limit
+            liveness_s=liveness_s, probe_s=probe_s, result_limit=result_limit, node_limit=node_limit
         )
+        self._memory: NodeMemory | None = None
+        if journal is not None:
+            from dcompute._master.node_memory import NodeMemory  # SQLite, for which others have no use
+
+            self._memory = NodeMemory(journal)
+            self._registry.restore(self._memory.infos())
         self._client_id = client_id or f"master-{self._driver.random.getrandbits(48):012x}"
         self._asked_to_hear = False
         self._link = self.link_class(
@@ -144,6 +163,8 @@ class MasterNodeTransport(Transport):
     # --- life -------------------------------------------------------------------------------------------
 
     def _starting(self) -> None:
+        if self._memory is not None:
+            self._memory.open()
         self._started = True
         if self._updates is not None:
             self._driver.call_on_loop(self._updates.start)
@@ -153,6 +174,9 @@ class MasterNodeTransport(Transport):
         if self._updates is not None:
             self._driver.call_on_loop(self._updates.stop)
         self._judge_nobody()
+        if self._memory is not None:
+            self._write_beliefs()
+            self._memory.close()
 
     def _judge_nobody(self) -> None:
         """Without a link, silence says nothing about a node."""
@@ -277,6 +301,7 @@ class MasterNodeTransport(Transport):
         check_node_id(node_id)
         with self._lock:
             self._registry.forget(node_id)
+            self._note(node_id)
         if self._started:
             self._link.send((self._topics.status_of(node_id), b"", True))
 
@@ -464,6 +489,7 @@ class MasterNodeTransport(Transport):
                     self._link.send((self._topics.status_of(node_id), encode_dead(node_id, inc), True))
                 case NodeStatusSeen(node_id):
                     self._tell(effect)
+                    self._note(node_id)
                     if self._updates is not None:
                         self._updates.look_at(node_id)
                 case DeathReported(node_id):
@@ -477,6 +503,23 @@ class MasterNodeTransport(Transport):
                 case _:
                     self._tell(effect)
         self._arm_tick()
+
+    def _note(self, node_id: str) -> None:
+        if self._memory is not None and self._memory.note(node_id, self._registry.belief(node_id)):
+            self._driver.call_on_loop(partial(self._write_soon, 0.0))
+
+    def _write_soon(self, delay_s: float) -> None:
+        self._driver.call_later(delay_s, self._write_beliefs)
+
+    def _write_beliefs(self) -> None:
+        assert self._memory is not None
+        try:
+            with self._lock:
+                self._memory.write()
+        except JournalError as error:
+            log.error("master: %s", error)
+            if self._started:
+                self._write_soon(JOURNAL_RETRY_S)
 
     def _deliver_deaths(self) -> None:
         with self._lock:

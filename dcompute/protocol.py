@@ -45,6 +45,7 @@ __all__ = [
     "encode_dead",
     "encode_init",
     "encode_task",
+    "queue_topic",
     "update_topic",
     "updates_topic",
 ]
@@ -113,6 +114,11 @@ def updates_topic(topics: Topics) -> str:
 def update_topic(topics: Topics, node_id: str) -> str:
     """Where a node takes offers and pieces of an update."""
     return topics.task_of(node_id) + "/update"
+
+
+def queue_topic(topics: Topics, asker: str) -> str:
+    """Where an executor says what its queue is."""
+    return f"{topics.results}/{asker}/queue"
 
 
 def decode(topics: Topics, topic: str, payload: bytes) -> Message:

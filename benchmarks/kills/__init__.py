@@ -25,24 +25,29 @@ def measure() -> list[Figure]:
     for seed, broker in enumerate(("mosquitto", "mosquitto with persistence", "embedded"), 1):
         campaign = Campaign(
             *(broker, TASKS, EVERYTHING, seed),
-            each_s=0.1,
-            every_s=(0.2, 1.2),
+            each_s=0.3,
+            every_s=(0.1, 1.0),
+            every_tasks=TASKS / FAULTS,
             enough=FAULTS,
         )
         figures += _figures(broker, campaign, at_least=FAULTS // 2)
-    # A life of the executor is a quarter of a second; the tasks are to last as long as 1,000 of them.
+    # A life of the executor is half a second; the tasks are to last as long as 1,000 of them.
     alone = Campaign(
         *("mosquitto", TASKS, ASKER_ALONE, 4),
-        each_s=0.7,
-        every_s=(0.1, 0.35),
+        each_s=1.6,
+        every_s=(0.05, 0.5),
+        every_tasks=TASKS / KILLS / 2,
         longest_away_s=0.02,
         enough=KILLS,
+        patience_s=3_000,
     )
     return figures + _figures("the executor alone", alone, at_least=KILLS)
 
 
 def _figures(title: str, campaign: Campaign, at_least: int) -> list[Figure]:
     found = campaign.run()
+    said = ", ".join(f"{count} {name}" for name, count in sorted(found.faults.items()))
+    print(f"  {title}: {said} in {found.took_s:.0f} s", flush=True)
     for fault in found.wrong:
         print(f"  {title}: {fault}")
     kills = sum(count for name, count in found.faults.items() if name.endswith("kill"))

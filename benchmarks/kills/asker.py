@@ -11,17 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.kills.ledger import Ledger
+from benchmarks.kills.ledger import Ledger, is_once
+from benchmarks.kills.parent import end_with_it
 from dcompute.executor import FleetExecutor
 
 SETTLE_S = 0.5
 RESEND_S = 2.0
-ONCE_EVERY = 10
-
-
-def is_once(number: int) -> bool:
-    """Whether the task may be executed at most once."""
-    return number % ONCE_EVERY == 0
 
 
 def main(port: str, folder: str, journal: str, tasks: str, each_s: str) -> None:
@@ -42,10 +37,11 @@ def main(port: str, folder: str, journal: str, tasks: str, each_s: str) -> None:
                 *("work", number, float(each_s)),
                 key=f"t{number}",
                 once=is_once(number),
-                priority=number % 10 + 1,
+                priority=number % 7 + 1,  # of which `once` is to be independent
             )
             future.add_done_callback(partial(note, number))
 
 
 if __name__ == "__main__":
+    end_with_it()
     main(*sys.argv[1:])

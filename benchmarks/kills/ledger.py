@@ -19,6 +19,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+ONCE_EVERY = 10
+
+
+def is_once(number: int) -> bool:
+    """Whether the task of this number may be executed at most once."""
+    return number % ONCE_EVERY == 0
+
 
 class Ledger:
     """The file of this life of a program."""

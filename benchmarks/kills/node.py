@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.kills.ledger import Ledger
+from benchmarks.kills.parent import end_with_it
 from dcompute import ComputeNodeTransport, Worker
 
 KEEPALIVE_S = 2
@@ -29,4 +30,5 @@ def main(port: str, name: str, folder: str) -> None:
 
 
 if __name__ == "__main__":
+    end_with_it()
     main(*sys.argv[1:])

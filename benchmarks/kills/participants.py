@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 from dcompute_sim.brokers.mosquitto import find_mosquitto, free_port
 
 HERE = Path(__file__).parents[2]
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 BROKERS = ("mosquitto", "mosquitto with persistence", "embedded")
 
 
@@ -22,24 +23,35 @@ class Participant:
 
     Args:
         is_up: asked after each start, until it says yes.
+        lives: how many lives of it have begun to work, where it tells.
     """
 
-    def __init__(self, command: list[str], log: Path, is_up: Callable[[], bool] = lambda: True) -> None:
+    def __init__(
+        self,
+        command: list[str],
+        log: Path,
+        is_up: Callable[[], bool] = lambda: True,
+        lives: Callable[[], int] | None = None,
+    ) -> None:
         self._command = command
         self._log = log.open("ab")
         self._is_up = is_up
+        self._lives = lives
+        self._lives_before = 0
         self._process: subprocess.Popen[bytes] | None = None
         self.paused = False
 
     def start(self) -> None:
-        # A process of ours whose stdin is a pipe can tell that we are gone.
+        self._lives_before = self._lives() if self._lives is not None else -1
+        # By the end of this pipe a process of ours can tell that we are gone.
         self._process = subprocess.Popen(
             self._command, cwd=HERE, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._log
         )
         give_up_s = time.monotonic() + PATIENCE_S
         while not self._is_up():
             if self._process.poll() is not None or time.monotonic() > give_up_s:
-                raise RuntimeError(f"{self._command[0]} did not start; see {self._log.name}")
+                said = Path(self._log.name).read_text(errors="replace")[-1000:]
+                raise RuntimeError(f"{' '.join(self._command)} did not start: {said}")
             time.sleep(0.005)
 
     def status(self) -> int | None:
@@ -48,6 +60,10 @@ class Participant:
 
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
+
+    def has_begun(self) -> bool:
+        """Whether this life of it is at work, as far as it tells: on a busy machine that takes a while."""
+        return self.is_running() and (self._lives() if self._lives is not None else 0) > self._lives_before
 
     def kill(self) -> None:
         if self._process is not None:
@@ -95,13 +111,17 @@ def broker(kind: str, folder: Path) -> tuple[Participant, int]:
         config = folder / "mosquitto.conf"
         config.write_text("\n".join([*lines, ""]))
         command = [str(find_mosquitto()), "-c", str(config)]
+        if setpriv := shutil.which("setpriv"):  # by which the kernel ends it with us
+            command = [setpriv, "--pdeathsig", "KILL", "--", *command]
     return Participant(command, folder / "broker.log", lambda: _listens(port)), port
 
 
-def program(name: str, log: Path, *arguments: object) -> Participant:
-    """One of ours, a module beside this one."""
+def program(name: str, log: Path, *arguments: object, tells: Path | None = None) -> Participant:
+    """One of ours, a module beside this one. `tells`: a folder in which each of its lives has a file."""
     command = [sys.executable, "-m", f"benchmarks.kills.{name}", *map(str, arguments)]
-    return Participant(command, log)
+    if tells is None:
+        return Participant(command, log)
+    return Participant(command, log, lives=lambda: len(list(tells.iterdir())) if tells.exists() else 0)
 
 
 def _listens(port: int) -> bool:

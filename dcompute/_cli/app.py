@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from dcompute import __version__
+from dcompute._cli.metrics_option import Metrics
 from dcompute._cli.options import grouped
 from dcompute._cli.update_options import Versions, Waves
 from dcompute._log import printable
@@ -129,6 +130,7 @@ def node(
     ] = None,
     drain: Annotated[float, typer.Option(min=0, help="Seconds for what is at work, on SIGTERM.")] = 30.0,
     node_id: Annotated[str | None, typer.Option(help="Default: host name and slot.")] = None,
+    metrics: Metrics = "",
     connection: Connection,
 ) -> None:
     """Run a compute node: call a function for each task and send back what it returns.
@@ -139,7 +141,9 @@ def node(
 
     _log_to_stderr()
     sys.path.insert(0, os.getcwd())
-    work = node_command.NodeWork(handler, functions or [], concurrency, isolation.value, time_limit, drain)
+    work = node_command.NodeWork(
+        handler, functions or [], concurrency, isolation.value, time_limit, drain, metrics
+    )
     try:
         status = node_command.run(work, node_id, connection.settings(), typer.echo)
     except ValueError as error:
@@ -206,6 +210,7 @@ def map_lines(
     tasks: Annotated[Path, typer.Argument(help="Lines of JSON: a list of arguments, or a task.")],
     *,
     function: Annotated[str, typer.Option(help="Called with each list of arguments.")] = "",
+    metrics: Metrics = "",
     options: TaskOptions,
     connection: Connection,
 ) -> None:
@@ -217,22 +222,27 @@ def map_lines(
     from dcompute._cli import work
 
     with _explained():
-        settings = connection.settings()
-        raise typer.Exit(work.map_lines(settings, tasks, function, vars(options), typer.echo))
+        settings, given = connection.settings(), vars(options) | {"metrics": metrics}
+        raise typer.Exit(work.map_lines(settings, tasks, function, given, typer.echo))
 
 
 @app.command()
 @grouped
 def top(
     *,
-    once: Annotated[bool, typer.Option("--once", help="Print the table once, after a second.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Print it once, after a few seconds.")] = False,
+    metrics: Metrics = "",
     connection: Connection,
 ) -> None:
-    """Show the fleet, live: each node, its status and what it announces."""
-    from dcompute._cli import work
+    """Show the fleet and the queues, live.
+
+    Each node, its status and what it announces; each executor, and how many of its tasks wait, are at nodes
+    and are done.
+    """
+    from dcompute._cli.top import top as show
 
     with _explained():
-        raise typer.Exit(work.top(connection.settings(), once, typer.echo))
+        raise typer.Exit(show(connection.settings(), once, metrics, typer.echo))
 
 
 @app.command()

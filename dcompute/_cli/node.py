@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Literal, cast
 
+from dcompute._cli.metrics_option import metrics_of
 from dcompute.functions import Functions
 from dcompute.node_transport import ComputeNodeTransport
 from dcompute.worker import Handler, Worker, load_handler
@@ -25,6 +26,7 @@ class NodeWork:
     isolation: str
     time_limit_s: float | None
     drain_s: float
+    metrics: str = ""
 
     def load(self) -> tuple[Handler, dict[str, Any]]:
         """The handler, and what the node announces of it. ValueError if there is none."""
@@ -48,6 +50,13 @@ def run(
         install_signal_handlers=False,
         **settings,
     )
+    with metrics_of(work.metrics, node):
+        return _work_at(node, work, handler, say)
+
+
+def _work_at(
+    node: ComputeNodeTransport, work: NodeWork, handler: Handler, say: Callable[[str], object]
+) -> int:
     isolation = cast(Literal["thread", "process"], work.isolation)
     ended_by = 0
     try:

@@ -1,21 +1,17 @@
-"""What `dcompute submit`, `map` and `top` do."""
+"""What `dcompute submit` and `map` do."""
 
 from __future__ import annotations
 
 import json
-import sys
-import time
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from dcompute._log import printable
+from dcompute._cli.metrics_option import metrics_of
 from dcompute.executor import FleetExecutor, FleetFuture, TaskError, TaskFailed
-from dcompute.master_transport import MasterNodeTransport
 
 Say = Callable[[str], object]
-_LOOK_S = 1.0
 
 
 def submit(
@@ -30,13 +26,13 @@ def submit(
 def map_lines(
     settings: Mapping[str, Any], path: Path, function: str, options: Mapping[str, Any], say: Say
 ) -> int:
-    """Have the task of each line done; returns the exit status."""
+    """Have the task of each line done; returns the exit status. ValueError if metrics cannot be served."""
     text = path.read_text(encoding="utf-8")
     lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
     tasks = [_task(line, number, function) for number, line in lines]
     run = sha256(f"{function}\n{text}".encode()).hexdigest()[:16]
     status = 0
-    with _executor(settings, options) as fleet:
+    with _executor(settings, options) as fleet, metrics_of(options["metrics"], fleet):
         keyed = options["journal"] is not None
         futures = [
             fleet.submit_task(task, key=f"{run}/{number}" if keyed else None, **_of_task(options))
@@ -45,41 +41,6 @@ def map_lines(
         for future in futures:
             status = max(status, _print(future, say))
     return status
-
-
-def top(settings: Mapping[str, Any], once: bool, say: Say) -> int:
-    """Print the fleet every second until interrupted."""
-    with MasterNodeTransport(**settings) as master:
-        try:
-            while True:
-                time.sleep(_LOOK_S)
-                if sys.stdout.isatty() and not once:
-                    say("\x1b[2J\x1b[H" + time.strftime("%H:%M:%S"))
-                for line in table(master.get_node_info() or []):
-                    say(line)
-                if once:
-                    return 0
-        except KeyboardInterrupt:
-            return 130
-
-
-def table(nodes: Any) -> list[str]:
-    """The fleet as lines of text."""
-    rows = [("NODE", "STATUS", "TYPE", "AT A TIME", "CREDIT", "FUNCTIONS")]
-    for info in sorted(nodes, key=lambda info: str(info["node_id"])):
-        said = info["capabilities"]
-        functions = said.get("functions")
-        names = ", ".join(str(name).rpartition(":")[2] for name in functions) if functions else "any"
-        at_a_time, credit = str(said.get("concurrency", 1)), str(said.get("credit", "-"))
-        node, now, kind = (printable(info[key]) for key in ("node_id", "status", "device_type"))
-        rows.append((node, now, kind, printable(at_a_time), printable(credit), printable(names)))
-    widths = [max(len(str(row[column])) for row in rows) for column in range(5)]
-    lines = ["  ".join([*(f"{row[c]:<{widths[c]}}" for c in range(5)), row[5]]).rstrip() for row in rows]
-    counts: dict[str, int] = {}
-    for info in nodes:
-        status = printable(info["status"])
-        counts[status] = counts.get(status, 0) + 1
-    return [*lines, ", ".join(f"{count} {status}" for status, count in sorted(counts.items())) or "no nodes"]
 
 
 def _executor(settings: Mapping[str, Any], options: Mapping[str, Any]) -> FleetExecutor:

@@ -31,6 +31,11 @@ Rules
 10. What anybody may cause is bounded: nodes known, those only announced, bytes of capabilities, results kept
    for whoever collects, results that wait. Beyond that it is refused and counted, what is only announced
    before what speaks for itself.
+11. What a master believed before it crashed (`restore`) is in doubt like everything else at `link_up`: so a
+   node that died while neither it nor the broker's memory was there is missed, and named.
+12. With `probe_s`, a node that has said nothing for so long is in doubt too (rule 4): for masters whose
+   broker may lose wills, at the far end of a bridge or in a cluster. Its cost is a question and a status for
+   each node in each `probe_s`; so it is off unless asked for.
 
 Nothing that a network can send raises: messages come decoded, and what is odd is counted or told as an
 effect. There is no clock and no lock (the transport around it has one): times go in, `now_s` monotonic for
@@ -52,8 +57,8 @@ Why
 Rejected
 * Time stamps, or a growing number, in place of the incarnation: a board's clock may be unset, and a count
   that survives a reboot is a write to flash at each boot.
-* Probing living nodes regularly: while master and node have one broker, the keepalive does that, and costs
-  the master nothing with a thousand nodes.
+* Probing living nodes regularly, as a default: while master and node have one broker, the keepalive does
+  that, and costs the master nothing with a thousand nodes.
 * Judging a node by how long ago its last status came: a node that is idle says nothing for days.
 * Dropping a record at a death: its incarnation is what tells the next stale will from news.
 * A heap of deadlines: an outage gives all nodes theirs at once and the first words take them away again, so
@@ -65,7 +70,7 @@ believes". `python -m benchmarks mutants` plants faults against these rules.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -107,6 +112,8 @@ class NodeRecord:
     capabilities: dict[str, Any] = field(default_factory=dict)
     death_reported: bool = False  # for the present incarnation
     heard: bool = False  # its status came live over the present connection
+    spoke_s: float = 0.0  # when it was last heard, of the monotonic clock
+    restored: bool = False  # nobody has been told of it in this life of the master
     declared_inc: str | None = None  # our own declaration of death for it will come back to us
     only_announced: bool = False  # nothing was ever on its status topic
     lives: tuple[str, ...] = ()  # named by its statuses, the newest first
@@ -140,6 +147,7 @@ class Registry:
         liveness_s: how long after an outage an unverified node may stay silent before it is declared dead;
             None takes 1.5 x the keepalive the node announced (60 s if it did not) plus `grace_s`.
         grace_s: time for reconnection backoff, added to the above.
+        probe_s: after how long a silence a node is asked whether it is there; None: never.
         result_limit: results kept until collected; beyond it the oldest is dropped and counted.
         result_bytes: likewise, of their payloads.
         task_memory: how many task ids are remembered, to accept each result once and to number attempts.
@@ -151,6 +159,7 @@ class Registry:
         *,
         liveness_s: float | None = None,
         grace_s: float = 20.0,
+        probe_s: float | None = None,
         result_limit: int = 100_000,
         result_bytes: int = 256 << 20,
         task_memory: int = 100_000,
@@ -168,6 +177,8 @@ class Registry:
         }
         self._liveness_s = liveness_s
         self._grace_s = grace_s
+        self._probe_s = probe_s
+        self._next_probe_s: float | None = None
         self._nodes: dict[str, NodeRecord] = {}
         self._unverified: dict[str, float] = {}  # node id -> when it is declared dead
         self._next_deadline_s: float | None = None
@@ -188,7 +199,7 @@ class Registry:
     def receive(self, message: Message, *, retained: bool, now_s: float, wall_s: float) -> list[Effect]:
         """Take in a valid message; `retained` says that the broker replayed it at subscription."""
         if isinstance(message, ResultMessage):
-            return self._receive_result(message, retained, wall_s)
+            return self._receive_result(message, retained, now_s, wall_s)
         if isinstance(message, Announcement):
             return self._receive_announcement(message, retained, now_s, wall_s)
         if message.node_id in self._forgotten:
@@ -223,7 +234,7 @@ class Registry:
             return self._alive(record, message.status, message.inc, wall_s)
         if record.speaks(message.inc):
             self._describe(record, message)
-            return self._heard_alive(record, message.status, message.inc, wall_s)
+            return self._heard_alive(record, message.status, message.inc, now_s, wall_s)
         due_s = self._claims.get(message.node_id, (now_s + CLAIM_S, message))[0]
         self._claims[message.node_id] = (due_s, message)
         self._wake_at(due_s)
@@ -245,9 +256,9 @@ class Registry:
             effects = self._alive(record, message.status, message.inc, wall_s)
             effects += self._doubt(record, now_s)
         else:
-            effects = self._heard_alive(record, message.status, message.inc, wall_s)
+            effects = self._heard_alive(record, message.status, message.inc, now_s, wall_s)
         if message.node_id in self._waiting:
-            effects += self._take_waiting(record, wall_s)
+            effects += self._take_waiting(record, now_s, wall_s)
         return effects
 
     def _speaking(self, node_id: str, inc: str) -> NodeRecord | None:
@@ -283,8 +294,11 @@ class Registry:
             self._announced = (text, message.capabilities)
         record.capabilities = self._announced[1]
 
-    def _heard_alive(self, record: NodeRecord, status: str, inc: str, wall_s: float) -> list[Effect]:
+    def _heard_alive(
+        self, record: NodeRecord, status: str, inc: str, now_s: float, wall_s: float
+    ) -> list[Effect]:
         record.heard = True
+        record.spoke_s = now_s
         return self._alive(record, status, inc, wall_s)
 
     def _alive(self, record: NodeRecord, status: str, inc: str, wall_s: float) -> list[Effect]:
@@ -292,8 +306,9 @@ class Registry:
         self._unverified.pop(record.node_id, None)
         if record.inc != inc or record.status in GONE:
             record.death_reported = False
-        if (record.status, record.inc) == (status, inc):
+        if (record.status, record.inc) == (status, inc) and not record.restored:
             return []
+        record.restored = False
         record.status = status
         if record.inc != inc:  # else the text that is kept stays, of which the message has a copy
             record.inc = inc
@@ -334,7 +349,9 @@ class Registry:
             effects.append(DeathReported(record.node_id, record.inc, cause))
         return effects
 
-    def _receive_result(self, message: ResultMessage, retained: bool, wall_s: float) -> list[Effect]:
+    def _receive_result(
+        self, message: ResultMessage, retained: bool, now_s: float, wall_s: float
+    ) -> list[Effect]:
         record = self._nodes.get(message.node_id)
         node_id, task = message.node_id if record is None else record.node_id, message.task_id or ""
         reason = self._why_ignored(message, retained)
@@ -347,11 +364,17 @@ class Registry:
         if record is not None and not record.only_announced and not record.speaks(message.inc):
             self._refuse(message)
             return []
-        if record is not None and message.inc == record.inc:
-            record.last_seen = wall_s
-            self._unverified.pop(node_id, None)
+        self.spoke(node_id, message.inc, now_s, wall_s)
         self.counters["results_dropped"] += self._tasks.finished(node_id, message, wall_s)
         return [ResultReceived(node_id, task, message.result)]
+
+    def spoke(self, node_id: str, inc: str, now_s: float, wall_s: float) -> None:
+        """The node has sent a result, or an answer to an asker, in this incarnation."""
+        record = self._nodes.get(node_id)
+        if record is not None and inc == record.inc:
+            record.last_seen = wall_s
+            record.spoke_s = now_s
+            self._unverified.pop(node_id, None)
 
     def _refuse(self, message: ResultMessage) -> None:
         """A result of a life that the node's status has not named: not its own, or faster than its status."""
@@ -363,7 +386,7 @@ class Registry:
         self._waiting_count += 1
         self._waiting_bytes += message.size
 
-    def _take_waiting(self, record: NodeRecord, wall_s: float) -> list[Effect]:
+    def _take_waiting(self, record: NodeRecord, now_s: float, wall_s: float) -> list[Effect]:
         """Take in what waited for the life that the node has named now; the rest was not its own."""
         waiting = self._waiting.pop(record.node_id)
         self._waiting_count -= len(waiting)
@@ -371,7 +394,7 @@ class Registry:
         effects: list[Effect] = []
         for message in waiting:
             if record.speaks(message.inc):
-                effects += self._receive_result(message, False, wall_s)
+                effects += self._receive_result(message, False, now_s, wall_s)
             else:
                 self.counters["results_refused"] += 1
         return effects
@@ -405,6 +428,8 @@ class Registry:
     def link_up(self, now_s: float) -> list[Effect]:
         """The master is (again) connected and subscribed: what it knows of living nodes is now in doubt."""
         effects: list[Effect] = []
+        if self._probe_s is not None:
+            self._next_probe_s = now_s + self._probe_s
         for record in self._nodes.values():
             if record.status not in GONE and not record.only_announced:
                 effects += self._doubt(record, now_s)
@@ -418,6 +443,21 @@ class Registry:
         self._unverified.clear()
         self._claims.clear()
         self._next_deadline_s = None
+        self._next_probe_s = None
+
+    def restore(self, infos: Iterable[Mapping[str, Any]]) -> None:
+        """Take up what was believed before a crash, as `belief` gave it; before the first `link_up`."""
+        for info in infos:
+            record = NodeRecord(**info, death_reported=info["status"] in GONE, restored=True)
+            record.lives = (life_of(record.inc),) if record.inc else ()
+            record.capability_bytes = len(str(record.capabilities))
+            self._capability_bytes += record.capability_bytes
+            self._nodes[record.node_id] = record
+
+    def belief(self, node_id: str) -> dict[str, Any] | None:
+        """What is to be remembered of a node: its record, unless it was only announced."""
+        record = self._nodes.get(node_id)
+        return None if record is None or record.only_announced else record.public()
 
     def _doubt(self, record: NodeRecord, now_s: float) -> list[Effect]:
         deadline_s = now_s + self._liveness_of(record)
@@ -443,10 +483,13 @@ class Registry:
 
     def next_deadline_s(self) -> float | None:
         """When `tick` may next have something to do."""
-        return self._next_deadline_s
+        if self._next_deadline_s is None or self._next_probe_s is None:
+            return self._next_deadline_s if self._next_probe_s is None else self._next_probe_s
+        return min(self._next_deadline_s, self._next_probe_s)
 
     def tick(self, now_s: float, wall_s: float) -> list[Effect]:
-        """Declare dead the unverified nodes whose bound has passed; ask those whose announcement has."""
+        """Declare dead the unverified nodes whose bound has passed; ask those whose announcement has, and
+        those that were quiet too long."""
         overdue = [node_id for node_id, deadline_s in self._unverified.items() if deadline_s <= now_s]
         effects: list[Effect] = []
         for node_id in overdue:
@@ -461,6 +504,21 @@ class Registry:
             effects.append(Probe(node_id))
         due = [*self._unverified.values(), *(due_s for due_s, _ in self._claims.values())]
         self._next_deadline_s = min(due, default=None)
+        if self._probe_s is not None and self._next_probe_s is not None and self._next_probe_s <= now_s:
+            effects += self._ask_the_quiet(now_s, self._probe_s)
+        return effects
+
+    def _ask_the_quiet(self, now_s: float, probe_s: float) -> list[Effect]:
+        effects: list[Effect] = []
+        self._next_probe_s = now_s + probe_s
+        for record in self._nodes.values():
+            if record.status in GONE or record.only_announced or record.node_id in self._unverified:
+                continue
+            if record.spoke_s + probe_s <= now_s:
+                effects += self._doubt(record, now_s)
+            else:  # not for each by itself, lest a large fleet means a look at all of it for each
+                due_s = max(record.spoke_s + probe_s, now_s + probe_s / 8)
+                self._next_probe_s = min(self._next_probe_s, due_s)
         return effects
 
     # --- questions --------------------------------------------------------------------------------------

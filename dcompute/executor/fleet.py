@@ -17,6 +17,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from concurrent.futures import wait as wait_for
+from functools import partial
 from itertools import count, islice
 from pathlib import Path
 from types import TracebackType
@@ -24,20 +25,22 @@ from typing import Any
 from weakref import WeakSet
 
 from dcompute._log import log
+from dcompute._master.registry import Registry
 from dcompute._mqtt.paho_session import SessionSettings
 from dcompute._mqtt.shared import shared_driver
 from dcompute.drivers import Address, Driver
+from dcompute.errors import JournalError
 from dcompute.executor.core import FleetCore, Outcome, Progress, Settled, Task, matches
 from dcompute.executor.fleet_loop import FleetLoop
-from dcompute.executor.future import FleetFuture, abandon, note_progress, settle
+from dcompute.executor.future import FleetFuture, abandon, ignore, note_progress, settle
 from dcompute.executor.journal import Journal, Row
 from dcompute.executor.map_results import MapResults
+from dcompute.executor.queue_state import TELL_S, QueueState, QueueTeller, encode_queue
 from dcompute.executor.room import Room
-from dcompute.executor.task_errors import JournalError
 from dcompute.executor.wire import RESERVED
 from dcompute.node_core import DEFAULT_PRIORITY, check_priority, check_task_id, encode
 from dcompute.node_names import check_node_id
-from dcompute.protocol import Topics
+from dcompute.protocol import Topics, queue_topic
 from dcompute.security import Tls, tls_context
 
 MAX_PENDING = 10_000
@@ -65,7 +68,8 @@ class FleetExecutor(Executor):
         losses: how many attempts of a task may end without a trace before it is Quarantined.
         max_pending: how many tasks may be on their way before `submit` waits, those of less priority not
             counted; it is never less than twice what the nodes take at a time. None: any number.
-        username, password, tls, keepalive, namespace, driver: as of MasterNodeTransport.
+        tell_s: how often it says what its queue is, for `dcompute top`; 0: never.
+        username, password, tls, keepalive, namespace, liveness_s, probe_s, driver: as of MasterNodeTransport.
 
     Raises:
         ValueError: for a bad name, namespace, keepalive or TLS file.
@@ -84,11 +88,14 @@ class FleetExecutor(Executor):
         resend_s: float = 15.0,
         losses: int = 5,
         max_pending: int | None = MAX_PENDING,
+        tell_s: float = TELL_S,
         username: str | None = None,
         password: str | None = None,
         tls: bool | Tls | ssl.SSLContext | None = None,
         keepalive: int = 60,
         namespace: str = "",
+        liveness_s: float | None = None,
+        probe_s: float | None = None,
         driver: Driver | None = None,
     ) -> None:
         self._driver = driver or shared_driver()
@@ -103,6 +110,7 @@ class FleetExecutor(Executor):
             self._journal.close()
             raise ValueError(f"journal {journal}: it is that of {self.name!r}, not of {name!r}")
         self._core = FleetCore(settle_s=settle_s, resend_s=resend_s, losses=losses)
+        self._registry = Registry(liveness_s=liveness_s, probe_s=probe_s)
         self._loop = FleetLoop(
             self._driver,
             address,
@@ -111,10 +119,12 @@ class FleetExecutor(Executor):
             topics,
             self._core,
             self._journal,
+            self._registry,
             over=self._task_over,
             node_changed=self._node_changed,
             nothing_left=self._nothing_left,
             progressed=self._progressed,
+            died=self._died,
         )
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
@@ -126,12 +136,18 @@ class FleetExecutor(Executor):
         self._maps: WeakSet[MapResults] = WeakSet()
         self._ready: dict[str, Mapping[str, Any]] = {}
         self._fleet_takes = 0
+        self._on_deaths: Callable[[list[str]], object] | None = None
         self._shut = False
         self._ends_by_itself = False  # nobody waits to close it
         self._closed = False
-        self._submitted = self._done = 0
+        self._submitted = self._done = self._failed = 0
+        topic = queue_topic(topics, self.name)
+        self._teller = QueueTeller(
+            self._driver, lambda: self._loop.say(topic, encode_queue(self._queue_state())), tell_s
+        )
         self._recover()
         self._loop.start()
+        self._teller.start()
 
     # --- work -----------------------------------------------------------------------------------------------
 
@@ -402,6 +418,15 @@ class FleetExecutor(Executor):
             why = f" ({self.last_error})" if self.last_error else ""
             raise TimeoutError(f"{found} of {count} nodes are there after {timeout:g} s{why}")
 
+    def set_dead_nodes_callback(self, callback: Callable[[list[str]], object] | None) -> None:
+        """Call `callback([node ids])`, once for each death, on the thread of the other callbacks.
+
+        Nothing has to be done about it: the tasks are done elsewhere. A node that goes offline counts too.
+        With a journal, a node that died while neither this nor the broker was there to notice is missed, and
+        named once it has been silent for its bound.
+        """
+        self._on_deaths = callback
+
     @property
     def last_error(self) -> str:
         """Why nothing goes on: the link is not up, or the journal cannot be written; "" if neither."""
@@ -412,16 +437,22 @@ class FleetExecutor(Executor):
         return self._loop.is_connected()
 
     def counters(self) -> dict[str, int]:
-        """How many tasks were submitted and are done, wait, and are at nodes; how many nodes there are."""
+        """How many tasks were submitted, are over, and are so without a result (but for cancelled ones); how
+        many wait, and are at nodes; how many nodes there are."""
         waiting, placed = self._core.waiting(), len(self._core.tasks)
         with self._lock:
             return {
                 "submitted": self._submitted,
                 "done": self._done,
+                "failed": self._failed,
                 "waiting": waiting,
                 "at_nodes": max(0, placed - waiting),
                 "nodes": len(self._ready),
             }
+
+    def _queue_state(self) -> QueueState:
+        """The same, as it is told to those who watch."""
+        return QueueState(self.name, by_priority=self._room.by_priority(), **self.counters())
 
     # --- the end ------------------------------------------------------------------------------------------
 
@@ -459,6 +490,7 @@ class FleetExecutor(Executor):
                 return
             self._closed = True
         self._room.open()
+        self._teller.stop()
         self._loop.close(timeout_s)  # a cancel that has just been asked for is written down
         self._forget_taken()
         if self._journal is not None:
@@ -495,6 +527,7 @@ class FleetExecutor(Executor):
                 self._futures.pop(task_id, None)
                 self._keyed.pop(task_id, None)
             self._done += 1
+            self._failed += settled.outcome not in (Outcome.RESULT, Outcome.CANCELLED)
         if future is not None:
             settle(future, settled)
             if self._journal is not None and settled.outcome is Outcome.CANCELLED and not keyed:
@@ -506,6 +539,11 @@ class FleetExecutor(Executor):
             future = self._futures.get(progress.task_id)
         if future is not None:
             note_progress(future, progress.fraction, progress.text)
+
+    def _died(self, node_id: str) -> None:
+        callback = self._on_deaths
+        if callback is not None:
+            self._driver.deliver(partial(ignore, callback, [node_id]))
 
     def _node_changed(self, node_id: str, announced: Mapping[str, Any] | None) -> None:
         with self._changed:
@@ -528,6 +566,7 @@ class FleetExecutor(Executor):
         for node, life, top in self._journal.counters():
             self._core.restore_counter(node, life, top)
         placed = self._journal.placed()
+        self._registry.restore(self._journal.nodes())
         self._recovered.update(self._journal.untaken())
         for row in self._journal.unsettled():
             deadline_s = None if row.deadline_s is None else now_s + row.deadline_s - wall_s

@@ -23,14 +23,15 @@ from typing import Any
 
 from dcompute._log import log
 from dcompute._master.effects import DeclareDead, Effect, Probe
+from dcompute._master.node_memory import Changes, row_of
 from dcompute._master.registry import GONE, Registry
 from dcompute._mqtt.link import MqttLink, Outgoing
 from dcompute._mqtt.paho_session import SessionSettings, Subscription
 from dcompute.drivers import Address, Driver, Timer
-from dcompute.events import NodeStatusSeen
+from dcompute.errors import JournalError
+from dcompute.events import DeathReported, NodeStatusSeen
 from dcompute.executor.core import Answer, Batch, FleetCore, Progress, Settled
 from dcompute.executor.journal import Journal
-from dcompute.executor.task_errors import JournalError
 from dcompute.executor.wire import read_answer, write_message
 from dcompute.node_core import OFFLINE
 from dcompute.protocol import Rejected, ResultMessage, Topics, decode, encode_init
@@ -50,10 +51,12 @@ class FleetLoop:
         topics: those of the namespace.
         core: what decides; from `start` on it is touched on the loop only.
         journal: what has to be written before anything is sent or reported; None writes nothing.
+        registry: what decides who is there.
         over: told of a task that is settled, once that is written down; on the loop, as the others are.
         node_changed: told what a node announces, and with None that it is gone.
         nothing_left: told when a turn ended with no task waiting, at a node or to be reported.
         progressed: told how far a task at work is.
+        died: told of each death, once.
     """
 
     def __init__(
@@ -65,11 +68,13 @@ class FleetLoop:
         topics: Topics,
         core: FleetCore,
         journal: Journal | None,
+        registry: Registry,
         *,
         over: Callable[[Settled], None],
         node_changed: Callable[[str, Mapping[str, Any] | None], None],
         nothing_left: Callable[[], None],
         progressed: Callable[[Progress], None],
+        died: Callable[[str], None],
     ) -> None:
         self._driver = driver
         self._topics = topics
@@ -80,8 +85,11 @@ class FleetLoop:
         self._node_changed = node_changed
         self._nothing_left = nothing_left
         self._progressed = progressed
+        self._died = died
+        self._changes = Changes()
+        self._beliefs: dict[str, tuple[Any, ...]] = {}  # to be written down
         self._answers = f"{topics.results}/{name}"
-        self._registry = Registry()
+        self._registry = registry
         self._link = MqttLink(driver, address, settings, self, hold_limit=HOLD_LIMIT, drop_oldest=True)
         self._lock = threading.Lock()
         self._inbox: list[Callable[[float], None]] = []
@@ -107,6 +115,10 @@ class FleetLoop:
             self._inbox.append(call)
         if not due:
             self._driver.call_on_loop(self._turn)
+
+    def say(self, topic: str, payload: bytes) -> None:
+        """Publish what is only true now."""
+        self._link.send_once([(topic, payload, False)])
 
     def close(self, timeout_s: float) -> None:
         """Disconnect, and wait until that is done; what was asked for before is still written down."""
@@ -148,7 +160,10 @@ class FleetLoop:
         for call in inbox:
             call(now_s)
         if not self._closed:
-            self._carry_out(self._core.take_batch())
+            batch = self._core.take_batch()
+            batch.writes += self._beliefs.values()
+            self._beliefs.clear()
+            self._carry_out(batch)
             self._arm()
             if not self._core.tasks and not self._withheld:
                 self._nothing_left()
@@ -240,6 +255,7 @@ class FleetLoop:
         self._schedule()
 
     def _take_answer(self, answer: Answer | Progress, now_s: float) -> None:
+        self._registry.spoke(answer.node, answer.inc, now_s, self._driver.wall_s())
         if isinstance(answer, Answer):
             self._core.answered(answer, now_s)
         elif self._core.progressed(answer, now_s):
@@ -272,10 +288,15 @@ class FleetLoop:
             match effect:
                 case NodeStatusSeen(node_id, status, inc):
                     self._take_in(node_id, status, inc)
+                    belief = self._registry.belief(node_id)
+                    if belief is not None and self._changes.look(node_id, belief):
+                        self._beliefs[node_id] = ("node", *row_of(belief))
                 case Probe(node_id):
                     self._link.send_now([(self._topics.task_of(node_id), encode_init(), False)])
                 case DeclareDead(node_id, _):
                     log.warning("executor: node %s did not speak within its bound", node_id)
+                case DeathReported(node_id):
+                    self._died(node_id)
 
     def _take_in(self, node_id: str, status: str, inc: str) -> None:
         now_s = self._driver.now_s()

@@ -85,7 +85,7 @@ class FleetFuture(Future[Any]):
 
     def add_done_callback(self, fn: Callable[[Future[Any]], object]) -> None:
         """Call `fn(self)` when it is done, on a thread of its own; at once if it is already."""
-        super().add_done_callback(lambda _future: self._deliver(partial(_ignore, fn, self)))
+        super().add_done_callback(lambda _future: self._deliver(partial(ignore, fn, self)))
 
     def add_progress_callback(self, fn: Callable[[FleetFuture], object]) -> None:
         """Call `fn(self)` whenever the handler has reported progress, on the thread of the other callbacks.
@@ -99,7 +99,7 @@ def note_progress(future: FleetFuture, fraction: float, text: str) -> None:
     """Its node has said how far it is."""
     future.progress, future.progress_text = fraction, text
     for fn in future._on_progress:
-        future._deliver(partial(_ignore, fn, future))
+        future._deliver(partial(ignore, fn, future))
 
 
 def abandon(future: FleetFuture) -> None:
@@ -122,8 +122,9 @@ def settle(future: FleetFuture, settled: Settled) -> None:
         future.set_running_or_notify_cancel()
 
 
-def _ignore(fn: Callable[[Any], object], future: Future[Any]) -> None:
-    fn(future)
+def ignore(fn: Callable[[Any], object], argument: Any) -> None:
+    """Call it; what it returns is of no interest."""
+    fn(argument)
 
 
 def error_of(settled: Settled) -> TaskError:

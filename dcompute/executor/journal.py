@@ -22,10 +22,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dcompute.executor.task_errors import JournalError
+from dcompute._master.node_memory import SCHEMA as NODE_SCHEMA
+from dcompute._master.node_memory import WRITE as WRITE_NODE
+from dcompute._master.node_memory import infos_in
+from dcompute.errors import JournalError
 
 _FORMAT = 2
-_SCHEMA = """
+_SCHEMA = (
+    """
 create table if not exists about (key text primary key, value text) without rowid;
 create table if not exists task (
     number integer primary key, id text unique not null, body blob not null, priority int not null,
@@ -42,6 +46,8 @@ create table if not exists placed (
 create table if not exists counter (node text primary key, life text not null, top int not null) without
 rowid;
 """
+    + NODE_SCHEMA
+)
 
 _WRITES = {
     "placed": (
@@ -53,6 +59,7 @@ _WRITES = {
     "moved": ("update placed set active = 0 where task = ?1 and node = ?2 and life = ?3",),
     "back": ("update placed set active = 1 where task = ?1 and node = ?2 and life = ?3",),
     "cancel": ("update task set cancelled = 1 where id = ?1",),
+    "node": (WRITE_NODE,),
     "settled": (
         "update task set outcome = ?2, value = ?3, node = ?4 where id = ?1",
         "delete from placed where task = ?1",
@@ -194,6 +201,11 @@ class Journal:
         """(node, life, highest number used)."""
         with self._lock:
             return self._db.execute("select node, life, top from counter").fetchall()
+
+    def nodes(self) -> list[dict[str, Any]]:
+        """What was believed of nodes."""
+        with self._lock:
+            return infos_in(self._db)
 
     def forget_key(self, key: str) -> None:
         """The task of this key, or those of the map of this key, as far as they are over."""

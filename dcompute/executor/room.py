@@ -90,6 +90,10 @@ class Room:
         self._most = None
         self._wake()
 
+    def by_priority(self) -> dict[str, int]:
+        """How many are on their way, where there are any."""
+        return {str(priority): count for priority, count in enumerate(self._counts) if count}
+
     def _has_room(self, priority: int, tasks: int) -> bool:
         """Whether they fit; more than would ever fit do when there are no others."""
         limit, count = self.limit(), sum(self._counts[priority:])

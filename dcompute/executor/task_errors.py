@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dcompute.errors import JournalError
+
 
 class TaskError(Exception):
     """A task has no result. `task_id` names it, `node` where it was last ("" for nowhere)."""
@@ -43,10 +45,6 @@ class Expired(TaskError):
 
 class Refused(TaskError):
     """The task cannot be sent: the broker closes the connection over it, or no node would take it."""
-
-
-class JournalError(RuntimeError):
-    """The journal cannot be read or written; nothing was accepted that would be lost."""
 
 
 __all__ = [

@@ -569,8 +569,28 @@ def test_from_the_command_line(rig: Rig) -> None:
     lines = many.stdout.splitlines()
     assert (lines[0], lines[2], many.returncode) == ('{"result": 3}', '{"result": 3}', 1), many.stderr
     assert '"error": "KeyError"' in lines[1]
-    shown = dcompute("top", "--once").stdout.splitlines()
-    assert shown[0].split()[:2] == ["NODE", "STATUS"]
-    assert shown[-1] == "1 ready"
+    with rig.executor(tell_s=0.2, name="me") as fleet:
+        fleet.submit("add", 1).result(10)
+        fleet.submit("add", 1, where={"tags": "none"}, priority=7)
+        shown = dcompute("top", "--once", "--metrics", "0")
+        fleet.close()
+    lines = shown.stdout.splitlines()
+    assert lines[0].split()[:2] == ["NODE", "STATUS"]
+    assert lines[2:4] == ["1 ready", ""]
+    assert lines[4].split() == [
+        "EXECUTOR",
+        "WAITING",
+        "AT",
+        "NODES",
+        "DONE",
+        "FAILED",
+        "PER",
+        "S",
+        "BY",
+        "PRIORITY",
+    ]
+    assert lines[5].split() == ["me", "1", "0", "1", "0", "0", "7:", "1"]
+    assert "metrics at http://127.0.0.1:" in shown.stderr
+    assert "neither a port nor host:port" in dcompute("top", "--metrics", "here").stderr
     wrong = dcompute("node", "--handler", "work:add", "--functions", "work")
     assert "say what the node works with" in wrong.stderr

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dcompute import FleetExecutor, JournalError
 from dcompute.master_transport import MasterNodeTransport
 
 from .conftest import Eventually, Fleet, Served, TameLink
@@ -290,3 +292,39 @@ def test_a_stopped_master_judges_nobody(fleet: Fleet, eventually: Eventually) ->
     eventually(lambda: told_clock == [node.node_id])
     assert told == []
     assert status_of(master, node.node_id) == "ready"
+
+
+def test_a_death_that_neither_master_nor_broker_was_there_for_is_named_by_the_next(
+    serve: Callable[..., Any],
+    new_fleet: Callable[[int], Fleet],
+    tmp_path: Path,
+    eventually: Callable[..., Any],
+) -> None:
+    broker = serve("mosquitto")
+    fleet = new_fleet(broker.port)
+    journals = [tmp_path / "master", tmp_path / "executor"]
+    master = fleet.master(journal=journals[0])
+    where: Any = {"broker_port": broker.port, "namespace": fleet.namespace, "liveness_s": LIVENESS_S}
+    nodes = [fleet.node("dies"), fleet.node("lives")]
+    quick(*nodes)
+    with pytest.raises(JournalError, match="another process has it open"):
+        MasterNodeTransport(journal=journals[0])
+    with FleetExecutor(journal=journals[1], **where) as executor:
+        executor.wait_for_nodes(2, timeout=10)
+        eventually(lambda: len(master.get_nodes_by_status("ready")) == 2)
+    master.kill()
+    broker.pause(keep_memory=False)
+    nodes[0].kill()
+    broker.resume()
+
+    master = fleet.master(journal=journals[0], liveness_s=LIVENESS_S)
+    named: list[str] = []
+    with FleetExecutor(journal=journals[1], **where) as executor:
+        executor.set_dead_nodes_callback(named.extend)
+        assert eventually(master.get_dead_nodes) == [nodes[0].node_id]
+        eventually(lambda: named == [nodes[0].node_id])
+        eventually(lambda: list(executor.nodes()) == [nodes[1].node_id])
+    master.stop()
+    assert status_of(fleet.master(journal=journals[0]), nodes[0].node_id) == "dead"
+    with pytest.raises(JournalError, match="not that of a master"):
+        MasterNodeTransport(journal=journals[1])

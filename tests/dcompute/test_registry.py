@@ -488,3 +488,60 @@ def test_a_declaration_that_never_came_back_hides_no_later_death(bench: Bench) -
     bench.outage()  # what we published was lost with the connection
     bench.status("n", "ready", "a.1")
     assert len(deaths(bench.status("n", "dead", "a.1"))) == 1
+
+
+# --- before a crash, and in quiet times -----------------------------------------------------------------
+
+
+def believed(node: str, status: str, inc: str = "a.1") -> dict[str, Any]:
+    said = {"node_id": node, "status": status, "device_type": "x", "inc": inc}
+    return said | {"last_seen": 1.0, "capabilities": {}}
+
+
+def test_who_was_there_before_a_crash_and_stays_silent_is_named_once(bench: Bench) -> None:
+    bench.registry.restore([believed("n", "ready"), believed("there", "ready"), believed("gone", "dead")])
+    assert bench.registry.link_up(bench.now_s) == [Probe("n"), Probe("there")]
+    bench.status("there", "ready", "a.1")
+    assert deaths(bench.wait(9)) == []
+    assert deaths(bench.wait(2)) == [("n", "a.1", "silent")]
+    assert deaths(bench.wait(100)) == []
+    assert deaths(bench.status("gone", "dead", "a.1", retained=True)) == [], "it was named before the crash"
+
+
+def test_who_was_there_before_is_told_of_when_it_speaks_although_nothing_is_new(bench: Bench) -> None:
+    bench.registry.restore([believed("n", "ready")])
+    bench.registry.link_up(bench.now_s)
+    assert NodeStatusSeen("n", "ready", "a.1") in bench.status("n", "ready", "a.1", retained=True)
+    assert bench.status("n", "ready", "a.1") == []
+
+
+def test_a_will_of_before_the_crash_is_news_and_one_of_another_incarnation_is_not(bench: Bench) -> None:
+    bench.registry.restore([believed("n", "ready", "a.2")])
+    bench.registry.link_up(bench.now_s)
+    assert deaths(bench.status("n", "dead", "a.1", retained=True)) == []
+    assert deaths(bench.status("n", "dead", "a.2", retained=True)) == [("n", "a.2", "will")]
+
+
+def test_the_quiet_are_asked_and_missed_if_they_do_not_answer() -> None:
+    bench = Bench(liveness_s=10.0, probe_s=60.0)
+    bench.registry.link_up(bench.now_s)
+    for node in ("silent", "answers", "works"):
+        bench.status(node, "ready", "a.1")
+    assert bench.registry.next_deadline_s() == 160.0
+    bench.wait(50)
+    bench.registry.spoke("works", "a.1", bench.now_s, 0.0)
+    bench.registry.spoke("silent", "a.0", bench.now_s, 0.0)
+    assert bench.wait(10) == [Probe("silent"), Probe("answers")]
+    bench.status("answers", "ready", "a.1")
+    assert deaths(bench.wait(10)) == [("silent", "a.1", "silent")]
+    assert bench.registry.next_deadline_s() == 210.0, "when `works` has been quiet for so long"
+    assert bench.wait(40) == [Probe("works")]
+    bench.registry.link_down()
+    assert bench.wait(1000) == [], "without a broker nobody is judged"
+
+
+def test_nobody_is_asked_unless_that_was_wished(bench: Bench) -> None:
+    bench.registry.link_up(bench.now_s)
+    bench.status("n", "ready", "a.1")
+    assert bench.registry.next_deadline_s() is None
+    assert bench.wait(1e6) == []

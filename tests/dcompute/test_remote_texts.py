@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 
+from dcompute._cli.top import table
 from dcompute._cli.update import line
-from dcompute._cli.work import json_line, table
+from dcompute._cli.work import json_line
 from dcompute.updates import UpdateProgress, UpdateState
 
 HOSTILE = "up\x1b[2J\n12:00:00 forged: line\r\x9b1m\u202e"

@@ -130,7 +130,9 @@ def test_a_master_and_a_node_work_together(tmp_path: Path) -> None:
 
 def test_a_fleet_does_the_work(tmp_path: Path) -> None:
     (example,) = (text for text in blocks(ENGLISH.read_text("utf-8"), "python") if "FleetExecutor(" in text)
-    (tmp_path / "mymodule.py").write_text("def square(number):\n    return number**2\n")
+    count_words = "def count_words(text): return Counter(text.split())"
+    assert f"mymodule.py has `{count_words}`" in ENGLISH.read_text("utf-8")
+    (tmp_path / "mymodule.py").write_text(f"from collections import Counter\n{count_words}\n")
     with running("-m", "dcompute", "broker", "--kind", "model", "--port", "0", until="listens on") as said:
         port = re.search(r":(\d+) ", said)
         assert port is not None
@@ -139,7 +141,7 @@ def test_a_fleet_does_the_work(tmp_path: Path) -> None:
         here = example.replace('"localhost"', f'"127.0.0.1", {port[1]}')
         with running(*node, cwd=tmp_path, until="is ready"):
             told = subprocess.run([sys.executable, "-c", here], capture_output=True, text=True, timeout=60)
-    assert told.stdout == "328350\n", told.stderr
+    assert told.stdout == "[('to', 2), ('be', 2)]\n", told.stderr
 
 
 WAIT_FOR_TWO = """

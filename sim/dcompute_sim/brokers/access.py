@@ -6,7 +6,8 @@ Rules
    hears nothing of the other nodes: their incarnations, which prove to a master that a result or an
    announcement is theirs (docs/security.md), stay unknown to it.
 2. A master says tasks, updates and, in the place of the dead, statuses, and hears what nodes say. An executor
-   hears the answers to itself. Both are the operator's own programs and trusted with the whole fleet.
+   hears the answers to itself, and says what its queue is. Both are the operator's own programs and trusted
+   with the whole fleet.
 3. Names are what the broker has proven: a right is a user's, never a client id's, which anybody can claim.
    So a client id is bound to its user too, or a rogue would throw others out by their ids.
 
@@ -21,7 +22,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from dcompute.node_core import Topics
-from dcompute.protocol import update_topic, updates_topic
+from dcompute.protocol import queue_topic, update_topic, updates_topic
 
 _DROPPED = "$SYS/broker/publish/messages/dropped"
 
@@ -72,9 +73,11 @@ def rights_of(grant: Grant) -> Rights:
         return Rights(("#",), ("#", "$SYS/#"))
     of_nodes = (topics.status_of("+"), topics.initialisation, topics.results)
     if grant.role is UserRole.EXECUTOR:
-        return Rights((any_node, topics.status_of("+")), (*of_nodes, f"{topics.results}/{name}"))
+        queue = queue_topic(topics, name)
+        return Rights((any_node, topics.status_of("+"), queue), (*of_nodes, f"{topics.results}/{name}"))
     told = (any_node, topics.status_of("+"), update_topic(topics, "+"))
-    return Rights(told, (*of_nodes, any_answer, updates_topic(topics), _DROPPED))
+    of_executors = queue_topic(topics, "+")
+    return Rights(told, (*of_nodes, any_answer, of_executors, updates_topic(topics), _DROPPED))
 
 
 def covers(right: str, wanted: str) -> bool:
@@ -82,7 +85,7 @@ def covers(right: str, wanted: str) -> bool:
 
     A leading wildcard does not match what begins with `$` [MQTT-4.7.2-1].
     """
-    if wanted.startswith("$") and right[0] in "+#":
+    if wanted.startswith("$") and right.startswith(("+", "#")):
         return False
     mine, theirs = right.split("/"), wanted.split("/")
     for place, level in enumerate(mine):
