@@ -135,7 +135,7 @@ def mutate_clients(count: int, seed: int = 1) -> int:
     raised = 0
     done = 0
     while done < count:
-        session = PahoSession(SessionSettings("c", 60), ("c/status", b"dead"), _Listener())
+        session = PahoSession(SessionSettings("c", 60), ("c/status", b"dead", True), _Listener())
         session.open(lambda data: None)
         for _ in range(20):
             done += 1

@@ -8,20 +8,23 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from fnmatch import fnmatch
 from pathlib import Path
+from threading import Lock
 
 from ruamel.yaml import YAML
 
 from benchmarks.mutants.catalogue import PARTS, ROOT, SourceMutant, catalogue, copy_with
+from benchmarks.mutants.notes import Note, Notes, key_of
 from benchmarks.mutants.trials import trials
 
 TARGET = 0.97
 
 _PATIENCE_S = 120.0  # for one trial; a mutant that takes longer hangs
+_NOTICED = ("failed", "error", "hangs")
 
 
 @dataclass(frozen=True)
@@ -34,34 +37,49 @@ class Judgement:
     seconds: float
 
 
-def judge(mutant: SourceMutant, among: Sequence[str]) -> Judgement:
-    """Try a mutant until something notices it; the trial that it names first."""
+def judge(
+    mutant: SourceMutant, among: Sequence[str], is_sound: Callable[[str], bool] = lambda _: True
+) -> Judgement:
+    """Try a mutant until something notices it, in this order.
+
+    Args:
+        is_sound: whether a trial holds on the healthy code; else what it says counts for nothing.
+    """
     began_s = time.monotonic()
-    first = [trial for trial in among if trial == mutant.caught_by]
-    order = [*first, *(trial for trial in among if trial not in first)]
+    left = list(among)
     with copy_with(mutant) as copy:
-        for trial, status, why in _results(copy, order):
-            if status in ("failed", "error", "hangs"):
-                return Judgement(mutant, trial, why, time.monotonic() - began_s)
+        while left:  # a trial that notices ends the process
+            for trial, status, why in trial_results(copy, left):
+                left = left[left.index(trial) + 1 :]
+                if status in _NOTICED and is_sound(trial):
+                    return Judgement(mutant, trial, why, time.monotonic() - began_s)
     return Judgement(mutant, None, "", time.monotonic() - began_s)
 
 
-def sound(part: str, among: Sequence[str]) -> list[str]:
-    """Those of the trials that hold on the healthy code."""
-    held = []
-    left = list(among)
-    with copy_with(None) as copy:
-        while left:  # a trial that fails ends the process
-            for trial, status, why in _results(copy, left):
-                left = left[left.index(trial) + 1 :]
-                if status == "held":
-                    held.append(trial)
-                else:
+class Soundness:
+    """Which trials hold on the healthy code. Asked of those alone that have noticed something."""
+
+    def __init__(self, notes: Notes) -> None:
+        self._notes = notes
+        self._lock = Lock()
+
+    def __call__(self, trial: str) -> bool:
+        """Whether it does; it is tried once for each state of the tree."""
+        name, key = f"healthy/{trial}", key_of(None, [trial])
+        with self._lock:
+            note = self._notes.get(name, key)
+            if note is None:
+                began_s = time.monotonic()
+                with copy_with(None) as copy:
+                    ((_, status, why),) = trial_results(copy, [trial])
+                if status != "held":
                     print(f"left out, for it does not hold on the healthy code: {trial} ({status}: {why})")
-    return held
+                note = Note(key, trial if status != "held" else None, why, time.monotonic() - began_s)
+                self._notes.put(name, note)
+        return note.caught_by is None
 
 
-def _results(copy: Path, order: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+def trial_results(copy: Path, order: Sequence[str]) -> Iterator[tuple[str, str, str]]:
     """Trial, status and reason, as they come; `hangs` for one that takes too long."""
     path = os.pathsep.join([str(copy), str(ROOT / "sim"), str(ROOT)])
     process = subprocess.Popen(
@@ -95,26 +113,29 @@ def _results(copy: Path, order: Sequence[str]) -> Iterator[tuple[str, str, str]]
             process.communicate()
 
 
-def measure(parts: Sequence[str], only: Sequence[str], jobs: int) -> list[Judgement]:
-    """Judge the mutants of these parts; print each as it ends."""
+def measure(mutants: Sequence[SourceMutant], jobs: int, notes: Notes) -> list[Judgement]:
+    """Judge these mutants, as far as no note says what becomes of them; print each as it is known."""
+    is_sound = Soundness(notes)
+
+    def judged(mutant: SourceMutant) -> Judgement:
+        among = trials(mutant.part)
+        key = key_of(mutant, among)
+        note = notes.get(mutant.name, key)
+        if note is None:
+            likely = dict.fromkeys(t for t in (notes.hint(mutant.name), mutant.caught_by) if t in among)
+            order = [*likely, *(trial for trial in among if trial not in likely)]
+            judgement = judge(mutant, order, is_sound)
+            note = Note(key, judgement.caught_by, judgement.why, judgement.seconds)
+            notes.put(mutant.name, note)
+        return Judgement(mutant, note.caught_by, note.why, note.seconds)
+
     judgements = []
-    for part in parts:
-        mutants = [m for m in catalogue(part) if m.equivalent is None and (not only or m.name in only)]
-        named = {mutant.caught_by for mutant in mutants}
-        among = trials(part)
-        if not only:
-            among = sound(part, among)
-        elif None not in named:
-            among = [trial for trial in among if trial in named]
-        with ThreadPoolExecutor(jobs) as pool:
-            for judgement in pool.map(partial(judge, among=among), mutants):
-                told = f"caught by {judgement.caught_by}" if judgement.caught_by else "SURVIVED"
-                line = f"{judgement.mutant.name}: {told} in {judgement.seconds:.1f} s  {judgement.why}"
-                print(line[:200], flush=True)
-                judgements.append(judgement)
-        equivalent = [m for m in catalogue(part) if m.equivalent is not None]
-        for mutant in equivalent if not only else ():
-            print(f"{mutant.name}: equivalent: {mutant.equivalent}")
+    with ThreadPoolExecutor(jobs) as pool:
+        for judgement in pool.map(judged, mutants):
+            told = f"caught by {judgement.caught_by}" if judgement.caught_by else "SURVIVED"
+            line = f"{judgement.mutant.name}: {told} in {judgement.seconds:.1f} s  {judgement.why}"
+            print(line[:200], flush=True)
+            judgements.append(judgement)
     return judgements
 
 
@@ -122,17 +143,36 @@ def main(argv: Sequence[str]) -> int:
     """The command; 1 when less than the target is caught."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks mutants", description=__doc__)
     parser.add_argument("--part", choices=list(PARTS), help="only mutants of this part")
-    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="only this mutant")
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="only mutants whose name, or whose file, is like this: queue-*, dcompute/_ota/*",
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many at a time")
     parser.add_argument("--write", action="store_true", help="write the first catchers into the catalogue")
     given = parser.parse_args(argv)
-    judgements = measure([given.part] if given.part else list(PARTS), given.only, given.jobs)
+    chosen = [
+        mutant
+        for part in ([given.part] if given.part else PARTS)
+        for mutant in catalogue(part)
+        if not given.only
+        or any(fnmatch(mutant.name, like) or fnmatch(mutant.edit.file, like) for like in given.only)
+    ]
+    if not chosen:
+        parser.error(f"no mutant is like {' or '.join(given.only)}")
+    judgements = measure([mutant for mutant in chosen if mutant.equivalent is None], given.jobs, Notes())
+    for mutant in chosen:
+        if mutant.equivalent is not None:
+            print(f"{mutant.name}: equivalent: {mutant.equivalent}")
     caught = [judgement for judgement in judgements if judgement.caught_by]
-    survived = [judgement.mutant.name for judgement in judgements if not judgement.caught_by]
     share = len(caught) / max(1, len(judgements))
-    print(f"\n{len(caught)} of {len(judgements)} mutants caught ({share:.1%}; target {TARGET:.0%})")
-    if survived:
-        print(f"survived: {', '.join(survived)}")
+    alike = len(chosen) - len(judgements)
+    print(f"\n{len(caught)} of {len(judgements)} mutants caught ({share:.1%}; target {TARGET:.0%})", end="")
+    print(f", {alike} more equivalent")
+    if len(caught) < len(judgements):
+        print("survived: " + ", ".join(each.mutant.name for each in judgements if not each.caught_by))
     if given.write:
         write_catchers(judgements)
     return 0 if share >= TARGET else 1

@@ -396,7 +396,7 @@ class MqttLink:
         self._arm(CONNECT_TIMEOUT_S, self._connect_timeout)
         self._attempts += 1
         will = self._owner.link_will()
-        session = PahoSession(self._settings, will and will[:2], self)
+        session = PahoSession(self._settings, will, self)
         self._session = session
         self._dial = self._driver.dial(self._address, _Attempt(self, session))
 

@@ -69,7 +69,7 @@ class PahoSession:
     """Runs paho for one connection, without its input and output.
 
     Args:
-        will: (topic, payload) of the retained QoS 1 last will, or None.
+        will: (topic, payload, retain) of the QoS 1 last will, or None.
     """
 
     __slots__ = ("_client", "_ended", "_extras", "_feeding", "_keepalive_s", "_user", "_write")
@@ -77,7 +77,7 @@ class PahoSession:
     def __init__(
         self,
         settings: SessionSettings,
-        will: tuple[str, bytes] | None,
+        will: tuple[str, bytes, bool] | None,
         user: SessionUser,
     ) -> None:
         self._user = user
@@ -86,7 +86,7 @@ class PahoSession:
         if settings.username is not None:
             client.username_pw_set(settings.username, settings.password)
         if will is not None:
-            client.will_set(will[0], will[1], qos=QOS, retain=True)
+            client.will_set(will[0], will[1], qos=QOS, retain=will[2])
         client.on_message = self._on_message  # only of QoS 2, for which nobody here asks
         client.on_publish = self._on_publish  # likewise
         client.on_disconnect = self._on_disconnect

@@ -175,7 +175,7 @@ def _run_virtual(scenario: Scenario, options: RunOptions, trace: Trace) -> None:
             "(the model with that broker's limits and granularity); or use --time real"
         )
     assert options.seed is not None
-    engine = VirtualEngine(trace, options.seed, VIRTUAL_NODES, broker, scenario.limits)
+    engine = VirtualEngine(trace, options.seed, VIRTUAL_NODES, broker, scenario.limits, scenario.namespace)
     _begin(trace, scenario, options, engine.broker_name, engine.broker_granularity_s)
     with _log_into(engine.recorder):
         director = Director(engine, engine.recorder, scenario, options.mutants)

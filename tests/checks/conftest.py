@@ -48,7 +48,15 @@ class TraceBuilder:
 
     def define(self, *nodes: str, keepalive_s: float = KEEPALIVE_S) -> TraceBuilder:
         for node in nodes:
-            self.add(t.NodeDefined, node=node, group="g", kind="python", keepalive_s=keepalive_s)
+            self.add(
+                t.NodeDefined,
+                node=node,
+                group="g",
+                kind="python",
+                keepalive_s=keepalive_s,
+                queue_limit=1000,
+                hold_limit=1,
+            )
         return self
 
     def clone_of(self, node: str, name: str = "double") -> str:
@@ -119,7 +127,7 @@ class TraceBuilder:
 
     def send(self, node: str, task: str, priority: int = 5, attempt: int = 1) -> TraceBuilder:
         if attempt == 1:
-            self.add(t.TaskAsked, task=task, answer=task)
+            self.add(t.TaskAsked, task=task, answer=task, priority=priority)
         self.add(t.TaskSent, node=node, task=task, priority=priority, attempt=attempt, size=20)
         return self.after(0.001).add(t.TaskReceived, node=node, task=task, priority=priority, attempt=attempt)
 
@@ -133,7 +141,10 @@ class TraceBuilder:
         return self.add(t.ResultTaken, node=node, task=task, answer=task, value=digest, attempt=attempt)
 
     def work(self, node: str, task: str, priority: int = 5, attempt: int = 1) -> TraceBuilder:
-        return self.take(node, task, priority, attempt).finish(node, task, attempt=attempt)
+        self.take(node, task, priority, attempt)
+        self.add(t.StatusPublished, node=node, status="busy", inc=self.incs[node])
+        self.finish(node, task, attempt=attempt)
+        return self.add(t.StatusPublished, node=node, status="ready", inc=self.incs[node])
 
     def executor(self, asker: str = "x", boot: int = 1, journal: str = "new") -> TraceBuilder:
         self.add(t.ExecutorStarted, asker=asker, boot=boot, journal=journal)
@@ -151,8 +162,10 @@ class TraceBuilder:
     ) -> TraceBuilder:
         """The node does what it was given, and the asker is told."""
         self.take(node, task, priority, attempt)
+        self.add(t.StatusPublished, node=node, status="busy", inc=self.incs[node])
         self.add(t.ExecutionBegan, node=node, task=task, attempt=attempt, life=life)
         self.finish(node, task, attempt=attempt)
+        self.add(t.StatusPublished, node=node, status="ready", inc=self.incs[node])
         return self.add(t.TaskSettled, asker=asker, task=task, outcome="result", node=node)
 
     def final(self, node: str, status: str = "ready", alive: bool = True) -> TraceBuilder:
@@ -190,7 +203,11 @@ def _healthy() -> list[t.Event]:
     b.disconnect("n3", how="rst").after(0.001).death("n3")
     b.heal(reset, "n3").at(8.5).connect("n3")
     drop = b.at(10).silent("wifi_drop", "n4", report_s=15.5, for_s=20)
+    b.add(t.SaidGone, who="n4", node="n4", status="dead", inc="1.1")
     b.at(30).heal(drop, "n4").disconnect("n4").connect("n4")
+    b.add(t.SaidBack, who="n4", node="n4").add(t.StatusRepaired, node="n4", inc=b.incs["n4"])
+    b.at(35).add(t.MalformedHeard, who="malformed-1-probe", topic="n1")
+    b.add(t.MessageRejected, who="n1", topic="n1", reason="not JSON")
     blink = b.at(40).silent("wifi_drop", "n4", report_s=None, for_s=3)
     b.at(43).heal(blink, "n4")
     b.at(50)
@@ -217,6 +234,9 @@ def _healthy() -> list[t.Event]:
     b.add(t.MasterAnswered, node="n5", status="offline", inc=b.incs["n5"])
     counts = {"connections": 1, "messages_rejected": 0, "duplicate_results": 0, "stale_deaths": 0}
     b.add(t.MasterCounted, values=counts)
+    received = sum(isinstance(event, t.TaskReceived) and event.node == "n1" for event in b.events)
+    b.add(t.Counters, who="n1", values={"connections": 1, "tasks_received": received, "messages_rejected": 1})
+    b.add(t.WireHeard, messages=60)
     return _called_back(b.end())
 
 

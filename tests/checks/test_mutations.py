@@ -38,6 +38,14 @@ HEALTHY: dict[str, dict[str, Any]] = {
     "done_once": {},
     "fleet_priority": {"within": "10ms"},
     "no_starvation": {"within": "150ms"},
+    "wire_protocol": {},
+    "tasks_as_sent": {},
+    "busy_at_work": {},
+    "node_api": {},
+    "repairs": {},
+    "malformed_rejected": {},
+    "declared_in_time": {},
+    "held_in_order": {},
     "sometimes": {"event": "death_reported", "where": {"node": "n2"}},
 }
 
@@ -263,6 +271,56 @@ MUTATIONS: list[tuple[str, str, Mutation]] = [
     ("latency", "a result late", lambda d: d.delay(10, t.ResultReceived, task="low")),
     ("memory_below", "a leak", lambda d: d.change(t.NodeMemory, {"allocated": 40_000}, node="n4")),
     ("bounded_queue", "one task more", lambda d: d.insert(received("n1"), RECEIVED, task="mid-2")),
+    ("bounded_queue", "room that was not used", lambda d: d.insert(dropped("n1"), RECEIVED, task="mid-2")),
+    ("wire_protocol", "a retained result", lambda d: d.insert(broken("n1"), t.ResultHeld, task="low")),
+    ("tasks_as_sent", "another priority", lambda d: d.change(RECEIVED, {"priority": 1}, task="high")),
+    (
+        "tasks_as_sent",
+        "priority lost by the master",
+        lambda d: d.change(t.TaskSent, {"priority": 5}, task="high"),
+    ),
+    ("tasks_as_sent", "a task of nobody", lambda d: d.drop(t.TaskSent, task="low")),
+    ("tasks_as_sent", "a task of another node", lambda d: d.change(t.TaskSent, {"node": "n3"}, task="low")),
+    ("tasks_as_sent", "a repeat taken in", lambda d: d.double(RECEIVED, task="high")),
+    (
+        "tasks_as_sent",
+        "a retained task obeyed",
+        lambda d: d.insert(received("n4"), t.NodeConnected, nth=1, node="n4"),
+    ),
+    ("busy_at_work", "never said busy", lambda d: d.drop(t.StatusPublished, status="busy")),
+    (
+        "busy_at_work",
+        "ready in the midst",
+        lambda d: d.insert(published("n1", "ready"), t.StatusPublished, status="busy"),
+    ),
+    (
+        "node_api",
+        "a counter that stands",
+        lambda d: d.change(t.Counters, {"values": {"messages_rejected": 0}}),
+    ),
+    ("node_api", "a callback missed", lambda d: d.change(t.Counters, {"values": {"task_callbacks": 4}})),
+    ("repairs", "nobody had said it", lambda d: d.drop(t.SaidGone)),
+    ("repairs", "long put right", lambda d: d.insert(repaired("n4"), t.WireHeard)),
+    (
+        "declared_in_time",
+        "given up at once",
+        lambda d: d.change(t.DeathReported, {"cause": "silent"}, node="n2"),
+    ),
+    (
+        "held_in_order",
+        "a later result first",
+        lambda d: d.swap(
+            (t.ResultReceived, {"node": "n1", "task": "high"}),
+            (t.ResultReceived, {"node": "n1", "task": "low"}),
+        ),
+    ),
+    (
+        "held_in_order",
+        "the newest dropped",
+        lambda d: d.insert(result_dropped("n1", "low"), t.ResultHeld, node="n1", task="low"),
+    ),
+    ("malformed_rejected", "obeyed", lambda d: d.drop(t.MessageRejected)),
+    ("malformed_rejected", "a good one rejected", lambda d: d.double(t.MessageRejected)),
     ("connection_rate", "one connection more", lambda d: d.insert(opened("n1"), t.WireOpened)),
     ("no_errors_in_log", "an error", lambda d: d.insert(log("error"), t.NodeMemory)),
     ("no_errors_in_log", "an exception", lambda d: d.insert(log("critical"), t.NodeMemory)),
@@ -353,6 +411,26 @@ def taken(node: str) -> t.TaskTaken:
 
 def received(node: str) -> t.TaskReceived:
     return t.TaskReceived(t_us=0, node=node, task="extra", priority=5)
+
+
+def dropped(node: str) -> t.TaskDropped:
+    return t.TaskDropped(t_us=0, node=node, task="extra", reason="queue full")
+
+
+def result_dropped(node: str, task: str) -> t.ResultDropped:
+    return t.ResultDropped(t_us=0, node=node, task=task)
+
+
+def broken(node: str) -> t.ProtocolBroken:
+    return t.ProtocolBroken(t_us=0, who=node, topic="results", what="a retained result")
+
+
+def published(node: str, status: str) -> t.StatusPublished:
+    return t.StatusPublished(t_us=0, node=node, status=status, inc="1.1")
+
+
+def repaired(node: str) -> t.StatusRepaired:
+    return t.StatusRepaired(t_us=0, node=node, inc="1.2")
 
 
 def seen(node: str, status: str, inc: str = "1.1") -> t.NodeStatusSeen:

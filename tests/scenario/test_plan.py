@@ -14,6 +14,7 @@ import pytest
 from dcompute_sim.faults import NodeFault, node_faults
 from dcompute_sim.faults.crash import Crash
 from dcompute_sim.faults.flap import Flap
+from dcompute_sim.faults.malformed import MALFORMED, MalformedMessages
 from dcompute_sim.faults.power_cut import PowerCut
 from dcompute_sim.rng import Rng
 from dcompute_sim.scenario import (
@@ -211,6 +212,7 @@ def test_groups_network_lies_over_the_scenarios(load_text: Load, full: str) -> N
 
 
 _CONNECTED_S = 6.0  # the ramps are over
+NOISE = {"inject", "malformed"}
 
 
 @pytest.fixture
@@ -225,12 +227,23 @@ def test_a_swarm_is_a_plain_scenario_that_anyone_could_have_written(swarm: Scena
         assert plain.random is None
         assert load_text(to_yaml(plain)) == plain
         assert 3 <= len(plain.nodes()) <= 12
-        assert 1 <= len(plain.faults) <= 8
+        noise = [fault for fault in plain.faults if fault.kind in NOISE]
+        assert 1 <= len(plain.faults) - len(noise) <= 8
+        assert len(noise) <= 6
 
 
 def test_swarms_draw_every_kind_of_fault(swarm: Scenario) -> None:
-    drawn = {fault.kind for seed in range(200) for fault in concretise(swarm, seed).faults}
-    assert drawn == set(KINDS) - {"inject", "update_attack"}
+    drawn = [fault for seed in range(200) for fault in concretise(swarm, seed).faults]
+    assert {fault.kind for fault in drawn} == set(KINDS) - {"update_attack"}
+    broken = {fault.what for fault in drawn if isinstance(fault, MalformedMessages)}
+    assert broken == set(MALFORMED)
+
+
+def test_swarms_draw_namespaces_and_limits(swarm: Scenario) -> None:
+    plain = [concretise(swarm, seed) for seed in range(40)]
+    assert {scenario.namespace for scenario in plain} == {"", "plant-1", "a/b/c"}
+    limits = [group.queue_limit or 0 for scenario in plain for group in scenario.fleet.values()]
+    assert 8 <= min(limits) < max(limits) <= 60
 
 
 def test_a_swarm_is_over_before_its_quiet_time(swarm: Scenario) -> None:
@@ -294,9 +307,12 @@ def test_a_swarm_puts_its_expectations_to_the_test(swarm: Scenario) -> None:
         piles = plain.workload[1:]
         assert len(piles) == 2
         assert piles[1].at == 0.95 * 60
+        assert [len(pile.priority.weights) for pile in piles] == [
+            10,
+            3,
+        ]  # at the end some are of one priority
         for pile in piles:
             assert pile.target.node == "swarm1-1"
-            assert len(pile.priority.weights) == 10
             assert pile.rate is None
         outages = [fault for fault in plain.faults if not isinstance(fault, NodeFault)]
         assert len(outages) <= 3  # seed 5917: the last one waited for the others until the storm was over
@@ -310,12 +326,14 @@ def test_a_swarm_puts_its_expectations_to_the_test(swarm: Scenario) -> None:
 def test_a_swarm_also_hits_nodes_while_they_connect(swarm: Scenario) -> None:
     """The event that such a fault waits for comes in the ramp: every node connects once at least."""
     aimed = [
-        (plain, f) for plain in map(partial(concretise, swarm), range(100)) for f in plain.faults if f.when
+        (plain, fault)
+        for plain in map(partial(concretise, swarm), range(100))
+        for fault in plain.faults
+        if fault.when is not None and fault.when.event == "node_connecting"
     ]
-    assert {fault.kind for _, fault in aimed} == set(node_faults()) - {"ap_gone", "inject", "update_attack"}
+    assert {fault.kind for _, fault in aimed} == set(node_faults()) - {"ap_gone", "update_attack"} - NOISE
     for plain, fault in aimed:
         assert fault.when is not None
-        assert fault.when.event == "node_connecting"
         assert fault.when.group is not None
         assert fault.when.count <= plain.fleet[fault.when.group].count
         assert fault.sure

@@ -25,6 +25,7 @@ class _Leaving:
     ended: t.NodeStopped | None = None
     back: bool = False
     offline_seen_us: int | None = None
+    told_us: int | None = None
     will: t.Event | None = None
     took: t.Event | None = None
     unheard: Counter[str] = field(default_factory=Counter)  # results that the master has not got, by task
@@ -34,10 +35,11 @@ class CleanLeave(Check):
     """A node that leaves in good order is known to be `offline`, and what it finished has arrived.
 
     Of each node that was connected when it was told to leave: its program ends, the master sees its `offline`
-    within `bound`, its will is never published, it takes no task once it has said `offline`, every result
-    that it handed over before its end reaches the master, and if it never comes back, `offline` is what the
-    broker retains. Excused are nodes that were not connected, that something else silenced, or that left in
-    an outage of the broker or the master: their will may have to tell.
+    and names it to the program above within `bound`, its will is never published, it takes no task once it
+    has said `offline`, every result that it handed over before its end reaches the master, and if it never
+    comes back, `offline` is what the broker retains. Excused are nodes that were not connected, that
+    something else silenced, or that left in an outage of the broker or the master: their will may have to
+    tell.
 
     Limit: a result that the program had not finished is not owed; the tasks of those who left are the
     business of all_tasks_finished.
@@ -102,6 +104,8 @@ class CleanLeave(Check):
             broken.append(("did not end in time", told))
         if one.offline_seen_us is None or one.offline_seen_us > late_us:
             broken.append(("were not seen offline in time", told))
+        elif one.told_us is None or one.told_us > late_us:
+            broken.append(("were not named to the program above the master", told))
         if one.will is not None:
             broken.append(("had their will published", one.will))
         if one.took is not None:
@@ -120,11 +124,13 @@ class CleanLeave(Check):
 
 _OF_INTEREST = frozenset(
     {
+        t.DeathReported,
         t.FaultInjected,
         t.NodeStarted,
         t.NodeStatusSeen,
         t.NodeStopped,
         t.ResultDuplicate,
+        t.ResultRefused,
         t.ResultHeld,
         t.ResultReceived,
         t.StatusPublished,
@@ -152,7 +158,7 @@ def _follow(trace: Sequence[t.Event], leaving: Sequence[_Leaving]) -> None:
                 current[node] = by_fault[fault]
             case t.ResultHeld(task=task):
                 open_results[node][task] += 1
-            case t.ResultReceived(task=task) | t.ResultDuplicate(task=task):
+            case t.ResultReceived(task=task) | t.ResultDuplicate(task=task) | t.ResultRefused(task=task):
                 if open_results[node][task]:
                     open_results[node][task] -= 1
                 for one in leaving:
@@ -174,6 +180,8 @@ def _follow(trace: Sequence[t.Event], leaving: Sequence[_Leaving]) -> None:
                 silent.add(node)
             case t.TaskTaken() if node in silent and node in current:
                 current[node].took = current[node].took or event
+            case t.DeathReported(inc=inc) if (node, inc) in of_inc:
+                of_inc[node, inc].told_us = of_inc[node, inc].told_us or event.t_us
             case t.NodeStatusSeen(status=status, inc=inc) if (node, inc) in of_inc:
                 one = of_inc[node, inc]
                 if status == "offline" and one.offline_seen_us is None:

@@ -196,9 +196,13 @@ class _Ledger:
             self._is_wrong("get_nodes_by_status", event)
         if event.shared:
             self._is_wrong("get_node_info gives its own record, not a copy", event)
+        if event.sends:
+            self._is_wrong("send_task to a node that is gone", event)
 
     def _counted(self, event: t.MasterCounted) -> None:
         self.answers += 1
+        if self._dead:  # they were asked for just now
+            self._is_wrong("a death that get_dead_nodes never gave", event)
         for name in ("connections", "messages_rejected", "duplicate_results", "stale_deaths"):
             if event.values.get(name) != self._counters[name]:
                 self._is_wrong(f"the counter {name}", event)

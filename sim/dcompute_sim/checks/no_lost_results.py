@@ -8,9 +8,9 @@ Rules:
 2. A debt is due once its node had a connection without a disturbance for `within`, beside a connected
    master. From then on nothing that happens later excuses it: it should have been there.
 3. Excused is what went down with the node (its memory is gone); what the node dropped because it held too
-   much, and said so; and what was handed to a broker that had nobody to give it to: sessions are clean, so
-   a broker keeps nothing for who is absent. `_ON_THE_WAY_US` is the time between the broker's
-   acknowledgement and the master, in which a result belongs to neither.
+   much, and said so, while it owed as much as it declares to hold; and what was handed to a broker that had
+   nobody to give it to: sessions are clean, so a broker keeps nothing for who is absent. `_ON_THE_WAY_US` is
+   the time between the broker's acknowledgement and the master, in which a result belongs to neither.
 4. Neither due nor excused when the run ends is undecided, and counted, not failed: the run was too short to
    tell.
 5. A hang stops nothing for good: a program that stands still has its results when it goes on.
@@ -129,6 +129,7 @@ class _ResultLedger:
         self.asides: Counter[str] = Counter()
         self._within_us = within_us
         self._replay = Replay()
+        self._hold_limits: dict[str, int] = {}
         self._nodes: dict[str, _NodeDebts] = {}
         self._owed: defaultdict[tuple[str, str], list[_Result]] = defaultdict(list)  # by node and task
         self._finished: set[tuple[str, str]] = set()
@@ -139,6 +140,7 @@ class _ResultLedger:
             t.ResultDuplicate: self._result_arrived,
             t.ResultRefused: self._result_arrived,
             t.ResultDropped: self._result_dropped,
+            t.NodeDefined: self._node_defined,
             t.NodeStarted: self._node_stopped,  # one whose end nobody saw
             t.NodeStopped: self._node_stopped,
             t.NodeConnecting: self._node_disconnected,
@@ -199,12 +201,18 @@ class _ResultLedger:
             self.arrived += 1
 
     def _result_dropped(self, event: t.ResultDropped) -> None:
+        owed = sum(not (result.arrived or result.excuse) for result in self._node(event.node).results)
+        if owed < self._hold_limits.get(event.node, 0):
+            return
         for result in self._owed.get((event.node, event.task), ()):
             if not result.excuse:
                 result.excuse = "dropped by nodes that held too many"
                 return
 
     # --- nodes ------------------------------------------------------------------------------------------
+
+    def _node_defined(self, event: t.NodeDefined) -> None:
+        self._hold_limits[event.node] = event.hold_limit
 
     def _settle(self, node: _NodeDebts, now_us: int) -> None:
         """Something changes for the node: see what has become overdue until now, forget what is done with."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -11,13 +12,17 @@ from dcompute_sim.trace import (
     Event,
     NodeDefined,
     Participants,
+    ResultFromOutside,
     ResultTaken,
     TaskAsked,
     TaskFinished,
+    TaskFromOutside,
     TaskSent,
 )
 
-_OF_RESULTS = frozenset({NodeDefined, ResultTaken, TaskAsked, TaskFinished, TaskSent})
+_OF_RESULTS = frozenset(
+    {NodeDefined, ResultFromOutside, ResultTaken, TaskAsked, TaskFinished, TaskFromOutside, TaskSent}
+)
 
 
 class ResultsMatch(Check):
@@ -27,7 +32,8 @@ class ResultsMatch(Check):
     A task may fail where the scenario says so: on python nodes with a `fail_rate`, or when it asks for what
     must fail. A result says which attempt it answers, and that one was sent to its node. The answers of
     somebody else's program are known only if the stream declares its `answer`; of others it is only judged
-    that the result names a task which that node was given.
+    that the result names a task which that node was given. A result of a task that somebody else sent, or
+    that somebody else published, is accepted once for each time.
 
     Limit: what a result says beside its answer is not looked at.
     """
@@ -43,6 +49,7 @@ class ResultsMatch(Check):
         given_to: dict[str, set[tuple[str, int]]] = {}
         foreign: set[str] = set()
         meant_to_fail: set[tuple[str, str]] = set()
+        outside: Counter[tuple[str, str]] = Counter()  # results of others' tasks that may come
         wrong: list[Event] = []
         taken = compared = meant = 0
         for event in of_kinds(_OF_RESULTS, trace):
@@ -55,6 +62,10 @@ class ResultsMatch(Check):
                     given_to.setdefault(task, set()).add((node, attempt))
                 case TaskFinished(node=node, task=task, ok=False, meant=True):
                     meant_to_fail.add((who.owner(node), task))
+                case ResultFromOutside(node=node, task=task) | TaskFromOutside(node=node, task=task):
+                    outside[node, task] += 1
+                case ResultTaken(node=node, task=task) if task not in asked and outside[node, task]:
+                    outside[node, task] -= 1
                 case ResultTaken(node=node, task=task):
                     taken += 1
                     known = asked.get(task)

@@ -89,7 +89,13 @@ class Dispatcher:
     def _add(self, task: _Task, answer: Any) -> None:
         declared = answer is not None
         known = value_digest(answer if declared else expected(task.fields))
-        self._recorder.add(t.TaskAsked, task=task.fields["id"], answer=known, declared=declared)
+        self._recorder.add(
+            t.TaskAsked,
+            task=task.fields["id"],
+            answer=known,
+            declared=declared,
+            priority=task.fields["priority"],
+        )
         self._open[task.fields["id"]] = task
         self._place(task.fields["id"])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ from dcompute_sim.scenario import Master
 if TYPE_CHECKING:
     from dcompute.bundle import Bundle
     from dcompute.updates import UpdateProgress
+
+_USUAL_PRIORITY = 5  # of the protocol, as written on its page
 
 
 class MasterHandle:
@@ -66,7 +69,7 @@ class MasterHandle:
         if self.transport is not None:
             return
         self._boots += 1
-        self._recorder.add(t.MasterStarted, boot=self._boots)
+        self._recorder.add(t.MasterStarted, boot=self._boots, liveness_s=self._settings.liveness or 0.0)
         self._machine.power_on()
         host, port = self._machine.address
         rng = Rng(f"{self._seed}/master/{self._boots}")
@@ -111,9 +114,21 @@ class MasterHandle:
         return {self._ids.name_of(each.node_id): each for each in told}
 
     def send_task(self, node: str, fields: dict[str, Any]) -> None:
-        """Send a task through the transport, which must be there. NodeUnavailable as it raises it."""
+        """Send a task through the transport, which must be there. NodeUnavailable as it raises it.
+
+        The task's id decides in which way the priority is said, as programs do either: in the task, as an
+        argument, or, where it is the usual one, not at all.
+        """
         assert self.transport is not None
-        self.transport.send_task(self._ids.id_of(node), fields)
+        node_id, priority = self._ids.id_of(node), fields["priority"]
+        if zlib.crc32(fields["id"].encode()) & 1:
+            self.transport.send_task(node_id, fields)
+            return
+        rest = {name: value for name, value in fields.items() if name != "priority"}
+        if priority == _USUAL_PRIORITY:
+            self.transport.send_task(node_id, rest)
+        else:
+            self.transport.send_task(node_id, rest, priority)
 
     def info_of(self, node: str) -> dict[str, Any]:
         """What the transport knows of a node; empty if nothing."""

@@ -82,13 +82,16 @@ class Director:
     def run(self) -> Generator[Event, Any, None]:
         """The SimPy process of the whole run."""
         for name, spec in self._specs.items():
+            ours = spec.group.files is None
             self._recorder.add(
                 t.NodeDefined,
                 node=name,
                 group=spec.group_name,
                 kind=spec.group.kind,
                 keepalive_s=spec.group.keepalive,
-                foreign=spec.group.files is not None,
+                foreign=not ours,
+                queue_limit=spec.group.tasks_waiting if ours else 0,
+                hold_limit=spec.group.results_waiting if ours else 0,
             )
         yield self._engine.start_broker()
         self._recorder.add(t.BrokerStarted)
@@ -110,6 +113,7 @@ class Director:
         yield from self._audit()
         self._updates.finish()
         self._faults.finish()
+        self._engine.finish()
         self._recorder.add(t.RunEnded, reason="finished")
 
     def close(self) -> None:

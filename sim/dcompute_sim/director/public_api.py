@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from dcompute.errors import NodeUnavailable
 from dcompute.master_transport import MasterNodeTransport
 from dcompute_sim import trace as t
 from dcompute_sim.answers import FAILURE, given
@@ -17,6 +18,7 @@ from dcompute_sim.production_events import value_digest
 from dcompute_sim.recorder import Recorder
 
 _MARK = "_written_by_a_caller"
+_GONE = ("dead", "offline")
 
 
 class PublicApi:
@@ -93,5 +95,14 @@ class PublicApi:
                 inc=again["inc"],
                 listed=node in having[status],
                 shared=_MARK in again["capabilities"] or status == _MARK,
+                sends=status in _GONE and _takes_a_task(master, node),
             )
         self._recorder.add(t.MasterCounted, values=master.counters())
+
+
+def _takes_a_task(master: MasterNodeTransport, node: str) -> bool:
+    try:
+        master.send_task(node, {"function": "echo"})
+    except NodeUnavailable:
+        return False
+    return True

@@ -215,6 +215,9 @@ class RealEngine:
 
         return self._when_done(all_started())
 
+    def finish(self) -> None:
+        pass  # what a real broker drops or hears, nobody tells
+
     def _when_done(self, work: Coroutine[Any, Any, None]) -> Event:
         """An event triggered when `work` is done; it fails with what `work` raises."""
         event = self.env.event()

@@ -28,6 +28,7 @@ from dcompute_sim.rng import Rng
 from dcompute_sim.scenario import NetworkSettings
 from dcompute_sim.scenario.broker_limits import AS_IT_COMES, BrokerLimits
 from dcompute_sim.trace import Trace
+from dcompute_sim.wire_audit import WireAudit
 
 BROKER = "broker"
 EPOCH_S = 1_700_000_000.0
@@ -61,7 +62,7 @@ class VirtualDriver:
         return _Dial(self._host, address, user)
 
     def deliver(self, call: Callable[[], None]) -> None:
-        call()
+        self._clock.call_later(0.0, call)  # as a dispatcher thread does: when what is going on has been done
 
     def wait(self, started: Callable[[Callable[[], None]], None], timeout_s: float) -> bool:
         finished: list[bool] = []
@@ -145,6 +146,11 @@ class VirtualMachine:
             usual.loss,
         )
 
+    @property
+    def round_trip_s(self) -> float:
+        """What its link takes at least, there and back."""
+        return 2 * max(0.0, (self._network.latency or 0.0) - (self._network.jitter or 0.0))
+
     def restore(self) -> None:
         self.slow(None, None, None)
 
@@ -169,6 +175,7 @@ class VirtualEngine:
         factories: what makes a node of each kind.
         broker: whose limits and habits the model has, one of PROFILES.
         limits: instead of that broker's.
+        namespace: before every topic.
     """
 
     def __init__(
@@ -178,6 +185,7 @@ class VirtualEngine:
         factories: Mapping[str, VirtualNodeFactory],
         broker: str = "model",
         limits: BrokerLimits = AS_IT_COMES,
+        namespace: str = "",
     ) -> None:
         self.env = Environment()
         self._factories = factories
@@ -192,7 +200,11 @@ class VirtualEngine:
         self.broker_granularity_s = profile.config.keepalive_step_s
         self._queue_limit = profile.config.queue_limit
         host = self.network.host(BROKER, wired=True)
-        self._broker = ModelBroker(host, self._clock, profile, self._dropped)
+        self._audit = WireAudit(self.recorder.add, self._wall_s, namespace)
+        self._broker = ModelBroker(host, self._clock, profile, self._dropped, self._audit)
+
+    def _wall_s(self) -> float:
+        return EPOCH_S + self.env._now
 
     def _dropped(self, who: str, why: str, count: int) -> None:
         self.recorder.add(t.MessagesDropped, who=who, why=why, count=count, holds=self._queue_limit)
@@ -206,12 +218,20 @@ class VirtualEngine:
 
     def machine(self, participant: Participant, network: NetworkSettings) -> VirtualMachine:
         self.recorder.define(participant)
+        self._audit.participant(participant.name, participant.role, participant.node)
         return VirtualMachine(self.network.host(participant.name), self._clock, self._rng, network)
 
     def node(self, spec: NodeSpec, machine: Machine) -> Node:
         if spec.group.kind not in self._factories:
             raise EngineError(f"group {spec.group_name}: no {spec.group.kind} nodes in virtual time")
         assert isinstance(machine, VirtualMachine), "made by `machine`"
+        self._audit.node(
+            spec.name,
+            ours=spec.group.files is None,
+            keepalive_s=spec.group.keepalive,
+            knows_time=spec.group.kind == "python",
+            round_trip_s=machine.round_trip_s,
+        )
         return self._factories[spec.group.kind](spec, machine, self.recorder)
 
     def start_broker(self) -> Event:
@@ -224,6 +244,10 @@ class VirtualEngine:
 
     def ready(self) -> Event:
         return self._at_once()
+
+    def finish(self) -> None:
+        self._broker.log.tell()
+        self._audit.close()
 
     def _at_once(self) -> Event:
         event = self.env.event()
@@ -252,6 +276,5 @@ class VirtualEngine:
         paho.time_func = lambda: env._now + START_S
         try:
             self._clock.run_until(env.process(process()))
-            self._broker.drops.tell()
         finally:
             paho.time_func = real_time

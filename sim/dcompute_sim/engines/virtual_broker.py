@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from simpy import Environment
 
 from dcompute.drivers import Timer
 from dcompute_sim.brokers.model.broker import Broker
 from dcompute_sim.brokers.model.edge import SilentObserver
+from dcompute_sim.brokers.model.packets import Connect
 from dcompute_sim.brokers.model.profiles import PROFILES, BrokerProfile
 from dcompute_sim.brokers.model.session import Connection
 from dcompute_sim.net.clock import Clock
 from dcompute_sim.net.network import Host
 from dcompute_sim.net.sockets import Stream
+from dcompute_sim.wire_audit import WireAudit
 
 PORT = 1883
 _TELL_AFTER_S = 1.0  # what is dropped within this time is told as one
@@ -22,14 +24,37 @@ Dropped = Callable[[str, str, int], None]
 """Is told (whose messages they were, why, how many) of what the broker dropped."""
 
 
-class _Drops(SilentObserver):
-    """Counts what the broker drops, by the participant that does not get it, and tells it in sums."""
+class _BrokerLog(SilentObserver):
+    """Counts what the broker drops, by the participant that does not get it, and tells it in sums; hands on
+    what it hears."""
 
-    def __init__(self, clock: Clock, told: Dropped) -> None:
+    def __init__(self, clock: Clock, told: Dropped, audit: WireAudit | None) -> None:
         self.who: dict[str, str] = {}  # client id -> the host it last connected from
+        self.speaking = ""  # the host whose bytes the broker reads: a client id may be another's, too
+        self._audit = audit
         self._clock = clock
         self._told = told
         self._counts: dict[tuple[str, str], int] = {}
+
+    def connect_heard(self, client_id: str, connect: Connect) -> None:
+        if self._audit is not None:
+            self._audit.connect(self.speaking, connect)
+
+    def subscribe_heard(self, client_id: str, wanted: Sequence[tuple[bytes, int]]) -> None:
+        if self._audit is not None:
+            self._audit.subscribe(self.speaking, wanted)
+
+    def publish_heard(self, client_id: str, flags: int, topic: bytes, payload: bytes) -> None:
+        if self._audit is not None:
+            self._audit.publish(self.speaking, flags, topic, payload)
+
+    def disconnect_heard(self, client_id: str) -> None:
+        if self._audit is not None:
+            self._audit.disconnect(self.speaking)
+
+    def will_published(self, client_id: str, topic: str, payload: bytes) -> None:
+        if self._audit is not None:
+            self._audit.will(self.who.get(client_id, client_id), topic, payload)
 
     def message_dropped(self, client_id: str, topic: str, reason: str) -> None:
         if not self._counts:
@@ -47,7 +72,7 @@ class _Drops(SilentObserver):
 class _Served:
     """One accepted connection; `arm` is told when the broker may have a new deadline."""
 
-    __slots__ = ("_arm", "_broker", "_connection", "_env", "_name", "_who")
+    __slots__ = ("_arm", "_broker", "_connection", "_env", "_log", "_name")
 
     def __init__(
         self,
@@ -56,10 +81,10 @@ class _Served:
         env: Environment,
         arm: Callable[[Broker], None],
         name: str,
-        who: dict[str, str],
+        log: _BrokerLog,
     ) -> None:
         self._name = name
-        self._who = who
+        self._log = log
         self._broker = broker
         self._connection = connection
         self._env = env
@@ -67,10 +92,11 @@ class _Served:
 
     def received(self, data: bytes) -> None:
         connecting = self._connection.session is None
+        self._log.speaking = self._name
         self._broker.received(self._connection, data, self._env._now)
         if connecting:  # of all packets only CONNECT can bring a deadline nearer
             if self._connection.session is not None and self._connection.client_id != self._name:
-                self._who[self._connection.client_id] = self._name
+                self._log.who[self._connection.client_id] = self._name
             self._arm(self._broker)
 
     def closed(self, _error: OSError | None) -> None:
@@ -86,6 +112,7 @@ class ModelBroker:
     Args:
         profile: whose limits and habits it has.
         dropped: is told what it drops.
+        audit: hears what clients say.
     """
 
     def __init__(
@@ -94,13 +121,14 @@ class ModelBroker:
         clock: Clock,
         profile: BrokerProfile = PROFILES["model"],
         dropped: Dropped = lambda who, why, count: None,
+        audit: WireAudit | None = None,
     ) -> None:
         self.running: Broker | None = None
         self._host = host
         self._wills_at_stop = profile.wills_at_stop
         self._clock = clock
         self._config = profile.config
-        self.drops = _Drops(clock, dropped)
+        self.log = _BrokerLog(clock, dropped, audit)
         self._memory: bytes | None = None
         self._timer: Timer | None = None
         self._timer_at_s = 0.0
@@ -108,9 +136,9 @@ class ModelBroker:
     def start(self) -> None:
         """Listen; with the memory of the last `stop`, if it was kept."""
         if self._memory is not None:
-            self.running = Broker.restore(self._memory, self._config, self.drops)
+            self.running = Broker.restore(self._memory, self._config, self.log)
         else:
-            self.running = Broker(self._config, self.drops)
+            self.running = Broker(self._config, self.log)
         self._memory = None
         self._host.listen(PORT, self._accepted)
 
@@ -135,7 +163,7 @@ class ModelBroker:
             stream.abort()
             return
         connection, name = broker.opened(stream, self._clock.env.now), stream.connection.name
-        served = _Served(broker, connection, self._clock.env, self._arm, name, self.drops.who)
+        served = _Served(broker, connection, self._clock.env, self._arm, name, self.log)
         stream.on_data = served.received
         stream.on_closed = served.closed
         stream.on_full = served.congested

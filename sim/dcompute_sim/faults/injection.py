@@ -248,11 +248,18 @@ class Injection:
         """Tell an effect that only this fault can have had."""
         self.receipts.effect(self.whom, effect, detail, self.name)
 
-    def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> Generator[Event, Any, None]:
-        """Publish a message as a client that belongs to nobody."""
+    def publish(
+        self, topic: str, payload: bytes, *, qos: int, retain: bool, number: int = 0
+    ) -> Generator[Event, Any, None]:
+        """Publish a message as a client that belongs to nobody. `number`: which of this fault's it is."""
         until_s = self.over_s if self.sure else 0.0
         done = yield from self.world.publish(
-            self.name, topic, payload, qos=qos, retain=retain, until_s=until_s
+            f"{self.name}-{number}" if number else self.name,
+            topic,
+            payload,
+            qos=qos,
+            retain=retain,
+            until_s=until_s,
         )
         if done:
             self.effect(PUBLISHED, f"published {len(payload)} bytes to {topic}")

@@ -80,6 +80,9 @@ class Engine(Protocol):
     def ready(self) -> Event:
         """Triggered when every machine made so far can be used."""
 
+    def finish(self) -> None:
+        """The run is about to end: tell the trace what it was not told yet."""
+
 
 class EngineError(RuntimeError):
     """The run cannot be done on this engine; the message says why and what would do."""

@@ -22,6 +22,7 @@ class PythonNode:
 
     __slots__ = (
         "_boots",
+        "_callbacks",
         "_driver",
         "_leaving",
         "_loop",
@@ -46,6 +47,7 @@ class PythonNode:
         self._transport: ComputeNodeTransport | None = None
         self._loop: TaskLoop | None = None
         self._leaving = False
+        self._callbacks = 0
 
     @property
     def running(self) -> bool:
@@ -93,10 +95,12 @@ class PythonNode:
             driver=self._driver,
             observer=self._recorder.node_observer(self.name),
             core_class=core_class,
-            **({"queue_limit": spec.group.queue_limit} if spec.group.queue_limit else {}),
+            queue_limit=spec.group.tasks_waiting,
+            hold_limit=spec.group.results_waiting,
         )
         self._loop = TaskLoop(self._transport, self._execute, self._finished)
-        self._transport.set_task_callback(self._notice if spec.group.poll > 0 else self._loop.kick)
+        self._callbacks = 0
+        self._transport.set_task_callback(self._notice)
         self._transport.start(timeout_s=0)
 
     def _withheld(self) -> None:
@@ -107,6 +111,7 @@ class PythonNode:
         driver, loop = self._driver, self._loop
         assert driver is not None
         assert loop is not None
+        self._callbacks += 1
         driver.call_later(driver.random.uniform(0, self._spec.group.poll), loop.kick)
 
     def _execute(self, task: dict[str, Any], done: Done) -> None:
@@ -180,4 +185,7 @@ class PythonNode:
         pass
 
     def counters(self) -> dict[str, int]:
-        return self._transport.counters() if self._transport is not None else {}
+        """Those of its transport, and how often that has told it of a task."""
+        if self._transport is None:
+            return {}
+        return {**self._transport.counters(), "task_callbacks": self._callbacks}

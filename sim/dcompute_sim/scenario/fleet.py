@@ -13,6 +13,10 @@ from dcompute_sim.scenario.network_settings import OwnNetwork
 from dcompute_sim.yamlfile.units import Duration, Fraction, Size
 from dcompute_sim.yamlfile.yaml_model import Count, Flag, Model, Scalar, Text
 
+_TASKS_WAITING = {"python": 1000, "firmware": 32, "board": 32}
+_RESULTS_WAITING = {"python": 10_000, "firmware": 32, "board": 32}
+"""By default (docs/protocol.md, "Links")."""
+
 FIRMWARE_ONLY = ("heap", "files", "stand_ins", "entry", "config", "id", "profile", "layout")
 
 
@@ -44,6 +48,10 @@ class Group(Model):
     queue_limit: Count | None = Field(
         default=None,
         description="Tasks a node holds at most; when left out 1,000 (python) or 32 (firmware).",
+    )
+    hold_limit: Count | None = Field(
+        default=None,
+        description="python: results that a node holds for a connection at most; 10,000 when left out.",
     )
     network: OwnNetwork = Field(
         default=OwnNetwork(), description="What differs from the scenario's `network`."
@@ -100,6 +108,16 @@ class Group(Model):
         if self.id is None:
             return name
         return self.id.replace("{unique_id}", unique_id(name).hex()).replace("{name}", name)
+
+    @property
+    def tasks_waiting(self) -> int:
+        """How many tasks may wait at each node."""
+        return self.queue_limit or _TASKS_WAITING[self.kind]
+
+    @property
+    def results_waiting(self) -> int:
+        """How many results may wait at each node for a connection."""
+        return self.hold_limit or _RESULTS_WAITING[self.kind]
 
 
 class Master(Model):

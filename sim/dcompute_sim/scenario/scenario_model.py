@@ -40,13 +40,27 @@ class Swarm(Model):
     )
     keepalive: tuple[Duration, Duration] = Field(default=(4.0, 20.0), description="Of each group.")
     latency: tuple[Duration, Duration] = Field(default=(0.001, 0.2), description="Of each group's network.")
+    queue_limit: tuple[Count, Count] | None = Field(
+        default=None, description="Of each group: how many tasks may wait at a node; as usual when left out."
+    )
+    hold_limit: tuple[Count, Count] | None = Field(
+        default=None, description="Of each group: how many results a node may hold; as usual when left out."
+    )
+    noise: tuple[Level, Level] = Field(
+        default=(0, 0),
+        description="Fewest and most messages of strangers: malformed ones, and tasks and results that the "
+        "broker retains.",
+    )
+    namespaces: list[str] = Field(
+        default=[""], min_length=1, description="Namespaces to draw from, where the scenario has none."
+    )
     span: Duration = Field(default=60.0, description="Faults and work happen within this time.")
     quiet: Duration = Field(default=90.0, description="Then a quiet time of this length.")
 
     @model_validator(mode="after")
     def _ordered(self) -> Swarm:
-        for key in ("nodes", "faults", "tasks", "keepalive", "latency"):
-            low, high = getattr(self, key)
+        for key in ("nodes", "faults", "tasks", "keepalive", "latency", "queue_limit", "hold_limit", "noise"):
+            low, high = getattr(self, key) or (0, 0)
             if low > high:
                 raise wrong(f"`{key}` is written with the smaller one first")
         if self.span < 1 or self.quiet < 1:

@@ -16,6 +16,8 @@ Rules:
 6. What chance hardly ever does is drawn on purpose: faults at nodes that are just connecting (`_AIMED`),
    outages soon after another fault, and outages that hide a death; a fault just after another and at the same
    node (`_CLOSE`), and one at a node that has just taken a task or handed over a result (`_AT_WORK`).
+7. What is added to swarms later is drawn from a generator of its own, so that the faults of known seeds stay
+   what they were.
 
 Rejected: to draw times and kinds independently. Many such runs leave an expectation untested, and
 conjunctions (an outage within seconds of a death) hardly ever come. Rejected, too: one generator for each
@@ -33,6 +35,7 @@ from pydantic import ConfigDict, TypeAdapter
 
 from dcompute_sim.faults import KINDS, NodeFault
 from dcompute_sim.faults.fault import Seen
+from dcompute_sim.faults.malformed import MALFORMED
 from dcompute_sim.scenario.fleet import Fleet, node_names
 from dcompute_sim.scenario.scenario_model import QUIET, Scenario, Swarm
 from dcompute_sim.scenario.workload import TaskStream
@@ -61,10 +64,17 @@ def expand(scenario: Scenario) -> Scenario:
     streams = scenario.workload + _STREAMS.validate_python(_work(swarm, rng))
     entries = _Faults(swarm, rng, drawn).draw()
     _bring_together(entries, swarm, random.Random(f"{scenario.seed}/swarm/together"), drawn)
+    ways = random.Random(f"{scenario.seed}/swarm/ways")
+    namespace = scenario.namespace or ways.choice(swarm.namespaces)
+    for limit in ("queue_limit", "hold_limit"):
+        if (bounds := getattr(swarm, limit)) is not None:
+            fleet |= {name: fleet[name].model_copy(update={limit: ways.randint(*bounds)}) for name in drawn}
+    entries += _noise(swarm, ways)
     faults = scenario.faults + [KINDS[entry["kind"]].model_validate(entry) for entry in entries]
     return scenario.model_copy(
         update={
             "random": None,
+            "namespace": namespace,
             "fleet": fleet,
             "workload": streams,
             "faults": faults,
@@ -130,10 +140,35 @@ def _work(swarm: Swarm, rng: random.Random) -> list[dict[str, Any]]:
             "payload": rng.choice(["64B", "200B", "2KiB"]),
         },
         *(
-            {"tasks": pile, "at": _duration(at_s), "priority": "1..10", "target": {"node": PILED_ON}}
-            for at_s in (rng.uniform(begin, swarm.span * 0.9), swarm.span * 0.95)
+            {"tasks": pile, "at": _duration(at_s), "priority": priority, "target": {"node": PILED_ON}}
+            for at_s, priority in (
+                (rng.uniform(begin, swarm.span * 0.9), "1..10"),
+                (swarm.span * 0.95, {8: 1, 5: 1, 2: 1}),  # few, so that some are of one priority
+            )
         ),
     ]
+
+
+def _noise(swarm: Swarm, rng: random.Random) -> list[dict[str, Any]]:
+    """What strangers publish: messages that are none, and what older programs left retained, which everybody
+    meets again at each connection."""
+    noise: list[dict[str, Any]] = []
+    for number in range(rng.randint(*swarm.noise)):
+        entry: dict[str, Any] = {"at": _duration(swarm.span * rng.uniform(0.02, 0.9)), "sure": True}
+        match rng.choice(["malformed", "malformed", "task", "result"]):
+            case "malformed":
+                entry |= {"kind": "malformed", "what": rng.choice(list(MALFORMED))}
+            case "task":
+                task = {"id": f"left-{number}", "function": "echo"}
+                usual = rng.choice([{}, {"priority": rng.randint(1, 10)}])
+                entry |= {"kind": "inject", "topic": "{node}", "payload": task | usual}
+                entry |= {"retain": rng.choice([True, False])}
+            case "result":
+                named = {"task_id": f"left-{number}", "output": number}
+                left = {"node_id": "{node}", "result": named, "timestamp": 0}
+                entry |= {"kind": "inject", "topic": "results", "payload": left, "retain": True}
+        noise.append(entry)
+    return noise
 
 
 class _Faults:

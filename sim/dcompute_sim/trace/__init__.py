@@ -19,3 +19,4 @@ from dcompute_sim.trace.master_events import *
 from dcompute_sim.trace.node_events import *
 from dcompute_sim.trace.participants import *
 from dcompute_sim.trace.run_events import *
+from dcompute_sim.trace.wire_events import *

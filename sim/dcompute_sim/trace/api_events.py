@@ -75,13 +75,15 @@ class MasterPolled(Event, frozen=True):
 
 class MasterAnswered(Event, frozen=True):
     """At the end: `get_node_info` of a node, and whether `get_nodes_by_status` has it there. `shared`: what a
-    caller did to an earlier answer shows in this one."""
+    caller did to an earlier answer shows in this one. `sends`: `send_task` took a task for a node that is
+    gone."""
 
     node: str
     status: str
     inc: str = ""
     listed: bool = True
     shared: bool = False
+    sends: bool = False
 
 
 class MasterCounted(Event, frozen=True):

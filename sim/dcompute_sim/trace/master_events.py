@@ -6,7 +6,10 @@ from dcompute_sim.trace.event import Event
 
 
 class MasterStarted(Event, frozen=True):
+    """`liveness_s`: after which silence it is to give a node up; 0 when each node's keepalive says."""
+
     boot: int
+    liveness_s: float = 0.0
 
 
 class MasterStopped(Event, frozen=True):

@@ -37,11 +37,16 @@ class RunEnded(Event, frozen=True):
 
 
 class NodeDefined(Event, frozen=True):
+    """A node of the scenario. `queue_limit`: how many tasks may wait there; `hold_limit`: how many results
+    for a connection; 0 when it does not say."""
+
     node: str
     group: str
     kind: str  # python | firmware | board
     keepalive_s: float
     foreign: bool = False  # its program is not ours
+    queue_limit: int = 0
+    hold_limit: int = 0
 
 
 class LogLine(Event, frozen=True):

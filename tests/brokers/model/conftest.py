@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from dcompute_sim.brokers.conformance import wire
 from dcompute_sim.brokers.conformance.wire import Packet, PacketKind
 from dcompute_sim.brokers.model import Broker, BrokerConfig
+from dcompute_sim.brokers.model.packets import Connect
 
 
 class Peer:
@@ -98,6 +100,11 @@ class Bench:
         self.now_s = now_s
 
     # the broker's observer
+    def connect_heard(self, client_id: str, connect: Connect) -> None: ...
+    def subscribe_heard(self, client_id: str, wanted: Sequence[tuple[bytes, int]]) -> None: ...
+    def publish_heard(self, client_id: str, flags: int, topic: bytes, payload: bytes) -> None: ...
+    def disconnect_heard(self, client_id: str) -> None: ...
+
     def session_opened(self, client_id: str, *, clean: bool, present: bool, taken_over: bool) -> None:
         words = ["opened", client_id, *(["kept"] if not clean else [])]
         self.told.append(" ".join(words + ["present"] * present + ["taken over"] * taken_over))
@@ -108,7 +115,7 @@ class Bench:
     def connection_refused(self, client_id: str, reason: str) -> None:
         self.told.append(f"refused {client_id}: {reason}")
 
-    def will_published(self, client_id: str, topic: str) -> None:
+    def will_published(self, client_id: str, topic: str, payload: bytes) -> None:
         self.told.append(f"will of {client_id} to {topic}")
 
     def message_dropped(self, client_id: str, topic: str, reason: str) -> None:

@@ -199,6 +199,8 @@ class Broker:
             elif qos == 2:
                 connection.write(packets.PUBREC_HEAD + data[topic_end : topic_end + 2])
             return
+        if self._observer is not None:
+            self._observer.publish_heard(session.client_id, first, topic, payload)
         if qos == 0:
             if first & packets.DUP:
                 raise ProtocolError("DUP at QoS 0 [MQTT-3.3.1-2]")
@@ -263,6 +265,8 @@ class Broker:
         elif kind == packets.DISCONNECT:
             if flags or body:
                 raise ProtocolError("DISCONNECT with flags or content [MQTT-3.14.1-1]")
+            if self._observer is not None:
+                self._observer.disconnect_heard(session.client_id)
             self._close(connection, "disconnect", with_will=False)  # [MQTT-3.14.4-3]
         elif kind == packets.CONNECT:
             raise ProtocolError("a second CONNECT [MQTT-3.1.0-2]")
@@ -309,6 +313,7 @@ class Broker:
         self._connected += 1
         session.attach(connection)
         if self._observer is not None:
+            self._observer.connect_heard(client_id, connect)
             self._observer.session_opened(
                 client_id, clean=connect.clean, present=present, taken_over=taken_over
             )
@@ -360,7 +365,7 @@ class Broker:
         if will is None or session is None or not self._allows(session, will.topic):
             return
         if self._observer is not None:
-            self._observer.will_published(connection.client_id, will.topic.decode())
+            self._observer.will_published(connection.client_id, will.topic.decode(), will.payload)
         if will.retain:  # [MQTT-3.1.2-16, 3.1.2-17]
             self._router.retain(will.topic, will.payload, will.qos)
         self._router.deliver(will.topic, will.payload, will.qos)
@@ -387,6 +392,8 @@ class Broker:
         }
         codes = [packets.REFUSED if topic_filter in refused else qos for topic_filter, qos in wanted]
         wanted = [(topic_filter, qos) for topic_filter, qos in wanted if topic_filter not in refused]
+        if self._observer is not None:
+            self._observer.subscribe_heard(session.client_id, wanted)
         for topic_filter, qos in wanted:
             self._router.subscribe(session, topic_filter, qos)
         connection.write(packets.suback(packet_id, codes))  # [MQTT-3.8.4-1, 3.8.4-2, 3.9.3-1]

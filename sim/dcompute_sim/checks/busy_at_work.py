@@ -1,0 +1,62 @@
+"""Check: who is at work says so."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import ClassVar
+
+from dcompute_sim import trace as t
+from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, of_kinds
+
+_OF_WORK = frozenset(
+    {t.NodeDefined, t.NodeStarted, t.NodeStopped, t.StatusPublished, t.TaskFinished, t.TaskTaken}
+)
+_IDLE = "ready"
+_AT_WORK = "busy"
+
+
+class BusyAtWork(Check):
+    """A node's status is `busy` from the first task that it takes until the last is finished.
+
+    Whoever chooses a node by its status relies on that: `ready` of one that is at work, also in answer to the
+    question "are you there?", brings it work that waits.
+
+    Limit: of a program of somebody else, and of one that is read off its wire, it is not known when it works.
+    """
+
+    name: ClassVar[str] = "busy_at_work"
+    occasion: ClassVar[str] = "tasks that are done: a stream under `workload:`"
+
+    def judge(self, trace: Sequence[t.Event]) -> CheckOutcome:
+        foreign: set[str] = set()
+        at_work: defaultdict[str, set[str]] = defaultdict(set)
+        status: dict[str, str] = {}
+        wrong: list[t.Event] = []
+        finished = 0
+        for event in of_kinds(_OF_WORK, trace):
+            match event:
+                case t.NodeDefined(node=node, foreign=True):
+                    foreign.add(node)
+                case t.NodeStarted(node=node):
+                    at_work.pop(node, None)
+                case t.NodeStopped(node=node) if event.how != "hang":
+                    at_work.pop(node, None)
+                case t.TaskTaken(node=node, task=task) if node not in foreign:
+                    at_work[node].add(task)
+                case t.StatusPublished(node=node):
+                    status[node] = event.status
+                    if event.status == _IDLE and at_work[node]:
+                        wrong.append(event)
+                case t.TaskFinished(node=node, task=task) if task in at_work[node]:
+                    at_work[node].discard(task)
+                    finished += 1
+                    if status.get(node) == _IDLE:
+                        wrong.append(event)
+        figures = {"finished": finished, "wrong": len(wrong)}
+        if wrong:
+            told = f"a node at work called itself `{_IDLE}` {len(wrong)} times"
+            return failed(told, wrong, figures)
+        if not finished:
+            return inconclusive("no task was seen at work", figures)
+        return held(f"{finished} tasks, at each of which its node was `{_AT_WORK}`", figures)

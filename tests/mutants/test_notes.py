@@ -1,0 +1,71 @@
+"""What is kept of judged mutants counts for the very change and tree; what is red on healthy code, never."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from dcompute_sim.mutants import Edit
+
+from benchmarks.mutants import run
+from benchmarks.mutants.catalogue import SourceMutant
+from benchmarks.mutants.notes import Note, Notes, key_of
+
+MUTANT = SourceMutant("dcompute", "a", "something", Edit("dcompute/worker.py", "x", "y"))
+
+
+@pytest.fixture
+def tried(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every trial that is made. `unsound` is red whatever it is tried on, `sharp` on a mutant."""
+    made: list[str] = []
+
+    @contextmanager
+    def copy_with(mutant: SourceMutant | None) -> Iterator[Path]:
+        yield Path("healthy" if mutant is None else "mutant")
+
+    def results(copy: Path, order: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+        for trial in order:
+            made.append(f"{trial} on {copy}")
+            red = trial == "unsound" or (trial == "sharp" and copy.name == "mutant")
+            yield trial, "failed" if red else "held", "seen" if red else ""
+            if red:
+                return
+
+    monkeypatch.setattr(run, "copy_with", copy_with)
+    monkeypatch.setattr(run, "trial_results", results)
+    monkeypatch.setattr(run, "trials", lambda _part: ["blind", "unsound", "sharp"])
+    return made
+
+
+def test_a_trial_that_is_red_on_the_healthy_code_notices_nothing(tried: list[str], tmp_path: Path) -> None:
+    (judgement,) = run.measure([MUTANT], 1, Notes(tmp_path / "notes.json"))
+    assert judgement.caught_by == "sharp"
+    assert "unsound on healthy" in tried
+
+
+def test_a_second_run_judges_nothing_again(tried: list[str], tmp_path: Path) -> None:
+    first = run.measure([MUTANT], 1, Notes(tmp_path / "notes.json"))
+    tried.clear()
+    assert run.measure([MUTANT], 1, Notes(tmp_path / "notes.json")) == first
+    assert not tried
+
+
+def test_another_change_of_that_name_is_judged_anew_and_yesterdays_catcher_first(
+    tried: list[str], tmp_path: Path
+) -> None:
+    run.measure([MUTANT], 1, Notes(tmp_path / "notes.json"))
+    tried.clear()
+    other = SourceMutant("dcompute", "a", "something", Edit("dcompute/worker.py", "x", "z"))
+    run.measure([other], 1, Notes(tmp_path / "notes.json"))
+    assert tried == ["sharp on mutant"]
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"a": {"nonsense": 1}}', '{"a": 3}'])
+def test_a_file_that_is_none_of_ours_counts_as_empty(content: str, tmp_path: Path) -> None:
+    (tmp_path / "notes.json").write_text(content, encoding="utf-8")
+    notes = Notes(tmp_path / "notes.json")
+    assert notes.hint("a") is None
+    notes.put("a", Note(key_of(MUTANT, []), "sharp", "", 1.0))
+    assert Notes(tmp_path / "notes.json").hint("a") == "sharp"
