@@ -1,6 +1,6 @@
 """`python -m benchmarks [SUITE...]`: measure, print, and say what misses its target.
 
-`python -m benchmarks mutants` has options of its own (`benchmarks/mutants`).
+`python -m benchmarks mutants` and `python -m benchmarks mutation` have options of their own.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from benchmarks.figures import print_figures
 from benchmarks.mutants.run import main as mutants
+from benchmarks.mutation import main as mutation
 
 SUITES = (
     "virtual",
@@ -33,6 +34,8 @@ SUITES = (
 def main() -> int:
     if sys.argv[1:2] == ["mutants"]:
         return mutants(sys.argv[2:])
+    if sys.argv[1:2] == ["mutation"]:
+        return mutation(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("suite", nargs="*", help=f"{', '.join(SUITES)}; all when none is named")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")

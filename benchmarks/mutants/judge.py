@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
+import random
 import shlex
 import sys
 import time
@@ -18,8 +19,17 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from dcompute_sim.checks import Status
+from dcompute_sim.end_to_end.explore import walk
+from dcompute_sim.end_to_end.small_world import Bounds, SmallWorld
 from dcompute_sim.run import RunOptions, run_scenario
 from dcompute_sim.scenario import find, load_all
+
+END_TO_END = "end-to-end"
+"""A trial that is no scenario."""
+_WALKS = 300
+_TASKS = tuple((name, name in "ad") for name in "abcde")
+_FAULTS: Any = dict.fromkeys(("node_crashes", "asker_crashes", "outages", "deaths", "cancels"), 2)
+_CONTENDED = Bounds(_TASKS, askers=2, nodes=2, slots=1, queue=2, losses=3, repeats=4, **_FAULTS)
 
 
 def main(trials: Sequence[str]) -> None:
@@ -40,6 +50,8 @@ def main(trials: Sequence[str]) -> None:
 
 def _try(trial: str) -> tuple[str, str]:
     """The status of a trial, written as the arguments of `dcompute run`; and of what did not hold, why."""
+    if trial == END_TO_END:
+        return _end_to_end()
     name, *options = shlex.split(trial)
     overrides = list(_values(options, "--set"))
     seeds = [int(seed) for seed in _values(options, "--seed")]
@@ -52,6 +64,18 @@ def _try(trial: str) -> tuple[str, str]:
             if verdict.status is Status.INCONCLUSIVE:
                 return "inconclusive", verdict.of(Status.INCONCLUSIVE)[0].outcome.summary
     except Exception as error:  # what ends a run with a traceback is noticed
+        return "error", f"{type(error).__name__}: {error}"[:300]
+    return "held", ""
+
+
+def _end_to_end() -> tuple[str, str]:
+    """Those who are acknowledged end to end, in random orders of all that can befall them."""
+    try:
+        for number in range(_WALKS):
+            found = walk(lambda: SmallWorld(_CONTENDED), random.Random(number))
+            if found.violation:
+                return "failed", str(found.violation)
+    except Exception as error:
         return "error", f"{type(error).__name__}: {error}"[:300]
     return "held", ""
 
