@@ -263,9 +263,9 @@ def _bring_together(entries: list[dict[str, Any]], swarm: Swarm, rng: random.Ran
         names = [PILED_ON]  # the others may be gone for good
     free = [entry for entry in entries[1:] if "at" in entry and "select" not in entry]
     for entry in free:
-        kind, dice = entry["kind"], rng.random()
+        kind, chance = entry["kind"], rng.random()
         one_node = not (is_outage(kind) or is_wide(kind))
-        if dice < _CLOSE:
+        if chance < _CLOSE:
             others = [other for other in entries if other is not entry and "at" in other]
             other = rng.choice(others or [entry])
             soon_s = math.exp(rng.uniform(*map(math.log, _CLOSE_S)))
@@ -278,7 +278,7 @@ def _bring_together(entries: list[dict[str, Any]], swarm: Swarm, rng: random.Ran
             if one_node and other in free and not (is_outage(other["kind"]) or is_wide(other["kind"])):
                 victim = other.get("select") or {"names": [rng.choice(names)]}
                 entry["select"] = other["select"] = victim
-        elif one_node and dice < _CLOSE + _AT_WORK and swarm.tasks[0] >= 3 and "cycles" not in entry:
+        elif one_node and chance < _CLOSE + _AT_WORK and swarm.tasks[0] >= 3 and "cycles" not in entry:
             del entry["at"]
             entry["when"] = {
                 "event": rng.choice(["task_received", "task_taken", "result_held"]),
