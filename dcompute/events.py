@@ -103,6 +103,13 @@ class TaskDropped:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskWithdrawn:
+    """A task that waited here is not to be done here any more: settled, cancelled, expired or given back."""
+
+    task: str
+
+
+@dataclass(frozen=True, slots=True)
 class ResultHeld:
     """A result waits to be sent, or is sent at once."""
 
@@ -125,7 +132,7 @@ class ResultSetAside:
     reason: str
 
 
-# --- of a master --------------------------------------------------------------------------------------------
+# --- of a master or an executor -----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +215,14 @@ class ResultRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class AttemptFailed:
+    """A node has told an executor that a task failed there; it is tried again."""
+
+    node: str
+    task: str
+
+
+@dataclass(frozen=True, slots=True)
 class UpdateMoved:
     """An update over the air has come to another state (see `dcompute.UpdateState`)."""
 
@@ -234,7 +249,14 @@ class BrokerDropped:
 
 
 CoreEvent = (
-    StatusPublished | StatusRepaired | TaskReceived | TaskTaken | TaskDropped | ResultHeld | MessageRejected
+    StatusPublished
+    | StatusRepaired
+    | TaskReceived
+    | TaskTaken
+    | TaskDropped
+    | TaskWithdrawn
+    | ResultHeld
+    | MessageRejected
 )
 NodeEvent = (
     CoreEvent
@@ -260,8 +282,18 @@ MasterEvent = (
     | TaskSetAside
     | BrokerDropped
 )
+ExecutorEvent = (
+    MasterConnected
+    | MasterDisconnected
+    | TaskSent
+    | ResultReceived
+    | ResultDuplicate
+    | AttemptFailed
+    | MessageRejected
+)
 NodeObserver = Callable[[NodeEvent], object]
 MasterObserver = Callable[[MasterEvent], object]
+ExecutorObserver = Callable[[ExecutorEvent], object]
 
 _OF_NODE: dict[str, type[NodeEvent]] = {
     "message_rejected": MessageRejected,
@@ -274,6 +306,7 @@ _OF_NODE: dict[str, type[NodeEvent]] = {
     "task_dropped": TaskDropped,
     "task_received": TaskReceived,
     "task_taken": TaskTaken,
+    "task_withdrawn": TaskWithdrawn,
 }
 
 

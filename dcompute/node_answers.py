@@ -81,7 +81,7 @@ class Answers:
         if entry.state == OUTSIDE:
             return None
         entry.state = KEPT
-        self.tell("result_held", task_id, value=message["result"])
+        self.tell("result_held", task_id, value=result)
         self._keep(entry, payload)
         return (self.topic_of(entry.asker), payload, False)
 
@@ -122,6 +122,7 @@ class Answers:
         queue = self.core.queue
         queue.line.remove(queue.ids.pop(entry.id))
         queue.length -= 1
+        self.tell("task_withdrawn", entry.id)
 
     def expire(self, now_ms: int) -> "list[tuple[str, bytes, bool]]":
         # Take back what has waited too long; returns what to publish. To be called before a task is taken.

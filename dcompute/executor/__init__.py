@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dcompute.executor.fleet import FleetExecutor
 from dcompute.executor.future import FleetFuture
+from dcompute.executor.journal import Journal
 from dcompute.executor.map_results import MapResults
 from dcompute.executor.task_errors import (
     Expired,
@@ -19,6 +20,7 @@ from dcompute.executor.task_errors import (
 __all__ = [  # noqa: RUF022 - by what a reader looks for first
     "FleetExecutor",
     "FleetFuture",
+    "Journal",
     "MapResults",
     "TaskError",
     "TaskFailed",

@@ -15,8 +15,14 @@ docs/protocol.md, "End to end". What is to be known before changing anything her
 * `ran` = no: the same attempt may go anywhere. Otherwise it may have run, and only the next attempt may: a
   redelivered old message of the first one must be told from it. A task that is to run at most `once` is then
   over.
+* A life that is over may be back, by a newer connection than any that was seen of it: two programs have one
+  id, and throw each other out. What was open there was given up, but its numbers are used up: it goes on
+  above them.
 * A task that was moved keeps its number where it was. Back in the same life, it is the same number and
   attempt: the node knows whether it ran.
+* The second half of a window is for what is more urgent than nearly all that is there: see `Node.level`.
+  A window full of unimportant tasks would leave an urgent one waiting here for a whole task, and then its
+  node, which is quicker than any message, would begin another unimportant one first.
 
 Rejected: a number of its own for each sending (the node's memory is then not bounded by the credit), and
 letting the node forget by age (a message that the link sends again is older than any age).
@@ -39,6 +45,9 @@ LONGEST_BACKOFF_S = 5.0
 LOSSES = 5  # attempts whose end is not known, before a task is suspected of killing nodes
 MANY_DEADLINES = 1000
 ENVELOPE_BYTES = 1024  # what a message has beside its task, at most but for long ids
+_LIVES = 16  # of one node that are remembered
+_RESERVED = 1 << 16
+_LEVELS = 12  # of `Node.level`, from 1: above the highest priority nothing is
 ALONE_AFTER = 2  # losses; from then on a task goes to a node that has nothing else
 
 
@@ -126,12 +135,31 @@ class Node:
     rested_at_s: float = 0.0
     rest_s: float = FULL_BACKOFF_S
     alone: bool = False  # its one task is suspected of killing nodes
-    bucket: int = -1
-    ended: list[str] = field(default_factory=list)  # lives that are over
+    bucket: int = -1  # its place among those with room: how many tasks it has, or `_RESERVED` and its level
+    others: dict[str, tuple[int, int]] = field(default_factory=dict)  # life -> its newest connection, its top
 
     @property
     def window(self) -> int:
         return self.credit or 1
+
+    @property
+    def half(self) -> int:
+        """How many tasks it may have of any priority; enough to keep it busy while messages are under way."""
+        return (self.window + 1) // 2
+
+    def level(self) -> int:
+        """The lowest priority that the rest of its window is for: at most one task there is as urgent.
+
+        So what is urgent finds room behind any number of tasks that are not, and two of a kind are there, one
+        at work and one to follow."""
+        urgent = second = 0
+        for placement in self.open.values():
+            priority = placement.task.priority
+            if priority > urgent:
+                urgent, second = priority, urgent
+            elif priority > second:
+                second = priority
+        return second + 1
 
 
 @dataclass(slots=True)
@@ -240,6 +268,7 @@ class FleetCore:
         self._order = 0
         self._queues: dict[str, list[tuple[int, int, Task]]] = {}  # by what they want of a node
         self._buckets: list[dict[str, Node]] = []  # nodes with room, by how many tasks they have
+        self._reserves: list[dict[str, Node]] = [{} for _ in range(_LEVELS)]  # with room for the urgent
         self._batch = Batch()
         self._wake_s: float | None = None
         self.deadlines: list[tuple[float, str]] = []
@@ -330,12 +359,14 @@ class FleetCore:
         """The node is there, in the life and connection that `inc` names."""
         node = self._node(node_id)
         life = inc.rpartition(".")[0] or inc
-        if life in node.ended:
-            return
         credit, largest = (_positive(announced.get(key)) for key in ("credit", "largest"))
         if node.life != life:
+            connection, top = node.others.get(life, (-1, 0))
+            if _connection(inc) <= connection:
+                return  # said before that life was over
             self._end_life(node, now_s)
-            node.life, node.top, node.told, node.alone = life, 0, True, False
+            node.others.pop(life, None)
+            node.life, node.top, node.told, node.alone = life, top, top == 0, False
         again = not node.alive or node.inc != inc
         node.alive, node.inc, node.credit, node.largest = True, inc, credit, largest
         node.announced = dict(announced)
@@ -362,7 +393,7 @@ class FleetCore:
         node = self.nodes.get(answer.node)
         task = self.tasks.get(answer.task_id)
         life = answer.inc.rpartition(".")[0] or answer.inc
-        if node is None or (life != node.life and life not in node.ended):
+        if node is None or (life != node.life and life not in node.others):
             return
         placement = self._placement_of(answer) if answer.answer != "boot" else None
         if answer.ok is not None:
@@ -530,7 +561,9 @@ class FleetCore:
     def _end_life(self, node: Node, now_s: float) -> None:
         """The node's memory is gone: what was open there may have run."""
         if node.life:
-            node.ended = [*node.ended[-15:], node.life]
+            node.others[node.life] = (_connection(node.inc), node.top)
+            if len(node.others) > _LIVES:
+                del node.others[next(iter(node.others))]
         closed, node.open = list(node.open.values()), {}
         for placement in closed:
             placement.task.placements.remove(placement)
@@ -646,9 +679,12 @@ class FleetCore:
             del self._queues[key]
 
     def _candidates(self, task: Task) -> Iterator[Node]:
-        alone = task.lost >= ALONE_AFTER
-        for bucket in self._buckets[:1] if alone else self._buckets:
-            for node in bucket.values():
+        if task.lost >= ALONE_AFTER:
+            lines = self._buckets[:1]
+        else:
+            lines = self._buckets + self._reserves[: task.priority + 1]
+        for line in lines:
+            for node in line.values():
                 if task.once and not node.credit:
                     continue
                 if task.function and node.functions is not None and task.function not in node.functions:
@@ -674,16 +710,22 @@ class FleetCore:
         self._send(placement, now_s)
 
     def _rank(self, node: Node, now_s: float) -> None:
-        """Put the node where nodes with so many tasks are, behind the others; nowhere if it has no room."""
+        """Put the node where nodes with so much room are, behind the others; nowhere if it has none."""
         if node.bucket >= 0:
-            del self._buckets[node.bucket][node.id]
+            del self._line(node.bucket)[node.id]
         load = len(node.open)
-        rests = node.rested_at_s > now_s
-        node.bucket = load if node.alive and load < node.window and not rests and not node.alone else -1
-        if node.bucket >= 0:
-            while len(self._buckets) <= node.bucket:
-                self._buckets.append({})
-            self._buckets[node.bucket][node.id] = node
+        if not node.alive or node.alone or node.rested_at_s > now_s or load >= node.window:
+            node.bucket = -1
+            return
+        node.bucket = load if load < node.half else _RESERVED + node.level()
+        self._line(node.bucket)[node.id] = node
+
+    def _line(self, bucket: int) -> dict[str, Node]:
+        if bucket >= _RESERVED:
+            return self._reserves[bucket - _RESERVED]
+        while len(self._buckets) <= bucket:
+            self._buckets.append({})
+        return self._buckets[bucket]
 
     def _node(self, node_id: str) -> Node:
         node = self.nodes.get(node_id)
@@ -701,6 +743,11 @@ def _names(functions: Any) -> frozenset[str] | None:
         return None
     whole = [name for name in functions if isinstance(name, str)]
     return frozenset(whole + [name.rpartition(":")[2] for name in whole])
+
+
+def _connection(inc: str) -> int:
+    number = inc.rpartition(".")[2]
+    return int(number) if number.isascii() and number.isdecimal() else 0
 
 
 def _positive(value: Any) -> int:

@@ -30,6 +30,7 @@ from dcompute._mqtt.paho_session import SessionSettings
 from dcompute._mqtt.shared import shared_driver
 from dcompute.drivers import Address, Driver
 from dcompute.errors import JournalError
+from dcompute.events import ExecutorObserver
 from dcompute.executor.core import FleetCore, Outcome, Progress, Settled, Task, matches
 from dcompute.executor.fleet_loop import FleetLoop
 from dcompute.executor.future import FleetFuture, abandon, ignore, note_progress, settle
@@ -58,8 +59,8 @@ class FleetExecutor(Executor):
 
     Args:
         broker_host, broker_port: where the broker is.
-        journal: a file that makes an executor which was killed go on where it was, when it is started again
-            with the same file. Without one, what is not done is lost with the process.
+        journal: a file (or an open Journal) that makes an executor which was killed go on where it was, when
+            it is started again with the same file. Without one, what is not done is lost with the process.
         durable: the journal survives power loss too, at the price of an fsync for each batch.
         name: who asks (`from` on the wire), unique among all that ask at this broker; None takes the
             journal's, or a new one.
@@ -69,6 +70,7 @@ class FleetExecutor(Executor):
         max_pending: how many tasks may be on their way before `submit` waits, those of less priority not
             counted; it is never less than twice what the nodes take at a time. None: any number.
         tell_s: how often it says what its queue is, for `dcompute top`; 0: never.
+        observer: is told what happens (`dcompute.events`), on the loop; must not block.
         username, password, tls, keepalive, namespace, liveness_s, probe_s, driver: as of MasterNodeTransport.
 
     Raises:
@@ -81,7 +83,7 @@ class FleetExecutor(Executor):
         broker_host: str = "localhost",
         broker_port: int = 1883,
         *,
-        journal: str | Path | None = None,
+        journal: str | Path | Journal | None = None,
         durable: bool = False,
         name: str | None = None,
         settle_s: float = 2.0,
@@ -97,18 +99,19 @@ class FleetExecutor(Executor):
         liveness_s: float | None = None,
         probe_s: float | None = None,
         driver: Driver | None = None,
+        observer: ExecutorObserver | None = None,
     ) -> None:
         self._driver = driver or shared_driver()
         self._room = Room(self._driver, max_pending)
         topics = Topics(namespace)
         new_name = check_node_id(name or f"x-{self._driver.random.getrandbits(48):012x}")
         address = Address(broker_host, broker_port, tls_context(tls))
-        self._journal = Journal(journal, durable=durable) if journal is not None else None
+        self._journal = Journal(journal, durable=durable) if isinstance(journal, (str, Path)) else journal
         self.name = self._journal.name(new_name) if self._journal is not None else new_name
         if name is not None and name != self.name:
             assert self._journal is not None
             self._journal.close()
-            raise ValueError(f"journal {journal}: it is that of {self.name!r}, not of {name!r}")
+            raise ValueError(f"journal {self._journal.path}: it is that of {self.name!r}, not of {name!r}")
         self._core = FleetCore(settle_s=settle_s, resend_s=resend_s, losses=losses)
         self._registry = Registry(liveness_s=liveness_s, probe_s=probe_s)
         self._loop = FleetLoop(
@@ -125,6 +128,7 @@ class FleetExecutor(Executor):
             nothing_left=self._nothing_left,
             progressed=self._progressed,
             died=self._died,
+            observer=observer,
         )
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)

@@ -19,9 +19,10 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from dcompute._log import log
+from dcompute._log import guarded, log
 from dcompute._master.effects import DeclareDead, Effect, Probe
 from dcompute._master.node_memory import Changes, row_of
 from dcompute._master.registry import GONE, Registry
@@ -29,7 +30,19 @@ from dcompute._mqtt.link import MqttLink, Outgoing
 from dcompute._mqtt.paho_session import SessionSettings, Subscription
 from dcompute.drivers import Address, Driver, Timer
 from dcompute.errors import JournalError
-from dcompute.events import DeathReported, NodeStatusSeen
+from dcompute.events import (
+    AttemptFailed,
+    DeathReported,
+    ExecutorEvent,
+    ExecutorObserver,
+    MasterConnected,
+    MasterDisconnected,
+    MessageRejected,
+    NodeStatusSeen,
+    ResultDuplicate,
+    ResultReceived,
+    TaskSent,
+)
 from dcompute.executor.core import Answer, Batch, FleetCore, Progress, Settled
 from dcompute.executor.journal import Journal
 from dcompute.executor.wire import read_answer, write_message
@@ -54,6 +67,7 @@ class FleetLoop:
         registry: what decides who is there.
         over: told of a task that is settled, once that is written down; on the loop, as the others are.
         node_changed: told what a node announces, and with None that it is gone.
+        observer: is told what happens on the wire.
         nothing_left: told when a turn ended with no task waiting, at a node or to be reported.
         progressed: told how far a task at work is.
         died: told of each death, once.
@@ -75,6 +89,7 @@ class FleetLoop:
         nothing_left: Callable[[], None],
         progressed: Callable[[Progress], None],
         died: Callable[[str], None],
+        observer: ExecutorObserver | None,
     ) -> None:
         self._driver = driver
         self._topics = topics
@@ -88,6 +103,7 @@ class FleetLoop:
         self._died = died
         self._changes = Changes()
         self._beliefs: dict[str, tuple[Any, ...]] = {}  # to be written down
+        self._observer = observer
         self._answers = f"{topics.results}/{name}"
         self._registry = registry
         self._link = MqttLink(driver, address, settings, self, hold_limit=HOLD_LIMIT, drop_oldest=True)
@@ -190,8 +206,11 @@ class FleetLoop:
                 return
             self._journal_error = ""
         for send in batch.sends:
-            message = (self._topics.task_of(send.node), write_message(send, self._name), False)
-            self._link.send_once([message], send.task.priority if send.task is not None else 0)
+            payload, task = write_message(send, self._name), send.task
+            message = (self._topics.task_of(send.node), payload, False)
+            self._link.send_once([message], task.priority if task is not None else 0)
+            if self._observer is not None and task is not None and not send.cancel:
+                self._tell(TaskSent(send.node, task.id, task.priority, send.attempt, len(payload)))
         for settled in batch.reports:
             self._over(settled)
 
@@ -226,6 +245,7 @@ class FleetLoop:
         return ()
 
     def link_up(self) -> Sequence[Outgoing]:
+        self._tell(MasterConnected())
         now_s = self._driver.now_s()
         self._apply(self._registry.link_up(now_s))
         self._core.link_up(now_s)
@@ -246,23 +266,45 @@ class FleetLoop:
                     )
                     self._apply(effects)
                 elif not retained and self._registry.proves(message.node_id, message.inc):
-                    self._core.answered_as_of_old(
-                        message.node_id, message.task_id or "", message.result, now_s
-                    )
+                    self._answered_as_of_old(message, now_s)
         except Rejected as error:
             log.warning("executor: rejected a message on %.80r: %s", topic, error)
+            self._tell(MessageRejected(topic, str(error)))
             return
         self._schedule()
 
     def _take_answer(self, answer: Answer | Progress, now_s: float) -> None:
         self._registry.spoke(answer.node, answer.inc, now_s, self._driver.wall_s())
-        if isinstance(answer, Answer):
-            self._core.answered(answer, now_s)
-        elif self._core.progressed(answer, now_s):
-            self._progressed(answer)
+        if not isinstance(answer, Answer):
+            if self._core.progressed(answer, now_s):
+                self._progressed(answer)
+            return
+        task_id = answer.task_id
+        wanted = task_id in self._core.tasks
+        self._core.answered(answer, now_s)
+        if answer.ok is None or self._observer is None:
+            return
+        if not wanted:
+            self._tell(ResultDuplicate(answer.node, task_id))
+        elif task_id in self._core.tasks:
+            self._tell(AttemptFailed(answer.node, task_id))
+        else:
+            self._tell(ResultReceived(answer.node, task_id, answer.result))
+
+    def _answered_as_of_old(self, message: ResultMessage, now_s: float) -> None:
+        node, task_id = message.node_id, message.task_id or ""
+        wanted = task_id in self._core.tasks  # else it is somebody else's, or nobody's
+        self._core.answered_as_of_old(node, task_id, message.result, now_s)
+        if wanted and task_id not in self._core.tasks:
+            self._tell(ResultReceived(node, task_id, message.result))
+
+    def _tell(self, event: ExecutorEvent) -> None:
+        if self._observer is not None:
+            guarded("an executor's observer", partial(self._observer, event))
 
     def link_down(self, reason: str) -> None:
         log.warning("executor: connection lost: %s; reconnecting", reason)
+        self._tell(MasterDisconnected(reason))
         self._registry.link_down()
         self._core.link_down()
 

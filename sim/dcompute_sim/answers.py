@@ -11,14 +11,16 @@ Rules
    know.
 
 Results have a shape by who sends them, and `given` reads each: python nodes of the testbed send
-`{"done": id, "answer": ...}`, our firmware `{"task_id": id, "output": ...}`. A result of any other shape is
-its own answer.
+`{"done": id, "answer": ...}`, our firmware `{"task_id": id, "output": ...}`, of which an executor has the
+output alone. A result of any other shape is its own answer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+
+from dcompute_sim.production_events import value_digest
 
 FAILURE = "an error"
 """Stands for the answer of a task that fails, whatever its text."""
@@ -44,6 +46,11 @@ def expected(task: Mapping[str, Any]) -> Any:
     return FAILURE
 
 
+def asked_digest(task: Mapping[str, Any], declared: Any) -> tuple[str, bool]:
+    """Digest of the answer to a task: the declared one, if there is one, which the second value says."""
+    return value_digest(expected(task) if declared is None else declared), declared is not None
+
+
 def given(result: Any) -> Any:
     """The answer that a result gives."""
     if not isinstance(result, dict):
@@ -57,6 +64,8 @@ def given(result: Any) -> Any:
         return output
     if "done" in result:
         return result.get("answer", result["done"])
+    if "id" in result:  # the task itself, as an executor has it from a board
+        return result.get("answer", result["id"])
     return result
 
 

@@ -51,6 +51,15 @@ def of_master(now_us: int, event: e.MasterEvent) -> Event:
     return translate(now_us, event)
 
 
+def of_executor(now_us: int, asker: str, event: e.ExecutorEvent) -> Event:
+    """Return the trace's event for what the executor of `asker` told."""
+    try:
+        translate = _EXECUTOR[type(event)]
+    except KeyError:
+        raise TypeError(f"the trace has no event for {event!r} of an executor") from None
+    return translate(now_us, asker, event)
+
+
 def _dropped(now_us: int, node: str, event: e.ResultDropped) -> Event:
     try:
         task = json.loads(event.payload).get("task_id", "")
@@ -77,6 +86,7 @@ _NODE: dict[type[e.NodeEvent], Callable[[int, str, Any], Event]] = {
         t_us=us, node=node, task=it.task, priority=it.priority, attempt=it.attempt
     ),
     e.TaskDropped: lambda us, node, it: t.TaskDropped(t_us=us, node=node, task=it.task, reason=it.reason),
+    e.TaskWithdrawn: lambda us, node, it: t.TaskWithdrawn(t_us=us, node=node, task=it.task),
     e.ResultHeld: lambda us, node, it: t.ResultHeld(
         t_us=us, node=node, task=it.task, digest=value_digest(it.value)
     ),
@@ -110,5 +120,31 @@ _MASTER: dict[type[e.MasterEvent], Callable[[int, Any], Event]] = {
     e.BrokerDropped: lambda us, it: t.BrokerDropped(t_us=us, count=it.count),
     e.MessageRejected: lambda us, it: t.MessageRejected(
         t_us=us, who=MASTER.name, topic=it.topic, reason=it.reason, by_master=True
+    ),
+}
+
+_EXECUTOR: dict[type[e.ExecutorEvent], Callable[[int, str, Any], Event]] = {
+    e.MasterConnected: lambda us, asker, it: t.ExecutorConnected(t_us=us, asker=asker),
+    e.MasterDisconnected: lambda us, asker, it: t.ExecutorDisconnected(
+        t_us=us, asker=asker, reason=it.reason
+    ),
+    e.TaskSent: lambda us, asker, it: t.TaskSent(
+        t_us=us,
+        node=it.node,
+        task=it.task,
+        priority=it.priority,
+        attempt=it.attempt,
+        size=it.size,
+        asker=asker,
+    ),
+    e.ResultReceived: lambda us, asker, it: t.ResultReceived(
+        t_us=us, node=it.node, task=it.task, digest=value_digest(it.value), asker=asker
+    ),
+    e.ResultDuplicate: lambda us, asker, it: t.ResultDuplicate(
+        t_us=us, node=it.node, task=it.task, asker=asker
+    ),
+    e.AttemptFailed: lambda us, asker, it: t.AttemptFailed(t_us=us, node=it.node, task=it.task, asker=asker),
+    e.MessageRejected: lambda us, asker, it: t.MessageRejected(
+        t_us=us, who=f"the executor of {asker}", topic=it.topic, reason=it.reason
     ),
 }

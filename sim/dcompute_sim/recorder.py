@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from dcompute.events import MasterEvent, NodeEvent
+from dcompute.events import ExecutorEvent, MasterEvent, NodeEvent
 from dcompute_sim import trace as t
 from dcompute_sim.faults import Fault, MasterFault
 from dcompute_sim.faults.effects import CLOSED_BY_BROKER, HELD, LATE, RECONNECTED, REFUSED, UNANSWERED, Effect
-from dcompute_sim.interfaces.participant import MASTER, Participant
+from dcompute_sim.interfaces.participant import Participant
 from dcompute_sim.net.observer import Direction, How, Refusal, Side
-from dcompute_sim.production_events import of_master, of_node
+from dcompute_sim.production_events import of_executor, of_master, of_node
 from dcompute_sim.trace import Event, Role, Trace
 
 _LATE_US = 60_000_000  # how long after a fault a node may show that it felt it
@@ -30,7 +30,7 @@ class _Open:
 
     def __init__(self, name: str, fault: Fault, node: str, had_connection: bool) -> None:
         self.fault = name
-        self.whose = MASTER.name if isinstance(fault, MasterFault) else node
+        self.whose = fault.master if isinstance(fault, MasterFault) else node
         self.effects = fault.effects
         self.seen: dict[Effect, None] = {}
         self.had_connection = had_connection
@@ -159,6 +159,10 @@ class Recorder:
     def master_observer(self, event: MasterEvent) -> None:
         """What the master's transport is given as `observer`."""
         self.trace.add(of_master(self.now_us(), event))
+
+    def executor_observer(self, asker: str) -> Callable[[ExecutorEvent], None]:
+        """What an executor is given as `observer`."""
+        return lambda event: self.trace.add(of_executor(self.now_us(), asker, event))
 
 
 class NodeObserver:

@@ -165,7 +165,8 @@ class WireAudit:
             known = {node: 1, f"{node}/status": 1, f"{node}/update": 1}
         for topic_filter, qos in wanted:
             topic = topic_filter.decode()
-            if known.get(topic) != qos:
+            answers = speaker.role is Role.MASTER and qos == 1 and topic.startswith(f"{prefix}results/")
+            if known.get(topic) != qos and not answers:
                 self._broken(speaker, topic, f"subscribes to it with QoS {qos}")
 
     def publish(self, name: str, flags: int, topic_bytes: bytes, payload: bytes) -> None:
@@ -180,7 +181,9 @@ class WireAudit:
             return
         self._heard += 1
         inside = topic[len(self._prefix) :] if topic.startswith(self._prefix) else ""
-        if flags & 0x06 != 0x02 and not inside.startswith("results/"):  # of what is asked for again if lost
+        asked = speaker.role is Role.MASTER and (_object(payload) or {}).keys() >= _ASKERS
+        # What is asked for again if it is lost may be of QoS 0.
+        if flags & 0x06 != 0x02 and not asked and not inside.startswith("results/"):
             self._broken(speaker, topic, "not QoS 1")
         self._count_flying(speaker, topic)
         if speaker.role is Role.MASTER:
@@ -204,7 +207,8 @@ class WireAudit:
         if inside == "results" or inside.startswith("results/"):
             if retain:
                 self._broken(speaker, topic, "a retained result")
-            self._once(speaker, topic, payload)
+            if inside == "results":  # an executor asks for the same again when in doubt
+                self._once(speaker, topic, payload)
             self._result(speaker, topic, self._object(speaker, topic, payload))
         elif inside == f"{speaker.node}/status":
             if not retain:
@@ -289,6 +293,10 @@ class WireAudit:
             self._broken(speaker, topic, "a retained task or update")
         elif not what:
             body = self._object(speaker, topic, payload)
+            if body.keys() >= _ASKERS:  # an executor's, which says the same again as often as it is in doubt
+                if not body.get("settle") and not _is_for_node(body):
+                    self._broken(speaker, topic, "a task that no node must take")
+                return
             if "id" not in body:
                 if body.get("task_info") != {"command": "init"}:
                     self._broken(speaker, topic, "a task without an id")

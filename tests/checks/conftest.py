@@ -134,11 +134,14 @@ class TraceBuilder:
     def take(self, node: str, task: str, priority: int = 5, attempt: int = 1) -> TraceBuilder:
         return self.add(t.TaskTaken, node=node, task=task, priority=priority, attempt=attempt)
 
-    def finish(self, node: str, task: str, digest: str = "d", attempt: int = 1) -> TraceBuilder:
+    def finish(
+        self, node: str, task: str, digest: str = "d", attempt: int = 1, asker: str = ""
+    ) -> TraceBuilder:
         self.after(0.05).add(t.TaskFinished, node=node, task=task)
         self.add(t.ResultHeld, node=node, task=task, digest=digest)
-        self.after(0.001).add(t.ResultReceived, node=node, task=task, digest=digest)
-        return self.add(t.ResultTaken, node=node, task=task, answer=task, value=digest, attempt=attempt)
+        self.after(0.001).add(t.ResultReceived, node=node, task=task, digest=digest, asker=asker)
+        taken = {"answer": task, "value": digest, "attempt": attempt, "asker": asker}
+        return self.add(t.ResultTaken, node=node, task=task, **taken)
 
     def work(self, node: str, task: str, priority: int = 5, attempt: int = 1) -> TraceBuilder:
         self.take(node, task, priority, attempt)
@@ -164,7 +167,7 @@ class TraceBuilder:
         self.take(node, task, priority, attempt)
         self.add(t.StatusPublished, node=node, status="busy", inc=self.incs[node])
         self.add(t.ExecutionBegan, node=node, task=task, attempt=attempt, life=life)
-        self.finish(node, task, attempt=attempt)
+        self.finish(node, task, attempt=attempt, asker=asker)
         self.add(t.StatusPublished, node=node, status="ready", inc=self.incs[node])
         return self.add(t.TaskSettled, asker=asker, task=task, outcome="result", node=node)
 

@@ -51,11 +51,11 @@ def test_what_failed_may_be_tried_again_where_it_was(fleet: TraceBuilder) -> Non
     assert judge("done_once", fleet.run("n", "a", attempt=2).end()).status is Status.FAILED
 
 
-@pytest.mark.parametrize(("journal", "status"), [("kept", Status.FAILED), ("lost", Status.HELD)])
-def test_who_lost_the_journal_is_owed_nothing(fleet: TraceBuilder, journal: str, status: Status) -> None:
+@pytest.mark.parametrize(("outcome", "status"), [("forgotten", Status.HELD), ("result", Status.FAILED)])
+def test_what_went_with_the_journal_is_forgotten(fleet: TraceBuilder, outcome: str, status: Status) -> None:
     fleet.ask("a").place("n", "a").run("n", "a").ask("b").add(t.ExecutorStopped, asker="x", how="crash")
-    events = fleet.executor(boot=2, journal=journal).end()
-    assert judge("done_once", events).status is status
+    fleet.executor(boot=2, journal="lost").add(t.TaskSettled, asker="x", task="b", outcome=outcome)
+    assert judge("done_once", fleet.end()).status is status
 
 
 def test_an_asker_that_never_comes_back_is_owed_nothing(fleet: TraceBuilder) -> None:

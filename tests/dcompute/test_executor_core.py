@@ -123,6 +123,34 @@ def test_one_that_goes_offline_gives_up_at_once_and_a_new_life_is_noticed() -> N
     assert fleet.core.nodes["a"].life == "L2", "a life that is over does not come back"
 
 
+def test_of_two_programs_with_one_id_each_goes_on_where_it_was() -> None:
+    """Found by the swarm: a life that another had interrupted was ignored for ever, and its node with it."""
+    fleet = Fleet()
+    fleet.node("a")
+    fleet.give("1", "2")
+    fleet.answer("a", "1", 1, ok=True)
+    fleet.node("a", "L2")
+    assert fleet.sent[-1] == ("a", "2", 1, 2), "it may have run in the other life"
+    fleet.core.node_seen("a", "L1.2", READY, fleet.now_s)
+    fleet.do()
+    assert fleet.core.nodes["a"].life == "L1", "a newer connection of it is no old news"
+    assert fleet.sent[-1] == ("a", "2", 3, 3), "the numbers that this life knows are used up"
+
+
+def test_the_urgent_find_room_behind_any_number_of_others() -> None:
+    fleet = Fleet()
+    fleet.node("a", credit=8)
+    fleet.give(*(f"low{number}" for number in range(10)), priority=1)
+    assert len(fleet.sent) == 4, "half of the window"
+    for number in range(3):
+        fleet.give(f"mid{number}", priority=5)
+    fleet.give("high", priority=10)
+    assert [task for _, task, *_ in fleet.sent[4:]] == ["mid0", "mid1", "high"], "one at work, one to follow"
+    fleet.answer("a", "high", 7, ok=True)
+    fleet.answer("a", "mid0", 5, ok=True)
+    assert fleet.sent[-1] == ("a", "mid2", 8, 1), "as soon as one of its kind is done"
+
+
 def test_a_task_that_kills_is_tried_alone_and_then_quarantined() -> None:
     fleet = Fleet(settle_s=0.0, losses=3)
     for name in ("a", "b", "c", "d"):

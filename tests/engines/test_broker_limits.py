@@ -13,7 +13,7 @@ from .conftest import Run
 FLOOD = {
     "duration": "20s",
     "fleet": {"py": {"count": 1, "keepalive": "60s", "work": "0s", "network": {"latency": "300ms"}}},
-    "workload": [{"tasks": 2500, "rate": "100000/s", "at": "5s"}],
+    "workload": [{"tasks": 2500, "rate": "100000/s", "at": "5s", "via": "transport"}],
     "expect": [],
 }
 """A node 600 ms away has taken next to nothing when all tasks are there: 20 under way, 1,000 wait."""

@@ -50,8 +50,7 @@ def scenario(kind: str, node_kind: str = "python") -> dict[str, Any]:
     return {
         "phases": {"start": "6s", "storm": "30s", "quiet": "50s"},
         "fleet": {"n": {"count": 3, "keepalive": "6s", "kind": node_kind}},
-        "workload": [{"phase": "storm", "rate": "10/s", "target": "round_robin"}],
-        "master": {"task_timeout": "15s"},
+        "workload": [{"phase": "storm", "rate": "10/s"}],
         "faults": [{"kind": kind, "phase": "storm", "at": "3s", **FAULTS[kind]}],
         "expect": ["no_false_deaths", "all_tasks_finished", "final_status"],
     }
@@ -133,18 +132,17 @@ def test_an_outage_that_begins_as_another_ends_is_told_after_it(run: Run) -> Non
 def test_tasks_of_the_dead_go_to_the_living(run: Run) -> None:
     keys = scenario("crash")
     keys["faults"] = [{"kind": "crash", "phase": "storm", "at": "1s", "select": {"names": ["n-1"]}}]
-    keys["workload"] = [{"phase": "storm", "tasks": 30, "target": {"node": "n-1"}}]
+    keys["workload"] = [{"phase": "storm", "tasks": 45}]
     outcome = run(keys)
     assert outcome.verdict.exit_status == 0, [r.outcome for r in outcome.verdict.results]
     doers = {event.node for event in outcome.trace if isinstance(event, t.ResultReceived)}
     assert doers == {"n-1", "n-2", "n-3"}
 
 
-def test_without_reassignment_they_are_lost_and_that_is_seen(run: Run) -> None:
+def test_by_the_bare_transport_they_are_lost_and_that_is_seen(run: Run) -> None:
     keys = scenario("crash")
-    keys["master"] = {"reassign": False}
     keys["faults"] = [{"kind": "crash", "phase": "storm", "at": "1s", "select": {"names": ["n-1"]}}]
-    keys["workload"] = [{"phase": "storm", "tasks": 30, "target": {"node": "n-1"}}]
+    keys["workload"] = [{"phase": "storm", "tasks": 30, "via": "transport", "target": {"node": "n-1"}}]
     assert run(keys).verdict.exit_status == 1
 
 

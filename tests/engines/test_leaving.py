@@ -23,8 +23,7 @@ def scenario(fault: dict[str, Any], kind: str = "python", **group: Any) -> dict[
         "phases": {"start": "6s", "storm": "30s", "quiet": "40s"},
         "network": {"latency": "20ms"},
         "fleet": {"n": {"count": 3, "keepalive": "6s", "kind": kind, "work": "200ms", **group}},
-        "workload": [{"phase": "storm", "rate": "6/s", "target": "round_robin"}],
-        "master": {"task_timeout": "15s"},
+        "workload": [{"phase": "storm", "rate": "6/s"}],
         "faults": [fault],
         "expect": EXPECT,
     }

@@ -20,7 +20,6 @@ CAUGHT = (
     "no-self-repair",
     "ignore-incarnation",
     "no-liveness",
-    "accept-repeats",
 )
 
 

@@ -57,8 +57,12 @@ fleet:
 master:
   keepalive: 10s
   liveness: 20s
-  reassign: true
-  task_timeout: 30s
+  settle: 3s
+  journal: true
+masters:
+  batch:
+    count: 2
+    resend: 20s
 workload:
   - phase: storm
     rate: 20/s
@@ -67,6 +71,7 @@ workload:
       10: 1
       1: 6
     payload: 200B
+    via: transport
     target: least_busy
   - burst: 5
     every: 2s

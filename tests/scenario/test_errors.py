@@ -92,7 +92,7 @@ LOCATED = [
     ("fleet: {9lives: {}}\n", 4, 9, "`9lives` cannot be a name", ""),
     (FLEET + "faults: {kind: crash}\n", 5, 9, "a mapping is not a list", ""),
     (FLEET + "workload: [3]\n", 5, 12, "`3` is not a mapping", ""),
-    (FLEET + "master: {reassign: yes}\n", 5, 20, "`yes` is not `true` or `false`", ""),
+    (FLEET + "master: {journal: yes}\n", 5, 19, "`yes` is not `true` or `false`", ""),
     (FLEET + "description: 3\n", 5, 14, "`3` is not a string", "quotes"),
     (FLEET + "seed: -1\n", 5, 7, "greater than or equal to 0", ""),
     (FLEET + "faults: [{kind: crash, between: [1s]}]\n", 5, 33, "two values", ""),

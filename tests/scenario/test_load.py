@@ -54,13 +54,13 @@ def test_overrides(load_text: Load, full: str) -> None:
         "fleet.py.count=50",
         "vars.slow=9ms",
         "faults.0.at=12s",
-        "master.reassign=false",
+        "master.journal=false",
         "expect=[priority_order]",
     )
     assert scenario.fleet["py"].count == 50
     assert scenario.fleet["py"].network.latency == 0.009
     assert scenario.faults[0].at == 12
-    assert scenario.master.reassign is False
+    assert scenario.master.journal is False
     assert [check.name for check in scenario.expect] == ["priority_order"]
 
 

@@ -27,7 +27,7 @@ _FREE = (
     "status",
     "payload",
 )  # any text will do
-_CHOSEN_BY_USER = ("py", "esp", "nodes", "slow", "start", "storm", "quiet", "10", "1", "priority")
+_CHOSEN_BY_USER = ("batch", "py", "esp", "nodes", "slow", "start", "storm", "quiet", "10", "1", "priority")
 
 
 @dataclass(frozen=True)

@@ -304,15 +304,16 @@ def test_a_swarm_puts_its_expectations_to_the_test(swarm: Scenario) -> None:
         plain = concretise(swarm, seed)
         assert plain.faults[0].kind in ("crash", "reset")
         assert isinstance(plain.faults[0], NodeFault)
-        piles = plain.workload[1:]
-        assert len(piles) == 2
+        steady, piles = plain.workload[:-2], plain.workload[-2:]
+        assert [stream.master for stream in steady] == ["master", *plain.masters]
         assert piles[1].at == 0.95 * 60
         assert [len(pile.priority.weights) for pile in piles] == [
             10,
             3,
         ]  # at the end some are of one priority
+        assert piles[1].target.node == "swarm1-1"
+        assert piles[1].via == "transport"
         for pile in piles:
-            assert pile.target.node == "swarm1-1"
             assert pile.rate is None
         outages = [fault for fault in plain.faults if not isinstance(fault, NodeFault)]
         assert len(outages) <= 3  # seed 5917: the last one waited for the others until the storm was over

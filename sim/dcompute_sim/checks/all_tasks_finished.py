@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal
+
+from pydantic import Field
 
 from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive
-from dcompute_sim.checks.tasks import cut_short, tasks, unnamed
+from dcompute_sim.checks.tasks import Task, cut_short, tasks, unnamed
 from dcompute_sim.trace import Event
 
 
 class AllTasksFinished(Check):
-    """Every task that was sent has a result at the master by the end, whichever node or attempt gave it.
+    """Every task that was asked for or sent has a result by the end, whichever node or attempt gave it.
 
-    Tasks of nodes that died count too: whoever sends tasks is told of deaths and can send them again.
-    Undecided when results that name no task may be the ones that are missing.
+    Tasks of nodes that died count too: an executor has them done elsewhere, and whoever sends them by the
+    bare transport is told of deaths. A task of an executor may have another end where its terms allow it
+    (`once`: unknown, `timeout`: expired, `retries`: its node lost), or be forgotten with its journal;
+    these are counted. Undecided when results that name no task may be the ones that are missing.
 
     Limit: judges that a result came, not what it says (see results_match).
     """
@@ -22,22 +26,48 @@ class AllTasksFinished(Check):
     name: ClassVar[str] = "all_tasks_finished"
     occasion: ClassVar[str] = "tasks: a stream under `workload:`"
 
+    via: Literal["executor", "transport"] | None = Field(
+        default=None,
+        description="Only tasks of executors, or of the bare transport.",
+    )
+
     def judge(self, trace: Sequence[Event]) -> CheckOutcome:
-        sent = {task_id: task for task_id, task in tasks(trace).items() if task.sent}
-        unfinished = [task.sent[-1] for task in sent.values() if not task.results]
+        wanted = {name: task for name, task in tasks(trace).items() if self._is_wanted(task)}
+        otherwise = sum(_ended_by_its_terms(task) for task in wanted.values())
+        unfinished = [
+            (task.sent or task.asked)[-1]
+            for task in wanted.values()
+            if not task.results and not _ended_by_its_terms(task)
+        ]
         figures = {
-            "sent": len(sent),
-            "finished": len(sent) - len(unfinished),
-            "sent_again": sum(len(task.sent) > 1 for task in sent.values()),
+            "sent": len(wanted),
+            "finished": len(wanted) - len(unfinished) - otherwise,
+            "ended_otherwise": otherwise,
+            "sent_again": sum(len(task.sent) > 1 for task in wanted.values()),
+            "sends": sum(len(task.sent) for task in wanted.values()),
         }
-        if not sent:
+        if not any(task.sent for task in wanted.values()):
             return inconclusive("no task was sent", figures)
-        told = f"{figures['finished']} of {len(sent)} tasks finished, {figures['sent_again']} sent again"
+        told = f"{figures['finished']} of {len(wanted)} tasks finished, {figures['sent_again']} sent again"
+        if otherwise:
+            told += f", {otherwise} ended otherwise by their terms"
         nameless = unnamed(trace)
-        if nameless and nameless.may_answer([task.sent for task in sent.values() if not task.results]):
+        lacking = [task for task in wanted.values() if not task.results and not _ended_by_its_terms(task)]
+        if nameless and nameless.may_answer([task.sent for task in lacking]):
             return inconclusive(f"{told}; {nameless}", figures)
         if unfinished and cut_short(trace):
             return inconclusive(f"{told}, when the run was interrupted", figures)
         if unfinished:
-            return failed(f"{len(unfinished)} of {len(sent)} tasks have no result", unfinished, figures)
+            return failed(f"{len(unfinished)} of {len(wanted)} tasks have no result", unfinished, figures)
         return held(told, figures)
+
+    def _is_wanted(self, task: Task) -> bool:
+        by_executor = any(asked.asker for asked in task.asked)
+        if self.via is not None and by_executor is not (self.via == "executor"):
+            return False
+        return by_executor or bool(task.sent)
+
+
+def _ended_by_its_terms(task: Task) -> bool:
+    may = {"forgotten", *(end for asked in task.asked for end in asked.ends)}
+    return not task.results and any(end.outcome in may for end in task.ends)

@@ -4,10 +4,12 @@ Judged from the ledger that the testbed's nodes keep of every execution (`execut
 and from what the futures said (`task_settled`): neither is the protocol's own account of itself.
 
 1. One result, or one other end, for each task to its asker, over all lives of the asker that share a journal.
-   An asker that lost its journal, or is not there at the end, is owed nothing for what it had asked before.
+   What it had asked for before it lost its journal is `forgotten`, and no fault; an asker that is not there
+   at the end is owed nothing.
 2. What a result is told of was executed.
 3. No task is executed twice in one life of one node, unless it had failed there. That is what a node's memory
-   of its askers is for.
+   of its askers is for. Excused are nodes of whose id there was a clone: each of the two is a new life to the
+   asker whenever it throws the other out, which says nothing of the one before.
 4. A task that is to run `once` is executed once at most, wherever.
 
 A second execution in another life, or on another node, is no fault: who lost its memory, or could not be
@@ -64,6 +66,9 @@ class DoneOnce(Check):
             "ended": ended,
             "executions": sum(len(entry.executions) for entry in work.values()),
             "run_again": len(again),
+            "forgotten": sum(
+                entry.settled[0].outcome == "forgotten" for entry in work.values() if entry.settled
+            ),
             "not_owed": sum(not entry.owed for entry in work.values()),
         }
         open_ = [entry.asked for entry in work.values() if entry.owed and not entry.settled]
@@ -85,11 +90,13 @@ class _WorkLedger:
     def __init__(self) -> None:
         self.work: dict[str, _Work] = {}
         self.foreign = False
+        self._cloned: set[str] = set()
         self._failed: set[tuple[str, str]] = set()  # (node, task): it may run there again
         self._faults: dict[str, list[t.Event]] = {}
         self._gone: dict[str, None] = {}  # askers that are down
         self.take_in: dict[type[t.Event], Callable[[Any], None]] = {
             t.NodeDefined: self._node,
+            t.ParticipantDefined: lambda event: self._cloned.update((event.name, event.node)),
             t.TaskAsked: self._asked,
             t.TaskSettled: self._settled,
             t.ExecutionBegan: self._began,
@@ -131,7 +138,7 @@ class _WorkLedger:
             return
         here = (event.node, event.task)
         in_this_life = any((run.node, run.life) == (event.node, event.life) for run in entry.executions)
-        if in_this_life and here not in self._failed:
+        if in_this_life and here not in self._failed and event.node not in self._cloned:
             self._fault("run twice in one life of a node", event)
         if entry.executions and entry.asked.once:
             self._fault("run again although they were to run once", event)
@@ -144,17 +151,11 @@ class _WorkLedger:
 
     def _asker_started(self, event: t.ExecutorStarted) -> None:
         self._gone.pop(event.asker, None)
-        if event.journal in ("lost", "none"):
-            self._owe_nothing(event.asker)
 
     def _asker_stopped(self, event: t.ExecutorStopped) -> None:
         self._gone[event.asker] = None
 
     def _ended(self, event: t.RunEnded) -> None:
-        for asker in self._gone:
-            self._owe_nothing(asker)
-
-    def _owe_nothing(self, asker: str) -> None:
         for entry in self.work.values():
-            if entry.asked.asker == asker and not entry.settled:
+            if entry.asked.asker in self._gone and not entry.settled:
                 entry.owed = False

@@ -12,15 +12,16 @@ from dcompute_sim.checks.tasks import Task, tasks, unnamed
 from dcompute_sim.trace import Event
 from dcompute_sim.yamlfile.units import Duration
 
-Moment = Literal["sent", "received", "taken", "finished", "result"]
-_ORDER: tuple[Moment, ...] = ("sent", "received", "taken", "finished", "result")
+Moment = Literal["asked", "sent", "received", "taken", "finished", "result"]
+_ORDER: tuple[Moment, ...] = ("asked", "sent", "received", "taken", "finished", "result")
 
 
 class Latency(Check):
     """So many percent of the tasks get from one moment of their life to another in time.
 
-    Moments: sent by the master, received by the node, taken, finished, result at the master. Counted from
-    the first time a task was sent, so a task sent again after a death has waited that long. Limit: tasks
+    Moments: asked for (of an executor, at which it may wait), sent by the master, received by the node,
+    taken, finished, result at the master. Counted from the first time a task was sent, so a task sent again
+    after a death has waited that long. Limit: tasks
     that never got there are not counted (see all_tasks_finished).
     """
 
@@ -67,6 +68,8 @@ class Latency(Check):
 def _first(task: Task, moment: Moment) -> Event | None:
     found: Sequence[Event]
     match moment:
+        case "asked":
+            found = task.asked
         case "sent":
             found = task.sent
         case "received":

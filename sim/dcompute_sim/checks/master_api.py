@@ -76,7 +76,7 @@ class _Ledger:
             t.ResultReceived: self._result,
             t.ResultTaken: self._result_taken,
             t.ResultsLeft: self._results_left,
-            t.ResultDuplicate: lambda _: self._counters.update(["duplicate_results"]),
+            t.ResultDuplicate: self._duplicate,
             t.StaleDeathIgnored: lambda _: self._counters.update(["stale_deaths"]),
             t.MessageRejected: self._rejected,
             t.NodeStatusSeen: self._replay.take_in,
@@ -161,11 +161,19 @@ class _Ledger:
     # --- results ----------------------------------------------------------------------------------------
 
     def _result(self, event: t.ResultReceived) -> None:
+        if event.asker:
+            return
         self.counted["results"] += 1
         self._results[event.node, event.task] += 1
         self._result_events[event.node, event.task] = event
 
+    def _duplicate(self, event: t.ResultDuplicate) -> None:
+        if not event.asker:
+            self._counters["duplicate_results"] += 1
+
     def _result_taken(self, event: t.ResultTaken) -> None:
+        if event.asker:
+            return
         key = (event.node, event.task)
         if not self._results[key]:
             self._is_wrong("get_results gives what never came, or again", event)

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive
 from dcompute_sim.checks.tasks import tasks, unnamed
-from dcompute_sim.trace import Event, MasterStarted, ResultReceived, TaskSent
+from dcompute_sim.trace import Event, ExecutorStarted, MasterStarted, ResultReceived, TaskSent
 
 
 class NoDuplicateResults(Check):
@@ -18,7 +18,8 @@ class NoDuplicateResults(Check):
 
     Limit: repeats that the master recognised are counted, not condemned; they are what QoS 1 brings. A new
     master (after a crash) knows nothing of the results its predecessor gave out; and of a task that only its
-    predecessor sent, each node may bring it one, for it cannot know whose is genuine.
+    predecessor sent, each node may bring it one, for it cannot know whose is genuine. An executor that has
+    kept its journal knows its own.
     """
 
     name: ClassVar[str] = "no_duplicate_results"
@@ -42,19 +43,28 @@ class NoDuplicateResults(Check):
 
 
 def _repeated(trace: Sequence[Event]) -> list[Event]:
-    """Results that one and the same master reported again."""
-    seen: defaultdict[str, set[str]] = defaultdict(set)  # by task: of which nodes
-    sent: set[str] = set()
+    """Results that one and the same asker reported again: a master, or an executor over all lives of its
+    journal."""
+    seen: defaultdict[tuple[str, str], set[str]] = defaultdict(set)  # by asker and task: of which nodes
+    sent: set[tuple[str, str]] = set()
     repeated: list[Event] = []
     for event in trace:
         match event:
             case MasterStarted():
-                seen.clear()
-                sent.clear()
-            case TaskSent(task=task):
-                sent.add(task)
-            case ResultReceived(task=task, node=node) if task:
-                if node in seen[task] or (seen[task] and task in sent):
+                _forget("", seen, sent)
+            case ExecutorStarted(asker=asker, journal=journal) if journal != "kept":
+                _forget(asker, seen, sent)
+            case TaskSent(asker=asker, task=task):
+                sent.add((asker, task))
+            case ResultReceived(asker=asker, task=task, node=node) if task:
+                work = (asker, task)
+                if node in seen[work] or (seen[work] and work in sent):
                     repeated.append(event)
-                seen[task].add(node)
+                seen[work].add(node)
     return repeated
+
+
+def _forget(asker: str, seen: dict[tuple[str, str], set[str]], sent: set[tuple[str, str]]) -> None:
+    for work in [work for work in seen if work[0] == asker]:
+        del seen[work]
+    sent -= {work for work in sent if work[0] == asker}

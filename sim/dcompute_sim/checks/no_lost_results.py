@@ -13,7 +13,9 @@ Rules:
    the time between the broker's acknowledgement and the master, in which a result belongs to neither.
 4. Neither due nor excused when the run ends is undecided, and counted, not failed: the run was too short to
    tell.
-5. A hang stops nothing for good: a program that stands still has its results when it goes on.
+5. An executor asks again for what it still wants, so of its tasks a result is owed although it was away when
+   the result went out; and not any more once the task has its end, from this node or another.
+6. A hang stops nothing for good: a program that stands still has its results when it goes on.
 
 The order in `_ResultLedger` follows from rule 2: whatever changes for a node first settles what has become
 due under the conditions so far (`_settle`), then changes them (`_changed`).
@@ -42,6 +44,7 @@ from dcompute_sim.trace.replayer import NodeState, Replay
 from dcompute_sim.yamlfile.units import Duration
 
 _AT_THE_END = "undecided when the run ended"
+_NOT_WANTED = "of tasks that had their end, or whose asker lost its memory"
 _ON_THE_WAY_US = 1_000_000  # at most, from the broker, which has acknowledged it, to the master
 
 
@@ -94,6 +97,7 @@ class _Result:
     """A result that has not arrived yet."""
 
     finished: t.TaskFinished
+    asker: str = ""  # the executor that wants it
     out_until_us: float = -math.inf  # until when its node could hand it to the broker; inf: it can now
     arrived: bool = False
     overdue: bool = False
@@ -133,14 +137,25 @@ class _ResultLedger:
         self._nodes: dict[str, _NodeDebts] = {}
         self._owed: defaultdict[tuple[str, str], list[_Result]] = defaultdict(list)  # by node and task
         self._finished: set[tuple[str, str]] = set()
+        self._wanted_by: dict[str, str] = {}  # tasks of executors that have had no end
+        self._of_executors: set[str] = set()  # all of them
+        self._of_task: defaultdict[str, list[_Result]] = defaultdict(list)  # for executors
+        self._askers_up_us: dict[str, int] = {}
         self.take_in: dict[type[t.Event], Callable[[Any], None]] = {
             t.TaskTaken: self._replay.take_in,
             t.TaskFinished: self._task_finished,
             t.ResultReceived: self._result_arrived,
             t.ResultDuplicate: self._result_arrived,
             t.ResultRefused: self._result_arrived,
+            t.AttemptFailed: self._result_arrived,
             t.ResultDropped: self._result_dropped,
             t.NodeDefined: self._node_defined,
+            t.TaskAsked: self._task_asked,
+            t.TaskSettled: self._task_settled,
+            t.ExecutorConnected: self._asker_changed,
+            t.ExecutorDisconnected: self._asker_changed,
+            t.ExecutorStopped: self._asker_changed,
+            t.ExecutorStarted: self._asker_started,
             t.NodeStarted: self._node_stopped,  # one whose end nobody saw
             t.NodeStopped: self._node_stopped,
             t.NodeConnecting: self._node_disconnected,
@@ -180,7 +195,11 @@ class _ResultLedger:
             return
         self._finished.add(work)
         self._replay.take_in(event)
-        result = _Result(event)
+        result = _Result(event, self._wanted_by.get(event.task, ""))
+        if event.task in self._of_executors and not result.asker:
+            result.excuse = _NOT_WANTED
+        if result.asker:
+            self._of_task[event.task].append(result)
         self._owed[work].append(result)
         node.results.append(result)
         if node.reaches_broker:
@@ -189,7 +208,7 @@ class _ResultLedger:
     def _go_out(self, result: _Result) -> None:
         """Its node can hand it over from now on; given to a broker without a master, it is gone."""
         result.out_until_us = math.inf
-        if not self._replay.master_is_connected:
+        if not self._replay.master_is_connected and not result.asker:
             result.excuse = "while the master was away"
 
     def _result_arrived(self, event: t.ResultReceived | t.ResultDuplicate | t.ResultRefused) -> None:
@@ -209,6 +228,33 @@ class _ResultLedger:
                 result.excuse = "dropped by nodes that held too many"
                 return
 
+    # --- executors --------------------------------------------------------------------------------------
+
+    def _task_asked(self, event: t.TaskAsked) -> None:
+        if event.asker:
+            self._wanted_by[event.task] = event.asker
+            self._of_executors.add(event.task)
+
+    def _task_settled(self, event: t.TaskSettled) -> None:
+        self._wanted_by.pop(event.task, None)
+        for result in self._of_task.pop(event.task, ()):
+            result.excuse = result.excuse or _NOT_WANTED
+
+    def _asker_changed(self, event: t.ExecutorConnected | t.ExecutorDisconnected | t.ExecutorStopped) -> None:
+        for node in self._nodes.values():
+            self._settle(node, event.t_us)
+        if isinstance(event, t.ExecutorConnected):
+            self._askers_up_us[event.asker] = event.t_us
+        else:
+            self._askers_up_us.pop(event.asker, None)
+
+    def _asker_started(self, event: t.ExecutorStarted) -> None:
+        """What was done for a life of it that left no journal nobody asks for any more."""
+        if event.journal != "kept":
+            for result in (result for node in self._nodes.values() for result in node.results):
+                if result.asker == event.asker:
+                    result.excuse = result.excuse or _NOT_WANTED
+
     # --- nodes ------------------------------------------------------------------------------------------
 
     def _node_defined(self, event: t.NodeDefined) -> None:
@@ -221,7 +267,8 @@ class _ResultLedger:
         if since_us is None:
             return
         for result in node.results:
-            if max(since_us, result.finished.t_us) + self._within_us <= now_us:
+            heard_us = self._askers_up_us.get(result.asker, now_us) if result.asker else 0
+            if max(since_us, heard_us, result.finished.t_us) + self._within_us <= now_us:
                 result.overdue = True  # whatever happens from now on
 
     def _node(self, name: str) -> _NodeDebts:
@@ -282,7 +329,7 @@ class _ResultLedger:
         for node in self._nodes.values():
             self._settle(node, event.t_us)
             for result in node.results:
-                if result.out_until_us + _ON_THE_WAY_US >= event.t_us:
+                if not result.asker and result.out_until_us + _ON_THE_WAY_US >= event.t_us:
                     result.excuse = "with the broker or the master when they parted"
         self._replay.take_in(event)
 

@@ -7,11 +7,11 @@ from typing import ClassVar
 
 from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive
 from dcompute_sim.checks.tasks import cut_short, unnamed
-from dcompute_sim.trace import DeathReported, Event, ResultReceived, TaskSent
+from dcompute_sim.trace import DeathReported, Event, ResultReceived, TaskSent, TaskSettled
 
 
 class NoLostTasks(Check):
-    """Every task sent ends in a result, or in a report that its node died after it was sent.
+    """Every task sent ends in a result, another end that is told, or a later report of its node's death.
 
     Weaker than all_tasks_finished: a sender that was told of the death knows that it has to send again. A
     task that a node dropped (queue full, invalid) is lost: the sender is not told of that.
@@ -33,7 +33,7 @@ class NoLostTasks(Check):
                 case TaskSent(task=task) if task not in finished:
                     open_tasks[task] = event
                     told.pop(task, None)
-                case ResultReceived(task=task) if task:
+                case ResultReceived(task=task) | TaskSettled(task=task) if task:
                     finished.add(task)
                     open_tasks.pop(task, None)
                     told.pop(task, None)

@@ -40,7 +40,7 @@ class NodeApi(Check):
             match event:
                 case t.NodeStarted(node=node):
                     told[node].clear()
-                case t.TaskTaken(node=node):
+                case t.TaskTaken(node=node) | t.TaskWithdrawn(node=node):
                     told[node]["tasks_waiting"] -= 1
                 case t.Counters(who=node):
                     nodes += 1

@@ -13,7 +13,7 @@ from dcompute_sim import trace as t
 from dcompute_sim.checks.check import named, of_kinds
 from dcompute_sim.trace.replayer import Replay
 
-OF_QUEUES = frozenset({t.NodeStarted, t.TaskDropped, t.TaskReceived, t.TaskTaken})
+OF_QUEUES = frozenset({t.NodeStarted, t.TaskDropped, t.TaskReceived, t.TaskTaken, t.TaskWithdrawn})
 """What changes who waits where."""
 
 

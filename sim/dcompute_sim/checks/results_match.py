@@ -30,7 +30,8 @@ class ResultsMatch(Check):
 
     What the answer is, the scenario knows before anybody is asked; nothing is derived from what a node sent.
     A task may fail where the scenario says so: on python nodes with a `fail_rate`, or when it asks for what
-    must fail. A result says which attempt it answers, and that one was sent to its node. The answers of
+    must fail. A result says which attempt it answers, and that one was sent to its node
+    (an executor looks after that itself). The answers of
     somebody else's program are known only if the stream declares its `answer`; of others it is only judged
     that the result names a task which that node was given. A result of a task that somebody else sent, or
     that somebody else published, is accepted once for each time.
@@ -72,7 +73,11 @@ class ResultsMatch(Check):
                     if not task and node in foreign:
                         continue  # a program that names no task: nothing can be known of it
                     tries = [attempt for other, attempt in given_to.get(task, ()) if other == node]
-                    if known is None or not tries or (node not in foreign and event.attempt not in tries):
+                    if (
+                        known is None
+                        or not tries
+                        or (not event.asker and node not in foreign and event.attempt not in tries)
+                    ):
                         wrong.append(event)
                     elif node in foreign and not known.declared:
                         continue

@@ -18,8 +18,10 @@ from dcompute_sim.checks.check import named, of_kinds
 
 @dataclass(slots=True)
 class Task:
-    """One task id, over all its attempts."""
+    """One task id, over all its attempts. `results`: at whom it was asked of; `ends`: other ends it had."""
 
+    asked: list[t.TaskAsked] = field(default_factory=list)
+    ends: list[t.TaskSettled] = field(default_factory=list)
     sent: list[t.TaskSent] = field(default_factory=list)
     received: list[t.TaskReceived] = field(default_factory=list)
     taken: list[t.TaskTaken] = field(default_factory=list)
@@ -30,6 +32,7 @@ class Task:
 
 
 _PART_OF: dict[type[t.Event], Callable[[Task], list[Any]]] = {
+    t.TaskAsked: attrgetter("asked"),
     t.TaskSent: attrgetter("sent"),
     t.TaskReceived: attrgetter("received"),
     t.TaskTaken: attrgetter("taken"),
@@ -37,6 +40,7 @@ _PART_OF: dict[type[t.Event], Callable[[Task], list[Any]]] = {
     t.ResultHeld: attrgetter("held"),
     t.ResultReceived: attrgetter("results"),
     t.ResultDuplicate: attrgetter("duplicates"),
+    t.TaskSettled: attrgetter("ends"),
 }
 
 
@@ -48,6 +52,10 @@ def tasks(trace: Sequence[t.Event]) -> dict[str, Task]:
         task = found.get(name)
         if task is None:
             task = found[name] = Task()
+        if isinstance(event, t.ResultReceived) and task.asked and event.asker != task.asked[0].asker:
+            continue  # of an older node, which answers to everybody
+        if isinstance(event, t.TaskSettled) and event.outcome in ("result", "failed"):
+            continue
         _PART_OF[type(event)](task).append(event)
     return found
 

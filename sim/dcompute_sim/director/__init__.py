@@ -2,7 +2,8 @@
 
 fleet.py       switches nodes on
 workload.py    streams of tasks
-dispatcher.py  who has which task, and what becomes of the tasks of the dead
+executor_program.py  a program that has work done by an executor
+bare_transport.py    one that sends tasks itself
 schedule.py    when each fault strikes, and whom
 injection.py   what faults may use of the run
 trigger.py     `when:` an event of the trace has happened

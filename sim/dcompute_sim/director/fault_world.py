@@ -12,7 +12,7 @@ from simpy import Event, Resource
 from dcompute.node_core import Topics
 from dcompute_sim import trace as t
 from dcompute_sim.director.eavesdropper import Eavesdropper
-from dcompute_sim.director.master_handle import MasterHandle
+from dcompute_sim.director.master_program import MasterProgram
 from dcompute_sim.director.probe_client import ProbeClient
 from dcompute_sim.director.trigger import Triggers
 from dcompute_sim.faults.schedule import When
@@ -34,13 +34,13 @@ class FaultWorld:
         recorder: Recorder,
         scenario: Scenario,
         specs: Mapping[str, NodeSpec],
-        master: MasterHandle,
+        masters: Mapping[str, MasterProgram],
         triggers: Triggers,
     ) -> None:
         self.env = engine.env
         self.topics = Topics(scenario.namespace)
         self.broker = BrokerSwitch(engine, recorder)
-        self.master = master
+        self.masters = masters
         self._engine = engine
         self._recorder = recorder
         self._scenario = scenario

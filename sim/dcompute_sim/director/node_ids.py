@@ -1,16 +1,18 @@
 """Names of nodes in a scenario, and their ids on the wire, which a group may give its own.
 
-Whatever stands between the director and the master speaks of names; only what goes to the transport, or comes
-from it, has ids (`master_handle`, `public_api`).
+Whatever stands between the director and the master speaks of names; only what goes to the transport or the
+executor, or comes from them, has ids (`master_program`, `executor_program`, `public_api`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
-from dcompute.events import MasterEvent
+from dcompute.events import ExecutorEvent, MasterEvent
+
+Event = TypeVar("Event", bound=MasterEvent | ExecutorEvent)
 
 
 class NodeIds:
@@ -32,7 +34,7 @@ class NodeIds:
         """The name of the node with this id; of one that is not the scenario's, its id."""
         return self._names.get(node_id, node_id)
 
-    def renamed(self, event: MasterEvent) -> MasterEvent:
+    def renamed(self, event: Event) -> Event:
         """The same event, about a name."""
         node = getattr(event, "node", None)
         if node is None or node not in self._names:

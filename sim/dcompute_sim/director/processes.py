@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from typing import Any
+from collections.abc import Generator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from simpy import Event
 
 from dcompute.node_core import Topics
 from dcompute_sim import trace as t
-from dcompute_sim.director.dispatcher import Dispatcher
+from dcompute_sim.director.bare_transport import BareTransport
 from dcompute_sim.director.fault_processes import Faults
 from dcompute_sim.director.fault_world import FaultWorld
 from dcompute_sim.director.load_generator import Workload
-from dcompute_sim.director.master_handle import MasterHandle
+from dcompute_sim.director.master_program import MasterProgram, TransportMaster
 from dcompute_sim.director.memory_readings import watch_memory
 from dcompute_sim.director.node_ids import NodeIds
 from dcompute_sim.director.probe_client import ProbeClient, RetainedStatuses
@@ -23,7 +23,10 @@ from dcompute_sim.interfaces import participant
 from dcompute_sim.interfaces.node import Node, NodeSpec
 from dcompute_sim.interfaces.world import Engine, Machine
 from dcompute_sim.recorder import Recorder
-from dcompute_sim.scenario import NetworkSettings, Scenario, phase_starts
+from dcompute_sim.scenario import MASTER, AskerSettings, NetworkSettings, Scenario, phase_starts
+
+if TYPE_CHECKING:
+    from dcompute_sim.director.executor_program import ExecutorProgram
 
 _AUDIT_S = 1.0  # time for a fresh client to be sent every retained status
 _COLLECT_S = 5.0  # how often the program above the master asks for results
@@ -47,7 +50,6 @@ class Director:
         self._scenario = scenario
         group_of = scenario.nodes()
         self._triggers = Triggers(self._env, self._recorder.trace, group_of)
-        master_machine = engine.machine(participant.MASTER, _WIRED)
         self._machines: dict[str, Machine] = {
             name: engine.machine(participant.node(name), scenario.network_of(group))
             for name, group in group_of.items()
@@ -57,23 +59,35 @@ class Director:
         self._nodes: dict[str, Node] = {
             name: engine.node(spec, self._machines[name]) for name, spec in self._specs.items()
         }
-        self._dispatcher = Dispatcher(
-            self._recorder,
-            group_of,
-            reassign=scenario.master.reassign,
-        )
-        self._master = MasterHandle(
+        by_executor = [stream for stream in scenario.workload if stream.via == "executor"]
+        asking = {name for stream in by_executor for name in scenario.askers_of(stream)}
+        executors = {
+            name: self._executor(name, settings, group_of)
+            for name, settings in scenario.askers().items()
+            if name in asking
+        }
+        bare = BareTransport(recorder, group_of)
+        self._master = TransportMaster(
             scenario.master,
-            master_machine,
-            self._recorder,
+            engine.machine(participant.MASTER, _WIRED),
+            recorder,
             namespace=scenario.namespace,
             seed=str(scenario.seed),
             mutants=(*((scenario.master.variant,) if scenario.master.variant else ()), *mutants),
-            observer=self._dispatcher.on_master_event,
+            executor=executors.get(MASTER),
+            observer=bare.on_master_event,
             ids=self._ids,
         )
-        self._dispatcher.serve(self._master)
-        self._world = FaultWorld(engine, recorder, scenario, self._specs, self._master, self._triggers)
+        bare.serve(self._master)
+        self._masters: dict[str, MasterProgram] = {MASTER: self._master}
+        for name, settings in scenario.askers().items():
+            if name != MASTER:
+                machine = engine.machine(participant.other_master(name), _WIRED)
+                self._masters[name] = MasterProgram(
+                    name, settings, machine, seed=str(scenario.seed), executor=executors.get(name)
+                )
+        self._workload = Workload(engine.env, scenario, executors, bare, self._triggers)
+        self._world = FaultWorld(engine, recorder, scenario, self._specs, self._masters, self._triggers)
         self._faults = Faults(
             engine, recorder, scenario, self._nodes, self._machines, self._triggers, self._world
         )
@@ -97,10 +111,11 @@ class Director:
         self._recorder.add(t.BrokerStarted)
         yield self._engine.ready()
         began_s = self._env.now
-        self._master.start()
+        for master in self._masters.values():
+            master.start()
         for group in self._scenario.fleet:
             self._env.process(self._switch_on(group))
-        Workload(self._env, self._scenario, self._dispatcher, self._triggers).start()
+        self._workload.start()
         self._faults.start()
         self._updates.start()
         self._env.process(self._phases())
@@ -116,12 +131,19 @@ class Director:
         self._engine.finish()
         self._recorder.add(t.RunEnded, reason="finished")
 
+    def _executor(self, name: str, settings: AskerSettings, group_of: Mapping[str, str]) -> ExecutorProgram:
+        # Here: a run without work has no use for it, and a fleet of thousands is measured by its memory.
+        from dcompute_sim.director.executor_program import ExecutorProgram
+
+        return ExecutorProgram(name, settings, self._recorder, group_of, self._ids, self._scenario.namespace)
+
     def close(self) -> None:
         """Switch everything off; the trace is complete."""
         self._world.close()
         for node in self._nodes.values():
             node.close()
-        self._master.close()
+        for master in self._masters.values():
+            master.close()
 
     def _switch_on(self, group_name: str) -> Generator[Event, Any, None]:
         group = self._scenario.fleet[group_name]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from simpy import Event
 
 from dcompute_sim import trace as t
-from dcompute_sim.director.master_handle import MasterHandle
+from dcompute_sim.director.master_program import TransportMaster
 from dcompute_sim.faults.schedule import Candidate, pick
 from dcompute_sim.interfaces.node import FIRST_RELEASE, FIRST_VERSION, Node, update_key
 from dcompute_sim.interfaces.world import Engine
@@ -59,7 +59,7 @@ class Updates:
         recorder: Recorder,
         scenario: Scenario,
         nodes: Mapping[str, Node],
-        master: MasterHandle,
+        master: TransportMaster,
     ) -> None:
         self._env = engine.env
         self._recorder = recorder

@@ -33,7 +33,7 @@ from dcompute_sim.faults.injection import Injection, World
 from dcompute_sim.faults.schedule import Schedule, Select
 from dcompute_sim.registry import Registry
 from dcompute_sim.yamlfile.units import Duration
-from dcompute_sim.yamlfile.yaml_model import ListEntry, wrong
+from dcompute_sim.yamlfile.yaml_model import ListEntry, Text, wrong
 
 Steps = Generator[Event, Any, None]
 For = Annotated[
@@ -205,12 +205,14 @@ class BrokerFault(Fault):
 
 
 class MasterFault(Fault):
-    """Done to the master."""
+    """Done to a master."""
 
     struck = "master"
 
+    master: Text = Field(default="master", description="Which: `master`, or one of `masters`.")
+
     def possible(self, world: World) -> bool:
-        return world.master.connected
+        return world.masters[self.master].connected
 
 
 KINDS: Registry[Fault] = Registry("kind of fault")

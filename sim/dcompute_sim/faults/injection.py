@@ -6,7 +6,7 @@ The protocols are below what implements them: nodes and engines (`interfaces`), 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -114,13 +114,15 @@ class BreakableBroker(Protocol):
 
 
 class BreakableMaster(Protocol):
-    """The master's process."""
+    """A master's process."""
 
     @property
     def connected(self) -> bool:
         """It runs and has a connection."""
 
-    def crash(self) -> None: ...
+    def crash(self, *, lose_journal: bool = False) -> None:
+        """Its process dies, and takes the journal of its executor with it if so asked."""
+
     def start(self) -> None: ...
 
 
@@ -133,7 +135,7 @@ class World(Protocol):
     @property
     def broker(self) -> BreakableBroker: ...
     @property
-    def master(self) -> BreakableMaster: ...
+    def masters(self) -> Mapping[str, BreakableMaster]: ...
 
     def next(self, when: When) -> Event:
         """Triggered by the next such event of the trace."""

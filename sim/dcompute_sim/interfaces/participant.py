@@ -31,6 +31,11 @@ MASTER = Participant(Role.MASTER, "master")
 AUDITOR = Participant(Role.AUDITOR, "auditor")
 
 
+def other_master(name: str) -> Participant:
+    """Another program of the scenario that has work done."""
+    return Participant(Role.MASTER, name)
+
+
 def node(name: str) -> Participant:
     """A node of the scenario."""
     return Participant(Role.NODE, name)

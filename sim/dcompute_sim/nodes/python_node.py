@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dcompute.node_transport import ComputeNodeTransport
-from dcompute.worker import Done, TaskLoop
+from dcompute.worker import Done, Failure, TaskLoop
 from dcompute_sim import trace as t
 from dcompute_sim.answers import python_result
 from dcompute_sim.faults.effects import LEFT, WITHHELD
@@ -95,6 +95,7 @@ class PythonNode:
             driver=self._driver,
             observer=self._recorder.node_observer(self.name),
             core_class=core_class,
+            credit=spec.group.credit,
             queue_limit=spec.group.tasks_waiting,
             hold_limit=spec.group.results_waiting,
         )
@@ -126,11 +127,15 @@ class PythonNode:
         )
         group = self._spec.group
         failing = group.fail_rate > 0 and driver.random.random() < group.fail_rate
-        result = {"error": "failed as the scenario asked"} if failing else python_result(task)
+        result: Any = python_result(task)
+        if failing:
+            result = Failure("Failed: as the scenario asked", "")
+        elif "error" in result:
+            result = Failure(f"ValueError: {result['error']}", "")
         driver.call_later(group.work.draw(driver.random), lambda: done(result))
 
     def _finished(self, task: dict[str, Any], result: Any) -> None:
-        ok = "error" not in result
+        ok = not isinstance(result, Failure)
         self._recorder.add(t.TaskFinished, node=self.name, task=str(task["id"]), ok=ok, meant=not ok)
 
     def crash(self) -> None:

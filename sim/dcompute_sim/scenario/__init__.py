@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dcompute_sim.faults import KINDS, Fault
 from dcompute_sim.faults.schedule import Candidate, Select, When, pick
-from dcompute_sim.scenario.fleet import Group, Master
+from dcompute_sim.scenario.fleet import MASTER, AskerSettings, Group, Master
 from dcompute_sim.scenario.locate import find, shipped
 from dcompute_sim.scenario.network_settings import NetworkSettings
 from dcompute_sim.scenario.plan import active_until, arrivals, concretise, fault_times, phase_starts, rng_for
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "KINDS",
+    "MASTER",
+    "AskerSettings",
     "Candidate",
     "Fault",
     "Group",

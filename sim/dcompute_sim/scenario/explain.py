@@ -140,6 +140,11 @@ def _stream(scenario: Scenario, index: int, stream: TaskStream) -> str:
     if stream.payload is not None:
         what.append(f"{format_size(stream.payload)} each")
     what.append(f"to {_target(stream)}")
+    what.append(
+        "by `send_task`, once" if stream.via == "transport" else f"by the executor of {stream.master}"
+    )
+    terms = {key: getattr(stream, key) for key in ("retries", "timeout", "once")}
+    what += [f"{key} {_flat(value)}" for key, value in terms.items() if value not in (None, False)]
     return ", ".join(what)
 
 
@@ -165,6 +170,7 @@ def _target(stream: TaskStream) -> str:
         return target.node
     who = f" of group {target.group}" if target.group is not None else ""
     return {
+        "any": f"any node{who}" if stream.via == "executor" else f"a random node{who}",
         "random": f"a random node{who}",
         "least_busy": f"the least busy node{who}",
         "round_robin": f"each node{who} in turn",

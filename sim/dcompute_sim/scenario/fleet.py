@@ -53,6 +53,11 @@ class Group(Model):
         default=None,
         description="python: results that a node holds for a connection at most; 10,000 when left out.",
     )
+    credit: Count | None = Field(
+        default=None,
+        description="python: how many unsettled tasks of one executor a node takes at a time; 16 when left "
+        "out, or less where few may wait.",
+    )
     network: OwnNetwork = Field(
         default=OwnNetwork(), description="What differs from the scenario's `network`."
     )
@@ -120,10 +125,27 @@ class Group(Model):
         return self.hold_limit or _RESULTS_WAITING[self.kind]
 
 
-class Master(Model):
-    """The master's settings."""
+class AskerSettings(Model):
+    """What has work done: an executor (docs/executor.md), and its settings."""
 
-    keepalive: Duration = Field(default=10.0, description="MQTT keepalive of the master's own connection.")
+    keepalive: Duration = Field(default=10.0, description="MQTT keepalive of the master's own connections.")
+    settle: Duration = Field(
+        default=2.0, description="How long a node that is gone may take to come back before its tasks move."
+    )
+    resend: Duration = Field(
+        default=15.0, description="After how long without an answer a task is sent again; then twice that."
+    )
+    losses: Count = Field(
+        default=5, description="Attempts that may end without a trace before a task is quarantined."
+    )
+    journal: Flag = Field(
+        default=True, description="Written, so that a master that was killed goes on where it was."
+    )
+
+
+class Master(AskerSettings):
+    """The settings of the master: who reports the dead, and whose executor has the tasks done."""
+
     liveness: Duration | None = Field(
         default=None,
         description="A node known only from a retained status is declared dead when it has not spoken "
@@ -132,14 +154,25 @@ class Master(Model):
     variant: Text | None = Field(
         default=None, description="The mutant that the master is, by name: a master with a known fault."
     )
-    reassign: Flag = Field(default=True, description="Tasks of a dead node are sent to others.")
-    task_timeout: Duration | None = Field(
-        default=None, description="A task without a result for this long is sent again; never when left out."
+
+
+class OtherMaster(AskerSettings):
+    """Another program that has work done on the same fleet, on a machine of its own."""
+
+    count: Count = Field(
+        default=1, description="How many such; `batch` with 2 are `batch.1` and `batch.2`, and share streams."
     )
 
 
 GroupName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,39}$")]
 Fleet = dict[GroupName, Group]
+MasterName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,39}$")]
+MASTER = "master"
+
+
+def master_names(name: str, count: int) -> list[str]:
+    """Names of the programs that an entry of `masters` stands for."""
+    return [name] if count == 1 else [f"{name}.{index}" for index in range(1, count + 1)]
 
 
 def unique_id(name: str) -> bytes:

@@ -11,7 +11,16 @@ from dcompute_sim.faults import KINDS, AnyFault
 from dcompute_sim.scenario.board_record import BoardRecord
 from dcompute_sim.scenario.broker_limits import AS_IT_COMES, BrokerLimits
 from dcompute_sim.scenario.expectations import Expectation
-from dcompute_sim.scenario.fleet import Fleet, Master, node_names
+from dcompute_sim.scenario.fleet import (
+    MASTER,
+    AskerSettings,
+    Fleet,
+    Master,
+    MasterName,
+    OtherMaster,
+    master_names,
+    node_names,
+)
 from dcompute_sim.scenario.network_settings import NetworkSettings, merged
 from dcompute_sim.scenario.updates import Update
 from dcompute_sim.scenario.workload import TaskStream
@@ -103,6 +112,9 @@ class Scenario(Model):
     )
     fleet: Fleet = Field(default={}, description="Groups of nodes by name.")
     master: Master = Field(default=Master(), description="Who hands out the tasks and reports the dead.")
+    masters: dict[MasterName, OtherMaster] = Field(
+        default={}, description="Other programs by name that have work done on the same fleet."
+    )
     workload: list[TaskStream] = Field(default=[], description="Streams of tasks.")
     faults: list[AnyFault] = Field(default=[], description="What goes wrong.")
     updates: list[Update] = Field(default=[], description="New versions for boards, over the air.")
@@ -141,6 +153,21 @@ class Scenario(Model):
     def node_ids(self) -> dict[str, str]:
         """Every node's name -> its id on the wire, in order."""
         return {node: self.fleet[group].node_id(node) for node, group in self.nodes().items()}
+
+    def askers(self) -> dict[str, AskerSettings]:
+        """Every program that has work done, by name: the master, and those of `masters`."""
+        others = {
+            name: settings
+            for entry, settings in self.masters.items()
+            for name in master_names(entry, settings.count)
+        }
+        return {MASTER: self.master, **others}
+
+    def askers_of(self, stream: TaskStream) -> list[str]:
+        """Who share the tasks of a stream, by turns."""
+        if stream.master == MASTER:
+            return [MASTER]
+        return master_names(stream.master, self.masters[stream.master].count)
 
 
 def _rebuild() -> None:

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 
 from dcompute.node_names import check_node_id
 from dcompute_sim.checks import Check
-from dcompute_sim.faults import KINDS, Fault, NodeFault
+from dcompute_sim.faults import KINDS, Fault, MasterFault, NodeFault
 from dcompute_sim.faults.schedule import EVENTS, Select, When
-from dcompute_sim.scenario.fleet import FIRMWARE_ONLY, Group, node_names
+from dcompute_sim.scenario.fleet import FIRMWARE_ONLY, MASTER, Group, node_names
 from dcompute_sim.scenario.limits import excesses
 from dcompute_sim.scenario.own_config import SETTING, SETTINGS
 from dcompute_sim.scenario.plan import active_until, phase_starts
@@ -44,6 +44,7 @@ def complaints(scenario: Scenario) -> list[Complaint]:
         *_run(scenario),
         *excesses(scenario),
         *_fleet(scenario),
+        *_masters(scenario),
         *_phases(scenario),
         *(c for index, stream in enumerate(scenario.workload) for c in _stream(scenario, index, stream)),
         *(c for index, fault in enumerate(scenario.faults) for c in _fault(scenario, index, fault)),
@@ -86,6 +87,9 @@ def _fleet(scenario: Scenario) -> Iterator[Complaint]:
                 if getattr(group, key) is not None:
                     message = f"`{key}` is for firmware nodes; `{name}` are python nodes"
                     yield Complaint((*path, key), message, "add `kind: firmware`, or leave it out", True)
+        elif group.credit is not None:
+            message = f"`credit` is for python nodes; `{name}` are {group.kind} nodes, which have their own"
+            yield Complaint((*path, "credit"), message, "leave it out", True)
         if group.kind == "board" and group.stand_ins is not None:
             message = "stand-ins never get onto a board"
             yield Complaint((*path, "stand_ins"), message, "leave it out, or use `kind: firmware`", True)
@@ -133,6 +137,20 @@ def _id(path: Path, name: str, group: Group, given: str) -> Iterator[Complaint]:
             yield Complaint(path, str(error), "like `id: '{unique_id}'`")
 
 
+def _masters(scenario: Scenario) -> Iterator[Complaint]:
+    for name in scenario.masters:
+        if name in (MASTER, "auditor", "broker"):
+            message = f"`{name}` is the name of somebody else"
+            yield Complaint(("masters", name), message, "call it otherwise", True)
+    for name, settings in scenario.askers().items():
+        path: Path = ("master",) if name == MASTER else ("masters", name.partition(".")[0])
+        if not 1 <= settings.keepalive <= 65535 or settings.keepalive != int(settings.keepalive):
+            message = "MQTT counts a keepalive in whole seconds, 1s to 65535s"
+            yield Complaint((*path, "keepalive"), message, "like `keepalive: 10s`")
+        if settings.resend <= 0:
+            yield Complaint((*path, "resend"), "`resend` must be longer than 0s", "like `resend: 15s`")
+
+
 def _variant(path: Path, group: Group, name: str) -> Iterator[Complaint]:
     # Here: the classes that mutants change bring an MQTT client, which the language has no use for.
     from dcompute_sim.mutants import MutantError, check_names, check_reach
@@ -167,6 +185,9 @@ def _stream(scenario: Scenario, index: int, stream: TaskStream) -> Iterator[Comp
         yield from _groups(scenario, [stream.target.group], (*path, "target", "group"))
     if stream.target.node is not None:
         yield from _names(scenario, [stream.target.node], (*path, "target", "node"), listed=False)
+    if stream.master not in (MASTER, *scenario.masters):
+        hint = choice_hint(stream.master, (MASTER, *scenario.masters))
+        yield Complaint((*path, "master"), f"no master is called `{stream.master[:60]}`", hint)
     if stream.when is not None:
         yield from _when(scenario, stream.when, (*path, "when"))
     yield from _in_time(scenario, path, stream.phase, "at", stream.at)
@@ -187,6 +208,9 @@ def _fault(scenario: Scenario, index: int, fault: Fault) -> Iterator[Complaint]:
         yield from _select(scenario, fault.select, (*path, "select"))
         if fault.ours_only:
             yield from _ours_only(scenario, fault, path)
+    if isinstance(fault, MasterFault) and fault.master not in scenario.askers():
+        hint = choice_hint(fault.master, scenario.askers())
+        yield Complaint((*path, "master"), f"no master is called `{fault.master[:60]}`", hint)
     for key, message, hint in fault.senseless():
         yield Complaint((*path, key), message, hint, True)
 

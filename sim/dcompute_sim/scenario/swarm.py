@@ -29,14 +29,15 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter
 
-from dcompute_sim.faults import KINDS, NodeFault
+from dcompute_sim.faults import KINDS, MasterFault, NodeFault
 from dcompute_sim.faults.fault import Seen
 from dcompute_sim.faults.malformed import MALFORMED
-from dcompute_sim.scenario.fleet import Fleet, node_names
+from dcompute_sim.scenario.fleet import MASTER, Fleet, OtherMaster, node_names
 from dcompute_sim.scenario.scenario_model import QUIET, Scenario, Swarm
 from dcompute_sim.scenario.workload import TaskStream
 from dcompute_sim.yamlfile.units import format_duration, format_fraction, parse_duration
@@ -44,6 +45,8 @@ from dcompute_sim.yamlfile.units import format_duration, format_fraction, parse_
 _DEATH_TOLD_S = 3.0
 OUTAGES = 3  # at most: they wait for one another, and the master for the end of its pause between attempts
 PILED_ON = "swarm1-1"
+_OTHER = "other"
+_SHARED = 0.3  # share of the swarms in which another master has work done on the same fleet
 _AIMED = 0.25  # share of the faults on one node that hit it while it connects, which chance hardly ever does
 _CLOSE = 0.2  # share of the faults that strike just after another one, if they may
 _CLOSE_S = (0.003, 5.0)  # how soon, evenly in orders of magnitude
@@ -61,8 +64,10 @@ def expand(scenario: Scenario) -> Scenario:
     rng = random.Random(f"{scenario.seed}/swarm")
     drawn = _FLEET.validate_python(_fleet(swarm, rng))
     fleet = scenario.fleet | drawn
-    streams = scenario.workload + _STREAMS.validate_python(_work(swarm, rng))
-    entries = _Faults(swarm, rng, drawn).draw()
+    others = [_OTHER] if rng.random() < _SHARED else []
+    masters = scenario.masters | {name: OtherMaster() for name in others}
+    streams = scenario.workload + _STREAMS.validate_python(_work(swarm, rng, others))
+    entries = _Faults(swarm, rng, drawn, [MASTER, *others]).draw()
     _bring_together(entries, swarm, random.Random(f"{scenario.seed}/swarm/together"), drawn)
     ways = random.Random(f"{scenario.seed}/swarm/ways")
     namespace = scenario.namespace or ways.choice(swarm.namespaces)
@@ -76,6 +81,7 @@ def expand(scenario: Scenario) -> Scenario:
             "random": None,
             "namespace": namespace,
             "fleet": fleet,
+            "masters": masters,
             "workload": streams,
             "faults": faults,
             "phases": scenario.phases or {"storm": swarm.span, QUIET: swarm.quiet},
@@ -118,9 +124,10 @@ def draw_group(swarm: Swarm, rng: random.Random, count: int) -> dict[str, Any]:
     }
 
 
-def _work(swarm: Swarm, rng: random.Random) -> list[dict[str, Any]]:
-    """A steady stream, and two piles on one node, for only where tasks wait does their order matter: one
-    anywhere in the storm, and one at its end, when hardly anything can scatter it any more."""
+def _work(swarm: Swarm, rng: random.Random, others: Sequence[str]) -> list[dict[str, Any]]:
+    """A steady stream, shared with another master if there is one; a pile for the whole fleet; and a pile on
+    one node, by the bare transport and near the end, when hardly anything can scatter it any more: only where
+    tasks wait does their order matter."""
     tasks = rng.randint(*swarm.tasks)
     pile = min((tasks - 1) // 2, max(5, tasks // 8))
     stream = tasks - 2 * pile
@@ -128,25 +135,47 @@ def _work(swarm: Swarm, rng: random.Random) -> list[dict[str, Any]]:
         return []
     pace = max(stream / (swarm.span * rng.uniform(0.2, 0.8)), 0.001)
     begin = swarm.span * 0.15  # the ramps are over and the nodes connected
+    steady = {
+        "at": _duration(begin),
+        "arrivals": rng.choice(["even", "poisson"]),
+        "until": _duration(swarm.span),
+        "priority": rng.choice(["1..10", {10: 1, 5: 3, 1: 6}, 5]),
+        "payload": rng.choice(["64B", "200B", "2KiB"]),
+    }
+    shares = [(master, stream // (1 + len(others))) for master in (MASTER, *others)]
     return [
-        {
-            "tasks": stream,
-            "at": _duration(begin),
-            "rate": f"{pace:.6f}/s",
-            "arrivals": rng.choice(["even", "poisson"]),
-            "until": _duration(swarm.span),
-            "priority": rng.choice(["1..10", {10: 1, 5: 3, 1: 6}, 5]),
-            "target": rng.choice(["random", "round_robin", "least_busy"]),
-            "payload": rng.choice(["64B", "200B", "2KiB"]),
-        },
         *(
-            {"tasks": pile, "at": _duration(at_s), "priority": priority, "target": {"node": PILED_ON}}
-            for at_s, priority in (
-                (rng.uniform(begin, swarm.span * 0.9), "1..10"),
-                (swarm.span * 0.95, {8: 1, 5: 1, 2: 1}),  # few, so that some are of one priority
-            )
+            {
+                **steady,
+                **_terms(rng),
+                "master": master,
+                "tasks": share,
+                "rate": f"{pace * share / stream:.6f}/s",
+            }
+            for master, share in shares
+            if share
         ),
+        {
+            **_terms(rng),
+            "tasks": pile,
+            "at": _duration(rng.uniform(begin, swarm.span * 0.9)),
+            "priority": "1..10",
+            "target": rng.choice(["any", "any", {"node": PILED_ON}]),
+        },
+        {
+            "tasks": pile,
+            "at": _duration(swarm.span * 0.95),
+            "via": "transport",
+            "priority": {8: 1, 5: 1, 2: 1},  # few, so that some are of one priority
+            "target": {"node": PILED_ON},
+        },
     ]
+
+
+def _terms(rng: random.Random) -> dict[str, Any]:
+    """On what terms an executor has the work of a stream done."""
+    once = {"once": True, "timeout": "60s"}  # a node that never comes back would keep it for ever
+    return rng.choice([{}, {}, {}, once, {"retries": 3}])
 
 
 def _noise(swarm: Swarm, rng: random.Random) -> list[dict[str, Any]]:
@@ -177,8 +206,9 @@ class _Faults:
     Most of the fleet comes back from what befalls it, and the node that work is piled on always does.
     """
 
-    def __init__(self, swarm: Swarm, rng: random.Random, fleet: Fleet) -> None:
+    def __init__(self, swarm: Swarm, rng: random.Random, fleet: Fleet, masters: Sequence[str]) -> None:
         self._swarm = swarm
+        self._masters = masters
         self._rng = rng
         self._fleet = fleet
         self._kinds = kinds_of(swarm)
@@ -241,7 +271,10 @@ class _Faults:
 
     def _fault(self, kind: str, at_s: float) -> dict[str, Any]:
         self._moments.append(at_s)
-        return draw_fault(self._swarm, self._rng, kind, at_s, self._last_s)
+        fault = draw_fault(self._swarm, self._rng, kind, at_s, self._last_s)
+        if issubclass(KINDS[kind], MasterFault):
+            fault["master"] = self._rng.choice(self._masters)
+        return fault
 
     def _for_good(self, fault: dict[str, Any]) -> dict[str, Any]:
         """The same without an end, if it kills a node and the fleet can spare one."""
@@ -271,7 +304,10 @@ def _bring_together(entries: list[dict[str, Any]], swarm: Swarm, rng: random.Ran
             soon_s = math.exp(rng.uniform(*map(math.log, _CLOSE_S)))
             at_s = parse_duration(other["at"]) + soon_s
             early_s = swarm.span * 0.2 + _DEATH_TOLD_S
-            if other is entry or at_s > last_begin_s(swarm, fleet) or (not one_node and at_s < early_s):
+            late_s = last_begin_s(swarm, fleet)
+            if is_outage(kind):
+                late_s = min(late_s, swarm.span * 0.6)  # they wait for one another
+            if other is entry or at_s > late_s or (not one_node and at_s < early_s):
                 continue
             entry["at"] = _duration(at_s)
             _shorten(entry, longest_s(swarm, kind, at_s))

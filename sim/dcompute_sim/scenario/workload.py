@@ -9,9 +9,18 @@ from pydantic import Field, model_validator
 
 from dcompute_sim.faults.schedule import When
 from dcompute_sim.yamlfile.units import Duration, Rate, Size
-from dcompute_sim.yamlfile.yaml_model import Count, ListEntry, Model, ShortModel, Text, exactly_one, wrong
+from dcompute_sim.yamlfile.yaml_model import (
+    Count,
+    Flag,
+    ListEntry,
+    Model,
+    ShortModel,
+    Text,
+    exactly_one,
+    wrong,
+)
 
-PICKS = ("random", "least_busy", "round_robin", "all")
+PICKS = ("any", "random", "least_busy", "round_robin", "all")
 Weight = Annotated[float, Field(gt=0, le=1e6)]
 
 
@@ -77,16 +86,16 @@ def _level(value: Any) -> int:
 
 
 class TaskTarget(ShortModel):
-    """Which node gets a task: `random`, `least_busy`, `round_robin`, `all`, `{node: esp-3}` or
-    `{group: esp, pick: least_busy}`.
+    """Where a task may go: `any` node, `all` (one for each), `{node: esp-3}` or `{group: esp}`.
 
-    `least_busy` is the node with the fewest unfinished tasks; of several such nodes, the one whose last task
-    was given longest ago."""
+    An executor chooses among those by itself. With `via: transport` the program chooses: `random` (as with
+    `any`), `round_robin`, or `least_busy`, which is the node with the fewest unfinished tasks, and of several
+    such the one whose last task was given longest ago; also of a group, `{group: esp, pick: least_busy}`."""
 
     short_schema: ClassVar[dict[str, Any]] = {"enum": list(PICKS)}
 
-    pick: Literal["random", "least_busy", "round_robin", "all"] = Field(
-        default="random", description="How to choose among all nodes, or those of the group."
+    pick: Literal["any", "random", "least_busy", "round_robin", "all"] = Field(
+        default="any", description="How to choose among all nodes, or those of the group."
     )
     node: Text | None = Field(default=None, description="This node.")
     group: Text | None = Field(default=None, description="A node of this group.")
@@ -108,7 +117,7 @@ class TaskTarget(ShortModel):
     def _one(self) -> TaskTarget:
         if self.node is not None and self.group is not None:
             raise wrong("a target is either a `node` or a `group`, not both")
-        if self.node is not None and self.pick != "random":
+        if self.node is not None and self.pick != "any":
             raise wrong("`pick` chooses within a group; a single `node` leaves nothing to choose")
         return self
 
@@ -159,7 +168,25 @@ class TaskStream(ListEntry):
     when: When | None = Field(default=None, description="The stream starts when this has happened.")
     priority: Priority = Field(default=Priority(weights={5: 1.0}), description="Of each task; 10 is highest.")
     payload: Size | None = Field(default=None, description="Tasks are filled up to this size.")
-    target: TaskTarget = Field(default=TaskTarget(), description="Who gets each task.")
+    target: TaskTarget = Field(default=TaskTarget(), description="Where each task may go.")
+    via: Literal["executor", "transport"] = Field(
+        default="executor",
+        description="executor: done once, whatever dies on the way (docs/executor.md). transport: each is "
+        "given to a node by `send_task`, once; what is lost is lost.",
+    )
+    master: Text = Field(default="master", description="Whose executor: `master`, or one of `masters`.")
+    retries: Annotated[int, Field(ge=0)] | None = Field(
+        default=None,
+        description="How often a task is tried again that failed, or lost its node. Left out: never after a "
+        "failure, and after losses until it is quarantined.",
+    )
+    timeout: Duration | None = Field(
+        default=None, description="A result is of no use after this long; the task then expires."
+    )
+    once: Flag = Field(
+        default=False,
+        description="Run at most once, whatever happens; where nobody knows it ends as unknown.",
+    )
     loop: Loop = Field(default=Loop(), description="Whether results set the pace.")
     task: dict[str, Any] | None = Field(default=None, description="The task's own fields, any JSON.")
     answer: Any = Field(
@@ -206,6 +233,12 @@ class TaskStream(ListEntry):
             raise wrong("a stream belongs to a `phase` or starts `when` something happened, not both")
         if self.when is not None and self.until is not None:
             raise wrong("nobody knows when this stream starts: end it with `tasks`, not `until`")
+        if self.via == "transport":
+            for key in ("retries", "timeout", "once"):
+                if getattr(self, key) not in (None, False):
+                    raise wrong(f"`{key}` is an executor's: `send_task` sends a task, and no more")
+            if self.master != "master":
+                raise wrong(f"`{self.master[:40]}` has an executor and nothing else: leave out `via`")
         if self.tasks is None and self.until is None and self.phase is None:
             raise wrong("this stream never ends: add `tasks`, `until` or `phase`")
         if self.until is not None and self.until <= (self.at or 0):

@@ -72,7 +72,8 @@ workload:                # streams of tasks
     rate: 20/s
     priority: {10: 1, 5: 3, 1: 6}           # weights; 10 is the most urgent
     payload: 200B
-    target: random       # or least_busy, round_robin, {node: worker-1}, {group: worker}
+    target: any          # or all, {node: worker-1}, {group: worker}
+    # via: transport     # bare `send_task`, once each; as it is, an executor has each task done once
 
 faults:                  # `at`, `every`, `between` or `when`, counted from the start of the phase
   - {kind: crash, phase: storm, at: 5s}
@@ -82,6 +83,6 @@ faults:                  # `at`, `every`, `between` or `when`, counted from the 
 expect:                  # what must hold
   - dead_within: {bound: 2s}
   - no_false_deaths
-  - priority_order
   - all_tasks_finished
+  - done_once
 """

@@ -25,7 +25,8 @@ class TaskAsked(Event, frozen=True):
 
 
 class TaskSettled(Event, frozen=True):
-    """The future of a task is done. `outcome`: a word of dcompute.executor.core.Outcome."""
+    """The future of a task is done. `outcome`: a word of dcompute.executor.core.Outcome, or `forgotten`: the
+    journal that had it is lost."""
 
     asker: str
     task: str
@@ -47,8 +48,8 @@ class DeadNodesTaken(Event, frozen=True):
 
 
 class ResultTaken(Event, frozen=True):
-    """`get_results(disposable=True)` gave this one. `answer`: digest of the answer in it, `value` of all of
-    it; `ok`: it says that the task succeeded."""
+    """`get_results(disposable=True)` gave this one, or the future of an executor (`asker`) has it. `answer`:
+    digest of the answer in it, `value` of all of it; `ok`: it says that the task succeeded."""
 
     node: str
     task: str
@@ -56,6 +57,7 @@ class ResultTaken(Event, frozen=True):
     value: str
     ok: bool = True
     attempt: int = 1
+    asker: str = ""
 
 
 class ResultsLeft(Event, frozen=True):

@@ -26,6 +26,14 @@ class ExecutorConnected(Event, frozen=True):
     asker: str
 
 
+class AttemptFailed(Event, frozen=True):
+    """The task failed on this node, and its executor has it tried again."""
+
+    node: str
+    task: str
+    asker: str
+
+
 class ExecutorDisconnected(Event, frozen=True):
     asker: str
     reason: str

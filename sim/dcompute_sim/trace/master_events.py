@@ -27,13 +27,15 @@ class MasterDisconnected(Event, frozen=True):
 
 
 class TaskSent(Event, frozen=True):
-    """The director asked the master to send this task. `size`: payload bytes."""
+    """This task was sent to a node. `size`: payload bytes; `asker`: the executor that has it done, "" for the
+    bare transport."""
 
     node: str
     task: str
     priority: int
     attempt: int = 1
     size: int = 0
+    asker: str = ""
 
 
 class TaskRefused(Event, frozen=True):
@@ -71,11 +73,15 @@ class ResultReceived(Event, frozen=True):
     node: str
     task: str
     digest: str = ""
+    asker: str = ""
 
 
 class ResultDuplicate(Event, frozen=True):
+    """Of a task that has its result; for an executor, or that is over otherwise."""
+
     node: str
     task: str
+    asker: str = ""
 
 
 class ResultRefused(Event, frozen=True):

@@ -125,6 +125,13 @@ class TaskDropped(Event, frozen=True):
     reason: str
 
 
+class TaskWithdrawn(Event, frozen=True):
+    """A task that waited here is not to be done here any more: settled, cancelled, expired or given back."""
+
+    node: str
+    task: str
+
+
 class ResultHeld(Event, frozen=True):
     """A result was handed to the transport, which sends it when the link allows. `digest`: of its value."""
 

@@ -10,7 +10,8 @@ Rules:
 5. A new start has nothing of the life before: no connection, no task waiting or at work. What the master
    believes and which faults are going on is not the node's, and stays.
 6. A task that is received twice (a redelivery at QoS 1) waits twice; a take ends the older wait of its
-   attempt. What is dropped for want of room is the newest of its id.
+   attempt. What is dropped for want of room, or withdrawn, is the newest of its
+   id.
 
 Why each check has a replay of its own instead of one pass that calls them all: a check looks at the state
 before some events and after others (what was overdue *until* the broker went), so it has to say when an event
@@ -55,6 +56,7 @@ from dcompute_sim.trace.node_events import (
     TaskFinished,
     TaskReceived,
     TaskTaken,
+    TaskWithdrawn,
 )
 
 Link = Literal["off", "disconnected", "connecting", "subscribing", "connected"]
@@ -115,6 +117,7 @@ _CHANGING = frozenset(
         TaskFinished,
         TaskReceived,
         TaskTaken,
+        TaskWithdrawn,
         WireOpened,
         WireResumed,
         WireStalled,
@@ -175,7 +178,7 @@ class Replay:
                 self.nodes[node].faults[fault] = kind
             case FaultEnded(node=node, fault=fault):
                 self.nodes[node].faults.pop(fault, None)
-            case TaskDropped(node=node, task=task):
+            case TaskDropped(node=node, task=task) | TaskWithdrawn(node=node, task=task):
                 waiting = self.nodes[node].waiting
                 dropped = next((it for it in reversed(waiting) if it.task == task), None)
                 if dropped is not None:

@@ -1,4 +1,8 @@
-"""The master under test: the production transport on a machine of its own, which can crash and return."""
+"""A master under test, on a machine of its own: a process, which can crash and return.
+
+*The* master has the production transport, which reports the dead and is asked for everything the API offers,
+and an executor, which has the work done. The other masters of a scenario have an executor and nothing else.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,10 @@ from dcompute_sim.interfaces.world import Machine
 from dcompute_sim.mutants.classes import master_classes
 from dcompute_sim.recorder import Recorder
 from dcompute_sim.rng import Rng
-from dcompute_sim.scenario import Master
+from dcompute_sim.scenario import MASTER, AskerSettings, Master
+
+if TYPE_CHECKING:
+    from dcompute_sim.director.executor_program import ExecutorProgram
 
 if TYPE_CHECKING:
     from dcompute.bundle import Bundle
@@ -25,10 +32,75 @@ if TYPE_CHECKING:
 _USUAL_PRIORITY = 5  # of the protocol, as written on its page
 
 
-class MasterHandle:
-    """Starts, crashes and asks the production master on a machine of its own.
+class MasterProgram:
+    """Starts, crashes and asks the production code of one master.
 
     Args:
+        name: of the program.
+        executor: what has its work done; None where nothing is to be done so.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        settings: AskerSettings,
+        machine: Machine,
+        *,
+        seed: str,
+        executor: ExecutorProgram | None,
+    ) -> None:
+        self.name = name
+        self.executor = executor
+        self._settings = settings
+        self._machine = machine
+        self._seed = seed
+        self._boots = 0
+        self._driver: SuspendableDriver | None = None
+
+    @property
+    def connected(self) -> bool:
+        """It runs and has a broker."""
+        return self.executor is not None and self.executor.connected
+
+    def start(self) -> None:
+        """Switch the master on (with an empty memory, but for its journal)."""
+        if self._driver is not None:
+            return
+        self._boots += 1
+        self._machine.power_on()
+        self._driver = SuspendableDriver(self._machine.driver, Rng(f"{self._seed}/{self.name}/{self._boots}"))
+        self._start(self._driver)
+        if self.executor is not None:
+            self.executor.start(self._machine, self._driver)
+
+    def _start(self, driver: SuspendableDriver) -> None:
+        """Start what it has beside its executor."""
+
+    def crash(self, *, lose_journal: bool = False) -> None:
+        """Its process dies."""
+        if self._driver is None:
+            return
+        self._kill()
+        if self.executor is not None:
+            self.executor.crashed(lose_journal=lose_journal)
+
+    def close(self) -> None:
+        """The run is over."""
+        if self._driver is not None:
+            self._kill()
+
+    def _kill(self) -> None:
+        assert self._driver is not None
+        self._driver.cut()
+        self._machine.crash(self._driver)
+        self._driver = None
+
+
+class TransportMaster(MasterProgram):
+    """The master whose transport is under test too.
+
+    Args:
+        mutants: names of those that it has.
         observer: is told what the transport tells, after the trace was.
         ids: of the nodes, on the wire; everybody but the transport speaks of their names.
     """
@@ -42,38 +114,28 @@ class MasterHandle:
         namespace: str,
         seed: str,
         mutants: tuple[str, ...],
+        executor: ExecutorProgram | None,
         observer: MasterObserver,
         ids: NodeIds,
     ) -> None:
-        self._settings = settings
-        self._machine = machine
+        super().__init__(MASTER, settings, machine, seed=seed, executor=executor)
+        self._liveness_s = settings.liveness
         self._recorder = recorder
         self._namespace = namespace
-        self._seed = seed
         self._mutants = mutants
         self._observer = observer
         self._api = PublicApi(recorder, ids)
         self._ids = ids
-        self._boots = 0
         self._updates: dict[str, tuple[Bundle, bytes, bool]] = {}
-        self._driver: SuspendableDriver | None = None
         self.transport: MasterNodeTransport | None = None
 
     @property
     def connected(self) -> bool:
-        """It runs and has a broker."""
         return self.transport is not None and self.transport.is_connected()
 
-    def start(self) -> None:
-        """Switch the master on (with an empty memory)."""
-        if self.transport is not None:
-            return
-        self._boots += 1
-        self._recorder.add(t.MasterStarted, boot=self._boots, liveness_s=self._settings.liveness or 0.0)
-        self._machine.power_on()
+    def _start(self, driver: SuspendableDriver) -> None:
+        self._recorder.add(t.MasterStarted, boot=self._boots, liveness_s=self._liveness_s or 0.0)
         host, port = self._machine.address
-        rng = Rng(f"{self._seed}/master/{self._boots}")
-        self._driver = SuspendableDriver(self._machine.driver, rng)
         transport_class, registry_class = master_classes(self._mutants)
         self.transport = transport_class(
             host,
@@ -83,8 +145,8 @@ class MasterHandle:
             tls=self._machine.login.tls,
             keepalive=max(1, round(self._settings.keepalive)),
             namespace=self._namespace,
-            liveness_s=self._settings.liveness,
-            driver=self._driver,
+            liveness_s=self._liveness_s,
+            driver=driver,
             observer=self._observe,
             registry_class=registry_class,
         )
@@ -156,18 +218,11 @@ class MasterHandle:
             self._api.poll(self.transport)
             self._api.ask(self.transport, nodes)
 
-    def crash(self) -> None:
-        """The process dies."""
-        if self._driver is None:
-            return
-        self._driver.cut()
-        self._machine.crash(self._driver)
-        self._driver = self.transport = None
-        self._recorder.add(t.MasterStopped, how="crash")
-
-    def close(self) -> None:
-        """The run is over."""
+    def crash(self, *, lose_journal: bool = False) -> None:
         if self._driver is not None:
-            self._driver.cut()
-            self._machine.crash(self._driver)
-            self._driver = self.transport = None
+            super().crash(lose_journal=lose_journal)
+            self._recorder.add(t.MasterStopped, how="crash")
+
+    def _kill(self) -> None:
+        super()._kill()
+        self.transport = None

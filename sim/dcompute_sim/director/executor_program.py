@@ -1,0 +1,264 @@
+"""A program that has work done by an executor, and is started again when it dies, as a script is.
+
+What it wants done it keeps beyond its own death, as a script has its input: started again, it submits
+whatever it has had no end of, under the same keys. With its journal kept these are the same tasks, and those
+that are done are not done again. Without, nobody can tell what became of them: they are forgotten, and asked
+for anew, as other tasks of an asker with another name; those that must not run twice are not.
+
+The journal is the product's own, in memory: a crash of the testbed's process is none of the machine's.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from dcompute.events import ExecutorEvent, ResultReceived
+from dcompute.executor import (
+    Expired,
+    FleetExecutor,
+    FleetFuture,
+    NodeLost,
+    OutcomeUnknown,
+    Quarantined,
+    Refused,
+    TaskError,
+    TaskFailed,
+)
+from dcompute.executor.core import Outcome
+from dcompute.executor.journal import Journal
+from dcompute_sim import trace as t
+from dcompute_sim.answers import asked_digest, given
+from dcompute_sim.director.node_ids import NodeIds
+from dcompute_sim.interfaces.suspendable import SuspendableDriver
+from dcompute_sim.interfaces.world import Machine
+from dcompute_sim.production_events import value_digest
+from dcompute_sim.recorder import Recorder
+from dcompute_sim.scenario import AskerSettings, TaskStream
+
+_OUTCOMES: dict[type[TaskError], Outcome] = {
+    TaskFailed: Outcome.FAILED,
+    NodeLost: Outcome.NODE_LOST,
+    OutcomeUnknown: Outcome.UNKNOWN,
+    Quarantined: Outcome.QUARANTINED,
+    Expired: Outcome.EXPIRED,
+    Refused: Outcome.REFUSED,
+}
+FORGOTTEN = "forgotten"
+"""The outcome of a task whose journal is lost, beside those of dcompute.executor.core.Outcome."""
+_IN_MEMORY = ":memory:"
+
+
+@dataclass(slots=True)
+class _Wanted:
+    """A task whose end the program has not seen. `body`: what the node's handler gets."""
+
+    id: str
+    body: dict[str, Any]
+    priority: int
+    where: dict[str, Any]
+    stream: TaskStream
+    on_over: Callable[[], None] | None
+    node: str
+    group: str
+
+
+class ExecutorProgram:
+    """One program with an executor.
+
+    Args:
+        name: of the program, in the trace.
+        group_of: every node's group.
+        ids: of the nodes, on the wire.
+        namespace: of the run.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        settings: AskerSettings,
+        recorder: Recorder,
+        group_of: Mapping[str, str],
+        ids: NodeIds,
+        namespace: str,
+    ) -> None:
+        self._name = name
+        self._settings = settings
+        self._recorder = recorder
+        self._observe = recorder.executor_observer(name)
+        self._group_of = group_of
+        self._ids = ids
+        self._namespace = namespace
+        self._executor: FleetExecutor | None = None
+        self._journal: Journal | None = None
+        self._wanted: dict[str, _Wanted] = {}
+        self._told_by: dict[str, str] = {}  # task -> the node whose answer ended it
+        self._boots = 0
+
+    @property
+    def connected(self) -> bool:
+        """It runs and has a broker."""
+        return self._executor is not None and self._executor.is_connected()
+
+    def start(self, machine: Machine, driver: SuspendableDriver) -> None:
+        """Start the program, with what it had not seen the end of."""
+        self._boots += 1
+        journal = "none"
+        if self._settings.journal:
+            journal = "kept" if self._journal is not None else "new" if self._boots == 1 else "lost"
+            self._journal = self._journal or Journal(_IN_MEMORY)
+        self._recorder.add(t.ExecutorStarted, asker=self._name, boot=self._boots, journal=journal)
+        before = list(self._wanted.values())
+        host, port = machine.address
+        self._executor = FleetExecutor(
+            host,
+            port,
+            journal=self._journal,
+            settle_s=self._settings.settle,
+            resend_s=self._settings.resend,
+            losses=self._settings.losses,
+            tell_s=0.0,
+            max_pending=None,  # at which `submit` waits: whoever runs on the loop has nothing to wait with
+            username=machine.login.username,
+            password=machine.login.password,
+            tls=machine.login.tls,
+            keepalive=max(1, round(self._settings.keepalive)),
+            namespace=self._namespace,
+            driver=driver,
+            observer=self._tell,
+        )
+        for wanted in before:
+            if journal == "kept":
+                self._submit(self._executor, wanted)
+            elif self._boots > 1:
+                self._ask_anew(wanted)
+
+    def crashed(self, *, lose_journal: bool) -> None:
+        """Its process is dead."""
+        if self._executor is None:
+            return
+        self._executor = None
+        if lose_journal:
+            self._journal = None
+        self._recorder.add(t.ExecutorStopped, asker=self._name, how="crash")
+
+    def _ask_anew(self, wanted: _Wanted) -> None:
+        """The journal that had the task is lost."""
+        del self._wanted[wanted.id]
+        self._recorder.add(t.TaskSettled, asker=self._name, task=wanted.id, outcome=FORGOTTEN)
+        if not wanted.stream.once:
+            fields = {**wanted.body, "id": f"{wanted.id}~{self._boots}", "priority": wanted.priority}
+            self._want(
+                fields, wanted.stream, wanted.where, wanted.on_over, node=wanted.node, group=wanted.group
+            )
+        elif wanted.on_over is not None:
+            wanted.on_over()
+
+    def ask(
+        self,
+        fields: dict[str, Any],
+        stream: TaskStream,
+        rng: random.Random,
+        on_over: Callable[[], None] | None = None,
+    ) -> None:
+        """Want a task done (its `id` and `priority` are set); a copy by every node of the target for `all`.
+
+        Args:
+            on_over: called when the program sees its end.
+        """
+        target, id_of = stream.target, self._ids.id_of
+        if target.node is not None:
+            self._want(fields, stream, {"node_id": id_of(target.node)}, on_over, node=target.node)
+            return
+        among = [node for node, group in self._group_of.items() if target.group in (None, group)]
+        if target.pick == "all":
+            living = self._executor.nodes() if self._executor is not None else {}
+            for index, node in enumerate(node for node in among if id_of(node) in living):
+                copy = {**fields, "id": f"{fields['id']}-{index}"}
+                self._want(copy, stream, {"node_id": id_of(node)}, on_over, node=node)
+            return
+        if target.group is None or len(among) == len(self._group_of):
+            self._want(fields, stream, {}, on_over)
+        else:
+            self._want(fields, stream, {"node_id": list(map(id_of, among))}, on_over, group=target.group)
+
+    def _want(
+        self,
+        fields: dict[str, Any],
+        stream: TaskStream,
+        where: dict[str, Any],
+        on_over: Callable[[], None] | None,
+        *,
+        node: str = "",
+        group: str = "",
+    ) -> None:
+        answer, declared = asked_digest(fields, stream.answer)
+        ends = {"unknown": stream.once, "expired": stream.timeout is not None}
+        ends["node_lost"] = stream.retries is not None
+        self._recorder.add(
+            t.TaskAsked,
+            task=fields["id"],
+            answer=answer,
+            declared=declared,
+            asker=self._name,
+            priority=fields["priority"],
+            once=stream.once,
+            node=node,
+            group=group,
+            ends=[end for end, possible in ends.items() if possible],
+        )
+        body = {key: value for key, value in fields.items() if key not in ("id", "priority")}
+        wanted = _Wanted(fields["id"], body, fields["priority"], where, stream, on_over, node, group)
+        self._wanted[wanted.id] = wanted
+        if self._executor is not None:
+            self._submit(self._executor, wanted)
+
+    def _submit(self, executor: FleetExecutor, wanted: _Wanted) -> None:
+        stream = wanted.stream
+        future = executor.submit_task(
+            wanted.body,
+            key=wanted.id,
+            priority=wanted.priority,
+            where=wanted.where,
+            timeout=stream.timeout,
+            retries=stream.retries,
+            once=stream.once,
+        )
+        future.add_done_callback(partial(self._over, executor, wanted))
+
+    def _tell(self, event: ExecutorEvent) -> None:
+        event = self._ids.renamed(event)
+        if isinstance(event, ResultReceived) and event.task in self._wanted:
+            self._told_by[event.task] = event.node
+        self._observe(event)
+
+    def _over(self, executor: FleetExecutor, wanted: _Wanted, future: Future[Any]) -> None:
+        """The program sees the end of a task."""
+        assert isinstance(future, FleetFuture)
+        del self._wanted[wanted.id]
+        node = self._told_by.pop(wanted.id, "")
+        error = None if future.cancelled() else future.exception()
+        outcome = Outcome.CANCELLED if future.cancelled() else Outcome.RESULT
+        if error is not None:
+            assert isinstance(error, TaskError)
+            outcome = _OUTCOMES[type(error)]
+            node = self._ids.name_of(error.node) or node
+        if outcome in (Outcome.RESULT, Outcome.FAILED):
+            value = {"error": str(error)} if error is not None else future.result()
+            self._recorder.add(
+                t.ResultTaken,
+                node=node,
+                task=wanted.id,
+                answer=value_digest(given(value)),
+                value=value_digest(value),
+                ok=outcome is Outcome.RESULT,
+                asker=self._name,
+            )
+        self._recorder.add(t.TaskSettled, asker=self._name, task=wanted.id, outcome=outcome.value, node=node)
+        executor.forget(wanted.id)
+        if wanted.on_over is not None:
+            wanted.on_over()
