@@ -41,7 +41,7 @@ class HeldInOrder(Check):
 
     Limit: a result from before the master's connection may be late: an older copy went to nobody. Tasks are
     heard at the broker model in virtual time, the first hundred of each connection; programs of somebody else
-    are not judged, nor a task that a node did twice.
+    are not judged, nor a task that a node did twice, nor what an executor asks for: it asks again in doubt.
     """
 
     name: ClassVar[str] = "held_in_order"
@@ -74,7 +74,7 @@ class HeldInOrder(Check):
                         results.place[task] = results.count
                         results.given_us[task] = event.t_us
                     results.count += 1
-                case t.ResultReceived(node=node, task=task) if node not in passed_over:
+                case t.ResultReceived(node=node, task=task, asker="") if node not in passed_over:
                     results = nodes[node]
                     place = results.place.get(task, -1)
                     if place < 0 or results.given_us[task] <= connected_us:
@@ -88,7 +88,7 @@ class HeldInOrder(Check):
                     newer = results.count - 1 - results.place.get(task, -1)
                     if results.place.get(task, -1) >= 0 and newer < hold_limit.get(node, 0):
                         is_wrong("a result was dropped though older ones were held", event)
-                case t.TaskSent(task=task):
+                case t.TaskSent(task=task, asker=""):
                     sent[task, event.attempt] = -event.priority, len(sent)
                 case t.MasterConnected():
                     connected_us = event.t_us
