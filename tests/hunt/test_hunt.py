@@ -137,6 +137,16 @@ def test_a_corpus_is_read_back_and_run_first(tmp_path: Path) -> None:
     first = [hunt.next().scenario for _ in range(2)]
     assert sorted(one.seed for one in first) == [1, 2]
     assert all(one in kept for one in first)
+    assert any(one.masters for one in first)  # what a swarm adds to a scenario comes back whole
+
+
+def test_a_kept_run_is_in_the_namespace_of_the_hunt() -> None:
+    kept = concretise(SMALL, 1)
+    elsewhere = kept.model_copy(update={"namespace": "elsewhere"})
+    fixed = SMALL.model_copy(update={"namespace": "here"})
+    assert Hunt(SMALL, given=[kept]).next().scenario.namespace == kept.namespace
+    assert Hunt(SMALL, given=[elsewhere]).next().scenario.namespace != "elsewhere"
+    assert Hunt(fixed, given=[kept]).next().scenario.namespace == "here"
 
 
 def test_what_it_finds_fails_again_from_its_file(tmp_path: Path) -> None:
@@ -192,7 +202,7 @@ HUNTED = """
 version: 1
 name: hunted
 random: {nodes: [2, 4], tasks: [10, 20]}
-master: {task_timeout: 20s, variant: VARIANT}
+master: {losses: 20, variant: VARIANT}
 expect: [final_status, all_tasks_finished]
 """
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
+from dcompute_sim.faults import KINDS, Fault, MasterFault
+from dcompute_sim.faults.malformed import MALFORMED
 from dcompute_sim.hunt.corpus import Entry
 from dcompute_sim.hunt.moments import Moment
 from dcompute_sim.hunt.mutation import Breeder
 from dcompute_sim.hunt.sense import excesses, is_sensible
 from dcompute_sim.scenario import Scenario, concretise, find, load
+from dcompute_sim.scenario.network_settings import OwnNetwork
 from dcompute_sim.scenario.write import to_yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -88,21 +93,61 @@ def test_each_change_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_beyond_the_ranges_is_named() -> None:
     assert SWARM.random is not None
     sound = concretise(SWARM, 5)
-    crash, *others = sound.faults
-    endless = crash.model_copy(update={"select": type(crash).model_fields["select"].default})
-    late = others[0].model_copy(update={"at": 59.0})
+
+    def struck(kind: str, **keys: Any) -> Fault:
+        return KINDS[kind].model_validate({"id": "one", "kind": kind, "at": "10s", "sure": True, **keys})
+
+    def grouped(**changed: Any) -> Scenario:
+        fleet = {name: group.model_copy(update=changed) for name, group in sound.fleet.items()}
+        return sound.model_copy(update={"fleet": fleet})
+
+    noise = struck("malformed", what=next(iter(MALFORMED)))
+    lossy = OwnNetwork.model_validate({"latency": "50ms", "loss": "50%"})
     cases = {
         "0 faults": sound.model_copy(update={"faults": []}),
-        "takes one that must stay": sound.model_copy(update={"faults": [endless]}),
-        "at another time": sound.model_copy(update={"faults": [late]}),
-        "network": sound.model_copy(
-            update={
-                "fleet": {
-                    name: group.model_copy(update={"network": group.network.model_copy(update={"loss": 0.5})})
-                    for name, group in sound.fleet.items()
-                }
-            }
-        ),
+        "7 messages of strangers": sound.model_copy(update={"faults": [struck("reset"), *[noise] * 7]}),
+        "takes one that must stay": sound.model_copy(update={"faults": [struck("crash")]}),
+        "at another time": sound.model_copy(update={"faults": [struck("reset", at="59s")]}),
+        "network": grouped(network=lossy),
+        "queue_limit": grouped(queue_limit=61),
+        "hold_limit": grouped(hold_limit=None),
     }
+    assert list(excesses(sound, SWARM.random, frozenset())) == []
     for said, scenario in cases.items():
         assert any(said in told for told in excesses(scenario, SWARM.random, frozenset())), said
+    resets = SWARM.random.model_copy(update={"kinds": ["reset"]})
+    assert "one: of a kind that is not drawn" in excesses(
+        cases["takes one that must stay"], resets, frozenset()
+    )
+    unlimited = SWARM.random.model_copy(update={"hold_limit": None})
+    assert any("hold_limit" in told for told in excesses(sound, unlimited, frozenset()))
+
+
+def test_a_bred_fault_strikes_each_master_of_the_swarm_and_none_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dcompute_sim.hunt import mutation
+
+    rng = random.Random(1)
+    whole = SWARM.model_validate(SWARM.model_dump() | {"masters": {"mine": {}}})
+    assert whole.random is not None
+    crashes = whole.random.model_copy(update={"kinds": ["master_crash"]})
+    drawn = [concretise(whole.model_copy(update={"random": crashes}), seed) for seed in range(30)]
+
+    def with_crash_of(master: str, scenario: Scenario) -> Entry:
+        crash = {"id": "one", "kind": "master_crash", "at": "10s", "restart_after": "1s", "sure": True}
+        noise = [fault for fault in scenario.faults if fault.kind != "master_crash"]
+        faults = [KINDS["master_crash"].model_validate(crash | {"master": master}), *noise]
+        return entry(scenario.model_copy(update={"faults": faults}), rng)
+
+    shared = with_crash_of("other", next(one for one in drawn if "other" in one.masters))
+    alone = with_crash_of("master", next(one for one in drawn if "other" not in one.masters))
+
+    def struck_by(change: Callable[[mutation.Mutation], None], parent: Entry, other: Entry) -> set[str]:
+        monkeypatch.setattr(mutation, "MUTATIONS", {change: 1})
+        bred = [Breeder(crashes, FIXED, rng).breed(parent, other) for _ in range(20)]
+        new = [fault for one in bred for fault in one.faults if fault.id != "one"]
+        return {fault.master for fault in new if isinstance(fault, MasterFault)}
+
+    assert struck_by(mutation.Mutation.one_more, shared, alone) == {"master", "other"}
+    assert struck_by(mutation.Mutation.one_more, alone, shared) == {"master"}
+    assert struck_by(mutation.Mutation.spliced, shared, shared) == {"other"}
+    assert struck_by(mutation.Mutation.spliced, alone, shared) == {"master"}

@@ -14,7 +14,7 @@ from dcompute_sim.hunt.features import STEP, Feature
 from dcompute_sim.hunt.moments import Moment
 from dcompute_sim.hunt.mutation import Breeder
 from dcompute_sim.hunt.sense import is_sensible
-from dcompute_sim.scenario import Scenario, concretise
+from dcompute_sim.scenario import Scenario, Swarm, concretise
 from dcompute_sim.scenario.entry_ids import with_ids
 from dcompute_sim.shrink.failure import Failure
 
@@ -110,10 +110,14 @@ class Hunt:
                 "(the scenarios `swarm` and `swarm_boards` have one)"
             )
         fixed = with_ids(self.scenario.faults, "fault"), with_ids(self.scenario.workload, "t")
-        names = {entry.id or "" for entries in fixed for entry in entries} | set(self.scenario.fleet)
+        names = {entry.id or "" for entries in fixed for entry in entries} | {
+            *self.scenario.fleet,
+            *self.scenario.masters,
+        }
         self._rng = random.Random(f"{self.seed}/hunt")
         self._breeder = Breeder(swarm, names, self._rng)
-        self._waiting = [one for one in map(self._adopted, self.given) if is_sensible(one, swarm, names)]
+        adopted = [self._adopted(one, swarm) for one in self.given]
+        self._waiting = [one for one in adopted if is_sensible(one, swarm, names)]
         self.refused = len(self.given) - len(self._waiting)
         self._numbers = 0
 
@@ -154,9 +158,11 @@ class Hunt:
         """How many different features of a level have been seen."""
         return sum(feature[0] == level for feature in self.corpus.shown)
 
-    def _adopted(self, one: Scenario) -> Scenario:
+    def _adopted(self, one: Scenario, swarm: Swarm) -> Scenario:
         """A scenario of an earlier hunt, with what this one's says besides its ranges."""
-        keys = ("seed", "fleet", "workload", "faults", "network", "namespace")
+        keys = ["seed", "fleet", "masters", "workload", "faults", "network"]
+        if not self.scenario.namespace and one.namespace in swarm.namespaces:
+            keys.append("namespace")
         whole = concretise(self.scenario)
         return whole.model_copy(update={key: getattr(one, key) for key in keys})
 

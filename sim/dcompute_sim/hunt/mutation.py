@@ -12,13 +12,26 @@ import random
 from collections.abc import Callable, Sequence, Set
 from typing import Any
 
-from dcompute_sim.faults import KINDS, Fault, NodeFault
+from dcompute_sim.faults import KINDS, Fault, MasterFault, NodeFault
 from dcompute_sim.faults.schedule import Select, When
 from dcompute_sim.hunt.corpus import Entry
 from dcompute_sim.hunt.sense import is_sensible
 from dcompute_sim.scenario import Scenario, Swarm
 from dcompute_sim.scenario.entry_ids import with_ids
-from dcompute_sim.scenario.swarm import draw_fault, draw_group, is_fatal, kinds_of, last_begin_s, longest_s
+from dcompute_sim.scenario.fleet import MASTER, Group
+from dcompute_sim.scenario.swarm import (
+    LIMITS,
+    NOISE,
+    draw_fault,
+    draw_group,
+    draw_noise,
+    draw_terms,
+    is_fatal,
+    kinds_of,
+    last_begin_s,
+    longest_s,
+)
+from dcompute_sim.scenario.workload import TaskStream
 from dcompute_sim.yamlfile.units import format_duration
 
 _TRIES = 20
@@ -186,14 +199,40 @@ class Mutation:
 
     def another_network(self) -> None:
         """A group is nearer or further away."""
-        names = [name for name in self.scenario.fleet if name not in self._fixed]
-        if names:
-            name = self._rng.choice(names)
-            group = self.scenario.fleet[name]
+        name, group = self._group()
+        if group is not None:
             drawn = type(group).model_validate(draw_group(self._swarm, self._rng, group.count))
             key = self._rng.choice(["network", "network", "keepalive", "poll", "work"])
             fleet = self.scenario.fleet | {name: group.model_copy(update={key: getattr(drawn, key)})}
             self.scenario = self.scenario.model_copy(update={"fleet": fleet})
+
+    def other_limits(self) -> None:
+        """The nodes of a group hold fewer tasks or results, or more; few rather, for only a full node acts
+        otherwise."""
+        name, group = self._group()
+        ranges = {limit: bounds for limit in LIMITS if (bounds := getattr(self._swarm, limit)) is not None}
+        if group is not None and ranges:
+            limit = self._rng.choice(list(ranges))
+            value = round(self._log_uniform(*ranges[limit]))
+            fleet = self.scenario.fleet | {name: group.model_copy(update={limit: value})}
+            self.scenario = self.scenario.model_copy(update={"fleet": fleet})
+
+    def other_noise(self) -> None:
+        """A stranger publishes something else; often just before or after a fault."""
+        noise = [
+            (at, entry)
+            for at, entry in enumerate(self.scenario.faults)
+            if entry.kind in NOISE and entry.id not in self._fixed
+        ]
+        if not noise:
+            return
+        number = self._rng.randrange(len(noise))
+        drawn = draw_noise(self._swarm, self._rng, number)
+        _, fault = self._fault()
+        if fault is not None and self._rng.random() < 0.7:
+            at_s = self._begin_s(fault) + self._close_s() * self._rng.choice([1, -1])
+            drawn["at"] = format_duration(round(min(max(at_s, 0.1), self._last_s), 3))
+        self._set(noise[number][0], self._named(KINDS[drawn["kind"]].model_validate(drawn)))
 
     def work_elsewhere(self) -> None:
         """A pile of tasks comes just before a fault."""
@@ -217,6 +256,16 @@ class Mutation:
         streams[index] = stream.model_copy(update={"tasks": round(self._log_uniform(low, high))})
         self.scenario = self.scenario.model_copy(update={"workload": streams})
 
+    def other_terms(self) -> None:
+        """An executor has the work of a stream done on other terms."""
+        index, stream = self._stream()
+        if stream is not None and stream.via == "executor":
+            terms = TaskStream.model_validate({"tasks": 1, **draw_terms(self._rng)})
+            update = {key: getattr(terms, key) for key in ("once", "timeout", "retries")}
+            streams = list(self.scenario.workload)
+            streams[index] = stream.model_copy(update=update)
+            self.scenario = self.scenario.model_copy(update={"workload": streams})
+
     def other_dice(self) -> None:
         """All that is still drawn is drawn anew."""
         self.scenario = self.scenario.model_copy(update={"seed": self._rng.randrange(_SEEDS)})
@@ -230,6 +279,14 @@ class Mutation:
 
     def _is_drawn(self, fault: Fault) -> bool:
         return fault.id not in self._fixed and fault.kind in kinds_of(self._swarm)
+
+    def _group(self) -> tuple[str, Group | None]:
+        drawn = [(name, group) for name, group in self.scenario.fleet.items() if name not in self._fixed]
+        return self._rng.choice(drawn) if drawn else ("", None)
+
+    def _masters(self) -> list[str]:
+        """Those that the swarm strikes."""
+        return [MASTER, *(name for name in self.scenario.masters if name not in self._fixed)]
 
     def _stream(self) -> tuple[int, Any]:
         drawn = [(at, s) for at, s in enumerate(self.scenario.workload) if s.id not in self._fixed]
@@ -262,6 +319,8 @@ class Mutation:
     def _new(self, kind: str, at_s: float) -> Fault:
         at_s = min(max(at_s, 0.05 * self._swarm.span), self._last_s)
         drawn = draw_fault(self._swarm, self._rng, kind, at_s, self._last_s)
+        if issubclass(KINDS[kind], MasterFault):
+            drawn["master"] = self._rng.choice(self._masters())
         if is_fatal(kind) and self._rng.random() < 0.2:
             del drawn["restart_after"]
             piled_on = {stream.target.node for stream in self.scenario.workload}
@@ -326,6 +385,8 @@ class Mutation:
                 piled_on = {stream.target.node for stream in self.scenario.workload}
                 names = [name for name in mine if name not in piled_on]
             update["select"] = fault.select.model_copy(update={"names": names})
+        if isinstance(fault, MasterFault) and fault.master not in self._masters():
+            update["master"] = MASTER
         if fault.when is not None:
             group = fault.when.group
             node = None if fault.when.node is None else here(fault.when.node)
@@ -364,8 +425,11 @@ MUTATIONS: dict[Callable[[Mutation], None], int] = {
     Mutation.one_less: 1,
     Mutation.spliced: 2,
     Mutation.another_network: 1,
+    Mutation.other_limits: 1,
+    Mutation.other_noise: 1,
     Mutation.work_elsewhere: 1,
     Mutation.other_work: 2,
+    Mutation.other_terms: 1,
     Mutation.other_dice: 1,
 }
 """What can be changed, and how often it is."""

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Set
 from dcompute_sim.faults import Fault, NodeFault
 from dcompute_sim.scenario import Scenario, Swarm
 from dcompute_sim.scenario.semantics import complaints
-from dcompute_sim.scenario.swarm import OUTAGES, is_outage, kinds_of, last_begin_s, longest_s
+from dcompute_sim.scenario.swarm import LIMITS, NOISE, OUTAGES, is_outage, kinds_of, last_begin_s, longest_s
 
 _MOST_LOSS = 0.05
 _EARLY = 0.05  # of the span: a fault that waits for an event may last as long as one that strikes then
@@ -32,11 +32,19 @@ def is_sensible(scenario: Scenario, swarm: Swarm, fixed: Set[str]) -> bool:
 
 def excesses(scenario: Scenario, swarm: Swarm, fixed: Set[str]) -> Iterator[str]:
     """What is beyond the swarm's ranges, in words."""
-    kinds = kinds_of(swarm)  # what is of none of these comes with a fresh seed, and stays as it came
-    drawn = [fault for fault in scenario.faults if fault.id not in fixed and fault.kind in kinds]
-    fewest, most = swarm.faults
-    if not fewest <= len(drawn) <= most:
-        yield f"{len(drawn)} faults"
+    kinds = kinds_of(swarm)
+    free = [fault for fault in scenario.faults if fault.id not in fixed]
+    drawn = [fault for fault in free if fault.kind in kinds]
+    noise = [fault for fault in free if fault.kind in NOISE]
+    for what, entries, (fewest, most) in (
+        ("faults", drawn, swarm.faults),
+        ("messages of strangers", noise, swarm.noise),
+    ):
+        if not fewest <= len(entries) <= most:
+            yield f"{len(entries)} {what}"
+    for fault in free:
+        if fault.kind not in kinds and fault.kind not in NOISE:
+            yield f"{fault.id}: of a kind that is not drawn"
     if sum(is_outage(fault.kind) for fault in drawn) > OUTAGES:
         yield "outages without end"
     last_s = last_begin_s(swarm, scenario.fleet)
@@ -81,3 +89,11 @@ def _fleet(scenario: Scenario, swarm: Swarm, fixed: Set[str]) -> Iterator[str]:
             yield f"{name}: network"
         if not math.floor(swarm.keepalive[0]) <= group.keepalive <= math.ceil(swarm.keepalive[1]):
             yield f"{name}: keepalive"
+        for limit in LIMITS:
+            limited, bounds = getattr(group, limit), getattr(swarm, limit)
+            if limited is None or bounds is None:
+                beyond = limited is not bounds  # as usual, where nothing is drawn
+            else:
+                beyond = not bounds[0] <= limited <= bounds[1]
+            if beyond:
+                yield f"{name}: {limit}"

@@ -45,6 +45,10 @@ from dcompute_sim.yamlfile.units import format_duration, format_fraction, parse_
 _DEATH_TOLD_S = 3.0
 OUTAGES = 3  # at most: they wait for one another, and the master for the end of its pause between attempts
 PILED_ON = "swarm1-1"
+LIMITS = ("queue_limit", "hold_limit")
+"""What of a group is drawn only when the swarm has a range for it."""
+NOISE = ("malformed", "inject")
+"""Kinds of fault that are messages of strangers."""
 _OTHER = "other"
 _SHARED = 0.3  # share of the swarms in which another master has work done on the same fleet
 _AIMED = 0.25  # share of the faults on one node that hit it while it connects, which chance hardly ever does
@@ -71,10 +75,10 @@ def expand(scenario: Scenario) -> Scenario:
     _bring_together(entries, swarm, random.Random(f"{scenario.seed}/swarm/together"), drawn)
     ways = random.Random(f"{scenario.seed}/swarm/ways")
     namespace = scenario.namespace or ways.choice(swarm.namespaces)
-    for limit in ("queue_limit", "hold_limit"):
+    for limit in LIMITS:
         if (bounds := getattr(swarm, limit)) is not None:
             fleet |= {name: fleet[name].model_copy(update={limit: ways.randint(*bounds)}) for name in drawn}
-    entries += _noise(swarm, ways)
+    entries += [draw_noise(swarm, ways, number) for number in range(ways.randint(*swarm.noise))]
     faults = scenario.faults + [KINDS[entry["kind"]].model_validate(entry) for entry in entries]
     return scenario.model_copy(
         update={
@@ -147,7 +151,7 @@ def _work(swarm: Swarm, rng: random.Random, others: Sequence[str]) -> list[dict[
         *(
             {
                 **steady,
-                **_terms(rng),
+                **draw_terms(rng),
                 "master": master,
                 "tasks": share,
                 "rate": f"{pace * share / stream:.6f}/s",
@@ -156,7 +160,7 @@ def _work(swarm: Swarm, rng: random.Random, others: Sequence[str]) -> list[dict[
             if share
         ),
         {
-            **_terms(rng),
+            **draw_terms(rng),
             "tasks": pile,
             "at": _duration(rng.uniform(begin, swarm.span * 0.9)),
             "priority": "1..10",
@@ -172,32 +176,33 @@ def _work(swarm: Swarm, rng: random.Random, others: Sequence[str]) -> list[dict[
     ]
 
 
-def _terms(rng: random.Random) -> dict[str, Any]:
+def draw_terms(rng: random.Random) -> dict[str, Any]:
     """On what terms an executor has the work of a stream done."""
     once = {"once": True, "timeout": "60s"}  # a node that never comes back would keep it for ever
     return rng.choice([{}, {}, {}, once, {"retries": 3}])
 
 
-def _noise(swarm: Swarm, rng: random.Random) -> list[dict[str, Any]]:
-    """What strangers publish: messages that are none, and what older programs left retained, which everybody
-    meets again at each connection."""
-    noise: list[dict[str, Any]] = []
-    for number in range(rng.randint(*swarm.noise)):
-        entry: dict[str, Any] = {"at": _duration(swarm.span * rng.uniform(0.02, 0.9)), "sure": True}
-        match rng.choice(["malformed", "malformed", "task", "result"]):
-            case "malformed":
-                entry |= {"kind": "malformed", "what": rng.choice(list(MALFORMED))}
-            case "task":
-                task = {"id": f"left-{number}", "function": "echo"}
-                usual = rng.choice([{}, {"priority": rng.randint(1, 10)}])
-                entry |= {"kind": "inject", "topic": "{node}", "payload": task | usual}
-                entry |= {"retain": rng.choice([True, False])}
-            case "result":
-                named = {"task_id": f"left-{number}", "output": number}
-                left = {"node_id": "{node}", "result": named, "timestamp": 0}
-                entry |= {"kind": "inject", "topic": "results", "payload": left, "retain": True}
-        noise.append(entry)
-    return noise
+def draw_noise(swarm: Swarm, rng: random.Random, number: int) -> dict[str, Any]:
+    """What a stranger publishes: a message that is none, or what an older program left retained, which
+    everybody meets again at each connection.
+
+    Args:
+        number: among those of the scenario; what is published is named by it.
+    """
+    entry: dict[str, Any] = {"at": _duration(swarm.span * rng.uniform(0.02, 0.9)), "sure": True}
+    match rng.choice(["malformed", "malformed", "task", "result"]):
+        case "malformed":
+            entry |= {"kind": "malformed", "what": rng.choice(list(MALFORMED))}
+        case "task":
+            task = {"id": f"left-{number}", "function": "echo"}
+            usual = rng.choice([{}, {"priority": rng.randint(1, 10)}])
+            entry |= {"kind": "inject", "topic": "{node}", "payload": task | usual}
+            entry |= {"retain": rng.choice([True, False])}
+        case "result":
+            named = {"task_id": f"left-{number}", "output": number}
+            left = {"node_id": "{node}", "result": named, "timestamp": 0}
+            entry |= {"kind": "inject", "topic": "results", "payload": left, "retain": True}
+    return entry
 
 
 class _Faults:
