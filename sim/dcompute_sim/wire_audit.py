@@ -301,7 +301,9 @@ class WireAudit:
                 if body.get("task_info") != {"command": "init"}:
                     self._broken(speaker, topic, "a task without an id")
                 return
-            self._once(speaker, topic, payload)
+            given_to = self._speakers.get(node)
+            if given_to is not None and given_to.judged:  # others acknowledge nothing: executors send again
+                self._once(speaker, topic, payload)
             speaker.tasks += 1
             if speaker.connections > 1 and speaker.tasks <= _FIRST_TASKS:
                 attempt = body.get("attempt", 1)

@@ -27,6 +27,26 @@ def test_offending_events_are_bounded(story: TraceBuilder) -> None:
     assert outcome.figures["sent"] == MAX_OFFENDING + 30
 
 
+@pytest.mark.parametrize(
+    ("names_none", "bound_to", "expected"),
+    [
+        ("n", "", Status.INCONCLUSIVE),  # the executor waits for an answer that may have come
+        ("n", "n", Status.INCONCLUSIVE),
+        ("n", "m", Status.FAILED),  # nothing kept it from being sent
+        ("m", "", Status.FAILED),  # what n was given has no answer
+        ("", "", Status.FAILED),
+    ],
+)
+def test_what_waits_behind_results_that_name_no_task_is_undecided(
+    story: TraceBuilder, names_none: str, bound_to: str, expected: Status
+) -> None:
+    story.define("n", "m").boot("n", "m").executor()
+    story.ask("first").place("n", "first").ask("second", node=bound_to)
+    if names_none:
+        story.after(0.1).add(t.ResultReceived, node=names_none, task="", digest="d")
+    assert judge("all_tasks_finished", story.end()).status is expected
+
+
 def test_a_window_shows_the_same_node_and_the_run_but_not_others(healthy: list[t.Event]) -> None:
     death = next(e for e in healthy if isinstance(e, t.DeathReported) and e.node == "n3")
     around = window(healthy, death, before=3, after=2)

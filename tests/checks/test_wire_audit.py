@@ -165,6 +165,13 @@ def test_what_breaks_the_protocol_is_told_once(breach: Callable[[Ear], None], ea
     assert len(set(ear.broken)) == told
 
 
+def test_a_node_of_somebody_else_may_be_sent_a_task_again(ear: Ear) -> None:
+    ear.audit.participant("bare", Role.NODE, "")
+    ear.audit.node("bare", ours=False, keepalive_s=10, knows_time=True)
+    _twice("plant/bare", TASK, "master")(ear)
+    assert not ear.broken
+
+
 @pytest.mark.parametrize("what", MALFORMED)
 def test_what_is_malformed_is_so_for_the_audit_and_for_production(what: str, ear: Ear) -> None:
     topic, payload = MALFORMED[what]

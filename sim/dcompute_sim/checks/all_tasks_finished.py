@@ -34,11 +34,8 @@ class AllTasksFinished(Check):
     def judge(self, trace: Sequence[Event]) -> CheckOutcome:
         wanted = {name: task for name, task in tasks(trace).items() if self._is_wanted(task)}
         otherwise = sum(_ended_by_its_terms(task) for task in wanted.values())
-        unfinished = [
-            (task.sent or task.asked)[-1]
-            for task in wanted.values()
-            if not task.results and not _ended_by_its_terms(task)
-        ]
+        lacking = [task for task in wanted.values() if not task.results and not _ended_by_its_terms(task)]
+        unfinished = [(task.sent or task.asked)[-1] for task in lacking]
         figures = {
             "sent": len(wanted),
             "finished": len(wanted) - len(unfinished) - otherwise,
@@ -52,8 +49,8 @@ class AllTasksFinished(Check):
         if otherwise:
             told += f", {otherwise} ended otherwise by their terms"
         nameless = unnamed(trace)
-        lacking = [task for task in wanted.values() if not task.results and not _ended_by_its_terms(task)]
-        if nameless and nameless.may_answer([task.sent for task in lacking]):
+        sent = [task.sent for task in lacking if task.sent]
+        if nameless and nameless.may_answer(sent, [task.asked[-1] for task in lacking if not task.sent]):
             return inconclusive(f"{told}; {nameless}", figures)
         if unfinished and cut_short(trace):
             return inconclusive(f"{told}, when the run was interrupted", figures)

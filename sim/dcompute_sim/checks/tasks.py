@@ -75,10 +75,15 @@ class Unnamed:
         which = f"{count} result{'s' * (count != 1)} of {named(sorted(self.by_node))} {names} no task"
         return f"{which} (`task_id`): what they answer cannot be known"
 
-    def may_answer(self, tasks: Sequence[Sequence[t.TaskSent]]) -> bool:
-        """Whether they may be the answers that these tasks, by all their attempts, lack."""
-        able = all(any(self.by_node[sent.node] for sent in attempts) for attempts in tasks)
-        return able and len(tasks) <= self.by_node.total()
+    def may_answer(self, sent: Sequence[Sequence[t.TaskSent]], waiting: Sequence[t.TaskAsked] = ()) -> bool:
+        """Whether they may be the answers that the `sent` tasks, by all their attempts, lack.
+
+        Those `waiting` were never sent: to their executor, which heard no answer, the nodes of the others are
+        still full. So they are in doubt beside others that are, unless they are for a node that names tasks.
+        """
+        able = all(any(self.by_node[each.node] for each in attempts) for attempts in sent)
+        behind = bool(sent) and all(not asked.node or self.by_node[asked.node] for asked in waiting)
+        return able and len(sent) <= self.by_node.total() and (behind or not waiting)
 
 
 def unnamed(trace: Sequence[t.Event]) -> Unnamed:

@@ -152,6 +152,7 @@ def scenario(tasks: int) -> Scenario:
             "workload": [
                 {
                     "tasks": tasks,
+                    "via": "transport",  # a message for each task: an executor sends several in one
                     "loop": {"closed": {"outstanding": _OUTSTANDING}},
                     "when": {**ready, "after": "1s"},
                 }
