@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import io
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,11 +30,30 @@ def _console(mutants: Sequence[str] = (), **scenario: Any) -> str:
 def test_why_unfinished_the_queue_was_full() -> None:
     said = _console(
         fleet={"py": {"count": 3, "keepalive": "10s", "queue_limit": 5, "work": "2s"}},
-        workload=[{"burst": 40, "every": "1h", "tasks": 40, "at": "5s", "target": {"node": "py-1"}}],
+        workload=[
+            {
+                "burst": 40,
+                "every": "1h",
+                "tasks": 40,
+                "at": "5s",
+                "target": {"node": "py-1"},
+                "via": "transport",
+            }
+        ],
         expect=["all_tasks_finished"],
     )
     assert "35 tasks without a result, all last given to py-1." in said
     assert "Py-1: 35 refused there: queue full. At the end it is connected, ready to the master." in said
+
+
+def test_why_unfinished_there_was_no_room() -> None:
+    """An executor keeps what no node can take: it was never sent."""
+    said = _console(
+        fleet={"py": {"count": 1, "keepalive": "10s", "queue_limit": 5, "work": "2s"}},
+        workload=[{"burst": 60, "every": "1h", "tasks": 60, "at": "5s"}],
+        expect=["all_tasks_finished"],
+    )
+    assert re.search(r"\d+ tasks never sent: no node that could take one had room\.", said), said
 
 
 def test_why_unfinished_the_node_died_at_work() -> None:
@@ -74,7 +94,7 @@ def test_why_dead_by_cause() -> None:
 def test_why_late_the_link_was_slow() -> None:
     said = _console(
         fleet={"py": {"count": 3, "keepalive": "10s", "work": "200ms"}},
-        workload=[{"tasks": 60, "rate": "4/s", "at": "5s"}],
+        workload=[{"tasks": 60, "rate": "4/s", "at": "5s", "via": "transport"}],
         faults=[
             {"kind": "slow_link", "at": "10s", "select": {"names": ["py-3"]}, "latency": "3s", "for": "20s"}
         ],

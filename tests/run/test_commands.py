@@ -199,7 +199,7 @@ def test_what_new_writes_holds(dcompute: Callable[..., Done], seed: int) -> None
 def test_the_last_word_of_the_tutorial_holds(dcompute: Callable[..., Done], tmp_path: Path) -> None:
     """Its chapters 1 to 4, and its swarm, as written."""
     text = (Path(__file__).parents[2] / "docs" / "scenarios.md").read_text()
-    fleet, work, pumps, faults, expect = re.findall(r"```yaml\n(.*?)```", text, re.S)[:5]
+    fleet, work, pumps, _, faults, expect = re.findall(r"```yaml\n(.*?)```", text, re.S)[:6]
     assert pumps.startswith("fleet:")
     (tmp_path / "pump-room.yaml").write_text(fleet.partition("fleet:")[0] + pumps + work + faults + expect)
     found = dcompute("run", "pump-room.yaml", "-q")

@@ -18,9 +18,18 @@ _MOST_NODES = 3
 
 def unfinished(events: Sequence[t.Event], result: Result) -> list[str]:
     """Who has the tasks without a result, what became of them there, and in what state these nodes ended."""
-    open_tasks = {name: task for name, task in tasks(events).items() if task.sent and not task.results}
+    without = {
+        name: task
+        for name, task in tasks(events).items()
+        if (task.sent or task.asked) and not (task.results or task.ends)
+    }
+    unsent = [task for task in without.values() if not task.sent]
+    open_tasks = {name: task for name, task in without.items() if task.sent}
+    waits = (
+        f"{plural(len(unsent), 'task')} never sent: no node that could take one had room" if unsent else ""
+    )
     if not open_tasks:
-        return []
+        return [waits] if waits else []
     drops = _dropped(events)
     history = history_of(events)
     by_node = Counter(task.sent[-1].node for task in open_tasks.values())
@@ -36,7 +45,7 @@ def unfinished(events: Sequence[t.Event], result: Result) -> list[str]:
     for node in first:
         fate = "; ".join(f"{count:,} {words}" for words, count in fates[node].most_common())
         told.append(f"{node}: {fate}. At the end {_state(replay, history, node)}")
-    return told
+    return [*told, waits] if waits else told
 
 
 def _whose(by_node: Counter[str], first: Sequence[str], count: int) -> str:
@@ -59,8 +68,10 @@ def _dropped(events: Sequence[t.Event]) -> dict[tuple[str, str], t.Event]:
 
 def _fate(name: str, task: Task, drops: dict[tuple[str, str], t.Event], history: History) -> str:
     """What became of a task where it was sent last."""
-    sent = task.sent[-1]
-    node, since_us = sent.node, sent.t_us
+    last = task.sent[-1]
+    node = last.node
+    # An executor in doubt sends the same again: what counts is since when that node could have it.
+    since_us = next(sent.t_us for sent in task.sent if (sent.node, sent.attempt) == (node, last.attempt))
     match drops.get((name, node)):
         case t.TaskDropped(t_us=at_us, reason=reason) if at_us >= since_us:
             return f"refused there: {reason}"
