@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from dcompute.drivers import Address, Channel, Timer
 from dcompute.node_core import Topics
-from dcompute.parts import PahoSession, SessionSettings
 from dcompute.protocol import Rejected, StatusMessage, decode
+from dcompute_sim.director.one_connection import OneConnection
 from dcompute_sim.interfaces.world import Machine
 
-KEEPALIVE_S = 60
 
-
-class ProbeClient:
+class ProbeClient(OneConnection):
     """One short visit to the broker: connect, subscribe or publish, leave.
 
     Args:
@@ -37,31 +34,7 @@ class ProbeClient:
         self._message = message
         self._on_message = on_message
         self._on_done = on_done
-        self._channel: Channel | None = None
-        login = machine.login
-        settings = SessionSettings(client_id, KEEPALIVE_S, login.username, login.password)
-        self._session: PahoSession | None = PahoSession(settings, None, self)
-        self._dial: Timer = machine.driver.dial(Address(*machine.address, login.tls), self)
-
-    def leave(self) -> None:
-        """Disconnect."""
-        if self._session is not None and self._channel is not None:
-            self._session.disconnect()
-            self._channel.close()
-        self._dial.cancel()
-        self._session = None
-
-    def channel_open(self, channel: Channel) -> None:
-        self._channel = channel
-        if self._session is not None:
-            self._session.open(channel.write)
-
-    def channel_data(self, data: bytes) -> None:
-        if self._session is not None:
-            self._session.feed(data)
-
-    def channel_lost(self, error: Exception | None) -> None:
-        self._session = None
+        super().__init__(machine, client_id)
 
     def session_accepted(self) -> None:
         assert self._session is not None
@@ -77,18 +50,12 @@ class ProbeClient:
     def session_subscribed(self) -> None:
         self._on_done()
 
-    def session_extra(self, topic: str, granted: bool) -> None:
-        pass  # it asks for nothing that it could do without
-
     def session_acknowledged(self, mid: int) -> None:
         self._on_done()
 
     def session_message(self, topic: str, payload: bytes, retained: bool) -> None:
         if self._on_message is not None:
             self._on_message(topic, payload, retained)
-
-    def session_ended(self, reason: str) -> None:
-        self._session = None
 
 
 class RetainedStatuses:
