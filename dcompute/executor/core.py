@@ -18,6 +18,9 @@ docs/protocol.md, "End to end". What is to be known before changing anything her
 * A life that is over may be back, by a newer connection than any that was seen of it: two programs have one
   id, and throw each other out. What was open there was given up, but its numbers are used up: it goes on
   above them.
+* A node without credit remembers nothing that it could repeat, and takes the same attempt for a repeat: what
+  it told while we were away is lost. So after an outage of ours it is given the next attempt, and so it is
+  when it has said nothing for long: its answer may have been dropped.
 * A task that was moved keeps its number where it was. Back in the same life, it is the same number and
   attempt: the node knows whether it ran.
 * The second half of a window is for what is more urgent than nearly all that is there: see `Node.level`.
@@ -345,6 +348,8 @@ class FleetCore:
         self.up = True
         for node in self.nodes.values():
             if node.alive:
+                if not node.credit:
+                    self._renew(*node.open.values())
                 self._send_again(node, now_s)
             elif node.open:
                 node.gone_at_s = now_s
@@ -374,6 +379,8 @@ class FleetCore:
         node.gone_at_s = None
         self._rank(node, now_s)
         if again and self.up:
+            if not node.credit:
+                self._renew(*(placement for placement in node.open.values() if placement.since_s is None))
             self._send_again(node, now_s)
         self._place(now_s)
 
@@ -599,6 +606,8 @@ class FleetCore:
             if not placement.active:
                 continue
             if placement.resend_at_s <= now_s:
+                if not node.credit and placement.pause_s >= LONGEST_RESEND_S:
+                    self._renew(placement)
                 placement.pause_s = min(LONGEST_RESEND_S, 2 * placement.pause_s)
                 self._send(placement, now_s)
             self._wake(placement.resend_at_s)
@@ -627,6 +636,16 @@ class FleetCore:
                 self._batch.writes.append(("back", task.id, node.id, node.life))
             if placement.active:
                 self._send(placement, now_s)
+
+    def _renew(self, *placements: Placement) -> None:
+        """Ask a node without credit for the next attempt, which it does not take for a repeat."""
+        for placement in placements:
+            task = placement.task
+            if not placement.active and not task.waiting:
+                continue  # another attempt is under way
+            task.attempt += 1
+            placement.attempt = task.attempt
+            self._batch.writes.append(("attempt", task.id, task.attempt, task.lost, task.failed))
 
     # --- sending --------------------------------------------------------------------------------------------
 

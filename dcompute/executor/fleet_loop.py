@@ -10,8 +10,10 @@ Tasks and answers go at QoS 0: they are acknowledged end to end, and sent again 
 PUBACK would say nothing that matters, and cost two packets of four. (The link sends at QoS 1 after all what
 the broker may close the connection over, to find out.)
 
-A node that announces no credit is older than end-to-end delivery: it answers on `results`, to nobody in
-particular. That topic is subscribed to when the first such node is seen, as it carries everybody's answers.
+A node that announces no credit is older than end-to-end delivery, or somebody else's program: its tasks go
+at QoS 1, as a master's do, for on the way there nothing else acknowledges them. It answers on `results`, to
+nobody in particular. That topic is subscribed to when the first such node is seen, as it carries everybody's
+answers.
 """
 
 from __future__ import annotations
@@ -208,7 +210,11 @@ class FleetLoop:
         for send in batch.sends:
             payload, task = write_message(send, self._name), send.task
             message = (self._topics.task_of(send.node), payload, False)
-            self._link.send_once([message], task.priority if task is not None else 0)
+            priority = task.priority if task is not None else 0
+            if send.ring:
+                self._link.send_once([message], priority)
+            else:
+                self._link.send(message, priority)
             if self._observer is not None and task is not None and not send.cancel:
                 self._tell(TaskSent(send.node, task.id, task.priority, send.attempt, len(payload)))
         for settled in batch.reports:

@@ -151,6 +151,36 @@ def test_the_urgent_find_room_behind_any_number_of_others() -> None:
     assert fleet.sent[-1] == ("a", "mid2", 8, 1), "as soon as one of its kind is done"
 
 
+def test_who_acknowledges_nothing_is_asked_anew_for_what_it_may_have_told_while_we_were_away() -> None:
+    """It takes the same attempt for a repeat, and never answers again."""
+    fleet = Fleet(resend_s=10.0)
+    fleet.node("old", credit=0)
+    fleet.give("1")
+    fleet.pass_time(11)
+    assert fleet.sent[1:] == [("old", "1", 1, 1)], "slow, as far as anybody knows"
+    fleet.core.link_down()
+    fleet.core.link_up(fleet.now_s)
+    assert ("attempt", "1", 2, 0, 0) in fleet.do().writes
+    assert fleet.sent[2:] == [("old", "1", 1, 2)]
+    fleet.node("old", credit=0)
+    assert len(fleet.sent) == 3, "it was there all the time"
+    fleet.pass_time(1000)
+    attempts = [attempt for *_, attempt in fleet.sent]
+    assert attempts[:6] == [1, 1, 2, 2, 2, 2]
+    assert attempts[-1] > 2, "in the end its answer was dropped"
+    fleet.core.answered_as_of_old("old", "1", 3, fleet.now_s)
+    fleet.do()
+    assert fleet.over == {"1": Outcome.RESULT}
+
+
+def test_a_restarted_asker_does_the_same() -> None:
+    fleet = Fleet()
+    fleet.core.restore_counter("old", "L1", 1)
+    fleet.core.restore(Task("1", b"{}"), [("old", "L1", 1, 1, True)])
+    fleet.node("old", credit=0)
+    assert fleet.sent == [("old", "1", 1, 2)]
+
+
 def test_a_task_that_kills_is_tried_alone_and_then_quarantined() -> None:
     fleet = Fleet(settle_s=0.0, losses=3)
     for name in ("a", "b", "c", "d"):

@@ -21,7 +21,7 @@ def scenario(files: Path | None, keepalive: str) -> dict[str, Any]:
         "phases": {"start": "4s", "work": "6s", "idle": "60s", "quiet": "5s"},
         "fleet": {"esp": {"kind": "firmware", "count": 2, "keepalive": keepalive, **given}},
         "workload": [{"phase": "work", "rate": "4/s", "tasks": 20, "priority": "1..10"}],
-        "expect": ["no_false_deaths", "all_tasks_finished", "final_status"],
+        "expect": ["no_false_deaths", "all_tasks_finished", "final_status", "wire_protocol"],
     }
 
 
