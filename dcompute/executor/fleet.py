@@ -71,6 +71,7 @@ class FleetExecutor(Executor):
             counted; it is never less than twice what the nodes take at a time. None: any number.
         tell_s: how often it says what its queue is, for `dcompute top`; 0: never.
         observer: is told what happens (`dcompute.events`), on the loop; must not block.
+        core_class: the state machine that decides which task goes where.
         username, password, tls, keepalive, namespace, liveness_s, probe_s, driver: as of MasterNodeTransport.
 
     Raises:
@@ -100,6 +101,7 @@ class FleetExecutor(Executor):
         probe_s: float | None = None,
         driver: Driver | None = None,
         observer: ExecutorObserver | None = None,
+        core_class: type[FleetCore] = FleetCore,
     ) -> None:
         self._driver = driver or shared_driver()
         self._room = Room(self._driver, max_pending)
@@ -112,7 +114,7 @@ class FleetExecutor(Executor):
             assert self._journal is not None
             self._journal.close()
             raise ValueError(f"journal {self._journal.path}: it is that of {self.name!r}, not of {name!r}")
-        self._core = FleetCore(settle_s=settle_s, resend_s=resend_s, losses=losses)
+        self._core = core_class(settle_s=settle_s, resend_s=resend_s, losses=losses)
         self._registry = Registry(liveness_s=liveness_s, probe_s=probe_s)
         self._loop = FleetLoop(
             self._driver,

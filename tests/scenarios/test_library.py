@@ -63,6 +63,15 @@ CAUGHT_LEAVING = (
     "leaves-in-silence",
     "unretained-offline",
 )  # tests/engines/test_leaving.py
+OF_EXECUTORS = (
+    "new-number-each-time",
+    "once-again",
+    "forgets-of-a-life",
+    "deaf-to-results",
+    "first-asked-first",
+    "last-asked-first",
+    "one-for-all",
+)  # tests/mutants/test_executors.py
 _RED_ON = re.compile(r"^# Red on: +--mutant (\S+): (.+)$", re.MULTILINE)
 
 FILES = shipped()
@@ -138,7 +147,9 @@ def test_every_mutant_is_shown() -> None:
     circumstances = {
         group.variant for name in FILES for scenario in variations(name) for group in scenario.fleet.values()
     }
-    assert set(MUTANTS) <= shown | circumstances | set(CAUGHT_BY_THE_SWARM) | set(CAUGHT_LEAVING)
+    assert set(MUTANTS) <= shown | circumstances | set(CAUGHT_BY_THE_SWARM) | set(CAUGHT_LEAVING) | set(
+        OF_EXECUTORS
+    )
 
 
 def test_no_field_fault_shares_its_mutant() -> None:

@@ -36,6 +36,7 @@ from dcompute_sim.answers import asked_digest, given
 from dcompute_sim.director.node_ids import NodeIds
 from dcompute_sim.interfaces.suspendable import SuspendableDriver
 from dcompute_sim.interfaces.world import Machine
+from dcompute_sim.mutants.classes import core_class
 from dcompute_sim.production_events import value_digest
 from dcompute_sim.recorder import Recorder
 from dcompute_sim.scenario import AskerSettings, TaskStream
@@ -75,6 +76,7 @@ class ExecutorProgram:
         group_of: every node's group.
         ids: of the nodes, on the wire.
         namespace: of the run.
+        mutants: names of those that it has.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class ExecutorProgram:
         group_of: Mapping[str, str],
         ids: NodeIds,
         namespace: str,
+        mutants: tuple[str, ...],
     ) -> None:
         self._name = name
         self._settings = settings
@@ -93,6 +96,7 @@ class ExecutorProgram:
         self._group_of = group_of
         self._ids = ids
         self._namespace = namespace
+        self._core_class = core_class(mutants)
         self._executor: FleetExecutor | None = None
         self._journal: Journal | None = None
         self._wanted: dict[str, _Wanted] = {}
@@ -130,6 +134,7 @@ class ExecutorProgram:
             namespace=self._namespace,
             driver=driver,
             observer=self._tell,
+            core_class=self._core_class,
         )
         for wanted in before:
             if journal == "kept":

@@ -61,8 +61,9 @@ class Director:
         }
         by_executor = [stream for stream in scenario.workload if stream.via == "executor"]
         asking = {name for stream in by_executor for name in scenario.askers_of(stream)}
+        of_master = (*((scenario.master.variant,) if scenario.master.variant else ()), *mutants)
         executors = {
-            name: self._executor(name, settings, group_of)
+            name: self._executor(name, settings, group_of, of_master if name == MASTER else tuple(mutants))
             for name, settings in scenario.askers().items()
             if name in asking
         }
@@ -73,7 +74,7 @@ class Director:
             recorder,
             namespace=scenario.namespace,
             seed=str(scenario.seed),
-            mutants=(*((scenario.master.variant,) if scenario.master.variant else ()), *mutants),
+            mutants=of_master,
             executor=executors.get(MASTER),
             observer=bare.on_master_event,
             ids=self._ids,
@@ -131,11 +132,14 @@ class Director:
         self._engine.finish()
         self._recorder.add(t.RunEnded, reason="finished")
 
-    def _executor(self, name: str, settings: AskerSettings, group_of: Mapping[str, str]) -> ExecutorProgram:
+    def _executor(
+        self, name: str, settings: AskerSettings, group_of: Mapping[str, str], mutants: tuple[str, ...]
+    ) -> ExecutorProgram:
         # Here: a run without work has no use for it, and a fleet of thousands is measured by its memory.
         from dcompute_sim.director.executor_program import ExecutorProgram
 
-        return ExecutorProgram(name, settings, self._recorder, group_of, self._ids, self._scenario.namespace)
+        namespace = self._scenario.namespace
+        return ExecutorProgram(name, settings, self._recorder, group_of, self._ids, namespace, mutants)
 
     def close(self) -> None:
         """Switch everything off; the trace is complete."""

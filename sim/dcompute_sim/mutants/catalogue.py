@@ -20,6 +20,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dcompute.executor.core import FleetCore
 from dcompute.master_transport import MasterNodeTransport
 from dcompute.node_core import NodeCore, TaskQueue
 from dcompute.node_transport import ComputeNodeTransport
@@ -37,7 +38,7 @@ KINDS = {
 
 _PARTS_OF = {
     PYTHON: (ComputeNodeTransport, NodeCore, TaskQueue, MqttLink),
-    MASTER: (MasterNodeTransport, Registry),
+    MASTER: (MasterNodeTransport, Registry, FleetCore),
 }
 
 

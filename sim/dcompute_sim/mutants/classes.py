@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from dcompute.executor.core import FleetCore
 from dcompute.master_transport import MasterNodeTransport
 from dcompute.node_core import NodeCore, TaskQueue
 from dcompute.node_transport import ComputeNodeTransport
@@ -27,6 +28,12 @@ def node_classes(names: tuple[str, ...]) -> tuple[Callable[..., ComputeNodeTrans
 def master_classes(names: tuple[str, ...]) -> tuple[Callable[..., MasterNodeTransport], type[Registry]]:
     """Transport and registry of a master with these mutants."""
     return _mutated(MasterNodeTransport, names), _mutated(Registry, names)
+
+
+@cache
+def core_class(names: tuple[str, ...]) -> type[FleetCore]:
+    """The core of an executor with these mutants."""
+    return _mutated(FleetCore, names)
 
 
 def _mutated(base: type[Any], names: tuple[str, ...], **parts: type[Any]) -> type[Any]:

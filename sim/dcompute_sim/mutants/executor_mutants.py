@@ -1,0 +1,84 @@
+"""What an executor decides: which task goes where, and what is asked again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dcompute.executor.core import Answer, FleetCore, Node, Placement, Task
+from dcompute_sim.mutants.catalogue import register
+
+
+class _NewNumberEachTime(FleetCore):
+    """A task that is sent again goes under a new number, so that its node takes it for another one."""
+
+    def _send(self, placement: Placement, now_s: float) -> None:
+        node = placement.node
+        if placement.since_s is not None and node.credit and placement.n in node.open:
+            del node.open[placement.n]
+            node.top += 1
+            placement.n = node.top
+            node.open[placement.n] = placement
+        super()._send(placement, now_s)
+
+
+class _OnceAgain(FleetCore):
+    """A task that is to run once, and may have run, is given out again."""
+
+    def _lost(self, task: Task, node: Node, now_s: float) -> None:
+        if task.once and not task.active() and not task.waiting:
+            self._next_attempt(task)
+        else:
+            super()._lost(task, node, now_s)
+
+
+class _ForgetsOfALife(FleetCore):
+    """Takes a node whose connection is new for one whose memory is gone."""
+
+    def _send_again(self, node: Node, now_s: float) -> None:
+        for placement in list(node.open.values()):
+            if placement.active and placement.since_s is not None and not placement.task.once:
+                self._close(placement, now_s)
+                self._next_attempt(placement.task)
+        super()._send_again(node, now_s)
+
+
+class _DeafToResults(FleetCore):
+    """Of the answers, every fifth goes unheard, and what repeats it too."""
+
+    def answered(self, answer: Answer, now_s: float) -> None:
+        if answer.n % 5:
+            super().answered(answer, now_s)
+
+
+class _FirstAskedFirst(FleetCore):
+    """Gives tasks out in the order in which they were asked for, whatever their priority."""
+
+    def _enqueue(self, task: Task) -> None:
+        priority, task.priority = task.priority, 0
+        super()._enqueue(task)
+        task.priority = priority
+
+
+class _LastAskedFirst(FleetCore):
+    """Of equally urgent tasks, gives out the one that was asked for last."""
+
+    def _enqueue(self, task: Task) -> None:
+        self._order -= 2
+        super()._enqueue(task)
+
+
+class _OneForAll(FleetCore):
+    """Gives all that waits to one node, as long as that is there, and nothing to the others."""
+
+    def _candidates(self, task: Task) -> Iterator[Node]:
+        first = min((name for name, node in self.nodes.items() if node.alive), default="")
+        return (node for node in super()._candidates(task) if node.id == first)
+
+
+register("new-number-each-time", _NewNumberEachTime)
+register("once-again", _OnceAgain)
+register("forgets-of-a-life", _ForgetsOfALife)
+register("deaf-to-results", _DeafToResults)
+register("first-asked-first", _FirstAskedFirst)
+register("last-asked-first", _LastAskedFirst)
+register("one-for-all", _OneForAll)
