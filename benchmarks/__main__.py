@@ -42,15 +42,19 @@ def main() -> int:
     parser.add_argument(
         "--rev", metavar="REVISION", help="structure: of this git revision, not the work tree"
     )
+    parser.add_argument("--only", metavar="CAMPAIGN", help="kills: this one of its campaigns")
     arguments = parser.parse_args()
     unknown = set(arguments.suite) - set(SUITES)
     if unknown:
         parser.error(f"no suite {', '.join(sorted(unknown))}; there are {', '.join(SUITES)}")
     if arguments.rev and arguments.suite != ["structure"]:
         parser.error("--rev is for the suite `structure` alone: the others measure what is installed")
+    if arguments.only and arguments.suite != ["kills"]:
+        parser.error("--only is for the suite `kills` alone")
     found = {}
     for suite in arguments.suite or SUITES:
-        options = {"revision": arguments.rev} if arguments.rev else {}
+        options = {"revision": arguments.rev, "only": arguments.only}
+        options = {name: value for name, value in options.items() if value}
         figures = importlib.import_module(f"benchmarks.{suite}").measure(**options)
         print_figures(suite, figures)
         found[suite] = [figure.as_dict() for figure in figures]

@@ -1,5 +1,7 @@
 """Work that gets done although everything that takes part is killed: `python -m benchmarks kills`.
 
+One campaign of the four: `python -m benchmarks kills --only 'the executor alone'`.
+
 Real processes: eight nodes, an executor with a journal, and a broker of each kind, killed (SIGKILL) and
 paused (SIGSTOP) at random while 5,000 tasks are done; then 1,000 kills of the executor alone. What happened
 is read from files that nodes and executors append to, by `ledger`, which knows nothing of delivery.
@@ -7,6 +9,9 @@ Everything is on loopback, bounded, and ends with the processes that it started.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
 
 from benchmarks.figures import Figure
 from benchmarks.kills.campaign import Campaign, Faults
@@ -19,29 +24,47 @@ EVERYTHING = Faults(node_kill=8, node_pause=6, asker_kill=6, asker_pause=4, brok
 ASKER_ALONE = Faults(asker_kill=1)
 
 
-def measure() -> list[Figure]:
-    """All figures."""
+def measure(only: str | None = None) -> list[Figure]:
+    """All figures, or those of one campaign of CAMPAIGNS."""
     figures = []
-    for seed, broker in enumerate(("mosquitto", "mosquitto with persistence", "embedded"), 1):
-        campaign = Campaign(
-            *(broker, TASKS, EVERYTHING, seed),
-            each_s=0.3,
-            every_s=(0.1, 1.0),
-            every_tasks=TASKS / FAULTS,
-            enough=FAULTS,
-        )
-        figures += _figures(broker, campaign, at_least=FAULTS // 2)
+    for name in CAMPAIGNS if only is None else [only]:
+        campaign, at_least = CAMPAIGNS[name]()
+        figures += _figures(name, campaign, at_least)
+    return figures
+
+
+def _everything(broker: str, seed: int) -> tuple[Campaign, int]:
+    campaign = Campaign(
+        *(broker, TASKS, EVERYTHING, seed),
+        each_s=0.3,
+        every_s=(0.1, 1.0),
+        every_tasks=TASKS / FAULTS,
+        enough=FAULTS,
+    )
+    return campaign, FAULTS // 2
+
+
+def _alone() -> tuple[Campaign, int]:
     # A life of the executor is half a second; the tasks are to last as long as 1,000 of them.
-    alone = Campaign(
+    campaign = Campaign(
         *("mosquitto", TASKS, ASKER_ALONE, 4),
         each_s=1.6,
         every_s=(0.05, 0.5),
         every_tasks=TASKS / KILLS / 2,
         longest_away_s=0.02,
         enough=KILLS,
-        patience_s=3_000,
+        faults_s=3_000,
+        patience_s=4_500,
     )
-    return figures + _figures("the executor alone", alone, at_least=KILLS)
+    return campaign, KILLS
+
+
+CAMPAIGNS: dict[str, Callable[[], tuple[Campaign, int]]] = {
+    "mosquitto": partial(_everything, "mosquitto", 1),
+    "mosquitto with persistence": partial(_everything, "mosquitto with persistence", 2),
+    "embedded": partial(_everything, "embedded", 3),
+    "the executor alone": _alone,
+}
 
 
 def _figures(title: str, campaign: Campaign, at_least: int) -> list[Figure]:

@@ -66,6 +66,7 @@ class Campaign:
         longest_away_s: until what was killed is started again.
         longest_pause_s: 6 s are longer than the broker waits for a silent client, sometimes.
         enough: after so many faults there are no more; None: as long as there is work.
+        faults_s: nor are there after so many seconds.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Campaign:
         longest_away_s: float = 1.0,
         longest_pause_s: float = 6.0,
         enough: int | None = None,
+        faults_s: float = float("inf"),
         nodes: int = NODES,
         patience_s: float = PATIENCE_S,
     ) -> None:
@@ -94,6 +96,7 @@ class Campaign:
         self._longest_away_s = longest_away_s
         self._longest_pause_s = longest_pause_s
         self._enough = enough
+        self._faults_s = faults_s
         self._node_count = nodes
         self._patience_s = patience_s
         self._due: list[tuple[float, int, Callable[[], None]]] = []
@@ -129,8 +132,9 @@ class Campaign:
         return (broker_, asker, *(program("node", log, port, name, folder / "executed") for name in names))
 
     def _inflict(self, broker_: Participant, asker: Participant, *nodes: Participant) -> None:
-        give_up_s = time.monotonic() + self._patience_s
-        next_s = time.monotonic() + self._random.uniform(*self._every_s)
+        began_s = time.monotonic()
+        give_up_s, peace_s = began_s + self._patience_s, began_s + self._faults_s
+        next_s = began_s + self._random.uniform(*self._every_s)
         work, due_work = Work(self._folder / "executed"), 0.0
         while asker.status() is None or self._due:
             now_s = time.monotonic()
@@ -139,7 +143,7 @@ class Campaign:
             while self._due and self._due[0][0] <= now_s:
                 heapq.heappop(self._due)[2]()
             if (
-                now_s >= next_s
+                next_s <= now_s < peace_s
                 and work.done() >= due_work
                 and asker.status() is None
                 and sum(self._done.values()) != self._enough
