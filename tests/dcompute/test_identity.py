@@ -89,19 +89,25 @@ def test_a_process_in_other_namespaces_has_another_id() -> None:
 def test_a_slot_ends_with_the_process_though_its_fork_lives() -> None:
     """A worker that it forked must not keep its id from the next start."""
     program = """
-import os, time
-from dcompute._node.identity import default_node_id, fingerprint
+import os
+from dcompute._node.identity import default_node_id
 name = default_node_id()
 if os.fork():
     print(name, flush=True)
     os._exit(0)
 os.close(1)
-time.sleep(20)
+os.read(0, 1)
 """
     ids = []
-    for _ in range(2):
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-        ids.append(done.stdout.strip())
+    lifeline, end = os.pipe()  # forks live while `end` is open
+    try:
+        for _ in range(2):
+            command = [sys.executable, "-c", program]
+            done = subprocess.run(command, stdin=lifeline, stdout=subprocess.PIPE, text=True, check=True)
+            ids.append(done.stdout.strip())
+    finally:
+        os.close(lifeline)
+        os.close(end)
     assert ids[0] == ids[1]
 
 
