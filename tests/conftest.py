@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -29,6 +32,20 @@ if (
     and signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 ):
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Where no bytecode may be written beside the sources, as in many containers, each of the hundreds of programs
+# that tests start would compile all that it imports: half of a second. It is kept where pytest keeps its own.
+_BYTECODE = Path(__file__).resolve().parents[1] / ".pytest_cache" / "bytecode"
+if sys.dont_write_bytecode and sys.pycache_prefix is None:
+    sys.dont_write_bytecode, sys.pycache_prefix = False, str(_BYTECODE)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = str(_BYTECODE)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Drop the bytecode of what tests have written in folders of their own."""
+    if not hasattr(session.config, "workerinput"):
+        shutil.rmtree(_BYTECODE / Path(tempfile.gettempdir()).relative_to("/"), ignore_errors=True)
 
 
 class Pair(NamedTuple):

@@ -11,9 +11,9 @@ from dcompute_sim.report.broker_drops import drops
 from .conftest import Run
 
 FLOOD = {
-    "duration": "20s",
+    "duration": "14s",
     "fleet": {"py": {"count": 1, "keepalive": "60s", "work": "0s", "network": {"latency": "300ms"}}},
-    "workload": [{"tasks": 2500, "rate": "100000/s", "at": "5s", "via": "transport"}],
+    "workload": [{"tasks": 2500, "rate": "100000/s", "at": "3s", "via": "transport"}],
     "expect": [],
 }
 """A node 600 ms away has taken next to nothing when all tasks are there: 20 under way, 1,000 wait."""

@@ -122,7 +122,7 @@ def test_who_leaves_in_bad_order_is_caught(run: Run, mutant: str, kind: str) -> 
 
 def test_in_real_time(run: Run) -> None:
     keys = scenario({"kind": "restart", "at": "2s", "restart_after": "1s"})
-    keys["phases"] = {"start": "1s", "storm": "4s", "quiet": "5s"}
+    keys["phases"] = {"start": "1s", "storm": "3s", "quiet": "3s"}
     keys["expect"] = ["clean_leave", "all_tasks_finished", {"final_status": {"status": "ready"}}]
     outcome = run(keys, time="real")
     assert outcome.verdict.status is Status.HELD, [r.outcome for r in outcome.verdict.results]
