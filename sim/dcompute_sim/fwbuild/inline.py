@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import copy
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from dcompute_sim.fwbuild.inline_call import CallSite, Impossible, value_of
 
@@ -26,72 +26,87 @@ _NOT_PLAIN = (
 def inline(trees: Sequence[ast.Module], is_kept: Callable[[str], bool]) -> None:
     """Do so in all `trees`, which are one program; what `is_kept` is called from elsewhere."""
     _drop_defaults(trees, is_kept)
+    uses = {id(tree): _Uses(tree) for tree in trees}
     refused: set[int] = set()
-    while _inline_one(trees, is_kept, refused):
-        pass
+    while (changed := _inline_one(trees, uses, is_kept, refused)) is not None:
+        uses[id(changed)] = _Uses(changed)  # of the others nothing has changed
 
 
 def _drop_defaults(trees: Sequence[ast.Module], is_kept: Callable[[str], bool]) -> None:
     """Leave out the defaults that no call uses."""
-    attributes = _Uses(trees)
+    of_all = {id(tree): _Uses(tree) for tree in trees}
     calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
     for tree in trees:
-        names = _Uses([tree])
         local_calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
         for owner, function in _functions(tree):
             name = function.name
             if is_kept(name) or name.endswith("__"):
                 continue
             if owner is tree:
-                uses = names.of_function(name)
+                uses = of_all[id(tree)].of_function(name)
                 made = [c for c in local_calls if isinstance(c.func, ast.Name) and c.func.id == name]
             else:
-                uses = attributes.of_method(name)
+                uses = _of_method(of_all.values(), name)
                 made = [c for c in calls if isinstance(c.func, ast.Attribute) and c.func.attr == name]
             given = len(function.args.args) - (owner is not tree)
             if uses == len(made) and all(len(call.args) == given and not call.keywords for call in made):
                 function.args.defaults = []
 
 
-def _inline_one(trees: Sequence[ast.Module], is_kept: Callable[[str], bool], refused: set[int]) -> bool:
-    attributes = _Uses(trees)
+def _inline_one(
+    trees: Sequence[ast.Module], uses: Mapping[int, _Uses], is_kept: Callable[[str], bool], refused: set[int]
+) -> ast.Module | None:
+    """The tree in which it was done; None if there is nothing left to do."""
     for tree in trees:
-        names = _Uses([tree])
+        here = uses[id(tree)]
         for owner, function in _functions(tree):
-            is_method = owner is not tree
-            uses = (attributes.of_method if is_method else names.of_function)(function.name)
             if id(function) in refused or is_kept(function.name) or not _is_plain(function):
                 continue
+            is_method = owner is not tree
+            name = function.name
+            count = _of_method(uses.values(), name) if is_method else here.of_function(name)
             most = _PLACES if _is_small(function) else 1
-            if 0 < uses <= most and _replace(tree, function, is_method, uses):
+            callers = [f for _, f in _functions(tree) if f is not function and name in here.named_in[id(f)]]
+            if 0 < count <= most and _replace(callers, function, is_method, count):
                 owner.body.remove(function)
                 owner.body[:] = owner.body or [ast.Pass()]
-                return True
+                return tree
             refused.add(id(function))
-    return False
+    return None
 
 
 class _Uses:
-    """How often names are used, and those that stand for more than one thing."""
+    """How often names are used in a tree, and those that are set."""
 
-    def __init__(self, trees: Sequence[ast.Module]) -> None:
-        nodes = [node for tree in trees for node in ast.walk(tree)]
+    def __init__(self, tree: ast.Module) -> None:
+        nodes = list(ast.walk(tree))
         attributes = [node for node in nodes if isinstance(node, ast.Attribute)]
         names = [node for node in nodes if isinstance(node, ast.Name)]
-        self._attributes = Counter(node.attr for node in attributes)
-        self._names = Counter(node.id for node in names if isinstance(node.ctx, ast.Load))
+        self.attributes = Counter(node.attr for node in attributes)
+        self.set_attributes = {node.attr for node in attributes if not isinstance(node.ctx, ast.Load)}
         members = [s for node in nodes if isinstance(node, ast.ClassDef) for s in node.body]
-        methods = Counter(member.name for member in members if isinstance(member, _Function))
-        self._ambiguous = {name for name, count in methods.items() if count > 1}
-        self._ambiguous |= {node.attr for node in attributes if not isinstance(node.ctx, ast.Load)}
+        self.methods = Counter(member.name for member in members if isinstance(member, _Function))
+        self._names = Counter(node.id for node in names if isinstance(node.ctx, ast.Load))
         self._set = {node.id for node in names if not isinstance(node.ctx, ast.Load)}
-
-    def of_method(self, name: str) -> int:
-        """0 if that cannot be told."""
-        return 0 if name in self._ambiguous else self._attributes[name]
+        self.named_in = {id(function): _named(function) for _, function in _functions(tree)}
 
     def of_function(self, name: str) -> int:
+        """0 if that cannot be told."""
         return 0 if name in self._set else self._names[name]
+
+
+def _of_method(trees: Collection[_Uses], name: str) -> int:
+    """How often a method is used in all trees; 0 if that cannot be told."""
+    if sum(uses.methods[name] for uses in trees) > 1 or any(name in uses.set_attributes for uses in trees):
+        return 0
+    return sum(uses.attributes[name] for uses in trees)
+
+
+def _named(function: _Function) -> set[str]:
+    """What it calls, and more."""
+    nodes = list(ast.walk(function))
+    names = {node.id for node in nodes if isinstance(node, ast.Name)}
+    return names | {node.attr for node in nodes if isinstance(node, ast.Attribute)}
 
 
 def _functions(tree: ast.Module) -> Iterator[tuple[ast.Module | ast.ClassDef, _Function]]:
@@ -115,9 +130,8 @@ def _is_small(function: _Function) -> bool:
     return 0 < len(parts) <= _SMALL_NODES
 
 
-def _replace(tree: ast.Module, function: _Function, is_method: bool, uses: int) -> bool:
-    """Replace all calls in `tree`; False, and nothing changed, if one of them cannot be."""
-    callers = [caller for _, caller in _functions(tree) if caller is not function]
+def _replace(callers: Sequence[_Function], function: _Function, is_method: bool, uses: int) -> bool:
+    """Replace all calls; False, and nothing changed, if one of them cannot be or stands elsewhere."""
     rewritten = []
     for caller in callers:
         site = CallSite(copy.deepcopy(caller), function, is_method)
