@@ -23,6 +23,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from dcompute_sim.micropython.provision import Emulator, provision
 
+from benchmarks.browser import Browser
+
 _DAY = timedelta(days=1)
 
 # Started in the background, as by `nohup ... &`, a process ignores SIGINT and so do all that it starts: the
@@ -152,3 +154,11 @@ def running(*words: object, cwd: Path | None = None, until: str) -> Iterator[str
 def new_authority() -> Callable[..., Authority]:
     """`new_authority(folder, name, host)`: its `file`, and `issue(name)`."""
     return Authority
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A running headless Chromium."""
+    running = Browser(tmp_path_factory.mktemp("profile"))
+    yield running
+    running.close()

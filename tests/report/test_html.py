@@ -13,7 +13,9 @@ from dcompute_sim.checks import Check
 from dcompute_sim.report.html import MAX_WORK, html
 from dcompute_sim.report.run_report import RunReport, judged
 
-from .conftest import Browser, NewFleet
+from benchmarks.browser import Browser
+
+from .conftest import NewFleet
 
 SHOWN = "document.getElementById('shown').textContent"
 
@@ -101,10 +103,11 @@ def test_it_opens_quickly_and_shows_what_the_trace_says(
     assert in_sight(browser, "crash") == run.totals.faults["crash"]
 
     browser.js("document.getElementById('lanes').scrollIntoView()")
-    pixels = browser.colours(["#bfe3cd", "#f3b7b3", "#c62828"])
+    pixels = browser.colours(["#bfe3cd", "#cdb7e0", "#5b2a86", "#c62828"])
     assert pixels[0] > 20_000, "the lanes of ready nodes"
     assert pixels[1] > 100, "the dead"
     assert pixels[2] > 100, "the reports of deaths"
+    assert pixels[3] == 0, "nothing is red on a run that held"
 
 
 def test_an_entry_of_the_legend_hides_what_it_names(
@@ -113,7 +116,7 @@ def test_an_entry_of_the_legend_hides_what_it_names(
     page = tmp_path / "report.html"
     page.write_text(html(judged(expectations, fleet(nodes=50, faults=20))), "utf-8")
     browser.open(page)
-    dead = "#f3b7b3"
+    dead = "#cdb7e0"
     assert browser.colours([dead])[0] > 100
     browser.js("document.querySelector('[data-entry=dead]').click()")
     browser.until("document.querySelector('[data-entry=dead]').getAttribute('aria-pressed') === 'false'")
@@ -127,7 +130,9 @@ def test_pointing_at_a_node_says_what_it_was_doing(
     page.write_text(html(judged(expectations, fleet(nodes=4, faults=0))), "utf-8")
     browser.open(page)
     browser.js("document.getElementById('lanes').scrollIntoView()")
-    browser.js("lanes.setCursor({left: lanes.valToPos(50, 'x'), top: lanes.valToPos(-2, 'y')})")
+    browser.js(
+        "lanes.plot.setCursor({left: lanes.plot.valToPos(50, 'x'), top: lanes.plot.valToPos(-2, 'y')}); null"
+    )
     told = browser.js("document.querySelector('#lanes .tip').textContent").split("\n")
     assert told[0].startswith("pi-0003 at ")
     assert told[1].startswith("ready for ")
@@ -150,9 +155,9 @@ def test_filter_and_zoom_find_one_node_in_a_thousand(
     type_into(browser, "hit", "off")
     browser.until(f"{SHOWN} === '1000 of 1000 nodes'")
 
-    names = "lanes.axes[1]._values"
+    names = "lanes.plot.axes[1]._values"
     assert "esp-0500" not in browser.js(names)
-    browser.js("zoomTo([0, 60], [-510, -490]); null")
+    browser.js("lanes.zoomTo([0, 60], [-510, -490]); null")
     browser.until(f"{names}.includes('esp-0500')")
     browser.js("document.getElementById('all').click()")
     browser.until(f"!{names}.includes('esp-0500')")

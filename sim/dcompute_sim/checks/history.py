@@ -163,13 +163,13 @@ _OF_INTEREST = frozenset(
         t.WireStalled,
     }
 )
-"""What `History._add` takes in."""
+"""What `History.add` takes in."""
 
 
 class History:
-    """One pass over a trace. All attributes are final after construction."""
+    """One pass over a trace. All attributes are final after construction, unless events are added later."""
 
-    def __init__(self, trace: Sequence[t.Event]) -> None:
+    def __init__(self, trace: Sequence[t.Event] = ()) -> None:
         self.run: t.RunStarted | None = None
         self.ended: t.RunEnded | None = None
         self.length = len(trace)
@@ -182,7 +182,7 @@ class History:
         self._broker_stopped_us = -1
         self._master_forgot_us = -1
         for at, event in compress(enumerate(trace), are_kinds(_OF_INTEREST, trace)):
-            self._add(at, event)
+            self.add(at, event)
 
     @property
     def granularity_s(self) -> float:
@@ -229,7 +229,8 @@ class History:
         keepalive_s = self.story(node).keepalive_s
         return 1.5 * keepalive_s + self.granularity_s if keepalive_s > 0 else None
 
-    def _add(self, at: int, event: t.Event) -> None:
+    def add(self, at: int, event: t.Event) -> None:
+        """Take in the event at this position of a trace that is not finished."""
         match event:  # the most frequent first
             case t.NodeStatusSeen(node=node):
                 self.story(node).seen.append((at, event))

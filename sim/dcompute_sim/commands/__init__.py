@@ -13,6 +13,7 @@ from dcompute_sim.commands.report_command import report
 from dcompute_sim.commands.run_command import run
 from dcompute_sim.commands.scenario_commands import explain, new, schema
 from dcompute_sim.commands.shrink_command import shrink
+from dcompute_sim.commands.view_command import view
 from dcompute_sim.deploy.acl_command import acl
 from dcompute_sim.deploy.cli import app as deploy
 from dcompute_sim.hardware.check_command import check as check_board
@@ -24,6 +25,7 @@ app.command()(run)
 app.command()(report)
 app.command()(compare)
 app.command()(at)
+app.command()(view)
 app.command()(hunt)
 app.command()(shrink)
 app.command()(explain)

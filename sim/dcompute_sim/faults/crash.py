@@ -15,7 +15,7 @@ class Crash(NodeFault):
     seen = Seen.CLOSED
     stops = True
     effects = frozenset({FIN, RST})
-    colour = "#b3261e"
+    colour = "#2f4b9e"
 
     kind: Literal["crash"]
     restart_after: RestartAfter

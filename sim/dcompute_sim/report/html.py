@@ -16,18 +16,18 @@ from jinja2 import Environment, StrictUndefined
 
 from dcompute_sim import trace as t
 from dcompute_sim.checks.check import Status
-from dcompute_sim.faults import kind_of
+from dcompute_sim.report.columns import columns
 from dcompute_sim.report.console import WORD
 from dcompute_sim.report.junit import offending_lines
 from dcompute_sim.report.run_report import RunReport, tag
 from dcompute_sim.report.text import event_fields, plural, seconds
-from dcompute_sim.report.timeline import Mark, Timeline, TimelineSpan, timeline
+from dcompute_sim.report.timeline import timeline
 from dcompute_sim.report.why import why
 
 MAX_WORK = 100_000  # tasks drawn; beyond that a page takes longer to open than a person waits
 MAX_LOG = 4_000
 SCRIPTS = ("uplot.js", "common.js", "lanes.js", "pictures.js")
-STYLES = ("uplot.css", "report.css")
+STYLES = ("uplot.css", "palette.css", "report.css")
 RATE_BINS = 400
 
 _RATES: dict[type[t.Event], str] = {
@@ -93,62 +93,10 @@ def _embedded(data: Any) -> str:
 def _data(run: RunReport) -> dict[str, Any]:
     line = timeline(run.events)
     return {
-        "end": line.end_us,
-        "nodes": [node.node for node in line.nodes],
-        "groups": [node.group for node in line.nodes],
-        "statuses": _spans(line.statuses),
-        "faults": _spans(line.faults),
-        "detections": _spans(line.detections),
-        "outages": _spans(line.outages),
-        "work": _work(line),
-        "deaths": _marks(line.deaths),
-        "phases": _marks(line.phases),
-        "colours": _colours(line.faults),
+        **columns(line, MAX_WORK),
         "distributions": _distributions(run),
         "rates": _rates(run.events),
         "log": _log(run.events),
-    }
-
-
-def _spans(spans: Sequence[TimelineSpan]) -> dict[str, list[Any]]:
-    return {
-        "lane": [span.lane for span in spans],
-        "start": [span.start_us for span in spans],
-        "end": [span.end_us for span in spans],
-        "what": [span.what for span in spans],
-        "detail": [span.detail for span in spans],
-    }
-
-
-def _colours(faults: Sequence[TimelineSpan]) -> dict[str, str]:
-    """Of the kinds of fault that have one of their own."""
-    kinds = {span.what: kind_of(span.what) for span in faults}
-    return {name: cls.colour for name, cls in kinds.items() if cls is not None and cls.colour}
-
-
-def _marks(marks: Sequence[Mark]) -> dict[str, list[Any]]:
-    return {
-        "lane": [mark.lane for mark in marks],
-        "t": [mark.t_us for mark in marks],
-        "what": [mark.what for mark in marks],
-        "detail": [mark.detail for mark in marks],
-    }
-
-
-def _work(line: Timeline) -> dict[str, Any]:
-    """The tasks as columns; when there are too many, evenly thinned, but every inversion is kept."""
-    step = -(-len(line.work) // MAX_WORK) or 1
-    work = [item for index, item in enumerate(line.work) if index % step == 0 or item.passed_over]
-    return {
-        "of": len(line.work),
-        "lane": [item.lane for item in work],
-        "task": [item.task for item in work],
-        "priority": [item.priority for item in work],
-        "received": [item.received_us for item in work],
-        "taken": [item.taken_us for item in work],
-        "end": [item.end_us for item in work],
-        "finished": [int(item.finished) for item in work],
-        "passed": [item.passed_over for item in work],
     }
 
 

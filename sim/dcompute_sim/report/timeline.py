@@ -1,15 +1,22 @@
-"""A run as pictures need it: per node, what lasted from when to when; read from the trace in one pass."""
+"""A run as pictures need it: per node, what lasted from when to when; read event by event.
+
+Event by event, so that a run that is still going on is drawn by the same code as one that is over. What goes
+on has the end OPEN, until it ends or the run does; `finish` closes it. Rows are only ever appended and
+replaced where they stand, so whoever has a copy (a page) needs to be told only of the rows that changed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Generic, TypeVar
 
 from dcompute_sim import trace as t
-from dcompute_sim.checks.check import of_kinds
-from dcompute_sim.checks.history import History, history_of
-from dcompute_sim.checks.queue import takes
+from dcompute_sim.checks.check import are_kinds
+from dcompute_sim.checks.history import History, InjectedFault
+from dcompute_sim.checks.queue import OF_QUEUES
 from dcompute_sim.faults import kind_of
+from dcompute_sim.trace.replayer import Replay
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,33 @@ class Mark:
 
 
 BROKER, MASTER, NOBODY = -1, -2, -3  # nobody: a fault that found no node to happen to
+OPEN = -1  # an end that has not come yet
+
+Row = TypeVar("Row")
+
+
+class Rows(list[Row], Generic[Row]):
+    """A list that knows which of its rows are new or changed since somebody asked."""
+
+    def __init__(self, rows: Sequence[Row] = ()) -> None:
+        super().__init__(rows)
+        self._changed: dict[int, None] = {}
+
+    def put(self, row: Row) -> int:
+        """Append a row; returns its index."""
+        self.append(row)
+        self._changed[len(self) - 1] = None
+        return len(self) - 1
+
+    def change(self, index: int, row: Row) -> None:
+        """Put another row in place of this one."""
+        self[index] = row
+        self._changed[index] = None
+
+    def changed(self) -> list[int]:
+        """Return the indices of what is new or changed since the last call."""
+        indices, self._changed = list(self._changed), {}
+        return indices
 
 
 @dataclass(slots=True)
@@ -55,125 +89,194 @@ class Timeline:
     """Everything to draw."""
 
     end_us: int = 0
-    nodes: list[t.NodeDefined] = field(default_factory=list)
-    statuses: list[TimelineSpan] = field(default_factory=list)  # what the master believed
-    faults: list[TimelineSpan] = field(default_factory=list)
-    detections: list[TimelineSpan] = field(default_factory=list)  # from a deadly fault to the master's report
-    outages: list[TimelineSpan] = field(default_factory=list)
-    work: list[Work] = field(default_factory=list)
-    deaths: list[Mark] = field(default_factory=list)
-    phases: list[Mark] = field(default_factory=list)
+    nodes: Rows[t.NodeDefined] = field(default_factory=Rows)
+    statuses: Rows[TimelineSpan] = field(default_factory=Rows)  # what the master believed
+    faults: Rows[TimelineSpan] = field(default_factory=Rows)
+    detections: Rows[TimelineSpan] = field(default_factory=Rows)  # from a deadly fault to the master's report
+    outages: Rows[TimelineSpan] = field(default_factory=Rows)
+    work: Rows[Work] = field(default_factory=Rows)
+    deaths: Rows[Mark] = field(default_factory=Rows)
+    phases: Rows[Mark] = field(default_factory=Rows)
 
 
 def timeline(events: Sequence[t.Event]) -> Timeline:
-    """Read the whole trace."""
-    history = history_of(events)
-    line = Timeline(end_us=history.end_us)
-    lanes = _Lanes(line.nodes)
-    for event in of_kinds({t.NodeDefined, t.PhaseStarted}, events):
-        if isinstance(event, t.NodeDefined):
-            lanes.define(event)
-        elif isinstance(event, t.PhaseStarted):
-            line.phases.append(Mark(MASTER, event.t_us, event.phase))
-    for node, story in history.stories.items():
-        if story.stops:
-            lanes.of(node)  # of a clone, perhaps nothing else is known
-        ends_us = [event.t_us for _, event in story.seen[1:]] + [line.end_us]
-        for (_, event), end_us in zip(story.seen, ends_us, strict=False):
-            line.statuses.append(TimelineSpan(lanes.of(node), event.t_us, end_us, event.status, event.inc))
-        line.deaths += [Mark(lanes.of(node), death.t_us, death.cause, death.inc) for _, death in story.deaths]
-    line.deaths.sort(key=lambda death: death.t_us)
-    line.work = _work(events, lanes)
-    line.outages = _outages(events, BROKER, "broker down", {t.BrokerStopped}, {t.BrokerStarted})
-    line.outages += _outages(
-        events, MASTER, "master away", {t.MasterStopped, t.MasterDisconnected}, {t.MasterConnected}
-    )
-    _add_faults(line, history, lanes)
-    return line
+    """Read the whole trace of a run that is over."""
+    builder = TimelineBuilder()
+    for at, (event, wanted) in enumerate(zip(events, are_kinds(DRAWN, events), strict=True)):
+        if wanted:
+            builder.add(at, event)
+    return builder.finish(events[-1].t_us if events else 0)
 
 
-class _Lanes:
-    """Which lane a node has; one that the engine did not define gets one when it is first asked for."""
-
-    def __init__(self, nodes: list[t.NodeDefined]) -> None:
-        self._nodes = nodes
-        self._lanes: dict[str, int] = {}
-
-    def define(self, node: t.NodeDefined) -> None:
-        self._lanes[node.node] = len(self._nodes)
-        self._nodes.append(node)
-
-    def of(self, node: str) -> int:
-        if node not in self._lanes:
-            self.define(t.NodeDefined(t_us=0, node=node, group="?", kind="unknown", keepalive_s=0.0))
-        return self._lanes[node]
-
-
-def _outages(
-    events: Sequence[t.Event], lane: int, what: str, begins: Set[type], ends: Set[type]
-) -> list[TimelineSpan]:
-    """From each first event that begins one to the next that ends it."""
-    found: list[TimelineSpan] = []
-    since_us: int | None = None
-    for event in of_kinds(begins | ends, events):
-        if type(event) in begins:
-            since_us = event.t_us if since_us is None else since_us
-        elif since_us is not None:
-            found.append(TimelineSpan(lane, since_us, event.t_us, what))
-            since_us = None
-    if since_us is not None:
-        found.append(TimelineSpan(lane, since_us, events[-1].t_us, what))
-    return found
+_BEGINS: dict[type[t.Event], tuple[int, str]] = {
+    t.BrokerStopped: (BROKER, "broker down"),
+    t.MasterStopped: (MASTER, "master away"),
+    t.MasterDisconnected: (MASTER, "master away"),
+}
+_ENDS: dict[type[t.Event], int] = {t.BrokerStarted: BROKER, t.MasterConnected: MASTER}
+_OF_FAULTS = (t.FaultInjected, t.FaultEffect, t.FaultEnded)
+_OF_HISTORY = frozenset(
+    {
+        *_OF_FAULTS,
+        t.ConnectRead,
+        t.DeathReported,
+        t.MasterStarted,
+        t.NodeConnected,
+        t.NodeConnecting,
+        t.NodeDisconnected,
+        t.NodeStatusSeen,
+        t.NodeStopped,
+        t.WireOpened,
+        t.WireResumed,
+        t.WireStalled,
+    }
+)
+DRAWN: frozenset[type] = frozenset(
+    [*_BEGINS, *_ENDS, *_OF_HISTORY, *OF_QUEUES, t.NodeDefined, t.PhaseStarted, t.TaskFinished]
+)
+"""What `TimelineBuilder.add` takes in."""
 
 
-_OF_WORK = frozenset({t.NodeStopped, t.TaskFinished, t.TaskTaken})
+class TimelineBuilder:
+    """Makes a timeline of a run, event by event."""
 
+    def __init__(self) -> None:
+        self.line = Timeline()
+        self._history = History()
+        self._queues = Replay()
+        self.lanes: dict[str, int] = {}  # by node
+        self._status: dict[int, int] = {}  # lane -> the row that is open
+        self._outage: dict[int, int] = {}
+        self._at_work: dict[int, dict[str, int]] = {}  # lane -> task -> its row
+        self._fault: dict[str, int] = {}
+        self._detection: dict[str, int] = {}
 
-def _work(events: Sequence[t.Event], lanes: _Lanes) -> list[Work]:
-    """Every task that a node took, until it was finished or its node stopped."""
-    work: list[Work] = []
-    taken = {id(take.event): take for take in takes(events)}
-    at_work: dict[str, dict[str, Work]] = {}  # by node and task
-
-    def end(began: Work, end_us: int, finished: bool) -> None:
-        work.append(replace(began, end_us=end_us, finished=finished))
-
-    for event in of_kinds(_OF_WORK, events):
-        match event:
-            case t.TaskTaken(node=node, task=task, priority=priority):
-                take = taken[id(event)]
-                worse = next((waits.task for waits in take.waiting if waits.priority > priority), "")
-                received_us = event.t_us if take.received is None else take.received.t_us
-                began = Work(
-                    lanes.of(node), task, priority, received_us, event.t_us, event.t_us, False, worse
-                )
-                at_work.setdefault(node, {})[task] = began
+    def add(self, at: int, event: t.Event) -> None:
+        """Take in the event at this position of the trace."""
+        kind = type(event)
+        line = self.line
+        if kind in _OF_HISTORY:
+            self._history.add(at, event)
+        match event:  # the most frequent first
+            case t.NodeStatusSeen(node=node, status=status, inc=inc):
+                lane = self._lane(node)
+                self._end_status(lane, event.t_us)
+                self._status[lane] = line.statuses.put(TimelineSpan(lane, event.t_us, OPEN, status, inc))
+            case t.TaskTaken():
+                self._take(event)
             case t.TaskFinished(node=node, task=task):
-                if task in at_work.get(node, {}):
-                    end(at_work[node].pop(task), event.t_us, finished=True)
-            case t.NodeStopped(node=node, how=how) if how != "hang":
-                for began in at_work.pop(node, {}).values():
-                    end(began, event.t_us, finished=False)
-    for tasks in at_work.values():
-        for began in tasks.values():
-            end(began, events[-1].t_us, finished=False)
-    return work
+                row = self._at_work.get(self._lane(node), {}).pop(task, None)
+                if row is not None:
+                    line.work.change(row, replace(line.work[row], end_us=event.t_us, finished=True))
+            case t.NodeStopped(node=node, how=how):
+                lane = self._lane(node)  # of a clone, perhaps nothing else is known
+                if how != "hang":
+                    for row in self._at_work.pop(lane, {}).values():
+                        line.work.change(row, replace(line.work[row], end_us=event.t_us))
+            case t.DeathReported(node=node, cause=cause, inc=inc):
+                line.deaths.put(Mark(self._lane(node), event.t_us, cause, inc))
+                self._detect(node)
+            case t.FaultInjected(fault=fault) | t.FaultEffect(fault=fault) | t.FaultEnded(fault=fault):
+                if fault in self._history.faults:
+                    self._show_fault(self._history.faults[fault])
+            case t.NodeDefined():
+                self._define(event)
+            case t.PhaseStarted(phase=phase):
+                line.phases.put(Mark(MASTER, event.t_us, phase))
+        if kind in _BEGINS:
+            lane, what = _BEGINS[kind]
+            if lane not in self._outage:
+                self._outage[lane] = line.outages.put(TimelineSpan(lane, event.t_us, OPEN, what))
+        elif kind in _ENDS:
+            outage = self._outage.pop(_ENDS[kind], None)
+            if outage is not None:
+                line.outages.change(outage, replace(line.outages[outage], end_us=event.t_us))
+        if kind in OF_QUEUES:
+            self._queues.take_in(event)
 
+    def finish(self, end_us: int) -> Timeline:
+        """The run is over: whatever is still open ends now."""
+        line = self.line
+        line.end_us = end_us
+        for lane in list(self._status):
+            self._end_status(lane, end_us)
+        for row in self._outage.values():
+            line.outages.change(row, replace(line.outages[row], end_us=end_us))
+        for rows in self._at_work.values():
+            for row in rows.values():
+                line.work.change(row, replace(line.work[row], end_us=end_us))
+        for fault in self._history.faults.values():
+            row = self._fault[fault.event.fault]
+            span = line.faults[row]
+            if span.end_us == OPEN:  # what has no duration is a moment; a silence without end lasts
+                last_us = end_us if fault.silences and span.lane != NOBODY else span.start_us
+                line.faults.change(row, replace(span, end_us=last_us))
+            self._show_detection(fault)
+        return line
 
-def _add_faults(line: Timeline, history: History, lanes: _Lanes) -> None:
-    """Add the spans of the faults, and from each deadly one to the report of the death it caused."""
-    for fault in history.faults.values():
-        lane = lanes.of(fault.node) if fault.node else _common_lane(fault.kind)
-        end_us = fault.ended_us
-        if end_us is None:  # what has no duration is a moment; a silence without end lasts
-            end_us = line.end_us if fault.silences and lane != NOBODY else fault.start_us
+    def _lane(self, node: str) -> int:
+        """Return the lane of a node; one that the engine did not define gets one when it is first told of."""
+        if node not in self.lanes:
+            self._define(t.NodeDefined(t_us=0, node=node, group="?", kind="unknown", keepalive_s=0.0))
+        return self.lanes[node]
+
+    def _define(self, node: t.NodeDefined) -> None:
+        self.lanes[node.node] = self.line.nodes.put(node)
+
+    def _end_status(self, lane: int, t_us: int) -> None:
+        row = self._status.pop(lane, None)
+        if row is not None:
+            self.line.statuses.change(row, replace(self.line.statuses[row], end_us=t_us))
+
+    def _take(self, event: t.TaskTaken) -> None:
+        state = self._queues.nodes[event.node]
+        received = state.waits_for(event)
+        worse = next((waits.task for waits in state.waiting if waits.priority > event.priority), "")
+        lane = self._lane(event.node)
+        since_us = event.t_us if received is None else received.t_us
+        work = Work(lane, event.task, event.priority, since_us, event.t_us, OPEN, False, worse)
+        before = self._at_work.setdefault(lane, {}).pop(event.task, None)
+        if before is not None:  # taken again before it was done: the first was cut off just then
+            self.line.work.change(before, replace(self.line.work[before], end_us=event.t_us))
+        self._at_work[lane][event.task] = self.line.work.put(work)
+
+    def _show_fault(self, fault: InjectedFault) -> None:
+        line = self.line
+        lasts = fault.silences or fault.event.for_us is not None
         effects = ", ".join(effect.effect for effect in fault.effects[:5])
-        detail = f"{fault.event.fault}: {effects or 'no visible effect'}"
-        line.faults.append(TimelineSpan(lane, fault.start_us, end_us, fault.kind, detail))
+        end_us = fault.ended_us
+        if end_us is None:
+            end_us = OPEN if lasts and not fault.event.not_done else fault.start_us
+        span = TimelineSpan(
+            self._lane(fault.node) if fault.node else _common_lane(fault.kind),
+            fault.start_us,
+            end_us,
+            fault.kind,
+            f"{fault.event.fault}: {effects or fault.event.not_done or 'no visible effect'}",
+        )
+        row = self._fault.get(fault.event.fault)
+        if row is None:
+            self._fault[fault.event.fault] = line.faults.put(span)
+        elif line.faults[row] != span:
+            line.faults.change(row, span)
+
+    def _detect(self, node: str) -> None:
+        for fault in self._history.story(node).faults:
+            self._show_detection(fault)
+
+    def _show_detection(self, fault: InjectedFault) -> None:
+        """From a deadly fault to the report of the death that it caused."""
         deadly = fault.closes or fault.silences
-        death = history.report_of(fault) if deadly and not fault.reported else None
-        if death is not None:
-            line.detections.append(TimelineSpan(lane, fault.start_us, death.t_us, fault.kind, death.cause))
+        death = self._history.report_of(fault) if deadly and not fault.reported else None
+        if death is None:
+            return
+        lane = self._lane(fault.node)
+        span = TimelineSpan(lane, fault.start_us, death.t_us, fault.kind, death.cause)
+        row = self._detection.get(fault.event.fault)
+        if row is None:
+            self._detection[fault.event.fault] = self.line.detections.put(span)
+        elif self.line.detections[row] != span:
+            self.line.detections.change(row, span)
 
 
 def _common_lane(kind: str) -> int:

@@ -25,7 +25,7 @@ rule, and no state of the run.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from dcompute_sim.trace.event import Event
@@ -85,6 +85,16 @@ class NodeState:
     status: str = ""
     status_inc: str = ""
     faults: dict[str, str] = field(default_factory=dict)
+
+    def copy(self) -> NodeState:
+        """Return one that goes its own way from here."""
+        return replace(
+            self,
+            stalled=set(self.stalled),
+            waiting=list(self.waiting),
+            at_work=set(self.at_work),
+            faults=dict(self.faults),
+        )
 
     @property
     def is_stalled(self) -> bool:

@@ -1,20 +1,26 @@
-// What all pictures share: the data, colours, words, and how a plot is set up.
+// What all pictures share, of the report and of the page: colours, words, and how a plot is set up.
 "use strict";
-const D = JSON.parse(document.getElementById("data").textContent);
 const S = 1e6; // microseconds in a second
-const TIME = D.end > 3 * 3600 * S ? { unit: "hours", us: 3600 * S } : D.end > 600 * S ? { unit: "minutes", us: 60 * S } : { unit: "seconds", us: S };
-
-const STATUS = { connected: "#dfe8c8", ready: "#bfe3cd", busy: "#b7d6ee", offline: "#d9d9de", dead: "#f3b7b3" };
+const OPEN = -1; // the end of what goes on
+const STATUSES = ["connected", "ready", "busy", "offline", "dead"];
 const PRIORITY = ["#9db4c9", "#8aa9c7", "#769dc4", "#5f90c1", "#4683bd", "#3f72b5", "#5560ad", "#6f4ba0", "#8a3390", "#a3117c"];
-const OTHER = ["#37474f", "#ad1457", "#00695c", "#4527a0", "#827717", "#bf360c"];
-const LINES = ["#4683bd", "#0b7285", "#1a7f4b", "#8a6d3b", "#c62828"];
-const BAD = "#c62828", INK = "#1d2733", SOFT = "#6b7785", GRID = "#e8ecf0";
+const OTHER = ["#37474f", "#6d4c00", "#00695c", "#4527a0", "#827717", "#006080"];
+const LINES = ["#4683bd", "#0b7f94", "#1a8f55", "#a07a3a", "#8e6bb8"];
 const FONT = "12px system-ui, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif";
+
+const DARK = matchMedia("(prefers-color-scheme: dark)");
+let colours = {};
+/** A colour of the style sheet by its name there. */
+const colour = (name) => colours[name] ??= getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+const plots = new Set(); // all that are drawn anew when the colours change
+DARK.addEventListener("change", () => { colours = {}; plots.forEach((u) => u.redraw()); });
 
 const $ = (id) => document.getElementById(id);
 const unique = (values) => [...new Set(values)];
-const shownTime = (us) => us / TIME.us;
 const count = (n) => n.toLocaleString("en");
+
+/** The unit of an axis over so many microseconds. */
+const timeUnit = (us) => us > 3 * 3600 * S ? { unit: "hours", us: 3600 * S } : us > 600 * S ? { unit: "minutes", us: 60 * S } : { unit: "seconds", us: S };
 
 /** A new element with this text. */
 function element(tag, text = "", className = "") {
@@ -36,14 +42,15 @@ function told(us) {
 const moment = (us) => (us / S).toFixed(3) + " s";
 
 /** An axis in the page's style. */
-const axis = (label, more = {}) => ({ stroke: INK, font: FONT, label, labelFont: FONT, labelSize: label ? 20 : 0, gap: 4, size: 28,
-  grid: { stroke: GRID, width: 1 }, ticks: { stroke: GRID, width: 1, size: 4 }, ...more });
+const axis = (label, more = {}) => ({ stroke: () => colour("ink"), font: FONT, label, labelFont: FONT, labelSize: label ? 20 : 0, gap: 4, size: 28,
+  grid: { stroke: () => colour("grid"), width: 1 }, ticks: { stroke: () => colour("grid"), width: 1, size: 4 }, ...more });
 
 /** A plot that fills `box` and follows its width. */
 function plot(box, options, data) {
-  const size = () => ({ width: box.clientWidth, height: box.clientHeight - (options.legend?.show ? 30 : 0) });
+  const size = () => ({ width: Math.max(60, box.clientWidth), height: Math.max(60, box.clientHeight - (options.legend?.show ? 30 : 0)) });
   const made = new uPlot({ ...size(), legend: { show: false }, ...options }, data, box);
-  new ResizeObserver(() => { if (box.clientWidth !== made.width) made.setSize(size()); }).observe(box);
+  new ResizeObserver(() => { const now = size(); if (now.width !== made.width || now.height !== made.height) made.setSize(now); }).observe(box);
+  plots.add(made);
   return made;
 }
 
@@ -66,6 +73,6 @@ function tip(u, lines) {
   if (!lines) return;
   u.tip.textContent = lines.join("\n");
   const { left, top } = u.cursor;
-  u.tip.style.left = left + 14 + u.tip.offsetWidth > u.over.clientWidth ? `${left - 14 - u.tip.offsetWidth}px` : `${left + 14}px`;
+  u.tip.style.left = left + 14 + u.tip.offsetWidth > u.over.clientWidth ? `${Math.max(0, left - 14 - u.tip.offsetWidth)}px` : `${left + 14}px`;
   u.tip.style.top = `${Math.min(Math.max(0, top - 10), Math.max(0, u.over.clientHeight - u.tip.offsetHeight))}px`;
 }

@@ -1,4 +1,7 @@
-// The pictures below the lanes, drawn when scrolled to, and the start of the page.
+// The report: its data, the pictures below the lanes, drawn when scrolled to, and the start of it.
+const D = JSON.parse(document.getElementById("data").textContent);
+const TIME = timeUnit(D.end), shownTime = (us) => us / TIME.us;
+const rows = (columns, pick) => columns.lane.map((_, i) => i).filter(pick);
 
 const BINS = 40;
 
@@ -11,15 +14,15 @@ function drawDistribution(box, d) {
   const late = d.bound !== null && worst > d.bound;
   box.append(element("h3", `${d.check}: ${d.name} (${count(d.samples.length)})`));
   const far = d.bound !== null && !near ? `, ${Math.round(d.bound / (worst || 1))} times the worst` : "";
-  box.append(element("p", d.bound === null ? "no bound" : `bound ${d.unit === "s" ? told(d.bound * S) : `${d.bound} ${d.unit}`}${far}`, "bound"));
+  box.append(element("p", d.bound === null ? "no bound" : `bound ${d.unit === "s" ? told(d.bound * S) : `${d.bound} ${d.unit}`}${far}`, late ? "bound late" : "bound"));
   plot(box.appendChild(element("div", "", "plot tiny")), {
     padding: [6, 10, 0, 0],
     scales: { x: { time: false, range: [0, end] }, y: { range: (_, __, max) => [0, max * 1.08] } },
-    series: [{}, { fill: late ? BAD : "#4683bd", width: 0, points: { show: false }, paths: uPlot.paths.bars({ size: [0.92, Infinity] }) }],
+    series: [{}, { fill: () => late ? colour("failed") : "#4683bd", width: 0, points: { show: false }, paths: uPlot.paths.bars({ size: [0.92, Infinity] }) }],
     axes: [axis(small ? "ms" : d.unit), axis("", { size: 40, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 1e5] })],
     cursor: { drag: { x: false }, y: false, points: { show: false } },
     hooks: {
-      draw: [(u) => near && onCanvas(u, (ctx, X, _, dpr) => { ctx.fillStyle = BAD; ctx.fillRect(X(d.bound * scale) - dpr, 0, 2 * dpr, u.bbox.top + u.bbox.height); })],
+      draw: [(u) => near && onCanvas(u, (ctx, X, _, dpr) => { ctx.fillStyle = colour(late ? "failed" : "ink"); ctx.fillRect(X(d.bound * scale) - dpr, 0, 2 * dpr, u.bbox.top + u.bbox.height); })],
       setCursor: [(u) => tip(u, u.cursor.idx === null || u.cursor.left < 0 || !bins[u.cursor.idx] ? null
         : [`${(u.cursor.idx * width).toPrecision(3)} to ${((u.cursor.idx + 1) * width).toPrecision(3)} ${small ? "ms" : d.unit}`, `${count(bins[u.cursor.idx])} of ${count(d.samples.length)}`])],
     },
@@ -27,7 +30,6 @@ function drawDistribution(box, d) {
 }
 
 function drawLatencies() {
-  if (!D.distributions.length) $("latencies").replaceWith(element("p", "Nothing was measured.", "hint"));
   for (const d of D.distributions) drawDistribution($("latencies").appendChild(element("div")), d);
 }
 
@@ -46,7 +48,7 @@ function drawOrder() {
     ctx.globalAlpha = 1;
     ctx.beginPath();
     wrong.forEach((i) => marks.cross(ctx, X(shownTime(W.taken[i])), Y(level(i)), 5 * dpr));
-    finish(ctx, { shape: "cross", color: BAD }, dpr);
+    finish(ctx, "cross", colour("failed"), dpr);
   });
   const nearest = (u) => {
     let best = null, least = 10;
@@ -111,17 +113,18 @@ function drawLog() {
 }
 
 for (const group of unique(D.groups).sort()) $("group").append(new Option(group, group));
-const redraw = () => { clearTimeout(redraw.timer); redraw.timer = setTimeout(drawLanes, 100); };
+const lanes = new Lanes($("lanes"), D, { legend: $("legend"), onShown: (shown, of) => { $("shown").textContent = `${shown} of ${of} nodes`; } });
+const redraw = () => { clearTimeout(redraw.timer); redraw.timer = setTimeout(() => lanes.select({ text: $("find").value, group: $("group").value, hit: $("hit").checked, sort: $("sort").value }), 100); };
 for (const id of ["find", "group", "hit", "sort"]) $(id).addEventListener("input", redraw);
-$("all").addEventListener("click", () => showAll());
+$("all").addEventListener("click", () => lanes.showAll());
 $("log-find").addEventListener("input", drawLog);
 $("copy").addEventListener("click", () => navigator.clipboard?.writeText($("replay").textContent));
 
 const LATER = { latencies: drawLatencies, order: drawOrder, rates: drawRates, log: drawLog };
+const EMPTY = { latencies: !D.distributions.length, order: !D.work.of, rates: !Object.keys(D.rates.counts).length };
 const watcher = new IntersectionObserver((entries) => entries.filter((e) => e.isIntersecting).forEach((entry) => {
   watcher.unobserve(entry.target);
   LATER[entry.target.id]();
 }), { rootMargin: "300px" });
-drawLanes();
-Object.keys(LATER).forEach((id) => watcher.observe($(id)));
+Object.keys(LATER).forEach((id) => { if (EMPTY[id]) $(id).closest("section").hidden = true; else watcher.observe($(id)); });
 requestAnimationFrame(() => { document.body.dataset.ready = Math.round(performance.now()); }); // for tests: milliseconds until the lanes stood

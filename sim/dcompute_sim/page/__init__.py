@@ -1,0 +1,9 @@
+"""One web page that shows a run: a saved trace, two of them side by side, or a run that is going on.
+
+index.py        a trace, so that its state at any moment is there at once
+shown_run.py    a run as the page asks for it: its pictures, moments, events, verdict
+compared.py     what is said of two of them
+page_guard.py   who may ask
+page_server.py  answers over HTTP and WebSocket
+assets/         the page itself
+"""

@@ -1,0 +1,128 @@
+// What was so at the chosen moment: broker, master, every node, the chosen node, the events about it.
+import { link } from "./words.js";
+
+const ROW = 24; // pixels, as in the style sheet
+const COLUMNS = [["node", ""], ["program", ""], ["believed", ""], ["at work", "n"], ["waiting", "n"], ["under way", "n"], ["faults", ""]];
+
+/** Fetch as JSON; what goes wrong is told at the bottom of the page. */
+export async function ask(path, what = {}) {
+  const answer = await fetch(path, what);
+  const body = await answer.text();
+  if (!answer.ok && answer.status !== 422) throw new Error(body.trim() || answer.statusText);
+  return JSON.parse(body);
+}
+
+/** The text beside one run. `go({position, node, us})` leads to another moment or node. */
+export class MomentPanel {
+  constructor(box, number, name, lanes, go) {
+    Object.assign(this, { number, lanes, go, state: null, only: "" });
+    box.append(this.root = element("div"));
+    this.root.innerHTML = `
+      <details open><summary><h2></h2></summary><div class="chips"></div></details>
+      <details open><summary><h2>Node</h2></summary><div class="node"></div></details>
+      <details open><summary><h2>Nodes</h2></summary><div class="scroll nodes" role="region" tabindex="0"></div></details>
+      <details open><summary><h2>Events</h2></summary><div class="scroll events" role="region" tabindex="0"></div></details>`;
+    const [first, node, nodes, events] = this.root.children;
+    this.title = first.querySelector("h2");
+    this.name = name;
+    this.chips = first.querySelector(".chips");
+    this.node = node.querySelector(".node");
+    this.nodeBox = node;
+    this.nodes = nodes.querySelector(".scroll");
+    this.nodes.setAttribute("aria-label", "nodes");
+    this.events = events.querySelector(".scroll");
+    this.events.setAttribute("aria-label", "events about this moment");
+    this.nodes.addEventListener("scroll", () => this.drawNodes());
+    const table = this.nodes.appendChild(element("table")), head = table.appendChild(element("thead")).appendChild(element("tr"));
+    for (const [name, kind] of COLUMNS) head.append(Object.assign(element("th", name, kind), { scope: "col" }));
+    this.body = table.appendChild(element("tbody"));
+    this.table = table;
+  }
+
+  /** Show this state, as /state answers, as that of the moment `us`. */
+  show(state, us) {
+    this.state = state;
+    const { broker, master, nodes } = state;
+    this.title.textContent = `${this.name}At ${moment(us)}, after event ${count(state.position + 1)} of ${count(state.of)}`;
+    const by = (values) => [...values.reduce((counts, value) => counts.set(value, (counts.get(value) ?? 0) + 1), new Map())].map(([value, n]) => `${count(n)} ${value || "unknown"}`).join(", ");
+    const chips = [
+      ["broker", broker.up ? "up" : "down"], ["master", master.connected ? "connected" : "not connected"],
+      ["sessions", count(broker.connections)], ["tasks under way", count(broker.tasks)], ["results under way", count(broker.results)],
+      ["dropped", broker.dropped && count(broker.dropped)],
+      ["retained", Object.entries(broker.retained).map(([status, n]) => `${count(n)} ${status}`).join(", ")],
+      ["programs", by(nodes.link)], ["believed", by(nodes.believed)],
+      ["faults going on", Object.values(state.faults).join(", ")],
+      ["also here", state.others.map(([name, role]) => name === role ? name : `${name} (${role})`).join(", ")],
+    ];
+    this.chips.replaceChildren(...chips.filter(([, value]) => value).map(([name, value]) => {
+      const chip = element("span", `${name}: `);
+      chip.append(element("b", String(value)));
+      return chip;
+    }));
+    this.drawNode();
+    this.drawNodes();
+    this.drawEvents();
+  }
+
+  drawNode() {
+    this.nodeBox.hidden = !this.state.node;
+    if (!this.state.node) return;
+    const list = element("dl", "", "facts-of");
+    for (const [name, value] of this.state.node) list.append(element("dt", name), element("dd", value));
+    this.nodeBox.querySelector("h2").textContent = this.chosen;
+    this.node.replaceChildren(list);
+  }
+
+  get chosen() { return this.lanes.picked === null ? "" : this.lanes.nameOf(this.lanes.picked); }
+
+  /** Only the rows in sight. */
+  drawNodes() {
+    if (!this.state) return;
+    const { nodes } = this.state, lanes = this.lanes.shown.filter((lane) => lane < nodes.link.length), { data } = this.lanes;
+    const first = Math.max(0, Math.floor(this.nodes.scrollTop / ROW) - 4), last = Math.min(lanes.length, first + Math.ceil(this.nodes.clientHeight / ROW) + 8);
+    this.table.setAttribute("aria-rowcount", lanes.length + 1);
+    const spacer = (rows) => {
+      const line = element("tr", "", "spacer"), cell = line.appendChild(element("td"));
+      cell.colSpan = COLUMNS.length;
+      cell.style.height = `${rows * ROW}px`;
+      line.setAttribute("aria-hidden", "true");
+      return line;
+    };
+    const lines = lanes.slice(first, last).map((lane, n) => {
+      const line = element("tr", "", lane === this.lanes.picked ? "now" : ""), name = data.nodes[lane], believed = nodes.believed[lane];
+      line.setAttribute("aria-rowindex", first + n + 2);
+      line.appendChild(element("td")).append(link(name, () => this.go({ node: name })));
+      line.append(element("td", nodes.link[lane]));
+      line.appendChild(element("td")).append(element("span", believed || "–", `state ${believed}`));
+      for (const figure of [nodes.at_work[lane], nodes.waiting[lane], nodes.under_way[lane]]) line.append(element("td", figure ? count(figure) : "", "n"));
+      line.append(element("td", nodes.faults[lane]));
+      return line;
+    });
+    this.body.replaceChildren(...(first ? [spacer(first)] : []), ...lines, ...(last < lanes.length ? [spacer(lanes.length - last)] : []));
+  }
+
+  drawEvents() {
+    const { log, position } = this.state;
+    this.events.replaceChildren(eventTable(log, position, this.go));
+    const now = this.events.querySelector("tr.now");
+    if (now) this.events.scrollTop = now.offsetTop - this.events.clientHeight / 3;
+  }
+}
+
+/** Events as a table; each leads to its moment and its node. */
+export function eventTable(events, position, go) {
+  const table = element("table"), head = table.appendChild(element("thead")).appendChild(element("tr"));
+  for (const name of ["time", "event", "node", "what it says"]) head.append(Object.assign(element("th", name, name === "time" ? "n" : ""), { scope: "col" }));
+  const body = table.appendChild(element("tbody"));
+  for (const event of events) {
+    const line = body.appendChild(element("tr", "", event.position === position ? "now" : position !== null && event.position > position ? "later" : ""));
+    if (event.position === position) line.setAttribute("aria-current", "true");
+    line.appendChild(element("td", "", "n")).append(link((event.t / S).toFixed(6), () => go({ position: event.position })));
+    line.append(element("td", event.what));
+    const node = line.appendChild(element("td"));
+    if (event.lane) node.append(link(event.node, () => go({ node: event.node, position: event.position })));
+    else node.textContent = event.node;
+    line.append(element("td", event.text, "text"));
+  }
+  return table;
+}
