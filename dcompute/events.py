@@ -62,6 +62,14 @@ class NodeDisconnected:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeConnectFailed:
+    """An attempt to connect came to nothing; another one follows. `inc`: of that attempt."""
+
+    inc: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class StatusPublished:
     """The node's status is handed to the link."""
 
@@ -264,6 +272,7 @@ NodeEvent = (
     | NodeSubscribing
     | NodeConnected
     | NodeDisconnected
+    | NodeConnectFailed
     | ResultDropped
     | ResultSetAside
 )

@@ -23,6 +23,7 @@ from dcompute.drivers import Address, Driver
 from dcompute.events import (
     MessageRejected,
     NodeConnected,
+    NodeConnectFailed,
     NodeConnecting,
     NodeDisconnected,
     NodeEvent,
@@ -446,6 +447,7 @@ class ComputeNodeTransport(Transport):
 
     def link_failed(self, reason: str) -> None:
         log.warning("%s: cannot connect: %s; trying again", self.node_id, reason)
+        self._tell(NodeConnectFailed(self._core.inc, reason))
 
     def link_dropped(self, message: Outgoing) -> None:
         if is_power_of_two(self._link.dropped):

@@ -123,21 +123,25 @@ class MqttClient(MQTTClient):
         return packet_id
 
     def keep_alive(self):
-        # Ping when a direction is quiet for half the keepalive; OSError if the broker has gone silent.
+        # Ping when a direction is quiet for half the keepalive; OSError if the broker has gone silent. Also
+        # while a packet comes in bit by bit: the broker waits for a word all the while.
         if self.quiet_ms() <= 0:
-            if self._pinged or self.reader.kind:
+            awaited = self._pinged or self.reader.kind
+            if awaited and time.ticks_diff(time.ticks_ms(), self.reader.heard_ms) >= self.answer_ms:
                 raise OSError(errno.ETIMEDOUT)
             self._send(b"\xc0\0")
             self._pinged = True
-            self.reader.heard_ms = self._sent_ms
+            if not awaited:
+                self.reader.heard_ms = self._sent_ms
 
     def quiet_ms(self):
         # For how long nothing needs doing unless bytes arrive.
         now = time.ticks_ms()
         heard_ms = time.ticks_diff(now, self.reader.heard_ms)
+        sent_ms = time.ticks_diff(now, self._sent_ms)
         if self._pinged or self.reader.kind:
-            return self.answer_ms - heard_ms
-        return self.keepalive * 500 - max(heard_ms, time.ticks_diff(now, self._sent_ms))
+            return min(self.answer_ms - heard_ms, self.keepalive * 500 - sent_ms)
+        return self.keepalive * 500 - max(heard_ms, sent_ms)
 
     def _next_id(self):
         self.pid = self.pid % 65535 + 1  # 0 is no packet id [MQTT-2.3.1-1]

@@ -64,8 +64,8 @@ class Reconnect:
         self._retry_ms = min(_LAST_RETRY_MS, 2 * self._retry_ms)
 
     def _doubt(self, code):
-        # A refusal (1 to 5 are CONNACK's return codes) is an answer: the Wi-Fi works.
-        if code in (1, 2, 3, 4, 5, errno.ECONNREFUSED, errno.ECONNRESET):
+        # A refusal (1 to 5 are CONNACK's return codes, 128 is SUBACK's) is an answer: the Wi-Fi works.
+        if code in (1, 2, 3, 4, 5, 128, errno.ECONNREFUSED, errno.ECONNRESET):
             self._silences = 0
             return
         self._silences += 1

@@ -10,34 +10,34 @@ from dcompute_sim.scenario import shipped
 _SWARM_SEEDS = 200
 _BOARD_SEEDS = 60
 _FIRST_SEEDS = 4  # tried before the scenarios: they find what is wrong with nearly everything
-_LATER = ("update", "small_heap", "esp32", "on_boards", "swarm", "swarm_boards", "quickstart")
+_COSTLY = ("update_attacks", "update", "campaign", "small_heap", "esp32")  # boards; tried after the cheap
+_NO_TRIALS = ("swarm", "swarm_boards")  # by their seeds
 _SMALLER = "--set vars.count=25 --set vars.away=4min --set vars.gone=2min"
-_BOARDS = ("field_deaf_wifi", "unheard_boards")
 _PYTHON_ONLY = {  # made with a circumstance, or with work, that only python nodes have
     "field_half_packet",
     "field_no_puback",
     "field_clock_unset",
-    "field_deaf_wifi",  # boards already, as all of _BOARDS
     "field_starvation",
     "field_storm",
     "field_herd",
 }
+_ALSO_AS_BOARDS = ("stale_will", "reconnections", "dies_unseen_twice")  # beside the field faults
 
 
 def trials(part: str) -> list[str]:
     """All trials for the mutants of `part`."""
-    names = [name for name, path in shipped().items() if "\ntime: real" not in path.read_text("utf-8")]
-    cheap = [name for name in names if name not in _LATER]
-    swarm = [f"swarm --seed {seed}" for seed in range(1, _SWARM_SEEDS + 1)]
+    texts = {name: path.read_text("utf-8") for name, path in shipped().items() if name not in _NO_TRIALS}
+    texts = {name: text for name, text in texts.items() if "\ntime: real" not in text}
+    boards = [name for name, text in texts.items() if "kind: firmware" in text and name not in _COSTLY]
+    python = [name for name in texts if name not in boards and name not in _COSTLY]
+    costly = [f"{name} {_SMALLER}" if name == "esp32" else name for name in _COSTLY]
     if part == "dcompute":
-        boards = ["on_boards", "update", f"esp32 {_SMALLER}"]
-        python = [name for name in cheap if name not in _BOARDS]
-        return [*swarm[:_FIRST_SEEDS], *python, *swarm[_FIRST_SEEDS:], *boards]
+        seeds = [f"swarm --seed {seed}" for seed in range(1, _SWARM_SEEDS + 1)]
+        return [*seeds[:_FIRST_SEEDS], *python, *boards, *seeds[_FIRST_SEEDS:], *costly]
     as_boards = [
         f"{name} --set fleet.py.kind=firmware"
-        for name in cheap
-        if name.startswith("field_") and name not in _PYTHON_ONLY
+        for name in python
+        if name in _ALSO_AS_BOARDS or (name.startswith("field_") and name not in _PYTHON_ONLY)
     ]
-    own = list(_BOARDS)
     seeds = [f"swarm_boards --seed {seed}" for seed in range(1, _BOARD_SEEDS + 1)]
-    return [*own, *as_boards, "on_boards", f"esp32 {_SMALLER}", "update", "small_heap", *seeds]
+    return [*seeds[:_FIRST_SEEDS], *boards, *as_boards, *costly, *seeds[_FIRST_SEEDS:]]

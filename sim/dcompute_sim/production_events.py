@@ -75,6 +75,9 @@ _NODE: dict[type[e.NodeEvent], Callable[[int, str, Any], Event]] = {
     e.NodeDisconnected: lambda us, node, it: t.NodeDisconnected(
         t_us=us, node=node, inc=it.inc, reason=it.reason
     ),
+    e.NodeConnectFailed: lambda us, node, it: t.NodeConnectFailed(
+        t_us=us, node=node, inc=it.inc, reason=it.reason
+    ),
     e.StatusPublished: lambda us, node, it: t.StatusPublished(
         t_us=us, node=node, status=it.status, inc=it.inc
     ),

@@ -11,7 +11,8 @@ Rules
 
 Beside the form of each message: an incarnation is new at every CONNECT, also after a reboot, and is that of
 the connection in every status; a result names one of the same boot, a time that the node has lived through
-(a python node; a board's clock may be unset), and is not sent twice on one connection: its PUBACK answers it.
+(a python node; a board's clock may be unset, and is in the year 2000 then), and is not sent twice on one
+connection: its PUBACK answers it.
 
 Rejected: to hear at the sender, which costs the framing of every byte once more; an event for each message,
 which would double every trace.
@@ -44,6 +45,7 @@ _ASKERS = frozenset({"n", "open", "boot"})  # of who is acknowledged end to end
 _FIRST_TASKS = 100  # of a connection: what the master held for it
 _IN_FLIGHT = 30  # messages: 20, and half as many again of statuses, which overtake
 _REMEMBERED = 16  # messages of a connection; what is repeated without need is repeated soon
+_BOARDS_BEGIN_S = 946_684_800  # 2000-01-01, where an ESP32's clock is at power-on
 _DROPS_TOPIC = "$SYS/broker/publish/messages/dropped"
 
 Tell = Callable[..., None]
@@ -257,6 +259,8 @@ class WireAudit:
             self._broken(speaker, topic, "no result, or no timestamp")
         elif speaker.knows_time and not speaker.since_s <= timestamp <= self._wall_s():
             self._broken(speaker, topic, "a timestamp of another time than its own")
+        elif timestamp < _BOARDS_BEGIN_S:
+            self._broken(speaker, topic, "a timestamp of an age in which no clock of a node is")
 
     def _begin(self, speaker: _Speaker, topic: str, inc: Any) -> None:
         """A new connection: its incarnation is new, and of one boot they count up."""

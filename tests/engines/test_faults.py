@@ -19,6 +19,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "reboot": {},
     "hang": {"for": "25s"},
     "reset": {},
+    "turned_away": {"for": "20s"},
     "wifi_drop": {"for": "25s"},
     "dead_link": {"for": "25s"},
     "slow_link": {"latency": "300ms", "for": "10s"},
@@ -38,6 +39,7 @@ FAULTS: dict[str, dict[str, Any]] = {
 WORDS = {
     "crash": "fin",
     "reset": "rst",
+    "turned_away": "turned away",
     "slow_link": "slowed",
     "inject": "published",
     "malformed": "published",

@@ -23,14 +23,14 @@ from dcompute_sim.interfaces import participant
 from dcompute_sim.interfaces.node import Node, NodeSpec
 from dcompute_sim.interfaces.world import Engine, Machine
 from dcompute_sim.recorder import Recorder
-from dcompute_sim.scenario import MASTER, AskerSettings, NetworkSettings, Scenario, phase_starts
+from dcompute_sim.scenario import MASTER, AskerSettings, Scenario, phase_starts
+from dcompute_sim.scenario.network_settings import WIRED, merged
 
 if TYPE_CHECKING:
     from dcompute_sim.director.executor_program import ExecutorProgram
 
 _AUDIT_S = 1.0  # time for a fresh client to be sent every retained status
 _COLLECT_S = 5.0  # how often the program above the master asks for results
-_WIRED = NetworkSettings.model_validate({"latency": "500us"})
 
 
 class Director:
@@ -70,7 +70,7 @@ class Director:
         bare = BareTransport(recorder, group_of)
         self._master = TransportMaster(
             scenario.master,
-            engine.machine(participant.MASTER, _WIRED),
+            engine.machine(participant.MASTER, merged(WIRED, scenario.master.network)),
             recorder,
             namespace=scenario.namespace,
             seed=str(scenario.seed),
@@ -83,7 +83,7 @@ class Director:
         self._masters: dict[str, MasterProgram] = {MASTER: self._master}
         for name, settings in scenario.askers().items():
             if name != MASTER:
-                machine = engine.machine(participant.other_master(name), _WIRED)
+                machine = engine.machine(participant.other_master(name), merged(WIRED, settings.network))
                 self._masters[name] = MasterProgram(
                     name, settings, machine, seed=str(scenario.seed), executor=executors.get(name)
                 )
@@ -173,7 +173,7 @@ class Director:
         """Ask the broker with a fresh client, then write down what each side believes."""
         topics = Topics(self._scenario.namespace)
         retained = RetainedStatuses(topics)
-        machine = self._engine.machine(participant.AUDITOR, _WIRED)
+        machine = self._engine.machine(participant.AUDITOR, WIRED)
         yield self._engine.ready()
         auditor = ProbeClient(
             machine,

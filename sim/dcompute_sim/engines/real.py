@@ -26,6 +26,7 @@ from dcompute_sim.interfaces.world import EngineError, Machine
 from dcompute_sim.net.proxy import FaultProxy
 from dcompute_sim.recorder import Recorder
 from dcompute_sim.scenario import NetworkSettings
+from dcompute_sim.scenario.network_settings import WIRED
 from dcompute_sim.trace import Role, Trace
 
 LOOPBACK = "127.0.0.1"
@@ -152,7 +153,7 @@ class RealEngine:
         self._fixture = fixture
         self._is_set_up = False
         self._driver = AsyncioDriver(self._loop, inline_callbacks=True)
-        self._proxies: list[FaultProxy] = []
+        self._machines: list[RealMachine] = []
         self._starting: list[asyncio.Task[None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._connections = itertools.count(1)
@@ -176,10 +177,10 @@ class RealEngine:
                 connections=self._connections,
                 host=self._fixture.link_host(name) if self._fixture is not None else LOOPBACK,
             )
-            self._proxies.append(proxy)
             self._starting.append(self._loop.create_task(proxy.start()))
         machine = RealMachine(name, self._driver, self._broker, proxy, network)
-        if proxy is not None and participant.role is not Role.MASTER:
+        self._machines.append(machine)
+        if proxy is not None and network != WIRED:  # loopback is such a cable
             machine.restore()
         return machine
 
@@ -247,6 +248,6 @@ class RealEngine:
         if self._fixture is not None:
             for trouble in await self._fixture.tear_down():
                 logging.getLogger("dcompute").warning("%s", trouble)
-        for proxy in self._proxies:
-            await proxy.close()
+        for machine in self._machines:
+            await machine.close()
         await self._broker.stop()

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from collections.abc import Callable
 
 from dcompute.drivers import Driver
 from dcompute.security import tls_context
 from dcompute_sim.brokers.external import ExternalBroker
+from dcompute_sim.brokers.model.tcp_server import protocol_factory
 from dcompute_sim.brokers.real_broker import RealBroker
+from dcompute_sim.brokers.stand_in import stand_in
+from dcompute_sim.faults.injection import Answer
 from dcompute_sim.interfaces.suspendable import SuspendableDriver
 from dcompute_sim.interfaces.world import EngineError, Login
 from dcompute_sim.net.proxy import FaultProxy
@@ -36,6 +41,7 @@ class RealMachine:
         self._broker = broker
         self._proxy = proxy
         self._network = network
+        self._stand_ins: list[asyncio.Task[asyncio.Server]] = []
         self.login = _login(broker)
 
     @property
@@ -74,6 +80,30 @@ class RealMachine:
         self.proxy.up()
         if self.on_silence is not None:
             self.on_silence(False)
+
+    def turn_away(self, answer: Answer, told: Callable[[], None]) -> None:
+        loop = asyncio.get_running_loop()
+        other = stand_in(answer)
+        serve = protocol_factory(other) if other is not None else asyncio.Protocol
+
+        def accepted() -> asyncio.Protocol:
+            told()
+            return serve()
+
+        listening = socket.create_server(("127.0.0.1", 0))
+        self.proxy.upstream = listening.getsockname()
+
+        self._stand_ins.append(loop.create_task(loop.create_server(accepted, sock=listening)))
+
+    def let_in(self) -> None:
+        self.proxy.upstream = self._broker.host, self._broker.port
+
+    async def close(self) -> None:
+        """Leave no connection and no listener behind."""
+        if self._proxy is not None:
+            await self._proxy.close()
+        for listening in self._stand_ins:
+            (await listening).close()
 
     def connections(self) -> int:
         return self.proxy.reached

@@ -17,6 +17,7 @@ from dcompute_sim import trace as t
 from dcompute_sim.brokers.model.broker_config import MAX_IN_FLIGHT
 from dcompute_sim.brokers.model.profiles import PROFILES, BrokerProfile
 from dcompute_sim.engines.virtual_broker import PORT, ModelBroker
+from dcompute_sim.faults.injection import Answer
 from dcompute_sim.interfaces.node import Node, NodeSpec
 from dcompute_sim.interfaces.participant import Participant
 from dcompute_sim.interfaces.suspendable import SuspendableDriver
@@ -97,16 +98,19 @@ class _Dial:
 class VirtualMachine:
     """A host of the virtual network, as the director handles it."""
 
-    __slots__ = ("_network", "driver", "host", "name")
+    __slots__ = ("_broker", "_network", "driver", "host", "name")
 
     address = (BROKER, PORT)
     login = Login()
 
-    def __init__(self, host: Host, clock: Clock, rng: Rng, network: NetworkSettings) -> None:
+    def __init__(
+        self, host: Host, clock: Clock, rng: Rng, network: NetworkSettings, broker: ModelBroker
+    ) -> None:
         self.name = host.name
         self.host = host
         self.driver: Driver = VirtualDriver(host, clock, rng)
         self._network = network
+        self._broker = broker
         self.restore()
 
     def crash(self, driver: SuspendableDriver) -> None:
@@ -130,6 +134,12 @@ class VirtualMachine:
 
     def link_up(self) -> None:
         self.host.link.up()
+
+    def turn_away(self, answer: Answer, told: Callable[[], None]) -> None:
+        self._broker.turn_away(self.name, answer, told)
+
+    def let_in(self) -> None:
+        self._broker.let_in(self.name)
 
     def connections(self) -> int:
         return self.host.reached
@@ -219,7 +229,8 @@ class VirtualEngine:
     def machine(self, participant: Participant, network: NetworkSettings) -> VirtualMachine:
         self.recorder.define(participant)
         self._audit.participant(participant.name, participant.role, participant.node)
-        return VirtualMachine(self.network.host(participant.name), self._clock, self._rng, network)
+        host = self.network.host(participant.name)
+        return VirtualMachine(host, self._clock, self._rng, network, self._broker)
 
     def node(self, spec: NodeSpec, machine: Machine) -> Node:
         if spec.group.kind not in self._factories:

@@ -12,6 +12,8 @@ from dcompute_sim.brokers.model.edge import SilentObserver
 from dcompute_sim.brokers.model.packets import Connect
 from dcompute_sim.brokers.model.profiles import PROFILES, BrokerProfile
 from dcompute_sim.brokers.model.session import Connection
+from dcompute_sim.brokers.stand_in import stand_in
+from dcompute_sim.faults.injection import Answer
 from dcompute_sim.net.clock import Clock
 from dcompute_sim.net.network import Host
 from dcompute_sim.net.sockets import Stream
@@ -132,6 +134,15 @@ class ModelBroker:
         self._memory: bytes | None = None
         self._timer: Timer | None = None
         self._timer_at_s = 0.0
+        self._turned_away: dict[str, tuple[Broker | None, Callable[[], None]]] = {}  # by host
+
+    def turn_away(self, name: str, answer: Answer, told: Callable[[], None]) -> None:
+        """Connections from this host are answered like this from now on; `told` is called for each."""
+        self._turned_away[name] = stand_in(answer), told
+
+    def let_in(self, name: str) -> None:
+        """Undo it, for later connections."""
+        self._turned_away.pop(name, None)
 
     def start(self) -> None:
         """Listen; with the memory of the last `stop`, if it was kept."""
@@ -162,7 +173,14 @@ class ModelBroker:
         if broker is None:
             stream.abort()
             return
-        connection, name = broker.opened(stream, self._clock.env.now), stream.connection.name
+        name = stream.connection.name
+        if name in self._turned_away:
+            other, told = self._turned_away[name]
+            told()
+            if other is None:
+                return
+            broker = other
+        connection = broker.opened(stream, self._clock.env.now)
         served = _Served(broker, connection, self._clock.env, self._arm, name, self.log)
         stream.on_data = served.received
         stream.on_closed = served.closed

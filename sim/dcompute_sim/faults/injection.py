@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from simpy import Environment, Event
 
@@ -17,6 +17,10 @@ from dcompute_sim.faults.effects import PUBLISHED, Effect
 from dcompute_sim.faults.schedule import When
 
 LOOK_S = 0.25  # how often a `sure` fault looks whether it can strike, or has bitten
+
+
+Answer = Literal["none", "connack", "suback"]
+"""With what a broker that lets nobody in answers: nothing, a refused CONNECT, refused subscriptions."""
 
 
 class Victim(Protocol):
@@ -62,6 +66,12 @@ class VictimLink(Protocol):
         """Silence. `known`: the machine's own WLAN says so."""
 
     def link_up(self) -> None: ...
+
+    def turn_away(self, answer: Answer, told: Callable[[], None]) -> None:
+        """Who connects from now on is answered like this, and `told` is called. What stands, stands."""
+
+    def let_in(self) -> None:
+        """Who connects from now on reaches the broker again."""
 
     def crossings(self) -> int:
         """How much (in some unit) has crossed the link so far."""

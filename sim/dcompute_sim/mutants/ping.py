@@ -18,7 +18,7 @@ register(
     _NoPing,
     Edit(
         "mqtt_client.py",
-        "return self.keepalive * 500 - max(heard_ms, time.ticks_diff(now, self._sent_ms))",
+        "return self.keepalive * 500 - max(heard_ms, sent_ms)",
         "return 3600000",
     ),
 )

@@ -138,6 +138,9 @@ class AskerSettings(Model):
     losses: Count = Field(
         default=5, description="Attempts that may end without a trace before a task is quarantined."
     )
+    network: OwnNetwork = Field(
+        default=OwnNetwork(), description="What lies between it and the broker, if more than a cable does."
+    )
     journal: Flag = Field(
         default=True, description="Written, so that a master that was killed goes on where it was."
     )

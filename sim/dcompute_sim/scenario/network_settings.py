@@ -21,6 +21,10 @@ class NetworkSettings(Model):
     )
 
 
+WIRED = NetworkSettings.model_validate({"latency": "500us"})
+"""Of a machine beside the broker: a cable."""
+
+
 class OwnNetwork(Model):
     """A group's own network. Keys left out are those of the scenario's `network`."""
 

@@ -65,6 +65,14 @@ class NodeDisconnected(Event, frozen=True):
     reason: str
 
 
+class NodeConnectFailed(Event, frozen=True):
+    """An attempt to connect came to nothing, as a python node's program is told."""
+
+    node: str
+    inc: str
+    reason: str
+
+
 class StatusPublished(Event, frozen=True):
     node: str
     status: str

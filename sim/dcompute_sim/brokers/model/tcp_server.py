@@ -63,6 +63,12 @@ async def serve(
         write_whole(state_file, server.broker.snapshot())
 
 
+def protocol_factory(broker: Broker) -> Callable[[], asyncio.Protocol]:
+    """Return what serves each connection of a listener in the running loop; nobody saves this broker."""
+    server = _TcpServer(broker)
+    return lambda: _Client(server)
+
+
 def _load(state_file: Path | None, config: BrokerConfig) -> Broker:
     if state_file is None or not state_file.exists():
         return Broker(config)
