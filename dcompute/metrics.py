@@ -128,7 +128,7 @@ def address_of(text: str) -> tuple[str, int]:
     """(host, port) of `9400`, `0.0.0.0:9400` or `[::]:9400`. ValueError for anything else."""
     host, colon, port = text.rpartition(":")
     if not port.isascii() or not port.isdigit() or int(port) > 65535 or (colon and not host):
-        raise ValueError(f"metrics: {text!r} is neither a port nor host:port")
+        raise ValueError(f"{text!r} is neither a port nor HOST:PORT")
     return host.removeprefix("[").removesuffix("]") or LOOPBACK, int(port)
 
 

@@ -21,6 +21,7 @@ from dcompute._cli.metrics_option import Metrics
 from dcompute._cli.options import grouped
 from dcompute._cli.update_options import Versions, Waves
 from dcompute._log import printable
+from dcompute.broker_url import BadBrokerUrl, BrokerUrl
 from dcompute.events import DeathReported, MasterEvent, NodeStatusSeen, ResultReceived
 from dcompute.extras import install_command
 from dcompute.master_transport import MasterNodeTransport
@@ -40,17 +41,19 @@ class Isolation(StrEnum):
 
 @dataclass(frozen=True)
 class Connection:
-    """How the broker is reached, and as whom."""
+    """How the broker is reached, and as whom. BadParameter for a URL that is none."""
 
-    broker: Annotated[str, typer.Option("--broker", help="Host name of the broker.")] = "localhost"
-    port: Annotated[int, typer.Option(help="Port of the broker.")] = 1883
-    username: Annotated[str | None, typer.Option(envvar="DCOMPUTE_USERNAME", help="MQTT user.")] = None
-    use_tls: Annotated[
-        bool,
-        typer.Option("--tls", help="TLS with the certificates the system trusts."),
-    ] = False
+    broker: Annotated[
+        str,
+        typer.Option(
+            "--broker", metavar="URL", help="mqtt://host:port or mqtt://user@host:port; mqtts:// for TLS."
+        ),
+    ] = "mqtt://localhost:1883"
+    username: Annotated[
+        str | None, typer.Option(envvar="DCOMPUTE_USERNAME", help="MQTT user, if the URL names none.")
+    ] = None
     ca: Annotated[
-        Path | None, typer.Option("--ca", help="CA certificates to trust (PEM); switches TLS on.")
+        Path | None, typer.Option("--ca", help="CA certificates to trust (PEM) in place of the system's.")
     ] = None
     cert: Annotated[Path | None, typer.Option("--cert", help="Our own certificate (PEM).")] = None
     key: Annotated[Path | None, typer.Option("--key", help="Its private key (PEM).")] = None
@@ -59,19 +62,34 @@ class Connection:
 
     def settings(self) -> dict[str, Any]:
         """What a transport takes; asks for the password if there is to be one."""
-        secure = self.use_tls or self.ca or self.cert
+        url = self.url
+        username = url.username or self.username
         return {
-            "broker_host": self.broker,
-            "broker_port": self.port,
-            "username": self.username,
-            "password": password_for(self.username),
-            "tls": Tls(self.ca, self.cert, self.key) if secure else None,
+            "broker_host": url.host,
+            "broker_port": url.port,
+            "username": username,
+            "password": password_for(username),
+            "tls": Tls(self.ca, self.cert, self.key) if url.tls else None,
             "keepalive": self.keepalive,
             "namespace": self.namespace,
         }
 
-    def __str__(self) -> str:
-        return f"{self.broker}:{self.port}"
+    @property
+    def url(self) -> BrokerUrl:
+        """Where the broker is."""
+        try:
+            url = BrokerUrl.parse(self.broker)
+        except BadBrokerUrl as error:
+            raise typer.BadParameter(str(error), param_hint="--broker") from None
+        if url.password is not None:
+            raise typer.BadParameter(
+                "a command line is no place for a password, every process can read it: leave it out of the "
+                "URL and set DCOMPUTE_PASSWORD, or type it when asked",
+                param_hint="--broker",
+            )
+        if (self.ca or self.cert or self.key) and not url.tls:
+            raise typer.BadParameter("certificates are for TLS: write mqtts://", param_hint="--broker")
+        return url
 
 
 @dataclass(frozen=True)
@@ -287,7 +305,7 @@ def update(
     )
     try:
         if not transport.start():
-            typer.echo(f"no connection to the broker at {connection}: {transport.last_error}", err=True)
+            typer.echo(f"no connection to the broker at {connection.url}: {transport.last_error}", err=True)
             raise typer.Exit(1)
         done = runner.run()
     except KeyboardInterrupt:

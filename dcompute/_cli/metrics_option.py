@@ -25,7 +25,10 @@ def metrics_of(address: str, source: Source, more: Callable[[], Iterable[Sample]
     if not address:
         yield
         return
-    host, port = address_of(address)
+    try:
+        host, port = address_of(address)
+    except ValueError as error:
+        raise ValueError(f"metrics: {error}") from None
     serving = serve_metrics(port, source, host=host, more=more)
     try:
         port = serving.__enter__()

@@ -2,12 +2,12 @@
 
 @dataclass(frozen=True)
 class Broker:
-    host: Annotated[str, typer.Option(help="Where it is.")] = "localhost"
-    port: Annotated[int, typer.Option(help="And its port.")] = 1883
+    broker: Annotated[str, typer.Option(help="Where it is.")] = "mqtt://localhost"
+    keepalive: Annotated[int, typer.Option(help="In seconds.")] = 60
 
 @app.command()
 @grouped
-def ping(broker: Broker) -> None: ...      # dcompute ping --host ... --port ...
+def ping(broker: Broker) -> None: ...      # dcompute ping --broker ... --keepalive ...
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 set -eu
 cd "$(dirname "$0")"
 rm -f ports
-dcompute broker --port 18830 & broker=$!
+dcompute broker --listen 18830 & broker=$!
 dcompute board --count 3 --port-file ports & boards=$!
 trap 'kill $broker $boards; wait' EXIT
 while [ ! -s ports ]; do sleep 0.1; done

@@ -16,11 +16,12 @@ import pytest
 from dcompute_sim.brokers import passwords
 from dcompute_sim.brokers.access import UserRole
 from dcompute_sim.brokers.cli import PASSWORD_VARIABLE, app
-from dcompute_sim.brokers.external import Address
 from dcompute_sim.brokers.factory import make_broker
 from dcompute_sim.brokers.passwords import load, verify
 from dcompute_sim.brokers.real_broker import BrokerSecurity
 from typer.testing import CliRunner, Result
+
+from dcompute.broker_url import BrokerUrl
 
 from ..conftest import Authority
 
@@ -244,9 +245,9 @@ def _serving(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 @pytest.mark.parametrize("kind", ["embedded", "model", "amqtt-plain", "mosquitto"])
 def test_serve_until_interrupted(kind: str) -> None:
-    with _serving("--kind", kind, "--port", "0") as (process, said):
+    with _serving("--kind", kind, "--listen", "0") as (process, said):
         assert said.startswith(f"{kind} listens on mqtt://127.0.0.1:")
-        address = Address.parse(said.split()[3])
+        address = BrokerUrl.parse(said.split()[3])
         with socket.create_connection((address.host, address.port), timeout=5):
             pass
         process.send_signal(signal.SIGINT)
@@ -258,13 +259,13 @@ def test_serve_until_interrupted(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["embedded", "mosquitto"])
 def test_serve_on_a_taken_port_ends_with_1(kind: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        result = _run("--kind", kind, "--port", str(taken.getsockname()[1]))
+        result = _run("--kind", kind, "--listen", str(taken.getsockname()[1]))
     assert result.exit_code == 1
     assert "in use" in result.stderr
 
 
 def test_serve_without_mosquitto_ends_with_3(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DCOMPUTE_MOSQUITTO", "/nowhere/mosquitto")
-    result = _run("--kind", "mosquitto", "--port", "0")
+    result = _run("--kind", "mosquitto", "--listen", "0")
     assert result.exit_code == 3
     assert "DCOMPUTE_MOSQUITTO" in result.stderr

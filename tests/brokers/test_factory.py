@@ -6,9 +6,11 @@ import asyncio
 import socket
 
 import pytest
-from dcompute_sim.brokers.external import Address, ExternalBroker, unreachable
+from dcompute_sim.brokers.external import ExternalBroker, unreachable
 from dcompute_sim.brokers.factory import KINDS, make_broker
 from dcompute_sim.brokers.real_broker import BrokerError
+
+from dcompute.broker_url import BadBrokerUrl, BrokerUrl
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -26,14 +28,14 @@ def test_anything_else_is_answered_with_what_there_is() -> None:
 @pytest.mark.parametrize(
     ("url", "address"),
     [
-        ("mqtt://broker", Address("broker", 1883)),
-        ("mqtts://broker", Address("broker", 8883, tls=True)),
-        ("mqtt://me:p%40ss@10.0.0.7:1884/", Address("10.0.0.7", 1884, username="me", password="p@ss")),
-        ("mqtt://me@[::1]:1884", Address("::1", 1884, username="me")),
+        ("mqtt://broker", BrokerUrl("broker", 1883)),
+        ("mqtts://broker", BrokerUrl("broker", 8883, tls=True)),
+        ("mqtt://me:p%40ss@10.0.0.7:1884/", BrokerUrl("10.0.0.7", 1884, username="me", password="p@ss")),
+        ("mqtt://me@[::1]:1884", BrokerUrl("::1", 1884, username="me")),
     ],
 )
-def test_addresses(url: str, address: Address) -> None:
-    assert Address.parse(url) == address
+def test_addresses(url: str, address: BrokerUrl) -> None:
+    assert BrokerUrl.parse(url) == address
 
 
 @pytest.mark.parametrize(
@@ -44,18 +46,19 @@ def test_addresses(url: str, address: Address) -> None:
         ("mqtt://", "names no host"),
         ("mqtt://broker:notaport", "ort"),
         ("mqtt://broker:70000", "ort"),
+        ("mqtt://broker:0", "port 0"),
         ("mqtt://broker/topic", "ends after its port"),
         ("mqtt://:secret@broker", "password without a user"),
     ],
 )
 def test_wrong_addresses(url: str, word: str) -> None:
-    with pytest.raises(BrokerError, match=word) as caught:
-        Address.parse(url)
+    with pytest.raises(BadBrokerUrl, match=word) as caught:
+        BrokerUrl.parse(url)
     assert "secret" not in str(caught.value)
 
 
 def test_an_address_never_shows_its_password() -> None:
-    address = Address.parse("mqtts://me:secret@[::1]:8884")
+    address = BrokerUrl.parse("mqtts://me:secret@[::1]:8884")
     assert str(address) == "mqtts://me@[::1]:8884"
     assert "secret" not in repr(address)
 

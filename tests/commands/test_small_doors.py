@@ -207,7 +207,7 @@ broker passwd folder u
 broker passwd rubbish u
 broker check nope
 broker check mqtt://[::
-broker --state folder --port 0
+broker --state folder --listen 0
 deploy --fleet folder --all
 deploy --port /nope --config folder
 deploy logs --port rubbish --seconds 1
@@ -221,7 +221,7 @@ submit f --where x
 update --all --key-file folder
 update --all --key-file rubbish
 node --handler nope
-node --handler os:getcwd --ca /nope
+node --handler os:getcwd --broker mqtts://localhost --ca /nope
 node --handler os:getcwd --namespace a//b
 """
 

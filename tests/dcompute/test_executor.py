@@ -97,7 +97,7 @@ class Rig:
     def process(self, name: str, *options: str) -> subprocess.Popen[bytes]:
         """A node in a process of its own."""
         command = [sys.executable, "-m", "dcompute", "node", "--functions", "work", "--node-id", name]
-        command += ["--port", str(self.port), "--namespace", self.namespace, "--broker", "127.0.0.1"]
+        command += ["--broker", f"mqtt://127.0.0.1:{self.port}", "--namespace", self.namespace]
         process = subprocess.Popen([*command, *options], cwd=self.folder, stdout=DEVNULL, stderr=DEVNULL)
         self._end += [process.wait, process.kill]
         return process
@@ -558,7 +558,7 @@ def test_from_the_command_line(rig: Rig) -> None:
     (rig.folder / "tasks.jsonl").write_text('[1, 2]\n{"function": "fail", "args": ["no"]}\n\n[3]\n')
 
     def dcompute(*words: str) -> subprocess.CompletedProcess[str]:
-        where = ("--broker", "127.0.0.1", "--port", str(rig.port), "--namespace", rig.namespace)
+        where = ("--broker", f"mqtt://127.0.0.1:{rig.port}", "--namespace", rig.namespace)
         command = [sys.executable, "-m", "dcompute", *words, *where]
         options: Any = {"capture_output": True, "text": True, "timeout": 60, "check": False}
         return subprocess.run(command, cwd=rig.folder, **options)

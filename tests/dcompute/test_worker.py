@@ -204,8 +204,9 @@ def test_dcompute_node_runs_a_handler(
 ) -> None:
     fleet = new_fleet(mosquitto.port)
     master = fleet.master()
-    where = ("--port", str(mosquitto.port), "--namespace", fleet.namespace, "--node-id", fleet.id("cli"))
-    process = command(folder, "node", "--handler", "handlers:double", "--broker", "127.0.0.1", *where)
+    url = f"mqtt://127.0.0.1:{mosquitto.port}"
+    where = ("--broker", url, "--namespace", fleet.namespace, "--node-id", fleet.id("cli"))
+    process = command(folder, "node", "--handler", "handlers:double", *where)
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == f"node {fleet.id('cli')} is ready at 127.0.0.1:{mosquitto.port}\n"
@@ -227,8 +228,9 @@ def test_ctrl_c_ends_it_in_the_midst_of_long_work(
     (folder / "handlers.py").write_text("import time\ndef long(task): time.sleep(1000)\n")
     fleet = new_fleet(mosquitto.port)
     master = fleet.master()
-    where = ("--port", str(mosquitto.port), "--namespace", fleet.namespace, "--node-id", fleet.id("cli"))
-    process = command(folder, "node", "--handler", "handlers:long", "--broker", "127.0.0.1", *where)
+    url = f"mqtt://127.0.0.1:{mosquitto.port}"
+    where = ("--broker", url, "--namespace", fleet.namespace, "--node-id", fleet.id("cli"))
+    process = command(folder, "node", "--handler", "handlers:long", *where)
     try:
         eventually(lambda: master.get_nodes_by_status("ready"))
         master.send_task(fleet.id("cli"), {})
@@ -247,7 +249,13 @@ def test_ctrl_c_ends_it_in_the_midst_of_long_work(
     [
         (("--handler", "handlers:nothing"), "handlers has no nothing"),
         (("--handler", "handlers:double", "--node-id", "a/b"), "only A-Z a-z 0-9"),
-        (("--handler", "handlers:double", "--ca", "missing.pem"), "CA file missing.pem"),
+        (
+            ("--handler", "handlers:double", "--broker", "mqtts://x", "--ca", "missing.pem"),
+            "CA file missing.pem",
+        ),
+        (("--handler", "handlers:double", "--ca", "missing.pem"), "write mqtts://"),
+        (("--handler", "handlers:double", "--broker", "kiln:1883"), "begins with mqtt://"),
+        (("--handler", "handlers:double", "--broker", "mqtt://me:secret@kiln"), "set DCOMPUTE_PASSWORD"),
         (("--handler", "handlers:double", "--keepalive", "0"), "keepalive"),
     ],
 )

@@ -100,7 +100,7 @@ def test_status_says_what_is_there_and_disturbs_nothing_for_long(
     fleet = desk.fleet(kiln=desk.plug_in(root).address, lathe=fresh.address)
     desk.until_ready("kiln")
     before = desk.flash(root)
-    said = command("status", "--fleet", fleet, "--all", "--broker", f"127.0.0.1:{desk.port}")
+    said = command("status", "--fleet", fleet, "--all", "--broker", f"mqtt://127.0.0.1:{desk.port}")
     words = {line.split()[0]: line for line in said.out.splitlines() if line.strip()}
     assert "one (a)," in words["kiln"]
     assert "ready" in words["kiln"]  # as it was before it was stopped

@@ -98,7 +98,7 @@ def test_a_master_and_a_node_work_together(tmp_path: Path) -> None:
     examples = blocks(ENGLISH.read_text("utf-8"), "python")
     (master,) = (text for text in examples if "MasterNodeTransport(" in text)
     (node,) = (text for text in examples if "ComputeNodeTransport(" in text)
-    serve = ("-m", "dcompute", "broker", "--kind", "model", "--port", "0")
+    serve = ("-m", "dcompute", "broker", "--kind", "model", "--listen", "0")
     with running(*serve, cwd=tmp_path, until="listens on") as said:
         port = re.search(r":(\d+) ", said)
         assert port is not None
@@ -113,9 +113,7 @@ def test_a_master_and_a_node_work_together(tmp_path: Path) -> None:
             "--handler",
             "work:handle",
             "--broker",
-            "127.0.0.1",
-            "--port",
-            port[1],
+            f"mqtt://127.0.0.1:{port[1]}",
         )
         with running("node.py", cwd=tmp_path, until=""), running(*handler, cwd=tmp_path, until=""):
             done = subprocess.run(
@@ -133,10 +131,10 @@ def test_a_fleet_does_the_work(tmp_path: Path) -> None:
     count_words = "def count_words(text): return Counter(text.split())"
     assert f"mymodule.py has `{count_words}`" in ENGLISH.read_text("utf-8")
     (tmp_path / "mymodule.py").write_text(f"from collections import Counter\n{count_words}\n")
-    with running("-m", "dcompute", "broker", "--kind", "model", "--port", "0", until="listens on") as said:
+    with running("-m", "dcompute", "broker", "--kind", "model", "--listen", "0", until="listens on") as said:
         port = re.search(r":(\d+) ", said)
         assert port is not None
-        where = ("--broker", "127.0.0.1", "--port", port[1])
+        where = ("--broker", f"mqtt://127.0.0.1:{port[1]}")
         node = ("-m", "dcompute", "node", "--functions", "mymodule", *where)
         here = example.replace('"localhost"', f'"127.0.0.1", {port[1]}')
         with running(*node, cwd=tmp_path, until="is ready"):

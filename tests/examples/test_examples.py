@@ -36,7 +36,7 @@ def run(*words: object, cwd: Path, path: str = "") -> str:
 @pytest.fixture(scope="module")
 def port() -> Iterator[str]:
     """Where a broker listens."""
-    with running("-m", "dcompute", "broker", "--kind", "model", "--port", 0, until="listens on") as line:
+    with running("-m", "dcompute", "broker", "--kind", "model", "--listen", 0, until="listens on") as line:
         found = re.search(r"127\.0\.0\.1:(\d+)", line)
         assert found is not None
         yield found[1]

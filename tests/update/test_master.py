@@ -174,7 +174,7 @@ class _Deaf:
 
 
 async def _command(keys: Path, port: int, *arguments: str) -> tuple[int, str]:
-    argv = [sys.executable, "-m", "dcompute", "update", "--port", str(port), "--broker", "127.0.0.1"]
+    argv = [sys.executable, "-m", "dcompute", "update", "--broker", f"mqtt://127.0.0.1:{port}"]
     process = await asyncio.create_subprocess_exec(
         *argv,
         *arguments,
@@ -304,7 +304,7 @@ def test_the_command_says_who_comes_when_and_goes_on_with_what_was_kept(tmp_path
 def test_the_command_says_that_there_is_no_broker(tmp_path: Path) -> None:
     keys = UpdateKeys.create(tmp_path / "keys")
     keys.enroll("board")
-    where = ["--key-file", str(keys.path), "--broker", "127.0.0.1", "--port", "1"]
+    where = ["--key-file", str(keys.path), "--broker", "mqtt://127.0.0.1:1"]
     result = CliRunner().invoke(app, ["update", "--all", *where])
     assert result.exit_code == 1
-    assert "no connection to the broker at 127.0.0.1:1" in result.output
+    assert "no connection to the broker at mqtt://127.0.0.1:1" in result.output

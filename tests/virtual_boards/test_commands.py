@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from dcompute_sim.virtual_boards.cli import app, parse_address, parse_mac, parse_size
+from dcompute_sim.virtual_boards.cli import app, parse_mac, parse_size
 from typer.testing import CliRunner, Result
 
 PATIENCE_S = 60.0
@@ -141,5 +141,4 @@ def test_wrong_options_are_named(options: list[str]) -> None:
 
 def test_sizes_and_addresses() -> None:
     assert [parse_size(text) for text in ("2MiB", "512KiB", "4096")] == [2097152, 524288, 4096]
-    assert parse_address("10.0.0.1:1883") == ("10.0.0.1", 1883)
     assert [mac.hex() for mac in parse_mac("ff:ff:ff:ff:ff:ff", 2)] == ["f" * 12, "0" * 12]

@@ -11,11 +11,13 @@ import signal
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 
+from dcompute.broker_url import BrokerUrl
+from dcompute.metrics import address_of
 from dcompute.security import Tls, tls_context
 from dcompute_sim.brokers import passwords
 from dcompute_sim.brokers.access import UserRole
@@ -29,7 +31,6 @@ from dcompute_sim.brokers.conformance import (
     print_table,
     select,
 )
-from dcompute_sim.brokers.external import Address
 from dcompute_sim.brokers.managed import ManagedBroker
 from dcompute_sim.brokers.mosquitto import MosquittoBroker
 from dcompute_sim.brokers.real_broker import BrokerError, BrokerMissing, BrokerSecurity
@@ -49,7 +50,8 @@ class BrokerKind(StrEnum):
     mosquitto = "mosquitto"
 
 
-_File = Annotated[Path | None, typer.Option(exists=True, dir_okay=False)]
+def _file(help_text: str) -> Any:
+    return typer.Option(exists=True, dir_okay=False, help=help_text)
 
 
 @app.callback(invoke_without_command=True)
@@ -58,12 +60,20 @@ def serve(
     kind: Annotated[
         BrokerKind, typer.Option(help="amqtt-plain is known to be faulty: for tests.")
     ] = BrokerKind.embedded,
-    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="0: a free one.")] = 1883,
-    password_file: _File = None,
-    cert: _File = None,
-    key: _File = None,
-    client_ca: _File = None,
+    listen: Annotated[
+        str,
+        typer.Option(
+            metavar="[HOST:]PORT", help="Where to listen; on loopback unless a host is named. 0: a free port."
+        ),
+    ] = "1883",
+    password_file: Annotated[
+        Path | None, _file("Only users in it may log in; `dcompute broker passwd` writes it.")
+    ] = None,
+    cert: Annotated[Path | None, _file("The broker's certificate (PEM): TLS.")] = None,
+    key: Annotated[Path | None, _file("Its private key (PEM).")] = None,
+    client_ca: Annotated[
+        Path | None, _file("Whoever connects needs a certificate signed by one of these (PEM).")
+    ] = None,
     acl_file: Annotated[
         Path | None,
         typer.Option(
@@ -79,6 +89,10 @@ def serve(
     """Serve a broker until Ctrl-C."""
     if context.invoked_subcommand is not None:
         return
+    try:
+        host, port = address_of(listen)
+    except ValueError as error:
+        _stop(f"--listen {listen}: {error}", EXIT_USAGE)
     if state is not None and kind is BrokerKind.amqtt_plain:
         _stop("--state: plain amqtt keeps nothing over a restart", EXIT_USAGE)
     if (cert is None) != (key is None) or (client_ca is not None and cert is None):
@@ -131,9 +145,9 @@ def check_command(
         UserRole,
         typer.Option(help="Of the user in the URL: asks only whether the access rules hold it to that."),
     ] = UserRole.ANY,
-    ca: _File = None,
-    cert: _File = None,
-    key: _File = None,
+    ca: Annotated[Path | None, _file("CA certificates to trust (PEM) in place of the system's.")] = None,
+    cert: Annotated[Path | None, _file("Our own certificate (PEM).")] = None,
+    key: Annotated[Path | None, _file("Its private key (PEM).")] = None,
     one_by_one: Annotated[bool, typer.Option(help="Faults then cannot disturb other rows; slower.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON.")] = False,
 ) -> None:
@@ -146,7 +160,7 @@ def check_command(
     """
     names = None if rows is None else [name.strip() for name in rows.split(",") if name.strip()]
     try:
-        address = Address.parse(url)
+        address = BrokerUrl.parse(url)
         wanted = select(names)
         target = BrokerUnderTest(
             address.host,
@@ -209,7 +223,7 @@ def passwd(
     typer.echo(f"{file}: user {user} written, role {role}")
 
 
-def _password_of(address: Address) -> str | None:
+def _password_of(address: BrokerUrl) -> str | None:
     if address.username is None or address.password is not None:
         return address.password
     if (password := os.environ.get(PASSWORD_VARIABLE)) is not None:

@@ -5,58 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from dataclasses import dataclass, field
 from typing import Self
-from urllib.parse import unquote, urlsplit
 
+from dcompute.broker_url import BadBrokerUrl, BrokerUrl
 from dcompute_sim.brokers.real_broker import BrokerError
 
-_DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883}
 _REACH_TIMEOUT_S = 10.0
 _CERTIFICATE_EXPIRED = 10  # X509_V_ERR_CERT_HAS_EXPIRED
-
-
-@dataclass(frozen=True)
-class Address:
-    """`mqtt://user:password@host:port`, taken apart. Its text form never shows the password."""
-
-    host: str
-    port: int
-    tls: bool = False
-    username: str | None = None
-    password: str | None = field(default=None, repr=False)
-
-    @classmethod
-    def parse(cls, url: str) -> Self:
-        """The address in a URL; BrokerError says what is wrong with it, without repeating its password."""
-        try:
-            parts = urlsplit(url)
-            host, port = parts.hostname, parts.port
-        except ValueError as error:
-            raise BrokerError(f"not a broker's address: {error}; {_FORM}") from None
-        if parts.scheme not in _DEFAULT_PORTS:
-            raise BrokerError(f"a broker's address begins with mqtt:// or mqtts://; {_FORM}")
-        if not host:
-            raise BrokerError(f"the broker's address names no host; {_FORM}")
-        if parts.path.strip("/") or parts.query or parts.fragment:
-            raise BrokerError(f"a broker's address ends after its port; {_FORM}")
-        if parts.password is not None and not parts.username:
-            raise BrokerError(f"the broker's address has a password without a user; {_FORM}")
-        return cls(
-            host=host,
-            port=_DEFAULT_PORTS[parts.scheme] if port is None else port,
-            tls=parts.scheme == "mqtts",
-            username=unquote(parts.username) if parts.username else None,
-            password=unquote(parts.password) if parts.password is not None else None,
-        )
-
-    def __str__(self) -> str:
-        user = f"{self.username}@" if self.username else ""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'mqtts' if self.tls else 'mqtt'}://{user}{host}:{self.port}"
-
-
-_FORM = "write it as mqtt://host:port or mqtt://user:password@host:port, with mqtts:// for TLS"
 
 
 class ExternalBroker:
@@ -67,12 +22,16 @@ class ExternalBroker:
     granularity_s = 6.0
     can_restart = False
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: BrokerUrl) -> None:
         self.address = address
 
     @classmethod
     def from_url(cls, url: str) -> Self:
-        return cls(Address.parse(url))
+        """The broker at this URL. Raises BrokerError for one that is none."""
+        try:
+            return cls(BrokerUrl.parse(url))
+        except BadBrokerUrl as error:
+            raise BrokerError(str(error)) from None
 
     @property
     def host(self) -> str:

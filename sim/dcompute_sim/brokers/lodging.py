@@ -14,11 +14,11 @@ import json
 import secrets
 from collections.abc import Collection
 
+from dcompute.broker_url import BrokerUrl
 from dcompute.security import tls_context
 from dcompute_sim.brokers.conformance.broker_under_test import BrokerUnderTest
 from dcompute_sim.brokers.conformance.client import Client, RefusedByBroker, connect
 from dcompute_sim.brokers.conformance.result import Violation
-from dcompute_sim.brokers.external import Address
 from dcompute_sim.brokers.real_broker import BrokerError
 
 _SETTLE_S = 0.3  # without a message for so long, nothing more is retained
@@ -34,7 +34,7 @@ class Lodging:
         bound: programs take part that know of no namespace but the scenario's.
     """
 
-    def __init__(self, address: Address, namespace: str, nodes: Collection[str], *, bound: bool) -> None:
+    def __init__(self, address: BrokerUrl, namespace: str, nodes: Collection[str], *, bound: bool) -> None:
         self._address = address
         self._nodes = frozenset(nodes)
         self._own = not bound and not namespace

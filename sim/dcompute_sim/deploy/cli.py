@@ -151,7 +151,7 @@ def monitor(
         if broker:
             points = {parse_watchpoint(broker)}
         if not points:
-            raise typer.BadParameter("a fleet file or --broker HOST:PORT must say where the broker is")
+            raise typer.BadParameter("a fleet file or --broker mqtt://HOST:PORT must say where the broker is")
         follower = Follower(targets, _line)
         watchers = Watchers(follower.news)
         try:

@@ -16,7 +16,10 @@ from dcompute_sim.deploy.selection import Selection, parse_watchpoint
 from dcompute_sim.hardware.serial_link import ANSWER_S
 
 BrokerAt = Annotated[
-    str | None, typer.Option("--broker", help="HOST:PORT by which this machine reaches the boards' broker.")
+    str | None,
+    typer.Option(
+        "--broker", metavar="URL", help="By which this machine reaches the boards' broker: mqtt://host:port."
+    ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 Timeout = Annotated[float, typer.Option(min=1, help="Seconds from a board's reset to `ready`.")]

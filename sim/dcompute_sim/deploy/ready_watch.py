@@ -63,7 +63,7 @@ class ReadyWatcher:
             self._master.stop(0)
             raise SomethingMissing(
                 f"broker {point} cannot be reached from here: {reason}; nothing was changed. Start it, say "
-                "where it is (--broker HOST:PORT), or deploy without waiting for it (--no-wait)"
+                "where it is (--broker mqtt://HOST:PORT), or deploy without waiting for it (--no-wait)"
             )
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from dcompute.broker_url import BadBrokerUrl, BrokerUrl
 from dcompute_sim.deploy.board_config import DeployTarget, Settings, Watchpoint, parse_config
 from dcompute_sim.deploy.deploy_errors import InvalidInput, SomethingMissing
 from dcompute_sim.deploy.firmware import Firmware
@@ -86,11 +87,12 @@ class Selection:
 
 
 def parse_watchpoint(text: str) -> Watchpoint:
-    """HOST:PORT."""
-    host, colon, port = text.rpartition(":")
-    if not colon or not host or not port.isdigit() or not 0 < int(port) < 65_536:
-        raise InvalidInput(f"--broker {text}: HOST:PORT is wanted, as in 192.168.1.10:1883")
-    return Watchpoint(host, int(port))
+    """A broker's URL, as of `--broker`. Raises InvalidInput."""
+    try:
+        url = BrokerUrl.parse(text)
+    except BadBrokerUrl as error:
+        raise InvalidInput(f"--broker: {error}") from None
+    return Watchpoint(url.host, url.port, url.username, url.password, url.tls)
 
 
 def _lines(port: str) -> list[str]:

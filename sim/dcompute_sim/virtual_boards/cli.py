@@ -14,6 +14,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from dcompute.broker_url import BrokerUrl
 from dcompute_sim.fwbuild.build_errors import FirmwareError
 from dcompute_sim.micropython.board import DEFAULT_HEAP_BYTES, Board
 from dcompute_sim.micropython.provision import Emulator, provision
@@ -53,7 +54,11 @@ def serve(
         ),
     ] = None,
     broker: Annotated[
-        str | None, typer.Option(help="HOST:PORT that each board reaches through its own fault proxy.")
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="A broker that each board reaches through its own fault proxy: mqtt://host:port.",
+        ),
     ] = None,
     baud: Annotated[int | None, typer.Option(min=300, help="Rate of the line; default: no limit.")] = None,
     noise: Annotated[float, typer.Option(min=0, max=1, help="Part of all bytes that is spoilt.")] = 0.0,
@@ -70,7 +75,7 @@ def serve(
             [Board(uid, (), heap_bytes=heap_kib * 1024) for uid in parse_mac(mac, count)],
             _tcp_ports(tcp, count),
             parse_size(flash_size),
-            parse_address(broker) if broker else None,
+            _address_of(broker) if broker else None,
             baud,
             noise,
         )
@@ -176,12 +181,9 @@ def parse_size(text: str) -> int:
     return int(found[1]) * {"": 1, "KiB": 1024, "MiB": 1024 * 1024}[found[2]]
 
 
-def parse_address(text: str) -> tuple[str, int]:
-    """Host and port of `HOST:PORT`."""
-    host, colon, port = text.rpartition(":")
-    if not colon or not host or not port.isdigit() or not 0 < int(port) < 65_536:
-        raise ValueError(f"--broker {text}: HOST:PORT is wanted, as in 127.0.0.1:1883")
-    return host, int(port)
+def _address_of(url: str) -> tuple[str, int]:
+    found = BrokerUrl.parse(url)
+    return found.host, found.port
 
 
 def _tcp_ports(first: int | None, count: int) -> list[int | None]:

@@ -60,7 +60,9 @@ async def _do(board: VirtualBoard, action: Action, value: int | None) -> None:
             board.radio(ap=action is Action.wifi_on)
         case Action.link_down | Action.link_up:
             if board.link is None:
-                raise ActionRefused("this board has no link of its own: start it with --broker HOST:PORT")
+                raise ActionRefused(
+                    "this board has no link of its own: start it with --broker mqtt://HOST:PORT"
+                )
             (board.link.down if action is Action.link_down else board.link.up)()
 
 

@@ -1,0 +1,53 @@
+"""The command line explains itself: each command and option says what it is, one name means one thing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import typer
+from dcompute_sim.commands import app as testbed
+
+from dcompute.cli import app as production
+
+
+def commands(command: Any, path: Sequence[str] = ()) -> Iterator[tuple[str, Any]]:
+    """All of them, by what is typed."""
+    yield " ".join(path), command
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from commands(inner, (*path, name))
+
+
+ALL = [found for app in (production, testbed) for found in commands(typer.main.get_command(app)) if found[0]]
+
+
+def options(name: str) -> list[tuple[str, str]]:
+    """Where an option of this name is, and its help."""
+    return [
+        (where, str(getattr(one, "help", "")))
+        for where, command in ALL
+        for one in command.params
+        if name in one.opts
+    ]
+
+
+def test_every_command_and_every_option_has_help() -> None:
+    assert len(ALL) > 30
+    silent = [where for where, command in ALL if not command.help]
+    silent += [
+        f"{where} {one.opts[0]}"
+        for where, command in ALL
+        for one in command.params
+        if not getattr(one, "help", None)
+    ]
+    assert silent == []
+
+
+def test_a_broker_is_a_url_everywhere() -> None:
+    assert len(options("--broker")) > 12
+    assert [where for where, help_text in options("--broker") if "mqtt://" not in help_text] == []
+
+
+def test_a_port_is_a_serial_port_everywhere() -> None:
+    assert len(options("--port")) == 5
+    assert [where for where, help_text in options("--port") if "Serial port" not in help_text] == []
