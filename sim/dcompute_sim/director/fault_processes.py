@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from dcompute_sim.director.fault_world import FaultWorld
@@ -41,6 +42,7 @@ class Faults:
         self._machines = machines
         self._triggers = triggers
         self._numbers = itertools.count(1)
+        self._strikes: Counter[str] = Counter()  # by entry
         self._afflicted: dict[str, int] = {}
         self._over_s = active_until(scenario)
         self._awaiting: dict[int, Fault] = {}  # by index: the event that they wait for has not come yet
@@ -113,7 +115,10 @@ class Faults:
 
     def _do(self, fault: Fault, struck: Target | None = None) -> None:
         name = f"{fault.kind}-{next(self._numbers)}"
-        act = Injection(name, fault.lasts, fault.sure, self._over_s, self._world, self._recorder, struck)
+        entry = fault.id or fault.kind
+        self._strikes[entry] += 1
+        key = f"{entry}-{self._strikes[entry]}"
+        act = Injection(name, key, fault.lasts, fault.sure, self._over_s, self._world, self._recorder, struck)
         self._recorder.fault(name, fault, act.whom)
         self._env.process(self._afflict(fault, act))
 

@@ -51,11 +51,11 @@ class FaultWorld:
     def next(self, when: When) -> Event:
         return next(iter(self._triggers.watch(when)))
 
-    def double(self, of: str, name: str) -> Generator[Event, Any, Node]:
+    def double(self, of: str, fault: str, key: str) -> Generator[Event, Any, Node]:
         spec = self._specs[of]
-        who = participant.clone(of, name)
+        who = participant.clone(of, key)
         machine = self._engine.machine(who, self._scenario.network_of(spec.group_name))
-        self._recorder.cloned(who, name)
+        self._recorder.cloned(who, fault)
         yield self._engine.ready()
         node = self._engine.node(replace(spec, name=who.name), machine)
         self._doubles.append(node)

@@ -26,6 +26,6 @@ class Clone(NodeFault):
     heal_after: For
 
     def inject(self, act: Injection) -> Steps:
-        clone = yield from act.world.double(act.target.name, act.name)
+        clone = yield from act.world.double(act.target.name, act.name, act.key)
         clone.power_on()
         yield from act.lasting(clone.crash)

@@ -150,8 +150,8 @@ class World(Protocol):
     def next(self, when: When) -> Event:
         """Triggered by the next such event of the trace."""
 
-    def double(self, of: str, name: str) -> Generator[Event, Any, Victim]:
-        """A second node with the id of node `of`, on a machine of its own, switched off."""
+    def double(self, of: str, fault: str, key: str) -> Generator[Event, Any, Victim]:
+        """A second node with the id of node `of`, on a machine of its own, switched off; draws by `key`."""
 
     def eavesdrop(
         self, name: str, topics: Sequence[str], heard: Callable[[str, bytes], Sequence[tuple[str, bytes]]]
@@ -189,6 +189,8 @@ class Injection:
 
     Attributes:
         name: of this fault in this run.
+        key: whoever takes part only because of it is called by this, and draws by it: it comes from the entry's
+            id, so that no other entry can change it.
         lasts: seconds until it is to be undone; None for never.
         sure: it goes on until it had an effect.
         over_s: when the last thing may be done in this run.
@@ -196,6 +198,7 @@ class Injection:
     """
 
     name: str
+    key: str
     lasts: float | None
     sure: bool
     over_s: float
@@ -266,7 +269,7 @@ class Injection:
         """Publish a message as a client that belongs to nobody. `number`: which of this fault's it is."""
         until_s = self.over_s if self.sure else 0.0
         done = yield from self.world.publish(
-            f"{self.name}-{number}" if number else self.name,
+            f"{self.key}-{number}" if number else self.key,
             topic,
             payload,
             qos=qos,

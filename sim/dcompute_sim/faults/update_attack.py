@@ -44,7 +44,7 @@ class UpdateAttack(NodeFault):
         attacker = _Attacker(self.how, act)
         updates = f"{act.world.topics.prefix}updates"
         leave: Callable[[], None] = yield from act.world.eavesdrop(
-            act.name, [attacker.topic, updates], attacker.heard
+            act.key, [attacker.topic, updates], attacker.heard
         )
         yield from act.lasting(leave)
 

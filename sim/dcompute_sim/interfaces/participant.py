@@ -2,7 +2,7 @@
 
 Names are unique all the same, for machines, client ids and traces have nothing else. A scenario names its
 nodes `<group>-<number>`, and a group may be called anything: `master`, `auditor`, `probe`, `stranger-1`. So
-what the testbed adds itself has names that do not end in a number: `master`, `auditor`, `inject-3-probe`. A
+what the testbed adds itself has names that do not end in a number: `master`, `auditor`, `inject.1f3a9-3-probe`. A
 clone's contains a `~`, which no group's may.
 """
 
@@ -41,11 +41,11 @@ def node(name: str) -> Participant:
     return Participant(Role.NODE, name)
 
 
-def clone(node_name: str, fault: str) -> Participant:
-    """Another board with this node's id, made by a fault."""
-    return Participant(Role.CLONE, f"{node_name}~{fault}", node_name)
+def clone(node_name: str, key: str) -> Participant:
+    """Another board with this node's id, made by a fault that draws by this key."""
+    return Participant(Role.CLONE, f"{node_name}~{key}", node_name)
 
 
-def probe(fault: str) -> Participant:
-    """A client that publishes what a fault wants published."""
-    return Participant(Role.PROBE, f"{fault}-probe")
+def probe(key: str) -> Participant:
+    """A client that publishes what a fault of this key wants published."""
+    return Participant(Role.PROBE, f"{key}-probe")
