@@ -11,10 +11,11 @@ class Settings:
 
 
 def load(config):
-    # Settings from the module `config`; ValueError naming the key that is missing or wrong.
-    for key in _WIFI + _MQTT:
-        if not hasattr(config, key):
-            raise ValueError("config.py: %s is missing (see config_example.py)" % key)
+    # Settings from the module `config`; ValueError naming what is missing, or the key that is wrong.
+    missing = [key for key in _WIFI + _MQTT if not hasattr(config, key)]
+    if missing:
+        verb = "is" if len(missing) == 1 else "are"
+        raise ValueError("config.py: %s %s missing (see config_example.py)" % (", ".join(missing), verb))
     settings = Settings()
     settings.wifi_ssid = _text(config, "WIFI_SSID", 1, 32)
     settings.wifi_password = _text(config, "WIFI_PASSWORD", 0, 64)

@@ -13,6 +13,16 @@ from dcompute_sim.deploy.fleet_file import FleetFile
 from dcompute_sim.deploy.selection import Selection
 from dcompute_sim.yamlfile.problems import LocatedError
 
+SOUND = """\
+WIFI_SSID = "x"
+WIFI_PASSWORD = ""
+MQTT_HOST = "kiln"
+MQTT_PORT = 1883
+MQTT_USER = None
+MQTT_PASSWORD = None
+MQTT_TLS = False
+NODE_TYPE = "ESP32"
+"""
 FLEET = """\
 secrets: secrets.env
 defaults:
@@ -140,10 +150,15 @@ def test_a_config_py_must_be_plain_and_sound(tmp_path: Path) -> None:
         ("import os\n", "config.py:1: only `NAME = value` lines"),
         ("A = 1\nB = open('x')\n", "config.py:2: the value must be a plain"),
         ("A = (\n", "config.py:1"),
-        ("WIFI_SSID = 'x'\n", "WIFI_PASSWORD is missing"),
+        (
+            "WIFI_SSID = 'x'\nMQTT_HOTS = 'y'\nWIFI_PASSWORD = ''\nMY_SENSOR = 4\n",
+            "MQTT_HOST, MQTT_PORT, MQTT_USER, MQTT_PASSWORD, MQTT_TLS, NODE_TYPE are missing .*; "
+            "MQTT_HOTS is no setting: did you mean MQTT_HOST.$",
+        ),
+        (f"{SOUND}MY_SENSOR = 5\nPOL_MS = 1\n", "config.py: POL_MS is no setting: did you mean POLL_MS.$"),
     ):
         config.write_text(text)
-        with pytest.raises(InvalidInput, match=message.replace("(", r"\(")):
+        with pytest.raises(InvalidInput, match=message):
             Selection(ports=["/dev/x"], config=config).targets(gather())
 
 

@@ -1,7 +1,7 @@
 """What is drawn for an entry hangs on nothing but the seed and its id: one entry more moves nothing else.
 
-Over a whole run and every kind of draw: moments, victims, arrivals, priorities, targets; what a clone, a probe
-client and a network draw while they are there. The entry that is added concerns a node of its own.
+Over a whole run and every kind of draw: moments, victims, arrivals, priorities, targets; what a clone, a
+probe client and a network draw while they are there. The entry that is added concerns a node of its own.
 """
 
 from __future__ import annotations
@@ -31,7 +31,11 @@ BASE: dict[str, Any] = {
         {"kind": "wifi_drop", "between": ["4s", "9s"], "for": "2s", "select": {"group": "py", "count": 2}},
         {"kind": "clone", "between": ["10s", "20s"], "times": 2, "for": "3s", "select": {"group": "py"}},
         {"kind": "malformed", "at": "22s", "what": "task cut short", "select": {"group": "py"}},
-        {"kind": "crash", "when": {"event": "task_taken", "group": "py", "count": 9}, "select": {"same": True}}
+        {
+            "kind": "crash",
+            "when": {"event": "task_taken", "group": "py", "count": 9},
+            "select": {"same": True},
+        }
         | {"restart_after": "2s"},
     ],
 }
@@ -45,7 +49,7 @@ ONE_MORE = {
 
 
 def seen(entries: dict[str, Any]) -> list[tuple[object, ...]]:
-    """What happened to the group, to its clones, to its tasks, and when; faults and connections by their order."""
+    """What happened to the group, to its clones, to its tasks, and when; faults and connections in order."""
     events = run_scenario(Scenario.model_validate(entries), RunOptions(seed=5)).trace.events
     numbers: dict[object, int] = {}
     found = []

@@ -22,8 +22,10 @@ from dcompute_sim.fwbuild.compile import compile_firmware
 from dcompute_sim.micropython.compiled import shim_sources
 from dcompute_sim.micropython.provision import Progress, mpy_cross
 from dcompute_sim.micropython.unavailable import EmulatorUnavailable
+from dcompute_sim.yamlfile.problems import nearest
 
 _RULES = "settings.py"  # the firmware's own rules of config.py
+_SLIP = 0.8  # how alike two names are of which one is a slip for the other
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,11 @@ class Firmware:
         return max(found) if found else None
 
     def check(self, config: Settings) -> None:
-        """Let the firmware's own rules judge a config.py. Raises InvalidInput with its complaint."""
+        """Let the firmware's own rules judge a config.py. Raises InvalidInput with its complaint.
+
+        A name that no setting has may belong to the user's own tasks.py; one that is nearly that of a setting
+        which is not there is a slip.
+        """
         if not any(path.split(".")[0] == "settings" for path in self.files):
             return  # other firmware, other rules
         rules: Any = ModuleType("settings")
@@ -81,7 +87,15 @@ class Firmware:
                 check_node_id(str(config["NODE_ID"]))
             Topics(str(config.get("NAMESPACE") or ""))
         except ValueError as error:
-            raise InvalidInput(str(error)) from None
+            raise InvalidInput("; ".join([str(error), *self._slips(config)])) from None
+        if slips := self._slips(config):
+            raise InvalidInput(f"config.py: {'; '.join(slips)}")
+
+    def _slips(self, config: Settings) -> list[str]:
+        absent = self.known_settings - config.keys()
+        unknown = [key for key in config if key not in self.known_settings]
+        meant = {key: nearest(key.upper(), sorted(absent), cutoff=_SLIP) for key in unknown}
+        return [f"{key} is no setting: did you mean {near}?" for key, near in meant.items() if near]
 
     def _open(self, path: str, mode: str = "rb") -> io.BytesIO:
         """A file that config.py names is one of the board's."""

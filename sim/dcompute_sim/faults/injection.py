@@ -189,7 +189,7 @@ class Injection:
 
     Attributes:
         name: of this fault in this run.
-        key: whoever takes part only because of it is called by this, and draws by it: it comes from the entry's
+        key: whoever takes part only because of it has this in its name, and draws by it: made of the entry's
             id, so that no other entry can change it.
         lasts: seconds until it is to be undone; None for never.
         sure: it goes on until it had an effect.

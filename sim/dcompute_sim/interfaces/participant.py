@@ -2,8 +2,8 @@
 
 Names are unique all the same, for machines, client ids and traces have nothing else. A scenario names its
 nodes `<group>-<number>`, and a group may be called anything: `master`, `auditor`, `probe`, `stranger-1`. So
-what the testbed adds itself has names that do not end in a number: `master`, `auditor`, `inject.1f3a9-3-probe`. A
-clone's contains a `~`, which no group's may.
+what the testbed adds itself has names that do not end in a number: `master`, `auditor`,
+`inject.1f3a9-3-probe`. A clone's contains a `~`, which no group's may.
 """
 
 from __future__ import annotations

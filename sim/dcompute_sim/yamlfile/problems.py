@@ -89,9 +89,9 @@ def _place(problem: Problem) -> tuple[str, int, int, str]:
     return where.source.name, where.line, where.column, problem.message
 
 
-def nearest(word: object, allowed: Iterable[str]) -> str | None:
-    """The allowed word that `word` was most probably meant to be."""
-    close = difflib.get_close_matches(str(word)[:100], list(allowed), n=1, cutoff=0.5)
+def nearest(word: object, allowed: Iterable[str], cutoff: float = 0.5) -> str | None:
+    """The allowed word that `word` was most probably meant to be; alike as `cutoff` at least, 1 for equal."""
+    close = difflib.get_close_matches(str(word)[:100], list(allowed), n=1, cutoff=cutoff)
     return close[0] if close else None
 
 
