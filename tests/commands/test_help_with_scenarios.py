@@ -9,9 +9,9 @@ from dcompute_sim.checks import CHECKS
 from dcompute_sim.commands import app
 from dcompute_sim.faults import KINDS
 from dcompute_sim.mutants.catalogue import MUTANTS
-from dcompute_sim.report.console import make_console
 from dcompute_sim.scenario import load, shipped
 from dcompute_sim.scenario.schema import SCHEMA_FILE
+from dcompute_sim.terminal import make_console
 from typer.testing import CliRunner, Result
 
 

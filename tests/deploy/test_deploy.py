@@ -35,6 +35,16 @@ def answer_of(port: int, node_id: str) -> Any:
         return results[node_id][0]["result"]["output"]
 
 
+def life_of(port: int, node_id: str) -> str:
+    """What all incarnations of a node since its last reset share."""
+    with MasterNodeTransport("127.0.0.1", port) as master:
+        give_up = time.monotonic() + 30
+        while not isinstance(info := master.get_node_info(node_id), dict) or not info["inc"]:
+            assert time.monotonic() < give_up
+            time.sleep(0.01)
+        return str(info["inc"]).split(".")[0]
+
+
 def test_a_fresh_board_gets_everything_and_works(desk: Desk, command: Command) -> None:
     root = desk.root("flash")
     board = desk.plug_in(root)
@@ -91,7 +101,7 @@ def test_nothing_is_copied_twice_and_one_changed_file_alone(
     assert "0 files to slot b" in said.out
 
 
-def test_status_says_what_is_there_and_disturbs_nothing_for_long(
+def test_status_asks_without_a_reset_and_looks_when_told_to(
     desk: Desk, command: Command, deployed: Path
 ) -> None:
     root = desk.root("flash", deployed)
@@ -100,11 +110,18 @@ def test_status_says_what_is_there_and_disturbs_nothing_for_long(
     fleet = desk.fleet(kiln=desk.plug_in(root).address, lathe=fresh.address)
     desk.until_ready("kiln")
     before = desk.flash(root)
-    said = command("status", "--fleet", fleet, "--all", "--broker", f"mqtt://127.0.0.1:{desk.port}")
+    broker, life = ("--broker", f"mqtt://127.0.0.1:{desk.port}"), life_of(desk.port, "kiln")
+    said = command("status", "--fleet", fleet, "--all", *broker)
+    asked = {line.split()[0]: line.split()[2:] for line in said.out.splitlines() if line.strip()}
+    assert asked["kiln"] == ["one,", "two", "failed", "ready"]
+    assert asked["lathe"] == ["-", "unknown"]
+    assert "--look" in command("status", "--port", fresh.address, *broker, status=2).out
+    assert life_of(desk.port, "kiln") == life
+    said = command("status", "--fleet", fleet, "--all", "--look", *broker)
     words = {line.split()[0]: line for line in said.out.splitlines() if line.strip()}
     assert "one (a)," in words["kiln"]
     assert "ready" in words["kiln"]  # as it was before it was stopped
-    assert "two failed" in said.out  # the cell goes on in the next line
+    assert "two failed" in words["kiln"]
     assert "nothing" in words["lathe"]
     assert desk.flash(root) == before
     assert answer_of(desk.port, "kiln") == 3  # it runs again

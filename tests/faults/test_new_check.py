@@ -11,7 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 from dcompute_sim.checks.check import Status
-from dcompute_sim.report.console import make_console, print_run
+from dcompute_sim.report.console import print_run
 from dcompute_sim.report.html import html
 from dcompute_sim.report.json_report import report
 from dcompute_sim.report.run_report import judged
@@ -20,6 +20,7 @@ from dcompute_sim.scenario import Scenario, ScenarioError, load
 from dcompute_sim.scenario.explain import explain
 from dcompute_sim.scenario.reference import reference
 from dcompute_sim.scenario.schema import json_schema
+from dcompute_sim.terminal import make_console
 
 TEXT = """\
 version: 1

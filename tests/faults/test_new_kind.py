@@ -17,7 +17,7 @@ from dcompute_sim.faults import KINDS, node_faults
 from dcompute_sim.hardware.hardware_map import BoardLocation
 from dcompute_sim.hardware.supported_faults import check_supported
 from dcompute_sim.interfaces.world import EngineError
-from dcompute_sim.report.console import make_console, print_run
+from dcompute_sim.report.console import print_run
 from dcompute_sim.report.coverage_report import print_coverage
 from dcompute_sim.report.html import html
 from dcompute_sim.report.json_report import report
@@ -27,6 +27,7 @@ from dcompute_sim.scenario import Scenario, ScenarioError, concretise, load
 from dcompute_sim.scenario.explain import explain
 from dcompute_sim.scenario.reference import reference
 from dcompute_sim.scenario.schema import json_schema
+from dcompute_sim.terminal import make_console
 
 KIND = "microwave_oven"
 TEXT = """\

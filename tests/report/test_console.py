@@ -11,9 +11,10 @@ import pytest
 from dcompute_sim import trace as t
 from dcompute_sim.checks import Check
 from dcompute_sim.checks.check import CheckOutcome, Measurement, Status
-from dcompute_sim.report.console import Mode, make_console, print_run, print_summary
+from dcompute_sim.report.console import print_run, print_summary
 from dcompute_sim.report.run_report import RunReport, judged, replay_command
 from dcompute_sim.report.text import event_line, seconds
+from dcompute_sim.terminal import Mode, make_console
 
 ESCAPE = "\x1b["
 

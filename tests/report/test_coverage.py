@@ -7,9 +7,9 @@ import re
 from collections.abc import Callable
 
 from dcompute_sim.checks.coverage import coverage
-from dcompute_sim.report.console import make_console
 from dcompute_sim.report.coverage_report import print_coverage
 from dcompute_sim.report.run_report import RunReport
+from dcompute_sim.terminal import make_console
 
 from .conftest import NewFleet
 

@@ -10,11 +10,12 @@ from typing import Any
 
 from dcompute_sim.checks import CHECKS
 from dcompute_sim.checks.verdict import judge
-from dcompute_sim.report.console import make_console, print_run
+from dcompute_sim.report.console import print_run
 from dcompute_sim.report.run_report import judged
 from dcompute_sim.report.why import why
 from dcompute_sim.run import RunOptions, run_scenario
 from dcompute_sim.scenario import Scenario, check
+from dcompute_sim.terminal import make_console
 
 
 def _console(mutants: Sequence[str] = (), **scenario: Any) -> str:

@@ -29,9 +29,9 @@ from dcompute_sim.checks.check import CheckOutcome, Status
 from dcompute_sim.checks.verdict import Result, Verdict
 from dcompute_sim.executors import WorkersError, dask_cluster, dask_workers, default_jobs, local_processes
 from dcompute_sim.report.campaign_report import ProgressLine, print_campaign, progress
-from dcompute_sim.report.console import make_console
 from dcompute_sim.run import EngineError, RunOptions
 from dcompute_sim.scenario import Scenario
+from dcompute_sim.terminal import make_console
 
 
 class Inline(Executor):

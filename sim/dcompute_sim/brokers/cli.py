@@ -34,6 +34,7 @@ from dcompute_sim.brokers.conformance import (
 from dcompute_sim.brokers.managed import ManagedBroker
 from dcompute_sim.brokers.mosquitto import MosquittoBroker
 from dcompute_sim.brokers.real_broker import BrokerError, BrokerMissing, BrokerSecurity
+from dcompute_sim.terminal import make_console
 
 app = typer.Typer(help="Serve an MQTT broker, or check any broker against what the transports rely on.")
 
@@ -191,7 +192,7 @@ def check_command(
         report = {"broker": str(address), "rows": [dataclasses.asdict(row) for row in results]}
         typer.echo(json.dumps(report, indent=2))
     else:
-        print_table(results)
+        print_table(results, make_console())
     if any(row.outcome is PropertyOutcome.FAILED for row in results):
         raise typer.Exit(EXIT_FAILED)
     if not any(row.outcome in (PropertyOutcome.PASSED, PropertyOutcome.WARNING) for row in results):

@@ -17,8 +17,8 @@ from dcompute_sim.commands import options as o
 from dcompute_sim.commands.select import SelectedScenario, entry_of
 from dcompute_sim.commands.status import FAILED, HELD, explained
 from dcompute_sim.report.comparison import Side, Sides, print_comparison
-from dcompute_sim.report.console import make_console
 from dcompute_sim.run import REAL_BROKER, VIRTUAL_BROKER, RunOutcome, run_scenario
+from dcompute_sim.terminal import make_console
 from dcompute_sim.trace import read
 
 _TRACE_ENDING = ".jsonl"

@@ -22,8 +22,8 @@ from dcompute_sim.hunt.finding_file import write_finding
 from dcompute_sim.hunt.hunter import Hunt, NothingToHunt
 from dcompute_sim.hunt.hunting import LITTLE, HuntBounds, carry_out
 from dcompute_sim.report.campaign_report import ProgressLine
-from dcompute_sim.report.console import make_console
 from dcompute_sim.report.hunt_report import hunt_progress, print_hunt
+from dcompute_sim.terminal import make_console
 from dcompute_sim.yamlfile.units import UnitError, format_fraction, parse_duration, parse_fraction
 
 _DEFAULT_SEED = 1

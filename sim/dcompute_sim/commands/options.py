@@ -12,8 +12,8 @@ import typer
 
 from dcompute_sim.commands.select import SelectedScenario, find_entries
 from dcompute_sim.mutants import MUTANTS
-from dcompute_sim.report.console import Mode
 from dcompute_sim.run import RunOptions
+from dcompute_sim.terminal import Mode
 
 
 class Time(StrEnum):

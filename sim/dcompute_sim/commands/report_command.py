@@ -14,9 +14,10 @@ from dcompute_sim.commands.outputs import exit_status, write_reports
 from dcompute_sim.commands.select import entry_of
 from dcompute_sim.commands.status import explained
 from dcompute_sim.faults import node_faults
-from dcompute_sim.report.console import make_console, print_run, print_summary
+from dcompute_sim.report.console import print_run, print_summary
 from dcompute_sim.report.coverage_report import print_coverage
 from dcompute_sim.report.run_report import RunReport, judged
+from dcompute_sim.terminal import make_console
 from dcompute_sim.trace import read
 
 

@@ -26,12 +26,13 @@ from dcompute_sim.commands.select import SelectedScenario
 from dcompute_sim.commands.shrink_command import shrink_and_tell
 from dcompute_sim.commands.status import ABSENT, WRONG, explained, status_of, worst
 from dcompute_sim.faults import node_faults
-from dcompute_sim.report.console import make_console, print_summary
+from dcompute_sim.report.console import print_summary
 from dcompute_sim.report.coverage_report import print_coverage
 from dcompute_sim.report.run_report import replay_command
 from dcompute_sim.run import RunOptions, planned
 from dcompute_sim.scenario import concretise
 from dcompute_sim.scenario.feasibility import warnings
+from dcompute_sim.terminal import make_console
 
 TRACES = Path("runs")
 

@@ -18,10 +18,11 @@ from dcompute_sim.commands.select import SelectedScenario
 from dcompute_sim.commands.status import ABSENT, WRONG
 from dcompute_sim.executors import WorkersError, default_jobs, local_processes
 from dcompute_sim.output_files import TraceFile
-from dcompute_sim.report.console import Mode, print_run
+from dcompute_sim.report.console import print_run
 from dcompute_sim.report.live import LiveView
 from dcompute_sim.report.run_report import RunReport, replay_command
 from dcompute_sim.run import RunOptions, planned, run_scenario
+from dcompute_sim.terminal import Mode
 from dcompute_sim.trace import Event
 
 _MANY = 6  # virtual runs, from which on starting processes pays

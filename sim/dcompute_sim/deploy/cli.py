@@ -31,11 +31,12 @@ from dcompute_sim.deploy.deployment import READY_S, Deployment, Options
 from dcompute_sim.deploy.firmware import pack as pack_firmware
 from dcompute_sim.deploy.follow import Follower
 from dcompute_sim.deploy.progress import Progress, for_all, label, status_of
-from dcompute_sim.deploy.ready_watch import Watchers
+from dcompute_sim.deploy.ready_watch import ReadySeen, Watchers
 from dcompute_sim.deploy.selection import parse_watchpoint
-from dcompute_sim.deploy.state import COLUMNS, state_row
+from dcompute_sim.deploy.state import ASKED, LOOKED, asked_row, looked_row
 from dcompute_sim.hardware.board_errors import BoardError
 from dcompute_sim.micropython.provision import umqtt
+from dcompute_sim.terminal import make_console
 from dcompute_sim.yamlfile.problems import LocatedError
 
 app = typer.Typer(
@@ -103,8 +104,22 @@ def rollback(
 
 @app.command()
 @grouped
-def status(*, which: Which, waiting: Waiting) -> None:
-    """Say what is on each board. Its program is stopped for a moment, and the board restarted."""
+def status(
+    *,
+    which: Which,
+    look: Annotated[
+        bool,
+        typer.Option(
+            "--look",
+            help="Look at the flash as well: stops the board's program for that, and restarts the board.",
+        ),
+    ] = False,
+    waiting: Waiting,
+) -> None:
+    """Say what each board runs, as the broker has heard it of the board; no board is disturbed.
+
+    What only its flash can tell (what it can go back to, how much room there is) is had by --look.
+    """
     with _explained():
         targets = which.targets()
         options = waiting.options()
@@ -112,12 +127,19 @@ def status(*, which: Which, waiting: Waiting) -> None:
             results = for_all(
                 targets,
                 Progress(Console(stderr=True, quiet=True), targets),
-                lambda target, say: Deployment(target, options, watchers, say).status(),
+                lambda target, say: (
+                    Deployment(target, options, watchers, say).look()
+                    if look
+                    else Deployment(target, options, watchers, say).ask()
+                ),
             )
-        table = Table(*COLUMNS, box=None)
+        table = Table(*(LOOKED if look else ASKED), box=None)
         for target, result in results:
-            if not isinstance(result, BoardError):
-                table.add_row(*state_row(target, *result))
+            match result:
+                case ReadySeen():
+                    table.add_row(*asked_row(target, result))
+                case (board, seen, known):
+                    table.add_row(*looked_row(target, board, seen, known))
         if table.row_count:
             _console().print(table)
         _end(results)
@@ -231,7 +253,7 @@ def _umqtt_files() -> dict[str, bytes]:
 
 
 def _console() -> Console:
-    return Console(file=sys.stdout)
+    return make_console(file=sys.stdout)
 
 
 def _line(text: str) -> None:

@@ -130,7 +130,17 @@ class Deployment:
         Installer(link).point_to(line)
         self._restart(link)
 
-    def status(self) -> tuple[Probe, Survey, ReadySeen]:
+    def ask(self) -> ReadySeen:
+        """What the broker has heard of the board, which is not disturbed. InvalidInput: which is it?"""
+        config = self._target.config
+        if not config or not config.get("NODE_ID"):
+            raise InvalidInput(
+                f"{self._target.port}: which node that is, and at which broker, stands in a fleet file; "
+                "without one only the board knows: --look stops it, looks, and restarts it"
+            )
+        return self._watcher(config).known(str(config["NODE_ID"]), _RETAINED_S)
+
+    def look(self) -> tuple[Probe, Survey, ReadySeen]:
         """What is on the board, and what the broker knows of it.
 
         That is from before the board was disturbed if a fleet file says which node it is; else the board's

@@ -24,11 +24,13 @@ class ReadySeen:
 
     Attributes:
         life: what all incarnations of one run of its program share.
+        failed: the version that did not come up there, so that it went back.
     """
 
     status: str
     life: str
     version: str | None
+    failed: str | None = None
 
     @property
     def alive(self) -> bool:
@@ -75,9 +77,10 @@ class ReadyWatcher:
         info = self._master.get_node_info(node_id)
         if not isinstance(info, dict):
             return UNSEEN
-        version = (info.get("capabilities") or {}).get("version")
+        told = info.get("capabilities") or {}
+        version, failed = (str(told[key]) if key in told else None for key in ("version", "failed"))
         life = str(info.get("inc") or "").split(".")[0]
-        return ReadySeen(str(info["status"]), life, None if version is None else str(version))
+        return ReadySeen(str(info["status"]), life, version, failed)
 
     def known(self, node_id: str, timeout_s: float) -> ReadySeen:
         """As `look`, but gives what is retained of a node so long to arrive."""

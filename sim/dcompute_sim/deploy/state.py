@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from dcompute_sim.deploy.board_config import DeployTarget
 from dcompute_sim.deploy.board_plan import line_back, running
 from dcompute_sim.deploy.probe import Probe, Survey
@@ -9,11 +11,21 @@ from dcompute_sim.deploy.progress import label
 from dcompute_sim.deploy.ready_watch import ReadySeen
 from dcompute_sim.deploy.slots import FLAT, is_launcher
 
-COLUMNS = ("board", "port", "MicroPython", "runs", "can go back to", "flash free", "at the broker")
+ASKED = ("board", "port", "runs", "at the broker")
+LOOKED = ("board", "port", "MicroPython", "runs", "can go back to", "flash free", "at the broker")
 
 
-def state_row(target: DeployTarget, board: Probe, seen: Survey, known: ReadySeen) -> tuple[str, ...]:
-    """What stands under COLUMNS for one board."""
+def asked_row(target: DeployTarget, known: ReadySeen) -> tuple[str, ...]:
+    """What stands under ASKED for one board."""
+    runs = known.version or "-"
+    if known.failed:
+        runs += f", {known.failed} failed"
+    absent = target.port.startswith("/") and not Path(target.port).exists()
+    return label(target), f"{target.port} (absent)" if absent else target.port, runs, known.status
+
+
+def looked_row(target: DeployTarget, board: Probe, seen: Survey, known: ReadySeen) -> tuple[str, ...]:
+    """What stands under LOOKED for one board."""
     back = line_back(seen)
     return (
         label(target),

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from dcompute_sim.hardware.hardware_map import LOOPBACK, BoardLocation
 from dcompute_sim.scenario.board_record import BoardRecord, Figures
+from dcompute_sim.terminal import make_console
 
 EXIT_CANNOT, EXIT_MISSING = 2, 3
 
@@ -53,7 +53,7 @@ def check(
         typer.echo(str(error), err=True)
         raise typer.Exit(EXIT_MISSING) from None
     out.write_text(record.model_dump_json(indent=1) + "\n")
-    Console().print(table(record))
+    make_console().print(table(record))
     typer.echo(f"Saved: {out} (in a scenario: `profile: {out.name}`)")
 
 

@@ -1,17 +1,13 @@
 """The verdict on the terminal: what was expected, what was measured, and how to see it again.
 
 Three modes: normal (tables and colour), plain (the same without colour, markup or line drawing: for log
-files) and quiet (one line, plus what went wrong). NO_COLOR is respected in all. Nothing needs more than 80
-columns.
+files) and quiet (one line, plus what went wrong). Nothing needs more than 80 columns.
 """
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import IO, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -25,35 +21,12 @@ from dcompute_sim.report.not_modelled import not_modelled
 from dcompute_sim.report.run_report import RunReport
 from dcompute_sim.report.text import ColumnUnit, counted, event_line, plural, seconds
 from dcompute_sim.report.why import why
-
-Mode = Literal["normal", "plain", "quiet"]
+from dcompute_sim.terminal import Mode
 
 STYLE = {Status.HELD: "green", Status.FAILED: "bold red", Status.INCONCLUSIVE: "bold yellow"}
 WORD = {Status.HELD: "held", Status.FAILED: "FAILED", Status.INCONCLUSIVE: "undecided"}
 _SHOWN_FAILURES = 3
-_PIPED_COLUMNS = 10_000
 _NOTHING: Mapping[str, str] = MappingProxyType({})
-
-
-def make_console(mode: Mode = "normal", file: IO[str] | None = None) -> Console:
-    """A console for `mode`; to standard output unless `file` is given. NO_COLOR: no escapes at all.
-
-    What is no terminal gets lines as long as they need be, for it is read by line; unless COLUMNS says how
-    long.
-    """
-    piped = not (file or sys.stdout).isatty() and "COLUMNS" not in os.environ
-    width = _PIPED_COLUMNS if piped else None
-    if mode == "plain" or os.environ.get("NO_COLOR"):
-        return Console(
-            file=file,
-            width=width,
-            color_system=None,
-            no_color=True,
-            highlight=False,
-            force_terminal=False,
-            emoji=False,
-        )
-    return Console(file=file, width=width, highlight=False, emoji=False)
 
 
 def print_run(console: Console, run: RunReport, mode: Mode = "normal") -> None:

@@ -18,7 +18,7 @@ _LOOKS = {
 }
 
 
-def print_table(rows: Sequence[Row], console: Console | None = None) -> None:
+def print_table(rows: Sequence[Row], console: Console) -> None:
     table = Table(title="broker conformance", title_justify="left")
     table.add_column("property", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
@@ -28,7 +28,6 @@ def print_table(rows: Sequence[Row], console: Console | None = None) -> None:
         if row.detail:
             seen.append(("; " if row.figure else "") + row.detail, style=_LOOKS[row.outcome])
         table.add_row(row.name, Text(row.outcome.value, style=_LOOKS[row.outcome]), seen)
-    console = console or Console()
     console.print(table)
     console.print(summary(rows))
 
