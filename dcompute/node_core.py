@@ -231,7 +231,7 @@ class NodeCore:
             self._tell("message_rejected", topic=topic, reason=str(error))
             return []
         if is_init_command(task):
-            if self.status != BUSY:
+            if self.status not in (BUSY, OFFLINE):  # who leaves has said its last word
                 self.status = READY
             return [self.status_message()]
         self._enqueue(task, payload)

@@ -17,7 +17,7 @@ def _load_settings():
 # A board compiles these from source, in a small heap: the largest first, each after a collection.
 _loaded = [_load_settings()]  # until a node has them
 gc.collect()
-from dcompute.node_core import OFFLINE
+from dcompute.node_core import OFFLINE, READY
 
 gc.collect()
 from mqtt_client import MqttClient
@@ -96,6 +96,8 @@ class ComputeNode:
     def connect(self, timeout_s=60):
         """Join the Wi-Fi and the broker. False when `timeout_s` is over; it then goes on by itself."""
         link = self._link
+        if self._core.status == OFFLINE:  # it had left
+            self._core.status = READY
         deadline = time.ticks_add(time.ticks_ms(), timeout_s * 1000)
         while True:
             link.open()

@@ -176,10 +176,15 @@ class Link:
         self._client.abort()
         with self.state:
             self.core.lost()
+            refused = getattr(error, "errno", 0) == errno.ECONNRESET and self.outbox.closed()
             self.outbox.restart(())
         self._set_online(False)
         self._reconnect.lost()
         self.say("connection lost: %r" % error)
+        if refused:
+            from refused import set_aside
+
+            set_aside(self)
 
     def _set_online(self, online):
         self.online = online

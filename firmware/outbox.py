@@ -12,6 +12,8 @@ class Outbox:
         self.dropped = 0
         self.sending = None
         self.packet_id = 0
+        self.closes = 0  # by the broker, with the result in flight that is first now
+        self.largest = 0  # bytes of a message that it has acknowledged
         self._hold_limit = hold_limit
 
     def add_status(self, message):
@@ -46,7 +48,24 @@ class Outbox:
         for messages in (self.control, self.results):
             if messages and messages[0] is self.sending:
                 messages.pop(0)
+                if messages is self.results:
+                    self.closes = 0
+        self.largest = max(self.largest, len(self.sending[1]))
         self.sending = None
+
+    def closed(self):
+        # The broker has closed the connection. True at the second time with one result in flight, or the
+        # fifth if it took one as large: over this it does so.
+        results = self.results
+        if not results or results[0] is not self.sending:
+            return False
+        self.closes += 1
+        return self.closes >= (5 if len(self.sending[1]) <= self.largest else 2)
+
+    def set_aside(self, instead):
+        # Send `instead` in place of the first result, or (None) nothing.
+        self.closes = 0
+        self.results[:1] = [instead] if instead else []
 
     def restart(self, greeting):
         # A new connection, which begins with `greeting`; a result in flight is sent again.

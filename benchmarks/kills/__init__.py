@@ -19,6 +19,7 @@ from benchmarks.kills.campaign import Campaign, Faults
 TASKS = 5_000
 FAULTS = 200  # of all kinds; what is not done then is done in peace, so that it ends on a busy machine too
 KILLS = 1_000
+ALONE_TASKS = 2_000  # each life begins by asking for all of them
 
 EVERYTHING = Faults(node_kill=8, node_pause=6, asker_kill=6, asker_pause=4, broker_kill=1, broker_pause=1)
 ASKER_ALONE = Faults(asker_kill=1)
@@ -47,10 +48,10 @@ def _everything(broker: str, seed: int) -> tuple[Campaign, int]:
 def _alone() -> tuple[Campaign, int]:
     # A life of the executor is half a second; the tasks are to last as long as 1,000 of them.
     campaign = Campaign(
-        *("mosquitto", TASKS, ASKER_ALONE, 4),
-        each_s=1.6,
+        *("mosquitto", ALONE_TASKS, ASKER_ALONE, 4),
+        each_s=4.0,
         every_s=(0.05, 0.5),
-        every_tasks=TASKS / KILLS / 2,
+        every_tasks=ALONE_TASKS / KILLS / 2,
         longest_away_s=0.02,
         enough=KILLS,
         faults_s=3_000,

@@ -253,6 +253,8 @@ class WireAudit:
         if named is None or current is None or named[0] != current[0] or named[1] > current[1]:
             self._broken(speaker, topic, "a result of no incarnation of this boot")
         if "answer" in body:
+            if body["answer"] == "gone":
+                self._tell(t.ResultForgotten, node=speaker.name, task=str(task), attempt=attempt)
             return
         timestamp = body.get("timestamp")
         if "result" not in body or isinstance(timestamp, bool) or not isinstance(timestamp, (int, float)):

@@ -97,6 +97,18 @@ def test_a_silence_healed_too_late_is_not_excused(story: TraceBuilder) -> None:
     assert outcome.status is Status.FAILED
 
 
+@pytest.mark.parametrize(("crossed_s", "status"), [(None, Status.FAILED), (8, Status.INCONCLUSIVE)])
+def test_a_silence_begins_when_what_an_older_one_held_up_has_crossed(
+    story: TraceBuilder, crossed_s: float | None, status: Status
+) -> None:
+    """Found by seed 3365 of the swarm: a program hung, and its TCP still sent what it had said before."""
+    story.define("n").boot("n").at(5).add(t.WireStalled, node="n", conn=story.conns)
+    hang = story.silent("hang", "n", report_s=None, for_s=17)
+    if crossed_s is not None:
+        story.at(crossed_s).add(t.WireResumed, node="n", conn=story.conns)
+    assert judge("dead_within", story.at(22).heal(hang, "n").at(60).end()).status is status
+
+
 def test_a_crash_is_not_excused_by_a_quick_restart(story: TraceBuilder) -> None:
     story.define("n").boot("n").at(5).crash("n", None).at(5.5).boot("n", boot=2)
     assert judge("dead_within", story.at(60).end()).status is Status.FAILED
@@ -323,6 +335,15 @@ def test_an_older_connect_that_comes_late_ends_the_newer_connection(story: Trace
     assert judge("no_false_deaths", [*given_up, death("n", 12, "1.2")]).status is Status.HELD
     story.add(t.WireClosed, node="n", conn=1, how="rst", by="node")
     assert judge("no_false_deaths", [*story.events, death("n", 12.1, "1.2")]).status is Status.HELD
+    assert judge("no_false_deaths", [*story.events, death("n", 20, "1.2")]).status is Status.FAILED
+
+
+def test_it_may_end_a_connection_that_its_node_does_not_know_to_be_accepted(story: TraceBuilder) -> None:
+    """Found by seed 513 of the swarm of boards."""
+    story.define("n").at(1).add(t.NodeConnecting, node="n", inc="1.1").add(t.WireOpened, node="n", conn=1)
+    story.at(11).add(t.NodeConnecting, node="n", inc="1.2").add(t.WireOpened, node="n", conn=2)
+    assert judge("no_false_deaths", [*story.events, death("n", 11.2, "1.2")]).status is Status.HELD
+    story.add(t.WireClosed, node="n", conn=1, how="rst", by="node")
     assert judge("no_false_deaths", [*story.events, death("n", 20, "1.2")]).status is Status.FAILED
 
 

@@ -51,6 +51,16 @@ def test_what_failed_may_be_tried_again_where_it_was(fleet: TraceBuilder) -> Non
     assert judge("done_once", fleet.run("n", "a", attempt=2).end()).status is Status.FAILED
 
 
+@pytest.mark.parametrize(("attempt", "status"), [(1, Status.HELD), (2, Status.FAILED)])
+def test_what_a_node_had_no_room_to_keep_may_run_there_again(
+    fleet: TraceBuilder, attempt: int, status: Status
+) -> None:
+    """Found by seed 53 of the swarm of boards. Of an attempt that never ran nothing can be forgotten."""
+    fleet.ask("a").place("n", "a").add(t.ExecutionBegan, node="n", task="a", life=1)
+    fleet.add(t.ResultForgotten, node="n", task="a", attempt=attempt).place("n", "a", attempt=3)
+    assert judge("done_once", fleet.run("n", "a", attempt=3).end()).status is status
+
+
 @pytest.mark.parametrize(("outcome", "status"), [("forgotten", Status.HELD), ("result", Status.FAILED)])
 def test_what_went_with_the_journal_is_forgotten(fleet: TraceBuilder, outcome: str, status: Status) -> None:
     fleet.ask("a").place("n", "a").run("n", "a").ask("b").add(t.ExecutorStopped, asker="x", how="crash")
@@ -113,6 +123,17 @@ def test_an_asker_without_a_broker_can_send_nothing(fleet: TraceBuilder) -> None
     fleet.ask("a", 1).place("n", "a", 1).add(t.ExecutorDisconnected, asker="x", reason="fin").ask("u", 9)
     begin(fleet.at(5), "n", "a")
     assert judge("fleet_priority", fleet.end()).status is Status.HELD
+
+
+@pytest.mark.parametrize(("healed_s", "status"), [(None, "held"), (4.8, "held"), (3.0, "failed")])
+def test_whom_nothing_can_reach_works_off_what_it_has(
+    fleet: TraceBuilder, healed_s: float | None, status: str
+) -> None:
+    fleet.ask("a", 1).place("n", "a", 1).ask("b", 1).ask("u", 9)
+    fleet.add(t.FaultInjected, fault="drop-1", kind="wifi_drop", node="n")
+    if healed_s is not None:
+        fleet.at(healed_s).add(t.FaultEnded, fault="drop-1", node="n")
+    assert judge("fleet_priority", begin(fleet.at(5), "n", "a").end()).status == status
 
 
 def test_what_was_sent_is_in_the_hands_of_its_node(fleet: TraceBuilder) -> None:

@@ -161,6 +161,8 @@ def test_the_init_command_is_answered_and_not_queued() -> None:
     assert said(give(core, **ask)) == [("n1/status", "busy", True)], "it must not be given more by mistake"
     assert give(core, task_info={"command": "other"}) == []
     assert core.waiting() == 1
+    core.set_status("offline")
+    assert said(give(core, **ask)) == [("n1/status", "offline", True)], "who leaves has said its last word"
 
 
 @pytest.mark.parametrize("lie", ["dead", "offline"])

@@ -106,6 +106,7 @@ class RawBroker:
         self._tls = tls
         self.sessions: list[Session] = []
         self.withhold: set[PacketKind] = set()
+        self.largest = 1_000_000  # bytes of a packet; over a larger one it closes, as mosquitto does
         self.on_publish: Callable[[Session, wire.Publish], None] | None = None
         self._news = asyncio.Event()
         self._server: asyncio.Server | None = None
@@ -163,6 +164,9 @@ class RawBroker:
 
     def _answer(self, session: Session, packet: Packet) -> None:
         if packet.kind in self.withhold:
+            return
+        if len(packet.body) > self.largest:
+            session.drop()
             return
         if packet.kind is PacketKind.CONNECT:
             session.send(wire.encode(PacketKind.CONNACK, b"\0\0"))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import pytest
 from dcompute_sim.brokers.conformance import wire
 from dcompute_sim.brokers.conformance.client import Client
 from dcompute_sim.brokers.conformance.wire import PacketKind
+from dcompute_sim.fwbuild.firmware_files import product
 from dcompute_sim.net.proxy import FaultProxy
 
 from .conftest import Rig
@@ -429,3 +432,77 @@ def test_a_retained_task_is_never_obeyed(rig: Any) -> None:
             assert len(session.of(PacketKind.PUBACK)) == 2
 
     asyncio.run(go())
+
+
+@pytest.mark.parametrize("end_to_end", [False, True], ids=["to a master", "end to end"])
+def test_a_result_over_which_the_broker_closes_is_answered_by_an_error_and_the_next_goes_on(
+    rig: Rig, node_program: Program, end_to_end: bool
+) -> None:
+    topic = "results/asker" if end_to_end else "results"
+
+    async def go() -> None:
+        async with rig:
+            broker = await rig.raw_broker()
+            broker.largest = 3000
+            _, heard, name = rig.start(
+                broker.port,
+                node_program("""
+                    node.connect()
+                    while True:
+                        task = node.get_task()
+                        if task:
+                            node.send_result({"task_id": task["id"], "output": "x" * task["chars"]})
+                        time.sleep(0.01)
+                """),
+            )
+            first = await broker.session()
+            boot = first.published(f"{name}/status")[0]["inc"].partition(".")[0]
+
+            def asked(n: int) -> dict[str, Any]:
+                return {"from": "asker", "boot": boot, "n": n, "open": [1, 2]} if end_to_end else {}
+
+            big = {"id": "big", "chars": 5000, "attempt": 1} | asked(1)
+            first.publish(name, big, 1)
+            first.publish(name, {"id": "small", "chars": 1, "attempt": 1} | asked(2), 2)
+
+            def answers() -> list[dict[str, Any]]:
+                fitting = [each for each in broker.sessions if each is broker.sessions[-1]]
+                return [answer for session in fitting for answer in session.published(topic)]
+
+            await broker.until(lambda: len(answers()) == 2)
+            assert len(broker.sessions) == 3, "found out at the second close"
+            assert await heard.line("set aside a result of 5")
+            error, result = answers()
+            said = error["error"]["message"] if end_to_end else error["result"]["error"]
+            assert "cannot be sent: the broker closes the connection over it" in said
+            assert (result["result"] if end_to_end else result["result"]["output"]) == "x"
+            if end_to_end:
+                broker.sessions[-1].publish(name, big, 3)
+                await broker.until(lambda: len(answers()) == 3)
+                assert answers()[2] == error, "also when it is asked for again"
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize(
+    ("closes", "usual", "found"), [(1, False, False), (2, False, True), (4, True, False)]
+)
+def test_an_outbox_finds_out_over_what_the_broker_closes(closes: int, usual: bool, found: bool) -> None:
+    spec = importlib.util.spec_from_file_location("outbox", product() / "outbox.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    outbox = module.Outbox(4)
+    if usual:
+        outbox.add_result(("results", b"a larger one", False))
+        outbox.start_next()
+        outbox.acknowledged(0)
+    outbox.add_result(("results", b"a larger one", False))
+    for close in range(1, closes + 1):
+        outbox.add_status(("n/status", b"ready", True))  # which is let through
+        outbox.start_next()
+        outbox.acknowledged(0)
+        assert outbox.start_next() is not None
+        assert outbox.closed() is (found and close == closes)
+        outbox.restart(())

@@ -94,7 +94,9 @@ class DeadWithin(Check):
         elif report is not None and in_time:
             bound_s = None if due.delayed or fault.masked else (due.window_us / 1e6)
             tally.samples.setdefault((fault.kind, bound_s), []).append((report.t_us - fault.start_us) / 1e6)
-        elif not at_once and _healed_before(history, fault, fault.start_us + round((silence_s or 0.0) * 1e6)):
+        elif not at_once and _healed_before(
+            history, fault, fault.silent_since_us + round((silence_s or 0.0) * 1e6)
+        ):
             tally.excused[_HEALED] += 1
             tally.patience_s = min(tally.patience_s, silence_s or math.inf)
         elif due.delayed and _connects_before(history, fault, due.at_us):
@@ -114,7 +116,8 @@ class DeadWithin(Check):
         """When the report is due: outages of the broker or the master put it off."""
         window_us = round((self.bound if at_once else silence_s + self.bound) * 1e6)
         after_outage_us = round((silence_s + self.bound + self.after_outage) * 1e6)
-        due = _Due(fault.start_us + window_us, window_us, delayed=False)
+        since_us = fault.start_us if at_once else fault.silent_since_us
+        due = _Due(since_us + window_us, window_us, delayed=False)
         for outage in history.outages:
             if due.at_us is not None and outage.overlaps(fault.dark_since_us, due.at_us):
                 due.delayed = True

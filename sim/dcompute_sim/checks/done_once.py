@@ -7,9 +7,10 @@ and from what the futures said (`task_settled`): neither is the protocol's own a
    What it had asked for before it lost its journal is `forgotten`, and no fault; an asker that is not there
    at the end is owed nothing.
 2. What a result is told of was executed.
-3. No task is executed twice in one life of one node, unless it had failed there. That is what a node's memory
-   of its askers is for. Excused are nodes of whose id there was a clone: each of the two is a new life to the
-   asker whenever it throws the other out, which says nothing of the one before.
+3. No task is executed twice in one life of one node, unless it had failed there, or the node has told that it
+   had no room to keep the result: then only another attempt has one. That is what a node's memory of its
+   askers is for. Excused are nodes of whose id there was a clone: each of the two is a new life to the asker
+   whenever it throws the other out, which says nothing of the one before.
 4. A task that is to run `once` is executed once at most, wherever.
 
 A second execution in another life, or on another node, is no fault: who lost its memory, or could not be
@@ -91,7 +92,7 @@ class _WorkLedger:
         self.work: dict[str, _Work] = {}
         self.foreign = False
         self._cloned: set[str] = set()
-        self._failed: set[tuple[str, str]] = set()  # (node, task): it may run there again
+        self._again: set[tuple[str, str]] = set()  # (node, task): it may run there again
         self._faults: dict[str, list[t.Event]] = {}
         self._gone: dict[str, None] = {}  # askers that are down
         self.take_in: dict[type[t.Event], Callable[[Any], None]] = {
@@ -101,6 +102,7 @@ class _WorkLedger:
             t.TaskSettled: self._settled,
             t.ExecutionBegan: self._began,
             t.TaskFinished: self._finished,
+            t.ResultForgotten: self._forgotten,
             t.ExecutorStarted: self._asker_started,
             t.ExecutorStopped: self._asker_stopped,
             t.RunEnded: self._ended,
@@ -138,16 +140,24 @@ class _WorkLedger:
             return
         here = (event.node, event.task)
         in_this_life = any((run.node, run.life) == (event.node, event.life) for run in entry.executions)
-        if in_this_life and here not in self._failed and event.node not in self._cloned:
+        if in_this_life and here not in self._again and event.node not in self._cloned:
             self._fault("run twice in one life of a node", event)
         if entry.executions and entry.asked.once:
             self._fault("run again although they were to run once", event)
-        self._failed.discard(here)
+        self._again.discard(here)
         entry.executions.append(event)
 
     def _finished(self, event: t.TaskFinished) -> None:
         if not event.ok:
-            self._failed.add((event.node, event.task))
+            self._again.add((event.node, event.task))
+
+    def _forgotten(self, event: t.ResultForgotten) -> None:
+        # It repeats that until it has heard that it is settled; only what has run is forgotten.
+        ran = self.work.get(event.task)
+        if ran is not None and any(
+            (run.node, run.attempt) == (event.node, event.attempt) for run in ran.executions
+        ):
+            self._again.add((event.node, event.task))
 
     def _asker_started(self, event: t.ExecutorStarted) -> None:
         self._gone.pop(event.asker, None)

@@ -25,7 +25,8 @@ class FleetPriority(Check):
     """No task of an executor begins on a node while a more urgent one that may run there waits at its asker.
 
     A wait counts from `within` after it was asked for, while its asker is connected, and the node has been,
-    for as long. A run in which no task had a less urgent one to overtake is inconclusive.
+    and could be reached, for as long. A run in which no task had a less urgent one to overtake is
+    inconclusive.
 
     Limit: of each task the first sending is judged, not what had to be sent again.
     """

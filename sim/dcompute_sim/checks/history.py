@@ -63,6 +63,7 @@ class InjectedFault:
     masked: bool  # an earlier silence already kept every byte of the node from the broker
     dark_since_us: int  # since when the master had not heard a connection of it; its own time if it had one
     ended_us: int | None = None
+    crossed_us: int = 0  # when what an earlier silence had held up crossed during this one
     effects: list[t.FaultEffect] = field(default_factory=list)
 
     @property
@@ -96,6 +97,11 @@ class InjectedFault:
     @property
     def start_us(self) -> int:
         return self.event.t_us
+
+    @property
+    def silent_since_us(self) -> int:
+        """Since when the broker has heard nothing: a hung program's TCP still delivers what it had said."""
+        return max(self.start_us, self.crossed_us)
 
 
 @dataclass(slots=True)
@@ -242,6 +248,10 @@ class History:
                 self._connected(at, event)
             case t.WireOpened() | t.WireStalled() | t.WireResumed():
                 self._replay.take_in(event)
+                if isinstance(event, t.WireResumed):
+                    for fault in self.story(event.node).faults:
+                        if fault.silences and fault.ended_us is None:
+                            fault.crossed_us = event.t_us
             case t.NodeDefined(node=node):
                 story = self.story(node)
                 story.definition, story.keepalive_s = event, event.keepalive_s

@@ -120,12 +120,11 @@ class _NodeLives:
         cause = self.stalled[conn] = _Cause("a silence that TCP outlasted", now_us)
         self.lives.get(self.conns.get(conn, ""), []).append(cause)
 
-    def came_up(self, inc: str) -> None:
+    def begins(self, inc: str) -> None:
         """An older attempt that the node has given up may still be on its way: when its CONNECT arrives, the
         broker takes it for the newer one and ends this one [MQTT-3.1.4-2]."""
-        self.connected.add(inc)
         for conn, older in self.conns.items():
-            if conn not in self.closed and older in self.lives and older not in self.connected:
+            if conn not in self.closed and older in self.lives and older not in {inc, *self.connected}:
                 cause = _Cause("an older CONNECT that came late")
                 self.late.setdefault(conn, []).append(cause)
                 self.lives[inc].append(cause)
@@ -458,6 +457,7 @@ def _note(nodes: dict[str, _NodeLives], event: t.Event, who: t.Participants) -> 
             node.blame(_Cause("a newer connection"))
             node.lives[inc] = list(node.ongoing.values())
             node.claim(inc)
+            node.begins(inc)
             if name != owned_by:
                 node.of_clone[name] = inc
         case t.NodeStarted():
@@ -498,4 +498,5 @@ def _note(nodes: dict[str, _NodeLives], event: t.Event, who: t.Participants) -> 
     if isinstance(event, t.WireClosed):
         node.ended(event.conn, event.t_us)
     elif isinstance(event, t.NodeConnected) and name == owned_by:
-        node.came_up(event.inc)
+        node.connected.add(event.inc)  # as far as it knows; its broker may have known before, or not any more
+        node.begins(event.inc)

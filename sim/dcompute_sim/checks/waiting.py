@@ -2,7 +2,8 @@
 
 A task waits at its asker from `task_asked` until it is first sent to a node, and at that node until its
 execution begins there. What was sent and has to be sent again is not looked at: a node that was lost takes
-its own time to be missed.
+its own time to be missed. A node whose link is silent is there for nobody: it works off what it has, and no
+urgent task can reach it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dcompute_sim import trace as t
+from dcompute_sim.checks.history import is_seen
+from dcompute_sim.faults.fault import Seen
 
 _Class = tuple[int, str, str, str]  # priority, asker, and node and group where it has to run
 
@@ -41,13 +44,17 @@ class Askers:
             t.TaskSettled,
             t.ExecutionBegan,
             t.TaskFinished,
+            t.FaultInjected,
+            t.FaultEnded,
+            t.WireStalled,
+            t.WireResumed,
             t.RunEnded,
         }
     )
 
     def __init__(self) -> None:
         self.connected_us: dict[str, int] = {}  # askers that are, since when
-        self.node_connected_us: dict[str, int] = {}
+        self.node_connected_us: dict[str, int] = {}  # nodes that can be reached, since when
         self.idle_us: dict[str, int] = {}  # nodes with a ledger and nothing at work: since when
         self.waiting: dict[str, WaitingTask] = {}
         self.asked: dict[str, t.TaskAsked] = {}
@@ -56,6 +63,8 @@ class Askers:
         self._group_of: dict[str, str] = {}
         self._at_work: dict[str, set[str]] = {}
         self._no_ledger: set[str] = set()
+        self._connected: set[str] = set()
+        self._silent: dict[str, set[str]] = {}  # by node, what holds up its link: faults, connections
 
     def take_in(self, event: t.Event) -> None:
         """Have it happen."""
@@ -81,14 +90,24 @@ class Askers:
                 if not at_work and node in self.node_connected_us and node not in self._no_ledger:
                     self.idle_us.setdefault(node, event.t_us)
             case t.NodeConnected(node=node):
-                self.node_connected_us[node] = event.t_us
-                if not self._at_work.get(node) and node not in self._no_ledger:
-                    self.idle_us[node] = event.t_us
+                self._connected.add(node)
+                self._silent.pop(node, None)  # who has connected is heard
+                self._node_back(node, event.t_us)
             case t.NodeDisconnected(node=node):
+                self._connected.discard(node)
                 self._node_gone(node)
             case t.NodeStopped(node=node):
+                self._connected.discard(node)
                 self._node_gone(node)
                 self._at_work.pop(node, None)
+            case t.FaultInjected(node=node, kind=kind, fault=fault) if is_seen(kind, Seen.SILENCE):
+                self._silence(node, fault)
+            case t.FaultEnded(node=node, fault=fault):
+                self._heard(node, fault, event.t_us)
+            case t.WireStalled(node=node, conn=conn):
+                self._silence(node, f"connection {conn}")
+            case t.WireResumed(node=node, conn=conn):
+                self._heard(node, f"connection {conn}", event.t_us)
             case t.ExecutorConnected(asker=asker):
                 self.connected_us[asker] = event.t_us
             case t.ExecutorDisconnected(asker=asker) | t.ExecutorStopped(asker=asker):
@@ -118,6 +137,22 @@ class Askers:
         if task in self.waiting:
             self._sent(task)
             self.levels[self.waiting.pop(task).asked.priority] -= 1
+
+    def _silence(self, node: str, why: str) -> None:
+        self._silent.setdefault(node, set()).add(why)
+        self._node_gone(node)
+
+    def _heard(self, node: str, why: str, t_us: int) -> None:
+        held_up = self._silent.get(node, set())
+        if why in held_up:
+            held_up.discard(why)
+            if not held_up and node in self._connected:
+                self._node_back(node, t_us)
+
+    def _node_back(self, node: str, t_us: int) -> None:
+        self.node_connected_us[node] = t_us
+        if not self._at_work.get(node) and node not in self._no_ledger:
+            self.idle_us[node] = t_us
 
     def _node_gone(self, node: str) -> None:
         self.node_connected_us.pop(node, None)

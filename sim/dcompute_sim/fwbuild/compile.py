@@ -22,6 +22,7 @@ _ENTRIES: dict[str, frozenset[str]] = {
     "dcompute.node_answers": frozenset({"Answers", "Entry"}),
     "dcompute.node_ring": frozenset({"Ring"}),
     "compute_node": frozenset({"ComputeNode"}),
+    "refused": frozenset({"set_aside"}),
     "tasks": frozenset({"handle"}),
     "debug_hooks": frozenset({"install"}),
     "slot": frozenset({"attach"}),

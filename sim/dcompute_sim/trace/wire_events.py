@@ -49,6 +49,14 @@ class TaskHeard(Event, frozen=True):
     attempt: int = 1
 
 
+class ResultForgotten(Event, frozen=True):
+    """A node told an executor that it had not room to keep the result of a task that it has run (`gone`)."""
+
+    node: str
+    task: str
+    attempt: int
+
+
 class SaidGone(Event, frozen=True):
     """`who` published, or a will of it is, that a node is `dead` or `offline`."""
 
