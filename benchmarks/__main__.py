@@ -28,6 +28,7 @@ SUITES = (
     "shrink",
     "hostile",
     "hunt",
+    "heap",
 )
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -274,8 +274,12 @@ def planned(scenario: Scenario, options: RunOptions) -> t.RunStarted:
 
 
 def _begin(trace: Trace, scenario: Scenario, options: RunOptions, broker: str, granularity_s: float) -> None:
-    started = planned(scenario, options)
-    trace.add(msgspec.structs.replace(started, broker=broker, broker_granularity_s=granularity_s))
+    known_now: dict[str, Any] = {"broker": broker, "broker_granularity_s": granularity_s}
+    if any(group.kind == FIRMWARE for group in scenario.fleet.values()):
+        from dcompute_sim.nodes.emulator import emulator
+
+        known_now["emulator"] = str(emulator())
+    trace.add(msgspec.structs.replace(planned(scenario, options), **known_now))
 
 
 class _log_into(logging.Handler):

@@ -189,7 +189,7 @@ def test_a_board_that_dies_of_memory_is_reset_and_tries_again(rig: Rig, heard: H
     """In a heap too small to start it never gives up, and every reset is told."""
     env = simpy.Environment()
     network = Network(env, 1, 0.005)
-    board = Board(uid=bytes(6), files=[rig.firmware], config=rig.config(1883), heap_bytes=40 * 1024)
+    board = Board(uid=bytes(6), files=[rig.firmware], config=rig.config(1883), heap_bytes=24 * 1024)
     node = LockstepBoard(env, network.host("node"), rig.emulator, board, heard)
     try:
         node.start()

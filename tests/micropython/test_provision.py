@@ -54,6 +54,9 @@ def test_the_debian_recipe_works_from_nothing(
     got = provision.provision(said.append, cache=tmp_path)
     assert got.argv[-1].startswith(str(tmp_path))
     assert any("Debian" in line for line in said)
+    narrow = not any("a 64-bit machine's" in line for line in said)
+    assert got.word_bits == (32 if narrow and platform.machine() == "x86_64" else 64)
+    assert f"{got.word_bits} bit" in str(got)
     again: list[str] = []
     assert provision.provision(again.append, cache=tmp_path) == got
     assert again == [], "the second use fetches nothing"
@@ -259,3 +262,32 @@ def test_versions_of_the_modules_that_nobody_used_for_weeks_are_removed(
         used = compiled_shims(emulator.argv, provision.mpy_cross(), tmp_path)
     kept = {used.name, f"{used.name}.lock", "shims-lately", "shims-lately.lock", "umqtt", "umqtt.lock"}
     assert {path.name for path in tmp_path.iterdir()} == kept
+
+
+def test_where_the_32_bit_build_is_not_to_be_had_the_own_one_serves_and_it_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, emulator: provision.Emulator, no_override: None
+) -> None:
+    asked: list[str | None] = []
+
+    def fetch(into: Path, architecture: str | None = None) -> None:
+        asked.append(architecture)
+        if architecture:
+            raise EmulatorUnavailable("no mirror carries it")
+        (into / "lib").mkdir()
+        _script(into / "ld.so", f'shift 3\nexec {" ".join(emulator.argv)} "$@"')
+        (into / "micropython").touch()
+
+    monkeypatch.setattr(debian, "fetch", fetch)
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.setenv(provision.UMQTT_VARIABLE, str(emulator.umqtt))
+    said: list[str] = []
+    for _ in range(2):
+        provision.provision(said.append, cache=tmp_path)
+    assert asked == ["i386", None]
+    assert (
+        len([line for line in said if "a 64-bit machine's" in line and "no mirror carries it" in line]) == 1
+    )
+    provision.ask_again(tmp_path)
+    provision.provision(said.append, cache=tmp_path)
+    assert asked == ["i386", None, "i386"]

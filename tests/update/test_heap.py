@@ -10,7 +10,7 @@ from dcompute_sim.brokers.conformance import wire
 from dcompute_sim.fwbuild.compile import compile_firmware
 from dcompute_sim.fwbuild.firmware_files import product
 from dcompute_sim.micropython.compiled import shim_sources
-from dcompute_sim.micropython.provision import mpy_cross
+from dcompute_sim.micropython.provision import Emulator, mpy_cross
 
 from dcompute._ota import messages
 from dcompute.bundle import Bundle
@@ -21,8 +21,8 @@ from .conftest import KEY, Bench, NewBench
 TASKS = 1000
 WINDOW = 8
 TASK_BYTES = 200
-SOURCE_KIB, COMPILED_KIB = 64, 52
-STEP_KIB = 0.7
+SOURCE_KIB, COMPILED_KIB = {32: 46, 64: 64}, {32: 36, 64: 52}  # by the width of the emulator's words
+STEP_KIB = {32: 0.4, 64: 0.7}
 REFUSALS = 3
 
 
@@ -57,12 +57,15 @@ def lost(board: Bench) -> list[str]:
 
 
 @pytest.mark.parametrize("compiled", [False, True], ids=["source", "compiled"])
-def test_it_starts_works_and_is_updated(bench: NewBench, tmp_path: Path, compiled: bool) -> None:
+def test_it_starts_works_and_is_updated(
+    bench: NewBench, emulator: Emulator, tmp_path: Path, compiled: bool
+) -> None:
     folder = product()
     if compiled:
         folder = tmp_path
         compile_firmware(mpy_cross(), folder, built_in=shim_sources())
-    board = bench(heap_kib=COMPILED_KIB if compiled else SOURCE_KIB, firmware=folder)
+    heap_kib = (COMPILED_KIB if compiled else SOURCE_KIB)[emulator.word_bits]
+    board = bench(heap_kib=heap_kib, firmware=folder)
     board.start()
     work(board)
     update = board.begin(changed(folder, "v2"))
@@ -80,16 +83,18 @@ def test_it_starts_works_and_is_updated(bench: NewBench, tmp_path: Path, compile
 
 
 @pytest.mark.parametrize("compiled", [False, True], ids=["source", "compiled"])
-def test_with_less_it_is_updated_or_says_why_not(bench: NewBench, tmp_path: Path, compiled: bool) -> None:
+def test_with_less_it_is_updated_or_says_why_not(
+    bench: NewBench, emulator: Emulator, tmp_path: Path, compiled: bool
+) -> None:
     """Ever smaller heaps, until three could not be updated; all of them keep their connection."""
     folder = product()
     if compiled:
         folder = tmp_path
         compile_firmware(mpy_cross(), folder, built_in=shim_sources())
-    heap_kib: float = COMPILED_KIB if compiled else SOURCE_KIB
+    heap_kib: float = (COMPILED_KIB if compiled else SOURCE_KIB)[emulator.word_bits]
     refused = 0
     while refused < REFUSALS:
-        heap_kib -= STEP_KIB
+        heap_kib -= STEP_KIB[emulator.word_bits]
         board = bench(heap_kib=heap_kib, firmware=folder)
         board.start()
         connections = {body["inc"] for topic, body in board.seen if topic == "board/status"}

@@ -22,7 +22,7 @@ PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = range(1, 6)
 Kernel = Literal["real", "lockstep"]
 
 _PROBE_HEAP_BYTES = 1024 * 1024
-_TABLES = 3 / 256  # the collector's tables: 3 bits for each block of 32 bytes
+_TRIMMED_BYTES = 512  # what the modules take differs a little; a board that starts gives back what is over
 
 
 DEFAULT_HEAP_BYTES = 128 * 1024
@@ -121,6 +121,7 @@ class Board:
             entries.insert(0, ("stand_ins.py", False))
         line = {
             "uid": self.uid.hex(),
+            "heap_bytes": self.heap_bytes,
             "reset_cause": reset_cause,
             "clock_start_us": self.clock_start_us,
             "kept": {},
@@ -143,13 +144,17 @@ def command(
 ) -> list[str]:
     """The command that starts the board's process with its control descriptor."""
     shims = shims_of(emulator, kernel, console)
-    heap_bytes = int((board.heap_bytes + shims.heap_bytes) / (1 - _TABLES))
+    heap_bytes = board.heap_bytes + shims.heap_bytes
     return [*_command(emulator, kernel, heap_bytes, control_fd), str(shims.names)]
 
 
 def _command(emulator: Emulator, kernel: Kernel, heap_bytes: int, control_fd: int) -> list[str]:
+    # MicroPython is told the size of all; its collector's tables (py/gc.c, gc_setup_area: two bits and one
+    # for each block of four words, blocks by fours) come out of it.
+    fours = -(-heap_bytes // (16 * emulator.word_bits // 8))
+    with_tables = fours * (16 * emulator.word_bits // 8) + fours + -(-fours // 2) + emulator.word_bits
     boot = str(emulator.shims / "boot.py")
-    return [*emulator.argv, "-X", f"heapsize={heap_bytes}", boot, kernel, str(control_fd)]
+    return [*emulator.argv, "-X", f"heapsize={with_tables}", boot, kernel, str(control_fd)]
 
 
 @dataclass(frozen=True)
@@ -192,7 +197,7 @@ def shims_of(emulator: Emulator, kernel: Kernel, console: bool = False) -> Shims
             f"the emulator's modules do not start under MicroPython {emulator.version} ({emulator.origin}): "
             f"{said.decode(errors='replace').strip()}"
         )
-    return Shims(int(_PROBE_HEAP_BYTES * (1 - _TABLES)) - int(words[0]), int(words[1]))
+    return Shims(_PROBE_HEAP_BYTES - int(words[0]) + _TRIMMED_BYTES, int(words[1]))
 
 
 if sys.platform == "win32":

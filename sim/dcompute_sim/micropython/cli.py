@@ -14,7 +14,7 @@ from dcompute_sim.micropython.board import DEFAULT_HEAP_BYTES, Board
 from dcompute_sim.micropython.cache import default_cache
 from dcompute_sim.micropython.compiled import shim_sources
 from dcompute_sim.micropython.process import FirmwareProcess
-from dcompute_sim.micropython.provision import Emulator, mpy_cross, provision
+from dcompute_sim.micropython.provision import Emulator, ask_again, mpy_cross, provision
 from dcompute_sim.micropython.unavailable import EmulatorUnavailable
 
 MISSING = 3  # exit status: something needed is missing on the machine
@@ -27,8 +27,9 @@ app = typer.Typer(
 @app.command()
 def setup() -> None:
     """Find or fetch all the emulator needs; nothing is installed into the system."""
+    ask_again()
     emulator = _provision()
-    typer.echo(f"MicroPython {'.'.join(map(str, emulator.version))} ({emulator.origin})")
+    typer.echo(str(emulator))
     typer.echo(f"umqtt.simple in {emulator.umqtt}")
     try:
         typer.echo(f"mpy-cross in {mpy_cross(typer.echo)}")
@@ -40,7 +41,7 @@ def setup() -> None:
 def status() -> None:
     """Say what is there, without fetching anything."""
     emulator = _provision(offline=True)
-    typer.echo(f"MicroPython {'.'.join(map(str, emulator.version))} ({emulator.origin}): {emulator.argv[-1]}")
+    typer.echo(f"{emulator}: {emulator.argv[-1]}")
     typer.echo(f"umqtt.simple: {emulator.umqtt}")
     typer.echo(f"cache: {default_cache()}")
 

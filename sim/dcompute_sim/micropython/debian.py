@@ -2,7 +2,8 @@
 system's packages.
 
 apt is run with lists, cache and status of its own, so the newer release's libc never meets the system's; it
-checks the archive's signatures as always. The program is started through the dynamic linker it came with.
+checks the archive's signatures as always. The program is started through the dynamic linker it came with, so
+one of another architecture runs wherever the kernel takes it.
 """
 
 from __future__ import annotations
@@ -23,15 +24,28 @@ _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _TOOLS = ("apt-get", "dpkg-deb")
 
 
-def fetch(into: Path) -> None:
-    """Put `micropython`, its dynamic linker and the libraries it needs into `into`."""
+def fetch(into: Path, architecture: str | None = None) -> None:
+    """Put `micropython`, its dynamic linker and the libraries it needs into `into`.
+
+    Args:
+        into: an empty folder.
+        architecture: in Debian's words (`i386`); None: this system's own.
+
+    Raises:
+        EmulatorUnavailable: as `unpack`; or what came is not laid out as expected.
+    """
     with tempfile.TemporaryDirectory(prefix="dcompute-apt-") as scratch:
-        unpack(["micropython"], Path(scratch))
+        unpack(["micropython"], Path(scratch), architecture)
         _collect(Path(scratch), into)
 
 
-def unpack(packages: Sequence[str], root: Path) -> None:
+def unpack(packages: Sequence[str], root: Path, architecture: str | None = None) -> None:
     """Put the files of these packages, and of all they depend on, into `root`.
+
+    Args:
+        packages: their names.
+        root: gets `usr/` and what else they hold.
+        architecture: as of `fetch`.
 
     Raises:
         EmulatorUnavailable: this is no Debian, or none of its mirrors gave them.
@@ -43,7 +57,7 @@ def unpack(packages: Sequence[str], root: Path) -> None:
     for mirror in mirrors():
         with tempfile.TemporaryDirectory(prefix="dcompute-apt-") as scratch:
             try:
-                for package in _download(packages, mirror, Path(scratch)):
+                for package in _download(packages, mirror, Path(scratch), architecture):
                     _run(["dpkg-deb", "-x", str(package), str(root)])
                 return
             except subprocess.CalledProcessError as error:
@@ -69,7 +83,7 @@ def mirrors() -> list[str]:
     return list(dict.fromkeys(re.findall(pattern, f"{listed}\n{planned}".replace("'", " "))))
 
 
-def _download(packages: Sequence[str], mirror: str, scratch: Path) -> list[Path]:
+def _download(packages: Sequence[str], mirror: str, scratch: Path, architecture: str | None) -> list[Path]:
     """Download the packages and all they depend on; apt resolves and verifies."""
     sources = scratch / "sources"
     cache = scratch / "cache"
@@ -91,6 +105,8 @@ def _download(packages: Sequence[str], mirror: str, scratch: Path) -> list[Path]
         "APT::Sandbox::User": "",  # as root apt would drop to a user who may not read the private folder
         "Acquire::Languages": "none",
     }
+    if architecture:
+        options |= {"APT::Architecture": architecture, "APT::Architectures::": architecture}
     apt = ["apt-get", "-qq", *(f"-o{key}={value}" for key, value in options.items())]
     _run([*apt, "update"])
     _run([*apt, "install", "--yes", "--download-only", "--no-install-recommends", *packages])

@@ -303,9 +303,11 @@ class LockstepBoard:
         if self._orders or self._sockets.news:
             arrived = b"".join(self._orders) + self._sockets.take_news()
             self._orders.clear()
-        now_us = round((at_s - self._power_on_s) * 1e6)
+        now_ms, rest_us = divmod(round((at_s - self._power_on_s) * 1e6), 1000)
         assert self._process is not None
-        self._process.write(wire.GRANT.pack(len(arrived), wake.thread, 0, now_us, wake.result) + arrived)
+        self._process.write(
+            wire.GRANT.pack(len(arrived), wake.thread, rest_us, now_ms, wake.result) + arrived
+        )
 
     def _grant_others(self) -> None:
         """Let boards whose turns come next run meanwhile, on other processors.

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 REQUEST: Final = struct.Struct("<IBBHiqI")  # record bytes, op, -, thread, a, b, charged microseconds
-GRANT: Final = struct.Struct("<IHHqq")  # record bytes, thread, -, now in microseconds since power-on, result
+GRANT: Final = struct.Struct("<IHHqq")  # record bytes, thread; since power-on: us % 1000, ms; result
 _RECORD: Final = struct.Struct("<BHI")  # kind, socket (0: the board), bytes
 
 # Requests: what a thread waits for.

@@ -2,17 +2,24 @@
 
 Nothing is installed into the system and nothing needs root. What is fetched is verified (archive signatures,
 or a SHA-256), kept in the user's cache and verified again on every use.
+
+The 32-bit build comes first, before a `micropython` on the PATH: an ESP32's objects are half as large as a
+64-bit machine's, so only its figures of memory are a board's. All else is the same, to the digest of a run. A
+machine that cannot run it, or whose mirrors do not carry it, is served by a 64-bit one, and whatever names
+the emulator says so. Where the 32-bit one was not to be had once, `dcompute emulator setup` asks again.
 """
 
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from dcompute_sim.fwbuild.firmware_files import OLDEST_MICROPYTHON
 from dcompute_sim.micropython import cache as store
@@ -32,8 +39,17 @@ Progress = Callable[[str], None]
 # What the shims and the lockstep engine are built on; a minimal build of the port lacks some of it.
 _PROBE = (
     "import sys, _thread, ffi, select, socket, json, micropython, uctypes; "
-    "print(*sys.implementation.version[:3])"
+    "print(*sys.implementation.version[:3], 64 if sys.maxsize >> 32 else 32)"
 )
+_REFUSED = "debian-i386.refused"  # in the cache: why
+_NOT_TO_BE_HAD = (EmulatorUnavailable, subprocess.CalledProcessError, OSError, ValueError)
+
+
+class Build(NamedTuple):
+    """What a MicroPython is: its version, and the width of its words."""
+
+    version: tuple[int, int, int]
+    word_bits: int
 
 
 @dataclass(frozen=True)
@@ -45,6 +61,7 @@ class Emulator:
         umqtt: a folder to put on MicroPython's path; it holds `umqtt/simple.py`.
         version: of MicroPython.
         origin: where the binary was found, for people to read.
+        word_bits: 32, as on the chip, or 64.
         shims: the emulator's own modules, compiled if mpy-cross could be had.
     """
 
@@ -52,24 +69,36 @@ class Emulator:
     umqtt: Path
     version: tuple[int, int, int]
     origin: str
+    word_bits: int
     shims: Path = SHIMS
 
+    def __str__(self) -> str:
+        """Name it as a report does."""
+        return f"MicroPython {'.'.join(map(str, self.version))}, {self.word_bits} bit ({self.origin})"
 
-def provision(progress: Progress | None = None, cache: Path | None = None, offline: bool = False) -> Emulator:
+
+def provision(
+    progress: Progress | None = None,
+    cache: Path | None = None,
+    offline: bool = False,
+    word_bits: int | None = None,
+) -> Emulator:
     """Find or fetch everything an emulated ESP32 needs.
 
     Args:
         progress: called with one sentence before each step that takes time.
         cache: folder for what is fetched (default: the user's cache).
         offline: only look; fetch nothing.
+        word_bits: 64: the machine's own build, not the chip's width; None: 32 where it can be had.
 
     Raises:
         EmulatorUnavailable: with what was tried and what to do.
     """
     say = progress or _silent
     cache = cache or store.default_cache()
-    argv, version, origin = _micropython(say, cache, offline)
-    return Emulator(argv, _umqtt(say, cache, offline), version, origin, _shims(argv, say, cache, offline))
+    argv, build, origin = _micropython(say, cache, offline, word_bits)
+    shims = _shims(argv, say, cache, offline)
+    return Emulator(argv, _umqtt(say, cache, offline), build.version, origin, build.word_bits, shims)
 
 
 def mpy_cross(progress: Progress | None = None, cache: Path | None = None, offline: bool = False) -> Path:
@@ -95,15 +124,29 @@ def mpy_cross(progress: Progress | None = None, cache: Path | None = None, offli
     return store.obtain(cache or store.default_cache(), "mpy-cross", build) / "mpy-cross"
 
 
+def ask_again(cache: Path | None = None) -> None:
+    """Forget that the 32-bit build was not to be had once."""
+    ((cache or store.default_cache()) / _REFUSED).unlink(missing_ok=True)
+
+
 def _micropython(
-    say: Progress, cache: Path, offline: bool
-) -> tuple[tuple[str, ...], tuple[int, int, int], str]:
+    say: Progress, cache: Path, offline: bool, word_bits: int | None
+) -> tuple[tuple[str, ...], Build, str]:
     override = os.environ.get(MICROPYTHON_VARIABLE)
     if override:
         try:
             return (override,), probe((override,)), MICROPYTHON_VARIABLE
         except ValueError as error:
             raise EmulatorUnavailable(f"{MICROPYTHON_VARIABLE}={override}: {error}") from None
+    runs_it = sys.platform == "linux" and platform.machine() == "x86_64"
+    if word_bits != 64 and runs_it and not (cache / _REFUSED).exists():
+        try:
+            return _from_debian(say, cache, offline, "i386")
+        except _NOT_TO_BE_HAD as error:
+            if not offline:
+                say(f"memory will be a 64-bit machine's: the 32-bit MicroPython is not to be had ({error})")
+                cache.mkdir(parents=True, exist_ok=True)
+                (cache / _REFUSED).write_text(f"{error}\n")
     refused = ""
     found = shutil.which("micropython")
     if found:
@@ -112,20 +155,27 @@ def _micropython(
         except ValueError as error:
             refused = f"{found} will not do: {error}. "
             say(refused.strip())
+    try:
+        return _from_debian(say, cache, offline, None)
+    except _NOT_TO_BE_HAD as error:
+        raise EmulatorUnavailable(
+            f"MicroPython's unix port is needed. {refused}{error}. {_guidance()}"
+        ) from error
+
+
+def _from_debian(
+    say: Progress, cache: Path, offline: bool, architecture: str | None
+) -> tuple[tuple[str, ...], Build, str]:
+    named = f"{debian.SUITE} for {architecture or 'this machine'}"
 
     def build(entry: Path) -> None:
         if offline:
             raise EmulatorUnavailable("it is not set up yet: run `dcompute emulator setup`")
-        say(f"fetching MicroPython from Debian {debian.SUITE} into {cache}")
-        debian.fetch(entry)
+        say(f"fetching MicroPython from Debian {named} into {cache}")
+        debian.fetch(entry, architecture)
         probe(_private(entry))
 
-    try:
-        entry = store.obtain(cache, "debian", build)
-    except (EmulatorUnavailable, subprocess.CalledProcessError, OSError, ValueError) as error:
-        raise EmulatorUnavailable(
-            f"MicroPython's unix port is needed. {refused}{error}. {_guidance()}"
-        ) from error
+    entry = store.obtain(cache, f"debian-{architecture or 'own'}", build)
     return _private(entry), probe(_private(entry)), f"Debian {debian.SUITE}, private"
 
 
@@ -133,8 +183,12 @@ def _private(entry: Path) -> tuple[str, ...]:
     return (str(entry / "ld.so"), "--library-path", str(entry / "lib"), str(entry / "micropython"))
 
 
-def probe(argv: tuple[str, ...]) -> tuple[int, int, int]:
-    """Version of the MicroPython that `argv` starts. Raises ValueError saying why it cannot serve."""
+def probe(argv: tuple[str, ...]) -> Build:
+    """Tell which MicroPython `argv` starts.
+
+    Raises:
+        ValueError: why it cannot serve.
+    """
     try:
         done = subprocess.run(
             [*argv, "-c", _PROBE],
@@ -149,11 +203,11 @@ def probe(argv: tuple[str, ...]) -> tuple[int, int, int]:
     if done.returncode != 0:
         tail = (done.stderr or done.stdout).strip().splitlines() or ["no output"]
         raise ValueError(f"it is no full build of MicroPython's unix port ({tail[-1]})")
-    major, minor, patch = (int(part) for part in done.stdout.split())
+    major, minor, patch, *word_bits = (int(part) for part in done.stdout.split())
     if (major, minor) < OLDEST_MICROPYTHON:
         oldest = ".".join(map(str, OLDEST_MICROPYTHON))
         raise ValueError(f"it is version {major}.{minor}, older than {oldest}")
-    return major, minor, patch
+    return Build((major, minor, patch), *word_bits)
 
 
 def _shims(argv: tuple[str, ...], say: Progress, cache: Path, offline: bool) -> Path:

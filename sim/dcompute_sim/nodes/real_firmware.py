@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 
 from dcompute_sim.engines.real_machine import RealMachine
@@ -10,23 +9,18 @@ from dcompute_sim.interfaces.node import Node, NodeSpec
 from dcompute_sim.interfaces.suspendable import SuspendableDriver
 from dcompute_sim.micropython.board import Board
 from dcompute_sim.micropython.process import BoardListener, FirmwareProcess
-from dcompute_sim.micropython.provision import Emulator, provision
 from dcompute_sim.net.observer import ByteTap
+from dcompute_sim.nodes.emulator import emulator
 from dcompute_sim.nodes.firmware_node import FirmwareNode
 from dcompute_sim.recorder import Recorder
 from dcompute_sim.rng import Rng
-
-
-@cache
-def _emulator() -> Emulator:
-    return provision()
 
 
 class _RealBoard(FirmwareProcess):
     """A board's process, whose power the machine's link knows of, and that knows when this is silent."""
 
     def __init__(self, board: Board, listener: BoardListener, machine: RealMachine) -> None:
-        super().__init__(_emulator(), board, listener, machine.name)
+        super().__init__(emulator(), board, listener, machine.name)
         self._machine = machine
         self._no_program = SuspendableDriver(machine.driver, Rng("no program"))  # it never draws
         machine.on_silence = lambda silent: self.radio(silent=silent)
@@ -53,5 +47,4 @@ class _RealBoard(FirmwareProcess):
 
 def firmware_node(spec: NodeSpec, machine: RealMachine, recorder: Recorder) -> Node:
     """A firmware node behind its link `machine`. EmulatorUnavailable where there is no MicroPython."""
-    _emulator()
     return FirmwareNode(spec, machine, recorder, lambda board, listener: _RealBoard(board, listener, machine))

@@ -46,6 +46,7 @@ def as_dict(run: RunReport) -> dict[str, Any]:
         "seed": run.started.seed,
         "time": run.started.time,
         "broker": run.started.broker,
+        "emulator": run.started.emulator,
         "mutants": run.started.mutants,
         "status": run.verdict.status,
         "exit_status": run.verdict.exit_status,

@@ -55,6 +55,7 @@ def _suite(run: RunReport) -> ET.Element:
         ("seed", str(started.seed)),
         ("time", started.time),
         ("broker", started.broker),
+        ("emulator", started.emulator),
         ("mutants", ", ".join(started.mutants)),
         ("replay", run.replay),
     ):

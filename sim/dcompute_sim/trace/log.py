@@ -82,8 +82,8 @@ def digest(events: Iterable[Event]) -> str:
     """SHA-256 (hex) over the JSON lines of those `events` that repeat, however the scenario was named."""
     hasher = hashlib.sha256()
     for event in filter(repeats, events):
-        if isinstance(event, RunStarted):  # a path is typed in many ways
-            event = msgspec.structs.replace(event, scenario=Path(event.scenario).stem)
+        if isinstance(event, RunStarted):  # a path is typed in many ways, and an emulator of any width serves
+            event = msgspec.structs.replace(event, scenario=Path(event.scenario).stem, emulator="")
         hasher.update(_encoder.encode(event))
         hasher.update(b"\n")
     return hasher.hexdigest()

@@ -23,6 +23,7 @@ class RunStarted(Event, frozen=True):
     overrides: list[str] = msgspec.field(default_factory=list)  # what `--set` changed
     variation: str = ""  # which combination of the scenario's matrix
     target: Literal["", "sim", "emulator", "board"] = ""  # as what its firmware groups ran, over what it says
+    emulator: str = ""  # what its emulated boards run on; not part of the digest
     format: int = FORMAT
 
 

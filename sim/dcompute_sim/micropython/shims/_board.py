@@ -3,6 +3,7 @@
 #
 # Loaded once by boot.py, before anything else. `kernel` is the part that differs between real and virtual
 # time: clock, sleep, threads, sockets, the control channel.
+import gc  # before a board's own takes its place
 
 kernel = None
 uid = b"\x00\x00\x00\x00\x00\x00"
@@ -30,8 +31,6 @@ def missing(module):
 
 def memory(ident):
     # Heap the firmware uses, and has left.
-    import gc
-
     gc.collect()
     return {"ev": "memory", "id": ident, "alloc": gc.mem_alloc() - heap_taken, "free": gc.mem_free()}
 

@@ -3,8 +3,10 @@
 # there. The emulator's modules, which a board has in flash, leave holes between them that a board's heap has
 # not, and fragmentation is what small heaps fail of. So the holes are filled for good, all but the largest.
 import gc
+from sys import maxsize as _unix_maxsize
 
 _keep = []
+_trimmed = [None]
 _TABLE_BYTES = 2048  # what is allocated at once when a table of names is full is more than this
 _MOST_NAMES = 4000
 
@@ -53,6 +55,16 @@ def one_block():
     gc.enable()
     gc.collect()
     return gc.mem_free()
+
+
+def trim_to(wanted_bytes):
+    # What is free is what the board shall have, to the block: a bytearray takes one and those of its bytes.
+    block_bytes = 16 if _unix_maxsize >> 31 == 0 else 32
+    gc.collect()
+    spare_bytes = gc.mem_free() - wanted_bytes
+    if spare_bytes >= block_bytes:
+        _trimmed[0] = bytearray(spare_bytes - block_bytes)
+    gc.collect()
 
 
 def _fits(size):

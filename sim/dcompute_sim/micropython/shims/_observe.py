@@ -50,6 +50,9 @@ def exists(path):
 
 
 def crashed(where, error, board):
+    # With a full heap there is none to tell with: what is kept for watching is lent for it.
+    lent = board.reserve is not None
+    board.reserve = None
     gc.collect()
     try:
         said = io.StringIO()
@@ -59,6 +62,13 @@ def crashed(where, error, board):
         board.report({"ev": "crash", "thread": where, "text": text})
     except MemoryError:
         board.kernel.report_bytes(_FULL_MAIN if where == "main" else _FULL_THREAD)
+    said = text = None
+    if lent:
+        gc.collect()
+        try:
+            board.reserve = bytearray(WATCH_BYTES)
+        except MemoryError:
+            pass
 
 
 def leave(board):

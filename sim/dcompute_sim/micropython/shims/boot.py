@@ -24,6 +24,7 @@ _board.clock_start_us = _config["clock_start_us"]
 _board.ticks_start_ms = _config["ticks_start_ms"]
 _board.kept = _config["kept"]
 
+import _gc
 import _heap
 import _observe
 import _os
@@ -40,6 +41,7 @@ for _name, _module in (("os", _os), ("sys", _sys)):
 import _tasks
 
 sys.modules["_asyncio"] = _tasks
+sys.modules["gc"] = _gc
 sys.modules["network"].radio.update(_config["radio"])
 _console_of = _config.get("console")  # only a board with a serial line has one
 if _console_of:
@@ -57,7 +59,8 @@ _free = _heap.one_block()
 if _config["measure"]:
     print(_free, _names)
     sys.exit()
-_board.heap_taken = gc.mem_alloc()
+_heap.trim_to(_config["heap_bytes"])
+_board.heap_taken = gc.mem_alloc() + gc.mem_free() - _config["heap_bytes"]
 if _console_of:
     _repl.install()  # before orders are listened to
 _kernel.power_on()  # tells the testbed, at once

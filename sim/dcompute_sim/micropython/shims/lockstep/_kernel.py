@@ -12,9 +12,9 @@
 # 3. Nothing here may change after the write of a request: from then on another thread may run.
 # 4. Between a request and the end of its grant nothing may fail, for the engine has handed out the turn. So
 #    nothing allocates there: the board's heap may be full, and MemoryError would leave the engine waiting
-#    for a request that never comes. Buffers are made at the start; what arrives lies in memory of libc's
-#    (`_arena`), as it lies in lwIP's buffers on a chip; 64-bit numbers are read in halves, as a whole one is
-#    an object.
+#    for a request that never comes. Buffers are made at the start; what arrives lies in memory of the
+#    kernel's (`_arena`), as it lies in lwIP's buffers on a chip. A number of more than 30 bits is an object
+#    where words have 32: so the clock is in two, and that memory at low addresses (`allocate`).
 # 5. A branch that is counted (`_count_branch`) may end the turn, but not inside a wait or while records are
 #    put together: `_waiting` says so.
 #
@@ -62,14 +62,39 @@ _CHARGE_LIMIT_US = 200
 _libc = ffi.open(None)
 _exit = _libc.func("v", "_exit", "i")
 _read = _libc.func("l", "read", "ipL")
-_malloc = _libc.func("p", "malloc", "L")
-free = _libc.func("v", "free", "p")
-grow = _libc.func("p", "realloc", "pL")
+_mmap = _libc.func("p", "mmap", "pLiiil")
+free = _libc.func("i", "munmap", "pL")
+fill = _libc.func("v", "memmove", "PpL")
 move = _libc.func("v", "memmove", "ppL")
 _copy_from = _libc.func("v", "memmove", "pPL")
 _ROOM = 2048
-_out = bytearray(24 + _ROOM)  # the request, behind it what rides along; not of the board's heap
-_ride_at = uctypes.addressof(_out) + 24 + 7
+_LOWEST, _HIGHEST, _PAGE_BYTES = 0x10000000, 0x3F000000, 4096
+_READ_WRITE, _PRIVATE_ANONYMOUS = 3, 0x22
+_lowest_free = _LOWEST
+
+
+def allocate(size):
+    # Memory that is not the board's heap, at an address that needs none of it either: the kernel's choice is
+    # above 30 bits. Where a page is taken it chooses all the same.
+    global _lowest_free
+    if _lowest_free + size > _HIGHEST:
+        _lowest_free = _LOWEST
+    address = _mmap(_lowest_free, size, _READ_WRITE, _PRIVATE_ANONYMOUS, -1, 0)
+    _lowest_free += (size + _PAGE_BYTES - 1) // _PAGE_BYTES * _PAGE_BYTES
+    return address
+
+
+def grow(address, size, to_size):
+    larger = allocate(to_size)
+    if size:
+        move(larger, address, size)
+        free(address, size)
+    return larger
+
+
+_out_at = allocate(24 + _ROOM)  # the request, behind it what rides along
+_out = uctypes.bytearray_at(_out_at, 24 + _ROOM)
+_ride_at = _out_at + 24 + 7
 _filled = 0  # bytes that ride along
 _written = 0  # bytes for sockets among what rode along since the last turn
 _grant = bytearray(24)
@@ -78,8 +103,8 @@ _granted = uctypes.struct(  # read without a byte of heap: 64 bits at a time wou
     {
         "size": uctypes.UINT32 | 0,
         "thread": uctypes.UINT16 | 4,
-        "now": uctypes.UINT32 | 8,
-        "now_high": uctypes.UINT32 | 12,
+        "rest_us": uctypes.UINT16 | 6,
+        "now_ms": uctypes.UINT32 | 8,
         "result": uctypes.INT32 | 16,
     },
     uctypes.LITTLE_ENDIAN,
@@ -87,7 +112,7 @@ _granted = uctypes.struct(  # read without a byte of heap: 64 bits at a time wou
 # What arrives lies outside the board's heap, as in lwIP's buffers, and gets there without a byte of it.
 _ARENA_BYTES = 8192
 _arena_bytes = _ARENA_BYTES
-_arena = _malloc(_ARENA_BYTES)
+_arena = allocate(_ARENA_BYTES)
 _head = bytearray(7)
 _head_at = uctypes.addressof(_head)
 _spare = bytearray(2048)  # for an order of the testbed's when the firmware has filled its heap
@@ -95,7 +120,8 @@ _charge_us = 0
 _branch_ns = 0
 _branches_ns = 0
 _waiting = True  # no turn may end while one begins or ends
-_now_us = 0
+_now_ms = 0
+_rest_us = 0
 _result = 0
 _running = 0  # thread numbers count from 0, the main thread
 _handover = {0: _unix_thread.allocate_lock()}
@@ -200,11 +226,12 @@ def wait(op, a=0, b=0):
 
 
 def _take_grant():
-    global _now_us, _result
+    global _now_ms, _rest_us, _result
     if not _channel.readinto(_grant):
         _exit(0)  # the engine is gone: leave no orphan
     # Nothing here may fail, for the engine has handed out the turn: so nothing allocates, but what arrives.
-    _now_us = _granted.now_high << 32 | _granted.now
+    _now_ms = _granted.now_ms
+    _rest_us = _granted.rest_us
     _result = _granted.result
     thread = _granted.thread
     if _granted.size:
@@ -215,8 +242,8 @@ def _take_grant():
 def _take_arrivals(size):
     global _arena, _arena_bytes
     if size > _arena_bytes:
+        _arena = grow(_arena, _arena_bytes, size)
         _arena_bytes = size
-        _arena = grow(_arena, size)
     have = 0
     while have < size:
         count = _read(_fd, _arena + have, size - have)
@@ -317,7 +344,7 @@ def now_us():
     _charge_us += _CHARGE_READ_US
     if _charge_us > _CHARGE_LIMIT_US:
         wait(_SLEEP)
-    return _now_us + _charge_us
+    return _now_ms * 1000 + _rest_us + _charge_us
 
 
 def true_time_us():
@@ -371,14 +398,14 @@ def sleep_us(us):
         wait(_SLEEP, 0, us if us > 0 else 0)
         return
     _call_due()
-    until_us = _now_us + _charge_us + us
+    until_us = _now_ms * 1000 + _rest_us + _charge_us + us
     while True:
-        left_us = until_us - _now_us - _charge_us
+        left_us = until_us - _now_ms * 1000 - _rest_us - _charge_us
         _main_waits = True
         wait(_SLEEP, 0, left_us if left_us > 0 else 0)
         _main_waits = False
         _call_due()
-        if _now_us + _charge_us >= until_us:
+        if _now_ms * 1000 + _rest_us + _charge_us >= until_us:
             return
 
 

@@ -96,8 +96,9 @@ class socket(io.IOBase):
             self._at = 0
             self._end = left
             if left + size > self._room:
-                self._room = left + size + _SEGMENT_BYTES
-                self._memory = _kernel.grow(self._memory, self._room)
+                room = left + size + _SEGMENT_BYTES
+                self._memory = _kernel.grow(self._memory, self._room, room)
+                self._room = room
         _kernel.move(self._memory + self._end, address, size)
         self._end += size
 
@@ -190,7 +191,6 @@ class socket(io.IOBase):
     def readinto(self, buffer, n=-1):
         # As read, but without a byte of heap.
         size = len(buffer) if n < 0 else min(n, len(buffer))
-        place = uctypes.addressof(buffer)
         got = 0
         while got < size:
             if not self._ready_to_read():
@@ -200,7 +200,10 @@ class socket(io.IOBase):
                 if self._error and not got:
                     raise OSError(self._error)
                 break
-            _kernel.move(place + got, self._memory + self._at, count)
+            if got:
+                _kernel.move(uctypes.addressof(buffer) + got, self._memory + self._at, count)
+            else:
+                _kernel.fill(buffer, self._memory + self._at, count)
             self._at += count
             got += count
         return got
@@ -283,7 +286,8 @@ class socket(io.IOBase):
             _kernel.send_close(self.number)
             _kernel.sockets.pop(self.number, None)
         self._state = "closed"
-        _kernel.free(self._memory)
+        if self._room:
+            _kernel.free(self._memory, self._room)
         self._memory = self._room = self._at = self._end = 0
 
     def __enter__(self):
