@@ -150,9 +150,11 @@ def test_a_broker_with_a_password(run: Run, tmp_path: Path) -> None:
         await broker.start()
         try:
             at = f"127.0.0.1:{broker.port}"
-            right = await asyncio.to_thread(run, keys, time="real", broker=f"mqtt://alice:secret@{at}")
-            wrong = await asyncio.to_thread(run, keys, time="real", broker=f"mqtt://alice:wrong@{at}")
-            return right, wrong
+            right, wrong = (
+                asyncio.to_thread(run, keys, time="real", broker=f"mqtt://alice:{word}@{at}")
+                for word in ("secret", "wrong")
+            )
+            return await asyncio.gather(right, wrong)
         finally:
             await broker.stop()
 
