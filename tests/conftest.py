@@ -1,4 +1,4 @@
-"""What tests of several folders share: Ctrl-C as in a terminal, the emulator, programs, certificates."""
+"""What tests of several folders share: Ctrl-C the emulator, programs, ports, certificates."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -129,6 +130,13 @@ def _common_name(name: str) -> x509.Name:
 def emulator() -> Emulator:
     """MicroPython, umqtt.simple and mpy-cross; fails loudly, with guidance, where they cannot be had."""
     return provision()
+
+
+def free_port() -> int:
+    """A port of this machine on which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager

@@ -35,6 +35,8 @@ from dcompute.master_transport import MasterNodeTransport
 from dcompute.node_transport import ComputeNodeTransport
 from dcompute.parts import LinkOwner, MqttLink, Outgoing, SessionSettings
 
+from ..conftest import free_port
+
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 15.0  # the machine may be busy; nothing waits this long when it works
 
@@ -162,9 +164,7 @@ def stock_mosquitto(tmp_path: Path) -> Iterator[Callable[..., int]]:
 
     def start(*lines: str) -> int:
         raise_open_files(16_384)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
+        port = free_port()
         config = tmp_path / f"stock-{port}.conf"
         config.write_text("\n".join([f"listener {port} 127.0.0.1", "allow_anonymous true", *lines, ""]))
         log = (tmp_path / f"stock-{port}.log").open("wb")

@@ -18,6 +18,7 @@ from dcompute._net.dial import STAGGER_S, connect
 from dcompute._net.resolve import AddressInfo
 from dcompute.drivers import Address
 
+from ..conftest import free_port
 from .conftest import Eventually, Served
 
 
@@ -47,12 +48,6 @@ def silent() -> Iterator[int]:
 def tcp(port: int, host: str = "127.0.0.1") -> AddressInfo:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return (family, socket.SOCK_STREAM, 0, "", (host, port))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def timed_connect(*addresses: AddressInfo) -> tuple[int, float]:

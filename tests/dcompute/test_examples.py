@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -107,7 +106,7 @@ class Programs:
 @pytest.fixture
 def programs(
     tmp_path: Path, mosquitto: Served, new_fleet: Callable[[int], Fleet]
-) -> Iterator[tuple[Programs, Any]]:
+) -> Iterator[tuple[Programs, Fleet]]:
     fleet = new_fleet(mosquitto.port)
     programs = Programs(tmp_path, fleet)
     yield programs, fleet
@@ -115,7 +114,9 @@ def programs(
 
 
 @pytest.mark.parametrize("package", ["dcompute.", ""])
-def test_they_find_each_other_and_end_cleanly(programs: Any, eventually: Eventually, package: str) -> None:
+def test_they_find_each_other_and_end_cleanly(
+    programs: tuple[Programs, Fleet], eventually: Eventually, package: str
+) -> None:
     run, fleet = programs
     watcher = fleet.master()
     master, said = run.start(MASTER, package)
@@ -147,7 +148,9 @@ def test_they_find_each_other_and_end_cleanly(programs: Any, eventually: Eventua
     assert all(line.startswith("Dead nodes: ['") for line in lines)
 
 
-def test_a_node_id_is_the_same_at_the_next_start(programs: Any, eventually: Eventually) -> None:
+def test_a_node_id_is_the_same_at_the_next_start(
+    programs: tuple[Programs, Fleet], eventually: Eventually
+) -> None:
     run, fleet = programs
     watcher = fleet.master()
     ids = []

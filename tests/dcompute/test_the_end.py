@@ -20,6 +20,7 @@ import pytest
 
 from dcompute import AsyncioDriver, ComputeNodeTransport, MasterNodeTransport, NotSent
 
+from ..conftest import free_port
 from .conftest import Eventually, Fleet, Served, World
 
 
@@ -129,11 +130,11 @@ def test_a_script_that_sends_and_ends_has_sent(
     eventually(lambda: master.get_nodes_by_status("offline"))
 
 
-def test_a_script_without_a_broker_ends_in_time_and_says_what_it_could_not_send(unused_port: int) -> None:
+def test_a_script_without_a_broker_ends_in_time_and_says_what_it_could_not_send() -> None:
     script = SEND_AND_END
     began_s = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-c", script, str(unused_port), "x"],
+        [sys.executable, "-c", script, str(free_port()), "x"],
         capture_output=True,
         text=True,
         timeout=60,
@@ -166,15 +167,6 @@ assert blocked.wait(10)
     began_s = time.monotonic()
     subprocess.run([sys.executable, "-c", program, str(fleet.port), fleet.namespace], timeout=50, check=True)
     assert time.monotonic() - began_s < 30
-
-
-@pytest.fixture
-def unused_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 # --- get_task(timeout=) ---------------------------------------------------------------------------------
@@ -246,9 +238,9 @@ def test_start_and_stop_can_be_awaited(mosquitto: Served, own_loop: bool) -> Non
     asyncio.run(program())
 
 
-def test_start_async_does_not_block_the_loop_while_nobody_answers(unused_port: int) -> None:
+def test_start_async_does_not_block_the_loop_while_nobody_answers() -> None:
     async def program() -> None:
-        master = MasterNodeTransport("127.0.0.1", unused_port)
+        master = MasterNodeTransport("127.0.0.1", free_port())
         assert not await master.start_async()
         assert "refused" in master.last_error
         await master.stop_async()

@@ -417,7 +417,7 @@ def test_after_handle_disconnect_the_will_speaks_and_the_node_comes_back(
     asyncio.run(go())
 
 
-def test_a_retained_task_is_never_obeyed(rig: Any) -> None:
+def test_a_retained_task_is_never_obeyed(rig: Rig) -> None:
     async def go() -> None:
         async with rig:
             broker = await rig.raw_broker()

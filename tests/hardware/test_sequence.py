@@ -5,21 +5,16 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
+
+from ..conftest import free_port
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "hardware.md"
 HEADING = "## The whole way, on a desk with nothing on it"
 PATIENCE_S = 240.0
 NODES = [f"esp-{n}" for n in range(1, 9)]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def written(text: str, folder: Path) -> str:

@@ -18,6 +18,8 @@ from dcompute_sim.micropython.process import FirmwareProcess
 from dcompute_sim.micropython.provision import Emulator
 from dcompute_sim.net.network import Network
 
+RunsWith = Callable[[str], list[str]]
+
 UID = bytes([0x02, 0, 0, 0, 0x01, 0x07])
 PATIENCE_S = 15
 
@@ -153,6 +155,25 @@ def virtual(emulator: Emulator, tmp_path: Path) -> Iterator[VirtualRig]:
     rig = VirtualRig(emulator, tmp_path)
     yield rig
     rig.close()
+
+
+@pytest.fixture(params=["real", "virtual"])
+def lines(request: pytest.FixtureRequest) -> RunsWith:
+    """Runs a program up to "done", in real and in virtual time; what it printed."""
+    rig = request.getfixturevalue(request.param)
+    if request.param == "real":
+        really: RunsWith = rig.lines
+        return really
+
+    def run(program: str) -> list[str]:
+        board, heard = rig.add(program)
+        board.start()
+        rig.run(60)
+        assert "done" in heard.lines, heard.happened
+        found: list[str] = heard.lines
+        return found
+
+    return run
 
 
 @pytest.fixture

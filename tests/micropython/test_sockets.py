@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from dcompute_sim.net.sockets import Stream
 
-from .conftest import VirtualRig
+from .conftest import RunsWith, VirtualRig
 
 Address = tuple[str, int]
-RunsWith = Callable[[str], list[str]]
 
 _JOIN = """
 import errno, network, select, socket, time
@@ -218,25 +217,6 @@ print("done")
 
 
 # --- objects that are polled ------------------------------------------------------------------------------
-
-
-@pytest.fixture(params=["real", "virtual"])
-def lines(request: pytest.FixtureRequest) -> RunsWith:
-    """Runs a program up to "done"; what it printed."""
-    rig = request.getfixturevalue(request.param)
-    if request.param == "real":
-        really: RunsWith = rig.lines
-        return really
-
-    def run(program: str) -> list[str]:
-        board, heard = rig.add(program)
-        board.start()
-        rig.run(60)
-        assert "done" in heard.lines, heard.happened
-        found: list[str] = heard.lines
-        return found
-
-    return run
 
 
 def test_a_thread_safe_flag_wakes_asyncio(lines: RunsWith) -> None:

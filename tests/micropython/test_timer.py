@@ -2,32 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import pytest
-
-from .conftest import VirtualRig
-
-RunsWith = Callable[[str], list[str]]
-
-
-@pytest.fixture(params=["real", "virtual"])
-def lines(request: pytest.FixtureRequest) -> RunsWith:
-    """Runs a program up to "done"; what it printed."""
-    rig = request.getfixturevalue(request.param)
-    if request.param == "real":
-        really: RunsWith = rig.lines
-        return really
-
-    def run(program: str) -> list[str]:
-        board, heard = rig.add(program)
-        board.start()
-        rig.run(60)
-        assert "done" in heard.lines, heard.happened
-        found: list[str] = heard.lines
-        return found
-
-    return run
+from .conftest import RunsWith, VirtualRig
 
 
 def test_callbacks_run_in_the_main_thread_while_it_sleeps_and_its_sleep_is_whole(lines: RunsWith) -> None:

@@ -121,7 +121,9 @@ def test_the_flash_outlasts_resets_power_and_cable(desk: MakeDesk) -> None:
 
 
 @pytest.mark.parametrize("make_port", [PtyPort, TcpPort])
-def test_unplugged_under_mpremote_and_plugged_in_again(desk: MakeDesk, make_port: Any) -> None:
+def test_unplugged_under_mpremote_and_plugged_in_again(
+    desk: MakeDesk, make_port: type[PtyPort] | type[TcpPort]
+) -> None:
     async def go() -> None:
         async with desk({"main.py": "print('booted')"}, port=make_port()) as d:
             endless = asyncio.create_task(d.mpremote("exec", "while True: pass", status=None))

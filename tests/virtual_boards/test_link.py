@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ from dcompute_sim.brokers.conformance.client import Client
 from dcompute_sim.fwbuild.firmware_files import layout, product
 from dcompute_sim.virtual_boards.virtual_board import VirtualBoard
 
-from .conftest import MakeDesk
+from .conftest import Desk, MakeDesk
 
 KEEPALIVE_S = 1
 PATIENCE_S = 30.0
+Join = Callable[[str], AbstractAsyncContextManager[tuple[Desk, "Watch"]]]
 
 
 class Watch:
@@ -55,11 +56,11 @@ class Watch:
 
 
 @pytest.fixture
-def joined(desk: MakeDesk, tmp_path: Path) -> Any:
+def joined(desk: MakeDesk, tmp_path: Path) -> Join:
     """`async with joined(kind) as (d, watch)`: our firmware on a board that has booted, and a real broker."""
 
     @asynccontextmanager
-    async def make(kind: str) -> AsyncIterator[tuple[Any, Watch]]:
+    async def make(kind: str) -> AsyncIterator[tuple[Desk, Watch]]:
         broker = BrokerProcess(kind)
         await broker.start()
         config = {
@@ -91,7 +92,7 @@ def joined(desk: MakeDesk, tmp_path: Path) -> Any:
 
 
 @pytest.mark.parametrize("kind", ["embedded", "model"])
-def test_main_joins_a_broker_at_power_on_and_after_every_reset(joined: Any, kind: str) -> None:
+def test_main_joins_a_broker_at_power_on_and_after_every_reset(joined: Join, kind: str) -> None:
     async def go() -> None:
         async with joined(kind) as (d, watch):
             first = await watch.until("ready")
@@ -104,7 +105,7 @@ def test_main_joins_a_broker_at_power_on_and_after_every_reset(joined: Any, kind
     asyncio.run(go())
 
 
-def test_link_down_is_a_death_and_link_up_a_return(joined: Any) -> None:
+def test_link_down_is_a_death_and_link_up_a_return(joined: Join) -> None:
     async def go() -> None:
         async with joined("model") as (d, watch):
             first = await watch.until("ready")
