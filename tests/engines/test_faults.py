@@ -51,10 +51,11 @@ WORDS = {
 
 
 def scenario(kind: str, node_kind: str = "python") -> dict[str, Any]:
+    """One fault amid tasks; fewer of them for boards, of which each is a process."""
     return {
         "phases": {"start": "6s", "storm": "30s", "quiet": "50s"},
         "fleet": {"n": {"count": 3, "keepalive": "6s", "kind": node_kind}},
-        "workload": [{"phase": "storm", "rate": "10/s"}],
+        "workload": [{"phase": "storm", "rate": "10/s" if node_kind == "python" else "4/s"}],
         "faults": [{"kind": kind, "phase": "storm", "at": "3s", **FAULTS[kind]}],
         "expect": ["no_false_deaths", "all_tasks_finished", "final_status"],
     }

