@@ -1,4 +1,4 @@
-"""priority_order, fifo_within_priority, all_tasks_finished: counter-examples and limits."""
+"""priority_order, fifo_within_priority, all_tasks_finished, tasks_as_sent: counter-examples and limits."""
 
 from __future__ import annotations
 
@@ -103,3 +103,15 @@ def test_an_interrupted_run_does_not_condemn_unfinished_tasks(story: TraceBuilde
 def test_a_held_result_is_no_finished_task(story: TraceBuilder) -> None:
     story.define("n").boot("n").send("n", "a").take("n", "a").add(t.ResultHeld, node="n", task="a")
     assert judge("all_tasks_finished", story.end()).status is Status.FAILED
+
+
+@pytest.mark.parametrize(("who", "status"), [("double", Status.HELD), ("n", Status.FAILED)])
+def test_what_was_sent_to_one_connection_is_for_no_later_one_but_a_clones_ends_nothing(
+    story: TraceBuilder, who: str, status: Status
+) -> None:
+    """Found by seed 3979 of the swarm: the clone connected while a stranger's task was on its way."""
+    story.define("n").boot("n").clone_of("n")
+    story.at(5).add(t.TaskFromOutside, who="probe", node="n", task="a", priority=5, attempt=1)
+    story.at(6).add(t.NodeConnecting, node=who, inc="9.1")
+    story.at(7).add(t.TaskReceived, node="n", task="a", priority=5)
+    assert judge("tasks_as_sent", story.end()).status is status

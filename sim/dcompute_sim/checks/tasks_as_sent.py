@@ -46,6 +46,9 @@ class TasksAsSent(Check):
         of_executors: set[str] = set()  # theirs may tell nothing of what it sends
         sent: dict[tuple[str, str, int], int] = {}
         outside: defaultdict[str, list[t.TaskFromOutside]] = defaultdict(list)
+        since_us: dict[
+            str, int
+        ] = {}  # of each that connects, also of a clone: what was sent before is not for it
         recent: defaultdict[str, deque[tuple[str, int]]] = defaultdict(lambda: deque(maxlen=_REMEMBERED))
         faults: Counter[str] = Counter()
         wrong: list[t.Event] = []
@@ -67,7 +70,7 @@ class TasksAsSent(Check):
                     recent[node].append((task, event.attempt))
                     priority = sent.get((owner, task, event.attempt))
                     if priority is None:
-                        priority = _from_outside(outside[owner], event)
+                        priority = _from_outside(outside[owner], since_us.get(node, 0), event)
                     if priority is None:
                         if task not in of_executors:
                             is_wrong("never validly sent", event)
@@ -84,7 +87,7 @@ class TasksAsSent(Check):
                 case t.TaskFromOutside(node=node):
                     outside[node].append(event)
                 case t.NodeConnecting(node=node):
-                    outside[who.owner(node)].clear()  # what is retained of it is not obeyed from now on
+                    since_us[node] = event.t_us  # what is retained of before is not obeyed
                 case t.NodeStarted(node=node):
                     recent[node].clear()
                 case t.NodeDefined(node=node):
@@ -104,9 +107,9 @@ class TasksAsSent(Check):
         return held(f"{received} tasks taken in, each as it was sent", figures)
 
 
-def _from_outside(outside: Sequence[t.TaskFromOutside], event: t.TaskReceived) -> int | None:
+def _from_outside(outside: Sequence[t.TaskFromOutside], since_us: int, event: t.TaskReceived) -> int | None:
     """The priority of that task, if somebody else has sent it on this connection."""
     for task in outside:
-        if task.task in ("", event.task) and task.attempt == event.attempt:
+        if task.t_us >= since_us and task.task in ("", event.task) and task.attempt == event.attempt:
             return task.priority
     return None
