@@ -350,6 +350,8 @@ def _add_testbed() -> None:
 
 def main() -> None:
     """Entry point of the `dcompute` command."""
+    if os.environ.get("NO_COLOR"):
+        os.environ["TERM"] = "dumb"  # help and errors are rich's, which keeps bold and dim under NO_COLOR
     if not sys.argv[1:2] or sys.argv[1] not in _PRODUCTION:
         _add_testbed()
     app()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -90,7 +91,7 @@ def top(settings: Mapping[str, Any], once: bool, metrics: str, say: Say) -> int:
                 time.sleep(LOOK_S)
                 if once and time.monotonic() - began_s < TELL_S + LOOK_S:
                     continue  # until each executor has spoken
-                if sys.stdout.isatty() and not once:
+                if sys.stdout.isatty() and not once and not os.environ.get("NO_COLOR"):
                     say("\x1b[2J\x1b[H" + time.strftime("%H:%M:%S"))
                 if watch.last_error:
                     say(watch.last_error)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -51,3 +55,22 @@ def test_a_broker_is_a_url_everywhere() -> None:
 def test_a_port_is_a_serial_port_everywhere() -> None:
     assert len(options("--port")) == 5
     assert [where for where, help_text in options("--port") if "Serial port" not in help_text] == []
+
+
+def test_no_color_is_no_escape_on_a_terminal_either() -> None:
+    """Help is not ours to print: rich keeps bold and dim under NO_COLOR."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "dcompute", "node", "--help"]
+    environment = {**os.environ, "NO_COLOR": "1", "TERM": "xterm-256color"}
+    process = subprocess.Popen(command, stdout=theirs, stderr=theirs, env=environment)
+    os.close(theirs)
+    said = b""
+    try:
+        while heard := os.read(ours, 65536):
+            said += heard
+    except OSError:
+        pass  # the other end is closed
+    os.close(ours)
+    assert process.wait() == 0
+    assert b"--broker" in said
+    assert b"\x1b" not in said

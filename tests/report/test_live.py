@@ -97,7 +97,7 @@ def test_the_panel_shows_nodes_tasks_faults_and_time(fleet: NewFleet) -> None:
     with LiveView(terminal(out), "fleet", 60, clock) as view:
         run(view, clock, fleet(nodes=100), per_event_s=0.004)
     text = out.getvalue()
-    for part in ("fleet", "ready", "tasks sent", "events/s", "crash", "real time", "of 60 s", "to go"):
+    for part in ("fleet", "ready", "sends", "events/s", "crash", "real time", "of 60 s", "to go"):
         assert part in text, part
 
 
@@ -108,7 +108,7 @@ def test_without_a_terminal_a_line_every_few_seconds(fleet: NewFleet) -> None:
         run(view, clock, fleet(nodes=100), per_event_s=0.005)
     lines = out.getvalue().splitlines()
     assert len(lines) == view.drawings == int((clock.now_s - 100) // 5)
-    assert "tasks sent" in lines[0]
+    assert " sends, " in lines[0]
     assert "\x1b" not in out.getvalue()
 
 

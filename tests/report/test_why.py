@@ -44,7 +44,7 @@ def test_why_unfinished_the_queue_was_full() -> None:
         expect=["all_tasks_finished"],
     )
     assert "35 tasks without a result, all last given to py-1." in said
-    assert "Py-1: 35 refused there: queue full. At the end it is connected, ready to the master." in said
+    assert "py-1: 35 refused there: queue full. At the end it is connected, ready to the master." in said
 
 
 def test_why_unfinished_there_was_no_room() -> None:
@@ -57,6 +57,22 @@ def test_why_unfinished_there_was_no_room() -> None:
     assert re.search(r"\d+ tasks never sent: no node that could take one had room\.", said), said
 
 
+def test_why_unfinished_nobody_was_left() -> None:
+    """The same reasons for two expectations are told once; what never was sent are tasks as well."""
+    said = _console(
+        fleet={"py": {"count": 2, "keepalive": "10s", "work": "1s"}},
+        workload=[{"rate": "5/s", "tasks": 150, "at": "5s"}],
+        faults=[{"kind": "power_cut", "at": "10s", "select": {"group": "py", "count": 2}}],
+        expect=["all_tasks_finished", "done_once"],
+    )
+    assert "2 nodes, 150 tasks, 2 faults" in said
+    reason = (
+        "tasks never sent: no node was left, all 2 are away at the end; what befell them last: 2 power_cut."
+    )
+    assert said.count(reason) == 1
+    assert "For the same reasons as all_tasks_finished." in said
+
+
 def test_why_unfinished_the_node_died_at_work() -> None:
     said = _console(
         fleet={"py": {"count": 1, "keepalive": "10s", "work": "50s"}},
@@ -64,7 +80,7 @@ def test_why_unfinished_the_node_died_at_work() -> None:
         faults=[{"kind": "power_cut", "at": "20s"}],
         expect=["all_tasks_finished"],
     )
-    assert "Py-1: 1 at work there: it stopped at 20 s (power_cut-1)." in said
+    assert "py-1: 1 at work there: it stopped at 20 s (power_cut-1)." in said
 
 
 def test_why_dead_its_connection_was_closed_and_no_will_came() -> None:
@@ -75,7 +91,7 @@ def test_why_dead_its_connection_was_closed_and_no_will_came() -> None:
         expect=[{"dead_within": {"bound": "2s"}}],
     )
     assert "No death was reported at all." in said
-    assert "Py-1 after crash-1: its program stopped (crash) at 20 s, connection closed by the node" in said
+    assert "py-1 after crash-1: its program stopped (crash) at 20 s, connection closed by the node" in said
 
 
 def test_why_dead_by_cause() -> None:

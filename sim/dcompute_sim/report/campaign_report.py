@@ -109,6 +109,7 @@ class ProgressLine:
         self._now_s = now_s
         self._began_s = now_s()
         self._shown = out.isatty()
+        self._width = 0  # what has to be written over; by blanks, for NO_COLOR wants no escape at all
 
     def on_progress(self, campaign: Campaign) -> None:
         """Show where the campaign stands."""
@@ -117,11 +118,13 @@ class ProgressLine:
     def show(self, told: Callable[[float], str]) -> None:
         """Show what `told` says after so many seconds."""
         if self._shown:
-            self._out.write(f"\r{told(self._now_s() - self._began_s)}\x1b[K")
+            line = told(self._now_s() - self._began_s)
+            self._out.write(f"\r{line:<{self._width}}")
             self._out.flush()
+            self._width = len(line)
 
     def clear(self) -> None:
         """Take the line away."""
         if self._shown:
-            self._out.write("\r\x1b[K")
+            self._out.write(f"\r{'':<{self._width}}\r")
             self._out.flush()

@@ -19,7 +19,7 @@ from dcompute_sim.checks.verdict import Result
 from dcompute_sim.report.broker_drops import drops
 from dcompute_sim.report.not_modelled import not_modelled
 from dcompute_sim.report.run_report import RunReport
-from dcompute_sim.report.text import ColumnUnit, counted, event_line, plural, seconds
+from dcompute_sim.report.text import ColumnUnit, counted, event_line, plural, seconds, sentence
 from dcompute_sim.report.why import why
 from dcompute_sim.terminal import Mode
 
@@ -45,10 +45,11 @@ def print_run(console: Console, run: RunReport, mode: Mode = "normal") -> None:
     if run.totals.faults:
         console.print(Text(f"Faults: {counted(run.totals.faults)}.", style="dim"))
     for told in (*drops(run.events), *not_modelled(run.events)):
-        console.print(Text(f"{told[0].upper()}{told[1:]}.", style="yellow"))
+        console.print(Text(sentence(told), style="yellow"))
+    told_of: dict[tuple[str, ...], str] = {}
     for result in run.verdict.results:
         if result.outcome.status is not Status.HELD:
-            _print_why(console, run, result)
+            _print_why(console, run, result, told_of)
     kept = len(run.verdict.of(Status.HELD))
     told = f": {kept} of {len(run.verdict.results)} expectations held (exit status {run.verdict.exit_status})"
     console.print(Text.assemble(_word(run.verdict.status), told))
@@ -172,15 +173,20 @@ def _measured(measured: Sequence[tuple[Result, Measurement]], unit: str) -> Tabl
     return table
 
 
-def _print_why(console: Console, run: RunReport, result: Result) -> None:
-    """What led to it in words, then the first offending events, the very first with what happened around."""
+def _print_why(console: Console, run: RunReport, result: Result, told_of: dict[tuple[str, ...], str]) -> None:
+    """What led to it in words, then the first offending events, the very first with what happened around.
+
+    Args:
+        told_of: reasons that were told already, and of which expectation.
+    """
     outcome = result.outcome
     reasons = why(run.events, result)
     if not reasons and not outcome.offending:
         return
     console.print(Text.assemble((result.label, "bold"), f": {outcome.summary}"))
-    for reason in reasons:
-        console.print(Text(f"   {reason[0].upper()}{reason[1:]}."), soft_wrap=True)
+    before = told_of.setdefault(tuple(reasons), result.label)
+    for reason in reasons if before == result.label else [f"for the same reasons as {before}"]:
+        console.print(Text(f"   {sentence(reason)}"), soft_wrap=True)
     if not outcome.offending:
         console.print()
         return

@@ -160,7 +160,7 @@ class LiveView:
 
     def _tasks(self) -> str:
         counts = self.figures.counts
-        return f"{counts[t.TaskSent]:,} tasks sent, {counts[t.ResultReceived]:,} done"
+        return f"{plural(counts[t.TaskSent], 'send')}, {plural(counts[t.ResultReceived], 'result')}"
 
     def _rates(self, now_s: float) -> str:
         last_s, tasks, events = self._last

@@ -55,7 +55,7 @@ class RunReport:
 
 @dataclass
 class Totals:
-    """What happened, counted. A task may be `sent` more than once."""
+    """What happened, counted. A task is one, however often it was `sent`, if at all."""
 
     nodes: int = 0
     groups: Counter[str] = field(default_factory=Counter)
@@ -77,7 +77,7 @@ class Totals:
                 totals.groups[event.group] += 1
             elif isinstance(event, t.FaultInjected):
                 totals.faults[event.kind] += 1
-            elif isinstance(event, t.TaskSent):
+            elif isinstance(event, (t.TaskAsked, t.TaskSent)):
                 tasks.add(event.task)
         totals.nodes = totals.groups.total()
         totals.tasks = len(tasks)

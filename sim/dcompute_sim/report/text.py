@@ -56,6 +56,12 @@ def plural(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
+def sentence(text: str) -> str:
+    """Words as a sentence; a name at its beginning stays as it is."""
+    first = text.split(" ", 1)[0]
+    return f"{text[0].upper()}{text[1:]}." if first.isalpha() else f"{text}."
+
+
 def counted(counts: Mapping[str, int]) -> str:
     """`10 crash, 10 wifi_drop`, by name."""
     return ", ".join(f"{count:,} {name}" for name, count in sorted(counts.items()))

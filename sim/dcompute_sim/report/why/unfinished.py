@@ -10,7 +10,7 @@ from dcompute_sim.checks.check import named
 from dcompute_sim.checks.history import History, history_of
 from dcompute_sim.checks.tasks import Task, tasks
 from dcompute_sim.checks.verdict import Result
-from dcompute_sim.report.text import plural, seconds
+from dcompute_sim.report.text import counted, plural, seconds
 from dcompute_sim.trace.replayer import Replay
 
 _MOST_NODES = 3
@@ -25,27 +25,38 @@ def unfinished(events: Sequence[t.Event], result: Result) -> list[str]:
     }
     unsent = [task for task in without.values() if not task.sent]
     open_tasks = {name: task for name, task in without.items() if task.sent}
-    waits = (
-        f"{plural(len(unsent), 'task')} never sent: no node that could take one had room" if unsent else ""
-    )
-    if not open_tasks:
-        return [waits] if waits else []
-    drops = _dropped(events)
+    replay = Replay()
+    for event in events:
+        replay.take_in(event)
     history = history_of(events)
+    waits = [_unsent(len(unsent), replay, history)] if unsent else []
+    if not open_tasks:
+        return waits
+    drops = _dropped(events)
     by_node = Counter(task.sent[-1].node for task in open_tasks.values())
     fates = {node: Counter[str]() for node in by_node}
     for name, task in open_tasks.items():
         node = task.sent[-1].node
         fates[node][_fate(name, task, drops, history)] += 1
-    replay = Replay()
-    for event in events:
-        replay.take_in(event)
     first = [node for node, _ in by_node.most_common(_MOST_NODES)]
     told = [_whose(by_node, first, len(open_tasks))]
     for node in first:
         fate = "; ".join(f"{count:,} {words}" for words, count in fates[node].most_common())
         told.append(f"{node}: {fate}. At the end {_state(replay, history, node)}")
-    return [*told, waits] if waits else told
+    return [*waits, *told] if len(unsent) > len(open_tasks) else [*told, *waits]
+
+
+def _unsent(count: int, replay: Replay, history: History) -> str:
+    """Why an executor kept tasks: nobody was left, or all had as many as they take."""
+    told = f"{plural(count, 'task')} never sent"
+    nodes = [node for node in history.stories if node]
+    away = [node for node in nodes if replay.nodes[node].link != "connected"]
+    if len(away) < len(nodes) or not nodes:
+        gone = f" ({len(away)} of {len(nodes)} nodes are away at the end)" if away else ""
+        return f"{told}: no node that could take one had room{gone}"
+    last = Counter(fault.kind for node in nodes for fault in history.story(node).faults[-1:])
+    causes = f"; what befell them last: {counted(last)}" if last else ""
+    return f"{told}: no node was left, all {len(nodes)} are away at the end{causes}"
 
 
 def _whose(by_node: Counter[str], first: Sequence[str], count: int) -> str:
