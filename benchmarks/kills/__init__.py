@@ -71,7 +71,8 @@ CAMPAIGNS: dict[str, Callable[[], tuple[Campaign, int]]] = {
 def _figures(title: str, campaign: Campaign, at_least: int) -> list[Figure]:
     found = campaign.run()
     said = ", ".join(f"{count} {name}" for name, count in sorted(found.faults.items()))
-    print(f"  {title}: {said} in {found.took_s:.0f} s", flush=True)
+    told = f"{found.results} results, {found.unknown} unknown, {found.again} run again"
+    print(f"  {title}: {said} in {found.took_s:.0f} s; {told}", flush=True)
     for fault in found.wrong:
         print(f"  {title}: {fault}")
     kills = sum(count for name, count in found.faults.items() if name.endswith("kill"))
