@@ -19,8 +19,8 @@ _PYTHON_ONLY = {  # made with a circumstance, or with work, that only python nod
     "field_clock_unset",
     "field_starvation",
     "field_storm",
-    "field_herd",
 }
+_FOR_BOARDS = {"field_herd": " --set fleet.py.count=60 --set vars.back=35s"}
 _ALSO_AS_BOARDS = ("stale_will", "reconnections", "dies_unseen_twice")  # beside the field faults
 
 
@@ -35,7 +35,7 @@ def trials(part: str) -> list[str]:
         seeds = [f"swarm --seed {seed}" for seed in range(1, _SWARM_SEEDS + 1)]
         return [*seeds[:_FIRST_SEEDS], *python, *boards, *seeds[_FIRST_SEEDS:], *costly]
     as_boards = [
-        f"{name} --set fleet.py.kind=firmware"
+        f"{name} --set fleet.py.kind=firmware{_FOR_BOARDS.get(name, '')}"
         for name in python
         if name in _ALSO_AS_BOARDS or (name.startswith("field_") and name not in _PYTHON_ONLY)
     ]
