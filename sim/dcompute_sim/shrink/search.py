@@ -121,6 +121,7 @@ class Search:
         self._width = width if executor is not None else 1
         self._on_step = on_step
         self._original = concretise(scenario, options.seed)
+        self._in_vain: set[str] = set()  # candidates that did not fail, dice and all: they would not again
 
     def run(self) -> Shrunk:
         """Shrink. Raises NothingToShrink, and whatever `run_scenario` raises."""
@@ -187,6 +188,12 @@ class Search:
     def _try(self, alternatives: Sequence[Scenario], control: bool | None = None) -> Scenario | None:
         """The first of these that still fails. Those after it are not counted: the outcome must not depend on
         the number of processes."""
+        untried = {
+            text: option
+            for option in alternatives
+            if (text := option.model_dump_json(by_alias=True)) not in self._in_vain
+        }
+        keys, alternatives = list(untried), list(untried.values())
         for start in range(0, len(alternatives), self._width):
             if self._done.runs >= self._max_runs:
                 return None
@@ -198,11 +205,12 @@ class Search:
             else:
                 futures = [self._executor.submit(attempt, trial) for trial in trials]
                 results = [future.result() for future in futures]
-            for option, result in zip(batch, results, strict=True):
+            for key, option, result in zip(keys[start:], batch, results, strict=False):
                 self._done.runs += result.runs
                 self._done.cpu_s += result.cpu_s
                 if result.seed is not None:
                     return option.model_copy(update={"seed": result.seed})
+                self._in_vain.add(key)
         return None
 
     def _tell(self, step: str) -> None:
