@@ -51,11 +51,13 @@ def test_what_is_piped_has_each_row_on_a_line_of_its_own(
     bad_run: RunReport, mode: Mode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)
-    rows = [
-        line for line in printed(bad_run, mode).splitlines() if re.match(r"^(held|FAILED) +[a-z_]+", line)
-    ]
-    for result in bad_run.verdict.results:
-        assert any(result.outcome.summary in row for row in rows), result.outcome.summary
+    long = "a parameter: longer than 32 columns"
+    results = tuple(replace(result, parameters=long) for result in bad_run.verdict.results)
+    run = replace(bad_run, verdict=replace(bad_run.verdict, results=results))
+    rows = printed(run, mode).splitlines()
+    for result in results:
+        row = rf"^(held|FAILED) +{re.escape(result.label)} +{re.escape(result.outcome.summary)} *$"
+        assert any(re.match(row, line) for line in rows), result.label
 
 
 @pytest.mark.parametrize("mode", ["plain", "normal"])

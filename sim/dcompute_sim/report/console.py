@@ -26,6 +26,7 @@ from dcompute_sim.terminal import Mode
 STYLE = {Status.HELD: "green", Status.FAILED: "bold red", Status.INCONCLUSIVE: "bold yellow"}
 WORD = {Status.HELD: "held", Status.FAILED: "FAILED", Status.INCONCLUSIVE: "undecided"}
 _SHOWN_FAILURES = 3
+_WIDE = 200  # columns: no terminal but a pipe, whose lines are as long as they need be
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -36,7 +37,7 @@ def print_run(console: Console, run: RunReport, mode: Mode = "normal") -> None:
         return
     console.print(_head(run))
     console.print()
-    console.print(_expectations(run.verdict.results))
+    console.print(_expectations(run.verdict.results, 32 if console.width < _WIDE else None))
     console.print()
     measured = [(result, d) for result in run.verdict.results for d in result.outcome.distributions]
     for unit in dict.fromkeys(d.unit for _, d in measured):
@@ -140,10 +141,11 @@ def _word(status: Status) -> Text:
     return Text(WORD[status], style=STYLE[status])
 
 
-def _expectations(results: Sequence[Result]) -> Table:
+def _expectations(results: Sequence[Result], most_columns: int | None) -> Table:
+    """`most_columns`: of a label, beyond which it is folded."""
     table = Table(box=None, pad_edge=False, show_header=False, expand=False)
     table.add_column(no_wrap=True)
-    table.add_column(overflow="fold", max_width=32)
+    table.add_column(overflow="fold", max_width=most_columns)
     table.add_column(overflow="fold")
     for result in results:
         table.add_row(
