@@ -29,6 +29,7 @@ SUITES = (
     "hostile",
     "hunt",
     "heap",
+    "page",
 )
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 VIRTUAL_BROKER = "model"
 REAL_BROKER = "embedded"
+CallSoon = Callable[[Callable[[], object]], object]
 _PASSWORD = re.compile(r"(://[^/:@\s]*):[^/@\s]*@")  # of a broker's URL: a trace is passed on
 _COLLECT_AFTER = 50_000  # new objects
 _LEAST_FILES_PER_NODE = 4
@@ -56,6 +57,8 @@ class RunOptions:
         sink: where each event is written as it happens.
         listeners: told every event.
         pcap: where a virtual run's packets go.
+        attend: given the director of a run in real time, and what has something called on its loop from
+            another thread, before the run begins: for whoever wants to lay hands on it.
     """
 
     reference: str = ""
@@ -70,6 +73,7 @@ class RunOptions:
     sink: Sink | None = None
     listeners: Sequence[Callable[[Event], None]] = ()
     pcap: Path | None = None
+    attend: Callable[[Director, CallSoon], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -180,7 +184,7 @@ def _run_virtual(scenario: Scenario, options: RunOptions, trace: Trace) -> None:
     with _log_into(engine.recorder):
         director = Director(engine, engine.recorder, scenario, options.mutants)
         try:
-            fence = Fence(allow=("dcompute_sim.report.live", "dcompute_sim.micropython"))
+            fence = Fence(allow=("dcompute_sim.report.live", "dcompute_sim.page", "dcompute_sim.micropython"))
             with engine.capture(options.pcap), fence:
                 engine.run(director.run)
         finally:
@@ -202,7 +206,7 @@ def _rare_collections() -> Iterator[None]:
 
 
 async def _serve_real(scenario: Scenario, options: RunOptions, trace: Trace, bench: Bench | None) -> None:
-    from asyncio import CancelledError
+    from asyncio import CancelledError, get_running_loop
 
     from dcompute_sim.brokers.factory import make_broker
     from dcompute_sim.brokers.open_files import need_open_files
@@ -230,6 +234,8 @@ async def _serve_real(scenario: Scenario, options: RunOptions, trace: Trace, ben
             if lodging is not None:
                 engine.recorder.add(t.LogLine, who="broker", level="info", text=lodging.told)
             director = Director(engine, engine.recorder, scenario, options.mutants)
+            if options.attend is not None:
+                options.attend(director, get_running_loop().call_soon_threadsafe)
             try:
                 await engine.run(director.run)
             except CancelledError:

@@ -18,6 +18,10 @@ STARTED = t.RunStarted(t_us=0, scenario="s", seed=1, time="real", broker="b", br
 PATHS = ("/about", "/picture", "/state?t=0", "/found?text=x", "/assets/page.js", "/nothing", "/news")
 
 
+def server_site() -> Site:
+    return Site([ShownRun(Facts("s", "", STARTED), [STARTED])])
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[PageServer]:
     run = ShownRun(Facts("s", "", STARTED), [STARTED, t.RunEnded(t_us=5, reason="finished")])
@@ -117,6 +121,12 @@ def test_the_page_runs_nothing_but_its_own(server: PageServer) -> None:
         if name != "uplot.js":
             assert not re.search(r"https?://", text), f"{name} names something to fetch"
         assert not re.search(r"\son\w+=[\"']|<style|style=\"", text), f"{name} has what the policy forbids"
+
+
+def test_a_port_that_is_taken_is_named(server: PageServer) -> None:
+    taken = serving(server_site(), "127.0.0.1", server.port)
+    with pytest.raises(OSError, match=f"in use: '127.0.0.1:{server.port}'"), taken:
+        pass
 
 
 def test_wrong_words_are_answered_with_what_is_wrong(server: PageServer) -> None:

@@ -18,6 +18,7 @@ from dcompute_sim.checks.check import Status
 from dcompute_sim.checks.coverage import coverage
 from dcompute_sim.commands import options as o
 from dcompute_sim.commands.outputs import exit_status, one_each, write_reports
+from dcompute_sim.commands.page_run import PageWanted, run_with_page
 from dcompute_sim.commands.replay import check_determinism, replay
 from dcompute_sim.commands.rerun import watch as watch_files
 from dcompute_sim.commands.run_many import plans, run_all
@@ -96,6 +97,7 @@ def run(
     pcap: Annotated[Path | None, typer.Option(help="Write the packets of a virtual run (pcapng).")] = None,
     reports: o.Reports,
     show: o.Show,
+    page: PageWanted,
     watch: Annotated[
         bool, typer.Option("--watch", help="Run again whenever a scenario has changed.")
     ] = False,
@@ -115,6 +117,8 @@ def run(
         raise typer.BadParameter("`--target` says which time it is: leave out --time")
     if trace and no_trace:
         raise typer.BadParameter("--trace and --no-trace contradict each other")
+    if not page.page and (page.pace or page.listen):
+        raise typer.BadParameter("--pace and --listen are of a page: add --page")
     options = how.options(time, pcap)
     with explained():
         if again.replay is not None:
@@ -123,11 +127,13 @@ def run(
             entries = how.entries(names)
         if again.check_determinism:
             raise typer.Exit(max(check_determinism(_as_words(entry, options)) for entry in entries))
+        if page.page and (len(entries) > 1 or many.seeds is not None):
+            raise typer.BadParameter("a page shows one run: leave out --page, or name one scenario")
         if many.seeds is not None:
             if trace or pcap or reports != o.Reports():
                 raise typer.BadParameter("traces and reports are of one seed: leave out --seeds")
             raise typer.Exit(_run_seeds(entries, options, many, show))
-        raise typer.Exit(_run_each(entries, options, trace, reports, show, many, keep=not no_trace))
+        raise typer.Exit(_run_each(entries, options, trace, reports, show, many, page, keep=not no_trace))
 
 
 def _run_seeds(entries: Sequence[SelectedScenario], options: RunOptions, many: Many, show: o.Show) -> int:
@@ -152,6 +158,7 @@ def _run_each(
     reports: o.Reports,
     show: o.Show,
     many: Many,
+    page: PageWanted,
     *,
     keep: bool = True,
 ) -> int:
@@ -166,7 +173,11 @@ def _run_each(
                 typer.echo(f"warning: {entry.label}: {said}", err=True)
     with _told(reports, entries[0].label):
         wanted = plans(entries, options, traces, numbered=trace is None)
-        runs, undone = run_all(wanted, console, show.mode, many.jobs)
+        undone: dict[str, Exception] = {}
+        if page.page:
+            runs = [run_with_page(wanted[0], page, console, show.mode).run]
+        else:
+            runs, undone = run_all(wanted, console, show.mode, many.jobs)
     why = {name: str(error) for name, error in undone.items()}
     write_reports(runs, reports, why)
     if len(entries) > 1:

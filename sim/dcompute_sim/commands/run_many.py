@@ -129,7 +129,7 @@ def run_all(
                 found[index] = error  # the others are run all the same
                 continue
             found[index] = done.run
-            _show(console, mode, done)
+            show_run(console, mode, done)
     runs = [run for _, run in sorted(found.items()) if isinstance(run, RunReport)]
     return runs, {
         wanted[i].label: error for i, error in sorted(found.items()) if isinstance(error, Exception)
@@ -173,7 +173,8 @@ def _here(plan: PlannedRun, console: Console, mode: Mode) -> Done:
         return carry_out(plan, (live.on_event,))
 
 
-def _show(console: Console, mode: Mode, done: Done) -> None:
+def show_run(console: Console, mode: Mode, done: Done) -> None:
+    """Print the verdict, and where the trace is."""
     print_run(console, done.run, mode)
     if mode != "quiet" and done.trace is not None:
         told = Text(

@@ -47,8 +47,8 @@ def view(
         sides = [Side(name, it.verdict, it.events) for name, it in zip(names, reports, strict=True)]
         site = Site(runs, compared(Sides(*sides)) if len(sides) == 2 else None)
         with serving(site, host, port) as server:
-            typer.echo(f"Page: {server.address}\nCtrl-C ends.")
             try:
+                typer.echo(f"Page: {server.address}\nCtrl-C ends.")
                 threading.Event().wait()
             except KeyboardInterrupt:
                 return

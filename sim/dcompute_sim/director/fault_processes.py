@@ -10,6 +10,8 @@ import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from simpy import Event
+
 from dcompute_sim.director.fault_world import FaultWorld
 from dcompute_sim.director.trigger import Triggers
 from dcompute_sim.faults import Fault, NodeFault
@@ -48,6 +50,7 @@ class Faults:
         self._awaiting: dict[int, Fault] = {}  # by index: the event that they wait for has not come yet
         self._world = world
         self._targets: dict[str, Target] = {}  # of nodes that were struck
+        self._undone: dict[str, Event] = {}  # by name: those that somebody can undo
 
     def start(self) -> None:
         """Let every fault wait for its moment."""
@@ -58,6 +61,26 @@ class Faults:
         """The run ends: a fault whose event never came is recorded as one that found nobody."""
         for fault in self._awaiting.values():
             self._record_idle(fault, "its event never came")
+
+    def strike(self, fault: Fault, node: str = "") -> str:
+        """Let a fault that no scenario has be done now. The trace and the receipts know it as any other.
+
+        Args:
+            node: whom it strikes, for a fault of nodes.
+
+        Returns:
+            Its name in this run, by which it can be undone.
+        """
+        undone = self._env.event()
+        name = self._do(fault, self._target(node) if node else None, undone)
+        self._undone[name] = undone
+        return name
+
+    def undo(self, name: str) -> None:
+        """End a fault that `strike` began; what is over already stays so. KeyError: there is none."""
+        undone = self._undone[name]
+        if not undone.triggered:
+            undone.succeed()
 
     def _when_due(self, index: int, fault: Fault) -> Steps:
         rng = rng_for(self._scenario, f"select/{fault.id}")
@@ -108,19 +131,24 @@ class Faults:
         if not chosen:
             self._record_idle(fault, "there was no node that it could strike")
         for node in chosen:
-            target = self._targets.get(node)
-            if target is None:
-                target = self._targets[node] = Target(node, self._nodes[node], self._machines[node])
-            self._do(fault, target)
+            self._do(fault, self._target(node))
 
-    def _do(self, fault: Fault, struck: Target | None = None) -> None:
+    def _target(self, node: str) -> Target:
+        if node not in self._targets:
+            self._targets[node] = Target(node, self._nodes[node], self._machines[node])
+        return self._targets[node]
+
+    def _do(self, fault: Fault, struck: Target | None = None, undone: Event | None = None) -> str:
         name = f"{fault.kind}-{next(self._numbers)}"
         entry = fault.id or fault.kind
         self._strikes[entry] += 1
         key = f"{entry}-{self._strikes[entry]}"
-        act = Injection(name, key, fault.lasts, fault.sure, self._over_s, self._world, self._recorder, struck)
+        act = Injection(
+            name, key, fault.lasts, fault.sure, self._over_s, self._world, self._recorder, struck, undone
+        )
         self._recorder.fault(name, fault, act.whom)
         self._env.process(self._afflict(fault, act))
+        return name
 
     def _record_idle(self, fault: Fault, why: str) -> None:
         """Recorded all the same: a fault that found nobody proves nothing."""

@@ -19,11 +19,12 @@ from dcompute_sim.director.node_ids import NodeIds
 from dcompute_sim.director.probe_client import ProbeClient, RetainedStatuses
 from dcompute_sim.director.trigger import Triggers
 from dcompute_sim.director.updater import Updates
+from dcompute_sim.faults import Fault
 from dcompute_sim.interfaces import participant
 from dcompute_sim.interfaces.node import Node, NodeSpec
 from dcompute_sim.interfaces.world import Engine, Machine
 from dcompute_sim.recorder import Recorder
-from dcompute_sim.scenario import MASTER, AskerSettings, Scenario, phase_starts
+from dcompute_sim.scenario import MASTER, AskerSettings, Scenario, active_until, phase_starts
 from dcompute_sim.scenario.network_settings import WIRED, merged
 
 if TYPE_CHECKING:
@@ -93,6 +94,27 @@ class Director:
             engine, recorder, scenario, self._nodes, self._machines, self._triggers, self._world
         )
         self._updates = Updates(engine, recorder, scenario, self._nodes, self._master)
+
+    @property
+    def scenario(self) -> Scenario:
+        """What it carries out."""
+        return self._scenario
+
+    def strike(self, fault: Fault, node: str = "") -> str:
+        """Do a fault now that the scenario does not have, on this node if it is one of nodes.
+
+        In real time from the loop's thread, as everything here. Returns its name in this run.
+
+        Raises:
+            ValueError: nothing more is done: the run's quiet end has begun.
+        """
+        if self._env.now >= active_until(self._scenario):
+            raise ValueError("the quiet end of the run has begun: nothing more is done to it")
+        return self._faults.strike(fault, node)
+
+    def undo(self, name: str) -> None:
+        """End a fault that `strike` began. KeyError: there is none of this name."""
+        self._faults.undo(name)
 
     def run(self) -> Generator[Event, Any, None]:
         """The SimPy process of the whole run."""

@@ -24,10 +24,7 @@ class Hang(NodeFault):
 
     def inject(self, act: Injection) -> Steps:
         act.node.hang(self.heal_after)
-        if self.heal_after is None:
-            yield act.env.event()
-            return
-        yield act.env.timeout(self.heal_after)
+        yield act.time_up()
         yield from act.until_felt()
         act.node.resume()  # first: some know only then whether they had anything to withhold
         act.ended()

@@ -195,6 +195,7 @@ class Injection:
         sure: it goes on until it had an effect.
         over_s: when the last thing may be done in this run.
         struck: the node; None for a fault of the broker or the master.
+        undone: triggered when somebody wants it undone before its time; None where nobody can.
     """
 
     name: str
@@ -205,6 +206,7 @@ class Injection:
     world: World
     receipts: Receipts
     struck: Target | None = None
+    undone: Event | None = None
 
     @property
     def target(self) -> Target:
@@ -229,12 +231,20 @@ class Injection:
         """The struck node's name; "" for the broker or the master."""
         return self.struck.name if self.struck is not None else ""
 
+    @property
+    def for_ever(self) -> bool:
+        """Nothing will undo it."""
+        return self.lasts is None and self.undone is None
+
+    def time_up(self) -> Event:
+        """Triggered when it is to be undone; never, if it is for ever."""
+        if self.undone is None:
+            return self.env.event() if self.lasts is None else self.env.timeout(self.lasts)
+        return self.undone if self.lasts is None else self.undone | self.env.timeout(self.lasts)
+
     def lasting(self, undo: Callable[[], None]) -> Generator[Event, Any, None]:
         """Undo it after its time; for ever when it has none."""
-        if self.lasts is None:
-            yield self.env.event()
-            return
-        yield self.env.timeout(self.lasts)
+        yield self.time_up()
         yield from self.until_felt()
         self.ended()
         undo()
@@ -243,9 +253,9 @@ class Injection:
         """The broker is stopped, and started again after its time."""
         broker = self.world.broker
         yield from broker.stop(keep_memory=keep_memory)
-        if self.lasts is None:
+        if self.for_ever:
             return
-        yield self.env.timeout(self.lasts)
+        yield self.time_up()
         yield from self.until_felt()
         yield from broker.start()
         self.ended()

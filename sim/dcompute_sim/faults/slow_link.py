@@ -44,17 +44,17 @@ class SlowLink(NodeFault):
         link = act.link
         link.slow(self.latency, self.jitter, self.bandwidth)
         before = link.crossings()
-        if self.heal_after is None:
+        if act.for_ever:
             while link.crossings() == before:
                 yield act.env.timeout(1.0)
         else:
-            yield act.env.timeout(self.heal_after)
+            yield act.time_up()
             while self.sure and link.crossings() == before and act.env.now < act.over_s:
                 yield act.env.timeout(LOOK_S)
         crossed = link.crossings() - before
         if crossed:
             act.effect(SLOWED, f"slowed {crossed} crossings")
-        if self.heal_after is not None:
+        if not act.for_ever:
             act.ended()
             link.restore()
 

@@ -5,5 +5,8 @@ shown_run.py    a run as the page asks for it: its pictures, moments, events, ve
 compared.py     what is said of two of them
 page_guard.py   who may ask
 page_server.py  answers over HTTP and WebSocket
+live_page.py    a run that goes on in another thread
+pace.py         how fast it does, in virtual time
+by_hand.py      faults by click in it, and the scenario that does the same
 assets/         the page itself
 """

@@ -217,6 +217,9 @@ class Watch(WebSocketHandler, _Guarded):
 
     def open(self, *_: str) -> None:
         self.site.watchers.add(self)
+        over = all(run.over for run in self.site.runs)  # both may be news since the page has asked
+        news = {"over": True} if over else {"status": self.site.status()}
+        self.write_message(msgspec.json.encode(news).decode())
 
     def on_message(self, message: str | bytes) -> None:
         pass  # a page has nothing to say here
@@ -238,7 +241,10 @@ class PageServer:
     def __init__(self, site: Site, host: str = "127.0.0.1", port: int = 0) -> None:
         guard = Guard(host)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        sockets = bind_sockets(port, host, family=family)
+        try:
+            sockets = bind_sockets(port, host, family=family)
+        except OSError as error:  # with the place that it is about
+            raise OSError(error.errno, error.strerror, f"{host}:{port}") from None
         self.port: int = sockets[0].getsockname()[1]
         given = {"site": site, "guard": guard, "port": self.port}
         application = Application(

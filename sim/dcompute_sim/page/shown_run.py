@@ -55,7 +55,7 @@ class ShownRun:
         self.report = report
         self.now_us = 0
         self.index = TraceIndex(events)
-        self._over = False
+        self.over = False
         self.grow()
         if report is not None:
             self.finish(report)
@@ -81,7 +81,7 @@ class ShownRun:
         self.report = report
         self.grow()
         self._builder.finish(self.index.end_us)
-        self._over = True
+        self.over = True
 
     # --- what is asked ----------------------------------------------------------------------------------
 
@@ -98,7 +98,7 @@ class ShownRun:
             "name": self._facts.name,
             "description": self._facts.description,
             "facts": facts,
-            "over": self._over,
+            "over": self.over,
             "end": self.index.end_us,
             "events": len(self.index),
             "verdict": None,
@@ -153,7 +153,7 @@ class ShownRun:
 
     def picture(self) -> bytes:
         """The lanes as they are now, as JSON."""
-        return self._last_picture if self._over else self._picture(None)
+        return self._last_picture if self.over else self._picture(None)
 
     @cached_property
     def _last_picture(self) -> bytes:
@@ -161,7 +161,8 @@ class ShownRun:
 
     def _picture(self, most_work: int | None) -> bytes:
         picture = columns(self._builder.line, most_work)
-        return msgspec.json.encode({**picture, "end": max(self.index.end_us, self.now_us)})
+        now = {"end": max(self.index.end_us, self.now_us), "events": len(self.index)}
+        return msgspec.json.encode({**picture, **now})
 
     def state(self, position: int, node: str = "") -> dict[str, Any]:
         """What everyone was and held after the event at this position, and the events about it.

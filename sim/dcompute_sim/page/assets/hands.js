@@ -6,16 +6,26 @@ const act = (name, what) => ask(`do/${name}`, { method: "POST", headers: { "Cont
 /** The panel of the faults by hand. `about`: what can be done, as /about says; `again()` shows the moment anew. */
 export class Hands {
   constructor({ about, lanes, again, trouble }) {
-    Object.assign(this, { lanes, again, trouble, node: "", kinds: about.kinds ?? [] });
+    Object.assign(this, { lanes, again, trouble, node: "", kinds: [] });
     if (about.pace !== undefined) this.setUpPace(about.pace);
-    if (!this.kinds.length) return;
+    this.take(about);
+  }
+
+  /** Take in what can be done, which is known when the run begins, and what was done. */
+  take({ kinds = [], done = [] }) {
+    if (!this.kinds.length && kinds.length) this.setUp(kinds);
+    if (this.kinds.length) this.drawDone(done);
+  }
+
+  setUp(kinds) {
+    this.kinds = kinds;
     $("hands").hidden = false;
     const form = $("hands-body").appendChild(element("form", "", "hand"));
     form.setAttribute("aria-label", "do a fault");
     this.victim = form.appendChild(element("output"));
     const label = form.appendChild(element("label", "fault "));
     this.kind = label.appendChild(element("select"));
-    for (const kind of this.kinds) this.kind.append(new Option(kind.kind, kind.kind));
+    for (const kind of kinds) this.kind.append(new Option(kind.kind, kind.kind));
     this.fields = form.appendChild(element("span", "", "hand"));
     this.button = form.appendChild(element("button", "strike"));
     this.told = $("hands-body").appendChild(element("p", "", "facts"));
@@ -28,7 +38,6 @@ export class Hands {
     this.kind.addEventListener("change", () => this.draw());
     form.addEventListener("submit", (event) => { event.preventDefault(); this.guarded(() => this.strike()); });
     this.draw();
-    this.told_(about);
   }
 
   guarded(work) { return work().catch(this.trouble); }
@@ -69,9 +78,8 @@ export class Hands {
     await this.again();
   }
 
-  /** What stands of the faults by hand. */
-  told_({ done = [] }) {
-    this.list?.replaceChildren(...done.map((fault) => {
+  drawDone(done) {
+    this.list.replaceChildren(...done.map((fault) => {
       const line = element("li", `${moment(fault.t)} ${fault.fault}${fault.node ? ` of ${fault.node}` : ""} `);
       if (fault.open) {
         const undo = line.appendChild(element("button", "undo"));
@@ -82,8 +90,6 @@ export class Hands {
       return line;
     }));
   }
-
-  told(status) { if (this.kinds.length) this.told_(status); }
 
   async save() {
     const { name, text, error } = await act("save", {});

@@ -171,24 +171,31 @@ async function listen() {
   $("live").hidden = false;
   follow(true);
   hands = new Hands({ about: status, lanes: run.lanes, again: () => again(), trouble });
-  const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/news`);
-  await new Promise((open, fail) => { socket.onopen = open; socket.onerror = () => fail(new Error("the server does not answer")); });
-  run.lanes.update(await newsSince(run)); // whatever came between the picture and the socket
-  socket.onmessage = ({ data }) => {
-    const news = JSON.parse(data);
+  const hear = (news) => {
     if (news.over) { guarded(ended)(); return; }
-    if (news.status) { hands.told(news.status); return; }
+    if (news.status) { hands.take(news.status); return; }
+    if (news.events < run.events) return; // older than the picture
     run.lanes.update(news);
     if (news.nodes) news.nodes.forEach((name) => run.names.add(name));
     if (following) { us = endUs(); show({ t: us }); }
     drawNow();
   };
+  const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/news`);
+  let early = []; // what comes before the picture does that it is news to
+  socket.onmessage = ({ data }) => early ? early.push(JSON.parse(data)) : hear(JSON.parse(data));
+  await new Promise((open, fail) => { socket.onopen = open; socket.onerror = () => fail(new Error("the server does not answer")); });
+  run.lanes.update(await newsSince(run)); // whatever came between the first picture and the socket
+  const heard = early;
+  early = null;
+  heard.forEach(hear);
   socket.onclose = () => { if (!run.about.over) trouble(new Error("The run's process has ended.")); };
 }
 
 /** The picture as it is now, in place of the one that stands. */
 async function newsSince(run) {
-  const now = await ask("picture?run=0"), index = (columns) => columns.lane.map((_, i) => i);
+  const now = await ask("picture?run=0");
+  run.events = now.events;
+  const index = (columns) => columns.lane.map((_, i) => i);
   const news = { now: now.end, nodes: now.nodes.slice(run.lanes.data.nodes.length), groups: now.groups.slice(run.lanes.data.groups.length), colours: now.colours };
   for (const name of ["statuses", "outages", "work", "faults", "detections", "deaths", "phases"]) {
     const { of, ...columns } = now[name];
