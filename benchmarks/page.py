@@ -23,8 +23,10 @@ TRIES = 21
 
 def run_of(nodes: int) -> ShownRun:
     """The quickstart with so many nodes, in virtual time, as `dcompute view` shows it."""
-    scenario = load(find("quickstart"), [f"vars.nodes={nodes}"])
-    outcome = run_scenario(scenario, RunOptions(reference="quickstart", time="virtual"))
+    overrides = (f"vars.nodes={nodes}",)
+    scenario = load(find("quickstart"), overrides)
+    options = RunOptions(reference="quickstart", time="virtual", overrides=overrides)
+    outcome = run_scenario(scenario, options)
     report = judged(scenario.expect, outcome.trace.events, description=scenario.description)
     return ShownRun(Facts(report.name, report.description, report.started), report.events, report)
 

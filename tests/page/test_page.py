@@ -59,6 +59,14 @@ def test_keys_lead_from_fault_to_fault_and_from_event_to_event(opened: Browser, 
     assert (state["position"], state["t"]) == (len(events) - 1, events[-1].t_us)
     opened.press("Home")
     assert settled(opened)["t"] == 0
+    deaths = [at for at, e in enumerate(events) if isinstance(e, t.DeathReported)]
+    opened.press("d")
+    opened.press("d")
+    assert settled(opened)["position"] == deaths[1]
+    opened.press("D", shift=True)
+    assert settled(opened)["position"] == deaths[0]
+    opened.press("Home")
+    assert settled(opened)["t"] == 0
 
 
 def test_the_text_says_who_was_what_and_links_lead_on(opened: Browser, thousand: RunReport) -> None:
@@ -75,6 +83,9 @@ def test_the_text_says_who_was_what_and_links_lead_on(opened: Browser, thousand:
     own = {event["node"] for event in state["log"]}
     assert own == {crash.node}, "the events of the chosen node only"
 
+    row = opened.js("document.querySelector('#moments .nodes tr.now').textContent")
+    assert row.startswith(f"{crash.node}deadoffcrash"), "its row is in sight"
+
     opened.press("ArrowLeft")
     assert settled(opened)["log"][0]["node"] == crash.node
     opened.js("document.querySelector('#moments .events tbody tr button').click()")
@@ -82,6 +93,17 @@ def test_the_text_says_who_was_what_and_links_lead_on(opened: Browser, thousand:
 
     opened.press("Escape")
     assert len({event["node"] for event in settled(opened)["log"]}) > 1
+
+
+def test_what_is_under_way_is_listed(opened: Browser, thousand: RunReport) -> None:
+    sent = next(e for e in thousand.events if isinstance(e, t.TaskSent))
+    at = thousand.events.index(sent)
+    opened.js(
+        f"page.go({{position: {at}}}); document.querySelector('.under-way').closest('details').open = true;"
+    )
+    state = settled(opened)
+    assert [f"task {sent.task}", sent.node, sent.t_us] in state["under_way"]
+    opened.until(f"document.querySelector('.under-way').innerText.includes({sent.task!r})")
 
 
 def test_search_finds_ids_kinds_and_text(opened: Browser, thousand: RunReport) -> None:

@@ -44,6 +44,7 @@ ASSETS = {
 
 _TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
 _LARGEST_BODY = 100_000
+_MOST_STEPS = 1_000  # at once
 
 Act = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 """Something that the page asks to be done, named values in and out. ValueError: why it cannot be."""
@@ -172,7 +173,7 @@ class _Picture(_Guarded):
 
 
 class _State(_Guarded):
-    """The state at a time (`t`), at a position (`at`), or a step away from one (`at`, `by`, `to`)."""
+    """The state at a time (`t`), at a position (`at`), or steps away from one (`at`, `by`, `to`)."""
 
     def get(self) -> None:
         run, node = self.run, self.get_query_argument("node", "")
@@ -185,7 +186,8 @@ class _State(_Guarded):
                 raise HTTPError(400, reason="to: event, fault or death")
             to: StepTo = step
             way: Literal[-1, 1] = 1 if by > 0 else -1
-            position = run.step(position, way, to, self.get_query_argument("only", ""))
+            for _ in range(min(abs(by), _MOST_STEPS)):
+                position = run.step(position, way, to, self.get_query_argument("only", ""))
         self.answer(run.state(position, node))
 
 

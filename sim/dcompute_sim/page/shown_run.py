@@ -6,6 +6,7 @@ takes in what has come since, and says what is new in the pictures.
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -24,8 +25,10 @@ from dcompute_sim.report.text import event_fields, plural, seconds
 from dcompute_sim.report.timeline import DRAWN, TimelineBuilder
 from dcompute_sim.report.why import why
 from dcompute_sim.trace.replayer import NodeState
+from dcompute_sim.trace.traffic import Traffic
 
 AROUND = 40  # events shown about a moment
+MOST_UNDER_WAY = 100  # messages listed
 MAX_FOUND = 300
 MOST_WORK = 100_000  # tasks drawn of a run that is over
 
@@ -189,6 +192,7 @@ class ShownRun:
                 "dropped": sum(traffic.dropped.values()),
             },
             "master": {"connected": replay.master_is_connected},
+            "under_way": _under_way(traffic),
             "faults": replay.nodes[""].faults if "" in replay.nodes else {},
             "nodes": {
                 "link": [state.link for state in states],
@@ -261,6 +265,13 @@ class ShownRun:
 
 
 _NOTHING = NodeState()  # of whom nothing is told yet; never changed
+
+
+def _under_way(traffic: Traffic) -> list[tuple[str, str, int]]:
+    """The messages that are under way: what, from or to which node, since when in us; the oldest first."""
+    every = [(f"task {task}", node, since) for task, (node, since) in traffic.tasks.items()]
+    every += [(f"result of {task}", node, since) for task, (node, since) in traffic.results.items()]
+    return heapq.nsmallest(MOST_UNDER_WAY, every, key=lambda message: message[2])
 
 
 def _on(state: NodeState) -> str:

@@ -2,7 +2,7 @@
 import { link } from "./words.js";
 
 const ROW = 24; // pixels, as in the style sheet
-const COLUMNS = [["node", ""], ["program", ""], ["believed", ""], ["at work", "n"], ["waiting", "n"], ["under way", "n"], ["faults", ""]];
+const COLUMNS = [["node", ""], ["believed", ""], ["program", ""], ["faults", ""], ["at work", "n"], ["waiting", "n"], ["under way", "n"]];
 
 /** Fetch as JSON; what goes wrong is told at the bottom of the page. */
 export async function ask(path, what = {}) {
@@ -21,13 +21,16 @@ export class MomentPanel {
       <details open><summary><h2></h2></summary><div class="chips"></div></details>
       <details open><summary><h2>Node</h2></summary><div class="node"></div></details>
       <details open><summary><h2>Nodes</h2></summary><div class="scroll nodes" role="region" tabindex="0"></div></details>
+      <details><summary><h2>Under way</h2></summary><div class="scroll under-way" role="region" tabindex="0" aria-label="messages under way"></div></details>
       <details open><summary><h2>Events</h2></summary><div class="scroll events" role="region" tabindex="0"></div></details>`;
-    const [first, node, nodes, events] = this.root.children;
+    const [first, node, nodes, underWay, events] = this.root.children;
     this.title = first.querySelector("h2");
     this.name = name;
     this.chips = first.querySelector(".chips");
     this.node = node.querySelector(".node");
     this.nodeBox = node;
+    this.underWayBox = underWay;
+    underWay.addEventListener("toggle", () => this.drawUnderWay());
     this.nodes = nodes.querySelector(".scroll");
     this.nodes.setAttribute("aria-label", "nodes");
     this.events = events.querySelector(".scroll");
@@ -61,7 +64,35 @@ export class MomentPanel {
     }));
     this.drawNode();
     this.drawNodes();
+    this.drawUnderWay();
     this.drawEvents();
+  }
+
+  /** The messages that are sent and not there yet, the oldest first; drawn when somebody looks. */
+  drawUnderWay() {
+    if (!this.state) return;
+    const { tasks, results } = this.state.broker, of = tasks + results, box = this.underWayBox;
+    box.querySelector("h2").textContent = of ? `Under way: ${count(of)} messages` : "Under way: nothing";
+    if (!box.open) return;
+    const table = element("table"), head = table.appendChild(element("thead")).appendChild(element("tr"));
+    for (const name of ["what", "node", "since"]) head.append(Object.assign(element("th", name, name === "since" ? "n" : ""), { scope: "col" }));
+    const body = table.appendChild(element("tbody"));
+    for (const [what, name, since] of this.state.under_way) {
+      const line = body.appendChild(element("tr"));
+      line.append(element("td", what));
+      line.appendChild(element("td")).append(link(name, () => this.go({ node: name })));
+      line.appendChild(element("td", "", "n")).append(link(moment(since), () => this.go({ us: since })));
+    }
+    if (of > this.state.under_way.length) body.appendChild(element("tr")).appendChild(element("td", `and ${count(of - this.state.under_way.length)} more`)).colSpan = 3;
+    box.querySelector(".under-way").hidden = !of;
+    box.querySelector(".under-way").replaceChildren(table);
+  }
+
+  /** Bring the chosen node's row into sight. */
+  reveal() {
+    const row = this.lanes.picked === null ? -1 : this.lanes.shown.indexOf(this.lanes.picked), top = row * ROW, height = this.nodes.clientHeight - 2 * ROW;
+    if (row >= 0 && (top < this.nodes.scrollTop || top > this.nodes.scrollTop + height)) this.nodes.scrollTop = Math.max(0, top - height / 2);
+    this.drawNodes();
   }
 
   drawNode() {
@@ -92,10 +123,9 @@ export class MomentPanel {
       const line = element("tr", "", lane === this.lanes.picked ? "now" : ""), name = data.nodes[lane], believed = nodes.believed[lane];
       line.setAttribute("aria-rowindex", first + n + 2);
       line.appendChild(element("td")).append(link(name, () => this.go({ node: name })));
-      line.append(element("td", nodes.link[lane]));
       line.appendChild(element("td")).append(element("span", believed || "–", `state ${believed}`));
+      line.append(element("td", nodes.link[lane]), element("td", nodes.faults[lane]));
       for (const figure of [nodes.at_work[lane], nodes.waiting[lane], nodes.under_way[lane]]) line.append(element("td", figure ? count(figure) : "", "n"));
-      line.append(element("td", nodes.faults[lane]));
       return line;
     });
     this.body.replaceChildren(...(first ? [spacer(first)] : []), ...lines, ...(last < lanes.length ? [spacer(lanes.length - last)] : []));

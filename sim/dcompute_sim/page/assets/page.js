@@ -38,8 +38,8 @@ function newest(work) {
 const query = (words) => Object.entries(words).map(([key, value]) => `${key}=${encodeURIComponent(value)}`).join("&");
 
 /** Show the state that `words` ask of the first run, and of the second at the same time. */
-const show = newest(async (words) => {
-  const began = performance.now();
+const show = newest(async (wish) => {
+  const began = performance.now(), words = typeof wish === "function" ? wish() : wish;
   const state = await ask(`state?${query({ run: 0, node, ...words })}`);
   us = words.t ?? state.t;
   place(0, state);
@@ -64,12 +64,24 @@ function drawNow() {
 }
 
 const toTime = (t) => show({ t: Math.round(Math.max(0, Math.min(endUs(), t))) });
-const step = (by, to) => { pause(); follow(false); return show({ at: runs[0].position, by, to, only: to === "event" ? node : "" }); };
+let steps = null; // that were asked for and not taken yet: none is lost when keys come faster than answers
+
+function step(by, to) {
+  pause();
+  follow(false);
+  steps = { to, by: by + (steps?.to === to ? steps.by : 0) };
+  return show(() => {
+    const { to, by } = steps ?? { to: "event", by: 0 };
+    steps = null;
+    return { at: runs[0].position, by, to, only: to === "event" ? node : "" };
+  });
+}
 
 /** Go to a moment, a node, or both; the way of every link. */
 function go({ position, us: t, node: name }) {
   if (name !== undefined) choose(name);
   pause();
+  steps = null;
   if (position !== undefined) { follow(false); show({ at: position }); }
   else if (t !== undefined) { follow(false); toTime(t); }
   else again();
@@ -82,7 +94,7 @@ function choose(name) {
   for (const { lanes, panel } of runs) {
     const lane = lanes.data.nodes.indexOf(node);
     lanes.pick(lane < 0 ? null : lane);
-    panel.drawNodes();
+    panel.reveal();
   }
   hands?.choose(node);
 }

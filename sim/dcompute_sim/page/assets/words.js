@@ -60,7 +60,8 @@ function resultList(results, names, go) {
       const more = item.appendChild(element("details"));
       more.open = result.status === "failed";
       more.append(element("summary", result.status === "failed" ? "the events that broke it" : "these events"));
-      const events = more.appendChild(element("ul", "", "verdict"));
+      const scroll = more.appendChild(element("div", "", "scroll broken")), events = scroll.appendChild(element("ul", "", "verdict"));
+      Object.entries({ role: "region", tabindex: "0", "aria-label": `events of ${result.name}` }).forEach((pair) => scroll.setAttribute(...pair));
       for (const event of result.events) {
         const line = events.appendChild(element("li"));
         line.append(link(moment(event.t), () => go({ position: event.position, node: event.node })), ` ${event.what} ${event.node} ${event.text}`);
