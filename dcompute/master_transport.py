@@ -6,7 +6,6 @@ import ssl
 import threading
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
-from copy import deepcopy
 from functools import partial
 from typing import TYPE_CHECKING, Any, overload
 
@@ -17,7 +16,7 @@ from dcompute._mqtt.link import MqttLink, Outgoing
 from dcompute._mqtt.paho_session import QOS, SessionSettings, Subscription
 from dcompute._mqtt.shared import shared_driver
 from dcompute._mqtt.transport import Transport
-from dcompute._plain import plain
+from dcompute._plain import copy_json, plain
 from dcompute.drivers import Address, Driver, Timer
 from dcompute.errors import Backlogged, DeadNode, JournalError, NodeUnavailable, UnknownNode
 from dcompute.events import (
@@ -41,10 +40,10 @@ from dcompute.protocol import (
     Rejected,
     ResultMessage,
     Topics,
-    decode,
     encode_dead,
     encode_init,
     encode_task,
+    status_memory,
     task_fields,
 )
 from dcompute.security import Tls, tls_context
@@ -123,6 +122,7 @@ class MasterNodeTransport(Transport):
         super().__init__(driver or shared_driver(), at_exit=driver is None)
         self._observer = observer
         self._topics = Topics(namespace)
+        self._read = status_memory(self._topics)
         self._lock = threading.RLock()
         self._registry = registry_class(
             liveness_s=liveness_s, probe_s=probe_s, result_limit=result_limit, node_limit=node_limit
@@ -244,7 +244,7 @@ class MasterNodeTransport(Transport):
         only = None if only is None else set(only)
         with self._lock:
             found = self._registry.results(only, remove=disposable)
-        return found if disposable else deepcopy(found)
+        return found if disposable else copy_json(found)
 
     # --- nodes ------------------------------------------------------------------------------------------
 
@@ -261,13 +261,13 @@ class MasterNodeTransport(Transport):
         """
         with self._lock:
             found = self._registry.infos() if node_id is None else self._registry.info(node_id)
-        return deepcopy(found)
+        return copy_json(found)
 
     def get_nodes_by_status(self, status: str = "ready") -> list[dict[str, Any]]:
         """The records of all nodes of one status."""
         with self._lock:
             found = self._registry.infos(status)
-        return deepcopy(found)
+        return copy_json(found)
 
     def get_dead_nodes(self, disposable: bool = False) -> list[str]:
         """Ids of the nodes that died (or went offline) and were not collected yet; True collects them."""
@@ -392,7 +392,7 @@ class MasterNodeTransport(Transport):
             if self._updates is not None and self._updates.is_report(topic):
                 self._updates.receive(payload)
                 return
-            message = decode(self._topics, topic, payload)
+            message = self._read(topic, payload)
         except Rejected as error:
             self._rejected += 1
             if is_power_of_two(self._rejected):

@@ -389,6 +389,8 @@ class ComputeNodeTransport(Transport):
         if topic == self._core.status_topic:
             if not self._heard and self._core.inc.encode() in payload:
                 self._has_heard()
+            if self._rivals.is_echo(payload):
+                return
             self._look_for_rivals(payload)
         with self._lock:
             if self._leaving:

@@ -6,8 +6,9 @@ topic into a message or raises `Rejected`; nothing else escapes it, whatever the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from typing import Any
 
 from dcompute.node_core import (
@@ -46,6 +47,7 @@ __all__ = [
     "encode_init",
     "encode_task",
     "queue_topic",
+    "status_memory",
     "update_topic",
     "updates_topic",
 ]
@@ -56,6 +58,7 @@ MAX_REASON_CHARS = 1000
 MAX_CAPABILITIES_BYTES = 16384
 _DESCRIPTION_BYTES = MAX_CAPABILITIES_BYTES + 1024  # a status or an announcement, as it travels
 _STATUSES = {status: status for status in (CONNECTED, READY, BUSY, DEAD, OFFLINE)}
+_STATUSES_REMEMBERED = 64  # 80 KB
 PATIENCE_S = 300.0  # without progress, until an update of a board counts as failed
 
 
@@ -135,6 +138,17 @@ def decode(topics: Topics, topic: str, payload: bytes) -> Message:
         raise
     except ValueError as error:
         raise Rejected(str(error)) from None
+
+
+def status_memory(topics: Topics) -> Callable[[str, bytes], Message]:
+    """Return `decode` for one master's topics, which remembers what statuses meant: a node that works says
+    `busy` and `ready` in the same bytes again and again. `capabilities` are the same object then."""
+    remembered = lru_cache(_STATUSES_REMEMBERED)(partial(decode, topics))
+
+    def read(topic: str, payload: bytes) -> Message:
+        return remembered(topic, payload) if topic.endswith("/status") else decode(topics, topic, payload)
+
+    return read
 
 
 def _status(node_id: str, payload: bytes) -> StatusMessage | StatusCleared:

@@ -532,6 +532,11 @@ class Registry:
         """All records (of one status) as copies, in the order the nodes became known."""
         return [r.public() for r in self._nodes.values() if status is None or r.status == status]
 
+    def announced_by(self, node_id: str) -> tuple[str, dict[str, Any]]:
+        """The device type of a node and its capabilities, which are the record's own."""
+        record = self._nodes.get(node_id)
+        return ("", {}) if record is None else (record.device_type, record.capabilities)
+
     def status_of(self, node_id: str) -> str | None:
         """The node's status, None if unknown."""
         record = self._nodes.get(node_id)

@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import json
 
+from dcompute.node_core import DEAD, OFFLINE
+
+_WORTH_READING = (DEAD.encode(), OFFLINE.encode(), b"\\")  # what is escaped may be any of them
+
 
 class Rivals:
     """The incarnations of others that were seen under our id."""
@@ -19,6 +23,12 @@ class Rivals:
         self._boot_nonce = boot_nonce
         self._seen = ""
         self.found = False
+
+    def is_echo(self, payload: bytes) -> bool:
+        """Whether a status on our topic is one of our own, and not of an end: as nearly all that come are, of
+        which there is nothing to learn. False where that takes reading it."""
+        ours = self._boot_nonce.encode() in payload
+        return ours and not any(word in payload for word in _WORTH_READING)
 
     def look(self, payload: bytes) -> str:
         """Take in a status of our own topic; return a rival's incarnation once one is certain."""

@@ -675,7 +675,7 @@ class FleetCore:
 
     def _place(self, now_s: float) -> None:
         """Hand out what waits, the most urgent first, to the nodes that have the fewest tasks."""
-        if not self.up:
+        if not self.up or not self._queues:
             return
         stuck: set[str] = set()
         while True:

@@ -49,7 +49,7 @@ from dcompute.executor.core import Answer, Batch, FleetCore, Progress, Settled
 from dcompute.executor.journal import Journal
 from dcompute.executor.wire import read_answer, write_message
 from dcompute.node_core import OFFLINE
-from dcompute.protocol import Rejected, ResultMessage, Topics, decode, encode_init
+from dcompute.protocol import Rejected, ResultMessage, Topics, encode_init, status_memory
 
 JOURNAL_RETRY_S = 1.0
 HOLD_LIMIT = 10_000  # messages held without a connection; the oldest goes first, as it is sent again anyway
@@ -95,6 +95,7 @@ class FleetLoop:
     ) -> None:
         self._driver = driver
         self._topics = topics
+        self._read = status_memory(topics)
         self._name = name
         self._core = core
         self._journal = journal
@@ -221,12 +222,14 @@ class FleetLoop:
             self._over(settled)
 
     def _arm(self) -> None:
-        due = [at_s for at_s in (self._core.wake_s(), self._registry.next_deadline_s()) if at_s is not None]
-        if not due or (self._timer is not None and self._timer_at_s <= min(due)):
+        due_s, bound_s = self._core.wake_s(), self._registry.next_deadline_s()
+        if due_s is None or (bound_s is not None and bound_s < due_s):
+            due_s = bound_s
+        if due_s is None or (self._timer is not None and self._timer_at_s <= due_s):
             return
         if self._timer is not None:
             self._timer.cancel()
-        self._timer_at_s = min(due)
+        self._timer_at_s = due_s
         # At least a millisecond: rounding may put the due time a hair before now, for ever.
         delay_s = max(0.001, self._timer_at_s - self._driver.now_s())
         self._timer = self._driver.call_later(delay_s, self._tick)
@@ -234,7 +237,9 @@ class FleetLoop:
     def _tick(self) -> None:
         self._timer = None
         now_s = self._driver.now_s()
-        self._apply(self._registry.tick(now_s, self._driver.wall_s()))
+        bound_s = self._registry.next_deadline_s()
+        if bound_s is not None and bound_s <= now_s:
+            self._apply(self._registry.tick(now_s, self._driver.wall_s()))
         self._core.tick(now_s)
         self._turn()
 
@@ -264,8 +269,9 @@ class FleetLoop:
             if topic == self._answers:
                 if not retained:
                     self._take_answer(read_answer(payload), now_s)
+                    self._schedule()
             else:
-                message = decode(self._topics, topic, payload)
+                message = self._read(topic, payload)
                 if not isinstance(message, ResultMessage):
                     effects = self._registry.receive(
                         message, retained=retained, now_s=now_s, wall_s=self._driver.wall_s()
@@ -273,11 +279,12 @@ class FleetLoop:
                     self._apply(effects)
                 elif not retained and self._registry.proves(message.node_id, message.inc):
                     self._answered_as_of_old(message, now_s)
+                    self._schedule()
         except Rejected as error:
             log.warning("executor: rejected a message on %.80r: %s", topic, error)
             self._tell(MessageRejected(topic, str(error)))
-            return
-        self._schedule()
+        if not self._turn_due:
+            self._arm()  # the registry may have a bound to keep
 
     def _take_answer(self, answer: Answer | Progress, now_s: float) -> None:
         self._registry.spoke(answer.node, answer.inc, now_s, self._driver.wall_s())
@@ -336,9 +343,10 @@ class FleetLoop:
             match effect:
                 case NodeStatusSeen(node_id, status, inc):
                     self._take_in(node_id, status, inc)
-                    belief = self._registry.belief(node_id)
+                    belief = self._registry.belief(node_id) if self._journal is not None else None
                     if belief is not None and self._changes.look(node_id, belief):
                         self._beliefs[node_id] = ("node", *row_of(belief))
+                        self._schedule()
                 case Probe(node_id):
                     self._link.send_now([(self._topics.task_of(node_id), encode_init(), False)])
                 case DeclareDead(node_id, _):
@@ -352,12 +360,15 @@ class FleetLoop:
             self._seen.pop(node_id, None)
             self._core.node_gone(node_id, now_s, for_good=status == OFFLINE)
             self._node_changed(node_id, None)
+            self._schedule()
             return
-        info = self._registry.info(node_id) or {}
-        announced = {**info.get("capabilities", {}), "device_type": info.get("device_type", "")}
-        if self._seen.get(node_id) == (inc, announced):
+        device_type, capabilities = self._registry.announced_by(node_id)
+        seen = (inc, device_type, capabilities)
+        if self._seen.get(node_id) == seen:
             return  # busy or ready: its window says more
-        self._seen[node_id] = (inc, announced)
+        self._seen[node_id] = seen
+        self._schedule()
+        announced = {**capabilities, "device_type": device_type}
         self._core.node_seen(node_id, inc, announced, now_s)
         if not announced.get("credit") and not self._listens_to_old:
             self._listens_to_old = True

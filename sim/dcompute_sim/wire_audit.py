@@ -72,6 +72,7 @@ class _Speaker:
     round_trip_s: float = 0.0
     lately_s: deque[float] = field(default_factory=lambda: deque(maxlen=_IN_FLIGHT))  # when it published
     said: list[int] = field(default_factory=list)
+    statuses: dict[bytes, str] = field(default_factory=dict)  # of this connection, looked at already
 
 
 class WireAudit:
@@ -122,6 +123,7 @@ class WireAudit:
             return
         self._heard += 1
         speaker.said.clear()
+        speaker.statuses.clear()
         speaker.lately_s.clear()
         speaker.status = ""
         speaker.connections += 1
@@ -183,9 +185,12 @@ class WireAudit:
             return
         self._heard += 1
         inside = topic[len(self._prefix) :] if topic.startswith(self._prefix) else ""
-        asked = speaker.role is Role.MASTER and (_object(payload) or {}).keys() >= _ASKERS
-        # What is asked for again if it is lost may be of QoS 0.
-        if flags & 0x06 != 0x02 and not asked and not inside.startswith("results/"):
+        if (
+            flags & 0x06 != 0x02
+            and not inside.startswith("results/")
+            # What is asked for again if it is lost may be of QoS 0.
+            and not (speaker.role is Role.MASTER and self._object(speaker, topic, payload).keys() >= _ASKERS)
+        ):
             self._broken(speaker, topic, "not QoS 1")
         self._count_flying(speaker, topic)
         if speaker.role is Role.MASTER:
@@ -215,12 +220,17 @@ class WireAudit:
         elif inside == f"{speaker.node}/status":
             if not retain:
                 self._broken(speaker, topic, "a status that is not retained")
+            if payload in speaker.statuses and speaker.node not in self._gone:  # busy, ready, busy, ...
+                speaker.status = speaker.statuses[payload]
+                return
             body = self._object(speaker, topic, payload)
             self._of_connection(speaker, topic, body)
             status = body.get("status")
             if not isinstance(status, str) or not 0 < len(status) <= 64 or status == "dead":
                 self._broken(speaker, topic, "calls itself dead, or by no status")
             speaker.status = str(status)
+            if len(speaker.statuses) < _REMEMBERED and status not in _GONE:
+                speaker.statuses[payload] = speaker.status
             self._said(speaker.name, speaker.node, body)
         elif inside == "initialisation":
             if retain:
@@ -249,9 +259,10 @@ class WireAudit:
         attempt = body.get("attempt", 1)
         if not isinstance(attempt, int) or attempt < 1:
             self._broken(speaker, topic, "a result of no attempt")
-        named, current = _parts(body.get("inc")), _parts(speaker.inc)
-        if named is None or current is None or named[0] != current[0] or named[1] > current[1]:
-            self._broken(speaker, topic, "a result of no incarnation of this boot")
+        if body.get("inc") != speaker.inc or not speaker.inc:
+            named, current = _parts(body.get("inc")), _parts(speaker.inc)
+            if named is None or current is None or named[0] != current[0] or named[1] > current[1]:
+                self._broken(speaker, topic, "a result of no incarnation of this boot")
         if "answer" in body:
             if body["answer"] == "gone":
                 self._tell(t.ResultForgotten, node=speaker.name, task=str(task), attempt=attempt)
@@ -408,6 +419,13 @@ class WireAudit:
             self._tell(t.ProtocolBroken, who=speaker.name, topic=topic, what=what)
 
 
+def _refuse(name: str) -> None:
+    raise ValueError(name)
+
+
+_loads = json.JSONDecoder(parse_constant=_refuse).decode
+
+
 def _parts(inc: Any) -> tuple[str, int] | None:
     """Boot nonce and number of an incarnation."""
     found = _INC.fullmatch(inc) if isinstance(inc, str) else None
@@ -420,14 +438,10 @@ def _is_id(name: str) -> bool:
 
 def _object(payload: bytes) -> dict[str, Any] | None:
     """The JSON object in a stranger's bytes, if the protocol's limits let it be one."""
-
-    def refuse(name: str) -> None:
-        raise ValueError(name)
-
     if len(payload) > _LARGEST:
         return None
     try:
-        body = json.loads(payload.decode(), parse_constant=refuse)
+        body = _loads(payload.decode())
     except (ValueError, RecursionError):
         return None
     return body if isinstance(body, dict) and _depth(body) <= _DEEPEST else None

@@ -132,6 +132,19 @@ def test_what_our_own_last_life_left_is_no_rival() -> None:
     assert rivals.look(b"[" * 100_000) == rivals.look(b"null") == rivals.look(b'{"inc": 3}') == ""
 
 
+def test_what_comes_back_of_our_own_statuses_need_not_be_read() -> None:
+    rivals = Rivals("me")
+    assert rivals.is_echo(status("me.1", "busy"))
+    for payload in (
+        status("me.1"),
+        status("me.1", "offline"),
+        status("me.1", r"\u0064ead"),
+        status("other.1", "ready"),
+        b"",
+    ):
+        assert not rivals.is_echo(payload), payload
+
+
 def test_one_that_connects_again_and_again_is() -> None:
     rivals = Rivals("me")
     assert rivals.look(status("other.1")) == ""

@@ -5,7 +5,8 @@ whatever it has had no end of, under the same keys. With its journal kept these 
 that are done are not done again. Without, nobody can tell what became of them: they are forgotten, and asked
 for anew, as other tasks of an asker with another name; those that must not run twice are not.
 
-The journal is the product's own, in memory: a crash of the testbed's process is none of the machine's.
+The journal is the product's own, in memory: a crash of the testbed's process is none of the machine's. It is
+opened when it is read (`late_journal`).
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ from dcompute.executor import (
     TaskFailed,
 )
 from dcompute.executor.core import Outcome
-from dcompute.executor.journal import Journal
 from dcompute_sim import trace as t
 from dcompute_sim.answers import asked_digest, given
+from dcompute_sim.director.late_journal import LateJournal
 from dcompute_sim.director.node_ids import NodeIds
 from dcompute_sim.interfaces.suspendable import SuspendableDriver
 from dcompute_sim.interfaces.world import Machine
@@ -51,7 +52,6 @@ _OUTCOMES: dict[type[TaskError], Outcome] = {
 }
 FORGOTTEN = "forgotten"
 """The outcome of a task whose journal is lost, beside those of dcompute.executor.core.Outcome."""
-_IN_MEMORY = ":memory:"
 
 
 @dataclass(slots=True)
@@ -98,7 +98,7 @@ class ExecutorProgram:
         self._namespace = namespace
         self._core_class = core_class(mutants)
         self._executor: FleetExecutor | None = None
-        self._journal: Journal | None = None
+        self._journal: LateJournal | None = None
         self._wanted: dict[str, _Wanted] = {}
         self._told_by: dict[str, str] = {}  # task -> the node whose answer ended it
         self._boots = 0
@@ -114,7 +114,7 @@ class ExecutorProgram:
         journal = "none"
         if self._settings.journal:
             journal = "kept" if self._journal is not None else "new" if self._boots == 1 else "lost"
-            self._journal = self._journal or Journal(_IN_MEMORY)
+            self._journal = self._journal or LateJournal()
         self._recorder.add(t.ExecutorStarted, asker=self._name, boot=self._boots, journal=journal)
         before = list(self._wanted.values())
         host, port = machine.address
