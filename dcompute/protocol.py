@@ -209,7 +209,7 @@ def _result(body: dict[str, Any], size: int) -> ResultMessage:
         result,
         timestamp,
         check_task_id(task_id) if task_id is not None else _task_named_in(result),
-        attempt if isinstance(attempt, int) else 1,
+        attempt if type(attempt) is int else 1,  # to Python true is an int
         _inc(body),
         size,
     )

@@ -6,7 +6,8 @@ Rules
 2. Of those that wait the most urgent goes first; within one priority, the one that was sent first. What was
    in flight when a connection ended goes before the others of its priority on the next.
 3. `send_now` is for what is only true now: it overtakes all that is held, is lost with the connection, and
-   of what the broker is too slow to take only the newest on each topic is sent.
+   of what the broker is too slow to take only the newest on each topic is sent. Two on a topic may be under
+   way: of a node that is busy and ready again within a round trip, both are told.
 4. Nothing is sent before the broker has acknowledged the subscriptions, so that an answer to what is sent
    arrives. A subscription that the owner can do without is asked for by itself, afterwards, and not again
    once the broker has refused it or has twice closed the connection over it.
@@ -44,6 +45,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
 from dcompute._log import log
@@ -59,6 +61,7 @@ CONNECT_TIMEOUT_S = 10.0
 ACK_TIMEOUT_S = 30.0
 ONCE_BYTES = 8192  # what is larger goes at QoS 1 in any case
 URGENT_IN_FLIGHT = IN_FLIGHT // 2  # of `send_now`; beyond it only the newest of a topic waits
+SAME_TOPIC_IN_FLIGHT = 2  # of these; statuses were half of what a slow link carried
 
 _LAST = -1  # the priority of a closing link's last words
 _THROWN_OUT = 3  # short connections in a row until another program is suspected of having our id
@@ -311,7 +314,7 @@ class MqttLink:
         if self._session is None or not self._up:
             return
         for message in messages:
-            if self._urgent or not self._urgent_has_room():
+            if self._urgent or not self._urgent_has_room(message[0]):
                 self._urgent.pop(message[0], None)  # last in order
                 self._urgent[message[0]] = message
                 self._send_urgent()
@@ -319,14 +322,20 @@ class MqttLink:
                 self._publish_urgent(message)
         self._session.flush()
 
-    def _urgent_has_room(self) -> bool:
+    def _urgent_has_room(self, topic: str) -> bool:
         if self._suspects is not None and self._suspects.careful:
             return not self._in_flight
-        return self._urgent_in_flight < URGENT_IN_FLIGHT
+        if self._urgent_in_flight < SAME_TOPIC_IN_FLIGHT:
+            return True
+        if self._urgent_in_flight >= URGENT_IN_FLIGHT:
+            return False
+        same = [sent for sent in self._in_flight.values() if sent.held is None and sent.message[0] == topic]
+        return len(same) < SAME_TOPIC_IN_FLIGHT
 
     def _send_urgent(self) -> None:
-        while self._urgent and self._urgent_has_room():
-            self._publish_urgent(self._urgent.pop(next(iter(self._urgent))))
+        for topic in [*islice(self._urgent, URGENT_IN_FLIGHT)]:  # so many cannot all have to wait for room
+            if self._urgent_has_room(topic):
+                self._publish_urgent(self._urgent.pop(topic))
 
     def _publish_urgent(self, message: Outgoing) -> None:
         if self._suspects is None or self._suspects.allows(message[0], len(message[1])):

@@ -364,7 +364,7 @@ class FleetCore:
         """The node is there, in the life and connection that `inc` names."""
         node = self._node(node_id)
         life = inc.rpartition(".")[0] or inc
-        credit, largest = (_positive(announced.get(key)) for key in ("credit", "largest"))
+        credit, largest = (count_in(announced, key) for key in ("credit", "largest"))
         if node.life != life:
             connection, top = node.others.get(life, (-1, 0))
             if _connection(inc) <= connection:
@@ -769,5 +769,7 @@ def _connection(inc: str) -> int:
     return int(number) if number.isascii() and number.isdecimal() else 0
 
 
-def _positive(value: Any) -> int:
-    return value if isinstance(value, int) and value > 0 else 0
+def count_in(announced: Mapping[str, Any], key: str) -> int:
+    """How many a node announces under `key`; 0 if it is no such number, as true is none."""
+    value = announced.get(key)
+    return value if type(value) is int and value > 0 else 0

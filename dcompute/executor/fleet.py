@@ -31,7 +31,7 @@ from dcompute._mqtt.shared import shared_driver
 from dcompute.drivers import Address, Driver
 from dcompute.errors import JournalError
 from dcompute.events import ExecutorObserver
-from dcompute.executor.core import FleetCore, Outcome, Progress, Settled, Task, matches
+from dcompute.executor.core import FleetCore, Outcome, Progress, Settled, Task, count_in, matches
 from dcompute.executor.fleet_loop import FleetLoop
 from dcompute.executor.future import FleetFuture, abandon, ignore, note_progress, settle
 from dcompute.executor.journal import Journal, Row
@@ -594,8 +594,7 @@ def _takes(announced: Mapping[str, Any] | None) -> int:
     """How many tasks of ours a node takes at a time."""
     if announced is None:
         return 0
-    credit = announced.get("credit")
-    return credit if isinstance(credit, int) and credit > 0 else 1
+    return count_in(announced, "credit") or 1
 
 
 def function_name(fn: str | Callable[..., Any]) -> str:

@@ -60,7 +60,7 @@ def decode_queue(payload: bytes) -> QueueState:
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return type(value) is int and value >= 0
 
 
 class QueueTeller:

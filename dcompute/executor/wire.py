@@ -50,7 +50,7 @@ def read_answer(payload: bytes) -> Answer | Progress:
     top = body.get("top", 0)
     if not isinstance(node, str) or not isinstance(inc, str):
         raise Rejected("an answer without its node_id or inc")
-    if not all(isinstance(number, int) for number in (attempt, n, top)):
+    if not all(type(number) is int for number in (attempt, n, top)):  # to Python true is an int
         raise Rejected("an answer whose attempt, n or top is no number")
     if "progress" in body:
         fraction, text = body["progress"], body.get("text", "")

@@ -257,7 +257,7 @@ class WireAudit:
         if not isinstance(task, str) or not 0 < len(task) <= 128:
             self._broken(speaker, topic, "a result that names no task")
         attempt = body.get("attempt", 1)
-        if not isinstance(attempt, int) or attempt < 1:
+        if type(attempt) is not int or attempt < 1:
             self._broken(speaker, topic, "a result of no attempt")
         if body.get("inc") != speaker.inc or not speaker.inc:
             named, current = _parts(body.get("inc")), _parts(speaker.inc)
@@ -362,7 +362,7 @@ class WireAudit:
                     node=inside,
                     task=str(body.get("id", "")),
                     priority=body.get("priority", _DEFAULT_PRIORITY),
-                    attempt=attempt if isinstance(attempt, int) else 1,
+                    attempt=attempt if type(attempt) is int else 1,
                     retain=retain,
                 )
         else:

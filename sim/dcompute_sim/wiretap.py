@@ -120,7 +120,7 @@ class MqttTap:
                     {
                         "task": str(task.get("id", "")),
                         "priority": task["priority"],
-                        "attempt": attempt if isinstance(attempt, int) else 1,
+                        "attempt": attempt if type(attempt) is int else 1,
                     },
                 )
 

@@ -140,7 +140,7 @@ BREACHES: dict[str, Callable[[Ear], None]] = {
     "a result of no incarnation": _say("plant/results", RESULT, inc=""),
     "a result of another boot": _say("plant/results", RESULT, inc="other.1"),
     "a result of no task": _say("plant/results", RESULT, task_id=""),
-    "a result of no attempt": _say("plant/results", RESULT, attempt=0),
+    "a result of no attempt": _say("plant/results", RESULT, attempt=True),
     "a result twice": _twice("plant/results", RESULT),
     "no JSON": lambda ear: ear.says("plant/results", b"{"),
     "a retained task": _say("plant/n", TASK, RETAINED, "master"),

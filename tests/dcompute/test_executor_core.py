@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dcompute.executor.core import Answer, Batch, FleetCore, Outcome, Progress, Task, matches
+from dcompute.executor.core import Answer, Batch, FleetCore, Outcome, Progress, Task, count_in, matches
 from dcompute.executor.wire import read_answer
 from dcompute.node_core import Rejected
 
@@ -303,6 +303,21 @@ def test_progress_is_a_number_from_0_to_1(fraction: Any) -> None:
     said = {"node_id": "a", "inc": "L.1", "task_id": "1", "attempt": 1, "n": 1, "progress": fraction}
     with pytest.raises(Rejected, match="progress"):
         read_answer(json.dumps(said).encode())
+
+
+@pytest.mark.parametrize("key", ["attempt", "n", "top"])
+@pytest.mark.parametrize("value", [True, 1.0, "1"])
+def test_the_numbers_of_an_answer_are_numbers(key: str, value: Any) -> None:
+    said = {"node_id": "a", "inc": "L.1", "task_id": "1", "attempt": 1, "n": 1, "top": 1, "ok": True}
+    assert isinstance(read_answer(json.dumps(said).encode()), Answer)
+    with pytest.raises(Rejected, match="no number"):
+        read_answer(json.dumps(said | {key: value}).encode())
+
+
+@pytest.mark.parametrize("credit", [True, 2.0, "2", 0, -1, None])
+def test_a_node_whose_credit_is_no_number_is_an_older_one(credit: Any) -> None:
+    assert count_in({"credit": credit}, "credit") == 0
+    assert count_in({"credit": 2}, "credit") == 2
 
 
 def test_when_nothing_is_open_the_node_is_told() -> None:

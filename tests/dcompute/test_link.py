@@ -20,6 +20,7 @@ from dcompute._mqtt.link import (
     MAX_BACKOFF_S,
     MIN_BACKOFF_S,
     ONCE_BYTES,
+    SAME_TOPIC_IN_FLIGHT,
     STABLE_S,
     URGENT_IN_FLIGHT,
 )
@@ -579,7 +580,7 @@ def test_a_flood_of_statuses_is_bounded_and_its_newest_arrives(client: Client) -
         client.link.send_now([("me/status", b"%d" % number, True)])
     client.send(b"result")
     unanswered = [packet for packet in broker.heard() if packet.kind == PacketKind.PUBLISH]
-    assert len(unanswered) == URGENT_IN_FLIGHT + 1, "the result does not wait behind the statuses"
+    assert len(unanswered) == SAME_TOPIC_IN_FLIGHT + 1, "the result does not wait behind the statuses"
     broker.say(wire.acknowledgement(PacketKind.PUBACK, wire.read_publish(unanswered[0]).packet_id))
     assert broker.published() == [b"999"]
 
@@ -587,7 +588,21 @@ def test_a_flood_of_statuses_is_bounded_and_its_newest_arrives(client: Client) -
 def test_of_other_topics_nothing_is_left_out(client: Client) -> None:
     broker = client.up()
     client.link.send_now([(f"{number}/task", b"%d" % number, False) for number in range(100)])
-    assert broker.published() == [b"%d" % number for number in range(100)]
+    first = [wire.read_publish(packet) for packet in broker.heard() if packet.kind == PacketKind.PUBLISH]
+    assert len(first) == URGENT_IN_FLIGHT
+    for publish in first:
+        broker.say(wire.acknowledgement(PacketKind.PUBACK, publish.packet_id))
+    assert broker.published() == [b"%d" % number for number in range(URGENT_IN_FLIGHT, 100)]
+
+
+def test_a_topic_that_waits_holds_up_no_other(client: Client) -> None:
+    broker = client.up()
+    client.link.send_now([("a", b"%d" % number, True) for number in range(5)])
+    client.link.send_now([("b", b"5", True)])
+    sent = [wire.read_publish(packet) for packet in broker.heard() if packet.kind == PacketKind.PUBLISH]
+    assert [publish.payload for publish in sent] == [b"0", b"1", b"5"]
+    broker.say(wire.acknowledgement(PacketKind.PUBACK, sent[0].packet_id))
+    assert broker.published() == [b"4"], "the newest"
 
 
 def test_what_a_flood_left_waiting_does_not_follow_the_last_word(client: Client) -> None:

@@ -204,6 +204,13 @@ def test_whose_result_it_is() -> None:
         task_of(result=1, task_id=[1])
 
 
+@pytest.mark.parametrize("attempt", [True, 1.0, "1", None, [1]])
+def test_what_is_no_number_of_an_attempt_is_the_first(attempt: Any) -> None:
+    message = decode(Topics(), "results", body(node_id="n", result=1, attempt=attempt))
+    assert isinstance(message, ResultMessage)
+    assert repr(message.attempt) == "1"
+
+
 @pytest.mark.parametrize(
     ("topic", "fields"),
     [

@@ -73,6 +73,17 @@ def test_why_unfinished_nobody_was_left() -> None:
     assert "For the same reasons as all_tasks_finished." in said
 
 
+def test_why_unfinished_the_run_ended_too_soon() -> None:
+    """A link of a second: what was sent just before the end was lost by nobody."""
+    said = _console(
+        fleet={"py": {"count": 1, "keepalive": "10s", "network": {"latency": "1s"}}},
+        workload=[{"tasks": 1, "rate": "1/s", "at": "20s"}, {"tasks": 2, "rate": "10/s", "at": "60s"}],
+        expect=["no_lost_tasks"],
+    )
+    assert "1 finished, 2 still under way when the run ended: 2 on the way." in said
+    assert "py-1: 2 on their way to it when the run ended." in said
+
+
 def test_why_unfinished_the_node_died_at_work() -> None:
     said = _console(
         fleet={"py": {"count": 1, "keepalive": "10s", "work": "50s"}},

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive
-from dcompute_sim.checks.tasks import cut_short, unnamed
+from dcompute_sim.checks.tasks import cut_short, tasks, unnamed
+from dcompute_sim.checks.under_way import UnderWay
 from dcompute_sim.trace import DeathReported, Event, ResultReceived, TaskSent, TaskSettled
 
 
@@ -16,7 +18,9 @@ class NoLostTasks(Check):
     Weaker than all_tasks_finished: a sender that was told of the death knows that it has to send again. A
     task that a node dropped (queue full, invalid) is lost: the sender is not told of that.
 
-    Undecided when results that name no task may be the ones that are missing.
+    A task that somebody was still going on with when the run ended (its node was at it, its executor had not
+    lost patience) is not lost; of it this is undecided. Undecided, too, when results that name no task may be
+    the ones that are missing.
 
     Limit: any death of the node reported after the sending counts as being told, also a false one.
     """
@@ -40,8 +44,16 @@ class NoLostTasks(Check):
                 case DeathReported(node=node):
                     for task in [task for task, sent in open_tasks.items() if sent.node == node]:
                         told[task] = open_tasks.pop(task)
-        figures = {"finished": len(finished), "told_of_death": len(told), "lost": len(open_tasks)}
-        if not finished and not told and not open_tasks:
+        under_way = _under_way(trace, open_tasks)
+        for task in under_way:
+            del open_tasks[task]
+        figures = {
+            "finished": len(finished),
+            "told_of_death": len(told),
+            "lost": len(open_tasks),
+            "under_way": len(under_way),
+        }
+        if not finished and not told and not open_tasks and not under_way:
             return inconclusive("no task was sent", figures)
         nameless = unnamed(trace)
         if nameless and nameless.may_answer([[sent] for sent in open_tasks.values()]):
@@ -50,4 +62,21 @@ class NoLostTasks(Check):
             return inconclusive(f"interrupted with {len(open_tasks)} tasks open", figures)
         if open_tasks:
             return failed(f"{len(open_tasks)} tasks lost without a word", open_tasks.values(), figures)
+        if under_way:
+            where = "; ".join(f"{count} {why}" for why, count in Counter(under_way.values()).most_common(3))
+            return inconclusive(
+                f"{len(finished)} finished, {len(under_way)} still under way when the run ended: {where}. "
+                "A longer `duration` would tell",
+                figures,
+            )
         return held(f"{len(finished)} finished, {len(told)} known to have died with their node", figures)
+
+
+def _under_way(trace: Sequence[Event], names: Iterable[str]) -> dict[str, str]:
+    """Which of these tasks somebody was still going on with, and who."""
+    names = list(names)
+    if not names:
+        return {}
+    known, at_end = tasks(trace), UnderWay(trace)
+    found = {name: at_end.why(name, known[name]) for name in names}
+    return {name: why for name, why in found.items() if why}

@@ -115,7 +115,13 @@ class ExecutorProgram:
         if self._settings.journal:
             journal = "kept" if self._journal is not None else "new" if self._boots == 1 else "lost"
             self._journal = self._journal or LateJournal()
-        self._recorder.add(t.ExecutorStarted, asker=self._name, boot=self._boots, journal=journal)
+        self._recorder.add(
+            t.ExecutorStarted,
+            asker=self._name,
+            boot=self._boots,
+            journal=journal,
+            resend_s=self._settings.resend,
+        )
         before = list(self._wanted.values())
         host, port = machine.address
         self._executor = FleetExecutor(

@@ -6,11 +6,13 @@ from dcompute_sim.trace.event import Event
 
 
 class ExecutorStarted(Event, frozen=True):
-    """`journal`: none, new, kept (of the life before) or lost."""
+    """`journal`: none, new, kept (of the life before) or lost. `resend_s`: after how long without an answer a
+    task is sent again; then after twice that, and so on."""
 
     asker: str
     boot: int
     journal: str = "none"
+    resend_s: float = 15.0
 
 
 class ExecutorStopped(Event, frozen=True):

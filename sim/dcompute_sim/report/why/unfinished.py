@@ -9,11 +9,13 @@ from dcompute_sim import trace as t
 from dcompute_sim.checks.check import named
 from dcompute_sim.checks.history import History, history_of
 from dcompute_sim.checks.tasks import Task, tasks
+from dcompute_sim.checks.under_way import UnderWay
 from dcompute_sim.checks.verdict import Result
 from dcompute_sim.report.text import counted, plural, seconds
 from dcompute_sim.trace.replayer import Replay
 
 _MOST_NODES = 3
+_UNKNOWN = "it was connected; nothing in the trace says why"
 
 
 def unfinished(events: Sequence[t.Event], result: Result) -> list[str]:
@@ -28,7 +30,7 @@ def unfinished(events: Sequence[t.Event], result: Result) -> list[str]:
     replay = Replay()
     for event in events:
         replay.take_in(event)
-    history = history_of(events)
+    history, at_end = history_of(events), UnderWay(events)
     waits = [_unsent(len(unsent), replay, history)] if unsent else []
     if not open_tasks:
         return waits
@@ -37,7 +39,7 @@ def unfinished(events: Sequence[t.Event], result: Result) -> list[str]:
     fates = {node: Counter[str]() for node in by_node}
     for name, task in open_tasks.items():
         node = task.sent[-1].node
-        fates[node][_fate(name, task, drops, history)] += 1
+        fates[node][_fate(name, task, drops, history, at_end)] += 1
     first = [node for node, _ in by_node.most_common(_MOST_NODES)]
     told = [_whose(by_node, first, len(open_tasks))]
     for node in first:
@@ -77,7 +79,9 @@ def _dropped(events: Sequence[t.Event]) -> dict[tuple[str, str], t.Event]:
     return found
 
 
-def _fate(name: str, task: Task, drops: dict[tuple[str, str], t.Event], history: History) -> str:
+def _fate(
+    name: str, task: Task, drops: dict[tuple[str, str], t.Event], history: History, at_end: UnderWay
+) -> str:
     """What became of a task where it was sent last."""
     last = task.sent[-1]
     node = last.node
@@ -96,12 +100,16 @@ def _fate(name: str, task: Task, drops: dict[tuple[str, str], t.Event], history:
             return f"done, and the result set aside: {reason}"
     stop = _stop_after(history, node, since_us)
     if any(event.node == node and event.t_us >= since_us for event in task.held):
-        return f"done, and the result lost: {stop}" if stop else "done, and the result not at the master"
+        late = "on its way when the run ended" if at_end.why(name, task) else "not at the master"
+        return f"done, and the result lost: {stop}" if stop else f"done, and the result {late}"
     if any(event.node == node and event.t_us >= since_us for event in task.taken):
         return f"at work there: {stop}" if stop else "still at work there"
     if any(event.node == node and event.t_us >= since_us for event in task.received):
         return f"in its queue: {stop}" if stop else "still in its queue"
-    return f"never reached it: {_why_unreached(history, node, since_us)}"
+    why = _why_unreached(history, node, since_us)
+    if why == _UNKNOWN and at_end.why(name, task):
+        return "on their way to it when the run ended"
+    return f"never reached it: {why}"
 
 
 def _stop_after(history: History, node: str, since_us: int) -> str:
@@ -132,7 +140,7 @@ def _why_unreached(history: History, node: str, since_us: int) -> str:
         return "the broker lost its memory"
     if stop := _stop_after(history, node, since_us):
         return stop
-    return "it was connected; nothing in the trace says why"
+    return _UNKNOWN
 
 
 def _state(replay: Replay, history: History, node: str) -> str:
