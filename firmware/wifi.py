@@ -8,8 +8,6 @@ from micropython import const
 
 _JOIN_MS = const(15000)
 _TRIES_PER_RESET = const(3)
-_FIRST_REASON = const(200)
-_REASONS = "beacon timeout,network not found,wrong password,association failed,handshake timeout"
 
 
 class Wifi:
@@ -49,7 +47,7 @@ class Wifi:
             over = time.ticks_diff(deadline, time.ticks_ms()) <= 0
             if status != said or over and status == network.STAT_CONNECTING:  # it goes on trying by itself
                 said = status
-                self._say("Wi-Fi: not joined %r: %s" % (self._ssid, _reason(status)))
+                self._say("Wi-Fi: not joined %r: %s" % (self._ssid, self._reason(status)))
             if over:
                 return False
             self._idle(100)
@@ -81,10 +79,10 @@ class Wifi:
             wlan.config(pm=network.WLAN.PM_NONE)  # power saving delays every packet by up to 300 ms
         wlan.connect(self._ssid, self._password)
 
+    def _reason(self, status):
+        try:
+            import wifi_reasons
 
-def _reason(status):
-    if status == network.STAT_CONNECTING:  # also what access points' reasons 2 and 15 look like
-        return "no answer; perhaps a wrong password, or no DHCP server"
-    number = status - _FIRST_REASON
-    reasons = _REASONS.split(",")
-    return reasons[number] if 0 <= number < len(reasons) else status
+            return wifi_reasons.reason(status)
+        except Exception:  # no room in the heap for words
+            return status

@@ -77,18 +77,25 @@ def test_a_missing_or_wrong_key_is_named(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("static", [False, True])
-def test_wrong_password_then_right(rig: Rig, static: bool) -> None:
-    """Neither a wrong password nor a missing network is final, with DHCP and with a static address."""
+def test_wrong_password_then_right(rig: Rig, tmp_path: Path, static: bool) -> None:
+    """Neither a wrong password nor a missing network is final, with DHCP and with a static address; nor (with
+    the second) a heap that has no room for the words."""
+    no_words = tmp_path / "wifi_reasons.py"
+    no_words.write_text("raise MemoryError")
+    said = ("202", "201") if static else ("wrong password", "network not found")
 
     async def go() -> None:
         async with rig:
             broker = await rig.raw_broker()
             board, heard, name = rig.start(
-                broker.port, settings=STATIC if static else {}, radio={"password": "another1"}
+                broker.port,
+                settings=STATIC if static else {},
+                extra=[no_words] if static else [],
+                radio={"password": "another1"},
             )
-            await heard.line("not joined 'testbed': wrong password")
+            await heard.line(f"not joined 'testbed': {said[0]}")
             board.radio(ap=False, password=None)
-            await heard.line("not joined 'testbed': network not found")
+            await heard.line(f"not joined 'testbed': {said[1]}")
             board.radio(ap=True)
             session = await broker.session()
             joined = await heard.line("joined 'testbed' as")

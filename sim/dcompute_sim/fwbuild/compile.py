@@ -19,6 +19,7 @@ _ENTRIES: dict[str, frozenset[str]] = {
     "dcompute.node_core": frozenset({"NodeCore"}),
     "settings": frozenset({"load"}),
     "node_setup": frozenset({"prepare"}),
+    "wifi_reasons": frozenset({"reason"}),
     "dcompute.node_answers": frozenset({"Answers", "Entry"}),
     "dcompute.node_ring": frozenset({"Ring"}),
     "compute_node": frozenset({"ComputeNode"}),
