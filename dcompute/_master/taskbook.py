@@ -34,7 +34,7 @@ class TaskBook:
         self._byte_count = 0
         self._result_limit = result_limit
         self._result_bytes = result_bytes + _RECORD_BYTES * result_limit
-        self._done: dict[tuple[str, str], None] = {}
+        self._done: dict[str, str | tuple[str, ...]] = {}  # by task: whose results came (see `_owner`)
         self._attempts: dict[str, tuple[int, tuple[str, ...]]] = {}  # by task: the newest, and who had one
         self._memory = memory
 
@@ -56,12 +56,18 @@ class TaskBook:
 
     def is_done(self, message: ResultMessage) -> bool:
         """Whether a result of this task came before; nothing is known of a result without a task."""
-        return message.task_id is not None and self._key(message.node_id, message.task_id) in self._done
+        if message.task_id is None:
+            return False
+        return self._owner(message.node_id, message.task_id) in self._owners(message.task_id)
 
-    def _key(self, node_id: str, task_id: str) -> tuple[str, str]:
+    def _owner(self, node_id: str, task_id: str) -> str:
         """A task that was sent has one result, whoever brings it. What another master has sent, or this one
         before a restart, may have one of each node: otherwise a rogue could answer before the node does."""
-        return ("", task_id) if task_id in self._attempts else (node_id, task_id)
+        return "" if task_id in self._attempts else node_id
+
+    def _owners(self, task_id: str) -> tuple[str, ...]:
+        owners = self._done.get(task_id, ())
+        return (owners,) if isinstance(owners, str) else owners
 
     def finished(self, node_id: str, message: ResultMessage, wall_s: float) -> int:
         """Keep a result; returns how many were dropped for it.
@@ -70,7 +76,9 @@ class TaskBook:
             node_id: the node's, as the caller keeps it: the message has a copy of its own, of every result.
         """
         if message.task_id is not None:
-            _remember(self._done, self._key(node_id, message.task_id), None, self._memory)
+            # Nearly every task has one, which is then kept as it is: a tuple takes 56 bytes.
+            owners = (*self._owners(message.task_id), self._owner(node_id, message.task_id))
+            _remember(self._done, message.task_id, owners if owners[1:] else owners[0], self._memory)
         record = {
             "result": message.result,
             "timestamp": message.timestamp,

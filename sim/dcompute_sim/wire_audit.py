@@ -23,7 +23,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections import deque
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,6 +44,7 @@ _GONE = ("dead", "offline")
 _ASKERS = frozenset({"n", "open", "boot"})  # of who is acknowledged end to end
 _FIRST_TASKS = 100  # of a connection: what the master held for it
 _IN_FLIGHT = 30  # messages: 20, and half as many again of statuses, which overtake
+_STATUSES = 4
 _REMEMBERED = 16  # messages of a connection; what is repeated without need is repeated soon
 _BOARDS_BEGIN_S = 946_684_800  # 2000-01-01, where an ESP32's clock is at power-on
 _DROPS_TOPIC = "$SYS/broker/publish/messages/dropped"
@@ -70,9 +71,10 @@ class _Speaker:
     connections: int = 0
     tasks: int = 0  # that it has published on this connection
     round_trip_s: float = 0.0
-    lately_s: deque[float] = field(default_factory=lambda: deque(maxlen=_IN_FLIGHT))  # when it published
-    said: list[int] = field(default_factory=list)
-    statuses: dict[bytes, str] = field(default_factory=dict)  # of this connection, looked at already
+    # A fleet of thousands has as many of these, so what most of them hardly use is small.
+    lately_s: list[float] = field(default_factory=list)  # when it published, within the last round trip
+    said: array[int] = field(default_factory=lambda: array("L"))
+    statuses: tuple[bytes, ...] = ()  # of this connection, looked at already
 
 
 class WireAudit:
@@ -122,8 +124,8 @@ class WireAudit:
         if speaker is None or not speaker.judged:
             return
         self._heard += 1
-        speaker.said.clear()
-        speaker.statuses.clear()
+        speaker.said = array("L")
+        speaker.statuses = ()
         speaker.lately_s.clear()
         speaker.status = ""
         speaker.connections += 1
@@ -221,7 +223,7 @@ class WireAudit:
             if not retain:
                 self._broken(speaker, topic, "a status that is not retained")
             if payload in speaker.statuses and speaker.node not in self._gone:  # busy, ready, busy, ...
-                speaker.status = speaker.statuses[payload]
+                speaker.status = "one of these"
                 return
             body = self._object(speaker, topic, payload)
             self._of_connection(speaker, topic, body)
@@ -229,8 +231,8 @@ class WireAudit:
             if not isinstance(status, str) or not 0 < len(status) <= 64 or status == "dead":
                 self._broken(speaker, topic, "calls itself dead, or by no status")
             speaker.status = str(status)
-            if len(speaker.statuses) < _REMEMBERED and status not in _GONE:
-                speaker.statuses[payload] = speaker.status
+            if len(speaker.statuses) < _STATUSES and status not in _GONE:
+                speaker.statuses += (payload,)
             self._said(speaker.name, speaker.node, body)
         elif inside == "initialisation":
             if retain:
@@ -401,9 +403,12 @@ class WireAudit:
     def _count_flying(self, speaker: _Speaker, topic: str) -> None:
         """A client cannot have had an answer before its link's round trip is over."""
         lately_s, now_s = speaker.lately_s, self._wall_s()
-        if len(lately_s) == _IN_FLIGHT and now_s - lately_s[0] < 0.99 * speaker.round_trip_s:
-            self._broken(speaker, topic, f"more than {_IN_FLIGHT} messages on their way")
+        while lately_s and now_s - lately_s[0] >= 0.99 * speaker.round_trip_s:
+            lately_s.pop(0)
         lately_s.append(now_s)
+        if len(lately_s) > _IN_FLIGHT:
+            lately_s.pop(0)
+            self._broken(speaker, topic, f"more than {_IN_FLIGHT} messages on their way")
 
     def _once(self, speaker: _Speaker, topic: str, payload: bytes) -> None:
         print_ = zlib.crc32(payload, zlib.crc32(topic.encode()))

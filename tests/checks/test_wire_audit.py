@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from dcompute_sim import trace as t
 from dcompute_sim.brokers.model import packets
-from dcompute_sim.faults.malformed import MALFORMED
+from dcompute_sim.faults.malformed import MALFORMED, malformed
 from dcompute_sim.trace import Event, Role
 from dcompute_sim.wire_audit import WireAudit
 
@@ -174,9 +174,8 @@ def test_a_node_of_somebody_else_may_be_sent_a_task_again(ear: Ear) -> None:
 
 @pytest.mark.parametrize("what", MALFORMED)
 def test_what_is_malformed_is_so_for_the_audit_and_for_production(what: str, ear: Ear) -> None:
-    topic, payload = MALFORMED[what]
-    data = payload if isinstance(payload, bytes) else payload.replace("{node}", "n").encode()
-    topic = "plant/" + topic.replace("{node}", "n")
+    topic, data = malformed(what, "n")
+    topic = f"plant/{topic}"
     ear.says(topic, data, who="inject-1-probe")
     assert ear.of(t.MalformedHeard) == [{"who": "inject-1-probe", "topic": topic}]
     if topic == "plant/n":

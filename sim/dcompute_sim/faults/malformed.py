@@ -25,7 +25,7 @@ def _nested(depth: int) -> str:
 
 
 MALFORMED: dict[str, tuple[str, str | bytes]] = {
-    # what is wrong with it: (topic, payload); `{node}` is the selected node's id
+    # what is wrong with it: (topic, payload); `{node}` is the selected node's id, `{fill}` too much
     "empty task": (_TASK, b""),
     "task that is no text": (_TASK, b"\xff\xfe\x00\xc3"),
     "task that is no object": (_TASK, "[1, 2, 3]"),
@@ -41,7 +41,7 @@ MALFORMED: dict[str, tuple[str, str | bytes]] = {
     "task with a long name": (_TASK, _json(id="x" * 129)),
     "task with a list for a name": (_TASK, _json(id=["odd"])),
     "task nested too deep": (_TASK, '{"id": "odd", "args": ' + _nested(16) + "}"),
-    "task that is too large": (_TASK, _json(id="odd", fill="x" * 262_144)),
+    "task that is too large": (_TASK, _json(id="odd", fill="{fill}")),
     "status that is no object": (_STATUS, '"ready"'),
     "status of another node": (_STATUS, _json(node_id="somebody-else", status="dead")),
     "status without a word": (_STATUS, _json(node_id="{node}", status="")),
@@ -63,6 +63,14 @@ MALFORMED: dict[str, tuple[str, str | bytes]] = {
     "result nested too deep": (_RESULT, '{"node_id": "{node}", "result": ' + _nested(16) + "}"),
 }
 """Each breaks one rule of docs/protocol.md ("Limits"), and nothing else."""
+
+
+def malformed(what: str, node: str) -> tuple[str, bytes]:
+    """The topic, within the namespace, and the bytes of such a message about a node."""
+    topic, payload = MALFORMED[what]
+    if isinstance(payload, str):
+        payload = payload.replace("{node}", node).replace("{fill}", "x" * 262_144).encode()
+    return topic.replace("{node}", node), payload
 
 
 def _known(what: str) -> str:
@@ -91,10 +99,8 @@ class MalformedMessages(NodeFault):
 
     def inject(self, act: Injection) -> Steps:
         for number, what in enumerate([self.what] if self.what else MALFORMED):
-            topic, payload = MALFORMED[what]
-            data = payload if isinstance(payload, bytes) else payload.replace("{node}", act.whom).encode()
-            topic = act.world.topics.prefix + topic.replace("{node}", act.whom)
-            yield from act.publish(topic, data, qos=1, retain=False, number=number)
+            topic, data = malformed(what, act.whom)
+            yield from act.publish(act.world.topics.prefix + topic, data, qos=1, retain=False, number=number)
 
     def details(self) -> str:
         return self.what or "of each kind"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
@@ -35,7 +34,7 @@ class Figures(Model):
         """Of at least one value, rounded to three decimals."""
         ordered = [round(value, 3) for value in sorted(values)]
         p90 = ordered[min(len(ordered) - 1, round(0.9 * (len(ordered) - 1)))]
-        middle = round(median(ordered), 3)
+        middle = round((ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2, 3)
         return cls(count=len(ordered), min=ordered[0], median=middle, p90=p90, max=ordered[-1])
 
 

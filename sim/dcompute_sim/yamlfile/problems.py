@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NoReturn
@@ -91,6 +90,8 @@ def _place(problem: Problem) -> tuple[str, int, int, str]:
 
 def nearest(word: object, allowed: Iterable[str], cutoff: float = 0.5) -> str | None:
     """The allowed word that `word` was most probably meant to be; alike as `cutoff` at least, 1 for equal."""
+    import difflib  # here: a run without mistakes has no use for it
+
     close = difflib.get_close_matches(str(word)[:100], list(allowed), n=1, cutoff=cutoff)
     return close[0] if close else None
 
