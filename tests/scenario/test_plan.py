@@ -244,6 +244,7 @@ def test_swarms_draw_namespaces_and_limits(swarm: Scenario) -> None:
     assert {scenario.namespace for scenario in plain} == {"", "plant-1", "a/b/c"}
     limits = [group.queue_limit or 0 for scenario in plain for group in scenario.fleet.values()]
     assert 8 <= min(limits) < max(limits) <= 60
+    assert {other.losses for scenario in plain for other in scenario.masters.values()} == {20}
 
 
 def test_a_swarm_is_over_before_its_quiet_time(swarm: Scenario) -> None:

@@ -69,7 +69,8 @@ def expand(scenario: Scenario) -> Scenario:
     drawn = _FLEET.validate_python(_fleet(swarm, rng))
     fleet = scenario.fleet | drawn
     others = [_OTHER] if rng.random() < _SHARED else []
-    masters = scenario.masters | {name: OtherMaster() for name in others}
+    # A clone takes work of either with it: seed 1999705332 quarantined a task of the other.
+    masters = scenario.masters | {name: OtherMaster(losses=scenario.master.losses) for name in others}
     streams = scenario.workload + _STREAMS.validate_python(_work(swarm, rng, others))
     entries = _Faults(swarm, rng, drawn, [MASTER, *others]).draw()
     _bring_together(entries, swarm, random.Random(f"{scenario.seed}/swarm/together"), drawn)
