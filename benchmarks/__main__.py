@@ -20,6 +20,7 @@ SUITES = (
     "transport",
     "fleet",
     "firmware",
+    "chip_time",
     "delivery",
     "executor",
     "kills",

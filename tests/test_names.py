@@ -29,6 +29,7 @@ OWNERS = {
         "dcompute._node",
         "dcompute._plain",
     ),
+    "tests/engines/foreign": ("_thread",),
     "tests/update": ("dcompute._cli", "dcompute._ota"),
 }
 """Whose tests may import which private packages: their own."""

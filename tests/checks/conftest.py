@@ -200,6 +200,7 @@ def _healthy() -> list[t.Event]:
         b.work("n1", task, priority)
     for node in ("n1", "n2", "n3", "n4"):
         b.add(t.NodeMemory, node=node, allocated=20_000, free=40_000)
+        b.add(t.NodePower, node=node, state="connected", microamperes=100_000)
     b.at(5).take("n2", "orphan", 3).crash("n2")
     b.at(6).send("n1", "orphan", 3, attempt=2).work("n1", "orphan", 3, attempt=2)
     reset = b.at(8).fault("reset", "n3", effect="rst")

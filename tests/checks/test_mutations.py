@@ -46,6 +46,8 @@ HEALTHY: dict[str, dict[str, Any]] = {
     "malformed_rejected": {},
     "declared_in_time": {},
     "held_in_order": {},
+    "battery_lasts": {"at_least": "20h"},
+    "wakes_up": {"every": "15s", "within": "2s"},
     "sometimes": {"event": "death_reported", "where": {"node": "n2"}},
 }
 
@@ -380,6 +382,12 @@ MUTATIONS: list[tuple[str, str, Mutation]] = [
         lambda d: d.change(t.TaskAsked, {"priority": 10}, task="more"),
     ),
     ("no_starvation", "left while its node was idle", lambda _: never_sent("more")),
+    (
+        "battery_lasts",
+        "one draws more",
+        lambda d: d.change(t.NodePower, {"microamperes": 130_000}, node="n3"),
+    ),
+    ("wakes_up", "a long silence without a fault", lambda d: d.drop(t.FaultInjected, node="n2")),
     ("sometimes", "it did not happen", lambda d: d.drop(t.DeathReported, node="n2")),
 ]
 

@@ -57,7 +57,7 @@ def judged(run: Run, tmp_path: Path) -> Judged:
     ("program", "said"),
     [
         ("import nothing", "n-1 died of ImportError: no module named 'nothing' (main.py, line 1)"),
-        ("print('hello')", "n-1 never reached the broker: its program ended 0.0 s after power-on"),
+        ("print('hello')", "n-1 never reached the broker: its program ended 0.6 s after power-on"),
         ("import time, machine\ntime.sleep(5)\nmachine.reset()", "times by itself (reset)"),
         ("import time, machine\nmachine.WDT(timeout=2000)\ntime.sleep(50)", "times by itself (watchdog)"),
         (JOIN + "print('where is it?')\nwhile True: time.sleep(1)", "its last line was `where is it?`"),

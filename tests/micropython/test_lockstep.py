@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dcompute_sim.chips.chip_timing import chip_named
 from dcompute_sim.micropython import board as boards
 from dcompute_sim.micropython import lockstep, lockstep_process
 from dcompute_sim.micropython.lockstep_process import LockstepError
@@ -450,8 +451,11 @@ print(time.ticks_diff(time.ticks_ms(), start), len(beats))
 def test_computing_takes_time_when_branches_cost(virtual: VirtualRig) -> None:
     """...and the other threads run meanwhile, as the ESP32's interpreter lock lets them."""
     _, free = virtual.add(_COMPUTE, "free")
-    _, dear = virtual.add(_COMPUTE, "dear", branch_us=5)
-    _, again = virtual.add(_COMPUTE, "again", branch_us=5)
+    esp32 = chip_named("esp32")
+    assert esp32 is not None
+    timing = esp32.model_copy(update={"branches": 5e-3})
+    _, dear = virtual.add(_COMPUTE, "dear", timing=timing)
+    _, again = virtual.add(_COMPUTE, "again", timing=timing)
     for board in virtual.boards:
         board.start()
     virtual.run(5)

@@ -41,7 +41,18 @@ FIELD = {
     "deaf_wifi": "a Wi-Fi that claims to be up while nobody answers",
 }
 # Smaller than it ships, so that the suite stays quick; the whole is run by `dcompute run scenarios/`.
-SMALLER = {"esp32": ["vars.count=25", "vars.away=4min", "vars.gone=2min"]}
+SMALLER = {
+    "esp32": ["vars.count=25", "vars.away=4min", "vars.gone=2min"],
+    "sensors": ["vars.hours=70min", "vars.count=8"],
+}
+# A board boots, and joins its Wi-Fi: some seconds on a chip, none for a python node.
+_TIME_TO_JOIN = ("vars.start=8s",)
+_TIME_TO_RECOVER = (*_TIME_TO_JOIN, "vars.recovery=10s", "faults.0.sure=true")
+ON_BOARDS = {
+    "malformed_task": _TIME_TO_JOIN,
+    "retained_dead": _TIME_TO_RECOVER,
+    "new_client_id": _TIME_TO_RECOVER,
+}
 # About what only the simulated work of python nodes has, or made with a circumstance that is put into them.
 PYTHON_ONLY = (
     "half_packet",
@@ -117,7 +128,7 @@ def test_a_field_fault_goes_red_on_its_mutant(piece: str) -> None:
     "piece", [piece for piece in FIELD if piece not in (*PYTHON_ONLY, *BOARDS_ONLY, "herd")]
 )
 def test_our_firmware_bears_a_field_fault(piece: str) -> None:
-    overrides = ["fleet.py.kind=firmware"]
+    overrides = ["fleet.py.kind=firmware", *ON_BOARDS.get(piece, ())]
     (scenario,) = load_all(FILES[f"field_{piece}"], overrides)
     assert not what_did_not_hold(scenario)
 
@@ -132,7 +143,8 @@ ON_A_BOARD = [
 
 @pytest.mark.parametrize("piece", ON_A_BOARD)
 def test_a_field_fault_goes_red_on_a_board_that_is_its_mutant(piece: str) -> None:
-    (scenario,) = load_all(FILES[f"field_{piece}"], ["fleet.py.kind=firmware"])
+    overrides = ["fleet.py.kind=firmware", *ON_BOARDS.get(piece, ())]
+    (scenario,) = load_all(FILES[f"field_{piece}"], overrides)
     mutant, checks = red_on(FILES[f"field_{piece}"])
     verdict = run_scenario(scenario, RunOptions(mutants=(mutant,))).verdict
     assert verdict.status is Status.FAILED, f"on {mutant}, something like {checks} should fail"

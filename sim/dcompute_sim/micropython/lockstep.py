@@ -10,8 +10,10 @@ The rules:
 3. **A wait is void when it is over.** Each wait has a serial; an answer that comes late (a timer of a wait
    that an arrival has ended, a grant to a process that is gone) finds another serial and does nothing.
 4. **A chip that stands still is granted nothing**: what falls due is held, in order, until `resume`.
-5. Computing takes no virtual time, but each look at the clock costs 20 microseconds, and with a measured
-   profile each branch its share: else a program that waits by looking at the clock would never see it move.
+5. Computing takes what the chip's timing says (`Board.timing`), and the board has one processor: while it
+   computes for one thread, turns of the others wait, in order. Without a timing it takes nothing, but each
+   look at the clock 20 microseconds: else a program that waits by looking at the clock would never see it
+   move.
 
 Why processes and not an interpreter of our own, or MicroPython as a library: the files on the board must be
 the very files that a chip runs, compiled by the very compiler; and a board that exhausts its heap, recurses
@@ -41,7 +43,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 from simpy import Environment
-from simpy.events import NORMAL
+from simpy.events import NORMAL, URGENT
 
 from dcompute_sim.micropython import board as boards
 from dcompute_sim.micropython import flash
@@ -59,6 +61,8 @@ from dcompute_sim.net.observer import ByteTap
 AHEAD = 16
 """Turns that may run ahead of the one that is due; 0: none, and the run is the same."""
 _HEAD = wire.REQUEST.size
+_ROUNDING_S = 1e-9
+_WLAN_STATES = {1000: "radio_off", 1001: "joining", 1010: "connected"}  # anything else: it tries again
 
 
 class _Wake:
@@ -127,6 +131,10 @@ class LockstepBoard:
         self._behind: list[_Wake] = []  # fell due while the process was at that
         self._hung = False
         self._booted = False
+        self._busy_until_s = 0.0  # the processor computes until then
+        self._asleep = False
+        self._power_saving = True  # of the WLAN, the port's default
+        self._state = "off"
         self._watchdog = Watchdog(host.network.clock, lambda: self._reset(boards.WDT_RESET))
         self._memory: dict[int, Callable[[int, int], None]] = {}
         self._restart = 0
@@ -140,6 +148,11 @@ class LockstepBoard:
     def running(self) -> bool:
         """Whether the process exists (a hung one does)."""
         return self._process is not None
+
+    @property
+    def asleep(self) -> bool:
+        """Whether it is in deep sleep."""
+        return self._asleep
 
     @property
     def pid(self) -> int | None:
@@ -160,6 +173,7 @@ class LockstepBoard:
         if self._process is not None:
             raise RuntimeError(f"board {self.host.name} is already running")
         self._restart += 1
+        self._asleep = False
         self.host.power_on()
         self.boots += 1
         self._power_on_s = self._env.now
@@ -170,14 +184,24 @@ class LockstepBoard:
         self._process = LockstepProcess(
             self.host.name, self._emulator, described, self.root, reset_cause, kept
         )
+        self._busy_until_s = 0.0
+        self._power_saving = True
         self._listener.started(self.boots, reset_cause)
-        self._park(0, delay_us=0)
+        self._draws("boot")
+        self._park(0, delay_us=self._boot_us(reset_cause))
+
+    def _boot_us(self, reset_cause: int) -> int:
+        timing = self.board.timing
+        if timing is None:
+            return 0
+        return round((timing.filesystem + (reset_cause != boards.SOFT_RESET) * timing.boot) * 1e6)
 
     def crash(self) -> None:
         """The program dies, its TCP stack lives: FIN for its connections."""
         if self._stop() is not None:
             self.host.crash()
             self._listener.stopped("kill")
+            self._draws("off")
 
     def power_cut(self) -> None:
         """Everything is gone, silently; nothing answers until `start`."""
@@ -185,6 +209,7 @@ class LockstepBoard:
         self.host.power_cut()
         if stopped is not None:
             self._listener.stopped("kill")
+        self._draws("off")
 
     def hang(self) -> None:
         """The chip stands still; its watchdog, if the firmware started one, still bites."""
@@ -237,6 +262,7 @@ class LockstepBoard:
     def _stop(self) -> str | None:
         """Take the process away, with all that it waited for; its last words, None if there was none."""
         self._restart += 1
+        self._asleep = False
         if self._process is None:
             return None
         said = self._process.end()
@@ -282,6 +308,12 @@ class LockstepBoard:
         if self._hung:
             self._held.append(wake)
             return
+        left_s = self._busy_until_s - self._env.now
+        if left_s > _ROUNDING_S and not wake.granted:
+            # Ahead of what the thread that computes now does next: the interpreter's lock goes round.
+            wake.callbacks = _TURN
+            self._env.schedule(cast(Any, wake), URGENT, left_s)
+            return
         if self._ahead is None:
             self._grant(wake, self._env.now)
             self._grant_others()
@@ -325,7 +357,7 @@ class LockstepBoard:
                 break
             seen.append(heapq.heappop(queue))
             board = event.board
-            if board is not self and board._may_run_ahead(event):
+            if board is not self and board._busy_until_s <= due_s and board._may_run_ahead(event):
                 board._grant(event, due_s)
                 board._ahead = event
                 board.turns_ahead += 1
@@ -354,6 +386,8 @@ class LockstepBoard:
             if size:
                 for kind, number, body in wire.records(request, _HEAD):
                     self._take_record(kind, number, body)
+        if charge_us and self.board.timing is not None:
+            self._busy_until_s = self._env.now + charge_us / 1e6
         if op == wire.SLEEP:
             self._park(thread, charge_us + b)
         else:
@@ -421,9 +455,27 @@ class LockstepBoard:
             return
         if name == "boot":
             self._booted = True
+            self._draws("radio_off")
+        elif name == "wlan":
+            self._draws(_WLAN_STATES.get(event["status"], "joining"))
+        elif name == "power_saving":
+            self._power_saving = event["on"]
+            if self._state in ("connected", "power_saving"):
+                self._draws("connected")
         elif name == "crash":
             event["text"] = self.board.no_path(str(event["text"]), self.root, self._emulator)
         self._listener.event(name, event)
+
+    def _draws(self, state: str) -> None:
+        """Tell the current of `state`, where the chip's is known."""
+        if self.board.timing is None:
+            return
+        if state == "connected" and self._power_saving:
+            state = "power_saving"
+        if state != self._state:
+            self._state = state
+            milliamperes = 0.0 if state == "off" else getattr(self.board.timing.current_ma, state)
+            self._listener.event("power", {"state": state, "microamperes": round(milliamperes * 1000)})
 
     # --- ends of a boot ---------------------------------------------------------------------------------
 
@@ -443,9 +495,11 @@ class LockstepBoard:
         """
         self.host.power_cut()
         self._listener.stopped(how)
+        self._asleep = how == RESETS[boards.DEEPSLEEP_RESET]
+        self._draws("deep_sleep" if self._asleep else "off")
         restart = self._restart
         if cause is not None:
-            wait_s = RESTART_S + asleep_ms / 1e3
+            wait_s = (RESTART_S if self.board.timing is None else 0.0) + asleep_ms / 1e3
             self.host.network.clock.call_later(wait_s, lambda: self._start_again(restart, cause))
 
     def _start_again(self, restart: int, cause: int) -> None:

@@ -92,6 +92,11 @@ class FirmwareProcess:
         return self._process is not None
 
     @property
+    def asleep(self) -> bool:
+        """Whether it is in deep sleep."""
+        return self._process is None and self._next_cause == boards.DEEPSLEEP_RESET and not self._killed
+
+    @property
     def pid(self) -> int | None:
         """Process id while running."""
         return self._process.pid if self._process else None
@@ -124,8 +129,8 @@ class FirmwareProcess:
     def kill(self) -> None:
         """Power off, or a crash of the whole chip: SIGKILL. The kernel sends FIN for its sockets."""
         self._cancel_timer()
+        self._killed = True
         if self._process is not None:
-            self._killed = True
             self._process.signal(signal.SIGKILL)
             self._reap()
 

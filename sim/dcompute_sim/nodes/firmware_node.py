@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from dcompute.node_wire import Topics
 from dcompute_sim import trace as t
-from dcompute_sim.faults.effects import LEFT, WITHHELD, WLAN_LOST
+from dcompute_sim.faults.effects import LEFT, LOST, WITHHELD, WLAN_LOST
 from dcompute_sim.fwbuild.firmware_files import product
 from dcompute_sim.interfaces.node import FIRST_RELEASE, FIRST_VERSION, NodeSpec, update_key
 from dcompute_sim.interfaces.world import Machine
@@ -40,6 +40,10 @@ class BoardRunner(Protocol):
 
     @property
     def running(self) -> bool: ...
+    @property
+    def asleep(self) -> bool:
+        """Whether it is in deep sleep, from which it may wake by itself."""
+
     @property
     def stood_still(self) -> bool:
         """While it hangs: whether it had something to do and did not."""
@@ -110,9 +114,14 @@ class FirmwareNode(ObservedNode):
             self._runner.leave()
 
     def power_cut(self, how: str = "power_cut") -> None:
-        if self._runner is not None and self.running:
+        if self._runner is None:
+            return
+        asleep = self._runner.asleep
+        if asleep or self.running:
             self._runner.power_cut()
             self._gone(how)
+        if asleep:  # on the wire there is nothing to see of it
+            self._recorder.effect(self.name, LOST, "it slept, and does not wake up")
 
     def hang(self, for_s: float | None = None) -> None:
         if self._runner is not None and self.running:
@@ -184,6 +193,8 @@ class FirmwareNode(ObservedNode):
         elif name == "ended":
             self._log("error", "the program has ended")
             self._recorder.add(t.ProgramEnded, node=self.name)
+        elif name == "power":
+            self._recorder.add(t.NodePower, node=self.name, **fields)
         elif name == "missing" and fields["name"] in unmodelled.NAMES:
             self._recorder.add(t.NotModelled, node=self.name, name=fields["name"])
 
@@ -218,7 +229,6 @@ def board_for(spec: NodeSpec, machine: Machine) -> Board:
         entry=group.entry,
         heap_bytes=group.heap or (record.heap_bytes if record else DEFAULT_HEAP_BYTES),
         radio=record.radio if record else {},
-        branch_us=record.loop_us if record else 0,
         seed=zlib.crc32(f"{spec.seed}/board/{spec.name}".encode()),
         slots=group.layout == "slots",
         version=FIRST_VERSION,

@@ -17,6 +17,7 @@ from dcompute.parts import printable
 from dcompute_sim.checks.check import Measurement, Status, window
 from dcompute_sim.checks.verdict import Result
 from dcompute_sim.report.broker_drops import drops
+from dcompute_sim.report.energy_report import drawn_by_group
 from dcompute_sim.report.not_modelled import not_modelled
 from dcompute_sim.report.run_report import RunReport
 from dcompute_sim.report.text import ColumnUnit, counted, event_line, plural, seconds, sentence
@@ -45,6 +46,8 @@ def print_run(console: Console, run: RunReport, mode: Mode = "normal") -> None:
         console.print()
     if run.totals.faults:
         console.print(Text(f"Faults: {counted(run.totals.faults)}.", style="dim"))
+    for told in drawn_by_group(run.events):
+        console.print(Text(f"Energy: {told}.", style="dim"))
     for told in (*drops(run.events), *not_modelled(run.events)):
         console.print(Text(sentence(told), style="yellow"))
     told_of: dict[tuple[str, ...], str] = {}

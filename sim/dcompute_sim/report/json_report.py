@@ -11,6 +11,7 @@ import msgspec
 
 from dcompute_sim.checks.verdict import Result
 from dcompute_sim.report.broker_drops import drops
+from dcompute_sim.report.energy_report import drawn_by_node
 from dcompute_sim.report.not_modelled import not_modelled
 from dcompute_sim.report.run_report import RunReport
 from dcompute_sim.report.why import why
@@ -63,6 +64,7 @@ def as_dict(run: RunReport) -> dict[str, Any]:
             "events": dict(sorted(totals.events.items())),
         },
         "broker_dropped": drops(run.events),
+        "energy": drawn_by_node(run.events),
         "not_modelled": not_modelled(run.events),
         "expectations": [_result(run, result) for result in run.verdict.results],
         "faults": [

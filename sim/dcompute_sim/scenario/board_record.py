@@ -67,7 +67,9 @@ class BoardRecord(Model):
     @property
     def radio(self) -> dict[str, Any]:
         """Settings of the emulated WLAN that join in this time."""
-        return {"join_ms": max(0, round(self.wifi_join_ms.median) - _SCAN_AND_DHCP_MS)}
+        half_ms = _SCAN_AND_DHCP_MS // 2
+        join_ms = max(0, round(self.wifi_join_ms.median) - _SCAN_AND_DHCP_MS)
+        return {"scan_ms": half_ms, "join_ms": join_ms, "dhcp_ms": half_ms}
 
 
 def read_record(path: Path) -> BoardRecord:

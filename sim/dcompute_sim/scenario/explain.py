@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from dcompute_sim.chips.chip_timing import UNTIMED
 from dcompute_sim.faults import Fault, NodeFault
 from dcompute_sim.faults.schedule import Select, When
 from dcompute_sim.scenario.board_record import BoardRecord
@@ -97,6 +98,8 @@ def _group(group: Group) -> str:
         said.append(f"the program in {Path(group.files).name}/")
     if isinstance(group.profile, BoardRecord):
         said.append(f"like a measured {group.profile.machine}")
+    if isinstance(group.timing, str):
+        said.append(f"as slow as an {group.timing}" if group.timing != UNTIMED else "of an untimed chip")
     if group.layout == "slots":
         said.append("its program in slots, version v1")
     if group.heap is not None:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from dcompute.bundle import BadBundle, Bundle
 from dcompute_sim.checks import CHECKS, Check
+from dcompute_sim.chips.chip_timing import NAMES, UNTIMED, read_chip
 from dcompute_sim.faults import KINDS, Fault
 from dcompute_sim.scenario.board_record import read_record
 from dcompute_sim.scenario.fleet import Group
@@ -82,7 +83,7 @@ def _scenario(tree: Map) -> Scenario:
     found = complaints(scenario)
     if found:
         raise LocatedError(at(tree, c.path, c.message, c.hint, key=c.at_key) for c in found)
-    return _with_bundles(_with_profiles(_with_folders(scenario, tree), tree), tree)
+    return _with_bundles(_with_chips(_with_profiles(_with_folders(scenario, tree), tree), tree), tree)
 
 
 def _with_folders(scenario: Scenario, tree: Map) -> Scenario:
@@ -147,6 +148,21 @@ def _with_profiles(scenario: Scenario, tree: Map) -> Scenario:
         fleet[name] = group.model_copy(update={"profile": record})
     if problems:
         raise LocatedError(problems)
+    return scenario.model_copy(update={"fleet": scenario.fleet | fleet}) if fleet else scenario
+
+
+def _with_chips(scenario: Scenario, tree: Map) -> Scenario:
+    """Each group's `timing` that is no name but a file, relative to the one that says it, replaced by what is
+    in that."""
+    fleet: dict[str, Group] = {}
+    for name, group in scenario.fleet.items():
+        if isinstance(group.timing, str) and group.timing not in (*NAMES, UNTIMED):
+            _, _, node = locate(tree, ("fleet", name, "timing"))
+            path = _folder_of(node.span) / group.timing
+            if not path.is_file():
+                hint = f"{', '.join((*NAMES, UNTIMED))}, or a file in the form of theirs"
+                fail(node.span, f"there is no chip and no file `{group.timing}`", hint)
+            fleet[name] = group.model_copy(update={"timing": read_chip(path)})
     return scenario.model_copy(update={"fleet": scenario.fleet | fleet}) if fleet else scenario
 
 

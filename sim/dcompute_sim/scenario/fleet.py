@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, WithJsonSchema
 
+from dcompute_sim.chips.chip_timing import DEFAULT, NAMES, UNTIMED, ChipTiming, chip_named
 from dcompute_sim.scenario.board_record import BoardRecord
 from dcompute_sim.scenario.distribution import Distribution
 from dcompute_sim.scenario.network_settings import OwnNetwork
@@ -17,7 +18,7 @@ _TASKS_WAITING = {"python": 1000, "firmware": 32, "board": 32}
 _RESULTS_WAITING = {"python": 10_000, "firmware": 32, "board": 32}
 """By default (docs/protocol.md, "Links")."""
 
-FIRMWARE_ONLY = ("heap", "files", "stand_ins", "entry", "config", "id", "profile", "layout")
+FIRMWARE_ONLY = ("heap", "files", "stand_ins", "entry", "config", "id", "profile", "layout", "timing")
 
 
 class Group(Model):
@@ -107,6 +108,23 @@ class Group(Model):
         description="firmware: the record of a board (`dcompute board check`), relative to this file: its "
         "heap, speed, distance and Wi-Fi, where the group says nothing else.",
     )
+
+    timing: (
+        Annotated[
+            Text | ChipTiming,
+            WithJsonSchema({"type": "string"}),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="firmware, in virtual time: the chip whose time it takes to boot, join and compute: "
+        f"{', '.join(NAMES)}, or a file in the form of theirs, relative to this one; {DEFAULT} when left "
+        f"out. {UNTIMED}: computing takes no time. What a `profile` has measured comes first.",
+    )
+
+    def chip(self) -> ChipTiming | None:
+        """What the group's boards take in virtual time; None: no more than the emulator needs."""
+        return self.timing if isinstance(self.timing, ChipTiming) else chip_named(self.timing or DEFAULT)
 
     def node_id(self, name: str) -> str:
         """The id on the wire of the node of this group that is called `name`."""

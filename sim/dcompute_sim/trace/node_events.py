@@ -177,6 +177,15 @@ class NotModelled(Event, frozen=True):
     name: str
 
 
+class NodePower(Event, frozen=True):
+    """What an emulated board draws from now on, and why: boot, radio_off, joining, connected, power_saving,
+    deep_sleep, off."""
+
+    node: str
+    state: str
+    microamperes: int
+
+
 class NodeMemory(Event, frozen=True):
     node: str
     allocated: int

@@ -10,6 +10,7 @@ uid = b"\x00\x00\x00\x00\x00\x00"
 reset_cause = 1
 clock_start_us = 0  # the RTC at power-on, microseconds since 2000; a board without battery starts at 0
 watch = None  # called with this module whenever the firmware looks at its WLAN
+loading = None  # called with the name of each file of the program's before it runs, where that takes time
 reserve = None  # heap kept for watching, which is no part of the firmware; given back when it begins
 heap_taken = 0  # by the emulator's own modules, which a board has in flash
 kept = {}  # what outlives a reset: RTC memory ("rtc"), and the power too: "nvs"

@@ -18,7 +18,7 @@ def run(entries, board):
         for name, required in entries:
             module = name[:-3] if name.endswith(".py") else name
             try:
-                _execute(name, module, required)
+                _execute(name, module, required, board.loading)
             except SystemExit:  # on a board: soft reset
                 board.kernel.end("reset", 5)
     except BaseException as error:
@@ -28,10 +28,12 @@ def run(entries, board):
     board.kernel.idle_forever()
 
 
-def _execute(name, module, required):
+def _execute(name, module, required, loading):
     for folder in sys.path:
         path = (folder + "/" if folder else "") + module
         if exists(path + ".py"):
+            if loading:
+                loading(path + ".py")
             execfile(path + ".py", {"__name__": "__main__"})
             return
         if exists(path + ".mpy"):

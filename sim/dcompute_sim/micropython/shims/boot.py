@@ -42,6 +42,11 @@ import _tasks
 
 sys.modules["_asyncio"] = _tasks
 sys.modules["gc"] = _gc
+if sys.argv[1] == "lockstep":
+    import _imports
+    import _micropython
+
+    sys.modules["micropython"] = _micropython
 sys.modules["network"].radio.update(_config["radio"])
 _console_of = _config.get("console")  # only a board with a serial line has one
 if _console_of:
@@ -54,6 +59,11 @@ import umqtt.simple  # frozen into the ESP32 port, so a board spends no heap on 
 
 _board.reserve = bytearray(_observe.WATCH_BYTES)  # so that the firmware has the same, watched or not
 
+if _config["timing"]:
+    _imports.install(_config["timing"])
+    _board.loading = _kernel.load
+    _gc.collect = _kernel.collect
+    _kernel.prepare_counting(_imports)
 _names = _heap.fill_names(int(sys.argv[3]) if len(sys.argv) > 3 else None)
 _free = _heap.one_block()
 if _config["measure"]:

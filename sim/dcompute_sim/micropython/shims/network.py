@@ -357,6 +357,8 @@ class WLAN:
                 hostname(settings[key])
             elif name in self._config:
                 self._config[name] = settings[key]
+                if name == "pm" and not self._ap:
+                    _board.report({"ev": "power_saving", "on": settings[key] != WLAN.PM_NONE})
             else:
                 raise ValueError("unknown config param")
 

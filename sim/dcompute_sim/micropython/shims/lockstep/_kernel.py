@@ -15,13 +15,16 @@
 #    for a request that never comes. Buffers are made at the start; what arrives lies in memory of the
 #    kernel's (`_arena`), as it lies in lwIP's buffers on a chip. A number of more than 30 bits is an object
 #    where words have 32: so the clock is in two, and that memory at low addresses (`allocate`).
-# 5. A branch that is counted (`_count_branch`) may end the turn, but not inside a wait or while records are
-#    put together: `_waiting` says so.
+# 5. Branches that are counted (`_count_branches`) may end the turn, but not inside a wait or while records
+#    are put together: `_waiting` says so.
 #
 # Why locks and not the unix port's own scheduling: the port's threads are pthreads without a GIL, so two
 # that run side by side differ from run to run. With one lock a thread, exactly one of them is ever released.
-# Why no time passes while computing: what counts alike in every run is branches, not nanoseconds. They cost
-# what a measured profile says (`branch_ns`), and else only a look at the clock costs anything.
+# Why branches: they count alike in every run, on every machine and build, which nanoseconds do not, nor bytes
+# allocated (twice as many where pointers are twice as large) or collections. They cost what the chip's timing
+# says; without one, only a look at the clock costs anything. A call of the emulator's modules costs the
+# branches that it takes here, which is about what the port's C takes there. The unix port runs what is
+# scheduled in its main thread only, so what the others compute between two waits is free.
 # Rejected: a pipe for what is printed. It would arrive at no particular time, in no particular order beside
 # what the sockets do.
 import _thread as _unix_thread
@@ -58,6 +61,7 @@ _WATCHDOG = 7
 _ADDRESS = 8
 _CHARGE_READ_US = 20  # or a program that waits by looking at the clock would never see it move
 _CHARGE_LIMIT_US = 200
+_SPENT_LIMIT_US = 5000
 
 _libc = ffi.open(None)
 _exit = _libc.func("v", "_exit", "i")
@@ -118,7 +122,9 @@ _head_at = uctypes.addressof(_head)
 _spare = bytearray(2048)  # for an order of the testbed's when the firmware has filled its heap
 _charge_us = 0
 _branch_ns = 0
-_branches_ns = 0
+_branches_ns = 0  # computed and not yet charged
+_collect_us = 0
+timed = False
 _waiting = True  # no turn may end while one begins or ends
 _now_ms = 0
 _rest_us = 0
@@ -141,8 +147,12 @@ def start(fd):
     _channel = io.open(fd, "r+b")
     config = json.loads(_channel.readline())
     random.seed(config["seed"])
-    global _branch_ns
-    _branch_ns = config["branch_ns"]
+    global _branch_ns, _collect_us, timed
+    timing = config["timing"]
+    if timing:
+        timed = True
+        _branch_ns = timing["branch_ns"]
+        _collect_us = timing["collect_us"]
     return config
 
 
@@ -154,21 +164,77 @@ def power_on():
     _ship(_filled)
     _filled = 0
     _waiting = False
-    if _branch_ns:
-        micropython.schedule(_count_branch, None)
+    if _counting is not None:
+        micropython.schedule(_counting, None)
 
 
-def _count_branch(_):
-    # What the port schedules runs at the main thread's next branch, and there schedules itself again: so
-    # branches are counted, the same number in every run, and computing takes time. Past the limit the other
-    # threads get their turns, as an ESP32's interpreter lock lets them.
-    global _branches_ns, _charge_us
-    _branches_ns += _branch_ns
-    if _branches_ns > 1000000 and not _waiting:
-        _charge_us += _branches_ns // 1000
-        _branches_ns = 0
-        wait(_SLEEP)
-    micropython.schedule(_count_branch, None)
+_AT_ONCE = 4  # as many as the port's queue holds
+_TURN_NS = 1000000
+_counting = None
+_imports = None
+_modules = 0
+
+
+def prepare_counting(imports):
+    # All that it needs of the heap, which is not the firmware's.
+    global _counting, _imports, _modules
+    _imports = imports
+    _modules = len(sys.modules)
+    _counting = _count_branches().send
+    _counting(None)
+
+
+def _count_branches():
+    # What the port schedules runs at the main thread's next branch, one for each: so a queue that is filled
+    # again when it is empty counts them. All but one of its entries are the cheapest call there is. Past the
+    # limit the other threads get their turns, as an ESP32's interpreter lock lets them.
+    global _branches_ns
+    schedule = micropython.schedule
+    counting = _counting
+    ns = _AT_ONCE * _branch_ns
+    while True:
+        yield
+        _branches_ns += ns
+        schedule(callable, None)
+        schedule(callable, None)
+        schedule(callable, None)
+        schedule(counting, None)
+        if _waiting:
+            continue
+        if _branches_ns > _TURN_NS:
+            _pause()
+        if _due:
+            _call_due()
+
+
+def spend(us):
+    # The processor is at something that no branch counts.
+    global _charge_us
+    _charge_us += us
+    if _charge_us > _SPENT_LIMIT_US:
+        _pause()
+
+
+_paused = 0  # bits of threads
+
+
+def _pause():
+    # Let others run, and time pass, though this thread waits for nothing. That may be between its look at
+    # something and its wait for that to change: what came meanwhile would then be waited for in vain. So the
+    # next wait after a pause returns at once, and the thread looks again.
+    global _paused
+    me = _running
+    wait(_SLEEP)
+    _paused |= 1 << me % 30
+
+
+def _was_paused():
+    global _paused
+    bit = 1 << _running % 30
+    if _paused & bit:
+        _paused ^= bit
+        return True
+    return False
 
 
 def ride(kind, number, data=b""):
@@ -210,6 +276,7 @@ def wait(op, a=0, b=0):
     if _lookers and _running not in _lookers:
         _wake_lookers()
     _waiting = True
+    _charge()
     me = _running
     n = _filled
     struct.pack_into("<IBBHiqI", _out, 0, n, op, 0, me, a, b, _charge_us)
@@ -223,6 +290,30 @@ def wait(op, a=0, b=0):
         mine.acquire()
     _waiting = False
     return _result
+
+
+def collect():
+    # As `gc.collect`, in the chip's time. What comes by itself takes nothing, for when that is differs
+    # between builds of MicroPython.
+    freed = gc.collect()
+    spend(_collect_us)
+    return freed
+
+
+def load(path):
+    # A program is about to be read and compiled.
+    spend(_imports.file_us(path))
+
+
+def _charge():
+    # What was computed since the last request.
+    global _branches_ns, _charge_us, _modules
+    if timed:
+        _charge_us += _branches_ns // 1000
+        _branches_ns %= 1000
+        if len(sys.modules) != _modules:
+            _modules = len(sys.modules)
+            _charge_us += _imports.cost_us()
 
 
 def _take_grant():
@@ -306,6 +397,13 @@ def _take_order(order):
         _observe.leave(_board)
 
 
+def let_others():
+    # The port lets go of the interpreter's lock for each call into lwIP: another thread may well come first
+    # between two reads of one packet.
+    if timed and len(_handover) > 1:
+        _pause()
+
+
 def report(event):
     report_bytes(json.dumps(event).encode())
 
@@ -343,8 +441,8 @@ def now_us():
     global _charge_us
     _charge_us += _CHARGE_READ_US
     if _charge_us > _CHARGE_LIMIT_US:
-        wait(_SLEEP)
-    return _now_ms * 1000 + _rest_us + _charge_us
+        _pause()
+    return _now_ms * 1000 + _rest_us + _charge_us + _branches_ns // 1000
 
 
 def true_time_us():
@@ -358,10 +456,13 @@ _MOST_DUE = 8  # as many as the port's scheduler keeps; the rest is lost, as the
 
 
 def call_in_main(function, args):
-    # Have it called in the main thread, at once if that sleeps or waits for sockets, else when it next does.
-    if len(_due) < _MOST_DUE:
-        _due.append((function, args))
-        _rouse_main()
+    # Have it called in the main thread, at once if that sleeps or waits for sockets or its branches are
+    # counted, else when it next does. False: there are too many.
+    if len(_due) >= _MOST_DUE:
+        return False
+    _due.append((function, args))
+    _rouse_main()
+    return True
 
 
 def _call_due():
@@ -418,7 +519,9 @@ def get_ident():
 
 
 def park():
-    wait(_PARK)
+    # May return too early.
+    if not _was_paused():
+        wait(_PARK)
 
 
 def wake(thread):
@@ -480,6 +583,7 @@ def _leave(number):
     stacks_bytes -= _stack_of.pop(number)
     if _lookers:
         _wake_lookers()
+    _charge()
     n = _filled
     struct.pack_into("<IBBHiqI", _out, 0, n, _EXIT, 0, number, 0, 0, _charge_us)
     _charge_us = _filled = _written = 0
@@ -493,7 +597,10 @@ _main_waits = False
 
 
 def wait_arrival(timeout_us):
+    # May return too early.
     global _main_waits
+    if _was_paused():
+        return None
     if _running or not timers_used:
         return wait(_WAIT, 0, timeout_us)
     _call_due()
@@ -537,7 +644,7 @@ def send_bytes(number, data):
 def flush(least):
     # Let what rides along leave, if it is much: whether the send buffer is full is known only then.
     if _written > least:
-        wait(_SLEEP)
+        _pause()
 
 
 def send_close(number):

@@ -169,6 +169,7 @@ class socket(io.IOBase):
         chunk = self._take(n)
         if flags & MSG_PEEK:
             self._at -= len(chunk)
+        _kernel.let_others()
         return chunk
 
     def recvfrom(self, n, flags=0):
@@ -177,7 +178,9 @@ class socket(io.IOBase):
     def read(self, n=-1):
         # As the port's streams: all n bytes, or what came before the end; None if nothing and not blocking.
         if 0 <= n <= self._end - self._at:
-            return self._take(n)
+            chunk = self._take(n)
+            _kernel.let_others()
+            return chunk
         got = b""
         while n < 0 or len(got) < n:
             if not self._ready_to_read():
@@ -186,6 +189,7 @@ class socket(io.IOBase):
             if not chunk:
                 break
             got = got + chunk if got else chunk
+            _kernel.let_others()
         return got
 
     def readinto(self, buffer, n=-1):
@@ -206,6 +210,7 @@ class socket(io.IOBase):
                 _kernel.fill(buffer, self._memory + self._at, count)
             self._at += count
             got += count
+            _kernel.let_others()
         return got
 
     def readline(self):
@@ -254,6 +259,7 @@ class socket(io.IOBase):
         elif isinstance(data, str):
             data = data.encode()
         _kernel.send_bytes(self.number, data)
+        _kernel.let_others()
         return len(data)
 
     def send(self, data):

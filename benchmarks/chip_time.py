@@ -1,0 +1,113 @@
+"""MicroPython's own benchmark programs on an emulated ESP32, against what real ones were seen to take.
+
+The programs are those of tests/perf_bench in MicroPython's repository, which are not kept here: the
+environment variable DCOMPUTE_PERF_BENCH names a folder with them. Each runs unmodified, with N = M = 100 as
+run-perfbench.py has it, on a board in virtual time; its score is what it computes per second of the board's
+own clock.
+
+What is counted is branches, for they are the same in every run, on every machine and build of MicroPython. A
+program of few branches and much work (long integers, slices, floats, calls) is taken for faster than it is:
+those are named. Bytes allocated besides would bring the median factor to 1.2 and nine of ten within 2, but
+they are twice as many where pointers are twice as large, and one run would no longer be one digest on every
+machine.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import simpy
+from dcompute_sim.chips.chip_timing import chip_named
+from dcompute_sim.micropython.board import Board
+from dcompute_sim.micropython.lockstep import LockstepBoard
+from dcompute_sim.micropython.provision import Emulator, provision
+from dcompute_sim.net.network import Network
+
+from benchmarks.figures import Figure
+
+FOLDER = "DCOMPUTE_PERF_BENCH"
+SCORES = {
+    # micropython/micropython#7850 (September 2021), an ESP32 with that change; higher is better
+    "bm_chaos": 244.00,
+    "bm_fannkuch": 71.63,
+    "bm_fft": 2467.62,
+    "bm_float": 3467.35,
+    "bm_hexiom": 31.12,
+    "bm_nqueens": 2232.22,
+    "bm_pidigits": 591.97,
+    "misc_aes": 334.52,
+    "misc_mandel": 1966.91,
+    # micropython/micropython#5673, pystone on an ESP32
+    "misc_pystone": 1661.0,
+}
+_RUN_S = 60.0
+_HEAP_BYTES = 512 * 1024  # a collection takes no time, and the programs must not run short
+
+
+def measure() -> list[Figure]:
+    """All figures."""
+    folder = Path(os.environ.get(FOLDER, ""))
+    if not (folder / "benchrun.py").is_file():
+        raise SystemExit(f"{FOLDER} must name a folder with MicroPython's tests/perf_bench")
+    emulator = provision()
+    factors = {name: _score(emulator, folder, name) / score for name, score in SCORES.items()}
+    off = {name: max(factor, 1 / factor) for name, factor in factors.items()}
+    figures = [Figure(f"{name}: speed of the model / published", factors[name], "x") for name in SCORES]
+    within = sum(factor <= 2 for factor in off.values())
+    beyond = ", ".join(name for name, factor in off.items() if factor > 2)
+    return [
+        *figures,
+        Figure(
+            "median factor by which the model is off", statistics.median(off.values()), "x", "at_most", 1.3
+        ),
+        Figure(f"of {len(SCORES)} programs, within a factor of 2 (not: {beyond})", within, "", "at_least", 9),
+    ]
+
+
+def _score(emulator: Emulator, folder: Path, name: str) -> float:
+    with tempfile.TemporaryDirectory() as scratch:
+        main = Path(scratch) / "main.py"
+        sources = [(folder / f"{part}.py").read_text(encoding="utf-8") for part in (name, "benchrun")]
+        main.write_text("\n".join([*sources, "bm_run(100, 100)\n"]), encoding="utf-8")
+        env = simpy.Environment()
+        said = _Said()
+        board = LockstepBoard(
+            env,
+            Network(env).host("board"),
+            emulator,
+            Board(uid=bytes(6), files=[main], heap_bytes=_HEAP_BYTES, timing=chip_named("esp32")),
+            said,
+        )
+        try:
+            board.start()
+            env.run(until=_RUN_S)
+        finally:
+            board.close()
+    for line in said.lines:
+        words = line.split()
+        if len(words) > 1 and words[0].isdigit() and words[1].isdigit():
+            return 1e6 * int(words[1]) / int(words[0])
+    raise RuntimeError(f"{name} printed no time: {said.lines}")
+
+
+class _Said:
+    """A listener that keeps what is printed."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def started(self, boot: int, reset_cause: int) -> None:
+        pass
+
+    def stopped(self, how: str) -> None:
+        pass
+
+    def output(self, line: str) -> None:
+        self.lines.append(line)
+
+    def event(self, name: str, fields: dict[str, Any]) -> None:
+        pass

@@ -1,0 +1,82 @@
+"""A chip's figures, read from its file."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationError
+
+from dcompute_sim.rng import Rng
+from dcompute_sim.yamlfile.units import Duration
+from dcompute_sim.yamlfile.yaml_model import Model
+
+_FOLDER = Path(__file__).parent
+NAMES = tuple(sorted(path.stem for path in _FOLDER.glob("*.yaml")))
+"""Chips that there is a file of."""
+DEFAULT = "esp32"
+UNTIMED = "none"
+"""In place of a chip's name: computing, booting and joining take no more than the emulator needs."""
+
+Milliamperes = Annotated[float, Field(ge=0, le=10_000)]
+
+
+class Spread(Model):
+    """Evenly between two durations, drawn anew for each board."""
+
+    min: Duration
+    max: Duration
+
+
+class Current(Model):
+    """Milliamperes in each state of a board."""
+
+    boot: Milliamperes = Field(description="From power or reset to the first line of main.py.")
+    radio_off: Milliamperes = Field(description="The program runs, the WLAN does not.")
+    joining: Milliamperes = Field(description="Scanning, associating, waiting for an address.")
+    connected: Milliamperes = Field(description="On the network with power saving off.")
+    power_saving: Milliamperes = Field(description="On the network in modem sleep, the port's default.")
+    deep_sleep: Milliamperes = Field(description="`machine.deepsleep`.")
+
+
+class ChipTiming(Model):
+    """How long what takes on one kind of chip, and the current that it draws meanwhile."""
+
+    boot: Duration = Field(description="From power or reset until MicroPython runs, without the filesystem.")
+    filesystem: Duration = Field(description="To mount it: after a soft reset, too.")
+    compile: Duration = Field(description="To import a KiB of source.")
+    load: Duration = Field(description="To import a KiB of compiled module.")
+    scan: Duration = Field(description="To find the access point.")
+    join: Duration = Field(description="To authenticate and associate.")
+    dhcp: Spread = Field(description="To get an address.")
+    branches: Duration = Field(description="To compute until the program has come by a thousand branches.")
+    loop: Duration = Field(description="What a turn of an empty loop takes, by which chips are compared.")
+    collect: Duration = Field(description="One `gc.collect()`.")
+    current_ma: Current
+
+    def dhcp_s(self, board: str) -> float:
+        """How long the board of that name waits for an address."""
+        return Rng(f"{board}/dhcp").uniform(self.dhcp.min, self.dhcp.max)
+
+
+def read_chip(path: Path) -> ChipTiming:
+    """The chip in a file. LocatedError, with file and line, when it is wrong or there is none."""
+    # Here, for a run without boards reads no YAML.
+    from dcompute_sim.yamlfile.include import read
+    from dcompute_sim.yamlfile.problems import LocatedError
+    from dcompute_sim.yamlfile.tree import to_data
+    from dcompute_sim.yamlfile.validation import problems_of
+    from dcompute_sim.yamlfile.variables import substitute
+
+    tree = substitute(read(path, noun="a chip's timing", hint=f"as {_FOLDER / DEFAULT}.yaml is one"))
+    try:
+        return ChipTiming.model_validate(to_data(tree))
+    except ValidationError as error:
+        raise LocatedError(problems_of(error, tree, ChipTiming)) from None
+
+
+@cache
+def chip_named(name: str) -> ChipTiming | None:
+    """One of `NAMES`; None for `UNTIMED`."""
+    return None if name == UNTIMED else read_chip(_FOLDER / f"{name}.yaml")
