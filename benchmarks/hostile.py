@@ -2,8 +2,8 @@
 
 Nothing may raise, nobody who behaves may lose a connection, memory stays bounded, and others are served
 meanwhile. Hostile messages go over a broker without access rules, from a client that may write to any topic;
-mutated packets go to the clients' session, to the model and to the embedded broker's reader directly, and
-over TCP to brokers that serve a master and a node beside. `tests/dcompute/test_hostile.py` runs a share.
+mutated packets go over TCP to brokers that serve a master and a node beside, and directly to what reads them
+(`hostile_packets.py`). `tests/dcompute/test_hostile.py` runs a share.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import random
 import socket
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,6 @@ from typing import Any
 from dcompute_sim.brokers.broker_process import BrokerProcess
 from dcompute_sim.brokers.conformance import wire
 from dcompute_sim.brokers.managed import ManagedBroker
-from dcompute_sim.brokers.model import Broker
 from dcompute_sim.brokers.mosquitto import MosquittoBroker
 from dcompute_sim.fwbuild.firmware_files import product
 from dcompute_sim.micropython.board import Board
@@ -33,17 +32,22 @@ from dcompute_sim.micropython.provision import provision
 from dcompute_sim.micropython.unavailable import EmulatorUnavailable
 
 from benchmarks.figures import Figure
+from benchmarks.hostile_packets import (
+    FROM_CLIENT,
+    mutate_board,
+    mutate_clients,
+    mutate_embedded,
+    mutate_model,
+    mutated,
+)
 from dcompute.master_transport import MasterNodeTransport
 from dcompute.node_transport import ComputeNodeTransport
-from dcompute.parts import PahoSession, Registry, SessionSettings
-from dcompute.protocol import Announcement, ResultMessage
-
-Mutate = Callable[[int], int]
 
 MESSAGES = 8_000
 PACKETS = 1_000_000
 _GROWN_MIB = 100.0  # what a broker or this process may have grown by
 _PATIENCE_S = 60.0
+_GHOSTS = 100_000
 
 _TEXTS = ["", "n", "board", "ready", "dead", "\x00", "\ud7ff", "é" * 300, "a/b", "+", "#", "x" * 5_000]
 _VALUES: list[Any] = [
@@ -78,129 +82,6 @@ def hostile_message(dice: random.Random, node: str) -> tuple[str, bytes]:
         at = dice.randrange(len(payload))
         return topic, payload[:at] + dice.randbytes(1) + payload[at + 1 :]
     return (topic, payload[: dice.randrange(len(payload))]) if kind == 3 else (topic, payload)
-
-
-def mutated(dice: random.Random, packet: bytes) -> bytes:
-    """The packet with some bytes changed, cut, doubled or put in."""
-    data = bytearray(packet)
-    for _ in range(dice.choice((1, 1, 2, 5))):
-        at = dice.randrange(len(data) + 1)
-        match dice.randrange(4):
-            case 0 if at < len(data):
-                data[at] = dice.randrange(256)
-            case 1:
-                del data[at : at + dice.randrange(1, 6)]
-            case 2:
-                data[at:at] = dice.randbytes(dice.randrange(1, 6))
-            case _:
-                data += data[: dice.randrange(1, 20)]
-    return bytes(data)
-
-
-FROM_BROKER = (
-    wire.encode(wire.PacketKind.CONNACK, b"\0\0"),
-    wire.encode(wire.PacketKind.SUBACK, b"\0\1\1\1"),
-    wire.encode(wire.PacketKind.PINGRESP),
-    wire.acknowledgement(wire.PacketKind.PUBACK, 1),
-    wire.publish("n/status", b'{"node_id": "n", "status": "ready"}', qos=1, packet_id=7),
-    wire.publish("results", b'{"node_id": "n", "result": 1}', qos=2, packet_id=8),
-    wire.publish("n", b'{"id": "t"}', qos=0),
-)
-FROM_CLIENT = (
-    wire.connect("c", keepalive_s=9, will=wire.ClientWill("c/status", b"dead", qos=1, retain=True)),
-    wire.subscribe(1, [("a/+", 1), ("b/#", 0)]),
-    wire.unsubscribe(2, ["a/+"]),
-    wire.publish("a/b", b"payload", qos=1, packet_id=3),
-    wire.publish("a/b", b"payload", qos=2, packet_id=4, retain=True),
-    wire.acknowledgement(wire.PacketKind.PUBREL, 4),
-    wire.encode(wire.PacketKind.PINGREQ),
-    wire.encode(wire.PacketKind.DISCONNECT),
-)
-
-
-class _Listener:
-    """What a session tells, taken in by a registry's worth of nobody."""
-
-    def session_accepted(self) -> None: ...
-    def session_subscribed(self) -> None: ...
-    def session_extra(self, topic: str, granted: bool) -> None: ...
-    def session_message(self, topic: str, payload: bytes, retained: bool) -> None: ...
-    def session_acknowledged(self, mid: int) -> None: ...
-    def session_ended(self, reason: str) -> None: ...
-
-
-def mutate_clients(count: int, seed: int = 1) -> int:
-    """Feed sessions of master and node with mutated packets; how many raised."""
-    dice = random.Random(seed)
-    raised = 0
-    done = 0
-    while done < count:
-        session = PahoSession(SessionSettings("c", 60), ("c/status", b"dead", True), _Listener())
-        session.open(lambda data: None)
-        for _ in range(20):
-            done += 1
-            try:
-                session.feed(mutated(dice, dice.choice(FROM_BROKER)))
-            except Exception:
-                logging.exception("a session raised")
-                raised += 1
-        session.abandon()
-    return raised
-
-
-class _Port:
-    def write(self, data: bytes) -> None: ...
-    def close(self) -> None: ...
-
-
-def mutate_model(count: int, seed: int = 2) -> int:
-    """Feed the model broker with mutated packets of clients that come and go; how many raised."""
-    dice = random.Random(seed)
-    broker = Broker()
-    raised = done = 0
-    now_s = 0.0
-    while done < count:
-        connection = broker.opened(_Port(), now_s)
-        sent = [FROM_CLIENT[0]] if dice.random() < 0.7 else []
-        sent += [mutated(dice, dice.choice(FROM_CLIENT)) for _ in range(10)]
-        for data in sent:
-            done += 1
-            now_s += 0.001
-            try:
-                broker.received(connection, data, now_s)
-            except Exception:
-                logging.exception("the model raised")
-                raised += 1
-        broker.lost(connection, now_s)
-        if len(broker.sessions) > 1_000:  # kept ones, whose ids were mutated: another broker
-            broker = Broker()
-    return raised
-
-
-def mutate_embedded(count: int, seed: int = 3) -> int:
-    """Have the embedded broker read mutated packets; how many raised what does not end the connection."""
-    from dcompute_sim.brokers.embedded.client_connection import decode
-    from dcompute_sim.brokers.embedded.framing import MalformedPacket
-
-    dice = random.Random(seed)
-
-    async def read_all() -> int:
-        raised = 0
-        for _ in range(count):
-            whole = bytearray(mutated(dice, dice.choice(FROM_CLIENT)))
-            with contextlib.suppress(wire.Malformed):
-                for packet in wire.take_packets(whole):
-                    framed = wire.encode(packet.kind, packet.body)
-                    try:
-                        await decode(bytes([framed[0] & 0xF0 | packet.flags]) + framed[1:])
-                    except MalformedPacket:
-                        pass
-                    except Exception:
-                        logging.exception("the embedded broker's reader raised")
-                        raised += 1
-        return raised
-
-    return asyncio.run(read_all())
 
 
 class _Faults(logging.Handler):
@@ -407,23 +288,98 @@ def _mutate(port: int, count: int, seed: int, others: _Bystanders, found: Withst
     others.ask(found)
 
 
-def flood_registry() -> tuple[float, float]:
-    """100,000 announced ids and 200 capabilities of 199 KB: MiB kept, and us per uncollected result past
-    the limit."""
+@dataclass(frozen=True)
+class Flooded:
+    """What a master without access rules keeps of those who make nodes up, and what that costs."""
+
+    ghosts_mib: float
+    large_mib: float
+    results_mib: float
+    getter_ms: float
+    result_us: float
+    served_ms: float
+
+
+async def flood_master() -> Flooded:
+    """Let an attacker announce, and give statuses of, 100,000 nodes; send 200 capabilities of 199 KB, and so
+    many of the largest that are taken, of what takes most memory; and results that nobody collects."""
+    broker = MosquittoBroker()
+    await broker.start()
+    try:
+        return await asyncio.to_thread(_flood, broker.port)
+    finally:
+        await broker.stop()
+
+
+def _flood(port: int) -> Flooded:
+    others = _Bystanders(port)
+    logging.getLogger("dcompute").setLevel(logging.ERROR)
+    try:
+        others.start()
+        with socket.create_connection(("127.0.0.1", port)) as link:
+            link.sendall(wire.connect("attacker", keepalive_s=0))
+
+            def say(topic: str, **fields: Any) -> None:
+                link.sendall(wire.publish(topic, json.dumps(fields).encode()))
+
+            def turn(number: int) -> None:
+                """What was said is heard: a broker drops what a client is too slow for."""
+                say("attacker/status", node_id="attacker", status="busy", inc=f"a.{number}")
+                _wait(lambda: (others.master.get_node_info("attacker") or {}).get("inc") == f"a.{number}")
+
+            def results(first: int, count: int) -> None:
+                for number in range(first, first + count):
+                    say("results", node_id="attacker", result=number, inc="a.1")
+                    if number % 500 == 0:
+                        turn(number)
+                turn(first + count)
+
+            turn(0)
+            with _kept() as ghosts:
+                for number in range(_GHOSTS):
+                    about = {"node_id": f"g-{number}", "inc": "z.1", "capabilities": {"a": [number]}}
+                    say("initialisation", status="connected", **about)
+                    say(f"g-{number}/status", status="ready", **about)
+                    if number % 250 == 0:
+                        turn(number)
+            with _kept() as large:
+                for number in range(200):
+                    too_large = {"a": "x" * 199_000}
+                    say("initialisation", node_id=f"l-{number}", status="connected", capabilities=too_large)
+                    turn(number)
+                for number in range(1_500):
+                    fill: Any = {
+                        "a": [number, *[{}] * 4_000]
+                    }  # of all that is written in 16 KiB this takes most
+                    named = {"node_id": f"g-{number}", "status": "busy", "inc": "z.1"}
+                    say(f"g-{number}/status", **named, capabilities=fill)
+                    if number % 50 == 0:
+                        turn(number)
+            with _kept() as uncollected:
+                results(0, 110_000)
+            began_s = time.perf_counter()
+            others.master.get_node_info()
+            getter_ms = 1000 * (time.perf_counter() - began_s)
+            began_s = time.process_time()
+            results(110_000, 10_000)
+            result_us = 1e6 * (time.process_time() - began_s) / 10_000
+        found = Withstood()
+        others.ask(found)
+        return Flooded(ghosts[0], large[0], uncollected[0], getter_ms, result_us, found.slowest_ms)
+    finally:
+        others.close(Withstood())
+
+
+@contextlib.contextmanager
+def _kept() -> Iterator[list[float]]:
+    """How many MiB Python objects made meanwhile take in the end."""
+    kept: list[float] = []
     tracemalloc.start()
-    registry = Registry()
-    now = {"retained": False, "now_s": 0.0, "wall_s": 0.0}
-    for number in range(100_000):
-        said = {"a": [number]}
-        registry.receive(Announcement(f"g-{number}", "connected", "z.1", "", said, size=200), **now)  # type: ignore[arg-type]
-    kept_mib = tracemalloc.get_traced_memory()[0] / 2**20
-    tracemalloc.stop()
-    for number in range(100_000):
-        registry.receive(ResultMessage(f"g-{number}", 1, size=10), **now)  # type: ignore[arg-type]
-    began_s = time.perf_counter()
-    for number in range(10_000):
-        registry.receive(ResultMessage(f"h-{number}", 1, size=10), **now)  # type: ignore[arg-type]
-    return kept_mib, 1e6 * (time.perf_counter() - began_s) / 10_000
+    try:
+        yield kept
+        kept.append(tracemalloc.get_traced_memory()[0] / 2**20)
+    finally:
+        tracemalloc.stop()
 
 
 def measure() -> list[Figure]:
@@ -435,19 +391,31 @@ def measure() -> list[Figure]:
         figures.append(
             Figure(f"{MESSAGES:,} messages, {kind}: boards hurt", found.board != "unharmed", "", "at_most", 0)
         )
-    for kind in ("embedded", "model", "mosquitto"):
-        found = asyncio.run(withstand_packets(kind, PACKETS // 10))
-        figures += _figures(f"{PACKETS // 10:,} packets over TCP, {kind}", found)
+    for kind, count in (("embedded", PACKETS // 10), ("model", PACKETS // 10), ("mosquitto", PACKETS)):
+        found = asyncio.run(withstand_packets(kind, count))
+        figures += _figures(f"{count:,} packets over TCP, {kind}", found)
+    board = mutate_board(PACKETS)
     for name, raised in (
-        ("master's and node's session", mutate_clients(PACKETS)),
+        ("master's and node's sessions", mutate_clients(PACKETS)),
+        ("board", board.raised),
         ("model broker", mutate_model(PACKETS)),
         ("embedded broker's reader", mutate_embedded(PACKETS)),
     ):
         figures.append(Figure(f"{PACKETS:,} mutated packets, {name}: raised", raised, "", "at_most", 0))
-    kept_mib, result_us = flood_registry()
-    figures.append(Figure("100,000 announced ids: kept by a master", kept_mib, "MiB", "at_most", 5))
-    figures.append(Figure("a result past 100,000 that nobody collected", result_us, "us", "at_most", 200))
-    return figures
+    figures += [
+        Figure(f"{PACKETS:,} mutated packets, board: heap grown by", board.grown_bytes, "B", "at_most", 4096),
+        Figure(f"{PACKETS:,} mutated packets, board: takes no task", not board.serves, "", "at_most", 0),
+    ]
+    flooded = asyncio.run(flood_master())
+    return [
+        *figures,
+        Figure(f"a master: kept of {_GHOSTS:,} made-up nodes", flooded.ghosts_mib, "MiB", "at_most", 64),
+        Figure("a master: kept of large capabilities", flooded.large_mib, "MiB", "at_most", 100),
+        Figure("a master: kept of results nobody collects", flooded.results_mib, "MiB", "at_most", 100),
+        Figure("a master: get_node_info() then", flooded.getter_ms, "ms", "at_most", 1000),
+        Figure("a master: a result past 100,000, sent and taken", flooded.result_us, "us", "at_most", 500),
+        Figure("a master: a task of its own then", flooded.served_ms, "ms"),
+    ]
 
 
 def _figures(what: str, found: Withstood) -> list[Figure]:

@@ -7,7 +7,7 @@ from typing import Self
 from urllib.parse import unquote, urlsplit
 
 _DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883}
-_FORM = "write it as mqtt://host:port or mqtt://user:password@host:port, with mqtts:// for TLS"
+_FORM = "write it as mqtt://host:port or mqtt://user:password@host:port (%2F for `/`), with mqtts:// for TLS"
 
 
 class BadBrokerUrl(ValueError):
@@ -30,8 +30,8 @@ class BrokerUrl:
         try:
             parts = urlsplit(url)
             host, port = parts.hostname, parts.port
-        except ValueError as error:
-            raise BadBrokerUrl(f"not a broker's address: {error}; {_FORM}") from None
+        except ValueError:  # whose text may be a part of the password, as `mqtt://u:pass/word@host` is read
+            raise BadBrokerUrl(f"not a broker's address, or `/`, `?`, `#` in a password; {_FORM}") from None
         if parts.scheme not in _DEFAULT_PORTS:
             raise BadBrokerUrl(f"a broker's address begins with mqtt:// or mqtts://; {_FORM}")
         if not host:

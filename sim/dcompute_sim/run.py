@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,6 +24,7 @@ from dcompute_sim.net.fence import Fence
 from dcompute_sim.recorder import Recorder
 from dcompute_sim.scenario import RunTarget, Scenario, board_nodes, concretise, retarget
 from dcompute_sim.trace import Event, Sink, Trace
+from dcompute_sim.yamlfile.problems import without_passwords
 
 if TYPE_CHECKING:
     from dcompute_sim.brokers.lodging import Lodging
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 VIRTUAL_BROKER = "model"
 REAL_BROKER = "embedded"
 CallSoon = Callable[[Callable[[], object]], object]
-_PASSWORD = re.compile(r"(://[^/:@\s]*):[^/@\s]*@")  # of a broker's URL: a trace is passed on
 _COLLECT_AFTER = 50_000  # new objects
 _LEAST_FILES_PER_NODE = 4
 _OPEN_FILES_PER_NODE = 6  # its socket, both sides of its proxy, a listener, and room
@@ -273,7 +272,7 @@ def planned(scenario: Scenario, options: RunOptions) -> t.RunStarted:
         broker=_broker_of(scenario, options, VIRTUAL_BROKER if virtual else REAL_BROKER),
         broker_granularity_s=0.0,
         mutants=list(options.mutants),
-        overrides=[_PASSWORD.sub(r"\1:***@", override) for override in options.overrides],
+        overrides=[without_passwords(override) for override in options.overrides],
         variation=options.variation,
         target=options.target or "",
     )

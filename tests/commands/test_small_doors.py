@@ -156,6 +156,20 @@ def test_an_included_file_outside_is_never_quoted(
     assert "bords: secret" in invoke("run", "small.yaml", "-q").stderr
 
 
+@pytest.mark.parametrize("password", ["hunter2", "hun/ter2", "a@hunter2", "hunter2" * 20])
+@pytest.mark.parametrize("key", ["broker", "brokr"])
+def test_a_password_in_a_broker_s_url_is_never_quoted(folder: Path, password: str, key: str) -> None:
+    url = f"mqtt://u:{password}@127.0.0.1:1"
+    (folder / "own.yaml").write_text(f"{SMALL}{key}: {url}\n")
+    outputs = ("--json", "r.json", "--junit", "r.xml")
+    for words in (("small.yaml", "--set", f"{key}={url}"), ("own.yaml",)):
+        result = invoke("run", *words, *outputs)
+        assert result.exit_code == 2
+        assert "mqtt://u:***@" in result.stderr or key == "brokr"
+        written = "".join((folder / name).read_text() for name in ("r.json", "r.xml"))
+        assert not any(part in result.output + written for part in ("hunter2", "ter2"))
+
+
 HOSTILE = "up\x1b[2J\n12:00:00 forged: line\r\x9b1m\u202e"
 
 

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from benchmarks import hostile
+from benchmarks import hostile, hostile_packets
 
 SHARE = int(os.environ.get("DCOMPUTE_HOSTILE_SHARE", "200"))  # of a thousand and a hundred thousand, each
 
@@ -24,6 +24,14 @@ def test_mutated_packets_harm_nobody(kind: str) -> None:
     assert (found.exceptions, found.reconnections, found.unserved) == (0, 0, 0)
 
 
-@pytest.mark.parametrize("who", [hostile.mutate_clients, hostile.mutate_model, hostile.mutate_embedded])
-def test_mutated_packets_raise_nothing(who: hostile.Mutate) -> None:
+@pytest.mark.parametrize(
+    "who", [hostile_packets.mutate_clients, hostile_packets.mutate_model, hostile_packets.mutate_embedded]
+)
+def test_mutated_packets_raise_nothing(who: hostile_packets.Mutate) -> None:
     assert who(10 * SHARE) == 0
+
+
+def test_mutated_packets_leave_a_board_as_it_is() -> None:
+    found = hostile_packets.mutate_board(10 * SHARE)
+    assert (found.raised, found.serves) == (0, True)
+    assert found.grown_bytes < 4096

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
+from dataclasses import replace
 from typing import Self
 
 from dcompute.broker_url import BadBrokerUrl, BrokerUrl
@@ -27,11 +29,17 @@ class ExternalBroker:
 
     @classmethod
     def from_url(cls, url: str) -> Self:
-        """The broker at this URL. Raises BrokerError for one that is none."""
+        """Make the broker at this URL; a user's password that is not in it is taken from DCOMPUTE_PASSWORD.
+
+        Raises BrokerError for a URL that is none of a broker.
+        """
         try:
-            return cls(BrokerUrl.parse(url))
+            address = BrokerUrl.parse(url)
         except BadBrokerUrl as error:
             raise BrokerError(str(error)) from None
+        if address.username and address.password is None:
+            address = replace(address, password=os.environ.get("DCOMPUTE_PASSWORD"))
+        return cls(address)
 
     @property
     def host(self) -> str:

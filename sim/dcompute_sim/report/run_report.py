@@ -114,7 +114,8 @@ def replay_command(started: t.RunStarted) -> str:
     command += ["--broker", started.broker]
     command += ["--target", started.target] if started.target else ["--time", started.time]
     for override in started.overrides:
-        command += ["--set", override]
+        if ":***@" not in override:  # a broker, which stands there; its password comes from the environment
+            command += ["--set", override]
     for mutant in started.mutants:
         command += ["--mutant", mutant]
     if started.variation:

@@ -95,8 +95,9 @@ class Scenario(Model):
     broker: Text = Field(
         default="auto",
         description="auto (model in virtual time, embedded in real time), model, embedded, mosquitto, "
-        "amqtt-plain or a URL such as mqtt://host:1883. In virtual time every broker is the model, with the "
-        "limits and the coarse clock of the one named: model, embedded, mosquitto, emqx or aws-iot.",
+        "amqtt-plain or a URL such as mqtt://user@host:1883 (the password from DCOMPUTE_PASSWORD). In "
+        "virtual time every broker is the model, with the limits and the coarse clock of the one named: "
+        "model, embedded, mosquitto, emqx or aws-iot.",
     )
     limits: BrokerLimits = Field(
         default=AS_IT_COMES, description="The broker's limits, instead of those it comes with."

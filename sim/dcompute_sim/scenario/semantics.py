@@ -16,7 +16,16 @@ from dcompute_sim.scenario.plan import active_until, phase_starts
 from dcompute_sim.scenario.scenario_model import QUIET, Scenario
 from dcompute_sim.scenario.updates import Update
 from dcompute_sim.scenario.workload import TaskStream
-from dcompute_sim.yamlfile.problems import Complaint, LocatedError, Path, Problem, Source, Span, choice_hint
+from dcompute_sim.yamlfile.problems import (
+    Complaint,
+    LocatedError,
+    Path,
+    Problem,
+    Source,
+    Span,
+    choice_hint,
+    shown,
+)
 from dcompute_sim.yamlfile.units import format_duration
 
 _INDEX = re.compile("[1-9][0-9]{0,8}")
@@ -57,9 +66,9 @@ def complaints(scenario: Scenario) -> list[Complaint]:
 def _run(scenario: Scenario) -> Iterator[Complaint]:
     if scenario.broker not in BROKERS and not scenario.broker.startswith(URL_SCHEMES):
         hint = choice_hint(scenario.broker, (*BROKERS, "mqtt://HOST:PORT"))
-        yield Complaint(("broker",), f"no broker is called `{scenario.broker[:60]}`", hint)
+        yield Complaint(("broker",), f"no broker is called {shown(scenario.broker)}", hint)
     elif scenario.time == "virtual" and scenario.broker not in MODELLED:
-        message = f"`{scenario.broker[:60]}` runs in real time only"
+        message = f"{shown(scenario.broker)} runs in real time only"
         yield Complaint(("broker",), message, "add `time: real`, or use the broker `model` or `mosquitto`")
     when_it_ends = "say when the run ends at the latest: `duration: 60s`"
     if scenario.duration is None and not scenario.phases and scenario.random is None:

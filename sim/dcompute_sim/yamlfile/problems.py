@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NoReturn
 
 Path = tuple[int | str, ...]  # of keys and indices, from the top of a file
+_PASSWORD = re.compile(r"(://[^/:@\s]*):\S*@")
 _SHOWN_COLUMNS = 100  # of a long line, this much around the problem
 
 
@@ -41,6 +43,9 @@ class Problem:
     hint: str = ""
 
     def __str__(self) -> str:
+        return without_passwords(self._text())
+
+    def _text(self) -> str:
         where = self.where
         if where.source.secret:
             return (
@@ -78,6 +83,11 @@ class LocatedError(ValueError):
         return "\n".join(str(problem) for problem in self.problems)
 
 
+def without_passwords(text: str) -> str:
+    """Return what of `text` may be shown and kept: of `mqtt://user:password@host` not the password."""
+    return _PASSWORD.sub(r"\1:***@", text)
+
+
 def fail(where: Span, message: str, hint: str = "") -> NoReturn:
     """Raise a LocatedError with one problem."""
     raise LocatedError([Problem(where, message, hint)])
@@ -112,7 +122,9 @@ def shown(value: object) -> str:
         return "a list"
     if value is None:
         return "nothing"
-    text = str(value).lower() if isinstance(value, bool) else str(value)
+    text = (
+        str(value).lower() if isinstance(value, bool) else without_passwords(str(value))
+    )  # before it is cut
     return f"`{text if len(text) <= 60 else text[:57] + '...'}`".replace("\n", " ")
 
 
@@ -120,7 +132,7 @@ def _excerpt(where: Span) -> list[str]:
     """The source line, cut to a window, with a caret line under the place."""
     if not 1 <= where.line <= len(where.source.lines):
         return []
-    line = where.source.lines[where.line - 1]
+    line = without_passwords(where.source.lines[where.line - 1])  # before it is cut
     # one column for a tab, as it is counted; and no control codes of a hostile file to the terminal
     text = "".join(char if char.isprintable() else " " for char in line)
     start = max(0, where.column - 1 - _SHOWN_COLUMNS // 2) if len(text) > _SHOWN_COLUMNS else 0
