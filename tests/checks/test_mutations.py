@@ -341,6 +341,7 @@ MUTATIONS: list[tuple[str, str, Mutation]] = [
         "a good one was left",
         lambda d: d.change(t.UpdateStarted, {"broken": ""}, node="n3"),
     ),
+    ("updated", "a campaign never came to it", lambda d: d.drop(t.UpdateStarted, node="n1")),
     ("damage_below", "one more is left", lambda d: d.change(t.FinalVersion, {"version": "v1"}, node="n1")),
     (
         "damage_below",

@@ -85,7 +85,7 @@ def test_an_update_is_explained(tmp_path: Path) -> None:
         ("py: {}", "py: {layout: slots}", "`layout` is for firmware nodes"),
         ("group: esp}", "group: esp}, bundle: missing", "no such folder"),
         ("group: esp}", "group: esp}, broken: maybe", "maybe"),
-        ("group: esp}", "group: esp}, broken_share: 30%", "crashes or hangs on some boards"),
+        ("group: esp}", "group: esp}, broken_share: 30%", "crashes, hangs or is mute on some boards"),
         ("group: esp}", "group: esp}, campaign: {canaries: [esp-9]}", "no node is called `esp-9`"),
         ("group: esp}", "group: esp}, campaign: {wave: 0%}", "a wave of no boards"),
     ],
@@ -100,7 +100,7 @@ def test_what_makes_no_sense_is_refused(tmp_path: Path, replace: str, by: str, f
     assert fault in str(caught.value)
 
 
-@pytest.mark.parametrize("broken", ["crash", "hang", "no-wifi"])
+@pytest.mark.parametrize("broken", ["crash", "hang", "mute", "no-wifi"])
 def test_a_broken_version_is_a_whole_bundle(broken: str) -> None:
     bundle = bundle_of(Update.model_validate({"at": "1s", "version": "v9", "broken": broken}), 2)
     good = bundle_of(Update.model_validate({"at": "1s", "version": "v9"}), 2)

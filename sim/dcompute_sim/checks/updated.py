@@ -8,7 +8,16 @@ from typing import ClassVar
 from pydantic import Field
 
 from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive
-from dcompute_sim.trace import Event, FinalNode, FinalVersion, NodeDefined, UpdateStarted, UpdateState
+from dcompute_sim.trace import (
+    CampaignEnded,
+    CampaignStarted,
+    Event,
+    FinalNode,
+    FinalVersion,
+    NodeDefined,
+    UpdateStarted,
+    UpdateState,
+)
 
 _GONE = ("", "dead", "offline")
 
@@ -18,7 +27,8 @@ class Updated(Check):
 
     Which of the two is what the scenario declares, never what came of it: a version that is broken, under a
     wrong key or not above the one that runs must leave the board as it was. Of a broken one it must have been
-    seen that it was rolled back; and no such board may be dead.
+    seen that it was rolled back; and no such board may be dead. A campaign that is not aborted reaches all of
+    its boards before the run ends.
 
     Limit: the last update of each board counts; the version is the one the master was told last.
     """
@@ -56,7 +66,15 @@ class Updated(Check):
                 wrong.append(ended.get(node, update))
             elif update.broken and not refused and state != "rolled back":
                 wrong.append(update)
-        figures = {"boards": len(last), "new": len(last) - old, "old": old, "wrong": len(wrong)}
+        aborted = {event.version for event in trace if isinstance(event, CampaignEnded) and event.aborted}
+        begun = {(event.node, event.version) for event in trace if isinstance(event, UpdateStarted)}
+        boards = set(last)
+        for campaign in (event for event in trace if isinstance(event, CampaignStarted)):
+            if campaign.version not in aborted and self.group is None:
+                missed = [node for node in campaign.nodes if (node, campaign.version) not in begun]
+                wrong += [ended.get(node, campaign) for node in missed]
+                boards.update(missed)
+        figures = {"boards": len(boards), "new": len(last) - old, "old": old, "wrong": len(wrong)}
         if wrong:
-            return failed(f"{len(wrong)} of {len(last)} boards ended wrongly", wrong, figures)
+            return failed(f"{len(wrong)} of {len(boards)} boards ended wrongly", wrong, figures)
         return held(f"{len(last) - old} boards at the new version, {old} at the one before", figures)

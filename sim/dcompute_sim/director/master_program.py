@@ -126,7 +126,7 @@ class TransportMaster(MasterProgram):
         self._observer = observer
         self._api = PublicApi(recorder, ids)
         self._ids = ids
-        self._updates: dict[str, tuple[Bundle, bytes, bool]] = {}
+        self._updates: dict[str, tuple[Bundle, bytes, bool, float]] = {}
         self.transport: MasterNodeTransport | None = None
 
     @property
@@ -152,14 +152,18 @@ class TransportMaster(MasterProgram):
         )
         self.transport.set_dead_nodes_callback(self._api.called_back)
         self.transport.start(timeout_s=0)
-        for node, (bundle, key, back) in self._updates.items():
-            self.transport.update_node(self._ids.id_of(node), bundle, key, back=back)
+        for node in self._updates:
+            self._begin_update(node, self.transport)
 
-    def update(self, node: str, bundle: Bundle, key: bytes, *, back: bool) -> None:
+    def update(self, node: str, bundle: Bundle, key: bytes, *, back: bool, patience_s: float) -> None:
         """Bring a board to a version; begun again by a master that has crashed meanwhile."""
-        self._updates[node] = (bundle, key, back)
+        self._updates[node] = (bundle, key, back, patience_s)
         if self.transport is not None:
-            self.transport.update_node(self._ids.id_of(node), bundle, key, back=back)
+            self._begin_update(node, self.transport)
+
+    def _begin_update(self, node: str, transport: MasterNodeTransport) -> None:
+        bundle, key, back, patience_s = self._updates[node]
+        transport.update_node(self._ids.id_of(node), bundle, key, back=back, patience_s=patience_s)
 
     @property
     def boots(self) -> int:

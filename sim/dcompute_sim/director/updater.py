@@ -32,9 +32,29 @@ class Wifi:
 
     is_connected = reset = join
 """
+_MUTE = b"""
+import outbox
+
+
+class Mute(outbox.Outbox):
+    def start_next(self):
+        for message in () if self.sending else self.control:
+            if message[0].endswith("updates"):
+                self.sending = message
+                return message
+
+    def acknowledged(self, packet_id):
+        if self.sending and packet_id == self.packet_id:
+            self.control.remove(self.sending)
+            self.sending = None
+
+
+outbox.Outbox = Mute
+"""
 _BROKEN: dict[str, tuple[str, bytes]] = {
     "crash": ("main.py", b"raise RuntimeError('a broken version')\n"),
     "hang": ("main.py", b"import time\nwhile True:\n    time.sleep(10)\n"),
+    "mute": ("main.py", _MUTE),
     "no-wifi": ("wifi.py", _NO_WIFI),
 }
 _SHARES, _MIXER = 1009, 389  # primes: ids that differ by one are far from each other
@@ -154,7 +174,7 @@ class Updates:
         key = update_key(node_id, self._scenario.namespace, **secret)
         # What a board of somebody's own runs has a release that nobody here knows.
         back = update.release is None and self._scenario.fleet[self._groups[name]].kind == "board"
-        self._master.update(name, bundle, key, back=back)
+        self._master.update(name, bundle, key, back=back, patience_s=update.patience)
 
     def _send_back(self, name: str, update: Update) -> None:
         """After an abort: to the version before."""
@@ -169,7 +189,7 @@ class Updates:
         told = {"node": name, "version": before, "before": before}
         self._recorder.add(t.UpdateStarted, **told, release=bundle.release, release_before=bundle.release - 1)
         key = update_key(group.node_id(name), self._scenario.namespace)
-        self._master.update(name, bundle, key, back=True)
+        self._master.update(name, bundle, key, back=True, patience_s=update.patience)
 
     def finish(self) -> None:
         """At the end of the run: write down which version each board tells."""
@@ -188,6 +208,7 @@ def bundle_of(update: Update, release: int) -> Bundle:
     path, data = _BROKEN[update.broken]
     if update.broken_share < 1:
         data = _ON_SOME % (_limit(update.broken_share), textwrap.indent(data.decode(), "    ").encode())
+    if update.broken_share < 1 or update.broken == "mute":  # what follows is sound
         data += bundle.files[path]
     return replace(bundle, files={**bundle.files, path: data})
 

@@ -13,12 +13,26 @@ from dcompute_sim.faults.effects import PUBLISHED
 from dcompute_sim.faults.fault import For, NodeFault, Steps
 from dcompute_sim.faults.injection import Injection
 
-How = Literal["changed", "cut", "longer", "repeated", "out-of-order", "replayed", "foreign", "escape"]
+How = Literal[
+    "changed",
+    "cut",
+    "longer",
+    "repeated",
+    "out-of-order",
+    "replayed",
+    "foreign",
+    "escape",
+    "old-hello",
+    "old-want",
+]
 
 _STOLEN_KEY = board_key(bytes(32), "a-sister-board")
 _HELLO = b"DCU2H"
 _OFFER = b"DCU2O"
 _PIECE = b"DCU2P"
+_WANT = b"DCU2W"
+_PROBE = b"DCU2Q"
+_OLD = {("old-hello", _PROBE): _HELLO, ("old-want", _PIECE): _WANT}  # what is said again after what
 
 
 class UpdateAttack(NodeFault):
@@ -37,14 +51,14 @@ class UpdateAttack(NodeFault):
         description="What is sent beside the genuine message: it `changed` in a bit, `cut`, `longer` by a "
         "byte, `repeated`; the one before it (`out-of-order`); the first offer that was heard (`replayed`, "
         "once a second); an offer under another board's key, of a version of its own (`foreign`) or with a "
-        "path out of the slot (`escape`).",
+        "path out of the slot (`escape`). To the master: the board's first answer to a probe, again to each "
+        "later one (`old-hello`); its first question for a piece, again after each (`old-want`).",
     )
 
     def inject(self, act: Injection) -> Steps:
         attacker = _Attacker(self.how, act)
-        updates = f"{act.world.topics.prefix}updates"
         leave: Callable[[], None] = yield from act.world.eavesdrop(
-            act.key, [attacker.topic, updates], attacker.heard
+            act.key, [attacker.topic, attacker.updates], attacker.heard
         )
         yield from act.lasting(leave)
 
@@ -57,20 +71,33 @@ class _Attacker:
 
     def __init__(self, how: How, act: Injection) -> None:
         self.topic = f"{act.world.topics.task_of(act.node.node_id)}/update"
+        self.updates = f"{act.world.topics.prefix}updates"
         self._how = how
         self._act = act
         self._node = act.node.node_id.encode()
         self._offer = b""
         self._before = b""
+        self._said: dict[bytes, bytes] = {}  # the first hello and the first want of the board
         self._bitten = False
         self._replayed_s = 0.0
 
     def heard(self, topic: str, payload: bytes) -> list[tuple[str, bytes]]:
-        said = self._to_board(payload) if topic == self.topic else self._to_hello(payload)
+        to = self.topic
+        if topic == self.updates:
+            if payload[len(_HELLO) :].startswith(bytes([len(self._node)]) + self._node):
+                self._said.setdefault(payload[: len(_HELLO)], payload)
+            said = self._to_hello(payload)
+        elif payload.startswith(_OFFER) and self._how == "old-want":
+            said = []
+            self._said.pop(_WANT, None)  # under another offer it is worth nothing
+        elif old := self._said.get(_OLD.get((self._how, payload[: len(_PROBE)]), b"")):
+            to, said = self.updates, [old]
+        else:
+            said = self._to_board(payload)
         if said and not self._bitten:
             self._bitten = True
-            self._act.effect(PUBLISHED, f"{self._how}: {len(said[0])} bytes to {self.topic}")
-        return [(self.topic, message) for message in said]
+            self._act.effect(PUBLISHED, f"{self._how}: {len(said[0])} bytes to {to}")
+        return [(to, message) for message in said]
 
     def _to_board(self, genuine: bytes) -> list[bytes]:
         before, self._before = self._before, genuine if genuine.startswith(_PIECE) else self._before

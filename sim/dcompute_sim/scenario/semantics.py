@@ -244,8 +244,8 @@ def _update(scenario: Scenario, index: int, update: Update) -> Iterator[Complain
     if update.select.names is None and flat and (update.select.groups or len(flat) == len(groups)):
         message = f"`{flat[0]}` cannot be updated: its boards do not keep their program in slots"
         yield Complaint(path, message, "add `kind: firmware` (or `board`) and `layout: slots` to the group")
-    if update.broken_share < 1 and update.broken not in ("crash", "hang"):
-        message = "`broken_share` is of a version that crashes or hangs on some boards"
+    if update.broken_share < 1 and update.broken not in ("crash", "hang", "mute"):
+        message = "`broken_share` is of a version that crashes, hangs or is mute on some boards"
         yield Complaint((*path, "broken_share"), message, "add `broken: crash`, or leave it out", at_key=True)
     rollout = update.campaign
     if rollout is not None and not isinstance(rollout.canaries, int):

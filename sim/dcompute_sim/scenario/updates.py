@@ -6,11 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from dcompute.protocol import PATIENCE_S
 from dcompute_sim.faults.schedule import Select
 from dcompute_sim.yamlfile.units import Duration, Fraction
 from dcompute_sim.yamlfile.yaml_model import Flag, ListEntry, Model, Text
 
-Broken = Literal["crash", "hang", "no-wifi"]
+Broken = Literal["crash", "hang", "mute", "no-wifi"]
 
 
 class Rollout(Model):
@@ -48,8 +49,9 @@ class Update(ListEntry):
     )
     broken: Broken | None = Field(
         default=None,
-        description="What is wrong with it: its program raises (`crash`), stands still (`hang`) or finds no "
-        "Wi-Fi (`no-wifi`). The boards must go back to the version before.",
+        description="What is wrong with it: its program raises (`crash`), stands still (`hang`), connects "
+        "but never says that it is ready (`mute`) or finds no Wi-Fi (`no-wifi`). The boards must go back to "
+        "the version before.",
     )
     broken_share: Fraction = Field(
         default=1.0,
@@ -68,6 +70,9 @@ class Update(ListEntry):
         default=None,
         description="What orders versions. Boards start with 1; left out, each update of this list has one "
         "more than the one before. A board that runs a higher one, or this one, must not take it.",
+    )
+    patience: Annotated[Duration, Field(gt=0)] = Field(
+        default=PATIENCE_S, description="How long nothing may move before it counts as failed on a board."
     )
     confirm: Annotated[Duration, Field(ge=10, le=3600)] = Field(
         default=60.0, description="How long a board gives the version to get ready."
