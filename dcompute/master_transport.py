@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, overload
 
 from dcompute._log import guarded, is_power_of_two, log
-from dcompute._master.effects import DeclareDead, Effect, Probe
+from dcompute._master.effects import DeclareDead, Denial, Effect, Probe
 from dcompute._master.registry import GONE, Registry
 from dcompute._mqtt.link import MqttLink, Outgoing
 from dcompute._mqtt.paho_session import QOS, SessionSettings, Subscription
@@ -156,6 +156,7 @@ class MasterNodeTransport(Transport):
         self._results_due = False
         self._started = False
         self._rejected = 0
+        self._suspicions = 0
         self._dropped_before: int | None = None
         self._broker_dropped = 0
         self._updates: MasterUpdates | None = None  # made, and its modules loaded, with the first update
@@ -186,6 +187,11 @@ class MasterNodeTransport(Transport):
     def _task_of(self, message: Outgoing) -> str | None:
         _, payload, retain = message
         return None if retain else str(decode_object(payload).get("id", ""))
+
+    @property
+    def last_error(self) -> str:
+        """As of every transport; and what seems to come to nothing of what was said to nodes."""
+        return super().last_error or self._registry.suspicion()
 
     def __str__(self) -> str:
         return "master"
@@ -227,6 +233,9 @@ class MasterNodeTransport(Transport):
             if not self._link.send(message, task["priority"]):
                 raise Backlogged(f"{self._link.held()} messages wait for the broker: {self.last_error}")
             self._registry.sent(task_id, attempt, node_id)
+            if self._link.is_up():
+                self._registry.given(node_id, self._driver.now_s())
+                self._driver.call_on_loop(self._arm_tick)
         self._tell(TaskSent(node_id, task_id, task["priority"], attempt, len(payload)))
         return task_id
 
@@ -487,6 +496,10 @@ class MasterNodeTransport(Transport):
                 case DeclareDead(node_id, inc):
                     log.warning("master: node %s did not speak within its bound: declared dead", node_id)
                     self._link.send((self._topics.status_of(node_id), encode_dead(node_id, inc), True))
+                case Denial(what):
+                    self._suspicions += 1
+                    if is_power_of_two(self._suspicions):
+                        log.warning("master: %s (%d such so far)", what, self._suspicions)
                 case NodeStatusSeen(node_id):
                     self._tell(effect)
                     self._note(node_id)

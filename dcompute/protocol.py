@@ -59,12 +59,13 @@ MAX_CAPABILITIES_BYTES = 16384
 _DESCRIPTION_BYTES = MAX_CAPABILITIES_BYTES + 1024  # a status or an announcement, as it travels
 _STATUSES = {status: status for status in (CONNECTED, READY, BUSY, DEAD, OFFLINE)}
 _STATUSES_REMEMBERED = 64  # 80 KB
+HEARD_S = 30.0  # after which what should have come back over a connection is taken for denied by the broker
 PATIENCE_S = 300.0  # without progress, until an update of a board counts as failed
 
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """A node has connected and subscribed (`initialisation`). `size`: bytes, as of the others."""
+    """A node has connected and subscribed (`initialisation`). `size`: see `memory_of`, as of the others."""
 
     node_id: str
     status: str
@@ -128,9 +129,9 @@ def decode(topics: Topics, topic: str, payload: bytes) -> Message:
     """What a message on a topic the master follows means. Raises Rejected with the reason."""
     try:
         if topic == topics.results:
-            return _result(decode_object(payload), len(payload))
+            return _result(decode_object(payload), memory_of(payload))
         if topic == topics.initialisation:
-            return _announcement(_described(payload), len(payload))
+            return _announcement(_described(payload), memory_of(payload))
         if not topic.startswith(topics.prefix) or not topic.endswith("/status"):
             raise Rejected("not a topic of the protocol")
         return _status(check_node_id(topic[len(topics.prefix) : -len("/status")]), payload)
@@ -151,6 +152,15 @@ def status_memory(topics: Topics) -> Callable[[str, bytes], Message]:
     return read
 
 
+def memory_of(payload: bytes) -> int:
+    """Return about how many bytes a message takes when it is read, within a factor of two.
+
+    What is kept is bounded by that: `[{},{}]` takes 24 times its length, so that 16 MiB of what attackers
+    announced were 390 MiB, and 256 MiB of their results would have been 6 GiB.
+    """
+    return len(payload) + 128 * payload.count(b"{") + 64 * payload.count(b"[") + 32 * payload.count(b",")
+
+
 def _status(node_id: str, payload: bytes) -> StatusMessage | StatusCleared:
     if not payload:
         return StatusCleared(node_id)
@@ -164,7 +174,7 @@ def _status(node_id: str, payload: bytes) -> StatusMessage | StatusCleared:
         _inc(body),
         _device_type(body),
         _capabilities(capabilities) if capabilities is not None else None,
-        len(payload),
+        memory_of(payload),
     )
 
 

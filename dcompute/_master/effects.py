@@ -29,5 +29,12 @@ class DeclareDead:
     inc: str
 
 
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """Something that was said seems to come to nothing: what that may be, in words."""
+
+    what: str
+
+
 Told = NodeStatusSeen | DeathReported | StaleDeathIgnored | ResultReceived | ResultDuplicate | ResultRefused
-Effect = Told | Probe | DeclareDead
+Effect = Told | Probe | DeclareDead | Denial

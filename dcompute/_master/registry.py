@@ -36,6 +36,8 @@ Rules
 12. With `probe_s`, a node that has said nothing for so long is in doubt too (rule 4): for masters whose
    broker may lose wills, at the far end of a bridge or in a cluster. Its cost is a question and a status for
    each node in each `probe_s`; so it is off unless asked for.
+13. A node that was given work and never answers, or that is announced and never tells its status, is
+   suspected (`Denial`) to be held off by the broker's access rules: see `unanswered`. No belief follows.
 
 Nothing that a network can send raises: messages come decoded, and what is odd is counted or told as an
 effect. There is no clock and no lock (the transport around it has one): times go in, `now_s` monotonic for
@@ -74,8 +76,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dcompute._master.effects import DeclareDead, Effect, Probe
+from dcompute._master.effects import DeclareDead, Denial, Effect, Probe
 from dcompute._master.taskbook import TaskBook
+from dcompute._master.unanswered import Unanswered
 from dcompute.events import (
     DeathReported,
     NodeStatusSeen,
@@ -85,7 +88,7 @@ from dcompute.events import (
     StaleDeathIgnored,
 )
 from dcompute.node_core import DEAD, OFFLINE
-from dcompute.protocol import Announcement, Message, ResultMessage, StatusCleared, StatusMessage
+from dcompute.protocol import Announcement, Message, ResultMessage, StatusCleared, StatusMessage, memory_of
 
 GONE = (DEAD, OFFLINE)
 DEFAULT_KEEPALIVE_S = 60.0
@@ -94,7 +97,7 @@ CLAIM_S = 2.0
 
 _LIVES = 4  # of a node, whose results may still come
 _ONLY_ANNOUNCED = 1_000  # nodes that never told a status
-_CAPABILITY_BYTES = 16 << 20  # of all nodes together
+_CAPABILITY_BYTES = 64 << 20  # of all nodes together, in memory
 _WAITING_RESULTS = 1_000  # for the status that names their life
 _DUPLICATE, _NOT_GIVEN = "duplicate", "the task was not given to this node"
 _WAITING_BYTES = 16 << 20
@@ -149,7 +152,7 @@ class Registry:
         grace_s: time for reconnection backoff, added to the above.
         probe_s: after how long a silence a node is asked whether it is there; None: never.
         result_limit: results kept until collected; beyond it the oldest is dropped and counted.
-        result_bytes: likewise, of their payloads.
+        result_bytes: likewise, of the memory that they take.
         task_memory: how many task ids are remembered, to accept each result once and to number attempts.
         node_limit: nodes known; others are refused and counted, until one is forgotten.
     """
@@ -191,6 +194,7 @@ class Registry:
         self._only_announced: dict[str, None] = {}
         self._claims: dict[str, tuple[float, Announcement]] = {}  # by node, and when it is asked
         self._capability_bytes = 0
+        self._unanswered = Unanswered()
         self._waiting: dict[str, list[ResultMessage]] = {}  # by node: results of a life not named yet
         self._waiting_count = self._waiting_bytes = 0
 
@@ -230,6 +234,7 @@ class Registry:
                 self._drop(next(iter(self._only_announced)))
                 self.counters["nodes_refused"] += 1
         if record.only_announced:
+            self._unanswered.announced(message.node_id, now_s)
             self._describe(record, message)
             return self._alive(record, message.status, message.inc, wall_s)
         if record.speaks(message.inc):
@@ -257,6 +262,8 @@ class Registry:
             effects += self._doubt(record, now_s)
         else:
             effects = self._heard_alive(record, message.status, message.inc, now_s, wall_s)
+            if what := self._unanswered.told(message.node_id, message.status, now_s):
+                effects.append(Denial(what))
         if message.node_id in self._waiting:
             effects += self._take_waiting(record, now_s, wall_s)
         return effects
@@ -337,6 +344,7 @@ class Registry:
 
     def _gone(self, record: NodeRecord, status: str, inc: str, cause: str, wall_s: float) -> list[Effect]:
         self._unverified.pop(record.node_id, None)
+        self._unanswered.forget(record.node_id)
         record.last_seen = wall_s
         effects: list[Effect] = []
         if record.status != status or record.inc != (inc or record.inc):
@@ -370,6 +378,7 @@ class Registry:
 
     def spoke(self, node_id: str, inc: str, now_s: float, wall_s: float) -> None:
         """The node has sent a result, or an answer to an asker, in this incarnation."""
+        self._unanswered.answered(node_id)
         record = self._nodes.get(node_id)
         if record is not None and inc == record.inc:
             record.last_seen = wall_s
@@ -440,6 +449,7 @@ class Registry:
         for record in self._nodes.values():
             record.heard = False
             record.declared_inc = None
+        self._unanswered.clear()
         self._unverified.clear()
         self._claims.clear()
         self._next_deadline_s = None
@@ -450,7 +460,7 @@ class Registry:
         for info in infos:
             record = NodeRecord(**info, death_reported=info["status"] in GONE, restored=True)
             record.lives = (life_of(record.inc),) if record.inc else ()
-            record.capability_bytes = len(str(record.capabilities))
+            record.capability_bytes = memory_of(str(record.capabilities).encode())
             self._capability_bytes += record.capability_bytes
             self._nodes[record.node_id] = record
 
@@ -483,13 +493,12 @@ class Registry:
 
     def next_deadline_s(self) -> float | None:
         """When `tick` may next have something to do."""
-        if self._next_deadline_s is None or self._next_probe_s is None:
-            return self._next_deadline_s if self._next_probe_s is None else self._next_probe_s
-        return min(self._next_deadline_s, self._next_probe_s)
+        due = (self._next_deadline_s, self._next_probe_s, self._unanswered.next_s())
+        return min((due_s for due_s in due if due_s is not None), default=None)
 
     def tick(self, now_s: float, wall_s: float) -> list[Effect]:
         """Declare dead the unverified nodes whose bound has passed; ask those whose announcement has, and
-        those that were quiet too long."""
+        those that were quiet too long, or owe an answer."""
         overdue = [node_id for node_id, deadline_s in self._unverified.items() if deadline_s <= now_s]
         effects: list[Effect] = []
         for node_id in overdue:
@@ -506,7 +515,8 @@ class Registry:
         self._next_deadline_s = min(due, default=None)
         if self._probe_s is not None and self._next_probe_s is not None and self._next_probe_s <= now_s:
             effects += self._ask_the_quiet(now_s, self._probe_s)
-        return effects
+        ask, suspected = self._unanswered.tick(now_s)
+        return [*effects, *map(Probe, ask), *map(Denial, suspected)]
 
     def _ask_the_quiet(self, now_s: float, probe_s: float) -> list[Effect]:
         effects: list[Effect] = []
@@ -550,6 +560,14 @@ class Registry:
         """This attempt is on its way to that node."""
         self._tasks.sent(task_id, attempt, node_id)
 
+    def given(self, node_id: str, now_s: float) -> None:
+        """The node was given work, which it is to answer."""
+        self._unanswered.given(node_id, now_s)
+
+    def suspicion(self) -> str:
+        """What is said that seems to come to nothing, in words; else ""."""
+        return self._unanswered.suspicion()
+
     def dead_nodes(self, *, empty: bool) -> list[str]:
         """Deaths not collected yet, oldest first; `empty` collects them."""
         dead = list(self._dead)
@@ -578,6 +596,7 @@ class Registry:
     def _drop(self, node_id: str) -> None:
         record = self._nodes.pop(node_id)
         self._capability_bytes -= record.capability_bytes
+        self._unanswered.forget(node_id)
         for table in (self._unverified, self._claims, self._only_announced):
             table.pop(node_id, None)
         for message in self._waiting.pop(node_id, ()):

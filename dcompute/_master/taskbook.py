@@ -22,7 +22,7 @@ class TaskBook:
 
     Args:
         result_limit: results kept until collected; beyond it one is dropped.
-        result_bytes: likewise, of their payloads.
+        result_bytes: likewise, of the memory that they take.
         memory: how many task ids are remembered.
     """
 

@@ -25,9 +25,7 @@ from dcompute._log import guarded, log
 from dcompute._mqtt.link import MqttLink, Outgoing
 from dcompute.drivers import Driver
 from dcompute.errors import NotSent
-
-HEARD_S = 30.0
-"""After so long on a connection, what should have come back and has not is taken for denied by the broker."""
+from dcompute.protocol import HEARD_S
 
 AT_EXIT_S = 5.0  # for all transports of a program together
 _NAMED = 5  # of what was not sent, in the log

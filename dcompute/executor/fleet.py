@@ -435,7 +435,8 @@ class FleetExecutor(Executor):
 
     @property
     def last_error(self) -> str:
-        """Why nothing goes on: the link is not up, or the journal cannot be written; "" if neither."""
+        """Why nothing goes on: the link is not up, the journal cannot be written, or what is sent to a node
+        seems to be denied by the broker's access rules; else ""."""
         return self._loop.last_error
 
     def is_connected(self) -> bool:

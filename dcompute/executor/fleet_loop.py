@@ -24,8 +24,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from dcompute._log import guarded, log
-from dcompute._master.effects import DeclareDead, Effect, Probe
+from dcompute._log import guarded, is_power_of_two, log
+from dcompute._master.effects import DeclareDead, Denial, Effect, Probe
 from dcompute._master.node_memory import Changes, row_of
 from dcompute._master.registry import GONE, Registry
 from dcompute._mqtt.link import MqttLink, Outgoing
@@ -119,6 +119,7 @@ class FleetLoop:
         self._listens_to_old = False
         self._timer: Timer | None = None
         self._timer_at_s = 0.0
+        self._suspicions = 0
         self._closed = False
 
     # --- from any thread ------------------------------------------------------------------------------------
@@ -147,8 +148,9 @@ class FleetLoop:
 
     @property
     def last_error(self) -> str:
-        """Why nothing goes on: the link is not up, or the journal cannot be written; "" if neither."""
-        return self._journal_error or self._link.last_error
+        """Why nothing goes on: the link is not up, the journal cannot be written, or what is sent to a node
+        seems to be denied; else ""."""
+        return self._journal_error or self._link.last_error or self._registry.suspicion()
 
     def is_connected(self) -> bool:
         """Tell whether it is connected and subscribed."""
@@ -216,6 +218,8 @@ class FleetLoop:
                 self._link.send_once([message], priority)
             else:
                 self._link.send(message, priority)
+            if task is not None:
+                self._registry.given(send.node, self._driver.now_s())
             if self._observer is not None and task is not None and not send.cancel:
                 self._tell(TaskSent(send.node, task.id, task.priority, send.attempt, len(payload)))
         for settled in batch.reports:
@@ -308,6 +312,7 @@ class FleetLoop:
         node, task_id = message.node_id, message.task_id or ""
         wanted = task_id in self._core.tasks  # else it is somebody else's, or nobody's
         self._core.answered_as_of_old(node, task_id, message.result, now_s)
+        self._registry.spoke(node, message.inc, now_s, self._driver.wall_s())
         if wanted and task_id not in self._core.tasks:
             self._tell(ResultReceived(node, task_id, message.result))
 
@@ -353,6 +358,10 @@ class FleetLoop:
                     log.warning("executor: node %s did not speak within its bound", node_id)
                 case DeathReported(node_id):
                     self._died(node_id)
+                case Denial(what):
+                    self._suspicions += 1
+                    if is_power_of_two(self._suspicions):
+                        log.warning("executor: %s (%d such so far)", what, self._suspicions)
 
     def _take_in(self, node_id: str, status: str, inc: str) -> None:
         now_s = self._driver.now_s()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import shlex
 import socket
@@ -150,26 +151,30 @@ def walk() -> tuple[str, list[str]]:
     return fleet, [line[4:].split("  #")[0] for line in outside.splitlines() if line.startswith("    ")]
 
 
-@pytest.fixture(params=["embedded", "mosquitto"])
-def walked(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[list[str]]:
-    """A broker as the walk starts it, in this folder; the commands that are left."""
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+    """A folder with all that the walk makes before it comes to a broker; the commands that are left."""
     fleet, commands = walk()
+    with contextlib.chdir(tmp_path_factory.mktemp("walk")):
+        Path("fleet.yaml").write_text(fleet)
+        Path("secrets.env").write_text("KILN=1\nSAW=2\n")
+        first = next(n for n, command in enumerate(commands) if command.startswith("dcompute broker --"))
+        for command in commands[:first]:
+            run(command, "4")
+        yield commands[first:]
+
+
+@pytest.fixture(params=["embedded", "mosquitto"])
+def walked(request: pytest.FixtureRequest, prepared: list[str]) -> Iterator[list[str]]:
+    """A broker as the walk starts it, in this folder; the commands that are left."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = int(server.getsockname()[1])
-    Path("fleet.yaml").write_text(fleet)
-    Path("secrets.env").write_text("KILN=1\nSAW=2\n")
-    commands = [command.replace("8883", str(port)) for command in commands]
-    embedded, mosquitto = (command for command in commands if command.startswith("dcompute broker --"))
-    for command in commands[: commands.index(embedded)]:
-        run(command, "4")
+    embedded, mosquitto, *left = (command.replace("8883", str(port)) for command in prepared)
     serves = mosquitto if request.param == "mosquitto" else embedded
     broker = subprocess.Popen([sys.executable, "-m", *shlex.split(serves)], stdout=subprocess.PIPE, text=True)
     assert broker.stdout is not None
     assert "listens" in broker.stdout.readline()
-    yield commands[commands.index(mosquitto) + 1 :]
+    yield left
     broker.terminate()
     broker.wait(20)
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -22,6 +25,7 @@ from dcompute.protocol import (
     decode,
     encode_dead,
     encode_task,
+    memory_of,
     task_fields,
 )
 
@@ -250,3 +254,21 @@ def test_a_declared_death_reads_as_the_nodes_own_will(node_id: str) -> None:
 def test_a_bad_namespace_is_refused(namespace: str) -> None:
     with pytest.raises(ValueError, match="node id"):
         check_namespace(namespace)
+
+
+@pytest.mark.parametrize(
+    "item", [{}, [], {"a": {}}, [[]], 1.5, 10**9, "ab", "text of some length", {"a": 1, "b": "x"}, None]
+)
+def test_what_a_message_takes_in_memory_is_known_before_it_is_read(item: Any) -> None:
+    payload = json.dumps({"node_id": "n", "result": [item] * 2_000}).encode()
+
+    def size(value: Any) -> int:
+        inner: Iterable[Any] = ()
+        if isinstance(value, dict):
+            inner = chain(value, value.values())
+        elif isinstance(value, list):
+            inner = value
+        return sys.getsizeof(value) + sum(map(size, inner))
+
+    taken = size(decode(Topics(""), "results", payload).result)  # type: ignore[union-attr]
+    assert taken / 2.2 <= memory_of(payload) <= 8 * taken

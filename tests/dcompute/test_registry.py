@@ -350,12 +350,12 @@ def test_what_anybody_may_cause_is_bounded() -> None:
 def test_capabilities_are_bounded_all_together() -> None:
     bench = Bench()
     for number in range(2_000):
-        bench.hear(StatusMessage(f"n{number}", "ready", "a.1", capabilities={"a": 1}, size=16_384))
+        bench.hear(StatusMessage(f"n{number}", "ready", "a.1", capabilities={"a": 1}, size=65_536))
     described = [info for info in bench.registry.infos() if info["capabilities"]]
     assert len(described) == 1_024
     assert len(bench.registry.infos()) == 2_000, "the node is known all the same"
     bench.hear(StatusMessage("n0", "ready", "a.1", capabilities={}))
-    bench.hear(StatusMessage("n1999", "ready", "a.1", capabilities={"a": 2}, size=16_384))
+    bench.hear(StatusMessage("n1999", "ready", "a.1", capabilities={"a": 2}, size=65_536))
     assert bench.registry.info("n1999")["capabilities"] == {"a": 2}  # type: ignore[index]
 
 

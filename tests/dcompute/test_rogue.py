@@ -20,10 +20,10 @@ from dcompute_sim.brokers.conformance.wire import PacketKind
 from dcompute_sim.brokers.real_broker import BrokerSecurity
 
 from dcompute import FleetExecutor
-from dcompute._mqtt.transport import HEARD_S
 from dcompute.master_transport import MasterNodeTransport
 from dcompute.node_transport import ComputeNodeTransport
 from dcompute.parts import Outgoing
+from dcompute.protocol import HEARD_S
 
 from .conftest import Eventually, Loop, ProbeClient, Served, World
 
@@ -220,3 +220,73 @@ def test_a_master_that_hears_nothing_asks_and_then_says_so(
     assert "access rules" in caplog.text
     broker.say(wire.publish("n/status", b""))
     assert master.last_error == ""
+
+
+def test_a_master_says_of_a_node_that_it_never_answers(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its results are denied, or its tasks: a question tells them apart; one that is at work is let be."""
+    master = MasterNodeTransport(client_id="boss", driver=world)
+    master.start()
+    broker = world.wires[-1].accept()
+
+    def says(node_id: str, status: str) -> None:
+        topic = f"{node_id}/status"
+        broker.say(wire.publish(topic, body(node_id=node_id, status=status, inc="a.1")))
+
+    def asked() -> list[str]:
+        heard = [wire.read_publish(p) for p in broker.heard() if p.kind is PacketKind.PUBLISH]
+        for message in heard:
+            if message.qos:
+                broker.say(wire.acknowledgement(PacketKind.PUBACK, message.packet_id))
+        return [message.topic for message in heard if b"init" in message.payload]
+
+    for node_id in ("deaf", "dumb", "busy", "fine"):
+        says(node_id, "ready")
+        master.send_task(node_id, {"id": f"t-{node_id}", "function": "f"})
+    broker.say(wire.publish("results", body(node_id="fine", inc="a.1", task_id="t-fine", result=1)))
+    world.run(1)
+    asked()
+    world.run(HEARD_S)
+    assert sorted(asked()) == ["busy", "deaf", "dumb"]
+    says("dumb", "ready")
+    says("busy", "busy")
+    assert "dumb was given work" in master.last_error
+    assert "keep it from writing its results" in caplog.text
+    world.run(HEARD_S + 1)
+    assert "deaf was given work and then asked, and has said nothing" in caplog.text
+    assert "busy was" not in caplog.text
+    for node_id in ("dumb", "deaf"):
+        broker.say(
+            wire.publish("results", body(node_id=node_id, inc="a.1", task_id=f"t-{node_id}", result=1))
+        )
+    assert master.last_error == ""
+
+
+def test_a_node_whose_status_never_comes_is_named(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    master = MasterNodeTransport(client_id="boss", driver=world)
+    master.start()
+    broker = world.wires[-1].accept()
+    broker.say(wire.publish("initialisation", body(node_id="n", status="connected", inc="a.1")))
+    world.run(HEARD_S + 1)
+    assert "n has announced itself, but its status does not come" in master.last_error
+    broker.say(wire.publish("n/status", body(node_id="n", status="ready", inc="a.1")))
+    assert master.last_error == ""
+
+
+def test_an_executor_says_whose_answers_do_not_come(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    fleet = FleetExecutor(name="work", driver=world)
+    broker = world.wires[-1].accept()
+
+    def ready(inc: str) -> None:
+        said = body(node_id="n", status="ready", inc=inc, capabilities={"credit": 4})
+        broker.say(wire.publish("n/status", said))
+
+    ready("a.1")
+    fleet.submit_task({"function": "f"})
+    world.run(HEARD_S + 1)
+    assert fleet.last_error == ""
+    ready("a.1")
+    assert "n was given work, says that it is 'ready' and has not answered" in fleet.last_error
+    assert "executor: n was given work" in caplog.text
+    fleet.close()
