@@ -7,7 +7,7 @@ Rules
    made so that no two runs can get the same; `NAME.jsonl` is a link to the newest. With a name it is locked
    as long as the run lasts.
 3. A trace that could not be written to its end is removed: half a trace would be judged as a whole one. The
-   run itself goes on meanwhile, as it would without.
+   run itself goes on meanwhile, as it would without. So is that of a run that could not begin.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class TraceFile:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_error: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_error: object) -> None:
         try:
             self._file.close()
         except OSError as error:
@@ -82,7 +82,9 @@ class TraceFile:
                 self.path.unlink(missing_ok=True)
             why = self._failure.strerror or self._failure
             raise OutputError(f"trace {self.path} cannot be written: {why}; it was removed")
-        if self._named is not None:
+        if kind is not None and self.path.is_file() and not self.path.stat().st_size:
+            self.path.unlink(missing_ok=True)
+        elif self._named is not None:
             _lead(self._named, self.path)
 
 

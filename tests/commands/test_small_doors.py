@@ -127,11 +127,13 @@ def test_the_digest_does_not_depend_on_how_the_path_was_typed(folder: Path) -> N
     assert len(digests) == 1
 
 
-def test_too_few_files_may_be_open(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_few_files_may_be_open(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(open_files, "raise_open_files", lambda wanted: 50)
-    result = invoke("run", "small.yaml", "--time", "real", "-q")
-    assert result.exit_code == 3
-    assert "open files are needed and 50 allowed" in result.stderr
+    for words in ((), ("--trace", "t.jsonl")):
+        result = invoke("run", "small.yaml", "--time", "real", "-q", *words)
+        assert result.exit_code == 3
+        assert "open files are needed and 50 allowed" in result.stderr
+    assert not [*folder.rglob("*.jsonl")], "a run that could not begin has no trace"
 
 
 @pytest.mark.parametrize(
