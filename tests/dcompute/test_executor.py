@@ -591,6 +591,6 @@ def test_from_the_command_line(rig: Rig) -> None:
     ]
     assert lines[5].split() == ["me", "1", "0", "1", "0", "0", "7:", "1"]
     assert "metrics at http://127.0.0.1:" in shown.stderr
-    assert "neither a port nor host:port" in dcompute("top", "--metrics", "here").stderr
+    assert "neither a port nor HOST:PORT" in dcompute("top", "--metrics", "here").stderr
     wrong = dcompute("node", "--handler", "work:add", "--functions", "work")
     assert "say what the node works with" in wrong.stderr

@@ -53,7 +53,7 @@ def test_where_they_are_served() -> None:
     assert address_of("0.0.0.0:9400") == ("0.0.0.0", 9400)
     assert address_of("[::1]:0") == ("::1", 0)
     for wrong in ("", "host", "host:", ":9400", "host:70000", "-1"):
-        with pytest.raises(ValueError, match=r"neither a port nor host:port"):
+        with pytest.raises(ValueError, match=r"neither a port nor HOST:PORT"):
             address_of(wrong)
 
 
