@@ -39,7 +39,7 @@ KEYS: dict[str, Any] = {
     "phases": {"storm": "200s", "quiet": "4s"},
     "fleet": {"py": {"count": 6, "keepalive": "2s", "work": "50ms"}},
     "workload": [{"tasks": 60, "rate": "6/s", "at": "1s"}],
-    "faults": [{"kind": "reset", "at": "500ms"}],
+    "faults": [{"kind": "reset", "at": "500ms", "select": {"names": ["py-6"]}}],
     "expect": ["no_false_deaths"],
 }
 DO = (
@@ -117,11 +117,11 @@ def test_faults_by_click_act_are_undone_and_can_be_saved(browser: Browser, tmp_p
             undo(browser, struck[node])
         name, text = (answer := do(browser, "save"))["name"], answer["text"]
         assert browser.js("document.getElementById('live').getAttribute('aria-pressed')") == "true"
+        browser.until(f"document.querySelector('#hands-body ul').innerText.match(/{struck['py-5']} .*until/)")
         end[0]()
         thread.join(60)
-        browser.until("page.runs[0].about.over")
+        browser.until("document.getElementById('pill').textContent !== 'running'")
         settled(browser)
-        assert browser.js("document.getElementById('pill').textContent") != "running"
         assert browser.problems() == []
         assert complaints(browser) == []
 
