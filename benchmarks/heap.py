@@ -32,7 +32,7 @@ def measure() -> list[Figure]:
         tasks: dict[str, Any] = {"workload": [{"tasks": 1500, "rate": "20/s", "payload": "200B"}]}
         plain = {"workload": [tasks["workload"][0] | {"via": "transport"}]}
         update = {
-            "workload": [{"tasks": 300, "rate": "20/s", "payload": "200B"}],
+            "workload": [{"tasks": 300, "rate": "20/s", "payload": "200B", "via": "transport"}],
             "updates": [{"at": "8s", "version": "v2", "select": {"group": "esp"}}],
             "expect": ["updated"],
         }

@@ -54,7 +54,7 @@ def test_each_path_named_is_there(text: Path) -> None:
     assert missing == []
 
 
-ELSEWHERE = {"config.py", "main_before.py", "slot_launcher.py", "stand_ins.py"}
+ELSEWHERE = {"config.py", "boot_before.py", "main_before.py", "slot_launcher.py", "stand_ins.py"}
 """Files on a board, and the user's own."""
 
 

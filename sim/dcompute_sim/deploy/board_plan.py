@@ -42,6 +42,7 @@ class BoardPlan:
         withdraw: the version on trial sits in that slot: first make the proven one current.
         write_manifest: version.json is not there yet.
         save_main: there is a program in the root, to be kept as main_before.py.
+        save_boot: there is a boot.py that never ends, to be kept as boot_before.py.
         install_launcher, install_boot: main.py with its launcher / boot.py of the root are to be replaced.
         line: what `/slot` is to say; None: it stays.
         bytes_needed: on the flash, at most.
@@ -55,6 +56,7 @@ class BoardPlan:
     withdraw: SlotLine | None
     write_manifest: bool
     save_main: bool
+    save_boot: bool
     install_launcher: bool
     install_boot: bool
     line: SlotLine | None
@@ -75,11 +77,18 @@ class BoardPlan:
             parts.append(f"{local} there already")
         if self.install_launcher:
             parts.append("launcher")
+        if self.save_boot:
+            parts.append("boot.py, which never ends, becomes boot_before.py")
         return ", ".join(parts)
 
 
-def make_plan(bundle: Bundle, launcher: Launcher, boot: bytes, seen: Survey, board: Probe) -> BoardPlan:
-    """How to bring `bundle` onto the board that was surveyed."""
+def make_plan(
+    bundle: Bundle, launcher: Launcher, boot: bytes, seen: Survey, board: Probe, boot_ends: bool = True
+) -> BoardPlan:
+    """How to bring `bundle` onto the board that was surveyed.
+
+    `boot_ends`: its boot.py came to its end when the board was started; else main.py would never run.
+    """
     manifest = json.loads(bundle.manifest())
     wanted: dict[str, str] = manifest["files"]
     has_launcher = is_launcher(seen.main)
@@ -105,7 +114,8 @@ def make_plan(bundle: Bundle, launcher: Launcher, boot: bytes, seen: Survey, boa
         write_manifest,
         save_main=not has_launcher and seen.main is not None,
         install_launcher=not _has(seen, launcher),
-        install_boot=_is_ours_to_replace(seen.boot, boot),
+        save_boot=not boot_ends and seen.boot is not None,
+        install_boot=_is_ours_to_replace(seen.boot, boot) or not boot_ends,
         line=None if unchanged else SlotLine(slot, proven, TRIES if proven != NONE else 0),
         bytes_needed=_bytes_needed(bundle, missing, launcher, seen, board, new_slot=not inside),
     )

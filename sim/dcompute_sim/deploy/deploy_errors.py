@@ -6,11 +6,15 @@ from dcompute_sim.hardware.board_errors import FAILED, MISSING, BoardError
 
 OK, INVALID = 0, 2
 
-__all__ = ["FAILED", "INVALID", "MISSING", "OK", "DeployError", "InvalidInput", "SomethingMissing"]
+__all__ = ["FAILED", "INVALID", "MISSING", "OK", "Damaged", "DeployError", "InvalidInput", "SomethingMissing"]
 
 
 class DeployError(BoardError):
     """A board did not take its firmware, or did not come up with it; says what to do."""
+
+
+class Damaged(DeployError):
+    """Files on the board are not what was sent."""
 
 
 class InvalidInput(DeployError):

@@ -11,7 +11,7 @@ from dcompute.bundle import CONFIG_FILE, BadBundle, Bundle
 from dcompute.update_keys import UpdateKeys
 from dcompute_sim.deploy.board_config import DeployTarget, Settings, Watchpoint, parse_config, watchpoint_of
 from dcompute_sim.deploy.board_plan import BoardPlan, line_back, make_plan, running
-from dcompute_sim.deploy.deploy_errors import DeployError, InvalidInput
+from dcompute_sim.deploy.deploy_errors import Damaged, DeployError, InvalidInput
 from dcompute_sim.deploy.firmware import Firmware
 from dcompute_sim.deploy.install import Installer
 from dcompute_sim.deploy.probe import Probe, Survey, probe, survey
@@ -23,6 +23,7 @@ from dcompute_sim.hardware.serial_link import ANSWER_S, SerialLink
 
 READY_S = 90.0
 _RETAINED_S = 1.0
+_TRIES = 3  # to copy over a noisy line
 Say = Callable[[str, str], None]  # step, detail
 
 
@@ -84,7 +85,7 @@ class Deployment:
             seen = survey(link, firmware.files)
             config = self._config(link, seen)
             bundle = self._bundle(firmware, config)
-            plan = make_plan(bundle, firmware.launcher, firmware.boot, seen, board)
+            plan = self._plan(link, firmware, bundle, seen, board)
             settings = parse_config(bundle.files[CONFIG_FILE].decode(errors="replace"), CONFIG_FILE)
             watcher = self._watcher(settings) if self._options.wait else None
             check_room(link, plan, board)
@@ -175,7 +176,12 @@ class Deployment:
             self._stopped = True
             self._say("probe", "")
             try:
-                board = probe(link)
+                try:
+                    board = probe(link)
+                except BoardGone:
+                    if not self._enters(link):
+                        raise
+                    board = probe(link)
                 self._say("probe", f"MicroPython {board.version_text} on {board.platform}")
                 yield link, board
             except BoardGone:
@@ -185,6 +191,19 @@ class Deployment:
                 if self._stopped:
                     with contextlib.suppress(BoardError):
                         link.restart()
+
+    def _enters(self, link: SerialLink) -> bool:
+        """Whether the board shows its prompt again: the line is there, and has but garbled something."""
+        try:
+            link.enter(self._options.answer_s)
+        except BoardError:
+            return False
+        return True
+
+    def _plan(
+        self, link: SerialLink, firmware: Firmware, bundle: Bundle, seen: Survey, board: Probe
+    ) -> BoardPlan:
+        return make_plan(bundle, firmware.launcher, firmware.boot, seen, board, link.boot_ends)
 
     def _restart(self, link: SerialLink) -> None:
         self._stopped = False
@@ -250,15 +269,22 @@ class Deployment:
         if not plan.changes:
             return
         self._say("copy", plan.describe())
-        try:
-            installer.fill_slot(bundle, plan, self._sent)
-        except BoardGone as error:
-            raise BoardGone(
-                f"{error}; it still boots what it booted. Deploy again: what has arrived is not sent twice"
-            ) from None
-        except BoardError as error:
-            installer.clear(plan.slot)
-            raise type(error)(f"{error}; nothing was switched, it boots what it booted") from None
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                installer.fill_slot(bundle, plan, self._sent)
+                break
+            except BoardError as error:
+                noise = isinstance(error, BoardGone | Damaged)
+                if not (noise and tries_left and self._enters(link)):
+                    if isinstance(error, BoardGone):
+                        told = "it still boots what it booted. Deploy again: what arrived is not sent twice"
+                    else:
+                        installer.clear(plan.slot)
+                        told = "nothing was switched, it boots what it booted"
+                    raise type(error)(f"{error}; {told}") from None
+            self._say("again", "the line is noisy")
+            installer = Installer(link)
+            plan = self._plan(link, firmware, bundle, survey(link, firmware.files), board)
         self._say("switch", f"slot {plan.slot}")
         installer.switch(plan, firmware.launcher, firmware.boot)
 

@@ -7,9 +7,10 @@ from pathlib import PurePosixPath
 
 from dcompute.bundle import UPDATE_KEY_FILE, VERSION_FILE, Bundle, file_digest
 from dcompute_sim.deploy.board_plan import BoardPlan
-from dcompute_sim.deploy.deploy_errors import DeployError
+from dcompute_sim.deploy.deploy_errors import Damaged
 from dcompute_sim.deploy.probe import Survey, survey
 from dcompute_sim.deploy.slots import (
+    BOOT_BEFORE_FILE,
     BOOT_FILE,
     FAILED_FILE,
     LAUNCHER_PATH,
@@ -108,15 +109,19 @@ class Installer:
         wanted = {path: file_digest(data) for path, data in bundle.files.items()}
         odd = sorted(path for path in {*found, *wanted} if found.get(path) != wanted.get(path))
         if odd:
-            raise DeployError(f"{self._link.port}: {', '.join(odd)} arrived damaged (a bad cable?)")
+            raise Damaged(f"{self._link.port}: {', '.join(odd)} arrived damaged (a bad cable?)")
         if plan.write_manifest:
             self._put_bytes(f"{folder}/{VERSION_FILE}", bundle.manifest())
 
     def switch(self, plan: BoardPlan, launcher: Launcher, boot: bytes) -> None:
         """Make the filled slot the one that boots, by one rename: of main.py where no launcher is yet."""
-        if plan.save_main:
-            self._call("_cp", MAIN_FILE, f"{MAIN_BEFORE_FILE}.new")
-            self._call("_mv", f"{MAIN_BEFORE_FILE}.new", MAIN_BEFORE_FILE)
+        for wanted, path, kept in (
+            (plan.save_main, MAIN_FILE, MAIN_BEFORE_FILE),
+            (plan.save_boot, BOOT_FILE, BOOT_BEFORE_FILE),
+        ):
+            if wanted:
+                self._call("_cp", path, f"{kept}.new")
+                self._call("_mv", f"{kept}.new", kept)
         if plan.line is not None:
             self._put(SLOT_FILE, f"{plan.line}\n")
         if plan.install_launcher:
@@ -163,7 +168,7 @@ class Installer:
             else:
                 self._put_bytes(path, was)
         self._call("_rm", SLOT_FILE)
-        for path in (MAIN_BEFORE_FILE, LAUNCHER_PATH):
+        for path in (MAIN_BEFORE_FILE, BOOT_BEFORE_FILE, LAUNCHER_PATH):
             if path not in before.files:
                 self._call("_rm", path)
 

@@ -173,7 +173,16 @@ def probe(link: SerialLink) -> Probe:
 
 def survey(link: SerialLink, names: Collection[str] = ()) -> Survey:
     """Look at the flash; `names` are paths within a slot, which may lie in the root too."""
-    root = ("main.py", LAUNCHER_FILE, "boot.py", "main_before.py", CONFIG_FILE, "slot", "failed")
+    root = (
+        "main.py",
+        LAUNCHER_FILE,
+        "boot.py",
+        "boot_before.py",
+        "main_before.py",
+        CONFIG_FILE,
+        "slot",
+        "failed",
+    )
     wanted = sorted({f"/{name}" for name in (*names, *root)})
     said = link.run(f"SLOTS={SLOTS!r}\nNAMES={wanted!r}\n{_SURVEY}")
     files = {}

@@ -36,6 +36,7 @@ FAILED_FILE = "/failed"  # the version that the launcher went back from
 MAIN_FILE = "/main.py"
 LAUNCHER_PATH = f"/{LAUNCHER_FILE}"
 MAIN_BEFORE_FILE = "/main_before.py"
+BOOT_BEFORE_FILE = "/boot_before.py"  # one that never came to its end, so that main.py never ran
 BOOT_FILE = "/boot.py"
 LIBRARY = "/lib"
 

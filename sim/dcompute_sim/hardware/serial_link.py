@@ -8,8 +8,13 @@ Rules, for deploys and runs alike:
   garbage with whatever its parsing raises (ValueError, struct.error, ...); all of it ends here.
 * Nothing is printed. mpremote prints what it did not expect before it raises "could not enter raw repl"; here
   whatever waits for a prompt raises by itself when the prompt does not come, so it never gets to that.
-* The way to the prompt is ours. mpremote interrupts once and gives up after one wait; a board that is in the
-  middle of its start, or of a blocking boot.py, needs to be interrupted again and again.
+* The way to the prompt is ours. mpremote interrupts once and gives up after one wait. A board in the middle
+  of its start needs to be interrupted again and again, and so does one whose boot.py blocks, or ends in
+  sys.exit(), which starts it anew for ever (ports/esp32/main.c: a forced exit of boot.py is a soft reset).
+  Each interrupt is answered in the end, so a question of our own tells when the last one has been.
+* A watchdog that boot.py started bites a board that waits at its prompt, and nothing stops it. Started again
+  it takes the new time (esp_task_wdt_reconfigure), which is as long as any step here. A board that had none
+  has one then: it restarts by itself if we never come back.
 
 Rejected: a protocol of our own over pyserial. The raw REPL, raw paste with its flow control and the file
 functions are mpremote's business, tested against more boards than we will see.
@@ -45,6 +50,13 @@ _WRITE_BYTES = 512
 _INTERRUPTED_S = 0.05
 _RTS_S = 0.1
 _PAUSE_S = 0.002
+_LONGER_WATCHDOG = """
+import machine
+try:
+    machine.WDT(timeout=600000)
+except Exception:
+    pass  # a chip that cannot count so far keeps what it had
+"""
 _BANNER = b"raw REPL; CTRL-B to exit\r\n"
 _REBOOT = b"soft reboot\r\n"
 _RESET = b"import machine\nmachine.reset()"
@@ -59,6 +71,9 @@ _KNOWN_VOICES = (
 class SerialLink:
     """Talks to one board. After `enter`, its program is stopped and it obeys.
 
+    Attributes:
+        boot_ends: boot.py came to its end at the last `enter`, without being interrupted.
+
     Raises (every method):
         BoardGone: the line fell silent, or is gone. FlashFull: OSError 28. BoardError: another exception
         on the board.
@@ -67,6 +82,8 @@ class SerialLink:
     def __init__(self, port: str, baud: int = BAUD) -> None:
         """Open the port. PortMissing says why it cannot be."""
         self.port = port
+        self.boot_ends = True
+        self._questions = 0
         self._transport = _open(port, baud)
         self._line = _Bounded(self._transport.serial)
         self._transport.serial = self._line
@@ -96,16 +113,19 @@ class SerialLink:
 
     def enter(self, answer_s: float = ANSWER_S) -> None:
         """Stop the program and start the interpreter afresh: no thread is left. NoAnswer if it cannot."""
-        with self._bounded("asking for the prompt", 3 * answer_s + 1):
+        with self._bounded("asking for the prompt", 4 * answer_s + 1):
             self._ask(answer_s)
             self._line.write(b"\x04")
             if not self._hear(_REBOOT, _REBOOT_S).endswith(_REBOOT):
                 raise NoAnswer(
                     f"{self.port}: the board does not restart at Ctrl-D: press its reset and try again"
                 )
-            if not self._hear(_BANNER, _BOOT_S).endswith(_BANNER):
-                self._ask(answer_s)  # its boot.py takes too long
+            self.boot_ends = self._hear(_BANNER, _BOOT_S).endswith(_BANNER)
+            if not self.boot_ends:
+                self._ask(answer_s)
+            self._settle(answer_s)
             self._transport.in_raw_repl = True
+        self.run(_LONGER_WATCHDOG)
 
     def _ask(self, answer_s: float) -> None:
         """Interrupt whatever runs, again and again, until the raw prompt shows."""
@@ -116,6 +136,15 @@ class SerialLink:
                 raise NoAnswer(f"{self.port}: {_what_it_is(heard)}")
             self._line.write(b"\r\x03\x03\r\x01")
             heard = heard[-_KEPT_BYTES:] + self._hear(_BANNER, min(_TRY_S, answer_s))
+
+    def _settle(self, answer_s: float) -> None:
+        """Read on until a question of ours is answered: whatever was asked before has been, too."""
+        self._questions += 1
+        answer = f"settled {self._questions}"
+        self._line.write(b"\r\x03\x01" + f"print({answer!r})".encode() + b"\x04")
+        wanted = answer.encode() + b"\r\n\x04\x04"  # mpremote looks for the prompt behind it
+        if not (heard := self._hear(wanted, answer_s)).endswith(wanted):
+            raise NoAnswer(f"{self.port}: the prompt does not obey: {_quoted(heard)}")
 
     def _hear(self, wanted: bytes, timeout_s: float) -> bytes:
         heard = b""
@@ -315,7 +344,10 @@ def _what_it_is(heard: bytes) -> str:
         if voice in heard:
             return meaning
     if not heard.strip():
-        return "nothing answers: is it a board with MicroPython? If so, press its reset and try again"
+        return (
+            "nothing answers: is it a board with MicroPython? If so, press its reset and try again; a "
+            "program that swallows KeyboardInterrupt goes with the flash alone (esptool erase_flash)"
+        )
     return f"no MicroPython prompt, but {_quoted(heard)}: flash MicroPython first (docs/hardware.md)"
 
 
