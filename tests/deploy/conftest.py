@@ -185,6 +185,7 @@ Command = Callable[..., Said]
 def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
     """`dcompute deploy ...`; fails unless it exits as expected."""
     monkeypatch.setenv("WORKSHOP", AIR["password"])
+    monkeypatch.delenv("COLUMNS", raising=False)  # xdist sets it: tables would wrap
     monkeypatch.chdir(tmp_path)
 
     def run(*words: str | Path, status: int = 0) -> Said:
