@@ -22,7 +22,7 @@ version: 1
 name: storm
 time: real
 phases: {start: 1s, storm: 9s, quiet: 4s}
-fleet: {esp: {kind: board, count: 3, keepalive: 2s, poll: 50ms}}
+fleet: {esp: {kind: board, count: 3, keepalive: 2s, poll: 50ms, timing: none}}  # as virtual boards
 workload:
   - {phase: storm, tasks: 40, rate: 6/s, payload: 60B}
 faults:
