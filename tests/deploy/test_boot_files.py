@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from .conftest import Command, Desk
 OWN_MAIN = "print('mine')\n"
 BLOCKING = "import time\nwhile True:\n    time.sleep(1)\n"
 EXITING = "import sys\nsys.exit()\n"
-WATCHED = "import machine\nmachine.WDT(timeout=2000)\n"
+WATCHED = "import machine\nmachine.WDT(timeout=5000)\n"
 
 
 @pytest.mark.parametrize("boot", [BLOCKING, EXITING], ids=["blocking", "exiting"])
@@ -36,16 +37,20 @@ def test_it_comes_back_with_what_it_belonged_to(desk: Desk, command: Command) ->
     assert desk.flash(root) == before
 
 
-def test_a_short_watchdog_does_not_bite_meanwhile(desk: Desk, command: Command) -> None:
-    root = desk.root("flash", {"boot.py": WATCHED, "main.py": OWN_MAIN})
-    board = desk.plug_in(root, baud=57_600)  # so that copying takes longer than the watchdog's two seconds
-    said = command("--port", board.address, "--config", desk.config(NODE_ID="kiln"), "--no-wait")
+def test_a_short_watchdog_does_not_bite_meanwhile(desk: Desk, command: Command, deployed: Path) -> None:
+    root = desk.root("flash", deployed)
+    (root / "boot.py").write_text(WATCHED)
+    own = desk.folder / "tasks.py"
+    own.write_text("# a long one\n" * 3000)
+    board = desk.plug_in(root, baud=57_600)  # 7 s, and the watchdog has five
+    said = command("--port", board.address, "--file", own, "--no-wait")
     assert "copied" in said.out
+    assert "again" not in said.out
     assert desk.flash(root)["boot.py"].decode() == WATCHED
 
 
 def test_a_noisy_line_is_tried_again(
-    desk: Desk, command: Command, deployed: Any, monkeypatch: pytest.MonkeyPatch
+    desk: Desk, command: Command, deployed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write, noise = SerialLink.write_file, random.Random(3)
     spoilt: list[str] = []
