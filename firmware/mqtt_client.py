@@ -124,10 +124,14 @@ class MqttClient(MQTTClient):
 
     def keep_alive(self):
         # Ping when a direction is quiet for half the keepalive; OSError if the broker has gone silent. Also
-        # while a packet comes in bit by bit: the broker waits for a word all the while.
+        # while a packet comes in bit by bit: the broker waits for a word all the while. But its answers then
+        # look like more of the packet; so one that takes two keepalives is taken for garbage.
         if self.quiet_ms() <= 0:
             awaited = self._pinged or self.reader.kind
-            if awaited and time.ticks_diff(time.ticks_ms(), self.reader.heard_ms) >= self.answer_ms:
+            now = time.ticks_ms()
+            if awaited and time.ticks_diff(now, self.reader.heard_ms) >= self.answer_ms:
+                raise OSError(errno.ETIMEDOUT)
+            if self.reader.kind and time.ticks_diff(now, self.reader.begun_ms) >= self.keepalive * 2000:
                 raise OSError(errno.ETIMEDOUT)
             self._send(b"\xc0\0")
             self._pinged = True

@@ -62,6 +62,7 @@ class PacketReader:
                 if byte < 0x10:
                     raise OSError(errno.EIO)
                 self.kind = byte
+                self.begun_ms = self.heard_ms
                 self.size = self._shift = self._have = 0
                 continue
             self.size |= (byte & 0x7F) << self._shift
