@@ -252,7 +252,7 @@ class NodeUpdate:
             UpdateState.OFFERED: f"no answer to the offer{room}",
             UpdateState.SENDING: f"it asks for nothing more{room}",
             UpdateState.STAGED: "it has all, but does not restart",
-            UpdateState.SWITCHING: "it has not come back from its restart",
+            UpdateState.SWITCHING: f"it has not come back from its restart, or has no heap to say so{room}",
         }
         return f"{words[self.state]}: nothing for {self._bound_s():.0f} s"
 

@@ -213,6 +213,11 @@ MUTATIONS: list[tuple[str, str, Mutation]] = [
     ("master_api", "a shared record", lambda d: d.change(t.MasterAnswered, {"shared": True}, node="n1")),
     ("master_api", "a wrong counter", lambda d: d.change(t.MasterCounted, {"values": {"connections": 1}})),
     ("master_api", "an error while connected", lambda d: d.insert(polled(True, "x"), t.NodeMemory)),
+    (
+        "master_api",
+        "an error of before while connected",
+        lambda d: d.insert(polled(True, "no route"), t.NodeMemory),
+    ),
     ("master_api", "no connection, and no word of it", lambda d: d.insert(polled(False), t.NodeMemory)),
     ("recovers_within", "the node never connects", lambda d: d.drop(t.NodeConnected, nth=1, node="n3")),
     ("recovers_within", "the master does not notice", lambda d: d.drop(t.NodeStatusSeen, nth=2, node="n3")),

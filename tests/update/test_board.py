@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from dcompute_sim.brokers.conformance import wire
+from dcompute_sim.micropython.provision import Emulator
 
 from dcompute._ota import messages
 from dcompute._ota.messages import Told
@@ -228,7 +229,7 @@ FUNCTIONS["fill"] = fill
 
 
 def test_a_board_without_memory_for_it_says_so_and_works_on(
-    bench: NewBench, make_version: Callable[..., Bundle]
+    bench: NewBench, emulator: Emulator, make_version: Callable[..., Bundle]
 ) -> None:
     board = bench(heap_kib=128)
     tasks = board.flash / "a" / "tasks.py"
@@ -236,7 +237,9 @@ def test_a_board_without_memory_for_it_says_so_and_works_on(
     tasks.unlink()
     tasks.write_bytes(text + FILL)
     board.start()
-    board.say(wire.publish("board", b'{"id": "0", "function": "fill", "args": [8000]}', qos=1, packet_id=9))
+    left = 125 * emulator.word_bits  # bytes: what it answers with is half as large where words are
+    fill = f'{{"id": "0", "function": "fill", "args": [{left}]}}'
+    board.say(wire.publish("board", fill.encode(), qos=1, packet_id=9))
     board.until(lambda: any(topic == "results" for topic, _ in board.seen))
     for _ in range(2):
         update = board.begin(make_version("v2"))

@@ -21,7 +21,7 @@ from .conftest import KEY, Bench, NewBench
 TASKS = 1000
 WINDOW = 8
 TASK_BYTES = 200
-SOURCE_KIB, COMPILED_KIB = {32: 46, 64: 64}, {32: 36, 64: 52}  # by the width of the emulator's words
+SOURCE_KIB, COMPILED_KIB = {32: 46, 64: 64}, {32: 39, 64: 52}  # by the width of the emulator's words
 STEP_KIB = {32: 0.4, 64: 0.7}
 REFUSALS = 3
 
@@ -106,11 +106,14 @@ def test_with_less_it_is_updated_or_says_why_not(
             # Told once the offer is proven; before that nobody is answered, and the master knows the heap or
             # nothing.
             told = update.reason == "not enough memory for an update"
-            assert (
-                told or "bytes of its heap were free)" in update.reason or "no heap left" in update.reason
-            ), update.reason
-            assert connections == {body["inc"] for topic, body in board.seen if topic == "board/status"}
-            assert board.slot() == "a - 0"
+            assert told or "bytes of its heap were free)" in update.reason or "no heap" in update.reason, (
+                update.reason
+            )
+            if "restart" in update.reason:  # it runs the new version, and cannot say so
+                assert (board.slot(), board.status()["status"]) == ("b - 0", "ready")
+            else:
+                assert connections == {body["inc"] for topic, body in board.seen if topic == "board/status"}
+                assert board.slot() == "a - 0"
         else:  # its start on trial takes a little more: the guard is a thread
             assert update.state in (UpdateState.CONFIRMED, UpdateState.ROLLED_BACK)
         board.board.power_cut()
