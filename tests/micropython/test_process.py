@@ -469,3 +469,41 @@ def test_a_board_with_a_full_heap_loses_a_thread_obeys_and_resets(real: RealRig)
             assert heard.all("started") == [(1, 1), (2, 2)]
 
     asyncio.run(go())
+
+
+CLOCK = """
+import sys
+
+class utime:
+    us = 2**40 - 5
+
+    def ticks_us():
+        return utime.us % 2**30
+
+    def ticks_ms():
+        return utime.us // 1000 % 2**30
+
+    def ticks_diff(end, start):
+        return (end - start + 2**29) % 2**30 - 2**29
+
+sys.modules["utime"] = utime
+import _kernel
+
+for more_us in (10, 0, 2**30 - 10, 5 * 2**30 + 7, 123456789):
+    utime.us += more_us
+    print(_kernel.now_us())
+"""
+
+
+def test_the_boards_clock_goes_on_where_the_machines_microseconds_wrap(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    """Every 18 minutes where words have 32 bits: whatever waited then waited for as long."""
+    script = tmp_path / "clock.py"
+    script.write_text(CLOCK)
+    path = {"MICROPYPATH": f"{emulator.shims}/real:{emulator.shims}"}
+    done = subprocess.run(
+        [*emulator.argv, str(script)], env=path, capture_output=True, text=True, check=False
+    )
+    since = [10, 10, 2**30, 6 * 2**30 + 7, 6 * 2**30 + 7 + 123456789]
+    assert [int(line) for line in done.stdout.split()] == since, done.stderr

@@ -64,6 +64,7 @@ if _config["timing"]:
     _board.loading = _kernel.load
     _gc.collect = _kernel.collect
     _kernel.prepare_counting(_imports)
+_kernel.crashed = lambda error: _observe.crashed("thread", error, _board)
 _names = _heap.fill_names(int(sys.argv[3]) if len(sys.argv) > 3 else None)
 _free = _heap.one_block()
 if _config["measure"]:

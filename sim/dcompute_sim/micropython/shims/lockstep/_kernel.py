@@ -546,6 +546,7 @@ def watchdog(timeout_ms):
     ride(_WATCHDOG, 0, struct.pack("<I", timeout_ms))
 
 
+crashed = None  # tells of an error that ended a thread; boot.py puts it here, for an import may need heap
 stacks_bytes = 0  # of the threads that run
 _stack_of = {}  # thread -> bytes
 
@@ -566,10 +567,7 @@ def start_new_thread(function, args, kwargs=None, stack_bytes=0):
         except SystemExit:
             pass
         except BaseException as error:
-            import _board
-            import _observe
-
-            _observe.crashed("thread", error, _board)
+            crashed(error)
         _leave(number)
 
     _unix_thread.start_new_thread(body, ())

@@ -52,6 +52,9 @@ _SIGINT = 2
 _setitimer = _libc.func("i", "setitimer", "iPP")
 _ITIMER_REAL = 0
 _power_on_us = utime.ticks_us()
+_power_on_ms = utime.ticks_ms()
+_WRAP = 0x3FFFFFFF
+_HALF_A_WRAP = 0x20000000
 _control = None
 _ENDS = [b'{"ev":"reset","cause":%d}\n' % cause for cause in range(6)]
 _NEWLINE = 0x0A
@@ -60,6 +63,7 @@ _line = bytearray(1024)  # an order of the testbed's: the heap may be full when 
 _SPARE_BYTES = 2048
 _spare = bytearray(_SPARE_BYTES)  # to obey it
 stdout = _unix_sys.stdout
+crashed = None  # tells of an error that ended a thread; boot.py puts it here, for an import may need heap
 _EPOCH_2000_US = 946684800000000
 
 
@@ -282,7 +286,11 @@ def report_bytes(line):
 
 
 def now_us():
-    return utime.ticks_us() - _power_on_us
+    # Where words have 32 bits the microseconds wrap every 18 minutes of the machine's, the milliseconds after
+    # twelve days: those say how often these have.
+    us = (utime.ticks_us() - _power_on_us) & _WRAP
+    about_us = utime.ticks_diff(utime.ticks_ms(), _power_on_ms) * 1000
+    return us + ((about_us - us + _HALF_A_WRAP) >> 30 << 30)
 
 
 def true_time_us():
@@ -400,10 +408,7 @@ def start_new_thread(function, args, kwargs=None, stack_bytes=0):
         except SystemExit:
             pass
         except BaseException as error:
-            import _board
-            import _observe
-
-            _observe.crashed("thread", error, _board)
+            crashed(error)
         stacks_bytes -= stack_bytes
         leave()
 
