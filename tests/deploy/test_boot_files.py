@@ -20,10 +20,18 @@ WATCHED = "import machine\nmachine.WDT(timeout=5000)\n"
 @pytest.mark.parametrize("boot", [BLOCKING, EXITING], ids=["blocking", "exiting"])
 def test_a_boot_file_that_never_ends_is_kept_aside(desk: Desk, command: Command, boot: str) -> None:
     root = desk.root("flash", {"boot.py": boot, "main.py": OWN_MAIN})
-    said = command("--port", desk.plug_in(root).address, "--config", desk.config(NODE_ID="kiln"))
+    words = ("--port", desk.plug_in(root).address, "--config", desk.config(NODE_ID="kiln"), "--answer", "3")
+    said = command(*words)
     assert "boot.py, which never ends, becomes boot_before.py" in said.out
     assert desk.flash(root)["boot_before.py"].decode() == boot
     desk.until_ready("kiln")
+
+
+def test_a_boot_file_that_takes_its_time_stays(desk: Desk, command: Command) -> None:
+    slow = "import time\ntime.sleep(6)  # a Wi-Fi, say\n"
+    root = desk.root("flash", {"boot.py": slow, "main.py": OWN_MAIN})
+    said = command("--port", desk.plug_in(root).address, "--config", desk.config(), "--dry-run", "--no-wait")
+    assert "never ends" not in said.out
 
 
 def test_it_comes_back_with_what_it_belonged_to(desk: Desk, command: Command) -> None:
@@ -33,7 +41,19 @@ def test_it_comes_back_with_what_it_belonged_to(desk: Desk, command: Command) ->
     broken = desk.folder / "tasks.py"
     broken.write_text("raise ImportError('a tool is missing')\n")
     config = desk.config(NODE_ID="never-seen")
-    command("--port", board.address, "--config", config, "--file", broken, "--timeout", "4", status=1)
+    command(
+        "--port",
+        board.address,
+        "--config",
+        config,
+        "--file",
+        broken,
+        "--timeout",
+        "4",
+        "--answer",
+        "3",
+        status=1,
+    )
     assert desk.flash(root) == before
 
 

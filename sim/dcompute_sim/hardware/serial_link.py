@@ -43,7 +43,6 @@ STEP_S = 60.0  # for one piece of code on the board
 BAUD = 115200
 _TRY_S = 0.5
 _REBOOT_S = 5.0
-_BOOT_S = 5.0
 _KEPT_BYTES = 4096
 _CHAR_S = 5.0
 _WRITE_BYTES = 512
@@ -113,14 +112,15 @@ class SerialLink:
 
     def enter(self, answer_s: float = ANSWER_S) -> None:
         """Stop the program and start the interpreter afresh: no thread is left. NoAnswer if it cannot."""
-        with self._bounded("asking for the prompt", 4 * answer_s + 1):
+        with self._bounded("asking for the prompt", 5 * answer_s + _REBOOT_S + 1):
             self._ask(answer_s)
             self._line.write(b"\x04")
             if not self._hear(_REBOOT, _REBOOT_S).endswith(_REBOOT):
                 raise NoAnswer(
                     f"{self.port}: the board does not restart at Ctrl-D: press its reset and try again"
                 )
-            self.boot_ends = self._hear(_BANNER, _BOOT_S).endswith(_BANNER)
+            # Twice as long as for an answer: one that joins a Wi-Fi takes its time, and ends.
+            self.boot_ends = self._hear(_BANNER, 2 * answer_s).endswith(_BANNER)
             if not self.boot_ends:
                 self._ask(answer_s)
             self._settle(answer_s)
