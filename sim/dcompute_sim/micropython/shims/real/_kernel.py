@@ -34,7 +34,9 @@ import ffi
 import micropython
 import utime
 
-get_ident = _unix_thread.get_ident
+_libc = ffi.open(None)
+# The port's own get_ident is an address: where words have 32 bits a number on the heap, for each wait.
+get_ident = _libc.func("i", "gettid", "")
 _gil = _unix_thread.allocate_lock()
 _turn = _unix_thread.allocate_lock()  # held while waiting for _gil, so that a release hands it over
 _main = get_ident()
@@ -44,7 +46,6 @@ _main_is = _RUNS
 _gil_of = _turn_of = None  # who is known to hold them; for a moment, None also when somebody does
 _gil.acquire()
 
-_libc = ffi.open(None)
 _exit = _libc.func("v", "_exit", "i")
 _kill = _libc.func("i", "kill", "ii")
 _getpid = _libc.func("i", "getpid", "")
