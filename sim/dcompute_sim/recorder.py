@@ -146,6 +146,9 @@ class Recorder:
     def resumed(self, name: str, conn: int) -> None:
         self.add(t.WireResumed, node=name, conn=conn)
 
+    def late(self, name: str, conn: int, late_s: float) -> None:
+        self.add(t.WireLate, node=name, conn=conn, late_us=round(late_s * 1e6))
+
     def refused(self, name: str, how: Refusal) -> None:
         effect = REFUSED if how == "rst" else UNANSWERED
         self.effect(name, effect, f"connection attempt met {how}")

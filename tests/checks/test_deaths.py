@@ -448,10 +448,31 @@ def test_a_death_while_reconnecting_is_known_by_the_connection_before(story: Tra
     assert judge("dead_within", story.at(90).end()).status is Status.HELD
 
 
-def test_a_link_that_became_slow_may_explain_a_death(story: TraceBuilder) -> None:
+def test_a_silence_explains_no_death_before_the_broker_can_have_lost_patience(story: TraceBuilder) -> None:
+    """A master that gives nodes 0.3 of their keepalive is wrong beside a Wi-Fi drop, too."""
+    story.define("n").boot("n").at(20).silent("wifi_drop", "n", report_s=None)
+    assert judge("no_false_deaths", [*story.events, death("n", 23)]).status is Status.FAILED
+    assert judge("no_false_deaths", [*story.events, death("n", 25)]).status is Status.HELD
+
+
+@pytest.mark.parametrize(
+    ("late_s", "reported_s", "status"),
+    [
+        pytest.param(None, 20, Status.FAILED, id="slow, but nothing came late"),
+        pytest.param(7, 11, Status.HELD, id="on its way for more than half a keepalive"),
+        pytest.param(7, 9, Status.FAILED, id="the broker cannot have lost patience yet"),
+        pytest.param(7, 14.1, Status.FAILED, id="it had arrived"),
+        pytest.param(2, 8, Status.FAILED, id="never late enough"),
+    ],
+)
+def test_a_slow_link_explains_a_death_by_its_delay_only(
+    story: TraceBuilder, late_s: float | None, reported_s: float, status: Status
+) -> None:
     story.define("n").boot("n").at(5)
     story.fault("slow_link", "n", effect="slowed 5 crossings")
-    assert judge("no_false_deaths", [*story.events, death("n", 20)]).status is Status.HELD
+    if late_s is not None:
+        story.add(t.WireLate, node="n", conn=story.conns, late_us=round(late_s * 1e6))
+    assert judge("no_false_deaths", [*story.events, death("n", reported_s)]).status is status
 
 
 def test_a_death_before_the_node_was_back_from_an_outage_is_due_after_that_outage(

@@ -61,6 +61,29 @@ def test_what_a_node_had_no_room_to_keep_may_run_there_again(
     assert judge("done_once", fleet.run("n", "a", attempt=3).end()).status is status
 
 
+@pytest.mark.parametrize(
+    ("attempt", "thrown_out", "status"),
+    [
+        pytest.param(2, True, Status.HELD, id="another attempt, as another life to its asker"),
+        pytest.param(1, True, Status.FAILED, id="the same attempt"),
+        pytest.param(2, False, Status.FAILED, id="neither threw the other out meanwhile"),
+    ],
+)
+def test_a_clone_excuses_no_more_than_it_brings_about(
+    fleet: TraceBuilder, attempt: int, thrown_out: bool, status: Status
+) -> None:
+    double = fleet.clone_of("n")
+    if not thrown_out:
+        fleet.add(t.NodeConnecting, node=double, inc="2.1")
+    fleet.at(5).ask("a").place("n", "a").add(t.ExecutionBegan, node="n", task="a", life=1)
+    if thrown_out:
+        fleet.at(6).add(t.NodeConnecting, node=double, inc="2.1")
+    fleet.at(7).place("n", "a", attempt=attempt).run("n", "a", attempt=attempt)
+    outcome = judge("done_once", fleet.end())
+    assert outcome.status is status
+    assert ("1 of 1 excused: another attempt beside a clone" in outcome.summary) is (status is Status.HELD)
+
+
 @pytest.mark.parametrize(("outcome", "status"), [("forgotten", Status.HELD), ("result", Status.FAILED)])
 def test_what_went_with_the_journal_is_forgotten(fleet: TraceBuilder, outcome: str, status: Status) -> None:
     fleet.ask("a").place("n", "a").run("n", "a").ask("b").add(t.ExecutorStopped, asker="x", how="crash")

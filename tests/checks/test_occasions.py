@@ -148,6 +148,18 @@ def _a_silence_as_the_run_ends(story: TraceBuilder) -> None:
     story.add(t.RetainedStatus, node="n2", status="ready", inc=story.incs["n2"])
 
 
+def _a_connection_lost(story: TraceBuilder, before_the_end_s: float, retained: str = "ready") -> None:
+    """Seed 4734 of the swarm: a lossy link ended it half a second before the run did."""
+    story.final("n1").at(40 - before_the_end_s).disconnect("n2").death("n2")
+    story.at(40).add(t.RetainedStatus, node="n2", status=retained, inc=story.incs["n2"])
+    story.add(t.FinalNode, node="n2", running=True, connected=False, own_status="ready",
+              master_status="dead", inc=story.incs["n2"])  # fmt: skip
+
+
+def _a_connection_lost_as_the_run_ends(story: TraceBuilder) -> None:
+    _a_connection_lost(story, 0.5)
+
+
 def _a_task_that_is_to_fail(story: TraceBuilder) -> None:
     story.send("n1", "well").work("n1", "well").send("n2", "ill")
     story.add(t.TaskFinished, node="n2", task="ill", ok=False, meant=True)
@@ -165,6 +177,8 @@ def _a_result_that_its_node_took_along(story: TraceBuilder) -> None:
         (_a_silence_that_healed, "dead_within", "1 of 2 excused: healed before the broker had to notice"),
         (_a_silence_as_the_run_ends, "final_status", "1 of 2 excused: silenced so late"),
         (_a_silence_as_the_run_ends, "retained_consistent", "1 of 2 excused: silenced so late"),
+        (_a_connection_lost_as_the_run_ends, "final_status", "1 of 2 excused: on its way back"),
+        (_a_connection_lost_as_the_run_ends, "retained_consistent", "1 of 2 excused: on its way back"),
         (_a_task_that_is_to_fail, "results_match", "1 of 2 excused: meant to fail"),
         (_a_result_that_its_node_took_along, "no_lost_results", "1 of 2 excused: went down with their node"),
     ],
@@ -177,3 +191,10 @@ def test_excuses_are_counted_in_the_verdict(
     outcome = judge(name, story.end())
     assert outcome.status is Status.HELD, outcome
     assert said in outcome.summary
+
+
+@pytest.mark.parametrize("name", ["final_status", "retained_consistent"])
+def test_a_node_that_does_not_come_back_is_no_excuse(story: TraceBuilder, name: str) -> None:
+    story.define("n1", "n2").boot("n1", "n2").at(20)
+    _a_connection_lost(story, 6, retained="dead")
+    assert judge(name, story.end()).status is Status.FAILED

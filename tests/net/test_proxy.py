@@ -415,6 +415,19 @@ def test_a_slow_link_delays_and_keeps_order(run: Run) -> None:
     run(scene)
 
 
+def test_what_comes_later_than_the_word_before_is_told(run: Run) -> None:
+    async def scene(link: _Link) -> None:
+        _, node_out, broker_in, _ = await link.pair()
+        link.proxy.set_delay(0.51)
+        for word in (b"one", b"two"):
+            node_out.write(word)
+            await asyncio.sleep(0.01)
+        assert await _read(broker_in, 6) == b"onetwo"
+        assert link.told.of("late") == [("node", 1, 0.51)]
+
+    run(scene)
+
+
 def test_bytes_on_their_way_over_a_slow_link_are_held_when_it_fails(run: Run) -> None:
     async def scene(link: _Link) -> None:
         _, node_out, broker_in, _ = await link.pair()

@@ -395,6 +395,46 @@ def test_few_segments_under_way_are_recovered_without_the_timer(world: World) ->
     assert world.received == [b"onetwo"]
 
 
+def test_what_comes_later_than_the_word_before_is_told(world: World) -> None:
+    """Once: what follows as late comes in the same intervals as it was said."""
+    socket = world.connect()
+    socket.send(b"quick")
+    world.run(1)
+    world.node.slow(2.0)
+    for _ in range(3):
+        socket.send(b"late")
+        world.run(0.5)
+    world.node.slow(0.01)
+    world.run(5)
+    assert world.observer.of("late") == [("node", 1, pytest.approx(2.01, abs=0.02))]
+    world.node.slow(0.0, bytes_per_s=1_000)  # a narrow link is slow to whoever has much to say
+    socket.send(b"x" * 200)
+    world.run(5)
+    assert len(world.observer.of("late")) == 1
+    socket.send(b"x" * 5_000)
+    world.run(30)
+    assert len(world.observer.of("late")) > 1
+
+
+def test_a_word_that_meets_silence_and_is_not_repeated_for_long_is_told(world: World) -> None:
+    """Seed 8203 of the swarm: the link had been slow, so the kernel waited for 7 s, and the broker had given
+    the node up by then. Nothing had said that nothing crossed."""
+    world.node.slow(2.0, loss=1e-9)  # the round trip is measured
+    socket = world.node.connect("broker", 1883)
+    world.run(10)
+    world.node.slow(0.01, loss=1e-9)
+    socket.send(b"well")
+    world.run(10)
+    world.node.link.down()
+    socket.send(b"ping")
+    world.run(0.1)
+    world.node.link.up()
+    assert [kind for kind, *_ in world.observer.told if kind in ("stalled", "resumed")] == ["stalled"]
+    world.run(20)
+    assert world.received == [b"wellping"]
+    assert world.observer.of("resumed")
+
+
 def test_a_lost_acknowledgement_sends_again_and_delivers_once(world: World) -> None:
     socket = world.connect()
     began = world.env.now

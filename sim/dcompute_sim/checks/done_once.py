@@ -9,8 +9,9 @@ and from what the futures said (`task_settled`): neither is the protocol's own a
 2. What a result is told of was executed.
 3. No task is executed twice in one life of one node, unless it had failed there, or the node has told that it
    had no room to keep the result: then only another attempt has one. That is what a node's memory of its
-   askers is for. Excused are nodes of whose id there was a clone: each of the two is a new life to the asker
-   whenever it throws the other out, which says nothing of the one before.
+   askers is for. Excused, and counted, is another attempt at a node that its clone had thrown out, or that
+   had thrown the clone out, since the task was first sent there: each of the two is a new life to the asker
+   then. The same attempt never runs twice, clone or not.
 4. A task that is to run `once` is executed once at most, wherever.
 
 A second execution in another life, or on another node, is no fault: who lost its memory, or could not be
@@ -24,7 +25,16 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from dcompute_sim import trace as t
-from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, named, of_kinds
+from dcompute_sim.checks.check import (
+    Check,
+    CheckOutcome,
+    excused,
+    failed,
+    held,
+    inconclusive,
+    named,
+    of_kinds,
+)
 from dcompute_sim.checks.tasks import cut_short
 
 RESULTS = ("result", "failed")
@@ -76,6 +86,8 @@ class DoneOnce(Check):
         told = f"{ended} of {len(work)} tasks ended, {len(again)} of them run again"
         if again:
             told += f" ({named(again)})"
+        beside_clones = {"another attempt beside a clone": len(ledger.excused)} if ledger.excused else {}
+        told += excused(beside_clones, len(again) - len(ledger.excused))
         if wrong:
             return failed(f"{told}; {'; '.join(reasons)}", wrong, figures)
         if open_ and cut_short(trace):
@@ -91,13 +103,19 @@ class _WorkLedger:
     def __init__(self) -> None:
         self.work: dict[str, _Work] = {}
         self.foreign = False
-        self._cloned: set[str] = set()
+        self.excused: dict[str, None] = {}  # tasks
+        self._id_of: dict[str, str] = {}  # clones and their doubles -> whose id both have
+        self._thrown_out_us: dict[str, int] = {}  # id that two have -> when one threw the other out last
+        self._sent_us: dict[tuple[str, str], int] = {}  # (node, task) -> when it was first sent there
         self._again: set[tuple[str, str]] = set()  # (node, task): it may run there again
         self._faults: dict[str, list[t.Event]] = {}
         self._gone: dict[str, None] = {}  # askers that are down
         self.take_in: dict[type[t.Event], Callable[[Any], None]] = {
             t.NodeDefined: self._node,
-            t.ParticipantDefined: lambda event: self._cloned.update((event.name, event.node)),
+            t.ParticipantDefined: self._participant,
+            t.NodeConnecting: self._connects,
+            t.NodeConnected: self._connects,
+            t.TaskSent: self._sent,
             t.TaskAsked: self._asked,
             t.TaskSettled: self._settled,
             t.ExecutionBegan: self._began,
@@ -119,6 +137,17 @@ class _WorkLedger:
     def _node(self, event: t.NodeDefined) -> None:
         self.foreign |= event.foreign or event.kind == "board"
 
+    def _participant(self, event: t.ParticipantDefined) -> None:
+        if event.role is t.Role.CLONE:
+            self._id_of |= {event.name: event.node, event.node: event.node}
+
+    def _sent(self, event: t.TaskSent) -> None:
+        self._sent_us.setdefault((event.node, event.task), event.t_us)
+
+    def _connects(self, event: t.NodeConnecting | t.NodeConnected) -> None:
+        if event.node in self._id_of:
+            self._thrown_out_us[self._id_of[event.node]] = event.t_us
+
     def _asked(self, event: t.TaskAsked) -> None:
         if event.asker:
             self.work[event.task] = _Work(event)
@@ -139,9 +168,15 @@ class _WorkLedger:
         if entry is None:
             return
         here = (event.node, event.task)
-        in_this_life = any((run.node, run.life) == (event.node, event.life) for run in entry.executions)
-        if in_this_life and here not in self._again and event.node not in self._cloned:
-            self._fault("run twice in one life of a node", event)
+        before = [run for run in entry.executions if (run.node, run.life) == (event.node, event.life)]
+        if before and here not in self._again:
+            node_id = self._id_of.get(event.node, event.node)
+            sent_us = self._sent_us.get((node_id, event.task), event.t_us)
+            is_other = all(run.attempt != event.attempt for run in before)
+            if is_other and self._thrown_out_us.get(node_id, -1) >= sent_us:
+                self.excused[event.task] = None
+            else:
+                self._fault("run twice in one life of a node", event)
         if entry.executions and entry.asked.once:
             self._fault("run again although they were to run once", event)
         self._again.discard(here)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dcompute_sim import trace as t
 from dcompute_sim.checks.check import excused, named, of_kinds
 from dcompute_sim.checks.history import LIFELESS, History, history_of
+
+_BACK_US = 5_000_000  # in which a node is connected anew: a pause, and handshakes of which something is lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +21,14 @@ class Ending:
     group: str
     reachable: bool  # running, and no fault keeps its bytes from the broker
     undecided: bool  # went silent so shortly before the end that nobody had to notice yet
+    reconnecting: bool  # it runs, and its connection ended so shortly before that a new one was being made
     mute: bool  # it is connected, and has never said a status under its node's id
     retained: t.RetainedStatus | None
+
+    @property
+    def judged(self) -> bool:
+        """Whether the truth about it can be told, and somebody has to know it."""
+        return not self.reconnecting and (self.reachable or not self.undecided)
 
     def accepts(self, status: str) -> bool:
         """Whether `status` is a true belief about this node; of one never heard of, nothing is believed."""
@@ -51,6 +60,8 @@ def _ending(history: History, final: t.FinalNode, retained: t.RetainedStatus | N
         group=story.definition.group if story.definition else "",
         reachable=final.running and not story.silenced,
         undecided=_undecided(history, final),
+        reconnecting=final.running
+        and any((life.ended_us or 0) + _BACK_US > final.t_us for life in story.lives),
         mute=final.running and final.connected and not final.own_status and not final.master_status,
         retained=retained,
     )
@@ -63,9 +74,15 @@ def _undecided(history: History, final: t.FinalNode) -> bool:
 
 
 def left_out(endings: Sequence[Ending], judged: int) -> str:
-    """In words, how many nodes nobody has to know the truth about yet; "" where there are none."""
-    late = sum(ending.undecided and not ending.reachable for ending in endings)
-    return excused({"silenced so late that nobody had to notice": late} if late else {}, judged)
+    """In words, of how many nodes nobody has to know the truth yet; "" where there are none."""
+    why = Counter(
+        "on its way back as the run ended"
+        if ending.reconnecting
+        else "silenced so late that nobody had to notice"
+        for ending in endings
+        if not ending.judged
+    )
+    return excused(why, judged)
 
 
 def about_mute(judged: Sequence[Ending]) -> str:

@@ -15,7 +15,8 @@ from dcompute_sim.trace import Event
 class FinalStatus(Check):
     """At the end each running node is connected and the master has its own status; the others are dead.
 
-    Limit: nodes silenced so shortly before the end that nobody had to notice are left out.
+    Limit: nodes silenced so shortly before the end that nobody had to notice are left out, and those whose
+    connection ended in the last seconds, which were on their way back.
     """
 
     name: ClassVar[str] = "final_status"
@@ -26,7 +27,7 @@ class FinalStatus(Check):
 
     def judge(self, trace: Sequence[Event]) -> CheckOutcome:
         of_group = [ending for ending in endings(trace) if self.group in (None, ending.group)]
-        judged = [ending for ending in of_group if ending.reachable or not ending.undecided]
+        judged = [ending for ending in of_group if ending.judged]
         late = left_out(of_group, len(judged))
         wrong = [ending.node for ending in judged if not ending.mute and not self._right(ending)]
         running = sum(ending.reachable for ending in judged)

@@ -10,7 +10,10 @@ Rules:
    healthy node; if it were an excuse, the check could not fail where it matters most.
 4. A silence outlasts its fault. TCP doubles its waiting time with each retransmission [RFC 6298, 5.5], so
    what was held back for a time may arrive as much later, and the broker may lose patience meanwhile.
-   `wire_stalled` and `wire_resumed` say how long it really was where the wire is seen.
+   `wire_stalled` and `wire_resumed` say how long it really was where the wire is seen; `wire_late`, how much
+   later something comes over a link that has become slow. No silence explains anything before it has lasted
+   half a keepalive: the broker waits for 1.5 of them, and a healthy node's last word before it was no older
+   than one. A slow link as such, however long, explains nothing.
 5. A report of an incarnation whose successor the master had already seen alive is false, whatever happened:
    a stale will that overwrote a live node's status (two boards with one id, a random client id).
 6. Undecided is what nothing could have gone wrong in: no report, and no node that the master knew connected
@@ -46,21 +49,27 @@ from pydantic import Field
 
 from dcompute_sim import trace as t
 from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, named, of_kinds
-from dcompute_sim.checks.history import LIFELESS, is_momentary, is_seen
+from dcompute_sim.checks.history import LIFELESS, is_momentary, is_seen, stops_program
 from dcompute_sim.faults.fault import Seen
 from dcompute_sim.yamlfile.units import Duration
 
 _ON_THE_WAY_US = 2_000_000  # at most, from a node by way of the broker to the master
 _ALMOST = 0.95  # of 1.5 keepalives: the last word was said a link's latency before the broker heard it
+_TOLD_LATE_US = 1_000_000  # at most: a silence is told of when it meets a retransmission
 
 
 @dataclass(slots=True)
 class _Cause:
-    """Something that may truly have killed an incarnation. `until_us`: it can have done so until then."""
+    """Something that may truly have killed an incarnation.
+
+    Attributes:
+        from_us: it can have done so from then on, `until_us` until then.
+    """
 
     why: str
     since_us: int = 0
     until_us: int | None = None
+    from_us: int = 0
 
     def healed(self, now_us: int) -> None:
         """The silence is over. What it held back may take as long again to arrive, for TCP doubles its
@@ -118,7 +127,17 @@ class _NodeLives:
     def stall(self, conn: int, now_us: int) -> None:
         """Nothing of this connection reaches the broker: it may lose patience, also after the link healed."""
         cause = self.stalled[conn] = _Cause("a silence that TCP outlasted", now_us)
+        cause.from_us = now_us + self.half_us() - _TOLD_LATE_US
         self.lives.get(self.conns.get(conn, ""), []).append(cause)
+
+    def slowed(self, conn: int, late_us: int, now_us: int) -> None:
+        """What it says now is longer on its way than what it said before."""
+        cause = _Cause("a slow link", now_us, now_us + late_us, now_us + self.half_us())
+        self.lives.get(self.conns.get(conn, ""), []).append(cause)
+
+    def half_us(self) -> int:
+        """How long at least a healthy node's bytes must be held up until the broker may lose patience."""
+        return round(0.5 * _ALMOST * self.keepalive_s * 1e6)
 
     def begins(self, inc: str) -> None:
         """An older attempt that the node has given up may still be on its way: when its CONNECT arrives, the
@@ -183,8 +202,10 @@ class NoFalseDeaths(Check):
     that nothing happened to. A connection that the broker closed is no excuse: that is how a broker that
     wrongly gives up a healthy node looks. A silence that healed explains a report while it lasts, as long
     again (TCP's retransmissions may come that late), until the connection it held up carries bytes again
-    (later still, if a retransmission was lost), and for `grace`. So does an attempt that the node gave up on
-    a slow link, as long as its bytes may still arrive: the broker takes the older CONNECT for the newer.
+    (later still, if a retransmission was lost), and for `grace`; none explains one that comes before the
+    broker can have lost patience. A link that has become slow explains one only while something is on its way
+    for so much longer than the word before that the broker loses patience. An attempt that the node gave up
+    there explains one as long as its bytes may arrive: the broker takes the older CONNECT for the newer.
 
     It is put to the test by every report, and by every node that keeps one connection for as long as a silent
     one may go unnoticed (1.5 x keepalive [MQTT-3.1.2-24] and the broker's granularity): before, nobody could
@@ -238,7 +259,8 @@ class NoFalseDeaths(Check):
         if inc not in node.lives or node.knew_a_successor(inc):
             return None
         for cause in node.lives[inc]:
-            if cause.until_us is None or not self._is_past(cause.until_us, report):
+            is_over = cause.until_us is not None and self._is_past(cause.until_us, report)
+            if not is_over and report.t_us >= cause.from_us:
                 return cause.why
         return None
 
@@ -409,6 +431,7 @@ _OF_INTEREST = frozenset(
         t.ProgramEnded,
         t.StatusPublished,
         t.WireClosed,
+        t.WireLate,
         t.WireOpened,
         t.WireResumed,
         t.WireStalled,
@@ -472,6 +495,8 @@ def _note(nodes: dict[str, _NodeLives], event: t.Event, who: t.Participants) -> 
             node.opened(conn)
         case t.WireStalled(conn=conn):
             node.stall(conn, event.t_us)
+        case t.WireLate(conn=conn, late_us=late_us):
+            node.slowed(conn, late_us, event.t_us)
         case t.WireResumed(conn=conn) if conn in node.stalled:
             node.stalled.pop(conn).until_us = event.t_us
         case t.WireClosed(conn=conn, by="broker"):
@@ -488,6 +513,8 @@ def _note(nodes: dict[str, _NodeLives], event: t.Event, who: t.Participants) -> 
             node.blame(_Cause(kind, event.t_us))
         case t.FaultInjected(fault=fault, kind=kind) if is_seen(kind, Seen.SILENCE, Seen.MAY_BREAK):
             cause = _Cause(kind, event.t_us)
+            if is_seen(kind, Seen.SILENCE) and not stops_program(kind):
+                cause.from_us = event.t_us + node.half_us()
             node.blame(cause)
             if not is_momentary(kind):
                 node.ongoing[fault] = cause

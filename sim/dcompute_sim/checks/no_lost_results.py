@@ -336,5 +336,5 @@ class _ResultLedger:
 
 def _disturbs(kind: str) -> bool:
     """Whether it keeps results from the broker for a while. What stops the node is told otherwise."""
-    hinders = is_seen(kind, Seen.SILENCE, Seen.MAY_BREAK)
+    hinders = is_seen(kind, Seen.SILENCE, Seen.MAY_BREAK, Seen.DELAY)
     return hinders and not is_momentary(kind) and not stops_program(kind)

@@ -22,7 +22,7 @@ class RetainedConsistent(Check):
 
     def judge(self, trace: Sequence[Event]) -> CheckOutcome:
         found = endings(trace)
-        judged = [ending for ending in found if ending.reachable or not ending.undecided]
+        judged = [ending for ending in found if ending.judged]
         late = left_out(found, len(judged))
         read = [ending for ending in judged if ending.retained is not None]
         wrong: list[Event] = [

@@ -58,6 +58,10 @@ class Seen(enum.Enum):
     MAY_BREAK = "may break"
     """It may end a connection, and so may explain a death, but need not cause one."""
 
+    DELAY = "delay"
+    """What is said comes later; where that takes as long as the broker has patience, the link tells so
+    itself (`wire_late`), and nothing else explains a death."""
+
     HARMLESS = "harmless"
     """It ends no node's connection."""
 

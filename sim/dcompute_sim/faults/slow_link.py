@@ -19,9 +19,9 @@ SLOWED = Effect("slowed")
 class SlowLink(NodeFault):
     """The link gets slow."""
 
-    # One that becomes slower than half a keepalive ends the connection: the broker then hears nothing for
+    # One that becomes slower by half a keepalive ends the connection: the broker then hears nothing for
     # longer than 1.5 of them.
-    seen = Seen.MAY_BREAK
+    seen = Seen.DELAY
     effects = frozenset({SLOWED})
     unseen, remedy = "nothing crossed while it was slow", MORE_TO_SAY
     needs_connection = False

@@ -7,12 +7,14 @@ node whose link it is, `conn` numbers the connections of a run from 1.
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 Side = Literal["node", "broker"]  # who opened the connection, and who accepted it
 Direction = Literal["to_broker", "to_node"]
 How = Literal["fin", "rst", "timeout", "lost"]
 """How a connection ended: orderly, reset, given up after unanswered retransmissions, or with its power."""
+LATE_S: Final = 0.5
+"""A word that comes by as much later than the one before is told of: half of the shortest keepalive."""
 Refusal = Literal["silence", "rst"]
 """What a connection attempt met: nothing at all, or a host that answered "nobody listens here"."""
 
@@ -38,6 +40,10 @@ class WireObserver(Protocol):
     def resumed(self, name: str, conn: int) -> None:
         """What was missing got through."""
 
+    def late(self, name: str, conn: int, late_s: float) -> None:
+        """What `name` says now takes `late_s` to the broker, and so much longer than the word before that
+        the broker may lose patience: LATE_S at least."""
+
     def refused(self, name: str, how: Refusal) -> None:
         """A connection attempt of `name` did not reach a broker; told again when its repetition does not."""
 
@@ -60,4 +66,5 @@ class NullObserver:
     def held(self, name: str, direction: Direction, n_bytes: int) -> None: ...
     def stalled(self, name: str, conn: int) -> None: ...
     def resumed(self, name: str, conn: int) -> None: ...
+    def late(self, name: str, conn: int, late_s: float) -> None: ...
     def refused(self, name: str, how: Refusal) -> None: ...

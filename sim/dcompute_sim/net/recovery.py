@@ -132,6 +132,7 @@ class Recovery:
         assert self.window is not None
         self.window.put_back(seq, payload, sent_at_s, self._clock.env._now)
         self._set_timer(self.window)
+        self._went_nowhere(self.window)
 
     def acknowledge_soon(self) -> None:
         """Say once more what was received."""
@@ -171,10 +172,15 @@ class Recovery:
         lost = not end.launch(segment, len(payload or b""))
         end.show(flags_of(payload), seq, payload or b"", lost)
         window = self.window
-        if lost and each is not None and window is not None and window.deadline_s is not None:
-            late = end.path_up and window.deadline_s - now_s >= _LATE_S
-            if (window.attempts or late) and not self._stalled:
-                self._stalled = end.tell_stalled()
+        if lost and each is not None and window is not None:
+            self._went_nowhere(window)
+
+    def _went_nowhere(self, window: SendWindow) -> None:
+        """Tell of it when it was sent again, or is not for a while."""
+        if self._stalled or window.deadline_s is None:
+            return
+        if window.attempts or window.deadline_s - self._clock.env._now >= _LATE_S:
+            self._stalled = self._end.tell_stalled()
 
     def _beyond(self) -> tuple[tuple[int, int], ...]:
         ranges: list[tuple[int, int]] = []

@@ -13,7 +13,7 @@ import struct
 from collections import deque
 from typing import Final, Protocol
 
-from dcompute_sim.net.observer import ByteTap, Direction, How, Side, WireObserver
+from dcompute_sim.net.observer import LATE_S, ByteTap, Direction, How, Side, WireObserver
 
 _LINGER_RESET = struct.pack("ii", 1, 0)  # close() then sends RST and drops what is unsent
 _HELD_LIMIT = 256 * 1024  # as a TCP window would, stop reading a sender whose bytes do not cross
@@ -199,6 +199,7 @@ class _Lane:
         self.queue: deque[tuple[float, _Item, bool]] = deque()  # due, what, whether it ends a stall
         self.waiting = False  # something was sent to a node without power
         self._due_s = 0.0
+        self._delay_s = 0.0  # that the newest item had
         self.queued_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -206,9 +207,14 @@ class _Lane:
         n_bytes = len(item or b"")
         now_s = self.pipe.loop.time()
         self._due_s, repeated = self.pipe.link.crossing(now_s, self._due_s, n_bytes)
-        stalls = repeated > 1 and self.direction == "to_broker" and self.pipe.conn > 0
+        is_told = self.direction == "to_broker" and self.pipe.conn > 0
+        stalls = repeated > 1 and is_told and not any(item[2] for item in self.queue)
         if stalls:  # a retransmission is lost as well
             self.pipe.link.observer.stalled(self.pipe.link.name, self.pipe.conn)
+        delay_s = self._due_s - now_s
+        if is_told and delay_s >= self._delay_s + LATE_S:
+            self.pipe.link.observer.late(self.pipe.link.name, self.pipe.conn, delay_s)
+        self._delay_s = delay_s
         self.queue.append((self._due_s, item, stalls))
         self.queued_bytes += n_bytes
         if self.queued_bytes > _HELD_LIMIT:

@@ -31,6 +31,7 @@ stands for it), sequence numbers a stranger could guess, a queue on a narrow lin
 from __future__ import annotations
 
 import errno
+import math
 from collections.abc import Callable, Iterator
 from heapq import heappush
 from typing import Any, Final, Protocol
@@ -40,7 +41,7 @@ from simpy.events import NORMAL
 
 from dcompute_sim.net.clock import Clock
 from dcompute_sim.net.link import Link, State
-from dcompute_sim.net.observer import Direction, How, Side, WireObserver
+from dcompute_sim.net.observer import LATE_S, Direction, How, Side, WireObserver
 from dcompute_sim.net.profile import TcpProfile
 from dcompute_sim.net.recovery import Recovery
 from dcompute_sim.net.segment import ACK, FIN, Segment, WatchedSegment, flags_of
@@ -174,6 +175,7 @@ class Endpoint:
     __slots__ = (
         "_arrival_s",
         "_blocked",
+        "_delay_s",
         "_env",
         "_fin_received",
         "_fin_sent",
@@ -222,6 +224,7 @@ class Endpoint:
         )
         self._pending_at_s = 0.0
         self._arrival_s = 0.0  # of the newest segment: later ones do not overtake it
+        self._delay_s = math.inf  # that the newest bytes had; of the first there is nothing to compare with
         self._blocked = False  # the program was told that the send buffer is full
         self._recovery: Recovery | None = None  # since it was first watched, or got something of who is
 
@@ -329,6 +332,11 @@ class Endpoint:
         if arrival_s < self._arrival_s:
             arrival_s = self._arrival_s
         self._arrival_s = arrival_s
+        if length:
+            delay_s = arrival_s - now_s
+            if delay_s >= self._delay_s + LATE_S:
+                self._tell_late(delay_s)
+            self._delay_s = delay_s
         # As `env.schedule` does, without its way from the time to a delay and back.
         entry: Any = (arrival_s, NORMAL, next(env._eid), segment)
         heappush(env._queue, entry)
@@ -385,6 +393,10 @@ class Endpoint:
             return False
         else:
             segment.callbacks = crosses
+            if length:
+                if arrival_s - now_s >= self._delay_s + LATE_S:
+                    self._tell_late(arrival_s - now_s)
+                self._delay_s = arrival_s - now_s
         self._arrival_s = arrival_s
         entry: Any = (arrival_s, NORMAL, next(env._eid), segment)
         heappush(env._queue, entry)
@@ -420,6 +432,10 @@ class Endpoint:
     def tell_resumed(self) -> None:
         """What was told to be late gets through again."""
         self._network.observer.resumed(self.connection.name, self.connection.number)
+
+    def _tell_late(self, delay_s: float) -> None:
+        if self.side == "node" and self.connection.number:
+            self._network.observer.late(self.connection.name, self.connection.number, delay_s)
 
     def give_up(self) -> None:
         """The last retransmission went unanswered."""

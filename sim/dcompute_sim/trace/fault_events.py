@@ -73,8 +73,18 @@ class WireClosed(Event, frozen=True):
     quiet_us: int = 0
 
 
+class WireLate(Event, frozen=True):
+    """What this node says now arrives `late_us` from now, by half a second or more later than what it said
+    before: its link has become slow, or narrow."""
+
+    node: str
+    conn: int
+    late_us: int
+
+
 class WireStalled(Event, frozen=True):
-    """A retransmission of this node met a silent link: nothing of the connection reaches the broker now."""
+    """A retransmission of this node met a silent link, or comes no sooner than in a second: nothing of the
+    connection reaches the broker now."""
 
     node: str
     conn: int

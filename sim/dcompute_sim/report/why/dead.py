@@ -102,6 +102,8 @@ def _step(event: t.Event, node: str) -> str:
             return f"connection closed by the {by} ({how})"
         case t.WireStalled():
             return "nothing passes"
+        case t.WireLate(late_us=late_us):
+            return f"what it says takes {seconds(late_us / 1e6)}"
         case t.NodeStopped(how=how):
             return f"its program stopped ({how})"
         case t.NodeConnected():
