@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from typing import Any
 
 
 def printable(text: str) -> str:
@@ -36,14 +37,14 @@ def is_power_of_two(count: int) -> bool:
     return count & (count - 1) == 0
 
 
-def guarded(what: str, call: Callable[[], object]) -> None:
-    """Call users' code, which may raise anything; that is logged and stops nothing.
+def guarded(what: str, call: Callable[..., object], *args: Any) -> None:
+    """Call users' code with `args`, which may raise anything; that is logged and stops nothing.
 
     `sys.exit()` in a callback would end the thread that serves all transports of the process. Only Ctrl-C in
     the main thread goes on: it is meant for the program.
     """
     try:
-        call()
+        call(*args)
     except BaseException as error:
         main = threading.current_thread() is threading.main_thread()
         if main and isinstance(error, KeyboardInterrupt):

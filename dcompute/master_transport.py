@@ -578,7 +578,7 @@ class MasterNodeTransport(Transport):
 
     def _tell(self, event: MasterEvent) -> None:
         if self._observer is not None:
-            guarded("a master's observer", partial(self._observer, event))
+            guarded("a master's observer", self._observer, event)
 
 
 __all__ = ["Backlogged", "DeadNode", "MasterNodeTransport", "NodeUnavailable", "UnknownNode"]

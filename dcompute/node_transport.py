@@ -489,4 +489,4 @@ class ComputeNodeTransport(Transport):
 
     def _tell(self, event: NodeEvent) -> None:
         if self._observer is not None:
-            guarded("a node's observer", partial(self._observer, event))
+            guarded("a node's observer", self._observer, event)

@@ -118,7 +118,7 @@ ON_BOARD = sys.implementation.name == "micropython"
 
 if ON_BOARD:
 
-    def _dumps(value: "Any") -> str:
+    def dumps(value: "Any") -> str:
         return json.dumps(value)
 
     def _loads(payload: bytes) -> "Any":
@@ -133,7 +133,20 @@ else:
     def _no_constant(name: str) -> "Any":
         raise ValueError("%s is not JSON" % name)
 
-    _encode_text = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode
+    _encoder = json.JSONEncoder(ensure_ascii=False, check_circular=False)
+    # Made once: `JSONEncoder.encode` makes it anew for each message, which is half of what that takes. It and
+    # `scan_once` are json's own (tests/dcompute/test_protocol.py guards both), None where json is all Python.
+    _make_chunks = getattr(json.encoder, "c_make_encoder", None)
+    _chunks = (
+        _make_chunks(
+            None, _encoder.default, json.encoder.encode_basestring, None, ": ", ", ", False, False, True
+        )
+        if _make_chunks is not None
+        else lambda value, _level: (_encoder.encode(value),)
+    )
+
+    def dumps(value: "Any") -> str:
+        return "".join(_chunks(value, 0))
 
     def _finite(text: str) -> float:
         value = float(text)
@@ -141,25 +154,27 @@ else:
             raise ValueError("%s is out of range" % text)
         return value
 
-    _decode_text = json.JSONDecoder(parse_float=_finite, parse_constant=_no_constant).decode
-
-    def _dumps(value: "Any") -> str:
-        return _encode_text(value)
+    _decoder = json.JSONDecoder(parse_float=_finite, parse_constant=_no_constant)
 
     def _loads(payload: bytes) -> "Any":
         if payload.count(b"[") + payload.count(b"{") > MAX_DEPTH:
             _check_nesting(payload)
         text = str(payload, "utf-8")
-        message = _decode_text(text)
+        try:
+            message, end = _decoder.scan_once(text, 0)  # type: ignore[attr-defined]
+        except StopIteration:
+            end = -1
+        if end != len(text):
+            message = _decoder.decode(text)  # which looks for white space around it, and says what is wrong
         if "\\ud" in text or "\\uD" in text:
-            _encode_text(message).encode()  # half a surrogate pair is no text: nobody could send it on
+            dumps(message).encode()  # half a surrogate pair is no text: nobody could send it on
         return message
 
 
 def encode(message: "dict[str, Any]") -> bytes:
     """JSON text as UTF-8. Raises ValueError for what JSON or the protocol's limits cannot carry."""
     check_json(message)
-    payload = _dumps(message).encode("utf-8")
+    payload = dumps(message).encode("utf-8")
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise ValueError("message of %d bytes is over the limit of %d" % (len(payload), MAX_PAYLOAD_BYTES))
     return payload

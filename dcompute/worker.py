@@ -94,7 +94,7 @@ class TaskLoop:
 
     def _finish(self, task: Task, result: Any) -> None:
         if self._on_finished is not None:
-            guarded("what is told of finished tasks", partial(self._on_finished, task, result))
+            guarded("what is told of finished tasks", self._on_finished, task, result)
         self._send(task, result)
         following = self._next()
         if following is not None:

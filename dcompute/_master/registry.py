@@ -289,6 +289,8 @@ class Registry:
             record.device_type = self._device_type  # shared, as the capabilities are
         if message.capabilities is None:
             return
+        if message.inc == record.inc and message.capabilities == record.capabilities:
+            return  # as in nearly all that come, busy, ready, busy; the text below costs ten times as much
         size = message.size if message.capabilities else 0
         total = self._capability_bytes - record.capability_bytes + size
         if total > _CAPABILITY_BYTES:
@@ -493,8 +495,11 @@ class Registry:
 
     def next_deadline_s(self) -> float | None:
         """When `tick` may next have something to do."""
-        due = (self._next_deadline_s, self._next_probe_s, self._unanswered.next_s())
-        return min((due_s for due_s in due if due_s is not None), default=None)
+        earliest_s = self._next_deadline_s
+        for due_s in (self._next_probe_s, self._unanswered.next_s()):
+            if due_s is not None and (earliest_s is None or due_s < earliest_s):
+                earliest_s = due_s
+        return earliest_s
 
     def tick(self, now_s: float, wall_s: float) -> list[Effect]:
         """Declare dead the unverified nodes whose bound has passed; ask those whose announcement has, and

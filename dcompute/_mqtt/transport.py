@@ -13,14 +13,13 @@ Rules of the end
 from __future__ import annotations
 
 import atexit
-import os
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Self
 
-from dcompute._fork import check_process
+from dcompute._fork import check_process, this_process
 from dcompute._log import guarded, log
 from dcompute._mqtt.link import MqttLink, Outgoing
 from dcompute.drivers import Driver
@@ -44,7 +43,7 @@ class Transport:
     def __init__(self, driver: Driver, at_exit: bool) -> None:
         self._driver = driver
         self._at_exit = at_exit
-        self._pid = os.getpid()
+        self._pid = this_process()
         self._told_unsent = False
         self._heard = False
         self._denied = ""
@@ -95,7 +94,7 @@ class Transport:
         Raises:
             NotSent: if `check` is set and there are any.
         """
-        if os.getpid() != self._pid:
+        if this_process() != self._pid:
             return []
         self._end()
         self._driver.wait(lambda done: self._close(timeout_s, done), timeout_s + 1)
@@ -103,7 +102,7 @@ class Transport:
 
     async def stop_async(self, timeout_s: float = 2.0, *, check: bool = False) -> list[str]:
         """Do the same as `stop` without blocking the running asyncio loop."""
-        if os.getpid() != self._pid:
+        if this_process() != self._pid:
             return []
         self._end()
         await self._await(lambda done: self._close(timeout_s, done), timeout_s + 1)
@@ -127,7 +126,7 @@ class Transport:
 
     def kill(self) -> None:
         """Stop at once as a crash would: no DISCONNECT, so the broker publishes the will."""
-        if os.getpid() == self._pid:
+        if this_process() == self._pid:
             self._end()
             self._driver.call_on_loop(self._link.kill)
 
@@ -251,4 +250,4 @@ def _stop_all() -> None:
     give_up_s = time.monotonic() + AT_EXIT_S
     for transport in list(_started.values()):
         left_s = max(0.0, give_up_s - time.monotonic())
-        guarded("the end of a transport", partial(transport.stop, left_s))
+        guarded("the end of a transport", transport.stop, left_s)

@@ -72,7 +72,7 @@ class ThreadPool:
             begin_with(flag, partial(self._report, task_id))
             result = call(self._handler, task)
             self._flags.pop(task_id, None)
-            guarded("what a worker does with a result", partial(done, result))
+            guarded("what a worker does with a result", done, result)
 
 
 class ProcessPool:
@@ -140,7 +140,7 @@ def _hand_on(reports: Connection, report: Report) -> None:
             said = reports.recv()
         except (EOFError, OSError):
             return
-        guarded("what a worker reports", partial(report, *said))
+        guarded("what a worker reports", report, *said)
 
 
 _handler: Handler | None = None

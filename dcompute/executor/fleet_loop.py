@@ -21,7 +21,6 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from dcompute._log import guarded, is_power_of_two, log
@@ -318,7 +317,7 @@ class FleetLoop:
 
     def _tell(self, event: ExecutorEvent) -> None:
         if self._observer is not None:
-            guarded("an executor's observer", partial(self._observer, event))
+            guarded("an executor's observer", self._observer, event)
 
     def link_down(self, reason: str) -> None:
         log.warning("executor: connection lost: %s; reconnecting", reason)

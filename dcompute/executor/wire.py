@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from dcompute.executor.core import Answer, Progress, Send
 from dcompute.node_core import Rejected, check_task_id, decode
-
-_text = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode
+from dcompute.node_wire import dumps
 
 RESERVED = ("id", "priority", "attempt", "from", "boot", "n", "open", "expires_s", "cancel", "settle")
 
@@ -34,7 +32,7 @@ def write_message(send: Send, asker: str) -> bytes:
         message["boot"] = send.life
         message["n"] = send.n
         message["open"] = send.open
-    head = _text(message).encode()
+    head = dumps(message).encode()
     return head if body == b"{}" else b"%b, %b" % (head[:-1], body[1:])  # the body was checked when it came
 
 

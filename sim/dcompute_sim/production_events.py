@@ -11,17 +11,24 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
+import msgspec
+
 from dcompute import events as e
 from dcompute_sim import trace as t
 from dcompute_sim.interfaces.participant import MASTER
 from dcompute_sim.trace import Event
 
-_sorted_json = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode
+_quick_json = msgspec.json.Encoder(order="sorted").encode
+_any_json = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode
 
 
 def value_digest(value: Any) -> str:
     """Return a short digest of a JSON value, the same on both ends of the wire."""
-    return _once(f"{zlib.crc32(_sorted_json(value).encode()):08x}")
+    try:
+        text = _quick_json(value)
+    except (OverflowError, ValueError, TypeError):  # an integer of more than 64 bits, half a surrogate pair
+        text = _any_json(value).encode()
+    return _once(f"{zlib.crc32(text):08x}")
 
 
 @lru_cache(maxsize=256)

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dcompute.node_names import check_namespace
-from dcompute.node_wire import MAX_DEPTH, MAX_PAYLOAD_BYTES, decode_task
+from dcompute.node_wire import MAX_DEPTH, MAX_PAYLOAD_BYTES, decode_task, dumps
 from dcompute.node_wire import decode as decode_object
 from dcompute.protocol import (
     Announcement,
@@ -117,6 +117,17 @@ def test_a_task_that_refers_to_itself_is_refused() -> None:
     task["self"] = task
     with pytest.raises(ValueError, match="nested deeper"):
         encode_task(task, 1)
+
+
+@given(JSON)
+def test_the_quick_encoder_and_decoder_are_those_of_json(value: Any) -> None:
+    """Both lean on parts of json that it does not document."""
+    text = json.dumps(value, ensure_ascii=False)
+    assert dumps(value) == text
+    for spaced in (text, f" {text}\n"):
+        assert decode_object(b'{"a":%b}' % spaced.encode()) == {"a": json.loads(text)}
+    with pytest.raises(Rejected, match="not JSON"):
+        decode_object(b'{"a":%b}}' % text.encode())
 
 
 def test_depth_is_the_same_limit_in_and_out() -> None:
