@@ -24,6 +24,7 @@ SUITES = (
     "delivery",
     "executor",
     "kills",
+    "campaign",
     "structure",
     "tcp",
     "shrink",

@@ -323,6 +323,7 @@ class MasterNodeTransport(Transport):
         key: bytes,
         *,
         back: bool = False,
+        taken: bool = False,
         patience_s: float = PATIENCE_S,
     ) -> None:
         """Begin to bring a board to another version of its program; `updates` tells how it goes.
@@ -332,6 +333,8 @@ class MasterNodeTransport(Transport):
         Args:
             key: the board's own, from `dcompute.UpdateKeys`; it proves each side to the other.
             back: go to this version although its release is not above the one that runs.
+            taken: the board took this version (`UpdateProgress.taken`) before the master was started anew; if
+                it has gone back since, that is told, and it is not offered once more.
             patience_s: how long nothing may move before it counts as failed.
 
         Raises:
@@ -348,7 +351,7 @@ class MasterNodeTransport(Transport):
                     self._driver, self._link, self._topics, self._lock, self._registry.info, self._tell
                 )
                 self._driver.call_on_loop(self._updates.start)
-        self._updates.begin(node_id, bundle, key, back=back, patience_s=patience_s)
+        self._updates.begin(node_id, bundle, key, back=back, taken=taken, patience_s=patience_s)
 
     def updates(self) -> list[UpdateProgress]:
         """How far each update is, ended ones included."""

@@ -284,7 +284,8 @@ def update(
 
     Each board takes it only under a key of its own, which `dcompute deploy --key-file` has given it over the
     serial line. A board that does not get ready with the new version goes back to the one before. Exit
-    status: 0 if all run the new version, 1 if one does not, 2 for what cannot be read or makes no sense.
+    status: 0 if all run the new version, 1 if one does not, 2 for what cannot be read or makes no sense, 3 if
+    --state cannot be written: what is under way then ends by itself, and the same command goes on from there.
     """
     from dcompute._cli import update as update_command
 
@@ -310,6 +311,9 @@ def update(
         done = runner.run()
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+    except update_command.Unkept as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(3) from None
     except (ValueError, OSError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None

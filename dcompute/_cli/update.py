@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Protocol
 
 from dcompute._cli.update_options import Versions, Waves
 from dcompute._log import printable
@@ -15,7 +16,6 @@ from dcompute._ota.campaign import BadCampaign, Campaign, Fate, waves_of
 from dcompute._ota.messages import digest_of
 from dcompute._ota.progress import UpdateProgress, UpdateState
 from dcompute.bundle import BadBundle, Bundle
-from dcompute.master_transport import MasterNodeTransport
 from dcompute.update_keys import UpdateKeys
 
 _LOOK_S = 0.2
@@ -57,6 +57,10 @@ def kept_campaign(state: Path | None) -> Campaign | None:
         return Campaign.from_json(state.read_text(encoding="utf-8"))
     except BadCampaign as error:
         raise BadCampaign(f"{state}: {error}") from None
+
+
+class Unkept(RuntimeError):
+    """What a campaign has come to cannot be written down, so nothing more of it is begun."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,18 @@ def prepare(
     return Prepared(campaign, {name: keys.key(name, namespace) for name in campaign.fates}, bundle, before)
 
 
+class Updating(Protocol):
+    """What a campaign needs of a master's transport."""
+
+    def update_node(
+        self, node_id: str, bundle: Bundle, key: bytes, *, back: bool, taken: bool, patience_s: float
+    ) -> Any:
+        """Begin an update."""
+
+    def updates(self) -> list[UpdateProgress]:
+        """How far each is."""
+
+
 class Runner:
     """Carries out a campaign on a master's transport.
 
@@ -124,19 +140,24 @@ class Runner:
         back: also to a release that is not above the one that runs.
         patience_s: how long a board may make no progress until it counts as failed.
         state: where the campaign is kept, before each step is taken.
+        now_s: a clock that never goes back.
+        rest: lets so many seconds pass.
     """
 
     def __init__(
         self,
-        master: MasterNodeTransport,
+        master: Updating,
         prepared: Prepared,
         say: Callable[[str], object],
         *,
         back: bool,
         patience_s: float,
         state: Path | None,
+        now_s: Callable[[], float] = time.monotonic,
+        rest: Callable[[float], object] = time.sleep,
     ) -> None:
         self._master = master
+        self._now_s, self._rest = now_s, rest
         self._campaign, self._keys = prepared.campaign, prepared.keys
         self._bundle, self._before = prepared.bundle, prepared.before
         self._say = say
@@ -155,7 +176,7 @@ class Runner:
         there, back = campaign.resumed()
         printer = Printer(self._say)
         while True:
-            there += campaign.begin(time.monotonic())
+            there += campaign.begin(self._now_s())
             back += campaign.back()
             if there or back:
                 self._keep()
@@ -163,13 +184,17 @@ class Runner:
             there, back = [], []
             for progress in self._master.updates():
                 printer.show(progress)
-                if progress.over and progress.node_id in self._open:
+                if progress.node_id not in self._open:
+                    continue
+                if progress.over:
                     self._open.discard(progress.node_id)
                     campaign.ended(progress)
                     self._keep()
+                elif progress.taken and campaign.took(progress.node_id):
+                    self._keep()
             if campaign.over:
                 break
-            time.sleep(_LOOK_S)
+            self._rest(_LOOK_S)
         return self._sum_up()
 
     def _begin(self, there: list[str], back: list[str]) -> None:
@@ -180,14 +205,22 @@ class Runner:
                 assert bundle is not None
                 self._open.add(name)
                 self._master.update_node(
-                    name, bundle, self._keys[name], back=going_back, patience_s=self._patience_s
+                    name,
+                    bundle,
+                    self._keys[name],
+                    back=going_back,
+                    taken=name in self._campaign.taken,
+                    patience_s=self._patience_s,
                 )
 
     def _keep(self) -> None:
         if self._state is not None:
             new = self._state.with_name(f"{self._state.name}.new")
-            new.write_text(self._campaign.to_json(), encoding="utf-8")
-            new.replace(self._state)
+            try:
+                new.write_text(self._campaign.to_json(), encoding="utf-8")
+                new.replace(self._state)
+            except OSError as error:
+                raise Unkept(f"{self._state} cannot be written: {error.strerror}") from None
         counts = self._campaign.counts()
         if counts != self._counts and len(self._campaign.waves) > 1:
             self._counts = counts

@@ -51,7 +51,9 @@ class MasterUpdates:
 
     # --- from any thread --------------------------------------------------------------------------------
 
-    def begin(self, node_id: str, bundle: Bundle, key: bytes, *, back: bool, patience_s: float) -> None:
+    def begin(
+        self, node_id: str, bundle: Bundle, key: bytes, *, back: bool, taken: bool, patience_s: float
+    ) -> None:
         """Begin an update; one of the same node that is under way is given up for it."""
         update = NodeUpdate(
             node_id,
@@ -60,6 +62,7 @@ class MasterUpdates:
             now_s=self._driver.now_s(),
             nonce=lambda: self._driver.random.getrandbits(128).to_bytes(16, "big"),
             back=back,
+            taken=taken,
             patience_s=patience_s,
         )
         with self._lock:

@@ -13,7 +13,8 @@ Rules:
 4. After an abort boards that run the new version go back, if the version before was given, one and all.
 5. What is known is a value (`to_json`), written down by the caller before a board is begun. A campaign that
    is read again begins at once with the boards that were under way: an update of a board that runs the
-   version already ends as confirmed, so doing it again harms nobody.
+   version already ends as confirmed, so doing it again harms nobody. One that has gone back from it while the
+   master was away must not get it once more: that a board took it is kept as soon as it is known (`took`).
 
 Rejected: a wave that begins while the last boards of the one before are still on trial (faster, and touches
 twice as many with a version that does not come up); counting boards that are switched off as failures (a
@@ -114,6 +115,7 @@ class Campaign:
     tries: dict[str, int] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
     aborted: str = ""
+    taken: set[str] = field(default_factory=set)  # of the boards under way or returning: who took the offer
     _rested_s: float | None = None  # when the present wave ended
 
     def __post_init__(self) -> None:
@@ -150,6 +152,7 @@ class Campaign:
         chosen = self._of(Fate.DONE)
         for name in chosen:
             self.fates[name] = Fate.RETURNING
+            self.taken.discard(name)
         return chosen
 
     def resumed(self) -> tuple[list[str], list[str]]:
@@ -157,6 +160,12 @@ class Campaign:
         return self._of(Fate.UNDER_WAY), self._of(Fate.RETURNING)
 
     # --- what has happened ------------------------------------------------------------------------------
+
+    def took(self, name: str) -> bool:
+        """A board has taken what it was offered. Whether that is news, to be written down."""
+        news = name not in self.taken
+        self.taken.add(name)
+        return news
 
     def ended(self, progress: UpdateProgress) -> None:
         """An update, there or back, is over."""
@@ -221,7 +230,7 @@ class Campaign:
             "can_return": self.can_return,
             "aborted": self.aborted,
             "boards": {
-                name: [str(fate), self.tries.get(name, 0), self.reasons.get(name, "")]
+                name: [str(fate), self.tries.get(name, 0), self.reasons.get(name, ""), name in self.taken]
                 for name, fate in self.fates.items()
             },
         }
@@ -247,6 +256,7 @@ class Campaign:
                 {name: int(row[1]) for name, row in boards.items()},
                 {name: str(row[2]) for name, row in boards.items() if row[2]},
                 str(known["aborted"]),
+                {name for name, row in boards.items() if row[3:] == [True]},
             )
         except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
             raise BadCampaign(f"it is no campaign that was written down ({error!r})") from None

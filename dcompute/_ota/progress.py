@@ -91,6 +91,8 @@ class NodeUpdate:
         now_s: the time, as in every method.
         nonce: draws 16 bytes that nobody can foresee.
         back: go to this version although its release is not above the one that runs.
+        taken: the node took an offer of this version in an earlier life of the master's; if it has gone back
+            since, that is the end of it, and no offer is made.
         patience_s: how long nothing may move before it counts as failed.
     """
 
@@ -103,6 +105,7 @@ class NodeUpdate:
         now_s: float,
         nonce: Callable[[], bytes],
         back: bool = False,
+        taken: bool = False,
         patience_s: float = PATIENCE_S,
     ) -> None:
         self.node_id = node_id
@@ -125,7 +128,7 @@ class NodeUpdate:
         self._session = b""
         self._number = 0  # of the last want under it
         self._free_bytes = 0  # of its heap, when it last answered a probe
-        self._taken = False  # the node has accepted an offer of ours
+        self._taken = taken  # the node has accepted an offer of ours
         self._unproven = "it is not there, or not ready"  # what its statuses, which anybody can send, suggest
         self._paths = sorted(bundle.files)
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import hmac
 import itertools
 import json
 import shutil
@@ -23,6 +21,7 @@ from dcompute_sim.micropython.lockstep import LockstepBoard
 from dcompute_sim.micropython.provision import Emulator
 from dcompute_sim.net.network import Network
 
+from benchmarks.simulated_boards import Speaker
 from dcompute._ota import messages
 from dcompute._ota.messages import Hello
 from dcompute.bundle import Bundle
@@ -236,58 +235,6 @@ class Bench:
         self.raw(messages.probe(key, next(self.nonces).to_bytes(16, "big")))
         self.until(lambda: len(self.heard) > count)
         return messages.read_hello(self.heard[-1], NODE, key)
-
-
-class Speaker:
-    """Says what a board would, to a master: the bytes of docs/protocol.md, written down once more."""
-
-    def __init__(self, node_id: str, key: bytes) -> None:
-        self.node = bytes([len(node_id)]) + node_id.encode()
-        self.key = key
-        self.nonces = itertools.count(1)
-
-    def say(self, key: bytes, body: bytes) -> bytes:
-        return body + hmac.digest(key, body, "sha256")[:16]
-
-    def hello(
-        self,
-        probe: bytes,
-        *,
-        trial: bool = False,
-        running: bytes = bytes(16),
-        failed: bytes = bytes(16),
-        session: bytes = b"",
-        release: int = 1,
-    ) -> bytes:
-        """Answer a probe."""
-        assert probe == self.say(self.key, probe[:21])
-        flags = bytes([trial | (2 if session else 0)])
-        facts = flags + release.to_bytes(4, "big") + running + failed + (session or bytes(16)) + bytes(4)
-        nonces = probe[5:21] + next(self.nonces).to_bytes(16, "big")
-        return self.say(self.key, b"DCU2H" + self.node + nonces + facts)
-
-    def session(self, offer: bytes) -> bytes:
-        """What proves all that is said under an offer."""
-        return hmac.digest(self.key, b"DCU2K" + offer[5:37] + offer[-16:], "sha256")
-
-    def want(self, offer: bytes, number: int, at: int, path: str) -> bytes:
-        numbers = number.to_bytes(4, "big") + at.to_bytes(4, "big")
-        return self.say(self.session(offer), b"DCU2W" + self.node + numbers + path.encode())
-
-    def state(self, offer: bytes, code: int, reason: str = "") -> bytes:
-        return self.say(self.session(offer), b"DCU2S" + self.node + bytes([code]) + reason.encode())
-
-    def piece(self, offer: bytes, message: bytes) -> tuple[int, bool, bytes]:
-        """What a piece says: number, whether it is the last, data."""
-        session = self.session(offer)
-        assert message[:5] == b"DCU2P"
-        assert message == self.say(session, message[:-16])
-        stream = hmac.digest(session, b"E", "sha256")
-        hidden, shown = message[10:-16], b""
-        for block in range(0, len(hidden), 32):
-            pad = hashlib.sha256(stream + (block // 32).to_bytes(4, "big") + message[5:9]).digest()
-            shown += bytes(a ^ b for a, b in zip(hidden[block : block + 32], pad, strict=False))
-        return int.from_bytes(message[5:9], "big"), bool(message[9]), shown
 
 
 @pytest.fixture

@@ -126,7 +126,7 @@ class TransportMaster(MasterProgram):
         self._observer = observer
         self._api = PublicApi(recorder, ids)
         self._ids = ids
-        self._updates: dict[str, tuple[Bundle, bytes, bool, float]] = {}
+        self._updates: dict[str, tuple[Bundle, bytes, bool, bool, float]] = {}
         self.transport: MasterNodeTransport | None = None
 
     @property
@@ -155,15 +155,24 @@ class TransportMaster(MasterProgram):
         for node in self._updates:
             self._begin_update(node, self.transport)
 
-    def update(self, node: str, bundle: Bundle, key: bytes, *, back: bool, patience_s: float) -> None:
+    def update(
+        self, node: str, bundle: Bundle, key: bytes, *, back: bool, taken: bool, patience_s: float
+    ) -> None:
         """Bring a board to a version; begun again by a master that has crashed meanwhile."""
-        self._updates[node] = (bundle, key, back, patience_s)
+        self._updates[node] = (bundle, key, back, taken, patience_s)
         if self.transport is not None:
             self._begin_update(node, self.transport)
 
     def _begin_update(self, node: str, transport: MasterNodeTransport) -> None:
-        bundle, key, back, patience_s = self._updates[node]
-        transport.update_node(self._ids.id_of(node), bundle, key, back=back, patience_s=patience_s)
+        bundle, key, back, taken, patience_s = self._updates[node]
+        transport.update_node(
+            self._ids.id_of(node), bundle, key, back=back, taken=taken, patience_s=patience_s
+        )
+
+    def update_taken(self, node: str) -> None:
+        """A master that starts anew is to know that the board took what it was offered."""
+        bundle, key, back, _, patience_s = self._updates[node]
+        self._updates[node] = (bundle, key, back, True, patience_s)
 
     @property
     def boots(self) -> int:

@@ -132,16 +132,20 @@ class Updates:
                 back += campaign.back()
                 kept = campaign.to_json()
                 for name in there:
-                    self._offer(name, update, bundle, release)
+                    self._offer(name, update, bundle, release, taken=name in campaign.taken)
                 for name in back:
-                    self._send_back(name, update)
+                    self._send_back(name, update, taken=name in campaign.taken)
                 under_way |= {*there, *back}
                 there, back = [], []
                 for name, progress in self._master.progress().items():
-                    if progress.over and name in under_way:
+                    if name not in under_way:
+                        continue
+                    if progress.over:
                         under_way.discard(name)
                         campaign.ended(replace(progress, node_id=name))
                         self._master.update_over(name)
+                    elif progress.taken and campaign.took(name):
+                        self._master.update_taken(name)
                 kept = campaign.to_json()
             yield self._env.timeout(_LOOK_S)
         counts = {str(fate): count for fate, count in campaign.counts().items()}
@@ -154,7 +158,7 @@ class Updates:
             untouched=counts.get("waiting", 0),
         )
 
-    def _offer(self, name: str, update: Update, bundle: Bundle, release: int) -> None:
+    def _offer(self, name: str, update: Update, bundle: Bundle, release: int, *, taken: bool = False) -> None:
         node_id = self._scenario.fleet[self._groups[name]].node_id(name)
         broken = update.broken if update.broken and is_broken_on(node_id, update.broken_share) else None
         before = self._master.version_of(name)
@@ -174,9 +178,9 @@ class Updates:
         key = update_key(node_id, self._scenario.namespace, **secret)
         # What a board of somebody's own runs has a release that nobody here knows.
         back = update.release is None and self._scenario.fleet[self._groups[name]].kind == "board"
-        self._master.update(name, bundle, key, back=back, patience_s=update.patience)
+        self._master.update(name, bundle, key, back=back, taken=taken, patience_s=update.patience)
 
-    def _send_back(self, name: str, update: Update) -> None:
+    def _send_back(self, name: str, update: Update, *, taken: bool) -> None:
         """After an abort: to the version before."""
         from dcompute.bundle import Bundle, product_folder
 
@@ -189,7 +193,7 @@ class Updates:
         told = {"node": name, "version": before, "before": before}
         self._recorder.add(t.UpdateStarted, **told, release=bundle.release, release_before=bundle.release - 1)
         key = update_key(group.node_id(name), self._scenario.namespace)
-        self._master.update(name, bundle, key, back=True, patience_s=update.patience)
+        self._master.update(name, bundle, key, back=True, taken=taken, patience_s=update.patience)
 
     def finish(self) -> None:
         """At the end of the run: write down which version each board tells."""
