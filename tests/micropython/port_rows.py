@@ -17,7 +17,7 @@ from pathlib import Path
 from dcompute_sim.micropython.unmodelled import IN_VIRTUAL_TIME, NOT_MODELLED
 
 FOLDER = Path(__file__).parent / "esp32_port"
-ORDER = ("time", "machine", "power", "pins", "esp32", "network", "socket", "select", "thread")
+ORDER = ("time", "machine", "power", "pins", "esp32", "network", "socket", "server", "select", "thread")
 A_BOARD_EACH = ("power",)
 
 PRELUDE = '''
@@ -75,9 +75,9 @@ def _parse(topic: str, text: str) -> Iterator[Row]:
         yield Row(topic, title, sources[0], program.strip(), prints)
 
 
-def program(parts: Sequence[Row], server: str, nobody: str) -> str:
+def program(parts: Sequence[Row], **addresses: tuple[str, int]) -> str:
     """A main.py that runs them one after the other; each is announced by `@@` and its number."""
-    text = PRELUDE + f"SERVER = {server}\nNOBODY = {nobody}\n"
+    text = PRELUDE + "".join(f"{name} = {address}\n" for name, address in addresses.items())
     for number, row in enumerate(parts):
         body = textwrap.indent(row.program, "    ")
         text += (
@@ -103,7 +103,7 @@ def page() -> str:
 
 _HEAD = """# What the emulator does as the ESP32 port does
 
-each row in real and in virtual time (`pytest tests/micropython/test_esp32_port.py`), another holds it.
+Made by `python tests/micropython/port_rows.py` of the rows in `tests/micropython/esp32_port`: a test runs
 each row in real and in virtual time (`pytest tests/micropython/test_esp32_port.py`), another holds this page.
 Sources are files of MicroPython's repository (read at 1.29-preview), ESP-IDF and lwIP.
 """

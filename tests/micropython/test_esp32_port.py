@@ -32,6 +32,20 @@ class _Echo(socketserver.BaseRequestHandler):
             self.request.sendall(data)
 
 
+class _EchoDatagram(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        data, answering = self.request
+        answering.sendto(data, self.client_address)
+
+
+@pytest.fixture(scope="module")
+def datagram_port() -> Iterator[int]:
+    with socketserver.UDPServer(("127.0.0.1", 0), _EchoDatagram) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
 @pytest.fixture(scope="module")
 def echo_port() -> Iterator[int]:
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Echo) as server:
@@ -42,12 +56,20 @@ def echo_port() -> Iterator[int]:
 
 
 @pytest.fixture
-def really(real: RealRig, echo_port: int) -> RunsRows:
+def really(real: RealRig, echo_port: int, datagram_port: int) -> RunsRows:
     def run(rows: Sequence[Row]) -> list[str]:
-        with socket.socket() as reserved:  # bound, but nobody listens
+        with socket.socket() as reserved, socket.socket() as free:  # bound, but nobody listens
             reserved.bind(("127.0.0.1", 0))
-            nobody = reserved.getsockname()
-            text = port_rows.program(rows, repr(("127.0.0.1", echo_port)), repr(nobody))
+            free.bind(("127.0.0.1", 0))
+            here = free.getsockname()
+            free.close()
+            text = port_rows.program(
+                rows,
+                SERVER=("127.0.0.1", echo_port),
+                DATAGRAMS=("127.0.0.1", datagram_port),
+                NOBODY=reserved.getsockname(),
+                HERE=here,
+            )
             found: list[str] = real.lines(text, until="@@ over")
             return found
 
@@ -59,11 +81,20 @@ def virtually(virtual: VirtualRig) -> RunsRows:
     def echo(stream: Stream) -> None:
         stream.on_data = stream.write
 
-    virtual.network.host("server").listen(7, echo)
+    server = virtual.network.host("server")
+    server.listen(7, echo)
+    server.datagram_ports[9] = lambda host, port, data: server.send_datagram(9, host, port, data)
 
     def run(rows: Sequence[Row]) -> list[str]:
         name = f"node-{len(virtual.boards)}"
-        board, heard = virtual.add(port_rows.program(rows, '("server", 7)', '("server", 8)'), name)
+        text = port_rows.program(
+            rows,
+            SERVER=("server", 7),
+            DATAGRAMS=("server", 9),
+            NOBODY=("server", 8),
+            HERE=("127.0.0.1", 8080),
+        )
+        board, heard = virtual.add(text, name)
         board.start()
         virtual.run(virtual.env.now + 60)
         return heard.lines

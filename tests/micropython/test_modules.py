@@ -137,7 +137,7 @@ def test_wlan_joins_and_sockets_need_it(lines: Callable[..., list[str]]) -> None
             print(error)
         while not wlan.isconnected():
             time.sleep_ms(20)
-        print(wlan.status() == network.STAT_GOT_IP, wlan.ifconfig()[0], wlan.status("rssi"))
+        print(wlan.status() == network.STAT_GOT_IP, wlan.ifconfig()[0][:5], wlan.status("rssi"))
         wlan.config(pm=wlan.PM_NONE)
         print(wlan.config("pm"), wlan.config("ssid"))
         wlan.disconnect()
@@ -152,7 +152,7 @@ def test_wlan_joins_and_sockets_need_it(lines: Callable[..., list[str]]) -> None
         "Wifi Not Connected False",
         "True",
         "Wifi Internal State Error",
-        "True 10.0.1.7 -55",
+        "True 10.0. -55",
         "0 a",
         "False True",
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from dcompute_sim.net.sockets import Stream
 
-from .conftest import RunsWith, VirtualRig
+from .conftest import RealRig, RunsWith, VirtualRig
 
 Address = tuple[str, int]
 
@@ -307,3 +308,103 @@ def test_threads_that_look_at_objects_do_not_keep_one_another_awake(virtual: Vir
     assert shown[0] == ("1", 1000)
     assert sorted(shown[1:]) == [("0", 2000), ("2", 2000)]
     assert board.turns < 60
+
+
+_ASKS = """
+import network, socket, time, machine
+wlan = network.WLAN(network.STA_IF)
+wlan.active(True)
+wlan.connect("a", "b")
+while not wlan.isconnected():
+    time.sleep_ms(20)
+if machine.reset_cause() == machine.WDT_RESET:
+    print("reset by the watchdog")
+    while True:
+        time.sleep(1)
+time.sleep_ms(200)
+"""
+_LOOKS_UP = """
+begun = time.ticks_ms()
+try:
+    print(socket.getaddrinfo("broker.example", 1883))
+except OSError as error:
+    print(error.errno, time.ticks_diff(time.ticks_ms(), begun) // 1000)
+"""
+
+
+def test_a_name_on_a_dead_link_blocks_for_long(virtual: VirtualRig) -> None:
+    """As lwIP's: four questions in seven seconds. On a link that is well a wrong name is told at once."""
+    board, heard = virtual.add(_ASKS + _LOOKS_UP + "time.sleep(1)" + _LOOKS_UP)
+    board.start()
+    virtual.run(0.4)
+    board.host.link.down()
+    virtual.run(7.9)
+    board.host.link.up()
+    virtual.run(20)
+    assert heard.lines == ["-202 7", "-202 0"]
+
+
+def test_a_watchdog_bites_in_the_middle_of_a_look_up(virtual: VirtualRig) -> None:
+    board, heard = virtual.add(_ASKS + "dog = machine.WDT(timeout=3000)" + _LOOKS_UP)
+    board.start()
+    virtual.run(0.4)
+    board.host.link.down()
+    virtual.run(20)
+    assert heard.lines == ["reset by the watchdog"]
+
+
+def test_so_it_does_in_real_time(real: RealRig) -> None:
+    async def go() -> None:
+        program = _ASKS + "dog = machine.WDT(timeout=600)" + _LOOKS_UP
+        async with real.running(program) as (process, heard):
+            await heard.wait(lambda: ("wlan", {"status": 1010}) in heard.happened)
+            process.radio(silent=True)
+            await heard.wait_line("reset by")
+
+    asyncio.run(go())
+
+
+def test_in_real_time_the_look_up_ends_after_its_patience(real: RealRig) -> None:
+    lines = real.lines(_ASKS + _LOOKS_UP, until="-202", radio={"silent": True, "dns_patience_ms": 300})
+    assert lines == ["-202 0"]
+
+
+def test_boards_reach_one_another_by_name_by_address_and_all_at_once(virtual: VirtualRig) -> None:
+    serves = (
+        _ASKS
+        + """
+news = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+news.bind(("", 5005))
+server = socket.socket()
+server.bind(("", 80))
+server.listen()
+print(news.recvfrom(100)[0])
+for _ in range(2):
+    sock, peer = server.accept()
+    print(sock.readline(), peer[0])
+    sock.close()
+"""
+    )
+    asks = (
+        _ASKS
+        + """
+time.sleep(1)
+news = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+news.sendto(wlan.ifconfig()[0], ("255.255.255.255", 5005))
+address = socket.getaddrinfo("node-1", 80)[0][-1]
+print(wlan.ifconfig()[0], address)
+for target in (("node-1", 80), address):
+    sock = socket.socket()
+    sock.connect(target)
+    sock.write(b"hello\\n")
+    print(sock.read())
+    sock.close()
+"""
+    )
+    boards = [virtual.add(program, f"node-{n}") for n, program in enumerate((serves, asks), 1)]
+    for board, _ in boards:
+        board.start()
+    virtual.run(10)
+    (server, served), (client, asked) = [(board.host.address, heard.lines) for board, heard in boards]
+    assert served == [repr(client.encode()), f"b'hello\\n' {client}", f"b'hello\\n' {client}"]
+    assert asked == [f"{client} ('{server}', 80)", "b''", "b''"]

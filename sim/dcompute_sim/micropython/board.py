@@ -44,6 +44,7 @@ class Board:
         radio: the WLAN's surroundings at power-on; keys as in `shims/network.py`, class Radio.
         clock_start_us: the RTC at power-on, microseconds since 2000.
         ticks_start_ms: where `time.ticks_ms()` begins; it wraps at 2**30.
+        address: what DHCP gives it; None: one made of the uid.
         seed: of `random` and `os.urandom` in virtual time.
         timing: in virtual time, what booting, importing, computing take, and the current; None: no more than
             the emulator needs.
@@ -65,6 +66,7 @@ class Board:
     clock_start_us: int = 0
     ticks_start_ms: int = 0
     seed: int = 0
+    address: str | None = None
     timing: ChipTiming | None = None
     overlay: Mapping[str, bytes] = field(default_factory=dict)
     stand_ins: Path | None = None
@@ -122,6 +124,7 @@ class Board:
             entries.insert(0, ("stand_ins.py", False))
         line = {
             "uid": self.uid.hex(),
+            "address": self.address or f"10.0.{self.uid[-2]}.{self.uid[-1]}",
             "heap_bytes": self.heap_bytes,
             "reset_cause": reset_cause,
             "clock_start_us": self.clock_start_us,

@@ -57,6 +57,7 @@ from dcompute_sim.micropython.provision import Emulator
 from dcompute_sim.micropython.watchdog import Watchdog
 from dcompute_sim.net.network import Host
 from dcompute_sim.net.observer import ByteTap
+from dcompute_sim.net.sockets import Socket
 
 AHEAD = 16
 """Turns that may run ahead of the one that is due; 0: none, and the run is the same."""
@@ -139,6 +140,7 @@ class LockstepBoard:
         self._memory: dict[int, Callable[[int, int], None]] = {}
         self._restart = 0
         self._sockets = Sockets(host, self._arrival, self._answer)
+        host.serves = Socket
         with flash.removed_on_error(self._folder):
             board.write_flash(self.root)
 
@@ -179,7 +181,7 @@ class LockstepBoard:
         self._power_on_s = self._env.now
         self._hung = self._booted = False
         seed = zlib.crc32(f"{self.board.seed}/{self.board.uid.hex()}/{self.boots}".encode()) & 0x3FFFFFFF
-        described = replace(self.board, radio=self._radio, seed=seed)
+        described = replace(self.board, radio=self._radio, seed=seed, address=self.host.address)
         kept = self._kept.start(reset_cause, self._env.now)
         self._process = LockstepProcess(
             self.host.name, self._emulator, described, self.root, reset_cause, kept
@@ -413,6 +415,8 @@ class LockstepBoard:
             self._sockets.connect(a, thread, self._park(thread, None), b)
         elif op == wire.DRAIN:
             self._sockets.drain(a, thread, self._park(thread, None), b)
+        elif op == wire.RESOLVE:
+            self._sockets.resolve(thread, self._park(thread, None))
         elif op == wire.RESET:
             self._reset(a, b)
         elif op != wire.EXIT:
@@ -440,6 +444,14 @@ class LockstepBoard:
                 self._answer(number, waits_for, 0)
         elif kind == wire.WATCHDOG:
             self._watchdog.feed(int.from_bytes(body, "little"))
+        elif kind == wire.ACCEPT:
+            self._sockets.take(number)
+        elif kind == wire.LISTEN:
+            self._sockets.listen(number, body)
+        elif kind == wire.BIND:
+            self._sockets.bind(number, body)
+        elif kind == wire.SEND:
+            self._sockets.send(number, body)
 
     # --- what a board tells -----------------------------------------------------------------------------
 

@@ -1,20 +1,26 @@
-"""The TCP sockets of one board in virtual time: from its process's records to the virtual network and back.
+"""The sockets of one board in virtual time: from its process's records to the virtual network and back.
 
 What the firmware writes is taken at once and sent as the network accepts it; the firmware's next write waits
 while some of it is still here, so a dead link stops a writer as a full send buffer does.
+
+A connection that a board's listener accepted waits here, with what it brought, until the firmware takes it:
+only then has the process a socket for it.
 """
 
 from __future__ import annotations
 
 import errno
+import functools
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, cast
 
 from dcompute_sim.micropython import lockstep_wire as wire
-from dcompute_sim.net.network import Host
+from dcompute_sim.net.network import Host, ListeningPort
 from dcompute_sim.net.observer import ByteTap
 from dcompute_sim.net.sockets import Socket
 
+NO_SUCH_NAME = -202
+"""lwIP's EAI_FAIL."""
 _PER_TURN = 2 * 1460  # bytes handed over at once: a board's TCP stack holds the rest outside its heap
 
 
@@ -27,7 +33,7 @@ class Answer(Protocol):
 class _Link:
     """One socket of the firmware and the network's."""
 
-    __slots__ = ("closing", "connected", "drain", "ended", "pending", "socket")
+    __slots__ = ("closing", "connected", "drain", "ended", "pending", "socket", "tapped")
 
     def __init__(self, socket: Socket) -> None:
         self.socket = socket
@@ -36,6 +42,23 @@ class _Link:
         self.connected = False
         self.closing = False
         self.ended = False  # the process was told of the end or the error
+        self.tapped = True  # whoever reads along is shown what crosses
+
+
+class _Listener:
+    """One listening socket of the firmware."""
+
+    __slots__ = ("backlog", "port", "waiting")
+
+    def __init__(self, port: ListeningPort, backlog: int) -> None:
+        self.port = port
+        self.backlog = backlog
+        self.waiting: dict[int, None] = {}  # accepted, and not yet taken by the firmware
+
+    def took(self, number: int) -> None:
+        """The firmware took it, or it is gone."""
+        self.waiting.pop(number, None)
+        self.port.full = len(self.waiting) >= self.backlog
 
 
 class Sockets:
@@ -54,6 +77,9 @@ class Sockets:
         self._answer = answer
         self._links: dict[int, _Link] = {}
         self._names: dict[int, tuple[str, int]] = {}
+        self._listeners: dict[int, _Listener] = {}
+        self._bound: dict[int, int] = {}  # socket -> its port for datagrams
+        self._accepted = wire.FIRST_ACCEPTED
         self._readable: dict[int, None] = {}
         self._records: list[bytes] = []
 
@@ -69,6 +95,13 @@ class Sockets:
             self._untap(link)
         self._links.clear()
         self._names.clear()
+        for listener in self._listeners.values():
+            listener.port.close()
+        self._listeners.clear()
+        for port in self._bound.values():
+            self._host.datagram_ports.pop(port, None)
+        self._bound.clear()
+        self._accepted = wire.FIRST_ACCEPTED
         self._readable.clear()
         self._records.clear()
 
@@ -113,19 +146,82 @@ class Sockets:
 
         socket = self._host.connect(host, port, done)
         link = self._links[number] = _Link(socket)
-        socket.on_readable = lambda: self._became_readable(number)
-        socket.on_writable = lambda: self._became_writable(number)
+        self._listen_to(number, socket)
         if not waits:
             self._answer(thread, serial, errno.EINPROGRESS)
         elif timeout_us > 0:
             self._answer(thread, serial, errno.ETIMEDOUT, timeout_us)
+
+    def resolve(self, thread: int, serial: int) -> None:
+        """Ask for the address of the name that came last; `thread` gets it as a number, or `NO_SUCH_NAME`."""
+        name, _ = self._names.pop(0)
+
+        def done(address: str | None) -> None:
+            found = NO_SUCH_NAME if address is None else int.from_bytes(_packed(address), "big")
+            self._answer(thread, serial, found)
+
+        self._host.resolve(name, done)
+
+    def listen(self, number: int, body: bytes) -> None:
+        """Socket `number` accepts connections."""
+        backlog, port = wire.PORTS.unpack(body)
+        known = self._listeners.get(number)
+        if known is not None:
+            known.backlog = backlog
+            return
+        if port in self._host.listeners:
+            return  # the firmware asked twice; its shim has said so
+        accept = functools.partial(self._accept, number)
+        listening = self._host.listen(port, lambda stream: accept(cast(Socket, stream)))
+        self._listeners[number] = _Listener(listening, backlog)
+
+    def _accept(self, listening: int, socket: Socket) -> None:
+        number = self._accepted
+        self._accepted = max(wire.FIRST_ACCEPTED, (number + 1) & 0xFFFF)
+        link = self._links[number] = _Link(socket)
+        link.connected = True
+        link.tapped = False
+        listener = self._listeners[listening]
+        listener.waiting[number] = None
+        listener.took(-1)
+        host = socket.peer.host
+        address = "127.0.0.1" if host is self._host else host.address
+        peer = wire.PEER.pack(_packed(address), socket.peer.port, number)
+        self._tell(wire.record(wire.ACCEPTED, listening, peer))
+
+    def take(self, number: int) -> None:
+        """The firmware has a socket for a connection that was accepted."""
+        for listener in self._listeners.values():
+            listener.took(number)
+        link = self._links.get(number)
+        if link is not None:
+            self._listen_to(number, link.socket)
+            if link.socket.readable:
+                self._became_readable(number)
+
+    def bind(self, number: int, body: bytes) -> None:
+        """Datagrams to that port are for socket `number`."""
+        _, port = wire.PORTS.unpack(body)
+        self._bound[number] = port
+        self._host.datagram_ports[port] = functools.partial(self._datagram, number)
+
+    def _datagram(self, number: int, address: str, port: int, data: bytes) -> None:
+        peer = wire.PEER.pack(_packed(address), port, len(data))
+        self._tell(wire.record(wire.DATAGRAM, number, peer + data))
+
+    def send(self, number: int, body: bytes) -> None:
+        """Send a datagram."""
+        port, length = wire.PORTS.unpack_from(body)
+        at = wire.PORTS.size + length
+        host = body[wire.PORTS.size : at].decode()
+        self._host.send_datagram(self._bound[number], host, port, body[at:])
 
     def write(self, number: int, data: bytes) -> None:
         """Send, or keep until the network takes it."""
         link = self._links.get(number)
         if link is None:
             return
-        if self.tap is not None:
+        if self.tap is not None and link.tapped:
             self.tap.crossed(link, "to_broker", data)
         full = bool(link.pending)
         link.pending += data
@@ -146,6 +242,15 @@ class Sockets:
 
     def close(self, number: int) -> None:
         """The firmware is done with it; what it wrote still goes out."""
+        if number in self._bound:
+            self._host.datagram_ports.pop(self._bound.pop(number), None)
+            return
+        listener = self._listeners.pop(number, None)
+        if listener is not None:
+            listener.port.close()
+            for waiting in listener.waiting:  # nobody will take them
+                self.close(waiting)
+            return
         link = self._links.get(number)
         if link is None:
             return
@@ -155,6 +260,10 @@ class Sockets:
         del self._links[number]
         link.socket.close()
         self._untap(link)
+
+    def _listen_to(self, number: int, socket: Socket) -> None:
+        socket.on_readable = lambda: self._became_readable(number)
+        socket.on_writable = lambda: self._became_writable(number)
 
     # --- what the network tells -------------------------------------------------------------------------
 
@@ -191,7 +300,7 @@ class Sockets:
             if data:
                 self._records.append(wire.record(wire.DATA, number, data))
                 room -= len(data)
-                if self.tap is not None:
+                if self.tap is not None and link.tapped:
                     self.tap.crossed(link, "to_node", data)
             else:
                 link.ended = True
@@ -199,7 +308,7 @@ class Sockets:
                 self._records.append(wire.record(wire.END, number))
 
     def _untap(self, link: _Link) -> None:
-        if self.tap is not None:
+        if self.tap is not None and link.tapped:
             self.tap.closed(link)
 
     def _flush(self, number: int, link: _Link) -> None:
@@ -230,3 +339,7 @@ class Sockets:
     def _tell(self, record: bytes) -> None:
         self._records.append(record)
         self._on_news()
+
+
+def _packed(address: str) -> bytes:
+    return bytes(int(part) for part in address.split("."))

@@ -23,6 +23,7 @@ CONNECT: Final = 4  # a: socket, b: microseconds or -1; 0: do not wait
 DRAIN: Final = 5  # a: socket whose send buffer shall have room, b: microseconds or -1
 EXIT: Final = 6  # nothing: the thread is over
 RESET: Final = 7  # nothing: the process is over; a: reset cause, b: milliseconds of deep sleep or -1
+RESOLVE: Final = 8  # the address of the name that came as ADDRESS of no socket
 
 # Records of a request.
 WRITE: Final = 1
@@ -33,6 +34,10 @@ SPAWN: Final = 5
 WAKE: Final = 6
 WATCHDOG: Final = 7
 ADDRESS: Final = 8
+LISTEN: Final = 9  # backlog, port
+ACCEPT: Final = 10  # from now on it is told what arrives for it
+BIND: Final = 11  # UDP; port
+SEND: Final = 12  # UDP; port, host's length, host, bytes
 
 # Records of a grant, about a socket. One about socket 0 is an order to the board, in JSON.
 DATA: Final = 1
@@ -41,6 +46,11 @@ ERROR: Final = 3
 FULL: Final = 4
 ROOM: Final = 5
 CONNECTED: Final = 6
+ACCEPTED: Final = 7  # a `PEER`, and the number of the new socket behind it
+DATAGRAM: Final = 8  # a `PEER`, with the bytes that follow it
+PEER: Final = struct.Struct("<4sHH")  # address, port; number of bytes or of the socket
+PORTS: Final = struct.Struct("<HH")
+FIRST_ACCEPTED: Final = 0x8000  # the board numbers what it opens from 1
 
 
 def record(kind: int, number: int, body: bytes = b"") -> bytes:

@@ -27,7 +27,7 @@ NOT_MODELLED: Mapping[str, tuple[str, ...]] = {
 }
 """What they are, and their names."""
 
-IN_VIRTUAL_TIME = ("UDP", "servers (`bind`, `listen`, `accept`)", "TLS")
+IN_VIRTUAL_TIME = ("TLS",)
 """What works in real time only."""
 
 NAMES = frozenset(name for names in NOT_MODELLED.values() for name in names)

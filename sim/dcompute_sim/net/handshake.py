@@ -90,7 +90,7 @@ class Handshake:
 
     def _refused(self) -> None:
         if self.server.path_up and self.client.state == CONNECTING:
-            self.network.observer.refused(self.client.host.name, "rst")
+            self.client.connection.observer.refused(self.client.host.name, "rst")
             self._fail(ConnectionRefusedError(errno.ECONNREFUSED, "connection refused"))
 
     def _fail(self, error: OSError) -> None:
@@ -103,7 +103,7 @@ class Handshake:
         """A SYN met silence; of each it is told, for the link may have fallen silent since the last. One lost
         by chance says nothing of that."""
         if not self.client.path_up:
-            self.network.observer.refused(self.client.host.name, "silence")
+            self.client.connection.observer.refused(self.client.host.name, "silence")
 
     def _stop(self) -> None:
         if self._timer is not None:
@@ -116,7 +116,10 @@ class Handshake:
         if not self.client.path_up:
             self._swallowed()
             return
-        if server.host.listener(server.port) is None or server.state not in (CONNECTING, SYN_RECEIVED):
+        listener = server.host.listener(server.port)
+        if listener is not None and listener.full:
+            return
+        if listener is None or server.state not in (CONNECTING, SYN_RECEIVED):
             lost = not self._travel(server, self._refused)
             self._show(server, "RA", 0, 1, lost)
             return

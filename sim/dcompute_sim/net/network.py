@@ -13,21 +13,26 @@ from __future__ import annotations
 import errno
 import itertools
 from collections.abc import Callable, Mapping
-from typing import TypeVar, cast
+from typing import Any, TypeVar
 
 from simpy import Environment
 
+from dcompute_sim.net import datagrams
 from dcompute_sim.net.clock import Clock
+from dcompute_sim.net.datagrams import OnDatagram
 from dcompute_sim.net.handshake import Handshake
 from dcompute_sim.net.link import Link
 from dcompute_sim.net.observer import NullObserver, WireObserver
 from dcompute_sim.net.profile import LINUX, TcpProfile
+from dcompute_sim.net.resolver import resolve
 from dcompute_sim.net.sockets import Socket, Stream
 from dcompute_sim.net.tcp import CONNECTING, GONE, OPEN, Endpoint, Tap, TcpConnection
 
 _Client = TypeVar("_Client", Socket, Stream)
 _FIRST_EPHEMERAL_PORT = 49_152
 _EPHEMERAL_PORTS = 65_536 - _FIRST_EPHEMERAL_PORT
+_PREFIX = "10.0."
+_TO_ALL = "255.255.255.255"
 
 
 class Network:
@@ -68,6 +73,21 @@ class Network:
                 host.link.configure(*self._default)
         return host
 
+    def address_of(self, name: str) -> str | None:
+        """What a name server says; None: there is no such host."""
+        host = self._found(name)
+        return None if host is None else host.address
+
+    def at(self, address: str) -> Host:
+        """The host of that name or address; a new one if there is none."""
+        return self._found(address) or self.host(address)
+
+    def _found(self, address: str) -> Host | None:
+        host = self.hosts.get(address)
+        if host is None and address.startswith(_PREFIX):
+            host = next((host for host in self.hosts.values() if host.address == address), None)
+        return host
+
     def next_key(self) -> int:
         """Numbers connection attempts from 1."""
         return next(self._keys)
@@ -76,13 +96,15 @@ class Network:
 class ListeningPort:
     """A program waiting for connections on a port."""
 
-    def __init__(self, host: Host, port: int, on_accept: Callable[[Stream], None]) -> None:
+    def __init__(self, host: Host, port: int, on_accept: Callable[[Any], None]) -> None:
         self.host = host
         self.port = port
         self.on_accept = on_accept
+        self.full = False
+        """It has accepted no more than it may: lwIP then lets a SYN come again."""
 
     def accept(self, stream: Endpoint) -> None:
-        self.on_accept(cast(Stream, stream))
+        self.on_accept(stream)
 
     def close(self) -> None:
         """From now on attempts are refused; accepted connections stay."""
@@ -100,12 +122,14 @@ class Host:
     __slots__ = (
         "_ports_used",
         "connections",
+        "datagram_ports",
         "index",
         "link",
         "listeners",
         "name",
         "network",
         "powered",
+        "serves",
         "tcp",
     )
 
@@ -120,7 +144,14 @@ class Host:
             _NO_LISTENERS  # replaced, not changed: few hosts have any
         )
         self.connections: dict[TcpConnection, None] = {}
+        self.datagram_ports: dict[int, OnDatagram] = {}
+        self.serves: type[Stream] | type[Socket] = Stream  # what its programs' listeners get
         self._ports_used = 0
+
+    @property
+    def address(self) -> str:
+        """In four numbers; a capture shows it, too."""
+        return f"{_PREFIX}{self.index >> 8 & 0xFF}.{self.index & 0xFF}"
 
     # --- what programs do ---
 
@@ -144,6 +175,18 @@ class Host:
     ) -> Stream:
         """The same, for a program that wants its bytes pushed."""
         return self._connect(Stream, address, port, on_done)
+
+    def send_datagram(self, from_port: int, address: str, port: int, data: bytes) -> None:
+        """By UDP, to whoever is in `datagram_ports` there; to all hosts when the address ends in 255."""
+        if address == _TO_ALL or (address.startswith(_PREFIX) and address.endswith(".255")):
+            receivers = [host for host in self.network.hosts.values() if host is not self]
+        else:
+            receivers = [self._host_at(address)]
+        datagrams.send(self.network.clock, self, from_port, receivers, port, data)
+
+    def resolve(self, name: str, done: Callable[[str | None], None]) -> None:
+        """Ask for the address of a name: `done(address)`, or `done(None)` when there is none."""
+        resolve(self.network.clock, self, lambda: self.network.address_of(name), done)
 
     def listener(self, port: int) -> ListeningPort | None:
         """The program that listens there."""
@@ -174,6 +217,7 @@ class Host:
         """The program dies; the kernel lives on and closes what was its: FIN, or RST where bytes lay
         unread."""
         self.listeners = _NO_LISTENERS
+        self.datagram_ports.clear()
         for end in self._ends():
             if end.state == OPEN or end.side == "node":
                 end.close()
@@ -181,6 +225,7 @@ class Host:
     def power_cut(self) -> None:
         """Everything here is gone, silently, and nothing answers until `power_on`."""
         self.listeners = _NO_LISTENERS
+        self.datagram_ports.clear()
         self.powered = False
         for end in self._ends():
             if end.state == GONE or (end.state == CONNECTING and end.side == "broker"):
@@ -213,18 +258,24 @@ class Host:
         self, kind: type[_Client], address: str, port: int, on_done: Callable[[OSError | None], None] | None
     ) -> _Client:
         network = self.network
-        connection = TcpConnection(network, network.next_key(), self.name)
+        to = self._host_at(address)
+        # The observer is told of what goes to a broker; a board's own server is none.
+        observer = NullObserver() if to.serves is Socket else network.observer
+        connection = TcpConnection(network, network.next_key(), self.name, observer)
         own_port = _FIRST_EPHEMERAL_PORT + self._ports_used % _EPHEMERAL_PORTS
         self._ports_used += 1
         client = connection.client = kind(connection, self, own_port, "node")
-        server = connection.server = Stream(connection, network.host(address), port, "broker")
+        server = connection.server = to.serves(connection, to, port, "broker")
         client.peer, server.peer = server, client
         client.on_done = on_done
         self.connections[connection] = None
-        server.host.connections[connection] = None
+        to.connections[connection] = None
         connection.refresh()
         Handshake(client, server).begin()
         return client
+
+    def _host_at(self, address: str) -> Host:
+        return self if address.startswith("127.") else self.network.at(address)
 
     def _link_changed(self) -> None:
         if self.network.tap is not None:

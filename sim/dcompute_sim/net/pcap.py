@@ -81,10 +81,9 @@ class PcapWriter:
         number = self._interfaces.get(host)
         if number is None:
             number = self._interfaces[host] = len(self._interfaces)
-            address = ".".join(str(byte) for byte in _address(host))
             options = _options(
                 (_IF_NAME, host.name.encode()),
-                (_IF_DESCRIPTION, f"what leaves {host.name} ({address})".encode()),
+                (_IF_DESCRIPTION, f"what leaves {host.name} ({host.address})".encode()),
                 (_IF_TSRESOL, _NANOSECONDS),
             )
             self._block(_INTERFACE, struct.pack("<HHI", _ETHERNET, 0, 0) + options)
@@ -105,7 +104,7 @@ def _options(*options: tuple[int, bytes]) -> bytes:
 
 
 def _address(host: Kernel) -> bytes:
-    return bytes((10, 0, host.index >> 8 & 0xFF, host.index & 0xFF))
+    return bytes(int(part) for part in host.address.split("."))
 
 
 def _mac(host: Kernel) -> bytes:

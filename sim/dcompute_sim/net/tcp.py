@@ -69,7 +69,6 @@ class Medium(Protocol):
 
     env: Environment
     clock: Clock
-    observer: WireObserver
     tap: Tap | None
 
     @property
@@ -89,6 +88,8 @@ class Opening(Protocol):
 class Acceptor(Protocol):
     """Who listens on a port."""
 
+    full: bool
+
     def accept(self, stream: Endpoint) -> None: ...
 
 
@@ -102,6 +103,9 @@ class Kernel(Protocol):
     link: Link
 
     @property
+    def address(self) -> str: ...
+
+    @property
     def network(self) -> Medium: ...
 
     @property
@@ -113,13 +117,25 @@ class Kernel(Protocol):
 class TcpConnection:
     """What both endpoints share: who they are, and what the observer was told."""
 
-    __slots__ = ("_reported", "clean", "client", "key", "name", "network", "number", "opening", "server")
+    __slots__ = (
+        "_reported",
+        "clean",
+        "client",
+        "key",
+        "name",
+        "network",
+        "number",
+        "observer",
+        "opening",
+        "server",
+    )
 
     client: Endpoint
     server: Endpoint
 
-    def __init__(self, network: Medium, key: int, name: str) -> None:
+    def __init__(self, network: Medium, key: int, name: str, observer: WireObserver) -> None:
         self.network = network
+        self.observer = observer
         self.key = key  # counts attempts
         self.name = name
         self.number = 0  # counts accepted connections, as the observer is told; 0 before
@@ -132,14 +148,14 @@ class TcpConnection:
         if opening is not None:
             opening.accepted()
         self.number = next(self.network.connections)
-        self.network.observer.opened(self.name, self.number)
+        self.observer.opened(self.name, self.number)
 
     def report(self, how: How, by: Side) -> None:
         """Tell the observer, once, how the connection ended."""
         if self.number and not self._reported:
             self._reported = True
             quiet_s = self.network.env.now - self.client.spoke_at_s
-            self.network.observer.closed(self.name, self.number, how, by, quiet_s)
+            self.observer.closed(self.name, self.number, how, by, quiet_s)
 
     def watch(self) -> None:
         """From now on keep what is sent until it is acknowledged."""
@@ -420,22 +436,22 @@ class Endpoint:
 
     def _tell_held(self, payload: bytes | None) -> None:
         direction: Direction = "to_broker" if self.side == "node" else "to_node"
-        self._network.observer.held(self.connection.name, direction, len(payload or b""))
+        self.connection.observer.held(self.connection.name, direction, len(payload or b""))
 
     def tell_stalled(self) -> bool:
         """Something went nowhere and comes late; whether there is somebody to be told."""
         told = self.side == "node" and self.connection.number != 0
         if told:
-            self._network.observer.stalled(self.connection.name, self.connection.number)
+            self.connection.observer.stalled(self.connection.name, self.connection.number)
         return told
 
     def tell_resumed(self) -> None:
         """What was told to be late gets through again."""
-        self._network.observer.resumed(self.connection.name, self.connection.number)
+        self.connection.observer.resumed(self.connection.name, self.connection.number)
 
     def _tell_late(self, delay_s: float) -> None:
         if self.side == "node" and self.connection.number:
-            self._network.observer.late(self.connection.name, self.connection.number, delay_s)
+            self.connection.observer.late(self.connection.name, self.connection.number, delay_s)
 
     def give_up(self) -> None:
         """The last retransmission went unanswered."""

@@ -7,6 +7,7 @@ import gc  # before a board's own takes its place
 
 kernel = None
 uid = b"\x00\x00\x00\x00\x00\x00"
+address = "10.0.0.2"  # by DHCP
 reset_cause = 1
 clock_start_us = 0  # the RTC at power-on, microseconds since 2000; a board without battery starts at 0
 watch = None  # called with this module whenever the firmware looks at its WLAN

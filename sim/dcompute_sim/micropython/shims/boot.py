@@ -19,6 +19,7 @@ gc.collect()
 _config = _kernel.start(int(sys.argv[2]))
 _board.kernel = _kernel
 _board.uid = bytes.fromhex(_config["uid"])
+_board.address = _config["address"]
 _board.reset_cause = _config["reset_cause"]
 _board.clock_start_us = _config["clock_start_us"]
 _board.ticks_start_ms = _config["ticks_start_ms"]

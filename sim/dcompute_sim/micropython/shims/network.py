@@ -28,6 +28,7 @@ STAT_HANDSHAKE_TIMEOUT = 204
 _CONNECTION_FAIL = 205  # what a weak signal gives; status() shows it as a wrong password
 _ASSOC_LEAVE = 8  # after disconnect()
 _WEAK_DBM = -85
+_GATEWAY = "10.0.255.254"
 _now_us = _board.kernel.now_us
 
 __getattr__ = _board.missing("network")
@@ -47,6 +48,7 @@ class Radio:
     join_ms = 100  # to associate
     dhcp_ms = 100  # to get an address, None: nobody answers; a static address needs no answer
     beacon_ms = 6000  # until the chip notices that the access point has gone
+    dns_patience_ms = 7000  # lwIP's, until a name that nobody answers for is given up (in real time)
     silent = False  # the link is dead though the WLAN says connected
 
     def update(self, changes, at_us=None):
@@ -182,10 +184,10 @@ def _address():
     if not _sta.up():
         return ("0.0.0.0", "0.0.0.0", "0.0.0.0", "0.0.0.0")
     return _sta.static or (
-        "10.0.%d.%d" % (_board.uid[-2], _board.uid[-1]),
+        _board.address,
         "255.255.0.0",
-        "10.0.0.1",
-        "10.0.0.1",
+        _GATEWAY,
+        _GATEWAY,
     )
 
 

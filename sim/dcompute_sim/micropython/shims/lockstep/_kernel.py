@@ -49,6 +49,7 @@ _CONNECT = 4  # a: socket, b: microseconds or -1; the address rides along
 _DRAIN = 5  # a: socket; until its send buffer has room, b: microseconds or -1
 _EXIT = 6  # this thread is over
 _RESET = 7  # a: cause, b: milliseconds of deep sleep before the restart, -1: no end of it
+_RESOLVE = 8  # the name rides along
 
 # What rides along.
 _WRITE = 1
@@ -59,6 +60,10 @@ _SPAWN = 5
 _WAKE = 6
 _WATCHDOG = 7
 _ADDRESS = 8
+LISTEN = 9
+ACCEPT = 10
+BIND = 11
+SEND = 12
 _CHARGE_READ_US = 20  # or a program that waits by looking at the clock would never see it move
 _CHARGE_LIMIT_US = 200
 _SPENT_LIMIT_US = 5000
@@ -627,6 +632,11 @@ def _wake_lookers():
 def wait_connect(number, address, timeout_us):
     ride(_ADDRESS, number, address)
     return wait(_CONNECT, number, timeout_us)
+
+
+def wait_resolved(name):
+    ride(_ADDRESS, 0, b"0 " + name.encode())
+    return wait(_RESOLVE)
 
 
 def wait_room(number, timeout_us):

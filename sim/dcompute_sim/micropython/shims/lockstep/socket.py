@@ -1,5 +1,5 @@
 # mypy: ignore-errors
-# ESP32 `socket` in virtual time: TCP clients on the engine's network.
+# ESP32 `socket` in virtual time: TCP and UDP on the engine's network.
 import errno
 import io
 
@@ -7,6 +7,7 @@ import _board
 import _kernel
 import network
 import uctypes
+import ustruct
 
 __getattr__ = _board.missing("socket")
 
@@ -33,34 +34,55 @@ _ERROR = 3
 _FULL = 4
 _ROOM = 5
 _CONNECTED = 6
+_ACCEPTED = 7
+_DATAGRAM = 8
+_PEER = "<4BHH"  # address, port; the new socket's number, or how many bytes follow
+_PEER_BYTES = 8
 _SEGMENT_BYTES = 1460
 _EISCONN = 106  # the port has no name for it
 _SEND_BUFFER = 5744  # lwIP's, as the ESP32 port sets it
 _numbers = 0
-_MOST = 10  # CONFIG_LWIP_MAX_SOCKETS; counted are those that connect or are connected
+_LAST_NUMBER = 0x7FFF  # above are those that were accepted
+_FIRST_OWN_PORT = 49152
+_MOST_DATAGRAMS = 6  # CONFIG_LWIP_UDP_RECVMBOX_SIZE; what comes beyond is lost
+_MOST = 10  # CONFIG_LWIP_MAX_SOCKETS; counted are those that connect, are connected, listen or are bound
 _ENFILE = 23  # errno has no name for it
 _KNOWN_OPTIONS = (SO_REUSEADDR, SO_BROADCAST, TCP_NODELAY, SO_BINDTODEVICE, IP_ADD_MEMBERSHIP, 20)
 
 
 def getaddrinfo(host, port, af=AF_INET, kind=SOCK_STREAM, proto=0, flags=0):
     host = host or "0.0.0.0"
-    port = int(port)
-    if not host.replace(".", "").isdigit() and not (network.reachable() and not network.radio.silent):
+    return [(AF_INET, SOCK_STREAM, 0, host, (_resolved(host), int(port)))]
+
+
+def _resolved(host):
+    if not host:
+        return "0.0.0.0"
+    if host.replace(".", "").isdigit():
+        return host
+    if host == "localhost":
+        return "127.0.0.1"
+    found = _kernel.wait_resolved(host) if network.reachable() else -1
+    if found < 0:
         raise OSError(-202)
-    return [(AF_INET, SOCK_STREAM, 0, host, (host, port))]
+    return "%d.%d.%d.%d" % (found >> 24, found >> 16 & 255, found >> 8 & 255, found & 255)
 
 
 class socket(io.IOBase):
-    def __init__(self, af=AF_INET, kind=SOCK_STREAM, proto=0):
+    def __init__(self, af=AF_INET, kind=SOCK_STREAM, proto=0, _number=0):
         global _numbers
-        if kind != SOCK_STREAM:
-            raise AttributeError("the emulator has only TCP sockets in virtual time")
+        if kind not in (SOCK_STREAM, SOCK_DGRAM):
+            raise AttributeError("the emulator has TCP and UDP sockets only")
         if len(_kernel.sockets) >= _MOST:
             raise OSError(_ENFILE)
-        _numbers += 1
-        self.number = _numbers
+        if not _number:
+            _number = _numbers = _numbers % _LAST_NUMBER + 1
+        self.number = _number
         self.timeout_us = -1  # for ever
-        self._state = "new"  # new, connecting, open, closed
+        self._state = "new" if kind == SOCK_STREAM else "datagrams"  # or connecting, open, listening, closed
+        self._port = 0  # bound to
+        self._peer = None  # whom datagrams are for
+        self._datagrams = 0  # how many have arrived
         self._memory = self._room = 0  # where what has arrived lies, from `_at` to `_end`: not in the heap
         self._at = self._end = 0
         self._ended = False
@@ -76,8 +98,12 @@ class socket(io.IOBase):
 
     def arrive(self, kind, address, size):
         # Without a byte of heap.
-        if kind == _DATA:
+        if kind == _DATA or kind == _ACCEPTED:
             self._keep(address, size)
+        elif kind == _DATAGRAM:
+            if self._datagrams < _MOST_DATAGRAMS:
+                self._datagrams += 1
+                self._keep(address, size)
         elif kind == _END:
             self._ended = True
         elif kind == _ERROR:
@@ -110,7 +136,7 @@ class socket(io.IOBase):
             ready = 8
         if self._at < self._end or self._ended or self._error:
             ready |= 1
-        if self._state == "open" and not self._full:
+        if (self._state == "open" and not self._full) or self._state == "datagrams":
             ready |= 4
         return ready & (events | 24)
 
@@ -123,7 +149,11 @@ class socket(io.IOBase):
             raise OSError(_EISCONN if self._state == "open" else self._error or errno.EALREADY)
         if not network.reachable():
             raise OSError(errno.EHOSTUNREACH)
-        target = ("%d %s" % (address[1], address[0])).encode()
+        host = _resolved(address[0])
+        if self._state == "datagrams":
+            self._peer = (host, address[1])
+            return
+        target = ("%d %s" % (address[1], host)).encode()
         _kernel.sockets[self.number] = self
         self._state = "connecting"
         failure = _kernel.wait_connect(self.number, target, self.timeout_us)
@@ -133,6 +163,63 @@ class socket(io.IOBase):
                 _kernel.sockets.pop(self.number, None)
             raise OSError(failure)
         self._state = "open"
+
+    def bind(self, address):
+        if self._state == "closed":
+            raise OSError(errno.EBADF)
+        port = address[1] or _FIRST_OWN_PORT + self.number
+        for other in _kernel.sockets.values():
+            if other._port == port and (other._state == "datagrams") == (self._state == "datagrams"):
+                raise OSError(errno.EADDRINUSE)
+        self._port = port
+        _kernel.sockets[self.number] = self
+        if self._state == "datagrams":
+            _kernel.ride(_kernel.BIND, self.number, ustruct.pack("<HH", 0, port))
+
+    def listen(self, backlog=2):
+        if self._state not in ("new", "listening"):
+            raise OSError(errno.EBADF if self._state == "closed" else errno.EINVAL)
+        if not self._port:
+            self.bind(("", 0))
+        self._state = "listening"
+        _kernel.ride(_kernel.LISTEN, self.number, ustruct.pack("<HH", max(1, backlog), self._port))
+
+    def accept(self):
+        if self._state != "listening":
+            raise OSError(errno.EBADF if self._state == "closed" else errno.EINVAL)
+        self._await_arrival()
+        peer, number = self._next_peer()
+        try:
+            accepted = socket(_number=number)
+            accepted._state = "open"
+            _kernel.sockets[number] = accepted  # first: a turn may end at any branch, and bytes arrive
+        finally:
+            _kernel.ride(_kernel.ACCEPT, number)
+            if number not in _kernel.sockets:
+                _kernel.send_close(number)
+        return accepted, peer
+
+    def _await_arrival(self):
+        if self._at == self._end and self.timeout_us == 0:
+            raise OSError(errno.EAGAIN)
+        give_up_us = _kernel.now_us() + self.timeout_us
+        while self._at == self._end:
+            left_us = -1
+            if self.timeout_us > 0:
+                left_us = give_up_us - _kernel.now_us()
+                if left_us <= 0:
+                    raise OSError(errno.ETIMEDOUT)
+            _kernel.wait_arrival(left_us)
+            if self._state == "closed":
+                raise OSError(errno.EBADF)
+
+    def _next_peer(self):
+        # Address and port of whoever comes first; the new socket's number, or how many bytes follow.
+        a, b, c, d, port, number = ustruct.unpack(
+            _PEER, uctypes.bytes_at(self._memory + self._at, _PEER_BYTES)
+        )
+        self._at += _PEER_BYTES
+        return ("%d.%d.%d.%d" % (a, b, c, d), port), number
 
     def _ready_to_read(self):
         # False: would block.
@@ -162,6 +249,8 @@ class socket(io.IOBase):
         return chunk
 
     def recv(self, n, flags=0):
+        if self._state == "datagrams":
+            return self.recvfrom(n)[0]
         if flags & MSG_DONTWAIT and self._at == self._end and not self._ended and not self._error:
             raise OSError(errno.EAGAIN)
         if not self._ready_to_read():
@@ -173,7 +262,28 @@ class socket(io.IOBase):
         return chunk
 
     def recvfrom(self, n, flags=0):
-        return self.recv(n, flags), ("0.0.0.0", 0)
+        if self._state != "datagrams":
+            return self.recv(n, flags), ("0.0.0.0", 0)
+        self._await_arrival()
+        peer, size = self._next_peer()
+        data = uctypes.bytes_at(self._memory + self._at, min(n, size))
+        self._at += size
+        self._datagrams -= 1
+        _kernel.let_others()
+        return data, peer
+
+    def sendto(self, data, address):
+        if self._state != "datagrams":
+            return self.send(data)
+        if not network.reachable():
+            raise OSError(errno.EHOSTUNREACH)
+        if not self._port:
+            self.bind(("", 0))
+        host = _resolved(address[0]).encode()
+        data = data.encode() if isinstance(data, str) else bytes(data)
+        _kernel.ride(_kernel.SEND, self.number, ustruct.pack("<HH", address[1], len(host)) + host + data)
+        _kernel.let_others()
+        return len(data)
 
     def read(self, n=-1):
         # As the port's streams: all n bytes, or what came before the end; None if nothing and not blocking.
@@ -252,6 +362,8 @@ class socket(io.IOBase):
         return True
 
     def write(self, data, n=-1):
+        if self._peer:
+            return self.sendto(data, self._peer)
         if not self._check_writable():
             return None
         if n >= 0:
@@ -288,7 +400,7 @@ class socket(io.IOBase):
         return self.number
 
     def close(self):
-        if self._state in ("open", "connecting"):
+        if self.number in _kernel.sockets and self._state != "closed":
             _kernel.send_close(self.number)
             _kernel.sockets.pop(self.number, None)
         self._state = "closed"

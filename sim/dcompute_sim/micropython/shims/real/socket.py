@@ -53,8 +53,12 @@ def getaddrinfo(host, port, af=AF_INET, kind=SOCK_STREAM, proto=0, flags=0):
     host = host or "0.0.0.0"
     port = int(port)
     numeric = host.replace(".", "").isdigit()
-    if not numeric and not (network.reachable() and not network.radio.silent):
-        raise OSError(-202)
+    if not numeric:
+        if not network.reachable():
+            raise OSError(-202)
+        if network.radio.silent:
+            _board.kernel.sleep_us(network.radio.dns_patience_ms * 1000)
+            raise OSError(-202)
     leave()
     try:
         found = usocket.getaddrinfo(host, port, AF_INET, SOCK_STREAM)[0][-1]
@@ -78,12 +82,23 @@ def _count(inner):
         _open.append(inner.fileno())
 
 
+class _Closed:
+    def __getattr__(self, name):
+        raise OSError(errno.EBADF)
+
+
+_closed = _Closed()
+
+
 class socket(io.IOBase):
     def __init__(self, af=AF_INET, kind=SOCK_STREAM, proto=0, _inner=None):
         self._waits = True
         self._timeout_s = None
         self._s = _inner or usocket.socket(af, kind)
         _count(self._s)
+        # A socket that nobody holds any more is closed by the port's collector. The unix port's sockets are
+        # not, but its files are: so a file has the descriptor, and closes it.
+        self._owner = io.open(self._s.fileno(), "rb")
 
     def __getattr__(self, name):
         raise AttributeError(
@@ -163,6 +178,10 @@ class socket(io.IOBase):
         self._timed(self._s.write, data)
 
     def sendto(self, data, address):
+        if not network.reachable():
+            raise OSError(errno.EHOSTUNREACH)
+        if network.radio.silent:
+            return len(data)
         return self._timed(self._s.sendto, data, usocket.getaddrinfo(address[0], address[1])[0][-1])
 
     def setblocking(self, flag):
@@ -194,9 +213,10 @@ class socket(io.IOBase):
         return self._s.fileno()
 
     def close(self):
-        if self._s.fileno() in _open:
+        if self._s is not _closed:
             _open.remove(self._s.fileno())
-        self._s.close()
+            self._owner.close()
+            self._s = _closed
 
     def ioctl(self, request, argument):
         # What the C side (tls, select) asks of a stream.
