@@ -23,9 +23,8 @@ docs/protocol.md, "End to end". What is to be known before changing anything her
   when it has said nothing for long: its answer may have been dropped.
 * A task that was moved keeps its number where it was. Back in the same life, it is the same number and
   attempt: the node knows whether it ran.
-* The second half of a window is for what is more urgent than nearly all that is there: see `Node.level`.
-  A window full of unimportant tasks would leave an urgent one waiting here for a whole task, and then its
-  node, which is quicker than any message, would begin another unimportant one first.
+
+Which task is next, and which node gets it, is `choice`; what is believed of both, `model`.
 
 Rejected: a number of its own for each sending (the node's memory is then not bounded by the credit), and
 letting the node forget by age (a message that the link sends again is older than any age).
@@ -33,225 +32,36 @@ letting the node forget by age (a message that the link sends again is older tha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from enum import Enum
+from collections.abc import Mapping
 from heapq import heapify, heappop, heappush
 from typing import Any
 
-SETTLE_S = 2.0  # how long a node that is gone may take to come back before its tasks are moved
-RESEND_S = 15.0  # without an answer; doubled each time
+from dcompute.executor.choice import ALONE_AFTER, Choice
+from dcompute.executor.model import (
+    FULL_BACKOFF_S,
+    RESEND_S,
+    SETTLE_S,
+    Answer,
+    Batch,
+    Node,
+    Outcome,
+    Placement,
+    Progress,
+    Send,
+    Settled,
+    Task,
+)
+
 LONGEST_RESEND_S = 240.0
 IDLE_S = 1.0  # then a node need not keep results
-FULL_BACKOFF_S = 0.05
 LONGEST_BACKOFF_S = 5.0
 LOSSES = 5  # attempts whose end is not known, before a task is suspected of killing nodes
 MANY_DEADLINES = 1000
-ENVELOPE_BYTES = 1024  # what a message has beside its task, at most but for long ids
 _LIVES = 16  # of one node that are remembered
-_RESERVED = 1 << 16
-_LEVELS = 12  # of `Node.level`, from 1: above the highest priority nothing is
-ALONE_AFTER = 2  # losses; from then on a task goes to a node that has nothing else
-
-
-class Outcome(Enum):
-    """How a task ended."""
-
-    RESULT = "result"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-    EXPIRED = "expired"
-    NODE_LOST = "node_lost"
-    UNKNOWN = "unknown"
-    QUARANTINED = "quarantined"
-    REFUSED = "refused"
-
-
-@dataclass(slots=True)
-class Task:
-    """One piece of work.
-
-    Args:
-        body: what the node's handler gets, a JSON object.
-        function: what a node that announces its `functions` must have; "" for any.
-        where: what the node must announce (see `matches`).
-        once: never run it a second time, whatever happens.
-        deadline_s: when it is of no use any more.
-        retries: how often it is tried again after it failed or its node was lost; None: never after a
-            failure, and until it is quarantined after losses.
-        speculate_s: after how long without an answer it is tried on another node as well.
-    """
-
-    id: str
-    body: bytes
-    priority: int = 5
-    function: str = ""
-    where: Mapping[str, Any] = field(default_factory=dict)
-    once: bool = False
-    deadline_s: float | None = None
-    retries: int | None = None
-    speculate_s: float | None = None
-    attempt: int = 1
-    lost: int = 0
-    failed: int = 0
-    cancelled: bool = False
-    waiting: bool = False
-    placements: list[Placement] = field(default_factory=list)
-
-    def active(self) -> bool:
-        """Whether some node is to do it."""
-        return any(placement.active for placement in self.placements)
-
-
-@dataclass(slots=True, eq=False)
-class Placement:
-    """A task under a number at a node, in one life of it. Not `active`: it was moved, but may come back."""
-
-    task: Task
-    node: Node
-    n: int
-    attempt: int
-    active: bool = True
-    resend_at_s: float = 0.0
-    pause_s: float = RESEND_S
-    since_s: float | None = None  # when it was first sent, as far as this process knows
-
-
-@dataclass(slots=True, eq=False)
-class Node:
-    """What is believed of a node. `credit` 0 is an older one: one task at a time, at least once."""
-
-    id: str
-    life: str = ""
-    inc: str = ""
-    alive: bool = False
-    credit: int = 0
-    largest: int = 0
-    announced: dict[str, Any] = field(default_factory=dict)
-    functions: frozenset[str] | None = None  # whole names, and short ones; None: it does not say
-    top: int = 0
-    open: dict[int, Placement] = field(default_factory=dict)
-    told: bool = True  # that nothing is open
-    idle_at_s: float = 0.0
-    gone_at_s: float | None = None
-    move_after_s: float = SETTLE_S
-    rested_at_s: float = 0.0
-    rest_s: float = FULL_BACKOFF_S
-    alone: bool = False  # its one task is suspected of killing nodes
-    bucket: int = -1  # its place among those with room: how many tasks it has, or `_RESERVED` and its level
-    others: dict[str, tuple[int, int]] = field(default_factory=dict)  # life -> its newest connection, its top
-
-    @property
-    def window(self) -> int:
-        return self.credit or 1
-
-    @property
-    def half(self) -> int:
-        """How many tasks it may have of any priority; enough to keep it busy while messages are under way."""
-        return (self.window + 1) // 2
-
-    def level(self) -> int:
-        """The lowest priority that the rest of its window is for: at most one task there is as urgent.
-
-        So what is urgent finds room behind any number of tasks that are not, and two of a kind are there, one
-        at work and one to follow."""
-        urgent = second = 0
-        for placement in self.open.values():
-            priority = placement.task.priority
-            if priority > urgent:
-                urgent, second = priority, urgent
-            elif priority > second:
-                second = priority
-        return second + 1
-
-
-@dataclass(slots=True)
-class Send:
-    """A message for a node: `task` under `n`, or (`task` None) no more than what is open."""
-
-    node: str
-    life: str
-    n: int
-    open: list[int]
-    ring: bool
-    task: Task | None = None
-    attempt: int = 1
-    cancel: bool = False
-    expires_s: float | None = None
-
-
-@dataclass(slots=True)
-class Settled:
-    """A task is over. `value`: the result, the error of the handler, or in words why."""
-
-    task: Task
-    outcome: Outcome
-    value: Any = None
-    node: str = ""
-
-
-@dataclass(slots=True)
-class Batch:
-    """What to do, in this order: commit `writes`, then send, then report."""
-
-    writes: list[tuple[Any, ...]] = field(default_factory=list)
-    sends: list[Send] = field(default_factory=list)
-    reports: list[Settled] = field(default_factory=list)
-
-    def __bool__(self) -> bool:
-        return bool(self.writes or self.sends or self.reports)
-
-
-@dataclass(slots=True)
-class Answer:
-    """A message on `results/<from>`: a result (`ok` is set) or what became of the task instead (`ran`)."""
-
-    node: str
-    inc: str
-    task_id: str
-    attempt: int
-    n: int
-    ok: bool | None = None
-    result: Any = None
-    error: Any = None
-    answer: str = ""
-    ran: str = "maybe"
-    top: int = 0
-
-
-@dataclass(slots=True)
-class Progress:
-    """A message on `results/<from>`: how far a task at work is (0 to 1), and in words."""
-
-    node: str
-    inc: str
-    task_id: str
-    attempt: int
-    n: int
-    fraction: float
-    text: str
-
-
-def matches(where: Mapping[str, Any], node_id: str, announced: Mapping[str, Any]) -> bool:
-    """Whether a node is what `where` wants: each value equal to what it announces (`node_id` is its id), or
-    among it where that is a list; a list: any of these; `{"min": a, "max": b}`: a number between."""
-    for key, wanted in where.items():
-        has = node_id if key == "node_id" else announced.get(key)
-        if isinstance(wanted, Mapping):
-            if isinstance(has, bool) or not isinstance(has, (int, float)):
-                return False
-            if not wanted.get("min", has) <= has <= wanted.get("max", has):
-                return False
-            continue
-        choices = wanted if isinstance(wanted, (list, tuple)) else [wanted]
-        found = has if isinstance(has, list) else [has]
-        if not any(choice in found for choice in choices):
-            return False
-    return True
 
 
 class FleetCore:
-    """See the module's head.
+    """Decides what is sent to which node, when again, and when a task is over.
 
     Args:
         settle_s: how long a node that is gone may take to come back before its tasks are moved.
@@ -259,23 +69,21 @@ class FleetCore:
         losses: how many attempts of a task may end without a trace before it is quarantined.
     """
 
+    choice_class: type[Choice] = Choice
+
     def __init__(
         self, *, settle_s: float = SETTLE_S, resend_s: float = RESEND_S, losses: int = LOSSES
     ) -> None:
         self.tasks: dict[str, Task] = {}
         self.nodes: dict[str, Node] = {}
         self.up = False
+        self.choice = self.choice_class()
         self._settle_s = settle_s
         self._resend_s = resend_s
         self._losses = losses
-        self._order = 0
-        self._queues: dict[str, list[tuple[int, int, Task]]] = {}  # by what they want of a node
-        self._buckets: list[dict[str, Node]] = []  # nodes with room, by how many tasks they have
-        self._reserves: list[dict[str, Node]] = [{} for _ in range(_LEVELS)]  # with room for the urgent
         self._batch = Batch()
         self._wake_s: float | None = None
         self.deadlines: list[tuple[float, str]] = []
-        self._waiting = 0
 
     # --- what is asked of it ------------------------------------------------------------------------------
 
@@ -283,7 +91,7 @@ class FleetCore:
         """Do these tasks; they are in the journal already."""
         for task in tasks:
             self.tasks[task.id] = task
-            self._enqueue(task)
+            self.choice.add(task)
             self._note_deadline(task)
         self._place(now_s)
 
@@ -311,7 +119,7 @@ class FleetCore:
             node.told = False
         self._note_deadline(task)
         if not task.active():
-            self._enqueue(task)
+            self.choice.add(task)
 
     def restore_counter(self, node_id: str, life: str, top: int) -> None:
         """The highest number that was ever used for this life of the node; before any `restore`."""
@@ -377,7 +185,7 @@ class FleetCore:
         node.announced = dict(announced)
         node.functions = _names(announced.get("functions"))
         node.gone_at_s = None
-        self._rank(node, now_s)
+        self.choice.rank(node, now_s)
         if again and self.up:
             if not node.credit:
                 self._renew(*(placement for placement in node.open.values() if placement.since_s is None))
@@ -390,7 +198,7 @@ class FleetCore:
         node.alive = False
         node.gone_at_s = now_s
         node.move_after_s = 0.0 if for_good else self._settle_s
-        self._rank(node, now_s)
+        self.choice.rank(node, now_s)
         self._wake(now_s + node.move_after_s)
 
     def answered(self, answer: Answer, now_s: float) -> None:
@@ -471,35 +279,27 @@ class FleetCore:
 
     def waiting(self) -> int:
         """How many tasks wait for a node."""
-        return self._waiting
+        return self.choice.waiting
 
     # --- tasks ----------------------------------------------------------------------------------------------
-
-    def _enqueue(self, task: Task) -> None:
-        task.waiting = True
-        self._waiting += 1
-        self._order += 1
-        alone = task.lost >= ALONE_AFTER
-        key = f"{task.function} {sorted(task.where.items())} {task.once} {alone}"
-        heappush(self._queues.setdefault(key, []), (-task.priority, self._order, task))
 
     def _next_attempt(self, task: Task) -> None:
         task.attempt += 1
         self._batch.writes.append(("attempt", task.id, task.attempt, task.lost, task.failed))
-        self._enqueue(task)
+        self.choice.add(task)
 
     def _not_run(self, task: Task, node: Node, answer: str, now_s: float) -> None:
         if answer in ("full", "slots", "leaving"):
             node.rested_at_s = now_s + node.rest_s
             node.rest_s = min(LONGEST_BACKOFF_S, 2 * node.rest_s)
-            self._rank(node, now_s)
+            self.choice.rank(node, now_s)
             self._wake(node.rested_at_s)
         if answer == "cancelled" and task.cancelled:
             self._settle(task, Outcome.CANCELLED, now_s)
         elif answer == "expired" and task.deadline_s is not None:
             self._settle(task, Outcome.EXPIRED, now_s)
         elif not task.active() and not task.waiting:
-            self._enqueue(task)
+            self.choice.add(task)
 
     def _lost(self, task: Task, node: Node, now_s: float) -> None:
         """An attempt may have run, and nobody will ever tell."""
@@ -534,8 +334,7 @@ class FleetCore:
 
     def _settle(self, task: Task, outcome: Outcome, now_s: float, value: Any = None, node: str = "") -> None:
         del self.tasks[task.id]
-        self._waiting -= task.waiting
-        task.waiting = False
+        self.choice.remove(task)
         settled = Settled(task, outcome, value, node)
         self._batch.writes.append(("settled", task.id, outcome.value, value, node))
         self._batch.reports.append(settled)
@@ -563,7 +362,7 @@ class FleetCore:
         if not node.open:
             node.idle_at_s = now_s + IDLE_S
             self._wake(node.idle_at_s)
-        self._rank(node, now_s)
+        self.choice.rank(node, now_s)
 
     def _end_life(self, node: Node, now_s: float) -> None:
         """The node's memory is gone: what was open there may have run."""
@@ -596,7 +395,7 @@ class FleetCore:
         if node.rested_at_s > now_s:
             self._wake(node.rested_at_s)
         elif node.bucket < 0:
-            self._rank(node, now_s)
+            self.choice.rank(node, now_s)
         if not node.open and not node.told and node.credit:
             if node.idle_at_s <= now_s:
                 self._send_settle(node)
@@ -631,8 +430,7 @@ class FleetCore:
             task = placement.task
             if not placement.active and task.waiting:
                 placement.active = True
-                task.waiting = False
-                self._waiting -= 1
+                self.choice.remove(task)
                 self._batch.writes.append(("back", task.id, node.id, node.life))
             if placement.active:
                 self._send(placement, now_s)
@@ -671,53 +469,13 @@ class FleetCore:
         node.told = not node.open
         self._batch.sends.append(Send(node.id, node.life, node.top, list(node.open), True))
 
-    # --- who gets the next task -----------------------------------------------------------------------------
-
     def _place(self, now_s: float) -> None:
-        """Hand out what waits, the most urgent first, to the nodes that have the fewest tasks."""
-        if not self.up or not self._queues:
-            return
-        stuck: set[str] = set()
-        while True:
-            best: tuple[int, int, Task] | None = None
-            best_key = ""
-            for key, queue in self._queues.items():
-                while queue and not (queue[0][2].waiting and queue[0][2].id in self.tasks):
-                    heappop(queue)
-                if queue and key not in stuck and (best is None or queue[0][:2] < best[:2]):
-                    best, best_key = queue[0], key
-            if best is None:
-                break
-            node = next(self._candidates(best[2]), None)
-            if node is None:
-                stuck.add(best_key)
-                continue
-            heappop(self._queues[best_key])
-            self._place_on(best[2], node, now_s)
-        for key in [key for key, queue in self._queues.items() if not queue]:
-            del self._queues[key]
-
-    def _candidates(self, task: Task) -> Iterator[Node]:
-        if task.lost >= ALONE_AFTER:
-            lines = self._buckets[:1]
-        else:
-            lines = self._buckets + self._reserves[: task.priority + 1]
-        for line in lines:
-            for node in line.values():
-                if task.once and not node.credit:
-                    continue
-                if task.function and node.functions is not None and task.function not in node.functions:
-                    continue
-                if node.largest and len(task.body) + ENVELOPE_BYTES > node.largest:
-                    continue
-                if any(placement.node is node for placement in task.placements):
-                    continue
-                if not task.where or matches(task.where, node.id, node.announced):
-                    yield node
+        """Hand out what waits."""
+        if self.up:
+            for task, node in self.choice.pairs():
+                self._place_on(task, node, now_s)
 
     def _place_on(self, task: Task, node: Node, now_s: float) -> None:
-        task.waiting = False
-        self._waiting -= 1
         node.top += 1
         placement = Placement(task, node, node.top, task.attempt, pause_s=self._resend_s)
         node.open[node.top] = placement
@@ -725,26 +483,8 @@ class FleetCore:
         node.told = False
         node.alone = task.lost >= ALONE_AFTER
         self._batch.writes.append(("placed", task.id, node.id, node.life, node.top, task.attempt))
-        self._rank(node, now_s)
+        self.choice.rank(node, now_s)
         self._send(placement, now_s)
-
-    def _rank(self, node: Node, now_s: float) -> None:
-        """Put the node where nodes with so much room are, behind the others; nowhere if it has none."""
-        if node.bucket >= 0:
-            del self._line(node.bucket)[node.id]
-        load = len(node.open)
-        if not node.alive or node.alone or node.rested_at_s > now_s or load >= node.window:
-            node.bucket = -1
-            return
-        node.bucket = load if load < node.half else _RESERVED + node.level()
-        self._line(node.bucket)[node.id] = node
-
-    def _line(self, bucket: int) -> dict[str, Node]:
-        if bucket >= _RESERVED:
-            return self._reserves[bucket - _RESERVED]
-        while len(self._buckets) <= bucket:
-            self._buckets.append({})
-        return self._buckets[bucket]
 
     def _node(self, node_id: str) -> Node:
         node = self.nodes.get(node_id)
@@ -757,16 +497,16 @@ class FleetCore:
             self._wake_s = at_s
 
 
+def _connection(inc: str) -> int:
+    number = inc.rpartition(".")[2]
+    return int(number) if number.isascii() and number.isdecimal() else 0
+
+
 def _names(functions: Any) -> frozenset[str] | None:
     if not isinstance(functions, list):
         return None
     whole = [name for name in functions if isinstance(name, str)]
     return frozenset(whole + [name.rpartition(":")[2] for name in whole])
-
-
-def _connection(inc: str) -> int:
-    number = inc.rpartition(".")[2]
-    return int(number) if number.isascii() and number.isdecimal() else 0
 
 
 def count_in(announced: Mapping[str, Any], key: str) -> int:

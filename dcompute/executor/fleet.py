@@ -31,11 +31,13 @@ from dcompute._mqtt.shared import shared_driver
 from dcompute.drivers import Address, Driver
 from dcompute.errors import JournalError
 from dcompute.events import ExecutorObserver
-from dcompute.executor.core import FleetCore, Outcome, Progress, Settled, Task, count_in, matches
+from dcompute.executor.choice import matches
+from dcompute.executor.core import FleetCore, count_in
 from dcompute.executor.fleet_loop import FleetLoop
 from dcompute.executor.future import FleetFuture, abandon, ignore, note_progress, settle
 from dcompute.executor.journal import Journal, Row
 from dcompute.executor.map_results import MapResults
+from dcompute.executor.model import Outcome, Progress, Settled, Task
 from dcompute.executor.queue_state import TELL_S, QueueState, QueueTeller, encode_queue
 from dcompute.executor.room import Room
 from dcompute.executor.wire import RESERVED

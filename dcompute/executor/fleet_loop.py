@@ -44,8 +44,9 @@ from dcompute.events import (
     ResultReceived,
     TaskSent,
 )
-from dcompute.executor.core import Answer, Batch, FleetCore, Progress, Settled
+from dcompute.executor.core import FleetCore
 from dcompute.executor.journal import Journal
+from dcompute.executor.model import Answer, Batch, Progress, Settled
 from dcompute.executor.wire import read_answer, write_message
 from dcompute.node_core import OFFLINE
 from dcompute.protocol import Rejected, ResultMessage, Topics, encode_init, status_memory

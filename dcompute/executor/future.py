@@ -7,7 +7,7 @@ from concurrent.futures import Future, InvalidStateError
 from functools import partial
 from typing import Any
 
-from dcompute.executor.core import Outcome, Settled
+from dcompute.executor.model import Outcome, Settled
 from dcompute.executor.task_errors import (
     Expired,
     NodeLost,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dcompute.executor.core import Answer, Progress, Send
+from dcompute.executor.model import Answer, Progress, Send
 from dcompute.node_core import Rejected, check_task_id, decode
 from dcompute.node_wire import dumps
 

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from dcompute.executor.core import Answer, Batch, FleetCore, Outcome, Progress, Task, count_in, matches
+from dcompute.executor.choice import matches
+from dcompute.executor.core import FleetCore, count_in
+from dcompute.executor.model import Answer, Batch, Outcome, Progress, Task
 from dcompute.executor.wire import read_answer
 from dcompute.node_core import Rejected
 

@@ -11,9 +11,10 @@ import pytest
 
 from dcompute.asyncio_driver import AsyncioDriver
 from dcompute.errors import Backlogged
-from dcompute.executor.core import FleetCore, Outcome, Settled, Task
+from dcompute.executor.core import FleetCore
 from dcompute.executor.future import FleetFuture, settle
 from dcompute.executor.map_results import MapResults
+from dcompute.executor.model import Outcome, Settled, Task
 from dcompute.executor.room import Room
 
 from .conftest import Eventually, World

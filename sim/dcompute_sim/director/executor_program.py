@@ -30,7 +30,7 @@ from dcompute.executor import (
     TaskError,
     TaskFailed,
 )
-from dcompute.executor.core import Outcome
+from dcompute.executor.model import Outcome
 from dcompute_sim import trace as t
 from dcompute_sim.answers import asked_digest, given
 from dcompute_sim.director.late_journal import LateJournal
@@ -51,7 +51,7 @@ _OUTCOMES: dict[type[TaskError], Outcome] = {
     Refused: Outcome.REFUSED,
 }
 FORGOTTEN = "forgotten"
-"""The outcome of a task whose journal is lost, beside those of dcompute.executor.core.Outcome."""
+"""The outcome of a task whose journal is lost, beside those of dcompute.executor.model.Outcome."""
 
 
 @dataclass(slots=True)

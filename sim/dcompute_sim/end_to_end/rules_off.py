@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from dcompute.executor.core import FleetCore, Outcome, Placement, Task
-from dcompute.executor.core import Node as BelievedNode
+from dcompute.executor.core import FleetCore
+from dcompute.executor.model import Node as BelievedNode
+from dcompute.executor.model import Outcome, Placement, Task
 from dcompute.node_core import NodeCore, encode
 from dcompute.node_ring import Ring
 from dcompute_sim.end_to_end.small_world import Bounds, SmallWorld
@@ -159,7 +160,7 @@ class SameAttempt(FleetCore):
     """10: an attempt that may have run is sent again as the same attempt under a new number."""
 
     def _next_attempt(self, task: Task) -> None:
-        self._enqueue(task)
+        self.choice.add(task)
 
 
 class OnceMore(FleetCore):

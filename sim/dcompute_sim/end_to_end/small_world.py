@@ -24,7 +24,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from dcompute.executor.core import Answer, Batch, FleetCore, Node, Outcome, Settled, Task
+from dcompute.executor.core import FleetCore
+from dcompute.executor.model import Answer, Batch, Node, Outcome, Settled, Task
 from dcompute.executor.wire import read_answer, write_message
 from dcompute.node_core import NodeCore, Topics
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dcompute.executor.core import Answer, FleetCore, Node, Placement, Task
+from dcompute.executor.choice import Choice
+from dcompute.executor.core import FleetCore
+from dcompute.executor.model import Answer, Node, Placement, Task
 from dcompute_sim.mutants.catalogue import register
 
 
@@ -50,29 +52,49 @@ class _DeafToResults(FleetCore):
             super().answered(answer, now_s)
 
 
+class _ByAge(Choice):
+    def add(self, task: Task) -> None:
+        priority, task.priority = task.priority, 0
+        super().add(task)
+        task.priority = priority
+
+
 class _FirstAskedFirst(FleetCore):
     """Gives tasks out in the order in which they were asked for, whatever their priority."""
 
-    def _enqueue(self, task: Task) -> None:
-        priority, task.priority = task.priority, 0
-        super()._enqueue(task)
-        task.priority = priority
+    choice_class = _ByAge
+
+
+class _ByYouth(Choice):
+    def add(self, task: Task) -> None:
+        self.order -= 2
+        super().add(task)
 
 
 class _LastAskedFirst(FleetCore):
     """Of equally urgent tasks, gives out the one that was asked for last."""
 
-    def _enqueue(self, task: Task) -> None:
-        self._order -= 2
-        super()._enqueue(task)
+    choice_class = _ByYouth
+
+
+class _ByName(Choice):
+    def __init__(self) -> None:
+        super().__init__()
+        self._known: dict[str, Node] = {}
+
+    def rank(self, node: Node, now_s: float) -> None:
+        self._known[node.id] = node
+        super().rank(node, now_s)
+
+    def candidates(self, task: Task) -> Iterator[Node]:
+        first = min((name for name, node in self._known.items() if node.alive), default="")
+        return (node for node in super().candidates(task) if node.id == first)
 
 
 class _OneForAll(FleetCore):
     """Gives all that waits to one node, as long as that is there, and nothing to the others."""
 
-    def _candidates(self, task: Task) -> Iterator[Node]:
-        first = min((name for name, node in self.nodes.items() if node.alive), default="")
-        return (node for node in super()._candidates(task) if node.id == first)
+    choice_class = _ByName
 
 
 register("new-number-each-time", _NewNumberEachTime)

@@ -25,7 +25,7 @@ class TaskAsked(Event, frozen=True):
 
 
 class TaskSettled(Event, frozen=True):
-    """The future of a task is done. `outcome`: a word of dcompute.executor.core.Outcome, or `forgotten`: the
+    """The future of a task is done. `outcome`: a word of dcompute.executor.model.Outcome, or `forgotten`: the
     journal that had it is lost."""
 
     asker: str
