@@ -234,3 +234,23 @@ def test_sometimes_counts_with_filters(story: TraceBuilder) -> None:
     )
     assert judge("sometimes", story.end(), event="node_stopped", at_least=2).status is Status.FAILED
     assert judge("sometimes", story.events, event="node_stopped", where={"node": "m"}).status is Status.FAILED
+
+
+@pytest.mark.parametrize(
+    ("kind", "settled", "status"),
+    [
+        ("firmware", True, Status.HELD),
+        ("firmware", False, Status.FAILED),
+        ("python", True, Status.FAILED),
+    ],
+)
+def test_a_board_ends_unseen_what_was_settled_meanwhile(
+    story: TraceBuilder, kind: str, settled: bool, status: Status
+) -> None:
+    """Found by seed 202 of the swarm of boards: another node's result came, late, while it was at work."""
+    story.add(t.NodeDefined, node="b", group="g", kind=kind, keepalive_s=10.0).boot("b")
+    story.executor().ask("a").ask("next").place("b", "a").take("b", "a").status("b", "busy")
+    if settled:
+        story.add(t.TaskSettled, asker="x", task="a", outcome="result", node="other")
+    story.status("b", "ready").place("b", "next").run("b", "next")
+    assert judge("busy_at_work", story.end()).status is status

@@ -78,10 +78,25 @@ def test_python_nodes_in_virtual_time(run: Run, kind: str) -> None:
     assert WORDS.get(kind, "") in " ".join(receipts(outcome))
 
 
-@pytest.mark.parametrize("kind", sorted(set(FAULTS) - {"clone"}))
+@pytest.mark.parametrize("kind", sorted(set(FAULTS) - {"clone", "turned_away"}))
 def test_firmware_nodes_in_virtual_time(run: Run, kind: str) -> None:
     outcome = run(scenario(kind, "firmware"))
     assert receipts(outcome), "the fault left nothing on the wire"
+    assert outcome.verdict.exit_status == 0, [r.outcome for r in outcome.verdict.results]
+
+
+@pytest.mark.parametrize(("answer", "resets"), [("connack", False), ("suback", False), ("none", True)])
+def test_a_board_that_is_turned_away_doubts_its_wifi_only_where_nobody_answers(
+    run: Run, answer: str, resets: bool
+) -> None:
+    """A refused subscription is an answer, too: it once made a board reset its Wi-Fi again and again."""
+    keys = scenario("turned_away", "firmware")
+    keys["phases"]["storm"] = "120s"
+    keys["fleet"]["n"]["count"] = 1
+    keys["faults"][0] |= {"for": "100s", "answer": answer}
+    outcome = run(keys)
+    lines = [event.text for event in outcome.trace if isinstance(event, t.NodeOutput)]
+    assert any("resetting the interface" in line for line in lines) is resets, lines
     assert outcome.verdict.exit_status == 0, [r.outcome for r in outcome.verdict.results]
 
 

@@ -10,7 +10,15 @@ from dcompute_sim import trace as t
 from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, of_kinds
 
 _OF_WORK = frozenset(
-    {t.NodeDefined, t.NodeStarted, t.NodeStopped, t.StatusPublished, t.TaskFinished, t.TaskTaken}
+    {
+        t.NodeDefined,
+        t.NodeStarted,
+        t.NodeStopped,
+        t.StatusPublished,
+        t.TaskFinished,
+        t.TaskSettled,
+        t.TaskTaken,
+    }
 )
 _IDLE = "ready"
 _AT_WORK = "busy"
@@ -22,7 +30,8 @@ class BusyAtWork(Check):
     Whoever chooses a node by its status relies on that: `ready` of one that is at work, also in answer to the
     question "are you there?", brings it work that waits.
 
-    Limit: of a program of somebody else, and of one that is read off its wire, it is not known when it works.
+    Limit: of a program of somebody else, and of one that is read off its wire, it is not known when it works. A
+    board whose task was settled meanwhile (another node had done it) finishes it unseen, and is not asked.
     """
 
     name: ClassVar[str] = "busy_at_work"
@@ -30,6 +39,7 @@ class BusyAtWork(Check):
 
     def judge(self, trace: Sequence[t.Event]) -> CheckOutcome:
         foreign: set[str] = set()
+        boards: dict[str, None] = {}  # of which a result is all that is seen of a task's end
         at_work: defaultdict[str, set[str]] = defaultdict(set)
         status: dict[str, str] = {}
         wrong: list[t.Event] = []
@@ -38,6 +48,11 @@ class BusyAtWork(Check):
             match event:
                 case t.NodeDefined(node=node, foreign=True):
                     foreign.add(node)
+                case t.NodeDefined(node=node, kind=kind) if kind != "python":
+                    boards[node] = None
+                case t.TaskSettled(task=task):
+                    for node in boards:
+                        at_work[node].discard(task)
                 case t.NodeStarted(node=node):
                     at_work.pop(node, None)
                 case t.NodeStopped(node=node) if event.how != "hang":
