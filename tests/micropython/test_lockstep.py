@@ -513,6 +513,29 @@ def test_an_emulator_that_does_not_get_as_far_as_the_firmware_is_not_restarted(
     assert not board.running
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_whoever_hears_a_board_may_switch_it_off(
+    virtual: VirtualRig, monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
+    """Found by seed 301 of the swarm of boards: one that left was switched off as it said so, and the wait
+    that stood in the same breath was granted later, to nobody or to the life after."""
+    board, heard = virtual.add("import time\nfor n in range(3):\n    print(n)\n    time.sleep_ms(10)\n")
+    hear = heard.output
+
+    def output(line: str) -> None:
+        hear(line)
+        if heard.lines == ["0"]:
+            board.crash()
+            if again:
+                board.start()
+
+    monkeypatch.setattr(heard, "output", output)
+    board.start()
+    virtual.run(5)
+    assert heard.lines == (["0", "0", "1", "2"] if again else ["0"])
+    assert board.running is again
+
+
 def test_nothing_is_left_behind(virtual_rig: Callable[[], Any]) -> None:
     before = len(os.listdir("/proc/self/fd"))
     with virtual_rig() as rig:

@@ -30,8 +30,8 @@ class BusyAtWork(Check):
     Whoever chooses a node by its status relies on that: `ready` of one that is at work, also in answer to the
     question "are you there?", brings it work that waits.
 
-    Limit: of a program of somebody else, and of one that is read off its wire, it is not known when it works. A
-    board whose task was settled meanwhile (another node had done it) finishes it unseen, and is not asked.
+    Limit: of a program of somebody else, and of one that is read off its wire, it is not known when it works.
+    A board whose task was settled meanwhile (another node had done it) finishes it unseen, and is not asked.
     """
 
     name: ClassVar[str] = "busy_at_work"

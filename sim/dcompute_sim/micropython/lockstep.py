@@ -378,6 +378,7 @@ class LockstepBoard:
         )
 
     def _take_answer(self) -> None:
+        process = self._process
         op = wire.MORE
         while op == wire.MORE:
             request = self._read()
@@ -388,6 +389,8 @@ class LockstepBoard:
             if size:
                 for kind, number, body in wire.records(request, _HEAD):
                     self._take_record(kind, number, body)
+                    if self._process is not process:
+                        return  # whoever heard that has switched it off: what it was about to do is void
         if charge_us and self.board.timing is not None:
             self._busy_until_s = self._env.now + charge_us / 1e6
         if op == wire.SLEEP:
