@@ -96,9 +96,7 @@ class Node:
     rested_at_s: float = 0.0
     rest_s: float = FULL_BACKOFF_S
     alone: bool = False  # its one task is suspected of killing nodes
-    bucket: int = (
-        -1
-    )  # its place among those with room: how many tasks it has, or `choice.RESERVED` and its level
+    bucket: int = -1  # among those with room: how many tasks it has, or `choice.RESERVED` and its level
     others: dict[str, tuple[int, int]] = field(default_factory=dict)  # life -> its newest connection, its top
 
     @property

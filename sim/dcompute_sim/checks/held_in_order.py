@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from dcompute_sim import trace as t
-from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, of_kinds
+from dcompute_sim.checks.breaches import Breaches
+from dcompute_sim.checks.check import Check, CheckOutcome, held, inconclusive, of_kinds
 
 _OF_LINKS = frozenset(
     {
@@ -56,14 +57,8 @@ class HeldInOrder(Check):
         connected_us = 0
         held_until = 0  # of the tasks sent so far, how many the master held when it connected
         turn: tuple[int, int] | None = None
-        faults: Counter[str] = Counter()
-        wrong: list[t.Event] = []
+        breaches = Breaches()
         judged = 0
-
-        def is_wrong(what: str, event: t.Event) -> None:
-            faults[what] += 1
-            wrong.append(event)
-
         for event in of_kinds(_OF_LINKS, trace):
             match event:
                 case t.ResultHeld(node=node, task=task):
@@ -81,13 +76,13 @@ class HeldInOrder(Check):
                         continue
                     judged += 1
                     if place < results.newest:
-                        is_wrong("a result came after a later one", event)
+                        breaches.add("a result came after a later one", event)
                     results.newest = max(results.newest, place)
                 case t.ResultDropped(node=node, task=task):
                     results = nodes[node]
                     newer = results.count - 1 - results.place.get(task, -1)
                     if results.place.get(task, -1) >= 0 and newer < hold_limit.get(node, 0):
-                        is_wrong("a result was dropped though older ones were held", event)
+                        breaches.add("a result was dropped though older ones were held", event)
                 case t.TaskSent(task=task, asker=""):
                     sent[task, event.attempt] = -event.priority, len(sent)
                 case t.MasterConnected():
@@ -100,7 +95,7 @@ class HeldInOrder(Check):
                     if its is not None and its[1] < held_until:
                         judged += 1
                         if turn is not None and its < turn:
-                            is_wrong("a held task went before one whose turn it was", event)
+                            breaches.add("a held task went before one whose turn it was", event)
                         turn = its
                 case t.NodeStarted(node=node):
                     nodes.pop(node, None)
@@ -112,9 +107,8 @@ class HeldInOrder(Check):
                     who.add(event)
                     passed_over.add(who.owner(event.name))
         figures: dict[str, float | int | str] = {"judged": judged}
-        figures |= {f"wrong: {what}": count for what, count in sorted(faults.items())}
-        if wrong:
-            return failed("; ".join(f"{what} ({n})" for what, n in sorted(faults.items())), wrong, figures)
+        if breaches:
+            return breaches.outcome("", figures)
         if not judged:
             return inconclusive("no result arrived of which the order is known", figures)
         return held(f"{judged} results and held tasks, all in their order", figures)

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from dcompute_sim import trace as t
-from dcompute_sim.checks.check import Check, CheckOutcome, excused, failed, held, inconclusive, of_kinds
+from dcompute_sim.checks.breaches import Breaches
+from dcompute_sim.checks.check import Check, CheckOutcome, excused, held, inconclusive, of_kinds
 from dcompute_sim.trace.replayer import Replay
 
 _LATE_US = 1_000_000  # from a death to the callback that names it
@@ -36,10 +37,8 @@ class MasterApi(Check):
             ledger.take_in[type(event)](event)
         ledger.close(trace[-1].t_us if trace else 0)
         figures: dict[str, float | int | str] = dict(ledger.counted)
-        figures |= {f"wrong: {what}": count for what, count in sorted(ledger.faults.items())}
-        if ledger.wrong:
-            what = "; ".join(f"{what} ({count})" for what, count in sorted(ledger.faults.items()))
-            return failed(f"the API is wrong: {what}", ledger.wrong, figures)
+        if ledger.breaches:
+            return ledger.breaches.outcome("the API is wrong: ", figures)
         if not ledger.answers:
             return inconclusive("nothing was asked of the master's API", figures)
         if not any(ledger.counted.values()):
@@ -54,8 +53,7 @@ class _Ledger:
     """What the API still owes the program above it."""
 
     def __init__(self) -> None:
-        self.wrong: list[t.Event] = []
-        self.faults: Counter[str] = Counter()
+        self.breaches = Breaches()
         self.counted = {"deaths": 0, "results": 0, "answers about nodes": 0}
         self.answers = 0
         self.excused = 0  # deaths and results that a master had not told when it crashed
@@ -87,18 +85,13 @@ class _Ledger:
         }
         """What to do with an event, by its type."""
 
-    def _is_wrong(self, what: str, event: t.Event) -> None:
-        self.faults[what] += 1
-        self.wrong.append(event)
-
     def close(self, end_us: int) -> None:
         """The run is over."""
         self._overdue(end_us)
         if self.answers:
             for key, count in self._results.items():
                 if count > 0 and self._result_events[key].t_us < end_us - _LATE_US:
-                    self._is_wrong("a result that get_results never gave", self._result_events[key])
-        self.wrong.sort(key=lambda event: event.t_us)
+                    self.breaches.add("a result that get_results never gave", self._result_events[key])
 
     # --- the master -------------------------------------------------------------------------------------
 
@@ -125,11 +118,11 @@ class _Ledger:
 
     def _polled(self, event: t.MasterPolled) -> None:
         if event.connected != self._connected:
-            self._is_wrong("is_connected", event)
+            self.breaches.add("is_connected", event)
         # With a connection, only what it suspects of it may stand there: that some topic is denied.
         denied = event.connected and "access rules" in event.last_error
         if bool(event.last_error) == event.connected and not denied and self._counters["connections"]:
-            self._is_wrong("last_error", event)
+            self.breaches.add("last_error", event)
 
     # --- deaths -----------------------------------------------------------------------------------------
 
@@ -141,24 +134,24 @@ class _Ledger:
 
     def _overdue(self, now_us: int) -> None:
         while self._callbacks and now_us - self._callbacks[0].t_us > _LATE_US:
-            self._is_wrong("a death that the callback did not name in time", self._callbacks.pop(0))
+            self.breaches.add("a death that the callback did not name in time", self._callbacks.pop(0))
 
     def _called_back(self, event: t.DeathsCalledBack) -> None:
         self._overdue(event.t_us)
         for node in event.nodes:
             due = next((death for death in self._callbacks if death.node == node), None)
             if due is None:
-                self._is_wrong("the callback names a death that did not happen, or the same one again", event)
+                self.breaches.add("the callback names a death that did not happen, or one again", event)
             else:
                 if due is not self._callbacks[0]:
-                    self._is_wrong("the callback names deaths out of order", event)
+                    self.breaches.add("the callback names deaths out of order", event)
                 self._callbacks.remove(due)
 
     def _dead_taken(self, event: t.DeadNodesTaken) -> None:
         if event.nodes != list(self._dead):
-            self._is_wrong("get_dead_nodes", event)
+            self.breaches.add("get_dead_nodes", event)
         if event.left:
-            self._is_wrong("get_dead_nodes is not empty after it was emptied", event)
+            self.breaches.add("get_dead_nodes is not empty after it was emptied", event)
         self._dead.clear()
 
     # --- results ----------------------------------------------------------------------------------------
@@ -179,17 +172,17 @@ class _Ledger:
             return
         key = (event.node, event.task)
         if not self._results[key]:
-            self._is_wrong("get_results gives what never came, or again", event)
+            self.breaches.add("get_results gives what never came, or again", event)
             return
         self._results[key] -= 1
         received = self._result_events[key]
         assert isinstance(received, t.ResultReceived)
         if received.digest and received.digest != event.value and self._results[key] == 0:
-            self._is_wrong("get_results gives another value", event)
+            self.breaches.add("get_results gives another value", event)
 
     def _results_left(self, event: t.ResultsLeft) -> None:
         what = "get_results gives the same node differently" if event.differing else ""
-        self._is_wrong(what or "get_results removes nothing", event)
+        self.breaches.add(what or "get_results removes nothing", event)
 
     # --- nodes and counters -----------------------------------------------------------------------------
 
@@ -202,18 +195,18 @@ class _Ledger:
         self.counted["answers about nodes"] += 1
         seen = self._replay.nodes[event.node]
         if not seen.status or (event.status, event.inc) != (seen.status, seen.status_inc):
-            self._is_wrong("get_node_info", event)
+            self.breaches.add("get_node_info", event)
         if not event.listed:
-            self._is_wrong("get_nodes_by_status", event)
+            self.breaches.add("get_nodes_by_status", event)
         if event.shared:
-            self._is_wrong("get_node_info gives its own record, not a copy", event)
+            self.breaches.add("get_node_info gives its own record, not a copy", event)
         if event.sends:
-            self._is_wrong("send_task to a node that is gone", event)
+            self.breaches.add("send_task to a node that is gone", event)
 
     def _counted(self, event: t.MasterCounted) -> None:
         self.answers += 1
         if self._dead:  # they were asked for just now
-            self._is_wrong("a death that get_dead_nodes never gave", event)
+            self.breaches.add("a death that get_dead_nodes never gave", event)
         for name in ("connections", "messages_rejected", "duplicate_results", "stale_deaths"):
             if event.values.get(name) != self._counters[name]:
-                self._is_wrong(f"the counter {name}", event)
+                self.breaches.add(f"the counter {name}", event)

@@ -169,6 +169,86 @@ class _NodeLives:
         for cause in self.late.pop(conn, ()):
             cause.until_us = now_us
 
+    def note_of_all(self, event: t.Event) -> None:
+        """Take in one event that befalls nobody in particular."""
+        if isinstance(event, t.BrokerStopped):
+            self.blame(_Cause("broker outage" if event.kept_memory else "broker that forgot its sessions"))
+        elif isinstance(event, t.MasterStarted):
+            self.seen_alive = ""  # by this master, which remembers nothing
+
+    def note_of_clone(self, event: t.Event, name: str) -> None:
+        """Take in one event of its double: what befalls that (a cause of its own) is no excuse."""
+        if isinstance(event, t.NodeStopped) and event.how != "hang" and name in self.of_clone:
+            self.lives[self.of_clone[name]].append(_Cause("stop"))
+        elif isinstance(event, t.NodeConnecting | t.NodeConnected) and event.inc not in self.lives:
+            self.starts_a_life(event.inc, event.t_us)
+            self.of_clone[name] = event.inc
+        elif isinstance(event, t.NodeDisconnected):
+            self.lost(event.inc)
+
+    def starts_a_life(self, inc: str, now_us: int) -> None:
+        """A new incarnation: what befalls the node now may kill it, and no older one."""
+        self.resolve(now_us, came_first=None)
+        self.blame(_Cause("a newer connection"))
+        self.lives[inc] = list(self.ongoing.values())
+        self.claim(inc)
+        self.begins(inc)
+
+    def note(self, event: t.Event) -> None:
+        """Take in one event of its own."""
+        match event:  # the most frequent first
+            case t.NodeStatusSeen(status=status, inc=inc):
+                if status not in LIFELESS:
+                    self.seen_alive = inc
+                    self.resolve(event.t_us, came_first=True)
+            case t.NodeConnecting(inc=inc) | t.NodeConnected(inc=inc) if inc not in self.lives:
+                self.starts_a_life(inc, event.t_us)
+            case t.NodeStarted():
+                self.program_ended = ""
+            case t.ProgramEnded(error=error):
+                self.program_ended = error or "it came to its last line"
+            case t.NodeDefined(keepalive_s=keepalive_s):
+                self.keepalive_s = keepalive_s
+            case t.ConnectRead(keepalive_s=keepalive_s, client_id=client_id):
+                self.keepalive_s, self.client_id = keepalive_s, client_id
+            case t.WireOpened(conn=conn):
+                self.opened(conn)
+            case t.WireStalled(conn=conn):
+                self.stall(conn, event.t_us)
+            case t.WireLate(conn=conn, late_us=late_us):
+                self.slowed(conn, late_us, event.t_us)
+            case t.WireResumed(conn=conn) if conn in self.stalled:
+                self.stalled.pop(conn).until_us = event.t_us
+            case t.WireClosed(conn=conn, by="broker"):
+                self.closings[self.conns.get(conn, "")] = event
+            case t.WireClosed(conn=conn):
+                self.lost(self.conns.get(conn, ""))
+            case t.NodeDisconnected(inc=inc):
+                self.lost(inc)
+            case t.StatusPublished(status="offline"):
+                self.blame(_Cause("stop"))
+            case t.NodeStopped(how=how) if how != "hang":  # that one is a fault, and may pass
+                self.blame(_Cause("stop"))
+            case t.FaultInjected(fault=fault, kind=kind) if is_seen(kind, Seen.CLOSED):
+                self.blame(_Cause(kind, event.t_us))
+            case t.FaultInjected(fault=fault, kind=kind) if is_seen(kind, Seen.SILENCE, Seen.MAY_BREAK):
+                cause = _Cause(kind, event.t_us)
+                if is_seen(kind, Seen.SILENCE) and not stops_program(kind):
+                    cause.from_us = event.t_us + self.half_us()
+                self.blame(cause)
+                if not is_momentary(kind):
+                    self.ongoing[fault] = cause
+            case t.FaultEnded(fault=fault) if fault in self.ongoing:
+                self.ongoing.pop(fault).healed(event.t_us)
+            case _:
+                pass
+        if isinstance(event, t.WireClosed):
+            self.ended(event.conn, event.t_us)
+        elif isinstance(event, t.NodeConnected):
+            # As far as it knows; its broker may have known before, or not any more.
+            self.connected.add(event.inc)
+            self.begins(event.inc)
+
     def newest(self) -> str:
         return next(reversed(self.lives), "")
 
@@ -450,80 +530,16 @@ def _note(nodes: dict[str, _NodeLives], event: t.Event, who: t.Participants) -> 
     name: str = getattr(event, "node", "")
     if not name:
         for known in nodes.values():
-            if isinstance(event, t.BrokerStopped):
-                known.blame(
-                    _Cause("broker outage" if event.kept_memory else "broker that forgot its sessions")
-                )
-            elif isinstance(event, t.MasterStarted):
-                known.seen_alive = ""  # by this master, which remembers nothing
+            known.note_of_all(event)
         return
     if isinstance(event, t.ConnectRead):
         for other, lives in nodes.items():
             if other != name and lives.client_id == event.client_id:
                 lives.taken_by.setdefault(lives.newest(), name)
-    owned_by = who.owner(name)
-    node = nodes.get(owned_by)
-    if node is None:
+    owner = who.owner(name)
+    if owner not in nodes:
         return
-    if name != owned_by and not isinstance(event, t.NodeConnecting | t.NodeConnected | t.NodeDisconnected):
-        # What befalls a clone (a cause of its own) is no excuse for its double.
-        if isinstance(event, t.NodeStopped) and event.how != "hang" and name in node.of_clone:
-            node.lives[node.of_clone[name]].append(_Cause("stop"))
-        return
-    match event:  # the most frequent first
-        case t.NodeStatusSeen(status=status, inc=inc):
-            if status not in LIFELESS:
-                node.seen_alive = inc
-                node.resolve(event.t_us, came_first=True)
-        case t.NodeConnecting(inc=inc) | t.NodeConnected(inc=inc) if inc not in node.lives:
-            node.resolve(event.t_us, came_first=None)
-            node.blame(_Cause("a newer connection"))
-            node.lives[inc] = list(node.ongoing.values())
-            node.claim(inc)
-            node.begins(inc)
-            if name != owned_by:
-                node.of_clone[name] = inc
-        case t.NodeStarted():
-            node.program_ended = ""
-        case t.ProgramEnded(error=error):
-            node.program_ended = error or "it came to its last line"
-        case t.NodeDefined(keepalive_s=keepalive_s):
-            node.keepalive_s = keepalive_s
-        case t.ConnectRead(keepalive_s=keepalive_s, client_id=client_id):
-            node.keepalive_s, node.client_id = keepalive_s, client_id
-        case t.WireOpened(conn=conn):
-            node.opened(conn)
-        case t.WireStalled(conn=conn):
-            node.stall(conn, event.t_us)
-        case t.WireLate(conn=conn, late_us=late_us):
-            node.slowed(conn, late_us, event.t_us)
-        case t.WireResumed(conn=conn) if conn in node.stalled:
-            node.stalled.pop(conn).until_us = event.t_us
-        case t.WireClosed(conn=conn, by="broker"):
-            node.closings[node.conns.get(conn, "")] = event
-        case t.WireClosed(conn=conn):
-            node.lost(node.conns.get(conn, ""))
-        case t.NodeDisconnected(inc=inc):
-            node.lost(inc)
-        case t.StatusPublished(status="offline"):
-            node.blame(_Cause("stop"))
-        case t.NodeStopped(how=how) if how != "hang":  # that one is a fault, and may pass
-            node.blame(_Cause("stop"))
-        case t.FaultInjected(fault=fault, kind=kind) if is_seen(kind, Seen.CLOSED):
-            node.blame(_Cause(kind, event.t_us))
-        case t.FaultInjected(fault=fault, kind=kind) if is_seen(kind, Seen.SILENCE, Seen.MAY_BREAK):
-            cause = _Cause(kind, event.t_us)
-            if is_seen(kind, Seen.SILENCE) and not stops_program(kind):
-                cause.from_us = event.t_us + node.half_us()
-            node.blame(cause)
-            if not is_momentary(kind):
-                node.ongoing[fault] = cause
-        case t.FaultEnded(fault=fault) if fault in node.ongoing:
-            node.ongoing.pop(fault).healed(event.t_us)
-        case _:
-            pass
-    if isinstance(event, t.WireClosed):
-        node.ended(event.conn, event.t_us)
-    elif isinstance(event, t.NodeConnected) and name == owned_by:
-        node.connected.add(event.inc)  # as far as it knows; its broker may have known before, or not any more
-        node.begins(event.inc)
+    if name == owner:
+        nodes[owner].note(event)
+    else:
+        nodes[owner].note_of_clone(event, name)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from dcompute_sim import trace as t
-from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive
+from dcompute_sim.checks.breaches import Breaches
+from dcompute_sim.checks.check import Check, CheckOutcome, held, inconclusive
 
 _COUNTED: dict[type[t.Event], str] = {
     t.NodeConnected: "connections",
@@ -33,8 +34,7 @@ class NodeApi(Check):
 
     def judge(self, trace: Sequence[t.Event]) -> CheckOutcome:
         told: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        wrong: list[t.Event] = []
-        lies: Counter[str] = Counter()
+        breaches = Breaches()
         nodes = 0
         for event in trace:
             match event:
@@ -50,16 +50,13 @@ class NodeApi(Check):
                     names = {*_COUNTED.values(), "tasks_waiting", _CALLBACKS} & event.values.keys()
                     for name in sorted(names):
                         if event.values[name] != expected[name]:
-                            lies[name] += 1
-                            wrong.append(event)
+                            breaches.add(name, event)
                 case _ if type(event) in _COUNTED:
                     node = event.who if isinstance(event, t.MessageRejected) else event.node  # type: ignore[attr-defined]
                     told[node][_COUNTED[type(event)]] += 1
         figures: dict[str, float | int | str] = {"nodes": nodes}
-        figures |= {f"wrong: {name}": count for name, count in sorted(lies.items())}
-        if wrong:
-            what = ", ".join(f"{name} of {count}" for name, count in sorted(lies.items()))
-            return failed(f"counters of nodes do not say what has happened: {what}", wrong, figures)
+        if breaches:
+            return breaches.outcome("counters of nodes do not say what has happened: ", figures)
         if not nodes:
             return inconclusive("no node with counters ran at the end", figures)
         return held(f"the counters of {nodes} nodes say what has happened", figures)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict, deque
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from typing import ClassVar
 
 from dcompute_sim import trace as t
-from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, of_kinds
+from dcompute_sim.checks.breaches import Breaches
+from dcompute_sim.checks.check import Check, CheckOutcome, held, inconclusive, of_kinds
 
 _OF_TASKS = frozenset(
     {
@@ -46,18 +47,10 @@ class TasksAsSent(Check):
         of_executors: set[str] = set()  # theirs may tell nothing of what it sends
         sent: dict[tuple[str, str, int], int] = {}
         outside: defaultdict[str, list[t.TaskFromOutside]] = defaultdict(list)
-        since_us: dict[
-            str, int
-        ] = {}  # of each that connects, also of a clone: what was sent before is not for it
+        since_us: dict[str, int] = {}  # who connects, also a clone -> what was sent before is not for it
         recent: defaultdict[str, deque[tuple[str, int]]] = defaultdict(lambda: deque(maxlen=_REMEMBERED))
-        faults: Counter[str] = Counter()
-        wrong: list[t.Event] = []
+        breaches = Breaches()
         received = 0
-
-        def is_wrong(what: str, event: t.Event) -> None:
-            faults[what] += 1
-            wrong.append(event)
-
         for event in of_kinds(_OF_TASKS, trace):
             match event:
                 case t.TaskReceived(node=node, task=task):
@@ -66,20 +59,20 @@ class TasksAsSent(Check):
                         continue
                     received += 1
                     if (task, event.attempt) in recent[node] and owner not in read_off_the_wire:
-                        is_wrong("taken in again", event)
+                        breaches.add("taken in again", event)
                     recent[node].append((task, event.attempt))
                     priority = sent.get((owner, task, event.attempt))
                     if priority is None:
                         priority = _from_outside(outside[owner], since_us.get(node, 0), event)
                     if priority is None:
                         if task not in of_executors:
-                            is_wrong("never validly sent", event)
+                            breaches.add("never validly sent", event)
                     elif priority != event.priority:
-                        is_wrong("with another priority than it was sent with", event)
+                        breaches.add("with another priority than it was sent with", event)
                 case t.TaskSent(node=node, task=task):
                     sent[node, task, event.attempt] = event.priority
                     if asked.get(task, event.priority) != event.priority:
-                        is_wrong("sent with another priority than was asked for", event)
+                        breaches.add("sent with another priority than was asked for", event)
                 case t.TaskAsked(task=task):
                     asked[task] = event.priority
                     if event.asker:
@@ -98,10 +91,8 @@ class TasksAsSent(Check):
                 case t.ParticipantDefined():
                     who.add(event)
         figures: dict[str, float | int | str] = {"received": received}
-        figures |= {f"wrong: {what}": count for what, count in sorted(faults.items())}
-        if wrong:
-            what = "; ".join(f"{what} ({count})" for what, count in sorted(faults.items()))
-            return failed(f"tasks {what}", wrong, figures)
+        if breaches:
+            return breaches.outcome("tasks ", figures)
         if not received:
             return inconclusive("no node took in a task", figures)
         return held(f"{received} tasks taken in, each as it was sent", figures)

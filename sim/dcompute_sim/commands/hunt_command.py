@@ -23,6 +23,7 @@ from dcompute_sim.hunt.hunter import Hunt, NothingToHunt
 from dcompute_sim.hunt.hunting import LITTLE, HuntBounds, carry_out
 from dcompute_sim.report.campaign_report import ProgressLine
 from dcompute_sim.report.hunt_report import hunt_progress, print_hunt
+from dcompute_sim.run import RunOptions
 from dcompute_sim.terminal import make_console
 from dcompute_sim.yamlfile.units import UnitError, format_fraction, parse_duration, parse_fraction
 
@@ -82,30 +83,7 @@ def hunt(
         if search.refused:
             typer.echo(f"left out of the corpus: {search.refused} beyond this scenario's ranges", err=True)
         options = replace(how.options(), seed=None, reference=entry.reference, variation=entry.variation)
-        workers = dask_workers(on) if on else jobs or default_jobs()
-        make = functools.partial(dask_cluster, on) if on else functools.partial(local_processes, workers)
-
-        def on_kept(kept: Entry) -> None:
-            if corpus is not None:
-                keep(corpus, kept.scenario)
-
-        began_s = time.perf_counter()
-        line = ProgressLine(sys.stderr, time.perf_counter)
-        try:
-            why = carry_out(
-                search,
-                options,
-                bounds,
-                make,
-                workers,
-                on_kept=on_kept,
-                on_progress=lambda now: line.show(lambda took_s: hunt_progress(now, took_s)),
-            )
-        except KeyboardInterrupt:
-            why = "interrupted"
-        finally:
-            line.clear()
-        took_s = time.perf_counter() - began_s
+        why, took_s = _carried_out(search, options, bounds, jobs, on, corpus)
         files = []
         for number, finding in enumerate(search.findings, 1):
             path = out / f"{entry.scenario.name}-hunt-{number}.yaml"
@@ -117,6 +95,41 @@ def hunt(
     if search.findings:
         raise typer.Exit(FAILED)
     raise typer.Exit(INVALID if search.undecided == search.runs else HELD)
+
+
+def _carried_out(
+    search: Hunt,
+    options: RunOptions,
+    bounds: HuntBounds,
+    jobs: int | None,
+    on: str | None,
+    corpus: Path | None,
+) -> tuple[str, float]:
+    """Why the hunt ended, and after how long; a line on stderr says meanwhile how far it is."""
+    workers = dask_workers(on) if on else jobs or default_jobs()
+    make = functools.partial(dask_cluster, on) if on else functools.partial(local_processes, workers)
+
+    def on_kept(kept: Entry) -> None:
+        if corpus is not None:
+            keep(corpus, kept.scenario)
+
+    began_s = time.perf_counter()
+    line = ProgressLine(sys.stderr, time.perf_counter)
+    try:
+        why = carry_out(
+            search,
+            options,
+            bounds,
+            make,
+            workers,
+            on_kept=on_kept,
+            on_progress=lambda now: line.show(lambda took_s: hunt_progress(now, took_s)),
+        )
+    except KeyboardInterrupt:
+        why = "interrupted"
+    finally:
+        line.clear()
+    return why, time.perf_counter() - began_s
 
 
 def _parsed(option: str, parse: object, text: str) -> float:
