@@ -19,12 +19,31 @@ SMALL = (
     Bounds((("a", False), ("b", True)), nodes=2, losses=1, repeats=1, node_crashes=1, deaths=1),
     Bounds((("a", True), ("b", False)), asker_crashes=1, repeats=1, losses=1, outages=1, cancels=1),
     Bounds(
+        (("a", True), ("b", False), ("u", False)),
+        credit=1,
+        asker_crashes=1,
+        repeats=1,
+        losses=1,
+        urgent=("u",),
+    ),
+    Bounds(
         (("a", False), ("b", False), ("c", True)), askers=2, owners=(0, 1, 1), slots=1, repeats=1, losses=1
     ),
 )
 EIGHT = tuple((f"t{number}", number % 3 == 0) for number in range(8))
 FAULTS: Any = dict.fromkeys(("node_crashes", "asker_crashes", "outages", "deaths", "cancels"), 3)
-LARGE = Bounds(EIGHT, askers=2, nodes=3, slots=1, queue=3, keep_bytes=300, losses=5, repeats=6, **FAULTS)
+LARGE = Bounds(
+    EIGHT,
+    urgent=("t6", "t7"),
+    askers=2,
+    nodes=3,
+    slots=1,
+    queue=3,
+    keep_bytes=300,
+    losses=5,
+    repeats=6,
+    **FAULTS,
+)
 
 
 def measure() -> list[Figure]:

@@ -34,7 +34,7 @@ class Answers:
         self.core = core
         self.encode = encode
         self.leaving = False  # the node takes no more work
-        self.cancelled: list[str] = []  # tasks at work that their askers have given up, until collected
+        self.cancelled: list[str] = []  # tasks at work that are not wanted, until collected or answered
         self.at_work: dict[str, Any] = {}  # task id -> entry
         self.askers: dict[str, Any] = {}
         self.deadlines = False  # something that waits may expire
@@ -78,12 +78,24 @@ class Answers:
             message["error"] = error
         payload = self.encode(message)
         del self.at_work[task_id]
+        if task_id in self.cancelled:
+            self.cancelled.remove(task_id)
         if entry.state == OUTSIDE:
             return None
         entry.state = KEPT
         self.tell("result_held", task_id, value=result)
         self._keep(entry, payload)
         return (self.topic_of(entry.asker), payload, False)
+
+    def progress(self, entry: "Any", fraction: float, text: str) -> "tuple[str, bytes, bool]":
+        # How far a task at work is.
+        core = self.core
+        message: dict[str, Any] = {"node_id": core.node_id, "inc": core.inc, "progress": fraction}
+        message["task_id"] = entry.id
+        message["attempt"] = entry.attempt
+        message["n"] = entry.n
+        message["text"] = text
+        return (self.topic_of(entry.asker), self.encode(message), False)
 
     def _keep(self, entry: "Any", payload: bytes) -> None:
         # Rule 7.
@@ -108,7 +120,8 @@ class Answers:
             self.unqueue(entry)
         elif entry.state == WORKING:
             entry.state = OUTSIDE
-            self.cancelled.append(entry.id)
+            if not entry.cancelled:
+                self.cancelled.append(entry.id)
         elif entry in self._results:
             self._results.remove(entry)
             self._kept_bytes -= len(entry.held)

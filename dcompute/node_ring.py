@@ -14,8 +14,8 @@
 # 3. What is not in `may` is not run.
 # 4. What has an entry is answered from it, whatever the resources are now: refused, then sent twice, it would
 #    run here after it went elsewhere.
-# 5. Refusals, expiries and cancellations are kept like results, also of a task that has not come yet: a
-#    cancel may overtake its task.
+# 5. Refusals, expiries, cancellations and what was recalled are kept like results, also of a task that has
+#    not come yet: a cancel may overtake its task.
 # 6. A settled entry leaves the queue; one at work ends outside the ring, its result unsent.
 # 7. Each answer that is no result says whether the task `ran`: no, maybe or yes. What is kept has a budget of
 #    bytes, beyond which the oldest result is `gone`.
@@ -118,6 +118,8 @@ class Ring(Answers):  # nothing private: the compiled firmware gives private nam
             return ("stale", "maybe", known.top)
         elif message.get("cancel"):
             self.cancel(entry)
+        elif message.get("recall") and entry.state == WAITING:
+            self.take_back(entry, "recalled")
         return entry  # rule 4
 
     def update(self, known: "Any", n: int, opened: "list[int]") -> None:
@@ -137,6 +139,8 @@ class Ring(Answers):  # nothing private: the compiled firmware gives private nam
         left_ms = message.get("expires_s", LONGEST_MS) * 1000
         if message.get("cancel"):
             entry.held = ("cancelled", "no")
+        elif message.get("recall"):
+            entry.held = ("recalled", "no")
         elif left_ms <= 0:
             entry.held = ("expired", "no")
         elif self.leaving:

@@ -244,9 +244,7 @@ class ComputeNodeTransport(Transport):
                     key: at_s for key, at_s in self._progress_at_s.items() if key in ring.at_work
                 }
             self._progress_at_s[entry.id] = now_s
-            said = {"node_id": self.node_id, "inc": self.inc, "task_id": entry.id, "attempt": entry.attempt}
-            payload = encode({**said, "n": entry.n, "progress": fraction, "text": text})
-            self._link.send_once([(ring.topic_of(entry.asker), payload, False)])
+            self._link.send_once([ring.progress(entry, fraction, text)])
 
     def get_task(self, timeout: float = 0.0) -> dict[str, Any] | None:
         """Take the waiting task of highest priority, first in first out within one; None when there is none.

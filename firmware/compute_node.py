@@ -83,6 +83,9 @@ class ComputeNode:
             import slot
 
             slot.attach(launcher, self._link, client)
+        at_work = sys.modules.get("at_work")  # only where tasks want it
+        if at_work:
+            at_work.attach(self._link)
         if given.debug_hooks:
             import debug_hooks
 

@@ -8,6 +8,9 @@
   window full of unimportant tasks would leave an urgent one waiting here for a whole task, and then its node,
   which is quicker than any message, would begin another unimportant one first. Those nodes stand in lines of
   their own, by the priority that gets in, behind all that have room for any.
+* **Where a window is full nonetheless, the least urgent in it is recalled**: its node gives it back if it has
+  not begun, and it waits here again where it was. Full nodes stand in lines by what they would give back;
+  what has begun (as far as that can be guessed) comes last, as asking for it is in vain.
 * A task that may be killing nodes gets a node that has nothing else, and that node nothing else meanwhile:
   what else dies with it would be suspected too.
 
@@ -21,12 +24,15 @@ from collections.abc import Iterator, Mapping
 from heapq import heappop, heappush
 from typing import Any
 
-from dcompute.executor.model import Node, Task
+from dcompute.executor.model import LEVELS, Node, Placement, Task
 
 ENVELOPE_BYTES = 1024  # what a message has beside its task, at most but for long ids
-RESERVED = 1 << 16
+RECALL_S = 0.25  # then what was recalled is at work, or the word was lost, and another one is asked for
+RECALLS = 16  # under way at a time for tasks that want the same of a node
 ALONE_AFTER = 2  # losses; from then on a task goes to a node that has nothing else
-_LEVELS = 12  # of `Node.level`, from 1: above the highest priority nothing is
+_RESERVED = 1 << 16
+_FULL = 1 << 17
+_Entry = tuple[int, int, int, Task]  # of a queue: -priority, order, and a number of its own
 
 
 def matches(where: Mapping[str, Any], node_id: str, announced: Mapping[str, Any]) -> bool:
@@ -47,23 +53,46 @@ def matches(where: Mapping[str, Any], node_id: str, announced: Mapping[str, Any]
     return True
 
 
+def _fits(task: Task, node: Node) -> bool:
+    """Whether the task may be given to the node, had it room."""
+    if task.once and not node.credit:
+        return False
+    if task.function and node.functions is not None and task.function not in node.functions:
+        return False
+    if node.largest and len(task.body) + ENVELOPE_BYTES > node.largest:
+        return False
+    if any(placement.node is node for placement in task.placements):
+        return False
+    return not task.where or matches(task.where, node.id, node.announced)
+
+
+def _drop_stale(queue: list[_Entry]) -> None:
+    """Drop what does not wait any more from the head of a queue."""
+    while queue and not queue[0][-1].waiting:
+        heappop(queue)
+
+
 class Choice:
     """The tasks that wait, and the nodes that have room."""
 
     def __init__(self) -> None:
         self.waiting = 0
         self.order = 0
-        self._queues: dict[str, list[tuple[int, int, Task]]] = {}  # by what they want of a node
+        self.recall_due_s: float | None = None
+        self._queues: dict[str, list[_Entry]] = {}  # by what they want of a node
         self._lines: list[dict[str, Node]] = []  # nodes with room, by how many tasks they have
-        self._reserves: list[dict[str, Node]] = [{} for _ in range(_LEVELS)]  # with room for the urgent
+        self._reserves: list[dict[str, Node]] = [{} for _ in range(LEVELS)]  # with room for the urgent
+        self._full: list[dict[str, Node]] = [{} for _ in range(2 * LEVELS)]  # by `recall_line`
 
-    def add(self, task: Task) -> None:
-        """The task waits for a node."""
+    def add(self, task: Task, *, again: bool = False) -> None:
+        """The task waits for a node: behind the others of its priority, or (`again`) where it was."""
         task.waiting = True
         self.waiting += 1
         self.order += 1
+        if not again:
+            task.order = self.order
         key = f"{task.function} {sorted(task.where.items())} {task.once} {task.lost >= ALONE_AFTER}"
-        heappush(self._queues.setdefault(key, []), (-task.priority, self.order, task))
+        heappush(self._queues.setdefault(key, []), (-task.priority, task.order, self.order, task))
 
     def remove(self, task: Task) -> None:
         """The task waits no more: it has a node, or is over."""
@@ -75,16 +104,15 @@ class Choice:
         gives the task to the node before the next is asked for."""
         stuck: set[str] = set()
         while True:
-            best: tuple[int, int, Task] | None = None
+            best: _Entry | None = None
             best_key = ""
             for key, queue in self._queues.items():
-                while queue and not queue[0][2].waiting:
-                    heappop(queue)
-                if queue and key not in stuck and (best is None or queue[0][:2] < best[:2]):
+                _drop_stale(queue)
+                if queue and key not in stuck and (best is None or queue[0] < best):
                     best, best_key = queue[0], key
             if best is None:
                 break
-            task = best[2]
+            task = best[-1]
             node = next(self.candidates(task), None)
             if node is None:
                 stuck.add(best_key)
@@ -101,33 +129,58 @@ class Choice:
             lines = self._lines[:1]
         else:
             lines = self._lines + self._reserves[: task.priority + 1]
-        for line in lines:
-            for node in line.values():
-                if task.once and not node.credit:
-                    continue
-                if task.function and node.functions is not None and task.function not in node.functions:
-                    continue
-                if node.largest and len(task.body) + ENVELOPE_BYTES > node.largest:
-                    continue
-                if any(placement.node is node for placement in task.placements):
-                    continue
-                if not task.where or matches(task.where, node.id, node.announced):
-                    yield node
+        return (node for line in lines for node in line.values() if _fits(task, node))
+
+    def recalls(self, now_s: float) -> list[Placement]:
+        """What full nodes are to give back for the first tasks of each queue, none of which found room. The
+        room that this makes is for whatever is most urgent then. `recall_due_s` is when to ask again."""
+        recalled: list[Placement] = []
+        self.recall_due_s = None
+        for queue in self._queues.values():
+            passed: list[_Entry] = []
+            while queue and len(passed) < RECALLS:
+                task = queue[0][-1]
+                lines = self._full[: task.priority] + self._full[LEVELS : LEVELS + task.priority]
+                if task.lost >= ALONE_AFTER or not any(lines):
+                    break
+                if task.recalls_until_s <= now_s:
+                    node = next((node for line in lines for node in line.values() if _fits(task, node)), None)
+                    placement = node.least_urgent() if node is not None else None
+                    if node is None or placement is None:
+                        break
+                    placement.recalled = True
+                    recalled.append(placement)
+                    task.recalls_until_s = now_s + RECALL_S
+                    self.rank(node, now_s)
+                self.recall_due_s = min(self.recall_due_s or task.recalls_until_s, task.recalls_until_s)
+                passed.append(heappop(queue))
+                _drop_stale(queue)
+            for entry in passed:
+                heappush(queue, entry)
+        return recalled
 
     def rank(self, node: Node, now_s: float) -> None:
-        """Put the node where nodes with so much room are, behind the others; nowhere if it has none."""
+        """Put the node where nodes with so much room are, or to give back so much, behind the others."""
         if node.bucket >= 0:
             del self._line(node.bucket)[node.id]
         load = len(node.open)
-        if not node.alive or node.alone or node.rested_at_s > now_s or load >= node.window:
+        if not node.alive or node.alone or node.rested_at_s > now_s:
             node.bucket = -1
-            return
-        node.bucket = load if load < node.half else RESERVED + node.level()
-        self._line(node.bucket)[node.id] = node
+        elif load < node.half:
+            node.bucket = load
+        elif load < node.window:
+            node.bucket = _RESERVED + node.level()
+        else:
+            least = node.least_urgent() if node.credit else None
+            node.bucket = _FULL + least.recall_line() if least is not None else -1
+        if node.bucket >= 0:
+            self._line(node.bucket)[node.id] = node
 
     def _line(self, bucket: int) -> dict[str, Node]:
-        if bucket >= RESERVED:
-            return self._reserves[bucket - RESERVED]
+        if bucket >= _FULL:
+            return self._full[bucket - _FULL]
+        if bucket >= _RESERVED:
+            return self._reserves[bucket - _RESERVED]
         while len(self._lines) <= bucket:
             self._lines.append({})
         return self._lines[bucket]

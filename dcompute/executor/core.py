@@ -184,6 +184,7 @@ class FleetCore:
         node.alive, node.inc, node.credit, node.largest = True, inc, credit, largest
         node.announced = dict(announced)
         node.functions = _names(announced.get("functions"))
+        node.hands = count_in(announced, "concurrency") or 1
         node.gone_at_s = None
         self.choice.rank(node, now_s)
         if again and self.up:
@@ -299,7 +300,7 @@ class FleetCore:
         elif answer == "expired" and task.deadline_s is not None:
             self._settle(task, Outcome.EXPIRED, now_s)
         elif not task.active() and not task.waiting:
-            self.choice.add(task)
+            self.choice.add(task, again=answer == "recalled")
 
     def _lost(self, task: Task, node: Node, now_s: float) -> None:
         """An attempt may have run, and nobody will ever tell."""
@@ -358,6 +359,7 @@ class FleetCore:
         node = placement.node
         if node.open.pop(placement.n, None) is not placement:
             return
+        node.guess_begun()
         node.alone = False
         if not node.open:
             node.idle_at_s = now_s + IDLE_S
@@ -447,7 +449,7 @@ class FleetCore:
 
     # --- sending --------------------------------------------------------------------------------------------
 
-    def _send(self, placement: Placement, now_s: float) -> None:
+    def _send(self, placement: Placement, now_s: float, *, recall: bool = False) -> None:
         node, task = placement.node, placement.task
         placement.resend_at_s = now_s + placement.pause_s
         self._wake(placement.resend_at_s)
@@ -461,7 +463,7 @@ class FleetCore:
         self._batch.sends.append(
             Send(
                 *(node.id, node.life, placement.n, list(node.open), node.credit > 0),
-                *(task, placement.attempt, task.cancelled, left_s),
+                *(task, placement.attempt, task.cancelled, recall, left_s),
             )
         )
 
@@ -470,10 +472,14 @@ class FleetCore:
         self._batch.sends.append(Send(node.id, node.life, node.top, list(node.open), True))
 
     def _place(self, now_s: float) -> None:
-        """Hand out what waits."""
+        """Hand out what waits, and make room for what finds none."""
         if self.up:
             for task, node in self.choice.pairs():
                 self._place_on(task, node, now_s)
+            for placement in self.choice.recalls(now_s):
+                self._send(placement, now_s, recall=True)
+            if self.choice.recall_due_s is not None:
+                self._wake(self.choice.recall_due_s)
 
     def _place_on(self, task: Task, node: Node, now_s: float) -> None:
         node.top += 1
@@ -481,6 +487,7 @@ class FleetCore:
         node.open[node.top] = placement
         task.placements.append(placement)
         node.told = False
+        node.guess_begun()
         node.alone = task.lost >= ALONE_AFTER
         self._batch.writes.append(("placed", task.id, node.id, node.life, node.top, task.attempt))
         self.choice.rank(node, now_s)

@@ -49,6 +49,7 @@ from dcompute.executor.journal import Journal
 from dcompute.executor.model import Answer, Batch, Progress, Settled
 from dcompute.executor.wire import read_answer, write_message
 from dcompute.node_core import OFFLINE
+from dcompute.node_wire import HIGHEST_PRIORITY
 from dcompute.protocol import Rejected, ResultMessage, Topics, encode_init, status_memory
 
 JOURNAL_RETRY_S = 1.0
@@ -214,13 +215,15 @@ class FleetLoop:
             payload, task = write_message(send, self._name), send.task
             message = (self._topics.task_of(send.node), payload, False)
             priority = task.priority if task is not None else 0
+            if send.recall:  # it is for what is more urgent
+                priority = HIGHEST_PRIORITY
             if send.ring:
                 self._link.send_once([message], priority)
             else:
                 self._link.send(message, priority)
             if task is not None:
                 self._registry.given(send.node, self._driver.now_s())
-            if self._observer is not None and task is not None and not send.cancel:
+            if self._observer is not None and task is not None and not (send.cancel or send.recall):
                 self._tell(TaskSent(send.node, task.id, task.priority, send.attempt, len(payload)))
         for settled in batch.reports:
             self._over(settled)
@@ -382,4 +385,9 @@ class FleetLoop:
         if not announced.get("credit") and not self._listens_to_old:
             self._listens_to_old = True
             self._link.subscribe_also((self._topics.results, 1))
+            log.warning(
+                "executor: node %s (and any like it) does not acknowledge end to end: its tasks are done at "
+                "least once, one at a time, and none there that is to run once",
+                node_id,
+            )
         self._node_changed(node_id, announced)

@@ -10,6 +10,7 @@ from typing import Any
 SETTLE_S = 2.0  # how long a node that is gone may take to come back before its tasks are moved
 RESEND_S = 15.0  # without an answer; doubled each time
 FULL_BACKOFF_S = 0.05
+LEVELS = 12  # of `Node.level`, from 1: above the highest priority nothing is
 
 
 class Outcome(Enum):
@@ -54,6 +55,8 @@ class Task:
     failed: int = 0
     cancelled: bool = False
     waiting: bool = False
+    order: int = 0  # among those of its priority
+    recalls_until_s: float = 0.0  # room is being made for it
     placements: list[Placement] = field(default_factory=list)
 
     def active(self) -> bool:
@@ -73,6 +76,12 @@ class Placement:
     resend_at_s: float = 0.0
     pause_s: float = RESEND_S
     since_s: float | None = None  # when it was first sent, as far as this process knows
+    begun: bool = False  # as far as that can be guessed
+    recalled: bool = False
+
+    def recall_line(self) -> int:
+        """Where its node stands among those that may be asked for it back, the best choice first."""
+        return self.task.priority + LEVELS * self.begun
 
 
 @dataclass(slots=True, eq=False)
@@ -85,6 +94,7 @@ class Node:
     alive: bool = False
     credit: int = 0
     largest: int = 0
+    hands: int = 1  # how many tasks it works on at a time
     announced: dict[str, Any] = field(default_factory=dict)
     functions: frozenset[str] | None = None  # whole names, and short ones; None: it does not say
     top: int = 0
@@ -96,7 +106,7 @@ class Node:
     rested_at_s: float = 0.0
     rest_s: float = FULL_BACKOFF_S
     alone: bool = False  # its one task is suspected of killing nodes
-    bucket: int = -1  # among those with room: how many tasks it has, or `choice.RESERVED` and its level
+    bucket: int = -1  # the line in which `choice` has it
     others: dict[str, tuple[int, int]] = field(default_factory=dict)  # life -> its newest connection, its top
 
     @property
@@ -122,10 +132,36 @@ class Node:
                 second = priority
         return second + 1
 
+    def guess_begun(self) -> None:
+        """Of what is here the most urgent is at work next, as soon as the node has its hands free."""
+        free = self.hands
+        following: Placement | None = None
+        for placement in self.open.values():
+            if placement.begun:
+                free -= 1
+            elif following is None or placement.task.priority > following.task.priority:
+                following = placement
+        if free > 0 and following is not None:
+            following.begun = True
+
+    def least_urgent(self) -> Placement | None:
+        """What would be recalled: rather what has not begun, of the lowest priority, and what came last."""
+        least: Placement | None = None
+        for placement in self.open.values():
+            if not placement.active or placement.recalled or placement.task.cancelled:
+                continue
+            if least is None or placement.recall_line() <= least.recall_line():
+                least = placement
+        return least
+
 
 @dataclass(slots=True)
 class Send:
-    """A message for a node: `task` under `n`, or (`task` None) no more than what is open."""
+    """A message for a node: `task` under `n`, or (`task` None) no more than what is open.
+
+    Args:
+        recall: it is to be given back if it has not begun.
+    """
 
     node: str
     life: str
@@ -135,6 +171,7 @@ class Send:
     task: Task | None = None
     attempt: int = 1
     cancel: bool = False
+    recall: bool = False
     expires_s: float | None = None
 
 

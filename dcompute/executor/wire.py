@@ -8,7 +8,9 @@ from dcompute.executor.model import Answer, Progress, Send
 from dcompute.node_core import Rejected, check_task_id, decode
 from dcompute.node_wire import dumps
 
-RESERVED = ("id", "priority", "attempt", "from", "boot", "n", "open", "expires_s", "cancel", "settle")
+RESERVED = (
+    *("id", "priority", "attempt", "from", "boot", "n", "open", "expires_s", "cancel", "recall", "settle"),
+)
 
 
 def write_message(send: Send, asker: str) -> bytes:
@@ -23,6 +25,8 @@ def write_message(send: Send, asker: str) -> bytes:
             message["cancel"] = True
         else:
             body = send.task.body
+        if send.recall:
+            message["recall"] = True
         if send.expires_s is not None:
             message["expires_s"] = round(send.expires_s, 3)
     else:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 MOST = 4_000  # transitions; the whole of these worlds and larger ones: python -m benchmarks delivery
 
 A, B, C = ("a", False), ("b", False), ("c", False)
+U = ("u", False)
 ONCE, ONCE_TOO = ("a", True), ("d", True)
 
 WORLDS = {
@@ -25,14 +26,19 @@ WORLDS = {
     "an asker that crashes": Bounds((A, B), credit=1, asker_crashes=2, repeats=1),
     "once, on two nodes": Bounds((ONCE, B), nodes=2, deaths=1, node_crashes=1, losses=1),
     "cancelled meanwhile": Bounds((ONCE, B), cancels=2, repeats=1, losses=1),
+    "something more urgent comes": Bounds(
+        (ONCE, B, U), credit=1, nodes=2, losses=1, repeats=1, urgent=("u",)
+    ),
     "two askers for one slot": Bounds((A, B, C), owners=(0, 1, 1), askers=2, slots=1, repeats=1, outages=1),
     "no room in the queue": Bounds((A, ONCE_TOO, B), nodes=2, queue=1, repeats=1),
     "results too large to keep": Bounds((A, ONCE_TOO), nodes=2, keep_bytes=10, outages=1, losses=1),
 }
 
-FIVE = (A, ONCE_TOO, B, ("e", True), C)
+SEVEN = (A, ONCE_TOO, B, ("e", True), C, U, ("v", True))
 FAULTS: Any = dict.fromkeys(("node_crashes", "asker_crashes", "outages", "deaths", "cancels"), 2)
-CONTENDED = Bounds(FIVE, askers=2, nodes=2, slots=1, queue=2, losses=3, repeats=4, **FAULTS)
+CONTENDED = Bounds(
+    SEVEN, urgent=("u", "v"), askers=2, nodes=2, slots=1, queue=2, losses=3, repeats=4, **FAULTS
+)
 LARGE = (CONTENDED, replace(CONTENDED, askers=1, nodes=3, slots=2, queue=4, keep_bytes=250))
 
 

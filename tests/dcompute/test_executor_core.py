@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from dcompute.executor.choice import matches
+from dcompute.executor.choice import RECALL_S, matches
 from dcompute.executor.core import FleetCore, count_in
 from dcompute.executor.model import Answer, Batch, Outcome, Progress, Task
-from dcompute.executor.wire import read_answer
+from dcompute.executor.wire import read_answer, write_message
 from dcompute.node_core import Rejected
 
 READY = {"credit": 2, "largest": 10_000}
@@ -151,6 +151,68 @@ def test_the_urgent_find_room_behind_any_number_of_others() -> None:
     fleet.answer("a", "high", 7, ok=True)
     fleet.answer("a", "mid0", 5, ok=True)
     assert fleet.sent[-1] == ("a", "mid2", 8, 1), "as soon as one of its kind is done"
+
+
+def test_where_a_window_is_full_the_least_urgent_that_has_not_begun_is_recalled() -> None:
+    fleet = Fleet()
+    fleet.node("a")
+    fleet.give("at work", priority=5)
+    fleet.give("low", priority=5)
+    fleet.core.submit(Task("equal", b"{}", priority=5), now_s=0.0)
+    assert not fleet.do().sends, "nothing there is less urgent"
+    fleet.core.submit(Task("high", b"{}", priority=9), now_s=0.0)
+    (send,) = fleet.do().sends
+    assert send.recall
+    assert send.task is not None
+    assert (send.task.id, send.n, send.attempt) == ("low", 2, 1)
+    assert json.loads(write_message(send, "x"))["recall"] is True
+    fleet.answer("a", "low", 2, answer="recalled", ran="no")
+    assert fleet.sent[-1] == ("a", "high", 3, 1)
+    assert fleet.opened[-1] == [1, 3]
+    fleet.answer("a", "at work", 1, ok=True)
+    assert fleet.sent[-1] == ("a", "low", 4, 1), "the same attempt, and before who came later"
+    fleet.answer("a", "high", 3, ok=True)
+    assert fleet.sent[-1] == ("a", "equal", 5, 1)
+
+
+def test_who_does_not_give_back_is_asked_once_and_then_others_are() -> None:
+    fleet = Fleet()
+    for name in ("a", "b"):
+        fleet.node(name, credit=1)
+    fleet.give("1", "2", priority=1)
+    fleet.give("old", where={"kind": "older"})  # there is no such node: it holds up nobody
+    fleet.give("high", priority=9)
+    fleet.pass_time(RECALL_S * 0.9)
+    assert [task for _, task, *_ in fleet.sent[2:]] == ["1"]
+    fleet.pass_time(10)
+    assert [task for _, task, *_ in fleet.sent[2:]] == ["1", "2"], (
+        "each once: it is at work, or the word was lost"
+    )
+    fleet.answer("b", "2", 1, ok=True)
+    assert fleet.sent[-1] == ("b", "high", 2, 1)
+
+
+def test_nodes_that_remember_nothing_are_asked_for_nothing_back() -> None:
+    fleet = Fleet()
+    fleet.node("old", credit=0)
+    fleet.give("low", priority=1)
+    fleet.give("high", priority=9)
+    fleet.pass_time(1)
+    assert [task for _, task, *_ in fleet.sent] == ["low"]
+
+
+def test_so_many_are_recalled_at_a_time_as_there_are_more_urgent_ones() -> None:
+    fleet = Fleet()
+    fleet.node("a", credit=8, concurrency=2)
+    fleet.give(*(f"low{number}" for number in range(4)), priority=1)
+    for priority in (2, 3, 4, 5):  # each finds room behind the others
+        fleet.give(f"mid{priority}", priority=priority)
+    assert len(fleet.core.nodes["a"].open) == 8
+    fleet.give("high", "higher", priority=10)
+    assert [task for _, task, *_ in fleet.sent[8:]] == ["low3", "low2"], "not those at work"
+    for task, n in (("low3", 4), ("low2", 3)):
+        fleet.answer("a", task, n, answer="recalled", ran="no")
+    assert [task for _, task, *_ in fleet.sent[10:]] == ["high", "higher"]
 
 
 def test_who_acknowledges_nothing_is_asked_anew_for_what_it_may_have_told_while_we_were_away() -> None:

@@ -54,7 +54,9 @@ def step(core, name, *args):
     if name == "give_back":
         return decoded_all(core.ring.give_back())
     if name == "cancelled":
-        return core.ring.cancelled
+        return list(core.ring.cancelled)
+    if name == "progress":  # of a task at work
+        return decoded(core.ring.progress(core.ring.at_work[args[0]], args[1], args[2]))
     if name == "receive_hex":
         return decoded_all(core.receive(args[0], unhexlify(args[1])))
     if name == "take_ids":

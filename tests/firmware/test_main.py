@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from pathlib import Path
 from typing import Any
 
 import pytest
 import simpy
 from dcompute_sim.brokers.conformance.wire import PacketKind
+from dcompute_sim.fwbuild.compile import compile_firmware
 from dcompute_sim.micropython.board import Board
 from dcompute_sim.micropython.lockstep import LockstepBoard
+from dcompute_sim.micropython.provision import mpy_cross
 from dcompute_sim.net.network import Network
 
 from .conftest import Heard, Rig
@@ -168,6 +171,76 @@ def test_no_task_ends_the_program(rig: Rig, tmp_path: Path) -> None:
             ]
             assert not heard.all("crash")
             assert PacketKind.DISCONNECT not in session.kinds()
+
+    asyncio.run(go())
+
+
+LONG_TASKS = """
+import time
+from at_work import is_cancelled, progress
+def handle(task):
+    if task["id"] == "wrong":
+        progress(2)
+    steps = task.get("steps", 1000)
+    for step in range(steps):
+        if is_cancelled():
+            return "gave up"
+        progress(step / steps, "step %d" % step)
+        time.sleep_ms(20)
+    return "done"
+"""
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["source", "compiled"])
+def test_a_task_tells_how_far_it_is_and_hears_that_it_is_not_wanted(
+    rig: Rig, tmp_path: Path, compiled: bool
+) -> None:
+    tasks = tmp_path / "long" / "tasks.py"
+    tasks.parent.mkdir()
+    tasks.write_text(LONG_TASKS)
+    if compiled:
+        rig.firmware = tmp_path / "compiled"
+        compile_firmware(mpy_cross(), rig.firmware, [tasks])
+
+    async def go() -> None:
+        async with rig:
+            broker = await rig.raw_broker()
+            _, _, name = rig.start(broker.port, extra=[] if compiled else [tasks])
+            session = await broker.session()
+            await broker.until(lambda: session.published(f"{name}/status"))
+            inc = session.published(f"{name}/status")[0]["inc"]
+            asked = {"from": "asker", "boot": inc.partition(".")[0]}
+            count = itertools.count(1)
+
+            def say(n: int, opened: list[int], **fields: Any) -> None:
+                session.publish(name, asked | {"n": n, "open": opened} | fields, next(count))
+
+            def told(task_id: str, key: str) -> list[dict[str, Any]]:
+                said = session.published("results/asker")
+                return [each for each in said if each["task_id"] == task_id and key in each]
+
+            say(1, [1], id="a")
+            await broker.until(lambda: len(told("a", "progress")) >= 3)
+            first, *_, last = told("a", "progress")
+            about = {"node_id": name, "inc": inc, "task_id": "a", "attempt": 1, "n": 1}
+            assert first == about | {"progress": 0.0, "text": "step 0"}
+            assert 0 < last["progress"] < 1
+            say(1, [1], id="a", cancel=True)
+            await broker.until(lambda: told("a", "ok"))
+            assert told("a", "ok")[0]["result"] == "gave up"
+            say(2, [2], id="b")
+            await broker.until(lambda: told("b", "progress"))
+            say(2, [2], id="b", cancel=True)
+            say(2, [], settle=True)  # before it has answered
+            say(3, [3], id="wrong")
+            await broker.until(lambda: told("wrong", "ok"))
+            assert "progress is a number from 0 to 1, not 2" in told("wrong", "ok")[0]["error"]["message"]
+            say(4, [4], id="c", steps=5)  # what was given up before it is not taken for this one
+            await broker.until(lambda: told("c", "ok"))
+            assert told("c", "ok")[0]["result"] == "done"
+            session.publish(name, {"id": "bare", "steps": 5}, next(count))
+            await broker.until(lambda: session.published("results"))
+            assert session.published("results")[0]["result"]["output"] == "done"
 
     asyncio.run(go())
 

@@ -16,6 +16,7 @@ CAUGHT = {
     "first-asked-first": ("turns", "fleet_priority", range(1, 2)),
     "last-asked-first": ("turns", "no_starvation", range(1, 2)),
     "one-for-all": ("turns", "no_starvation", range(1, 2)),
+    "never-recalls": ("little_room", "fleet_priority", range(1, 2)),
 }
 
 

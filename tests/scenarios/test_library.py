@@ -82,6 +82,7 @@ OF_EXECUTORS = (
     "first-asked-first",
     "last-asked-first",
     "one-for-all",
+    "never-recalls",
 )  # tests/mutants/test_executors.py
 _RED_ON = re.compile(r"^# Red on: +--mutant (\S+): (.+)$", re.MULTILINE)
 

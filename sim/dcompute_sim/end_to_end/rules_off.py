@@ -8,6 +8,7 @@ from typing import Any
 from dcompute.executor.core import FleetCore
 from dcompute.executor.model import Node as BelievedNode
 from dcompute.executor.model import Outcome, Placement, Task
+from dcompute.node_answers import Entry
 from dcompute.node_core import NodeCore, encode
 from dcompute.node_ring import Ring
 from dcompute_sim.end_to_end.small_world import Bounds, SmallWorld
@@ -104,6 +105,37 @@ class ForgetsCancel(_Core):
     ring_class = _ForgetsCancel
 
 
+class _ForgetsRecall(Ring):
+    def take_in(self, entry: Any, message: dict[str, Any], payload: bytes, now_ms: int) -> None:
+        super().take_in(entry, message, payload, now_ms)
+        if message.get("recall"):
+            self.askers[entry.asker].may[entry.n] = None
+
+
+class ForgetsRecall(_Core):
+    """5: that a task was recalled before it came is not kept."""
+
+    ring_class = _ForgetsRecall
+
+
+class _GivesBackAndRuns(Ring):
+    def take_back(self, entry: Any, answer: str) -> None:
+        entry.held = (answer, "no")
+        if answer != "recalled":
+            super().take_back(entry, answer)
+
+    def answer(self, message: dict[str, Any], payload: bytes, now_ms: int) -> Any:
+        entry = super().answer(message, payload, now_ms)
+        recalled = isinstance(entry, Entry) and message.get("recall") and entry.held == ("recalled", "no")
+        return ("recalled", "no") if recalled else entry
+
+
+class GivesBackAndRuns(_Core):
+    """5: what was recalled is said to be given back, and stays in the queue."""
+
+    ring_class = _GivesBackAndRuns
+
+
 class _GoneDidNotRun(Ring):
     def _keep(self, entry: Any, payload: bytes) -> None:
         entry.held = ("gone", "no")
@@ -156,6 +188,16 @@ class NoRanFloor(_Core):
     ring_class = _NoRanFloor
 
 
+class RecallsForGood(FleetCore):
+    """A recall is no more than a wish; here its task is placed elsewhere without an answer."""
+
+    def _send(self, placement: Placement, now_s: float, *, recall: bool = False) -> None:
+        super()._send(placement, now_s, recall=recall)
+        if recall:
+            self._close(placement, now_s)
+            self.choice.add(placement.task, again=True)
+
+
 class SameAttempt(FleetCore):
     """10: an attempt that may have run is sent again as the same attempt under a new number."""
 
@@ -196,9 +238,9 @@ class MovesOnce(FleetCore):
 class OpensOwnOnly(FleetCore):
     """Every message says all that is open; here its own number only."""
 
-    def _send(self, placement: Placement, now_s: float) -> None:
+    def _send(self, placement: Placement, now_s: float, *, recall: bool = False) -> None:
         before = len(self._batch.sends)
-        super()._send(placement, now_s)
+        super()._send(placement, now_s, recall=recall)
         for send in self._batch.sends[before:]:
             send.open = [send.n]
 
@@ -230,6 +272,7 @@ class RuleOff:
 
 _A, _B = ("a", False), ("b", False)
 _ONCE = ("a", True)
+_URGENT = ("u", False)
 
 RULES_OFF: dict[str, RuleOff] = {
     "1 any life": RuleOff(Bounds((_ONCE,), node_crashes=1, repeats=1), AnyLife),
@@ -238,6 +281,11 @@ RULES_OFF: dict[str, RuleOff] = {
     "3 runs forgotten": RuleOff(Bounds((_A, _B), credit=1, repeats=1), RunsForgotten),
     "4 reconsiders": RuleOff(Bounds((_A, _B), credit=2, nodes=2, queue=1, repeats=1), Reconsiders),
     "5 forgets cancel": RuleOff(Bounds((_ONCE,), cancels=1), ForgetsCancel),
+    "5 forgets recall": RuleOff(Bounds((_A, _URGENT), credit=1, urgent=("u",)), ForgetsRecall),
+    "5 gives back and runs": RuleOff(Bounds((_A, _URGENT), credit=1, urgent=("u",)), GivesBackAndRuns),
+    "recalls for good": RuleOff(
+        Bounds((_ONCE, _URGENT), credit=1, nodes=2, urgent=("u",)), core_class=RecallsForGood
+    ),
     "7 gone did not run": RuleOff(Bounds((_ONCE,), nodes=2, keep_bytes=10, repeats=1), GoneDidNotRun),
     "8 no floors": RuleOff(Bounds((_A, _B), askers=2, slots=1, repeats=1), NoFloors),
     "8 no floor for refused": RuleOff(

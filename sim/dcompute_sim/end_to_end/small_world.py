@@ -55,6 +55,7 @@ class Bounds:
     outages: int = 0  # the asker's link is lost, and is up again
     deaths: int = 0  # a node seems dead for so long that its tasks are moved
     cancels: int = 0
+    urgent: tuple[str, ...] = ()  # of the tasks: those asked for at any time, more urgent than the others
 
 
 @dataclass
@@ -92,8 +93,9 @@ class Journal:
 class Asker:
     """A FleetCore, and what a crash leaves of it."""
 
-    def __init__(self, name: str, core_class: type[FleetCore]) -> None:
+    def __init__(self, name: str, core_class: type[FleetCore], urgent: tuple[str, ...]) -> None:
         self.name = name
+        self.urgent = urgent
         self.core_class = core_class
         self.core = core_class(settle_s=1, resend_s=1e9)
         self.journal = Journal()
@@ -104,7 +106,7 @@ class Asker:
         for node, (life, top) in self.journal.counters.items():
             self.core.restore_counter(node, life, top)
         for task_id, (once, attempt, lost, cancelled) in self.journal.tasks.items():
-            task = new_task(task_id, once)
+            task = new_task(task_id, once, urgent=task_id in self.urgent)
             task.attempt, task.lost, task.cancelled = attempt, lost, cancelled
             placed = [
                 (node, life, n, tried, active)
@@ -114,9 +116,9 @@ class Asker:
             self.core.restore(task, placed)
 
 
-def new_task(task_id: str, once: bool) -> Task:
+def new_task(task_id: str, once: bool, *, urgent: bool) -> Task:
     """A task of this world."""
-    return Task(task_id, b"{}", once=once)
+    return Task(task_id, b"{}", priority=9 if urgent else 5, once=once)
 
 
 Message = tuple[str, str, bytes]  # ("node" | "asker", whom, payload)
@@ -156,12 +158,16 @@ class SmallWorld:
         self.lives: dict[str, int] = {}
         for index in range(bounds.nodes):
             self._boot(f"n{index}")
-        self.askers = {f"x{index}": Asker(f"x{index}", core_class) for index in range(bounds.askers)}
-        names = list(self.askers)
-        for index, (task_id, once) in enumerate(bounds.tasks):
-            asker = self.askers[names[(bounds.owners or range(len(bounds.tasks)))[index] % len(names)]]
-            asker.journal.tasks[task_id] = (once, 1, 0, False)
-            asker.core.submit(new_task(task_id, once), now_s=0.0)
+        names = [f"x{index}" for index in range(bounds.askers)]
+        self.askers = {name: Asker(name, core_class, bounds.urgent) for name in names}
+        self.to_come: dict[str, str] = {}  # by urgent task who will ask for it
+        owners = bounds.owners or range(len(bounds.tasks))
+        for (task_id, _), owner in zip(bounds.tasks, owners, strict=True):
+            name = names[owner % len(names)]
+            if task_id in bounds.urgent:
+                self.to_come[task_id] = name
+            else:
+                self._ask(self.askers[name], task_id)
         for asker in self.askers.values():
             asker.core.link_up(0.0)
             self._carry_out(asker)
@@ -169,6 +175,12 @@ class SmallWorld:
     def clone(self) -> SmallWorld:
         """An independent copy."""
         return pickle.loads(pickle.dumps(self, pickle.HIGHEST_PROTOCOL))  # type: ignore[no-any-return]
+
+    def _ask(self, asker: Asker, task_id: str) -> None:
+        once = dict(self.bounds.tasks)[task_id]
+        asker.journal.tasks[task_id] = (once, 1, 0, False)
+        task = new_task(task_id, once, urgent=task_id in self.bounds.urgent)
+        asker.core.submit(task, now_s=self.time_s)
 
     def _boot(self, name: str) -> None:
         bounds = self.bounds
@@ -202,6 +214,8 @@ class SmallWorld:
                     yield ("see", asker.name, name)
                 if self.left["deaths"] and (asker.name, name, node.inc) in self.seen:
                     yield ("dead", asker.name, name)
+        for task_id, name in self.to_come.items():
+            yield ("ask", name, task_id)
         for name, asker in self.askers.items():
             if self.left["outages"]:
                 yield ("outage", name)
@@ -243,6 +257,10 @@ class SmallWorld:
             case ("restart", name):
                 self.left["asker_crashes"] -= 1
                 self._restart(self.askers[name])
+            case ("ask", name, task_id):
+                del self.to_come[task_id]
+                self._ask(self.askers[name], task_id)
+                self._carry_out(self.askers[name])
             case ("cancel", name, task_id):
                 self.left["cancels"] -= 1
                 self.askers[name].core.cancel(task_id, self.time_s)
@@ -411,6 +429,7 @@ class SmallWorld:
         return (
             tuple(self.net),
             tuple(self.left.values()),
+            tuple(self.to_come),
             frozenset(self.seen),
             frozenset(self.runs.items()),
             frozenset(self.denied),
@@ -448,13 +467,13 @@ def _asker_key(asker: Asker) -> Any:
     core = asker.core
     return (
         tuple(
-            (task.id, task.attempt, task.lost, task.cancelled, task.waiting)
+            (task.id, task.attempt, task.lost, task.cancelled, task.waiting, task.recalls_until_s)
             for task in sorted(core.tasks.values(), key=lambda task: task.id)
         ),
         tuple(
             (
                 *(node.id, node.life, node.inc, node.alive, node.top, node.told, node.alone, node.bucket),
-                tuple((n, p.task.id, p.attempt, p.active) for n, p in sorted(node.open.items())),
+                tuple((n, p.task.id, p.attempt, p.active, p.recalled) for n, p in sorted(node.open.items())),
             )
             for node in sorted(core.nodes.values(), key=lambda node: node.id)
         ),

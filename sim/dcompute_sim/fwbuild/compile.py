@@ -25,6 +25,7 @@ _ENTRIES: dict[str, frozenset[str]] = {
     "compute_node": frozenset({"ComputeNode"}),
     "refused": frozenset({"set_aside"}),
     "tasks": frozenset({"handle"}),
+    "at_work": frozenset({"attach", "is_cancelled", "progress"}),
     "debug_hooks": frozenset({"install"}),
     "slot": frozenset({"attach"}),
     "update": frozenset({"go_on", "load", "Ended"}),

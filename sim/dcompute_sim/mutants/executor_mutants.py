@@ -13,14 +13,14 @@ from dcompute_sim.mutants.catalogue import register
 class _NewNumberEachTime(FleetCore):
     """A task that is sent again goes under a new number, so that its node takes it for another one."""
 
-    def _send(self, placement: Placement, now_s: float) -> None:
+    def _send(self, placement: Placement, now_s: float, *, recall: bool = False) -> None:
         node = placement.node
         if placement.since_s is not None and node.credit and placement.n in node.open:
             del node.open[placement.n]
             node.top += 1
             placement.n = node.top
             node.open[placement.n] = placement
-        super()._send(placement, now_s)
+        super()._send(placement, now_s, recall=recall)
 
 
 class _OnceAgain(FleetCore):
@@ -53,9 +53,9 @@ class _DeafToResults(FleetCore):
 
 
 class _ByAge(Choice):
-    def add(self, task: Task) -> None:
+    def add(self, task: Task, *, again: bool = False) -> None:
         priority, task.priority = task.priority, 0
-        super().add(task)
+        super().add(task, again=again)
         task.priority = priority
 
 
@@ -66,15 +66,26 @@ class _FirstAskedFirst(FleetCore):
 
 
 class _ByYouth(Choice):
-    def add(self, task: Task) -> None:
+    def add(self, task: Task, *, again: bool = False) -> None:
         self.order -= 2
-        super().add(task)
+        super().add(task, again=again)
 
 
 class _LastAskedFirst(FleetCore):
     """Of equally urgent tasks, gives out the one that was asked for last."""
 
     choice_class = _ByYouth
+
+
+class _TakesNothingBack(Choice):
+    def recalls(self, now_s: float) -> list[Placement]:
+        return []
+
+
+class _NeverRecalls(FleetCore):
+    """Takes nothing back from a node for what is more urgent."""
+
+    choice_class = _TakesNothingBack
 
 
 class _ByName(Choice):
@@ -104,3 +115,4 @@ register("deaf-to-results", _DeafToResults)
 register("first-asked-first", _FirstAskedFirst)
 register("last-asked-first", _LastAskedFirst)
 register("one-for-all", _OneForAll)
+register("never-recalls", _NeverRecalls)
