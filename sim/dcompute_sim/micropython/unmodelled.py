@@ -23,6 +23,18 @@ NOT_MODELLED: Mapping[str, tuple[str, ...]] = {
     ),
     "other peripherals": ("machine.TouchPad", "machine.Signal", "machine.Counter", "machine.Encoder"),
     "other networks": ("network.PPP", "network.LAN"),
+    "modules": (
+        "aioespnow",
+        "apa106",
+        "bluetooth",
+        "btree",
+        "dht",
+        "ds18x20",
+        "espnow",
+        "onewire",
+        "upysh",
+        "webrepl",
+    ),
     "other parts of the chip": ("esp32.Partition", "esp32.ULP", "esp32.PCNT", "esp32.idf_task_info"),
 }
 """What they are, and their names."""
@@ -30,4 +42,5 @@ NOT_MODELLED: Mapping[str, tuple[str, ...]] = {
 IN_VIRTUAL_TIME = ("TLS",)
 """What works in real time only."""
 
-NAMES = frozenset(name for names in NOT_MODELLED.values() for name in names)
+NAMES = frozenset(name for names in NOT_MODELLED.values() for name in names) | {"ssl.SSLContext"}
+"""All of it; TLS is asked for in vain in virtual time only."""

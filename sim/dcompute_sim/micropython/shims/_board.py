@@ -31,6 +31,12 @@ def missing(module):
     return lookup
 
 
+def absent(module):
+    # A module that a board's build has and this one has not; firmware may well do without it.
+    report({"ev": "missing", "name": module})
+    raise ImportError("the emulator has no module %r (docs/esp32-port.md)" % module)
+
+
 def memory(ident):
     # Heap the firmware uses, and has left.
     gc.collect()

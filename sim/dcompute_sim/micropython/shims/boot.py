@@ -55,7 +55,7 @@ if _console_of:
 
     for _from, _to in _console_of["routes"]:
         _board.routes[tuple(_from)] = tuple(_to)
-sys.path[:] = _config["path"]
+sys.path[:] = _config["path"] + [_shims + "/frozen"]
 import umqtt.simple  # frozen into the ESP32 port, so a board spends no heap on it
 
 _board.reserve = bytearray(_observe.WATCH_BYTES)  # so that the firmware has the same, watched or not
@@ -79,6 +79,6 @@ _kernel.power_on()  # tells the testbed, at once
 _board.watch = _observe.watch_node_core
 if _console_of:
     _repl.mount(*[_console_of[key] for key in ("root", "flash_bytes", "log", "power_left")])
-    sys.path[:] = _console_of["path"]
+    sys.path[:] = _console_of["path"] + [_shims + "/frozen"]
     _repl.run(_console_of["entry"])
 _observe.run(_config["entry"], _board)

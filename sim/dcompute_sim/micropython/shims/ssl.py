@@ -1,7 +1,17 @@
 # mypy: ignore-errors
 # `ssl` as frozen into the ESP32 port: a thin layer over `tls`.
+import _board
 import tls
-from tls import CERT_NONE, CERT_OPTIONAL, CERT_REQUIRED, PROTOCOL_TLS_CLIENT, PROTOCOL_TLS_SERVER, SSLContext
+from tls import CERT_NONE, CERT_OPTIONAL, CERT_REQUIRED, PROTOCOL_TLS_CLIENT, PROTOCOL_TLS_SERVER
+
+if _board.kernel.has_tls:
+    from tls import SSLContext
+else:
+    _missing = _board.missing("ssl")
+
+    class SSLContext:
+        def __init__(self, protocol):
+            _missing("SSLContext")
 
 
 def wrap_socket(

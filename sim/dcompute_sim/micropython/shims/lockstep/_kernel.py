@@ -130,6 +130,7 @@ _branch_ns = 0
 _branches_ns = 0  # computed and not yet charged
 _collect_us = 0
 timed = False
+has_tls = False
 _waiting = True  # no turn may end while one begins or ends
 _now_ms = 0
 _rest_us = 0

@@ -26,8 +26,10 @@ class LockType:
             me = get_ident()
             self._waiters.append(me)
             _kernel.park()
-            if me in self._waiters:
+            try:
                 self._waiters.remove(me)
+            except ValueError:  # who released it has: a look beforehand might be out of date by now
+                pass
 
     def release(self):
         if not self._held:
