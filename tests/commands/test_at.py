@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ version: 1
 name: moments
 duration: 40s
 fleet: {py: {count: 2, keepalive: 4s, work: 3s}}
-workload: [{tasks: 2, rate: 10/s, at: 10s}]
+workload:
+  - {tasks: 2, rate: 10/s, at: 10s}
+  - {tasks: 1, at: 20.5s, target: {node: py-1}, via: transport}
 faults: [{kind: power_cut, at: 20s, select: {names: [py-1]}, restart_after: 15s}]
 expect: [no_false_deaths]
 """
@@ -36,18 +39,23 @@ def said(trace: Path, *words: str, status: int = 0) -> list[str]:
 
 
 def test_what_everyone_was_and_held(trace: Path) -> None:
-    head, first, second = said(trace, "11s")
+    head, broker, first, second = said(trace, "11s")
     assert head == "11.000000 s: broker up, master connected"
+    assert broker == ("at the broker: 4 connections; retained 2 busy; 0 tasks under way; 0 results under way")
     for name, line in (("py-1", first), ("py-2", second)):
         assert line.startswith(f"{name}  connected as ")
         assert "the master believes busy; at work on " in line
 
 
 def test_a_fault_and_what_the_master_still_believes(trace: Path) -> None:
-    (_, line) = said(trace, "21s", "--node", "py-1")
-    assert line == "py-1  off; the master believes ready; power_cut (power_cut-1)"
+    (_, line) = said(trace, "20.2s", "--node", "py-1")
+    assert line == "py-1  off; the master believes ready; power_cut (power_cut-1); no connection"
+    _, broker, *_ = said(trace, "30s")
+    assert "1 task under way, 1 of them to nodes without a connection" in broker
+    assert "retained 1 dead, 1 ready" in broker
     (_, line) = said(trace, "30s", "--node", "py-1")
     assert "the master believes dead" in line
+    assert re.search(r"; no connection; tasks under way to it: t\.\S+ \(since 20\.5 s\)$", line)
 
 
 def test_a_node_that_there_is_not_is_named_with_those_there_are(trace: Path) -> None:

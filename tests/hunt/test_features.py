@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from dcompute_sim import trace as t
-from dcompute_sim.hunt.features import MISHAP, PATH, STEP, Feature, features, never_soon
+from dcompute_sim.hunt.features import END, MISHAP, PATH, STEP, Feature, features, never_soon
 from dcompute_sim.hunt.moments import Moment, moments
 
 
@@ -40,10 +40,34 @@ def of(level: str, found: frozenset[Feature]) -> set[Feature]:
 def test_steps_and_paths_and_mishaps() -> None:
     found = features(RUN)
     assert ("NodeConnecting", "NodeConnected") in of(STEP, found)
-    assert ("crash", "NodeStopped crash") in of(STEP, found)
+    assert ("TaskFinished True", "NodeStopped crash") in of(STEP, found), "faults are no events of a step"
+    assert ("TaskFinished True (hang)", "crash (hang)", "NodeStopped crash (crash, hang)") in of(PATH, found)
     assert ("TaskTaken (hang)", "TaskFinished True (hang)") in of(PATH, found)
     assert ("hang", "TaskTaken (hang)", "TaskFinished True (hang)") in of(PATH, found)
     assert of(MISHAP, found) == {("hang while idle", "soon", "crash while idle")}
+    assert of(END, found) == set(), "one connection that ended is no row"
+
+
+def test_how_connections_in_a_row_ended() -> None:
+    ends = [
+        t.NodeDisconnected(t_us=1, node="a-1", inc="a-1.1", reason="reset"),
+        t.NodeConnecting(t_us=2, node="a-1", inc="a-1.2"),
+        t.NodeConnectFailed(t_us=3, node="a-1", inc="a-1.2", reason="refused"),
+        t.NodeConnecting(t_us=4, node="a-1", inc="a-1.3"),
+        t.NodeSubscribing(t_us=5, node="a-1", inc="a-1.3"),
+        t.NodeStopped(t_us=6, node="a-1", how="crash"),
+    ]
+    found = features([*life("a-1", 0), *ends])
+    first, second, third = "connected lost", "connecting failed", "subscribing stopped"
+    assert of(END, found) == {(first, second), (second, third), (first, second, third)}
+
+
+def test_each_tells_its_own_story() -> None:
+    """Which of node, broker and master was the quicker is chance, and nothing new."""
+    seen = t.NodeStatusSeen(t_us=3, node="a-1", status="busy", inc="a-1.1")
+    taken = t.TaskTaken(t_us=3, node="a-1", task="t1", priority=1)
+    done = t.TaskFinished(t_us=4, node="a-1", task="t1")
+    assert features([*life("a-1", 0), seen, taken, done]) == features([*life("a-1", 0), taken, seen, done])
 
 
 def test_names_numbers_and_times_make_no_difference() -> None:
@@ -64,8 +88,8 @@ def test_names_numbers_and_times_make_no_difference() -> None:
 def test_what_befalls_the_broker_befalls_all_nodes() -> None:
     stop = t.BrokerStopped(t_us=6_000_000, kept_memory=False)
     found = features([*MASTER, *life("a-1", 0), fault(5.9, "broker_restart-1", "broker_restart"), stop])
-    assert ("NodeConnected", "broker_restart") in of(STEP, found)
-    assert ("broker_restart", "broker stops and forgets") in of(STEP, found)
+    assert ("NodeConnected", "broker_restart", "broker stops and forgets") in of(PATH, found)
+    assert ("broker_restart", "broker stops and forgets") not in of(STEP, found)
     away = features([*MASTER, *life("a-1", 0), stop, t.NodeStopped(t_us=7_000_000, node="a-1", how="crash")])
     assert ("broker stops and forgets", "NodeStopped crash (no broker, no master)") in of(PATH, away)
 

@@ -15,7 +15,7 @@ from dcompute_sim.hunt import hunting
 from dcompute_sim.hunt.corpus import Corpus, Entry
 from dcompute_sim.hunt.corpus_folder import keep, read_corpus
 from dcompute_sim.hunt.finding_file import write_finding
-from dcompute_sim.hunt.hunter import Hunt, HuntTrial, NothingToHunt, Shown
+from dcompute_sim.hunt.hunter import Finding, Hunt, HuntTrial, NothingToHunt, Shown
 from dcompute_sim.hunt.hunting import HuntBounds, carry_out
 from dcompute_sim.run import RunOptions
 from dcompute_sim.scenario import concretise, find, load
@@ -152,8 +152,10 @@ def test_a_kept_run_is_in_the_namespace_of_the_hunt() -> None:
 def test_what_it_finds_fails_again_from_its_file(tmp_path: Path) -> None:
     hunt = Hunt(SMALL, seed=1)
     options = RunOptions(mutants=("no-held-results",))
-    why = carry_out(hunt, options, HuntBounds(runs=200, first_finding=True))
+    told: list[Finding] = []
+    why = carry_out(hunt, options, HuntBounds(runs=200, first_finding=True), on_finding=told.append)
     assert why == "the first finding ends it"
+    assert told == hunt.findings, "when it is made, not when all is over"
     path = tmp_path / "found.yaml"
     assert write_finding(hunt.findings[0], options, path)
     text = path.read_text()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from dcompute_sim.commands.status import explained
+from dcompute_sim.report.text import listed, plural, seconds
 from dcompute_sim.trace import Participants, Role, read
 from dcompute_sim.trace.replayer import NodeState, Replay
+from dcompute_sim.trace.traffic import Traffic
 from dcompute_sim.yamlfile.units import UnitError, parse_duration
 
 
@@ -18,18 +21,20 @@ def at(
     moment: Annotated[str, typer.Argument(help="When, such as 12.3s or 2min.")],
     node: Annotated[str | None, typer.Option(help="Only this node.")] = None,
 ) -> None:
-    """Say what everyone was and held at a moment of a saved trace: links, tasks at work, beliefs, faults."""
+    """Say what everyone was and held at a moment of a saved trace: links, tasks at work, beliefs, faults, and
+    what lay between them: connections, retained statuses, messages under way or waiting for a connection."""
     with explained():
         try:
             at_us = round(parse_duration(moment) * 1e6)
         except (UnitError, ValueError) as error:
             raise typer.BadParameter(str(error)) from None
         events = read(trace).events
-        replay = Replay()
+        replay, traffic = Replay(), Traffic()
         for event in events:
             if event.t_us > at_us:
                 break
             replay.take_in(event)
+            traffic.take_in(event)
         who = Participants(events)
     shown = [name for name in replay.nodes if name and who.role(name) in (Role.NODE, Role.CLONE)]
     if node is not None:
@@ -41,17 +46,51 @@ def at(
     broker = "up" if replay.broker_is_up else "down"
     master = "connected" if replay.master_is_connected else "not connected"
     typer.echo(f"{at_us / 1e6:.6f} s: broker {broker}, master {master}")
+    if node is None:
+        typer.echo(_of_broker(traffic))
     width = max(map(len, shown), default=0)
     for name in shown:
-        typer.echo(f"{name:<{width}}  {_words(replay.nodes[name])}")
+        words = "; ".join([*_of_node(replay.nodes[name]), *_between(traffic, name)])
+        typer.echo(f"{name:<{width}}  {words}")
 
 
-def _words(state: NodeState) -> str:
+def _of_broker(traffic: Traffic) -> str:
+    """As in `at the broker: 3 connections; retained 2 ready; 5 tasks under way, 2 of them waiting there`."""
+    words = [plural(sum(map(len, traffic.connections.values())), "connection")]
+    retained = ", ".join(f"{count} {status}" for status, count in Counter(traffic.retained.values()).items())
+    words.append(f"retained {retained}" if retained else "nothing retained")
+    tasks = f"{plural(len(traffic.tasks), 'task')} under way"
+    waiting = sum(not traffic.connections.get(node) for node, _ in traffic.tasks.values())
+    words.append(f"{tasks}, {waiting} of them to nodes without a connection" if waiting else tasks)
+    words.append(f"{plural(len(traffic.results), 'result')} under way")
+    if traffic.dropped:
+        words.append(f"{plural(sum(traffic.dropped.values()), 'message')} dropped so far")
+    return f"at the broker: {'; '.join(words)}"
+
+
+def _of_node(state: NodeState) -> list[str]:
     words = [state.link + (f" as {state.inc}" if state.inc else "")]
     words.append(f"the master believes {state.status}" if state.status else "the master knows nothing of it")
     if state.at_work:
         words.append(f"at work on {', '.join(sorted(state.at_work))}")
+    if state.waiting:
+        words.append(f"waiting there: {listed(it.task for it in state.waiting)}")
     if state.is_stalled:
         words.append("a silence holds its connection up")
-    words += [f"{kind} ({fault})" for fault, kind in state.faults.items()]
-    return "; ".join(words)
+    return [*words, *(f"{kind} ({fault})" for fault, kind in state.faults.items())]
+
+
+def _between(traffic: Traffic, name: str) -> list[str]:
+    """What lies between a node and the others, as far as there is anything."""
+    words = []
+    if not traffic.connections.get(name):
+        words.append("no connection")
+    for what, under_way in (("tasks under way to it", traffic.tasks), ("results under way", traffic.results)):
+        messages = [
+            f"{task} (since {seconds(us / 1e6)})" for task, (node, us) in under_way.items() if node == name
+        ]
+        if messages:
+            words.append(f"{what}: {listed(messages)}")
+    if traffic.dropped[name]:
+        words.append(f"{plural(traffic.dropped[name], 'message')} dropped for it")
+    return words

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +20,7 @@ from dcompute_sim.executors import dask_cluster, dask_workers, default_jobs, loc
 from dcompute_sim.hunt.corpus import Entry
 from dcompute_sim.hunt.corpus_folder import keep, read_corpus
 from dcompute_sim.hunt.finding_file import write_finding
-from dcompute_sim.hunt.hunter import Hunt, NothingToHunt
+from dcompute_sim.hunt.hunter import Finding, Hunt, NothingToHunt
 from dcompute_sim.hunt.hunting import LITTLE, HuntBounds, carry_out
 from dcompute_sim.report.campaign_report import ProgressLine
 from dcompute_sim.report.hunt_report import hunt_progress, print_hunt
@@ -83,11 +84,13 @@ def hunt(
         if search.refused:
             typer.echo(f"left out of the corpus: {search.refused} beyond this scenario's ranges", err=True)
         options = replace(how.options(), seed=None, reference=entry.reference, variation=entry.variation)
-        why, took_s = _carried_out(search, options, bounds, jobs, on, corpus)
-        files = []
-        for number, finding in enumerate(search.findings, 1):
-            path = out / f"{entry.scenario.name}-hunt-{number}.yaml"
+        files: list[tuple[Finding, Path, bool]] = []
+
+        def on_finding(finding: Finding) -> None:
+            path = out / f"{entry.scenario.name}-hunt-{len(files) + 1}.yaml"
             files.append((finding, path, write_finding(finding, options, path)))
+
+        why, took_s = _carried_out(search, options, bounds, jobs, on, corpus, on_finding)
         print_hunt(make_console(show.mode), search, why, took_s, files)
         for finding, path, _ in files if shrink else ():
             small = path.with_stem(f"{path.stem}-shrunk")
@@ -104,6 +107,7 @@ def _carried_out(
     jobs: int | None,
     on: str | None,
     corpus: Path | None,
+    on_finding: Callable[[Finding], None],
 ) -> tuple[str, float]:
     """Why the hunt ended, and after how long; a line on stderr says meanwhile how far it is."""
     workers = dask_workers(on) if on else jobs or default_jobs()
@@ -123,6 +127,7 @@ def _carried_out(
             make,
             workers,
             on_kept=on_kept,
+            on_finding=on_finding,
             on_progress=lambda now: line.show(lambda took_s: hunt_progress(now, took_s)),
         )
     except KeyboardInterrupt:

@@ -2,18 +2,23 @@
 
 Rules:
 
-* Each participant has its own sequence of events; those of broker and master are in every node's too, for
-  they happen to it. Names, tasks, incarnations and times are left out: what counts is what kind of thing
-  happened.
-* A `step` is two events that followed one another at a participant; of these there are a few thousand, and
-  a search comes to an end of them.
+* Of each node there are four stories: its own, what the broker saw of its wire, what the master made of it,
+  and what whoever asked was told. Names, tasks, incarnations and times are left out: what counts is what kind
+  of thing happened.
+* A `step` is two events that followed one another in a story, faults left out; of these there are some
+  hundreds, so a search comes to an end of them.
 * A `path` is two or three that followed one another, each with what was going on then: the kinds of fault at
-  the node, whether the broker was down and the master away. Work that goes as usual is left out of these.
+  the node, whether the broker was down and the master away. Faults are events here, and they, the stops and
+  the starts of broker and master are in all stories, for they happen to everybody. Work that goes as usual is
+  left out.
 * A `mishap` is two or three faults that followed one another at a node or its broker, each with what the node
-  was doing, and how long after the one before (`_GAPS_S`), whatever happened in between. Three rare events in
-  a row are met by way of two of them, so two are remembered as well.
+  was doing, and how long after the one before (`_GAPS_S`), whatever happened in between.
+* An `end` is how two or three connections of a node in a row ended: how far each had come, and what ended it.
+  Three rare events in a row are met by way of two of them, so two are remembered as well.
 
 Rejected: counts of each step, in buckets. They told more of how much work a run had than of what befell it.
+Rejected: one story a node. Which of node, broker and master was the quicker is mostly chance: after 500 seeds
+43 of 100 runs still showed two events in a row that no other had shown, where told apart 5 of 100 did.
 """
 
 from __future__ import annotations
@@ -24,9 +29,10 @@ from dcompute_sim import trace as t
 from dcompute_sim.trace.replayer import NodeState, Replay
 
 Feature = tuple[str, ...]
-"""Its level (`step`, `path`, `mishap`) and the words of its events."""
+"""Its level and the words of its events."""
 
-STEP, PATH, MISHAP = "step", "path", "mishap"
+STEP, PATH, MISHAP, END = "step", "path", "mishap", "end"
+LEVELS = (STEP, PATH, MISHAP, END)
 _GAPS_S = ((1.0, "at once"), (5.0, "soon"), (30.0, "later"))
 _WHILE = " while "
 _TELLING = ("status", "how", "cause", "by", "ok", "state")
@@ -50,26 +56,41 @@ _FACTS = (  # no events of the run, but what is written down of it
     t.LogLine,
     t.NodeMemory,
     t.NodeOutput,
+    t.WireHeard,
 )
 _ROUTINE = (
     t.TaskSent,
+    t.TaskHeard,
     t.TaskReceived,
     t.TaskTaken,
+    t.ExecutionBegan,
     t.TaskFinished,
     t.ResultHeld,
     t.ResultReceived,
     t.ResultTaken,
+    t.TaskSettled,
     t.StatusPublished,
     t.NodeStatusSeen,
     t.WireOpened,
     t.WireClosed,
 )
+_FAULTS = (t.FaultInjected, t.FaultEnded)
 _FOR_ALL = (t.BrokerStopped, t.BrokerStarted, t.MasterStopped, t.MasterStarted)
+_ENDS = {t.NodeDisconnected: "lost", t.NodeConnectFailed: "failed", t.NodeStopped: "stopped"}
+_TOLD_BY = {
+    "node_events": "node",
+    "wire_events": "broker",
+    "fault_events": "broker",
+    "api_events": "asker",
+    "executor_events": "asker",
+}
+_STORIES = ("node", "broker", "master", "asker")
 _WORDS = {
     kind: tuple(key for key in _TELLING if key in kind.__struct_fields__)
     for kind in t.EVENT_TYPES
     if kind not in _FACTS
 }
+_STORY = {kind: _TOLD_BY.get(kind.__module__.rpartition(".")[2], "master") for kind in _WORDS}
 
 
 def features(events: Iterable[t.Event]) -> frozenset[Feature]:
@@ -87,10 +108,11 @@ class _Found:
         self.features: set[Feature] = set()
         self._replay = Replay()
         self._kinds: dict[str, str] = {}  # of faults by their names
-        self._steps: dict[str, str] = {}  # by participant: the newest event
-        self._paths: dict[str, Feature] = {}  # the newest two, in their circumstances
-        self._mishaps: dict[str, Feature] = {}  # the newest two
+        self._steps: dict[tuple[str, str], str] = {}  # by node and story: the newest event
+        self._paths: dict[tuple[str, str], Feature] = {}  # the newest two, in their circumstances
+        self._mishaps: dict[str, Feature] = {}  # by node: the newest two
         self._mishap_us: dict[str, int] = {}
+        self._ends: dict[str, Feature] = {}  # by node: the newest two
 
     def add(self, event: t.Event) -> None:
         told = _WORDS.get(type(event))
@@ -119,20 +141,30 @@ class _Found:
         return " ".join([name, *(str(getattr(event, key)) for key in told)]) if told else name
 
     def _note(self, name: str, event: t.Event, word: str) -> None:
-        before = self._steps.get(name)
-        if before is not None:
-            self.features.add((STEP, before, word))
-        self._steps[name] = word
         state = self._replay.nodes[name]
-        mishap = isinstance(event, t.FaultInjected)
-        if mishap:
+        if isinstance(event, t.FaultInjected):
             self._note_mishap(name, event.t_us, f"{word}{_WHILE}{_doing(state)}" if name else word)
+        how = _ENDS.get(type(event))
+        if how is not None and state.link not in ("off", "disconnected"):
+            ends = (*self._ends.get(name, ()), f"{state.link} {how}")
+            self._grams(END, ends)
+            self._ends[name] = ends[-2:]
         around = self._around(state)
-        if not around and isinstance(event, _ROUTINE):
-            return
-        path = (*self._paths.get(name, ()), f"{word} ({around})" if around else word)
-        self.features.update((PATH, *path[-length:]) for length in (2, 3) if len(path) >= length)
-        self._paths[name] = path[-2:]
+        told_by = _STORY[type(event)]
+        if not isinstance(event, _FAULTS):
+            before = self._steps.get((name, told_by))
+            if before is not None:
+                self.features.add((STEP, before, word))
+            self._steps[name, told_by] = word
+        if around or not isinstance(event, _ROUTINE):
+            for story in _STORIES if isinstance(event, (*_FAULTS, *_FOR_ALL)) else (told_by,):
+                path = (*self._paths.get((name, story), ()), f"{word} ({around})" if around else word)
+                self._grams(PATH, path)
+                self._paths[name, story] = path[-2:]
+
+    def _grams(self, level: str, words: Feature) -> None:
+        """The last two of these words are a feature, and the last three."""
+        self.features.update((level, *words[-length:]) for length in (2, 3) if len(words) >= length)
 
     def _note_mishap(self, name: str, now_us: int, word: str) -> None:
         mishap: Feature = (word,)

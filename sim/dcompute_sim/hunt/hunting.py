@@ -14,7 +14,7 @@ from dcompute_sim.checks.coverage import coverage
 from dcompute_sim.executors import MakeExecutor, side_by_side
 from dcompute_sim.hunt.corpus import Entry
 from dcompute_sim.hunt.features import features
-from dcompute_sim.hunt.hunter import Hunt, HuntTrial, Shown
+from dcompute_sim.hunt.hunter import Finding, Hunt, HuntTrial, Shown
 from dcompute_sim.hunt.moments import moments
 from dcompute_sim.mutants import MutantError
 from dcompute_sim.run import BrokerError, EngineError, RunOptions, run_scenario
@@ -85,6 +85,7 @@ def carry_out(
     workers: int = 1,
     *,
     on_kept: Callable[[Entry], None] = lambda entry: None,
+    on_finding: Callable[[Finding], None] = lambda finding: None,
     on_progress: Callable[[Hunt], None] = lambda hunt: None,
     now_s: Callable[[], float] = time.monotonic,
 ) -> str:
@@ -93,6 +94,7 @@ def carry_out(
     Args:
         make_executor: where runs are done; here, one after the other, when None.
         on_kept: told of each run that is worth breeding from.
+        on_finding: told of each finding when it is made: a hunt may be ended by force.
         now_s: the clock of `bounds.for_s`.
 
     Raises:
@@ -111,11 +113,15 @@ def carry_out(
         results: Iterator[list[tuple[HuntTrial, Shown]]] = (run_trials(options, chunk) for chunk in chunks())
     else:
         results = side_by_side(make_executor, run_trials, options, chunks(), workers, _first_run)
+    told = 0
     for shown in results:
         for trial, what in shown:
             entry = hunt.take(trial, what)
             if entry is not None:
                 on_kept(entry)
+        for finding in hunt.findings[told:]:
+            on_finding(finding)
+        told = len(hunt.findings)
         on_progress(hunt)
         if bounds.first_finding and hunt.findings:
             return "the first finding ends it"

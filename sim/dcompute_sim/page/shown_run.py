@@ -21,7 +21,7 @@ from dcompute_sim.page.index import StepTo, TraceIndex, TraceState, node_of
 from dcompute_sim.report.columns import changes, columns
 from dcompute_sim.report.console import WORD
 from dcompute_sim.report.run_report import RunReport, tag
-from dcompute_sim.report.text import event_fields, plural, seconds
+from dcompute_sim.report.text import event_fields, listed, plural, seconds
 from dcompute_sim.report.timeline import DRAWN, TimelineBuilder
 from dcompute_sim.report.why import why
 from dcompute_sim.trace.replayer import NodeState
@@ -223,9 +223,9 @@ class ShownRun:
             ("the broker retains", traffic.retained.get(name, "nothing")),
             ("connections", ", ".join(map(str, open_)) or "none"),
             ("at work on", ", ".join(sorted(state.at_work)) or "nothing"),
-            ("waiting there", _listed(f"{it.task} ({it.priority})" for it in state.waiting)),
-            ("tasks under way to it", _listed(to)),
-            ("results under way", _listed(by)),
+            ("waiting there", listed(f"{it.task} ({it.priority})" for it in state.waiting)),
+            ("tasks under way to it", listed(to)),
+            ("results under way", listed(by)),
         ]
         if state.is_stalled:
             told.append(("its link", "a silence holds its connection up"))
@@ -277,9 +277,3 @@ def _under_way(traffic: Traffic) -> list[tuple[str, str, int]]:
 def _on(state: NodeState) -> str:
     kinds = list(dict.fromkeys(state.faults.values()))
     return ", ".join(kinds + ["stalled"] * state.is_stalled)
-
-
-def _listed(words: Iterable[str], most: int = 20) -> str:
-    every = list(words)
-    told = ", ".join(every[:most])
-    return told + (f" and {len(every) - most:,} more" if len(every) > most else "") or "none"

@@ -12,7 +12,7 @@ from rich.text import Text
 from dcompute_sim.checks.coverage import Coverage
 from dcompute_sim.faults import KINDS, NodeFault
 from dcompute_sim.hunt.estimate import Estimate
-from dcompute_sim.hunt.features import MISHAP, PATH, STEP, never_soon
+from dcompute_sim.hunt.features import END, MISHAP, PATH, STEP, never_soon
 from dcompute_sim.hunt.hunter import Finding, Hunt
 from dcompute_sim.report.coverage_report import print_coverage
 from dcompute_sim.report.text import plural, seconds
@@ -20,9 +20,10 @@ from dcompute_sim.scenario.swarm import kinds_of
 
 _SHOWN_PAIRS = 6
 _ABOUT = {
-    STEP: "events of which one followed the other",
+    STEP: "events of node, broker or master of which one followed the other",
     PATH: "two or three of them, with the faults going on",
     MISHAP: "faults in a row, by state and time between",
+    END: "connections of a node in a row, by how they ended",
 }
 
 
@@ -35,8 +36,7 @@ def print_hunt(
         why: it is over.
         files: of each finding, and whether it failed alike when run from there.
     """
-    rate = f", {hunt.runs / took_s:.0f} a second" if took_s else ""
-    head = f": {plural(hunt.runs, 'run')} in {seconds(took_s)}{rate}; {why}"
+    head = f": {plural(hunt.runs, 'run')} in {seconds(took_s)}, {_rate(hunt, took_s)}; {why}"
     console.print(Text.assemble((hunt.scenario.name, "bold"), head), soft_wrap=True)
     console.print()
     console.print(_seen(hunt))
@@ -115,8 +115,13 @@ def _verdict(hunt: Hunt) -> Text:
 
 def hunt_progress(hunt: Hunt, took_s: float) -> str:
     """As in `1,204 runs, 31 a second, 1,613 steps, 12 % chance of a new one, 1 finding`."""
-    rate = hunt.runs / took_s if took_s else 0.0
     return (
-        f"{plural(hunt.runs, 'run')}, {rate:.0f} a second, {plural(hunt.shown(STEP), 'step')}, "
+        f"{plural(hunt.runs, 'run')}, {_rate(hunt, took_s)}, {plural(hunt.shown(STEP), 'step')}, "
         f"{_percent(hunt.steps.chance)} chance of a new one, {plural(len(hunt.findings), 'finding')}"
     )
+
+
+def _rate(hunt: Hunt, took_s: float) -> str:
+    """As in `31 a second` or, where that would be none, `12 a minute`."""
+    rate = hunt.runs / max(took_s, 1e-3)
+    return f"{rate:,.0f} a second" if rate >= 10 else f"{60 * rate:,.0f} a minute"

@@ -56,6 +56,13 @@ def plural(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
+def listed(words: Iterable[str], most: int = 20) -> str:
+    """As in `a, b and 3 more`; `none` when there is nothing."""
+    every = list(words)
+    told = ", ".join(every[:most])
+    return told + (f" and {len(every) - most:,} more" if len(every) > most else "") or "none"
+
+
 def sentence(text: str) -> str:
     """Words as a sentence; a name at its beginning stays as it is."""
     first = text.split(" ", 1)[0]
