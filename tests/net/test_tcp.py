@@ -339,6 +339,27 @@ def test_bytes_in_flight_when_the_link_fails_are_held(world: World) -> None:
 # --- loss ---
 
 
+def test_what_is_joined_when_sent_again_follows_on(world: World) -> None:
+    """Found by a hunt: bytes are far out on a slow link when it fails, others are written after. While nobody
+    knows yet of the first that they are lost, the timer of the others may expire; joined over the gap, the
+    bytes came in another order, and a node's `busy` after its `ready`."""
+    socket = world.connect()
+    world.node.slow(1.8)
+    socket.send(b"far ")
+    world.run(0.3)
+    socket.send(b"out, ")
+    world.node.slow(0.01)
+    world.run(0.1)
+    world.node.link.down()
+    for text in (b"then ", b"more"):
+        socket.send(text)
+        world.run(0.2)
+    world.run(3)
+    world.node.link.up()
+    world.run(60)
+    assert world.received == [b"far out, then more"]
+
+
 def lose(world: World, link: str, numbers: set[int]) -> list[int]:
     """Make the broker's or the node's link lose these of the segments that are sent from now on, either
     way."""

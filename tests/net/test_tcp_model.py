@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 WAITS = st.tuples(st.just("wait"), st.sampled_from([0.001, 0.001, 0.02, 0.02, 0.3, 1.0, 30.0, 1000.0]))
 SENDS = st.tuples(st.sampled_from(["node sends", "broker sends"]), st.sampled_from([1, 10, 300, 4000]))
 READS = st.tuples(st.just("node reads"), st.sampled_from([1, 100, 5000]))
-LINK_FAULTS = ["down", "drop", "up", "up", "broker-down", "broker-up", "slow"]
+LINK_FAULTS = ["down", "drop", "up", "up", "broker-down", "broker-up", "slow", "far", "near"]
 ENDS = ["reset", "node-crash", "node-close", "node-power-cut", "node-power-on"]
 ENDS += ["broker-close", "broker-abort", "broker-power-cut", "broker-power-on"]
 LINK_STEPS = st.tuples(st.sampled_from(LINK_FAULTS), st.just(0))
@@ -103,6 +103,8 @@ class _Run:
             "drop": node.link.drop,
             "up": node.link.up,
             "slow": lambda: node.slow(0.3, 0.1, 6_000),
+            "far": lambda: node.slow(2.0),
+            "near": lambda: node.slow(0.01),
             "reset": node.reset_connections,
             "node-crash": node.crash,
             "node-close": self.socket.close,

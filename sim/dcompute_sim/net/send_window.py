@@ -226,7 +226,9 @@ class SendWindow:
         at = self.sent.index(first) + 1
         while at < len(self.sent):
             each = self.sent[at]
-            if not each.lost or not each.payload or len(first.payload) + len(each.payload) > MSS:
+            # Between the two may lie what was sent unwatched and is not known to be lost yet (`put_back`).
+            follows = each.seq == first.end
+            if not follows or not each.lost or not each.payload or len(first.payload + each.payload) > MSS:
                 return
             first.payload += each.payload
             first.end = each.end
