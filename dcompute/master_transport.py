@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 from dcompute._log import guarded, is_power_of_two, log
 from dcompute._master.effects import DeclareDead, Denial, Effect, Probe
 from dcompute._master.registry import GONE, Registry
+from dcompute._mqtt.hearing import nothing_comes, own_status
 from dcompute._mqtt.link import MqttLink, Outgoing
 from dcompute._mqtt.paho_session import QOS, SessionSettings, Subscription
 from dcompute._mqtt.shared import shared_driver
@@ -134,7 +135,6 @@ class MasterNodeTransport(Transport):
             self._memory = NodeMemory(journal)
             self._registry.restore(self._memory.infos())
         self._client_id = client_id or f"master-{self._driver.random.getrandbits(48):012x}"
-        self._asked_to_hear = False
         self._link = self.link_class(
             self._driver,
             Address(broker_host, broker_port, tls_context(tls)),
@@ -388,7 +388,6 @@ class MasterNodeTransport(Transport):
 
     def link_up(self) -> Sequence[Outgoing]:
         self._tell(MasterConnected())
-        self._asked_to_hear = False
         self._expect_to_hear()
         with self._lock:
             self._apply(self._registry.link_up(self._driver.now_s()))
@@ -427,23 +426,12 @@ class MasterNodeTransport(Transport):
                 *(message.node_id, count),
             )
 
-    def _not_heard(self) -> None:
-        """Nothing has come. Of a fleet without nodes nothing does, so the master says something itself, under
-        its own name: an empty status, which means nothing to anybody."""
-        try:
-            topic = self._topics.status_of(check_node_id(self._client_id))
-        except ValueError:
-            topic = self._topics.status_of("master")
-        if not self._asked_to_hear:
-            self._asked_to_hear = True
-            self._link.send_now([(topic, b"", False)])
-            self._expect_to_hear()
-            return
-        self._denied = (
-            f"nothing comes, not even what is sent to {topic}: the broker's access rules seem not to let "
-            f"this user write and read {self._topics.status_of('+')}"
-        )
-        log.warning("master: %s", self._denied)
+    def _ask_to_hear(self) -> bool:
+        self._link.send_now([(own_status(self._topics, self._client_id), b"", False)])
+        return True
+
+    def _denial(self) -> tuple[str, str]:
+        return "master", nothing_comes(self._topics, self._client_id)
 
     def link_refused(self, message: Outgoing, held: bool, reason: str) -> Outgoing | None:
         topic, payload, retain = message

@@ -128,6 +128,7 @@ class NodeCore:
         self.dropped = 0
         self.duplicates = 0
         self.repairs = 0
+        self.heard = False  # what it said of itself over this connection has come back
         self.on_event: Callable[[str, dict[str, Any]], None] | None = None
         self.boot_nonce = boot_nonce
         self._connection = 0
@@ -147,7 +148,7 @@ class NodeCore:
     def will(self) -> "tuple[str, bytes, bool]":
         """Begin a new incarnation and return its last will; call before every CONNECT."""
         self._connection += 1
-        self._greeted = False
+        self._greeted = self.heard = False
         self.inc = "%s.%d" % (self.boot_nonce, self._connection)
         return (self.status_topic, self._status_payload(DEAD), True)
 
@@ -256,9 +257,11 @@ class NodeCore:
         if not self._greeted or not payload:
             return []
         try:
-            status = decode(payload, self.payload_limit).get("status")
+            message = decode(payload, self.payload_limit)
         except Rejected:
             return []
+        self.heard = self.heard or message.get("inc") == self.inc
+        status = message.get("status")
         if status == self.status or status not in (DEAD, OFFLINE):
             return []
         return self.repair()

@@ -418,12 +418,11 @@ class ComputeNodeTransport(Transport):
         if self._core.rejected > rejected:
             self._warn_of_rejection(topic, payload)
 
-    def _not_heard(self) -> None:
-        self._denied = (
+    def _denial(self) -> tuple[str, str]:
+        return self.node_id, (
             f"the broker takes the status of {self.node_id} but does not give it back: its access rules seem "
             f"not to let this user write and read {self._core.status_topic}"
         )
-        log.warning("%s: %s", self.node_id, self._denied)
 
     def _look_for_rivals(self, payload: bytes) -> None:
         inc = self._rivals.look(payload)

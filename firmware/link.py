@@ -113,6 +113,8 @@ class Link:
             self._client.check_msg()
             self._client.keep_alive()
             self._send_next()
+            if not self.core.heard:
+                self._reconnect.unheard()
         except BaseException as error:  # whatever it was, half a packet may be on the wire
             self._drop(error)
             if not isinstance(error, Exception):

@@ -15,22 +15,21 @@ from __future__ import annotations
 import atexit
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from types import TracebackType
 from typing import Self
 
 from dcompute._fork import check_process, this_process
 from dcompute._log import guarded, log
-from dcompute._mqtt.link import MqttLink, Outgoing
+from dcompute._mqtt.hearing import Hearing
+from dcompute._mqtt.link import Outgoing
 from dcompute.drivers import Driver
 from dcompute.errors import NotSent
-from dcompute.protocol import HEARD_S
 
 AT_EXIT_S = 5.0  # for all transports of a program together
 _NAMED = 5  # of what was not sent, in the log
 
 
-class Transport:
+class Transport(Hearing):
     """The life of a transport. A subclass sets `_link`.
 
     Args:
@@ -38,15 +37,11 @@ class Transport:
         at_exit: whether to stop it when the program ends.
     """
 
-    _link: MqttLink
-
     def __init__(self, driver: Driver, at_exit: bool) -> None:
         self._driver = driver
         self._at_exit = at_exit
         self._pid = this_process()
         self._told_unsent = False
-        self._heard = False
-        self._denied = ""
 
     @property
     def last_error(self) -> str:
@@ -169,25 +164,6 @@ class Transport:
     def _task_of(self, message: Outgoing) -> str | None:
         """The task that a message is of; None for one that nobody misses."""
         raise NotImplementedError
-
-    def _expect_to_hear(self) -> None:
-        """Something is due on this connection (`_has_heard` says that it came); without it `_not_heard`.
-
-        MQTT 3.1.1 has no word for denial: brokers acknowledge what their access rules forbid, and drop it.
-        """
-        self._heard = False
-        self._driver.call_later(HEARD_S, partial(self._look_whether_heard, self._link.connections))
-
-    def _has_heard(self) -> None:
-        self._heard = True
-        self._denied = ""
-
-    def _look_whether_heard(self, connection: int) -> None:
-        if not self._heard and self._link.is_up() and self._link.connections == connection:
-            self._not_heard()
-
-    def _not_heard(self) -> None:
-        """What is to be said, or asked, when what was due has not come."""
 
     def _check_process(self) -> None:
         check_process(self._pid, type(self).__name__)

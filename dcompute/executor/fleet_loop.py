@@ -27,6 +27,7 @@ from dcompute._log import guarded, is_power_of_two, log
 from dcompute._master.effects import DeclareDead, Denial, Effect, Probe
 from dcompute._master.node_memory import Changes, row_of
 from dcompute._master.registry import GONE, Registry
+from dcompute._mqtt.hearing import Hearing, nothing_comes, own_status
 from dcompute._mqtt.link import MqttLink, Outgoing
 from dcompute._mqtt.paho_session import SessionSettings, Subscription
 from dcompute.drivers import Address, Driver, Timer
@@ -56,7 +57,7 @@ JOURNAL_RETRY_S = 1.0
 HOLD_LIMIT = 10_000  # messages held without a connection; the oldest goes first, as it is sent again anyway
 
 
-class FleetLoop:
+class FleetLoop(Hearing):
     """The link of an executor, below the core that decides and the futures of whoever asked.
 
     Args:
@@ -149,9 +150,9 @@ class FleetLoop:
 
     @property
     def last_error(self) -> str:
-        """Why nothing goes on: the link is not up, the journal cannot be written, or what is sent to a node
-        seems to be denied; else ""."""
-        return self._journal_error or self._link.last_error or self._registry.suspicion()
+        """Why nothing goes on: the link is not up, the journal cannot be written, or what is sent, or what is
+        to come, seems to be denied; else ""."""
+        return self._journal_error or self._link.last_error or self._denied or self._registry.suspicion()
 
     def is_connected(self) -> bool:
         """Tell whether it is connected and subscribed."""
@@ -264,6 +265,7 @@ class FleetLoop:
 
     def link_up(self) -> Sequence[Outgoing]:
         self._tell(MasterConnected())
+        self._expect_to_hear()
         now_s = self._driver.now_s()
         self._apply(self._registry.link_up(now_s))
         self._core.link_up(now_s)
@@ -271,6 +273,8 @@ class FleetLoop:
         return ()
 
     def link_message(self, topic: str, payload: bytes, retained: bool) -> None:
+        if not self._heard:
+            self._has_heard()
         now_s = self._driver.now_s()
         try:
             if topic == self._answers:
@@ -365,6 +369,13 @@ class FleetLoop:
                     self._suspicions += 1
                     if is_power_of_two(self._suspicions):
                         log.warning("executor: %s (%d such so far)", what, self._suspicions)
+
+    def _ask_to_hear(self) -> bool:
+        self._link.send_now([(own_status(self._topics, self._name), b"", False)])
+        return True
+
+    def _denial(self) -> tuple[str, str]:
+        return "executor", nothing_comes(self._topics, self._name)
 
     def _take_in(self, node_id: str, status: str, inc: str) -> None:
         now_s = self._driver.now_s()

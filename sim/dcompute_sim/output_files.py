@@ -21,6 +21,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
+from dcompute_sim.whole_file import write_whole
+
 
 class OutputError(RuntimeError):
     """A file that is to be left behind cannot be written; the message says which and why."""
@@ -36,10 +38,13 @@ def written(path: Path) -> Iterator[None]:
 
 
 def write_output(path: Path, text: str) -> None:
-    """Write a report or the like, and the folders above it. Raises OutputError."""
+    """Write a report or the like, whole or not at all, and the folders above it. Raises OutputError."""
     with written(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        if path.exists() and not path.is_file():  # a pipe, /dev/stdout
+            path.write_text(text, encoding="utf-8")
+        else:
+            write_whole(path.resolve(), text.encode())
 
 
 class TraceFile:

@@ -15,6 +15,10 @@ def write_whole(path: Path, data: bytes, mode: int = 0o666) -> None:
     fresh = path.with_name(f".{path.name}.new")
     fresh.unlink(missing_ok=True)  # of a writer that was killed; perhaps with another mode
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with open(descriptor, "wb") as file:
-        file.write(data)
-    fresh.replace(path)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(data)
+        fresh.replace(path)
+    except OSError:
+        fresh.unlink(missing_ok=True)
+        raise

@@ -300,10 +300,10 @@ class WireAudit:
         if not _is_id(node) or what not in ("", "status", "update"):
             self._broken(speaker, topic, "publishes where a master has nothing to say")
         elif what == "status":
+            if not payload:  # the node is forgotten; not retained, the master asks whether it hears itself
+                return
             if not retain:
                 self._broken(speaker, topic, "a status that is not retained")
-            if not payload:  # the node is forgotten
-                return
             body = self._object(speaker, topic, payload)
             if body.get("node_id") != node or body.get("status") != "dead" or "inc" not in body:
                 self._broken(speaker, topic, "declares something else than the death of an incarnation")

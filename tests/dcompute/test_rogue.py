@@ -274,6 +274,25 @@ def test_a_node_whose_status_never_comes_is_named(world: World, caplog: pytest.L
     assert master.last_error == ""
 
 
+def test_an_executor_that_may_read_nothing_says_so(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    fleet = FleetExecutor(name="work", driver=world)
+    broker = world.wires[-1].accept()
+    broker.heard()
+    fleet.submit_task({"function": "f"})
+    world.run(HEARD_S + 1)
+    assert fleet.last_error == "", "a fleet may be empty"
+    said = [wire.read_publish(packet) for packet in broker.heard() if packet.kind is PacketKind.PUBLISH]
+    (asked,) = (message for message in said if message.topic == "work/status")
+    assert (asked.payload, asked.retain) == (b"", False)
+    broker.say(wire.acknowledgement(PacketKind.PUBACK, asked.packet_id))
+    world.run(HEARD_S)
+    assert "not to let this user write and read +/status" in fleet.last_error
+    assert "executor: nothing comes" in caplog.text
+    broker.say(wire.publish("n/status", body(node_id="n", status="ready", inc="a.1")))
+    assert fleet.last_error == ""
+    fleet.close()
+
+
 def test_an_executor_says_whose_answers_do_not_come(world: World, caplog: pytest.LogCaptureFixture) -> None:
     fleet = FleetExecutor(name="work", driver=world)
     broker = world.wires[-1].accept()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -193,5 +195,36 @@ def test_a_slow_name_and_a_slow_connection_are_each_within_the_watchdog(
         world.run_s(70)
         assert len([line for line in heard.lines if "cannot connect" in line]) >= 1
         assert heard.all("stopped") == []
+    finally:
+        world.board.close()
+
+
+@pytest.mark.parametrize(
+    ("allowed", "says"),
+    [
+        (lambda topic, publishes: True, ""),
+        (lambda topic, publishes: not (publishes and topic.endswith("/status")), "does not give it back"),
+        (lambda topic, publishes: publishes or not topic.endswith("/status"), "refuses a subscription"),
+    ],
+    ids=["all", "no status", "no subscription"],
+)
+def test_a_board_says_what_access_rules_deny_it(
+    rig: Rig, heard: Heard, example: str, allowed: Callable[[str, bool], bool], says: str
+) -> None:
+    world = World(rig, heard, example)
+    try:
+        authorize = lambda client_id, topic, publishes: allowed(topic, publishes)  # noqa: E731
+        world.broker.config = replace(world.broker.config, authorize=authorize)
+        world.board.start()
+        world.run_s(25)
+        quiet = [line for line in heard.lines if "access rules" in line]
+        world.run_s(60)
+        told = [line for line in heard.lines if "access rules" in line]
+        assert all(says and says in line for line in told), told
+        if says == "does not give it back":
+            assert (len(quiet), len(told)) == (0, 1), "once in a connection, when it is sure"
+        else:
+            assert bool(told) is bool(says)
+        assert not [line for line in heard.lines if "resetting the interface" in line]
     finally:
         world.board.close()

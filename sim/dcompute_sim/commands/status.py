@@ -23,7 +23,7 @@ HELD, FAILED, INVALID, MISSING, INTERRUPTED = 0, 1, 2, 3, 130
 
 WRONG = (ScenarioError, EngineError, LockstepError, MutantError, TraceError)
 ABSENT = (BrokerError, WorkersError, EmulatorUnavailable, OutputError, TooFewFiles)
-_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENOMEM)
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.ENOMEM)
 
 
 def status_of(error: Exception) -> int:

@@ -22,6 +22,7 @@ from dcompute_sim.fwbuild.compile import compile_firmware
 from dcompute_sim.micropython.compiled import shim_sources
 from dcompute_sim.micropython.provision import Progress, mpy_cross
 from dcompute_sim.micropython.unavailable import EmulatorUnavailable
+from dcompute_sim.whole_file import write_whole
 from dcompute_sim.yamlfile.problems import nearest
 
 _RULES = "settings.py"  # the firmware's own rules of config.py
@@ -157,8 +158,11 @@ def pack(firmware: Firmware, target: Path) -> list[Path]:
     written = []
     for path, data in {**firmware.files, "boot.py": firmware.boot, VERSION_FILE: manifest}.items():
         place = target / path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(data)
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(place, data)
+        except OSError as error:
+            raise SomethingMissing(f"{place} cannot be written: {error.strerror}") from None
         written.append(place)
     return written
 

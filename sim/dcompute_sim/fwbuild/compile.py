@@ -24,6 +24,7 @@ _ENTRIES: dict[str, frozenset[str]] = {
     "dcompute.node_ring": frozenset({"Ring"}),
     "compute_node": frozenset({"ComputeNode"}),
     "refused": frozenset({"set_aside"}),
+    "denied": frozenset({"tell"}),
     "tasks": frozenset({"handle"}),
     "at_work": frozenset({"attach", "is_cancelled", "progress"}),
     "debug_hooks": frozenset({"install"}),

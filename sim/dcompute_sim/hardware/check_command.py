@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 
 from dcompute_sim.hardware.hardware_map import LOOPBACK, BoardLocation
+from dcompute_sim.output_files import OutputError, write_output
 from dcompute_sim.scenario.board_record import BoardRecord, Figures
 from dcompute_sim.terminal import make_console
 
@@ -52,7 +53,11 @@ def check(
     except BrokerError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(EXIT_MISSING) from None
-    out.write_text(record.model_dump_json(indent=1) + "\n")
+    try:
+        write_output(out, record.model_dump_json(indent=1) + "\n")
+    except OutputError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(EXIT_MISSING) from None
     make_console().print(table(record))
     typer.echo(f"Saved: {out} (in a scenario: `profile: {out.name}`)")
 

@@ -13,7 +13,7 @@ def write_finding(finding: Finding, options: RunOptions, path: Path) -> bool:
     """Write the file, and run it: whether it fails for the same reason, from the file alone.
 
     Raises:
-        OSError: it cannot be written.
+        OutputError: it cannot be written.
     """
     scenario = finding.scenario
     told = f"Found by a hunt within {scenario.name}, in its run {finding.number}."

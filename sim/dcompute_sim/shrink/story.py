@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dcompute_sim.mutants.catalogue import FIRMWARE, FOREIGN, MASTER, MUTANTS
+from dcompute_sim.output_files import write_output
 from dcompute_sim.run import RunOptions, run_scenario
 from dcompute_sim.scenario import Scenario, load
 from dcompute_sim.scenario.explain import explain
@@ -25,7 +26,7 @@ def write(shrunk: Shrunk, path: Path) -> bool:
         path: of the file; its folder is made if need be.
 
     Raises:
-        OSError: it cannot be written.
+        OutputError: it cannot be written.
     """
     original = shrunk.original
     mutants = "".join(f", mutant {mutant}" for mutant in shrunk.options.mutants)
@@ -53,18 +54,17 @@ def write_failing(
         Whether it failed for the same reason.
 
     Raises:
-        OSError: it cannot be written.
+        OutputError: it cannot be written.
     """
     scenario, left = self_contained(scenario, options)
     command = " ".join(["dcompute run", str(path), *(f"--mutant {mutant}" for mutant in left.mutants)])
     first, _, rest = to_yaml(scenario).partition("\n")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"{first}\n{rest}", encoding="utf-8")
+    write_output(path, f"{first}\n{rest}")
     verdict = run_scenario(load(path), RunOptions(mutants=left.mutants)).verdict
     alike = [found for found in failures(verdict) if failure.same_as(found)]
     failed = (alike or [failure])[0]
     rows = {"Fails": f"{failed.label}: {failed.summary}", **told, "Run it": command}
-    path.write_text(f"{first}\n{_header(rows, scenario)}{rest}", encoding="utf-8")
+    write_output(path, f"{first}\n{_header(rows, scenario)}{rest}")
     return bool(alike)
 
 
