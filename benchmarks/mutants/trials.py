@@ -10,7 +10,14 @@ from dcompute_sim.scenario import shipped
 _SWARM_SEEDS = 200
 _BOARD_SEEDS = 60
 _FIRST_SEEDS = 4  # tried before the scenarios: they find what is wrong with nearly everything
-_COSTLY = ("update_attacks", "update", "campaign", "small_heap", "esp32")  # boards; tried after the cheap
+_COSTLY = (
+    "bad_versions",
+    "update_attacks",
+    "update",
+    "campaign",
+    "small_heap",
+    "esp32",
+)  # boards; tried after the cheap
 _NO_TRIALS = ("swarm", "swarm_boards")  # by their seeds
 _SMALLER = "--set vars.count=25 --set vars.away=4min --set vars.gone=2min"
 _PYTHON_ONLY = {  # made with a circumstance, or with work, that only python nodes have

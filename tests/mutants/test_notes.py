@@ -62,6 +62,17 @@ def test_another_change_of_that_name_is_judged_anew_and_yesterdays_catcher_first
     assert tried == ["sharp on mutant"]
 
 
+def test_only_what_is_asked_for_is_tried_and_says_nothing_of_the_rest(
+    tried: list[str], tmp_path: Path
+) -> None:
+    notes = Notes(tmp_path / "notes.json")
+    (judgement,) = run.measure([MUTANT], 1, notes, lambda _mutant: ["blind"])
+    assert judgement.caught_by is None
+    assert tried == ["blind on mutant"]
+    (judgement,) = run.measure([MUTANT], 1, notes)
+    assert judgement.caught_by == "sharp"
+
+
 @pytest.mark.parametrize("content", ["", "[]", '{"a": {"nonsense": 1}}', '{"a": 3}'])
 def test_a_file_that_is_none_of_ours_counts_as_empty(content: str, tmp_path: Path) -> None:
     (tmp_path / "notes.json").write_text(content, encoding="utf-8")

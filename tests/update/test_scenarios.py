@@ -9,7 +9,8 @@ import pytest
 from dcompute_sim import trace as t
 from dcompute_sim.checks import Status
 from dcompute_sim.checks.damage_below import DamageBelow
-from dcompute_sim.director.updater import bundle_of, is_broken_on
+from dcompute_sim.checks.updated import Updated
+from dcompute_sim.director.versions import bundle_of, is_broken_on
 from dcompute_sim.run import run_scenario
 from dcompute_sim.scenario import ScenarioError, load
 from dcompute_sim.scenario.explain import explain
@@ -106,6 +107,47 @@ def test_a_broken_version_is_a_whole_bundle(broken: str) -> None:
     good = bundle_of(Update.model_validate({"at": "1s", "version": "v9"}), 2)
     assert set(bundle.files) == set(good.files)
     assert bundle.files != good.files
+
+
+@pytest.mark.parametrize("broken", ["no-main", "escape", "too-large", "longer", "altered"])
+def test_a_badly_packed_version_must_have_been_seen_by_the_board(broken: str) -> None:
+    """That it came to nothing by itself, when it started, is not enough."""
+    bundle = bundle_of(Update.model_validate({"at": "1s", "version": "v9", "broken": broken}), 2)
+    good = bundle_of(Update.model_validate({"at": "1s", "version": "v9"}), 2)
+    assert bundle.manifest() != good.manifest()
+    ended = [
+        t.FinalNode(
+            t_us=4, node="a", running=True, connected=True, own_status="ready", master_status="ready"
+        ),
+        t.FinalVersion(t_us=4, node="a", version="v1", failed="v9"),
+    ]
+    began = t.UpdateStarted(t_us=1, node="a", version="v9", before="v1", broken=broken, release=2)
+    seen = "failed" if broken in ("longer", "altered") else "refused"
+    for state, status in ((seen, Status.HELD), ("rolled back", Status.FAILED), ("sending", Status.FAILED)):
+        told = t.UpdateState(t_us=2, node="a", version="v9", state=state)
+        assert Updated().judge([began, told, *ended]).status is status
+
+
+def test_a_board_that_went_back_says_from_what() -> None:
+    node = t.FinalNode(
+        t_us=4, node="a", running=True, connected=True, own_status="ready", master_status="ready"
+    )
+    began = t.UpdateStarted(t_us=1, node="a", version="v9", before="v1", broken="crash", release=2)
+    told = t.UpdateState(t_us=2, node="a", version="v9", state="rolled back")
+    for failed, status in (("v9", Status.HELD), ("", Status.FAILED)):
+        ended = t.FinalVersion(t_us=4, node="a", version="v1", failed=failed)
+        assert Updated().judge([began, told, node, ended]).status is status
+
+
+def test_a_new_version_of_which_the_master_never_hears_that_it_stays_is_seen() -> None:
+    node = t.FinalNode(
+        t_us=4, node="a", running=True, connected=True, own_status="ready", master_status="ready"
+    )
+    began = t.UpdateStarted(t_us=1, node="a", version="v9", before="v1", release=2)
+    ended = t.FinalVersion(t_us=4, node="a", version="v9")
+    for state, status in (("confirmed", Status.HELD), ("switching", Status.FAILED)):
+        told = t.UpdateState(t_us=2, node="a", version="v9", state=state)
+        assert Updated().judge([began, told, node, ended]).status is status
 
 
 def test_a_board_that_keeps_an_aborted_version_is_seen() -> None:

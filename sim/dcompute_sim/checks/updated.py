@@ -20,15 +20,22 @@ from dcompute_sim.trace import (
 )
 
 _GONE = ("", "dead", "offline")
+_SEEN = {"no-main": "refused", "escape": "refused", "too-large": "refused"} | dict.fromkeys(
+    ("longer", "altered"), "failed"
+)
+"""What must come of a version whose package is wrong; one whose program is must be `rolled back`."""
+_BACK = "rolled back"
 
 
 class Updated(Check):
     """Each board that was to be updated runs the new version, or the one before where it must not take it.
 
-    Which of the two is what the scenario declares, never what came of it: a version that is broken, under a
-    wrong key or not above the one that runs must leave the board as it was. Of a broken one it must have been
-    seen that it was rolled back; and no such board may be dead. A campaign that is not aborted reaches all of
-    its boards before the run ends.
+    Which of the two is what the scenario declares, never what came of it, and of a new version the master
+    must have been told that it stays. A version that is broken, under a wrong key or not above the one that
+    runs must leave the board as it was. Of a broken one it must have been seen that it was rolled back, and
+    the board must say which one it was; one that is badly packed must have been refused, or given up, and
+    never started. No such board may be dead. A campaign that is not aborted reaches all of its boards before
+    the run ends.
 
     Limit: the last update of each board counts; the version is the one the master was told last.
     """
@@ -64,8 +71,12 @@ class Updated(Check):
                 wrong.append(final or update)
             elif node not in ended or ended[node].version != (update.before if kept else update.version):
                 wrong.append(ended.get(node, update))
-            elif update.broken and not refused and state != "rolled back":
+            elif not kept and state != "confirmed":
                 wrong.append(update)
+            elif update.broken and not refused:
+                due = _SEEN.get(update.broken, _BACK)
+                if state != due or (due == _BACK and ended[node].failed != update.version):
+                    wrong.append(update)
         aborted = {event.version for event in trace if isinstance(event, CampaignEnded) and event.aborted}
         begun = {(event.node, event.version) for event in trace if isinstance(event, UpdateStarted)}
         boards = set(last)

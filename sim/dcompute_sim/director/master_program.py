@@ -210,10 +210,10 @@ class TransportMaster(MasterProgram):
         info = self.transport.get_node_info(self._ids.id_of(node)) if self.transport is not None else None
         return info if isinstance(info, dict) else {}
 
-    def version_of(self, node: str) -> str:
-        """The version a board tells, "" if it tells none."""
+    def told_by(self, node: str, about: str) -> str:
+        """What a board tells among its capabilities, such as its `version`; "" if it tells none."""
         info = self.info_of(node)
-        return str(info["capabilities"].get("version") or "") if info else ""
+        return str(info["capabilities"].get(about) or "") if info else ""
 
     def _observe(self, event: MasterEvent) -> None:
         event = self._ids.renamed(event)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Generator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simpy import Event
 
 from dcompute_sim import trace as t
 from dcompute_sim.director.master_program import TransportMaster
+from dcompute_sim.director.versions import bundle_of, is_broken_on
 from dcompute_sim.faults.schedule import Candidate, pick
-from dcompute_sim.interfaces.node import FIRST_RELEASE, FIRST_VERSION, Node, update_key
+from dcompute_sim.first_version import FIRST_RELEASE, FIRST_VERSION, update_key
+from dcompute_sim.interfaces.node import Node
 from dcompute_sim.interfaces.world import Engine
 from dcompute_sim.recorder import Recorder
 from dcompute_sim.scenario import Scenario, rng_for
@@ -22,50 +22,6 @@ from dcompute_sim.scenario.updates import Rollout, Update
 if TYPE_CHECKING:
     from dcompute.bundle import Bundle
 
-_NO_WIFI = b"""
-class Wifi:
-    def __init__(self, *_):
-        pass
-
-    def join(self):
-        return False
-
-    is_connected = reset = join
-"""
-_MUTE = b"""
-import outbox
-
-
-class Mute(outbox.Outbox):
-    def start_next(self):
-        for message in () if self.sending else self.control:
-            if message[0].endswith("updates"):
-                self.sending = message
-                return message
-
-    def acknowledged(self, packet_id):
-        if self.sending and packet_id == self.packet_id:
-            self.control.remove(self.sending)
-            self.sending = None
-
-
-outbox.Outbox = Mute
-"""
-_BROKEN: dict[str, tuple[str, bytes]] = {
-    "crash": ("main.py", b"raise RuntimeError('a broken version')\n"),
-    "hang": ("main.py", b"import time\nwhile True:\n    time.sleep(10)\n"),
-    "mute": ("main.py", _MUTE),
-    "no-wifi": ("wifi.py", _NO_WIFI),
-}
-_SHARES, _MIXER = 1009, 389  # primes: ids that differ by one are far from each other
-_ON_SOME = b"""
-import config
-number = 0
-for byte in config.NODE_ID.encode():
-    number = (number * 31 + byte) %% 1009
-if number * 389 %% 1009 < %d:
-%s
-"""
 _LOOK_S = 0.5
 _ANOTHER_SECRET = bytes(32)
 
@@ -161,7 +117,7 @@ class Updates:
     def _offer(self, name: str, update: Update, bundle: Bundle, release: int, *, taken: bool = False) -> None:
         node_id = self._scenario.fleet[self._groups[name]].node_id(name)
         broken = update.broken if update.broken and is_broken_on(node_id, update.broken_share) else None
-        before = self._master.version_of(name)
+        before = self._master.told_by(name, "version")
         self._recorder.add(
             t.UpdateStarted,
             node=name,
@@ -196,34 +152,7 @@ class Updates:
         self._master.update(name, bundle, key, back=True, taken=taken, patience_s=update.patience)
 
     def finish(self) -> None:
-        """At the end of the run: write down which version each board tells."""
+        """At the end of the run: write down which version each board tells, and which one it gave up."""
         for node in self._boards:
-            self._recorder.add(t.FinalVersion, node=node.name, version=self._master.version_of(node.name))
-
-
-def bundle_of(update: Update, release: int) -> Bundle:
-    """Make the version, broken as it is to be."""
-    from dcompute.bundle import Bundle, product_folder  # here: most runs update nothing
-
-    folder = Path(update.bundle) if update.bundle else product_folder()
-    bundle = Bundle.from_folder(folder, update.version, round(update.confirm), release)
-    if update.broken is None:
-        return bundle
-    path, data = _BROKEN[update.broken]
-    if update.broken_share < 1:
-        data = _ON_SOME % (_limit(update.broken_share), textwrap.indent(data.decode(), "    ").encode())
-    if update.broken_share < 1 or update.broken == "mute":  # what follows is sound
-        data += bundle.files[path]
-    return replace(bundle, files={**bundle.files, path: data})
-
-
-def is_broken_on(node_id: str, share: float) -> bool:
-    """Whether a version that is broken on that share of the boards is so on this one (`_ON_SOME` asks it)."""
-    number = 0
-    for byte in node_id.encode():
-        number = (number * 31 + byte) % _SHARES
-    return number * _MIXER % _SHARES < _limit(share)
-
-
-def _limit(share: float) -> int:
-    return round(share * _SHARES)
+            told = {about: self._master.told_by(node.name, about) for about in ("version", "failed")}
+            self._recorder.add(t.FinalVersion, node=node.name, **told)

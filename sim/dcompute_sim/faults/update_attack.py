@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -12,6 +12,7 @@ from dcompute.update_keys import board_key
 from dcompute_sim.faults.effects import PUBLISHED
 from dcompute_sim.faults.fault import For, NodeFault, Steps
 from dcompute_sim.faults.injection import Injection
+from dcompute_sim.first_version import update_key
 
 How = Literal[
     "changed",
@@ -24,6 +25,7 @@ How = Literal[
     "escape",
     "old-hello",
     "old-want",
+    "impatient",
 ]
 
 _STOLEN_KEY = board_key(bytes(32), "a-sister-board")
@@ -46,24 +48,32 @@ class UpdateAttack(NodeFault):
 
     kind: Literal["update_attack"]
     heal_after: For
-    how: How = Field(
+    how: How | Annotated[list[How], Field(min_length=1)] = Field(
         default="changed",
         description="What is sent beside the genuine message: it `changed` in a bit, `cut`, `longer` by a "
         "byte, `repeated`; the one before it (`out-of-order`); the first offer that was heard (`replayed`, "
-        "once a second); an offer under another board's key, of a version of its own (`foreign`) or with a "
-        "path out of the slot (`escape`). To the master: the board's first answer to a probe, again to each "
-        "later one (`old-hello`); its first question for a piece, again after each (`old-want`).",
+        "once a second, and ahead of each later one); under another board's key, an offer of a version of "
+        "its own and pieces of it (`foreign`), or of one with a path out of the slot (`escape`); under the "
+        "board's own, an offer to each answer in which it is on trial, by a master that does not wait "
+        "(`impatient`). To the master: the board's first answer to a probe, again to each later one "
+        "(`old-hello`); its first question for a piece, again after each (`old-want`). Several in a list.",
     )
 
     def inject(self, act: Injection) -> Steps:
-        attacker = _Attacker(self.how, act)
-        leave: Callable[[], None] = yield from act.world.eavesdrop(
-            act.key, [attacker.topic, attacker.updates], attacker.heard
-        )
+        attackers = [_Attacker(how, act) for how in self._ways()]
+        topics = [attackers[0].topic, attackers[0].updates]
+
+        def heard(topic: str, payload: bytes) -> list[tuple[str, bytes]]:
+            return [said for attacker in attackers for said in attacker.heard(topic, payload)]
+
+        leave: Callable[[], None] = yield from act.world.eavesdrop(act.key, topics, heard)
         yield from act.lasting(leave)
 
     def details(self) -> str:
-        return self.how
+        return ", ".join(self._ways())
+
+    def _ways(self) -> list[How]:
+        return self.how if isinstance(self.how, list) else [self.how]
 
 
 class _Attacker:
@@ -74,7 +84,9 @@ class _Attacker:
         self.updates = f"{act.world.topics.prefix}updates"
         self._how = how
         self._act = act
-        self._node = act.node.node_id.encode()
+        node_id = act.node.node_id
+        self._node = node_id.encode()
+        self._own_key = update_key(node_id, act.world.topics.prefix.rstrip("/"))
         self._offer = b""
         self._before = b""
         self._said: dict[bytes, bytes] = {}  # the first hello and the first want of the board
@@ -86,7 +98,7 @@ class _Attacker:
         if topic == self.updates:
             if payload[len(_HELLO) :].startswith(bytes([len(self._node)]) + self._node):
                 self._said.setdefault(payload[: len(_HELLO)], payload)
-            said = self._to_hello(payload)
+            said = self._to_answer(payload)
         elif payload.startswith(_OFFER) and self._how == "old-want":
             said = []
             self._said.pop(_WANT, None)  # under another offer it is worth nothing
@@ -128,26 +140,33 @@ class _Attacker:
         self._replayed_s = self._act.env.now
         return [self._offer]
 
-    def _to_hello(self, said: bytes) -> list[bytes]:
-        """To a board's answer, an offer before its master's: whoever reads the challenges can name them."""
+    def _to_answer(self, said: bytes) -> list[bytes]:
+        """To what a board says, before its master: whoever reads challenges and numbers can name them."""
         from dcompute.updates import messages  # here: most runs update nothing
 
-        head = _HELLO + bytes([len(self._node)]) + self._node
-        if self._how not in ("foreign", "escape") or not said.startswith(head):
+        kind, head = said[: len(_HELLO)], bytes([len(self._node)]) + self._node
+        facts = said[len(kind) + len(head) :]
+        if not said[len(kind) :].startswith(head):
             return []
-        facts = said[len(head) :]
+        if kind == _WANT and self._how == "foreign":
+            return [messages.piece(_STOLEN_KEY, int.from_bytes(facts[:4], "big"), b"evil" * 9, end=True)]
+        if kind != _HELLO:
+            return []
+        if self._how == "replayed":
+            return [self._offer] if self._offer else []
         half = messages.NONCE_BYTES
         end = 2 * half
+        trial = bool(facts[end] & 1)
         release = int.from_bytes(facts[end + 1 : end + 5], "big")
-        hello = messages.Hello(facts[:half], facts[half:end], False, b"", release, b"", b"", 0)
-        path = "../main.py" if self._how == "escape" else "main.py"
-        manifest = {
-            "ota": 2,
-            "release": 9,
-            "version": "evil",
-            "confirm_s": 10,
-            "bytes": 1,
-            "files": {path: "0" * 32},
-        }
-        text = json.dumps(manifest, sort_keys=True, separators=(",", ":")).encode()
-        return [messages.offer(_STOLEN_KEY, hello, text, back=False)]
+        hello = messages.Hello(facts[:half], facts[half:end], trial, b"", release, b"", b"", 0)
+        if self._how in ("foreign", "escape") or (self._how == "impatient" and trial):
+            path = "../main.py" if self._how == "escape" else "main.py"
+            key = self._own_key if self._how == "impatient" else _STOLEN_KEY
+            return [messages.offer(key, hello, _manifest(path), back=False)]
+        return []
+
+
+def _manifest(path: str) -> bytes:
+    """Of a version of the attacker's own, in one file."""
+    about = {"ota": 2, "release": 9, "version": "evil", "confirm_s": 10, "bytes": 1}
+    return json.dumps({**about, "files": {path: "0" * 32}}, sort_keys=True, separators=(",", ":")).encode()

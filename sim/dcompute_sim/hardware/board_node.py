@@ -17,12 +17,13 @@ from dcompute_sim import trace as t
 from dcompute_sim.brokers.model.packets import publish_head
 from dcompute_sim.engines.real_machine import RealMachine
 from dcompute_sim.faults.effects import BOOTED, LEFT, WITHHELD
+from dcompute_sim.first_version import update_key
 from dcompute_sim.hardware.board_errors import BoardError
 from dcompute_sim.hardware.hardware_map import BoardLocation
 from dcompute_sim.hardware.run_config import BoardProgram, append_settings, inspect, remove_settings
 from dcompute_sim.hardware.serial_link import SerialLink
 from dcompute_sim.hardware.shared_link import SharedLink, Work
-from dcompute_sim.interfaces.node import NodeSpec, update_key
+from dcompute_sim.interfaces.node import NodeSpec
 from dcompute_sim.interfaces.suspendable import SuspendableDriver
 from dcompute_sim.net.observer import Direction
 from dcompute_sim.nodes.firmware_node import config_for, own_settings

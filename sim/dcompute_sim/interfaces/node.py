@@ -5,18 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from dcompute.update_keys import board_key
 from dcompute_sim.faults.injection import Victim
 from dcompute_sim.scenario import Group
 
 FIRST_RELEASE = 1
-FIRST_VERSION = "v1"
-"""Of the version that boards start with."""
-
-
-def update_key(node_id: str, namespace: str, secret: bytes = b"the testbed's own, of 32 bytes..") -> bytes:
-    """Return what proves updates for a board of the testbed; of another `secret`, what proves none."""
-    return board_key(secret, node_id, namespace)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,9 @@ from typing import Any, Protocol
 from dcompute.node_wire import Topics
 from dcompute_sim import trace as t
 from dcompute_sim.faults.effects import LEFT, LOST, WITHHELD, WLAN_LOST
+from dcompute_sim.first_version import FIRST_RELEASE, FIRST_VERSION, update_key
 from dcompute_sim.fwbuild.firmware_files import product
-from dcompute_sim.interfaces.node import FIRST_RELEASE, FIRST_VERSION, NodeSpec, update_key
+from dcompute_sim.interfaces.node import NodeSpec
 from dcompute_sim.interfaces.world import Machine
 from dcompute_sim.micropython import unmodelled
 from dcompute_sim.micropython.board import DEFAULT_HEAP_BYTES, Board
@@ -274,4 +275,6 @@ def config_for(spec: NodeSpec, machine: Machine) -> dict[str, Any]:
         config["MQTT_TLS_INSECURE"] = True  # the run's authority is not on the flash
     if group.queue_limit:
         config["QUEUE_LIMIT"] = group.queue_limit
+    if group.hold_limit:
+        config["HOLD_LIMIT"] = group.hold_limit
     return config

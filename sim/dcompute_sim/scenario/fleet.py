@@ -52,7 +52,8 @@ class Group(Model):
     )
     hold_limit: Count | None = Field(
         default=None,
-        description="python: results that a node holds for a connection at most; 10,000 when left out.",
+        description="Results that a node holds for a connection at most; when left out 10,000 (python) or 32 "
+        "(firmware).",
     )
     credit: Count | None = Field(
         default=None,

@@ -11,7 +11,7 @@ from dcompute_sim.faults.schedule import Select
 from dcompute_sim.yamlfile.units import Duration, Fraction
 from dcompute_sim.yamlfile.yaml_model import Flag, ListEntry, Model, Text
 
-Broken = Literal["crash", "hang", "mute", "no-wifi"]
+Broken = Literal["crash", "hang", "mute", "no-wifi", "no-main", "escape", "too-large", "longer", "altered"]
 
 
 class Rollout(Model):
@@ -50,8 +50,11 @@ class Update(ListEntry):
     broken: Broken | None = Field(
         default=None,
         description="What is wrong with it: its program raises (`crash`), stands still (`hang`), connects "
-        "but never says that it is ready (`mute`) or finds no Wi-Fi (`no-wifi`). The boards must go back to "
-        "the version before.",
+        "but never says that it is ready (`mute`) or finds no Wi-Fi (`no-wifi`); the boards must go back to "
+        "the version before. Or its package, rightly signed all the same: it has no program (`no-main`), a "
+        "path out of its slot (`escape`), or no room on any flash (`too-large`), which boards must refuse; a "
+        "file is `longer` than all should be, or not the one that was signed (`altered`), at which they must "
+        "give it up.",
     )
     broken_share: Fraction = Field(
         default=1.0,

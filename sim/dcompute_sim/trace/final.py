@@ -25,10 +25,13 @@ class FinalNode(Event, frozen=True):
 
 
 class FinalVersion(Event, frozen=True):
-    """At the end: the version of its program that a board has told the master ("" when none)."""
+    """At the end: the version of its program that a board has told the master ("" when none), and the one
+    that it says it went back from.
+    """
 
     node: str
     version: str
+    failed: str = ""
 
 
 class Counters(Event, frozen=True):
