@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dcompute_sim.micropython.unmodelled import IN_VIRTUAL_TIME, NOT_MODELLED
+from dcompute_sim.micropython.unmodelled import IN_VIRTUAL_TIME, NOT_LIMITED, NOT_MODELLED, NOT_TIMED
 
 FOLDER = Path(__file__).parent / "esp32_port"
 ORDER = (
@@ -110,7 +110,11 @@ def page() -> str:
     text += _NOT_MODELLED
     for what, names in NOT_MODELLED.items():
         text += f"* {what}: {', '.join(f'`{name}`' for name in names)}\n"
-    return text + f"\nIn virtual time not either: {', '.join(IN_VIRTUAL_TIME)}.\n"
+    text += f"\nIn virtual time not either: {', '.join(IN_VIRTUAL_TIME)}.\n"
+    text += "\nNothing tells of what takes no time here and does on a chip:\n\n"
+    text += "".join(f"* {what}\n" for what in NOT_TIMED)
+    text += "\nNor of what is larger or simpler than there:\n\n"
+    return text + "".join(f"* {what}\n" for what in NOT_LIMITED)
 
 
 _HEAD = """# What the emulator does as the ESP32 port does

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dcompute_sim.chips.chip_timing import chip_named
+from dcompute_sim.chips.chip_timing import Spread, chip_named
 from dcompute_sim.micropython import board as boards
 from dcompute_sim.micropython import lockstep, lockstep_process
 from dcompute_sim.micropython.lockstep_process import LockstepError
@@ -760,3 +760,60 @@ def test_a_lock_excludes_and_wakes_wherever_a_turn_ends(virtual: VirtualRig) -> 
     board.start()
     virtual.run(60)
     assert heard.lines == ["0 [200, 200, 200, 200] False"]
+
+
+_TOLD_LATE = (
+    _JOIN
+    + """
+wlan.config(pm=PM)
+sock = socket.socket()
+sock.connect(("server", 7))
+while True:
+    sock.read(1)
+    print(time.ticks_ms())
+    sock.write(b"y")
+"""
+)
+
+
+def _told_late_ms(virtual: VirtualRig, pm: str, name: str) -> list[int]:
+    """How late the board saw each byte: one a second, and one more in answer to its own."""
+    sent_ms: list[float] = []
+    streams: list[Stream] = []
+
+    def send() -> None:
+        sent_ms.append(virtual.env.now * 1000)
+        streams[-1].write(b"x")
+
+    def answered(data: bytes) -> None:
+        if len(sent_ms) % 2:
+            send()
+
+    def accept(stream: Stream) -> None:
+        streams.append(stream)
+        stream.on_data = answered
+        for second in range(1, 11):
+            virtual.network.clock.call_later(second, send)
+
+    virtual.network.host("server").listen(7, accept)
+    esp32 = chip_named("esp32")
+    assert esp32 is not None
+    timing = esp32.model_copy(update={"beacon": Spread.model_construct(min=0.1024, max=0.3072)})
+    board, heard = virtual.add(_TOLD_LATE.replace("PM", pm), name, timing=timing)
+    board.start()
+    virtual.run(20)
+    assert len(heard.lines) == len(sent_ms) == 20
+    return [round(int(line) - at) for line, at in zip(heard.lines, sent_ms, strict=True)]
+
+
+def test_in_modem_sleep_what_comes_waits_for_a_beacon(virtual: VirtualRig) -> None:
+    """And what comes right behind a frame does not, for the radio is still awake."""
+    late_ms = _told_late_ms(virtual, "1", "node-1")
+    first, second = late_ms[::2], late_ms[1::2]
+    assert max(second) < 30
+    assert 30 < max(first) < 340
+    assert max(first) - min(first) > 50, "some come just before a beacon, some just after one"
+
+
+def test_without_power_saving_nothing_waits(virtual: VirtualRig) -> None:
+    assert max(_told_late_ms(virtual, "0", "node-1")) < 30

@@ -53,11 +53,27 @@ class ChipTiming(Model):
     branches: Duration = Field(description="To compute until the program has come by a thousand branches.")
     loop: Duration = Field(description="What a turn of an empty loop takes, by which chips are compared.")
     collect: Duration = Field(description="One `gc.collect()`.")
+    beacon: Spread | None = Field(
+        None, description="In modem sleep: between two beacons that say what waits; left out: nothing waits."
+    )
+    awake: Duration = Field(
+        # ESP-IDF, CONFIG_ESP_WIFI_SLP_DEFAULT_MIN_ACTIVE_TIME
+        0.05,
+        description="How long the radio stays awake after a frame, before modem sleep.",
+    )
     current_ma: Current
 
     def dhcp_s(self, board: str) -> float:
         """How long the board of that name waits for an address."""
         return Rng(f"{board}/dhcp").uniform(self.dhcp.min, self.dhcp.max)
+
+    def beacon_s(self, board: str) -> tuple[float, float] | None:
+        """Of that board's access point: seconds between beacons that it wakes up for, and to the first."""
+        if self.beacon is None:
+            return None
+        rng = Rng(f"{board}/beacon")
+        every_s = rng.uniform(self.beacon.min, self.beacon.max)
+        return every_s, rng.uniform(0, every_s)
 
 
 def read_chip(path: Path) -> ChipTiming:

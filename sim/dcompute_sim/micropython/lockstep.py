@@ -139,7 +139,11 @@ class LockstepBoard:
         self._watchdog = Watchdog(host.network.clock, lambda: self._reset(boards.WDT_RESET))
         self._memory: dict[int, Callable[[int, int], None]] = {}
         self._restart = 0
-        self._sockets = Sockets(host, self._arrival, self._answer)
+        self._awake_until_s = 0.0  # the radio, where it saves power
+        self._beacon_s = (
+            None if board.timing is None else board.timing.beacon_s(f"{board.seed}/{board.uid.hex()}")
+        )
+        self._sockets = Sockets(host, self._arrival, self._answer, self)
         host.serves = Socket
         with flash.removed_on_error(self._folder):
             board.write_flash(self.root)
@@ -258,6 +262,18 @@ class LockstepBoard:
 
     def _now_us(self) -> int:
         return round((self._env.now - self._power_on_s) * 1e6)
+
+    def used(self) -> None:
+        """A frame was sent or heard: the radio stays awake for a while."""
+        if self.board.timing is not None:
+            self._awake_until_s = self._env.now + self.board.timing.awake
+
+    def asleep_s(self) -> float:
+        """In modem sleep: until the beacon that says that something is there. The access point keeps it."""
+        if self._beacon_s is None or not self._power_saving or self._env.now <= self._awake_until_s:
+            return 0.0
+        every_s, first_s = self._beacon_s
+        return every_s - (self._env.now - first_s) % every_s
 
     # --- the process ------------------------------------------------------------------------------------
 

@@ -30,6 +30,16 @@ class Answer(Protocol):
     def __call__(self, thread: int, serial: int, result: int, delay_us: int = 0) -> None: ...
 
 
+class Radio(Protocol):
+    """The board's, which may be asleep."""
+
+    def used(self) -> None:
+        """A frame goes out, or has come in."""
+
+    def asleep_s(self) -> float:
+        """How long it takes until it hears what the access point holds for it."""
+
+
 class _Link:
     """One socket of the firmware and the network's."""
 
@@ -68,13 +78,16 @@ class Sockets:
         host: makes the connections.
         on_news: called when there is something for the process.
         answer: gives a thread its turn.
+        radio: what arrives waits for.
     """
 
-    def __init__(self, host: Host, on_news: Callable[[], None], answer: Answer) -> None:
+    def __init__(self, host: Host, on_news: Callable[[], None], answer: Answer, radio: Radio) -> None:
+        self._radio = radio
         self.tap: ByteTap | None = None
         self._host = host
         self._on_news = on_news
         self._answer = answer
+        self._life = 0  # counts the processes
         self._links: dict[int, _Link] = {}
         self._names: dict[int, tuple[str, int]] = {}
         self._listeners: dict[int, _Listener] = {}
@@ -90,6 +103,7 @@ class Sockets:
 
     def forget(self) -> None:
         """The process is gone; what becomes of its connections is for the host to say."""
+        self._life += 1
         for link in self._links.values():
             link.socket.detach()
             self._untap(link)
@@ -144,6 +158,7 @@ class Sockets:
                 failure = (error.errno or errno.EIO).to_bytes(4, "little") if error else b""
                 self._tell(wire.record(wire.ERROR if error else wire.CONNECTED, number, failure))
 
+        self._radio.used()
         socket = self._host.connect(host, port, done)
         link = self._links[number] = _Link(socket)
         self._listen_to(number, socket)
@@ -155,6 +170,7 @@ class Sockets:
     def resolve(self, thread: int, serial: int) -> None:
         """Ask for the address of the name that came last; `thread` gets it as a number, or `NO_SUCH_NAME`."""
         name, _ = self._names.pop(0)
+        self._radio.used()
 
         def done(address: str | None) -> None:
             found = NO_SUCH_NAME if address is None else int.from_bytes(_packed(address), "big")
@@ -207,13 +223,14 @@ class Sockets:
 
     def _datagram(self, number: int, address: str, port: int, data: bytes) -> None:
         peer = wire.PEER.pack(_packed(address), port, len(data))
-        self._tell(wire.record(wire.DATAGRAM, number, peer + data))
+        self._when_heard(lambda: self._tell(wire.record(wire.DATAGRAM, number, peer + data)))
 
     def send(self, number: int, body: bytes) -> None:
         """Send a datagram."""
         port, length = wire.PORTS.unpack_from(body)
         at = wire.PORTS.size + length
         host = body[wire.PORTS.size : at].decode()
+        self._radio.used()
         self._host.send_datagram(self._bound[number], host, port, body[at:])
 
     def write(self, number: int, data: bytes) -> None:
@@ -268,8 +285,30 @@ class Sockets:
     # --- what the network tells -------------------------------------------------------------------------
 
     def _became_readable(self, number: int) -> None:
-        self._readable[number] = None
-        self._on_news()
+        link = self._links.get(number)
+
+        def heard() -> None:
+            self._readable[number] = None
+            self._on_news()
+
+        if link is not None and link.socket.peer.host is self._host:  # it never was on the air
+            heard()
+        else:
+            self._when_heard(heard)
+
+    def _when_heard(self, then: Callable[[], None]) -> None:
+        life = self._life
+
+        def heard() -> None:
+            if self._life == life:
+                self._radio.used()
+                then()
+
+        asleep_s = self._radio.asleep_s()
+        if asleep_s:
+            self._host.network.clock.call_later(asleep_s, heard)
+        else:
+            heard()
 
     def _became_writable(self, number: int) -> None:
         link = self._links.get(number)
@@ -313,6 +352,7 @@ class Sockets:
 
     def _flush(self, number: int, link: _Link) -> None:
         while link.pending:
+            self._radio.used()
             try:
                 sent = link.socket.send(link.pending)
             except BlockingIOError:

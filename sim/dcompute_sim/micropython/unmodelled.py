@@ -39,6 +39,21 @@ NOT_MODELLED: Mapping[str, tuple[str, ...]] = {
 }
 """What they are, and their names."""
 
+NOT_TIMED = (
+    "flash writes, which stall everything: 80 ms for 4 KiB erased, 20 to 350 ms for an append",
+    "modem sleep, where a chip's file has no `beacon`: what comes to a board waits up to 300 ms for one",
+    "what other threads than the main one compute; collections that come by themselves; work in C",
+    "TLS handshakes: 1 to 3 s",
+)
+"""What takes no time here and does on a chip; nothing tells of it when a program does it."""
+
+NOT_LIMITED = (
+    "the depth of a thread's stack (their number is limited)",
+    "memory outside MicroPython's heap but for sockets and threads: 20 KB for each TLS connection",
+    "the air: one access point at a time, no roaming, no stations of the board's own access point",
+)
+"""What is larger or simpler here than on a chip; nothing tells of it either."""
+
 IN_VIRTUAL_TIME = ("TLS",)
 """What works in real time only."""
 
