@@ -385,7 +385,7 @@ def _kept() -> Iterator[list[float]]:
 def measure() -> list[Figure]:
     """All figures."""
     figures = []
-    for kind in ("embedded", "mosquitto"):
+    for kind in ("embedded", "model", "mosquitto"):
         found = asyncio.run(withstand_messages(kind, MESSAGES, with_board=True))
         figures += _figures(f"{MESSAGES:,} messages, {kind}", found)
         figures.append(

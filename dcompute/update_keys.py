@@ -57,7 +57,11 @@ class UpdateKeys:
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         except FileExistsError:
             raise BadKeyFile(f"{path}: is there already; boards that know its keys need it") from None
-        keys._write()
+        try:
+            keys._write()
+        except OSError:
+            path.unlink()  # nothing is in it, and nobody knows its keys
+            raise
         return keys
 
     @classmethod
@@ -127,11 +131,15 @@ class UpdateKeys:
         lines += [f"{name} {epoch}" for name, epoch in sorted(self._epochs.items())]
         new = self.path.with_name(f"{self.path.name}.new")
         new.unlink(missing_ok=True)
-        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write("\n".join(lines) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(self.path)
+        try:
+            with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write("\n".join(lines) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(self.path)
+        except OSError:
+            new.unlink(missing_ok=True)
+            raise
 
 
 def board_name(node_id: str, namespace: str) -> str:

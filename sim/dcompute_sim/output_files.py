@@ -43,8 +43,11 @@ def write_output(path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and not path.is_file():  # a pipe, /dev/stdout
             path.write_text(text, encoding="utf-8")
-        else:
+            return
+        try:
             write_whole(path.resolve(), text.encode())
+        except OSError as error:  # of a name that nobody asked for
+            raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 class TraceFile:

@@ -62,6 +62,29 @@ def test_new_in_a_folder_that_is_closed() -> None:
     assert NOWHERE in result.stderr
 
 
+FLEET = "boards: {kiln: {port: /dev/ttyNONE, wifi: {ssid: w}, broker: {host: h}, login: {password: x}}}"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("broker", "passwd", f"{NOWHERE}/x", "u"),
+        ("acl", "fleet.yaml", "--password-file", f"{NOWHERE}/x"),
+        ("deploy", "--port", "/dev/ttyNONE", "--key-file", f"{NOWHERE}/x"),
+        ("deploy", "pack", f"{NOWHERE}/x"),
+    ],
+)
+def test_what_keeps_secrets_or_versions_says_where_it_cannot(
+    folder: Path, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DCOMPUTE_PASSWORD", "x")
+    (folder / "fleet.yaml").write_text(FLEET)
+    result = invoke(*words)
+    assert result.exit_code == 3, result.output
+    assert "cannot be written" in result.stderr
+    assert NOWHERE in result.stderr
+
+
 @pytest.fixture
 def little_disk() -> Iterator[None]:
     """Files end at 1,000 bytes."""

@@ -43,7 +43,9 @@ class Boots:
         """What each came up with: its version, `None` (before there were versions), or `dead`."""
         with MasterNodeTransport("127.0.0.1", self._port) as master:
             work = self._all(flashes, first, master, log)
-            return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE_S * 4)
+            return asyncio.run_coroutine_threadsafe(work, self._loop).result(
+                PATIENCE_S * (4 + len(flashes) // SIDE_BY_SIDE)
+            )
 
     async def _all(
         self, flashes: Sequence[FlashState], first: int, master: MasterNodeTransport, log: bool

@@ -220,7 +220,7 @@ def passwd(
     except passwords.PasswordFileError as error:
         _stop(error, EXIT_USAGE)
     except OSError as error:
-        _stop(f"{file}: {error.strerror}", EXIT_FAILED)
+        _stop(f"{file} cannot be written: {error.strerror}", EXIT_MISSING)
     typer.echo(f"{file}: user {user} written, role {role}")
 
 

@@ -11,7 +11,7 @@ import typer
 from dcompute.node_names import check_node_id
 from dcompute_sim.brokers import passwords
 from dcompute_sim.brokers.access import WRITERS, Grant, UserRole
-from dcompute_sim.deploy.deploy_errors import INVALID, InvalidInput
+from dcompute_sim.deploy.deploy_errors import INVALID, MISSING, InvalidInput
 from dcompute_sim.deploy.fleet_file import FleetFile
 from dcompute_sim.yamlfile.problems import LocatedError
 
@@ -78,6 +78,6 @@ def acl(
         typer.echo(f"dcompute acl: {error}", err=True)
         raise typer.Exit(INVALID) from None
     except OSError as error:
-        typer.echo(f"dcompute acl: {password_file}: {error.strerror}", err=True)
-        raise typer.Exit(INVALID) from None
+        typer.echo(f"dcompute acl: {password_file} cannot be written: {error.strerror}", err=True)
+        raise typer.Exit(MISSING) from None
     typer.echo(WRITERS[rules_for](grants), nl=False)

@@ -16,7 +16,7 @@ from dcompute.bundle import CONFIRM_S
 from dcompute.cli import grouped
 from dcompute.update_keys import UpdateKeys
 from dcompute_sim.deploy.board_config import DeployTarget
-from dcompute_sim.deploy.deploy_errors import INVALID, InvalidInput
+from dcompute_sim.deploy.deploy_errors import INVALID, InvalidInput, SomethingMissing
 from dcompute_sim.deploy.deploy_options import (
     BrokerAt,
     DryRun,
@@ -238,9 +238,12 @@ def _keys(file: Path | None, rekey: bool) -> UpdateKeys | None:
     try:
         if file.exists():
             return UpdateKeys.read(file)
-        made = UpdateKeys.create(file)
     except (OSError, ValueError) as error:
         raise InvalidInput(str(error)) from None
+    try:
+        made = UpdateKeys.create(file)
+    except OSError as error:
+        raise SomethingMissing(f"{file} cannot be written: {error.strerror}") from None
     to_stderr(f"{file} is new: it proves updates to these boards. Keep it, and keep it to yourself.")
     return made
 

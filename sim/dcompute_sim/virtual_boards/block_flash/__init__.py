@@ -10,10 +10,13 @@ then finds is mounted and read by the same code that a board has.
 Rules:
 
 1. An operation that is cut may leave anything between nothing and all of it: half of the bytes, the last with
-   some of its bits, a block of which some parts are erased. Variant 0 is a cut before it.
+   some of its bits, a block of which some parts are erased, or all with a bit that flipped (littlefs only: a
+   FAT has nothing to notice that by). Variant 0 is a cut before it.
 2. A flash that cannot be mounted is `None`: such a board does not boot.
 3. Many cuts leave the same files; who boots boards on them boots each once, for what a board does depends on
    nothing else. A cut of a second power failure (`again`) goes on from the very blocks of the first.
+4. A bit may also flip in what is written with no cut at all (`flipped`): littlefs reads back what it has
+   programmed, and moves to another block.
 
 Rejected: a board that runs on the block device and loses its power there. It would be the same code on the
 same blocks, and a second for each cut where this takes milliseconds.
@@ -23,8 +26,8 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,10 +44,17 @@ BLOCKS = 256
 
 @dataclass(frozen=True)
 class BlockCut:
-    """Where the power fails: at this operation on the flash; variant 0 before it, 1 and 2 in the middle."""
+    """Where the power fails: at this operation on the flash; variant 0 before it, 1 and 2 in the middle, 3 at
+    its end, with a bit that flipped.
+
+    `image`: a sum of all the flash's bytes, which tells one state from another; `after`: the first cut, of a
+    second one.
+    """
 
     operation: int
     variant: int
+    image: str = field(default="", compare=False)
+    after: BlockCut | None = None
 
 
 class BlockFlash:
@@ -66,29 +76,45 @@ class BlockFlash:
         self, before: FlashState, changes: Sequence[Change], every: int = 1
     ) -> Iterator[tuple[BlockCut, FlashState | None]]:
         """Every `every`-th cut while `changes` are done to a flash with `before`; the last is after all."""
-        orders = [*_made(before), _order("watch"), *map(_change, changes)]
+        orders = [self._new(), *_made(before), _order("watch"), *map(_change, changes)]
         yield from self._run([*orders, _order("cuts", every=every, seed=self._seed)])
 
     def again(
         self,
         before: FlashState,
         changes: Sequence[Change],
-        cut: BlockCut,
-        later: Sequence[Change],
+        later: Mapping[BlockCut, Sequence[Change]],
         every: int = 1,
     ) -> Iterator[tuple[BlockCut, FlashState | None]]:
-        """The same for a second failure: `later` is what was done after the power had failed at `cut`."""
-        back = _order("back", to=cut.operation, variant=cut.variant, seed=self._seed)
-        orders = [*_made(before), _order("watch"), *map(_change, changes), back, _order("watch")]
-        yield from self._run([*orders, *map(_change, later), _order("cuts", every=every, seed=self._seed)])
+        """The same for a second failure: `later` says what was done after the power had failed at a cut."""
+        orders = [self._new(), *_made(before), _order("watch"), *map(_change, changes)]
+        for cut, done in later.items():
+            orders.append(_order("back", to=cut.operation, variant=cut.variant, seed=self._seed))
+            orders += [_order("watch"), *map(_change, done), _order("cuts", every=every, seed=self._seed)]
+        yield from self._run(orders)
+
+    def flipped(
+        self, before: FlashState, changes: Sequence[Change], operations: Iterable[int]
+    ) -> Iterator[tuple[BlockCut, FlashState | None]]:
+        """The flash after all `changes`, when a bit of one operation's flipped and nobody was told; for each
+        of these operations, by its number from 1."""
+        made, done = list(_made(before)), list(map(_change, changes))
+        orders: list[bytes] = []
+        for number in operations:
+            flip = _order("flip", at=number, seed=self._seed + number)
+            orders += [self._new(), *made, flip, *done, _order("tell", at=number, blocks=self._blocks)]
+        yield from self._run(orders)
+
+    def _new(self) -> bytes:
+        return _order("flash", kind=self._kind, blocks=self._blocks)
 
     def _run(self, orders: Sequence[bytes]) -> Iterator[tuple[BlockCut, FlashState | None]]:
         argv = [*self._emulator.argv, "-X", f"heapsize={_HEAP_BYTES}", str(_DEVICE)]
-        new = _order("flash", kind=self._kind, blocks=self._blocks)
-        done = subprocess.run(argv, input=b"".join([new, *orders]), capture_output=True, check=False)
+        done = subprocess.run(argv, input=b"".join(orders), capture_output=True, check=False)
         if done.returncode:
             said = done.stderr.decode(errors="replace")[-2000:]
             raise RuntimeError(f"the block device ended with {done.returncode}: {said}")
+        after: BlockCut | None = None
         contents: dict[int, bytes] = {}
         trees: dict[int, FlashState] = {}
         for line in done.stdout.splitlines():
@@ -97,8 +123,10 @@ class BlockFlash:
                 contents[told["content"]] = bytes.fromhex(told["hex"])
             elif "done" in told:
                 self.operations = told["done"]
+            elif "back" in told:
+                after = BlockCut(*told["back"])
             else:
-                cut = BlockCut(*told["cut"])
+                cut = BlockCut(told["cut"][0], told["cut"][1], told["sum"], after)
                 if "is" in told:
                     trees[told["tree"]] = {
                         path: None if number is None else contents[number] for path, number in told["is"]

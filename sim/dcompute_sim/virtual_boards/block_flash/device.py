@@ -4,15 +4,19 @@
 # The flash is NOR as a chip has it: erasing sets a block's bits, programming clears some. What the filesystem
 # asks of it is written down, one operation after the other; afterwards the flash is built up again to any of
 # them, and as a cut in the middle of it leaves it: half programmed, its last byte with only some of its bits,
-# half erased. Each such flash is mounted anew, and everything on it is read.
+# half erased, or whole but for a bit that flipped. Each such flash is mounted anew, and everything on it is
+# read.
 #
 # Standard input: lines of JSON. Changes are as flash_log.py has them, with the bytes that they write behind.
 #   {"op": "flash", "kind": "lfs2" | "fat", "blocks": n}   a new one, empty
 #   {"op": "watch"}                                        from here on operations are counted
 #   {"op": "cuts", "every": n, "seed": n}                  try every n-th
-#   {"op": "back", "to": n, "variant": n, "seed": n}       the flash as that cut left it; changes go on there
-# Standard output: a line of JSON for each flash that was read: its cut, and its tree by a number; the first
-# of each number with all that is on it, the contents of files by numbers of their own.
+#   {"op": "back", "to": n, "variant": n, "seed": n}       the flash as that cut left it, of the changes that
+#                                                          were watched first; changes go on there
+#   {"op": "tell", "at": n, "blocks": n}                   the flash as it is now, by that number
+#   {"op": "flip", "at": n, "seed": n}                     from here on; a bit of the n-th operation's flips
+# Standard output: a line of JSON for each flash that was read: its cut, its bytes by a sum of them, and its
+# tree by a number; the first of each number with all that is on it, contents by numbers of their own.
 import hashlib
 import json
 import random
@@ -30,6 +34,8 @@ class Device:
         self.image = bytearray(b"\xff" * (blocks * BLOCK))
         self.blocks = blocks
         self.ops = None  # (offset, bytes) programmed, (offset, None) a block erased
+        self.count = self.flip_at = 0  # operations, and the one of which a bit flips
+        self.seed = 0
 
     def readblocks(self, block, buffer, offset=0):
         start = block * BLOCK + offset
@@ -43,6 +49,7 @@ class Device:
                 if self.ops is not None:
                     self.ops.append((start, data[at : at + BLOCK]))
                 self.image[start : start + BLOCK] = data[at : at + BLOCK]
+                self._done((start, data[at : at + BLOCK]))
         else:
             self._program(block * BLOCK + offset, bytes(buffer))
 
@@ -68,11 +75,18 @@ class Device:
         if self.ops is not None:
             self.ops.append((block * BLOCK, None))
         erase(self.image, block * BLOCK, BLOCK)
+        self._done((block * BLOCK, None))
 
     def _program(self, at, data):
         if self.ops is not None:
             self.ops.append((at, data))
         program(self.image, at, data)
+        self._done((at, data))
+
+    def _done(self, op):
+        self.count += 1
+        if self.count == self.flip_at:
+            flip(self.image, op, self.seed)
 
 
 @micropython.viper  # noqa: F821
@@ -89,12 +103,24 @@ def erase(image, at, n):
     image[at : at + n] = b"\xff" * n
 
 
-VARIANTS = 3  # before it, and two ways of being cut in it
+def flip(image, op, seed):
+    # One bit of what an operation left is another than it should be.
+    at, data = op
+    random.seed(seed)
+    place = at + random.getrandbits(24) % (BLOCK if data is None else len(data))
+    image[place] ^= 1 << random.getrandbits(3)
+
+
+VARIANTS = 4  # before it, two ways of being cut in it, and a bit that flipped while it was
 
 
 def begin(image, op, variant, seed):
     # What a cut in the middle of an operation leaves of it.
     at, data = op
+    if variant == 3:
+        (erase(image, at, BLOCK) if data is None else program(image, at, data))
+        flip(image, op, seed)
+        return
     rng = random
     rng.seed(seed)
     if data is None:
@@ -117,6 +143,7 @@ class CutFlash:
         self.device = Device(blocks)
         (vfs.VfsLfs2 if kind == "lfs2" else vfs.VfsFat).mkfs(self.device)
         self.start = None  # the image when watching began
+        self.first = None  # that, and the operations since, when a cut was first gone back to
         self.mount()
 
     def mount(self):
@@ -164,11 +191,14 @@ class CutFlash:
             return False
 
     def back(self, to, variant, seed):
-        image = bytearray(self.start)
-        for op in self.device.ops[:to]:
+        if self.first is None:
+            self.first = self.start, self.device.ops
+        start, ops = self.first
+        image = bytearray(start)
+        for op in ops[:to]:
             self.device.redo(image, op)
         if variant:
-            begin(image, self.device.ops[to], variant, seed + to)
+            begin(image, ops[to], variant, seed + to)
         self.device.image = image
         self.device.ops = None
         self.mount()
@@ -183,20 +213,22 @@ class FlashReader:
         self.contents = {}
         self.buffer = bytearray(4096)
 
-    def tell(self, image, cut):
+    def tell(self, image, cut, sums):
         self.device.image[:] = image
+        told = {"cut": cut, "sum": hashlib.sha256(b"".join(sums)).digest()[:8].hex()}
         try:
             tree = self.tree((vfs.VfsLfs2 if self.kind == "lfs2" else vfs.VfsFat)(self.device))
         except (OSError, UnicodeError) as error:  # the latter: a directory of garbage
-            print(json.dumps({"cut": cut, "error": repr(error)}))
+            told["error"] = repr(error)
+            print(json.dumps(told))
             return
         key = json.dumps(tree)
         number = self.trees.get(key)
         if number is None:
             number = self.trees[key] = len(self.trees)
-            print(json.dumps({"cut": cut, "tree": number, "is": tree}))
-        else:
-            print(json.dumps({"cut": cut, "tree": number}))
+            told["is"] = tree
+        told["tree"] = number
+        print(json.dumps(told))
 
     def tree(self, fs):
         found = []
@@ -231,19 +263,28 @@ class FlashReader:
         return number
 
 
+def block_sum(image, block):
+    return hashlib.sha256(memoryview(image)[block * BLOCK : (block + 1) * BLOCK]).digest()
+
+
 def cuts(flash, reader, every, seed):
     image = bytearray(flash.start)
+    sums = [block_sum(image, block) for block in range(flash.device.blocks)]
     ops = flash.device.ops
     variants = VARIANTS if flash.kind == "lfs2" else 1
     for number, op in enumerate(ops):
+        block = op[0] // BLOCK  # no operation is of more than one
         if number % every == 0:
-            reader.tell(image, [number, 0])
+            reader.tell(image, [number, 0], sums)
             for variant in range(1, variants):
                 torn = bytearray(image)
                 begin(torn, op, variant, seed + number)
-                reader.tell(torn, [number, variant])
+                torn_sums = list(sums)
+                torn_sums[block] = block_sum(torn, block)
+                reader.tell(torn, [number, variant], torn_sums)
         flash.device.redo(image, op)
-    reader.tell(image, [len(ops), 0])
+        sums[block] = block_sum(image, block)
+    reader.tell(image, [len(ops), 0], sums)
 
 
 def main():
@@ -257,14 +298,22 @@ def main():
         op = order["op"]
         if op == "flash":
             flash = CutFlash(order["kind"], order["blocks"])
-            reader = FlashReader(order["kind"], order["blocks"])
+            reader = reader or FlashReader(order["kind"], order["blocks"])
         elif op == "watch":
             flash.watch()
         elif op == "cuts":
             cuts(flash, reader, order["every"], order["seed"])
             print(json.dumps({"done": len(flash.device.ops)}))
+        elif op == "flip":
+            flash.device.count = 0
+            flash.device.flip_at, flash.device.seed = order["at"], order["seed"]
+        elif op == "tell":
+            image = flash.device.image
+            sums = [block_sum(image, block) for block in range(order["blocks"])]
+            reader.tell(image, [order["at"], 0], sums)
         elif op == "back":
             flash.back(order["to"], order["variant"], order["seed"])
+            print(json.dumps({"back": [order["to"], order["variant"]]}))
         else:
             flash.do(order, source.read(order["n"]) if order.get("n") else b"")
 
