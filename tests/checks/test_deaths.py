@@ -475,6 +475,23 @@ def test_a_slow_link_explains_a_death_by_its_delay_only(
     assert judge("no_false_deaths", [*story.events, death("n", reported_s)]).status is status
 
 
+@pytest.mark.parametrize(
+    ("stalled_s", "status"),
+    [
+        pytest.param(8, Status.HELD, id="what was slow met a silence"),
+        pytest.param(9.9, Status.FAILED, id="it had arrived: the silence began later"),
+    ],
+)
+def test_what_meets_a_silence_late_is_missed_since_it_was_sent(
+    story: TraceBuilder, stalled_s: float, status: Status
+) -> None:
+    """Found by a hunt: a ping is three seconds on its way over a slow link, and lost where a silence begins.
+    The broker, whose patience is 1.5 keepalives, waits for it since it was sent."""
+    story.define("n").boot("n").at(5).add(t.WireLate, node="n", conn=story.conns, late_us=3_000_000)
+    story.at(stalled_s).add(t.WireStalled, node="n", conn=story.conns)
+    assert judge("no_false_deaths", [*story.events, death("n", 11)]).status is status
+
+
 def test_a_death_before_the_node_was_back_from_an_outage_is_due_after_that_outage(
     story: TraceBuilder,
 ) -> None:

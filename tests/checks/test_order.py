@@ -105,6 +105,16 @@ def test_a_held_result_is_no_finished_task(story: TraceBuilder) -> None:
     assert judge("all_tasks_finished", story.end()).status is Status.FAILED
 
 
+@pytest.mark.parametrize(("withdrawn", "status"), [(True, Status.HELD), (False, Status.FAILED)])
+def test_what_was_recalled_may_come_again(story: TraceBuilder, withdrawn: bool, status: Status) -> None:
+    """Found by a hunt: an executor recalls what has not begun for something urgent, and sends it anew."""
+    story.define("n").boot("n").send("n", "a")
+    if withdrawn:
+        story.add(t.TaskWithdrawn, node="n", task="a")
+    story.send("n", "a")
+    assert judge("tasks_as_sent", story.end()).status is status
+
+
 @pytest.mark.parametrize(("who", "status"), [("double", Status.HELD), ("n", Status.FAILED)])
 def test_what_was_sent_to_one_connection_is_for_no_later_one_but_a_clones_ends_nothing(
     story: TraceBuilder, who: str, status: Status

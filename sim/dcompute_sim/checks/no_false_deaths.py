@@ -100,6 +100,7 @@ class _NodeLives:
     conns: dict[int, str] = field(default_factory=dict)  # TCP connection -> incarnation
     unclaimed: int = 0  # TCP connection whose incarnation is not known yet
     stalled: dict[int, _Cause] = field(default_factory=dict)  # TCP connection that a silence holds up
+    slow: dict[int, _Cause] = field(default_factory=dict)  # TCP connection -> what came late on it last
     of_clone: dict[str, str] = field(default_factory=dict)  # clone -> its newest incarnation
     closings: dict[str, t.WireClosed] = field(default_factory=dict)  # by the broker, of which incarnation
     keepalive_s: float = 0.0
@@ -125,14 +126,20 @@ class _NodeLives:
             self.lives[inc].append(_Cause("connection loss"))
 
     def stall(self, conn: int, now_us: int) -> None:
-        """Nothing of this connection reaches the broker: it may lose patience, also after the link healed."""
+        """Nothing of this connection reaches the broker: it may lose patience, also after the link healed.
+
+        What meets the silence may have been long on its way over a slow link: it is missed since it was sent.
+        """
         cause = self.stalled[conn] = _Cause("a silence that TCP outlasted", now_us)
-        cause.from_us = now_us + self.half_us() - _TOLD_LATE_US
+        slow = self.slow.get(conn)
+        if slow is not None and slow.until_us is not None and now_us <= slow.until_us + _TOLD_LATE_US:
+            cause.since_us = slow.since_us
+        cause.from_us = cause.since_us + self.half_us() - _TOLD_LATE_US
         self.lives.get(self.conns.get(conn, ""), []).append(cause)
 
     def slowed(self, conn: int, late_us: int, now_us: int) -> None:
         """What it says now is longer on its way than what it said before."""
-        cause = _Cause("a slow link", now_us, now_us + late_us, now_us + self.half_us())
+        cause = self.slow[conn] = _Cause("a slow link", now_us, now_us + late_us, now_us + self.half_us())
         self.lives.get(self.conns.get(conn, ""), []).append(cause)
 
     def half_us(self) -> int:

@@ -20,6 +20,7 @@ _OF_TASKS = frozenset(
         t.TaskFromOutside,
         t.TaskReceived,
         t.TaskSent,
+        t.TaskWithdrawn,
     }
 )
 _REMEMBERED = 20  # tasks that a node knows again; brokers have as many in flight
@@ -30,7 +31,7 @@ class TasksAsSent(Check):
     priority that was asked for, and as the attempt that it is.
 
     So whatever breaks a limit of the protocol, or is retained, is not obeyed, a task without a priority is of
-    the middle one, and the same again within 20 tasks is known again.
+    the middle one, and the same again within 20 tasks is known again, unless it was withdrawn in between.
 
     Limit: what clients other than the master send is heard at the broker model in virtual time only. Programs
     of somebody else are not judged.
@@ -79,6 +80,11 @@ class TasksAsSent(Check):
                         of_executors.add(task)
                 case t.TaskFromOutside(node=node):
                     outside[node].append(event)
+                case t.TaskWithdrawn(
+                    node=node, task=task
+                ):  # recalled for more urgent work; it may come again
+                    kept = [known for known in recent[node] if known[0] != task]
+                    recent[node] = deque(kept, maxlen=_REMEMBERED)
                 case t.NodeConnecting(node=node):
                     since_us[node] = event.t_us  # what is retained of before is not obeyed
                 case t.NodeStarted(node=node):
