@@ -43,6 +43,7 @@ _CREDIT = 16  # enough to keep a node busy over a round trip, little enough to m
 _ASKERS = 8
 _KEEP_BYTES = 16 * 1024 * 1024
 _PROGRESS_EVERY_S = 0.1
+_NONE: Mapping[str, float] = {}  # one for all nodes, most of which never report progress: 64 bytes each
 _SET_ASIDE = "ResultSetAside"  # the type of the error that takes its place
 
 
@@ -138,7 +139,7 @@ class ComputeNodeTransport(Transport):
         self._on_cancel: Callable[[str], None] | None = None
         self._on_task_inline = False
         self._rivals = Rivals(boot_nonce)
-        self._progress_at_s: dict[str, float] = {}  # of tasks at work, when it was last said
+        self._progress_at_s: Mapping[str, float] = _NONE  # of tasks at work, when it was last said
         self._waiting_for_task = 0
         self._task_came: SimpleQueue[None] | None = None  # a token for each who waited when a task came
 
@@ -243,7 +244,7 @@ class ComputeNodeTransport(Transport):
                 self._progress_at_s = {
                     key: at_s for key, at_s in self._progress_at_s.items() if key in ring.at_work
                 }
-            self._progress_at_s[entry.id] = now_s
+            self._progress_at_s = {**self._progress_at_s, entry.id: now_s}
             self._link.send_once([ring.progress(entry, fraction, text)])
 
     def get_task(self, timeout: float = 0.0) -> dict[str, Any] | None:

@@ -43,7 +43,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
@@ -64,6 +64,7 @@ URGENT_IN_FLIGHT = IN_FLIGHT // 2  # of `send_now`; beyond it only the newest of
 SAME_TOPIC_IN_FLIGHT = 2  # of these; statuses were half of what a slow link carried
 
 _LAST = -1  # the priority of a closing link's last words
+_NONE: Mapping[str, int] = {}  # one for all links, most of which never have any: 64 bytes each
 _THROWN_OUT = 3  # short connections in a row until another program is suspected of having our id
 
 Outgoing = tuple[str, bytes, bool]  # topic, payload, retain
@@ -188,7 +189,7 @@ class MqttLink:
         self._urgent_in_flight = 0
         self._largest_acknowledged = 0
         self._suspects: Suspects | None = None  # hardly any link ever has one
-        self._unwelcome: dict[str, int] = {}  # extra topics: closes over them, -1 once refused or given up
+        self._unwelcome: Mapping[str, int] = _NONE  # extra topics: closes over them, -1 once given up
         self._session: PahoSession | None = None
         self._channel: Channel | None = None
         self._dial: Timer | None = None
@@ -558,7 +559,7 @@ class MqttLink:
             self._once_bytes = min(self._once_bytes, self._largest_once - 1)
         flying = list(self._in_flight.values())
         for topic in self._session.unanswered_extras() if self._session is not None else ():
-            self._unwelcome[topic] = self._unwelcome.get(topic, 0) + 1
+            self._unwelcome = {**self._unwelcome, topic: self._unwelcome.get(topic, 0) + 1}
             if self._unwelcome[topic] == 2:
                 self._refuse_extra(topic, "closed the connection twice over")
         if flying:
@@ -589,7 +590,7 @@ class MqttLink:
                     self._hold_first(convicted.held, instead)
 
     def _refuse_extra(self, topic: str, did: str) -> None:
-        self._unwelcome[topic] = -1
+        self._unwelcome = {**self._unwelcome, topic: -1}
         log.warning("%s: the broker %s the subscription to %s", self._settings.client_id, did, topic)
 
     # --- the channel tells, by way of its _Attempt ------------------------------------------------------
@@ -636,7 +637,7 @@ class MqttLink:
 
     def session_extra(self, topic: str, granted: bool) -> None:
         if granted:
-            self._unwelcome.pop(topic, None)
+            self._unwelcome = {other: n for other, n in self._unwelcome.items() if other != topic}
         else:
             self._refuse_extra(topic, "refused")
 

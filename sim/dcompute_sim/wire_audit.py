@@ -73,7 +73,7 @@ class _Speaker:
     round_trip_s: float = 0.0
     # A fleet of thousands has as many of these, so what most of them hardly use is small.
     lately_s: list[float] = field(default_factory=list)  # when it published, within the last round trip
-    said: array[int] = field(default_factory=lambda: array("L"))
+    said: array[int] = field(default_factory=lambda: array("I"))
     statuses: tuple[bytes, ...] = ()  # of this connection, looked at already
 
 
@@ -124,7 +124,7 @@ class WireAudit:
         if speaker is None or not speaker.judged:
             return
         self._heard += 1
-        speaker.said = array("L")
+        speaker.said = array("I")
         speaker.statuses = ()
         speaker.lately_s.clear()
         speaker.status = ""

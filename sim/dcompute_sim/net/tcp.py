@@ -640,6 +640,8 @@ class Endpoint:
 def _cross(segment: Segment[Endpoint]) -> None:
     """A segment is due at its receiver: the one path that must be fast."""
     sender = segment.sender
+    if sender._pending is segment:  # nothing can join it any more, and its bytes would be kept until the next
+        sender._pending = None
     receiver = sender.peer
     payload = segment.payload
     if not sender.path_up:
