@@ -44,15 +44,15 @@ def main() -> int:
     parser.add_argument("suite", nargs="*", help=f"{', '.join(SUITES)}; all when none is named")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     parser.add_argument(
-        "--rev", metavar="REVISION", help="structure: of this git revision, not the work tree"
+        "--rev", metavar="REVISION", help="structure: of this git revision; virtual: beside it"
     )
     parser.add_argument("--only", metavar="CAMPAIGN", help="kills: this one of its campaigns")
     arguments = parser.parse_args()
     unknown = set(arguments.suite) - set(SUITES)
     if unknown:
         parser.error(f"no suite {', '.join(sorted(unknown))}; there are {', '.join(SUITES)}")
-    if arguments.rev and arguments.suite != ["structure"]:
-        parser.error("--rev is for the suite `structure` alone: the others measure what is installed")
+    if arguments.rev and arguments.suite not in (["structure"], ["virtual"]):
+        parser.error("--rev is for `structure` or `virtual` alone: the others measure what is installed")
     if arguments.only and arguments.suite != ["kills"]:
         parser.error("--only is for the suite `kills` alone")
     found = {}

@@ -3,16 +3,28 @@
 Each case runs in a process of its own (`benchmarks.virtual_cases`), so that memory is that case's alone;
 times are processor time, as other work on the machine is not ours to measure. `python -m benchmarks.virtual`
 measures everything, `python -m benchmarks.virtual fleet 1000 1` (or `seeds`) one case.
+
+`python -m benchmarks virtual --rev REVISION` compares with another day: both do seeds by turns, for a busy
+machine is slow for both, and each is measured by the SimPy beside it.
 """
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import statistics
 import subprocess
 import sys
+import tarfile
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 from benchmarks.figures import Figure, print_figures
+from benchmarks.source_graph import ROOT
+
+_TURNS = 3
 
 
 def _command(case: Sequence[object]) -> list[str]:
@@ -31,8 +43,40 @@ def _result(process: subprocess.Popen[str]) -> dict[str, float]:
     return found
 
 
-def measure() -> list[Figure]:
-    """All figures."""
+def _seeds_in(tree: Path) -> float:
+    """Seeds for each million events of bare SimPy, by the code of that work tree."""
+    paths = os.pathsep.join([str(tree), str(tree / "sim")])
+    found = subprocess.run(
+        _command(["seeds"]),
+        cwd=tree,
+        env={**os.environ, "PYTHONPATH": paths},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    figures: dict[str, float] = json.loads(found.stdout)
+    return 1e6 * figures["seeds_per_s"] / figures["simpy_events_per_s"]
+
+
+def _against(revision: str) -> list[Figure]:
+    packed = subprocess.run(
+        ["git", "archive", "--format=tar", revision], cwd=ROOT, check=True, stdout=subprocess.PIPE
+    ).stdout
+    with tempfile.TemporaryDirectory() as folder:
+        with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+            archive.extractall(folder, filter="data")
+        pairs = [(_seeds_in(ROOT), _seeds_in(Path(folder))) for _ in range(_TURNS)]
+    now, then = (statistics.median(found) for found in zip(*pairs, strict=True))
+    return [
+        Figure("seeds for a million events of SimPy, now", now, ""),
+        Figure(f"the same, {revision}", then, ""),
+        Figure("now against then", now / then, "times", "at_least", 0.9),
+    ]
+
+
+def measure(revision: str | None = None) -> list[Figure]:
+    """All figures; with a revision only how fast it was."""
+    if revision is not None:
+        return _against(revision)
     hour, twice, day = (_result(_start("fleet", *size)) for size in ((1_000, 1), (2_000, 1), (500, 24)))
     one = _result(_start("seeds"))
     pair = [_result(process) for process in [_start("seeds"), _start("seeds")]]

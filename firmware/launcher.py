@@ -6,6 +6,11 @@
 # of them `confirm_s` seconds until a `ready` of it is acknowledged.
 #
 # Each change is one rename, and comes before what it is about: wherever the power is cut, the board boots.
+#
+# Rejected: the chip's partitions (they hold MicroPython itself, a megabyte each; other ports have none); a
+# copy of the last version to put back (the copying would meet the very power cut that it is for); the trial's
+# state in the version's own files (two files cannot change in one step); a count of starts in RTC memory (a
+# watchdog keeps it, a power cut does not, and a version that browns out would be tried for ever).
 
 import gc
 import os

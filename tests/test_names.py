@@ -17,6 +17,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 TESTS = ("tests", "benchmarks", "examples")
 PROGRAMS = ("dcompute", "sim/dcompute_sim")
+SCENARIOS = sorted(ROOT.glob("scenarios/**/*.yaml"))
 BY_MICROPYTHON = ("shims", "firmware", "newer_umqtt")
 
 OWNERS = {
@@ -196,3 +197,18 @@ def test_what_counts_as_reaching(text: str, names: list[str]) -> None:
 def test_private_packages_are_found() -> None:
     text = "from dcompute._mqtt.link import MqttLink\nimport pip._internal.commands\nimport dcompute.parts\n"
     assert [name for _, name in private_packages(ast.parse(text))] == ["dcompute._mqtt", "pip._internal"]
+
+
+def test_words_that_were_given_up_stay_away() -> None:
+    """Phrases of ours that nobody else would have used, and docstrings that say nothing."""
+    given_up = re.compile(
+        "how-manieth|a message that is none|one test an expectation|See the module\\'s head|aftermath|museum"
+    )
+    files = [*python_files(*PROGRAMS, *TESTS), *ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *SCENARIOS]
+    found = {
+        str(path.relative_to(ROOT)): words
+        for path in files
+        if path != Path(__file__) and path.name != "CHANGELOG.md"
+        if (words := given_up.findall(path.read_text(encoding="utf-8")))
+    }
+    assert not found

@@ -126,7 +126,7 @@ Step = tuple[Any, ...]
 
 
 class SmallWorld:
-    """See the module's head.
+    """A few nodes and one asker with a net between them, which take one step at a time, whichever is chosen.
 
     Args:
         node_class, core_class: the cores, or mutants of them.

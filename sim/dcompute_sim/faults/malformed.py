@@ -1,4 +1,4 @@
-"""Fault: somebody publishes a message that is none."""
+"""Fault: somebody publishes a malformed message."""
 
 from __future__ import annotations
 
