@@ -259,7 +259,8 @@ class FleetCore:
         if self.deadlines:
             self._wake(self.deadlines[0][0])
         for node in self.nodes.values():
-            self._tend(node, now_s)
+            if node.open or not node.told or node.bucket < 0:  # else it is idle, told so, and has room
+                self._tend(node, now_s)
         self._place(now_s)
 
     def wake_s(self) -> float | None:

@@ -11,10 +11,11 @@ import signal
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
+from typer.models import OptionInfo
 
 from dcompute.broker_url import BrokerUrl
 from dcompute.metrics import address_of
@@ -51,8 +52,9 @@ class BrokerKind(StrEnum):
     mosquitto = "mosquitto"
 
 
-def _file(help_text: str) -> Any:
-    return typer.Option(exists=True, dir_okay=False, help=help_text)
+def _file(help_text: str) -> OptionInfo:
+    option: OptionInfo = typer.Option(exists=True, dir_okay=False, help=help_text)
+    return option
 
 
 @app.callback(invoke_without_command=True)

@@ -304,7 +304,7 @@ class _ResultLedger:
                 result.out_until_us = min(result.out_until_us, event.t_us)
             self._changed(node, event.t_us)
 
-    def _of_node(self, event: Any) -> None:
+    def _of_node(self, event: t.NodeConnected | t.WireOpened | t.WireStalled | t.WireResumed) -> None:
         """Something that may change whether its bytes reach the broker."""
         node = self._node(event.node)
         self._settle(node, event.t_us)

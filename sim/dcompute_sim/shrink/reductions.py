@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, TypeVar
 
-from dcompute_sim.faults import NodeFault
+from dcompute_sim.faults import Fault, NodeFault
 from dcompute_sim.faults.schedule import Select
 from dcompute_sim.scenario import Scenario
 from dcompute_sim.scenario.fleet import Group, node_names
@@ -163,7 +163,7 @@ def _used(scenario: Scenario) -> list[str]:
     return [node for node in scenario.nodes() if node in names]
 
 
-def _victims(fault: Any) -> Sequence[str]:
+def _victims(fault: Fault) -> Sequence[str]:
     return fault.select.names or () if isinstance(fault, NodeFault) else ()
 
 
@@ -260,7 +260,7 @@ def rounder_moments(scenario: Scenario) -> Reduction:
     yield [option for option in options if option != scenario]
 
 
-def _rounded(entry: Any, step: float) -> dict[str, float]:
+def _rounded(entry: Fault | TaskStream, step: float) -> dict[str, float]:
     keys = ("at", "heal_after", "restart_after", "until")
     values = {key: getattr(entry, key, None) for key in keys}
     return {key: max(step, round(round(v / step) * step, 6)) for key, v in values.items() if v}

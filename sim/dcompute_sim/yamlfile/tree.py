@@ -17,7 +17,9 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import (
     AliasEvent,
     DocumentStartEvent,
+    Event,
     MappingEndEvent,
+    NodeEvent,
     ScalarEvent,
     SequenceEndEvent,
     SequenceStartEvent,
@@ -141,7 +143,7 @@ class _Builder:
             raise LocatedError(self._problems)
         return root
 
-    def _node(self, event: Any, depth: int) -> Node:
+    def _node(self, event: NodeEvent, depth: int) -> Node:
         self._nodes += 1
         if self._nodes > MAX_NODES:
             self._fail(event, f"more than {MAX_NODES:,} values", "use groups, `count` and `every`")
@@ -168,7 +170,7 @@ class _Builder:
             self._anchors[anchor] = node
         return node
 
-    def _alias(self, event: Any) -> Node:
+    def _alias(self, event: AliasEvent) -> Node:
         name = event.anchor
         if name not in self._anchors:
             self._fail(event, f"`*{name}` has no anchor `&{name}` before it", "define it above")
@@ -177,21 +179,21 @@ class _Builder:
             self._fail(event, f"`*{name}` contains itself", "an anchor cannot be used inside its own value")
         return node
 
-    def _leaf(self, event: Any, tag: object) -> Leaf:
+    def _leaf(self, event: ScalarEvent, tag: object) -> Leaf:
         plain = event.style is None and tag is None
         text = event.value if event.value.isascii() else self._whole_characters(event)
         return Leaf(self._span(event), scalar(text) if plain else text, text, plain)
 
-    def _whole_characters(self, event: Any) -> str:
+    def _whole_characters(self, event: ScalarEvent) -> str:
         """JSON, which is YAML too, writes an emoji as the two halves of its UTF-16: put them together."""
         try:
             return str(event.value).encode("utf-16", "surrogatepass").decode("utf-16")
         except UnicodeDecodeError:
             self._fail(event, "half a character (a lone surrogate)", "write the character itself")
 
-    def _mapping(self, event: Any, depth: int) -> Map:
+    def _mapping(self, event: NodeEvent, depth: int) -> Map:
         node = Map(self._span(event))
-        merges: list[tuple[Any, Node]] = []
+        merges: list[tuple[Event, Node]] = []
         while not isinstance(inner := next(self._events), MappingEndEvent):
             if not isinstance(inner, ScalarEvent):
                 self._fail(inner, "a key must be a plain word", "did you mean a string in quotes?")
@@ -211,7 +213,7 @@ class _Builder:
             self._merge(node, where, merged)
         return node
 
-    def _merge(self, node: Map, where: Any, value: Node) -> None:
+    def _merge(self, node: Map, where: Event, value: Node) -> None:
         """`<<: *base`: the base's entries, unless given here."""
         for base in value.items if isinstance(value, Seq) else [value]:
             if not isinstance(base, Map):
@@ -221,12 +223,12 @@ class _Builder:
                     node.entries[key] = entry
                     node.keys[key] = base.keys[key]
 
-    def _span(self, event: Any) -> Span:
+    def _span(self, event: Event) -> Span:
         start, end = event.start_mark, event.end_mark
         length = end.column - start.column if end.line == start.line else 1
         return Span(self._source, start.line + 1, start.column + 1, max(1, length))
 
-    def _fail(self, event: Any, message: str, hint: str) -> NoReturn:
+    def _fail(self, event: Event, message: str, hint: str) -> NoReturn:
         raise LocatedError([*self._problems, Problem(self._span(event), message, hint)])
 
     def _syntax(self, error: MarkedYAMLError) -> Problem:
