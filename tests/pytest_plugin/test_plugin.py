@@ -294,6 +294,30 @@ def test_the_fixture_takes_the_seeds_of_the_command_line(pytester: pytest.Pytest
     pytester.runpytest("--dcompute-seeds", "2..4").assert_outcomes(passed=3)
 
 
+# --- other projects ---------------------------------------------------------------------------------------
+
+
+def test_a_project_with_packages_of_our_names_is_served(tmp_path: Path) -> None:
+    """`python -m pytest` puts the project's root first on the path: none of ours may be found there."""
+    for package in ("sim", "scenario", "trace", "checks"):
+        write(tmp_path, f"{package}/__init__.py", "OURS = False\n")
+    write(tmp_path, "faults.py", "OURS = False\n")
+    write(tmp_path, "night.scenario.yaml", HELD)
+    test = (
+        "import checks, faults, scenario, sim, trace\n\n\ndef test_theirs():\n    assert not "
+        "(checks.OURS or faults.OURS or scenario.OURS or sim.OURS or trace.OURS)\n"
+    )
+    write(tmp_path, "test_theirs.py", test)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:hypothesispytest"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "5 passed" in done.stdout  # one of theirs, four items of ours
+
+
 # --- not used --------------------------------------------------------------------------------------------
 
 
