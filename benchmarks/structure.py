@@ -6,8 +6,10 @@ What is counted, over every Python file of `dcompute`, `sim` and `firmware` (tes
   end, docstring included);
 * private functions used once: of all functions and methods with a leading underscore, the share whose name
   is written in exactly one other place of their module. Each is a jump that a reader makes for one caller;
-  short ones (up to six lines) are what the house rules ask to be inlined;
-* comments: lines that hold nothing but a comment, for each 100 lines of code. Docstrings are counted apart;
+  short ones (up to six lines) are what the house rules ask to be inlined, unless they are not called but
+  handed on: callbacks, processes, hooks that others override;
+* comments: lines that hold nothing but a comment, for each 100 lines of code, and those beside code.
+  Docstrings are counted apart;
 * circles and upward arrows: see `source_graph.py`.
 """
 
@@ -30,37 +32,44 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 @dataclass(frozen=True)
 class Function:
-    """One function or method: where it is, how long, and how often its module writes its name."""
+    """One function or method: where, how long, and how often its module writes its name, and calls it."""
 
     where: str
     lines: int
     private: bool
     uses: int
+    calls: int
 
 
 @dataclass(frozen=True)
 class Lines:
-    """Lines of code, of comments alone, and of docstrings."""
+    """Lines of code, of comments alone, of docstrings, and of code with a comment beside it."""
 
     code: int
     comments: int
     docstrings: int
+    beside: int
 
 
 def functions_of(path: str, text: str) -> Iterator[Function]:
     """Every function of a file."""
     tree = ast.parse(text, path)
     written: Counter[str] = Counter()
+    called: Counter[str] = Counter()
     for node in ast.walk(tree):
         if isinstance(node, ast.Name):
             written[node.id] += 1
         elif isinstance(node, ast.Attribute):
             written[node.attr] += 1
+        elif isinstance(node, ast.Call):
+            called[getattr(node.func, "id", getattr(node.func, "attr", ""))] += 1
     for node in ast.walk(tree):
         if isinstance(node, _FUNCTIONS):
             private = node.name.startswith("_") and not node.name.endswith("__")
             lines = (node.end_lineno or node.lineno) - node.lineno + 1
-            yield Function(f"{path}:{node.lineno} {node.name}", lines, private, written[node.name])
+            yield Function(
+                f"{path}:{node.lineno} {node.name}", lines, private, written[node.name], called[node.name]
+            )
 
 
 def lines_of(text: str) -> Lines:
@@ -81,7 +90,7 @@ def lines_of(text: str) -> Lines:
             comments.add(token.start[0])
         elif token.type not in blank:
             code.update(range(token.start[0], token.end[0] + 1))
-    return Lines(len(code - docstrings), len(comments - code), len(docstrings))
+    return Lines(len(code - docstrings), len(comments - code), len(docstrings), len(comments & code))
 
 
 def figures_of(files: Mapping[str, str]) -> list[Figure]:
@@ -106,9 +115,11 @@ def figures_of(files: Mapping[str, str]) -> list[Figure]:
         Figure("the longest function", longest.lines, f"lines: {longest.where}"),
         Figure("private functions used once", 100 * len(once) / len(private), "%"),
         Figure(f"the same, of up to {SHORT_LINES} lines", 100 * len(short) / len(private), "%"),
+        Figure("the same, called", 100 * sum(found.calls > 0 for found in short) / len(private), "%"),
         Figure(
             "comment lines per 100 lines of code", 100 * sum(found.comments for found in lines) / code, ""
         ),
+        Figure("comments beside code, per 100", 100 * sum(found.beside for found in lines) / code, ""),
         Figure(
             "docstring lines per 100 lines of code", 100 * sum(found.docstrings for found in lines) / code, ""
         ),

@@ -213,15 +213,15 @@ def _once():
 
 def both():
     _twice()
-    return _once() + _twice()
+    return _once() + max(_twice)
 
 def _twice(): ...
 """
     found = {function.where.split()[-1]: function for function in functions_of("x.py", text)}
-    assert {name: (f.lines, f.private, f.uses) for name, f in found.items()} == {
-        "_once": (2, True, 1),
-        "both": (3, False, 0),
-        "_twice": (1, True, 2),
+    assert {name: (f.lines, f.private, f.uses, f.calls) for name, f in found.items()} == {
+        "_once": (2, True, 1, 1),
+        "both": (3, False, 0, 0),
+        "_twice": (1, True, 2, 1),
     }
 
 
@@ -235,7 +235,7 @@ and more.
 x = 1  # a comment beside code is code
 """
     lines = lines_of(text)
-    assert (lines.code, lines.comments, lines.docstrings) == (1, 1, 4)
+    assert (lines.code, lines.comments, lines.docstrings, lines.beside) == (1, 1, 4, 1)
 
 
 def test_figures_tell_a_house_with_circles_from_one_without() -> None:
