@@ -27,8 +27,15 @@ _PYTHON_ONLY = {  # made with a circumstance, or with work, that only python nod
     "field_starvation",
     "field_storm",
 }
-_FOR_BOARDS = {"field_herd": " --set fleet.py.count=60 --set vars.back=35s"}
-_ALSO_AS_BOARDS = ("stale_will", "reconnections", "dies_unseen_twice")  # beside the field faults
+_TO_JOIN = " --set vars.start=8s"
+_TO_RECOVER = f"{_TO_JOIN} --set vars.recovery=10s --set faults.0.sure=true"
+_FOR_BOARDS = {  # which boot, and join a Wi-Fi
+    "field_herd": " --set fleet.py.count=60 --set vars.back=35s",
+    "field_malformed_task": _TO_JOIN,
+    "field_retained_dead": _TO_RECOVER,
+    "field_new_client_id": _TO_RECOVER,
+}
+_ALSO_AS_BOARDS = ("reconnections", "dies_unseen_twice")  # beside the field faults
 
 
 def trials(part: str) -> list[str]:
