@@ -1,4 +1,6 @@
-"""Fleets beside the eight processes: twenty nodes and 100,000 tasks, a thousand nodes, an emulated board."""
+"""Fleets beside the eight processes: 20 nodes and 100,000 tasks, 1,000 nodes, 300 busy ones and something
+urgent, an emulated board.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +24,9 @@ MANY_TASKS = 100_000
 MANY_TASKS_NODES = 20
 FLAT_MB = 16.0  # of 100,000 tasks that would take 260 MB
 MANY_NODES = 1_000
+BUSY_NODES = 300
+BUSY_S = 1.0  # each task
+URGENT_TASKS = 40
 PATIENCE_S = 120.0
 ROUND_TRIPS = 100
 
@@ -32,15 +37,23 @@ node = ComputeNodeTransport("127.0.0.1", int(sys.argv[1]), sys.argv[2])
 node.start()
 Worker(node, lambda task: None).run()
 """
-# A thousand nodes on one loop, which answer at once: what is measured is the executor beside so many.
+# A thousand nodes on one loop, which take no more than time: what is measured is the executor beside so many.
 NODES = """
-import sys, threading
+import sys, threading, time
 from dcompute import ComputeNodeTransport
+from dcompute._mqtt.shared import shared_driver
 from dcompute.worker import TaskLoop
+each_s = float(sys.argv[3])
+def work(task, done):
+    began_s = time.monotonic()  # of all processes of this machine
+    if each_s:
+        shared_driver().call_later(each_s, lambda: done(began_s))
+    else:
+        done(began_s)
 for number in range(int(sys.argv[2])):
     node = ComputeNodeTransport(
         "127.0.0.1", int(sys.argv[1]), f"n{number}", credit=4, install_signal_handlers=False)
-    loop = TaskLoop(node, lambda task, done: done(None))
+    loop = TaskLoop(node, work)
     node.set_task_callback(loop.kick, inline=True)
     node.start(0)
 threading.Event().wait()
@@ -81,7 +94,7 @@ def nodes(port: int, count: int) -> list[list[str]]:
 def measure() -> list[Figure]:
     """All figures, each on a mosquitto as it comes."""
     figures: list[Figure] = []
-    for measured in (_many_tasks, _many_nodes, _board):
+    for measured in (_many_tasks, _many_nodes, _urgent, _board):
         with tempfile.TemporaryDirectory() as place:
             process, port = broker("mosquitto", Path(place))
             process.start()
@@ -113,7 +126,7 @@ def _many_tasks(port: int, _place: Path) -> list[Figure]:
 
 def _many_nodes(port: int, _place: Path) -> list[Figure]:
     with (
-        running([sys.executable, "-c", NODES, str(port), str(MANY_NODES)]),
+        running([sys.executable, "-c", NODES, str(port), str(MANY_NODES), "0"]),
         FleetExecutor("127.0.0.1", port) as fleet,
     ):
         fleet.wait_for_nodes(MANY_NODES, timeout=PATIENCE_S)
@@ -126,6 +139,29 @@ def _many_nodes(port: int, _place: Path) -> list[Figure]:
         Figure(f"{MANY_NODES:,} nodes: tasks done", done, "tasks", "at_least", count),
         Figure(f"{MANY_NODES:,} nodes: empty tasks", count / took_s, "tasks/s"),
         Figure(f"{MANY_NODES:,} nodes: submit to result, median", statistics.median(times_ms), "ms"),
+    ]
+
+
+def _urgent(port: int, _place: Path) -> list[Figure]:
+    with (
+        running([sys.executable, "-c", NODES, str(port), str(BUSY_NODES), str(BUSY_S)]),
+        FleetExecutor("127.0.0.1", port) as fleet,
+    ):
+        fleet.wait_for_nodes(BUSY_NODES, timeout=PATIENCE_S)
+        batch = [fleet.submit("f", priority=1 + number % 5) for number in range(BUSY_NODES * 12)]
+        waits_s = []
+        for _ in range(URGENT_TASKS):
+            time.sleep(BUSY_S / 10)
+            asked_s = time.monotonic()
+            waits_s.append((fleet.submit("f", priority=10), asked_s))
+        lengths = [(future.result(PATIENCE_S) - asked_s) / BUSY_S for future, asked_s in waits_s]
+        waiting = sum(not future.done() for future in batch)
+        fleet.shutdown(cancel_futures=True)
+    title = f"{BUSY_NODES} busy nodes, an urgent task begins"
+    return [
+        Figure(f"{title}: median", statistics.median(lengths), "task lengths"),
+        Figure(f"{title}: longest, the way included", max(lengths), "task lengths", "at_most", 1.1),
+        Figure(f"{title}: before others", waiting, "tasks", "at_least", 1),
     ]
 
 

@@ -163,6 +163,8 @@ class ComputeNodeTransport(Transport):
             if self._leaving:
                 self._leaving = False
                 self._core.set_status(READY)
+                if self._core.ring is not None:
+                    self._core.ring.leaving = False
         if self._signals is not None:
             self._signals.install()
 

@@ -291,13 +291,22 @@ def test_progress_reaches_the_future(rig: Rig) -> None:
     progress(0.5, "to nobody, which is no error")
 
 
-def test_older_nodes_take_part(rig: Rig) -> None:
+def test_a_node_that_left_and_starts_again_takes_work_again(rig: Rig) -> None:
+    node, fleet = rig.node(), rig.executor()
+    assert fleet.submit("add", 1, 2).result(10) == 3
+    node.stop()
+    node.start()
+    assert fleet.submit("add", 3, 4).result(10) == 7
+
+
+def test_older_nodes_take_part(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
     rig.node(credit=0)
     with rig.executor() as fleet:
         fleet.wait_for_nodes(1, timeout=10)
         assert list(fleet.map("add", range(20), range(20))) == list(range(0, 40, 2))
         with pytest.raises(Expired):
             fleet.submit("add", 1, once=True, timeout=0.3).result(10)
+    assert "done at least once, one at a time, and none there that is to run once" in caplog.text
 
 
 def test_executors_get_their_own_results_and_one_with_few_tasks_need_not_wait_for_one_with_many(

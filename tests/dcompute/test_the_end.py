@@ -330,6 +330,91 @@ def test_at_the_prompt_ctrl_c_leaves_the_node_ready(
         os.close(ours)
 
 
+# Runs cells as ipykernel does: in a running loop; SIGINT is ignored between them, and ends a cell, one that
+# awaits by cancelling it.
+NOTEBOOK = """
+import ast, asyncio, inspect, json, signal, sys
+INT = signal.SIGINT
+sys.ps1 = "In : "
+scope = {}
+async def run(cell):
+    code = compile(cell, "cell", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    before = signal.signal(INT, signal.default_int_handler)
+    try:
+        awaits = eval(code, scope)
+        if inspect.iscoroutine(awaits):
+            task = asyncio.ensure_future(awaits)
+            signal.signal(INT, lambda *_: task.get_loop().call_soon_threadsafe(task.cancel))
+            await task
+        said = "done"
+    except BaseException as error:
+        said = type(error).__name__
+    signal.signal(INT, before)
+    print(said, flush=True)
+async def main():
+    while line := await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline):
+        await run(json.loads(line))
+signal.signal(INT, signal.SIG_IGN)
+asyncio.run(main())
+"""
+NOW = "print('now', flush=True)"
+
+
+def test_in_a_notebook_ctrl_c_ends_the_cell_and_leaves_the_node_ready(
+    mosquitto: Served, new_fleet: Callable[[int], Fleet], eventually: Eventually
+) -> None:
+    fleet = new_fleet(mosquitto.port)
+    master = fleet.master()
+    process = subprocess.Popen(
+        [sys.executable, "-c", NOTEBOOK], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    said = process.stdout
+
+    def cell(*lines: str, interrupt: bool = False) -> str:
+        assert process.stdin is not None
+        process.stdin.write(json.dumps("\n".join(lines)) + "\n")
+        process.stdin.flush()
+        if interrupt:
+            assert said.readline() == "now\n"
+            process.send_signal(signal.SIGINT)
+        return said.readline().strip()
+
+    try:
+        where = f"'127.0.0.1', {fleet.port}"
+        assert (
+            cell(
+                "from dcompute import ComputeNodeTransport, FleetExecutor",
+                f"node = ComputeNodeTransport({where}, '{fleet.id('n')}', namespace='{fleet.namespace}')",
+                "assert await node.start_async()",
+                f"executor = FleetExecutor({where}, namespace='{fleet.namespace}')",
+                "future = executor.submit('f')",
+            )
+            == "done"
+        )
+        eventually(lambda: master.get_nodes_by_status("ready"))
+        process.send_signal(signal.SIGINT)
+        assert (
+            cell("node.stop()", "node.start()", NOW, "future.result()", interrupt=True) == "KeyboardInterrupt"
+        )
+        assert cell("import asyncio", NOW, "await asyncio.sleep(60)", interrupt=True) == "CancelledError"
+        assert (
+            cell(
+                "task = node.get_task(timeout=15)",
+                "node.send_result({'output': 'done', 'task_id': task['id']})",
+                "assert future.result(15) == 'done'",
+            )
+            == "done"
+        )
+        eventually(lambda: master.get_nodes_by_status("ready"))  # and not offline behind one's back
+        assert cell("assert await node.stop_async() == []", "executor.close()") == "done"
+        eventually(lambda: master.get_nodes_by_status("offline"))
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_logging_is_quiet_in_a_normal_life(fleet: Fleet, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     with fleet.master(start=False) as master, fleet.node(start=False):
