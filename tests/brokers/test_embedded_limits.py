@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
+import tracemalloc
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from types import SimpleNamespace
@@ -161,3 +163,30 @@ def test_a_subscription_over_many_retained_topics_holds_nobody_up() -> None:
     sent: list[object] = []
     assert asyncio.run(main()) < 0.02  # by looking at each topic: 0.19 s
     assert len(sent) == 20_000
+
+
+def test_a_client_that_is_remembered_weighs_little(serving: Serving) -> None:
+    """38 KiB each once: a state machine, two queues, and all of a connection that was over."""
+
+    async def come_and_go(target: BrokerUnderTest, numbers: range) -> None:
+        for number in numbers:
+            client = await connect(target, f"kept-{number}", clean=False)
+            await client.subscribe(f"t/{number}")
+            await client.disconnect()
+
+    async def scene(target: BrokerUnderTest) -> None:
+        await come_and_go(target, range(20))
+        gc.collect()
+        tracemalloc.start()
+        try:
+            await come_and_go(target, range(20, 80))
+            gc.collect()
+            assert tracemalloc.get_traced_memory()[0] / 60 < 10 * 1024
+        finally:
+            tracemalloc.stop()
+        again = await connect(target, "kept-50", clean=False)
+        await again.publish("t/70", b"for one who is away", qos=1)
+        absent = await connect(target, "kept-70", clean=False)
+        assert (await absent.message("t/70")).payload == b"for one who is away"
+
+    run(serving, "embedded", scene)

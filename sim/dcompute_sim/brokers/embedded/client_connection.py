@@ -1,4 +1,5 @@
-"""One client's connection: amqtt's protocol handler without its tasks, its queues and its timeouts.
+"""One client's connection: amqtt's protocol handler without its tasks, its queues and its timeouts; and what
+is left of it while a client that is to be remembered is away.
 
 amqtt handles each packet in a task of its own (so their order is up to the scheduler) and hands it on
 through queues to a second loop. Here the broker takes the packets one by one, in the order they came
@@ -22,16 +23,14 @@ from dcompute_sim.brokers.embedded.streams import KeepaliveTimer, PacketReader, 
 
 
 class ClientConnection(BrokerProtocolHandler):  # type: ignore[misc]  # amqtt is untyped
-    """A session's newest connection. It stays when it has ended, to queue for the absent client."""
+    """A session's newest connection."""
 
     outbox: Outbox
 
-    def attach(self, session: Session, reader: PacketReader | None, writer: PacketWriter | None) -> None:
+    def attach(self, session: Session, reader: PacketReader, writer: PacketWriter) -> None:
         super().attach(session, reader, writer)
         self.outbox = Outbox(session)
         self._ended = asyncio.Event()
-        if writer is None:
-            self._ended.set()
 
     @property
     def is_open(self) -> bool:
@@ -44,8 +43,7 @@ class ClientConnection(BrokerProtocolHandler):  # type: ignore[misc]  # amqtt is
 
     async def stop(self) -> None:
         """End the connection, whatever the client does, and return when the broker is done with its end."""
-        if self.writer is not None:
-            self.writer.abort()
+        self.writer.abort()
         await self._ended.wait()
 
     async def close(self) -> None:
@@ -65,6 +63,54 @@ class ClientConnection(BrokerProtocolHandler):  # type: ignore[misc]  # amqtt is
 
     async def _send_packet(self, packet: Any) -> None:
         self.writer.write(packet.to_bytes())
+
+
+class Absence:
+    """In the place of a connection: queues for a client that is away."""
+
+    __slots__ = ("outbox",)
+    is_open = False
+
+    def __init__(self, outbox: Outbox) -> None:
+        self.outbox = outbox
+
+    async def stop(self) -> None:
+        """Nothing is there to be ended."""
+
+
+class _Presence:
+    """Whether a session's client is connected: all that is asked of the state machine that each of amqtt's
+    sessions has, and that is half of what a session weighs."""
+
+    __slots__ = ("state",)
+
+    def __init__(self) -> None:
+        self.state = "new"
+
+    def connect(self) -> None:
+        self.state = "connected"
+
+    def disconnect(self) -> None:
+        self.state = "disconnected"
+
+    def is_connected(self) -> bool:
+        return self.state == "connected"
+
+
+class _UnusedQueue:
+    """In the place of the second queue of each session, which belongs to the loops that are not used here."""
+
+    def empty(self) -> bool:
+        return True
+
+
+_UNUSED = _UnusedQueue()
+
+
+def lighten(session: Session) -> None:
+    """Take from amqtt's session what the broker does not use of it: a fleet's sessions stay for ever."""
+    session.transitions = _Presence()
+    session.delivered_message_queue = _UNUSED
 
 
 async def decode(data: bytes) -> Any:

@@ -52,7 +52,8 @@ from amqtt.session import IncomingApplicationMessage, Session
 
 from dcompute_sim.brokers.access import AccessRules
 from dcompute_sim.brokers.embedded import framing
-from dcompute_sim.brokers.embedded.client_connection import ClientConnection
+from dcompute_sim.brokers.embedded.client_connection import Absence, ClientConnection, lighten
+from dcompute_sim.brokers.embedded.outbox import Outbox
 from dcompute_sim.brokers.embedded.streams import PacketReader, PacketWriter
 from dcompute_sim.brokers.embedded.subscriptions import Subscriptions
 from dcompute_sim.brokers.model.topics import TopicTree
@@ -103,6 +104,7 @@ class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
         except (framing.MalformedPacket, MQTTError, TimeoutError) as error:
             await writer.close()
             raise AMQTTError(f"no usable CONNECT from {remote_address}:{remote_port}: {error}") from None
+        lighten(session)
         return connection, session
 
     async def _handle_client_session(
@@ -142,6 +144,8 @@ class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
             await handler.close()
             try:
                 await self._finish(session, said_goodbye=said_goodbye)
+                if session.client_id in self._sessions:  # else it is not to be kept
+                    self._sessions[session.client_id] = (session, Absence(handler.outbox))
             finally:  # whatever happened: who waits for this end (a successor, the end of the broker) gets it
                 handler.mark_ended()
 
@@ -323,10 +327,9 @@ class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
 
     def adopt(self, session: Session, filters: dict[str, int]) -> None:
         """Take in a kept session whose client is not connected."""
-        connection = ClientConnection(self.plugins_manager)
-        connection.attach(session, None, None)
+        lighten(session)
         session.transitions.disconnect()
-        self._sessions[session.client_id] = (session, connection)
+        self._sessions[session.client_id] = (session, Absence(Outbox(session)))
         for topic_filter, qos in filters.items():
             self._wanted.add(session.client_id, topic_filter, qos)
 
