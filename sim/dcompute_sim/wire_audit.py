@@ -46,6 +46,7 @@ _FIRST_TASKS = 100  # of a connection: what the master held for it
 _IN_FLIGHT = 30  # messages: 20, and half as many again of statuses, which overtake
 _STATUSES = 4
 _REMEMBERED = 16  # messages of a connection; what is repeated without need is repeated soon
+_LATE_AT_MOST = 100  # connections of which the CONNECT may still be on its way
 _BOARDS_BEGIN_S = 946_684_800  # 2000-01-01, where an ESP32's clock is at power-on
 _DROPS_TOPIC = "$SYS/broker/publish/messages/dropped"
 
@@ -92,6 +93,7 @@ class WireAudit:
         self._prefix = namespace + "/" if namespace else ""
         self._speakers: dict[str, _Speaker] = {}
         self._numbers: dict[tuple[str, str], int] = {}  # (node, boot nonce) -> its highest connection
+        self._skipped: dict[tuple[str, str], set[int]] = {}  # connections below it that were not heard of yet
         self._gone: set[str] = set()  # nodes of which that was said last
         self._told: set[tuple[str, str]] = set()
         self._heard = 0
@@ -278,7 +280,8 @@ class WireAudit:
             self._broken(speaker, topic, "a timestamp of an age in which no clock of a node is")
 
     def _begin(self, speaker: _Speaker, topic: str, inc: Any) -> None:
-        """A new connection: its incarnation is new, and of one boot they count up."""
+        """A new connection: its incarnation is new, and of one boot they count up. The CONNECT of an attempt
+        that was given up may have been held up on its way, and come after the next one's."""
         parts = _parts(inc)
         before = _parts(speaker.inc)
         if parts is None:
@@ -286,9 +289,17 @@ class WireAudit:
             speaker.inc = ""
             return
         nonce, number = parts
-        if number <= self._numbers.get((speaker.node, nonce), 0):
+        key = speaker.node, nonce
+        highest = self._numbers.get(key, 0)
+        if number > highest:
+            if number > highest + 1:
+                first = max(highest + 1, number - _LATE_AT_MOST)
+                self._skipped.setdefault(key, set()).update(range(first, number))
+            self._numbers[key] = number
+        elif number in self._skipped.get(key, ()):
+            self._skipped[key].remove(number)
+        else:
             self._broken(speaker, topic, "an incarnation that was there before")
-        self._numbers[speaker.node, nonce] = number
         if before is None or before[0] != nonce:
             speaker.since_s = self._wall_s()
         speaker.inc = inc

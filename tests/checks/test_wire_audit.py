@@ -228,3 +228,12 @@ def test_programs_of_others_are_not_judged() -> None:
     heard.says("plant/results", {"node_id": "n", "result": 1}, RETAINED)
     assert not heard.broken
     assert heard.of(t.ResultFromOutside) == [{"who": "n", "node": "n", "task": "", "retain": True}]
+
+
+def test_a_connect_that_was_held_up_comes_after_the_next_ones(ear: Ear) -> None:
+    """Found by seed 513 of the swarm of boards: the board had given that attempt up. It comes once."""
+    for number in (4, 3, 2, 5):
+        ear.connect(DEAD | {"inc": f"boot.{number}"})
+    assert not ear.broken
+    ear.connect(DEAD | {"inc": "boot.3"})
+    assert ear.broken == ["an incarnation that was there before"]
