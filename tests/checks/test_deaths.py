@@ -395,6 +395,19 @@ def death(node: str, at_s: float, inc: str = "1.1") -> t.DeathReported:
     return t.DeathReported(t_us=round(at_s * 1e6), node=node, inc=inc, cause="silent")
 
 
+@pytest.mark.parametrize("check", ["no_false_deaths", "status_history"])
+@pytest.mark.parametrize(("seen", "status"), [("connected", Status.HELD), ("ready", Status.FAILED)])
+def test_what_is_only_announced_gives_way_to_the_first_status(
+    story: TraceBuilder, check: str, seen: str, status: Status
+) -> None:
+    """Found by seed 1039 of the swarm of boards: its first status was late, an old will came before it."""
+    story.define("n").add(t.NodeStarted, node="n", boot=1).add(t.NodeConnecting, node="n", inc="1.1")
+    story.fault("stale_will", "n")
+    story.at(1).add(t.NodeConnecting, node="n", inc="1.2").add(t.NodeConnected, node="n", inc="1.2")
+    story.at(2).add(t.NodeStatusSeen, node="n", status=seen, inc="1.2").at(3).death("n", "1.1")
+    assert judge(check, story.at(20).end()).status is status
+
+
 # --- callback_once ---------------------------------------------------------------------------------------
 
 

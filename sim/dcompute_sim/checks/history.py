@@ -19,6 +19,9 @@ from dcompute_sim.trace.replayer import NodeState, Replay
 
 LIFELESS = frozenset({"dead", "offline"})
 """Statuses in which a node will do no work."""
+ANNOUNCED = "connected"
+"""Of a node that has only announced itself: to a master that gives way to its first status, whatever that
+says, for anybody may announce anybody."""
 
 
 def is_seen(kind: str, *ways: Seen) -> bool:

@@ -15,7 +15,8 @@ Rules:
    half a keepalive: the broker waits for 1.5 of them, and a healthy node's last word before it was no older
    than one. A slow link as such, however long, explains nothing.
 5. A report of an incarnation whose successor the master had already seen alive is false, whatever happened:
-   a stale will that overwrote a live node's status (two boards with one id, a random client id).
+   a stale will that overwrote a live node's status (two boards with one id, a random client id). A node that
+   was only announced to the master was not seen: that gives way to its first status (rule 9 of the registry).
 6. Undecided is what nothing could have gone wrong in: no report, and no node that the master knew connected
    for as long as a broker waits for a silent one.
 7. A `dead` without an incarnation (programs that know none) is about the newest connection if that may have
@@ -49,7 +50,7 @@ from pydantic import Field
 
 from dcompute_sim import trace as t
 from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, named, of_kinds
-from dcompute_sim.checks.history import LIFELESS, is_momentary, is_seen, stops_program
+from dcompute_sim.checks.history import ANNOUNCED, LIFELESS, is_momentary, is_seen, stops_program
 from dcompute_sim.faults.fault import Seen
 from dcompute_sim.yamlfile.units import Duration
 
@@ -114,6 +115,7 @@ class _NodeLives:
     closed: set[int] = field(default_factory=set)  # TCP connections that have ended
     late: dict[int, list[_Cause]] = field(default_factory=dict)  # TCP connection -> what it may do to newer
     seen_alive: str = ""  # the incarnation the present master last saw alive
+    only_announced: bool = True  # of its statuses the present master has seen none
 
     def blame(self, cause: _Cause) -> None:
         """The incarnations so far may have died of this; later ones cannot."""
@@ -181,7 +183,7 @@ class _NodeLives:
         if isinstance(event, t.BrokerStopped):
             self.blame(_Cause("broker outage" if event.kept_memory else "broker that forgot its sessions"))
         elif isinstance(event, t.MasterStarted):
-            self.seen_alive = ""  # by this master, which remembers nothing
+            self.seen_alive, self.only_announced = "", True  # to this master, which remembers nothing
 
     def note_of_clone(self, event: t.Event, name: str) -> None:
         """Take in one event of its double: what befalls that (a cause of its own) is no excuse."""
@@ -205,8 +207,11 @@ class _NodeLives:
         """Take in one event of its own."""
         match event:  # the most frequent first
             case t.NodeStatusSeen(status=status, inc=inc):
+                if status != ANNOUNCED:
+                    self.only_announced = False
                 if status not in LIFELESS:
-                    self.seen_alive = inc
+                    if not self.only_announced:
+                        self.seen_alive = inc
                     self.resolve(event.t_us, came_first=True)
             case t.NodeConnecting(inc=inc) | t.NodeConnected(inc=inc) if inc not in self.lives:
                 self.starts_a_life(inc, event.t_us)

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from dcompute_sim import trace as t
 from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive
-from dcompute_sim.checks.history import LIFELESS
+from dcompute_sim.checks.history import ANNOUNCED, LIFELESS
 
 
 @dataclass(slots=True)
@@ -18,6 +18,7 @@ class _NodeHistory:
     order: dict[str, int] = field(default_factory=dict)  # incarnations in order of connection
     whose: dict[str, str] = field(default_factory=dict)  # the node's, or its clone's
     seen: str = ""  # the newest incarnation the master has seen
+    only_announced: bool = True  # of its statuses the master has seen none
     past: set[str] = field(default_factory=set)  # those it had seen before
     over: set[str] = field(default_factory=set)  # incarnations the master has seen end
     repaired: set[str] = field(default_factory=set)
@@ -31,7 +32,8 @@ class StatusHistory(Check):
     An incarnation seen dead may be seen alive again only after its node repaired the status (the `dead` was
     not true). Of a node and its clone the broker decides which connected last: either may follow the other,
     but none comes back once the other was seen. A node never calls itself `dead`, and after `offline` says
-    nothing else. A new master starts with a clean slate. Limit: statuses without incarnation are taken at
+    nothing else. A new master starts with a clean slate, and what was only announced gives way to the first
+    status. Limit: statuses without incarnation are taken at
     their word.
     """
 
@@ -48,6 +50,7 @@ class StatusHistory(Check):
                 case t.MasterStarted():
                     for node in nodes.values():
                         node.seen, node.over, node.past = "", set(), set()
+                        node.only_announced = True
                 case t.NodeConnecting(node=name, inc=inc) | t.NodeConnected(node=name, inc=inc):
                     known = nodes.setdefault(who.owner(name), _NodeHistory())
                     if inc and inc in known.order and isinstance(event, t.NodeConnecting):
@@ -82,6 +85,9 @@ def _may_publish(node: _NodeHistory, event: t.StatusPublished) -> bool:
 
 
 def _may_be_seen(node: _NodeHistory, event: t.NodeStatusSeen) -> bool:
+    if node.only_announced and event.status != ANNOUNCED:
+        node.only_announced = False
+        node.seen, node.past = "", set()
     legal = event.inc not in node.past
     if node.whose.get(event.inc, "") == node.whose.get(node.seen, ""):
         legal = legal and node.order.get(event.inc, 0) >= node.order.get(node.seen, 0)
