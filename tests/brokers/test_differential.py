@@ -158,8 +158,10 @@ class CutLine:
         if self._size == JOINED:
             self._joined += data
             return
-        for start in range(0, len(data), self._size):
-            self._line.send(data[start : start + self._size])
+        # zero-in-pieces: to mosquitto a first byte of 0 is none yet.
+        size = self._size if data[0] else len(data)
+        for start in range(0, len(data), size):
+            self._line.send(data[start : start + size])
 
     def flush(self) -> list[Packet]:
         if self._joined:
@@ -472,7 +474,7 @@ def mutated(packet: bytes, place: int, mask: int) -> bytes:
         changed[index + 1] ^= mask
     else:
         changed[0] ^= mask & 0x0F
-    return bytes(changed)
+    return packet if changed[0] & 0x0E == 0x08 else bytes(changed)  # header-flags: DUP at QoS 0
 
 
 def connect(*fields: bytes, name: bytes = b"MQTT", level: int = 4, flags: int = 2, end: bytes = b"") -> bytes:
