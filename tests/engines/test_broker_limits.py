@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from dcompute_sim import trace as t
 from dcompute_sim.brokers.real_broker import BrokerError
 from dcompute_sim.checks import Status
+from dcompute_sim.engines.virtual import VirtualEngine
+from dcompute_sim.interfaces.participant import Participant
 from dcompute_sim.report.broker_drops import drops
+from dcompute_sim.scenario import NetworkSettings
 
 from .conftest import Run
 
@@ -85,3 +90,20 @@ def test_what_a_node_says_of_itself_keeps_its_order(run: Run) -> None:
     outcome = run(plain, broker="mosquitto")
     result = next(r for r in outcome.verdict.results if r.name == "final_status")
     assert result.outcome.status is Status.HELD, result.outcome.summary
+
+
+def test_the_last_reading_of_statuses_takes_as_long_as_they_come(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A busy machine read 1,343 of 1,500 in the second that there was for it, and the rest were wrong."""
+    narrow = NetworkSettings.model_validate({"bandwidth": "16kbit/s"})
+    machine = VirtualEngine.machine
+
+    def of_a_slow_auditor(self: VirtualEngine, who: Participant, network: NetworkSettings) -> Any:
+        return machine(self, who, narrow if who.role is t.Role.AUDITOR else network)
+
+    monkeypatch.setattr(VirtualEngine, "machine", of_a_slow_auditor)
+    fleet = {"n": {"count": 60, "keepalive": "20s"}}
+    outcome = run({"duration": "10s", "fleet": fleet, "expect": ["retained_consistent"]})
+    assert outcome.verdict.exit_status == 0, [r.outcome for r in outcome.verdict.results]
+    assert outcome.trace.events[-1].t_s > 12

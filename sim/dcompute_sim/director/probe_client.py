@@ -9,6 +9,8 @@ from dcompute.protocol import Rejected, StatusMessage, decode
 from dcompute_sim.director.one_connection import OneConnection
 from dcompute_sim.interfaces.world import Machine
 
+_NOTHING = "nothing/is/retained/here"
+
 
 class ProbeClient(OneConnection):
     """One short visit to the broker: connect, subscribe or publish, leave.
@@ -17,7 +19,8 @@ class ProbeClient(OneConnection):
         topics: what to read ("" for nothing).
         message: what to publish (topic, payload, qos, retain), or None.
         on_message: is told (topic, payload, retained).
-        on_done: is called when the publication was acknowledged, or the subscription was.
+        on_done: is called, once, when the publication was acknowledged, or all was told that is retained
+            (or will never be: nobody listens).
     """
 
     def __init__(
@@ -48,7 +51,21 @@ class ProbeClient(OneConnection):
             self._session.subscribe([(topic, 0) for topic in self._topics])
 
     def session_subscribed(self) -> None:
-        self._on_done()
+        # Brokers answer in order: what is retained comes before the answer to a second subscription.
+        assert self._session is not None
+        self._session.subscribe([(_NOTHING, 0)], optional=True)
+
+    def session_extra(self, topic: str, granted: bool) -> None:
+        self._has_read()
+
+    def channel_lost(self, error: Exception | None) -> None:
+        super().channel_lost(error)
+        if self._topics:
+            self._has_read()
+
+    def _has_read(self) -> None:
+        done, self._on_done = self._on_done, lambda: None
+        done()
 
     def session_acknowledged(self, mid: int) -> None:
         self._on_done()

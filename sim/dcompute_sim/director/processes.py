@@ -30,7 +30,8 @@ from dcompute_sim.scenario.network_settings import WIRED, merged
 if TYPE_CHECKING:
     from dcompute_sim.director.executor_program import ExecutorProgram
 
-_AUDIT_S = 1.0  # time for a fresh client to be sent every retained status
+_AUDIT_S = 1.0  # time for a fresh client to be sent every retained status,
+_AUDIT_AT_MOST_S = 30.0  # and on a machine that is too busy for that
 _COLLECT_S = 5.0  # how often the program above the master asks for results
 
 
@@ -198,14 +199,20 @@ class Director:
         retained = RetainedStatuses(topics)
         machine = self._engine.machine(participant.AUDITOR, WIRED)
         yield self._engine.ready()
+        told = self._env.event()
+
+        def on_done() -> None:
+            told.succeed()
+
         auditor = ProbeClient(
             machine,
             participant.AUDITOR.name,
             topics=(topics.status_of("+"),),
             on_message=retained.on_message,
-            on_done=lambda: None,
+            on_done=on_done,
         )
         yield self._env.timeout(_AUDIT_S)
+        yield told | self._env.timeout(_AUDIT_AT_MOST_S)
         auditor.leave()
         for name, node in self._nodes.items():
             status, inc = retained.found.get(node.node_id, ("", ""))
