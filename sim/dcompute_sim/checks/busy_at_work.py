@@ -39,6 +39,7 @@ class BusyAtWork(Check):
 
     def judge(self, trace: Sequence[t.Event]) -> CheckOutcome:
         foreign: set[str] = set()
+        settled: set[str] = set()
         boards: dict[str, None] = {}  # of which a result is all that is seen of a task's end
         at_work: defaultdict[str, set[str]] = defaultdict(set)
         status: dict[str, str] = {}
@@ -51,6 +52,7 @@ class BusyAtWork(Check):
                 case t.NodeDefined(node=node, kind=kind) if kind != "python":
                     boards[node] = None
                 case t.TaskSettled(task=task):
+                    settled.add(task)
                     for node in boards:
                         at_work[node].discard(task)
                 case t.NodeStarted(node=node):
@@ -58,7 +60,8 @@ class BusyAtWork(Check):
                 case t.NodeStopped(node=node) if event.how != "hang":
                     at_work.pop(node, None)
                 case t.TaskTaken(node=node, task=task) if node not in foreign:
-                    at_work[node].add(task)
+                    if task not in settled or node not in boards:
+                        at_work[node].add(task)
                 case t.StatusPublished(node=node):
                     status[node] = event.status
                     if event.status == _IDLE and at_work[node]:
