@@ -230,7 +230,7 @@ def _healthy() -> list[t.Event]:
     for node in ("n1", "n3", "n4"):
         b.final(node)
     b.final("n2", "dead", alive=False).final("n5", "offline", alive=False)
-    b.add(t.FinalVersion, node="n1", version="v2").add(t.FinalVersion, node="n3", version="v1")
+    b.add(t.FinalVersion, node="n1", version="v2").add(t.FinalVersion, node="n3", version="v1", failed="v2")
     b.add(t.DeadNodesTaken, nodes=["n2", "n3", "n4", "n5"], left=[])
     for node in ("n1", "n3", "n4"):
         b.add(t.MasterAnswered, node=node, status="ready", inc=b.incs[node])
