@@ -332,8 +332,8 @@ def test_failed_connections_leave_no_socket_open(
                 ours.port,
                 node_program("""
                     import gc
-                    gc.threshold(-1)
-                    for _ in range(20):
+                    gc.disable()
+                    for _ in range(8):
                         node._link.open()
                     print("tried")
                     time.sleep(60)
@@ -342,7 +342,9 @@ def test_failed_connections_leave_no_socket_open(
             bare_process, bare, _ = rig.start(
                 theirs.port,
                 bare_program("""
-                    for _ in range(20):
+                    import gc
+                    gc.disable()  # it would close them, as a chip's does, some time
+                    for _ in range(8):
                         try:
                             client.connect()
                         except Exception:
@@ -355,7 +357,7 @@ def test_failed_connections_leave_no_socket_open(
             await bare.line("tried")
             assert process.pid is not None
             assert bare_process.pid is not None
-            assert sockets(process.pid) <= sockets(bare_process.pid) - 10  # all that a chip has
+            assert sockets(process.pid) <= sockets(bare_process.pid) - 7  # of the ten that a chip has
             for task in hanging_up:
                 task.cancel()
 
