@@ -126,7 +126,8 @@ def test_the_offer_under_way_again_is_answered_by_the_same_question(
 ) -> None:
     board = started(bench)
     hello = board.hello()
-    offer = messages.offer(key, hello, make_version("v2").manifest(), back=False)
+    bundle = make_version("v2")
+    offer = messages.offer(key, hello, bundle.manifest(), back=False)
     session = messages.session_key(key, hello, offer)
     board.raw(offer)
     board.run_s(2)
@@ -136,7 +137,7 @@ def test_the_offer_under_way_again_is_answered_by_the_same_question(
         board.run_s(1)
     said = [messages.read_want(message, "board", session) for message in board.heard[1:]]
     assert [isinstance(one, Want) and (one.number, one.at, one.path) for one in said] == [
-        (number, 0, "compute_node.py") for number in (1, 2, 3, 4)
+        (number, 0, min(bundle.files)) for number in (1, 2, 3, 4)
     ]
     assert unharmed(board, before)
 
