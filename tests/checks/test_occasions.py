@@ -198,3 +198,13 @@ def test_a_node_that_does_not_come_back_is_no_excuse(story: TraceBuilder, name: 
     story.define("n1", "n2").boot("n1", "n2").at(20)
     _a_connection_lost(story, 6, retained="dead")
     assert judge(name, story.end()).status is Status.FAILED
+
+
+@pytest.mark.parametrize(("master_status", "verdict"), [("ready", Status.HELD), ("dead", Status.FAILED)])
+def test_a_node_that_is_back_as_the_run_ends_is_judged(
+    story: TraceBuilder, master_status: str, verdict: Status
+) -> None:
+    story.define("n2").boot("n2").at(39).disconnect("n2").death("n2").at(39.5).connect("n2").at(40)
+    story.add(t.FinalNode, node="n2", running=True, connected=True, own_status="ready",
+              master_status=master_status, inc=story.incs["n2"])  # fmt: skip
+    assert judge("final_status", story.end()).status is verdict

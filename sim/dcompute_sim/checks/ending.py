@@ -61,6 +61,7 @@ def _ending(history: History, final: t.FinalNode, retained: t.RetainedStatus | N
         reachable=final.running and not story.silenced,
         undecided=_undecided(history, final),
         reconnecting=final.running
+        and not final.connected
         and any((life.ended_us or 0) + _BACK_US > final.t_us for life in story.lives),
         mute=final.running and final.connected and not final.own_status and not final.master_status,
         retained=retained,
