@@ -140,8 +140,8 @@ class Recorder:
     def held(self, name: str, direction: Direction, n_bytes: int) -> None:
         self.effect(name, HELD, f"held {n_bytes} bytes {direction.replace('_', ' ')}" if n_bytes else "held")
 
-    def stalled(self, name: str, conn: int) -> None:
-        self.add(t.WireStalled, node=name, conn=conn)
+    def stalled(self, name: str, conn: int, missed_s: float) -> None:
+        self.add(t.WireStalled, node=name, conn=conn, missed_us=round(missed_s * 1e6))
 
     def resumed(self, name: str, conn: int) -> None:
         self.add(t.WireResumed, node=name, conn=conn)

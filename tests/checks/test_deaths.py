@@ -505,6 +505,15 @@ def test_what_meets_a_silence_late_is_missed_since_it_was_sent(
     assert judge("no_false_deaths", [*story.events, death("n", 11)]).status is status
 
 
+@pytest.mark.parametrize(("missed_us", "status"), [(5_000_000, Status.HELD), (0, Status.FAILED)])
+def test_what_was_lost_before_the_silence_is_missed_since_it_was_sent(
+    story: TraceBuilder, missed_us: int, status: Status
+) -> None:
+    """Seed 2890 of the swarm: a ping was lost by chance, and its repetition met a silence a second later."""
+    story.define("n").boot("n").at(10).add(t.WireStalled, node="n", conn=story.conns, missed_us=missed_us)
+    assert judge("no_false_deaths", [*story.events, death("n", 11)]).status is status
+
+
 def test_a_death_before_the_node_was_back_from_an_outage_is_due_after_that_outage(
     story: TraceBuilder,
 ) -> None:

@@ -20,6 +20,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.told: list[tuple[object, ...]] = []
+        self.missed_s: list[float] = []  # of each that stalled
 
     def opened(self, name: str, conn: int) -> None:
         self.told.append(("opened", name, conn))
@@ -30,8 +31,9 @@ class Recorder:
     def held(self, name: str, direction: str, n_bytes: int) -> None:
         self.told.append(("held", name, direction, n_bytes))
 
-    def stalled(self, name: str, conn: int) -> None:
+    def stalled(self, name: str, conn: int, missed_s: float) -> None:
         self.told.append(("stalled", name, conn))
+        self.missed_s.append(missed_s)
 
     def resumed(self, name: str, conn: int) -> None:
         self.told.append(("resumed", name, conn))

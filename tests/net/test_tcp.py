@@ -310,6 +310,7 @@ def test_a_stalled_connection_is_told_of_until_bytes_cross_again(
     assert not world.observer.of("stalled")
     world.run(0.2)
     assert world.observer.of("stalled") == [("node", 1)]
+    assert 0.2 <= world.observer.missed_s[0] < 0.3, "since it was sent, not since its repetition was lost"
     world.run(5)
     world.node.link.up()
     draws = iter([True])

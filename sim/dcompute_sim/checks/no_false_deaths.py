@@ -127,15 +127,15 @@ class _NodeLives:
         if inc in self.lives and inc not in self.closings:
             self.lives[inc].append(_Cause("connection loss"))
 
-    def stall(self, conn: int, now_us: int) -> None:
+    def stall(self, conn: int, missed_us: int, now_us: int) -> None:
         """Nothing of this connection reaches the broker: it may lose patience, also after the link healed.
 
         What meets the silence may have been long on its way over a slow link: it is missed since it was sent.
         """
-        cause = self.stalled[conn] = _Cause("a silence that TCP outlasted", now_us)
+        cause = self.stalled[conn] = _Cause("a silence that TCP outlasted", now_us - missed_us)
         slow = self.slow.get(conn)
         if slow is not None and slow.until_us is not None and now_us <= slow.until_us + _TOLD_LATE_US:
-            cause.since_us = slow.since_us
+            cause.since_us = min(cause.since_us, slow.since_us)
         cause.from_us = cause.since_us + self.half_us() - _TOLD_LATE_US
         self.lives.get(self.conns.get(conn, ""), []).append(cause)
 
@@ -225,8 +225,8 @@ class _NodeLives:
                 self.keepalive_s, self.client_id = keepalive_s, client_id
             case t.WireOpened(conn=conn):
                 self.opened(conn)
-            case t.WireStalled(conn=conn):
-                self.stall(conn, event.t_us)
+            case t.WireStalled(conn=conn, missed_us=missed_us):
+                self.stall(conn, missed_us, event.t_us)
             case t.WireLate(conn=conn, late_us=late_us):
                 self.slowed(conn, late_us, event.t_us)
             case t.WireResumed(conn=conn) if conn in self.stalled:

@@ -48,7 +48,7 @@ class RecoveringEnd(Protocol):
 
     def launch(self, segment: WatchedSegment[Any], length: int) -> bool: ...
     def show(self, flags: str, seq: int, payload: bytes, lost: bool) -> None: ...
-    def tell_stalled(self) -> bool: ...
+    def tell_stalled(self, missed_s: float) -> bool: ...
     def tell_resumed(self) -> None: ...
     def give_up(self) -> None: ...
 
@@ -179,8 +179,9 @@ class Recovery:
         """Tell of it when it was sent again, or is not for a while."""
         if self._stalled or window.deadline_s is None:
             return
-        if window.attempts or window.deadline_s - self._clock.env._now >= _LATE_S:
-            self._stalled = self._end.tell_stalled()
+        now_s = self._clock.env._now
+        if window.attempts or window.deadline_s - now_s >= _LATE_S:
+            self._stalled = self._end.tell_stalled(now_s - window.sent[0].first_sent_s)
 
     def _beyond(self) -> tuple[tuple[int, int], ...]:
         ranges: list[tuple[int, int]] = []

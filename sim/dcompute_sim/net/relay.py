@@ -210,7 +210,7 @@ class _Lane:
         is_told = self.direction == "to_broker" and self.pipe.conn > 0
         stalls = repeated > 1 and is_told and not any(item[2] for item in self.queue)
         if stalls:  # a retransmission is lost as well
-            self.pipe.link.observer.stalled(self.pipe.link.name, self.pipe.conn)
+            self.pipe.link.observer.stalled(self.pipe.link.name, self.pipe.conn, 0.0)
         delay_s = self._due_s - now_s
         if is_told and delay_s >= self._delay_s + LATE_S:
             self.pipe.link.observer.late(self.pipe.link.name, self.pipe.conn, delay_s)

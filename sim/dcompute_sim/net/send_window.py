@@ -38,13 +38,13 @@ _NO_THRESHOLD = float("inf")
 class Sent:
     """Bytes (or FIN: empty, and counting one) that are to arrive."""
 
-    __slots__ = ("again", "arrived", "end", "lost", "payload", "sent_at_s", "seq")
+    __slots__ = ("again", "arrived", "end", "first_sent_s", "lost", "payload", "sent_at_s", "seq")
 
     def __init__(self, seq: int, payload: bytes) -> None:
         self.seq = seq
         self.payload = payload
         self.end = seq + (len(payload) or 1)
-        self.sent_at_s = 0.0  # the last time
+        self.first_sent_s = self.sent_at_s = 0.0  # and the last time
         self.again = 0  # how often it was sent again
         self.arrived = False  # the receiver holds it beyond a gap
         self.lost = False  # to be sent again
@@ -119,7 +119,7 @@ class SendWindow:
     def put_back(self, seq: int, payload: bytes, sent_at_s: float, now_s: float) -> None:
         """Know of a segment that was sent unwatched and did not arrive."""
         each = Sent(seq, payload)
-        each.sent_at_s = sent_at_s
+        each.first_sent_s = each.sent_at_s = sent_at_s
         insort(self.sent, each)
         self._set_timer(sent_at_s, now_s)
 
@@ -136,6 +136,7 @@ class SendWindow:
             if not self.waiting:
                 return None
             each = self.waiting.popleft()
+            each.first_sent_s = now_s
             self.sent.append(each)
         each.sent_at_s = now_s
         if self.deadline_s is None:

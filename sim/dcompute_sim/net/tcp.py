@@ -438,11 +438,11 @@ class Endpoint:
         direction: Direction = "to_broker" if self.side == "node" else "to_node"
         self.connection.observer.held(self.connection.name, direction, len(payload or b""))
 
-    def tell_stalled(self) -> bool:
-        """Something went nowhere and comes late; whether there is somebody to be told."""
+    def tell_stalled(self, missed_s: float) -> bool:
+        """Something that was sent `missed_s` ago went nowhere; whether there is somebody to be told."""
         told = self.side == "node" and self.connection.number != 0
         if told:
-            self.connection.observer.stalled(self.connection.name, self.connection.number)
+            self.connection.observer.stalled(self.connection.name, self.connection.number, missed_s)
         return told
 
     def tell_resumed(self) -> None:

@@ -84,10 +84,11 @@ class WireLate(Event, frozen=True):
 
 class WireStalled(Event, frozen=True):
     """A retransmission of this node met a silent link, or comes no sooner than in a second: nothing of the
-    connection reaches the broker now."""
+    connection reaches the broker now. The oldest of what it misses was sent `missed_us` before."""
 
     node: str
     conn: int
+    missed_us: int = 0
 
 
 class WireResumed(Event, frozen=True):
