@@ -146,8 +146,9 @@ class Recorder:
     def resumed(self, name: str, conn: int) -> None:
         self.add(t.WireResumed, node=name, conn=conn)
 
-    def late(self, name: str, conn: int, late_s: float) -> None:
-        self.add(t.WireLate, node=name, conn=conn, late_us=round(late_s * 1e6))
+    def late(self, name: str, conn: int, late_s: float, missed_s: float) -> None:
+        times = {"late_us": round(late_s * 1e6), "missed_us": round(missed_s * 1e6)}
+        self.add(t.WireLate, node=name, conn=conn, **times)
 
     def refused(self, name: str, how: Refusal) -> None:
         effect = REFUSED if how == "rst" else UNANSWERED

@@ -38,7 +38,7 @@ class Recorder:
     def resumed(self, name: str, conn: int) -> None:
         self.told.append(("resumed", name, conn))
 
-    def late(self, name: str, conn: int, late_s: float) -> None:
+    def late(self, name: str, conn: int, late_s: float, missed_s: float) -> None:
         self.told.append(("late", name, conn, round(late_s, 3)))
 
     def refused(self, name: str, how: str) -> None:

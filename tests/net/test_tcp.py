@@ -325,6 +325,27 @@ def test_a_stalled_connection_is_told_of_until_bytes_cross_again(
     assert len(world.observer.of("stalled")) == 1
 
 
+def test_what_comes_the_other_way_ends_no_stall(world: World) -> None:
+    """Seed 9874 of the swarm: a task that came acknowledged nothing; the ping before was still missing."""
+    socket = world.connect()
+    world.node.slow(0.4, loss=1e-9)  # so that both sides watch
+    for word in (b"well", b"more"):
+        socket.send(word)
+        world.run(2)  # a round trip is known to take 0.8 s
+    world.node.link.down()
+    socket.send(b"held")
+    world.run(0.1)
+    assert world.observer.of("stalled") == [("node", 1)]
+    world.node.link.up()
+    world.streams[0].write(b"task")
+    world.run(0.6)
+    assert socket.readable
+    assert not world.observer.of("resumed")
+    world.run(20)
+    assert world.received == [b"wellmoreheld"]
+    assert world.observer.of("resumed") == [("node", 1)]
+
+
 def test_bytes_in_flight_when_the_link_fails_are_held(world: World) -> None:
     socket = world.connect()
     socket.send(b"in flight")

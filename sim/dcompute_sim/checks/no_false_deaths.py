@@ -139,9 +139,9 @@ class _NodeLives:
         cause.from_us = cause.since_us + self.half_us() - _TOLD_LATE_US
         self.lives.get(self.conns.get(conn, ""), []).append(cause)
 
-    def slowed(self, conn: int, late_us: int, now_us: int) -> None:
-        """What it says now is longer on its way than what it said before."""
-        cause = self.slow[conn] = _Cause("a slow link", now_us, now_us + late_us, now_us + self.half_us())
+    def slowed(self, conn: int, late_us: int, said_us: int) -> None:
+        """What it said then is longer on its way than what it said before."""
+        cause = self.slow[conn] = _Cause("a slow link", said_us, said_us + late_us, said_us + self.half_us())
         self.lives.get(self.conns.get(conn, ""), []).append(cause)
 
     def half_us(self) -> int:
@@ -227,8 +227,8 @@ class _NodeLives:
                 self.opened(conn)
             case t.WireStalled(conn=conn, missed_us=missed_us):
                 self.stall(conn, missed_us, event.t_us)
-            case t.WireLate(conn=conn, late_us=late_us):
-                self.slowed(conn, late_us, event.t_us)
+            case t.WireLate(conn=conn, late_us=late_us, missed_us=missed_us):
+                self.slowed(conn, late_us, event.t_us - missed_us)
             case t.WireResumed(conn=conn) if conn in self.stalled:
                 self.stalled.pop(conn).until_us = event.t_us
             case t.WireClosed(conn=conn, by="broker"):

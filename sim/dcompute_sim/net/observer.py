@@ -36,14 +36,14 @@ class WireObserver(Protocol):
     def stalled(self, name: str, conn: int, missed_s: float) -> None:
         """A retransmission of `name` met silence or was lost, or a segment that comes again only after a
         second or more: until `resumed` nothing of this connection reaches the broker's program. The oldest
-        of what it misses was sent `missed_s` ago."""
+        of what it misses was written `missed_s` ago."""
 
     def resumed(self, name: str, conn: int) -> None:
         """What was missing got through."""
 
-    def late(self, name: str, conn: int, late_s: float) -> None:
-        """What `name` says now takes `late_s` to the broker, and so much longer than the word before that
-        the broker may lose patience: LATE_S at least."""
+    def late(self, name: str, conn: int, late_s: float, missed_s: float) -> None:
+        """What `name` wrote `missed_s` ago takes `late_s` in all to the broker, and so much longer than the
+        word before that the broker may lose patience: LATE_S at least."""
 
     def refused(self, name: str, how: Refusal) -> None:
         """A connection attempt of `name` did not reach a broker; told again when its repetition does not."""
@@ -67,5 +67,5 @@ class NullObserver:
     def held(self, name: str, direction: Direction, n_bytes: int) -> None: ...
     def stalled(self, name: str, conn: int, missed_s: float) -> None: ...
     def resumed(self, name: str, conn: int) -> None: ...
-    def late(self, name: str, conn: int, late_s: float) -> None: ...
+    def late(self, name: str, conn: int, late_s: float, missed_s: float) -> None: ...
     def refused(self, name: str, how: Refusal) -> None: ...

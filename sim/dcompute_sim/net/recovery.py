@@ -46,7 +46,7 @@ class RecoveringEnd(Protocol):
     sent: int
     received: int
 
-    def launch(self, segment: WatchedSegment[Any], length: int) -> bool: ...
+    def launch(self, segment: WatchedSegment[Any], length: int, missed_s: float) -> bool: ...
     def show(self, flags: str, seq: int, payload: bytes, lost: bool) -> None: ...
     def tell_stalled(self, missed_s: float) -> bool: ...
     def tell_resumed(self) -> None: ...
@@ -124,7 +124,7 @@ class Recovery:
     def put(self, seq: int, payload: bytes) -> None:
         """Send bytes (none: FIN) as soon as the window allows."""
         assert self.window is not None
-        self.window.put(seq, payload)
+        self.window.put(seq, payload, self._clock.env._now)
         self._flush_soon()
 
     def put_back(self, seq: int, payload: bytes, sent_at_s: float) -> None:
@@ -169,7 +169,7 @@ class Recovery:
         segment.ack, segment.beyond, segment.echo_s = end.received, self._beyond(), self._echo_s
         segment.again = each is not None and each.again > 0
         self.ack_due = False
-        lost = not end.launch(segment, len(payload or b""))
+        lost = not end.launch(segment, len(payload or b""), 0.0 if each is None else now_s - each.written_s)
         end.show(flags_of(payload), seq, payload or b"", lost)
         window = self.window
         if lost and each is not None and window is not None:
@@ -181,7 +181,7 @@ class Recovery:
             return
         now_s = self._clock.env._now
         if window.attempts or window.deadline_s - now_s >= _LATE_S:
-            self._stalled = self._end.tell_stalled(now_s - window.sent[0].first_sent_s)
+            self._stalled = self._end.tell_stalled(now_s - window.sent[0].written_s)
 
     def _beyond(self) -> tuple[tuple[int, int], ...]:
         ranges: list[tuple[int, int]] = []
@@ -228,8 +228,10 @@ class Recovery:
         """
         window = self.window
         if window is not None:
+            missing = window.sent[0] if window.sent else None
             window.acknowledge(segment.ack, segment.beyond, segment.echo_s, self._clock.env._now)
-            if not window.attempts:
+            # What comes the other way acknowledges nothing, and says nothing of what is missing.
+            if not window.attempts and (missing is None or not window.sent or window.sent[0] is not missing):
                 self.got_through()
             if window.idle:
                 if clean:

@@ -213,7 +213,7 @@ class _Lane:
             self.pipe.link.observer.stalled(self.pipe.link.name, self.pipe.conn, 0.0)
         delay_s = self._due_s - now_s
         if is_told and delay_s >= self._delay_s + LATE_S:
-            self.pipe.link.observer.late(self.pipe.link.name, self.pipe.conn, delay_s)
+            self.pipe.link.observer.late(self.pipe.link.name, self.pipe.conn, delay_s, 0.0)
         self._delay_s = delay_s
         self.queue.append((self._due_s, item, stalls))
         self.queued_bytes += n_bytes

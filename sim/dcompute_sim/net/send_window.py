@@ -38,13 +38,14 @@ _NO_THRESHOLD = float("inf")
 class Sent:
     """Bytes (or FIN: empty, and counting one) that are to arrive."""
 
-    __slots__ = ("again", "arrived", "end", "first_sent_s", "lost", "payload", "sent_at_s", "seq")
+    __slots__ = ("again", "arrived", "end", "lost", "payload", "sent_at_s", "seq", "written_s")
 
-    def __init__(self, seq: int, payload: bytes) -> None:
+    def __init__(self, seq: int, payload: bytes, written_s: float) -> None:
         self.seq = seq
         self.payload = payload
+        self.written_s = written_s  # its first byte, by the program
         self.end = seq + (len(payload) or 1)
-        self.first_sent_s = self.sent_at_s = 0.0  # and the last time
+        self.sent_at_s = 0.0  # the last time
         self.again = 0  # how often it was sent again
         self.arrived = False  # the receiver holds it beyond a gap
         self.lost = False  # to be sent again
@@ -102,10 +103,10 @@ class SendWindow:
         kernel = self._kernel
         return 0 < self.attempts >= kernel.retries and deadline_s - self.doubtful_since_s >= kernel.patience_s
 
-    def put(self, seq: int, payload: bytes) -> None:
+    def put(self, seq: int, payload: bytes, now_s: float) -> None:
         """Accept bytes (none: FIN); joined to full segments while they wait."""
         if not payload:
-            self.waiting.append(Sent(seq, payload))
+            self.waiting.append(Sent(seq, payload, now_s))
             return
         last = self.waiting[-1] if self.waiting else None
         if last is not None and last.payload:
@@ -114,12 +115,12 @@ class SendWindow:
             last.end += len(joined)
             seq, payload = seq + len(joined), payload[len(joined) :]
         for start in range(0, len(payload), MSS):
-            self.waiting.append(Sent(seq + start, payload[start : start + MSS]))
+            self.waiting.append(Sent(seq + start, payload[start : start + MSS], now_s))
 
     def put_back(self, seq: int, payload: bytes, sent_at_s: float, now_s: float) -> None:
         """Know of a segment that was sent unwatched and did not arrive."""
-        each = Sent(seq, payload)
-        each.first_sent_s = each.sent_at_s = sent_at_s
+        each = Sent(seq, payload, sent_at_s)
+        each.sent_at_s = sent_at_s
         insort(self.sent, each)
         self._set_timer(sent_at_s, now_s)
 
@@ -136,7 +137,6 @@ class SendWindow:
             if not self.waiting:
                 return None
             each = self.waiting.popleft()
-            each.first_sent_s = now_s
             self.sent.append(each)
         each.sent_at_s = now_s
         if self.deadline_s is None:

@@ -351,7 +351,7 @@ class Endpoint:
         if length:
             delay_s = arrival_s - now_s
             if delay_s >= self._delay_s + LATE_S:
-                self._tell_late(delay_s)
+                self._tell_late(delay_s, 0.0)
             self._delay_s = delay_s
         # As `env.schedule` does, without its way from the time to a delay and back.
         entry: Any = (arrival_s, NORMAL, next(env._eid), segment)
@@ -394,11 +394,17 @@ class Endpoint:
         recovery.put(self.sent, payload)
         self.sent += length
 
-    def launch(self, segment: WatchedSegment[Endpoint], length: int) -> bool:
-        """Transmit a segment; whether, as far as one knows now, it crosses."""
-        return self._launch(segment, length, _CROSS_WATCHED, _SWALLOWED)
+    def launch(self, segment: WatchedSegment[Endpoint], length: int, missed_s: float) -> bool:
+        """Transmit a segment; whether, as far as one knows now, it crosses.
 
-    def _launch(self, segment: Segment[Endpoint], length: int, crosses: object, swallowed: object) -> bool:
+        Args:
+            missed_s: since when the program has written it.
+        """
+        return self._launch(segment, length, missed_s, _CROSS_WATCHED, _SWALLOWED)
+
+    def _launch(
+        self, segment: Segment[Endpoint], length: int, missed_s: float, crosses: object, swallowed: object
+    ) -> bool:
         """Schedule the segment's arrival, where it is found whether the links are up then."""
         env = self._env
         now_s = env._now
@@ -410,9 +416,10 @@ class Endpoint:
         else:
             segment.callbacks = crosses
             if length:
-                if arrival_s - now_s >= self._delay_s + LATE_S:
-                    self._tell_late(arrival_s - now_s)
-                self._delay_s = arrival_s - now_s
+                delay_s = arrival_s - now_s + missed_s
+                if delay_s >= self._delay_s + LATE_S:
+                    self._tell_late(delay_s, missed_s)
+                self._delay_s = delay_s
         self._arrival_s = arrival_s
         entry: Any = (arrival_s, NORMAL, next(env._eid), segment)
         heappush(env._queue, entry)
@@ -431,7 +438,7 @@ class Endpoint:
 
     def _send_reset(self, seq: int) -> None:
         reset = Segment(self, seq, None, self._env._now)
-        crosses = self._launch(reset, 0, _RESET_CROSS, _RESET_SWALLOWED)
+        crosses = self._launch(reset, 0, 0.0, _RESET_CROSS, _RESET_SWALLOWED)
         self.show("RA", seq, b"", not crosses)
 
     def _tell_held(self, payload: bytes | None) -> None:
@@ -439,7 +446,7 @@ class Endpoint:
         self.connection.observer.held(self.connection.name, direction, len(payload or b""))
 
     def tell_stalled(self, missed_s: float) -> bool:
-        """Something that was sent `missed_s` ago went nowhere; whether there is somebody to be told."""
+        """Something that was written `missed_s` ago went nowhere; whether there is somebody to be told."""
         told = self.side == "node" and self.connection.number != 0
         if told:
             self.connection.observer.stalled(self.connection.name, self.connection.number, missed_s)
@@ -449,9 +456,9 @@ class Endpoint:
         """What was told to be late gets through again."""
         self.connection.observer.resumed(self.connection.name, self.connection.number)
 
-    def _tell_late(self, delay_s: float) -> None:
+    def _tell_late(self, delay_s: float, missed_s: float) -> None:
         if self.side == "node" and self.connection.number:
-            self.connection.observer.late(self.connection.name, self.connection.number, delay_s)
+            self.connection.observer.late(self.connection.name, self.connection.number, delay_s, missed_s)
 
     def give_up(self) -> None:
         """The last retransmission went unanswered."""

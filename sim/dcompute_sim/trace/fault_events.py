@@ -74,17 +74,18 @@ class WireClosed(Event, frozen=True):
 
 
 class WireLate(Event, frozen=True):
-    """What this node says now arrives `late_us` from now, by half a second or more later than what it said
-    before: its link has become slow, or narrow."""
+    """Something of this node's is on its way for `late_us`, by half a second or more longer than what it said
+    before: its link has become slow, or narrow. It was written `missed_us` ago."""
 
     node: str
     conn: int
     late_us: int
+    missed_us: int = 0
 
 
 class WireStalled(Event, frozen=True):
     """A retransmission of this node met a silent link, or comes no sooner than in a second: nothing of the
-    connection reaches the broker now. The oldest of what it misses was sent `missed_us` before."""
+    connection reaches the broker now. The oldest of what it misses was written `missed_us` ago."""
 
     node: str
     conn: int
