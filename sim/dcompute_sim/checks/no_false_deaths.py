@@ -13,7 +13,8 @@ Rules:
    `wire_stalled` and `wire_resumed` say how long it really was where the wire is seen; `wire_late`, how much
    later something comes over a link that has become slow. No silence explains anything before it has lasted
    half a keepalive: the broker waits for 1.5 of them, and a healthy node's last word before it was no older
-   than one. A slow link as such, however long, explains nothing.
+   than one. It has lasted since what is missing was written (`missed_us`), which may be before the fault: a
+   ping lost by chance is missed, too. A slow link as such, however long, explains nothing.
 5. A report of an incarnation whose successor the master had already seen alive is false, whatever happened:
    a stale will that overwrote a live node's status (two boards with one id, a random client id). A node that
    was only announced to the master was not seen: that gives way to its first status (rule 9 of the registry).
