@@ -23,10 +23,18 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from dcompute_sim.micropython.provision import Emulator, provision
+from hypothesis import HealthCheck, settings
 
 from benchmarks.browser import Browser
 
 _DAY = timedelta(days=1)
+
+# Whether a change lands is not decided by dice: the same examples each time. `--hypothesis-profile=random`
+# looks for what those miss; what it finds becomes an `@example` or a test of its own.
+_ANY = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+settings.register_profile("same", _ANY, derandomize=True)
+settings.register_profile("random", _ANY)
+settings.load_profile("same")
 
 # Started in the background, as by `nohup ... &`, a process ignores SIGINT and so do all that it starts: the
 # programs that tests interrupt would not hear of it.

@@ -102,7 +102,7 @@ def test_the_rules_name_every_board_and_program(fleet: Path, tmp_path: Path) -> 
     grants += [Grant("master", UserRole.MASTER, "plant-1"), Grant("work", UserRole.EXECUTOR, "plant-1")]
     assert rules == mosquitto_rules(grants)
     assert passwords.load_grants(file) == {name: Grant(name, namespace="plant-1") for name in ("kiln", "saw")}
-    assert passwords.verify("sharp", passwords.load(file)["saw"])
+    assert passwords.verify(b"sharp", passwords.load(file)["saw"])
     status, rules, _ = invoke("acl", fleet, "--for", "emqx")
     assert '{allow, {username, "saw"}, subscribe, ["plant-1/saw", "plant-1/saw/status"' in rules
     assert rules.endswith("{deny, all}.\n")

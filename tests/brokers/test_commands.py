@@ -207,14 +207,14 @@ def test_passwd_asks_twice_and_never_echoes(tmp_path: Path) -> None:
     result = _run("passwd", str(file), "me", typed="hushhush\nhushhush\n")
     assert result.exit_code == 0, result.output
     assert "hushhush" not in result.output
-    assert verify("hushhush", load(file)["me"])
+    assert verify(b"hushhush", load(file)["me"])
 
 
 def test_passwd_takes_it_from_the_environment(tmp_path: Path) -> None:
     file = tmp_path / "passwords"
     result = CliRunner().invoke(app, ["passwd", str(file), "me"], env={PASSWORD_VARIABLE: "from there"})
     assert result.exit_code == 0, result.output
-    assert verify("from there", load(file)["me"])
+    assert verify(b"from there", load(file)["me"])
 
 
 def test_passwd_refuses_a_broken_file(tmp_path: Path) -> None:

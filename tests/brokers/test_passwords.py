@@ -13,8 +13,8 @@ from dcompute_sim.brokers.passwords import PasswordFileError, hash_password, loa
 
 def test_a_password_verifies_and_others_do_not() -> None:
     stored = hash_password("päss:word$")
-    assert verify("päss:word$", stored)
-    assert not verify("pass:word$", stored)
+    assert verify("päss:word$".encode(), stored)
+    assert not verify(b"pass:word$", stored)
     assert hash_password("päss:word$") != stored  # the salt is fresh
 
 
@@ -22,7 +22,7 @@ def test_a_password_verifies_and_others_do_not() -> None:
     "stored", ["", "plain", "$6$salt$hash", "$7$x$YQ==$YQ==", "$7$1$?$YQ==", "$7$0$YQ==$YQ=="]
 )
 def test_strange_hashes_let_nobody_in(stored: str) -> None:
-    assert not verify("", stored)
+    assert not verify(b"", stored)
 
 
 def test_what_mosquitto_passwd_writes_verifies(tmp_path: Path) -> None:
@@ -30,7 +30,7 @@ def test_what_mosquitto_passwd_writes_verifies(tmp_path: Path) -> None:
     assert program, "install mosquitto, as .ci/run does"
     file = tmp_path / "passwords"
     subprocess.run([program, "-b", "-c", str(file), "tester", "secret"], check=True, capture_output=True)
-    assert verify("secret", load(file)["tester"])
+    assert verify(b"secret", load(file)["tester"])
 
 
 def test_setting_adds_and_replaces(tmp_path: Path) -> None:
@@ -40,8 +40,8 @@ def test_setting_adds_and_replaces(tmp_path: Path) -> None:
     set_user(file, "one", "new")
     users = load(file)
     assert list(users) == ["one", "two"]
-    assert verify("new", users["one"])
-    assert verify("2", users["two"])
+    assert verify(b"new", users["one"])
+    assert verify(b"2", users["two"])
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert list(tmp_path.iterdir()) == [file]
 

@@ -26,7 +26,6 @@ from dcompute_sim.brokers.managed import ManagedBroker
 from dcompute_sim.brokers.mosquitto import MosquittoBroker, find_mosquitto
 from dcompute_sim.brokers.open_files import raise_open_files
 from dcompute_sim.brokers.real_broker import BrokerSecurity
-from hypothesis import HealthCheck, settings
 
 from dcompute._mqtt.paho_session import Subscription
 from dcompute.asyncio_driver import AsyncioDriver
@@ -39,11 +38,6 @@ from ..conftest import free_port
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 15.0  # the machine may be busy; nothing waits this long when it works
-
-settings.register_profile(
-    "dcompute", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-settings.load_profile("dcompute")
 
 _numbers = itertools.count()
 

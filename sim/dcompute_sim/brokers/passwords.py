@@ -32,12 +32,13 @@ class PasswordFileError(ValueError):
 def hash_password(password: str) -> str:
     """The password with a fresh salt, as it stands in the file behind `user:`."""
     salt = secrets.token_bytes(_SALT_BYTES)
-    digest = _derive(password, salt, _ITERATIONS)
+    digest = _derive(password.encode(), salt, _ITERATIONS)
     return f"$7${_ITERATIONS}${base64.b64encode(salt).decode()}${base64.b64encode(digest).decode()}"
 
 
-def verify(password: str, stored: str) -> bool:
-    """Whether `password` is the one `stored` was made from; False as well for a hash of another kind."""
+def verify(password: bytes, stored: str) -> bool:
+    """Whether `password`, the bytes of a CONNECT, is the one `stored` was made from; False as well for a hash
+    of another kind."""
     try:
         salt, iterations, digest = _parse(stored)
     except ValueError:
@@ -116,8 +117,8 @@ def _lines(path: Path) -> list[str]:
         raise PasswordFileError(f"{path}: cannot be read as a password file: {error}") from None
 
 
-def _derive(password: str, salt: bytes, iterations: int) -> bytes:
-    return hashlib.pbkdf2_hmac("sha512", password.encode(), salt, iterations, dklen=_HASH_BYTES)
+def _derive(password: bytes, salt: bytes, iterations: int) -> bytes:
+    return hashlib.pbkdf2_hmac("sha512", password, salt, iterations, dklen=_HASH_BYTES)
 
 
 def _parse(stored: str) -> tuple[bytes, int, bytes]:

@@ -57,14 +57,19 @@ def test_a_stall_of_the_broker_kills_nobody(serving: Serving) -> None:
     run(test())
 
 
-def test_the_password_file_decides(serving: Serving, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["model", "embedded"])
+def test_the_password_file_decides(serving: Serving, tmp_path: Path, kind: str) -> None:
+    """By the very bytes of a password [MQTT-3.1.3.5]: what is no UTF-8 equals no text of the file, neither
+    what Python would show of it nor the text with replacement characters."""
     file = tmp_path / "passwords"
     passwords.set_user(file, "node", "right", UserRole.ANY)
+    passwords.set_user(file, "shown", r"b'\xff'", UserRole.ANY)
+    passwords.set_user(file, "replaced", "\ufffd", UserRole.ANY)
 
     async def test() -> None:
-        async with serving("model", security=BrokerSecurity(password_file=file)) as target:
+        async with serving(kind, security=BrokerSecurity(password_file=file)) as target:
 
-            async def log_in(user: str | None, password: str | None) -> None:
+            async def log_in(user: str | None, password: str | bytes | None) -> None:
                 client = await dial(target, "a")
                 try:
                     await client.log_in(wire.connect("a", username=user, password=password))
@@ -78,6 +83,8 @@ def test_the_password_file_decides(serving: Serving, tmp_path: Path) -> None:
                 ("node", None),
                 (None, None),
                 ("", ""),
+                ("shown", b"\xff"),
+                ("replaced", b"\xff"),
             ):
                 with pytest.raises(RefusedByBroker, match="code 5"):
                     await log_in(user, password)

@@ -70,7 +70,7 @@ def connect(
     keepalive_s: int = 60,
     will: ClientWill | None = None,
     username: str | None = None,
-    password: str | None = None,
+    password: str | bytes | None = None,
 ) -> bytes:
     flags = clean << 1
     payload = text(client_id)
@@ -82,7 +82,8 @@ def connect(
         payload += text(username)
     if password is not None:
         flags |= 1 << 6
-        payload += text(password)
+        secret = password.encode() if isinstance(password, str) else password
+        payload += struct.pack("!H", len(secret)) + secret
     return encode(PacketKind.CONNECT, text("MQTT") + struct.pack("!BBH", 4, flags, keepalive_s) + payload)
 
 

@@ -51,5 +51,5 @@ class KnownUsers(BaseAuthPlugin):  # type: ignore[misc]  # amqtt is untyped
 
     async def authenticate(self, *, session: Session) -> bool:
         stored = self._users.get(session.username or "")
-        fits = passwords.verify(session.password or "", self._nobody if stored is None else stored)
+        fits = passwords.verify(session.password or b"", self._nobody if stored is None else stored)
         return fits and stored is not None

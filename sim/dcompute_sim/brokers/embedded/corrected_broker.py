@@ -104,6 +104,7 @@ class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
         except (framing.MalformedPacket, MQTTError, TimeoutError) as error:
             await writer.close()
             raise AMQTTError(f"no usable CONNECT from {remote_address}:{remote_port}: {error}") from None
+        session.password = framing.password(connect)  # amqtt has the text `b'...'` for one that is no UTF-8
         lighten(session)
         return connection, session
 

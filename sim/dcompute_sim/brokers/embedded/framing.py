@@ -97,6 +97,11 @@ def check(packet: bytes) -> int:
     return kind
 
 
+def password(packet: bytes) -> bytes | None:
+    """The password of a CONNECT that passed `check`, as the bytes it is [MQTT-3.1.3.5]."""
+    return _check_connect(_Body(packet))
+
+
 def _check_header(byte: int) -> None:
     kind, flags = byte >> 4, byte & 0x0F
     if kind == PUBLISH:
@@ -127,7 +132,7 @@ def _check_subscriptions(body: _Body, *, with_qos: bool) -> None:
             raise MalformedPacket("SUBSCRIBE with QoS 3 or reserved bits [MQTT-3-8.3-4]")
 
 
-def _check_connect(body: _Body) -> None:
+def _check_connect(body: _Body) -> bytes | None:
     name, level = body.text(), body.byte()
     if name != "MQTT" or level != _LEVEL_3_1_1:
         raise UnsupportedProtocol(name, level)
@@ -148,9 +153,9 @@ def _check_connect(body: _Body) -> None:
         body.binary()
     if flags & _CONNECT_USERNAME:
         body.text()
-    if flags & _CONNECT_PASSWORD:
-        body.binary()
+    password = body.binary() if flags & _CONNECT_PASSWORD else None
     body.end()
+    return password
 
 
 class _Body:

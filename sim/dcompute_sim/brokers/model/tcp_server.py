@@ -93,7 +93,7 @@ class _Gate:
 
     def authenticate(self, client_id: str, user: str | None, password: bytes | None) -> ReturnCode:
         stored = self._users.get(user) if user is not None else None
-        fits = passwords.verify((password or b"").decode(errors="replace"), stored or self._nobody)
+        fits = passwords.verify(password or b"", stored or self._nobody)
         if not fits or stored is None or user is None or not self._rules.may_connect(user, client_id):
             return ReturnCode.NOT_AUTHORIZED
         self._user_of[client_id] = user
