@@ -8,15 +8,15 @@ on the number of workers, and never on how fast they are.
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 from dcompute.extras import install_command
+from dcompute_sim.worker_processes import WorkerProcesses
 
 CONNECT_S = 10.0
 """How long a Dask scheduler may take to answer before there is none."""
@@ -93,23 +93,17 @@ def default_jobs() -> int:
 
 @contextlib.contextmanager
 def local_processes(jobs: int, *, nice: bool = False) -> Iterator[Executor]:
-    """Processes of this machine, started anew rather than forked: a fork copies locks that threads hold.
+    """Processes of this machine. What they are at is ended when this is left by an error or an interrupt.
 
     Args:
         nice: they give way to whatever else wants the processor.
     """
-    executor = ProcessPoolExecutor(
-        jobs, multiprocessing.get_context("spawn"), initializer=_give_way if nice else None
-    )
+    executor = WorkerProcesses(jobs, nice=nice)
     try:
         yield executor
-    finally:
         executor.shutdown(wait=True, cancel_futures=True)
-
-
-def _give_way() -> None:
-    if hasattr(os, "nice"):
-        os.nice(10)
+    finally:
+        executor.end()
 
 
 @contextlib.contextmanager
