@@ -132,7 +132,7 @@ def test_what_holds_cannot_be_shrunk() -> None:
 def test_it_stops_when_the_budget_is_spent() -> None:
     shrunk = Search(failing(), RunOptions(), max_runs=6).run()
     assert 6 <= shrunk.runs <= 8
-    assert len(shrunk.scenario.faults) > 1
+    assert len(shrunk.scenario.nodes()) > 1
 
 
 def test_another_reason_is_another_failure() -> None:
@@ -176,7 +176,28 @@ def test_updates_are_taken_away_as_well() -> None:
     except StopIteration:
         pass
     assert [update.version for update in left.updates] == ["v3"]
-    assert reductions.fewer_updates in reductions.in_order()
+    assert reductions.fewer_updates in reductions.in_order([])
+
+
+def test_what_the_failure_is_about_is_left_first() -> None:
+    """And what strikes no single node; a stranger is a participant named by its fault."""
+    others = [
+        {"kind": "crash", "at": "9s", "id": "both", "select": {"names": ["a-1", "b-1"]}},
+        {"kind": "crash", "at": "9s", "id": "other", "select": {"names": ["b-2"]}},
+        {"kind": "broker_stop", "at": "9s", "id": "stop", "for": "2s"},
+        {"kind": "malformed", "at": "9s", "id": "odd", "what": "empty task", "select": {"names": ["b-2"]}},
+    ]
+    scenario = failing().model_copy(
+        update={"faults": Scenario.model_validate(FAILS | {"faults": others}).faults}
+    )
+    ((first, whole),) = reductions.only_about(["b-1", "odd-1-probe"])(scenario)
+    assert [fault.id for fault in first.faults] == ["both", "stop"]
+    assert [fault.id for fault in whole.faults] == ["both", "stop", "odd"]
+    assert _names(first.faults[0]) == ["b-1"]
+    assert list(reductions.only_about([])(scenario)) == [[]]
+    said = failures(run_scenario(failing()).verdict)[0]
+    assert said.about
+    assert set(said.about) <= set(failing().nodes())
 
 
 def test_dice_are_thrown_where_chance_is_left() -> None:

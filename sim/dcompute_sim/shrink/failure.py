@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -25,12 +26,14 @@ class Failure:
         summary: what the check said.
         reason: its words up to the first `;` (excuses follow it), without numbers and plurals.
         signs: what the events that broke it say, of each kind and telling words once.
+        about: the nodes and other participants that these events are about, in their order.
     """
 
     label: str
     summary: str
     reason: str
     signs: frozenset[tuple[str, ...]]
+    about: Sequence[str] = field(default=(), compare=False)
 
     def same_as(self, other: Failure) -> bool:
         """Whether `other`, of a smaller run, is this failure: it shows nothing that this one did not."""
@@ -46,7 +49,10 @@ def _failure(result: Result) -> Failure:
     said = result.outcome.summary
     words = _NUMBER.sub("#", said.partition(";")[0]).split()
     reason = " ".join(word.removesuffix("s") for word in words if word != "#")
-    return Failure(result.label, said, reason, frozenset(map(_sign, result.outcome.offending)))
+    offending = result.outcome.offending
+    named = (getattr(event, key, "") for event in offending for key in ("node", "who"))
+    about = tuple(dict.fromkeys(filter(None, named)))
+    return Failure(result.label, said, reason, frozenset(map(_sign, offending)), about)
 
 
 def _sign(event: Event) -> tuple[str, ...]:

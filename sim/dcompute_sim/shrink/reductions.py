@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, TypeVar
 
-from dcompute_sim.faults import Fault, NodeFault
+from dcompute_sim.faults import Fault, MasterFault, NodeFault
 from dcompute_sim.faults.schedule import Select
 from dcompute_sim.scenario import Scenario
 from dcompute_sim.scenario.fleet import Group, node_names
@@ -21,19 +21,25 @@ from dcompute_sim.scenario.workload import TaskStream
 Reduction = Generator[list[Scenario], Scenario | None, None]
 E = TypeVar("E")
 _CLEAN_LATENCY_S = 0.002
-_GROUP_SETTINGS = ("network", "work", "fail_rate", "ramp", "start", "poll", "queue_limit")
+_GROUP_SETTINGS = ("network", "work", "fail_rate", "ramp", "start", "poll", "queue_limit", "hold_limit")
 _STREAM_SETTINGS = ("payload", "priority", "arrivals")
 _ROUNDED_S = (1.0, 0.1, 0.01)
 
 
-def in_order() -> list[Callable[[Scenario], Reduction]]:
-    """List the reductions, in the order in which they pay."""
+def in_order(about: Sequence[str]) -> list[Callable[[Scenario], Reduction]]:
+    """List the reductions, in the order in which they pay.
+
+    Args:
+        about: the participants that the failure is about.
+    """
     return [
         clean_network,
+        only_about(about),
         fewer_faults,
         fewer_victims,
         fewer_nodes,
         fewer_streams,
+        fewer_masters,
         fewer_updates,
         fewer_tasks,
         plain_groups,
@@ -44,6 +50,11 @@ def in_order() -> list[Callable[[Scenario], Reduction]]:
         rounder_moments,
         shorter_run,
     ]
+
+
+def only_shortens(reduction: Callable[[Scenario], Reduction]) -> bool:
+    """Whether it takes nothing away, and makes only shorter or rounder what stays."""
+    return reduction in (shorter_faults, rounder_moments, shorter_run)
 
 
 # --- lists ------------------------------------------------------------------------------------------------
@@ -75,6 +86,28 @@ def fewer_faults(scenario: Scenario) -> Reduction:
     return _fewer(scenario, "faults")
 
 
+def only_about(participants: Sequence[str]) -> Callable[[Scenario], Reduction]:
+    """Leave only what strikes the first of these, or any of them, or was one of them, and what strikes no
+    single node: of a swarm's faults that is mostly all that matters, told by one run instead of dozens."""
+
+    def faults_about_it(scenario: Scenario) -> Reduction:
+        smaller = []
+        for some in (participants[:1], participants):
+            faults = []
+            for fault in scenario.faults:
+                was_one = any(name.startswith(fault.id or "-") for name in some)
+                names = [name for name in _victims(fault) if name in some]
+                if names:
+                    faults.append(fault.model_copy(update={"select": Select(names=names)}))
+                elif was_one or not isinstance(fault, NodeFault):
+                    faults.append(fault)
+            if faults != scenario.faults and faults not in smaller:
+                smaller.append(faults)
+        yield [scenario.model_copy(update={"faults": faults}) for faults in smaller if participants]
+
+    return faults_about_it
+
+
 def fewer_victims(scenario: Scenario) -> Reduction:
     """Let a fault hit one of its nodes, or half of them."""
     for index, fault in enumerate(scenario.faults):
@@ -96,6 +129,15 @@ def fewer_victims(scenario: Scenario) -> Reduction:
 def fewer_streams(scenario: Scenario) -> Reduction:
     """Take streams of tasks away."""
     return _fewer(scenario, "workload")
+
+
+def fewer_masters(scenario: Scenario) -> Reduction:
+    """Take away the masters for whom nothing is left to do."""
+    named = {stream.master for stream in scenario.workload}
+    named |= {fault.master for fault in scenario.faults if isinstance(fault, MasterFault)}
+    masters = {name: master for name, master in scenario.masters.items() if name in named}
+    if masters != scenario.masters:
+        yield [scenario.model_copy(update={"masters": masters})]
 
 
 def fewer_updates(scenario: Scenario) -> Reduction:

@@ -20,6 +20,8 @@ from dcompute_sim.trace import Event
 
 SEEDS_A_CANDIDATE = 5
 """Where loss or jitter decide, a candidate counts if it fails under any of so many."""
+SEEDS_A_SHORTER = 2
+"""Likewise, where what stays is only made shorter: in vain that costs most, and gains least."""
 MAX_RUNS = 400
 
 
@@ -29,12 +31,18 @@ class NothingToShrink(ValueError):
 
 @dataclass(frozen=True)
 class ShrinkTrial:
-    """A candidate and how it is run. `control`: with nobody a mutant it must not fail the same."""
+    """A candidate and how it is run.
+
+    Attributes:
+        control: with nobody a mutant it must not fail the same.
+        seeds: under how many it is tried, where loss or jitter decide.
+    """
 
     scenario: Scenario
     options: RunOptions
     failure: Failure
     control: bool
+    seeds: int = SEEDS_A_CANDIDATE
 
 
 @dataclass(frozen=True)
@@ -66,7 +74,7 @@ def attempt(trial: ShrinkTrial) -> TrialResult:
     seeds = [trial.scenario.seed]
     if reductions.matter_of_chance(trial.scenario):
         text = str(trial.scenario.seed)
-        while len(seeds) < SEEDS_A_CANDIDATE:
+        while len(seeds) < trial.seeds:
             text = hashlib.sha256(text.encode()).hexdigest()
             seeds.append(int(text[:7], 16))
     for seed in seeds:
@@ -121,6 +129,7 @@ class Search:
         self._width = width if executor is not None else 1
         self._on_step = on_step
         self._original = concretise(scenario, options.seed)
+        self._seeds = SEEDS_A_CANDIDATE
         self._in_vain: set[str] = set()  # candidates that did not fail, dice and all: they would not again
 
     def run(self) -> Shrunk:
@@ -137,7 +146,7 @@ class Search:
         self._tell(f"{failure.label}: {failure.summary}")
         self._control = self._shows_the_mutant(scenario)
         scenario = self._pin(scenario, events)
-        for reduction in reductions.in_order():
+        for reduction in reductions.in_order(failure.about):
             scenario = self._reduce(scenario, reduction)
         self._done.scenario = scenario
         return self._done
@@ -173,6 +182,7 @@ class Search:
         before = scenario
         proposals = reduction(scenario)
         chosen: Scenario | None = None
+        self._seeds = SEEDS_A_SHORTER if reductions.only_shortens(reduction) else SEEDS_A_CANDIDATE
         try:
             alternatives = next(proposals)
             while True:
@@ -199,7 +209,10 @@ class Search:
                 return None
             batch = alternatives[start : start + self._width]
             controlled = self._control if control is None else control
-            trials = [ShrinkTrial(option, self._options, self._done.failure, controlled) for option in batch]
+            trials = [
+                ShrinkTrial(option, self._options, self._done.failure, controlled, self._seeds)
+                for option in batch
+            ]
             if self._executor is None:
                 results = [attempt(trial) for trial in trials]
             else:
