@@ -48,6 +48,7 @@ _STATUSES = 4
 _REMEMBERED = 16  # messages of a connection; what is repeated without need is repeated soon
 _LATE_AT_MOST = 100  # connections of which the CONNECT may still be on its way
 _BOARDS_BEGIN_S = 946_684_800  # 2000-01-01, where an ESP32's clock is at power-on
+_PIECE = b"DCU2P"  # of a version that a board takes in
 _DROPS_TOPIC = "$SYS/broker/publish/messages/dropped"
 
 Tell = Callable[..., None]
@@ -220,6 +221,8 @@ class WireAudit:
                 self._broken(speaker, topic, "a retained result")
             if inside == "results":  # an executor asks for the same again when in doubt
                 self._once(speaker, topic, payload)
+                if not speaker.status:
+                    self._broken(speaker, topic, "a result before its status")
             self._result(speaker, topic, self._object(speaker, topic, payload))
         elif inside == f"{speaker.node}/status":
             if not retain:
@@ -321,6 +324,8 @@ class WireAudit:
             self._said(speaker.name, node, body)
         elif retain:
             self._broken(speaker, topic, "a retained task or update")
+        elif what and payload.startswith(_PIECE):  # a question counts once; asked again it has a new number
+            self._once(speaker, topic, payload)
         elif not what:
             body = self._object(speaker, topic, payload)
             if body.keys() >= _ASKERS:  # an executor's, which says the same again as often as it is in doubt

@@ -147,6 +147,10 @@ class TraceBuilder:
         self.take(node, task, priority, attempt)
         self.add(t.StatusPublished, node=node, status="busy", inc=self.incs[node])
         self.finish(node, task, attempt=attempt)
+        taken = {event.task for event in self.events if isinstance(event, t.TaskTaken)}
+        received = (event for event in self.events if isinstance(event, t.TaskReceived))
+        if any(event.node == node and event.task not in taken for event in received):
+            return self
         return self.add(t.StatusPublished, node=node, status="ready", inc=self.incs[node])
 
     def executor(self, asker: str = "x", boot: int = 1, journal: str = "new") -> TraceBuilder:

@@ -48,6 +48,7 @@ HEALTHY: dict[str, dict[str, Any]] = {
     "held_in_order": {},
     "battery_lasts": {"at_least": "20h"},
     "wakes_up": {"every": "15s", "within": "2s"},
+    "never": {"event": "death_reported", "where": {"node": "n1"}},
     "sometimes": {"event": "death_reported", "where": {"node": "n2"}},
 }
 
@@ -394,6 +395,7 @@ MUTATIONS: list[tuple[str, str, Mutation]] = [
         lambda d: d.change(t.NodePower, {"microamperes": 130_000}, node="n3"),
     ),
     ("wakes_up", "a long silence without a fault", lambda d: d.drop(t.FaultInjected, node="n2")),
+    ("never", "it happened", lambda d: d.insert(death("n1"), t.NodeMemory, node="n1")),
     ("sometimes", "it did not happen", lambda d: d.drop(t.DeathReported, node="n2")),
 ]
 

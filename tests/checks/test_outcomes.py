@@ -259,3 +259,18 @@ def test_a_board_ends_unseen_what_was_settled_meanwhile(
         story.add(t.TaskSettled, asker="x", task="a", outcome="result", node="other")
     story.status("b", "ready").place("b", "next").run("b", "next")
     assert judge("busy_at_work", story.end()).status is status
+
+
+@pytest.mark.parametrize(("came", "status"), [("before", Status.FAILED), ("after", Status.HELD)])
+def test_who_calls_itself_ready_has_found_what_came_before_it_finished(
+    story: TraceBuilder, came: str, status: Status
+) -> None:
+    story.add(t.NodeDefined, node="b", group="g", kind="python", keepalive_s=10.0).boot("b")
+    story.executor().ask("a").ask("next").place("b", "a").take("b", "a").status("b", "busy")
+    if came == "before":
+        story.place("b", "next")
+    story.add(t.TaskFinished, node="b", task="a")
+    if came == "after":
+        story.place("b", "next")
+    story.status("b", "ready").status("b", "busy").run("b", "next")
+    assert judge("busy_at_work", story.end()).status is status

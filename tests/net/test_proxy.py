@@ -398,6 +398,25 @@ def test_what_a_node_had_not_got_out_is_lost_with_its_power(run: Run) -> None:
     run(scene)
 
 
+def test_what_is_sent_on_a_forgotten_connection_vanishes_and_a_new_one_works(run: Run) -> None:
+    async def scene(link: _Link) -> None:
+        reader, writer, _, at_broker = await link.pair()
+        is_held = link.proxy.forget_connections()
+        writer.write(b"lost")
+        at_broker.close()  # its FIN, too
+        assert await _silent(reader)
+        assert is_held()
+        assert link.proxy.reached == 1
+        writer.close()
+        await _until(lambda: not is_held())
+        assert link.proxy.reached == 0
+        _, writer, heard_by, _ = await link.pair()
+        writer.write(b"heard")
+        assert await _read(heard_by, 5) == b"heard"
+
+    run(scene)
+
+
 def test_a_slow_link_delays_and_keeps_order(run: Run) -> None:
     async def scene(link: _Link) -> None:
         _, node_out, broker_in, _ = await link.pair()

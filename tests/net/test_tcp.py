@@ -686,6 +686,24 @@ def test_a_reset_in_between_reaches_both_sides(world: World) -> None:
     assert world.observer.of("closed") == [("node", 1, "rst", "node")]
 
 
+def test_on_a_forgotten_connection_nothing_crosses_either_way_and_a_new_one_works(world: World) -> None:
+    socket = world.connect()
+    is_held = world.node.forget_connections()
+    socket.send(b"lost")
+    world.streams[0].abort()  # its RST, too
+    world.run(300)
+    assert world.received == [b""]
+    assert is_held()
+    with pytest.raises(BlockingIOError):
+        socket.recv(1)
+    socket.close()
+    assert not is_held()
+    again = world.connect()
+    again.send(b"heard")
+    world.run(1)
+    assert world.received == [b"", b"heard"]
+
+
 def test_a_fin_waits_for_the_link_too(world: World) -> None:
     world.connect()
     world.node.link.down()

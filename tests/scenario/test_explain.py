@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from dcompute_sim.scenario import KINDS, Scenario, concretise, fault_times, find, load_all, shipped
 from dcompute_sim.scenario.explain import explain
+from dcompute_sim.yamlfile.problems import LocatedError
 from dcompute_sim.yamlfile.units import format_duration
 
 Load = Callable[..., Scenario]
@@ -56,13 +57,22 @@ def test_everything_is_said(load_text: Load, full: str) -> None:
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_every_kind_of_fault_has_words(load_text: Load, kind: str) -> None:
     own = {"slow_link": ", latency: 1s", "inject": ", topic: t"}.get(kind, "")
+    nodes = "kind: firmware, count: 3" if kind == "wifi_stuck" else "count: 3"
     text = explain(
         load_text(
-            "version: 1\nname: k\nduration: 60s\nfleet: {py: {count: 3}}\n"
+            f"version: 1\nname: k\nduration: 60s\nfleet: {{nodes: {{{nodes}}}}}\n"
             f"faults: [{{kind: {kind}, at: 2s{own}}}]\n"
         )
     )
     assert f"2s: {kind}" in text
+
+
+def test_what_cannot_be_done_to_a_node_is_refused(load_text: Load) -> None:
+    with pytest.raises(LocatedError, match="`wifi_stuck` cannot be done to `py`: it has no Wi-Fi interface"):
+        load_text(
+            "version: 1\nname: k\nduration: 60s\nfleet: {py: {count: 3}, esp: {kind: firmware}}\n"
+            "faults: [{kind: wifi_stuck, at: 2s}]\n"
+        )
 
 
 def test_many_repetitions_are_summed_up(load_text: Load, minimal: str) -> None:

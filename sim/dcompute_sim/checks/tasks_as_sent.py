@@ -20,6 +20,7 @@ _OF_TASKS = frozenset(
         t.TaskFromOutside,
         t.TaskReceived,
         t.TaskSent,
+        t.TaskTaken,
         t.TaskWithdrawn,
     }
 )
@@ -32,6 +33,8 @@ class TasksAsSent(Check):
 
     So whatever breaks a limit of the protocol, or is retained, is not obeyed, a task without a priority is of
     the middle one, and the same again within 20 tasks is known again, unless it was withdrawn in between.
+    What still waits is known for as long as it does, also as another attempt: who is impatient makes no
+    queue longer.
 
     Limit: what clients other than the master send is heard at the broker model in virtual time only. Programs
     of somebody else are not judged.
@@ -50,6 +53,7 @@ class TasksAsSent(Check):
         outside: defaultdict[str, list[t.TaskFromOutside]] = defaultdict(list)
         since_us: dict[str, int] = {}  # who connects, also a clone -> what was sent before is not for it
         recent: defaultdict[str, deque[tuple[str, int]]] = defaultdict(lambda: deque(maxlen=_REMEMBERED))
+        waiting: defaultdict[str, set[str]] = defaultdict(set)  # not those of executors, which may expire
         breaches = Breaches()
         received = 0
         for event in of_kinds(_OF_TASKS, trace):
@@ -61,6 +65,10 @@ class TasksAsSent(Check):
                     received += 1
                     if (task, event.attempt) in recent[node] and owner not in read_off_the_wire:
                         breaches.add("taken in again", event)
+                    elif task in waiting[node]:
+                        breaches.add("taken in again while they waited", event)
+                    if task not in of_executors and owner not in read_off_the_wire:
+                        waiting[node].add(task)
                     recent[node].append((task, event.attempt))
                     priority = sent.get((owner, task, event.attempt))
                     if priority is None:
@@ -70,6 +78,8 @@ class TasksAsSent(Check):
                             breaches.add("never validly sent", event)
                     elif priority != event.priority:
                         breaches.add("with another priority than it was sent with", event)
+                case t.TaskTaken(node=node, task=task):
+                    waiting[node].discard(task)
                 case t.TaskSent(node=node, task=task):
                     sent[node, task, event.attempt] = event.priority
                     if asked.get(task, event.priority) != event.priority:
@@ -83,12 +93,14 @@ class TasksAsSent(Check):
                 case t.TaskWithdrawn(
                     node=node, task=task
                 ):  # recalled for more urgent work; it may come again
+                    waiting[node].discard(task)
                     kept = [known for known in recent[node] if known[0] != task]
                     recent[node] = deque(kept, maxlen=_REMEMBERED)
                 case t.NodeConnecting(node=node):
                     since_us[node] = event.t_us  # what is retained of before is not obeyed
                 case t.NodeStarted(node=node):
                     recent[node].clear()
+                    waiting[node].clear()
                 case t.NodeDefined(node=node):
                     if event.foreign:
                         foreign.add(node)

@@ -1,16 +1,19 @@
 """A program that uses the bare transport: it chooses a node and calls `send_task`, once for each task.
 
-What is lost on the way is lost: there is no second sending and no moving to another node. Whoever wants
-more has an executor (`executor_program`). A task for which there is no living node is refused, as `send_task`
-does.
+What is lost on the way is lost, unless the stream has a patience (`again_after`): then the program does what
+such programs do, and gives the task to a node again, which is the task's next attempt. Whoever wants more has
+an executor (`executor_program`). A task for which there is no living node is refused, as `send_task` does.
 """
 
 from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from functools import partial
 from typing import Any
+
+from simpy import Environment, Event
 
 from dcompute.errors import NodeUnavailable
 from dcompute.events import MasterEvent, NodeStatusSeen, ResultReceived
@@ -30,7 +33,8 @@ class BareTransport:
         group_of: every node's group.
     """
 
-    def __init__(self, recorder: Recorder, group_of: Mapping[str, str]) -> None:
+    def __init__(self, env: Environment, recorder: Recorder, group_of: Mapping[str, str]) -> None:
+        self._env = env
         self._recorder = recorder
         self._group_of = group_of
         self._master: TransportMaster | None = None
@@ -39,6 +43,7 @@ class BareTransport:
         self._given = 0  # tasks so far
         self._last_given: dict[str, int] = {}  # node -> which of them was its newest
         self._unfinished: Counter[str] = Counter()  # by node
+        self._awaited: dict[str, None] = {}  # tasks that are sent again until their result has come
         self._open: dict[str, tuple[str, Callable[[], None] | None]] = {}
 
     def serve(self, master: TransportMaster) -> None:
@@ -60,9 +65,10 @@ class BareTransport:
         """
         if stream.target.pick == "all" and stream.target.node is None:
             for index, node in enumerate(self._living(stream.target.group)):
-                self._send({**fields, "id": f"{fields['id']}-{index}"}, node, stream, on_over)
+                copy = {**fields, "id": f"{fields['id']}-{index}"}
+                self._ask(copy, partial(str, node), stream, on_over)
         else:
-            self._send(fields, self._choose(stream, rng), stream, on_over)
+            self._ask(fields, partial(self._choose, stream, rng), stream, on_over)
 
     def on_master_event(self, event: MasterEvent) -> None:
         """The master's observer."""
@@ -72,19 +78,44 @@ class BareTransport:
             else:
                 self._alive[event.node] = None
         elif isinstance(event, ResultReceived):
+            self._awaited.pop(event.task, None)
             node, on_over = self._open.pop(event.task, ("", None))
             self._unfinished[node] -= 1
             if on_over is not None:
                 on_over()
 
-    def _send(
-        self, fields: dict[str, Any], node: str, stream: TaskStream, on_over: Callable[[], None] | None
+    def _ask(
+        self,
+        fields: dict[str, Any],
+        choose: Callable[[], str],
+        stream: TaskStream,
+        on_over: Callable[[], None] | None,
     ) -> None:
-        task_id = fields["id"]
         answer, declared = asked_digest(fields, stream.answer)
         self._recorder.add(
-            t.TaskAsked, task=task_id, answer=answer, declared=declared, priority=fields["priority"]
+            t.TaskAsked, task=fields["id"], answer=answer, declared=declared, priority=fields["priority"]
         )
+        if stream.again_after is not None:
+            self._awaited[fields["id"]] = None
+            self._env.process(self._again(fields, choose, stream.again_after, on_over))
+        self._send(fields, choose(), on_over)
+
+    def _again(
+        self,
+        fields: dict[str, Any],
+        choose: Callable[[], str],
+        patience_s: float,
+        on_over: Callable[[], None] | None,
+    ) -> Generator[Event, Any, None]:
+        yield self._env.timeout(patience_s)
+        while fields["id"] in self._awaited:
+            node, _ = self._open.pop(fields["id"], ("", None))
+            self._unfinished[node] -= 1
+            self._send(fields, choose(), on_over)
+            yield self._env.timeout(patience_s)
+
+    def _send(self, fields: dict[str, Any], node: str, on_over: Callable[[], None] | None) -> None:
+        task_id = fields["id"]
         master = self._master
         try:
             if master is None or master.transport is None:

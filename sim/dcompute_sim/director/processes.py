@@ -69,7 +69,7 @@ class Director:
             for name, settings in scenario.askers().items()
             if name in asking
         }
-        bare = BareTransport(recorder, group_of)
+        bare = BareTransport(engine.env, recorder, group_of)
         self._counted: dict[str, int] = {}  # by the node asked last
         self._master = TransportMaster(
             scenario.master,

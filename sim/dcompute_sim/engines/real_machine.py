@@ -71,6 +71,9 @@ class RealMachine:
     def reset_connections(self) -> None:
         self.proxy.reset()
 
+    def forget_connections(self) -> Callable[[], bool]:
+        return self.proxy.forget_connections()
+
     def link_down(self, *, known: bool) -> None:
         self.proxy.down()
         if self.on_silence is not None:

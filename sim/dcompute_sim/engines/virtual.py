@@ -126,6 +126,9 @@ class VirtualMachine:
     def reset_connections(self) -> None:
         self.host.reset_connections()
 
+    def forget_connections(self) -> Callable[[], bool]:
+        return self.host.forget_connections()
+
     def link_down(self, *, known: bool) -> None:
         if known:
             self.host.link.drop()

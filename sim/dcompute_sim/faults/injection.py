@@ -23,6 +23,10 @@ Answer = Literal["none", "connack", "suback"]
 """With what a broker that lets nobody in answers: nothing, a refused CONNECT, refused subscriptions."""
 
 
+HowStuck = Literal["silent", "raises"]
+"""How a Wi-Fi interface behaves that hangs: its attempts fail, or they cannot even be begun."""
+
+
 class Victim(Protocol):
     """A node, as far as things are done to it. `node_id`: on the wire."""
 
@@ -55,12 +59,22 @@ class Victim(Protocol):
         has thrown it out, so that the WLAN need not miss beacons first.
         """
 
+    def wifi_stuck(self, how: HowStuck) -> Callable[[], bool]:
+        """The WLAN, where there is one, loses its network and joins none until the program starts it afresh.
+
+        Tells, whenever it is called, whether that is still so.
+        """
+
 
 class VictimLink(Protocol):
     """A machine's way to the broker, as far as things are done to it."""
 
     def reset_connections(self) -> None:
         """RST to both ends of every connection."""
+
+    def forget_connections(self) -> Callable[[], bool]:
+        """Nothing crosses the present connections any more, neither way; those made from now on work. Tells,
+        whenever it is called, whether the machine still holds on to one."""
 
     def link_down(self, *, known: bool) -> None:
         """Silence. `known`: the machine's own WLAN says so."""

@@ -17,6 +17,7 @@ from dcompute_sim import trace as t
 from dcompute_sim.brokers.model.packets import publish_head
 from dcompute_sim.engines.real_machine import RealMachine
 from dcompute_sim.faults.effects import BOOTED, LEFT, WITHHELD
+from dcompute_sim.faults.injection import HowStuck
 from dcompute_sim.first_version import update_key
 from dcompute_sim.hardware.board_errors import BoardError
 from dcompute_sim.hardware.hardware_map import BoardLocation
@@ -25,6 +26,7 @@ from dcompute_sim.hardware.serial_link import SerialLink
 from dcompute_sim.hardware.shared_link import SharedLink, Work
 from dcompute_sim.interfaces.node import NodeSpec
 from dcompute_sim.interfaces.suspendable import SuspendableDriver
+from dcompute_sim.interfaces.world import EngineError
 from dcompute_sim.net.observer import Direction
 from dcompute_sim.nodes.firmware_node import config_for, own_settings
 from dcompute_sim.nodes.observed_node import ObservedNode
@@ -234,6 +236,9 @@ class BoardNode(ObservedNode):
     def wifi(self, present: bool, for_s: float | None = None, *, kick: bool = False) -> None:
         if not present and not self._command("wifi_off", for_s):
             self._log("warning", "only the link is silent; the board's WLAN, which cannot be told, stays up")
+
+    def wifi_stuck(self, how: HowStuck) -> Callable[[], bool]:
+        raise EngineError(f"{self.name}: the driver of a board on a serial port cannot be made to hang")
 
     def _command(self, command: str, for_s: float | None) -> bool:
         """Give the firmware's debug hook an order, in the broker's place; whether it could be given."""

@@ -242,9 +242,12 @@ class LockstepBoard:
         self._radio |= changes
         self._order({"op": "radio", "set": changes, "at_us": self._now_us()})
 
-    def kick(self, reason: int = 200) -> None:
-        """The access point throws the board out; `reason` is what `WLAN.status()` then shows."""
-        self._order({"op": "kick", "reason": reason, "at_us": self._now_us()})
+    def kick(self, reason: int = 200, stuck: str | None = None) -> None:
+        """The access point throws the board out; `reason` is what `WLAN.status()` then shows.
+
+        `stuck` (silent, raises): how the interface fails to join any network, until it is started afresh.
+        """
+        self._order({"op": "kick", "reason": reason, "stuck": stuck, "at_us": self._now_us()})
 
     def leave(self) -> None:
         """Our firmware's program calls `stop()` when it next looks for a task; it then tells `left`."""

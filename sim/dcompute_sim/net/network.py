@@ -248,6 +248,15 @@ class Host:
                 connection.client.reset_by_network()
                 connection.server.reset_by_network()
 
+    def forget_connections(self) -> Callable[[], bool]:
+        """A NAT forgets all of them: what is sent on one vanishes, either way, RST included. Tells, whenever
+        it is called, whether a program here still holds on to one."""
+        forgotten = [connection for connection in self.connections if connection.number]
+        for connection in forgotten:
+            connection.forgotten = True
+            connection.refresh()
+        return lambda: any(connection.client.state == OPEN for connection in forgotten)
+
     # --- inside ---
 
     def _ends(self) -> list[Endpoint]:

@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from dcompute_sim.net.observer import ByteTap, Direction, NullObserver, WireObserver
 from dcompute_sim.net.profile import LINUX
@@ -85,12 +85,12 @@ class FaultProxy:
     @property
     def open_connections(self) -> int:
         """Connections of the node that exist now, whether or not they reached the broker."""
-        return sum(1 for pipe in self._pipes if not pipe.orphaned)
+        return sum(1 for pipe in self._pipes if pipe.is_held)
 
     @property
     def reached(self) -> int:
         """Those of them that have reached the broker."""
-        return sum(1 for pipe in self._pipes if pipe.conn and not pipe.orphaned)
+        return sum(1 for pipe in self._pipes if pipe.conn and pipe.is_held)
 
     async def start(self) -> None:
         """Listen on a free port; `port` says which. OSError when `host` is no address of this machine."""
@@ -131,6 +131,19 @@ class FaultProxy:
         for pipe in list(self._pipes):
             pipe.report("rst", "node")
             pipe.drop()
+
+    def forget_connections(self) -> Callable[[], bool]:
+        """A NAT forgets all of them: what is sent on one vanishes, either way. Tells, whenever it is called,
+        whether the node still holds on to one.
+
+        The kernels on either side of the proxy acknowledge what vanishes: nobody's send buffer fills up.
+        """
+        forgotten = [pipe for pipe in self._pipes if pipe.conn]
+        for pipe in forgotten:
+            pipe.forgotten = True
+            pipe.node.out.clear()
+            pipe.broker.out.clear()
+        return lambda: any(pipe.is_held for pipe in forgotten)
 
     def tell(self, data: bytes) -> bool:
         """Say something to the node in the broker's place, at once, whatever the link is like; whether

@@ -61,6 +61,7 @@ class Pipe:
         self.loop = loop
         self.conn = 0  # numbered once it reaches the broker
         self.orphaned = False  # the node lost power; the broker does not know
+        self.forgotten = False  # what is sent on it vanishes
         self._rebooted = False
         self._reported = False
         self._spoke_at_s = loop.time()
@@ -70,6 +71,11 @@ class Pipe:
         self.broker = _Endpoint(self, "broker")
         self.node.out = _Lane(self, "to_broker", self.node, self.broker)
         self.broker.out = _Lane(self, "to_node", self.broker, self.node)
+
+    @property
+    def is_held(self) -> bool:
+        """The node still holds on to it."""
+        return not (self.orphaned or (self.forgotten and self.node.closed.is_set()))
 
     # --- life ---
 
@@ -170,6 +176,11 @@ class Pipe:
         """`item` came in on the side where `lane` begins."""
         if item and lane is self.node.out:
             self._spoke_at_s = self.loop.time()
+        if self.forgotten:
+            self.link.note_held(lane.direction, len(item or b""))
+            if lane.source.ended and lane is self.node.out:
+                self.node.close()
+            return
         if self.orphaned:
             if lane.direction == "to_node":
                 # A node that is up again knows nothing of the connection and answers with RST; one that is

@@ -121,6 +121,7 @@ class TcpConnection:
         "_reported",
         "clean",
         "client",
+        "forgotten",
         "key",
         "name",
         "network",
@@ -139,6 +140,7 @@ class TcpConnection:
         self.key = key  # counts attempts
         self.name = name
         self.number = 0  # counts accepted connections, as the observer is told; 0 before
+        self.forgotten = False  # nothing that is sent on it arrives any more
         self.clean = True  # nothing on the way is silent, lossy or narrow
         self.opening: Opening | None = None
         self._reported = False
@@ -166,7 +168,7 @@ class TcpConnection:
         """A host or link changed: find out anew what crosses, and which links have a say in it."""
         client, server = self.client, self.server
         links = (client.host.link, server.host.link)
-        up = links[0].is_up and links[1].is_up
+        up = links[0].is_up and links[1].is_up and not self.forgotten
         slow_links = tuple(link for link in links if not link.ideal)
         powered = client.host.powered and server.host.powered
         self.clean = up and powered and not any(link.unsteady for link in slow_links)

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from dcompute.node_wire import Topics
 from dcompute_sim import trace as t
 from dcompute_sim.faults.effects import LEFT, LOST, WITHHELD, WLAN_LOST
+from dcompute_sim.faults.injection import HowStuck
 from dcompute_sim.first_version import FIRST_RELEASE, FIRST_VERSION, update_key
 from dcompute_sim.fwbuild.firmware_files import product
 from dcompute_sim.interfaces.node import NodeSpec
@@ -55,7 +56,7 @@ class BoardRunner(Protocol):
     def hang(self) -> None: ...
     def resume(self) -> None: ...
     def radio(self, **changes: Any) -> None: ...
-    def kick(self, reason: int) -> None: ...
+    def kick(self, reason: int, stuck: HowStuck | None = None) -> None: ...
     def leave(self) -> None:
         """Have our firmware's program call `stop()`; the board tells `left` when that has returned."""
 
@@ -83,6 +84,7 @@ class FirmwareNode(ObservedNode):
         self._make_runner = make_runner
         self._runner: BoardRunner | None = None
         self._has_core = False
+        self._wifi_stuck = False
         self._memory_asked = False
         self._heap_bytes = 0
         self._short_of_memory = False
@@ -141,6 +143,12 @@ class FirmwareNode(ObservedNode):
                 self._runner.kick(_THROWN_OUT)
             self._runner.radio(ap=present)
 
+    def wifi_stuck(self, how: HowStuck) -> Callable[[], bool]:
+        self._wifi_stuck = self._runner is not None and self.running
+        if self._runner is not None:
+            self._runner.kick(_THROWN_OUT, how)
+        return lambda: self._wifi_stuck
+
     def tell_memory(self) -> None:
         if self._runner is None or not self.running or self._memory_asked:
             return
@@ -159,7 +167,7 @@ class FirmwareNode(ObservedNode):
     # --- what the board tells ---------------------------------------------------------------------------
 
     def started(self, boot: int, reset_cause: int) -> None:
-        self._memory_asked = False
+        self._memory_asked = self._wifi_stuck = False
         self.life = boot
         self._recorder.add(t.NodeStarted, node=self.name, boot=boot)
 
@@ -183,6 +191,8 @@ class FirmwareNode(ObservedNode):
             self.core_event(fields["name"], fields["fields"])
         elif name == "wlan" and fields["status"] not in _WLAN_WELL:
             self._recorder.effect(self.name, WLAN_LOST, f"its WLAN lost the network ({fields['status']})")
+        elif name == "wlan_afresh":
+            self._wifi_stuck = False
         elif name == "left" and self._runner is not None:
             self._runner.crash()
             self._gone("exit")

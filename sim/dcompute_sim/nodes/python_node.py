@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from dcompute.node_transport import ComputeNodeTransport
@@ -9,12 +10,16 @@ from dcompute.worker import Done, Failure, TaskLoop
 from dcompute_sim import trace as t
 from dcompute_sim.answers import python_result
 from dcompute_sim.faults.effects import LEFT, WITHHELD
+from dcompute_sim.faults.injection import HowStuck
 from dcompute_sim.interfaces.node import NodeSpec
 from dcompute_sim.interfaces.suspendable import SuspendableDriver
-from dcompute_sim.interfaces.world import Machine
+from dcompute_sim.interfaces.world import EngineError, Machine
 from dcompute_sim.mutants.classes import node_classes
 from dcompute_sim.recorder import Recorder
 from dcompute_sim.rng import Rng
+
+_LIMITS = ("queue_limit", "hold_limit")
+"""What a scenario leaves out is as the transport has it, and as people run it."""
 
 
 class PythonNode:
@@ -96,8 +101,7 @@ class PythonNode:
             observer=self._recorder.node_observer(self.name),
             core_class=core_class,
             credit=spec.group.credit,
-            queue_limit=spec.group.tasks_waiting,
-            hold_limit=spec.group.results_waiting,
+            **{name: limit for name in _LIMITS if (limit := getattr(spec.group, name)) is not None},
         )
         self._loop = TaskLoop(self._transport, self._execute, self._finished)
         self._callbacks = 0
@@ -179,6 +183,9 @@ class PythonNode:
 
     def wifi(self, present: bool, for_s: float | None = None, *, kick: bool = False) -> None:
         pass
+
+    def wifi_stuck(self, how: HowStuck) -> Callable[[], bool]:
+        raise EngineError(f"{self.name} has no Wi-Fi interface")
 
     def close(self) -> None:
         if self._driver is not None:

@@ -201,7 +201,11 @@ class ByHand:
             if fault.needs_node:
                 raise ValueError("choose a node first")
             return
-        if scenario.fleet[scenario.nodes()[node]].kind != "board":
+        where = scenario.fleet[scenario.nodes()[node]].kind
+        why = fault.impossible.get(Platform.SIMULATED)
+        if where == "python" and why is not None:
+            raise ValueError(f"{fault.kind} cannot be done to {node}: {why}")
+        if where != "board":
             return
         why = fault.impossible.get(Platform.REAL_BOARD)
         if why is not None or fault.needs_hooks:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dcompute.node_names import check_node_id
 from dcompute_sim.checks import Check
 from dcompute_sim.faults import KINDS, Fault, MasterFault, NodeFault
+from dcompute_sim.faults.fault import Platform
 from dcompute_sim.faults.schedule import EVENTS, Select, When
 from dcompute_sim.scenario.fleet import FIRMWARE_ONLY, MASTER, Group, node_names
 from dcompute_sim.scenario.limits import excesses
@@ -215,8 +216,7 @@ def _fault(scenario: Scenario, index: int, fault: Fault) -> Iterator[Complaint]:
         yield from _when(scenario, fault.when, (*path, "when"))
     if isinstance(fault, NodeFault):
         yield from _select(scenario, fault.select, (*path, "select"))
-        if fault.ours_only:
-            yield from _ours_only(scenario, fault, path)
+        yield from _possible(scenario, fault, path)
     if isinstance(fault, MasterFault) and fault.master not in scenario.askers():
         hint = choice_hint(fault.master, scenario.askers())
         yield Complaint((*path, "master"), f"no master is called `{fault.master[:60]}`", hint)
@@ -224,15 +224,20 @@ def _fault(scenario: Scenario, index: int, fault: Fault) -> Iterator[Complaint]:
         yield Complaint((*path, key), message, hint, True)
 
 
-def _ours_only(scenario: Scenario, fault: NodeFault, path: Path) -> Iterator[Complaint]:
-    """Whether it may strike a program of which only its author knows how to ask for this."""
+def _possible(scenario: Scenario, fault: NodeFault, path: Path) -> Iterator[Complaint]:
+    """Whether it may strike a node to which it cannot be done."""
     chosen = set(fault.select.names or ())
+    why = fault.impossible.get(Platform.SIMULATED)
     for name, group in scenario.fleet.items():
         among = fault.select.groups is None or name in fault.select.groups
-        named = not chosen or not chosen.isdisjoint(node_names(name, group.count))
-        if group.files is not None and among and named:
+        if not among or (chosen and chosen.isdisjoint(node_names(name, group.count))):
+            continue
+        if fault.ours_only and group.files is not None:
             message = f"`{fault.kind}` cannot be done to `{name}`: how to ask its own program, we do not know"
             yield Complaint((*path, "kind"), message, "`select` a group without `files`")
+        if why is not None and group.kind == "python":
+            message = f"`{fault.kind}` cannot be done to `{name}`: {why}"
+            yield Complaint((*path, "kind"), message, "`select` a group of `kind: firmware`")
 
 
 def _update(scenario: Scenario, index: int, update: Update) -> Iterator[Complaint]:

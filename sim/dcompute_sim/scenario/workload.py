@@ -174,6 +174,11 @@ class TaskStream(ListEntry):
         description="executor: done once, whatever dies on the way (docs/executor.md). transport: each is "
         "given to a node by `send_task`, once; what is lost is lost.",
     )
+    again_after: Duration | None = Field(
+        default=None,
+        description="With `via: transport`: a task without a result is given to a node again after this "
+        "long, as the next attempt, chosen anew; and so on until it has one.",
+    )
     master: Text = Field(default="master", description="Whose executor: `master`, or one of `masters`.")
     retries: Annotated[int, Field(ge=0)] | None = Field(
         default=None,
@@ -237,8 +242,12 @@ class TaskStream(ListEntry):
             for key in ("retries", "timeout", "once"):
                 if getattr(self, key) not in (None, False):
                     raise wrong(f"`{key}` is an executor's: `send_task` sends a task, and no more")
+            if self.again_after is not None and self.again_after <= 0:
+                raise wrong("`again_after` must be longer than 0s")
             if self.master != "master":
                 raise wrong(f"`{self.master[:40]}` has an executor and nothing else: leave out `via`")
+        elif self.again_after is not None:
+            raise wrong("an executor sends again by itself (`resend`): `again_after` is for `via: transport`")
         if self.tasks is None and self.until is None and self.phase is None:
             raise wrong("this stream never ends: add `tasks`, `until` or `phase`")
         if self.until is not None and self.until <= (self.at or 0):

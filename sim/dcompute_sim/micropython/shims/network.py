@@ -76,6 +76,7 @@ class _Station:
         self.reconnects = 0  # tries; 0: for ever
         self.failures = 0
         self.static = None
+        self.stuck = None  # "silent", "raises": how it fails to join until it is started afresh
         self._advancing = False
 
     def advance(self, now_us=None):
@@ -94,7 +95,9 @@ class _Station:
     def _step(self, now_us):
         if self.phase == "scan":
             self.attempts += 1
-            if not radio.ap or (radio.ssid is not None and radio.ssid != self.ssid):
+            if self.stuck:
+                self.fail(STAT_ASSOC_FAIL, now_us)
+            elif not radio.ap or (radio.ssid is not None and radio.ssid != self.ssid):
                 self.fail(STAT_NO_AP_FOUND, now_us)
             else:
                 self._go("join", now_us, radio.join_ms)
@@ -160,8 +163,10 @@ class _Station:
         self.advance()
         return self.phase == "up"
 
-    def kick(self, reason, at_us=None):
+    def kick(self, reason, stuck=None, at_us=None):
         # The access point throws the board out.
+        self.stuck = stuck or self.stuck
+        self.wanted = self.wanted and self.stuck != "raises"  # it does not even try by itself
         at_us = _now_us() if at_us is None else at_us
         self.advance(at_us)
         if self.phase != "idle":
@@ -227,12 +232,17 @@ class WLAN:
                 if not on:
                     _sta.advance()
                     _sta.stop(0)
+                    if _sta.stuck:
+                        _sta.stuck = None
+                        _board.report({"ev": "wlan_afresh"})
                 _sta.active = bool(on)
         return self._config["active"] if self._ap else _sta.active
 
     def connect(self, ssid=None, key=None, *, bssid=None):
         self._station()
         _sta.advance()
+        if _sta.stuck == "raises":
+            raise OSError("Wifi Internal State Error")
         connecting = _sta.phase in ("scan", "join")
         if ssid is not None:
             if connecting:

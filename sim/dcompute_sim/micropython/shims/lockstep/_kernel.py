@@ -391,7 +391,7 @@ def _take_order(order):
     elif order["op"] == "kick":
         import network
 
-        network._sta.kick(order["reason"], order["at_us"])
+        network._sta.kick(order["reason"], order["stuck"], order["at_us"])
     elif order["op"] == "memory":
         import _board
 

@@ -266,7 +266,7 @@ def _change_radio(order):
 def _kick(order):
     import network
 
-    network._sta.kick(order["reason"])
+    network._sta.kick(order["reason"], order["stuck"])
 
 
 def _leave(order):
