@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from dcompute_sim.faults import KINDS, Fault, MasterFault
 from dcompute_sim.faults.malformed import MALFORMED
+from dcompute_sim.hunt import fault_mutations, fleet_mutations
 from dcompute_sim.hunt.corpus import Entry
+from dcompute_sim.hunt.draft import Draft
 from dcompute_sim.hunt.moments import Moment
 from dcompute_sim.hunt.mutation import Breeder
 from dcompute_sim.hunt.sense import excesses, is_sensible
@@ -87,7 +89,7 @@ def test_each_change_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
         for parent, other in zip(parents, reversed(parents), strict=True):
             bred = breeder.breed(parent, other)
             changed += bred.model_copy(update={"seed": 0}) != parent.scenario.model_copy(update={"seed": 0})
-        assert changed or change is mutation.Mutation.other_dice, change.__name__
+        assert changed or change is fleet_mutations.other_dice, change.__name__
 
 
 def test_what_is_beyond_the_ranges_is_named() -> None:
@@ -141,13 +143,13 @@ def test_a_bred_fault_strikes_each_master_of_the_swarm_and_none_else(monkeypatch
     shared = with_crash_of("other", next(one for one in drawn if "other" in one.masters))
     alone = with_crash_of("master", next(one for one in drawn if "other" not in one.masters))
 
-    def struck_by(change: Callable[[mutation.Mutation], None], parent: Entry, other: Entry) -> set[str]:
+    def struck_by(change: Callable[[Draft], None], parent: Entry, other: Entry) -> set[str]:
         monkeypatch.setattr(mutation, "MUTATIONS", {change: 1})
         bred = [Breeder(crashes, FIXED, rng).breed(parent, other) for _ in range(20)]
         new = [fault for one in bred for fault in one.faults if fault.id != "one"]
         return {fault.master for fault in new if isinstance(fault, MasterFault)}
 
-    assert struck_by(mutation.Mutation.one_more, shared, alone) == {"master", "other"}
-    assert struck_by(mutation.Mutation.one_more, alone, shared) == {"master"}
-    assert struck_by(mutation.Mutation.spliced, shared, shared) == {"other"}
-    assert struck_by(mutation.Mutation.spliced, alone, shared) == {"master"}
+    assert struck_by(fault_mutations.one_more, shared, alone) == {"master", "other"}
+    assert struck_by(fault_mutations.one_more, alone, shared) == {"master"}
+    assert struck_by(fault_mutations.spliced, shared, shared) == {"other"}
+    assert struck_by(fault_mutations.spliced, alone, shared) == {"master"}

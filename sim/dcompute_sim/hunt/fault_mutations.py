@@ -1,0 +1,190 @@
+"""Changes of what befalls a scenario: when faults strike, whom, and which do. Some find nothing to do."""
+
+from __future__ import annotations
+
+from dcompute_sim.faults import KINDS, NodeFault
+from dcompute_sim.faults.schedule import Select
+from dcompute_sim.hunt.draft import CLOSE_S, Draft, is_for_good, lasting
+from dcompute_sim.scenario.swarm import NOISE, draw_noise, longest_s
+from dcompute_sim.yamlfile.units import format_duration
+
+_MOST_IN_A_ROW = 8
+
+
+def near_another(draft: Draft) -> None:
+    """A fault strikes just before or after another one."""
+    index, fault = draft.fault()
+    _, other = draft.fault()
+    if fault is not None and other is not None and fault is not other:
+        offset_s = draft.close_s() * draft.rng.choice([1, 1, -1])
+        draft.replace(index, draft.at(fault, draft.begin_s(other) + offset_s))
+
+
+def at_a_state(draft: Draft) -> None:
+    """A fault strikes when somebody is in between two states, mostly that very node."""
+    index, fault = draft.fault()
+    if fault is not None:
+        draft.replace(index, draft.at_an_event(fault))
+
+
+def elsewhere_in_time(draft: Draft) -> None:
+    """A fault strikes at another time."""
+    index, fault = draft.fault()
+    if fault is not None:
+        draft.replace(index, draft.at(fault, draft.rng.uniform(0.05 * draft.swarm.span, draft.last_s)))
+
+
+def in_another_order(draft: Draft) -> None:
+    """Two faults change places."""
+    index, fault = draft.fault()
+    other_index, other = draft.fault()
+    if fault is not None and other is not None and index != other_index:
+        draft.replace(index, draft.at(fault, draft.begin_s(other)))
+        draft.replace(other_index, draft.at(other, draft.begin_s(fault)))
+
+
+def another_victim(draft: Draft) -> None:
+    """A fault strikes another node; often one that another fault strikes."""
+    index, fault = draft.fault()
+    if isinstance(fault, NodeFault) and not is_for_good(fault):
+        draft.replace(index, fault.model_copy(update={"select": Select(names=[draft.victim()])}))
+
+
+def the_same_victim(draft: Draft) -> None:
+    """Two faults strike one node, the second soon after the first."""
+    index, fault = draft.fault()
+    other_index, other = draft.fault()
+    if not (isinstance(fault, NodeFault) and isinstance(other, NodeFault)) or fault is other:
+        return
+    if is_for_good(fault) or is_for_good(other):
+        return
+    select = Select(names=[draft.victim()])
+    draft.replace(index, fault.model_copy(update={"select": select}))
+    at_s = draft.begin_s(fault) + draft.close_s()
+    draft.replace(other_index, draft.at(other.model_copy(update={"select": select}), at_s))
+
+
+def in_a_row(draft: Draft) -> None:
+    """Faults strike one node, its broker or its master one soon after the other, or when that node next
+    comes to some state: what random draws hardly ever do twice in a row."""
+    drawn = [at for at, fault in enumerate(draft.scenario.faults) if draft.is_drawn(fault)]
+    chosen = draft.rng.sample(drawn, min(len(drawn), draft.rng.randint(2, _MOST_IN_A_ROW)))
+    select = Select(names=[draft.victim()])
+    soon = draft.soon(select.names)
+    at_s = draft.begin_s(draft.scenario.faults[chosen[0]]) if chosen else 0.0
+    for index in chosen:
+        fault = draft.scenario.faults[index]
+        if isinstance(fault, NodeFault):
+            if is_for_good(fault):
+                continue
+            fault = fault.model_copy(update={"select": select})
+        after_s = draft.close_s()
+        later = [moment for moment in soon if moment.t_s >= at_s]
+        if later and draft.rng.random() < 0.5:
+            moment = min(later, key=lambda moment: moment.t_s + draft.rng.expovariate(0.2))
+            at_s = moment.t_s + (after_s := min(after_s, draft.close_s()))
+            fault = draft.after(fault, moment, after_s)
+        else:
+            at_s = min(at_s + after_s, draft.last_s)
+            fault = draft.at(fault, at_s)
+        if fault.lasts is not None:
+            fault = lasting(fault, min(fault.lasts, draft.log_uniform(0.1, CLOSE_S[1])))
+        draft.replace(index, fault)
+
+
+def again_there(draft: Draft) -> None:
+    """A fault that waits for a state strikes again when it comes to that state the next time."""
+    drawn = filter(draft.is_drawn, draft.scenario.faults)
+    waiting = [(fault, fault.when) for fault in drawn if fault.when is not None]
+    if waiting:
+        fault, when = draft.rng.choice(waiting)
+        again = when.model_copy(update={"count": when.count + 1})
+        draft.add([fault.model_copy(update={"id": None, "when": again})])
+
+
+def as_long(draft: Draft) -> None:
+    """A fault lasts longer or shorter."""
+    index, fault = draft.fault()
+    if fault is not None and fault.lasts is not None:
+        most_s = longest_s(draft.swarm, fault.kind, draft.begin_s(fault))
+        if most_s > 0.1:
+            draft.replace(index, lasting(fault, draft.log_uniform(0.1, most_s)))
+
+
+def another_kind(draft: Draft) -> None:
+    """Another fault strikes there and then."""
+    index, fault = draft.fault()
+    if fault is None:
+        return
+    new = draft.new(draft.kind(), draft.begin_s(fault))
+    if isinstance(new, NodeFault) and isinstance(fault, NodeFault) and not is_for_good(fault):
+        new = new.model_copy(update={"select": fault.select, "when": fault.when})
+        new = new.model_copy(update={"at": new.at if fault.when is None else None})
+    draft.replace(index, draft.named(new))
+
+
+def one_more(draft: Draft) -> None:
+    """One more fault strikes, mostly close to another."""
+    _, fault = draft.fault()
+    at_s = draft.rng.uniform(0.05 * draft.swarm.span, draft.last_s)
+    if fault is not None and draft.rng.random() < 0.7:
+        at_s = draft.begin_s(fault) + draft.close_s()
+    new = draft.new(draft.kind(), at_s)
+    if isinstance(new, NodeFault) and isinstance(fault, NodeFault) and draft.rng.random() < 0.5:
+        if fault.select.names and not is_for_good(fault):
+            new = new.model_copy(update={"select": fault.select})
+    elif draft.moments and draft.rng.random() < 0.3:
+        new = draft.at_an_event(new)
+    draft.add([new])
+
+
+def once_again(draft: Draft) -> None:
+    """A fault strikes again soon after."""
+    _, fault = draft.fault()
+    if fault is not None and not is_for_good(fault):
+        again = fault.model_copy(update={"id": None})
+        draft.add([draft.at(again, draft.begin_s(fault) + (fault.lasts or 0.0) + draft.close_s())])
+
+
+def one_less(draft: Draft) -> None:
+    """A fault does not strike."""
+    index, fault = draft.fault()
+    if fault is not None:
+        faults = [entry for at, entry in enumerate(draft.scenario.faults) if at != index]
+        draft.scenario = draft.scenario.model_copy(update={"faults": faults})
+
+
+def spliced(draft: Draft) -> None:
+    """Some faults of another scenario strike as well, or instead of as many."""
+    theirs = [fault for fault in draft.other.faults if draft.is_drawn(fault)]
+    if not theirs:
+        return
+    start = draft.rng.randrange(len(theirs))
+    chosen = theirs[start : start + draft.rng.randint(1, 3)]
+    for _ in range(len(chosen) if draft.rng.random() < 0.5 else 0):
+        one_less(draft)
+    draft.add([draft.moved_here(fault).model_copy(update={"id": None}) for fault in chosen])
+
+
+def other_noise(draft: Draft) -> None:
+    """A stranger publishes one thing more, or something else if there are as many as may be; often just
+    before or after a fault."""
+    noise = [
+        at
+        for at, entry in enumerate(draft.scenario.faults)
+        if entry.kind in NOISE and entry.id not in draft.fixed
+    ]
+    most = draft.swarm.noise[1]
+    if not most:
+        return
+    number = len(noise) if len(noise) < most else draft.rng.randrange(len(noise))
+    drawn = draw_noise(draft.swarm, draft.rng, number)
+    _, fault = draft.fault()
+    if fault is not None and draft.rng.random() < 0.7:
+        at_s = draft.begin_s(fault) + draft.close_s() * draft.rng.choice([1, -1])
+        drawn["at"] = format_duration(round(min(max(at_s, 0.1), draft.last_s), 3))
+    made = draft.named(KINDS[drawn["kind"]].model_validate(drawn))
+    if number == len(noise):
+        draft.scenario = draft.scenario.model_copy(update={"faults": [*draft.scenario.faults, made]})
+    else:
+        draft.replace(noise[number], made)
