@@ -369,7 +369,9 @@ class ComputeNodeTransport(Transport):
 
     def link_topics(self) -> Sequence[Subscription]:
         self._tell(NodeSubscribing(self._core.inc))
-        return ((self._core.task_topic, QOS), (self._core.status_topic, QOS))
+        # What it said of itself at QoS 0: TCP carries that, and the next connection says it anew. Its PUBACKs
+        # would be a third of what a node sends.
+        return ((self._core.task_topic, QOS), (self._core.status_topic, 0))
 
     def link_extras(self) -> Sequence[Subscription]:
         return ()

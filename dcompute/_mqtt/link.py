@@ -275,10 +275,16 @@ class MqttLink:
 
         For those who are acknowledged end to end, and send again themselves.
         """
+        self.send_once_each([(message, priority) for message in messages])
+
+    def send_once_each(self, messages: Sequence[tuple[Outgoing, int]]) -> None:
+        """Do as `send_once`, each with a priority of its own, in one write."""
+        if not messages:
+            return
         with self._held_lock:
             due = bool(self._once)
-            self._once.extend((message, priority) for message in messages)
-        if not due and messages:
+            self._once.extend(messages)
+        if not due:
             self._driver.call_on_loop(self._send_once)
 
     def _send_once(self) -> None:

@@ -53,7 +53,7 @@ from dcompute.executor.model import (
 )
 
 LONGEST_RESEND_S = 240.0
-IDLE_S = 1.0  # then a node need not keep results
+IDLE_S = 30.0  # then a node need not keep results; mostly the next task has said so before
 LONGEST_BACKOFF_S = 5.0
 LOSSES = 5  # attempts whose end is not known, before a task is suspected of killing nodes
 MANY_DEADLINES = 1000
@@ -67,12 +67,18 @@ class FleetCore:
         settle_s: how long a node that is gone may take to come back before its tasks are moved.
         resend_s: after how long without an answer a task is sent again; then after twice that, and so on.
         losses: how many attempts of a task may end without a trace before it is quarantined.
+        idle_s: how long after its last answer a node is told that nothing is open.
     """
 
     choice_class: type[Choice] = Choice
 
     def __init__(
-        self, *, settle_s: float = SETTLE_S, resend_s: float = RESEND_S, losses: int = LOSSES
+        self,
+        *,
+        settle_s: float = SETTLE_S,
+        resend_s: float = RESEND_S,
+        losses: int = LOSSES,
+        idle_s: float = IDLE_S,
     ) -> None:
         self.tasks: dict[str, Task] = {}
         self.nodes: dict[str, Node] = {}
@@ -81,8 +87,10 @@ class FleetCore:
         self._settle_s = settle_s
         self._resend_s = resend_s
         self._losses = losses
+        self._idle_s = idle_s
         self._batch = Batch()
         self._wake_s: float | None = None
+        self._place_due_s: float | None = None
         self.deadlines: list[tuple[float, str]] = []
 
     # --- what is asked of it ------------------------------------------------------------------------------
@@ -148,6 +156,13 @@ class FleetCore:
             return
         self._next_attempt(task)
         self._place(now_s)
+
+    def leave(self) -> None:
+        """This asker goes: nodes of which it wants nothing more need not keep anything for it."""
+        if self.up:
+            for node in self.nodes.values():
+                if node.alive and node.credit and not node.open and not node.told:
+                    self._send_settle(node)
 
     # --- what is heard ------------------------------------------------------------------------------------
 
@@ -264,11 +279,14 @@ class FleetCore:
         self._place(now_s)
 
     def wake_s(self) -> float | None:
-        """When `tick` has something to do."""
+        """When `tick` has something to do; to be asked after `take_batch`."""
         return self._wake_s
 
     def take_batch(self) -> Batch:
         """What is to be done now."""
+        if self._place_due_s is not None:
+            now_s, self._place_due_s = self._place_due_s, None
+            self._hand_out(now_s)
         batch, self._batch = self._batch, Batch()
         return batch
 
@@ -363,7 +381,7 @@ class FleetCore:
         node.guess_begun()
         node.alone = False
         if not node.open:
-            node.idle_at_s = now_s + IDLE_S
+            node.idle_at_s = now_s + self._idle_s
             self._wake(node.idle_at_s)
         self.choice.rank(node, now_s)
 
@@ -473,6 +491,10 @@ class FleetCore:
         self._batch.sends.append(Send(node.id, node.life, node.top, list(node.open), True))
 
     def _place(self, now_s: float) -> None:
+        """Hand out what waits when the batch is taken: once for all that comes in one turn."""
+        self._place_due_s = now_s
+
+    def _hand_out(self, now_s: float) -> None:
         """Hand out what waits, and make room for what finds none."""
         if self.up:
             for task, node in self.choice.pairs():

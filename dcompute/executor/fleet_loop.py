@@ -161,6 +161,7 @@ class FleetLoop(Hearing):
     # --- turns, on the loop ---------------------------------------------------------------------------------
 
     def _last_turn(self, done: Callable[[], None]) -> None:
+        self._core.leave()
         self._turn()
         self._closed = True
         done()
@@ -212,6 +213,8 @@ class FleetLoop(Hearing):
                 self._journal_error = str(error)
                 return
             self._journal_error = ""
+        once: list[tuple[Outgoing, int]] = []
+        now_s = self._driver.now_s()
         for send in batch.sends:
             payload, task = write_message(send, self._name), send.task
             message = (self._topics.task_of(send.node), payload, False)
@@ -219,13 +222,14 @@ class FleetLoop(Hearing):
             if send.recall:  # it is for what is more urgent
                 priority = HIGHEST_PRIORITY
             if send.ring:
-                self._link.send_once([message], priority)
+                once.append((message, priority))
             else:
                 self._link.send(message, priority)
             if task is not None:
-                self._registry.given(send.node, self._driver.now_s())
+                self._registry.given(send.node, now_s)
             if self._observer is not None and task is not None and not (send.cancel or send.recall):
                 self._tell(TaskSent(send.node, task.id, task.priority, send.attempt, len(payload)))
+        self._link.send_once_each(once)
         for settled in batch.reports:
             self._over(settled)
 

@@ -74,6 +74,7 @@ def test_what_the_node_core_and_the_master_say_is_as_the_protocol_has_it() -> No
         topic, will, _ = core.will()
         heard.connect(json.loads(will), topic=topic)
         heard.audit.subscribe("n", [(b"plant/n", 1), (b"plant/n/status", 1)])
+        heard.audit.subscribe("n", [(b"plant/n/status", 0)])  # TCP carries what it said of itself
         result = core.result_message({"x": 1}, "a", NOW_S)
         assert result is not None
         for topic, payload, retain in (*core.greeting(), result, core.set_status("offline")):
@@ -124,6 +125,7 @@ BREACHES: dict[str, Callable[[Ear], None]] = {
     "a DISCONNECT without `offline`": lambda ear: ear.audit.disconnect("n"),
     "any number of messages": lambda ear: _say_all(ear, 31),
     "a subscription of QoS 0": lambda ear: ear.audit.subscribe("n", [(b"plant/n", 0)]),
+    "one of QoS 2": lambda ear: ear.audit.subscribe("n", [(b"plant/n/status", 2)]),
     "a subscription outside": lambda ear: ear.audit.subscribe("n", [(b"n", 1)]),
     "QoS 0": _say("plant/n/status", STATUS, 0x31),
     "a topic outside": _say("n/status", STATUS, RETAINED),

@@ -385,6 +385,7 @@ class Wire:
     def __init__(self, user: ChannelUser) -> None:
         self._user = user
         self._buffer = bytearray()
+        self.writes = 0
         self.opened = False
         self.cancelled = False
         self.ended = ""  # how the client ended it
@@ -394,6 +395,7 @@ class Wire:
     def write(self, data: bytes) -> None:
         assert not self.ended, "the client writes to a channel it has closed"
         self._buffer += data
+        self.writes += 1
 
     def close(self) -> None:
         self.ended = "closed"

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from contextlib import closing
 from typing import Any
 
 import pytest
+from dcompute_sim.brokers.conformance import wire
 
+from dcompute.executor import FleetExecutor
 from dcompute.executor.choice import RECALL_S, matches
-from dcompute.executor.core import FleetCore, count_in
+from dcompute.executor.core import IDLE_S, FleetCore, count_in
 from dcompute.executor.model import Answer, Batch, Outcome, Progress, Task
 from dcompute.executor.wire import read_answer, write_message
 from dcompute.node_core import Rejected
+
+from .conftest import World
 
 READY = {"credit": 2, "largest": 10_000}
 
@@ -389,9 +394,41 @@ def test_when_nothing_is_open_the_node_is_told() -> None:
     fleet.node("a")
     fleet.give("1")
     fleet.answer("a", "1", 1, ok=True)
-    fleet.pass_time(5)
+    fleet.pass_time(IDLE_S - 1)
+    assert len(fleet.sent) == 1, "the next task would say so"
+    fleet.pass_time(2)
     assert fleet.sent[1:] == [("a", "", 1, 1)]
     assert fleet.opened[-1] == []
+
+
+def test_an_asker_that_leaves_says_so_where_nothing_is_open() -> None:
+    fleet = Fleet()
+    for name in "abcd":
+        fleet.node(name)
+    fleet.give("1", "2", "3")
+    fleet.answer("a", "1", 1, ok=True)
+    fleet.answer("b", "2", 1, ok=True)
+    fleet.gone("b")
+    fleet.core.leave()
+    fleet.do()
+    assert fleet.sent[3:] == [("a", "", 1, 1)], "b is dead, c is at work, d was never asked"
+    fleet.core.leave()
+    fleet.do()
+    assert len(fleet.sent) == 4, "told already"
+
+
+def test_what_is_decided_in_one_turn_is_one_write(world: World) -> None:
+    with closing(FleetExecutor("broker", driver=world, tell_s=0)) as fleet:
+        broker = world.wires[-1].accept()
+        for number in range(3):
+            fleet.submit("f", number, priority=1 + number)
+        status = {"node_id": "n", "status": "ready", "inc": "L1.1", "capabilities": {"credit": 8}}
+        broker.say(wire.publish("n/status", json.dumps(status).encode(), retain=True))
+        broker.heard()  # the question whether it is there
+        writes = broker.writes
+        world.run(0.1)
+        assert [json.loads(task)["args"] for task in broker.published()] == [[2], [1], [0]]
+        assert broker.writes == writes + 1
 
 
 @pytest.mark.parametrize(

@@ -97,12 +97,12 @@ class Asker:
         self.name = name
         self.urgent = urgent
         self.core_class = core_class
-        self.core = core_class(settle_s=1, resend_s=1e9)
+        self.core = core_class(settle_s=1, resend_s=1e9, idle_s=1)
         self.journal = Journal()
         self.reports: list[tuple[str, str]] = []
 
     def restart(self) -> None:
-        self.core = self.core_class(settle_s=1, resend_s=1e9)
+        self.core = self.core_class(settle_s=1, resend_s=1e9, idle_s=1)
         for node, (life, top) in self.journal.counters.items():
             self.core.restore_counter(node, life, top)
         for task_id, (once, attempt, lost, cancelled) in self.journal.tasks.items():
