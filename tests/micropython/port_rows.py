@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dcompute_sim.micropython.unmodelled import IN_VIRTUAL_TIME, NOT_LIMITED, NOT_MODELLED, NOT_TIMED
+from dcompute_sim.micropython.unmodelled import MISSING, SIMPLER, UNSEEN
 
 FOLDER = Path(__file__).parent / "esp32_port"
 ORDER = (
@@ -107,14 +107,14 @@ def page() -> str:
         text += f"\n## {heading}\n\n| behaviour | known from |\n|---|---|\n"
         for row in rows(topic):
             text += f"| {row.title.replace('|', '&#124;')} | {row.source} |\n"
-    text += _NOT_MODELLED
-    for what, names in NOT_MODELLED.items():
-        text += f"* {what}: {', '.join(f'`{name}`' for name in names)}\n"
-    text += f"\nIn virtual time not either: {', '.join(IN_VIRTUAL_TIME)}.\n"
-    text += "\nNothing tells of what takes no time here and does on a chip:\n\n"
-    text += "".join(f"* {what}\n" for what in NOT_TIMED)
-    text += "\nNor of what is larger or simpler than there:\n\n"
-    return text + "".join(f"* {what}\n" for what in NOT_LIMITED)
+    text += _MISSING
+    text += "".join(
+        f"* {what}: {', '.join(f'`{name}`' for name in names)}\n" for what, names in MISSING.items()
+    )
+    text += _SIMPLER
+    text += "".join(f"* `{name}`: {what}\n" for name, what in SIMPLER.items())
+    text += "\nNothing tells of these:\n\n"
+    return text + "".join(f"* {what}\n" for what in UNSEEN)
 
 
 _HEAD = """# What the emulator does as the ESP32 port does
@@ -124,11 +124,16 @@ each row in real and in virtual time (`pytest tests/micropython/test_esp32_port.
 Sources are files of MicroPython's repository (read at 1.29-preview), ESP-IDF and lwIP.
 """
 
-_NOT_MODELLED = """
+_MISSING = """
 ## What is not modelled
 
 A program that touches one of these gets an AttributeError (an ImportError for a module) that says so, and the
 run's verdict names it.
+
+"""
+
+_SIMPLER = """
+These work and do less than on a chip; the verdict names them when a program uses them.
 
 """
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import socketserver
 import textwrap
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from dcompute_sim import trace as t
+from dcompute_sim.micropython.unmodelled import MISSING, NAMES, SIMPLER
 from dcompute_sim.net.sockets import Stream
 from dcompute_sim.report.not_modelled import not_modelled
 from dcompute_sim.run import RunOptions, run_scenario
@@ -164,6 +166,7 @@ def test_a_program_that_asks_for_what_is_not_modelled_is_named_in_the_verdict(tm
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         except AttributeError as error:
             print(error)
+        machine.freq(240000000)
         while True:
             time.sleep(1)
     """
@@ -181,7 +184,59 @@ def test_a_program_that_asks_for_what_is_not_modelled_is_named_in_the_verdict(tm
     assert not_modelled(events) == [
         f"the emulator does not model {name}, for which esp-1 and 2 more asked (docs/esp32-port.md)"
         for name in ("machine.ADC", "dht", "ssl.SSLContext")
+    ] + [
+        "esp-1 and 2 more used machine.freq, and here computing takes as long at any frequency "
+        "(docs/esp32-port.md)"
     ]
+
+
+_TOUCHES = {
+    "TLS": "ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)",
+    "network.AP_IF": "network.WLAN(network.AP_IF).active(True)",
+    "machine.freq": "machine.freq(240000000)",
+    "machine.lightsleep": "machine.lightsleep(1)",
+    "machine.disable_irq": "machine.enable_irq(machine.disable_irq())",
+    "esp32.wake_on": "esp32.wake_on_ext0(machine.Pin(4))",
+    "esp32.idf_heap_info": "esp32.idf_heap_info(esp32.HEAP_DATA)",
+    "esp32.raw_temperature": "esp32.raw_temperature()",
+    "neopixel.write": "neopixel.NeoPixel(machine.Pin(5), 1).write()",
+}
+_TOUCHES_ALL = f"""
+import esp32, machine, neopixel, network, ssl, sys
+def met(line):
+    try:
+        exec(line)
+    except (AttributeError, ImportError):
+        pass
+for name in {[name for names in MISSING.values() for name in names]}:
+    module, _, part = name.partition(".")
+    met("import %s; %s" % (module, name))
+for line in {[_TOUCHES[name] for name in SIMPLER]}:
+    met(line)
+    met(line)
+print("done")
+"""
+
+
+@pytest.mark.parametrize("time", ["real", "virtual"])
+def test_a_board_tells_of_all_that_the_page_lists(request: pytest.FixtureRequest, time: str) -> None:
+    """The register is one: whatever the page says is missing or simpler is told when it is touched, once."""
+    rig = request.getfixturevalue(time)
+    if time == "virtual":
+        board, heard = rig.add(_TOUCHES_ALL)
+        board.start()
+        rig.run(20)
+    else:
+
+        async def go() -> Any:
+            async with rig.running(_TOUCHES_ALL) as (_, heard):
+                await heard.wait_line("done")
+                return heard
+
+        heard = asyncio.run(go())
+    told = [fields["name"] for fields in heard.all("missing")]
+    assert set(told) == NAMES - {"TLS" if time == "virtual" else "ssl.SSLContext"}
+    assert not [name for name in SIMPLER if told.count(name) > 1]
 
 
 @pytest.mark.parametrize("time", ["virtual", "real"])

@@ -817,3 +817,57 @@ def test_in_modem_sleep_what_comes_waits_for_a_beacon(virtual: VirtualRig) -> No
 
 def test_without_power_saving_nothing_waits(virtual: VirtualRig) -> None:
     assert max(_told_late_ms(virtual, "0", "node-1")) < 30
+
+
+def test_writing_to_flash_takes_time_and_everything_stalls(virtual: VirtualRig) -> None:
+    """Erasing takes 80 ms for 4 KiB, a commit 45, every fifteenth 300; reading nothing; NVS commits, too."""
+    program = """
+        import _thread, esp32, os, time
+        def took(function, *args):
+            began = time.ticks_ms()
+            function(*args)
+            print(time.ticks_diff(time.ticks_ms(), began))
+        def write(size):
+            with open("data", "wb") as file:
+                file.write(bytes(size))
+        def read():
+            with open("data", "rb") as file:
+                file.read()
+        longest = [0]
+        def tick():
+            last = time.ticks_ms()
+            while True:
+                time.sleep_ms(10)
+                now = time.ticks_ms()
+                longest[0] = max(longest[0], time.ticks_diff(now, last))
+                last = now
+        _thread.start_new_thread(tick, ())
+        took(write, 10)
+        took(read)
+        took(os.rename, "data", "moved")
+        nvs = esp32.NVS("x")
+        took(nvs.commit)
+        time.sleep_ms(100)
+        longest[0] = 0
+        took(write, 20000)
+        time.sleep_ms(100)
+        print(longest[0])
+        for _ in range(4, 14):
+            write(1)
+        took(write, 1)
+        with open("data", "w") as file:
+            print("printed", 1, file=file)
+        with open("data", "r+") as file:
+            print(list(file), file.seek(0), file.readline())
+    """
+    board, heard = virtual.add(program, timing=chip_named("esp32"))
+    board.start()
+    virtual.run(20)
+    *took, text, _ = heard.lines
+    small, reading, rename, nvs, large, stall, fifteenth = map(int, took)
+    assert 45 <= min(small, rename, nvs) <= max(small, rename, nvs) <= 47
+    assert reading < 5
+    assert 4 * 80 + 45 <= large < 4 * 80 + 60
+    assert 4 * 80 <= stall <= 4 * 80 + 60
+    assert 300 <= fifteenth < 310
+    assert text == r"['printed 1\n'] 0 printed 1"

@@ -53,6 +53,11 @@ class ChipTiming(Model):
     branches: Duration = Field(description="To compute until the program has come by a thousand branches.")
     loop: Duration = Field(description="What a turn of an empty loop takes, by which chips are compared.")
     collect: Duration = Field(description="One `gc.collect()`.")
+    # micropython/micropython#3782: 80 ms for 4 KiB erased; joltwallet/esp_littlefs#179: an append 20 to 70,
+    # each 15th 250 to 350. The flash is a part of its own, alike beside each of the chips.
+    erase: Duration = Field(0.08, description="To erase 4 KiB of flash; everything else stands still.")
+    commit: Duration = Field(0.045, description="To close a file that was written, to rename or remove one.")
+    compact: Duration = Field(0.3, description="Every fifteenth of these.")
     beacon: Spread | None = Field(
         None, description="In modem sleep: between two beacons that say what waits; left out: nothing waits."
     )

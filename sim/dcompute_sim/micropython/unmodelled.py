@@ -1,15 +1,17 @@
-"""What an ESP32's modules have and the emulator's have not.
+"""What an ESP32 has or does and the emulator has not, or does otherwise: one register, for the page of it
+(`docs/esp32-port.md`), for what boards tell, and for the run's verdict.
 
-A program that asks for one of these gets an AttributeError that says so; the board tells, the trace has it,
-and the run's verdict names it: what did not happen here may well happen on a chip. `docs/esp32-port.md` lists
-them.
+Three kinds, by what a program notices. What is *missing* is asked for in vain: the program gets an error that
+says so. What is *simpler* works, and not as on a chip. Both are told by the board (`missing`, `absent` and
+`simpler` in shims/_board.py), noted in the trace and named by the verdict: what did not happen here may well
+happen on a chip. Only for what no shim can see (`UNSEEN`) there is nothing but the page.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-NOT_MODELLED: Mapping[str, tuple[str, ...]] = {
+MISSING: Mapping[str, tuple[str, ...]] = {
     "analogue pins": ("machine.ADC", "machine.ADCBlock", "machine.DAC"),
     "pulses": ("machine.PWM", "machine.bitstream", "machine.time_pulse_us", "esp32.RMT"),
     "buses": (
@@ -36,26 +38,38 @@ NOT_MODELLED: Mapping[str, tuple[str, ...]] = {
         "webrepl",
     ),
     "other parts of the chip": ("esp32.Partition", "esp32.ULP", "esp32.PCNT", "esp32.idf_task_info"),
+    "in virtual time": ("ssl.SSLContext",),
 }
-"""What they are, and their names."""
+"""Names that a program asks for in vain, by what they are."""
 
-NOT_TIMED = (
-    "flash writes, which stall everything: 80 ms for 4 KiB erased, 20 to 350 ms for an append",
+SIMPLER: Mapping[str, str] = {
+    "TLS": "a handshake takes none of a chip's 1 to 3 s, nor a connection 20 KB outside MicroPython's heap",
+    "network.AP_IF": "nobody joins a board's own access point",
+    "machine.freq": "computing takes as long at any frequency",
+    "machine.lightsleep": "light sleep is a pause: the WLAN stays on, and nothing but its time ends it",
+    "esp32.wake_on": "nothing moves a pin of a chip that sleeps: it wakes by its timer only",
+    "esp32.idf_heap_info": "the memory outside MicroPython's heap is always the same",
+    "esp32.raw_temperature": "the chip is always as warm",
+    "neopixel.write": "lights that are written to are seen by nobody",
+    "machine.disable_irq": "interrupts and other threads go on while they are disabled",
+}
+"""By the name under which a board tells it: what happens here instead."""
+
+UNSEEN = (
     "modem sleep, where a chip's file has no `beacon`: what comes to a board waits up to 300 ms for one",
-    "what other threads than the main one compute; collections that come by themselves; work in C",
-    "TLS handshakes: 1 to 3 s",
+    "what other threads than the main one compute takes no time, nor does work in C beyond its calls",
+    "collections that come by themselves take no time of their own; on average they are in that of computing",
+    "calls go deeper in a thread than on a chip: 57 where it holds 12 in its 5 KB (their number is limited)",
+    "there is one access point at a time, and no roaming",
 )
-"""What takes no time here and does on a chip; nothing tells of it when a program does it."""
+"""What is otherwise than on a chip and nothing tells of."""
 
-NOT_LIMITED = (
-    "the depth of a thread's stack (their number is limited)",
-    "memory outside MicroPython's heap but for sockets and threads: 20 KB for each TLS connection",
-    "the air: one access point at a time, no roaming, no stations of the board's own access point",
-)
-"""What is larger or simpler here than on a chip; nothing tells of it either."""
+NAMES = frozenset(name for names in MISSING.values() for name in names) | frozenset(SIMPLER)
+"""All that a board may tell of."""
 
-IN_VIRTUAL_TIME = ("TLS",)
-"""What works in real time only."""
 
-NAMES = frozenset(name for names in NOT_MODELLED.values() for name in names) | {"ssl.SSLContext"}
-"""All of it; TLS is asked for in vain in virtual time only."""
+def in_words(name: str, boards: str) -> str:
+    """What `boards` have met that told `name`."""
+    if name in SIMPLER:
+        return f"{boards} used {name}, and here {SIMPLER[name]} (docs/esp32-port.md)"
+    return f"the emulator does not model {name}, for which {boards} asked (docs/esp32-port.md)"

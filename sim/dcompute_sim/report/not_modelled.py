@@ -1,22 +1,20 @@
-"""What boards asked of the emulator in vain, in words: a verdict holds for what was there."""
+"""What programs of boards met that is not as on a chip, in words: a verdict holds for what was there."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from dcompute_sim import trace as t
+from dcompute_sim.micropython.unmodelled import in_words
 
 
 def not_modelled(events: Iterable[t.Event]) -> list[str]:
-    """One sentence for each name, with the boards that asked for it."""
+    """One sentence for each name, with the boards that met it."""
     askers: dict[str, dict[str, None]] = {}
     for event in events:
         if isinstance(event, t.NotModelled):
             askers.setdefault(event.name, {})[event.node] = None
-    return [
-        f"the emulator does not model {name}, for which {_of(list(nodes))} asked (docs/esp32-port.md)"
-        for name, nodes in askers.items()
-    ]
+    return [in_words(name, _of(list(nodes))) for name, nodes in askers.items()]
 
 
 def _of(nodes: list[str]) -> str:

@@ -171,7 +171,7 @@ class NodeOutput(Event, frozen=True):
 
 
 class NotModelled(Event, frozen=True):
-    """The program of an emulated board asked for a part of the ESP32 port that the emulator does not have."""
+    """The program of an emulated board met a part of the ESP32 port that the emulator has not, or simpler."""
 
     node: str
     name: str

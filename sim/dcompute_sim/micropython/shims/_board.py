@@ -11,6 +11,7 @@ address = "10.0.0.2"  # by DHCP
 reset_cause = 1
 clock_start_us = 0  # the RTC at power-on, microseconds since 2000; a board without battery starts at 0
 watch = None  # called with this module whenever the firmware looks at its WLAN
+committed = None  # called whenever the flash has changed, where that takes time
 loading = None  # called with the name of each file of the program's before it runs, where that takes time
 reserve = None  # heap kept for watching, which is no part of the firmware; given back when it begins
 heap_taken = 0  # by the emulator's own modules, which a board has in flash
@@ -35,6 +36,16 @@ def absent(module):
     # A module that a board's build has and this one has not; firmware may well do without it.
     report({"ev": "missing", "name": module})
     raise ImportError("the emulator has no module %r (docs/esp32-port.md)" % module)
+
+
+_told = []
+
+
+def simpler(what):
+    # It works, and not as on a chip; sim/dcompute_sim/micropython/unmodelled.py has the words. Once a boot.
+    if what not in _told:
+        _told.append(what)
+        report({"ev": "missing", "name": what})
 
 
 def memory(ident):

@@ -1,5 +1,9 @@
 # mypy: ignore-errors
 # What threads cost a chip: each has a stack, in memory that is not MicroPython's and soon used up.
+#
+# Their number is limited so, not how deep calls go in one. Rejected: the unix port's own `stack_size`, fitted
+# to a chip's 326 bytes a call (micropython/micropython#4840). The port takes the margin for recovering off
+# the size only after the new thread has begun, which may by then have read it: it dies where it should fail.
 import _kernel
 
 _ROOM_BYTES = 100000  # what Wi-Fi leaves of the internal RAM, about

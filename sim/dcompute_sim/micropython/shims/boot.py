@@ -44,6 +44,7 @@ import _tasks
 sys.modules["_asyncio"] = _tasks
 sys.modules["gc"] = _gc
 if sys.argv[1] == "lockstep":
+    import _flash_time
     import _imports
     import _micropython
 
@@ -62,6 +63,7 @@ _board.reserve = bytearray(_observe.WATCH_BYTES)  # so that the firmware has the
 
 if _config["timing"]:
     _imports.install(_config["timing"])
+    _flash_time.install(_config["timing"])
     _board.loading = _kernel.load
     _gc.collect = _kernel.collect
     _kernel.prepare_counting(_imports)

@@ -49,6 +49,8 @@ class NVS:
 
     def commit(self):
         _board.keep("nvs", _board.kept["nvs"])
+        if _board.committed:
+            _board.committed()
 
     def _set(self, key, value):
         if len(key) > _NAME_CHARS:
@@ -63,27 +65,29 @@ class NVS:
 
 
 def wake_on_ext0(pin=None, level=True):
-    # Taken as the port takes it; nothing outside moves a pin of a chip that sleeps.
+    _board.simpler("esp32.wake_on")
     if pin is not None:
         _rtc_pin(pin)
 
 
 def wake_on_ext1(pins=None, level=True):
+    _board.simpler("esp32.wake_on")
     for pin in pins or ():
         _rtc_pin(pin)
 
 
 def wake_on_gpio(pins=None, level=True):
+    _board.simpler("esp32.wake_on")
     for pin in pins or ():
         Pin(pin)
 
 
 def wake_on_touch(wake):
-    pass
+    _board.simpler("esp32.wake_on")
 
 
 def wake_on_ulp(wake):
-    pass
+    _board.simpler("esp32.wake_on")
 
 
 def gpio_deep_sleep_hold(enable):
@@ -96,8 +100,10 @@ def _rtc_pin(pin):
 
 
 def raw_temperature():
+    _board.simpler("esp32.raw_temperature")
     return 108
 
 
 def idf_heap_info(capabilities):
+    _board.simpler("esp32.idf_heap_info")
     return [(160000, 110000, 90000, 80000)]

@@ -46,6 +46,8 @@ def freq(hz=None):
         return _freq
     if hz not in (20000000, 40000000, 80000000, 160000000, 240000000):
         raise ValueError("frequency must be 20MHz, 40MHz, 80Mhz, 160MHz or 240MHz")
+    if hz != _freq:
+        _board.simpler("machine.freq")
     _freq = hz
 
 
@@ -56,6 +58,7 @@ def idle():
 def lightsleep(ms=None):
     if ms is None:
         raise AttributeError("the emulator's machine.lightsleep needs a time: nothing else would wake it")
+    _board.simpler("machine.lightsleep")
     _kernel.sleep_us(ms * 1000)
 
 
@@ -69,6 +72,7 @@ def wake_reason():
 
 
 def disable_irq():
+    _board.simpler("machine.disable_irq")
     return 0
 
 

@@ -228,6 +228,8 @@ class WLAN:
         if on is not None:
             if self._ap:
                 self._config["active"] = bool(on)
+                if on:
+                    _board.simpler("network.AP_IF")
             else:
                 if not on:
                     _sta.advance()

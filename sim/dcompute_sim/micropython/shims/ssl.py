@@ -5,7 +5,11 @@ import tls
 from tls import CERT_NONE, CERT_OPTIONAL, CERT_REQUIRED, PROTOCOL_TLS_CLIENT, PROTOCOL_TLS_SERVER
 
 if _board.kernel.has_tls:
-    from tls import SSLContext
+
+    def SSLContext(protocol):
+        _board.simpler("TLS")
+        return tls.SSLContext(protocol)
+
 else:
     _missing = _board.missing("ssl")
 
