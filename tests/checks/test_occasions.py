@@ -160,6 +160,25 @@ def _a_connection_lost_as_the_run_ends(story: TraceBuilder) -> None:
     _a_connection_lost(story, 0.5)
 
 
+def _a_word_on_its_way(
+    story: TraceBuilder, stalled_s: float, retained: str = "dead", missed_s: float = 0.1
+) -> None:
+    """Seed 2293 of the swarm of boards: its `ready` was lost a second before the end, to be sent again."""
+    story.final("n1").at(39 - stalled_s).disconnect("n2").death("n2")
+    story.add(t.NodeConnecting, node="n2", inc="1.2").add(t.WireOpened, node="n2", conn=9).add(
+        t.NodeConnected, node="n2", inc="1.2"
+    )
+    story.add(t.StatusPublished, node="n2", status="ready", inc="1.2").after(0.1)
+    story.add(t.WireStalled, node="n2", conn=9, missed_us=round(missed_s * 1e6))
+    story.at(40).add(t.RetainedStatus, node="n2", status=retained, inc="1.1" if retained == "dead" else "1.2")
+    story.add(t.FinalNode, node="n2", running=True, connected=True, own_status="ready",
+              master_status=retained, inc="1.2")  # fmt: skip
+
+
+def _a_word_on_its_way_as_the_run_ends(story: TraceBuilder) -> None:
+    _a_word_on_its_way(story, 3)
+
+
 def _a_task_that_is_to_fail(story: TraceBuilder) -> None:
     story.send("n1", "well").work("n1", "well").send("n2", "ill")
     story.add(t.TaskFinished, node="n2", task="ill", ok=False, meant=True)
@@ -179,6 +198,12 @@ def _a_result_that_its_node_took_along(story: TraceBuilder) -> None:
         (_a_silence_as_the_run_ends, "retained_consistent", "1 of 2 excused: silenced so late"),
         (_a_connection_lost_as_the_run_ends, "final_status", "1 of 2 excused: on its way back"),
         (_a_connection_lost_as_the_run_ends, "retained_consistent", "1 of 2 excused: on its way back"),
+        (
+            _a_word_on_its_way_as_the_run_ends,
+            "final_status",
+            "1 of 2 excused: its last word still on its way",
+        ),
+        (_a_word_on_its_way_as_the_run_ends, "retained_consistent", "1 of 2 excused: its last word still on"),
         (_a_task_that_is_to_fail, "results_match", "1 of 2 excused: meant to fail"),
         (_a_result_that_its_node_took_along, "no_lost_results", "1 of 2 excused: went down with their node"),
     ],
@@ -198,6 +223,23 @@ def test_a_node_that_does_not_come_back_is_no_excuse(story: TraceBuilder, name: 
     story.define("n1", "n2").boot("n1", "n2").at(20)
     _a_connection_lost(story, 6, retained="dead")
     assert judge(name, story.end()).status is Status.FAILED
+
+
+@pytest.mark.parametrize("name", ["final_status", "retained_consistent"])
+def test_a_word_is_on_its_way_while_it_is_missing_and_no_longer(story: TraceBuilder, name: str) -> None:
+    story.define("n1", "n2").boot("n1", "n2").at(5)
+    _a_word_on_its_way(story, 3, missed_s=-1.5)  # the silence began after the word had crossed
+    assert judge(name, story.end()).status is Status.FAILED
+
+
+@pytest.mark.parametrize(("retained", "verdict"), [("dead", Status.HELD), ("ready", Status.FAILED)])
+@pytest.mark.parametrize("name", ["final_status", "retained_consistent"])
+def test_who_is_stalled_for_longer_than_the_broker_waits_has_to_be_dead(
+    story: TraceBuilder, name: str, retained: str, verdict: Status
+) -> None:
+    story.define("n1", "n2").boot("n1", "n2").at(5)
+    _a_word_on_its_way(story, 20, retained)
+    assert judge(name, story.end()).status is verdict
 
 
 @pytest.mark.parametrize(("master_status", "verdict"), [("ready", Status.HELD), ("dead", Status.FAILED)])

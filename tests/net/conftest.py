@@ -21,6 +21,7 @@ class Recorder:
     def __init__(self) -> None:
         self.told: list[tuple[object, ...]] = []
         self.missed_s: list[float] = []  # of each that stalled
+        self.late_missed_s: list[float] = []  # of each that is late
 
     def opened(self, name: str, conn: int) -> None:
         self.told.append(("opened", name, conn))
@@ -40,6 +41,7 @@ class Recorder:
 
     def late(self, name: str, conn: int, late_s: float, missed_s: float) -> None:
         self.told.append(("late", name, conn, round(late_s, 3)))
+        self.late_missed_s.append(missed_s)
 
     def refused(self, name: str, how: str) -> None:
         self.told.append(("refused", name, how))

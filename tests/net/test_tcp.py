@@ -346,6 +346,30 @@ def test_what_comes_the_other_way_ends_no_stall(world: World) -> None:
     assert world.observer.of("resumed") == [("node", 1)]
 
 
+def test_what_is_still_missing_when_what_was_ahead_is_acknowledged_is_told(
+    make_world: Callable[..., World],
+) -> None:
+    """Seed 2293 of the swarm of boards: a PUBACK got through and ended the stall of the `ready` behind it,
+    which an ESP32 sends again after a second and a half. The run ended, and nothing said why nobody knew."""
+    world = make_world()
+    board = world.network.host("board", LWIP_ESP32)
+    socket = world.connect(board)
+    board.slow(0.1, loss=0.5)
+    draws = iter([False, True])  # the second that is sent from now on
+    board.link.loses = lambda: next(draws, False)  # type: ignore[method-assign]
+    socket.send(b"puback ")
+    world.run(0.00002)
+    socket.send(b"ready")
+    world.run(0.3)
+    assert world.received == [b"puback "]
+    told = [kind for kind, *_ in world.observer.told if kind in ("stalled", "resumed")]
+    assert told == ["stalled", "resumed", "stalled"]
+    assert world.observer.missed_s[-1] == pytest.approx(0.2, abs=0.05)  # since it was written
+    world.run(5)
+    assert world.received == [b"puback ready"]
+    assert len(world.observer.of("resumed")) == 2
+
+
 def test_bytes_in_flight_when_the_link_fails_are_held(world: World) -> None:
     socket = world.connect()
     socket.send(b"in flight")
@@ -457,6 +481,46 @@ def test_what_comes_later_than_the_word_before_is_told(world: World) -> None:
     socket.send(b"x" * 5_000)
     world.run(30)
     assert len(world.observer.of("late")) > 1
+
+
+def test_what_is_sent_again_is_late_since_it_was_written(world: World) -> None:
+    socket = world.connect()
+    socket.send(b"in time")
+    world.run(1)
+    world.node.link.down()
+    socket.send(b"held")
+    world.run(5)
+    world.node.link.up()
+    world.run(5)  # sent again after 6.82 s
+    assert world.received == [b"in timeheld"]
+    assert world.observer.of("late") == [("node", 1, pytest.approx(0.22 * 31 + 0.01, abs=0.01))]
+    assert world.observer.late_missed_s == [pytest.approx(0.22 * 31, abs=0.01)]
+
+
+def test_what_waits_for_room_is_late_since_it_was_written(world: World) -> None:
+    """Seed 7352 of the swarm: of what was written at once, the window lets the last go after round trips."""
+    world.node.slow(0.3, loss=1e-9)
+    socket = world.node.connect("broker", 1883)
+    world.run(5)
+    socket.send(b"first")
+    world.run(5)
+    socket.send(b"x" * 60_000)  # more than the window of ten segments
+    world.run(5)
+    assert len(world.received[0]) == 60_005
+    assert world.observer.of("late")
+    assert all(missed_s > 0.3 for missed_s in world.observer.late_missed_s)
+
+
+def test_what_is_swallowed_on_its_way_is_missed_since_it_was_sent(world: World) -> None:
+    """Found by a hunt: a ping is three seconds on its way over a slow link, and meets a silence then."""
+    socket = world.connect()
+    world.node.slow(3.0)
+    socket.send(b"ping")
+    world.run(2.9)
+    world.node.link.down()
+    world.run(0.2)
+    assert world.observer.of("stalled") == [("node", 1)]
+    assert world.observer.missed_s == [pytest.approx(3.0, abs=0.05)]
 
 
 def test_a_word_that_meets_silence_and_is_not_repeated_for_long_is_told(world: World) -> None:

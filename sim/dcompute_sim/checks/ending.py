@@ -8,9 +8,12 @@ from dataclasses import dataclass
 
 from dcompute_sim import trace as t
 from dcompute_sim.checks.check import excused, named, of_kinds
-from dcompute_sim.checks.history import LIFELESS, History, history_of
+from dcompute_sim.checks.history import LIFELESS, History, NodeStory, history_of
 
 _BACK_US = 5_000_000  # in which a node is connected anew: a pause, and handshakes of which something is lost
+_CROSSES_US = 1_000_000
+"""In which a word is with the broker, or a WireStalled tells that it is not: half a second of latency, or a
+loss that is made good sooner than it would be told of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,16 +22,17 @@ class Ending:
 
     node: t.FinalNode
     group: str
-    reachable: bool  # running, and no fault keeps its bytes from the broker
+    reachable: bool  # running, and neither a fault nor what one left behind keeps its bytes from the broker
     undecided: bool  # went silent so shortly before the end that nobody had to notice yet
     reconnecting: bool  # it runs, and its connection ended so shortly before that a new one was being made
+    on_its_way: bool  # what it said last cannot have reached the broker yet, and has not
     mute: bool  # it is connected, and has never said a status under its node's id
     retained: t.RetainedStatus | None
 
     @property
     def judged(self) -> bool:
         """Whether the truth about it can be told, and somebody has to know it."""
-        return not self.reconnecting and (self.reachable or not self.undecided)
+        return not (self.reconnecting or self.on_its_way) and (self.reachable or not self.undecided)
 
     def accepts(self, status: str) -> bool:
         """Whether `status` is a true belief about this node; of one never heard of, nothing is believed."""
@@ -37,34 +41,74 @@ class Ending:
         return status in LIFELESS or (status == "" and not self.node.inc)
 
 
-_OF_ENDINGS = frozenset({t.FinalNode, t.RetainedStatus})
+_OF_ENDINGS = frozenset({t.FinalNode, t.RetainedStatus, t.StatusPublished, t.WireStalled})
 
 
 def endings(trace: Sequence[t.Event]) -> list[Ending]:
     """The ending of every node that has a final_node event."""
     history = history_of(trace)
     retained: dict[str, t.RetainedStatus] = {}
+    said: dict[str, t.StatusPublished] = {}
+    stalled: dict[str, t.WireStalled] = {}
     finals: list[t.FinalNode] = []
     for event in of_kinds(_OF_ENDINGS, trace):
-        if isinstance(event, t.FinalNode):
-            finals.append(event)
-        elif isinstance(event, t.RetainedStatus):
-            retained[event.node] = event
-    return [_ending(history, final, retained.get(final.node)) for final in finals]
+        match event:  # the most frequent first
+            case t.StatusPublished(node=node):
+                said[node] = event
+            case t.FinalNode():
+                finals.append(event)
+            case t.RetainedStatus(node=node):
+                retained[node] = event
+            case t.WireStalled(node=node):
+                stalled[node] = event
+    return [
+        _ending(history, final, retained.get(final.node), said.get(final.node), stalled.get(final.node))
+        for final in finals
+    ]
 
 
-def _ending(history: History, final: t.FinalNode, retained: t.RetainedStatus | None) -> Ending:
+def _ending(
+    history: History,
+    final: t.FinalNode,
+    retained: t.RetainedStatus | None,
+    said: t.StatusPublished | None,
+    stalled: t.WireStalled | None,
+) -> Ending:
     story = history.story(final.node)
+    silence_s = history.silence_s(final.node)
+    mute_since_us = final.t_us  # nothing that it says crosses since then
+    if stalled is not None and story.now.is_stalled:
+        mute_since_us = stalled.t_us - stalled.missed_us
+    given_up = silence_s is not None and mute_since_us + round(silence_s * 1e6) < final.t_us
     return Ending(
         node=final,
         group=story.definition.group if story.definition else "",
-        reachable=final.running and not story.silenced,
+        reachable=final.running and not story.silenced and not given_up,
         undecided=_undecided(history, final),
         reconnecting=final.running
         and not final.connected
         and any((life.ended_us or 0) + _BACK_US > final.t_us for life in story.lives),
+        on_its_way=final.running
+        and final.connected
+        and not given_up
+        and said is not None
+        and said.t_us + _CROSSES_US > mute_since_us
+        and not (_is_retained(said, retained) or _was_seen(said, story)),
         mute=final.running and final.connected and not final.own_status and not final.master_status,
         retained=retained,
+    )
+
+
+def _is_retained(said: t.StatusPublished, retained: t.RetainedStatus | None) -> bool:
+    """Whether the broker holds what was said."""
+    return retained is not None and said.status == retained.status and retained.inc in ("", said.inc)
+
+
+def _was_seen(said: t.StatusPublished, story: NodeStory) -> bool:
+    """Whether the master ever heard it."""
+    return any(
+        seen.t_us >= said.t_us and seen.status == said.status and seen.inc in ("", said.inc)
+        for _, seen in story.seen
     )
 
 
@@ -79,6 +123,8 @@ def left_out(endings: Sequence[Ending], judged: int) -> str:
     why = Counter(
         "on its way back as the run ended"
         if ending.reconnecting
+        else "its last word still on its way as the run ended"
+        if ending.on_its_way
         else "silenced so late that nobody had to notice"
         for ending in endings
         if not ending.judged

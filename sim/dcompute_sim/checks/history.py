@@ -7,6 +7,7 @@ order in the trace is what happened.
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import compress
@@ -60,7 +61,8 @@ class InjectedFault:
 
     event: t.FaultInjected
     at: int
-    life: Life | None  # the node's connection it hit, if there was one
+    life: Life | None  # the node's connection, or its attempt at one, that it hit, if there was one
+    was_connected: bool  # that connection was accepted by then, as far as the node knows
     believed: str  # what the master believed of the node ("" if it did not know it)
     reported: bool  # the death of that incarnation had been reported before
     masked: bool  # an earlier silence already kept every byte of the node from the broker
@@ -72,7 +74,7 @@ class InjectedFault:
     @property
     def connected_inc(self) -> str | None:
         """The incarnation it hit, if that one was connected."""
-        return self.life.inc if self.life is not None and self.life.connected_us is not None else None
+        return self.life.inc if self.life is not None and self.was_connected else None
 
     @property
     def kind(self) -> str:
@@ -190,6 +192,7 @@ class History:
         self._broker_forgot_us = -1
         self._broker_stopped_us = -1
         self._master_forgot_us = -1
+        self._master_starts: list[int] = []  # positions
         for at, event in compress(enumerate(trace), are_kinds(_OF_INTEREST, trace)):
             self.add(at, event)
 
@@ -206,14 +209,22 @@ class History:
 
     def report_of(self, fault: InjectedFault) -> t.DeathReported | None:
         """The first report, after the fault, of the connection it hit; of any, if there was none just then or
-        the master never saw it (it then learns of the death by the connection before).
+        the master never saw it (it then learns of the death by the connection before). A master that has
+        restarted remembers nothing: what counts is what this one saw, before the report and after it.
         """
-        story = self.story(fault.node)
-        known = any(seen.inc == fault.connected_inc for _, seen in story.seen)
-        for at, death in story.deaths:
-            if at > fault.at and (not known or death.inc in ("", fault.connected_inc)):
+        for at, death in self.story(fault.node).deaths:
+            is_about_it = death.inc in ("", fault.connected_inc)
+            if at > fault.at and (is_about_it or not self._knew(fault.node, fault.connected_inc, at)):
                 return death
         return None
+
+    def _knew(self, node: str, inc: str | None, at: int) -> bool:
+        """Whether the master that runs at this position ever saw this connection."""
+        life = bisect(self._master_starts, at)
+        return any(
+            seen.inc == inc and bisect(self._master_starts, seen_at) == life
+            for seen_at, seen in self.story(node).seen
+        )
 
     def forgotten(self, fault: InjectedFault, due_us: int | None) -> bool:
         """The broker lost its memory when the node had connected for the last time, and the master restarted
@@ -274,6 +285,7 @@ class History:
             case t.FaultInjected() | t.FaultEffect() | t.FaultEnded():
                 self._fault(at, event)
             case t.MasterStarted(boot=boot):
+                self._master_starts.append(at)
                 if boot > 1:
                     self._master_forgot_us = event.t_us
             case t.MasterStopped() | t.MasterDisconnected() | t.BrokerStopped():
@@ -318,6 +330,7 @@ class History:
             event=event,
             at=at,
             life=life,
+            was_connected=life is not None and life.connected_us is not None,
             believed=story.seen[-1][1].status if story.seen else "",
             reported=life is not None and any(death.inc == life.inc for _, death in story.deaths),
             masked=story.silent,

@@ -57,7 +57,6 @@ from dcompute_sim.yamlfile.units import Duration
 
 _ON_THE_WAY_US = 2_000_000  # at most, from a node by way of the broker to the master
 _ALMOST = 0.95  # of 1.5 keepalives: the last word was said a link's latency before the broker heard it
-_TOLD_LATE_US = 1_000_000  # at most: a silence is told of when it meets a retransmission
 
 
 @dataclass(slots=True)
@@ -100,9 +99,9 @@ class _NodeLives:
     lives: dict[str, list[_Cause]] = field(default_factory=dict)  # in order of connection
     ongoing: dict[str, _Cause] = field(default_factory=dict)  # lasting faults that have not ended
     conns: dict[int, str] = field(default_factory=dict)  # TCP connection -> incarnation
+    unopened: dict[str, None] = field(default_factory=dict)  # attempts that have not reached the broker
     unclaimed: int = 0  # TCP connection whose incarnation is not known yet
     stalled: dict[int, _Cause] = field(default_factory=dict)  # TCP connection that a silence holds up
-    slow: dict[int, _Cause] = field(default_factory=dict)  # TCP connection -> what came late on it last
     of_clone: dict[str, str] = field(default_factory=dict)  # clone -> its newest incarnation
     closings: dict[str, t.WireClosed] = field(default_factory=dict)  # by the broker, of which incarnation
     keepalive_s: float = 0.0
@@ -128,21 +127,17 @@ class _NodeLives:
         if inc in self.lives and inc not in self.closings:
             self.lives[inc].append(_Cause("connection loss"))
 
-    def stall(self, conn: int, missed_us: int, now_us: int) -> None:
-        """Nothing of this connection reaches the broker: it may lose patience, also after the link healed.
-
-        What meets the silence may have been long on its way over a slow link: it is missed since it was sent.
-        """
-        cause = self.stalled[conn] = _Cause("a silence that TCP outlasted", now_us - missed_us)
-        slow = self.slow.get(conn)
-        if slow is not None and slow.until_us is not None and now_us <= slow.until_us + _TOLD_LATE_US:
-            cause.since_us = min(cause.since_us, slow.since_us)
-        cause.from_us = cause.since_us + self.half_us() - _TOLD_LATE_US
+    def stall(self, conn: int, said_us: int) -> None:
+        """Nothing of this connection that was said then or later reaches the broker: it may lose patience,
+        also after the link healed."""
+        cause = self.stalled[conn] = _Cause(
+            "a silence that TCP outlasted", said_us, from_us=said_us + self.half_us()
+        )
         self.lives.get(self.conns.get(conn, ""), []).append(cause)
 
     def slowed(self, conn: int, late_us: int, said_us: int) -> None:
         """What it said then is longer on its way than what it said before."""
-        cause = self.slow[conn] = _Cause("a slow link", said_us, said_us + late_us, said_us + self.half_us())
+        cause = _Cause("a slow link", said_us, said_us + late_us, said_us + self.half_us())
         self.lives.get(self.conns.get(conn, ""), []).append(cause)
 
     def half_us(self) -> int:
@@ -154,16 +149,28 @@ class _NodeLives:
         broker takes it for the newer one and ends this one [MQTT-3.1.4-2]."""
         for conn, older in self.conns.items():
             if conn not in self.closed and older in self.lives and older not in {inc, *self.connected}:
-                cause = _Cause("an older CONNECT that came late")
-                self.late.setdefault(conn, []).append(cause)
-                self.lives[inc].append(cause)
+                self.come_late(inc, conn)
+
+    def come_late(self, inc: str, *conns: int) -> None:
+        """The CONNECT of an older attempt may end this incarnation, while all of these connections last."""
+        cause = _Cause("an older CONNECT that came late")
+        self.lives[inc].append(cause)
+        for conn in conns:
+            self.late.setdefault(conn, []).append(cause)
 
     def opened(self, conn: int) -> None:
-        """This TCP connection reached the broker: the newest incarnation's, unless that has one. Of a program
-        that is read off its wire the CONNECT is seen after that."""
+        """This TCP connection reached the broker: the newest incarnation's, unless that has one. Then one of
+        the two is that of an older attempt, the handshake of which ended only now; or of a program that is
+        read off its wire, the CONNECT of which is seen after that."""
         inc = self.newest()
-        if inc and inc not in self.conns.values():
+        others = [other for other, its_inc in self.conns.items() if its_inc == inc]
+        if inc and not others:
             self.conns[conn] = inc
+            self.unopened.pop(inc, None)
+        elif self.unopened:
+            older = self.conns[conn] = next(iter(self.unopened))
+            del self.unopened[older]
+            self.come_late(inc, conn, *others)
         else:
             self.unclaimed = conn
 
@@ -172,6 +179,7 @@ class _NodeLives:
         if self.unclaimed:
             self.conns[self.unclaimed] = inc
             self.unclaimed = 0
+            self.unopened.pop(inc, None)
 
     def ended(self, conn: int, now_us: int) -> None:
         """This TCP connection is over: nothing more of it arrives."""
@@ -215,6 +223,8 @@ class _NodeLives:
                         self.seen_alive = inc
                     self.resolve(event.t_us, came_first=True)
             case t.NodeConnecting(inc=inc) | t.NodeConnected(inc=inc) if inc not in self.lives:
+                if isinstance(event, t.NodeConnecting):
+                    self.unopened[inc] = None
                 self.starts_a_life(inc, event.t_us)
             case t.NodeStarted():
                 self.program_ended = ""
@@ -227,7 +237,7 @@ class _NodeLives:
             case t.WireOpened(conn=conn):
                 self.opened(conn)
             case t.WireStalled(conn=conn, missed_us=missed_us):
-                self.stall(conn, missed_us, event.t_us)
+                self.stall(conn, event.t_us - missed_us)
             case t.WireLate(conn=conn, late_us=late_us, missed_us=missed_us):
                 self.slowed(conn, late_us, event.t_us - missed_us)
             case t.WireResumed(conn=conn) if conn in self.stalled:

@@ -30,8 +30,8 @@ from dcompute_sim.scenario.network_settings import WIRED, merged
 if TYPE_CHECKING:
     from dcompute_sim.director.executor_program import ExecutorProgram
 
-_AUDIT_S = 1.0  # time for a fresh client to be sent every retained status,
-_AUDIT_AT_MOST_S = 30.0  # and on a machine that is too busy for that
+_LAST_WORDS_S = 1.0  # for boards to tell their memory
+_AUDIT_AT_MOST_S = 31.0  # to send a fresh client every retained status, on a machine that is too busy for it
 _COLLECT_S = 5.0  # how often the program above the master asks for results
 
 
@@ -194,7 +194,8 @@ class Director:
             self._master.collect()
 
     def _audit(self) -> Generator[Event, Any, None]:
-        """Ask the broker with a fresh client, then write down what each side believes."""
+        """Ask the broker with a fresh client, and write down what each side believes at that moment."""
+        yield self._env.timeout(_LAST_WORDS_S)
         topics = Topics(self._scenario.namespace)
         retained = RetainedStatuses(topics)
         machine = self._engine.machine(participant.AUDITOR, WIRED)
@@ -211,7 +212,6 @@ class Director:
             on_message=retained.on_message,
             on_done=on_done,
         )
-        yield self._env.timeout(_AUDIT_S)
         yield told | self._env.timeout(_AUDIT_AT_MOST_S)
         auditor.leave()
         for name, node in self._nodes.items():

@@ -10,7 +10,8 @@ The rules:
 * What arrives beyond a gap is kept until the gap is filled [RFC 9293, 3.10.7.4], and the sender is told what
   that is [RFC 2018].
 * What goes nowhere and comes late is told, once, until something gets through: from then on nobody can say of
-  the connection's silence that its program is to blame.
+  the connection's silence that its program is to blame. What was ahead of it may get through: if it is still
+  missing when that is acknowledged, it is told of again.
 
 An endpoint has one of these from the first moment on that its connection is watched, or that it gets
 something of an endpoint which is; it outlives the watching, for an acknowledgement may still be due, or a gap
@@ -132,7 +133,7 @@ class Recovery:
         assert self.window is not None
         self.window.put_back(seq, payload, sent_at_s, self._clock.env._now)
         self._set_timer(self.window)
-        self._went_nowhere(self.window)
+        self._tell_missing(self.window)
 
     def acknowledge_soon(self) -> None:
         """Say once more what was received."""
@@ -172,12 +173,16 @@ class Recovery:
         lost = not end.launch(segment, len(payload or b""), 0.0 if each is None else now_s - each.written_s)
         end.show(flags_of(payload), seq, payload or b"", lost)
         window = self.window
-        if lost and each is not None and window is not None:
-            self._went_nowhere(window)
+        if each is not None and window is not None:
+            each.went_nowhere = lost
+            if lost:
+                self._tell_missing(window)
 
-    def _went_nowhere(self, window: SendWindow) -> None:
-        """Tell of it when it was sent again, or is not for a while."""
+    def _tell_missing(self, window: SendWindow) -> None:
+        """Tell of what went nowhere when it was sent again, or is not for a while."""
         if self._stalled or window.deadline_s is None:
+            return
+        if not any(each.went_nowhere and not each.lost for each in window.sent):
             return
         now_s = self._clock.env._now
         if window.attempts or window.deadline_s - now_s >= _LATE_S:
@@ -233,6 +238,7 @@ class Recovery:
             # What comes the other way acknowledges nothing, and says nothing of what is missing.
             if not window.attempts and (missing is None or not window.sent or window.sent[0] is not missing):
                 self.got_through()
+            self._tell_missing(window)
             if window.idle:
                 if clean:
                     self.stop()

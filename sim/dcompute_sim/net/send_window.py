@@ -38,7 +38,17 @@ _NO_THRESHOLD = float("inf")
 class Sent:
     """Bytes (or FIN: empty, and counting one) that are to arrive."""
 
-    __slots__ = ("again", "arrived", "end", "lost", "payload", "sent_at_s", "seq", "written_s")
+    __slots__ = (
+        "again",
+        "arrived",
+        "end",
+        "lost",
+        "payload",
+        "sent_at_s",
+        "seq",
+        "went_nowhere",
+        "written_s",
+    )
 
     def __init__(self, seq: int, payload: bytes, written_s: float) -> None:
         self.seq = seq
@@ -49,6 +59,7 @@ class Sent:
         self.again = 0  # how often it was sent again
         self.arrived = False  # the receiver holds it beyond a gap
         self.lost = False  # to be sent again
+        self.went_nowhere = False  # the last time, which the sender does not know
 
     def __lt__(self, other: Sent) -> bool:
         return self.seq < other.seq
@@ -121,6 +132,7 @@ class SendWindow:
         """Know of a segment that was sent unwatched and did not arrive."""
         each = Sent(seq, payload, sent_at_s)
         each.sent_at_s = sent_at_s
+        each.went_nowhere = True
         insort(self.sent, each)
         self._set_timer(sent_at_s, now_s)
 
