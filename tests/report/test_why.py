@@ -74,9 +74,9 @@ def test_why_unfinished_nobody_was_left() -> None:
 
 
 def test_why_unfinished_the_run_ended_too_soon() -> None:
-    """A link of a second: what was sent just before the end was lost by nobody."""
+    """A link of more than a second: what was sent just before the end was lost by nobody."""
     said = _console(
-        fleet={"py": {"count": 1, "keepalive": "10s", "network": {"latency": "1s"}}},
+        fleet={"py": {"count": 1, "keepalive": "10s", "network": {"latency": "1200ms"}}},
         workload=[{"tasks": 1, "rate": "1/s", "at": "20s"}, {"tasks": 2, "rate": "10/s", "at": "60s"}],
         expect=["no_lost_tasks"],
     )
