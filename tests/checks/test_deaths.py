@@ -563,6 +563,32 @@ def test_what_is_late_is_missed_since_it_was_written(
     assert judge("no_false_deaths", [*story.events, death("n", reported_s)]).status is status
 
 
+@pytest.mark.parametrize(
+    ("lag_s", "quiet_s", "reported_s", "status"),
+    [
+        pytest.param(6, 15, 20.1, Status.INCONCLUSIVE, id="nobody served it"),
+        pytest.param(6, 0, 20.1, Status.INCONCLUSIVE, id="what it had said was read first"),
+        pytest.param(6, 17, 20.1, Status.FAILED, id="nor had it pinged while it was served"),
+        pytest.param(4, 13, 20.1, Status.FAILED, id="not for so long that the broker had to wonder"),
+        pytest.param(6, 15, 22.1, Status.FAILED, id="it was over"),
+        pytest.param(6, 5, 14.5, Status.FAILED, id="it had only begun"),
+        pytest.param(6, None, 20.1, Status.FAILED, id="the broker did not close its connection"),
+    ],
+)
+def test_a_death_of_the_testbeds_own_standstill_is_undecided(
+    story: TraceBuilder, lag_s: float, quiet_s: float | None, reported_s: float, status: Status
+) -> None:
+    events = [*story.define("n").boot("n").events, death("n", reported_s)]
+    events.append(t.LoopLagged(t_us=20_000_000, lag_us=round(lag_s * 1e6)))
+    if quiet_s is not None:
+        at_us, quiet_us = round(reported_s * 1e6), round(quiet_s * 1e6)
+        events.append(t.WireClosed(t_us=at_us, node="n", conn=1, how="fin", by="broker", quiet_us=quiet_us))
+    outcome = judge("no_false_deaths", sorted(events, key=lambda event: event.t_us))
+    assert outcome.status is status
+    said = f"the testbed itself was {lag_s:.1f} s late" in outcome.summary
+    assert said is (status is Status.INCONCLUSIVE)
+
+
 def test_a_death_before_the_node_was_back_from_an_outage_is_due_after_that_outage(
     story: TraceBuilder,
 ) -> None:

@@ -8,6 +8,7 @@ import pytest
 from dcompute_sim import trace as t
 from dcompute_sim.checks import CHECKS, Check, Status
 from dcompute_sim.checks.coverage import coverage
+from dcompute_sim.checks.own_time import in_own_time
 from dcompute_sim.checks.verdict import judge
 
 from .conftest import TraceBuilder
@@ -73,6 +74,42 @@ def test_a_failure_hides_behind_nothing(quiet: list[t.Event]) -> None:
     verdict = judge([FAILS, HELD, UNDECIDED], quiet)
     assert [r.name for r in verdict.of(Status.FAILED)] == ["sometimes"]
     assert verdict.results[0].label == "sometimes (event: result_dropped)"
+
+
+@pytest.mark.parametrize(
+    ("lags", "status", "said"),
+    [
+        pytest.param([], Status.FAILED, "1 reported late", id="in time itself"),
+        pytest.param([(5.9, 0.5)], Status.FAILED, "1 reported late", id="not as late as that"),
+        pytest.param([(4.9, 4)], Status.FAILED, "1 reported late", id="before"),
+        pytest.param([(12, 4)], Status.FAILED, "1 reported late", id="after"),
+        pytest.param(
+            [(7.9, 2)], Status.INCONCLUSIVE, "the testbed itself was 2.0 s late; else: 0 of", id="late"
+        ),
+        pytest.param([(6, 0.7), (7.5, 0.7)], Status.INCONCLUSIVE, "1.4 s late", id="twice"),
+        pytest.param([(8.2, 2)], Status.INCONCLUSIVE, "2.0 s late", id="read in the turn that ended it"),
+    ],
+)
+def test_what_the_testbeds_own_lateness_turns_red_is_undecided(
+    story: TraceBuilder, lags: list[tuple[float, float]], status: Status, said: str
+) -> None:
+    """A crash, reported a second later than it had to be."""
+    events = story.define("n").boot("n").at(5).crash("n", 3).at(60).end()
+    events += [t.LoopLagged(t_us=round(s * 1e6), lag_us=round(lag_s * 1e6)) for s, lag_s in lags]
+    events.sort(key=lambda event: event.t_us)
+    verdict = judge([CHECKS["dead_within"]()], events)
+    assert verdict.results[0].outcome.status is status
+    assert said in verdict.results[0].outcome.summary
+
+
+def test_own_time_goes_forward(healthy: list[t.Event]) -> None:
+    lagged = [t.LoopLagged(t_us=us, lag_us=700_000) for us in range(1_000_000, healthy[-1].t_us, 1_000_000)]
+    events = sorted([*healthy, *lagged], key=lambda event: event.t_us)
+    moved = in_own_time(events)
+    times_us = [event.t_us for event in moved]
+    assert times_us == sorted(times_us)
+    assert times_us[-1] == events[-1].t_us - 700_000 * len(lagged)
+    assert [type(event) for event in moved] == [type(event) for event in healthy]
 
 
 def test_a_trace_object_is_judged_like_its_events(quiet: list[t.Event]) -> None:

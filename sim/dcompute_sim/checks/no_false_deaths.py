@@ -28,6 +28,9 @@ Rules:
    before, or the run, nobody can know, and the report is undecided.
 8. A false report is told with what the trace knows of its making, so that somebody can act on it
    (`_False.suspicion`): it decides nothing.
+9. Where the testbed itself stood still so long that a broker may have lost patience with whoever it serves,
+   a report is undecided: no fault of the run explains it, and nobody else is to blame. But a node that said
+   nothing for more than a keepalive in which it had its turns is.
 
 Rejected: to ask at each report whether the node is connected at that moment. A node that was dead for a
 second and is back was reported rightly, and one that is cut off and does not know it yet is not healthy.
@@ -52,6 +55,7 @@ from pydantic import Field
 from dcompute_sim import trace as t
 from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, named, of_kinds
 from dcompute_sim.checks.history import ANNOUNCED, LIFELESS, is_momentary, is_seen, stops_program
+from dcompute_sim.checks.own_time import Lag, lags
 from dcompute_sim.faults.fault import Seen
 from dcompute_sim.yamlfile.units import Duration
 
@@ -335,7 +339,7 @@ class NoFalseDeaths(Check):
                 continue
             watch.note(event)
             _note(nodes, event, who)
-        return tally.outcome(watch, trace)
+        return tally.outcome(watch, trace, round(self.grace * 1e6))
 
     def _judge_report(self, node: _NodeLives, report: t.DeathReported, tally: _Reports) -> None:
         inc = report.inc or node.newest()
@@ -378,6 +382,25 @@ class _False:
     is_stale: bool
     ended: str = ""  # of what its program had ended by then
 
+    def lag(self, lags: Sequence[Lag], grace_us: int) -> Lag | None:
+        """The testbed's own standstill that may have made the broker lose patience and close; None if a node
+        that had been served all the while would have been given up as well."""
+        closing, keepalive_us = self.node.closings.get(self.inc), self.node.keepalive_s * 1e6
+        if closing is None or self.is_stale:
+            return None
+        spoke_us = closing.t_us - closing.quiet_us
+        served_us = closing.quiet_us - sum(
+            max(0, min(lag.until_us, closing.t_us) - max(lag.since_us, spoke_us)) for lag in lags
+        )
+        if served_us > keepalive_us:  # it had its turns, and sent no ping
+            return None
+        for lag in lags:
+            lost_patience_us = lag.since_us + self.node.half_us()
+            is_over = self.report.t_us > lag.until_us + grace_us
+            if lost_patience_us <= min(lag.until_us, self.report.t_us) and not is_over:
+                return lag
+        return None
+
     def suspicion(self) -> str:
         """What most likely made it, in words that somebody can act on."""
         node = self.node
@@ -419,7 +442,7 @@ class _Reports:
     unknown: list[t.Event] = field(default_factory=list)
     causes: Counter[str] = field(default_factory=Counter)
 
-    def outcome(self, watch: _LongestConnections, trace: Sequence[t.Event]) -> CheckOutcome:
+    def outcome(self, watch: _LongestConnections, trace: Sequence[t.Event], grace_us: int) -> CheckOutcome:
         """Judge by it."""
         watched = watch.long_enough(trace)
         for node, doubt in self.doubts:
@@ -431,6 +454,10 @@ class _Reports:
             else:
                 self.false.append(_False(doubt.report, node, doubt.inc, is_stale=True))
         reports = self.causes.total() + len(self.false) + len(self.unknown)
+        standstills = lags(trace) if self.false else []
+        lagged = [(each, lag) for each in self.false if (lag := each.lag(standstills, grace_us)) is not None]
+        if lagged:
+            self.false = [each for each in self.false if all(each is not other for other, _ in lagged)]
         figures: dict[str, float | int | str] = {
             "reports": reports,
             "false": len(self.false),
@@ -453,6 +480,14 @@ class _Reports:
             told = (
                 f"{len(self.unknown)} of {reports} reported deaths may be about either of two connections "
                 f"of {whose}: a `dead` names no incarnation, and came as the newer one spoke up, and ended"
+            )
+            return inconclusive(told, figures)
+        if lagged:
+            whose = named(list(dict.fromkeys(each.report.node for each, _ in lagged)))
+            late_s = max(lag.lag_us for _, lag in lagged) / 1e6
+            told = (
+                f"the testbed itself was {late_s:.1f} s late, so that the broker may have lost patience with "
+                f"{whose}: {len(lagged)} of {reports} reported deaths have no other cause"
             )
             return inconclusive(told, figures)
         if reports:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dcompute_sim import trace as t
 from dcompute_sim.checks.check import (
@@ -23,6 +23,7 @@ from dcompute_sim.checks.check import (
     named,
     of_kinds,
 )
+from dcompute_sim.checks.own_time import in_own_time, lags
 from dcompute_sim.checks.taking_part import taking_part
 from dcompute_sim.faults import KINDS, kind_of
 
@@ -89,7 +90,7 @@ def judge(expectations: Sequence[Check], trace: Iterable[t.Event]) -> Verdict:
     events = trace if isinstance(trace, list) else list(trace)
     receipts = _receipts(events)
     results = [
-        Result(check.name, check.describe(), _parameters(check), check.judge(events))
+        Result(check.name, check.describe(), _parameters(check), _outcome(check, events))
         for check in expectations
     ]
     if unknown := sorted({receipt.fault.kind for receipt in receipts} - set(KINDS)):
@@ -106,6 +107,16 @@ def judge(expectations: Sequence[Check], trace: Iterable[t.Event]) -> Verdict:
         nothing = inconclusive("the scenario expects nothing: add `expect:` to it")
         results.append(Result("expectations", "Something is expected of the run.", "", nothing))
     return Verdict(tuple(results), receipts)
+
+
+def _outcome(check: Check, events: list[t.Event]) -> CheckOutcome:
+    """Judge by it; what is red for the testbed's own lateness only is undecided."""
+    outcome = check.judge(events)
+    late_us = sum(lag.lag_us for lag in lags(events)) if outcome.status is Status.FAILED else 0
+    if not late_us or check.judge(in_own_time(events)).status is Status.FAILED:
+        return outcome
+    told = f"the testbed itself was {late_us / 1e6:.1f} s late; else: {outcome.summary}"
+    return replace(outcome, status=Status.INCONCLUSIVE, summary=told)
 
 
 def label_of(check: Check) -> str:

@@ -27,9 +27,10 @@ from dcompute_sim.net.proxy import FaultProxy
 from dcompute_sim.recorder import Recorder
 from dcompute_sim.scenario import NetworkSettings
 from dcompute_sim.scenario.network_settings import WIRED
-from dcompute_sim.trace import Role, Trace
+from dcompute_sim.trace import LoopLagged, Role, Trace
 
 LOOPBACK = "127.0.0.1"
+_BEAT_S = 0.1  # how often the loop is asked whether it is in time; later by as much is told
 
 
 class RunFixture(Protocol):
@@ -238,7 +239,20 @@ class RealEngine:
 
     async def run(self, process: Callable[[], simpy.events.ProcessGenerator]) -> None:
         """Run `process()` to its end."""
-        await self.env.run_process(process())
+        watch = self._loop.create_task(self._watch_loop())
+        try:
+            await self.env.run_process(process())
+        finally:
+            watch.cancel()
+
+    async def _watch_loop(self) -> None:
+        """Tell of each time that the loop had no turn: what it serves was late then by nobody's fault."""
+        while True:
+            due_s = self.env.elapsed_s() + _BEAT_S
+            await asyncio.sleep(_BEAT_S)
+            lag_s = self.env.elapsed_s() - due_s
+            if lag_s >= _BEAT_S:
+                self.recorder.add(LoopLagged, lag_us=round(lag_s * 1e6))
 
     async def close(self) -> None:
         """Close every link and end the broker, if it is ours."""

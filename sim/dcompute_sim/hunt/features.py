@@ -54,6 +54,7 @@ _FACTS = (  # no events of the run, but what is written down of it
     t.FinalVersion,
     t.Counters,
     t.LogLine,
+    t.LoopLagged,
     t.NodeMemory,
     t.NodeOutput,
     t.WireHeard,

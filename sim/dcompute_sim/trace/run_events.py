@@ -50,6 +50,13 @@ class NodeDefined(Event, frozen=True):
     hold_limit: int = 0
 
 
+class LoopLagged(Event, frozen=True):
+    """The testbed itself was late: for `lag_us` until now the loop of a run in real time had no turn. What
+    was to be done in between is done now."""
+
+    lag_us: int
+
+
 class LogLine(Event, frozen=True):
     """A warning or error logged by production code during the run (`who`: node id, "master" or "broker")."""
 
