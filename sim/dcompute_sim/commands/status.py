@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import signal
+import threading
 from collections.abc import Iterable, Iterator
 
 import typer
@@ -24,6 +26,7 @@ HELD, FAILED, INVALID, MISSING, INTERRUPTED = 0, 1, 2, 3, 130
 WRONG = (ScenarioError, EngineError, LockstepError, MutantError, TraceError)
 ABSENT = (BrokerError, WorkersError, EmulatorUnavailable, OutputError, TooFewFiles)
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.ENOMEM)
+_CANCELLING = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
 
 
 def status_of(error: Exception) -> int:
@@ -39,7 +42,17 @@ def worst(statuses: Iterable[int]) -> int:
 
 @contextlib.contextmanager
 def explained() -> Iterator[None]:
-    """Errors that a user can mend end the command with a message and a status, not with a traceback."""
+    """Errors that a user can mend end the command with a message and a status, not with a traceback.
+
+    A job that is cancelled (SIGTERM) and a terminal that is closed (SIGHUP) end it as Ctrl-C does: boards,
+    brokers and what was written for them would stay behind otherwise. What ignores them (`nohup`) goes
+    on doing so.
+    """
+    cancelling = [number for number in _CANCELLING if signal.getsignal(number) is signal.SIG_DFL]
+    if threading.current_thread() is not threading.main_thread():
+        cancelling = []  # Python sets handlers in the main thread only
+    for number in cancelling:
+        signal.signal(number, signal.default_int_handler)
     try:
         yield
     except (*WRONG, *ABSENT) as error:
@@ -55,3 +68,6 @@ def explained() -> Iterator[None]:
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
         raise typer.Exit(INTERRUPTED) from None
+    finally:
+        for number in cancelling:
+            signal.signal(number, signal.SIG_DFL)
