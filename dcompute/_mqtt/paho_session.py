@@ -155,12 +155,14 @@ class PahoSession:
     def next_check_s(self) -> float:
         """When `check` next has an effect: a ping is due, or its answer overdue."""
         client = self._client
-        return min(client._last_msg_out, client._last_bytes_received) + self._keepalive_s
+        since_s = min(client._last_msg_out, client._last_bytes_received)
+        return (min(since_s, client._ping_t) if client._ping_t else since_s) + self._keepalive_s
 
     def check(self) -> None:
         """Ping when it is time, end the session when the last ping was not answered."""
-        self._client.loop_misc()
-        self.flush()
+        if self.next_check_s() <= paho.time_func():  # else something was sent or came in meanwhile
+            self._client.loop_misc()
+            self.flush()
 
     def flush(self) -> None:
         """Write what is queued; while received bytes are taken in, once at their end for all answers."""

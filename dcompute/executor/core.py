@@ -446,7 +446,8 @@ class FleetCore:
     def _send_again(self, node: Node, now_s: float) -> None:
         """Whatever is open there may have got lost, or its answer, or the word that nothing is."""
         node.told = node.top == 0
-        self._wake(max(now_s, node.idle_at_s))
+        if not node.told:
+            self._wake(max(now_s, node.idle_at_s))
         for placement in list(node.open.values()):
             task = placement.task
             if not placement.active and task.waiting:

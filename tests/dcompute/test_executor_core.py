@@ -401,6 +401,12 @@ def test_when_nothing_is_open_the_node_is_told() -> None:
     assert fleet.opened[-1] == []
 
 
+def test_a_node_that_was_never_asked_is_nothing_to_wake_for() -> None:
+    fleet = Fleet()
+    fleet.node("a")
+    assert fleet.core.wake_s() is None
+
+
 def test_an_asker_that_leaves_says_so_where_nothing_is_open() -> None:
     fleet = Fleet()
     for name in "abcd":

@@ -177,6 +177,20 @@ def test_a_dead_link_is_noticed_within_two_keepalives(client: Client) -> None:
     assert "down: no answer within the keepalive" in client.told
 
 
+def test_a_ping_is_answered_in_time_whatever_else_is_said(client: Client) -> None:
+    broker = client.up()
+    client.world.run(KEEPALIVE_S)
+    assert [packet.kind for packet in broker.heard()] == [PacketKind.PINGREQ]
+    for _ in range(11):
+        client.world.run(KEEPALIVE_S / 12)
+        broker.say(wire.publish("a", b"said meanwhile"))
+        client.send(b"sent meanwhile")
+        broker.published()
+        assert not broker.ended
+    client.world.run(KEEPALIVE_S / 12 + 1)
+    assert broker.ended
+
+
 @pytest.mark.parametrize("idle_s", [0, 7, 29, 31, 59, 61])
 def test_a_message_never_acknowledged_ends_the_connection_in_time_and_goes_again(
     client: Client, idle_s: float

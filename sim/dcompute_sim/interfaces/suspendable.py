@@ -129,7 +129,11 @@ class _SuspendableTimer:
         self._timer.cancel()
 
     def _due(self) -> None:
-        self._driver.run(self._happen)
+        driver = self._driver
+        if driver._waiting is None and not driver._cut:
+            self._happen()
+        else:
+            driver.run(self._happen)
 
     def _happen(self) -> None:
         if self._call is not None:
