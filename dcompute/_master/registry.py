@@ -2,7 +2,8 @@
 
 Rules
 1. What comes live is news; what comes retained was true once. A retained sign of life says nothing of a node
-   that was heard over the present connection; a retained announcement or result is counted, and that is all.
+   that was heard, or told of by its will, over the present connection: some brokers send what is retained
+   behind what replaced it. A retained announcement or result is counted, and that is all.
 2. A `dead` or `offline` of another incarnation than the present one is stale: it is the will of a connection
    that is gone. Incarnations are compared for equality only, and an older node, which has none, is taken at
    its word.
@@ -330,6 +331,7 @@ class Registry:
         if self._is_stale(record, message.inc) or self._is_echo(record, message, retained):
             self.counters["stale_deaths"] += 1
             return [StaleDeathIgnored(message.node_id, message.inc)]
+        record.heard = record.heard or not retained
         cause = "will" if message.status == DEAD else "offline"
         return self._gone(record, message.status, message.inc, cause, wall_s)
 

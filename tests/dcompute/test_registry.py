@@ -237,6 +237,14 @@ def test_a_retained_copy_that_live_traffic_has_overtaken_is_ignored(bench: Bench
     assert bench.status_of("n") == "dead"
 
 
+def test_who_died_over_this_connection_is_not_revived_by_what_was_retained_before(bench: Bench) -> None:
+    bench.status("n", "ready", "a.1")
+    bench.outage()
+    bench.status("n", "dead", "a.1")
+    assert bench.status("n", "ready", "a.1", retained=True) == []
+    assert bench.status_of("n") == "dead"
+
+
 def test_a_retained_status_that_comes_before_the_suback_is_probed_after_it(bench: Bench) -> None:
     """Brokers may send it so [MQTT-3.8.4-3]; what is sent before the link is up is lost."""
     bench.status("n", "ready", "a.1", retained=True)

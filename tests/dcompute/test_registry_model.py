@@ -111,6 +111,7 @@ class RegistryMachine(RuleBasedStateMachine):
         if stale:
             assert self._deaths(effects) == []
             return
+        model.heard |= not retained
         told = [] if model.status in ("dead", "offline") else [(node, inc or model.inc)]
         assert self._deaths(effects) == told
         self.dead += [node] if told and node not in self.dead else []

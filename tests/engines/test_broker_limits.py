@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 from dcompute_sim import trace as t
+from dcompute_sim.brokers.model.profiles import PROFILES
 from dcompute_sim.brokers.real_broker import BrokerError
 from dcompute_sim.checks import Status
 from dcompute_sim.engines.virtual import VirtualEngine
 from dcompute_sim.interfaces.participant import Participant
 from dcompute_sim.report.broker_drops import drops
 from dcompute_sim.scenario import NetworkSettings
+from dcompute_sim.scenario.semantics import MODELLED
 
 from .conftest import Run
 
@@ -65,6 +67,10 @@ def test_the_oldest_goes_where_the_broker_says_so(run: Run) -> None:
     assert max(map(number, arrived("mosquitto"))) < 1_100
     newest = arrived("emqx")[-900:]
     assert min(map(number, newest)) > 1_500
+
+
+def test_a_scenario_can_name_every_broker_that_is_modelled() -> None:
+    assert set(MODELLED) == {"auto", *PROFILES}
 
 
 def test_limits_are_refused_where_they_cannot_be_set(run: Run) -> None:

@@ -96,9 +96,10 @@ class _Served:
         connecting = self._connection.session is None
         self._log.speaking = self._name
         self._broker.received(self._connection, data, self._env._now)
-        if connecting:  # of all packets only CONNECT can bring a deadline nearer
-            if self._connection.session is not None and self._connection.client_id != self._name:
-                self._log.who[self._connection.client_id] = self._name
+        session = self._connection.session
+        if connecting and session is not None and self._connection.client_id != self._name:
+            self._log.who[self._connection.client_id] = self._name
+        if connecting or self._broker.config.retained_late_s:  # else no packet brings a deadline nearer
             self._arm(self._broker)
 
     def closed(self, _error: OSError | None) -> None:

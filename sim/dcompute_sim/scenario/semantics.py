@@ -31,7 +31,9 @@ from dcompute_sim.yamlfile.units import format_duration
 
 _INDEX = re.compile("[1-9][0-9]{0,8}")
 BROKERS = ("auto", "model", "embedded", "mosquitto", "amqtt-plain")
-MODELLED = ("auto", "model", "embedded", "mosquitto")  # those whose clock the model can have in virtual time
+"""Those that can be started, in real time."""
+MODELLED = ("auto", "model", "embedded", "mosquitto", "emqx", "aws-iot")
+"""Those whose limits and clock the model can have, in virtual time (brokers.model.profiles)."""
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _OF_ID = ("unique_id", "name")
 URL_SCHEMES = ("mqtt://", "mqtts://")
@@ -65,12 +67,16 @@ def complaints(scenario: Scenario) -> list[Complaint]:
 
 
 def _run(scenario: Scenario) -> Iterator[Complaint]:
-    if scenario.broker not in BROKERS and not scenario.broker.startswith(URL_SCHEMES):
-        hint = choice_hint(scenario.broker, (*BROKERS, "mqtt://HOST:PORT"))
+    known = dict.fromkeys((*BROKERS, *MODELLED))
+    if scenario.broker not in known and not scenario.broker.startswith(URL_SCHEMES):
+        hint = choice_hint(scenario.broker, (*known, "mqtt://HOST:PORT"))
         yield Complaint(("broker",), f"no broker is called {shown(scenario.broker)}", hint)
     elif scenario.time == "virtual" and scenario.broker not in MODELLED:
         message = f"{shown(scenario.broker)} runs in real time only"
         yield Complaint(("broker",), message, "add `time: real`, or use the broker `model` or `mosquitto`")
+    elif scenario.time == "real" and scenario.broker in MODELLED and scenario.broker not in BROKERS:
+        message = f"{shown(scenario.broker)} is modelled in virtual time only"
+        yield Complaint(("broker",), message, "give the URL of one: mqtt://HOST:PORT")
     when_it_ends = "say when the run ends at the latest: `duration: 60s`"
     if scenario.duration is None and not scenario.phases and scenario.random is None:
         yield Complaint((), "`duration` is missing", when_it_ends)

@@ -43,6 +43,21 @@ def test_a_subscription_that_is_not_allowed_is_refused_alone(bench: Bench) -> No
     assert client.got() == ["PUBLISH b/in hello"]
 
 
+def test_what_is_retained_may_come_behind_what_replaced_it(bench: Bench) -> None:
+    bench.configure(retained_late_s=0.5)
+    writer = bench.client("w").publish("t", "old", retain=True)
+    reader = bench.client("r")
+    gone = bench.client("gone")
+    for client in (reader, gone):
+        assert client.send(wire.subscribe(1, [("t", 0)])).got() == ["SUBACK 1 0"]
+    writer.publish("t", "new", retain=True)
+    gone.lose()
+    assert reader.got() == ["PUBLISH t new"]
+    assert bench.broker.next_deadline_s() == bench.now_s + 0.5
+    bench.advance_to(0.5)
+    assert reader.got() == ["PUBLISH t old retain"]
+
+
 def test_the_oldest_or_the_newest_is_dropped(bench: Bench) -> None:
     for oldest, expected in ((False, ["1", "2", "3"]), (True, ["1", "3", "4"])):
         bench.configure(inflight_window=1, queue_limit=2, drops_oldest=oldest)

@@ -7,12 +7,14 @@ Rules cite the standard: MQTT Version 3.1.1, OASIS Standard, 29 October 2014.
 
 from __future__ import annotations
 
+from collections import deque
+
 from dcompute_sim.brokers.model import packets, snapshot
 from dcompute_sim.brokers.model.broker_config import BrokerConfig, ReturnCode
 from dcompute_sim.brokers.model.edge import Observer, Port
 from dcompute_sim.brokers.model.keepalive import KeepaliveWatch
 from dcompute_sim.brokers.model.packets import Connect, ProtocolError, Refused
-from dcompute_sim.brokers.model.router import Router
+from dcompute_sim.brokers.model.router import Retained, Router
 from dcompute_sim.brokers.model.session import Connection, Session
 from dcompute_sim.net.mqtt_frames import HEADER_BYTES
 
@@ -33,6 +35,8 @@ class Broker:
         self._watch: KeepaliveWatch[Connection] = KeepaliveWatch()
         self._observer = observer
         self._max_length = self.config.max_packet_bytes - HEADER_BYTES
+        self._now_s = 0.0  # of what is being read
+        self._late: deque[tuple[float, Connection, list[Retained], int]] = deque()  # retained_late_s
         self._connected = 0
         self._ids_assigned = 0
 
@@ -55,6 +59,7 @@ class Broker:
                 return
             data = bytes(pending)
             connection.pending = None
+        self._now_s = now_s
         try:
             if self._read(connection, data):
                 connection.last_in_s = now_s
@@ -72,10 +77,18 @@ class Broker:
 
     def next_deadline_s(self) -> float | None:
         """When `tick` should next be called; early is harmless. None: no connection is watched."""
-        return self._watch.deadline_s
+        silent_s = self._watch.deadline_s
+        if not self._late:
+            return silent_s
+        return self._late[0][0] if silent_s is None else min(self._late[0][0], silent_s)
 
     def tick(self, now_s: float) -> None:
-        """Close the connections silent for too long: 1.5 x keepalive [MQTT-3.1.2-24], or no CONNECT."""
+        """Close the connections silent for too long: 1.5 x keepalive [MQTT-3.1.2-24], or no CONNECT; deliver
+        the retained messages that are late."""
+        while self._late and self._late[0][0] <= now_s:
+            _, connection, found, qos = self._late.popleft()
+            if connection.is_open and connection.session is not None:
+                self._router.deliver_retained(connection.session, found, qos)
         deadline_s = self._watch.deadline_s
         if deadline_s is None or now_s < deadline_s:
             return
@@ -398,7 +411,11 @@ class Broker:
             self._router.subscribe(session, topic_filter, qos)
         connection.write(packets.suback(packet_id, codes))  # [MQTT-3.8.4-1, 3.8.4-2, 3.9.3-1]
         for topic_filter, qos in wanted:  # also when the filter was there before [MQTT-3.8.4-3]
-            self._router.deliver_retained(session, topic_filter, qos)
+            found = self._router.retained_for(topic_filter)
+            if self.config.retained_late_s and found:
+                self._late.append((self._now_s + self.config.retained_late_s, connection, found, qos))
+            else:
+                self._router.deliver_retained(session, found, qos)
 
     def _released(self, session: Session, connection: Connection, packet_id: int) -> None:
         """PUBREL: hand the QoS 2 message on, once; an unknown id is a repeat of one [MQTT-4.3.3-2]."""

@@ -52,6 +52,7 @@ class BrokerConfig:
     closes_on_refusal: bool = (
         False  # a PUBLISH not allowed ends the connection; else it is acknowledged, and lost
     )
+    retained_late_s: float = 0.0  # retained messages come so long after SUBACK, as they were then
     takeover_wills: bool = True  # the will of a connection that its successor ends is published
 
     def __post_init__(self) -> None:

@@ -8,6 +8,9 @@ from dcompute_sim.brokers.model import packets
 from dcompute_sim.brokers.model.session import Session
 from dcompute_sim.brokers.model.topics import SubscriptionIndex, TopicTree
 
+Retained = tuple[bytes, int, bytes]
+"""Topic, QoS and payload."""
+
 Dropped = Callable[[Session, bytes, str], None]
 """Is told of a message that will not reach a subscriber: the topic and why."""
 
@@ -67,10 +70,13 @@ class Router:
             elif session.write is not None:
                 self._dropped(session, topic, "reads too slowly")
 
-    def deliver_retained(self, session: Session, topic_filter: bytes, granted: int) -> None:
-        """What is retained for a filter just subscribed to, RETAIN on [MQTT-3.3.1-6, 3.3.1-8]."""
-        for topic in self._retained_topics.match(topic_filter):
-            published, payload = self.retained[topic]
+    def retained_for(self, topic_filter: bytes) -> list[Retained]:
+        """What is retained for a filter: topic, QoS and payload."""
+        return [(topic, *self.retained[topic]) for topic in self._retained_topics.match(topic_filter)]
+
+    def deliver_retained(self, session: Session, found: list[Retained], granted: int) -> None:
+        """What was retained for a filter just subscribed to, RETAIN on [MQTT-3.3.1-6, 3.3.1-8]."""
+        for topic, published, payload in found:
             qos = min(published, granted)
             head = packets.publish_head(topic, payload, qos, retain=True)
             if qos:
