@@ -102,6 +102,7 @@ def test_why_dead_its_connection_was_closed_and_no_will_came() -> None:
         expect=[{"dead_within": {"bound": "2s"}}],
     )
     assert "No death was reported at all." in said
+    assert "py-1: no will in CONNECT: the broker has nothing to tell when the connection ends." in said
     assert "py-1 after crash-1: its program stopped (crash) at 20 s, connection closed by the node" in said
 
 
@@ -117,6 +118,28 @@ def test_why_dead_by_cause() -> None:
     )
     assert "2 deaths by crash, reported " in said
     assert "1 death by power_cut, reported " in said
+
+
+def test_why_dead_the_figures_are_those_of_the_check() -> None:
+    """What an outage explains is not counted among the deaths without a cause."""
+    said = _console(
+        ["impatient-master"],
+        duration="70s",
+        fleet={"py": {"count": 16, "keepalive": "10s"}},
+        faults=[
+            {"kind": "crash", "at": "10s", "restart_after": "5s"},
+            {"kind": "broker_restart", "at": "30s"},
+        ],
+        expect=["no_false_deaths"],
+    )
+    wrong = re.search(r"(\d+) of (\d+) reported deaths have no cause", said)
+    assert wrong, said
+    assert f" {wrong[1]} deaths without a fault that explains it: " in said
+    after = re.search(r"(\d+) deaths? after an outage, a stop or a lost connection", said)
+    by_crash = re.search(r"(\d+) deaths? by crash", said)
+    assert after, said
+    assert by_crash, said
+    assert int(wrong[1]) + int(after[1]) + int(by_crash[1]) == int(wrong[2])
 
 
 def test_why_late_the_link_was_slow() -> None:

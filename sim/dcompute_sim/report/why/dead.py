@@ -12,14 +12,22 @@ from dcompute_sim.report.text import plural, seconds
 
 _CHAINS = 3
 _STEPS = 6
+_SO_THAT = {
+    "no will": " in CONNECT: the broker has nothing to tell when the connection ends",
+    "keeps its session": ": a broker that keeps one publishes no will when the node takes it over",
+}
+"""What it means for deaths that a node breaks the protocol so."""
+_OF_DEATHS = (*_SO_THAT, "its will", "its client id", "keepalive")
+"""How that begins which deaths are told by."""
 
 
 def dead(events: Sequence[t.Event], result: Result) -> list[str]:
     """A table of deaths by cause, then for the first offending events what happened before or after them."""
     history = history_of(events)
-    told = _by_cause(history)
+    told = _by_cause(history, result)
     if not told and result.name == "dead_within":
         told = ["no death was reported at all"]
+    told += _against_the_protocol(events, result)
     for event in result.outcome.offending[:_CHAINS]:
         match event:
             case t.FaultInjected(node=node, fault=name) if node and name in history.faults:
@@ -29,7 +37,11 @@ def dead(events: Sequence[t.Event], result: Result) -> list[str]:
     return told
 
 
-def _by_cause(history: History) -> list[str]:
+def _by_cause(history: History, result: Result) -> list[str]:
+    """Of each kind of fault how many, and how soon; and how many that no fault of their nodes explains: for
+    `no_false_deaths` those that it found wrong, and those that an outage or a stop explains."""
+    judged_here = result.name == "no_false_deaths"
+    wrong = {id(event) for event in result.outcome.offending}
     caused: dict[int, InjectedFault] = {}
     for fault in history.faults.values():
         report = history.report_of(fault) if fault.node else None
@@ -37,20 +49,35 @@ def _by_cause(history: History) -> list[str]:
             caused[id(report)] = fault  # of several, the last one before it
     by_kind: dict[str, list[float]] = {}
     none: list[str] = []
+    otherwise = 0
     for node, story in history.stories.items():
         for _, death in story.deaths:
             cause = caused.get(id(death))
-            if cause is None:
+            if id(death) in wrong if judged_here else cause is None:
                 none.append(node)
+            elif cause is None:
+                otherwise += 1
             else:
                 by_kind.setdefault(cause.kind, []).append((death.t_us - cause.start_us) / 1e6)
     told = [
         f"{plural(len(after), 'death')} by {kind}, reported {_range(after)} after it"
         for kind, after in sorted(by_kind.items())
     ]
+    if otherwise:
+        told.append(f"{plural(otherwise, 'death')} after an outage, a stop or a lost connection")
     if none:
         told.append(f"{plural(len(none), 'death')} without a fault that explains it: {named(none)}")
     return ["; ".join(told)] if told else []
+
+
+def _against_the_protocol(events: Sequence[t.Event], result: Result) -> list[str]:
+    """What the broker heard of these nodes, or did not, that it tells deaths by."""
+    nodes = {getattr(event, "node", "") for event in result.outcome.offending}
+    broken: dict[str, list[str]] = {}
+    for event in events:
+        if isinstance(event, t.ProtocolBroken) and event.who in nodes and event.what.startswith(_OF_DEATHS):
+            broken.setdefault(event.what, []).append(event.who)
+    return [f"{named(whose)}: {what}{_SO_THAT.get(what, '')}" for what, whose in broken.items()]
 
 
 def _range(values: Sequence[float]) -> str:
