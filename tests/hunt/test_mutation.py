@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from pathlib import Path
+from statistics import mean
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -15,7 +16,7 @@ from dcompute_sim.hunt import fault_mutations, fleet_mutations
 from dcompute_sim.hunt.corpus import Entry
 from dcompute_sim.hunt.draft import Draft
 from dcompute_sim.hunt.moments import Moment
-from dcompute_sim.hunt.mutation import Breeder
+from dcompute_sim.hunt.mutation import MUTATIONS, Breeder
 from dcompute_sim.hunt.sense import excesses, is_sensible
 from dcompute_sim.scenario import Scenario, concretise, find, load
 from dcompute_sim.scenario.network_settings import OwnNetwork
@@ -75,21 +76,38 @@ def test_every_draw_of_a_swarm_is_within_its_ranges(seed: int) -> None:
         assert list(excesses(concretise(swarm, seed), swarm.random, frozenset())) == []
 
 
-def test_each_change_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A change that never finds anything to do would only seem to be one."""
-    from dcompute_sim.hunt import mutation
-
+def test_each_change_is_made() -> None:
+    """A change that never finds anything to do, or makes no sense, would only seem to be one."""
     assert SWARM.random is not None
     rng = random.Random(1)
     parents = [entry(concretise(SWARM, seed), rng) for seed in range(1, 30)]
-    for change in list(mutation.MUTATIONS):
-        monkeypatch.setattr(mutation, "MUTATIONS", {change: 1})
-        breeder = Breeder(SWARM.random, frozenset(), rng)
+    for change in (fleet_mutations.made_small, *MUTATIONS):
         changed = 0
         for parent, other in zip(parents, reversed(parents), strict=True):
-            bred = breeder.breed(parent, other)
-            changed += bred.model_copy(update={"seed": 0}) != parent.scenario.model_copy(update={"seed": 0})
+            draft = Draft(SWARM.random, frozenset(), rng, parent, other)
+            change(draft)
+            made = draft.scenario.model_copy(update={"seed": 0}) != parent.scenario.model_copy(
+                update={"seed": 0}
+            )
+            changed += made and is_sensible(draft.scenario, SWARM.random, frozenset())
         assert changed or change is fleet_mutations.other_dice, change.__name__
+
+
+def test_what_is_bred_costs_less() -> None:
+    """Else breeding is no cheaper than seeds, and what it pays for is lost in the cost."""
+    assert SWARM.random is not None
+    rng = random.Random(1)
+    parents = [entry(concretise(SWARM, seed), rng) for seed in range(1, 30)]
+    breeder = Breeder(SWARM.random, frozenset(), rng)
+    bred = [breeder.breed(*rng.sample(parents, 2)) for _ in range(60)]
+    of_fresh = [len(parent.scenario.nodes()) for parent in parents]
+    assert mean(len(one.nodes()) for one in bred) < 0.75 * mean(of_fresh)
+    assert mean(map(_tasks, bred)) < 0.75 * mean(_tasks(parent.scenario) for parent in parents)
+    assert mean(len(one.faults) for one in bred) > mean(len(parent.scenario.faults) for parent in parents)
+
+
+def _tasks(scenario: Scenario) -> int:
+    return sum(stream.tasks or 0 for stream in scenario.workload)
 
 
 def test_what_is_beyond_the_ranges_is_named() -> None:

@@ -12,7 +12,7 @@ _SEEDS = 2**31
 
 
 def made_small(draft: Draft) -> None:
-    """Each group, and each stream of tasks, is smaller."""
+    """Each group that can be, and each stream of tasks, is smaller."""
     for name in [name for name in draft.scenario.fleet if name not in draft.fixed]:
         _shrink_group(draft, name)
     for index, stream in enumerate(draft.scenario.workload):
@@ -30,14 +30,8 @@ def another_network(draft: Draft) -> None:
         draft.scenario = draft.scenario.model_copy(update={"fleet": fleet})
 
 
-def smaller_fleet(draft: Draft) -> None:
-    """A group has fewer nodes; what struck those strikes the others."""
-    name, group = draft.group()
-    if group is not None:
-        _shrink_group(draft, name)
-
-
 def _shrink_group(draft: Draft, name: str) -> None:
+    """A group has fewer nodes; what struck those strikes the others."""
     group = draft.scenario.fleet[name]
     least = max(1, draft.swarm.nodes[0] - len(draft.scenario.nodes()) + group.count)
     if least >= group.count:
