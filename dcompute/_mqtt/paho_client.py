@@ -60,6 +60,7 @@ _PLAIN: dict[str, Any] = vars(paho.Client(CallbackAPIVersion.VERSION2))
 _LOCKS = tuple(name for name in _PLAIN if name.endswith("_mutex"))
 _SHARED = {name: _PLAIN[name] for name in ("_out_packet", "_on_message_filtered", "_proxy", "_transport")}
 """What paho makes for each client (a deque takes 760 bytes) and none of ours ever changes: one for all."""
+_CONNECTED = type(_PLAIN["_state"]).MQTT_CS_CONNECTED
 _NO_SOCKET = _NoSocket()
 _NO_PACKET: Any = {}
 _NO_MESSAGES: OrderedDict[int, Any] = OrderedDict()  # of QoS 2, which nobody here uses: two cost 256 bytes
@@ -140,7 +141,7 @@ class PahoClient(paho.Client):
                 raise MalformedPacket(f"a CONNACK of {len(body)} bytes")
             code = body[1]
             if code == 0:
-                self._state = type(self._state).MQTT_CS_CONNECTED
+                self._state = _CONNECTED
             self._user.packet_connected(code)
         else:
             self._leave_to_paho(header, body)
@@ -168,6 +169,17 @@ class PahoClient(paho.Client):
         packets = b"".join(self.outbox)
         self.outbox.clear()
         return packets
+
+    def check(self) -> None:
+        """The keepalive has passed since something was sent or came in, or since a ping that is unanswered.
+
+        Every idle client pings for ever, so that much is done here; everything else is paho's.
+        """
+        if self._ping_t == 0.0 and self._state == _CONNECTED:
+            self._send_pingreq()
+            self._last_msg_out = self._last_bytes_received = self._ping_t  # as paho does
+        else:
+            self.loop_misc()
 
     def stop(self) -> None:
         """Nothing more is taken in or sent."""

@@ -161,7 +161,7 @@ class PahoSession:
     def check(self) -> None:
         """Ping when it is time, end the session when the last ping was not answered."""
         if self.next_check_s() <= paho.time_func():  # else something was sent or came in meanwhile
-            self._client.loop_misc()
+            self._client.check()
             self.flush()
 
     def flush(self) -> None:

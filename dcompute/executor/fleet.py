@@ -10,10 +10,10 @@ seen yet would be lost with the process; and many at a time, for each is a commi
 
 from __future__ import annotations
 
+import os
 import ssl
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from concurrent.futures import wait as wait_for
@@ -324,7 +324,7 @@ class FleetExecutor(Executor):
                     if known is not None:
                         futures.append(known)
                         continue
-                    task_id = check_task_id(key) if key is not None else uuid.uuid4().hex
+                    task_id = check_task_id(key) if key is not None else os.urandom(16).hex()
                     name = function if isinstance(function, str) else ""
                     tasks.append(
                         Task(task_id, body, priority, name, where, once, deadline_s, retries, speculate)
@@ -349,7 +349,8 @@ class FleetExecutor(Executor):
         except BaseException:
             self._room.leave(priority, len(work))
             raise
-        self._room.leave(priority, len(work) - len(tasks))
+        if len(tasks) < len(work):
+            self._room.leave(priority, len(work) - len(tasks))
         self._loop.later(lambda now_s: self._core.submit(*tasks, now_s=now_s))
         return futures
 

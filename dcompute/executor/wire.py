@@ -47,22 +47,22 @@ def read_answer(payload: bytes) -> Answer | Progress:
         task_id = check_task_id(body.get("task_id"))
     except ValueError as error:
         raise Rejected(str(error)) from None
-    node, inc, attempt, n = (body.get(key) for key in ("node_id", "inc", "attempt", "n"))
+    node, inc = body.get("node_id"), body.get("inc")
+    attempt, n, top = body.get("attempt"), body.get("n"), body.get("top", 0)
     ok, ran = body.get("ok"), body.get("ran")
-    top = body.get("top", 0)
     if not isinstance(node, str) or not isinstance(inc, str):
         raise Rejected("an answer without its node_id or inc")
-    if not all(type(number) is int for number in (attempt, n, top)):  # to Python true is an int
+    if not type(attempt) is type(n) is type(top) is int:  # to Python true is an int
         raise Rejected("an answer whose attempt, n or top is no number")
     if "progress" in body:
         fraction, text = body["progress"], body.get("text", "")
         if isinstance(fraction, bool) or not isinstance(fraction, (int, float)) or not 0 <= fraction <= 1:
             raise Rejected("progress that is no number from 0 to 1")
-        return Progress(node, inc, task_id, attempt, n, float(fraction), str(text))  # type: ignore[arg-type]
+        return Progress(node, inc, task_id, attempt, n, float(fraction), str(text))
     if ok is None and not isinstance(body.get("answer"), str):
         raise Rejected("an answer that says neither ok nor what became of the task")
     return Answer(
-        *(node, inc, task_id, attempt, n),  # type: ignore[arg-type]
+        *(node, inc, task_id, attempt, n),
         ok=None if ok is None else bool(ok),
         result=body.get("result"),
         error=body.get("error"),
