@@ -32,6 +32,7 @@ SUITES = (
     "hunt",
     "heap",
     "page",
+    "public_programs",
 )
 
 

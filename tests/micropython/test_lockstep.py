@@ -871,3 +871,64 @@ def test_writing_to_flash_takes_time_and_everything_stalls(virtual: VirtualRig) 
     assert 4 * 80 <= stall <= 4 * 80 + 60
     assert 300 <= fifteenth < 310
     assert text == r"['printed 1\n'] 0 printed 1"
+
+
+_TRIES = 1500
+_ARRIVAL = """
+    import asyncio, network
+    wlan = network.WLAN(network.STA_IF)
+    wlan.active(True)
+    wlan.connect("a", "b")
+    while not wlan.isconnected():
+        pass
+    async def compute(branches):
+        for _ in range(branches):
+            pass
+    async def serve(reader, writer):
+        line = await reader.readline()
+        await compute(n * 7 % 500)
+        writer.write(line)
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+    async def main():
+        global n
+        await asyncio.start_server(serve, "127.0.0.1", 80)
+        for n in range(TRIES // 3):
+            await compute(n * 11 % 300)
+            reader, writer = await asyncio.open_connection("127.0.0.1", 80)
+            writer.write(b"x\\n")
+            await writer.drain()
+            await compute(n * 37 % 900)
+            assert await reader.read(-1) == b"x\\n"
+            writer.close()
+            await writer.wait_closed()
+    asyncio.run(main())
+    print("done")
+"""
+_LOCK = """
+    import _thread, time
+    lock = _thread.allocate_lock()
+    def hold():
+        while True:
+            lock.acquire()
+            time.sleep_ms(5)
+            lock.release()
+            time.sleep_ms(5)
+    _thread.start_new_thread(hold, ())
+    for n in range(TRIES):
+        for _ in range(150 + n % 89):
+            pass
+        lock.acquire()
+        lock.release()
+    print("done")
+"""
+
+
+@pytest.mark.parametrize("program", [_ARRIVAL, _LOCK], ids=["arrival", "lock"])
+def test_nothing_is_missed_between_a_look_and_the_wait(virtual: VirtualRig, program: str) -> None:
+    """A turn may end at any branch, at the last one before a wait, too: what comes just then still wakes."""
+    board, heard = virtual.add(program.replace("TRIES", str(_TRIES)), timing=chip_named("esp32"))
+    board.start()
+    virtual.run(60)
+    assert heard.lines == ["done"]

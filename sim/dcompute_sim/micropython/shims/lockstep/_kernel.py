@@ -251,10 +251,13 @@ def _pause():
 
 
 def _was_paused():
-    global _paused
+    # False: the wait may begin, and from here on no turn ends before it, or what came then would be missed.
+    global _paused, _waiting
+    _waiting = True
     bit = 1 << _running % 30
     if _paused & bit:
         _paused ^= bit
+        _waiting = False
         return True
     return False
 
@@ -516,14 +519,18 @@ def _print_exception(error):
 
 
 def sleep_us(us):
-    global _main_waits
+    global _main_waits, _waiting
     if _running or not timers_used:
         wait(_SLEEP, 0, us if us > 0 else 0)
         return
-    _call_due()
     until_us = _now_ms * 1000 + _rest_us + _charge_us + us
     while True:
+        _call_due()
         left_us = until_us - _now_ms * 1000 - _rest_us - _charge_us
+        _waiting = True  # a turn that ends here may have brought another callback
+        if _due:
+            _waiting = False
+            continue
         _main_waits = True
         wait(_SLEEP, 0, left_us if left_us > 0 else 0)
         _main_waits = False
@@ -619,15 +626,17 @@ _main_waits = False
 def wait_arrival(timeout_us):
     # May return too early.
     global _main_waits
+    calls = not _running and timers_used
+    if calls:
+        _call_due()
     if _was_paused():
-        return None
-    if _running or not timers_used:
-        return wait(_WAIT, 0, timeout_us)
-    _call_due()
-    _main_waits = True
+        return
+    if calls:
+        _main_waits = True
     wait(_WAIT, 0, timeout_us)
-    _main_waits = False
-    _call_due()
+    if calls:
+        _main_waits = False
+        _call_due()
 
 
 def wait_change(timeout_us, again):
