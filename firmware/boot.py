@@ -1,5 +1,7 @@
-# Runs before main.py: a quiet console, and the garbage collected before the heap is in pieces.
+# Runs before main.py: a quiet console, what a power cut left half done, and the garbage collected before the
+# heap is in pieces.
 import gc
+import os
 
 try:
     import esp
@@ -7,5 +9,12 @@ try:
     esp.osdebug(None)
 except ImportError:
     pass
+
+# FAT replaces a file by removing it first. Where the power was cut after that, the new one has all its bytes
+# under its other name. (A deploy to FAT adds these lines to a boot.py of your own.)
+for name in ("slot", "slot_launcher.py", "main.py"):
+    if name + ".new" in os.listdir() and name not in os.listdir() and os.stat(name + ".new")[6]:
+        os.rename(name + ".new", name)
+
 gc.collect()
 gc.threshold(gc.mem_free() // 4)  # bytes allocated between collections

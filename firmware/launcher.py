@@ -6,6 +6,7 @@
 # of them `confirm_s` seconds until a `ready` of it is acknowledged.
 #
 # Each change is one rename, and comes before what it is about: wherever the power is cut, the board boots.
+# FAT renames in steps, and what a cut between them leaves undone boot.py does before this is imported.
 #
 # Rejected: the chip's partitions (they hold MicroPython itself, a megabyte each; other ports have none); a
 # copy of the last version to put back (the copying would meet the very power cut that it is for); the trial's
@@ -17,8 +18,6 @@ import os
 import sys
 
 import machine
-
-_FIRST = ("slot", "slot.new")  # slot.new alone: where a rename replaces nothing, the power was cut between
 
 
 class Launcher:
@@ -46,11 +45,7 @@ class Launcher:
         path = self.root + name
         with open(path + ".new", "w") as file:
             file.write(text)
-        try:
-            os.rename(path + ".new", path)
-        except OSError:  # FAT replaces nothing
-            os.remove(path)
-            os.rename(path + ".new", path)
+        os.rename(path + ".new", path)
 
     def run(self):
         sys.modules["launcher"] = self
@@ -89,21 +84,20 @@ def choose():
         except OSError:
             pass
     del sys.modules["slot_launcher"]
-    for name in ("choose", "_find", "_described", "_fall_back", "digest_of", "_read", "_guard", "_FIRST"):
+    for name in ("choose", "_find", "_described", "_fall_back", "digest_of", "_read", "_guard"):
         del globals()[name]
     return launcher
 
 
 def _find(root):
-    for name in _FIRST:
-        try:
-            current, fallback, tries = _read(root + name).split()
-            if _described(root, current):
-                return current, fallback, int(tries)
-            if _described(root, fallback):
-                return fallback, "-", 0
-        except (OSError, ValueError):
-            pass
+    try:
+        current, fallback, tries = _read(root + "slot").split()
+        if _described(root, current):
+            return current, fallback, int(tries)
+        if _described(root, fallback):
+            return fallback, "-", 0
+    except (OSError, ValueError):
+        pass
     for slot in ("a", "b", "."):
         if _described(root, slot):
             return slot, "-", 0

@@ -5,9 +5,9 @@ What a deploy, an update over the air and a rollback write is done again on a bl
 once for all cuts that leave the same files. Then the same for a second cut, while the board writes what it
 writes when it boots on what the first one left.
 
-`DCOMPUTE_FLASH_EVERY=1` tries every operation of a first deploy, a redeploy, an update over the air and a
-rollback, on littlefs and FAT, and prints how many flashes these were (`-s`); without it a few of the
-update's are tried.
+`DCOMPUTE_FLASH_EVERY=1` tries every operation of a first deploy, one that is taken back, a redeploy,
+an update over the air and a rollback, on littlefs and FAT, and prints how many flashes these were (`-s`);
+without it a few of the update's are tried.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ from .conftest import Command, Desk
 
 EVERY = int(os.environ.get("DCOMPUTE_FLASH_EVERY", "0"))
 """Try one operation in so many; 0: few, and of an update on littlefs only."""
-WHAT = ("first_deploy", "redeploy", "update", "rollback") if EVERY else ("update",)
+WHAT = ("first_deploy", "undone", "redeploy", "update", "rollback") if EVERY else ("update",)
 KINDS: tuple[Kind, ...] = ("lfs2", "fat") if EVERY else ("lfs2",)
+BROKEN = b"raise RuntimeError('broken')\n"
 KEY = board_key(bytes(32), "020000000001")
 
 
@@ -89,17 +90,23 @@ class Judge:
         return [
             f"{where} {cut}: {'cannot be mounted' if flash is None else DEAD}"
             for cut, flash in found
-            if flash is None or (self._version_of[_key(flash)] == DEAD and not _known(where, flash))
+            if flash is None or (self._version_of[_key(flash)] == DEAD)
         ]
-
-
-def _known(where: str, flash: FlashState) -> bool:
-    """The one moment of FAT's, which docs/hardware.md names: main.py is removed and not yet renamed onto."""
-    return where.startswith("fat") and "/main.py" not in flash and "/main_before.py" in flash
 
 
 def _key(flash: FlashState) -> str:
     return json.dumps(sorted((path, None if data is None else data.hex()) for path, data in flash.items()))
+
+
+@pytest.fixture
+def kind() -> Kind:
+    return "lfs2"
+
+
+@pytest.fixture(scope="session")
+def tally() -> set[str]:
+    """All flashes that were read, of all tests."""
+    return set()
 
 
 @pytest.fixture
@@ -111,45 +118,59 @@ Written = tuple[FlashState, list[Change]]
 
 
 @pytest.fixture
-def first_deploy(desk: Desk, command: Command, flat: Path) -> Written:
-    return _deployed(desk, command, desk.root("flash", flat), "one")
+def first_deploy(desk: Desk, command: Command, flat: Path, kind: Kind) -> Written:
+    return _deployed(desk, command, desk.root("flash", flat), kind)
 
 
 @pytest.fixture
-def redeploy(desk: Desk, command: Command, slots: Path) -> Written:
+def undone(desk: Desk, command: Command, flat: Path, kind: Kind) -> Written:
+    """A first deploy of a version that does not come up, and the way back, to a program that needs its own
+    boot.py: it finds its config.py by that."""
+    root = desk.root("flash", flat)
+    (root / "boot.py").write_text("import sys\nsys.path.append('/mine')")
+    (root / "mine").mkdir()
+    config = (root / "config.py").rename(root / "mine" / "config.py")
+    broken = desk.folder / "main.py"
+    broken.write_bytes(BROKEN)
+    return _deployed(
+        desk, command, root, kind, "--config", config, "--file", broken, "--timeout", "5", status=1
+    )
+
+
+@pytest.fixture
+def redeploy(desk: Desk, command: Command, slots: Path, kind: Kind) -> Written:
     own = desk.folder / "tasks.py"
     own.write_text("def handle(task):\n    return 'mine'\n")
-    return _deployed(desk, command, desk.root("flash", slots), "two", "--file", own)
+    return _deployed(desk, command, desk.root("flash", slots), kind, "--file", own)
 
 
 @pytest.fixture
-def update(desk: Desk, slots: Path) -> Written:
-    return _updated(desk, slots, {}, UpdateState.CONFIRMED)
+def update(desk: Desk, slots: Path, kind: Kind) -> Written:
+    return _updated(desk, slots, kind, {}, UpdateState.CONFIRMED)
 
 
 @pytest.fixture
-def rollback(desk: Desk, slots: Path) -> Written:
+def rollback(desk: Desk, slots: Path, kind: Kind) -> Written:
     """An update to a version that does not come up, and the way back from it."""
-    broken = {"main.py": b"raise RuntimeError('broken')\n"}
-    return _updated(desk, slots, broken, UpdateState.ROLLED_BACK)
+    return _updated(desk, slots, kind, {"main.py": BROKEN}, UpdateState.ROLLED_BACK)
 
 
-def _deployed(desk: Desk, command: Command, root: Path, version: str, *more: Any) -> Written:
-    before, log = load(root), desk.folder / f"{version}.log"
-    board = desk.plug_in(root, flash_log=log)
-    desk.until(lambda: not board.idle)
-    command("--port", board.address, "--compile", "--version", version, *more)
+def _deployed(desk: Desk, command: Command, root: Path, kind: Kind, *more: Any, status: int = 0) -> Written:
+    before, log = load(root), desk.folder / "deploy.log"
+    board = desk.plug_in(root, flash_log=log, fat=kind == "fat")
+    desk.until_ready(board.node_id)
+    command("--port", board.address, "--compile", "--version", "new", *more, status=status)
     desk.unplug_all()
     return before, read(log)
 
 
-def _updated(desk: Desk, slots: Path, files: dict[str, bytes], ends: UpdateState) -> Written:
+def _updated(desk: Desk, slots: Path, kind: Kind, files: dict[str, bytes], ends: UpdateState) -> Written:
     root = desk.root("flash", slots)
     (root / "update.key").write_bytes(KEY)
     before, log = load(root), desk.folder / "update.log"
     ours = Bundle.from_folder(product())
     bundle = Bundle("new", {**ours.files, "tasks.py": b"def handle(task): return 1\n"} | files, 20, 2)
-    board = desk.plug_in(root, flash_log=log)
+    board = desk.plug_in(root, flash_log=log, fat=kind == "fat")
     with MasterNodeTransport("127.0.0.1", desk.port) as master:
         desk.until(lambda: master.get_nodes_by_status("ready"))
         master.update_node(board.node_id, bundle, KEY)
@@ -163,11 +184,15 @@ def _updated(desk: Desk, slots: Path, files: dict[str, bytes], ends: UpdateState
 @pytest.mark.parametrize("written", WHAT)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_board_reports_whatever_a_cut_leaves(
-    request: pytest.FixtureRequest, judge: Judge, kind: Kind, written: str
+    request: pytest.FixtureRequest, judge: Judge, kind: Kind, written: str, tally: set[str]
 ) -> None:
     before, changes = request.getfixturevalue(written)
     dead = judge.dead(kind, before, changes)
-    print(f"{written} on {kind}: {len(judge.images):,} distinct flashes, {len(dead)} of them dead")
+    tally |= judge.images
+    print(
+        f"{written} on {kind}: {len(judge.images):,} distinct flashes, {len(dead)} of them dead; "
+        f"{len(tally):,} with those before"
+    )
     assert len(judge.images) > (1000 if EVERY == 1 else 5)
     assert dead == []
     if kind == "lfs2":

@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dcompute_sim.deploy.slots import finishing
 from dcompute_sim.hardware.serial_link import SerialLink
+
+from dcompute.bundle import product_folder
 
 from .conftest import Command, Desk
 
@@ -32,6 +35,7 @@ def test_a_boot_file_that_takes_its_time_stays(desk: Desk, command: Command) -> 
     root = desk.root("flash", {"boot.py": slow, "main.py": OWN_MAIN})
     said = command("--port", desk.plug_in(root).address, "--config", desk.config(), "--dry-run", "--no-wait")
     assert "never ends" not in said.out
+    assert "boot.py" not in said.out
 
 
 def test_it_comes_back_with_what_it_belonged_to(desk: Desk, command: Command) -> None:
@@ -62,11 +66,12 @@ def test_a_short_watchdog_does_not_bite_meanwhile(desk: Desk, command: Command, 
     (root / "boot.py").write_text(WATCHED)
     own = desk.folder / "tasks.py"
     own.write_text("# a long one\n" * 3000)
-    board = desk.plug_in(root, baud=57_600)  # 7 s, and the watchdog has five
+    board = desk.plug_in(root, baud=57_600, fat=True)  # 7 s, and the watchdog has five
     said = command("--port", board.address, "--file", own, "--no-wait")
     assert "copied" in said.out
     assert "again" not in said.out
-    assert desk.flash(root)["boot.py"].decode() == WATCHED
+    ours = (product_folder() / "boot.py").read_bytes()
+    assert desk.flash(root)["boot.py"] == WATCHED.encode() + finishing(ours)  # which FAT needs
 
 
 def test_a_noisy_line_is_tried_again(

@@ -6,17 +6,18 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from dcompute_sim.deploy.board_plan import make_plan, running
 from dcompute_sim.deploy.probe import File, Probe, Survey
-from dcompute_sim.deploy.slots import FLAT, LAUNCHER_PATH, NONE, SLOTS, Launcher, SlotLine
+from dcompute_sim.deploy.slots import FLAT, LAUNCHER_PATH, NONE, SLOTS, Launcher, SlotLine, finishing
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dcompute.bundle import Bundle, file_digest
+from dcompute.bundle import Bundle, file_digest, product_folder
 
 LEISURELY = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 MAIN = b"# main.py of a board that keeps its program in slots\n"
-LAUNCHER = Launcher(MAIN, b"# the launcher\n")
+LAUNCHER = Launcher(MAIN, b"# the launcher\n", finishing((product_folder() / "boot.py").read_bytes()))
 BOARD = Probe("micropython", (1, 25, 0), "esp32", "", 0, "00", True, 4096, 1 << 20, 1 << 21, 1 << 17)
 NAMES = ("main.py", "tasks.py", "lib/part.py")
 contents = st.dictionaries(st.sampled_from(NAMES), st.binary(max_size=2), min_size=1)
@@ -69,6 +70,24 @@ def test_what_boots_is_never_written_to(case: tuple[Survey, Bundle]) -> None:
     if plan.line is not None:
         assert plan.line.current == plan.slot
         assert plan.line.fallback in (NONE, now.proven if launched else FLAT)
+
+
+@pytest.mark.parametrize(
+    ("fat", "boot", "installed", "added"),
+    [
+        (True, b"own()\n", False, True),
+        (False, b"own()\n", False, False),
+        (True, b"own()\n" + LAUNCHER.finishing, False, False),
+        (True, b"# MicroPython's own\n", True, False),
+        (True, None, True, False),
+    ],
+)
+def test_on_fat_somebody_elses_boot_file_is_added_to_once(
+    fat: bool, boot: bytes | None, installed: bool, added: bool
+) -> None:
+    seen = Survey({}, None, {}, b"print()", boot)
+    plan = make_plan(Bundle("one", {"main.py": b""}), LAUNCHER, b"", seen, replace(BOARD, fat=fat))
+    assert (plan.install_boot, plan.add_to_boot) == (installed, LAUNCHER.finishing if added else b"")
 
 
 @LEISURELY

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import simpy
+from dcompute_sim.deploy.slots import finishing
 from dcompute_sim.micropython.board import Board
 from dcompute_sim.micropython.lockstep import LockstepBoard
 from dcompute_sim.net.network import Network
@@ -32,7 +33,7 @@ class Desk:
         self.env = simpy.Environment()
         for source, name in LAUNCHER.items():
             (rig.folder / name).write_bytes((rig.firmware / source).read_bytes())
-        files = [rig.folder / name for name in LAUNCHER.values()]
+        files = [rig.folder / name for name in LAUNCHER.values()] + [rig.firmware / "boot.py"]
         host = Network(self.env, 1, 0.005).host("node")
         self.board = LockstepBoard(self.env, host, rig.emulator, Board(bytes(6), files), heard)
         self.flash: Path = self.board.root
@@ -139,6 +140,35 @@ def test_whatever_the_slot_file_says_the_board_boots(
         if text is not None:
             (desk.flash / name).write_text(text)
     assert desk.run(1) == [f"runs {boots} {boots}"]
+
+
+@pytest.mark.parametrize("name", ["slot", "slot_launcher.py", "main.py"])
+def test_what_fat_was_kept_from_renaming_is_renamed(desk: Desk, name: str) -> None:
+    desk.slot("a", CRASHES)
+    desk.slot("b", SAYS)
+    (desk.flash / "slot").write_text("b - 0\n")
+    (desk.flash / name).rename(desk.flash / f"{name}.new")
+    assert desk.run(1) == ["runs vb vb"]
+    assert not (desk.flash / f"{name}.new").exists()
+
+
+def test_a_boot_file_of_ones_own_does_so_with_the_lines_that_deploy_adds(desk: Desk) -> None:
+    desk.slot("a", SAYS)
+    boot = desk.flash / "boot.py"
+    lines = finishing(boot.read_bytes())
+    boot.unlink()
+    boot.write_bytes(b"print('runs', 'own')" + lines)
+    (desk.flash / "main.py").rename(desk.flash / "main.py.new")
+    assert desk.run(1) == ["runs own", "runs va va"]
+
+
+@pytest.mark.parametrize("name", ["slot", "slot_launcher.py", "main.py"])
+def test_what_was_only_begun_is_not(desk: Desk, name: str) -> None:
+    desk.slot("a", SAYS)
+    (desk.flash / name).unlink(missing_ok=True)
+    (desk.flash / f"{name}.new").touch()
+    desk.run(1)
+    assert not (desk.flash / name).exists()
 
 
 def test_a_slot_that_is_not_whole_does_not_start(desk: Desk) -> None:

@@ -22,6 +22,7 @@ from dcompute_sim.deploy.slots import (
     TRIES,
     Launcher,
     SlotLine,
+    finishes,
     is_launcher,
 )
 
@@ -44,6 +45,7 @@ class BoardPlan:
         save_main: there is a program in the root, to be kept as main_before.py.
         save_boot: there is a boot.py that never ends, to be kept as boot_before.py.
         install_launcher, install_boot: main.py with its launcher / boot.py of the root are to be replaced.
+        add_to_boot: what is to be added to the boot.py that stays; b"": nothing.
         line: what `/slot` is to say; None: it stays.
         bytes_needed: on the flash, at most.
     """
@@ -59,13 +61,14 @@ class BoardPlan:
     save_boot: bool
     install_launcher: bool
     install_boot: bool
+    add_to_boot: bytes
     line: SlotLine | None
     bytes_needed: int
 
     @property
     def changes(self) -> bool:
         """Whether there is anything to do."""
-        return bool(self.line or self.install_launcher or self.install_boot)
+        return bool(self.line or self.install_launcher or self.install_boot or self.add_to_boot)
 
     def describe(self) -> str:
         """In a few words, for people."""
@@ -77,6 +80,8 @@ class BoardPlan:
             parts.append(f"{local} there already")
         if self.install_launcher:
             parts.append("launcher")
+        if self.add_to_boot:
+            parts.append("boot.py gets lines that FAT needs")
         if self.save_boot:
             parts.append("boot.py, which never ends, becomes boot_before.py")
         return ", ".join(parts)
@@ -103,6 +108,8 @@ def make_plan(
     send = tuple(path for path in missing if path not in local)
     write_manifest = not _holds(seen, slot, manifest)
     unchanged = has_launcher and now.current == slot and not now.on_trial and not write_manifest
+    install_boot = _is_ours_to_replace(seen.boot, boot) or not boot_ends
+    adds = board.fat and not install_boot and not finishes(seen.boot or b"")
     proven = now.proven if now.proven != slot else NONE
     return BoardPlan(
         slot,
@@ -115,7 +122,8 @@ def make_plan(
         save_main=not has_launcher and seen.main is not None,
         install_launcher=not _has(seen, launcher),
         save_boot=not boot_ends and seen.boot is not None,
-        install_boot=_is_ours_to_replace(seen.boot, boot) or not boot_ends,
+        install_boot=install_boot,
+        add_to_boot=launcher.finishing if adds else b"",
         line=None if unchanged else SlotLine(slot, proven, TRIES if proven != NONE else 0),
         bytes_needed=_bytes_needed(bundle, missing, launcher, seen, board, new_slot=not inside),
     )

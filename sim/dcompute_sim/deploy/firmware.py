@@ -14,9 +14,9 @@ from typing import Any
 from dcompute.bundle import CONFIG_FILE, CONFIRM_S, VERSION_FILE, BadBundle, Bundle, product_folder
 from dcompute.node_core import Topics
 from dcompute.node_names import check_node_id
+from dcompute_sim.deploy import slots
 from dcompute_sim.deploy.board_config import Settings, config_text
 from dcompute_sim.deploy.deploy_errors import InvalidInput, SomethingMissing
-from dcompute_sim.deploy.slots import Launcher
 from dcompute_sim.fwbuild.build_errors import FirmwareError
 from dcompute_sim.fwbuild.compile import compile_firmware
 from dcompute_sim.micropython.compiled import shim_sources
@@ -45,7 +45,7 @@ class Firmware:
     version: str
     confirm_s: int
     boot: bytes
-    launcher: Launcher
+    launcher: slots.Launcher
     known_settings: frozenset[str]
     rules: str = field(repr=False)
 
@@ -137,12 +137,16 @@ def gather(
         if extra and not version:
             bundle = Bundle("", files)
         example = _first(folder, product, "config_example.py").read_text()
+        boot = _first(folder, product, "boot.py").read_bytes()
+        finishing = slots.finishing((product / "boot.py").read_bytes())
         return Firmware(
             files,
             version or bundle.version,
             confirm_s,
-            _first(folder, product, "boot.py").read_bytes(),
-            Launcher((product / "launcher_main.py").read_bytes(), (product / "launcher.py").read_bytes()),
+            boot if slots.finishes(boot) else boot + finishing,
+            slots.Launcher(
+                (product / "launcher_main.py").read_bytes(), (product / "launcher.py").read_bytes(), finishing
+            ),
             _assigned(example),
             (product / _RULES).read_text(),
         )

@@ -34,13 +34,6 @@ def _rm(path):
         os.remove(path)
     except OSError:
         pass
-def _mv(old, new):
-    try:
-        os.rename(old, new)
-    except OSError:
-        os.stat(old)
-        _rm(new)  # FAT replaces nothing
-        os.rename(old, new)
 def _mkdir(path):
     try:
         os.stat(path)
@@ -49,7 +42,10 @@ def _mkdir(path):
 def _put(path, text):
     with open(path + ".new", "w") as f:
         f.write(text)
-    _mv(path + ".new", path)
+    os.rename(path + ".new", path)
+def _add(path, text):
+    with open(path, "a") as f:
+        f.write(text)
 def _cp(old, new):
     buf = memoryview(bytearray(4096))
     with open(old, "rb") as a, open(new, "wb") as b:
@@ -114,21 +110,28 @@ class Installer:
             self._put_bytes(f"{folder}/{VERSION_FILE}", bundle.manifest())
 
     def switch(self, plan: BoardPlan, launcher: Launcher, boot: bytes) -> None:
-        """Make the filled slot the one that boots, by one rename: of main.py where no launcher is yet."""
+        """Make the filled slot the one that boots, by one rename: of main.py where no launcher is yet.
+
+        On FAT a rename onto a file is two steps with nothing there between; boot.py, which comes first, takes
+        the second if a power cut kept the board from it. boot.py itself is replaced while main.py can do
+        without: it is ours, or none. To somebody else's, lines are added, which is one step on FAT, too.
+        """
         for wanted, path, kept in (
             (plan.save_main, MAIN_FILE, MAIN_BEFORE_FILE),
             (plan.save_boot, BOOT_FILE, BOOT_BEFORE_FILE),
         ):
             if wanted:
                 self._call("_cp", path, f"{kept}.new")
-                self._call("_mv", f"{kept}.new", kept)
+                self._call("os.rename", f"{kept}.new", kept)
+        if plan.install_boot:
+            self._put_bytes(BOOT_FILE, boot)
+        elif plan.add_to_boot:
+            self._call("_add", BOOT_FILE, plan.add_to_boot.decode())
         if plan.line is not None:
             self._put(SLOT_FILE, f"{plan.line}\n")
         if plan.install_launcher:
             self._put_bytes(LAUNCHER_PATH, launcher.module)
             self._put_bytes(MAIN_FILE, launcher.main)
-        if plan.install_boot:
-            self._put_bytes(BOOT_FILE, boot)
 
     def undo(self, plan: BoardPlan, before: Survey) -> None:
         """Make the board boot what it booted before `switch`, and free the slot."""
@@ -137,7 +140,7 @@ class Installer:
                 return  # nothing was there to go back to
             self._put(SLOT_FILE, f"{SlotLine(plan.line.fallback)}\n")
         else:
-            self._restore_root(before)
+            self._restore_root(before, plan.install_boot)
         self.clear(plan.slot)
 
     def clear(self, slot: str) -> None:
@@ -161,8 +164,9 @@ class Installer:
         for path, data in files.items():
             self._put_bytes(f"{LIBRARY}/{path}", data)
 
-    def _restore_root(self, before: Survey) -> None:
-        for path, was in ((MAIN_FILE, before.main), (BOOT_FILE, before.boot)):
+    def _restore_root(self, before: Survey, boot_too: bool) -> None:
+        roots = [(MAIN_FILE, before.main), (BOOT_FILE, before.boot)]
+        for path, was in roots if boot_too else roots[:1]:
             if was is None:
                 self._call("_rm", path)
             else:
@@ -183,7 +187,7 @@ class Installer:
 
     def _put_bytes(self, path: str, data: bytes) -> None:
         self._link.write_file(f"{path}.new", data)
-        self._call("_mv", f"{path}.new", path)
+        self._call("os.rename", f"{path}.new", path)
 
     def _call(self, function: str, *arguments: str) -> None:
         self._link.run(f"{function}({', '.join(map(repr, arguments))})")

@@ -28,10 +28,14 @@ try:
     umqtt = True
 except ImportError:
     umqtt = False
+try:
+    os.stat("/?")
+except OSError as error:
+    fat = error.errno == 22  # to FAT that is no name
 i = sys.implementation
 v = os.statvfs("/")
 print(repr((i[0], tuple(i[1])[:3], sys.platform, os.uname()[4], getattr(i, "_mpy", 0), uid, umqtt,
-    v[0], v[0] * v[3], v[0] * v[2], gc.mem_free())))
+    v[0], v[0] * v[3], v[0] * v[2], gc.mem_free(), fat)))
 """
 
 # Bounded memory: a line a file, each hashed in pieces.
@@ -81,6 +85,7 @@ class Probe:
         umqtt: whether `umqtt.simple` can be imported.
         free_bytes, size_bytes: of its filesystem, which gives out blocks of `block_bytes`.
         heap_free_bytes: with nothing but the prompt.
+        fat: the filesystem is FAT, which replaces a file in steps; else littlefs.
     """
 
     name: str
@@ -94,6 +99,7 @@ class Probe:
     free_bytes: int
     size_bytes: int
     heap_free_bytes: int
+    fat: bool = False
 
     @property
     def version_text(self) -> str:

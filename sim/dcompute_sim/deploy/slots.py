@@ -9,9 +9,11 @@ Rules:
    changed by writing another file and renaming it, which a power cut leaves done or undone, never half.
 3. With a fallback the current version is on trial. The launcher counts `tries` down before each start and
    goes back at 0; the version itself crosses the fallback out when the broker has acknowledged its `ready`.
-4. `.` is the root, for a program that was there before slots: its main.py waits as `/main_before.py`. So a
+4. FAT renames onto a file in steps: the old one is removed, then the new one has its name. What a power cut
+   leaves of that in the root, boot.py finishes, before anything else; so it is there first.
+5. `.` is the root, for a program that was there before slots: its main.py waits as `/main_before.py`. So a
    first deploy can be taken back like any other.
-5. Deploys over the serial line and updates over the air do the same, in the same order; only who writes
+6. Deploys over the serial line and updates over the air do the same, in the same order; only who writes
    differs.
 
 Rejected: two files (which slot, which state), for there is no order of writing two that a cut in between
@@ -41,14 +43,19 @@ BOOT_FILE = "/boot.py"
 LIBRARY = "/lib"
 
 _LAUNCHER_MARK = b"main.py of a board that keeps its program in slots"
+_FINISHING_MARK = b"# FAT replaces a file by removing it first."
 
 
 @dataclass(frozen=True)
 class Launcher:
-    """What starts a slot: the root's main.py, and the module that this imports."""
+    """What starts a slot: the root's main.py, and the module that this imports.
+
+    `finishing`: what is added to another boot.py, for it to finish what a power cut left half done on FAT.
+    """
 
     main: bytes
     module: bytes
+    finishing: bytes
 
 
 @dataclass(frozen=True)
@@ -79,6 +86,16 @@ class SlotLine:
         if len(words) != 3 or words[0] not in known or words[1] not in (*known, NONE):
             return None
         return cls(words[0], words[1], int(words[2])) if words[2].isdigit() else None
+
+
+def finishing(boot: bytes) -> bytes:
+    """Of our own boot.py, what another one needs so that it finishes what a power cut left half done."""
+    return b"\nimport os\n\n" + boot[boot.index(_FINISHING_MARK) :].partition(b"\n\n")[0] + b"\n"
+
+
+def finishes(boot: bytes) -> bool:
+    """Whether a boot.py does so."""
+    return _FINISHING_MARK in boot
 
 
 def is_launcher(main: bytes | None) -> bool:

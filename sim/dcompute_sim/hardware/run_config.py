@@ -52,11 +52,7 @@ except OSError:
 _GIVE_KEY = f"""
 import os
 if os.stat({_OWN_KEY!r})[6]:
-    try:
-        os.rename({_OWN_KEY!r}, {_KEY!r})
-    except OSError:  # FAT replaces nothing
-        os.remove({_KEY!r})
-        os.rename({_OWN_KEY!r}, {_KEY!r})
+    os.rename({_OWN_KEY!r}, {_KEY!r})
 else:
     try:
         os.remove({_KEY!r})
@@ -122,8 +118,4 @@ def remove_settings(link: SerialLink) -> None:
 def _write(link: SerialLink, path: str, data: bytes) -> None:
     """To another name first: a config.py cut short would leave the board without its Wi-Fi."""
     link.write_file(path + ".new", data)
-    new = path + ".new"
-    link.run(
-        f"import os\ntry:\n os.rename({new!r}, {path!r})\n"
-        f"except OSError:\n os.remove({path!r})\n os.rename({new!r}, {path!r})"  # FAT replaces nothing
-    )
+    link.run(f"import os\nos.rename({path + '.new'!r}, {path!r})")

@@ -74,11 +74,15 @@ class ChipListener(Protocol):
 
 @dataclass(frozen=True)
 class Flash:
-    """The folder that is the chip's flash, and how much it takes; what changes it is added to `log`."""
+    """The folder that is the chip's flash, and how much it takes; what changes it is added to `log`.
+
+    `fat`: it takes only names that FAT takes; else littlefs's.
+    """
 
     root: Path
     size_bytes: int
     log: Path | None = None
+    fat: bool = False
     routes: Routes = field(default_factory=dict)
 
 
@@ -284,6 +288,7 @@ def _power_on_line(
         "root": str(flash.root),
         "flash_bytes": flash.size_bytes,
         "log": str(flash.log.resolve()) if flash.log else None,
+        "fat": flash.fat,
         "path": _PATH,
         "entry": list(entry),
         "routes": [[list(there), list(via)] for there, via in flash.routes.items()],

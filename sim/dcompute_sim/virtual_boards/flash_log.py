@@ -7,9 +7,10 @@ and then looks at every state in which a power cut could have left the flash:
     for cut, flash in states(read(log), before):
         save(flash, folder)  # now boot a board on it
 
-Two filesystems are imitated. `torn`: what was written before the cut stays, to the byte, as on FAT and as
-`VirtualBoard.fail_power_after` leaves it. `littlefs`: a file's new contents take effect as a whole when it is
-closed or flushed; until then the old ones, or an empty new file, are there.
+Two filesystems are imitated. `torn`: what was written before the cut stays, to the byte, as
+`VirtualBoard.fail_power_after` leaves it; and a rename onto a file first removes that, as FAT's does.
+`littlefs`: a file's new contents take effect as a whole when it is closed or flushed; until then the old
+ones, or an empty new file, are there.
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ class Change:
 
 @dataclass(frozen=True)
 class Cut:
-    """A point at which the power fails: after so many changes and so many bytes of the next one, a write."""
+    """A point at which the power fails: after so many changes and so many bytes of the next one, a write;
+    or 1 of the two steps of a rename onto a file."""
 
     changes: int
     bytes: int = 0
@@ -132,7 +134,8 @@ def replay(
 def states(
     changes: Sequence[Change], before: FlashState, filesystem: Filesystem = "torn"
 ) -> Iterator[tuple[Cut, FlashState]]:
-    """Every power cut at a boundary between changes, and in the middle of each write, with what it leaves.
+    """Every power cut at a boundary between changes, and in the middle of each write and (torn) of each
+    rename onto a file, with what it leaves.
 
     The first is before all changes, the last after all. One that leaves what the one before it left is not
     told again.
@@ -141,21 +144,27 @@ def states(
     yield Cut(0), dict(machine.flash)
     last = dict(machine.flash)
     for done, change in enumerate(changes):
-        if change.op == "write" and len(change.data) > 1:
-            half = len(change.data) // 2
-            machine.do(_begun(change, half))
+        begun = 0
+        if change.op == "write":
+            begun = len(change.data) // 2
+        elif change.op == "rename" and filesystem == "torn" and machine.flash.get(change.to) is not None:
+            begun = 1
+        if begun:
+            machine.do(_begun(change, begun))
             if machine.flash != last:
                 last = dict(machine.flash)
-                yield Cut(done, half), dict(last)
-        machine.do(change)  # a write that was begun is done again as a whole, to the same effect
+                yield Cut(done, begun), dict(last)
+        machine.do(change)  # what was begun is done again as a whole, to the same effect
         if machine.flash != last:
             last = dict(machine.flash)
             yield Cut(done + 1), dict(last)
 
 
 def _begun(change: Change, n_bytes: int) -> Change:
+    if change.op == "rename":
+        return Change("remove", change.to)
     if change.op != "write":
-        raise ValueError(f"only a write can be cut in two, not {change.op} {change.path}")
+        raise ValueError(f"only a write or rename can be cut in two, not {change.op} {change.path}")
     return replace(change, data=change.data[:n_bytes])
 
 

@@ -41,6 +41,7 @@ class VirtualBoard:
         board: what it is; its `files` and `config` are not used: what is on the flash is in `root`.
         root: the folder that is the flash; whoever makes the board keeps and removes it.
         flash_log: each change to the flash is added to this file (virtual_boards/flash_log.py).
+        fat: its filesystem says it is FAT; else littlefs, as boards come.
         broker: reached through this board's own fault proxy, `link`, by whatever name the firmware uses.
     """
 
@@ -53,6 +54,7 @@ class VirtualBoard:
         *,
         flash_bytes: int = 2 * 1024 * 1024,
         flash_log: Path | None = None,
+        fat: bool = False,
         baud: int | None = None,
         noise: float = 0.0,
         broker: tuple[str, int] | None = None,
@@ -64,7 +66,7 @@ class VirtualBoard:
         self.repl = Repl(f"MicroPython v{version} (emulated); Generic ESP32 module with ESP32")
         self._emulator = emulator
         self._board = board
-        self._flash = Flash(root.resolve(), flash_bytes, flash_log)
+        self._flash = Flash(root.resolve(), flash_bytes, flash_log, fat)
         self._watcher = watcher
         self._chip: Chip | None = None
         self._power_left: int | None = None

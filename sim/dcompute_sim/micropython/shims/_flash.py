@@ -14,6 +14,7 @@ BLOCK = 4096  # littlefs gives out whole blocks
 _FOLDER = 0x4000
 _FILE = 0x8000
 _FOLDER_BYTES = 2 * BLOCK
+_NO_NAME_OF_FAT = set('"*:<>?|')
 
 
 def blocks(n):
@@ -21,18 +22,19 @@ def blocks(n):
 
 
 class Flash:
-    def __init__(self, root, size, log=None):
+    def __init__(self, root, size, log=None, fat=False):
         self._files = vfs.VfsPosix(root)
         self._root = root
         self._machine = vfs.VfsPosix()
         self._log = log  # a file of the machine's; see sim/dcompute_sim/virtual_boards/flash_log.py
+        self._fat = fat
         self._opened = 0
         self.size = size
         self.free = 0
         self.power_left = None  # how many steps until the power fails; None: it does not
 
     def __repr__(self):
-        return "<VfsLfs2>"  # `mpremote df` shows it
+        return "<VfsFat>" if self._fat else "<VfsLfs2>"  # `mpremote df` shows it
 
     def mount(self, readonly, mkfs):
         pass
@@ -84,6 +86,8 @@ class Flash:
         return "/" + "/".join(parts)
 
     def stat(self, path):
+        if self._fat and set(path) & _NO_NAME_OF_FAT:
+            raise OSError(22)
         mode, _, _, _, _, _, size, at, mt, ct = self._files.stat(path)
         folder = mode & 0xF000 == _FOLDER
         return (_FOLDER if folder else _FILE, 0, 0, 0, 0, 0, 0 if folder else size, at, mt, ct)

@@ -24,10 +24,10 @@ _interrupted = None  # the one whose interrupt came before it ran
 flash = None
 
 
-def mount(root, size, log, power_left):
+def mount(root, size, log, fat, power_left):
     # From here on no module of the emulator's can be loaded from its file.
     global flash
-    flash = _flash.Flash(root, size, open(log, "ab") if log else None)
+    flash = _flash.Flash(root, size, open(log, "ab") if log else None, fat)
     flash.power_left = power_left
     flash.log("boot")
     vfs.umount("/")

@@ -80,7 +80,7 @@ if _console_of:
 _kernel.power_on()  # tells the testbed, at once
 _board.watch = _observe.watch_node_core
 if _console_of:
-    _repl.mount(*[_console_of[key] for key in ("root", "flash_bytes", "log", "power_left")])
+    _repl.mount(*[_console_of[key] for key in ("root", "flash_bytes", "log", "fat", "power_left")])
     sys.path[:] = _console_of["path"] + [_shims + "/frozen"]
     _repl.run(_console_of["entry"])
 _observe.run(_config["entry"], _board)
