@@ -107,7 +107,7 @@ def prepare(
             f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
         )
         raise ValueError(f"{key_file}: no key for {', '.join(unknown)}; it has those of {shown or 'nobody'}")
-    plan, digest = waves.plan(), digest_of(bundle.manifest()).hex()
+    plan, digest = waves.plan(can_return=before is not None), digest_of(bundle.manifest()).hex()
     if kept is not None and kept.digest != digest:
         raise BadCampaign(
             f"the state file keeps a campaign with version {kept.version}, release {kept.release}, of other "

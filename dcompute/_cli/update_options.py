@@ -56,16 +56,24 @@ class Versions:
 
 @dataclass(frozen=True)
 class Waves:
-    """How fast it may spread; all boards at once when none of it is said."""
+    """How fast it may spread; all boards at once when nothing of canaries, waves and an abort is said."""
 
     canaries: Annotated[
-        str | None, typer.Option("--canaries", help="Boards to begin with: how many, or their ids (a,b).")
+        str | None,
+        typer.Option("--canaries", help="Boards to begin with: how many, or their ids (a,b); default: 1."),
     ] = None
-    wave: Annotated[str | None, typer.Option(help="Boards a wave: a number, or a share such as 10%.")] = None
-    pause_s: Annotated[float, typer.Option("--pause", min=0, help="Seconds between two waves.")] = 60.0
+    wave: Annotated[
+        str | None, typer.Option(help="Boards a wave: a number, or a share such as 10%, the default.")
+    ] = None
+    pause_s: Annotated[
+        float | None, typer.Option("--pause", min=0, help="Seconds between two waves; default: 60.")
+    ] = None
     abort: Annotated[
-        str, typer.Option(help="Stop when more than this share of the boards that took it do not run it.")
-    ] = "10%"
+        str | None,
+        typer.Option(
+            help="Stop when more than this share of the boards that took it do not run it; default: 10%."
+        ),
+    ] = None
     tries: Annotated[
         int, typer.Option(min=1, help="Tries of a board that does not answer, before it is passed over.")
     ] = TRIES
@@ -80,16 +88,20 @@ class Waves:
         bool, typer.Option("--dry-run", help="Say which board comes in which wave, and end.")
     ] = False
 
-    def plan(self) -> WavePlan:
-        """Raises BadCampaign for what makes no sense."""
-        if self.canaries is None and self.wave is None:
+    def plan(self, *, can_return: bool) -> WavePlan:
+        """The campaign's. Raises BadCampaign for what makes no sense.
+
+        `can_return`: what boards go back to after an abort was said, so there may be one.
+        """
+        said = (self.canaries, self.wave, self.pause_s, self.abort)
+        if not can_return and all(option is None for option in said):
             return WavePlan(canaries=0, wave=1_000_000, pause_s=0, abort_share=1, tries=1)
-        canaries = self.canaries or "0"
+        canaries = "1" if self.canaries is None else self.canaries
         return WavePlan(
             int(canaries) if canaries.isdigit() else tuple(canaries.split(",")),
             share(self.wave or "10%", whole=True),
-            self.pause_s,
-            share(self.abort, whole=False),
+            60.0 if self.pause_s is None else self.pause_s,
+            share(self.abort or "10%", whole=False),
             self.tries,
         )
 

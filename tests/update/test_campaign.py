@@ -97,7 +97,7 @@ def test_a_version_of_which_three_in_ten_do_not_come_up_touches_few_and_leaves_n
 
 def test_the_same_on_boards_in_real_time(emulator: Emulator, tmp_path: Path) -> None:
     """The command is killed with a board on trial, which goes back meanwhile, and amid the other's return."""
-    found = asyncio.run(on_boards(3, tmp_path, ("board-01: switching", "returning")))
+    found = asyncio.run(on_boards(3, tmp_path, ("board-01: switching", "returning"), canaries=2))
     assert (found.touched, found.on_old, found.twice, found.kills) == (2, 3, 0, 2)
 
 

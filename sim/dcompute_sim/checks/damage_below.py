@@ -30,6 +30,9 @@ class DamageBelow(Check):
     it at the end; of one that went through, the boards that do not run the version. Boards that are dead at
     the end are damage in both. More than `share` of all its boards is too much.
 
+    A campaign that is stopped has touched one board at least, which of fewer than 20 is more than the
+    default.
+
     Limit: versions are those that the master was told last.
     """
 
