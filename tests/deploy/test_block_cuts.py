@@ -181,6 +181,7 @@ def _updated(desk: Desk, slots: Path, kind: Kind, files: dict[str, bytes], ends:
     return before, read(log)
 
 
+@pytest.mark.timeout(0 if EVERY else 300)
 @pytest.mark.parametrize("written", WHAT)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_board_reports_whatever_a_cut_leaves(

@@ -111,8 +111,8 @@ class BlockFlash:
     def _run(self, orders: Sequence[bytes]) -> Iterator[tuple[BlockCut, FlashState | None]]:
         argv = [*self._emulator.argv, "-X", f"heapsize={_HEAP_BYTES}", str(_DEVICE)]
         done = subprocess.run(argv, input=b"".join(orders), capture_output=True, check=False)
-        if done.returncode:
-            said = done.stderr.decode(errors="replace")[-2000:]
+        if done.returncode or b"\nTraceback" in done.stdout:
+            said = (done.stdout[-1000:] + done.stderr[-1000:]).decode(errors="replace")
             raise RuntimeError(f"the block device ended with {done.returncode}: {said}")
         after: BlockCut | None = None
         contents: dict[int, bytes] = {}
