@@ -6,8 +6,9 @@ Rules
 2. A trace has a file of its own. Without a name it gets the next free one, `NAME-1.jsonl`, `NAME-2.jsonl`,
    made so that no two runs can get the same; `NAME.jsonl` is a link to the newest. With a name it is locked
    as long as the run lasts.
-3. A trace that could not be written to its end is removed: half a trace would be judged as a whole one. The
-   run itself goes on meanwhile, as it would without. So is that of a run that could not begin.
+3. A trace, of events or packets, that could not be written to its end is removed: half a trace would be
+   judged as a whole one. The run itself goes on meanwhile, as it would without. So is that of a run that
+   could not begin.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def write_output(path: Path, text: str) -> None:
 
 
 class TraceFile:
-    """The file of one run's trace; a context that closes it.
+    """The file of one run's trace, or of its packets; a context that closes it.
 
     Args:
         path: its name.
@@ -89,7 +90,7 @@ class TraceFile:
             if self.path.is_file():
                 self.path.unlink(missing_ok=True)
             why = self._failure.strerror or self._failure
-            raise OutputError(f"trace {self.path} cannot be written: {why}; it was removed")
+            raise OutputError(f"{self.path} cannot be written: {why}; it was removed")
         if kind is not None and self.path.is_file() and not self.path.stat().st_size:
             self.path.unlink(missing_ok=True)
         elif self._named is not None:

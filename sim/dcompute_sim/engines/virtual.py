@@ -24,6 +24,7 @@ from dcompute_sim.interfaces.suspendable import SuspendableDriver
 from dcompute_sim.interfaces.world import EngineError, Login, Machine
 from dcompute_sim.net.clock import Clock
 from dcompute_sim.net.network import Host, Network
+from dcompute_sim.output_files import TraceFile
 from dcompute_sim.recorder import Recorder
 from dcompute_sim.rng import Rng
 from dcompute_sim.scenario import NetworkSettings
@@ -276,7 +277,7 @@ class VirtualEngine:
             return
         from dcompute_sim.net.pcap import PcapWriter  # here: hardly any run is captured
 
-        with path.open("wb") as out:
+        with TraceFile(path) as out:
             self.network.tap = PcapWriter(out, lambda: EPOCH_S + self.env.now)
             try:
                 yield

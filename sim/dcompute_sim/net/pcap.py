@@ -8,7 +8,7 @@ gratuitous ARP when it is back.
 
 Host n (in order of creation) is 10.0.(n >> 8).(n & 255); time zero of the run is the epoch.
 
-    with path.open("wb") as out:
+    with TraceFile(path) as out:
         network.tap = PcapWriter(out, network.clock.now_s)
         env.run(until=60)
 """
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import IO
+from typing import Protocol
 
 from dcompute_sim.net.link import State
 from dcompute_sim.net.send_window import MSS
@@ -38,6 +38,11 @@ _WINDOW = 0xFFFF
 _BROADCAST = b"\xff" * 6
 
 
+class _Out(Protocol):
+    def write(self, data: bytes, /) -> object:
+        """Append it."""
+
+
 class PcapWriter:
     """A tap that writes to `out`, which stays the caller's to close.
 
@@ -45,7 +50,7 @@ class PcapWriter:
         now_s: the virtual clock.
     """
 
-    def __init__(self, out: IO[bytes], now_s: Callable[[], float]) -> None:
+    def __init__(self, out: _Out, now_s: Callable[[], float]) -> None:
         self._out = out
         self._now_s = now_s
         self._interfaces: dict[Kernel, int] = {}

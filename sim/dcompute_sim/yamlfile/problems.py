@@ -49,7 +49,7 @@ class Problem:
         where = self.where
         if where.source.secret:
             return (
-                f"{where.source.name}:{where.line}:{where.column}: this cannot be used\n"
+                f"{where.source.name}: this cannot be used\n"
                 "        it lies outside of the folders of the scenario and of this command: it is not quoted"
             )
         head = f"{where.source.name}:{where.line}:{where.column}: {self.message}"
@@ -80,7 +80,7 @@ class LocatedError(ValueError):
         super().__init__(self.problems)
 
     def __str__(self) -> str:
-        return "\n".join(str(problem) for problem in self.problems)
+        return "\n".join(dict.fromkeys(map(str, self.problems)))  # of a secret file nothing tells them apart
 
 
 def without_passwords(text: str) -> str:
