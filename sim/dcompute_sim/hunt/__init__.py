@@ -7,8 +7,8 @@ Rules:
 2. A run is known by its features (`features`): which events followed which at each participant, with the
    faults that were going on and the state of broker and master; and which faults followed which, in what
    state of the node. What a run shows that no other did makes it worth breeding from (`corpus`).
-3. Half of the runs are fresh seeds. Bred runs pay for conjunctions of rare events; a fault that one condition
-   shows, a fresh seed shows as soon.
+3. Half of the runs are fresh seeds, and all of the first. Bred runs pay for conjunctions of rare events; a
+   fault that one condition shows, a fresh seed shows as soon.
 4. What is bred stays within the ranges of the scenario's `random`, and makes sense (`mutation`, `sense`): the
    same promises must hold in it as in any seed of the swarm. Only a run that failed is a finding; what stayed
    undecided is neither counted nor bred from.

@@ -18,7 +18,8 @@ from dcompute_sim.scenario import Scenario, Swarm, concretise
 from dcompute_sim.scenario.entry_ids import with_ids
 from dcompute_sim.shrink.failure import Failure
 
-_FRESH = 0.5  # share of the runs
+_FIRST = 16  # runs, all fresh: what one condition shows, they show as soon as any seeds do
+_FRESH = 0.5  # share of the runs after them
 _SEEDS = 2**31
 
 
@@ -122,11 +123,11 @@ class Hunt:
         self._numbers = 0
 
     def next(self) -> HuntTrial:
-        """What to run now: those given, then as many fresh seeds as bred runs."""
+        """What to run now: those given, some fresh seeds, then as many of them as bred runs."""
         self._numbers += 1
         if self._waiting:
             return HuntTrial(self._numbers, self._waiting.pop(0), given=True)
-        if not self.corpus.entries or self._rng.random() < _FRESH:
+        if self._numbers <= _FIRST or not self.corpus.entries or self._rng.random() < _FRESH:
             return HuntTrial(self._numbers, concretise(self.scenario, self._rng.randrange(_SEEDS)))
         parent, other = (self.corpus.choose(self._rng) for _ in range(2))
         bred = self._breeder.breed(parent, other)
