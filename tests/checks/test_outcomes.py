@@ -261,6 +261,17 @@ def test_a_board_ends_unseen_what_was_settled_meanwhile(
     assert judge("busy_at_work", story.end()).status is status
 
 
+@pytest.mark.parametrize(("kind", "status"), [("firmware", Status.HELD), ("python", Status.FAILED)])
+def test_so_does_a_boards_clone(story: TraceBuilder, kind: str, status: Status) -> None:
+    """Found by seed 4080 of the swarm of boards."""
+    story.add(t.NodeDefined, node="b", group="g", kind=kind, keepalive_s=10.0)
+    double = story.clone_of("b")
+    story.boot("b", double).executor().ask("a").ask("next").place(double, "a")
+    story.add(t.TaskSettled, asker="x", task="a", outcome="result", node="b")
+    story.take(double, "a").status(double, "busy").status(double, "ready").place("b", "next").run("b", "next")
+    assert judge("busy_at_work", story.end()).status is status
+
+
 @pytest.mark.parametrize(("came", "status"), [("before", Status.FAILED), ("after", Status.HELD)])
 def test_who_calls_itself_ready_has_found_what_came_before_it_finished(
     story: TraceBuilder, came: str, status: Status

@@ -15,6 +15,7 @@ _OF_WORK = frozenset(
         t.NodeDefined,
         t.NodeStarted,
         t.NodeStopped,
+        t.ParticipantDefined,
         t.StatusPublished,
         t.TaskFinished,
         t.TaskReceived,
@@ -58,6 +59,11 @@ class BusyAtWork(Check):
                     foreign.add(node)
                 case t.NodeDefined(node=node, kind=kind) if kind != "python":
                     boards[node] = None
+                case t.ParticipantDefined(name=name, node=node):  # a clone is what its double is
+                    if node in foreign:
+                        foreign.add(name)
+                    if node in boards:
+                        boards[name] = None
                 case t.TaskSettled(task=task):
                     settled.add(task)
                     for node in boards:
