@@ -46,9 +46,10 @@ class PacketReader(StreamReaderAdapter):  # type: ignore[misc]  # amqtt is untyp
                 return None
             if not chunk:
                 return None
-            self.heard_at_s = self._now_s()
             self._buffer += chunk
             await asyncio.sleep(0)  # read() returns at once while there is data: others must have their turn
+        # Only now: a client that sends one byte in a while and ends no packet says nothing [MQTT-3.1.2-24].
+        self.heard_at_s = self._now_s()
         packet = bytes(self._buffer[:size])
         del self._buffer[:size]
         return packet
@@ -81,7 +82,7 @@ class PacketWriter(StreamWriterAdapter):  # type: ignore[misc]
 
 
 class KeepaliveTimer:
-    """Calls `on_silence` once nothing came for 1.5 x keepalive. One timer, re-armed only when due."""
+    """Calls `on_silence` once no whole packet came for 1.5 x keepalive. One timer, re-armed only when due."""
 
     def __init__(self, reader: PacketReader, keepalive_s: int, on_silence: Callable[[], None]) -> None:
         self._reader = reader
