@@ -16,7 +16,7 @@ from dcompute_sim.virtual_boards.virtual_board import VirtualBoard
 from dcompute.master_transport import MasterNodeTransport
 
 SIDE_BY_SIDE = 32
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0  # a board that will never be heard says so at once: its program ends
 AIR = {"scan_ms": 1, "join_ms": 1, "dhcp_ms": 1}
 DEAD = "dead"
 
