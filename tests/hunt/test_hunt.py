@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -17,9 +18,11 @@ from dcompute_sim.hunt.corpus_folder import keep, read_corpus
 from dcompute_sim.hunt.finding_file import write_finding
 from dcompute_sim.hunt.hunter import Finding, Hunt, HuntTrial, NothingToHunt, Shown
 from dcompute_sim.hunt.hunting import HuntBounds, carry_out
+from dcompute_sim.report.hunt_report import print_hunt
 from dcompute_sim.run import RunOptions
 from dcompute_sim.scenario import concretise, find, load
 from dcompute_sim.shrink.failure import Failure
+from dcompute_sim.terminal import make_console
 
 pytest_plugins = ["pytester"]
 
@@ -95,6 +98,17 @@ def test_only_failed_is_a_finding_and_undecided_is_left_alone() -> None:
     hunt.take(hunt.next(), shown("f", status=Status.FAILED, failures=[failure, other]))
     assert [one.failure.label for one in hunt.findings] == ["x", "y"]
     assert hunt.corpus.entries == []  # its neighbours fail of the same
+
+
+def test_a_hunt_that_decided_nothing_says_so() -> None:
+    """As its exit status does; interrupted before the first run was over, say."""
+    out = io.StringIO()
+    hunt = Hunt(SMALL)
+    print_hunt(make_console("plain", out), hunt, "interrupted", 1.0, [])
+    assert "undecided: 0 findings; 0 of 0 runs failed" in out.getvalue()
+    hunt.take(hunt.next(), shown("a"))
+    print_hunt(make_console("plain", out), hunt, "interrupted", 1.0, [])
+    assert "held: 0 findings; 0 of 1 run failed" in out.getvalue()
 
 
 def test_energy_goes_to_what_is_rare_for_its_cost() -> None:

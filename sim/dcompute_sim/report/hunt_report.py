@@ -106,6 +106,8 @@ def _print_finding(console: Console, number: int, finding: Finding, path: Path, 
 
 def _verdict(hunt: Hunt) -> Text:
     word, style = ("FAILED", "bold red") if hunt.findings else ("held", "green")
+    if not hunt.findings and hunt.undecided == hunt.runs:  # also when there was none
+        word, style = "undecided", "bold yellow"
     return Text.assemble(
         (word, style),
         f": {plural(len(hunt.findings), 'finding')}; {hunt.failed:,} of {plural(hunt.runs, 'run')} failed, "
