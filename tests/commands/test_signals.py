@@ -33,6 +33,8 @@ lock = _thread.allocate_lock()
 lock.acquire()
 lock.acquire()
 """
+# Under `nohup` a closed terminal is ignored, and that is handed down: here it is not.
+RUN = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL); from dcompute.cli import main; main()"
 PATIENCE_S = 60.0
 
 
@@ -53,7 +55,7 @@ def test_a_closed_terminal_and_a_cancelled_job_end_it_as_ctrl_c_does(
     (tmp_path / "program").mkdir()
     (tmp_path / "program" / "main.py").write_text(PROGRAM)
     (flash := tmp_path / "flash").mkdir()
-    command = [sys.executable, "-c", "from dcompute.cli import main; main()", "run", "long.yaml", *words]
+    command = [sys.executable, "-c", RUN, "run", "long.yaml", *words]
     process = subprocess.Popen(
         command, cwd=tmp_path, env=os.environ | {"TMPDIR": str(flash)}, stderr=subprocess.PIPE, text=True
     )

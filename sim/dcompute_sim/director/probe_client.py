@@ -51,7 +51,7 @@ class ProbeClient(OneConnection):
             self._session.subscribe([(topic, 0) for topic in self._topics])
 
     def session_subscribed(self) -> None:
-        # Brokers answer in order: what is retained comes before the answer to a second subscription.
+        # Most brokers answer in order: what is retained comes before the answer to a second subscription.
         assert self._session is not None
         self._session.subscribe([(_NOTHING, 0)], optional=True)
 

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 _LAST_WORDS_S = 1.0  # for boards to tell their memory
 _AUDIT_AT_MOST_S = 31.0  # to send a fresh client every retained status, on a machine that is too busy for it
+_RETAINED_LATE_S = 1.0  # what a broker retains may come behind its answer (emqx: its issue 15176)
+_LOOK_S = 0.05
 _COLLECT_S = 5.0  # how often the program above the master asks for results
 
 
@@ -213,6 +215,9 @@ class Director:
             on_done=on_done,
         )
         yield told | self._env.timeout(_AUDIT_AT_MOST_S)
+        late_s = self._env.now + _RETAINED_LATE_S
+        while len(retained.found) < len(self._nodes) and self._env.now < late_s:
+            yield self._env.timeout(_LOOK_S)
         auditor.leave()
         for name, node in self._nodes.items():
             status, inc = retained.found.get(node.node_id, ("", ""))

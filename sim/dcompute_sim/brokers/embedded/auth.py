@@ -51,5 +51,8 @@ class KnownUsers(BaseAuthPlugin):  # type: ignore[misc]  # amqtt is untyped
 
     async def authenticate(self, *, session: Session) -> bool:
         stored = self._users.get(session.username or "")
-        fits = passwords.verify(session.password or b"", self._nobody if stored is None else stored)
+        password = session.password or b""
+        if isinstance(password, str):  # plain amqtt's
+            password = password.encode()
+        fits = passwords.verify(password, self._nobody if stored is None else stored)
         return fits and stored is not None
