@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from dcompute_sim import trace as t
@@ -11,10 +13,13 @@ from dcompute_sim.checks import Status
 from dcompute_sim.checks.damage_below import DamageBelow
 from dcompute_sim.checks.updated import Updated
 from dcompute_sim.director.versions import bundle_of, is_broken_on
+from dcompute_sim.faults.update_attack import UpdateAttack
 from dcompute_sim.run import run_scenario
 from dcompute_sim.scenario import ScenarioError, load
 from dcompute_sim.scenario.explain import explain
 from dcompute_sim.scenario.updates import Update
+
+from dcompute.node_core import Topics
 
 BASE = """
 version: 1
@@ -148,6 +153,84 @@ def test_a_new_version_of_which_the_master_never_hears_that_it_stays_is_seen() -
     for state, status in (("confirmed", Status.HELD), ("switching", Status.FAILED)):
         told = t.UpdateState(t_us=2, node="a", version="v9", state=state)
         assert Updated().judge([began, told, node, ended]).status is status
+
+
+@pytest.mark.parametrize(
+    ("attack_s", "status"), [((1, 9), "held"), ((1, 5), "inconclusive"), ((1, 2), "held")]
+)
+def test_an_update_that_waits_until_the_attack_on_it_is_over_has_not_withstood_it(
+    attack_s: tuple[int, int], status: str
+) -> None:
+    """Under the mutant `fw-update-any-challenge` a board took v3 as soon as its attacker had gone."""
+    begins_s, ends_s = attack_s
+    trace: list[t.Event] = [
+        t.FaultInjected(t_us=begins_s, fault="update_attack-1", kind="update_attack", node="a"),
+        t.UpdateStarted(t_us=3, node="a", version="v3", before="v2", release=2),
+        t.UpdateState(t_us=7, node="a", version="v3", state="confirmed"),
+        t.FaultEnded(t_us=ends_s, fault="update_attack-1", node="a"),
+        t.FinalNode(
+            t_us=10, node="a", running=True, connected=True, own_status="ready", master_status="ready"
+        ),
+        t.FinalVersion(t_us=10, node="a", version="v3"),
+    ]
+    outcome = Updated().judge(trace)
+    assert outcome.status is Status(status)
+    assert ("a got to the end of the update only when" in outcome.summary) is (status == "inconclusive")
+
+
+@pytest.mark.parametrize(
+    ("how", "without", "meets_it"),
+    [
+        (["changed", "cut", "longer", "repeated"], "QHO", "P"),
+        (["out-of-order"], "QHOP", "P"),
+        (["replayed"], "QHOPQH", "o"),
+        (["foreign"], "QHO", "W"),
+        (["escape"], "QtuO", "H"),
+        (["impatient"], "QHO", "t"),
+        (["old-hello"], "QHO", "Q"),
+        (["old-want"], "QHOW", "P"),
+        (["changed", "impatient"], "QHOP", "t"),
+    ],
+)
+def test_an_attack_has_its_receipt_when_each_of_its_ways_met_what_it_is_for(
+    how: list[str], without: str, meets_it: str
+) -> None:
+    """Q probe, H hello (t on trial, u under way), O offer (o another one), W want, P piece."""
+    hello = b"DCU2H\1a" + bytes(32)
+    said = {
+        "Q": b"DCU2Q" + bytes(32),
+        "H": hello + bytes(100),
+        "t": hello + b"\1" + bytes(99),
+        "u": hello + b"\2" + bytes(99),
+        "O": b"DCU2O" + bytes(90),
+        "o": b"DCU2O" + bytes(89) + b"\1",
+        "W": b"DCU2W\1a" + bytes(30),
+        "P": b"DCU2P" + bytes(90),
+    }
+    effects: list[str] = []
+    heard: list[Callable[[str, bytes], Any]] = []
+
+    class World:
+        topics = Topics("")
+
+        def eavesdrop(self, _key: str, _topics: Any, hear: Any) -> Any:
+            heard.append(hear)
+            yield
+            return lambda: None
+
+    act: Any = SimpleNamespace(
+        world=World(),
+        node=SimpleNamespace(node_id="a"),
+        env=SimpleNamespace(now=9.0),
+        key="k",
+        effect=lambda _effect, detail: effects.append(detail),
+    )
+    attack = UpdateAttack.model_validate({"kind": "update_attack", "at": "1s", "for": "9s", "how": how})
+    next(iter(attack.inject(act)))
+    for kind in without + meets_it:
+        assert not effects, kind
+        heard[0]("updates" if kind in "HtuW" else "a/update", said[kind])
+    assert effects == [", ".join(how)]
 
 
 def test_a_board_that_keeps_an_aborted_version_is_seen() -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from pydantic import Field
 
-from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive
+from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, named
 from dcompute_sim.trace import (
     CampaignEnded,
     CampaignStarted,
     Event,
+    FaultEnded,
+    FaultInjected,
     FinalNode,
     FinalVersion,
     NodeDefined,
@@ -25,6 +27,7 @@ _SEEN = {"no-main": "refused", "escape": "refused", "too-large": "refused"} | di
 )
 """What must come of a version whose package is wrong; one whose program is must be `rolled back`."""
 _BACK = "rolled back"
+_ENDS = ("confirmed", _BACK, "refused", "failed")
 
 
 class Updated(Check):
@@ -35,7 +38,8 @@ class Updated(Check):
     runs must leave the board as it was. Of a broken one it must have been seen that it was rolled back, and
     the board must say which one it was; one that is badly packed must have been refused, or given up, and
     never started. No such board may be dead. A campaign that is not aborted reaches all of its boards before
-    the run ends.
+    the run ends. An update that got to its end only when an attack on it was over was not seen to withstand
+    it: undecided.
 
     Limit: the last update of each board counts; the version is the one the master was told last.
     """
@@ -88,4 +92,25 @@ class Updated(Check):
         figures = {"boards": len(boards), "new": len(last) - old, "old": old, "wrong": len(wrong)}
         if wrong:
             return failed(f"{len(wrong)} of {len(boards)} boards ended wrongly", wrong, figures)
+        late = _after_attacks(trace, last)
+        if late:
+            told = f"{named(late)} got to the end of the update only when the attack on it was over"
+            return inconclusive(f"{told}: let it last longer (`for` of update_attack)", figures)
         return held(f"{len(last) - old} boards at the new version, {old} at the one before", figures)
+
+
+def _after_attacks(trace: Sequence[Event], last: Mapping[str, UpdateStarted]) -> list[str]:
+    """Boards whose last update ended after an attack that went on when it began, and had ended before it.
+
+    Whoever can hold an update up for as long as they like can keep a board from it for ever.
+    """
+    ended_us = {e.fault: e.t_us for e in trace if isinstance(e, FaultEnded)}
+    over_us = {(e.node, e.version): e.t_us for e in trace if isinstance(e, UpdateState) and e.state in _ENDS}
+    return [
+        attack.node
+        for attack in trace
+        if isinstance(attack, FaultInjected)
+        and attack.kind == "update_attack"
+        and (update := last.get(attack.node)) is not None
+        and update.t_us < ended_us.get(attack.fault, 0) < over_us.get((attack.node, update.version), 0)
+    ]

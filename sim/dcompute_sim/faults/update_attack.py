@@ -34,15 +34,24 @@ _OFFER = b"DCU2O"
 _PIECE = b"DCU2P"
 _WANT = b"DCU2W"
 _PROBE = b"DCU2Q"
+_TRIAL, _UNDER_WAY = 1, 2  # flags of a hello
 _OLD = {("old-hello", _PROBE): _HELLO, ("old-want", _PIECE): _WANT}  # what is said again after what
 
 
 class UpdateAttack(NodeFault):
-    """An attacker beside the board reads all of its update, and answers each message with one of its own."""
+    """An attacker beside the board reads all of its update, and answers each message with one of its own.
+
+    Its receipt is given when each of its ways has met the moment in which it could do harm: a probe that is
+    changed harms nobody, whatever boards do with pieces.
+    """
 
     effects = frozenset({PUBLISHED})
-    unseen = "no message of an update of this board came by"
-    remedy = "let it last while an update is under way: `at` before that of the update"
+    unseen = (
+        "not each of its ways met what it is meant for: a piece of an update (changed, cut, longer, "
+        "repeated, out-of-order, foreign), another offer than the recorded one (replayed), a board that "
+        "takes offers (escape) or is on trial (impatient), a second answer (old-hello) or question (old-want)"
+    )
+    remedy = "let it last while an update is under way, with `replayed` two: `at` before the first of them"
     needs_connection = False
     drawn = False  # what an attacker does is not chance's
 
@@ -60,7 +69,15 @@ class UpdateAttack(NodeFault):
     )
 
     def inject(self, act: Injection) -> Steps:
-        attackers = [_Attacker(how, act) for how in self._ways()]
+        unmet = set(self._ways())
+
+        def met(how: How) -> None:
+            if how in unmet:
+                unmet.remove(how)
+                if not unmet:
+                    act.effect(PUBLISHED, self.details())
+
+        attackers = [_Attacker(how, act, met) for how in self._ways()]
         topics = [attackers[0].topic, attackers[0].updates]
 
         def heard(topic: str, payload: bytes) -> list[tuple[str, bytes]]:
@@ -79,7 +96,7 @@ class UpdateAttack(NodeFault):
 class _Attacker:
     """What it says to what it hears."""
 
-    def __init__(self, how: How, act: Injection) -> None:
+    def __init__(self, how: How, act: Injection, met: Callable[[How], None]) -> None:
         self.topic = f"{act.world.topics.task_of(act.node.node_id)}/update"
         self.updates = f"{act.world.topics.prefix}updates"
         self._how = how
@@ -90,7 +107,7 @@ class _Attacker:
         self._offer = b""
         self._before = b""
         self._said: dict[bytes, bytes] = {}  # the first hello and the first want of the board
-        self._bitten = False
+        self._met = met
         self._replayed_s = 0.0
 
     def heard(self, topic: str, payload: bytes) -> list[tuple[str, bytes]]:
@@ -106,10 +123,25 @@ class _Attacker:
             to, said = self.updates, [old]
         else:
             said = self._to_board(payload)
-        if said and not self._bitten:
-            self._bitten = True
-            self._act.effect(PUBLISHED, f"{self._how}: {len(said[0])} bytes to {to}")
+        if said and self._is_apt(payload):
+            self._met(self._how)
         return [(to, message) for message in said]
+
+    def _is_apt(self, payload: bytes) -> bool:
+        """Whether an answer to this is what the attack is for, or only what it does meanwhile."""
+        match self._how:
+            case "old-hello" | "old-want":
+                return True
+            case "foreign":
+                return payload.startswith(_WANT)
+            case "replayed":
+                return payload.startswith(_OFFER) and payload != self._offer
+            case "escape" | "impatient":
+                if not payload.startswith(_HELLO):
+                    return False
+                flags = payload[len(_HELLO) + 1 + len(self._node) + 32]
+                return bool(flags & _TRIAL) if self._how == "impatient" else not flags & (_TRIAL | _UNDER_WAY)
+        return payload.startswith(_PIECE)
 
     def _to_board(self, genuine: bytes) -> list[bytes]:
         before, self._before = self._before, genuine if genuine.startswith(_PIECE) else self._before
@@ -132,9 +164,9 @@ class _Attacker:
         return []
 
     def _replay(self, genuine: bytes) -> list[bytes]:
-        """Not to every message: the board repeats its question to the offer under way, the master its answer,
-        and the attacker would do so without end."""
-        due = self._act.env.now - self._replayed_s >= 1
+        """To each other offer, but not to every piece: the board repeats its question to the offer under way,
+        the master its answer, and the attacker would do so without end."""
+        due = genuine.startswith(_OFFER) or self._act.env.now - self._replayed_s >= 1
         if not self._offer or genuine == self._offer or not due:
             return []
         self._replayed_s = self._act.env.now
