@@ -15,13 +15,14 @@ a task has none), `inc` is the incarnation of a node's connection. Later release
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from dcompute._value import value
 
 # --- of both ------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class MessageRejected:
     """A message outside the protocol came on `topic`; it had no effect."""
 
@@ -32,28 +33,28 @@ class MessageRejected:
 # --- of a node ----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NodeConnecting:
     """The node begins a connection, and with it a new incarnation."""
 
     inc: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NodeSubscribing:
     """The broker has accepted the connection."""
 
     inc: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NodeConnected:
     """Connected and subscribed: tasks can arrive."""
 
     inc: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NodeDisconnected:
     """A connection that was up is gone; the node is connecting again."""
 
@@ -61,7 +62,7 @@ class NodeDisconnected:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NodeConnectFailed:
     """An attempt to connect came to nothing; another one follows. `inc`: of that attempt."""
 
@@ -69,7 +70,7 @@ class NodeConnectFailed:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StatusPublished:
     """The node's status is handed to the link."""
 
@@ -77,14 +78,14 @@ class StatusPublished:
     inc: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StatusRepaired:
     """The node saw an older connection's `dead` or `offline` about itself and puts it right."""
 
     inc: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TaskReceived:
     """A task has arrived and waits in the node's queue."""
 
@@ -93,7 +94,7 @@ class TaskReceived:
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TaskTaken:
     """The node's program has taken the task from the queue."""
 
@@ -102,7 +103,7 @@ class TaskTaken:
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TaskDropped:
     """A task that arrived is lost: there was no room for it."""
 
@@ -110,14 +111,14 @@ class TaskDropped:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TaskWithdrawn:
     """A task that waited here is not to be done here any more: settled, cancelled, expired or given back."""
 
     task: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ResultHeld:
     """A result waits to be sent, or is sent at once."""
 
@@ -125,14 +126,14 @@ class ResultHeld:
     value: Any
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ResultDropped:
     """The oldest held result is lost, as too many waited; `payload` is the message it would have been."""
 
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ResultSetAside:
     """The broker closes the connection over this result: an error is sent in its place."""
 
@@ -143,19 +144,19 @@ class ResultSetAside:
 # --- of a master or an executor -----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class MasterConnected:
     """Connected and subscribed."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class MasterDisconnected:
     """A connection that was up is gone; the master is connecting again."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TaskSent:
     """A task is handed to the link; `size` in bytes."""
 
@@ -166,7 +167,7 @@ class TaskSent:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NodeStatusSeen:
     """A node has another status, or another incarnation, than the master believed."""
 
@@ -175,7 +176,7 @@ class NodeStatusSeen:
     inc: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DeathReported:
     """A node died. `cause`: will, offline (it left) or silent (the master declared it dead)."""
 
@@ -184,7 +185,7 @@ class DeathReported:
     cause: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StaleDeathIgnored:
     """A `dead` of a connection that is not the node's present one had no effect."""
 
@@ -192,7 +193,7 @@ class StaleDeathIgnored:
     inc: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ResultReceived:
     """A result was accepted; `value` is the result itself, not a copy."""
 
@@ -201,7 +202,7 @@ class ResultReceived:
     value: Any
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ResultDuplicate:
     """A result of a task that has one already was ignored."""
 
@@ -209,7 +210,7 @@ class ResultDuplicate:
     task: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ResultRefused:
     """A result was ignored for want of proof that it is the node's own; `reason` says what spoke against it.
 
@@ -222,7 +223,7 @@ class ResultRefused:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AttemptFailed:
     """A node has told an executor that a task failed there; it is tried again."""
 
@@ -230,7 +231,7 @@ class AttemptFailed:
     task: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class UpdateMoved:
     """An update over the air has come to another state (see `dcompute.UpdateState`)."""
 
@@ -240,7 +241,7 @@ class UpdateMoved:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TaskSetAside:
     """The broker closes the connection over this task; an error takes the place of its result."""
 
@@ -249,7 +250,7 @@ class TaskSetAside:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class BrokerDropped:
     """The broker has dropped `count` more messages, of whomever, than when the master last looked."""
 

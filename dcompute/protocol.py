@@ -7,10 +7,11 @@ topic into a message or raises `Rejected`; nothing else escapes it, whatever the
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache, partial
 from typing import Any
 
+from dcompute._value import value
 from dcompute.node_core import (
     BUSY,
     CONNECTED,
@@ -63,7 +64,7 @@ HEARD_S = 30.0  # after which what should have come back over a connection is ta
 PATIENCE_S = 300.0  # without progress, until an update of a board counts as failed
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Announcement:
     """A node has connected and subscribed (`initialisation`). `size`: see `memory_of`, as of the others."""
 
@@ -75,7 +76,7 @@ class Announcement:
     size: int = field(default=0, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StatusMessage:
     """A node's status, from the node itself or (`dead`) as its last will. `inc` is "" from older nodes."""
 
@@ -87,14 +88,14 @@ class StatusMessage:
     size: int = field(default=0, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StatusCleared:
     """The retained status of a node was removed (empty payload)."""
 
     node_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ResultMessage:
     """A node's result. `timestamp`: by the node's own clock (an unset ESP32 counts from 2000), or None."""
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from dcompute._value import value
 from dcompute.events import (
     DeathReported,
     NodeStatusSeen,
@@ -14,14 +13,14 @@ from dcompute.events import (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Probe:
     """Ask this node to speak: what is known of it was read from a retained message or before an outage."""
 
     node_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DeclareDead:
     """Publish a retained `dead` in this node's place: it fell silent when no broker could send its will."""
 
@@ -29,7 +28,7 @@ class DeclareDead:
     inc: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Denial:
     """Something that was said seems to come to nothing: what that may be, in words."""
 

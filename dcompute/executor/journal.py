@@ -18,13 +18,13 @@ import re
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dcompute._master.node_memory import SCHEMA as NODE_SCHEMA
 from dcompute._master.node_memory import WRITE as WRITE_NODE
 from dcompute._master.node_memory import infos_in
+from dcompute._value import value
 from dcompute.errors import JournalError
 
 _FORMAT = 2
@@ -71,7 +71,7 @@ _STATEMENTS = {  # with how many of a write's values each takes
 }
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Row:
     """A task as the journal has it."""
 

@@ -37,7 +37,17 @@ class SuspendableDriver:
             nothing, as one thread runs everybody.
     """
 
-    __slots__ = ("_cut", "_inner", "_on_waited", "_on_withheld", "_waiting", "channels", "random")
+    __slots__ = (
+        "_cut",
+        "_inner",
+        "_on_waited",
+        "_on_withheld",
+        "_waiting",
+        "channels",
+        "now_s",
+        "random",
+        "wall_s",
+    )
 
     def __init__(
         self,
@@ -47,6 +57,8 @@ class SuspendableDriver:
         on_waited: Callable[[], None] | None = None,
     ) -> None:
         self.random = rng
+        self.now_s = inner.now_s  # asked at every message; a clock goes on in a hang
+        self.wall_s = inner.wall_s
         self._on_waited = on_waited
         self._inner = inner
         self._on_withheld = on_withheld
@@ -81,12 +93,6 @@ class SuspendableDriver:
             self._on_withheld()
 
     # --- Driver -----------------------------------------------------------------------------------------
-
-    def now_s(self) -> float:
-        return self._inner.now_s()
-
-    def wall_s(self) -> float:
-        return self._inner.wall_s()
 
     def call_on_loop(self, call: Callable[[], None]) -> None:
         self._inner.call_on_loop(lambda: self.run(call))
@@ -130,10 +136,10 @@ class _SuspendableTimer:
 
     def _due(self) -> None:
         driver = self._driver
-        if driver._waiting is None and not driver._cut:
-            self._happen()
-        else:
+        if driver._waiting is not None or driver._cut:
             driver.run(self._happen)
+        elif self._call is not None:
+            self._call()
 
     def _happen(self) -> None:
         if self._call is not None:
