@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from dcompute._log import guarded
 from dcompute._node.calling import Failure, Handler, Task, begin_with, call, failure_of
-from dcompute.extras import install_command
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -91,6 +90,8 @@ class ProcessPool:
         try:
             import pebble
         except ImportError:
+            from dcompute.extras import install_command
+
             raise ValueError(f"processes need pebble: {install_command('processes')}") from None
         self._limit_s = time_limit_s
         context = get_context("spawn")

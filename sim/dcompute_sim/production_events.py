@@ -33,7 +33,8 @@ def value_digest(value: Any) -> str:
 
 @lru_cache(maxsize=256)
 def _once(text: str) -> str:
-    """Return one string for equal ones: both ends of a wire tell of a value, and a trace is kept for long.
+    """Return one string for equal ones: both ends of a wire tell of a task and a value, and a trace is kept
+    for long.
 
     Not interned: what takes a place in CPython's table stays there, and the table grows by a megabyte.
     """
@@ -90,19 +91,21 @@ _NODE: dict[type[e.NodeEvent], Callable[[int, str, Any], Event]] = {
     ),
     e.StatusRepaired: lambda us, node, it: t.StatusRepaired(t_us=us, node=node, inc=it.inc),
     e.TaskReceived: lambda us, node, it: t.TaskReceived(
-        t_us=us, node=node, task=it.task, priority=it.priority, attempt=it.attempt
+        t_us=us, node=node, task=_once(it.task), priority=it.priority, attempt=it.attempt
     ),
     e.TaskTaken: lambda us, node, it: t.TaskTaken(
-        t_us=us, node=node, task=it.task, priority=it.priority, attempt=it.attempt
+        t_us=us, node=node, task=_once(it.task), priority=it.priority, attempt=it.attempt
     ),
-    e.TaskDropped: lambda us, node, it: t.TaskDropped(t_us=us, node=node, task=it.task, reason=it.reason),
-    e.TaskWithdrawn: lambda us, node, it: t.TaskWithdrawn(t_us=us, node=node, task=it.task),
+    e.TaskDropped: lambda us, node, it: t.TaskDropped(
+        t_us=us, node=node, task=_once(it.task), reason=it.reason
+    ),
+    e.TaskWithdrawn: lambda us, node, it: t.TaskWithdrawn(t_us=us, node=node, task=_once(it.task)),
     e.ResultHeld: lambda us, node, it: t.ResultHeld(
-        t_us=us, node=node, task=it.task, digest=value_digest(it.value)
+        t_us=us, node=node, task=_once(it.task), digest=value_digest(it.value)
     ),
     e.ResultDropped: _dropped,
     e.ResultSetAside: lambda us, node, it: t.ResultSetAside(
-        t_us=us, node=node, task=it.task, reason=it.reason
+        t_us=us, node=node, task=_once(it.task), reason=it.reason
     ),
     e.MessageRejected: lambda us, node, it: t.MessageRejected(
         t_us=us, who=node, topic=it.topic, reason=it.reason
@@ -113,20 +116,24 @@ _MASTER: dict[type[e.MasterEvent], Callable[[int, Any], Event]] = {
     e.MasterConnected: lambda us, it: t.MasterConnected(t_us=us),
     e.MasterDisconnected: lambda us, it: t.MasterDisconnected(t_us=us, reason=it.reason),
     e.TaskSent: lambda us, it: t.TaskSent(
-        t_us=us, node=it.node, task=it.task, priority=it.priority, attempt=it.attempt, size=it.size
+        t_us=us, node=it.node, task=_once(it.task), priority=it.priority, attempt=it.attempt, size=it.size
     ),
     e.NodeStatusSeen: lambda us, it: t.NodeStatusSeen(t_us=us, node=it.node, status=it.status, inc=it.inc),
     e.DeathReported: lambda us, it: t.DeathReported(t_us=us, node=it.node, inc=it.inc, cause=it.cause),
     e.StaleDeathIgnored: lambda us, it: t.StaleDeathIgnored(t_us=us, node=it.node, inc=it.inc),
     e.ResultReceived: lambda us, it: t.ResultReceived(
-        t_us=us, node=it.node, task=it.task, digest=value_digest(it.value)
+        t_us=us, node=it.node, task=_once(it.task), digest=value_digest(it.value)
     ),
-    e.ResultDuplicate: lambda us, it: t.ResultDuplicate(t_us=us, node=it.node, task=it.task),
-    e.ResultRefused: lambda us, it: t.ResultRefused(t_us=us, node=it.node, task=it.task, reason=it.reason),
+    e.ResultDuplicate: lambda us, it: t.ResultDuplicate(t_us=us, node=it.node, task=_once(it.task)),
+    e.ResultRefused: lambda us, it: t.ResultRefused(
+        t_us=us, node=it.node, task=_once(it.task), reason=it.reason
+    ),
     e.UpdateMoved: lambda us, it: t.UpdateState(
         t_us=us, node=it.node, version=it.version, state=it.state, reason=it.reason
     ),
-    e.TaskSetAside: lambda us, it: t.TaskSetAside(t_us=us, node=it.node, task=it.task, reason=it.reason),
+    e.TaskSetAside: lambda us, it: t.TaskSetAside(
+        t_us=us, node=it.node, task=_once(it.task), reason=it.reason
+    ),
     e.BrokerDropped: lambda us, it: t.BrokerDropped(t_us=us, count=it.count),
     e.MessageRejected: lambda us, it: t.MessageRejected(
         t_us=us, who=MASTER.name, topic=it.topic, reason=it.reason, by_master=True
@@ -141,19 +148,21 @@ _EXECUTOR: dict[type[e.ExecutorEvent], Callable[[int, str, Any], Event]] = {
     e.TaskSent: lambda us, asker, it: t.TaskSent(
         t_us=us,
         node=it.node,
-        task=it.task,
+        task=_once(it.task),
         priority=it.priority,
         attempt=it.attempt,
         size=it.size,
         asker=asker,
     ),
     e.ResultReceived: lambda us, asker, it: t.ResultReceived(
-        t_us=us, node=it.node, task=it.task, digest=value_digest(it.value), asker=asker
+        t_us=us, node=it.node, task=_once(it.task), digest=value_digest(it.value), asker=asker
     ),
     e.ResultDuplicate: lambda us, asker, it: t.ResultDuplicate(
-        t_us=us, node=it.node, task=it.task, asker=asker
+        t_us=us, node=it.node, task=_once(it.task), asker=asker
     ),
-    e.AttemptFailed: lambda us, asker, it: t.AttemptFailed(t_us=us, node=it.node, task=it.task, asker=asker),
+    e.AttemptFailed: lambda us, asker, it: t.AttemptFailed(
+        t_us=us, node=it.node, task=_once(it.task), asker=asker
+    ),
     e.MessageRejected: lambda us, asker, it: t.MessageRejected(
         t_us=us, who=f"the executor of {asker}", topic=it.topic, reason=it.reason
     ),

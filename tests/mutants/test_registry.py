@@ -63,7 +63,7 @@ def test_an_edit_of_a_file_that_is_no_more_is_told() -> None:
         with pytest.raises(MutantError, match=r"no file gone\.py"):
             overlay((name,), product())
     finally:
-        del MUTANTS[name]
+        del MUTANTS.imported[name]
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def new_mutant(tmp_path: Path) -> Iterator[str]:
     file.write_text(NEW)
     runpy.run_path(str(file))
     yield "silent"
-    del MUTANTS["silent"]
+    del MUTANTS.imported["silent"]
 
 
 @pytest.mark.parametrize("kind", ["python", "firmware"])

@@ -13,17 +13,22 @@ NEEDLESS = {
     "platformdirs",
     "dcompute._ota",
     "dcompute.bundle",
+    "dcompute.extras",
     "rich",
     "ruamel.yaml",
+    "dcompute_sim.checks.latency",
     "dcompute_sim.engines.real",
+    "dcompute_sim.faults.clone",
     "dcompute_sim.micropython",
+    "dcompute_sim.mutants.will",
     "dcompute_sim.net.pcap",
     "dcompute_sim.nodes.firmware_node",
     "dcompute_sim.scenario.semantics",
     "subprocess",
     "typer",
 }
-"""Real sockets, other processes, emulated boards, updates, files of scenarios, the command line."""
+"""Real sockets, other processes, emulated boards, updates, files of scenarios, the command line; checks,
+kinds of fault and mutants that nobody asked for."""
 
 _RUN = """
 import sys

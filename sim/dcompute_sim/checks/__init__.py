@@ -7,8 +7,7 @@ anywhere: it is known once its module was imported.
 from __future__ import annotations
 
 from dcompute_sim.checks.check import CHECKS, Check, CheckOutcome, Measurement, Status
-from dcompute_sim.registry import discover
 
-discover(__name__, __path__)
+CHECKS.discover(__name__, __path__)
 
 __all__ = ["CHECKS", "Check", "CheckOutcome", "Measurement", "Status"]

@@ -25,7 +25,7 @@ from dcompute_sim.checks.check import (
 )
 from dcompute_sim.checks.own_time import in_own_time, lags
 from dcompute_sim.checks.taking_part import taking_part
-from dcompute_sim.faults import KINDS, kind_of
+from dcompute_sim.faults import kind_of
 
 _OF_FAULTS = frozenset({t.FaultInjected, t.FaultEffect})
 _CONTENT = "`witness: optional` takes a fault as it is."
@@ -93,7 +93,8 @@ def judge(expectations: Sequence[Check], trace: Iterable[t.Event]) -> Verdict:
         Result(check.name, check.describe(), _parameters(check), _outcome(check, events))
         for check in expectations
     ]
-    if unknown := sorted({receipt.fault.kind for receipt in receipts} - set(KINDS)):
+    kinds = {receipt.fault.kind for receipt in receipts}
+    if unknown := sorted(kind for kind in kinds if kind_of(kind) is None):
         told = f"not known here is the fault {' and '.join(unknown)}: import the module that defines it"
         results.append(Result("known_faults", "Every kind of fault is known.", "", inconclusive(told)))
     results.append(Result("run_completed", "The run came to its own end.", "", _completed(events)))

@@ -8,9 +8,8 @@ What a kind consists of is in `fault`; what it may use, in `injection`; when it 
 from __future__ import annotations
 
 from dcompute_sim.faults.fault import KINDS, AnyFault, BrokerFault, Fault, MasterFault, NodeFault, kind_of
-from dcompute_sim.registry import discover
 
-discover(__name__, __path__)
+KINDS.discover(__name__, __path__)
 
 
 def node_faults() -> list[str]:

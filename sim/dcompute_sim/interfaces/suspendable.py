@@ -46,7 +46,6 @@ class SuspendableDriver:
         "channels",
         "now_s",
         "random",
-        "wall_s",
     )
 
     def __init__(
@@ -58,7 +57,6 @@ class SuspendableDriver:
     ) -> None:
         self.random = rng
         self.now_s = inner.now_s  # asked at every message; a clock goes on in a hang
-        self.wall_s = inner.wall_s
         self._on_waited = on_waited
         self._inner = inner
         self._on_withheld = on_withheld
@@ -93,6 +91,9 @@ class SuspendableDriver:
             self._on_withheld()
 
     # --- Driver -----------------------------------------------------------------------------------------
+
+    def wall_s(self) -> float:
+        return self._inner.wall_s()
 
     def call_on_loop(self, call: Callable[[], None]) -> None:
         self._inner.call_on_loop(lambda: self.run(call))

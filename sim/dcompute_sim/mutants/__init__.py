@@ -16,9 +16,6 @@ A few are no faults but circumstances that a good node or master has to bear; th
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-
 from dcompute_sim.mutants.catalogue import (
     MUTANTS,
     Edit,
@@ -29,7 +26,6 @@ from dcompute_sim.mutants.catalogue import (
     register,
 )
 
-for _module in sorted(module.name for module in pkgutil.iter_modules(__path__)):
-    importlib.import_module(f"{__name__}.{_module}")
+MUTANTS.discover(__name__, __path__)
 
 __all__ = ["MUTANTS", "Edit", "Mutant", "MutantError", "check_names", "check_reach", "register"]

@@ -16,7 +16,9 @@ hold, and would seem to say that the checks are blind, or worse, that what it ta
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import importlib
+import pkgutil
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,7 +79,34 @@ class MutantError(ValueError):
     """There is no such mutant, or it reaches nobody; the message says which would."""
 
 
-MUTANTS: dict[str, Mutant] = {}
+class _Mutants(Mapping[str, Mutant]):
+    """The mutants; their modules are imported when somebody asks for one, as most runs are of healthy
+    programs."""
+
+    def __init__(self) -> None:
+        self.imported: dict[str, Mutant] = {}
+        self._not_imported: list[str] = []
+
+    def __getitem__(self, name: str) -> Mutant:
+        return self._all()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def discover(self, package: str, path: list[str]) -> None:
+        """Find the modules of a package that may register some."""
+        self._not_imported += sorted(f"{package}.{module.name}" for module in pkgutil.iter_modules(path))
+
+    def _all(self) -> dict[str, Mutant]:
+        while self._not_imported:
+            importlib.import_module(self._not_imported.pop(0))
+        return self.imported
+
+
+MUTANTS = _Mutants()
 """Every mutant there is, by its name."""
 
 
@@ -95,11 +124,11 @@ def register(name: str, *parts: type[Any] | Edit, about: str = "") -> Mutant:
     classes = tuple(part for part in parts if not isinstance(part, Edit))
     edits = tuple(part for part in parts if isinstance(part, Edit))
     mutant = Mutant(name, about or (classes[0].__doc__ or "" if classes else "").strip(), classes, edits)
-    if name in MUTANTS:
+    if name in MUTANTS.imported:
         raise ValueError(f"there is a mutant {name!r} already")
     if not mutant.reaches or not mutant.about:
         raise ValueError(f"mutant {name!r} says nothing of what it changes")
-    MUTANTS[name] = mutant
+    MUTANTS.imported[name] = mutant
     return mutant
 
 

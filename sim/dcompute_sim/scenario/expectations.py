@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 from typing import Annotated, Any
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema, SchemaValidator, core_schema
 
 from dcompute_sim.checks import CHECKS, Check
 from dcompute_sim.yamlfile.yaml_model import wrong
@@ -15,20 +15,13 @@ from dcompute_sim.yamlfile.yaml_model import wrong
 class _FromRegistry:
     """Validates an entry with the model that `CHECKS` has for its name; dumps it as it was written.
 
-    By calling the model, as `faults.AnyFault` does, and for the same reason.
+    By a union of the one that is named, or of all if it is none, as `faults.AnyFault` does, and for the same
+    reason.
     """
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        choices: dict[Any, CoreSchema] = {
-            name: core_schema.no_info_before_validator_function(
-                partial(_parameters, name), core_schema.no_info_plain_validator_function(check.model_validate)
-            )
-            for name, check in CHECKS.items()
-        }
-        return core_schema.no_info_before_validator_function(
-            _well_formed,
-            core_schema.tagged_union_schema(choices, discriminator=_name),
-            serialization=core_schema.plain_serializer_function_ser_schema(_written),
+        return core_schema.no_info_plain_validator_function(
+            _check_named, serialization=core_schema.plain_serializer_function_ser_schema(_written)
         )
 
     def __get_pydantic_json_schema__(
@@ -48,6 +41,24 @@ class _FromRegistry:
 
 Expectation = Annotated[Check, _FromRegistry()]
 """A check with its parameters."""
+
+
+def _check_named(value: Any) -> Any:
+    value = _well_formed(value)
+    name = _name(value)
+    named = CHECKS.get(name)
+    return _union(tuple(CHECKS.items()) if named is None else ((name, named),)).validate_python(value)
+
+
+@cache
+def _union(checks: tuple[tuple[str, type[Check]], ...]) -> SchemaValidator:
+    choices: dict[Any, CoreSchema] = {
+        name: core_schema.no_info_before_validator_function(
+            partial(_parameters, name), core_schema.no_info_plain_validator_function(check.model_validate)
+        )
+        for name, check in checks
+    }
+    return SchemaValidator(core_schema.tagged_union_schema(choices, discriminator=_name))
 
 
 def _well_formed(value: Any) -> Any:

@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from dcompute_sim.checks import CHECKS
-from dcompute_sim.faults import KINDS, AnyFault
+from dcompute_sim.faults import AnyFault
 from dcompute_sim.scenario.board_record import BoardRecord
 from dcompute_sim.scenario.broker_limits import AS_IT_COMES, BrokerLimits
 from dcompute_sim.scenario.expectations import Expectation
@@ -169,12 +168,3 @@ class Scenario(Model):
         if stream.master == MASTER:
             return [MASTER]
         return master_names(stream.master, self.masters[stream.master].count)
-
-
-def _rebuild() -> None:
-    """Pydantic builds a model's validator once; kinds of fault and checks may be defined later."""
-    Scenario.model_rebuild(force=True)
-
-
-KINDS.when_changed(_rebuild)
-CHECKS.when_changed(_rebuild)
