@@ -24,7 +24,7 @@ class Entry:
         self.id = str(message["id"])
         self.attempt: int = message["attempt"]
         self.state = KEPT
-        self.held: Any = None
+        self.held: Any = ("full", "no")  # until it is taken in, for which a board may have no memory
         self.deadline_ms = -1
         self.cancelled = False
 
@@ -83,8 +83,8 @@ class Answers:
         if entry.state == OUTSIDE:
             return None
         entry.state = KEPT
-        self.tell("result_held", task_id, value=result)
         self._keep(entry, payload)
+        self.tell("result_held", task_id, value=result)
         return (self.topic_of(entry.asker), payload, False)
 
     def progress(self, entry: "Any", fraction: float, text: str) -> "tuple[str, bytes, bool]":
@@ -102,13 +102,13 @@ class Answers:
         entry.held = ("gone", "yes")
         if len(payload) > self._keep_bytes:
             return
+        self._results.append(entry)  # first, as there may be no memory for it
+        entry.held = payload
         self._kept_bytes += len(payload)
         while self._kept_bytes > self._keep_bytes:
             oldest = self._results.pop(0)
             self._kept_bytes -= len(oldest.held)
             oldest.held = ("gone", "yes")
-        entry.held = payload
-        self._results.append(entry)
 
     # --- what is not wanted any more ----------------------------------------------------------------------
 
@@ -127,9 +127,9 @@ class Answers:
             self._kept_bytes -= len(entry.held)
 
     def take_back(self, entry: "Any", answer: str) -> None:
-        self.unqueue(entry)
-        entry.state = KEPT
         entry.held = (answer, "no")
+        entry.state = KEPT
+        self.unqueue(entry)
 
     def unqueue(self, entry: "Any") -> None:
         queue = self.core.queue

@@ -63,8 +63,12 @@ class TaskQueue:
         place = self.length
         while place and self.line[place - 1][0] < held[0]:
             place -= 1
-        self.ids[str(task["id"])] = held
         self.line.insert(place, held)
+        try:
+            self.ids[str(task["id"])] = held
+        except MemoryError:  # both, or neither
+            self.line.pop(place)
+            raise
         self.length += 1
         return True
 

@@ -152,7 +152,7 @@ class ComputeNode:
                 _thread.stack_size(before)
         except (OSError, RuntimeError, MemoryError) as error:
             self._loop_runs = False
-            self._link.say("no keepalive thread: %r; every call does its work" % error)
+            self._link.say("no keepalive thread: %r" % error)
         return self._loop_runs
 
     def mqtt_keepalive_loop(self):
@@ -176,7 +176,10 @@ class ComputeNode:
                     link.service()
                 except Exception as error:  # MemoryError too: nothing may end the heartbeat
                     gc.collect()
-                    link.say("keepalive: %r" % error)
+                    try:
+                        link.say("keepalive: %r" % error)
+                    except MemoryError:
+                        pass
                     time.sleep_ms(_SLICE_MS)
         finally:
             self._loop_runs = False

@@ -176,11 +176,11 @@ class Link:
 
     def _drop(self, error):
         self._client.abort()
+        self._set_online(False)  # first: whatever comes after it may find no room in the heap
         with self.state:
             self.core.lost()
             refused = getattr(error, "errno", 0) == errno.ECONNRESET and self.outbox.closed()
             self.outbox.restart(())
-        self._set_online(False)
         self._reconnect.lost()
         self.say("connection lost: %r" % error)
         if refused:

@@ -263,3 +263,59 @@ def test_any_json_is_a_result_and_nothing_else() -> None:
     for bad in ({1, 2}, b"x", float("nan"), {1: 2}, "\ud800"):
         with pytest.raises(ValueError, match=r".+"):
             core.result_message(bad, "t", 0.0)
+
+
+# --- a heap that is full --------------------------------------------------------------------------------
+
+
+class Full(dict[str, Any]):
+    """Finds no memory for one thing more."""
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        raise MemoryError
+
+
+def test_a_task_for_which_there_was_no_memory_is_not_half_in_the_queue() -> None:
+    core = connected()
+    core.queue.ids = Full()
+    with pytest.raises(MemoryError):
+        give(core, id="a")
+    core.queue.ids = {}
+    give(core, id="b")
+    assert drain(core) == ["b"]
+    give(core, id="a")  # its asker lost patience
+    assert drain(core) == ["a"]
+
+
+def test_an_asker_is_told_that_there_was_no_memory_for_its_task() -> None:
+    """The answer to the same, sent again, was none, and a board lost each of its connections over it."""
+    core = connected(ring_size=(4, 2, 1000))
+    asked = {"id": "a", "from": "m", "n": 1, "open": [1], "boot": "boot", "attempt": 1}
+    ids = core.queue.ids
+    core.queue.ids = Full()
+    with pytest.raises(MemoryError):
+        give(core, **asked)
+    core.queue.ids = ids
+    ((topic, payload, _),) = give(core, **asked)
+    answer = json.loads(payload)
+    assert (topic, answer["answer"], answer["ran"]) == ("results/m", "full", "no")
+    assert drain(core) == []
+    give(core, **(asked | {"n": 2, "open": [2], "id": "b"}))
+    assert drain(core) == ["b"]
+
+
+def test_a_result_of_which_nobody_could_be_told_is_kept() -> None:
+    core = connected(ring_size=(4, 2, 1000))
+    asked = {"id": "a", "from": "m", "n": 1, "open": [1], "boot": "boot", "attempt": 1}
+    give(core, **asked)
+    assert drain(core) == ["a"]
+
+    def no_memory(name: str, fields: dict[str, Any]) -> None:
+        raise MemoryError
+
+    core.on_event = no_memory
+    with pytest.raises(MemoryError):
+        core.result_message(1, "a", 0.0)
+    core.on_event = None
+    ((_, payload, _),) = give(core, **asked)
+    assert json.loads(payload)["result"] == 1
