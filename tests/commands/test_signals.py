@@ -6,11 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from dcompute_sim.micropython.flash_folder import new_folder, remove_folder
 
 LONG = """\
 version: 1
@@ -47,10 +49,11 @@ PATIENCE_S = 60.0
     ],
 )
 def test_a_closed_terminal_and_a_cancelled_job_end_it_as_ctrl_c_does(
-    tmp_path: Path, number: signal.Signals, words: list[str]
+    tmp_path: Path, number: signal.Signals, words: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Boards end, and their flash goes: by default it is kept in memory. Killed, a run cannot clear away, and
-    its boards end by themselves even so, what they had said unread (that breaks a socket with ECONNRESET)."""
+    its boards end by themselves even so, what they had said unread (that breaks a socket with ECONNRESET);
+    the next run clears away after it, and takes nothing from one that lives."""
     (tmp_path / "long.yaml").write_text(LONG)
     (tmp_path / "program").mkdir()
     (tmp_path / "program" / "main.py").write_text(PROGRAM)
@@ -60,10 +63,14 @@ def test_a_closed_terminal_and_a_cancelled_job_end_it_as_ctrl_c_does(
         command, cwd=tmp_path, env=os.environ | {"TMPDIR": str(flash)}, stderr=subprocess.PIPE, text=True
     )
     try:
-        _wait(lambda: len(list(flash.glob("dcompute-esp-*/flash/begun"))) >= 2)
+        _wait(lambda: len(list(flash.glob("dcompute-flash-*/esp-*/flash/begun"))) >= 2)
         if number == signal.SIGKILL:
             process.send_signal(signal.SIGSTOP)  # what the boards say until they wait for it is not read
             _wait(lambda: all(_state(pid) == "S" for pid in _boards(flash)))
+        monkeypatch.setenv("TMPDIR", str(flash))
+        monkeypatch.setattr(tempfile, "tempdir", str(flash))
+        remove_folder(new_folder("beside"))
+        assert len(list(flash.glob("dcompute-flash-*/esp-*/flash/begun"))) >= 2
         process.send_signal(number)
         _, said = process.communicate(timeout=PATIENCE_S)
     finally:
@@ -72,6 +79,8 @@ def test_a_closed_terminal_and_a_cancelled_job_end_it_as_ctrl_c_does(
         assert (process.returncode, said.splitlines()[-1]) == (130, "interrupted")
         assert not list(flash.iterdir())
     _wait(lambda: not _boards(flash))
+    remove_folder(new_folder("next"))
+    assert not list(flash.iterdir())
 
 
 def _wait(condition: Callable[[], bool]) -> None:

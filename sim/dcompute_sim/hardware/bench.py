@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from dcompute_sim.hardware.board_node import BoardNode, Switch
 from dcompute_sim.hardware.hardware_map import LOOPBACK, BoardLocation
 from dcompute_sim.interfaces.node import NodeSpec
 from dcompute_sim.interfaces.world import EngineError
-from dcompute_sim.micropython import flash
+from dcompute_sim.micropython import flash_folder
 from dcompute_sim.micropython.board import Board
 from dcompute_sim.micropython.provision import provision
 from dcompute_sim.nodes.firmware_node import board_for
@@ -95,7 +94,7 @@ class _VirtualHardware:
     async def make(cls, spec: NodeSpec, machine: RealMachine, place: BoardLocation) -> _VirtualHardware:
         emulator = await asyncio.to_thread(provision)
         board = board_for(spec, machine)
-        root = flash.new_folder(spec.name)
+        root = flash_folder.new_folder(spec.name)
         chip = Board(uid=board.uid, files=(), heap_bytes=board.heap_bytes, seed=board.seed)
         prompt = _Prompt()
         made = cls(
@@ -119,4 +118,4 @@ class _VirtualHardware:
 
     async def close(self) -> None:
         await self._board.close()
-        shutil.rmtree(self._root, ignore_errors=True)
+        flash_folder.remove_folder(self._root)

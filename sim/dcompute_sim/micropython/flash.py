@@ -1,12 +1,9 @@
-"""A board's flash: the folder that stands for it, and its files laid out there."""
+"""A board's flash: its files laid out in the folder that stands for it."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,33 +13,7 @@ from dcompute_sim.fwbuild.firmware_files import layout, product
 from dcompute_sim.scenario.own_config import merged
 
 _LINKED = {".py", ".mpy"}
-_MEMORY = Path("/dev/shm")
 NOTHING: Mapping[str, bytes] = {}
-_LEAST_ROOM_BYTES = 512 * 1024 * 1024  # hundreds of boards, each updated; containers often have 64 MiB there
-
-
-def new_folder(name: str) -> Path:
-    """A fresh folder for the flash of board `name`; whoever asked removes it.
-
-    In memory where there is enough of it, as a disk may take half a millisecond for each of a board's files;
-    elsewhere, or with TMPDIR set, where temporary files go.
-    """
-    parent = None
-    if "TMPDIR" not in os.environ and os.access(_MEMORY, os.W_OK | os.X_OK):
-        room = os.statvfs(_MEMORY)
-        if room.f_bavail * room.f_frsize >= _LEAST_ROOM_BYTES:
-            parent = _MEMORY
-    return Path(tempfile.mkdtemp(prefix=f"dcompute-{name}-", dir=parent)).resolve()
-
-
-@contextlib.contextmanager
-def removed_on_error(folder: Path) -> Iterator[None]:
-    """What fails inside leaves no `folder` behind."""
-    try:
-        yield
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
 
 
 def write(

@@ -36,7 +36,6 @@ from __future__ import annotations
 
 import heapq
 import json
-import shutil
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -46,7 +45,7 @@ from simpy import Environment
 from simpy.events import NORMAL, URGENT
 
 from dcompute_sim.micropython import board as boards
-from dcompute_sim.micropython import flash
+from dcompute_sim.micropython import flash_folder
 from dcompute_sim.micropython import lockstep_wire as wire
 from dcompute_sim.micropython.board import Board
 from dcompute_sim.micropython.kept import Kept
@@ -115,7 +114,7 @@ class LockstepBoard:
         self._env = env
         self._emulator = emulator
         self._listener = listener
-        self._folder = flash.new_folder(host.name)
+        self._folder = flash_folder.new_folder(host.name)
         self.root = self._folder / "flash"
         self.root.mkdir()
         self._process: LockstepProcess | None = None
@@ -145,7 +144,7 @@ class LockstepBoard:
         )
         self._sockets = Sockets(host, self._arrival, self._answer, self)
         host.serves = Socket
-        with flash.removed_on_error(self._folder):
+        with flash_folder.removed_on_error(self._folder):
             board.write_flash(self.root)
 
     # --- power ------------------------------------------------------------------------------------------
@@ -233,7 +232,7 @@ class LockstepBoard:
     def close(self) -> None:
         """End the process and remove its folder; the object is of no further use."""
         self._stop()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        flash_folder.remove_folder(self._folder)
 
     # --- the board's surroundings -----------------------------------------------------------------------
 

@@ -10,14 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
 from dcompute_sim.micropython import board as boards
-from dcompute_sim.micropython import flash
+from dcompute_sim.micropython import flash_folder
 from dcompute_sim.micropython.board import Board
 from dcompute_sim.micropython.emulator_process import EmulatorProcess
 from dcompute_sim.micropython.kept import Kept
@@ -67,7 +66,7 @@ class FirmwareProcess:
         self.boots = 0
         self._emulator = emulator
         self._listener = listener
-        self._root = flash.new_folder(name)
+        self._root = flash_folder.new_folder(name)
         self._process: EmulatorProcess | None = None
         self._half_line = b""
         self._next_cause: int | None = None  # set when the board said that it resets
@@ -81,7 +80,7 @@ class FirmwareProcess:
         self._asking: set[asyncio.Task[None]] = set()
         self._killed = False
         self._booted = False
-        with flash.removed_on_error(self._root):
+        with flash_folder.removed_on_error(self._root):
             board.write_flash(self._root)
 
     # --- power ------------------------------------------------------------------------------------------
@@ -159,7 +158,7 @@ class FirmwareProcess:
     def close(self) -> None:
         """End the process and remove its folder; the object is of no further use."""
         self.kill()
-        shutil.rmtree(self._root, ignore_errors=True)
+        flash_folder.remove_folder(self._root)
 
     # --- the board's surroundings -----------------------------------------------------------------------
 

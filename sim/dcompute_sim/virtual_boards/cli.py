@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import re
 import signal
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import typer
 from dcompute.broker_url import BrokerUrl
 from dcompute_sim.fwbuild.build_errors import FirmwareError
 from dcompute_sim.micropython.board import DEFAULT_HEAP_BYTES, Board
+from dcompute_sim.micropython.flash_folder import new_folder, remove_folder
 from dcompute_sim.micropython.provision import Emulator, provision
 from dcompute_sim.micropython.unavailable import EmulatorUnavailable
 from dcompute_sim.virtual_boards import remote
@@ -210,7 +210,8 @@ def parse_mac(text: str, count: int) -> list[bytes]:
 def _flash_folders(root: Path | None, boards: Sequence[Board]) -> Iterator[list[Path]]:
     with contextlib.ExitStack() as stack:
         if root is None:
-            root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dcompute-board-")))
+            root = new_folder("board")
+            stack.callback(remove_folder, root)
         folders = [root] if len(boards) == 1 else [root / board.uid.hex() for board in boards]
         for folder in folders:
             folder.mkdir(parents=True, exist_ok=True)
