@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 from dcompute_sim.checks import Status
+from dcompute_sim.faults import KINDS
 from dcompute_sim.hunt import hunting
 from dcompute_sim.hunt.corpus import Corpus, Entry
 from dcompute_sim.hunt.corpus_folder import keep, read_corpus
 from dcompute_sim.hunt.finding_file import write_finding
 from dcompute_sim.hunt.hunter import Finding, Hunt, HuntTrial, NothingToHunt, Shown
-from dcompute_sim.hunt.hunting import HuntBounds, carry_out
+from dcompute_sim.hunt.hunting import HuntBounds, carry_out, run_trial
 from dcompute_sim.report.hunt_report import print_hunt
 from dcompute_sim.run import RunOptions
 from dcompute_sim.scenario import concretise, find, load
@@ -27,10 +28,11 @@ from dcompute_sim.terminal import make_console
 pytest_plugins = ["pytester"]
 
 SMALL = load(find("swarm"), ["random.nodes=[2, 4]", "random.tasks=[10, 20]"])
+DRAWN = concretise(SMALL)
 
 
 def shown(*features: str, status: Status = Status.HELD, failures: list[Failure] | None = None) -> Shown:
-    return Shown(status, failures or [], {("step", name) for name in features}, 100, [], Counter())
+    return Shown(DRAWN, status, failures or [], {("step", name) for name in features}, 100, [], Counter())
 
 
 def history(hunt: Hunt) -> list[Any]:
@@ -98,6 +100,20 @@ def test_only_failed_is_a_finding_and_undecided_is_left_alone() -> None:
     hunt.take(hunt.next(), shown("f", status=Status.FAILED, failures=[failure, other]))
     assert [one.failure.label for one in hunt.findings] == ["x", "y"]
     assert hunt.corpus.entries == []  # its neighbours fail of the same
+
+
+def test_a_fault_that_waits_in_vain_leaves_nothing_undecided() -> None:
+    """Without it the run is the same: it is judged, and bred from, as that."""
+    drawn = concretise(SMALL, 4)
+    waits = KINDS["reset"].model_validate(
+        {"kind": "reset", "id": "late", "when": {"event": "task_received", "count": 5000}, "sure": True}
+    )
+    plain = run_trial(RunOptions(), drawn)
+    shown = run_trial(RunOptions(), drawn.model_copy(update={"faults": [*drawn.faults, waits]}))
+    assert plain.status is Status.HELD
+    assert shown.status is Status.HELD
+    assert shown.scenario == drawn
+    assert shown.features == plain.features
 
 
 def test_a_hunt_that_decided_nothing_says_so() -> None:

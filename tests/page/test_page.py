@@ -206,5 +206,12 @@ def test_two_runs_stand_side_by_side_at_one_moment(browser: Browser) -> None:
         told = browser.js("document.getElementById('comparison').innerText")
         assert "The verdicts differ." in told
         assert "dead_within" in told
+        reasons = browser.js("[...document.querySelectorAll('.why')].map(why => why.innerText)")
+        assert any(reason.startswith(lost.node) for reason in reasons), "a name stays as it is"
         assert complaints(browser) == []
+        assert browser.problems() == []
+        browser.call("Emulation.setEmulatedMedia", media="print")
+        cut = "[...document.querySelectorAll('.scroll')].filter(box => box.scrollHeight > box.clientHeight)"
+        assert browser.js(f"{cut}.map(box => box.ariaLabel)") == [], "on paper nobody can scroll"
+        browser.call("Emulation.setEmulatedMedia", media="")
         assert browser.problems() == []

@@ -47,11 +47,13 @@ class Shown:
     """What a run showed.
 
     Attributes:
+        scenario: that it is a run of: the trial's, without faults that had no occasion.
         failures: empty unless it failed.
         events: how many; what it cost.
         hits: how often each kind of fault met a node in each state.
     """
 
+    scenario: Scenario
     status: Status
     failures: Sequence[Failure]
     features: Set[Feature]
@@ -116,6 +118,7 @@ class Hunt:
             *self.scenario.masters,
         }
         self._rng = random.Random(f"{self.seed}/hunt")
+        self._swarm, self._fixed = swarm, names
         self._breeder = Breeder(swarm, names, self._rng)
         adopted = [self._adopted(one, swarm) for one in self.given]
         self._waiting = [one for one in adopted if is_sensible(one, swarm, names)]
@@ -148,10 +151,10 @@ class Hunt:
             self.failed += 1
             self._found(trial, shown.failures)
             return None
-        if not news:
+        if not news or not is_sensible(shown.scenario, self._swarm, self._fixed):
             return None
         families = trial.families or frozenset([trial.number])
-        entry = Entry(trial.scenario, news, shown.events, shown.moments, families)
+        entry = Entry(shown.scenario, news, shown.events, shown.moments, families)
         self.corpus.keep(entry)
         return entry
 

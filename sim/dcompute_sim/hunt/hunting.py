@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from dcompute_sim.campaign import one_run
 from dcompute_sim.checks.check import Status
 from dcompute_sim.checks.coverage import coverage
+from dcompute_sim.checks.verdict import judge
 from dcompute_sim.executors import MakeExecutor, side_by_side
 from dcompute_sim.hunt.corpus import Entry
 from dcompute_sim.hunt.features import features
@@ -20,7 +21,7 @@ from dcompute_sim.mutants import MutantError
 from dcompute_sim.run import BrokerError, EngineError, RunOptions, run_scenario
 from dcompute_sim.scenario import Scenario, active_until
 from dcompute_sim.shrink.failure import Failure, failures
-from dcompute_sim.trace import Event
+from dcompute_sim.trace import Event, FaultInjected
 
 LITTLE = 0.01
 """A chance of anything new below which a hunt is over."""
@@ -48,7 +49,12 @@ def run_trial(
     scenario: Scenario,
     on_trace: Callable[[Sequence[Event]], None] = lambda events: None,
 ) -> Shown:
-    """Run one explicit scenario; what it showed. A crash of the code under test is a failure as any."""
+    """Run one explicit scenario; what it showed. A crash of the code under test is a failure as any.
+
+    A fault whose event or victim never came leaves the verdict open, and nothing else: without it the run is
+    the same. So such a run is judged as that of the scenario without these faults, which is decided and can
+    be bred from; a quarter of the bred runs would be in vain else.
+    """
     try:
         outcome = run_scenario(scenario, replace(options, seed=None))
     except (EngineError, BrokerError, MutantError):
@@ -56,19 +62,34 @@ def run_trial(
     except Exception as error:
         said = f"ended by {type(error).__name__}: {error}"
         crash = Failure("run", said, f"ended by {type(error).__name__}", frozenset())
-        return Shown(Status.FAILED, [crash], frozenset(), 1, [], Counter())
-    events = outcome.trace.events
+        return Shown(scenario, Status.FAILED, [crash], frozenset(), 1, [], Counter())
+    events: Sequence[Event] = outcome.trace.events
     on_trace(events)
+    verdict = outcome.verdict
+    if verdict.status is Status.INCONCLUSIVE and (never := never_done(events)):
+        faults = [fault for fault in scenario.faults if fault.id not in never]
+        scenario = scenario.model_copy(update={"faults": faults})
+        events = [e for e in events if not (isinstance(e, FaultInjected) and e.entry in never)]
+        verdict = judge(scenario.expect, events)
     rng = random.Random(f"{scenario.seed}/moments")
-    found = failures(outcome.verdict)
+    found = failures(verdict)
     return Shown(
-        outcome.verdict.status,
+        scenario,
+        verdict.status,
         [replace(failure, summary=failure.summary[:500]) for failure in found],
         features(events),
         len(events),
         moments(events, rng, active_until(scenario)),
         coverage([events]).hits,
     )
+
+
+def never_done(events: Iterable[Event]) -> set[str]:
+    """The entries of `faults` that struck nobody and nothing."""
+    injected = [event for event in events if isinstance(event, FaultInjected)]
+    return {event.entry for event in injected if event.not_done} - {
+        event.entry for event in injected if not event.not_done
+    }
 
 
 def run_trials(options: RunOptions, trials: Sequence[HuntTrial]) -> list[tuple[HuntTrial, Shown]]:

@@ -70,8 +70,7 @@ class Site:
         """Send something to every page that is open."""
         message = msgspec.json.encode(news)
         for watcher in list(self.watchers):
-            with contextlib.suppress(WebSocketClosedError):
-                watcher.write_message(message.decode())
+            watcher.tell(message.decode())
 
 
 class _Guarded(RequestHandler):
@@ -221,7 +220,12 @@ class Watch(WebSocketHandler, _Guarded):
         self.site.watchers.add(self)
         over = all(run.over for run in self.site.runs)  # both may be news since the page has asked
         news = {"over": True} if over else {"status": self.site.status()}
-        self.write_message(msgspec.json.encode(news).decode())
+        self.tell(msgspec.json.encode(news).decode())
+
+    def tell(self, message: str) -> None:
+        """Send it, unless the page has gone: before, or while it is being sent, as the future says then."""
+        with contextlib.suppress(WebSocketClosedError):
+            self.write_message(message).add_done_callback(lambda sent: sent.cancelled() or sent.exception())
 
     def on_message(self, message: str | bytes) -> None:
         pass  # a page has nothing to say here

@@ -21,7 +21,7 @@ from dcompute_sim.page.index import StepTo, TraceIndex, TraceState, node_of
 from dcompute_sim.report.columns import changes, columns
 from dcompute_sim.report.console import WORD
 from dcompute_sim.report.run_report import RunReport, tag
-from dcompute_sim.report.text import event_fields, listed, plural, seconds
+from dcompute_sim.report.text import event_fields, listed, plural, seconds, sentence
 from dcompute_sim.report.timeline import DRAWN, TimelineBuilder
 from dcompute_sim.report.why import why
 from dcompute_sim.trace.replayer import NodeState
@@ -138,7 +138,7 @@ class ShownRun:
                     "status": result.outcome.status.value,
                     "word": WORD[result.outcome.status],
                     "summary": printable(result.outcome.summary),
-                    "why": [printable(reason) for reason in why(report.events, result)],
+                    "why": [printable(sentence(reason)) for reason in why(report.events, result)],
                     "events": [
                         self._event(positions[id(event)])
                         for event in result.outcome.offending

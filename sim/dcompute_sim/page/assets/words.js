@@ -54,7 +54,7 @@ function resultList(results, names, go) {
     summary.append(linked(result.summary, names, go));
     for (const reason of result.why) {
       const told = item.appendChild(element("p", "", "why"));
-      told.append(linked(`${reason[0].toUpperCase()}${reason.slice(1)}.`, names, go));
+      told.append(linked(reason, names, go));
     }
     if (result.events.length) {
       const more = item.appendChild(element("details"));
