@@ -423,6 +423,15 @@ class ComputeNodeTransport(Transport):
         if self._core.rejected > rejected:
             self._warn_of_rejection(topic, payload)
 
+    def _ask_to_hear(self) -> bool:
+        """Its status may have been set aside for closes that were the network's."""
+        if not self._link.pardon():
+            return False
+        with self._lock:
+            status = self._core.status_message()
+        self._link.send_now([status])
+        return True
+
     def _denial(self) -> tuple[str, str]:
         return self.node_id, (
             f"the broker takes the status of {self.node_id} but does not give it back: its access rules seem "

@@ -349,6 +349,10 @@ class MqttLink:
             self._urgent_in_flight += 1
             self._publish(message, held=None)
 
+    def pardon(self) -> bool:
+        """Let what was set aside of what is said anew be tried once more; tell whether there is any of it."""
+        return self._suspects is not None and self._suspects.pardon()
+
     def subscribe_also(self, extra: Subscription) -> None:
         """Subscribe if this connection is up; the next one's `link_extras` are to name it."""
         if self._session is not None and self._up and self._unwelcome.get(extra[0], 0) >= 0:
@@ -658,8 +662,8 @@ class MqttLink:
         if sent is not None:
             self._urgent_in_flight -= sent.held is None
             self._largest_acknowledged = max(self._largest_acknowledged, len(sent.message[1]))
-            if self._suspects is not None and self._suspects.careful:
-                self._suspects.clear(sent.suspect())
+            if self._suspects is not None:
+                self._suspects.acknowledged(sent.suspect())
                 if not self._in_flight and not self._urgent:
                     self._suspects.all_acknowledged()
         if not self._in_flight:

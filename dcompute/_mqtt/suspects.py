@@ -15,6 +15,9 @@ Rules
    anew on each connection (statuses, by topic) are cleared, for they will not come again.
 5. A message that is no larger than one which this broker has acknowledged cannot be over its limit, and
    closes that coincide with it are much more likely a network's: it takes five.
+6. What is said anew is not convicted for good at once: a network that resets two young connections of an idle
+   node would keep it dead to everybody as long as it lives. On a connection that lasts it is tried once more
+   (`pardon`), and no second time before some of it was acknowledged.
 
 Why not by size alone: the broker's limit is not announced before MQTT 5 (Maximum Packet Size), and brokers
 close for other reasons too. Why not at the first close: a broker that is stopped closes connections with
@@ -47,11 +50,12 @@ class Suspect:
 class Suspects:
     """The suspicions of one link; follows the rules above."""
 
-    __slots__ = ("_closes", "_refused")
+    __slots__ = ("_closes", "_pardoned", "_refused")
 
     def __init__(self) -> None:
         self._closes: dict[tuple[str, bytes | None], int] = {}
         self._refused: dict[str, int] = {}  # bytes, by topic, of what is said anew and was convicted
+        self._pardoned: set[str] = set()  # topics that need not be tried once more
 
     @property
     def careful(self) -> bool:
@@ -77,8 +81,22 @@ class Suspects:
             self._refused[alone.topic] = len(alone.payload)
         return alone
 
+    def pardon(self) -> bool:
+        """Let everything that is said anew be tried once more; tell whether anything is that was not."""
+        mercy = self._refused.keys() - self._pardoned
+        for topic in mercy:
+            del self._refused[topic]
+        self._pardoned |= mercy
+        return bool(mercy)
+
+    def acknowledged(self, suspect: Suspect) -> None:
+        """Take in that the broker has it: it is not what closes connections."""
+        self.clear(suspect)
+        if not suspect.again:
+            self._pardoned.discard(suspect.topic)
+
     def clear(self, suspect: Suspect) -> None:
-        """Drop the suspicion: acknowledged, or nobody will send it again."""
+        """Drop the suspicion: nobody will send it again."""
         self._closes.pop(suspect.key, None)
 
     def all_acknowledged(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from dcompute_sim import Scenario, run_scenario
 from dcompute_sim.brokers.conformance import wire
 from dcompute_sim.brokers.conformance.wire import PacketKind
 from hypothesis import given, settings
@@ -60,6 +61,55 @@ def test_what_is_said_anew_on_each_connection_is_known_by_its_topic() -> None:
     suspects.closed([Suspect("probe", b"", False)], 0)
     suspects.all_acknowledged()
     assert not suspects.careful
+
+
+def test_what_is_said_anew_is_tried_once_more() -> None:
+    suspects = Suspects()
+    status = Suspect("me/status", b"ready", False)
+
+    def convict() -> None:
+        for _ in range(CLOSES_TO_CONVICT):
+            suspects.closed([status], 0)
+        assert not suspects.allows("me/status", 5)
+
+    assert not suspects.pardon(), "nothing was convicted"
+    convict()
+    assert suspects.pardon()
+    assert suspects.allows("me/status", 5)
+    convict()
+    assert not suspects.pardon(), "it was tried, and the broker closed again"
+    assert not suspects.allows("me/status", 5)
+    suspects.acknowledged(Suspect("me/status", b"", False))
+    assert suspects.pardon(), "the broker takes this topic"
+
+
+@pytest.mark.parametrize("before", ["0ms", "20ms", "60ms"])
+def test_a_network_that_resets_young_connections_keeps_no_idle_node_dead(before: str) -> None:
+    """However many, and whatever of its greeting was on the way; a hunt found the fifth connection's end."""
+    for resets in range(1, 7):
+        faults = [
+            {
+                "kind": "reset",
+                "when": {"event": "node_connected", "count": number, "after": before},
+                "select": {"same": True},
+                "witness": "optional",
+            }
+            for number in range(1, resets + 1)
+        ]
+        scenario = Scenario.model_validate(
+            {
+                "version": 1,
+                "name": "young",
+                "time": "virtual",
+                "broker": "model",
+                "phases": {"storm": "60s", "quiet": "60s"},
+                "fleet": {"n": {"count": 1, "keepalive": "20s", "network": {"latency": "40ms"}}},
+                "faults": faults,
+                "expect": ["final_status"],
+            }
+        )
+        results = {it.name: it.outcome for it in run_scenario(scenario).verdict.results}
+        assert results["final_status"].status == "held", (resets, results["final_status"].summary)
 
 
 @given(st.lists(st.integers(0, 400), min_size=1, max_size=60, unique=True), st.integers(0, 400))
