@@ -195,3 +195,36 @@ def test_every_check_that_can_be_undecided_says_what_would_put_it_to_the_test() 
         name for name, cls in CHECKS.items() if not cls.occasion and "inconclusive(" in inspect.getsource(cls)
     ]
     assert silent == []
+
+
+def test_why_out_of_order_who_waited() -> None:
+    said = _console(
+        mutants=["fifo-queue"],
+        fleet={"py": {"count": 1, "keepalive": "10s", "work": "2s"}},
+        workload=[
+            {
+                "burst": 6,
+                "every": "1h",
+                "tasks": 6,
+                "at": "5s",
+                "via": "transport",
+                "priority": {10: 1, 1: 1},
+            }
+        ],
+        expect=["priority_order"],
+    )
+    assert re.search(
+        r"py-1 took \S+ \(priority 1\) at [\d.]+ s while \S+ \(priority 10\) waited there", said
+    ), said
+
+
+def test_why_dead_a_stranger_said_so_of_an_older_connection() -> None:
+    said = _console(
+        mutants=["ignore-incarnation"],
+        fleet={"py": {"count": 2, "keepalive": "10s"}},
+        faults=[{"kind": "stale_offline", "at": "10s", "select": {"names": ["py-1"]}}],
+        expect=["no_false_deaths"],
+    )
+    assert re.search(r"\S+-probe published the `offline` of an older connection after its successor", said), (
+        said
+    )

@@ -119,6 +119,7 @@ class _NodeLives:
     closed: set[int] = field(default_factory=set)  # TCP connections that have ended
     late: dict[int, list[_Cause]] = field(default_factory=dict)  # TCP connection -> what it may do to newer
     seen_alive: str = ""  # the incarnation the present master last saw alive
+    said_gone: dict[str, t.SaidGone] = field(default_factory=dict)  # by others, by the incarnation named
     only_announced: bool = True  # of its statuses the present master has seen none
 
     def blame(self, cause: _Cause) -> None:
@@ -232,6 +233,8 @@ class _NodeLives:
                 self.starts_a_life(inc, event.t_us)
             case t.NodeStarted():
                 self.program_ended = ""
+            case t.SaidGone(who=who, node=node) if who != node:
+                self.said_gone[event.inc] = event
             case t.ProgramEnded(error=error):
                 self.program_ended = error or "it came to its last line"
             case t.NodeDefined(keepalive_s=keepalive_s):
@@ -411,6 +414,12 @@ class _False:
             return (
                 "its `dead` names a connection that nobody saw: an old retained message, or somebody else's"
             )
+        if self.is_stale and self.inc in node.said_gone:
+            said = node.said_gone[self.inc]
+            return (
+                f"{said.who} published the `{said.status}` of an older connection after its successor had "
+                "spoken: the master took it for news, although its `inc` is not the newest"
+            )
         if self.is_stale:
             return (
                 "the will of an older connection came after its successor had spoken: "
@@ -567,6 +576,7 @@ _OF_INTEREST = frozenset(
         t.NodeStatusSeen,
         t.NodeStopped,
         t.ProgramEnded,
+        t.SaidGone,
         t.StatusPublished,
         t.WireClosed,
         t.WireLate,

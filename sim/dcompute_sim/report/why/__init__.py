@@ -3,7 +3,7 @@
 Rules:
 
 1. Each module answers one question from the trace alone, as the checks do: why unfinished, why dead, why
-   late, why not booted. It gives sentences, or none where it has nothing to say.
+   late, why out of order, why not booted. It gives sentences, or none where it has nothing to say.
 2. It never judges. What is counted here is what the check found wrong, so the figures agree with its summary.
 3. Common causes come first: of 978 tasks the one sentence that holds for 950, then what holds for the rest.
 4. A sentence names a cause only where the trace shows it: a fault that was on, a message that was dropped, a
@@ -20,6 +20,7 @@ from dcompute_sim.checks.verdict import Result
 from dcompute_sim.report.why.dead import dead
 from dcompute_sim.report.why.late import late
 from dcompute_sim.report.why.not_booted import not_booted
+from dcompute_sim.report.why.order import order
 from dcompute_sim.report.why.unfinished import unfinished
 
 Explain = Callable[[Sequence[t.Event], Result], list[str]]
@@ -34,6 +35,8 @@ _OF: Mapping[str, Explain] = {
     "callback_once": dead,
     "final_status": dead,
     "latency": late,
+    "priority_order": order,
+    "fifo_within_priority": order,
 }
 
 
