@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from dcompute_sim.checks import CHECKS, Check, Status
 from dcompute_sim.checks.coverage import coverage
 from dcompute_sim.checks.own_time import in_own_time
 from dcompute_sim.checks.verdict import judge
+from dcompute_sim.run import RunOptions, run_scenario
+from dcompute_sim.scenario import Scenario
 
 from .conftest import TraceBuilder
 
@@ -148,3 +151,30 @@ def test_coverage_knows_the_state_each_fault_hit(story: TraceBuilder) -> None:
 def test_coverage_adds_up_over_runs(story: TraceBuilder) -> None:
     story.define("n").boot("n").crash("n")
     assert coverage([story.events, story.events]).hits["crash", "idle"] == 2
+
+
+def test_one_of_a_kind_is_told_in_the_singular() -> None:
+    """`1 boards booted`, `1 deaths`: of whatever a run has one, its verdict says so."""
+    keys = {
+        "version": 1,
+        "name": "one",
+        "duration": "60s",
+        "fleet": {"n": {"count": 1, "keepalive": "5s"}},
+        "workload": [{"at": "5s", "tasks": 1}],
+        "faults": [{"kind": "crash", "at": "20s", "restart_after": "5s"}],
+        "expect": [
+            "dead_within",
+            "no_false_deaths",
+            "callback_once",
+            "recovers_within",
+            "tasks_as_sent",
+            "no_errors_in_log",
+            {"sometimes": {"event": "death_reported"}},
+            {"never": {"event": "node_connected"}},
+        ],
+    }
+    verdict = run_scenario(Scenario.model_validate(keys), RunOptions(time="virtual")).verdict
+    told = [result.outcome.summary for result in verdict.results]
+    assert "1 death, all reported in time" in told
+    assert "1 fault injected, each with a visible effect" in told
+    assert not [line for line in told if re.match(r"1 (?:\w+ )?\w+s\b|.* happened 1 times", line)], told

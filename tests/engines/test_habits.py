@@ -53,7 +53,9 @@ WORDS: Mapping[str, Mapping[str, str]] = {
     },
     "results that name no task": {"all_tasks_finished": "results of n-1, n-2 name no task"},
     "never pings": {"no_false_deaths": "nothing was sent for 15 s at a keepalive of 10 s: no PINGREQ"},
-    "says no status": {"final_status": "they connect, and say no status under a node's id"},
+    "says no status": {
+        "final_status": "they connect, and say no status under a node's id (a group may say its `id`)"
+    },
     "one client id for two": {"no_false_deaths": "n-2 connected under the same client id, `esp32`"},
 }
 PARAMETERS: Mapping[str, dict[str, Any]] = {

@@ -8,11 +8,14 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
+from dcompute_sim import trace as t
 from dcompute_sim.checks import CHECKS
 from dcompute_sim.checks.verdict import judge
 from dcompute_sim.report.console import print_run
 from dcompute_sim.report.run_report import judged
 from dcompute_sim.report.why import why
+from dcompute_sim.report.why.not_booted import not_booted
 from dcompute_sim.run import RunOptions, run_scenario
 from dcompute_sim.scenario import Scenario, check
 from dcompute_sim.terminal import make_console
@@ -173,6 +176,27 @@ def test_why_not_booted_the_heap_is_too_small() -> None:
     )
     assert "2 boards never connected (esp-1, esp-2): MemoryError" in said
     assert f"its program has a heap of {heap_kib} KiB (`heap:`; 128 KiB are usual)" in said
+
+
+@pytest.mark.parametrize(
+    ("printed", "error", "told"),
+    [
+        ([], "", "its program came to its end"),
+        (["ValueError: in callback", "bad called 5"], "", "its program came to its end"),  # of a timer
+        (["Traceback:", "ValueError: no Wi-Fi"], "", "ValueError: no Wi-Fi"),  # caught, printed, and over
+        (["OSError: 1", "again", "OSError: 2"], "OSError: 2", "OSError: 2"),
+    ],
+)
+def test_why_not_booted_an_exception_that_was_survived_ended_nothing(
+    printed: list[str], error: str, told: str
+) -> None:
+    trace: list[t.Event] = [
+        t.NodeDefined(t_us=0, node="a", group="g", kind="firmware", keepalive_s=10.0),
+        t.NodeStarted(t_us=1, node="a", boot=1),
+        *(t.NodeOutput(t_us=2, node="a", text=line) for line in printed),
+        t.ProgramEnded(t_us=3, node="a", error=error),
+    ]
+    assert not_booted(trace) == [f"1 board never connected (a): {told}"]
 
 
 def test_what_held_needs_no_reason() -> None:

@@ -48,7 +48,7 @@ def outcome(path: Path) -> tuple[Status, str]:
 @pytest.mark.parametrize(
     ("duration", "more", "status", "summary"),
     [
-        ("60s", "", Status.HELD, "1 boards at the new version, 0 at the one before"),
+        ("60s", "", Status.HELD, "1 board at the new version, 0 at the one before"),
         ("60s", ", signed: wrong", Status.HELD, "0 boards at the new version, 1 at the one before"),
         ("60s", ", release: 1", Status.HELD, "0 boards at the new version, 1 at the one before"),
         ("120s", ", broken: no-wifi, confirm: 20s", Status.HELD, "0 boards at the new version, 1 at"),

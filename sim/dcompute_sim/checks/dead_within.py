@@ -10,7 +10,16 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from dcompute_sim.checks.check import Check, CheckOutcome, Measurement, excused, failed, held, inconclusive
+from dcompute_sim.checks.check import (
+    Check,
+    CheckOutcome,
+    Measurement,
+    excused,
+    failed,
+    held,
+    inconclusive,
+    noun,
+)
 from dcompute_sim.checks.history import LIFELESS, History, InjectedFault, history_of
 from dcompute_sim.trace import Event
 from dcompute_sim.yamlfile.units import Duration
@@ -147,9 +156,10 @@ class DeadWithin(Check):
             return failed(told + asides, offending, figures, distributions)
         if not tally.reported and tally.excused[_HEALED]:
             asides += f"; what it has to notice lasts {tally.patience_s:g} s, or closes a connection"
+        told = f"{tally.reported} {noun(tally.reported, 'death')}"
         if tally.undecided or not tally.reported:
-            return inconclusive(f"{tally.reported} deaths reported in time{asides}", figures, distributions)
-        return held(f"{tally.reported} deaths, all reported in time{asides}", figures, distributions)
+            return inconclusive(f"{told} reported in time{asides}", figures, distributions)
+        return held(f"{told}, all reported in time{asides}", figures, distributions)
 
 
 def _excuse(fault: InjectedFault) -> str:

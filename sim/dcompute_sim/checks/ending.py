@@ -136,4 +136,5 @@ def about_mute(judged: Sequence[Ending]) -> str:
     """Of which nodes nothing can be known, and why; "" if of none."""
     mute = [ending.node.node for ending in judged if ending.mute]
     what = "it connects, and says" if len(mute) == 1 else "they connect, and say"
-    return f"of {named(mute)} nothing is known: {what} no status under a node's id" if mute else ""
+    told = f"of {named(mute)} nothing is known: {what} no status under a node's id"
+    return f"{told} (a group may say its `id`)" if mute else ""

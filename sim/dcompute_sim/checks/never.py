@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from dcompute_sim.checks.check import CheckOutcome, failed, held, inconclusive
+from dcompute_sim.checks.check import CheckOutcome, failed, held, inconclusive, noun
 from dcompute_sim.checks.event_pattern import EventPattern
 from dcompute_sim.trace import Event, NodeConnected, RunEnded
 
@@ -24,7 +24,7 @@ class Never(EventPattern):
         found = self.found(trace)
         figures = {"count": len(found)}
         if found:
-            return failed(f"{self.event} happened {len(found)} times", found, figures)
+            return failed(f"{self.event} happened {len(found)} {noun(len(found), 'time')}", found, figures)
         who = self.where.get("node")
         if not any(isinstance(event, NodeConnected) and who in (None, event.node) for event in trace):
             return inconclusive(f"no {self.event}: {f'{who} never' if who else 'no node'} connected", figures)

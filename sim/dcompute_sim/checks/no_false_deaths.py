@@ -53,7 +53,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from dcompute_sim import trace as t
-from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, named, of_kinds
+from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, named, noun, of_kinds
 from dcompute_sim.checks.history import ANNOUNCED, LIFELESS, is_momentary, is_seen, stops_program
 from dcompute_sim.checks.own_time import Lag, lags
 from dcompute_sim.faults.fault import Seen
@@ -501,7 +501,7 @@ class _Reports:
             return inconclusive(told, figures)
         if reports:
             of = ", ".join(f"{count} {why}" for why, count in sorted(self.causes.items()))
-            return held(f"{reports} reported deaths, each with a cause: {of}", figures)
+            return held(f"{reports} reported {noun(reports, 'death')}, each with a cause: {of}", figures)
         if watched:
             unwatched = sum(1 for _ in of_kinds({t.NodeDefined}, trace)) - watched
             others = f"; {unwatched} others were never connected for so long" if unwatched else ""

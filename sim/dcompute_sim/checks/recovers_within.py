@@ -10,7 +10,16 @@ from typing import ClassVar
 from pydantic import Field
 
 from dcompute_sim import trace as t
-from dcompute_sim.checks.check import Check, CheckOutcome, Measurement, excused, failed, held, inconclusive
+from dcompute_sim.checks.check import (
+    Check,
+    CheckOutcome,
+    Measurement,
+    excused,
+    failed,
+    held,
+    inconclusive,
+    noun,
+)
 from dcompute_sim.checks.history import LIFELESS, is_momentary, is_seen
 from dcompute_sim.faults.fault import Seen
 from dcompute_sim.trace.replayer import NodeState, Replay
@@ -88,9 +97,10 @@ class RecoversWithin(Check):
         if ledger.failures:
             told = f"{len(ledger.failures)} of {total} recoveries did not happen in {self.bound:g} s"
             return failed(told + asides, ledger.failures, figures, distributions)
+        told = f"{recovered} {noun(recovered, 'recovery', 'recoveries')}"
         if not recovered or not _UNDECIDED.isdisjoint(ledger.asides):
-            return inconclusive(f"{recovered} recoveries seen{asides}", figures, distributions)
-        return held(f"{recovered} recoveries, all in time{asides}", figures, distributions)
+            return inconclusive(f"{told} seen{asides}", figures, distributions)
+        return held(f"{told}, all in time{asides}", figures, distributions)
 
 
 class _RecoveryLedger:

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from dcompute_sim import trace as t
-from dcompute_sim.checks.check import CheckOutcome, failed, held, inconclusive, named, of_kinds
+from dcompute_sim.checks.check import CheckOutcome, failed, held, inconclusive, named, noun, of_kinds
 from dcompute_sim.checks.history import is_momentary, is_seen
 from dcompute_sim.faults.fault import Seen
 
@@ -204,7 +204,7 @@ class _Boards:
         if unknown:
             told = f"of {absent} of {len(self.of)} boards it is not known; {_in_words(unknown)}"
             return inconclusive(told, figures)
-        told = f"{there} boards booted, and reached the broker"
+        told = f"{there} {noun(there, 'board')} booted, and reached the broker"
         return held(f"{told}; {_in_words(asides)}" if asides else told, figures)
 
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from dcompute_sim import trace as t
 from dcompute_sim.checks.breaches import Breaches
-from dcompute_sim.checks.check import Check, CheckOutcome, held, inconclusive, of_kinds
+from dcompute_sim.checks.check import Check, CheckOutcome, held, inconclusive, noun, of_kinds
 
 _OF_TASKS = frozenset(
     {
@@ -113,7 +113,7 @@ class TasksAsSent(Check):
             return breaches.outcome("tasks ", figures)
         if not received:
             return inconclusive("no node took in a task", figures)
-        return held(f"{received} tasks taken in, each as it was sent", figures)
+        return held(f"{received} {noun(received, 'task')} taken in, each as it was sent", figures)
 
 
 def _from_outside(outside: Sequence[t.TaskFromOutside], since_us: int, event: t.TaskReceived) -> int | None:

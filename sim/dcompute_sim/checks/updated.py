@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, named
+from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, named, noun
 from dcompute_sim.trace import (
     CampaignEnded,
     CampaignStarted,
@@ -96,7 +96,10 @@ class Updated(Check):
         if late:
             told = f"{named(late)} got to the end of the update only when the attack on it was over"
             return inconclusive(f"{told}: let it last longer (`for` of update_attack)", figures)
-        return held(f"{len(last) - old} boards at the new version, {old} at the one before", figures)
+        return held(
+            f"{len(last) - old} {noun(len(last) - old, 'board')} at the new version, {old} at the one before",
+            figures,
+        )
 
 
 def _after_attacks(trace: Sequence[Event], last: Mapping[str, UpdateStarted]) -> list[str]:

@@ -21,6 +21,7 @@ from dcompute_sim.checks.check import (
     held,
     inconclusive,
     named,
+    noun,
     of_kinds,
 )
 from dcompute_sim.checks.own_time import in_own_time, lags
@@ -154,6 +155,7 @@ def _receipts(events: Sequence[t.Event]) -> tuple[Receipt, ...]:
 def _all_bit(receipts: Sequence[Receipt]) -> CheckOutcome:
     unseen = [receipt.fault for receipt in receipts if not receipt.bit]
     missed = [fault for fault in unseen if fault.witness != "optional"]
+    injected = f"{len(receipts)} {noun(len(receipts), 'fault')} injected"
     figures = {"injected": len(receipts), "without_effect": len(unseen), "required": len(missed)}
     if missed:
         why: dict[tuple[str, str], list[str]] = {}
@@ -163,9 +165,9 @@ def _all_bit(receipts: Sequence[Receipt]) -> CheckOutcome:
         told = f"{len(missed)} of {len(receipts)} faults had no witness: {told}. {_CONTENT}"
         return CheckOutcome(Status.INCONCLUSIVE, told, figures, tuple(missed[:MAX_OFFENDING]))
     if unseen:
-        told = f"{len(receipts)} faults injected, {len(unseen)} of them without a witness, which need none"
+        told = f"{injected}, {len(unseen)} of them without a witness, which need none"
         return held(told, figures)
-    return held(f"{len(receipts)} faults injected, each with a visible effect", figures)
+    return held(f"{injected}, each with a visible effect", figures)
 
 
 def _why_unseen(fault: t.FaultInjected) -> tuple[str, str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from dcompute.parts import printable
 from dcompute_sim import trace as t
+from dcompute_sim.checks.check import noun
 from dcompute_sim.report.run_report import tag
 
 
@@ -53,7 +54,7 @@ def _digits(value: float) -> str:
 
 def plural(count: int, one: str, many: str = "") -> str:
     """`1 node`, `3 nodes`."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
+    return f"{count:,} {noun(count, one, many)}"
 
 
 def listed(words: Iterable[str], most: int = 20) -> str:

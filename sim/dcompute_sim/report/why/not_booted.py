@@ -15,6 +15,7 @@ _RAISED = re.compile(r"\w*(Error|Exception|Exit)(: .*)?$")
 def not_booted(events: Sequence[t.Event]) -> list[str]:
     """One sentence for each way in which boards that never connected ended, or went on to fail."""
     said: dict[str, str] = {}  # board -> the last exception that its program printed, or how that ended
+    ends_raised: dict[str, bool] = {}  # whether the last line that it printed is an exception
     heap: dict[str, str] = {}
     boots: dict[str, int] = {}
     connected: set[str] = set()
@@ -26,14 +27,17 @@ def not_booted(events: Sequence[t.Event]) -> list[str]:
                 boots[node] = boot
             case t.NodeConnected(node=node):
                 connected.add(node)
-            case t.NodeOutput(node=node, text=text) if node in said and _RAISED.match(text):
-                # At which of its allocations memory ran out says nothing, and differs from board to board.
-                said[node] = "MemoryError" if text.startswith("MemoryError") else text
+            case t.NodeOutput(node=node, text=text) if node in said and text.strip():
+                ends_raised[node] = bool(_RAISED.match(text))
+                if ends_raised[node]:
+                    # At which allocation memory ran out says nothing, and differs from board to board.
+                    said[node] = "MemoryError" if text.startswith("MemoryError") else text
             case t.LogLine(who=who, text=text) if who in said:
                 if text.startswith("short of memory: "):
                     heap[who] = text
-                elif text == "the program has ended" and not said[who]:
-                    said[who] = "its program came to its end"
+            # After an exception it went on: that of a timer's callback, or one that it caught and printed.
+            case t.ProgramEnded(node=node, error="") if node in said and not ends_raised.get(node):
+                said[node] = "its program came to its end"
     alike: dict[tuple[str, str, bool], list[str]] = {}
     for board, how in said.items():
         if how and board not in connected:
