@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -80,12 +81,16 @@ class ProcessPool:
     They are spawned, not forked: a fork would copy the node's threads' locks and its socket. What they report
     of their progress comes through one pipe, into which what is short is written in one piece: a queue has a
     lock, which one that is ended would take with it.
+
+    A SIGTERM is the node's business: systemd and shells send it to all processes of a service at once, and
+    what is at work is to be finished then. So these do nothing on it as long as the node lives, and are
+    ended by SIGKILL.
     """
 
     def __init__(
         self, handler: Handler, concurrency: int, time_limit_s: float | None, report: Report
     ) -> None:
-        from multiprocessing import get_context  # a node whose handler runs on a thread has no use for these
+        from dcompute._node.spawned import context  # a node whose handler runs on a thread has no use for it
 
         try:
             import pebble
@@ -94,13 +99,13 @@ class ProcessPool:
 
             raise ValueError(f"processes need pebble: {install_command('processes')}") from None
         self._limit_s = time_limit_s
-        context = get_context("spawn")
-        reports, self._reports = context.Pipe(duplex=False)
+        spawning = context()
+        reports, self._reports = spawning.Pipe(duplex=False)
         self._pool: Any = pebble.ProcessPool(
             max_workers=concurrency,
             initializer=_begin,
             initargs=[handler, list(sys.path), os.getcwd(), self._reports],
-            context=context,
+            context=spawning,
         )
         threading.Thread(
             target=_hand_on, args=(reports, report), name="dcompute-progress", daemon=True
@@ -124,6 +129,8 @@ class ProcessPool:
     def _ended(self, task_id: str, done: Done, future: Future[Any]) -> None:
         from concurrent.futures import CancelledError
 
+        from pebble import ProcessExpired
+
         self._futures.pop(task_id, None)
         try:
             done(future.result())
@@ -131,7 +138,9 @@ class ProcessPool:
             done(Failure("Cancelled: its asker has no more use for it"))
         except TimeoutError:
             done(Failure(f"TimeLimit: it took more than {self._limit_s:g} s"))
-        except Exception as error:  # the process died, or what came out of it cannot be read
+        except ProcessExpired as error:
+            done(Failure(f"ProcessDied: the process that worked on it ended with status {error.exitcode}"))
+        except Exception as error:  # what came out of the process cannot be read
             done(failure_of(error))
 
 
@@ -150,6 +159,9 @@ _reports: Connection | None = None
 
 def _begin(handler: Handler, path: list[str], folder: str, reports: Connection) -> None:
     global _handler, _reports
+    node = os.getppid()
+    # A function, for SIG_IGN would be inherited by what a handler starts.
+    signal.signal(signal.SIGTERM, lambda signum, _frame: os.getppid() == node or os._exit(128 + signum))
     sys.path[:] = path
     os.chdir(folder)
     _handler, _reports = handler, reports
