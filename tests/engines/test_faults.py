@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -34,6 +35,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "malformed": {},
     "dead_connection": {},
     "wifi_stuck": {},
+    "signal": {"rssi": {"hall": None, "yard": -60}, "for": "25s"},
     "broker_stop": {"for": "5s"},
     "broker_restart": {"memory": "lose"},
     "master_crash": {"restart_after": "3s"},
@@ -54,9 +56,10 @@ WORDS = {
 
 def scenario(kind: str, node_kind: str = "python") -> dict[str, Any]:
     """One fault amid tasks; fewer of them for boards, of which each is a process."""
+    points = {"hall": {"channel": 1}, "yard": {"rssi": None, "channel": 11}} if kind == "signal" else None
     return {
         "phases": {"start": "6s", "storm": "30s", "quiet": "50s"},
-        "fleet": {"n": {"count": 3, "keepalive": "6s", "kind": node_kind}},
+        "fleet": {"n": {"count": 3, "keepalive": "6s", "kind": node_kind, "access_points": points}},
         "workload": [{"phase": "storm", "rate": "10/s" if node_kind == "python" else "4/s"}],
         "faults": [{"kind": kind, "phase": "storm", "at": "3s", **FAULTS[kind]}],
         "expect": ["no_false_deaths", "all_tasks_finished", "final_status"],
@@ -72,7 +75,7 @@ def test_every_kind_is_tested() -> None:
     assert set(FAULTS) == set(KINDS) - of_updates
 
 
-@pytest.mark.parametrize("kind", sorted(set(FAULTS) - {"wifi_stuck"}))
+@pytest.mark.parametrize("kind", sorted(set(FAULTS) - {"wifi_stuck", "signal"}))
 def test_python_nodes_in_virtual_time(run: Run, kind: str) -> None:
     outcome = run(scenario(kind))
     assert receipts(outcome), "the fault left nothing on the wire"
@@ -85,6 +88,21 @@ def test_firmware_nodes_in_virtual_time(run: Run, kind: str) -> None:
     outcome = run(scenario(kind, "firmware"))
     assert receipts(outcome), "the fault left nothing on the wire"
     assert outcome.verdict.exit_status == 0, [r.outcome for r in outcome.verdict.results]
+
+
+@pytest.mark.parametrize("other", [None, -70])
+def test_a_board_whose_access_point_goes_away_joins_another_one_of_its_network(
+    run: Run, other: int | None
+) -> None:
+    """Silent meanwhile, with what is in flight there; for as long as it lasts where there is no other."""
+    keys = scenario("signal", "firmware")
+    keys["fleet"]["n"] |= {"count": 1, "keepalive": "20s"}
+    keys["fleet"]["n"]["access_points"]["yard"]["rssi"] = other
+    keys["faults"] = [{"kind": "signal", "phase": "storm", "at": "3s", "rssi": {"hall": None}, "for": "40s"}]
+    answered = [event.t_s for event in run(keys).trace if isinstance(event, t.ResultReceived)]
+    away = [later - sooner for sooner, later in itertools.pairwise(answered)]
+    fewest, most = (38, 60) if other is None else (6, 30)
+    assert fewest < max(away) < most, max(away)
 
 
 @pytest.mark.parametrize(("answer", "resets"), [("connack", False), ("suback", False), ("none", True)])

@@ -24,6 +24,7 @@ ORDER = (
     "pins",
     "esp32",
     "network",
+    "roaming",
     "socket",
     "server",
     "select",
@@ -89,7 +90,11 @@ def _parse(topic: str, text: str) -> Iterator[Row]:
 
 def program(parts: Sequence[Row], **addresses: tuple[str, int]) -> str:
     """A main.py that runs them one after the other; each is announced by `@@` and its number."""
-    text = PRELUDE + "".join(f"{name} = {address}\n" for name, address in addresses.items())
+    text = (
+        f"# {parts[0].topic}\n"
+        + PRELUDE
+        + "".join(f"{name} = {address}\n" for name, address in addresses.items())
+    )
     for number, row in enumerate(parts):
         body = textwrap.indent(row.program, "    ")
         text += (

@@ -28,6 +28,11 @@ RunsRows = Callable[[Sequence[Row]], list[str]]
 """Runs rows on one board; what it printed."""
 
 
+_POINTS = [["far", "home", 1, -80], ["other", "guests", 6, -60], ["near", "home", 11, -50]]
+_SEVERAL = {"points": _POINTS, "beacon_ms": 300}
+_MOVED = [["far", "home", 1, None], *_POINTS[1:]]
+
+
 class _Echo(socketserver.BaseRequestHandler):
     def handle(self) -> None:
         while data := self.request.recv(4096):
@@ -59,6 +64,14 @@ def echo_port() -> Iterator[int]:
 
 @pytest.fixture
 def really(real: RealRig, echo_port: int, datagram_port: int) -> RunsRows:
+    async def until_over(text: str) -> list[str]:
+        async with real.running(text, radio=_SEVERAL if "# roaming" in text else {}) as (process, heard):
+            if "# roaming" in text:
+                await heard.wait_line("moves")
+                process.radio(points=_MOVED)
+            await heard.wait_line("@@ over")
+            return heard.lines
+
     def run(rows: Sequence[Row]) -> list[str]:
         with socket.socket() as reserved, socket.socket() as free:  # bound, but nobody listens
             reserved.bind(("127.0.0.1", 0))
@@ -72,8 +85,7 @@ def really(real: RealRig, echo_port: int, datagram_port: int) -> RunsRows:
                 NOBODY=reserved.getsockname(),
                 HERE=here,
             )
-            found: list[str] = real.lines(text, until="@@ over")
-            return found
+            return asyncio.run(until_over(text))
 
     return run
 
@@ -96,8 +108,12 @@ def virtually(virtual: VirtualRig) -> RunsRows:
             NOBODY=("server", 8),
             HERE=("127.0.0.1", 8080),
         )
-        board, heard = virtual.add(text, name)
+        board, heard = virtual.add(text, name, radio=_SEVERAL if "# roaming" in text else {})
         board.start()
+        if "# roaming" in text:
+            virtual.run(virtual.env.now + 20)
+            assert "moves" in heard.lines, "\n".join(heard.lines)
+            board.radio(points=_MOVED)
         virtual.run(virtual.env.now + 60)
         return heard.lines
 

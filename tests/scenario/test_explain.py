@@ -56,8 +56,11 @@ def test_everything_is_said(load_text: Load, full: str) -> None:
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_every_kind_of_fault_has_words(load_text: Load, kind: str) -> None:
-    own = {"slow_link": ", latency: 1s", "inject": ", topic: t"}.get(kind, "")
-    nodes = "kind: firmware, count: 3" if kind == "wifi_stuck" else "count: 3"
+    own = {"slow_link": ", latency: 1s", "inject": ", topic: t", "signal": ", rssi: {hall: -90}"}.get(
+        kind, ""
+    )
+    nodes = "kind: firmware, count: 3" if kind in ("wifi_stuck", "signal") else "count: 3"
+    nodes += ", access_points: {hall: {}}" if kind == "signal" else ""
     text = explain(
         load_text(
             f"version: 1\nname: k\nduration: 60s\nfleet: {{nodes: {{{nodes}}}}}\n"

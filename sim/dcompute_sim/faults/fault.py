@@ -20,7 +20,7 @@ from __future__ import annotations
 import enum
 import inspect
 import random
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping
 from functools import cache
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal, get_args
@@ -193,6 +193,11 @@ class NodeFault(Fault):
         if self.select.same and self.when is None:
             raise wrong("`select: {same: true}` needs a `when`: it is the node of that event")
         return self
+
+    @property
+    def access_points(self) -> Collection[str]:
+        """Those that the struck boards must know, by name."""
+        return ()
 
     @property
     def needs_node(self) -> bool:

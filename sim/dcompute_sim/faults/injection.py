@@ -65,6 +65,15 @@ class Victim(Protocol):
         Tells, whenever it is called, whether that is still so.
         """
 
+    def hears(
+        self, rssi: Mapping[str, int | None], lost: Callable[[], None], joined: Callable[[], None]
+    ) -> Mapping[str, int | None]:
+        """From now on hear these access points so strongly, in dBm (None: not at all); returns how it was.
+
+        `lost` is called if the one that it is on is among those not heard any more, `joined` when it is on
+        one again.
+        """
+
 
 class VictimLink(Protocol):
     """A machine's way to the broker, as far as things are done to it."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine, Hashable, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
 from typing import Any, Protocol
 
 from dcompute.node_wire import Topics
@@ -239,6 +239,11 @@ class BoardNode(ObservedNode):
 
     def wifi_stuck(self, how: HowStuck) -> Callable[[], bool]:
         raise EngineError(f"{self.name}: the driver of a board on a serial port cannot be made to hang")
+
+    def hears(
+        self, rssi: Mapping[str, int | None], lost: Callable[[], None], joined: Callable[[], None]
+    ) -> Mapping[str, int | None]:
+        raise EngineError(f"{self.name}: a board on a serial port hears what is on the air")
 
     def _command(self, command: str, for_s: float | None) -> bool:
         """Give the firmware's debug hook an order, in the broker's place; whether it could be given."""

@@ -60,7 +60,6 @@ UNSEEN = (
     "what other threads than the main one compute takes no time, nor does work in C beyond its calls",
     "collections that come by themselves take no time of their own; on average they are in that of computing",
     "calls go deeper in a thread than on a chip: 57 where it holds 12 in its 5 KB (their number is limited)",
-    "there is one access point at a time, and no roaming",
 )
 """What is otherwise than on a chip and nothing tells of."""
 

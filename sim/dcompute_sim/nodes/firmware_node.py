@@ -27,12 +27,14 @@ from dcompute_sim.net.observer import ByteTap
 from dcompute_sim.nodes.observed_node import ObservedNode
 from dcompute_sim.recorder import Recorder
 from dcompute_sim.scenario.board_record import BoardRecord
-from dcompute_sim.scenario.fleet import unique_id
+from dcompute_sim.scenario.fleet import Group, unique_id
 from dcompute_sim.scenario.own_config import SETTING
 from dcompute_sim.wiretap import MqttTap
 
-_WLAN_WELL = (1000, 1001, 1010)  # idle, connecting, has its address; all else says why it has not
+_GOT_IP = 1010
+_WLAN_WELL = (1000, 1001, _GOT_IP)  # idle, connecting, has its address; all else says why it has not
 _THROWN_OUT = 2  # the reason an access point gives that forgets its stations (WIFI_REASON_AUTH_EXPIRE)
+_DEAF_DBM = -95  # as in shims/network.py: what is weaker is not heard
 _WIFI_SSID = "dcompute-testbed"
 _WIFI_PASSWORD = "testbed-only"
 
@@ -85,6 +87,10 @@ class FirmwareNode(ObservedNode):
         self._runner: BoardRunner | None = None
         self._has_core = False
         self._wifi_stuck = False
+        points = spec.group.access_points or {}
+        self._rssi: dict[str, int | None] = {name: point.rssi for name, point in points.items()}
+        self._access_point: str | None = None  # that it is on, as its WLAN tells
+        self._joined: Callable[[], None] | None = None  # while it has lost it: to be called when on one again
         self._memory_asked = False
         self._heap_bytes = 0
         self._short_of_memory = False
@@ -149,6 +155,29 @@ class FirmwareNode(ObservedNode):
             self._runner.kick(_THROWN_OUT, how)
         return lambda: self._wifi_stuck
 
+    def hears(
+        self, rssi: Mapping[str, int | None], lost: Callable[[], None], joined: Callable[[], None]
+    ) -> Mapping[str, int | None]:
+        before = {name: self._rssi[name] for name in rssi}
+        self._rssi |= rssi
+        if self._runner is not None:
+            self._runner.radio(points=_points(self._spec.group, self._rssi))
+        on = self._access_point
+        if on is None:
+            return before
+        is_heard = (self._rssi.get(on) or _DEAF_DBM - 1) >= _DEAF_DBM
+        if not is_heard and self._joined is None:
+            self._joined = joined
+            lost()
+        elif is_heard:
+            self._on_air()
+        return before
+
+    def _on_air(self) -> None:
+        if self._joined is not None:
+            joined, self._joined = self._joined, None
+            joined()
+
     def tell_memory(self) -> None:
         if self._runner is None or not self.running or self._memory_asked:
             return
@@ -168,6 +197,7 @@ class FirmwareNode(ObservedNode):
 
     def started(self, boot: int, reset_cause: int) -> None:
         self._memory_asked = self._wifi_stuck = False
+        self._access_point = None
         self.life = boot
         self._recorder.add(t.NodeStarted, node=self.name, boot=boot)
 
@@ -189,8 +219,8 @@ class FirmwareNode(ObservedNode):
         if name == "core":
             self._has_core = True
             self.core_event(fields["name"], fields["fields"])
-        elif name == "wlan" and fields["status"] not in _WLAN_WELL:
-            self._recorder.effect(self.name, WLAN_LOST, f"its WLAN lost the network ({fields['status']})")
+        elif name == "wlan":
+            self._wlan(fields["status"], fields.get("point"))
         elif name == "wlan_afresh":
             self._wifi_stuck = False
         elif name == "left" and self._runner is not None:
@@ -208,6 +238,13 @@ class FirmwareNode(ObservedNode):
             self._recorder.add(t.NodePower, node=self.name, **fields)
         elif name == "missing" and fields["name"] in unmodelled.NAMES:
             self._recorder.add(t.NotModelled, node=self.name, name=fields["name"])
+
+    def _wlan(self, status: int, access_point: str | None) -> None:
+        self._access_point = access_point if status == _GOT_IP else None
+        if status == _GOT_IP:
+            self._on_air()
+        elif status not in _WLAN_WELL:
+            self._recorder.effect(self.name, WLAN_LOST, f"its WLAN lost the network ({status})")
 
     def _from_wire(self, name: str, fields: Mapping[str, Any]) -> None:
         """Somebody else's firmware tells nothing; its wire does."""
@@ -239,13 +276,27 @@ def board_for(spec: NodeSpec, machine: Machine) -> Board:
         stand_ins=Path(group.stand_ins) if group.stand_ins else None,
         entry=group.entry,
         heap_bytes=group.heap or (record.heap_bytes if record else DEFAULT_HEAP_BYTES),
-        radio=record.radio if record else {},
+        radio={**(record.radio if record else {}), **_air(group)},
         seed=zlib.crc32(f"{spec.seed}/board/{spec.name}".encode()),
         slots=group.layout == "slots",
         version=FIRST_VERSION,
         release=FIRST_RELEASE,
         update_key=update_key(spec.node_id, spec.namespace),
     )
+
+
+def _air(group: Group) -> dict[str, Any]:
+    rssi = {name: point.rssi for name, point in (group.access_points or {}).items()}
+    return {"points": _points(group, rssi)} if rssi else {}
+
+
+def _points(group: Group, rssi: Mapping[str, int | None]) -> list[list[Any]]:
+    """What the board's WLAN is told of its access points (shims/network.py, Radio.points)."""
+    told = [
+        [name, point.ssid or _WIFI_SSID, point.channel, rssi[name]]
+        for name, point in (group.access_points or {}).items()
+    ]
+    return sorted(told, key=lambda point: (point[2], -(point[3] or _DEAF_DBM)))
 
 
 def own_settings(spec: NodeSpec, run: Mapping[str, Any]) -> dict[str, Any]:

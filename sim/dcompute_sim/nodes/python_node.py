@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from dcompute.node_transport import ComputeNodeTransport
@@ -185,6 +185,11 @@ class PythonNode:
         pass
 
     def wifi_stuck(self, how: HowStuck) -> Callable[[], bool]:
+        raise EngineError(f"{self.name} has no Wi-Fi interface")
+
+    def hears(
+        self, rssi: Mapping[str, int | None], lost: Callable[[], None], joined: Callable[[], None]
+    ) -> Mapping[str, int | None]:
         raise EngineError(f"{self.name} has no Wi-Fi interface")
 
     def close(self) -> None:

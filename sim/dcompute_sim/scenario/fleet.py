@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, WithJsonSchema
 
 from dcompute_sim.chips.chip_timing import DEFAULT, NAMES, UNTIMED, ChipTiming, chip_named
+from dcompute_sim.faults.signal import Rssi
 from dcompute_sim.scenario.board_record import BoardRecord
 from dcompute_sim.scenario.distribution import Distribution
 from dcompute_sim.scenario.network_settings import OwnNetwork
@@ -18,7 +19,25 @@ _TASKS_WAITING = {"python": 1000, "firmware": 32, "board": 32}
 _RESULTS_WAITING = {"python": 10_000, "firmware": 32, "board": 32}
 """By default (docs/protocol.md, "Links")."""
 
-FIRMWARE_ONLY = ("heap", "files", "stand_ins", "entry", "config", "id", "profile", "layout", "timing")
+FIRMWARE_ONLY = (
+    *("heap", "files", "stand_ins", "entry", "config", "id", "profile", "layout", "timing", "access_points"),
+)
+
+
+class AccessPoint(Model):
+    """One of several access points, as a group of boards hears it from where it stands."""
+
+    rssi: Rssi = Field(
+        default=-55,
+        description="How strong it is there, in dBm; below -95 it is not heard, below -85 every other "
+        "attempt to join fails. Not heard when left empty.",
+    )
+    channel: Annotated[int, Field(strict=True, ge=1, le=14)] = Field(
+        default=6,
+        description="A board joins the first channel's that has its network, of one channel the strongest, "
+        "and stays until it hears that no more.",
+    )
+    ssid: Text | None = Field(default=None, description="Its network; the run's when left out.")
 
 
 class Group(Model):
@@ -85,6 +104,12 @@ class Group(Model):
         default=None,
         description="firmware, board: `slots` keeps the program as `dcompute deploy` does, as version `v1` "
         "(a real board: as it was deployed), so that it can be updated over the air; flat when left out.",
+    )
+    access_points: dict[Text, AccessPoint] | None = Field(
+        default=None,
+        description="firmware: the access points that these boards hear, by name, such as "
+        "`{hall: {rssi: -60, channel: 1}}`; the fault `signal` changes that. One that serves all when left "
+        "out.",
     )
     config: dict[str, Scalar] | None = Field(
         default=None,

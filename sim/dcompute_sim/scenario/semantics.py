@@ -109,6 +109,9 @@ def _fleet(scenario: Scenario) -> Iterator[Complaint]:
         if group.kind == "board" and group.stand_ins is not None:
             message = "stand-ins never get onto a board"
             yield Complaint((*path, "stand_ins"), message, "leave it out, or use `kind: firmware`", True)
+        if group.kind == "board" and group.access_points is not None:
+            message = "a real board hears what is on the air"
+            yield Complaint((*path, "access_points"), message, "leave it out, or use `kind: firmware`", True)
         if group.layout == "slots" and group.entry is not None:
             message = "in slots it is always `main.py` that starts"
             yield Complaint((*path, "entry"), message, "leave it out, or leave out `layout`", True)
@@ -241,6 +244,10 @@ def _possible(scenario: Scenario, fault: NodeFault, path: Path) -> Iterator[Comp
         if fault.ours_only and group.files is not None:
             message = f"`{fault.kind}` cannot be done to `{name}`: how to ask its own program, we do not know"
             yield Complaint((*path, "kind"), message, "`select` a group without `files`")
+        for point in fault.access_points:
+            if group.kind == "firmware" and point not in (group.access_points or ()):
+                message = f"`{name}` has no access point `{point[:60]}`"
+                yield Complaint(path, message, choice_hint(point, group.access_points or ()))
         if why is not None and group.kind == "python":
             message = f"`{fault.kind}` cannot be done to `{name}`: {why}"
             yield Complaint((*path, "kind"), message, "`select` a group of `kind: firmware`")

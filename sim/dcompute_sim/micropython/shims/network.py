@@ -3,6 +3,8 @@
 #
 # Written to the behaviour of MicroPython's ESP32 port: after connect() the interface retries by itself until
 # disconnect(); status() reports the reason of the last failure; connect() while an attempt runs is an error.
+import hashlib
+
 import _board
 
 STA_IF = 0
@@ -28,6 +30,7 @@ STAT_HANDSHAKE_TIMEOUT = 204
 _CONNECTION_FAIL = 205  # what a weak signal gives; status() shows it as a wrong password
 _ASSOC_LEAVE = 8  # after disconnect()
 _WEAK_DBM = -85
+_DEAF_DBM = -95  # what is weaker is not heard
 _GATEWAY = "10.0.255.254"
 _now_us = _board.kernel.now_us
 
@@ -44,12 +47,25 @@ class Radio:
     ssid = None  # when set, only this network exists
     password = None  # when set, only this password is right
     rssi = -55  # dBm; below -85 every other attempt to join fails
+    points = ()  # where there are several, by channel, then by strength: [name, ssid, channel, dBm or None]
     scan_ms = 100  # to find, or not to find, the access point
     join_ms = 100  # to associate
     dhcp_ms = 100  # to get an address, None: nobody answers; a static address needs no answer
     beacon_ms = 6000  # until the chip notices that the access point has gone
     dns_patience_ms = 7000  # lwIP's, until a name that nobody answers for is given up (in real time)
     silent = False  # the link is dead though the WLAN says connected
+
+    def heard(self):
+        # [name, ssid (None: whatever is asked for), channel, dBm, bssid] of each access point.
+        if not self.ap:
+            return []
+        if not self.points:
+            return [["", self.ssid, 6, self.rssi, _bssid("")]]
+        return [
+            point + [_bssid(point[0])]
+            for point in self.points
+            if point[3] is not None and point[3] >= _DEAF_DBM
+        ]
 
     def update(self, changes, at_us=None):
         # `at_us`: when it happened; a board in virtual time learns of it later.
@@ -72,6 +88,8 @@ class _Station:
         self.wanted = False
         self.ssid = ""
         self.key = ""
+        self.bssid = None  # the only one that will do
+        self.point = None  # the one it joins or is on, by name
         self.attempts = 0
         self.reconnects = 0  # tries; 0: for ever
         self.failures = 0
@@ -97,26 +115,43 @@ class _Station:
             self.attempts += 1
             if self.stuck:
                 self.fail(STAT_ASSOC_FAIL, now_us)
-            elif not radio.ap or (radio.ssid is not None and radio.ssid != self.ssid):
+            elif not self._find():
                 self.fail(STAT_NO_AP_FOUND, now_us)
             else:
                 self._go("join", now_us, radio.join_ms)
         elif self.phase == "join":
-            if not radio.ap:
+            signal = self.signal()
+            if signal is None:
                 self.fail(STAT_NO_AP_FOUND, now_us)
             elif radio.password_ok is not True or (radio.password is not None and radio.password != self.key):
                 self.fail(radio.password_ok if radio.password_ok in (2, 15) else STAT_WRONG_PASSWORD, now_us)
-            elif radio.rssi < _WEAK_DBM and self.attempts % 2:
+            elif signal[3] < _WEAK_DBM and self.attempts % 2:
                 self.fail(_CONNECTION_FAIL, now_us)
             else:
                 self._go("dhcp", now_us, 0 if self.static else radio.dhcp_ms)
         elif self.phase == "dhcp":
-            self._go("up", now_us, None if radio.ap else radio.beacon_ms)
+            self._go("up", now_us, None if self.signal() else radio.beacon_ms)
             self.reason = 0
             self.failures = 0
             self._tell(STAT_GOT_IP)
         else:  # up, and the access point has been gone for long enough
             self.fail(STAT_BEACON_TIMEOUT, now_us)
+
+    def _find(self):
+        # The port leaves ESP-IDF its fast scan: the first channel that has the network, there the strongest.
+        # A better access point further up is not seen, and none is looked for while this one is heard.
+        for name, ssid, _, _, bssid in radio.heard():
+            if ssid in (None, self.ssid) and self.bssid in (None, bssid):
+                self.point = name
+                return True
+        return False
+
+    def signal(self):
+        # Of `point`, as `Radio.heard` has it; None: it is not heard.
+        for point in radio.heard():
+            if point[0] == self.point:
+                return point
+        return None
 
     def fail(self, reason, now_us):
         was_up = self.phase == "up"
@@ -131,12 +166,12 @@ class _Station:
 
     def air_changed(self, now_us):
         if self.phase == "up":
-            if radio.ap:
+            if self.signal():
                 self.due_us = 0
             elif not self.due_us:
                 self.due_us = now_us + radio.beacon_ms * 1000
         elif self.phase == "dhcp":
-            if not radio.ap:
+            if not self.signal():
                 self.fail(STAT_BEACON_TIMEOUT, now_us)
             elif not self.due_us and radio.dhcp_ms is not None:
                 self.due_us = now_us + radio.dhcp_ms * 1000
@@ -173,7 +208,10 @@ class _Station:
             self.fail(reason, at_us)
 
     def _tell(self, status):
-        _board.report({"ev": "wlan", "status": status})
+        event = {"ev": "wlan", "status": status}
+        if self.point:
+            event["point"] = self.point
+        _board.report(event)
 
 
 radio = Radio()
@@ -242,6 +280,8 @@ class WLAN:
 
     def connect(self, ssid=None, key=None, *, bssid=None):
         self._station()
+        if bssid is not None and len(bssid) != 6:
+            raise ValueError
         _sta.advance()
         if _sta.stuck == "raises":
             raise OSError("Wifi Internal State Error")
@@ -251,6 +291,7 @@ class WLAN:
                 raise OSError("Wifi Internal State Error")
             _sta.ssid = _text(ssid)[:32]
             _sta.key = _text(key or "")[:64]
+            _sta.bssid = None if bssid is None else bytes(bssid)
         elif connecting:
             raise OSError("Wifi Internal Error")
         _sta.start()
@@ -269,7 +310,8 @@ class WLAN:
             self._station()
             if not _sta.up():
                 raise OSError("Wifi Not Connected")
-            return radio.rssi
+            signal = _sta.signal()
+            return signal[3] if signal else _DEAF_DBM
         if param == "stations":
             if not self._ap:
                 raise OSError("AP required")
@@ -297,10 +339,10 @@ class WLAN:
         if _sta.phase in ("scan", "join"):
             return []  # the driver refuses, and the port says nothing
         _board.kernel.sleep_us(radio.scan_ms * 1000)
-        if not radio.ap:
-            return []
-        name = radio.ssid or _sta.ssid or "testbed"
-        return [(name.encode(), b"\x02\x00\x00\x00\x00\x01", 6, radio.rssi, AUTH_WPA2_PSK, False)]
+        return [
+            ((ssid or _sta.ssid or "testbed").encode(), bssid, channel, dbm, AUTH_WPA2_PSK, False)
+            for _, ssid, channel, dbm, bssid in sorted(radio.heard(), key=lambda point: -point[3])
+        ]
 
     def ifconfig(self, parts=None):
         if parts is None:
@@ -357,6 +399,8 @@ class WLAN:
                 return hostname()
             if param not in self._config:
                 raise ValueError("unknown config param")
+            if param == "channel" and not self._ap and _sta.up() and _sta.signal():
+                return _sta.signal()[2]
             return self._config[param]
         if not settings:
             raise TypeError("can query only one param")
@@ -415,6 +459,11 @@ def phy_mode(mode=None):
 
 def _text(name):
     return name if isinstance(name, str) else bytes(name).decode()
+
+
+def _bssid(name):
+    # Its name gives an access point its address.
+    return b"\x02" + hashlib.sha256(name.encode()).digest()[:5]
 
 
 def _mac(of_point):
