@@ -1,8 +1,8 @@
 """The testbed: scenarios, engines, brokers, nodes, checks and reports.
 
-from dcompute_sim import load, run_scenario
+from dcompute_sim import run_scenario
 
-outcome = run_scenario(load("scenarios/quickstart.yaml"))
+outcome = run_scenario("scenarios/quickstart.yaml")
 assert outcome.verdict.status == "held"
 """
 

@@ -86,14 +86,22 @@ class RunOutcome:
     options: RunOptions = field(default_factory=RunOptions)
 
 
-def run_scenario(scenario: Scenario, options: RunOptions | None = None) -> RunOutcome:
+def run_scenario(scenario: Scenario | str | Path, options: RunOptions | None = None) -> RunOutcome:
     """Run a scenario to its end and judge it.
+
+    Args:
+        scenario: or its file, or the name of one that ships.
 
     Raises:
         ScenarioError, EngineError, BrokerError, MutantError: it cannot be run like this; the message
             says why.
     """
     options = options or RunOptions()
+    if not isinstance(scenario, Scenario):
+        from dcompute_sim.scenario import find, load  # here: who has a Scenario needs no reader of YAML
+
+        options = replace(options, reference=options.reference or str(scenario))
+        scenario = load(find(scenario))
     _check_mutants(scenario, options)
     scenario = _concrete(scenario, options)
     time_ = scenario.time if options.target else options.time or scenario.time

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from dcompute_sim.run import RunOptions, run_scenario
 from dcompute_sim.scenario import Scenario, ScenarioError, concretise, find, load, load_all, shipped
 from dcompute_sim.scenario.write import starter, to_yaml
 
@@ -267,3 +268,17 @@ def test_importing_the_language_is_light() -> None:
     code = f"import sys, dcompute_sim.scenario; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_run_by_its_file_is_the_run_of_its_scenario(tmp_path: Path) -> None:
+    """Or by the name of one that ships; what cannot be found says so as everywhere."""
+    file = tmp_path / "night.yaml"
+    file.write_text(
+        "version: 1\nname: night\nduration: 10s\nfleet: {py: {count: 2}}\nexpect: [final_status]\n"
+    )
+    by_file, loaded = run_scenario(file), run_scenario(load(file))
+    assert by_file.verdict.status == "held"
+    assert by_file.trace.digest() == loaded.trace.digest() == run_scenario(str(file)).trace.digest()
+    assert run_scenario("field_wifi_blink", RunOptions(time="virtual")).verdict.status == "held"
+    with pytest.raises(ScenarioError, match="no such file, nor a scenario of that name"):
+        run_scenario("nope.yaml")
