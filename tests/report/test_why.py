@@ -199,6 +199,20 @@ def test_why_not_booted_an_exception_that_was_survived_ended_nothing(
     assert not_booted(trace) == [f"1 board never connected (a): {told}"]
 
 
+@pytest.mark.parametrize(("why", "again"), [("", False), ("reset", True)])
+def test_why_not_booted_whom_a_fault_restarts_does_not_restart_by_itself(why: str, again: bool) -> None:
+    trace: list[t.Event] = [t.NodeDefined(t_us=0, node="a", group="g", kind="firmware", keepalive_s=10.0)]
+    for boot in (1, 2, 3):
+        trace += [
+            t.NodeStarted(t_us=boot, node="a", boot=boot),
+            t.ProgramEnded(t_us=boot, node="a", error="ImportError: x"),
+            t.NodeOutput(t_us=boot, node="a", text="ImportError: x"),
+            t.NodeStopped(t_us=boot, node="a", how="reboot" if why else "power_cut", why=why),
+        ]
+    told = "a): ImportError: x" + (", and restarted again and again" if again else "")
+    assert not_booted(trace) == [f"1 board never connected ({told}"]
+
+
 def test_what_held_needs_no_reason() -> None:
     made = Scenario.model_validate(
         {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 from dcompute_sim import trace as t
@@ -17,14 +18,14 @@ def not_booted(events: Sequence[t.Event]) -> list[str]:
     said: dict[str, str] = {}  # board -> the last exception that its program printed, or how that ended
     ends_raised: dict[str, bool] = {}  # whether the last line that it printed is an exception
     heap: dict[str, str] = {}
-    boots: dict[str, int] = {}
+    resets: Counter[str] = Counter()  # by itself: whom a fault restarts did not
     connected: set[str] = set()
     for event in events:
         match event:
             case t.NodeDefined(node=node, kind=kind) if kind != "python":
                 said[node] = ""
-            case t.NodeStarted(node=node, boot=boot):
-                boots[node] = boot
+            case t.NodeStopped(node=node, why=why) if why:
+                resets[node] += 1
             case t.NodeConnected(node=node):
                 connected.add(node)
             case t.NodeOutput(node=node, text=text) if node in said and text.strip():
@@ -41,7 +42,7 @@ def not_booted(events: Sequence[t.Event]) -> list[str]:
     alike: dict[tuple[str, str, bool], list[str]] = {}
     for board, how in said.items():
         if how and board not in connected:
-            alike.setdefault((how, heap.get(board, ""), boots.get(board, 0) > 1), []).append(board)
+            alike.setdefault((how, heap.get(board, ""), resets[board] > 1), []).append(board)
     return [
         f"{plural(len(names), 'board')} never connected ({named(names)}): {how}"
         + (f"; {memory}" if memory else "")
