@@ -10,6 +10,7 @@ seen yet would be lost with the process; and many at a time, for each is a commi
 
 from __future__ import annotations
 
+import atexit
 import os
 import ssl
 import threading
@@ -24,6 +25,7 @@ from types import TracebackType
 from typing import Any
 from weakref import WeakSet
 
+from dcompute._fork import this_process
 from dcompute._log import log
 from dcompute._master.registry import Registry
 from dcompute._mqtt.paho_session import SessionSettings
@@ -156,6 +158,9 @@ class FleetExecutor(Executor):
         self._recover()
         self._loop.start()
         self._teller.start()
+        self._pid = this_process()
+        if driver is None:
+            _open.add(self)
 
     # --- work -----------------------------------------------------------------------------------------------
 
@@ -505,9 +510,13 @@ class FleetExecutor(Executor):
         self._forget_taken()
         if self._journal is not None:
             self._journal.close()
-        for future in list(self._futures.values()):
-            if not future.done():
-                abandon(future)
+        _open.discard(self)
+        undone = [future for future in list(self._futures.values()) if not future.done()]
+        for future in undone:
+            abandon(future)
+        if undone:
+            kept = "lost" if self._journal is None else f"in the journal {self._journal.path}"
+            log.warning("executor: closed with %d tasks not done: they are %s", len(undone), kept)
 
     def __enter__(self) -> FleetExecutor:
         return self
@@ -585,6 +594,17 @@ class FleetExecutor(Executor):
                 self._keyed[row.id] = row.body
             self._room.add(row.priority)
             self._core.restore(_task_of(row, deadline_s), placed.get(row.id, []))
+
+
+_open: WeakSet[FleetExecutor] = WeakSet()  # on the shared driver
+
+
+@atexit.register
+def _close_all() -> None:
+    """Say of programs that end without `with` or `shutdown` what they leave undone."""
+    for fleet in list(_open):
+        if fleet._pid == this_process():
+            fleet.close()
 
 
 def _task_of(row: Row, deadline_s: float | None) -> Task:

@@ -169,6 +169,26 @@ def test_who_does_not_wait_for_the_end_is_disconnected_when_all_is_done(
     assert [future.result(0) for future in futures] == [1] * tasks
 
 
+@pytest.mark.parametrize("journal", [None, "work.sqlite"])
+@pytest.mark.parametrize("end", ["", "fleet.close()", "raise RuntimeError('a fault of the script')"])
+def test_a_program_that_ends_says_what_it_leaves_undone(
+    tmp_path: Path, end: str, journal: str | None
+) -> None:
+    script = f"""
+from dcompute import FleetExecutor
+fleet = FleetExecutor("127.0.0.1", 1, journal={journal!r})
+for number in range(7):
+    fleet.submit("add", number)
+{end}
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == end.startswith("raise")
+    where = "lost" if journal is None else f"in the journal {journal}"
+    assert f"closed with 7 tasks not done: they are {where}" in done.stderr
+
+
 async def _awaited(fleet: FleetExecutor) -> Any:
     return await asyncio.wrap_future(fleet.submit("add", 3, 4))
 
