@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from dcompute_sim import trace as t
+from dcompute_sim.checks import Status
+from dcompute_sim.engines.virtual import VirtualEngine
 from dcompute_sim.faults import KINDS
 from dcompute_sim.interfaces import participant
 from dcompute_sim.recorder import Recorder
+from dcompute_sim.run import RunOptions, run_scenario
+from dcompute_sim.scenario import Scenario
 
 
 def bitten(kind: str, node: str, *seen: tuple[str, str]) -> bool:
@@ -50,3 +56,18 @@ def test_only_its_own_effects_are_a_receipt(
 ) -> None:
     assert not bitten(kind, node, others)
     assert bitten(kind, node, others, its_own)
+
+
+def test_what_is_told_after_the_end_is_no_part_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loop that lagged said so a millisecond after `run_ended`: "the trace has no end"."""
+    engine_run = VirtualEngine.run
+
+    def lagging(engine: VirtualEngine, *given: Any) -> None:
+        engine_run(engine, *given)
+        engine.recorder.add(t.LoopLagged, lag_us=163_726)
+
+    monkeypatch.setattr(VirtualEngine, "run", lagging)
+    keys = {"version": 1, "name": "end", "duration": "5s", "fleet": {"n": {}}, "expect": ["final_status"]}
+    outcome = run_scenario(Scenario.model_validate(keys), RunOptions(time="virtual"))
+    assert isinstance(list(outcome.trace)[-1], t.RunEnded)
+    assert {result.outcome.status for result in outcome.verdict.results} == {Status.HELD}

@@ -157,6 +157,7 @@ class Director:
         self._faults.finish()
         self._engine.finish()
         self._recorder.add(t.RunEnded, reason="finished")
+        self._recorder.close()  # here: a loop that lags tells so before whoever turns it has seen the end
 
     def _executor(
         self, name: str, settings: AskerSettings, group_of: Mapping[str, str], mutants: tuple[str, ...]
