@@ -156,6 +156,7 @@ class Link:
 
     def _connect(self):
         if not self._reconnect.attempt():
+            self.outbox.unreachable()
             self._client.abort()
             gc.collect()
 
@@ -171,6 +172,10 @@ class Link:
         client.subscribe(core.status_topic, 1)
         with self.state:
             self.outbox.restart(core.greeting())
+        if self.outbox.closes > 1:
+            from refused import set_aside
+
+            set_aside(self)
         self._set_online(True)
         self.say("connected to %s:%d as %s, %s" % (client.server, client.port, core.node_id, core.inc))
 
@@ -179,14 +184,11 @@ class Link:
         self._set_online(False)  # first: whatever comes after it may find no room in the heap
         with self.state:
             self.core.lost()
-            refused = getattr(error, "errno", 0) == errno.ECONNRESET and self.outbox.closed()
+            if getattr(error, "errno", 0) == errno.ECONNRESET:
+                self.outbox.closed()
             self.outbox.restart(())
         self._reconnect.lost()
         self.say("connection lost: %r" % error)
-        if refused:
-            from refused import set_aside
-
-            set_aside(self)
 
     def _set_online(self, online):
         self.online = online

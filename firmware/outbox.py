@@ -54,13 +54,13 @@ class Outbox:
         self.sending = None
 
     def closed(self):
-        # The broker has closed the connection. True at the second time with one result in flight, or the
-        # fifth if it took one as large: over this it does so.
-        results = self.results
-        if not results or results[0] is not self.sending:
-            return False
-        self.closes += 1
-        return self.closes >= (5 if len(self.sending[1]) <= self.largest else 2)
+        # The broker has closed the connection, perhaps over the result in flight.
+        if self.results and self.results[0] is self.sending:
+            self.closes += 1
+
+    def unreachable(self):
+        # A try to connect has failed.
+        self.closes = max(0, self.closes - 1)
 
     def set_aside(self, instead):
         # Send `instead` in place of the first result, or (None) nothing.

@@ -1,22 +1,29 @@
 # A result over which the broker closes the connection: an error takes its place, and what stands behind it
 # goes on. Loaded when it is needed: hardly any board ever has one.
+#
+# It does so over this if it has closed twice with the result in flight and let us in again each time; five
+# times if it took one as large before. A try to connect that fails takes one back: the broker was stopped.
 
 import gc
 import json
 
 _TYPE = "ResultSetAside"  # of the error
+_CLOSES_OVER_A_USUAL_ONE = 5
 
 
 def set_aside(link):
-    # Take the first result out of the link's outbox, and tell whoever wants it.
+    # Take the first result out of the link's outbox, if it is that, and tell whoever wants it.
     gc.collect()
+    outbox = link.outbox
     with link.state:
-        message = link.outbox.results[0]
+        message = outbox.results[0]
+        if len(message[1]) <= outbox.largest and outbox.closes < _CLOSES_OVER_A_USUAL_ONE:
+            return
         try:
             instead = _instead_of(link.core, message)
         except MemoryError:
             instead = None
-        link.outbox.set_aside(instead)
+        outbox.set_aside(instead)
     link.say("set aside a result of %d bytes: the broker closes the connection over it" % len(message[1]))
 
 

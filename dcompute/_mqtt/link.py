@@ -97,8 +97,8 @@ class LinkOwner(Protocol):
         """Too much was held: this oldest message is lost."""
 
     def link_refused(self, message: Outgoing, held: bool, reason: str) -> Outgoing | None:
-        """The broker closes the connection over this message, so it was set aside; returns what to send
-        instead."""
+        """The broker has closed the connection over this message, again and again, so it is set aside;
+        returns what to send instead."""
 
 
 @dataclass(slots=True)
@@ -345,9 +345,15 @@ class MqttLink:
                 self._publish_urgent(self._urgent.pop(topic))
 
     def _publish_urgent(self, message: Outgoing) -> None:
-        if self._suspects is None or self._suspects.allows(message[0], len(message[1])):
-            self._urgent_in_flight += 1
-            self._publish(message, held=None)
+        suspects = self._suspects
+        if suspects is not None:
+            if not suspects.allows(message[0], len(message[1])):
+                return
+            if suspects.convicts(Suspect(message[0], message[1], False)):
+                self._owner.link_refused(message, False, suspects.reason)
+                return
+        self._urgent_in_flight += 1
+        self._publish(message, held=None)
 
     def pardon(self) -> bool:
         """Let what was set aside of what is said anew be tried once more; tell whether there is any of it."""
@@ -465,6 +471,12 @@ class MqttLink:
         self._send_urgent()
         while (taken := self._next_held()) is not None:
             message, priority = taken
+            if self._suspects is not None and self._suspects.convicts(Suspect(message[0], message[1], True)):
+                instead = self._owner.link_refused(message, True, self._suspects.reason)
+                if instead is not None:
+                    with self._held_lock:
+                        self._hold_first(priority, instead)
+                continue
             try:
                 self._publish(message, held=priority)
             except BaseException:
@@ -530,6 +542,8 @@ class MqttLink:
         if was_up:
             self._owner.link_down(reason)
         else:
+            if self._suspects is not None:
+                self._suspects.unreachable()
             self._owner.link_failed(reason)
         _call_all(self._first_outcome)
 
@@ -563,8 +577,7 @@ class MqttLink:
     # --- the broker closes ------------------------------------------------------------------------------
 
     def _closed_by_broker(self, reason: str) -> None:
-        """Find out over what, as far as that can be known, and connect again."""
-        convicted: _Sent | None = None
+        """Note over what that may be, and connect again."""
         if self._largest_once:
             self._once_bytes = min(self._once_bytes, self._largest_once - 1)
         flying = list(self._in_flight.values())
@@ -581,9 +594,7 @@ class MqttLink:
                 f" while a message of {len(worst.payload):,} bytes on {worst.topic} was on its way: "
                 "is it too large for the broker, or not allowed there?"
             )
-            if self._suspects.closed(suspects, self._largest_acknowledged) is not None:
-                (convicted,) = flying
-                self._in_flight.clear()
+            self._suspects.closed(suspects, self._largest_acknowledged, reason)
         # A close over a message says nothing of another program with our id.
         short = self._driver.now_s() - self._up_since_s < STABLE_S
         self._thrown_out = self._thrown_out + 1 if short and not flying else 0
@@ -593,11 +604,6 @@ class MqttLink:
                 f"{self._settings.client_id!r}?"
             )
         self._lost(reason)
-        if convicted is not None:
-            instead = self._owner.link_refused(convicted.message, convicted.held is not None, reason)
-            if instead is not None and convicted.held is not None:
-                with self._held_lock:
-                    self._hold_first(convicted.held, instead)
 
     def _refuse_extra(self, topic: str, did: str) -> None:
         self._unwelcome = {**self._unwelcome, topic: -1}

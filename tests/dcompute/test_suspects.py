@@ -26,41 +26,75 @@ def kept(payload: bytes) -> Suspect:
     return Suspect("t", payload, True)
 
 
+class Case:
+    """Suspects, and what is sent on after each close of the broker."""
+
+    def __init__(self) -> None:
+        self.suspects = Suspects()
+
+    def closed(self, *in_flight: Suspect, largest: int = 0, stopped: bool = False) -> bool:
+        """Whether it is to be set aside when it is to be sent again; `stopped`: the broker was."""
+        self.suspects.closed(in_flight, largest, "closed")
+        if stopped:
+            self.suspects.unreachable()
+        return self.suspects.convicts(in_flight[-1])
+
+
 def test_alone_it_is_convicted_at_the_second_close() -> None:
-    suspects = Suspects()
-    assert suspects.closed([kept(b"large")], 3) is None
-    assert suspects.careful
-    assert suspects.closed([kept(b"large")], 3) == kept(b"large")
-    assert not suspects.careful
+    case = Case()
+    assert not case.closed(kept(b"large"))
+    assert case.suspects.careful
+    assert case.closed(kept(b"large"))
+    assert not case.suspects.careful
+    assert not case.suspects.convicts(kept(b"large"))
 
 
 def test_among_others_it_is_convicted_once_it_is_alone() -> None:
-    suspects = Suspects()
-    everything = [kept(b"small"), kept(b"large")]
-    assert suspects.closed(everything, 0) is None
-    assert suspects.closed(everything, 0) is None, "however often: it may be the other"
-    suspects.clear(kept(b"small"))
-    assert suspects.closed([kept(b"large")], 5) is None, "as large as one that was acknowledged: four more"
-    assert suspects.closed([kept(b"large")], 4) == kept(b"large")
+    case = Case()
+    assert not case.closed(kept(b"small"), kept(b"large"))
+    assert not case.closed(kept(b"small"), kept(b"large")), "however often: it may be the other"
+    case.suspects.clear(kept(b"small"))
+    assert not case.closed(kept(b"large"), largest=5), "as large as one that was acknowledged: two more"
+    assert case.closed(kept(b"large"), largest=4)
 
 
 def test_a_usual_one_takes_five() -> None:
-    suspects = Suspects()
-    verdicts = [suspects.closed([kept(b"usual")], 5) for _ in range(CLOSES_TO_CONVICT_A_USUAL_ONE)]
-    assert verdicts == [None] * (CLOSES_TO_CONVICT_A_USUAL_ONE - 1) + [kept(b"usual")]
+    case = Case()
+    verdicts = [case.closed(kept(b"usual"), largest=5) for _ in range(CLOSES_TO_CONVICT_A_USUAL_ONE)]
+    assert verdicts == [False] * (CLOSES_TO_CONVICT_A_USUAL_ONE - 1) + [True]
 
 
 def test_what_is_said_anew_on_each_connection_is_known_by_its_topic() -> None:
-    suspects = Suspects()
-    assert suspects.closed([Suspect("me/status", b"x" * 50 + b"inc 1", False)], 0) is None
-    convicted = Suspect("me/status", b"x" * 50 + b"inc 2", False)
-    assert suspects.closed([convicted], 0) == convicted
-    assert not suspects.allows("me/status", 55)
-    assert suspects.allows("me/status", 54)
-    assert suspects.allows("other/status", 1000)
-    suspects.closed([Suspect("probe", b"", False)], 0)
-    suspects.all_acknowledged()
-    assert not suspects.careful
+    case = Case()
+    assert not case.closed(Suspect("me/status", b"x" * 50 + b"inc 1", False))
+    assert case.closed(Suspect("me/status", b"x" * 50 + b"inc 2", False))
+    assert not case.suspects.allows("me/status", 55)
+    assert case.suspects.allows("me/status", 54)
+    assert case.suspects.allows("other/status", 1000)
+    case.closed(Suspect("probe", b"", False))
+    case.suspects.all_acknowledged()
+    assert not case.suspects.careful
+
+
+def test_what_is_said_anew_may_have_become_smaller_meanwhile() -> None:
+    case = Case()
+    for _ in range(2):
+        case.suspects.closed([Suspect("me/status", b"x" * 50, False)], 0, "closed")
+    assert not case.suspects.convicts(Suspect("me/status", b"x" * 49, False))
+    assert not case.suspects.allows("me/status", 50)
+
+
+@given(st.lists(st.booleans(), max_size=20), st.booleans())
+def test_only_the_closes_of_a_broker_that_is_there_count(stopped: list[bool], usual: bool) -> None:
+    case = Case()
+    counted = 0
+    for each in stopped:
+        convicted = case.closed(kept(b"one"), largest=3 * usual, stopped=each)
+        counted += not each
+        assert convicted is (counted == (CLOSES_TO_CONVICT_A_USUAL_ONE if usual else CLOSES_TO_CONVICT))
+        if convicted:
+            counted = 0
+        assert case.suspects.careful is bool(counted)
 
 
 def test_what_is_said_anew_is_tried_once_more() -> None:
@@ -153,6 +187,23 @@ def test_a_reset_now_and_then_convicts_nobody(new_world: Callable[[], Any]) -> N
         if number and number % 3 == 0:  # lost before its PUBACK
             broker.heard()
             broker.lose(ConnectionResetError())
+            world.until_dial()[1].accept()
+        world.wires[-1].published()
+    assert client.refused == []
+    assert client.link.held() == 0
+
+
+def test_a_broker_that_is_stopped_over_and_over_convicts_nobody(new_world: Callable[[], Any]) -> None:
+    world = new_world()
+    client = Client(world)
+    client.up().published()
+    for number in range(10):
+        client.send(b"larger than all before".ljust(30 + number, b"."))
+        for _ in range(3):
+            broker = world.wires[-1]
+            broker.heard()
+            broker.lose()
+            world.until_dial()[1].lose(ConnectionRefusedError())
             world.until_dial()[1].accept()
         world.wires[-1].published()
     assert client.refused == []

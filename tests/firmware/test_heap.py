@@ -28,7 +28,7 @@ SOURCE = {32: 42, 64: 64}
 COMPILED = {32: 30, 64: 40}
 REMEMBERING = {32: 53, 64: 73}
 REMEMBERING_COMPILED = {32: 36, 64: 48}
-SLOT = {32: 43, 64: 64}
+SLOT = {32: 42, 64: 64}
 
 
 def heap_bytes(rig: Rig, kib: Mapping[int, float]) -> int:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
+import importlib
 import json
+import sys
+import threading
 from collections.abc import Callable
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -485,24 +488,38 @@ def test_a_result_over_which_the_broker_closes_is_answered_by_an_error_and_the_n
 
 
 @pytest.mark.parametrize(
-    ("closes", "usual", "found"), [(1, False, False), (2, False, True), (4, True, False)]
+    ("closes", "usual", "tries_fail", "found"),
+    [
+        *((1, False, 0, False), (2, False, 0, True), (4, True, 0, False), (5, True, 0, True)),
+        *((2, False, 1, False), (2, False, 2, False), (3, False, 2, True), (5, True, 3, False)),
+    ],
 )
-def test_an_outbox_finds_out_over_what_the_broker_closes(closes: int, usual: bool, found: bool) -> None:
-    spec = importlib.util.spec_from_file_location("outbox", product() / "outbox.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    outbox = module.Outbox(4)
+def test_a_board_finds_out_over_what_the_broker_closes(
+    closes: int, usual: bool, tries_fail: int, found: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`tries_fail`: after which close a try to connect fails: the broker was stopped."""
+    monkeypatch.syspath_prepend(product())
+    outbox_file, refused = (importlib.import_module(name) for name in ("outbox", "refused"))
+    for name in ("outbox", "refused"):
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(refused, "_instead_of", lambda _core, message: (*message[:1], b"an error", False))
+    outbox = outbox_file.Outbox(4)
+    link = SimpleNamespace(outbox=outbox, state=threading.Lock(), core=None, say=lambda _text: None)
     if usual:
         outbox.add_result(("results", b"a larger one", False))
         outbox.start_next()
         outbox.acknowledged(0)
     outbox.add_result(("results", b"a larger one", False))
     for close in range(1, closes + 1):
+        assert outbox.results[0][1] == b"a larger one"
         outbox.add_status(("n/status", b"ready", True))  # which is let through
         outbox.start_next()
         outbox.acknowledged(0)
         assert outbox.start_next() is not None
-        assert outbox.closed() is (found and close == closes)
+        outbox.closed()
         outbox.restart(())
+        if close == tries_fail:
+            outbox.unreachable()
+        if outbox.closes > 1:
+            refused.set_aside(link)
+    assert (outbox.results[0][1] == b"an error") is found

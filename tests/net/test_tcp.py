@@ -497,6 +497,24 @@ def test_what_is_sent_again_is_late_since_it_was_written(world: World) -> None:
     assert world.observer.late_missed_s == [pytest.approx(0.22 * 31, abs=0.01)]
 
 
+def test_a_copy_of_what_has_arrived_is_not_late_and_hides_nothing(world: World) -> None:
+    """Seed 8325 of swarm_boards: the acknowledgement is late, so what has arrived is sent again; the next
+    word is the first that is late, and the broker loses patience."""
+    world.node.slow(0.0, loss=1e-9)
+    socket = world.node.connect("broker", 1883)
+    world.run(1)
+    socket.send(b"in time")
+    world.run(0.015)
+    world.node.slow(2.5, loss=1e-9)
+    world.run(5)
+    assert world.received == [b"in time"]
+    assert world.observer.of("late") == []
+    socket.send(b"ping")
+    world.run(5)
+    assert world.received == [b"in timeping"]
+    assert world.observer.of("late") == [("node", 1, pytest.approx(2.51, abs=0.02))]
+
+
 def test_what_waits_for_room_is_late_since_it_was_written(world: World) -> None:
     """Seed 7352 of the swarm: of what was written at once, the window lets the last go after round trips."""
     world.node.slow(0.3, loss=1e-9)

@@ -201,6 +201,7 @@ class Endpoint:
         "_pending",
         "_pending_at_s",
         "_recovery",
+        "_under_way",
         "connection",
         "error",
         "host",
@@ -243,6 +244,7 @@ class Endpoint:
         self._pending_at_s = 0.0
         self._arrival_s = 0.0  # of the newest segment: later ones do not overtake it
         self._delay_s = math.inf  # that the newest bytes had; of the first there is nothing to compare with
+        self._under_way = 0  # up to here bytes have been sent, watched, over a link that was up
         self._blocked = False  # the program was told that the send buffer is full
         self._recovery: Recovery | None = None  # since it was first watched, or got something of who is
 
@@ -417,7 +419,11 @@ class Endpoint:
             return False
         else:
             segment.callbacks = crosses
-            if length:
+            end = segment.seq + length
+            # Of bytes that have arrived, or will before these, a copy says nothing: it is sent because the
+            # acknowledgement is late, and would make what is written next look punctual.
+            if length and end > self.peer.received and end > self._under_way:
+                self._under_way = end
                 delay_s = arrival_s - now_s + missed_s
                 if delay_s >= self._delay_s + LATE_S:
                     self._tell_late(delay_s, missed_s)
@@ -483,6 +489,7 @@ class Endpoint:
 
     def swallowed_watched(self, segment: WatchedSegment[Endpoint]) -> None:
         """Silence met one that is: its timer runs."""
+        self._under_way = min(self._under_way, segment.seq)
         if self.state != GONE and segment.payload is not ACK and not segment.again:
             self._tell_held(segment.payload)
 
