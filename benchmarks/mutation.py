@@ -30,8 +30,8 @@ from typing import Any
 from dcompute_sim.mutants import Edit
 
 from benchmarks.mutants.catalogue import ROOT, SourceMutant
-from benchmarks.mutants.judge import END_TO_END
 from benchmarks.mutants.run import Judgement, judge
+from benchmarks.mutants.trials import END_TO_END
 
 CORES = {
     "dcompute/node_core.py": "swarm",

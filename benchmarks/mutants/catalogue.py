@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parent.parent.parent
 HERE = Path(__file__).parent
-PARTS = {"dcompute": HERE / "dcompute.yaml", "firmware": HERE / "firmware.yaml"}
+PARTS = {part: HERE / f"{part}.yaml" for part in ("dcompute", "delivery", "firmware")}
 _COPIED = ("dcompute", "firmware")
 
 

@@ -24,8 +24,8 @@ from dcompute_sim.end_to_end.small_world import Bounds, SmallWorld
 from dcompute_sim.run import RunOptions, run_scenario
 from dcompute_sim.scenario import find, load_all
 
-END_TO_END = "end-to-end"
-"""A trial that is no scenario."""
+from benchmarks.mutants.trials import END_TO_END
+
 _WALKS = 300
 _TASKS = tuple((name, name in "ad") for name in "abcde")
 _FAULTS: Any = dict.fromkeys(("node_crashes", "asker_crashes", "outages", "deaths", "cancels"), 2)

@@ -1,12 +1,14 @@
 """Which trials a mutant has to pass: what ships, in an order that finds most in little time.
 
-A trial is written as the arguments of `dcompute run`.
+A trial is written as the arguments of `dcompute run`; but for END_TO_END, which drives the two cores of
+delivery end to end through random orders of all that can befall them.
 """
 
 from __future__ import annotations
 
 from dcompute_sim.scenario import shipped
 
+END_TO_END = "end-to-end"
 _SWARM_SEEDS = 200
 _BOARD_SEEDS = 60
 _FIRST_SEEDS = 4  # tried before the scenarios: they find what is wrong with nearly everything
@@ -45,9 +47,10 @@ def trials(part: str) -> list[str]:
     boards = [name for name, text in texts.items() if "kind: firmware" in text and name not in _COSTLY]
     python = [name for name in texts if name not in boards and name not in _COSTLY]
     costly = [f"{name} {_SMALLER}" if name == "esp32" else name for name in _COSTLY]
-    if part == "dcompute":
+    if part != "firmware":
         seeds = [f"swarm --seed {seed}" for seed in range(1, _SWARM_SEEDS + 1)]
-        return [*seeds[:_FIRST_SEEDS], *python, *boards, *seeds[_FIRST_SEEDS:], *costly]
+        orders = [END_TO_END] if part == "delivery" else []
+        return [*seeds[:_FIRST_SEEDS], *python, *orders, *boards, *seeds[_FIRST_SEEDS:], *costly]
     as_boards = [
         f"{name} --set fleet.py.kind=firmware{_FOR_BOARDS.get(name, '')}"
         for name in python

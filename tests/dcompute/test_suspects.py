@@ -103,7 +103,8 @@ def test_what_is_said_anew_is_tried_once_more() -> None:
 
     def convict() -> None:
         for _ in range(CLOSES_TO_CONVICT):
-            suspects.closed([status], 0)
+            suspects.closed([status], 0, "closed")
+        assert suspects.convicts(status)
         assert not suspects.allows("me/status", 5)
 
     assert not suspects.pardon(), "nothing was convicted"

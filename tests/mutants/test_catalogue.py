@@ -9,7 +9,7 @@ from benchmarks.mutants.run import judge
 from benchmarks.mutants.trials import trials
 
 ALL = [mutant for part in PARTS for mutant in catalogue(part)]
-SHARE = ("queue-lifo", "no-will", "master-callback-never", "result-under-another-id")
+SHARE = ("queue-lifo", "no-will", "master-callback-never", "result-under-another-id", "asker-moves-once")
 """A few that each have a trial of their own to catch them; the benchmark judges all."""
 
 

@@ -43,11 +43,11 @@ class EventPattern(Check):
             event
             for event in trace
             if type(event) is kind
-            and all(_is(getattr(event, key), value) for key, value in self.where.items())
+            and all(is_wanted(getattr(event, key), value) for key, value in self.where.items())
         ]
 
 
-def _is(found: object, wanted: object) -> bool:
+def is_wanted(found: object, wanted: object) -> bool:
     """Whether a field is as wanted; in a text `*` stands for anything."""
     if isinstance(wanted, str) and "*" in wanted:
         return isinstance(found, str) and fnmatchcase(found, wanted)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from dcompute_sim.checks.check import CheckOutcome, failed, held, inconclusive, noun
-from dcompute_sim.checks.event_pattern import EventPattern
+from dcompute_sim.checks.event_pattern import EventPattern, is_wanted
 from dcompute_sim.trace import Event, NodeConnected, RunEnded
 
 
@@ -26,7 +26,10 @@ class Never(EventPattern):
         if found:
             return failed(f"{self.event} happened {len(found)} {noun(len(found), 'time')}", found, figures)
         who = self.where.get("node")
-        if not any(isinstance(event, NodeConnected) and who in (None, event.node) for event in trace):
+        if not any(
+            isinstance(event, NodeConnected) and (who is None or is_wanted(event.node, who))
+            for event in trace
+        ):
             return inconclusive(f"no {self.event}: {f'{who} never' if who else 'no node'} connected", figures)
         if not (trace and isinstance(trace[-1], RunEnded) and trace[-1].reason == "finished"):
             return inconclusive(f"no {self.event}, in a run that did not come to its end", figures)

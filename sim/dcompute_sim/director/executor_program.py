@@ -66,6 +66,11 @@ class _Wanted:
     on_over: Callable[[], None] | None
     node: str
     group: str
+    cancel_at_us: int | None
+
+
+def _cancel(future: FleetFuture) -> None:
+    future.cancel()
 
 
 class ExecutorProgram:
@@ -98,6 +103,7 @@ class ExecutorProgram:
         self._namespace = namespace
         self._core_class = core_class(mutants)
         self._executor: FleetExecutor | None = None
+        self._driver: SuspendableDriver | None = None
         self._journal: LateJournal | None = None
         self._wanted: dict[str, _Wanted] = {}
         self._told_by: dict[str, str] = {}  # task -> the node whose answer ended it
@@ -111,6 +117,7 @@ class ExecutorProgram:
     def start(self, machine: Machine, driver: SuspendableDriver) -> None:
         """Start the program, with what it had not seen the end of."""
         self._boots += 1
+        self._driver = driver
         journal = "none"
         if self._settings.journal:
             journal = "kept" if self._journal is not None else "new" if self._boots == 1 else "lost"
@@ -210,6 +217,7 @@ class ExecutorProgram:
         answer, declared = asked_digest(fields, stream.answer)
         ends = {"unknown": stream.once, "expired": stream.timeout is not None}
         ends["node_lost"] = stream.retries is not None
+        ends["cancelled"] = stream.cancel_after is not None
         self._recorder.add(
             t.TaskAsked,
             task=fields["id"],
@@ -223,7 +231,12 @@ class ExecutorProgram:
             ends=[end for end, possible in ends.items() if possible],
         )
         body = {key: value for key, value in fields.items() if key not in ("id", "priority")}
-        wanted = _Wanted(fields["id"], body, fields["priority"], where, stream, on_over, node, group)
+        cancel_at_us = None
+        if stream.cancel_after is not None:
+            cancel_at_us = self._recorder.now_us() + round(stream.cancel_after * 1e6)
+        wanted = _Wanted(
+            fields["id"], body, fields["priority"], where, stream, on_over, node, group, cancel_at_us
+        )
         self._wanted[wanted.id] = wanted
         if self._executor is not None:
             self._submit(self._executor, wanted)
@@ -238,8 +251,13 @@ class ExecutorProgram:
             timeout=stream.timeout,
             retries=stream.retries,
             once=stream.once,
+            speculate=stream.speculate,
         )
         future.add_done_callback(partial(self._over, executor, wanted))
+        if wanted.cancel_at_us is not None:
+            assert self._driver is not None
+            left_s = max(0.0, (wanted.cancel_at_us - self._recorder.now_us()) / 1e6)
+            self._driver.call_later(left_s, partial(_cancel, future))
 
     def _tell(self, event: ExecutorEvent) -> None:
         event = self._ids.renamed(event)

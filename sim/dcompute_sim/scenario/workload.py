@@ -192,6 +192,16 @@ class TaskStream(ListEntry):
         default=False,
         description="Run at most once, whatever happens; where nobody knows it ends as unknown.",
     )
+    cancel_after: Duration | None = Field(
+        default=None,
+        description="The asker does not want it any more this long after it has asked, and cancels what is "
+        "not over. One that is to run once and is at work has the end that its node tells.",
+    )
+    speculate: Duration | None = Field(
+        default=None,
+        description="A task that is not over this long after it was sent is tried on another node as well; "
+        "the first result counts. Not with `once`.",
+    )
     loop: Loop = Field(default=Loop(), description="Whether results set the pace.")
     task: dict[str, Any] | None = Field(default=None, description="The task's own fields, any JSON.")
     answer: Any = Field(
@@ -239,7 +249,7 @@ class TaskStream(ListEntry):
         if self.when is not None and self.until is not None:
             raise wrong("nobody knows when this stream starts: end it with `tasks`, not `until`")
         if self.via == "transport":
-            for key in ("retries", "timeout", "once"):
+            for key in ("retries", "timeout", "once", "cancel_after", "speculate"):
                 if getattr(self, key) not in (None, False):
                     raise wrong(f"`{key}` is an executor's: `send_task` sends a task, and no more")
             if self.again_after is not None and self.again_after <= 0:
@@ -248,6 +258,8 @@ class TaskStream(ListEntry):
                 raise wrong(f"`{self.master[:40]}` has an executor and nothing else: leave out `via`")
         elif self.again_after is not None:
             raise wrong("an executor sends again by itself (`resend`): `again_after` is for `via: transport`")
+        if self.once and self.speculate is not None:
+            raise wrong("a task that is to run `once` is not tried on two nodes: no `speculate`")
         if self.tasks is None and self.until is None and self.phase is None:
             raise wrong("this stream never ends: add `tasks`, `until` or `phase`")
         if self.until is not None and self.until <= (self.at or 0):
