@@ -4,7 +4,9 @@ Nothing is installed into the system and nothing needs root. What is fetched is 
 or a SHA-256), kept in the user's cache and verified again on every use.
 
 The 32-bit build comes first, before a `micropython` on the PATH: an ESP32's objects are half as large as a
-64-bit machine's, so only its figures of memory are a board's. All else is the same, to the digest of a run. A
+64-bit machine's, so only its figures of memory are a board's. All else is the same, to the digest of a run,
+until a heap is so full that the 64-bit build is short of memory where the chip is not: from 90 s on boards of
+scenarios/update.yaml have no room there for the ring of acknowledged tasks, and say so to the master. A
 machine that cannot run it, or whose mirrors do not carry it, is served by a 64-bit one, and whatever names
 the emulator says so. Where the 32-bit one was not to be had once, `dcompute emulator setup` asks again.
 """
