@@ -43,7 +43,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
@@ -385,7 +385,8 @@ class MqttLink:
             closed()
             return
         self._closed.append(closed)
-        self._urgent.clear()  # what is last overtakes it
+        if not self._waiting:
+            self._urgent.clear()  # what is last overtakes it
         with self._held_lock:
             if last:
                 self._hold(_LAST, last)
@@ -404,11 +405,14 @@ class MqttLink:
         _call_all(self._first_outcome)
         self._tell_closed()
 
-    def _forget_last_words(self) -> None:
-        """Should the link start again, they would be a lie."""
+    def _forget_last_words(self, topics: Container[str] | None = None) -> None:
+        """Drop those on these topics: said anew for a new connection, they name the one that is gone; or all
+        of them, which would be a lie should the link start again."""
         with self._held_lock:
-            while _LAST in self._held:
-                self._take_held(_LAST)
+            last = [self._take_held(_LAST) for _ in range(len(self._held.get(_LAST, ())))]
+            kept = [message for message in last if topics is not None and message[0] not in topics]
+            if kept:
+                self._hold(_LAST, kept)
 
     def reconnect(self, reason: str) -> None:
         """End the present connection, or attempt at one, and make a new one."""
@@ -498,6 +502,8 @@ class MqttLink:
             if not self._held:
                 return None
             priority = max(self._held)
+            if priority == _LAST and self._urgent:
+                return None  # who takes what is held must have heard of us before: that waits for room
             return self._take_held(priority), priority
 
     def _publish(self, message: Outgoing, *, held: int | None) -> None:
@@ -645,7 +651,10 @@ class MqttLink:
         self.last_error = ""
         self._arm_check()
         # Ahead of what is held: who takes a result of this life must have heard of it.
-        self.send_now(self._owner.link_up())
+        greeting = self._owner.link_up()
+        if self._closed:
+            self._forget_last_words({topic for topic, _, _ in greeting})
+        self.send_now(greeting)
         for extra in self._owner.link_extras():
             self.subscribe_also(extra)
         self._pump()

@@ -458,6 +458,33 @@ def test_closing_sends_everything_then_the_last_word_then_disconnect(client: Cli
     assert len(client.world.wires) == 1
 
 
+def test_the_last_word_is_that_of_the_connection_on_which_it_is_said(client: Client) -> None:
+    """A hunt of the swarm: a node that left while its broker was stopped said goodbye for the connection
+    before, over the next one, and over the status that this had said of itself."""
+    client.greeting = [("s", b"connected 1", True)]
+    client.up().published()
+    client.send(b"result")
+    closed = closing(client)
+    world = client.world
+    world.wires[-1].lose()
+    client.greeting = [("s", b"offline 2", True)]
+    _, broker = world.until_dial()
+    assert broker.accept().published() == [b"offline 2", b"result"]
+    assert closed == ["closed"]
+
+
+def test_who_gets_what_is_held_has_heard_the_status_before(client: Client) -> None:
+    """A hunt of the swarm: leaving overtook a status that waited for room, and not the result behind it."""
+    client.greeting = [("hello", b"hello", False), ("s", b"ready", True)]
+    client.up().published()
+    client.send(b"result")
+    client.world.wires[-1].lose()
+    broker = client.world.until_dial()[1].accept()  # one at a time, for the broker has closed over something
+    closed = closing(client)
+    assert broker.published() == [b"hello", b"ready", b"result", b"offline"]
+    assert closed == ["closed"]
+
+
 def test_disconnect_comes_after_the_last_acknowledgement(client: Client) -> None:
     broker = client.up()
     closing(client)
