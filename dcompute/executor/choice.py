@@ -20,7 +20,7 @@ at each look; and choosing at random, with which two tasks go to one node while 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from heapq import heappop, heappush
 from typing import Any
 
@@ -53,6 +53,16 @@ def matches(where: Mapping[str, Any], node_id: str, announced: Mapping[str, Any]
     return True
 
 
+def check_where(where: Mapping[str, Any]) -> None:
+    """Raise ValueError for bounds that are none: a misspelt one would let in every node that has the key."""
+    for key, wanted in where.items():
+        if isinstance(wanted, Mapping):
+            for name, bound in wanted.items():
+                number = isinstance(bound, (int, float)) and not isinstance(bound, bool)
+                if name not in ("min", "max") or not number:
+                    raise ValueError(f"where {key!r}: {{'min': 1, 'max': 2}} with numbers, not {wanted!r}")
+
+
 def _fits(task: Task, node: Node) -> bool:
     """Whether the task may be given to the node, had it room."""
     if task.once and not node.credit:
@@ -64,6 +74,19 @@ def _fits(task: Task, node: Node) -> bool:
     if any(placement.node is node for placement in task.placements):
         return False
     return not task.where or matches(task.where, node.id, node.announced)
+
+
+def unfit(task: Task, nodes: Iterable[Node]) -> str:
+    """Why the task waits, in words, when no living node could have it, were it idle; else "". One that may
+    come back from a node is that node's."""
+    living = [node for node in nodes if node.alive]
+    if task.placements or not living or any(_fits(task, node) for node in living):
+        return ""
+    wants = [f"function {task.function!r}"] if task.function else []
+    wants += [f"where {task.where!r}"] if task.where else []
+    wants += ["to run once"] if task.once else []
+    wants += [f"{len(task.body):,} bytes"]
+    return f"no node that is there can do task {task.id} ({', '.join(wants)})"
 
 
 def _drop_stale(queue: list[_Entry]) -> None:
@@ -130,6 +153,11 @@ class Choice:
         else:
             lines = self._lines + self._reserves[: task.priority + 1]
         return (node for line in lines for node in line.values() if _fits(task, node))
+
+    def unfit(self, nodes: Iterable[Node]) -> str:
+        """What is to be said of the first task for which no living node would do; "" if there is none."""
+        heads = [queue[0][-1] for queue in self._queues.values() if queue and queue[0][-1].waiting]
+        return next(filter(None, (unfit(task, nodes) for task in heads)), "")
 
     def recalls(self, now_s: float) -> list[Placement]:
         """What full nodes are to give back for the first tasks of each queue, none of which found room. The

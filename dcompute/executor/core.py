@@ -36,7 +36,7 @@ from collections.abc import Mapping
 from heapq import heapify, heappop, heappush
 from typing import Any
 
-from dcompute.executor.choice import ALONE_AFTER, Choice
+from dcompute.executor.choice import ALONE_AFTER, Choice, unfit
 from dcompute.executor.model import (
     FULL_BACKOFF_S,
     RESEND_S,
@@ -270,7 +270,9 @@ class FleetCore:
             task = self.tasks.get(heappop(self.deadlines)[1])
             if task is not None:
                 unsure = task.once and task.active()
-                self._settle(task, Outcome.UNKNOWN if unsure else Outcome.EXPIRED, now_s)
+                why = unfit(task, self.nodes.values()) if task.waiting else ""
+                value = f"not done within its timeout: {why}" if why else None
+                self._settle(task, Outcome.UNKNOWN if unsure else Outcome.EXPIRED, now_s, value)
         if self.deadlines:
             self._wake(self.deadlines[0][0])
         for node in self.nodes.values():
@@ -300,6 +302,10 @@ class FleetCore:
     def waiting(self) -> int:
         """How many tasks wait for a node."""
         return self.choice.waiting
+
+    def unfit(self) -> str:
+        """What is to be said of a task for which no living node would do; "" if there is none."""
+        return self.choice.unfit(self.nodes.values())
 
     # --- tasks ----------------------------------------------------------------------------------------------
 

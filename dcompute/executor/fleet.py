@@ -33,7 +33,7 @@ from dcompute._mqtt.shared import shared_driver
 from dcompute.drivers import Address, Driver
 from dcompute.errors import JournalError
 from dcompute.events import ExecutorObserver
-from dcompute.executor.choice import matches
+from dcompute.executor.choice import check_where, matches
 from dcompute.executor.core import FleetCore, count_in
 from dcompute.executor.fleet_loop import FleetLoop
 from dcompute.executor.future import FleetFuture, abandon, ignore, note_progress, settle
@@ -310,6 +310,12 @@ class FleetExecutor(Executor):
         speculate: float | None = None,
     ) -> list[FleetFuture]:
         check_priority(priority)
+        check_where(where or {})
+        for name, value in (("timeout", timeout), ("speculate", speculate), ("retries", retries)):
+            if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+                raise ValueError(f"{name} is a number, not {value!r}")
+        if retries is not None and retries < 0:
+            raise ValueError(f"retries is at least 0, not {retries}")
         if once and speculate is not None:
             raise ValueError("a task that is to run once is not tried on two nodes: no `speculate`")
         where = dict(where or {})
@@ -443,8 +449,9 @@ class FleetExecutor(Executor):
 
     @property
     def last_error(self) -> str:
-        """Why nothing goes on: the link is not up, the journal cannot be written, or what is sent to a node
-        seems to be denied by the broker's access rules; else ""."""
+        """Why nothing goes on: the link is not up, the journal cannot be written, what is sent to a node
+        seems to be denied by the broker's access rules, or a task waits that no node which is there can do;
+        else ""."""
         return self._loop.last_error
 
     def is_connected(self) -> bool:

@@ -117,6 +117,7 @@ class FleetLoop(Hearing):
         self._turn_due = False
         self._withheld = Batch()  # what the journal has refused so far
         self._journal_error = ""
+        self._unfit = ""
         self._seen: dict[str, tuple[Any, ...]] = {}
         self._listens_to_old = False
         self._timer: Timer | None = None
@@ -150,9 +151,10 @@ class FleetLoop(Hearing):
 
     @property
     def last_error(self) -> str:
-        """Why nothing goes on: the link is not up, the journal cannot be written, or what is sent, or what is
-        to come, seems to be denied; else ""."""
-        return self._journal_error or self._link.last_error or self._denied or self._registry.suspicion()
+        """Why nothing goes on: the link is not up, the journal cannot be written, what is sent, or what is to
+        come, seems to be denied, or a task is for no node that is there; else ""."""
+        denied = self._denied or self._registry.suspicion()
+        return self._journal_error or self._link.last_error or denied or self._unfit
 
     def is_connected(self) -> bool:
         """Tell whether it is connected and subscribed."""
@@ -187,6 +189,8 @@ class FleetLoop(Hearing):
             batch = self._core.take_batch()
             batch.writes += self._beliefs.values()
             self._beliefs.clear()
+            if not batch.sends:  # of what waits nothing has found a node
+                self._unfit = self._core.unfit()
             self._carry_out(batch)
             self._arm()
             if not self._core.tasks and not self._withheld:

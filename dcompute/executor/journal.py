@@ -114,8 +114,11 @@ class Journal:
             )
             self._open(durable)
         except sqlite3.Error as error:
-            busy = "locked" in str(error)
-            why = "another process has it open" if busy else f"{error}: is it a journal, and whole?"
+            why = f"{error}: is it a journal, and whole?"
+            if "locked" in str(error):
+                why = "another process has it open"
+            elif not self.path.parent.is_dir():
+                why = f"there is no folder {self.path.parent}"
             raise JournalError(f"journal {self.path}: {why}") from None
 
     def _open(self, durable: bool) -> None:

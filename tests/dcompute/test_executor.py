@@ -236,6 +236,32 @@ def test_retries_are_tried(rig: Rig) -> None:
             fleet.submit("f", retries=0).result(10)
 
 
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"where": {"memory": {"mn": 4}}}, "where 'memory'"),
+        ({"where": {"memory": {"min": "4"}}}, "where 'memory'"),
+        ({"retries": -1}, "retries is at least 0"),
+        ({"retries": "3"}, "retries is a number"),
+        ({"timeout": "5"}, "timeout is a number"),
+        ({"once": True, "speculate": 3}, "no `speculate`"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_at_once(rig: Rig, options: dict[str, Any], why: str) -> None:
+    with rig.executor() as fleet, pytest.raises(ValueError, match=why):
+        fleet.submit("f", **options)
+
+
+def test_last_error_names_a_task_that_no_node_can_do(rig: Rig, eventually: Eventually) -> None:
+    rig.node(lambda _task: None)
+    with rig.executor() as fleet:
+        fleet.wait_for_nodes(1, timeout=10)
+        lost = fleet.submit("f", where={"device_type": "ESP23"})
+        eventually(lambda: "no node that is there can do task" in fleet.last_error)
+        lost.cancel()
+        eventually(lambda: not fleet.last_error)
+
+
 def test_the_most_urgent_goes_first_and_nobody_has_more_than_its_credit(rig: Rig) -> None:
     order: list[int] = []
     go = threading.Event()
@@ -299,12 +325,12 @@ def test_what_is_cancelled_waits_no_more_and_is_told_to_the_handler(rig: Rig) ->
 
 
 def test_progress_reaches_the_future(rig: Rig) -> None:
-    rig.node()
     with rig.executor() as fleet:
         future = fleet.submit("steps", 0.11)
         assert (future.progress, future.progress_text) == (0.0, "")
         told: list[tuple[float, str]] = []
         future.add_progress_callback(lambda future: told.append((future.progress, future.progress_text)))
+        rig.node()
         assert future.result(10) is None
         assert told == [(0.0, "step 0"), (0.25, "step 1"), (0.5, "step 2")]
     for wrong in (2, True, "half", float("nan")):
@@ -526,6 +552,11 @@ def test_a_damaged_journal_is_refused(tmp_path: Path, damage: str) -> None:
         path.write_bytes(data[: len(data) // 2])
     with pytest.raises(JournalError, match="is it a journal, and whole"):
         Journal(path)
+
+
+def test_a_journal_in_no_folder_says_so(tmp_path: Path) -> None:
+    with pytest.raises(JournalError, match="there is no folder"):
+        Journal(tmp_path / "nowhere" / "j.sqlite")
 
 
 def test_a_commit_is_all_or_nothing(tmp_path: Path) -> None:

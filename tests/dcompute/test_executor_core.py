@@ -266,6 +266,26 @@ def test_a_task_that_kills_is_tried_alone_and_then_quarantined() -> None:
     assert fleet.over == {"killer": Outcome.QUARANTINED}
 
 
+def test_a_task_for_no_node_that_is_there_says_so() -> None:
+    fleet = Fleet(settle_s=60.0)
+    fleet.give("1", function="ad", where={"tags": "gpu"}, deadline_s=5.0)
+    assert fleet.core.unfit() == "", "there is no node at all"
+    fleet.node("a", functions=["add"], tags=["gpu"])
+    why = "no node that is there can do task 1 (function 'ad', where {'tags': 'gpu'}, 2 bytes)"
+    assert fleet.core.unfit() == why
+    fleet.pass_time(4.9)
+    fleet.core.tick(5.0)
+    (settled,) = fleet.do().reports
+    assert settled.value == f"not done within its timeout: {why}"
+    assert fleet.core.unfit() == ""
+    fleet.give(*"2345", function="add")
+    assert fleet.core.unfit() == "", "it is busy, and would do"
+    fleet.gone("a")
+    fleet.node("b", functions=["mul"])
+    fleet.pass_time(1)
+    assert "task 4" in fleet.core.unfit(), "what a has begun it may come back with"
+
+
 def test_once_waits_for_the_same_life_a_new_one_or_its_deadline() -> None:
     fleet = Fleet(settle_s=0.0)
     fleet.node("a")

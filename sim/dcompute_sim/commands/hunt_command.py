@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Annotated
 
@@ -87,7 +88,8 @@ def hunt(
         files: list[tuple[Finding, Path, bool]] = []
 
         def on_finding(finding: Finding) -> None:
-            path = out / f"{entry.scenario.name}-hunt-{len(files) + 1}.yaml"
+            names = (out / f"{entry.scenario.name}-hunt-{number}.yaml" for number in count(1))
+            path = next(path for path in names if not path.exists())  # those of a hunt before stay
             files.append((finding, path, write_finding(finding, options, path)))
 
         why, took_s = _carried_out(search, options, bounds, jobs, on, corpus, on_finding)
