@@ -157,7 +157,7 @@ class Campaign:
                 next_s = now_s + self._random.uniform(*self._every_s)
             time.sleep(0.005)
         if asker.status():
-            raise RuntimeError(f"the executor ended with status {asker.status()}")
+            raise RuntimeError(f"the executor ended with status {asker.status()}: {asker.said()}")
 
     def _strike(self, victim: Participant, what: str) -> bool:
         """Whether there was somebody to strike."""

@@ -50,9 +50,12 @@ class Participant:
         give_up_s = time.monotonic() + PATIENCE_S
         while not self._is_up():
             if self._process.poll() is not None or time.monotonic() > give_up_s:
-                said = Path(self._log.name).read_text(errors="replace")[-1000:]
-                raise RuntimeError(f"{' '.join(self._command)} did not start: {said}")
+                raise RuntimeError(f"{' '.join(self._command)} did not start: {self.said()}")
             time.sleep(0.005)
+
+    def said(self) -> str:
+        """The end of the log, to which all of its like write."""
+        return Path(self._log.name).read_text(errors="replace")[-2000:]
 
     def status(self) -> int | None:
         """Its exit status if it has ended by itself."""
