@@ -240,6 +240,8 @@ def _healthy() -> list[t.Event]:
         b.add(t.MasterAnswered, node=node, status="ready", inc=b.incs[node])
     b.add(t.MasterAnswered, node="n2", status="dead", inc=b.incs["n2"])
     b.add(t.MasterAnswered, node="n5", status="offline", inc=b.incs["n5"])
+    done = {"submitted": 3, "done": 3, "failed": 0, "waiting": 0, "at_nodes": 0, "nodes": 3}
+    b.add(t.ExecutorAnswered, asker="x", nodes=["n1", "n3", "n4"], values=done)
     counts = {"connections": 1, "messages_rejected": 0, "duplicate_results": 0, "stale_deaths": 0}
     b.add(t.MasterCounted, values=counts)
     received = sum(isinstance(event, t.TaskReceived) and event.node == "n1" for event in b.events)

@@ -43,6 +43,23 @@ def test_who_hears_of_a_later_connection_only_cannot_miss_the_one_before(
     assert (outcome.status is Status.FAILED) is (master_back_s > 100), outcome.summary
 
 
+@pytest.mark.parametrize("master_crashes", [False, True])
+def test_of_who_is_away_already_a_forgetful_broker_and_a_new_master_know_nothing(
+    story: TraceBuilder, master_crashes: bool
+) -> None:
+    """Seed 10606 of swarm_boards: the board hung while its broker was away, so the fault met no connection;
+    the one after, long after all had forgotten it, is none of which its death could be told."""
+    story.define("n", keepalive_s=10.0).boot("n").at(10).add(t.BrokerStopped, kept_memory=False)
+    story.disconnect("n").at(11)
+    hang = story.fault("hang", "n", effect="withheld")
+    story.at(15).add(t.BrokerStarted).add(t.MasterConnected)
+    if master_crashes:
+        story.at(20).add(t.MasterStopped, how="crash").add(t.MasterStarted, boot=2).add(t.MasterConnected)
+    story.at(100).heal(hang, "n").connect("n").status("n", "ready")
+    outcome = judge("dead_within", story.at(200).end(), bound="2s", after_outage="5s")
+    assert (outcome.status is Status.FAILED) is not master_crashes, outcome.summary
+
+
 @pytest.mark.parametrize("knows", [False, True])
 def test_a_master_that_restarted_learns_of_a_death_by_the_connection_before(
     story: TraceBuilder, knows: bool

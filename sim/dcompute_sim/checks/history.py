@@ -230,15 +230,23 @@ class History:
         """The broker lost its memory when the node had connected for the last time, and the master restarted
         and never heard of it: nobody is left who could miss it.
 
-        If both came before the report was due (`due_us`), that is asked of the connection that the fault hit:
-        who hears of a later one knows nothing of the death of this.
+        If both came before the report was due (`due_us`), that is asked of the connection that the fault hit,
+        or of those that there had been: who hears of a later one knows nothing of the death of this.
         """
         story = self.story(fault.node)
-        before_due = due_us is not None and max(self._broker_forgot_us, self._master_forgot_us) < due_us
-        only = fault.connected_inc if before_due else None
-        connected_us = max((x.connected_us or 0 for x in story.lives if only in (None, x.inc)), default=0)
-        seen_us = max((seen.t_us for _, seen in story.seen if only in (None, seen.inc)), default=0)
-        return connected_us < self._broker_forgot_us and seen_us < self._master_forgot_us
+        lives = story.lives
+        if due_us is not None and max(self._broker_forgot_us, self._master_forgot_us) < due_us:
+            known = {fault.connected_inc} - {None}
+            lives = [
+                life
+                for life in lives
+                if life.inc in known
+                or (not known and life.connected_us is not None and life.connected_us <= fault.start_us)
+            ]
+        incs = {life.inc for life in lives}
+        connected_us = max((life.connected_us or 0 for life in lives), default=0)
+        heard = [seen.t_us for _, seen in story.seen if lives is story.lives or seen.inc in incs]
+        return connected_us < self._broker_forgot_us and max(heard, default=0) < self._master_forgot_us
 
     def forgot_after(self, t_us: int) -> bool:
         """Whether the broker lost its memory at or after this time."""

@@ -149,11 +149,22 @@ class ExecutorProgram:
             observer=self._tell,
             core_class=self._core_class,
         )
+        self._executor.set_dead_nodes_callback(self._called_back)
         for wanted in before:
             if journal == "kept":
                 self._submit(self._executor, wanted)
             elif self._boots > 1:
                 self._ask_anew(wanted)
+
+    def _called_back(self, nodes: list[str]) -> None:
+        self._recorder.add(t.ExecutorDeaths, asker=self._name, nodes=list(map(self._ids.name_of, nodes)))
+
+    def finish(self) -> None:
+        """The run is about to end: ask for all there is to know."""
+        if self._executor is not None:
+            nodes = sorted(map(self._ids.name_of, self._executor.nodes()))
+            values = self._executor.counters()
+            self._recorder.add(t.ExecutorAnswered, asker=self._name, nodes=nodes, values=values)
 
     def crashed(self, *, lose_journal: bool) -> None:
         """Its process is dead."""

@@ -150,6 +150,9 @@ class Director:
         self._env.process(watch_memory(self._env, self._scenario.length_s, list(self._nodes.values())))
         yield self._env.timeout(self._scenario.length_s - (self._env.now - began_s))
         self._master.finish(self._nodes)
+        for master in self._masters.values():
+            if master.executor is not None:
+                master.executor.finish()
         for node in self._nodes.values():
             node.tell_memory()
         yield from self._audit()

@@ -28,6 +28,21 @@ class ExecutorConnected(Event, frozen=True):
     asker: str
 
 
+class ExecutorDeaths(Event, frozen=True):
+    """The dead-nodes callback of an executor was called with these names."""
+
+    asker: str
+    nodes: list[str]
+
+
+class ExecutorAnswered(Event, frozen=True):
+    """At the end: whom its `nodes()` names, and what its `counters()` are."""
+
+    asker: str
+    nodes: list[str]
+    values: dict[str, int]
+
+
 class AttemptFailed(Event, frozen=True):
     """The task failed on this node, and its executor has it tried again."""
 
