@@ -57,6 +57,13 @@ def test_named_twice_is_wrong_unless_it_was_back(fleet: TraceBuilder, back: bool
     assert status(fleet) is (Status.HELD if back else Status.FAILED)
 
 
+def test_two_connections_that_are_gone_are_two_deaths(fleet: TraceBuilder) -> None:
+    """Seed 218 of the swarm: a clone had announced itself, and came no further."""
+    named(gone(fleet).after(0.1)).after(0.1)
+    named(fleet.add(t.SaidGone, who="n~clone-1", node="n", status="dead", inc="7.1").after(0.1))
+    assert status(fleet) is Status.HELD
+
+
 def test_who_could_not_hear_owes_nothing(fleet: TraceBuilder) -> None:
     gone(fleet).after(0.1).add(t.ExecutorDisconnected, asker="x", reason="x")
     assert status(fleet) is Status.INCONCLUSIVE
@@ -71,6 +78,15 @@ def test_nor_who_has_only_just_connected(fleet: TraceBuilder) -> None:
 def test_nor_of_a_node_that_is_back_by_then(fleet: TraceBuilder) -> None:
     gone(fleet).after(1).connect("n")
     assert status(fleet) is Status.INCONCLUSIVE
+
+
+def test_nor_of_one_that_said_nothing_over_the_connection_that_ended(fleet: TraceBuilder) -> None:
+    """Seed 197 of the swarm: its link fell silent before its first word had arrived."""
+    named(gone(fleet).after(1)).after(1).add(t.NodeConnecting, node="n", inc="1.2")
+    fleet.add(t.NodeConnected, node="n", inc="1.2")
+    fleet.add(t.StatusPublished, node="n", status="ready", inc="1.2").after(15)
+    gone(fleet)
+    assert status(fleet) is Status.HELD
 
 
 def test_the_word_of_somebody_else_is_no_death(fleet: TraceBuilder) -> None:

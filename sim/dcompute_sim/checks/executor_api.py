@@ -3,8 +3,10 @@
 Judged by what was said on the wire and by what was asked and told, not by what executors observe:
 
 1. Its callback for deaths names a node that has gone, by its will or its own word, within `within`. Excused
-   is what an executor cannot have heard: it was not connected, or not for long, or the node was back by then.
-2. It names each once, until the node has said that it is back.
+   is what an executor cannot have heard: it was not connected, or not for long, or the node was back by then,
+   or had said nothing over the connection that ended.
+2. It names each once, until the node has said that it is back, or another connection of it is said to be
+   gone.
 3. At the end `nodes()` is who is connected, as far as nobody came or went just now.
 4. `counters()` are what was asked of it, and what it has told. Of an executor that was started again only
    what is still open can be counted: what it took up from its journal is new to it.
@@ -22,6 +24,7 @@ from pydantic import Field
 from dcompute_sim import trace as t
 from dcompute_sim.checks.breaches import Breaches
 from dcompute_sim.checks.check import Check, CheckOutcome, held, inconclusive, of_kinds
+from dcompute_sim.checks.history import ANNOUNCED, LIFELESS
 from dcompute_sim.yamlfile.units import Duration
 
 _WITHOUT_RESULT = ("result", "cancelled")
@@ -77,6 +80,7 @@ class _ExecutorLedger:
         self._connected: dict[str, bool] = {}  # nodes, as the wire has it
         self._changed_us: dict[str, int] = {}  # nodes -> when that was so last
         self._answers: list[t.ExecutorAnswered] = []
+        self._deaths_said: set[tuple[str, str]] = set()  # nodes and incarnations
         self.take_in: dict[type[t.Event], Callable[[Any], None]] = {
             t.ExecutorStarted: self._started,
             t.ExecutorStopped: self._lost,
@@ -86,7 +90,7 @@ class _ExecutorLedger:
             t.TaskSettled: self._settled,
             t.SaidGone: self._gone,
             t.SaidBack: self._back,
-            t.StatusPublished: self._published,
+            t.NodeStatusSeen: self._seen,
             t.NodeConnecting: self._connecting,
             t.ExecutorDeaths: self._deaths,
             t.ExecutorAnswered: self._answers.append,
@@ -137,6 +141,10 @@ class _ExecutorLedger:
     # --- nodes ------------------------------------------------------------------------------------------
 
     def _gone(self, event: t.SaidGone) -> None:
+        if (event.node, event.inc) not in self._deaths_said:  # perhaps of one that was announced, and no more
+            self._deaths_said.add((event.node, event.inc))
+            for asker in self._askers.values():
+                asker.named.discard(event.node)
         if event.who != event.node:  # somebody else's word: whether that is so is for others to judge
             return
         self._overdue(event.t_us)
@@ -156,8 +164,9 @@ class _ExecutorLedger:
             event.node, event.t_us
         )  # whoever said so, a clone or somebody who forges it: it is news
 
-    def _published(self, event: t.StatusPublished) -> None:
-        if event.status not in ("dead", "offline") and not self._connected.get(event.node, False):
+    def _seen(self, event: t.NodeStatusSeen) -> None:
+        """The master has heard it, so the broker has had it; what a node publishes may never arrive."""
+        if event.status not in (ANNOUNCED, *LIFELESS) and not self._connected.get(event.node, False):
             self._is_there(event.node, event.t_us)
 
     def _connecting(self, event: t.NodeConnecting) -> None:
