@@ -79,8 +79,9 @@ def _fits(task: Task, node: Node) -> bool:
 def unfit(task: Task, nodes: Iterable[Node]) -> str:
     """Why the task waits, in words, when no living node could have it, were it idle; else "". One that may
     come back from a node is that node's."""
-    living = [node for node in nodes if node.alive]
-    if task.placements or not living or any(_fits(task, node) for node in living):
+    living = (node for node in nodes if node.alive)
+    first = next(living, None)  # mostly this one would do: no look at the others, for this is asked often
+    if task.placements or first is None or _fits(task, first) or any(_fits(task, node) for node in living):
         return ""
     wants = [f"function {task.function!r}"] if task.function else []
     wants += [f"where {task.where!r}"] if task.where else []
