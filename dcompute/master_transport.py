@@ -13,7 +13,8 @@ from dcompute._log import guarded, is_power_of_two, log
 from dcompute._master.effects import DeclareDead, Denial, Effect, Probe
 from dcompute._master.registry import GONE, Registry
 from dcompute._mqtt.hearing import nothing_comes, own_status
-from dcompute._mqtt.link import MqttLink, Outgoing
+from dcompute._mqtt.link import MqttLink
+from dcompute._mqtt.link_owner import Outgoing
 from dcompute._mqtt.paho_session import QOS, SessionSettings, Subscription
 from dcompute._mqtt.shared import shared_driver
 from dcompute._mqtt.transport import Transport

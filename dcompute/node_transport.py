@@ -11,7 +11,8 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from dcompute._log import guarded, is_power_of_two, log
-from dcompute._mqtt.link import MqttLink, Outgoing
+from dcompute._mqtt.link import MqttLink
+from dcompute._mqtt.link_owner import Outgoing
 from dcompute._mqtt.paho_session import QOS, SessionSettings, Subscription
 from dcompute._mqtt.shared import shared_driver
 from dcompute._mqtt.transport import Transport

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from dcompute._log import printable
     from dcompute._master.effects import Effect
     from dcompute._master.registry import DEFAULT_KEEPALIVE_S, GONE, NodeRecord, Registry
-    from dcompute._mqtt.link import LinkOwner, MqttLink, Outgoing
+    from dcompute._mqtt.link import MqttLink
+    from dcompute._mqtt.link_owner import LinkOwner, Outgoing
     from dcompute._mqtt.paho_session import PahoSession, SessionSettings
 
 __all__ = [
@@ -37,7 +38,8 @@ __all__ = [
 _HOME = {
     "Effect": "_master.effects",
     **dict.fromkeys(("DEFAULT_KEEPALIVE_S", "GONE", "NodeRecord", "Registry"), "_master.registry"),
-    **dict.fromkeys(("LinkOwner", "MqttLink", "Outgoing"), "_mqtt.link"),
+    "MqttLink": "_mqtt.link",
+    **dict.fromkeys(("LinkOwner", "Outgoing"), "_mqtt.link_owner"),
     **dict.fromkeys(("PahoSession", "SessionSettings"), "_mqtt.paho_session"),
     "printable": "_log",
 }

@@ -2,22 +2,18 @@
 
 Rules
 1. A message handed to `send` stays here until the broker has acknowledged it, over any number of
-   connections. At most `hold_limit` wait; beyond that the newest is refused, or the oldest dropped.
-2. Of those that wait the most urgent goes first; within one priority, the one that was sent first. What was
-   in flight when a connection ended goes before the others of its priority on the next.
+   connections. How many may wait, and which of them goes first: `held.py`.
+2. What was in flight when a connection ended goes before the others of its priority on the next.
 3. `send_now` is for what is only true now: it overtakes all that is held, is lost with the connection, and
    of what the broker is too slow to take only the newest on each topic is sent. Two on a topic may be under
    way: of a node that is busy and ready again within a round trip, both are told.
 4. Nothing is sent before the broker has acknowledged the subscriptions, so that an answer to what is sent
-   arrives. A subscription that the owner can do without is asked for by itself, afterwards, and not again
-   once the broker has refused it or has twice closed the connection over it.
+   arrives. A subscription that the owner can do without is asked for by itself, afterwards.
 5. A PUBACK that does not come within ACK_TIMEOUT_S of its message ends the connection: nothing else would,
    as the broker goes on answering pings. (A broker that was restarted behind a TCP proxy forgets what it was
    sent.)
-6. A message with which the broker closes the connection is set aside: `suspects.py`. Only what goes at QoS 1
-   can be found out. So of `send_once`, at QoS 0, what is large is sent as by `send` after all; and after the
-   broker closed the connection, all that is as large as the largest on it, until one so large is
-   acknowledged.
+6. A broker that closes the connection means something by it, and says nothing: `closes.py` concludes what it
+   will not take. A message that it threw us out over is set aside, others go on.
 7. Reconnection waits MIN_BACKOFF_S / 2 to MAX_BACKOFF_S, doubling, with full jitter, so that a fleet that
    lost its broker does not come back as one. It starts over only after a connection that lasted STABLE_S:
    two programs with one client id, each of which throws the other out, fight ever more slowly.
@@ -35,23 +31,21 @@ Rejected
 * Kept sessions, which would let the broker remember: it then publishes no will when another program takes
   over the client id (mosquitto 2.0.11, amqtt 0.12.1), and a stranger's old subscriptions come back with
   them.
-* One queue for what is held, made beforehand: an empty deque takes 624 bytes, and a testbed has thousands of
-  links. There is one for each priority, as long as something waits in it.
 """
 
 from __future__ import annotations
 
-import threading
-from collections import deque
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Protocol
 
 from dcompute._log import log
+from dcompute._mqtt.closes import Closes
 from dcompute._mqtt.failure import explain
+from dcompute._mqtt.held import LAST, Held
+from dcompute._mqtt.link_owner import LinkOwner, Outgoing
 from dcompute._mqtt.paho_session import IN_FLIGHT, PahoSession, SessionSettings, Subscription
-from dcompute._mqtt.suspects import Suspect, Suspects
+from dcompute._mqtt.suspects import Suspect
 from dcompute.drivers import Address, Channel, Driver, Timer
 
 MIN_BACKOFF_S = 0.5
@@ -59,46 +53,8 @@ MAX_BACKOFF_S = 15.0
 STABLE_S = 10.0
 CONNECT_TIMEOUT_S = 10.0
 ACK_TIMEOUT_S = 30.0
-ONCE_BYTES = 8192  # what is larger goes at QoS 1 in any case
 URGENT_IN_FLIGHT = IN_FLIGHT // 2  # of `send_now`; beyond it only the newest of a topic waits
 SAME_TOPIC_IN_FLIGHT = 2  # of these; statuses were half of what a slow link carried
-
-_LAST = -1  # the priority of a closing link's last words
-_NONE: Mapping[str, int] = {}  # one for all links, most of which never have any: 64 bytes each
-_THROWN_OUT = 3  # short connections in a row until another program is suspected of having our id
-
-Outgoing = tuple[str, bytes, bool]  # topic, payload, retain
-
-
-class LinkOwner(Protocol):
-    """The transport a link serves. All calls come on the driver's loop."""
-
-    def link_will(self) -> Outgoing | None:
-        """The last will of the connection about to be made."""
-
-    def link_topics(self) -> Sequence[Subscription]:
-        """The broker has accepted the connection: what to subscribe to, before anything is sent."""
-
-    def link_extras(self) -> Sequence[Subscription]:
-        """What to subscribe to if the broker allows it."""
-
-    def link_up(self) -> Sequence[Outgoing]:
-        """Subscribed: returns what is to be sent before anything held."""
-
-    def link_message(self, topic: str, payload: bytes, retained: bool) -> None: ...
-
-    def link_down(self, reason: str) -> None:
-        """A connection that was up is gone."""
-
-    def link_failed(self, reason: str) -> None:
-        """An attempt to connect failed; another one follows."""
-
-    def link_dropped(self, message: Outgoing) -> None:
-        """Too much was held: this oldest message is lost."""
-
-    def link_refused(self, message: Outgoing, held: bool, reason: str) -> Outgoing | None:
-        """The broker has closed the connection over this message, again and again, so it is set aside;
-        returns what to send instead."""
 
 
 @dataclass(slots=True)
@@ -127,37 +83,28 @@ class MqttLink:
         "_check_due_s",
         "_close_limit",
         "_closed",
+        "_closes",
         "_dial",
         "_driver",
-        "_drop_oldest",
         "_first_outcome",
         "_held",
-        "_held_lock",
-        "_hold_limit",
         "_idle",
         "_in_flight",
-        "_largest_acknowledged",
-        "_largest_once",
         "_once",
-        "_once_bytes",
         "_owner",
         "_pump_due",
         "_running",
         "_session",
         "_settings",
-        "_suspects",
-        "_thrown_out",
         "_timer",
-        "_unwelcome",
         "_up",
         "_up_since_s",
         "_urgent",
         "_urgent_in_flight",
-        "_waiting",
         "connections",
         "dropped",
         "last_error",
-    )  # more than the 30 that instances of a class can share the names of in their dicts
+    )  # thousands in a testbed; `__dict__` for what derived classes add, none without them
 
     def __init__(
         self,
@@ -169,27 +116,17 @@ class MqttLink:
         hold_limit: int,
         drop_oldest: bool,
     ) -> None:
-        if drop_oldest and hold_limit < 1:
-            raise ValueError(f"hold_limit must be at least 1, not {hold_limit!r}: one has to be held")
         self._driver = driver
         self._address = address
         self._settings = settings
         self._owner = owner
-        self._hold_limit = hold_limit
-        self._drop_oldest = drop_oldest
-        self._held: dict[int, deque[Outgoing]] = {}  # by priority; none is empty
-        self._waiting = 0  # messages in there
+        self._held = Held(hold_limit, drops_oldest=drop_oldest)
         self._once: list[tuple[Outgoing, int]] = []
-        self._once_bytes = ONCE_BYTES
-        self._largest_once = 0  # on this connection
-        self._held_lock = threading.Lock()
         self._pump_due = False
         self._in_flight: dict[int, _Sent] = {}
         self._urgent: dict[str, Outgoing] = {}  # by topic; there is no room for them in flight
         self._urgent_in_flight = 0
-        self._largest_acknowledged = 0
-        self._suspects: Suspects | None = None  # hardly any link ever has one
-        self._unwelcome: Mapping[str, int] = _NONE  # extra topics: closes over them, -1 once given up
+        self._closes = Closes(settings.client_id)
         self._session: PahoSession | None = None
         self._channel: Channel | None = None
         self._dial: Timer | None = None
@@ -199,10 +136,10 @@ class MqttLink:
         self._up = False
         self._up_since_s = 0.0
         self._attempts = 0
-        self._thrown_out = 0
-        self._first_outcome: list[Callable[[], None]] = []
-        self._idle: list[Callable[[], None]] = []
-        self._closed: list[Callable[[], None]] = []  # not empty: closing
+        # Tuples, for an empty one takes nothing: of most links nobody waits for anything, most of the time.
+        self._first_outcome: tuple[Callable[[], None], ...] = ()
+        self._idle: tuple[Callable[[], None], ...] = ()
+        self._closed: tuple[Callable[[], None], ...] = ()  # not empty: closing
         self._close_limit: Timer | None = None
         self.last_error = ""
         self.dropped = 0
@@ -220,55 +157,35 @@ class MqttLink:
 
     def held(self) -> int:
         """Count the messages that wait or are not acknowledged yet."""
-        return self._waiting + len(self._in_flight)
+        return self._held.count + len(self._in_flight)
 
     def unsent(self) -> list[Outgoing]:
         """Return the messages handed to `send` that the broker has not acknowledged."""
-        with self._held_lock:
+        with self._held.lock:
             flying = [sent.message for sent in list(self._in_flight.values()) if sent.held is not None]
-            return flying + [message for lane in self._held.values() for message in lane]
+            return flying + [message for lane in self._held.lanes.values() for message in lane]
 
     def send(self, message: Outgoing, priority: int = 0) -> bool:
         """Send at QoS 1, now or when the link is next up. False: too many wait, it was refused."""
         dropped: Outgoing | None = None
-        with self._held_lock:
-            if self._waiting >= self._hold_limit:
-                if not self._drop_oldest:
+        held = self._held
+        with held.lock:
+            if held.count >= held.limit:
+                if not held.drops_oldest:
                     return False
-                dropped = self._take_held(min(self._held))
+                dropped = held.take(min(held.lanes))
                 self.dropped += 1
-            self._hold(priority, [message])
+            held.add(priority, [message])
             due = self._pump_due
             self._pump_due = True
         # Outside the lock, which nobody can take twice: the owner may send in answer.
         if dropped is not None:
-            if self._suspects is not None:
-                self._suspects.clear(Suspect(dropped[0], dropped[1], True))
+            if self._closes.suspects is not None:
+                self._closes.suspects.clear(Suspect(dropped[0], dropped[1], True))
             self._owner.link_dropped(dropped)
         if not due:
             self._driver.call_on_loop(self._pump)
         return True
-
-    def _hold(self, priority: int, messages: Sequence[Outgoing]) -> None:
-        """Add to what is held, whose lock the caller has."""
-        self._held.setdefault(priority, deque()).extend(messages)
-        self._waiting += len(messages)
-
-    def _hold_first(self, priority: int, message: Outgoing) -> None:
-        """Add before the others of a priority; the caller has the lock."""
-        self._held.setdefault(priority, deque()).appendleft(message)
-        self._waiting += 1
-
-    def _take_held(self, priority: int) -> Outgoing:
-        """Take the first message of a priority out of what is held, whose lock the caller has."""
-        lane = self._held[priority]
-        message = lane.popleft()
-        if not lane:
-            del self._held[priority]
-            if not self._held:
-                self._held = {}  # one that held something keeps its room, 170 bytes of an idle node
-        self._waiting -= 1
-        return message
 
     def send_once(self, messages: Sequence[Outgoing], priority: int = 0) -> None:
         """Send at QoS 0, ahead of what is held; lost if the link is not up, or goes down (but see rule 6).
@@ -281,24 +198,26 @@ class MqttLink:
         """Do as `send_once`, each with a priority of its own, in one write."""
         if not messages:
             return
-        with self._held_lock:
+        with self._held.lock:
             due = bool(self._once)
             self._once.extend(messages)
         if not due:
             self._driver.call_on_loop(self._send_once)
 
     def _send_once(self) -> None:
-        with self._held_lock:
+        with self._held.lock:
             messages, self._once = self._once, []
         session = self._session
         if session is None or not self._up:
             return
+        limit = self._closes.once_limit()
         for message, priority in messages:
             topic, payload, retain = message
-            if len(payload) > min(ONCE_BYTES, max(self._once_bytes, self._largest_acknowledged)):
+            if len(payload) > limit:
                 self.send(message, priority)
                 continue
-            self._largest_once = max(self._largest_once, len(payload))
+            if len(payload) > self._closes.largest_once:
+                self._closes.largest_once = len(payload)
             session.publish(topic, payload, retain, qos=0)
         session.flush()
 
@@ -310,7 +229,7 @@ class MqttLink:
             first_outcome()
             return
         self._running = True
-        self._first_outcome.append(first_outcome)
+        self._first_outcome += (first_outcome,)
         self._connect()
 
     def send_now(self, messages: Sequence[Outgoing]) -> None:
@@ -330,7 +249,8 @@ class MqttLink:
         self._session.flush()
 
     def _urgent_has_room(self, topic: str) -> bool:
-        if self._suspects is not None and self._suspects.careful:
+        suspects = self._closes.suspects
+        if suspects is not None and suspects.careful:
             return not self._in_flight
         if self._urgent_in_flight < SAME_TOPIC_IN_FLIGHT:
             return True
@@ -345,7 +265,7 @@ class MqttLink:
                 self._publish_urgent(self._urgent.pop(topic))
 
     def _publish_urgent(self, message: Outgoing) -> None:
-        suspects = self._suspects
+        suspects = self._closes.suspects
         if suspects is not None:
             if not suspects.allows(message[0], len(message[1])):
                 return
@@ -357,17 +277,17 @@ class MqttLink:
 
     def pardon(self) -> bool:
         """Let what was set aside of what is said anew be tried once more; tell whether there is any of it."""
-        return self._suspects is not None and self._suspects.pardon()
+        return self._closes.suspects is not None and self._closes.suspects.pardon()
 
     def subscribe_also(self, extra: Subscription) -> None:
         """Subscribe if this connection is up; the next one's `link_extras` are to name it."""
-        if self._session is not None and self._up and self._unwelcome.get(extra[0], 0) >= 0:
+        if self._session is not None and self._up and self._closes.is_welcome(extra[0]):
             self._session.subscribe([extra], optional=True)
 
     def when_idle(self, idle: Callable[[], None]) -> None:
         """Call `idle` as soon as nothing waits and everything is acknowledged."""
         if self.held():
-            self._idle.append(idle)
+            self._idle += (idle,)
         else:
             idle()
 
@@ -378,18 +298,18 @@ class MqttLink:
         `unsent` then tells what it was. A link that is down is cut at once unless something is held.
         """
         if self._closed:
-            self._closed.append(closed)
+            self._closed += (closed,)
             return
-        if not self._running or not (self._up or self._waiting):
+        if not self._running or not (self._up or self._held.count):
             self.kill()
             closed()
             return
-        self._closed.append(closed)
-        if not self._waiting:
+        self._closed += (closed,)
+        if not self._held.count:
             self._urgent.clear()  # what is last overtakes it
-        with self._held_lock:
-            if last:
-                self._hold(_LAST, last)
+        if last:
+            with self._held.lock:
+                self._held.add(LAST, last)
         self._close_limit = self._driver.call_later(timeout_s, self.kill)
         self._pump()
 
@@ -399,20 +319,11 @@ class MqttLink:
         channel = self._channel
         # First forgotten, then aborted: what the channel says of its end is of no present session.
         self._drop_connection()
-        self._forget_last_words()
+        self._held.forget_last_words()
         if channel is not None:
             channel.abort()
-        _call_all(self._first_outcome)
+        self._tell_first_outcome()
         self._tell_closed()
-
-    def _forget_last_words(self, topics: Container[str] | None = None) -> None:
-        """Drop those on these topics: said anew for a new connection, they name the one that is gone; or all
-        of them, which would be a lie should the link start again."""
-        with self._held_lock:
-            last = [self._take_held(_LAST) for _ in range(len(self._held.get(_LAST, ())))]
-            kept = [message for message in last if topics is not None and message[0] not in topics]
-            if kept:
-                self._hold(_LAST, kept)
 
     def reconnect(self, reason: str) -> None:
         """End the present connection, or attempt at one, and make a new one."""
@@ -420,6 +331,11 @@ class MqttLink:
         self._lost(reason)
         if channel is not None:
             channel.abort()
+
+    def _tell_first_outcome(self) -> None:
+        outcome, self._first_outcome = self._first_outcome, ()
+        for call in outcome:
+            call()
 
     def _connect(self) -> None:
         # First: whatever fails below, there is a next time.
@@ -475,36 +391,41 @@ class MqttLink:
         self._send_urgent()
         while (taken := self._next_held()) is not None:
             message, priority = taken
-            if self._suspects is not None and self._suspects.convicts(Suspect(message[0], message[1], True)):
-                instead = self._owner.link_refused(message, True, self._suspects.reason)
+            suspects = self._closes.suspects
+            if suspects is not None and suspects.convicts(Suspect(message[0], message[1], True)):
+                instead = self._owner.link_refused(message, True, suspects.reason)
                 if instead is not None:
-                    with self._held_lock:
-                        self._hold_first(priority, instead)
+                    with self._held.lock:
+                        self._held.add_first(priority, instead)
                 continue
             try:
                 self._publish(message, held=priority)
             except BaseException:
-                with self._held_lock:
-                    self._hold_first(priority, message)
+                with self._held.lock:
+                    self._held.add_first(priority, message)
                 raise
         session.flush()
-        if not self._waiting and not self._in_flight:
+        if not self._held.count and not self._in_flight:
             if self._closed:
                 self._finish_close()
             else:
-                _call_all(self._idle)
+                idle, self._idle = self._idle, ()
+                for call in idle:
+                    call()
 
     def _next_held(self) -> tuple[Outgoing, int] | None:
-        careful = self._suspects is not None and self._suspects.careful
+        suspects = self._closes.suspects
+        careful = suspects is not None and suspects.careful
         if len(self._in_flight) >= (1 if careful else IN_FLIGHT):
             return None
-        with self._held_lock:
-            if not self._held:
+        held = self._held
+        with held.lock:
+            if not held.count:
                 return None
-            priority = max(self._held)
-            if priority == _LAST and self._urgent:
+            priority = max(held.lanes)
+            if priority == LAST and self._urgent:
                 return None  # who takes what is held must have heard of us before: that waits for room
-            return self._take_held(priority), priority
+            return held.take(priority), priority
 
     def _publish(self, message: Outgoing, *, held: int | None) -> None:
         assert self._session is not None
@@ -529,16 +450,18 @@ class MqttLink:
         if self._close_limit is not None:
             self._close_limit.cancel()
             self._close_limit = None
-        _call_all(self._closed)
+        closed, self._closed = self._closed, ()
+        for call in closed:
+            call()
 
     def _lost(self, reason: str) -> None:
         was_up = self._up
         lasted = was_up and self._driver.now_s() - self._up_since_s >= STABLE_S
         self._drop_connection()
         self.last_error = reason
-        if self._closed and not any(priority > _LAST for priority in self._held):
+        if self._closed and not any(priority > LAST for priority in self._held.lanes):
             self._running = False
-            self._forget_last_words()
+            self._held.forget_last_words()
             self._tell_closed()
         elif self._running:
             if lasted:
@@ -548,10 +471,10 @@ class MqttLink:
         if was_up:
             self._owner.link_down(reason)
         else:
-            if self._suspects is not None:
-                self._suspects.unreachable()
+            if self._closes.suspects is not None:
+                self._closes.suspects.unreachable()
             self._owner.link_failed(reason)
-        _call_all(self._first_outcome)
+        self._tell_first_outcome()
 
     def _backoff_s(self) -> float:
         """Draw the time until the next attempt: exponential, with full jitter (rule 7)."""
@@ -570,50 +493,15 @@ class MqttLink:
             self._session = None
         self._channel = None
         self._up = False
-        self._largest_once = 0
-        with self._held_lock:
+        self._closes.largest_once = 0
+        with self._held.lock:
             # The last one first, each before all that waits: so they go again in the order they went.
             for sent in reversed(self._in_flight.values()):
                 if sent.held is not None:
-                    self._hold_first(sent.held, sent.message)
+                    self._held.add_first(sent.held, sent.message)
             self._in_flight.clear()
         self._urgent.clear()
         self._urgent_in_flight = 0
-
-    # --- the broker closes ------------------------------------------------------------------------------
-
-    def _closed_by_broker(self, reason: str) -> None:
-        """Note over what that may be, and connect again."""
-        if self._largest_once:
-            self._once_bytes = min(self._once_bytes, self._largest_once - 1)
-        flying = list(self._in_flight.values())
-        for topic in self._session.unanswered_extras() if self._session is not None else ():
-            self._unwelcome = {**self._unwelcome, topic: self._unwelcome.get(topic, 0) + 1}
-            if self._unwelcome[topic] == 2:
-                self._refuse_extra(topic, "closed the connection twice over")
-        if flying:
-            if self._suspects is None:
-                self._suspects = Suspects()
-            suspects = [sent.suspect() for sent in flying]
-            worst = max(suspects, key=lambda suspect: len(suspect.payload))
-            reason += (
-                f" while a message of {len(worst.payload):,} bytes on {worst.topic} was on its way: "
-                "is it too large for the broker, or not allowed there?"
-            )
-            self._suspects.closed(suspects, self._largest_acknowledged, reason)
-        # A close over a message says nothing of another program with our id.
-        short = self._driver.now_s() - self._up_since_s < STABLE_S
-        self._thrown_out = self._thrown_out + 1 if short and not flying else 0
-        if self._thrown_out >= _THROWN_OUT:
-            reason += (
-                f", {self._thrown_out} times in a row: does another program use the client id "
-                f"{self._settings.client_id!r}?"
-            )
-        self._lost(reason)
-
-    def _refuse_extra(self, topic: str, did: str) -> None:
-        self._unwelcome = {**self._unwelcome, topic: -1}
-        log.warning("%s: the broker %s the subscription to %s", self._settings.client_id, did, topic)
 
     # --- the channel tells, by way of its _Attempt ------------------------------------------------------
 
@@ -631,9 +519,13 @@ class MqttLink:
         self._dial = None
         reason = explain(error, self._address)
         if self._up and (error is None or isinstance(error, ConnectionError)):
-            self._closed_by_broker(reason)
-        else:
-            self._lost(reason)
+            reason = self._closes.closed(
+                [sent.suspect() for sent in self._in_flight.values()],
+                session.unanswered_extras(),
+                reason,
+                is_short=self._driver.now_s() - self._up_since_s < STABLE_S,
+            )
+        self._lost(reason)
 
     # --- the session tells ------------------------------------------------------------------------------
 
@@ -653,18 +545,15 @@ class MqttLink:
         # Ahead of what is held: who takes a result of this life must have heard of it.
         greeting = self._owner.link_up()
         if self._closed:
-            self._forget_last_words({topic for topic, _, _ in greeting})
+            self._held.forget_last_words({topic for topic, _, _ in greeting})
         self.send_now(greeting)
         for extra in self._owner.link_extras():
             self.subscribe_also(extra)
         self._pump()
-        _call_all(self._first_outcome)
+        self._tell_first_outcome()
 
     def session_extra(self, topic: str, granted: bool) -> None:
-        if granted:
-            self._unwelcome = {other: n for other, n in self._unwelcome.items() if other != topic}
-        else:
-            self._refuse_extra(topic, "refused")
+        self._closes.extra_answered(topic, granted)
 
     def session_message(self, topic: str, payload: bytes, retained: bool) -> None:
         try:
@@ -676,26 +565,20 @@ class MqttLink:
         sent = self._in_flight.pop(mid, None)
         if sent is not None:
             self._urgent_in_flight -= sent.held is None
-            self._largest_acknowledged = max(self._largest_acknowledged, len(sent.message[1]))
-            if self._suspects is not None:
-                self._suspects.acknowledged(sent.suspect())
+            closes = self._closes
+            if len(sent.message[1]) > closes.largest_acknowledged:
+                closes.largest_acknowledged = len(sent.message[1])
+            if closes.suspects is not None:
+                closes.suspects.acknowledged(sent.suspect())
                 if not self._in_flight and not self._urgent:
-                    self._suspects.all_acknowledged()
+                    closes.suspects.all_acknowledged()
         if not self._in_flight:
             self._in_flight.clear()  # also of its table, which is most of an idle link
-        if (self._waiting or self._urgent or self._closed or self._idle) and not self._pump_due:
+        if (self._held.count or self._urgent or self._closed or self._idle) and not self._pump_due:
             self._pump()
 
     def session_ended(self, reason: str) -> None:
         self.reconnect(reason)
-
-
-def _call_all(waiting: list[Callable[[], None]]) -> None:
-    """Call, and forget, what waits for something that has happened now."""
-    calls = waiting[:]
-    waiting.clear()
-    for call in calls:
-        call()
 
 
 class _Attempt:

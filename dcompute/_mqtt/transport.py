@@ -21,7 +21,7 @@ from typing import Self
 from dcompute._fork import check_process, this_process
 from dcompute._log import guarded, log
 from dcompute._mqtt.hearing import Hearing
-from dcompute._mqtt.link import Outgoing
+from dcompute._mqtt.link_owner import Outgoing
 from dcompute.drivers import Driver
 from dcompute.errors import NotSent
 

@@ -28,7 +28,8 @@ from dcompute._master.effects import DeclareDead, Denial, Effect, Probe
 from dcompute._master.node_memory import Changes, row_of
 from dcompute._master.registry import GONE, Registry
 from dcompute._mqtt.hearing import Hearing, nothing_comes, own_status
-from dcompute._mqtt.link import MqttLink, Outgoing
+from dcompute._mqtt.link import MqttLink
+from dcompute._mqtt.link_owner import Outgoing
 from dcompute._mqtt.paho_session import SessionSettings, Subscription
 from dcompute.drivers import Address, Driver, Timer
 from dcompute.errors import JournalError

@@ -217,7 +217,7 @@ class TameLink(MqttLink):
 
     def hold(self, count: int) -> None:
         """May hold so many messages from now on."""
-        self._hold_limit = count
+        self._held.limit = count
 
     def send_now(self, messages: Sequence[Outgoing]) -> None:
         if self.answers:

@@ -13,13 +13,13 @@ from dcompute_sim.brokers.conformance.wire import PacketKind
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dcompute._mqtt.closes import ONCE_BYTES
 from dcompute._mqtt.failure import explain
 from dcompute._mqtt.link import (
     ACK_TIMEOUT_S,
     CONNECT_TIMEOUT_S,
     MAX_BACKOFF_S,
     MIN_BACKOFF_S,
-    ONCE_BYTES,
     SAME_TOPIC_IN_FLIGHT,
     STABLE_S,
     URGENT_IN_FLIGHT,
