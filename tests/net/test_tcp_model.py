@@ -15,7 +15,7 @@ import simpy
 from dcompute_sim.net.network import Network
 from dcompute_sim.net.profile import LINUX, LWIP_ESP32
 from dcompute_sim.net.sockets import Socket, Stream
-from dcompute_sim.net.tcp import GONE
+from dcompute_sim.net.tcp_connection import GONE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

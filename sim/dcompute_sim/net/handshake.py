@@ -11,7 +11,8 @@ import errno
 from collections.abc import Callable
 
 from dcompute_sim.net.clock import Timer
-from dcompute_sim.net.tcp import CONNECTING, GONE, OPEN, SYN_RECEIVED, Endpoint
+from dcompute_sim.net.tcp import Endpoint
+from dcompute_sim.net.tcp_connection import CONNECTING, GONE, OPEN, SYN_RECEIVED
 
 
 class Handshake:

@@ -26,7 +26,7 @@ from dcompute_sim.net.observer import NullObserver, WireObserver
 from dcompute_sim.net.profile import LINUX, TcpProfile
 from dcompute_sim.net.resolver import resolve
 from dcompute_sim.net.sockets import Socket, Stream
-from dcompute_sim.net.tcp import CONNECTING, GONE, OPEN, Endpoint, Tap, TcpConnection
+from dcompute_sim.net.tcp_connection import CONNECTING, GONE, OPEN, End, Tap, TcpConnection
 
 _Client = TypeVar("_Client", Socket, Stream)
 _FIRST_EPHEMERAL_PORT = 49_152
@@ -103,8 +103,8 @@ class ListeningPort:
         self.full = False
         """It has accepted no more than it may: lwIP then lets a SYN come again."""
 
-    def accept(self, stream: Endpoint) -> None:
-        self.on_accept(stream)
+    def accept(self, end: End) -> None:
+        self.on_accept(end)
 
     def close(self) -> None:
         """From now on attempts are refused; accepted connections stay."""
@@ -259,7 +259,7 @@ class Host:
 
     # --- inside ---
 
-    def _ends(self) -> list[Endpoint]:
+    def _ends(self) -> list[End]:
         both = [end for connection in self.connections for end in (connection.client, connection.server)]
         return [end for end in both if end.host.name == self.name]
 

@@ -21,7 +21,7 @@ from typing import Protocol
 
 from dcompute_sim.net.link import State
 from dcompute_sim.net.send_window import MSS
-from dcompute_sim.net.tcp import Endpoint, Kernel
+from dcompute_sim.net.tcp_connection import End, Kernel
 
 # pcapng block types and options (IETF draft-ietf-opsawg-pcapng).
 _SECTION, _INTERFACE, _PACKET = 0x0A0D0D0A, 1, 6
@@ -58,7 +58,7 @@ class PcapWriter:
         header = struct.pack("<IHHq", _BYTE_ORDER, 1, 0, -1)
         self._block(_SECTION, header + _options((_SHB_USERAPPL, b"dcompute virtual network")))
 
-    def segment(self, sender: Endpoint, flags: str, seq: int, ack: int, payload: bytes, lost: bool) -> None:
+    def segment(self, sender: End, flags: str, seq: int, ack: int, payload: bytes, lost: bool) -> None:
         """One segment leaves `sender`; more than a packet's worth of bytes becomes several."""
         for start in range(0, len(payload) or 1, MSS):
             chunk = payload[start : start + MSS]
@@ -116,7 +116,7 @@ def _mac(host: Kernel) -> bytes:
     return b"\x02\0" + _address(host)  # locally administered
 
 
-def _tcp_frame(sender: Endpoint, flags: str, seq: int, ack: int, payload: bytes) -> bytes:
+def _tcp_frame(sender: End, flags: str, seq: int, ack: int, payload: bytes) -> bytes:
     receiver = sender.peer
     options = _SYN_OPTIONS if "S" in flags else b""
     segment = struct.pack(
@@ -140,7 +140,7 @@ def _tcp_frame(sender: Endpoint, flags: str, seq: int, ack: int, payload: bytes)
     return _mac(receiver.host) + _mac(sender.host) + struct.pack(">H", _IPV4) + header + segment
 
 
-def _initial_seq(end: Endpoint) -> int:
+def _initial_seq(end: End) -> int:
     """Any number will do, as long as both ends of all connections differ."""
     return (end.connection.key * 2 + (end.side == "broker")) * 0x9E3779B1 & 0xFFFFFFFF
 

@@ -11,7 +11,8 @@ import errno
 from collections.abc import Callable
 
 from dcompute_sim.net.observer import Side
-from dcompute_sim.net.tcp import CLOSING, CONNECTING, GONE, OPEN, Endpoint, Kernel, TcpConnection
+from dcompute_sim.net.tcp import Endpoint
+from dcompute_sim.net.tcp_connection import CLOSING, CONNECTING, GONE, OPEN, Kernel, TcpConnection
 
 _FIRST_FILENO = 1_000_000  # far from any real descriptor: passing it to the operating system fails
 
