@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dcompute._log import printable
     from dcompute._master.effects import Effect
-    from dcompute._master.registry import DEFAULT_KEEPALIVE_S, GONE, NodeRecord, Registry
+    from dcompute._master.node_record import DEFAULT_KEEPALIVE_S, GONE, NodeRecord
+    from dcompute._master.registry import Registry
     from dcompute._mqtt.link import MqttLink
     from dcompute._mqtt.link_owner import LinkOwner, Outgoing
     from dcompute._mqtt.paho_session import PahoSession, SessionSettings
@@ -37,7 +38,8 @@ __all__ = [
 
 _HOME = {
     "Effect": "_master.effects",
-    **dict.fromkeys(("DEFAULT_KEEPALIVE_S", "GONE", "NodeRecord", "Registry"), "_master.registry"),
+    **dict.fromkeys(("DEFAULT_KEEPALIVE_S", "GONE", "NodeRecord"), "_master.node_record"),
+    "Registry": "_master.registry",
     "MqttLink": "_mqtt.link",
     **dict.fromkeys(("LinkOwner", "Outgoing"), "_mqtt.link_owner"),
     **dict.fromkeys(("PahoSession", "SessionSettings"), "_mqtt.paho_session"),

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dcompute._master.registry import GONE
+from dcompute._master.node_record import GONE
 from dcompute.errors import JournalError
 
 SCHEMA = """

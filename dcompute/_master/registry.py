@@ -13,9 +13,8 @@ Rules
    status was read retained, and all of them after the master was away. It is asked (`Probe`), and if it does
    not speak within its bound it is declared dead. Speech is a live status, an announcement, or a result of
    the present incarnation; another incarnation's result is none.
-5. The bound is 1.5 x the keepalive that the node announced (what the broker itself waits) and `grace_s` for
-   its reconnection, or `liveness_s`. Without a broker no node can speak, so none is judged: bounds begin at
-   `link_up`.
+5. The bound, who has to speak by when, and when the next is due: `doubts.py`. Without a broker no node can
+   speak, so none is judged: bounds begin at `link_up`.
 6. A death that the master declares is published, retained, over the node's last status (`DeclareDead`), for
    those who come later. It comes back to the master as a message like any other: where the node has spoken
    meanwhile, that echo is stale, once. `last_seen` stays when the node was seen, not when it was missed.
@@ -26,17 +25,15 @@ Rules
    `initialisation` and `results` are everybody's, and whoever may write there may write any name. So what is
    said there of a node whose status is known counts only if it names a life (the boot nonce of `inc`) that
    its status has named: who hears nothing of other nodes cannot know that. An announcement of another life
-   changes nothing, and the node is asked after CLAIM_S, should its status not have told by then; a result of
-   another life waits for that status. A node that was only ever announced is `connected`, dies of nothing,
+   changes nothing, and the node is asked if its status does not bear it out; a result of another life waits
+   for that status (`unproven.py`). A node that was only ever announced is `connected`, dies of nothing,
    and gives way to its first status, whatever that says.
-10. What anybody may cause is bounded: nodes known, those only announced, bytes of capabilities, results kept
-   for whoever collects, results that wait. Beyond that it is refused and counted, what is only announced
-   before what speaks for itself.
+10. What anybody may cause is bounded: nodes known, those only announced, bytes of capabilities
+   (`descriptions.py`), results kept for whoever collects, results that wait. Beyond that it is refused and
+   counted, what is only announced before what speaks for itself.
 11. What a master believed before it crashed (`restore`) is in doubt like everything else at `link_up`: so a
    node that died while neither it nor the broker's memory was there is missed, and named.
-12. With `probe_s`, a node that has said nothing for so long is in doubt too (rule 4): for masters whose
-   broker may lose wills, at the far end of a bridge or in a cluster. Its cost is a question and a status for
-   each node in each `probe_s`; so it is off unless asked for.
+12. With `probe_s`, a node that has said nothing for so long is in doubt too (rule 4).
 13. A node that was given work and never answers, or that is announced and never tells its status, is
    suspected (`Denial`) to be held off by the broker's access rules: see `unanswered`. No belief follows.
 
@@ -51,8 +48,6 @@ Why
 * Rule 4: a master that starts reads `ready` of nodes that died while no broker was there to publish their
   wills (a broker that restarts forgets sessions and wills, and may keep what is retained). Nobody else will
   ever say that they are dead.
-* Rule 5: probing at once and judging by the answer to that one message would kill who is still waiting to
-  reconnect: after an outage all nodes are in backoff, with jitter.
 * Rule 9: `ready`, announced in the name of a node that had died, hid its death, and its real `dead` was then
   stale; a result in the name of another displaced the genuine one.
 * Rule 7: QoS 1 delivers again, and who sends a task again after a death cannot know that it had been done.
@@ -60,26 +55,25 @@ Why
 Rejected
 * Time stamps, or a growing number, in place of the incarnation: a board's clock may be unset, and a count
   that survives a reboot is a write to flash at each boot.
-* Probing living nodes regularly, as a default: while master and node have one broker, the keepalive does
-  that, and costs the master nothing with a thousand nodes.
 * Judging a node by how long ago its last status came: a node that is idle says nothing for days.
 * Dropping a record at a death: its incarnation is what tells the next stale will from news.
-* A heap of deadlines: an outage gives all nodes theirs at once and the first words take them away again, so
-  the earliest is kept instead, and may be too early; `tick` then finds nothing and looks for the next.
 
-Sources: MQTT 3.1.1, 3.1.2.5 (wills) and 3.1.2.10 (1.5 x keepalive); docs/protocol.md, "What the master
+Sources: MQTT 3.1.1, 3.1.2.5 (wills); docs/protocol.md, "What the master
 believes". `python -m benchmarks mutants` plants faults against these rules.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
+from dcompute._master.descriptions import Descriptions
+from dcompute._master.doubts import Doubts
 from dcompute._master.effects import DeclareDead, Denial, Effect, Probe
+from dcompute._master.node_record import GONE, NodeRecord, life_of
 from dcompute._master.taskbook import TaskBook
 from dcompute._master.unanswered import Unanswered
+from dcompute._master.unproven import UnprovenResults
 from dcompute.events import (
     DeathReported,
     NodeStatusSeen,
@@ -88,60 +82,12 @@ from dcompute.events import (
     ResultRefused,
     StaleDeathIgnored,
 )
-from dcompute.node_core import DEAD, OFFLINE
-from dcompute.protocol import Announcement, Message, ResultMessage, StatusCleared, StatusMessage, memory_of
-
-GONE = (DEAD, OFFLINE)
-DEFAULT_KEEPALIVE_S = 60.0
-CLAIM_S = 2.0
-"""How long an announcement may wait for the status that bears it out, before the node is asked."""
+from dcompute.node_core import DEAD
+from dcompute.protocol import Announcement, Message, ResultMessage, StatusCleared, StatusMessage
 
 _LIVES = 4  # of a node, whose results may still come
 _ONLY_ANNOUNCED = 1_000  # nodes that never told a status
-_CAPABILITY_BYTES = 64 << 20  # of all nodes together, in memory
-_WAITING_RESULTS = 1_000  # for the status that names their life
 _DUPLICATE, _NOT_GIVEN = "duplicate", "the task was not given to this node"
-_WAITING_BYTES = 16 << 20
-
-
-@dataclass(slots=True)
-class NodeRecord:
-    """What the master believes of one node."""
-
-    node_id: str
-    status: str
-    device_type: str = ""
-    last_seen: float = 0.0
-    inc: str = ""
-    capabilities: dict[str, Any] = field(default_factory=dict)
-    death_reported: bool = False  # for the present incarnation
-    heard: bool = False  # its status came live over the present connection
-    spoke_s: float = 0.0  # when it was last heard, of the monotonic clock
-    restored: bool = False  # nobody has been told of it in this life of the master
-    declared_inc: str | None = None  # our own declaration of death for it will come back to us
-    only_announced: bool = False  # nothing was ever on its status topic
-    lives: tuple[str, ...] = ()  # named by its statuses, the newest first
-    capability_bytes: int = 0
-
-    def speaks(self, inc: str) -> bool:
-        """Whether a message that names `inc` can be this node's: its status has named that life."""
-        return not self.inc or life_of(inc) in self.lives
-
-    def public(self) -> dict[str, Any]:
-        """Return what callers may know; `capabilities` is the record's own, never changed but replaced."""
-        return {
-            "node_id": self.node_id,
-            "status": self.status,
-            "device_type": self.device_type,
-            "last_seen": self.last_seen,
-            "inc": self.inc,
-            "capabilities": self.capabilities,
-        }
-
-
-def life_of(inc: str) -> str:
-    """Return the boot nonce of an incarnation."""
-    return inc.rpartition(".")[0] or inc
 
 
 class Registry:
@@ -179,25 +125,16 @@ class Registry:
             "results_refused": 0,
             "nodes_refused": 0,
         }
-        self._liveness_s = liveness_s
-        self._grace_s = grace_s
-        self._probe_s = probe_s
-        self._next_probe_s: float | None = None
         self._nodes: dict[str, NodeRecord] = {}
-        self._unverified: dict[str, float] = {}  # node id -> when it is declared dead
-        self._next_deadline_s: float | None = None
-        self._announced: tuple[str, dict[str, Any]] = ("{}", {})  # what came last, and how it is written
-        self._device_type = ""  # likewise
+        self._doubts = Doubts(liveness_s, grace_s, probe_s)
+        self._descriptions = Descriptions(self.counters)
         self._dead: dict[str, None] = {}  # deaths not collected yet, in order
         self._forgotten: set[str] = set()
         self._tasks = TaskBook(result_limit, result_bytes, task_memory)
         self._node_limit = node_limit
         self._only_announced: dict[str, None] = {}
-        self._claims: dict[str, tuple[float, Announcement]] = {}  # by node, and when it is asked
-        self._capability_bytes = 0
         self._unanswered = Unanswered()
-        self._waiting: dict[str, list[ResultMessage]] = {}  # by node: results of a life not named yet
-        self._waiting_count = self._waiting_bytes = 0
+        self._unproven = UnprovenResults()
 
     # --- what arrives -----------------------------------------------------------------------------------
 
@@ -236,14 +173,12 @@ class Registry:
                 self.counters["nodes_refused"] += 1
         if record.only_announced:
             self._unanswered.announced(message.node_id, now_s)
-            self._describe(record, message)
+            self._descriptions.take(record, message)
             return self._alive(record, message.status, message.inc, wall_s)
         if record.speaks(message.inc):
-            self._describe(record, message)
+            self._descriptions.take(record, message)
             return self._heard_alive(record, message.status, message.inc, now_s, wall_s)
-        due_s = self._claims.get(message.node_id, (now_s + CLAIM_S, message))[0]
-        self._claims[message.node_id] = (due_s, message)
-        self._wake_at(due_s)
+        self._doubts.claim(message, now_s)
         return []
 
     def _receive_alive(
@@ -252,10 +187,10 @@ class Registry:
         record = self._speaking(message.node_id, message.inc)
         if record is None:
             return []
-        _, claimed = self._claims.pop(message.node_id, (0.0, None))
+        _, claimed = self._doubts.claims.pop(message.node_id, (0.0, None))
         if claimed is not None and claimed.inc == message.inc:
-            self._describe(record, claimed)
-        self._describe(record, message)
+            self._descriptions.take(record, claimed)
+        self._descriptions.take(record, message)
         if retained and record.heard:
             return []  # live traffic has overtaken the retained copy
         if retained:
@@ -265,8 +200,8 @@ class Registry:
             effects = self._heard_alive(record, message.status, message.inc, now_s, wall_s)
             if what := self._unanswered.told(message.node_id, message.status, now_s):
                 effects.append(Denial(what))
-        if message.node_id in self._waiting:
-            effects += self._take_waiting(record, now_s, wall_s)
+        if message.node_id in self._unproven.by_node:
+            effects += self._take_unproven(record, now_s, wall_s)
         return effects
 
     def _speaking(self, node_id: str, inc: str) -> NodeRecord | None:
@@ -283,27 +218,6 @@ class Registry:
             record.lives = (life, *record.lives[: _LIVES - 1])
         return record
 
-    def _describe(self, record: NodeRecord, message: Announcement | StatusMessage) -> None:
-        if message.device_type or isinstance(message, Announcement):
-            if message.device_type != self._device_type:
-                self._device_type = message.device_type
-            record.device_type = self._device_type  # shared, as the capabilities are
-        if message.capabilities is None:
-            return
-        if message.inc == record.inc and message.capabilities == record.capabilities:
-            return  # as in nearly all that come, busy, ready, busy; the text below costs ten times as much
-        size = message.size if message.capabilities else 0
-        total = self._capability_bytes - record.capability_bytes + size
-        if total > _CAPABILITY_BYTES:
-            self.counters["nodes_refused"] += 1
-            return
-        self._capability_bytes, record.capability_bytes = total, size
-        # Most nodes of a fleet announce the same, and share it: 450 bytes. As text, for 1 equals True.
-        text = repr(message.capabilities)
-        if text != self._announced[0]:
-            self._announced = (text, message.capabilities)
-        record.capabilities = self._announced[1]
-
     def _heard_alive(
         self, record: NodeRecord, status: str, inc: str, now_s: float, wall_s: float
     ) -> list[Effect]:
@@ -313,7 +227,7 @@ class Registry:
 
     def _alive(self, record: NodeRecord, status: str, inc: str, wall_s: float) -> list[Effect]:
         record.last_seen = wall_s
-        self._unverified.pop(record.node_id, None)
+        self._doubts.until.pop(record.node_id, None)
         if record.inc != inc or record.status in GONE:
             record.death_reported = False
         if (record.status, record.inc) == (status, inc) and not record.restored:
@@ -347,7 +261,7 @@ class Registry:
         return record.status not in GONE
 
     def _gone(self, record: NodeRecord, status: str, inc: str, cause: str, wall_s: float) -> list[Effect]:
-        self._unverified.pop(record.node_id, None)
+        self._doubts.until.pop(record.node_id, None)
         self._unanswered.forget(record.node_id)
         record.last_seen = wall_s
         effects: list[Effect] = []
@@ -374,7 +288,9 @@ class Registry:
         if reason:
             return []
         if record is not None and not record.only_announced and not record.speaks(message.inc):
-            self._refuse(message)
+            # Of a life that the node's status has not named: not its own, or faster than its status.
+            if not (message.inc and self._unproven.keep(message)):
+                self.counters["results_refused"] += 1
             return []
         self.spoke(node_id, message.inc, now_s, wall_s)
         self.counters["results_dropped"] += self._tasks.finished(node_id, message, wall_s)
@@ -387,25 +303,12 @@ class Registry:
         if record is not None and inc == record.inc:
             record.last_seen = wall_s
             record.spoke_s = now_s
-            self._unverified.pop(node_id, None)
+            self._doubts.until.pop(node_id, None)
 
-    def _refuse(self, message: ResultMessage) -> None:
-        """A result of a life that the node's status has not named: not its own, or faster than its status."""
-        full = self._waiting_bytes + message.size > _WAITING_BYTES or self._waiting_count >= _WAITING_RESULTS
-        if not message.inc or full:
-            self.counters["results_refused"] += 1
-            return
-        self._waiting.setdefault(message.node_id, []).append(message)
-        self._waiting_count += 1
-        self._waiting_bytes += message.size
-
-    def _take_waiting(self, record: NodeRecord, now_s: float, wall_s: float) -> list[Effect]:
+    def _take_unproven(self, record: NodeRecord, now_s: float, wall_s: float) -> list[Effect]:
         """Take in what waited for the life that the node has named now; the rest was not its own."""
-        waiting = self._waiting.pop(record.node_id)
-        self._waiting_count -= len(waiting)
-        self._waiting_bytes -= sum(message.size for message in waiting)
         effects: list[Effect] = []
-        for message in waiting:
+        for message in self._unproven.take(record.node_id):
             if record.speaks(message.inc):
                 effects += self._receive_result(message, False, now_s, wall_s)
             else:
@@ -441,8 +344,7 @@ class Registry:
     def link_up(self, now_s: float) -> list[Effect]:
         """The master is (again) connected and subscribed: what it knows of living nodes is now in doubt."""
         effects: list[Effect] = []
-        if self._probe_s is not None:
-            self._next_probe_s = now_s + self._probe_s
+        self._doubts.link_up(now_s)
         for record in self._nodes.values():
             if record.status not in GONE and not record.only_announced:
                 effects += self._doubt(record, now_s)
@@ -454,18 +356,14 @@ class Registry:
             record.heard = False
             record.declared_inc = None
         self._unanswered.clear()
-        self._unverified.clear()
-        self._claims.clear()
-        self._next_deadline_s = None
-        self._next_probe_s = None
+        self._doubts.clear()
 
     def restore(self, infos: Iterable[Mapping[str, Any]]) -> None:
         """Take up what was believed before a crash, as `belief` gave it; before the first `link_up`."""
         for info in infos:
             record = NodeRecord(**info, death_reported=info["status"] in GONE, restored=True)
             record.lives = (life_of(record.inc),) if record.inc else ()
-            record.capability_bytes = memory_of(str(record.capabilities).encode())
-            self._capability_bytes += record.capability_bytes
+            self._descriptions.restored(record)
             self._nodes[record.node_id] = record
 
     def belief(self, node_id: str) -> dict[str, Any] | None:
@@ -474,69 +372,32 @@ class Registry:
         return None if record is None or record.only_announced else record.public()
 
     def _doubt(self, record: NodeRecord, now_s: float) -> list[Effect]:
-        deadline_s = now_s + self._liveness_of(record)
-        self._unverified[record.node_id] = deadline_s
-        self._wake_at(deadline_s)
+        self._doubts.begin(record, now_s)
         return [Probe(record.node_id)]
-
-    def _wake_at(self, deadline_s: float) -> None:
-        if self._next_deadline_s is None or deadline_s < self._next_deadline_s:
-            self._next_deadline_s = deadline_s
-
-    def _liveness_of(self, record: NodeRecord) -> float:
-        if self._liveness_s is not None:
-            return self._liveness_s
-        keepalive = record.capabilities.get("keepalive", DEFAULT_KEEPALIVE_S)
-        if (
-            isinstance(keepalive, bool)
-            or not isinstance(keepalive, (int, float))
-            or not 0 < keepalive < 65536
-        ):
-            keepalive = DEFAULT_KEEPALIVE_S
-        return 1.5 * float(keepalive) + self._grace_s
 
     def next_deadline_s(self) -> float | None:
         """When `tick` may next have something to do."""
-        earliest_s = self._next_deadline_s
-        for due_s in (self._next_probe_s, self._unanswered.next_s()):
-            if due_s is not None and (earliest_s is None or due_s < earliest_s):
-                earliest_s = due_s
-        return earliest_s
+        due_s, answer_s = self._doubts.next_s(), self._unanswered.next_s()
+        if due_s is None or (answer_s is not None and answer_s < due_s):
+            return answer_s
+        return due_s
 
     def tick(self, now_s: float, wall_s: float) -> list[Effect]:
         """Declare dead the unverified nodes whose bound has passed; ask those whose announcement has, and
         those that were quiet too long, or owe an answer."""
-        overdue = [node_id for node_id, deadline_s in self._unverified.items() if deadline_s <= now_s]
         effects: list[Effect] = []
-        for node_id in overdue:
+        for node_id in self._doubts.overdue(now_s):
             record = self._nodes[node_id]
             last_seen = record.last_seen
             effects += self._gone(record, DEAD, record.inc, "silent", wall_s)
             record.last_seen = last_seen
             record.declared_inc = record.inc
             effects.append(DeclareDead(node_id, record.inc))
-        for node_id in [node_id for node_id, (due_s, _) in self._claims.items() if due_s <= now_s]:
-            del self._claims[node_id]
-            effects.append(Probe(node_id))
-        due = [*self._unverified.values(), *(due_s for due_s, _ in self._claims.values())]
-        self._next_deadline_s = min(due, default=None)
-        if self._probe_s is not None and self._next_probe_s is not None and self._next_probe_s <= now_s:
-            effects += self._ask_the_quiet(now_s, self._probe_s)
+        effects += map(Probe, self._doubts.not_borne_out(now_s))
+        for record in self._doubts.quiet(self._nodes.values(), now_s):
+            effects += self._doubt(record, now_s)
         ask, suspected = self._unanswered.tick(now_s)
         return [*effects, *map(Probe, ask), *map(Denial, suspected)]
-
-    def _ask_the_quiet(self, now_s: float, probe_s: float) -> list[Effect]:
-        effects: list[Effect] = []
-        self._next_probe_s = now_s + probe_s
-        for record in self._nodes.values():
-            if record.status in GONE or record.only_announced or record.node_id in self._unverified:
-                continue
-            if record.spoke_s + probe_s <= now_s:
-                effects += self._doubt(record, now_s)
-            else:  # not for each by itself, lest a large fleet means a look at all of it for each
-                due_s = max(record.spoke_s + probe_s, now_s + probe_s / 8)
-                self._next_probe_s = min(self._next_probe_s, due_s)
-        return effects
 
     # --- questions --------------------------------------------------------------------------------------
 
@@ -601,14 +462,11 @@ class Registry:
         return known
 
     def _drop(self, node_id: str) -> None:
-        record = self._nodes.pop(node_id)
-        self._capability_bytes -= record.capability_bytes
+        self._descriptions.forget(self._nodes.pop(node_id))
         self._unanswered.forget(node_id)
-        for table in (self._unverified, self._claims, self._only_announced):
+        for table in (self._doubts.until, self._doubts.claims, self._only_announced):
             table.pop(node_id, None)
-        for message in self._waiting.pop(node_id, ()):
-            self._waiting_count -= 1
-            self._waiting_bytes -= message.size
+        self._unproven.take(node_id)
 
     def _record(self, node_id: str) -> NodeRecord | None:
         """The node's record, a new one if need be; None if there is no room for one."""

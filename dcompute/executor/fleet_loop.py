@@ -26,7 +26,8 @@ from typing import Any
 from dcompute._log import guarded, is_power_of_two, log
 from dcompute._master.effects import DeclareDead, Denial, Effect, Probe
 from dcompute._master.node_memory import Changes, row_of
-from dcompute._master.registry import GONE, Registry
+from dcompute._master.node_record import GONE
+from dcompute._master.registry import Registry
 from dcompute._mqtt.hearing import Hearing, nothing_comes, own_status
 from dcompute._mqtt.link import MqttLink
 from dcompute._mqtt.link_owner import Outgoing

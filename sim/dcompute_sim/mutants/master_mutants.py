@@ -37,8 +37,7 @@ class _ImpatientMaster(Registry):
         record = self._nodes.get(message.node_id)
         if record is not None and record.status not in GONE:
             keepalive_s = float(record.capabilities.get("keepalive", DEFAULT_KEEPALIVE_S))
-            self._unverified[record.node_id] = now_s + 3 * keepalive_s
-            self._next_deadline_s = min(self._unverified.values())
+            self._doubts.expect(record.node_id, now_s + 3 * keepalive_s)
         return effects
 
 
