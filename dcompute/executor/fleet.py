@@ -1,19 +1,14 @@
 """FleetExecutor: a `concurrent.futures.Executor` whose workers are the nodes of a fleet.
 
-Here is what the asker's threads meet: tasks made of calls, futures, the journal's keys. The decisions are
-`core`'s, a state machine that `fleet_loop` turns on the driver's loop.
-
-A task is in the journal before `submit` returns: whoever has a future may rely on it that the work survives
-this process. Its result leaves the journal when it was taken, not when it was known, since what nobody has
-seen yet would be lost with the process; and many at a time, for each is a commit.
+Here is what the asker's threads meet: calls made into tasks, `map`, the fleet as it is seen, the end. What
+was promised to them (futures, keys, the journal) is `future_book`'s, who is there `roster`'s. The decisions
+are `core`'s, a state machine that `fleet_loop` turns on the driver's loop.
 """
 
 from __future__ import annotations
 
 import atexit
-import os
 import ssl
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future
@@ -31,25 +26,25 @@ from dcompute._master.registry import Registry
 from dcompute._mqtt.paho_session import SessionSettings
 from dcompute._mqtt.shared import shared_driver
 from dcompute.drivers import Address, Driver
-from dcompute.errors import JournalError
 from dcompute.events import ExecutorObserver
-from dcompute.executor.choice import check_where, matches
-from dcompute.executor.core import FleetCore, count_in
+from dcompute.executor.core import FleetCore
 from dcompute.executor.fleet_loop import FleetLoop
-from dcompute.executor.future import FleetFuture, abandon, ignore, note_progress, settle
-from dcompute.executor.journal import Journal, Row
+from dcompute.executor.future import FleetFuture, abandon, ignore, note_progress
+from dcompute.executor.future_book import Call, FutureBook
+from dcompute.executor.journal import Journal
 from dcompute.executor.map_results import MapResults
-from dcompute.executor.model import Outcome, Progress, Settled, Task
+from dcompute.executor.model import Progress
 from dcompute.executor.queue_state import TELL_S, QueueState, QueueTeller, encode_queue
 from dcompute.executor.room import Room
+from dcompute.executor.roster import Roster
+from dcompute.executor.terms import Terms
 from dcompute.executor.wire import RESERVED
-from dcompute.node_core import DEFAULT_PRIORITY, check_priority, check_task_id, encode
+from dcompute.node_core import DEFAULT_PRIORITY, encode
 from dcompute.node_names import check_node_id
 from dcompute.protocol import Topics, queue_topic
 from dcompute.security import Tls, tls_context
 
 MAX_PENDING = 10_000
-FORGET_AT = 200  # results taken, that the journal then forgets at once
 
 
 class FleetExecutor(Executor):
@@ -118,6 +113,8 @@ class FleetExecutor(Executor):
             assert self._journal is not None
             self._journal.close()
             raise ValueError(f"journal {self._journal.path}: it is that of {self.name!r}, not of {name!r}")
+        self._book = FutureBook(self._driver, self._journal, self._room, self._cancel)
+        self._roster = Roster(self._room.fleet_takes)
         self._core = core_class(settle_s=settle_s, resend_s=resend_s, losses=losses)
         self._registry = Registry(liveness_s=liveness_s, probe_s=probe_s)
         self._loop = FleetLoop(
@@ -129,28 +126,17 @@ class FleetExecutor(Executor):
             self._core,
             self._journal,
             self._registry,
-            over=self._task_over,
-            node_changed=self._node_changed,
+            over=self._book.over,
+            node_changed=self._roster.changed,
             nothing_left=self._nothing_left,
             progressed=self._progressed,
             died=self._died,
             observer=observer,
         )
-        self._lock = threading.Lock()
-        self._changed = threading.Condition(self._lock)
-        self._futures: dict[str, FleetFuture] = {}  # of what is not over; without a journal, of keys too
-        self._keyed: dict[str, bytes] = {}  # what the tasks of the keys among them are
-        self._recovered: set[str] = set()  # tasks of the journal without a key, whose results were not taken
-        self._taken: list[str] = []
         self._unread_maps: set[MapResults] = set()  # no result was asked for
         self._maps: WeakSet[MapResults] = WeakSet()
-        self._ready: dict[str, Mapping[str, Any]] = {}
-        self._fleet_takes = 0
         self._on_deaths: Callable[[list[str]], object] | None = None
-        self._shut = False
         self._ends_by_itself = False  # nobody waits to close it
-        self._closed = False
-        self._submitted = self._done = self._failed = 0
         topic = queue_topic(topics, self.name)
         self._teller = QueueTeller(
             self._driver, lambda: self._loop.say(topic, encode_queue(self._queue_state())), tell_s
@@ -279,142 +265,29 @@ class FleetExecutor(Executor):
 
     def recovered(self) -> dict[str, FleetFuture]:
         """What the journal brought back: by task id the tasks without a key whose results were not taken."""
-        found = {}
-        with self._lock:
-            for task_id in self._recovered:
-                future = self._futures.get(task_id) or self._from_journal(task_id)
-                if future is not None:
-                    found[task_id] = future
-        return found
+        return self._book.recovered()
 
     def forget(self, key: str) -> None:
         """Drop the result of the task of this key, or of all of the `map` of this key."""
-        if self._journal is not None:
-            self._journal.forget_key(key)
-            return
-        with self._lock:
-            named = [k for k in self._keyed if k == key or k.startswith(f"{key}/")]
-            for task_id in named:
-                if self._futures[task_id].done():
-                    del self._keyed[task_id], self._futures[task_id]
+        self._book.forget(key)
 
     def _submit_all(
-        self,
-        work: list[tuple[str | None, Mapping[str, Any]]],
-        *,
-        priority: int = DEFAULT_PRIORITY,
-        where: Mapping[str, Any] | None = None,
-        timeout: float | None = None,
-        retries: int | None = None,
-        once: bool = False,
-        speculate: float | None = None,
+        self, work: list[tuple[str | None, Mapping[str, Any]]], **options: Any
     ) -> list[FleetFuture]:
-        check_priority(priority)
-        check_where(where or {})
-        for name, value in (("timeout", timeout), ("speculate", speculate), ("retries", retries)):
-            if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
-                raise ValueError(f"{name} is a number, not {value!r}")
-        if retries is not None and retries < 0:
-            raise ValueError(f"retries is at least 0, not {retries}")
-        if once and speculate is not None:
-            raise ValueError("a task that is to run once is not tried on two nodes: no `speculate`")
-        where = dict(where or {})
-        bodies = [_body(fields) for _, fields in work]
-        functions = [fields.get("function") for _, fields in work]
-        self._room.enter(priority, len(work))
-        futures: list[FleetFuture] = []
-        tasks: list[Task] = []
-        now_s, wall_s = self._driver.now_s(), self._driver.wall_s()
-        deadline_s, wall_end_s = (None if timeout is None else at_s + timeout for at_s in (now_s, wall_s))
-        try:
-            with self._lock:
-                if self._shut:
-                    raise RuntimeError("cannot submit after shutdown")
-                for (key, _), body, function in zip(work, bodies, functions, strict=True):
-                    known = self._known(key, body) if key is not None else None
-                    if known is not None:
-                        futures.append(known)
-                        continue
-                    task_id = check_task_id(key) if key is not None else os.urandom(16).hex()
-                    name = function if isinstance(function, str) else ""
-                    tasks.append(
-                        Task(task_id, body, priority, name, where, once, deadline_s, retries, speculate)
-                    )
-                    futures.append(self._future(task_id, once, keyed=key is not None))
-                keys = {key for key, _ in work if key is not None}
-                if self._journal is not None:
-                    self._journal.add(
-                        Row(
-                            *(task.id, task.body, priority, task.function, where, once, wall_end_s, retries),
-                            keyed=task.id in keys,
-                            speculate_s=speculate,
-                        )
-                        for task in tasks
-                    )
-                new = {future.task_id: future for future in futures}
-                for task in tasks:
-                    self._futures[task.id] = new[task.id]
-                    if task.id in keys:
-                        self._keyed[task.id] = task.body
-                self._submitted += len(tasks)
-        except BaseException:
-            self._room.leave(priority, len(work))
-            raise
-        if len(tasks) < len(work):
-            self._room.leave(priority, len(work) - len(tasks))
+        terms = Terms(**options)
+        calls = [Call(key, _body(fields), fields.get("function")) for key, fields in work]
+        futures, tasks = self._book.accept(calls, terms)
         self._loop.later(lambda now_s: self._core.submit(*tasks, now_s=now_s))
         return futures
 
-    def _known(self, key: str, body: bytes) -> FleetFuture | None:
-        """The task of this key, if there is one already. ValueError if it is another one."""
-        future = self._futures.get(key)
-        found = self._keyed.get(key)
-        if future is None and self._journal is not None and (row := self._journal.find(key)) is not None:
-            future, found = self._settled_future(row), row.body
-        if future is not None and found != body:
-            raise ValueError(f"key {key!r} is that of another task")
-        return future
-
-    def _from_journal(self, task_id: str) -> FleetFuture | None:
-        row = self._journal.find(task_id) if self._journal is not None else None
-        return None if row is None or row.outcome is None else self._settled_future(row)
-
-    def _settled_future(self, row: Row) -> FleetFuture:
-        future = self._future(row.id, row.once, keyed=row.keyed)
-        settle(future, Settled(_task_of(row, None), Outcome(row.outcome), row.value, row.node))
-        return future
-
-    def _future(self, task_id: str, once: bool, *, keyed: bool) -> FleetFuture:
-        taken = self._note_taken if self._journal is not None and not keyed else None
-        return FleetFuture(task_id, once, self._cancel, self._driver.deliver, taken)
-
     def _cancel(self, task_id: str) -> None:
         self._loop.later(lambda now_s: self._core.cancel(task_id, now_s))
-
-    def _note_taken(self, task_id: str) -> None:
-        with self._lock:
-            self._taken.append(task_id)
-            self._recovered.discard(task_id)
-            full = len(self._taken) >= FORGET_AT
-        if full:
-            self._forget_taken()
-
-    def _forget_taken(self) -> None:
-        with self._lock:
-            taken, self._taken = self._taken, []
-        if self._journal is not None and taken:
-            try:
-                self._journal.forget(taken)
-            except JournalError as error:  # they are offered once more after a restart
-                log.warning("%s", error)
 
     # --- the fleet ----------------------------------------------------------------------------------------
 
     def nodes(self, where: Mapping[str, Any] | None = None) -> dict[str, Mapping[str, Any]]:
         """What the living nodes announce, by node id."""
-        with self._lock:
-            ready = dict(self._ready)
-        return {node: said for node, said in ready.items() if matches(where or {}, node, said)}
+        return self._roster.nodes(where or {})
 
     def wait_for_nodes(
         self, count: int = 1, timeout: float | None = None, where: Mapping[str, Any] | None = None
@@ -425,18 +298,11 @@ class FleetExecutor(Executor):
             TimeoutError: they were not there in time; it says how many were, and why none if there is no
             broker.
         """
-        end_s = None if timeout is None else time.monotonic() + timeout
-        while True:
-            with self._lock:
-                found = sum(matches(where or {}, node, said) for node, said in self._ready.items())
-                if found >= count:
-                    return found
-                left_s = None if end_s is None else end_s - time.monotonic()
-                if left_s is None or left_s > 0:
-                    self._changed.wait(left_s)
-                    continue
+        found = self._roster.wait_for(count, timeout, where or {})
+        if found < count:
             why = f" ({self.last_error})" if self.last_error else ""
             raise TimeoutError(f"{found} of {count} nodes are there after {timeout:g} s{why}")
+        return found
 
     def set_dead_nodes_callback(self, callback: Callable[[list[str]], object] | None) -> None:
         """Call `callback([node ids])`, once for each death, on the thread of the other callbacks.
@@ -462,15 +328,12 @@ class FleetExecutor(Executor):
         """How many tasks were submitted, are over, and are so without a result (but for cancelled ones); how
         many wait, and are at nodes; how many nodes there are."""
         waiting, placed = self._core.waiting(), len(self._core.tasks)
-        with self._lock:
-            return {
-                "submitted": self._submitted,
-                "done": self._done,
-                "failed": self._failed,
-                "waiting": waiting,
-                "at_nodes": max(0, placed - waiting),
-                "nodes": len(self._ready),
-            }
+        return {
+            **self._book.counts(),
+            "waiting": waiting,
+            "at_nodes": max(0, placed - waiting),
+            "nodes": len(self._roster.ready),
+        }
 
     def _queue_state(self) -> QueueState:
         """The same, as it is told to those who watch."""
@@ -486,15 +349,13 @@ class FleetExecutor(Executor):
             cancel_futures: cancel what is not done.
         """
         unread = [results for results in self._maps if not results.is_read()]
-        if unread and not self._shut and (cancel_futures or not wait):
+        if unread and not self._book.is_shut and (cancel_futures or not wait):
             log.warning("executor: shut down amid %d maps: their further calls are not done", len(unread))
-        elif not self._shut:
+        elif not self._book.is_shut:
             for results in unread:
                 results.submit_rest()
-        with self._lock:
-            self._shut = True
-            self._ends_by_itself = not wait
-            pending = [future for future in self._futures.values() if not future.done()]
+        pending = self._book.shut()
+        self._ends_by_itself = not wait
         if cancel_futures:
             for future in pending:
                 future.cancel()
@@ -506,19 +367,16 @@ class FleetExecutor(Executor):
     def close(self, timeout_s: float = 2.0) -> None:
         """Disconnect at once. What is not done stays in the journal, if there is one; its futures are
         cancelled here. May be called again without effect."""
-        with self._lock:
-            self._shut = True
-            if self._closed:
-                return
-            self._closed = True
+        if not self._book.close():
+            return
         self._room.open()
         self._teller.stop()
         self._loop.close(timeout_s)  # a cancel that has just been asked for is written down
-        self._forget_taken()
+        self._book.forget_taken()
         if self._journal is not None:
             self._journal.close()
         _open.discard(self)
-        undone = [future for future in list(self._futures.values()) if not future.done()]
+        undone = self._book.undone()
         for future in undone:
             abandon(future)
         if undone:
@@ -539,30 +397,13 @@ class FleetExecutor(Executor):
         if kind is not None:
             for results in list(self._maps):
                 results.read_no_more()
-        self.shutdown(wait=not self._closed)
+        self.shutdown(wait=not self._book.is_closed)
         return None
 
     # --- what the loop tells --------------------------------------------------------------------------------
 
-    def _task_over(self, settled: Settled) -> None:
-        task_id = settled.task.id
-        with self._lock:
-            future = self._futures.get(task_id)
-            keyed = task_id in self._keyed
-            if self._journal is not None or not keyed:
-                self._futures.pop(task_id, None)
-                self._keyed.pop(task_id, None)
-            self._done += 1
-            self._failed += settled.outcome not in (Outcome.RESULT, Outcome.CANCELLED)
-        if future is not None:
-            settle(future, settled)
-            if self._journal is not None and settled.outcome is Outcome.CANCELLED and not keyed:
-                self._note_taken(task_id)  # there is nothing to take
-        self._room.leave(settled.task.priority)
-
     def _progressed(self, progress: Progress) -> None:
-        with self._lock:
-            future = self._futures.get(progress.task_id)
+        future = self._book.of(progress.task_id)
         if future is not None:
             note_progress(future, progress.fraction, progress.text)
 
@@ -571,36 +412,20 @@ class FleetExecutor(Executor):
         if callback is not None:
             self._driver.deliver(partial(ignore, callback, [node_id]))
 
-    def _node_changed(self, node_id: str, announced: Mapping[str, Any] | None) -> None:
-        with self._changed:
-            before = self._ready.pop(node_id, None)
-            if announced is not None:
-                self._ready[node_id] = announced
-            self._fleet_takes += _takes(announced) - _takes(before)
-            self._changed.notify_all()
-        self._room.fleet_takes(self._fleet_takes)
-
     def _nothing_left(self) -> None:
-        if self._ends_by_itself and not self._closed:
+        if self._ends_by_itself and not self._book.is_closed:
             self._driver.deliver(self.close)
 
     def _recover(self) -> None:
         """Take up what the journal has."""
         if self._journal is None:
             return
-        now_s, wall_s = self._driver.now_s(), self._driver.wall_s()
         for node, life, top in self._journal.counters():
             self._core.restore_counter(node, life, top)
         placed = self._journal.placed()
         self._registry.restore(self._journal.nodes())
-        self._recovered.update(self._journal.untaken())
-        for row in self._journal.unsettled():
-            deadline_s = None if row.deadline_s is None else now_s + row.deadline_s - wall_s
-            self._futures[row.id] = self._future(row.id, row.once, keyed=row.keyed)
-            if row.keyed:
-                self._keyed[row.id] = row.body
-            self._room.add(row.priority)
-            self._core.restore(_task_of(row, deadline_s), placed.get(row.id, []))
+        for task in self._book.restore(self._journal):
+            self._core.restore(task, placed.get(task.id, []))
 
 
 _open: WeakSet[FleetExecutor] = WeakSet()  # on the shared driver
@@ -612,20 +437,6 @@ def _close_all() -> None:
     for fleet in list(_open):
         if fleet._pid == this_process():
             fleet.close()
-
-
-def _task_of(row: Row, deadline_s: float | None) -> Task:
-    return Task(
-        *(row.id, row.body, row.priority, row.function, row.where, row.once, deadline_s, row.retries),
-        *(row.speculate_s, row.attempt, row.lost, row.failed, row.cancelled),
-    )
-
-
-def _takes(announced: Mapping[str, Any] | None) -> int:
-    """How many tasks of ours a node takes at a time."""
-    if announced is None:
-        return 0
-    return count_in(announced, "credit") or 1
 
 
 def function_name(fn: str | Callable[..., Any]) -> str:
