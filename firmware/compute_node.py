@@ -32,6 +32,7 @@ import time
 from micropython import const
 
 _SLICE_MS = const(200)
+_BUSY_MS = const(20)
 _LONGEST_WAIT_MS = const(1000)  # the socket under a wait may be replaced by another thread
 _FLUSH_MS = const(60000)  # only a bound: a link that does not answer is dropped long before
 _THREAD_STACK_BYTES = const(12 * 1024)  # the port's default is too small for a TLS handshake
@@ -173,7 +174,8 @@ class ComputeNode:
             while self._thread_wanted:
                 try:
                     link.wait(_LONGEST_WAIT_MS if link.online else _SLICE_MS)
-                    link.service()
+                    if not link.service():  # and what has arrived keeps `wait` from waiting
+                        time.sleep_ms(_BUSY_MS)
                 except Exception as error:  # MemoryError too: nothing may end the heartbeat
                     gc.collect()
                     try:

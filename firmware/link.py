@@ -76,9 +76,9 @@ class Link:
                 self._drop("reset")
 
     def service(self):
-        # One round, unless another thread is at it.
+        # One round, and True; unless another thread is at it, which may take as long as a send.
         if not self._round.acquire(False):
-            return
+            return False
         try:
             if self._watchdog:
                 self._watchdog.feed()
@@ -88,6 +88,7 @@ class Link:
                 self._turn()
         finally:
             self._round.release()
+        return True
 
     def wait(self, ms):
         # Sleep until there may be something to do, at most `ms`.

@@ -306,6 +306,50 @@ def test_what_is_no_mqtt_ends_the_connection_and_not_the_node(rig: Rig) -> None:
     asyncio.run(go())
 
 
+def test_while_another_thread_is_in_a_long_send_the_keepalive_thread_does_not_spin(
+    rig: Rig, node_program: Program
+) -> None:
+    """What arrives meanwhile ends each of its waits at once, and it may not read it."""
+
+    async def go() -> None:
+        async with rig:
+            broker = await rig.raw_broker()
+            _, node, name = rig.start(
+                broker.port,
+                node_program("""
+                    node.connect()
+                    link = node._link
+                    client = link._client
+                    looks = 0
+
+                    def counted(ms, wait=client.wait):
+                        global looks
+                        looks += 1
+                        wait(ms)
+
+                    client.wait = counted
+                    node.start_keepalive_thread()
+                    with link._round:  # as whoever sends holds it
+                        print("sending")
+                        while not client._poller.poll(0):
+                            time.sleep_ms(10)
+                        looks = 0
+                        time.sleep(1)
+                        print("looks", looks)
+                    while node.get_task() is None:
+                        time.sleep_ms(20)
+                    print("taken")
+                """),
+            )
+            await node.line("sending")
+            (await broker.session()).publish(name, {"id": "a"})
+            looks = int((await node.line("looks")).split()[1])
+            assert 2 <= looks <= 60  # every 20 ms
+            await node.line("taken")
+
+    asyncio.run(go())
+
+
 def test_a_dead_keepalive_thread_is_replaced(rig: Rig, node_program: Program) -> None:
     """Whatever ends it; and `start_keepalive_thread` never makes a second one."""
 
