@@ -405,6 +405,10 @@ class FleetCore:
                 self._lost(placement.task, node, now_s)
 
     def _tend(self, node: Node, now_s: float) -> None:
+        if node.rested_at_s > now_s:
+            self._wake(node.rested_at_s)  # gone or not: it may be back before that
+        elif node.bucket < 0:
+            self.choice.rank(node, now_s)
         if not self.up:
             return
         if not node.alive:
@@ -419,10 +423,6 @@ class FleetCore:
                     self._batch.writes.append(("moved", placement.task.id, node.id, node.life))
                     self._lost(placement.task, node, now_s)
             return
-        if node.rested_at_s > now_s:
-            self._wake(node.rested_at_s)
-        elif node.bucket < 0:
-            self.choice.rank(node, now_s)
         if not node.open and not node.told and node.credit:
             if node.idle_at_s <= now_s:
                 self._send_settle(node)
@@ -483,8 +483,8 @@ class FleetCore:
             return
         if placement.since_s is None:
             placement.since_s = now_s
-            if task.speculate_s is not None:
-                self._wake(now_s + task.speculate_s)
+        if task.speculate_s is not None:
+            self._wake(placement.since_s + task.speculate_s)  # in an outage that time may have come and gone
         left_s = None if task.deadline_s is None else max(0.0, task.deadline_s - now_s)
         self._batch.sends.append(
             Send(

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from dcompute_sim.brokers.conformance import wire
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from dcompute.executor import FleetExecutor
 from dcompute.executor.choice import RECALL_S, matches
@@ -479,3 +481,83 @@ def test_what_is_decided_in_one_turn_is_one_write(world: World) -> None:
 def test_what_a_node_has_to_announce(where: dict[str, Any], fits: bool) -> None:
     said = {"memory": 4, "tags": ["gpu", "near"], "device_type": "ESP32", "version": "2.1"}
     assert matches(where, "n1", said | {"functions": ["work:add", "work:mul"]}) is fits
+
+
+_HAPPENS: list[tuple[str, Any]] = [
+    *(("answers", how) for how in ("full", "slots", "leaving", "error", "silent")),
+    *((what, node) for what in ("gone", "offline", "seen") for node in "ab"),
+    *(("pass", seconds) for seconds in (0.01, 0.04, 0.06, 0.3, 2.5)),
+    *[("link", "")] * 2,
+]
+
+
+@settings(max_examples=200)
+@example([("answers", "leaving"), ("offline", "a"), ("pass", 0.01)])
+@given(st.lists(st.sampled_from(_HAPPENS), max_size=14))
+def test_whatever_happened_nothing_waits_for_ever(happens: list[tuple[str, Any]]) -> None:
+    """Time passes here as `wake_s` says and no otherwise: what nobody wakes for is never done.
+
+    Found under load: a node that answered `leaving` and was back within its rest got no task ever again.
+    """
+    fleet = Fleet()
+    connections = {"a": 1, "b": 1}
+    read = 0
+    answers = "silent"
+
+    def seen(name: str) -> None:
+        connections[name] += 1
+        fleet.core.node_seen(name, f"L1.{connections[name]}", READY, fleet.now_s)
+        fleet.do()
+
+    def reply() -> None:
+        nonlocal read
+        while read < len(fleet.sent):
+            node, task, n, attempt = fleet.sent[read]
+            read += 1
+            if not task or answers == "silent":
+                continue
+            if answers in ("full", "slots", "leaving"):
+                fleet.answer(node, task, n, attempt, answer=answers, ran="no")
+            else:
+                fleet.answer(node, task, n, attempt, ok=answers == "result")
+
+    seen("a")
+    fleet.give("1", "2", "3", retries=100)
+    fleet.give("4", retries=100, speculate_s=0.5)
+    for what, which in happens:
+        if what in ("gone", "offline"):
+            fleet.gone(which, for_good=what == "offline")
+        elif what == "seen":
+            seen(which)
+        elif what == "answers":
+            answers = which
+            reply()
+        elif what == "link":
+            (fleet.core.link_down if fleet.core.up else lambda: fleet.core.link_up(fleet.now_s))()
+            fleet.do()
+        else:
+            fleet.pass_time(which)
+    if not fleet.core.up:
+        fleet.core.link_up(fleet.now_s)
+    answers = "result"
+    seen("a")
+    fleet.gone("b", for_good=True)
+    end_s = fleet.now_s + 10.0
+    while fleet.core.tasks and (due_s := fleet.core.wake_s()) is not None and due_s <= end_s:
+        reply()
+        fleet.pass_time(max(0.0, due_s - fleet.now_s))
+    reply()
+    assert not fleet.core.tasks, f"{list(fleet.core.tasks)} wait although node a would do them"
+
+
+def test_a_second_try_that_fell_due_in_an_outage_is_made_after_it() -> None:
+    fleet = Fleet()
+    fleet.node("a")
+    fleet.node("b")
+    fleet.give("1", speculate_s=0.5)
+    fleet.core.link_down()
+    fleet.pass_time(1.0)
+    fleet.core.link_up(fleet.now_s)
+    fleet.do()
+    fleet.pass_time(0.1)
+    assert fleet.sent[-1] == ("b", "1", 1, 2)
