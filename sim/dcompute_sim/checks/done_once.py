@@ -20,9 +20,9 @@ reached for long, cannot tell whether it had run. It is counted and named, for i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from dcompute_sim import trace as t
 from dcompute_sim.checks.check import (
@@ -33,8 +33,8 @@ from dcompute_sim.checks.check import (
     held,
     inconclusive,
     named,
-    of_kinds,
 )
+from dcompute_sim.checks.ledger import Ledger
 from dcompute_sim.checks.tasks import cut_short
 
 RESULTS = ("result", "failed")
@@ -64,8 +64,7 @@ class DoneOnce(Check):
 
     def judge(self, trace: Sequence[t.Event]) -> CheckOutcome:
         ledger = _WorkLedger()
-        for event in of_kinds(ledger.take_in, trace):
-            ledger.take_in[type(event)](event)
+        ledger.read(trace)
         work = ledger.work
         if not work:
             return inconclusive("no executor was asked for work")
@@ -99,8 +98,9 @@ class DoneOnce(Check):
         return held(told, figures)
 
 
-class _WorkLedger:
+class _WorkLedger(Ledger):
     def __init__(self) -> None:
+        super().__init__()
         self.work: dict[str, _Work] = {}
         self.foreign = False
         self.excused: dict[str, None] = {}  # tasks
@@ -110,7 +110,7 @@ class _WorkLedger:
         self._again: set[tuple[str, str]] = set()  # (node, task): it may run there again
         self._faults: dict[str, list[t.Event]] = {}
         self._gone: dict[str, None] = {}  # askers that are down
-        self.take_in: dict[type[t.Event], Callable[[Any], None]] = {
+        self.take_in = {
             t.NodeDefined: self._node,
             t.ParticipantDefined: self._participant,
             t.NodeConnecting: self._connects,

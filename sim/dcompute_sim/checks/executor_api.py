@@ -15,16 +15,16 @@ Judged by what was said on the wire and by what was asked and told, not by what 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
 from dcompute_sim import trace as t
-from dcompute_sim.checks.breaches import Breaches
-from dcompute_sim.checks.check import Check, CheckOutcome, held, inconclusive, of_kinds
+from dcompute_sim.checks.check import Check, CheckOutcome
 from dcompute_sim.checks.history import ANNOUNCED, LIFELESS
+from dcompute_sim.checks.ledger import Ledger
 from dcompute_sim.yamlfile.units import Duration
 
 _WITHOUT_RESULT = ("result", "cancelled")
@@ -49,16 +49,12 @@ class ExecutorApi(Check):
 
     def judge(self, trace: Sequence[t.Event]) -> CheckOutcome:
         ledger = _ExecutorLedger(round(self.within * 1e6))
-        for event in of_kinds(ledger.take_in, trace):
-            ledger.take_in[type(event)](event)
-        ledger.close(trace[-1].t_us if trace else 0)
-        figures: dict[str, float | int | str] = dict(ledger.judged)
-        if ledger.breaches:
-            return ledger.breaches.outcome("the API is wrong: ", figures)
-        if not any(ledger.judged.values()):
-            return inconclusive("no executor was connected when a node went, or at the end", figures)
-        told = ", ".join(f"{count} {what}" for what, count in ledger.judged.items() if count)
-        return held(f"true in all it said: {told}", figures)
+        ledger.read(trace)
+        return ledger.outcome(
+            f"true in all it said: {ledger.told()}",
+            broken="the API is wrong: ",
+            untested="no executor was connected when a node went, or at the end",
+        )
 
 
 @dataclass(slots=True)
@@ -71,17 +67,16 @@ class _Asker:
     named: set[str] = field(default_factory=set)  # nodes, until they are back
 
 
-class _ExecutorLedger:
+class _ExecutorLedger(Ledger):
     def __init__(self, within_us: int) -> None:
-        self.breaches = Breaches()
-        self.judged = {"deaths": 0, "answers about nodes": 0, "counts": 0}
+        super().__init__("deaths", "answers about nodes", "counts")
         self._within_us = within_us
         self._askers: dict[str, _Asker] = {}
         self._connected: dict[str, bool] = {}  # nodes, as the wire has it
         self._changed_us: dict[str, int] = {}  # nodes -> when that was so last
         self._answers: list[t.ExecutorAnswered] = []
         self._deaths_said: set[tuple[str, str]] = set()  # nodes and incarnations
-        self.take_in: dict[type[t.Event], Callable[[Any], None]] = {
+        self.take_in = {
             t.ExecutorStarted: self._started,
             t.ExecutorStopped: self._lost,
             t.ExecutorConnected: self._asker_connected,
@@ -96,11 +91,9 @@ class _ExecutorLedger:
             t.ExecutorAnswered: self._answers.append,
             t.FinalNode: self._final,
         }
-        """What to do with an event, by its type."""
         self._final_nodes: dict[str, t.FinalNode] = {}
 
     def close(self, end_us: int) -> None:
-        """The run is over."""
         self._overdue(end_us)
         for answer in self._answers:
             self._judge_answer(answer)

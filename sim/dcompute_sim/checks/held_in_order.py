@@ -8,22 +8,8 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from dcompute_sim import trace as t
-from dcompute_sim.checks.breaches import Breaches
-from dcompute_sim.checks.check import Check, CheckOutcome, held, inconclusive, of_kinds
-
-_OF_LINKS = frozenset(
-    {
-        t.MasterConnected,
-        t.NodeDefined,
-        t.NodeStarted,
-        t.ParticipantDefined,
-        t.ResultDropped,
-        t.ResultHeld,
-        t.ResultReceived,
-        t.TaskHeard,
-        t.TaskSent,
-    }
-)
+from dcompute_sim.checks.check import Check, CheckOutcome, noun
+from dcompute_sim.checks.ledger import Ledger
 
 
 @dataclass(slots=True)
@@ -49,66 +35,97 @@ class HeldInOrder(Check):
     occasion: ClassVar[str] = "results: a stream under `workload:`"
 
     def judge(self, trace: Sequence[t.Event]) -> CheckOutcome:
-        who = t.Participants()
-        nodes: defaultdict[str, _Results] = defaultdict(_Results)
-        passed_over: set[str] = set()  # foreign, or with a clone, whose results are told under one id
-        hold_limit: dict[str, int] = {}
-        sent: dict[tuple[str, int], tuple[int, int]] = {}  # task, attempt -> its turn: urgency, then order
-        connected_us = 0
-        held_until = 0  # of the tasks sent so far, how many the master held when it connected
-        turn: tuple[int, int] | None = None
-        breaches = Breaches()
-        judged = 0
-        for event in of_kinds(_OF_LINKS, trace):
-            match event:
-                case t.ResultHeld(node=node, task=task):
-                    results = nodes[node]
-                    if task in results.place:
-                        results.place[task] = -1
-                    else:
-                        results.place[task] = results.count
-                        results.given_us[task] = event.t_us
-                    results.count += 1
-                case t.ResultReceived(node=node, task=task, asker="") if node not in passed_over:
-                    results = nodes[node]
-                    place = results.place.get(task, -1)
-                    if place < 0 or results.given_us[task] <= connected_us:
-                        continue
-                    judged += 1
-                    if place < results.newest:
-                        breaches.add("a result came after a later one", event)
-                    results.newest = max(results.newest, place)
-                case t.ResultDropped(node=node, task=task):
-                    results = nodes[node]
-                    newer = results.count - 1 - results.place.get(task, -1)
-                    if results.place.get(task, -1) >= 0 and newer < hold_limit.get(node, 0):
-                        breaches.add("a result was dropped though older ones were held", event)
-                case t.TaskSent(task=task, asker=""):
-                    sent[task, event.attempt] = -event.priority, len(sent)
-                case t.MasterConnected():
-                    connected_us = event.t_us
-                    held_until, turn = len(sent), None
-                    for results in nodes.values():
-                        results.newest = -1
-                case t.TaskHeard(task=task):
-                    its = sent.get((task, event.attempt))
-                    if its is not None and its[1] < held_until:
-                        judged += 1
-                        if turn is not None and its < turn:
-                            breaches.add("a held task went before one whose turn it was", event)
-                        turn = its
-                case t.NodeStarted(node=node):
-                    nodes.pop(node, None)
-                case t.NodeDefined(node=node):
-                    hold_limit[node] = event.hold_limit
-                    if event.foreign:
-                        passed_over.add(node)
-                case t.ParticipantDefined():
-                    who.add(event)
-                    passed_over.add(who.owner(event.name))
-        figures: dict[str, float | int | str] = {"judged": judged}
-        if breaches:
-            return breaches.outcome("", figures)
-        if not judged:
-            return inconclusive("no result arrived of which the order is known", figures)
-        return held(f"{judged} results and held tasks, all in their order", figures)
+        ledger = _HeldLedger()
+        ledger.read(trace)
+        judged = ledger.judged["judged"]
+        return ledger.outcome(
+            f"{judged} {noun(judged, 'result or held task', 'results and held tasks')}, all in their order",
+            broken="",
+            untested="no result arrived of which the order is known",
+        )
+
+
+class _HeldLedger(Ledger):
+    """The results that each node gave, and the tasks that the master had when it last connected."""
+
+    def __init__(self) -> None:
+        super().__init__("judged")
+        self._who = t.Participants()
+        self._nodes: defaultdict[str, _Results] = defaultdict(_Results)
+        self._passed_over: set[str] = set()  # foreign, or with a clone, whose results are told under one id
+        self._hold_limit: dict[str, int] = {}
+        self._sent: dict[tuple[str, int], tuple[int, int]] = {}  # task, attempt -> its turn: urgency, order
+        self._connected_us = 0
+        self._held_until = 0  # of the tasks sent so far, how many the master held when it connected
+        self._turn: tuple[int, int] | None = None
+        self.take_in = {
+            t.MasterConnected: self._master_connected,
+            t.NodeDefined: self._node,
+            t.NodeStarted: lambda event: self._nodes.pop(event.node, None),
+            t.ParticipantDefined: self._participant,
+            t.ResultDropped: self._dropped,
+            t.ResultHeld: self._given,
+            t.ResultReceived: self._arrived,
+            t.TaskHeard: self._heard,
+            t.TaskSent: self._task_sent,
+        }
+
+    # --- results ------------------------------------------------------------------------------------
+
+    def _given(self, event: t.ResultHeld) -> None:
+        results = self._nodes[event.node]
+        if event.task in results.place:
+            results.place[event.task] = -1
+        else:
+            results.place[event.task] = results.count
+            results.given_us[event.task] = event.t_us
+        results.count += 1
+
+    def _arrived(self, event: t.ResultReceived) -> None:
+        if event.asker or event.node in self._passed_over:
+            return
+        results = self._nodes[event.node]
+        place = results.place.get(event.task, -1)
+        if place < 0 or results.given_us[event.task] <= self._connected_us:
+            return
+        self.judged["judged"] += 1
+        if place < results.newest:
+            self.breaches.add("a result came after a later one", event)
+        results.newest = max(results.newest, place)
+
+    def _dropped(self, event: t.ResultDropped) -> None:
+        results = self._nodes[event.node]
+        place = results.place.get(event.task, -1)
+        if place >= 0 and results.count - 1 - place < self._hold_limit.get(event.node, 0):
+            self.breaches.add("a result was dropped though older ones were held", event)
+
+    # --- tasks --------------------------------------------------------------------------------------
+
+    def _task_sent(self, event: t.TaskSent) -> None:
+        if not event.asker:
+            self._sent[event.task, event.attempt] = -event.priority, len(self._sent)
+
+    def _master_connected(self, event: t.MasterConnected) -> None:
+        self._connected_us = event.t_us
+        self._held_until, self._turn = len(self._sent), None
+        for results in self._nodes.values():
+            results.newest = -1
+
+    def _heard(self, event: t.TaskHeard) -> None:
+        its = self._sent.get((event.task, event.attempt))
+        if its is not None and its[1] < self._held_until:
+            self.judged["judged"] += 1
+            if self._turn is not None and its < self._turn:
+                self.breaches.add("a held task went before one whose turn it was", event)
+            self._turn = its
+
+    # --- nodes --------------------------------------------------------------------------------------
+
+    def _node(self, event: t.NodeDefined) -> None:
+        self._hold_limit[event.node] = event.hold_limit
+        if event.foreign:
+            self._passed_over.add(event.node)
+
+    def _participant(self, event: t.ParticipantDefined) -> None:
+        self._who.add(event)
+        self._passed_over.add(self._who.owner(event.name))

@@ -235,15 +235,8 @@ class NodeLives:
                 self.blame(Cause("stop"))
             case t.NodeStopped(how=how) if how != "hang":  # that one is a fault, and may pass
                 self.blame(Cause("stop"))
-            case t.FaultInjected(fault=fault, kind=kind) if is_seen(kind, Seen.CLOSED):
-                self.blame(Cause(kind, event.t_us))
-            case t.FaultInjected(fault=fault, kind=kind) if is_seen(kind, Seen.SILENCE, Seen.MAY_BREAK):
-                cause = Cause(kind, event.t_us)
-                if is_seen(kind, Seen.SILENCE) and not stops_program(kind):
-                    cause.from_us = event.t_us + self.half_us()
-                self.blame(cause)
-                if not is_momentary(kind):
-                    self.ongoing[fault] = cause
+            case t.FaultInjected():
+                self.struck(event)
             case t.FaultEnded(fault=fault) if fault in self.ongoing:
                 self.ongoing.pop(fault).healed(event.t_us)
             case _:
@@ -254,6 +247,19 @@ class NodeLives:
             # As far as it knows; its broker may have known before, or not any more.
             self.connected.add(event.inc)
             self.begins(event.inc)
+
+    def struck(self, event: t.FaultInjected) -> None:
+        """A fault befalls it, that the broker may see."""
+        fault, kind = event.fault, event.kind
+        if is_seen(kind, Seen.CLOSED):
+            self.blame(Cause(kind, event.t_us))
+        elif is_seen(kind, Seen.SILENCE, Seen.MAY_BREAK):
+            cause = Cause(kind, event.t_us)
+            if is_seen(kind, Seen.SILENCE) and not stops_program(kind):
+                cause.from_us = event.t_us + self.half_us()
+            self.blame(cause)
+            if not is_momentary(kind):
+                self.ongoing[fault] = cause
 
     def newest(self) -> str:
         return next(reversed(self.lives), "")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import ClassVar
 
 from dcompute_sim import trace as t
-from dcompute_sim.checks.breaches import Breaches
-from dcompute_sim.checks.check import Check, CheckOutcome, excused, held, inconclusive, of_kinds
+from dcompute_sim.checks.check import Check, CheckOutcome, excused, inconclusive
+from dcompute_sim.checks.ledger import Ledger
 from dcompute_sim.trace.replayer import Replay
 
 _LATE_US = 1_000_000  # from a death to the callback that names it
@@ -32,29 +32,24 @@ class MasterApi(Check):
     occasion: ClassVar[str] = "nodes or tasks that the master can be asked about"
 
     def judge(self, trace: Sequence[t.Event]) -> CheckOutcome:
-        ledger = _Ledger()
-        for event in of_kinds(ledger.take_in, trace):
-            ledger.take_in[type(event)](event)
-        ledger.close(trace[-1].t_us if trace else 0)
-        figures: dict[str, float | int | str] = dict(ledger.counted)
-        if ledger.breaches:
-            return ledger.breaches.outcome("the API is wrong: ", figures)
-        if not ledger.answers:
-            return inconclusive("nothing was asked of the master's API", figures)
-        if not any(ledger.counted.values()):
-            return inconclusive("the master knew of no node: its API had nothing to say", figures)
-        told = ", ".join(f"{count} {what}" for what, count in ledger.counted.items() if count)
+        ledger = _MasterLedger()
+        ledger.read(trace)
+        if not ledger.answers and not ledger.breaches:
+            return inconclusive("nothing was asked of the master's API", dict(ledger.judged))
         untold = {"not told yet when the master crashed": ledger.excused} if ledger.excused else {}
-        excuse = excused(untold, sum(ledger.counted.values()) - ledger.excused)
-        return held(f"true in all it said: {told}{excuse}", figures)
+        excuse = excused(untold, sum(ledger.judged.values()) - ledger.excused)
+        return ledger.outcome(
+            f"true in all it said: {ledger.told()}{excuse}",
+            broken="the API is wrong: ",
+            untested="the master knew of no node: its API had nothing to say",
+        )
 
 
-class _Ledger:
+class _MasterLedger(Ledger):
     """What the API still owes the program above it."""
 
     def __init__(self) -> None:
-        self.breaches = Breaches()
-        self.counted = {"deaths": 0, "results": 0, "answers about nodes": 0}
+        super().__init__("deaths", "results", "answers about nodes")
         self.answers = 0
         self.excused = 0  # deaths and results that a master had not told when it crashed
         self._callbacks: list[t.DeathReported] = []  # deaths that the callback has not named
@@ -64,7 +59,7 @@ class _Ledger:
         self._replay = Replay()
         self._counters: Counter[str] = Counter()
         self._connected = False
-        self.take_in: dict[type[t.Event], Callable[[Any], None]] = {
+        self.take_in = {
             t.MasterStarted: self._started,
             t.MasterStopped: self._stopped,
             t.MasterConnected: self._master_connected,
@@ -83,10 +78,8 @@ class _Ledger:
             t.MasterAnswered: self._answered,
             t.MasterCounted: self._counted,
         }
-        """What to do with an event, by its type."""
 
     def close(self, end_us: int) -> None:
-        """The run is over."""
         self._overdue(end_us)
         if self.answers:
             for key, count in self._results.items():
@@ -128,7 +121,7 @@ class _Ledger:
 
     def _death(self, event: t.DeathReported) -> None:
         self._overdue(event.t_us)
-        self.counted["deaths"] += 1
+        self.judged["deaths"] += 1
         self._callbacks.append(event)
         self._dead.setdefault(event.node)
 
@@ -159,7 +152,7 @@ class _Ledger:
     def _result(self, event: t.ResultReceived) -> None:
         if event.asker:
             return
-        self.counted["results"] += 1
+        self.judged["results"] += 1
         self._results[event.node, event.task] += 1
         self._result_events[event.node, event.task] = event
 
@@ -192,7 +185,7 @@ class _Ledger:
 
     def _answered(self, event: t.MasterAnswered) -> None:
         self.answers += 1
-        self.counted["answers about nodes"] += 1
+        self.judged["answers about nodes"] += 1
         seen = self._replay.nodes[event.node]
         if not seen.status or (event.status, event.inc) != (seen.status, seen.status_inc):
             self.breaches.add("get_node_info", event)

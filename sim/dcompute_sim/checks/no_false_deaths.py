@@ -32,7 +32,7 @@ from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconcl
 from dcompute_sim.checks.false_report import FalseReport
 from dcompute_sim.checks.lives import OF_INTEREST, Doubt, NodeLives, note_of
 from dcompute_sim.checks.longest_connections import LongestConnections
-from dcompute_sim.checks.own_time import lags
+from dcompute_sim.checks.own_time import Lag, lags
 from dcompute_sim.yamlfile.units import Duration
 
 
@@ -141,21 +141,8 @@ class _Reports:
                 [false.report for false in self.false],
                 figures,
             )
-        if self.unknown:
-            whose = named(list(dict.fromkeys(getattr(event, "node", "") for event in self.unknown)))
-            told = (
-                f"{len(self.unknown)} of {reports} reported deaths may be about either of two connections "
-                f"of {whose}: a `dead` names no incarnation, and came as the newer one spoke up, and ended"
-            )
-            return inconclusive(told, figures)
-        if lagged:
-            whose = named(list(dict.fromkeys(each.report.node for each, _ in lagged)))
-            late_s = max(lag.lag_us for _, lag in lagged) / 1e6
-            told = (
-                f"the testbed itself was {late_s:.1f} s late, so that the broker may have lost patience with "
-                f"{whose}: {len(lagged)} of {reports} reported deaths have no other cause"
-            )
-            return inconclusive(told, figures)
+        if undecided := self._undecided(lagged, reports):
+            return inconclusive(undecided, figures)
         if reports:
             of = ", ".join(f"{count} {why}" for why, count in sorted(self.causes.items()))
             return held(f"{reports} reported {noun(reports, 'death')}, each with a cause: {of}", figures)
@@ -169,3 +156,25 @@ class _Reports:
         if not watch.known:
             return inconclusive("the master never heard of a node: it could report none", figures)
         return inconclusive("no node was connected for 1.5 keepalives: none could be given up", figures)
+
+    def _undecided(self, lagged: Sequence[tuple[FalseReport, Lag]], reports: int) -> str:
+        """Why nobody can tell whether some report is false; "" where everybody can.
+
+        Args:
+            lagged: the reports of which the testbed itself may be the cause.
+            reports: how many there are in all.
+        """
+        if self.unknown:
+            whose = named(list(dict.fromkeys(getattr(event, "node", "") for event in self.unknown)))
+            return (
+                f"{len(self.unknown)} of {reports} reported deaths may be about either of two connections "
+                f"of {whose}: a `dead` names no incarnation, and came as the newer one spoke up, and ended"
+            )
+        if lagged:
+            whose = named(list(dict.fromkeys(each.report.node for each, _ in lagged)))
+            late_s = max(lag.lag_us for _, lag in lagged) / 1e6
+            return (
+                f"the testbed itself was {late_s:.1f} s late, so that the broker may have lost patience with "
+                f"{whose}: {len(lagged)} of {reports} reported deaths have no other cause"
+            )
+        return ""

@@ -29,15 +29,16 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
 from dcompute_sim import trace as t
-from dcompute_sim.checks.check import Check, CheckOutcome, excused, failed, held, inconclusive, of_kinds
+from dcompute_sim.checks.check import Check, CheckOutcome, excused, failed, held, inconclusive
 from dcompute_sim.checks.history import is_momentary, is_seen, stops_program
+from dcompute_sim.checks.ledger import Ledger
 from dcompute_sim.checks.tasks import cut_short, unnamed
 from dcompute_sim.faults.fault import Seen
 from dcompute_sim.trace.replayer import NodeState, Replay
@@ -72,9 +73,7 @@ class NoLostResults(Check):
 
     def judge(self, trace: Sequence[t.Event]) -> CheckOutcome:
         ledger = _ResultLedger(round(self.within * 1e6), t.Participants(trace))
-        for event in of_kinds(ledger.take_in, trace):
-            ledger.take_in[type(event)](event)
-        ledger.close(trace[-1].t_us if trace else 0)
+        ledger.read(trace)
         lost = ledger.lost
         figures = {"arrived": ledger.arrived, "lost": len(lost), **ledger.asides}
         excuses = {why: count for why, count in ledger.asides.items() if why != _AT_THE_END}
@@ -123,10 +122,11 @@ class _NodeDebts:
         return any(map(_disturbs, self.now.faults.values()))
 
 
-class _ResultLedger:
+class _ResultLedger(Ledger):
     """Which results are owed to the master, and what became of each."""
 
     def __init__(self, within_us: int, who: t.Participants) -> None:
+        super().__init__()
         self._who = who
         self.arrived = 0
         self.lost: list[t.Event] = []
@@ -141,7 +141,7 @@ class _ResultLedger:
         self._of_executors: set[str] = set()  # all of them
         self._of_task: defaultdict[str, list[_Result]] = defaultdict(list)  # for executors
         self._askers_up_us: dict[str, int] = {}
-        self.take_in: dict[type[t.Event], Callable[[Any], None]] = {
+        self.take_in = {
             t.TaskTaken: self._replay.take_in,
             t.TaskFinished: self._task_finished,
             t.ResultReceived: self._result_arrived,
@@ -171,7 +171,6 @@ class _ResultLedger:
             t.MasterDisconnected: self._master_gone,
             t.MasterConnected: self._replay.take_in,
         }
-        """What to do with an event, by its type; the others say nothing of results."""
 
     def close(self, end_us: int) -> None:
         """The run is over."""
