@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from dcompute._words import number_of
+
 VERSION_FILE = "version.json"
 CONFIG_FILE = "config.py"
 PROGRAM_FILE = "main.py"
@@ -57,7 +59,7 @@ class Bundle:
 
     def __post_init__(self) -> None:
         if PROGRAM_FILE not in self.files:
-            raise BadBundle(f"no {PROGRAM_FILE} among the {len(self.files)} files: nothing would start")
+            raise BadBundle(f"no {PROGRAM_FILE} in {number_of(len(self.files), 'file')}: nothing would start")
         for path in self.files:
             check_path(path)
         if not self.version:

@@ -20,6 +20,7 @@ from dcompute._mqtt.paho_session import QOS, SessionSettings, Subscription
 from dcompute._mqtt.shared import shared_driver
 from dcompute._mqtt.transport import Transport
 from dcompute._plain import copy_json, plain
+from dcompute._words import number_of
 from dcompute.drivers import Address, Driver, Timer
 from dcompute.errors import Backlogged, DeadNode, JournalError, NodeUnavailable, UnknownNode
 from dcompute.events import (
@@ -233,7 +234,10 @@ class MasterNodeTransport(Transport):
             payload = encode_task(task, attempt)
             message = (self._topics.task_of(node_id), payload, False)
             if not self._link.send(message, task["priority"]):
-                raise Backlogged(f"{self._link.held()} messages wait for the broker: {self.last_error}")
+                raise Backlogged(
+                    f"{number_of(self._link.held(), 'message waits', 'messages wait')} for "
+                    f"the broker: {self.last_error}"
+                )
             self._registry.sent(task_id, attempt, node_id)
             if self._link.is_up():
                 self._registry.given(node_id, self._driver.now_s())
@@ -470,9 +474,9 @@ class MasterNodeTransport(Transport):
         count = self._dropped_before - before
         self._broker_dropped += count
         log.warning(
-            "master: the broker has dropped %d messages: its queue for some subscriber was full (mosquitto: "
+            "master: the broker has dropped %s: its queue for some subscriber was full (mosquitto: "
             "max_queued_messages); tasks or results may be lost",
-            count,
+            number_of(count, "message"),
         )
         self._tell(BrokerDropped(count))
 

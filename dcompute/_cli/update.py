@@ -15,6 +15,7 @@ from dcompute._ota.bundle_check import complaints
 from dcompute._ota.campaign import BadCampaign, Campaign, Fate, waves_of
 from dcompute._ota.messages import digest_of
 from dcompute._ota.progress import UpdateProgress, UpdateState
+from dcompute._words import number_of
 from dcompute.bundle import BadBundle, Bundle
 from dcompute.update_keys import UpdateKeys
 
@@ -77,7 +78,7 @@ class Prepared:
         for number, wave in enumerate(self.campaign.waves, 1):
             left = [name for name in wave if self.campaign.fates[name] is not Fate.DONE]
             more = f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""
-            say(f"wave {number}: {len(left)} boards: {', '.join(left[:_SHOWN])}{more}")
+            say(f"wave {number}: {number_of(len(left), 'board')}: {', '.join(left[:_SHOWN])}{more}")
 
 
 def prepare(
@@ -170,7 +171,7 @@ class Runner:
         """Go on until nothing more is to be done; whether all boards run the new version."""
         campaign, bundle = self._campaign, self._bundle
         self._say(
-            f"version {bundle.version}, release {bundle.release}: {len(bundle.files)} files, "
+            f"version {bundle.version}, release {bundle.release}: {number_of(len(bundle.files), 'file')}, "
             f"{bundle.size_bytes} bytes, for {len(campaign.fates)}"
         )
         there, back = campaign.resumed()
@@ -231,7 +232,8 @@ class Runner:
         counts = campaign.counts()
         done = counts.get(Fate.DONE, 0)
         if campaign.aborted:
-            self._say(f"aborted: {campaign.aborted}; {counts.get(Fate.WAITING, 0)} boards were not touched")
+            untouched = number_of(counts.get(Fate.WAITING, 0), "board was", "boards were")
+            self._say(f"aborted: {campaign.aborted}; {untouched} not touched")
         self._say(f"{done} of {len(campaign.fates)} run {bundle.version}")
         for fate in (Fate.FAILED, Fate.BOXED):
             for name in [name for name, found in campaign.fates.items() if found is fate]:

@@ -21,6 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from dcompute._log import log
 from dcompute._mqtt.suspects import Suspect, Suspects
+from dcompute._words import number_of
 
 ONCE_BYTES = 8192
 """What is larger goes at QoS 1 in any case."""
@@ -94,7 +95,7 @@ class Closes:
         self._thrown_out = self._thrown_out + 1 if is_short and not in_flight else 0
         if self._thrown_out >= _THROWN_OUT:
             reason += (
-                f", {self._thrown_out} times in a row: does another program use the client id "
+                f", {number_of(self._thrown_out, 'time')} in a row: does another program use the client id "
                 f"{self._client_id!r}?"
             )
         return reason

@@ -31,6 +31,7 @@ from enum import StrEnum
 from typing import Any
 
 from dcompute._ota.progress import UpdateProgress, UpdateState
+from dcompute._words import noun, number_of
 
 TRIES = 2
 
@@ -185,7 +186,10 @@ class Campaign:
             self.fates[name] = Fate.BOXED if self.tries[name] >= self.plan.tries else Fate.SILENT
         failed, took = len(self._of(Fate.FAILED)), len(self.touched())
         if not self.aborted and took and failed / took > self.plan.abort_share:
-            self.aborted = f"{failed} of the {took} boards that took it do not run it"
+            self.aborted = (
+                f"{failed} of the {number_of(took, 'board')} that took it "
+                f"{noun(failed, 'does', 'do')} not run it"
+            )
 
     # --- how it stands ----------------------------------------------------------------------------------
 

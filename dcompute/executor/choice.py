@@ -155,10 +155,9 @@ class Choice:
             lines = self._lines + self._reserves[: task.priority + 1]
         return (node for line in lines for node in line.values() if _fits(task, node))
 
-    def unfit(self, nodes: Iterable[Node]) -> str:
-        """What is to be said of the first task for which no living node would do; "" if there is none."""
-        heads = [queue[0][-1] for queue in self._queues.values() if queue and queue[0][-1].waiting]
-        return next(filter(None, (unfit(task, nodes) for task in heads)), "")
+    def heads(self) -> list[Task]:
+        """The first that waits of each queue: what is so of it, for lack of a node, is so of all in there."""
+        return [queue[0][-1] for queue in self._queues.values() if queue and queue[0][-1].waiting]
 
     def recalls(self, now_s: float) -> list[Placement]:
         """What full nodes are to give back for the first tasks of each queue, none of which found room. The

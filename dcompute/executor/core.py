@@ -36,6 +36,7 @@ from collections.abc import Mapping
 from heapq import heapify, heappop, heappush
 from typing import Any
 
+from dcompute._words import number_of
 from dcompute.executor.choice import ALONE_AFTER, Choice, unfit
 from dcompute.executor.model import (
     FULL_BACKOFF_S,
@@ -305,7 +306,8 @@ class FleetCore:
 
     def unfit(self) -> str:
         """What is to be said of a task for which no living node would do; "" if there is none."""
-        return self.choice.unfit(self.nodes.values())
+        nodes = self.nodes.values()
+        return next(filter(None, (unfit(task, nodes) for task in self.choice.heads())), "")
 
     # --- tasks ----------------------------------------------------------------------------------------------
 
@@ -337,7 +339,7 @@ class FleetCore:
         elif task.retries is not None and task.lost + task.failed > task.retries:
             self._settle(task, Outcome.NODE_LOST, now_s, f"its node {node.id} was lost", node.id)
         elif task.lost >= self._losses:
-            text = f"{task.lost} attempts ended without a trace, the last one on {node.id}"
+            text = f"{number_of(task.lost, 'attempt')} ended without a trace, the last one on {node.id}"
             self._settle(task, Outcome.QUARANTINED, now_s, text, node.id)
         else:
             self._next_attempt(task)

@@ -25,6 +25,7 @@ from dcompute._log import log
 from dcompute._master.registry import Registry
 from dcompute._mqtt.paho_session import SessionSettings
 from dcompute._mqtt.shared import shared_driver
+from dcompute._words import noun, number_of
 from dcompute.drivers import Address, Driver
 from dcompute.events import ExecutorObserver
 from dcompute.executor.core import FleetCore
@@ -301,7 +302,10 @@ class FleetExecutor(Executor):
         found = self._roster.wait_for(count, timeout, where or {})
         if found < count:
             why = f" ({self.last_error})" if self.last_error else ""
-            raise TimeoutError(f"{found} of {count} nodes are there after {timeout:g} s{why}")
+            raise TimeoutError(
+                f"{found} of {number_of(count, 'node')} {noun(found, 'is', 'are')} there "
+                f"after {timeout:g} s{why}"
+            )
         return found
 
     def set_dead_nodes_callback(self, callback: Callable[[list[str]], object] | None) -> None:
@@ -350,7 +354,9 @@ class FleetExecutor(Executor):
         """
         unread = [results for results in self._maps if not results.is_read()]
         if unread and not self._book.is_shut and (cancel_futures or not wait):
-            log.warning("executor: shut down amid %d maps: their further calls are not done", len(unread))
+            log.warning(
+                "executor: shut down amid %s: further calls are not done", number_of(len(unread), "map")
+            )
         elif not self._book.is_shut:
             for results in unread:
                 results.submit_rest()
@@ -380,8 +386,11 @@ class FleetExecutor(Executor):
         for future in undone:
             abandon(future)
         if undone:
+            they = noun(len(undone), "it is", "they are")
             kept = "lost" if self._journal is None else f"in the journal {self._journal.path}"
-            log.warning("executor: closed with %d tasks not done: they are %s", len(undone), kept)
+            log.warning(
+                "executor: closed with %s not done: %s %s", number_of(len(undone), "task"), they, kept
+            )
 
     def __enter__(self) -> FleetExecutor:
         return self

@@ -22,6 +22,7 @@ from collections.abc import Callable
 from functools import partial
 
 from dcompute._log import log
+from dcompute._words import noun, number_of
 from dcompute.drivers import Driver
 from dcompute.errors import Backlogged
 from dcompute.node_wire import HIGHEST_PRIORITY
@@ -67,10 +68,13 @@ class Room:
                 continue
             count = sum(self._counts)
             if self._driver.now_s() - began_s < SAY_AFTER_S / 2:  # it was the loop: it does not wait
-                raise Backlogged(f"{count:,} tasks are on their way, as many as max_pending allows")
+                raise Backlogged(
+                    f"{count:,} {noun(count, 'task is', 'tasks are')} on the way, as many as "
+                    "max_pending allows"
+                )
             log.warning(
-                "executor: submit waits: %d tasks are on their way, and the nodes take %d at a time",
-                count,
+                "executor: submit waits: %s on the way, and the nodes take %d at a time",
+                number_of(count, "task is", "tasks are"),
                 self._fleet_takes,
             )
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from dcompute.parts import number_of
 from dcompute_sim.brokers.real_broker import BrokerError
 from dcompute_sim.campaign import parse_seeds
 from dcompute_sim.checks.check import Status
@@ -176,7 +177,7 @@ class HuntItem(pytest.Item):
         except (EngineError, BrokerError, EmulatorUnavailable) as error:
             raise CannotRun(f"{self.scenario.name} cannot be run here: {error}") from None
         if hunt.undecided == hunt.runs:
-            raise NotHeld(f"none of {hunt.runs} runs was put to the test")
+            raise NotHeld(f"none of {number_of(hunt.runs, 'run')} was put to the test")
         if hunt.findings:
             raise NotHeld("\n\n".join(self._told(finding, options) for finding in hunt.findings))
 

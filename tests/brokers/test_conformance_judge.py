@@ -59,7 +59,7 @@ def test_takeover(seen: list[bytes], clean: str | None, kept: str | None) -> Non
 def test_in_order_once_counts_what_went_wrong() -> None:
     assert judge.in_order_once(judge.numbered(3), 3) is None
     assert judge.in_order_once([b"0", b"2", b"2", b"1", b"?"], 4) == (
-        "1 of 4 missing (first: 3), 1 repeated, 1 times out of order, 1 that were never sent"
+        "1 of 4 missing (first: 3), 1 repeated, 1 time out of order, 1 that were never sent"
     )
 
 

@@ -132,7 +132,7 @@ def test_who_waits_is_let_in_at_the_end(eventually: Eventually) -> None:
 def test_on_its_own_loop_it_cannot_wait(world: World) -> None:
     room = Room(world, 1)
     room.enter(5, 1)
-    with pytest.raises(Backlogged, match="1 tasks are on their way"):
+    with pytest.raises(Backlogged, match="1 task is on the way"):
         room.enter(5, 1)
     with pytest.raises(ValueError, match="at least 1"):
         Room(world, 0)

@@ -147,7 +147,7 @@ def test_a_fault_without_effect_fails_the_run_itself(pytester: pytest.Pytester) 
     )
     result = pytester.runpytest()
     result.assert_outcomes(failed=1, passed=1)
-    result.stdout.fnmatch_lines(["fault_receipts was not put to the test: 1 of 1 faults had no witness*"])
+    result.stdout.fnmatch_lines(["fault_receipts was not put to the test: 1 of 1 fault had no witness*"])
 
 
 def test_one_test_a_scenario(pytester: pytest.Pytester) -> None:

@@ -140,7 +140,7 @@ def test_boards_that_are_off_do_not_count_against_the_version() -> None:
     assert not made.aborted
     assert made.begin(1) == ["c"]
     made.ended(over("c", UpdateState.REFUSED, taken=False, reason="too large"))
-    assert made.aborted == "1 of the 1 boards that took it do not run it"
+    assert made.aborted == "1 of the 1 board that took it does not run it"
 
 
 def test_a_state_that_cannot_be_written_stops_it_before_a_board_is_begun() -> None:

@@ -283,14 +283,14 @@ def test_the_command_says_who_comes_when_and_goes_on_with_what_was_kept(tmp_path
         return " ".join(result.output.replace("\u2502", " ").split())
 
     assert said("--canaries", "board-4", "--wave", "2") == (
-        "wave 1: 1 boards: board-4 wave 2: 2 boards: board-0, board-1 wave 3: 2 boards: board-2, board-3"
+        "wave 1: 1 board: board-4 wave 2: 2 boards: board-0, board-1 wave 3: 2 boards: board-2, board-3"
     )
     assert said() == "wave 1: 5 boards: board-0, board-1, board-2, board-3, board-4"
-    one_then_two = "wave 1: 1 boards: board-0 wave 2: 2 boards: board-1, board-2 wave 3: 2 boards: board-3"
+    one_then_two = "wave 1: 1 board: board-0 wave 2: 2 boards: board-1, board-2 wave 3: 2 boards: board-3"
     assert said("--wave", "2").startswith(one_then_two), "a canary unless another number is said"
     assert said("--wave", "2", "--canaries", "0").startswith("wave 1: 2 boards: board-0, board-1 wave 2: 2")
     for word in (("--abort", "5%"), ("--pause", "1"), ("--previous", str(product()))):
-        assert said(*word).startswith("wave 1: 1 boards: board-0 wave 2: 1 boards: board-1"), word
+        assert said(*word).startswith("wave 1: 1 board: board-0 wave 2: 1 board: board-1"), word
     assert "canary board-9: not among the boards: board-0" in said("--canaries", "board-9", status=2)
     assert "'x': a share such as 10%, or a number" in said("--wave", "x", status=2)
     program = Bundle.from_folder(product(), "v2", release=9)
@@ -300,7 +300,7 @@ def test_the_command_says_who_comes_when_and_goes_on_with_what_was_kept(tmp_path
     for name in kept.begin(0):
         kept.ended(UpdateProgress(name, "v2", UpdateState.CONFIRMED, "", 0, 0, True))
     state.write_text(kept.to_json())
-    assert said() == "wave 1: 0 boards: wave 2: 3 boards: board-1, board-2, board-3 wave 3: 1 boards: board-4"
+    assert said() == "wave 1: 0 boards: wave 2: 3 boards: board-1, board-2, board-3 wave 3: 1 board: board-4"
     assert "keeps a campaign with version v2, release 9" in said("--version", "v3", status=2)
     state.write_text("{")
     assert "it is no campaign that was written down" in said(status=2)

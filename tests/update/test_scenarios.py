@@ -53,8 +53,8 @@ def outcome(path: Path) -> tuple[Status, str]:
         ("60s", ", release: 1", Status.HELD, "0 boards at the new version, 1 at the one before"),
         ("120s", ", broken: no-wifi, confirm: 20s", Status.HELD, "0 boards at the new version, 1 at"),
         ("120s", ", broken: crash, confirm: 20s", Status.HELD, "0 boards at the new version, 1 at"),
-        ("5100ms", "", Status.FAILED, "1 of 1 boards ended wrongly"),
-        ("30s", ", broken: hang, confirm: 20s", Status.FAILED, "1 of 1 boards ended wrongly"),
+        ("5100ms", "", Status.FAILED, "1 of 1 board ended wrongly"),
+        ("30s", ", broken: hang, confirm: 20s", Status.FAILED, "1 of 1 board ended wrongly"),
     ],
 )
 def test_an_update_is_judged_by_its_end(

@@ -15,6 +15,7 @@ import secrets
 from collections.abc import Collection
 
 from dcompute.broker_url import BrokerUrl
+from dcompute.parts import number_of
 from dcompute.security import tls_context
 from dcompute_sim.brokers.conformance.broker_under_test import BrokerUnderTest
 from dcompute_sim.brokers.conformance.client import Client, RefusedByBroker, connect
@@ -46,7 +47,8 @@ class Lodging:
         if self._own:
             return f"here the run has a namespace of its own, {self.namespace}, cleared when it is over"
         return (
-            f"what is retained of the run's {len(self._nodes)} nodes is cleared before and after it: it "
+            f"what is retained of the run's {number_of(len(self._nodes), 'node')} is cleared "
+            "before and after it: it "
             "has no namespace of its own here"
         )
 

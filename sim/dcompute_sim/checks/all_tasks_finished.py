@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from dcompute.parts import noun, number_of
 from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive
 from dcompute_sim.checks.tasks import Task, cut_short, tasks, unnamed
 from dcompute_sim.trace import Event
@@ -45,7 +46,10 @@ class AllTasksFinished(Check):
         }
         if not any(task.sent for task in wanted.values()):
             return inconclusive("no task was sent", figures)
-        told = f"{figures['finished']} of {len(wanted)} tasks finished, {figures['sent_again']} sent again"
+        told = (
+            f"{figures['finished']} of {number_of(len(wanted), 'task')} finished, "
+            f"{figures['sent_again']} sent again"
+        )
         if otherwise:
             told += f", {otherwise} ended otherwise by their terms"
         nameless = unnamed(trace)
@@ -55,7 +59,12 @@ class AllTasksFinished(Check):
         if unfinished and cut_short(trace):
             return inconclusive(f"{told}, when the run was interrupted", figures)
         if unfinished:
-            return failed(f"{len(unfinished)} of {len(wanted)} tasks have no result", unfinished, figures)
+            return failed(
+                f"{len(unfinished)} of {number_of(len(wanted), 'task')} "
+                f"{noun(len(unfinished), 'has', 'have')} no result",
+                unfinished,
+                figures,
+            )
         return held(told, figures)
 
     def _is_wanted(self, task: Task) -> bool:

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from dcompute.parts import number_of
 from dcompute_sim.checks.check import Check, CheckOutcome, Measurement, failed, held, inconclusive, named
 from dcompute_sim.trace import Event, NodeDefined, NodePower
 from dcompute_sim.trace.energy import energy
@@ -54,6 +55,9 @@ class BatteryLasts(Check):
         short = [node for node, life_d in days.items() if life_d < bound_d]
         if short:
             last = {event.node: event for event in trace if isinstance(event, NodePower)}
-            told = f"{named(short)} of {len(days)} boards would not last {bound_d:,.1f} days: {told}"
+            told = (
+                f"{named(short)} of {number_of(len(days), 'board')} would not last "
+                f"{bound_d:,.1f} days: {told}"
+            )
             return failed(told, [last[node] for node in short], figures, [measured])
         return held(told, figures, [measured])

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from dcompute.parts import noun, number_of
 from dcompute_sim import trace as t
 from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, of_kinds
 from dcompute_sim.checks.queue import OF_QUEUES, unseen
@@ -54,9 +55,12 @@ class BoundedQueue(Check):
                         above.append(event)
         allowed = str(self.limit) if self.limit else "as many as they declare"
         figures = {"peak": peak, "limit": self.limit or 0, "dropped": dropped, "dropped_early": len(early)}
-        told = f"at most {peak} tasks waiting on a node ({allowed} allowed)"
+        told = f"at most {number_of(peak, 'task')} waiting on a node ({allowed} allowed)"
         if early:
-            told = f"{len(early)} of {dropped} tasks were dropped from queues that had room; {told}"
+            told = (
+                f"{len(early)} of {number_of(dropped, 'task')} "
+                f"{noun(len(early), 'was', 'were')} dropped from queues that had room; {told}"
+            )
         if above or early:
             return failed(told, [*above, *early], figures)
         if not_known:

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import ClassVar
 
+from dcompute.parts import number_of
 from dcompute_sim import trace as t
 from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, of_kinds
 
@@ -97,8 +98,11 @@ class BusyAtWork(Check):
                         wrong.append(event)
         figures = {"finished": finished, "wrong": len(wrong)}
         if wrong:
-            told = f"a node at work, or with work that waits, called itself `{_IDLE}` {len(wrong)} times"
+            told = (
+                f"a node at work, or with work that waits, called itself `{_IDLE}` "
+                f"{number_of(len(wrong), 'time')}"
+            )
             return failed(told, wrong, figures)
         if not finished:
             return inconclusive("no task was seen at work", figures)
-        return held(f"{finished} tasks, at each of which its node was `{_AT_WORK}`", figures)
+        return held(f"{number_of(finished, 'task')}, at each of which its node was `{_AT_WORK}`", figures)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from dcompute.node_core import DEAD, OFFLINE
-from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, noun, of_kinds
+from dcompute.parts import number_of
+from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, of_kinds
 from dcompute_sim.trace import DeathReported, Event, MasterStarted, NodeStatusSeen
 
 _OF_DEATHS = frozenset({DeathReported, MasterStarted, NodeStatusSeen})
@@ -45,8 +46,10 @@ class CallbackOnce(Check):
             return inconclusive("no death was reported, so none could be reported twice")
         figures = {"reports": reports, "repeats": len(repeats)}
         if repeats:
-            return failed(f"{len(repeats)} of {reports} reports named a death again", repeats, figures)
-        return held(f"{reports} {noun(reports, 'death')}, each reported once", figures)
+            return failed(
+                f"{len(repeats)} of {number_of(reports, 'report')} named a death again", repeats, figures
+            )
+        return held(f"{number_of(reports, 'death')}, each reported once", figures)
 
 
 class _Deaths:

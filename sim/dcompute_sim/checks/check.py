@@ -137,11 +137,6 @@ CHECKS: Registry[Check] = Registry("check")
 """Every check by the key used under `expect:` in a scenario."""
 
 
-def noun(count: int, one: str, many: str = "") -> str:
-    """What is counted, in its number: `node` of 1, `nodes` of 3."""
-    return one if count == 1 else many or one + "s"
-
-
 def named(names: Sequence[str], most: int = 3) -> str:
     """`esp-1, esp-2, esp-3 and 5 more`, for summaries."""
     more = f" and {len(names) - most} more" if len(names) > most else ""

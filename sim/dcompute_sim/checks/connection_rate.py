@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from dcompute.parts import number_of
 from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive
 from dcompute_sim.trace import Event, NodeDefined, Participants, WireOpened
 from dcompute_sim.yamlfile.units import Duration
@@ -45,7 +46,10 @@ class ConnectionRate(Check):
                     if len(recent) > self.limit:
                         above.append(event)
         figures = {"connections": total, "peak": peak, "limit": self.limit}
-        told = f"at most {peak} of {total} connections within {self.within:g} s ({self.limit} allowed)"
+        told = (
+            f"at most {peak} of {number_of(total, 'connection')} within {self.within:g} s "
+            f"({self.limit} allowed)"
+        )
         if not total:
             return inconclusive("no node reached the broker", figures)
         return failed(told, above, figures) if above else held(told, figures)

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from dcompute.parts import number_of
 from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive
 from dcompute_sim.trace import (
     CampaignEnded,
@@ -76,7 +77,9 @@ class DamageBelow(Check):
                 starts = (e for e in trace if isinstance(e, UpdateStarted) and e.node in damage)
                 wrong.append(next(starts, campaign))
         figures = {"campaigns": len(begun), "aborted": sum(bool(e.aborted) for e in over.values())}
-        told = f"{total:.0f} boards harmed or touched in vain, {worst:.1%} of a campaign at most"
+        told = (
+            f"{number_of(round(total), 'board')} harmed or touched in vain, {worst:.1%} of a campaign at most"
+        )
         if wrong:
             return failed(
                 f"{told}; {self.share:.1%} are allowed, and none may keep a version aborted", wrong, figures

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from dcompute.parts import number_of
 from dcompute_sim.checks.check import (
     Check,
     CheckOutcome,
@@ -18,7 +19,6 @@ from dcompute_sim.checks.check import (
     failed,
     held,
     inconclusive,
-    noun,
 )
 from dcompute_sim.checks.history import LIFELESS, History, InjectedFault, history_of
 from dcompute_sim.trace import Event
@@ -138,25 +138,26 @@ class DeadWithin(Check):
             Measurement(_label(kind, bound, tally), "s", tuple(samples), bound)
             for (kind, bound), samples in sorted(tally.samples.items(), key=lambda item: str(item[0]))
         ]
+        deaths = tally.reported + len(tally.late) // 2 + len(tally.missing)
         figures: dict[str, float | int | str] = {
-            "deaths": tally.reported + len(tally.late) // 2 + len(tally.missing),
+            "deaths": deaths,
             "in_time": tally.reported,
             "late": len(tally.late) // 2,
             "never_reported": len(tally.missing),
             "excused": tally.excused.total(),
             "undecided": tally.undecided.total(),
         }
-        asides = excused(tally.excused, sum(map(int, (figures["deaths"], figures["undecided"]))))
+        asides = excused(tally.excused, deaths + tally.undecided.total())
         asides += "".join(f"; {n} undecided: {why}" for why, n in sorted(tally.undecided.items()))
         if tally.late or tally.missing:
-            told = f"{figures['never_reported']} of {figures['deaths']} deaths never reported"
+            told = f"{len(tally.missing)} of {number_of(deaths, 'death')} never reported"
             if tally.late:
                 told += f", {figures['late']} reported late"
             offending = sorted([*tally.missing, *tally.late], key=lambda event: event.t_us)
             return failed(told + asides, offending, figures, distributions)
         if not tally.reported and tally.excused[_HEALED]:
             asides += f"; what it has to notice lasts {tally.patience_s:g} s, or closes a connection"
-        told = f"{tally.reported} {noun(tally.reported, 'death')}"
+        told = number_of(tally.reported, "death")
         if tally.undecided or not tally.reported:
             return inconclusive(f"{told} reported in time{asides}", figures, distributions)
         return held(f"{told}, all reported in time{asides}", figures, distributions)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import ClassVar
 
+from dcompute.parts import number_of
 from dcompute_sim import trace as t
 from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, of_kinds
 
@@ -63,8 +64,14 @@ class DeclaredInTime(Check):
                         early.append(event)
         figures = {"nodes": len(known), "declared": declared, "early": len(early)}
         if early:
-            told = f"{len(early)} of {declared} nodes were given up before they had their time to speak"
+            told = (
+                f"{len(early)} of {number_of(declared, 'node')} were given up before they "
+                "had their time to speak"
+            )
             return failed(told, early, figures)
         if not known:
             return inconclusive("the master never heard of a node", figures)
-        return held(f"{declared} of {len(known)} nodes declared dead for their silence, none early", figures)
+        return held(
+            f"{declared} of {number_of(len(known), 'node')} declared dead for their silence, none early",
+            figures,
+        )

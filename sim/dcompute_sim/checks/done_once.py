@@ -24,6 +24,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from dcompute.parts import number_of
 from dcompute_sim import trace as t
 from dcompute_sim.checks.check import (
     Check,
@@ -82,7 +83,7 @@ class DoneOnce(Check):
             "not_owed": sum(not entry.owed for entry in work.values()),
         }
         open_ = [entry.asked for entry in work.values() if entry.owed and not entry.settled]
-        told = f"{ended} of {len(work)} tasks ended, {len(again)} of them run again"
+        told = f"{ended} of {number_of(len(work), 'task')} ended, {len(again)} of them run again"
         if again:
             told += f" ({named(again)})"
         beside_clones = {"another attempt beside a clone": len(ledger.excused)} if ledger.excused else {}
@@ -92,7 +93,9 @@ class DoneOnce(Check):
         if open_ and cut_short(trace):
             return inconclusive(f"{told}, when the run was interrupted", figures)
         if open_:
-            return failed(f"of {len(open_)} of {len(work)} tasks the asker never heard", open_, figures)
+            return failed(
+                f"of {len(open_)} of {number_of(len(work), 'task')} the asker never heard", open_, figures
+            )
         if not figures["executions"] and not ledger.foreign:
             return inconclusive(f"{told}; none was executed", figures)
         return held(told, figures)

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from dcompute.parts import number_of
 from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive
 from dcompute_sim.checks.ending import Ending, about_mute, endings, left_out
 from dcompute_sim.trace import Event
@@ -37,11 +38,13 @@ class FinalStatus(Check):
             return inconclusive("nothing is known of any node's end", figures)
         if wrong:
             return failed(
-                f"{len(wrong)} of {len(judged)} nodes ended in a wrong status{late}", wrong, figures
+                f"{len(wrong)} of {number_of(len(judged), 'node')} ended in a wrong status{late}",
+                wrong,
+                figures,
             )
         if unknown := about_mute(judged):
             return inconclusive(unknown, figures)
-        told = f"{running} running and {len(judged) - running} dead nodes, all known as such"
+        told = f"{running} running and {number_of(len(judged) - running, 'dead node')}, all known as such"
         return held(told + late, figures)
 
     def _right(self, ending: Ending) -> bool:

@@ -15,6 +15,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from dcompute.parts import number_of
 from dcompute_sim import trace as t
 from dcompute_sim.checks.check import Check, CheckOutcome, Measurement, failed, held, inconclusive, of_kinds
 from dcompute_sim.checks.waiting import Askers
@@ -65,12 +66,14 @@ class FleetPriority(Check):
         figures = {"begun": begun, "had_some_to_overtake": urgent, "overtaken": len(overtaken)}
         measured = [Measurement("asked for to begun", "s", tuple(waits))]
         if overtaken:
-            told = f"{len(overtaken)} tasks waited at their askers while less urgent ones began"
+            told = f"{number_of(len(overtaken), 'task')} waited at their askers while less urgent ones began"
             return failed(told, offending, figures, measured)
         if not urgent:
-            return inconclusive(f"none of {begun} tasks had a less urgent one to overtake", figures, measured)
+            return inconclusive(
+                f"none of {number_of(begun, 'task')} had a less urgent one to overtake", figures, measured
+            )
         return held(
-            f"{begun} tasks begun, {urgent} of them asked for while less urgent ones waited",
+            f"{number_of(begun, 'task')} begun, {urgent} of them asked for while less urgent ones waited",
             figures,
             measured,
         )

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from dcompute.parts import number_of
 from dcompute_sim import trace as t
-from dcompute_sim.checks.check import Check, CheckOutcome, noun
+from dcompute_sim.checks.check import Check, CheckOutcome
 from dcompute_sim.checks.ledger import Ledger
 
 
@@ -39,7 +40,7 @@ class HeldInOrder(Check):
         ledger.read(trace)
         judged = ledger.judged["judged"]
         return ledger.outcome(
-            f"{judged} {noun(judged, 'result or held task', 'results and held tasks')}, all in their order",
+            f"{number_of(judged, 'result or held task', 'results and held tasks')}, all in their order",
             broken="",
             untested="no result arrived of which the order is known",
         )

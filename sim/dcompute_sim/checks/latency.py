@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from dcompute.parts import number_of
 from dcompute_sim.checks.check import Check, CheckOutcome, Measurement, failed, held, inconclusive
 from dcompute_sim.checks.tasks import Task, tasks, unnamed
 from dcompute_sim.trace import Event
@@ -49,7 +50,7 @@ class Latency(Check):
         ]
         what = f"{self.start} to {self.end}"
         if self.end == "result" and (nameless := unnamed(trace)):
-            return inconclusive(f"{len(spans)} tasks got from {what}; {nameless}")
+            return inconclusive(f"{number_of(len(spans), 'task')} got from {what}; {nameless}")
         if not spans:
             return inconclusive(f"no task got from {what}")
         label = f"p{self.percentile:g}"
@@ -58,7 +59,7 @@ class Latency(Check):
         measured = Measurement(f"{what}{of}, {label}", "s", samples, self.within, self.percentile)
         value = measured.percentile(self.percentile)
         figures = measured.figures() | {label: value}
-        told = f"{label} of {len(spans)} tasks, {what}: {value:.4g} s (bound {self.within:g} s)"
+        told = f"{label} of {number_of(len(spans), 'task')}, {what}: {value:.4g} s (bound {self.within:g} s)"
         if value > self.within:
             slowest = sorted(spans, key=lambda span: -span[0])
             return failed(told, [end for _, end in slowest], figures, [measured])

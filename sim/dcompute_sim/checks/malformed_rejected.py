@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import ClassVar
 
+from dcompute.parts import noun, number_of
 from dcompute_sim import trace as t
 from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive
 from dcompute_sim.checks.ledger import Ledger
@@ -32,13 +33,21 @@ class MalformedRejected(Check):
         silent, needless = ledger.silent, ledger.needless
         figures = {"malformed": heard, "rejected": rejected, "silent": len(silent), "needless": len(needless)}
         if silent or needless:
-            told = f"{len(silent)} of {heard} malformed messages were not rejected"
-            told += f", {len(needless)} were that are well formed" if needless else ""
+            told = (
+                f"{len(silent)} of {number_of(heard, 'malformed message')} "
+                f"{noun(len(silent), 'was', 'were')} not rejected"
+            )
+            told += (
+                (f", {number_of(len(needless), 'was that is', 'were that are')} well formed")
+                if needless
+                else ""
+            )
             return failed(told, [*silent, *needless], figures)
         if not ledger.listened:
             return inconclusive("nobody listened at the broker: that is done in virtual time", figures)
         return held(
-            f"{heard} malformed messages, {rejected} told as rejected, none without a reason", figures
+            f"{number_of(heard, 'malformed message')}, {rejected} told as rejected, none without a reason",
+            figures,
         )
 
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from dcompute.parts import number_of
 from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, named
 from dcompute_sim.trace import Event, NodeDefined, NodeMemory
 from dcompute_sim.yamlfile.units import Size, format_size
@@ -53,7 +54,7 @@ class MemoryBelow(Check):
             "above": len(above),
             "never_read": len(silent),
         }
-        told = f"peak {peak} B of {format_size(self.limit)} allowed, {len(readings)} readings"
+        told = f"peak {peak} B of {format_size(self.limit)} allowed, {number_of(len(readings), 'reading')}"
         if above:
             return failed(told, above, figures)
         if silent:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from dcompute_sim.checks.check import CheckOutcome, failed, held, inconclusive, noun
+from dcompute.parts import number_of
+from dcompute_sim.checks.check import CheckOutcome, failed, held, inconclusive
 from dcompute_sim.checks.event_pattern import EventPattern, is_wanted
 from dcompute_sim.trace import Event, NodeConnected, RunEnded
 
@@ -24,7 +25,7 @@ class Never(EventPattern):
         found = self.found(trace)
         figures = {"count": len(found)}
         if found:
-            return failed(f"{self.event} happened {len(found)} {noun(len(found), 'time')}", found, figures)
+            return failed(f"{self.event} happened {number_of(len(found), 'time')}", found, figures)
         who = self.where.get("node")
         if not any(
             isinstance(event, NodeConnected) and (who is None or is_wanted(event.node, who))

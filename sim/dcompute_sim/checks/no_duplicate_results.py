@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import ClassVar
 
+from dcompute.parts import noun, number_of
 from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive
 from dcompute_sim.checks.tasks import tasks, unnamed
 from dcompute_sim.trace import Event, ExecutorStarted, MasterStarted, ResultReceived, TaskSent
@@ -34,12 +35,22 @@ class NoDuplicateResults(Check):
             "recognised": sum(len(task.duplicates) for task in with_result),
         }
         if not repeated and (nameless := unnamed(trace)):
-            return inconclusive(f"{len(with_result)} results of known tasks, each once; {nameless}", figures)
+            return inconclusive(
+                f"{number_of(len(with_result), 'result')} of known tasks, each once; {nameless}", figures
+            )
         if not with_result:
             return inconclusive("no result came", figures)
         if repeated:
-            return failed(f"{len(repeated)} results were reported again", repeated, figures)
-        return held(f"{len(with_result)} results, {figures['recognised']} repeats recognised", figures)
+            return failed(
+                f"{number_of(len(repeated), 'result')} {noun(len(repeated), 'was', 'were')} reported again",
+                repeated,
+                figures,
+            )
+        return held(
+            f"{number_of(len(with_result), 'result')}, "
+            f"{number_of(figures['recognised'], 'repeat')} recognised",
+            figures,
+        )
 
 
 def _repeated(trace: Sequence[Event]) -> list[Event]:

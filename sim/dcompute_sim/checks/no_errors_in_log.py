@@ -8,7 +8,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, named, noun
+from dcompute.parts import number_of
+from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, named
 from dcompute_sim.trace import Event, LogLine, NodeDefined, NodeStarted, RunStarted
 
 _LEVELS = ("debug", "info", "warning", "error", "critical")
@@ -47,13 +48,13 @@ class NoErrorsInLog(Check):
         bad = [line for line in lines if self._counts(line)]
         figures = {"programs": len(started), "lines": len(lines), "bad": len(bad), "never_ran": len(idle)}
         if bad:
-            return failed(f"{len(bad)} {noun(len(bad), 'line')} of level {self.level} or above", bad, figures)
+            return failed(f"{number_of(len(bad), 'line')} of level {self.level} or above", bad, figures)
         if idle:
             return inconclusive(f"{named(idle)} never ran, so there was nothing to log", figures)
         if not started:
             return inconclusive("no program ran, so there was nothing to log", figures)
         return held(
-            f"no line of level {self.level} or above of {len(started)} {noun(len(started), 'program')}",
+            f"no line of level {self.level} or above of {number_of(len(started), 'program')}",
             figures,
         )
 

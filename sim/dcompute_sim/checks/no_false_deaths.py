@@ -27,8 +27,9 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from dcompute.parts import noun, number_of
 from dcompute_sim import trace as t
-from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, named, noun, of_kinds
+from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, named, of_kinds
 from dcompute_sim.checks.false_report import FalseReport
 from dcompute_sim.checks.lives import OF_INTEREST, Doubt, NodeLives, note_of
 from dcompute_sim.checks.longest_connections import LongestConnections
@@ -137,7 +138,8 @@ class _Reports:
                 suspicions.setdefault(false.suspicion(), {})[false.report.node] = None
             told = "; ".join(f"{named(list(nodes))}: {why}" for why, nodes in suspicions.items())
             return failed(
-                f"{len(self.false)} of {reports} reported deaths have no cause in this run; {told}",
+                f"{len(self.false)} of {number_of(reports, 'reported death')} have no cause "
+                f"in this run; {told}",
                 [false.report for false in self.false],
                 figures,
             )
@@ -145,11 +147,15 @@ class _Reports:
             return inconclusive(undecided, figures)
         if reports:
             of = ", ".join(f"{count} {why}" for why, count in sorted(self.causes.items()))
-            return held(f"{reports} reported {noun(reports, 'death')}, each with a cause: {of}", figures)
+            return held(f"{number_of(reports, 'reported death')}, each with a cause: {of}", figures)
         if watched:
             unwatched = sum(1 for _ in of_kinds({t.NodeDefined}, trace)) - watched
-            others = f"; {unwatched} others were never connected for so long" if unwatched else ""
-            told = f"no death reported of {watched} nodes that could have been given up{others}"
+            others = (
+                (f"; {number_of(unwatched, 'other was', 'others were')} never connected for so long")
+                if unwatched
+                else ""
+            )
+            told = f"no death reported of {number_of(watched, 'node')} that could have been given up{others}"
             return held(told, figures)
         if not watch.longest_us:
             return inconclusive("no node ever connected", figures)
@@ -167,7 +173,8 @@ class _Reports:
         if self.unknown:
             whose = named(list(dict.fromkeys(getattr(event, "node", "") for event in self.unknown)))
             return (
-                f"{len(self.unknown)} of {reports} reported deaths may be about either of two connections "
+                f"{len(self.unknown)} of {number_of(reports, 'reported death')} may be about "
+                "either of two connections "
                 f"of {whose}: a `dead` names no incarnation, and came as the newer one spoke up, and ended"
             )
         if lagged:
@@ -175,6 +182,7 @@ class _Reports:
             late_s = max(lag.lag_us for _, lag in lagged) / 1e6
             return (
                 f"the testbed itself was {late_s:.1f} s late, so that the broker may have lost patience with "
-                f"{whose}: {len(lagged)} of {reports} reported deaths have no other cause"
+                f"{whose}: {len(lagged)} of {number_of(reports, 'reported death')} "
+                f"{noun(len(lagged), 'has', 'have')} no other cause"
             )
         return ""

@@ -35,6 +35,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from dcompute.parts import number_of
 from dcompute_sim import trace as t
 from dcompute_sim.checks.check import Check, CheckOutcome, excused, failed, held, inconclusive
 from dcompute_sim.checks.history import is_momentary, is_seen, stops_program
@@ -81,14 +82,14 @@ class NoLostResults(Check):
         if ledger.asides[_AT_THE_END]:
             asides += f"; {ledger.asides[_AT_THE_END]} {_AT_THE_END}"
         if lost and cut_short(trace):
-            return inconclusive(f"interrupted with {len(lost)} results overdue{asides}", figures)
+            return inconclusive(f"interrupted with {number_of(len(lost), 'result')} overdue{asides}", figures)
         if lost:
-            return failed(f"{len(lost)} results never reached the master{asides}", lost, figures)
+            return failed(f"{number_of(len(lost), 'result')} never reached the master{asides}", lost, figures)
         if nameless := unnamed(trace):
-            return inconclusive(f"{ledger.arrived} results arrived{asides}; {nameless}", figures)
+            return inconclusive(f"{number_of(ledger.arrived, 'result')} arrived{asides}; {nameless}", figures)
         if not ledger.arrived:
             return inconclusive(f"no result arrived{asides}", figures)
-        return held(f"{ledger.arrived} results arrived, none was lost{asides}", figures)
+        return held(f"{number_of(ledger.arrived, 'result')} arrived, none was lost{asides}", figures)
 
 
 @dataclass(slots=True, eq=False)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
+from dcompute.parts import number_of
 from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive
 from dcompute_sim.checks.tasks import cut_short, tasks, unnamed
 from dcompute_sim.checks.under_way import UnderWay
@@ -57,11 +58,15 @@ class NoLostTasks(Check):
             return inconclusive("no task was sent", figures)
         nameless = unnamed(trace)
         if nameless and nameless.may_answer([[sent] for sent in open_tasks.values()]):
-            return inconclusive(f"{len(open_tasks)} tasks without a result of their own; {nameless}", figures)
+            return inconclusive(
+                f"{number_of(len(open_tasks), 'task')} without a result of their own; {nameless}", figures
+            )
         if open_tasks and cut_short(trace):
-            return inconclusive(f"interrupted with {len(open_tasks)} tasks open", figures)
+            return inconclusive(f"interrupted with {number_of(len(open_tasks), 'task')} open", figures)
         if open_tasks:
-            return failed(f"{len(open_tasks)} tasks lost without a word", open_tasks.values(), figures)
+            return failed(
+                f"{number_of(len(open_tasks), 'task')} lost without a word", open_tasks.values(), figures
+            )
         if under_way:
             where = "; ".join(f"{count} {why}" for why, count in Counter(under_way.values()).most_common(3))
             return inconclusive(

@@ -21,6 +21,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from dcompute.parts import number_of
 from dcompute_sim import trace as t
 from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, of_kinds
 from dcompute_sim.checks.waiting import Askers
@@ -80,10 +81,15 @@ class NoStarvation(Check):
                 ways[how] = ways.get(how, 0) + 1
             told = ", ".join(f"{count} {how}" for how, count in ways.items())
             offending = [e for task, (_, event) in starved.items() for e in (askers.asked[task], event)]
-            return failed(f"{len(starved)} tasks starved: {told}", offending, figures)
+            return failed(f"{number_of(len(starved), 'task')} starved: {told}", offending, figures)
         if not waited:
-            return inconclusive(f"none of {len(askers.asked)} tasks ever waited for a node", figures)
-        return held(f"{waited} of {len(askers.asked)} tasks waited for a node, each had its turn", figures)
+            return inconclusive(
+                f"none of {number_of(len(askers.asked), 'task')} ever waited for a node", figures
+            )
+        return held(
+            f"{waited} of {number_of(len(askers.asked), 'task')} waited for a node, each had its turn",
+            figures,
+        )
 
     def _look_for_idle(
         self,

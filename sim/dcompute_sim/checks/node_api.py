@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import ClassVar
 
+from dcompute.parts import number_of
 from dcompute_sim import trace as t
 from dcompute_sim.checks.breaches import Breaches
 from dcompute_sim.checks.check import Check, CheckOutcome, held, inconclusive
@@ -59,4 +60,4 @@ class NodeApi(Check):
             return breaches.outcome("counters of nodes do not say what has happened: ", figures)
         if not nodes:
             return inconclusive("no node with counters ran at the end", figures)
-        return held(f"the counters of {nodes} nodes say what has happened", figures)
+        return held(f"the counters of {number_of(nodes, 'node')} say what has happened", figures)

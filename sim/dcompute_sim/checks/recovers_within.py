@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from dcompute.parts import number_of
 from dcompute_sim import trace as t
 from dcompute_sim.checks.check import (
     Check,
@@ -18,7 +19,6 @@ from dcompute_sim.checks.check import (
     failed,
     held,
     inconclusive,
-    noun,
 )
 from dcompute_sim.checks.history import LIFELESS, is_momentary, is_seen
 from dcompute_sim.faults.fault import Seen
@@ -95,9 +95,12 @@ class RecoversWithin(Check):
         asides = excused(excuses, total + sum(open_.values()))
         asides += "".join(f"; {count} {why}" for why, count in sorted(open_.items()))
         if ledger.failures:
-            told = f"{len(ledger.failures)} of {total} recoveries did not happen in {self.bound:g} s"
+            told = (
+                f"{len(ledger.failures)} of {number_of(total, 'recovery', 'recoveries')} "
+                f"did not happen in {self.bound:g} s"
+            )
             return failed(told + asides, ledger.failures, figures, distributions)
-        told = f"{recovered} {noun(recovered, 'recovery', 'recoveries')}"
+        told = number_of(recovered, "recovery", "recoveries")
         if not recovered or not _UNDECIDED.isdisjoint(ledger.asides):
             return inconclusive(f"{told} seen{asides}", figures, distributions)
         return held(f"{told}, all in time{asides}", figures, distributions)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import ClassVar
 
+from dcompute.parts import noun, number_of
 from dcompute_sim import trace as t
 from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, of_kinds
 
@@ -66,7 +67,16 @@ class Repairs(Check):
         if not heard:
             return inconclusive("nobody listened at the broker: that is done in virtual time", figures)
         if needless:
-            return failed(f"{len(needless)} of {repairs} repairs were needless", needless, figures)
+            return failed(
+                f"{len(needless)} of {number_of(repairs, 'repair')} "
+                f"{noun(len(needless), 'was', 'were')} needless",
+                needless,
+                figures,
+            )
         if not statuses:
             return inconclusive("no status was published", figures)
-        return held(f"{repairs} repairs among {statuses} statuses, none needless", figures)
+        return held(
+            f"{number_of(repairs, 'repair')} among "
+            f"{number_of(statuses, 'status', 'statuses')}, none needless",
+            figures,
+        )

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import ClassVar
 
+from dcompute.parts import noun, number_of
 from dcompute_sim.checks.check import Check, CheckOutcome, excused, failed, held, inconclusive, of_kinds
 from dcompute_sim.checks.tasks import unnamed
 from dcompute_sim.trace import (
@@ -91,10 +92,17 @@ class ResultsMatch(Check):
         figures = {"taken": taken, "compared": compared, "wrong": len(wrong), "meant_to_fail": meant}
         excuse = excused({"meant to fail": meant} if meant else {}, compared - meant)
         if wrong:
-            return failed(f"{len(wrong)} of {taken} results do not answer their task{excuse}", wrong, figures)
+            return failed(
+                f"{len(wrong)} of {number_of(taken, 'result')} "
+                f"{noun(len(wrong), 'does not answer its', 'do not answer their')} task{excuse}",
+                wrong,
+                figures,
+            )
         if nameless := unnamed(trace):
-            return inconclusive(f"{compared} of {taken} results compared; {nameless}", figures)
+            return inconclusive(f"{compared} of {number_of(taken, 'result')} compared; {nameless}", figures)
         if not compared:
-            told = f"of none of {taken} results it is known what they should say"
+            told = f"of none of {number_of(taken, 'result')} it is known what they should say"
             return inconclusive(told + (": declare `answer` in the stream" if taken else ""), figures)
-        return held(f"{compared} of {taken} results compared, each answers its task{excuse}", figures)
+        return held(
+            f"{compared} of {number_of(taken, 'result')} compared, each answers its task{excuse}", figures
+        )

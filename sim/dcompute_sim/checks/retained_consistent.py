@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from dcompute.parts import noun, number_of
 from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive
 from dcompute_sim.checks.ending import Ending, about_mute, endings, left_out
 from dcompute_sim.trace import Event
@@ -32,10 +33,18 @@ class RetainedConsistent(Check):
         if not read:
             return inconclusive("no retained status was read at the end", figures)
         if wrong:
-            return failed(f"{len(wrong)} of {len(judged)} retained statuses are wrong{late}", wrong, figures)
+            return failed(
+                f"{len(wrong)} of "
+                f"{number_of(len(judged), 'retained status', 'retained statuses')} "
+                f"{noun(len(wrong), 'is', 'are')} wrong{late}",
+                wrong,
+                figures,
+            )
         if unknown := about_mute(judged):
             return inconclusive(unknown, figures)
-        return held(f"{len(judged)} retained statuses, all true{late}", figures)
+        return held(
+            f"{number_of(len(judged), 'retained status', 'retained statuses')}, all true{late}", figures
+        )
 
 
 def _true(ending: Ending) -> bool:

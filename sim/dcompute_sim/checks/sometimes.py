@@ -7,7 +7,8 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from dcompute_sim.checks.check import CheckOutcome, failed, held, inconclusive, noun
+from dcompute.parts import number_of
+from dcompute_sim.checks.check import CheckOutcome, failed, held, inconclusive
 from dcompute_sim.checks.event_pattern import EventPattern
 from dcompute_sim.trace import Event, RunEnded
 
@@ -27,7 +28,7 @@ class Sometimes(EventPattern):
 
     def judge(self, trace: Sequence[Event]) -> CheckOutcome:
         count = len(self.found(trace))
-        told = f"{self.event} happened {count} {noun(count, 'time')} ({self.at_least} needed)"
+        told = f"{self.event} happened {number_of(count, 'time')} ({self.at_least} needed)"
         figures = {"count": count, "at_least": self.at_least}
         if count >= self.at_least:
             return held(told, figures)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from dcompute.parts import number_of
 from dcompute_sim import trace as t
 from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive
 from dcompute_sim.checks.history import ANNOUNCED, LIFELESS
@@ -70,11 +71,14 @@ class StatusHistory(Check):
         figures = {"steps": steps, "illegal": len(illegal)}
         if illegal:
             return failed(
-                f"{len(illegal)} of {steps} statuses could not follow what was before", illegal, figures
+                f"{len(illegal)} of {number_of(steps, 'status', 'statuses')} could not follow "
+                "what was before",
+                illegal,
+                figures,
             )
         if not steps:
             return inconclusive("no status was published or seen", figures)
-        return held(f"{steps} statuses, each a legal step", figures)
+        return held(f"{number_of(steps, 'status', 'statuses')}, each a legal step", figures)
 
 
 def _may_publish(node: _NodeHistory, event: t.StatusPublished) -> bool:

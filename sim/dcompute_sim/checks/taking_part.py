@@ -21,8 +21,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from dcompute.parts import number_of
 from dcompute_sim import trace as t
-from dcompute_sim.checks.check import CheckOutcome, failed, held, inconclusive, named, noun, of_kinds
+from dcompute_sim.checks.check import CheckOutcome, failed, held, inconclusive, named, of_kinds
 from dcompute_sim.checks.history import is_momentary, is_seen
 from dcompute_sim.faults.fault import Seen
 
@@ -180,7 +181,9 @@ class _Boards:
                 offending.append(board.died)
             elif len(board.reboots) >= _LOOP:
                 why = board.reboots[-1].why
-                wrong.setdefault(f"rebooted {len(board.reboots)} times by itself ({why})", []).append(name)
+                wrong.setdefault(
+                    f"rebooted {number_of(len(board.reboots), 'time')} by itself ({why})", []
+                ).append(name)
                 offending += board.reboots
             elif not board.connected and board.well_us >= _PATIENCE_US:
                 wrong.setdefault(f"never reached the broker: {_how_far(board)}", []).append(name)
@@ -199,12 +202,12 @@ class _Boards:
         figures = {"boards": len(self.of), "there": there, "wrong": len(self.of) - there}
         absent = len(self.of) - there
         if wrong:
-            told = f"{absent} of {len(self.of)} boards never came, or did not stay"
+            told = f"{absent} of {number_of(len(self.of), 'board')} never came, or did not stay"
             return failed(f"{told}; {_in_words({**wrong, **unknown})}", offending, figures)
         if unknown:
-            told = f"of {absent} of {len(self.of)} boards it is not known; {_in_words(unknown)}"
+            told = f"of {absent} of {number_of(len(self.of), 'board')} it is not known; {_in_words(unknown)}"
             return inconclusive(told, figures)
-        told = f"{there} {noun(there, 'board')} booted, and reached the broker"
+        told = f"{number_of(there, 'board')} booted, and reached the broker"
         return held(f"{told}; {_in_words(asides)}" if asides else told, figures)
 
 

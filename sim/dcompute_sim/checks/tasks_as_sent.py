@@ -6,8 +6,9 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
+from dcompute.parts import number_of
 from dcompute_sim import trace as t
-from dcompute_sim.checks.check import Check, CheckOutcome, noun
+from dcompute_sim.checks.check import Check, CheckOutcome
 from dcompute_sim.checks.ledger import Ledger
 
 _REMEMBERED = 20  # tasks that a node knows again; brokers have as many in flight
@@ -34,7 +35,7 @@ class TasksAsSent(Check):
         ledger.read(trace)
         received = ledger.judged["received"]
         return ledger.outcome(
-            f"{received} {noun(received, 'task')} taken in, each as it was sent",
+            f"{number_of(received, 'task')} taken in, each as it was sent",
             broken="tasks ",
             untested="no node took in a task",
         )

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, named, noun
+from dcompute.parts import number_of
+from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, named
 from dcompute_sim.trace import (
     CampaignEnded,
     CampaignStarted,
@@ -91,13 +92,13 @@ class Updated(Check):
                 boards.update(missed)
         figures = {"boards": len(boards), "new": len(last) - old, "old": old, "wrong": len(wrong)}
         if wrong:
-            return failed(f"{len(wrong)} of {len(boards)} boards ended wrongly", wrong, figures)
+            return failed(f"{len(wrong)} of {number_of(len(boards), 'board')} ended wrongly", wrong, figures)
         late = _after_attacks(trace, last)
         if late:
             told = f"{named(late)} got to the end of the update only when the attack on it was over"
             return inconclusive(f"{told}: let it last longer (`for` of update_attack)", figures)
         return held(
-            f"{len(last) - old} {noun(len(last) - old, 'board')} at the new version, {old} at the one before",
+            f"{number_of(len(last) - old, 'board')} at the new version, {old} at the one before",
             figures,
         )
 

@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from dcompute.parts import number_of
 from dcompute_sim import trace as t
 from dcompute_sim.checks.check import (
     MAX_OFFENDING,
@@ -21,7 +22,6 @@ from dcompute_sim.checks.check import (
     held,
     inconclusive,
     named,
-    noun,
     of_kinds,
 )
 from dcompute_sim.checks.own_time import in_own_time, lags
@@ -155,14 +155,14 @@ def _receipts(events: Sequence[t.Event]) -> tuple[Receipt, ...]:
 def _all_bit(receipts: Sequence[Receipt]) -> CheckOutcome:
     unseen = [receipt.fault for receipt in receipts if not receipt.bit]
     missed = [fault for fault in unseen if fault.witness != "optional"]
-    injected = f"{len(receipts)} {noun(len(receipts), 'fault')} injected"
+    injected = f"{number_of(len(receipts), 'fault')} injected"
     figures = {"injected": len(receipts), "without_effect": len(unseen), "required": len(missed)}
     if missed:
         why: dict[tuple[str, str], list[str]] = {}
         for fault in missed:
             why.setdefault(_why_unseen(fault), []).append(fault.fault)
         told = "; ".join(f"{named(names)}: {reason} ({remedy})" for (reason, remedy), names in why.items())
-        told = f"{len(missed)} of {len(receipts)} faults had no witness: {told}. {_CONTENT}"
+        told = f"{len(missed)} of {number_of(len(receipts), 'fault')} had no witness: {told}. {_CONTENT}"
         return CheckOutcome(Status.INCONCLUSIVE, told, figures, tuple(missed[:MAX_OFFENDING]))
     if unseen:
         told = f"{injected}, {len(unseen)} of them without a witness, which need none"
@@ -189,4 +189,4 @@ def _completed(events: Sequence[t.Event]) -> CheckOutcome:
     backwards = [b for a, b in itertools.pairwise(events) if b.t_us < a.t_us]
     if backwards:
         return failed("the trace goes backwards in time: it cannot be judged", backwards)
-    return held(f"{len(events)} events in {end.t_s:.1f} s")
+    return held(f"{number_of(len(events), 'event')} in {end.t_s:.1f} s")

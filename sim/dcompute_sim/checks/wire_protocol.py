@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from dcompute.parts import number_of
 from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, named, of_kinds
 from dcompute_sim.trace import Event, ProtocolBroken, WireHeard
 
@@ -36,7 +37,9 @@ class WireProtocol(Check):
         figures = {"messages": messages, "broken": len(broken)}
         if broken:
             kinds = list(dict.fromkeys(event.what for event in broken))
-            return failed(f"{len(kinds)} ways of breaking the protocol: {named(kinds)}", broken, figures)
+            return failed(
+                f"{number_of(len(kinds), 'way')} of breaking the protocol: {named(kinds)}", broken, figures
+            )
         if not messages:
             return inconclusive("nobody listened at the broker: that is done in virtual time", figures)
-        return held(f"{messages} messages of ours, all as the protocol has them", figures)
+        return held(f"{number_of(messages, 'message')} of ours, all as the protocol has them", figures)

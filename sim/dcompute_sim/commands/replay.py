@@ -13,6 +13,7 @@ from pathlib import Path
 
 import typer
 
+from dcompute.parts import number_of
 from dcompute_sim.commands.select import entry_of, options_of
 from dcompute_sim.commands.status import FAILED, HELD, INVALID
 from dcompute_sim.run import run_scenario
@@ -77,5 +78,5 @@ def _compare(
             for whose, text in ((name, line), (other_name, other_line)):
                 typer.echo(f"  {whose:<{width}}  {(text or b'(nothing: it ended before)').decode()}")
             return FAILED
-    typer.echo(f"identical: {len(one)} events")
+    typer.echo(f"identical: {number_of(len(one), 'event')}")
     return HELD

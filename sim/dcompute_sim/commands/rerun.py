@@ -8,6 +8,7 @@ from pathlib import Path
 
 import typer
 
+from dcompute.parts import number_of
 from dcompute_sim.commands.status import HELD, INTERRUPTED
 from dcompute_sim.scenario import ScenarioError, find
 from dcompute_sim.scenario.locate import scenario_files
@@ -39,7 +40,7 @@ def watch(names: Sequence[str], run_once: Callable[[], object], say: Callable[[s
                 return status
             stamps = stamps_of(names, before)
             if stamps == before:  # else something changed during the run
-                say(f"Watching {len(stamps)} files; Ctrl-C ends.")
+                say(f"Watching {number_of(len(stamps), 'file')}; Ctrl-C ends.")
                 stamps = wait_for_change(names, before)
     except KeyboardInterrupt:
         return status

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from dcompute.cli import grouped
+from dcompute.parts import number_of
 from dcompute_sim.commands import options as o
 from dcompute_sim.commands.select import entry_of, options_of
 from dcompute_sim.commands.status import INVALID, explained
@@ -78,7 +79,10 @@ def shrink_and_tell(
             return False
     path = out or story.default_path(shrunk, FOLDER)
     same = story.write(shrunk, path)
-    tell(f"wrote {path}: {size(shrunk.scenario)}, after {shrunk.runs} runs and {shrunk.cpu_s:.1f} s")
+    tell(
+        f"wrote {path}: {size(shrunk.scenario)}, after {number_of(shrunk.runs, 'run')} and "
+        f"{shrunk.cpu_s:.1f} s"
+    )
     if not same:
         tell("run from the file alone it does not fail the same way")
     return same

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dcompute.broker_url import BadBrokerUrl, BrokerUrl
+from dcompute.parts import number_of
 from dcompute_sim.deploy.board_config import DeployTarget, Settings, Watchpoint, parse_config
 from dcompute_sim.deploy.deploy_errors import InvalidInput, SomethingMissing
 from dcompute_sim.deploy.firmware import Firmware
@@ -82,7 +83,9 @@ class Selection:
         if self.config is not None:
             config = _read_config(self.config, firmware)
             if len(ports) > 1 and config.get("NODE_ID"):
-                raise InvalidInput(f"{self.config}: one NODE_ID for {len(ports)} boards; use a fleet file")
+                raise InvalidInput(
+                    f"{self.config}: one NODE_ID for {number_of(len(ports), 'board')}; use a fleet file"
+                )
         return [DeployTarget("", port, config) for port in ports]
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from dcompute.parts import number_of
 from dcompute_sim.faults.effects import DROPPED, FIN, RST
 from dcompute_sim.faults.fault import MORE_TO_SAY, UNSEEN_SILENCE, NodeFault, Seen, Steps
 from dcompute_sim.faults.injection import Injection
@@ -41,7 +42,10 @@ class Flap(NodeFault):
         act.ended()
 
     def details(self) -> str:
-        return f"{self.cycles} times down {format_duration(self.down)}, up {format_duration(self.up)}"
+        return (
+            f"{number_of(self.cycles, 'time')} down {format_duration(self.down)}, up "
+            f"{format_duration(self.up)}"
+        )
 
     @classmethod
     def draw(cls, rng: random.Random, left_s: float) -> dict[str, Any]:

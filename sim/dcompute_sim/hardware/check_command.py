@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import typer
 from rich.table import Table
 
+from dcompute.parts import number_of
 from dcompute_sim.hardware.hardware_map import LOOPBACK, BoardLocation
 from dcompute_sim.output_files import OutputError, write_output
 from dcompute_sim.scenario.board_record import BoardRecord, Figures
@@ -98,4 +99,7 @@ def table(record: BoardRecord) -> Table:
 
 
 def _spread(figures: Figures) -> str:
-    return f"{figures.median:,.1f} ms ({figures.min:,.1f} to {figures.max:,.1f}, {figures.count} times)"
+    return (
+        f"{figures.median:,.1f} ms ({figures.min:,.1f} to {figures.max:,.1f}, "
+        f"{number_of(figures.count, 'time')})"
+    )

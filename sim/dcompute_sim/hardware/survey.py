@@ -14,6 +14,7 @@ from typing import Any
 
 from simpy import Event as Happening
 
+from dcompute.parts import number_of
 from dcompute_sim import trace as t
 from dcompute_sim.brokers.real_broker import RealBroker
 from dcompute_sim.director import Director
@@ -98,7 +99,7 @@ async def survey(
         at_prompt = await link.do(_at_prompt)
     finally:
         await link.close()
-    say(f"as a node: {tasks} tasks, then a hard reset")
+    say(f"as a node: {number_of(tasks, 'task')}, then a hard reset")
     events, trips_s = await _as_node(place, broker, tasks)
     return record_of(at_prompt, events, trips_s, tasks)
 
@@ -228,7 +229,8 @@ def record_of(
     results = [event for event in events if isinstance(event, t.ResultReceived)]
     if len(results) < tasks:
         raise BoardError(
-            f"the board gave {len(results)} of {tasks} results; it last printed: {_last_words(events)}"
+            f"the board gave {len(results)} of {number_of(tasks, 'result')}; it last printed: "
+            f"{_last_words(events)}"
         )
     started = _first(events, lambda e: isinstance(e, t.NodeStarted), "it did not start")
     ready = _first(events, _is_ready, "it was never ready")

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
+from dcompute.parts import number_of
 from dcompute_sim.mutants.catalogue import MUTANTS, Edit, MutantError
 
 
@@ -34,7 +35,7 @@ def changed(texts: Mapping[str, str], edits: Sequence[Edit]) -> dict[str, str]:
         count = result[edit.file].count(edit.old)
         if count != 1:
             raise MutantError(
-                f"{edit.file} has changed: what a mutant replaces is there {count} times, "
+                f"{edit.file} has changed: what a mutant replaces is there {number_of(count, 'time')}, "
                 f"not once:\n{edit.old}"
             )
         result[edit.file] = result[edit.file].replace(edit.old, edit.new)

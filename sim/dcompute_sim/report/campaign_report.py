@@ -9,11 +9,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dcompute.parts import noun
 from dcompute_sim.campaign import Campaign, SeedResult
 from dcompute_sim.checks.check import Status
 from dcompute_sim.report.console import STYLE, WORD
 from dcompute_sim.report.coverage_report import print_coverage
-from dcompute_sim.report.text import seconds
+from dcompute_sim.report.text import plural, seconds
 
 _SHOWN_SEEDS = 12
 _SEEDS_THAT = {Status.FAILED: "failing seed", Status.INCONCLUSIVE: "undecided seed"}
@@ -31,7 +32,7 @@ def print_campaign(
     done = len(campaign.results)
     of = "" if done == campaign.planned else f" of {campaign.planned:,}"
     rate = f", {done / took_s:.0f} a second" if took_s else ""
-    head = f": {done:,}{of} seeds in {seconds(took_s)}{rate}"
+    head = f": {done:,}{of} {noun(campaign.planned, 'seed')} in {seconds(took_s)}{rate}"
     console.print(Text.assemble((name, "bold"), head))
     console.print()
     console.print(_expectations(campaign))
@@ -94,7 +95,7 @@ def progress(campaign: Campaign, took_s: float) -> str:
     rate = done / took_s if took_s else 0.0
     left = f"{seconds((campaign.planned - done) / rate)} left" if rate else "starting"
     failed = len(campaign.of(Status.FAILED))
-    return f"{done:,}/{campaign.planned:,} seeds, {rate:.0f} a second, {left}, {failed} failed"
+    return f"{done:,}/{plural(campaign.planned, 'seed')}, {rate:.0f} a second, {left}, {failed} failed"
 
 
 class ProgressLine:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dcompute.parts import printable
+from dcompute.parts import number_of, printable
 from dcompute_sim.checks.check import Measurement, Status, window
 from dcompute_sim.checks.verdict import Result
 from dcompute_sim.report.broker_drops import drops
@@ -55,7 +55,10 @@ def print_run(console: Console, run: RunReport, mode: Mode = "normal") -> None:
         if result.outcome.status is not Status.HELD:
             _print_why(console, run, result, told_of)
     kept = len(run.verdict.of(Status.HELD))
-    told = f": {kept} of {len(run.verdict.results)} expectations held (exit status {run.verdict.exit_status})"
+    told = (
+        f": {kept} of {number_of(len(run.verdict.results), 'expectation')} held (exit "
+        f"status {run.verdict.exit_status})"
+    )
     console.print(Text.assemble(_word(run.verdict.status), told))
     _print_replay(console, run)
 

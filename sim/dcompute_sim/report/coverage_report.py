@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dcompute.parts import number_of
 from dcompute_sim.checks.coverage import STATES, Coverage
 from dcompute_sim.report.text import plural
 
@@ -32,7 +33,8 @@ def print_coverage(console: Console, coverage: Coverage, known: Collection[str] 
     missing = len(coverage.never())
     if missing:
         told = (
-            f"{missing} of {len(coverage.kinds) * (len(STATES) - 1)} pairs of fault and state never occurred."
+            f"{missing} of {number_of(len(coverage.kinds) * (len(STATES) - 1), 'pair')} of "
+            "fault and state never occurred."
         )
         console.print(Text(told, style="dim"))
     absent = [kind for kind in known if kind not in coverage.kinds]

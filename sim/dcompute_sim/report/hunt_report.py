@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dcompute.parts import number_of
 from dcompute_sim.checks.coverage import Coverage
 from dcompute_sim.faults import KINDS, NodeFault
 from dcompute_sim.hunt.estimate import Estimate
@@ -85,7 +86,10 @@ def _print_never(console: Console, hunt: Hunt) -> None:
     if never:
         named = ", ".join(f"{second} after {first}" for first, second in never[:_SHOWN_PAIRS])
         more = ", ..." if len(never) > _SHOWN_PAIRS else ""
-        told = f"Never within seconds on one node: {len(never)} of {len(kinds) ** 2} pairs: {named}{more}."
+        told = (
+            f"Never within seconds on one node: {len(never)} of "
+            f"{number_of(len(kinds) ** 2, 'pair')}: {named}{more}."
+        )
         console.print(Text(told, style="dim"), soft_wrap=True)
 
 
@@ -96,7 +100,7 @@ def _print_finding(console: Console, number: int, finding: Finding, path: Path, 
     for other in finding.others:
         console.print(Text(f"  {other.label}: {other.summary}"), soft_wrap=True)
     if finding.times > 1:
-        console.print(Text(f"  {finding.times:,} runs failed alike"))
+        console.print(Text(f"  {plural(finding.times, 'run')} failed alike"))
     if again:
         console.print(Text.assemble(("Again: ", "dim"), f"dcompute run {path}"), soft_wrap=True)
     else:

@@ -138,7 +138,10 @@ class LiveView:
         figures = self.figures
         parts = [self._progress(now_s), counted(figures.by_status()) or "no nodes yet", self._tasks()]
         if figures.faults:
-            parts.append(f"{figures.faults.total():,} faults, {figures.counts[t.DeathReported]:,} deaths")
+            parts.append(
+                f"{plural(figures.faults.total(), 'fault')}, "
+                f"{plural(figures.counts[t.DeathReported], 'death')}"
+            )
         return "; ".join(parts)
 
     def _panel(self, now_s: float) -> Group:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from dcompute.parts import printable
+from dcompute.parts import noun, printable
 from dcompute_sim import trace as t
-from dcompute_sim.checks.check import noun
 from dcompute_sim.report.run_report import tag
 
 

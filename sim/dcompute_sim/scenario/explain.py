@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from dcompute.parts import number_of
 from dcompute_sim.chips.chip_timing import UNTIMED
 from dcompute_sim.faults import Fault, NodeFault
 from dcompute_sim.faults.schedule import Select, When
@@ -153,7 +154,7 @@ def _stream(scenario: Scenario, index: int, stream: TaskStream) -> str:
 
 def _amount(scenario: Scenario, index: int, stream: TaskStream) -> str:
     if stream.outstanding is not None:
-        most = f"{stream.tasks} tasks" if stream.tasks else "tasks"
+        most = number_of(stream.tasks, "task") if stream.tasks else "tasks"
         return f"{most}, at most {stream.outstanding} unfinished at a time"
     bounded = stream.tasks is not None or stream.until is not None
     count = sum(1 for _ in arrivals(scenario, index)) if bounded else 0
@@ -191,7 +192,7 @@ def _timeline(scenario: Scenario) -> Iterator[str]:
     for index, fault in enumerate(scenario.faults):
         times = fault_times(scenario, index)
         if len(times) > _MOMENTS_SHOWN:
-            often = f"{len(times)} times until {format_duration(times[-1])}"
+            often = f"{number_of(len(times), 'time')} until {format_duration(times[-1])}"
             moments.append((times[0], 1, f"{_what(fault)}; {often}"))
         else:
             moments += [(moment, 1, _what(fault)) for moment in times]

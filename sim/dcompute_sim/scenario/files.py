@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from dcompute.bundle import BadBundle, Bundle
+from dcompute.parts import number_of
 from dcompute_sim.checks import CHECKS, Check
 from dcompute_sim.chips.chip_timing import NAMES, UNTIMED, read_chip
 from dcompute_sim.faults import KINDS, Fault
@@ -46,7 +47,7 @@ def load(
     if len(scenarios) > 1:
         where = Span(Source(str(path), ()), 1, 1)
         hint = "run them all, or fix its axes with `--set`"
-        fail(where, f"its `matrix` makes {len(scenarios)} scenarios where one is wanted", hint)
+        fail(where, f"its `matrix` makes {number_of(len(scenarios), 'scenario')} where one is wanted", hint)
     return scenarios[0]
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from dcompute.node_names import check_node_id
+from dcompute.parts import noun, number_of
 from dcompute_sim.checks import Check
 from dcompute_sim.faults import KINDS, Fault, MasterFault, NodeFault
 from dcompute_sim.faults.fault import Platform
@@ -338,7 +339,10 @@ def _select(scenario: Scenario, select: Select, path: Path) -> Iterator[Complain
         chosen = [group for name, group in scenario.fleet.items() if groups is None or name in groups]
         available = sum(group.count for group in chosen)
     if isinstance(select.count, int) and before and 0 < available < select.count:
-        message = f"{select.count} nodes are wanted, but there are only {available} to choose from"
+        message = (
+            f"{number_of(select.count, 'node')} {noun(select.count, 'is', 'are')} wanted, but "
+            f"there {noun(available, 'is', 'are')} only {available} to choose from"
+        )
         yield Complaint((*path, "count"), message, "write a smaller number, or `all`")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from dcompute.parts import number_of
 from dcompute_sim.mutants.catalogue import FIRMWARE, FOREIGN, MASTER, MUTANTS
 from dcompute_sim.output_files import write_output
 from dcompute_sim.run import RunOptions, run_scenario
@@ -36,7 +37,7 @@ def write(shrunk: Shrunk, path: Path) -> bool:
             "description": f"Shrunk from {original.name}, seed {original.seed}{mutants}.",
         }
     )
-    was = f"{size(original)}; {shrunk.runs} runs made this of it."
+    was = f"{size(original)}; {number_of(shrunk.runs, 'run')} made this of it."
     return write_failing(named, shrunk.options, shrunk.failure, path, {"Was": was})
 
 

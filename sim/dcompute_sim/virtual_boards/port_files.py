@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dcompute.parts import number_of
+
 
 def port_named(given: str, folder: Path) -> str:
     """The port meant: `FILE` or `FILE:3` is a file's first or third line; anything else is a port's name.
@@ -25,5 +27,5 @@ def port_named(given: str, folder: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"port {given}: {file} is no file of ports: {error}") from None
     if not 1 <= number <= len(lines):
-        raise ValueError(f"port {given}: {file} has {len(lines)} lines")
+        raise ValueError(f"port {given}: {file} has {number_of(len(lines), 'line')}")
     return lines[number - 1]

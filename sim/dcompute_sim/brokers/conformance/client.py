@@ -11,6 +11,7 @@ import struct
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
+from dcompute.parts import number_of
 from dcompute_sim.brokers.conformance import wire
 from dcompute_sim.brokers.conformance.broker_under_test import BrokerUnderTest
 from dcompute_sim.brokers.conformance.result import Violation
@@ -181,7 +182,9 @@ class Client:
         try:
             await self.until(lambda: len(self.on(topic)) >= count or None, "message", within_s)
         except Violation as violation:
-            raise Violation(f"{violation}; {len(self.on(topic))} of {count} messages came") from None
+            raise Violation(
+                f"{violation}; {len(self.on(topic))} of {number_of(count, 'message')} came"
+            ) from None
         return self.on(topic)
 
     async def closed_by_broker(self, within_s: float = WAIT_S) -> bool:

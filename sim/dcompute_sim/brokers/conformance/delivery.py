@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from dcompute.parts import number_of
 from dcompute_sim.brokers.conformance import judge, wire
 from dcompute_sim.brokers.conformance.result import Violation
 from dcompute_sim.brokers.conformance.trial import Trial
@@ -119,7 +120,7 @@ async def nothing_unsolicited(bench: Trial) -> str:
     await asyncio.sleep(_SETTLE_S)
     strays = sum(len(client.messages) - 1 for client in crowd)
     if strays:
-        raise Violation(f"{strays} messages to clients that did not ask for them")
+        raise Violation(f"{number_of(strays, 'message')} to clients that did not ask for them")
     return f"{_CROWD} clients"
 
 
@@ -174,7 +175,7 @@ async def exactly_once(bench: Trial) -> str:
     await asyncio.sleep(_SETTLE_S)
     if wrong := judge.in_order_once([message.payload for message in subscriber.on(topic)], count):
         raise Violation(wrong)
-    return f"{count} messages, each sent twice"
+    return f"{number_of(count, 'message')}, each sent twice"
 
 
 async def non_ascii(bench: Trial) -> str:

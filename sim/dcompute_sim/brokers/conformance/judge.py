@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+from dcompute.parts import number_of
+
 READY_OLD, READY_NEW, DEAD = b"ready of the old", b"ready of the new", b"dead"
 
 _EARLY_TOLERANCE_S = 0.02  # both ends' clocks tick in steps
@@ -63,7 +65,7 @@ def in_order_once(got: Sequence[bytes], count: int) -> str | None:
     faults = (
         f"{len(missing)} of {count} missing (first: {missing[0]})" if missing else "",
         f"{repeated} repeated" if repeated else "",
-        f"{turned} times out of order" if turned else "",
+        f"{number_of(turned, 'time')} out of order" if turned else "",
         f"{strange} that were never sent" if strange else "",
     )
     return ", ".join(fault for fault in faults if fault) or None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
+from dcompute.parts import noun
 from dcompute_sim.brokers import open_files
 from dcompute_sim.brokers.conformance.client import WAIT_S, Client
 from dcompute_sim.brokers.conformance.result import NotApplicable, Violation, Warned
@@ -70,7 +71,8 @@ async def queue_limit(bench: Trial) -> str:
     came = await _settled(back)
     if came < count:
         raise Warned(
-            f"of {count:,} messages for a client that was away {count - came:,} were dropped though the "
+            f"of {count:,} {noun(count, 'message')} for a client that was away "
+            f"{count - came:,} were dropped though the "
             f"broker had acknowledged them; {await _advice(bench, 'queued')}",
             f"{came:,} wait",
         )

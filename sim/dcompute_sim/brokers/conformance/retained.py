@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from dcompute.parts import number_of
 from dcompute_sim.brokers.conformance.client import Message
 from dcompute_sim.brokers.conformance.result import Violation
 from dcompute_sim.brokers.conformance.trial import Trial
@@ -34,7 +35,7 @@ async def retained_replaced(bench: Trial) -> str:
     await later.message(topic, b"busy")
     await asyncio.sleep(_SETTLE_S)
     if len(later.on(topic)) != 1:
-        raise Violation(f"{len(later.on(topic))} retained messages on one topic")
+        raise Violation(f"{number_of(len(later.on(topic)), 'retained message')} on one topic")
     return ""
 
 
@@ -77,7 +78,7 @@ async def only_matching_retained(bench: Trial) -> str:
     await asyncio.sleep(_SETTLE_S)
     strays = len(silent.messages) + sum(message.topic != topics[7] for message in modest.messages)
     if strays:
-        raise Violation(f"{strays} retained messages to clients that did not ask for them")
+        raise Violation(f"{number_of(strays, 'retained message')} to clients that did not ask for them")
     return f"1 of {len(topics)}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from dcompute.parts import noun, number_of
 from dcompute_sim import trace as t
 from dcompute_sim.checks.check import named
 from dcompute_sim.checks.history import History, history_of
@@ -54,7 +55,14 @@ def _unsent(count: int, replay: Replay, history: History) -> str:
     nodes = [node for node in history.stories if node]
     away = [node for node in nodes if replay.nodes[node].link != "connected"]
     if len(away) < len(nodes) or not nodes:
-        gone = f" ({len(away)} of {len(nodes)} nodes are away at the end)" if away else ""
+        gone = (
+            (
+                f" ({len(away)} of {number_of(len(nodes), 'node')} "
+                f"{noun(len(away), 'is', 'are')} away at the end)"
+            )
+            if away
+            else ""
+        )
         return f"{told}: no node that could take one had room{gone}"
     last = Counter(fault.kind for node in nodes for fault in history.story(node).faults[-1:])
     causes = f"; what befell them last: {counted(last)}" if last else ""
@@ -65,7 +73,9 @@ def _whose(by_node: Counter[str], first: Sequence[str], count: int) -> str:
     if len(by_node) == 1:
         return f"{plural(count, 'task')} without a result, all last given to {first[0]}"
     most = ", ".join(f"{by_node[node]:,} to {node}" for node in first)
-    return f"{plural(count, 'task')} without a result, last given to {len(by_node)} nodes: {most}"
+    return (
+        f"{plural(count, 'task')} without a result, last given to {number_of(len(by_node), 'node')}: {most}"
+    )
 
 
 def _dropped(events: Sequence[t.Event]) -> dict[tuple[str, str], t.Event]:
