@@ -32,11 +32,11 @@ class CallbackOnce(Check):
         reports = 0
         for event in of_kinds(_OF_DEATHS, trace):
             match event:
+                case NodeStatusSeen():  # by far the most
+                    deaths.see(event)
                 case MasterStarted():  # a new master may name the dead it finds: its callback has not yet
                     named.clear()
                     deaths = _Deaths()
-                case NodeStatusSeen():
-                    deaths.see(event)
                 case DeathReported(node=node, inc=inc):
                     reports += 1
                     named[node, inc] += 1

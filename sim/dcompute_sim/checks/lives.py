@@ -203,10 +203,25 @@ class NodeLives:
                     if not self.only_announced:
                         self.seen_alive = inc
                     self.resolve(event.t_us, came_first=True)
-            case t.NodeConnecting(inc=inc) | t.NodeConnected(inc=inc) if inc not in self.lives:
-                if isinstance(event, t.NodeConnecting):
+            case t.NodeConnecting(inc=inc):
+                if inc not in self.lives:
                     self.unopened[inc] = None
-                self.starts_a_life(inc, event.t_us)
+                    self.starts_a_life(inc, event.t_us)
+            case t.NodeConnected(inc=inc):
+                if inc not in self.lives:
+                    self.starts_a_life(inc, event.t_us)
+                # As far as it knows; its broker may have known before, or not any more.
+                self.connected.add(inc)
+                self.begins(inc)
+            case t.WireOpened(conn=conn):
+                self.opened(conn)
+            case t.WireClosed(conn=conn, by=by):
+                inc = self.conns.get(conn, "")
+                if by == "broker":
+                    self.closings[inc] = event
+                else:
+                    self.lost(inc)
+                self.ended(conn, event.t_us)
             case t.NodeStarted():
                 self.program_ended = ""
             case t.SaidGone(who=who, node=node) if who != node:
@@ -217,18 +232,12 @@ class NodeLives:
                 self.keepalive_s = keepalive_s
             case t.ConnectRead(keepalive_s=keepalive_s, client_id=client_id):
                 self.keepalive_s, self.client_id = keepalive_s, client_id
-            case t.WireOpened(conn=conn):
-                self.opened(conn)
             case t.WireStalled(conn=conn, missed_us=missed_us):
                 self.stall(conn, event.t_us - missed_us)
             case t.WireLate(conn=conn, late_us=late_us, missed_us=missed_us):
                 self.slowed(conn, late_us, event.t_us - missed_us)
             case t.WireResumed(conn=conn) if conn in self.stalled:
                 self.stalled.pop(conn).until_us = event.t_us
-            case t.WireClosed(conn=conn, by="broker"):
-                self.closings[self.conns.get(conn, "")] = event
-            case t.WireClosed(conn=conn):
-                self.lost(self.conns.get(conn, ""))
             case t.NodeDisconnected(inc=inc):
                 self.lost(inc)
             case t.StatusPublished(status="offline"):
@@ -241,12 +250,6 @@ class NodeLives:
                 self.ongoing.pop(fault).healed(event.t_us)
             case _:
                 pass
-        if isinstance(event, t.WireClosed):
-            self.ended(event.conn, event.t_us)
-        elif isinstance(event, t.NodeConnected):
-            # As far as it knows; its broker may have known before, or not any more.
-            self.connected.add(event.inc)
-            self.begins(event.inc)
 
     def struck(self, event: t.FaultInjected) -> None:
         """A fault befalls it, that the broker may see."""
@@ -330,7 +333,7 @@ OF_INTEREST = frozenset(
 
 def note_of(nodes: dict[str, NodeLives], event: t.Event, who: t.Participants) -> None:
     """Take in one event that is no report, into the lives of whom it concerns. `nodes`: all that count."""
-    if isinstance(event, t.StatusPublished) and event.status != "offline":  # by far the most
+    if type(event) is t.StatusPublished and event.status != "offline":  # by far the most
         if event.node in nodes:
             nodes[event.node].spoke_us.setdefault(event.inc, event.t_us)
             nodes[event.node].resolve(event.t_us, came_first=False)
@@ -340,7 +343,7 @@ def note_of(nodes: dict[str, NodeLives], event: t.Event, who: t.Participants) ->
         for known in nodes.values():
             known.note_of_all(event)
         return
-    if isinstance(event, t.ConnectRead):
+    if type(event) is t.ConnectRead:
         for other, lives in nodes.items():
             if other != name and lives.client_id == event.client_id:
                 lives.taken_by.setdefault(lives.newest(), name)

@@ -12,6 +12,17 @@ from collections.abc import Sequence
 from dcompute_sim import trace as t
 from dcompute_sim.checks.check import of_kinds
 
+_CHANGING = frozenset(
+    {
+        t.ConnectRead,
+        t.NodeConnected,
+        t.NodeConnecting,
+        t.NodeDisconnected,
+        t.NodeStatusSeen,
+        t.NodeStopped,
+    }
+)
+
 
 class LongestConnections:
     """How long each node at most kept one connection."""
@@ -24,6 +35,8 @@ class LongestConnections:
 
     def note(self, event: t.Event) -> None:
         """Take in one event."""
+        if type(event) not in _CHANGING:
+            return
         match event:
             case t.NodeStatusSeen(node=node):
                 self.known.add(node)

@@ -70,7 +70,7 @@ class NoFalseDeaths(Check):
         reports = _Reports(round(self.grace * 1e6))
         watch = LongestConnections()
         for event in of_kinds(OF_INTEREST, trace):
-            if isinstance(event, t.DeathReported):
+            if type(event) is t.DeathReported:
                 reports.add(nodes[event.node], event)
                 continue
             watch.note(event)

@@ -30,7 +30,7 @@ def takes(trace: Sequence[t.Event]) -> Iterator[Take]:
     """Every take of the run, with what was waiting on that node at that moment."""
     replay = Replay()
     for event in of_kinds(OF_QUEUES, trace):
-        if isinstance(event, t.TaskTaken):
+        if type(event) is t.TaskTaken:
             node = replay.nodes[event.node]
             yield Take(event, node.waits_for(event), list(node.waiting))
         replay.take_in(event)

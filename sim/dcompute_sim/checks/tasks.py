@@ -52,9 +52,9 @@ def tasks(trace: Sequence[t.Event]) -> dict[str, Task]:
         task = found.get(name)
         if task is None:
             task = found[name] = Task()
-        if isinstance(event, t.ResultReceived) and task.asked and event.asker != task.asked[0].asker:
+        if type(event) is t.ResultReceived and task.asked and event.asker != task.asked[0].asker:
             continue  # of an older node, which answers to everybody
-        if isinstance(event, t.TaskSettled) and event.outcome in ("result", "failed"):
+        if type(event) is t.TaskSettled and event.outcome in ("result", "failed"):
             continue
         _PART_OF[type(event)](task).append(event)
     return found

@@ -99,7 +99,10 @@ class SuspendableDriver:
         self._inner.call_on_loop(lambda: self.run(call))
 
     def call_later(self, delay_s: float, call: Callable[[], None]) -> Timer:
-        return _SuspendableTimer(self, self._inner, delay_s, call)
+        timer = _SuspendableTimer()
+        timer._driver, timer._call = self, call
+        timer._timer = self._inner.call_later(delay_s, timer._due)
+        return timer
 
     def dial(self, address: Address, user: ChannelUser) -> Timer:
         return self._inner.dial(address, _SuspendableUser(self, user))
@@ -122,14 +125,11 @@ class SuspendableDriver:
 class _SuspendableTimer:
     """A timer that can still be cancelled when it is due and waits for the thaw, as in any event loop."""
 
+    # Without an `__init__`: to call that takes CPython 3.11 longer than to set these.
     __slots__ = ("_call", "_driver", "_timer")
-
-    def __init__(
-        self, driver: SuspendableDriver, inner: Driver, delay_s: float, call: Callable[[], None]
-    ) -> None:
-        self._driver = driver
-        self._call: Callable[[], None] | None = call
-        self._timer = inner.call_later(delay_s, self._due)
+    _call: Callable[[], None] | None
+    _driver: SuspendableDriver
+    _timer: Timer
 
     def cancel(self) -> None:
         self._call = None

@@ -80,8 +80,9 @@ class Link:
         """How long a segment of `n_bytes` handed over now takes to cross."""
         self.crossings += 1
         delay_s = self.latency_s
-        if self.jitter_s and self._draw is not None:
-            delay_s += self.jitter_s * self._draw()
+        draw = self._draw
+        if draw is not None and self.jitter_s:
+            delay_s += self.jitter_s * draw()
         if self.bytes_per_s is not None:
             start_s = max(now_s, self._busy_until_s)
             self._busy_until_s = start_s + n_bytes / self.bytes_per_s

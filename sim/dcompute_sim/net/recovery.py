@@ -166,7 +166,8 @@ class Recovery:
         """Transmit one segment, which says what was received."""
         end = self._end
         now_s = self._clock.env._now
-        segment = WatchedSegment(end, seq, payload, now_s)
+        segment: WatchedSegment[Any] = WatchedSegment()
+        segment.sender, segment.seq, segment.payload, segment.sent_at_s = end, seq, payload, now_s
         segment.ack, segment.beyond, segment.echo_s = end.received, self._beyond(), self._echo_s
         segment.again = each is not None and each.again > 0
         self.ack_due = False

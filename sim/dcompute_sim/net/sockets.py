@@ -182,8 +182,9 @@ class Stream(Endpoint):
     # --- called by the kernel's part ---
 
     def arrived(self, data: bytes) -> None:
-        if self.on_data is not None:
-            self.on_data(data)
+        on_data = self.on_data
+        if on_data is not None:
+            on_data(data)
 
     def writable(self) -> None:
         if self.on_full is not None:

@@ -66,7 +66,6 @@ class Endpoint:
         "_fin_sent",
         "_network",
         "_pending",
-        "_pending_at_s",
         "_recovery",
         "_under_way",
         "connection",
@@ -108,7 +107,6 @@ class Endpoint:
         self._pending: Segment[Endpoint] | None = (
             None  # the newest segment, which a write at the same instant joins
         )
-        self._pending_at_s = 0.0
         self._arrival_s = 0.0  # of the newest segment: later ones do not overtake it
         self._delay_s = math.inf  # that the newest bytes had; of the first there is nothing to compare with
         self._under_way = 0  # up to here bytes have been sent, watched, over a link that was up
@@ -188,31 +186,35 @@ class Endpoint:
 
     def send_bytes(self, data: bytes) -> None:
         """Put `data` on the wire; a write at the same instant joins the segment before."""
-        self.spoke_at_s = self._env._now
+        now_s = self.spoke_at_s = self._env._now
         recovery = self._recovery
         if recovery is not None and recovery.window is not None:
             self._put(recovery, data, len(data))
             return
         pending = self._pending
         if (
-            self._pending_at_s == self._env._now
-            and pending is not None
-            and pending.callbacks is not None  # still under way
+            pending is not None
+            and pending.sent_at_s == now_s
             and pending.payload
             and len(pending.payload) < MSS
         ):
             pending.payload += data
-            self.show("PA", self.sent, data, lost=False)
+            if self._network.tap is not None:
+                self.show("PA", self.sent, data, lost=False)
             self.sent += len(data)
             return
         self._transmit(data, len(data))
 
     def _transmit(self, payload: bytes | None, length: int) -> None:
         env = self._env
-        now_s = self._pending_at_s = env._now
-        segment = self._pending = Segment(self, self.sent, payload, now_s)
+        now_s = arrival_s = env._now
+        segment: Segment[Endpoint] = Segment()
+        self._pending = segment
+        segment.sender = self
+        segment.seq = self.sent
+        segment.payload = payload
+        segment.sent_at_s = now_s
         segment.callbacks = _CROSS
-        arrival_s = now_s
         for link in self.slow_links:
             arrival_s += link.delay_s(length, now_s)
         # Jitter lets no segment overtake another: in order, they take the short way through `_cross`.
@@ -312,7 +314,8 @@ class Endpoint:
         return any(link.loss > 0 and link.loses() for link in self.slow_links)
 
     def _send_reset(self, seq: int) -> None:
-        reset = Segment(self, seq, None, self._env._now)
+        reset: Segment[Endpoint] = Segment()
+        reset.sender, reset.seq, reset.payload, reset.sent_at_s = self, seq, None, self._env._now
         crosses = self._launch(reset, 0, 0.0, _RESET_CROSS, _RESET_SWALLOWED)
         self.show("RA", seq, b"", not crosses)
 

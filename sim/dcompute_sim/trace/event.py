@@ -12,7 +12,11 @@ def _tag(class_name: str) -> str:
 class Event(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="event", tag=_tag, gc=False
 ):
-    """What every event has: when it happened. No event is part of a cycle, so the collector need not look."""
+    """What every event has: when it happened. No event is part of a cycle, so the collector need not look.
+
+    Of what class it is not (`isinstance`, `case`) takes ten times as long as of others, for that is asked of
+    msgspec's metaclass. Where most events of a trace pass by, `type(event) is` and a set of types tell.
+    """
 
     t_us: int
 

@@ -32,7 +32,7 @@ class Participants:
     def __init__(self, events: Iterable[Event] = ()) -> None:
         self._others: dict[str, ParticipantDefined] = {}
         for event in events:
-            if isinstance(event, ParticipantDefined):
+            if type(event) is ParticipantDefined:
                 self.add(event)
 
     def add(self, event: ParticipantDefined) -> None:

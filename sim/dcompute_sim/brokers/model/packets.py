@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from dcompute_sim.brokers.model.broker_config import ReturnCode
+from dcompute_sim.brokers.model.topics import has_wildcard
 
 MAX_SEPARATORS = 200
 """In a topic, as mosquitto: a tree node a level makes 64 KiB of slashes costly."""
@@ -196,7 +197,7 @@ def parse_acknowledgement(kind: int, flags: int, body: bytes) -> int:
 def check_topic(topic: bytes) -> None:
     """Refuse what is no topic name: empty [MQTT-4.7.3-1], with wildcards [MQTT-3.3.2-2], ill-formed."""
     _check_size(topic)
-    if b"+" in topic or b"#" in topic:
+    if has_wildcard(topic):
         raise ProtocolError("a wildcard in a topic name [MQTT-3.3.2-2]")
     text(topic)
 
@@ -205,6 +206,8 @@ def check_filter(topic_filter: bytes) -> None:
     """Refuse what is no topic filter: empty [MQTT-4.7.3-1], or with a wildcard where none may be."""
     _check_size(topic_filter)
     text(topic_filter)
+    if not has_wildcard(topic_filter):
+        return
     if b"#" in topic_filter and topic_filter != b"#" and topic_filter.find(b"#") != len(topic_filter) - 1:
         raise ProtocolError("# is not the last level of a topic filter [MQTT-4.7.1-2]")
     for level in topic_filter.split(b"/"):
