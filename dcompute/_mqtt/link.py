@@ -359,9 +359,8 @@ class MqttLink:
         """Look again when a ping is due, or a PUBACK overdue."""
         assert self._session is not None
         due_s = self._session.next_check_s()
-        oldest = next(iter(self._in_flight.values()), None)
-        if oldest is not None:
-            due_s = min(due_s, oldest.at_s + ACK_TIMEOUT_S)
+        if self._in_flight:
+            due_s = min(due_s, next(iter(self._in_flight.values())).at_s + ACK_TIMEOUT_S)
         now_s = self._driver.now_s()
         # At least a millisecond: rounding may put the due time a hair before now, for ever.
         self._check_due_s = max(due_s, now_s + 0.001)
@@ -372,7 +371,7 @@ class MqttLink:
         session = self._session
         if session is None:
             return
-        oldest = next(iter(self._in_flight.values()), None)
+        oldest = next(iter(self._in_flight.values())) if self._in_flight else None
         if oldest is not None and self._driver.now_s() - oldest.at_s >= ACK_TIMEOUT_S:
             self.reconnect(f"a message was not acknowledged within {ACK_TIMEOUT_S:.0f} s")
             return

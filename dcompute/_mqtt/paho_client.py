@@ -111,7 +111,10 @@ class PahoClient(paho.Client):
         while end - start >= 2 and self._sock is not None:
             length, at = data[start + 1], start + 2
             if length & 0x80:
-                length, at = _long_length(data, start + 1)
+                if at < end and data[at] < 0x80:  # two bytes, as of nearly all that are longer than one
+                    length, at = (data[at] << 7) + length - 0x80, at + 1
+                else:
+                    length, at = _long_length(data, start + 1)
             stop = at + length
             if stop > end:
                 self._missing = stop - end
@@ -242,6 +245,8 @@ def _length(n_bytes: int) -> tuple[int, ...]:
     """A remaining length, seven bits a byte [MQTT-2.2.3]."""
     if n_bytes < 0x80:
         return (n_bytes,)
+    if n_bytes < 0x4000:
+        return (n_bytes & 0x7F | 0x80, n_bytes >> 7)
     return (n_bytes & 0x7F | 0x80, *_length(n_bytes >> 7))
 
 

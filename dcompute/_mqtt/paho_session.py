@@ -120,7 +120,8 @@ class PahoSession:
             return
         finally:
             self._feeding = False
-        self.flush()
+        if self._client.outbox:
+            self.flush()
 
     def subscribe(self, topics: Sequence[Subscription], *, optional: bool = False) -> None:
         """SUBSCRIBE, all in one packet; answered by `session_subscribed`, an `optional` one (of one topic) by

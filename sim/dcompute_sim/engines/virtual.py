@@ -40,10 +40,11 @@ START_S = 1.0  # paho takes a ping time of 0 for "no ping under way", so its clo
 class VirtualDriver:
     """The driver of one host: its connections cross the virtual network, its timers are SimPy's."""
 
-    __slots__ = ("_clock", "_env", "_host", "random")
+    __slots__ = ("_clock", "_env", "_host", "call_later", "random")
 
     def __init__(self, host: Host, clock: Clock, rng: Rng) -> None:
         self.random = rng
+        self.call_later = clock.call_later
         self._host = host
         self._clock = clock
         self._env = clock.env
@@ -56,9 +57,6 @@ class VirtualDriver:
 
     def call_on_loop(self, call: Callable[[], None]) -> None:
         call()
-
-    def call_later(self, delay_s: float, call: Callable[[], None]) -> Timer:
-        return self._clock.call_later(delay_s, call)
 
     def dial(self, address: Address, user: ChannelUser) -> Timer:
         return _Dial(self._host, address, user)

@@ -93,12 +93,12 @@ class _Served:
         self._arm = arm
 
     def received(self, data: bytes) -> None:
-        connecting = self._connection.session is None
+        connection = self._connection
+        connecting = connection.session is None
         self._log.speaking = self._name
-        self._broker.received(self._connection, data, self._env._now)
-        session = self._connection.session
-        if connecting and session is not None and self._connection.client_id != self._name:
-            self._log.who[self._connection.client_id] = self._name
+        self._broker.received(connection, data, self._env._now)
+        if connecting and connection.session is not None and connection.client_id != self._name:
+            self._log.who[connection.client_id] = self._name
         if connecting or self._broker.config.retained_late_s:  # else no packet brings a deadline nearer
             self._arm(self._broker)
 
