@@ -33,6 +33,7 @@ from dcompute._cli.update import Runner, prepare
 from dcompute._cli.update_options import Versions, Waves
 from dcompute.bundle import Bundle
 from dcompute.master_transport import MasterNodeTransport
+from dcompute.records import NodeInfo
 from dcompute.update_keys import UpdateKeys
 from dcompute.updates import NodeUpdate, UpdateProgress, Updates, messages
 
@@ -124,8 +125,11 @@ class SimulatedMaster:
     def _see(self, node_id: str) -> None:
         board = self._fleet.boards[node_id]
         if board.is_up:
-            info = {"node_id": node_id, "status": "ready", "capabilities": {"version": board.version}}
-            self._talk(self._updates.seen(info, self._fleet.now_s))
+            said = {"version": board.version}
+            about = NodeInfo(
+                node_id=node_id, status="ready", device_type="", last_seen=0.0, inc="", capabilities=said
+            )
+            self._talk(self._updates.seen(about, self._fleet.now_s))
 
     def _talk(self, sent: list[tuple[str, bytes]]) -> None:
         """To and fro, until nobody has anything more to say."""

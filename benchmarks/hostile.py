@@ -42,6 +42,7 @@ from benchmarks.hostile_packets import (
 )
 from dcompute.master_transport import MasterNodeTransport
 from dcompute.node_transport import ComputeNodeTransport
+from dcompute.records import NodeInfo
 
 MESSAGES = 8_000
 PACKETS = 1_000_000
@@ -60,28 +61,28 @@ _KEYS = (
 )
 
 
-def hostile_message(dice: random.Random, node: str) -> tuple[str, bytes]:
+def hostile_message(rng: random.Random, node: str) -> tuple[str, bytes]:
     """A topic that somebody reads, and something that is not what is read there."""
     topics = ["initialisation", "results", "updates", node, f"{node}/status", f"{node}/update"]
-    topic = dice.choice([*topics, f"ghost-{dice.randrange(500)}/status"])
-    kind = dice.randrange(5)
+    topic = rng.choice([*topics, f"ghost-{rng.randrange(500)}/status"])
+    kind = rng.randrange(5)
     if kind == 0:
-        return topic, dice.randbytes(dice.randrange(400))
+        return topic, rng.randbytes(rng.randrange(400))
     if kind == 1:
-        depth = dice.choice((17, 200, 20_000))
+        depth = rng.choice((17, 200, 20_000))
         return topic, b"[" * depth + b"]" * depth
-    body = {dice.choice(_KEYS): dice.choice(_VALUES) for _ in range(dice.randrange(8))}
-    body |= {"node_id": dice.choice([node, "ghost", *_TEXTS]), "inc": dice.choice(["", "z.1", "z" * 200])}
+    body = {rng.choice(_KEYS): rng.choice(_VALUES) for _ in range(rng.randrange(8))}
+    body |= {"node_id": rng.choice([node, "ghost", *_TEXTS]), "inc": rng.choice(["", "z.1", "z" * 200])}
     if topic == node:  # what is a task in truth would be done
-        body |= {"priority": dice.choice([0, 11, "7", None, True, [1]])}
+        body |= {"priority": rng.choice([0, 11, "7", None, True, [1]])}
     if topic == f"{node}/status":
-        body["status"] = dice.choice(["busy", "", 7, None, "x" * 65, {"a": 1}])
-        body["node_id"] = dice.choice(["ghost", 5, None])
+        body["status"] = rng.choice(["busy", "", 7, None, "x" * 65, {"a": 1}])
+        body["node_id"] = rng.choice(["ghost", 5, None])
     payload = json.dumps(body).encode("utf-8", "surrogatepass")
     if kind == 2:
-        at = dice.randrange(len(payload))
-        return topic, payload[:at] + dice.randbytes(1) + payload[at + 1 :]
-    return (topic, payload[: dice.randrange(len(payload))]) if kind == 3 else (topic, payload)
+        at = rng.randrange(len(payload))
+        return topic, payload[:at] + rng.randbytes(1) + payload[at + 1 :]
+    return (topic, payload[: rng.randrange(len(payload))]) if kind == 3 else (topic, payload)
 
 
 class _Faults(logging.Handler):
@@ -155,6 +156,12 @@ class _Bystanders:
             transport.kill()
 
 
+def _seen(master: MasterNodeTransport, node_id: str) -> NodeInfo:
+    """What the master knows of a node, and of one that it does not know."""
+    unknown = NodeInfo(node_id=node_id, status="", device_type="", last_seen=0.0, inc="", capabilities={})
+    return master.get_node_info(node_id) or unknown
+
+
 def _wait(condition: Any, within_s: float = _PATIENCE_S) -> None:
     give_up_s = time.monotonic() + within_s
     while not condition():
@@ -199,15 +206,13 @@ async def withstand_messages(kind: str, count: int, *, with_board: bool, seed: i
             if with_board:
                 board = _board(broker.port, told)
                 board.start()
-                await asyncio.to_thread(
-                    _wait, lambda: (others.master.get_node_info("board") or {}).get("status") == "ready"
-                )
-                before = (others.master.get_node_info("board") or {}).get("inc")
+                await asyncio.to_thread(_wait, lambda: _seen(others.master, "board")["status"] == "ready")
+                before = _seen(others.master, "board")["inc"]
             grown_mib = _rss_mib(broker.pid)
             await asyncio.to_thread(_attack, broker.port, count, seed, others, found)
             found.grown_mib = _rss_mib(broker.pid) - grown_mib
             if board is not None:
-                after = (others.master.get_node_info("board") or {}).get("inc")
+                after = _seen(others.master, "board")["inc"]
                 found.board = (
                     "unharmed" if after == before and told.boots == 1 and not told.crashes else "hurt"
                 )
@@ -241,12 +246,12 @@ def _board(port: int, told: _Told) -> FirmwareProcess:
 
 def _attack(port: int, count: int, seed: int, others: _Bystanders, found: Withstood) -> None:
     """Say it all, a message at a time as the broker takes it; a task of the others every so often."""
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     with socket.create_connection(("127.0.0.1", port)) as link:
         link.sendall(wire.connect("attacker", keepalive_s=0))
         for number in range(count):
-            topic, payload = hostile_message(dice, dice.choice(["n", "board"]))
-            retain = dice.random() < 0.05
+            topic, payload = hostile_message(rng, rng.choice(["n", "board"]))
+            retain = rng.random() < 0.05
             link.sendall(wire.publish(topic, payload, retain=retain))
             if number % max(1, count // 20) == 0:
                 others.ask(found)
@@ -273,16 +278,16 @@ async def withstand_packets(kind: str, count: int, seed: int = 5) -> Withstood:
 
 
 def _mutate(port: int, count: int, seed: int, others: _Bystanders, found: Withstood) -> None:
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     done = 0
     while done < count:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)) as link:
             link.settimeout(1)
-            begun = [FROM_CLIENT[0].replace(b"\0\1c", b"\0\1m", 1)] if dice.random() < 0.8 else []
+            begun = [FROM_CLIENT[0].replace(b"\0\1c", b"\0\1m", 1)] if rng.random() < 0.8 else []
             link.sendall(b"".join(begun))
             for _ in range(20):
                 done += 1
-                link.sendall(mutated(dice, dice.choice(FROM_CLIENT)))
+                link.sendall(mutated(rng, rng.choice(FROM_CLIENT)))
         if done // 20 % max(1, count // 400) == 0:
             others.ask(found)
     others.ask(found)
@@ -325,7 +330,7 @@ def _flood(port: int) -> Flooded:
             def turn(number: int) -> None:
                 """What was said is heard: a broker drops what a client is too slow for."""
                 say("attacker/status", node_id="attacker", status="busy", inc=f"a.{number}")
-                _wait(lambda: (others.master.get_node_info("attacker") or {}).get("inc") == f"a.{number}")
+                _wait(lambda: _seen(others.master, "attacker")["inc"] == f"a.{number}")
 
             def results(first: int, count: int) -> None:
                 for number in range(first, first + count):

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from dcompute.master_transport import MasterNodeTransport
     from dcompute.node_core import Rejected
     from dcompute.node_transport import ComputeNodeTransport
+    from dcompute.records import NodeInfo, NodeResult, ResultRecord
     from dcompute.security import Tls
     from dcompute.update_keys import BadKeyFile, UpdateKeys
     from dcompute.updates import UpdateProgress, UpdateState
@@ -49,9 +50,12 @@ _HOME = {
     "Functions": "dcompute.functions",
     "Forked": "dcompute.errors",
     "MasterNodeTransport": "dcompute.master_transport",
+    "NodeInfo": "dcompute.records",
+    "NodeResult": "dcompute.records",
     "NodeUnavailable": "dcompute.errors",
     "NotSent": "dcompute.errors",
     "Rejected": "dcompute.node_core",
+    "ResultRecord": "dcompute.records",
     "Tls": "dcompute.security",
     "UnknownNode": "dcompute.errors",
     "UpdateKeys": "dcompute.update_keys",
@@ -87,6 +91,9 @@ __all__ = [  # noqa: RUF022 - by what a reader looks for first
     "Functions",
     "FleetFuture",
     "MapResults",
+    "NodeInfo",
+    "ResultRecord",
+    "NodeResult",
     "is_cancelled",
     "progress",
     "Tls",

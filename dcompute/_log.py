@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from typing import Any
 
 
 def printable(text: str) -> str:
@@ -37,7 +36,7 @@ def is_power_of_two(count: int) -> bool:
     return count & (count - 1) == 0
 
 
-def guarded(what: str, call: Callable[..., object], *args: Any) -> None:
+def guarded(what: str, call: Callable[..., object], *args: object) -> None:
     """Call users' code with `args`, which may raise anything; that is logged and stops nothing.
 
     `sys.exit()` in a callback would end the thread that serves all transports of the process. Only Ctrl-C in

@@ -16,7 +16,7 @@ Json = TypeVar("Json")
 _NESTING = (dict, list)
 
 
-def plain(value: Any, limit: int = MAX_PAYLOAD_BYTES) -> Any:
+def plain(value: object, limit: int = MAX_PAYLOAD_BYTES) -> Any:
     """Return a copy of `value` made of dict, list, str, int, float, bool and None themselves.
 
     Raises:
@@ -41,7 +41,7 @@ class _Copier:
         self._limit = limit
         self._room = limit
 
-    def copy(self, value: Any, depth: int) -> Any:
+    def copy(self, value: object, depth: int) -> object:
         # The methods of the base classes: a subclass is free to say something else, even of its length.
         if isinstance(value, str):
             self._take(str.__len__(value) + 2)

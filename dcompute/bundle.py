@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dcompute._words import number_of
+from dcompute._plural import number_of
 
 VERSION_FILE = "version.json"
 CONFIG_FILE = "config.py"

@@ -7,7 +7,7 @@ import threading
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, overload
 
 from dcompute._log import guarded, is_power_of_two, log
 from dcompute._master.effects import DeclareDead, Denial, Effect, Probe
@@ -20,7 +20,7 @@ from dcompute._mqtt.paho_session import QOS, SessionSettings, Subscription
 from dcompute._mqtt.shared import shared_driver
 from dcompute._mqtt.transport import Transport
 from dcompute._plain import copy_json, plain
-from dcompute._words import number_of
+from dcompute._plural import number_of
 from dcompute.drivers import Address, Driver, Timer
 from dcompute.errors import Backlogged, DeadNode, JournalError, NodeUnavailable, UnknownNode
 from dcompute.events import (
@@ -59,13 +59,14 @@ if TYPE_CHECKING:
     from dcompute._master.running_updates import MasterUpdates
     from dcompute._ota.progress import UpdateProgress
     from dcompute.bundle import Bundle
+    from dcompute.records import NodeInfo, NodeResult, ResultRecord
 
 BROKER_DROPPED = "$SYS/broker/publish/messages/dropped"
 
 JOURNAL_RETRY_S = 5.0
 
 DeadNodesCallback = Callable[[list[str]], object]
-ResultsCallback = Callable[[list[dict[str, Any]]], object]
+ResultsCallback = Callable[[list["NodeResult"]], object]
 
 
 class MasterNodeTransport(Transport):
@@ -201,7 +202,9 @@ class MasterNodeTransport(Transport):
 
     # --- tasks and results ------------------------------------------------------------------------------
 
-    def send_task(self, node_id: str, task_data: Mapping[str, Any], priority: int = DEFAULT_PRIORITY) -> str:
+    def send_task(
+        self, node_id: str, task_data: Mapping[str, object], priority: int = DEFAULT_PRIORITY
+    ) -> str:
         """Give a task to a node; returns the task's id.
 
         The dict is copied. It gets an `id` if it has none, and `priority` (10 is the highest) unless it has
@@ -247,9 +250,8 @@ class MasterNodeTransport(Transport):
 
     def get_results(
         self, node_id_dict: str | Collection[str] | None = None, disposable: bool = False
-    ) -> dict[str, list[dict[str, Any]]]:
-        """Results by node: `{node_id: [{"result", "timestamp", "received_at", "task_id", "attempt",
-        "inc"}]}`.
+    ) -> dict[str, list[ResultRecord]]:
+        """Results by node: `{node_id: [record, ...]}`.
 
         Args:
             node_id_dict: one node id, or a list, set or dict of ids; None for all.
@@ -264,21 +266,18 @@ class MasterNodeTransport(Transport):
     # --- nodes ------------------------------------------------------------------------------------------
 
     @overload
-    def get_node_info(self, node_id: None = None) -> list[dict[str, Any]]: ...
+    def get_node_info(self, node_id: None = None) -> list[NodeInfo]: ...
 
     @overload
-    def get_node_info(self, node_id: str) -> dict[str, Any] | None: ...
+    def get_node_info(self, node_id: str) -> NodeInfo | None: ...
 
-    def get_node_info(self, node_id: str | None = None) -> dict[str, Any] | list[dict[str, Any]] | None:
-        """One node's record, None if unknown; without `node_id` a list of all. Copies, free to change.
-
-        A record has `node_id, status, device_type, last_seen, inc, capabilities`.
-        """
+    def get_node_info(self, node_id: str | None = None) -> NodeInfo | list[NodeInfo] | None:
+        """One node's record, None if unknown; without `node_id` a list of all. Copies, free to change."""
         with self._lock:
             found = self._registry.infos() if node_id is None else self._registry.info(node_id)
         return copy_json(found)
 
-    def get_nodes_by_status(self, status: str = "ready") -> list[dict[str, Any]]:
+    def get_nodes_by_status(self, status: str = "ready") -> list[NodeInfo]:
         """The records of all nodes of one status."""
         with self._lock:
             found = self._registry.infos(status)
@@ -549,7 +548,9 @@ class MasterNodeTransport(Transport):
             if callback is None:
                 return
             kept = self._registry.results(None, remove=True)
-        results = [{"node_id": node_id, **record} for node_id, records in kept.items() for record in records]
+        results: list[NodeResult] = [
+            {"node_id": node_id, **record} for node_id, records in kept.items() for record in records
+        ]
         if not results:
             return
         try:

@@ -86,7 +86,7 @@ class ComputeNodeTransport(Transport):
         node_id: str | None = None,
         *,
         device_type: str = "python",
-        capabilities: Mapping[str, Any] | None = None,
+        capabilities: Mapping[str, object] | None = None,
         username: str | None = None,
         password: str | None = None,
         tls: bool | Tls | ssl.SSLContext | None = None,
@@ -196,7 +196,7 @@ class ComputeNodeTransport(Transport):
             statuses, self._statuses = self._statuses, []
         self._link.send_now(statuses)
 
-    def send_result(self, result: Any, task_id: str | int | None = None) -> None:
+    def send_result(self, result: object, task_id: str | int | None = None) -> None:
         """Send a result (any JSON value), now or when the link is back, in order.
 
         Without `task_id`, the result's own `task_id` field names the task, if it has one.

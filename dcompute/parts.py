@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dcompute._mqtt.link import MqttLink
     from dcompute._mqtt.link_owner import LinkOwner, Outgoing
     from dcompute._mqtt.paho_session import PahoSession, SessionSettings
-    from dcompute._words import noun, number_of
+    from dcompute._plural import noun, number_of
 
 __all__ = [
     "DEFAULT_KEEPALIVE_S",
@@ -46,7 +46,7 @@ _HOME = {
     "MqttLink": "_mqtt.link",
     **dict.fromkeys(("LinkOwner", "Outgoing"), "_mqtt.link_owner"),
     **dict.fromkeys(("PahoSession", "SessionSettings"), "_mqtt.paho_session"),
-    **dict.fromkeys(("noun", "number_of"), "_words"),
+    **dict.fromkeys(("noun", "number_of"), "_plural"),
     "printable": "_log",
 }
 

@@ -179,13 +179,13 @@ def _status(node_id: str, payload: bytes) -> StatusMessage | StatusCleared:
     )
 
 
-def _status_in(body: dict[str, Any], default: str | None = None) -> str:
+def _status_in(body: dict[str, object], default: str | None = None) -> str:
     """The status, as the constant if it is one: each message has a copy of its own."""
     status = check_status(body.get("status", default))
     return _STATUSES.get(status, status)
 
 
-def _described(payload: bytes) -> dict[str, Any]:
+def _described(payload: bytes) -> dict[str, object]:
     """What a node says of itself: masters keep it of all nodes, so it is small."""
     if len(payload) > _DESCRIPTION_BYTES:
         raise Rejected(
@@ -194,7 +194,7 @@ def _described(payload: bytes) -> dict[str, Any]:
     return decode_object(payload)
 
 
-def _announcement(body: dict[str, Any], size: int) -> Announcement:
+def _announcement(body: dict[str, object], size: int) -> Announcement:
     return Announcement(
         check_node_id(body.get("node_id")),
         _status_in(body, CONNECTED),
@@ -205,7 +205,7 @@ def _announcement(body: dict[str, Any], size: int) -> Announcement:
     )
 
 
-def _result(body: dict[str, Any], size: int) -> ResultMessage:
+def _result(body: dict[str, object], size: int) -> ResultMessage:
     node_id = check_node_id(body.get("node_id"))
     if "result" not in body:
         raise Rejected("a result without its `result` field")
@@ -226,7 +226,7 @@ def _result(body: dict[str, Any], size: int) -> ResultMessage:
     )
 
 
-def _task_named_in(result: Any) -> str | None:
+def _task_named_in(result: object) -> str | None:
     """What an older node's result says of itself; it is free to mean something else by that field."""
     try:
         return check_task_id(result["task_id"]) if isinstance(result, dict) else None
@@ -234,31 +234,31 @@ def _task_named_in(result: Any) -> str | None:
         return None
 
 
-def _inc(body: Mapping[str, Any]) -> str:
+def _inc(body: Mapping[str, object]) -> str:
     inc = body.get("inc", "")
     if not isinstance(inc, str) or len(inc) > MAX_INC_CHARS:
         raise Rejected("inc is not a short string")
     return inc
 
 
-def _device_type(body: Mapping[str, Any]) -> str:
+def _device_type(body: Mapping[str, object]) -> str:
     return check_device_type(body.get("device_type", ""))
 
 
-def _capabilities(value: Any) -> dict[str, Any]:
+def _capabilities(value: object) -> dict[str, object]:
     if not isinstance(value, dict):
         raise Rejected("capabilities is not a JSON object")
     return value
 
 
-def check_device_type(device_type: Any) -> str:
+def check_device_type(device_type: object) -> str:
     """Return `device_type` if it is text of at most 64 characters, else raise ValueError."""
     if not isinstance(device_type, str) or len(device_type) > MAX_DEVICE_TYPE_CHARS:
         raise ValueError(f"device_type must be a string of at most {MAX_DEVICE_TYPE_CHARS} characters")
     return device_type
 
 
-def check_capabilities(capabilities: dict[str, Any]) -> dict[str, Any]:
+def check_capabilities(capabilities: dict[str, object]) -> dict[str, object]:
     """Return `capabilities` if messages can carry them, else raise ValueError."""
     try:
         size = len(encode({"capabilities": capabilities}))
@@ -269,7 +269,7 @@ def check_capabilities(capabilities: dict[str, Any]) -> dict[str, Any]:
     return capabilities
 
 
-def task_fields(task_data: Mapping[str, Any], priority: int, new_id: str) -> dict[str, Any]:
+def task_fields(task_data: Mapping[str, object], priority: int, new_id: str) -> dict[str, Any]:
     """A copy of `task_data` with `priority` and `id` filled in where missing, both validated (ValueError)."""
     if not isinstance(task_data, Mapping):
         raise ValueError(f"a task is a dict, not {type(task_data).__name__}")
@@ -279,7 +279,7 @@ def task_fields(task_data: Mapping[str, Any], priority: int, new_id: str) -> dic
     return task
 
 
-def encode_task(task: dict[str, Any], attempt: int) -> bytes:
+def encode_task(task: dict[str, object], attempt: int) -> bytes:
     """The payload of a task (ValueError if it is not JSON, too deep or too large)."""
     return encode({**task, "attempt": attempt})
 

@@ -92,7 +92,7 @@ class TaskLoop:
             self._node.publish_status(BUSY)
         self._execute(task, partial(self._finish, task))
 
-    def _finish(self, task: Task, result: Any) -> None:
+    def _finish(self, task: Task, result: object) -> None:
         if self._on_finished is not None:
             guarded("what is told of finished tasks", self._on_finished, task, result)
         self._send(task, result)
@@ -107,7 +107,7 @@ class TaskLoop:
             self._node.publish_status(READY)
         self.kick()  # a task may have come between the last look and now
 
-    def _send(self, task: Task, result: Any) -> None:
+    def _send(self, task: Task, result: object) -> None:
         task_id = task["id"]
         try:
             try:

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dcompute._cli.metrics_option import metrics_of
 from dcompute._log import printable
@@ -16,6 +16,9 @@ from dcompute.executor.queue_state import TELL_S, QueueState, decode_queue
 from dcompute.master_transport import MasterNodeTransport
 from dcompute.metrics import Sample
 from dcompute.protocol import Rejected, Topics, queue_topic
+
+if TYPE_CHECKING:
+    from dcompute.records import NodeInfo
 
 Say = Callable[[str], object]
 LOOK_S = 1.0
@@ -78,7 +81,7 @@ class Watch(MasterNodeTransport):
             self._queues.take(state, time.monotonic())
 
 
-def top(settings: Mapping[str, Any], once: bool, metrics: str, say: Say) -> int:
+def top(settings: Mapping[str, object], once: bool, metrics: str, say: Say) -> int:
     """Print the fleet and the queues every second until interrupted; returns the exit status.
 
     ValueError for settings that are none, and if metrics cannot be served.
@@ -117,7 +120,7 @@ def samples(watch: Watch) -> Iterator[Sample]:
         yield "executor_nodes", "executor: nodes that it sees", asker, state.nodes
 
 
-def table(nodes: Sequence[Mapping[str, Any]]) -> list[str]:
+def table(nodes: Sequence[NodeInfo]) -> list[str]:
     """The fleet as lines of text."""
     rows: list[tuple[str, ...]] = [("NODE", "STATUS", "TYPE", "AT A TIME", "CREDIT", "FUNCTIONS")]
     for info in sorted(nodes, key=lambda info: str(info["node_id"])):
@@ -146,7 +149,7 @@ def queue_table(queues: Sequence[tuple[QueueState, float]]) -> list[str]:
     return ["", *_lines(rows)]
 
 
-def _by_status(nodes: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+def _by_status(nodes: Iterable[NodeInfo]) -> dict[str, int]:
     counts: dict[str, int] = {}
     for info in nodes:
         status = printable(info["status"])

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from dcompute._cli.update_options import Versions, Waves
 from dcompute._log import printable
@@ -15,7 +15,7 @@ from dcompute._ota.bundle_check import complaints
 from dcompute._ota.campaign import BadCampaign, Campaign, Fate, waves_of
 from dcompute._ota.messages import digest_of
 from dcompute._ota.progress import UpdateProgress, UpdateState
-from dcompute._words import number_of
+from dcompute._plural import number_of
 from dcompute.bundle import BadBundle, Bundle
 from dcompute.update_keys import UpdateKeys
 
@@ -127,7 +127,7 @@ class Updating(Protocol):
 
     def update_node(
         self, node_id: str, bundle: Bundle, key: bytes, *, back: bool, taken: bool, patience_s: float
-    ) -> Any:
+    ) -> object:
         """Begin an update."""
 
     def updates(self) -> list[UpdateProgress]:

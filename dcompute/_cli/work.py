@@ -15,7 +15,11 @@ Say = Callable[[str], object]
 
 
 def submit(
-    settings: Mapping[str, Any], function: str, arguments: list[str], options: Mapping[str, Any], say: Say
+    settings: Mapping[str, object],
+    function: str,
+    arguments: list[str],
+    options: Mapping[str, object],
+    say: Say,
 ) -> int:
     """Have one call done; returns the exit status."""
     with _executor(settings, options) as fleet:
@@ -86,7 +90,7 @@ def _print(future: FleetFuture, say: Say) -> int:
     return 0
 
 
-def json_line(value: Any) -> str:
+def json_line(value: object) -> str:
     """JSON on one line, with what a terminal would obey written as an escape."""
     text = json.dumps(value, ensure_ascii=False)
     return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)

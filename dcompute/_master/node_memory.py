@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from dcompute._master.node_record import GONE
 from dcompute.errors import JournalError
+
+if TYPE_CHECKING:
+    from dcompute.records import NodeInfo
 
 SCHEMA = """
 create table if not exists node (
@@ -28,19 +30,25 @@ WRITE = "insert or replace into node values (?1, ?2, ?3, ?4, ?5, ?6)"
 _FORMAT = 1
 
 
-def row_of(info: Mapping[str, Any]) -> tuple[Any, ...]:
+def row_of(info: NodeInfo) -> tuple[str | float, ...]:
     """A node's record, as the registry gives it, for `WRITE`."""
     said = json.dumps(info["capabilities"])
     return (info["node_id"], info["status"], info["inc"], info["device_type"], said, info["last_seen"])
 
 
-def infos_in(db: sqlite3.Connection) -> list[dict[str, Any]]:
+def infos_in(db: sqlite3.Connection) -> list[NodeInfo]:
     """The records in the table."""
     found = db.execute("select id, status, inc, device_type, capabilities, last_seen from node").fetchall()
-    names = ("node_id", "status", "inc", "device_type")
     return [
-        {**dict(zip(names, row, strict=False)), "capabilities": json.loads(row[4]), "last_seen": row[5]}
-        for row in found
+        {
+            "node_id": node_id,
+            "status": status,
+            "inc": inc,
+            "device_type": device_type,
+            "capabilities": json.loads(capabilities),
+            "last_seen": last_seen,
+        }
+        for node_id, status, inc, device_type, capabilities, last_seen in found
     ]
 
 
@@ -50,7 +58,7 @@ class Changes:
     def __init__(self) -> None:
         self._known: dict[str, tuple[bool, str]] = {}
 
-    def look(self, node_id: str, info: Mapping[str, Any] | None) -> bool:
+    def look(self, node_id: str, info: NodeInfo | None) -> bool:
         """Tell whether this differs from what was said of the node last; None: nothing is known of it."""
         if info is None:
             return self._known.pop(node_id, None) is not None
@@ -71,7 +79,7 @@ class NodeMemory:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._changes = Changes()
-        self._news: dict[str, tuple[Any, ...] | None] = {}
+        self._news: dict[str, tuple[str | float, ...] | None] = {}
         self._db: sqlite3.Connection | None = None
         self.open()
 
@@ -94,11 +102,11 @@ class NodeMemory:
             raise JournalError(f"journal {self.path}: {why}") from None
         self._db = db
 
-    def infos(self) -> list[dict[str, Any]]:
+    def infos(self) -> list[NodeInfo]:
         """What was believed."""
         return infos_in(self._db) if self._db is not None else []
 
-    def note(self, node_id: str, info: Mapping[str, Any] | None) -> bool:
+    def note(self, node_id: str, info: NodeInfo | None) -> bool:
         """Believe this of the node from now on; None: forget it. Returns whether `write` is to be called."""
         if self._db is None or not self._changes.look(node_id, info):
             return False

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dcompute.node_core import DEAD, OFFLINE
+
+if TYPE_CHECKING:
+    from dcompute.records import NodeInfo
 
 GONE = (DEAD, OFFLINE)
 DEFAULT_KEEPALIVE_S = 60.0
@@ -35,7 +38,7 @@ class NodeRecord:
         """Whether a message that names `inc` can be this node's: its status has named that life."""
         return not self.inc or life_of(inc) in self.lives
 
-    def public(self) -> dict[str, Any]:
+    def public(self) -> NodeInfo:
         """Return what callers may know; `capabilities` is the record's own, never changed but replaced."""
         return {
             "node_id": self.node_id,

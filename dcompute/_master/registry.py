@@ -64,8 +64,8 @@ believes". `python -m benchmarks mutants` plants faults against these rules.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, Any
 
 from dcompute._master.descriptions import Descriptions
 from dcompute._master.doubts import Doubts
@@ -84,6 +84,9 @@ from dcompute.events import (
 )
 from dcompute.node_core import DEAD
 from dcompute.protocol import Announcement, Message, ResultMessage, StatusCleared, StatusMessage
+
+if TYPE_CHECKING:
+    from dcompute.records import NodeInfo, ResultRecord
 
 _LIVES = 4  # of a node, whose results may still come
 _ONLY_ANNOUNCED = 1_000  # nodes that never told a status
@@ -358,7 +361,7 @@ class Registry:
         self._unanswered.clear()
         self._doubts.clear()
 
-    def restore(self, infos: Iterable[Mapping[str, Any]]) -> None:
+    def restore(self, infos: Iterable[NodeInfo]) -> None:
         """Take up what was believed before a crash, as `belief` gave it; before the first `link_up`."""
         for info in infos:
             record = NodeRecord(**info, death_reported=info["status"] in GONE, restored=True)
@@ -366,7 +369,7 @@ class Registry:
             self._descriptions.restored(record)
             self._nodes[record.node_id] = record
 
-    def belief(self, node_id: str) -> dict[str, Any] | None:
+    def belief(self, node_id: str) -> NodeInfo | None:
         """What is to be remembered of a node: its record, unless it was only announced."""
         record = self._nodes.get(node_id)
         return None if record is None or record.only_announced else record.public()
@@ -401,12 +404,12 @@ class Registry:
 
     # --- questions --------------------------------------------------------------------------------------
 
-    def info(self, node_id: str) -> dict[str, Any] | None:
+    def info(self, node_id: str) -> NodeInfo | None:
         """One node's record as a copy, None if unknown."""
         record = self._nodes.get(node_id)
         return record.public() if record else None
 
-    def infos(self, status: str | None = None) -> list[dict[str, Any]]:
+    def infos(self, status: str | None = None) -> list[NodeInfo]:
         """All records (of one status) as copies, in the order the nodes became known."""
         return [r.public() for r in self._nodes.values() if status is None or r.status == status]
 
@@ -443,11 +446,11 @@ class Registry:
             self._dead.clear()
         return dead
 
-    def results(self, only: Collection[str] | None, *, remove: bool) -> dict[str, list[dict[str, Any]]]:
+    def results(self, only: Collection[str] | None, *, remove: bool) -> dict[str, list[ResultRecord]]:
         """Results by node (of the nodes in `only`), as copies; `remove` takes exactly these out."""
         return self._tasks.results(only, remove=remove)
 
-    def put_back(self, results: dict[str, list[dict[str, Any]]]) -> None:
+    def put_back(self, results: dict[str, list[ResultRecord]]) -> None:
         """Keep again, before later ones, what `results` took out."""
         self._tasks.put_back(results)
 

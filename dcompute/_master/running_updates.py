@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import TYPE_CHECKING
 
 from dcompute._mqtt.link import MqttLink
 from dcompute._mqtt.paho_session import QOS, Subscription
@@ -16,6 +16,9 @@ from dcompute.bundle import Bundle
 from dcompute.drivers import Driver, Timer
 from dcompute.events import MasterObserver, UpdateMoved
 from dcompute.protocol import Topics, update_topic, updates_topic
+
+if TYPE_CHECKING:
+    from dcompute.records import NodeInfo
 
 _TICK_S = 1.0
 
@@ -34,8 +37,8 @@ class MasterUpdates:
         driver: Driver,
         link: MqttLink,
         topics: Topics,
-        lock: AbstractContextManager[Any],
-        node_info: Callable[[str], Mapping[str, Any] | None],
+        lock: AbstractContextManager[object],
+        node_info: Callable[[str], NodeInfo | None],
         tell: MasterObserver,
     ) -> None:
         self._driver = driver

@@ -10,10 +10,14 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Collection
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 from dcompute.protocol import ResultMessage
 
+if TYPE_CHECKING:
+    from dcompute.records import ResultRecord
+
+V = TypeVar("V")
 _RECORD_BYTES = 512  # what a result takes beside its payload
 
 
@@ -27,7 +31,7 @@ class TaskBook:
     """
 
     def __init__(self, result_limit: int, result_bytes: int, memory: int) -> None:
-        self._results: dict[str, deque[tuple[dict[str, Any], int]]] = {}  # by node, with its bytes
+        self._results: dict[str, deque[tuple[ResultRecord, int]]] = {}  # by node, with its bytes
         self._bytes: dict[str, int] = {}
         self._heavy: dict[int, OrderedDict[str, None]] = {}  # nodes, by how many bits their bytes have
         self._result_count = 0
@@ -79,7 +83,7 @@ class TaskBook:
             # Nearly every task has one, which is then kept as it is: a tuple takes 56 bytes.
             owners = (*self._owners(message.task_id), self._owner(node_id, message.task_id))
             _remember(self._done, message.task_id, owners if owners[1:] else owners[0], self._memory)
-        record = {
+        record: ResultRecord = {
             "result": message.result,
             "timestamp": message.timestamp,
             "received_at": wall_s,
@@ -98,7 +102,7 @@ class TaskBook:
             dropped += 1
         return dropped
 
-    def results(self, only: Collection[str] | None, *, remove: bool) -> dict[str, list[dict[str, Any]]]:
+    def results(self, only: Collection[str] | None, *, remove: bool) -> dict[str, list[ResultRecord]]:
         """Return results by node (of those in `only`): the records themselves; `remove` takes them out."""
         found = {
             node_id: [record for record, _ in kept]
@@ -110,7 +114,7 @@ class TaskBook:
                 self.forget(node_id)
         return found
 
-    def put_back(self, results: dict[str, list[dict[str, Any]]]) -> None:
+    def put_back(self, results: dict[str, list[ResultRecord]]) -> None:
         """Keep again, before later ones, what `results` took out."""
         for node_id, records in results.items():
             kept = self._results.setdefault(node_id, deque())
@@ -143,7 +147,7 @@ class TaskBook:
             del self._results[node_id], self._bytes[node_id]
 
 
-def _remember(memory: dict[Any, Any], key: Any, value: Any, limit: int) -> None:
+def _remember(memory: dict[str, V], key: str, value: V, limit: int) -> None:
     memory.pop(key, None)  # last in order
     memory[key] = value
     if len(memory) > limit:  # many at once: to find the first one, a dict passes all that were removed before

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from dcompute._log import log
 from dcompute._mqtt.suspects import Suspect, Suspects
-from dcompute._words import number_of
+from dcompute._plural import number_of
 
 ONCE_BYTES = 8192
 """What is larger goes at QoS 1 in any case."""

@@ -230,7 +230,7 @@ class PahoClient(paho.Client):
         return _NO_SOCKET
 
     def _packet_queue(
-        self, command: int, packet: bytes | bytearray, mid: int, qos: int, info: Any = None
+        self, command: int, packet: bytes | bytearray, mid: int, qos: int, info: object = None
     ) -> MQTTErrorCode:
         self.outbox.append(bytes(packet))
         return MQTTErrorCode.MQTT_ERR_SUCCESS

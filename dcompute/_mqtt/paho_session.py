@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import paho.mqtt.client as paho
 
@@ -212,15 +212,19 @@ class PahoSession:
     # --- paho's callbacks, to which it hands the session: bound methods would be three for each ---------
 
     @staticmethod
-    def _on_message(_client: Any, session: PahoSession, message: paho.MQTTMessage) -> None:
+    def _on_message(_client: object, session: PahoSession, message: paho.MQTTMessage) -> None:
         session.packet_message(message._topic, bytes(message.payload), message.retain)
 
     @staticmethod
-    def _on_publish(_client: Any, session: PahoSession, mid: int, _reason: Any, _properties: Any) -> None:
+    def _on_publish(
+        _client: object, session: PahoSession, mid: int, _reason: object, _properties: object
+    ) -> None:
         session.packet_acknowledged(mid)
 
     @staticmethod
-    def _on_disconnect(_client: Any, session: PahoSession, _flags: Any, reason: Any, _props: Any) -> None:
+    def _on_disconnect(
+        _client: object, session: PahoSession, _flags: object, reason: object, _props: object
+    ) -> None:
         text = str(reason)
         session._end("no answer within the keepalive" if text == "Keep alive timeout" else text)
 

@@ -13,9 +13,8 @@ import os
 import socket
 import threading
 from collections.abc import Sequence
-from typing import Any
 
-AddressInfo = tuple[socket.AddressFamily, socket.SocketKind, int, str, tuple[Any, ...]]
+AddressInfo = tuple[socket.AddressFamily, socket.SocketKind, int, str, tuple[object, ...]]
 _Answer = asyncio.Future[Sequence[AddressInfo]]
 _Waiting = list[tuple[asyncio.AbstractEventLoop, _Answer]]
 

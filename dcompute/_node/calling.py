@@ -65,7 +65,7 @@ def begin_with(flag: threading.Event | None, report: Report) -> None:
     _report.set(report)
 
 
-def call(handler: Handler, task: Task) -> Any:
+def call(handler: Handler, task: Task) -> object:
     """The handler's result, or the Failure that describes what it raised."""
     try:
         return handler(task)

@@ -167,7 +167,7 @@ def _begin(handler: Handler, path: list[str], folder: str, reports: Connection) 
     _handler, _reports = handler, reports
 
 
-def _work(task: Task) -> Any:
+def _work(task: Task) -> object:
     assert _handler is not None
     assert _reports is not None
     reports, task_id = _reports, str(task["id"])

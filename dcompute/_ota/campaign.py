@@ -31,7 +31,7 @@ from enum import StrEnum
 from typing import Any
 
 from dcompute._ota.progress import UpdateProgress, UpdateState
-from dcompute._words import noun, number_of
+from dcompute._plural import noun, number_of
 
 TRIES = 2
 
@@ -225,7 +225,7 @@ class Campaign:
 
     def to_json(self) -> str:
         """All that is to be kept; `from_json` reads it."""
-        known: dict[str, Any] = {
+        known: dict[str, object] = {
             "version": self.version,
             "release": self.release,
             "digest": self.digest,

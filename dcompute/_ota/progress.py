@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING
 
 from dcompute._ota import messages
 from dcompute._ota.messages import BadMessage, Code, Hello, Told, Want
@@ -37,6 +37,9 @@ _DEAF = (
     "it does not answer to its key: another one is on it, or none (`dcompute deploy --key-file`), "
     "or it has no heap left to answer"
 )
+
+if TYPE_CHECKING:
+    from dcompute.records import NodeInfo
 
 
 class UpdateState(StrEnum):
@@ -141,7 +144,7 @@ class NodeUpdate:
 
     # --- what happens -----------------------------------------------------------------------------------
 
-    def seen(self, status: str, capabilities: Mapping[str, Any], now_s: float) -> list[bytes]:
+    def seen(self, status: str, capabilities: Mapping[str, object], now_s: float) -> list[bytes]:
         """The node has this status (live, or the last one known). Unproven, so it only hurries a probe."""
         if self.state in OVER or status in (CONNECTED, DEAD, OFFLINE):
             return []
@@ -286,7 +289,7 @@ class Updates:
         self._told |= {update.node_id: update.state for update in changed}
         return [update.progress() for update in changed]
 
-    def seen(self, info: Mapping[str, Any], now_s: float) -> list[tuple[str, bytes]]:
+    def seen(self, info: NodeInfo, now_s: float) -> list[tuple[str, bytes]]:
         """A node's record, as `get_node_info` gives it, is new."""
         update = self._of.get(info["node_id"])
         if update is None:

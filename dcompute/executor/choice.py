@@ -22,7 +22,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from heapq import heappop, heappush
-from typing import Any
 
 from dcompute.executor.model import LEVELS, Node, Placement, Task
 
@@ -35,7 +34,7 @@ _FULL = 1 << 17
 _Entry = tuple[int, int, int, Task]  # of a queue: -priority, order, and a number of its own
 
 
-def matches(where: Mapping[str, Any], node_id: str, announced: Mapping[str, Any]) -> bool:
+def matches(where: Mapping[str, object], node_id: str, announced: Mapping[str, object]) -> bool:
     """Whether a node is what `where` wants: each value equal to what it announces (`node_id` is its id), or
     among it where that is a list; a list: any of these; `{"min": a, "max": b}`: a number between."""
     for key, wanted in where.items():
@@ -53,7 +52,7 @@ def matches(where: Mapping[str, Any], node_id: str, announced: Mapping[str, Any]
     return True
 
 
-def check_where(where: Mapping[str, Any]) -> None:
+def check_where(where: Mapping[str, object]) -> None:
     """Raise ValueError for bounds that are none: a misspelt one would let in every node that has the key."""
     for key, wanted in where.items():
         if isinstance(wanted, Mapping):

@@ -34,9 +34,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from heapq import heapify, heappop, heappush
-from typing import Any
 
-from dcompute._words import number_of
+from dcompute._plural import number_of
 from dcompute.executor.choice import ALONE_AFTER, Choice, unfit
 from dcompute.executor.model import (
     FULL_BACKOFF_S,
@@ -184,7 +183,7 @@ class FleetCore:
         """Nothing can be said of any node."""
         self.up = False
 
-    def node_seen(self, node_id: str, inc: str, announced: Mapping[str, Any], now_s: float) -> None:
+    def node_seen(self, node_id: str, inc: str, announced: Mapping[str, object], now_s: float) -> None:
         """The node is there, in the life and connection that `inc` names."""
         node = self._node(node_id)
         life = inc.rpartition(".")[0] or inc
@@ -257,7 +256,7 @@ class FleetCore:
         same = placement.task is self.tasks.get(said.task_id) and placement.attempt == said.attempt
         return placement if same else None
 
-    def answered_as_of_old(self, node_id: str, task_id: str, result: Any, now_s: float) -> None:
+    def answered_as_of_old(self, node_id: str, task_id: str, result: object, now_s: float) -> None:
         """A result on the topic `results`, from a node that knows no end to end delivery and has the task."""
         task = self.tasks.get(task_id)
         if task is not None and any(placement.node.id == node_id for placement in task.placements):
@@ -360,7 +359,9 @@ class FleetCore:
         elif not task.active() and not task.waiting:
             self._next_attempt(task)
 
-    def _settle(self, task: Task, outcome: Outcome, now_s: float, value: Any = None, node: str = "") -> None:
+    def _settle(
+        self, task: Task, outcome: Outcome, now_s: float, value: object = None, node: str = ""
+    ) -> None:
         del self.tasks[task.id]
         self.choice.remove(task)
         settled = Settled(task, outcome, value, node)
@@ -541,14 +542,14 @@ def _connection(inc: str) -> int:
     return int(number) if number.isascii() and number.isdecimal() else 0
 
 
-def _names(functions: Any) -> frozenset[str] | None:
+def _names(functions: object) -> frozenset[str] | None:
     if not isinstance(functions, list):
         return None
     whole = [name for name in functions if isinstance(name, str)]
     return frozenset(whole + [name.rpartition(":")[2] for name in whole])
 
 
-def count_in(announced: Mapping[str, Any], key: str) -> int:
+def count_in(announced: Mapping[str, object], key: str) -> int:
     """How many a node announces under `key`; 0 if it is no such number, as true is none."""
     value = announced.get(key)
     return value if type(value) is int and value > 0 else 0

@@ -25,7 +25,7 @@ from dcompute._log import log
 from dcompute._master.registry import Registry
 from dcompute._mqtt.paho_session import SessionSettings
 from dcompute._mqtt.shared import shared_driver
-from dcompute._words import noun, number_of
+from dcompute._plural import noun, number_of
 from dcompute.drivers import Address, Driver
 from dcompute.events import ExecutorObserver
 from dcompute.executor.core import FleetCore

@@ -109,7 +109,7 @@ class FleetLoop(Hearing):
         self._progressed = progressed
         self._died = died
         self._changes = Changes()
-        self._beliefs: dict[str, tuple[Any, ...]] = {}  # to be written down
+        self._beliefs: dict[str, tuple[object, ...]] = {}  # to be written down
         self._observer = observer
         self._answers = f"{topics.results}/{name}"
         self._registry = registry
@@ -120,7 +120,7 @@ class FleetLoop(Hearing):
         self._withheld = Batch()  # what the journal has refused so far
         self._journal_error = ""
         self._unfit = ""
-        self._seen: dict[str, tuple[Any, ...]] = {}
+        self._seen: dict[str, tuple[object, ...]] = {}
         self._listens_to_old = False
         self._timer: Timer | None = None
         self._timer_at_s = 0.0

@@ -122,7 +122,7 @@ def settle(future: FleetFuture, settled: Settled) -> None:
         future.set_running_or_notify_cancel()
 
 
-def ignore(fn: Callable[[Any], object], argument: Any) -> None:
+def ignore(fn: Callable[[Any], object], argument: object) -> None:
     """Call it; what it returns is of no interest."""
     fn(argument)
 

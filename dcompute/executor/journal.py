@@ -19,7 +19,7 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dcompute._master.node_memory import SCHEMA as NODE_SCHEMA
 from dcompute._master.node_memory import WRITE as WRITE_NODE
@@ -48,6 +48,9 @@ rowid;
 """
     + NODE_SCHEMA
 )
+
+if TYPE_CHECKING:
+    from dcompute.records import NodeInfo
 
 _WRITES = {
     "placed": (
@@ -79,7 +82,7 @@ class Row:
     body: bytes
     priority: int
     function: str
-    where: dict[str, Any]
+    where: dict[str, object]
     once: bool
     deadline_s: float | None  # seconds since 1970
     retries: int | None
@@ -205,7 +208,7 @@ class Journal:
         with self._lock:
             return self._db.execute("select node, life, top from counter").fetchall()
 
-    def nodes(self) -> list[dict[str, Any]]:
+    def nodes(self) -> list[NodeInfo]:
         """What was believed of nodes."""
         with self._lock:
             return infos_in(self._db)

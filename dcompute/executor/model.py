@@ -45,7 +45,7 @@ class Task:
     body: bytes
     priority: int = 5
     function: str = ""
-    where: Mapping[str, Any] = field(default_factory=dict)
+    where: Mapping[str, object] = field(default_factory=dict)
     once: bool = False
     deadline_s: float | None = None
     retries: int | None = None
@@ -95,7 +95,7 @@ class Node:
     credit: int = 0
     largest: int = 0
     hands: int = 1  # how many tasks it works on at a time
-    announced: dict[str, Any] = field(default_factory=dict)
+    announced: dict[str, object] = field(default_factory=dict)
     functions: frozenset[str] | None = None  # whole names, and short ones; None: it does not say
     top: int = 0
     open: dict[int, Placement] = field(default_factory=dict)
@@ -189,7 +189,7 @@ class Settled:
 class Batch:
     """What to do, in this order: commit `writes`, then send, then report."""
 
-    writes: list[tuple[Any, ...]] = field(default_factory=list)
+    writes: list[tuple[object, ...]] = field(default_factory=list)
     sends: list[Send] = field(default_factory=list)
     reports: list[Settled] = field(default_factory=list)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 from dcompute.drivers import Driver, Timer
 from dcompute.node_core import Rejected, decode, encode
@@ -59,7 +58,7 @@ def decode_queue(payload: bytes) -> QueueState:
     return QueueState(asker, by_priority=by_priority, **counts)
 
 
-def _is_count(value: Any) -> bool:
+def _is_count(value: object) -> bool:
     return type(value) is int and value >= 0
 
 

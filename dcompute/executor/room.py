@@ -22,7 +22,7 @@ from collections.abc import Callable
 from functools import partial
 
 from dcompute._log import log
-from dcompute._words import noun, number_of
+from dcompute._plural import noun, number_of
 from dcompute.drivers import Driver
 from dcompute.errors import Backlogged
 from dcompute.node_wire import HIGHEST_PRIORITY

@@ -27,7 +27,7 @@ class Roster:
         self.ready: dict[str, Mapping[str, Any]] = {}
         self._fleet_takes = 0
 
-    def changed(self, node_id: str, announced: Mapping[str, Any] | None) -> None:
+    def changed(self, node_id: str, announced: Mapping[str, object] | None) -> None:
         """A node announces this, or is gone (None)."""
         with self._changed:
             before = self.ready.pop(node_id, None)
@@ -37,13 +37,13 @@ class Roster:
             self._changed.notify_all()
         self._tell(self._fleet_takes)
 
-    def nodes(self, where: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    def nodes(self, where: Mapping[str, object]) -> dict[str, Mapping[str, Any]]:
         """Return what the living nodes announce that `where` allows."""
         with self._changed:
             ready = dict(self.ready)
         return {node: said for node, said in ready.items() if matches(where, node, said)}
 
-    def wait_for(self, count: int, timeout_s: float | None, where: Mapping[str, Any]) -> int:
+    def wait_for(self, count: int, timeout_s: float | None, where: Mapping[str, object]) -> int:
         """Wait until so many nodes are there that `where` allows; return how many are, then or at the end."""
         end_s = None if timeout_s is None else time.monotonic() + timeout_s
         with self._changed:
@@ -55,7 +55,7 @@ class Roster:
                 self._changed.wait(left_s)
 
 
-def _takes(announced: Mapping[str, Any] | None) -> int:
+def _takes(announced: Mapping[str, object] | None) -> int:
     """How many tasks of ours a node takes at a time."""
     if announced is None:
         return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from dcompute.executor.choice import check_where
 from dcompute.node_core import DEFAULT_PRIORITY, check_priority
@@ -22,7 +21,7 @@ class Terms:
         self,
         *,
         priority: int = DEFAULT_PRIORITY,
-        where: Mapping[str, Any] | None = None,
+        where: Mapping[str, object] | None = None,
         timeout: float | None = None,
         retries: int | None = None,
         once: bool = False,

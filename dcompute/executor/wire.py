@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from dcompute.executor.model import Answer, Progress, Send
 from dcompute.node_core import Rejected, check_task_id, decode
 from dcompute.node_wire import dumps
@@ -15,7 +13,7 @@ RESERVED = (
 
 def write_message(send: Send, asker: str) -> bytes:
     """The payload of a task, a cancel or a settle."""
-    message: dict[str, Any] = {}
+    message: dict[str, object] = {}
     body = b"{}"
     if send.task is not None:
         message["id"] = send.task.id

@@ -9,9 +9,8 @@ import argparse
 import itertools
 import queue
 import time
-from typing import Any
 
-from dcompute import MasterNodeTransport
+from dcompute import MasterNodeTransport, NodeInfo, NodeResult
 
 TASKS = 10
 PATIENCE_S = 30.0
@@ -19,7 +18,7 @@ PATIENCE_S = 30.0
 
 def main(host: str, port: int) -> None:
     """Send the tasks and wait for as many results."""
-    arrived: queue.Queue[list[dict[str, Any]]] = queue.Queue()
+    arrived: queue.Queue[list[NodeResult]] = queue.Queue()
     with MasterNodeTransport(host, port) as master:
         master.set_dead_nodes_callback(lambda nodes: print(f"dead: {', '.join(nodes)}", flush=True))
         master.set_results_callback(arrived.put)
@@ -27,14 +26,14 @@ def main(host: str, port: int) -> None:
             urgent = number == TASKS - 1  # sent last, done first by a worker that has several
             task = {"function": "square", "number": number}
             master.send_task(node["node_id"], task, priority=10 if urgent else 5)
-        results: list[dict[str, Any]] = []
+        results: list[NodeResult] = []
         while len(results) < TASKS:
             results += arrived.get(timeout=PATIENCE_S)
     workers = {result["node_id"] for result in results}
     print(f"{TASKS} results of {len(workers)} workers, sum {sum(result['result'] for result in results)}")
 
 
-def ready(master: MasterNodeTransport) -> list[dict[str, Any]]:
+def ready(master: MasterNodeTransport) -> list[NodeInfo]:
     """Wait until a worker is ready, and a moment for the others: they are known within a second."""
     deadline_s = time.monotonic() + PATIENCE_S
     while not master.get_nodes_by_status("ready"):

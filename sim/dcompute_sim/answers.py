@@ -48,12 +48,12 @@ def expected(task: Mapping[str, Any]) -> Any:
     return FAILURE
 
 
-def asked_digest(task: Mapping[str, Any], declared: Any) -> tuple[str, bool]:
+def asked_digest(task: Mapping[str, object], declared: object) -> tuple[str, bool]:
     """Digest of the answer to a task: the declared one, if there is one, which the second value says."""
     return value_digest(expected(task) if declared is None else declared), declared is not None
 
 
-def given(result: Any) -> Any:
+def given(result: object) -> object:
     """The answer that a result gives."""
     if not isinstance(result, dict):
         return result
@@ -71,7 +71,7 @@ def given(result: Any) -> Any:
     return result
 
 
-def python_result(task: Mapping[str, Any]) -> dict[str, Any]:
+def python_result(task: Mapping[str, object]) -> dict[str, object]:
     """What a python node of the testbed answers with, its work being only simulated."""
     answer = expected(task)
     if answer == FAILURE:

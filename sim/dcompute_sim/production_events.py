@@ -22,7 +22,7 @@ _quick_json = msgspec.json.Encoder(order="sorted").encode
 _any_json = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode
 
 
-def value_digest(value: Any) -> str:
+def value_digest(value: object) -> str:
     """Return a short digest of a JSON value, the same on both ends of the wire."""
     try:
         text = _quick_json(value)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import fnmatch
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -93,7 +93,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     """Under `xdist -n`: all tests of a run on the worker that has run it, all others spread as ever."""
     if config.getoption("dist") != "load" or not (config.stash[_FOLDERS] or _named(config)):
         return None

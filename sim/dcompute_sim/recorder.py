@@ -9,7 +9,6 @@ bit.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from dcompute.events import ExecutorEvent, MasterEvent, NodeEvent
 from dcompute_sim import trace as t
@@ -58,7 +57,7 @@ class Recorder:
         """The trace is complete: whatever happens while things are taken down is not part of the run."""
         self.trace = Trace()
 
-    def add(self, make: type[Event], **fields: Any) -> None:
+    def add(self, make: type[Event], **fields: object) -> None:
         """Append an event of this type, stamped now."""
         self.trace.add(make(t_us=self.now_us(), **fields))
 

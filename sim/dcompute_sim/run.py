@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -287,7 +287,7 @@ def planned(scenario: Scenario, options: RunOptions) -> t.RunStarted:
 
 
 def _begin(trace: Trace, scenario: Scenario, options: RunOptions, broker: str, granularity_s: float) -> None:
-    known_now: dict[str, Any] = {"broker": broker, "broker_granularity_s": granularity_s}
+    known_now: dict[str, object] = {"broker": broker, "broker_granularity_s": granularity_s}
     if any(group.kind == FIRMWARE for group in scenario.fleet.values()):
         from dcompute_sim.nodes.emulator import emulator
 

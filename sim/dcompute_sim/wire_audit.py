@@ -26,7 +26,6 @@ import zlib
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 
@@ -186,7 +185,7 @@ class WireAudit:
         topic = topic_bytes.decode(errors="replace")
         retain = bool(flags & RETAIN)
         if not speaker.judged:
-            self._outsider(speaker, topic, payload, retain)
+            self._of_others(speaker, topic, payload, retain)
             return
         self._heard += 1
         inside = topic[len(self._prefix) :] if topic.startswith(self._prefix) else ""
@@ -249,7 +248,7 @@ class WireAudit:
         elif inside != "updates" or retain:
             self._broken(speaker, topic, "publishes where nodes have nothing to say")
 
-    def _of_connection(self, speaker: _Speaker, topic: str, body: dict[str, Any]) -> None:
+    def _of_connection(self, speaker: _Speaker, topic: str, body: dict[str, object]) -> None:
         if body.get("node_id") != speaker.node:
             self._broken(speaker, topic, "not under its node id")
         if body.get("inc") != speaker.inc:
@@ -257,7 +256,7 @@ class WireAudit:
         if not isinstance(body.get("device_type"), str) or not isinstance(body.get("capabilities"), dict):
             self._broken(speaker, topic, "no device_type, or no capabilities")
 
-    def _result(self, speaker: _Speaker, topic: str, body: dict[str, Any]) -> None:
+    def _result(self, speaker: _Speaker, topic: str, body: dict[str, object]) -> None:
         if body.get("node_id") != speaker.node:
             self._broken(speaker, topic, "not under its node id")
         task = body.get("task_id")
@@ -282,7 +281,7 @@ class WireAudit:
         elif timestamp < _BOARDS_BEGIN_S:
             self._broken(speaker, topic, "a timestamp of an age in which no clock of a node is")
 
-    def _begin(self, speaker: _Speaker, topic: str, inc: Any) -> None:
+    def _begin(self, speaker: _Speaker, topic: str, inc: object) -> None:
         """A new connection: its incarnation is new, and of one boot they count up. The CONNECT of an attempt
         that was given up may have been held up on its way, and come after the next one's."""
         parts = _parts(inc)
@@ -305,7 +304,7 @@ class WireAudit:
             self._broken(speaker, topic, "an incarnation that was there before")
         if before is None or before[0] != nonce:
             speaker.since_s = self._wall_s()
-        speaker.inc = inc
+        speaker.inc = str(inc)
 
     # --- the master -------------------------------------------------------------------------------------
 
@@ -348,7 +347,7 @@ class WireAudit:
 
     # --- others -----------------------------------------------------------------------------------------
 
-    def _outsider(self, speaker: _Speaker, topic: str, payload: bytes, retain: bool) -> None:
+    def _of_others(self, speaker: _Speaker, topic: str, payload: bytes, retain: bool) -> None:
         if not topic.startswith(self._prefix):
             return
         inside = topic[len(self._prefix) :]
@@ -393,7 +392,7 @@ class WireAudit:
         if topic.startswith(self._prefix) and topic.endswith("/status") and _is_id(node):
             self._said(who, node, _object(payload) or {})
 
-    def _said(self, who: str, node: str, body: dict[str, Any]) -> None:
+    def _said(self, who: str, node: str, body: dict[str, object]) -> None:
         """Somebody has said something of a node, to all."""
         status = body.get("status")
         if status in _GONE:
@@ -406,7 +405,7 @@ class WireAudit:
 
     # --- judging ----------------------------------------------------------------------------------------
 
-    def _object(self, speaker: _Speaker, topic: str, payload: bytes) -> dict[str, Any]:
+    def _object(self, speaker: _Speaker, topic: str, payload: bytes) -> dict[str, object]:
         try:
             body = _decode(payload)
         except msgspec.DecodeError:
@@ -447,7 +446,7 @@ def _refuse(name: str) -> None:
 _loads = json.JSONDecoder(parse_constant=_refuse).decode
 
 
-def _parts(inc: Any) -> tuple[str, int] | None:
+def _parts(inc: object) -> tuple[str, int] | None:
     """Boot nonce and number of an incarnation."""
     found = _INC.fullmatch(inc) if isinstance(inc, str) else None
     return (found[1], int(found[2])) if found else None
@@ -457,7 +456,7 @@ def _is_id(name: str) -> bool:
     return bool(_ID.fullmatch(name)) and name not in _RESERVED
 
 
-def _object(payload: bytes) -> dict[str, Any] | None:
+def _object(payload: bytes) -> dict[str, object] | None:
     """The JSON object in a stranger's bytes, if the protocol's limits let it be one."""
     if len(payload) > _LARGEST:
         return None
@@ -468,7 +467,7 @@ def _object(payload: bytes) -> dict[str, Any] | None:
     return body if isinstance(body, dict) and _depth(body) <= _DEEPEST else None
 
 
-def _depth(value: Any) -> int:
+def _depth(value: object) -> int:
     """How deep brackets are nested."""
     deepest, level = 0, [value]
     while level := [each for each in level if isinstance(each, (dict, list))]:
@@ -477,47 +476,47 @@ def _depth(value: Any) -> int:
     return deepest
 
 
-def _is_for_node(body: dict[str, Any]) -> bool:
+def _is_for_node(body: dict[str, object]) -> bool:
     priority, task = body.get("priority", _DEFAULT_PRIORITY), body.get("id", "-")
     return type(priority) is int and 1 <= priority <= 10 and _is_task_id(task)
 
 
-def _is_question(body: dict[str, Any]) -> bool:
+def _is_question(body: dict[str, object]) -> bool:
     return "id" not in body and body.get("task_info") == {"command": "init"}
 
 
-def _is_task_id(task: Any) -> bool:
+def _is_task_id(task: object) -> bool:
     return type(task) in (int, str) and 0 < len(str(task)) <= 128
 
 
-def _is_status(body: dict[str, Any], node: str) -> bool:
+def _is_status(body: dict[str, object], node: str) -> bool:
     return body.get("node_id") == node and _is_word(body.get("status")) and _has_fields(body)
 
 
-def _is_announcement(body: dict[str, Any]) -> bool:
+def _is_announcement(body: dict[str, object]) -> bool:
     node = body.get("node_id")
     word = _is_word(body.get("status", "connected"))
     return isinstance(node, str) and _is_id(node) and word and _has_fields(body)
 
 
-def _is_result(body: dict[str, Any]) -> bool:
+def _is_result(body: dict[str, object]) -> bool:
     node, timestamp, task = body.get("node_id"), body.get("timestamp"), body.get("task_id")
     known = isinstance(node, str) and _is_id(node) and "result" in body
     timed = timestamp is None or type(timestamp) in (int, float)
     return known and timed and (task is None or _is_task_id(task)) and isinstance(body.get("inc", ""), str)
 
 
-def _is_word(status: Any) -> bool:
+def _is_word(status: object) -> bool:
     return isinstance(status, str) and 0 < len(status) <= 64
 
 
-def _has_fields(body: dict[str, Any]) -> bool:
+def _has_fields(body: dict[str, object]) -> bool:
     inc, device, capabilities = body.get("inc", ""), body.get("device_type", ""), body.get("capabilities")
     texts = isinstance(inc, str) and isinstance(device, str)
     return texts and (capabilities is None or isinstance(capabilities, dict))
 
 
-def _named(result: dict[str, Any]) -> str:
+def _named(result: dict[str, object]) -> str:
     """The task that a result says it answers."""
     inner = result["result"]
     within = inner.get("task_id") if isinstance(inner, dict) else None

@@ -29,7 +29,7 @@ from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from types import FrameType
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -76,7 +76,7 @@ class WorkerProcesses(ThreadPoolExecutor):
                 process.kill()
             self.shutdown(wait=True)
 
-    def _carried_out(self, fn: Callable[..., R], args: Any, kwargs: Any) -> R:
+    def _carried_out(self, fn: Callable[..., R], args: object, kwargs: object) -> R:
         """In one of the threads: have its worker do this."""
         if getattr(self._own, "pipe", None) is None:
             self._own.pipe = self._begun()

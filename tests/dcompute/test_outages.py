@@ -19,8 +19,13 @@ LIVENESS_S = 1.5
 
 
 def status_of(master: MasterNodeTransport, node_id: str) -> str | None:
-    info: Any = master.get_node_info(node_id)
-    return str(info["status"]) if info else None
+    info = master.get_node_info(node_id)
+    return info["status"] if info else None
+
+
+def inc_of(master: MasterNodeTransport, node_id: str) -> str | None:
+    info = master.get_node_info(node_id)
+    return info["inc"] if info else None
 
 
 def watched(master: MasterNodeTransport) -> list[str]:
@@ -41,7 +46,7 @@ def test_a_node_flapping_a_hundred_times_dies_a_hundred_deaths(fleet: Fleet, eve
     told = watched(master)
     for life in range(100):
         node = fleet.node()
-        eventually(lambda node=node: (master.get_node_info(node.node_id) or {}).get("inc") == node.inc)
+        eventually(lambda node=node: inc_of(master, node.node_id) == node.inc)
         node.kill()
         eventually(lambda life=life: len(told) == life + 1)
     node = fleet.node()
@@ -63,7 +68,7 @@ def test_a_node_flapping_faster_than_anyone_looks_ends_ready(fleet: Fleet, event
         TameLink.of(node).cut()
         eventually(lambda connections=connections: node.counters()["connections"] > connections)
         assert len(told) <= flap + 2
-    eventually(lambda: (master.get_node_info(node.node_id) or {}).get("inc") == node.inc)
+    eventually(lambda: inc_of(master, node.node_id) == node.inc)
     eventually(lambda: status_of(master, node.node_id) == "ready")
 
 
@@ -76,7 +81,7 @@ def test_a_cloned_node_is_one_node_and_ends_ready_when_one_gives_up(
     eventually(lambda: one.counters()["connections"] + other.counters()["connections"] >= 4)
     one.kill()
     eventually(other.is_connected)
-    eventually(lambda: (master.get_node_info(other.node_id) or {}).get("inc") == other.inc)
+    eventually(lambda: inc_of(master, other.node_id) == other.inc)
     eventually(lambda: status_of(master, other.node_id) == "ready")
     assert len(master.get_node_info()) == 1
     assert len(told) <= one.counters()["connections"] + other.counters()["connections"] - 1
@@ -120,7 +125,7 @@ def test_what_happened_while_the_master_was_cut_off(fleet: Fleet, eventually: Ev
     back = fleet.node("twice")
     eventually(master.is_connected)
     eventually(lambda: status_of(master, dying.node_id) == "dead")
-    eventually(lambda: (master.get_node_info(back.node_id) or {}).get("inc") == back.inc)
+    eventually(lambda: inc_of(master, back.node_id) == back.inc)
     assert status_of(master, steady.node_id) == "ready"
     eventually(lambda: told)  # on the dispatcher thread, a moment after the record changed
     assert told == [dying.node_id]

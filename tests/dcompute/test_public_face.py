@@ -13,7 +13,7 @@ import pytest
 from dcompute_sim.production_events import of_master, of_node
 
 import dcompute
-from dcompute import ComputeNodeTransport, MasterNodeTransport, events
+from dcompute import ComputeNodeTransport, MasterNodeTransport, NodeResult, events
 
 from .conftest import Eventually, Fleet
 
@@ -108,7 +108,7 @@ def test_an_observer_that_raises_stops_nothing(
 
 def test_results_go_to_the_callback_in_order_and_are_not_kept(fleet: Fleet, eventually: Eventually) -> None:
     master, node = fleet.master(), fleet.node()
-    got: list[dict[str, Any]] = []
+    got: list[NodeResult] = []
     for n in range(3):
         node.send_result(n, f"before-{n}")
     eventually(lambda: len(master.get_results().get(node.node_id, [])) == 3)
@@ -131,7 +131,7 @@ def test_what_the_callback_raises_on_is_kept_in_order(
     master, node = fleet.master(), fleet.node()
     go = threading.Event()
 
-    def callback(results: list[dict[str, Any]]) -> None:
+    def callback(results: list[NodeResult]) -> None:
         go.wait(10)
         raise RuntimeError("no disk")
 

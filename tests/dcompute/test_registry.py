@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from dcompute import NodeInfo
 from dcompute._master.effects import DeclareDead, Effect, Probe
 from dcompute.events import (
     DeathReported,
@@ -501,9 +502,8 @@ def test_a_declaration_that_never_came_back_hides_no_later_death(bench: Bench) -
 # --- before a crash, and in quiet times -----------------------------------------------------------------
 
 
-def believed(node: str, status: str, inc: str = "a.1") -> dict[str, Any]:
-    said = {"node_id": node, "status": status, "device_type": "x", "inc": inc}
-    return said | {"last_seen": 1.0, "capabilities": {}}
+def believed(node: str, status: str, inc: str = "a.1") -> NodeInfo:
+    return NodeInfo(node_id=node, status=status, device_type="x", inc=inc, last_seen=1.0, capabilities={})
 
 
 def test_who_was_there_before_a_crash_and_stays_silent_is_named_once(bench: Bench) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from dcompute import NodeInfo
 from dcompute._cli.top import table
 from dcompute._cli.update import line
 from dcompute._cli.work import json_line
@@ -14,7 +15,10 @@ HOSTILE = "up\x1b[2J\n12:00:00 forged: line\r\x9b1m\u202e"
 
 def test_a_table_of_the_fleet() -> None:
     said = {"functions": [HOSTILE], "concurrency": HOSTILE, "credit": HOSTILE}
-    lines = table([{"node_id": "n", "status": HOSTILE, "device_type": HOSTILE, "capabilities": said}])
+    node = NodeInfo(
+        node_id="n", status=HOSTILE, device_type=HOSTILE, last_seen=0.0, inc="", capabilities=said
+    )
+    lines = table([node])
     assert len(lines) == 3
     assert all(line.isprintable() and ("forged" in line or "STATUS" in line) for line in lines)
 

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Any
 
 from dcompute_sim import trace as t
 from dcompute_sim.checks.check import named, of_kinds
@@ -31,7 +30,7 @@ class Task:
     duplicates: list[t.ResultDuplicate] = field(default_factory=list)
 
 
-_PART_OF: dict[type[t.Event], Callable[[Task], list[Any]]] = {
+_PART_OF: dict[type[t.Event], Callable[[Task], list[object]]] = {
     t.TaskAsked: attrgetter("asked"),
     t.TaskSent: attrgetter("sent"),
     t.TaskReceived: attrgetter("received"),

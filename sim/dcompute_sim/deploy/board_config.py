@@ -6,7 +6,6 @@ import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from dcompute_sim.deploy.deploy_errors import InvalidInput
 
@@ -84,6 +83,6 @@ def watchpoint_of(config: Settings) -> Watchpoint:
     )
 
 
-def config_text(config: Mapping[str, Any]) -> str:
+def config_text(config: Mapping[str, object]) -> str:
     """A config.py that says this."""
     return "".join(f"{name} = {value!r}\n" for name, value in config.items())

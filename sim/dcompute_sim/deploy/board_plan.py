@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import json
 from dataclasses import dataclass
-from typing import Any
 
 from dcompute.bundle import Bundle, file_digest
 from dcompute_sim.deploy.probe import Probe, Survey
@@ -134,7 +133,7 @@ def _has(seen: Survey, launcher: Launcher) -> bool:
     return seen.main == launcher.main and module is not None and module.digest == file_digest(launcher.module)
 
 
-def _holds(seen: Survey, slot: str, manifest: dict[str, Any]) -> bool:
+def _holds(seen: Survey, slot: str, manifest: dict[str, object]) -> bool:
     """Whether the slot is whole and just this version."""
     there = seen.manifests.get(slot, {})
     return seen.is_whole(slot) and {**there, "release": 0} == {**manifest, "release": 0}  # packed again
@@ -166,7 +165,7 @@ def line_back(seen: Survey) -> SlotLine | None:
     return SlotLine(FLAT) if now.current != FLAT and MAIN_BEFORE_FILE in seen.files else None
 
 
-def choose_slot(now: SlotLine, seen: Survey, manifest: dict[str, Any]) -> tuple[str, SlotLine | None]:
+def choose_slot(now: SlotLine, seen: Survey, manifest: dict[str, object]) -> tuple[str, SlotLine | None]:
     """The slot to use, and what `/slot` must say before it is written to."""
     if now.current in SLOTS and _holds(seen, now.current, manifest):
         return now.current, None  # it is there; nothing will be written

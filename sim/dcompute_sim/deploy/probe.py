@@ -210,7 +210,7 @@ def survey(link: SerialLink, names: Collection[str] = ()) -> Survey:
     )
 
 
-def _manifest(link: SerialLink, path: str, files: dict[str, File]) -> dict[str, Any] | None:
+def _manifest(link: SerialLink, path: str, files: dict[str, File]) -> dict[str, object] | None:
     if path not in files:
         return None
     try:

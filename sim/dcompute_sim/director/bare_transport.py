@@ -52,7 +52,7 @@ class BareTransport:
 
     def ask(
         self,
-        fields: dict[str, Any],
+        fields: dict[str, object],
         stream: TaskStream,
         rng: random.Random,
         on_over: Callable[[], None] | None = None,
@@ -102,11 +102,11 @@ class BareTransport:
 
     def _again(
         self,
-        fields: dict[str, Any],
+        fields: dict[str, object],
         choose: Callable[[], str],
         patience_s: float,
         on_over: Callable[[], None] | None,
-    ) -> Generator[Event, Any, None]:
+    ) -> Generator[Event, object, None]:
         yield self._env.timeout(patience_s)
         while fields["id"] in self._awaited:
             node, _ = self._open.pop(fields["id"], ("", None))

@@ -59,9 +59,9 @@ class _Wanted:
     """A task whose end the program has not seen. `body`: what the node's handler gets."""
 
     id: str
-    body: dict[str, Any]
+    body: dict[str, object]
     priority: int
-    where: dict[str, Any]
+    where: dict[str, object]
     stream: TaskStream
     on_over: Callable[[], None] | None
     node: str
@@ -189,7 +189,7 @@ class ExecutorProgram:
 
     def ask(
         self,
-        fields: dict[str, Any],
+        fields: dict[str, object],
         stream: TaskStream,
         rng: random.Random,
         on_over: Callable[[], None] | None = None,

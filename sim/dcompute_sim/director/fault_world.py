@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from simpy import Event, Resource
 
@@ -51,7 +50,7 @@ class FaultWorld:
     def next(self, when: When) -> Event:
         return next(iter(self._triggers.watch(when)))
 
-    def double(self, of: str, fault: str, key: str) -> Generator[Event, Any, Node]:
+    def double(self, of: str, fault: str, key: str) -> Generator[Event, object, Node]:
         spec = self._specs[of]
         who = participant.clone(of, key)
         machine = self._engine.machine(who, self._scenario.network_of(spec.group_name))
@@ -63,7 +62,7 @@ class FaultWorld:
 
     def eavesdrop(
         self, name: str, topics: Sequence[str], heard: Callable[[str, bytes], Sequence[tuple[str, bytes]]]
-    ) -> Generator[Event, Any, Callable[[], None]]:
+    ) -> Generator[Event, object, Callable[[], None]]:
         who = participant.probe(name)
         machine = self._engine.machine(who, self._scenario.network)
         yield self._engine.ready()
@@ -74,7 +73,7 @@ class FaultWorld:
 
     def publish(
         self, name: str, topic: str, payload: bytes, *, qos: int, retain: bool, until_s: float
-    ) -> Generator[Event, Any, bool]:
+    ) -> Generator[Event, object, bool]:
         who = participant.probe(name)
         machine = self._engine.machine(who, self._scenario.network)
         yield self._engine.ready()
@@ -111,7 +110,7 @@ class BrokerSwitch:
     def is_up(self) -> bool:
         return not self._outages
 
-    def stop(self, *, keep_memory: bool) -> Generator[Event, Any, None]:
+    def stop(self, *, keep_memory: bool) -> Generator[Event, object, None]:
         self._outages += 1
         with self._turns.request() as turn:
             yield turn
@@ -120,7 +119,7 @@ class BrokerSwitch:
                 self._recorder.add(t.BrokerStopped, kept_memory=keep_memory)
                 yield self._engine.stop_broker(keep_memory=keep_memory)
 
-    def start(self) -> Generator[Event, Any, None]:
+    def start(self) -> Generator[Event, object, None]:
         with self._turns.request() as turn:
             yield turn
             self._outages -= 1

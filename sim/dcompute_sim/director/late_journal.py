@@ -14,9 +14,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from dcompute.executor.journal import Journal, Row
+
+if TYPE_CHECKING:
+    from dcompute.records import NodeInfo
 
 _IN_MEMORY = ":memory:"
 MOST_WAITING = 2_000  # writes of some hundred bytes; who has more has not a short run
@@ -49,7 +52,7 @@ class LateJournal(Journal):
             self._opened().add(rows)
         self._ids.update(ids)
 
-    def write(self, batch: Iterable[tuple[Any, ...]]) -> None:
+    def write(self, batch: Iterable[tuple[object, ...]]) -> None:
         self._later(partial(Journal.write, batch=list(batch)))
 
     def find(self, task_id: str) -> Row | None:
@@ -67,7 +70,7 @@ class LateJournal(Journal):
     def counters(self) -> list[tuple[str, str, int]]:
         return [] if self._is_new() else self._opened().counters()
 
-    def nodes(self) -> list[dict[str, Any]]:
+    def nodes(self) -> list[NodeInfo]:
         return [] if self._is_new() else self._opened().nodes()
 
     def forget_key(self, key: str) -> None:

@@ -6,7 +6,7 @@ import itertools
 import json
 import random
 from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from simpy import Environment, Event
 
@@ -23,7 +23,7 @@ class TaskTaker(Protocol):
 
     def ask(
         self,
-        fields: dict[str, Any],
+        fields: dict[str, object],
         stream: TaskStream,
         rng: random.Random,
         on_over: Callable[[], None] | None = None,
@@ -58,7 +58,7 @@ class Workload:
         for index, stream in enumerate(self._scenario.workload):
             self._env.process(self._run(index, stream))
 
-    def _run(self, index: int, stream: TaskStream) -> Generator[Event, Any, None]:
+    def _run(self, index: int, stream: TaskStream) -> Generator[Event, object, None]:
         begin_s = 0.0
         if stream.when is not None:
             yield from self._triggers.watch(stream.when)
@@ -98,7 +98,7 @@ class _Tasks:
         again = self.give_next if stream.outstanding is not None else None
         next(self._takers).ask(self._fields(), stream, self._targets, again)
 
-    def _fields(self) -> dict[str, Any]:
+    def _fields(self) -> dict[str, object]:
         fields = dict(self._stream.task or {})
         fields.setdefault("id", f"{self._stream.id}-{self._given}")
         fields.setdefault("priority", self._stream.priority.draw(self._rng))

@@ -23,6 +23,7 @@ from dcompute_sim.rng import Rng
 from dcompute_sim.scenario import MASTER, AskerSettings, Master
 
 if TYPE_CHECKING:
+    from dcompute.records import NodeInfo
     from dcompute_sim.director.executor_program import ExecutorProgram
 
 if TYPE_CHECKING:
@@ -205,10 +206,9 @@ class TransportMaster(MasterProgram):
         else:
             self.transport.send_task(node_id, rest, priority)
 
-    def info_of(self, node: str) -> dict[str, Any]:
-        """What the transport knows of a node; empty if nothing."""
-        info = self.transport.get_node_info(self._ids.id_of(node)) if self.transport is not None else None
-        return info if isinstance(info, dict) else {}
+    def info_of(self, node: str) -> NodeInfo | None:
+        """What the transport knows of a node, if anything."""
+        return self.transport.get_node_info(self._ids.id_of(node)) if self.transport is not None else None
 
     def told_by(self, node: str, about: str) -> str:
         """What a board tells among its capabilities, such as its `version`; "" if it tells none."""

@@ -8,7 +8,6 @@ for it later. They are few: every 10 s, in a long run 30 altogether, and one at 
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from typing import Any
 
 from simpy import Environment, Event
 
@@ -18,7 +17,7 @@ _EVERY_S = 10.0
 _READINGS = 30
 
 
-def watch_memory(env: Environment, length_s: float, nodes: Sequence[Node]) -> Generator[Event, Any, None]:
+def watch_memory(env: Environment, length_s: float, nodes: Sequence[Node]) -> Generator[Event, object, None]:
     """A process that has each node tell its memory, again and again."""
     while True:
         yield env.timeout(max(_EVERY_S, length_s / _READINGS))

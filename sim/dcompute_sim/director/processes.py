@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from simpy import Event
 
@@ -120,7 +120,7 @@ class Director:
         """End a fault that `strike` began. KeyError: there is none of this name."""
         self._faults.undo(name)
 
-    def run(self) -> Generator[Event, Any, None]:
+    def run(self) -> Generator[Event, object, None]:
         """The SimPy process of the whole run."""
         for name, spec in self._specs.items():
             ours = spec.group.files is None
@@ -179,7 +179,7 @@ class Director:
         for master in self._masters.values():
             master.close()
 
-    def _switch_on(self, group_name: str) -> Generator[Event, Any, None]:
+    def _switch_on(self, group_name: str) -> Generator[Event, object, None]:
         group = self._scenario.fleet[group_name]
         yield self._env.timeout(group.start)
         nodes = [node for node in self._nodes.values() if node.group_name == group_name]
@@ -188,18 +188,18 @@ class Director:
             if group.ramp:
                 yield self._env.timeout(group.ramp / len(nodes))
 
-    def _phases(self) -> Generator[Event, Any, None]:
+    def _phases(self) -> Generator[Event, object, None]:
         for name, start_s in phase_starts(self._scenario).items():
             if start_s > self._env.now:
                 yield self._env.timeout(start_s - self._env.now)
             self._recorder.add(t.PhaseStarted, phase=name)
 
-    def _collect(self) -> Generator[Event, Any, None]:
+    def _collect(self) -> Generator[Event, object, None]:
         while True:
             yield self._env.timeout(_COLLECT_S)
             self._master.collect()
 
-    def _audit(self) -> Generator[Event, Any, None]:
+    def _audit(self) -> Generator[Event, object, None]:
         """Ask the broker with a fresh client, and write down what each side believes at that moment."""
         yield self._env.timeout(_LAST_WORDS_S)
         topics = Topics(self._scenario.namespace)
@@ -235,7 +235,7 @@ class Director:
             running=node.running,
             connected=node.connected,
             own_status=node.status,
-            master_status=str(self._master.info_of(name).get("status", "")),
+            master_status=info["status"] if (info := self._master.info_of(name)) else "",
             inc=node.inc,
         )
         counters = node.counters()

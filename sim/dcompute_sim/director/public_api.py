@@ -7,7 +7,7 @@ decides anything, and what it asks changes nothing but what a program would have
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from dcompute.errors import NodeUnavailable
 from dcompute.master_transport import MasterNodeTransport
@@ -16,6 +16,9 @@ from dcompute_sim.answers import FAILURE, given
 from dcompute_sim.director.node_ids import NodeIds
 from dcompute_sim.production_events import value_digest
 from dcompute_sim.recorder import Recorder
+
+if TYPE_CHECKING:
+    from dcompute.records import ResultRecord
 
 _MARK = "_written_by_a_caller"
 _GONE = ("dead", "offline")
@@ -62,7 +65,7 @@ class PublicApi:
                 differing=list(map(self._name_of, differing)),
             )
 
-    def _result(self, node: str, record: dict[str, Any]) -> None:
+    def _result(self, node: str, record: ResultRecord) -> None:
         answer = given(record["result"])
         self._recorder.add(
             t.ResultTaken,

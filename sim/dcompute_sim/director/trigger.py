@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from typing import Any
 
 from simpy import Environment, Event
 
@@ -41,7 +40,7 @@ class _WatchedCondition:
         self._left = times
         self._events = [env.event() for _ in range(times)]
 
-    def each(self) -> Generator[Event, Any, None]:
+    def each(self) -> Generator[Event, object, None]:
         for event in self._events:  # noqa: UP028 - a list's iterator cannot be sent the values SimPy sends
             yield event
 

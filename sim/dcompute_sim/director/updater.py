@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from simpy import Event
 
@@ -51,7 +51,7 @@ class Updates:
         for index, update in enumerate(self._scenario.updates):
             self._env.process(self._when_due(index, update))
 
-    def _when_due(self, index: int, update: Update) -> Generator[Event, Any, None]:
+    def _when_due(self, index: int, update: Update) -> Generator[Event, object, None]:
         yield self._env.timeout(max(0.0, update.at - self._env.now))
         candidates = [Candidate(node.name, node.group_name, node.status) for node in self._boards]
         release = FIRST_RELEASE + 1 + index if update.release is None else update.release
@@ -65,7 +65,7 @@ class Updates:
 
     def _in_waves(
         self, update: Update, rollout: Rollout, names: list[str], bundle: Bundle, release: int
-    ) -> Generator[Event, Any, None]:
+    ) -> Generator[Event, object, None]:
         """A campaign. What is known of it outlives a master that crashes, as the command's file does."""
         from dcompute.updates import Campaign, WavePlan, waves_of
 

@@ -20,7 +20,7 @@ class _Core(NodeCore):
     ring_class: type[Ring] = Ring
 
     def _receive_asked(
-        self, task: dict[str, Any], payload: bytes, now_ms: int
+        self, task: dict[str, object], payload: bytes, now_ms: int
     ) -> list[tuple[str, bytes, bool]]:
         if self.ring is None:
             self.ring = self.ring_class(self, self._ring_size or (1, 1, 0), encode)
@@ -28,7 +28,7 @@ class _Core(NodeCore):
 
 
 class _AnyLife(Ring):
-    def answer(self, message: dict[str, Any], payload: bytes, now_ms: int) -> Any:
+    def answer(self, message: dict[str, object], payload: bytes, now_ms: int) -> object:
         return super().answer(message | {"boot": self.core.boot_nonce}, payload, now_ms)
 
 
@@ -79,7 +79,7 @@ class RunsForgotten(_Core):
 
 
 class _Reconsiders(Ring):
-    def answer(self, message: dict[str, Any], payload: bytes, now_ms: int) -> Any:
+    def answer(self, message: dict[str, object], payload: bytes, now_ms: int) -> object:
         entry = super().answer(message, payload, now_ms)
         if getattr(entry, "held", None) == ("full", "no"):
             self.take_in(entry, message, payload, now_ms)
@@ -93,7 +93,7 @@ class Reconsiders(_Core):
 
 
 class _ForgetsCancel(Ring):
-    def take_in(self, entry: Any, message: dict[str, Any], payload: bytes, now_ms: int) -> None:
+    def take_in(self, entry: Any, message: dict[str, object], payload: bytes, now_ms: int) -> None:
         super().take_in(entry, message, payload, now_ms)
         if message.get("cancel"):
             self.askers[entry.asker].may[entry.n] = None
@@ -106,7 +106,7 @@ class ForgetsCancel(_Core):
 
 
 class _ForgetsRecall(Ring):
-    def take_in(self, entry: Any, message: dict[str, Any], payload: bytes, now_ms: int) -> None:
+    def take_in(self, entry: Any, message: dict[str, object], payload: bytes, now_ms: int) -> None:
         super().take_in(entry, message, payload, now_ms)
         if message.get("recall"):
             self.askers[entry.asker].may[entry.n] = None
@@ -124,7 +124,7 @@ class _GivesBackAndRuns(Ring):
         if answer != "recalled":
             super().take_back(entry, answer)
 
-    def answer(self, message: dict[str, Any], payload: bytes, now_ms: int) -> Any:
+    def answer(self, message: dict[str, object], payload: bytes, now_ms: int) -> object:
         entry = super().answer(message, payload, now_ms)
         recalled = isinstance(entry, Entry) and message.get("recall") and entry.held == ("recalled", "no")
         return ("recalled", "no") if recalled else entry
@@ -161,7 +161,7 @@ class NoFloors(_Core):
 
 
 class _NoFloorForRefused(Ring):
-    def answer(self, message: dict[str, Any], payload: bytes, now_ms: int) -> Any:
+    def answer(self, message: dict[str, object], payload: bytes, now_ms: int) -> object:
         floor = self.floor
         answer = super().answer(message, payload, now_ms)
         if isinstance(answer, tuple) and answer[0] == "slots":
@@ -218,7 +218,9 @@ class OnceMore(FleetCore):
 class LeavesOpen(FleetCore):
     """11: the end of a task settles only the number that was answered."""
 
-    def _settle(self, task: Task, outcome: Outcome, now_s: float, value: Any = None, node: str = "") -> None:
+    def _settle(
+        self, task: Task, outcome: Outcome, now_s: float, value: object = None, node: str = ""
+    ) -> None:
         task.placements[:] = [p for p in task.placements if p.node.id == node]
         super()._settle(task, outcome, now_s, value, node)
 

@@ -36,7 +36,7 @@ from dcompute_sim.registry import Registry
 from dcompute_sim.yamlfile.units import Duration
 from dcompute_sim.yamlfile.yaml_model import ListEntry, Text, wrong
 
-Steps = Generator[Event, Any, None]
+Steps = Generator[Event, object, None]
 For = Annotated[
     Duration | None,
     Field(default=None, alias="for", description="Healed after this long; never when left out."),
@@ -113,7 +113,7 @@ class Fault(Schedule, _Kind):
     """In pictures, as `#b3261e`; one of a palette when it has none of its own."""
 
     @classmethod
-    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+    def __pydantic_init_subclass__(cls, **kwargs: object) -> None:
         super().__pydantic_init_subclass__(**kwargs)
         cls.recovers = not {"heal_after", "restart_after"}.isdisjoint(cls.model_fields)
         if "kind" in inspect.get_annotations(cls):
@@ -241,7 +241,7 @@ class _OfAnyKind:
     modules and validators take two megabytes.
     """
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(_of_its_kind)
 
     def __get_pydantic_json_schema__(
@@ -253,7 +253,7 @@ class _OfAnyKind:
         return handler(core_schema.tagged_union_schema(choices, discriminator="kind"))
 
 
-def _of_its_kind(entry: Any) -> Any:
+def _of_its_kind(entry: object) -> Any:
     kind = entry.get("kind") if isinstance(entry, dict) else getattr(entry, "kind", None)
     named = KINDS.get(kind) if isinstance(kind, str) else None
     return _union(tuple(KINDS.items()) if named is None else ((kind, named),)).validate_python(entry)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from simpy import Environment, Event
 
@@ -139,10 +139,10 @@ class BreakableBroker(Protocol):
     def is_up(self) -> bool:
         """No outage has begun that is not over."""
 
-    def stop(self, *, keep_memory: bool) -> Generator[Event, Any, None]:
+    def stop(self, *, keep_memory: bool) -> Generator[Event, object, None]:
         """Begin an outage."""
 
-    def start(self) -> Generator[Event, Any, None]:
+    def start(self) -> Generator[Event, object, None]:
         """End one."""
 
 
@@ -173,12 +173,12 @@ class World(Protocol):
     def next(self, when: When) -> Event:
         """Triggered by the next such event of the trace."""
 
-    def double(self, of: str, fault: str, key: str) -> Generator[Event, Any, Victim]:
+    def double(self, of: str, fault: str, key: str) -> Generator[Event, object, Victim]:
         """A second node with the id of node `of`, on a machine of its own, switched off; draws by `key`."""
 
     def eavesdrop(
         self, name: str, topics: Sequence[str], heard: Callable[[str, bytes], Sequence[tuple[str, bytes]]]
-    ) -> Generator[Event, Any, Callable[[], None]]:
+    ) -> Generator[Event, object, Callable[[], None]]:
         """Read these topics as a client of this name, and publish what `heard` says to each message.
 
         Returns, once it hears, what ends it.
@@ -186,7 +186,7 @@ class World(Protocol):
 
     def publish(
         self, name: str, topic: str, payload: bytes, *, qos: int, retain: bool, until_s: float
-    ) -> Generator[Event, Any, bool]:
+    ) -> Generator[Event, object, bool]:
         """Publish as a client of this name: once, and again until `until_s` if the broker does not answer.
 
         Returns whether it was acknowledged.
@@ -265,14 +265,14 @@ class Injection:
             return self.env.event() if self.lasts is None else self.env.timeout(self.lasts)
         return self.undone if self.lasts is None else self.undone | self.env.timeout(self.lasts)
 
-    def lasting(self, undo: Callable[[], None]) -> Generator[Event, Any, None]:
+    def lasting(self, undo: Callable[[], None]) -> Generator[Event, object, None]:
         """Undo it after its time; for ever when it has none."""
         yield self.time_up()
         yield from self.until_felt()
         self.ended()
         undo()
 
-    def broker_away(self, *, keep_memory: bool) -> Generator[Event, Any, None]:
+    def broker_away(self, *, keep_memory: bool) -> Generator[Event, object, None]:
         """The broker is stopped, and started again after its time."""
         broker = self.world.broker
         yield from broker.stop(keep_memory=keep_memory)
@@ -283,7 +283,7 @@ class Injection:
         yield from broker.start()
         self.ended()
 
-    def until_felt(self) -> Generator[Event, Any, None]:
+    def until_felt(self) -> Generator[Event, object, None]:
         """A `sure` fault goes on until it had an effect."""
         while self.sure and not self.receipts.has_bitten(self.name) and self.env.now < self.over_s:
             yield self.env.timeout(LOOK_S)
@@ -298,7 +298,7 @@ class Injection:
 
     def publish(
         self, topic: str, payload: bytes, *, qos: int, retain: bool, number: int = 0
-    ) -> Generator[Event, Any, None]:
+    ) -> Generator[Event, object, None]:
         """Publish a message as a client that belongs to nobody. `number`: which of this fault's it is."""
         until_s = self.over_s if self.sure else 0.0
         done = yield from self.world.publish(

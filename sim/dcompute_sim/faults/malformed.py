@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -15,7 +15,7 @@ from dcompute_sim.yamlfile.yaml_model import Text, wrong
 _TASK, _STATUS, _HELLO, _RESULT = "{node}", "{node}/status", "initialisation", "results"
 
 
-def _json(**fields: Any) -> str:
+def _json(**fields: object) -> str:
     return json.dumps(fields)
 
 

@@ -41,7 +41,7 @@ class When(ShortModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _short(cls, value: Any) -> Any:
+    def _short(cls, value: object) -> Any:
         return {"event": value} if isinstance(value, str) else value
 
     def short(self) -> Any:

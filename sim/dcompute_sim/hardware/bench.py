@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from dcompute_sim.engines.real_machine import RealMachine
 from dcompute_sim.hardware.board_errors import BoardError
@@ -78,7 +77,7 @@ class _Prompt:
     def __init__(self) -> None:
         self.seen = asyncio.Event()
 
-    def happened(self, name: str, fields: dict[str, Any]) -> None:
+    def happened(self, name: str, fields: dict[str, object]) -> None:
         if name == "ended":
             self.seen.set()
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from dcompute.bundle import UPDATE_KEY_FILE
 from dcompute_sim.fwbuild.firmware_files import OLDEST_MICROPYTHON
@@ -92,7 +91,7 @@ def inspect(link: SerialLink) -> BoardProgram:
 
 
 def append_settings(
-    link: SerialLink, program: BoardProgram, settings: Mapping[str, Any], update_key: bytes = b""
+    link: SerialLink, program: BoardProgram, settings: Mapping[str, object], update_key: bytes = b""
 ) -> None:
     """Let config.py end with these settings, which then are the ones that count; likewise this update key."""
     if update_key:

@@ -254,7 +254,7 @@ class SerialLink:
 class QuietTransport(SerialTransport):  # type: ignore[misc]  # mpremote is untyped
     """Raises by itself where mpremote would print what it read, and then raise."""
 
-    def read_until(self, min_num_bytes: int, ending: bytes, *args: Any, **kwargs: Any) -> bytes:
+    def read_until(self, min_num_bytes: int, ending: bytes, *args: object, **kwargs: object) -> bytes:
         data = bytes(super().read_until(min_num_bytes, ending, *args, **kwargs))
         if b"REPL" in ending and not data.endswith(ending):
             raise TransportError(f"no raw prompt, but {_quoted(data)}")
@@ -301,7 +301,7 @@ class _Bounded:
     def fileno(self) -> int:
         return int(self._line.fileno())
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         if name in ("rts", "dtr"):
             setattr(self._line, name, value)
         else:

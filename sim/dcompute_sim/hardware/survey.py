@@ -140,7 +140,7 @@ def scenario(tasks: int) -> Scenario:
     ready = {"event": "node_status_seen", "where": {"status": "ready"}, "after": "500ms"}
     memory = {"kind": "inject", "topic": "{node}", "payload": {"task_info": {"command": "memory"}}}
 
-    def done(after: str) -> dict[str, Any]:
+    def done(after: str) -> dict[str, object]:
         return {"event": "result_received", "count": tasks, "after": after}
 
     return Scenario.model_validate(

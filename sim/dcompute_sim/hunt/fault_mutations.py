@@ -167,7 +167,7 @@ def spliced(draft: Draft) -> None:
 
 
 def other_noise(draft: Draft) -> None:
-    """A stranger publishes one thing more, or something else if there are as many as may be; often just
+    """A probe client publishes one thing more, or something else if there are as many as may be; often just
     before or after a fault."""
     noise = [
         at

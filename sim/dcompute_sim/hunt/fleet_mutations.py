@@ -1,4 +1,4 @@
-"""Changes of what is there before anything befalls it: nodes, their networks, their work, and the dice."""
+"""Changes of what is there before anything befalls it: nodes, their networks, their work, what is drawn."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from dcompute_sim.chips.chip_timing import ChipTiming
 from dcompute_sim.fwbuild.build_errors import FirmwareError
@@ -59,10 +59,10 @@ class Board:
 
     uid: bytes
     files: Sequence[Path]
-    config: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, object] = field(default_factory=dict)
     entry: str | None = None
     heap_bytes: int = DEFAULT_HEAP_BYTES
-    radio: Mapping[str, Any] = field(default_factory=dict)
+    radio: Mapping[str, object] = field(default_factory=dict)
     clock_start_us: int = 0
     ticks_start_ms: int = 0
     seed: int = 0
@@ -109,7 +109,7 @@ class Board:
         self,
         reset_cause: int,
         umqtt: Path,
-        kept: Mapping[str, Any] | None = None,
+        kept: Mapping[str, object] | None = None,
         measure: bool = False,
         console: bool = False,
     ) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -122,7 +122,7 @@ class _Console:
     def output(self, line: str) -> None:
         typer.echo(line)
 
-    def event(self, name: str, fields: dict[str, Any]) -> None:
+    def event(self, name: str, fields: dict[str, object]) -> None:
         if name == "wlan":
             typer.echo(f"-- WLAN status {fields['status']}", err=True)
         elif name == "ended" or (name == "crash" and fields["thread"] == "main"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from dcompute.bundle import LAUNCHER, NOT_IN_A_SLOT, UPDATE_KEY_FILE, VERSION_FILE, BadBundle, Bundle
 from dcompute_sim.fwbuild.build_errors import FirmwareError
@@ -17,7 +16,7 @@ NOTHING: Mapping[str, bytes] = {}
 
 
 def write(
-    files: Sequence[Path], config: Mapping[str, Any], root: Path, overlay: Mapping[str, bytes] = NOTHING
+    files: Sequence[Path], config: Mapping[str, object], root: Path, overlay: Mapping[str, bytes] = NOTHING
 ) -> None:
     """Lay out `files` and a `config.py` under `root`; what `overlay` names takes its place.
 
@@ -32,7 +31,7 @@ def write(
 
 def write_slots(
     files: Sequence[Path],
-    config: Mapping[str, Any],
+    config: Mapping[str, object],
     root: Path,
     version: str = "",
     overlay: Mapping[str, bytes] = NOTHING,
@@ -73,7 +72,7 @@ def _place(source: Path, root: Path, target: str, instead: bytes | None = None) 
         shutil.copy(source, place)
 
 
-def _write_config(config: Mapping[str, Any], folder: Path, own: Path | None) -> None:
+def _write_config(config: Mapping[str, object], folder: Path, own: Path | None) -> None:
     """Settings after what the program's `own` config.py says."""
     if config:
         written = folder / "config.py"

@@ -23,7 +23,7 @@ class Kept:
 
     def __init__(self, clock_start_us: int) -> None:
         self._clock_start_us = clock_start_us
-        self._values: dict[str, Any] = {}
+        self._values: dict[str, object] = {}
         self._clock_us = clock_start_us  # what it showed at `_switched_on_s`
         self._switched_on_s = 0.0
 
@@ -34,7 +34,7 @@ class Kept:
         else:
             self._values[name] = value
 
-    def start(self, reset_cause: int, now_s: float) -> dict[str, Any]:
+    def start(self, reset_cause: int, now_s: float) -> dict[str, object]:
         """What goes along at a start at `now_s`: fields of the line that the process reads first."""
         if reset_cause == PWRON_RESET:
             self._clock_us = self._clock_start_us

@@ -236,7 +236,7 @@ class LockstepBoard:
 
     # --- the board's surroundings -----------------------------------------------------------------------
 
-    def radio(self, **changes: Any) -> None:
+    def radio(self, **changes: object) -> None:
         """Change the air around the board (keys: class Radio in shims/network.py); kept over reboots."""
         self._radio |= changes
         self._order({"op": "radio", "set": changes, "at_us": self._now_us()})
@@ -258,7 +258,7 @@ class LockstepBoard:
         self._memory[ident] = answer
         self._order({"op": "memory", "id": ident})
 
-    def _order(self, order: dict[str, Any]) -> None:
+    def _order(self, order: dict[str, object]) -> None:
         if self.running:
             self._orders.append(wire.record(0, 0, json.dumps(order).encode()))
 

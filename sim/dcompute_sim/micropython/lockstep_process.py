@@ -9,7 +9,6 @@ import socket
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from dcompute_sim.micropython import lockstep_wire as wire
 from dcompute_sim.micropython.board import Board
@@ -44,7 +43,7 @@ class LockstepProcess:
         board: Board,
         root: Path,
         reset_cause: int,
-        kept: Mapping[str, Any],
+        kept: Mapping[str, object],
     ) -> None:
         self._name = name
         self._console = root.parent / "console"  # what MicroPython itself prints when it dies

@@ -37,7 +37,7 @@ class BoardListener(Protocol):
     def output(self, line: str) -> None:
         """A line the firmware printed."""
 
-    def event(self, name: str, fields: dict[str, Any]) -> None:
+    def event(self, name: str, fields: dict[str, object]) -> None:
         """What the board tells: `wlan`, `crash` (uncaught traceback), `ended`, `core`, `watchdog`, `boot`."""
 
 
@@ -162,7 +162,7 @@ class FirmwareProcess:
 
     # --- the board's surroundings -----------------------------------------------------------------------
 
-    def radio(self, **changes: Any) -> None:
+    def radio(self, **changes: object) -> None:
         """Change the air around the board (keys: class Radio in shims/network.py); kept over reboots."""
         self._radio |= changes
         self._order({"op": "radio", "set": changes})
@@ -201,7 +201,7 @@ class FirmwareProcess:
 
     # --- the channel ------------------------------------------------------------------------------------
 
-    def _order(self, order: dict[str, Any]) -> None:
+    def _order(self, order: dict[str, object]) -> None:
         if self._process is not None:
             self._process.send(json.dumps(order).encode() + b"\n")
 

@@ -41,7 +41,7 @@ class _FilteringDriver:
         self._inner = inner
         self._on_data = on_data
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self._inner, name)
 
     def dial(self, address: Address, user: ChannelUser) -> Timer:

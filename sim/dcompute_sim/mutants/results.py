@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from dcompute.node_core import NodeCore
 from dcompute.node_transport import ComputeNodeTransport
 from dcompute.parts import MqttLink
@@ -16,7 +14,7 @@ _CORE = "dcompute/node_core.py"
 class _NoHeldResults(ComputeNodeTransport):
     """A result that cannot be sent at once is lost."""
 
-    def send_result(self, result: Any, task_id: str | int | None = None) -> None:
+    def send_result(self, result: object, task_id: str | int | None = None) -> None:
         if self.is_connected():
             super().send_result(result, task_id)
 
@@ -24,7 +22,9 @@ class _NoHeldResults(ComputeNodeTransport):
 class _RetainedResults(NodeCore):
     """Circumstance: results are retained, as older nodes send them: a new subscriber gets an old one."""
 
-    def result_message(self, result: Any, task_id: Any, timestamp: float) -> tuple[str, bytes, bool] | None:
+    def result_message(
+        self, result: object, task_id: object, timestamp: float
+    ) -> tuple[str, bytes, bool] | None:
         message = super().result_message(result, task_id, timestamp)
         return message and (message[0], message[1], True)
 
@@ -34,7 +34,9 @@ class _ClockUnset(NodeCore):
 
     _boot_s: float | None = None
 
-    def result_message(self, result: Any, task_id: Any, timestamp: float) -> tuple[str, bytes, bool] | None:
+    def result_message(
+        self, result: object, task_id: object, timestamp: float
+    ) -> tuple[str, bytes, bool] | None:
         if self._boot_s is None:
             self._boot_s = timestamp
         uptime_s = timestamp - self._boot_s
@@ -44,7 +46,7 @@ class _ClockUnset(NodeCore):
 class _PoliteCrash(ComputeNodeTransport):
     """A failed task ends the program, which cleans up with a DISCONNECT: the broker drops the will."""
 
-    def send_result(self, result: Any, task_id: str | int | None = None) -> None:
+    def send_result(self, result: object, task_id: str | int | None = None) -> None:
         if isinstance(result, dict) and "error" in result:
             self._link.close([], 1.0, lambda: None)
         else:
@@ -91,7 +93,7 @@ class _Unacknowledged(MqttLink):
 class _SilentFailure(ComputeNodeTransport):
     """A task that fails is answered by nothing."""
 
-    def send_result(self, result: Any, task_id: str | int | None = None) -> None:
+    def send_result(self, result: object, task_id: str | int | None = None) -> None:
         if not (isinstance(result, dict) and "error" in result):
             super().send_result(result, task_id)
 
@@ -101,7 +103,7 @@ class _OtherTaskId(ComputeNodeTransport):
 
     _before: str | int | None = None
 
-    def send_result(self, result: Any, task_id: str | int | None = None) -> None:
+    def send_result(self, result: object, task_id: str | int | None = None) -> None:
         before, self._before = self._before or task_id, task_id
         super().send_result(result, before)
 

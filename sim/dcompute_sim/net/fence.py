@@ -152,7 +152,7 @@ def _check(what: str) -> None:
         fence.check(what)
 
 
-def _audit(event: str, _arguments: tuple[Any, ...]) -> None:
+def _audit(event: str, _arguments: tuple[object, ...]) -> None:
     if _active and event in _ACTIONS:
         _check(_ACTIONS[event])
 
@@ -206,7 +206,7 @@ class _Patches:
         self._replace(uuid, "uuid1", _guard(uuid.uuid1, "reads the clock in uuid1()", None))
         self._replace(random.Random, "seed", _fenced_seed(random.Random.seed))
 
-    def _replace(self, owner: object, name: str, replacement: Any) -> None:
+    def _replace(self, owner: object, name: str, replacement: object) -> None:
         original = getattr(owner, name)
         self._attributes.append((owner, name, original, replacement))
         self._by_identity[id(original)] = (original, replacement)
@@ -229,7 +229,7 @@ _patches = _Patches()
 
 
 def _guard(original: Callable[..., Any], what: str, pure_with: int | None) -> Callable[..., Any]:
-    def guarded(*args: Any, **kwargs: Any) -> Any:
+    def guarded(*args: object, **kwargs: object) -> object:
         if pure_with is None or len(args) < pure_with:
             _check(what)
         return original(*args, **kwargs)
@@ -238,7 +238,7 @@ def _guard(original: Callable[..., Any], what: str, pure_with: int | None) -> Ca
 
 
 def _fenced_seed(original: Callable[..., None]) -> Callable[..., None]:
-    def seed(self: random.Random, a: Any = None, version: int = 2) -> None:
+    def seed(self: random.Random, a: object = None, version: int = 2) -> None:
         if a is None:
             _check("makes an unseeded random.Random()")
         original(self, a, version)
@@ -264,17 +264,17 @@ def _fenced_datetime() -> type[datetime_module.datetime]:
             return real(*args, **kwargs)
 
         @classmethod
-        def now(cls, tz: datetime_module.tzinfo | None = None) -> Any:
+        def now(cls, tz: datetime_module.tzinfo | None = None) -> object:
             _check("reads datetime.now()")
             return real.now(tz)
 
         @classmethod
-        def utcnow(cls) -> Any:
+        def utcnow(cls) -> object:
             _check("reads datetime.utcnow()")
             return real.utcnow()
 
         @classmethod
-        def today(cls) -> Any:
+        def today(cls) -> object:
             _check("reads datetime.today()")
             return real.today()
 
@@ -289,7 +289,7 @@ def _fenced_date() -> type[datetime_module.date]:
             return real(*args, **kwargs)
 
         @classmethod
-        def today(cls) -> Any:
+        def today(cls) -> object:
             _check("reads date.today()")
             return real.today()
 

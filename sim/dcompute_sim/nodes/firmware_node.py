@@ -57,7 +57,7 @@ class BoardRunner(Protocol):
     def power_cut(self) -> None: ...
     def hang(self) -> None: ...
     def resume(self) -> None: ...
-    def radio(self, **changes: Any) -> None: ...
+    def radio(self, **changes: object) -> None: ...
     def kick(self, reason: int, stuck: HowStuck | None = None) -> None: ...
     def leave(self) -> None:
         """Have our firmware's program call `stop()`; the board tells `left` when that has returned."""
@@ -246,7 +246,7 @@ class FirmwareNode(ObservedNode):
         elif status not in _WLAN_WELL:
             self._recorder.effect(self.name, WLAN_LOST, f"its WLAN lost the network ({status})")
 
-    def _from_wire(self, name: str, fields: Mapping[str, Any]) -> None:
+    def _from_wire(self, name: str, fields: Mapping[str, object]) -> None:
         """Somebody else's firmware tells nothing; its wire does."""
         if not self._has_core:
             self.core_event(name, fields)
@@ -285,7 +285,7 @@ def board_for(spec: NodeSpec, machine: Machine) -> Board:
     )
 
 
-def _air(group: Group) -> dict[str, Any]:
+def _air(group: Group) -> dict[str, object]:
     rssi = {name: point.rssi for name, point in (group.access_points or {}).items()}
     return {"points": _points(group, rssi)} if rssi else {}
 
@@ -299,11 +299,11 @@ def _points(group: Group, rssi: Mapping[str, int | None]) -> list[list[Any]]:
     return sorted(told, key=lambda point: (point[2], -(point[3] or _DEAF_DBM)))
 
 
-def own_settings(spec: NodeSpec, run: Mapping[str, Any]) -> dict[str, Any]:
+def own_settings(spec: NodeSpec, run: Mapping[str, object]) -> dict[str, object]:
     """What the group gives its programs besides what the run does, with settings of `run` for their names in
     braces; a name alone keeps its setting's type."""
 
-    def filled_in(value: Any) -> Any:
+    def filled_in(value: object) -> object:
         if not isinstance(value, str):
             return value
         if alone := SETTING.fullmatch(value):
@@ -313,11 +313,11 @@ def own_settings(spec: NodeSpec, run: Mapping[str, Any]) -> dict[str, Any]:
     return {name: filled_in(value) for name, value in (spec.group.config or {}).items()}
 
 
-def config_for(spec: NodeSpec, machine: Machine) -> dict[str, Any]:
+def config_for(spec: NodeSpec, machine: Machine) -> dict[str, object]:
     """What config.py says for this run."""
     group = spec.group
     broker_host, broker_port = machine.address
-    config: dict[str, Any] = {
+    config: dict[str, object] = {
         "WIFI_SSID": _WIFI_SSID,
         "WIFI_PASSWORD": _WIFI_PASSWORD,
         "STATIC_IP": None,

@@ -119,7 +119,7 @@ class PythonNode:
         self._callbacks += 1
         driver.call_later(driver.random.uniform(0, self._spec.group.poll), loop.kick)
 
-    def _execute(self, task: dict[str, Any], done: Done) -> None:
+    def _execute(self, task: dict[str, object], done: Done) -> None:
         driver = self._driver
         assert driver is not None
         self._recorder.add(
@@ -138,7 +138,7 @@ class PythonNode:
             result = Failure(f"ValueError: {result['error']}", "")
         driver.call_later(group.work.draw(driver.random), lambda: done(result))
 
-    def _finished(self, task: dict[str, Any], result: Any) -> None:
+    def _finished(self, task: dict[str, object], result: object) -> None:
         ok = not isinstance(result, Failure)
         self._recorder.add(t.TaskFinished, node=self.name, task=str(task["id"]), ok=ok, meant=not ok)
 

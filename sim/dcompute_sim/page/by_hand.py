@@ -155,7 +155,7 @@ class ByHand:
 
     def _as_entry(self, struck: Struck, began_us: int, ended_us: int | None) -> Fault:
         fault = struck.fault
-        update: dict[str, Any] = {"at": began_us / 1e6}
+        update: dict[str, object] = {"at": began_us / 1e6}
         if ended_us is not None:
             heals = next((name for name in _HEALS if name in type(fault).model_fields), None)
             if heals is not None:
@@ -177,7 +177,7 @@ class ByHand:
         cls = KINDS.get(kind)
         if cls is None:
             raise ValueError(f"no kind of fault is called {kind}")
-        given: dict[str, Any] = {"kind": kind, "at": "0s", "id": f"by-hand-{len(self._struck) + 1}"}
+        given: dict[str, object] = {"kind": kind, "at": "0s", "id": f"by-hand-{len(self._struck) + 1}"}
         if issubclass(cls, NodeFault) and node:
             given["select"] = {"names": [node]}
         for name, value in keys.items():

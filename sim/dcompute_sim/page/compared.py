@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from dcompute_sim.report.comparison import Side, Sides
+from dcompute_sim.report.comparison import Sides, outcome_cells
 from dcompute_sim.report.console import WORD
-from dcompute_sim.report.text import ColumnUnit, seconds
+from dcompute_sim.report.text import ColumnUnit
 
 
-def compared(sides: Sides) -> dict[str, Any]:
+def compared(sides: Sides) -> dict[str, object]:
     """What `dcompute compare` says of them, as tables."""
     return {"agree": sides.agree, "tables": [_verdicts(sides), _measured(sides), _faults(sides)]}
 
 
-def _table(title: str, heads: list[str], rows: list[tuple[list[str], bool]]) -> dict[str, Any]:
+def _table(title: str, heads: list[str], rows: list[tuple[list[str], bool]]) -> dict[str, object]:
     return {
         "title": title,
         "heads": heads,
@@ -22,7 +22,7 @@ def _table(title: str, heads: list[str], rows: list[tuple[list[str], bool]]) -> 
     }
 
 
-def _verdicts(sides: Sides) -> dict[str, Any]:
+def _verdicts(sides: Sides) -> dict[str, object]:
     rows = []
     for left, right in sides.pairs():
         words = [WORD[it.outcome.status] if it is not None else "not judged" for it in (left, right)]
@@ -31,7 +31,7 @@ def _verdicts(sides: Sides) -> dict[str, Any]:
     return _table("Verdicts", ["expectation", sides.left.name, sides.right.name], rows)
 
 
-def _measured(sides: Sides) -> dict[str, Any]:
+def _measured(sides: Sides) -> dict[str, object]:
     left, right = sides.left.distributions, sides.right.distributions
     unit = ColumnUnit.of("s", (d.figures().get("max", 0) for d in (*left.values(), *right.values())))
     rows = []
@@ -51,14 +51,7 @@ def _faults(sides: Sides) -> dict[str, Any]:
     for key in dict.fromkeys([*left, *right]):
         same = key in left and key in right and left[key].order == right[key].order
         for side in (sides.left, sides.right):
-            rows.append(([f"{key[0]} {key[1]}", side.name, *_outcome(side, key)], not same))
+            rows.append(
+                ([f"{key[0]} {key[1]}", side.name, *outcome_cells(side.fault_outcomes.get(key))], not same)
+            )
     return _table("Faults", ["fault", "run", "node", "events, in order", "dead in", "back in"], rows)
-
-
-def _outcome(side: Side, key: tuple[str, int]) -> list[str]:
-    found = side.fault_outcomes.get(key)
-    if found is None:
-        return ["", "not injected", "", ""]
-    times = [found.dead_after_s, found.back_after_s]
-    order = " ".join(found.order) or "nothing was seen"
-    return [found.node, order, *("" if time is None else seconds(time) for time in times)]

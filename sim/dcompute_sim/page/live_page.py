@@ -43,7 +43,7 @@ class LivePage:
         self._call_soon: CallSoon | None = None
         self._report: RunReport | None = None
         self._heard = (0, time.monotonic())  # the newest event, and when it came
-        self._last_status: dict[str, Any] = {}
+        self._last_status: dict[str, object] = {}
         self.site = Site([self._run], status=self._status)
         if pacer is not None:
             self.site.acts["pace"] = self._pace
@@ -89,8 +89,8 @@ class LivePage:
             return newest
         return newest + round((time.monotonic() - self._heard[1]) * 1e6)
 
-    def _status(self) -> dict[str, Any]:
-        status: dict[str, Any] = {"length": self._length_us}
+    def _status(self) -> dict[str, object]:
+        status: dict[str, object] = {"length": self._length_us}
         if self._pacer is not None:
             status["pace"] = None if math.isinf(self._pacer.pace) else self._pacer.pace
         if self._hands is not None:
@@ -125,19 +125,19 @@ class LivePage:
         self.turn()
         return {"fault": name}
 
-    async def _undo(self, wanted: dict[str, Any]) -> dict[str, Any]:
+    async def _undo(self, wanted: dict[str, object]) -> dict[str, object]:
         hands = self._hands
         assert hands is not None
         await self._on_loop(lambda: hands.undo(str(wanted.get("fault", ""))))
         self.turn()
         return {}
 
-    async def _save(self, _wanted: dict[str, Any]) -> dict[str, Any]:
+    async def _save(self, _wanted: dict[str, object]) -> dict[str, object]:
         assert self._hands is not None
         name, text = self._hands.scenario()
         return {"name": name, "text": text}
 
-    async def _pace(self, wanted: dict[str, Any]) -> dict[str, Any]:
+    async def _pace(self, wanted: dict[str, object]) -> dict[str, object]:
         assert self._pacer is not None
         self._pacer.set(pace_of(str(wanted.get("pace", ""))))
         return {}

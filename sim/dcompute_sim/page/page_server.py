@@ -61,12 +61,12 @@ class Site:
     """
 
     runs: Sequence[ShownRun]
-    comparison: dict[str, Any] | None = None
+    comparison: dict[str, object] | None = None
     acts: dict[str, Act] = field(default_factory=dict)
     status: Callable[[], dict[str, Any]] = dict
     watchers: set[Watch] = field(default_factory=set)
 
-    def tell(self, news: dict[str, Any]) -> None:
+    def tell(self, news: dict[str, object]) -> None:
         """Send something to every page that is open."""
         message = msgspec.json.encode(news)
         for watcher in list(self.watchers):
@@ -108,7 +108,7 @@ class _Guarded(RequestHandler):
         self.set_header("Content-Type", "text/plain; charset=utf-8")
         self.finish(f"{status_code}: {why}\n")
 
-    def answer(self, data: Any) -> None:
+    def answer(self, data: object) -> None:
         self.answer_json(msgspec.json.encode(data))
 
     def answer_json(self, data: bytes) -> None:

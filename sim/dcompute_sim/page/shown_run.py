@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -75,7 +75,7 @@ class ShownRun:
                 self._participants.add(event)
         self.now_us = self.index.end_us if until_us is None else max(self.index.end_us, until_us)
 
-    def changes(self) -> dict[str, Any]:
+    def changes(self) -> dict[str, object]:
         """What is new in the pictures since the last call."""
         return {"now": self.now_us, "events": len(self.index), **changes(self._builder.line)}
 
@@ -88,7 +88,7 @@ class ShownRun:
 
     # --- what is asked ----------------------------------------------------------------------------------
 
-    def about(self) -> dict[str, Any]:
+    def about(self) -> dict[str, object]:
         """The run in words, and its verdict if there is one."""
         started = self._facts.started
         facts = [
@@ -97,7 +97,7 @@ class ShownRun:
             f"seed {started.seed}",
             *(f"mutant {name}" for name in started.mutants),
         ]
-        about: dict[str, Any] = {
+        about: dict[str, object] = {
             "name": self._facts.name,
             "description": self._facts.description,
             "facts": facts,
@@ -121,7 +121,7 @@ class ShownRun:
         return about
 
     @cached_property
-    def _verdict(self) -> dict[str, Any]:
+    def _verdict(self) -> dict[str, object]:
         report = self.report
         assert report is not None
         positions = self._positions(
@@ -167,7 +167,7 @@ class ShownRun:
         now = {"end": max(self.index.end_us, self.now_us), "events": len(self.index)}
         return msgspec.json.encode({**picture, **now})
 
-    def state(self, position: int, node: str = "") -> dict[str, Any]:
+    def state(self, position: int, node: str = "") -> dict[str, object]:
         """What everyone was and held after the event at this position, and the events about it.
 
         Args:
@@ -238,7 +238,7 @@ class ShownRun:
         """The next position of the kind asked for, or the previous."""
         return self.index.step(position, by, to, node)
 
-    def found(self, text: str) -> dict[str, Any]:
+    def found(self, text: str) -> dict[str, object]:
         """The events in whose line of the trace a text stands, whatever its case."""
         wanted = text.lower().encode()
         found: list[int] = []
@@ -250,7 +250,7 @@ class ShownRun:
                     found.append(at)
         return {"count": count, "events": [self._event(at) for at in found]}
 
-    def _event(self, at: int) -> dict[str, Any]:
+    def _event(self, at: int) -> dict[str, object]:
         event = self._events[at]
         said = event_fields(event)
         node = said.pop("node", said.pop("who", ""))

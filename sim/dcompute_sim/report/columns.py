@@ -12,10 +12,10 @@ from dcompute_sim import trace as t
 from dcompute_sim.faults import kind_of
 from dcompute_sim.report.timeline import Mark, Timeline, TimelineSpan, Work
 
-Columns = dict[str, list[Any]]
+Columns = dict[str, list[object]]
 
 
-def columns(line: Timeline, most_work: int | None = None) -> dict[str, Any]:
+def columns(line: Timeline, most_work: int | None = None) -> dict[str, object]:
     """The whole timeline.
 
     Args:
@@ -39,10 +39,10 @@ def columns(line: Timeline, most_work: int | None = None) -> dict[str, Any]:
     }
 
 
-def changes(line: Timeline) -> dict[str, Any]:
+def changes(line: Timeline) -> dict[str, object]:
     """What is new in the timeline, or different, since this was asked last: columns as above, with the index
     of each row. The nodes are those that are new."""
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     new = line.nodes.changed()
     if new:
         found.update(_defined([line.nodes[index] for index in new]))

@@ -113,15 +113,17 @@ def _faults(sides: Sides) -> Table:
         heading = f"{key[0]} {key[1]}"
         same = key in left and key in right and left[key].order == right[key].order
         for side in (sides.left, sides.right):
-            found = side.fault_outcomes.get(key)
-            row = _outcome_cells(found) if found is not None else ["", "not injected", "", ""]
+            row = outcome_cells(side.fault_outcomes.get(key))
             mark = "" if same or not heading else "differs"
             table.add_row(heading, side.name, *row, Text(mark, style="yellow"))
             heading = ""
     return table
 
 
-def _outcome_cells(found: FaultOutcome) -> list[str]:
+def outcome_cells(found: FaultOutcome | None) -> list[str]:
+    """Whom a fault befell, what was seen of it, in how many seconds the node was dead, and back; in words."""
+    if found is None:
+        return ["", "not injected", "", ""]
     times = [found.dead_after_s, found.back_after_s]
     order = " ".join(found.order) or "nothing was seen"
     return [found.node, order, *("" if time is None else seconds(time) for time in times)]

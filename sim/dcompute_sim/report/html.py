@@ -84,13 +84,13 @@ def html(run: RunReport) -> str:
     )
 
 
-def _embedded(data: Any) -> str:
+def _embedded(data: object) -> str:
     """JSON that is safe inside a script element, whatever names and texts it has."""
     text = json.dumps(data, separators=(",", ":"), ensure_ascii=True)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _data(run: RunReport) -> dict[str, Any]:
+def _data(run: RunReport) -> dict[str, object]:
     line = timeline(run.events)
     return {
         **columns(line, MAX_WORK),
@@ -114,7 +114,7 @@ def _distributions(run: RunReport) -> list[dict[str, Any]]:
     ]
 
 
-def _rates(events: Sequence[t.Event]) -> dict[str, Any]:
+def _rates(events: Sequence[t.Event]) -> dict[str, object]:
     """Events per second, in bins of at least a tenth of a second."""
     end_us = events[-1].t_us
     bin_us = max(100_000, -(-end_us // RATE_BINS))
@@ -126,7 +126,7 @@ def _rates(events: Sequence[t.Event]) -> dict[str, Any]:
     return {"bin": bin_us, "counts": {name: counts for name, counts in bins.items() if any(counts)}}
 
 
-def _log(events: Sequence[t.Event]) -> dict[str, Any]:
+def _log(events: Sequence[t.Event]) -> dict[str, object]:
     notable = [event for event in events if isinstance(event, _NOTABLE)]
     return {
         "of": len(notable),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
 
 import msgspec
 
@@ -38,7 +37,7 @@ def report(runs: Sequence[RunReport], undone: Mapping[str, str] = _NOTHING) -> s
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
-def as_dict(run: RunReport) -> dict[str, Any]:
+def as_dict(run: RunReport) -> dict[str, object]:
     """One run as plain data."""
     totals = run.totals
     return {
@@ -80,7 +79,7 @@ def as_dict(run: RunReport) -> dict[str, Any]:
     }
 
 
-def _result(run: RunReport, result: Result) -> dict[str, Any]:
+def _result(run: RunReport, result: Result) -> dict[str, object]:
     return {
         "name": result.name,
         "parameters": result.parameters,

@@ -77,9 +77,9 @@ def _events(line: Timeline) -> Iterator[dict[str, Any]]:
         yield {"ph": "i", "s": "g", "cat": "phase", **_instant(mark, mark.what), **where(mark.lane)}
 
 
-def _name(what: str, name: str, pid: int, tid: int = 0) -> dict[str, Any]:
+def _name(what: str, name: str, pid: int, tid: int = 0) -> dict[str, object]:
     return {"ph": "M", "name": what, "pid": pid, "tid": tid, "args": {"name": name}}
 
 
-def _instant(mark: Mark, name: str) -> dict[str, Any]:
+def _instant(mark: Mark, name: str) -> dict[str, object]:
     return {"name": name, "ts": mark.t_us, "args": {"cause": mark.what, "detail": mark.detail}}

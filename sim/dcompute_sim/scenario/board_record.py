@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
@@ -65,7 +65,7 @@ class BoardRecord(Model):
         return OwnNetwork().model_copy(update={"latency": round(latency_s, 6), "jitter": round(jitter_s, 6)})
 
     @property
-    def radio(self) -> dict[str, Any]:
+    def radio(self) -> dict[str, object]:
         """Settings of the emulated WLAN that join in this time."""
         half_ms = _SCAN_AND_DHCP_MS // 2
         join_ms = max(0, round(self.wifi_join_ms.median) - _SCAN_AND_DHCP_MS)

@@ -61,7 +61,7 @@ class Distribution(ShortModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _short(cls, value: Any) -> Any:
+    def _short(cls, value: object) -> object:
         return value if isinstance(value, (dict, Distribution)) else {"constant": value}
 
     @model_validator(mode="after")
@@ -69,7 +69,7 @@ class Distribution(ShortModel):
         exactly_one(self, "constant", "uniform", "normal", "exponential", "lognormal")
         return self
 
-    def short(self) -> Any:
+    def short(self) -> object:
         return None if self.constant is None else format_duration(self.constant)
 
     def draw(self, rng: Rng) -> float:

@@ -19,14 +19,14 @@ class _FromRegistry:
     reason.
     """
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(
             _check_named, serialization=core_schema.plain_serializer_function_ser_schema(_written)
         )
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
+    ) -> dict[str, object]:
         bare = [
             name
             for name, check in CHECKS.items()
@@ -43,7 +43,7 @@ Expectation = Annotated[Check, _FromRegistry()]
 """A check with its parameters."""
 
 
-def _check_named(value: Any) -> Any:
+def _check_named(value: object) -> object:
     value = _well_formed(value)
     name = _name(value)
     named = CHECKS.get(name)
@@ -61,7 +61,7 @@ def _union(checks: tuple[tuple[str, type[Check]], ...]) -> SchemaValidator:
     return SchemaValidator(core_schema.tagged_union_schema(choices, discriminator=_name))
 
 
-def _well_formed(value: Any) -> Any:
+def _well_formed(value: object) -> object:
     """`value` when it names one expectation."""
     if isinstance(value, dict) and len(value) > 1:
         raise wrong("one expectation per entry: a `-` for each, its parameters indented below its name")
@@ -70,20 +70,20 @@ def _well_formed(value: Any) -> Any:
     raise wrong("an expectation is a name, or a name with parameters: `- dead_within: {bound: 2s}`")
 
 
-def _name(value: Any) -> str:
+def _name(value: object) -> str:
     """Which check an entry names."""
     if isinstance(value, Check):
         return value.name
     return str(next(iter(value))) if isinstance(value, dict) else str(value)
 
 
-def _parameters(name: str, value: Any) -> Any:
+def _parameters(name: str, value: object) -> object:
     if isinstance(value, Check):
         return value
     parameters = value.get(name) if isinstance(value, dict) else None
     return {} if parameters is None else parameters
 
 
-def _written(check: Check) -> Any:
+def _written(check: Check) -> object:
     parameters = check.model_dump(by_alias=True, exclude_defaults=True)
     return {check.name: parameters} if parameters else check.name

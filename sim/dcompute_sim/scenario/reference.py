@@ -88,7 +88,7 @@ def _default(entry: dict[str, Any]) -> str:
     return f"`{_inline(value)}`"
 
 
-def _inline(value: Any) -> str:
+def _inline(value: object) -> str:
     """A value in YAML's flow style."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {_inline(item)}" for key, item in value.items()) + "}"

@@ -16,7 +16,7 @@ VARIABLE = {"type": "string", "pattern": _REFERENCE}
 """What stands for a variable in the schema."""
 
 _NAMES = {"type": "string", "pattern": r"^[A-Za-z_][A-Za-z0-9_-]*$"}
-_OF_FILES: dict[str, Any] = {
+_OF_FILES: dict[str, object] = {
     "include": {
         "description": "Scenario files, relative to this one, that this one is laid over: mappings are "
         "merged, lists and values replaced.",
@@ -55,7 +55,7 @@ def json_schema_text() -> str:
     return json.dumps(json_schema(), indent=1, ensure_ascii=False) + "\n"
 
 
-def _tidy(node: Any) -> Any:
+def _tidy(node: object) -> Any:
     """Without what helps nobody (titles, `null` for a key left out), and with defaults as one writes them."""
     if isinstance(node, list):
         return [_tidy(item) for item in node if item != {"type": "null"}]
@@ -73,7 +73,7 @@ def _tidy(node: Any) -> Any:
     return tidy
 
 
-def _as_written(value: Any, schema: dict[str, Any]) -> Any:
+def _as_written(value: object, schema: dict[str, Any]) -> Any:
     """A default as a scenario file would say it."""
     if value is None:
         return None
@@ -86,7 +86,7 @@ def _as_written(value: Any, schema: dict[str, Any]) -> Any:
     return show(value) if show is not None and not isinstance(value, str) else value
 
 
-def _allow_variables(node: Any) -> None:
+def _allow_variables(node: object) -> None:
     """Let `${name}` stand for any number, quantity or choice."""
     if isinstance(node, list):
         for item in node:

@@ -184,7 +184,7 @@ def draw_terms(rng: random.Random) -> dict[str, Any]:
 
 
 def draw_noise(swarm: Swarm, rng: random.Random, number: int) -> dict[str, Any]:
-    """What a stranger publishes: a malformed message, or what an older program left retained, which
+    """What a probe client publishes: a malformed message, or what an older program left retained, which
     everybody meets again at each connection.
 
     Args:

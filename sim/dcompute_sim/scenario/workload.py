@@ -44,14 +44,14 @@ class Priority(ShortModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _short(cls, value: Any) -> Any:
+    def _short(cls, value: object) -> object:
         if isinstance(value, Priority):
             return value
         if isinstance(value, dict) and set(value) == {"weights"}:
             value = value["weights"]
         return {"weights": _weights(value)}
 
-    def short(self) -> Any:
+    def short(self) -> object:
         levels = sorted(self.weights)
         even = len(set(self.weights.values())) == 1
         if even and levels == list(range(levels[0], levels[-1] + 1)):
@@ -65,7 +65,7 @@ class Priority(ShortModel):
         return rng.choices(list(self.weights), list(self.weights.values()))[0]
 
 
-def _weights(value: Any) -> dict[int, Any]:
+def _weights(value: object) -> dict[int, Any]:
     if isinstance(value, int) and not isinstance(value, bool):
         return {_level(value): 1.0}
     if isinstance(value, str) and ".." in value:
@@ -77,7 +77,7 @@ def _weights(value: Any) -> dict[int, Any]:
     raise wrong("a priority is a number 1 to 10, a range `1..10`, or weights `{10: 1, 5: 3, 1: 6}`")
 
 
-def _level(value: Any) -> int:
+def _level(value: object) -> int:
     """A priority level from an int or from the text of one (JSON has no other keys)."""
     text = str(value).strip()
     if isinstance(value, bool) or not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= 10):
@@ -102,7 +102,7 @@ class TaskTarget(ShortModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _short(cls, value: Any) -> Any:
+    def _short(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
         if value not in PICKS:
@@ -110,7 +110,7 @@ class TaskTarget(ShortModel):
             raise wrong(f"`{value[:40]}` is not a target: {names}, `{{node: NAME}}` or `{{group: NAME}}`")
         return {"pick": value}
 
-    def short(self) -> Any:
+    def short(self) -> object:
         return self.pick if self.node is None and self.group is None else None
 
     @model_validator(mode="after")
@@ -137,14 +137,14 @@ class Loop(ShortModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _short(cls, value: Any) -> Any:
+    def _short(cls, value: object) -> object:
         if isinstance(value, str):
             if value != "open":
                 raise wrong("a loop is `open` or `{closed: {outstanding: 8}}`")
             return {}
         return value
 
-    def short(self) -> Any:
+    def short(self) -> object:
         return "open" if self.closed is None else None
 
 
@@ -203,7 +203,7 @@ class TaskStream(ListEntry):
         "the first result counts. Not with `once`.",
     )
     loop: Loop = Field(default=Loop(), description="Whether results set the pace.")
-    task: dict[str, Any] | None = Field(default=None, description="The task's own fields, any JSON.")
+    task: dict[str, object] | None = Field(default=None, description="The task's own fields, any JSON.")
     answer: Any = Field(
         default=None,
         description="The result's value that answers each of these tasks, any JSON: for programs of somebody "
@@ -217,7 +217,7 @@ class TaskStream(ListEntry):
 
     @model_validator(mode="before")
     @classmethod
-    def _start_alias(cls, value: Any) -> Any:
+    def _start_alias(cls, value: object) -> object:
         if isinstance(value, dict) and "start" in value:
             if "at" in value:
                 raise wrong("`start` is another word for `at`: give one of them")

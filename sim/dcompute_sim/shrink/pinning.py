@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from dcompute_sim import trace as t
 from dcompute_sim.faults import Fault, NodeFault
 from dcompute_sim.faults.schedule import Select
 from dcompute_sim.scenario import Scenario
 
-_NO_SCHEDULE: dict[str, Any] = dict.fromkeys(("every", "between", "when", "times", "until", "phase"))
+_NO_SCHEDULE: dict[str, object] = dict.fromkeys(("every", "between", "when", "times", "until", "phase"))
 
 
 def pinned(scenario: Scenario, events: Iterable[t.Event], only: Sequence[str] = ()) -> Scenario:
@@ -32,7 +31,7 @@ def pinned(scenario: Scenario, events: Iterable[t.Event], only: Sequence[str] = 
             continue
         moments = strikes.get(entry, {})
         for number, (t_us, nodes) in enumerate(moments.items(), 1):
-            update: dict[str, Any] = {**_NO_SCHEDULE, "at": t_us / 1e6}
+            update: dict[str, object] = {**_NO_SCHEDULE, "at": t_us / 1e6}
             if isinstance(fault, NodeFault):
                 if not any(nodes):
                     continue  # it found nobody

@@ -339,23 +339,23 @@ def _stream_end_s(scenario: Scenario, stream: TaskStream) -> float:
 # --- one entry --------------------------------------------------------------------------------------------
 
 
-def _defaults(model: Group | TaskStream, keys: Sequence[str]) -> dict[str, Any]:
+def _defaults(model: Group | TaskStream, keys: Sequence[str]) -> dict[str, object]:
     """Settings that are not as by default, and how they are then."""
     fields = type(model).model_fields
     found = {key: fields[key].get_default(call_default_factory=True) for key in keys}
     return {key: value for key, value in found.items() if getattr(model, key) != value}
 
 
-def _with_group(scenario: Scenario, name: str, update: dict[str, Any]) -> Scenario:
+def _with_group(scenario: Scenario, name: str, update: dict[str, object]) -> Scenario:
     fleet = scenario.fleet | {name: scenario.fleet[name].model_copy(update=update)}
     return scenario.model_copy(update={"fleet": fleet})
 
 
-def _with_stream(scenario: Scenario, index: int, update: dict[str, Any]) -> Scenario:
+def _with_stream(scenario: Scenario, index: int, update: dict[str, object]) -> Scenario:
     return scenario.model_copy(update={"workload": _changed(scenario.workload, index, update)})
 
 
-def _with_fault(scenario: Scenario, index: int, update: dict[str, Any]) -> Scenario:
+def _with_fault(scenario: Scenario, index: int, update: dict[str, object]) -> Scenario:
     return scenario.model_copy(update={"faults": _changed(scenario.faults, index, update)})
 
 

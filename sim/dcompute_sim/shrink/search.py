@@ -130,7 +130,7 @@ class Search:
         self._on_step = on_step
         self._original = concretise(scenario, options.seed)
         self._seeds = SEEDS_A_CANDIDATE
-        self._in_vain: set[str] = set()  # candidates that did not fail, dice and all: they would not again
+        self._in_vain: set[str] = set()  # candidates that did not fail, nor would for other draws
 
     def run(self) -> Shrunk:
         """Shrink. Raises NothingToShrink, and whatever `run_scenario` raises."""

@@ -103,7 +103,7 @@ class Chip:
         listener: ChipListener,
         entry: Sequence[str],
         reset_cause: int,
-        kept: Mapping[str, Any],
+        kept: Mapping[str, object],
         power_left: int | None = None,
     ) -> None:
         self._listener = listener
@@ -174,7 +174,7 @@ class Chip:
         """
         self._order({"op": "power_cut", "after": steps})
 
-    def radio(self, **changes: Any) -> None:
+    def radio(self, **changes: object) -> None:
         """Change the air around the board (keys: class Radio in shims/network.py)."""
         self._order({"op": "radio", "set": changes})
 
@@ -281,7 +281,7 @@ def _power_on_line(
     flash: Flash,
     entry: Sequence[str],
     reset_cause: int,
-    kept: Mapping[str, Any],
+    kept: Mapping[str, object],
 ) -> dict[str, Any]:
     line: dict[str, Any] = json.loads(board.power_on(reset_cause, emulator.umqtt, kept))
     line["console"] = {

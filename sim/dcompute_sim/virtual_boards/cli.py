@@ -9,7 +9,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -159,7 +159,7 @@ class _Log:
     def __init__(self, name: str) -> None:
         self._name = name
 
-    def happened(self, name: str, fields: dict[str, Any]) -> None:
+    def happened(self, name: str, fields: dict[str, object]) -> None:
         if name == "reset":
             self._say(f"started, reset cause {fields['cause']}")
         elif name == "wlan":

@@ -30,7 +30,7 @@ _RESET_CODES = {  # what the ROM prints, as esptool's documentation lists them
 class BoardWatcher(Protocol):
     """Who wants to know what befalls the board beside what its serial line says."""
 
-    def happened(self, name: str, fields: dict[str, Any]) -> None:
+    def happened(self, name: str, fields: dict[str, object]) -> None:
         """`power_on`, `power_off`, `reset`, and what the chip tells (see `chip.Listener.told`)."""
 
 
@@ -161,7 +161,7 @@ class VirtualBoard:
         if self._chip is not None:
             self._chip.fail_power_after(steps)
 
-    def radio(self, **changes: Any) -> None:
+    def radio(self, **changes: object) -> None:
         """Change the air around the board, for this life and those to come.
 
         Keys: class Radio in shims/network.py, e.g. `ap=False`, `password="another"`.
@@ -260,7 +260,7 @@ class VirtualBoard:
             self._chip_on().interrupt()
             self._chip_on().feed(unheard)
 
-    def _tell(self, name: str, /, **fields: Any) -> None:
+    def _tell(self, name: str, /, **fields: object) -> None:
         if self._watcher is not None:
             self._watcher.happened(name, fields)
 

@@ -33,7 +33,7 @@ MAX_NODES = 50_000  # counted with aliases expanded
 
 _INT = re.compile(r"[-+]?[0-9]{1,18}")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]{1,3})?")
-_CONSTANTS: dict[str, Any] = {
+_CONSTANTS: dict[str, object] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
@@ -73,7 +73,7 @@ class Map:
 Node = Leaf | Seq | Map
 
 
-def scalar(text: str) -> Any:
+def scalar(text: str) -> object:
     """The value of a plain scalar, by YAML 1.2's core schema."""
     if text in _CONSTANTS:
         return _CONSTANTS[text]
@@ -253,13 +253,13 @@ def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def to_data(node: Node) -> Any:
+def to_data(node: Node) -> object:
     """Plain Python values. Raises LocatedError when aliases blow it up beyond MAX_NODES."""
     budget = [MAX_NODES]
     return _to_data(node, budget)
 
 
-def _to_data(node: Node, budget: list[int]) -> Any:
+def _to_data(node: Node, budget: list[int]) -> object:
     budget[0] -= 1
     if budget[0] < 0:
         message = f"aliases and variables make more than {MAX_NODES:,} values of this file"

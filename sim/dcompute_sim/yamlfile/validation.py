@@ -165,7 +165,7 @@ class _Grammar:
             current = self._step(current, part)
         return current if isinstance(current, type) and issubclass(current, BaseModel) else None
 
-    def _step(self, current: Any, part: int | str) -> Any:
+    def _step(self, current: object, part: int | str) -> object:
         current = _bare(current)
         if isinstance(current, type) and issubclass(current, BaseModel):
             for choice in self._choices:
@@ -220,7 +220,7 @@ def _keys(model: type[BaseModel]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-def _bare(annotation: Any) -> Any:
+def _bare(annotation: object) -> object:
     """Without Annotated and without None."""
     if get_origin(annotation) is Annotated:
         return _bare(get_args(annotation)[0])

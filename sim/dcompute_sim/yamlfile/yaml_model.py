@@ -52,19 +52,19 @@ class ShortModel(Model):
 
     short_schema: ClassVar[dict[str, Any]]
 
-    def short(self) -> Any:
+    def short(self) -> object:
         """The short form; None when only the mapping says it all."""
         raise NotImplementedError
 
     @model_serializer(mode="wrap")
-    def _as_written(self, handler: SerializerFunctionWrapHandler) -> Any:
+    def _as_written(self, handler: SerializerFunctionWrapHandler) -> object:
         short = self.short()
         return handler(self) if short is None else short
 
     @classmethod
     def __get_pydantic_json_schema__(
         cls, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
+    ) -> dict[str, object]:
         reference = handler(schema)
         target = handler.resolve_ref_schema(reference)
         mapping = dict(target)

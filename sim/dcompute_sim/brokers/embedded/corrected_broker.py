@@ -114,7 +114,7 @@ class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
         writer: PacketWriter,
         client_session: Session,
         handler: ClientConnection,
-        server: Any,
+        server: object,
         listener_name: str,
     ) -> None:
         if not await self._authenticate(

@@ -134,7 +134,7 @@ class BlockFlash:
                 yield cut, trees[told["tree"]] if "tree" in told else None
 
 
-def _order(op: str, **fields: Any) -> bytes:
+def _order(op: str, **fields: object) -> bytes:
     return json.dumps({"op": op, **fields}).encode() + b"\n"
 
 
