@@ -92,6 +92,7 @@ def virtual(case: LinkCase, seed: int = 1) -> Seen:
         "rate": f"{case.tasks_per_s}/s",
         "payload": "300B",
         "target": "round_robin",
+        "via": "transport",
     }
     scenario = Scenario.model_validate(
         {

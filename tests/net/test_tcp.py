@@ -327,11 +327,12 @@ def test_a_stalled_connection_is_told_of_until_bytes_cross_again(
 
 def test_what_comes_the_other_way_ends_no_stall(world: World) -> None:
     """Seed 9874 of the swarm: a task that came acknowledged nothing; the ping before was still missing."""
-    socket = world.connect()
-    world.node.slow(0.4, loss=1e-9)  # so that both sides watch
+    world.node.slow(0.45, loss=1e-9)  # so that both sides watch, and know how long a round trip takes
+    socket = world.node.connect("broker", 1883)
+    world.run(2)
     for word in (b"well", b"more"):
         socket.send(word)
-        world.run(2)  # a round trip is known to take 0.8 s
+        world.run(2)
     world.node.link.down()
     socket.send(b"held")
     world.run(0.1)
@@ -450,7 +451,7 @@ def test_bytes_beyond_a_gap_are_kept_and_the_gap_is_filled_within_a_round_trip(w
 
 
 def test_few_segments_under_way_are_recovered_without_the_timer(world: World) -> None:
-    """RFC 5827: of two, one acknowledged is enough."""
+    """RFC 8985: of two, one acknowledged is enough, after a quarter of the round trip."""
     world.node.slow(1.0)
     socket = world.node.connect("broker", 1883)
     world.run(3)
@@ -458,8 +459,79 @@ def test_few_segments_under_way_are_recovered_without_the_timer(world: World) ->
     socket.send(b"one")
     world.run(0.01)
     socket.send(b"two")
-    world.run(3.2)  # the timer would take 3 s and the way 1
+    world.run(2.55 + 1)  # the timer would take 4 s and the way 1
     assert world.received == [b"onetwo"]
+
+
+def test_a_word_lost_again_and_again_is_probed_for_before_its_timer_doubles(world: World) -> None:
+    """RFC 8985, 7: after 0.22 (the probe), 0.44 and 0.88 s, where the timer alone says 0.22, 0.66, 1.54."""
+    socket = world.connect()
+    world.node.slow(0.01, loss=1e-9)
+    socket.send(b"measured ")
+    world.run(1)
+    lose(world, "node", {1, 2, 3})
+    began = world.env.now
+    arrived: list[float] = []
+    world.streams[0].on_data = lambda _data: arrived.append(world.env.now - began)
+    socket.send(b"lost")
+    world.run(20)
+    assert arrived == [pytest.approx(0.88 + 0.01, abs=0.01)]
+
+
+def test_one_probe_for_what_nothing_was_heard_of(world: World) -> None:
+    """After one that was answered the next word is probed for, too: the receiver says what it has twice."""
+    socket = world.connect()
+    world.node.slow(0.01, loss=1e-9)
+    arrived: list[float] = []
+    world.streams[0].on_data = lambda _data: arrived.append(world.env.now)
+    for _ in range(3):
+        sent = lose(world, "node", {2})  # the acknowledgement
+        socket.send(b"twice")
+        world.run(5)
+        assert len(sent) == 4  # word, acknowledgement, probe, acknowledgement
+    assert len(arrived) == 3
+
+
+def test_each_write_is_a_segment_where_links_lose(world: World) -> None:
+    """As under TCP_NODELAY: each has its own luck."""
+    socket = world.connect()
+    sent = lose(world, "node", {1})
+    socket.send(b"one ")
+    socket.send(b"two")
+    world.run(5)
+    assert world.received == [b"one two"]
+    assert len(sent) >= 4
+
+
+def test_an_esp32_neither_probes_nor_is_probed_for(world: World) -> None:
+    """lwIP names nothing beyond a gap (LWIP_TCP_SACK_OUT is off), and Linux probes only those who do."""
+    host = world.network.host("esp", LWIP_ESP32)
+    world.connect(host)
+    host.slow(0.01, loss=1e-9)
+    began = world.env.now
+    sent: list[float] = []
+
+    def loses() -> bool:
+        sent.append(world.env.now - began)
+        return True
+
+    host.link.loses = loses  # type: ignore[method-assign]
+    world.streams[0].write(b"task")
+    world.run(2)
+    assert sent == [pytest.approx(at_s, abs=0.01) for at_s in (0.0, 0.22, 0.66, 1.54)]
+
+
+def test_a_lost_answer_to_a_syn_makes_the_round_trip_look_long(world: World) -> None:
+    """Linux echoes the timestamp of the SYN that came first, and a client the one of the SYN-ACK that did:
+    who lost an answer takes the second's wait for the round trip, as measured beside a kernel."""
+    world.node.slow(0.01, loss=1e-9)
+    for lost, side in (({2}, "client"), ({3}, "server")):
+        lose(world, "node", lost)
+        socket = world.node.connect("broker", 1883)
+        world.run(1.5)
+        end = socket if side == "client" else world.streams[-1]
+        assert end.window is not None
+        assert end.window.round_trip.timeout_s > 3 * 1.0, side
 
 
 def test_what_comes_later_than_the_word_before_is_told(world: World) -> None:

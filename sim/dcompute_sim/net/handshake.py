@@ -27,6 +27,8 @@ class Handshake:
         self._timer: Timer | None = None
         self._answer_timer: Timer | None = None
         self._syn_at_s = 0.0
+        self._echo_s: float | None = None  # when that SYN was sent which arrived first
+        self._answer_echo_s: float | None = None  # and that SYN-ACK
         self._answered_at_s = 0.0
         client.connection.opening = self
 
@@ -41,7 +43,11 @@ class Handshake:
 
     def accepted(self) -> None:
         """The server's program has it."""
-        if not self.answers or self.server.host.tcp.timestamps:
+        # A repeated SYN-ACK is old to a client that is connected: its acknowledgement still bears the
+        # timestamp of the first that came (tcp_validate_incoming).
+        if self._answer_echo_s is not None and self.server.host.tcp.timestamps:
+            self.server.measured(self._now_s() - self._answer_echo_s)
+        elif not self.answers:
             self.server.measured(self._now_s() - self._answered_at_s)
         if self._answer_timer is not None:
             self._answer_timer.cancel()
@@ -77,6 +83,8 @@ class Handshake:
         client = self.client
         if not self.server.path_up:
             return
+        if self._answer_echo_s is None:
+            self._answer_echo_s = self._answered_at_s
         if client.state == OPEN:
             client.acknowledge_soon()
             return
@@ -86,7 +94,10 @@ class Handshake:
             self._show(client, "R", 1, 0, not client.path_up)
             return
         if not self.attempts or client.host.tcp.timestamps:
-            client.measured(self._now_s() - self._syn_at_s)
+            # Linux answers a repeated SYN with the timestamp of the one before (tcp_check_req): who waited a
+            # second for a lost answer believes in a round trip of a second for a while.
+            echo_s = self._echo_s if client.host.tcp.timestamps else None
+            client.measured(self._now_s() - (self._syn_at_s if echo_s is None else echo_s))
         client.established()
 
     def _refused(self) -> None:
@@ -125,6 +136,8 @@ class Handshake:
             self._show(server, "RA", 0, 1, lost)
             return
         server.state = SYN_RECEIVED
+        if self._echo_s is None:
+            self._echo_s = self._syn_at_s
         self._answer()
 
     def _answer(self) -> None:

@@ -5,12 +5,13 @@ Linux (net/ipv4, Documentation/networking/ip-sysctl): the timeout is SRTT + max(
 count: ETIMEDOUT comes with the first timeout after the 924.6 s that 15 retransmissions of a short round trip
 would take. A SYN is repeated after 1 s, doubled, tcp_syn_retries = 6: 127 s; a SYN-ACK tcp_synack_retries = 5
 times. The window begins with 10 segments (RFC 6928) and is counted in segments. Timestamps (RFC 7323) are on.
+Loss is told by what arrived later, and probed for (RFC 8985).
 
 lwIP as ESP-IDF configures it (lwip/src/core/tcp.c, components/lwip/Kconfig): LWIP_TCP_RTO_TIME 1,500 ms,
 three ticks of the 500 ms slow timer, which is also what measured short round trips settle on; shifted left by
 tcp_backoff = 1, 2, ... 7, so up to 192 s; LWIP_TCP_MAXRTX 12, given up on the tick after the twelfth.
 A SYN is repeated every 1.5 s without backoff, LWIP_TCP_SYNMAXRTX 12 times: 18.5 s. Send buffer 5,760
-bytes, 4 MSS. No timestamps.
+bytes, 4 MSS. No timestamps; what lies beyond a gap is kept, and not named (LWIP_TCP_SACK_OUT is off).
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class TcpProfile:
     send_buffer_bytes: int  # what may be sent and not yet read by the other side's program
     initial_window: int  # segments
     timestamps: bool
+    probes: bool  # it knows RACK-TLP (`loss_probes`), where the other side names what it holds [RFC 2018]
     rto_floor_s: float = 0.0  # added to the round trip where its deviation is smaller
     tick_s: float | None = None  # of a stack that measures with a coarse timer
     give_up_after_s: float | None = None  # from the last retransmission; None: one more interval
@@ -78,6 +80,7 @@ LINUX = TcpProfile(
     send_buffer_bytes=256 * 1024,
     initial_window=10,
     timestamps=True,
+    probes=True,
 )
 LWIP_ESP32 = TcpProfile(
     rto_initial_s=1.5,
@@ -92,5 +95,6 @@ LWIP_ESP32 = TcpProfile(
     send_buffer_bytes=2 * 5760,  # its send buffer and the receiver's window
     initial_window=4,
     timestamps=False,
+    probes=False,
     give_up_after_s=0.5,
 )

@@ -33,6 +33,7 @@ from bisect import insort
 from typing import Any, Final, Protocol
 
 from dcompute_sim.net.clock import Clock, Timer
+from dcompute_sim.net.loss_probes import ProbingWindow
 from dcompute_sim.net.profile import TcpProfile
 from dcompute_sim.net.segment import ACK, WatchedSegment, flags_of
 from dcompute_sim.net.send_window import SendWindow, Sent
@@ -73,6 +74,7 @@ class Recovery:
         "_stalled",
         "_timer",
         "_timer_at_s",
+        "_twice",
         "ack_due",
         "early",
         "window",
@@ -85,6 +87,7 @@ class Recovery:
         self.window: SendWindow | None = None  # while it is watched
         self.early: list[tuple[int, bytes]] = []  # arrived beyond a gap
         self.ack_due = False
+        self._twice = False  # what the next acknowledgement answers had arrived before
         self._echo_s = 0.0  # when that was sent which the next acknowledgement answers
         self._flush_due = False
         self._stalled = False  # something went nowhere and comes late, and nothing got through since
@@ -100,12 +103,17 @@ class Recovery:
     @property
     def is_backing_off(self) -> bool:
         """Something was sent again, and not acknowledged."""
-        return self.window is not None and self.window.attempts > 0
+        return self.window is not None and self.window.is_doubtful
 
     def begin(self) -> SendWindow:
         """From now on keep what is sent until it is acknowledged."""
         self.window = SendWindow(self._kernel)
         return self.window
+
+    def probe(self) -> None:
+        """From now on the links lose by chance, and both kernels know RACK-TLP."""
+        if self.window is not None and not isinstance(self.window, ProbingWindow):
+            self.window = ProbingWindow(self._kernel, self.window)
 
     def stop(self) -> None:
         """No longer."""
@@ -126,6 +134,8 @@ class Recovery:
         """Send bytes (none: FIN) as soon as the window allows."""
         assert self.window is not None
         self.window.put(seq, payload, self._clock.env._now)
+        if not self.window.joins_writes:
+            self._send(self.window)
         self._flush_soon()
 
     def put_back(self, seq: int, payload: bytes, sent_at_s: float) -> None:
@@ -151,16 +161,19 @@ class Recovery:
         if self._gone:
             return
         window = self.window
-        now_s = self._clock.env._now
         if window is not None:
-            while (each := window.take(now_s)) is not None:
-                self._emit(each.seq, each.payload, each)
-            self._set_timer(window)
+            self._send(window)
         if self.ack_due:
             # Alone, an acknowledgement carries the number of what goes next, SND.NXT [RFC 9293, 3.10.7.4],
             # which is not `sent` while bytes that are written wait for room in the window.
             next_seq = self._end.sent if window is None or not window.waiting else window.waiting[0].seq
             self._emit(next_seq, ACK, None)
+
+    def _send(self, window: SendWindow) -> None:
+        """Transmit what may go."""
+        while (each := window.take(self._clock.env._now)) is not None:
+            self._emit(each.seq, each.payload, each)
+        self._set_timer(window)
 
     def _emit(self, seq: int, payload: bytes | None, each: Sent | None) -> None:
         """Transmit one segment, which says what was received."""
@@ -170,7 +183,8 @@ class Recovery:
         segment.sender, segment.seq, segment.payload, segment.sent_at_s = end, seq, payload, now_s
         segment.ack, segment.beyond, segment.echo_s = end.received, self._beyond(), self._echo_s
         segment.again = each is not None and each.again > 0
-        self.ack_due = False
+        segment.twice = self._twice
+        self.ack_due = self._twice = False
         lost = not end.launch(segment, len(payload or b""), 0.0 if each is None else now_s - each.written_s)
         end.show(flags_of(payload), seq, payload or b"", lost)
         window = self.window
@@ -186,7 +200,7 @@ class Recovery:
         if not any(each.went_nowhere and not each.lost for each in window.sent):
             return
         now_s = self._clock.env._now
-        if window.attempts or window.deadline_s - now_s >= _LATE_S:
+        if window.is_doubtful or window.deadline_s - now_s >= _LATE_S:
             self._stalled = self._end.tell_stalled(now_s - window.sent[0].written_s)
 
     def _beyond(self) -> tuple[tuple[int, int], ...]:
@@ -235,9 +249,12 @@ class Recovery:
         window = self.window
         if window is not None:
             missing = window.sent[0] if window.sent else None
-            window.acknowledge(segment.ack, segment.beyond, segment.echo_s, self._clock.env._now)
+            now_s = self._clock.env._now
+            window.acknowledge(segment.ack, segment.beyond, segment.twice, segment.echo_s, now_s)
             # What comes the other way acknowledges nothing, and says nothing of what is missing.
-            if not window.attempts and (missing is None or not window.sent or window.sent[0] is not missing):
+            if not window.is_doubtful and (
+                missing is None or not window.sent or window.sent[0] is not missing
+            ):
                 self.got_through()
             self._tell_missing(window)
             if window.idle:
@@ -251,6 +268,8 @@ class Recovery:
             # Not of a segment beyond a gap: echoed is the time of the one that fills it [RFC 7323, 4.3].
             if segment.seq <= self._end.received:
                 self._echo_s = segment.sent_at_s
+            if segment.seq + (len(segment.payload) or 1) <= self._end.received:
+                self._twice = True
             self.acknowledge_soon()
 
     def keep(self, seq: int, payload: bytes) -> None:

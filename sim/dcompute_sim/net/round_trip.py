@@ -9,6 +9,10 @@ class RoundTrip(Protocol):
     """One connection's measurement, in the manner of one kernel."""
 
     @property
+    def mean_s(self) -> float | None:
+        """The smoothed round trip; None before the first."""
+
+    @property
     def timeout_s(self) -> float:
         """How long to wait for an acknowledgement before sending again the first time."""
 
@@ -20,33 +24,35 @@ class RoundTrip(Protocol):
 
 
 class SmoothedRoundTrip:
-    """RFC 6298, section 2, with Linux's floor: it is what the deviation counts for at least, not a minimum of
-    the whole (tcp_rtt_estimator in net/ipv4/tcp_input.c)."""
+    """RFC 6298, section 2, as Linux does it (tcp_rtt_estimator in net/ipv4/tcp_input.c): its floor is what
+    the deviation counts for at least, not a minimum of the whole; and a round trip that is shorter than the
+    mean raises the deviation by an eighth of what a longer one would."""
 
-    __slots__ = ("_floor_s", "_initial_s", "_mean_s", "_variation_s")
+    __slots__ = ("_floor_s", "_initial_s", "_variation_s", "mean_s")
 
     def __init__(self, initial_s: float, floor_s: float) -> None:
         self._initial_s = initial_s
         self._floor_s = floor_s
-        self._mean_s: float | None = None
+        self.mean_s: float | None = None
         self._variation_s = 0.0
 
     @property
     def timeout_s(self) -> float:
-        if self._mean_s is None:
+        if self.mean_s is None:
             return self._initial_s
-        return self._mean_s + max(self._floor_s, 4 * self._variation_s)
+        return self.mean_s + max(self._floor_s, 4 * self._variation_s)
 
     def measured(self, round_trip_s: float) -> None:
-        if self._mean_s is None:
+        if self.mean_s is None:
             self.settled(round_trip_s, round_trip_s / 2)  # [RFC 6298, 2.2]
             return
-        error_s = round_trip_s - self._mean_s
-        self._variation_s += (abs(error_s) - self._variation_s) / 4  # [RFC 6298, 2.3]
-        self._mean_s += error_s / 8
+        error_s = round_trip_s - self.mean_s
+        more_s = abs(error_s) - self._variation_s
+        self._variation_s += more_s / 32 if error_s < 0 < more_s else more_s / 4  # [RFC 6298, 2.3]
+        self.mean_s += error_s / 8
 
     def settled(self, mean_s: float, deviation_s: float) -> None:
-        self._mean_s, self._variation_s = mean_s, deviation_s
+        self.mean_s, self._variation_s = mean_s, deviation_s
 
 
 class TickedRoundTrip:
@@ -59,6 +65,10 @@ class TickedRoundTrip:
         self._tick_s = tick_s
         self._mean = 0  # eighths of a tick
         self._deviation = round(initial_s / tick_s)  # quarters of a tick
+
+    @property
+    def mean_s(self) -> float | None:
+        return (self._mean >> 3) * self._tick_s if self._mean else None
 
     @property
     def timeout_s(self) -> float:

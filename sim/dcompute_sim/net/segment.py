@@ -36,14 +36,16 @@ class WatchedSegment(Segment[E]):
         beyond: ranges that have, after a gap [RFC 2018].
         echo_s: when that was sent which it answers, as a timestamp option says [RFC 7323].
         again: it was sent before.
+        twice: what it answers had arrived before [RFC 2883].
     """
 
-    __slots__ = ("ack", "again", "beyond", "echo_s")
+    __slots__ = ("ack", "again", "beyond", "echo_s", "twice")
 
     ack: int
     beyond: tuple[tuple[int, int], ...]
     echo_s: float
     again: bool
+    twice: bool
 
 
 def flags_of(payload: bytes | None) -> str:

@@ -17,9 +17,11 @@ Rules:
 * What is sent again after a timeout is joined with its neighbours to a full segment
   (tcp_retrans_try_collapse): with a window of one, twenty small packets would need as many round trips.
 
-Not modelled, each because no program here could tell: CUBIC's growth, proportional rate reduction, tail loss
-probes (later than the timeout for a single segment, which is what MQTT has under way), undoing a spurious
-timeout, and the receiver's window, which `send_buffer_bytes` stands for.
+Where links lose by chance and both kernels can, `loss_probes` has more rules, Linux's.
+
+Not modelled, each because no program here could tell: CUBIC's growth, proportional rate reduction, undoing a
+spurious timeout, and the receiver's window, which `send_buffer_bytes` stands for. lwIP does not name what it
+holds beyond a gap; here it does.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from collections.abc import Iterable
 from dcompute_sim.net.profile import TcpProfile
 
 MSS = 1460
-_DUPLICATES = 3
+DUPLICATES = 3
 _NO_THRESHOLD = float("inf")
 
 
@@ -72,6 +74,9 @@ class SendWindow:
         kernel: whose constants hold.
     """
 
+    joins_writes = True
+    """Writes of one instant travel together."""
+
     __slots__ = (
         "_kernel",
         "_recover_to",
@@ -106,6 +111,11 @@ class SendWindow:
     def may_send(self) -> bool:
         """`take` has something."""
         return bool(self.waiting or any(each.lost for each in self.sent)) and self._room()
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Something was sent again because nothing was heard of it, and still is not."""
+        return self.attempts > 0
 
     @property
     def gives_up(self) -> bool:
@@ -155,31 +165,21 @@ class SendWindow:
             self._set_timer(now_s, now_s)
         return each
 
-    def acknowledge(self, ack: int, beyond: Iterable[tuple[int, int]], echo_s: float, now_s: float) -> None:
+    def acknowledge(
+        self, ack: int, beyond: Iterable[tuple[int, int]], twice: bool, echo_s: float, now_s: float
+    ) -> None:
         """The receiver has everything before `ack`, and what lies within the ranges `beyond`.
 
         Args:
+            twice: it had what it answers before [RFC 2883].
             echo_s: when the segment was sent that it answers (a timestamp option).
         """
         under_way = self._under_way()
-        newest: Sent | None = None
-        progress = 0
-        while self.sent and self.sent[0].end <= ack:
-            newest = self.sent.pop(0)
-            progress += not newest.arrived
-        if self.sent and self.sent[0].seq < ack:  # joined when sent again, and its first part had arrived
-            first = self.sent[0]
-            first.payload = first.payload[ack - first.seq :]
-            first.seq = ack
-            progress += 1
-        for since, until in beyond:
-            for each in self.sent:
-                if not each.arrived and since <= each.seq and each.end <= until:
-                    each.arrived, each.lost = True, False
-                    progress += 1
+        covered, _, progress = self._strike_out(ack, beyond)
         if not progress:
             return
-        if newest is not None:
+        if covered:
+            newest = covered[-1]
             if self._kernel.timestamps:
                 self.round_trip.measured(now_s - echo_s)  # [RFC 7323, 4]
             elif not newest.again:
@@ -189,7 +189,7 @@ class SendWindow:
             if self.sent:
                 self._set_timer(now_s, now_s)
         if ack >= self._recover_to and under_way >= int(self.size):
-            self.size += progress if self.size < self._threshold else progress / self.size
+            self._grow(progress)
         self._find_lost(under_way)
 
     def expire(self, now_s: float) -> None:
@@ -204,6 +204,29 @@ class SendWindow:
             each.lost = not each.arrived
         self._join_first()
         self._set_timer(now_s, now_s)
+
+    def _strike_out(self, ack: int, beyond: Iterable[tuple[int, int]]) -> tuple[list[Sent], list[Sent], int]:
+        """What is acknowledged now, all before it included; what is held beyond a gap and was not before; and
+        how many of both are news."""
+        covered: list[Sent] = []
+        while self.sent and self.sent[0].end <= ack:
+            covered.append(self.sent.pop(0))
+        progress = sum(not each.arrived for each in covered)
+        if self.sent and self.sent[0].seq < ack:  # joined when sent again, and its first part had arrived
+            first = self.sent[0]
+            first.payload = first.payload[ack - first.seq :]
+            first.seq = ack
+            progress += 1
+        held: list[Sent] = []
+        for since, until in beyond:
+            for each in self.sent:
+                if not each.arrived and since <= each.seq and each.end <= until:
+                    each.arrived, each.lost = True, False
+                    held.append(each)
+        return covered, held, progress + len(held)
+
+    def _grow(self, progress: int) -> None:
+        self.size += progress if self.size < self._threshold else progress / self.size
 
     def _room(self) -> bool:
         return self._under_way() < int(self.size)
@@ -220,8 +243,8 @@ class SendWindow:
         arrived = [each for each in self.sent if each.arrived]
         if not arrived:
             return
-        few = len(self.sent) <= _DUPLICATES and not self.waiting
-        enough = max(1, len(self.sent) - 1) if few else _DUPLICATES
+        few = len(self.sent) <= DUPLICATES and not self.waiting
+        enough = max(1, len(self.sent) - 1) if few else DUPLICATES
         for each in self.sent:
             if each.arrived or each.lost:
                 continue

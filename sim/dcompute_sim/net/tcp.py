@@ -244,6 +244,11 @@ class Endpoint:
                 trips = [link.round_trip_s() for link in links]
                 window.round_trip.settled(sum(mean for mean, _ in trips), sum(off for _, off in trips))
 
+    def probe(self) -> None:
+        """From now on links lose by chance."""
+        if self._recovery is not None:
+            self._recovery.probe()
+
     def unwatch(self) -> None:
         """Stop that, once all has arrived."""
         window = self.window

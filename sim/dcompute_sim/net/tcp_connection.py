@@ -45,6 +45,7 @@ class End(Protocol):
     def peer(self) -> End: ...
 
     def watch(self) -> None: ...
+    def probe(self) -> None: ...
     def unwatch(self) -> None: ...
     def close(self) -> None: ...
     def detach(self) -> None: ...
@@ -167,6 +168,7 @@ class TcpConnection:
         links = (client.host.link, server.host.link)
         up = links[0].is_up and links[1].is_up and not self.forgotten
         slow_links = tuple(link for link in links if not link.ideal)
+        loses = any(link.loss > 0 for link in slow_links)
         powered = client.host.powered and server.host.powered
         self.clean = up and powered and not any(link.unsteady for link in slow_links)
         for end in (client, server):
@@ -176,6 +178,8 @@ class TcpConnection:
                 end.unwatch()
             else:
                 end.watch()
+            if loses and client.host.tcp.probes and server.host.tcp.probes:
+                end.probe()
 
     def release(self) -> None:
         """Forget a connection both ends of which are gone."""
