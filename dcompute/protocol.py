@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import field
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 from dcompute._value import value
@@ -133,22 +133,37 @@ def decode(topics: Topics, topic: str, payload: bytes) -> Message:
             return _result(decode_object(payload), memory_of(payload))
         if topic == topics.initialisation:
             return _announcement(_described(payload), memory_of(payload))
-        if not topic.startswith(topics.prefix) or not topic.endswith("/status"):
-            raise Rejected("not a topic of the protocol")
-        return _status(check_node_id(topic[len(topics.prefix) : -len("/status")]), payload)
+        return _said_on(topics.prefix, topic, payload)
     except Rejected:
         raise
     except ValueError as error:
         raise Rejected(str(error)) from None
 
 
+def _said_on(prefix: str, topic: str, payload: bytes) -> Message:
+    """What a message on what may be a node's status topic means. Raises ValueError."""
+    if not topic.startswith(prefix) or not topic.endswith("/status"):
+        raise Rejected("not a topic of the protocol")
+    return _status(check_node_id(topic[len(prefix) : -len("/status")]), payload)
+
+
+_remembered = lru_cache(_STATUSES_REMEMBERED)(_said_on)
+
+
 def status_memory(topics: Topics) -> Callable[[str, bytes], Message]:
-    """Return `decode` for one master's topics, which remembers what statuses meant: a node that works says
-    `busy` and `ready` in the same bytes again and again. `capabilities` are the same object then."""
-    remembered = lru_cache(_STATUSES_REMEMBERED)(partial(decode, topics))
+    """Return `decode` for these topics, which remembers what statuses meant: a node that works says `busy`
+    and `ready` in the same bytes again and again, to each master and executor of a process. `capabilities`
+    are the same object then."""
 
     def read(topic: str, payload: bytes) -> Message:
-        return remembered(topic, payload) if topic.endswith("/status") else decode(topics, topic, payload)
+        if not topic.endswith("/status"):
+            return decode(topics, topic, payload)
+        try:
+            return _remembered(topics.prefix, topic, payload)
+        except Rejected:
+            raise
+        except ValueError as error:
+            raise Rejected(str(error)) from None
 
     return read
 

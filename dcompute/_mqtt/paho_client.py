@@ -3,9 +3,9 @@
 paho was made for a socket and for threads: it reads a packet byte by byte, keeps a queue for a full socket,
 and makes a condition variable for every message. None of that has a use here, where bytes come in whole
 and `MqttLink` remembers what is not acknowledged; so those steps are replaced, which more than halves what a
-message costs. So are the encodings of PUBLISH, PUBACK and PINGREQ, for paho formats a log line for each, and
-the reading of CONNACK and SUBACK, for which it makes MQTT 5 properties. The states of a connection, keepalive
-and everything rare stay paho's own.
+message costs. So are the encodings of PUBLISH, PUBACK, SUBSCRIBE and PINGREQ, for paho formats a log line for
+each, and the reading of CONNACK and SUBACK, for which it makes MQTT 5 properties. The states of a connection,
+keepalive and everything rare stay paho's own.
 
 It leans on private names of paho 2.1 and 2.2; `tests/dcompute/test_paho_client.py` guards them.
 """
@@ -13,6 +13,7 @@ It leans on private names of paho 2.1 and 2.2; `tests/dcompute/test_paho_client.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import paho.mqtt.client as paho
@@ -61,6 +62,7 @@ _LOCKS = tuple(name for name in _PLAIN if name.endswith("_mutex"))
 _SHARED = {name: _PLAIN[name] for name in ("_out_packet", "_on_message_filtered", "_proxy", "_transport")}
 """What paho makes for each client (a deque takes 760 bytes) and none of ours ever changes: one for all."""
 _CONNECTED = type(_PLAIN["_state"]).MQTT_CS_CONNECTED
+_SUCCESS = MQTTErrorCode.MQTT_ERR_SUCCESS  # a name of an enum takes five times as long as one of a module
 _NO_SOCKET = _NoSocket()
 _NO_PACKET: Any = {}
 _NO_MESSAGES: OrderedDict[int, Any] = OrderedDict()  # of QoS 2, which nobody here uses: two cost 256 bytes
@@ -119,19 +121,21 @@ class PahoClient(paho.Client):
             if stop > end:
                 self._missing = stop - end
                 break
-            self._take(data[start], data[at:stop])
+            header = data[start]
+            if header & 0xF0 == paho.PUBLISH and header & _QOS_2 == 0:
+                self._take_publish(header, data[at:stop])
+            else:
+                self._take(header, data[at:stop])
             start = stop
         self.unread = data[start:]
 
     def _take(self, header: int, body: bytes) -> None:
-        """Take in one packet."""
+        """Take in one packet, other than a message of QoS 0 or 1."""
         kind = header & 0xF0
-        if kind == paho.PUBLISH and header & _QOS_2 == 0:
-            self._take_publish(header, body)
-        elif kind == paho.PUBACK:
+        if kind == paho.PUBACK:
             if len(body) != 2:
                 raise MalformedPacket(f"a PUBACK of {len(body)} bytes")
-            self._user.packet_acknowledged(int.from_bytes(body, "big"))
+            self._user.packet_acknowledged(body[0] << 8 | body[1])
         elif header == paho.PINGRESP and not body:
             self._ping_t = 0.0
         elif kind == paho.SUBACK:
@@ -166,6 +170,17 @@ class PahoClient(paho.Client):
             self._user.packet_acknowledged(mid)
         return mid
 
+    def send_subscribe(self, topics: Sequence[tuple[str, int]]) -> int:
+        """SUBSCRIBE to these filters, each with its QoS, all in one packet; its id."""
+        mid: int = self._mid_generate()
+        body = mid.to_bytes(2, "big")
+        for topic_filter, qos in topics:
+            name = topic_filter.encode()
+            body += len(name).to_bytes(2, "big") + name + bytes((qos,))
+        if self._sock is not None:
+            self.outbox.append(bytes((paho.SUBSCRIBE | 0x02, *_length(len(body)))) + body)
+        return mid
+
     def take_outbox(self) -> bytes:
         """The packets to be sent now."""
         self._last_msg_out = paho.time_func()
@@ -189,7 +204,7 @@ class PahoClient(paho.Client):
         self._sock_close()
 
     def _take_publish(self, header: int, body: bytes) -> None:
-        end = 2 + int.from_bytes(body[:2], "big")
+        end = 2 + (body[0] << 8 | body[1]) if len(body) >= 2 else 2
         payload = end + 2 if header & _QOS_1 else end
         if end == 2 or len(body) < payload:
             raise MalformedPacket("a PUBLISH without a topic, or cut short")
@@ -233,12 +248,16 @@ class PahoClient(paho.Client):
         self, command: int, packet: bytes | bytearray, mid: int, qos: int, info: object = None
     ) -> MQTTErrorCode:
         self.outbox.append(bytes(packet))
-        return MQTTErrorCode.MQTT_ERR_SUCCESS
+        return _SUCCESS
 
     def _send_pingreq(self) -> MQTTErrorCode:
         self.outbox.append(_PINGREQ)
         self._ping_t = paho.time_func()
-        return MQTTErrorCode.MQTT_ERR_SUCCESS
+        return _SUCCESS
+
+    def _mid_generate(self) -> int:
+        self._last_mid: int = self._last_mid % 65535 + 1
+        return self._last_mid
 
 
 def _length(n_bytes: int) -> tuple[int, ...]:

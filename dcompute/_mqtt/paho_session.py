@@ -126,8 +126,8 @@ class PahoSession:
     def subscribe(self, topics: Sequence[Subscription], *, optional: bool = False) -> None:
         """SUBSCRIBE, all in one packet; answered by `session_subscribed`, an `optional` one (of one topic) by
         `session_extra`. A refusal of what is not optional ends the session."""
-        _, mid = self._client.subscribe(list(topics))
-        if optional and mid is not None:
+        mid = self._client.send_subscribe(topics)
+        if optional:
             self._extras = {**(self._extras or {}), mid: topics[0][0]}
         self.flush()
 

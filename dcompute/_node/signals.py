@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from threading import get_ident
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -28,7 +29,7 @@ class SignalSafeLock:
         self._put_off: list[Callable[[], None]] = []
 
     def __enter__(self) -> None:
-        if threading.get_ident() == self._main:
+        if get_ident() == self._main:
             self._depth += 1
         self._lock.acquire()
 
@@ -39,7 +40,7 @@ class SignalSafeLock:
         _traceback: TracebackType | None,
     ) -> None:
         self._lock.release()
-        if threading.get_ident() == self._main:
+        if get_ident() == self._main:
             self._depth -= 1
             while self._put_off and not self._depth:
                 self._put_off.pop(0)()

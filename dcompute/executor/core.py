@@ -305,6 +305,8 @@ class FleetCore:
 
     def unfit(self) -> str:
         """What is to be said of a task for which no living node would do; "" if there is none."""
+        if not self.choice.waiting:
+            return ""
         nodes = self.nodes.values()
         return next(filter(None, (unfit(task, nodes) for task in self.choice.heads())), "")
 

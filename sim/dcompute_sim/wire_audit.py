@@ -61,7 +61,7 @@ class _Speaker:
     """One who connects. `judged`: a program of ours."""
 
     name: str
-    role: Role
+    is_master: bool
     node: str  # whose id it uses; "" when it is no node
     judged: bool
     keepalive_s: int = 0
@@ -102,7 +102,8 @@ class WireAudit:
         """Somebody takes part; what kind of node it is, `node` tells, before or after."""
         if name not in self._speakers:
             whose = name if role is Role.NODE else node
-            self._speakers[name] = _Speaker(name, role, whose, role in (Role.NODE, Role.CLONE, Role.MASTER))
+            judged = role in (Role.NODE, Role.CLONE, Role.MASTER)
+            self._speakers[name] = _Speaker(name, role is Role.MASTER, whose, judged)
 
     def node(
         self, name: str, *, ours: bool, keepalive_s: float, knows_time: bool, round_trip_s: float = 0.0
@@ -134,7 +135,7 @@ class WireAudit:
         speaker.tasks = 0
         if not connect.clean:
             self._broken(speaker, "", "keeps its session")
-        if speaker.role is Role.MASTER:
+        if speaker.is_master:
             if connect.will is not None:
                 self._broken(speaker, "", "a master with a will")
             return
@@ -160,7 +161,7 @@ class WireAudit:
         if speaker is None or not speaker.judged:
             return
         prefix = self._prefix
-        if speaker.role is Role.MASTER:
+        if speaker.is_master:
             known: dict[str, tuple[int, ...]] = {
                 f"{prefix}+/status": (0,),
                 f"{prefix}initialisation": (0,),
@@ -173,7 +174,7 @@ class WireAudit:
             known = {node: (1,), f"{node}/status": (0, 1), f"{node}/update": (1,)}
         for topic_filter, qos in wanted:
             topic = topic_filter.decode()
-            answers = speaker.role is Role.MASTER and qos == 1 and topic.startswith(f"{prefix}results/")
+            answers = speaker.is_master and qos == 1 and topic.startswith(f"{prefix}results/")
             if qos not in known.get(topic, ()) and not answers:
                 self._broken(speaker, topic, f"subscribes to it with QoS {qos}")
 
@@ -193,11 +194,11 @@ class WireAudit:
             flags & 0x06 != 0x02
             and not inside.startswith("results/")
             # What is asked for again if it is lost may be of QoS 0.
-            and not (speaker.role is Role.MASTER and self._object(speaker, topic, payload).keys() >= _ASKERS)
+            and not (speaker.is_master and self._object(speaker, topic, payload).keys() >= _ASKERS)
         ):
             self._broken(speaker, topic, "not QoS 1")
         self._count_flying(speaker, topic)
-        if speaker.role is Role.MASTER:
+        if speaker.is_master:
             self._of_master(speaker, topic, inside, payload, retain)
         else:
             self._of_node(speaker, topic, inside, payload, retain)

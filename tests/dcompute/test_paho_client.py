@@ -13,20 +13,22 @@ from dcompute._mqtt.paho_client import MalformedPacket, PahoClient
 
 REPLACED = {
     "_create_socket": ["self"],
+    "_mid_generate": ["self"],
     "_send_pingreq": ["self"],
     "_packet_queue": ["self", "command", "packet", "mid", "qos", "info"],
 }
 LEANED_ON = {
-    "_mid_generate": ["self"],
     "_packet_handle": ["self"],
     "_loop_rc_handle": ["self", "rc"],
     "_send_publish": ["self", "mid", "topic", "payload", "qos", "retain", "dup", "info", "properties"],
+    "_send_subscribe": ["self", "dup", "topics", "properties"],
     "_sock_close": ["self"],
 }
 ATTRIBUTES = (
     "_sock",
     "_out_packet",
     "_last_bytes_received",
+    "_last_mid",
     "_last_msg_out",
     "_in_packet",
     "_ping_t",
@@ -122,6 +124,27 @@ def test_a_publish_is_encoded_as_paho_does(n_bytes: int, qos: int) -> None:
     client._send_publish(mid, "t/\u00e9".encode(), b"x" * n_bytes, qos, True)
     ours, pahos = client.outbox
     assert ours == pahos
+
+
+@pytest.mark.parametrize("topics", [[("t", 0)], [("t/\u00e9", 1), ("+/status", 0), ("x" * 200, 2)]])
+def test_a_subscribe_is_encoded_as_paho_does(topics: list[tuple[str, int]]) -> None:
+    client, _ = connected()
+    client.outbox.clear()
+    mid = client.send_subscribe(topics)
+    client._last_mid = mid - 1
+    assert client._send_subscribe(0, [(name.encode(), qos) for name, qos in topics])[1] == mid
+    ours, pahos = client.outbox
+    assert ours == pahos
+
+
+def test_ids_of_messages_begin_anew_after_the_last_as_pahos_do() -> None:
+    ours, pahos = PahoClient("x", _Inbox([])), paho.Client(CallbackAPIVersion.VERSION2, "x")
+    ours._last_mid = pahos._last_mid = 65_534
+    assert (
+        [ours._mid_generate() for _ in range(3)]
+        == [pahos._mid_generate() for _ in range(3)]
+        == [65_535, 1, 2]
+    )
 
 
 def test_a_huge_message_is_not_copied_for_each_chunk() -> None:

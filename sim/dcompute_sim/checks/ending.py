@@ -44,9 +44,19 @@ class Ending:
 _OF_ENDINGS = frozenset({t.FinalNode, t.RetainedStatus, t.StatusPublished, t.WireStalled})
 
 
-def endings(trace: Sequence[t.Event]) -> list[Ending]:
-    """The ending of every node that has a final_node event."""
+_newest: tuple[History, Sequence[Ending]] | None = None
+
+
+def endings(trace: Sequence[t.Event]) -> Sequence[Ending]:
+    """The ending of every node that has a final_node event; made once, as the history it is made of."""
+    global _newest
     history = history_of(trace)
+    if _newest is None or _newest[0] is not history:
+        _newest = (history, _endings_in(history, trace))
+    return _newest[1]
+
+
+def _endings_in(history: History, trace: Sequence[t.Event]) -> list[Ending]:
     retained: dict[str, t.RetainedStatus] = {}
     said: dict[str, t.StatusPublished] = {}
     stalled: dict[str, t.WireStalled] = {}

@@ -66,7 +66,7 @@ class NoFalseDeaths(Check):
         # of the others, in a healthy fleet all, nothing need be known
         reported = of_kinds({t.DeathReported}, trace)
         nodes = {event.node: NodeLives() for event in reported if isinstance(event, t.DeathReported)}
-        who = t.Participants(trace)
+        who = t.Participants(of_kinds({t.ParticipantDefined}, trace))
         reports = _Reports(round(self.grace * 1e6))
         watch = LongestConnections()
         for event in of_kinds(OF_INTEREST, trace):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 
 from dcompute.parts import number_of
 from dcompute_sim import trace as t
@@ -186,7 +187,7 @@ def _completed(events: Sequence[t.Event]) -> CheckOutcome:
         return inconclusive("the trace has no end: the run was killed, or the file is cut")
     if end.reason != "finished":
         return inconclusive(f"the run ended by {end.reason} after {end.t_s:.1f} s")
-    times_us = [event.t_us for event in events]
+    times_us = list(map(attrgetter("t_us"), events))
     if times_us != sorted(times_us):
         backwards = [b for a, b in itertools.pairwise(events) if b.t_us < a.t_us]
         return failed("the trace goes backwards in time: it cannot be judged", backwards)

@@ -203,7 +203,8 @@ class ExecutorProgram:
         if target.node is not None:
             self._want(fields, stream, {"node_id": id_of(target.node)}, on_over, node=target.node)
             return
-        among = [node for node, group in self._group_of.items() if target.group in (None, group)]
+        wanted = target.group
+        among = [node for node, group in self._group_of.items() if wanted is None or group == wanted]
         if target.pick == "all":
             living = self._executor.nodes() if self._executor is not None else {}
             for index, node in enumerate(node for node in among if id_of(node) in living):

@@ -31,6 +31,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from itertools import filterfalse
 from types import FrameType, TracebackType
 from typing import Any, NoReturn
 
@@ -213,9 +214,8 @@ class _Patches:
 
     def _scan_new_modules(self) -> None:
         """Find global names that refer to what is replaced, in modules not seen before."""
-        for module_name, module in list(sys.modules.items()):
-            if module_name in self._scanned:
-                continue
+        for module_name in list(filterfalse(self._scanned.__contains__, list(sys.modules))):
+            module = sys.modules.get(module_name)
             self._scanned.add(module_name)
             if module_name == __name__ or module_name.partition(".")[0] in sys.stdlib_module_names:
                 continue

@@ -69,7 +69,8 @@ class Reader:
         return self.take(1)[0]
 
     def number(self) -> int:
-        return int.from_bytes(self.take(2), "big")
+        high, low = self.take(2)
+        return high << 8 | low
 
     def field(self) -> bytes:
         """Bytes preceded by their length."""
