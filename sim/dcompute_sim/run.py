@@ -176,15 +176,13 @@ def _broker_of(scenario: Scenario, options: RunOptions, default: str) -> str:
 
 def _run_virtual(scenario: Scenario, options: RunOptions, trace: Trace) -> None:
     from dcompute_sim.brokers.model.profiles import PROFILES
+    from dcompute_sim.brokers.names import not_in_virtual_time
     from dcompute_sim.engines.virtual import VirtualEngine
     from dcompute_sim.nodes.factories import VIRTUAL_NODES
 
     broker = _broker_of(scenario, options, VIRTUAL_BROKER)
     if broker not in PROFILES:
-        raise EngineError(
-            f"broker {broker!r} is a real one: virtual time has {', '.join(PROFILES)} "
-            "(the model with that broker's limits and granularity); or use --time real"
-        )
+        raise EngineError(not_in_virtual_time(broker))
     assert options.seed is not None
     engine = VirtualEngine(trace, options.seed, VIRTUAL_NODES, broker, scenario.limits, scenario.namespace)
     _begin(trace, scenario, options, engine.broker_name, engine.broker_granularity_s)

@@ -7,7 +7,8 @@ import socket
 
 import pytest
 from dcompute_sim.brokers.external import ExternalBroker, unreachable
-from dcompute_sim.brokers.factory import KINDS, make_broker
+from dcompute_sim.brokers.factory import make_broker
+from dcompute_sim.brokers.names import KINDS, not_in_real_time, not_in_virtual_time
 from dcompute_sim.brokers.real_broker import BrokerError
 
 from dcompute.broker_url import BadBrokerUrl, BrokerUrl
@@ -23,6 +24,19 @@ def test_every_kind_is_known_by_its_name(kind: str) -> None:
 def test_anything_else_is_answered_with_what_there_is() -> None:
     with pytest.raises(BrokerError, match=r"'mosquito'.*embedded, model, amqtt-plain, mosquitto.*mqtt://"):
         make_broker("mosquito")
+    for told in (not_in_virtual_time("mosquito"), not_in_real_time("mosquito")):
+        assert "no broker 'mosquito': did you mean mosquitto?" in told
+        assert "aws-iot" in told, "what the other kind of time has"
+        assert "amqtt-plain" in told
+    assert not_in_virtual_time("foo").startswith("no broker 'foo'"), "a slip is no real broker"
+
+
+def test_a_broker_of_the_other_kind_of_time_is_sent_there() -> None:
+    for real in ("amqtt-plain", "mqtt://10.0.0.7"):
+        assert "is a real one" in not_in_virtual_time(real)
+        assert "--time real" in not_in_virtual_time(real)
+    with pytest.raises(BrokerError, match=r"'emqx' is a model.*--time virtual"):
+        make_broker("emqx")
 
 
 @pytest.mark.parametrize(

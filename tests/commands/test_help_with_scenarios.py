@@ -74,3 +74,18 @@ def test_no_color_is_no_escape(monkeypatch: pytest.MonkeyPatch) -> None:
     with console.capture() as captured:
         console.print("[bold red]word[/]")
     assert captured.get() == "word\n"
+
+
+def test_what_is_piped_has_no_blanks_at_the_ends_of_its_lines() -> None:
+    """A table pads its cells; whoever reads it by line, or keeps it, has no use for that."""
+    for arguments in (("run", "quickstart", "--time", "virtual", "--no-trace"), ("run", "quickstart", "-q")):
+        lines = run(*arguments).output.splitlines()
+        assert lines
+        assert [line for line in lines if line != line.rstrip()] == []
+
+
+def test_the_help_of_an_option_is_no_catalogue() -> None:
+    """Of forty mutants the help had two screens, and what stands behind them nobody found."""
+    told = run("run", "--help").output
+    assert "dcompute list mutants" in " ".join(told.replace("│", " ").split())
+    assert "ignore-incarnation" not in told

@@ -10,11 +10,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from dcompute_sim.faults import KINDS, Fault, MasterFault
+from dcompute_sim.faults import KINDS, Fault, MasterFault, NodeFault
 from dcompute_sim.faults.malformed import MALFORMED
 from dcompute_sim.hunt import fault_mutations, fleet_mutations
 from dcompute_sim.hunt.corpus import Entry
-from dcompute_sim.hunt.draft import Draft
+from dcompute_sim.hunt.draft import Draft, is_for_good
 from dcompute_sim.hunt.moments import Moment
 from dcompute_sim.hunt.mutation import MUTATIONS, Breeder
 from dcompute_sim.hunt.sense import excesses, is_sensible
@@ -171,3 +171,27 @@ def test_a_bred_fault_strikes_each_master_of_the_swarm_and_none_else(monkeypatch
     assert struck_by(fault_mutations.one_more, alone, shared) == {"master"}
     assert struck_by(fault_mutations.spliced, shared, shared) == {"other"}
     assert struck_by(fault_mutations.spliced, alone, shared) == {"master"}
+
+
+def test_a_row_strikes_who_stays_and_leaves_itself_time() -> None:
+    """What befalls a node that is gone for good, or begins when the storm is over, befalls nobody."""
+    assert SWARM.random is not None
+    rng = random.Random(1)
+    rows = 0
+    for seed in range(1, 30):
+        parent = entry(concretise(SWARM, seed), rng)
+        draft = Draft(SWARM.random, frozenset(), rng, parent, parent)
+        late = [draft.at(fault, draft.last_s) for fault in draft.scenario.faults if draft.is_drawn(fault)]
+        draft.scenario = draft.scenario.model_copy(update={"faults": late})
+        draft.lose_one_each()
+        at_nodes = [fault for fault in draft.scenario.faults if isinstance(fault, NodeFault)]
+        lost = {name for fault in at_nodes if is_for_good(fault) for name in fault.select.names or ()}
+        fault_mutations.in_a_row(draft)
+        struck = [fault for fault in draft.scenario.faults if fault not in late]
+        for fault in struck:
+            if isinstance(fault, NodeFault) and not is_for_good(fault):
+                rows += 1
+                assert lost.isdisjoint(fault.select.names or ())
+        moved = [fault for fault in struck if not isinstance(fault, NodeFault) or not is_for_good(fault)]
+        assert not moved or min(map(draft.begin_s, moved)) < draft.last_s - 1
+    assert rows > 50

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dcompute_sim.brokers.external import ExternalBroker
 from dcompute_sim.brokers.mosquitto import MosquittoBroker
+from dcompute_sim.brokers.names import PROCESS_KINDS, not_in_real_time
 from dcompute_sim.brokers.real_broker import BrokerError, BrokerSecurity, RealBroker
 from dcompute_sim.scenario.broker_limits import AS_IT_COMES, BrokerLimits
-
-PROCESS_KINDS = ("embedded", "model", "amqtt-plain")
-KINDS = (*PROCESS_KINDS, "mosquitto")
 
 
 def make_broker(
@@ -34,7 +32,4 @@ def make_broker(
         return mosquitto
     if "://" in kind_or_url:
         return ExternalBroker.from_url(kind_or_url)
-    raise BrokerError(
-        f"no broker {kind_or_url!r}: choose one of {', '.join(KINDS)}, or give the address of a running one "
-        "as mqtt://host:port, mqtt://user:password@host:port or mqtts://..."
-    )
+    raise BrokerError(not_in_real_time(kind_or_url))

@@ -12,6 +12,24 @@ from dcompute_sim.trace.replayer import NodeState, Replay
 STATES = ("off", "disconnected", "connecting", "subscribing", "idle", "busy", "publishing")
 """What a node can be doing when a fault hits it."""
 
+_TELLING = frozenset(
+    {
+        t.FaultInjected,
+        t.NodeConnected,
+        t.NodeConnecting,
+        t.NodeDisconnected,
+        t.NodeStarted,
+        t.NodeStatusSeen,
+        t.NodeStopped,
+        t.NodeSubscribing,
+        t.ResultHeld,
+        t.ResultReceived,
+        t.StatusPublished,
+        t.TaskFinished,
+        t.TaskTaken,
+    }
+)
+"""The events of which it is told what a node was doing: most of a trace is others."""
 _PUBLISH_US = 1_000_000  # a publication not answered after this long no longer counts as under way
 
 
@@ -43,8 +61,7 @@ def coverage(traces: Iterable[Sequence[t.Event]]) -> Coverage:
             dict
         )  # by node: what it published, and when
         for event in trace:
-            name = getattr(event, "node", "")
-            if not name:
+            if type(event) not in _TELLING or not (name := event.node):  # type: ignore[attr-defined]
                 continue
             if isinstance(event, t.FaultInjected):
                 hits[event.kind, _doing(replay.nodes[name], under_way[name], event.t_us)] += 1

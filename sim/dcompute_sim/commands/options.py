@@ -10,8 +10,9 @@ from typing import Annotated
 
 import typer
 
+from dcompute_sim.brokers.model.profiles import PROFILES
+from dcompute_sim.brokers.names import KINDS
 from dcompute_sim.commands.select import SelectedScenario, find_entries
-from dcompute_sim.mutants import MUTANTS
 from dcompute_sim.run import RunOptions
 from dcompute_sim.terminal import Mode
 
@@ -60,7 +61,8 @@ class How:
     broker: Annotated[
         str | None,
         typer.Option(
-            help="embedded, mosquitto, model, amqtt-plain or mqtt://host:port, over what the scenario says."
+            help=f"Over what the scenario says. In virtual time a model of one: {', '.join(PROFILES)}. "
+            f"In real time {', '.join(KINDS)}, or mqtt://host:port for one that runs."
         ),
     ] = None
     seed: Seed = None
@@ -69,7 +71,8 @@ class How:
     mutant: Annotated[
         list[str] | None,
         typer.Option(
-            help=f"Give nodes or master a known fault, to see the checks notice: {', '.join(MUTANTS)}."
+            help="Give nodes or master a known fault, to see the checks notice; "
+            "`dcompute list mutants` has their names."
         ),
     ] = None
 

@@ -77,14 +77,11 @@ class Draft:
         return self.rng.choice(drawn) if drawn else (0, None)
 
     def victim(self) -> str:
-        """A node; often one that some fault names."""
-        named = [
-            name
-            for fault in self.scenario.faults
-            if isinstance(fault, NodeFault) and not is_for_good(fault)
-            for name in fault.select.names or ()
-        ]
-        names = list(self.scenario.nodes())
+        """A node that no fault takes for good; often one that some fault names."""
+        at_nodes = [fault for fault in self.scenario.faults if isinstance(fault, NodeFault)]
+        lost = {name for fault in at_nodes if is_for_good(fault) for name in fault.select.names or ()}
+        named = [name for fault in at_nodes for name in fault.select.names or () if name not in lost]
+        names = [name for name in self.scenario.nodes() if name not in lost] or list(self.scenario.nodes())
         return self.rng.choice(named if named and self.rng.random() < 0.5 else names)
 
     def replace(self, index: int, fault: Fault) -> None:
@@ -167,6 +164,19 @@ class Draft:
             for moment in self.moments
             if moment.t_s < self.last_s and (names is None or moment.node in names)
         ]
+
+    def lose_one_each(self) -> None:
+        """Each fault that strikes for good strikes a node that is named, so that the others are there for
+        certain: what was to befall the one it took would be in vain."""
+        faults, taken = list(self.scenario.faults), set[str]()
+        for index, fault in enumerate(faults):
+            if self.is_drawn(fault) and isinstance(fault, NodeFault) and is_for_good(fault):
+                names = [name for name in fault.select.names or () if name not in taken]
+                if names:
+                    name = self.rng.choice(names)
+                    taken.add(name)
+                    faults[index] = fault.model_copy(update={"select": Select(names=[name], count=1)})
+        self.scenario = self.scenario.model_copy(update={"faults": faults})
 
     def fitted(self, fault: Fault, begin_s: float) -> Fault:
         """Not longer than it may be from then on."""

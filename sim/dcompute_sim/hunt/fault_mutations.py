@@ -8,7 +8,9 @@ from dcompute_sim.hunt.draft import CLOSE_S, Draft, is_for_good, lasting
 from dcompute_sim.scenario.swarm import NOISE, draw_noise, longest_s
 from dcompute_sim.yamlfile.units import format_duration
 
-_MOST_IN_A_ROW = 8
+_IN_A_ROW_S = 1.5  # how soon after the one before, and for how long, at most
+_ROOM_S = 2.0  # that each of a row takes, about
+_WAITING = 0.2  # share of a row that waits for a state: the more do, the fewer of them come
 
 
 def near_another(draft: Draft) -> None:
@@ -68,27 +70,31 @@ def in_a_row(draft: Draft) -> None:
     """Faults strike one node, its broker or its master one soon after the other, or when that node next
     comes to some state: what random draws hardly ever do twice in a row."""
     drawn = [at for at, fault in enumerate(draft.scenario.faults) if draft.is_drawn(fault)]
-    chosen = draft.rng.sample(drawn, min(len(drawn), draft.rng.randint(2, _MOST_IN_A_ROW)))
+    if not drawn:
+        return
+    chosen = draft.rng.sample(drawn, draft.rng.randint(min(2, len(drawn)), len(drawn)))
     select = Select(names=[draft.victim()])
     soon = draft.soon(select.names)
-    at_s = draft.begin_s(draft.scenario.faults[chosen[0]]) if chosen else 0.0
+    # Each waits until the one before is over: else the last of many would find the storm over.
+    late_s = max(draft.last_s - _ROOM_S * len(chosen), 0.05 * draft.swarm.span)
+    at_s = min(draft.begin_s(draft.scenario.faults[chosen[0]]), late_s)
     for index in chosen:
         fault = draft.scenario.faults[index]
         if isinstance(fault, NodeFault):
             if is_for_good(fault):
                 continue
             fault = fault.model_copy(update={"select": select})
-        after_s = draft.close_s()
+        after_s = draft.log_uniform(CLOSE_S[0], _IN_A_ROW_S)
         later = [moment for moment in soon if moment.t_s >= at_s]
-        if later and draft.rng.random() < 0.5:
+        if later and draft.rng.random() < _WAITING:
             moment = min(later, key=lambda moment: moment.t_s + draft.rng.expovariate(0.2))
-            at_s = moment.t_s + (after_s := min(after_s, draft.close_s()))
+            at_s = moment.t_s + after_s
             fault = draft.after(fault, moment, after_s)
         else:
             at_s = min(at_s + after_s, draft.last_s)
             fault = draft.at(fault, at_s)
         if fault.lasts is not None:
-            fault = lasting(fault, min(fault.lasts, draft.log_uniform(0.1, CLOSE_S[1])))
+            fault = lasting(fault, min(fault.lasts, draft.log_uniform(0.1, _IN_A_ROW_S)))
         draft.replace(index, fault)
 
 

@@ -59,21 +59,23 @@ _FACTS = (  # no events of the run, but what is written down of it
     t.NodeOutput,
     t.WireHeard,
 )
-_ROUTINE = (
-    t.TaskSent,
-    t.TaskHeard,
-    t.TaskReceived,
-    t.TaskTaken,
-    t.ExecutionBegan,
-    t.TaskFinished,
-    t.ResultHeld,
-    t.ResultReceived,
-    t.ResultTaken,
-    t.TaskSettled,
-    t.StatusPublished,
-    t.NodeStatusSeen,
-    t.WireOpened,
-    t.WireClosed,
+_ROUTINE = frozenset(
+    {
+        t.TaskSent,
+        t.TaskHeard,
+        t.TaskReceived,
+        t.TaskTaken,
+        t.ExecutionBegan,
+        t.TaskFinished,
+        t.ResultHeld,
+        t.ResultReceived,
+        t.ResultTaken,
+        t.TaskSettled,
+        t.StatusPublished,
+        t.NodeStatusSeen,
+        t.WireOpened,
+        t.WireClosed,
+    }
 )
 _FAULTS = (t.FaultInjected, t.FaultEnded)
 _FOR_ALL = (t.BrokerStopped, t.BrokerStarted, t.MasterStopped, t.MasterStarted)
@@ -91,7 +93,12 @@ _WORDS = {
     for kind in t.EVENT_TYPES
     if kind not in _FACTS
 }
-_STORY = {kind: _TOLD_BY.get(kind.__module__.rpartition(".")[2], "master") for kind in _WORDS}
+_STORY: dict[type[t.Event], str] = {
+    kind: _TOLD_BY.get(kind.__module__.rpartition(".")[2], "master") for kind in _WORDS
+}
+_IN_STORIES = {
+    kind: _STORIES if kind in (*_FAULTS, *_FOR_ALL) else (told_by,) for kind, told_by in _STORY.items()
+}
 
 
 def features(events: Iterable[t.Event]) -> frozenset[Feature]:
@@ -116,20 +123,20 @@ class _Found:
         self._ends: dict[str, Feature] = {}  # by node: the newest two
 
     def add(self, event: t.Event) -> None:
-        told = _WORDS.get(type(event))
-        if told is None:
+        kind = type(event)
+        if kind not in _WORDS:
             return
-        node = getattr(event, "node", "")
-        if isinstance(event, _FOR_ALL) or (isinstance(event, t.FaultInjected) and not node):
-            whose = ["", *(name for name in self._replay.nodes if name)]
-        else:
-            whose = [node]
-        word = self._word(event, told)
-        for name in whose if word else ():
-            self._note(name, event, word)
+        word = self._word(event)
+        if word:
+            node = getattr(event, "node", "")
+            if kind in _FOR_ALL or (kind is t.FaultInjected and not node):
+                for name in ["", *filter(None, self._replay.nodes)]:
+                    self._note(name, event, word)
+            else:
+                self._note(node, event, word)
         self._replay.take_in(event)
 
-    def _word(self, event: t.Event, told: tuple[str, ...]) -> str:
+    def _word(self, event: t.Event) -> str:
         match event:
             case t.FaultInjected(fault=fault, kind=kind, not_done=not_done):
                 self._kinds[fault] = kind
@@ -138,34 +145,39 @@ class _Found:
                 return f"end of {self._kinds[fault]}"
             case t.BrokerStopped(kept_memory=kept):
                 return "broker stops" if kept else "broker stops and forgets"
-        name = type(event).__name__
+        name, told = type(event).__name__, _WORDS[type(event)]
         return " ".join([name, *(str(getattr(event, key)) for key in told)]) if told else name
 
     def _note(self, name: str, event: t.Event, word: str) -> None:
+        kind = type(event)
         state = self._replay.nodes[name]
-        if isinstance(event, t.FaultInjected):
+        if kind is t.FaultInjected:
             self._note_mishap(name, event.t_us, f"{word}{_WHILE}{_doing(state)}" if name else word)
-        how = _ENDS.get(type(event))
+        how = _ENDS.get(kind)
         if how is not None and state.link not in ("off", "disconnected"):
             ends = (*self._ends.get(name, ()), f"{state.link} {how}")
             self._grams(END, ends)
             self._ends[name] = ends[-2:]
-        around = self._around(state)
-        told_by = _STORY[type(event)]
-        if not isinstance(event, _FAULTS):
-            before = self._steps.get((name, told_by))
+        if kind not in _FAULTS:
+            told_by = (name, _STORY[kind])
+            before = self._steps.get(told_by)
             if before is not None:
                 self.features.add((STEP, before, word))
-            self._steps[name, told_by] = word
-        if around or not isinstance(event, _ROUTINE):
-            for story in _STORIES if isinstance(event, (*_FAULTS, *_FOR_ALL)) else (told_by,):
-                path = (*self._paths.get((name, story), ()), f"{word} ({around})" if around else word)
+            self._steps[told_by] = word
+        around = self._around(state)
+        if around or kind not in _ROUTINE:
+            word = f"{word} ({around})" if around else word
+            for story in _IN_STORIES[kind]:
+                path = (*self._paths.get((name, story), ()), word)
                 self._grams(PATH, path)
                 self._paths[name, story] = path[-2:]
 
     def _grams(self, level: str, words: Feature) -> None:
         """The last two of these words are a feature, and the last three."""
-        self.features.update((level, *words[-length:]) for length in (2, 3) if len(words) >= length)
+        if len(words) >= 2:
+            self.features.add((level, *words[-2:]))
+        if len(words) >= 3:
+            self.features.add((level, *words[-3:]))
 
     def _note_mishap(self, name: str, now_us: int, word: str) -> None:
         mishap: Feature = (word,)

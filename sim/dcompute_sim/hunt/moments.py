@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -44,16 +43,17 @@ class Moment:
 
 def moments(events: Iterable[t.Event], rng: random.Random, until_s: float) -> list[Moment]:
     """Choose some of each kind at each node, before `until_s`."""
-    seen: Counter[tuple[str, str]] = Counter()
+    until_us = until_s * 1e6
     found: dict[tuple[str, str], list[Moment]] = {}
     for event in events:
-        if event.t_s >= until_s:
-            break
         word = _AT.get(type(event))
-        if word is not None:
-            key = (word, getattr(event, "node", ""))
-            seen[key] += 1
-            found.setdefault(key, []).append(Moment(*key, seen[key], event.t_s))
+        if word is None:
+            continue
+        if event.t_us >= until_us:
+            break
+        key = (word, getattr(event, "node", ""))
+        of_kind = found.setdefault(key, [])
+        of_kind.append(Moment(*key, len(of_kind) + 1, event.t_s))
     return [
         moment
         for of_kind in found.values()
