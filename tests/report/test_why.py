@@ -48,6 +48,7 @@ def test_why_unfinished_the_queue_was_full() -> None:
     )
     assert "35 tasks without a result, all last given to py-1." in said
     assert "py-1: 35 refused there: queue full. At the end it is connected, ready to the master." in said
+    assert "What to try: a larger `queue_limit`, a slower stream, or `via: executor`" in said
 
 
 def test_why_unfinished_there_was_no_room() -> None:
@@ -74,6 +75,30 @@ def test_why_unfinished_nobody_was_left() -> None:
     )
     assert said.count(reason) == 1
     assert "For the same reasons as all_tasks_finished." in said
+
+
+def test_why_unfinished_there_was_too_little_time() -> None:
+    said = _console(
+        fleet={"py": {"count": 2, "keepalive": "10s", "work": "4s"}},
+        workload=[{"burst": 20, "every": "1h", "tasks": 20, "at": "50s"}],
+        expect=["all_tasks_finished"],
+    )
+    assert re.search(
+        r"What to try: more time \(`duration:`\), more nodes or shorter `work`: (\d+) were done", said
+    )
+
+
+def test_why_unfinished_the_broker_was_down() -> None:
+    """There were tasks: to advise a stream of them would be no help."""
+    said = _console(
+        fleet={"py": {"count": 2, "keepalive": "10s"}},
+        workload=[{"rate": "5/s", "tasks": 10, "at": "15s"}],
+        faults=[{"kind": "broker_stop", "at": "10s"}],
+        expect=["all_tasks_finished", "final_status"],
+    )
+    assert "no task was sent; 10 tasks asked for" in said
+    assert "The broker was down when the run ended, since 10 s (broker_stop-1)." in said
+    assert "What would put it to the test: tasks" not in said
 
 
 def test_why_unfinished_the_run_ended_too_soon() -> None:
@@ -155,7 +180,21 @@ def test_why_late_the_link_was_slow() -> None:
         expect=[{"latency": {"within": "1s", "percentile": 95}}],
     )
     assert " on py-3: slow_link-1 (10 s to 30 s) met " in said
-    assert "took longer: most of it on the way " in said
+    assert "took longer: most of it on the way to the node and on the way back (" in said
+
+
+def test_why_late_their_first_node_died() -> None:
+    """The figure is of the stage that is named: the median of one that few went through was milliseconds."""
+    said = _console(
+        fleet={"py": {"count": 2, "keepalive": "10s", "work": "500ms"}},
+        workload=[{"burst": 20, "every": "1h", "tasks": 20, "at": "9900ms"}],
+        faults=[{"kind": "power_cut", "at": "10s", "select": {"names": ["py-1"]}}],
+        expect=[{"latency": {"within": "10ms"}}],
+    )
+    found = re.search(r"most of it ([a-z' ]+) \((\d+)% of all their time; the median took", said)
+    assert found, said
+    assert int(found[2]) > 50
+    assert "until they were sent for the last time" in found[1]
 
 
 def test_why_undecided_nothing_died() -> None:

@@ -45,7 +45,8 @@ class AllTasksFinished(Check):
             "sends": sum(len(task.sent) for task in wanted.values()),
         }
         if not any(task.sent for task in wanted.values()):
-            return inconclusive("no task was sent", figures)
+            asked = f"; {number_of(len(wanted), 'task')} asked for" if wanted else ""
+            return inconclusive(f"no task was sent{asked}", figures)
         told = (
             f"{figures['finished']} of {number_of(len(wanted), 'task')} finished, "
             f"{figures['sent_again']} sent again"

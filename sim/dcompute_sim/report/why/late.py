@@ -15,6 +15,7 @@ from dcompute_sim.checks.verdict import Result
 from dcompute_sim.report.text import plural, seconds
 
 _STAGES = (
+    "until they were sent for the last time",
     "on the way to the node",
     "in the node's queue",
     "at work",
@@ -44,18 +45,25 @@ def late(events: Sequence[t.Event], result: Result) -> list[str]:
 
 
 def _stages(over: Sequence[tuple[Task, float]]) -> str:
-    spent: list[list[float]] = [[] for _ in _STAGES]
+    """The fewest stages that took most of their time: of all tasks together, for the median of a stage that
+    only some went through is nothing."""
+    spent_us = [0] * len(_STAGES)
     for task, _ in over:
-        moments = [task.sent[0].t_us]
+        moments = [task.sent[0].t_us, task.sent[-1].t_us]
         for found in (task.received, task.taken, task.finished, task.results):
             moments.append(found[-1].t_us if found else moments[-1])
         for stage, (start, end) in enumerate(pairwise(moments)):
-            spent[stage].append(max(0, end - start) / 1e6)
-    worst = max(range(len(_STAGES)), key=lambda stage: sum(spent[stage]))
-    whole_s = median(took_s for _, took_s in over)
+            spent_us[stage] += max(0, end - start)
+    worst: list[int] = []
+    for stage in sorted(range(len(_STAGES)), key=lambda stage: -spent_us[stage]):
+        if 2 * sum(spent_us[at] for at in worst) <= sum(spent_us):
+            worst.append(stage)
+    where = " and ".join(_STAGES[stage] for stage in sorted(worst))
+    share = sum(spent_us[stage] for stage in worst) / max(1, sum(spent_us))
+    median_s = seconds(median(took_s for _, took_s in over))
     return (
-        f"{plural(len(over), 'task')} took longer: most of it {_STAGES[worst]} "
-        f"(median {seconds(median(spent[worst]))} of {seconds(whole_s)})"
+        f"{plural(len(over), 'task')} took longer: most of it {where} "
+        f"({share:.0%} of all their time; the median took {median_s})"
     )
 
 

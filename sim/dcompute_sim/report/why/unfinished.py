@@ -16,6 +16,9 @@ from dcompute_sim.report.text import counted, plural, seconds
 from dcompute_sim.trace.replayer import Replay
 
 _MOST_NODES = 3
+_FULL = "queue full"
+_AT_WORK = "still at work there"
+_QUEUED = "still in its queue"
 _UNKNOWN = "it was connected; nothing in the trace says why"
 
 
@@ -46,7 +49,27 @@ def unfinished(events: Sequence[t.Event], result: Result) -> list[str]:
     for node in first:
         fate = "; ".join(f"{count:,} {words}" for words, count in fates[node].most_common())
         told.append(f"{node}: {fate}. At the end {_state(replay, history, node)}")
-    return [*waits, *told] if len(unsent) > len(open_tasks) else [*told, *waits]
+    told = [*waits, *told] if len(unsent) > len(open_tasks) else [*told, *waits]
+    return [*told, *_to_try(events, sum(fates.values(), Counter()), len(without))]
+
+
+def _to_try(events: Sequence[t.Event], fates: Counter[str], without: int) -> list[str]:
+    """What would help, where what became of most says so."""
+    ((fate, count),) = fates.most_common(1)
+    if 2 * count < sum(fates.values()):
+        return []
+    if fate == f"refused there: {_FULL}":
+        return [
+            "what to try: a larger `queue_limit`, a slower stream, or `via: executor`, which sends a node no "
+            "more than it takes"
+        ]
+    if fate in (_QUEUED, _AT_WORK):
+        done = sum(bool(task.results or task.ends) for task in tasks(events).values())
+        return [
+            f"what to try: more time (`duration:`), more nodes or shorter `work`: {done:,} were done until "
+            f"{seconds(events[-1].t_s)}, {without:,} are left"
+        ]
+    return []
 
 
 def _unsent(count: int, replay: Replay, history: History) -> str:
@@ -113,9 +136,9 @@ def _fate(
         late = "on its way when the run ended" if at_end.why(name, task) else "not at the master"
         return f"done, and the result lost: {stop}" if stop else f"done, and the result {late}"
     if any(event.node == node and event.t_us >= since_us for event in task.taken):
-        return f"at work there: {stop}" if stop else "still at work there"
+        return f"at work there: {stop}" if stop else _AT_WORK
     if any(event.node == node and event.t_us >= since_us for event in task.received):
-        return f"in its queue: {stop}" if stop else "still in its queue"
+        return f"in its queue: {stop}" if stop else _QUEUED
     why = _why_unreached(history, node, since_us)
     if why == _UNKNOWN and at_end.why(name, task):
         return "on their way to it when the run ended"
