@@ -42,7 +42,6 @@ _STATUSES_WAITING = 8  # for the loop; when it lags, only the newest beyond thes
 
 _CREDIT = 16  # enough to keep a node busy over a round trip, little enough to move when it dies
 _ASKERS = 8
-_KEEP_BYTES = 16 * 1024 * 1024
 _PROGRESS_EVERY_S = 0.1
 _NONE: Mapping[str, float] = {}  # one for all nodes, most of which never report progress: 64 bytes each
 _SET_ASIDE = "ResultSetAside"  # the type of the error that takes its place
@@ -68,6 +67,8 @@ class ComputeNodeTransport(Transport):
         credit: how many unsettled tasks one FleetExecutor may have here; 0 takes no part in delivery end to
             end, None takes what fits the queue, 16 at most.
         hold_limit: results held while the link is down; beyond it the oldest is dropped and counted.
+        keep_bytes: of results for FleetExecutors, kept until they are settled; beyond it the oldest has to be
+            worked out again, should it have got lost.
         install_signal_handlers: False leaves SIGINT and SIGTERM alone.
         driver: whose loop to run on; None shares one background loop among all transports of the process.
         observer: is told what happens (`dcompute.events`), from whichever thread; must not block.
@@ -95,6 +96,7 @@ class ComputeNodeTransport(Transport):
         queue_limit: int = 1000,
         credit: int | None = None,
         hold_limit: int = 10_000,
+        keep_bytes: int = 16 * 1024 * 1024,
         install_signal_handlers: bool = True,
         driver: Driver | None = None,
         observer: NodeObserver | None = None,
@@ -119,7 +121,7 @@ class ComputeNodeTransport(Transport):
             check_capabilities({**(capabilities or {}), **announced}),
             namespace,
             queue_limit,
-            ring_size=(credit, slots, _KEEP_BYTES) if credit else None,
+            ring_size=(credit, slots, keep_bytes) if credit else None,
         )
         if observer is not None:
             self._core.on_event = self._tell_of_core

@@ -8,7 +8,8 @@ small tasks that is most of what they cost.
 
 Tasks and answers go at QoS 0: they are acknowledged end to end, and sent again when in doubt, so a broker's
 PUBACK would say nothing that matters, and cost two packets of four. (The link sends at QoS 1 after all what
-the broker may close the connection over, to find out.)
+the broker may close the connection over, to find out, and holds it over connections for that; what it holds
+is not sent again beside that. A second copy would have to be found out as well, and so on with each outage.)
 
 A node that announces no credit is older than end-to-end delivery, or somebody else's program: its tasks go
 at QoS 1, as a master's do, for on the way there nothing else acknowledges them. It answers on `results`, to
@@ -28,6 +29,7 @@ from dcompute._master.effects import DeclareDead, Denial, Effect, Probe
 from dcompute._master.node_memory import Changes, row_of
 from dcompute._master.node_record import GONE
 from dcompute._master.registry import Registry
+from dcompute._mqtt.closes import ONCE_BYTES
 from dcompute._mqtt.hearing import Hearing, nothing_comes, own_status
 from dcompute._mqtt.link import MqttLink
 from dcompute._mqtt.link_owner import Outgoing
@@ -118,6 +120,7 @@ class FleetLoop(Hearing):
         self._inbox: list[Callable[[float], None]] = []
         self._turn_due = False
         self._withheld = Batch()  # what the journal has refused so far
+        self._large: dict[tuple[str, str, int], bytes] = {}  # (node, life, n) -> payload
         self._journal_error = ""
         self._unfit = ""
         self._seen: dict[str, tuple[object, ...]] = {}
@@ -220,9 +223,14 @@ class FleetLoop(Hearing):
                 return
             self._journal_error = ""
         once: list[tuple[Outgoing, int]] = []
+        held_large: dict[tuple[str, str, int], bytes] | None = None
         now_s = self._driver.now_s()
         for send in batch.sends:
             payload, task = write_message(send, self._name), send.task
+            if send.ring and len(payload) > ONCE_BYTES and not (send.cancel or send.recall):
+                held_large = self._held_large() if held_large is None else held_large
+                if held_large.setdefault((send.node, send.life, send.n), payload) is not payload:
+                    continue  # what that says is open was so, which is as good
             message = (self._topics.task_of(send.node), payload, False)
             priority = task.priority if task is not None else 0
             if send.recall:  # it is for what is more urgent
@@ -235,9 +243,16 @@ class FleetLoop(Hearing):
                 self._registry.given(send.node, now_s)
             if self._observer is not None and task is not None and not (send.cancel or send.recall):
                 self._tell(TaskSent(send.node, task.id, task.priority, send.attempt, len(payload)))
+        if held_large is not None:
+            self._large = held_large
         self._link.send_once_each(once)
         for settled in batch.reports:
             self._over(settled)
+
+    def _held_large(self) -> dict[tuple[str, str, int], bytes]:
+        """The large messages that the link still has, to be sent again by itself."""
+        held = {payload for _, payload, _ in self._link.unsent()}
+        return {key: payload for key, payload in self._large.items() if payload in held}
 
     def _arm(self) -> None:
         due_s, bound_s = self._core.wake_s(), self._registry.next_deadline_s()

@@ -51,6 +51,20 @@ def test_what_failed_may_be_tried_again_where_it_was(fleet: TraceBuilder) -> Non
     assert judge("done_once", fleet.run("n", "a", attempt=2).end()).status is Status.FAILED
 
 
+@pytest.mark.parametrize(("attempt", "status"), [(2, Status.HELD), (1, Status.FAILED)])
+def test_an_older_node_does_another_attempt_of_what_it_has_done(
+    story: TraceBuilder, attempt: int, status: Status
+) -> None:
+    """It can repeat no answer that got lost. The same attempt it knows as a repeat."""
+    story.add(t.NodeDefined, node="n", group="g", kind="python", keepalive_s=10.0, older=True)
+    story.boot("n").executor().ask("a").place("n", "a").run("n", "a", asker="somebody gone")
+    story.place("n", "a", attempt=attempt).run("n", "a", attempt=attempt)
+    told = [event for event in story.end() if getattr(event, "asker", "x") in ("x", "")]
+    outcome = judge("done_once", told)
+    assert outcome.status is status
+    assert status is Status.FAILED or "1 of 1 excused: another attempt at an older node" in outcome.summary
+
+
 @pytest.mark.parametrize(("attempt", "status"), [(1, Status.HELD), (2, Status.FAILED)])
 def test_what_a_node_had_no_room_to_keep_may_run_there_again(
     fleet: TraceBuilder, attempt: int, status: Status
@@ -209,3 +223,40 @@ def test_nodes_that_came_late_or_went_were_not_idle(fleet: TraceBuilder) -> None
     assert judge("no_starvation", fleet.end()).status is Status.HELD
     late = TraceBuilder().master_up().define("n").boot("n").executor().ask("a").at(31).place("n", "a")
     assert judge("no_starvation", late.end()).status is Status.FAILED
+
+
+# --- suspects_alone, never, results_match, no_starvation -------------------------------------------------
+
+
+@pytest.mark.parametrize(("other", "status"), [("n", Status.FAILED), ("m", Status.HELD)])
+def test_a_task_that_killed_two_nodes_has_the_next_for_itself(
+    fleet: TraceBuilder, other: str, status: Status
+) -> None:
+    fleet.ask("poison").ask("other")
+    for life in (1, 2):
+        fleet.place("n", "poison", attempt=life).add(t.ExecutionBegan, node="n", task="poison", life=life)
+        fleet.crash("n").boot("n", boot=life + 1)
+    fleet.place(other, "other").place("n", "poison", attempt=3)
+    assert judge("suspects_alone", fleet.end()).status is status
+
+
+@pytest.mark.parametrize(("more_than", "status"), [(2, Status.HELD), (1, Status.FAILED)])
+def test_never_more_than_so_often(fleet: TraceBuilder, more_than: int, status: Status) -> None:
+    events = fleet.ask("a").place("n", "a").place("n", "a").end()
+    where = {"task": "a*"}
+    assert judge("never", events, event="task_sent", where=where, more_than=more_than).status is status
+
+
+@pytest.mark.parametrize(("why", "status"), [("Oh: no", Status.HELD), ("Error: None", Status.FAILED)])
+def test_who_is_told_of_a_failure_is_told_why(fleet: TraceBuilder, why: str, status: Status) -> None:
+    fleet.ask("a").place("n", "a").add(t.TaskFinished, node="n", task="a", ok=False, meant=True, why="Oh: no")
+    said = {"answer": "failed", "value": "failed", "ok": False, "asker": "x", "why": why}
+    fleet.add(t.ResultTaken, node="n", task="a", **said)
+    assert judge("results_match", fleet.end()).status is status
+
+
+def test_what_was_given_back_waits_where_it_was_asked_for(fleet: TraceBuilder) -> None:
+    """Later ones of its priority must not be done before it."""
+    fleet.ask("a").place("n", "a").ask("b").add(t.TaskWithdrawn, node="n", task="a")
+    fleet.after(20).place("n", "b").run("n", "b")
+    assert judge("no_starvation", fleet.end(), within="10s").status is Status.FAILED

@@ -37,6 +37,7 @@ HEALTHY: dict[str, dict[str, Any]] = {
     "damage_below": {"share": "50%"},
     "clean_leave": {},
     "done_once": {},
+    "suspects_alone": {"deaths": 0},
     "fleet_priority": {"within": "10ms"},
     "no_starvation": {"within": "150ms"},
     "wire_protocol": {},
@@ -219,6 +220,11 @@ MUTATIONS: list[tuple[str, str, Mutation]] = [
     ),
     ("executor_api", "a node left out", lambda d: d.change(t.ExecutorAnswered, {"nodes": ["n1", "n3"]})),
     ("executor_api", "a task uncounted", lambda d: d.drop(t.TaskAsked, task="more")),
+    (
+        "executor_api",
+        "another result when asked anew",
+        lambda d: d.insert(told_again("other"), t.TaskSettled, task="some"),
+    ),
     ("executor_api", "an end that was never told", lambda d: d.drop(t.TaskSettled, task="more")),
     (
         "executor_api",
@@ -398,6 +404,11 @@ MUTATIONS: list[tuple[str, str, Mutation]] = [
     ("done_once", "told of what never ran", lambda d: d.drop(t.ExecutionBegan, task="some")),
     ("done_once", "somebody else is told", lambda d: d.change(t.TaskSettled, {"asker": "y"}, task="some")),
     (
+        "suspects_alone",
+        "sent before the other one was over",
+        lambda d: d.swap((t.TaskSent, {"task": "more"}), (t.TaskFinished, {"task": "some"})),
+    ),
+    (
         "fleet_priority",
         "the last was the urgent one",
         lambda d: d.change(t.TaskAsked, {"priority": 10}, task="more"),
@@ -412,6 +423,10 @@ MUTATIONS: list[tuple[str, str, Mutation]] = [
     ("never", "it happened", lambda d: d.insert(death("n1"), t.NodeMemory, node="n1")),
     ("sometimes", "it did not happen", lambda d: d.drop(t.DeathReported, node="n2")),
 ]
+
+
+def told_again(value: str) -> t.ToldAgain:
+    return t.ToldAgain(t_us=0, asker="x", task="some", outcome="result", value=value)
 
 
 def never_sent(task: str) -> Callable[[list[t.Event]], list[t.Event]]:

@@ -11,7 +11,7 @@ and from what the futures said (`task_settled`): neither is the protocol's own a
    had no room to keep the result: then only another attempt has one. That is what a node's memory of its
    askers is for. Excused, and counted, is another attempt at a node that its clone had thrown out, or that
    had thrown the clone out, since the task was first sent there: each of the two is a new life to the asker
-   then. The same attempt never runs twice, clone or not.
+   then; and another attempt at an older node, which repeats nothing. The same attempt never runs twice.
 4. A task that is to run `once` is executed once at most, wherever.
 
 A second execution in another life, or on another node, is no fault: who lost its memory, or could not be
@@ -20,6 +20,7 @@ reached for long, cannot tell whether it had run. It is counted and named, for i
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -86,8 +87,8 @@ class DoneOnce(Check):
         told = f"{ended} of {number_of(len(work), 'task')} ended, {len(again)} of them run again"
         if again:
             told += f" ({named(again)})"
-        beside_clones = {"another attempt beside a clone": len(ledger.excused)} if ledger.excused else {}
-        told += excused(beside_clones, len(again) - len(ledger.excused))
+        why = Counter(f"another attempt {where}" for where in ledger.excused.values())
+        told += excused(why, len(again) - len(ledger.excused))
         if wrong:
             return failed(f"{told}; {'; '.join(reasons)}", wrong, figures)
         if open_ and cut_short(trace):
@@ -106,7 +107,8 @@ class _WorkLedger(Ledger):
         super().__init__()
         self.work: dict[str, _Work] = {}
         self.foreign = False
-        self.excused: dict[str, None] = {}  # tasks
+        self.excused: dict[str, str] = {}  # tasks -> where they may run again
+        self._older: set[str] = set()
         self._id_of: dict[str, str] = {}  # clones and their doubles -> whose id both have
         self._thrown_out_us: dict[str, int] = {}  # id that two have -> when one threw the other out last
         self._sent_us: dict[tuple[str, str], int] = {}  # (node, task) -> when it was first sent there
@@ -139,6 +141,8 @@ class _WorkLedger(Ledger):
 
     def _node(self, event: t.NodeDefined) -> None:
         self.foreign |= event.foreign or event.kind == "board"
+        if event.older:
+            self._older.add(event.node)
 
     def _participant(self, event: t.ParticipantDefined) -> None:
         if event.role is t.Role.CLONE:
@@ -177,7 +181,9 @@ class _WorkLedger(Ledger):
             sent_us = self._sent_us.get((node_id, event.task), event.t_us)
             is_other = all(run.attempt != event.attempt for run in before)
             if is_other and self._thrown_out_us.get(node_id, -1) >= sent_us:
-                self.excused[event.task] = None
+                self.excused[event.task] = "beside a clone"
+            elif is_other and event.node in self._older:
+                self.excused[event.task] = "at an older node"
             else:
                 self._fault("run twice in one life of a node", event)
         if entry.executions and entry.asked.once:

@@ -48,7 +48,9 @@ class EventPattern(Check):
 
 
 def is_wanted(found: object, wanted: object) -> bool:
-    """Whether a field is as wanted; in a text `*` stands for anything."""
+    """Whether a field is as wanted (of a list: one of it); in a text `*` stands for anything."""
+    if isinstance(found, list):
+        return any(is_wanted(each, wanted) for each in found)
     if isinstance(wanted, str) and "*" in wanted:
         return isinstance(found, str) and fnmatchcase(found, wanted)
     return found == wanted

@@ -8,7 +8,8 @@ Judged by what was said on the wire and by what was asked and told, not by what 
 2. It names each once, until the node has said that it is back, or another connection of it is said to be
    gone.
 3. At the end `nodes()` is who is connected, as far as nobody came or went just now.
-4. `counters()` are what was asked of it, and what it has told. Of an executor that was started again only
+4. Who asks anew for what is over, under the same key, has the same end and the same result.
+5. `counters()` are what was asked of it, and what it has told. Of an executor that was started again only
    what is still open can be counted: what it took up from its journal is new to it.
 """
 
@@ -34,7 +35,8 @@ class ExecutorApi(Check):
     """An executor's public API tells a program the truth: deaths by its callback, nodes, counters.
 
     Each node that goes is named within `within` by the callback, once until it is back. At the end `nodes()`
-    is who is connected, and `counters()` are what was asked for and what was told.
+    is who is connected, and `counters()` are what was asked for and what was told. What a program that keeps
+    no notes (`notes: false`) asks for anew has the end that it had.
 
     Limit: deaths of which an executor cannot have heard (it was not connected, or only just, or the node was
     back in that time) are not owed.
@@ -69,7 +71,10 @@ class _Asker:
 
 class _ExecutorLedger(Ledger):
     def __init__(self, within_us: int) -> None:
-        super().__init__("deaths", "answers about nodes", "counts")
+        super().__init__("deaths", "answers about nodes", "counts", "ends told again")
+        self._ends: dict[str, tuple[str, str]] = {}  # tasks -> outcome, digest of the result
+        self._results: dict[str, str] = {}
+        self._double_of: dict[str, str] = {}  # clones -> whose id they have
         self._within_us = within_us
         self._askers: dict[str, _Asker] = {}
         self._connected: dict[str, bool] = {}  # nodes, as the wire has it
@@ -83,10 +88,13 @@ class _ExecutorLedger(Ledger):
             t.ExecutorDisconnected: self._lost,
             t.TaskAsked: self._asked,
             t.TaskSettled: self._settled,
+            t.ResultTaken: self._result,
+            t.ToldAgain: self._again,
             t.SaidGone: self._gone,
             t.SaidBack: self._back,
             t.NodeStatusSeen: self._seen,
             t.NodeConnecting: self._connecting,
+            t.ParticipantDefined: self._participant,
             t.ExecutorDeaths: self._deaths,
             t.ExecutorAnswered: self._answers.append,
             t.FinalNode: self._final,
@@ -120,6 +128,16 @@ class _ExecutorLedger(Ledger):
     def _settled(self, event: t.TaskSettled) -> None:
         if event.asker in self._askers:
             self._askers[event.asker].settled[event.outcome] += 1
+            self._ends[event.task] = (event.outcome, self._results.pop(event.task, ""))
+
+    def _result(self, event: t.ResultTaken) -> None:
+        if event.ok and event.asker in self._askers:
+            self._results[event.task] = event.value
+
+    def _again(self, event: t.ToldAgain) -> None:
+        self.judged["ends told again"] += 1
+        if self._ends.get(event.task) != (event.outcome, event.value):
+            self.breaches.add("another end than it had", event)
 
     def _deaths(self, event: t.ExecutorDeaths) -> None:
         self._overdue(event.t_us)
@@ -162,9 +180,13 @@ class _ExecutorLedger(Ledger):
         if event.status not in (ANNOUNCED, *LIFELESS) and not self._connected.get(event.node, False):
             self._is_there(event.node, event.t_us)
 
+    def _participant(self, event: t.ParticipantDefined) -> None:
+        if event.role is t.Role.CLONE:
+            self._double_of[event.name] = event.node
+
     def _connecting(self, event: t.NodeConnecting) -> None:
         for asker in self._askers.values():
-            asker.named.discard(event.node)
+            asker.named.discard(self._double_of.get(event.node, event.node))
 
     def _is_there(self, node: str, now_us: int) -> None:
         self._overdue(now_us)

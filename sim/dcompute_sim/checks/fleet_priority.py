@@ -59,7 +59,10 @@ class FleetPriority(Check):
                     if askers.node_connected_us.get(node, event.t_us) <= since_us:
                         for other in askers.unsent(node, above=asked.priority):
                             up_us = askers.connected_us.get(other.asker, event.t_us)
-                            if max(other.t_us, up_us) <= since_us and other.task not in overtaken:
+                            if (
+                                max(askers.waiting[other.task].since_us, up_us) <= since_us
+                                and other.task not in overtaken
+                            ):
                                 overtaken.add(other.task)
                                 offending += [other, event]
             askers.take_in(event)

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from dcompute.parts import number_of
 from dcompute_sim.checks.check import Check, CheckOutcome, Measurement, failed, held, inconclusive
+from dcompute_sim.checks.event_pattern import is_wanted
 from dcompute_sim.checks.tasks import Task, tasks, unnamed
 from dcompute_sim.trace import Event
 from dcompute_sim.yamlfile.units import Duration
@@ -34,6 +35,10 @@ class Latency(Check):
     start: Moment = Field(default="sent", description="From when.")
     end: Moment = Field(default="result", description="Until when.")
     priority: int | None = Field(default=None, ge=1, le=10, description="Only tasks of this priority.")
+    task: str | None = Field(
+        default=None,
+        description="Only tasks of this id; `*` stands for anything: those of a stream are `<its id>-*`.",
+    )
 
     @model_validator(mode="after")
     def _forward(self) -> Latency:
@@ -44,7 +49,8 @@ class Latency(Check):
     def judge(self, trace: Sequence[Event]) -> CheckOutcome:
         spans = [
             (end.t_us - start.t_us, end)
-            for task in tasks(trace).values()
+            for name, task in tasks(trace).items()
+            if self.task is None or is_wanted(name, self.task)
             if self.priority is None or self.priority in {event.priority for event in task.sent}
             if (start := _first(task, self.start)) and (end := _first(task, self.end))
         ]
@@ -55,6 +61,7 @@ class Latency(Check):
             return inconclusive(f"no task got from {what}")
         label = f"p{self.percentile:g}"
         of = f", priority {self.priority}" if self.priority is not None else ""
+        of += f", {self.task}" if self.task is not None else ""
         samples = tuple(span / 1e6 for span, _ in spans)
         measured = Measurement(f"{what}{of}, {label}", "s", samples, self.within, self.percentile)
         value = measured.percentile(self.percentile)

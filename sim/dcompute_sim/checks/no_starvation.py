@@ -49,7 +49,7 @@ class NoStarvation(Check):
         within_us = round(self.within * 1e6)
         starved: dict[str, tuple[str, t.Event]] = {}
         begun_us: dict[str, int] = {}  # by asker, its newest
-        waited = 0
+        waited: set[str] = set()
         for event in of_kinds(Askers.OF_INTEREST, trace):
             since_us = event.t_us - within_us
             match event:
@@ -57,7 +57,8 @@ class NoStarvation(Check):
                     asked = askers.asked[task]
                     begun_us[asked.asker] = event.t_us
                     for other in askers.unsent(node, above=asked.priority - 1):
-                        if max(other.t_us, askers.connected_us.get(other.asker, event.t_us)) > since_us:
+                        since = askers.waiting[other.task].since_us
+                        if max(since, askers.connected_us.get(other.asker, event.t_us)) > since_us:
                             continue
                         if other.asker == asked.asker:
                             how = "passed over" if other.t_us < asked.t_us else ""
@@ -67,14 +68,15 @@ class NoStarvation(Check):
                             starved.setdefault(other.task, (how, event))
                 case t.TaskSent(task=task, node=node) if task in askers.waiting:
                     if not askers.waiting[task].at:
-                        waited += event.t_us > askers.asked[task].t_us
+                        if event.t_us > askers.asked[task].t_us:
+                            waited.add(task)
                         self._look_for_idle(askers, askers.asked[task], event, starved)
                 case t.RunEnded():
                     for waiting in askers.waiting.values():
                         if not waiting.at:
                             self._look_for_idle(askers, waiting.asked, event, starved)
             askers.take_in(event)
-        figures = {"asked": len(askers.asked), "waited": waited, "starved": len(starved)}
+        figures = {"asked": len(askers.asked), "waited": len(waited), "starved": len(starved)}
         if starved:
             ways: dict[str, int] = {}
             for how, _ in starved.values():
@@ -87,7 +89,7 @@ class NoStarvation(Check):
                 f"none of {number_of(len(askers.asked), 'task')} ever waited for a node", figures
             )
         return held(
-            f"{waited} of {number_of(len(askers.asked), 'task')} waited for a node, each had its turn",
+            f"{len(waited)} of {number_of(len(askers.asked), 'task')} waited for a node, each had its turn",
             figures,
         )
 
@@ -99,7 +101,8 @@ class NoStarvation(Check):
         starved: dict[str, tuple[str, t.Event]],
     ) -> None:
         since_us = event.t_us - round(self.within * 1e6)
-        if max(asked.t_us, askers.connected_us.get(asked.asker, event.t_us)) > since_us:
+        waits_us = askers.waiting[asked.task].since_us
+        if max(waits_us, askers.connected_us.get(asked.asker, event.t_us)) > since_us:
             return
         for node, idle_us in askers.idle_us.items():
             if idle_us <= since_us and askers.could_run(asked, node):

@@ -31,13 +31,14 @@ class ResultsMatch(Check):
 
     What the answer is, the scenario knows before anybody is asked; nothing is derived from what a node sent.
     A task may fail where the scenario says so: on python nodes with a `fail_rate`, or when it asks for what
-    must fail. A result says which attempt it answers, and that one was sent to its node
+    must fail; an executor says then what its program raised. A result says which attempt it answers, and that
+    one was sent to its node
     (an executor looks after that itself). The answers of
     somebody else's program are known only if the stream declares its `answer`; of others it is only judged
-    that the result names a task which that node was given. A result of a task that somebody else sent, or
-    that somebody else published, is accepted once for each time.
+    that the result names a task which that node was given. Whoever has not asked for a task takes each
+    result of it that somebody else published, or of one that somebody else sent.
 
-    Limit: what a result says beside its answer is not looked at.
+    Limit: what a result says beside its answer is not looked at, but for why it failed.
     """
 
     name: ClassVar[str] = "results_match"
@@ -50,7 +51,7 @@ class ResultsMatch(Check):
         asked: dict[str, TaskAsked] = {}
         given_to: dict[str, set[tuple[str, int]]] = {}
         foreign: set[str] = set()
-        meant_to_fail: set[tuple[str, str]] = set()
+        meant_to_fail: dict[tuple[str, str], str] = {}  # (node, task) -> why, if that is known
         outside: Counter[tuple[str, str]] = Counter()  # results of others' tasks that may come
         wrong: list[Event] = []
         taken = compared = meant = 0
@@ -62,11 +63,13 @@ class ResultsMatch(Check):
                     asked[task] = event
                 case TaskSent(node=node, task=task, attempt=attempt):
                     given_to.setdefault(task, set()).add((node, attempt))
-                case TaskFinished(node=node, task=task, ok=False, meant=True):
-                    meant_to_fail.add((who.owner(node), task))
+                case TaskFinished(node=node, task=task, ok=False, meant=True, why=why):
+                    meant_to_fail[who.owner(node), task] = why
                 case ResultFromOutside(node=node, task=task) | TaskFromOutside(node=node, task=task):
                     outside[node, task] += 1
-                case ResultTaken(node=node, task=task) if task not in asked and outside[node, task]:
+                case ResultTaken(node=node, task=task, asker=asker) if outside[node, task] and (
+                    task not in asked or asked[task].asker != asker
+                ):
                     outside[node, task] -= 1
                 case ResultTaken(node=node, task=task):
                     taken += 1
@@ -74,6 +77,8 @@ class ResultsMatch(Check):
                     if not task and node in foreign:
                         continue  # a program that names no task: nothing can be known of it
                     tries = [attempt for other, attempt in given_to.get(task, ()) if other == node]
+                    if known is not None and known.asker and not event.asker and not tries:
+                        continue  # that is its executor's business: whoever did not ask for it cannot tell
                     if (
                         known is None
                         or not tries
@@ -84,7 +89,10 @@ class ResultsMatch(Check):
                         continue
                     else:
                         compared += 1
-                        may_fail = not event.ok and (node, task) in meant_to_fail
+                        raised = meant_to_fail.get((node, task))
+                        may_fail = not event.ok and raised is not None
+                        if event.asker and raised not in ("", event.why):
+                            may_fail = False
                         if known.answer not in (event.answer, event.value):
                             meant += may_fail
                             if not may_fail:

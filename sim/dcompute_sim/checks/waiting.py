@@ -1,9 +1,9 @@
 """What each executor's tasks wait for, replayed from the trace; what the checks on priority over a fleet see.
 
 A task waits at its asker from `task_asked` until it is first sent to a node, and at that node until its
-execution begins there. What was sent and has to be sent again is not looked at: a node that was lost takes
-its own time to be missed. A node whose link is silent is there for nobody: it works off what it has, and no
-urgent task can reach it.
+execution begins there; what the node gives back waits at its asker again, in the place that it had. What was
+sent and has to be sent again is not looked at: a node that was lost takes its own time to be missed. A node
+whose link is silent is there for nobody: it works off what it has, and no urgent task can reach it.
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ _Class = tuple[int, str, str, str]  # priority, asker, and node and group where 
 
 @dataclass(slots=True)
 class WaitingTask:
-    """A task that has not begun. `at`: the node that it was sent to, "" while it waits at its asker."""
+    """A task that has not begun. `at`: the node that it was sent to, "" while it waits at its asker, since
+    `since_us`."""
 
     asked: t.TaskAsked
+    since_us: int
     at: str = ""
 
 
@@ -44,6 +46,7 @@ class Askers:
             t.TaskSettled,
             t.ExecutionBegan,
             t.TaskFinished,
+            t.TaskWithdrawn,
             t.FaultInjected,
             t.FaultEnded,
             t.WireStalled,
@@ -71,7 +74,7 @@ class Askers:
         match event:
             case t.TaskAsked(task=task, asker=asker) if asker:
                 self.asked[task] = event
-                self.waiting[task] = WaitingTask(event)
+                self.waiting[task] = WaitingTask(event, event.t_us)
                 self.levels[event.priority] += 1
                 self._unsent.setdefault(_class_of(event), {})[task] = event
             case t.TaskSent(task=task, node=node):
@@ -84,6 +87,8 @@ class Askers:
                 self.idle_us.pop(node, None)
             case t.TaskSettled(task=task):
                 self._over(task)
+            case t.TaskWithdrawn(task=task, node=node):
+                self._given_back(task, node, event.t_us)
             case t.TaskFinished(task=task, node=node):
                 at_work = self._at_work.setdefault(node, set())
                 at_work.discard(task)
@@ -132,6 +137,16 @@ class Askers:
     def _sent(self, task: str) -> None:
         asked = self.waiting[task].asked
         self._unsent[_class_of(asked)].pop(task, None)
+
+    def _given_back(self, task: str, node: str, t_us: int) -> None:
+        waits = self.waiting.get(task)
+        if waits is not None and waits.at == node:
+            waits.at = ""
+            waits.since_us = t_us
+            of_class = self._unsent[_class_of(waits.asked)]
+            of_class[task] = waits.asked
+            for other in [each for each in of_class if of_class[each].t_us > waits.asked.t_us]:
+                of_class[other] = of_class.pop(other)  # behind it, as they were asked for later
 
     def _over(self, task: str) -> None:
         if task in self.waiting:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from dcompute_sim.director.one_connection import KEEPALIVE_S, OneConnection
 from dcompute_sim.interfaces.world import Machine
@@ -15,6 +16,8 @@ class Eavesdropper(OneConnection):
     Args:
         heard: is told (topic, payload) of each message that is not its own; returns what to publish.
         on_ready: is called once it hears.
+        delay_s: how much later it says that.
+        retain: whether the broker is to keep it.
     """
 
     def __init__(
@@ -24,7 +27,12 @@ class Eavesdropper(OneConnection):
         topics: Sequence[str],
         heard: Callable[[str, bytes], Sequence[tuple[str, bytes]]],
         on_ready: Callable[[], None],
+        *,
+        delay_s: float = 0.0,
+        retain: bool = False,
     ) -> None:
+        self._delay_s = delay_s
+        self._retain = retain
         self._topics = topics
         self._heard = heard
         self._on_ready = on_ready
@@ -48,9 +56,20 @@ class Eavesdropper(OneConnection):
             self._own[payload] -= 1
             return
         for to, said in self._heard(topic, payload):
-            if self._session is not None:
-                self._own[said] += to in self._topics
-                self._session.publish(to, said, False, qos=0)
+            if self._delay_s:
+                self._driver.call_later(self._delay_s, partial(self._say_now, to, said))
+            else:
+                self._say(to, said)
+
+    def _say_now(self, to: str, said: bytes) -> None:
+        self._say(to, said)
+        if self._session is not None:
+            self._session.flush()
+
+    def _say(self, to: str, said: bytes) -> None:
+        if self._session is not None:
+            self._own[said] += to in self._topics
+            self._session.publish(to, said, self._retain, qos=0)
 
     def _ping(self) -> None:
         """Look after the keepalive, as long as the connection lasts."""

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from dcompute.errors import JournalError
 from dcompute.events import ExecutorEvent, ResultReceived
 from dcompute.executor import (
     Expired,
@@ -50,6 +51,7 @@ _OUTCOMES: dict[type[TaskError], Outcome] = {
     Expired: Outcome.EXPIRED,
     Refused: Outcome.REFUSED,
 }
+_AGAIN_S = 1.0
 FORGOTTEN = "forgotten"
 """The outcome of a task whose journal is lost, beside those of dcompute.executor.model.Outcome."""
 
@@ -67,9 +69,11 @@ class _Wanted:
     node: str
     group: str
     cancel_at_us: int | None
+    cancelled: bool = False  # it has said so
 
 
-def _cancel(future: FleetFuture) -> None:
+def _cancel(future: FleetFuture, wanted: _Wanted) -> None:
+    wanted.cancelled = True
     future.cancel()
 
 
@@ -106,6 +110,8 @@ class ExecutorProgram:
         self._driver: SuspendableDriver | None = None
         self._journal: LateJournal | None = None
         self._wanted: dict[str, _Wanted] = {}
+        self._done: dict[str, _Wanted] = {}  # what is over, for a program that keeps no notes
+        self._refused: Callable[[], None] | None = None
         self._told_by: dict[str, str] = {}  # task -> the node whose answer ended it
         self._boots = 0
 
@@ -122,6 +128,7 @@ class ExecutorProgram:
         if self._settings.journal:
             journal = "kept" if self._journal is not None else "new" if self._boots == 1 else "lost"
             self._journal = self._journal or LateJournal()
+            self._journal.refused = self._refused
         self._recorder.add(
             t.ExecutorStarted,
             asker=self._name,
@@ -150,6 +157,11 @@ class ExecutorProgram:
             core_class=self._core_class,
         )
         self._executor.set_dead_nodes_callback(self._called_back)
+        if journal == "kept":
+            for wanted in self._done.values():
+                self._submit(self._executor, wanted)
+        else:
+            self._done.clear()
         for wanted in before:
             if journal == "kept":
                 self._submit(self._executor, wanted)
@@ -174,6 +186,12 @@ class ExecutorProgram:
         if lose_journal:
             self._journal = None
         self._recorder.add(t.ExecutorStopped, asker=self._name, how="crash")
+
+    def fill_disk(self, refused: Callable[[], None] | None) -> None:
+        """Its journal cannot be written any more; None: it can again."""
+        self._refused = refused
+        if self._journal is not None:
+            self._journal.refused = refused
 
     def _ask_anew(self, wanted: _Wanted) -> None:
         """The journal that had the task is lost."""
@@ -254,22 +272,28 @@ class ExecutorProgram:
             self._submit(self._executor, wanted)
 
     def _submit(self, executor: FleetExecutor, wanted: _Wanted) -> None:
+        if executor is not self._executor or self._driver is None:
+            return
         stream = wanted.stream
-        future = executor.submit_task(
-            wanted.body,
-            key=wanted.id,
-            priority=wanted.priority,
-            where=wanted.where,
-            timeout=stream.timeout,
-            retries=stream.retries,
-            once=stream.once,
-            speculate=stream.speculate,
-        )
+        try:
+            future = executor.submit_task(
+                wanted.body,
+                key=wanted.id,
+                priority=wanted.priority,
+                where=wanted.where,
+                timeout=stream.timeout,
+                retries=stream.retries,
+                once=stream.once,
+                speculate=stream.speculate,
+            )
+        except JournalError:  # as a program has to: it is not accepted, so it is asked for again
+            self._driver.call_later(_AGAIN_S, partial(self._submit, executor, wanted))
+            return
         future.add_done_callback(partial(self._over, executor, wanted))
-        if wanted.cancel_at_us is not None:
+        if wanted.cancel_at_us is not None and not wanted.cancelled:
             assert self._driver is not None
             left_s = max(0.0, (wanted.cancel_at_us - self._recorder.now_us()) / 1e6)
-            self._driver.call_later(left_s, partial(_cancel, future))
+            self._driver.call_later(left_s, partial(_cancel, future, wanted))
 
     def _tell(self, event: ExecutorEvent) -> None:
         event = self._ids.renamed(event)
@@ -280,7 +304,6 @@ class ExecutorProgram:
     def _over(self, executor: FleetExecutor, wanted: _Wanted, future: Future[Any]) -> None:
         """The program sees the end of a task."""
         assert isinstance(future, FleetFuture)
-        del self._wanted[wanted.id]
         node = self._told_by.pop(wanted.id, "")
         error = None if future.cancelled() else future.exception()
         outcome = Outcome.CANCELLED if future.cancelled() else Outcome.RESULT
@@ -288,6 +311,13 @@ class ExecutorProgram:
             assert isinstance(error, TaskError)
             outcome = _OUTCOMES[type(error)]
             node = self._ids.name_of(error.node) or node
+        if wanted.id in self._done:
+            again = value_digest(future.result()) if outcome is Outcome.RESULT else ""
+            self._recorder.add(
+                t.ToldAgain, asker=self._name, task=wanted.id, outcome=outcome.value, value=again
+            )
+            return
+        del self._wanted[wanted.id]
         if outcome in (Outcome.RESULT, Outcome.FAILED):
             value = {"error": str(error)} if error is not None else future.result()
             self._recorder.add(
@@ -298,8 +328,20 @@ class ExecutorProgram:
                 value=value_digest(value),
                 ok=outcome is Outcome.RESULT,
                 asker=self._name,
+                why=f"{error.type}: {error.args[0]}" if isinstance(error, TaskFailed) else "",
             )
         self._recorder.add(t.TaskSettled, asker=self._name, task=wanted.id, outcome=outcome.value, node=node)
-        executor.forget(wanted.id)
+        if self._settings.notes:
+            self._forget(executor, wanted.id)
+        else:
+            self._done[wanted.id] = wanted
         if wanted.on_over is not None:
             wanted.on_over()
+
+    def _forget(self, executor: FleetExecutor, task: str) -> None:
+        """The journal need not keep the end of this task, which is seen."""
+        try:
+            executor.forget(task)
+        except JournalError:
+            if executor is self._executor and self._driver is not None:
+                self._driver.call_later(_AGAIN_S, partial(self._forget, executor, task))

@@ -61,13 +61,27 @@ class FaultWorld:
         return node
 
     def eavesdrop(
-        self, name: str, topics: Sequence[str], heard: Callable[[str, bytes], Sequence[tuple[str, bytes]]]
+        self,
+        name: str,
+        topics: Sequence[str],
+        heard: Callable[[str, bytes], Sequence[tuple[str, bytes]]],
+        *,
+        delay_s: float = 0.0,
+        retain: bool = False,
     ) -> Generator[Event, object, Callable[[], None]]:
         who = participant.probe(name)
         machine = self._engine.machine(who, self._scenario.network)
         yield self._engine.ready()
         hears = self.env.event()
-        client = Eavesdropper(machine, who.name, topics, heard, functools.partial(_succeed, hears))
+        client = Eavesdropper(
+            machine,
+            who.name,
+            topics,
+            heard,
+            functools.partial(_succeed, hears),
+            delay_s=delay_s,
+            retain=retain,
+        )
         yield hears | self.env.timeout(_PUBLISH_S)
         return client.leave
 

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dcompute.errors import JournalError
 from dcompute.executor.journal import Journal, Row
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class LateJournal(Journal):
         self._ids: set[str] = set()  # of tasks that were ever added
         self._waiting: list[Callable[[Journal], None]] = []
         self._journal: Journal | None = None
+        self.refused: Callable[[], None] | None = None  # the disk is full; is told of each write
 
     def close(self) -> None:
         if self._journal is not None:
@@ -44,6 +46,7 @@ class LateJournal(Journal):
         return self._name
 
     def add(self, rows: Iterable[Row]) -> None:
+        self._check_disk()
         rows = list(rows)
         ids = [row.id for row in rows]
         if self._ids.isdisjoint(ids):
@@ -53,6 +56,7 @@ class LateJournal(Journal):
         self._ids.update(ids)
 
     def write(self, batch: Iterable[tuple[object, ...]]) -> None:
+        self._check_disk()
         self._later(partial(Journal.write, batch=list(batch)))
 
     def find(self, task_id: str) -> Row | None:
@@ -74,10 +78,17 @@ class LateJournal(Journal):
         return [] if self._is_new() else self._opened().nodes()
 
     def forget_key(self, key: str) -> None:
+        self._check_disk()
         self._later(partial(Journal.forget_key, key=key))
 
     def forget(self, task_ids: Iterable[str]) -> None:
+        self._check_disk()
         self._later(partial(Journal.forget, task_ids=list(task_ids)))
+
+    def _check_disk(self) -> None:
+        if self.refused is not None:
+            self.refused()
+            raise JournalError(f"journal {self.path}: database or disk is full")
 
     def _is_new(self) -> bool:
         return self._journal is None and not self._waiting

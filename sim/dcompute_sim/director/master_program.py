@@ -7,7 +7,7 @@ and an executor, which has the work done. The other masters of a scenario have a
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from dcompute.events import MasterEvent, MasterObserver
@@ -62,6 +62,16 @@ class MasterProgram:
     def connected(self) -> bool:
         """It runs and has a broker."""
         return self.executor is not None and self.executor.connected
+
+    @property
+    def link(self) -> Machine:
+        """Its machine's way to the broker."""
+        return self._machine
+
+    def fill_disk(self, refused: Callable[[], None] | None) -> None:
+        """The journal of its executor cannot be written any more; None: it can again."""
+        if self.executor is not None:
+            self.executor.fill_disk(refused)
 
     def start(self) -> None:
         """Switch the master on (with an empty memory, but for its journal)."""

@@ -16,7 +16,8 @@ from dcompute_sim.yamlfile.yaml_model import Flag, Text, wrong
 
 
 class Inject(NodeFault):
-    """A probe client publishes a message. `{node}` in topic and payload is the selected node's id."""
+    """A probe client publishes a message. `{node}` in topic and payload is the selected node's id, and
+    `{boot}` in the payload the nonce of its present life."""
 
     effects = frozenset({PUBLISHED})
     unseen = "the broker did not acknowledge the message"
@@ -37,7 +38,7 @@ class Inject(NodeFault):
     @property
     def names_node(self) -> bool:
         """Whether the message depends on the selected node."""
-        return "{node}" in self.topic or "{node}" in str(self.payload)
+        return "{node}" in self.topic or any(it in str(self.payload) for it in ("{node}", "{boot}"))
 
     @model_validator(mode="after")
     def _message(self) -> Inject:
@@ -57,19 +58,24 @@ class Inject(NodeFault):
     def inject(self, act: Injection) -> Steps:
         node = act.node.node_id if act.struck is not None else ""
         topic = act.world.topics.prefix + self.topic.replace("{node}", node)
-        return act.publish(topic, self._bytes(node), qos=self.qos, retain=self.retain)
+        boot = act.node.inc.rpartition(".")[0] if act.struck is not None else ""
+        return act.publish(topic, self._bytes(node, boot), qos=self.qos, retain=self.retain)
 
-    def _bytes(self, node: str) -> bytes:
+    def _bytes(self, node: str, boot: str) -> bytes:
         if self.hex is not None:
             return bytes.fromhex(self.hex)
         if self.payload is None:
             return b""
         text = self.payload if isinstance(self.payload, str) else json.dumps(self.payload, ensure_ascii=False)
-        return text.replace("{node}", node).encode()
+        return text.replace("{node}", node).replace("{boot}", boot).encode()
 
     def details(self) -> str:
         return f"to {self.topic}"
 
     def senseless(self) -> Iterator[tuple[str, str, str]]:
         if self.select != Select() and not self.names_node:
-            yield "select", "`select` has no effect: neither topic nor payload says `{node}`", "leave it out"
+            yield (
+                "select",
+                "`select` has no effect: the message says neither `{node}` nor `{boot}`",
+                "leave it out",
+            )

@@ -44,6 +44,9 @@ class Victim(Protocol):
     def leave(self) -> None:
         """The program leaves in good order and ends; told by `node_stopped` (exit) when it has."""
 
+    def drain(self) -> None:
+        """The program finishes what is at work, and then leaves."""
+
     def power_cut(self, how: str = "power_cut") -> None:
         """Silence, as if it had never been (`how`: power_cut or reboot)."""
 
@@ -153,6 +156,13 @@ class BreakableMaster(Protocol):
     def connected(self) -> bool:
         """It runs and has a connection."""
 
+    @property
+    def link(self) -> VictimLink:
+        """Its machine's way to the broker."""
+
+    def fill_disk(self, refused: Callable[[], None] | None) -> None:
+        """Its journal cannot be written any more: `refused` is called instead. None: it can again."""
+
     def crash(self, *, lose_journal: bool = False) -> None:
         """Its process dies, and takes the journal of its executor with it if so asked."""
 
@@ -177,9 +187,16 @@ class World(Protocol):
         """A second node with the id of node `of`, on a machine of its own, switched off; draws by `key`."""
 
     def eavesdrop(
-        self, name: str, topics: Sequence[str], heard: Callable[[str, bytes], Sequence[tuple[str, bytes]]]
+        self,
+        name: str,
+        topics: Sequence[str],
+        heard: Callable[[str, bytes], Sequence[tuple[str, bytes]]],
+        *,
+        delay_s: float = 0.0,
+        retain: bool = False,
     ) -> Generator[Event, object, Callable[[], None]]:
-        """Read these topics as a client of this name, and publish what `heard` says to each message.
+        """Read these topics as a client of this name, and publish what `heard` says to each message, at once
+        or so much later.
 
         Returns, once it hears, what ends it.
         """

@@ -183,6 +183,9 @@ class BoardNode(ObservedNode):
         if self._running:
             self._leaving = self._command("leave", None)
 
+    def drain(self) -> None:
+        raise EngineError(f"{self.name}: a board has no such way to leave; `leave` is its own")
+
     def power_cut(self, how: str = "power_cut") -> None:
         if not self._running:
             return

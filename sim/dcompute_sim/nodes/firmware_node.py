@@ -18,7 +18,7 @@ from dcompute_sim.faults.injection import HowStuck
 from dcompute_sim.first_version import FIRST_RELEASE, FIRST_VERSION, update_key
 from dcompute_sim.fwbuild.firmware_files import product
 from dcompute_sim.interfaces.node import NodeSpec
-from dcompute_sim.interfaces.world import Machine
+from dcompute_sim.interfaces.world import EngineError, Machine
 from dcompute_sim.micropython import unmodelled
 from dcompute_sim.micropython.board import DEFAULT_HEAP_BYTES, Board
 from dcompute_sim.micropython.process import BoardListener
@@ -121,6 +121,9 @@ class FirmwareNode(ObservedNode):
         """The board's program calls `stop()` when it next looks for a task, and does no more."""
         if self._runner is not None and self.running:
             self._runner.leave()
+
+    def drain(self) -> None:
+        raise EngineError(f"{self.name}: a board has no such way to leave; `leave` is its own")
 
     def power_cut(self, how: str = "power_cut") -> None:
         if self._runner is None:

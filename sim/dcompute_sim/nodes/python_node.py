@@ -18,14 +18,17 @@ from dcompute_sim.mutants.classes import node_classes
 from dcompute_sim.recorder import Recorder
 from dcompute_sim.rng import Rng
 
-_LIMITS = ("queue_limit", "hold_limit")
+_LIMITS = {"queue_limit": "queue_limit", "hold_limit": "hold_limit", "keep": "keep_bytes"}
 """What a scenario leaves out is as the transport has it, and as people run it."""
+_LOOK_S = 0.02
+_NO_FUNCTION = "LookupError: no function"
 
 
 class PythonNode:
     """Runs the production node with simulated work (an `interfaces.node.Node`)."""
 
     __slots__ = (
+        "_at_work",
         "_boots",
         "_callbacks",
         "_driver",
@@ -53,6 +56,7 @@ class PythonNode:
         self._loop: TaskLoop | None = None
         self._leaving = False
         self._callbacks = 0
+        self._at_work: dict[str, Done] = {}  # of nodes that heed a cancel
 
     @property
     def running(self) -> bool:
@@ -86,6 +90,7 @@ class PythonNode:
         rng = Rng(f"{spec.seed}/node/{self.name}/{self._boots}")
         self._driver = SuspendableDriver(self._machine.driver, rng, self._withheld, self._waited)
         transport_class, core_class = node_classes(spec.mutants)
+        functions = spec.group.functions
         self._transport = transport_class(
             host,
             port,
@@ -101,11 +106,19 @@ class PythonNode:
             observer=self._recorder.node_observer(self.name),
             core_class=core_class,
             credit=spec.group.credit,
-            **{name: limit for name in _LIMITS if (limit := getattr(spec.group, name)) is not None},
+            capabilities=None if functions is None else {"functions": functions},
+            **{
+                name: limit
+                for key, name in _LIMITS.items()
+                if (limit := getattr(spec.group, key)) is not None
+            },
         )
         self._loop = TaskLoop(self._transport, self._execute, self._finished)
         self._callbacks = 0
+        self._at_work.clear()
         self._transport.set_task_callback(self._notice)
+        if spec.group.heeds_cancel:
+            self._transport.set_cancel_callback(self._unwanted)
         self._transport.start(timeout_s=0)
 
     def _withheld(self) -> None:
@@ -132,15 +145,36 @@ class PythonNode:
         group = self._spec.group
         failing = group.fail_rate > 0 and driver.random.random() < group.fail_rate
         result: Any = python_result(task)
-        if failing:
+        if group.functions is not None and task.get("function") not in (None, *self._known(group.functions)):
+            result = Failure(f"{_NO_FUNCTION} {task['function']}", "")
+        elif failing:
             result = Failure("Failed: as the scenario asked", "")
         elif "error" in result:
             result = Failure(f"ValueError: {result['error']}", "")
-        driver.call_later(group.work.draw(driver.random), lambda: done(result))
+        if group.heeds_cancel:
+            self._at_work[str(task["id"])] = done
+        driver.call_later(group.work.draw(driver.random), lambda: self._done(task, done, result))
+
+    @staticmethod
+    def _known(functions: list[str]) -> list[str]:
+        """By their whole names and their short ones, as `dcompute node --functions` has it."""
+        return functions + [name.rpartition(":")[2] for name in functions]
+
+    def _done(self, task: dict[str, Any], done: Done, result: Any) -> None:
+        if not self._spec.group.heeds_cancel or self._at_work.pop(str(task["id"]), None) is not None:
+            done(result)
+
+    def _unwanted(self, task_id: str) -> None:
+        done = self._at_work.pop(task_id, None)
+        if done is not None:
+            done(Failure("Cancelled: it is not wanted any more", ""))
 
     def _finished(self, task: dict[str, object], result: object) -> None:
-        ok = not isinstance(result, Failure)
-        self._recorder.add(t.TaskFinished, node=self.name, task=str(task["id"]), ok=ok, meant=not ok)
+        why = result.error if isinstance(result, Failure) else ""
+        meant = bool(why) and not why.startswith(_NO_FUNCTION)
+        self._recorder.add(
+            t.TaskFinished, node=self.name, task=str(task["id"]), ok=not why, meant=meant, why=why
+        )
 
     def crash(self) -> None:
         self._stop("crash")
@@ -151,6 +185,20 @@ class PythonNode:
             self._leaving = True
             self._loop.stop()
             self._transport.stop()
+
+    def drain(self) -> None:
+        """As SIGTERM has it for `dcompute node`: what is at work is finished first."""
+        if self._transport is not None and self._loop is not None and not self._leaving:
+            self._transport.give_back()
+            self._loop.stop()
+            self._leave_when_idle()
+
+    def _leave_when_idle(self) -> None:
+        if self._loop is not None and self._driver is not None:
+            if self._loop.is_idle():
+                self.leave()
+            else:
+                self._driver.call_later(_LOOK_S, self._leave_when_idle)
 
     def _waited(self) -> None:
         if self._leaving:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from typing import Annotated, Literal
 
-from pydantic import Field, WithJsonSchema
+from pydantic import Field, Strict, WithJsonSchema
 
 from dcompute_sim.chips.chip_timing import DEFAULT, NAMES, UNTIMED, ChipTiming, chip_named
 from dcompute_sim.faults.signal import Rssi
@@ -65,6 +65,11 @@ class Group(Model):
     fail_rate: Fraction = Field(
         default=0.0, description="python: share of tasks that end in an error result."
     )
+    heeds_cancel: Flag = Field(
+        default=False,
+        description="python: work that is not wanted any more is ended as soon as the node is told, as "
+        "`dcompute node --isolation process` does; else it goes on to its end.",
+    )
     queue_limit: Count | None = Field(
         default=None,
         description="Tasks a node holds at most; when left out 1,000 (python) or 32 (firmware).",
@@ -74,10 +79,20 @@ class Group(Model):
         description="Results that a node holds for a connection at most; when left out 10,000 (python) or 32 "
         "(firmware).",
     )
-    credit: Count | None = Field(
+    credit: Annotated[int, Strict(), Field(ge=0, le=100_000)] | None = Field(
         default=None,
         description="python: how many unsettled tasks of one executor a node takes at a time; 16 when left "
-        "out, or less where few may wait.",
+        "out, or less where few may wait. 0: it knows no delivery end to end, as a node of before.",
+    )
+    keep: Size | None = Field(
+        default=None,
+        description="python: how many bytes of results a node keeps until their executor has settled them; "
+        "16MiB when left out.",
+    )
+    functions: list[Text] | None = Field(
+        default=None,
+        description="python: the functions that a node announces, and knows: tasks that name another one "
+        "fail there. When left out it announces none and knows all.",
     )
     network: OwnNetwork = Field(
         default=OwnNetwork(), description="What differs from the scenario's `network`."
@@ -187,6 +202,11 @@ class AskerSettings(Model):
     )
     journal: Flag = Field(
         default=True, description="Written, so that a master that was killed goes on where it was."
+    )
+    notes: Flag = Field(
+        default=True,
+        description="The program itself remembers what is done. false: when it is started again it asks for "
+        "everything anew, under the same keys, as a script does; what is done its journal answers.",
     )
 
 

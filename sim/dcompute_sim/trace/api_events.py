@@ -49,7 +49,8 @@ class DeadNodesTaken(Event, frozen=True):
 
 class ResultTaken(Event, frozen=True):
     """`get_results(disposable=True)` gave this one, or the future of an executor (`asker`) has it. `answer`:
-    digest of the answer in it, `value` of all of it; `ok`: it says that the task succeeded."""
+    digest of the answer in it, `value` of all of it; `ok`: it says that the task succeeded. `why`: what a
+    future of an executor says of how it failed."""
 
     node: str
     task: str
@@ -58,6 +59,7 @@ class ResultTaken(Event, frozen=True):
     ok: bool = True
     attempt: int = 1
     asker: str = ""
+    why: str = ""
 
 
 class ResultsLeft(Event, frozen=True):

@@ -54,3 +54,13 @@ class AttemptFailed(Event, frozen=True):
 class ExecutorDisconnected(Event, frozen=True):
     asker: str
     reason: str
+
+
+class ToldAgain(Event, frozen=True):
+    """A program that keeps no notes has asked for a task anew whose end it had seen, and has its end again.
+    `value`: digest of the result, "" where there is none."""
+
+    asker: str
+    task: str
+    outcome: str
+    value: str

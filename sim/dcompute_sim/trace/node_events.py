@@ -117,12 +117,14 @@ class ExecutionBegan(Event, frozen=True):
 
 
 class TaskFinished(Event, frozen=True):
-    """The node's program has done the task. `meant`: it failed because the scenario wants such a task to."""
+    """The node's program has done the task. `meant`: it failed because the scenario wants such a task to.
+    `why`: what it raised, if it failed and that is known."""
 
     node: str
     task: str
     ok: bool = True
     meant: bool = False
+    why: str = ""
 
 
 class TaskDropped(Event, frozen=True):

@@ -39,7 +39,7 @@ class RunEnded(Event, frozen=True):
 
 class NodeDefined(Event, frozen=True):
     """A node of the scenario. `queue_limit`: how many tasks may wait there; `hold_limit`: how many results
-    for a connection; 0 when it does not say."""
+    for a connection; 0 when it does not say. `older`: it knows no delivery end to end."""
 
     node: str
     group: str
@@ -48,6 +48,7 @@ class NodeDefined(Event, frozen=True):
     foreign: bool = False  # its program is not ours
     queue_limit: int = 0
     hold_limit: int = 0
+    older: bool = False
 
 
 class LoopLagged(Event, frozen=True):
