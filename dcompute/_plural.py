@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def noun(count: float, one: str, many: str = "") -> str:
-    """What is counted, in its number: `node` of 1, `nodes` of 3; also a verb, `was` of 1, `were` of 3.
+    """Tell what is counted, in its number: `node` of 1, `nodes` of 3; also a verb, `was` of 1, `were` of 3.
 
     Args:
         many: for more than one; `one` with an s when left out.
@@ -13,7 +13,7 @@ def noun(count: float, one: str, many: str = "") -> str:
 
 
 def number_of(count: int, one: str, many: str = "") -> str:
-    """The count with its noun: `1 node`, `3 nodes`, `1000 nodes`."""
+    """Return the count with its noun: `1 node`, `3 nodes`, `1000 nodes`."""
     return f"{count} {noun(count, one, many)}"
 
 

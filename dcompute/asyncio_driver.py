@@ -120,7 +120,8 @@ def _dispatch(calls: SimpleQueue[Callable[[], None]]) -> None:
 
 
 def _in_child() -> None:
-    """A child has no loop yet; a lock that a thread of the parent held would never be released."""
+    """Begin anew in a child, which has no loop yet; a lock that a thread of the parent held would never be
+    released."""
     AsyncioDriver._shared = None
     AsyncioDriver._shared_lock = threading.Lock()
 

@@ -104,7 +104,7 @@ class Bundle:
         return sum(map(len, self.files.values()))
 
     def manifest(self) -> bytes:
-        """What `version.json` on the board says, byte for byte: canonical JSON.
+        """Tell what `version.json` on the board says, byte for byte: canonical JSON.
 
         `version`, `release`, `confirm_s`, `bytes` (of all files), `files`: `file_digest` by path, and `ota`:
         the protocol of updates (docs/protocol.md).
@@ -121,7 +121,7 @@ class Bundle:
 
 
 def file_digest(data: bytes) -> str:
-    """What a manifest knows a file by: the first 16 bytes of its sha256, in hex.
+    """Tell what a manifest knows a file by: the first 16 bytes of its sha256, in hex.
 
     Nobody can make a second file that has them, and the other half would be 3 KB of a small board's heap.
     """
@@ -129,7 +129,7 @@ def file_digest(data: bytes) -> str:
 
 
 def digest_version(files: Mapping[str, bytes]) -> str:
-    """The name of a version that was given none: the same files, config.py aside, have the same."""
+    """Return the name of a version that was given none: the same files, config.py aside, have the same."""
     lines = [
         f"{path} {hashlib.sha256(data).hexdigest()}\n"
         for path, data in sorted(files.items())
@@ -154,7 +154,8 @@ def check_path(path: str) -> str:
 
 
 def product_folder() -> Path:
-    """The folder with dcompute's own firmware, in a checkout or in the wheel. BadBundle if in neither."""
+    """Return the folder with dcompute's own firmware, in a checkout or in the wheel. BadBundle if in
+    neither."""
     root = _PACKAGE.parent
     for folder in (root / "firmware", _PACKAGE / "_data" / "firmware"):
         if (folder / "package.json").is_file():
@@ -163,7 +164,7 @@ def product_folder() -> Path:
 
 
 def packaged(folder: Path) -> dict[str, Path]:
-    """What `mip install` of the folder would put on a board: the `urls` of its package.json."""
+    """Tell what `mip install` of the folder would put on a board: the `urls` of its package.json."""
     description = folder / "package.json"
     try:
         urls = json.loads(description.read_text())["urls"]
@@ -177,7 +178,8 @@ def packaged(folder: Path) -> dict[str, Path]:
 
 
 def _source(folder: Path, url: str) -> Path:
-    """The file an entry names. In the wheel, the node core lies in the installed package, not beside it."""
+    """Return the file an entry names. In the wheel, the node core lies in the installed package, not beside
+    it."""
     source = folder / url
     if url.startswith("../dcompute/") and not source.is_file():
         return _PACKAGE / url.removeprefix("../dcompute/")

@@ -82,7 +82,7 @@ class Driver(Protocol):
         """Monotonic seconds."""
 
     def wall_s(self) -> float:
-        """Seconds since 1970."""
+        """Return seconds since 1970."""
 
     def call_on_loop(self, call: Callable[[], None]) -> None:
         """Run `call` on the loop, at once when already there; may be called from any thread."""

@@ -40,7 +40,7 @@ class Functions:
             self._by_name[name] = self._by_name[f"{module}:{name}"] = value
 
     def names(self) -> list[str]:
-        """The whole names, for the node to announce as its `functions`."""
+        """Return the whole names, for the node to announce as its `functions`."""
         return sorted(name for name in self._by_name if ":" in name)
 
     def __call__(self, task: dict[str, Any]) -> Any:

@@ -272,13 +272,14 @@ class MasterNodeTransport(Transport):
     def get_node_info(self, node_id: str) -> NodeInfo | None: ...
 
     def get_node_info(self, node_id: str | None = None) -> NodeInfo | list[NodeInfo] | None:
-        """One node's record, None if unknown; without `node_id` a list of all. Copies, free to change."""
+        """Return one node's record, None if unknown; without `node_id` a list of all. Copies, free to
+        change."""
         with self._lock:
             found = self._registry.infos() if node_id is None else self._registry.info(node_id)
         return copy_json(found)
 
     def get_nodes_by_status(self, status: str = "ready") -> list[NodeInfo]:
-        """The records of all nodes of one status."""
+        """Return the records of all nodes of one status."""
         with self._lock:
             found = self._registry.infos(status)
         return copy_json(found)
@@ -359,11 +360,11 @@ class MasterNodeTransport(Transport):
         self._updates.begin(node_id, bundle, key, back=back, taken=taken, patience_s=patience_s)
 
     def updates(self) -> list[UpdateProgress]:
-        """How far each update is, ended ones included."""
+        """Tell how far each update is, ended ones included."""
         return [] if self._updates is None else self._updates.progress()
 
     def counters(self) -> dict[str, int]:
-        """What was ignored, rejected, dropped and held so far."""
+        """Tell what was ignored, rejected, dropped and held so far."""
         with self._lock:
             return {
                 **self._registry.counters,

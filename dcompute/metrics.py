@@ -43,7 +43,7 @@ _GAUGES = {
 
 
 def samples_of(source: Source) -> Iterator[Sample]:
-    """The counters of an executor, a master or a node, as samples."""
+    """Return the counters of an executor, a master or a node, as samples."""
     kind, labels = _kind(source)
     for name, value in source.counters().items():
         if name in _GAUGES:

@@ -193,7 +193,7 @@ class ComputeNodeTransport(Transport):
             self._driver.call_on_loop(self._send_statuses)
 
     def _send_statuses(self) -> None:
-        """In the order they were published, whichever threads did."""
+        """Send them in the order they were published, whichever threads did."""
         with self._lock:
             statuses, self._statuses = self._statuses, []
         self._link.send_now(statuses)
@@ -320,7 +320,7 @@ class ComputeNodeTransport(Transport):
         self._on_task_inline = inline
 
     def counters(self) -> dict[str, int]:
-        """What was received, rejected, dropped, repaired and held so far."""
+        """Tell what was received, rejected, dropped, repaired and held so far."""
         core = self._core
         return {
             "tasks_received": core.received,
@@ -427,7 +427,7 @@ class ComputeNodeTransport(Transport):
             self._warn_of_rejection(topic, payload)
 
     def _ask_to_hear(self) -> bool:
-        """Its status may have been set aside for closes that were the network's."""
+        """Say its status anew, which may have been set aside for closes that were the network's."""
         if not self._link.pardon():
             return False
         with self._lock:

@@ -112,22 +112,22 @@ Message = Announcement | StatusMessage | StatusCleared | ResultMessage
 
 
 def updates_topic(topics: Topics) -> str:
-    """Where nodes tell of updates. Not in `Topics`, which a board has in its heap."""
+    """Tell where nodes tell of updates. Not in `Topics`, which a board has in its heap."""
     return topics.prefix + "updates"
 
 
 def update_topic(topics: Topics, node_id: str) -> str:
-    """Where a node takes offers and pieces of an update."""
+    """Tell where a node takes offers and pieces of an update."""
     return topics.task_of(node_id) + "/update"
 
 
 def queue_topic(topics: Topics, asker: str) -> str:
-    """Where an executor says what its queue is."""
+    """Tell where an executor says what its queue is."""
     return f"{topics.results}/{asker}/queue"
 
 
 def decode(topics: Topics, topic: str, payload: bytes) -> Message:
-    """What a message on a topic the master follows means. Raises Rejected with the reason."""
+    """Tell what a message on a topic the master follows means. Raises Rejected with the reason."""
     try:
         if topic == topics.results:
             return _result(decode_object(payload), memory_of(payload))
@@ -141,7 +141,7 @@ def decode(topics: Topics, topic: str, payload: bytes) -> Message:
 
 
 def _said_on(prefix: str, topic: str, payload: bytes) -> Message:
-    """What a message on what may be a node's status topic means. Raises ValueError."""
+    """Tell what a message on what may be a node's status topic means. Raises ValueError."""
     if not topic.startswith(prefix) or not topic.endswith("/status"):
         raise Rejected("not a topic of the protocol")
     return _status(check_node_id(topic[len(prefix) : -len("/status")]), payload)
@@ -195,13 +195,13 @@ def _status(node_id: str, payload: bytes) -> StatusMessage | StatusCleared:
 
 
 def _status_in(body: dict[str, object], default: str | None = None) -> str:
-    """The status, as the constant if it is one: each message has a copy of its own."""
+    """Return the status, as the constant if it is one: each message has a copy of its own."""
     status = check_status(body.get("status", default))
     return _STATUSES.get(status, status)
 
 
 def _described(payload: bytes) -> dict[str, object]:
-    """What a node says of itself: masters keep it of all nodes, so it is small."""
+    """Tell what a node says of itself: masters keep it of all nodes, so it is small."""
     if len(payload) > _DESCRIPTION_BYTES:
         raise Rejected(
             f"{len(payload):,} bytes: what a node says of itself has at most {_DESCRIPTION_BYTES:,}"
@@ -242,7 +242,7 @@ def _result(body: dict[str, object], size: int) -> ResultMessage:
 
 
 def _task_named_in(result: object) -> str | None:
-    """What an older node's result says of itself; it is free to mean something else by that field."""
+    """Tell what an older node's result says of itself; it is free to mean something else by that field."""
     try:
         return check_task_id(result["task_id"]) if isinstance(result, dict) else None
     except (KeyError, ValueError):
@@ -285,7 +285,8 @@ def check_capabilities(capabilities: dict[str, object]) -> dict[str, object]:
 
 
 def task_fields(task_data: Mapping[str, object], priority: int, new_id: str) -> dict[str, Any]:
-    """A copy of `task_data` with `priority` and `id` filled in where missing, both validated (ValueError)."""
+    """Return a copy of `task_data` with `priority` and `id` filled in where missing, both validated
+    (ValueError)."""
     if not isinstance(task_data, Mapping):
         raise ValueError(f"a task is a dict, not {type(task_data).__name__}")
     task = dict(task_data)
@@ -295,15 +296,16 @@ def task_fields(task_data: Mapping[str, object], priority: int, new_id: str) -> 
 
 
 def encode_task(task: dict[str, object], attempt: int) -> bytes:
-    """The payload of a task (ValueError if it is not JSON, too deep or too large)."""
+    """Return the payload of a task (ValueError if it is not JSON, too deep or too large)."""
     return encode({**task, "attempt": attempt})
 
 
 def encode_init() -> bytes:
-    """The question "are you there?", which a node answers by publishing its status."""
+    """Return the question "are you there?", which a node answers by publishing its status."""
     return encode({"task_info": {"command": "init"}, "priority": DEFAULT_PRIORITY})
 
 
 def encode_dead(node_id: str, inc: str) -> bytes:
-    """The status of a node the master declares dead itself, in the form of that node's own last will."""
+    """Return the status of a node the master declares dead itself, in the form of that node's own last
+    will."""
     return encode({"node_id": node_id, "status": "dead", "inc": inc})

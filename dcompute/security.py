@@ -23,7 +23,8 @@ class Tls:
 
 
 def tls_context(tls: bool | Tls | ssl.SSLContext | None) -> ssl.SSLContext | None:
-    """A context for `tls`: None or False for no TLS, True for the system's defaults, or one made from files.
+    """Return a context for `tls`: None or False for no TLS, True for the system's defaults, or one made from
+    files.
 
     Raises ValueError naming the file that cannot be used.
     """

@@ -92,13 +92,13 @@ class UpdateKeys:
         return cls(path, secret, epochs)
 
     def boards(self, namespace: str = "") -> list[str]:
-        """The node ids that have a key in this namespace, in order."""
+        """Return the node ids that have a key in this namespace, in order."""
         with self._lock:
             names = [name.rpartition("/") for name in self._epochs]
         return sorted(node for place, _, node in names if place == namespace.rstrip("/"))
 
     def key(self, node_id: str, namespace: str = "") -> bytes:
-        """The board's present key. Raises BadKeyFile for a board without a line."""
+        """Return the board's present key. Raises BadKeyFile for a board without a line."""
         name = board_name(node_id, namespace)
         with self._lock:
             epoch = self._epochs.get(name)
@@ -107,7 +107,7 @@ class UpdateKeys:
         return board_key(self._secret, node_id, namespace, epoch)
 
     def enroll(self, node_id: str, namespace: str = "") -> bytes:
-        """The board's key, a new line written for it if it has none. OSError."""
+        """Return the board's key, a new line written for it if it has none. OSError."""
         with self._lock:
             name = board_name(node_id, namespace)
             if name not in self._epochs:
@@ -143,7 +143,7 @@ class UpdateKeys:
 
 
 def board_name(node_id: str, namespace: str) -> str:
-    """What a board is called in the file; `namespace` may end in the slash that topics have."""
+    """Tell what a board is called in the file; `namespace` may end in the slash that topics have."""
     return f"{namespace.rstrip('/')}/{node_id}" if namespace else node_id
 
 
@@ -155,7 +155,8 @@ def check_board_name(name: str) -> str:
 
 
 def board_key(secret: bytes, node_id: str, namespace: str = "", epoch: int = 1) -> bytes:
-    """A board's key: HMAC-SHA256 over purpose, epoch and name, each with its length, so that no two agree."""
+    """Return a board's key: HMAC-SHA256 over purpose, epoch and name, each with its length, so that no two
+    agree."""
     place = namespace.rstrip("/").encode()
     node = node_id.encode()
     about = epoch.to_bytes(4, "big") + bytes([len(place)]) + place + bytes([len(node)]) + node

@@ -69,7 +69,7 @@ class TaskLoop:
         return self._stopped
 
     def is_idle(self) -> bool:
-        """Nothing is at work."""
+        """Tell whether nothing is at work."""
         return not self._at_work
 
     def kick(self) -> None:
@@ -196,7 +196,8 @@ class Worker:
 
 
 def load_handler(name: str) -> Handler:
-    """The function that `package.module:function` names. Raises ValueError saying what is wrong with it."""
+    """Return the function that `package.module:function` names. Raises ValueError saying what is wrong with
+    it."""
     module_name, colon, function = name.partition(":")
     if not (module_name and colon and function):
         raise ValueError(f"handler {name!r}: write it as package.module:function")

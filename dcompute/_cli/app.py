@@ -61,7 +61,7 @@ class Connection:
     namespace: Annotated[str, typer.Option(help="Common prefix of all topics.")] = ""
 
     def settings(self) -> dict[str, Any]:
-        """What a transport takes; asks for the password if there is to be one."""
+        """Tell what a transport takes; asks for the password if there is to be one."""
         url = self.url
         username = url.username or self.username
         return {
@@ -121,7 +121,8 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 
 
 def password_for(username: str | None) -> str | None:
-    """From DCOMPUTE_PASSWORD or a prompt, never from the command line, where every process could read it."""
+    """Take the password from DCOMPUTE_PASSWORD or a prompt, never from the command line, where every process
+    could read it."""
     if username is None:
         return None
     password = os.environ.get("DCOMPUTE_PASSWORD")
@@ -324,7 +325,8 @@ def update(
 
 @contextlib.contextmanager
 def _explained() -> Iterator[None]:
-    """What a user can mend (a file, an option, a journal) ends the command with a sentence and status 2."""
+    """End the command with a sentence and status 2 where a user can mend it (a file, an option, a
+    journal)."""
     from dcompute.executor import JournalError
 
     try:

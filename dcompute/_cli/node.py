@@ -29,7 +29,7 @@ class NodeWork:
     metrics: str = ""
 
     def load(self) -> tuple[Handler, dict[str, Any]]:
-        """The handler, and what the node announces of it. ValueError if there is none."""
+        """Return the handler, and what the node announces of it. ValueError if there is none."""
         if bool(self.handler) == bool(self.functions):
             raise ValueError("say what the node works with: --handler, or --functions as often as need be")
         if self.handler:

@@ -40,7 +40,7 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _parameters(what: Callable[..., object]) -> Iterator[Parameter]:
-    """Those of a function or a dataclass, with real annotations; Typer passes all by name."""
+    """Return those of a function or a dataclass, with real annotations; Typer passes all by name."""
     hints = get_type_hints(what, include_extras=True)
     for name, parameter in signature(what).parameters.items():
         yield parameter.replace(annotation=hints[name], kind=Parameter.KEYWORD_ONLY)

@@ -33,14 +33,14 @@ class Queues:
         self._said: dict[str, list[tuple[float, QueueState]]] = {}  # the newest last
 
     def take(self, state: QueueState, now_s: float) -> None:
-        """An executor has said this."""
+        """Take in that an executor has said this."""
         said = [entry for entry in self._said.get(state.asker, ()) if entry[0] > now_s - _RATE_OVER_S]
         if said and said[-1][1].done > state.done:
             said = []  # started again
         self._said[state.asker] = [*said, (now_s, state)]
 
     def now(self, now_s: float) -> list[tuple[QueueState, float]]:
-        """The state of each that is there, and how many tasks it gets done in a second."""
+        """Return the state of each that is there, and how many tasks it gets done in a second."""
         found = []
         for asker, said in sorted(self._said.items()):
             (first_s, first), (last_s, last) = said[0], said[-1]
@@ -61,7 +61,7 @@ class Watch(MasterNodeTransport):
         self._queues_lock = threading.Lock()
 
     def queues(self) -> list[tuple[QueueState, float]]:
-        """Each executor that is there, and its tasks in a second."""
+        """Return each executor that is there, and its tasks in a second."""
         with self._queues_lock:
             return self._queues.now(time.monotonic())
 
@@ -107,7 +107,7 @@ def top(settings: Mapping[str, object], once: bool, metrics: str, say: Say) -> i
 
 
 def samples(watch: Watch) -> Iterator[Sample]:
-    """The fleet and the queues as metrics."""
+    """Return the fleet and the queues as metrics."""
     for status, count in sorted(_by_status(watch.get_node_info()).items()):
         yield "fleet_nodes", "nodes of the fleet by status", {"status": status}, count
     for state, _ in watch.queues():
@@ -121,7 +121,7 @@ def samples(watch: Watch) -> Iterator[Sample]:
 
 
 def table(nodes: Sequence[NodeInfo]) -> list[str]:
-    """The fleet as lines of text."""
+    """Return the fleet as lines of text."""
     rows: list[tuple[str, ...]] = [("NODE", "STATUS", "TYPE", "AT A TIME", "CREDIT", "FUNCTIONS")]
     for info in sorted(nodes, key=lambda info: str(info["node_id"])):
         said = info["capabilities"]
@@ -135,7 +135,7 @@ def table(nodes: Sequence[NodeInfo]) -> list[str]:
 
 
 def queue_table(queues: Sequence[tuple[QueueState, float]]) -> list[str]:
-    """The queues as lines of text."""
+    """Return the queues as lines of text."""
     if not queues:
         return ["", "no executors"]
     rows: list[tuple[str, ...]] = [

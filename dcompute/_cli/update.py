@@ -41,7 +41,7 @@ class Printer:
 
 
 def line(progress: UpdateProgress) -> str:
-    """One node's progress in words."""
+    """Return one node's progress in words."""
     words = f"{progress.node_id}: {progress.state}"
     if progress.state is UpdateState.SENDING:
         words += f" {progress.sent_bytes} of {progress.size_bytes} bytes"
@@ -51,7 +51,7 @@ def line(progress: UpdateProgress) -> str:
 
 
 def kept_campaign(state: Path | None) -> Campaign | None:
-    """The campaign that a file keeps. Raises BadCampaign if it keeps none, OSError."""
+    """Return the campaign that a file keeps. Raises BadCampaign if it keeps none, OSError."""
     if state is None or not state.exists():
         return None
     try:
@@ -131,7 +131,7 @@ class Updating(Protocol):
         """Begin an update."""
 
     def updates(self) -> list[UpdateProgress]:
-        """How far each is."""
+        """Tell how far each is."""
 
 
 class Runner:

@@ -42,7 +42,8 @@ class Versions:
     ] = False
 
     def new(self, kept: Campaign | None) -> Bundle:
-        """The version to go to; of a campaign that goes on, in its release. Raises BadBundle, OSError."""
+        """Return the version to go to; of a campaign that goes on, in its release. Raises BadBundle,
+        OSError."""
         folder, release = self.bundle or product_folder(), self.release
         if release is None and kept is not None:
             release = kept.release
@@ -50,7 +51,7 @@ class Versions:
         return Bundle.from_folder(folder, name, self.confirm_s, release)
 
     def before(self) -> Bundle | None:
-        """The version to go back to. Raises BadBundle, OSError."""
+        """Return the version to go back to. Raises BadBundle, OSError."""
         return None if self.previous is None else Bundle.from_folder(self.previous, confirm_s=self.confirm_s)
 
 
@@ -89,7 +90,7 @@ class Waves:
     ] = False
 
     def plan(self, *, can_return: bool) -> WavePlan:
-        """The campaign's. Raises BadCampaign for what makes no sense.
+        """Return the plan of the campaign. Raises BadCampaign for what makes no sense.
 
         `can_return`: what boards go back to after an abort was said, so there may be one.
         """

@@ -59,7 +59,7 @@ class Doubts:
             self._next_probe_s = now_s + self._probe_s
 
     def clear(self) -> None:
-        """No node can be heard: none is judged."""
+        """Take in that no node can be heard: none is judged."""
         self.until.clear()
         self.claims.clear()
         self._next_s = None
@@ -75,7 +75,7 @@ class Doubts:
         self._wake_at(deadline_s)
 
     def claim(self, message: Announcement, now_s: float) -> None:
-        """Somebody has announced this node, in a life that its status has not named."""
+        """Take in that somebody has announced this node, in a life that its status has not named."""
         due_s = self.claims.get(message.node_id, (now_s + CLAIM_S, message))[0]
         self.claims[message.node_id] = (due_s, message)
         self._wake_at(due_s)

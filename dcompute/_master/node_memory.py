@@ -31,13 +31,13 @@ _FORMAT = 1
 
 
 def row_of(info: NodeInfo) -> tuple[str | float, ...]:
-    """A node's record, as the registry gives it, for `WRITE`."""
+    """Return a node's record, as the registry gives it, for `WRITE`."""
     said = json.dumps(info["capabilities"])
     return (info["node_id"], info["status"], info["inc"], info["device_type"], said, info["last_seen"])
 
 
 def infos_in(db: sqlite3.Connection) -> list[NodeInfo]:
-    """The records in the table."""
+    """Return the records in the table."""
     found = db.execute("select id, status, inc, device_type, capabilities, last_seen from node").fetchall()
     return [
         {
@@ -103,7 +103,7 @@ class NodeMemory:
         self._db = db
 
     def infos(self) -> list[NodeInfo]:
-        """What was believed."""
+        """Tell what was believed."""
         return infos_in(self._db) if self._db is not None else []
 
     def note(self, node_id: str, info: NodeInfo | None) -> bool:

@@ -35,7 +35,7 @@ class NodeRecord:
     capability_bytes: int = 0
 
     def speaks(self, inc: str) -> bool:
-        """Whether a message that names `inc` can be this node's: its status has named that life."""
+        """Tell whether a message that names `inc` can be this node's: its status has named that life."""
         return not self.inc or life_of(inc) in self.lives
 
     def public(self) -> NodeInfo:

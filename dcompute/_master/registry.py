@@ -208,7 +208,8 @@ class Registry:
         return effects
 
     def _speaking(self, node_id: str, inc: str) -> NodeRecord | None:
-        """The record of a node whose own topic names this incarnation; None if there is no room for it."""
+        """Return the record of a node whose own topic names this incarnation; None if there is no room for
+        it."""
         record = self._record(node_id)
         if record is None:
             return None
@@ -253,7 +254,8 @@ class Registry:
         return self._gone(record, message.status, message.inc, cause, wall_s)
 
     def _is_stale(self, record: NodeRecord, inc: str) -> bool:
-        """A will names the connection it was made for; one of another connection says nothing of this one."""
+        """Tell whether it is a will of another connection than the present one, of which that says
+        nothing."""
         return bool(inc and record.inc and inc != record.inc)
 
     def _is_echo(self, record: NodeRecord, message: StatusMessage, retained: bool) -> bool:
@@ -300,7 +302,7 @@ class Registry:
         return [ResultReceived(node_id, task, message.result)]
 
     def spoke(self, node_id: str, inc: str, now_s: float, wall_s: float) -> None:
-        """The node has sent a result, or an answer to an asker, in this incarnation."""
+        """Take in that the node has sent a result, or an answer to an asker, in this incarnation."""
         self._unanswered.answered(node_id)
         record = self._nodes.get(node_id)
         if record is not None and inc == record.inc:
@@ -319,11 +321,11 @@ class Registry:
         return effects
 
     def refusals(self) -> int:
-        """How much was refused that somebody may have made up."""
+        """Tell how much was refused that somebody may have made up."""
         return self.counters["nodes_refused"] + self.counters["results_refused"]
 
     def proves(self, node_id: str, inc: str) -> bool:
-        """Whether a message in the name of the node can be its own, as far as its status has told."""
+        """Tell whether a message in the name of the node can be its own, as far as its status has told."""
         record = self._nodes.get(node_id)
         return record is None or record.only_announced or record.speaks(inc)
 
@@ -345,7 +347,8 @@ class Registry:
     # --- outages ----------------------------------------------------------------------------------------
 
     def link_up(self, now_s: float) -> list[Effect]:
-        """The master is (again) connected and subscribed: what it knows of living nodes is now in doubt."""
+        """Take in that the master is (again) connected and subscribed: what it knows of living nodes is now
+        in doubt."""
         effects: list[Effect] = []
         self._doubts.link_up(now_s)
         for record in self._nodes.values():
@@ -354,7 +357,7 @@ class Registry:
         return effects
 
     def link_down(self) -> None:
-        """The master has no broker: no node can be judged until it has one again."""
+        """Take in that the master has no broker: no node can be judged until it has one again."""
         for record in self._nodes.values():
             record.heard = False
             record.declared_inc = None
@@ -370,7 +373,7 @@ class Registry:
             self._nodes[record.node_id] = record
 
     def belief(self, node_id: str) -> NodeInfo | None:
-        """What is to be remembered of a node: its record, unless it was only announced."""
+        """Tell what is to be remembered of a node: its record, unless it was only announced."""
         record = self._nodes.get(node_id)
         return None if record is None or record.only_announced else record.public()
 
@@ -379,7 +382,7 @@ class Registry:
         return [Probe(record.node_id)]
 
     def next_deadline_s(self) -> float | None:
-        """When `tick` may next have something to do."""
+        """Tell when `tick` may next have something to do."""
         due_s, answer_s = self._doubts.next_s(), self._unanswered.next_s()
         if due_s is None or (answer_s is not None and answer_s < due_s):
             return answer_s
@@ -405,21 +408,21 @@ class Registry:
     # --- questions --------------------------------------------------------------------------------------
 
     def info(self, node_id: str) -> NodeInfo | None:
-        """One node's record as a copy, None if unknown."""
+        """Return one node's record as a copy, None if unknown."""
         record = self._nodes.get(node_id)
         return record.public() if record else None
 
     def infos(self, status: str | None = None) -> list[NodeInfo]:
-        """All records (of one status) as copies, in the order the nodes became known."""
+        """Return all records (of one status) as copies, in the order the nodes became known."""
         return [r.public() for r in self._nodes.values() if status is None or r.status == status]
 
     def announced_by(self, node_id: str) -> tuple[str, dict[str, Any]]:
-        """The device type of a node and its capabilities, which are the record's own."""
+        """Return the device type of a node and its capabilities, which are the record's own."""
         record = self._nodes.get(node_id)
         return ("", {}) if record is None else (record.device_type, record.capabilities)
 
     def status_of(self, node_id: str) -> str | None:
-        """The node's status, None if unknown."""
+        """Return the node's status, None if unknown."""
         record = self._nodes.get(node_id)
         return record.status if record else None
 
@@ -428,15 +431,15 @@ class Registry:
         return self._tasks.next_attempt(task_id)
 
     def sent(self, task_id: str, attempt: int, node_id: str) -> None:
-        """This attempt is on its way to that node."""
+        """Take in that this attempt is on its way to that node."""
         self._tasks.sent(task_id, attempt, node_id)
 
     def given(self, node_id: str, now_s: float) -> None:
-        """The node was given work, which it is to answer."""
+        """Take in that the node was given work, which it is to answer."""
         self._unanswered.given(node_id, now_s)
 
     def suspicion(self) -> str:
-        """What is said that seems to come to nothing, in words; else ""."""
+        """Tell what is said that seems to come to nothing, in words; else ""."""
         return self._unanswered.suspicion()
 
     def dead_nodes(self, *, empty: bool) -> list[str]:
@@ -472,7 +475,7 @@ class Registry:
         self._unproven.take(node_id)
 
     def _record(self, node_id: str) -> NodeRecord | None:
-        """The node's record, a new one if need be; None if there is no room for one."""
+        """Return the node's record, a new one if need be; None if there is no room for one."""
         record = self._nodes.get(node_id)
         if record is None:
             if len(self._nodes) >= self._node_limit:

@@ -74,31 +74,31 @@ class MasterUpdates:
         self._driver.call_on_loop(lambda: self.look_at(node_id))
 
     def progress(self) -> list[UpdateProgress]:
-        """How far each update is, ended ones included."""
+        """Tell how far each update is, ended ones included."""
         with self._lock:
             return self._updates.progress()
 
     # --- on the loop ------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """The master has started: what is under way goes on."""
+        """Take in that the master has started: what is under way goes on."""
         self._running = True
         if self._timer is None:
             self._tick()
 
     def stop(self) -> None:
-        """The master has stopped; nothing is sent or judged until it starts again."""
+        """Take in that the master has stopped; nothing is sent or judged until it starts again."""
         self._running = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def link_extras(self) -> Sequence[Subscription]:
-        """What every new connection is to subscribe to."""
+        """Tell what every new connection is to subscribe to."""
         return ((updates_topic(self._topics), QOS),) if self._followed else ()
 
     def look_at(self, node_id: str) -> None:
-        """What is known of the node now may be all that an update of it has waited for."""
+        """Take in that what is known of the node now may be all that an update of it has waited for."""
         if not self._followed:
             return
         with self._lock:
@@ -107,7 +107,7 @@ class MasterUpdates:
                 self._send(self._updates.seen(info, self._driver.now_s()))
 
     def is_report(self, topic: str) -> bool:
-        """Whether messages on `topic` are for `receive`."""
+        """Tell whether messages on `topic` are for `receive`."""
         return self._followed and topic == updates_topic(self._topics)
 
     def receive(self, payload: bytes) -> None:

@@ -47,26 +47,27 @@ class TaskBook:
         return self._attempts.get(task_id, (0, ()))[0] + 1
 
     def sent(self, task_id: str, attempt: int, node_id: str) -> None:
-        """This attempt is on its way to that node."""
+        """Take in that this attempt is on its way to that node."""
         _, nodes = self._attempts.get(task_id, (0, ()))
         if node_id not in nodes:
             nodes = (*nodes, node_id)
         _remember(self._attempts, task_id, (attempt, nodes), self._memory)
 
     def is_foreign(self, message: ResultMessage) -> bool:
-        """Whether it is of a task that was sent, but not to that node."""
+        """Tell whether it is of a task that was sent, but not to that node."""
         sent = self._attempts.get(message.task_id) if message.task_id is not None else None
         return sent is not None and message.node_id not in sent[1]
 
     def is_done(self, message: ResultMessage) -> bool:
-        """Whether a result of this task came before; nothing is known of a result without a task."""
+        """Tell whether a result of this task came before; nothing is known of a result without a task."""
         if message.task_id is None:
             return False
         return self._owner(message.node_id, message.task_id) in self._owners(message.task_id)
 
     def _owner(self, node_id: str, task_id: str) -> str:
-        """A task that was sent has one result, whoever brings it. What another master has sent, or this one
-        before a restart, may have one of each node: otherwise a rogue could answer before the node does."""
+        """Tell whose result counts: a task that was sent has one, whoever brings it. What another master has
+        sent, or this one before a restart, may have one of each node: otherwise a rogue could answer before
+        the node does."""
         return "" if task_id in self._attempts else node_id
 
     def _owners(self, task_id: str) -> tuple[str, ...]:

@@ -32,23 +32,23 @@ class Unanswered:
         self._suspected: dict[str, str] = {}
 
     def given(self, node_id: str, now_s: float) -> None:
-        """The node was given work."""
+        """Take in that the node was given work."""
         if node_id not in self._answering:
             self._owes(node_id, now_s)
 
     def announced(self, node_id: str, now_s: float) -> None:
-        """The node has announced itself, and never told a status."""
+        """Take in that the node has announced itself, and never told a status."""
         self._announced.add(node_id)
         self._owes(node_id, now_s)
 
     def answered(self, node_id: str) -> None:
-        """The node has answered some work."""
+        """Take in that the node has answered some work."""
         if node_id not in self._answering:
             self._answering.add(node_id)
             self.forget(node_id)
 
     def told(self, node_id: str, status: str, now_s: float) -> str:
-        """The node's status has come; returns what is suspected of it now, or ""."""
+        """Take in that the node's status has come; returns what is suspected of it now, or ""."""
         if node_id in self._announced:
             self.forget(node_id)
         if node_id not in self._asked:
@@ -66,20 +66,20 @@ class Unanswered:
         )
 
     def forget(self, node_id: str) -> None:
-        """The node owes nothing, or is gone."""
+        """Take in that the node owes nothing, or is gone."""
         self._due.pop(node_id, None)
         self._suspected.pop(node_id, None)
         self._asked.discard(node_id)
         self._announced.discard(node_id)
 
     def clear(self) -> None:
-        """Another connection begins: answers that came over the last one say nothing of rights on it."""
+        """Begin another connection: answers that came over the last one say nothing of rights on it."""
         for table in (self._due, self._asked, self._announced, self._answering, self._suspected):
             table.clear()
         self._next_s = None
 
     def next_s(self) -> float | None:
-        """When `tick` may have something to do."""
+        """Tell when `tick` may have something to do."""
         return self._next_s
 
     def tick(self, now_s: float) -> tuple[list[str], list[str]]:
@@ -107,7 +107,7 @@ class Unanswered:
         return ask, suspected
 
     def suspicion(self) -> str:
-        """The oldest that still stands, or ""."""
+        """Return the oldest that still stands, or ""."""
         return next(iter(self._suspected.values()), "")
 
     def _owes(self, node_id: str, now_s: float) -> None:

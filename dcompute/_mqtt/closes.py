@@ -59,7 +59,7 @@ class Closes:
         self.suspects: Suspects | None = None
 
     def once_limit(self) -> int:
-        """How many bytes may go at QoS 0."""
+        """Tell how many bytes may go at QoS 0."""
         return min(ONCE_BYTES, max(self._once_bytes, self.largest_acknowledged))
 
     def closed(
@@ -108,7 +108,7 @@ class Closes:
             self._give_up(topic, "refused")
 
     def is_welcome(self, topic: str) -> bool:
-        """Whether this optional subscription is to be asked for."""
+        """Tell whether this optional subscription is to be asked for."""
         return self._unwelcome.get(topic, 0) >= 0
 
     def _give_up(self, topic: str, did: str) -> None:

@@ -29,7 +29,7 @@ class Hearing:
     _denied = ""
 
     def _expect_to_hear(self) -> None:
-        """Something is due on this connection; `_has_heard` says that it came."""
+        """Take in that something is due on this connection; `_has_heard` says that it came."""
         self._heard = self._asked_to_hear = False
         self._look_later()
 
@@ -55,13 +55,13 @@ class Hearing:
         return False
 
     def _denial(self) -> tuple[str, str]:
-        """Who is kept off what, in words."""
+        """Tell who is kept off what, in words."""
         raise NotImplementedError
 
 
 def own_status(topics: Topics, name: str) -> str:
-    """Where who hears all statuses says something to itself: of a fleet without nodes nothing else comes. An
-    empty status, not retained, means nothing to anybody."""
+    """Tell where who hears all statuses says something to itself: of a fleet without nodes nothing else
+    comes. An empty status, not retained, means nothing to anybody."""
     try:
         return topics.status_of(check_node_id(name))
     except ValueError:
@@ -69,7 +69,7 @@ def own_status(topics: Topics, name: str) -> str:
 
 
 def nothing_comes(topics: Topics, name: str) -> str:
-    """What such a one says when that does not come."""
+    """Tell what such a one says when that does not come."""
     return (
         f"nothing comes, not even what is sent to {own_status(topics, name)}: the broker's access rules seem "
         f"not to let this user write and read {topics.status_of('+')}"

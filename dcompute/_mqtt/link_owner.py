@@ -14,13 +14,13 @@ class LinkOwner(Protocol):
     """The transport a link serves. All calls come on the driver's loop."""
 
     def link_will(self) -> Outgoing | None:
-        """The last will of the connection about to be made."""
+        """Return the last will of the connection about to be made."""
 
     def link_topics(self) -> Sequence[Subscription]:
-        """The broker has accepted the connection: what to subscribe to, before anything is sent."""
+        """Return what to subscribe to, before anything is sent: the broker has accepted the connection."""
 
     def link_extras(self) -> Sequence[Subscription]:
-        """What to subscribe to if the broker allows it."""
+        """Tell what to subscribe to if the broker allows it."""
 
     def link_up(self) -> Sequence[Outgoing]:
         """Subscribed: returns what is to be sent before anything held."""
@@ -28,17 +28,17 @@ class LinkOwner(Protocol):
     def link_message(self, topic: str, payload: bytes, retained: bool) -> None: ...
 
     def link_down(self, reason: str) -> None:
-        """A connection that was up is gone."""
+        """Take in that a connection that was up is gone."""
 
     def link_failed(self, reason: str) -> None:
-        """An attempt to connect failed; another one follows."""
+        """Take in that an attempt to connect failed; another one follows."""
 
     def link_dropped(self, message: Outgoing) -> None:
         """Too much was held: this oldest message is lost."""
 
     def link_refused(self, message: Outgoing, held: bool, reason: str) -> Outgoing | None:
-        """The broker has closed the connection over this message, again and again, so it is set aside;
-        returns what to send instead."""
+        """Take in that the broker has closed the connection over this message, again and again, so it is set
+        aside; returns what to send instead."""
 
 
 __all__ = ["LinkOwner", "Outgoing"]

@@ -47,14 +47,14 @@ class PacketUser(Protocol):
     """Who is told what came; it is also what paho's callbacks get as their userdata."""
 
     def packet_connected(self, code: int) -> None:
-        """The broker has answered CONNECT; it accepted the connection if `code` is 0."""
+        """Take in that the broker has answered CONNECT; it accepted the connection if `code` is 0."""
 
     def packet_message(self, topic: bytes, payload: bytes, retained: bool) -> None: ...
     def packet_acknowledged(self, mid: int) -> None:
-        """The broker has taken over the message of this id."""
+        """Take in that the broker has taken over the message of this id."""
 
     def packet_subscribed(self, mid: int, granted: bool) -> None:
-        """The broker has answered the SUBSCRIBE of this id; `granted`: all of it."""
+        """Take in that the broker has answered the SUBSCRIBE of this id; `granted`: all of it."""
 
 
 _PLAIN: dict[str, Any] = vars(paho.Client(CallbackAPIVersion.VERSION2))
@@ -182,14 +182,15 @@ class PahoClient(paho.Client):
         return mid
 
     def take_outbox(self) -> bytes:
-        """The packets to be sent now."""
+        """Return the packets to be sent now."""
         self._last_msg_out = paho.time_func()
         packets = b"".join(self.outbox)
         self.outbox.clear()
         return packets
 
     def check(self) -> None:
-        """The keepalive has passed since something was sent or came in, or since a ping that is unanswered.
+        """Take in that the keepalive has passed since something was sent or came in, or since a ping that is
+        unanswered.
 
         Every idle client pings for ever, so that much is done here; everything else is paho's.
         """
@@ -200,7 +201,7 @@ class PahoClient(paho.Client):
             self.loop_misc()
 
     def stop(self) -> None:
-        """Nothing more is taken in or sent."""
+        """Take in that nothing more is taken in or sent."""
         self._sock_close()
 
     def _take_publish(self, header: int, body: bytes) -> None:
@@ -213,7 +214,7 @@ class PahoClient(paho.Client):
             self.outbox.append(b"\x40\x02" + body[end:payload])  # PUBACK
 
     def _may_keep_messages(self) -> None:
-        """What follows may be of QoS 2, whose messages paho keeps."""
+        """Take in that what follows may be of QoS 2, whose messages paho keeps."""
         if self._in_messages is _NO_MESSAGES:
             self._in_messages = OrderedDict()
         if self._out_messages is _NO_MESSAGES:
@@ -261,7 +262,7 @@ class PahoClient(paho.Client):
 
 
 def _length(n_bytes: int) -> tuple[int, ...]:
-    """A remaining length, seven bits a byte [MQTT-2.2.3]."""
+    """Encode a remaining length, seven bits a byte [MQTT-2.2.3]."""
     if n_bytes < 0x80:
         return (n_bytes,)
     if n_bytes < 0x4000:
@@ -270,8 +271,8 @@ def _length(n_bytes: int) -> tuple[int, ...]:
 
 
 def _long_length(data: bytes, at: int) -> tuple[int, int]:
-    """A remaining length of several bytes that begins at `at`, and where what it counts begins. Of one that
-    is cut off so much that the packet is not whole."""
+    """Decode a remaining length of several bytes that begins at `at`, and where what it counts begins. Of one
+    that is cut off so much that the packet is not whole."""
     length = shift = 0
     for byte in data[at : at + _LENGTH_BYTES]:
         at += 1

@@ -58,7 +58,7 @@ class SessionUser(Protocol):
     def session_accepted(self) -> None: ...
     def session_subscribed(self) -> None: ...
     def session_extra(self, topic: str, granted: bool) -> None:
-        """The broker has answered an optional subscription."""
+        """Take in that the broker has answered an optional subscription."""
 
     def session_message(self, topic: str, payload: bytes, retained: bool) -> None: ...
     def session_acknowledged(self, mid: int) -> None: ...
@@ -102,7 +102,7 @@ class PahoSession:
         return self._client.is_connected()
 
     def open(self, write: Callable[[bytes], None]) -> None:
-        """The byte stream is up and `write` takes bytes to send: send CONNECT."""
+        """Take in that the byte stream is up and `write` takes bytes to send: send CONNECT."""
         self._write = write
         self._client.connect_async("memory", 1, keepalive=self._keepalive_s)
         self._client.reconnect()
@@ -154,7 +154,7 @@ class PahoSession:
         self._client.stop()
 
     def next_check_s(self) -> float:
-        """When `check` next has an effect: a ping is due, or its answer overdue."""
+        """Tell when `check` next has an effect: a ping is due, or its answer overdue."""
         client = self._client
         since_s = min(client._last_msg_out, client._last_bytes_received)
         return (min(since_s, client._ping_t) if client._ping_t else since_s) + self._keepalive_s

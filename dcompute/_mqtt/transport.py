@@ -152,17 +152,17 @@ class Transport(Hearing):
     # --- for subclasses ---------------------------------------------------------------------------------
 
     def _starting(self) -> None:
-        """What is to happen before the link starts."""
+        """Do what is to happen before the link starts."""
 
     def _stopping(self) -> None:
-        """What is to happen before the link stops, in whichever way."""
+        """Do what is to happen before the link stops, in whichever way."""
 
     def _last_words(self) -> Sequence[Outgoing]:
-        """What is to be sent last; on the loop."""
+        """Tell what is to be sent last; on the loop."""
         return ()
 
     def _task_of(self, message: Outgoing) -> str | None:
-        """The task that a message is of; None for one that nobody misses."""
+        """Return the task that a message is of; None for one that nobody misses."""
         raise NotImplementedError
 
     def _check_process(self) -> None:

@@ -88,7 +88,7 @@ async def _connect(loop: asyncio.AbstractEventLoop, info: AddressInfo) -> socket
 
 
 def _close(attempt: asyncio.Task[socket.socket]) -> None:
-    """Of one that came too late."""
+    """Close one that came too late."""
     if not attempt.cancelled() and attempt.exception() is None:
         attempt.result().close()
 

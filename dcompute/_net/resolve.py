@@ -64,7 +64,7 @@ def _settle(answer: _Answer, found: Sequence[AddressInfo], error: Exception | No
 
 
 def _in_child() -> None:
-    """The threads are the parent's, and so may be the lock."""
+    """Begin anew in a child: the threads are the parent's, and so may be the lock."""
     global _lock
     _lock = threading.Lock()
     _under_way.clear()

@@ -32,7 +32,7 @@ _report: contextvars.ContextVar[Report | None] = contextvars.ContextVar("report"
 
 
 def is_cancelled() -> bool:
-    """Whether the task that this thread works on is not wanted any more; for handlers that take long."""
+    """Tell whether the task that this thread works on is not wanted any more; for handlers that take long."""
     flag = _cancelled.get()
     return flag is not None and flag.is_set()
 
@@ -56,7 +56,7 @@ def progress(fraction: float, text: str = "") -> None:
 
 
 def begin_with(flag: threading.Event | None, report: Report) -> None:
-    """From now on this thread works on a task for which `flag` says that it is not wanted.
+    """Take in that from now on this thread works on a task for which `flag` says that it is not wanted.
 
     Args:
         report: takes what its handler says of its progress.
@@ -66,7 +66,7 @@ def begin_with(flag: threading.Event | None, report: Report) -> None:
 
 
 def call(handler: Handler, task: Task) -> object:
-    """The handler's result, or the Failure that describes what it raised."""
+    """Return the handler's result, or the Failure that describes what it raised."""
     try:
         return handler(task)
     except BaseException as error:  # sys.exit() too: it would end the worker, not the program
@@ -74,7 +74,7 @@ def call(handler: Handler, task: Task) -> object:
 
 
 def failure_of(error: BaseException, text: str = "") -> Failure:
-    """What is sent of an exception: bounded, whatever its own methods say."""
+    """Tell what is sent of an exception: bounded, whatever its own methods say."""
     summary = "".join(traceback.format_exception_only(error)).strip()
     return Failure(summary[:_SUMMARY_CHARS], text[-_TRACEBACK_CHARS:])
 

@@ -29,7 +29,7 @@ class Pool(Protocol):
         """Begin with the task; `done` is called with its result or a Failure."""
 
     def cancel(self, task_id: str) -> None:
-        """The task at work is not wanted any more."""
+        """Take in that the task at work is not wanted any more."""
 
     def stop(self) -> None:
         """End once nothing is at work."""

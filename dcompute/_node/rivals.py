@@ -25,8 +25,8 @@ class Rivals:
         self.found = False
 
     def is_echo(self, payload: bytes) -> bool:
-        """Whether a status on our topic is one of our own, and not of an end: as nearly all that come are, of
-        which there is nothing to learn. False where that takes reading it."""
+        """Tell whether a status on our topic is one of our own, and not of an end: as nearly all that come
+        are, of which there is nothing to learn. False where that takes reading it."""
         # `word in payload` asks first whether that is a number, which fails with an error: ten times slower.
         ours = payload.find(self._boot_nonce.encode()) >= 0
         return ours and max(map(payload.find, _WORTH_READING)) < 0

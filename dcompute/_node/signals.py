@@ -46,7 +46,8 @@ class SignalSafeLock:
                 self._put_off.pop(0)()
 
     def put_off(self, call: Callable[[], None]) -> bool:
-        """From a signal handler: if the main thread has the lock, run `call` at its release, return True."""
+        """Run `call` at the lock's release, and return True, if the main thread has it; for signal
+        handlers."""
         if not self._depth:
             return False
         self._put_off.append(call)

@@ -14,7 +14,7 @@ class Spawned(SpawnProcess):
 
 
 def context() -> SpawnContext:
-    """What starts them."""
+    """Return what starts them."""
     made = SpawnContext()
     made.Process = Spawned  # type: ignore[misc]
     return made

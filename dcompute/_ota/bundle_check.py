@@ -104,7 +104,7 @@ def _of_source(path: str, data: bytes, bundle: Bundle) -> Iterator[str]:
 
 
 def _imported(body: list[ast.stmt], folder: PurePosixPath) -> Iterator[tuple[str, int]]:
-    """Names of modules that loading the file imports, and where."""
+    """Name the modules that loading the file imports, and where."""
     for node in body:
         match node:
             case ast.Import(names=names):

@@ -81,7 +81,7 @@ class WavePlan:
 
 
 def waves_of(nodes: Iterable[str], plan: WavePlan) -> list[list[str]]:
-    """The boards by wave, canaries first. Raises BadCampaign for a canary that is not among them."""
+    """Return the boards by wave, canaries first. Raises BadCampaign for a canary that is not among them."""
     fleet = sorted(dict.fromkeys(nodes))
     if isinstance(plan.canaries, int):
         first = fleet[: plan.canaries]
@@ -127,7 +127,7 @@ class Campaign:
     # --- what is to be done -----------------------------------------------------------------------------
 
     def begin(self, now_s: float) -> list[str]:
-        """The boards whose update is to be begun now. They are under way from now on."""
+        """Return the boards whose update is to be begun now. They are under way from now on."""
         if self.aborted or any(fate is Fate.UNDER_WAY for fate in self.fates.values()):
             self._rested_s = None
             return []
@@ -147,7 +147,8 @@ class Campaign:
         return chosen
 
     def back(self) -> list[str]:
-        """The boards that are to be sent back to the version before now. They are returning from now on."""
+        """Return the boards that are to be sent back to the version before now. They are returning from now
+        on."""
         if not (self.aborted and self.can_return) or self._of(Fate.UNDER_WAY):
             return []
         chosen = self._of(Fate.DONE)
@@ -157,19 +158,20 @@ class Campaign:
         return chosen
 
     def resumed(self) -> tuple[list[str], list[str]]:
-        """After it was read again: the boards to begin at once, and those to send back at once."""
+        """Return the boards to begin at once, and those to send back at once, after it was read again."""
         return self._of(Fate.UNDER_WAY), self._of(Fate.RETURNING)
 
     # --- what has happened ------------------------------------------------------------------------------
 
     def took(self, name: str) -> bool:
-        """A board has taken what it was offered. Whether that is news, to be written down."""
+        """Take in that a board has taken what it was offered. Returns whether that is news, to be written
+        down."""
         news = name not in self.taken
         self.taken.add(name)
         return news
 
     def ended(self, progress: UpdateProgress) -> None:
-        """An update, there or back, is over."""
+        """Take in that an update, there or back, is over."""
         name = progress.node_id
         fate = self.fates.get(name)
         self.reasons[name] = progress.reason
@@ -204,12 +206,13 @@ class Campaign:
         return not any(fate in open_ones for fate in self.fates.values())
 
     def touched(self) -> list[str]:
-        """The boards that took the version, whatever came of it; of those under way it is not known yet."""
+        """Return the boards that took the version, whatever came of it; of those under way it is not known
+        yet."""
         took = (Fate.DONE, Fate.FAILED, Fate.RETURNING, Fate.RETURNED)
         return [name for name, fate in self.fates.items() if fate in took]
 
     def counts(self) -> dict[Fate, int]:
-        """How many boards stand how."""
+        """Tell how many boards stand how."""
         return {fate: count for fate in Fate if (count := len(self._of(fate)))}
 
     def release_boxed(self) -> None:
@@ -224,7 +227,7 @@ class Campaign:
     # --- kept -------------------------------------------------------------------------------------------
 
     def to_json(self) -> str:
-        """All that is to be kept; `from_json` reads it."""
+        """Return all that is to be kept; `from_json` reads it."""
         known: dict[str, object] = {
             "version": self.version,
             "release": self.release,
@@ -242,7 +245,7 @@ class Campaign:
 
     @classmethod
     def from_json(cls, text: str) -> Campaign:
-        """The campaign that was written down. Raises BadCampaign for anything else."""
+        """Return the campaign that was written down. Raises BadCampaign for anything else."""
         try:
             known = json.loads(text)
             plan = dict(known["plan"])

@@ -106,7 +106,7 @@ class Told:
 
 
 def sender_of(message: bytes) -> str:
-    """The node that a board's message names, unproven. Raises BadMessage."""
+    """Return the node that a board's message names, unproven. Raises BadMessage."""
     if message[:_MAGIC_BYTES] not in (_HELLO, _WANT, _STATE) or len(message) <= _MAGIC_BYTES:
         raise BadMessage("no message of a board's update")
     end = _MAGIC_BYTES + 1 + message[_MAGIC_BYTES]
@@ -117,7 +117,7 @@ def sender_of(message: bytes) -> str:
 
 
 def digest_of(manifest: bytes) -> bytes:
-    """What `running`, `failed` and `session` call a version by."""
+    """Tell what `running`, `failed` and `session` call a version by."""
     return hashlib.sha256(manifest).digest()[:DIGEST_BYTES]
 
 
@@ -127,7 +127,7 @@ def probe(key: bytes, nonce: bytes) -> bytes:
 
 
 def read_hello(message: bytes, node_id: str, key: bytes) -> Hello:
-    """A board's answer to a probe. Raises BadMessage."""
+    """Return a board's answer to a probe. Raises BadMessage."""
     body = _proven(message, _HELLO, node_id, key)
     if len(body) != 2 * NONCE_BYTES + 1 + 4 + 3 * DIGEST_BYTES + 4:
         raise BadMessage("a hello of another length")
@@ -159,7 +159,7 @@ def session_key(key: bytes, hello: Hello, offered: bytes) -> bytes:
 
 
 def read_want(message: bytes, node_id: str, session: bytes) -> Want | Told:
-    """What a board says under an offer. Raises BadMessage."""
+    """Tell what a board says under an offer. Raises BadMessage."""
     if message[:_MAGIC_BYTES] == _STATE:
         body = _proven(message, _STATE, node_id, session)
         try:
@@ -174,7 +174,7 @@ def read_want(message: bytes, node_id: str, session: bytes) -> Want | Told:
 
 
 def piece(session: bytes, number: int, data: bytes, *, end: bool) -> bytes:
-    """The answer to the want of that number; `end`: the file has no more bytes."""
+    """Return the answer to the want of that number; `end`: the file has no more bytes."""
     counter = number.to_bytes(4, "big")
     stream = hmac.new(session, b"E", hashlib.sha256).digest()
     return tagged(session, _PIECE + counter + bytes([end]) + _xor(data, stream, counter))
@@ -186,7 +186,7 @@ def tagged(key: bytes, message: bytes) -> bytes:
 
 
 def _proven(message: bytes, magic: bytes, node_id: str, key: bytes) -> bytes:
-    """What stands between a board's name and the tag, if both are as they should be."""
+    """Tell what stands between a board's name and the tag, if both are as they should be."""
     head = magic + bytes([len(node_id)]) + node_id.encode()
     if not message.startswith(head) or len(message) < len(head) + TAG_BYTES:
         raise BadMessage("another kind of message, or of another board")

@@ -136,7 +136,7 @@ class NodeUpdate:
         self._paths = sorted(bundle.files)
 
     def progress(self) -> UpdateProgress:
-        """How far it is."""
+        """Tell how far it is."""
         size = self.bundle.size_bytes
         return UpdateProgress(
             self.node_id, self.bundle.version, self.state, self.reason, self.sent_bytes, size, self._taken
@@ -145,14 +145,16 @@ class NodeUpdate:
     # --- what happens -----------------------------------------------------------------------------------
 
     def seen(self, status: str, capabilities: Mapping[str, object], now_s: float) -> list[bytes]:
-        """The node has this status (live, or the last one known). Unproven, so it only hurries a probe."""
+        """Take in that the node has this status (live, or the last one known). Unproven, so it only hurries a
+        probe."""
         if self.state in OVER or status in (CONNECTED, DEAD, OFFLINE):
             return []
         self._unproven = _DEAF if "version" in capabilities else _NO_SLOTS
         return self._probe(now_s) if now_s - self._probed_s >= HURRY_S else []
 
     def received(self, message: bytes, now_s: float) -> list[bytes]:
-        """The node is said to have sent this. Raises BadMessage for what is not proven or comes again."""
+        """Take in that the node is said to have sent this. Raises BadMessage for what is not proven or comes
+        again."""
         if self.state in OVER:
             return []
         if message.startswith(b"DCU2H"):
@@ -247,7 +249,8 @@ class NodeUpdate:
             self.state, self.reason, self._moved_s = state, reason, now_s
 
     def _bound_s(self) -> float:
-        """A board that restarts may try twice before it goes back to the version before."""
+        """Bound the time it has: a board that restarts may try twice before it goes back to the version
+        before."""
         restarts = self.state in (UpdateState.STAGED, UpdateState.SWITCHING)
         return self._patience_s + (2 * self.bundle.confirm_s if restarts else 0)
 
@@ -276,21 +279,21 @@ class Updates:
         self._told.pop(update.node_id, None)
 
     def progress(self) -> list[UpdateProgress]:
-        """All of them, ended ones included."""
+        """Return all of them, ended ones included."""
         return [update.progress() for update in self._of.values()]
 
     def under_way(self) -> bool:
-        """Whether one is not over."""
+        """Tell whether one is not over."""
         return any(update.state not in OVER for update in self._of.values())
 
     def news(self) -> list[UpdateProgress]:
-        """Those whose state has changed since the last call."""
+        """Return those whose state has changed since the last call."""
         changed = [u for u in self._of.values() if self._told.get(u.node_id) is not u.state]
         self._told |= {update.node_id: update.state for update in changed}
         return [update.progress() for update in changed]
 
     def seen(self, info: NodeInfo, now_s: float) -> list[tuple[str, bytes]]:
-        """A node's record, as `get_node_info` gives it, is new."""
+        """Take in a node's record, as `get_node_info` gives it, that is new."""
         update = self._of.get(info["node_id"])
         if update is None:
             return []
@@ -298,7 +301,7 @@ class Updates:
         return [(update.node_id, payload) for payload in sent]
 
     def received(self, message: bytes, now_s: float) -> list[tuple[str, bytes]]:
-        """A message on the topic `updates`. Raises BadMessage."""
+        """Take in a message on the topic `updates`. Raises BadMessage."""
         node_id = messages.sender_of(message)
         update = self._of.get(node_id)
         sent = [] if update is None else update.received(message, now_s)

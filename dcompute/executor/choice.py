@@ -35,8 +35,8 @@ _Entry = tuple[int, int, int, Task]  # of a queue: -priority, order, and a numbe
 
 
 def matches(where: Mapping[str, object], node_id: str, announced: Mapping[str, object]) -> bool:
-    """Whether a node is what `where` wants: each value equal to what it announces (`node_id` is its id), or
-    among it where that is a list; a list: any of these; `{"min": a, "max": b}`: a number between."""
+    """Tell whether a node is what `where` wants: each value equal to what it announces (`node_id` is its id),
+    or among it where that is a list; a list: any of these; `{"min": a, "max": b}`: a number between."""
     for key, wanted in where.items():
         has = node_id if key == "node_id" else announced.get(key)
         if isinstance(wanted, Mapping):
@@ -63,7 +63,7 @@ def check_where(where: Mapping[str, object]) -> None:
 
 
 def _fits(task: Task, node: Node) -> bool:
-    """Whether the task may be given to the node, had it room."""
+    """Tell whether the task may be given to the node, had it room."""
     if task.once and not node.credit:
         return False
     if task.function and node.functions is not None and task.function not in node.functions:
@@ -76,8 +76,8 @@ def _fits(task: Task, node: Node) -> bool:
 
 
 def unfit(task: Task, nodes: Iterable[Node]) -> str:
-    """Why the task waits, in words, when no living node could have it, were it idle; else "". One that may
-    come back from a node is that node's."""
+    """Tell why the task waits, in words, when no living node could have it, were it idle; else "". One that
+    may come back from a node is that node's."""
     living = (node for node in nodes if node.alive)
     first = next(living, None)  # mostly this one would do: no look at the others, for this is asked often
     if task.placements or first is None or _fits(task, first) or any(_fits(task, node) for node in living):
@@ -108,7 +108,8 @@ class Choice:
         self._full: list[dict[str, Node]] = [{} for _ in range(2 * LEVELS)]  # by `recall_line`
 
     def add(self, task: Task, *, again: bool = False) -> None:
-        """The task waits for a node: behind the others of its priority, or (`again`) where it was."""
+        """Take in that the task waits for a node: behind the others of its priority, or (`again`) where it
+        was."""
         task.waiting = True
         self.waiting += 1
         self.order += 1
@@ -118,7 +119,7 @@ class Choice:
         heappush(self._queues.setdefault(key, []), (-task.priority, task.order, self.order, task))
 
     def remove(self, task: Task) -> None:
-        """The task waits no more: it has a node, or is over."""
+        """Take in that the task waits no more: it has a node, or is over."""
         self.waiting -= task.waiting
         task.waiting = False
 
@@ -147,7 +148,7 @@ class Choice:
             del self._queues[key]
 
     def candidates(self, task: Task) -> Iterator[Node]:
-        """The nodes that can have the task, the least busy first."""
+        """Return the nodes that can have the task, the least busy first."""
         if task.lost >= ALONE_AFTER:
             lines = self._lines[:1]
         else:
@@ -155,12 +156,13 @@ class Choice:
         return (node for line in lines for node in line.values() if _fits(task, node))
 
     def heads(self) -> list[Task]:
-        """The first that waits of each queue: what is so of it, for lack of a node, is so of all in there."""
+        """Return the first that waits of each queue: what is so of it, for lack of a node, is so of all in
+        there."""
         return [queue[0][-1] for queue in self._queues.values() if queue and queue[0][-1].waiting]
 
     def recalls(self, now_s: float) -> list[Placement]:
-        """What full nodes are to give back for the first tasks of each queue, none of which found room. The
-        room that this makes is for whatever is most urgent then. `recall_due_s` is when to ask again."""
+        """Tell what full nodes are to give back for the first tasks of each queue, none of which found room.
+        The room that this makes is for whatever is most urgent then. `recall_due_s` is when to ask again."""
         recalled: list[Placement] = []
         self.recall_due_s = None
         for queue in self._queues.values():

@@ -130,13 +130,13 @@ class FleetCore:
             self.choice.add(task)
 
     def restore_counter(self, node_id: str, life: str, top: int) -> None:
-        """The highest number that was ever used for this life of the node; before any `restore`."""
+        """Take in the highest number that was ever used for this life of the node; before any `restore`."""
         node = self._node(node_id)
         node.life, node.top, node.told = life, top, False
 
     def cancel(self, task_id: str, now_s: float) -> None:
-        """The task is not wanted. One that is to run `once`, and may be at work, is over only when its node
-        has said what became of it."""
+        """Take in that the task is not wanted. One that is to run `once`, and may be at work, is over only
+        when its node has said what became of it."""
         task = self.tasks.get(task_id)
         if task is None:
             return
@@ -158,7 +158,8 @@ class FleetCore:
         self._place(now_s)
 
     def leave(self) -> None:
-        """This asker goes: nodes of which it wants nothing more need not keep anything for it."""
+        """Take in that this asker goes: nodes of which it wants nothing more need not keep anything for
+        it."""
         if self.up:
             for node in self.nodes.values():
                 if node.alive and node.credit and not node.open and not node.told:
@@ -180,11 +181,11 @@ class FleetCore:
         self._place(now_s)
 
     def link_down(self) -> None:
-        """Nothing can be said of any node."""
+        """Take in that nothing can be said of any node."""
         self.up = False
 
     def node_seen(self, node_id: str, inc: str, announced: Mapping[str, object], now_s: float) -> None:
-        """The node is there, in the life and connection that `inc` names."""
+        """Take in that the node is there, in the life and connection that `inc` names."""
         node = self._node(node_id)
         life = inc.rpartition(".")[0] or inc
         credit, largest = (count_in(announced, key) for key in ("credit", "largest"))
@@ -209,7 +210,7 @@ class FleetCore:
         self._place(now_s)
 
     def node_gone(self, node_id: str, now_s: float, *, for_good: bool = False) -> None:
-        """The node is dead, or (`for_good`) went offline."""
+        """Take in that the node is dead, or (`for_good`) went offline."""
         node = self._node(node_id)
         node.alive = False
         node.gone_at_s = now_s
@@ -218,9 +219,9 @@ class FleetCore:
         self._wake(now_s + node.move_after_s)
 
     def answered(self, answer: Answer, now_s: float) -> None:
-        """A node has answered. What is not, or no longer, open is passed over, but for results: of a task
-        that is wanted any result is welcome, whichever attempt it is of. A life that the node's status has
-        never named proves nothing: anybody may write to `results/<from>`."""
+        """Take in that a node has answered. What is not, or no longer, open is passed over, but for results:
+        of a task that is wanted any result is welcome, whichever attempt it is of. A life that the node's
+        status has never named proves nothing: anybody may write to `results/<from>`."""
         node = self.nodes.get(answer.node)
         task = self.tasks.get(answer.task_id)
         life = answer.inc.rpartition(".")[0] or answer.inc
@@ -240,7 +241,7 @@ class FleetCore:
         self._place(now_s)
 
     def progressed(self, progress: Progress, now_s: float) -> bool:
-        """A task is at work. Returns whether it is one that is wanted there."""
+        """Take in that a task is at work. Returns whether it is one that is wanted there."""
         placement = self._placement_of(progress)
         if placement is None or not placement.active:
             return False
@@ -248,7 +249,7 @@ class FleetCore:
         return True
 
     def _placement_of(self, said: Answer | Progress) -> Placement | None:
-        """What a node speaks of, if that is open there in this life of it."""
+        """Tell what a node speaks of, if that is open there in this life of it."""
         node = self._node(said.node)
         placement = node.open.get(said.n)
         if placement is None or node.life != (said.inc.rpartition(".")[0] or said.inc):
@@ -256,7 +257,8 @@ class FleetCore:
         return placement if placement.task is self.tasks.get(said.task_id) else None
 
     def answered_as_of_old(self, node_id: str, task_id: str, result: object, now_s: float) -> None:
-        """A result on the topic `results`, from a node that knows no end to end delivery and has the task."""
+        """Take in a result on the topic `results`, from a node that knows no end to end delivery and has the
+        task."""
         task = self.tasks.get(task_id)
         if task is not None and any(placement.node.id == node_id for placement in task.placements):
             self._settle(task, Outcome.RESULT, now_s, result, node_id)
@@ -280,11 +282,11 @@ class FleetCore:
         self._place(now_s)
 
     def wake_s(self) -> float | None:
-        """When `tick` has something to do; to be asked after `take_batch`."""
+        """Tell when `tick` has something to do; to be asked after `take_batch`."""
         return self._wake_s
 
     def take_batch(self) -> Batch:
-        """What is to be done now."""
+        """Tell what is to be done now."""
         if self._place_due_s is not None:
             now_s, self._place_due_s = self._place_due_s, None
             self._hand_out(now_s)
@@ -292,18 +294,18 @@ class FleetCore:
         return batch
 
     def refuse(self, task_id: str, why: str, now_s: float) -> None:
-        """The task cannot be sent."""
+        """Take in that the task cannot be sent."""
         task = self.tasks.get(task_id)
         if task is not None:
             self._settle(task, Outcome.REFUSED, now_s, why)
             self._place(now_s)
 
     def waiting(self) -> int:
-        """How many tasks wait for a node."""
+        """Tell how many tasks wait for a node."""
         return self.choice.waiting
 
     def unfit(self) -> str:
-        """What is to be said of a task for which no living node would do; "" if there is none."""
+        """Tell what is to be said of a task for which no living node would do; "" if there is none."""
         if not self.choice.waiting:
             return ""
         nodes = self.nodes.values()
@@ -330,7 +332,7 @@ class FleetCore:
             self.choice.add(task, again=answer == "recalled")
 
     def _lost(self, task: Task, node: Node, now_s: float) -> None:
-        """An attempt may have run, and nobody will ever tell."""
+        """Take in that an attempt may have run, and nobody will ever tell."""
         task.lost += 1
         if task.once:
             self._settle(task, Outcome.UNKNOWN, now_s, f"it may have run on {node.id}", node.id)
@@ -378,7 +380,7 @@ class FleetCore:
     # --- placements -----------------------------------------------------------------------------------------
 
     def _close(self, placement: Placement, now_s: float) -> None:
-        """Its answer has come."""
+        """Take in that its answer has come."""
         placement.task.placements.remove(placement)
         node = placement.node
         self._batch.writes.append(("closed", placement.task.id, node.id, node.life))
@@ -396,7 +398,7 @@ class FleetCore:
         self.choice.rank(node, now_s)
 
     def _end_life(self, node: Node, now_s: float) -> None:
-        """The node's memory is gone: what was open there may have run."""
+        """Take in that the node's memory is gone: what was open there may have run."""
         if node.life:
             node.others[node.life] = (_connection(node.inc), node.top)
             if len(node.others) > _LIVES:
@@ -551,6 +553,6 @@ def _names(functions: object) -> frozenset[str] | None:
 
 
 def count_in(announced: Mapping[str, object], key: str) -> int:
-    """How many a node announces under `key`; 0 if it is no such number, as true is none."""
+    """Tell how many a node announces under `key`; 0 if it is no such number, as true is none."""
     value = announced.get(key)
     return value if type(value) is int and value > 0 else 0

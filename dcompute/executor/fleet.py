@@ -222,7 +222,7 @@ class FleetExecutor(Executor):
         key: str | None = None,
         **options: Any,
     ) -> MapResults:
-        """The results of `fn` for the items of the iterables, in order.
+        """Return the results of `fn` for the items of the iterables, in order.
 
         The iterables are read here, when results are taken from what this returns, and at `shutdown`: so all
         is done, also if nobody takes the results, and an iterable may be endless. Dropping the iterator, or
@@ -265,7 +265,8 @@ class FleetExecutor(Executor):
         self._loop.later(lambda now_s: self._core.reissue(future.task_id, now_s))
 
     def recovered(self) -> dict[str, FleetFuture]:
-        """What the journal brought back: by task id the tasks without a key whose results were not taken."""
+        """Tell what the journal brought back: by task id the tasks without a key whose results were not
+        taken."""
         return self._book.recovered()
 
     def forget(self, key: str) -> None:
@@ -287,7 +288,7 @@ class FleetExecutor(Executor):
     # --- the fleet ----------------------------------------------------------------------------------------
 
     def nodes(self, where: Mapping[str, Any] | None = None) -> dict[str, Mapping[str, Any]]:
-        """What the living nodes announce, by node id."""
+        """Tell what the living nodes announce, by node id."""
         return self._roster.nodes(where or {})
 
     def wait_for_nodes(
@@ -329,8 +330,8 @@ class FleetExecutor(Executor):
         return self._loop.is_connected()
 
     def counters(self) -> dict[str, int]:
-        """How many tasks were submitted, are over, and are so without a result (but for cancelled ones); how
-        many wait, and are at nodes; how many nodes there are."""
+        """Tell how many tasks were submitted, are over, and are so without a result (but for cancelled ones);
+        how many wait, and are at nodes; how many nodes there are."""
         waiting, placed = self._core.waiting(), len(self._core.tasks)
         return {
             **self._book.counts(),
@@ -340,7 +341,7 @@ class FleetExecutor(Executor):
         }
 
     def _queue_state(self) -> QueueState:
-        """The same, as it is told to those who watch."""
+        """Return the same, as it is told to those who watch."""
         return QueueState(self.name, by_priority=self._room.by_priority(), **self.counters())
 
     # --- the end ------------------------------------------------------------------------------------------
@@ -449,7 +450,7 @@ def _close_all() -> None:
 
 
 def function_name(fn: str | Callable[..., Any]) -> str:
-    """How nodes know `fn`: a name as it is, an importable function as `module:name`. ValueError for
+    """Tell how nodes know `fn`: a name as it is, an importable function as `module:name`. ValueError for
     others."""
     if isinstance(fn, str):
         return fn

@@ -65,14 +65,14 @@ class FleetFuture(Future[Any]):
         return False if self._once else super().cancel()
 
     def result(self, timeout: float | None = None) -> Any:
-        """The result. Raises TaskError (see docs/executor.md), CancelledError or TimeoutError."""
+        """Return the result. Raises TaskError (see docs/executor.md), CancelledError or TimeoutError."""
         try:
             return super().result(timeout)
         finally:
             self._take()
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        """What `result` would raise, None if it would not."""
+        """Tell what `result` would raise, None if it would not."""
         try:
             return super().exception(timeout)
         finally:
@@ -96,20 +96,20 @@ class FleetFuture(Future[Any]):
 
 
 def note_progress(future: FleetFuture, fraction: float, text: str) -> None:
-    """Its node has said how far it is."""
+    """Take in that its node has said how far it is."""
     future.progress, future.progress_text = fraction, text
     for fn in future._on_progress:
         future._deliver(partial(ignore, fn, future))
 
 
 def abandon(future: FleetFuture) -> None:
-    """Nobody here will hear of the task any more."""
+    """Take in that nobody here will hear of the task any more."""
     if Future.cancel(future):
         future.set_running_or_notify_cancel()
 
 
 def settle(future: FleetFuture, settled: Settled) -> None:
-    """The task is over."""
+    """Take in that the task is over."""
     try:
         if future.cancelled() or settled.outcome is Outcome.CANCELLED:
             Future.cancel(future)
@@ -128,7 +128,7 @@ def ignore(fn: Callable[[Any], object], argument: object) -> None:
 
 
 def error_of(settled: Settled) -> TaskError:
-    """The exception for a task that is over without a result."""
+    """Return the exception for a task that is over without a result."""
     task_id, value = settled.task.id, settled.value
     if settled.outcome is Outcome.FAILED:
         error = value if isinstance(value, dict) else {"type": "Error", "message": str(value)}

@@ -96,7 +96,7 @@ class FutureBook:
         return futures, tasks
 
     def _tasks_of(self, calls: Sequence[Call], terms: Terms) -> tuple[list[FleetFuture], list[Task]]:
-        """The future of each call, and the tasks of those whose key nobody knows."""
+        """Return the future of each call, and the tasks of those whose key nobody knows."""
         deadline_s = None if terms.timeout_s is None else self._driver.now_s() + terms.timeout_s
         where, once, retries = terms.where, terms.once, terms.retries
         futures: list[FleetFuture] = []
@@ -130,7 +130,7 @@ class FutureBook:
         )
 
     def over(self, settled: Settled) -> None:
-        """A task is over."""
+        """Take in that a task is over."""
         task_id = settled.task.id
         with self._lock:
             future = self._futures.get(task_id)
@@ -152,7 +152,8 @@ class FutureBook:
             return self._futures.get(task_id)
 
     def counts(self) -> dict[str, int]:
-        """How many tasks were submitted, are over, and are so without a result (but for cancelled ones)."""
+        """Tell how many tasks were submitted, are over, and are so without a result (but for cancelled
+        ones)."""
         with self._lock:
             return {"submitted": self._submitted, "done": self._done, "failed": self._failed}
 
@@ -171,7 +172,7 @@ class FutureBook:
             yield _task_of(row, deadline_s)
 
     def recovered(self) -> dict[str, FleetFuture]:
-        """By task id the tasks without a key whose results were not taken."""
+        """Return, by task id, the tasks without a key whose results were not taken."""
         found = {}
         with self._lock:
             for task_id in self._recovered:
@@ -181,7 +182,7 @@ class FutureBook:
         return found
 
     def _known(self, key: str, body: bytes) -> FleetFuture | None:
-        """The task of this key, if there is one already. ValueError if it is another one."""
+        """Return the task of this key, if there is one already. ValueError if it is another one."""
         future = self._futures.get(key)
         found = self._keyed.get(key)
         if future is None and self._journal is not None and (row := self._journal.find(key)) is not None:

@@ -144,7 +144,7 @@ class Journal:
             self._db.close()
 
     def name(self, new: str) -> str:
-        """The name (`from`) of the asker whose journal this is; `new` if it has none yet."""
+        """Return the name (`from`) of the asker whose journal this is; `new` if it has none yet."""
         with self._transaction():
             self._db.execute("insert or ignore into about values ('from', ?)", (new,))
             (name,) = self._db.execute("select value from about where key = 'from'").fetchone()
@@ -176,13 +176,13 @@ class Journal:
                     execute(statement, values[:count])
 
     def find(self, task_id: str) -> Row | None:
-        """One task, settled or not."""
+        """Return one task, settled or not."""
         with self._lock:
             found = self._db.execute(f"select {_COLUMNS} from task where id = ?", (task_id,)).fetchone()
         return _row(found) if found else None
 
     def unsettled(self) -> Iterator[Row]:
-        """The tasks that are not over, in the order in which they came."""
+        """Return the tasks that are not over, in the order in which they came."""
         with self._lock:
             found = self._db.execute(
                 f"select {_COLUMNS} from task where outcome is null order by number"
@@ -190,7 +190,7 @@ class Journal:
         return map(_row, found)
 
     def untaken(self) -> list[str]:
-        """The ids of the tasks without a key, over or not: their results are for whoever asks."""
+        """Return the ids of the tasks without a key, over or not: their results are for whoever asks."""
         with self._lock:
             found = self._db.execute("select id from task where not keyed order by number").fetchall()
         return [task_id for (task_id,) in found]
@@ -209,12 +209,12 @@ class Journal:
             return self._db.execute("select node, life, top from counter").fetchall()
 
     def nodes(self) -> list[NodeInfo]:
-        """What was believed of nodes."""
+        """Tell what was believed of nodes."""
         with self._lock:
             return infos_in(self._db)
 
     def forget_key(self, key: str) -> None:
-        """The task of this key, or those of the map of this key, as far as they are over."""
+        """Forget the task of this key, or those of the map of this key, as far as they are over."""
         with self._transaction():
             self._db.execute(
                 "delete from task where outcome is not null and (id = ?1 or substr(id, 1, ?2) = ?1 || '/')",

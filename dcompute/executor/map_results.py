@@ -97,7 +97,7 @@ class MapResults(Iterator[Any]):
         self._calls = None
 
     def is_read(self) -> bool:
-        """Whether all calls are submitted, or given up."""
+        """Tell whether all calls are submitted, or given up."""
         return self._calls is None
 
     def _fill(self) -> None:
@@ -106,7 +106,7 @@ class MapResults(Iterator[Any]):
             self._read(few)
 
     def _few(self) -> int:
-        """How many calls to read at once: not one by one, as each time is a commit of the journal."""
+        """Tell how many calls to read at once: not one by one, as each time is a commit of the journal."""
         return max(1, min(AT_ONCE, self._ahead() // 4))
 
     def _read(self, count: int) -> None:

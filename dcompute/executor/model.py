@@ -60,7 +60,7 @@ class Task:
     placements: list[Placement] = field(default_factory=list)
 
     def active(self) -> bool:
-        """Whether some node is to do it."""
+        """Tell whether some node is to do it."""
         return any(placement.active for placement in self.placements)
 
 
@@ -80,7 +80,7 @@ class Placement:
     recalled: bool = False
 
     def recall_line(self) -> int:
-        """Where its node stands among those that may be asked for it back, the best choice first."""
+        """Tell where its node stands among those that may be asked for it back, the best choice first."""
         return self.task.priority + LEVELS * self.begun
 
 
@@ -119,7 +119,7 @@ class Node:
         return (self.window + 1) // 2
 
     def level(self) -> int:
-        """The lowest priority that the rest of its window is for: at most one task there is as urgent.
+        """Return the lowest priority that the rest of its window is for: at most one task there is as urgent.
 
         So what is urgent finds room behind any number of tasks that are not, and two of a kind are there, one
         at work and one to follow."""
@@ -133,7 +133,8 @@ class Node:
         return second + 1
 
     def guess_begun(self) -> None:
-        """Of what is here the most urgent is at work next, as soon as the node has its hands free."""
+        """Guess what has begun: of what is here the most urgent is at work next, as soon as the node has its
+        hands free."""
         free = self.hands
         following: Placement | None = None
         for placement in self.open.values():
@@ -145,7 +146,8 @@ class Node:
             following.begun = True
 
     def least_urgent(self) -> Placement | None:
-        """What would be recalled: rather what has not begun, of the lowest priority, and what came last."""
+        """Tell what would be recalled: rather what has not begun, of the lowest priority, and what came
+        last."""
         least: Placement | None = None
         for placement in self.open.values():
             if not placement.active or placement.recalled or placement.task.cancelled:

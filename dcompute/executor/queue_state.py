@@ -38,12 +38,12 @@ class QueueState:
 
 
 def encode_queue(state: QueueState) -> bytes:
-    """The payload for `queue_topic`."""
+    """Return the payload for `queue_topic`."""
     return encode(asdict(state))
 
 
 def decode_queue(payload: bytes) -> QueueState:
-    """What an executor said. Raises Rejected."""
+    """Tell what an executor said. Raises Rejected."""
     said = decode(payload)
     try:
         asker = check_node_id(said.pop("asker", None))

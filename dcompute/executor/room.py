@@ -48,12 +48,12 @@ class Room:
         self._waiting: list[Callable[[], None]] = []
 
     def fleet_takes(self, tasks: int) -> None:
-        """All nodes together take so many tasks at a time."""
+        """Take in that all nodes together take so many tasks at a time."""
         self._fleet_takes = tasks
         self._wake()
 
     def limit(self) -> int | None:
-        """How many there may be now."""
+        """Tell how many there may be now."""
         return None if self._most is None else max(self._most, 2 * self._fleet_takes)
 
     def enter(self, priority: int, tasks: int) -> None:
@@ -95,11 +95,11 @@ class Room:
         self._wake()
 
     def by_priority(self) -> dict[str, int]:
-        """How many are on their way, where there are any."""
+        """Tell how many are on their way, where there are any."""
         return {str(priority): count for priority, count in enumerate(self._counts) if count}
 
     def _has_room(self, priority: int, tasks: int) -> bool:
-        """Whether they fit; more than would ever fit do when there are no others."""
+        """Tell whether they fit; more than would ever fit do when there are no others."""
         limit, count = self.limit(), sum(self._counts[priority:])
         return limit is None or count + tasks <= limit or not count
 

@@ -28,7 +28,7 @@ class Roster:
         self._fleet_takes = 0
 
     def changed(self, node_id: str, announced: Mapping[str, object] | None) -> None:
-        """A node announces this, or is gone (None)."""
+        """Take in that a node announces this, or is gone (None)."""
         with self._changed:
             before = self.ready.pop(node_id, None)
             if announced is not None:
@@ -56,7 +56,7 @@ class Roster:
 
 
 def _takes(announced: Mapping[str, object] | None) -> int:
-    """How many tasks of ours a node takes at a time."""
+    """Tell how many tasks of ours a node takes at a time."""
     if announced is None:
         return 0
     return count_in(announced, "credit") or 1

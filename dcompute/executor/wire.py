@@ -12,7 +12,7 @@ RESERVED = (
 
 
 def write_message(send: Send, asker: str) -> bytes:
-    """The payload of a task, a cancel or a settle."""
+    """Return the payload of a task, a cancel or a settle."""
     message: dict[str, object] = {}
     body = b"{}"
     if send.task is not None:
@@ -39,7 +39,7 @@ def write_message(send: Send, asker: str) -> bytes:
 
 
 def read_answer(payload: bytes) -> Answer | Progress:
-    """A message on `results/<from>`. Raises Rejected."""
+    """Read a message on `results/<from>`. Raises Rejected."""
     body = decode(payload)
     try:
         task_id = check_task_id(body.get("task_id"))
