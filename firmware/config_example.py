@@ -23,6 +23,7 @@ NAMESPACE = ""  # topic prefix common to master and nodes
 MQTT_KEEPALIVE = 60  # seconds; main.py's
 POLL_MS = 100  # how long main.py sleeps between looks for a task
 MQTT_CA_FILE = None  # the authority's certificate (DER), which MQTT_TLS needs
+NTP_HOST = None  # whom MQTT_CA_FILE asks for the time, by which a certificate holds or not; pool.ntp.org
 MQTT_TLS_INSECURE = False  # True: MQTT_TLS without it; whoever answers is believed to be the broker
 WIFI_FULL_POWER = False  # True: no power saving, answers come sooner
 LED_PIN = None  # lit while connected

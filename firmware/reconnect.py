@@ -76,6 +76,8 @@ class Reconnect:
     def _doubt(self, code):
         if code == _NOT_GRANTED:
             self._denied(True)
+        if isinstance(code, str):  # what is wrong with the broker's certificate
+            return
         # A refusal (1 to 5 are CONNACK's return codes, 128 is SUBACK's) is an answer: the Wi-Fi works.
         if code in (1, 2, 3, 4, 5, _NOT_GRANTED, errno.ECONNREFUSED, errno.ECONNRESET):
             self._silences = 0

@@ -122,4 +122,9 @@ def _tls(config):
     except (OSError, ValueError) as error:
         raise ValueError("config.py: MQTT_CA_FILE %r is no usable DER certificate: %s" % (authority, error))
     context.verify_mode = ssl.CERT_REQUIRED
+    time_server = _optional_text(config, "NTP_HOST")
+    if time_server:
+        import ntptime
+
+        ntptime.host = time_server
     return context

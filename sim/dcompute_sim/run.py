@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,8 +29,9 @@ from dcompute_sim.yamlfile.problems import without_passwords
 
 if TYPE_CHECKING:
     from dcompute_sim.brokers.lodging import Lodging
-    from dcompute_sim.brokers.real_broker import RealBroker
+    from dcompute_sim.brokers.real_broker import BrokerSecurity, RealBroker
     from dcompute_sim.hardware.bench import Bench
+    from dcompute_sim.interfaces.tls_logins import TlsLogins
 
 VIRTUAL_BROKER = "model"
 REAL_BROKER = "embedded"
@@ -184,7 +186,9 @@ def _run_virtual(scenario: Scenario, options: RunOptions, trace: Trace) -> None:
     if broker not in PROFILES:
         raise EngineError(not_in_virtual_time(broker))
     assert options.seed is not None
-    engine = VirtualEngine(trace, options.seed, VIRTUAL_NODES, broker, scenario.limits, scenario.namespace)
+    engine = VirtualEngine(
+        trace, options.seed, VIRTUAL_NODES, broker, scenario.limits, scenario.namespace, scenario.tls
+    )
     _begin(trace, scenario, options, engine.broker_name, engine.broker_granularity_s)
     with _log_into(engine.recorder):
         director = Director(engine, engine.recorder, scenario, options.mutants)
@@ -211,12 +215,8 @@ def _rare_collections() -> Iterator[None]:
 
 
 async def _serve_real(scenario: Scenario, options: RunOptions, trace: Trace, bench: Bench | None) -> None:
-    from asyncio import CancelledError, get_running_loop
-
     from dcompute_sim.brokers.factory import make_broker
     from dcompute_sim.brokers.open_files import need_open_files
-    from dcompute_sim.engines.real import RealEngine
-    from dcompute_sim.nodes.factories import REAL_NODES
 
     if options.pcap is not None:
         raise EngineError(
@@ -224,7 +224,43 @@ async def _serve_real(scenario: Scenario, options: RunOptions, trace: Trace, ben
         )
     nodes = len(scenario.nodes())
     need_open_files(50 + _LEAST_FILES_PER_NODE * nodes, 500 + _OPEN_FILES_PER_NODE * nodes)
-    broker = make_broker(_broker_of(scenario, options, REAL_BROKER), limits=scenario.limits)
+    kind = _broker_of(scenario, options, REAL_BROKER)
+    with tempfile.TemporaryDirectory(prefix="dcompute-tls-") as folder:
+        security, logins = _secured(scenario, kind, Path(folder))
+        broker = make_broker(kind, security=security, limits=scenario.limits)
+        await _serve_on(broker, scenario, options, trace, bench, logins)
+
+
+def _secured(scenario: Scenario, broker: str, folder: Path) -> tuple[BrokerSecurity | None, TlsLogins | None]:
+    """What the broker of a run with `tls:` shows, and how its clients log in."""
+    if scenario.tls is None:
+        return None, None
+    if "://" in broker:
+        raise EngineError("`tls:` is for brokers of the run's own; of another one its URL says: mqtts://...")
+    for name, group in scenario.fleet.items():
+        if group.kind == "board" or group.files is not None:
+            raise EngineError(
+                f"group {name} is judged by what crosses its wire, which TLS hides in real time: "
+                "take --time virtual, or leave `tls:` out"
+            )
+    from dcompute_sim.brokers.run_certificates import run_certificates
+
+    return run_certificates(scenario.tls.certificate, folder)
+
+
+async def _serve_on(
+    broker: RealBroker,
+    scenario: Scenario,
+    options: RunOptions,
+    trace: Trace,
+    bench: Bench | None,
+    logins: TlsLogins | None,
+) -> None:
+    from asyncio import CancelledError, get_running_loop
+
+    from dcompute_sim.engines.real import RealEngine
+    from dcompute_sim.nodes.factories import REAL_NODES
+
     assert options.seed is not None
     await broker.start()
     lodging = _lodging(scenario, broker)
@@ -232,7 +268,7 @@ async def _serve_real(scenario: Scenario, options: RunOptions, trace: Trace, ben
         scenario = scenario.model_copy(update={"namespace": lodging.namespace})
         await lodging.clear()
     factories = {**REAL_NODES, "board": bench.node} if bench is not None else REAL_NODES
-    engine = RealEngine(trace, options.seed, broker, factories, bench)
+    engine = RealEngine(trace, options.seed, broker, factories, bench, logins)
     try:
         _begin(trace, scenario, options, engine.broker_name, engine.broker_granularity_s)
         with _log_into(engine.recorder):

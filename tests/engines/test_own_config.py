@@ -74,7 +74,7 @@ def test_the_settings_are_those_that_a_board_gets() -> None:
         address = ("h", 1)
 
         class login:  # as a machine has it
-            username = password = tls = None
+            username = password = tls = authority = None
 
     from dcompute_sim.interfaces.node import NodeSpec
     from dcompute_sim.scenario import Group

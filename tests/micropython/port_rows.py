@@ -27,6 +27,7 @@ ORDER = (
     "roaming",
     "socket",
     "server",
+    "tls",
     "select",
     "thread",
     "frozen",
@@ -88,13 +89,9 @@ def _parse(topic: str, text: str) -> Iterator[Row]:
         yield Row(topic, title, sources[0], program.strip(), prints)
 
 
-def program(parts: Sequence[Row], **addresses: tuple[str, int]) -> str:
+def program(parts: Sequence[Row], **given: object) -> str:
     """A main.py that runs them one after the other; each is announced by `@@` and its number."""
-    text = (
-        f"# {parts[0].topic}\n"
-        + PRELUDE
-        + "".join(f"{name} = {address}\n" for name, address in addresses.items())
-    )
+    text = f"# {parts[0].topic}\n" + PRELUDE + "".join(f"{name} = {value}\n" for name, value in given.items())
     for number, row in enumerate(parts):
         body = textwrap.indent(row.program, "    ")
         text += (

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import socket
 import socketserver
+import ssl
 import textwrap
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, get_args
 
 import pytest
 from dcompute_sim import trace as t
+from dcompute_sim.brokers.real_broker import BrokerSecurity
+from dcompute_sim.brokers.run_certificates import run_certificates
+from dcompute_sim.engines.virtual_tls import modelled_certificate, modelled_logins
 from dcompute_sim.micropython.unmodelled import MISSING, NAMES, SIMPLER
 from dcompute_sim.net.sockets import Stream
+from dcompute_sim.net.tls_stream import ServerStream
 from dcompute_sim.report.not_modelled import not_modelled
 from dcompute_sim.run import RunOptions, run_scenario
 from dcompute_sim.scenario import Scenario, check, load
+from dcompute_sim.scenario.broker_tls import CertificateKind
 from dcompute_sim.yamlfile.problems import LocatedError
 
 from . import port_rows
@@ -35,8 +43,9 @@ _MOVED = [["far", "home", 1, None], *_POINTS[1:]]
 
 class _Echo(socketserver.BaseRequestHandler):
     def handle(self) -> None:
-        while data := self.request.recv(4096):
-            self.request.sendall(data)
+        with contextlib.suppress(ConnectionError):
+            while data := self.request.recv(4096):
+                self.request.sendall(data)
 
 
 class _EchoDatagram(socketserver.BaseRequestHandler):
@@ -62,8 +71,47 @@ def echo_port() -> Iterator[int]:
         server.shutdown()
 
 
+class _TlsEchoes(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+
+    def __init__(self, security: BrokerSecurity) -> None:
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        assert security.certificate is not None
+        self._context.load_cert_chain(security.certificate, security.key)
+        super().__init__(("127.0.0.1", 0), _Echo)
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        try:
+            secured = self._context.wrap_socket(request, server_side=True)
+        except OSError:  # the client refuses
+            return
+        super().finish_request(secured, client_address)
+
+
+class TlsRig(NamedTuple):
+    """Where echoes are, and what authority a client of theirs knows, by what their certificate is like."""
+
+    addresses: dict[str, tuple[str, int]]
+    authorities: dict[str, bytes]
+
+
+@pytest.fixture(scope="module")
+def tls_echoes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsRig]:
+    addresses, authorities = {}, {}
+    with contextlib.ExitStack() as stack:
+        for kind in get_args(CertificateKind):
+            security, logins = run_certificates(kind, tmp_path_factory.mktemp(kind))
+            server = stack.enter_context(_TlsEchoes(security))
+            threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+            stack.callback(server.shutdown)
+            addresses[kind] = ("127.0.0.1", server.server_address[1])
+            assert logins.nodes.authority is not None
+            authorities[kind] = logins.nodes.authority
+        yield TlsRig(addresses, authorities)
+
+
 @pytest.fixture
-def really(real: RealRig, echo_port: int, datagram_port: int) -> RunsRows:
+def really(real: RealRig, echo_port: int, datagram_port: int, tls_echoes: TlsRig) -> RunsRows:
     async def until_over(text: str) -> list[str]:
         async with real.running(text, radio=_SEVERAL if "# roaming" in text else {}) as (process, heard):
             if "# roaming" in text:
@@ -84,10 +132,17 @@ def really(real: RealRig, echo_port: int, datagram_port: int) -> RunsRows:
                 DATAGRAMS=("127.0.0.1", datagram_port),
                 NOBODY=reserved.getsockname(),
                 HERE=here,
+                TLS=tls_echoes.addresses,
+                AUTHORITIES=tls_echoes.authorities,
             )
             return asyncio.run(until_over(text))
 
     return run
+
+
+def _serve_tls(kind: CertificateKind, stream: Stream) -> None:
+    secured = ServerStream(stream, modelled_certificate(kind, "server"))
+    secured.serve(secured.write)
 
 
 @pytest.fixture
@@ -97,6 +152,11 @@ def virtually(virtual: VirtualRig) -> RunsRows:
 
     server = virtual.network.host("server")
     server.listen(7, echo)
+    addresses, authorities = {}, {}
+    for port, kind in enumerate(get_args(CertificateKind), 8883):
+        server.listen(port, functools.partial(_serve_tls, kind))
+        addresses[kind] = ("server", port)
+        authorities[kind] = modelled_logins().nodes.authority
     server.datagram_ports[9] = lambda host, port, data: server.send_datagram(9, host, port, data)
 
     def run(rows: Sequence[Row]) -> list[str]:
@@ -107,6 +167,8 @@ def virtually(virtual: VirtualRig) -> RunsRows:
             DATAGRAMS=("server", 9),
             NOBODY=("server", 8),
             HERE=("127.0.0.1", 8080),
+            TLS=addresses,
+            AUTHORITIES=authorities,
         )
         board, heard = virtual.add(text, name, radio=_SEVERAL if "# roaming" in text else {})
         board.start()
@@ -179,7 +241,7 @@ def test_a_program_that_asks_for_what_is_not_modelled_is_named_in_the_verdict(tm
         except ImportError as error:
             print(error)
         try:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         except AttributeError as error:
             print(error)
         machine.freq(240000000)
@@ -199,7 +261,7 @@ def test_a_program_that_asks_for_what_is_not_modelled_is_named_in_the_verdict(tm
     events = list(run_scenario(scenario, RunOptions(time="virtual")).trace)
     assert not_modelled(events) == [
         f"the emulator does not model {name}, for which esp-1 and 2 more asked (docs/esp32-port.md)"
-        for name in ("machine.ADC", "dht", "ssl.SSLContext")
+        for name in ("machine.ADC", "dht", "tls.server_side")
     ] + [
         "esp-1 and 2 more used machine.freq, and here computing takes as long at any frequency "
         "(docs/esp32-port.md)"
@@ -251,7 +313,7 @@ def test_a_board_tells_of_all_that_the_page_lists(request: pytest.FixtureRequest
 
         heard = asyncio.run(go())
     told = [fields["name"] for fields in heard.all("missing")]
-    assert set(told) == NAMES - {"TLS" if time == "virtual" else "ssl.SSLContext"}
+    assert set(told) == NAMES
     assert not [name for name in SIMPLER if told.count(name) > 1]
 
 

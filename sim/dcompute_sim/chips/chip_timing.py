@@ -53,6 +53,8 @@ class ChipTiming(Model):
     branches: Duration = Field(description="To compute until the program has come by a thousand branches.")
     loop: Duration = Field(description="What a turn of an empty loop takes, by which chips are compared.")
     collect: Duration = Field(description="One `gc.collect()`.")
+    # micropython/micropython-esp32#131, ECDHE with a certificate of RSA 2048; the other chips: their files.
+    tls: Duration = Field(1.2, description="To compute a TLS handshake; all else stands still meanwhile.")
     # micropython/micropython#3782: 80 ms for 4 KiB erased; joltwallet/esp_littlefs#179: an append 20 to 70,
     # each 15th 250 to 350. The flash is a part of its own, alike beside each of the chips.
     erase: Duration = Field(0.08, description="To erase 4 KiB of flash; everything else stands still.")

@@ -22,6 +22,7 @@ from dcompute_sim.brokers.real_broker import RealBroker
 from dcompute_sim.engines.real_machine import RealMachine
 from dcompute_sim.interfaces.node import Node, NodeSpec
 from dcompute_sim.interfaces.participant import Participant
+from dcompute_sim.interfaces.tls_logins import TlsLogins
 from dcompute_sim.interfaces.world import EngineError, Machine
 from dcompute_sim.net.proxy import FaultProxy
 from dcompute_sim.recorder import Recorder
@@ -132,6 +133,7 @@ class RealEngine:
         broker: started already, as every link needs its address; ended by `close`.
         factories: what makes a node of each kind.
         fixture: the boards, where the scenario has board nodes.
+        logins: in a run with `tls:`.
     """
 
     def __init__(
@@ -141,7 +143,9 @@ class RealEngine:
         broker: RealBroker,
         factories: Mapping[str, RealNodeFactory],
         fixture: RunFixture | None = None,
+        logins: TlsLogins | None = None,
     ) -> None:
+        self._logins = logins
         self._loop = asyncio.get_running_loop()
         self.env: LoopEnvironment = LoopEnvironment(self._loop)
         self.recorder = Recorder(trace, self._now_us)
@@ -179,7 +183,8 @@ class RealEngine:
                 host=self._fixture.link_host(name) if self._fixture is not None else LOOPBACK,
             )
             self._starting.append(self._loop.create_task(proxy.start()))
-        machine = RealMachine(name, self._driver, self._broker, proxy, network)
+        login = None if self._logins is None else self._logins.of(participant.role)
+        machine = RealMachine(name, self._driver, self._broker, proxy, network, login)
         self._machines.append(machine)
         if proxy is not None and network != WIRED:  # loopback is such a cable
             machine.restore()

@@ -35,6 +35,7 @@ class RealMachine:
         broker: RealBroker,
         proxy: FaultProxy | None,
         network: NetworkSettings,
+        login: Login | None = None,
     ) -> None:
         self.name = name
         self.driver = driver
@@ -42,7 +43,7 @@ class RealMachine:
         self._proxy = proxy
         self._network = network
         self._stand_ins: list[asyncio.Task[asyncio.Server]] = []
-        self.login = _login(broker)
+        self.login = login or _login(broker)
 
     @property
     def address(self) -> tuple[str, int]:

@@ -17,6 +17,7 @@ from dcompute_sim import trace as t
 from dcompute_sim.brokers.model.broker_config import MAX_IN_FLIGHT
 from dcompute_sim.brokers.model.profiles import PROFILES, BrokerProfile
 from dcompute_sim.engines.virtual_broker import PORT, ModelBroker
+from dcompute_sim.engines.virtual_tls import modelled_certificate, modelled_logins
 from dcompute_sim.faults.injection import Answer
 from dcompute_sim.interfaces.node import Node, NodeSpec
 from dcompute_sim.interfaces.participant import Participant
@@ -24,27 +25,32 @@ from dcompute_sim.interfaces.suspendable import SuspendableDriver
 from dcompute_sim.interfaces.world import EngineError, Login, Machine
 from dcompute_sim.net.clock import Clock
 from dcompute_sim.net.network import Host, Network
+from dcompute_sim.net.tls_model import Trust, authority_id
+from dcompute_sim.net.tls_stream import ClientStream
 from dcompute_sim.output_files import TraceFile
 from dcompute_sim.recorder import Recorder
 from dcompute_sim.rng import Rng
 from dcompute_sim.scenario import NetworkSettings
 from dcompute_sim.scenario.broker_limits import AS_IT_COMES, BrokerLimits
+from dcompute_sim.scenario.broker_tls import BrokerTls
 from dcompute_sim.trace import Trace
 from dcompute_sim.wire_audit import WireAudit
 
 BROKER = "broker"
 EPOCH_S = 1_700_000_000.0
+_PLAIN = Login()
 START_S = 1.0  # paho takes a ping time of 0 for "no ping under way", so its clock must not start there
 
 
 class VirtualDriver:
     """The driver of one host: its connections cross the virtual network, its timers are SimPy's."""
 
-    __slots__ = ("_clock", "_env", "_host", "call_later", "random")
+    __slots__ = ("_authorities", "_clock", "_env", "_host", "call_later", "random")
 
-    def __init__(self, host: Host, clock: Clock, rng: Rng) -> None:
+    def __init__(self, host: Host, clock: Clock, rng: Rng, authorities: tuple[str, ...] = ()) -> None:
         self.random = rng
         self.call_later = clock.call_later
+        self._authorities = authorities
         self._host = host
         self._clock = clock
         self._env = clock.env
@@ -59,7 +65,10 @@ class VirtualDriver:
         call()
 
     def dial(self, address: Address, user: ChannelUser) -> Timer:
-        return _Dial(self._host, address, user)
+        if address.tls is None:
+            return _Dial(self._host, address, user)
+        believed = self._authorities if address.tls.verify_mode else None
+        return _TlsDial(self._host, address, user, Trust(believed, address.host, self.wall_s()))
 
     def deliver(self, call: Callable[[], None]) -> None:
         self._clock.call_later(0.0, call)  # as a dispatcher thread does: when what is going on has been done
@@ -94,20 +103,51 @@ class _Dial:
             self._stream.abort()
 
 
+class _TlsDial(_Dial):
+    """One that goes on to the end of a TLS handshake."""
+
+    def __init__(self, host: Host, address: Address, user: ChannelUser, trust: Trust) -> None:
+        self._trust = trust
+        super().__init__(host, address, user)
+
+    def _done(self, error: OSError | None) -> None:
+        if error is not None or self._given_up:
+            super()._done(error)
+            return
+        secured = ClientStream(self._stream, self._trust, lambda error: self._secured(secured, error))
+
+    def _secured(self, secured: ClientStream, error: Exception | None) -> None:
+        if self._given_up:
+            return
+        if error is not None:
+            self._user.channel_lost(error)
+            return
+        secured.on_data = self._user.channel_data
+        secured.on_closed = self._user.channel_lost
+        self._user.channel_open(secured)
+
+
 class VirtualMachine:
     """A host of the virtual network, as the director handles it."""
 
-    __slots__ = ("_broker", "_network", "driver", "host", "name")
+    __slots__ = ("_broker", "_network", "driver", "host", "login", "name")
 
     address = (BROKER, PORT)
-    login = Login()
 
     def __init__(
-        self, host: Host, clock: Clock, rng: Rng, network: NetworkSettings, broker: ModelBroker
+        self,
+        host: Host,
+        clock: Clock,
+        rng: Rng,
+        network: NetworkSettings,
+        broker: ModelBroker,
+        login: Login = _PLAIN,
     ) -> None:
         self.name = host.name
         self.host = host
-        self.driver: Driver = VirtualDriver(host, clock, rng)
+        self.login = login
+        authorities = () if login.authority is None else (authority_id(login.authority),)
+        self.driver: Driver = VirtualDriver(host, clock, rng, authorities)
         self._network = network
         self._broker = broker
         self.restore()
@@ -188,6 +228,7 @@ class VirtualEngine:
         broker: whose limits and habits the model has, one of PROFILES.
         limits: instead of that broker's.
         namespace: before every topic.
+        tls: what the broker's certificate is like; None: it speaks no TLS.
     """
 
     def __init__(
@@ -198,8 +239,10 @@ class VirtualEngine:
         broker: str = "model",
         limits: BrokerLimits = AS_IT_COMES,
         namespace: str = "",
+        tls: BrokerTls | None = None,
     ) -> None:
         self.env = Environment()
+        self._logins = None if tls is None else modelled_logins()
         self._factories = factories
         self._stamp_s = 0.0
         self._stamp_us = 0
@@ -213,7 +256,8 @@ class VirtualEngine:
         self._queue_limit = profile.config.queue_limit
         host = self.network.host(BROKER, wired=True)
         self._audit = WireAudit(self.recorder.add, self._wall_s, namespace)
-        self._broker = ModelBroker(host, self._clock, profile, self._dropped, self._audit)
+        certificate = None if tls is None else modelled_certificate(tls.certificate, BROKER)
+        self._broker = ModelBroker(host, self._clock, profile, self._dropped, self._audit, certificate)
 
     def _wall_s(self) -> float:
         return EPOCH_S + self.env._now
@@ -232,7 +276,8 @@ class VirtualEngine:
         self.recorder.define(participant)
         self._audit.participant(participant.name, participant.role, participant.node)
         host = self.network.host(participant.name)
-        return VirtualMachine(host, self._clock, self._rng, network, self._broker)
+        login = _PLAIN if self._logins is None else self._logins.of(participant.role)
+        return VirtualMachine(host, self._clock, self._rng, network, self._broker, login)
 
     def node(self, spec: NodeSpec, machine: Machine) -> Node:
         if spec.group.kind not in self._factories:

@@ -17,6 +17,8 @@ from dcompute_sim.faults.injection import Answer
 from dcompute_sim.net.clock import Clock
 from dcompute_sim.net.network import Host
 from dcompute_sim.net.sockets import Stream
+from dcompute_sim.net.tls_model import Certificate
+from dcompute_sim.net.tls_stream import ServerStream
 from dcompute_sim.wire_audit import WireAudit
 
 PORT = 1883
@@ -116,6 +118,7 @@ class ModelBroker:
         profile: whose limits and habits it has.
         dropped: is told what it drops.
         audit: hears what clients say.
+        certificate: that it shows to clients, which must speak TLS then.
     """
 
     def __init__(
@@ -125,7 +128,9 @@ class ModelBroker:
         profile: BrokerProfile = PROFILES["model"],
         dropped: Dropped = lambda who, why, count: None,
         audit: WireAudit | None = None,
+        certificate: Certificate | None = None,
     ) -> None:
+        self._certificate = certificate
         self.running: Broker | None = None
         self._host = host
         self._wills_at_stop = profile.wills_at_stop
@@ -181,9 +186,13 @@ class ModelBroker:
             if other is None:
                 return
             broker = other
-        connection = broker.opened(stream, self._clock.env.now)
+        secured = None if self._certificate is None else ServerStream(stream, self._certificate)
+        connection = broker.opened(secured or stream, self._clock.env.now)
         served = _Served(broker, connection, self._clock.env, self._arm, name, self.log)
-        stream.on_data = served.received
+        if secured is None:
+            stream.on_data = served.received
+        else:
+            secured.serve(served.received)
         stream.on_closed = served.closed
         stream.on_full = served.congested
         self._arm(broker)

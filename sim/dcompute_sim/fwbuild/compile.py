@@ -25,6 +25,7 @@ _ENTRIES: dict[str, frozenset[str]] = {
     "compute_node": frozenset({"ComputeNode"}),
     "refused": frozenset({"set_aside"}),
     "denied": frozenset({"tell"}),
+    "clock": frozenset({"set_once"}),
     "tasks": frozenset({"handle"}),
     "at_work": frozenset({"attach", "is_cancelled", "progress"}),
     "debug_hooks": frozenset({"install"}),

@@ -23,6 +23,8 @@ class Login:
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     tls: ssl.SSLContext | None = None
+    authority: bytes | None = None
+    """Whose certificate (DER) a board is to believe in, where the broker's is to be checked."""
 
 
 class Machine(VictimLink, Protocol):

@@ -40,7 +40,8 @@ class Board:
             files; later ones win.
         config: written to `config.py` as `NAME = value` lines.
         entry: the program to run after `boot.py`; None: `main.py` if there is one, as a board does.
-        heap_bytes: what the firmware has; what the emulator's own modules take comes on top.
+        heap_bytes: what the firmware has, in the chip's bytes: an emulator whose words have 64 bits gives it
+            twice as many, as its objects are twice as large. What the emulator itself takes comes on top.
         radio: the WLAN's surroundings at power-on; keys as in `shims/network.py`, class Radio.
         clock_start_us: the RTC at power-on, microseconds since 2000.
         ticks_start_ms: where `time.ticks_ms()` begins; it wraps at 2**30.
@@ -49,6 +50,7 @@ class Board:
         timing: in virtual time, what booting, importing, computing take, and the current; None: no more than
             the emulator needs.
         overlay: files, by name, that take the place of those on the flash.
+        extra: files, by name, that lie beside them on the flash.
         stand_ins: folder of modules that are found before those on the flash; its `stand_ins.py`, if there
             is one, runs before boot.py.
         slots: keep the files as a deployed version in a slot, with the launcher as `main.py`.
@@ -69,6 +71,7 @@ class Board:
     address: str | None = None
     timing: ChipTiming | None = None
     overlay: Mapping[str, bytes] = field(default_factory=dict)
+    extra: Mapping[str, bytes] = field(default_factory=dict)
     stand_ins: Path | None = None
     slots: bool = False
     version: str = ""
@@ -93,6 +96,8 @@ class Board:
             )
         else:
             flash.write(self.files, self.config, root, self.overlay)
+        for name, content in self.extra.items():
+            (root / name).write_bytes(content)
         if self.entry and not (root / self.entry).is_file():
             raise FirmwareError(f"firmware entry {self.entry}: not among {', '.join(map(str, self.files))}")
 
@@ -150,6 +155,7 @@ def _costs(timing: ChipTiming) -> dict[str, int]:
         "compile_us": round(timing.compile * 1e6),
         "load_us": round(timing.load * 1e6),
         "collect_us": round(timing.collect * 1e6),
+        "tls_us": round(timing.tls * 1e6),
         "erase_us": round(timing.erase * 1e6),
         "commit_us": round(timing.commit * 1e6),
         "compact_us": round(timing.compact * 1e6),
@@ -162,7 +168,7 @@ def command(
     """The command that starts the board's process with its control descriptor."""
     timing = board.timing if kernel == "lockstep" else None
     shims = shims_of(emulator, kernel, console, timing)
-    heap_bytes = board.heap_bytes + shims.heap_bytes
+    heap_bytes = board.heap_bytes * emulator.word_bits // 32 + shims.heap_bytes
     return [*_command(emulator, kernel, heap_bytes, control_fd), str(shims.names)]
 
 

@@ -473,6 +473,10 @@ class LockstepBoard:
             self._sockets.bind(number, body)
         elif kind == wire.SEND:
             self._sockets.send(number, body)
+        elif kind == wire.TLS_BEGIN:
+            self._sockets.tls_begin(number, body)
+        elif kind == wire.TLS_FINISH:
+            self._sockets.tls_finish(number)
 
     # --- what a board tells -----------------------------------------------------------------------------
 

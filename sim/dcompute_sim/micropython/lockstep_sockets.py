@@ -18,6 +18,7 @@ from dcompute_sim.micropython import lockstep_wire as wire
 from dcompute_sim.net.network import Host, ListeningPort
 from dcompute_sim.net.observer import ByteTap
 from dcompute_sim.net.sockets import Socket
+from dcompute_sim.net.tls_model import NoTls, TlsClient, Trust
 
 NO_SUCH_NAME = -202
 """lwIP's EAI_FAIL."""
@@ -43,7 +44,7 @@ class Radio(Protocol):
 class _Link:
     """One socket of the firmware and the network's."""
 
-    __slots__ = ("closing", "connected", "drain", "ended", "pending", "socket", "tapped")
+    __slots__ = ("closing", "connected", "drain", "ended", "pending", "socket", "tapped", "tls")
 
     def __init__(self, socket: Socket) -> None:
         self.socket = socket
@@ -52,7 +53,19 @@ class _Link:
         self.connected = False
         self.closing = False
         self.ended = False  # the process was told of the end or the error
+        self.tls: _Tls | None = None  # what crosses is wrapped in it
         self.tapped = True  # whoever reads along is shown what crosses
+
+
+class _Tls:
+    """The board's side of TLS on one connection."""
+
+    __slots__ = ("client", "told_open", "told_shown", "trust")
+
+    def __init__(self, trust: Trust) -> None:
+        self.client = TlsClient("1.2")
+        self.trust = trust
+        self.told_shown = self.told_open = False
 
 
 class _Listener:
@@ -241,10 +254,42 @@ class Sockets:
         if self.tap is not None and link.tapped:
             self.tap.crossed(link, "to_broker", data)
         full = bool(link.pending)
-        link.pending += data
+        link.pending += data if link.tls is None else link.tls.client.sealed(data)
         self._flush(number, link)
         if link.pending and not full:
             self._records.append(wire.record(wire.FULL, number))
+
+    def tls_begin(self, number: int, body: bytes) -> None:
+        """The connection speaks TLS from here on."""
+        link = self._links.get(number)
+        if link is not None:
+            now_s, authority, name = body.decode().split(" ", 2)
+            trust = Trust(None if authority == "-" else (authority,), name or None, int(now_s))
+            link.tls = _Tls(trust)
+            link.pending += link.tls.client.begin()
+            self._flush(number, link)
+
+    def tls_finish(self, number: int) -> None:
+        """The firmware has computed its part of the handshake."""
+        link = self._links.get(number)
+        if link is not None and link.tls is not None:
+            link.pending += link.tls.client.finish()
+            self._flush(number, link)
+
+    def _unwrapped(self, number: int, link: _Link, tls: _Tls, data: bytes) -> bytes:
+        """What of `data` is the program's; tells the firmware how far the handshake is."""
+        plain = tls.client.received(data)
+        if tls.client.shown is not None and not tls.told_shown:
+            tls.told_shown = True
+            flaws = tls.trust.flaws(tls.client.shown)
+            if flaws:
+                link.pending += tls.client.refuse()
+                self._flush(number, link)
+            self._records.append(wire.record(wire.TLS_SHOWN, number, flaws.to_bytes(2, "little")))
+        if tls.client.open and not tls.told_open:
+            tls.told_open = True
+            self._records.append(wire.record(wire.TLS_OPEN, number))
+        return plain
 
     def drain(self, number: int, thread: int, serial: int, timeout_us: int) -> None:
         """`thread` waits until all it wrote is taken."""
@@ -337,8 +382,16 @@ class Sockets:
                 self._fail(number, link, error)
                 return
             if data:
-                self._records.append(wire.record(wire.DATA, number, data))
                 room -= len(data)
+                if link.tls is not None:
+                    try:
+                        data = self._unwrapped(number, link, link.tls, data)
+                    except NoTls:
+                        self._fail(number, link, OSError(errno.EPROTO, "no TLS"))
+                        return
+                    if not data:
+                        continue
+                self._records.append(wire.record(wire.DATA, number, data))
                 if self.tap is not None and link.tapped:
                     self.tap.crossed(link, "to_node", data)
             else:

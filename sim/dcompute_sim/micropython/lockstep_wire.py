@@ -38,6 +38,10 @@ LISTEN: Final = 9  # backlog, port
 ACCEPT: Final = 10  # from now on it is told what arrives for it
 BIND: Final = 11  # UDP; port
 SEND: Final = 12  # UDP; port, host's length, host, bytes
+TLS_BEGIN: Final = (
+    13  # the board's clock (seconds since 1970), the authority it believes or `-`, the host's name
+)
+TLS_FINISH: Final = 14  # it believes the certificate
 
 # Records of a grant, about a socket. One about socket 0 is an order to the board, in JSON.
 DATA: Final = 1
@@ -48,6 +52,8 @@ ROOM: Final = 5
 CONNECTED: Final = 6
 ACCEPTED: Final = 7  # a `PEER`, and the number of the new socket behind it
 DATAGRAM: Final = 8  # a `PEER`, with the bytes that follow it
+TLS_SHOWN: Final = 9  # what is wrong with the certificate that came, a net/tls_model.py `Flaw`
+TLS_OPEN: Final = 10  # the handshake is over
 PEER: Final = struct.Struct("<4sHH")  # address, port; number of bytes or of the socket
 PORTS: Final = struct.Struct("<HH")
 FIRST_ACCEPTED: Final = 0x8000  # the board numbers what it opens from 1

@@ -4,11 +4,11 @@ Nothing is installed into the system and nothing needs root. What is fetched is 
 or a SHA-256), kept in the user's cache and verified again on every use.
 
 The 32-bit build comes first, before a `micropython` on the PATH: an ESP32's objects are half as large as a
-64-bit machine's, so only its figures of memory are a board's. All else is the same, to the digest of a run,
-until a heap is so full that the 64-bit build is short of memory where the chip is not: from 90 s on boards of
-scenarios/update.yaml have no room there for the ring of acknowledged tasks, and say so to the master. A
-machine that cannot run it, or whose mirrors do not carry it, is served by a 64-bit one, and whatever names
-the emulator says so. Where the 32-bit one was not to be had once, `dcompute emulator setup` asks again.
+64-bit machine's, so only its figures of memory are a board's. All else is the same, to the digest of a run:
+the 64-bit build gets twice the heap, and so is short of memory only where the chip is, and later
+(shims/_gc.py). A machine that cannot run the other, or whose mirrors do not carry it, is served by a 64-bit
+one, and whatever names the emulator says so. Where the 32-bit one was not to be had once, `dcompute emulator
+setup` asks again.
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ class Emulator:
 
     def __str__(self) -> str:
         """Name it as a report does."""
-        return f"MicroPython {'.'.join(map(str, self.version))}, {self.word_bits} bit ({self.origin})"
+        width = "32 bit" if self.word_bits == 32 else f"{self.word_bits} bit in twice the heap"
+        return f"MicroPython {'.'.join(map(str, self.version))}, {width} ({self.origin})"
 
 
 def provision(

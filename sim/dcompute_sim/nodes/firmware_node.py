@@ -35,6 +35,8 @@ _GOT_IP = 1010
 _WLAN_WELL = (1000, 1001, _GOT_IP)  # idle, connecting, has its address; all else says why it has not
 _THROWN_OUT = 2  # the reason an access point gives that forgets its stations (WIFI_REASON_AUTH_EXPIRE)
 _DEAF_DBM = -95  # as in shims/network.py: what is weaker is not heard
+AUTHORITY_FILE = "run-authority.der"
+"""The certificate on a board's flash by which it judges the broker's, in a run with `tls:`."""
 _WIFI_SSID = "dcompute-testbed"
 _WIFI_PASSWORD = "testbed-only"
 
@@ -276,6 +278,7 @@ def board_for(spec: NodeSpec, machine: Machine) -> Board:
         files=[Path(group.files)] if group.files else [product()],
         config=config,
         overlay={} if group.files else overlay(spec.mutants, product()),
+        extra={} if machine.login.authority is None else {AUTHORITY_FILE: machine.login.authority},
         stand_ins=Path(group.stand_ins) if group.stand_ins else None,
         entry=group.entry,
         heap_bytes=group.heap or (record.heap_bytes if record else DEFAULT_HEAP_BYTES),
@@ -335,8 +338,10 @@ def config_for(spec: NodeSpec, machine: Machine) -> dict[str, object]:
         "MQTT_KEEPALIVE": max(1, round(group.keepalive)),
         "POLL_MS": max(1, round(group.poll * 1000)),
     }
-    if machine.login.tls is not None:
-        config["MQTT_TLS_INSECURE"] = True  # the run's authority is not on the flash
+    if machine.login.authority is not None:
+        config["MQTT_CA_FILE"] = AUTHORITY_FILE
+    elif machine.login.tls is not None:
+        config["MQTT_TLS_INSECURE"] = True  # the authority of somebody else's broker is not on the flash
     if group.queue_limit:
         config["QUEUE_LIMIT"] = group.queue_limit
     if group.hold_limit:

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from dcompute_sim.faults import AnyFault
 from dcompute_sim.scenario.board_record import BoardRecord
 from dcompute_sim.scenario.broker_limits import AS_IT_COMES, BrokerLimits
+from dcompute_sim.scenario.broker_tls import BrokerTls
 from dcompute_sim.scenario.expectations import Expectation
 from dcompute_sim.scenario.fleet import (
     MASTER,
@@ -100,6 +101,11 @@ class Scenario(Model):
     )
     limits: BrokerLimits = Field(
         default=AS_IT_COMES, description="The broker's limits, instead of those it comes with."
+    )
+    tls: BrokerTls | None = Field(
+        default=None,
+        description="The broker speaks TLS, and nodes check its certificate; left out: it does not. In "
+        "virtual time a model of TLS, in real time the real one (which needs the extra `tls`).",
     )
     duration: Duration | None = Field(
         default=None, description="The run ends by then at the latest. Left out: the phases' sum."

@@ -4,6 +4,7 @@
 # Loaded once by boot.py, before anything else. `kernel` is the part that differs between real and virtual
 # time: clock, sleep, threads, sockets, the control channel.
 import gc  # before a board's own takes its place
+from sys import maxsize  # likewise
 
 kernel = None
 uid = b"\x00\x00\x00\x00\x00\x00"
@@ -14,19 +15,21 @@ watch = None  # called with this module whenever the firmware looks at its WLAN
 committed = None  # called whenever the flash has changed, where that takes time
 loading = None  # called with the name of each file of the program's before it runs, where that takes time
 reserve = None  # heap kept for watching, which is no part of the firmware; given back when it begins
+WIDE = 1 if maxsize >> 31 == 0 else 2  # how much larger an object is than on the chip (of 32-bit words)
 heap_taken = 0  # by the emulator's own modules, which a board has in flash
 kept = {}  # what outlives a reset: RTC memory ("rtc"), and the power too: "nvs"
 routes = {}  # address -> address through which it is reached: the fault proxy that is this board's Wi-Fi
 ticks_start_ms = 0  # lets a test begin shortly before the ticks wrap
 
 
-def missing(module):
+def missing(module, file=None):
     # A name the real module may have and this one has not must not look like a typo in the firmware.
     def lookup(name):
         if kernel is not None and not name.startswith("_"):
             report({"ev": "missing", "name": module + "." + name})
         raise AttributeError(
-            "the emulator's %s has no %r (sim/dcompute_sim/micropython/shims/%s.py)" % (module, name, module)
+            "the emulator's %s has no %r (sim/dcompute_sim/micropython/shims/%s.py)"
+            % (module, name, file or module)
         )
 
     return lookup
@@ -51,7 +54,8 @@ def simpler(what):
 def memory(ident):
     # Heap the firmware uses, and has left.
     gc.collect()
-    return {"ev": "memory", "id": ident, "alloc": gc.mem_alloc() - heap_taken, "free": gc.mem_free()}
+    allocated = (gc.mem_alloc() - heap_taken) // WIDE
+    return {"ev": "memory", "id": ident, "alloc": allocated, "free": gc.mem_free() // WIDE}
 
 
 def keep(name, value):
@@ -65,6 +69,11 @@ def set_clock(now_us):
     global clock_start_us
     clock_start_us = now_us - kernel.now_us()
     report({"ev": "keep", "name": "clock", "value": clock_start_us})
+
+
+def seconds_since_1970():
+    # By the board's own clock.
+    return 946684800 + (clock_start_us + kernel.now_us()) // 1000000
 
 
 def report(event):

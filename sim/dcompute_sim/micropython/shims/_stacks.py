@@ -11,6 +11,11 @@ _LEAST_BYTES = 4096
 _DEFAULT_BYTES = 5120
 _OF_FREERTOS_BYTES = 512  # a task's own
 _stack_bytes = 0
+other_bytes = 0  # of what else is there
+
+
+def fits(size):
+    return _kernel.stacks_bytes + other_bytes + size <= _ROOM_BYTES
 
 
 def stack_size(size=0):
@@ -26,7 +31,7 @@ def start_new_thread(function, args, kwargs=None):
         raise TypeError("expecting a dict for keyword args")
     size = max(_stack_bytes, _LEAST_BYTES) if _stack_bytes else _DEFAULT_BYTES
     size += _OF_FREERTOS_BYTES
-    if _kernel.stacks_bytes + size > _ROOM_BYTES:
+    if not fits(size):
         raise OSError("can't create thread")
     _kernel.stacks_bytes += size
     return _kernel.start_new_thread(function, args, kwargs, size)

@@ -43,6 +43,7 @@ import _tasks
 
 sys.modules["_asyncio"] = _tasks
 sys.modules["gc"] = _gc
+sys.modules["tls"] = sys.modules["_tls"]
 if sys.argv[1] == "lockstep":
     import _flash_time
     import _imports
@@ -77,8 +78,9 @@ _free = _heap.one_block()
 if _config["measure"]:
     print(_free, _names)
     sys.exit()
-_heap.trim_to(_config["heap_bytes"])
-_board.heap_taken = gc.mem_alloc() + gc.mem_free() - _config["heap_bytes"]
+_heap_bytes = _config["heap_bytes"] * _board.WIDE
+_heap.trim_to(_heap_bytes)
+_board.heap_taken = gc.mem_alloc() + gc.mem_free() - _heap_bytes
 if _console_of:
     _repl.install()  # before orders are listened to
 _kernel.power_on()  # tells the testbed, at once

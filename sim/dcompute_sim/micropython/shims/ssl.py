@@ -1,21 +1,49 @@
 # mypy: ignore-errors
-# `ssl` as frozen into the ESP32 port: a thin layer over `tls`.
-import _board
-import tls
-from tls import CERT_NONE, CERT_OPTIONAL, CERT_REQUIRED, PROTOCOL_TLS_CLIENT, PROTOCOL_TLS_SERVER
+# `ssl` as bundle-networking freezes it: around `tls`; its contexts check nothing unless they are told.
+import _tls
+from _tls import (
+    CERT_NONE,
+    CERT_OPTIONAL,
+    CERT_REQUIRED,
+    MBEDTLS_VERSION,
+    PROTOCOL_TLS_CLIENT,
+    PROTOCOL_TLS_SERVER,
+)
 
-if _board.kernel.has_tls:
 
-    def SSLContext(protocol):
-        _board.simpler("TLS")
-        return tls.SSLContext(protocol)
+def _bytes_of(file):
+    if not isinstance(file, str):
+        return file
+    with open(file, "rb") as opened:
+        return opened.read()
 
-else:
-    _missing = _board.missing("ssl")
 
-    class SSLContext:
-        def __init__(self, protocol):
-            _missing("SSLContext")
+class SSLContext:
+    def __init__(self, protocol):
+        self._inner = _tls.SSLContext(protocol)
+        self._inner.verify_mode = CERT_NONE
+
+    @property
+    def verify_mode(self):
+        return self._inner.verify_mode
+
+    @verify_mode.setter
+    def verify_mode(self, mode):
+        self._inner.verify_mode = mode
+
+    def load_cert_chain(self, certfile, keyfile):
+        self._inner.load_cert_chain(_bytes_of(certfile), _bytes_of(keyfile))
+
+    def load_verify_locations(self, cafile=None, cadata=None):
+        self._inner.load_verify_locations(_bytes_of(cafile) if cafile else cadata)
+
+    def wrap_socket(self, sock, server_side=False, do_handshake_on_connect=True, server_hostname=None):
+        return self._inner.wrap_socket(
+            sock,
+            server_side=server_side,
+            do_handshake_on_connect=do_handshake_on_connect,
+            server_hostname=server_hostname,
+        )
 
 
 def wrap_socket(
@@ -33,11 +61,5 @@ def wrap_socket(
     if cert or key:
         context.load_cert_chain(cert, key)
     if cadata:
-        context.load_verify_locations(cadata)
-    return context.wrap_socket(
-        sock, server_side=server_side, server_hostname=server_hostname, do_handshake_on_connect=do_handshake
-    )
-
-
-def __getattr__(name):
-    return getattr(tls, name)
+        context.load_verify_locations(cadata=cadata)
+    return context.wrap_socket(sock, server_side, do_handshake, server_hostname)

@@ -73,6 +73,8 @@ LISTEN = 9
 ACCEPT = 10
 BIND = 11
 SEND = 12
+TLS_BEGIN = 13
+TLS_FINISH = 14
 _CHARGE_READ_US = 20  # or a program that waits by looking at the clock would never see it move
 _CHARGE_LIMIT_US = 200
 _SPENT_LIMIT_US = 5000
@@ -100,8 +102,8 @@ _charge_us = 0
 _branch_ns = 0
 _branches_ns = 0  # computed and not yet charged
 _collect_us = 0
+tls_us = 0
 timed = False
-has_tls = False
 _waiting = True  # no turn may end while one begins or ends
 _now_ms = 0
 _rest_us = 0
@@ -123,12 +125,13 @@ def start(fd):
     _channel = io.open(fd, "r+b")
     config = json.loads(_channel.readline())
     random.seed(config["seed"])
-    global _branch_ns, _collect_us, timed
+    global _branch_ns, _collect_us, timed, tls_us
     timing = config["timing"]
     if timing:
         timed = True
         _branch_ns = timing["branch_ns"]
         _collect_us = timing["collect_us"]
+        tls_us = timing["tls_us"]
     return config
 
 

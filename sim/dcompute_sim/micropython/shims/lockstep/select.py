@@ -7,7 +7,6 @@
 import _board
 import _kernel
 from _select import POLLERR, POLLHUP, POLLIN, POLLOUT, select_by
-from socket import socket
 
 __getattr__ = _board.missing("select")
 
@@ -29,7 +28,7 @@ class poll:
         if hasattr(stream, "ioctl"):
             self._objects += 1
             place = _AFTER_SOCKETS + self._objects
-        elif isinstance(stream, socket):
+        elif hasattr(stream, "readiness"):  # a socket, or TLS on one
             place = stream.number
         else:
             raise OSError("stream operation not supported")

@@ -37,6 +37,8 @@ _FULL = 4
 _ROOM = 5
 _CONNECTED = 6
 _ACCEPTED = 7
+_TLS_SHOWN = 9
+_TLS_OPEN = 10
 _DATAGRAM = 8
 _PEER = "<4BHH"  # address, port; the new socket's number, or how many bytes follow
 _PEER_BYTES = 8
@@ -90,6 +92,8 @@ class socket(io.IOBase):
         self._ended = False
         self._error = 0
         self._full = False
+        self._flaws = -1  # of the certificate that came, once it has
+        self._secure = False  # a TLS handshake is over
 
     def __getattr__(self, name):
         raise AttributeError(
@@ -116,6 +120,10 @@ class socket(io.IOBase):
             self._full = False
         elif kind == _CONNECTED:
             self._state = "open"
+        elif kind == _TLS_SHOWN:
+            self._flaws = _arrivals.number_at(address)
+        elif kind == _TLS_OPEN:
+            self._secure = True
 
     def _keep(self, address, size):
         if self._end + size > self._room:

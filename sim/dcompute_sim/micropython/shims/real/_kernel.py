@@ -77,7 +77,6 @@ _line = bytearray(1024)  # an order of the testbed's: the heap may be full when 
 _SPARE_BYTES = 2048
 _spare = bytearray(_SPARE_BYTES)  # to obey it
 stdout = _unix_sys.stdout
-has_tls = True
 crashed = None  # tells of an error that ended a thread; boot.py puts it here, for an import may need heap
 _EPOCH_2000_US = 946684800000000
 

@@ -226,9 +226,9 @@ class socket(io.IOBase):
         if request == 10:
             return self._s.fileno()
         if request == 3:
-            import uselect
+            import select
 
-            poller = uselect.poll()
+            poller = select.uselect.poll()  # the unix port's, which takes its sockets
             poller.register(self._s, argument)
             ready = poller.poll(0)
             return ready[0][1] if ready else 0
