@@ -34,11 +34,11 @@ def this_process() -> int:
     return _pid
 
 
-def check_process(pid: int, what: str) -> None:
+def check_process(pid: int, what: type) -> None:
     """Raise Forked unless this process is `pid`, the one that made `what`."""
     if _pid != pid:
         raise Forked(
-            f"this {what} was made by process {pid}, of which this one ({_pid}) is a fork: "
+            f"this {what.__name__} was made by process {pid}, of which this one ({_pid}) is a fork: "
             "make one here, or start processes by spawn"
         )
 

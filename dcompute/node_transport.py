@@ -284,7 +284,7 @@ class ComputeNodeTransport(Transport):
     def _take_task(self) -> dict[str, Any] | None:
         with self._lock:
             ring = self._core.ring
-            expired = ring.expire(self._now_ms()) if ring is not None else ()
+            expired = ring.expire(self._now_ms()) if ring is not None and ring.deadlines else ()
             task = self._core.take()
         if expired:
             self._link.send_once(expired)

@@ -166,7 +166,7 @@ class Transport(Hearing):
         raise NotImplementedError
 
     def _check_process(self) -> None:
-        check_process(self._pid, type(self).__name__)
+        check_process(self._pid, type(self))
 
     # --- how --------------------------------------------------------------------------------------------
 

@@ -62,7 +62,7 @@ class Clock:
 
     def now_s(self) -> float:
         """The virtual time."""
-        return self.env.now
+        return self.env._now
 
     def call_later(self, delay_s: float, fn: Callable[[], object]) -> Timer:
         """Call `fn()` in `delay_s` seconds (at the earliest after what is running now)."""
@@ -75,7 +75,7 @@ class Clock:
 
     def call_at(self, when_s: float, fn: Callable[[], object]) -> Timer:
         """Call `fn()` at `when_s`, or now if that is past."""
-        return self.call_later(when_s - self.env.now, fn)
+        return self.call_later(when_s - self.env._now, fn)
 
     def run_until(self, end: Event) -> None:
         """Run the environment until `end` has happened: SimPy's `run` with its `step` in the same loop, which

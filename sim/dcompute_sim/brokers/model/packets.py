@@ -74,7 +74,8 @@ class Reader:
 
     def field(self) -> bytes:
         """Bytes preceded by their length."""
-        return self.take(self.number())
+        high, low = self.take(2)
+        return self.take(high << 8 | low)
 
     def packet_id(self) -> int:
         packet_id = self.number()
