@@ -25,7 +25,7 @@ from dcompute_sim.hunt.hunting import HuntBounds, carry_out
 from dcompute_sim.interfaces.world import EngineError
 from dcompute_sim.micropython.unavailable import EmulatorUnavailable
 from dcompute_sim.report.html import html
-from dcompute_sim.report.junit import offending_lines
+from dcompute_sim.report.junit import told_lines
 from dcompute_sim.report.run_report import RunReport, replay_command
 from dcompute_sim.run import RunOptions, RunOutcome, run_scenario
 from dcompute_sim.scenario import Scenario, ScenarioError, check, find, load_all
@@ -283,7 +283,7 @@ class _Report:
         for result in wrong:
             outcome = result.outcome
             lines.append(f"{result.label} {_WORDS[outcome.status]}: {outcome.summary}")
-            lines += [f"    {line}" for line in offending_lines(self._run, outcome)]
+            lines += [f"    {line}" for line in told_lines(self._run, result)]
         lines += [f"Again: {self._run.replay}", self._left]
         return _Finding(False, "\n".join(lines))
 

@@ -13,6 +13,8 @@ from dcompute_sim import trace as t
 from dcompute_sim.checks import CHECKS
 from dcompute_sim.checks.verdict import judge
 from dcompute_sim.report.console import print_run
+from dcompute_sim.report.github import workflow_commands
+from dcompute_sim.report.junit import junit
 from dcompute_sim.report.run_report import judged
 from dcompute_sim.report.why import why
 from dcompute_sim.report.why.not_booted import not_booted
@@ -250,6 +252,38 @@ def test_why_not_booted_whom_a_fault_restarts_does_not_restart_by_itself(why: st
         ]
     told = "a): ImportError: x" + (", and restarted again and again" if again else "")
     assert not_booted(trace) == [f"1 board never connected ({told}"]
+
+
+def test_builders_are_told_why_as_the_console_is() -> None:
+    """Whoever reads a build log has no console of the run at hand."""
+    made = Scenario.model_validate(
+        {
+            "version": 1,
+            "name": "why",
+            "duration": "30s",
+            "fleet": {"py": {"count": 1, "keepalive": "10s", "queue_limit": 2, "work": "5s"}},
+            "workload": [{"burst": 9, "every": "1h", "tasks": 9, "at": "5s", "via": "transport"}],
+            "expect": [{"all_tasks_finished": {}}],
+        }
+    )
+    check(made)
+    run = judged(made.expect, run_scenario(made, RunOptions(time="virtual")).trace)
+    for told in (junit([run]), *workflow_commands(run)):
+        assert "refused there: queue full. At the end it is connected" in told
+
+
+def test_two_without_a_reason_have_not_the_same_one() -> None:
+    made = Scenario.model_validate(
+        {"version": 1, "name": "why", "duration": "10s", "fleet": {"py": {"count": 1}}}
+    )
+    events = [
+        *run_scenario(made, RunOptions(time="virtual")).trace.events[:-1],
+        t.LogLine(t_us=10_900_000, who="py-1", level="error", text="one"),
+    ]
+    out = io.StringIO()
+    checks = [CHECKS["no_errors_in_log"].model_validate({"level": level}) for level in ("error", "warning")]
+    print_run(make_console("plain", out), judged(checks, events), "plain")
+    assert "same reasons" not in out.getvalue()
 
 
 def test_what_held_needs_no_reason() -> None:

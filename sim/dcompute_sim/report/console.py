@@ -192,7 +192,7 @@ def _print_why(console: Console, run: RunReport, result: Result, told_of: dict[t
     if not reasons and not outcome.offending:
         return
     console.print(Text.assemble((result.label, "bold"), f": {outcome.summary}"))
-    before = told_of.setdefault(tuple(reasons), result.label)
+    before = told_of.setdefault(tuple(reasons), result.label) if reasons else result.label
     for reason in reasons if before == result.label else [f"for the same reasons as {before}"]:
         console.print(Text(f"   {sentence(reason)}"), soft_wrap=True)
     if not outcome.offending:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from dcompute_sim.checks.check import Status
 from dcompute_sim.report.run_report import RunReport
-from dcompute_sim.report.text import event_line
+from dcompute_sim.report.text import event_line, sentence
+from dcompute_sim.report.why import why
 
 _LEVEL = {Status.FAILED: "error", Status.INCONCLUSIVE: "warning"}
 
@@ -23,7 +24,7 @@ def workflow_commands(run: RunReport, places: Sequence[tuple[str, int]] = ()) ->
         level = _LEVEL.get(result.outcome.status)
         if level is None:
             continue
-        message = [result.outcome.summary]
+        message = [result.outcome.summary, *map(sentence, why(run.events, result))]
         if result.outcome.offending:
             message.append(f"first: {event_line(result.outcome.offending[0]).strip()}")
         message.append(f"again: {run.replay}")

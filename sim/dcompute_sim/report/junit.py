@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,8 @@ from types import MappingProxyType
 from dcompute_sim.checks.check import CheckOutcome, Status, window
 from dcompute_sim.checks.verdict import Result
 from dcompute_sim.report.run_report import RunReport
-from dcompute_sim.report.text import event_line
+from dcompute_sim.report.text import event_line, sentence
+from dcompute_sim.report.why import why
 
 # XML 1.0 has no place, not even escaped, for most control characters; a firmware's output may have them
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -27,7 +29,7 @@ def junit(runs: Sequence[RunReport], undone: Mapping[str, str] = _NOTHING) -> st
     """
     root = ET.Element("testsuites", name="dcompute")
     totals = {"tests": 0, "failures": 0, "errors": 0}
-    for suite in [*map(_suite, runs), *(_undone(name, why) for name, why in undone.items())]:
+    for suite in [*map(_suite, runs), *itertools.starmap(_undone, undone.items())]:
         for key in totals:
             totals[key] += int(suite.get(key, "0"))
         root.append(suite)
@@ -65,12 +67,12 @@ def _suite(run: RunReport) -> ET.Element:
     return suite
 
 
-def _undone(name: str, why: str) -> ET.Element:
+def _undone(name: str, reason: str) -> ET.Element:
     name = _clean(name)
     suite = ET.Element("testsuite", name=name, tests="1", failures="0", errors="1", skipped="0", time="0")
     case = ET.SubElement(suite, "testcase", classname=name, name="can be run", time="0")
-    first_line = _clean(why).partition("\n")[0]
-    ET.SubElement(case, "error", type="not run", message=first_line).text = _clean(why)
+    first_line = _clean(reason).partition("\n")[0]
+    ET.SubElement(case, "error", type="not run", message=first_line).text = _clean(reason)
     return suite
 
 
@@ -80,10 +82,15 @@ def _case(run: RunReport, result: Result) -> ET.Element:
     if outcome.status is not Status.HELD:
         tag = "failure" if outcome.status is Status.FAILED else "error"
         problem = ET.SubElement(case, tag, type=outcome.status, message=_clean(outcome.summary))
-        problem.text = _clean("\n".join([*offending_lines(run, outcome), f"Again: {run.replay}"]))
+        problem.text = _clean("\n".join([*told_lines(run, result), f"Again: {run.replay}"]))
     figures = [f"{key}: {value}" for key, value in outcome.figures.items()]
     ET.SubElement(case, "system-out").text = _clean("\n".join([outcome.summary, *figures]))
     return case
+
+
+def told_lines(run: RunReport, result: Result) -> list[str]:
+    """What led to it in words, then the offending events."""
+    return [*map(sentence, why(run.events, result)), *offending_lines(run, result.outcome)]
 
 
 def offending_lines(run: RunReport, outcome: CheckOutcome) -> list[str]:
