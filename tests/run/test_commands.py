@@ -239,18 +239,20 @@ def test_compare(dcompute: Callable[..., Done], write_scenario: Callable[..., Pa
     }
     scenario = write_scenario(**short)
     command = [sys.executable, "-m", "dcompute", "compare", str(scenario), "--plain"]
-    with subprocess.Popen(
-        [*command, "--broker", "amqtt-plain"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as beside:  # each of them mostly waits
-        same = dcompute("compare", scenario, "--plain")
-        broken, _ = beside.communicate()
+    lossy = ["--set", "network={latency: 100ms, jitter: 20ms, loss: 10%}"]
+    ways = [[*command, "--broker", "amqtt-plain"], [*command, *lossy]]
+    running = [subprocess.Popen(way, stdout=-1, stderr=subprocess.STDOUT, text=True) for way in ways]
+    same = dcompute("compare", scenario, "--plain")  # each of them mostly waits
+    broken, over_a_bad_link = (each.communicate(timeout=120)[0] for each in running)
     assert same.returncode == 0, same.stdout + same.stderr
     assert "the verdicts agree" in same.stdout
     for time in ("virtual", "real"):
         assert re.search(rf"\b{time} +1 +[0-9.,]+ ", same.stdout), same.stdout
     # The model that stands in for it finds the silent node; plain amqtt itself does not.
-    assert beside.returncode == 1, broken
+    assert running[0].returncode == 1, broken
     assert "DIFFER" in broken
+    assert running[1].returncode == 0, over_a_bad_link
+    assert "the verdicts agree" in over_a_bad_link
 
 
 def test_a_run_warns_of_links_over_which_no_node_stays(

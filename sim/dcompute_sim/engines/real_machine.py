@@ -67,7 +67,8 @@ class RealMachine:
         self.crash(driver)
 
     def power_on(self) -> None:
-        pass
+        if self._proxy is not None:
+            self._proxy.rebooted()
 
     def reset_connections(self) -> None:
         self.proxy.reset()

@@ -69,6 +69,11 @@ class EmulatorProcess:
         """Process id."""
         return self._process.pid
 
+    @property
+    def has_exited(self) -> bool:
+        """Whether it has, without collecting it."""
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
     def signal(self, number: int) -> None:
         """Send it a signal."""
         self._process.send_signal(number)

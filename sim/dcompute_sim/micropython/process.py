@@ -101,6 +101,14 @@ class FirmwareProcess:
         return self._process.pid if self._process else None
 
     @property
+    def vanished(self) -> bool:
+        """Whether the chip stopped by itself, or lost its power: nothing of it said goodbye."""
+        if self._killed:
+            return False
+        process = self._process
+        return process is None or process.has_exited
+
+    @property
     def root(self) -> Path:
         """The folder that is the board's flash; it survives reboots."""
         return self._root
@@ -124,6 +132,9 @@ class FirmwareProcess:
         kept = self._kept.start(reset_cause, loop.time())
         line = json.loads(self.board.power_on(reset_cause, self._emulator.umqtt, kept))
         self._order({**line, "radio": self._radio})
+
+    def stopping(self) -> None:
+        """The chip has stopped by itself; for who must know of it before the listener does."""
 
     def kill(self) -> None:
         """Power off, or a crash of the whole chip: SIGKILL. The kernel sends FIN for its sockets."""
@@ -282,6 +293,7 @@ class FirmwareProcess:
         if self._killed:
             self._listener.stopped("kill")
             return
+        self.stopping()
         cause = self._next_cause
         if code == -signal.SIGALRM:
             cause = boards.WDT_RESET

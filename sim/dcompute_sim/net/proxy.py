@@ -6,9 +6,13 @@ deliver it. `relay.py` is how one connection crosses.
 
 A link can also be slow, narrow and lossy. The kernels at both ends of a proxy see none of that, so the proxy
 delays as their TCP would: what is lost arrives a retransmission timeout later [RFC 6298, from the round trip
-that the link is set to], twice that when the retransmission is lost as well, and what was sent behind it
-waits. Coarser than `net/tcp.py`: a gap is never filled before the timer, and a lost acknowledgement costs
-nothing.
+that the link is set to], one more when that is lost as well, for the first is a probe [RFC 8985], from then
+on twice as long each time, and what was sent behind it waits. Coarser than `net/tcp.py`: a gap is never
+filled before the timer, and a lost acknowledgement costs nothing.
+
+A chip that resets, sleeps or loses power ends no connection: it is not there any more. Where a process stands
+for one (`chip`), the kernel that cleans up after it sends FIN or RST all the same, so an end is held until it
+is known whether the process lives.
 
 Two things loopback cannot imitate. A connection attempt while the link is down hangs (it reaches the broker
 when the link is up), but the node's own kernel already calls it connected: the proxy must accept it to own
@@ -26,6 +30,8 @@ from dcompute_sim.net.observer import ByteTap, Direction, NullObserver, WireObse
 from dcompute_sim.net.profile import LINUX
 from dcompute_sim.net.relay import Pipe
 from dcompute_sim.net.send_window import MSS
+
+_GRACE_S = 0.05  # from a socket's end to the news that its process has ended: 4 ms on an idle machine
 
 
 class FaultProxy:
@@ -76,6 +82,8 @@ class FaultProxy:
         self._server: asyncio.Server | None = None
         self.transparent = True
         """Up and not slowed: bytes need not be queued."""
+        self.grace_s = 0.0
+        self._is_gone: Callable[[], bool] = lambda: False
 
     @property
     def pipes(self) -> tuple[Pipe, ...]:
@@ -165,6 +173,18 @@ class FaultProxy:
         for pipe in list(self._pipes):
             pipe.forget()
 
+    def chip(self, is_gone: Callable[[], bool]) -> None:
+        """Who connects here is a process that stands for a chip: `is_gone()` tells, a moment after one of its
+        connections ended, whether that was because the chip stopped, which ends nothing."""
+        self.grace_s, self._is_gone = _GRACE_S, is_gone
+
+    def rebooted(self) -> None:
+        """The node has power again: it answers what is sent on connections of before with RST."""
+        if self.is_up:
+            for pipe in list(self._pipes):
+                if pipe.orphaned:
+                    pipe.link_up()
+
     def set_delay(
         self, latency_s: float, jitter_s: float = 0.0, bytes_per_s: float | None = None, loss: float = 0.0
     ) -> None:
@@ -199,7 +219,7 @@ class FaultProxy:
             measured = LINUX.round_trip()
             measured.settled(2 * self._latency_s + self._jitter_s, self._jitter_s / 3)
             while self._rng.random() < self._loss:
-                due_s += LINUX.wait_s(measured.timeout_s, repeated)
+                due_s += LINUX.wait_s(measured.timeout_s, max(0, repeated - 1))
                 repeated += 1
         due_s = max(self._crossed_s(due_s, n_bytes), not_before_s)
         return due_s, repeated
@@ -224,6 +244,9 @@ class FaultProxy:
             self._busy_until_s = max(self._busy_until_s, sent_s) + n_bytes / self._bytes_per_s
             due_s += self._busy_until_s - sent_s
         return due_s
+
+    def node_is_gone(self) -> bool:
+        return self._is_gone()
 
     def note_held(self, direction: Direction, n_bytes: int) -> None:
         self.held_bytes += n_bytes

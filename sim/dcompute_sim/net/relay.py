@@ -35,6 +35,8 @@ class LinkState(Protocol):
     closed: bool
     transparent: bool
     """Up and not slowed: bytes need not be queued."""
+    grace_s: float
+    """How long an end of the node's waits for news that it is none."""
 
     def joined(self, pipe: Pipe) -> None: ...
     def left(self, pipe: Pipe) -> None: ...
@@ -48,6 +50,9 @@ class LinkState(Protocol):
 
     def handshake_s(self) -> float:
         """How long a new connection takes to reach the broker."""
+
+    def node_is_gone(self) -> bool:
+        """Whether who connected has stopped as a chip does, which ends nothing."""
 
     def note_held(self, direction: Direction, n_bytes: int) -> None: ...
     def note_refused(self, by_silence: bool) -> None: ...
@@ -171,6 +176,23 @@ class Pipe:
             self.link.observer.closed(self.link.name, self.conn, how, by, quiet_s)
 
     # --- what crosses ---
+
+    def ended(self, lane: _Lane, item: _Item) -> None:
+        """FIN or RST came in on the side where `lane` begins.
+
+        A chip that resets, sleeps or loses power sends neither. Its process does, when this kernel cleans up
+        after it, and that comes before the news of its end.
+        """
+        if lane is self.node.out and self.link.grace_s:
+            self.loop.call_later(self.link.grace_s, self._ended, lane, item)
+        else:
+            self.send(lane, item)
+
+    def _ended(self, lane: _Lane, item: _Item) -> None:
+        if self.link.node_is_gone():
+            self.forget()
+        elif not self.orphaned:
+            self.send(lane, item)
 
     def send(self, lane: _Lane, item: _Item) -> None:
         """`item` came in on the side where `lane` begins."""
@@ -307,14 +329,14 @@ class _Endpoint(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         self.ended = True
-        self.pipe.send(self.out, _FIN)
+        self.pipe.ended(self.out, _FIN)
         return True  # the other direction may still carry bytes
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed.set()
         if exc is not None and not self._aborted:
             self.ended = True
-            self.pipe.send(self.out, _RESET)
+            self.pipe.ended(self.out, _RESET)
         self.pipe.side_gone()
 
     # Who sends to this side is the one that this side sends to: `out.target`.

@@ -7,7 +7,7 @@ from pathlib import Path
 from dcompute_sim.engines.real_machine import RealMachine
 from dcompute_sim.interfaces.node import Node, NodeSpec
 from dcompute_sim.interfaces.suspendable import SuspendableDriver
-from dcompute_sim.micropython.board import Board
+from dcompute_sim.micropython.board import PWRON_RESET, Board
 from dcompute_sim.micropython.process import BoardListener, FirmwareProcess
 from dcompute_sim.net.observer import ByteTap
 from dcompute_sim.nodes.emulator import emulator
@@ -24,6 +24,7 @@ class _RealBoard(FirmwareProcess):
         self._machine = machine
         self._no_program = SuspendableDriver(machine.driver, Rng("no program"))  # it never draws
         machine.on_silence = lambda silent: self.radio(silent=silent)
+        machine.proxy.chip(lambda: self.vanished)
 
     def read_along(self, tap: ByteTap) -> None:
         """Show `tap` what crosses this board's link."""
@@ -34,6 +35,15 @@ class _RealBoard(FirmwareProcess):
         """The kernel's word for it: a stopped process runs nothing."""
         stat = Path(f"/proc/{self.pid}/stat")
         return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "T"
+
+    def start(self, reset_cause: int = PWRON_RESET) -> None:
+        """Power on, or begin anew: what is sent on connections of before is answered with RST."""
+        self._machine.power_on()
+        super().start(reset_cause)
+
+    def stopping(self) -> None:
+        """A chip that resets or sleeps sends no FIN."""
+        self._machine.power_cut(self._no_program)
 
     def crash(self) -> None:
         """The program dies; its kernel sends FIN."""
