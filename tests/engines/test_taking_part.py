@@ -57,6 +57,7 @@ def judged(run: Run, tmp_path: Path) -> Judged:
     ("program", "said"),
     [
         ("import nothing", "n-1 died of ImportError: no module named 'nothing' (main.py, line 1)"),
+        ("import config\nconfig.BROKER_IP", "if it is a setting: `config: {BROKER_IP: ...}` of its group"),
         ("print('hello')", "n-1 never reached the broker: its program ended 0.6 s after power-on"),
         ("import time, machine\ntime.sleep(5)\nmachine.reset()", "times by itself (reset)"),
         ("import time, machine\nmachine.WDT(timeout=2000)\ntime.sleep(50)", "times by itself (watchdog)"),

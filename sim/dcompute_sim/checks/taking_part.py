@@ -18,6 +18,7 @@ Rules:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -177,7 +178,7 @@ class _Boards:
             if board.started is None:
                 unknown.setdefault("never switched on", []).append(name)
             elif board.died is not None:
-                wrong.setdefault(f"died of {board.died.error}", []).append(name)
+                wrong.setdefault(f"died of {_with_remedy(board.died.error)}", []).append(name)
                 offending.append(board.died)
             elif len(board.reboots) >= _LOOP:
                 why = board.reboots[-1].why
@@ -213,6 +214,14 @@ class _Boards:
 
 def _in_words(found: dict[str, list[str]]) -> str:
     return "; ".join(f"{named(names)} {what}" for what, names in found.items())
+
+
+def _with_remedy(error: str) -> str:
+    """What ended a program, and what to do about it where that is a setting of a name of its own."""
+    asked = re.search(r"'module' object has no attribute '([A-Z][A-Z0-9_]*)'", error)
+    if asked is None:
+        return error
+    return f"{error}; if it is a setting: `config: {{{asked[1]}: ...}}` of its group"
 
 
 def _how_far(board: _BoardRun) -> str:
