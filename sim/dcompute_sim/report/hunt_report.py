@@ -85,10 +85,10 @@ def _print_never(console: Console, hunt: Hunt) -> None:
     never = never_soon(hunt.corpus.shown, kinds)
     if never:
         named = ", ".join(f"{second} after {first}" for first, second in never[:_SHOWN_PAIRS])
-        more = ", ..." if len(never) > _SHOWN_PAIRS else ""
+        more = ", ..." if len(never) > _SHOWN_PAIRS else "."
         told = (
             f"Never within seconds on one node: {len(never)} of "
-            f"{number_of(len(kinds) ** 2, 'pair')}: {named}{more}."
+            f"{number_of(len(kinds) ** 2, 'pair')}: {named}{more}"
         )
         console.print(Text(told, style="dim"), soft_wrap=True)
 
