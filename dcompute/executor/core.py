@@ -254,7 +254,8 @@ class FleetCore:
         placement = node.open.get(said.n)
         if placement is None or node.life != (said.inc.rpartition(".")[0] or said.inc):
             return None
-        return placement if placement.task is self.tasks.get(said.task_id) else None
+        same = placement.task is self.tasks.get(said.task_id) and placement.attempt == said.attempt
+        return placement if same else None
 
     def answered_as_of_old(self, node_id: str, task_id: str, result: object, now_s: float) -> None:
         """Take in a result on the topic `results`, from a node that knows no end to end delivery and has the

@@ -377,10 +377,10 @@ def test_progress_counts_for_what_is_open_there_and_shows_that_it_arrived() -> N
     fleet.node("a")
     fleet.give("1")
 
-    def said(life: str = "L1", task: str = "1", n: int = 1) -> bool:
-        return fleet.core.progressed(Progress("a", f"{life}.1", task, 1, n, 0.5, ""), fleet.now_s)
+    def said(life: str = "L1", task: str = "1", n: int = 1, attempt: int = 1) -> bool:
+        return fleet.core.progressed(Progress("a", f"{life}.1", task, attempt, n, 0.5, ""), fleet.now_s)
 
-    assert [said(life="L0"), said(task="2"), said(n=2)] == [False] * 3
+    assert [said(life="L0"), said(task="2"), said(n=2), said(attempt=2)] == [False] * 4
     fleet.pass_time(9)
     assert said()
     fleet.pass_time(9)

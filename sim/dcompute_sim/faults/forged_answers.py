@@ -32,9 +32,10 @@ class ForgedAnswers(NodeFault):
 
     kind: Literal["forged_answers"]
     heal_after: For
-    how: Literal["other-life", "other-node", "retained"] = Field(
+    how: Literal["other-life", "other-attempt", "other-node", "retained"] = Field(
         default="other-life",
-        description="`other-life`: as from a life that the node never had. `other-node`: in the name of "
+        description="`other-life`: as from a life that the node never had. `other-attempt`: that another "
+        "attempt than this one has failed. `other-node`: in the name of "
         "another node, where the asker has to listen to all (a node with `credit: 0`). `retained`: as the "
         "node itself would, and the broker keeps it for whoever subscribes later.",
     )
@@ -84,9 +85,12 @@ class ForgedAnswers(NodeFault):
             ]
         if "from" not in task:
             return []
-        life = task["boot"] if self.how == "retained" else _FORGED
+        life = _FORGED if self.how == "other-life" else task["boot"]
         answer |= {"node_id": own, "inc": f"{life}.1", "ok": True}
         answer |= {"n": task["n"], "attempt": task["attempt"]}
+        if self.how == "other-attempt":
+            error = {"type": "Forged", "message": "it failed", "traceback": ""}
+            answer |= {"ok": False, "result": None, "error": error, "attempt": task["attempt"] + 1}
         return [(f"{results}/{task['from']}", json.dumps(answer).encode())]
 
     def details(self) -> str:
