@@ -55,6 +55,11 @@ def unfinished(events: Sequence[t.Event], result: Result) -> list[str]:
 
 def _to_try(events: Sequence[t.Event], fates: Counter[str], without: int) -> list[str]:
     """What would help, where what became of most says so."""
+    if deaf := _deaf(events):
+        return [
+            f"what to try: {named(deaf)} took no task at all: a program gets them on the topic that is its "
+            "node's id, if it subscribes to that"
+        ]
     ((fate, count),) = fates.most_common(1)
     if 2 * count < sum(fates.values()):
         return []
@@ -70,6 +75,21 @@ def _to_try(events: Sequence[t.Event], fates: Counter[str], without: int) -> lis
             f"{seconds(events[-1].t_s)}, {without:,} are left"
         ]
     return []
+
+
+def _deaf(events: Sequence[t.Event]) -> list[str]:
+    """Who runs a program of somebody else's, was sent tasks, and took none."""
+    sent: dict[str, None] = {}
+    foreign: set[str] = set()
+    for event in events:
+        match event:
+            case t.NodeDefined(node=node, foreign=True):
+                foreign.add(node)
+            case t.TaskSent(node=node) if node in foreign:
+                sent[node] = None
+            case t.TaskReceived(node=node):
+                foreign.discard(node)
+    return [node for node in sent if node in foreign]
 
 
 def _unsent(count: int, replay: Replay, history: History) -> str:
