@@ -3,10 +3,8 @@
 import errno
 import io
 
-import _arrivals
 import _board
 import _kernel
-import _native
 import network
 import uctypes
 import ustruct
@@ -77,7 +75,7 @@ class socket(io.IOBase):
         global _numbers
         if kind not in (SOCK_STREAM, SOCK_DGRAM):
             raise AttributeError("the emulator has TCP and UDP sockets only")
-        if len(_arrivals.sockets) >= _MOST:
+        if len(_kernel.sockets) >= _MOST:
             raise OSError(_ENFILE)
         if not _number:
             _number = _numbers = _numbers % _LAST_NUMBER + 1
@@ -113,7 +111,7 @@ class socket(io.IOBase):
         elif kind == _END:
             self._ended = True
         elif kind == _ERROR:
-            self._error = _arrivals.number_at(address)
+            self._error = _kernel.number_at(address)
         elif kind == _FULL:
             self._full = True
         elif kind == _ROOM:
@@ -128,14 +126,14 @@ class socket(io.IOBase):
     def _keep(self, address, size):
         if self._end + size > self._room:
             left = self._end - self._at
-            _native.move(self._memory, self._memory + self._at, left)
+            _kernel.move(self._memory, self._memory + self._at, left)
             self._at = 0
             self._end = left
             if left + size > self._room:
                 room = left + size + _SEGMENT_BYTES
-                self._memory = _native.grow(self._memory, self._room, room)
+                self._memory = _kernel.grow(self._memory, self._room, room)
                 self._room = room
-        _native.move(self._memory + self._end, address, size)
+        _kernel.move(self._memory + self._end, address, size)
         self._end += size
 
     def readiness(self, events):
@@ -164,13 +162,13 @@ class socket(io.IOBase):
             self._peer = (host, address[1])
             return
         target = ("%d %s" % (address[1], host)).encode()
-        _arrivals.sockets[self.number] = self
+        _kernel.sockets[self.number] = self
         self._state = "connecting"
         failure = _kernel.wait_connect(self.number, target, self.timeout_us)
         if failure:
             if failure != errno.EINPROGRESS:
                 self._state = "new"
-                _arrivals.sockets.pop(self.number, None)
+                _kernel.sockets.pop(self.number, None)
             raise OSError(failure)
         self._state = "open"
 
@@ -178,11 +176,11 @@ class socket(io.IOBase):
         if self._state == "closed":
             raise OSError(errno.EBADF)
         port = address[1] or _FIRST_OWN_PORT + self.number
-        for other in _arrivals.sockets.values():
+        for other in _kernel.sockets.values():
             if other._port == port and (other._state == "datagrams") == (self._state == "datagrams"):
                 raise OSError(errno.EADDRINUSE)
         self._port = port
-        _arrivals.sockets[self.number] = self
+        _kernel.sockets[self.number] = self
         if self._state == "datagrams":
             _kernel.ride(_kernel.BIND, self.number, ustruct.pack("<HH", 0, port))
 
@@ -202,10 +200,10 @@ class socket(io.IOBase):
         try:
             accepted = socket(_number=number)
             accepted._state = "open"
-            _arrivals.sockets[number] = accepted  # first: a turn may end at any branch, and bytes arrive
+            _kernel.sockets[number] = accepted  # first: a turn may end at any branch, and bytes arrive
         finally:
             _kernel.ride(_kernel.ACCEPT, number)
-            if number not in _arrivals.sockets:
+            if number not in _kernel.sockets:
                 _kernel.send_close(number)
         return accepted, peer
 
@@ -325,9 +323,9 @@ class socket(io.IOBase):
                     raise OSError(self._error)
                 break
             if got:
-                _native.move(uctypes.addressof(buffer) + got, self._memory + self._at, count)
+                _kernel.move(uctypes.addressof(buffer) + got, self._memory + self._at, count)
             else:
-                _native.fill(buffer, self._memory + self._at, count)
+                _kernel.fill(buffer, self._memory + self._at, count)
             self._at += count
             got += count
             _kernel.let_others()
@@ -410,12 +408,12 @@ class socket(io.IOBase):
         return self.number
 
     def close(self):
-        if self.number in _arrivals.sockets and self._state != "closed":
+        if self.number in _kernel.sockets and self._state != "closed":
             _kernel.send_close(self.number)
-            _arrivals.sockets.pop(self.number, None)
+            _kernel.sockets.pop(self.number, None)
         self._state = "closed"
         if self._room:
-            _native.free(self._memory, self._room)
+            _kernel.free(self._memory, self._room)
         self._memory = self._room = self._at = self._end = 0
 
     def __enter__(self):
