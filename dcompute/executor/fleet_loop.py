@@ -250,7 +250,7 @@ class FleetLoop(Hearing):
             self._over(settled)
 
     def _held_large(self) -> dict[tuple[str, str, int], bytes]:
-        """The large messages that the link still has, to be sent again by itself."""
+        """Return the large messages that the link still has, to be sent again by itself."""
         held = {payload for _, payload, _ in self._link.unsent()}
         return {key: payload for key, payload in self._large.items() if payload in held}
 
