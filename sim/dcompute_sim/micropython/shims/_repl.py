@@ -68,7 +68,6 @@ def _power_cut(order):
 
 
 def run(entries):
-    _board.kernel.listen()  # an interrupt may come while it boots
     _run(_run_files, entries)
     while True:
         _ready.acquire()

@@ -214,7 +214,8 @@ def start(fd):
 
 
 def power_on():
-    _die_with_it(_SIGKILL)
+    if not _listens:
+        _die_with_it(_SIGKILL)
     report({"ev": "boot", "free": gc.mem_free()})
 
 
@@ -222,12 +223,13 @@ _listens = False
 
 
 def listen():
-    # From now on a thread of its own listens to the testbed.
+    # From now on a thread of its own listens to the testbed. Called by the main thread: there is no other.
     global _listens
     if not _listens:
         try:
             _listens = True
             _unix_thread.start_new_thread(_listen, ())
+            _die_with_it(0)  # that would also be with the thread of the testbed's that started us
         except MemoryError:  # there may be some at the next wait
             _listens = False
 
@@ -246,7 +248,6 @@ def read(n):
 def _listen():
     global _spare
     enter()
-    _die_with_it(0)  # that would also be when the thread of the testbed's ends which started this process
     while True:
         size = _read_line()
         if not size:
