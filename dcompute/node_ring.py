@@ -95,11 +95,11 @@ class Ring(Answers):  # nothing private: the compiled firmware gives private nam
             return ("boot", "maybe")  # rule 1
         known = self.askers.get(message["from"])
         if known is None:  # rule 8
-            if n <= self.floor:
-                return ("stale", "maybe" if n <= self.ran_floor else "no", self.floor)
-            if not self.make_room():
+            if n > self.floor and not self.make_room():
                 self.floor = n
                 return ("slots", "no")
+            if n <= self.floor:  # it may be so only since there is room
+                return ("stale", "maybe" if n <= self.ran_floor else "no", self.floor)
             known = self.askers[message["from"]] = Asker(self.floor)
         self.turn += 1
         known.heard = self.turn

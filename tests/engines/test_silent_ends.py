@@ -34,6 +34,7 @@ _ENDS = {
     "sleeps": "machine.deepsleep(20000)",
     "bitten": "machine.WDT(timeout=1000)",
     "closes": "c.sock.close()",  # which says so, as ever
+    "softly": "machine.soft_reset()",  # frees its sockets, and what is freed is closed
 }
 
 
@@ -48,7 +49,7 @@ def test_what_a_chip_leaves_behind_stays_open(run: Run, tmp_path: Path, time: st
     keys = {"duration": "5s", "fleet": fleet, "expect": ["no_errors_in_log"]}
     outcome = run(keys, time=time, broker="model")
     ends = [(event.node, event.how) for event in outcome.trace if isinstance(event, t.NodeStopped)]
-    assert {(f"{name}-1", "reboot") for name in ("resets", "sleeps", "bitten")} <= set(ends)
+    assert {(f"{name}-1", "reboot") for name in ("resets", "sleeps", "bitten", "softly")} <= set(ends)
     closed = {event.node: event.how for event in outcome.trace if isinstance(event, t.WireClosed)}
-    assert closed["closes-1"] == "fin"
+    assert (closed["closes-1"], closed["softly-1"]) == ("fin", "fin")
     assert {closed.get(f"{name}-1", "lost") for name in ("resets", "sleeps", "bitten")} == {"lost"}

@@ -526,11 +526,16 @@ class LockstepBoard:
         self._restart_soon(RESETS.get(cause, "reset"), cause if asleep_ms >= 0 else None, asleep_ms)
 
     def _restart_soon(self, how: str, cause: int | None, asleep_ms: int = 0) -> None:
-        """The chip's connections vanish unannounced; the rebooted stack answers them with RST.
+        """The chip's connections vanish unannounced; the rebooted stack answers them with RST. A soft reset
+        closes them: the port's collector frees every object, and a socket that is freed is closed
+        (ports/esp32/main.c, `gc_sweep_all`; modsocket.c, `__del__`).
 
         `cause`: of the restart; None: there is none.
         """
-        self.host.power_cut()
+        if cause == boards.SOFT_RESET:
+            self.host.crash()
+        else:
+            self.host.power_cut()
         self._listener.stopped(how)
         self._asleep = how == RESETS[boards.DEEPSLEEP_RESET]
         self._draws("deep_sleep" if self._asleep else "off")

@@ -102,8 +102,9 @@ class FirmwareProcess:
 
     @property
     def vanished(self) -> bool:
-        """Whether the chip stopped by itself, or lost its power: nothing of it said goodbye."""
-        if self._killed:
+        """Whether the chip stopped by itself, or lost its power: nothing of it said goodbye. A soft reset closes
+        the sockets, as the kernel does."""
+        if self._killed or self._next_cause == boards.SOFT_RESET:
             return False
         process = self._process
         return process is None or process.has_exited
@@ -134,7 +135,7 @@ class FirmwareProcess:
         self._order({**line, "radio": self._radio})
 
     def stopping(self) -> None:
-        """The chip has stopped by itself; for who must know of it before the listener does."""
+        """The chip has stopped by itself, silently; for who must know of it before the listener does."""
 
     def kill(self) -> None:
         """Power off, or a crash of the whole chip: SIGKILL. The kernel sends FIN for its sockets."""
@@ -293,10 +294,11 @@ class FirmwareProcess:
         if self._killed:
             self._listener.stopped("kill")
             return
-        self.stopping()
         cause = self._next_cause
         if code == -signal.SIGALRM:
             cause = boards.WDT_RESET
+        if cause != boards.SOFT_RESET:
+            self.stopping()
         if cause is not None:
             self._listener.stopped(RESETS.get(cause, "reset"))
             if self._asleep_ms < 0:
