@@ -114,7 +114,7 @@ class Ring(Answers):  # nothing private: the compiled firmware gives private nam
         if entry is None:
             entry = known.may[n] = Entry(message["from"], message)
             self.take_in(entry, message, payload, now_ms)  # rule 5
-        elif entry.id != str(message["id"]):
+        elif entry.id != str(message["id"]) or entry.attempt != message["attempt"]:
             return ("stale", "maybe", known.top)
         elif message.get("cancel"):
             self.cancel(entry)
@@ -141,6 +141,8 @@ class Ring(Answers):  # nothing private: the compiled firmware gives private nam
             entry.held = ("cancelled", "no")
         elif message.get("recall"):
             entry.held = ("recalled", "no")
+        elif left_ms <= 0:
+            entry.held = ("expired", "no")
         elif self.leaving:
             entry.held = ("leaving", "no")
         # Of this id there may be another asker's, or an attempt that was given up: one at a time.

@@ -102,8 +102,8 @@ class FirmwareProcess:
 
     @property
     def vanished(self) -> bool:
-        """Whether the chip stopped by itself, or lost its power: nothing of it said goodbye. A soft reset closes
-        the sockets, as the kernel does."""
+        """Whether the chip stopped by itself, or lost its power: nothing of it said goodbye. A soft reset
+        closes the sockets, as the kernel does."""
         if self._killed or self._next_cause == boards.SOFT_RESET:
             return False
         process = self._process

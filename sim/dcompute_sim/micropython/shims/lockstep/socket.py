@@ -119,7 +119,7 @@ class socket(io.IOBase):
         elif kind == _CONNECTED:
             self._state = "open"
         elif kind == _TLS_SHOWN:
-            self._flaws = _arrivals.number_at(address)
+            self._flaws = _kernel.number_at(address)
         elif kind == _TLS_OPEN:
             self._secure = True
 
