@@ -49,7 +49,7 @@ class VirtualDriver:
 
     def __init__(self, host: Host, clock: Clock, rng: Rng, authorities: tuple[str, ...] = ()) -> None:
         self.random = rng
-        self.call_later = clock.call_later
+        self.call_later = clock.shared_call_later
         self._authorities = authorities
         self._host = host
         self._clock = clock

@@ -56,7 +56,7 @@ class PythonNode:
         self._loop: TaskLoop | None = None
         self._leaving = False
         self._callbacks = 0
-        self._at_work: dict[str, Done] = {}  # of nodes that heed a cancel
+        self._at_work: dict[str, Done] | None = {} if spec.group.heeds_cancel else None
 
     @property
     def running(self) -> bool:
@@ -115,9 +115,9 @@ class PythonNode:
         )
         self._loop = TaskLoop(self._transport, self._execute, self._finished)
         self._callbacks = 0
-        self._at_work.clear()
         self._transport.set_task_callback(self._notice)
-        if spec.group.heeds_cancel:
+        if self._at_work is not None:
+            self._at_work.clear()
             self._transport.set_cancel_callback(self._unwanted)
         self._transport.start(timeout_s=0)
 
@@ -151,7 +151,7 @@ class PythonNode:
             result = Failure("Failed: as the scenario asked", "")
         elif "error" in result:
             result = Failure(f"ValueError: {result['error']}", "")
-        if group.heeds_cancel:
+        if self._at_work is not None:
             self._at_work[str(task["id"])] = done
         driver.call_later(group.work.draw(driver.random), lambda: self._done(task, done, result))
 
@@ -161,11 +161,11 @@ class PythonNode:
         return functions + [name.rpartition(":")[2] for name in functions]
 
     def _done(self, task: dict[str, Any], done: Done, result: Any) -> None:
-        if not self._spec.group.heeds_cancel or self._at_work.pop(str(task["id"]), None) is not None:
+        if self._at_work is None or self._at_work.pop(str(task["id"]), None) is not None:
             done(result)
 
     def _unwanted(self, task_id: str) -> None:
-        done = self._at_work.pop(task_id, None)
+        done = None if self._at_work is None else self._at_work.pop(task_id, None)
         if done is not None:
             done(Failure("Cancelled: it is not wanted any more", ""))
 
