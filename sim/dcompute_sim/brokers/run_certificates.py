@@ -11,7 +11,7 @@ from dcompute.extras import install_command
 from dcompute_sim.brokers.real_broker import BrokerError, BrokerSecurity
 from dcompute_sim.interfaces.tls_logins import TlsLogins
 from dcompute_sim.interfaces.world import Login
-from dcompute_sim.scenario.broker_tls import BEGINS_S, ENDS_S, EXPIRED_S, OTHER_NAME, CertificateKind
+from dcompute_sim.scenario.broker_tls import BEGINS_S, ENDS_S, OTHER_NAME, CertificateKind, holds_between_s
 
 _HOST = "127.0.0.1"  # where nodes find their links to the broker
 
@@ -54,11 +54,6 @@ def run_certificates(kind: CertificateKind, folder: Path) -> tuple[BrokerSecurit
     name = "dcompute run"
     is_authority = x509.BasicConstraints(ca=True, path_length=0)
     authority = signed(name, authority_key, name, authority_key, (BEGINS_S, ENDS_S), is_authority)
-    begins_s, ends_s = BEGINS_S, ENDS_S
-    if kind == "expired":
-        ends_s = EXPIRED_S
-    elif kind == "not_yet":
-        begins_s, ends_s = ENDS_S, 2 * ENDS_S
     elsewhere = kind == "other_name"
     names = x509.SubjectAlternativeName(
         [x509.DNSName(OTHER_NAME)] if elsewhere else [x509.IPAddress(ipaddress.ip_address(_HOST))]
@@ -68,7 +63,7 @@ def run_certificates(kind: CertificateKind, folder: Path) -> tuple[BrokerSecurit
         broker_key,
         "dcompute elsewhere" if kind == "other_authority" else name,
         other_key if kind == "other_authority" else authority_key,
-        (begins_s, ends_s),
+        holds_between_s(kind),
         names,
     )
     security = BrokerSecurity(certificate=folder / "broker.pem", key=folder / "broker.key")

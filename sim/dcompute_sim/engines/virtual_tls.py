@@ -8,7 +8,7 @@ from functools import cache
 from dcompute_sim.interfaces.tls_logins import TlsLogins
 from dcompute_sim.interfaces.world import Login
 from dcompute_sim.net.tls_model import Certificate, authority_id
-from dcompute_sim.scenario.broker_tls import BEGINS_S, ENDS_S, EXPIRED_S, OTHER_NAME, CertificateKind
+from dcompute_sim.scenario.broker_tls import OTHER_NAME, CertificateKind, holds_between_s
 
 _AUTHORITY = b"dcompute: the authority of a run in virtual time"
 _OTHER_AUTHORITY = b"dcompute: somebody else"
@@ -32,9 +32,10 @@ def modelled_logins() -> TlsLogins:
 
 def modelled_certificate(kind: CertificateKind, host: str) -> Certificate:
     """What the broker on `host` shows in virtual time."""
+    begins_s, ends_s = holds_between_s(kind)
     return Certificate(
         names=(OTHER_NAME if kind == "other_name" else host,),
         authority=authority_id(_der(_OTHER_AUTHORITY if kind == "other_authority" else _AUTHORITY)),
-        begins_s=ENDS_S if kind == "not_yet" else BEGINS_S,
-        ends_s=EXPIRED_S if kind == "expired" else 2 * ENDS_S if kind == "not_yet" else ENDS_S,
+        begins_s=begins_s,
+        ends_s=ends_s,
     )

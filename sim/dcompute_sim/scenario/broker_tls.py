@@ -19,6 +19,13 @@ EXPIRED_S = 1_640_995_200
 OTHER_NAME = "elsewhere.example"
 
 
+def holds_between_s(kind: CertificateKind) -> tuple[int, int]:
+    """Return from when until when a certificate of this kind holds, in either time."""
+    if kind == "expired":
+        return BEGINS_S, EXPIRED_S
+    return (ENDS_S, 2 * ENDS_S) if kind == "not_yet" else (BEGINS_S, ENDS_S)
+
+
 class BrokerTls(Model):
     """The broker speaks TLS, and nodes check its certificate against an authority of the run's.
 
