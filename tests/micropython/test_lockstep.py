@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from dcompute_sim.chips.chip_timing import Spread, chip_named
 from dcompute_sim.micropython import board as boards
 from dcompute_sim.micropython import lockstep, lockstep_process
+from dcompute_sim.micropython.address_space import can_fix_addresses
 from dcompute_sim.micropython.lockstep_process import LockstepError
 from dcompute_sim.net.sockets import Stream
 
@@ -52,6 +54,20 @@ while True:
     time.sleep_ms(100)
 """
 )
+
+
+def test_what_a_board_keeps_lies_at_the_same_addresses_in_every_run(
+    virtual_rig: Callable[[], AbstractContextManager[VirtualRig]],
+) -> None:
+    """The collector takes what looks like an address for one: a full heap would hang on where it lies."""
+    said = []
+    for _ in range(4):
+        with virtual_rig() as rig:
+            board, heard = rig.add("print(id(bytearray(8)), id(open))")
+            board.start()
+            rig.run(30)
+            said.append(heard.lines)
+    assert (len({tuple(lines) for lines in said}) == 1) is can_fix_addresses()
 
 
 def _echo(stream: Stream) -> None:

@@ -15,6 +15,7 @@ from typing import Literal
 from dcompute_sim.chips.chip_timing import ChipTiming
 from dcompute_sim.fwbuild.build_errors import FirmwareError
 from dcompute_sim.micropython import flash
+from dcompute_sim.micropython.address_space import fixed_addresses
 from dcompute_sim.micropython.provision import Emulator
 from dcompute_sim.micropython.unavailable import EmulatorUnavailable
 
@@ -202,14 +203,15 @@ def shims_of(
     probe = Board(uid=bytes(6), files=(), timing=timing)
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        process = subprocess.Popen(
-            _command(emulator, kernel, _PROBE_HEAP_BYTES, theirs.fileno()),
-            cwd=emulator.shims,  # a folder without firmware, or its node core would count as the emulator's
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            pass_fds=(theirs.fileno(),),
-        )
+        with fixed_addresses():
+            process = subprocess.Popen(
+                _command(emulator, kernel, _PROBE_HEAP_BYTES, theirs.fileno()),
+                cwd=emulator.shims,  # without firmware, or its node core would count as the emulator's
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                pass_fds=(theirs.fileno(),),
+            )
         theirs.close()
         ours.sendall(probe.power_on(PWRON_RESET, emulator.umqtt, measure=True, console=console))
         try:

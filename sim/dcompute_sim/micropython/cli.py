@@ -10,6 +10,7 @@ import typer
 
 from dcompute_sim.fwbuild.build_errors import FirmwareError
 from dcompute_sim.fwbuild.compile import compile_firmware
+from dcompute_sim.micropython.address_space import can_fix_addresses
 from dcompute_sim.micropython.board import DEFAULT_HEAP_BYTES, Board
 from dcompute_sim.micropython.cache import default_cache
 from dcompute_sim.micropython.compiled import shim_sources
@@ -44,6 +45,11 @@ def status() -> None:
     typer.echo(f"{emulator}: {emulator.argv[-1]}")
     typer.echo(f"umqtt.simple: {emulator.umqtt}")
     typer.echo(f"cache: {default_cache()}")
+    if not can_fix_addresses():
+        typer.echo(
+            "addresses: random, for the system lets no process have fixed ones (personality(2)); a run in "
+            "which a board's heap is full to the last block may not repeat exactly"
+        )
 
 
 @app.command()

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from dcompute_sim.micropython import board as boards
+from dcompute_sim.micropython.address_space import fixed_addresses
 from dcompute_sim.micropython.board import Board
 from dcompute_sim.micropython.provision import Emulator
 
@@ -48,7 +49,7 @@ class EmulatorProcess:
     ) -> None:
         self.name = root.name
         self.control, theirs = socket.socketpair()
-        with theirs:
+        with theirs, fixed_addresses():
             self._process = subprocess.Popen(
                 boards.command(emulator, board, kernel, theirs.fileno(), console),
                 cwd=root,
