@@ -184,7 +184,7 @@ class MasterNodeTransport(Transport):
             self._memory.close()
 
     def _judge_nobody(self) -> None:
-        """Without a link, silence says nothing about a node."""
+        """Judge nobody: without a link, silence says nothing about a node."""
         with self._lock:
             self._registry.link_down()
 

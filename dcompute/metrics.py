@@ -106,7 +106,7 @@ def serve_metrics(
 
 
 def _library() -> Any:
-    """prometheus_client. ValueError if it is of no use."""
+    """Import prometheus_client. ValueError if it is of no use."""
     try:
         import prometheus_client
         import prometheus_client.core
@@ -125,7 +125,7 @@ def _library() -> Any:
 
 
 def address_of(text: str) -> tuple[str, int]:
-    """(host, port) of `9400`, `0.0.0.0:9400` or `[::]:9400`. ValueError for anything else."""
+    """Return (host, port) of `9400`, `0.0.0.0:9400` or `[::]:9400`. ValueError for anything else."""
     host, colon, port = text.rpartition(":")
     if not port.isascii() or not port.isdigit() or int(port) > 65535 or (colon and not host):
         raise ValueError(f"{text!r} is neither a port nor HOST:PORT")

@@ -20,7 +20,7 @@ from typing import Any, get_type_hints
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
-    """`command` as Typer is to see it: in place of each parameter that is a dataclass stand its fields."""
+    """Return `command` as Typer is to see it: with the fields of each dataclass in its place."""
     hints = get_type_hints(command)
     groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
 

@@ -108,7 +108,7 @@ class Waves:
 
 
 def share(text: str, *, whole: bool) -> float:
-    """`10%` as 0.1; with `whole` also a number of boards. Raises BadCampaign."""
+    """Read `10%` as 0.1; with `whole` also a number of boards. Raises BadCampaign."""
     try:
         if text.endswith("%"):
             return float(text[:-1]) / 100

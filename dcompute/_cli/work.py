@@ -91,6 +91,6 @@ def _print(future: FleetFuture, say: Say) -> int:
 
 
 def json_line(value: object) -> str:
-    """JSON on one line, with what a terminal would obey written as an escape."""
+    """Return JSON on one line, with what a terminal would obey written as an escape."""
     text = json.dumps(value, ensure_ascii=False)
     return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)

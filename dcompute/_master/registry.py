@@ -259,7 +259,7 @@ class Registry:
         return bool(inc and record.inc and inc != record.inc)
 
     def _is_echo(self, record: NodeRecord, message: StatusMessage, retained: bool) -> bool:
-        """Our own declaration of death, which crossed with a sign of life."""
+        """Say whether it is our own declaration of death, which crossed with a sign of life."""
         if retained or message.status != DEAD or message.inc != record.declared_inc:
             return False
         record.declared_inc = None
@@ -427,7 +427,7 @@ class Registry:
         return record.status if record else None
 
     def next_attempt(self, task_id: str) -> int:
-        """1 for a task not sent yet, one more each time it was `sent`."""
+        """Return 1 for a task not sent yet, one more each time it was `sent`."""
         return self._tasks.next_attempt(task_id)
 
     def sent(self, task_id: str, attempt: int, node_id: str) -> None:

@@ -43,7 +43,7 @@ class TaskBook:
         self._memory = memory
 
     def next_attempt(self, task_id: str) -> int:
-        """1 for a task not sent yet, one more each time it was `sent`."""
+        """Return 1 for a task not sent yet, one more each time it was `sent`."""
         return self._attempts.get(task_id, (0, ()))[0] + 1
 
     def sent(self, task_id: str, attempt: int, node_id: str) -> None:

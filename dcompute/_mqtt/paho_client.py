@@ -154,7 +154,7 @@ class PahoClient(paho.Client):
             self._leave_to_paho(header, body)
 
     def send_publish(self, topic: str, payload: bytes, qos: int, retain: bool) -> int:
-        """PUBLISH; its id. At QoS 0 and 1 nothing of the message is kept."""
+        """Send a PUBLISH; return its id. At QoS 0 and 1 nothing of the message is kept."""
         if qos > 1:
             self._may_keep_messages()
             return self.publish(topic, payload, qos, retain).mid
@@ -171,7 +171,7 @@ class PahoClient(paho.Client):
         return mid
 
     def send_subscribe(self, topics: Sequence[tuple[str, int]]) -> int:
-        """SUBSCRIBE to these filters, each with its QoS, all in one packet; its id."""
+        """Send a SUBSCRIBE to these filters, each with its QoS, all in one packet; return its id."""
         mid: int = self._mid_generate()
         body = mid.to_bytes(2, "big")
         for topic_filter, qos in topics:

@@ -124,7 +124,7 @@ class PahoSession:
             self.flush()
 
     def subscribe(self, topics: Sequence[Subscription], *, optional: bool = False) -> None:
-        """SUBSCRIBE, all in one packet; answered by `session_subscribed`, an `optional` one (of one topic) by
+        """Subscribe to all in one packet; answered by `session_subscribed`, an `optional` one (one topic) by
         `session_extra`. A refusal of what is not optional ends the session."""
         mid = self._client.send_subscribe(topics)
         if optional:
@@ -136,7 +136,7 @@ class PahoSession:
         return list((self._extras or {}).values())
 
     def publish(self, topic: str, payload: bytes, retain: bool, qos: int = QOS) -> int:
-        """PUBLISH; the returned id comes back in `session_acknowledged`. `flush` sends it."""
+        """Queue a PUBLISH; the returned id comes back in `session_acknowledged`. `flush` sends it."""
         return self._client.send_publish(topic, payload, qos, retain)
 
     def disconnect(self) -> None:

@@ -204,7 +204,7 @@ def _split(body: bytes, *sizes: int) -> list[bytes]:
 
 
 def _xor(data: bytes, stream: bytes, suffix: bytes) -> bytes:
-    """`data` under the keystream SHA256(stream | block number | suffix)."""
+    """Return `data` under the keystream SHA256(stream | block number | suffix)."""
     count = -(-len(data) // 32)
     pad = b"".join(
         hashlib.sha256(stream + block.to_bytes(4, "big") + suffix).digest() for block in range(count)

@@ -196,7 +196,7 @@ class Journal:
         return [task_id for (task_id,) in found]
 
     def placed(self) -> dict[str, list[tuple[str, str, int, int, bool]]]:
-        """(node, life, n, attempt, active) of each task's placements."""
+        """Return (node, life, n, attempt, active) of each task's placements."""
         placed: dict[str, list[tuple[str, str, int, int, bool]]] = {}
         with self._lock:
             for task, node, life, n, attempt, active in self._db.execute("select * from placed"):
@@ -204,7 +204,7 @@ class Journal:
         return placed
 
     def counters(self) -> list[tuple[str, str, int]]:
-        """(node, life, highest number used)."""
+        """Return (node, life, highest number used)."""
         with self._lock:
             return self._db.execute("select node, life, top from counter").fetchall()
 

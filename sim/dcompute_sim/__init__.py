@@ -20,7 +20,7 @@ _HOME = dict.fromkeys(("RunOutcome", "RunOptions", "run_scenario"), "dcompute_si
 
 
 def __getattr__(name: str) -> Any:
-    """Loaded when asked for: pytest imports this package wherever it is installed."""
+    """Load it when asked for: pytest imports this package wherever it is installed."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

@@ -28,7 +28,7 @@ FAILURE = "an error"
 
 
 def expected(task: Mapping[str, Any]) -> Any:
-    """The answer to a task of the scenario, `id` included."""
+    """Return the answer to a task of the scenario, `id` included."""
     if "answer" in task:
         return task["answer"]
     args = task.get("args", ())
@@ -49,12 +49,13 @@ def expected(task: Mapping[str, Any]) -> Any:
 
 
 def asked_digest(task: Mapping[str, object], declared: object) -> tuple[str, bool]:
-    """Digest of the answer to a task: the declared one, if there is one, which the second value says."""
+    """Return the digest of the answer to a task: the declared one, if there is one, which the second value
+    says."""
     return value_digest(expected(task) if declared is None else declared), declared is not None
 
 
 def given(result: object) -> object:
-    """The answer that a result gives."""
+    """Return the answer that a result gives."""
     if not isinstance(result, dict):
         return result
     if "error" in result:
@@ -72,7 +73,7 @@ def given(result: object) -> object:
 
 
 def python_result(task: Mapping[str, object]) -> dict[str, object]:
-    """What a python node of the testbed answers with, its work being only simulated."""
+    """Return what a python node of the testbed answers with, its work being only simulated."""
     answer = expected(task)
     if answer == FAILURE:
         return {"error": f"no such function, or not with these arguments: {task.get('function')}"}

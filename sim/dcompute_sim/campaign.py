@@ -67,12 +67,12 @@ class Campaign:
     results: list[SeedResult] = field(default_factory=list)
 
     def of(self, status: Status) -> list[SeedResult]:
-        """The results with this status, by seed."""
+        """Return the results with this status, by seed."""
         found = [result for result in self.results if result.verdict.status is status]
         return sorted(found, key=lambda result: result.seed)
 
     def tallies(self) -> dict[str, Tally]:
-        """How each expectation fared, by its label."""
+        """Tell how each expectation fared, by its label."""
         tallies: dict[str, Tally] = {}
         for seed_result in sorted(self.results, key=lambda result: result.seed):
             for result in seed_result.verdict.results:
@@ -94,7 +94,7 @@ class Campaign:
         return EXIT_STATUS[self.status]
 
     def coverage(self) -> Coverage:
-        """Which faults met nodes in which states, over all seeds."""
+        """Return which faults met nodes in which states, over all seeds."""
         hits: Counter[tuple[str, str]] = Counter()
         for result in self.results:
             hits.update(result.hits)
@@ -114,7 +114,7 @@ def run_seed(job: Job, seed: int) -> SeedResult:
 
 
 def _in_words(verdict: Verdict) -> Verdict:
-    """Without events and samples: what travels."""
+    """Return it without events and samples: what travels."""
     results = (
         replace(result, outcome=CheckOutcome(result.outcome.status, result.outcome.summary))
         for result in verdict.results
@@ -123,7 +123,8 @@ def _in_words(verdict: Verdict) -> Verdict:
 
 
 def run_chunk(job: Job, seeds: Sequence[int]) -> list[SeedResult]:
-    """What a worker does; one at a time in a process, however many threads a cluster gives it."""
+    """Run some seeds, as a worker does; one at a time in a process, however many threads a cluster gives
+    it."""
     with one_run:
         return [run_seed(job, seed) for seed in seeds]
 
@@ -163,13 +164,13 @@ def _first_seed(chunk: Sequence[int]) -> str:
 
 
 def _chunks(seeds: Sequence[int], workers: int) -> list[Sequence[int]]:
-    """The seeds in order, in chunks small enough for every worker to have several."""
+    """Return the seeds in order, in chunks small enough for every worker to have several."""
     size = max(1, min(_LARGEST_CHUNK, len(seeds) // (4 * workers)))
     return [seeds[at : at + size] for at in range(0, len(seeds), size)]
 
 
 def parse_seeds(text: str) -> range:
-    """`1..1000`, both ends included.
+    """Read `1..1000`, both ends included.
 
     Raises:
         ValueError: the message says what is allowed.

@@ -86,14 +86,15 @@ def side_by_side(
 
 
 def default_jobs() -> int:
-    """One process for each core this process may use."""
+    """Return one process for each core this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
 
 
 @contextlib.contextmanager
 def local_processes(jobs: int, *, nice: bool = False) -> Iterator[Executor]:
-    """Processes of this machine. What they are at is ended when this is left by an error or an interrupt.
+    """Yield processes of this machine. What they are at is ended when this is left by an error or an
+    interrupt.
 
     Args:
         nice: they give way to whatever else wants the processor.
@@ -108,7 +109,7 @@ def local_processes(jobs: int, *, nice: bool = False) -> Iterator[Executor]:
 
 @contextlib.contextmanager
 def dask_cluster(address: str) -> Iterator[Executor]:
-    """The workers of a Dask cluster, which gives the work of a worker that died to another one."""
+    """Yield the workers of a Dask cluster, which gives the work of a worker that died to another one."""
     with _dask_client(address) as client:
         from distributed import KilledWorker
 
@@ -119,7 +120,7 @@ def dask_cluster(address: str) -> Iterator[Executor]:
 
 
 def dask_workers(address: str) -> int:
-    """How many worker processes the cluster has.
+    """Tell how many worker processes the cluster has.
 
     Raises:
         WorkersError: there is no cluster, or it has no workers.

@@ -106,7 +106,7 @@ def _numbered(path: Path) -> tuple[Path, int]:
 
 
 def _highest(path: Path) -> int:
-    """The highest number taken."""
+    """Return the highest number taken."""
     rests = (
         entry.name.removeprefix(f"{path.stem}-").removesuffix(path.suffix)
         for entry in os.scandir(path.parent)

@@ -87,7 +87,7 @@ class ScenarioRun(pytest.Collector):
     def of(
         cls, parent: ScenarioFile, name: str, scenario: Scenario, variation: str, seed: int | None
     ) -> ScenarioRun:
-        """The run of `scenario` with `seed`; None for its own."""
+        """Return the run of `scenario` with `seed`; None for its own."""
         run: ScenarioRun = cls.from_parent(parent, name=name)
         run.scenario = scenario
         run.options = RunOptions(
@@ -120,7 +120,8 @@ class ScenarioRun(pytest.Collector):
         yield item
 
     def findings(self) -> list[_Finding]:
-        """Of each expectation in order, last of the run itself: it ended; boards and faults were there."""
+        """Return those of each expectation in order, last of the run itself: it ended; boards and faults were
+        there."""
         if self._error is not None:
             raise self._error
         if self._findings is None:
@@ -153,7 +154,7 @@ class Expectation(pytest.Item):
             raise NotHeld("\n\n".join(wrong))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """The message is all there is to say: the place in this file is of no interest."""
+        """Return the message, which is all there is to say: the place in this file is of no interest."""
         if isinstance(excinfo.value, NotHeld | CannotRun):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
@@ -275,7 +276,7 @@ class _Report:
             self._left = f"Trace and report cannot be written: {error}"
 
     def finding(self, results: Sequence[Result]) -> _Finding:
-        """In words, what did not hold of these."""
+        """Say what did not hold of these."""
         wrong = [result for result in results if result.outcome.status is not Status.HELD]
         if not wrong:
             return _Finding(True, "")
@@ -305,7 +306,7 @@ def _run(scenario: Scenario, options: RunOptions) -> RunOutcome:
 
 
 def artefacts_of(node: pytest.Item | pytest.Collector, more: str = "") -> Path:
-    """The folder for what a failed run leaves behind."""
+    """Return the folder for what a failed run leaves behind."""
     config = node.config
     base = Path(config.getoption("dcompute_artefacts") or config.getini("dcompute_artefacts"))
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{node.nodeid} {more}").strip("-")
@@ -313,7 +314,7 @@ def artefacts_of(node: pytest.Item | pytest.Collector, more: str = "") -> Path:
 
 
 def parsed_seeds(text: str) -> range:
-    """`1..20` as numbers; a usage error when it is none."""
+    """Return `1..20` as numbers; a usage error when it is none."""
     try:
         return parse_seeds(text)
     except ValueError as error:
@@ -321,7 +322,7 @@ def parsed_seeds(text: str) -> range:
 
 
 def parsed_time(text: str) -> float:
-    """`1min` in seconds; a usage error when it is no duration."""
+    """Return `1min` in seconds; a usage error when it is no duration."""
     try:
         return parse_duration(text)
     except ValueError as error:
@@ -329,6 +330,6 @@ def parsed_time(text: str) -> float:
 
 
 def _short(path: Path, config: pytest.Config) -> str:
-    """The path as a user would write it."""
+    """Return the path as a user would write it."""
     here = config.invocation_params.dir
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

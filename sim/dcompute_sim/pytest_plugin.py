@@ -25,7 +25,7 @@ _FOLDERS = pytest.StashKey[list[Path]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Options and ini settings."""
+    """Define options and ini settings."""
     group = parser.getgroup("dcompute", "scenarios of distributed computing (dcompute)")
     group.addoption(
         "--dcompute-dir",
@@ -66,7 +66,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Markers, and the folders and files that were named are looked at besides or instead of `testpaths`."""
+    """Define markers, and look at the folders and files that were named besides or instead of `testpaths`."""
     config.addinivalue_line("markers", "dcompute: an expectation of a scenario, or a whole one")
     config.addinivalue_line("markers", "dcompute_real: the same, of a scenario that runs in real time")
     if config.getoption("dcompute_seeds"):
@@ -94,7 +94,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    """Under `xdist -n`: all tests of a run on the worker that has run it, all others spread as ever."""
+    """Keep, under `xdist -n`, all tests of a run on the worker that has run it, the others spread as ever."""
     if config.getoption("dist") != "load" or not (config.stash[_FOLDERS] or _named(config)):
         return None
     from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
@@ -108,7 +108,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ScenarioFile | None:
-    """Scenario files: by their ending, by folder, by the ini file, or because they were asked for by name."""
+    """Collect scenario files: by their ending, by folder, by the ini file, or because they were asked for by
+    name."""
     if file_path.suffix not in (".yaml", ".yml") or not _is_scenario(file_path, parent):
         return None
     from dcompute_sim.pytest_items import ScenarioFile
@@ -117,7 +118,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ScenarioFi
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test that uses `scenario` runs once with every seed of --dcompute-seeds."""
+    """Run a test that uses `scenario` once with every seed of --dcompute-seeds."""
     seeds = metafunc.config.getoption("dcompute_seeds")
     if seeds and "scenario_seed" in metafunc.fixturenames:
         from dcompute_sim.pytest_items import parsed_seeds
@@ -127,14 +128,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def scenario_seed(request: pytest.FixtureRequest) -> int | None:
-    """The seed of this run; None for the scenario's own."""
+    """Return the seed of this run; None for the scenario's own."""
     seed: int | None = getattr(request, "param", None)
     return seed
 
 
 @pytest.fixture
 def scenario(request: pytest.FixtureRequest, scenario_seed: int | None) -> RunInTest:
-    """Runs scenarios and fails the test when one does not hold; see `dcompute_sim.pytest_items.RunInTest`."""
+    """Run scenarios and fail the test when one does not hold; see `dcompute_sim.pytest_items.RunInTest`."""
     from dcompute_sim.pytest_items import RunInTest
 
     return RunInTest(request.node, scenario_seed)
@@ -150,7 +151,7 @@ def _folders(config: pytest.Config) -> list[Path]:
 
 
 def _named(config: pytest.Config) -> list[str]:
-    """The files that the ini setting means."""
+    """Return the files that the ini setting means."""
     patterns: list[str] = config.getini("dcompute_scenarios")
     return [str(path) for pattern in patterns for path in sorted(config.rootpath.glob(pattern))]
 

@@ -54,7 +54,8 @@ class Recorder:
         self._clones: dict[str, tuple[str, str]] = {}  # clone -> its node, and the fault that made it
 
     def close(self) -> None:
-        """The trace is complete: whatever happens while things are taken down is not part of the run."""
+        """Close the trace, which is complete: whatever happens while things are taken down is not part of the
+        run."""
         self.trace = Trace()
 
     def add(self, make: type[Event], **fields: object) -> None:
@@ -62,7 +63,7 @@ class Recorder:
         self.trace.add(make(t_us=self.now_us(), **fields))
 
     def define(self, participant: Participant) -> None:
-        """Somebody takes part. Nodes are defined by whoever knows their group."""
+        """Record that somebody takes part. Nodes are defined by whoever knows their group."""
         if participant.role is not Role.NODE:
             self.add(
                 t.ParticipantDefined, name=participant.name, role=participant.role, node=participant.node
@@ -71,7 +72,8 @@ class Recorder:
     # --- faults and receipts ----------------------------------------------------------------------------
 
     def fault(self, name: str, fault: Fault, node: str = "") -> None:
-        """A fault is done now; its effects are looked for from now on. `name`: of this fault in this run."""
+        """Record a fault that is done now; its effects are looked for from now on. `name`: of this fault in
+        this run."""
         for_us = None if fault.lasts is None else round(fault.lasts * 1e6)
         self.add(t.FaultInjected, fault=name, node=node, for_us=for_us, **_entry(fault))
         awaited = _Open(name, fault, node, bool(self._conns.get(node)))
@@ -83,15 +85,15 @@ class Recorder:
             self._anywhere.append(awaited)
 
     def cloned(self, clone: Participant, fault: str) -> None:
-        """This clone is the fault's doing: what befalls it is the fault's effect."""
+        """Take this clone for the fault's doing: what befalls it is the fault's effect."""
         self._clones[clone.name] = (clone.node, fault)
 
     def fault_not_done(self, name: str, fault: Fault, why: str) -> None:
-        """A fault that was to be done now struck nobody."""
+        """Record that a fault that was to be done now struck nobody."""
         self.add(t.FaultInjected, fault=name, not_done=why, **_entry(fault))
 
     def fault_ended(self, fault: str, node: str = "") -> None:
-        """The fault is undone; what follows is no effect of it."""
+        """Record that the fault is undone; what follows is no effect of it."""
         self.add(t.FaultEnded, fault=fault, node=node)
         awaited = self._on_node.get(node, []) if node else self._anywhere
         for entry in [entry for entry in awaited if entry.fault == fault]:
@@ -101,12 +103,12 @@ class Recorder:
                 self._late.setdefault(node, []).append(entry)
 
     def has_bitten(self, fault: str) -> bool:
-        """Whether the fault has had an effect."""
+        """Say whether the fault has had an effect."""
         return fault in self._bitten
 
     def effect(self, node: str, effect: Effect, detail: str = "", of: str = "") -> None:
-        """Something was seen on the wire of `node`: a receipt for each fault it can be the effect of, or only
-        for the one called `of`."""
+        """Record what was seen on the wire of `node`: a receipt for each fault it can be the effect of, or
+        only for the one called `of`."""
         late = [entry for entry in self._late.get(node, ()) if entry.until_us >= self.now_us()]
         for awaited in (*self._on_node.get(node, ()), *self._anywhere, *(late if effect in LATE else ())):
             if awaited.whose not in ("", node) or of not in ("", awaited.fault):
@@ -156,15 +158,15 @@ class Recorder:
     # --- production code --------------------------------------------------------------------------------
 
     def node_observer(self, node: str) -> NodeObserver:
-        """What a node's transport is given as `observer`."""
+        """Return what a node's transport is given as `observer`."""
         return NodeObserver(self, node)
 
     def master_observer(self, event: MasterEvent) -> None:
-        """What the master's transport is given as `observer`."""
+        """Record what the master's transport observes (its `observer`)."""
         self.trace.add(of_master(self.now_us(), event))
 
     def executor_observer(self, asker: str) -> Callable[[ExecutorEvent], None]:
-        """What an executor is given as `observer`."""
+        """Return what an executor is given as `observer`."""
         return lambda event: self.trace.add(of_executor(self.now_us(), asker, event))
 
 
@@ -183,6 +185,6 @@ class NodeObserver:
 
 
 def _entry(fault: Fault) -> dict[str, str]:
-    """What the trace says of the scenario's entry."""
+    """Return what the trace says of the scenario's entry."""
     witness = "" if fault.witness == "required" else fault.witness
     return {"kind": fault.kind, "entry": fault.id or "", "witness": witness}

@@ -22,34 +22,34 @@ class Rng:
         self._state = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
 
     def random(self) -> float:
-        """Evenly from [0, 1), 53 bits of it."""
+        """Draw evenly from [0, 1), 53 bits of it."""
         self._state = state = (self._state + _GAMMA) & _MASK  # `_next`, without a call: most draws are these
         state = (state ^ state >> 30) * 0xBF58476D1CE4E5B9 & _MASK
         state = (state ^ state >> 27) * 0x94D049BB133111EB & _MASK
         return ((state ^ state >> 31) >> 11) * 2.0**-53
 
     def getrandbits(self, n_bits: int) -> int:
-        """An integer of so many random bits."""
+        """Return an integer of so many random bits."""
         value = 0
         for _ in range(0, n_bits, 64):
             value = value << 64 | self._next()
         return value >> (-n_bits % 64)
 
     def uniform(self, low: float, high: float) -> float:
-        """Evenly between two values."""
+        """Draw evenly between two values."""
         return low + (high - low) * self.random()
 
     def gauss(self, mean: float, sd: float) -> float:
-        """The bell curve (Box and Muller)."""
+        """Draw from the bell curve (Box and Muller)."""
         radius = math.sqrt(-2.0 * math.log(1.0 - self.random()))
         return mean + sd * radius * math.cos(math.tau * self.random())
 
     def expovariate(self, rate: float) -> float:
-        """Times between independent events, so many a second."""
+        """Draw times between independent events, so many a second."""
         return -math.log(1.0 - self.random()) / rate
 
     def lognormvariate(self, mean: float, sd: float) -> float:
-        """What has a logarithm on the bell curve."""
+        """Draw what has a logarithm on the bell curve."""
         return math.exp(self.gauss(mean, sd))
 
     def _next(self) -> int:

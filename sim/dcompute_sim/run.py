@@ -149,7 +149,7 @@ def _check_mutants(scenario: Scenario, options: RunOptions) -> None:
 
 
 def _bench(scenario: Scenario, options: RunOptions) -> Bench | None:
-    """The boards of a concrete scenario, none of them touched yet; None if it has none."""
+    """Return the boards of a concrete scenario, none of them touched yet; None if it has none."""
     nodes = board_nodes(scenario)
     if not nodes:
         return None
@@ -170,7 +170,7 @@ def _bench(scenario: Scenario, options: RunOptions) -> Bench | None:
 
 
 def _broker_of(scenario: Scenario, options: RunOptions, default: str) -> str:
-    """`--broker`, else what the scenario names, else the default of this kind of time."""
+    """Return `--broker`, else what the scenario names, else the default of this kind of time."""
     if options.broker is not None and options.broker != "auto":
         return options.broker
     return default if scenario.broker == "auto" else scenario.broker
@@ -232,7 +232,7 @@ async def _serve_real(scenario: Scenario, options: RunOptions, trace: Trace, ben
 
 
 def _secured(scenario: Scenario, broker: str, folder: Path) -> tuple[BrokerSecurity | None, TlsLogins | None]:
-    """What the broker of a run with `tls:` shows, and how its clients log in."""
+    """Return what the broker of a run with `tls:` shows, and how its clients log in."""
     if scenario.tls is None:
         return None, None
     if "://" in broker:
@@ -292,7 +292,7 @@ async def _serve_on(
 
 
 def _lodging(scenario: Scenario, broker: RealBroker) -> Lodging | None:
-    """Where the run lives on somebody else's broker; None on one of our own, which ends with it."""
+    """Return where the run lives on somebody else's broker; None on one of our own, which ends with it."""
     from dcompute_sim.brokers.external import ExternalBroker
     from dcompute_sim.brokers.lodging import Lodging
 
@@ -303,7 +303,7 @@ def _lodging(scenario: Scenario, broker: RealBroker) -> Lodging | None:
 
 
 def planned(scenario: Scenario, options: RunOptions) -> t.RunStarted:
-    """How the trace of such a run would begin, as far as it is known without a broker."""
+    """Tell how the trace of such a run would begin, as far as it is known without a broker."""
     scenario = _concrete(scenario, options)
     virtual = (scenario.time if options.target else options.time or scenario.time) == "virtual"
     return t.RunStarted(

@@ -14,7 +14,7 @@ _PIPED_COLUMNS = 10_000
 
 
 def make_console(mode: Mode = "normal", file: IO[str] | None = None) -> Console:
-    """A console for `mode`; to standard output unless `file` is given. NO_COLOR: no escapes at all.
+    """Return a console for `mode`; to standard output unless `file` is given. NO_COLOR: no escapes at all.
 
     What is no terminal gets lines as long as they need be, for it is read by line, and no blanks at their
     ends; unless COLUMNS says how long.

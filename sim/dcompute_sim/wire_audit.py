@@ -99,7 +99,7 @@ class WireAudit:
         self._heard = 0
 
     def participant(self, name: str, role: Role, node: str) -> None:
-        """Somebody takes part; what kind of node it is, `node` tells, before or after."""
+        """Know somebody who takes part; what kind of node it is, `node` tells, before or after."""
         if name not in self._speakers:
             whose = name if role is Role.NODE else node
             judged = role in (Role.NODE, Role.CLONE, Role.MASTER)
@@ -108,7 +108,7 @@ class WireAudit:
     def node(
         self, name: str, *, ours: bool, keepalive_s: float, knows_time: bool, round_trip_s: float = 0.0
     ) -> None:
-        """What is to be expected of a node. `round_trip_s`: what its link takes at least."""
+        """Know what is to be expected of a node. `round_trip_s`: what its link takes at least."""
         speaker = self._speakers[name]
         speaker.judged = ours
         speaker.keepalive_s = max(1, round(keepalive_s))
@@ -116,13 +116,13 @@ class WireAudit:
         speaker.round_trip_s = round_trip_s
 
     def close(self) -> None:
-        """The run is over."""
+        """Tell, at the end of the run, how much was heard."""
         self._tell(t.WireHeard, messages=self._heard)
 
     # --- what the broker hears --------------------------------------------------------------------------
 
     def connect(self, name: str, connect: Connect) -> None:
-        """A CONNECT was accepted."""
+        """Hear a CONNECT that was accepted."""
         speaker = self._speakers.get(name)
         if speaker is None or not speaker.judged:
             return
@@ -156,7 +156,7 @@ class WireAudit:
         self._begin(speaker, topic, body.get("inc"))
 
     def subscribe(self, name: str, wanted: Sequence[tuple[bytes, int]]) -> None:
-        """A SUBSCRIBE was taken in."""
+        """Hear a SUBSCRIBE that was taken in."""
         speaker = self._speakers.get(name)
         if speaker is None or not speaker.judged:
             return
@@ -179,7 +179,7 @@ class WireAudit:
                 self._broken(speaker, topic, f"subscribes to it with QoS {qos}")
 
     def publish(self, name: str, flags: int, topic_bytes: bytes, payload: bytes) -> None:
-        """A PUBLISH was taken in. `flags`: of its first byte."""
+        """Hear a PUBLISH that was taken in. `flags`: of its first byte."""
         speaker = self._speakers.get(name)
         if speaker is None:
             return
@@ -204,13 +204,13 @@ class WireAudit:
             self._of_node(speaker, topic, inside, payload, retain)
 
     def disconnect(self, name: str) -> None:
-        """A DISCONNECT, which drops the will."""
+        """Hear a DISCONNECT, which drops the will."""
         speaker = self._speakers.get(name)
         if speaker is not None and speaker.judged and speaker.node and speaker.status != "offline":
             self._broken(speaker, "", "drops its will (DISCONNECT) and has not said `offline`")
 
     def will(self, name: str, topic: str, payload: bytes) -> None:
-        """The broker publishes the will of somebody."""
+        """Hear the will of somebody, as the broker publishes it."""
         self._stranger_said(name, topic, payload)
 
     # --- nodes ------------------------------------------------------------------------------------------
@@ -283,8 +283,8 @@ class WireAudit:
             self._broken(speaker, topic, "a timestamp of an age in which no clock of a node is")
 
     def _begin(self, speaker: _Speaker, topic: str, inc: object) -> None:
-        """A new connection: its incarnation is new, and of one boot they count up. The CONNECT of an attempt
-        that was given up may have been held up on its way, and come after the next one's."""
+        """Begin with a new connection: its incarnation is new, and of one boot they count up. The CONNECT of
+        an attempt that was given up may have been held up on its way, and come after the next one's."""
         parts = _parts(inc)
         before = _parts(speaker.inc)
         if parts is None:
@@ -394,7 +394,7 @@ class WireAudit:
             self._said(who, node, _object(payload) or {})
 
     def _said(self, who: str, node: str, body: dict[str, object]) -> None:
-        """Somebody has said something of a node, to all."""
+        """Keep what somebody has said of a node, to all."""
         status = body.get("status")
         if status in _GONE:
             inc = body.get("inc")
@@ -417,7 +417,8 @@ class WireAudit:
         return body
 
     def _count_flying(self, speaker: _Speaker, topic: str) -> None:
-        """A client cannot have had an answer before its link's round trip is over."""
+        """Count what is on its way: a client cannot have had an answer before its link's round trip is
+        over."""
         lately_s, now_s = speaker.lately_s, self._wall_s()
         while lately_s and now_s - lately_s[0] >= 0.99 * speaker.round_trip_s:
             lately_s.pop(0)
@@ -458,7 +459,7 @@ def _is_id(name: str) -> bool:
 
 
 def _object(payload: bytes) -> dict[str, object] | None:
-    """The JSON object in a stranger's bytes, if the protocol's limits let it be one."""
+    """Return the JSON object in a stranger's bytes, if the protocol's limits let it be one."""
     if len(payload) > _LARGEST:
         return None
     try:
@@ -469,7 +470,7 @@ def _object(payload: bytes) -> dict[str, object] | None:
 
 
 def _depth(value: object) -> int:
-    """How deep brackets are nested."""
+    """Return how deep brackets are nested."""
     deepest, level = 0, [value]
     while level := [each for each in level if isinstance(each, (dict, list))]:
         deepest += 1
@@ -518,7 +519,7 @@ def _has_fields(body: dict[str, object]) -> bool:
 
 
 def _named(result: dict[str, object]) -> str:
-    """The task that a result says it answers."""
+    """Return the task that a result says it answers."""
     inner = result["result"]
     within = inner.get("task_id") if isinstance(inner, dict) else None
     named = result.get("task_id")

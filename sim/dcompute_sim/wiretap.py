@@ -55,7 +55,7 @@ class MqttTap:
         return newest is not None and newest.whole("to_node")
 
     def crossed(self, conn: Hashable, direction: Direction, data: bytes) -> None:
-        """Bytes of connection `conn` have crossed."""
+        """Read bytes of connection `conn` that have crossed."""
         talk = self._conversations.get(conn)
         if talk is None:
             talk = self._conversations[conn] = _Conversation()
@@ -66,7 +66,7 @@ class MqttTap:
                 self._to_node(talk, first, body)
 
     def closed(self, conn: Hashable) -> None:
-        """The connection is gone."""
+        """Forget a connection that is gone."""
         talk = self._conversations.pop(conn, None)
         if talk is not None and talk.up:
             self._observe("node_disconnected", {"inc": talk.inc, "reason": "the connection ended"})
@@ -170,11 +170,11 @@ class _Conversation:
         self._begun: dict[Direction, bytes] = {"to_broker": b"", "to_node": b""}
 
     def whole(self, direction: Direction) -> bool:
-        """Whether no packet is half sent in this direction."""
+        """Say whether no packet is half sent in this direction."""
         return not self._begun[direction]
 
     def framed(self, direction: Direction, data: bytes) -> list[tuple[int, bytes]]:
-        """The packets that `data` completes, as (first byte, body)."""
+        """Return the packets that `data` completes, as (first byte, body)."""
         data = self._begun[direction] + data
         found = []
         at = 0
@@ -194,7 +194,7 @@ def _published(first: int, body: bytes) -> tuple[str, bytes]:
 
 
 def _connect_of(body: bytes) -> packets.Connect | None:
-    """What a CONNECT says; None where it is none that a broker takes."""
+    """Return what a CONNECT says; None where it is none that a broker takes."""
     try:
         return packets.parse_connect(body)
     except (packets.ProtocolError, packets.Refused):
@@ -202,7 +202,7 @@ def _connect_of(body: bytes) -> packets.Connect | None:
 
 
 def _inc_of(connect: packets.Connect | None) -> str:
-    """The incarnation in the last will, as our own nodes write it; "" where there is none."""
+    """Return the incarnation in the last will, as our own nodes write it; "" where there is none."""
     if connect is None or connect.will is None:
         return ""
     try:

@@ -77,7 +77,7 @@ class WorkerProcesses(ThreadPoolExecutor):
             self.shutdown(wait=True)
 
     def _carried_out(self, fn: Callable[..., R], args: object, kwargs: object) -> R:
-        """In one of the threads: have its worker do this."""
+        """Have a thread's worker do this, from that thread."""
         if getattr(self._own, "pipe", None) is None:
             self._own.pipe = self._begun()
         pipe: Connection = self._own.pipe
@@ -107,7 +107,7 @@ class WorkerProcesses(ThreadPoolExecutor):
 
 
 def _work(pipe: Connection, nice: bool) -> None:
-    """What a worker does until there is nothing more to do."""
+    """Do what a worker does, until there is nothing more to do."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end)
     if nice and hasattr(os, "nice"):

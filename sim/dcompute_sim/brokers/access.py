@@ -62,7 +62,7 @@ class Rights:
 
 
 def rights_of(grant: Grant) -> Rights:
-    """What the user may do."""
+    """Return what the user may do."""
     topics, name = Topics(grant.namespace), grant.user
     any_node, any_answer = topics.task_of("+"), f"{topics.results}/+"
     if grant.role is UserRole.NODE:
@@ -126,7 +126,8 @@ class AccessRules:
 
 
 def mosquitto_rules(grants: Iterable[Grant]) -> str:
-    """mosquitto's acl_file; VerneMQ's vmq_acl reads the same. What it needs beside stands in its head."""
+    """Return mosquitto's acl_file; VerneMQ's vmq_acl reads the same. What it needs beside stands in its
+    head."""
     lines = [
         "# Written by `dcompute acl`: who is not named here may do nothing. In mosquitto.conf it needs",
         "#   allow_anonymous false",
@@ -144,7 +145,7 @@ def mosquitto_rules(grants: Iterable[Grant]) -> str:
 
 
 def emqx_rules(grants: Iterable[Grant]) -> str:
-    """EMQX's acl.conf (5.x), the last rule of which denies what no other allows."""
+    """Return EMQX's acl.conf (5.x), the last rule of which denies what no other allows."""
     lines = [
         "%% Written by `dcompute acl`: who is not named here may do nothing. EMQX's configuration needs",
         "%%   authorization.no_match = deny",

@@ -60,7 +60,7 @@ class ExternalBroker:
         writer.close()
 
     async def stop(self) -> None:
-        """Nothing: it is not ours."""
+        """Do nothing: it is not ours."""
 
     async def pause(self, *, keep_memory: bool) -> None:
         raise BrokerError(f"{self.address}: cannot stop a broker that we did not start")
@@ -70,7 +70,7 @@ class ExternalBroker:
 
 
 def unreachable(error: OSError) -> str:
-    """Why a connection could not be made, and what to do, in words."""
+    """Tell why a connection could not be made, and what to do, in words."""
     if isinstance(error, ssl.SSLCertVerificationError):
         if error.verify_code == _CERTIFICATE_EXPIRED:
             return "its certificate has expired: renew it (and check this machine's clock)"

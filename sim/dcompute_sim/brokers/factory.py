@@ -12,8 +12,8 @@ from dcompute_sim.scenario.broker_limits import AS_IT_COMES, BrokerLimits
 def make_broker(
     kind_or_url: str, *, security: BrokerSecurity | None = None, limits: BrokerLimits = AS_IT_COMES
 ) -> RealBroker:
-    """The broker meant, not started yet. `security` is for those we start; a URL has its own. `limits`:
-    instead of those it comes with; BrokerError where they cannot be set."""
+    """Return the broker meant, not started yet. `security` is for those we start; a URL has its own.
+    `limits`: instead of those it comes with; BrokerError where they cannot be set."""
     security = security or BrokerSecurity()
     if limits != AS_IT_COMES and kind_or_url != "mosquitto":
         raise BrokerError(

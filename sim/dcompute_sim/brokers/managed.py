@@ -27,7 +27,8 @@ class ManagedBroker(ABC):
         port: int | None = None,
         state: Path | None = None,
     ) -> None:
-        """`port` None: a free one. `state`: the file of its memory, which otherwise ends with `stop`."""
+        """Prepare it. `port` None: a free one. `state`: the file of its memory, which otherwise ends with
+        `stop`."""
         self._security = security or BrokerSecurity()
         self._host = host
         self._port = port

@@ -68,7 +68,8 @@ class MosquittoBroker(ManagedBroker):
         return port
 
     async def _until_running(self, log: Path) -> None:
-        """mosquitto says "running" once its listeners are open; a connection may be a stranger's."""
+        """Wait until it runs: mosquitto says "running" once its listeners are open; a connection may be a
+        stranger's."""
         assert self._process is not None
         deadline = asyncio.get_running_loop().time() + _START_TIMEOUT_S
         while True:
@@ -93,7 +94,8 @@ class _AddressInUse(BrokerError):
 
 
 def find_mosquitto() -> Path:
-    """The program: $DCOMPUTE_MOSQUITTO, else on PATH, else in the sbin folders that a user's PATH lacks."""
+    """Return the program: $DCOMPUTE_MOSQUITTO, else on PATH, else in the sbin folders that a user's PATH
+    lacks."""
     named = os.environ.get("DCOMPUTE_MOSQUITTO")
     if named:
         if found := shutil.which(named):
@@ -115,8 +117,8 @@ def configuration(
     memory_file: Path,
     limits: BrokerLimits = AS_IT_COMES,
 ) -> str:
-    """Its configuration file: as it comes but for what a private one needs, and for the limits a scenario
-    names."""
+    """Return its configuration file: as it comes but for what a private one needs, and for the limits a
+    scenario names."""
     options = [
         ("listener", f"{port} {host}"),
         ("max_connections", "-1"),
@@ -151,7 +153,8 @@ def configuration(
 
 
 def _ended_with_us() -> list[str]:
-    """Where Linux offers it, a wrapper by which the kernel ends mosquitto should we die without ending it."""
+    """Return a wrapper by which the kernel ends mosquitto should we die without ending it, where Linux has
+    one."""
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []
 

@@ -16,14 +16,14 @@ _REAL = (
 
 
 def not_in_virtual_time(broker: str) -> str:
-    """Why a run in virtual time cannot have it, and what it can have."""
+    """Tell why a run in virtual time cannot have it, and what it can have."""
     if broker in KINDS or "://" in broker:
         return f"broker {broker!r} is a real one: {_VIRTUAL}; or use --time real"
     return f"{_unknown(broker)}{_VIRTUAL}; {_REAL} or mqtts://..."
 
 
 def not_in_real_time(broker: str) -> str:
-    """Why a run in real time cannot have it, and what it can have."""
+    """Tell why a run in real time cannot have it, and what it can have."""
     if broker in PROFILES:
         return f"broker {broker!r} is a model: {_REAL} or mqtts://...; or use --time virtual"
     return f"{_unknown(broker)}{_REAL} or mqtts://...; {_VIRTUAL}"

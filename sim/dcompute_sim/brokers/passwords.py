@@ -30,15 +30,15 @@ class PasswordFileError(ValueError):
 
 
 def hash_password(password: str) -> str:
-    """The password with a fresh salt, as it stands in the file behind `user:`."""
+    """Return the password with a fresh salt, as it stands in the file behind `user:`."""
     salt = secrets.token_bytes(_SALT_BYTES)
     digest = _derive(password.encode(), salt, _ITERATIONS)
     return f"$7${_ITERATIONS}${base64.b64encode(salt).decode()}${base64.b64encode(digest).decode()}"
 
 
 def verify(password: bytes, stored: str) -> bool:
-    """Whether `password`, the bytes of a CONNECT, is the one `stored` was made from; False as well for a hash
-    of another kind."""
+    """Say whether `password`, the bytes of a CONNECT, is the one `stored` was made from; False as well for a
+    hash of another kind."""
     try:
         salt, iterations, digest = _parse(stored)
     except ValueError:
@@ -47,7 +47,7 @@ def verify(password: bytes, stored: str) -> bool:
 
 
 def load(path: Path) -> dict[str, str]:
-    """User to stored hash."""
+    """Read which user has which stored hash."""
     users = {}
     for number, line in enumerate(_lines(path), start=1):
         if not line.strip() or line.startswith("#"):
@@ -66,7 +66,7 @@ def load(path: Path) -> dict[str, str]:
 
 
 def load_grants(path: Path) -> dict[str, Grant]:
-    """User to what it is: a node without a namespace if the file does not say."""
+    """Read what each user is: a node without a namespace if the file does not say."""
     grants = {user: Grant(user) for user in load(path)}
     for number, line in enumerate(_lines(path), start=1):
         if not line.startswith(_ROLE):
@@ -122,7 +122,7 @@ def _derive(password: bytes, salt: bytes, iterations: int) -> bytes:
 
 
 def _parse(stored: str) -> tuple[bytes, int, bytes]:
-    """Salt, iterations and hash of one stored password; ValueError when it is not of our format."""
+    """Return salt, iterations and hash of one stored password; ValueError when it is not of our format."""
     empty, kind, iterations, salt, digest = stored.split("$")
     if empty or kind != "7" or int(iterations) < 1:
         raise ValueError(stored)

@@ -48,4 +48,4 @@ class RealBroker(Protocol):
         """Stop, drop or keep retained messages and kept sessions; `start` brings it back on the same port."""
 
     async def restart(self, *, keep_memory: bool) -> None:
-        """`pause`, then `start`."""
+        """Do `pause`, then `start`."""

@@ -79,7 +79,7 @@ async def _serve_until_told(options: argparse.Namespace) -> None:
 
 
 def broker_of(kind: str) -> Serve:
-    """The function that serves this kind; imported only now, since amqtt takes its time."""
+    """Return the function that serves this kind; imported only now, since amqtt takes its time."""
     if kind == "model":
         from dcompute_sim.brokers.model import tcp_server
 

@@ -8,7 +8,8 @@ from dcompute_sim.brokers.real_broker import BrokerError, BrokerSecurity
 
 
 def server_context(security: BrokerSecurity) -> ssl.SSLContext | None:
-    """The context to listen with, None for plain TCP; BrokerError names the file that cannot be used."""
+    """Return the context to listen with, None for plain TCP; BrokerError names the file that cannot be
+    used."""
     if security.certificate is None or security.key is None:
         if security.certificate or security.key or security.client_ca:
             raise BrokerError("TLS needs both a certificate and its key (a client CA only adds to them)")

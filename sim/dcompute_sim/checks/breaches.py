@@ -19,12 +19,13 @@ class Breaches:
         return bool(self._kinds)
 
     def add(self, what: str, event: t.Event) -> None:
-        """This event breaks the property; `what` is the kind of breach, in words that several share."""
+        """Add an event that breaks the property; `what` is the kind of breach, in words that several
+        share."""
         self._kinds[what] += 1
         self._events.append(event)
 
     def outcome(self, told: str, figures: dict[str, float | int | str]) -> CheckOutcome:
-        """The property was broken: `told` of all kinds. `figures`: what else was counted."""
+        """Return a failure that tells of all kinds, after `told`. `figures`: what else was counted."""
         kinds = sorted(self._kinds.items())
         figures |= {f"wrong: {what}": count for what, count in kinds}
         in_order = sorted(self._events, key=lambda event: event.t_us)  # some are found later than they were

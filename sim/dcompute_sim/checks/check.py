@@ -50,7 +50,8 @@ class Measurement:
         return self.percentile(self.percent) if self.samples else None
 
     def percentile(self, percent: float) -> float:
-        """The smallest sample that at least `percent` % of the samples do not exceed (nearest rank)."""
+        """Return the smallest sample that at least `percent` % of the samples do not exceed (nearest
+        rank)."""
         ordered = sorted(self.samples)
         return ordered[max(0, math.ceil(percent / 100 * len(ordered)) - 1)]
 
@@ -84,7 +85,7 @@ def held(
     figures: Mapping[str, float | int | str] | None = None,
     distributions: Sequence[Measurement] = (),
 ) -> CheckOutcome:
-    """The property was put to the test and was true."""
+    """Say that the property was put to the test and was true."""
     return CheckOutcome(Status.HELD, summary, figures or {}, (), tuple(distributions))
 
 
@@ -94,7 +95,7 @@ def failed(
     figures: Mapping[str, float | int | str] | None = None,
     distributions: Sequence[Measurement] = (),
 ) -> CheckOutcome:
-    """The property was broken, by these events (only the first MAX_OFFENDING are kept)."""
+    """Say that the property was broken, by these events (only the first MAX_OFFENDING are kept)."""
     first = tuple(offending)[:MAX_OFFENDING]
     return CheckOutcome(Status.FAILED, summary, figures or {}, first, tuple(distributions))
 
@@ -104,7 +105,7 @@ def inconclusive(
     figures: Mapping[str, float | int | str] | None = None,
     distributions: Sequence[Measurement] = (),
 ) -> CheckOutcome:
-    """The run did not put the property to the test; the summary says what was missing."""
+    """Say that the run did not put the property to the test; the summary says what was missing."""
     return CheckOutcome(Status.INCONCLUSIVE, summary, figures or {}, (), tuple(distributions))
 
 
@@ -129,7 +130,7 @@ class Check(BaseModel, ABC):
         """Judge a whole trace; pure."""
 
     def describe(self) -> str:
-        """In words, what is expected: the class's first docstring line."""
+        """Say what is expected: the class's first docstring line."""
         return (self.__doc__ or self.name).strip().splitlines()[0]
 
 
@@ -138,13 +139,13 @@ CHECKS: Registry[Check] = Registry("check")
 
 
 def named(names: Sequence[str], most: int = 3) -> str:
-    """`esp-1, esp-2, esp-3 and 5 more`, for summaries."""
+    """Return `esp-1, esp-2, esp-3 and 5 more`, for summaries."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 
 
 def excused(why: Mapping[str, int], judged: int) -> str:
-    """`; 14 of 60 excused: 10 link down, 4 found no node`, for summaries; "" where nothing was.
+    """Return `; 14 of 60 excused: 10 link down, 4 found no node`, for summaries; "" where nothing was.
 
     A check that excuses says how often, and why: an excuse that is used all the time hides what it is for.
 
@@ -160,18 +161,19 @@ def excused(why: Mapping[str, int], judged: int) -> str:
 
 
 def of_kinds(kinds: Container[type], trace: Sequence[Event]) -> Iterator[Event]:
-    """The events of these types, in order. To any one check most of a trace is nothing, and passed over
+    """Yield the events of these types, in order. To any one check most of a trace is nothing, and passed over
     quickly."""
     return compress(trace, are_kinds(kinds, trace))
 
 
 def are_kinds(kinds: Container[type], trace: Sequence[Event]) -> Iterator[bool]:
-    """For each event, whether it is of one of these types."""
+    """Yield, for each event, whether it is of one of these types."""
     return map(kinds.__contains__, map(type, trace))
 
 
 def window(trace: Sequence[Event], around: Event, before: int = 8, after: int = 4) -> list[Event]:
-    """The events just before and after `around` (by position) that concern the same node, with it included.
+    """Return the events just before and after `around` (by position) that concern the same node, with it
+    included.
 
     Events of other nodes, other tasks and other people's logs are left out: in a fleet of 1,000 they are
     nearly all of what happened meanwhile.

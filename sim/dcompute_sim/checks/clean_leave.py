@@ -78,7 +78,7 @@ class CleanLeave(Check):
         return held(f"{len(leaving)} left in good order, all known to be offline{told}", figures)
 
     def _excuse(self, history: History, fault: InjectedFault) -> str:
-        """Why nothing can be asked of this node."""
+        """Tell why nothing can be asked of this node."""
         until_us = fault.start_us + round(self.bound * 1e6)
         story = history.story(fault.node)
         if fault.connected_inc is None:
@@ -96,7 +96,7 @@ class CleanLeave(Check):
         return ""
 
     def _broken(self, history: History, trace: Sequence[t.Event], one: _Leaving) -> list[tuple[str, t.Event]]:
-        """What was not as it should be."""
+        """Return what was not as it should be."""
         told = one.fault.event
         late_us = told.t_us + round(self.bound * 1e6)
         broken: list[tuple[str, t.Event]] = []

@@ -46,7 +46,7 @@ class Coverage:
         return sorted({kind for kind, _ in self.hits})
 
     def never(self) -> list[tuple[str, str]]:
-        """Pairs of an injected kind and a state of a running node that did not occur."""
+        """List pairs of an injected kind and a state of a running node that did not occur."""
         return [(kind, state) for kind in self.kinds for state in STATES[1:] if not self.hits[kind, state]]
 
 
@@ -79,7 +79,7 @@ def _doing(node: NodeState, under_way: dict[str, int], now_us: int) -> str:
 
 
 def _note(under_way: dict[str, int], event: t.Event) -> None:
-    """What the node has published and nobody has received yet."""
+    """Note what the node has published and nobody has received yet."""
     match event:
         case t.NodeStarted() | t.NodeDisconnected():
             under_way.clear()

@@ -122,7 +122,7 @@ class DeadWithin(Check):
             tally.missing.append(fault.event)
 
     def _due(self, history: History, fault: InjectedFault, at_once: bool, silence_s: float) -> _Due:
-        """When the report is due: outages of the broker or the master put it off."""
+        """Return when the report is due: outages of the broker or the master put it off."""
         window_us = round((self.bound if at_once else silence_s + self.bound) * 1e6)
         after_outage_us = round((silence_s + self.bound + self.after_outage) * 1e6)
         since_us = fault.start_us if at_once else fault.silent_since_us
@@ -164,7 +164,7 @@ class DeadWithin(Check):
 
 
 def _excuse(fault: InjectedFault) -> str:
-    """Why nobody has to be told of this fault; "" if somebody has."""
+    """Tell why nobody has to be told of this fault; "" if somebody has."""
     if not fault.node:
         return "found no node"
     if fault.reported or fault.believed in LIFELESS:
@@ -177,13 +177,13 @@ def _excuse(fault: InjectedFault) -> str:
 
 
 def _healed_before(history: History, fault: InjectedFault, limit_us: int) -> bool:
-    """Whether the silence was over, or the node connected anew, before `limit_us`."""
+    """Say whether the silence was over, or the node connected anew, before `limit_us`."""
     healed = fault.ended_us is not None and fault.ended_us < limit_us
     return healed or _connects_before(history, fault, limit_us)
 
 
 def _connects_before(history: History, fault: InjectedFault, limit_us: int | None) -> bool:
-    """Whether the node connected anew before `limit_us` (None: ever)."""
+    """Say whether the node connected anew before `limit_us` (None: ever)."""
     return any(
         life.connected_us is not None
         and fault.start_us <= life.connected_us
@@ -193,7 +193,7 @@ def _connects_before(history: History, fault: InjectedFault, limit_us: int | Non
 
 
 def _label(kind: str, bound: float | None, tally: _Tally) -> str:
-    """The fault's kind, told apart from the same kind with another bound."""
+    """Return the fault's kind, told apart from the same kind with another bound."""
     if bound is None:
         return f"{kind} (in or after another outage)"
     others = [key for key in tally.samples if key[0] == kind and key[1] is not None]

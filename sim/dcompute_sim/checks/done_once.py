@@ -132,7 +132,7 @@ class _WorkLedger(Ledger):
         }
 
     def faults(self) -> tuple[list[t.Event], list[str]]:
-        """The events that broke it, and in words how many of which kind."""
+        """Return the events that broke it, and in words how many of which kind."""
         events = [event for events in self._faults.values() for event in events]
         return events, [f"{len(events)} {what}" for what, events in self._faults.items()]
 

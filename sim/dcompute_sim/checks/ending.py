@@ -35,7 +35,8 @@ class Ending:
         return not (self.reconnecting or self.on_its_way) and (self.reachable or not self.undecided)
 
     def accepts(self, status: str) -> bool:
-        """Whether `status` is a true belief about this node; of one never heard of, nothing is believed."""
+        """Say whether `status` is a true belief about this node; of one never heard of, nothing is
+        believed."""
         if self.reachable:
             return status == self.node.own_status
         return status in LIFELESS or (status == "" and not self.node.inc)
@@ -48,7 +49,8 @@ _newest: tuple[History, Sequence[Ending]] | None = None
 
 
 def endings(trace: Sequence[t.Event]) -> Sequence[Ending]:
-    """The ending of every node that has a final_node event; made once, as the history it is made of."""
+    """Return the ending of every node that has a final_node event; made once, as the history it is made
+    of."""
     global _newest
     history = history_of(trace)
     if _newest is None or _newest[0] is not history:
@@ -110,12 +112,12 @@ def _ending(
 
 
 def _is_retained(said: t.StatusPublished, retained: t.RetainedStatus | None) -> bool:
-    """Whether the broker holds what was said."""
+    """Say whether the broker holds what was said."""
     return retained is not None and said.status == retained.status and retained.inc in ("", said.inc)
 
 
 def _was_seen(said: t.StatusPublished, story: NodeStory) -> bool:
-    """Whether the master ever heard it."""
+    """Say whether the master ever heard it."""
     return any(
         seen.t_us >= said.t_us and seen.status == said.status and seen.inc in ("", said.inc)
         for _, seen in story.seen
@@ -129,7 +131,7 @@ def _undecided(history: History, final: t.FinalNode) -> bool:
 
 
 def left_out(endings: Sequence[Ending], judged: int) -> str:
-    """In words, of how many nodes nobody has to know the truth yet; "" where there are none."""
+    """Say of how many nodes nobody has to know the truth yet; "" where there are none."""
     why = Counter(
         "on its way back as the run ended"
         if ending.reconnecting
@@ -143,7 +145,7 @@ def left_out(endings: Sequence[Ending], judged: int) -> str:
 
 
 def about_mute(judged: Sequence[Ending]) -> str:
-    """Of which nodes nothing can be known, and why; "" if of none."""
+    """Say of which nodes nothing can be known, and why; "" if of none."""
     mute = [ending.node.node for ending in judged if ending.mute]
     what = "it connects, and says" if len(mute) == 1 else "they connect, and say"
     told = f"of {named(mute)} nothing is known: {what} no status under a node's id"

@@ -37,7 +37,7 @@ class EventPattern(Check):
         return self
 
     def found(self, trace: Sequence[Event]) -> list[Event]:
-        """The events that are meant."""
+        """Return the events that are meant."""
         kind = _EVENTS[self.event]
         return [
             event
@@ -48,7 +48,7 @@ class EventPattern(Check):
 
 
 def is_wanted(found: object, wanted: object) -> bool:
-    """Whether a field is as wanted (of a list: one of it); in a text `*` stands for anything."""
+    """Say whether a field is as wanted (of a list: one of it); in a text `*` stands for anything."""
     if isinstance(found, list):
         return any(is_wanted(each, wanted) for each in found)
     if isinstance(wanted, str) and "*" in wanted:

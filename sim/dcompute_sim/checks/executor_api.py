@@ -176,7 +176,8 @@ class _ExecutorLedger(Ledger):
         )  # whoever said so, a clone or somebody who forges it: it is news
 
     def _seen(self, event: t.NodeStatusSeen) -> None:
-        """The master has heard it, so the broker has had it; what a node publishes may never arrive."""
+        """Take a node for connected that the master has heard, as the broker has; what a node publishes may
+        never arrive."""
         if event.status not in (ANNOUNCED, *LIFELESS) and not self._connected.get(event.node, False):
             self._is_there(event.node, event.t_us)
 

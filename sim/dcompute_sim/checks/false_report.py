@@ -30,8 +30,8 @@ class FalseReport:
     ended: str = ""  # of what its program had ended by then
 
     def lag(self, lags: Sequence[Lag], grace_us: int) -> Lag | None:
-        """The testbed's own standstill that may have made the broker lose patience and close; None if a node
-        that had been served all the while would have been given up as well."""
+        """Return the testbed's own standstill that may have made the broker lose patience and close; None if
+        a node that had been served all the while would have been given up as well."""
         closing, keepalive_us = self.node.closings.get(self.inc), self.node.keepalive_s * 1e6
         if closing is None or self.is_stale:
             return None
@@ -49,7 +49,7 @@ class FalseReport:
         return None
 
     def suspicion(self) -> str:
-        """What most likely made it, in words that somebody can act on."""
+        """Return what most likely made it, in words that somebody can act on."""
         node = self.node
         closing = node.closings.get(self.inc)
         if self.report.cause == "silent":

@@ -26,19 +26,19 @@ says, for anybody may announce anybody."""
 
 
 def is_seen(kind: str, *ways: Seen) -> bool:
-    """Whether the broker sees a fault of this kind in one of these ways."""
+    """Say whether the broker sees a fault of this kind in one of these ways."""
     cls = kind_of(kind)
     return cls is not None and cls.seen in ways
 
 
 def is_momentary(kind: str) -> bool:
-    """Whether a fault of this kind is over as soon as it is done."""
+    """Say whether a fault of this kind is over as soon as it is done."""
     cls = kind_of(kind)
     return cls is not None and issubclass(cls, NodeFault) and cls.momentary
 
 
 def stops_program(kind: str) -> bool:
-    """Whether a node's program ends with a fault of this kind."""
+    """Say whether a node's program ends with a fault of this kind."""
     cls = kind_of(kind)
     return cls is not None and issubclass(cls, NodeFault) and cls.stops
 
@@ -202,15 +202,15 @@ class History:
         return self.run.broker_granularity_s if self.run else 0.0
 
     def story(self, node: str) -> NodeStory:
-        """The story of `node`, empty if the trace knows nothing of it."""
+        """Return the story of `node`, empty if the trace knows nothing of it."""
         if node not in self.stories:
             self.stories[node] = NodeStory(now=self._replay.nodes[node])
         return self.stories[node]
 
     def report_of(self, fault: InjectedFault) -> t.DeathReported | None:
-        """The first report, after the fault, of the connection it hit; of any, if there was none just then or
-        the master never saw it (it then learns of the death by the connection before). A master that has
-        restarted remembers nothing: what counts is what this one saw, before the report and after it.
+        """Return the first report, after the fault, of the connection it hit; of any, if there was none just
+        then or the master never saw it (it then learns of the death by the connection before). A master that
+        has restarted remembers nothing: what counts is what this one saw, before the report and after it.
         """
         for at, death in self.story(fault.node).deaths:
             is_about_it = death.inc in ("", fault.connected_inc)
@@ -219,7 +219,7 @@ class History:
         return None
 
     def _knew(self, node: str, inc: str | None, at: int) -> bool:
-        """Whether the master that runs at this position ever saw this connection."""
+        """Say whether the master that runs at this position ever saw this connection."""
         life = bisect(self._master_starts, at)
         return any(
             seen.inc == inc and bisect(self._master_starts, seen_at) == life
@@ -227,8 +227,8 @@ class History:
         )
 
     def forgotten(self, fault: InjectedFault, due_us: int | None) -> bool:
-        """The broker lost its memory when the node had connected for the last time, and the master restarted
-        and never heard of it: nobody is left who could miss it.
+        """Say whether nobody is left who could miss it: the broker lost its memory when the node had
+        connected for the last time, and the master restarted and never heard of it.
 
         If both came before the report was due (`due_us`), that is asked of the connection that the fault hit,
         or of those that there had been: who hears of a later one knows nothing of the death of this.
@@ -249,11 +249,11 @@ class History:
         return connected_us < self._broker_forgot_us and max(heard, default=0) < self._master_forgot_us
 
     def forgot_after(self, t_us: int) -> bool:
-        """Whether the broker lost its memory at or after this time."""
+        """Say whether the broker lost its memory at or after this time."""
         return self._broker_forgot_us >= t_us
 
     def silence_s(self, node: str) -> float | None:
-        """The longest a silent node may go unnoticed [MQTT-3.1.2-24]; None if it has no keepalive."""
+        """Return the longest a silent node may go unnoticed [MQTT-3.1.2-24]; None if it has no keepalive."""
         keepalive_s = self.story(node).keepalive_s
         return 1.5 * keepalive_s + self.granularity_s if keepalive_s > 0 else None
 
@@ -353,7 +353,8 @@ _newest: tuple[Sequence[t.Event], History] | None = None
 
 
 def history_of(trace: Sequence[t.Event]) -> History:
-    """The history of a finished trace. Several checks ask for the same one after the other: made once."""
+    """Return the history of a finished trace. Several checks ask for the same one after the other: made
+    once."""
     global _newest
     if _newest is None or _newest[0] is not trace or _newest[1].length != len(trace):
         _newest = (trace, History(trace))
@@ -361,9 +362,9 @@ def history_of(trace: Sequence[t.Event]) -> History:
 
 
 def _dark_since(story: NodeStory, now_us: int, broker_stopped_us: int) -> int:
-    """Since when the master could not have heard of the node. A connection that died before its first word
-    reached the master does not count, nor does one that only its node believes in: the broker's end went down
-    with it, and a silence kept that from the node."""
+    """Return since when the master could not have heard of the node. A connection that died before its first
+    word reached the master does not count, nor does one that only its node believes in: the broker's end went
+    down with it, and a silence kept that from the node."""
     heard = {seen.inc for _, seen in story.seen}
     for life in reversed(story.lives):
         if life.connected_us is not None and (life.inc in heard or not heard):

@@ -39,14 +39,14 @@ class Ledger:
         self.close(trace[-1].t_us if trace else 0)
 
     def close(self, end_us: int) -> None:
-        """The run is over: what is still owed will not come."""
+        """Judge what is still owed, and will not come: the run is over."""
 
     def told(self) -> str:
-        """What was judged, in words: `3 deaths, 12 counts`."""
+        """Return what was judged, in words: `3 deaths, 12 counts`."""
         return ", ".join(f"{count} {what}" for what, count in self.judged.items() if count)
 
     def outcome(self, true: str, *, broken: str, untested: str) -> CheckOutcome:
-        """The end of a check.
+        """Return the end of a check.
 
         Args:
             true: what to say when nothing is wrong.

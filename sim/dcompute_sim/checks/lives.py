@@ -53,8 +53,8 @@ class Cause:
     from_us: int = 0
 
     def healed(self, now_us: int) -> None:
-        """The silence is over. What it held back may take as long again to arrive, for TCP doubles its
-        waiting time with each retransmission [RFC 6298, 5.5]; the broker may lose patience meanwhile.
+        """End its silence. What it held back may take as long again to arrive, for TCP doubles its waiting
+        time with each retransmission [RFC 6298, 5.5]; the broker may lose patience meanwhile.
         """
         self.until_us = now_us + (now_us - self.since_us)
 
@@ -99,50 +99,53 @@ class NodeLives:
     only_announced: bool = True  # of its statuses the present master has seen none
 
     def blame(self, cause: Cause) -> None:
-        """The incarnations so far may have died of this; later ones cannot."""
+        """Note what the incarnations so far may have died of; later ones cannot."""
         for causes in self.lives.values():
             causes.append(cause)
 
     def lost(self, inc: str) -> None:
-        """This incarnation's connection ended; if the broker ended it, that is no cause but a symptom."""
+        """Note that this incarnation's connection ended; if the broker ended it, that is no cause but a
+        symptom."""
         if inc in self.lives and inc not in self.closings:
             self.lives[inc].append(Cause("connection loss"))
 
     def stall(self, conn: int, said_us: int) -> None:
-        """Nothing of this connection that was said then or later reaches the broker: it may lose patience,
-        also after the link healed."""
+        """Note that nothing of this connection that was said then or later reaches the broker: it may lose
+        patience, also after the link healed."""
         cause = self.stalled[conn] = Cause(
             "a silence that TCP outlasted", said_us, from_us=said_us + self.half_us()
         )
         self.lives.get(self.conns.get(conn, ""), []).append(cause)
 
     def slowed(self, conn: int, late_us: int, said_us: int) -> None:
-        """What it said then is longer on its way than what it said before."""
+        """Note that what it said then is longer on its way than what it said before."""
         cause = Cause("a slow link", said_us, said_us + late_us, said_us + self.half_us())
         self.lives.get(self.conns.get(conn, ""), []).append(cause)
 
     def half_us(self) -> int:
-        """How long at least a healthy node's bytes must be held up until the broker may lose patience."""
+        """Return how long at least a healthy node's bytes must be held up until the broker may lose
+        patience."""
         return round(0.5 * ALMOST * self.keepalive_s * 1e6)
 
     def begins(self, inc: str) -> None:
-        """An older attempt that the node has given up may still be on its way: when its CONNECT arrives, the
-        broker takes it for the newer one and ends this one [MQTT-3.1.4-2]."""
+        """Reckon with older attempts. One that the node has given up may still be on its way: when its
+        CONNECT arrives, the broker takes it for the newer one and ends this one [MQTT-3.1.4-2]."""
         for conn, older in self.conns.items():
             if conn not in self.closed and older in self.lives and older not in {inc, *self.connected}:
                 self.come_late(inc, conn)
 
     def come_late(self, inc: str, *conns: int) -> None:
-        """The CONNECT of an older attempt may end this incarnation, while all of these connections last."""
+        """Note that the CONNECT of an older attempt may end this incarnation, while all of these connections
+        last."""
         cause = Cause("an older CONNECT that came late")
         self.lives[inc].append(cause)
         for conn in conns:
             self.late.setdefault(conn, []).append(cause)
 
     def opened(self, conn: int) -> None:
-        """This TCP connection reached the broker: the newest incarnation's, unless that has one. Then one of
-        the two is that of an older attempt, the handshake of which ended only now; or of a program that is
-        read off its wire, the CONNECT of which is seen after that."""
+        """Take a TCP connection that reached the broker for the newest incarnation's, unless that has one.
+        Then one of the two is that of an older attempt, the handshake of which ended only now; or of a
+        program that is read off its wire, the CONNECT of which is seen after that."""
         inc = self.newest()
         others = [other for other, its_inc in self.conns.items() if its_inc == inc]
         if inc and not others:
@@ -156,14 +159,14 @@ class NodeLives:
             self.unclaimed = conn
 
     def claim(self, inc: str) -> None:
-        """A new incarnation, on the connection that was opened for it, if that was seen before."""
+        """Give a new incarnation the connection that was opened for it, if that was seen before."""
         if self.unclaimed:
             self.conns[self.unclaimed] = inc
             self.unclaimed = 0
             self.unopened.pop(inc, None)
 
     def ended(self, conn: int, now_us: int) -> None:
-        """This TCP connection is over: nothing more of it arrives."""
+        """End this TCP connection: nothing more of it arrives."""
         self.closed.add(conn)
         for cause in self.late.pop(conn, ()):
             cause.until_us = now_us
@@ -186,7 +189,7 @@ class NodeLives:
             self.lost(event.inc)
 
     def starts_a_life(self, inc: str, now_us: int) -> None:
-        """A new incarnation: what befalls the node now may kill it, and no older one."""
+        """Begin a new incarnation: what befalls the node now may kill it, and no older one."""
         self.resolve(now_us, came_first=None)
         self.blame(Cause("a newer connection"))
         self.lives[inc] = list(self.ongoing.values())
@@ -252,7 +255,7 @@ class NodeLives:
                 pass
 
     def struck(self, event: t.FaultInjected) -> None:
-        """A fault befalls it, that the broker may see."""
+        """Note a fault that befalls it, and that the broker may see."""
         fault, kind = event.fault, event.kind
         if is_seen(kind, Seen.CLOSED):
             self.blame(Cause(kind, event.t_us))
@@ -268,19 +271,19 @@ class NodeLives:
         return next(reversed(self.lives), "")
 
     def resolve(self, now_us: int, came_first: bool | None) -> None:
-        """What came next says which of report and status was the first; None: nothing will."""
+        """Settle by what came next which of report and status was the first; None: nothing will come."""
         if self.doubt is not None:
             is_late = now_us > self.doubt.report.t_us + _ON_THE_WAY_US
             self.doubt.came_first = False if is_late else came_first
             self.doubt = None
 
     def knew_a_successor(self, inc: str) -> bool:
-        """The master had seen a later incarnation than `inc` alive."""
+        """Say whether the master had seen a later incarnation than `inc` alive."""
         order = list(self.lives)
         return {inc, self.seen_alive} <= self.lives.keys() and order.index(self.seen_alive) > order.index(inc)
 
     def explanation(self, report: t.DeathReported, inc: str, grace_us: int) -> str | None:
-        """What explains that `inc` is reported; None if nothing does.
+        """Return what explains that `inc` is reported; None if nothing does.
 
         Args:
             grace_us: how much later than its cause a report may come.
@@ -294,7 +297,7 @@ class NodeLives:
         return None
 
     def untold(self, report: t.DeathReported, grace_us: int) -> str | None:
-        """What explains that the newest incarnation but one that was not told of yet is reported."""
+        """Return what explains that the newest incarnation but one that was not told of yet is reported."""
         for inc in list(self.lives)[-2::-1]:
             why = None if inc in self.told else self.explanation(report, inc, grace_us)
             if why is not None:

@@ -49,7 +49,7 @@ class LongestConnections:
                 self._keepalive_s[node] = keepalive_s
 
     def long_enough(self, trace: Sequence[t.Event]) -> int:
-        """How many nodes kept one so long that a broker could have given them up for their silence."""
+        """Tell how many nodes kept one so long that a broker could have given them up for their silence."""
         for node in list(self._since_us):
             self._end(node, trace[-1].t_us)
         started = next((event for event in trace[:1] if isinstance(event, t.RunStarted)), None)
@@ -62,7 +62,7 @@ class LongestConnections:
         )
 
     def _patience_us(self, node: t.NodeDefined, coarse_s: float) -> float:
-        """For how long nobody can give up this node for its silence."""
+        """Return for how long nobody can give up this node for its silence."""
         keepalive_s = self._keepalive_s.get(node.node, node.keepalive_s)
         return (1.5 * keepalive_s + coarse_s) * 1e6 if keepalive_s else math.inf
 

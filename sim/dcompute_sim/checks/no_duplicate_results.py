@@ -54,7 +54,7 @@ class NoDuplicateResults(Check):
 
 
 def _repeated(trace: Sequence[Event]) -> list[Event]:
-    """Results that one and the same asker reported again: a master, or an executor over all lives of its
+    """List results that one and the same asker reported again: a master, or an executor over all lives of its
     journal."""
     seen: defaultdict[tuple[str, str], set[str]] = defaultdict(set)  # by asker and task: of which nodes
     sent: set[tuple[str, str]] = set()

@@ -164,7 +164,7 @@ class _Reports:
         return inconclusive("no node was connected for 1.5 keepalives: none could be given up", figures)
 
     def _undecided(self, lagged: Sequence[tuple[FalseReport, Lag]], reports: int) -> str:
-        """Why nobody can tell whether some report is false; "" where everybody can.
+        """Tell why nobody can tell whether some report is false; "" where everybody can.
 
         Args:
             lagged: the reports of which the testbed itself may be the cause.

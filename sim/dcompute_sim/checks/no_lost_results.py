@@ -174,7 +174,7 @@ class _ResultLedger(Ledger):
         }
 
     def close(self, end_us: int) -> None:
-        """The run is over."""
+        """Judge what is owed at the end of the run."""
         for node in self._nodes.values():
             self._settle(node, end_us)
         for result in (result for results in self._owed.values() for result in results):
@@ -206,7 +206,7 @@ class _ResultLedger(Ledger):
             self._go_out(result)
 
     def _go_out(self, result: _Result) -> None:
-        """Its node can hand it over from now on; given to a broker without a master, it is gone."""
+        """Let its node hand it over from now on; given to a broker without a master, it is gone."""
         result.out_until_us = math.inf
         if not self._replay.master_is_connected and not result.asker:
             result.excuse = "while the master was away"
@@ -249,7 +249,7 @@ class _ResultLedger(Ledger):
             self._askers_up_us.pop(event.asker, None)
 
     def _asker_started(self, event: t.ExecutorStarted) -> None:
-        """What was done for a life of it that left no journal nobody asks for any more."""
+        """Excuse what was done for a life of it that left no journal: nobody asks for that any more."""
         if event.journal != "kept":
             for result in (result for node in self._nodes.values() for result in node.results):
                 if result.asker == event.asker:
@@ -261,7 +261,8 @@ class _ResultLedger(Ledger):
         self._hold_limits[event.node] = event.hold_limit
 
     def _settle(self, node: _NodeDebts, now_us: int) -> None:
-        """Something changes for the node: see what has become overdue until now, forget what is done with."""
+        """See what of the node has become overdue until something changes for it now; forget what is done
+        with."""
         node.results = [result for result in node.results if not (result.arrived or result.excuse)]
         since_us = node.undisturbed_since_us
         if since_us is None:
@@ -277,7 +278,7 @@ class _ResultLedger(Ledger):
         return self._nodes[name]
 
     def _changed(self, node: _NodeDebts, now_us: int) -> None:
-        """Something has changed for the node."""
+        """Draw the conclusions from what has changed for the node."""
         reaches_broker = node.reaches_broker
         undisturbed = reaches_broker and not node.is_disturbed
         node.undisturbed_since_us = now_us if undisturbed else None
@@ -305,7 +306,7 @@ class _ResultLedger(Ledger):
             self._changed(node, event.t_us)
 
     def _of_node(self, event: t.NodeConnected | t.WireOpened | t.WireStalled | t.WireResumed) -> None:
-        """Something that may change whether its bytes reach the broker."""
+        """Take something that may change whether its bytes reach the broker."""
         node = self._node(event.node)
         self._settle(node, event.t_us)
         self._happened(node, event)
@@ -335,6 +336,6 @@ class _ResultLedger(Ledger):
 
 
 def _disturbs(kind: str) -> bool:
-    """Whether it keeps results from the broker for a while. What stops the node is told otherwise."""
+    """Say whether it keeps results from the broker for a while. What stops the node is told otherwise."""
     hinders = is_seen(kind, Seen.SILENCE, Seen.MAY_BREAK, Seen.DELAY)
     return hinders and not is_momentary(kind) and not stops_program(kind)

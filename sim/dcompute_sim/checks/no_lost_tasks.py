@@ -78,7 +78,7 @@ class NoLostTasks(Check):
 
 
 def _under_way(trace: Sequence[Event], names: Iterable[str]) -> dict[str, str]:
-    """Which of these tasks somebody was still going on with, and who."""
+    """Return which of these tasks somebody was still going on with, and who."""
     names = list(names)
     if not names:
         return {}

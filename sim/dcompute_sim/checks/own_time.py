@@ -39,7 +39,7 @@ class Lag:
 
 
 def lags(trace: Sequence[t.Event]) -> list[Lag]:
-    """Every time that the testbed was late, in order."""
+    """Return every time that the testbed was late, in order."""
     return [
         Lag(event.t_us - event.lag_us, event.t_us)
         for event in of_kinds({t.LoopLagged}, trace)
@@ -48,7 +48,7 @@ def lags(trace: Sequence[t.Event]) -> list[Lag]:
 
 
 def in_own_time(trace: Sequence[t.Event]) -> list[t.Event]:
-    """The same events as if the loop had never stood still, at the times that they would have then."""
+    """Return the same events as if the loop had never stood still, at the times that they would have then."""
     ahead = lags(trace)[::-1]
     cut_us = 0
     moved: list[t.Event] = []

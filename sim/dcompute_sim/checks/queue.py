@@ -27,7 +27,7 @@ class Take:
 
 
 def takes(trace: Sequence[t.Event]) -> Iterator[Take]:
-    """Every take of the run, with what was waiting on that node at that moment."""
+    """Yield every take of the run, with what was waiting on that node at that moment."""
     replay = Replay()
     for event in of_kinds(OF_QUEUES, trace):
         if type(event) is t.TaskTaken:
@@ -50,7 +50,7 @@ class Unseen:
 
 
 def unseen(trace: Sequence[t.Event]) -> Unseen:
-    """The nodes that are read off their wire, and were given tasks."""
+    """Return the nodes that are read off their wire, and were given tasks."""
     off_wire: set[str] = set()
     given: dict[str, None] = {}
     for event in of_kinds(OF_QUEUES | {t.NodeDefined}, trace):

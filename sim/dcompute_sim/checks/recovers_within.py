@@ -161,7 +161,7 @@ class _RecoveryLedger:
                         self._owe(node, self._faults.get(fault, ""), event)
 
     def close(self, end_us: int) -> None:
-        """The run is over."""
+        """Judge what is owed at the end of the run."""
         for node in self._nodes.values():
             self._settle(node, end_us + 1)
             for kind, ended in node.owed:

@@ -217,7 +217,7 @@ def _in_words(found: dict[str, list[str]]) -> str:
 
 
 def _with_remedy(error: str) -> str:
-    """What ended a program, and what to do about it where that is a setting of a name of its own."""
+    """Return what ended a program, and what to do about it where that is a setting of a name of its own."""
     asked = re.search(r"'module' object has no attribute '([A-Z][A-Z0-9_]*)'", error)
     if asked is None:
         return error
@@ -225,7 +225,7 @@ def _with_remedy(error: str) -> str:
 
 
 def _how_far(board: _BoardRun) -> str:
-    """How far towards the broker it came."""
+    """Tell how far towards the broker it came."""
     if board.ended is not None:
         started_us = board.started.t_us if board.started is not None else 0
         return f"its program ended {(board.ended.t_us - started_us) / 1e6:.1f} s after power-on"

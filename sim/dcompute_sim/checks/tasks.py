@@ -44,7 +44,7 @@ _PART_OF: dict[type[t.Event], Callable[[Task], list[object]]] = {
 
 
 def tasks(trace: Sequence[t.Event]) -> dict[str, Task]:
-    """Every task by its id, in the order in which they first appear."""
+    """Return every task by its id, in the order in which they first appear."""
     found: dict[str, Task] = {}
     for event in of_kinds(_PART_OF, trace):
         name: str = event.task  # type: ignore[attr-defined]  # as all of these have
@@ -75,7 +75,7 @@ class Unnamed:
         return f"{which} (`task_id`): what they answer cannot be known"
 
     def may_answer(self, sent: Sequence[Sequence[t.TaskSent]], waiting: Sequence[t.TaskAsked] = ()) -> bool:
-        """Whether they may be the answers that the `sent` tasks, by all their attempts, lack.
+        """Say whether they may be the answers that the `sent` tasks, by all their attempts, lack.
 
         Those `waiting` were never sent: to their executor, which heard no answer, the nodes of the others are
         still full. So they are in doubt beside others that are, unless they are for a node that names tasks.
@@ -86,11 +86,11 @@ class Unnamed:
 
 
 def unnamed(trace: Sequence[t.Event]) -> Unnamed:
-    """The results that name no task."""
+    """Return the results that name no task."""
     results = of_kinds({t.ResultReceived}, trace)
     return Unnamed(Counter(e.node for e in results if isinstance(e, t.ResultReceived) and not e.task))
 
 
 def cut_short(trace: Sequence[t.Event]) -> bool:
-    """The run was interrupted, so what is unfinished proves nothing."""
+    """Say whether the run was interrupted, so that what is unfinished proves nothing."""
     return any(isinstance(event, t.RunEnded) and event.reason == "interrupted" for event in trace[-50:])

@@ -105,7 +105,7 @@ class _TaskLedger(Ledger):
             self._of_executors.add(event.task)
 
     def _withdrawn(self, event: t.TaskWithdrawn) -> None:
-        """Recalled for more urgent work: it may come again."""
+        """Forget a task recalled for more urgent work: it may come again."""
         self._waiting[event.node].discard(event.task)
         known = self._recent[event.node]
         self._recent[event.node] = _memory(each for each in known if each[0] != event.task)
@@ -125,12 +125,12 @@ class _TaskLedger(Ledger):
 
 
 def _memory(known: Iterable[tuple[str, int]] = ()) -> deque[tuple[str, int]]:
-    """The tasks that a node knows again, with their attempts."""
+    """Return the tasks that a node knows again, with their attempts."""
     return deque(known, maxlen=_REMEMBERED)
 
 
 def _from_outside(outside: Sequence[t.TaskFromOutside], since_us: int, event: t.TaskReceived) -> int | None:
-    """The priority of that task, if somebody else has sent it on this connection."""
+    """Return the priority of that task, if somebody else has sent it on this connection."""
     for task in outside:
         if task.t_us >= since_us and task.task in ("", event.task) and task.attempt == event.attempt:
             return task.priority

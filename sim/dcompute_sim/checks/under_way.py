@@ -67,7 +67,7 @@ class UnderWay:
                     self._longest_s[event.node] = max(self._longest_s[event.node], took_s)
 
     def why(self, name: str, task: Task) -> str:
-        """Who was going on with the task of this name, which was sent; "" if nobody was."""
+        """Return who was going on with the task of this name, which was sent; "" if nobody was."""
         last = task.sent[-1]
         if self._node_has_it(name, task, last):
             return f"at work or in the queue at {last.node}"
@@ -93,7 +93,7 @@ class UnderWay:
         )
 
     def _patience_s(self, task: Task, last: t.TaskSent) -> float:
-        """How long the executor waits for an answer: twice as long each time that it waited in vain."""
+        """Tell how long the executor waits for an answer: twice as long each time that it waited in vain."""
         same = [sent.t_s for sent in task.sent if (sent.node, sent.attempt) == (last.node, last.attempt)]
         patience_s = self._resend_s[last.asker]
         for before_s, after_s in pairwise(same):

@@ -104,7 +104,8 @@ class Updated(Check):
 
 
 def _after_attacks(trace: Sequence[Event], last: Mapping[str, UpdateStarted]) -> list[str]:
-    """Boards whose last update ended after an attack that went on when it began, and had ended before it.
+    """List boards whose last update ended after an attack that went on when it began, and had ended before
+    it.
 
     Whoever can hold an update up for as long as they like can keep a board from it for ever.
     """

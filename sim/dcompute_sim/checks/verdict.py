@@ -83,7 +83,7 @@ class Verdict:
         return EXIT_STATUS[self.status]
 
     def of(self, status: Status) -> list[Result]:
-        """The results with this status."""
+        """Return the results with this status."""
         return [result for result in self.results if result.outcome.status is status]
 
 
@@ -123,7 +123,7 @@ def _outcome(check: Check, events: list[t.Event]) -> CheckOutcome:
 
 
 def label_of(check: Check) -> str:
-    """Of the result that `check` will have."""
+    """Return the label of the result that `check` will have."""
     return _label(check.name, _parameters(check))
 
 
@@ -172,7 +172,7 @@ def _all_bit(receipts: Sequence[Receipt]) -> CheckOutcome:
 
 
 def _why_unseen(fault: t.FaultInjected) -> tuple[str, str]:
-    """Why nothing may have been seen of it, and what would have given it a witness."""
+    """Tell why nothing may have been seen of it, and what would have given it a witness."""
     cls = kind_of(fault.kind)
     if fault.not_done:
         return fault.not_done, "`sure: true` waits for one" if "node" in fault.not_done else "another `when`"

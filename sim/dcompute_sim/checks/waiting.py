@@ -123,15 +123,15 @@ class Askers:
                     self._no_ledger.add(node)
 
     def unsent(self, node: str, above: int = 0) -> Iterator[t.TaskAsked]:
-        """Of each asker and each kind of task of a priority above this one that could run on the node, the
-        one that has waited longest at its asker."""
+        """Yield, of each asker and each kind of task of a priority above this one that could run on the node,
+        the one that has waited longest at its asker."""
         group = self._group_of.get(node, "")
         for (priority, _, wanted, of_group), tasks in self._unsent.items():
             if tasks and priority > above and wanted in ("", node) and of_group in ("", group):
                 yield next(iter(tasks.values()))
 
     def could_run(self, asked: t.TaskAsked, node: str) -> bool:
-        """Whether the node is one where the task may run."""
+        """Say whether the node is one where the task may run."""
         return asked.node in ("", node) and asked.group in ("", self._group_of.get(node, ""))
 
     def _sent(self, task: str) -> None:

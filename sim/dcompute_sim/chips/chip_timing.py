@@ -71,11 +71,12 @@ class ChipTiming(Model):
     current_ma: Current
 
     def dhcp_s(self, board: str) -> float:
-        """How long the board of that name waits for an address."""
+        """Tell how long the board of that name waits for an address."""
         return Rng(f"{board}/dhcp").uniform(self.dhcp.min, self.dhcp.max)
 
     def beacon_s(self, board: str) -> tuple[float, float] | None:
-        """Of that board's access point: seconds between beacons that it wakes up for, and to the first."""
+        """Return, of that board's access point, seconds between beacons that it wakes up for, and to the
+        first."""
         if self.beacon is None:
             return None
         rng = Rng(f"{board}/beacon")
@@ -84,7 +85,7 @@ class ChipTiming(Model):
 
 
 def read_chip(path: Path) -> ChipTiming:
-    """The chip in a file. LocatedError, with file and line, when it is wrong or there is none."""
+    """Return the chip in a file. LocatedError, with file and line, when it is wrong or there is none."""
     # Here, for a run without boards reads no YAML.
     from dcompute_sim.yamlfile.include import read
     from dcompute_sim.yamlfile.problems import LocatedError
@@ -101,5 +102,5 @@ def read_chip(path: Path) -> ChipTiming:
 
 @cache
 def chip_named(name: str) -> ChipTiming | None:
-    """One of `NAMES`; None for `UNTIMED`."""
+    """Return one of `NAMES`; None for `UNTIMED`."""
     return None if name == UNTIMED else read_chip(_FOLDER / f"{name}.yaml")

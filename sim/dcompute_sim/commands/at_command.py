@@ -55,7 +55,8 @@ def at(
 
 
 def _of_broker(traffic: Traffic) -> str:
-    """As in `at the broker: 3 connections; retained 2 ready; 5 tasks under way, 2 of them waiting there`."""
+    """Describe it, as in `at the broker: 3 connections; retained 2 ready; 5 tasks under way, 2 of them
+    waiting there`."""
     words = [plural(sum(map(len, traffic.connections.values())), "connection")]
     retained = ", ".join(f"{count} {status}" for status, count in Counter(traffic.retained.values()).items())
     words.append(f"retained {retained}" if retained else "nothing retained")
@@ -81,7 +82,7 @@ def _of_node(state: NodeState) -> list[str]:
 
 
 def _between(traffic: Traffic, name: str) -> list[str]:
-    """What lies between a node and the others, as far as there is anything."""
+    """Return what lies between a node and the others, as far as there is anything."""
     words = []
     if not traffic.connections.get(name):
         words.append("no connection")

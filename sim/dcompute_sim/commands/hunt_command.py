@@ -111,7 +111,8 @@ def _carried_out(
     corpus: Path | None,
     on_finding: Callable[[Finding], None],
 ) -> tuple[str, float]:
-    """Why the hunt ended, and after how long; a line on stderr says meanwhile how far it is."""
+    """Hunt, and tell why the hunt ended, and after how long; a line on stderr says meanwhile how far it
+    is."""
     workers = dask_workers(on) if on else jobs or default_jobs()
     make = functools.partial(dask_cluster, on) if on else functools.partial(local_processes, workers)
 

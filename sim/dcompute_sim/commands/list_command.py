@@ -44,7 +44,7 @@ def _scenarios() -> Iterator[tuple[str, str]]:
 
 
 def _description(path: Path) -> str:
-    """As the file says it; not loaded, so that all of them take no time."""
+    """Return what the file says of itself; not loaded, so that all of them take no time."""
     found = re.search(r"(?m)^description: *(.*)$", path.read_text(encoding="utf-8"))
     return found[1].strip("'\"") if found else ""
 

@@ -77,7 +77,7 @@ class How:
     ] = None
 
     def options(self, time: Time | None = None, pcap: Path | None = None) -> RunOptions:
-        """What a run takes; each scenario adds what is its own."""
+        """Return what a run takes; each scenario adds what is its own."""
         return RunOptions(
             time=time.value if time else None,
             broker=self.broker,
@@ -90,7 +90,7 @@ class How:
         )
 
     def entries(self, names: Sequence[str]) -> list[SelectedScenario]:
-        """The scenarios meant by `names`."""
+        """Return the scenarios meant by `names`."""
         return find_entries(names, self.set_ or (), self.only)
 
 

@@ -48,7 +48,7 @@ def write_reports(
 
 
 def _expectation_places(reference: str) -> list[tuple[str, int]]:
-    """File and line of each entry of `expect`; none for a shipped scenario, which is no file of the
+    """Return file and line of each entry of `expect`; none for a shipped scenario, which is no file of the
     repository."""
     path = Path(reference)
     if not path.is_file():
@@ -67,12 +67,13 @@ def _expectation_places(reference: str) -> list[tuple[str, int]]:
 
 
 def one_each(path: Path, runs: Sequence[object]) -> list[Path]:
-    """A file for each run: `path` itself, or numbered (page-1.html, page-2.html) when there are several."""
+    """Return a file for each run: `path` itself, or numbered (page-1.html, page-2.html) when there are
+    several."""
     if len(runs) == 1:
         return [path]
     return [path.with_stem(f"{path.stem}-{number}") for number in range(1, len(runs) + 1)]
 
 
 def exit_status(runs: Sequence[RunReport]) -> int:
-    """0 all held, 1 one failed, else 2."""
+    """Return 0 if all held, 1 one failed, else 2."""
     return worst([run.verdict.exit_status for run in runs])

@@ -20,7 +20,7 @@ Listen = Annotated[
 
 
 def listening(listen: str) -> tuple[str, int]:
-    """Host and port that `--listen` says. BadParameter if it says none."""
+    """Return host and port that `--listen` says. BadParameter if it says none."""
     if not listen:
         return "127.0.0.1", 0
     try:

@@ -63,7 +63,7 @@ def _fresh_run(arguments: Sequence[str], trace: Path, hash_seed: str) -> subproc
 
 
 def _lines(trace: Trace) -> list[tuple[int, bytes]]:
-    """Number and text of each line that a repeat has to the byte."""
+    """Return number and text of each line that a repeat has to the byte."""
     return [(number, encode_event(event)) for number, event in enumerate(trace, 1) if repeats(event)]
 
 

@@ -56,7 +56,7 @@ def wait_for_change(
 
 
 def stamps_of(names: Sequence[str], known: Iterable[Path] = ()) -> Stamps:
-    """Time and size of every file that matters now, and of those known before that are still there.
+    """Return time and size of every file that matters now, and of those known before that are still there.
 
     A file that is wrong at the moment may not tell what it includes: then `known` says it.
     """

@@ -162,7 +162,7 @@ def _run_each(
     *,
     keep: bool = True,
 ) -> int:
-    """One run of each, all of them told, in the reports too."""
+    """Run each of them, and tell of all, in the reports too."""
     console = make_console(show.mode)
     traces: Sequence[Path | None] = [TRACES / f"{e.scenario.name}.jsonl" if keep else None for e in entries]
     if trace:
@@ -195,7 +195,7 @@ def _run_each(
 
 @contextlib.contextmanager
 def _told(reports: o.Reports, name: str) -> Iterator[None]:
-    """What could not be run at all is in the reports nevertheless: CI shows them, not the console."""
+    """Tell the reports, too, of what cannot be run at all: CI shows them, not the console."""
     try:
         yield
     except (*WRONG, *ABSENT) as error:
@@ -204,6 +204,6 @@ def _told(reports: o.Reports, name: str) -> Iterator[None]:
 
 
 def _as_words(entry: SelectedScenario, options: RunOptions) -> list[str]:
-    """The words after `dcompute run` of this run's command line."""
+    """Return the words after `dcompute run` of this run's command line."""
     own = replace(options, reference=entry.reference, variation=entry.variation)
     return shlex.split(replay_command(planned(entry.scenario, own)))[2:]

@@ -45,7 +45,7 @@ class PlannedRun:
         return self.entry.label
 
     def is_virtual(self) -> bool:
-        """Whether it needs no clock but its own. What cannot be run at all is not."""
+        """Say whether it needs no clock but its own. What cannot be run at all is not."""
         try:
             return planned(self.entry.scenario, self.options).time == "virtual"
         except (*WRONG, *ABSENT):
@@ -68,7 +68,7 @@ def plans(
     *,
     numbered: bool,
 ) -> list[PlannedRun]:
-    """A plan for each scenario."""
+    """Return a plan for each scenario."""
     pcaps = one_each(options.pcap, entries) if options.pcap else [None] * len(entries)
     return [
         PlannedRun(
@@ -101,14 +101,15 @@ def carry_out(plan: PlannedRun, listeners: Sequence[Listener] = ()) -> Done:
 
 
 def _carry_out_apart(plan: PlannedRun) -> bytes:
-    """What a process of its own does. Packed: to unpack a large trace would hold up a run in real time."""
+    """Carry it out, in a process of its own. Packed: to unpack a large trace would hold up a run in real
+    time."""
     return pickle.dumps(carry_out(plan))
 
 
 def run_all(
     wanted: Sequence[PlannedRun], console: Console, mode: Mode, jobs: int | None
 ) -> tuple[list[RunReport], dict[str, Exception]]:
-    """The runs, each shown when it is over, and why those that could not be run were not.
+    """Run all; return the runs, each shown when it was over, and why those that could not be run were not.
 
     Args:
         jobs: processes for virtual runs; by default one per core, and none for a handful.
@@ -137,7 +138,7 @@ def run_all(
 
 
 def _worth_processes(wanted: Sequence[PlannedRun], jobs: int | None) -> set[int]:
-    """Which runs get processes of their own."""
+    """Return which runs get processes of their own."""
     virtual = {index for index, plan in enumerate(wanted) if plan.is_virtual()} if len(wanted) > 1 else set()
     enough = len(virtual) >= _MANY if jobs is None else jobs > 1
     return virtual if enough and (jobs or default_jobs()) > 1 else set()
@@ -147,7 +148,8 @@ def _worth_processes(wanted: Sequence[PlannedRun], jobs: int | None) -> set[int]
 def _processes(
     wanted: Sequence[PlannedRun], apart: set[int], jobs: int | None
 ) -> Iterator[dict[int, Future[bytes]]]:
-    """The runs that have been started elsewhere. Those in real time keep a core and come first on it."""
+    """Yield the runs that have been started elsewhere. Those in real time keep a core and come first on
+    it."""
     if not apart:
         yield {}
         return

@@ -35,12 +35,12 @@ class SelectedScenario:
         return self.variation or self.reference
 
     def boards(self, given: Path | None) -> Path | None:
-        """Its hardware map: the one given, else the one beside it, if there is one."""
+        """Return its hardware map: the one given, else the one beside it, if there is one."""
         return given or map_beside(self.path)
 
 
 def find_entries(names: Sequence[str], overrides: Sequence[str], only: str = "") -> list[SelectedScenario]:
-    """The scenarios meant. `only`: a single combination of a matrix, by its name."""
+    """Return the scenarios meant. `only`: a single combination of a matrix, by its name."""
     if not names:
         raise typer.BadParameter(f"name a scenario, such as {min(shipped())}")
     entries = []
@@ -65,12 +65,12 @@ def find_entries(names: Sequence[str], overrides: Sequence[str], only: str = "")
 
 
 def entry_of(started: RunStarted) -> SelectedScenario:
-    """The scenario that a trace was made with."""
+    """Return the scenario that a trace was made with."""
     return find_entries([started.scenario], started.overrides, started.variation)[0]
 
 
 def options_of(started: RunStarted) -> RunOptions:
-    """The options that a trace was made with."""
+    """Return the options that a trace was made with."""
     return RunOptions(
         reference=started.scenario,
         variation=started.variation,

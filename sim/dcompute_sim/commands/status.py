@@ -30,19 +30,19 @@ _CANCELLING = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") el
 
 
 def status_of(error: Exception) -> int:
-    """The exit status of an error that a user can mend."""
+    """Return the exit status of an error that a user can mend."""
     return INVALID if isinstance(error, WRONG) else MISSING
 
 
 def worst(statuses: Iterable[int]) -> int:
-    """The exit status of several runs: a promise broken weighs more than anything left untested."""
+    """Return the exit status of several runs: a promise broken weighs more than anything left untested."""
     found = set(statuses)
     return next((status for status in (FAILED, MISSING, INVALID) if status in found), HELD)
 
 
 @contextlib.contextmanager
 def explained() -> Iterator[None]:
-    """Errors that a user can mend end the command with a message and a status, not with a traceback.
+    """End the command on errors that a user can mend with a message and a status, not with a traceback.
 
     A job that is cancelled (SIGTERM) and a terminal that is closed (SIGHUP) end it as Ctrl-C does: boards,
     brokers and what was written for them would stay behind otherwise. What ignores them (`nohup`) goes

@@ -55,8 +55,8 @@ def view(
 
 
 def _judged(path: Path) -> RunReport:
-    """By what its scenario expects today; a trace whose scenario is not at hand is shown without a verdict
-    but what is judged of every run."""
+    """Judge a trace by what its scenario expects today; a trace whose scenario is not at hand is shown
+    without a verdict but what is judged of every run."""
     trace = read(path)
     try:
         scenario = entry_of(trace.started).scenario

@@ -49,7 +49,8 @@ class DeployTarget:
 
 
 def parse_config(text: str, name: str) -> Settings:
-    """The settings in a config.py, which must hold plain `NAME = value` lines only. Raises InvalidInput."""
+    """Return the settings in a config.py, which must hold plain `NAME = value` lines only. Raises
+    InvalidInput."""
     found: Settings = {}
     try:
         for statement in ast.parse(text).body:
@@ -71,7 +72,7 @@ def parse_config(text: str, name: str) -> Settings:
 
 
 def watchpoint_of(config: Settings) -> Watchpoint:
-    """The broker that a config.py names, reached from here as from the board."""
+    """Return the broker that a config.py names, reached from here as from the board."""
     user, password = config.get("MQTT_USER"), config.get("MQTT_PASSWORD")
     return Watchpoint(
         str(config.get("MQTT_HOST", "")),
@@ -84,5 +85,5 @@ def watchpoint_of(config: Settings) -> Watchpoint:
 
 
 def config_text(config: Mapping[str, object]) -> str:
-    """A config.py that says this."""
+    """Return a config.py that says this."""
     return "".join(f"{name} = {value!r}\n" for name, value in config.items())

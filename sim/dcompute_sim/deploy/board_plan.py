@@ -70,7 +70,7 @@ class BoardPlan:
         return bool(self.line or self.install_launcher or self.install_boot or self.add_to_boot)
 
     def describe(self) -> str:
-        """In a few words, for people."""
+        """Say it in a few words, for people."""
         if not self.changes:
             return "nothing to copy"
         local = len(self.keep) + len(self.duplicate)
@@ -89,7 +89,7 @@ class BoardPlan:
 def make_plan(
     bundle: Bundle, launcher: Launcher, boot: bytes, seen: Survey, board: Probe, boot_ends: bool = True
 ) -> BoardPlan:
-    """How to bring `bundle` onto the board that was surveyed.
+    """Tell how to bring `bundle` onto the board that was surveyed.
 
     `boot_ends`: its boot.py came to its end when the board was started; else main.py would never run.
     """
@@ -134,13 +134,13 @@ def _has(seen: Survey, launcher: Launcher) -> bool:
 
 
 def _holds(seen: Survey, slot: str, manifest: dict[str, object]) -> bool:
-    """Whether the slot is whole and just this version."""
+    """Say whether the slot is whole and just this version."""
     there = seen.manifests.get(slot, {})
     return seen.is_whole(slot) and {**there, "release": 0} == {**manifest, "release": 0}  # packed again
 
 
 def running(seen: Survey) -> SlotLine:
-    """What the launcher on this flash starts; it decides likewise."""
+    """Return what the launcher on this flash starts; it decides likewise."""
     there = [*(slot for slot in SLOTS if slot in seen.manifests)]
     if MAIN_BEFORE_FILE in seen.files:
         there.append(FLAT)
@@ -153,7 +153,8 @@ def running(seen: Survey) -> SlotLine:
 
 
 def line_back(seen: Survey) -> SlotLine | None:
-    """What `/slot` must say for the board to go back to what it ran before; None if it holds nothing else."""
+    """Return what `/slot` must say for the board to go back to what it ran before; None if it holds nothing
+    else."""
     if not is_launcher(seen.main):
         return None
     now = running(seen)
@@ -166,7 +167,7 @@ def line_back(seen: Survey) -> SlotLine | None:
 
 
 def choose_slot(now: SlotLine, seen: Survey, manifest: dict[str, object]) -> tuple[str, SlotLine | None]:
-    """The slot to use, and what `/slot` must say before it is written to."""
+    """Return the slot to use, and what `/slot` must say before it is written to."""
     if now.current in SLOTS and _holds(seen, now.current, manifest):
         return now.current, None  # it is there; nothing will be written
     for slot in SLOTS:
@@ -176,7 +177,8 @@ def choose_slot(now: SlotLine, seen: Survey, manifest: dict[str, object]) -> tup
 
 
 def _is_ours_to_replace(found: bytes | None, ours: bytes) -> bool:
-    """A boot.py with statements of somebody else's stays; MicroPython's own has none."""
+    """Say whether a boot.py may be replaced: one with statements of somebody else's stays; MicroPython's own
+    has none."""
     if found is None:
         return True
     if found == ours:

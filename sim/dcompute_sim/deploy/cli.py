@@ -96,7 +96,7 @@ def rollback(
     waiting: Waiting,
     dry_run: DryRun = False,
 ) -> None:
-    """Back to the version that each board ran before."""
+    """Go back to the version that each board ran before."""
     with _explained():
         options = waiting.options(ready_s=timeout, dry_run=dry_run)
         _on_all(which.targets(), options, Deployment.rollback)
@@ -274,7 +274,7 @@ def _watchers() -> Iterator[Watchers]:
 
 @contextlib.contextmanager
 def _explained() -> Iterator[None]:
-    """Errors that a user can mend end the command with a message and a status, not with a traceback."""
+    """End the command on errors that a user can mend with a message and a status, not with a traceback."""
     try:
         yield
     except LocatedError as error:

@@ -81,7 +81,7 @@ class Program:
     ] = ""
 
     def gather(self, confirm_s: int = CONFIRM_S) -> Firmware:
-        """Its files."""
+        """Return its files."""
         return gather(
             self.firmware,
             self.file or (),
@@ -104,7 +104,7 @@ class Waiting:
     ] = False
 
     def options(self, **others: Any) -> Options:
-        """What is the same for all boards of the command."""
+        """Return what is the same for all boards of the command."""
         watch = parse_watchpoint(self.broker) if self.broker else None
         return Options(wait=not self.no_wait, answer_s=self.answer, watch=watch, **others)
 

@@ -102,7 +102,7 @@ class Deployment:
             return DeployOutcome(bundle.version, f"ready, {plan.describe()}", plan.send)
 
     def rollback(self) -> DeployOutcome:
-        """Back to the version in the other slot (or the program before the first deploy)."""
+        """Go back to the version in the other slot (or the program before the first deploy)."""
         with self._at_the_prompt() as (link, board):
             seen = survey(link)
             line = line_back(seen)
@@ -132,7 +132,8 @@ class Deployment:
         self._restart(link)
 
     def ask(self) -> ReadySeen:
-        """What the broker has heard of the board, which is not disturbed. InvalidInput: which is it?"""
+        """Return what the broker has heard of the board, which is not disturbed. InvalidInput: which is
+        it?"""
         config = self._target.config
         if not config or not config.get("NODE_ID"):
             raise InvalidInput(
@@ -142,7 +143,7 @@ class Deployment:
         return self._watcher(config).known(str(config["NODE_ID"]), _RETAINED_S)
 
     def look(self) -> tuple[Probe, Survey, ReadySeen]:
-        """What is on the board, and what the broker knows of it.
+        """Return what is on the board, and what the broker knows of it.
 
         That is from before the board was disturbed if a fleet file says which node it is; else the board's
         own config.py does, and it has been stopped by then.
@@ -158,7 +159,8 @@ class Deployment:
             return board, seen, known
 
     def _known_as(self, settings: Settings, node_id: str) -> ReadySeen:
-        """What the broker of these settings knows; nothing if it cannot be reached or is not to be asked."""
+        """Return what the broker of these settings knows; nothing if it cannot be reached or is not to be
+        asked."""
         if not self._options.wait:
             return UNSEEN
         with contextlib.suppress(BoardError):
@@ -169,7 +171,7 @@ class Deployment:
 
     @contextlib.contextmanager
     def _at_the_prompt(self) -> Iterator[tuple[SerialLink, Probe]]:
-        """The board, stopped and asked what it is; restarted at the end if nobody has."""
+        """Yield the board, stopped and asked what it is; restarted at the end if nobody has."""
         self._say("connect", self._target.port)
         with SerialLink(self._target.port) as link:
             link.enter(self._options.answer_s)
@@ -193,7 +195,7 @@ class Deployment:
                         link.restart()
 
     def _enters(self, link: SerialLink) -> bool:
-        """Whether the board shows its prompt again: the line is there, and has but garbled something."""
+        """Say whether the board shows its prompt again: the line is there, and has but garbled something."""
         try:
             link.enter(self._options.answer_s)
         except BoardError:
@@ -224,7 +226,7 @@ class Deployment:
             )
 
     def _config(self, link: SerialLink, seen: Survey) -> Settings | bytes:
-        """The config.py to go with the version: the target's, else what the board has."""
+        """Return the config.py to go with the version: the target's, else what the board has."""
         if self._target.config is not None:
             return self._target.config
         current = running(seen).current if is_launcher(seen.main) else FLAT
@@ -355,7 +357,8 @@ class Deployment:
 
     @contextlib.contextmanager
     def _again(self, link: SerialLink) -> Iterator[SerialLink]:
-        """The board at its prompt again, by a new opening of the port if it went away with the reset."""
+        """Yield the board at its prompt again, by a new opening of the port if it went away with the
+        reset."""
         try:
             link.enter(self._options.answer_s)
             yield link
@@ -378,7 +381,7 @@ def check_room(link: SerialLink, plan: BoardPlan, board: Probe) -> None:
 
 
 def _config_at(link: SerialLink, seen: Survey, slot: str) -> bytes:
-    """The config.py of a slot, else that of the root."""
+    """Return the config.py of a slot, else that of the root."""
     places = [f"/{slot}/{CONFIG_FILE}" if slot in SLOTS else f"/{CONFIG_FILE}", f"/{CONFIG_FILE}"]
     for place in places:
         if place in seen.files:

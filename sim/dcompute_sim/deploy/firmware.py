@@ -50,7 +50,8 @@ class Firmware:
     rules: str = field(repr=False)
 
     def bundle(self, config: Settings | bytes) -> Bundle:
-        """The version with this config.py, given as settings (checked here) or as the file a board has.
+        """Return the version with this config.py, given as settings (checked here) or as the file a board
+        has.
 
         Raises InvalidInput naming the setting that the firmware would refuse.
         """
@@ -99,7 +100,7 @@ class Firmware:
         return [f"{key} is no setting: did you mean {near}?" for key, near in meant.items() if near]
 
     def _open(self, path: str, mode: str = "rb") -> io.BytesIO:
-        """A file that config.py names is one of the board's."""
+        """Open a file that config.py names: one of the board's."""
         if path not in self.files:
             raise FileNotFoundError(f"{path} is not among the files that go on the board")
         return io.BytesIO(self.files[path])
@@ -188,6 +189,6 @@ def _first(folder: Path | None, product: Path, name: str) -> Path:
 
 
 def _assigned(source: str) -> frozenset[str]:
-    """The names that a module's top level assigns."""
+    """Return the names that a module's top level assigns."""
     statements = [statement for statement in ast.parse(source).body if isinstance(statement, ast.Assign)]
     return frozenset(target.id for s in statements for target in s.targets if isinstance(target, ast.Name))

@@ -133,7 +133,7 @@ class ConfigRules(Protocol):
     @property
     def known_settings(self) -> frozenset[str]: ...
     def check(self, config: Settings) -> None:
-        """Raises InvalidInput naming the key."""
+        """Raise InvalidInput, naming the key, where it is wrong."""
 
 
 class FleetFile:
@@ -142,7 +142,8 @@ class FleetFile:
     def __init__(
         self, path: Path, secrets: Path | None = None, environment: Mapping[str, str] = os.environ
     ) -> None:
-        """Raises LocatedError with the place of each problem, or InvalidInput if a file cannot be read."""
+        """Read the file. Raises LocatedError with the place of each problem, or InvalidInput if a file cannot
+        be read."""
         self.path = path
         self._tree = _read(path, secrets, environment)
         try:
@@ -151,7 +152,7 @@ class FleetFile:
             raise LocatedError(problems_of(error, self._tree, Fleet)) from None
 
     def targets(self, names: Sequence[str], rules: ConfigRules) -> list[DeployTarget]:
-        """The boards of these names, complete. Raises LocatedError with all that is wrong with any."""
+        """Return the boards of these names, complete. Raises LocatedError with all that is wrong with any."""
         targets: list[DeployTarget] = []
         problems: list[Problem] = []
         for name in names:
@@ -175,7 +176,8 @@ class FleetFile:
         return targets
 
     def logins(self) -> list[BoardLogin]:
-        """Every board's user and password. Raises LocatedError for a board that has no user of its own."""
+        """Return every board's user and password. Raises LocatedError for a board that has no user of its
+        own."""
         found, problems = [], []
         for name in self.fleet.boards:
             board = self._merged(name)
@@ -235,7 +237,8 @@ class FleetFile:
         return merged
 
     def _place(self, name: str, path: tuple[str, ...]) -> Span:
-        """Where a board's value stands: with the board, else under `defaults`, else the board's own key."""
+        """Return where a board's value stands: with the board, else under `defaults`, else the board's own
+        key."""
         for above in (("boards", name), ("defaults",)):
             real, key, node = locate(self._tree, above + path)
             if len(real) == len(above) + len(path):
@@ -261,7 +264,7 @@ def _read(path: Path, secrets: Path | None, environment: Mapping[str, str]) -> M
 
 
 def _settings(name: str, board: BoardEntry) -> Settings:
-    """The board's config.py."""
+    """Return the board's config.py."""
     assert board.wifi is not None
     assert board.broker is not None
     broker, static = board.broker, board.static

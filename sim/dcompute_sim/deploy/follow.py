@@ -24,14 +24,14 @@ class Follower:
     """Follows several boards side by side."""
 
     def __init__(self, targets: Sequence[DeployTarget], out: Callable[[str], None]) -> None:
-        """`out` is given each line; never by two threads at once."""
+        """Begin with nothing known. `out` is given each line; never by two threads at once."""
         self._targets = targets
         self._out = out
         self._lock = threading.Lock()
         self._over = threading.Event()
 
     def news(self, event: MasterEvent) -> None:
-        """What the broker tells (a MasterNodeTransport's observer)."""
+        """Take what the broker tells (a MasterNodeTransport's observer)."""
         match event:
             case NodeStatusSeen(node, status, inc):
                 self._say(f"@{node}", f"status {status} inc={inc}")
@@ -45,7 +45,7 @@ class Follower:
         self._over.set()
 
     def run(self, seconds: float | None, reset: bool) -> None:
-        """Until Ctrl-C, or for so many seconds. Raises PortMissing if no port can be opened."""
+        """Follow until Ctrl-C, or for so many seconds. Raises PortMissing if no port can be opened."""
         give_up = None if seconds is None else time.monotonic() + seconds
         with ThreadPoolExecutor(max(1, len(self._targets)), "log") as pool:
             running = [pool.submit(self._follow, target, reset) for target in self._targets]

@@ -134,14 +134,14 @@ class Survey:
     failed: str = ""
 
     def slot_files(self, slot: str) -> dict[str, str]:
-        """Digest by path within the slot, version.json aside."""
+        """Return the digest by path within the slot, version.json aside."""
         start = f"/{slot}/"
         inside = {path[len(start) :]: f.digest for path, f in self.files.items() if path.startswith(start)}
         inside.pop(VERSION_FILE, None)
         return inside
 
     def is_whole(self, slot: str) -> bool:
-        """Whether every file of the slot is just what its version.json says.
+        """Say whether every file of the slot is just what its version.json says.
 
         A version that came over the air says nothing of its config.py: it is that of the version before.
         """
@@ -153,7 +153,7 @@ class Survey:
         return bool(said == found)
 
     def version(self, slot: str) -> str | None:
-        """The version in a slot; None if it holds none that is whole."""
+        """Return the version in a slot; None if it holds none that is whole."""
         return str(self.manifests[slot].get("version")) if self.is_whole(slot) else None
 
 

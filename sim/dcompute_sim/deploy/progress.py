@@ -45,7 +45,8 @@ class Progress:
             self._live.stop()
 
     def of(self, target: DeployTarget) -> Say:
-        """How the work on one board tells its steps; raises Interrupted once the user wants no more."""
+        """Return how the work on one board tells its steps; raises Interrupted once the user wants no
+        more."""
 
         def say(step: str, detail: str) -> None:
             if self.interrupted.is_set():
@@ -75,7 +76,7 @@ class Progress:
 
 
 def label(target: DeployTarget) -> str:
-    """What a board is called in tables."""
+    """Return what a board is called in tables."""
     return target.name or target.port
 
 
@@ -112,6 +113,6 @@ def _patiently(future: Future[Any]) -> Any:
 
 
 def status_of(results: Sequence[tuple[DeployTarget, object]]) -> int:
-    """The exit status of it all: that a board failed weighs most."""
+    """Return the exit status of it all: that a board failed weighs most."""
     statuses = {result.status for _, result in results if isinstance(result, BoardError)}
     return FAILED if FAILED in statuses else max(statuses, default=OK)

@@ -44,7 +44,8 @@ class ReadyWatcher:
     """Follows all nodes at one broker."""
 
     def __init__(self, point: Watchpoint, news: MasterObserver | None = None) -> None:
-        """SomethingMissing when the broker cannot be reached. `news`: MasterNodeTransport's observer."""
+        """Connect; SomethingMissing when the broker cannot be reached. `news`: MasterNodeTransport's
+        observer."""
         self.point = point
         self._news = news
         self._changed = threading.Event()
@@ -73,7 +74,7 @@ class ReadyWatcher:
         self._master.stop(1.0)
 
     def look(self, node_id: str) -> ReadySeen:
-        """What is known of a node now."""
+        """Return what is known of a node now."""
         info = self._master.get_node_info(node_id)
         if not isinstance(info, dict):
             return UNSEEN
@@ -83,7 +84,7 @@ class ReadyWatcher:
         return ReadySeen(str(info["status"]), life, version, failed)
 
     def known(self, node_id: str, timeout_s: float) -> ReadySeen:
-        """As `look`, but gives what is retained of a node so long to arrive."""
+        """Look as `look` does, but give what is retained of a node so long to arrive."""
         give_up = time.monotonic() + timeout_s
         while (seen := self.look(node_id)) == UNSEEN and time.monotonic() < give_up:
             self._changed.wait(_LOOK_S)
@@ -130,7 +131,8 @@ class Watchers:
         self._at: dict[Watchpoint, ReadyWatcher | SomethingMissing] = {}
 
     def at(self, point: Watchpoint) -> ReadyWatcher:
-        """Raises SomethingMissing if the broker cannot be reached; it is asked once only."""
+        """Return the watcher at this broker. Raises SomethingMissing if it cannot be reached; it is asked
+        once only."""
         with self._lock:
             if point not in self._at:
                 try:

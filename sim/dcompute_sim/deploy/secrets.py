@@ -20,7 +20,8 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def read_secrets(path: Path) -> dict[str, str]:
-    """Lines of `NAME=value`, empty lines and `#` comments. Raises InvalidInput with the line's number."""
+    """Read lines of `NAME=value`, empty lines and `#` comments. Raises InvalidInput with the line's
+    number."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -37,7 +38,8 @@ def read_secrets(path: Path) -> dict[str, str]:
 
 
 def substituted(root: Map, secrets: Mapping[str, str], environment: Mapping[str, str]) -> Map:
-    """The tree with every `${NAME}` replaced. Raises LocatedError at each that is neither here nor there."""
+    """Return the tree with every `${NAME}` replaced. Raises LocatedError at each that is neither here nor
+    there."""
     problems: list[Problem] = []
 
     def value_of(name: str, leaf: Leaf) -> str:

@@ -37,7 +37,7 @@ class Selection:
     config: Path | None = None
 
     def targets(self, firmware: Firmware) -> list[DeployTarget]:
-        """The boards meant, their settings checked by the firmware's own rules.
+        """Return the boards meant, their settings checked by the firmware's own rules.
 
         Raises InvalidInput or ScenarioError, with file and line, for every wrong setting of all of them.
         """
@@ -90,7 +90,7 @@ class Selection:
 
 
 def parse_watchpoint(text: str) -> Watchpoint:
-    """A broker's URL, as of `--broker`. Raises InvalidInput."""
+    """Return a broker's URL, as of `--broker`. Raises InvalidInput."""
     try:
         url = BrokerUrl.parse(text)
     except BadBrokerUrl as error:
@@ -99,7 +99,7 @@ def parse_watchpoint(text: str) -> Watchpoint:
 
 
 def _lines(port: str) -> list[str]:
-    """A port, or those named in a file, a line each, as `dcompute board --port-file` writes it."""
+    """Return a port, or those named in a file, a line each, as `dcompute board --port-file` writes it."""
     try:
         return Path(port).read_text().split() if Path(port).is_file() else [port]
     except (OSError, UnicodeDecodeError) as error:

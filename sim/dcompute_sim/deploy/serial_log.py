@@ -30,7 +30,7 @@ class SerialLog:
     """Follows one board's output. A port that vanishes with a reset (native USB) only ends the log."""
 
     def __init__(self, link: SerialLink, told: Callable[[str], None] | None = None) -> None:
-        """`told` is given each whole line."""
+        """Begin with an empty line. `told` is given each whole one."""
         self._link = link
         self._told = told
         self._half = b""
@@ -55,7 +55,7 @@ class SerialLog:
                 self._told(line)
 
     def last_words(self) -> str:
-        """The last lines that say something, for a message."""
+        """Return the last lines that say something, for a message."""
         said: list[str] = []
         for line in self._lines:
             text = line.split("] ", 1)[-1] if line.startswith("[") else line  # without the time

@@ -80,7 +80,7 @@ class SlotLine:
 
     @classmethod
     def parse(cls, data: bytes) -> SlotLine | None:
-        """None for what the launcher would not take either."""
+        """Read the line; None for what the launcher would not take either."""
         words = data.decode(errors="replace").split()
         known = (*SLOTS, FLAT)
         if len(words) != 3 or words[0] not in known or words[1] not in (*known, NONE):
@@ -89,15 +89,15 @@ class SlotLine:
 
 
 def finishing(boot: bytes) -> bytes:
-    """Of our own boot.py, what another one needs so that it finishes what a power cut left half done."""
+    """Return what another boot.py needs of ours to finish what a power cut left half done."""
     return b"\nimport os\n\n" + boot[boot.index(_FINISHING_MARK) :].partition(b"\n\n")[0] + b"\n"
 
 
 def finishes(boot: bytes) -> bool:
-    """Whether a boot.py does so."""
+    """Say whether a boot.py does so."""
     return _FINISHING_MARK in boot
 
 
 def is_launcher(main: bytes | None) -> bool:
-    """Whether a main.py is the launcher, of this release or another."""
+    """Say whether a main.py is the launcher, of this release or another."""
     return main is not None and _LAUNCHER_MARK in main[:200]

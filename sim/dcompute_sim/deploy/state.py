@@ -16,7 +16,7 @@ LOOKED = ("board", "port", "MicroPython", "runs", "can go back to", "flash free"
 
 
 def asked_row(target: DeployTarget, known: ReadySeen) -> tuple[str, ...]:
-    """What stands under ASKED for one board."""
+    """Return what stands under ASKED for one board."""
     runs = known.version or "-"
     if known.failed:
         runs += f", {known.failed} failed"
@@ -25,7 +25,7 @@ def asked_row(target: DeployTarget, known: ReadySeen) -> tuple[str, ...]:
 
 
 def looked_row(target: DeployTarget, board: Probe, seen: Survey, known: ReadySeen) -> tuple[str, ...]:
-    """What stands under LOOKED for one board."""
+    """Return what stands under LOOKED for one board."""
     back = line_back(seen)
     return (
         label(target),

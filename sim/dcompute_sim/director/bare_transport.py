@@ -71,7 +71,7 @@ class BareTransport:
             self._ask(fields, partial(self._choose, stream, rng), stream, on_over)
 
     def on_master_event(self, event: MasterEvent) -> None:
-        """The master's observer."""
+        """Observe what the master sees."""
         if isinstance(event, NodeStatusSeen):
             if event.status in _LIFELESS:
                 self._alive.pop(event.node, None)

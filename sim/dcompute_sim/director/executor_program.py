@@ -172,14 +172,14 @@ class ExecutorProgram:
         self._recorder.add(t.ExecutorDeaths, asker=self._name, nodes=list(map(self._ids.name_of, nodes)))
 
     def finish(self) -> None:
-        """The run is about to end: ask for all there is to know."""
+        """Ask for all there is to know: the run is about to end."""
         if self._executor is not None:
             nodes = sorted(map(self._ids.name_of, self._executor.nodes()))
             values = self._executor.counters()
             self._recorder.add(t.ExecutorAnswered, asker=self._name, nodes=nodes, values=values)
 
     def crashed(self, *, lose_journal: bool) -> None:
-        """Its process is dead."""
+        """Take its process for dead."""
         if self._executor is None:
             return
         self._executor = None
@@ -188,13 +188,13 @@ class ExecutorProgram:
         self._recorder.add(t.ExecutorStopped, asker=self._name, how="crash")
 
     def fill_disk(self, refused: Callable[[], None] | None) -> None:
-        """Its journal cannot be written any more; None: it can again."""
+        """Refuse from now on what its journal is to write; None: it can again."""
         self._refused = refused
         if self._journal is not None:
             self._journal.refused = refused
 
     def _ask_anew(self, wanted: _Wanted) -> None:
-        """The journal that had the task is lost."""
+        """Ask anew for a task whose journal is lost."""
         del self._wanted[wanted.id]
         self._recorder.add(t.TaskSettled, asker=self._name, task=wanted.id, outcome=FORGOTTEN)
         if not wanted.stream.once:
@@ -302,7 +302,7 @@ class ExecutorProgram:
         self._observe(event)
 
     def _over(self, executor: FleetExecutor, wanted: _Wanted, future: Future[Any]) -> None:
-        """The program sees the end of a task."""
+        """Let the program see the end of a task."""
         assert isinstance(future, FleetFuture)
         node = self._told_by.pop(wanted.id, "")
         error = None if future.cancelled() else future.exception()
@@ -339,7 +339,7 @@ class ExecutorProgram:
             wanted.on_over()
 
     def _forget(self, executor: FleetExecutor, task: str) -> None:
-        """The journal need not keep the end of this task, which is seen."""
+        """Tell the journal that it need not keep the end of this task, which is seen."""
         try:
             executor.forget(task)
         except JournalError:

@@ -58,7 +58,7 @@ class Faults:
             self._env.process(self._when_due(index, fault))
 
     def finish(self) -> None:
-        """The run ends: a fault whose event never came is recorded as one that found nobody."""
+        """Record a fault whose event never came as one that found nobody: the run ends."""
         for fault in self._awaiting.values():
             self._record_idle(fault, "its event never came")
 
@@ -96,7 +96,7 @@ class Faults:
             self._strike(fault, rng, "")
 
     def _after(self, index: int, fault: Fault, rng: random.Random, same: str) -> Steps:
-        """The event it waited for has come."""
+        """Strike after the event that it waited for, which has come."""
         assert fault.when is not None
         yield self._env.timeout(fault.when.after)
         if self._env.now < self._over_s:
@@ -112,7 +112,7 @@ class Faults:
             self._do(fault)
 
     def _strike_when_possible(self, fault: Fault, rng: random.Random, same: str) -> Steps:
-        """A `sure` fault: wait for somebody it can hit."""
+        """Strike with a `sure` fault: wait for somebody it can hit."""
         if not isinstance(fault, NodeFault) or not fault.needs_node:
             while not fault.possible(self._world) and self._env.now < self._over_s:
                 yield self._env.timeout(LOOK_S)
@@ -151,7 +151,7 @@ class Faults:
         return name
 
     def _record_idle(self, fault: Fault, why: str) -> None:
-        """Recorded all the same: a fault that found nobody proves nothing."""
+        """Record it all the same: a fault that found nobody proves nothing."""
         self._recorder.fault_not_done(f"{fault.kind}-{next(self._numbers)}", fault, why)
 
     def _candidates(self, *, with_connection: bool = False) -> list[Candidate]:

@@ -105,7 +105,7 @@ class FaultWorld:
                 return done.triggered
 
     def close(self) -> None:
-        """The run is over: leave no double behind."""
+        """Leave no double behind: the run is over."""
         for node in self._doubles:
             node.close()
 

@@ -69,7 +69,7 @@ class MasterProgram:
         return self._machine
 
     def fill_disk(self, refused: Callable[[], None] | None) -> None:
-        """The journal of its executor cannot be written any more; None: it can again."""
+        """Refuse from now on what its executor's journal is to write; None: it can again."""
         if self.executor is not None:
             self.executor.fill_disk(refused)
 
@@ -88,7 +88,7 @@ class MasterProgram:
         """Start what it has beside its executor."""
 
     def crash(self, *, lose_journal: bool = False) -> None:
-        """Its process dies."""
+        """Let its process die."""
         if self._driver is None:
             return
         self._kill()
@@ -96,7 +96,7 @@ class MasterProgram:
             self.executor.crashed(lose_journal=lose_journal)
 
     def close(self) -> None:
-        """The run is over."""
+        """End it with the run."""
         if self._driver is not None:
             self._kill()
 
@@ -181,7 +181,7 @@ class TransportMaster(MasterProgram):
         )
 
     def update_taken(self, node: str) -> None:
-        """A master that starts anew is to know that the board took what it was offered."""
+        """Remember, for a master that starts anew, that the board took what it was offered."""
         bundle, key, back, _, patience_s = self._updates[node]
         self._updates[node] = (bundle, key, back, True, patience_s)
 
@@ -191,11 +191,11 @@ class TransportMaster(MasterProgram):
         return self._boots
 
     def update_over(self, node: str) -> None:
-        """A master that starts anew need not begin it again."""
+        """Forget an update: a master that starts anew need not begin it again."""
         self._updates.pop(node, None)
 
     def progress(self) -> dict[str, UpdateProgress]:
-        """How far the updates of the present process are, by node."""
+        """Return how far the updates of the present process are, by node."""
         told = self.transport.updates() if self.transport is not None else []
         return {self._ids.name_of(each.node_id): each for each in told}
 
@@ -217,11 +217,11 @@ class TransportMaster(MasterProgram):
             self.transport.send_task(node_id, rest, priority)
 
     def info_of(self, node: str) -> NodeInfo | None:
-        """What the transport knows of a node, if anything."""
+        """Return what the transport knows of a node, if anything."""
         return self.transport.get_node_info(self._ids.id_of(node)) if self.transport is not None else None
 
     def told_by(self, node: str, about: str) -> str:
-        """What a board tells among its capabilities, such as its `version`; "" if it tells none."""
+        """Return what a board tells among its capabilities, such as its `version`; "" if it tells none."""
         info = self.info_of(node)
         return str(info["capabilities"].get(about) or "") if info else ""
 
@@ -236,7 +236,7 @@ class TransportMaster(MasterProgram):
             self._api.poll(self.transport)
 
     def finish(self, nodes: Iterable[str]) -> None:
-        """The run is about to end: ask for all there is to know."""
+        """Ask for all there is to know: the run is about to end."""
         if self.transport is not None:
             self._api.poll(self.transport)
             self._api.ask(self.transport, nodes)

@@ -18,7 +18,7 @@ _READINGS = 30
 
 
 def watch_memory(env: Environment, length_s: float, nodes: Sequence[Node]) -> Generator[Event, object, None]:
-    """A process that has each node tell its memory, again and again."""
+    """Have, as a process, each node tell its memory, again and again."""
     while True:
         yield env.timeout(max(_EVERY_S, length_s / _READINGS))
         for node in nodes:

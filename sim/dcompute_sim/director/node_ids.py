@@ -27,15 +27,15 @@ class NodeIds:
         self._names = {node_id: name for name, node_id in self._ids.items()}
 
     def id_of(self, name: str) -> str:
-        """The id of the node that a scenario calls `name`."""
+        """Return the id of the node that a scenario calls `name`."""
         return self._ids.get(name, name)
 
     def name_of(self, node_id: str) -> str:
-        """The name of the node with this id; of one that is not the scenario's, its id."""
+        """Return the name of the node with this id; of one that is not the scenario's, its id."""
         return self._names.get(node_id, node_id)
 
     def renamed(self, event: Event) -> Event:
-        """The same event, about a name."""
+        """Return the same event, about a name."""
         node = getattr(event, "node", None)
         if node is None or node not in self._names:
             return event

@@ -48,7 +48,7 @@ class OneConnection(ABC):
     def session_subscribed(self) -> None: ...
 
     def session_extra(self, topic: str, granted: bool) -> None:
-        """It asks for nothing that it could do without."""
+        """Do nothing: it asks for nothing that it could do without."""
         return
 
     @abstractmethod

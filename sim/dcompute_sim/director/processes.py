@@ -121,7 +121,7 @@ class Director:
         self._faults.undo(name)
 
     def run(self) -> Generator[Event, object, None]:
-        """The SimPy process of the whole run."""
+        """Run the whole (a SimPy process)."""
         for name, spec in self._specs.items():
             ours = spec.group.files is None
             self._recorder.add(

@@ -34,7 +34,7 @@ class PublicApi:
         self._one = ""  # a node whose results are looked at before they are taken
 
     def called_back(self, nodes: Sequence[str]) -> None:
-        """The dead-nodes callback."""
+        """Record a call of the dead-nodes callback."""
         self._recorder.add(t.DeathsCalledBack, nodes=list(map(self._name_of, nodes)))
 
     def poll(self, master: MasterNodeTransport) -> None:
@@ -78,7 +78,7 @@ class PublicApi:
         )
 
     def ask(self, master: MasterNodeTransport, nodes: Iterable[str]) -> None:
-        """At the end, everything about everybody."""
+        """Ask, at the end, everything about everybody."""
         having: dict[str, set[str]] = {}  # by status
         for name in nodes:
             node = self._id_of(name)

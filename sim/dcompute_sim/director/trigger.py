@@ -21,7 +21,7 @@ class Triggers:
         self._watched: list[_WatchedCondition] = []
 
     def watch(self, when: When, times: int = 1) -> Generator[Event, TraceEvent, None]:
-        """A generator of SimPy events: yield each; its value is the trace event that triggered it."""
+        """Return a generator of SimPy events: yield each; its value is the trace event that triggered it."""
         watch = _WatchedCondition(self._env, when, times)
         if not self._watched:
             self._trace.listen(self._on_event)

@@ -66,7 +66,8 @@ class Updates:
     def _in_waves(
         self, update: Update, rollout: Rollout, names: list[str], bundle: Bundle, release: int
     ) -> Generator[Event, object, None]:
-        """A campaign. What is known of it outlives a master that crashes, as the command's file does."""
+        """Carry out a campaign. What is known of it outlives a master that crashes, as the command's file
+        does."""
         from dcompute.updates import Campaign, WavePlan, waves_of
 
         self._recorder.add(t.CampaignStarted, version=update.version, nodes=names)
@@ -137,7 +138,7 @@ class Updates:
         self._master.update(name, bundle, key, back=back, taken=taken, patience_s=update.patience)
 
     def _send_back(self, name: str, update: Update, *, taken: bool) -> None:
-        """After an abort: to the version before."""
+        """Send them back, after an abort, to the version before."""
         from dcompute.bundle import Bundle, product_folder
 
         group = self._scenario.fleet[self._groups[name]]
@@ -152,7 +153,7 @@ class Updates:
         self._master.update(name, bundle, key, back=True, taken=taken, patience_s=update.patience)
 
     def finish(self) -> None:
-        """At the end of the run: write down which version each board tells, and which one it gave up."""
+        """Write down, at the end of the run, which version each board tells, and which one it gave up."""
         for node in self._boards:
             told = {about: self._master.told_by(node.name, about) for about in ("version", "failed")}
             self._recorder.add(t.FinalVersion, node=node.name, **told)

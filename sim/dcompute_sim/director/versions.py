@@ -83,7 +83,8 @@ def bundle_of(update: Update, release: int) -> Bundle:
 
 
 def is_broken_on(node_id: str, share: float) -> bool:
-    """Whether a version that is broken on that share of the boards is so on this one (`_ON_SOME` asks it)."""
+    """Say whether a version that is broken on that share of the boards is so on this one (`_ON_SOME` asks
+    it)."""
     number = 0
     for byte in node_id.encode():
         number = (number * 31 + byte) % _SHARES
@@ -95,7 +96,7 @@ def _limit(share: float) -> int:
 
 
 def _badly_packed(bundle: Bundle, how: Broken) -> Bundle:
-    """The same program in a package that `dcompute` itself would not make."""
+    """Return the same program in a package that `dcompute` itself would not make."""
     from dcompute.bundle import Bundle, file_digest
 
     files = dict(bundle.files)

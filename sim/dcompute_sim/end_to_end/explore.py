@@ -23,12 +23,12 @@ class Found:
     path: tuple[Step, ...] = ()
 
     def story(self) -> str:
-        """The violation and how it came to that, a line a step."""
+        """Return the violation and how it came to that, a line a step."""
         return "\n".join([self.violation, *(f"  {step}" for step in self.path)])
 
 
 def explore(make: Callable[[], SmallWorld], *, most: int = 10**9, within_s: float | None = None) -> Found:
-    """All states within the world's bounds, nearest first, until a violation.
+    """Explore all states within the world's bounds, nearest first, until a violation.
 
     Args:
         most: transitions; beyond it the rest is left out.
@@ -65,7 +65,7 @@ def explore(make: Callable[[], SmallWorld], *, most: int = 10**9, within_s: floa
 
 
 def walk(make: Callable[[], SmallWorld], rng: random.Random, length: int = 80) -> Found:
-    """One random walk of so many steps, then the end of the faults."""
+    """Walk at random so many steps, then end the faults."""
     world = make()
     path: list[Step] = []
     try:

@@ -264,11 +264,11 @@ class RuleOff:
     writes_first: bool = True
 
     def world(self) -> SmallWorld:
-        """A world with this mutant."""
+        """Return a world with this mutant."""
         return SmallWorld(self.bounds, self.node_class, self.core_class, writes_first=self.writes_first)
 
     def healthy(self) -> SmallWorld:
-        """The same world without it."""
+        """Return the same world without it."""
         return SmallWorld(self.bounds)
 
 

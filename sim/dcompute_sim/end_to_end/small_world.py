@@ -117,7 +117,7 @@ class Asker:
 
 
 def new_task(task_id: str, once: bool, *, urgent: bool) -> Task:
-    """A task of this world."""
+    """Return a task of this world."""
     return Task(task_id, b"{}", priority=9 if urgent else 5, once=once)
 
 
@@ -173,7 +173,7 @@ class SmallWorld:
             self._carry_out(asker)
 
     def clone(self) -> SmallWorld:
-        """An independent copy."""
+        """Return an independent copy."""
         return pickle.loads(pickle.dumps(self, pickle.HIGHEST_PROTOCOL))  # type: ignore[no-any-return]
 
     def _ask(self, asker: Asker, task_id: str) -> None:
@@ -194,7 +194,7 @@ class SmallWorld:
     # --- what may happen next -----------------------------------------------------------------------------
 
     def steps(self) -> Iterator[Step]:
-        """All that may happen now."""
+        """Yield all that may happen now."""
         for message in dict.fromkeys(self.net):
             yield ("deliver", message)
             if self.left["repeats"]:
@@ -425,7 +425,7 @@ class SmallWorld:
     # --- states ---------------------------------------------------------------------------------------------
 
     def key(self) -> Any:
-        """Equal for worlds in which the same may happen."""
+        """Return what is equal for worlds in which the same may happen."""
         return (
             tuple(self.net),
             tuple(self.left.values()),
@@ -439,7 +439,7 @@ class SmallWorld:
 
 
 def node_announces(bounds: Bounds) -> dict[str, Any]:
-    """What the nodes of this world say of themselves."""
+    """Return what the nodes of this world say of themselves."""
     return {"credit": bounds.credit, "slots": bounds.slots, "largest": 10_000}
 
 

@@ -38,7 +38,7 @@ class RunFixture(Protocol):
     """What must be set up before the clock of a run starts, and torn down after it: boards on a bench."""
 
     def link_host(self, name: str) -> str:
-        """The address of this machine at which the node of that name finds its link."""
+        """Return the address of this machine at which the node of that name finds its link."""
 
     async def set_up(self) -> None:
         """Make everything this run's. EngineError with all that cannot be used."""
@@ -60,7 +60,7 @@ class LoopEnvironment(Environment):
         self._finished: asyncio.Future[None] = loop.create_future()
 
     def elapsed_s(self) -> float:
-        """Real seconds since the run began."""
+        """Return the real seconds since the run began."""
         return self._loop.time() - self._began_s if self._held_s is None else self._held_s
 
     def hold(self) -> None:
@@ -74,7 +74,8 @@ class LoopEnvironment(Environment):
             self._held_s = None
 
     def schedule(self, event: Event, priority: Any = 1, delay: float = 0) -> None:
-        """Called by whatever makes an event happen, in a step or from a callback of the loop."""
+        """Schedule an event; called by whatever makes an event happen, in a step or from a callback of the
+        loop."""
         if self._stepping:
             super().schedule(event, priority, delay)
             return
@@ -226,7 +227,7 @@ class RealEngine:
         pass  # what a real broker drops or hears, nobody tells
 
     def _when_done(self, work: Coroutine[Any, Any, None]) -> Event:
-        """An event triggered when `work` is done; it fails with what `work` raises."""
+        """Return an event triggered when `work` is done; it fails with what `work` raises."""
         event = self.env.event()
 
         async def do() -> None:

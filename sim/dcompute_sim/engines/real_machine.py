@@ -130,7 +130,7 @@ class RealMachine:
 
 
 def _login(broker: RealBroker) -> Login:
-    """What the URL of somebody else's broker says."""
+    """Return what the URL of somebody else's broker says."""
     if not isinstance(broker, ExternalBroker):
         return Login()
     tls = tls_context(broker.address.tls)

@@ -67,7 +67,7 @@ class _BrokerLog(SilentObserver):
         self._counts[key] = self._counts.get(key, 0) + 1
 
     def tell(self) -> None:
-        """Now, what was not told yet."""
+        """Tell now what was not told yet."""
         counts, self._counts = self._counts, {}
         for (who, reason), count in counts.items():
             self._told(who, reason, count)
@@ -143,7 +143,7 @@ class ModelBroker:
         self._turned_away: dict[str, tuple[Broker | None, Callable[[], None]]] = {}  # by host
 
     def turn_away(self, name: str, answer: Answer, told: Callable[[], None]) -> None:
-        """Connections from this host are answered like this from now on; `told` is called for each."""
+        """Answer connections from this host like this from now on; `told` is called for each."""
         self._turned_away[name] = stand_in(answer), told
 
     def let_in(self, name: str) -> None:
@@ -160,7 +160,7 @@ class ModelBroker:
         self._host.listen(PORT, self._accepted)
 
     def stop(self, *, keep_memory: bool) -> None:
-        """The process ends; its kernel closes every connection."""
+        """End the process; its kernel closes every connection."""
         broker, self.running = self.running, None
         if broker is not None:
             if self._wills_at_stop:

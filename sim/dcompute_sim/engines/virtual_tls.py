@@ -15,13 +15,13 @@ _OTHER_AUTHORITY = b"dcompute: somebody else"
 
 
 def _der(text: bytes) -> bytes:
-    """A certificate as far as a loader looks: a SEQUENCE of a UTF8String."""
+    """Return a certificate as far as a loader looks: a SEQUENCE of a UTF8String."""
     return bytes((0x30, len(text) + 2, 0x0C, len(text))) + text
 
 
 @cache
 def modelled_logins() -> TlsLogins:
-    """Those of virtual time, whose contexts only say what is checked (net/tls_model.py does)."""
+    """Return the logins of virtual time, whose contexts only say what is checked (net/tls_model.py does)."""
     checks = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     believes = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     believes.check_hostname = False
@@ -31,7 +31,7 @@ def modelled_logins() -> TlsLogins:
 
 
 def modelled_certificate(kind: CertificateKind, host: str) -> Certificate:
-    """What the broker on `host` shows in virtual time."""
+    """Return what the broker on `host` shows in virtual time."""
     begins_s, ends_s = holds_between_s(kind)
     return Certificate(
         names=(OTHER_NAME if kind == "other_name" else host,),

@@ -13,7 +13,7 @@ KINDS.discover(__name__, __path__)
 
 
 def node_faults() -> list[str]:
-    """The kinds that are done to nodes, by name."""
+    """Return the kinds that are done to nodes, by name."""
     return [name for name, cls in KINDS.items() if issubclass(cls, NodeFault)]
 
 

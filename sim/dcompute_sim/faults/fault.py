@@ -138,20 +138,21 @@ class Fault(Schedule, _Kind):
         raise NotImplementedError
 
     def possible(self, world: World) -> bool:
-        """Whether there is something to strike just now. Of nodes the schedule knows that itself."""
+        """Say whether there is something to strike just now. Of nodes the schedule knows that itself."""
         return True
 
     def details(self) -> str:
-        """Its own keys in words, for `explain`: "10 times down 200ms". Empty when there is nothing to say."""
+        """Return its own keys in words, for `explain`: "10 times down 200ms". Empty when there is nothing to
+        say."""
         return ""
 
     def senseless(self) -> Iterator[tuple[str, str, str]]:
-        """What may be said in form and yet has no meaning: key, complaint, what to do instead."""
+        """Yield what may be said in form and yet has no meaning: key, complaint, what to do instead."""
         return iter(())
 
     @classmethod
     def draw(cls, rng: random.Random, left_s: float) -> dict[str, Any]:
-        """Its own keys in a swarm, drawn.
+        """Return its own keys in a swarm, drawn.
 
         Args:
             left_s: the time in which it must be over.
@@ -230,7 +231,7 @@ KINDS: Registry[Fault] = Registry("kind of fault")
 
 
 def kind_of(name: str) -> type[Fault] | None:
-    """The kind of this name; None for one that is not known here."""
+    """Return the kind of this name; None for one that is not known here."""
     return KINDS.get(name)
 
 

@@ -49,7 +49,7 @@ class Flap(NodeFault):
 
     @classmethod
     def draw(cls, rng: random.Random, left_s: float) -> dict[str, Any]:
-        """As long as it may: what it missed while it was up, it must still be able to hit."""
+        """Draw one as long as it may be: what it missed while it was up, it must still be able to hit."""
         down = rng.uniform(0.05, 1)
         cycles = min(rng.randint(2, 20), int(left_s / (down + 0.2)))
         return {"cycles": max(1, cycles), "down": format_duration(round(down, 3)), "up": "200ms"}

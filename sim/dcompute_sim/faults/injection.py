@@ -39,13 +39,13 @@ class Victim(Protocol):
     def power_on(self) -> None: ...
 
     def crash(self) -> None:
-        """The program dies (FIN)."""
+        """Let the program die (FIN)."""
 
     def leave(self) -> None:
-        """The program leaves in good order and ends; told by `node_stopped` (exit) when it has."""
+        """Let the program leave in good order and end; told by `node_stopped` (exit) when it has."""
 
     def drain(self) -> None:
-        """The program finishes what is at work, and then leaves."""
+        """Let the program finish what is at work, and then leave."""
 
     def power_cut(self, how: str = "power_cut") -> None:
         """Silence, as if it had never been (`how`: power_cut or reboot)."""
@@ -56,22 +56,23 @@ class Victim(Protocol):
     def resume(self) -> None: ...
 
     def wifi(self, present: bool, for_s: float | None = None, *, kick: bool = False) -> None:
-        """The WLAN tells the program that its network is gone, or back (nodes without a WLAN ignore it).
+        """Let the WLAN tell the program that its network is gone, or back (nodes without a WLAN ignore it).
 
         `for_s`: how long it will be gone, None for ever; a board has to know before. `kick`: the access point
         has thrown it out, so that the WLAN need not miss beacons first.
         """
 
     def wifi_stuck(self, how: HowStuck) -> Callable[[], bool]:
-        """The WLAN, where there is one, loses its network and joins none until the program starts it afresh.
+        """Let the WLAN, where there is one, lose its network and join none until the program starts it
+        afresh.
 
-        Tells, whenever it is called, whether that is still so.
+        What is returned tells, whenever it is called, whether that is still so.
         """
 
     def hears(
         self, rssi: Mapping[str, int | None], lost: Callable[[], None], joined: Callable[[], None]
     ) -> Mapping[str, int | None]:
-        """From now on hear these access points so strongly, in dBm (None: not at all); returns how it was.
+        """Hear these access points so strongly from now on, in dBm (None: not at all); return how it was.
 
         `lost` is called if the one that it is on is among those not heard any more, `joined` when it is on
         one again.
@@ -82,11 +83,11 @@ class VictimLink(Protocol):
     """A machine's way to the broker, as far as things are done to it."""
 
     def reset_connections(self) -> None:
-        """RST to both ends of every connection."""
+        """Send RST to both ends of every connection."""
 
     def forget_connections(self) -> Callable[[], bool]:
-        """Nothing crosses the present connections any more, neither way; those made from now on work. Tells,
-        whenever it is called, whether the machine still holds on to one."""
+        """Let nothing cross the present connections any more, either way; those made from now on work. What
+        is returned tells, whenever it is called, whether the machine still holds on to one."""
 
     def link_down(self, *, known: bool) -> None:
         """Silence. `known`: the machine's own WLAN says so."""
@@ -94,19 +95,19 @@ class VictimLink(Protocol):
     def link_up(self) -> None: ...
 
     def turn_away(self, answer: Answer, told: Callable[[], None]) -> None:
-        """Who connects from now on is answered like this, and `told` is called. What stands, stands."""
+        """Answer who connects from now on like this, and call `told`. What stands, stands."""
 
     def let_in(self) -> None:
-        """Who connects from now on reaches the broker again."""
+        """Let who connects from now on reach the broker again."""
 
     def crossings(self) -> int:
-        """How much (in some unit) has crossed the link so far."""
+        """Tell how much (in some unit) has crossed the link so far."""
 
     def slow(self, latency_s: float | None, jitter_s: float | None, bytes_per_s: float | None) -> None:
         """Make the link slow; None for what stays as usual."""
 
     def restore(self) -> None:
-        """As slow or fast as usual."""
+        """Make it as slow or fast as usual again."""
 
 
 class Target:
@@ -119,7 +120,7 @@ class Target:
         self._silences = 0
 
     def silence(self, *, known: bool, for_s: float | None, kick: bool = False) -> None:
-        """Nothing crosses from now on. `known`: the node's WLAN says so, with `kick` at once."""
+        """Let nothing cross from now on. `known`: the node's WLAN says so, with `kick` at once."""
         self._silences += 1
         self.link.link_down(known=known)
         if known:
@@ -161,10 +162,11 @@ class BreakableMaster(Protocol):
         """Its machine's way to the broker."""
 
     def fill_disk(self, refused: Callable[[], None] | None) -> None:
-        """Its journal cannot be written any more: `refused` is called instead. None: it can again."""
+        """Refuse from now on what its journal is to write: call `refused` instead. None: it can be written
+        again."""
 
     def crash(self, *, lose_journal: bool = False) -> None:
-        """Its process dies, and takes the journal of its executor with it if so asked."""
+        """Let its process die, and take the journal of its executor with it if so asked."""
 
     def start(self) -> None: ...
 
@@ -181,10 +183,11 @@ class World(Protocol):
     def masters(self) -> Mapping[str, BreakableMaster]: ...
 
     def next(self, when: When) -> Event:
-        """Triggered by the next such event of the trace."""
+        """Return an event triggered by the next such event of the trace."""
 
     def double(self, of: str, fault: str, key: str) -> Generator[Event, object, Victim]:
-        """A second node with the id of node `of`, on a machine of its own, switched off; draws by `key`."""
+        """Make a second node with the id of node `of`, on a machine of its own, switched off; draws by
+        `key`."""
 
     def eavesdrop(
         self,
@@ -214,13 +217,13 @@ class Receipts(Protocol):
     """Who looks for the effects of faults."""
 
     def has_bitten(self, fault: str) -> bool:
-        """Whether the fault has had an effect."""
+        """Say whether the fault has had an effect."""
 
     def effect(self, node: str, effect: Effect, detail: str = "", of: str = "") -> None:
-        """Something was seen of `node`, by fault `of` if that is known."""
+        """Note that something was seen of `node`, by fault `of` if that is known."""
 
     def fault_ended(self, fault: str, node: str = "") -> None:
-        """The fault is undone; what follows is no effect of it."""
+        """Note that the fault is undone; what follows is no effect of it."""
 
 
 @dataclass(frozen=True)
@@ -277,7 +280,7 @@ class Injection:
         return self.lasts is None and self.undone is None
 
     def time_up(self) -> Event:
-        """Triggered when it is to be undone; never, if it is for ever."""
+        """Return an event triggered when it is to be undone; never, if it is for ever."""
         if self.undone is None:
             return self.env.event() if self.lasts is None else self.env.timeout(self.lasts)
         return self.undone if self.lasts is None else self.undone | self.env.timeout(self.lasts)
@@ -290,7 +293,7 @@ class Injection:
         undo()
 
     def broker_away(self, *, keep_memory: bool) -> Generator[Event, object, None]:
-        """The broker is stopped, and started again after its time."""
+        """Stop the broker, and start it again after its time."""
         broker = self.world.broker
         yield from broker.stop(keep_memory=keep_memory)
         if self.for_ever:
@@ -301,12 +304,12 @@ class Injection:
         self.ended()
 
     def until_felt(self) -> Generator[Event, object, None]:
-        """A `sure` fault goes on until it had an effect."""
+        """Go on with a `sure` fault until it had an effect."""
         while self.sure and not self.receipts.has_bitten(self.name) and self.env.now < self.over_s:
             yield self.env.timeout(LOOK_S)
 
     def ended(self) -> None:
-        """It is undone; what follows is no effect of it."""
+        """Note that it is undone; what follows is no effect of it."""
         self.receipts.fault_ended(self.name, self.whom)
 
     def effect(self, effect: Effect, detail: str = "") -> None:

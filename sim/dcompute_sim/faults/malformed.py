@@ -20,7 +20,7 @@ def _json(**fields: object) -> str:
 
 
 def _nested(depth: int) -> str:
-    """An array of `depth` brackets."""
+    """Return an array of `depth` brackets."""
     return "[" * depth + "]" * depth
 
 
@@ -66,7 +66,7 @@ MALFORMED: dict[str, tuple[str, str | bytes]] = {
 
 
 def malformed(what: str, node: str) -> tuple[str, bytes]:
-    """The topic, within the namespace, and the bytes of such a message about a node."""
+    """Return the topic, within the namespace, and the bytes of such a message about a node."""
     topic, payload = MALFORMED[what]
     if isinstance(payload, str):
         payload = payload.replace("{node}", node).replace("{fill}", "x" * 262_144).encode()

@@ -48,7 +48,7 @@ class When(ShortModel):
         return self.event if self == When(event=self.event) else None
 
     def matches(self, event: Event, group_of: Mapping[str, str]) -> bool:
-        """Whether `event` is one of these (counting is the caller's). `group_of`: node name -> group."""
+        """Say whether `event` is one of these (counting is the caller's). `group_of`: node name -> group."""
         if type(event) is not EVENTS.get(self.event):
             return False
         node = getattr(event, "node", None)
@@ -156,7 +156,7 @@ class Candidate:
 
 
 def pick(select: Select, candidates: Sequence[Candidate], rng: random.Random, same: str = "") -> list[str]:
-    """Names of the nodes chosen, in the candidates' order. May be fewer than asked, or none.
+    """Return the names of the nodes chosen, in the candidates' order. May be fewer than asked, or none.
 
     Args:
         same: the node of the event that triggered the fault, for `select: {same: true}`.

@@ -128,7 +128,7 @@ class _Attacker:
         return [(to, message) for message in said]
 
     def _is_apt(self, payload: bytes) -> bool:
-        """Whether an answer to this is what the attack is for, or only what it does meanwhile."""
+        """Say whether an answer to this is what the attack is for, or only what it does meanwhile."""
         match self._how:
             case "old-hello" | "old-want":
                 return True
@@ -164,8 +164,8 @@ class _Attacker:
         return []
 
     def _replay(self, genuine: bytes) -> list[bytes]:
-        """To each other offer, but not to every piece: the board repeats its question to the offer under way,
-        the master its answer, and the attacker would do so without end."""
+        """Answer each other offer, but not to every piece: the board repeats its question to the offer under
+        way, the master its answer, and the attacker would do so without end."""
         due = genuine.startswith(_OFFER) or self._act.env.now - self._replayed_s >= 1
         if not self._offer or genuine == self._offer or not due:
             return []
@@ -173,7 +173,7 @@ class _Attacker:
         return [self._offer]
 
     def _to_answer(self, said: bytes) -> list[bytes]:
-        """To what a board says, before its master: whoever reads challenges and numbers can name them."""
+        """Answer what a board says, before its master: whoever reads challenges and numbers can name them."""
         from dcompute.updates import messages  # here: most runs update nothing
 
         kind, head = said[: len(_HELLO)], bytes([len(self._node)]) + self._node
@@ -199,6 +199,6 @@ class _Attacker:
 
 
 def _manifest(path: str) -> bytes:
-    """Of a version of the attacker's own, in one file."""
+    """Return the manifest of a version of the attacker's own, in one file."""
     about = {"ota": 2, "release": 9, "version": "evil", "confirm_s": 10, "bytes": 1}
     return json.dumps({**about, "files": {path: "0" * 32}}, sort_keys=True, separators=(",", ":")).encode()

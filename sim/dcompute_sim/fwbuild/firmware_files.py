@@ -13,7 +13,7 @@ OLDEST_MICROPYTHON = (1, 22)
 
 
 def product() -> Path:
-    """The folder with dcompute's own firmware: in a checkout, or as the wheel carries it."""
+    """Return the folder with dcompute's own firmware: in a checkout, or as the wheel carries it."""
     try:
         return product_folder()
     except BadBundle as error:

@@ -35,7 +35,8 @@ def _classes(tree: ast.Module) -> list[ast.ClassDef]:
 
 
 def _put_classes_in_place(tree: ast.Module) -> None:
-    """`self.kind(...)` becomes `Kind(...)` where a class says `kind = Kind`, for a subclass to replace it."""
+    """Make `self.kind(...)` into `Kind(...)` where a class says `kind = Kind`, for a subclass to replace
+    it."""
     names = {part.name for part in _classes(tree)}
     for owner in _classes(tree):
         for statement in list(owner.body):
@@ -88,7 +89,7 @@ _Made = tuple[ast.ClassDef, ast.FunctionDef, ast.Assign, str, ast.Call]
 
 
 def _made(tree: ast.Module, name: str) -> Iterator[_Made]:
-    """(class, its __init__, statement, attribute, call) where `self.attribute = name(...)` stands."""
+    """Yield (class, its __init__, statement, attribute, call) where `self.attribute = name(...)` stands."""
     for owner in _classes(tree):
         for start in owner.body:
             if not isinstance(start, ast.FunctionDef) or start.name != "__init__":
@@ -102,7 +103,7 @@ def _made(tree: ast.Module, name: str) -> Iterator[_Made]:
 
 
 def _members(part: ast.ClassDef) -> Iterator[str]:
-    """Names of methods, of what the class binds, and of what is set on self."""
+    """Return the names of methods, of what the class binds, and of what is set on self."""
     for statement in part.body:
         yield from (name for name in bound_names(statement) if not name.startswith("__"))
     attributes = [node for node in ast.walk(part) if isinstance(node, ast.Attribute)]
@@ -111,7 +112,7 @@ def _members(part: ast.ClassDef) -> Iterator[str]:
 
 
 def _alias(attribute: str) -> ast.Assign:
-    """For those outside who name the part."""
+    """Make an alias for those outside who name the part."""
     itself = ast.Name("self", ast.Load())
     return ast.Assign([ast.Attribute(ast.Name("self", ast.Load()), attribute, ast.Store())], itself)
 
@@ -142,7 +143,7 @@ class _ExchangeAttribute(ast.NodeTransformer):
 
 
 def settle_methods(trees: Sequence[ast.Module]) -> None:
-    """`self.say(...)` in the place of `self._say(...)` where `__init__` says `self._say = self.say`."""
+    """Put `self.say(...)` in the place of `self._say(...)` where `__init__` says `self._say = self.say`."""
     nodes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
     stored = Counter(node.attr for node in nodes if not isinstance(node.ctx, ast.Load))
     for tree in trees:
@@ -155,7 +156,7 @@ def settle_methods(trees: Sequence[ast.Module]) -> None:
 
 
 def _own_methods(start: ast.FunctionDef, methods: Collection[str]) -> dict[str, str]:
-    """Attribute -> method that it is set to, be it by way of a variable."""
+    """Return attribute -> method that it is set to, be it by way of a variable."""
     found: dict[str, str] = {}
     for statement in start.body:
         if not isinstance(statement, ast.Assign) or len(statement.targets) != 1:

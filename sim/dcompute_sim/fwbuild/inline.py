@@ -56,7 +56,7 @@ def _drop_defaults(trees: Sequence[ast.Module], is_kept: Callable[[str], bool]) 
 def _inline_one(
     trees: Sequence[ast.Module], uses: Mapping[int, _Uses], is_kept: Callable[[str], bool], refused: set[int]
 ) -> ast.Module | None:
-    """The tree in which it was done; None if there is nothing left to do."""
+    """Return the tree in which it was done; None if there is nothing left to do."""
     for tree in trees:
         here = uses[id(tree)]
         for owner, function in _functions(tree):
@@ -91,19 +91,19 @@ class _Uses:
         self.named_in = {id(function): _named(function) for _, function in _functions(tree)}
 
     def of_function(self, name: str) -> int:
-        """0 if that cannot be told."""
+        """Count its uses; 0 if that cannot be told."""
         return 0 if name in self._set else self._names[name]
 
 
 def _of_method(trees: Collection[_Uses], name: str) -> int:
-    """How often a method is used in all trees; 0 if that cannot be told."""
+    """Tell how often a method is used in all trees; 0 if that cannot be told."""
     if sum(uses.methods[name] for uses in trees) > 1 or any(name in uses.set_attributes for uses in trees):
         return 0
     return sum(uses.attributes[name] for uses in trees)
 
 
 def _named(function: _Function) -> set[str]:
-    """What it calls, and more."""
+    """Return what it calls, and more."""
     nodes = list(ast.walk(function))
     names = {node.id for node in nodes if isinstance(node, ast.Name)}
     return names | {node.attr for node in nodes if isinstance(node, ast.Attribute)}

@@ -20,7 +20,7 @@ class Impossible(Exception):
 
 
 def value_of(function: _Function) -> ast.expr | None:
-    """What the function returns, if that is all it does."""
+    """Return what the function returns, if that is all it does."""
     only = function.body[0]
     return only.value if len(function.body) == 1 and isinstance(only, ast.Return) else None
 
@@ -103,7 +103,7 @@ class CallSite:
         return [*before, cast(ast.stmt, exchanged)]
 
     def _first_call(self, node: ast.expr) -> ast.Call | None:
-        """The call wanted, if nothing that matters is evaluated before it."""
+        """Return the call wanted, if nothing that matters is evaluated before it."""
         if isinstance(node, ast.Call):
             if self._is_call(node):
                 return node
@@ -128,7 +128,8 @@ class CallSite:
         return None
 
     def _body(self, call: ast.Call, finish: _Finish | None) -> list[ast.stmt]:
-        """The called function's statements; `finish` makes what stands for a `return` (None: a return)."""
+        """Return the called function's statements; `finish` makes what stands for a `return` (None: a
+        return)."""
         self.done += 1
         body = [copy.deepcopy(statement) for statement in self._called.body]
         nodes = [node for statement in body for node in ast.walk(statement)]
@@ -174,7 +175,7 @@ class CallSite:
 
 
 def _finished(statements: list[ast.stmt], finish: _Finish) -> list[ast.stmt]:
-    """The statements with `finish` in the place of each return, at their end as well."""
+    """Return the statements with `finish` in the place of each return, at their end as well."""
     result: list[ast.stmt] = []
     for number, statement in enumerate(statements):
         rest = statements[number + 1 :]
@@ -208,7 +209,7 @@ def _returns(statement: ast.stmt) -> bool:
 
 
 def _falls_through(statements: list[ast.stmt]) -> bool:
-    """Whether what comes after them may be reached."""
+    """Say whether what comes after them may be reached."""
     if not statements:
         return True
     last = statements[-1]
@@ -235,7 +236,7 @@ def _is_atom(node: ast.expr) -> bool:
 
 
 def _is_chain(node: ast.expr) -> bool:
-    """A name, its attribute, and so on, or a constant."""
+    """Say whether it is a name, its attribute, and so on, or a constant."""
     return _is_atom(node) or (isinstance(node, ast.Attribute) and _is_chain(node.value))
 
 

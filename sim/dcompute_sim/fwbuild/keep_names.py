@@ -42,7 +42,7 @@ def kept_names(modules: Mapping[str, str], ours: Collection[str], around: Iterab
 
 
 def _used(tree: ast.Module) -> Iterator[str]:
-    """All attributes, and what others may have from here as attributes."""
+    """Yield all attributes, and what others may have from here as attributes."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
             yield node.attr
@@ -51,7 +51,7 @@ def _used(tree: ast.Module) -> Iterator[str]:
 
 
 def _members(tree: ast.Module, class_name: str) -> Iterator[str]:
-    """The methods of a class, and what it sets on `self`."""
+    """Yield the methods of a class, and what it sets on `self`."""
     for statement in tree.body:
         if isinstance(statement, ast.ClassDef) and statement.name == class_name:
             for node in ast.walk(statement):
@@ -62,7 +62,8 @@ def _members(tree: ast.Module, class_name: str) -> Iterator[str]:
 
 
 def _library_names(tree: ast.Module) -> Iterator[str]:
-    """Of the types that are built in, and of what CPython has under the names of the modules imported."""
+    """Yield those of the types that are built in, and of what CPython has under the names of the modules
+    imported."""
     yield from _of_module(builtins)
     for node in ast.walk(tree):
         names: Iterable[str] = ()

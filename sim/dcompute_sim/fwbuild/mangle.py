@@ -72,7 +72,7 @@ def private_attributes(tree: ast.Module, taken: Collection[str]) -> None:
 
 
 def rename(tree: ast.AST, short: Mapping[str, str]) -> None:
-    """Attributes, methods, and what a class body binds."""
+    """Rename attributes, methods, and what a class body binds."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
             node.attr = short.get(node.attr, node.attr)

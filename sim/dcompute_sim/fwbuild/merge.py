@@ -30,7 +30,7 @@ def merge(
     kept: Collection[str] | None = None,
     bases: Mapping[str, Collection[str]] | None = None,
 ) -> dict[str, str]:
-    """The merged modules' source text by name.
+    """Return the merged modules' source text by name.
 
     Args:
         sources: source text by module name.
@@ -68,7 +68,7 @@ class _Program:
         self.home: dict[str, str] = {}  # merged module -> entry
 
     def merged(self) -> dict[str, str]:
-        """Each entry's source text."""
+        """Return each entry's source text."""
         trees = {entry: self._merge(entry) for entry in self.entries}
         public = set().union(*self.entries.values())
         flatten(trees, self._is_kept, self._bases)
@@ -146,7 +146,7 @@ class _Merger:
         self._letters = mangle.short_names(string.ascii_uppercase, program.identifiers)
 
     def fresh_name(self) -> str:
-        """A name for the merged module that nothing in it has."""
+        """Return a name for the merged module that nothing in it has."""
         return next(self._letters)
 
     def take_in(self, module: str) -> None:
@@ -207,7 +207,7 @@ class _Merger:
             self.body.append(ast.Import(names=[alias]))
 
     def name(self, module: str, name: str, node: ast.expr) -> ast.expr:
-        """What stands for `name` of `module` in the merged module."""
+        """Return what stands for `name` of `module` in the merged module."""
         if (module, name) in self._program.constants:
             return ast.Constant(self._program.constants[module, name])
         if isinstance(node, ast.Name):
@@ -261,7 +261,7 @@ class _Names(ast.NodeTransformer):
 
 
 def _taken_branches(statements: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """The statements, and in the place of an `if` on being on a board, its branch."""
+    """Yield the statements, and in the place of an `if` on being on a board, its branch."""
     known: set[str] = set()
     for statement in statements:
         if (
@@ -278,7 +278,7 @@ def _taken_branches(statements: list[ast.stmt]) -> Iterator[ast.stmt]:
 
 
 def _constant(statement: ast.stmt) -> tuple[str, _Scalar] | None:
-    """(name, value) of `NAME = 1`, `NAME = const(1)`, `NAME = "text"`."""
+    """Return (name, value) of `NAME = 1`, `NAME = const(1)`, `NAME = "text"`."""
     names = _assigned(statement)
     if len(names) != 1 or not names[0].isupper() or not isinstance(statement, ast.Assign):
         return None

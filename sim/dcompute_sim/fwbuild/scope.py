@@ -6,7 +6,7 @@ import ast
 
 
 def bound_names(statement: ast.stmt) -> list[str]:
-    """Names that a statement of a module or class binds in it."""
+    """Return the names that a statement of a module or class binds in it."""
     if isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
         return [statement.name]
     return [n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]

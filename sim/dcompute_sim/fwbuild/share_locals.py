@@ -52,7 +52,8 @@ class _Walk:
         self._loops: list[_Range] = []  # outermost ones
 
     def needed(self) -> dict[str, _Range]:
-        """From where to where; in a loop, what one turn leaves may be needed in the next."""
+        """Return from where to where each is needed; in a loop, what one turn leaves may be needed in the
+        next."""
         return {name: self._widened(min(times), max(times)) for name, times in self._seen.items()}
 
     def _widened(self, first: int, last: int) -> _Range:
@@ -89,7 +90,7 @@ class _Walk:
 
 
 def _in_order(node: ast.AST) -> Iterator[ast.AST]:
-    """Its parts in the order in which they are evaluated."""
+    """Yield its parts in the order in which they are evaluated."""
     if isinstance(node, ast.Assign):
         yield node.value
         yield from node.targets

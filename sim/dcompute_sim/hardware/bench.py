@@ -35,12 +35,12 @@ class Bench:
         self.nodes: list[BoardNode] = []
 
     def link_host(self, name: str) -> str:
-        """The address of this machine at which the node of that name finds its link."""
+        """Return the address of this machine at which the node of that name finds its link."""
         place = self._places.get(name)
         return place.host if place is not None else LOOPBACK
 
     def node(self, spec: NodeSpec, machine: RealMachine, recorder: Recorder) -> BoardNode:
-        """A board node, to be prepared."""
+        """Return a board node, to be prepared."""
         if machine.login.tls is not None:
             raise EngineError(
                 "boards are judged by what crosses their wire, which TLS hides: use a broker without it"

@@ -134,7 +134,7 @@ class BoardNode(ObservedNode):
         self._machine.proxy.tap = self
 
     async def put_back(self) -> str:
-        """The board is its owner's again, with its own config.py, and starts. Says what went wrong, if so."""
+        """Give the board back to its owner, with its own config.py, started; say what went wrong, if so."""
         trouble = ""
         for job in list(self._jobs):
             await asyncio.wait([job])
@@ -153,7 +153,7 @@ class BoardNode(ObservedNode):
         return trouble
 
     def close(self) -> None:
-        """All of it takes time: `put_back` does it."""
+        """Do nothing: all of it takes time: `put_back` does it."""
 
     # --- what a person does -------------------------------------------------------------------------------
 
@@ -173,13 +173,13 @@ class BoardNode(ObservedNode):
         self._recorder.add(t.NodeStarted, node=self.name, boot=self._boots)
 
     def crash(self) -> None:
-        """A soft reset, held at the prompt: the chip closes the program's sockets (FIN)."""
+        """Reset the board softly and hold it at the prompt: the chip closes the program's sockets (FIN)."""
         if self._running:
             self._running = False
             self._do(SerialLink.enter, lambda: self._gone("crash"))
 
     def leave(self) -> None:
-        """Its program calls `stop()`, when the firmware's debug hook has heard of it."""
+        """Have its program call `stop()`, when the firmware's debug hook has heard of it."""
         if self._running:
             self._leaving = self._command("leave", None)
 
@@ -200,7 +200,7 @@ class BoardNode(ObservedNode):
         self._gone(how)
 
     def _reboot(self) -> None:
-        """The board comes back by itself, so it counts as running all the while."""
+        """Let the board start anew. It comes back by itself, so it counts as running all the while."""
         self._resetting = True
         proxy = self._machine.proxy
         was_up = proxy.is_up
@@ -226,14 +226,14 @@ class BoardNode(ObservedNode):
             self._loop.call_later(by_then_s if for_s is None else 0.9 * for_s, self._judge_hang)
 
     def _judge_hang(self) -> None:
-        """Whether it had something to say (an answer, a ping) and did not."""
+        """Judge whether it had something to say (an answer, a ping) and did not."""
         if self._hung_since_s is not None and not self._hung_spoke:
             owes_ping = self._loop.time() - self._hung_since_s > self._spec.group.keepalive
             if self._hung_owes or owes_ping:
                 self._recorder.effect(self.name, WITHHELD)
 
     def resume(self) -> None:
-        """Its own clock ends it."""
+        """Do nothing: the board's own clock ends it."""
         self._hung_since_s = None
 
     def wifi(self, present: bool, for_s: float | None = None, *, kick: bool = False) -> None:

@@ -64,7 +64,7 @@ def check(
 
 
 def own_address(port: str) -> str:
-    """The address of this machine that a board on `port` most probably sees."""
+    """Return the address of this machine that a board on `port` most probably sees."""
     if port.startswith(("/dev/pts/", f"socket://{LOOPBACK}", "socket://localhost")):
         return LOOPBACK  # a virtual board
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
@@ -76,7 +76,7 @@ def own_address(port: str) -> str:
 
 
 def table(record: BoardRecord) -> Table:
-    """The record, for people."""
+    """Return the record, for people."""
     rows = Table(box=None, pad_edge=False, show_header=False)
     rows.add_column(no_wrap=True)
     rows.add_column(justify="right", no_wrap=True)

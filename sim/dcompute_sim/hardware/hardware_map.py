@@ -84,7 +84,7 @@ class BoardLocation:
 
 
 def load_map(path: Path, nodes: Mapping[str, str]) -> dict[str, BoardLocation]:
-    """The place of every node. LocatedError, with file and line, when the map is wrong or lacks one.
+    """Return the place of every node. LocatedError, with file and line, when the map is wrong or lacks one.
 
     Args:
         nodes: names of the scenario's board nodes -> their group, in order.

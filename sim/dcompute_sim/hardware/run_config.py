@@ -115,6 +115,6 @@ def remove_settings(link: SerialLink) -> None:
 
 
 def _write(link: SerialLink, path: str, data: bytes) -> None:
-    """To another name first: a config.py cut short would leave the board without its Wi-Fi."""
+    """Write to another name first: a config.py cut short would leave the board without its Wi-Fi."""
     link.write_file(path + ".new", data)
     link.run(f"import os\nos.rename({path + '.new'!r}, {path!r})")

@@ -105,7 +105,7 @@ class SerialLink:
         return bool(self._transport.in_raw_repl)
 
     def fileno(self) -> int:
-        """The descriptor to wait on for what the board prints."""
+        """Return the descriptor to wait on for what the board prints."""
         return int(self._line.fileno())
 
     # --- the prompt ---------------------------------------------------------------------------------------
@@ -168,11 +168,11 @@ class SerialLink:
             return bytes(said).decode(errors="replace")
 
     def evaluate(self, expression: str) -> Any:
-        """The value of an expression, which must be a literal."""
+        """Return the value of an expression, which must be a literal."""
         return ast.literal_eval(self.run(f"print(repr({expression}))").strip())
 
     def read_file(self, path: str) -> bytes:
-        """A file's contents."""
+        """Return a file's contents."""
         with self._bounded(f"reading {path}", STEP_S):
             return bytes(self._transport.fs_readfile(path, _WRITE_BYTES))
 
@@ -183,7 +183,7 @@ class SerialLink:
             self._transport.fs_writefile(path, data, _WRITE_BYTES, told)
 
     def exists(self, path: str) -> bool:
-        """Whether there is a file or folder of that name."""
+        """Say whether there is a file or folder of that name."""
         with self._bounded(f"looking for {path}", STEP_S):
             return bool(self._transport.fs_exists(path))
 
@@ -210,7 +210,8 @@ class SerialLink:
         self._transport.in_raw_repl = False
 
     def listen(self, timeout_s: float) -> bytes:
-        """What has come on the line; waits at most so long for something. OSError when the port is gone."""
+        """Return what has come on the line; waits at most so long for something. OSError when the port is
+        gone."""
         self._line.allow(timeout_s + 1)
         give_up = time.monotonic() + timeout_s
         while not (waiting := self._line.inWaiting()) and time.monotonic() < give_up:
@@ -218,7 +219,7 @@ class SerialLink:
         return self._line.read(min(waiting, 4096)) if waiting else b""
 
     def read_ready(self) -> bytes:
-        """What has come on a line whose `fileno` is readable. OSError when the port is gone."""
+        """Return what has come on a line whose `fileno` is readable. OSError when the port is gone."""
         self._line.allow(_CHAR_S)
         return self._line.read(self._line.inWaiting() or 1)  # 0 waiting: its end, which `read` raises
 
@@ -276,7 +277,7 @@ class _Bounded:
             line.write_timeout = _CHAR_S
 
     def allow(self, seconds: float) -> None:
-        """A new step begins."""
+        """Begin a new step."""
         self._until = time.monotonic() + seconds
 
     def _check(self) -> None:
@@ -309,7 +310,7 @@ class _Bounded:
 
 
 def usb_ports() -> list[str]:
-    """Serial ports of this machine that are USB devices, as boards are."""
+    """List serial ports of this machine that are USB devices, as boards are."""
     return sorted(port.device for port in serial.tools.list_ports.comports() if port.vid is not None)
 
 
@@ -326,7 +327,7 @@ def _open(port: str, baud: int) -> SerialTransport:
 
 
 def _why_not(port: str) -> str:
-    """mpremote does not tell why a port cannot be opened: ask pyserial."""
+    """Ask pyserial why a port cannot be opened, which mpremote does not tell."""
     try:
         serial.serial_for_url(port, baudrate=BAUD, exclusive=True).close()
     except (OSError, ValueError) as error:

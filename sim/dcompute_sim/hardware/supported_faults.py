@@ -12,7 +12,7 @@ from dcompute_sim.scenario import Scenario
 
 
 def nodes_with_hooks(scenario: Scenario, places: Mapping[str, BoardLocation]) -> frozenset[str]:
-    """The boards that may be struck by a fault which only firmware with debug hooks can do."""
+    """Return the boards that may be struck by a fault which only firmware with debug hooks can do."""
     asked = [fault for fault in scenario.faults if isinstance(fault, NodeFault) and fault.needs_hooks]
     return frozenset(n for n in places for fault in asked if _may_choose(scenario, fault, n))
 

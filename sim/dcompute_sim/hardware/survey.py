@@ -136,7 +136,7 @@ def _printed(link: SerialLink, expression: str) -> str:
 
 
 def scenario(tasks: int) -> Scenario:
-    """What the board goes through."""
+    """Return the scenario that the board goes through."""
     ready = {"event": "node_status_seen", "where": {"status": "ready"}, "after": "500ms"}
     memory = {"kind": "inject", "topic": "{node}", "payload": {"task_info": {"command": "memory"}}}
 
@@ -225,7 +225,7 @@ class _Ending:
 def record_of(
     at_prompt: AtPrompt, events: Sequence[t.Event], trips_s: Sequence[float], tasks: int
 ) -> BoardRecord:
-    """What prompt and trace say. BoardError when the board did not do what was asked of it."""
+    """Return what prompt and trace say. BoardError when the board did not do what was asked of it."""
     results = [event for event in events if isinstance(event, t.ResultReceived)]
     if len(results) < tasks:
         raise BoardError(

@@ -64,7 +64,7 @@ class Corpus:
         return sorted(news)
 
     def keep(self, entry: Entry) -> None:
-        """From now on it can be chosen."""
+        """Keep it, to be chosen from now on."""
         self.entries.append(entry)
         if not self._weights:
             self._weigh()
@@ -72,7 +72,7 @@ class Corpus:
         self._cumulated.append(before + self._energy(entry))
 
     def choose(self, rng: random.Random) -> Entry:
-        """One of the entries, the rather the more energy it has."""
+        """Choose one of the entries, the rather the more energy it has."""
         self._stale += 1
         if self._stale >= _REWEIGHED:
             self._stale = 0

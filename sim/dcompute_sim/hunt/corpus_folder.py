@@ -18,7 +18,8 @@ _DIGITS = 16
 
 
 def read_corpus(folder: Path) -> tuple[list[Scenario], list[str]]:
-    """The scenarios in a folder, in the order of their names, and what is wrong with the files that are none.
+    """Return the scenarios in a folder, in the order of their names, and what is wrong with the files that
+    are none.
 
     Raises:
         OSError: the folder cannot be made or read.

@@ -54,30 +54,30 @@ class Draft:
         self.last_s = last_begin_s(swarm, parent.scenario.fleet)
 
     def fault(self) -> tuple[int, Fault | None]:
-        """One of the swarm's faults and its index."""
+        """Return one of the swarm's faults and its index."""
         drawn = [(at, fault) for at, fault in enumerate(self.scenario.faults) if self.is_drawn(fault)]
         return self.rng.choice(drawn) if drawn else (0, None)
 
     def is_drawn(self, fault: Fault) -> bool:
-        """Whether it is one of the swarm's."""
+        """Say whether it is one of the swarm's."""
         return fault.id not in self.fixed and fault.kind in kinds_of(self.swarm)
 
     def group(self) -> tuple[str, Group | None]:
-        """One of the swarm's groups and its name."""
+        """Return one of the swarm's groups and its name."""
         drawn = [(name, group) for name, group in self.scenario.fleet.items() if name not in self.fixed]
         return self.rng.choice(drawn) if drawn else ("", None)
 
     def masters(self) -> list[str]:
-        """Those that the swarm strikes."""
+        """Return those that the swarm strikes."""
         return [MASTER, *(name for name in self.scenario.masters if name not in self.fixed)]
 
     def stream(self) -> tuple[int, Any]:
-        """One of the swarm's streams of tasks and its index."""
+        """Return one of the swarm's streams of tasks and its index."""
         drawn = [(at, s) for at, s in enumerate(self.scenario.workload) if s.id not in self.fixed]
         return self.rng.choice(drawn) if drawn else (0, None)
 
     def victim(self) -> str:
-        """A node that no fault takes for good; often one that some fault names."""
+        """Return a node that no fault takes for good; often one that some fault names."""
         at_nodes = [fault for fault in self.scenario.faults if isinstance(fault, NodeFault)]
         lost = {name for fault in at_nodes if is_for_good(fault) for name in fault.select.names or ()}
         named = [name for fault in at_nodes for name in fault.select.names or () if name not in lost]
@@ -85,13 +85,13 @@ class Draft:
         return self.rng.choice(named if named and self.rng.random() < 0.5 else names)
 
     def replace(self, index: int, fault: Fault) -> None:
-        """This fault strikes, instead of the one at that index."""
+        """Let this fault strike instead of the one at that index."""
         faults = list(self.scenario.faults)
         faults[index] = fault
         self.scenario = self.scenario.model_copy(update={"faults": faults})
 
     def add(self, faults: Sequence[Fault]) -> None:
-        """These strike as well; as many of the others go as are too many then."""
+        """Let these strike as well; as many of the others go as are too many then."""
         here = [fault for fault in self.scenario.faults if self.is_drawn(fault)]
         excess = max(0, len(here) + len(faults) - self.swarm.faults[1])
         gone = {fault.id for fault in self.rng.sample(here, min(excess, len(here)))}
@@ -99,18 +99,18 @@ class Draft:
         self.scenario = self.scenario.model_copy(update={"faults": with_ids([*kept, *faults], "fault")})
 
     def kind(self) -> str:
-        """One that may strike; no further outage when there are as many as may be."""
+        """Return one that may strike; no further outage when there are as many as may be."""
         kinds = kinds_of(self.swarm)
         if sum(is_outage(fault.kind) for fault in self.scenario.faults) >= OUTAGES:
             kinds = [kind for kind in kinds if not is_outage(kind)] or kinds
         return self.rng.choice(kinds)
 
     def named(self, fault: Fault) -> Fault:
-        """The same fault with an id of its own."""
+        """Return the same fault with an id of its own."""
         return with_ids([*self.scenario.faults, fault.model_copy(update={"id": None})], "fault")[-1]
 
     def new(self, kind: str, at_s: float) -> Fault:
-        """A fault as the swarm draws it; some of those that kill are for good."""
+        """Return a fault as the swarm draws it; some of those that kill are for good."""
         at_s = min(max(at_s, 0.05 * self.swarm.span), self.last_s)
         drawn = draw_fault(self.swarm, self.rng, kind, at_s, self.last_s)
         if issubclass(KINDS[kind], MasterFault):
@@ -123,7 +123,7 @@ class Draft:
         return KINDS[kind].model_validate(drawn)
 
     def at(self, fault: Fault, at_s: float) -> Fault:
-        """The same fault at a time of day."""
+        """Return the same fault at a time of day."""
         at_s = round(min(max(at_s, 0.05 * self.swarm.span), self.last_s), 3)
         update: dict[str, Any] = {"at": at_s, "when": None}
         if isinstance(fault, NodeFault) and fault.select.same:
@@ -131,7 +131,7 @@ class Draft:
         return self.fitted(fault.model_copy(update=update), at_s)
 
     def at_an_event(self, fault: Fault) -> Fault:
-        """The same fault soon after an event that the parent's run had."""
+        """Return the same fault soon after an event that the parent's run had."""
         soon = self.soon()
         if not soon:
             return fault
@@ -146,7 +146,7 @@ class Draft:
         return fault
 
     def after(self, fault: Fault, moment: Moment, after_s: float) -> Fault:
-        """The same fault so long after a moment."""
+        """Return the same fault so long after a moment."""
         when = When.model_validate(
             {
                 "event": moment.event,
@@ -158,7 +158,7 @@ class Draft:
         return self.fitted(fault.model_copy(update={"at": None, "when": when}), moment.t_s + after_s)
 
     def soon(self, names: Sequence[str] | None = None) -> list[Moment]:
-        """The moments at which a fault may still begin; of these nodes, if any are given."""
+        """Return the moments at which a fault may still begin; of these nodes, if any are given."""
         return [
             moment
             for moment in self.moments
@@ -166,7 +166,7 @@ class Draft:
         ]
 
     def lose_one_each(self) -> None:
-        """Each fault that strikes for good strikes a node that is named, so that the others are there for
+        """Let each fault that strikes for good strike a node that is named, so that the others are there for
         certain: what was to befall the one it took would be in vain."""
         faults, taken = list(self.scenario.faults), set[str]()
         for index, fault in enumerate(faults):
@@ -179,7 +179,7 @@ class Draft:
         self.scenario = self.scenario.model_copy(update={"faults": faults})
 
     def fitted(self, fault: Fault, begin_s: float) -> Fault:
-        """Not longer than it may be from then on."""
+        """Return it not longer than it may be from then on."""
         cls = type(fault)
         most_s = longest_s(self.swarm, fault.kind, begin_s)
         if cls.recovers:
@@ -191,7 +191,7 @@ class Draft:
         return fault.model_copy(update={key: getattr(drawn, key) for key in own})
 
     def moved_here(self, fault: Fault) -> Fault:
-        """A fault of the other scenario, with the nodes of this one for its own."""
+        """Return a fault of the other scenario, with the nodes of this one for its own."""
         mine, theirs = list(self.scenario.nodes()), list(self.other.nodes())
 
         def here(name: str) -> str:
@@ -214,7 +214,7 @@ class Draft:
         return fault.model_copy(update=update)
 
     def begin_s(self, fault: Fault) -> float:
-        """When it strikes; of one that waits for an event, when that came in the parent's run."""
+        """Return when it strikes; of one that waits for an event, when that came in the parent's run."""
         if fault.at is not None or fault.when is None:
             return fault.at or 0.0
         when = fault.when
@@ -224,27 +224,27 @@ class Draft:
         return 0.05 * self.swarm.span
 
     def close_s(self) -> float:
-        """How long after or before another."""
+        """Tell how long after or before another."""
         return self.log_uniform(*CLOSE_S)
 
     def log_uniform(self, low: float, high: float) -> float:
-        """Anything in between, evenly in orders of magnitude."""
+        """Draw anything in between, evenly in orders of magnitude."""
         return round(math.exp(self.rng.uniform(math.log(low), math.log(high))), 3)
 
 
 def is_for_good(fault: Fault) -> bool:
-    """Whether who it strikes does not come back."""
+    """Say whether who it strikes does not come back."""
     return type(fault).recovers and fault.lasts is None
 
 
 def lasting(fault: Fault, lasts_s: float) -> Fault:
-    """The fault, but lasting so long."""
+    """Return the fault, but lasting so long."""
     key = "restart_after" if "restart_after" in type(fault).model_fields else "heal_after"
     return fault.model_copy(update={key: round(max(0.1, lasts_s), 3)})
 
 
 def elsewhere(fault: Fault, others: Mapping[str, str], group: str, count: int) -> Fault:
-    """The fault, with other nodes for those of a group of which only the first `count` are left."""
+    """Return the fault, with other nodes for those of a group of which only the first `count` are left."""
     update: dict[str, Any] = {}
     if isinstance(fault, NodeFault) and fault.select.names:
         names = list(dict.fromkeys(others.get(name, name) for name in fault.select.names))

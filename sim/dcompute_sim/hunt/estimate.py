@@ -39,7 +39,7 @@ class Estimate:
         self._bred: deque[bool] = deque(maxlen=_WINDOW)
 
     def fresh(self, run: int, features: Iterable[Feature]) -> None:
-        """A fresh run, by its number, has shown these."""
+        """Count what a fresh run, by its number, has shown."""
         self._own[run] = 0
         family = frozenset([run])
         for feature in features:
@@ -53,7 +53,7 @@ class Estimate:
         self._holding += self._own[run] > 0
 
     def bred(self, families: Set[int], features: Iterable[Feature]) -> None:
-        """A run that was bred from these families has shown these."""
+        """Count what a run that was bred from these families has shown."""
         news = False
         for feature in features:
             owners = self._owners.get(feature)
@@ -67,7 +67,7 @@ class Estimate:
         self._bred.append(news)
 
     def given(self, features: Iterable[Feature]) -> None:
-        """A run of an earlier hunt has shown these: they are no news of this one."""
+        """Know what a run of an earlier hunt has shown: it is no news of this one."""
         for feature in features:
             self._owners[feature] = _NOBODY
             self._release(feature)

@@ -14,7 +14,7 @@ _WAITING = 0.2  # share of a row that waits for a state: the more do, the fewer 
 
 
 def near_another(draft: Draft) -> None:
-    """A fault strikes just before or after another one."""
+    """Let a fault strike just before or after another one."""
     index, fault = draft.fault()
     _, other = draft.fault()
     if fault is not None and other is not None and fault is not other:
@@ -23,21 +23,21 @@ def near_another(draft: Draft) -> None:
 
 
 def at_a_state(draft: Draft) -> None:
-    """A fault strikes when somebody is in between two states, mostly that very node."""
+    """Let a fault strike when somebody is in between two states, mostly that very node."""
     index, fault = draft.fault()
     if fault is not None:
         draft.replace(index, draft.at_an_event(fault))
 
 
 def elsewhere_in_time(draft: Draft) -> None:
-    """A fault strikes at another time."""
+    """Let a fault strike at another time."""
     index, fault = draft.fault()
     if fault is not None:
         draft.replace(index, draft.at(fault, draft.rng.uniform(0.05 * draft.swarm.span, draft.last_s)))
 
 
 def in_another_order(draft: Draft) -> None:
-    """Two faults change places."""
+    """Let two faults change places."""
     index, fault = draft.fault()
     other_index, other = draft.fault()
     if fault is not None and other is not None and index != other_index:
@@ -46,14 +46,14 @@ def in_another_order(draft: Draft) -> None:
 
 
 def another_victim(draft: Draft) -> None:
-    """A fault strikes another node; often one that another fault strikes."""
+    """Let a fault strike another node; often one that another fault strikes."""
     index, fault = draft.fault()
     if isinstance(fault, NodeFault) and not is_for_good(fault):
         draft.replace(index, fault.model_copy(update={"select": Select(names=[draft.victim()])}))
 
 
 def the_same_victim(draft: Draft) -> None:
-    """Two faults strike one node, the second soon after the first."""
+    """Let two faults strike one node, the second soon after the first."""
     index, fault = draft.fault()
     other_index, other = draft.fault()
     if not (isinstance(fault, NodeFault) and isinstance(other, NodeFault)) or fault is other:
@@ -67,7 +67,7 @@ def the_same_victim(draft: Draft) -> None:
 
 
 def in_a_row(draft: Draft) -> None:
-    """Faults strike one node, its broker or its master one soon after the other, or when that node next
+    """Let faults strike one node, its broker or its master one soon after the other, or when that node next
     comes to some state: what random draws hardly ever do twice in a row."""
     drawn = [at for at, fault in enumerate(draft.scenario.faults) if draft.is_drawn(fault)]
     if not drawn:
@@ -99,7 +99,7 @@ def in_a_row(draft: Draft) -> None:
 
 
 def again_there(draft: Draft) -> None:
-    """A fault that waits for a state strikes again when it comes to that state the next time."""
+    """Let a fault that waits for a state strike again when it comes to that state the next time."""
     drawn = filter(draft.is_drawn, draft.scenario.faults)
     waiting = [(fault, fault.when) for fault in drawn if fault.when is not None]
     if waiting:
@@ -109,7 +109,7 @@ def again_there(draft: Draft) -> None:
 
 
 def as_long(draft: Draft) -> None:
-    """A fault lasts longer or shorter."""
+    """Let a fault last longer or shorter."""
     index, fault = draft.fault()
     if fault is not None and fault.lasts is not None:
         most_s = longest_s(draft.swarm, fault.kind, draft.begin_s(fault))
@@ -118,7 +118,7 @@ def as_long(draft: Draft) -> None:
 
 
 def another_kind(draft: Draft) -> None:
-    """Another fault strikes there and then."""
+    """Let another fault strike there and then."""
     index, fault = draft.fault()
     if fault is None:
         return
@@ -130,7 +130,7 @@ def another_kind(draft: Draft) -> None:
 
 
 def one_more(draft: Draft) -> None:
-    """One more fault strikes, mostly close to another."""
+    """Let one more fault strike, mostly close to another."""
     _, fault = draft.fault()
     at_s = draft.rng.uniform(0.05 * draft.swarm.span, draft.last_s)
     if fault is not None and draft.rng.random() < 0.7:
@@ -145,7 +145,7 @@ def one_more(draft: Draft) -> None:
 
 
 def once_again(draft: Draft) -> None:
-    """A fault strikes again soon after."""
+    """Let a fault strike again soon after."""
     _, fault = draft.fault()
     if fault is not None and not is_for_good(fault):
         again = fault.model_copy(update={"id": None})
@@ -153,7 +153,7 @@ def once_again(draft: Draft) -> None:
 
 
 def one_less(draft: Draft) -> None:
-    """A fault does not strike."""
+    """Leave a fault out."""
     index, fault = draft.fault()
     if fault is not None:
         faults = [entry for at, entry in enumerate(draft.scenario.faults) if at != index]
@@ -161,7 +161,7 @@ def one_less(draft: Draft) -> None:
 
 
 def spliced(draft: Draft) -> None:
-    """Some faults of another scenario strike as well, or instead of as many."""
+    """Let some faults of another scenario strike as well, or instead of as many."""
     theirs = [fault for fault in draft.other.faults if draft.is_drawn(fault)]
     if not theirs:
         return
@@ -173,7 +173,7 @@ def spliced(draft: Draft) -> None:
 
 
 def other_noise(draft: Draft) -> None:
-    """A probe client publishes one thing more, or something else if there are as many as may be; often just
+    """Let a probe client publish one thing more, or something else if there are as many as may be; often just
     before or after a fault."""
     noise = [
         at

@@ -102,7 +102,7 @@ _IN_STORIES = {
 
 
 def features(events: Iterable[t.Event]) -> frozenset[Feature]:
-    """What a trace shows."""
+    """Return what a trace shows."""
     found = _Found()
     for event in events:
         found.add(event)
@@ -173,7 +173,7 @@ class _Found:
                 self._paths[name, story] = path[-2:]
 
     def _grams(self, level: str, words: Feature) -> None:
-        """The last two of these words are a feature, and the last three."""
+        """Take the last two of these words for a feature, and the last three."""
         if len(words) >= 2:
             self.features.add((level, *words[-2:]))
         if len(words) >= 3:
@@ -206,7 +206,7 @@ def _doing(state: NodeState) -> str:
 
 
 def never_soon(shown: Iterable[Feature], kinds: Sequence[str]) -> list[tuple[str, str]]:
-    """Pairs of kinds of which the second never struck within seconds of the first, on one node."""
+    """List pairs of kinds of which the second never struck within seconds of the first, on one node."""
     met = {
         (words[0].partition(_WHILE)[0], words[2].partition(_WHILE)[0])
         for level, *words in shown

@@ -12,7 +12,7 @@ _SEEDS = 2**31
 
 
 def made_small(draft: Draft) -> None:
-    """Each group that can be, and each stream of tasks, is smaller."""
+    """Make each group that can be, and each stream of tasks, smaller."""
     for name in [name for name in draft.scenario.fleet if name not in draft.fixed]:
         _shrink_group(draft, name)
     for index, stream in enumerate(draft.scenario.workload):
@@ -21,7 +21,7 @@ def made_small(draft: Draft) -> None:
 
 
 def another_network(draft: Draft) -> None:
-    """A group is nearer or further away."""
+    """Move a group nearer or further away."""
     name, group = draft.group()
     if group is not None:
         drawn = type(group).model_validate(draw_group(draft.swarm, draft.rng, group.count))
@@ -31,7 +31,7 @@ def another_network(draft: Draft) -> None:
 
 
 def _shrink_group(draft: Draft, name: str) -> None:
-    """A group has fewer nodes; what struck those strikes the others."""
+    """Leave fewer nodes in a group; what struck those strikes the others."""
     group = draft.scenario.fleet[name]
     least = max(1, draft.swarm.nodes[0] - len(draft.scenario.nodes()) + group.count)
     if least >= group.count:
@@ -46,7 +46,7 @@ def _shrink_group(draft: Draft, name: str) -> None:
 
 
 def other_limits(draft: Draft) -> None:
-    """The nodes of a group hold fewer tasks or results, or more; few rather, for only a full node acts
+    """Let the nodes of a group hold fewer tasks or results, or more; few rather, for only a full node acts
     otherwise."""
     name, group = draft.group()
     ranges = {limit: bounds for limit in LIMITS if (bounds := getattr(draft.swarm, limit)) is not None}
@@ -58,7 +58,7 @@ def other_limits(draft: Draft) -> None:
 
 
 def work_elsewhere(draft: Draft) -> None:
-    """A pile of tasks comes just before a fault."""
+    """Let a pile of tasks come just before a fault."""
     index, stream = draft.stream()
     _, fault = draft.fault()
     if stream is not None and fault is not None and stream.target.node is not None:
@@ -69,7 +69,7 @@ def work_elsewhere(draft: Draft) -> None:
 
 
 def other_work(draft: Draft) -> None:
-    """A stream has fewer tasks or more; fewer rather, for what they show is mostly the same. A pile stays
+    """Give a stream fewer tasks or more; fewer rather, for what they show is mostly the same. A pile stays
     one, or the order of what waits there would show nothing."""
     index, stream = draft.stream()
     if stream is not None:
@@ -89,7 +89,7 @@ def _rework(draft: Draft, index: int, stream: TaskStream, at_most: int | None = 
 
 
 def other_terms(draft: Draft) -> None:
-    """An executor has the work of a stream done on other terms."""
+    """Have the work of a stream done on other terms by an executor."""
     index, stream = draft.stream()
     if stream is not None and stream.via == "executor":
         terms = TaskStream.model_validate({"tasks": 1, **draw_terms(draft.rng)})
@@ -100,5 +100,5 @@ def other_terms(draft: Draft) -> None:
 
 
 def other_dice(draft: Draft) -> None:
-    """All that is still drawn is drawn anew."""
+    """Draw anew all that is still drawn."""
     draft.scenario = draft.scenario.model_copy(update={"seed": draft.rng.randrange(_SEEDS)})

@@ -126,7 +126,7 @@ class Hunt:
         self._numbers = 0
 
     def next(self) -> HuntTrial:
-        """What to run now: those given, some fresh seeds, then as many of them as bred runs."""
+        """Return what to run now: those given, some fresh seeds, then as many of them as bred runs."""
         self._numbers += 1
         if self._waiting:
             return HuntTrial(self._numbers, self._waiting.pop(0), given=True)
@@ -159,11 +159,11 @@ class Hunt:
         return entry
 
     def shown(self, level: str) -> int:
-        """How many different features of a level have been seen."""
+        """Tell how many different features of a level have been seen."""
         return sum(feature[0] == level for feature in self.corpus.shown)
 
     def _adopted(self, one: Scenario, swarm: Swarm) -> Scenario:
-        """A scenario of an earlier hunt, with what this one's says besides its ranges."""
+        """Return a scenario of an earlier hunt, with what this one's says besides its ranges."""
         keys = ["seed", "fleet", "masters", "workload", "faults", "network"]
         if not self.scenario.namespace and one.namespace in swarm.namespaces:
             keys.append("namespace")

@@ -85,7 +85,7 @@ def run_trial(
 
 
 def never_done(events: Iterable[Event]) -> set[str]:
-    """The entries of `faults` that struck nobody and nothing."""
+    """Return the entries of `faults` that struck nobody and nothing."""
     injected = [event for event in events if isinstance(event, FaultInjected)]
     return {event.entry for event in injected if event.not_done} - {
         event.entry for event in injected if not event.not_done
@@ -93,7 +93,7 @@ def never_done(events: Iterable[Event]) -> set[str]:
 
 
 def run_trials(options: RunOptions, trials: Sequence[HuntTrial]) -> list[tuple[HuntTrial, Shown]]:
-    """What a worker does; one run at a time in a process."""
+    """Run some trials, as a worker does; one run at a time in a process."""
     with one_run:
         return [(trial, run_trial(options, trial.scenario)) for trial in trials]
 

@@ -56,8 +56,8 @@ class Breeder:
         self._rng = rng
 
     def breed(self, parent: Entry, other: Entry) -> Scenario:
-        """A scenario within the ranges, made of `parent` and perhaps a part of `other`; of the parent with
-        other draws when no change makes sense."""
+        """Return a scenario within the ranges, made of `parent` and perhaps a part of `other`; of the parent
+        with other draws when no change makes sense."""
         for _ in range(_TRIES):
             draft = Draft(self._swarm, self._fixed, self._rng, parent, other)
             fleets.made_small(draft)

@@ -22,7 +22,7 @@ _SLACK = 1e-3  # drawn values are written in milliseconds
 
 
 def is_sensible(scenario: Scenario, swarm: Swarm, fixed: Set[str]) -> bool:
-    """Whether an explicit scenario makes sense and is within the swarm's ranges.
+    """Say whether an explicit scenario makes sense and is within the swarm's ranges.
 
     Args:
         fixed: ids of the entries, and names of the groups, that the scenario has besides its swarm.
@@ -31,7 +31,7 @@ def is_sensible(scenario: Scenario, swarm: Swarm, fixed: Set[str]) -> bool:
 
 
 def excesses(scenario: Scenario, swarm: Swarm, fixed: Set[str]) -> Iterator[str]:
-    """What is beyond the swarm's ranges, in words."""
+    """Yield what is beyond the swarm's ranges, in words."""
     kinds = kinds_of(swarm)
     free = [fault for fault in scenario.faults if fault.id not in fixed]
     drawn = [fault for fault in free if fault.kind in kinds]
@@ -61,7 +61,8 @@ def excesses(scenario: Scenario, swarm: Swarm, fixed: Set[str]) -> Iterator[str]
 
 
 def _lost(scenario: Scenario, drawn: list[Fault]) -> Iterator[str]:
-    """Of those that do not come back there may be fewer than half, one a fault, and none with work piled."""
+    """Yield what is wrong with those that do not come back: there may be fewer than half, one a fault, and
+    none with work piled."""
     for_good = [fault for fault in drawn if type(fault).recovers and fault.lasts is None]
     if len(for_good) > (len(scenario.nodes()) - 1) // 2:
         yield "too few are left"

@@ -47,10 +47,10 @@ class Node(Victim, Protocol):
         """What it says of itself; "" while it does not run."""
 
     def close(self) -> None:
-        """The run is over: leave nothing behind."""
+        """Leave nothing behind: the run is over."""
 
     def tell_memory(self) -> None:
         """Have the heap in use recorded, if this kind of node can say."""
 
     def counters(self) -> dict[str, int]:
-        """Its counters; empty where it has none."""
+        """Return its counters; empty where it has none."""

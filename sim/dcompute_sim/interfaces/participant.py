@@ -32,20 +32,20 @@ AUDITOR = Participant(Role.AUDITOR, "auditor")
 
 
 def other_master(name: str) -> Participant:
-    """Another program of the scenario that has work done."""
+    """Return another program of the scenario that has work done."""
     return Participant(Role.MASTER, name)
 
 
 def node(name: str) -> Participant:
-    """A node of the scenario."""
+    """Return a node of the scenario."""
     return Participant(Role.NODE, name)
 
 
 def clone(node_name: str, key: str) -> Participant:
-    """Another board with this node's id, made by a fault that draws by this key."""
+    """Return another board with this node's id, made by a fault that draws by this key."""
     return Participant(Role.CLONE, f"{node_name}~{key}", node_name)
 
 
 def probe(key: str) -> Participant:
-    """A client that publishes what a fault of this key wants published."""
+    """Return a client that publishes what a fault of this key wants published."""
     return Participant(Role.PROBE, f"{key}-probe")

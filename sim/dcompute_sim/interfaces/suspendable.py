@@ -65,7 +65,7 @@ class SuspendableDriver:
         self.channels: list[Channel] = []
 
     def freeze(self) -> None:
-        """From now on everything waits."""
+        """Let everything wait from now on."""
         if self._waiting is None:
             self._waiting = []
 
@@ -76,7 +76,7 @@ class SuspendableDriver:
             self.run(call)
 
     def cut(self) -> None:
-        """Nothing more happens, ever."""
+        """Let nothing more happen, ever."""
         self._cut = True
 
     def run(self, call: Callable[[], None]) -> None:

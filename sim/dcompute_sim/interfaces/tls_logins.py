@@ -16,5 +16,5 @@ class TlsLogins:
     others: Login
 
     def of(self, role: Role) -> Login:
-        """How who has that part logs in."""
+        """Return how who has that part logs in."""
         return self.nodes if role in (Role.NODE, Role.CLONE) else self.others

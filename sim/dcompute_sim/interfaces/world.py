@@ -45,16 +45,17 @@ class Machine(VictimLink, Protocol):
         """The loop its programs run on."""
 
     def crash(self, driver: SuspendableDriver) -> None:
-        """The program behind `driver` dies; its kernel closes its connections (FIN)."""
+        """Let the program behind `driver` die; its kernel closes its connections (FIN)."""
 
     def power_cut(self, driver: SuspendableDriver) -> None:
-        """The machine is gone without a word."""
+        """Take the machine away without a word."""
 
     def power_on(self) -> None:
-        """It is back, with an empty memory."""
+        """Bring it back, with an empty memory."""
 
     def connections(self) -> int:
-        """How many connections of it have reached the broker and not ended, as far as its kernel knows."""
+        """Tell how many connections of it have reached the broker and not ended, as far as its kernel
+        knows."""
 
 
 class Engine(Protocol):
@@ -71,19 +72,20 @@ class Engine(Protocol):
         """Make the machine of a participant, on a network of its own. The trace is told who it is."""
 
     def node(self, spec: NodeSpec, machine: Machine) -> Node:
-        """A node of the kind that `spec` says, switched off. EngineError where this engine has none."""
+        """Return a node of the kind that `spec` says, switched off. EngineError where this engine has
+        none."""
 
     def start_broker(self) -> Event:
-        """Triggered when the broker accepts connections."""
+        """Start it; what is returned is triggered when the broker accepts connections."""
 
     def stop_broker(self, *, keep_memory: bool) -> Event:
-        """Triggered when the broker is gone."""
+        """Stop it; what is returned is triggered when the broker is gone."""
 
     def ready(self) -> Event:
-        """Triggered when every machine made so far can be used."""
+        """Return an event triggered when every machine made so far can be used."""
 
     def finish(self) -> None:
-        """The run is about to end: tell the trace what it was not told yet."""
+        """Tell the trace what it was not told yet: the run is about to end."""
 
 
 class EngineError(RuntimeError):

@@ -103,7 +103,7 @@ class Board:
             raise FirmwareError(f"firmware entry {self.entry}: not among {', '.join(map(str, self.files))}")
 
     def no_path(self, text: str, root: Path, emulator: Emulator) -> str:
-        """`text` without the names of folders of this machine, which differ from run to run."""
+        """Return `text` without the names of folders of this machine, which differ from run to run."""
         folders = {root: "", emulator.shims: "shims/", emulator.umqtt: ""}
         if self.stand_ins is not None:
             folders[self.stand_ins] = "stand_ins/"
@@ -119,7 +119,7 @@ class Board:
         measure: bool = False,
         console: bool = False,
     ) -> bytes:
-        """The line that tells a starting process all it needs.
+        """Return the line that tells a starting process all it needs.
 
         `kept`: what outlived its last end (`Kept.start`); `measure`: it shall only say what heap is in use.
         """
@@ -150,7 +150,7 @@ class Board:
 
 
 def _costs(timing: ChipTiming) -> dict[str, int]:
-    """What the board itself charges: nanoseconds a branch, microseconds all else."""
+    """Return what the board itself charges: nanoseconds a branch, microseconds all else."""
     return {
         "branch_ns": round(timing.branches * 1e6),
         "compile_us": round(timing.compile * 1e6),
@@ -166,7 +166,7 @@ def _costs(timing: ChipTiming) -> dict[str, int]:
 def command(
     emulator: Emulator, board: Board, kernel: Kernel, control_fd: int, console: bool = False
 ) -> list[str]:
-    """The command that starts the board's process with its control descriptor."""
+    """Return the command that starts the board's process with its control descriptor."""
     timing = board.timing if kernel == "lockstep" else None
     shims = shims_of(emulator, kernel, console, timing)
     heap_bytes = board.heap_bytes * emulator.word_bits // 32 + shims.heap_bytes
@@ -199,7 +199,7 @@ class Shims:
 def shims_of(
     emulator: Emulator, kernel: Kernel, console: bool = False, timing: ChipTiming | None = None
 ) -> Shims:
-    """Measured once for each kind of board."""
+    """Return its shims, measured once for each kind of board."""
     probe = Board(uid=bytes(6), files=(), timing=timing)
     ours, theirs = socket.socketpair()
     with ours, theirs:

@@ -23,17 +23,17 @@ MANIFEST = "manifest.json"
 
 
 def default_cache() -> Path:
-    """Where the emulator's files live for this user."""
+    """Return where the emulator's files live for this user."""
     return platformdirs.user_cache_path("dcompute") / "micropython"
 
 
 def sha256(path: Path) -> str:
-    """Hex digest of one file."""
+    """Return the hex digest of one file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def intact(entry: Path) -> bool:
-    """Whether `entry` exists and every file still has the digest its manifest names."""
+    """Say whether `entry` exists and every file still has the digest its manifest names."""
     try:
         manifest = json.loads((entry / MANIFEST).read_text())
         return bool(manifest) and all(sha256(entry / name) == digest for name, digest in manifest.items())
@@ -87,6 +87,6 @@ def touch(entry: Path) -> None:
 
 @contextlib.contextmanager
 def scratch() -> Iterator[Path]:
-    """A temporary folder for one download."""
+    """Yield a temporary folder for one download."""
     with tempfile.TemporaryDirectory(prefix="dcompute-") as folder:
         yield Path(folder)

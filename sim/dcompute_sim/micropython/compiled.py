@@ -25,7 +25,7 @@ def shim_sources() -> list[Path]:
 
 
 def compiled_shims(micropython: tuple[str, ...], mpy_cross: Path, cache: Path) -> Path:
-    """A folder like SHIMS with compiled modules in it, made when the sources or a program changed.
+    """Return a folder like SHIMS with compiled modules in it, made when the sources or a program changed.
 
     Raises ValueError when this MicroPython does not take what this mpy-cross makes.
     """

@@ -67,7 +67,7 @@ def unpack(packages: Sequence[str], root: Path, architecture: str | None = None)
 
 
 def mirrors() -> list[str]:
-    """Debian mirrors as apt is set up here: those that serve this system's own release."""
+    """List Debian mirrors as apt is set up here: those that serve this system's own release."""
     try:
         release = platform.freedesktop_os_release()
     except OSError:

@@ -94,7 +94,7 @@ class EmulatorProcess:
         self.control.setblocking(False)
 
     def events(self) -> tuple[list[dict[str, Any]], bool]:
-        """What it has told since the last call, and whether it still lives."""
+        """Return what it has told since the last call, and whether it still lives."""
         alive = True
         self.control.setblocking(False)
         while alive:
@@ -110,7 +110,8 @@ class EmulatorProcess:
         return [json.loads(line) for line in lines], alive
 
     def printed(self) -> bytes | None:
-        """What it has printed since the last call; b"" when that is nothing, None when there is no more."""
+        """Return what it has printed since the last call; b"" when that is nothing, None when there is no
+        more."""
         try:
             return os.read(self.output_fd, _CHUNK) or None
         except BlockingIOError:

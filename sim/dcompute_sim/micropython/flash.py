@@ -73,7 +73,7 @@ def _place(source: Path, root: Path, target: str, instead: bytes | None = None) 
 
 
 def _write_config(config: Mapping[str, object], folder: Path, own: Path | None) -> None:
-    """Settings after what the program's `own` config.py says."""
+    """Write the settings after what the program's `own` config.py says."""
     if config:
         written = folder / "config.py"
         written.unlink(missing_ok=True)

@@ -68,7 +68,7 @@ def remove_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def removed_on_error(folder: Path) -> Iterator[None]:
-    """What fails inside leaves no `folder` behind."""
+    """Leave no `folder` behind when what is done inside fails."""
     try:
         yield
     except BaseException:

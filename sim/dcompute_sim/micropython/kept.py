@@ -28,14 +28,14 @@ class Kept:
         self._switched_on_s = 0.0
 
     def take(self, name: str, value: Any) -> None:
-        """The board sets something; `clock` is what the RTC would have shown when the board was started."""
+        """Keep what the board sets; `clock` is what the RTC would have shown when the board was started."""
         if name == "clock":
             self._clock_us = int(value)
         else:
             self._values[name] = value
 
     def start(self, reset_cause: int, now_s: float) -> dict[str, object]:
-        """What goes along at a start at `now_s`: fields of the line that the process reads first."""
+        """Return what goes along at a start at `now_s`: fields of the line that the process reads first."""
         if reset_cause == PWRON_RESET:
             self._clock_us = self._clock_start_us
             self._values = {name: self._values[name] for name in _OVER_POWER if name in self._values}

@@ -174,7 +174,7 @@ class LockstepBoard:
         return bool(self._held)
 
     def start(self, reset_cause: int = boards.PWRON_RESET) -> None:
-        """Power on; the firmware runs from the next event on."""
+        """Switch on; the firmware runs from the next event on."""
         if self._process is not None:
             raise RuntimeError(f"board {self.host.name} is already running")
         self._restart += 1
@@ -202,14 +202,14 @@ class LockstepBoard:
         return round((timing.filesystem + (reset_cause != boards.SOFT_RESET) * timing.boot) * 1e6)
 
     def crash(self) -> None:
-        """The program dies, its TCP stack lives: FIN for its connections."""
+        """Let the program die, not its TCP stack: FIN for its connections."""
         if self._stop() is not None:
             self.host.crash()
             self._listener.stopped("kill")
             self._draws("off")
 
     def power_cut(self) -> None:
-        """Everything is gone, silently; nothing answers until `start`."""
+        """Lose everything, silently; nothing answers until `start`."""
         stopped = self._stop()
         self.host.power_cut()
         if stopped is not None:
@@ -217,7 +217,7 @@ class LockstepBoard:
         self._draws("off")
 
     def hang(self) -> None:
-        """The chip stands still; its watchdog, if the firmware started one, still bites."""
+        """Let the chip stand still; its watchdog, if the firmware started one, still bites."""
         self._hung = self.running
 
     def resume(self) -> None:
@@ -242,14 +242,14 @@ class LockstepBoard:
         self._order({"op": "radio", "set": changes, "at_us": self._now_us()})
 
     def kick(self, reason: int = 200, stuck: str | None = None) -> None:
-        """The access point throws the board out; `reason` is what `WLAN.status()` then shows.
+        """Let the access point throw the board out; `reason` is what `WLAN.status()` then shows.
 
         `stuck` (silent, raises): how the interface fails to join any network, until it is started afresh.
         """
         self._order({"op": "kick", "reason": reason, "stuck": stuck, "at_us": self._now_us()})
 
     def leave(self) -> None:
-        """Our firmware's program calls `stop()` when it next looks for a task; it then tells `left`."""
+        """Have our firmware's program call `stop()` when it next looks for a task; it then tells `left`."""
         self._order({"op": "leave"})
 
     def read_memory(self, answer: Callable[[int, int], None]) -> None:
@@ -266,12 +266,13 @@ class LockstepBoard:
         return round((self._env.now - self._power_on_s) * 1e6)
 
     def used(self) -> None:
-        """A frame was sent or heard: the radio stays awake for a while."""
+        """Keep the radio awake for a while: a frame was sent or heard."""
         if self.board.timing is not None:
             self._awake_until_s = self._env.now + self.board.timing.awake
 
     def asleep_s(self) -> float:
-        """In modem sleep: until the beacon that says that something is there. The access point keeps it."""
+        """Return how long its modem sleeps on: until the beacon that says that something is there. The access
+        point keeps it."""
         if self._beacon_s is None or not self._power_saving or self._env.now <= self._awake_until_s:
             return 0.0
         every_s, first_s = self._beacon_s
@@ -301,7 +302,7 @@ class LockstepBoard:
     # --- turns ------------------------------------------------------------------------------------------
 
     def _park(self, thread: int, delay_us: int | None) -> int:
-        """`thread` waits, for at most `delay_us` if given; returns the serial that identifies this wait."""
+        """Let `thread` wait, for at most `delay_us` if given; return the serial that identifies this wait."""
         serial = self._serial = self._serial + 1
         self._parked[thread] = serial
         if delay_us is not None:
@@ -313,13 +314,13 @@ class LockstepBoard:
         self._env.schedule(cast(Any, _Wake(self, thread, serial, result)), NORMAL, delay_us / 1e6)
 
     def _arrival(self) -> None:
-        """Something is there for a socket: every thread that waits for arrivals gets a turn."""
+        """Give every thread that waits for arrivals a turn: something is there for a socket."""
         waiting, self._waiting = self._waiting, {}
         for thread, serial in waiting.items():
             self._answer(thread, serial, 0)
 
     def _turn(self, wake: _Wake) -> None:
-        """A turn is due: grant it, unless that was done ahead, and take the answer."""
+        """Grant a turn that is due, unless that was done ahead, and take the answer."""
         if wake.granted:
             if self._ahead is not wake:
                 return  # the process it was granted to is gone
@@ -517,7 +518,8 @@ class LockstepBoard:
     # --- ends of a boot ---------------------------------------------------------------------------------
 
     def _died(self, why: str = "") -> None:
-        """The process went by itself: a fatal error of MicroPython, after which the chip restarts."""
+        """Restart after the process went by itself: a fatal error of MicroPython, after which the chip
+        restarts."""
         said = self._stop()
         self._restart_soon(f"died: {why or said}", boards.HARD_RESET if self._booted else None)
 
@@ -526,9 +528,9 @@ class LockstepBoard:
         self._restart_soon(RESETS.get(cause, "reset"), cause if asleep_ms >= 0 else None, asleep_ms)
 
     def _restart_soon(self, how: str, cause: int | None, asleep_ms: int = 0) -> None:
-        """The chip's connections vanish unannounced; the rebooted stack answers them with RST. A soft reset
-        closes them: the port's collector frees every object, and a socket that is freed is closed
-        (ports/esp32/main.c, `gc_sweep_all`; modsocket.c, `__del__`).
+        """Restart after a while. The chip's connections vanish unannounced; the rebooted stack answers them
+        with RST. A soft reset closes them: the port's collector frees every object, and a socket that is
+        freed is closed (ports/esp32/main.c, `gc_sweep_all`; modsocket.c, `__del__`).
 
         `cause`: of the restart; None: there is none.
         """

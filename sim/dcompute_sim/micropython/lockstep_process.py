@@ -68,7 +68,7 @@ class LockstepProcess:
                 sent += os.write(self._fd, data[sent:])
 
     def read(self) -> bytes:
-        """The next request, whole; b"" when the process is gone."""
+        """Return the next request, whole; b"" when the process is gone."""
         data, self._rest = self._rest, b""
         try:
             while len(data) < _HEAD or len(data) < _HEAD + int.from_bytes(data[:4], "little"):

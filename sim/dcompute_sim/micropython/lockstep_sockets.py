@@ -35,10 +35,10 @@ class Radio(Protocol):
     """The board's, which may be asleep."""
 
     def used(self) -> None:
-        """A frame goes out, or has come in."""
+        """Take note that a frame goes out, or has come in."""
 
     def asleep_s(self) -> float:
-        """How long it takes until it hears what the access point holds for it."""
+        """Tell how long it takes until it hears what the access point holds for it."""
 
 
 class _Link:
@@ -79,7 +79,7 @@ class _Listener:
         self.waiting: dict[int, None] = {}  # accepted, and not yet taken by the firmware
 
     def took(self, number: int) -> None:
-        """The firmware took it, or it is gone."""
+        """Forget it: the firmware took it, or it is gone."""
         self.waiting.pop(number, None)
         self.port.full = len(self.waiting) >= self.backlog
 
@@ -115,7 +115,7 @@ class Sockets:
         return bool(self._readable or self._records)
 
     def forget(self) -> None:
-        """The process is gone; what becomes of its connections is for the host to say."""
+        """Forget all, as the process is gone; what becomes of its connections is for the host to say."""
         self._life += 1
         for link in self._links.values():
             link.socket.detach()
@@ -133,7 +133,7 @@ class Sockets:
         self._records.clear()
 
     def take_news(self) -> bytes:
-        """The records for the process: what happened, and the bytes that arrived."""
+        """Return the records for the process: what happened, and the bytes that arrived."""
         # Exchanged first: `_read` puts back those that have more than fits into one turn.
         readable, self._readable = self._readable, {}
         for number in readable:
@@ -147,7 +147,7 @@ class Sockets:
     # --- what the firmware asks for ---------------------------------------------------------------------
 
     def name(self, number: int, address: bytes) -> None:
-        """Where socket `number` is about to be connected to: `port host`."""
+        """Note where socket `number` is about to be connected to: `port host`."""
         port, _, host = address.decode().partition(" ")
         self._names[number] = (host, int(port))
 
@@ -192,7 +192,7 @@ class Sockets:
         self._host.resolve(name, done)
 
     def listen(self, number: int, body: bytes) -> None:
-        """Socket `number` accepts connections."""
+        """Let socket `number` accept connections."""
         backlog, port = wire.PORTS.unpack(body)
         known = self._listeners.get(number)
         if known is not None:
@@ -219,7 +219,7 @@ class Sockets:
         self._tell(wire.record(wire.ACCEPTED, listening, peer))
 
     def take(self, number: int) -> None:
-        """The firmware has a socket for a connection that was accepted."""
+        """Serve a socket that the firmware has a socket for a connection that was accepted."""
         for listener in self._listeners.values():
             listener.took(number)
         link = self._links.get(number)
@@ -229,7 +229,7 @@ class Sockets:
                 self._became_readable(number)
 
     def bind(self, number: int, body: bytes) -> None:
-        """Datagrams to that port are for socket `number`."""
+        """Give datagrams to that port to socket `number`."""
         _, port = wire.PORTS.unpack(body)
         self._bound[number] = port
         self._host.datagram_ports[port] = functools.partial(self._datagram, number)
@@ -260,7 +260,7 @@ class Sockets:
             self._records.append(wire.record(wire.FULL, number))
 
     def tls_begin(self, number: int, body: bytes) -> None:
-        """The connection speaks TLS from here on."""
+        """Begin to speak TLS on the connection."""
         link = self._links.get(number)
         if link is not None:
             now_s, authority, name = body.decode().split(" ", 2)
@@ -270,14 +270,14 @@ class Sockets:
             self._flush(number, link)
 
     def tls_finish(self, number: int) -> None:
-        """The firmware has computed its part of the handshake."""
+        """Finish the handshake: the firmware has computed its part of it."""
         link = self._links.get(number)
         if link is not None and link.tls is not None:
             link.pending += link.tls.client.finish()
             self._flush(number, link)
 
     def _unwrapped(self, number: int, link: _Link, tls: _Tls, data: bytes) -> bytes:
-        """What of `data` is the program's; tells the firmware how far the handshake is."""
+        """Return what of `data` is the program's; tells the firmware how far the handshake is."""
         plain = tls.client.received(data)
         if tls.client.shown is not None and not tls.told_shown:
             tls.told_shown = True
@@ -292,7 +292,7 @@ class Sockets:
         return plain
 
     def drain(self, number: int, thread: int, serial: int, timeout_us: int) -> None:
-        """`thread` waits until all it wrote is taken."""
+        """Let `thread` wait until all it wrote is taken."""
         link = self._links.get(number)
         if link is None or not link.pending:
             self._answer(thread, serial, 0)
@@ -303,7 +303,7 @@ class Sockets:
             self._answer(thread, serial, errno.ETIMEDOUT, timeout_us)
 
     def close(self, number: int) -> None:
-        """The firmware is done with it; what it wrote still goes out."""
+        """Close it for the firmware; what it wrote still goes out."""
         if number in self._bound:
             self._host.datagram_ports.pop(self._bound.pop(number), None)
             return

@@ -60,12 +60,12 @@ FIRST_ACCEPTED: Final = 0x8000  # the board numbers what it opens from 1
 
 
 def record(kind: int, number: int, body: bytes = b"") -> bytes:
-    """One record."""
+    """Return one record."""
     return _RECORD.pack(kind, number, len(body)) + body
 
 
 def records(data: bytes, at: int) -> Iterator[tuple[int, int, bytes]]:
-    """(kind, number, body) of each record in `data` from `at` on."""
+    """Yield (kind, number, body) of each record in `data` from `at` on."""
     head = _RECORD.size
     while at < len(data):
         kind, number, length = _RECORD.unpack_from(data, at)

@@ -29,16 +29,18 @@ class BoardListener(Protocol):
     """Who wants to know what a board does. All calls come from the loop."""
 
     def started(self, boot: int, reset_cause: int) -> None:
-        """Power is on; `boot` counts from 1."""
+        """Hear that the power is on; `boot` counts from 1."""
 
     def stopped(self, how: str) -> None:
-        """The process is gone: `kill`, `reset`, `soft_reset`, `deepsleep`, `watchdog` or `died: ...`."""
+        """Hear that the process is gone: `kill`, `reset`, `soft_reset`, `deepsleep`, `watchdog` or `died:
+        ...`."""
 
     def output(self, line: str) -> None:
-        """A line the firmware printed."""
+        """Hear a line the firmware printed."""
 
     def event(self, name: str, fields: dict[str, object]) -> None:
-        """What the board tells: `wlan`, `crash` (uncaught traceback), `ended`, `core`, `watchdog`, `boot`."""
+        """Hear what the board tells: `wlan`, `crash` (uncaught traceback), `ended`, `core`, `watchdog`,
+        `boot`."""
 
 
 RESETS = {
@@ -115,7 +117,7 @@ class FirmwareProcess:
         return self._root
 
     def start(self, reset_cause: int = boards.PWRON_RESET) -> None:
-        """Power on."""
+        """Switch on."""
         if self._process is not None:
             raise RuntimeError("the board is already running")
         self._cancel_timer()
@@ -135,10 +137,11 @@ class FirmwareProcess:
         self._order({**line, "radio": self._radio})
 
     def stopping(self) -> None:
-        """The chip has stopped by itself, silently; for who must know of it before the listener does."""
+        """Hear that the chip has stopped by itself, silently; for who must know of it before the listener
+        does."""
 
     def kill(self) -> None:
-        """Power off, or a crash of the whole chip: SIGKILL. The kernel sends FIN for its sockets."""
+        """Switch off, or let the whole chip crash: SIGKILL. The kernel sends FIN for its sockets."""
         self._cancel_timer()
         self._killed = True
         if self._process is not None:
@@ -146,12 +149,12 @@ class FirmwareProcess:
             self._reap()
 
     def reboot(self) -> None:
-        """Power off and on."""
+        """Switch off and on."""
         self.kill()
         self.start()
 
     def hang(self) -> None:
-        """The chip stands still (SIGSTOP); its watchdog, if the firmware started one, still bites."""
+        """Let the chip stand still (SIGSTOP); its watchdog, if the firmware started one, still bites."""
         if self._process is None or self._hung:
             return
         self._hung = True
@@ -180,18 +183,18 @@ class FirmwareProcess:
         self._order({"op": "radio", "set": changes})
 
     def kick(self, reason: int = 200, stuck: str | None = None) -> None:
-        """The access point throws the board out; `reason` is what `WLAN.status()` then shows.
+        """Let the access point throw the board out; `reason` is what `WLAN.status()` then shows.
 
         `stuck` (silent, raises): how the interface fails to join any network, until it is started afresh.
         """
         self._order({"op": "kick", "reason": reason, "stuck": stuck})
 
     def leave(self) -> None:
-        """Our firmware's program calls `stop()` when it next looks for a task; it then tells `left`."""
+        """Have our firmware's program call `stop()` when it next looks for a task; it then tells `left`."""
         self._order({"op": "leave"})
 
     async def memory(self) -> tuple[int, int]:
-        """Heap in use and free, after a collection (bytes). Waits until the board answers."""
+        """Return the heap in use and free, after a collection (bytes). Waits until the board answers."""
         if self._process is None:
             raise RuntimeError("the board is not running")
         ident = max(self._memory, default=0) + 1
@@ -266,7 +269,7 @@ class FirmwareProcess:
     # --- the end of a process ---------------------------------------------------------------------------
 
     def _reap(self) -> None:
-        """The control channel ended, so the process has exited: collect it, and restart if it asked."""
+        """Collect the process, which has exited, for the control channel ended; restart if it asked."""
         process = self._process
         if process is None:
             return

@@ -107,7 +107,7 @@ def provision(
 
 
 def mpy_cross(progress: Progress | None = None, cache: Path | None = None, offline: bool = False) -> Path:
-    """The compiler from .py to .mpy; the emulator can do without it, a little slower."""
+    """Return the compiler from .py to .mpy; the emulator can do without it, a little slower."""
     found = shutil.which("mpy-cross")
     if found:
         return Path(found)
@@ -224,7 +224,7 @@ def _shims(argv: tuple[str, ...], say: Progress, cache: Path, offline: bool) -> 
 
 
 def umqtt(progress: Progress | None = None, cache: Path | None = None, offline: bool = False) -> Path:
-    """A folder that holds umqtt/simple.py; arguments and errors as of `provision`."""
+    """Return a folder that holds umqtt/simple.py; arguments and errors as of `provision`."""
     return _umqtt(progress or _silent, cache or store.default_cache(), offline)
 
 

@@ -69,7 +69,7 @@ NAMES = frozenset(name for names in MISSING.values() for name in names) | frozen
 
 
 def in_words(name: str, boards: str) -> str:
-    """What `boards` have met that told `name`."""
+    """Return what `boards` have met that told `name`."""
     if name in SIMPLER:
         return f"{boards} used {name}, and here {SIMPLER[name]} (docs/esp32-port.md)"
     return f"the emulator does not model {name}, for which {boards} asked (docs/esp32-port.md)"

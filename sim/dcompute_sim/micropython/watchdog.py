@@ -19,14 +19,14 @@ class Watchdog:
         self._armed = False
 
     def feed(self, timeout_ms: int) -> None:
-        """It bites after `timeout_ms`, unless fed again. One lazy timer, set anew when it is due."""
+        """Let it bite after `timeout_ms`, unless fed again. One lazy timer, set anew when it is due."""
         timeout_s = timeout_ms / 1e3
         self._due_s = self._clock.env.now + timeout_s
         if not self._armed:
             self._arm(timeout_s)
 
     def stop(self) -> None:
-        """The chip is off."""
+        """Stop it: the chip is off."""
         self._due_s = None
 
     def _arm(self, delay_s: float) -> None:

@@ -133,7 +133,7 @@ def register(name: str, *parts: type[Any] | Edit, about: str = "") -> Mutant:
 
 
 def reaching(kind: str) -> list[str]:
-    """The names of the mutants that reach this kind of participant."""
+    """Return the names of the mutants that reach this kind of participant."""
     return [mutant.name for mutant in MUTANTS.values() if kind in mutant.reaches]
 
 

@@ -16,7 +16,7 @@ from dcompute_sim.mutants.catalogue import MUTANTS
 
 @cache
 def node_classes(names: tuple[str, ...]) -> tuple[Callable[..., ComputeNodeTransport], type[NodeCore]]:
-    """Transport and core of a python node with these mutants."""
+    """Return transport and core of a python node with these mutants."""
     link, queue = _mutated(MqttLink, names), _mutated(TaskQueue, names)
     return (
         _mutated(ComputeNodeTransport, names, link_class=link),
@@ -26,18 +26,18 @@ def node_classes(names: tuple[str, ...]) -> tuple[Callable[..., ComputeNodeTrans
 
 @cache
 def master_classes(names: tuple[str, ...]) -> tuple[Callable[..., MasterNodeTransport], type[Registry]]:
-    """Transport and registry of a master with these mutants."""
+    """Return transport and registry of a master with these mutants."""
     return _mutated(MasterNodeTransport, names), _mutated(Registry, names)
 
 
 @cache
 def core_class(names: tuple[str, ...]) -> type[FleetCore]:
-    """The core of an executor with these mutants."""
+    """Return the core of an executor with these mutants."""
     return _mutated(FleetCore, names)
 
 
 def _mutated(base: type[Any], names: tuple[str, ...], **parts: type[Any]) -> type[Any]:
-    """`base` under the mixins made for it, and with these classes for its parts."""
+    """Return `base` under the mixins made for it, and with these classes for its parts."""
     mixins = [mixin for name in names for mixin in MUTANTS[name].classes if issubclass(mixin, base)]
     changed = {key: part for key, part in parts.items() if getattr(base, key) is not part}
     return type(base.__name__, (*mixins, base), changed) if mixins or changed else base

@@ -12,7 +12,8 @@ from dcompute_sim.mutants.catalogue import MUTANTS, Edit, MutantError
 
 @cache
 def overlay(names: tuple[str, ...], firmware: Path) -> Mapping[str, bytes]:
-    """The changed files by their name on the board. MutantError when an edit does not fit `firmware`."""
+    """Return the changed files by their name on the board. MutantError when an edit does not fit
+    `firmware`."""
     edits = [edit for name in names for edit in MUTANTS[name].edits]
     if not edits:
         return {}
@@ -28,7 +29,7 @@ def overlay(names: tuple[str, ...], firmware: Path) -> Mapping[str, bytes]:
 
 
 def changed(texts: Mapping[str, str], edits: Sequence[Edit]) -> dict[str, str]:
-    """`texts` by file name, with every edit made. MutantError for one that fits nowhere, or in several
+    """Return `texts` by file name, with every edit made. MutantError for one that fits nowhere, or in several
     places."""
     result = dict(texts)
     for edit in edits:

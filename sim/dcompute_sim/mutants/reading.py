@@ -141,7 +141,7 @@ class _BlockingRead(MqttLink):
 
 
 def _whole_packets(data: bytes) -> tuple[bytes, bytes]:
-    """`data` split after its last complete MQTT packet."""
+    """Return `data` split after its last complete MQTT packet."""
     end = 0
     while (frame := frame_at(data, end)) is not None and frame[1] <= len(data):
         end = frame[1]

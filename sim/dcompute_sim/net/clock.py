@@ -62,7 +62,7 @@ class Clock:
         self._cancelled = 0
 
     def now_s(self) -> float:
-        """The virtual time."""
+        """Return the virtual time."""
         return self.env._now
 
     def call_later(self, delay_s: float, fn: Callable[[], object]) -> Timer:

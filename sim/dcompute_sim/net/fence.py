@@ -139,7 +139,8 @@ class Fence:
 
 
 def _is_collection(frame: FrameType) -> bool:
-    """Whether this is a call of the garbage collector, which comes wherever it likes: not the run's doing."""
+    """Say whether this is a call of the garbage collector, which comes wherever it likes: not the run's
+    doing."""
     return any(frame.f_code is getattr(callback, "__code__", None) for callback in gc.callbacks)
 
 

@@ -42,7 +42,7 @@ class Handshake:
         self._send_syn()
 
     def accepted(self) -> None:
-        """The server's program has it."""
+        """Take note that the server's program has it."""
         # A repeated SYN-ACK is old to a client that is connected: its acknowledgement still bears the
         # timestamp of the first that came (tcp_validate_incoming).
         if self._answer_echo_s is not None and self.server.host.tcp.timestamps:
@@ -53,7 +53,7 @@ class Handshake:
             self._answer_timer.cancel()
 
     def unanswered(self) -> None:
-        """The client's acknowledgement is lost: the SYN-ACK comes again."""
+        """Have the SYN-ACK come again: the client's acknowledgement is lost."""
         if self._answer_timer is None:
             wait_s = self.server.host.tcp.syn_wait_s(self.answers)
             self._answer_timer = self.network.clock.call_at(self._answered_at_s + wait_s, self._answer_again)
@@ -112,8 +112,8 @@ class Handshake:
             self.client.fail(error)
 
     def _swallowed(self) -> None:
-        """A SYN met silence; of each it is told, for the link may have fallen silent since the last. One lost
-        by chance says nothing of that."""
+        """Tell of a SYN that met silence; of each, for the link may have fallen silent since the last. One
+        lost by chance says nothing of that."""
         if not self.client.path_up:
             self.client.connection.observer.refused(self.client.host.name, "silence")
 

@@ -65,19 +65,19 @@ class Link:
             self._draw = Rng(self._seed_name).random
 
     def down(self) -> None:
-        """A dead link: silence both ways, and the station does not know."""
+        """Let the link die: silence both ways, and the station does not know."""
         self._set("silent")
 
     def drop(self) -> None:
-        """A Wi-Fi drop: silence both ways, and the station knows that it lost its access point."""
+        """Drop the Wi-Fi: silence both ways, and the station knows that it lost its access point."""
         self._set("off")
 
     def up(self) -> None:
-        """It works again."""
+        """Let it work again."""
         self._set("up")
 
     def delay_s(self, n_bytes: int, now_s: float) -> float:
-        """How long a segment of `n_bytes` handed over now takes to cross."""
+        """Tell how long a segment of `n_bytes` handed over now takes to cross."""
         self.crossings += 1
         delay_s = self.latency_s
         draw = self._draw
@@ -90,8 +90,8 @@ class Link:
         return delay_s
 
     def round_trip_s(self) -> tuple[float, float]:
-        """What a small segment's way there and the way back take here: the mean, and the mean deviation from
-        it (of the sum of two even jitters: a third of one)."""
+        """Return what a small segment's way there and the way back take here: the mean, and the mean
+        deviation from it (of the sum of two even jitters: a third of one)."""
         return 2 * self.latency_s + self.jitter_s, self.jitter_s / 3
 
     def loses(self) -> bool:

@@ -73,7 +73,8 @@ class ProbingWindow(SendWindow):
         return super().is_doubtful or probed
 
     def take(self, now_s: float) -> Sent | None:
-        """What is to be transmitted next; None when that is all that the window, and the probe, allow."""
+        """Return what is to be transmitted next; None when that is all that the window, and the probe,
+        allow."""
         if self._probe:
             self._probe = False
             if self.waiting:
@@ -92,7 +93,7 @@ class ProbingWindow(SendWindow):
     def acknowledge(
         self, ack: int, beyond: Iterable[tuple[int, int]], twice: bool, echo_s: float, now_s: float
     ) -> None:
-        """The receiver has everything before `ack`, and what lies within the ranges `beyond`."""
+        """Take it that the receiver has everything before `ack`, and what lies within the ranges `beyond`."""
         under_way = self._under_way()
         covered, held, progress = self._strike_out(ack, beyond)
         if ack > self._probed_to or (twice and ack == self._probed_to):
@@ -116,7 +117,7 @@ class ProbingWindow(SendWindow):
         self._await_overtaken(now_s)
 
     def expire(self, now_s: float) -> None:
-        """The timer ran out."""
+        """Act on the timer, which ran out."""
         reason, self._reason, self.deadline_s = self._reason, "timeout", None
         if reason == "reordering":
             self._mark_lost(now_s)
@@ -169,13 +170,13 @@ class ProbingWindow(SendWindow):
             self._recover_to = self.sent[-1].end
 
     def _overtaken(self) -> Iterator[Sent]:
-        """What is missing although something that was sent later has arrived."""
+        """Yield what is missing although something that was sent later has arrived."""
         for each in self.sent:
             if not each.arrived and not each.lost and (each.sent_at_s, each.end) < self._newest:
                 yield each
 
     def _here_in_s(self, each: Sent, now_s: float) -> float:
-        """How long it may still take if it only changed places with what came."""
+        """Tell how long it may still take if it only changed places with what came."""
         many = sum(other.arrived for other in self.sent) >= DUPLICATES
         spare_s = 0.0 if many or self._recover_to else self._least_s / 4
         return each.sent_at_s + self._newest_trip_s + spare_s - now_s
@@ -189,7 +190,7 @@ class ProbingWindow(SendWindow):
         self.deadline_s, self._reason = max(now_s, self._timeout_at_s(since_s)), "timeout"
 
     def _set_timer(self, since_s: float, now_s: float) -> None:
-        """For the oldest, sent at `since_s`: a probe if nothing is known to be missing."""
+        """Set it for the oldest, sent at `since_s`: a probe if nothing is known to be missing."""
         self._set_timeout(since_s, now_s)
         mean_s = self.round_trip.mean_s
         missing = self._recover_to or any(each.arrived or each.lost for each in self.sent)

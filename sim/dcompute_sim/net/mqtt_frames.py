@@ -12,7 +12,7 @@ HEADER_BYTES = 5
 
 
 def frame_at(data: bytes | bytearray, at: int = 0) -> tuple[int, int] | None:
-    """Where the body of the packet at `at` begins and ends; None while too little has come to say.
+    """Return where the body of the packet at `at` begins and ends; None while too little has come to say.
 
     The end may lie beyond what has come. Raises ValueError for a remaining length of more than four bytes.
     """

@@ -65,7 +65,7 @@ class Network:
         self._default = (latency_s, jitter_s, bytes_per_s)
 
     def host(self, name: str, tcp: TcpProfile = LINUX, *, wired: bool = False) -> Host:
-        """The host called `name`, made when it is first asked for; `wired`: its link is ideal."""
+        """Return the host called `name`, made when it is first asked for; `wired`: its link is ideal."""
         host = self.hosts.get(name)
         if host is None:
             host = self.hosts[name] = Host(self, name, len(self.hosts) + 1, tcp)
@@ -74,12 +74,12 @@ class Network:
         return host
 
     def address_of(self, name: str) -> str | None:
-        """What a name server says; None: there is no such host."""
+        """Return what a name server says; None: there is no such host."""
         host = self._found(name)
         return None if host is None else host.address
 
     def at(self, address: str) -> Host:
-        """The host of that name or address; a new one if there is none."""
+        """Return the host of that name or address; a new one if there is none."""
         return self._found(address) or self.host(address)
 
     def _found(self, address: str) -> Host | None:
@@ -89,7 +89,7 @@ class Network:
         return host
 
     def next_key(self) -> int:
-        """Numbers connection attempts from 1."""
+        """Number connection attempts from 1."""
         return next(self._keys)
 
 
@@ -107,7 +107,7 @@ class ListeningPort:
         self.on_accept(end)
 
     def close(self) -> None:
-        """From now on attempts are refused; accepted connections stay."""
+        """Refuse attempts from now on; accepted connections stay."""
         if self.host.listeners.get(self.port) is self:
             others = self.host.listeners.items()
             self.host.listeners = {port: other for port, other in others if port != self.port}
@@ -173,11 +173,12 @@ class Host:
     def connect_stream(
         self, address: str, port: int, on_done: Callable[[OSError | None], None] | None = None
     ) -> Stream:
-        """The same, for a program that wants its bytes pushed."""
+        """Connect likewise, for a program that wants its bytes pushed."""
         return self._connect(Stream, address, port, on_done)
 
     def send_datagram(self, from_port: int, address: str, port: int, data: bytes) -> None:
-        """By UDP, to whoever is in `datagram_ports` there; to all hosts when the address ends in 255."""
+        """Send it by UDP, to whoever is in `datagram_ports` there; to all hosts when the address ends in
+        255."""
         if address == _TO_ALL or (address.startswith(_PREFIX) and address.endswith(".255")):
             receivers = [host for host in self.network.hosts.values() if host is not self]
         else:
@@ -189,7 +190,7 @@ class Host:
         resolve(self.network.clock, self, lambda: self.network.address_of(name), done)
 
     def listener(self, port: int) -> ListeningPort | None:
-        """The program that listens there."""
+        """Return the program that listens there."""
         return self.listeners.get(port)
 
     # --- what a person does ---
@@ -214,7 +215,7 @@ class Host:
         self._refresh()
 
     def crash(self) -> None:
-        """The program dies; the kernel lives on and closes what was its: FIN, or RST where bytes lay
+        """Let the program die; the kernel lives on and closes what was its: FIN, or RST where bytes lay
         unread."""
         self.listeners = _NO_LISTENERS
         self.datagram_ports.clear()
@@ -223,7 +224,7 @@ class Host:
                 end.close()
 
     def power_cut(self) -> None:
-        """Everything here is gone, silently, and nothing answers until `power_on`."""
+        """Lose everything here, silently; nothing answers until `power_on`."""
         self.listeners = _NO_LISTENERS
         self.datagram_ports.clear()
         self.powered = False
@@ -236,12 +237,12 @@ class Host:
         self._refresh()
 
     def power_on(self) -> None:
-        """The kernel runs again and answers: with RST to connections it lost."""
+        """Let the kernel run again and answer: with RST to connections it lost."""
         self.powered = True
         self._refresh()
 
     def reset_connections(self) -> None:
-        """RST to both sides of every connection, as a middlebox that lost its state would send."""
+        """Send RST to both sides of every connection, as a middlebox that lost its state would send."""
         for connection in list(self.connections):
             if connection.number:
                 connection.report("rst", "node")
@@ -249,8 +250,8 @@ class Host:
                 connection.server.reset_by_network()
 
     def forget_connections(self) -> Callable[[], bool]:
-        """A NAT forgets all of them: what is sent on one vanishes, either way, RST included. Tells, whenever
-        it is called, whether a program here still holds on to one."""
+        """Let a NAT forget all of them: what is sent on one vanishes, either way, RST included. What is
+        returned tells, whenever it is called, whether a program here still holds on to one."""
         forgotten = [connection for connection in self.connections if connection.number]
         for connection in forgotten:
             connection.forgotten = True

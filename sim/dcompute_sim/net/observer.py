@@ -23,40 +23,41 @@ class WireObserver(Protocol):
     """Told of what happens on the wire of one or many nodes."""
 
     def opened(self, name: str, conn: int) -> None:
-        """A TCP connection of `name` reached the broker."""
+        """Hear of a TCP connection of `name` that reached the broker."""
 
     def closed(self, name: str, conn: int, how: How, by: Side, quiet_s: float) -> None:
-        """It ended; `by` is the side whose end went first. Called once a connection, for the first thing
-        that crossed the wire (or, for "timeout" and "lost", that never will). `quiet_s`: since `name` last
-        had something to say on it."""
+        """Hear that it ended; `by` is the side whose end went first. Called once a connection, for the first
+        thing that crossed the wire (or, for "timeout" and "lost", that never will). `quiet_s`: since `name`
+        last had something to say on it."""
 
     def held(self, name: str, direction: Direction, n_bytes: int) -> None:
-        """`n_bytes` (0 for a lone FIN) did not cross because the link was silent."""
+        """Hear that `n_bytes` (0 for a lone FIN) did not cross because the link was silent."""
 
     def stalled(self, name: str, conn: int, missed_s: float) -> None:
-        """A retransmission of `name` met silence or was lost, or a segment that comes again only after a
-        second or more: until `resumed` nothing of this connection reaches the broker's program. The oldest
-        of what it misses was written `missed_s` ago."""
+        """Hear that a retransmission of `name` met silence or was lost, or that a segment comes again only
+        after a second or more: until `resumed` nothing of this connection reaches the broker's program. The
+        oldest of what it misses was written `missed_s` ago."""
 
     def resumed(self, name: str, conn: int) -> None:
-        """What was missing got through."""
+        """Hear that what was missing got through."""
 
     def late(self, name: str, conn: int, late_s: float, missed_s: float) -> None:
-        """What `name` wrote `missed_s` ago takes `late_s` in all to the broker, and so much longer than the
-        word before that the broker may lose patience: LATE_S at least."""
+        """Hear that what `name` wrote `missed_s` ago takes `late_s` in all to the broker, and so much longer
+        than the word before that the broker may lose patience: LATE_S at least."""
 
     def refused(self, name: str, how: Refusal) -> None:
-        """A connection attempt of `name` did not reach a broker; told again when its repetition does not."""
+        """Hear of a connection attempt of `name` that did not reach a broker; told again when its repetition
+        does not."""
 
 
 class ByteTap(Protocol):
     """Told of every byte of one node that crosses, for those who want to read along."""
 
     def crossed(self, conn: Hashable, direction: Direction, data: bytes) -> None:
-        """`data` has crossed; `conn` tells the node's connections apart."""
+        """Hear that `data` has crossed; `conn` tells the node's connections apart."""
 
     def closed(self, conn: Hashable) -> None:
-        """That connection is gone."""
+        """Forget that connection, which is gone."""
 
 
 class NullObserver:

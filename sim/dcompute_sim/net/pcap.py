@@ -59,7 +59,7 @@ class PcapWriter:
         self._block(_SECTION, header + _options((_SHB_USERAPPL, b"dcompute virtual network")))
 
     def segment(self, sender: End, flags: str, seq: int, ack: int, payload: bytes, lost: bool) -> None:
-        """One segment leaves `sender`; more than a packet's worth of bytes becomes several."""
+        """Show one segment that leaves `sender`; more than a packet's worth of bytes becomes several."""
         for start in range(0, len(payload) or 1, MSS):
             chunk = payload[start : start + MSS]
             last = start + MSS >= len(payload)
@@ -68,7 +68,7 @@ class PcapWriter:
             self._packet(sender.host, frame, "lost: never arrives" if lost else "")
 
     def link(self, host: Kernel, state: State) -> None:
-        """A host's link changed."""
+        """Show that a host's link changed."""
         if state == "off":
             self._without_wlan.add(host)
         elif state == "up" and host in self._without_wlan:
@@ -141,19 +141,19 @@ def _tcp_frame(sender: End, flags: str, seq: int, ack: int, payload: bytes) -> b
 
 
 def _initial_seq(end: End) -> int:
-    """Any number will do, as long as both ends of all connections differ."""
+    """Return any number: it will do, as long as both ends of all connections differ."""
     return (end.connection.key * 2 + (end.side == "broker")) * 0x9E3779B1 & 0xFFFFFFFF
 
 
 def _gratuitous_arp(host: Kernel) -> bytes:
-    """What a station sends when its link comes up: its own address, asked of everybody (RFC 5227)."""
+    """Return what a station sends when its link comes up: its own address, asked of everybody (RFC 5227)."""
     mac, address = _mac(host), _address(host)
     request = struct.pack(">HHBBH6s4s6s4s", 1, _IPV4, 6, 4, 1, mac, address, b"\0" * 6, address)
     return _BROADCAST + mac + struct.pack(">H", _ARP) + request
 
 
 def _checksum(data: bytes) -> bytes:
-    """The Internet checksum (RFC 1071)."""
+    """Return the Internet checksum (RFC 1071)."""
     if len(data) % 2:
         data += b"\0"
     total = sum(struct.unpack(f">{len(data) // 2}H", data))

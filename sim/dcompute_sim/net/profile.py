@@ -49,19 +49,19 @@ class TcpProfile:
         return 52 if self.timestamps else 40
 
     def round_trip(self) -> RoundTrip:
-        """A fresh measurement of one connection."""
+        """Return a fresh measurement of one connection."""
         if self.tick_s is not None:
             return TickedRoundTrip(self.rto_initial_s, self.tick_s)
         return SmoothedRoundTrip(self.rto_initial_s, self.rto_floor_s)
 
     def wait_s(self, rto_s: float, attempts: int) -> float:
-        """How long to wait for an acknowledgement after `attempts` retransmissions."""
+        """Tell how long to wait for an acknowledgement after `attempts` retransmissions."""
         if self.give_up_after_s is not None and attempts >= self.retries:
             return self.give_up_after_s
         return min(rto_s * 2.0 ** min(attempts, 64), self.rto_max_s)
 
     def syn_wait_s(self, attempts: int) -> float:
-        """How long to wait for the answer to a SYN that was repeated `attempts` times."""
+        """Tell how long to wait for the answer to a SYN that was repeated `attempts` times."""
         if self.give_up_after_s is not None and attempts >= self.syn_retries:
             return self.give_up_after_s
         return min(self.syn_rto_s * 2.0 ** min(attempts, 64), self.syn_rto_max_s)

@@ -121,28 +121,28 @@ class FaultProxy:
             self._server = None
 
     def down(self) -> None:
-        """The link falls silent: from now on nothing crosses."""
+        """Silence the link: from now on nothing crosses."""
         self.is_up = False
         self._refresh()
         for pipe in self._pipes:
             pipe.link_down()
 
     def up(self) -> None:
-        """The link works again: held bytes, ends and connection attempts cross now."""
+        """Let the link work again: held bytes, ends and connection attempts cross now."""
         self.is_up = True
         self._refresh()
         for pipe in list(self._pipes):
             pipe.link_up()
 
     def reset(self) -> None:
-        """RST to both sides of every open connection, as a middlebox that lost its state would send."""
+        """Send RST to both sides of every open connection, as a middlebox that lost its state would send."""
         for pipe in list(self._pipes):
             pipe.report("rst", "node")
             pipe.drop()
 
     def forget_connections(self) -> Callable[[], bool]:
-        """A NAT forgets all of them: what is sent on one vanishes, either way. Tells, whenever it is called,
-        whether the node still holds on to one.
+        """Let a NAT forget all of them: what is sent on one vanishes, either way. What is returned tells,
+        whenever it is called, whether the node still holds on to one.
 
         The kernels on either side of the proxy acknowledge what vanishes: nobody's send buffer fills up.
         """
@@ -165,7 +165,7 @@ class FaultProxy:
         return False
 
     def forget(self) -> None:
-        """The node lost power: its sockets are gone and the broker hears nothing of it.
+        """Let the node lose its power: its sockets are gone and the broker hears nothing of it.
 
         The broker's side stays open. After the next `up` (the node has booted) its kernel knows nothing of
         that connection, and answers what the broker sends on it, or sent meanwhile, with RST.
@@ -174,12 +174,12 @@ class FaultProxy:
             pipe.forget()
 
     def chip(self, is_gone: Callable[[], bool]) -> None:
-        """Who connects here is a process that stands for a chip: `is_gone()` tells, a moment after one of its
-        connections ended, whether that was because the chip stopped, which ends nothing."""
+        """Take who connects here for a process that stands for a chip: `is_gone()` tells, a moment after one
+        of its connections ended, whether that was because the chip stopped, which ends nothing."""
         self.grace_s, self._is_gone = _GRACE_S, is_gone
 
     def rebooted(self) -> None:
-        """The node has power again: it answers what is sent on connections of before with RST."""
+        """Give the node its power again: it answers what is sent on connections of before with RST."""
         if self.is_up:
             for pipe in list(self._pipes):
                 if pipe.orphaned:
@@ -211,8 +211,8 @@ class FaultProxy:
         return next(self._connections)
 
     def crossing(self, now_s: float, not_before_s: float, n_bytes: int) -> tuple[float, int]:
-        """When `n_bytes` sent now arrive, not before what was sent earlier in the same direction, and how
-        often they are sent again."""
+        """Return when `n_bytes` sent now arrive, not before what was sent earlier in the same direction, and
+        how often they are sent again."""
         self.crossings += 1
         due_s, repeated = now_s, 0
         if self._loss:
@@ -225,7 +225,7 @@ class FaultProxy:
         return due_s, repeated
 
     def handshake_s(self) -> float:
-        """How long SYN, SYN-ACK and the third part take, with the repetitions of what is lost."""
+        """Tell how long SYN, SYN-ACK and the third part take, with the repetitions of what is lost."""
         now_s = 0.0
         for _ in range(3 if not self.transparent else 0):
             repeated = 0

@@ -106,24 +106,24 @@ class Recovery:
         return self.window is not None and self.window.is_doubtful
 
     def begin(self) -> SendWindow:
-        """From now on keep what is sent until it is acknowledged."""
+        """Keep what is sent from now on until it is acknowledged."""
         self.window = SendWindow(self._kernel)
         return self.window
 
     def probe(self) -> None:
-        """From now on the links lose by chance, and both kernels know RACK-TLP."""
+        """Probe for losses from now on, since the links lose by chance: both kernels know RACK-TLP."""
         if self.window is not None and not isinstance(self.window, ProbingWindow):
             self.window = ProbingWindow(self._kernel, self.window)
 
     def stop(self) -> None:
-        """No longer."""
+        """Keep nothing any longer."""
         self.window = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def forget(self) -> None:
-        """The host knows the connection no more: nothing is sent, whatever was due."""
+        """Forget the connection, as its host does: nothing is sent, whatever was due."""
         self._gone = True
         self.early.clear()
         self.stop()
@@ -151,7 +151,7 @@ class Recovery:
         self._flush_soon()
 
     def _flush_soon(self) -> None:
-        """At the end of this instant, when all writes of it are joined, send what may go."""
+        """Send what may go at the end of this instant, when all writes of it are joined."""
         if not self._flush_due:
             self._flush_due = True
             self._clock.call_later(0.0, self._flush)
@@ -277,7 +277,7 @@ class Recovery:
         insort(self.early, (seq, payload))
 
     def got_through(self) -> None:
-        """Something crossed: the silence, if one was told of, is over."""
+        """Take note that something crossed: the silence, if one was told of, is over."""
         if self._stalled:
             self._stalled = False
             self._end.tell_resumed()

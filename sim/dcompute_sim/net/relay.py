@@ -42,17 +42,17 @@ class LinkState(Protocol):
     def left(self, pipe: Pipe) -> None: ...
 
     def number(self) -> int:
-        """Of a connection that has reached the broker."""
+        """Return the number of a connection that has reached the broker."""
 
     def crossing(self, now_s: float, not_before_s: float, n_bytes: int) -> tuple[float, int]:
-        """When `n_bytes` sent now arrive, not before what was sent earlier in the same direction, and how
-        often they are sent again."""
+        """Return when `n_bytes` sent now arrive, not before what was sent earlier in the same direction, and
+        how often they are sent again."""
 
     def handshake_s(self) -> float:
-        """How long a new connection takes to reach the broker."""
+        """Tell how long a new connection takes to reach the broker."""
 
     def node_is_gone(self) -> bool:
-        """Whether who connected has stopped as a chip does, which ends nothing."""
+        """Say whether who connected has stopped as a chip does, which ends nothing."""
 
     def note_held(self, direction: Direction, n_bytes: int) -> None: ...
     def note_refused(self, by_silence: bool) -> None: ...
@@ -178,7 +178,7 @@ class Pipe:
     # --- what crosses ---
 
     def ended(self, lane: _Lane, item: _Item) -> None:
-        """FIN or RST came in on the side where `lane` begins.
+        """Act on FIN or RST that came in on the side where `lane` begins.
 
         A chip that resets, sleeps or loses power sends neither. Its process does, when this kernel cleans up
         after it, and that comes before the news of its end.
@@ -195,7 +195,7 @@ class Pipe:
             self.send(lane, item)
 
     def send(self, lane: _Lane, item: _Item) -> None:
-        """`item` came in on the side where `lane` begins."""
+        """Send on `item`, which came in on the side where `lane` begins."""
         if item and lane is self.node.out:
             self._spoke_at_s = self.loop.time()
         if self.forgotten:

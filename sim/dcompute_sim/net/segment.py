@@ -49,5 +49,5 @@ class WatchedSegment(Segment[E]):
 
 
 def flags_of(payload: bytes | None) -> str:
-    """The flags of a segment with this payload, as a capture shows them."""
+    """Return the flags of a segment with this payload, as a capture shows them."""
     return "PA" if payload else ("FA" if payload is not None else "A")

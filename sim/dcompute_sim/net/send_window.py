@@ -147,7 +147,7 @@ class SendWindow:
         self._set_timer(sent_at_s, now_s)
 
     def take(self, now_s: float) -> Sent | None:
-        """What is to be transmitted next, as far as the window allows; None when that is all."""
+        """Return what is to be transmitted next, as far as the window allows; None when that is all."""
         if not self._room():
             return None
         for each in self.sent:
@@ -168,7 +168,7 @@ class SendWindow:
     def acknowledge(
         self, ack: int, beyond: Iterable[tuple[int, int]], twice: bool, echo_s: float, now_s: float
     ) -> None:
-        """The receiver has everything before `ack`, and what lies within the ranges `beyond`.
+        """Take it that the receiver has everything before `ack`, and what lies within the ranges `beyond`.
 
         Args:
             twice: it had what it answers before [RFC 2883].
@@ -193,7 +193,7 @@ class SendWindow:
         self._find_lost(under_way)
 
     def expire(self, now_s: float) -> None:
-        """The timer ran out."""
+        """Act on the timer, which ran out."""
         if self.attempts == 0:
             self.doubtful_since_s = now_s
             self._threshold = max(self._under_way() / 2, 2)
@@ -206,8 +206,8 @@ class SendWindow:
         self._set_timer(now_s, now_s)
 
     def _strike_out(self, ack: int, beyond: Iterable[tuple[int, int]]) -> tuple[list[Sent], list[Sent], int]:
-        """What is acknowledged now, all before it included; what is held beyond a gap and was not before; and
-        how many of both are news."""
+        """Return what is acknowledged now, all before it included; what is held beyond a gap and was not
+        before; and how many of both are news."""
         covered: list[Sent] = []
         while self.sent and self.sent[0].end <= ack:
             covered.append(self.sent.pop(0))

@@ -49,8 +49,8 @@ class Socket(Endpoint):
         return self._at < len(self._received_bytes) or self._finished or self.state not in (OPEN, CONNECTING)
 
     def recv(self, n_bytes: int) -> bytes:
-        """Up to `n_bytes`; b"" at the end of the stream; BlockingIOError when there is nothing yet; the
-        connection's error (ConnectionResetError, TimeoutError) once what arrived before it is read."""
+        """Return up to `n_bytes`; b"" at the end of the stream; BlockingIOError when there is nothing yet;
+        the connection's error (ConnectionResetError, TimeoutError) once what arrived before it is read."""
         at = self._at
         chunk = self._received_bytes[at : at + n_bytes]
         if chunk:
@@ -84,10 +84,10 @@ class Socket(Endpoint):
         return len(data)
 
     def setblocking(self, flag: bool) -> None:
-        """Accepted for compatibility; nothing here can wait."""
+        """Do nothing, for compatibility: nothing here can wait."""
 
     def fileno(self) -> int:
-        """A number unique in the run, or -1 when closed; no operating system knows it."""
+        """Return a number unique in the run, or -1 when closed; no operating system knows it."""
         closed = self.state in (CLOSING, GONE) and self.error is None
         return -1 if closed else _FIRST_FILENO + self.connection.key
 
@@ -201,5 +201,5 @@ class Stream(Endpoint):
 
 
 def _again(error: OSError) -> OSError:
-    """A fresh copy: raising one object again and again would grow its traceback."""
+    """Return a fresh copy: raising one object again and again would grow its traceback."""
     return type(error)(error.errno, error.strerror)

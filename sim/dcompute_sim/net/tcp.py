@@ -131,7 +131,8 @@ class Endpoint:
         return self.sent - self.peer.received + self.peer.unread_bytes
 
     def close(self) -> None:
-        """The program is done (or died): FIN after what was sent, or RST if it leaves bytes unread."""
+        """Close it for the program, which is done (or died): FIN after what was sent, or RST if it leaves
+        bytes unread."""
         self.detach()
         if self.state == CONNECTING:
             self.vanish()
@@ -144,7 +145,7 @@ class Endpoint:
             self._finish()
 
     def shutdown(self) -> None:
-        """FIN: nothing more will be sent. Receiving goes on."""
+        """Send FIN: nothing more will be sent. Receiving goes on."""
         if not self._fin_sent and self.state in (OPEN, CLOSING):
             self._fin_sent = True
             recovery = self._recovery
@@ -154,7 +155,7 @@ class Endpoint:
                 self._put(recovery, FIN, 1)
 
     def abort(self) -> None:
-        """RST at once; what was not delivered is lost."""
+        """Send RST at once; what was not delivered is lost."""
         self.detach()
         if self.state in (OPEN, CLOSING):
             self._send_reset(self.sent)
@@ -173,14 +174,14 @@ class Endpoint:
         raise NotImplementedError
 
     def failed(self) -> None:
-        """`error` says why."""
+        """Hear that it failed; `error` says why."""
         raise NotImplementedError
 
     def writable(self) -> None:
-        """There is room in the send buffer again."""
+        """Hear that there is room in the send buffer again."""
 
     def connected(self) -> None:
-        """The attempt to connect succeeded."""
+        """Take note that the attempt to connect succeeded."""
 
     # --- sending over a link that is well ---
 
@@ -236,7 +237,7 @@ class Endpoint:
     # --- sending over one that is not ---
 
     def watch(self) -> None:
-        """From now on keep what is sent until it is acknowledged."""
+        """Keep what is sent from now on until it is acknowledged."""
         if self.window is None and self.state != GONE:
             window = self._recovering().begin()
             if self.state in (OPEN, CLOSING):
@@ -245,7 +246,7 @@ class Endpoint:
                 window.round_trip.settled(sum(mean for mean, _ in trips), sum(off for _, off in trips))
 
     def probe(self) -> None:
-        """From now on links lose by chance."""
+        """Probe for losses from now on, since links lose by chance."""
         if self._recovery is not None:
             self._recovery.probe()
 
@@ -256,7 +257,7 @@ class Endpoint:
             self._stop_watching()
 
     def measured(self, round_trip_s: float) -> None:
-        """The handshake took that long."""
+        """Take note of how long the handshake took."""
         window = self.window
         if window is not None:
             window.round_trip.measured(round_trip_s)
@@ -308,7 +309,7 @@ class Endpoint:
         return self.path_up
 
     def crossing_s(self, length: int, now_s: float) -> float:
-        """How long a segment of `length` bytes sent now takes to the other side."""
+        """Tell how long a segment of `length` bytes sent now takes to the other side."""
         delay_s = 0.0
         for link in self.slow_links:
             delay_s += link.delay_s(length + self.host.tcp.header_bytes, now_s)
@@ -329,14 +330,15 @@ class Endpoint:
         self.connection.observer.held(self.connection.name, direction, len(payload or b""))
 
     def tell_stalled(self, missed_s: float) -> bool:
-        """Something that was written `missed_s` ago went nowhere; whether there is somebody to be told."""
+        """Tell that something written `missed_s` ago went nowhere; say whether there is somebody to be
+        told."""
         told = self.side == "node" and self.connection.number != 0
         if told:
             self.connection.observer.stalled(self.connection.name, self.connection.number, missed_s)
         return told
 
     def tell_resumed(self) -> None:
-        """What was told to be late gets through again."""
+        """Tell that what was told to be late gets through again."""
         self.connection.observer.resumed(self.connection.name, self.connection.number)
 
     def _tell_late(self, delay_s: float, missed_s: float) -> None:
@@ -344,7 +346,7 @@ class Endpoint:
             self.connection.observer.late(self.connection.name, self.connection.number, delay_s, missed_s)
 
     def give_up(self) -> None:
-        """The last retransmission went unanswered."""
+        """Give up: the last retransmission went unanswered."""
         self.connection.report("timeout", self.side)
         self.fail(TimeoutError(errno.ETIMEDOUT, "connection timed out: retransmissions went unanswered"))
 
@@ -371,7 +373,7 @@ class Endpoint:
     # --- receiving ---
 
     def receive(self, segment: Segment[Endpoint]) -> None:
-        """A segment reached this host; the common case is handled before (`_cross`)."""
+        """Take a segment that reached this host; the common case is handled before (`_cross`)."""
         if self.state == SYN_RECEIVED and not self._accept():
             return
         payload = segment.payload
@@ -396,7 +398,7 @@ class Endpoint:
                 self._take(segment.sender, seq, payload)
 
     def _take(self, sender: Endpoint, seq: int, payload: bytes) -> None:
-        """Bytes or FIN whose turn it is, or that arrived before."""
+        """Take bytes or FIN whose turn it is, or that arrived before."""
         if sender._recovery is not None:
             sender._recovery.got_through()
         if seq + (len(payload) or 1) <= self.received:
@@ -432,8 +434,8 @@ class Endpoint:
         self._finish()
 
     def reset_received(self, by: Side) -> None:
-        """RST arrived. Where nobody knows the connection any more either, because each side's RST crossed the
-        other's, it still is what ended it."""
+        """Take an RST that arrived. Where nobody knows the connection any more either, because each side's
+        RST crossed the other's, it still is what ended it."""
         self.connection.report("rst", by)
         if self.state in (OPEN, CLOSING):
             self.fail(ConnectionResetError(errno.ECONNRESET, "connection reset by peer"))
@@ -441,12 +443,12 @@ class Endpoint:
             self.vanish()
 
     def reset_by_network(self) -> None:
-        """Something in between sends RST in the peer's name."""
+        """Reset it for something in between, which sends RST in the peer's name."""
         self.peer.show("R", self.received, b"", lost=False)
         self._network.clock.call_later(0.0, lambda: self.reset_received("node"))
 
     def established(self) -> None:
-        """Client: the SYN was answered."""
+        """Open the client's side: its SYN was answered."""
         self.state = OPEN
         if self.window is None:
             self._transmit(ACK, 0)
@@ -464,7 +466,7 @@ class Endpoint:
         self._recovering().acknowledge_soon()
 
     def _accept(self) -> bool:
-        """The handshake is complete: hand the connection to the listening program, if there still is one."""
+        """Hand the connection to the listening program, if there still is one: the handshake is complete."""
         listener = self.host.listener(self.port)
         if listener is None:
             self._answer_with_reset()
@@ -488,7 +490,7 @@ class Endpoint:
     # --- ends ---
 
     def _finish(self) -> None:
-        """Both FINs have arrived: nothing is left to do."""
+        """End it, both FINs having arrived: nothing is left to do."""
         if self.state == CLOSING and self._fin_received and self.peer._fin_received:
             self.vanish()
             if self.peer.state == CLOSING:
@@ -510,7 +512,7 @@ class Endpoint:
         self.detach()
 
     def vanish(self) -> None:
-        """The host knows nothing of this connection any more; nobody is told."""
+        """Forget this connection, as its host does; nobody is told."""
         self.state = GONE
         if self._recovery is not None:
             self._recovery.forget()
@@ -529,7 +531,7 @@ class Endpoint:
 
 
 def _cross(segment: Segment[Endpoint]) -> None:
-    """A segment is due at its receiver: the one path that must be fast."""
+    """Bring a segment to its receiver, where it is due: the one path that must be fast."""
     sender = segment.sender
     if sender._pending is segment:  # nothing can join it any more, and its bytes would be kept until the next
         sender._pending = None

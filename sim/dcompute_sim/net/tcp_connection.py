@@ -57,7 +57,8 @@ class Tap(Protocol):
     """Sees every segment when it leaves its sender, and every change of a link."""
 
     def segment(self, sender: End, flags: str, seq: int, ack: int, payload: bytes, lost: bool) -> None:
-        """`flags`: of S, A, P, F, R. `seq` and `ack` count from 0, the SYN. `lost`: known to go nowhere."""
+        """Show a segment. `flags`: of S, A, P, F, R. `seq` and `ack` count from 0, the SYN. `lost`: known to
+        go nowhere."""
 
     def link(self, host: Kernel, state: State) -> None: ...
 
@@ -80,7 +81,7 @@ class Opening(Protocol):
     def accepted(self) -> None: ...
 
     def unanswered(self) -> None:
-        """Its third part is lost."""
+        """Take note that its third part is lost."""
 
 
 class Acceptor(Protocol):
@@ -158,12 +159,12 @@ class TcpConnection:
             self.observer.closed(self.name, self.number, how, by, quiet_s)
 
     def watch(self) -> None:
-        """From now on keep what is sent until it is acknowledged."""
+        """Keep what is sent from now on until it is acknowledged."""
         self.client.watch()
         self.server.watch()
 
     def refresh(self) -> None:
-        """A host or link changed: find out anew what crosses, and which links have a say in it."""
+        """Find out anew what crosses, and which links have a say in it: a host or link changed."""
         client, server = self.client, self.server
         links = (client.host.link, server.host.link)
         up = links[0].is_up and links[1].is_up and not self.forgotten

@@ -91,7 +91,7 @@ class Trust:
     now_s: float
 
     def flaws(self, shown: Certificate) -> Flaw:
-        """Everything that is wrong with the certificate `shown`."""
+        """Return everything that is wrong with the certificate `shown`."""
         found = Flaw(0)
         if self.authorities is None:
             return found
@@ -107,12 +107,12 @@ class Trust:
 
 
 def authority_id(certificate: bytes) -> str:
-    """The name of an authority here: by its own certificate, as a client has it in a file."""
+    """Return the name of an authority here: by its own certificate, as a client has it in a file."""
     return hashlib.sha256(certificate).hexdigest()[:16]
 
 
 def python_error(flaws: Flaw, name: str | None) -> ssl.SSLCertVerificationError:
-    """What Python's ssl raises: the first flaw in OpenSSL's order (x509_vfy.c, verify_chain)."""
+    """Return what Python's ssl raises: the first flaw in OpenSSL's order (x509_vfy.c, verify_chain)."""
     if flaws & Flaw.NOT_TRUSTED:
         why = "unable to get local issuer certificate"
     elif flaws & Flaw.OTHER_NAME:
@@ -140,7 +140,7 @@ class _Records:
         self._rest = b""
 
     def taken(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """(kind, content) of each record that is whole by now."""
+        """Yield (kind, content) of each record that is whole by now."""
         self._rest += data
         while self._rest:
             if not _ALERT <= self._rest[0] <= _DATA:
@@ -157,7 +157,7 @@ class _Records:
             yield kind, content[: -_OVERHEAD[self.version]] if kind == _DATA else content
 
     def sealed(self, data: bytes) -> bytes:
-        """`data` as the program's."""
+        """Return `data` as the program's."""
         tail = bytes(_OVERHEAD[self.version])
         parts = [data[at : at + _MOST_BYTES] + tail for at in range(0, len(data), _MOST_BYTES)]
         return b"".join(_HEAD.pack(_DATA, _WIRE_VERSION, len(part)) + part for part in parts)
@@ -183,23 +183,23 @@ class TlsClient:
         self._finished = False
 
     def begin(self) -> bytes:
-        """What to send first."""
+        """Return what to send first."""
         version = self._records.version
         return _message(version.encode(), _HELLO_BYTES[version])
 
     def finish(self) -> bytes:
-        """What to send when the certificate is believed."""
+        """Return what to send when the certificate is believed."""
         version = self._records.version
         self._finished = True
         self.open = version == "1.3"
         return _message(b"finish", _FINISH_BYTES[version])
 
     def refuse(self) -> bytes:
-        """What to send when it is not."""
+        """Return what to send when it is not."""
         return _HEAD.pack(_ALERT, _WIRE_VERSION, 2) + bytes((2, _BAD_CERTIFICATE))
 
     def received(self, data: bytes) -> bytes:
-        """What the server's program said. NoTls when it is no TLS, or has refused."""
+        """Return what the server's program said. NoTls when it is no TLS, or has refused."""
         plain = b""
         for kind, content in self._records.taken(data):
             if kind == _DATA:
@@ -214,7 +214,7 @@ class TlsClient:
         return plain
 
     def sealed(self, data: bytes) -> bytes:
-        """What to send for `data` of the program's; only when it is open."""
+        """Return what to send for `data` of the program's; only when it is open."""
         return self._records.sealed(data)
 
 
@@ -228,7 +228,8 @@ class TlsServer:
         self._opening = _Records("1.2")
 
     def received(self, data: bytes) -> tuple[bytes, bytes]:
-        """What the client's program said, and what is to be sent. NoTls when it is no TLS, or has refused."""
+        """Return what the client's program said, and what is to be sent. NoTls when it is no TLS, or has
+        refused."""
         plain = answer = b""
         for kind, content in (self._records or self._opening).taken(data):
             if kind == _DATA:
@@ -247,5 +248,5 @@ class TlsServer:
         return plain, answer
 
     def sealed(self, data: bytes) -> bytes:
-        """What to send for `data` of the program's; only when it is open."""
+        """Return what to send for `data` of the program's; only when it is open."""
         return self._opening.sealed(data)

@@ -120,7 +120,7 @@ class FirmwareNode(ObservedNode):
             self._gone("crash")
 
     def leave(self) -> None:
-        """The board's program calls `stop()` when it next looks for a task, and does no more."""
+        """Have the board's program call `stop()` when it next looks for a task, and do no more."""
         if self._runner is not None and self.running:
             self._runner.leave()
 
@@ -252,13 +252,13 @@ class FirmwareNode(ObservedNode):
             self._recorder.effect(self.name, WLAN_LOST, f"its WLAN lost the network ({status})")
 
     def _from_wire(self, name: str, fields: Mapping[str, object]) -> None:
-        """Somebody else's firmware tells nothing; its wire does."""
+        """Take from the wire what somebody else's firmware does not tell."""
         if not self._has_core:
             self.core_event(name, fields)
 
 
 def _in_short(traceback: str) -> str:
-    """What was raised, and where: `ImportError: no module named 'x' (main.py, line 3)`."""
+    """Return what was raised, and where: `ImportError: no module named 'x' (main.py, line 3)`."""
     *lines, error = traceback.strip().splitlines() or [""]
     for line in reversed(lines):
         if line.strip().startswith("File "):
@@ -268,7 +268,8 @@ def _in_short(traceback: str) -> str:
 
 
 def board_for(spec: NodeSpec, machine: Machine) -> Board:
-    """The board of a node: our firmware or the group's own files, with a config.py made for this run."""
+    """Return the board of a node: our firmware or the group's own files, with a config.py made for this
+    run."""
     group = spec.group
     run = config_for(spec, machine)
     config = {**run, **own_settings(spec, run)}
@@ -297,7 +298,7 @@ def _air(group: Group) -> dict[str, object]:
 
 
 def _points(group: Group, rssi: Mapping[str, int | None]) -> list[list[Any]]:
-    """What the board's WLAN is told of its access points (shims/network.py, Radio.points)."""
+    """Return what the board's WLAN is told of its access points (shims/network.py, Radio.points)."""
     told = [
         [name, point.ssid or _WIFI_SSID, point.channel, rssi[name]]
         for name, point in (group.access_points or {}).items()
@@ -306,8 +307,8 @@ def _points(group: Group, rssi: Mapping[str, int | None]) -> list[list[Any]]:
 
 
 def own_settings(spec: NodeSpec, run: Mapping[str, object]) -> dict[str, object]:
-    """What the group gives its programs besides what the run does, with settings of `run` for their names in
-    braces; a name alone keeps its setting's type."""
+    """Return what the group gives its programs besides what the run does, with settings of `run` for their
+    names in braces; a name alone keeps its setting's type."""
 
     def filled_in(value: object) -> object:
         if not isinstance(value, str):
@@ -320,7 +321,7 @@ def own_settings(spec: NodeSpec, run: Mapping[str, object]) -> dict[str, object]
 
 
 def config_for(spec: NodeSpec, machine: Machine) -> dict[str, object]:
-    """What config.py says for this run."""
+    """Return what config.py says for this run."""
     group = spec.group
     broker_host, broker_port = machine.address
     config: dict[str, object] = {

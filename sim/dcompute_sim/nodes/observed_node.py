@@ -41,7 +41,8 @@ class ObservedNode:
         return {}
 
     def core_event(self, name: str, fields: Mapping[str, Any]) -> None:
-        """The node core did something; names and fields are its own (`NodeCore.on_event`), or the wire's."""
+        """Take in what the node core did; names and fields are its own (`NodeCore.on_event`), or the
+        wire's."""
         if name == "connect_read":
             self._recorder.add(t.ConnectRead, node=self.name, **fields)
             return

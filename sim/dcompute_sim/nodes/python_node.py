@@ -125,7 +125,7 @@ class PythonNode:
         self._recorder.effect(self.name, WITHHELD)
 
     def _notice(self) -> None:
-        """A program notices a task when it next looks, up to `poll` later."""
+        """Let the program notice a task when it next looks, up to `poll` later."""
         driver, loop = self._driver, self._loop
         assert driver is not None
         assert loop is not None
@@ -157,7 +157,7 @@ class PythonNode:
 
     @staticmethod
     def _known(functions: list[str]) -> list[str]:
-        """By their whole names and their short ones, as `dcompute node --functions` has it."""
+        """Return them by their whole names and their short ones, as `dcompute node --functions` has it."""
         return functions + [name.rpartition(":")[2] for name in functions]
 
     def _done(self, task: dict[str, Any], done: Done, result: Any) -> None:
@@ -180,14 +180,14 @@ class PythonNode:
         self._stop("crash")
 
     def leave(self) -> None:
-        """As SIGTERM has it, at work too: the transport's `stop()`, and then the program is no more."""
+        """Leave as SIGTERM has it, at work too: the transport's `stop()`, and then the program is no more."""
         if self._transport is not None and self._loop is not None and not self._leaving:
             self._leaving = True
             self._loop.stop()
             self._transport.stop()
 
     def drain(self) -> None:
-        """As SIGTERM has it for `dcompute node`: what is at work is finished first."""
+        """Leave as SIGTERM has it for `dcompute node`: what is at work is finished first."""
         if self._transport is not None and self._loop is not None and not self._leaving:
             self._transport.give_back()
             self._loop.stop()
@@ -250,7 +250,7 @@ class PythonNode:
         pass
 
     def counters(self) -> dict[str, int]:
-        """Those of its transport, and how often that has told it of a task."""
+        """Return those of its transport, and how often that has told it of a task."""
         if self._transport is None:
             return {}
         return {**self._transport.counters(), "task_callbacks": self._callbacks}

@@ -37,24 +37,24 @@ class _RealBoard(FirmwareProcess):
         return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "T"
 
     def start(self, reset_cause: int = PWRON_RESET) -> None:
-        """Power on, or begin anew: what is sent on connections of before is answered with RST."""
+        """Switch on, or begin anew: what is sent on connections of before is answered with RST."""
         self._machine.power_on()
         super().start(reset_cause)
 
     def stopping(self) -> None:
-        """A chip that resets or sleeps sends no FIN."""
+        """Cut the link: a chip that resets or sleeps sends no FIN."""
         self._machine.power_cut(self._no_program)
 
     def crash(self) -> None:
-        """The program dies; its kernel sends FIN."""
+        """Let the program die; its kernel sends FIN."""
         self.kill()
 
     def power_cut(self) -> None:
-        """The link goes first, so that the FIN of the dying process does not cross."""
+        """Cut the link first, so that the FIN of the dying process does not cross."""
         self._machine.power_cut(self._no_program)
         self.kill()
 
 
 def firmware_node(spec: NodeSpec, machine: RealMachine, recorder: Recorder) -> Node:
-    """A firmware node behind its link `machine`. EmulatorUnavailable where there is no MicroPython."""
+    """Return a firmware node behind its link `machine`. EmulatorUnavailable where there is no MicroPython."""
     return FirmwareNode(spec, machine, recorder, lambda board, listener: _RealBoard(board, listener, machine))

@@ -17,7 +17,7 @@ from dcompute_sim.scenario.board_record import BoardRecord
 
 
 def _timed(board: Board, spec: NodeSpec) -> Board:
-    """`board` with what its chip takes, where no record of a board says otherwise."""
+    """Return `board` with what its chip takes, where no record of a board says otherwise."""
     timing = spec.group.chip()
     if timing is None:
         return board
@@ -33,7 +33,8 @@ def _timed(board: Board, spec: NodeSpec) -> Board:
 
 
 def firmware_node(spec: NodeSpec, machine: VirtualMachine, recorder: Recorder) -> Node:
-    """A firmware node on the host that `machine` is. EmulatorUnavailable where there is no MicroPython."""
+    """Return a firmware node on the host that `machine` is. EmulatorUnavailable where there is no
+    MicroPython."""
     host = machine.host
     host.tcp = LWIP_ESP32
 

@@ -39,7 +39,7 @@ class Struck:
 
 
 def kinds() -> list[dict[str, Any]]:
-    """Every kind of fault, with the keys that are its own, as a form needs them."""
+    """Return every kind of fault, with the keys that are its own, as a form needs them."""
     return [
         {"kind": name, "struck": cls.struck, "words": cls.__doc__ or "", "fields": list(_fields(cls))}
         for name, cls in sorted(KINDS.items())
@@ -110,7 +110,7 @@ class ByHand:
         self._director.undo(name)
 
     def done(self) -> list[dict[str, Any]]:
-        """What was done so far."""
+        """Return what was done so far."""
         began, ended = self._times()
         return [
             {
@@ -125,8 +125,8 @@ class ByHand:
         ]
 
     def scenario(self) -> tuple[str, str]:
-        """A file's name and its text: this run's scenario, everything in it explicit, with what was done by
-        hand.
+        """Return a file's name and its text: this run's scenario, everything in it explicit, with what was
+        done by hand.
 
         The victims and moments of its own faults are those of this run, so far as it has come; what has not
         struck yet stays as it was.

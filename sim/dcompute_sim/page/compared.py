@@ -10,7 +10,7 @@ from dcompute_sim.report.text import ColumnUnit
 
 
 def compared(sides: Sides) -> dict[str, object]:
-    """What `dcompute compare` says of them, as tables."""
+    """Return what `dcompute compare` says of them, as tables."""
     return {"agree": sides.agree, "tables": [_verdicts(sides), _measured(sides), _faults(sides)]}
 
 

@@ -124,11 +124,11 @@ class TraceIndex:
         )
 
     def position_at(self, t_us: int) -> int:
-        """The last event at or before a time; -1 before the first."""
+        """Return the last event at or before a time; -1 before the first."""
         return bisect_right(self._times, t_us) - 1
 
     def moment(self, position: int) -> TraceState:
-        """What holds after the event at this position. It is valid until the next is asked for."""
+        """Return what holds after the event at this position. It is valid until the next is asked for."""
         position = max(-1, min(position, len(self) - 1))
         if not self._asked.position <= position < self._asked.position + APART:
             nearest = bisect_right(self._checkpoints, position, key=lambda it: it.position) - 1
@@ -141,7 +141,8 @@ class TraceIndex:
         return self._asked
 
     def step(self, position: int, by: Literal[-1, 1], to: StepTo = "event", node: str = "") -> int:
-        """The next position of the kind asked for, or the previous; `position` itself if there is none.
+        """Return the next position of the kind asked for, or the previous; `position` itself if there is
+        none.
 
         Args:
             node: only of this node.
@@ -160,7 +161,7 @@ class TraceIndex:
         return found
 
     def around(self, position: int, before: int, after: int, node: str = "") -> list[int]:
-        """The positions of the events about a moment, of one node or of all."""
+        """Return the positions of the events about a moment, of one node or of all."""
         if not node:
             return list(range(max(0, position - before), min(len(self), position + after + 1)))
         own = self._of_node.get(node, array("q"))
@@ -169,11 +170,11 @@ class TraceIndex:
 
 
 def node_of(event: t.Event) -> str | None:
-    """Of which participant an event tells; "" is the broker or the master; None: of nobody."""
+    """Return of which participant an event tells; "" is the broker or the master; None: of nobody."""
     return getattr(event, "node", None)
 
 
 def _beside(positions: array[int], position: int, by: Literal[-1, 1]) -> int:
-    """The nearest of sorted positions on one side; `position` itself if there is none."""
+    """Return the nearest of sorted positions on one side; `position` itself if there is none."""
     at = bisect_right(positions, position) if by > 0 else bisect_left(positions, position) - 1
     return positions[at] if 0 <= at < len(positions) else position

@@ -51,13 +51,13 @@ class LivePage:
     # --- on the run's thread ------------------------------------------------------------------------------
 
     def attend(self, director: Director, call_soon: CallSoon) -> None:
-        """The run is about to begin; from here on hands can be laid on it."""
+        """Attend a run that is about to begin; from here on hands can be laid on it."""
         self._hands = ByHand(director, self.events)
         self._call_soon = call_soon
         self.site.acts |= {"strike": self._strike, "undo": self._undo, "save": self._save}
 
     def over(self, report: RunReport) -> None:
-        """The run is over and judged."""
+        """Keep the report of the run, which is over and judged."""
         self._report = report
 
     # --- on the page's thread -----------------------------------------------------------------------------
@@ -98,7 +98,7 @@ class LivePage:
         return status
 
     async def _on_loop(self, work: Callable[[], T]) -> T:
-        """What `work` gives when it is called on the run's own loop."""
+        """Call `work` on the run's own loop, and return what it gives."""
         assert self._call_soon is not None
         done: Future[T] = Future()
 
@@ -144,7 +144,7 @@ class LivePage:
 
 
 def pace_of(text: str) -> float:
-    """`10x`, `10`, `0` (stopped) or `inf`. ValueError for anything else."""
+    """Read `10x`, `10`, `0` (stopped) or `inf`. ValueError for anything else."""
     try:
         pace = float(text.strip().lower().removesuffix("x"))
     except ValueError:

@@ -52,7 +52,7 @@ class Pacer:
                 self._changed.wait(min(wait_s, _LOOK_S))
 
     def now_us(self) -> int:
-        """How far the run may have come."""
+        """Tell how far the run may have come."""
         with self._changed:
             return int(self._now_us())
 

@@ -47,15 +47,15 @@ class Guard:
         self._own_names = {"localhost", listens_on.lower()}
 
     def cookie_name(self, port: int) -> str:
-        """Of this server: cookies are shared by all ports of a host."""
+        """Return the cookie's name on this server: cookies are shared by all ports of a host."""
         return f"dcompute-page-{port}"
 
     def knows(self, given: str | None) -> bool:
-        """Whether this is the secret."""
+        """Say whether this is the secret."""
         return given is not None and secrets.compare_digest(given.encode(), self.secret.encode())
 
     def allows_host(self, host: str) -> bool:
-        """Whether the `Host` of a request is a name of this server."""
+        """Say whether the `Host` of a request is a name of this server."""
         try:
             name = urlsplit(f"//{host}").hostname or ""
         except ValueError:
@@ -69,7 +69,7 @@ class Guard:
         return True
 
     def allows_origin(self, origin: str | None, host: str, *, needed: bool) -> bool:
-        """Whether a request comes from this server's own page.
+        """Say whether a request comes from this server's own page.
 
         Args:
             needed: it must say where it comes from (WebSocket, POST).

@@ -76,11 +76,11 @@ class ShownRun:
         self.now_us = self.index.end_us if until_us is None else max(self.index.end_us, until_us)
 
     def changes(self) -> dict[str, object]:
-        """What is new in the pictures since the last call."""
+        """Return what is new in the pictures since the last call."""
         return {"now": self.now_us, "events": len(self.index), **changes(self._builder.line)}
 
     def finish(self, report: RunReport) -> None:
-        """The run is over and judged."""
+        """Complete the picture of the run, which is over and judged."""
         self.report = report
         self.grow()
         self._builder.finish(self.index.end_us)
@@ -89,7 +89,7 @@ class ShownRun:
     # --- what is asked ----------------------------------------------------------------------------------
 
     def about(self) -> dict[str, object]:
-        """The run in words, and its verdict if there is one."""
+        """Return the run in words, and its verdict if there is one."""
         started = self._facts.started
         facts = [
             f"{started.time} time",
@@ -150,12 +150,12 @@ class ShownRun:
         }
 
     def _positions(self, wanted: Iterable[t.Event]) -> dict[int, int]:
-        """Where events stand in the trace; an event is known by being the same object."""
+        """Return where events stand in the trace; an event is known by being the same object."""
         ids = {id(event) for event in wanted}
         return {id(event): at for at, event in enumerate(self._events) if id(event) in ids} if ids else {}
 
     def picture(self) -> bytes:
-        """The lanes as they are now, as JSON."""
+        """Return the lanes as they are now, as JSON."""
         return self._last_picture if self.over else self._picture(None)
 
     @cached_property
@@ -168,7 +168,7 @@ class ShownRun:
         return msgspec.json.encode({**picture, **now})
 
     def state(self, position: int, node: str = "") -> dict[str, object]:
-        """What everyone was and held after the event at this position, and the events about it.
+        """Return what everyone was and held after the event at this position, and the events about it.
 
         Args:
             node: tell more of this one, and show its events only.
@@ -235,11 +235,11 @@ class ShownRun:
         return told
 
     def step(self, position: int, by: Literal[-1, 1], to: StepTo, node: str) -> int:
-        """The next position of the kind asked for, or the previous."""
+        """Return the next position of the kind asked for, or the previous."""
         return self.index.step(position, by, to, node)
 
     def found(self, text: str) -> dict[str, object]:
-        """The events in whose line of the trace a text stands, whatever its case."""
+        """Return the events in whose line of the trace a text stands, whatever its case."""
         wanted = text.lower().encode()
         found: list[int] = []
         count = 0
@@ -268,7 +268,8 @@ _NOTHING = NodeState()  # of whom nothing is told yet; never changed
 
 
 def _under_way(traffic: Traffic) -> list[tuple[str, str, int]]:
-    """The messages that are under way: what, from or to which node, since when in us; the oldest first."""
+    """Return the messages that are under way: what, from or to which node, since when in us; the oldest
+    first."""
     every = [(f"task {task}", node, since) for task, (node, since) in traffic.tasks.items()]
     every += [(f"result of {task}", node, since) for task, (node, since) in traffic.results.items()]
     return heapq.nsmallest(MOST_UNDER_WAY, every, key=lambda message: message[2])

@@ -15,7 +15,8 @@ _REASONS = {
 
 
 def drops(events: Iterable[t.Event]) -> list[str]:
-    """One sentence for each participant and reason, and one for what a real broker counts for everybody."""
+    """Return one sentence for each participant and reason, and one for what a real broker counts for
+    everybody."""
     sums: dict[tuple[str, str, int], int] = {}
     counted = 0
     for event in events:

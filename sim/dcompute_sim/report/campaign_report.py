@@ -47,7 +47,7 @@ def print_campaign(
 
 
 def _expectations(campaign: Campaign) -> Table:
-    """A row for each expectation."""
+    """Return a row for each expectation."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
     table.add_column("expectation", overflow="fold", max_width=40)
@@ -90,7 +90,7 @@ def _verdict(campaign: Campaign) -> Text:
 
 
 def progress(campaign: Campaign, took_s: float) -> str:
-    """As in `412/1,000 seeds, 61 a second, 10 s left, 0 failed`."""
+    """Say how far it is, as in `412/1,000 seeds, 61 a second, 10 s left, 0 failed`."""
     done = len(campaign.results)
     rate = done / took_s if took_s else 0.0
     left = f"{seconds((campaign.planned - done) / rate)} left" if rate else "starting"

@@ -16,7 +16,7 @@ Columns = dict[str, list[object]]
 
 
 def columns(line: Timeline, most_work: int | None = None) -> dict[str, object]:
-    """The whole timeline.
+    """Return the whole timeline.
 
     Args:
         most_work: so many tasks at most, evenly thinned; every inversion is kept.
@@ -40,8 +40,8 @@ def columns(line: Timeline, most_work: int | None = None) -> dict[str, object]:
 
 
 def changes(line: Timeline) -> dict[str, object]:
-    """What is new in the timeline, or different, since this was asked last: columns as above, with the index
-    of each row. The nodes are those that are new."""
+    """Return what is new in the timeline, or different, since this was asked last: columns as above, with the
+    index of each row. The nodes are those that are new."""
     found: dict[str, object] = {}
     new = line.nodes.changed()
     if new:
@@ -104,6 +104,6 @@ _OF: dict[str, Callable[[Any], Columns]] = {
 
 
 def _colours(faults: Sequence[TimelineSpan]) -> dict[str, str]:
-    """Of the kinds of fault that have one of their own."""
+    """Return those of the kinds of fault that have one of their own."""
     kinds = {span.what: kind_of(span.what) for span in faults}
     return {name: cls.colour for name, cls in kinds.items() if cls is not None and cls.colour}

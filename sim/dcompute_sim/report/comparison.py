@@ -54,7 +54,7 @@ class Sides:
         return all(_status(one) is _status(other) for one, other in self.pairs())
 
     def pairs(self) -> list[tuple[Result | None, Result | None]]:
-        """The results of each expectation, as both scenarios are one."""
+        """Return the results of each expectation, as both scenarios are one."""
         left = {result.label: result for result in self.left.verdict.results}
         right = {result.label: result for result in self.right.verdict.results}
         return [(left.get(label), right.get(label)) for label in dict.fromkeys([*left, *right])]
@@ -84,7 +84,7 @@ def _verdicts(sides: Sides) -> Table:
 
 
 def _latencies(sides: Sides) -> Table:
-    """Both sides' measurements of times, all in the unit that the head names."""
+    """Show both sides' measurements of times, all in the unit that the head names."""
     left, right = sides.left.distributions, sides.right.distributions
     both = [*left.values(), *right.values()]
     unit = ColumnUnit.of("s", (d.figures().get("max", 0) for d in both))
@@ -121,7 +121,8 @@ def _faults(sides: Sides) -> Table:
 
 
 def outcome_cells(found: FaultOutcome | None) -> list[str]:
-    """Whom a fault befell, what was seen of it, in how many seconds the node was dead, and back; in words."""
+    """Return whom a fault befell, what was seen of it, in how many seconds the node was dead, and back; in
+    words."""
     if found is None:
         return ["", "not injected", "", ""]
     times = [found.dead_after_s, found.back_after_s]

@@ -148,7 +148,7 @@ def _word(status: Status) -> Text:
 
 
 def _expectations(results: Sequence[Result], most_columns: int | None) -> Table:
-    """`most_columns`: of a label, beyond which it is folded."""
+    """Return a row for each. `most_columns`: of a label, beyond which it is folded."""
     table = Table(box=None, pad_edge=False, show_header=False, expand=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold", max_width=most_columns)
@@ -161,7 +161,7 @@ def _expectations(results: Sequence[Result], most_columns: int | None) -> Table:
 
 
 def _measured(measured: Sequence[tuple[Result, Measurement]], unit: str) -> Table:
-    """Measurements in one unit: all figures of the table are in the one that its head names."""
+    """Show measurements in one unit: all figures of the table are in the one that its head names."""
     of_column = ColumnUnit.of(unit, (d.figures().get("max", 0) for _, d in measured))
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column(f"measured, in {of_column.name}", overflow="fold")
@@ -182,7 +182,8 @@ def _measured(measured: Sequence[tuple[Result, Measurement]], unit: str) -> Tabl
 
 
 def _print_why(console: Console, run: RunReport, result: Result, told_of: dict[tuple[str, ...], str]) -> None:
-    """What led to it in words, then the first offending events, the very first with what happened around.
+    """Print what led to it in words, then the first offending events, the very first with what happened
+    around.
 
     Args:
         told_of: reasons that were told already, and of which expectation.

@@ -14,7 +14,7 @@ BATTERY_MAH = 2500
 
 
 def drawn_by_group(events: Iterable[t.Event]) -> list[str]:
-    """One sentence for each group with boards whose current is known."""
+    """Return one sentence for each group with boards whose current is known."""
     events = list(events)
     group_of = {event.node: event.group for event in events if isinstance(event, t.NodeDefined)}
     groups: dict[str, list[Drawn]] = {}
@@ -24,7 +24,7 @@ def drawn_by_group(events: Iterable[t.Event]) -> list[str]:
 
 
 def drawn_by_node(events: Iterable[t.Event]) -> dict[str, dict[str, Any]]:
-    """Figures of each board whose current is known."""
+    """Return figures of each board whose current is known."""
     return {
         node: {
             "mah": round(drawn.milliampere_hours, 4),

@@ -31,7 +31,7 @@ class FaultOutcome:
 
 
 def fault_outcomes(events: Sequence[t.Event]) -> dict[Key, FaultOutcome]:
-    """What came of every fault that was done to a node, in the order of the faults."""
+    """Return what came of every fault that was done to a node, in the order of the faults."""
     history = History(events)
     counts: Counter[str] = Counter()
     found: dict[Key, FaultOutcome] = {}

@@ -13,7 +13,7 @@ _LEVEL = {Status.FAILED: "error", Status.INCONCLUSIVE: "warning"}
 
 
 def workflow_commands(run: RunReport, places: Sequence[tuple[str, int]] = ()) -> list[str]:
-    """One for each expectation that did not hold.
+    """Return one for each expectation that did not hold.
 
     Args:
         places: file, relative to the repository, and line of each expectation; what is none of them (that the

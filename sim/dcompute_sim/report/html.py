@@ -65,7 +65,7 @@ _NOTABLE = (
 
 
 def html(run: RunReport) -> str:
-    """The whole page."""
+    """Return the whole page."""
     assets = files("dcompute_sim.report") / "assets"
     template = Environment(autoescape=True, undefined=StrictUndefined).from_string(
         (assets / "report.html.j2").read_text("utf-8")
@@ -85,7 +85,7 @@ def html(run: RunReport) -> str:
 
 
 def _embedded(data: object) -> str:
-    """JSON that is safe inside a script element, whatever names and texts it has."""
+    """Return JSON that is safe inside a script element, whatever names and texts it has."""
     text = json.dumps(data, separators=(",", ":"), ensure_ascii=True)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
@@ -115,7 +115,7 @@ def _distributions(run: RunReport) -> list[dict[str, Any]]:
 
 
 def _rates(events: Sequence[t.Event]) -> dict[str, object]:
-    """Events per second, in bins of at least a tenth of a second."""
+    """Return events per second, in bins of at least a tenth of a second."""
     end_us = events[-1].t_us
     bin_us = max(100_000, -(-end_us // RATE_BINS))
     bins = {name: [0] * (end_us // bin_us + 1) for name in _RATES.values()}

@@ -70,7 +70,7 @@ def _seen(hunt: Hunt) -> Table:
 
 
 def _chances(estimate: Estimate) -> str:
-    """As in `0.9 % (a fresh seed 0.4 %, a bred run 1.4 %)`."""
+    """Say the chances, as in `0.9 % (a fresh seed 0.4 %, a bred run 1.4 %)`."""
     of_each = f"a fresh seed {_percent(estimate.of_fresh)}, a bred run {_percent(estimate.of_bred)}"
     return f"{_percent(estimate.chance)} ({of_each})"
 
@@ -120,7 +120,8 @@ def _verdict(hunt: Hunt) -> Text:
 
 
 def hunt_progress(hunt: Hunt, took_s: float) -> str:
-    """As in `1,204 runs, 31 a second, 1,613 steps, 12 % chance of a new one, 1 finding`."""
+    """Say how far it is, as in `1,204 runs, 31 a second, 1,613 steps, 12 % chance of a new one, 1
+    finding`."""
     return (
         f"{plural(hunt.runs, 'run')}, {_rate(hunt, took_s)}, {plural(hunt.shown(STEP), 'step')}, "
         f"{_percent(hunt.steps.chance)} chance of a new one, {plural(len(hunt.findings), 'finding')}"
@@ -128,6 +129,6 @@ def hunt_progress(hunt: Hunt, took_s: float) -> str:
 
 
 def _rate(hunt: Hunt, took_s: float) -> str:
-    """As in `31 a second` or, where that would be none, `12 a minute`."""
+    """Say the rate, as in `31 a second` or, where that would be none, `12 a minute`."""
     rate = hunt.runs / max(took_s, 1e-3)
     return f"{rate:,.0f} a second" if rate >= 10 else f"{60 * rate:,.0f} a minute"

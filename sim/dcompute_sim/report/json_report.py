@@ -22,7 +22,7 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 def report(runs: Sequence[RunReport], undone: Mapping[str, str] = _NOTHING) -> str:
-    """All runs as one JSON document.
+    """Return all runs as one JSON document.
 
     Args:
         undone: scenarios that could not be run, and why; they count as invalid.
@@ -38,7 +38,7 @@ def report(runs: Sequence[RunReport], undone: Mapping[str, str] = _NOTHING) -> s
 
 
 def as_dict(run: RunReport) -> dict[str, object]:
-    """One run as plain data."""
+    """Return one run as plain data."""
     totals = run.totals
     return {
         "scenario": run.started.scenario,

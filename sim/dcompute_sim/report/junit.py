@@ -22,7 +22,7 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 def junit(runs: Sequence[RunReport], undone: Mapping[str, str] = _NOTHING) -> str:
-    """The document. A failed expectation is a failure, an inconclusive one an error: neither passes.
+    """Return the document. A failed expectation is a failure, an inconclusive one an error: neither passes.
 
     Args:
         undone: scenarios that could not be run, and why: each a suite of one error.
@@ -89,12 +89,12 @@ def _case(run: RunReport, result: Result) -> ET.Element:
 
 
 def told_lines(run: RunReport, result: Result) -> list[str]:
-    """What led to it in words, then the offending events."""
+    """Return what led to it in words, then the offending events."""
     return [*map(sentence, why(run.events, result)), *offending_lines(run, result.outcome)]
 
 
 def offending_lines(run: RunReport, outcome: CheckOutcome) -> list[str]:
-    """The first offending event in its surroundings, then the others."""
+    """Return the first offending event in its surroundings, then the others."""
     if not outcome.offending:
         return []
     first = outcome.offending[0]

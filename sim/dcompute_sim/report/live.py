@@ -54,7 +54,7 @@ class LiveFigures:
             self.phase = event.phase  # type: ignore[attr-defined]
 
     def by_status(self) -> Counter[str]:
-        """Nodes by what the master believes of them; those it does not know are `unseen`."""
+        """Count nodes by what the master believes of them; those it does not know are `unseen`."""
         found = Counter(self.statuses.values())
         unseen = self.counts[t.NodeDefined] - len(self.statuses)
         if unseen > 0:
@@ -175,7 +175,7 @@ class LiveView:
         )
 
     def _progress(self, now_s: float) -> str:
-        """Where the run is in its own time, how fast that goes, and when it will end."""
+        """Return where the run is in its own time, how fast that goes, and when it will end."""
         own_s = self.figures.now_us / 1e6
         wall_s = max(1e-6, now_s - self._started_s)
         text = f"{own_s:,.1f} s" + (f" of {self._duration_s:,.0f} s" if self._duration_s else "")

@@ -9,7 +9,7 @@ from dcompute_sim.micropython.unmodelled import in_words
 
 
 def not_modelled(events: Iterable[t.Event]) -> list[str]:
-    """One sentence for each name, with the boards that met it."""
+    """Return one sentence for each name, with the boards that met it."""
     askers: dict[str, dict[str, None]] = {}
     for event in events:
         if isinstance(event, t.NotModelled):

@@ -14,7 +14,7 @@ _TRACKS = ("status", "tasks")  # slices on one track must nest, and these do not
 
 
 def perfetto(run: RunReport) -> str:
-    """The whole document; times are microseconds, as in the trace."""
+    """Return the whole document; times are microseconds, as in the trace."""
     line = timeline(run.events)
     document = {
         "displayTimeUnit": "ms",

@@ -88,7 +88,7 @@ class Totals:
 
 
 def tag(event: t.Event) -> str:
-    """The event's name in the trace, as in `task_taken`."""
+    """Return the event's name in the trace, as in `task_taken`."""
     return str(type(event).__struct_config__.tag)
 
 
@@ -109,7 +109,7 @@ def judged(
 
 
 def replay_command(started: t.RunStarted) -> str:
-    """The command line that repeats a run."""
+    """Return the command line that repeats a run."""
     command = ["dcompute", "run", started.scenario, "--seed", str(started.seed)]
     command += ["--broker", started.broker]
     command += ["--target", started.target] if started.target else ["--time", started.time]

@@ -11,7 +11,8 @@ from dcompute_sim.report.run_report import tag
 
 
 def seconds(value: float) -> str:
-    """A duration with three significant digits and a fitting unit: `412 us`, `1.53 ms`, `15.3 s`, `1.5 h`."""
+    """Return a duration with three significant digits and a fitting unit: `412 us`, `1.53 ms`, `15.3 s`, `1.5
+    h`."""
     if value < 0:
         return f"-{seconds(-value)}"
     for limit, factor, unit in (
@@ -34,11 +35,11 @@ class ColumnUnit:
 
     @classmethod
     def of(cls, unit: str, values: Iterable[float]) -> ColumnUnit:
-        """The one that fits: seconds are told in milliseconds where no value reaches ten seconds."""
+        """Return the one that fits: seconds are told in milliseconds where no value reaches ten seconds."""
         return cls("ms", 1e3) if unit == "s" and max(values, default=0) < 10 else cls(unit)
 
     def text(self, value: float | None) -> str:
-        """A value of it, without the unit; "" for None."""
+        """Return a value of it, without the unit; "" for None."""
         if value is None:
             return ""
         scaled = value * self.factor
@@ -52,30 +53,30 @@ def _digits(value: float) -> str:
 
 
 def plural(count: int, one: str, many: str = "") -> str:
-    """`1 node`, `3 nodes`."""
+    """Return `1 node`, `3 nodes`."""
     return f"{count:,} {noun(count, one, many)}"
 
 
 def listed(words: Iterable[str], most: int = 20) -> str:
-    """As in `a, b and 3 more`; `none` when there is nothing."""
+    """List them, as in `a, b and 3 more`; `none` when there is nothing."""
     every = list(words)
     told = ", ".join(every[:most])
     return told + (f" and {len(every) - most:,} more" if len(every) > most else "") or "none"
 
 
 def sentence(text: str) -> str:
-    """Words as a sentence; a name at its beginning stays as it is."""
+    """Return words as a sentence; a name at its beginning stays as it is."""
     first = text.split(" ", 1)[0]
     return f"{text[0].upper()}{text[1:]}." if first.isalpha() else f"{text}."
 
 
 def counted(counts: Mapping[str, int]) -> str:
-    """`10 crash, 10 wifi_drop`, by name."""
+    """Return `10 crash, 10 wifi_drop`, by name."""
     return ", ".join(f"{count:,} {name}" for name, count in sorted(counts.items()))
 
 
 def event_fields(event: t.Event) -> dict[str, object]:
-    """The event's own fields that say something, without its time."""
+    """Return the event's own fields that say something, without its time."""
     return {
         name: value
         for name in event.__struct_fields__
@@ -84,6 +85,7 @@ def event_fields(event: t.Event) -> dict[str, object]:
 
 
 def event_line(event: t.Event) -> str:
-    """One event as a line: time, name, fields. What nodes said in them cannot move a terminal's cursor."""
+    """Return one event as a line: time, name, fields. What nodes said in them cannot move a terminal's
+    cursor."""
     fields = " ".join(f"{name}={value}" for name, value in event_fields(event).items())
     return printable(f"{event.t_s:12.6f} s  {tag(event):<17} {fields}".rstrip())

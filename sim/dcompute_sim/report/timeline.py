@@ -195,7 +195,7 @@ class TimelineBuilder:
             self._queues.take_in(event)
 
     def finish(self, end_us: int) -> Timeline:
-        """The run is over: whatever is still open ends now."""
+        """Return the timeline of the whole run, which is over: whatever is still open ends now."""
         line = self.line
         line.end_us = end_us
         for lane in list(self._status):
@@ -265,7 +265,7 @@ class TimelineBuilder:
             self._show_detection(fault)
 
     def _show_detection(self, fault: InjectedFault) -> None:
-        """From a deadly fault to the report of the death that it caused."""
+        """Show the time from a deadly fault to the report of the death that it caused."""
         deadly = fault.closes or fault.silences
         death = self._history.report_of(fault) if deadly and not fault.reported else None
         if death is None:
@@ -280,6 +280,6 @@ class TimelineBuilder:
 
 
 def _common_lane(kind: str) -> int:
-    """Where a fault without a node is shown."""
+    """Return where a fault without a node is shown."""
     cls = kind_of(kind)
     return NOBODY if cls is None else {"broker": BROKER, "master": MASTER}.get(cls.struck, NOBODY)

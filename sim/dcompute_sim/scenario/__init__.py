@@ -60,7 +60,7 @@ _HOME = {"load": "files", "load_all": "files", "check": "semantics"}
 
 
 def __getattr__(name: str) -> Any:
-    """Loaded when asked for: a scenario that is there needs no reader of YAML, nor does its run."""
+    """Load it when asked for: a scenario that is there needs no reader of YAML, nor does its run."""
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

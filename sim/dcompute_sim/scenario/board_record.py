@@ -31,7 +31,7 @@ class Figures(Model):
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Figures:
-        """Of at least one value, rounded to three decimals."""
+        """Return those of at least one value, rounded to three decimals."""
         ordered = [round(value, 3) for value in sorted(values)]
         p90 = ordered[min(len(ordered) - 1, round(0.9 * (len(ordered) - 1)))]
         middle = round((ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2, 3)
@@ -73,7 +73,7 @@ class BoardRecord(Model):
 
 
 def read_record(path: Path) -> BoardRecord:
-    """The record in a file. ValueError, with the reason, when there is none."""
+    """Return the record in a file. ValueError, with the reason, when there is none."""
     try:
         return BoardRecord.model_validate_json(path.read_bytes())
     except OSError as error:

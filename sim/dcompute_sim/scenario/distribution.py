@@ -73,7 +73,7 @@ class Distribution(ShortModel):
         return None if self.constant is None else format_duration(self.constant)
 
     def draw(self, rng: Rng) -> float:
-        """One duration in seconds."""
+        """Return one duration in seconds."""
         if self.uniform is not None:
             return rng.uniform(self.uniform.min, self.uniform.max)
         if self.normal is not None:

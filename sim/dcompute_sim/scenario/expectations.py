@@ -62,7 +62,7 @@ def _union(checks: tuple[tuple[str, type[Check]], ...]) -> SchemaValidator:
 
 
 def _well_formed(value: object) -> object:
-    """`value` when it names one expectation."""
+    """Return `value` when it names one expectation."""
     if isinstance(value, dict) and len(value) > 1:
         raise wrong("one expectation per entry: a `-` for each, its parameters indented below its name")
     if isinstance(value, (Check, str)) or (isinstance(value, dict) and value):
@@ -71,7 +71,7 @@ def _well_formed(value: object) -> object:
 
 
 def _name(value: object) -> str:
-    """Which check an entry names."""
+    """Return which check an entry names."""
     if isinstance(value, Check):
         return value.name
     return str(next(iter(value))) if isinstance(value, dict) else str(value)

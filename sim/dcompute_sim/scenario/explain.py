@@ -33,7 +33,7 @@ _MOMENTS_SHOWN = 12
 
 
 def explain(scenario: Scenario) -> str:
-    """What will happen, in words, with the moments that the seed decides."""
+    """Return what will happen, in words, with the moments that the seed decides."""
     plain = concretise(scenario)
     parts = [_head(scenario, plain), _section("Who takes part", _fleet(plain))]
     if said := warnings(plain):
@@ -120,7 +120,7 @@ def _network(network: NetworkSettings) -> str:
 
 
 def _dumped(model: BaseModel) -> str:
-    """A model as its file would say it, in one line."""
+    """Return a model as its file would say it, in one line."""
     return _flat(model.model_dump(exclude_defaults=True))
 
 
@@ -226,7 +226,7 @@ def _waiting(scenario: Scenario) -> Iterator[str]:
 
 
 def _after(when: When) -> str:
-    """`3s after the 2nd task_taken of group esp`."""
+    """Return `3s after the 2nd task_taken of group esp`."""
     delay = f"{format_duration(when.after)} after" if when.after else "at"
     nth = "the first" if when.count == 1 else f"number {when.count} of the events"
     whom = f" of {when.node}" if when.node else (f" of group {when.group}" if when.group else "")

@@ -21,7 +21,7 @@ _LONGEST_KEEPALIVE_S = 600.0
 
 
 def warnings(scenario: Scenario) -> list[str]:
-    """One for each group of a concrete scenario that is too far away, or loses too much, for its
+    """Return one for each group of a concrete scenario that is too far away, or loses too much, for its
     keepalive."""
     return [said for name in scenario.fleet for said in _of_group(scenario, name)]
 
@@ -55,12 +55,12 @@ def _of_group(scenario: Scenario, name: str) -> Iterator[str]:
 
 
 def _lost_pings_per_s(link: NetworkSettings, keepalive_s: float, kernel: TcpProfile) -> float:
-    """Of one idle node."""
+    """Return those of one idle node."""
     return float(link.loss ** _tries(link, keepalive_s, kernel)) / keepalive_s
 
 
 def _tries(link: NetworkSettings, keepalive_s: float, kernel: TcpProfile) -> int:
-    """How often a PINGREQ is sent so early that it arrives in time."""
+    """Tell how often a PINGREQ is sent so early that it arrives in time."""
     measured = kernel.round_trip()
     measured.settled(2 * link.latency + link.jitter, link.jitter / 3)
     sent_s, tries = 0.0, 0

@@ -37,7 +37,7 @@ def load(
     overrides: Sequence[str] = (),
     seed: int | None = None,
 ) -> Scenario:
-    """The one scenario in a file. For a file with a `matrix`, use `load_all`.
+    """Return the one scenario in a file. For a file with a `matrix`, use `load_all`.
 
     Args:
         overrides: `--set` texts such as `fleet.esp.count=50`.
@@ -56,7 +56,8 @@ def load_all(
     overrides: Sequence[str] = (),
     seed: int | None = None,
 ) -> list[Scenario]:
-    """Every scenario in a file: one, or one for each combination of its `matrix`. Arguments as for `load`."""
+    """Return every scenario in a file: one, or one for each combination of its `matrix`. Arguments as for
+    `load`."""
     scenarios: list[Scenario] = []
     problems: list[Problem] = []
     for label, tree in variations(read(Path(path), noun="a scenario", hint=_READ), _TOP_LEVEL, overrides):
@@ -115,7 +116,8 @@ def _with_folders(scenario: Scenario, tree: Map) -> Scenario:
 
 
 def _with_bundles(scenario: Scenario, tree: Map) -> Scenario:
-    """`bundle` of each update as an absolute path: it is relative to the file that says it."""
+    """Return it with the `bundle` of each update as an absolute path: it is relative to the file that says
+    it."""
     updates = list(scenario.updates)
     problems: list[Problem] = []
     for index, update in enumerate(updates):
@@ -134,7 +136,8 @@ def _with_bundles(scenario: Scenario, tree: Map) -> Scenario:
 
 
 def _with_profiles(scenario: Scenario, tree: Map) -> Scenario:
-    """Each group's `profile`, a file relative to the one that says it, replaced by the record in it."""
+    """Return each group's `profile`, a file relative to the one that says it, replaced by the record in
+    it."""
     fleet: dict[str, Group] = {}
     problems: list[Problem] = []
     for name, group in scenario.fleet.items():
@@ -153,8 +156,8 @@ def _with_profiles(scenario: Scenario, tree: Map) -> Scenario:
 
 
 def _with_chips(scenario: Scenario, tree: Map) -> Scenario:
-    """Each group's `timing` that is no name but a file, relative to the one that says it, replaced by what is
-    in that."""
+    """Return each group's `timing` that is no name but a file, relative to the one that says it, replaced by
+    what is in that."""
     fleet: dict[str, Group] = {}
     for name, group in scenario.fleet.items():
         if isinstance(group.timing, str) and group.timing not in (*NAMES, UNTIMED):
@@ -168,7 +171,7 @@ def _with_chips(scenario: Scenario, tree: Map) -> Scenario:
 
 
 def _folder_of(span: Span) -> Path:
-    """What a path there is relative to."""
+    """Return what a path there is relative to."""
     return Path() if span.source.name.startswith("--set") else Path(span.source.name).parent
 
 

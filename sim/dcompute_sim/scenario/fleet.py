@@ -164,11 +164,11 @@ class Group(Model):
     )
 
     def chip(self) -> ChipTiming | None:
-        """What the group's boards take in virtual time; None: no more than the emulator needs."""
+        """Return what the group's boards take in virtual time; None: no more than the emulator needs."""
         return self.timing if isinstance(self.timing, ChipTiming) else chip_named(self.timing or DEFAULT)
 
     def node_id(self, name: str) -> str:
-        """The id on the wire of the node of this group that is called `name`."""
+        """Return the id on the wire of the node of this group that is called `name`."""
         if self.id is None:
             return name
         return self.id.replace("{unique_id}", unique_id(name).hex()).replace("{name}", name)
@@ -238,15 +238,16 @@ MASTER = "master"
 
 
 def master_names(name: str, count: int) -> list[str]:
-    """Names of the programs that an entry of `masters` stands for."""
+    """Return the names of the programs that an entry of `masters` stands for."""
     return [name] if count == 1 else [f"{name}.{index}" for index in range(1, count + 1)]
 
 
 def unique_id(name: str) -> bytes:
-    """The unique id of the chip of the emulated board `name`, which is also its MAC address."""
+    """Return the unique id of the chip of the emulated board `name`, which is also its MAC address."""
     return b"\x02" + zlib.crc32(name.encode()).to_bytes(5, "big")
 
 
 def node_names(group: str, count: int) -> list[str]:
-    """Names of a group's nodes. Not padded: `--set fleet.esp.count=1000` must not rename node 7."""
+    """Return the names of a group's nodes. Not padded: `--set fleet.esp.count=1000` must not rename node
+    7."""
     return [f"{group}-{index}" for index in range(1, count + 1)]

@@ -16,7 +16,7 @@ MOST_FAULTS = 100_000  # of one entry
 
 
 def excesses(scenario: Scenario) -> Iterator[Complaint]:
-    """What is beyond any run that could be judged."""
+    """Yield what is beyond any run that could be judged."""
     if scenario.length_s > LONGEST_S:
         path = (
             ("duration",)
@@ -41,7 +41,7 @@ def excesses(scenario: Scenario) -> Iterator[Complaint]:
 
 
 def _tasks(scenario: Scenario, stream: TaskStream) -> float:
-    """About how many tasks an open stream sends that is not bounded by `tasks`."""
+    """Return about how many tasks an open stream sends that is not bounded by `tasks`."""
     if stream.tasks is not None or stream.outstanding is not None:
         return 0
     lasts_s = _end_s(scenario, stream.phase, stream.until) - (stream.at or 0)

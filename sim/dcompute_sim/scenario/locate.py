@@ -14,28 +14,29 @@ _FOLDERS = (_SIM / "_data" / "scenarios", _SIM.parent.parent / "scenarios")  # a
 
 
 def shipped_folder() -> Path:
-    """The folder of the scenarios that ship with the package."""
+    """Return the folder of the scenarios that ship with the package."""
     return next((folder for folder in _FOLDERS if folder.is_dir()), _FOLDERS[-1])
 
 
 def shipped() -> dict[str, Path]:
-    """Every scenario that ships with the package, by name, sorted."""
+    """Return every scenario that ships with the package, by name, sorted."""
     return {path.stem: path for path in scenario_files(shipped_folder())}
 
 
 def scenario_files(folder: Path) -> list[Path]:
-    """The scenarios in a folder, sorted."""
+    """Return the scenarios in a folder, sorted."""
     return [path for path in sorted(folder.glob("*.yaml")) if path.name != MAP_FILE]
 
 
 def map_beside(scenario: Path) -> Path | None:
-    """The hardware map in the folder of a scenario, if there is one."""
+    """Return the hardware map in the folder of a scenario, if there is one."""
     beside = scenario.with_name(MAP_FILE)
     return beside if beside.is_file() else None
 
 
 def find(name_or_path: str | Path) -> Path:
-    """The file meant: a path that exists, else a shipped scenario of that name. Raises ScenarioError."""
+    """Return the file meant: a path that exists, else a shipped scenario of that name. Raises
+    ScenarioError."""
     path = Path(name_or_path)
     if path.is_file():
         return path

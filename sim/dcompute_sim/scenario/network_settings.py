@@ -35,6 +35,6 @@ class OwnNetwork(Model):
 
 
 def merged(base: NetworkSettings, own: OwnNetwork) -> NetworkSettings:
-    """`own` where it says something, else `base`."""
+    """Return `own` where it says something, else `base`."""
     update = {key: value for key, value in own if value is not None}
     return base.model_copy(update=update) if update else base  # frozen: a fleet shares it

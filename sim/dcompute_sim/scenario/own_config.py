@@ -36,7 +36,7 @@ SETTING = re.compile(r"\{([A-Z][A-Z0-9_]*)\}")
 
 
 def obstacle(folder: Path, given: Collection[str]) -> tuple[str, str] | None:
-    """Why the config of the program in `folder` cannot be merged with the run's, and what would help.
+    """Tell why the config of the program in `folder` cannot be merged with the run's, and what would help.
 
     Args:
         folder: with the program's files.
@@ -68,5 +68,5 @@ def obstacle(folder: Path, given: Collection[str]) -> tuple[str, str] | None:
 
 
 def merged(own: str, settings: str) -> str:
-    """The text of a config.py: the program's own, and then the run's settings, which count."""
+    """Return the text of a config.py: the program's own, and then the run's settings, which count."""
     return f"{own.rstrip()}\n{MARK}{settings}" if own.strip() else settings

@@ -17,12 +17,13 @@ from dcompute_sim.scenario.workload import TaskStream
 
 
 def rng_for(scenario: Scenario, name: str) -> random.Random:
-    """The generator for one named use of the scenario's seed."""
+    """Return the generator for one named use of the scenario's seed."""
     return random.Random(f"{scenario.seed}/{name}")
 
 
 def concretise(scenario: Scenario, seed: int | None = None) -> Scenario:
-    """A plain scenario that does the same: seed, broker, duration and ids set, swarm drawn, times absolute.
+    """Return a plain scenario that does the same: seed, broker, duration and ids set, swarm drawn, times
+    absolute.
 
     Doing it again changes nothing.
     """
@@ -46,7 +47,7 @@ def concretise(scenario: Scenario, seed: int | None = None) -> Scenario:
 
 
 def phase_starts(scenario: Scenario) -> dict[str, float]:
-    """When each phase begins."""
+    """Return when each phase begins."""
     starts: dict[str, float] = {}
     now = 0.0
     for name, length in scenario.phases.items():
@@ -56,12 +57,13 @@ def phase_starts(scenario: Scenario) -> dict[str, float]:
 
 
 def active_until(scenario: Scenario) -> float:
-    """When the last thing may be done: the start of the quiet phase, else the end of the run."""
+    """Return when the last thing may be done: the start of the quiet phase, else the end of the run."""
     return phase_starts(scenario).get(QUIET, scenario.length_s)
 
 
 def fault_times(scenario: Scenario, index: int) -> list[float]:
-    """When fault number `index` of a concrete scenario happens; empty for one that waits for an event."""
+    """Return when fault number `index` of a concrete scenario happens; empty for one that waits for an
+    event."""
     fault = scenario.faults[index]
     if fault.between is not None:
         rng = rng_for(scenario, f"fault/{fault.id}")
@@ -78,7 +80,7 @@ def fault_times(scenario: Scenario, index: int) -> list[float]:
 
 
 def arrivals(scenario: Scenario, index: int) -> Iterator[float]:
-    """When each task of stream number `index` of a concrete scenario is due, in order.
+    """Yield when each task of stream number `index` of a concrete scenario is due, in order.
 
     Counted from the trigger for a stream with `when`. For a closed loop: the start, once per task that may
     be outstanding; each further one is due when a result comes in (`tasks` and `until` bound them).
@@ -97,7 +99,7 @@ def arrivals(scenario: Scenario, index: int) -> Iterator[float]:
 
 
 def _pace(stream: TaskStream, start: float, rng: random.Random) -> Iterator[float]:
-    """The stream's endless moments; who reads decides where to stop."""
+    """Yield the stream's endless moments; who reads decides where to stop."""
     moment, number = start, 0
     while True:
         yield moment

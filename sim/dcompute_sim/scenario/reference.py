@@ -55,7 +55,7 @@ _OTHERS = {
 
 
 def reference() -> str:
-    """The reference in Markdown."""
+    """Return the reference in Markdown."""
     schema = json_schema()
     definitions = schema["$defs"]
     parts = [MARK, "# Scenario reference", _INTRODUCTION, _UNITS, "## A scenario file", _table(schema)]
@@ -67,7 +67,7 @@ def reference() -> str:
 
 
 def _mapping(definition: dict[str, Any]) -> dict[str, Any]:
-    """The definition's mapping form (short forms stand beside it in `anyOf`)."""
+    """Return the definition's mapping form (short forms stand beside it in `anyOf`)."""
     forms = [form for form in definition.get("anyOf", []) if "properties" in form]
     return forms[0] if forms else definition
 
@@ -89,7 +89,7 @@ def _default(entry: dict[str, Any]) -> str:
 
 
 def _inline(value: object) -> str:
-    """A value in YAML's flow style."""
+    """Return a value in YAML's flow style."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {_inline(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
@@ -98,7 +98,7 @@ def _inline(value: object) -> str:
 
 
 def _type(entry: dict[str, Any]) -> str:
-    """What kind of value it takes, in words."""
+    """Return what kind of value it takes, in words."""
     if "$comment" in entry:
         return str(entry["$comment"])
     if "$ref" in entry:
@@ -125,7 +125,7 @@ def _type(entry: dict[str, Any]) -> str:
 
 
 def _named(definition: str) -> str:
-    """A definition as a link to where it is described."""
+    """Return a definition as a link to where it is described."""
     for title, name in _SECTIONS:
         if name == definition:
             anchor = re.sub(r"[^a-z0-9 _-]", "", title.lower()).replace(" ", "-")
@@ -134,7 +134,7 @@ def _named(definition: str) -> str:
 
 
 def _text(description: str) -> str:
-    """A description as one line of a table."""
+    """Return a description as one line of a table."""
     return " ".join(description.split()).replace("|", "\\|")
 
 

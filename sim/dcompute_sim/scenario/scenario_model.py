@@ -142,7 +142,8 @@ class Scenario(Model):
         return self.random.span + self.random.quiet if self.random else 0.0
 
     def network_of(self, group: str) -> NetworkSettings:
-        """The network a group is on: its own keys over its board's record, and that over the scenario's.
+        """Return the network a group is on: its own keys over its board's record, and that over the
+        scenario's.
 
         Real boards have a link of their own, to which nothing is added for their record.
         """
@@ -153,15 +154,15 @@ class Scenario(Model):
         return merged(base, settings.network)
 
     def nodes(self) -> dict[str, str]:
-        """Every node's name -> its group, in order."""
+        """Return every node's name -> its group, in order."""
         return {node: name for name, group in self.fleet.items() for node in node_names(name, group.count)}
 
     def node_ids(self) -> dict[str, str]:
-        """Every node's name -> its id on the wire, in order."""
+        """Return every node's name -> its id on the wire, in order."""
         return {node: self.fleet[group].node_id(node) for node, group in self.nodes().items()}
 
     def askers(self) -> dict[str, AskerSettings]:
-        """Every program that has work done, by name: the master, and those of `masters`."""
+        """Return every program that has work done, by name: the master, and those of `masters`."""
         others = {
             name: settings
             for entry, settings in self.masters.items()
@@ -170,7 +171,7 @@ class Scenario(Model):
         return {MASTER: self.master, **others}
 
     def askers_of(self, stream: TaskStream) -> list[str]:
-        """Who share the tasks of a stream, by turns."""
+        """Return who share the tasks of a stream, by turns."""
         if stream.master == MASTER:
             return [MASTER]
         return master_names(stream.master, self.masters[stream.master].count)

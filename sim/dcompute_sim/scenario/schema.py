@@ -38,7 +38,7 @@ _OF_FILES: dict[str, object] = {
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema of a scenario file."""
+    """Return the JSON Schema of a scenario file."""
     schema: dict[str, Any] = _tidy(Scenario.model_json_schema(by_alias=True))
     _allow_variables(schema)
     schema["properties"] |= _OF_FILES
@@ -51,12 +51,13 @@ def json_schema() -> dict[str, Any]:
 
 
 def json_schema_text() -> str:
-    """`json_schema` as the text of the file that ships with the scenarios."""
+    """Return `json_schema` as the text of the file that ships with the scenarios."""
     return json.dumps(json_schema(), indent=1, ensure_ascii=False) + "\n"
 
 
 def _tidy(node: object) -> Any:
-    """Without what helps nobody (titles, `null` for a key left out), and with defaults as one writes them."""
+    """Return it without what helps nobody (titles, `null` for a key left out), and with defaults as one
+    writes them."""
     if isinstance(node, list):
         return [_tidy(item) for item in node if item != {"type": "null"}]
     if not isinstance(node, dict):
@@ -74,7 +75,7 @@ def _tidy(node: object) -> Any:
 
 
 def _as_written(value: object, schema: dict[str, Any]) -> Any:
-    """A default as a scenario file would say it."""
+    """Return a default as a scenario file would say it."""
     if value is None:
         return None
     if isinstance(value, dict):

@@ -52,7 +52,7 @@ def check(scenario: Scenario) -> None:
 
 
 def complaints(scenario: Scenario) -> list[Complaint]:
-    """Everything in `scenario` that makes no sense."""
+    """Return everything in `scenario` that makes no sense."""
     return [
         *_run(scenario),
         *excesses(scenario),
@@ -140,7 +140,7 @@ def _fleet(scenario: Scenario) -> Iterator[Complaint]:
 
 
 def _id(path: Path, name: str, group: Group, given: str) -> Iterator[Complaint]:
-    """Whether each node of the group has an id, and one of its own."""
+    """Complain unless each node of the group has an id, and one of its own."""
     for used in _PLACEHOLDER.findall(given):
         if used not in _OF_ID:
             yield Complaint(path, f"an id has no `{{{used[:60]}}}`", choice_hint(used, _OF_ID))
@@ -235,7 +235,7 @@ def _fault(scenario: Scenario, index: int, fault: Fault) -> Iterator[Complaint]:
 
 
 def _possible(scenario: Scenario, fault: NodeFault, path: Path) -> Iterator[Complaint]:
-    """Whether it may strike a node to which it cannot be done."""
+    """Complain if it may strike a node to which it cannot be done."""
     chosen = set(fault.select.names or ())
     why = fault.impossible.get(Platform.SIMULATED)
     for name, group in scenario.fleet.items():
@@ -281,7 +281,7 @@ def _update(scenario: Scenario, index: int, update: Update) -> Iterator[Complain
 
 
 def _expectation(scenario: Scenario, index: int, entry: Check) -> Iterator[Complaint]:
-    """Groups and fault kinds that a check's parameters name."""
+    """Complain of groups and fault kinds that a check's parameters name and that do not exist."""
     path: Path = ("expect", index, entry.name)
     group: str | None = getattr(entry, "group", None)
     if group is not None:
@@ -294,7 +294,7 @@ def _expectation(scenario: Scenario, index: int, entry: Check) -> Iterator[Compl
 
 
 def _ids(scenario: Scenario, section: str) -> Iterator[Complaint]:
-    """Names of entries that two of them have."""
+    """Complain of names of entries that two of them have."""
     first: dict[str, int] = {}
     for index, entry in enumerate(getattr(scenario, section)):
         if entry.id is not None and first.setdefault(entry.id, index) != index:
@@ -305,7 +305,8 @@ def _ids(scenario: Scenario, section: str) -> Iterator[Complaint]:
 def _in_time(
     scenario: Scenario, path: Path, phase: str | None, key: str, moment: float | None
 ) -> Iterator[Complaint]:
-    """Whether `moment` (counted from `phase`) is in the phase, in the run, and not in its quiet end."""
+    """Complain unless `moment` (counted from `phase`) is in the phase, in the run, and not in its quiet
+    end."""
     if phase is not None and phase not in scenario.phases:
         hint = choice_hint(phase, scenario.phases)
         yield Complaint((*path, "phase"), f"no phase is called `{phase[:60]}`", hint)

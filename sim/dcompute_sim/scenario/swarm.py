@@ -61,7 +61,7 @@ _STREAMS: TypeAdapter[list[TaskStream]] = TypeAdapter(list[TaskStream], config=C
 
 
 def expand(scenario: Scenario) -> Scenario:
-    """`scenario` with its `random` drawn and added to what it fixes; itself when it has none."""
+    """Return `scenario` with its `random` drawn and added to what it fixes; itself when it has none."""
     swarm = scenario.random
     if swarm is None:
         return scenario
@@ -95,7 +95,7 @@ def expand(scenario: Scenario) -> Scenario:
 
 
 def _fleet(swarm: Swarm, rng: random.Random) -> dict[str, Any]:
-    """One to three groups that share the drawn number of nodes."""
+    """Draw one to three groups that share the drawn number of nodes."""
     total = rng.randint(*swarm.nodes)
     groups = rng.randint(1, min(3, total))
     cuts = sorted(rng.sample(range(1, total), groups - 1))
@@ -104,7 +104,7 @@ def _fleet(swarm: Swarm, rng: random.Random) -> dict[str, Any]:
 
 
 def draw_group(swarm: Swarm, rng: random.Random, count: int) -> dict[str, Any]:
-    """A group of so many nodes, as a file would say it."""
+    """Draw a group of so many nodes, as a file would say it."""
     latency = rng.uniform(*swarm.latency)
     return {
         "kind": rng.choice(swarm.node_kinds),
@@ -130,9 +130,9 @@ def draw_group(swarm: Swarm, rng: random.Random, count: int) -> dict[str, Any]:
 
 
 def _work(swarm: Swarm, rng: random.Random, others: Sequence[str]) -> list[dict[str, Any]]:
-    """A steady stream, shared with another master if there is one; a pile for the whole fleet; and a pile on
-    one node, by the bare transport and near the end, when hardly anything can scatter it any more: only where
-    tasks wait does their order matter."""
+    """Draw a steady stream, shared with another master if there is one; a pile for the whole fleet; and a
+    pile on one node, by the bare transport and near the end, when hardly anything can scatter it any more:
+    only where tasks wait does their order matter."""
     tasks = rng.randint(*swarm.tasks)
     pile = min((tasks - 1) // 2, max(5, tasks // 8))
     stream = tasks - 2 * pile
@@ -178,13 +178,13 @@ def _work(swarm: Swarm, rng: random.Random, others: Sequence[str]) -> list[dict[
 
 
 def draw_terms(rng: random.Random) -> dict[str, Any]:
-    """On what terms an executor has the work of a stream done."""
+    """Draw on what terms an executor has the work of a stream done."""
     once = {"once": True, "timeout": "60s"}  # a node that never comes back would keep it for ever
     return rng.choice([{}, {}, {}, once, {"retries": 3}])
 
 
 def draw_noise(swarm: Swarm, rng: random.Random, number: int) -> dict[str, Any]:
-    """What a probe client publishes: a malformed message, or what an older program left retained, which
+    """Draw what a probe client publishes: a malformed message, or what an older program left retained, which
     everybody meets again at each connection.
 
     Args:
@@ -227,7 +227,7 @@ class _Faults:
         self._last_s = last_begin_s(swarm, fleet)
 
     def draw(self) -> list[dict[str, Any]]:
-        """As many as the swarm may have."""
+        """Draw as many as the swarm may have."""
         count = self._rng.randint(*self._swarm.faults)
         faults = [self._first()] if count else []
         while len(faults) < count:
@@ -240,15 +240,15 @@ class _Faults:
         return faults[:count]
 
     def _first(self) -> dict[str, Any]:
-        """A death that is told at once, if any may be, and early, before broker and master can be away or all
-        nodes out of reach: a run in which nobody's death is told tests little."""
+        """Draw a death that is told at once, if any may be, and early, before broker and master can be away
+        or all nodes out of reach: a run in which nobody's death is told tests little."""
         told_at_once = [kind for kind in self._kinds if KINDS[kind].seen is Seen.CLOSED]
         kind = self._rng.choice(told_at_once or self._kinds)
         return self._for_good(self._fault(kind, self._first_s))
 
     def _outage(self, kind: str) -> list[dict[str, Any]]:
-        """Anywhere; or soon after another mishap, of which nobody has been told yet; or after a death that it
-        hides: the broker forgets the node, and its will."""
+        """Draw one anywhere; or soon after another mishap, of which nobody has been told yet; or after a
+        death that it hides: the broker forgets the node, and its will."""
         self._outages += 1
         early_s = self._told_s
         late_s = max(early_s, min(self._last_s, self._swarm.span * 0.6))
@@ -283,7 +283,7 @@ class _Faults:
         return fault
 
     def _for_good(self, fault: dict[str, Any]) -> dict[str, Any]:
-        """The same without an end, if it kills a node and the fleet can spare one."""
+        """Return the same without an end, if it kills a node and the fleet can spare one."""
         if is_fatal(fault["kind"]) and self._mortal > 0:
             self._mortal -= 1
             del fault["restart_after"]
@@ -339,20 +339,20 @@ def _shorten(entry: dict[str, Any], most_s: float) -> None:
 
 
 def kinds_of(swarm: Swarm) -> list[str]:
-    """The kinds of fault that a swarm draws from."""
+    """Return the kinds of fault that a swarm draws from."""
     return swarm.kinds or [kind for kind, cls in KINDS.items() if cls.drawn]
 
 
 def last_begin_s(swarm: Swarm, fleet: Fleet) -> float:
-    """When the last fault may begin. Each goes on until it had an effect: within a keepalive even an idle
-    node wants to send."""
+    """Return when the last fault may begin. Each goes on until it had an effect: within a keepalive even an
+    idle node wants to send."""
     last_s = min(swarm.span * 0.8, swarm.span * 0.95 - max(group.keepalive for group in fleet.values()))
     return max(last_s, swarm.span * 0.3)
 
 
 def _while_connecting(rng: random.Random, fleet: Fleet) -> dict[str, Any]:
-    """At some moment of the three round trips that some node's connection takes. Each node connects in the
-    ramp, if not more often, so the event is certain to come."""
+    """Draw one at some moment of the three round trips that some node's connection takes. Each node connects
+    in the ramp, if not more often, so the event is certain to come."""
     name, group = rng.choice(list(fleet.items()))
     round_trip_s = 2 * (group.network.latency or 0.0) + (group.network.jitter or 0.0)
     count = rng.randint(1, group.count)
@@ -364,7 +364,8 @@ def _while_connecting(rng: random.Random, fleet: Fleet) -> dict[str, Any]:
 
 
 def draw_fault(swarm: Swarm, rng: random.Random, kind: str, at_s: float, last_s: float) -> dict[str, Any]:
-    """A fault that is over before the quiet time, and leaves time for others that wait for their chance."""
+    """Draw a fault that is over before the quiet time, and leaves time for others that wait for their
+    chance."""
     lasts = _duration(rng.uniform(0.1, longest_s(swarm, kind, at_s)))
     cls = KINDS[kind]
     fault: dict[str, Any] = {"kind": kind, "at": _duration(at_s), "sure": True}
@@ -374,31 +375,31 @@ def draw_fault(swarm: Swarm, rng: random.Random, kind: str, at_s: float, last_s:
 
 
 def longest_s(swarm: Swarm, kind: str, at_s: float) -> float:
-    """How long a fault of this kind may last that begins then."""
+    """Tell how long a fault of this kind may last that begins then."""
     left_s = swarm.span * 0.95 - at_s
     return left_s / (4 if is_outage(kind) or is_wide(kind) else 2)
 
 
 def is_outage(kind: str) -> bool:
-    """Of the broker or the master: it hides deaths."""
+    """Say whether it is one of the broker or the master: it hides deaths."""
     return not issubclass(KINDS[kind], NodeFault)
 
 
 def is_fatal(kind: str) -> bool:
-    """A node that it hits is gone unless it is started again."""
+    """Say whether a node that it hits is gone unless it is started again."""
     cls = KINDS[kind]
     back = cls.model_fields.get("restart_after")
     return issubclass(cls, NodeFault) and back is not None and back.default is None
 
 
 def _leaves(kind: str) -> bool:
-    """The node goes in good order, which is told at once and is no death by a fault."""
+    """Say whether the node goes in good order, which is told at once and is no death by a fault."""
     cls = KINDS[kind]
     return issubclass(cls, NodeFault) and cls.leaves
 
 
 def is_wide(kind: str) -> bool:
-    """It takes many nodes at once."""
+    """Say whether it takes many nodes at once."""
     cls = KINDS[kind]
     return issubclass(cls, NodeFault) and cls.wide
 

@@ -16,7 +16,8 @@ _TIME: dict[Target, Literal["virtual", "real"]] = {"sim": "virtual", "emulator":
 
 
 def retarget(scenario: Scenario, target: Target) -> Scenario:
-    """`scenario` with its firmware and board groups as `target` has them, in its time. Python groups stay."""
+    """Return `scenario` with its firmware and board groups as `target` has them, in its time. Python groups
+    stay."""
     fleet = {
         name: group if group.kind == "python" else group.model_copy(update={"kind": _KIND[target]})
         for name, group in scenario.fleet.items()
@@ -28,5 +29,5 @@ def retarget(scenario: Scenario, target: Target) -> Scenario:
 
 
 def board_nodes(scenario: Scenario) -> dict[str, str]:
-    """Every board node's name -> its group, in order."""
+    """Return every board node's name -> its group, in order."""
     return {node: group for node, group in scenario.nodes().items() if scenario.fleet[group].kind == "board"}

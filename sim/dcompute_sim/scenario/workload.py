@@ -59,7 +59,7 @@ class Priority(ShortModel):
         return {level: int(w) if w == int(w) else w for level, w in self.weights.items()}
 
     def draw(self, rng: random.Random) -> int:
-        """One priority."""
+        """Draw one priority."""
         if len(self.weights) == 1:
             return next(iter(self.weights))
         return rng.choices(list(self.weights), list(self.weights.values()))[0]
@@ -78,7 +78,7 @@ def _weights(value: object) -> dict[int, Any]:
 
 
 def _level(value: object) -> int:
-    """A priority level from an int or from the text of one (JSON has no other keys)."""
+    """Return a priority level from an int or from the text of one (JSON has no other keys)."""
     text = str(value).strip()
     if isinstance(value, bool) or not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= 10):
         raise wrong(f"`{text[:40]}` is not a priority: 1 (lowest) to 10 (highest)")

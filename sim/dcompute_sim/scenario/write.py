@@ -15,7 +15,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,60}")
 
 
 def to_yaml(scenario: Scenario) -> str:
-    """A scenario as the text of a file that loads as the same scenario; what is as by default is left out."""
+    """Return a scenario as the text of a file that loads as the same scenario; what is as by default is left
+    out."""
     data = scenario.model_dump(mode="python", exclude_defaults=True)
     out = io.StringIO()
     yaml = YAML(typ="safe", pure=True)
@@ -27,7 +28,7 @@ def to_yaml(scenario: Scenario) -> str:
 
 
 def starter(name: str) -> str:
-    """The text of a first scenario called `name`, with comments that say what else there is."""
+    """Return the text of a first scenario called `name`, with comments that say what else there is."""
     if not _NAME.fullmatch(name):
         source = Source(f"new {name!r}", ())
         fail(Span(source, 1, 1), "not a name for a scenario", "use letters, digits, `-`, `_` and `.`")

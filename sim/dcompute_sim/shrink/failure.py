@@ -36,7 +36,7 @@ class Failure:
     about: Sequence[str] = field(default=(), compare=False)
 
     def same_as(self, other: Failure) -> bool:
-        """Whether `other`, of a smaller run, is this failure: it shows nothing that this one did not."""
+        """Say whether `other`, of a smaller run, is this failure: it shows nothing that this one did not."""
         return (self.label, self.reason) == (other.label, other.reason) and other.signs <= self.signs
 
 

@@ -53,7 +53,7 @@ def in_order(about: Sequence[str]) -> list[Callable[[Scenario], Reduction]]:
 
 
 def only_shortens(reduction: Callable[[Scenario], Reduction]) -> bool:
-    """Whether it takes nothing away, and makes only shorter or rounder what stays."""
+    """Say whether it takes nothing away, and makes only shorter or rounder what stays."""
     return reduction in (shorter_faults, rounder_moments, shorter_run)
 
 
@@ -199,7 +199,7 @@ def _small_fleets(scenario: Scenario) -> Iterator[Scenario]:
 
 
 def _used(scenario: Scenario) -> list[str]:
-    """Nodes that are named, each once, in the order of the fleet."""
+    """List nodes that are named, each once, in the order of the fleet."""
     names = {node for fault in scenario.faults for node in _victims(fault)}
     names |= {stream.target.node for stream in scenario.workload if stream.target.node is not None}
     return [node for node in scenario.nodes() if node in names]
@@ -210,8 +210,8 @@ def _victims(fault: Fault) -> Sequence[str]:
 
 
 def _with_counts(scenario: Scenario, counts: dict[str, int]) -> Scenario | None:
-    """The scenario with so many nodes of each group, the named ones first among them and called anew; None if
-    that many are needed that are named."""
+    """Return the scenario with so many nodes of each group, the named ones first among them and called anew;
+    None if that many are needed that are named."""
     used = _used(scenario)
     renamed: dict[str, str] = {}
     fleet: dict[str, Group] = {}
@@ -256,7 +256,7 @@ def plain_groups(scenario: Scenario) -> Reduction:
 
 
 def clean_network(scenario: Scenario) -> Reduction:
-    """No loss, no jitter, a short way: what is left does not hang on chance."""
+    """Offer links that lose nothing, have no jitter and are short: what is left does not hang on chance."""
     clean = {"network": NetworkSettings(), "fleet": {n: g.model_copy(update={"network": OwnNetwork()})
              for n, g in scenario.fleet.items()}}  # fmt: skip
     calm = {"network": scenario.network.model_copy(update={"loss": 0.0, "jitter": 0.0}),
@@ -270,7 +270,7 @@ def _calm(group: Group) -> Group:
 
 
 def matter_of_chance(scenario: Scenario) -> bool:
-    """Whether loss or jitter are left."""
+    """Say whether loss or jitter are left."""
     networks = [scenario.network_of(name) for name in scenario.fleet]
     slow = any(getattr(fault, "jitter", None) for fault in scenario.faults)
     return slow or any(network.loss or network.jitter for network in networks)
@@ -321,7 +321,7 @@ def shorter_run(scenario: Scenario) -> Reduction:
 
 
 def _last_s(scenario: Scenario) -> float:
-    """When the last thing is done, at the latest."""
+    """Return when the last thing is done, at the latest."""
     ends = [group.start + group.ramp for group in scenario.fleet.values()]
     ends += [(fault.until or fault.at or 0.0) + (fault.lasts or 0.0) for fault in scenario.faults]
     ends += [_stream_end_s(scenario, stream) for stream in scenario.workload]
@@ -340,7 +340,7 @@ def _stream_end_s(scenario: Scenario, stream: TaskStream) -> float:
 
 
 def _defaults(model: Group | TaskStream, keys: Sequence[str]) -> dict[str, object]:
-    """Settings that are not as by default, and how they are then."""
+    """Return the settings that are not as by default, and how they are then."""
     fields = type(model).model_fields
     found = {key: fields[key].get_default(call_default_factory=True) for key in keys}
     return {key: value for key, value in found.items() if getattr(model, key) != value}

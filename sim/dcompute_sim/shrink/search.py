@@ -161,7 +161,7 @@ class Search:
         raise NothingToShrink(f"what failed is no expectation of the scenario: {found[0].label}")
 
     def _shows_the_mutant(self, scenario: Scenario) -> bool:
-        """Whether there is a mutant, and without it the run does not fail the same."""
+        """Say whether there is a mutant, and without it the run does not fail the same."""
         sound = healthy(scenario)
         if sound == scenario and not self._options.mutants:
             return False
@@ -196,8 +196,8 @@ class Search:
         return scenario
 
     def _try(self, alternatives: Sequence[Scenario], control: bool | None = None) -> Scenario | None:
-        """The first of these that still fails. Those after it are not counted: the outcome must not depend on
-        the number of processes."""
+        """Find the first of these that still fails. Those after it are not counted: the outcome must not
+        depend on the number of processes."""
         untried = {
             text: option
             for option in alternatives
@@ -232,7 +232,7 @@ class Search:
 
 
 def size(scenario: Scenario) -> str:
-    """How much is left, in words."""
+    """Tell how much is left, in words."""
     counts = {
         "fault": len(scenario.faults),
         "node": len(scenario.nodes()),

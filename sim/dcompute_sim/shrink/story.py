@@ -94,7 +94,7 @@ def self_contained(scenario: Scenario, options: RunOptions) -> tuple[Scenario, R
 
 
 def default_path(shrunk: Shrunk, folder: Path) -> Path:
-    """Where the file goes when nobody says."""
+    """Return where the file goes when nobody says."""
     return folder / f"{shrunk.original.name}-{shrunk.original.seed}-shrunk.yaml"
 
 

@@ -25,12 +25,13 @@ class Drawn:
         return self.milliampere_hours / self.powered_h if self.powered_h else 0.0
 
     def lasts_h(self, capacity_mah: float) -> float:
-        """Hours that a battery lasts at this rate."""
+        """Return the hours that a battery lasts at this rate."""
         return capacity_mah / self.mean_ma if self.mean_ma else float("inf")
 
 
 def energy(events: Iterable[Event]) -> dict[str, Drawn]:
-    """By node, those whose current is known: boards of a timed chip (`timing:`) in virtual time."""
+    """Return, by node, what was drawn where the current is known: boards of a timed chip (`timing:`) in
+    virtual time."""
     drawn: dict[str, Drawn] = {}
     since: dict[str, NodePower] = {}
     end_us = 0

@@ -67,7 +67,7 @@ class Trace:
         return len(self.events)
 
     def digest(self) -> str:
-        """SHA-256 over the JSON lines, readings of memory apart; see `digest`."""
+        """Return the SHA-256 over the JSON lines, readings of memory apart; see `digest`."""
         return digest(self.events)
 
     def write(self, path: Path) -> None:
@@ -79,7 +79,8 @@ class Trace:
 
 
 def digest(events: Iterable[Event]) -> str:
-    """SHA-256 (hex) over the JSON lines of those `events` that repeat, however the scenario was named."""
+    """Return the SHA-256 (hex) over the JSON lines of those `events` that repeat, however the scenario was
+    named."""
     hasher = hashlib.sha256()
     for event in filter(repeats, events):
         if isinstance(event, RunStarted):  # a path is typed in many ways, and an emulator of any width serves
@@ -90,7 +91,7 @@ def digest(events: Iterable[Event]) -> str:
 
 
 def repeats(event: Event) -> bool:
-    """Whether a run that is repeated has this event again, to the byte: all but readings of memory.
+    """Say whether a run that is repeated has this event again, to the byte: all but readings of memory.
 
     MicroPython's collector looks for what may be an address, and keeps some bytes more or less, depending on
     where its process was loaded.
@@ -99,7 +100,7 @@ def repeats(event: Event) -> bool:
 
 
 def encode_event(event: Event) -> bytes:
-    """One event as its JSON line, without the newline."""
+    """Return one event as its JSON line, without the newline."""
     return _encoder.encode(event)
 
 

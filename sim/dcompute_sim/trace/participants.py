@@ -40,11 +40,11 @@ class Participants:
         self._others[event.name] = event
 
     def role(self, name: str) -> Role:
-        """What `name` is."""
+        """Return what `name` is."""
         other = self._others.get(name)
         return Role.NODE if other is None else other.role
 
     def owner(self, name: str) -> str:
-        """The node whose id `name` uses: a clone's original, else itself."""
+        """Return the node whose id `name` uses: a clone's original, else itself."""
         other = self._others.get(name)
         return name if other is None or not other.node else other.node

@@ -102,7 +102,7 @@ class NodeState:
         return self.conn in self.stalled
 
     def waits_for(self, take: TaskTaken) -> TaskReceived | None:
-        """Which of the waiting tasks is taken by this; None: the node takes what it never received."""
+        """Return which of the waiting tasks is taken by this; None: the node takes what it never received."""
         return next((it for it in self.waiting if (it.task, it.attempt) == (take.task, take.attempt)), None)
 
 

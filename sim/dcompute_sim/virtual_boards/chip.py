@@ -55,16 +55,16 @@ class ChipListener(Protocol):
     """Who wants to know what the chip does. All calls come from the loop."""
 
     def printed(self, data: bytes, binary: bool) -> None:
-        """Output; `binary`: newlines in it are not to be touched."""
+        """Hear what was printed; `binary`: newlines in it are not to be touched."""
 
     def ended(self, error: str, left: bool, unread: bytes) -> None:
-        """The program is over; `left`: by SystemExit. `unread` is the input it did not take."""
+        """Hear that the program is over; `left`: by SystemExit. `unread` is the input it did not take."""
 
     def told(self, name: str, fields: dict[str, Any]) -> None:
-        """What the chip tells: `kbd_intr`, `crash`, `wlan`, `core`, `watchdog`, `bootloader`, ..."""
+        """Hear what the chip tells: `kbd_intr`, `crash`, `wlan`, `core`, `watchdog`, `bootloader`, ..."""
 
     def stopped(self, cause: int | None, unheard: bytes | None, asleep_ms: int) -> None:
-        """The process is gone: the cause of the reset that it asked for, or None.
+        """Hear that the process is gone: the cause of the reset that it asked for, or None.
 
         `asleep_ms`: of deep sleep before it, -1 for ever.
 
@@ -150,7 +150,7 @@ class Chip:
             os.write(self._input_fd, data)
 
     def interrupt(self) -> None:
-        """KeyboardInterrupt in the program that runs.
+        """Raise KeyboardInterrupt in the program that runs.
 
         A chip whose heap it left unusable (struck inside the allocator) is restarted, as a watchdog would.
         """
@@ -168,7 +168,7 @@ class Chip:
             self._deaf = None
 
     def fail_power_after(self, steps: int | None) -> None:
-        """The power fails after so many bytes written to the flash (other changes to it count as one).
+        """Let the power fail after so many bytes written to the flash (other changes to it count as one).
 
         What is left of them is told as `power_left`.
         """
@@ -189,7 +189,7 @@ class Chip:
             self._loop.add_reader(self._process.output_fd, self._pump)
 
     def kill(self) -> None:
-        """Power off; the listener hears nothing more, but how long the power would have lasted."""
+        """Switch off; the listener hears nothing more, but how long the power would have lasted."""
         if not self._closed:
             self._process.signal(signal.SIGKILL)
             self._process.wait()

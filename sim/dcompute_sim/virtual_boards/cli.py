@@ -174,7 +174,7 @@ class _Log:
 
 
 def parse_size(text: str) -> int:
-    """Bytes of `2MiB`, `512KiB` or `65536`."""
+    """Return the bytes of `2MiB`, `512KiB` or `65536`."""
     found = re.fullmatch(r"(\d+)\s*(|KiB|MiB)", text.strip())
     if not found or int(found[1]) == 0:
         raise ValueError(f"--flash-size {text}: a whole number of bytes, KiB or MiB is wanted, as in 2MiB")
@@ -195,7 +195,7 @@ def _tcp_ports(first: int | None, count: int) -> list[int | None]:
 
 
 def parse_mac(text: str, count: int) -> list[bytes]:
-    """`count` addresses from `02:00:00:00:00:01` on."""
+    """List `count` addresses from `02:00:00:00:00:01` on."""
     try:
         first = bytes.fromhex(text.replace(":", ""))
     except ValueError:

@@ -6,7 +6,7 @@ _COMPOUND = b"if while for try with def class async".split()
 
 
 def wants_more(text: bytes, line: bytes) -> bool:
-    """Whether the statement begun with `text`, whose last line is `line`, goes on."""
+    """Say whether the statement begun with `text`, whose last line is `line`, goes on."""
     depth, quote = _open_at_end(text)
     if quote or depth > 0 or line.endswith(b"\\"):
         return True
@@ -16,7 +16,7 @@ def wants_more(text: bytes, line: bytes) -> bool:
 
 
 def _open_at_end(text: bytes) -> tuple[int, bytes]:
-    """Brackets that are open at the end of `text`, and the triple quote that is."""
+    """Count brackets that are open at the end of `text`; tell the triple quote that is."""
     depth, quote, at = 0, b"", 0
     while at < len(text):
         three, one = text[at : at + 3], text[at : at + 1]

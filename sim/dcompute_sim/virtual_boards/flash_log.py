@@ -70,7 +70,7 @@ class Cut:
 
 
 def read(log: Path) -> list[Change]:
-    """All changes recorded in `log`; ValueError if it is no such log."""
+    """Return all changes recorded in `log`; ValueError if it is no such log."""
     changes: list[Change] = []
     paths: dict[int, str] = {}
     with log.open("rb") as file:
@@ -91,7 +91,7 @@ def read(log: Path) -> list[Change]:
 
 
 def load(folder: Path) -> FlashState:
-    """The flash that `folder` stands for, as it is now."""
+    """Return the flash that `folder` stands for, as it is now."""
     return {
         f"/{place.relative_to(folder).as_posix()}": None if place.is_dir() else place.read_bytes()
         for place in sorted(folder.rglob("*"))
@@ -111,7 +111,8 @@ def save(flash: FlashState, folder: Path) -> None:
 
 
 def cut_after(changes: Sequence[Change], steps: int) -> Cut:
-    """The cut that `VirtualBoard.fail_power_after(steps)` makes, counted from the first of `changes`."""
+    """Return the cut that `VirtualBoard.fail_power_after(steps)` makes, counted from the first of
+    `changes`."""
     for done, change in enumerate(changes):
         if steps < change.steps:
             return Cut(done, steps)
@@ -122,7 +123,7 @@ def cut_after(changes: Sequence[Change], steps: int) -> Cut:
 def replay(
     changes: Sequence[Change], before: FlashState, cut: Cut, filesystem: Filesystem = "torn"
 ) -> FlashState:
-    """The flash that was `before` and saw `changes` until `cut`."""
+    """Return the flash that was `before` and saw `changes` until `cut`."""
     machine = _Replay(before, filesystem)
     for change in changes[: cut.changes]:
         machine.do(change)
@@ -134,7 +135,7 @@ def replay(
 def states(
     changes: Sequence[Change], before: FlashState, filesystem: Filesystem = "torn"
 ) -> Iterator[tuple[Cut, FlashState]]:
-    """Every power cut at a boundary between changes, and in the middle of each write and (torn) of each
+    """Yield every power cut at a boundary between changes, and in the middle of each write and (torn) of each
     rename onto a file, with what it leaves.
 
     The first is before all changes, the last after all. One that leaves what the one before it left is not

@@ -8,7 +8,8 @@ from dcompute.parts import number_of
 
 
 def port_named(given: str, folder: Path) -> str:
-    """The port meant: `FILE` or `FILE:3` is a file's first or third line; anything else is a port's name.
+    """Return the port meant: `FILE` or `FILE:3` is a file's first or third line; anything else is a port's
+    name.
 
     Args:
         folder: what the file is relative to.

@@ -105,7 +105,7 @@ class Desk:
 
 
 async def _answer(obey: Callable[[dict[str, Any]], Awaitable[None]], line: bytes) -> str:
-    """What went wrong, or nothing."""
+    """Return what went wrong, or nothing."""
     try:
         await obey(json.loads(line))
     except (ActionRefused, OSError) as error:
@@ -116,7 +116,7 @@ async def _answer(obey: Callable[[dict[str, Any]], Awaitable[None]], line: bytes
 
 
 def control_of(port_file: Path) -> Path:
-    """The socket that belongs to a port file."""
+    """Return the socket that belongs to a port file."""
     return port_file.with_name(f"{port_file.name}.control")
 
 

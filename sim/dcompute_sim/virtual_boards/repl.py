@@ -96,12 +96,12 @@ class Repl:
         return self._running
 
     def power_on(self) -> None:
-        """As after a hard reset: friendly, and boot.py runs."""
+        """Begin as after a hard reset: friendly, and boot.py runs."""
         self._mode = _Mode.FRIENDLY
         self.started()
 
     def started(self) -> None:
-        """boot.py runs, after any reset."""
+        """Run boot.py, after any reset."""
         self._running = True
         self._booting = True
         self._line = bytearray()
@@ -111,7 +111,7 @@ class Repl:
         self.interrupt_char = CTRL_C
 
     def received(self, data: bytes) -> list[Action]:
-        """Bytes came in on the line."""
+        """Take bytes that came in on the line."""
         for at, byte in enumerate(data):
             if self._running:
                 self._for_program(data[at:])
@@ -120,7 +120,7 @@ class Repl:
         return self._taken()
 
     def ended(self, error: str, unread: bytes = b"") -> list[Action]:
-        """The program has ended: its traceback or "", and what it left of its input."""
+        """Take the end of the program: its traceback or "", and what it left of its input."""
         self._running = False
         self.interrupt_char = CTRL_C
         shown = error.replace("\n", "\r\n").encode()

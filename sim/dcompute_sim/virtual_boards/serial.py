@@ -27,13 +27,13 @@ class SerialPort(Protocol):
         """Make the port; `address` is then what mpremote is to be given."""
 
     def send(self, data: bytes) -> None:
-        """Towards whoever has opened the port; nobody: it is lost."""
+        """Send to whoever has opened the port; nobody: it is lost."""
 
     def waiting(self) -> int:
-        """Bytes not yet taken."""
+        """Count the bytes not yet taken."""
 
     async def close(self) -> None:
-        """The cable is pulled out: whoever has opened the port sees it go."""
+        """Pull the cable out: whoever has opened the port sees it go."""
 
 
 class PtyPort:
@@ -183,7 +183,7 @@ class Line:
         await self.port.open(self.received)
 
     def received(self, data: bytes) -> None:
-        """Towards the board: from the port, or from a test that types."""
+        """Take bytes for the board: from the port, or from a test that types."""
         self._in.put(self._spoilt(data))
 
     async def close(self) -> None:
@@ -196,12 +196,12 @@ class Line:
         await self.port.close()
 
     def send(self, data: bytes) -> None:
-        """From the board."""
+        """Send from the board."""
         self._out.put(self._spoilt(data))
         self._hold_back()
 
     def garbage(self, data: bytes) -> None:
-        """Bytes that nobody sent arrive at the port."""
+        """Let bytes that nobody sent arrive at the port."""
         self._out.put(data)
 
     def _hold_back(self) -> None:

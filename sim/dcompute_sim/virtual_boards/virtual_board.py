@@ -31,7 +31,7 @@ class BoardWatcher(Protocol):
     """Who wants to know what befalls the board beside what its serial line says."""
 
     def happened(self, name: str, fields: dict[str, object]) -> None:
-        """`power_on`, `power_off`, `reset`, and what the chip tells (see `chip.Listener.told`)."""
+        """Hear of `power_on`, `power_off`, `reset`, and what the chip tells (see `chip.Listener.told`)."""
 
 
 class VirtualBoard:
@@ -114,7 +114,7 @@ class VirtualBoard:
         await self.line.close()
 
     async def close(self) -> None:
-        """The end of the board; its folder stays."""
+        """End the board; its folder stays."""
         await self.unplug()
         if self.link is not None:
             await self.link.close()
@@ -152,7 +152,7 @@ class VirtualBoard:
         self._asleep, self._alarm = False, None
 
     def fail_power_after(self, steps: int | None) -> None:
-        """The power fails when so many more bytes have been written to the flash, over resets too.
+        """Let the power fail when so many more bytes have been written to the flash, over resets too.
 
         Making, removing or renaming a file or folder counts as one byte and happens as a whole or not at all.
         None: it does not fail after all.
@@ -266,7 +266,7 @@ class VirtualBoard:
 
 
 def own(root: Path) -> None:
-    """Copies in place of links: a board that overwrites its file must not reach beyond its flash."""
+    """Put copies in place of links: a board that overwrites its file must not reach beyond its flash."""
     for place in root.rglob("*"):
         if place.is_symlink():
             content = place.read_bytes()

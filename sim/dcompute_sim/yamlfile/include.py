@@ -38,7 +38,7 @@ class _Reader:
         self.files: list[Path] = []
 
     def read(self, path: Path, parents: tuple[Path, ...], asked: Span | None) -> Map:
-        """One file and what it includes. `asked`: where it is named, in the last of `parents`."""
+        """Return one file and what it includes. `asked`: where it is named, in the last of `parents`."""
         missing = asked or Span(Source(str(path), ()), 1, 1)
         self.files.append(path)
         if len(self.files) > MAX_INCLUDES:
@@ -69,14 +69,14 @@ class _Reader:
 
     @staticmethod
     def _is_foreign(path: Path, parents: tuple[Path, ...]) -> bool:
-        """Whether an included file is none that goes with the first one: a scenario that somebody sent could
-        name any file, and have its lines told in an error."""
+        """Say whether an included file is none that goes with the first one: a scenario that somebody sent
+        could name any file, and have its lines told in an error."""
         own = path.resolve()
         return bool(parents) and not any(own.is_relative_to(home) for home in (parents[0].parent, Path.cwd()))
 
 
 def _texts(node: Node | None, key: str) -> list[Leaf]:
-    """A text or a list of texts."""
+    """Return a text or a list of texts."""
     if node is None:
         return []
     leaves = node.items if isinstance(node, Seq) else [node]
@@ -87,7 +87,7 @@ def _texts(node: Node | None, key: str) -> list[Leaf]:
 
 
 def _overlay(base: Map, top: Map) -> Map:
-    """`top` over `base`: mappings are merged key by key, anything else is replaced."""
+    """Lay `top` over `base`: mappings are merged key by key, anything else is replaced."""
     merged = Map(top.span, dict(base.entries), dict(base.keys))
     for key, node in top.entries.items():
         below = merged.entries.get(key)

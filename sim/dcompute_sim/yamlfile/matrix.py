@@ -15,7 +15,8 @@ MAX_MATRIX = 1000
 
 
 def variations(root: Map, top_level: Sequence[str], settings: Sequence[str]) -> Iterator[tuple[str, Map]]:
-    """Each combination of the `matrix` with its label, settings applied; the one plain tree without a matrix.
+    """Yield each combination of the `matrix` with its label, settings applied; the one plain tree without a
+    matrix.
 
     An axis named like a top-level key, or with dots, sets that; any other sets the variable of its name.
     """

@@ -9,7 +9,7 @@ from dcompute_sim.yamlfile.tree import Leaf, Map, Node, Seq, decode, parse
 
 
 def override(root: Map, settings: Sequence[str]) -> Map:
-    """`root` with each `path.to.key=value` applied. Raises LocatedError with all that do not fit."""
+    """Return `root` with each `path.to.key=value` applied. Raises LocatedError with all that do not fit."""
     problems: list[Problem] = []
     for setting in settings:
         try:
@@ -23,7 +23,7 @@ def override(root: Map, settings: Sequence[str]) -> Map:
 
 
 def parse_setting(setting: str) -> tuple[list[str], Node]:
-    """`fleet.esp.count=50` -> path and value; the value is YAML."""
+    """Split `fleet.esp.count=50` into path and value; the value is YAML."""
     printable = "".join(char if char.isprintable() else "?" for char in setting)
     source = Source(f"--set {printable}", (printable,))
     path, equals, text = setting.partition("=")
@@ -39,7 +39,7 @@ def parse_setting(setting: str) -> tuple[list[str], Node]:
 
 
 def _placed(node: Node, source: Source) -> Node:
-    """The same tree, its places shown in `source`."""
+    """Return the same tree, its places shown in `source`."""
     span = Span(source, node.span.line, node.span.column, node.span.length)
     if isinstance(node, Leaf):
         return Leaf(span, node.value, node.text, node.plain)
@@ -57,7 +57,7 @@ def with_value(root: Map, path: Sequence[str], value: Node) -> Map:
 
 
 def _replaced(node: Node | None, path: Sequence[str], value: Node, where: Span) -> Node:
-    """`node` with `value` at `path`; nothing is changed in place, for aliases share nodes."""
+    """Return `node` with `value` at `path`; nothing is changed in place, for aliases share nodes."""
     if not path:
         return value
     head, rest = path[0], path[1:]

@@ -9,13 +9,13 @@ from dcompute_sim.yamlfile.tree import Map, Node, Seq
 
 
 def at(root: Map, path: Path, message: str, hint: str = "", *, key: bool = False) -> Problem:
-    """A problem at `path`: at its value, or (`key`) at its key."""
+    """Return a problem at `path`: at its value, or (`key`) at its key."""
     _, key_span, node = locate(root, path)
     return Problem(key_span if key and key_span else node.span, message, hint)
 
 
 def locate(root: Map, path: Iterable[int | str]) -> tuple[Path, Span | None, Node]:
-    """The deepest node on `path`, with its real path and its key's place.
+    """Return the deepest node on `path`, with its real path and its key's place.
 
     pydantic puts tags of unions into its paths (`faults.2.crash.for`); parts not in the file are passed.
     """

@@ -99,7 +99,8 @@ def _place(problem: Problem) -> tuple[str, int, int, str]:
 
 
 def nearest(word: object, allowed: Iterable[str], cutoff: float = 0.5) -> str | None:
-    """The allowed word that `word` was most probably meant to be; alike as `cutoff` at least, 1 for equal."""
+    """Return the allowed word that `word` was most probably meant to be; alike as `cutoff` at least, 1 for
+    equal."""
     import difflib  # here: a run without mistakes has no use for it
 
     close = difflib.get_close_matches(str(word)[:100], list(allowed), n=1, cutoff=cutoff)
@@ -107,7 +108,7 @@ def nearest(word: object, allowed: Iterable[str], cutoff: float = 0.5) -> str | 
 
 
 def choice_hint(word: object, allowed: Iterable[str]) -> str:
-    """`did you mean ...?` and what is allowed."""
+    """Return `did you mean ...?` and what is allowed."""
     names = list(allowed)
     meant = nearest(word, names)
     listing = f"allowed here: {', '.join(names)}" if names else "nothing is allowed here"
@@ -115,7 +116,7 @@ def choice_hint(word: object, allowed: Iterable[str]) -> str:
 
 
 def shown(value: object) -> str:
-    """A value as a message quotes it: short, on one line."""
+    """Return a value as a message quotes it: short, on one line."""
     if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, (list, tuple)):
@@ -129,7 +130,7 @@ def shown(value: object) -> str:
 
 
 def _excerpt(where: Span) -> list[str]:
-    """The source line, cut to a window, with a caret line under the place."""
+    """Return the source line, cut to a window, with a caret line under the place."""
     if not 1 <= where.line <= len(where.source.lines):
         return []
     line = without_passwords(where.source.lines[where.line - 1])  # before it is cut

@@ -74,7 +74,7 @@ Node = Leaf | Seq | Map
 
 
 def scalar(text: str) -> object:
-    """The value of a plain scalar, by YAML 1.2's core schema."""
+    """Return the value of a plain scalar, by YAML 1.2's core schema."""
     if text in _CONSTANTS:
         return _CONSTANTS[text]
     if _INT.fullmatch(text):
@@ -85,7 +85,7 @@ def scalar(text: str) -> object:
 
 
 def decode(data: bytes, name: str, *, secret: bool = False) -> Source:
-    """Bytes of a file as lines; complains, with the place, about what no YAML file holds."""
+    """Return the bytes of a file as lines; complains, with the place, about what no YAML file holds."""
     head = Source(name, (), secret)
     if len(data) > MAX_BYTES:
         message = f"the file is longer than {MAX_BYTES:,} bytes"
@@ -106,7 +106,7 @@ def decode(data: bytes, name: str, *, secret: bool = False) -> Source:
 
 
 def parse(source: Source) -> Node | None:
-    """The one document of `source`; None when it holds nothing. Raises LocatedError."""
+    """Return the one document of `source`; None when it holds nothing. Raises LocatedError."""
     return _Builder(source).document()
 
 
@@ -185,7 +185,7 @@ class _Builder:
         return Leaf(self._span(event), scalar(text) if plain else text, text, plain)
 
     def _whole_characters(self, event: ScalarEvent) -> str:
-        """JSON, which is YAML too, writes an emoji as the two halves of its UTF-16: put them together."""
+        """Put the two halves of an emoji's UTF-16 together, which JSON, being YAML too, may write."""
         try:
             return str(event.value).encode("utf-16", "surrogatepass").decode("utf-16")
         except UnicodeDecodeError:
@@ -214,7 +214,7 @@ class _Builder:
         return node
 
     def _merge(self, node: Map, where: Event, value: Node) -> None:
-        """`<<: *base`: the base's entries, unless given here."""
+        """Merge `<<: *base`: take the base's entries, unless given here."""
         for base in value.items if isinstance(value, Seq) else [value]:
             if not isinstance(base, Map):
                 self._fail(where, "`<<` takes a mapping or a list of mappings", "write `<<: *anchor`")
@@ -254,7 +254,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def to_data(node: Node) -> object:
-    """Plain Python values. Raises LocatedError when aliases blow it up beyond MAX_NODES."""
+    """Return plain Python values. Raises LocatedError when aliases blow it up beyond MAX_NODES."""
     budget = [MAX_NODES]
     return _to_data(node, budget)
 

@@ -40,7 +40,7 @@ class UnitError(ValueError):
 
 
 def _text(value: object, pattern: str, what: str, bare_units: tuple[str, ...], example: str) -> str:
-    """`value` as text that matches `pattern`, else UnitError."""
+    """Return `value` as text that matches `pattern`, else UnitError."""
     if isinstance(value, str) and re.match(pattern, value.strip()):
         return value.strip()
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -64,7 +64,7 @@ def _finite(number: float, what: str) -> float:
 
 
 def parse_duration(value: object) -> float:
-    """`250ms`, `10s`, `1h30m` -> seconds. Raises UnitError."""
+    """Read `250ms`, `10s`, `1h30m` as seconds. Raises UnitError."""
     text = _text(value, DURATION_PATTERN, "a duration", ("s", "ms"), "`250ms`, `10s`, `5min`, `1h30m`")
     # microseconds are the trace's resolution: rounding keeps `0.1s` and `100ms` the same number
     total = sum(float(number) * _SECONDS[unit] for number, unit in _DURATION_PART.findall(text))
@@ -72,28 +72,28 @@ def parse_duration(value: object) -> float:
 
 
 def parse_size(value: object) -> int:
-    """`200B`, `64KiB` -> bytes. Raises UnitError."""
+    """Read `200B`, `64KiB` as bytes. Raises UnitError."""
     text = _text(value, SIZE_PATTERN, "a size", ("B", "KiB"), "`200B`, `64KiB`, `4MiB`")
     number, unit = _split(text)
     return round(_finite(number * _BYTES[unit], "this size"))
 
 
 def parse_rate(value: object) -> float:
-    """`20/s`, `3/min` -> events per second. Raises UnitError."""
+    """Read `20/s`, `3/min` as events per second. Raises UnitError."""
     text = _text(value, RATE_PATTERN, "a rate", ("/s", "/min"), "`20/s`, `3/min`, `100/h`")
     number, unit = _split(text)
     return _finite(number / _PER[unit], "this rate")
 
 
 def parse_bandwidth(value: object) -> float:
-    """`10KiB/s`, `250kbit/s` -> bytes per second. Raises UnitError."""
+    """Read `10KiB/s`, `250kbit/s` as bytes per second. Raises UnitError."""
     text = _text(value, BANDWIDTH_PATTERN, "a bandwidth", ("KiB/s", "kbit/s"), "`10KiB/s`, `250kbit/s`")
     number, unit = _split(text.removesuffix("/s"))
     return _finite(number * (_BITS[unit] / 8 if unit in _BITS else _BYTES[unit]), "this bandwidth")
 
 
 def parse_fraction(value: object) -> float:
-    """`50%` -> 0.5. Raises UnitError."""
+    """Read `50%` as 0.5. Raises UnitError."""
     text = _text(value, FRACTION_PATTERN, "a fraction", ("%",), "`50%`")
     fraction = float(text.rstrip(" %")) / 100
     if fraction > 1:
@@ -108,14 +108,14 @@ def _split(text: str) -> tuple[float, str]:
 
 
 def _plain(number: float) -> str:
-    """A float without exponent, exact enough to parse back to the same float."""
+    """Return a float without exponent, exact enough to parse back to the same float."""
     if number == int(number):
         return str(int(number))
     return repr(number) if "e" not in repr(number) else format(number, ".20f").rstrip("0")
 
 
 def format_duration(seconds: float) -> str:
-    """Seconds -> `250ms`, `10s`, `5min`, `1h30min`; parses back to the same number."""
+    """Write seconds as `250ms`, `10s`, `5min`, `1h30min`; parses back to the same number."""
     micros = round(seconds * 1e6)
     if micros and micros < 1_000_000:
         return f"{micros // 1000}ms" if micros % 1000 == 0 else f"{micros}us"
@@ -126,7 +126,7 @@ def format_duration(seconds: float) -> str:
 
 
 def format_size(size: int) -> str:
-    """Bytes -> `200B`, `64KiB`, `4MiB`."""
+    """Write bytes as `200B`, `64KiB`, `4MiB`."""
     for unit in ("GiB", "MiB", "KiB"):
         if size and size % _BYTES[unit] == 0:
             return f"{size // _BYTES[unit]}{unit}"
@@ -134,7 +134,7 @@ def format_size(size: int) -> str:
 
 
 def format_rate(per_s: float) -> str:
-    """Per second -> `20/s`, or `3/min` when that is the rounder figure."""
+    """Write a rate per second as `20/s`, or `3/min` when that is the rounder figure."""
     for unit, size in _PER.items():
         amount = per_s * size
         if per_s < 1 and amount >= 1 and abs(amount - round(amount)) < 1e-9:
@@ -143,21 +143,21 @@ def format_rate(per_s: float) -> str:
 
 
 def format_bandwidth(bytes_per_s: float) -> str:
-    """Bytes per second -> `10KiB/s`."""
+    """Write bytes per second as `10KiB/s`."""
     if bytes_per_s == int(bytes_per_s):
         return f"{format_size(int(bytes_per_s))}/s"
     return f"{_plain(bytes_per_s)}B/s"
 
 
 def format_fraction(fraction: float) -> str:
-    """0.5 -> `50%`."""
+    """Write 0.5 as `50%`."""
     return f"{_plain(round(fraction * 100, 10))}%"
 
 
 def _quantity(
     name: str, parse: Callable[[object], Any], show: Callable[[Any], str], pattern: str, example: str
 ) -> Any:
-    """The pydantic annotations of one kind of quantity."""
+    """Return the pydantic annotations of one kind of quantity."""
 
     def validate(value: object) -> Any:
         try:

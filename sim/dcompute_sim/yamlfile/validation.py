@@ -115,7 +115,7 @@ class _Grammar:
         return Problem(where, message, hint)
 
     def _heading(self, loc: Path) -> Span:
-        """Where a mapping that lacks something is named: its key, or its first line."""
+        """Return where a mapping that lacks something is named: its key, or its first line."""
         real, key_span, node = locate(self._root, loc)
         if key_span and isinstance(real[-1], str):
             return key_span
@@ -136,7 +136,7 @@ class _Grammar:
         return Problem(where, f"unknown key `{name[:60]}`", choice_hint(name, allowed))
 
     def _tag(self, detail: ErrorDetails, where: Span) -> Problem:
-        """No word where a choice is to be made, or one that nothing is called by."""
+        """Complain of no word where a choice is to be made, or one that nothing is called by."""
         context, loc = detail["ctx"], detail["loc"]
         by = context["discriminator"]  # a key in quotes, or the name of a function and ()
         choice = next(c for c in self._choices if by == f"'{c.key}'" or (c.key is None and by.endswith("()")))
@@ -151,7 +151,7 @@ class _Grammar:
         return Problem(where, f"no {choice.noun} is called `{name}`", choice_hint(name, choice.models))
 
     def _description(self, loc: Path) -> str:
-        """The description of the field at `loc`."""
+        """Return the description of the field at `loc`."""
         model = self._model_at(loc[:-1])
         for name, field in (model.model_fields if model is not None else {}).items():
             if loc[-1] in (name, field.alias):
@@ -159,7 +159,7 @@ class _Grammar:
         return ""
 
     def _model_at(self, loc: Path) -> type[BaseModel] | None:
-        """The model that a path of pydantic's leads to, from the model of the whole file."""
+        """Return the model that a path of pydantic's leads to, from the model of the whole file."""
         current: Any = self._model
         for part in loc:
             current = self._step(current, part)
@@ -190,7 +190,7 @@ class _Grammar:
 
 
 def _words(details: Sequence[ErrorDetails]) -> tuple[str, str]:
-    """Message and hint for what is wrong with one value."""
+    """Return message and hint for what is wrong with one value."""
     for detail in details:
         if detail["type"] in ("wrong", "unit"):
             return detail["msg"], ""
@@ -216,12 +216,12 @@ def _words(details: Sequence[ErrorDetails]) -> tuple[str, str]:
 
 
 def _keys(model: type[BaseModel]) -> list[str]:
-    """The keys a mapping of this model may have in a file."""
+    """Return the keys a mapping of this model may have in a file."""
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _bare(annotation: object) -> object:
-    """Without Annotated and without None."""
+    """Return it without Annotated and without None."""
     if get_origin(annotation) is Annotated:
         return _bare(get_args(annotation)[0])
     if get_origin(annotation) in (Union, types.UnionType):

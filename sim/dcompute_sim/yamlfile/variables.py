@@ -12,7 +12,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
 def substitute(root: Map) -> Map:
-    """`root` without `vars`, each `${name}` replaced. Raises LocatedError with all unknown names."""
+    """Return `root` without `vars`, each `${name}` replaced. Raises LocatedError with all unknown names."""
     variables = root.entries.get("vars")
     rest = Map(root.span, {key: node for key, node in root.entries.items() if key != "vars"}, root.keys)
     if variables is None:
@@ -76,7 +76,8 @@ class _Substitution:
         return value.text
 
     def _value(self, name: str, leaf: Leaf, inside: tuple[str, ...]) -> Node | None:
-        """The variable's value, itself substituted, placed where it is used; None when there is none."""
+        """Return the variable's value, itself substituted, placed where it is used; None when there is
+        none."""
         if name not in self._variables:
             self._complain(leaf, f"no variable `{name}`", choice_hint(name, self._variables))
             return None

@@ -53,7 +53,7 @@ class ShortModel(Model):
     short_schema: ClassVar[dict[str, Any]]
 
     def short(self) -> object:
-        """The short form; None when only the mapping says it all."""
+        """Return the short form; None when only the mapping says it all."""
         raise NotImplementedError
 
     @model_serializer(mode="wrap")
@@ -75,12 +75,12 @@ class ShortModel(Model):
 
 
 def wrong(message: str) -> PydanticCustomError:
-    """A validation error whose message is exactly `message`."""
+    """Return a validation error whose message is exactly `message`."""
     return PydanticCustomError("wrong", "{problem}", {"problem": message})
 
 
 def exactly_one(model: Model, *keys: str) -> str:
-    """The one of `keys` that is set; complains when none or several are."""
+    """Return the one of `keys` that is set; complains when none or several are."""
     given = [key for key in keys if getattr(model, key) is not None]
     if len(given) != 1:
         names = ", ".join(f"`{key}`" for key in keys)

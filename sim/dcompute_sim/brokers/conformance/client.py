@@ -66,7 +66,7 @@ class Client:
     # --- what a client does -------------------------------------------------------------------------------
 
     async def subscribe(self, *filters: str, qos: int = 1, within_s: float = WAIT_S) -> bytes:
-        """The return codes of the SUBACK."""
+        """Return the return codes of the SUBACK."""
         packet_id = self._new_id()
         self.send(wire.subscribe(packet_id, [(topic_filter, qos) for topic_filter in filters]))
         return (await self._answer(PacketKind.SUBACK, packet_id, within_s)).body[2:]
@@ -123,7 +123,7 @@ class Client:
     # --- ways to end it -----------------------------------------------------------------------------------
 
     async def disconnect(self) -> None:
-        """As a client should: DISCONNECT, then FIN."""
+        """Leave as a client should: DISCONNECT, then FIN."""
         if self.closed_at_s is None:
             self.send(wire.encode(PacketKind.DISCONNECT))
         await self.fin()
@@ -139,7 +139,7 @@ class Client:
             self._writer.transport.abort()
 
     async def reset(self) -> None:
-        """RST, as a board does that was restarted."""
+        """End it by RST, as a board does that was restarted."""
         raw: socket.socket | None = self._writer.get_extra_info("socket")
         if raw is not None and raw.fileno() >= 0:  # else it is closed already
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -166,7 +166,7 @@ class Client:
         return value
 
     async def message(self, topic: str, payload: bytes | None = None, within_s: float = WAIT_S) -> Message:
-        """The first message on `topic` (with this payload, if given), already here or to come."""
+        """Return the first message on `topic` (with this payload, if given), already here or to come."""
 
         def found() -> Message | None:
             for message in self.messages:
@@ -178,7 +178,7 @@ class Client:
         return await self.until(found, what, within_s)
 
     async def message_count(self, topic: str, count: int, within_s: float = WAIT_S) -> list[Message]:
-        """The messages on `topic`, once there are `count`."""
+        """Return the messages on `topic`, once there are `count`."""
         try:
             await self.until(lambda: len(self.on(topic)) >= count or None, "message", within_s)
         except Violation as violation:
@@ -260,7 +260,7 @@ class Client:
 
 
 async def dial(target: BrokerUnderTest, name: str, within_s: float = WAIT_S) -> Client:
-    """A TCP (or TLS) connection on which nothing was said yet; OSError when there is none."""
+    """Return a TCP (or TLS) connection on which nothing was said yet; OSError when there is none."""
     try:
         async with asyncio.timeout(within_s):
             reader, writer = await asyncio.open_connection(target.host, target.port, ssl=target.tls)
@@ -278,7 +278,7 @@ async def connect(
     will: ClientWill | None = None,
     within_s: float = WAIT_S,
 ) -> Client:
-    """A client that is logged in with the target's credentials."""
+    """Return a client that is logged in with the target's credentials."""
     client = await dial(target, name, within_s)
     packet = wire.connect(
         target.client_id(name),
@@ -297,5 +297,5 @@ async def connect(
 
 
 def _end_of(topic: str) -> str:
-    """What distinguishes a topic of ours: the levels behind prefix and token."""
+    """Return what distinguishes a topic of ours: the levels behind prefix and token."""
     return "/".join(topic.split("/")[2:]) or topic

@@ -37,7 +37,8 @@ _MATCHES = (
 
 
 async def qos_is_the_lower(bench: Trial) -> str:
-    """A message is delivered at min(published QoS, granted QoS) [MQTT-3.8.4-6], without exception."""
+    """Check that a message is delivered at min(published QoS, granted QoS) [MQTT-3.8.4-6], without
+    exception."""
     publisher = await bench.client("publisher")
     wrong = []
     for granted in range(3):
@@ -54,7 +55,8 @@ async def qos_is_the_lower(bench: Trial) -> str:
 
 
 async def resubscribing_replaces(bench: Trial) -> str:
-    """The same filter again replaces the QoS, and sends the retained message again [MQTT-3.8.4-3]."""
+    """Check that the same filter again replaces the QoS, and sends the retained message again
+    [MQTT-3.8.4-3]."""
     topic = bench.retained_topic("t")
     client = await bench.subscriber("client", topic, qos=0)
     await client.publish(topic, b"kept", qos=1, retain=True)
@@ -106,7 +108,8 @@ async def wildcards(bench: Trial) -> str:
 
 
 async def nothing_unsolicited(bench: Trial) -> str:
-    """Hundreds of nodes, each with a task topic and a retained status: each gets its own task, no more."""
+    """Check that hundreds of nodes, each with a task topic and a retained status, get their own task each, no
+    more."""
     names = [f"node-{number}" for number in range(_CROWD)]
     master = await bench.subscriber("master", bench.topic("+", "status"))
     crowd = []
@@ -125,7 +128,8 @@ async def nothing_unsolicited(bench: Trial) -> str:
 
 
 async def order_of_a_topic(bench: Trial) -> str:
-    """Messages of one publisher on one topic arrive in the order sent, at QoS 0 and 1 [MQTT-4.6.0-6]."""
+    """Check that messages of one publisher on one topic arrive in the order sent, at QoS 0 and 1
+    [MQTT-4.6.0-6]."""
     publisher = await bench.client("publisher")
     for qos in (0, 1):
         topic = bench.topic(str(qos))
@@ -140,7 +144,8 @@ async def order_of_a_topic(bench: Trial) -> str:
 
 
 async def late_acknowledgements(bench: Trial) -> str:
-    """A subscriber may let messages pile up; as it acknowledges them the rest comes, none lost or turned."""
+    """Check that a subscriber may let messages pile up; as it acknowledges them the rest comes, none lost or
+    turned."""
     topic = bench.topic("t")
     subscriber = await bench.subscriber("subscriber", topic)
     subscriber.hold_acks = True
@@ -159,7 +164,8 @@ async def late_acknowledgements(bench: Trial) -> str:
 
 
 async def exactly_once(bench: Trial) -> str:
-    """QoS 2; PUBLISH and PUBREL are sent twice, as by a client that missed the answer [MQTT-4.3.3-2]."""
+    """Check QoS 2; PUBLISH and PUBREL are sent twice, as by a client that missed the answer
+    [MQTT-4.3.3-2]."""
     topic, count = bench.topic("t"), 50
     subscriber = await bench.subscriber("subscriber", topic, qos=2)
     publisher = await bench.client("publisher")
@@ -179,7 +185,7 @@ async def exactly_once(bench: Trial) -> str:
 
 
 async def non_ascii(bench: Trial) -> str:
-    """Topics are UTF-8, payloads any bytes."""
+    """Check that topics are UTF-8, payloads any bytes."""
     subscriber = await bench.subscriber("subscriber", bench.topic("узел/+/温度"))
     for name, payload in (("München", "готово 完了 ✓".encode()), ("🛰", bytes(range(256)))):
         topic = bench.topic(f"узел/{name}/温度")

@@ -13,7 +13,7 @@ _EARLY_TOLERANCE_S = 0.02  # both ends' clocks tick in steps
 
 
 def silence(delays_s: Sequence[float | None], keepalive_s: int, lateness_bound_s: float) -> str | None:
-    """The delays are from a client's last byte to its will, None for a will that never came."""
+    """Judge the delays from a client's last byte to its will, None for a will that never came."""
     due_s = 1.5 * keepalive_s
     missing = sum(delay is None for delay in delays_s)
     if missing:
@@ -28,7 +28,7 @@ def silence(delays_s: Sequence[float | None], keepalive_s: int, lateness_bound_s
 
 
 def lateness(delays_s: Sequence[float | None], keepalive_s: int) -> str:
-    """The measured granularity, in words."""
+    """Return the measured granularity, in words."""
     late = [delay - 1.5 * keepalive_s for delay in delays_s if delay is not None]
     if not late:
         return f"never, {len(delays_s)} tries"
@@ -36,7 +36,8 @@ def lateness(delays_s: Sequence[float | None], keepalive_s: int) -> str:
 
 
 def takeover(statuses: Sequence[bytes], *, will_required: bool) -> str | None:
-    """What an observer saw on a node's status topic while a second client took over the first one's id."""
+    """Judge what an observer saw on a node's status topic while a second client took over the first one's
+    id."""
     seen = list(statuses)
     if READY_OLD not in seen or READY_NEW not in seen:
         return f"a status got lost: saw {_words(seen)}"
@@ -50,12 +51,12 @@ def takeover(statuses: Sequence[bytes], *, will_required: bool) -> str | None:
 
 
 def numbered(count: int) -> list[bytes]:
-    """Payloads to send, all different, for `in_order_once` to look at when they arrived."""
+    """Make payloads to send, all different, for `in_order_once` to look at when they arrived."""
     return [b"%d" % number for number in range(count)]
 
 
 def in_order_once(got: Sequence[bytes], count: int) -> str | None:
-    """Whether `numbered(count)` arrived: each once, none else, in order."""
+    """Judge whether `numbered(count)` arrived: each once, none else, in order."""
     sent = {payload: number for number, payload in enumerate(numbered(count))}
     numbers = [sent[payload] for payload in got if payload in sent]
     missing = sorted(set(range(count)) - set(numbers))
@@ -72,7 +73,7 @@ def in_order_once(got: Sequence[bytes], count: int) -> str | None:
 
 
 def spread(delays_s: Sequence[float]) -> str:
-    """Delays in words: median and worst."""
+    """Say the delays in words: median and worst."""
     ordered = sorted(delays_s)
     median_ms, worst_ms = ordered[len(ordered) // 2] * 1e3, ordered[-1] * 1e3
     return f"{median_ms:.1f} ms median, {worst_ms:.1f} ms worst of {len(ordered)}"

@@ -47,7 +47,7 @@ _SET = {
 
 
 async def in_flight_limit(bench: Trial) -> str:
-    """How many messages a client may leave unacknowledged before the next one waits."""
+    """Measure how many messages a client may leave unacknowledged before the next one waits."""
     topic = bench.topic("t")
     subscriber = await bench.client("subscriber")
     subscriber.hold_acks = True
@@ -61,7 +61,8 @@ async def in_flight_limit(bench: Trial) -> str:
 
 
 async def queue_limit(bench: Trial) -> str:
-    """How many messages wait for a client that is away; the rest is dropped, although it was acknowledged."""
+    """Measure how many messages wait for a client that is away; the rest is dropped, although it was
+    acknowledged."""
     count, topic = 2 * bench.target.connections, bench.topic("t")
     away = await bench.client("away", clean=False)
     await away.subscribe(topic)
@@ -80,7 +81,7 @@ async def queue_limit(bench: Trial) -> str:
 
 
 async def packet_limit(bench: Trial) -> str:
-    """The largest message that arrives; over a larger one brokers close the connection."""
+    """Measure the largest message that arrives; over a larger one brokers close the connection."""
     topic, largest, closed = bench.topic("t"), 0, False
     subscriber = await bench.subscriber("subscriber", topic)
     for kib in _SIZES:
@@ -101,7 +102,8 @@ async def packet_limit(bench: Trial) -> str:
 
 
 async def retained_replay(bench: Trial) -> str:
-    """What a master that comes late is told of a large fleet: all of it at QoS 0, and how much at QoS 1."""
+    """Measure what a master that comes late is told of a large fleet: all of it at QoS 0, and how much at QoS
+    1."""
     count = 2 * bench.target.connections
     topics = [bench.retained_topic(str(number), "status") for number in range(count)]
     await _publish_all(await bench.client("keeper"), topics, retain=True)
@@ -113,7 +115,7 @@ async def retained_replay(bench: Trial) -> str:
 
 
 async def mass_death(bench: Trial) -> str:
-    """How many wills of clients that die in one moment reach a master, at QoS 0 and at QoS 1."""
+    """Measure how many wills of clients that die in one moment reach a master, at QoS 0 and at QoS 1."""
     count = 2 * bench.target.connections
     try:
         open_files.raise_open_files(count + _SPARE_FILES)
@@ -131,8 +133,8 @@ async def mass_death(bench: Trial) -> str:
 
 
 async def access_rules(bench: Trial) -> str:
-    """Whether this user may read and write the topics that nodes and masters use. A broker that does not let
-    it acknowledges all the same."""
+    """Check whether this user may read and write the topics that nodes and masters use. A broker that does
+    not let it acknowledges all the same."""
     namespace = f"{bench.target.namespace}/" if bench.target.namespace else ""
     node = f"{namespace}dcompute-check-{bench.target.token}"
     client = await bench.client("client")
@@ -170,7 +172,7 @@ async def _publish_all(client: Client, topics: list[str], *, retain: bool = Fals
 
 
 async def _settled(client: Client, enough: int | None = None) -> int:
-    """How many messages came until none has come for a while."""
+    """Count the messages until none has come for a while."""
     before = -1
     while len(client.messages) != before and len(client.messages) != enough:
         before = len(client.messages)
@@ -193,7 +195,7 @@ async def _judged(bench: Trial, came: list[int], count: int, what: str) -> str:
 
 
 async def _advice(bench: Trial, about: str) -> str:
-    """What to set, in the words of the broker that says who it is."""
+    """Return what to set, in the words of the broker that says who it is."""
     client = await bench.client("asking")
     await client.subscribe("$SYS/broker/version", "$SYS/brokers", qos=0)
     await asyncio.sleep(0.2)

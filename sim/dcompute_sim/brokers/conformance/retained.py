@@ -14,7 +14,8 @@ _SETTLE_S = 0.3  # for messages that must not come
 
 
 async def retained_set(bench: Trial) -> str:
-    """Kept for later subscribers, and marked so; those who are there get it unmarked [MQTT-3.3.1-8, -9]."""
+    """Check that it is kept for later subscribers, and marked so; those who are there get it unmarked
+    [MQTT-3.3.1-8, -9]."""
     topic = bench.retained_topic("status")
     there = await bench.subscriber("there", topic)
     await there.publish(topic, b"ready", qos=1, retain=True)
@@ -40,7 +41,7 @@ async def retained_replaced(bench: Trial) -> str:
 
 
 async def retained_cleared(bench: Trial) -> str:
-    """By an empty payload [MQTT-3.3.1-10], which those who are there still get."""
+    """Check that an empty payload clears it [MQTT-3.3.1-10], which those who are there still get."""
     topic = bench.retained_topic("status")
     there = await bench.subscriber("there", topic)
     await there.publish(topic, b"ready", qos=1, retain=True)
@@ -67,7 +68,8 @@ async def retained_will(bench: Trial) -> str:
 
 
 async def only_matching_retained(bench: Trial) -> str:
-    """A new subscriber gets the retained messages it asked for, whatever others are subscribed to."""
+    """Check that a new subscriber gets the retained messages it asked for, whatever others are subscribed
+    to."""
     topics = [bench.retained_topic(f"node-{number}", "status") for number in range(20)]
     all_seeing = await bench.subscriber("master", bench.topic("#"))
     for topic in topics:

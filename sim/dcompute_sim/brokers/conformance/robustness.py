@@ -55,7 +55,8 @@ async def large_payload(bench: Trial) -> str:
 
 
 async def split_and_joined_packets(bench: Trial) -> str:
-    """TCP keeps no boundaries: packets come byte by byte, or many at once."""
+    """Check that no boundaries are expected of TCP, which keeps none: packets come byte by byte, or many at
+    once."""
     topic = bench.topic("t")
     client = await bench.subscriber("client", topic)
     for byte in wire.publish(topic, b"split", qos=1, packet_id=1000):
@@ -68,7 +69,7 @@ async def split_and_joined_packets(bench: Trial) -> str:
 
 
 async def malformed_client(bench: Trial) -> str:
-    """Whoever breaks the protocol loses its connection [MQTT-4.8.0-1], and nobody else notices."""
+    """Check that whoever breaks the protocol loses its connection [MQTT-4.8.0-1], and nobody else notices."""
     topic = bench.topic("t")
     bystander = await bench.subscriber("bystander", topic)
     clients = [
@@ -87,7 +88,8 @@ async def malformed_client(bench: Trial) -> str:
 
 
 async def many_connections(bench: Trial) -> str:
-    """All at once, as a fleet comes back: connect, subscribe, announce. A master hears of each; all stay."""
+    """Connect, subscribe and announce all at once, as a fleet comes back. A master hears of each; all
+    stay."""
     count, bound_s = bench.target.connections, bench.target.connections_bound_s
     if (limit := open_files.raise_open_files(count + _SPARE_FILES)) < count + _SPARE_FILES:
         raise NotApplicable(f"this process may open {limit} files only; raise `ulimit -n`")
@@ -119,7 +121,8 @@ async def many_connections(bench: Trial) -> str:
 
 
 async def wrong_password(bench: Trial) -> str:
-    """Refused with CONNACK code 4 or 5, and closed [MQTT-3.2.2-5]; so is a client without any."""
+    """Check that it is refused with CONNACK code 4 or 5, and closed [MQTT-3.2.2-5]; so is a client without
+    any."""
     target = bench.target
     if target.username is None:
         raise NotApplicable("no user and password given in the URL")

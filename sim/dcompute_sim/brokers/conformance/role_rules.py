@@ -16,8 +16,8 @@ _SOMEBODY = "dcompute-check-somebody"
 
 
 async def role_rules(bench: Trial) -> str:
-    """Whether the user can do what its role needs, and cannot speak for, or listen to, a node that is not
-    it. All that is published is empty and not retained: nobody can mistake it."""
+    """Check whether the user can do what its role needs, and cannot speak for, or listen to, a node that is
+    not it. All that is published is empty and not retained: nobody can mistake it."""
     target = bench.target
     if not target.username:
         raise NotApplicable("a role is a user's: put its name into the URL")

@@ -14,12 +14,14 @@ _AWAY_COUNT = 50
 
 
 async def redelivery(bench: Trial) -> str:
-    """Sent, not acknowledged, connection lost: sent again, marked DUP, under the same id [MQTT-4.4.0-1]."""
+    """Check that what was not acknowledged when the connection was lost is sent again, marked DUP, under the
+    same id [MQTT-4.4.0-1]."""
     return await _redelivered_after(bench, 0.0)
 
 
 async def patience(bench: Trial) -> str:
-    """The same for a client that takes its time: an unacknowledged message is not dropped after a while."""
+    """Check the same for a client that takes its time: an unacknowledged message is not dropped after a
+    while."""
     return await _redelivered_after(bench, _SLOW_ACK_S)
 
 
@@ -69,7 +71,8 @@ async def kept_session_queues(bench: Trial) -> str:
 
 
 async def clean_session_forgets(bench: Trial) -> str:
-    """A clean session remembers nothing, not even of the kept one that it replaces [MQTT-3.1.2-6]."""
+    """Check that a clean session remembers nothing, not even of the kept one that it replaces
+    [MQTT-3.1.2-6]."""
     topic = bench.topic("task")
     node = await bench.client("node", clean=False)
     await node.subscribe(topic)

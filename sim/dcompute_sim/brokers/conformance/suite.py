@@ -83,7 +83,8 @@ PROPERTIES: tuple[Property, ...] = (
 
 
 def select(names: Sequence[str] | None) -> list[Property]:
-    """The properties of these names, all for None; BrokerError names the unknown ones and what there is."""
+    """Return the properties of these names, all for None; BrokerError names the unknown ones and what there
+    is."""
     if names is None:
         return list(PROPERTIES)
     known = [each.name for each in PROPERTIES]
@@ -151,7 +152,7 @@ async def _test(each: Property, target: BrokerUnderTest) -> Row:
 
 
 async def _log_in_once(target: BrokerUnderTest) -> None:
-    """Whether the suite can begin; NotUsable says why not."""
+    """Find out whether the suite can begin; NotUsable says why not."""
     where = f"{target.host}:{target.port}"
     try:
         if target.tls is not None:
@@ -177,7 +178,7 @@ async def _log_in_once(target: BrokerUnderTest) -> None:
 
 
 async def _speaks_tls(target: BrokerUnderTest) -> bool:
-    """Whether a TLS handshake gets anywhere on that port, whatever certificates are wanted."""
+    """Say whether a TLS handshake gets anywhere on that port, whatever certificates are wanted."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -190,7 +191,7 @@ async def _speaks_tls(target: BrokerUnderTest) -> bool:
 
 
 async def _speaks_plain(target: BrokerUnderTest) -> bool:
-    """Whether MQTT without TLS is answered there; asked without the password."""
+    """Say whether MQTT without TLS is answered there; asked without the password."""
     try:
         client = await connect(replace(target, tls=None, username=None, password=None), "without-login")
     except RefusedByBroker:
@@ -202,7 +203,8 @@ async def _speaks_plain(target: BrokerUnderTest) -> bool:
 
 
 async def _await_certificate_refused(target: BrokerUnderTest) -> None:
-    """TLS 1.3 refuses a client's certificate after the handshake; had we spoken, the reason would be lost."""
+    """Wait for it: TLS 1.3 refuses a client's certificate after the handshake; had we spoken, the reason
+    would be lost."""
     connection = await dial(target, "without-certificate")
     if await connection.closed_by_broker(_REFUSAL_WAIT_S):
         if isinstance(connection.failure, ssl.SSLError):

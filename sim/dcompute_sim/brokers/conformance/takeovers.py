@@ -16,12 +16,13 @@ _SETTLE_S = 2.0  # a late will, or a successor dropped by mistake, showed within
 
 
 async def takeover_clean_session(bench: Trial) -> str:
-    """The old connection is closed, its will published before anything of the successor's [MQTT-3.1.4-2]."""
+    """Check that the old connection is closed, its will published before anything of the successor's
+    [MQTT-3.1.4-2]."""
     return await _takeovers(bench, clean=True)
 
 
 async def takeover_kept_session(bench: Trial) -> str:
-    """The same; no will at all is accepted too, as mosquitto takes the session to have gone on."""
+    """Check the same; no will at all is accepted too, as mosquitto takes the session to have gone on."""
     return await _takeovers(bench, clean=False)
 
 
@@ -58,7 +59,8 @@ async def successor_stays_connected(bench: Trial) -> str:
 
 
 async def successors_status_stays(bench: Trial) -> str:
-    """The retained status that the successor wrote is still there when the old connection has ended."""
+    """Check that the retained status that the successor wrote is still there when the old connection has
+    ended."""
     kinds = {"clean": True, "kept": False}
     for name, clean in kinds.items():
         old, _ = await _take_over(bench, name, bench.retained_topic(name), clean=clean, retain=True)
@@ -75,7 +77,8 @@ async def successors_status_stays(bench: Trial) -> str:
 async def _take_over(
     bench: Trial, name: str, topic: str, *, clean: bool, retain: bool = False
 ) -> tuple[Client, Client]:
-    """Two clients of one id, one after the other; each publishes its status as soon as it is logged in."""
+    """Connect two clients of one id, one after the other; each publishes its status as soon as it is logged
+    in."""
     will = ClientWill(topic, DEAD, retain=retain)
     old = await bench.client(name, clean=clean, will=will)
     await old.publish(topic, READY_OLD, qos=1, retain=retain)

@@ -26,7 +26,7 @@ class Trial:
         return "/".join((self.target.prefix, self._property_name, *levels))
 
     def retained_topic(self, *levels: str) -> str:
-        """A topic whose retained message is removed at the end."""
+        """Return a topic whose retained message is removed at the end."""
         topic = self.topic(*levels)
         self._retained[topic] = None
         return topic
@@ -54,7 +54,7 @@ class Trial:
         return client
 
     async def dialled(self, name: str) -> Client:
-        """A connection that has not logged in."""
+        """Return a connection that has not logged in."""
         client = await dial(self.target, self._id(name))
         self._clients.append(client)
         return client

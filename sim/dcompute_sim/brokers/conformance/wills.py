@@ -24,7 +24,8 @@ async def will_on_reset(bench: Trial) -> str:
 
 
 async def will_on_fin(bench: Trial) -> str:
-    """A process that was killed: its kernel closes the connection, nobody sends DISCONNECT."""
+    """Check the will of a process that was killed: its kernel closes the connection, nobody sends
+    DISCONNECT."""
     return await _will_after(bench, Client.fin)
 
 
@@ -42,7 +43,8 @@ async def _will_after(bench: Trial, end: Callable[[Client], Awaitable[None]]) ->
 
 
 async def no_will_after_disconnect(bench: Trial) -> str:
-    """[MQTT-3.14.4-3], watched past the keepalive; who closes the connection then makes no difference."""
+    """Check [MQTT-3.14.4-3], watched past the keepalive; who closes the connection then makes no
+    difference."""
     watcher = await bench.subscriber("watcher", bench.topic("#"))
     closing = await bench.client("closing", keepalive_s=1, will=ClientWill(bench.topic("closing"), b"dead"))
     leaving = await bench.client("leaving", keepalive_s=1, will=ClientWill(bench.topic("leaving"), b"dead"))
@@ -78,7 +80,7 @@ async def will_on_silence(bench: Trial) -> str:
 
 
 async def healthy_client_is_kept(bench: Trial) -> str:
-    """Any packet is a sign of life, up to 1.5 x keepalive after the last [MQTT-3.1.2-24]."""
+    """Check that any packet is a sign of life, up to 1.5 x keepalive after the last [MQTT-3.1.2-24]."""
     keepalive_s = bench.target.keepalive_s
     watcher = await bench.subscriber("watcher", bench.topic("will", "#"))
     late: set[str] = set()
@@ -112,7 +114,7 @@ async def healthy_client_is_kept(bench: Trial) -> str:
 async def _speak_thrice(
     node: Client, pause_s: float, speak: Callable[[Client], Awaitable[None]]
 ) -> float | None:
-    """None if the node was kept; else how many seconds after its last packet it was dropped."""
+    """Return None if the node was kept; else how many seconds after its last packet it was dropped."""
     for _ in range(3):
         await asyncio.sleep(pause_s)
         if node.closed_at_s is None:

@@ -104,7 +104,7 @@ def unsubscribe(packet_id: int, filters: Sequence[str]) -> bytes:
 
 
 def acknowledgement(kind: PacketKind, packet_id: int) -> bytes:
-    """PUBACK, PUBREC, PUBREL or PUBCOMP."""
+    """Return a PUBACK, PUBREC, PUBREL or PUBCOMP."""
     return encode(kind, packet_id.to_bytes(2, "big"))
 
 
@@ -114,7 +114,8 @@ def text(string: str) -> bytes:
 
 
 def take_packets(buffer: bytearray) -> Iterator[Packet]:
-    """Whole packets from the front of `buffer`, which keeps the rest; Malformed for what cannot be one."""
+    """Yield whole packets from the front of `buffer`, which keeps the rest; Malformed for what cannot be
+    one."""
     while (frame := _frame(buffer)) is not None:
         start, end = frame
         try:
@@ -162,7 +163,7 @@ def _length(count: int) -> bytes:
 
 
 def _frame(buffer: bytearray) -> tuple[int, int] | None:
-    """Where the first packet's body begins and ends, once the buffer holds all of it."""
+    """Return where the first packet's body begins and ends, once the buffer holds all of it."""
     length = 0
     for position, byte in enumerate(buffer[1 : 1 + _LONGEST_LENGTH]):
         length |= (byte & 0x7F) << 7 * position

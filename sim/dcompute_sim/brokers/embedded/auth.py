@@ -16,7 +16,7 @@ _ANONYMOUS = "amqtt.plugins.authentication.AnonymousAuthPlugin"
 
 
 def access_rules(security: BrokerSecurity) -> AccessRules | None:
-    """Who may do what, by the roles in the password file; None: anybody anything."""
+    """Return who may do what, by the roles in the password file; None: anybody anything."""
     if security.password_file is None:
         return None
     try:
@@ -26,7 +26,8 @@ def access_rules(security: BrokerSecurity) -> AccessRules | None:
 
 
 def plugin(security: BrokerSecurity) -> dict[str, dict[str, Any]]:
-    """amqtt's `plugins` section: anybody may connect, or who is in the password file and nobody else."""
+    """Return amqtt's `plugins` section: anybody may connect, or who is in the password file and nobody
+    else."""
     if security.password_file is None:
         return {_ANONYMOUS: {"allow_anonymous": True}}
     try:

@@ -47,17 +47,17 @@ class ClientConnection(BrokerProtocolHandler):  # type: ignore[misc]  # amqtt is
         await self._ended.wait()
 
     async def close(self) -> None:
-        """The conversation is over: nothing more is sent or watched for."""
+        """End the conversation: nothing more is sent or watched for."""
         self.outbox.close()
         self._silence.cancel()
         await self.writer.close()
 
     def mark_ended(self) -> None:
-        """Lets `stop` return."""
+        """Let `stop` return."""
         self._ended.set()
 
     async def next_packet(self) -> Any | None:
-        """The client's next packet, decoded; None when its connection has ended."""
+        """Return the client's next packet, decoded; None when its connection has ended."""
         data = await self.reader.packet()
         return None if data is None else await decode(data)
 
@@ -75,7 +75,7 @@ class Absence:
         self.outbox = outbox
 
     async def stop(self) -> None:
-        """Nothing is there to be ended."""
+        """Do nothing: nothing is there to be ended."""
 
 
 class _Presence:
@@ -114,6 +114,6 @@ def lighten(session: Session) -> None:
 
 
 async def decode(data: bytes) -> Any:
-    """amqtt's object for one whole packet; MalformedPacket if it is not well-formed."""
+    """Return amqtt's object for one whole packet; MalformedPacket if it is not well-formed."""
     kind = framing.check(data)
     return await packet_class(MQTTFixedHeader(kind)).from_stream(BufferReader(data))

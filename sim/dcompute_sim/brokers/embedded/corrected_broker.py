@@ -151,14 +151,15 @@ class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
                 handler.mark_ended()
 
     def _may_connect(self, session: Session) -> bool:
-        """Whether the client id is this user's to take: who takes a client's id throws that client out."""
+        """Say whether the client id is this user's to take: who takes a client's id throws that client
+        out."""
         if self._rules is None or self._rules.may_connect(session.username or "", session.client_id):
             return True
         _log.warning("user %r is refused: client id %r is not its own", session.username, session.client_id)
         return False
 
     def _may_publish(self, session: Session, topic: str) -> bool:
-        """Whether the rules let it; where not, nobody is told but the log [MQTT-3.3.5-2]."""
+        """Say whether the rules let it; where not, nobody is told but the log [MQTT-3.3.5-2]."""
         if self._rules is None or self._rules.of(session.username or "").may_publish(topic):
             return True
         self._refused += 1
@@ -170,7 +171,7 @@ class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
         return False
 
     def _begin_or_resume(self, incoming: Session) -> Session:
-        """The kept session of this client id, with what the new CONNECT says, or a new one."""
+        """Return the kept session of this client id, with what the new CONNECT says, or a new one."""
         kept, _ = self._sessions.get(incoming.client_id, (None, None))
         incoming.parent = 0  # "session present" in CONNACK
         if kept is None:
@@ -207,11 +208,11 @@ class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
         self._sessions.pop(session.client_id, None)
 
     def withhold_wills(self) -> None:
-        """From now on connections end because the broker does, not because a client died."""
+        """Withhold them: from now on connections end because the broker does, not because a client died."""
         self._is_stopping = True
 
     async def _session_monitor(self) -> None:
-        """Nothing to do: a session that is not to be kept ends with its connection, in `_finish`."""
+        """Do nothing: a session that is not to be kept ends with its connection, in `_finish`."""
 
     # -- packets
 
@@ -296,12 +297,13 @@ class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
     async def _broadcast_message(
         self, session: Session | None, topic: str, data: bytes, force_qos: int | None = None
     ) -> None:
-        """To every subscriber, at the lower of both sides' QoS [3.8.4], flagged as live [MQTT-3.3.1-9]."""
+        """Send it to every subscriber, at the lower of both sides' QoS [3.8.4], flagged as live
+        [MQTT-3.3.1-9]."""
         for client_id, granted in self._wanted.match(topic).items():
             self._sessions[client_id][1].outbox.send(topic, data, min(force_qos or QOS_0, granted))
 
     def send_retained(self, connection: ClientConnection, topic_filter: str, qos: int) -> None:
-        """What is retained under a filter just subscribed to, and nothing else [MQTT-3.3.1-6]."""
+        """Send what is retained under a filter just subscribed to, and nothing else [MQTT-3.3.1-6]."""
         if "+" in topic_filter or "#" in topic_filter:
             topics = [topic.decode() for topic in self._retained_topics.match(topic_filter.encode())]
         else:

@@ -64,8 +64,8 @@ class UnsupportedProtocol(MalformedPacket):
 
 
 def packet_size(buffer: bytes | bytearray, limit_bytes: int = MAX_PACKET_BYTES) -> int | None:
-    """The size of the packet at the head of `buffer`, or None while that cannot be known yet; MalformedPacket
-    when it is above the limit."""
+    """Return the size of the packet at the head of `buffer`, or None while that cannot be known yet;
+    MalformedPacket when it is above the limit."""
     if buffer:
         _check_header(buffer[0])  # at once: what is no MQTT may never send the rest of its "packet"
     try:
@@ -80,7 +80,7 @@ def packet_size(buffer: bytes | bytearray, limit_bytes: int = MAX_PACKET_BYTES) 
 
 
 def check(packet: bytes) -> int:
-    """The type of a whole packet; MalformedPacket unless amqtt may be trusted to decode it."""
+    """Return the type of a whole packet; MalformedPacket unless amqtt may be trusted to decode it."""
     _check_header(packet[0])
     kind = packet[0] >> 4
     body = _Body(packet)
@@ -98,7 +98,7 @@ def check(packet: bytes) -> int:
 
 
 def password(packet: bytes) -> bytes | None:
-    """The password of a CONNECT that passed `check`, as the bytes it is [MQTT-3.1.3.5]."""
+    """Return the password of a CONNECT that passed `check`, as the bytes it is [MQTT-3.1.3.5]."""
     return _check_connect(_Body(packet))
 
 
@@ -193,7 +193,7 @@ class _Body:
         return text
 
     def topic(self) -> str:
-        """A topic or filter: text of not so many levels that a tree of them becomes too deep."""
+        """Return a topic or filter: text of not so many levels that a tree of them becomes too deep."""
         text = self.text()
         if text.count("/") > MAX_SEPARATORS:
             raise MalformedPacket(f"a topic of more than {MAX_SEPARATORS + 1} levels")

@@ -142,12 +142,12 @@ def fingerprint(part: Callable[..., Any]) -> Fingerprint:
 
 
 def fingerprints() -> dict[str, Fingerprint]:
-    """Of the amqtt that is installed."""
+    """Return those of the amqtt that is installed."""
     return {name: fingerprint(part) for name, part in _NAMES.items()}
 
 
 def changes(reviewed: Mapping[str, Fingerprint], installed: Mapping[str, Fingerprint]) -> list[str]:
-    """What differs, one sentence a name."""
+    """Return what differs, one sentence a name."""
     found = []
     for name in sorted(reviewed.keys() | installed.keys()):
         before, now = reviewed.get(name), installed.get(name)

@@ -46,7 +46,7 @@ class Outbox:
         self.dropped = 0
 
     def open(self, wire: Wire) -> None:
-        """A connection is there: send again what was not acknowledged [MQTT-4.4.0-1], then what waited."""
+        """Use a connection: send again what was not acknowledged [MQTT-4.4.0-1], then what waited."""
         self._wire = wire
         for message in self._session.inflight_out.values():
             wire.write(_release(message) if message.pubrec_packet else _publish(message, dup=True))
@@ -72,8 +72,9 @@ class Outbox:
             self._wire.write(_publish(message))
 
     def acknowledged(self, packet_id: int, qos: int) -> None:
-        """PUBACK (of QoS 1), or PUBCOMP (of QoS 2): the message has arrived. An unknown id is a repetition,
-        and no error; one that goes by the other QoS, or was not released yet, is [MQTT-4.3.2-2, 4.3.3-1]."""
+        """Take a PUBACK (of QoS 1), or PUBCOMP (of QoS 2): the message has arrived. An unknown id is a
+        repetition, and no error; one that goes by the other QoS, or was not released yet, is [MQTT-4.3.2-2,
+        4.3.3-1]."""
         message = self._session.inflight_out.get(packet_id)
         if message is None:
             return
@@ -83,7 +84,7 @@ class Outbox:
         self._fill_window()
 
     def received(self, packet_id: int) -> None:
-        """PUBREC: the client has the QoS 2 message; release it, also when we no longer know of it."""
+        """Take a PUBREC: the client has the QoS 2 message; release it, also when we no longer know of it."""
         message = self._session.inflight_out.get(packet_id)
         if message is not None:
             if message.qos != QOS_2:

@@ -36,7 +36,7 @@ class PacketReader(StreamReaderAdapter):  # type: ignore[misc]  # amqtt is untyp
         """Of one packet; more only for those who have logged in: five strangers could have a gigabyte."""
 
     async def packet(self) -> bytes | None:
-        """The next whole packet, None at the end; MalformedPacket if its length cannot be one."""
+        """Return the next whole packet, None at the end; MalformedPacket if its length cannot be one."""
         while (size := framing.packet_size(self._buffer, self.limit_bytes)) is None or size > len(
             self._buffer
         ):

@@ -58,7 +58,7 @@ class Subscriptions:
             self.remove(client_id, topic_filter)
 
     def of(self, client_id: str) -> dict[str, int]:
-        """A client's filters and their QoS."""
+        """Return a client's filters and their QoS."""
         return dict(self._of_client.get(client_id, {}))
 
     @property
@@ -66,7 +66,7 @@ class Subscriptions:
         return self._root.is_bare
 
     def match(self, topic: str) -> dict[str, int]:
-        """Who gets a message: each client once, at the highest QoS of its filters [MQTT-3.3.5-1]."""
+        """Return who gets a message: each client once, at the highest QoS of its filters [MQTT-3.3.5-1]."""
         wanted: dict[str, int] = {}
         for level in _ending_in(self._root, topic.split("/"), wildcards=not topic.startswith("$")):
             for client_id, qos in level.granted.items():
@@ -76,7 +76,8 @@ class Subscriptions:
 
 
 def _ending_in(level: _Level, names: list[str], *, wildcards: bool) -> Iterator[_Level]:
-    """Where the filters end that match `names`. A leading wildcard does not match `$...` [MQTT-4.7.2-1]."""
+    """Yield where the filters end that match `names`. A leading wildcard does not match `$...`
+    [MQTT-4.7.2-1]."""
     if wildcards and "#" in level.below:
         yield level.below["#"]  # "#" also stands for the level above it: a/# matches a
     if not names:
@@ -89,7 +90,8 @@ def _ending_in(level: _Level, names: list[str], *, wildcards: bool) -> Iterator[
 
 
 def is_valid(topic_filter: str) -> bool:
-    """Whether wildcards stand alone in their level, and "#" in the last only [MQTT-4.7.1-2, MQTT-4.7.1-3]."""
+    """Say whether wildcards stand alone in their level, and "#" in the last only [MQTT-4.7.1-2,
+    MQTT-4.7.1-3]."""
     *upper, last = topic_filter.split("/")
     return (
         bool(topic_filter)

@@ -43,13 +43,14 @@ class Broker:
     # --- what the transport calls -----------------------------------------------------------------------
 
     def opened(self, port: Port, now_s: float) -> Connection:
-        """A transport connection was accepted."""
+        """Begin with a transport connection was accepted."""
         connection = Connection(port, now_s)
         connection.group = self._watch.add(connection, self.config.connect_timeout_s)
         return connection
 
     def received(self, connection: Connection, data: bytes, now_s: float) -> None:
-        """Bytes came in, cut anywhere. Never raises: what breaks the protocol closes the connection."""
+        """Take bytes that came in, cut anywhere. Never raises: what breaks the protocol closes the
+        connection."""
         if not connection.is_open:
             return
         pending = connection.pending
@@ -72,11 +73,12 @@ class Broker:
             self._close(connection, str(refusal))  # [MQTT-3.2.2-5]
 
     def lost(self, connection: Connection, now_s: float) -> None:
-        """The transport connection ended (FIN, RST, timeout): will, unless DISCONNECT came [MQTT-3.1.2-8]."""
+        """End a connection, as its transport did (FIN, RST, timeout), with its will unless DISCONNECT came
+        [MQTT-3.1.2-8]."""
         self._end(connection, "connection lost", with_will=True)
 
     def next_deadline_s(self) -> float | None:
-        """When `tick` should next be called; early is harmless. None: no connection is watched."""
+        """Return when `tick` should next be called; early is harmless. None: no connection is watched."""
         silent_s = self._watch.deadline_s
         if not self._late:
             return silent_s
@@ -97,14 +99,15 @@ class Broker:
             self._close(connection, reason, with_will=True)
 
     def congested(self, connection: Connection, congested: bool) -> None:
-        """The transport holds too much unsent data, or no longer: meanwhile QoS 0 messages are dropped."""
+        """Take note that the transport holds too much unsent data, or no longer: meanwhile QoS 0 messages are
+        dropped."""
         session = connection.session
         if session is not None and session.connection is connection:
             session.write_qos0 = None if congested else connection.write
 
     def stop(self) -> None:
-        """Orderly end: close every session's connection, then publish their wills, so that memory kept says
-        who is gone. Connections still without a session are the transport's to close."""
+        """End in good order: close every session's connection, then publish their wills, so that memory kept
+        says who is gone. Connections still without a session are the transport's to close."""
         gone = [session.connection for session in self.sessions.values() if session.connection is not None]
         for connection in gone:
             self._close(connection, "broker stopped")
@@ -112,14 +115,15 @@ class Broker:
             self._publish_will(connection)
 
     def snapshot(self) -> bytes:
-        """The memory that survives a restart: retained messages, kept sessions (of connected clients too)."""
+        """Return the memory that survives a restart: retained messages, kept sessions (of connected clients
+        too)."""
         return snapshot.encode(self._router.retained, self.sessions)
 
     @classmethod
     def restore(
         cls, data: bytes, config: BrokerConfig | None = None, observer: Observer | None = None
     ) -> Broker:
-        """A broker with the memory of `snapshot`; nobody is connected. Raises SnapshotError."""
+        """Return a broker with the memory of `snapshot`; nobody is connected. Raises SnapshotError."""
         broker = cls(config, observer)
         retained, sessions = snapshot.decode(data, broker.config.inflight_window, broker.config.queue_limit)
         for topic, (qos, payload) in retained.items():
@@ -192,7 +196,8 @@ class Broker:
     def _publish(
         self, session: Session, connection: Connection, data: bytes, position: int, start: int, stop: int
     ) -> None:
-        """A PUBLISH of the client. Cut from `data` without a detour: this is what a broker does all day."""
+        """Take a PUBLISH of the client. Cut from `data` without a detour: this is what a broker does all
+        day."""
         first = data[position]
         qos = first >> 1 & 3
         if stop - start < 2:
@@ -242,7 +247,7 @@ class Broker:
             raise ProtocolError("QoS 3 [MQTT-3.3.1-4]")
 
     def _may_publish(self, session: Session, topic: bytes) -> bool:
-        """Whether the access rules let it; where they do not, nobody is told but the broker's log
+        """Say whether the access rules let it; where they do not, nobody is told but the broker's log
         [MQTT-3.3.5-2]."""
         if self._allows(session, topic):
             return True
@@ -256,7 +261,7 @@ class Broker:
         return authorize is None or authorize(session.client_id, topic.decode(), True)
 
     def _other(self, session: Session, connection: Connection, first: int, body: bytes) -> None:
-        """Every packet that is not on the fast path."""
+        """Take every packet that is not on the fast path."""
         kind, flags = first >> 4, first & 15
         if kind in _ACKNOWLEDGEMENTS:
             packet_id = packets.parse_acknowledgement(kind, flags, body)
@@ -346,13 +351,13 @@ class Broker:
         return True
 
     def _close(self, connection: Connection, reason: str, *, with_will: bool = False) -> None:
-        """The broker closes the connection."""
+        """Close the connection, as the broker."""
         if connection.is_open:
             connection.port.close()
             self._end(connection, reason, with_will=with_will)
 
     def _end(self, connection: Connection, reason: str, *, with_will: bool) -> None:
-        """The connection is no more, whoever ended it."""
+        """End the connection, whoever ended it."""
         if not connection.is_open:
             return
         connection.is_open = False
@@ -418,7 +423,7 @@ class Broker:
                 self._router.deliver_retained(session, found, qos)
 
     def _released(self, session: Session, connection: Connection, packet_id: int) -> None:
-        """PUBREL: hand the QoS 2 message on, once; an unknown id is a repeat of one [MQTT-4.3.3-2]."""
+        """Take a PUBREL: hand the QoS 2 message on, once; an unknown id is a repeat of one [MQTT-4.3.3-2]."""
         message = session.incoming.pop(packet_id, None)
         if message is not None:
             topic, payload, retain = message

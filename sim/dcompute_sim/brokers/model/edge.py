@@ -22,13 +22,13 @@ class Observer(Protocol):
     """Is told what the broker hears and decides; for traces and counters."""
 
     def connect_heard(self, client_id: str, connect: Connect) -> None:
-        """A CONNECT that is accepted."""
+        """Hear of a CONNECT that is accepted."""
         ...
 
     def subscribe_heard(self, client_id: str, wanted: Sequence[tuple[bytes, int]]) -> None: ...
 
     def publish_heard(self, client_id: str, flags: int, topic: bytes, payload: bytes) -> None:
-        """A PUBLISH that is taken in. `flags`: its first byte."""
+        """Hear of a PUBLISH that is taken in. `flags`: its first byte."""
         ...
 
     def disconnect_heard(self, client_id: str) -> None: ...
@@ -38,7 +38,7 @@ class Observer(Protocol):
     def session_closed(self, client_id: str, reason: str) -> None: ...
 
     def connection_refused(self, client_id: str, reason: str) -> None:
-        """It never became a session; the client id is "" when it was not read."""
+        """Hear of a connection that never became a session; the client id is "" when it was not read."""
         ...
 
     def will_published(self, client_id: str, topic: str, payload: bytes) -> None: ...

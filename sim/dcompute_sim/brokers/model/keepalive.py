@@ -29,7 +29,7 @@ class KeepaliveGroup(OrderedDict[H, None]):
         self.step_s = step_s
 
     def deadline_s(self) -> float:
-        """When the longest silent one is given up. The group must not be empty."""
+        """Return when the longest silent one is given up. The group must not be empty."""
         due_s = next(iter(self)).last_in_s + self.timeout_s
         return math.ceil(due_s / self.step_s) * self.step_s if self.step_s else due_s
 

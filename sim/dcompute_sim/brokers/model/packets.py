@@ -73,7 +73,7 @@ class Reader:
         return high << 8 | low
 
     def field(self) -> bytes:
-        """Bytes preceded by their length."""
+        """Return the bytes preceded by their length."""
         high, low = self.take(2)
         return self.take(high << 8 | low)
 
@@ -225,7 +225,7 @@ def _check_size(topic: bytes) -> None:
 
 
 def encode_length(length: int) -> bytes:
-    """The remaining length of a fixed header (2.2.3)."""
+    """Return the remaining length of a fixed header (2.2.3)."""
     if length < 128:
         return bytes((length,))
     encoded = bytearray()
@@ -237,7 +237,7 @@ def encode_length(length: int) -> bytes:
 
 
 def publish_head(topic: bytes, payload: bytes, qos: int, retain: bool = False) -> bytes:
-    """All of a PUBLISH that comes before its packet id (QoS 1, 2) or its payload (QoS 0)."""
+    """Return all of a PUBLISH that comes before its packet id (QoS 1, 2) or its payload (QoS 0)."""
     length = 2 + len(topic) + len(payload) + (2 if qos else 0)
     return b"%c%b%b%b" % (
         PUBLISH << 4 | qos << 1 | retain,
@@ -248,7 +248,7 @@ def publish_head(topic: bytes, payload: bytes, qos: int, retain: bool = False) -
 
 
 def connack(session_present: bool, code: ReturnCode) -> bytes:
-    """CONNACK; session present only with ACCEPTED [MQTT-3.2.2-4]."""
+    """Return a CONNACK; session present only with ACCEPTED [MQTT-3.2.2-4]."""
     return bytes((CONNACK << 4, 2, session_present, code))
 
 
@@ -257,6 +257,6 @@ REFUSED = 0x80
 
 
 def suback(packet_id: int, granted: list[int]) -> bytes:
-    """SUBACK with one return code for each filter, in order [MQTT-3.8.4-5, 3.9.3-1]."""
+    """Return a SUBACK with one return code for each filter, in order [MQTT-3.8.4-5, 3.9.3-1]."""
     body = packet_id.to_bytes(2, "big") + bytes(granted)
     return bytes((SUBACK << 4,)) + encode_length(len(body)) + body

@@ -35,7 +35,7 @@ class Router:
             self._index.discard(session, topic_filter)
 
     def forget(self, session: Session) -> None:
-        """Its subscriptions end with it."""
+        """End its subscriptions."""
         for topic_filter in session.subscriptions:
             self._index.discard(session, topic_filter)
 
@@ -71,11 +71,11 @@ class Router:
                 self._dropped(session, topic, "reads too slowly")
 
     def retained_for(self, topic_filter: bytes) -> list[Retained]:
-        """What is retained for a filter: topic, QoS and payload."""
+        """Return what is retained for a filter: topic, QoS and payload."""
         return [(topic, *self.retained[topic]) for topic in self._retained_topics.match(topic_filter)]
 
     def deliver_retained(self, session: Session, found: list[Retained], granted: int) -> None:
-        """What was retained for a filter just subscribed to, RETAIN on [MQTT-3.3.1-6, 3.3.1-8]."""
+        """Send what was retained for a filter just subscribed to, RETAIN on [MQTT-3.3.1-6, 3.3.1-8]."""
         for topic, published, payload in found:
             qos = min(published, granted)
             head = packets.publish_head(topic, payload, qos, retain=True)

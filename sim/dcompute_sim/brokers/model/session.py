@@ -100,7 +100,7 @@ class Session:
         return False
 
     def puback(self, packet_id: int) -> None:
-        """A QoS 1 message has arrived."""
+        """Settle a QoS 1 message: it has arrived."""
         packet = self.inflight.get(packet_id)
         if packet is None:
             if packet_id == 0:
@@ -111,7 +111,8 @@ class Session:
         self._arrived(packet_id)
 
     def pubrec(self, packet_id: int) -> None:
-        """A QoS 2 message has arrived: release it [MQTT-4.3.3-1]; an unknown one too, it may be a repeat."""
+        """Release a QoS 2 message, which has arrived [MQTT-4.3.3-1]; an unknown one too, it may be a
+        repeat."""
         packet = self.inflight.get(packet_id)
         pubrel = PUBREL_HEAD + packet_id.to_bytes(2, "big")
         if packet is not None:
@@ -122,7 +123,7 @@ class Session:
             self.write(pubrel)
 
     def pubcomp(self, packet_id: int) -> None:
-        """A QoS 2 message is complete."""
+        """Settle a QoS 2 message: it is complete."""
         packet = self.inflight.get(packet_id)
         if packet is None:
             return

@@ -29,7 +29,7 @@ class _Snapshot(msgspec.Struct, frozen=True):
 
 
 def encode(retained: dict[bytes, tuple[int, bytes]], sessions: dict[str, Session]) -> bytes:
-    """JSON, with byte strings in base64; clean sessions are left out."""
+    """Return it as JSON, with byte strings in base64; clean sessions are left out."""
     return msgspec.json.encode(
         _Snapshot(
             _FORMAT,
@@ -53,7 +53,7 @@ def encode(retained: dict[bytes, tuple[int, bytes]], sessions: dict[str, Session
 def decode(
     data: bytes, window: int, queue_limit: int
 ) -> tuple[dict[bytes, tuple[int, bytes]], list[Session]]:
-    """The retained messages and (absent) sessions of a snapshot. Raises SnapshotError."""
+    """Return the retained messages and (absent) sessions of a snapshot. Raises SnapshotError."""
     try:
         snapshot = msgspec.json.decode(data, type=_Snapshot)
     except msgspec.MsgspecError as error:

@@ -17,7 +17,7 @@ _CACHED_TOPICS = 50_000  # topics whose routes are remembered; a flood of new to
 
 
 def has_wildcard(topic_filter: bytes) -> bool:
-    """Whether this filter can match more than one topic."""
+    """Say whether this filter can match more than one topic."""
     # `b"+" in` asks first whether that is a number, which fails with an error: ten times the time.
     return topic_filter.find(b"+") >= 0 or topic_filter.find(b"#") >= 0
 
@@ -97,7 +97,8 @@ class SubscriptionIndex(Generic[S]):
         return len(self._exact) + levels
 
     def route(self, topic: bytes) -> Route[S]:
-        """Who is to get a message of `topic`, at the highest QoS of their matching filters [MQTT-3.3.5-1]."""
+        """Return who is to get a message of `topic`, at the highest QoS of their matching filters
+        [MQTT-3.3.5-1]."""
         found = dict(self._exact.get(topic, ()))
         levels = topic.split(b"/")
         nodes = [self._wild]
@@ -184,7 +185,7 @@ class TopicTree:
             del node.children[level]
 
     def match(self, topic_filter: bytes) -> list[bytes]:
-        """The topics `topic_filter` matches, in an order that depends only on what was added when."""
+        """Return the topics `topic_filter` matches, in an order that depends only on what was added when."""
         found: list[_TopicNode | bytes] = [self._root]
         for depth, level in enumerate(topic_filter.split(b"/")):
             if level == b"#":
@@ -205,7 +206,8 @@ class TopicTree:
 
 
 def _descendants(top: _TopicNode | bytes, *, hide_dollar: bool) -> list[_TopicNode | bytes]:
-    """`top` itself ("sport/#" matches "sport", 4.7.1.2) and all below; depth first, without recursion."""
+    """List `top` itself ("sport/#" matches "sport", 4.7.1.2) and all below; depth first, without
+    recursion."""
     if not isinstance(top, _TopicNode):
         return [top]
     found: list[_TopicNode | bytes] = [top]

@@ -43,7 +43,7 @@ _OF: Mapping[str, Explain] = {
 
 
 def why(events: Sequence[t.Event], result: Result) -> list[str]:
-    """What led to a result that is not held; [] for one that is, and where nothing more is known."""
+    """Return what led to a result that is not held; [] for one that is, and where nothing more is known."""
     if result.outcome.status is Status.HELD:
         return []
     told = [*not_booted(events), *away(events)]

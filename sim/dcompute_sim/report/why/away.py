@@ -10,7 +10,7 @@ from dcompute_sim.report.text import seconds
 
 
 def away(events: Sequence[t.Event]) -> list[str]:
-    """Who of the two was, since when, and after which fault."""
+    """Return who of the two was, since when, and after which fault."""
     since: dict[str, str] = {}
     fault = ""
     for event in events:

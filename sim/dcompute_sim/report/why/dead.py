@@ -22,7 +22,8 @@ _OF_DEATHS = (*_SO_THAT, "its will", "its client id", "keepalive")
 
 
 def dead(events: Sequence[t.Event], result: Result) -> list[str]:
-    """A table of deaths by cause, then for the first offending events what happened before or after them."""
+    """Return a table of deaths by cause, then for the first offending events what happened before or after
+    them."""
     history = history_of(events)
     told = _by_cause(history, result)
     if not told and result.name == "dead_within":
@@ -38,8 +39,8 @@ def dead(events: Sequence[t.Event], result: Result) -> list[str]:
 
 
 def _by_cause(history: History, result: Result) -> list[str]:
-    """Of each kind of fault how many, and how soon; and how many that no fault of their nodes explains: for
-    `no_false_deaths` those that it found wrong, and those that an outage or a stop explains."""
+    """Say of each kind of fault how many, and how soon; and how many that no fault of their nodes explains:
+    for `no_false_deaths` those that it found wrong, and those that an outage or a stop explains."""
     judged_here = result.name == "no_false_deaths"
     wrong = {id(event) for event in result.outcome.offending}
     caused: dict[int, InjectedFault] = {}
@@ -71,7 +72,7 @@ def _by_cause(history: History, result: Result) -> list[str]:
 
 
 def _against_the_protocol(events: Sequence[t.Event], result: Result) -> list[str]:
-    """What the broker heard of these nodes, or did not, that it tells deaths by."""
+    """Return what the broker heard of these nodes, or did not, that it tells deaths by."""
     nodes = {getattr(event, "node", "") for event in result.outcome.offending}
     broken: dict[str, list[str]] = {}
     for event in events:
@@ -86,7 +87,7 @@ def _range(values: Sequence[float]) -> str:
 
 
 def _after(events: Sequence[t.Event], fault: InjectedFault) -> str:
-    """What was seen of a node after a fault: each thing when it first was."""
+    """Return what was seen of a node after a fault: each thing when it first was."""
     first: dict[str, float] = {}
     for event in events[fault.at + 1 :]:
         words = _step(event, fault.node)

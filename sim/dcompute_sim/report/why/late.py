@@ -24,7 +24,8 @@ _STAGES = (
 
 
 def late(events: Sequence[t.Event], result: Result) -> list[str]:
-    """Where the late ones spent most of their time, whose they are, and which faults were on meanwhile."""
+    """Return where the late ones spent most of their time, whose they are, and which faults were on
+    meanwhile."""
     (measured,) = result.outcome.distributions or (Measurement("", "s", ()),)
     bound_s = measured.bound
     over = [
@@ -45,8 +46,8 @@ def late(events: Sequence[t.Event], result: Result) -> list[str]:
 
 
 def _stages(over: Sequence[tuple[Task, float]]) -> str:
-    """The fewest stages that took most of their time: of all tasks together, for the median of a stage that
-    only some went through is nothing."""
+    """Return the fewest stages that took most of their time: of all tasks together, for the median of a stage
+    that only some went through is nothing."""
     spent_us = [0] * len(_STAGES)
     for task, _ in over:
         moments = [task.sent[0].t_us, task.sent[-1].t_us]

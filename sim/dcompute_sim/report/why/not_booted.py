@@ -14,7 +14,7 @@ _RAISED = re.compile(r"\w*(Error|Exception|Exit)(: .*)?$")
 
 
 def not_booted(events: Sequence[t.Event]) -> list[str]:
-    """One sentence for each way in which boards that never connected ended, or went on to fail."""
+    """Return one sentence for each way in which boards that never connected ended, or went on to fail."""
     said: dict[str, str] = {}  # board -> the last exception that its program printed, or how that ended
     ends_raised: dict[str, bool] = {}  # whether the last line that it printed is an exception
     heap: dict[str, str] = {}

@@ -13,7 +13,7 @@ _NODES = 3  # told of
 
 
 def order(events: Sequence[t.Event], result: Result) -> list[str]:
-    """The first task of each node that was taken while another had to come first."""
+    """Return the first task of each node that was taken while another had to come first."""
     told: dict[str, str] = {}
     for waited, taken in pairwise(result.outcome.offending):
         if not isinstance(waited, t.TaskReceived) or not isinstance(taken, t.TaskTaken):

@@ -23,7 +23,8 @@ _UNKNOWN = "it was connected; nothing in the trace says why"
 
 
 def unfinished(events: Sequence[t.Event], result: Result) -> list[str]:
-    """Who has the tasks without a result, what became of them there, and in what state these nodes ended."""
+    """Return who has the tasks without a result, what became of them there, and in what state these nodes
+    ended."""
     without = {
         name: task
         for name, task in tasks(events).items()
@@ -54,7 +55,7 @@ def unfinished(events: Sequence[t.Event], result: Result) -> list[str]:
 
 
 def _to_try(events: Sequence[t.Event], fates: Counter[str], without: int) -> list[str]:
-    """What would help, where what became of most says so."""
+    """Return what would help, where what became of most says so."""
     if deaf := _deaf(events):
         return [
             f"what to try: {named(deaf)} took no task at all: a program gets them on the topic that is its "
@@ -78,7 +79,7 @@ def _to_try(events: Sequence[t.Event], fates: Counter[str], without: int) -> lis
 
 
 def _deaf(events: Sequence[t.Event]) -> list[str]:
-    """Who runs a program of somebody else's, was sent tasks, and took none."""
+    """Return who runs a program of somebody else's, was sent tasks, and took none."""
     sent: dict[str, None] = {}
     foreign: set[str] = set()
     for event in events:
@@ -93,7 +94,7 @@ def _deaf(events: Sequence[t.Event]) -> list[str]:
 
 
 def _unsent(count: int, replay: Replay, history: History) -> str:
-    """Why an executor kept tasks: nobody was left, or all had as many as they take."""
+    """Tell why an executor kept tasks: nobody was left, or all had as many as they take."""
     told = f"{plural(count, 'task')} never sent"
     nodes = [node for node in history.stories if node]
     away = [node for node in nodes if replay.nodes[node].link != "connected"]
@@ -122,7 +123,7 @@ def _whose(by_node: Counter[str], first: Sequence[str], count: int) -> str:
 
 
 def _dropped(events: Sequence[t.Event]) -> dict[tuple[str, str], t.Event]:
-    """(task, node) -> the last time that somebody refused or dropped it, and said so."""
+    """Return (task, node) -> the last time that somebody refused or dropped it, and said so."""
     found: dict[tuple[str, str], t.Event] = {}
     for event in events:
         if isinstance(
@@ -135,7 +136,7 @@ def _dropped(events: Sequence[t.Event]) -> dict[tuple[str, str], t.Event]:
 def _fate(
     name: str, task: Task, drops: dict[tuple[str, str], t.Event], history: History, at_end: UnderWay
 ) -> str:
-    """What became of a task where it was sent last."""
+    """Return what became of a task where it was sent last."""
     last = task.sent[-1]
     node = last.node
     # An executor in doubt sends the same again: what counts is since when that node could have it.
@@ -166,7 +167,7 @@ def _fate(
 
 
 def _stop_after(history: History, node: str, since_us: int) -> str:
-    """That the node's program ended after a time, and by which fault; "" if it did not."""
+    """Say that the node's program ended after a time, and by which fault; "" if it did not."""
     story = history.story(node)
     stop = next((event for _, event in story.stops if event.t_us >= since_us and event.how != "hang"), None)
     if stop is None:

@@ -75,7 +75,8 @@ class BlockFlash:
     def cuts(
         self, before: FlashState, changes: Sequence[Change], every: int = 1
     ) -> Iterator[tuple[BlockCut, FlashState | None]]:
-        """Every `every`-th cut while `changes` are done to a flash with `before`; the last is after all."""
+        """Yield every `every`-th cut while `changes` are done to a flash with `before`; the last is after
+        all."""
         orders = [self._new(), *_made(before), _order("watch"), *map(_change, changes)]
         yield from self._run([*orders, _order("cuts", every=every, seed=self._seed)])
 
@@ -86,7 +87,8 @@ class BlockFlash:
         later: Mapping[BlockCut, Sequence[Change]],
         every: int = 1,
     ) -> Iterator[tuple[BlockCut, FlashState | None]]:
-        """The same for a second failure: `later` says what was done after the power had failed at a cut."""
+        """Yield the same for a second failure: `later` says what was done after the power had failed at a
+        cut."""
         orders = [self._new(), *_made(before), _order("watch"), *map(_change, changes)]
         for cut, done in later.items():
             orders.append(_order("back", to=cut.operation, variant=cut.variant, seed=self._seed))
@@ -96,8 +98,8 @@ class BlockFlash:
     def flipped(
         self, before: FlashState, changes: Sequence[Change], operations: Iterable[int]
     ) -> Iterator[tuple[BlockCut, FlashState | None]]:
-        """The flash after all `changes`, when a bit of one operation's flipped and nobody was told; for each
-        of these operations, by its number from 1."""
+        """Yield the flash after all `changes`, when a bit of one operation's flipped and nobody was told; for
+        each of these operations, by its number from 1."""
         made, done = list(_made(before)), list(map(_change, changes))
         orders: list[bytes] = []
         for number in operations:
@@ -152,7 +154,7 @@ def _change(change: Change) -> bytes:
 
 
 def _made(flash: FlashState) -> Iterator[bytes]:
-    """The orders that bring `flash` about on an empty one."""
+    """Yield the orders that bring `flash` about on an empty one."""
     for number, path in enumerate(sorted(flash), 1):
         content = flash[path]
         if content is None:
