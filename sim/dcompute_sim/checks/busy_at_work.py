@@ -9,22 +9,9 @@ from typing import ClassVar
 
 from dcompute.parts import number_of
 from dcompute_sim import trace as t
-from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, of_kinds
+from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive
+from dcompute_sim.checks.ledger import Ledger
 
-_OF_WORK = frozenset(
-    {
-        t.NodeDefined,
-        t.NodeStarted,
-        t.NodeStopped,
-        t.ParticipantDefined,
-        t.StatusPublished,
-        t.TaskFinished,
-        t.TaskReceived,
-        t.TaskSettled,
-        t.TaskTaken,
-        t.TaskWithdrawn,
-    }
-)
 _IDLE = "ready"
 _AT_WORK = "busy"
 
@@ -44,58 +31,8 @@ class BusyAtWork(Check):
     occasion: ClassVar[str] = "tasks that are done: a stream under `workload:`"
 
     def judge(self, trace: Sequence[t.Event]) -> CheckOutcome:
-        foreign: set[str] = set()
-        settled: set[str] = set()
-        boards: dict[str, None] = {}  # of which a result is all that is seen of a task's end
-        at_work: defaultdict[str, set[str]] = defaultdict(set)
-        waiting: defaultdict[str, dict[str, int]] = defaultdict(dict)  # which of all that were received
-        received = 0
-        found_by: dict[str, int] = {}  # node -> how many had been received when it finished its last one
-        status: dict[str, str] = {}
-        wrong: list[t.Event] = []
-        finished = 0
-        for event in of_kinds(_OF_WORK, trace):
-            match event:
-                case t.NodeDefined(node=node, foreign=True):
-                    foreign.add(node)
-                case t.NodeDefined(node=node, kind=kind) if kind != "python":
-                    boards[node] = None
-                case t.ParticipantDefined(name=name, node=node):  # a clone is what its double is
-                    if node in foreign:
-                        foreign.add(name)
-                    if node in boards:
-                        boards[name] = None
-                case t.TaskSettled(task=task):
-                    settled.add(task)
-                    for node in boards:
-                        at_work[node].discard(task)
-                case t.NodeStarted(node=node):
-                    at_work.pop(node, None)
-                    waiting.pop(node, None)
-                    status.pop(node, None)
-                case t.NodeStopped(node=node) if event.how != "hang":
-                    at_work.pop(node, None)
-                case t.TaskReceived(node=node, task=task):
-                    received += 1
-                    waiting[node][task] = received
-                case t.TaskWithdrawn(node=node, task=task):
-                    waiting[node].pop(task, None)
-                case t.TaskTaken(node=node, task=task) if node not in foreign:
-                    waiting[node].pop(task, None)
-                    if task not in settled or node not in boards:
-                        at_work[node].add(task)
-                case t.StatusPublished(node=node):
-                    before, status[node] = status.get(node), event.status
-                    oldest = next(iter(waiting[node].values()), math.inf)
-                    overlooks = before == _AT_WORK and oldest <= found_by.get(node, 0)
-                    if event.status == _IDLE and (at_work[node] or overlooks):
-                        wrong.append(event)
-                case t.TaskFinished(node=node, task=task) if task in at_work[node]:
-                    at_work[node].discard(task)
-                    found_by[node] = received
-                    finished += 1
-                    if status.get(node) == _IDLE:
-                        wrong.append(event)
+        ledger = _StatusLedger().read(trace)
+        finished, wrong = ledger.finished, ledger.wrong
         figures = {"finished": finished, "wrong": len(wrong)}
         if wrong:
             told = (
@@ -106,3 +43,87 @@ class BusyAtWork(Check):
         if not finished:
             return inconclusive("no task was seen at work", figures)
         return held(f"{number_of(finished, 'task')}, at each of which its node was `{_AT_WORK}`", figures)
+
+
+class _StatusLedger(Ledger):
+    """What each node said of itself, and what it had to do meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.finished = 0
+        self.wrong: list[t.Event] = []
+        self._foreign: set[str] = set()
+        self._settled: set[str] = set()
+        self._boards: dict[str, None] = {}  # of which a result is all that is seen of a task's end
+        self._at_work: defaultdict[str, set[str]] = defaultdict(set)
+        self._received = 0
+        self._waiting: defaultdict[str, dict[str, int]] = defaultdict(dict)  # which of all that were received
+        self._found_by: dict[str, int] = {}  # node -> how many were received when it finished its last one
+        self._status: dict[str, str] = {}
+        self.take_in = {
+            t.NodeDefined: self._node,
+            t.NodeStarted: self._started,
+            t.NodeStopped: self._stopped,
+            t.ParticipantDefined: self._participant,
+            t.StatusPublished: self._says,
+            t.TaskFinished: self._task_finished,
+            t.TaskReceived: self._task_received,
+            t.TaskSettled: self._task_settled,
+            t.TaskTaken: self._task_taken,
+            t.TaskWithdrawn: lambda event: self._waiting[event.node].pop(event.task, None),
+        }
+
+    # --- who is there ------------------------------------------------------------------------------------
+
+    def _node(self, event: t.NodeDefined) -> None:
+        if event.foreign:
+            self._foreign.add(event.node)
+        elif event.kind != "python":
+            self._boards[event.node] = None
+
+    def _participant(self, event: t.ParticipantDefined) -> None:
+        if event.node in self._foreign:  # a clone is what its double is
+            self._foreign.add(event.name)
+        if event.node in self._boards:
+            self._boards[event.name] = None
+
+    def _started(self, event: t.NodeStarted) -> None:
+        for of_its_life in (self._at_work, self._waiting, self._status):
+            of_its_life.pop(event.node, None)
+
+    def _stopped(self, event: t.NodeStopped) -> None:
+        if event.how != "hang":
+            self._at_work.pop(event.node, None)
+
+    # --- what it has to do, and says ---------------------------------------------------------------------
+
+    def _task_received(self, event: t.TaskReceived) -> None:
+        self._received += 1
+        self._waiting[event.node][event.task] = self._received
+
+    def _task_taken(self, event: t.TaskTaken) -> None:
+        if event.node not in self._foreign:
+            self._waiting[event.node].pop(event.task, None)
+            if event.task not in self._settled or event.node not in self._boards:
+                self._at_work[event.node].add(event.task)
+
+    def _task_settled(self, event: t.TaskSettled) -> None:
+        self._settled.add(event.task)
+        for node in self._boards:
+            self._at_work[node].discard(event.task)
+
+    def _task_finished(self, event: t.TaskFinished) -> None:
+        if event.task in self._at_work[event.node]:
+            self._at_work[event.node].discard(event.task)
+            self._found_by[event.node] = self._received
+            self.finished += 1
+            if self._status.get(event.node) == _IDLE:
+                self.wrong.append(event)
+
+    def _says(self, event: t.StatusPublished) -> None:
+        node = event.node
+        before, self._status[node] = self._status.get(node), event.status
+        oldest = next(iter(self._waiting[node].values()), math.inf)
+        overlooks = before == _AT_WORK and oldest <= self._found_by.get(node, 0)
+        if event.status == _IDLE and (self._at_work[node] or overlooks):
+            self.wrong.append(event)

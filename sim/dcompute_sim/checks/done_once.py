@@ -65,8 +65,7 @@ class DoneOnce(Check):
     occasion: ClassVar[str] = "tasks that an executor is asked for: a stream under `workload:`"
 
     def judge(self, trace: Sequence[t.Event]) -> CheckOutcome:
-        ledger = _WorkLedger()
-        ledger.read(trace)
+        ledger = _WorkLedger().read(trace)
         work = ledger.work
         if not work:
             return inconclusive("no executor was asked for work")

@@ -50,8 +50,7 @@ class ExecutorApi(Check):
     within: Duration = Field(default=5.0, description="How much later a death may be told.")
 
     def judge(self, trace: Sequence[t.Event]) -> CheckOutcome:
-        ledger = _ExecutorLedger(round(self.within * 1e6))
-        ledger.read(trace)
+        ledger = _ExecutorLedger(round(self.within * 1e6)).read(trace)
         return ledger.outcome(
             f"true in all it said: {ledger.told()}",
             broken="the API is wrong: ",

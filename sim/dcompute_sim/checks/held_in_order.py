@@ -36,8 +36,7 @@ class HeldInOrder(Check):
     occasion: ClassVar[str] = "results: a stream under `workload:`"
 
     def judge(self, trace: Sequence[t.Event]) -> CheckOutcome:
-        ledger = _HeldLedger()
-        ledger.read(trace)
+        ledger = _HeldLedger().read(trace)
         judged = ledger.judged["judged"]
         return ledger.outcome(
             f"{number_of(judged, 'result or held task', 'results and held tasks')}, all in their order",

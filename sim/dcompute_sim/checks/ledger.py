@@ -8,7 +8,7 @@ A check that must remember much of many participants has a ledger: one method fo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 from dcompute_sim import trace as t
 from dcompute_sim.checks.breaches import Breaches
@@ -32,11 +32,12 @@ class Ledger:
         self.judged = dict.fromkeys(judged, 0)
         self.take_in: Taking = {}
 
-    def read(self, trace: Sequence[t.Event]) -> None:
-        """Take in a whole trace."""
+    def read(self, trace: Sequence[t.Event]) -> Self:
+        """Take in a whole trace; return the ledger."""
         for event in of_kinds(self.take_in, trace):
             self.take_in[type(event)](event)
         self.close(trace[-1].t_us if trace else 0)
+        return self
 
     def close(self, end_us: int) -> None:
         """Judge what is still owed, and will not come: the run is over."""

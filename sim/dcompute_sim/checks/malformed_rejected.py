@@ -27,8 +27,7 @@ class MalformedRejected(Check):
     occasion: ClassVar[str] = "a run in virtual time, where the broker model hears every word"
 
     def judge(self, trace: Sequence[t.Event]) -> CheckOutcome:
-        ledger = _RejectionLedger()
-        ledger.read(trace)
+        ledger = _RejectionLedger().read(trace)
         heard, rejected = ledger.heard, ledger.rejected
         silent, needless = ledger.silent, ledger.needless
         figures = {"malformed": heard, "rejected": rejected, "silent": len(silent), "needless": len(needless)}

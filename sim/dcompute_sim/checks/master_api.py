@@ -32,8 +32,7 @@ class MasterApi(Check):
     occasion: ClassVar[str] = "nodes or tasks that the master can be asked about"
 
     def judge(self, trace: Sequence[t.Event]) -> CheckOutcome:
-        ledger = _MasterLedger()
-        ledger.read(trace)
+        ledger = _MasterLedger().read(trace)
         if not ledger.answers and not ledger.breaches:
             return inconclusive("nothing was asked of the master's API", dict(ledger.judged))
         untold = {"not told yet when the master crashed": ledger.excused} if ledger.excused else {}

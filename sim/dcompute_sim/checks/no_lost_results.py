@@ -73,8 +73,7 @@ class NoLostResults(Check):
     within: Duration = Field(default=30.0, description="Of undisturbed connection; after it, one is overdue.")
 
     def judge(self, trace: Sequence[t.Event]) -> CheckOutcome:
-        ledger = _ResultLedger(round(self.within * 1e6), t.Participants(trace))
-        ledger.read(trace)
+        ledger = _ResultLedger(round(self.within * 1e6), t.Participants(trace)).read(trace)
         lost = ledger.lost
         figures = {"arrived": ledger.arrived, "lost": len(lost), **ledger.asides}
         excuses = {why: count for why, count in ledger.asides.items() if why != _AT_THE_END}

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from dcompute.parts import noun, number_of
-from dcompute_sim.checks.check import Check, CheckOutcome, excused, failed, held, inconclusive, of_kinds
+from dcompute_sim.checks.check import Check, CheckOutcome, excused, failed, held, inconclusive
+from dcompute_sim.checks.ledger import Ledger
 from dcompute_sim.checks.tasks import unnamed
 from dcompute_sim.trace import (
     Event,
@@ -21,10 +22,6 @@ from dcompute_sim.trace import (
     TaskSent,
 )
 
-_OF_RESULTS = frozenset(
-    {NodeDefined, ResultFromOutside, ResultTaken, TaskAsked, TaskFinished, TaskFromOutside, TaskSent}
-)
-
 
 class ResultsMatch(Check):
     """Every result that the master's program got answers its task, from a node that was given the task.
@@ -32,11 +29,10 @@ class ResultsMatch(Check):
     What the answer is, the scenario knows before anybody is asked; nothing is derived from what a node sent.
     A task may fail where the scenario says so: on python nodes with a `fail_rate`, or when it asks for what
     must fail; an executor says then what its program raised. A result says which attempt it answers, and that
-    one was sent to its node
-    (an executor looks after that itself). The answers of
-    somebody else's program are known only if the stream declares its `answer`; of others it is only judged
-    that the result names a task which that node was given. Whoever has not asked for a task takes each
-    result of it that somebody else published, or of one that somebody else sent.
+    one was sent to its node (an executor looks after that itself). The answers of somebody else's program are
+    known only if the stream declares its `answer`; of others it is only judged that the result names a task
+    which that node was given. Whoever has not asked for a task takes each result of it that somebody else
+    published, or of one that somebody else sent.
 
     Limit: what a result says beside its answer is not looked at, but for why it failed.
     """
@@ -47,56 +43,8 @@ class ResultsMatch(Check):
     )
 
     def judge(self, trace: Sequence[Event]) -> CheckOutcome:
-        who = Participants(trace)
-        asked: dict[str, TaskAsked] = {}
-        given_to: dict[str, set[tuple[str, int]]] = {}
-        foreign: set[str] = set()
-        meant_to_fail: dict[tuple[str, str], str] = {}  # (node, task) -> why, if that is known
-        outside: Counter[tuple[str, str]] = Counter()  # results of others' tasks that may come
-        wrong: list[Event] = []
-        taken = compared = meant = 0
-        for event in of_kinds(_OF_RESULTS, trace):
-            match event:
-                case NodeDefined(node=node, foreign=True):
-                    foreign.add(node)
-                case TaskAsked(task=task):
-                    asked[task] = event
-                case TaskSent(node=node, task=task, attempt=attempt):
-                    given_to.setdefault(task, set()).add((node, attempt))
-                case TaskFinished(node=node, task=task, ok=False, meant=True, why=why):
-                    meant_to_fail[who.owner(node), task] = why
-                case ResultFromOutside(node=node, task=task) | TaskFromOutside(node=node, task=task):
-                    outside[node, task] += 1
-                case ResultTaken(node=node, task=task, asker=asker) if outside[node, task] and (
-                    task not in asked or asked[task].asker != asker
-                ):
-                    outside[node, task] -= 1
-                case ResultTaken(node=node, task=task):
-                    taken += 1
-                    known = asked.get(task)
-                    if not task and node in foreign:
-                        continue  # a program that names no task: nothing can be known of it
-                    tries = [attempt for other, attempt in given_to.get(task, ()) if other == node]
-                    if known is not None and known.asker and not event.asker and not tries:
-                        continue  # that is its executor's business: whoever did not ask for it cannot tell
-                    if (
-                        known is None
-                        or not tries
-                        or (not event.asker and node not in foreign and event.attempt not in tries)
-                    ):
-                        wrong.append(event)
-                    elif node in foreign and not known.declared:
-                        continue
-                    else:
-                        compared += 1
-                        raised = meant_to_fail.get((node, task))
-                        may_fail = not event.ok and raised is not None
-                        if event.asker and raised not in ("", event.why):
-                            may_fail = False
-                        if known.answer not in (event.answer, event.value):
-                            meant += may_fail
-                            if not may_fail:
-                                wrong.append(event)
+        ledger = _AnswerLedger(Participants(trace)).read(trace)
+        taken, compared, meant, wrong = ledger.taken, ledger.compared, ledger.meant, ledger.wrong
         figures = {"taken": taken, "compared": compared, "wrong": len(wrong), "meant_to_fail": meant}
         excuse = excused({"meant to fail": meant} if meant else {}, compared - meant)
         if wrong:
@@ -114,3 +62,73 @@ class ResultsMatch(Check):
         return held(
             f"{compared} of {number_of(taken, 'result')} compared, each answers its task{excuse}", figures
         )
+
+
+class _AnswerLedger(Ledger):
+    """What was asked for, and whom: what the results taken are held against."""
+
+    def __init__(self, who: Participants) -> None:
+        super().__init__()
+        self.taken = self.compared = self.meant = 0
+        self.wrong: list[Event] = []
+        self._who = who
+        self._asked: dict[str, TaskAsked] = {}
+        self._given_to: dict[str, set[tuple[str, int]]] = {}  # task -> (node, attempt)
+        self._foreign: set[str] = set()
+        self._meant_to_fail: dict[tuple[str, str], str] = {}  # (node, task) -> why, if that is known
+        self._outside: Counter[tuple[str, str]] = Counter()  # results of others' tasks that may come
+        self.take_in = {
+            NodeDefined: self._node,
+            ResultFromOutside: self._from_outside,
+            ResultTaken: self._taken,
+            TaskAsked: self._task_asked,
+            TaskFinished: self._finished,
+            TaskFromOutside: self._from_outside,
+            TaskSent: self._sent,
+        }
+
+    def _node(self, event: NodeDefined) -> None:
+        if event.foreign:
+            self._foreign.add(event.node)
+
+    def _task_asked(self, event: TaskAsked) -> None:
+        self._asked[event.task] = event
+
+    def _sent(self, event: TaskSent) -> None:
+        self._given_to.setdefault(event.task, set()).add((event.node, event.attempt))
+
+    def _finished(self, event: TaskFinished) -> None:
+        if event.meant and not event.ok:
+            self._meant_to_fail[self._who.owner(event.node), event.task] = event.why
+
+    def _from_outside(self, event: ResultFromOutside | TaskFromOutside) -> None:
+        self._outside[event.node, event.task] += 1
+
+    def _taken(self, event: ResultTaken) -> None:
+        node, task, known = event.node, event.task, self._asked.get(event.task)
+        if self._outside[node, task] and (known is None or known.asker != event.asker):
+            self._outside[node, task] -= 1
+            return
+        self.taken += 1
+        is_foreign = node in self._foreign
+        if not task and is_foreign:
+            return  # a program that names no task: nothing can be known of it
+        tries = [attempt for other, attempt in self._given_to.get(task, ()) if other == node]
+        if known is not None and known.asker and not event.asker and not tries:
+            return  # that is its executor's business: whoever did not ask for it cannot tell
+        knows_attempt = bool(event.asker) or is_foreign or event.attempt in tries
+        if known is None or not tries or not knows_attempt:
+            self.wrong.append(event)
+        elif known.declared or not is_foreign:
+            self._compare(event, known)
+
+    def _compare(self, event: ResultTaken, known: TaskAsked) -> None:
+        self.compared += 1
+        if known.answer in (event.answer, event.value):
+            return
+        raised = self._meant_to_fail.get((event.node, event.task))
+        tells_why = not event.asker or raised in ("", event.why)
+        if not event.ok and raised is not None and tells_why:
+            self.meant += 1
+        else:
+            self.wrong.append(event)

@@ -31,8 +31,7 @@ class TasksAsSent(Check):
     occasion: ClassVar[str] = "tasks that reach a node: a stream under `workload:`"
 
     def judge(self, trace: Sequence[t.Event]) -> CheckOutcome:
-        ledger = _TaskLedger()
-        ledger.read(trace)
+        ledger = _TaskLedger().read(trace)
         received = ledger.judged["received"]
         return ledger.outcome(
             f"{number_of(received, 'task')} taken in, each as it was sent",
