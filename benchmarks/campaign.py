@@ -224,17 +224,7 @@ async def on_boards(count: int, folder: Path, kill_at: tuple[str, ...], *, canar
     names = [f"board-{number:02}" for number in range(count)]
     broken = names[canaries - 1 :: 3]
     before, after = folder / "before", folder / "after"
-    for place, version in ((before, "v1"), (after, "v2")):
-        old = Bundle.from_folder(product(), version, release=1 if version == "v1" else 2)
-        files = dict(old.files)
-        if version == "v2":
-            guard = f"import config\nif config.NODE_ID in {broken}: raise RuntimeError('broken')\n"
-            files["main.py"] = guard.encode() + files["main.py"]
-        for path, data in files.items():
-            (place / path).parent.mkdir(parents=True, exist_ok=True)
-            (place / path).write_bytes(data)
-        if version == "v1":
-            (place / "version.json").write_bytes(old.manifest())
+    _write_versions(before, after, broken)
     broker = MosquittoBroker()
     await broker.start()
     master = MasterNodeTransport("127.0.0.1", broker.port)
@@ -277,6 +267,17 @@ async def on_boards(count: int, folder: Path, kill_at: tuple[str, ...], *, canar
         for board in boards:
             board.close()
         await broker.stop()
+
+
+def _write_versions(before: Path, after: Path, broken: list[str]) -> None:
+    """Write our firmware as two versions, the second of which does not come up on the boards `broken`."""
+    old = Bundle.from_folder(product(), "v1", release=1)
+    guard = f"import config\nif config.NODE_ID in {broken}: raise RuntimeError('broken')\n"
+    new = {**old.files, "main.py": guard.encode() + old.files["main.py"]}
+    for place, files in ((before, {**old.files, "version.json": old.manifest()}), (after, new)):
+        for path, data in files.items():
+            (place / path).parent.mkdir(parents=True, exist_ok=True)
+            (place / path).write_bytes(data)
 
 
 def _board(port: int, number: int, name: str, key: bytes) -> FirmwareProcess:

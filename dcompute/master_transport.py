@@ -142,12 +142,7 @@ class MasterNodeTransport(Transport):
         self._link = self.link_class(
             self._driver,
             Address(broker_host, broker_port, tls_context(tls)),
-            SessionSettings(
-                self._client_id,
-                keepalive,
-                username,
-                password,
-            ),
+            SessionSettings(self._client_id, keepalive, username, password),
             self,
             hold_limit=hold_limit,
             drop_oldest=False,

@@ -107,10 +107,8 @@ class ComputeNodeTransport(Transport):
         super().__init__(driver or shared_driver(), at_exit=driver is None)
         self._observer = observer
         self._lock = SignalSafeLock()
-        if credit is None:
-            credit = max(1, min(_CREDIT, queue_limit // _ASKERS))
-        slots = max(1, min(_ASKERS, queue_limit // max(1, credit)))
-        announced: dict[str, Any] = {"keepalive": keepalive}
+        credit, slots = _shares(credit, queue_limit)
+        announced: dict[str, object] = {"keepalive": keepalive}
         if credit:
             announced |= {"credit": credit, "slots": slots, "largest": MAX_PAYLOAD_BYTES}
         boot_nonce = f"{self._driver.random.getrandbits(48):012x}"
@@ -135,9 +133,7 @@ class ComputeNodeTransport(Transport):
             hold_limit=hold_limit,
             drop_oldest=True,
         )
-        self._signals: ShutdownSignals | None = None
-        if install_signal_handlers:
-            self._signals = ShutdownSignals(self.stop, self._lock)
+        self._signals = ShutdownSignals(self.stop, self._lock) if install_signal_handlers else None
         self._on_task: Callable[[], None] | None = None
         self._on_cancel: Callable[[str], None] | None = None
         self._on_task_inline = False
@@ -504,3 +500,10 @@ class ComputeNodeTransport(Transport):
     def _tell(self, event: NodeEvent) -> None:
         if self._observer is not None:
             guarded("a node's observer", self._observer, event)
+
+
+def _shares(credit: int | None, queue_limit: int) -> tuple[int, int]:
+    """Return how many unsettled tasks an asker may have here, and for how many askers the queue has room."""
+    if credit is None:
+        credit = max(1, min(_CREDIT, queue_limit // _ASKERS))
+    return credit, max(1, min(_ASKERS, queue_limit // max(1, credit)))

@@ -109,11 +109,7 @@ class FleetExecutor(Executor):
         new_name = check_node_id(name or f"x-{self._driver.random.getrandbits(48):012x}")
         address = Address(broker_host, broker_port, tls_context(tls))
         self._journal = Journal(journal, durable=durable) if isinstance(journal, (str, Path)) else journal
-        self.name = self._journal.name(new_name) if self._journal is not None else new_name
-        if name is not None and name != self.name:
-            assert self._journal is not None
-            self._journal.close()
-            raise ValueError(f"journal {self._journal.path}: it is that of {self.name!r}, not of {name!r}")
+        self.name = _name_in(self._journal, new_name, is_wanted=name is not None)
         self._book = FutureBook(self._driver, self._journal, self._room, self._cancel)
         self._roster = Roster(self._room.fleet_takes)
         self._core = core_class(settle_s=settle_s, resend_s=resend_s, losses=losses)
@@ -138,10 +134,8 @@ class FleetExecutor(Executor):
         self._maps: WeakSet[MapResults] = WeakSet()
         self._on_deaths: Callable[[list[str]], object] | None = None
         self._ends_by_itself = False  # nobody waits to close it
-        topic = queue_topic(topics, self.name)
-        self._teller = QueueTeller(
-            self._driver, lambda: self._loop.say(topic, encode_queue(self._queue_state())), tell_s
-        )
+        self._queue_topic = queue_topic(topics, self.name)
+        self._teller = QueueTeller(self._driver, self._tell_queue, tell_s)
         self._recover()
         self._loop.start()
         self._teller.start()
@@ -340,9 +334,10 @@ class FleetExecutor(Executor):
             "nodes": len(self._roster.ready),
         }
 
-    def _queue_state(self) -> QueueState:
-        """Return the same, as it is told to those who watch."""
-        return QueueState(self.name, by_priority=self._room.by_priority(), **self.counters())
+    def _tell_queue(self) -> None:
+        """Tell the same to those who watch."""
+        state = QueueState(self.name, by_priority=self._room.by_priority(), **self.counters())
+        self._loop.say(self._queue_topic, encode_queue(state))
 
     # --- the end ------------------------------------------------------------------------------------------
 
@@ -447,6 +442,20 @@ def _close_all() -> None:
     for fleet in list(_open):
         if fleet._pid == this_process():
             fleet.close()
+
+
+def _name_in(journal: Journal | None, name: str, *, is_wanted: bool) -> str:
+    """Return the name that a journal is written under, in a new one `name`.
+
+    ValueError, with the journal closed, when it is another than the one that is wanted.
+    """
+    if journal is None:
+        return name
+    written = journal.name(name)
+    if is_wanted and written != name:
+        journal.close()
+        raise ValueError(f"journal {journal.path}: it is that of {written!r}, not of {name!r}")
+    return written
 
 
 def function_name(fn: str | Callable[..., Any]) -> str:

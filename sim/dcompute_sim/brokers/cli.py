@@ -179,17 +179,10 @@ def check_command(
         )
     except (BrokerError, ValueError) as error:
         _stop(error, EXIT_USAGE)
-    done: list[Row] = []
-    with Console(stderr=True).status(f"checking {address}") as line:
-
-        def show(row: Row) -> None:
-            done.append(row)
-            line.update(f"checking {address}: {len(done)} of {len(wanted)}")
-
-        try:
-            results = asyncio.run(check(target, names, show, side_by_side=not one_by_one))
-        except NotUsable as error:
-            _stop(error, EXIT_MISSING)
+    try:
+        results = _checked(target, names, f"checking {address}", len(wanted), side_by_side=not one_by_one)
+    except NotUsable as error:
+        _stop(error, EXIT_MISSING)
     if as_json:
         report = {"broker": str(address), "rows": [dataclasses.asdict(row) for row in results]}
         typer.echo(json.dumps(report, indent=2))
@@ -199,6 +192,20 @@ def check_command(
         raise typer.Exit(EXIT_FAILED)
     if not any(row.outcome in (PropertyOutcome.PASSED, PropertyOutcome.WARNING) for row in results):
         _stop("nothing was tested: no row named applies here", EXIT_USAGE)
+
+
+def _checked(
+    target: BrokerUnderTest, names: list[str] | None, doing: str, count: int, *, side_by_side: bool
+) -> list[Row]:
+    """Check the broker, and show on stderr how many of the `count` rows are done."""
+    done: list[Row] = []
+    with Console(stderr=True).status(doing) as line:
+
+        def show(row: Row) -> None:
+            done.append(row)
+            line.update(f"{doing}: {len(done)} of {count}")
+
+        return asyncio.run(check(target, names, show, side_by_side=side_by_side))
 
 
 @app.command()

@@ -26,6 +26,7 @@ from dcompute_sim.hunt.hunting import LITTLE, HuntBounds, carry_out
 from dcompute_sim.report.campaign_report import ProgressLine
 from dcompute_sim.report.hunt_report import hunt_progress, print_hunt
 from dcompute_sim.run import RunOptions
+from dcompute_sim.scenario.scenario_model import Scenario
 from dcompute_sim.terminal import make_console
 from dcompute_sim.yamlfile.units import UnitError, format_fraction, parse_duration, parse_fraction
 
@@ -74,16 +75,7 @@ def hunt(
         (entry, *more) = how.entries([scenario])
         if more:
             raise typer.BadParameter("this is more than one scenario: choose one with --only")
-        given, wrong = read_corpus(corpus) if corpus is not None else ([], [])
-        for told in wrong:
-            typer.echo(f"left out of the corpus: {told}", err=True)
-        seed = _DEFAULT_SEED if how.seed is None else how.seed
-        try:
-            search = Hunt(entry.scenario, seed, given)
-        except NothingToHunt as error:
-            raise typer.BadParameter(str(error)) from None
-        if search.refused:
-            typer.echo(f"left out of the corpus: {search.refused} beyond this scenario's ranges", err=True)
+        search = _hunt_in(entry.scenario, _DEFAULT_SEED if how.seed is None else how.seed, corpus)
         options = replace(how.options(), seed=None, reference=entry.reference, variation=entry.variation)
         files: list[tuple[Finding, Path, bool]] = []
 
@@ -100,6 +92,20 @@ def hunt(
     if search.findings:
         raise typer.Exit(FAILED)
     raise typer.Exit(INVALID if search.undecided == search.runs else HELD)
+
+
+def _hunt_in(scenario: Scenario, seed: int, corpus: Path | None) -> Hunt:
+    """Begin a hunt with what the corpus has; say on stderr what of it is left out."""
+    given, wrong = read_corpus(corpus) if corpus is not None else ([], [])
+    try:
+        search = Hunt(scenario, seed, given)
+    except NothingToHunt as error:
+        raise typer.BadParameter(str(error)) from None
+    if search.refused:
+        wrong = [*wrong, f"{search.refused} beyond this scenario's ranges"]
+    for told in wrong:
+        typer.echo(f"left out of the corpus: {told}", err=True)
+    return search
 
 
 def _carried_out(
