@@ -29,6 +29,7 @@ from dcompute_sim.yamlfile.problems import without_passwords
 
 if TYPE_CHECKING:
     from dcompute_sim.brokers.lodging import Lodging
+    from dcompute_sim.brokers.model.broker_history import BrokerHistory
     from dcompute_sim.brokers.real_broker import BrokerSecurity, RealBroker
     from dcompute_sim.hardware.bench import Bench
     from dcompute_sim.interfaces.tls_logins import TlsLogins
@@ -60,6 +61,7 @@ class RunOptions:
         pcap: where a virtual run's packets go.
         attend: given the director of a run in real time, and what has something called on its loop from
             another thread, before the run begins: for whoever wants to lay hands on it.
+        broker_history: is written in virtual time, of what the broker holds at each moment.
     """
 
     reference: str = ""
@@ -75,6 +77,7 @@ class RunOptions:
     listeners: Sequence[Callable[[Event], None]] = ()
     pcap: Path | None = None
     attend: Callable[[Director, CallSoon], None] | None = None
+    broker_history: BrokerHistory | None = None
 
 
 @dataclass(frozen=True)
@@ -187,7 +190,14 @@ def _run_virtual(scenario: Scenario, options: RunOptions, trace: Trace) -> None:
         raise EngineError(not_in_virtual_time(broker))
     assert options.seed is not None
     engine = VirtualEngine(
-        trace, options.seed, VIRTUAL_NODES, broker, scenario.limits, scenario.namespace, scenario.tls
+        trace,
+        options.seed,
+        VIRTUAL_NODES,
+        broker,
+        scenario.limits,
+        scenario.namespace,
+        scenario.tls,
+        options.broker_history,
     )
     _begin(trace, scenario, options, engine.broker_name, engine.broker_granularity_s)
     with _log_into(engine.recorder):

@@ -62,3 +62,18 @@ def test_a_node_that_there_is_not_is_named_with_those_there_are(trace: Path) -> 
     told = " ".join(" ".join(said(trace, "30s", "--node", "py-9", status=2)).replace("\u2502", " ").split())
     assert "nothing is told of 'py-9' by then; of these it is: py-1, py-2" in told
     assert "1 fortnight" in " ".join(said(trace, "1 fortnight", status=2))
+
+
+def test_what_the_broker_held_is_found_by_making_the_run_again(trace: Path) -> None:
+    """A power cut is silent: until the keepalive is over its session is there, and what was sent hangs."""
+    _, _, held, client, status = said(trace, "20.6s", "--node", "py-1", "--sessions")
+    assert held.startswith("sessions at the broker: 4 sessions, 0 of absent clients, 1 in flight, 0 queued")
+    assert client == "py-1  clean; 1 in flight, 0 queued"
+    assert status.startswith("retained py-1/status  {")
+    _, _, held, client, status = said(trace, "30s", "--node", "py-1", "--sessions")
+    assert "3 sessions" in held
+    assert client == "py-1  none"
+    assert '"dead"' in status
+
+    (trace.parent / "moments.yaml").write_text(SCENARIO.replace("count: 2", "count: 3"))
+    assert "the scenario, or dcompute, is another" in said(trace, "30s", "--sessions")[-1]

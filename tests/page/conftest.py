@@ -9,6 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 import pytest
+from dcompute_sim.brokers.model.broker_history import BrokerHistory, HeldSession
 from dcompute_sim.checks import CHECKS
 from dcompute_sim.page.page_server import PageServer, Site, serving
 from dcompute_sim.page.shown_run import Facts, ShownRun
@@ -21,9 +22,17 @@ from ..report.conftest import Fleet
 SERIOUS = ("serious", "critical")
 
 
+HISTORY = BrokerHistory()
+HISTORY.note((1, 0), {f"esp-{n:04}": HeldSession(True, True, 0, 0, 0, 2) for n in range(1, 1001)}, {}, {})
+HISTORY.note(
+    (1, 1), {"esp-0007": HeldSession(False, False, 1, 2, 0, 2)}, {"esp-0007/status": b"gone"}, {"esp-0008": 3}
+)
+
+
 def shown(report: RunReport) -> ShownRun:
-    """A run that is over."""
-    return ShownRun(Facts(report.name, report.description, report.started), report.events, report)
+    """A run that is over, of whose broker it is known what it held."""
+    facts = Facts(report.name, report.description, report.started)
+    return ShownRun(facts, report.events, report, lambda: HISTORY)
 
 
 @pytest.fixture(scope="session")

@@ -60,6 +60,10 @@ def test_a_run_is_shown_while_it_goes_on_and_its_trace_afterwards(tmp_path: Path
     about = page.ask("about")
     assert (about["runs"][0]["name"], about["status"]["pace"]) == ("small.yaml", 4)
     assert not about["runs"][0]["over"], "six seconds at four times take one and a half"
+    over = False
+    while page.ask("state?t=1000000")["held"]["figures"]["sessions"] != 4:
+        assert not over, "three nodes and the master"
+        over = page.ask("about")["runs"][0]["over"]
     assert "held" in page.line_with("dead_within")
     page.line_with("The page stays")
     while not page.ask("about")["runs"][0]["over"]:
@@ -74,6 +78,10 @@ def test_a_run_is_shown_while_it_goes_on_and_its_trace_afterwards(tmp_path: Path
     assert about["comparison"]["agree"]
     state = page.ask("state?t=2500000")
     assert sorted(state["nodes"]["link"]) == ["connected", "connected", "off"]
+    while state["held"] is None:  # the run is made again to look into its broker
+        state = page.ask("state?t=2500000")
+    assert state["held"]["figures"]["sessions"] == 3, "two nodes and the master"
+    assert state["held"]["statuses"] == {"ready": 2, "dead": 1}
     assert page.interrupt() == 0
 
 

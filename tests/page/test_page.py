@@ -106,6 +106,24 @@ def test_what_is_under_way_is_listed(opened: Browser, thousand: RunReport) -> No
     opened.until(f"document.querySelector('.under-way').innerText.includes({sent.task!r})")
 
 
+def test_what_the_broker_holds_is_told(opened: Browser) -> None:
+    box = "document.querySelector('#moments .broker')"
+    opened.js(f"page.go({{us: 2, node: 'esp-0007'}}); {box}.closest('details').open = true; null")
+    settled(opened)
+    told = opened.js(f"{box}.closest('details').querySelector('h2').textContent")
+    assert told == "Broker: 1,000 sessions, 1 of absent clients, 1 in flight, 2 queued, 3 dropped, 1 retained"
+    rows = opened.js(
+        f"[...{box}.querySelectorAll('tbody tr')].map(row => [...row.cells].map(c => c.innerText))"
+    )
+    assert rows[:2] == [
+        ["esp-0007", "kept, client absent", "1", "2", "", "2"],
+        ["esp-0008", "clean", "", "", "3", "2"],
+    ]
+    assert rows[-2:] == [["and 800 more"], ["esp-0007/status", "gone"]]
+    own = opened.js("document.querySelector('#moments .node').innerText")
+    assert "kept, client absent; 1 in flight, 2 queued" in own
+
+
 def test_search_finds_ids_kinds_and_text(opened: Browser, thousand: RunReport) -> None:
     node = next(e.node for e in thousand.events if isinstance(e, t.DeathReported))
     opened.press("/")

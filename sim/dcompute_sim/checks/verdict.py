@@ -87,8 +87,16 @@ class Verdict:
         return [result for result in self.results if result.outcome.status is status]
 
 
-def judge(expectations: Sequence[Check], trace: Iterable[t.Event]) -> Verdict:
-    """Judge a whole trace."""
+def judge(
+    expectations: Sequence[Check],
+    trace: Iterable[t.Event],
+    why_nothing: str = "the scenario expects nothing: add `expect:` to it",
+) -> Verdict:
+    """Judge a whole trace.
+
+    Args:
+        why_nothing: what is said of a verdict without expectations.
+    """
     events = trace if isinstance(trace, list) else list(trace)
     receipts = _receipts(events)
     results = [
@@ -107,8 +115,8 @@ def judge(expectations: Sequence[Check], trace: Iterable[t.Event]) -> Verdict:
         told = "Every injected fault had an effect."
         results.append(Result("fault_receipts", told, "", _all_bit(receipts)))
     if not expectations:
-        nothing = inconclusive("the scenario expects nothing: add `expect:` to it")
-        results.append(Result("expectations", "Something is expected of the run.", "", nothing))
+        told = "Something is expected of the run."
+        results.append(Result("expectations", told, "", inconclusive(why_nothing)))
     return Verdict(tuple(results), receipts)
 
 

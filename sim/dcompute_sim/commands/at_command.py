@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from dcompute.parts import printable
 from dcompute_sim.commands.status import explained
 from dcompute_sim.report.text import listed, plural, seconds
 from dcompute_sim.trace import Participants, Role, read
@@ -20,6 +22,14 @@ def at(
     trace: Annotated[Path, typer.Argument(help="A saved trace (JSON lines).", exists=True)],
     moment: Annotated[str, typer.Argument(help="When, such as 12.3s or 2min.")],
     node: Annotated[str | None, typer.Option(help="Only this node.")] = None,
+    sessions: Annotated[
+        bool,
+        typer.Option(
+            "--sessions",
+            help="Also what the broker held of each client, and what it retained: a run in virtual time is "
+            "made again for that.",
+        ),
+    ] = False,
 ) -> None:
     """Say what everyone was and held at a moment of a saved trace: links, tasks at work, beliefs, faults, and
     what lay between them: connections, retained statuses, messages under way or waiting for a connection."""
@@ -36,6 +46,7 @@ def at(
             replay.take_in(event)
             traffic.take_in(event)
         who = Participants(events)
+        told = _sessions(trace, at_us, node) if sessions else ""
     shown = [name for name in replay.nodes if name and who.role(name) in (Role.NODE, Role.CLONE)]
     if node is not None:
         if node not in shown:
@@ -52,6 +63,8 @@ def at(
     for name in shown:
         words = "; ".join([*_of_node(replay.nodes[name]), *_between(traffic, name)])
         typer.echo(f"{name:<{width}}  {words}")
+    if told:
+        typer.echo(told)
 
 
 def _of_broker(traffic: Traffic) -> str:
@@ -67,6 +80,25 @@ def _of_broker(traffic: Traffic) -> str:
     if traffic.dropped:
         words.append(f"{plural(sum(traffic.dropped.values()), 'message')} dropped so far")
     return f"at the broker: {'; '.join(words)}"
+
+
+def _sessions(trace: Path, at_us: int, node: str | None) -> str:
+    """Say what the broker held then, of everybody or of one node's client."""
+    from dcompute_sim.commands.broker_again import broker_history
+    from dcompute_sim.page.broker_panel import figures, session_words
+
+    history = broker_history(trace)
+    if isinstance(history, str):
+        return history
+    held = history.at(sys.maxsize, at_us)
+    clients = dict.fromkeys([*held.sessions, *held.dropped]) if node is None else {node: None}
+    lines = ["sessions at the broker: " + ", ".join(f"{n:,} {name}" for name, n in figures(held).items())]
+    width = max(map(len, clients), default=0)
+    lines += [f"{client:<{width}}  {session_words(held, client)}" for client in clients]
+    for topic, payload in held.retained.items():
+        if node is None or node in topic.split("/"):
+            lines.append(f"retained {topic}  {payload.decode('utf-8', 'replace')}")
+    return "\n".join(map(printable, lines))
 
 
 def _of_node(state: NodeState) -> list[str]:

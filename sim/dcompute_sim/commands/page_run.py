@@ -37,6 +37,7 @@ class PageWanted:
 
 def run_with_page(plan: PlannedRun, wanted: PageWanted, console: Console, mode: Mode) -> Done:
     """Run it beside a page, which stays until Ctrl-C."""
+    from dcompute_sim.brokers.model.broker_history import BrokerHistory
     from dcompute_sim.page.live_page import LivePage, pace_of
     from dcompute_sim.page.pace import Pacer
     from dcompute_sim.page.page_server import serving
@@ -50,11 +51,13 @@ def run_with_page(plan: PlannedRun, wanted: PageWanted, console: Console, mode: 
         raise typer.BadParameter(str(error), param_hint="--pace") from None
     if pacer is None and wanted.pace:
         raise typer.BadParameter("in real time a second takes a second", param_hint="--pace")
-    live = LivePage(Facts(plan.label, scenario.description, started), scenario.length_s, pacer)
+    history = None if pacer is None else BrokerHistory()
+    live = LivePage(Facts(plan.label, scenario.description, started), scenario.length_s, pacer, history)
     listeners = [*([pacer.on_event] if pacer is not None else []), live.events.append]
     with serving(live.site, host, port, live.turn) as server:
         typer.echo(f"Page: {server.address}")
-        plan = replace(plan, options=replace(plan.options, attend=live.attend))
+        options = replace(plan.options, attend=live.attend, broker_history=history)
+        plan = replace(plan, options=options)
         done = carry_out(plan, listeners)
         live.over(done.run)
         show_run(console, mode, done)

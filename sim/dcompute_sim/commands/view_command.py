@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,7 @@ from typing import Annotated
 import typer
 
 from dcompute_sim.checks.verdict import judge
+from dcompute_sim.commands.broker_again import in_background
 from dcompute_sim.commands.page_options import Listen, listening
 from dcompute_sim.commands.select import entry_of
 from dcompute_sim.commands.status import explained
@@ -16,6 +18,7 @@ from dcompute_sim.report.comparison import Side, Sides
 from dcompute_sim.report.run_report import RunReport, replay_command
 from dcompute_sim.scenario import ScenarioError
 from dcompute_sim.trace import read
+from dcompute_sim.worker_processes import WorkerProcesses
 
 
 def view(
@@ -35,14 +38,21 @@ def view(
     from dcompute_sim.page.shown_run import Facts, ShownRun
 
     host, port = listening(listen)
-    with explained():
+    with explained(), contextlib.ExitStack() as at_the_end:
+        workers = WorkerProcesses(1, nice=True)
+        at_the_end.callback(workers.end)
         reports = [_judged(path) for path in traces]
         names = [report.name for report in reports]
         if len(traces) == 2 and names[0] == names[1]:
             names = [path.stem for path in traces]
         runs = [
-            ShownRun(Facts(name, report.description, report.started), report.events, report)
-            for name, report in zip(names, reports, strict=True)
+            ShownRun(
+                Facts(name, report.description, report.started),
+                report.events,
+                report,
+                in_background(path, workers),
+            )
+            for path, name, report in zip(traces, names, reports, strict=True)
         ]
         sides = [Side(name, it.verdict, it.events) for name, it in zip(names, reports, strict=True)]
         site = Site(runs, compared(Sides(*sides)) if len(sides) == 2 else None)
@@ -61,7 +71,8 @@ def _judged(path: Path) -> RunReport:
     try:
         scenario = entry_of(trace.started).scenario
     except (ScenarioError, typer.BadParameter):
-        typer.echo(f"{path}: its scenario {trace.started.scenario} is not here; not judged by it", err=True)
-        return RunReport(trace.events, judge([], trace.events), replay_command(trace.started))
+        why = f"its scenario {trace.started.scenario} is not here, so nobody knows what was expected of it"
+        typer.echo(f"{path}: {why}", err=True)
+        return RunReport(trace.events, judge([], trace.events, why), replay_command(trace.started))
     verdict = judge(scenario.expect, trace.events)
     return RunReport(trace.events, verdict, replay_command(trace.started), description=scenario.description)

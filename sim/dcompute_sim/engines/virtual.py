@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import paho.mqtt.client as paho
 import simpy
@@ -35,6 +36,9 @@ from dcompute_sim.scenario.broker_limits import AS_IT_COMES, BrokerLimits
 from dcompute_sim.scenario.broker_tls import BrokerTls
 from dcompute_sim.trace import Trace
 from dcompute_sim.wire_audit import WireAudit
+
+if TYPE_CHECKING:
+    from dcompute_sim.brokers.model.broker_history import BrokerHistory
 
 BROKER = "broker"
 EPOCH_S = 1_700_000_000.0
@@ -229,6 +233,7 @@ class VirtualEngine:
         limits: instead of that broker's.
         namespace: before every topic.
         tls: what the broker's certificate is like; None: it speaks no TLS.
+        history: is written, of what the broker holds at each moment.
     """
 
     def __init__(
@@ -240,6 +245,7 @@ class VirtualEngine:
         limits: BrokerLimits = AS_IT_COMES,
         namespace: str = "",
         tls: BrokerTls | None = None,
+        history: BrokerHistory | None = None,
     ) -> None:
         self.env = Environment()
         self._logins = None if tls is None else modelled_logins()
@@ -257,7 +263,10 @@ class VirtualEngine:
         host = self.network.host(BROKER, wired=True)
         self._audit = WireAudit(self.recorder.add, self._wall_s, namespace)
         certificate = None if tls is None else modelled_certificate(tls.certificate, BROKER)
-        self._broker = ModelBroker(host, self._clock, profile, self._dropped, self._audit, certificate)
+        written = None if history is None else (history, lambda: (len(trace), self._now_us()))
+        self._broker = ModelBroker(
+            host, self._clock, profile, self._dropped, self._audit, certificate, written
+        )
 
     def _wall_s(self) -> float:
         return EPOCH_S + self.env._now

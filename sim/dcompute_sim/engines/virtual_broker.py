@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from simpy import Environment
 
@@ -20,6 +21,9 @@ from dcompute_sim.net.sockets import Stream
 from dcompute_sim.net.tls_model import Certificate
 from dcompute_sim.net.tls_stream import ServerStream
 from dcompute_sim.wire_audit import WireAudit
+
+if TYPE_CHECKING:
+    from dcompute_sim.brokers.model.broker_history import BrokerHistory, Now
 
 PORT = 1883
 _TELL_AFTER_S = 1.0  # what is dropped within this time is told as one
@@ -119,6 +123,7 @@ class ModelBroker:
         dropped: is told what it drops.
         audit: hears what clients say.
         certificate: that it shows to clients, which must speak TLS then.
+        history: is written, of what it holds at each moment; beside it what tells the moment.
     """
 
     def __init__(
@@ -129,7 +134,9 @@ class ModelBroker:
         dropped: Dropped = lambda who, why, count: None,
         audit: WireAudit | None = None,
         certificate: Certificate | None = None,
+        history: tuple[BrokerHistory, Now] | None = None,
     ) -> None:
+        self._history = history
         self._certificate = certificate
         self.running: Broker | None = None
         self._host = host
@@ -152,10 +159,16 @@ class ModelBroker:
 
     def start(self) -> None:
         """Listen; with the memory of the last `stop`, if it was kept."""
-        if self._memory is not None:
-            self.running = Broker.restore(self._memory, self._config, self.log)
-        else:
+        if self._history is None:
             self.running = Broker(self._config, self.log)
+        else:
+            from dcompute_sim.brokers.model.broker_history import (
+                RecordedBroker,  # here: hardly a run wants it
+            )
+
+            self.running = RecordedBroker(*self._history, self._config, self.log)
+        if self._memory is not None:
+            self.running.restore(self._memory)
         self._memory = None
         self._host.listen(PORT, self._accepted)
 
@@ -167,6 +180,9 @@ class ModelBroker:
                 broker.stop()
             if keep_memory:
                 self._memory = broker.snapshot()
+            if self._history is not None:
+                history, now = self._history
+                history.stopped(now())
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -2,6 +2,7 @@
 
 index.py        a trace, so that its state at any moment is there at once
 shown_run.py    a run as the page asks for it: its pictures, moments, events, verdict
+broker_panel.py what the broker held at a moment
 compared.py     what is said of two of them
 page_guard.py   who may ask
 page_server.py  answers over HTTP and WebSocket

@@ -14,7 +14,9 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from dcompute_sim import trace as t
+from dcompute_sim.brokers.model.broker_history import BrokerHistory
 from dcompute_sim.director import Director
+from dcompute_sim.page.broker_panel import IN_REAL_TIME
 from dcompute_sim.page.by_hand import ByHand, kinds
 from dcompute_sim.page.pace import Pacer
 from dcompute_sim.page.page_server import Site
@@ -32,13 +34,20 @@ class LivePage:
         started: how the trace will begin, as far as it is known.
         length_s: how long the run will last in its own time.
         pacer: of a run in virtual time.
+        history: is written by a run in virtual time, of what its broker holds.
     """
 
-    def __init__(self, facts: Facts, length_s: float, pacer: Pacer | None = None) -> None:
+    def __init__(
+        self,
+        facts: Facts,
+        length_s: float,
+        pacer: Pacer | None = None,
+        history: BrokerHistory | None = None,
+    ) -> None:
         self.events: list[t.Event] = []
         self._pacer = pacer
         self._length_us = round(length_s * 1e6)
-        self._run = ShownRun(facts, self.events)
+        self._run = ShownRun(facts, self.events, broker=lambda: history or IN_REAL_TIME)
         self._hands: ByHand | None = None
         self._call_soon: CallSoon | None = None
         self._report: RunReport | None = None

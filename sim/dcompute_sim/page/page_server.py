@@ -177,7 +177,8 @@ class _State(_Guarded):
     def get(self) -> None:
         run, node = self.run, self.get_query_argument("node", "")
         at = self.get_query_argument("at", None)
-        position = run.index.position_at(self.number("t", 0)) if at is None else self.number("at", 0)
+        t_us = self.number("t", 0) if at is None else None
+        position = self.number("at", 0) if t_us is None else run.index.position_at(t_us)
         by = self.number("by", 0)
         if by:
             step = self.get_query_argument("to", "event")
@@ -187,7 +188,7 @@ class _State(_Guarded):
             way: Literal[-1, 1] = 1 if by > 0 else -1
             for _ in range(min(abs(by), _MOST_STEPS)):
                 position = run.step(position, way, to, self.get_query_argument("only", ""))
-        self.answer(run.state(position, node))
+        self.answer(run.state(position, node, None if by else t_us))
 
 
 class _SearchAnswer(_Guarded):

@@ -17,6 +17,8 @@ import msgspec
 
 from dcompute.parts import printable
 from dcompute_sim import trace as t
+from dcompute_sim.brokers.model.broker_history import BrokerHistory, HeldMemory
+from dcompute_sim.page.broker_panel import IN_REAL_TIME, BrokerSource, panel, session_words
 from dcompute_sim.page.index import StepTo, TraceIndex, TraceState, node_of
 from dcompute_sim.report.columns import changes, columns
 from dcompute_sim.report.console import WORD
@@ -48,9 +50,17 @@ class ShownRun:
     Args:
         events: its trace; may grow at its end while the run goes on.
         report: the judged run, once it is over.
+        broker: what the broker held.
     """
 
-    def __init__(self, facts: Facts, events: Sequence[t.Event], report: RunReport | None = None) -> None:
+    def __init__(
+        self,
+        facts: Facts,
+        events: Sequence[t.Event],
+        report: RunReport | None = None,
+        broker: BrokerSource = lambda: IN_REAL_TIME,
+    ) -> None:
+        self._broker = broker
         self._facts = facts
         self._events = events
         self._builder = TimelineBuilder()
@@ -167,14 +177,17 @@ class ShownRun:
         now = {"end": max(self.index.end_us, self.now_us), "events": len(self.index)}
         return msgspec.json.encode({**picture, **now})
 
-    def state(self, position: int, node: str = "") -> dict[str, object]:
+    def state(self, position: int, node: str = "", t_us: int | None = None) -> dict[str, object]:
         """Return what everyone was and held after the event at this position, and the events about it.
 
         Args:
             node: tell more of this one, and show its events only.
+            t_us: how long after it; the broker may have done something since.
         """
         moment = self.index.moment(position)
         replay, traffic = moment.replay, moment.traffic
+        at_us = self._events[moment.position].t_us if moment.position >= 0 else 0
+        held = self._held(moment.position, at_us if t_us is None else t_us)
         under_way = Counter(to for to, _ in traffic.tasks.values())
         under_way.update(sender for sender, _ in traffic.results.values())
         names = [defined.node for defined in self._builder.line.nodes]
@@ -182,7 +195,8 @@ class ShownRun:
         return {
             "position": moment.position,
             "of": len(self.index),
-            "t": self._events[moment.position].t_us if moment.position >= 0 else 0,
+            "t": at_us,
+            "held": panel(held, node) if isinstance(held, HeldMemory) else held,
             "broker": {
                 "up": replay.broker_is_up,
                 "connections": sum(map(len, traffic.connections.values())),
@@ -208,11 +222,15 @@ class ShownRun:
                 for name, open_ in traffic.connections.items()
                 if self._participants.role(name) is not t.Role.NODE
             ],
-            "node": self._of_node(moment, node) if node else None,
+            "node": self._of_node(moment, node, held) if node else None,
             "log": [self._event(at) for at in self.index.around(moment.position, AROUND // 2, AROUND, node)],
         }
 
-    def _of_node(self, moment: TraceState, name: str) -> list[tuple[str, str]]:
+    def _held(self, position: int, t_us: int) -> HeldMemory | str | None:
+        known = self._broker()
+        return known.at(position + 1, t_us) if isinstance(known, BrokerHistory) else known
+
+    def _of_node(self, moment: TraceState, name: str, held: HeldMemory | str | None) -> list[tuple[str, str]]:
         state, traffic = moment.replay.nodes.get(name, _NOTHING), moment.traffic
         to = [task for task, (node, _) in traffic.tasks.items() if node == name]
         by = [task for task, (node, _) in traffic.results.items() if node == name]
@@ -229,7 +247,9 @@ class ShownRun:
         ]
         if state.is_stalled:
             told.append(("its link", "a silence holds its connection up"))
-        if traffic.dropped[name]:
+        if isinstance(held, HeldMemory):
+            told.append(("its session", session_words(held, name)))
+        elif traffic.dropped[name]:
             told.append(("dropped for it", plural(traffic.dropped[name], "message")))
         told += [("fault", f"{kind} ({fault})") for fault, kind in state.faults.items()]
         return told

@@ -76,7 +76,9 @@ class Bench:
         return self
 
     def restart(self) -> None:
-        self.broker = Broker.restore(self.broker.snapshot(), self.broker.config, observer=self)
+        memory = self.broker.snapshot()
+        self.broker = Broker(self.broker.config, observer=self)
+        self.broker.restore(memory)
 
     def open(self) -> Peer:
         return Peer(self)

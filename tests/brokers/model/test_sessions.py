@@ -139,7 +139,7 @@ def test_a_snapshot_of_a_restored_broker_is_the_same(bench: Bench) -> None:
 @pytest.mark.parametrize("data", [b"", b"nonsense", b"{}", b'{"format":99,"retained":[],"sessions":[]}'])
 def test_what_is_no_snapshot_is_refused(data: bytes) -> None:
     with pytest.raises(SnapshotError, match="snapshot"):
-        Broker.restore(data)
+        Broker().restore(data)
 
 
 def test_nothing_is_queued_for_a_session_that_ended(bench: Bench) -> None:

@@ -8,6 +8,7 @@ Rules cite the standard: MQTT Version 3.1.1, OASIS Standard, 29 October 2014.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 
 from dcompute_sim.brokers.model import packets, snapshot
 from dcompute_sim.brokers.model.broker_config import BrokerConfig, ReturnCode
@@ -39,6 +40,11 @@ class Broker:
         self._late: deque[tuple[float, Connection, list[Retained], int]] = deque()  # retained_late_s
         self._connected = 0
         self._ids_assigned = 0
+
+    @property
+    def retained(self) -> Mapping[bytes, tuple[int, bytes]]:
+        """The retained messages, QoS and payload by topic."""
+        return self._router.retained
 
     # --- what the transport calls -----------------------------------------------------------------------
 
@@ -119,20 +125,15 @@ class Broker:
         too)."""
         return snapshot.encode(self._router.retained, self.sessions)
 
-    @classmethod
-    def restore(
-        cls, data: bytes, config: BrokerConfig | None = None, observer: Observer | None = None
-    ) -> Broker:
-        """Return a broker with the memory of `snapshot`; nobody is connected. Raises SnapshotError."""
-        broker = cls(config, observer)
-        retained, sessions = snapshot.decode(data, broker.config.inflight_window, broker.config.queue_limit)
+    def restore(self, data: bytes) -> None:
+        """Begin with the memory of `snapshot`; nobody is connected. Raises SnapshotError."""
+        retained, sessions = snapshot.decode(data, self._new_session)
         for topic, (qos, payload) in retained.items():
-            broker._router.retain(topic, payload, qos)
+            self._router.retain(topic, payload, qos)
         for session in sessions:
-            broker.sessions[session.client_id] = session
+            self.sessions[session.client_id] = session
             for topic_filter, qos in session.subscriptions.items():
-                broker._router.subscribe(session, topic_filter, qos)
-        return broker
+                self._router.subscribe(session, topic_filter, qos)
 
     # --- reading packets --------------------------------------------------------------------------------
 
@@ -315,11 +316,7 @@ class Broker:
         if session is not None and connect.clean:
             self._forget(session)  # [MQTT-3.1.2-6]
         if session is None or connect.clean:
-            config = self.config
-            session = Session(
-                client_id, connect.clean, config.inflight_window, config.queue_limit, config.drops_oldest
-            )
-            self.sessions[client_id] = session
+            session = self.sessions[client_id] = self._new_session(client_id, connect.clean)
         connection.session = session
         connection.will = connect.will
         self._unwatch(connection)
@@ -337,6 +334,10 @@ class Broker:
             )
         connection.write(packets.connack(present, ReturnCode.ACCEPTED))  # [MQTT-3.1.4-4, 3.2.0-1]
         session.resume()
+
+    def _new_session(self, client_id: str, clean: bool) -> Session:
+        config = self.config
+        return Session(client_id, clean, config.inflight_window, config.queue_limit, config.drops_oldest)
 
     def _take_over(self, client_id: str, connect: Connect) -> bool:
         """Close an earlier connection of this client [MQTT-3.1.4-2]; its will comes first.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from dcompute_sim.brokers.model.session import Session
@@ -51,9 +53,13 @@ def encode(retained: dict[bytes, tuple[int, bytes]], sessions: dict[str, Session
 
 
 def decode(
-    data: bytes, window: int, queue_limit: int
+    data: bytes, new_session: Callable[[str, bool], Session]
 ) -> tuple[dict[bytes, tuple[int, bytes]], list[Session]]:
-    """Return the retained messages and (absent) sessions of a snapshot. Raises SnapshotError."""
+    """Return the retained messages and (absent) sessions of a snapshot. Raises SnapshotError.
+
+    Args:
+        new_session: makes one, by its client id and whether it is a clean one.
+    """
     try:
         snapshot = msgspec.json.decode(data, type=_Snapshot)
     except msgspec.MsgspecError as error:
@@ -62,7 +68,7 @@ def decode(
         raise SnapshotError(f"a broker snapshot of format {snapshot.format}, this version reads {_FORMAT}")
     sessions = []
     for saved in snapshot.sessions:
-        session = Session(saved.client_id, clean=False, window=window, queue_limit=queue_limit)
+        session = new_session(saved.client_id, False)
         session.subscriptions = dict(saved.subscriptions)
         session.inflight = dict(saved.inflight)
         session.queue = list(saved.queue)

@@ -70,12 +70,13 @@ def protocol_factory(broker: Broker) -> Callable[[], asyncio.Protocol]:
 
 
 def _load(state_file: Path | None, config: BrokerConfig) -> Broker:
-    if state_file is None or not state_file.exists():
-        return Broker(config)
-    try:
-        return Broker.restore(state_file.read_bytes(), config)
-    except SnapshotError as error:
-        raise BrokerError(f"broker memory {state_file}: {error}; remove it to start afresh") from None
+    broker = Broker(config)
+    if state_file is not None and state_file.exists():
+        try:
+            broker.restore(state_file.read_bytes())
+        except SnapshotError as error:
+            raise BrokerError(f"broker memory {state_file}: {error}; remove it to start afresh") from None
+    return broker
 
 
 class _Gate:

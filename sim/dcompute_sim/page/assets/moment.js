@@ -21,14 +21,17 @@ export class MomentPanel {
       <details open><summary><h2></h2></summary><div class="chips"></div></details>
       <details open><summary><h2>Node</h2></summary><div class="node"></div></details>
       <details open><summary><h2>Nodes</h2></summary><div class="scroll nodes" role="region" tabindex="0"></div></details>
+      <details><summary><h2>Broker</h2></summary><div class="broker"></div></details>
       <details><summary><h2>Under way</h2></summary><div class="scroll under-way" role="region" tabindex="0" aria-label="messages under way"></div></details>
       <details open><summary><h2>Events</h2></summary><div class="scroll events" role="region" tabindex="0"></div></details>`;
-    const [first, node, nodes, underWay, events] = this.root.children;
+    const [first, node, nodes, broker, underWay, events] = this.root.children;
     this.title = first.querySelector("h2");
     this.name = name;
     this.chips = first.querySelector(".chips");
     this.node = node.querySelector(".node");
     this.nodeBox = node;
+    this.brokerBox = broker;
+    broker.addEventListener("toggle", () => this.drawBroker());
     this.underWayBox = underWay;
     underWay.addEventListener("toggle", () => this.drawUnderWay());
     this.nodes = nodes.querySelector(".scroll");
@@ -45,14 +48,14 @@ export class MomentPanel {
   /** Show this state, as /state answers, as that of the moment `us`. */
   show(state, us) {
     this.state = state;
-    const { broker, master, nodes } = state;
+    const { broker, master, nodes, held } = state, retained = held?.statuses ?? broker.retained;
     this.title.textContent = `${this.name}At ${moment(us)}, after event ${count(state.position + 1)} of ${count(state.of)}`;
     const by = (values) => [...values.reduce((counts, value) => counts.set(value, (counts.get(value) ?? 0) + 1), new Map())].map(([value, n]) => `${count(n)} ${value || "unknown"}`).join(", ");
     const chips = [
       ["broker", broker.up ? "up" : "down"], ["master", master.connected ? "connected" : "not connected"],
-      ["sessions", count(broker.connections)], ["tasks under way", count(broker.tasks)], ["results under way", count(broker.results)],
-      ["dropped", broker.dropped && count(broker.dropped)],
-      ["retained", Object.entries(broker.retained).map(([status, n]) => `${count(n)} ${status}`).join(", ")],
+      ["connections", count(broker.connections)], ["tasks under way", count(broker.tasks)], ["results under way", count(broker.results)],
+      ["dropped", !held?.figures && broker.dropped && count(broker.dropped)],
+      ["retained", Object.entries(retained).map(([status, n]) => `${count(n)} ${status}`).join(", ")],
       ["programs", by(nodes.link)], ["believed", by(nodes.believed)],
       ["faults going on", Object.values(state.faults).join(", ")],
       ["also here", state.others.map(([name, role]) => name === role ? name : `${name} (${role})`).join(", ")],
@@ -64,8 +67,23 @@ export class MomentPanel {
     }));
     this.drawNode();
     this.drawNodes();
+    this.drawBroker();
     this.drawUnderWay();
     this.drawEvents();
+  }
+
+  /** What the broker holds of whom, and what it retains; the tables are drawn when somebody looks. */
+  drawBroker() {
+    if (!this.state) return;
+    const { held, broker } = this.state, box = this.brokerBox, known = held?.figures;
+    const figures = known && Object.entries(known).filter(([name, n]) => n || !["of absent clients", "retained"].includes(name));
+    box.querySelector("h2").textContent = known ? `Broker: ${broker.up ? figures.map(([name, n]) => `${count(n)} ${name}`).join(", ") : "down"}` : "Broker";
+    if (!box.open) return;
+    const names = new Set(this.lanes.data.nodes), named = (name) => names.has(name) ? link(name, () => this.go({ node: name })) : name;
+    box.querySelector(".broker").replaceChildren(...(known ? [
+      ...table("sessions at the broker", ["client", "session", "in flight", "queued", "dropped", "subscriptions"],
+        held.sessions.map(([client, ...rest]) => [named(client), ...rest.map((value) => typeof value === "number" ? (value ? count(value) : "") : value)]), held.of_sessions, 2),
+      ...table("retained messages", ["topic", "retained"], held.retained, held.of_retained, 2)] : [element("p", held ?? "The run is being made again to look into its broker.")]));
   }
 
   /** The messages that are sent and not there yet, the oldest first; drawn when somebody looks. */
@@ -155,4 +173,19 @@ export function eventTable(events, position, go) {
     line.append(element("td", event.text, "text"));
   }
   return table;
+}
+
+/** A table in a box that scrolls; columns from `figures` on are numbers. Nothing, if there are no rows. */
+function table(label, heads, rows, of, figures) {
+  if (!rows.length) return [];
+  const scroll = element("div", "", "scroll rows"), made = scroll.appendChild(element("table")), head = made.appendChild(element("thead")).appendChild(element("tr"));
+  Object.entries({ role: "region", tabindex: "0", "aria-label": label }).forEach((pair) => scroll.setAttribute(...pair));
+  heads.forEach((name, at) => head.append(Object.assign(element("th", name, at >= figures ? "n" : ""), { scope: "col" })));
+  const body = made.appendChild(element("tbody"));
+  for (const row of rows) {
+    const line = body.appendChild(element("tr"));
+    row.forEach((cell, at) => line.appendChild(element("td", "", at >= figures ? "n" : heads[at] === "retained" ? "text" : "")).append(cell));
+  }
+  if (of > rows.length) body.appendChild(element("tr")).appendChild(element("td", `and ${count(of - rows.length)} more`)).colSpan = heads.length;
+  return [scroll];
 }

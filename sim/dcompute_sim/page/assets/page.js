@@ -47,7 +47,10 @@ const show = newest(async (wish) => {
   drawNow();
   document.body.dataset.step = (performance.now() - began).toFixed(1); // for tests and benchmarks
   document.body.dataset.position = state.position;
+  clearTimeout(soon);
+  if (runs.some(({ panel }) => panel.state.held === null)) soon = setTimeout(() => { if (!playing) again(); }, 500);
 });
+let soon; // what the broker held is being found out: ask again then
 
 function place(number, state) {
   const run = runs[number];
