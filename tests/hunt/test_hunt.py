@@ -8,6 +8,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -64,12 +65,26 @@ def test_half_of_the_runs_are_fresh() -> None:
     assert len({trial.scenario.seed for trial in fresh}) == len(fresh)
 
 
+def test_fresh_runs_have_many_faults_for_what_they_cost() -> None:
+    """What a run shows grows with its faults, its cost with its nodes and tasks. The first are
+    as drawn."""
+
+    def faults_for_cost(hunt: Hunt, runs: int) -> float:
+        drawn = [trial.scenario for trial in (hunt.next() for _ in range(runs)) if not trial.families]
+        return fmean(len(one.faults) / (len(one.nodes()) * len(one.workload)) for one in drawn)
+
+    hunt = Hunt(SMALL)
+    plain = faults_for_cost(hunt, 16)
+    assert faults_for_cost(hunt, 60) > 1.2 * plain
+
+
 def test_it_ends_when_hardly_anything_new_is_to_be_expected(monkeypatch: pytest.MonkeyPatch) -> None:
     ends = iter(itertools.chain(map(str, range(30)), itertools.repeat("0")))
     monkeypatch.setattr(hunting, "run_trial", lambda options, scenario: shown("0", next(ends)))
     hunt = Hunt(SMALL)
     assert carry_out(hunt, RunOptions(), HuntBounds()) == "hardly anything new is to be expected"
     assert 800 < hunt.runs < 10_000  # it takes 400 bred runs to know
+    assert hunt.steps.chance is not None
     assert hunt.steps.chance < hunting.LITTLE
     assert hunt.newest_step <= 40
 
@@ -122,9 +137,11 @@ def test_a_hunt_that_decided_nothing_says_so() -> None:
     hunt = Hunt(SMALL)
     print_hunt(make_console("plain", out), hunt, "interrupted", 1.0, [])
     assert "undecided: 0 findings; 0 of 0 runs failed" in out.getvalue()
+    assert "a new step: not known yet (a fresh seed not known yet, a bred run: after 400" in out.getvalue()
     hunt.take(hunt.next(), shown("a"))
     print_hunt(make_console("plain", out), hunt, "interrupted", 1.0, [])
     assert "held: 0 findings; 0 of 1 run failed" in out.getvalue()
+    assert "not known yet (a fresh seed 100 %, a bred run: after 400 of them, 0 so far)" in out.getvalue()
 
 
 def test_energy_goes_to_what_is_rare_for_its_cost() -> None:

@@ -8,7 +8,10 @@ Rules:
    faults that were going on and the state of broker and master; and which faults followed which, in what
    state of the node. What a run shows that no other did makes it worth breeding from (`corpus`).
 3. Half of the runs are fresh seeds, and all of the first. Bred runs pay for conjunctions of rare events; a
-   fault that one condition shows, a fresh seed shows as soon.
+   fault that one condition shows, a fresh seed shows as soon. What a swarm draws costs next to nothing, what
+   it shows can be guessed from it: so of three seeds the one with the most faults for its nodes and tasks is
+   run. These draws are alike again, as the estimate wants. Among 1,173 seeds,
+   those chosen so showed 1.4 times the features in the same time; chosen by faults alone 1.33 times.
 4. What is bred stays within the ranges of the scenario's `random`, and makes sense (`mutation`, `sense`): the
    same promises must hold in it as in any seed of the swarm. Only a run that failed is a finding; what stayed
    undecided is neither counted nor bred from.

@@ -11,7 +11,8 @@ Rules:
    showed. So a fresh run and all that was bred of it count as one: what only they show, no other run has
    shown. Else breeding from a rare run would make it seem common, and end the hunt while it finds most.
 3. Of bred runs, whose draw changes as the hunt goes on, no such estimate is sound. For them it is the share
-   of the last `_WINDOW` that did show something new.
+   of the last `WINDOW` that did show something new.
+4. What too few runs were done for is not known, and is not told as a number.
 
 The bias that comes from counting bred runs among the drawn ones: M. Boehme, D. Liyanage, V. Wuestholz,
 Estimating residual risk in greybox fuzzing, 2021.
@@ -24,7 +25,8 @@ from collections.abc import Iterable, Set
 
 from dcompute_sim.hunt.features import Feature
 
-_WINDOW = 400
+WINDOW = 400
+"""Bred runs that it takes to know."""
 _NOBODY: frozenset[int] = frozenset()
 
 
@@ -36,7 +38,7 @@ class Estimate:
         self._holder: dict[Feature, int] = {}  # the fresh run that shows it, if its family alone does
         self._own: dict[int, int] = {}  # by fresh run: how many features it holds
         self._holding = 0
-        self._bred: deque[bool] = deque(maxlen=_WINDOW)
+        self._bred: deque[bool] = deque(maxlen=WINDOW)
 
     def fresh(self, run: int, features: Iterable[Feature]) -> None:
         """Count what a fresh run, by its number, has shown."""
@@ -73,19 +75,25 @@ class Estimate:
             self._release(feature)
 
     @property
-    def of_fresh(self) -> float:
-        """The chance that one more fresh run shows anything new; 1 while there was none."""
-        return self._holding / len(self._own) if self._own else 1.0
+    def of_fresh(self) -> float | None:
+        """The chance that one more fresh run shows anything new; None while there was none."""
+        return self._holding / len(self._own) if self._own else None
 
     @property
-    def of_bred(self) -> float:
-        """The same of a bred run, as far as the last of them tell; 1 until there were enough."""
-        return sum(self._bred) / len(self._bred) if len(self._bred) == _WINDOW else 1.0
+    def of_bred(self) -> float | None:
+        """The same of a bred run, as far as the last of them tell; None until there were enough."""
+        return sum(self._bred) / WINDOW if self.bred_runs == WINDOW else None
 
     @property
-    def chance(self) -> float:
-        """Of the next run, whichever of the two it is."""
-        return (self.of_fresh + self.of_bred) / 2
+    def bred_runs(self) -> int:
+        """On how many of them `of_bred` rests."""
+        return len(self._bred)
+
+    @property
+    def chance(self) -> float | None:
+        """Of the next run, whichever of the two it is; None while it is not known of both."""
+        fresh, bred = self.of_fresh, self.of_bred
+        return None if fresh is None or bred is None else (fresh + bred) / 2
 
     def _release(self, feature: Feature) -> None:
         run = self._holder.pop(feature, None)

@@ -20,6 +20,7 @@ from dcompute_sim.shrink.failure import Failure
 
 _FIRST = 16  # runs, all fresh: what one condition shows, they show as soon as any seeds do
 _FRESH = 0.5  # share of the runs after them
+_DRAWN = 3  # seeds for each of these, of which one is run
 _SEEDS = 2**31
 
 
@@ -131,7 +132,10 @@ class Hunt:
         if self._waiting:
             return HuntTrial(self._numbers, self._waiting.pop(0), given=True)
         if self._numbers <= _FIRST or not self.corpus.entries or self._rng.random() < _FRESH:
-            return HuntTrial(self._numbers, concretise(self.scenario, self._rng.randrange(_SEEDS)))
+            drawn = [self._rng.randrange(_SEEDS) for _ in range(1 if self._numbers <= _FIRST else _DRAWN)]
+            return HuntTrial(
+                self._numbers, max((concretise(self.scenario, seed) for seed in drawn), key=_promise)
+            )
         parent, other = (self.corpus.choose(self._rng) for _ in range(2))
         bred = self._breeder.breed(parent, other)
         return HuntTrial(self._numbers, bred, parent.families | other.families)
@@ -189,6 +193,13 @@ class Hunt:
                 return
         for finding in self.findings:
             finding.times += any(finding is alike for alike in known)
+
+
+def _promise(scenario: Scenario) -> float:
+    """Roughly what a run shows for its cost, known before it is done: what it shows grows with its faults,
+    whatever the size of its fleet; its cost with its nodes and tasks."""
+    tasks = sum(stream.tasks or 0 for stream in scenario.workload)
+    return len(scenario.faults) / (12 + 2 * len(scenario.nodes()) + tasks)
 
 
 def _shows(finding: Finding, failure: Failure) -> bool:

@@ -146,7 +146,8 @@ def carry_out(
         on_progress(hunt)
         if bounds.first_finding and hunt.findings:
             return "the first finding ends it"
-        if hunt.steps.chance < bounds.chance:
+        chance = hunt.steps.chance
+        if chance is not None and chance < bounds.chance:
             return "hardly anything new is to be expected"
         if bounds.for_s is not None and now_s() - began_s >= bounds.for_s:
             return "its time is up"

@@ -12,7 +12,7 @@ from rich.text import Text
 from dcompute.parts import number_of
 from dcompute_sim.checks.coverage import Coverage
 from dcompute_sim.faults import KINDS, NodeFault
-from dcompute_sim.hunt.estimate import Estimate
+from dcompute_sim.hunt.estimate import WINDOW, Estimate
 from dcompute_sim.hunt.features import END, MISHAP, PATH, STEP, never_soon
 from dcompute_sim.hunt.hunter import Finding, Hunt
 from dcompute_sim.report.coverage_report import print_coverage
@@ -70,12 +70,18 @@ def _seen(hunt: Hunt) -> Table:
 
 
 def _chances(estimate: Estimate) -> str:
-    """Say the chances, as in `0.9 % (a fresh seed 0.4 %, a bred run 1.4 %)`."""
-    of_each = f"a fresh seed {_percent(estimate.of_fresh)}, a bred run {_percent(estimate.of_bred)}"
-    return f"{_percent(estimate.chance)} ({of_each})"
+    """Say the chances, as in `0.9 % (a fresh seed 0.4 %, a bred run 1.4 %)`; before they can be told, `not
+    known yet (a fresh seed 12 %, a bred run: after 400 of them, 31 so far)`."""
+    of_fresh = f"a fresh seed {_percent(estimate.of_fresh)}"
+    of_bred = f"a bred run {_percent(estimate.of_bred)}"
+    if estimate.of_bred is None:
+        of_bred = f"a bred run: after {WINDOW} of them, {estimate.bred_runs} so far"
+    return f"{_percent(estimate.chance)} ({of_fresh}, {of_bred})"
 
 
-def _percent(share: float) -> str:
+def _percent(share: float | None) -> str:
+    if share is None:
+        return "not known yet"
     return f"{100 * share:.0f} %" if share >= 0.1 else f"{100 * share:.1f} %"
 
 
@@ -120,11 +126,11 @@ def _verdict(hunt: Hunt) -> Text:
 
 
 def hunt_progress(hunt: Hunt, took_s: float) -> str:
-    """Say how far it is, as in `1,204 runs, 31 a second, 1,613 steps, 12 % chance of a new one, 1
+    """Say how far it is, as in `1,204 runs, 31 a second, 1,613 steps, chance of a new one 12 %, 1
     finding`."""
     return (
         f"{plural(hunt.runs, 'run')}, {_rate(hunt, took_s)}, {plural(hunt.shown(STEP), 'step')}, "
-        f"{_percent(hunt.steps.chance)} chance of a new one, {plural(len(hunt.findings), 'finding')}"
+        f"chance of a new one {_percent(hunt.steps.chance)}, {plural(len(hunt.findings), 'finding')}"
     )
 
 
