@@ -47,6 +47,28 @@ def test_what_waits_behind_results_that_name_no_task_is_undecided(
     assert judge("all_tasks_finished", story.end()).status is expected
 
 
+@pytest.mark.parametrize(
+    ("connected", "known", "expected"),
+    [
+        (True, "ready", Status.FAILED),
+        (True, "busy", Status.FAILED),
+        (False, "ready", Status.INCONCLUSIVE),  # the broker was down, say
+        (True, "dead", Status.INCONCLUSIVE),
+        (True, "", Status.INCONCLUSIVE),
+    ],
+)
+def test_an_executor_that_sends_nothing_is_no_matter_of_chance(
+    story: TraceBuilder, connected: bool, known: str, expected: Status
+) -> None:
+    """It was asked, somebody was there, and nothing was sent: undecided would let it off."""
+    story.define("n").boot("n").executor().ask("first")
+    story.add(t.FinalNode, node="n", running=True, connected=connected, own_status="ready",
+              master_status=known, inc="1.1")  # fmt: skip
+    outcome = judge("all_tasks_finished", story.end())
+    assert outcome.status is expected
+    assert ("with nobody there to do any" in outcome.summary) is (expected is Status.INCONCLUSIVE)
+
+
 def test_a_window_shows_the_same_node_and_the_run_but_not_others(healthy: list[t.Event]) -> None:
     death = next(e for e in healthy if isinstance(e, t.DeathReported) and e.node == "n3")
     around = window(healthy, death, before=3, after=2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import pytest
 from dcompute_sim.hunt.estimate import Estimate
 from dcompute_sim.hunt.features import Feature
 from hypothesis import given
@@ -60,8 +61,8 @@ def test_it_is_about_the_share_of_news_in_the_runs_that_follow() -> None:
         estimate.fresh(number, as_features(run))
     seen = frozenset().union(*draws[:1000])
     came = sum(bool(run - seen) for run in draws[1000:]) / 400  # each beside the same thousand
-    assert abs(estimate.of_fresh - came) < 0.05
-    assert 0.2 < estimate.of_fresh < 0.8  # or the test would show nothing
+    assert estimate.of_fresh == pytest.approx(came, abs=0.05)
+    assert 0.2 < came < 0.8  # or the test would show nothing
 
 
 def test_bred_runs_are_judged_by_the_last_of_them() -> None:

@@ -10,7 +10,9 @@ from pydantic import Field
 from dcompute.parts import noun, number_of
 from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive
 from dcompute_sim.checks.tasks import Task, cut_short, tasks, unnamed
-from dcompute_sim.trace import Event
+from dcompute_sim.trace import Event, FinalNode
+
+_GONE = ("", "dead", "offline")
 
 
 class AllTasksFinished(Check):
@@ -19,7 +21,8 @@ class AllTasksFinished(Check):
     Tasks of nodes that died count too: an executor has them done elsewhere, and whoever sends them by the
     bare transport is told of deaths. A task of an executor may have another end where its terms allow it
     (`once`: unknown, `timeout`: expired, `retries`: its node lost), or be forgotten with its journal;
-    these are counted. Undecided when results that name no task may be the ones that are missing.
+    these are counted. Undecided when results that name no task may be the ones that are missing, and when no
+    task was sent and at the end no node was connected, and known to the master, that could have had one.
 
     Limit: judges that a result came, not what it says (see results_match).
     """
@@ -44,9 +47,12 @@ class AllTasksFinished(Check):
             "sent_again": sum(len(task.sent) > 1 for task in wanted.values()),
             "sends": sum(len(task.sent) for task in wanted.values()),
         }
-        if not any(task.sent for task in wanted.values()):
-            asked = f"; {number_of(len(wanted), 'task')} asked for" if wanted else ""
-            return inconclusive(f"no task was sent{asked}", figures)
+        if not wanted:
+            return inconclusive("no task was sent", figures)
+        if not any(task.sent for task in wanted.values()) and not _somebody_is_there(trace):
+            asked = number_of(len(wanted), "task")
+            told = f"no task was sent; {asked} asked for, with nobody there to do any at the end"
+            return inconclusive(told, figures)
         told = (
             f"{figures['finished']} of {number_of(len(wanted), 'task')} finished, "
             f"{figures['sent_again']} sent again"
@@ -73,6 +79,12 @@ class AllTasksFinished(Check):
         if self.via is not None and by_executor is not (self.via == "executor"):
             return False
         return by_executor or bool(task.sent)
+
+
+def _somebody_is_there(trace: Sequence[Event]) -> bool:
+    """Tell whether a node could have had a task at the end: that it had none is what this check is for."""
+    finals = (event for event in trace if isinstance(event, FinalNode))
+    return any(final.connected and final.master_status not in _GONE for final in finals)
 
 
 def _ended_by_its_terms(task: Task) -> bool:

@@ -196,7 +196,7 @@ class Hunt:
 
 
 def _promise(scenario: Scenario) -> float:
-    """Roughly what a run shows for its cost, known before it is done: what it shows grows with its faults,
+    """Guess what a run shows for its cost, before it is done: what it shows grows with its faults,
     whatever the size of its fleet; its cost with its nodes and tasks."""
     tasks = sum(stream.tasks or 0 for stream in scenario.workload)
     return len(scenario.faults) / (12 + 2 * len(scenario.nodes()) + tasks)
