@@ -61,7 +61,8 @@ def judged(run: Run, tmp_path: Path) -> Judged:
         ("print('hello')", "n-1 never reached the broker: its program ended 0.6 s after power-on"),
         ("import time, machine\ntime.sleep(5)\nmachine.reset()", "times by itself (reset)"),
         ("import time, machine\nmachine.WDT(timeout=2000)\ntime.sleep(50)", "times by itself (watchdog)"),
-        (JOIN + "print('where is it?')\nwhile True: time.sleep(1)", "its last line was `where is it?`"),
+        (JOIN + "print('no: OSError(111,)')\nwhile True: time.sleep(1)",
+         "its last line was `no: OSError(111,)` (ECONNREFUSED: connection refused)"),
         (JOIN + "import socket\ns = socket.socket()\ns.connect(socket.getaddrinfo(config.MQTT_HOST, "
          "config.MQTT_PORT)[0][-1])\nwhile True: time.sleep(1)", "TCP connection, and sent no CONNECT"),
         (JOIN + "import socket\ns = socket.socket()\ns.connect(socket.getaddrinfo(config.MQTT_HOST, "

@@ -135,6 +135,89 @@ def test_why_unfinished_a_program_that_hears_no_task(tmp_path: Path) -> None:
     assert "What to try: own-1 took no task at all: a program gets them on the topic" in said
 
 
+def test_why_unfinished_nobody_knows_the_function() -> None:
+    """As the executor says itself: whoever runs one in production reads the same in `last_error`."""
+    said = _console(
+        fleet={"py": {"count": 2, "keepalive": "10s", "functions": ["add"]}},
+        workload=[{"tasks": 3, "rate": "1/s", "at": "5s", "task": {"function": "render"}}],
+        expect=["all_tasks_finished"],
+    )
+    assert re.search(r"3 tasks never sent: no node that is there can do task \S+ \(function 'render'", said)
+
+
+def test_why_unfinished_the_broker_dropped_them() -> None:
+    said = _console(
+        limits={"queued": 2, "in_flight": 1},
+        fleet={"py": {"count": 1, "keepalive": "10s", "network": {"latency": "400ms"}}},
+        workload=[{"burst": 20, "every": "1h", "tasks": 20, "at": "5s", "via": "transport"}],
+        expect=["all_tasks_finished"],
+    )
+    assert (
+        "py-1: 17 never reached it: the broker dropped it, for more waited for that node than its queue"
+        in said
+    )
+    assert "What to try: a longer queue of the broker" in said
+
+
+def test_why_unfinished_the_link_was_too_narrow() -> None:
+    said = _console(
+        network={"bandwidth": "200B/s"},
+        fleet={"py": {"count": 1, "keepalive": "10s"}},
+        workload=[{"tasks": 3, "rate": "1/s", "at": "5s", "payload": "60KiB"}],
+        expect=["all_tasks_finished"],
+    )
+    assert re.search(
+        r"py-1: 3 never reached it: its link is slow: what crossed it then took \d+\.\d s\.", said
+    )
+    assert "What to try: a smaller `payload`" in said
+
+
+def test_why_unfinished_the_board_took_no_message_so_large() -> None:
+    said = _console(
+        fleet={"esp": {"kind": "firmware", "count": 1, "keepalive": "10s", "heap": "64KiB"}},
+        workload=[{"tasks": 2, "rate": "1/s", "at": "10s", "payload": "20KiB", "via": "transport"}],
+        duration="20s",
+        expect=["all_tasks_finished"],
+    )
+    assert "esp-1: 2 never reached it: it did not take a message so large." in said
+
+
+def test_why_unfinished_the_master_was_cut_off() -> None:
+    said = _console(
+        fleet={"py": {"count": 2, "keepalive": "10s"}},
+        workload=[{"tasks": 50, "rate": "1/s", "at": "5s"}],
+        faults=[{"kind": "master_cut_off", "at": "20s"}],
+        expect=["all_tasks_finished"],
+    )
+    assert "master_cut_off-1 went on when the run ended, since 20 s." in said
+    assert "tasks never sent: no answer from broker:1883 within 10 s." in said
+
+
+def test_why_away_the_broker_would_not_have_them() -> None:
+    said = _console(
+        tls={"certificate": "expired"},
+        fleet={"py": {"count": 2, "keepalive": "10s"}},
+        workload=[{"tasks": 3, "rate": "1/s", "at": "5s"}],
+        expect=["all_tasks_finished"],
+    )
+    assert (
+        "2 nodes could not connect when the run ended (py-1, py-2): the certificate of broker:1883 was not "
+        "accepted: certificate has expired." in said
+    )
+
+
+def test_why_undecided_the_run_ended_before_anybody_had_to_notice() -> None:
+    said = _console(
+        fleet={"py": {"count": 2, "keepalive": "60s"}},
+        workload=[{"tasks": 3, "rate": "1/s", "at": "5s"}],
+        faults=[{"kind": "power_cut", "at": "20s"}],
+        expect=["dead_within"],
+    )
+    assert re.search(
+        r"before the report was due, at 11\d\.\d s: make the run longer, or keepalives shorter", said
+    )
+
+
 def test_why_unfinished_the_node_died_at_work() -> None:
     said = _console(
         fleet={"py": {"count": 1, "keepalive": "10s", "work": "50s"}},

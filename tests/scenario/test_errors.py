@@ -77,6 +77,7 @@ LOCATED = [
     (FLEET + "network: {bandwidth: 10}\n", 5, 22, "a bandwidth needs a unit", ""),
     (FLEET + "workload: [{rate: 20, tasks: 3}]\n", 5, 19, "a rate needs a unit: write `20/s`", ""),
     (FLEET + "workload: [{tasks: 3, payload: 200}]\n", 5, 32, "a size needs a unit: write `200B`", ""),
+    (FLEET + "workload: [{tasks: 3, payload: 2MiB}]\n", 5, 32, "a message has 256KiB at most", "smaller"),
     ("fleet: {py: {keepalive: 10}}\n", 4, 25, "write `10s` or `10ms`", ""),
     ("fleet: {py: {work: 50}}\n", 4, 20, "a duration needs a unit", ""),
     ("fleet: {py: {work: {uniform: {min: 1, max: 2s}}}}\n", 4, 36, "a duration needs a unit", ""),

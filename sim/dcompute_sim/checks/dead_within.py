@@ -25,6 +25,7 @@ from dcompute_sim.trace import Event
 from dcompute_sim.yamlfile.units import Duration
 
 _HEALED = "healed before the broker had to notice"
+_TOO_SOON = "the run ended before the report was due"
 
 
 @dataclass(slots=True)
@@ -48,6 +49,8 @@ class _Tally:
     patience_s: float = (
         math.inf
     )  # the shortest silence that would have had to be noticed, of those that healed
+
+    last_due_us: int = 0  # of the reports for which the run ended too soon
 
     @property
     def reported(self) -> int:
@@ -117,7 +120,8 @@ class DeadWithin(Check):
         elif due.at_us is None:
             tally.undecided["the broker or the master stayed down"] += 1
         elif history.end_us < due.at_us:
-            tally.undecided["the run ended before the report was due"] += 1
+            tally.undecided[_TOO_SOON] += 1
+            tally.last_due_us = max(due.at_us, tally.last_due_us)
         else:
             tally.missing.append(fault.event)
 
@@ -149,6 +153,8 @@ class DeadWithin(Check):
         }
         asides = excused(tally.excused, deaths + tally.undecided.total())
         asides += "".join(f"; {n} undecided: {why}" for why, n in sorted(tally.undecided.items()))
+        if tally.last_due_us:
+            asides += f", at {tally.last_due_us / 1e6:.1f} s: make the run longer, or keepalives shorter"
         if tally.late or tally.missing:
             told = f"{len(tally.missing)} of {number_of(deaths, 'death')} never reported"
             if tally.late:

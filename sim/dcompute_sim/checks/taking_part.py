@@ -18,6 +18,8 @@ Rules:
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -28,6 +30,7 @@ from dcompute_sim.checks.check import CheckOutcome, failed, held, inconclusive, 
 from dcompute_sim.checks.history import is_momentary, is_seen
 from dcompute_sim.faults.fault import Seen
 
+_OSERROR = re.compile(r"OSError\((\d+),?\)|\[Errno (\d+)\]")
 _PATIENCE_US = 20_000_000
 _EXPLAINS_US = 60_000_000
 _UPDATE_US = 300_000_000
@@ -224,6 +227,14 @@ def _with_remedy(error: str) -> str:
     return f"{error}; if it is a setting: `config: {{{asked[1]}: ...}}` of its group"
 
 
+def _errno_words(line: str) -> str:
+    """Say in words what an OSError stands for that a program printed by its number."""
+    found = _OSERROR.search(line)
+    number = int(found[1] or found[2]) if found else 0
+    name = errno.errorcode.get(number)
+    return f" ({name}: {os.strerror(number).lower()})" if name else ""
+
+
 def _how_far(board: _BoardRun) -> str:
     """Tell how far towards the broker it came."""
     if board.ended is not None:
@@ -232,6 +243,7 @@ def _how_far(board: _BoardRun) -> str:
     if board.refusal:
         return board.refusal
     said = f", its last line was `{board.last_line[:60]}`" if board.last_line else ", it printed nothing"
+    said += _errno_words(board.last_line)
     if board.connecting:
         return f"no CONNECT of it was accepted{said}"
     if board.tcp:

@@ -175,8 +175,8 @@ class ExecutorProgram:
         """Ask for all there is to know: the run is about to end."""
         if self._executor is not None:
             nodes = sorted(map(self._ids.name_of, self._executor.nodes()))
-            values = self._executor.counters()
-            self._recorder.add(t.ExecutorAnswered, asker=self._name, nodes=nodes, values=values)
+            values, error = self._executor.counters(), self._executor.last_error
+            self._recorder.add(t.ExecutorAnswered, asker=self._name, nodes=nodes, values=values, error=error)
 
     def crashed(self, *, lose_journal: bool) -> None:
         """Take its process for dead."""

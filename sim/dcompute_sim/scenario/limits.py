@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
+from dcompute.node_wire import MAX_PAYLOAD_BYTES
 from dcompute_sim.faults import Fault
 from dcompute_sim.scenario.scenario_model import Scenario
 from dcompute_sim.scenario.workload import TaskStream
 from dcompute_sim.yamlfile.problems import Complaint
-from dcompute_sim.yamlfile.units import format_duration
+from dcompute_sim.yamlfile.units import format_duration, format_size
 
 LONGEST_S = 366 * 24 * 3600.0
 MOST_TASKS = 10_000_000  # of one stream
@@ -28,6 +30,11 @@ def excesses(scenario: Scenario) -> Iterator[Complaint]:
         message = f"the run would take {format_duration(scenario.length_s)}; a year is the most"
         yield Complaint(path, message, "check the unit")
     for index, stream in enumerate(scenario.workload):
+        task_bytes = len(json.dumps(stream.task or {}, ensure_ascii=False).encode())
+        key, size = max(("payload", stream.payload or 0), ("task", task_bytes), key=lambda it: it[1])
+        if size > MAX_PAYLOAD_BYTES:
+            message = f"a task of {format_size(size)}; a message has {format_size(MAX_PAYLOAD_BYTES)} at most"
+            yield Complaint(("workload", index, key), message, "make it smaller")
         tasks = _tasks(scenario, stream)
         if tasks > MOST_TASKS:
             key = "rate" if stream.rate is not None else "every"

@@ -36,11 +36,12 @@ class ExecutorDeaths(Event, frozen=True):
 
 
 class ExecutorAnswered(Event, frozen=True):
-    """At the end: whom its `nodes()` names, and what its `counters()` are."""
+    """At the end: whom its `nodes()` names, what its `counters()` are, and what its `last_error` says."""
 
     asker: str
     nodes: list[str]
     values: dict[str, int]
+    error: str = ""
 
 
 class AttemptFailed(Event, frozen=True):

@@ -19,6 +19,10 @@ _MOST_NODES = 3
 _FULL = "queue full"
 _AT_WORK = "still at work there"
 _QUEUED = "still in its queue"
+_BROKER_FULL = "the broker dropped it, for more waited for that node than its queue holds"
+_TOO_LARGE = "it did not take a message so large"
+_SLOW = "its link is slow"
+_NOT_TAKEN = "was not taken"  # the firmware's own word for it
 _UNKNOWN = "it was connected; nothing in the trace says why"
 
 
@@ -36,15 +40,15 @@ def unfinished(events: Sequence[t.Event], result: Result) -> list[str]:
     for event in events:
         replay.take_in(event)
     history, at_end = history_of(events), UnderWay(events)
-    waits = [_unsent(len(unsent), replay, history)] if unsent else []
+    waits = [_unsent(len(unsent), replay, history, events)] if unsent else []
     if not open_tasks:
         return waits
-    drops = _dropped(events)
+    drops, hints = _dropped(events), _on_the_way(events)
     by_node = Counter(task.sent[-1].node for task in open_tasks.values())
     fates = {node: Counter[str]() for node in by_node}
     for name, task in open_tasks.items():
         node = task.sent[-1].node
-        fates[node][_fate(name, task, drops, history, at_end)] += 1
+        fates[node][_fate(name, task, drops, hints, history, at_end)] += 1
     first = [node for node, _ in by_node.most_common(_MOST_NODES)]
     told = [_whose(by_node, first, len(open_tasks))]
     for node in first:
@@ -69,6 +73,15 @@ def _to_try(events: Sequence[t.Event], fates: Counter[str], without: int) -> lis
             "what to try: a larger `queue_limit`, a slower stream, or `via: executor`, which sends a node no "
             "more than it takes"
         ]
+    if fate == f"never reached it: {_BROKER_FULL}":
+        return [
+            "what to try: a longer queue of the broker (`limits: {queued: ...}`, mosquitto's "
+            "`max_queued_messages`), a slower stream, or `via: executor`, which sends again what was dropped"
+        ]
+    if fate == f"never reached it: {_TOO_LARGE}":
+        return ["what to try: a smaller `payload`: how much a node takes it announces, as `largest`"]
+    if fate.startswith(f"never reached it: {_SLOW}"):
+        return ["what to try: a smaller `payload`, more `bandwidth`, or more time (`duration:`)"]
     if fate in (_QUEUED, _AT_WORK):
         done = sum(bool(task.results or task.ends) for task in tasks(events).values())
         return [
@@ -93,9 +106,13 @@ def _deaf(events: Sequence[t.Event]) -> list[str]:
     return [node for node in sent if node in foreign]
 
 
-def _unsent(count: int, replay: Replay, history: History) -> str:
-    """Tell why an executor kept tasks: nobody was left, or all had as many as they take."""
+def _unsent(count: int, replay: Replay, history: History, events: Sequence[t.Event]) -> str:
+    """Tell why an executor kept tasks: as it says itself; or nobody was left, or all had as many as they
+    take."""
     told = f"{plural(count, 'task')} never sent"
+    says = next((it.error for it in events if isinstance(it, t.ExecutorAnswered) and it.error), "")
+    if says:
+        return f"{told}: {says}"
     nodes = [node for node in history.stories if node]
     away = [node for node in nodes if replay.nodes[node].link != "connected"]
     if len(away) < len(nodes) or not nodes:
@@ -134,7 +151,12 @@ def _dropped(events: Sequence[t.Event]) -> dict[tuple[str, str], t.Event]:
 
 
 def _fate(
-    name: str, task: Task, drops: dict[tuple[str, str], t.Event], history: History, at_end: UnderWay
+    name: str,
+    task: Task,
+    drops: dict[tuple[str, str], t.Event],
+    hints: dict[str, list[t.Event]],
+    history: History,
+    at_end: UnderWay,
 ) -> str:
     """Return what became of a task where it was sent last."""
     last = task.sent[-1]
@@ -163,7 +185,34 @@ def _fate(
     why = _why_unreached(history, node, since_us)
     if why == _UNKNOWN and at_end.why(name, task):
         return "on their way to it when the run ended"
+    if why == _UNKNOWN:
+        why = _lost_on_the_way(last, since_us, hints.get(node, [])) or why
     return f"never reached it: {why}"
+
+
+def _on_the_way(events: Sequence[t.Event]) -> dict[str, list[t.Event]]:
+    """Return by node what tells why a message did not get to one that was connected."""
+    found: dict[str, list[t.Event]] = {}
+    for event in events:
+        match event:
+            case t.MessagesDropped(who=node) | t.WireLate(node=node):
+                found.setdefault(node, []).append(event)
+            case t.NodeOutput(node=node, text=text) if _NOT_TAKEN in text:
+                found.setdefault(node, []).append(event)
+    return found
+
+
+def _lost_on_the_way(sent: t.TaskSent, since_us: int, hints: Sequence[t.Event]) -> str:
+    """Tell what became of a task between the master and a node that was connected; "" if nothing tells."""
+    for event in hints:
+        match event:
+            case t.NodeOutput(text=text) if event.t_us >= since_us and f"{sent.size} bytes" in text:
+                return _TOO_LARGE
+            case t.MessagesDropped(why="queue full") if event.t_us >= since_us:
+                return _BROKER_FULL
+            case t.WireLate(late_us=late_us) if event.t_us + late_us >= since_us:
+                return f"{_SLOW}: what crossed it then took {seconds(late_us / 1e6)}"
+    return ""
 
 
 def _stop_after(history: History, node: str, since_us: int) -> str:
