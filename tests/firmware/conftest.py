@@ -19,6 +19,7 @@ from dcompute_sim.fwbuild.firmware_files import product
 from dcompute_sim.micropython.board import Board
 from dcompute_sim.micropython.process import FirmwareProcess
 from dcompute_sim.micropython.provision import Emulator
+from dcompute_sim.net.proxy import FaultProxy
 
 PATIENCE_S = 20.0  # the machine may be busy; nothing waits this long when it works
 KEEPALIVE_S = 2
@@ -242,6 +243,19 @@ class Rig:
         await broker.start()
         self._stack.push_async_callback(broker.stop)
         return broker
+
+    async def on_raw_broker(self, program: str | None = None, **how: Any) -> tuple[RawBroker, Heard, str]:
+        """A raw broker, what a board that runs on it tells, and its node id; `how` as for `start`."""
+        broker = await self.raw_broker()
+        _, heard, name = self.start(broker.port, program, **how)
+        return broker, heard, name
+
+    async def proxy(self, port: int) -> FaultProxy:
+        """A link to the broker on `port` that can be cut."""
+        proxy = FaultProxy("node", ("127.0.0.1", port))
+        await proxy.start()
+        self._stack.push_async_callback(proxy.close)
+        return proxy
 
     async def mosquitto(self) -> MosquittoBroker:
         broker = MosquittoBroker()

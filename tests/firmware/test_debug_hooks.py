@@ -10,8 +10,9 @@ from .conftest import Rig
 def test_a_board_with_hooks_works_and_obeys(rig: Rig) -> None:
     async def go() -> None:
         async with rig:
-            broker = await rig.raw_broker()
-            _, heard, name = rig.start(broker.port, settings={"DEBUG_HOOKS": True, "MQTT_KEEPALIVE": 20})
+            broker, heard, name = await rig.on_raw_broker(
+                settings={"DEBUG_HOOKS": True, "MQTT_KEEPALIVE": 20}
+            )
             session = await broker.session()
             session.publish(name, {"id": "work"}, 1)
             await broker.until(lambda: session.published("results"))

@@ -204,8 +204,7 @@ def test_a_task_tells_how_far_it_is_and_hears_that_it_is_not_wanted(
 
     async def go() -> None:
         async with rig:
-            broker = await rig.raw_broker()
-            _, _, name = rig.start(broker.port, extra=[] if compiled else [tasks])
+            broker, _, name = await rig.on_raw_broker(extra=[] if compiled else [tasks])
             session = await broker.session()
             await broker.until(lambda: session.published(f"{name}/status"))
             inc = session.published(f"{name}/status")[0]["inc"]

@@ -17,7 +17,6 @@ from dcompute_sim.brokers.conformance import wire
 from dcompute_sim.brokers.conformance.client import Client
 from dcompute_sim.brokers.conformance.wire import PacketKind
 from dcompute_sim.fwbuild.firmware_files import product
-from dcompute_sim.net.proxy import FaultProxy
 
 from .conftest import Rig
 
@@ -117,9 +116,7 @@ def test_every_kind_of_loop_gets_tasks_and_comes_back(rig: Rig, node_program: Pr
 def test_results_wait_for_the_link_in_order_and_within_bounds(rig: Rig, node_program: Program) -> None:
     async def go() -> None:
         async with rig:
-            broker = await rig.raw_broker()
-            _, node, _ = rig.start(
-                broker.port,
+            broker, node, _ = await rig.on_raw_broker(
                 node_program("""
                     node.connect()
                     node.start_keepalive_thread()
@@ -156,32 +153,26 @@ def test_flapping_link(rig: Rig) -> None:
     async def go() -> None:
         async with rig:
             broker = await rig.mosquitto()
-            proxy = FaultProxy("node", ("127.0.0.1", broker.port))
-            await proxy.start()
-            try:
-                seen = await master(broker.port)
-                _, heard, name = rig.start(proxy.port)
+            proxy = await rig.proxy(broker.port)
+            seen = await master(broker.port)
+            _, heard, name = rig.start(proxy.port)
 
-                def more_than(count: int) -> bool:
-                    return len(said(seen, "initialisation")) > count
+            def more_than(count: int) -> bool:
+                return len(said(seen, "initialisation")) > count
 
-                for delay_s in (0.0, 0.05, 0.2):
-                    count = len(said(seen, "initialisation"))
-                    await until(seen, partial(more_than, count), "initialisation")
-                    await asyncio.sleep(delay_s)
-                    proxy.reset()
-                incs = [message["inc"] for message in said(seen, "initialisation")]
-                await until(
-                    seen, lambda: len(said(seen, "initialisation")) > len(incs), "a last initialisation"
-                )
-                await seen.publish(name, b'{"id": "after", "function": "add", "args": [1, 2]}', qos=1)
-                await until(seen, lambda: said(seen, "results"), "the result")
-                assert said(seen, "results")[0]["result"] == {"task_id": "after", "output": 3}
-                assert len(set(incs)) == len(incs)
-                assert not heard.all("crash")
-                await seen.fin()
-            finally:
-                await proxy.close()
+            for delay_s in (0.0, 0.05, 0.2):
+                count = len(said(seen, "initialisation"))
+                await until(seen, partial(more_than, count), "initialisation")
+                await asyncio.sleep(delay_s)
+                proxy.reset()
+            incs = [message["inc"] for message in said(seen, "initialisation")]
+            await until(seen, lambda: len(said(seen, "initialisation")) > len(incs), "a last initialisation")
+            await seen.publish(name, b'{"id": "after", "function": "add", "args": [1, 2]}', qos=1)
+            await until(seen, lambda: said(seen, "results"), "the result")
+            assert said(seen, "results")[0]["result"] == {"task_id": "after", "output": 3}
+            assert len(set(incs)) == len(incs)
+            assert not heard.all("crash")
+            await seen.fin()
 
     asyncio.run(go())
 
@@ -221,29 +212,25 @@ def test_the_example_runs_verbatim(rig: Rig, example: str) -> None:
     async def go() -> None:
         async with rig:
             broker = await rig.mosquitto()
-            proxy = FaultProxy("node", ("127.0.0.1", broker.port))
-            await proxy.start()
-            try:
-                seen = await master(broker.port)
-                board, heard, name = rig.start(proxy.port, example)
-                await until(seen, lambda: "ready" in statuses(seen, name), "ready")
-                await seen.publish(name, b'{"id": "one"}', qos=1)
-                await until(seen, lambda: said(seen, "results"), "the first result")
-                board.radio(ap=False)
-                proxy.down()
-                proxy.forget()  # so the old connection is of no use when the network is back
-                proxy.reset()
-                board.radio(ap=True)
-                proxy.up()
-                await until(seen, lambda: len(said(seen, "initialisation")) >= 2, "the second initialisation")
-                await seen.publish(name, b'{"id": "two"}', qos=1)
-                await until(seen, lambda: said(seen, "results")[-1]["task_id"] == "two", "the second result")
-                repeated = [r["task_id"] for r in said(seen, "results")]  # "one" if its PUBACK was lost
-                assert list(dict.fromkeys(repeated)) == ["one", "two"]
-                assert any(line.startswith("Executing: {") for line in heard.lines)
-                await seen.fin()
-            finally:
-                await proxy.close()
+            proxy = await rig.proxy(broker.port)
+            seen = await master(broker.port)
+            board, heard, name = rig.start(proxy.port, example)
+            await until(seen, lambda: "ready" in statuses(seen, name), "ready")
+            await seen.publish(name, b'{"id": "one"}', qos=1)
+            await until(seen, lambda: said(seen, "results"), "the first result")
+            board.radio(ap=False)
+            proxy.down()
+            proxy.forget()  # so the old connection is of no use when the network is back
+            proxy.reset()
+            board.radio(ap=True)
+            proxy.up()
+            await until(seen, lambda: len(said(seen, "initialisation")) >= 2, "the second initialisation")
+            await seen.publish(name, b'{"id": "two"}', qos=1)
+            await until(seen, lambda: said(seen, "results")[-1]["task_id"] == "two", "the second result")
+            repeated = [r["task_id"] for r in said(seen, "results")]  # "one" if its PUBACK was lost
+            assert list(dict.fromkeys(repeated)) == ["one", "two"]
+            assert any(line.startswith("Executing: {") for line in heard.lines)
+            await seen.fin()
 
     asyncio.run(go())
 
@@ -251,8 +238,7 @@ def test_the_example_runs_verbatim(rig: Rig, example: str) -> None:
 def test_hostile_bytes_do_not_end_the_connection(rig: Rig) -> None:
     async def go() -> None:
         async with rig:
-            broker = await rig.raw_broker()
-            _, node, name = rig.start(broker.port)
+            broker, node, name = await rig.on_raw_broker()
             session = await broker.session()
             payloads = [
                 b"",
@@ -289,8 +275,7 @@ GARBAGE = (
 
 def test_what_is_no_mqtt_ends_the_connection_and_not_the_node(rig: Rig) -> None:
     async def check(garbage: bytes) -> None:
-        broker = await rig.raw_broker()
-        _, node, name = rig.start(broker.port)
+        broker, node, name = await rig.on_raw_broker()
         session = await broker.session()
         session.send(garbage)
         await broker.until(lambda: session.closed)
@@ -313,9 +298,7 @@ def test_while_another_thread_is_in_a_long_send_the_keepalive_thread_does_not_sp
 
     async def go() -> None:
         async with rig:
-            broker = await rig.raw_broker()
-            _, node, name = rig.start(
-                broker.port,
+            broker, node, name = await rig.on_raw_broker(
                 node_program("""
                     node.connect()
                     link = node._link
@@ -355,9 +338,7 @@ def test_a_dead_keepalive_thread_is_replaced(rig: Rig, node_program: Program) ->
 
     async def go() -> None:
         async with rig:
-            broker = await rig.raw_broker()
-            _, node, name = rig.start(
-                broker.port,
+            broker, node, name = await rig.on_raw_broker(
                 node_program("""
                     loops = kills = 0
                     inside = node._link.wait
@@ -415,9 +396,7 @@ def test_a_graceful_stop_says_offline_and_disconnects(rig: Rig, node_program: Pr
 def test_what_the_constructor_was_given_can_be_read(rig: Rig, node_program: Program) -> None:
     async def go() -> None:
         async with rig:
-            broker = await rig.raw_broker()
-            _, heard, _ = rig.start(
-                broker.port,
+            _, heard, _ = await rig.on_raw_broker(
                 node_program("""
                     assert node.broker_host == config.MQTT_HOST, node.broker_host
                     assert node.broker_port == config.MQTT_PORT, node.broker_port
@@ -435,9 +414,7 @@ def test_after_handle_disconnect_the_will_speaks_and_the_node_comes_back(
     rig: Rig, node_program: Program
 ) -> None:
     async def check(comes_back: str) -> None:
-        broker = await rig.raw_broker()
-        _, heard, name = rig.start(
-            broker.port,
+        broker, heard, name = await rig.on_raw_broker(
             node_program(f"""
                 node.connect()
                 node.handle_disconnect()
@@ -467,8 +444,7 @@ def test_after_handle_disconnect_the_will_speaks_and_the_node_comes_back(
 def test_a_retained_task_is_never_obeyed(rig: Rig) -> None:
     async def go() -> None:
         async with rig:
-            broker = await rig.raw_broker()
-            _, _, name = rig.start(broker.port, settings={"MQTT_KEEPALIVE": 20})
+            broker, _, name = await rig.on_raw_broker(settings={"MQTT_KEEPALIVE": 20})
             session = await broker.session(1)
             for number, retain in ((1, True), (2, False)):
                 task = {"id": f"t{number}", "function": "add", "args": [number, 1]}

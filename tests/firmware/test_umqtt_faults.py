@@ -28,13 +28,10 @@ def run(body: Coroutine[Any, Any, None]) -> None:
 def test_half_a_packet_does_not_block(rig: Rig, node_program: Program, bare_program: Program) -> None:
     async def go() -> None:
         async with rig:
-            ours, theirs = await rig.raw_broker(), await rig.raw_broker()
-            rig.start(
-                ours.port,
+            ours, _, _ = await rig.on_raw_broker(
                 node_program("node.connect()\nwhile True:\n    node.check_messages()\n    time.sleep(0.05)"),
             )
-            _, bare, _ = rig.start(
-                theirs.port,
+            theirs, bare, _ = await rig.on_raw_broker(
                 bare_program(
                     "client.connect()\nclient.publish(b'go', b'')\ntime.sleep(1)\n"
                     "client.check_msg()\nprint('checked')"
@@ -57,9 +54,7 @@ def test_half_a_packet_does_not_block(rig: Rig, node_program: Program, bare_prog
 def test_withheld_puback(rig: Rig, node_program: Program, bare_program: Program) -> None:
     async def go() -> None:
         async with rig:
-            ours, theirs = await rig.raw_broker(), await rig.raw_broker()
-            _, node, _ = rig.start(
-                ours.port,
+            ours, node, _ = await rig.on_raw_broker(
                 node_program("""
                     node.connect()
                     node.start_keepalive_thread()
@@ -72,8 +67,7 @@ def test_withheld_puback(rig: Rig, node_program: Program, bare_program: Program)
                     print("sent")
                 """),
             )
-            _, bare, _ = rig.start(
-                theirs.port,
+            theirs, bare, _ = await rig.on_raw_broker(
                 bare_program("client.connect()\nclient.publish(b't', b'x', qos=1)\nprint('published')"),
             )
             theirs.withhold = {PacketKind.PUBLISH}
@@ -98,10 +92,8 @@ def test_withheld_puback(rig: Rig, node_program: Program, bare_program: Program)
 def test_pings_keep_an_idle_node_alive(rig: Rig, bare_program: Program) -> None:
     async def go() -> None:
         async with rig:
-            ours, theirs = await rig.raw_broker(), await rig.raw_broker()
-            rig.start(ours.port)
-            _, bare, _ = rig.start(
-                theirs.port,
+            ours, _, _ = await rig.on_raw_broker()
+            theirs, bare, _ = await rig.on_raw_broker(
                 bare_program(
                     "client.connect()\nprint('up')\nwhile True:\n    client.check_msg()\n    time.sleep(0.1)"
                 ),
@@ -130,10 +122,8 @@ def test_pings_keep_an_idle_node_alive(rig: Rig, bare_program: Program) -> None:
 def test_silent_broker_is_noticed(rig: Rig, bare_program: Program) -> None:
     async def go() -> None:
         async with rig:
-            ours, theirs = await rig.raw_broker(), await rig.raw_broker()
-            rig.start(ours.port)
-            _, bare, _ = rig.start(
-                theirs.port,
+            ours, _, _ = await rig.on_raw_broker()
+            theirs, bare, _ = await rig.on_raw_broker(
                 bare_program("""
                     client.connect()
                     while True:
@@ -160,10 +150,8 @@ def test_results_for_tasks_that_arrive_together(rig: Rig, bare_program: Program)
 
     async def go() -> None:
         async with rig:
-            ours, theirs = await rig.raw_broker(), await rig.raw_broker()
-            _, _, name = rig.start(ours.port)
-            _, bare, _ = rig.start(
-                theirs.port,
+            ours, _, name = await rig.on_raw_broker()
+            theirs, bare, _ = await rig.on_raw_broker(
                 bare_program("""
                     def work(topic, message):
                         client.publish(b"results", message, qos=1)
@@ -199,17 +187,14 @@ def test_results_for_tasks_that_arrive_together(rig: Rig, bare_program: Program)
 def test_packet_id_wraps(rig: Rig, node_program: Program, bare_program: Program) -> None:
     async def go() -> None:
         async with rig:
-            ours, theirs = await rig.raw_broker(), await rig.raw_broker()
-            _, node, _ = rig.start(
-                ours.port,
+            ours, node, _ = await rig.on_raw_broker(
                 node_program("""
                     node.connect()
                     node._link._client.pid = 65534
                     print([node.send_result({"task_id": n}) for n in (1, 2, 3)])
                 """),
             )
-            _, bare, _ = rig.start(
-                theirs.port,
+            theirs, bare, _ = await rig.on_raw_broker(
                 bare_program("""
                     client.connect()
                     client.pid = 65535
@@ -230,14 +215,11 @@ def test_packet_id_wraps(rig: Rig, node_program: Program, bare_program: Program)
 def test_text_that_is_not_ascii(rig: Rig, node_program: Program, bare_program: Program) -> None:
     async def go() -> None:
         async with rig:
-            ours, theirs = await rig.raw_broker(), await rig.raw_broker()
-            _, node, _ = rig.start(
-                ours.port,
+            ours, node, _ = await rig.on_raw_broker(
                 node_program('node.connect()\nprint([node.send_result("Привет, мир") for _ in range(2)])'),
                 settings={"NODE_TYPE": "плата", "MQTT_USER": "Юрий", "MQTT_PASSWORD": "пароль"},
             )
-            rig.start(
-                theirs.port,
+            theirs, _, _ = await rig.on_raw_broker(
                 bare_program(
                     "client.connect()\nfor _ in range(2):\n"
                     "    client.publish('t', 'Привет, мир')\ntime.sleep(9)"
@@ -292,8 +274,7 @@ def test_the_firmware_leans_on_no_more_of_umqtt_than_every_release_has(rig: Rig)
     async def go() -> None:
         async with rig:
             rig.emulator = replace(rig.emulator, umqtt=Path(__file__).parent / "newer_umqtt")
-            broker = await rig.raw_broker()
-            _, _, name = rig.start(broker.port)
+            broker, _, name = await rig.on_raw_broker()
             session = await broker.session()
             session.publish(name, {"id": "a", "function": "add", "args": [1, 2]})
             await broker.until(lambda: session.published("results"))
@@ -381,7 +362,6 @@ def sockets(pid: int) -> int:
 def test_threads_that_send_at_the_same_time(rig: Rig, node_program: Program, bare_program: Program) -> None:
     async def go() -> None:
         async with rig:
-            ours, theirs = await rig.raw_broker(), await rig.raw_broker()
             threads = """
                 import _thread
                 done = []
@@ -396,15 +376,13 @@ def test_threads_that_send_at_the_same_time(rig: Rig, node_program: Program, bar
                 print("all sent")
                 time.sleep(60)
             """
-            _, node, _ = rig.start(
-                ours.port,
+            ours, node, _ = await rig.on_raw_broker(
                 node_program(
                     "node.connect()\nnode.start_keepalive_thread()\nsend = node.send_result\ncount = 60"
                 )
                 + node_text(threads),
             )
-            rig.start(
-                theirs.port,
+            theirs, _, _ = await rig.on_raw_broker(
                 bare_program(  # it goes on until two threads met: on a busy machine not within 60 packets
                     "client.connect()\nsend = lambda text: client.publish(b'results', text)\ncount = 20_000"
                 )
