@@ -24,6 +24,7 @@ from typing import Any
 from dcompute_sim.brokers.mosquitto import MosquittoBroker
 from dcompute_sim.fwbuild.firmware_files import product
 from dcompute_sim.micropython.board import Board
+from dcompute_sim.micropython.emulated_config import emulated_config
 from dcompute_sim.micropython.process import FirmwareProcess
 from dcompute_sim.micropython.provision import provision
 
@@ -281,21 +282,10 @@ def _write_versions(before: Path, after: Path, broken: list[str]) -> None:
 
 
 def _board(port: int, number: int, name: str, key: bytes) -> FirmwareProcess:
-    config = {
-        "WIFI_SSID": "testbed",
-        "WIFI_PASSWORD": "password1",
-        "MQTT_HOST": "127.0.0.1",
-        "MQTT_PORT": port,
-        "MQTT_USER": None,
-        "MQTT_PASSWORD": None,
-        "MQTT_TLS": False,
-        "NODE_TYPE": "ESP32",
-        "NODE_ID": name,
-    }
     about = Board(
         bytes(5) + bytes([number]),
         [product()],
-        config,
+        emulated_config("127.0.0.1", port, NODE_ID=name),
         slots=True,
         version="v1",
         release=1,

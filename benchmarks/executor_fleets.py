@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dcompute_sim.fwbuild.firmware_files import product
+from dcompute_sim.micropython.emulated_config import emulated_config
 
 from benchmarks.figures import Figure
 from benchmarks.kills.participants import broker
@@ -58,17 +59,6 @@ for number in range(int(sys.argv[2])):
     node.start(0)
 threading.Event().wait()
 """
-BOARD = {
-    "WIFI_SSID": "testbed",
-    "WIFI_PASSWORD": "password1",
-    "STATIC_IP": None,
-    "MQTT_HOST": "127.0.0.1",
-    "MQTT_USER": None,
-    "MQTT_PASSWORD": None,
-    "MQTT_TLS": False,
-    "NODE_TYPE": "ESP32",
-    "POLL_MS": 10,
-}
 
 
 @contextmanager
@@ -167,9 +157,8 @@ def _urgent(port: int, _place: Path) -> list[Figure]:
 
 def _board(port: int, place: Path) -> list[Figure]:
     config = place / "config.py"
-    config.write_text(
-        "".join(f"{name} = {value!r}\n" for name, value in {**BOARD, "MQTT_PORT": port}.items())
-    )
+    settings = emulated_config("127.0.0.1", port, POLL_MS=10)
+    config.write_text("".join(f"{name} = {value!r}\n" for name, value in settings.items()))
     command = [sys.executable, "-m", "dcompute", "emulator", "run", str(product()), str(config)]
     with running(command), FleetExecutor("127.0.0.1", port) as fleet:
         fleet.wait_for_nodes(1, timeout=PATIENCE_S)

@@ -27,6 +27,7 @@ from dcompute_sim.brokers.managed import ManagedBroker
 from dcompute_sim.brokers.mosquitto import MosquittoBroker
 from dcompute_sim.fwbuild.firmware_files import product
 from dcompute_sim.micropython.board import Board
+from dcompute_sim.micropython.emulated_config import emulated_config
 from dcompute_sim.micropython.process import FirmwareProcess
 from dcompute_sim.micropython.provision import provision
 from dcompute_sim.micropython.unavailable import EmulatorUnavailable
@@ -228,19 +229,7 @@ async def withstand_messages(kind: str, count: int, *, with_board: bool, seed: i
 
 
 def _board(port: int, told: _Told) -> FirmwareProcess:
-    config = {
-        "WIFI_SSID": "testbed",
-        "WIFI_PASSWORD": "password1",
-        "STATIC_IP": None,
-        "MQTT_HOST": "127.0.0.1",
-        "MQTT_PORT": port,
-        "MQTT_USER": None,
-        "MQTT_PASSWORD": None,
-        "MQTT_TLS": False,
-        "NODE_TYPE": "ESP32",
-        "NODE_ID": "board",
-        "MQTT_KEEPALIVE": 10,
-    }
+    config = emulated_config("127.0.0.1", port, NODE_ID="board", MQTT_KEEPALIVE=10)
     return FirmwareProcess(provision(), Board(bytes(6), [product()], config), told)
 
 

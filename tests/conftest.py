@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import shutil
@@ -57,6 +58,27 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Drop the bytecode of what tests have written in folders of their own."""
     if not hasattr(session.config, "workerinput"):
         shutil.rmtree(_BYTECODE / Path(tempfile.gettempdir()).relative_to("/"), ignore_errors=True)
+
+
+class News:
+    """Lets tests wait until something that is told bit by bit makes a condition hold."""
+
+    def __init__(self, so_far: Callable[[], object]) -> None:
+        self._so_far = so_far  # for whoever waited in vain
+        self._came = asyncio.Event()
+
+    def tell(self) -> None:
+        """There is something new to look at."""
+        self._came.set()
+
+    async def until(self, condition: Callable[[], object], within_s: float) -> None:
+        try:
+            async with asyncio.timeout(within_s):
+                while not condition():
+                    self._came.clear()
+                    await self._came.wait()
+        except TimeoutError:
+            pytest.fail(f"waited {within_s} s in vain; so far: {self._so_far()}")
 
 
 class Pair(NamedTuple):

@@ -17,9 +17,12 @@ from dcompute_sim.brokers.conformance.wire import Packet, PacketKind
 from dcompute_sim.brokers.mosquitto import MosquittoBroker
 from dcompute_sim.fwbuild.firmware_files import product
 from dcompute_sim.micropython.board import Board
+from dcompute_sim.micropython.emulated_config import emulated_config
 from dcompute_sim.micropython.process import FirmwareProcess
 from dcompute_sim.micropython.provision import Emulator
 from dcompute_sim.net.proxy import FaultProxy
+
+from ..conftest import News
 
 PATIENCE_S = 20.0  # the machine may be busy; nothing waits this long when it works
 KEEPALIVE_S = 2
@@ -31,7 +34,7 @@ class Heard:
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.events: list[tuple[str, Any]] = []
-        self._news = asyncio.Event()
+        self._news = News(lambda: (self.lines, self.events))
 
     def started(self, boot: int, reset_cause: int) -> None:
         self._add("started", boot)
@@ -41,26 +44,20 @@ class Heard:
 
     def output(self, line: str) -> None:
         self.lines.append(line)
-        self._news.set()
+        self._news.tell()
 
     def event(self, name: str, fields: dict[str, Any]) -> None:
         self._add(name, fields)
 
     def _add(self, name: str, fields: Any) -> None:
         self.events.append((name, fields))
-        self._news.set()
+        self._news.tell()
 
     def all(self, name: str) -> list[Any]:
         return [fields for event, fields in self.events if event == name]
 
     async def wait(self, condition: Callable[..., Any], within_s: float = PATIENCE_S) -> None:
-        try:
-            async with asyncio.timeout(within_s):
-                while not condition():
-                    self._news.clear()
-                    await self._news.wait()
-        except TimeoutError:
-            pytest.fail(f"waited {within_s} s in vain; it printed {self.lines} and told {self.events}")
+        await self._news.until(condition, within_s)
 
     async def line(self, part: str, count: int = 1) -> str:
         """The `count`th line that contains `part`, once it is there."""
@@ -109,7 +106,7 @@ class RawBroker:
         self.withhold: set[PacketKind] = set()
         self.largest = 1_000_000  # bytes of a packet; over a larger one it closes, as mosquitto does
         self.on_publish: Callable[[Session, wire.Publish], None] | None = None
-        self._news = asyncio.Event()
+        self._news = News(lambda: [(s.kinds(), s.closed, s.malformed) for s in self.sessions])
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -124,14 +121,7 @@ class RawBroker:
         await self._server.wait_closed()
 
     async def until(self, condition: Callable[..., Any], within_s: float = PATIENCE_S) -> None:
-        try:
-            async with asyncio.timeout(within_s):
-                while not condition():
-                    self._news.clear()
-                    await self._news.wait()
-        except TimeoutError:
-            seen = [(s.kinds(), s.closed, s.malformed) for s in self.sessions]
-            pytest.fail(f"waited {within_s} s in vain; sessions: {seen}")
+        await self._news.until(condition, within_s)
 
     async def session(self, number: int = 1) -> Session:
         """The `number`th session, once it has published its status."""
@@ -152,7 +142,7 @@ class RawBroker:
                 for packet in wire.take_packets(buffer):
                     session.packets.append(packet)
                     self._answer(session, packet)
-                self._news.set()
+                self._news.tell()
         except OSError:
             pass
         except (wire.Malformed, IndexError) as error:
@@ -160,7 +150,7 @@ class RawBroker:
             session.drop()
         finally:
             session.closed = True
-            self._news.set()
+            self._news.tell()
             writer.close()
 
     def _answer(self, session: Session, packet: Packet) -> None:
@@ -198,18 +188,7 @@ class Rig:
         await self._stack.aclose()
 
     def config(self, port: int, **changes: Any) -> dict[str, Any]:
-        return {
-            "WIFI_SSID": "testbed",
-            "WIFI_PASSWORD": "password1",
-            "STATIC_IP": None,
-            "MQTT_HOST": "127.0.0.1",
-            "MQTT_PORT": port,
-            "MQTT_USER": None,
-            "MQTT_PASSWORD": None,
-            "MQTT_TLS": False,
-            "NODE_TYPE": "ESP32",
-            "MQTT_KEEPALIVE": KEEPALIVE_S,
-        } | changes
+        return emulated_config("127.0.0.1", port, **{"MQTT_KEEPALIVE": KEEPALIVE_S} | changes)
 
     def start(
         self,

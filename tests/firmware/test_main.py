@@ -12,6 +12,7 @@ import simpy
 from dcompute_sim.brokers.conformance.wire import PacketKind
 from dcompute_sim.fwbuild.compile import compile_firmware
 from dcompute_sim.micropython.board import Board
+from dcompute_sim.micropython.emulated_config import WIFI_SSID
 from dcompute_sim.micropython.lockstep import LockstepBoard
 from dcompute_sim.micropython.provision import mpy_cross
 from dcompute_sim.net.network import Network
@@ -96,12 +97,12 @@ def test_wrong_password_then_right(rig: Rig, tmp_path: Path, static: bool) -> No
                 extra=[no_words] if static else [],
                 radio={"password": "another1"},
             )
-            await heard.line(f"not joined 'testbed': {said[0]}")
+            await heard.line(f"not joined {WIFI_SSID!r}: {said[0]}")
             board.radio(ap=False, password=None)
-            await heard.line(f"not joined 'testbed': {said[1]}")
+            await heard.line(f"not joined {WIFI_SSID!r}: {said[1]}")
             board.radio(ap=True)
             session = await broker.session()
-            joined = await heard.line("joined 'testbed' as")
+            joined = await heard.line(f"joined {WIFI_SSID!r} as")
             assert joined.endswith(" as 10.0.0.5") is static
             session.publish(name, {"id": "a"})
             await broker.until(lambda: session.published("results"))

@@ -13,6 +13,7 @@ from dcompute_sim.brokers.conformance import wire
 from dcompute_sim.brokers.conformance.wire import PacketKind
 from dcompute_sim.engines.virtual_broker import ModelBroker
 from dcompute_sim.micropython.board import Board
+from dcompute_sim.micropython.emulated_config import WIFI_SSID
 from dcompute_sim.micropython.lockstep import LockstepBoard
 from dcompute_sim.net.network import Network
 
@@ -142,7 +143,7 @@ def test_it_says_why_it_cannot_join_however_the_access_point_refuses(
     try:
         world.board.start()
         world.run_s(20)
-        assert any("not joined 'testbed': " in line and "wrong password" in line for line in heard.lines)
+        assert any(f"not joined {WIFI_SSID!r}: " in line and "wrong password" in line for line in heard.lines)
     finally:
         world.board.close()
 
@@ -165,7 +166,7 @@ def test_it_leaves_the_network_that_the_chip_remembers(
         world.listen()
         world.board.start()
         world.run_s(10)
-        assert any("joined 'testbed' as" in line for line in heard.lines)
+        assert any(f"joined {WIFI_SSID!r} as" in line for line in heard.lines)
         assert world.published(f"{NODE}/status")[-1]["status"] == "ready"
     finally:
         world.board.close()

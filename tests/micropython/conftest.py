@@ -18,6 +18,8 @@ from dcompute_sim.micropython.process import FirmwareProcess
 from dcompute_sim.micropython.provision import Emulator
 from dcompute_sim.net.network import Network
 
+from ..conftest import News
+
 RunsWith = Callable[[str], list[str]]
 
 UID = bytes([0x02, 0, 0, 0, 0x01, 0x07])
@@ -32,12 +34,12 @@ class Recorder:
         self.happened: list[tuple[str, Any]] = []
         self.times: list[tuple[float, str]] = []
         self._now = now
-        self._news = asyncio.Event()
+        self._news = News(lambda: self.happened)
 
     def _add(self, kind: str, value: Any) -> None:
         self.happened.append((kind, value))
         self.times.append((round(self._now(), 6), f"{kind} {value}"))
-        self._news.set()
+        self._news.tell()
 
     def started(self, boot: int, reset_cause: int) -> None:
         self._add("started", (boot, reset_cause))
@@ -58,13 +60,7 @@ class Recorder:
 
     async def wait(self, condition: Callable[..., Any]) -> None:
         """Until `condition()` holds; fails with all that was recorded when it does not in time."""
-        try:
-            async with asyncio.timeout(PATIENCE_S):
-                while not condition():
-                    self._news.clear()
-                    await self._news.wait()
-        except TimeoutError:
-            pytest.fail(f"waited {PATIENCE_S} s in vain; recorded: {self.happened}")
+        await self._news.until(condition, PATIENCE_S)
 
     async def wait_line(self, start: str) -> str:
         """The first line that begins with `start`."""

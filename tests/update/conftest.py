@@ -17,6 +17,7 @@ from dcompute_sim.brokers.conformance.wire import PacketKind
 from dcompute_sim.engines.virtual_broker import ModelBroker
 from dcompute_sim.fwbuild.firmware_files import product
 from dcompute_sim.micropython.board import Board
+from dcompute_sim.micropython.emulated_config import emulated_config
 from dcompute_sim.micropython.lockstep import LockstepBoard
 from dcompute_sim.micropython.provision import Emulator
 from dcompute_sim.net.network import Network
@@ -72,14 +73,6 @@ class Bench:
         self.stops: list[str] = []
         self.crashes: list[str] = []
         settings = {
-            "WIFI_SSID": "testbed",
-            "WIFI_PASSWORD": "password1",
-            "MQTT_HOST": "broker",
-            "MQTT_PORT": 1883,
-            "MQTT_USER": None,
-            "MQTT_PASSWORD": None,
-            "MQTT_TLS": False,
-            "NODE_TYPE": "ESP32",
             "NODE_ID": NODE,
             "MQTT_KEEPALIVE": KEEPALIVE_S,
             "POLL_MS": 1000,
@@ -87,7 +80,7 @@ class Bench:
         board = Board(
             bytes(6),
             [firmware or product()],
-            settings | config,
+            emulated_config("broker", 1883, **settings | config),
             heap_bytes=int(heap_kib * 1024),
             slots=True,
             version="v1",

@@ -14,6 +14,7 @@ import pytest
 from dcompute_sim.brokers.mosquitto import MosquittoBroker
 from dcompute_sim.fwbuild.firmware_files import product
 from dcompute_sim.micropython.board import Board
+from dcompute_sim.micropython.emulated_config import emulated_config
 from dcompute_sim.micropython.process import FirmwareProcess
 from dcompute_sim.micropython.provision import Emulator
 from typer.testing import CliRunner
@@ -209,17 +210,7 @@ def test_the_command_updates_boards_and_says_who_did_not_make_it(emulator: Emula
                 Board(
                     bytes(5) + bytes([number]),
                     [product()],
-                    {
-                        "WIFI_SSID": "testbed",
-                        "WIFI_PASSWORD": "password1",
-                        "MQTT_HOST": "127.0.0.1",
-                        "MQTT_PORT": broker.port,
-                        "MQTT_USER": None,
-                        "MQTT_PASSWORD": None,
-                        "MQTT_TLS": False,
-                        "NODE_TYPE": "ESP32",
-                        "NODE_ID": f"board-{number}",
-                    },
+                    emulated_config("127.0.0.1", broker.port, NODE_ID=f"board-{number}"),
                     slots=True,
                     version="v1",
                     update_key=keys.enroll(f"board-{number}") if number < 3 else bytes(32),

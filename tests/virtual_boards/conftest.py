@@ -16,6 +16,8 @@ from dcompute_sim.micropython.provision import Emulator
 from dcompute_sim.virtual_boards.serial import PtyPort
 from dcompute_sim.virtual_boards.virtual_board import VirtualBoard
 
+from ..conftest import News
+
 PATIENCE_S = 60.0  # the machine may be busy; nothing waits this long when it works
 
 
@@ -36,12 +38,12 @@ class Desk:
     def __init__(self, make: Callable[[Desk], VirtualBoard], root: Path) -> None:
         self.happenings: list[tuple[str, dict[str, Any]]] = []
         self.root = root
-        self._news = asyncio.Event()
+        self._news = News(lambda: self.happenings)
         self.board = make(self)
 
     def happened(self, name: str, fields: dict[str, Any]) -> None:
         self.happenings.append((name, fields))
-        self._news.set()
+        self._news.tell()
 
     def all(self, name: str) -> list[dict[str, Any]]:
         return [fields for known, fields in self.happenings if known == name]
@@ -51,13 +53,7 @@ class Desk:
         self.board.line.received(text.encode())
 
     async def wait(self, condition: Callable[..., Any]) -> None:
-        try:
-            async with asyncio.timeout(PATIENCE_S):
-                while not condition():
-                    self._news.clear()
-                    await self._news.wait()
-        except TimeoutError:
-            pytest.fail(f"waited {PATIENCE_S} s in vain; what happened: {self.happenings}")
+        await self._news.until(condition, PATIENCE_S)
 
     async def mpremote(self, *words: str, status: int | None = 0, address: str = "") -> Said:
         """Run the real command against the board (or another address); fails unless it exits as expected."""

@@ -14,6 +14,7 @@ from dcompute_sim.brokers.broker_process import BrokerProcess
 from dcompute_sim.brokers.conformance import wire
 from dcompute_sim.brokers.conformance.client import Client
 from dcompute_sim.fwbuild.firmware_files import layout, product
+from dcompute_sim.micropython.emulated_config import emulated_config
 from dcompute_sim.virtual_boards.virtual_board import VirtualBoard
 
 from .conftest import Desk, MakeDesk
@@ -63,18 +64,7 @@ def joined(desk: MakeDesk, tmp_path: Path) -> Join:
     async def make(kind: str) -> AsyncIterator[tuple[Desk, Watch]]:
         broker = BrokerProcess(kind)
         await broker.start()
-        config = {
-            "WIFI_SSID": "testbed",
-            "WIFI_PASSWORD": "password1",
-            "STATIC_IP": None,
-            "MQTT_HOST": broker.host,
-            "MQTT_PORT": broker.port,
-            "MQTT_USER": None,
-            "MQTT_PASSWORD": None,
-            "MQTT_TLS": False,
-            "NODE_TYPE": "ESP32",
-            "MQTT_KEEPALIVE": KEEPALIVE_S,
-        }
+        config = emulated_config(broker.host, broker.port, MQTT_KEEPALIVE=KEEPALIVE_S)
         files = {name: source.read_text() for name, source in layout([product()]).items()}
         files["config.py"] = "".join(f"{name} = {value!r}\n" for name, value in config.items())
         reader, writer = await asyncio.open_connection(broker.host, broker.port)

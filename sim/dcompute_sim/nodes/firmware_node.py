@@ -21,6 +21,7 @@ from dcompute_sim.interfaces.node import NodeSpec
 from dcompute_sim.interfaces.world import EngineError, Machine
 from dcompute_sim.micropython import unmodelled
 from dcompute_sim.micropython.board import DEFAULT_HEAP_BYTES, Board
+from dcompute_sim.micropython.emulated_config import WIFI_SSID, emulated_config
 from dcompute_sim.micropython.process import BoardListener
 from dcompute_sim.mutants.overlay import overlay
 from dcompute_sim.net.observer import ByteTap
@@ -37,8 +38,6 @@ _THROWN_OUT = 2  # the reason an access point gives that forgets its stations (W
 _DEAF_DBM = -95  # as in shims/network.py: what is weaker is not heard
 AUTHORITY_FILE = "run-authority.der"
 """The certificate on a board's flash by which it judges the broker's, in a run with `tls:`."""
-_WIFI_SSID = "dcompute-testbed"
-_WIFI_PASSWORD = "testbed-only"
 
 
 class BoardRunner(Protocol):
@@ -300,7 +299,7 @@ def _air(group: Group) -> dict[str, object]:
 def _points(group: Group, rssi: Mapping[str, int | None]) -> list[list[Any]]:
     """Return what the board's WLAN is told of its access points (shims/network.py, Radio.points)."""
     told = [
-        [name, point.ssid or _WIFI_SSID, point.channel, rssi[name]]
+        [name, point.ssid or WIFI_SSID, point.channel, rssi[name]]
         for name, point in (group.access_points or {}).items()
     ]
     return sorted(told, key=lambda point: (point[2], -(point[3] or _DEAF_DBM)))
@@ -323,22 +322,16 @@ def own_settings(spec: NodeSpec, run: Mapping[str, object]) -> dict[str, object]
 def config_for(spec: NodeSpec, machine: Machine) -> dict[str, object]:
     """Return what config.py says for this run."""
     group = spec.group
-    broker_host, broker_port = machine.address
-    config: dict[str, object] = {
-        "WIFI_SSID": _WIFI_SSID,
-        "WIFI_PASSWORD": _WIFI_PASSWORD,
-        "STATIC_IP": None,
-        "MQTT_HOST": broker_host,
-        "MQTT_PORT": broker_port,
-        "MQTT_USER": machine.login.username,
-        "MQTT_PASSWORD": machine.login.password,
-        "MQTT_TLS": machine.login.tls is not None,
-        "NODE_TYPE": "ESP32",
-        "NODE_ID": spec.node_id,
-        "NAMESPACE": spec.namespace,
-        "MQTT_KEEPALIVE": max(1, round(group.keepalive)),
-        "POLL_MS": max(1, round(group.poll * 1000)),
-    }
+    config = emulated_config(
+        *machine.address,
+        MQTT_USER=machine.login.username,
+        MQTT_PASSWORD=machine.login.password,
+        MQTT_TLS=machine.login.tls is not None,
+        NODE_ID=spec.node_id,
+        NAMESPACE=spec.namespace,
+        MQTT_KEEPALIVE=max(1, round(group.keepalive)),
+        POLL_MS=max(1, round(group.poll * 1000)),
+    )
     if machine.login.authority is not None:
         config["MQTT_CA_FILE"] = AUTHORITY_FILE
     elif machine.login.tls is not None:
