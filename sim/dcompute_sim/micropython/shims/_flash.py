@@ -4,11 +4,11 @@
 #
 # A write that does not fit raises OSError 28 and changes nothing. A power cut leaves what was written before
 # it (littlefs would keep the whole old file until close; this is the harder case, and FAT's).
-import io
 import json
 
 import _board
 import vfs
+from _streams import FileStream
 
 BLOCK = 4096  # littlefs gives out whole blocks
 _FOLDER = 0x4000
@@ -156,7 +156,7 @@ def power_fails():
     _board.kernel.die()
 
 
-class _File(io.IOBase):
+class _File(FileStream):
     # A file open for writing.
     def __init__(self, flash, file, text, number, appends):
         self._flash = flash
@@ -215,14 +215,6 @@ class _File(io.IOBase):
             self.flush()
             self._f.close()
 
-    def ioctl(self, request, argument):
-        # What the C side asks of a stream: 1 is flush, 4 is close.
-        if request == 4:
-            self.close()
-        elif request == 1:
-            self.flush()
-        return 0 if request in (1, 4) else -1
-
     def __iter__(self):
         return self
 
@@ -231,9 +223,3 @@ class _File(io.IOBase):
         if not line:
             raise StopIteration
         return line
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()

@@ -62,6 +62,10 @@ import umqtt.simple  # frozen into the ESP32 port, so a board spends no heap on 
 
 _board.reserve = bytearray(_observe.WATCH_BYTES)  # so that the firmware has the same, watched or not
 
+# Parts of the kernel: whoever uses them has them. What the firmware imports is found by looking at all
+# modules there are (`_imports`), which takes time.
+for _name in ("_arrivals", "_callbacks", "_native", "_streams"):
+    sys.modules.pop(_name, None)
 if _config["timing"]:
     _imports.install(_config["timing"])
     _flash_time.install(_config["timing"])

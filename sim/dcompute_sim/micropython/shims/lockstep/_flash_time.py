@@ -4,11 +4,11 @@
 # A change of the file system is a commit, and after so many of them littlefs compacts; data takes the erasing
 # of the blocks it goes to. Charged is what goes through `open` and `os`: what is opened by `io.open` is not.
 import builtins
-import io
 
 import _board
 import _kernel
 import _os
+from _streams import FileStream
 
 _BLOCK = 4096
 _COMMITS = 15  # joltwallet/esp_littlefs#179: every 15th append takes longer
@@ -48,7 +48,7 @@ def _open(path, mode="r", *args, **settings):
     return file if mode[0] == "r" and "+" not in mode else _File(file)
 
 
-class _File(io.IOBase):
+class _File(FileStream):
     # A file open for writing. What it does not change is the port's own.
     def __init__(self, file):
         self._file = file
@@ -76,19 +76,5 @@ class _File(io.IOBase):
             self._file = None
             committed()
 
-    def ioctl(self, request, argument):
-        # What the C side asks of a stream: 1 is flush, 4 is close.
-        if request == 4:
-            self.close()
-        elif request == 1:
-            self.flush()
-        return 0 if request in (1, 4) else -1
-
     def __iter__(self):
         return self._file
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()

@@ -12,9 +12,9 @@
 # 3. Nothing here may change after the write of a request: from then on another thread may run.
 # 4. Between a request and the end of its grant nothing may fail, for the engine has handed out the turn. So
 #    nothing allocates there: the board's heap may be full, and MemoryError would leave the engine waiting
-#    for a request that never comes. Buffers are made at the start; what arrives lies in memory of the
-#    kernel's (`_arena`), as it lies in lwIP's buffers on a chip. A number of more than 30 bits is an object
-#    where words have 32: so the clock is in two, and that memory at low addresses (`allocate`).
+#    for a request that never comes. Buffers are made at the start; what arrives lies outside the heap
+#    (`_arrivals`), as it lies in lwIP's buffers on a chip. A number of more than 30 bits is an object where
+#    words have 32: so the clock is in two, and that memory at low addresses (`_native.allocate`).
 # 5. Branches that are counted (`_count_branches`) may end the turn, but not inside a wait or while records
 #    are put together: `_waiting` says so.
 #
@@ -36,9 +36,18 @@ import random
 import struct
 import sys
 
-import ffi
+import _callbacks
 import micropython
 import uctypes
+from _arrivals import take as _take_arrivals
+from _callbacks import call_due as _call_due
+from _callbacks import call_in_main
+from _callbacks import due as _due
+from _native import allocate
+from _native import copy_from as _copy_from
+from _native import exit as _exit
+from _native import read as _read
+from _native import write as _write
 
 # Requests. The numbers and layouts here are those of sim/dcompute_sim/micropython/lockstep_wire.py.
 _MORE = 0  # none yet: the records do not fit one message
@@ -70,52 +79,7 @@ _CHARGE_READ_US = 20  # or a program that waits by looking at the clock would ne
 _CHARGE_LIMIT_US = 200
 _SPENT_LIMIT_US = 5000
 
-_libc = ffi.open(None)
-
-
-def _system_call(result, name, arguments):
-    # In a process of several threads glibc makes each `read` and `write` a point where a thread may be
-    # cancelled, and on i386 that takes `int $0x80`: 8 us a call where the plain one takes 0.6. It has the
-    # plain ones as well, for its own use; another library has not, nor the trouble.
-    try:
-        return _libc.func(result, "__" + name + "_nocancel", arguments)
-    except OSError:
-        return _libc.func(result, name, arguments)
-
-
-_exit = _libc.func("v", "_exit", "i")
-_read = _system_call("l", "read", "ipL")
-_write = _system_call("l", "write", "iPL")
-_mmap = _libc.func("p", "mmap", "pLiiil")
-free = _libc.func("i", "munmap", "pL")
-fill = _libc.func("v", "memmove", "PpL")
-move = _libc.func("v", "memmove", "ppL")
-_copy_from = _libc.func("v", "memmove", "pPL")
 _ROOM = 2048
-_LOWEST, _HIGHEST, _PAGE_BYTES = 0x10000000, 0x3F000000, 4096
-_READ_WRITE, _PRIVATE_ANONYMOUS = 3, 0x22
-_lowest_free = _LOWEST
-
-
-def allocate(size):
-    # Memory that is not the board's heap, at an address that needs none of it either: the kernel's choice is
-    # above 30 bits. Where a page is taken it chooses all the same.
-    global _lowest_free
-    if _lowest_free + size > _HIGHEST:
-        _lowest_free = _LOWEST
-    address = _mmap(_lowest_free, size, _READ_WRITE, _PRIVATE_ANONYMOUS, -1, 0)
-    _lowest_free += (size + _PAGE_BYTES - 1) // _PAGE_BYTES * _PAGE_BYTES
-    return address
-
-
-def grow(address, size, to_size):
-    larger = allocate(to_size)
-    if size:
-        move(larger, address, size)
-        free(address, size)
-    return larger
-
-
 _out_at = allocate(24 + _ROOM)  # the request, behind it what rides along
 _out = uctypes.bytearray_at(_out_at, 24 + _ROOM)
 _ride_at = _out_at + 24 + 7
@@ -134,13 +98,6 @@ _granted = uctypes.struct(  # read without a byte of heap: 64 bits at a time wou
     },
     uctypes.LITTLE_ENDIAN,
 )
-# What arrives lies outside the board's heap, as in lwIP's buffers, and gets there without a byte of it.
-_ARENA_BYTES = 8192
-_arena_bytes = _ARENA_BYTES
-_arena = allocate(_ARENA_BYTES)
-_head = bytearray(7)
-_head_at = uctypes.addressof(_head)
-_spare = bytearray(2048)  # for an order of the testbed's when the firmware has filled its heap
 _charge_us = 0
 _branch_ns = 0
 _branches_ns = 0  # computed and not yet charged
@@ -159,7 +116,6 @@ _channel = None
 _fd = 0
 _EPOCH_2000_US = 946684800000000
 
-sockets = {}  # number -> socket, for what arrives
 _lookers = {}  # threads that poll objects of the program's, whose state only another thread can change
 
 
@@ -354,75 +310,8 @@ def _take_grant():
     _result = _granted.result
     thread = _granted.thread
     if _granted.size:
-        _take_arrivals(_granted.size)
+        _take_arrivals(_fd, _granted.size)
     return thread
-
-
-def _take_arrivals(size):
-    global _arena, _arena_bytes
-    if size > _arena_bytes:
-        _arena = grow(_arena, _arena_bytes, size)
-        _arena_bytes = size
-    have = 0
-    while have < size:
-        count = _read(_fd, _arena + have, size - have)
-        if count <= 0:
-            _exit(0)
-        have += count
-    at = _arena
-    end = at + size
-    while at < end:
-        move(_head_at, at, 7)
-        number = _head[1] | _head[2] << 8
-        length = _head[3] | _head[4] << 8 | _head[5] << 16 | _head[6] << 24
-        at += 7
-        if not number:
-            _obey(at, length)
-        elif number in sockets:
-            sockets[number].arrive(_head[0], at, length)
-        at += length
-
-
-def number_at(address):
-    # Of two bytes.
-    move(_head_at, address, 2)
-    return _head[0] | _head[1] << 8
-
-
-def _obey(address, length):
-    # An order; to be repeated if it fails for lack of memory.
-    global _spare
-    try:
-        _take_order(json.loads(uctypes.bytearray_at(address, length)))
-    except MemoryError:
-        _spare = None
-        gc.collect()
-        _take_order(json.loads(uctypes.bytearray_at(address, length)))
-    if _spare is None:
-        try:
-            _spare = bytearray(2048)
-        except MemoryError:
-            pass
-
-
-def _take_order(order):
-    if order["op"] == "radio":
-        import network
-
-        network.radio.update(order["set"], order["at_us"])
-    elif order["op"] == "kick":
-        import network
-
-        network._sta.kick(order["reason"], order["stuck"], order["at_us"])
-    elif order["op"] == "memory":
-        import _board
-
-        report(_board.memory(order["id"]))
-    elif order["op"] == "leave":
-        import _board
-        import _observe
-
-        _observe.leave(_board)
 
 
 def let_others():
@@ -478,35 +367,6 @@ def true_time_us():
 
 
 timers_used = False
-_due = []  # (function, arguments) for the main thread
-_calling = False
-_MOST_DUE = 8  # as many as the port's scheduler keeps; the rest is lost, as there
-
-
-def call_in_main(function, args):
-    # Have it called in the main thread, at once if that sleeps or waits for sockets or its branches are
-    # counted, else when it next does. False: there are too many.
-    if len(_due) >= _MOST_DUE:
-        return False
-    _due.append((function, args))
-    _rouse_main()
-    return True
-
-
-def _call_due():
-    global _calling
-    if _calling:  # one that sleeps: the port's scheduler is locked meanwhile
-        return
-    _calling = True
-    try:
-        while _due:
-            function, args = _due.pop(0)
-            try:
-                function(*args)
-            except Exception as error:
-                _print_exception(error)
-    finally:
-        _calling = False
 
 
 def _rouse_main():
@@ -519,6 +379,10 @@ def _print_exception(error):
     text = io.StringIO()
     sys.print_exception(error, text)
     stdout.write(text.getvalue())
+
+
+_callbacks.rouse = _rouse_main
+_callbacks.print_exception = _print_exception
 
 
 def sleep_us(us):

@@ -3,8 +3,10 @@
 import errno
 import io
 
+import _arrivals
 import _board
 import _kernel
+import _native
 import network
 import uctypes
 import ustruct
@@ -75,7 +77,7 @@ class socket(io.IOBase):
         global _numbers
         if kind not in (SOCK_STREAM, SOCK_DGRAM):
             raise AttributeError("the emulator has TCP and UDP sockets only")
-        if len(_kernel.sockets) >= _MOST:
+        if len(_arrivals.sockets) >= _MOST:
             raise OSError(_ENFILE)
         if not _number:
             _number = _numbers = _numbers % _LAST_NUMBER + 1
@@ -111,7 +113,7 @@ class socket(io.IOBase):
         elif kind == _END:
             self._ended = True
         elif kind == _ERROR:
-            self._error = _kernel.number_at(address)
+            self._error = _arrivals.number_at(address)
         elif kind == _FULL:
             self._full = True
         elif kind == _ROOM:
@@ -119,21 +121,21 @@ class socket(io.IOBase):
         elif kind == _CONNECTED:
             self._state = "open"
         elif kind == _TLS_SHOWN:
-            self._flaws = _kernel.number_at(address)
+            self._flaws = _arrivals.number_at(address)
         elif kind == _TLS_OPEN:
             self._secure = True
 
     def _keep(self, address, size):
         if self._end + size > self._room:
             left = self._end - self._at
-            _kernel.move(self._memory, self._memory + self._at, left)
+            _native.move(self._memory, self._memory + self._at, left)
             self._at = 0
             self._end = left
             if left + size > self._room:
                 room = left + size + _SEGMENT_BYTES
-                self._memory = _kernel.grow(self._memory, self._room, room)
+                self._memory = _native.grow(self._memory, self._room, room)
                 self._room = room
-        _kernel.move(self._memory + self._end, address, size)
+        _native.move(self._memory + self._end, address, size)
         self._end += size
 
     def readiness(self, events):
@@ -162,13 +164,13 @@ class socket(io.IOBase):
             self._peer = (host, address[1])
             return
         target = ("%d %s" % (address[1], host)).encode()
-        _kernel.sockets[self.number] = self
+        _arrivals.sockets[self.number] = self
         self._state = "connecting"
         failure = _kernel.wait_connect(self.number, target, self.timeout_us)
         if failure:
             if failure != errno.EINPROGRESS:
                 self._state = "new"
-                _kernel.sockets.pop(self.number, None)
+                _arrivals.sockets.pop(self.number, None)
             raise OSError(failure)
         self._state = "open"
 
@@ -176,11 +178,11 @@ class socket(io.IOBase):
         if self._state == "closed":
             raise OSError(errno.EBADF)
         port = address[1] or _FIRST_OWN_PORT + self.number
-        for other in _kernel.sockets.values():
+        for other in _arrivals.sockets.values():
             if other._port == port and (other._state == "datagrams") == (self._state == "datagrams"):
                 raise OSError(errno.EADDRINUSE)
         self._port = port
-        _kernel.sockets[self.number] = self
+        _arrivals.sockets[self.number] = self
         if self._state == "datagrams":
             _kernel.ride(_kernel.BIND, self.number, ustruct.pack("<HH", 0, port))
 
@@ -200,10 +202,10 @@ class socket(io.IOBase):
         try:
             accepted = socket(_number=number)
             accepted._state = "open"
-            _kernel.sockets[number] = accepted  # first: a turn may end at any branch, and bytes arrive
+            _arrivals.sockets[number] = accepted  # first: a turn may end at any branch, and bytes arrive
         finally:
             _kernel.ride(_kernel.ACCEPT, number)
-            if number not in _kernel.sockets:
+            if number not in _arrivals.sockets:
                 _kernel.send_close(number)
         return accepted, peer
 
@@ -323,9 +325,9 @@ class socket(io.IOBase):
                     raise OSError(self._error)
                 break
             if got:
-                _kernel.move(uctypes.addressof(buffer) + got, self._memory + self._at, count)
+                _native.move(uctypes.addressof(buffer) + got, self._memory + self._at, count)
             else:
-                _kernel.fill(buffer, self._memory + self._at, count)
+                _native.fill(buffer, self._memory + self._at, count)
             self._at += count
             got += count
             _kernel.let_others()
@@ -408,12 +410,12 @@ class socket(io.IOBase):
         return self.number
 
     def close(self):
-        if self.number in _kernel.sockets and self._state != "closed":
+        if self.number in _arrivals.sockets and self._state != "closed":
             _kernel.send_close(self.number)
-            _kernel.sockets.pop(self.number, None)
+            _arrivals.sockets.pop(self.number, None)
         self._state = "closed"
         if self._room:
-            _kernel.free(self._memory, self._room)
+            _native.free(self._memory, self._room)
         self._memory = self._room = self._at = self._end = 0
 
     def __enter__(self):

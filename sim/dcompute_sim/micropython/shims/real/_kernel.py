@@ -36,9 +36,11 @@ import json
 import os as _unix_os
 import sys as _unix_sys
 
+import _callbacks
 import ffi
 import micropython
 import utime
+from _callbacks import call_in_main
 
 _libc = ffi.open(None)
 # The port's own get_ident is an address: where words have 32 bits a number on the heap, for each wait.
@@ -333,46 +335,16 @@ def true_time_us():
 
 
 timers_used = False
-_due = []  # (function, arguments) for the main thread
-_calling = False
-_MOST_DUE = 8  # as many as the port's scheduler keeps; the rest is lost, as there
 
 
-def call_in_main(function, args):
-    # Have it called in the main thread, at once if that sleeps or waits for sockets, else when it next does.
-    if len(_due) < _MOST_DUE:
-        _due.append((function, args))
-        _rouse_main()
-
-
-def _call_due():
-    global _calling
-    if _calling:  # one that sleeps: the port's scheduler is locked meanwhile
-        return
-    _calling = True
-    try:
-        while _due:
-            function, args = _due.pop(0)
-            try:
-                function(*args)
-            except Exception as error:
-                _print_exception(error)
-    finally:
-        _calling = False
-
-
-def _rouse_main():
-    pass  # it looks by itself, every few milliseconds
-
-
-def _print_exception(error):
-    _unix_sys.print_exception(error)
+_callbacks.rouse = lambda: None  # it looks by itself, every few milliseconds
+_callbacks.print_exception = _unix_sys.print_exception
 
 
 def call_due():
     # For waits of the main thread, between two looks.
     if get_ident() == _main:
-        _call_due()
+        _callbacks.call_due()
 
 
 LOOK_US = 2000
@@ -382,7 +354,7 @@ def sleep_us(us):
     if timers_used and get_ident() == _main:
         until_us = now_us() + us
         while True:
-            _call_due()
+            _callbacks.call_due()
             left_us = until_us - now_us()
             if left_us <= 0:
                 return
