@@ -96,7 +96,7 @@ class Closes:
         if self._thrown_out >= _THROWN_OUT:
             reason += (
                 f", {number_of(self._thrown_out, 'time')} in a row: does another program use the client id "
-                f"{self._client_id!r}?"
+                f"{self._client_id!r}, be it in another namespace?"
             )
         return reason
 

@@ -359,7 +359,8 @@ def test_thrown_out_again_and_again_it_says_what_may_be_the_cause(client: Client
     client.start().lose()
     for _ in range(3):
         client.world.until_dial()[1].accept().lose()
-    assert "3 times in a row: does another program use the client id 'me'?" in client.link.last_error
+    asked = "does another program use the client id 'me', be it in another namespace?"
+    assert f"3 times in a row: {asked}" in client.link.last_error
     broker = client.world.until_dial()[1].accept()
     client.world.run(STABLE_S + 1)
     broker.lose()
