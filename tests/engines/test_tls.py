@@ -87,5 +87,6 @@ def test_where_it_cannot_be_had_it_says_so(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(EngineError, match="what crosses its wire, which TLS hides"):
         run_scenario(scenario("valid", "1s", **foreign), RunOptions(time="real"))
     monkeypatch.setitem(sys.modules, "cryptography", None)
+    monkeypatch.delitem(sys.modules, "dcompute_sim.brokers.certificate_authority", raising=False)
     with pytest.raises(BrokerError, match=r"pip install .*tls"):
         run_scenario(scenario("valid", "1s"), RunOptions(time="real"))
