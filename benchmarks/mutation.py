@@ -4,11 +4,14 @@
 
 cosmic-ray (the extra `mutation`) finds every place where one of its operators can change a core. A sample of
 them, the same for the same seed and as many of each core, is judged like the catalogue's mutants, each in a
-process of its own. The oracle is the swarm, and for what only those need who are acknowledged end to end, the
-real cores in random orders of loss and crash (`dcompute_sim.end_to_end`). Survivors are printed as the
-lines that differ, for somebody to look at: a hole, or a change that nobody can see.
+process of its own, by all that judges those but the longest (`trials.brief`). Survivors are printed as the
+lines that differ, for somebody to look at: a hole, or a change that nobody can see. What somebody has found
+to be of the latter kind is in `mutants/equivalent.yaml`, with the reason, and is not judged again.
 
 Left out are changes of what is never evaluated (annotations), which no run could notice.
+
+The oracle was once the swarm alone (for end to end delivery the cores alone, in random orders of loss and
+crash): 22 of 60 were caught, and most of the others were noticed by scenarios that ship.
 
 Rejected: mutmut, which runs a test suite through trampolines of its own; here the oracle is no pytest, and
 firmware shares these very files.
@@ -21,29 +24,31 @@ import ast
 import difflib
 import os
 import random
-import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from itertools import islice
 from typing import Any
 
 from dcompute_sim.mutants import Edit
+from ruamel.yaml import YAML
 
 from benchmarks.mutants.catalogue import ROOT, SourceMutant
-from benchmarks.mutants.run import Judgement, judge
-from benchmarks.mutants.trials import END_TO_END
+from benchmarks.mutants.notes import Notes
+from benchmarks.mutants.run import measure
+from benchmarks.mutants.trials import brief
 
 CORES = {
-    "dcompute/node_core.py": "swarm",
-    "dcompute/protocol.py": "swarm",
-    "dcompute/_master/registry.py": "swarm",
-    "dcompute/node_ring.py": "end to end",
-    "dcompute/node_answers.py": "end to end",
-    "dcompute/executor/core.py": "end to end",
+    "dcompute/node_core.py": "dcompute",
+    "dcompute/protocol.py": "dcompute",
+    "dcompute/_master/registry.py": "dcompute",
+    "dcompute/node_ring.py": "delivery",
+    "dcompute/node_answers.py": "delivery",
+    "dcompute/executor/core.py": "delivery",
 }
-"""Which oracle judges each."""
+"""Each with the part of the catalogue whose trials judge it."""
 
-SEEDS = 40
+EQUIVALENT = ROOT / "benchmarks" / "mutants" / "equivalent.yaml"
+"""Changes that nobody can notice, by the lines that differ, with the reasons."""
 
 
 def mutants(sample: int, seed: int) -> list[SourceMutant]:
@@ -56,13 +61,6 @@ def mutants(sample: int, seed: int) -> list[SourceMutant]:
         made = (mutant for place in places if (mutant := _mutant(file, *place)) is not None)
         found += islice(made, -(-sample // len(CORES)))
     return found[:sample]
-
-
-def trials(file: str) -> list[str]:
-    """What is tried on a mutant of this core."""
-    if CORES[file] == "swarm":
-        return [f"swarm --seed {seed}" for seed in range(1, SEEDS + 1)]
-    return [END_TO_END]
 
 
 def _places(file: str) -> Iterator[tuple[str, int]]:
@@ -88,7 +86,24 @@ def _mutant(file: str, name: str, occurrence: int) -> SourceMutant | None:
     if text is None or _evaluated(text) in ("", _evaluated(source)):
         return None
     what = f"{name.rpartition('/')[2]} {occurrence}"
-    return SourceMutant("dcompute", f"{file} {what}", what, Edit(file, source, text))
+    edit = Edit(file, source, text)
+    why = _equivalent().get((file, *_lines(edit)))
+    return SourceMutant(CORES[file], f"{file} {what}", what, edit, equivalent=why)
+
+
+@cache
+def _equivalent() -> dict[tuple[str, ...], str]:
+    """Reasons by file, lines as they are and lines as they would be."""
+    entries = YAML(typ="safe").load(EQUIVALENT.read_text(encoding="utf-8"))
+    return {(entry["file"], entry["old"], new): entry["why"] for entry in entries for new in entry["new"]}
+
+
+def _lines(edit: Edit) -> tuple[str, str]:
+    """What differs, before and after."""
+    differing = [line.strip() for line in _differing(edit)]
+    return tuple(  # type: ignore[return-value]
+        "\n".join(line[1:].strip() for line in differing if line.startswith(sign)) for sign in "-+"
+    )
 
 
 def _evaluated(source: str) -> str:
@@ -107,26 +122,6 @@ def _evaluated(source: str) -> str:
     return ast.dump(tree)
 
 
-def measure(sample: int, seed: int, jobs: int, within_s: float) -> list[Judgement]:
-    """Judge a sample, as far as the time goes."""
-    end_s = time.monotonic() + within_s
-
-    def judged(mutant: SourceMutant) -> Judgement | None:
-        return judge(mutant, trials(mutant.edit.file)) if time.monotonic() < end_s else None
-
-    judgements = []
-    with ThreadPoolExecutor(jobs) as pool:
-        for judgement in pool.map(judged, mutants(sample, seed)):
-            if judgement is None:
-                continue
-            judgements.append(judgement)
-            caught = judgement.caught_by
-            print(f"{judgement.mutant.name}: {f'caught by {caught}' if caught else 'SURVIVED'}"[:150])
-            if not caught:
-                print("\n".join(_differing(judgement.mutant.edit)), flush=True)
-    return judgements
-
-
 def _differing(edit: Edit) -> list[str]:
     lines = difflib.unified_diff(edit.old.splitlines(), edit.new.splitlines(), lineterm="", n=0)
     return [f"    {line}" for line in lines if not line.startswith(("---", "+++"))]
@@ -142,11 +137,24 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many at a time")
     parser.add_argument("--within", type=float, default=900.0, metavar="SECONDS", help="begin none later")
     given = parser.parse_args(argv)
-    judgements = measure(given.sample, given.seed, given.jobs, given.within)
+    chosen = mutants(given.sample, given.seed)
+    judged = [mutant for mutant in chosen if mutant.equivalent is None]
+    judgements = measure(
+        judged, given.jobs, Notes(), lambda mutant: brief(CORES[mutant.edit.file]), given.within
+    )
+    for judgement in judgements:
+        if not judgement.caught_by:
+            print(f"\n{judgement.mutant.name}: {judgement.in_words}")
+            print("\n".join(_differing(judgement.mutant.edit)))
+    for mutant in chosen:
+        if mutant.equivalent is not None:
+            print(f"{mutant.name}: equivalent: {mutant.equivalent}")
     for file in CORES:
         of_file = [each for each in judgements if each.mutant.edit.file == file]
-        caught = sum(each.caught_by is not None for each in of_file)
-        print(f"{file}: {caught} of {len(of_file)} caught")
+        print(f"{file}: {sum(each.caught_by is not None for each in of_file)} of {len(of_file)} caught")
     caught = sum(each.caught_by is not None for each in judgements)
-    print(f"\n{caught} of {len(judgements)} caught ({caught / max(1, len(judgements)):.0%})")
+    share = caught / max(1, len(judgements))
+    print(
+        f"\n{caught} of {len(judgements)} caught ({share:.0%}), {len(chosen) - len(judged)} more equivalent"
+    )
     return 0

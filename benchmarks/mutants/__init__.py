@@ -4,9 +4,10 @@
     python -m benchmarks mutants --part firmware --only 'fw-*' --only 'dcompute/_ota/*'
 
 Each mutant is one small change, applied to a copy of `dcompute/` and `firmware/`; a process of its own then
-runs the shipped scenarios and swarm seeds until one has the verdict `failed` (or cannot be run to its end, or
-hangs). What is only `inconclusive` has not noticed. The share that is noticed is the figure by which the
-checks and scenarios are judged.
+runs the shipped scenarios and swarm seeds until one has the verdict `failed` (or ends with an error, as
+whoever runs it sees). What is only `inconclusive` has not noticed. Nor has what came to no verdict within two
+minutes, as runs all have an end: that is a row of its own, and a question to the testbed. The share that is
+noticed is the figure by which the checks and scenarios are judged.
 
 The trial that a mutant names is tried first, and before it what noticed it in the last run, so that the
 benchmark is quick when little has changed. What became of each is kept in `runs/mutants.json`: what was

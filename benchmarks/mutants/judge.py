@@ -3,8 +3,8 @@
     PYTHONPATH=COPY python -m benchmarks.mutants.judge TRIAL...
 
 Prints a line of JSON for each trial as soon as it has ended, so that whoever waits knows in which one a
-mutant hangs: {"trial", "status", "why", "seconds"}. Ends with the first whose verdict is `failed`, or that
-cannot be run to its end.
+mutant has no end: {"trial", "status", "why", "seconds"}. Ends with the first whose verdict is `failed`, or
+that ends with an error.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from benchmarks.mutants.catalogue import ROOT, SourceMutant
 
 FILE = ROOT / "runs" / "mutants.json"
 _JUDGED_BY = ("dcompute", "firmware", "sim/dcompute_sim", "scenarios", "benchmarks/mutants")
-_CATALOGUES = ("dcompute.yaml", "firmware.yaml")  # other mutants say nothing of this one
+_CATALOGUES = ("dcompute.yaml", "delivery.yaml", "firmware.yaml")  # other mutants say nothing of this one
 
 
 @dataclass(frozen=True)
@@ -29,15 +29,17 @@ class Note:
 
     Attributes:
         key: of which change, trials and tree this is said.
-        caught_by: the trial that noticed it; None if it survived.
+        caught_by: the trial that noticed it; None if none did.
         why: what the trial said of it.
         seconds: how long it took.
+        endless: the trial that came to no verdict, if none noticed it.
     """
 
     key: str
     caught_by: str | None
     why: str
     seconds: float
+    endless: str | None = None
 
 
 class Notes:

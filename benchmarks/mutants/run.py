@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -23,18 +24,31 @@ from benchmarks.mutants.trials import trials
 
 TARGET = 0.97
 
-_PATIENCE_S = 120.0  # for one trial; a mutant that takes longer hangs
-_NOTICED = ("failed", "error", "hangs")
+PATIENCE_S = 120.0  # for one trial
+_NOTICED = ("failed", "error")
+_ENDLESS = "no verdict"
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What became of a mutant. `caught_by` is None when it survived."""
+    """What became of a mutant. `caught_by` is None when nothing noticed it.
+
+    `endless` is then the trial, if any, that came to no verdict: whoever runs it sees nothing red, ever, so
+    it has not noticed; nor has the mutant survived it.
+    """
 
     mutant: SourceMutant
     caught_by: str | None
     why: str
     seconds: float
+    endless: str | None = None
+
+    @property
+    def in_words(self) -> str:
+        """Whether it was caught, and by what."""
+        if self.caught_by:
+            return f"caught by {self.caught_by}"
+        return f"NO VERDICT of {self.endless}" if self.endless else "SURVIVED"
 
 
 def judge(
@@ -47,13 +61,16 @@ def judge(
     """
     began_s = time.monotonic()
     left = list(among)
+    endless = None
     with copy_with(mutant) as copy:
         while left:  # a trial that notices ends the process
             for trial, status, why in trial_results(copy, left):
                 left = left[left.index(trial) + 1 :]
                 if status in _NOTICED and is_sound(trial):
                     return Judgement(mutant, trial, why, time.monotonic() - began_s)
-    return Judgement(mutant, None, "", time.monotonic() - began_s)
+                if status == _ENDLESS and is_sound(trial):
+                    endless = endless or trial
+    return Judgement(mutant, None, "", time.monotonic() - began_s, endless)
 
 
 class Soundness:
@@ -80,7 +97,7 @@ class Soundness:
 
 
 def trial_results(copy: Path, order: Sequence[str]) -> Iterator[tuple[str, str, str]]:
-    """Trial, status and reason, as they come; `hangs` for one that takes too long."""
+    """Trial, status and reason, as they come; `no verdict` of one that takes too long."""
     path = os.pathsep.join([str(copy), str(ROOT / "sim"), str(ROOT)])
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.mutants.judge", *order],
@@ -96,13 +113,13 @@ def trial_results(copy: Path, order: Sequence[str]) -> Iterator[tuple[str, str, 
             for trial in order:
                 line = reader.submit(process.stdout.readline)
                 try:
-                    text = line.result(_PATIENCE_S)
+                    text = line.result(PATIENCE_S)
                 except TimeoutError:
                     process.kill()
-                    yield trial, "hangs", f"no verdict after {_PATIENCE_S:g} s"
+                    yield trial, _ENDLESS, f"none after {PATIENCE_S:g} s"
                     return
                 if not text:  # it died, or an earlier trial was the last
-                    if process.wait(_PATIENCE_S):
+                    if process.wait(PATIENCE_S):
                         assert process.stderr is not None
                         yield trial, "error", process.stderr.read().strip().rpartition("\n")[2]
                     return
@@ -118,31 +135,37 @@ def measure(
     jobs: int,
     notes: Notes,
     tried: Callable[[SourceMutant], list[str]] = lambda mutant: trials(mutant.part),
+    within_s: float = math.inf,
 ) -> list[Judgement]:
     """Judge these mutants, as far as no note says what becomes of them; print each as it is known.
 
     Args:
         tried: what is tried on a mutant; all that ships for its part, if not given.
+        within_s: after which none is begun.
     """
     is_sound = Soundness(notes)
+    end_s = time.monotonic() + within_s
 
-    def judged(mutant: SourceMutant) -> Judgement:
+    def judged(mutant: SourceMutant) -> Judgement | None:
         among = tried(mutant)
         key = key_of(mutant, among)
         note = notes.get(mutant.name, key)
+        if note is None and time.monotonic() > end_s:
+            return None
         if note is None:
             likely = dict.fromkeys(t for t in (notes.hint(mutant.name), mutant.caught_by) if t in among)
             order = [*likely, *(trial for trial in among if trial not in likely)]
             judgement = judge(mutant, order, is_sound)
-            note = Note(key, judgement.caught_by, judgement.why, judgement.seconds)
+            note = Note(key, judgement.caught_by, judgement.why, judgement.seconds, judgement.endless)
             notes.put(mutant.name, note)
-        return Judgement(mutant, note.caught_by, note.why, note.seconds)
+        return Judgement(mutant, note.caught_by, note.why, note.seconds, note.endless)
 
     judgements = []
     with ThreadPoolExecutor(jobs) as pool:
-        for judgement in pool.map(judged, mutants):
-            told = f"caught by {judgement.caught_by}" if judgement.caught_by else "SURVIVED"
-            line = f"{judgement.mutant.name}: {told} in {judgement.seconds:.1f} s  {judgement.why}"
+        for judgement in filter(None, pool.map(judged, mutants)):
+            line = (
+                f"{judgement.mutant.name}: {judgement.in_words} in {judgement.seconds:.1f} s  {judgement.why}"
+            )
             print(line[:200], flush=True)
             judgements.append(judgement)
     return judgements
@@ -204,8 +227,10 @@ def main(argv: Sequence[str]) -> int:
     alike = len(chosen) - len(judgements)
     print(f"\n{len(caught)} of {len(judgements)} mutants caught ({share:.1%}; target {TARGET:.0%})", end="")
     print(f", {alike} more equivalent")
-    if len(caught) < len(judgements):
-        print("survived: " + ", ".join(each.mutant.name for each in judgements if not each.caught_by))
+    for heading, endless in (("survived", False), ("no verdict", True)):
+        names = [j.mutant.name for j in judgements if not j.caught_by and bool(j.endless) is endless]
+        if names:
+            print(f"{heading}: {', '.join(names)}")
     if given.write:
         write_catchers(judgements)
     return 0 if share >= TARGET else 1

@@ -11,6 +11,7 @@ from dcompute_sim.scenario import shipped
 END_TO_END = "end-to-end"
 _SWARM_SEEDS = 200
 _BOARD_SEEDS = 60
+_BRIEF_SEEDS = 20
 _FIRST_SEEDS = 4  # tried before the scenarios: they find what is wrong with nearly everything
 _COSTLY = (
     "bad_versions",
@@ -58,3 +59,13 @@ def trials(part: str) -> list[str]:
     ]
     seeds = [f"swarm_boards --seed {seed}" for seed in range(1, _BOARD_SEEDS + 1)]
     return [*seeds[:_FIRST_SEEDS], *boards, *as_boards, *costly, *seeds[_FIRST_SEEDS:]]
+
+
+def brief(part: str) -> list[str]:
+    """All trials for it but the costly ones and most seeds."""
+    return [
+        trial
+        for trial in trials(part)
+        if trial.split()[0] not in _COSTLY
+        if not trial.startswith("swarm") or int(trial.split()[-1]) <= _BRIEF_SEEDS
+    ]

@@ -57,6 +57,18 @@ def test_named_twice_is_wrong_unless_it_was_back(fleet: TraceBuilder, back: bool
     assert status(fleet) is (Status.HELD if back else Status.FAILED)
 
 
+@pytest.mark.parametrize("back", [False, True])
+def test_in_real_time_a_status_alone_says_that_it_was_back(fleet: TraceBuilder, back: bool) -> None:
+    """Nobody listens at the broker there: who is gone, and back, only the master has heard."""
+    for seen in ("ready", "dead", "ready" if back else "dead"):
+        fleet.add(t.NodeStatusSeen, node="n", status=seen, inc=fleet.incs["n"]).after(1)
+        if seen == "dead":
+            named(fleet)
+    if back:
+        named(fleet)
+    assert status(fleet) is (Status.HELD if back else Status.FAILED)
+
+
 def test_two_connections_that_are_gone_are_two_deaths(fleet: TraceBuilder) -> None:
     """Seed 218 of the swarm: a clone had announced itself, and came no further."""
     named(gone(fleet).after(0.1)).after(0.1)

@@ -835,6 +835,30 @@ def test_without_power_saving_nothing_waits(virtual: VirtualRig) -> None:
     assert max(_told_late_ms(virtual, "0", "node-1")) < 30
 
 
+def test_who_prints_more_than_the_fifo_holds_waits_for_the_line(virtual: VirtualRig) -> None:
+    """115,200 baud are 11.5 characters a ms, of which 128 wait in the UART; untimed it takes none."""
+    program = """
+        import time
+        def took(size):
+            time.sleep_ms(100)
+            began = time.ticks_ms()
+            print("x" * (size - 2))
+            time.sleep_ms(0)
+            return time.ticks_diff(time.ticks_ms(), began)
+        print(took(100), took(128 + 1152), took(128 + 2304))
+    """
+    board, timed = virtual.add(program, timing=chip_named("esp32"))
+    other, untimed = virtual.add(program, "untimed")
+    board.start()
+    other.start()
+    virtual.run(5)
+    few, more, most = map(int, timed.lines[-1].split())
+    assert few < 5
+    assert 100 <= more <= 105
+    assert 200 <= most <= 205
+    assert untimed.lines[-1] == "0 0 0"
+
+
 def test_writing_to_flash_takes_time_and_everything_stalls(virtual: VirtualRig) -> None:
     """Erasing takes 80 ms for 4 KiB, a commit 45, every fifteenth 300; reading nothing; NVS commits, too."""
     program = """

@@ -10,7 +10,7 @@ import pytest
 from dcompute_sim.mutants import Edit
 
 from benchmarks.mutants import run
-from benchmarks.mutants.catalogue import SourceMutant
+from benchmarks.mutants.catalogue import ROOT, SourceMutant
 from benchmarks.mutants.notes import Note, Notes, key_of
 
 MUTANT = SourceMutant("dcompute", "a", "something", Edit("dcompute/worker.py", "x", "y"))
@@ -18,7 +18,9 @@ MUTANT = SourceMutant("dcompute", "a", "something", Edit("dcompute/worker.py", "
 
 @pytest.fixture
 def tried(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every trial that is made. `unsound` is red whatever it is tried on, `sharp` on a mutant."""
+    """Every trial that is made. `unsound` is red whatever it is tried on, `sharp` on a mutant, of which
+    `endless` sees no end.
+    """
     made: list[str] = []
 
     @contextmanager
@@ -29,8 +31,10 @@ def tried(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         for trial in order:
             made.append(f"{trial} on {copy}")
             red = trial == "unsound" or (trial == "sharp" and copy.name == "mutant")
-            yield trial, "failed" if red else "held", "seen" if red else ""
-            if red:
+            endless = trial == "endless" and copy.name == "mutant"
+            status = "failed" if red else "no verdict" if endless else "held"
+            yield trial, status, "seen" if red else ""
+            if status != "held":
                 return
 
     monkeypatch.setattr(run, "copy_with", copy_with)
@@ -43,6 +47,25 @@ def test_a_trial_that_is_red_on_the_healthy_code_notices_nothing(tried: list[str
     (judgement,) = run.measure([MUTANT], 1, Notes(tmp_path / "notes.json"))
     assert judgement.caught_by == "sharp"
     assert "unsound on healthy" in tried
+
+
+def test_what_comes_to_no_verdict_has_noticed_nothing_and_has_a_row_of_its_own(
+    tried: list[str], tmp_path: Path
+) -> None:
+    notes = Notes(tmp_path / "notes.json")
+    for _ in ("judged", "noted"):
+        (judgement,) = run.measure([MUTANT], 1, notes, lambda _mutant: ["endless", "blind"])
+        assert (judgement.caught_by, judgement.endless) == (None, "endless")
+        assert judgement.in_words == "NO VERDICT of endless"
+    assert "blind on mutant" in tried
+    (judgement,) = run.measure([MUTANT], 1, notes, lambda _mutant: ["endless", "sharp"])
+    assert (judgement.caught_by, judgement.endless) == ("sharp", None)
+
+
+def test_a_trial_that_takes_too_long_has_come_to_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "PATIENCE_S", 0.01)
+    ((trial, status, _),) = run.trial_results(ROOT, ["quickstart"])
+    assert (trial, status) == ("quickstart", "no verdict")
 
 
 def test_a_second_run_judges_nothing_again(tried: list[str], tmp_path: Path) -> None:

@@ -177,7 +177,11 @@ class _ExecutorLedger(Ledger):
     def _seen(self, event: t.NodeStatusSeen) -> None:
         """Take a node for connected that the master has heard, as the broker has; what a node publishes may
         never arrive."""
-        if event.status not in (ANNOUNCED, *LIFELESS) and not self._connected.get(event.node, False):
+        if event.status in (ANNOUNCED, *LIFELESS):
+            return
+        for asker in self._askers.values():  # where nobody listens at the broker this is all that says so
+            asker.named.discard(event.node)
+        if not self._connected.get(event.node, False):
             self._is_there(event.node, event.t_us)
 
     def _participant(self, event: t.ParticipantDefined) -> None:

@@ -60,6 +60,10 @@ class ChipTiming(Model):
     erase: Duration = Field(0.08, description="To erase 4 KiB of flash; everything else stands still.")
     commit: Duration = Field(0.045, description="To close a file that was written, to rename or remove one.")
     compact: Duration = Field(0.3, description="Every fifteenth of these.")
+    # ports/esp32/uart.h, MICROPY_HW_UART_REPL_BAUD: 115,200, ten bits for eight.
+    character: Duration = Field(
+        8.68e-05, description="To print one over the serial line, which 128 bytes of FIFO are ahead of."
+    )
     beacon: Spread | None = Field(
         None, description="In modem sleep: between two beacons that say what waits; left out: nothing waits."
     )

@@ -120,6 +120,11 @@ class ExecutorProgram:
         """It runs and has a broker."""
         return self._executor is not None and self._executor.is_connected()
 
+    @property
+    def asker(self) -> str:
+        """The name (`from`) under which it asks; "" while it does not run."""
+        return "" if self._executor is None else self._executor.name
+
     def start(self, machine: Machine, driver: SuspendableDriver) -> None:
         """Start the program, with what it had not seen the end of."""
         self._boots += 1

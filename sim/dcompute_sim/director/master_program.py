@@ -68,6 +68,11 @@ class MasterProgram:
         """Its machine's way to the broker."""
         return self._machine
 
+    @property
+    def asker(self) -> str:
+        """The name under which its executor asks; "" while it has none."""
+        return "" if self.executor is None else self.executor.asker
+
     def fill_disk(self, refused: Callable[[], None] | None) -> None:
         """Refuse from now on what its executor's journal is to write; None: it can again."""
         if self.executor is not None:

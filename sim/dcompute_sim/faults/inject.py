@@ -17,7 +17,7 @@ from dcompute_sim.yamlfile.yaml_model import Flag, Text, wrong
 
 class Inject(NodeFault):
     """A probe client publishes a message. `{node}` in topic and payload is the selected node's id, and
-    `{boot}` in the payload the nonce of its present life."""
+    `{boot}` in the payload the nonce of its present life; `{asker}` there is the executor's name."""
 
     effects = frozenset({PUBLISHED})
     unseen = "the broker did not acknowledge the message"
@@ -59,15 +59,16 @@ class Inject(NodeFault):
         node = act.node.node_id if act.struck is not None else ""
         topic = act.world.topics.prefix + self.topic.replace("{node}", node)
         boot = act.node.inc.rpartition(".")[0] if act.struck is not None else ""
-        return act.publish(topic, self._bytes(node, boot), qos=self.qos, retain=self.retain)
+        payload = self._bytes(node, boot, act.world.masters["master"].asker)
+        return act.publish(topic, payload, qos=self.qos, retain=self.retain)
 
-    def _bytes(self, node: str, boot: str) -> bytes:
+    def _bytes(self, node: str, boot: str, asker: str) -> bytes:
         if self.hex is not None:
             return bytes.fromhex(self.hex)
         if self.payload is None:
             return b""
         text = self.payload if isinstance(self.payload, str) else json.dumps(self.payload, ensure_ascii=False)
-        return text.replace("{node}", node).replace("{boot}", boot).encode()
+        return text.replace("{node}", node).replace("{boot}", boot).replace("{asker}", asker).encode()
 
     def details(self) -> str:
         return f"to {self.topic}"

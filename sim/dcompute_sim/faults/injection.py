@@ -161,6 +161,10 @@ class BreakableMaster(Protocol):
     def link(self) -> VictimLink:
         """Its machine's way to the broker."""
 
+    @property
+    def asker(self) -> str:
+        """The name (`from`) under which its executor asks; "" while it has none."""
+
     def fill_disk(self, refused: Callable[[], None] | None) -> None:
         """Refuse from now on what its journal is to write: call `refused` instead. None: it can be written
         again."""

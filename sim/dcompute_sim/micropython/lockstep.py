@@ -13,7 +13,7 @@ The rules:
 5. Computing takes what the chip's timing says (`Board.timing`), and the board has one processor: while it
    computes for one thread, turns of the others wait, in order. Without a timing it takes nothing, but each
    look at the clock 20 microseconds: else a program that waits by looking at the clock would never see it
-   move.
+   move. Who prints more than the console's FIFO holds waits until it has gone down the line.
 
 Why processes and not an interpreter of our own, or MicroPython as a library: the files on the board must be
 the very files that a chip runs, compiled by the very compiler; and a board that exhausts its heap, recurses
@@ -61,6 +61,7 @@ from dcompute_sim.net.sockets import Socket
 AHEAD = 16
 """Turns that may run ahead of the one that is due; 0: none, and the run is the same."""
 _HEAD = wire.REQUEST.size
+_CONSOLE_FIFO = 128  # bytes; ESP-IDF, SOC_UART_FIFO_LEN, which the port's console writes to itself
 _ROUNDING_S = 1e-9
 _WLAN_STATES = {1000: "radio_off", 1001: "joining", 1010: "connected"}  # anything else: it tries again
 
@@ -132,6 +133,7 @@ class LockstepBoard:
         self._hung = False
         self._booted = False
         self._busy_until_s = 0.0  # the processor computes until then
+        self._printing_until_s = 0.0  # the serial line is at what was printed until then
         self._asleep = False
         self._power_saving = True  # of the WLAN, the port's default
         self._state = "off"
@@ -189,7 +191,7 @@ class LockstepBoard:
         self._process = LockstepProcess(
             self.host.name, self._emulator, described, self.root, reset_cause, kept
         )
-        self._busy_until_s = 0.0
+        self._busy_until_s = self._printing_until_s = 0.0
         self._power_saving = True
         self._listener.started(self.boots, reset_cause)
         self._draws("boot")
@@ -410,8 +412,11 @@ class LockstepBoard:
                     self._take_record(kind, number, body)
                     if self._process is not process:
                         return  # whoever heard that has switched it off: what it was about to do is void
-        if charge_us and self.board.timing is not None:
-            self._busy_until_s = self._env.now + charge_us / 1e6
+        if self.board.timing is not None:
+            room_s = self._printing_until_s - _CONSOLE_FIFO * self.board.timing.character
+            charge_us = max(charge_us, round((room_s - self._env.now) * 1e6))
+            if charge_us:
+                self._busy_until_s = self._env.now + charge_us / 1e6
         if op == wire.SLEEP:
             self._park(thread, charge_us + b)
         else:
@@ -448,6 +453,10 @@ class LockstepBoard:
         if kind == wire.WRITE:
             self._sockets.write(number, body)
         elif kind == wire.PRINT:
+            if self.board.timing is not None:
+                began_s = max(self._env.now, self._printing_until_s)
+                characters = len(body) + body.count(b"\n")  # the port sends CR before each
+                self._printing_until_s = began_s + characters * self.board.timing.character
             *lines, self._half_line = (self._half_line + body).split(b"\n")
             for line in lines:
                 text = line.decode(errors="replace").rstrip("\r")

@@ -59,6 +59,7 @@ SIMPLER: Mapping[str, str] = {
 UNSEEN = (
     "modem sleep, where a chip's file has no `beacon`: what comes to a board waits up to 300 ms for one",
     "what other threads than the main one compute takes no time, nor does work in C beyond its calls",
+    "who prints more than the console's FIFO holds stops other threads too; in real time it takes nothing",
     "collections that come by themselves take no time of their own; on average they are in that of computing",
     "calls go deeper in a thread than on a chip: 57 where it holds 12 in its 5 KB (their number is limited)",
 )
