@@ -11,6 +11,8 @@ Rules:
    session, for such a program does not subscribe again; and when it publishes, for one that takes no work.
 4. Its client id and keepalive are its own to choose. Checks judge by the keepalive that it told the broker,
    and name a client id that is not its node's.
+5. What is no word of the protocol is told too, for a program that says its status where nobody looks for it
+   does not know: a last will by which no death can be told, and topics it publishes to, the first few.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
+from dcompute.node_core import DEAD, OFFLINE
 from dcompute.node_wire import Rejected, Topics, decode_task, is_init_command
 from dcompute.protocol import ResultMessage, StatusMessage, decode
 from dcompute_sim.brokers.model import packets
@@ -30,6 +33,7 @@ from dcompute_sim.net.observer import Direction
 Observe = Callable[[str, Mapping[str, Any]], None]
 _QOS_BITS = 0x06
 _ROUND_TRIPS_KEPT = 10_000
+_TOPICS_TOLD = 8
 
 
 class MqttTap:
@@ -47,6 +51,7 @@ class MqttTap:
         self._observe = observe
         self._conversations: dict[Hashable, _Conversation] = {}
         self._connections = 0
+        self._unread: set[str] = set()
 
     @property
     def between_packets(self) -> bool:
@@ -80,21 +85,42 @@ class MqttTap:
             self._observe("node_connecting", {"inc": talk.inc})
             if connect is not None:
                 told = {"client_id": connect.client_id, "keepalive_s": connect.keepalive_s}
-                self._observe("connect_read", {"inc": talk.inc, **told})
+                self._observe("connect_read", {"inc": talk.inc, **told, "will": self._fault_of(connect.will)})
         elif kind == packets.PUBLISH:
             self._is_up(talk)
             topic, payload = _published(first, body)
             try:
                 message = decode(self._topics, topic, payload)
-            except Rejected:
+            except Rejected as error:
+                self._publish_unread(topic, str(error))
                 return
             if message.node_id != self._node_id:
+                self._publish_unread(topic, f"it is said of `{message.node_id}`")
                 return
             if isinstance(message, StatusMessage):
                 inc = message.inc or talk.inc
                 self._observe("status_published", {"status": message.status, "inc": inc})
             elif isinstance(message, ResultMessage):
                 self._observe("result_held", {"task": message.task_id or "", "value": message.result})
+
+    def _publish_unread(self, topic: str, reason: str) -> None:
+        if topic not in self._unread and len(self._unread) < _TOPICS_TOLD:
+            self._unread.add(topic)
+            self._observe("publish_unread", {"topic": topic, "reason": reason})
+
+    def _fault_of(self, will: packets.Will | None) -> str:
+        """Tell why nobody learns of the node's death by this will; "" if somebody does."""
+        if will is None:
+            return "no last will"
+        topic = will.topic.decode(errors="replace")
+        if topic != self._topics.status_of(self._node_id):
+            return f"a last will on `{topic}`, not on `{self._topics.status_of(self._node_id)}`"
+        try:
+            message = decode(self._topics, topic, will.payload)
+        except Rejected as error:
+            return f"a last will that is no status ({error})"
+        said = message.status if isinstance(message, StatusMessage) else ""
+        return "" if said in (DEAD, OFFLINE) else f"a last will that says `{said}`, not `{DEAD}`"
 
     def _to_node(self, talk: _Conversation, first: int, body: bytes) -> None:
         kind = first >> 4

@@ -42,6 +42,7 @@ def judged(run: Run, tmp_path: Path) -> Judged:
 
     def judged(program: str, **keys: Any) -> CheckOutcome:
         (tmp_path / "main.py").write_text(program)
+        (tmp_path / "boot.py").write_text(keys.pop("boot", ""))
         fleet = {
             "n": {"kind": "firmware", "keepalive": "10s", "files": str(tmp_path), **keys.pop("group", {})}
         }
@@ -75,6 +76,62 @@ def test_it_fails_the_run(judged: Judged, program: str, said: str) -> None:
     assert outcome.status is Status.FAILED, outcome
     assert said in outcome.summary
     assert outcome.offending
+
+
+@pytest.mark.parametrize("wait", ["time.sleep(1)", "pass"])
+def test_a_boot_that_blocks_is_named(judged: Judged, wait: str) -> None:
+    outcome = judged("", boot=f"import time\nwhile True: {wait}", duration="25s")
+    assert outcome.status is Status.FAILED
+    assert "s after power-on, and main.py waits for its end, it printed nothing" in outcome.summary
+    assert "its boot.py still ran" in outcome.summary
+
+
+@pytest.mark.parametrize(
+    ("will", "said"),
+    [
+        ("", "connected with no last will: when its connection ends nobody is told of its death"),
+        ('"status/n-1", DEAD', "a last will on `status/{name}`, not on `{name}/status`"),
+        ('"n-1/status", DEAD.replace("dead", "gone")', "a last will that says `gone`, not `dead`"),
+        ('"n-1/status", "dead"', "a last will that is no status (not JSON"),
+        ('"n-1/status", DEAD', None),
+    ],
+)
+def test_a_last_will_by_which_no_death_is_told_is_named(
+    run: Run, tmp_path: Path, will: str, said: str | None
+) -> None:
+    """Beside the verdict, and where a death is missed in it."""
+    connects = 'DEAD = \'{"node_id": "n-1", "status": "dead"}\'\n    c.connect()'
+    if will:
+        connects = connects.replace("    c.connect", f"    c.set_last_will({will}, True, 1)\n    c.connect")
+    (tmp_path / "main.py").write_text(JOIN + RESETS_WHEN_LOST.replace("c.connect()", connects))
+    group = {"kind": "firmware", "keepalive": "10s", "files": str(tmp_path)}
+    faults = [{"kind": "crash", "at": "12s"}]
+    outcome = run({"duration": "20s", "fleet": {"n": group}, "faults": faults, "expect": ["dead_within"]})
+    found = {result.name: result.outcome for result in outcome.verdict.results}
+    assert found["boards_took_part"].status is Status.HELD
+    assert found["dead_within"].status is (Status.FAILED if said else Status.HELD)
+    if said is None:
+        assert "will" not in found["boards_took_part"].summary
+        return
+    assert said in found["boards_took_part"].summary
+    assert said.partition(":")[0].replace("{name}", "n-1") in found["dead_within"].summary
+
+
+@pytest.mark.parametrize(
+    ("says", "said"),
+    [
+        (('"/status"', '"/state"'), "it publishes to `{name}/state`: not a topic of the protocol"),
+        (
+            ('"node_id": ', '"node": '),
+            "it publishes to `{name}/status`: node_id None in the status of {name}",
+        ),
+        (('"status": "ready"', "status: ready"), "it publishes to `{name}/status`: not JSON"),
+    ],
+)
+def test_a_status_that_nobody_can_read_is_named(judged: Judged, says: tuple[str, str], said: str) -> None:
+    outcome = judged(JOIN + RESETS_WHEN_LOST.replace(*says), duration="15s")
+    assert outcome.status is Status.INCONCLUSIVE
+    assert f"no status of it was heard; {said}" in outcome.summary
 
 
 def test_who_cannot_know_the_broker_yet_is_undecided(judged: Judged) -> None:

@@ -115,24 +115,40 @@ def test_why_unfinished_the_run_ended_too_soon() -> None:
     assert "py-1: 2 on their way to it when the run ended." in said
 
 
-def test_why_unfinished_a_program_that_hears_no_task(tmp_path: Path) -> None:
-    (tmp_path / "main.py").write_text(
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (
+            ("c.subscribe(", "c.subscribe('tasks/' + "),
+            "own-1 took no task at all: a program gets them on the topic",
+        ),
+        (
+            ("set_callback(print)", "set_callback(lambda *_: c.publish('result', '{}'))"),
+            "what is published is no such thing: own-1 to `result` (not a topic of the protocol)",
+        ),
+    ],
+)
+def test_why_unfinished_a_program_with_topics_of_its_own(
+    tmp_path: Path, change: tuple[str, str], why: str
+) -> None:
+    program = (
         "import config, network, time\n"
         "from umqtt.simple import MQTTClient\n"
         "w = network.WLAN(0); w.active(True); w.connect(config.WIFI_SSID, config.WIFI_PASSWORD)\n"
         "while not w.isconnected(): time.sleep_ms(100)\n"
         "c = MQTTClient(config.NODE_ID, config.MQTT_HOST, config.MQTT_PORT, keepalive=60)\n"
-        "c.set_callback(print); c.connect(); c.subscribe('tasks/' + config.NODE_ID)\n"
+        "c.set_callback(print); c.connect(); c.subscribe(config.NODE_ID)\n"
         'said = \'{"node_id": "%s", "status": "ready"}\' % config.NODE_ID\n'
         "c.publish(config.NODE_ID + '/status', said, True, 1)\n"
         "while True: c.check_msg(); c.ping(); time.sleep(2)\n"
     )
+    (tmp_path / "main.py").write_text(program.replace(*change))
     said = _console(
         fleet={"own": {"kind": "firmware", "count": 1, "keepalive": "60s", "files": str(tmp_path)}},
         workload=[{"tasks": 2, "rate": "1/s", "at": "8s"}],
         expect=["all_tasks_finished"],
     )
-    assert "What to try: own-1 took no task at all: a program gets them on the topic" in said
+    assert why in said
 
 
 def test_why_unfinished_nobody_knows_the_function() -> None:

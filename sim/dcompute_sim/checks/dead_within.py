@@ -19,6 +19,7 @@ from dcompute_sim.checks.check import (
     failed,
     held,
     inconclusive,
+    named,
 )
 from dcompute_sim.checks.history import LIFELESS, History, InjectedFault, history_of
 from dcompute_sim.trace import Event
@@ -46,6 +47,7 @@ class _Tally:
     excused: Counter[str] = field(default_factory=Counter)
     undecided: Counter[str] = field(default_factory=Counter)
     samples: dict[tuple[str, float | None], list[float]] = field(default_factory=dict)
+    wills: dict[str, dict[str, None]] = field(default_factory=dict)  # what is wrong with them -> the missing
     patience_s: float = (
         math.inf
     )  # the shortest silence that would have had to be noticed, of those that healed
@@ -124,6 +126,8 @@ class DeadWithin(Check):
             tally.last_due_us = max(due.at_us, tally.last_due_us)
         else:
             tally.missing.append(fault.event)
+            if will := history.story(fault.node).will:
+                tally.wills.setdefault(will, {})[fault.node] = None
 
     def _due(self, history: History, fault: InjectedFault, at_once: bool, silence_s: float) -> _Due:
         """Return when the report is due: outages of the broker or the master put it off."""
@@ -159,6 +163,8 @@ class DeadWithin(Check):
             told = f"{len(tally.missing)} of {number_of(deaths, 'death')} never reported"
             if tally.late:
                 told += f", {figures['late']} reported late"
+            for will, nodes in tally.wills.items():
+                told += f"; {named(list(nodes))} connected with {will}: so the broker tells nobody"
             offending = sorted([*tally.missing, *tally.late], key=lambda event: event.t_us)
             return failed(told + asides, offending, figures, distributions)
         if not tally.reported and tally.excused[_HEALED]:

@@ -126,6 +126,7 @@ class NodeStory:
 
     definition: t.NodeDefined | None = None
     keepalive_s: float = 0.0  # that it told the broker, where that is seen; else the scenario's
+    will: str = ""  # what is wrong with it, of a program that is read off its wire
     lives: list[Life] = field(default_factory=list)
     faults: list[InjectedFault] = field(default_factory=list)
     deaths: list[tuple[int, t.DeathReported]] = field(default_factory=list)
@@ -277,8 +278,9 @@ class History:
             case t.NodeDefined(node=node):
                 story = self.story(node)
                 story.definition, story.keepalive_s = event, event.keepalive_s
-            case t.ConnectRead(node=node, keepalive_s=keepalive_s):
+            case t.ConnectRead(node=node, keepalive_s=keepalive_s, will=will):
                 self.story(node).keepalive_s = keepalive_s
+                self.story(node).will = will
             case t.NodeDisconnected(node=node, inc=inc):
                 for life in self.story(node).lives:
                     if life.inc == inc:

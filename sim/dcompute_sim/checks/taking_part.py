@@ -14,6 +14,8 @@ Rules:
 4. *Rebooted in a loop*: it reset itself, or its watchdog did, or MicroPython died, `_LOOP` times without a
    fault that explains it. To wake from deep sleep is no reboot of that kind, nor is an update over the air.
 5. *Unknown*: it connects, and never says a status under its node's id. It may be well or not.
+6. What a program says that is none of its node's words, and a last will by which nobody learns of its death,
+   are named beside what is judged: they are why other expectations fail.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from dataclasses import dataclass, field
 from dcompute.parts import number_of
 from dcompute_sim import trace as t
 from dcompute_sim.checks.check import CheckOutcome, failed, held, inconclusive, named, of_kinds
-from dcompute_sim.checks.history import is_momentary, is_seen
+from dcompute_sim.checks.history import LIFELESS, is_momentary, is_seen
 from dcompute_sim.faults.fault import Seen
 
 _OSERROR = re.compile(r"OSError\((\d+),?\)|\[Errno (\d+)\]")
@@ -59,6 +61,10 @@ class _BoardRun:
     reboots: list[t.NodeStopped] = field(default_factory=list)  # likewise
     last_line: str = ""
     refusal: str = ""
+    booted_us: int = 0
+    boot_ran_us: int | None = None  # how long after that its boot.py was seen to run
+    will: str = ""  # what is wrong with it
+    unread: dict[str, str] = field(default_factory=dict)  # topics it publishes to in vain -> why that is so
 
 
 def taking_part(trace: Sequence[t.Event]) -> CheckOutcome | None:
@@ -74,6 +80,7 @@ def taking_part(trace: Sequence[t.Event]) -> CheckOutcome | None:
 
 _OF_BOARDS = frozenset(
     {
+        t.BootRuns,
         t.BrokerStarted,
         t.BrokerStopped,
         t.ConnectRead,
@@ -89,6 +96,7 @@ _OF_BOARDS = frozenset(
         t.NodeSubscribing,
         t.NodeStopped,
         t.ProgramEnded,
+        t.PublishUnread,
         t.StatusPublished,
         t.UpdateStarted,
         t.WireOpened,
@@ -124,19 +132,24 @@ class _Boards:
 
     def _note_of(self, board: _BoardRun, event: t.Event) -> None:
         match event:
-            case t.StatusPublished() | t.NodeStatusSeen():
-                board.is_heard = True
+            case t.StatusPublished(status=status) | t.NodeStatusSeen(status=status):
+                board.is_heard = board.is_heard or status not in LIFELESS  # or else its will was
             case t.NodeConnecting():
                 board.connecting = True
             case t.NodeSubscribing() | t.NodeConnected():
                 board.connected = True
-            case t.ConnectRead(client_id=client_id, keepalive_s=keepalive_s):
-                board.client_id, board.keepalive_s = client_id, keepalive_s
+            case t.ConnectRead(client_id=client_id, keepalive_s=keepalive_s, will=will):
+                board.client_id, board.keepalive_s, board.will = client_id, keepalive_s, will
+            case t.PublishUnread(topic=topic, reason=reason):
+                board.unread[topic] = reason
+            case t.BootRuns():
+                board.boot_ran_us = event.t_us - board.booted_us
             case t.WireOpened():
                 board.tcp = True
             case t.NodeStarted():
                 board.started = board.started or event
                 board.running, board.ended = True, None
+                board.booted_us, board.boot_ran_us = event.t_us, None
             case t.NodeStopped(why=why, how=how):
                 board.running = how == "hang"
                 if why not in ("", "deepsleep") and not self._is_explained(board, event.t_us):
@@ -195,11 +208,13 @@ class _Boards:
             elif not board.connected:
                 unknown.setdefault("not connected yet, and had no 20 s for it", []).append(name)
             elif board.client_id and not board.is_heard:
-                own = board.client_id.replace(name, "{name}")
-                what = f"with the client id `{own}`: no status under its node's id (a group may say its `id`)"
-                unknown.setdefault(what, []).append(name)
+                unknown.setdefault(_unheard(board), []).append(name)
             else:
                 there += 1
+                if board.will:
+                    will = board.will.replace(name, "{name}")
+                    told = f"connected with {will}: when its connection ends nobody is told of its death"
+                    asides.setdefault(told, []).append(name)
                 if board.keepalive_s is not None and board.keepalive_s != board.definition.keepalive_s:
                     told = f"told the broker a keepalive of {board.keepalive_s:g} s, and is judged by it"
                     asides.setdefault(told, []).append(name)
@@ -235,6 +250,18 @@ def _errno_words(line: str) -> str:
     return f" ({name}: {os.strerror(number).lower()})" if name else ""
 
 
+def _unheard(board: _BoardRun) -> str:
+    """Tell what is known of one that connects and never says its status."""
+    name = board.definition.node
+    if board.client_id != name:
+        own = board.client_id.replace(name, "{name}")
+        what = f"with the client id `{own}`: no status under its node's id (a group may say its `id`)"
+    else:
+        what = "connected, and no status of it was heard"
+    said = "; ".join(f"`{topic}`: {why}".replace(name, "{name}") for topic, why in board.unread.items())
+    return f"{what}; it publishes to {said}" if said else what
+
+
 def _how_far(board: _BoardRun) -> str:
     """Tell how far towards the broker it came."""
     if board.ended is not None:
@@ -242,10 +269,19 @@ def _how_far(board: _BoardRun) -> str:
         return f"its program ended {(board.ended.t_us - started_us) / 1e6:.1f} s after power-on"
     if board.refusal:
         return board.refusal
-    said = f", its last line was `{board.last_line[:60]}`" if board.last_line else ", it printed nothing"
-    said += _errno_words(board.last_line)
+    if board.boot_ran_us is not None:
+        ran_s = board.boot_ran_us / 1e6
+        told = f"its boot.py still ran {ran_s:.0f} s after power-on, and main.py waits for its end"
+        return f"{told}{_last_line(board)}"
+    said = _last_line(board)
     if board.connecting:
         return f"no CONNECT of it was accepted{said}"
     if board.tcp:
         return "it opened a TCP connection, and sent no CONNECT"
-    return f"no connection of it arrived{said}"
+    return f"no connection of it arrived at `config.MQTT_HOST`, port `config.MQTT_PORT`{said}"
+
+
+def _last_line(board: _BoardRun) -> str:
+    if not board.last_line:
+        return ", it printed nothing"
+    return f", its last line was `{board.last_line[:60]}`{_errno_words(board.last_line)}"

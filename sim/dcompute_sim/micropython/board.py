@@ -54,6 +54,8 @@ class Board:
         extra: files, by name, that lie beside them on the flash.
         stand_ins: folder of modules that are found before those on the flash; its `stand_ins.py`, if there
             is one, runs before boot.py.
+        tells_boot: tell (`booted`) when its boot.py is over, by a module of the emulator's that runs then;
+            else nobody knows of one that waits for ever.
         slots: keep the files as a deployed version in a slot, with the launcher as `main.py`.
         version: of the files in the slot; "" takes the one they give themselves.
         release: likewise, what orders it among others.
@@ -74,6 +76,7 @@ class Board:
     overlay: Mapping[str, bytes] = field(default_factory=dict)
     extra: Mapping[str, bytes] = field(default_factory=dict)
     stand_ins: Path | None = None
+    tells_boot: bool = False
     slots: bool = False
     version: str = ""
     release: int = 0
@@ -124,6 +127,8 @@ class Board:
         `kept`: what outlived its last end (`Kept.start`); `measure`: it shall only say what heap is in use.
         """
         entries = [("boot.py", False), (self.entry or "main.py", self.entry is not None)]
+        if self.tells_boot:
+            entries.insert(1, ("_booted.py", False))
         path = ["", ".frozen", "lib", str(umqtt)]
         if self.stand_ins is not None:
             path.insert(0, str(self.stand_ins))

@@ -95,6 +95,8 @@ class FirmwareNode(ObservedNode):
         self._memory_asked = False
         self._heap_bytes = 0
         self._short_of_memory = False
+        self._booting = False  # as far as is known
+        self._tells_boot = _has_boot(spec.group)
 
     @property
     def running(self) -> bool:
@@ -186,6 +188,9 @@ class FirmwareNode(ObservedNode):
         if self._runner is None or not self.running or self._memory_asked:
             return
         self._memory_asked = True
+        if self._booting:
+            self._booting = False
+            self._recorder.add(t.BootRuns, node=self.name)
 
         def answer(allocated: int, free: int) -> None:
             self._memory_asked = False
@@ -201,6 +206,7 @@ class FirmwareNode(ObservedNode):
 
     def started(self, boot: int, reset_cause: int) -> None:
         self._memory_asked = self._wifi_stuck = False
+        self._booting = self._tells_boot
         self._access_point = None
         self.life = boot
         self._recorder.add(t.NodeStarted, node=self.name, boot=boot)
@@ -238,6 +244,8 @@ class FirmwareNode(ObservedNode):
         elif name == "ended":
             self._log("error", "the program has ended")
             self._recorder.add(t.ProgramEnded, node=self.name)
+        elif name == "booted":
+            self._booting = False
         elif name == "power":
             self._recorder.add(t.NodePower, node=self.name, **fields)
         elif name == "missing" and fields["name"] in unmodelled.NAMES:
@@ -284,11 +292,17 @@ def board_for(spec: NodeSpec, machine: Machine) -> Board:
         heap_bytes=group.heap or (record.heap_bytes if record else DEFAULT_HEAP_BYTES),
         radio={**(record.radio if record else {}), **_air(group)},
         seed=zlib.crc32(f"{spec.seed}/board/{spec.name}".encode()),
+        tells_boot=_has_boot(group),
         slots=group.layout == "slots",
         version=FIRST_VERSION,
         release=FIRST_RELEASE,
         update_key=update_key(spec.node_id, spec.namespace),
     )
+
+
+def _has_boot(group: Group) -> bool:
+    """Say whether it is somebody else's program, with a boot.py of its own."""
+    return group.files is not None and (Path(group.files) / "boot.py").is_file()
 
 
 def _air(group: Group) -> dict[str, object]:

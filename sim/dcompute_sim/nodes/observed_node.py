@@ -46,6 +46,9 @@ class ObservedNode:
         if name == "connect_read":
             self._recorder.add(t.ConnectRead, node=self.name, **fields)
             return
+        if name == "publish_unread":
+            self._recorder.add(t.PublishUnread, node=self.name, **fields)
+            return
         if name == "node_subscribing":
             self._recorder.add(t.NodeSubscribing, node=self.name, **fields)
             return

@@ -21,6 +21,12 @@ class NodeStopped(Event, frozen=True):
     why: str = ""
 
 
+class BootRuns(Event, frozen=True):
+    """A board of somebody else's program is still at its boot.py when its memory is read; once a boot."""
+
+    node: str
+
+
 class ProgramEnded(Event, frozen=True):
     """The program of a board came to its end, which leaves the board at its prompt (its threads and timers go
     on). `error`: what nobody caught, and where; "" when it just ended."""
@@ -51,12 +57,22 @@ class NodeConnected(Event, frozen=True):
 
 
 class ConnectRead(Event, frozen=True):
-    """The CONNECT of a program that is read off its wire: the client id and the keepalive that it chose."""
+    """The CONNECT of a program that is read off its wire: the client id and the keepalive that it chose, and
+    what is wrong with its last will."""
 
     node: str
     inc: str
     client_id: str
     keepalive_s: int
+    will: str = ""
+
+
+class PublishUnread(Event, frozen=True):
+    """A program that is read off its wire has published what is no word of its node: once for each topic."""
+
+    node: str
+    topic: str
+    reason: str
 
 
 class NodeDisconnected(Event, frozen=True):

@@ -65,6 +65,12 @@ def _to_try(events: Sequence[t.Event], fates: Counter[str], without: int) -> lis
             f"what to try: {named(deaf)} took no task at all: a program gets them on the topic that is its "
             "node's id, if it subscribes to that"
         ]
+    if elsewhere := _answering_elsewhere(events):
+        said = "; ".join(f"{named(nodes)} to {topics}" for topics, nodes in elsewhere.items())
+        return [
+            "what to try: results on the topic `results`, with `node_id` and `task_id`; what is published is "
+            f"no such thing: {said}"
+        ]
     ((fate, count),) = fates.most_common(1)
     if 2 * count < sum(fates.values()):
         return []
@@ -104,6 +110,26 @@ def _deaf(events: Sequence[t.Event]) -> list[str]:
             case t.TaskReceived(node=node):
                 foreign.discard(node)
     return [node for node in sent if node in foreign]
+
+
+def _answering_elsewhere(events: Sequence[t.Event]) -> dict[str, list[str]]:
+    """Return what those publish in vain who took tasks and gave no result that is one, and who they are."""
+    took: dict[str, None] = {}
+    unread: dict[str, dict[str, str]] = {}
+    for event in events:
+        match event:
+            case t.TaskReceived(node=node):
+                took[node] = None
+            case t.PublishUnread(node=node, topic=topic, reason=reason):
+                unread.setdefault(node, {})[topic] = reason
+            case t.TaskFinished(node=node):
+                unread.pop(node, None)
+    found: dict[str, list[str]] = {}
+    for node in took:
+        if node in unread:
+            said = ", ".join(f"`{topic}` ({reason})" for topic, reason in unread[node].items())
+            found.setdefault(said, []).append(node)
+    return found
 
 
 def _unsent(count: int, replay: Replay, history: History, events: Sequence[t.Event]) -> str:
