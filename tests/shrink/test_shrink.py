@@ -113,6 +113,26 @@ def test_only_what_it_takes_is_left() -> None:
     assert steps[0].startswith("dead_within: 2 of ")
 
 
+def test_what_struck_next_to_the_failure_is_tried_alone() -> None:
+    faults = [
+        {"kind": "hang", "at": f"{at}s", "for": "1s", "select": {"names": ["a-1"]}} for at in (5, 9, 20, 30)
+    ]
+    scenario = Scenario.model_validate(FAILS | {"faults": faults})
+    offered = next(reductions.only_near(10.0)(scenario))
+    assert [[fault.at for fault in option.faults] for option in offered] == [[9], [5, 9], [5, 9, 20]]
+
+
+def test_chance_decides_more_often_than_loss_and_jitter_tell() -> None:
+    """As of several faults that have to meet: when a node connects again is drawn as well."""
+    calm = failing()
+    lossy = calm.model_copy(update={"network": calm.network.model_copy(update={"loss": 0.1})})
+    kinds = (reductions.ONE, reductions.FEW, reductions.MANY, reductions.MANY_ALWAYS)
+    assert [dice.of(calm) for dice in kinds] == [1, 1, 1, 5]
+    assert [dice.of(lossy) for dice in kinds] == [1, 2, 5, 5]
+    one_fault = calm.model_copy(update={"faults": calm.faults[:1]})
+    assert list(reductions.fewer_of_several(one_fault)) == []
+
+
 def test_the_number_of_processes_changes_nothing() -> None:
     alone = Search(failing(), RunOptions()).run()
     with ThreadPoolExecutor(1) as executor:  # one run at a time in a process; the batches are those of three
@@ -176,7 +196,7 @@ def test_updates_are_taken_away_as_well() -> None:
     except StopIteration:
         pass
     assert [update.version for update in left.updates] == ["v3"]
-    assert reductions.fewer_updates in reductions.in_order([])
+    assert reductions.fewer_updates in dict(reductions.in_order([], 0.0))
 
 
 def test_what_the_failure_is_about_is_left_first() -> None:

@@ -27,6 +27,7 @@ class Failure:
         reason: its words up to the first `;` (excuses follow it), without numbers and plurals.
         signs: what the events that broke it say, of each kind and telling words once.
         about: the nodes and other participants that these events are about, in their order.
+        at_s: when the first of them was.
     """
 
     label: str
@@ -34,6 +35,7 @@ class Failure:
     reason: str
     signs: frozenset[tuple[str, ...]]
     about: Sequence[str] = field(default=(), compare=False)
+    at_s: float = field(default=0.0, compare=False)
 
     def same_as(self, other: Failure) -> bool:
         """Say whether `other`, of a smaller run, is this failure: it shows nothing that this one did not."""
@@ -52,7 +54,8 @@ def _failure(result: Result) -> Failure:
     offending = result.outcome.offending
     named = (getattr(event, key, "") for event in offending for key in ("node", "who"))
     about = tuple(dict.fromkeys(filter(None, named)))
-    return Failure(result.label, said, reason, frozenset(map(_sign, offending)), about)
+    at_s = offending[0].t_s if offending else 0.0
+    return Failure(result.label, said, reason, frozenset(map(_sign, offending)), about, at_s)
 
 
 def _sign(event: Event) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from dcompute_sim.faults import Fault, MasterFault, NodeFault
@@ -19,55 +20,79 @@ from dcompute_sim.scenario.scenario_model import QUIET
 from dcompute_sim.scenario.workload import TaskStream
 
 Reduction = Generator[list[Scenario], Scenario | None, None]
+Reduce = Callable[[Scenario], Reduction]
 E = TypeVar("E")
 _CLEAN_LATENCY_S = 0.002
 _GROUP_SETTINGS = ("network", "work", "fail_rate", "ramp", "start", "poll", "queue_limit", "hold_limit")
 _STREAM_SETTINGS = ("payload", "priority", "arrivals")
+_NEAR = 3  # faults
 _ROUNDED_S = (1.0, 0.1, 0.01)
 
 
-def in_order(about: Sequence[str]) -> list[Callable[[Scenario], Reduction]]:
-    """List the reductions, in the order in which they pay.
+@dataclass(frozen=True)
+class Dice:
+    """Under how many seeds a candidate is tried; it counts if it fails under any of them.
+
+    Attributes:
+        most: where loss or jitter are left, so that chance decides what a change does to a run.
+        always: where they are not as well: pauses before the next attempt to connect are drawn too.
+    """
+
+    most: int
+    always: bool = False
+
+    def of(self, candidate: Scenario) -> int:
+        """Say how many of them are thrown for this candidate."""
+        return self.most if self.always or matter_of_chance(candidate) else 1
+
+
+ONE, FEW, MANY, MANY_ALWAYS = Dice(1), Dice(2), Dice(5), Dice(5, always=True)
+
+
+def in_order(about: Sequence[str], at_s: float) -> list[tuple[Reduce, Dice]]:
+    """List the reductions, in the order in which they pay, and how hard each is tried.
+
+    Faults go first, for each of them moves what comes after it: first those that by the trace are not to
+    blame, then ever smaller parts under few dice, for a candidate in vain takes all of them; and those left
+    once more, under many. What only makes plainer or shorter what stays gains least, and costs most in vain.
 
     Args:
         about: the participants that the failure is about.
+        at_s: when it shows.
     """
     return [
-        clean_network,
-        only_about(about),
-        fewer_faults,
-        fewer_victims,
-        fewer_nodes,
-        fewer_streams,
-        fewer_masters,
-        fewer_updates,
-        fewer_tasks,
-        plain_groups,
-        fewer_faults,
-        fewer_nodes,
-        plain_streams,
-        shorter_faults,
-        rounder_moments,
-        shorter_run,
+        (clean_network, MANY),
+        (only_about(about), MANY),
+        (only_near(at_s), ONE),
+        (fewer_faults, FEW),
+        (fewer_victims, FEW),
+        (fewer_nodes, MANY),
+        (fewer_streams, FEW),
+        (fewer_masters, FEW),
+        (fewer_updates, FEW),
+        (fewer_tasks, FEW),
+        (clean_network, FEW),
+        (plain_groups, FEW),
+        (fewer_of_several, MANY_ALWAYS),
+        (fewer_nodes, MANY),
+        (plain_streams, FEW),
+        (shorter_faults, FEW),
+        (rounder_moments, FEW),
+        (shorter_run, FEW),
     ]
-
-
-def only_shortens(reduction: Callable[[Scenario], Reduction]) -> bool:
-    """Say whether it takes nothing away, and makes only shorter or rounder what stays."""
-    return reduction in (shorter_faults, rounder_moments, shorter_run)
 
 
 # --- lists ------------------------------------------------------------------------------------------------
 
 
-def _fewer(scenario: Scenario, section: str) -> Reduction:
-    """Take away all, then ever smaller parts of a list, until no entry can go."""
+def _fewer(scenario: Scenario, section: str, most: int | None = None) -> Reduction:
+    """Take away all, or so many, then ever smaller parts of a list, until no entry can go."""
 
     def without(start: int, size: int) -> Scenario:
         entries = getattr(scenario, section)
         return scenario.model_copy(update={section: [*entries[:start], *entries[start + size :]]})
 
-    size = len(getattr(scenario, section))
+    size = most or len(getattr(scenario, section))
     while size:
         start, removed = 0, False
         while start < len(getattr(scenario, section)):
@@ -86,7 +111,13 @@ def fewer_faults(scenario: Scenario) -> Reduction:
     return _fewer(scenario, "faults")
 
 
-def only_about(participants: Sequence[str]) -> Callable[[Scenario], Reduction]:
+def fewer_of_several(scenario: Scenario) -> Reduction:
+    """Take away what can go of more than one fault. Of one, another draw would say no more."""
+    if len(scenario.faults) > 1:
+        yield from _fewer(scenario, "faults", most=1)
+
+
+def only_about(participants: Sequence[str]) -> Reduce:
     """Leave only what strikes the first of these, or any of them, or was one of them, and what strikes no
     single node: of a swarm's faults that is mostly all that matters, told by one run instead of dozens."""
 
@@ -106,6 +137,21 @@ def only_about(participants: Sequence[str]) -> Callable[[Scenario], Reduction]:
         yield [scenario.model_copy(update={"faults": faults}) for faults in smaller if participants]
 
     return faults_about_it
+
+
+def only_near(at_s: float) -> Reduce:
+    """Leave only the one, two or three faults that struck next to the moment at which the failure shows: what
+    led to it came just before, or struck a task just after it was sent."""
+
+    def faults_near_it(scenario: Scenario) -> Reduction:
+        nearest = sorted(scenario.faults, key=lambda fault: abs((fault.at or 0.0) - at_s))
+        few = [nearest[:count] for count in range(1, min(_NEAR, len(nearest) - 1) + 1)]
+        yield [
+            scenario.model_copy(update={"faults": [fault for fault in scenario.faults if fault in near]})
+            for near in few
+        ]
+
+    return faults_near_it
 
 
 def fewer_victims(scenario: Scenario) -> Reduction:

@@ -18,10 +18,6 @@ from dcompute_sim.shrink.failure import Failure, failures
 from dcompute_sim.shrink.pinning import pinned
 from dcompute_sim.trace import Event
 
-SEEDS_A_CANDIDATE = 5
-"""Where loss or jitter decide, a candidate counts if it fails under any of so many."""
-SEEDS_A_SHORTER = 2
-"""Likewise, where what stays is only made shorter: in vain that costs most, and gains least."""
 MAX_RUNS = 400
 
 
@@ -35,14 +31,14 @@ class ShrinkTrial:
 
     Attributes:
         control: with nobody a mutant it must not fail the same.
-        seeds: under how many it is tried, where loss or jitter decide.
+        seeds: under how many it is tried; it counts if it fails under any of them.
     """
 
     scenario: Scenario
     options: RunOptions
     failure: Failure
     control: bool
-    seeds: int = SEEDS_A_CANDIDATE
+    seeds: int = 1
 
 
 @dataclass(frozen=True)
@@ -71,12 +67,10 @@ def attempt(trial: ShrinkTrial) -> TrialResult:
     """Run a candidate under as many seeds as it takes; what a worker does."""
     began_s = time.process_time()
     runs = 0
-    seeds = [trial.scenario.seed]
-    if reductions.matter_of_chance(trial.scenario):
-        text = str(trial.scenario.seed)
-        while len(seeds) < trial.seeds:
-            text = hashlib.sha256(text.encode()).hexdigest()
-            seeds.append(int(text[:7], 16))
+    seeds, text = [trial.scenario.seed], str(trial.scenario.seed)
+    while len(seeds) < trial.seeds:
+        text = hashlib.sha256(text.encode()).hexdigest()
+        seeds.append(int(text[:7], 16))
     for seed in seeds:
         runs += 1
         if not _fails_alike(trial, replace(trial.options, seed=seed)):
@@ -129,8 +123,7 @@ class Search:
         self._width = width if executor is not None else 1
         self._on_step = on_step
         self._original = concretise(scenario, options.seed)
-        self._seeds = SEEDS_A_CANDIDATE
-        self._in_vain: set[str] = set()  # candidates that did not fail, nor would for other draws
+        self._in_vain: dict[str, int] = {}  # candidates that did not fail, under so many dice
 
     def run(self) -> Shrunk:
         """Shrink. Raises NothingToShrink, and whatever `run_scenario` raises."""
@@ -146,8 +139,8 @@ class Search:
         self._tell(f"{failure.label}: {failure.summary}")
         self._control = self._shows_the_mutant(scenario)
         scenario = self._pin(scenario, events)
-        for reduction in reductions.in_order(failure.about):
-            scenario = self._reduce(scenario, reduction)
+        for reduce, dice in reductions.in_order(failure.about, failure.at_s):
+            scenario = self._reduce(scenario, reduce, dice)
         self._done.scenario = scenario
         return self._done
 
@@ -171,37 +164,39 @@ class Search:
 
     def _pin(self, scenario: Scenario, events: list[Event]) -> Scenario:
         """Write down what was drawn, of all faults at once, else of each that can be."""
-        whole = self._try([pinned(scenario, events)], control=False)
+        whole = self._try([pinned(scenario, events)], reductions.MANY, control=False)
         if whole is not None:
             return whole
         for entry in [fault.id or "" for fault in scenario.faults]:
-            scenario = self._try([pinned(scenario, events, only=[entry])], control=False) or scenario
+            one = pinned(scenario, events, only=[entry])
+            scenario = self._try([one], reductions.MANY, control=False) or scenario
         return scenario
 
-    def _reduce(self, scenario: Scenario, reduction: Callable[[Scenario], reductions.Reduction]) -> Scenario:
+    def _reduce(self, scenario: Scenario, reduce: reductions.Reduce, dice: reductions.Dice) -> Scenario:
         before = scenario
-        proposals = reduction(scenario)
+        proposals = reduce(scenario)
         chosen: Scenario | None = None
-        self._seeds = SEEDS_A_SHORTER if reductions.only_shortens(reduction) else SEEDS_A_CANDIDATE
         try:
             alternatives = next(proposals)
             while True:
-                chosen = self._try([option for option in alternatives if not complaints(option)])
+                chosen = self._try([option for option in alternatives if not complaints(option)], dice)
                 scenario = chosen or scenario
                 alternatives = proposals.send(chosen)
         except StopIteration:
             pass
         if scenario != before:
-            self._tell(f"{reduction.__name__.replace('_', ' ')}: {size(scenario)}")
+            self._tell(f"{reduce.__name__.replace('_', ' ')}: {size(scenario)}")
         return scenario
 
-    def _try(self, alternatives: Sequence[Scenario], control: bool | None = None) -> Scenario | None:
+    def _try(
+        self, alternatives: Sequence[Scenario], dice: reductions.Dice, control: bool | None = None
+    ) -> Scenario | None:
         """Find the first of these that still fails. Those after it are not counted: the outcome must not
         depend on the number of processes."""
         untried = {
             text: option
             for option in alternatives
-            if (text := option.model_dump_json(by_alias=True)) not in self._in_vain
+            if self._in_vain.get(text := option.model_dump_json(by_alias=True), 0) < dice.of(option)
         }
         keys, alternatives = list(untried), list(untried.values())
         for start in range(0, len(alternatives), self._width):
@@ -210,7 +205,7 @@ class Search:
             batch = alternatives[start : start + self._width]
             controlled = self._control if control is None else control
             trials = [
-                ShrinkTrial(option, self._options, self._done.failure, controlled, self._seeds)
+                ShrinkTrial(option, self._options, self._done.failure, controlled, dice.of(option))
                 for option in batch
             ]
             if self._executor is None:
@@ -223,7 +218,7 @@ class Search:
                 self._done.cpu_s += result.cpu_s
                 if result.seed is not None:
                     return option.model_copy(update={"seed": result.seed})
-                self._in_vain.add(key)
+                self._in_vain[key] = dice.of(option)
         return None
 
     def _tell(self, step: str) -> None:
