@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 import threading
 import uuid
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, overload
 
@@ -271,13 +271,15 @@ class MasterNodeTransport(Transport):
         change."""
         with self._lock:
             found = self._registry.infos() if node_id is None else self._registry.info(node_id)
-        return copy_json(found)
+        _unshare(found if isinstance(found, list) else [found] if found else [])
+        return found
 
     def get_nodes_by_status(self, status: str = "ready") -> list[NodeInfo]:
         """Return the records of all nodes of one status."""
         with self._lock:
             found = self._registry.infos(status)
-        return copy_json(found)
+        _unshare(found)
+        return found
 
     def get_dead_nodes(self, disposable: bool = False) -> list[str]:
         """Ids of the nodes that died (or went offline) and were not collected yet; True collects them."""
@@ -573,6 +575,12 @@ class MasterNodeTransport(Transport):
     def _tell(self, event: MasterEvent) -> None:
         if self._observer is not None:
             guarded("a master's observer", self._observer, event)
+
+
+def _unshare(infos: Iterable[NodeInfo]) -> None:
+    """Give the records capabilities of their own, as they have everything else."""
+    for info in infos:
+        info["capabilities"] = copy_json(info["capabilities"])
 
 
 __all__ = ["Backlogged", "DeadNode", "MasterNodeTransport", "NodeUnavailable", "UnknownNode"]

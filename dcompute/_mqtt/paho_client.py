@@ -20,7 +20,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
 _LENGTH_BYTES = 4  # of a remaining length, at most [MQTT-2.2.3]
-_QOS_2, _QOS_1, _RETAIN = 0x04, 0x02, 0x01  # flags of a PUBLISH [MQTT-3.3.1]
+_KIND_AND_QOS_2, _QOS_1, _RETAIN = 0xF4, 0x02, 0x01  # of the first byte of a PUBLISH [MQTT-3.3.1]
 _PINGREQ = b"\xc0\x00"  # [MQTT-3.12.1]
 _REFUSED = 0x80
 _SUBACK_CODES = {0, 1, 2, _REFUSED}  # [MQTT-3.9.3-2]
@@ -122,8 +122,8 @@ class PahoClient(paho.Client):
                 self._missing = stop - end
                 break
             header = data[start]
-            if header & 0xF0 == paho.PUBLISH and header & _QOS_2 == 0:
-                self._take_publish(header, data[at:stop])
+            if header & _KIND_AND_QOS_2 == paho.PUBLISH:
+                self._take_publish(header, data, at, stop)
             else:
                 self._take(header, data[at:stop])
             start = stop
@@ -204,14 +204,16 @@ class PahoClient(paho.Client):
         """Take in that nothing more is taken in or sent."""
         self._sock_close()
 
-    def _take_publish(self, header: int, body: bytes) -> None:
-        end = 2 + (body[0] << 8 | body[1]) if len(body) >= 2 else 2
+    def _take_publish(self, header: int, data: bytes, at: int, stop: int) -> None:
+        """Take in the PUBLISH whose body lies there in `data`."""
+        topic = at + 2
+        end = topic + (data[at] << 8 | data[at + 1]) if topic <= stop else topic
         payload = end + 2 if header & _QOS_1 else end
-        if end == 2 or len(body) < payload:
+        if end == topic or stop < payload:
             raise MalformedPacket("a PUBLISH without a topic, or cut short")
-        self._user.packet_message(body[2:end], body[payload:], bool(header & _RETAIN))
+        self._user.packet_message(data[topic:end], data[payload:stop], bool(header & _RETAIN))
         if header & _QOS_1 and self._sock is not None:
-            self.outbox.append(b"\x40\x02" + body[end:payload])  # PUBACK
+            self.outbox.append(b"\x40\x02" + data[end:payload])  # PUBACK
 
     def _may_keep_messages(self) -> None:
         """Take in that what follows may be of QoS 2, whose messages paho keeps."""

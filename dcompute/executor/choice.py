@@ -126,6 +126,9 @@ class Choice:
     def pairs(self) -> Iterator[tuple[Task, Node]]:
         """Take out what waits, the most urgent first, each with the node that is to have it; whoever takes it
         gives the task to the node before the next is asked for."""
+        if not self.waiting:  # as after nearly all that comes in: what is in there was taken out meanwhile
+            self._queues.clear()
+            return
         stuck: set[str] = set()
         while True:
             best: _Entry | None = None

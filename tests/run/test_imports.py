@@ -18,17 +18,19 @@ NEEDLESS = {
     "ruamel.yaml",
     "dcompute_sim.checks.latency",
     "dcompute_sim.engines.real",
+    "dcompute_sim.engines.virtual_tls",
     "dcompute_sim.faults.clone",
     "dcompute_sim.micropython",
     "dcompute_sim.mutants.will",
     "dcompute_sim.net.pcap",
+    "dcompute_sim.net.tls_model",
     "dcompute_sim.nodes.firmware_node",
     "dcompute_sim.scenario.semantics",
     "subprocess",
     "typer",
 }
-"""Real sockets, other processes, emulated boards, updates, files of scenarios, the command line; checks,
-kinds of fault and mutants that nobody asked for."""
+"""Real sockets, other processes, emulated boards, updates, files of scenarios, the command line, TLS;
+checks, kinds of fault and mutants that nobody asked for."""
 
 _RUN = """
 import sys

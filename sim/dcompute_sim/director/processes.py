@@ -225,7 +225,7 @@ class Director:
             yield self._env.timeout(_LOOK_S)
         auditor.leave()
         for name, node in self._nodes.items():
-            status, inc = retained.found.get(node.node_id, ("", ""))
+            status, inc = retained.found.pop(node.node_id, ("", ""))
             self._recorder.add(t.RetainedStatus, node=name, status=status, inc=inc)
             self._final(name, node)
 

@@ -18,7 +18,7 @@ from dcompute_sim import trace as t
 from dcompute_sim.brokers.model.broker_config import MAX_IN_FLIGHT
 from dcompute_sim.brokers.model.profiles import PROFILES, BrokerProfile
 from dcompute_sim.engines.virtual_broker import PORT, ModelBroker
-from dcompute_sim.engines.virtual_tls import modelled_certificate, modelled_logins
+from dcompute_sim.engines.virtual_dial import Dial
 from dcompute_sim.faults.injection import Answer
 from dcompute_sim.interfaces.node import Node, NodeSpec
 from dcompute_sim.interfaces.participant import Participant
@@ -26,8 +26,6 @@ from dcompute_sim.interfaces.suspendable import SuspendableDriver
 from dcompute_sim.interfaces.world import EngineError, Login, Machine
 from dcompute_sim.net.clock import Clock
 from dcompute_sim.net.network import Host, Network
-from dcompute_sim.net.tls_model import Trust, authority_id
-from dcompute_sim.net.tls_stream import ClientStream
 from dcompute_sim.output_files import TraceFile
 from dcompute_sim.recorder import Recorder
 from dcompute_sim.rng import Rng
@@ -39,6 +37,7 @@ from dcompute_sim.wire_audit import WireAudit
 
 if TYPE_CHECKING:
     from dcompute_sim.brokers.model.broker_history import BrokerHistory
+    from dcompute_sim.interfaces.tls_logins import TlsLogins
 
 BROKER = "broker"
 EPOCH_S = 1_700_000_000.0
@@ -49,12 +48,12 @@ START_S = 1.0  # paho takes a ping time of 0 for "no ping under way", so its clo
 class VirtualDriver:
     """The driver of one host: its connections cross the virtual network, its timers are SimPy's."""
 
-    __slots__ = ("_authorities", "_clock", "_env", "_host", "call_later", "random")
+    __slots__ = ("_authority", "_clock", "_env", "_host", "call_later", "random")
 
-    def __init__(self, host: Host, clock: Clock, rng: Rng, authorities: tuple[str, ...] = ()) -> None:
+    def __init__(self, host: Host, clock: Clock, rng: Rng, authority: bytes | None = None) -> None:
         self.random = rng
         self.call_later = clock.shared_call_later
-        self._authorities = authorities
+        self._authority = authority  # whose certificates its program believes
         self._host = host
         self._clock = clock
         self._env = clock.env
@@ -70,9 +69,10 @@ class VirtualDriver:
 
     def dial(self, address: Address, user: ChannelUser) -> Timer:
         if address.tls is None:
-            return _Dial(self._host, address, user)
-        believed = self._authorities if address.tls.verify_mode else None
-        return _TlsDial(self._host, address, user, Trust(believed, address.host, self.wall_s()))
+            return Dial(self._host, address, user)
+        from dcompute_sim.engines.virtual_tls import TlsDial  # here: a run without `tls:` has no use for it
+
+        return TlsDial(self._host, address, user, self._authority, self.wall_s())
 
     def deliver(self, call: Callable[[], None]) -> None:
         self._clock.call_later(0.0, call)  # as a dispatcher thread does: when what is going on has been done
@@ -81,54 +81,6 @@ class VirtualDriver:
         finished: list[bool] = []
         started(lambda: finished.append(True))
         return bool(finished)
-
-
-class _Dial:
-    """A connection attempt on the virtual network."""
-
-    def __init__(self, host: Host, address: Address, user: ChannelUser) -> None:
-        self._user = user
-        self._given_up = False
-        self._stream = host.connect_stream(address.host, address.port, self._done)
-
-    def _done(self, error: OSError | None) -> None:
-        if self._given_up:
-            return
-        if error is not None:
-            self._user.channel_lost(error)
-            return
-        self._stream.on_data = self._user.channel_data
-        self._stream.on_closed = self._user.channel_lost
-        self._user.channel_open(self._stream)
-
-    def cancel(self) -> None:
-        if not self._given_up:
-            self._given_up = True
-            self._stream.abort()
-
-
-class _TlsDial(_Dial):
-    """One that goes on to the end of a TLS handshake."""
-
-    def __init__(self, host: Host, address: Address, user: ChannelUser, trust: Trust) -> None:
-        self._trust = trust
-        super().__init__(host, address, user)
-
-    def _done(self, error: OSError | None) -> None:
-        if error is not None or self._given_up:
-            super()._done(error)
-            return
-        secured = ClientStream(self._stream, self._trust, lambda error: self._secured(secured, error))
-
-    def _secured(self, secured: ClientStream, error: Exception | None) -> None:
-        if self._given_up:
-            return
-        if error is not None:
-            self._user.channel_lost(error)
-            return
-        secured.on_data = self._user.channel_data
-        secured.on_closed = self._user.channel_lost
-        self._user.channel_open(secured)
 
 
 class VirtualMachine:
@@ -150,8 +102,7 @@ class VirtualMachine:
         self.name = host.name
         self.host = host
         self.login = login
-        authorities = () if login.authority is None else (authority_id(login.authority),)
-        self.driver: Driver = VirtualDriver(host, clock, rng, authorities)
+        self.driver: Driver = VirtualDriver(host, clock, rng, login.authority)
         self._network = network
         self._broker = broker
         self.restore()
@@ -248,7 +199,13 @@ class VirtualEngine:
         history: BrokerHistory | None = None,
     ) -> None:
         self.env = Environment()
-        self._logins = None if tls is None else modelled_logins()
+        self._logins: TlsLogins | None = None
+        secure = None
+        if tls is not None:
+            from dcompute_sim.engines.virtual_tls import modelled_logins, tls_server
+
+            self._logins = modelled_logins()
+            secure = tls_server(tls.certificate, BROKER)
         self._factories = factories
         self._stamp_s = 0.0
         self._stamp_us = 0
@@ -262,11 +219,8 @@ class VirtualEngine:
         self._queue_limit = profile.config.queue_limit
         host = self.network.host(BROKER, wired=True)
         self._audit = WireAudit(self.recorder.add, self._wall_s, namespace)
-        certificate = None if tls is None else modelled_certificate(tls.certificate, BROKER)
         written = None if history is None else (history, lambda: (len(trace), self._now_us()))
-        self._broker = ModelBroker(
-            host, self._clock, profile, self._dropped, self._audit, certificate, written
-        )
+        self._broker = ModelBroker(host, self._clock, profile, self._dropped, self._audit, secure, written)
 
     def _wall_s(self) -> float:
         return EPOCH_S + self.env._now

@@ -18,12 +18,11 @@ from dcompute_sim.faults.injection import Answer
 from dcompute_sim.net.clock import Clock
 from dcompute_sim.net.network import Host
 from dcompute_sim.net.sockets import Stream
-from dcompute_sim.net.tls_model import Certificate
-from dcompute_sim.net.tls_stream import ServerStream
 from dcompute_sim.wire_audit import WireAudit
 
 if TYPE_CHECKING:
     from dcompute_sim.brokers.model.broker_history import BrokerHistory, Now
+    from dcompute_sim.net.tls_stream import ServerStream
 
 PORT = 1883
 _TELL_AFTER_S = 1.0  # what is dropped within this time is told as one
@@ -122,7 +121,7 @@ class ModelBroker:
         profile: whose limits and habits it has.
         dropped: is told what it drops.
         audit: hears what clients say.
-        certificate: that it shows to clients, which must speak TLS then.
+        secure: puts TLS around what it accepts, which clients must speak then.
         history: is written, of what it holds at each moment; beside it what tells the moment.
     """
 
@@ -133,11 +132,11 @@ class ModelBroker:
         profile: BrokerProfile = PROFILES["model"],
         dropped: Dropped = lambda who, why, count: None,
         audit: WireAudit | None = None,
-        certificate: Certificate | None = None,
+        secure: Callable[[Stream], ServerStream] | None = None,
         history: tuple[BrokerHistory, Now] | None = None,
     ) -> None:
         self._history = history
-        self._certificate = certificate
+        self._secure = secure
         self.running: Broker | None = None
         self._host = host
         self._wills_at_stop = profile.wills_at_stop
@@ -202,7 +201,7 @@ class ModelBroker:
             if other is None:
                 return
             broker = other
-        secured = None if self._certificate is None else ServerStream(stream, self._certificate)
+        secured = None if self._secure is None else self._secure(stream)
         connection = broker.opened(secured or stream, self._clock.env.now)
         served = _Served(broker, connection, self._clock.env, self._arm, name, self.log)
         if secured is None:

@@ -11,7 +11,7 @@ The rules:
 4. **What is due may still be called off.** A timer that fell due in a hang waits as its *cancellable* self:
    what waited before it may cancel it, as in any event loop that wakes up late. (Seed 5293 of the swarm: an
    attempt that failed in a hang, and whose time was up in the same one, was counted twice.)
-5. What is held back is told (`on_withheld`): that the program had something to do and did not do it
+5. What is held back is told (`Watcher`): that the program had something to do and did not do it
    is the receipt of the fault.
 
 Why here and not in the transports: production code knows nothing of faults, and the same driver suits every
@@ -22,9 +22,21 @@ thousand nodes share it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from dcompute.drivers import Address, Channel, ChannelUser, Driver, Timer
 from dcompute_sim.rng import Rng
+
+
+class Watcher(Protocol):
+    """Who is told how a program fares."""
+
+    def withheld(self) -> None:
+        """Take in that something is held back while it is frozen."""
+
+    def waited(self) -> None:
+        """Take in that what it waited for is done: in the testbed `wait` itself waits for nothing, as one
+        thread runs everybody."""
 
 
 class SuspendableDriver:
@@ -32,34 +44,23 @@ class SuspendableDriver:
 
     Args:
         rng: this participant's own randomness.
-        on_withheld: is told whenever something is held back while frozen.
-        on_waited: is told when what the program waited for is done: in the testbed `wait` itself waits for
-            nothing, as one thread runs everybody.
     """
 
     __slots__ = (
         "_cut",
         "_inner",
-        "_on_waited",
-        "_on_withheld",
         "_waiting",
+        "_watcher",
         "channels",
         "now_s",
         "random",
     )
 
-    def __init__(
-        self,
-        inner: Driver,
-        rng: Rng,
-        on_withheld: Callable[[], None] | None = None,
-        on_waited: Callable[[], None] | None = None,
-    ) -> None:
+    def __init__(self, inner: Driver, rng: Rng, watcher: Watcher | None = None) -> None:
         self.random = rng
         self.now_s = inner.now_s  # asked at every message; a clock goes on in a hang
-        self._on_waited = on_waited
         self._inner = inner
-        self._on_withheld = on_withheld
+        self._watcher = watcher
         self._waiting: list[Callable[[], None]] | None = None  # not None: frozen
         self._cut = False
         self.channels: list[Channel] = []
@@ -87,8 +88,8 @@ class SuspendableDriver:
             call()
             return
         self._waiting.append(call)
-        if self._on_withheld is not None:
-            self._on_withheld()
+        if self._watcher is not None:
+            self._watcher.withheld()
 
     # --- Driver -----------------------------------------------------------------------------------------
 
@@ -114,8 +115,8 @@ class SuspendableDriver:
         def begin(done: Callable[[], None]) -> None:
             def finished() -> None:
                 done()
-                if self._on_waited is not None and not self._cut:
-                    self._on_waited()
+                if self._watcher is not None and not self._cut:
+                    self._watcher.waited()
 
             started(finished)
 

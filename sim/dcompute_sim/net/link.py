@@ -78,16 +78,20 @@ class Link:
 
     def delay_s(self, n_bytes: int, now_s: float) -> float:
         """Tell how long a segment of `n_bytes` handed over now takes to cross."""
-        self.crossings += 1
-        delay_s = self.latency_s
-        draw = self._draw
-        if draw is not None and self.jitter_s:
-            delay_s += self.jitter_s * draw()
+        delay_s = self.steady_delay_s()
         if self.bytes_per_s is not None:
             start_s = max(now_s, self._busy_until_s)
             self._busy_until_s = start_s + n_bytes / self.bytes_per_s
             delay_s += self._busy_until_s - now_s
         return delay_s
+
+    def steady_delay_s(self) -> float:
+        """Tell how long a segment handed over now takes, where that does not depend on others."""
+        self.crossings += 1
+        draw = self._draw
+        if draw is not None and self.jitter_s:
+            return self.latency_s + self.jitter_s * draw()
+        return self.latency_s
 
     def round_trip_s(self) -> tuple[float, float]:
         """Return what a small segment's way there and the way back take here: the mean, and the mean

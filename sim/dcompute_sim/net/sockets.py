@@ -142,18 +142,31 @@ mosquitto, which sends 3,000 retained statuses at QoS 0 at once.
 class Stream(Endpoint):
     """A pushed connection: set `on_data` and `on_closed` when it is accepted or established."""
 
-    __slots__ = ("_room_to", "on_closed", "on_data", "on_full")
+    __slots__ = ("_room_to", "arrived", "on_closed", "on_full")
+
+    arrived: Callable[
+        [bytes], None
+    ]  # of the kernel's part: it is `on_data`, for all bytes of a run come here
 
     def __init__(self, connection: TcpConnection, host: Kernel, port: int, side: Side) -> None:
         super().__init__(connection, host, port, side)
         self._room_to = 0  # so far may be sent at least: what the other side has read stays read
-        self.on_data: Callable[[bytes], None] | None = None
+        self.arrived = _ignore
         self.on_closed: Callable[[OSError | None], None] | None = None
         """Called once, with None at the end of the stream (this side is then closed too) or with the error;
         never after this side's own close() or abort()."""
         self.on_full: Callable[[bool], None] | None = None
         """Called with True when the other side's program is a send buffer behind, with False when it caught
         up by half."""
+
+    @property
+    def on_data(self) -> Callable[[bytes], None] | None:
+        """Return what is called with what arrives; None: nobody is told."""
+        return None if self.arrived is _ignore else self.arrived
+
+    @on_data.setter
+    def on_data(self, call: Callable[[bytes], None] | None) -> None:
+        self.arrived = _ignore if call is None else call
 
     @property
     def is_open(self) -> bool:
@@ -181,11 +194,6 @@ class Stream(Endpoint):
 
     # --- called by the kernel's part ---
 
-    def arrived(self, data: bytes) -> None:
-        on_data = self.on_data
-        if on_data is not None:
-            on_data(data)
-
     def writable(self) -> None:
         if self.on_full is not None:
             self.on_full(False)
@@ -198,6 +206,10 @@ class Stream(Endpoint):
         closed, self.on_closed = self.on_closed, None
         if closed is not None:
             closed(self.error)
+
+
+def _ignore(_data: bytes) -> None:
+    """Take in bytes for nobody."""
 
 
 def _again(error: OSError) -> OSError:

@@ -88,7 +88,7 @@ class PythonNode:
         self._machine.power_on()
         host, port = self._machine.address
         rng = Rng(f"{spec.seed}/node/{self.name}/{self._boots}")
-        self._driver = SuspendableDriver(self._machine.driver, rng, self._withheld, self._waited)
+        self._driver = SuspendableDriver(self._machine.driver, rng, self)
         transport_class, core_class = node_classes(spec.mutants)
         functions = spec.group.functions
         self._transport = transport_class(
@@ -121,7 +121,8 @@ class PythonNode:
             self._transport.set_cancel_callback(self._unwanted)
         self._transport.start(timeout_s=0)
 
-    def _withheld(self) -> None:
+    def withheld(self) -> None:
+        """Take in that the program had something to do and hangs."""
         self._recorder.effect(self.name, WITHHELD)
 
     def _notice(self) -> None:
@@ -200,7 +201,8 @@ class PythonNode:
             else:
                 self._driver.call_later(_LOOK_S, self._leave_when_idle)
 
-    def _waited(self) -> None:
+    def waited(self) -> None:
+        """Take in that the program has done what it waited for, such as to leave."""
         if self._leaving:
             self._stop("exit")
             self._recorder.effect(self.name, LEFT, "left, by its own account")
