@@ -123,7 +123,7 @@ class ResultHeld:
     """A result waits to be sent, or is sent at once."""
 
     task: str
-    value: Any
+    value: object
 
 
 @value
@@ -199,7 +199,7 @@ class ResultReceived:
 
     node: str
     task: str
-    value: Any
+    value: object
 
 
 @value

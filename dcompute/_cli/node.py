@@ -28,7 +28,7 @@ class NodeWork:
     drain_s: float
     metrics: str = ""
 
-    def load(self) -> tuple[Handler, dict[str, Any]]:
+    def load(self) -> tuple[Handler, dict[str, object]]:
         """Return the handler, and what the node announces of it. ValueError if there is none."""
         if bool(self.handler) == bool(self.functions):
             raise ValueError("say what the node works with: --handler, or --functions as often as need be")

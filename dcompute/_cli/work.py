@@ -61,7 +61,7 @@ def _of_task(options: Mapping[str, Any]) -> dict[str, Any]:
     return {**{key: options[key] for key in ("priority", "timeout", "retries", "once")}, "where": wanted}
 
 
-def _task(line: str, number: int, function: str) -> dict[str, Any]:
+def _task(line: str, number: int, function: str) -> dict[str, object]:
     try:
         value = json.loads(line)
     except ValueError as error:
@@ -73,7 +73,7 @@ def _task(line: str, number: int, function: str) -> dict[str, Any]:
     raise SystemExit(f"line {number}: neither a list of arguments (with --function) nor a task")
 
 
-def _value(text: str) -> Any:
+def _value(text: str) -> object:
     try:
         return json.loads(text)
     except ValueError:

@@ -7,8 +7,6 @@ description that it had.
 
 from __future__ import annotations
 
-from typing import Any
-
 from dcompute._master.node_record import NodeRecord
 from dcompute.protocol import Announcement, StatusMessage, memory_of
 
@@ -24,7 +22,7 @@ class Descriptions:
 
     def __init__(self, counters: dict[str, int]) -> None:
         self._counters = counters
-        self._newest: tuple[str, dict[str, Any]] = ("{}", {})  # what came last, and how it is written
+        self._newest: tuple[str, dict[str, object]] = ("{}", {})  # what came last, and how it is written
         self._device_type = ""  # likewise
         self._bytes = 0
 

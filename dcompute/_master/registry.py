@@ -65,7 +65,7 @@ believes". `python -m benchmarks mutants` plants faults against these rules.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dcompute._master.descriptions import Descriptions
 from dcompute._master.doubts import Doubts
@@ -416,7 +416,7 @@ class Registry:
         """Return all records (of one status) as copies, in the order the nodes became known."""
         return [r.public() for r in self._nodes.values() if status is None or r.status == status]
 
-    def announced_by(self, node_id: str) -> tuple[str, dict[str, Any]]:
+    def announced_by(self, node_id: str) -> tuple[str, dict[str, object]]:
         """Return the device type of a node and its capabilities, which are the record's own."""
         record = self._nodes.get(node_id)
         return ("", {}) if record is None else (record.device_type, record.capabilities)

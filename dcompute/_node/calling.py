@@ -14,7 +14,7 @@ _PROGRESS_CHARS = 200
 _TRACEBACK_CHARS = 20_000  # of its end, which says where it came from
 
 Task = dict[str, Any]
-Handler = Callable[[Task], Any]
+Handler = Callable[[Task], object]
 
 
 @dataclass(frozen=True)

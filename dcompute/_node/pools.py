@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from multiprocessing.connection import Connection
 
-Done = Callable[[Any], None]
+Done = Callable[[object], None]
 Report = Callable[[str, float, str], object]  # of a task: how far it is, and in words
 
 

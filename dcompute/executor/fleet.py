@@ -151,7 +151,7 @@ class FleetExecutor(Executor):
         /,
         *args: Any,
         priority: int = DEFAULT_PRIORITY,
-        where: Mapping[str, Any] | None = None,
+        where: Mapping[str, object] | None = None,
         timeout: float | None = None,
         retries: int | None = None,
         once: bool = False,
@@ -182,7 +182,7 @@ class FleetExecutor(Executor):
             not be written down. RuntimeError: after `shutdown`. Backlogged: on the driver's own loop, where
             it cannot wait, when there are `max_pending` tasks.
         """
-        fields: dict[str, Any] = {"function": function_name(fn), "args": list(args)}
+        fields: dict[str, object] = {"function": function_name(fn), "args": list(args)}
         if kwargs:
             fields["kwargs"] = kwargs
         return self.submit_task(
@@ -209,7 +209,7 @@ class FleetExecutor(Executor):
         self,
         fn: str | Callable[..., Any],
         /,
-        *iterables: Iterable[Any],
+        *iterables: Iterable[object],
         timeout: float | None = None,
         chunksize: int = 1,
         buffersize: int | None = None,
@@ -233,7 +233,7 @@ class FleetExecutor(Executor):
         if chunksize < 1 or (buffersize is not None and buffersize < 1):
             raise ValueError("chunksize and buffersize are at least 1")
         calls = map(list, zip(*iterables, strict=False))
-        tasks: Iterator[dict[str, Any]]
+        tasks: Iterator[dict[str, object]]
         if chunksize > 1:
             chunks = iter(lambda: list(islice(calls, chunksize)), [])
             tasks = ({"function": name, "calls": chunk} for chunk in chunks)
@@ -281,12 +281,12 @@ class FleetExecutor(Executor):
 
     # --- the fleet ----------------------------------------------------------------------------------------
 
-    def nodes(self, where: Mapping[str, Any] | None = None) -> dict[str, Mapping[str, Any]]:
+    def nodes(self, where: Mapping[str, object] | None = None) -> dict[str, Mapping[str, object]]:
         """Tell what the living nodes announce, by node id."""
         return self._roster.nodes(where or {})
 
     def wait_for_nodes(
-        self, count: int = 1, timeout: float | None = None, where: Mapping[str, Any] | None = None
+        self, count: int = 1, timeout: float | None = None, where: Mapping[str, object] | None = None
     ) -> int:
         """Wait until so many nodes are there; returns how many are.
 
@@ -469,7 +469,7 @@ def function_name(fn: str | Callable[..., Any]) -> str:
     return f"{module}:{name}"
 
 
-def _body(fields: Mapping[str, Any]) -> bytes:
+def _body(fields: Mapping[str, object]) -> bytes:
     for name in RESERVED:
         if name in fields:
             raise ValueError(f"a task's own field {name!r}: that is a word of the protocol")

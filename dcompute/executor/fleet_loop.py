@@ -22,7 +22,6 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from dcompute._log import guarded, is_power_of_two, log
 from dcompute._master.effects import DeclareDead, Denial, Effect, Probe
@@ -93,7 +92,7 @@ class FleetLoop(Hearing):
         registry: Registry,
         *,
         over: Callable[[Settled], None],
-        node_changed: Callable[[str, Mapping[str, Any] | None], None],
+        node_changed: Callable[[str, Mapping[str, object] | None], None],
         nothing_left: Callable[[], None],
         progressed: Callable[[Progress], None],
         died: Callable[[str], None],

@@ -21,7 +21,6 @@ import contextlib
 import json
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping
-from typing import Any
 
 from dcompute.node_core import DEAD, OFFLINE
 from dcompute.node_wire import Rejected, Topics, decode_task, is_init_command
@@ -30,7 +29,7 @@ from dcompute_sim.brokers.model import packets
 from dcompute_sim.net.mqtt_frames import frame_at
 from dcompute_sim.net.observer import Direction
 
-Observe = Callable[[str, Mapping[str, Any]], None]
+Observe = Callable[[str, Mapping[str, object]], None]
 _QOS_BITS = 0x06
 _ROUND_TRIPS_KEPT = 10_000
 _TOPICS_TOLD = 8

@@ -6,7 +6,6 @@ import ast
 import json
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
 from dcompute.bundle import CONFIG_FILE, LAUNCHER_FILE, VERSION_FILE
 from dcompute_sim.deploy.deploy_errors import DeployError
@@ -128,7 +127,7 @@ class Survey:
 
     files: dict[str, File]
     slot_line: SlotLine | None
-    manifests: dict[str, dict[str, Any]]
+    manifests: dict[str, dict[str, object]]
     main: bytes | None
     boot: bytes | None
     failed: str = ""

@@ -154,7 +154,7 @@ class SmallWorld:
         self.runs: dict[tuple[str, int, str, str], int] = {}
         self.denied: set[tuple[str, str, str, int]] = set()  # (asker, node, life, n) said not to have run
         self.numbers: dict[tuple[Any, ...], int] = {}  # (asker, what ran) -> its n
-        self._late: list[tuple[str, list[tuple[Any, ...]]]] = []
+        self._late: list[tuple[str, list[tuple[object, ...]]]] = []
         self.lives: dict[str, int] = {}
         for index in range(bounds.nodes):
             self._boot(f"n{index}")
@@ -424,7 +424,7 @@ class SmallWorld:
 
     # --- states ---------------------------------------------------------------------------------------------
 
-    def key(self) -> Any:
+    def key(self) -> object:
         """Return what is equal for worlds in which the same may happen."""
         return (
             tuple(self.net),
@@ -438,12 +438,12 @@ class SmallWorld:
         )
 
 
-def node_announces(bounds: Bounds) -> dict[str, Any]:
+def node_announces(bounds: Bounds) -> dict[str, object]:
     """Return what the nodes of this world say of themselves."""
     return {"credit": bounds.credit, "slots": bounds.slots, "largest": 10_000}
 
 
-def _node_key(node: NodeCore) -> Any:
+def _node_key(node: NodeCore) -> object:
     ring = node.ring
     if ring is None:
         return node.inc
@@ -463,7 +463,7 @@ def _entry_key(entry: Any) -> Any:
     return () if entry is None else (entry.id, entry.attempt, entry.state, str(entry.held), entry.cancelled)
 
 
-def _asker_key(asker: Asker) -> Any:
+def _asker_key(asker: Asker) -> object:
     core = asker.core
     return (
         tuple(

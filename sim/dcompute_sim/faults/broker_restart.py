@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -32,5 +32,5 @@ class BrokerRestart(BrokerFault):
         return f"memory: {self.memory}"
 
     @classmethod
-    def draw(cls, rng: random.Random, left_s: float) -> dict[str, Any]:
+    def draw(cls, rng: random.Random, left_s: float) -> dict[str, object]:
         return {"memory": rng.choice(["keep", "lose"])}

@@ -23,7 +23,7 @@ import random
 from collections.abc import Collection, Generator, Iterator, Mapping
 from functools import cache
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema, SchemaValidator, core_schema
@@ -151,7 +151,7 @@ class Fault(Schedule, _Kind):
         return iter(())
 
     @classmethod
-    def draw(cls, rng: random.Random, left_s: float) -> dict[str, Any]:
+    def draw(cls, rng: random.Random, left_s: float) -> dict[str, object]:
         """Return its own keys in a swarm, drawn.
 
         Args:
@@ -247,22 +247,24 @@ class _OfAnyKind:
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
+    ) -> dict[str, object]:
         for cls in KINDS.values():
             cls.model_rebuild()
-        choices: dict[Any, CoreSchema] = {kind: cls.__pydantic_core_schema__ for kind, cls in KINDS.items()}
+        choices: dict[object, CoreSchema] = {
+            kind: cls.__pydantic_core_schema__ for kind, cls in KINDS.items()
+        }
         return handler(core_schema.tagged_union_schema(choices, discriminator="kind"))
 
 
-def _of_its_kind(entry: object) -> Any:
+def _of_its_kind(entry: object) -> object:
     kind = entry.get("kind") if isinstance(entry, dict) else getattr(entry, "kind", None)
     named = KINDS.get(kind) if isinstance(kind, str) else None
     return _union(tuple(KINDS.items()) if named is None else ((kind, named),)).validate_python(entry)
 
 
 @cache
-def _union(kinds: tuple[tuple[Any, type[Fault]], ...]) -> SchemaValidator:
-    choices: dict[Any, CoreSchema] = {
+def _union(kinds: tuple[tuple[object, type[Fault]], ...]) -> SchemaValidator:
+    choices: dict[object, CoreSchema] = {
         kind: core_schema.no_info_plain_validator_function(cls.model_validate) for kind, cls in kinds
     }
     return SchemaValidator(core_schema.tagged_union_schema(choices, discriminator="kind"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -48,7 +48,7 @@ class Flap(NodeFault):
         )
 
     @classmethod
-    def draw(cls, rng: random.Random, left_s: float) -> dict[str, Any]:
+    def draw(cls, rng: random.Random, left_s: float) -> dict[str, object]:
         """Draw one as long as it may be: what it missed while it was up, it must still be able to hit."""
         down = rng.uniform(0.05, 1)
         cycles = min(rng.randint(2, 20), int(left_s / (down + 0.2)))

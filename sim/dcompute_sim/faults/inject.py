@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -26,7 +26,7 @@ class Inject(NodeFault):
 
     kind: Literal["inject"]
     topic: Text = Field(description="Where to, such as `{node}/status`; without wildcards.")
-    payload: Any = Field(
+    payload: object = Field(
         default=None, description="A string is sent as it is, a mapping or list as JSON, nothing as no bytes."
     )
     hex: Annotated[str, Field(pattern=r"^([0-9a-fA-F]{2})*$")] | None = Field(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -25,7 +25,7 @@ class MasterCrash(MasterFault):
     )
 
     @classmethod
-    def draw(cls, rng: random.Random, left_s: float) -> dict[str, Any]:
+    def draw(cls, rng: random.Random, left_s: float) -> dict[str, object]:
         return {"journal": rng.choice(["kept", "kept", "lost"])}
 
     def inject(self, act: Injection) -> Steps:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -25,7 +25,7 @@ EVENTS: dict[str, type[Event]] = {str(cls.__struct_config__.tag): cls for cls in
 class When(ShortModel):
     """An event of the run's trace, by name, or with conditions that must all hold."""
 
-    short_schema: ClassVar[dict[str, Any]] = {"enum": list(EVENTS)}
+    short_schema: ClassVar[dict[str, object]] = {"enum": list(EVENTS)}
 
     event: Text = Field(
         description="Name of a trace event, such as `task_taken` or `death_reported`.",
@@ -41,10 +41,10 @@ class When(ShortModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _short(cls, value: object) -> Any:
+    def _short(cls, value: object) -> object:
         return {"event": value} if isinstance(value, str) else value
 
-    def short(self) -> Any:
+    def short(self) -> object:
         return self.event if self == When(event=self.event) else None
 
     def matches(self, event: Event, group_of: Mapping[str, str]) -> bool:

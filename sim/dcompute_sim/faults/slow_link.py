@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -65,5 +65,5 @@ class SlowLink(NodeFault):
         return ", ".join(said)
 
     @classmethod
-    def draw(cls, rng: random.Random, left_s: float) -> dict[str, Any]:
+    def draw(cls, rng: random.Random, left_s: float) -> dict[str, object]:
         return {"latency": format_duration(round(rng.uniform(0.2, 3), 3))}

@@ -26,6 +26,7 @@ from dcompute_sim.scenario.swarm import (
     last_begin_s,
     longest_s,
 )
+from dcompute_sim.scenario.workload import TaskStream
 from dcompute_sim.yamlfile.units import format_duration
 
 CLOSE_S = (0.003, 6.0)
@@ -71,7 +72,7 @@ class Draft:
         """Return those that the swarm strikes."""
         return [MASTER, *(name for name in self.scenario.masters if name not in self.fixed)]
 
-    def stream(self) -> tuple[int, Any]:
+    def stream(self) -> tuple[int, TaskStream | None]:
         """Return one of the swarm's streams of tasks and its index."""
         drawn = [(at, s) for at, s in enumerate(self.scenario.workload) if s.id not in self.fixed]
         return self.rng.choice(drawn) if drawn else (0, None)
@@ -197,7 +198,7 @@ class Draft:
         def here(name: str) -> str:
             return mine[theirs.index(name) % len(mine)] if name in theirs else mine[0]
 
-        update: dict[str, Any] = {}
+        update: dict[str, object] = {}
         if isinstance(fault, NodeFault) and fault.select.names:
             names = list(dict.fromkeys(map(here, fault.select.names)))
             if is_for_good(fault):
@@ -245,7 +246,7 @@ def lasting(fault: Fault, lasts_s: float) -> Fault:
 
 def elsewhere(fault: Fault, others: Mapping[str, str], group: str, count: int) -> Fault:
     """Return the fault, with other nodes for those of a group of which only the first `count` are left."""
-    update: dict[str, Any] = {}
+    update: dict[str, object] = {}
     if isinstance(fault, NodeFault) and fault.select.names:
         names = list(dict.fromkeys(others.get(name, name) for name in fault.select.names))
         if is_for_good(fault):
@@ -253,7 +254,7 @@ def elsewhere(fault: Fault, others: Mapping[str, str], group: str, count: int) -
         update["select"] = fault.select.model_copy(update={"names": names})
     if fault.when is not None:
         when = fault.when
-        changed: dict[str, Any] = {"node": others.get(when.node or "", when.node)}
+        changed: dict[str, object] = {"node": others.get(when.node or "", when.node)}
         if when.group == group:
             changed["count"] = min(when.count, count)
         update["when"] = when.model_copy(update=changed)

@@ -16,7 +16,7 @@ import os
 import socket
 import subprocess
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from dcompute_sim.micropython import board as boards
 from dcompute_sim.micropython.address_space import fixed_addresses
@@ -93,7 +93,7 @@ class EmulatorProcess:
                 raise RuntimeError(f"the board {self.name} does not read its control channel")
         self.control.setblocking(False)
 
-    def events(self) -> tuple[list[dict[str, Any]], bool]:
+    def events(self) -> tuple[list[dict[str, object]], bool]:
         """Return what it has told since the last call, and whether it still lives."""
         alive = True
         self.control.setblocking(False)

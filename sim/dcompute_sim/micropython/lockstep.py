@@ -372,7 +372,7 @@ class LockstepBoard:
         is taken in its own time, so the run is the same as without.
         """
         queue: list[Any] = self._env._queue
-        seen: list[Any] = []
+        seen: list[object] = []
         end_s = self._env.now + self.host.link.latency_s
         while queue and len(seen) < AHEAD:
             due_s, _, _, event = queue[0]

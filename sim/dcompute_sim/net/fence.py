@@ -164,8 +164,8 @@ class _Patches:
     left."""
 
     def __init__(self) -> None:
-        self._attributes: list[tuple[object, str, Any, Any]] = []  # owner, name, original, replacement
-        self._by_identity: dict[int, tuple[Any, Any]] = {}
+        self._attributes: list[tuple[object, str, object, object]] = []  # owner, name, original, replacement
+        self._by_identity: dict[int, tuple[object, object]] = {}
         self._scanned: set[str] = set()
         self._ready = False
         self._loops_fenced = False
@@ -187,7 +187,7 @@ class _Patches:
     def undo(self) -> None:
         self._exchange([(owner, name, was, becomes) for owner, name, becomes, was in self._attributes])
 
-    def _exchange(self, attributes: list[tuple[object, str, Any, Any]]) -> None:
+    def _exchange(self, attributes: list[tuple[object, str, object, object]]) -> None:
         for owner, name, was, becomes in attributes:
             if getattr(owner, name, None) is was:  # else somebody put something of their own there
                 setattr(owner, name, becomes)

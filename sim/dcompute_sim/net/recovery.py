@@ -179,7 +179,7 @@ class Recovery:
         """Transmit one segment, which says what was received."""
         end = self._end
         now_s = self._clock.env._now
-        segment: WatchedSegment[Any] = WatchedSegment()
+        segment: WatchedSegment[object] = WatchedSegment()
         segment.sender, segment.seq, segment.payload, segment.sent_at_s = end, seq, payload, now_s
         segment.ack, segment.beyond, segment.echo_s = end.received, self._beyond(), self._echo_s
         segment.again = each is not None and each.again > 0
@@ -240,7 +240,7 @@ class Recovery:
 
     # --- receiving ---
 
-    def arrived(self, segment: WatchedSegment[Any], clean: bool) -> None:
+    def arrived(self, segment: WatchedSegment[object], clean: bool) -> None:
         """Take the acknowledgement in, and acknowledge what it brought.
 
         Args:

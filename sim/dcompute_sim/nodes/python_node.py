@@ -161,7 +161,7 @@ class PythonNode:
         """Return them by their whole names and their short ones, as `dcompute node --functions` has it."""
         return functions + [name.rpartition(":")[2] for name in functions]
 
-    def _done(self, task: dict[str, Any], done: Done, result: Any) -> None:
+    def _done(self, task: dict[str, object], done: Done, result: object) -> None:
         if self._at_work is None or self._at_work.pop(str(task["id"]), None) is not None:
             done(result)
 

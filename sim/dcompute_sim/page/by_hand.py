@@ -46,7 +46,7 @@ def kinds() -> list[dict[str, Any]]:
     ]
 
 
-def _fields(cls: type[Fault]) -> Iterator[dict[str, Any]]:
+def _fields(cls: type[Fault]) -> Iterator[dict[str, object]]:
     common = {name for base in _BASES for name in base.model_fields} | {"kind"}
     for name, field in cls.model_fields.items():
         if name in common:
@@ -109,7 +109,7 @@ class ByHand:
             raise ValueError(f"{struck.fault.kind} is over by itself, or for good")
         self._director.undo(name)
 
-    def done(self) -> list[dict[str, Any]]:
+    def done(self) -> list[dict[str, object]]:
         """Return what was done so far."""
         began, ended = self._times()
         return [

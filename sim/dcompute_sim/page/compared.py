@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from dcompute_sim.report.comparison import Sides, outcome_cells
 from dcompute_sim.report.console import WORD
 from dcompute_sim.report.text import ColumnUnit
@@ -45,7 +43,7 @@ def _measured(sides: Sides) -> dict[str, object]:
     return _table(f"Measured, in {unit.name}", heads, rows)
 
 
-def _faults(sides: Sides) -> dict[str, Any]:
+def _faults(sides: Sides) -> dict[str, object]:
     left, right = sides.left.fault_outcomes, sides.right.fault_outcomes
     rows = []
     for key in dict.fromkeys([*left, *right]):

@@ -46,7 +46,7 @@ _TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
 _LARGEST_BODY = 100_000
 _MOST_STEPS = 1_000  # at once
 
-Act = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+Act = Callable[[dict[str, object]], Awaitable[dict[str, object]]]
 """Something that the page asks to be done, named values in and out. ValueError: why it cannot be."""
 
 
@@ -63,7 +63,7 @@ class Site:
     runs: Sequence[ShownRun]
     comparison: dict[str, object] | None = None
     acts: dict[str, Act] = field(default_factory=dict)
-    status: Callable[[], dict[str, Any]] = dict
+    status: Callable[[], dict[str, object]] = dict
     watchers: set[Watch] = field(default_factory=set)
 
     def tell(self, news: dict[str, object]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from statistics import mean
-from typing import Any
 
 from dcompute_sim import trace as t
 from dcompute_sim.trace.energy import Drawn, energy
@@ -23,7 +22,7 @@ def drawn_by_group(events: Iterable[t.Event]) -> list[str]:
     return [_sentence(group, boards) for group, boards in groups.items()]
 
 
-def drawn_by_node(events: Iterable[t.Event]) -> dict[str, dict[str, Any]]:
+def drawn_by_node(events: Iterable[t.Event]) -> dict[str, dict[str, object]]:
     """Return figures of each board whose current is known."""
     return {
         node: {

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from importlib.resources import files
-from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
@@ -100,7 +99,7 @@ def _data(run: RunReport) -> dict[str, object]:
     }
 
 
-def _distributions(run: RunReport) -> list[dict[str, Any]]:
+def _distributions(run: RunReport) -> list[dict[str, object]]:
     return [
         {
             "check": result.name,

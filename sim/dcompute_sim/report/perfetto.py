@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 from dcompute_sim.report.run_report import RunReport
 from dcompute_sim.report.timeline import BROKER, MASTER, NOBODY, Mark, Timeline, timeline
@@ -24,7 +23,7 @@ def perfetto(run: RunReport) -> str:
     return json.dumps(document, separators=(",", ":")) + "\n"
 
 
-def _events(line: Timeline) -> Iterator[dict[str, Any]]:
+def _events(line: Timeline) -> Iterator[dict[str, object]]:
     groups = list(dict.fromkeys(node.group for node in line.nodes))
     processes = {group: number for number, group in enumerate(groups, _COMMON_PROCESS + 1)}
     yield _name("process_name", "broker, master", _COMMON_PROCESS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field, model_validator
 
@@ -49,7 +49,7 @@ class Lognormal(Model):
 class Distribution(ShortModel):
     """A duration, fixed or random. A plain `50ms` is the same as `{constant: 50ms}`."""
 
-    short_schema: ClassVar[dict[str, Any]] = {"type": "string", "pattern": DURATION_PATTERN}
+    short_schema: ClassVar[dict[str, object]] = {"type": "string", "pattern": DURATION_PATTERN}
 
     constant: Duration | None = Field(default=None, description="Always the same.")
     uniform: Uniform | None = Field(default=None, description="Evenly spread between two durations.")

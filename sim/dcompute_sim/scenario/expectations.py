@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache, partial
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, SchemaValidator, core_schema
@@ -52,7 +52,7 @@ def _check_named(value: object) -> object:
 
 @cache
 def _union(checks: tuple[tuple[str, type[Check]], ...]) -> SchemaValidator:
-    choices: dict[Any, CoreSchema] = {
+    choices: dict[object, CoreSchema] = {
         name: core_schema.no_info_before_validator_function(
             partial(_parameters, name), core_schema.no_info_plain_validator_function(check.model_validate)
         )

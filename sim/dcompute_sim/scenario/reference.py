@@ -81,7 +81,7 @@ def _table(definition: dict[str, Any], leave_out: frozenset[str] = frozenset()) 
     return "\n".join(rows) if len(rows) > 2 else ""
 
 
-def _default(entry: dict[str, Any]) -> str:
+def _default(entry: dict[str, object]) -> str:
     if "default" not in entry:
         return ""
     value = entry["default"]
@@ -158,7 +158,7 @@ def _faults(definitions: dict[str, Any]) -> str:
     return "\n\n".join([*lines, "\n".join(rows)])
 
 
-def _or_default(entry: dict[str, Any]) -> str:
+def _or_default(entry: dict[str, object]) -> str:
     return f", {_default(entry)}" if _default(entry) else ""
 
 

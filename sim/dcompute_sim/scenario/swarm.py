@@ -94,7 +94,7 @@ def expand(scenario: Scenario) -> Scenario:
     )
 
 
-def _fleet(swarm: Swarm, rng: random.Random) -> dict[str, Any]:
+def _fleet(swarm: Swarm, rng: random.Random) -> dict[str, object]:
     """Draw one to three groups that share the drawn number of nodes."""
     total = rng.randint(*swarm.nodes)
     groups = rng.randint(1, min(3, total))
@@ -103,7 +103,7 @@ def _fleet(swarm: Swarm, rng: random.Random) -> dict[str, Any]:
     return {f"swarm{number}": draw_group(swarm, rng, count) for number, count in enumerate(counts, 1)}
 
 
-def draw_group(swarm: Swarm, rng: random.Random, count: int) -> dict[str, Any]:
+def draw_group(swarm: Swarm, rng: random.Random, count: int) -> dict[str, object]:
     """Draw a group of so many nodes, as a file would say it."""
     latency = rng.uniform(*swarm.latency)
     return {
@@ -129,7 +129,7 @@ def draw_group(swarm: Swarm, rng: random.Random, count: int) -> dict[str, Any]:
     }
 
 
-def _work(swarm: Swarm, rng: random.Random, others: Sequence[str]) -> list[dict[str, Any]]:
+def _work(swarm: Swarm, rng: random.Random, others: Sequence[str]) -> list[dict[str, object]]:
     """Draw a steady stream, shared with another master if there is one; a pile for the whole fleet; and a
     pile on one node, by the bare transport and near the end, when hardly anything can scatter it any more:
     only where tasks wait does their order matter."""
@@ -177,7 +177,7 @@ def _work(swarm: Swarm, rng: random.Random, others: Sequence[str]) -> list[dict[
     ]
 
 
-def draw_terms(rng: random.Random) -> dict[str, Any]:
+def draw_terms(rng: random.Random) -> dict[str, object]:
     """Draw on what terms an executor has the work of a stream done."""
     once = {"once": True, "timeout": "60s"}  # a node that never comes back would keep it for ever
     return rng.choice([{}, {}, {}, once, {"retries": 3}])
@@ -190,7 +190,7 @@ def draw_noise(swarm: Swarm, rng: random.Random, number: int) -> dict[str, Any]:
     Args:
         number: among those of the scenario; what is published is named by it.
     """
-    entry: dict[str, Any] = {"at": _duration(swarm.span * rng.uniform(0.02, 0.9)), "sure": True}
+    entry: dict[str, object] = {"at": _duration(swarm.span * rng.uniform(0.02, 0.9)), "sure": True}
     match rng.choice(["malformed", "malformed", "task", "result"]):
         case "malformed":
             entry |= {"kind": "malformed", "what": rng.choice(list(MALFORMED))}
@@ -239,14 +239,14 @@ class _Faults:
                 faults.append(self._other(kind))
         return faults[:count]
 
-    def _first(self) -> dict[str, Any]:
+    def _first(self) -> dict[str, object]:
         """Draw a death that is told at once, if any may be, and early, before broker and master can be away
         or all nodes out of reach: a run in which nobody's death is told tests little."""
         told_at_once = [kind for kind in self._kinds if KINDS[kind].seen is Seen.CLOSED]
         kind = self._rng.choice(told_at_once or self._kinds)
         return self._for_good(self._fault(kind, self._first_s))
 
-    def _outage(self, kind: str) -> list[dict[str, Any]]:
+    def _outage(self, kind: str) -> list[dict[str, object]]:
         """Draw one anywhere; or soon after another mishap, of which nobody has been told yet; or after a
         death that it hides: the broker forgets the node, and its will."""
         self._outages += 1
@@ -263,7 +263,7 @@ class _Faults:
         hidden = self._fault(self._rng.choice(silent), at_s * self._rng.uniform(0.8, 0.98))
         return [outage, self._for_good(hidden)]
 
-    def _other(self, kind: str) -> dict[str, Any]:
+    def _other(self, kind: str) -> dict[str, object]:
         early_s = self._told_s if is_wide(kind) else self._swarm.span * 0.05
         at_s = self._rng.uniform(early_s, max(early_s, self._last_s))
         fault = self._fault(kind, at_s)
@@ -275,7 +275,7 @@ class _Faults:
             return fault | _while_connecting(self._rng, self._fleet)
         return self._for_good(fault) if at_s > self._first_s and self._rng.random() < 0.4 else fault
 
-    def _fault(self, kind: str, at_s: float) -> dict[str, Any]:
+    def _fault(self, kind: str, at_s: float) -> dict[str, object]:
         self._moments.append(at_s)
         fault = draw_fault(self._swarm, self._rng, kind, at_s, self._last_s)
         if issubclass(KINDS[kind], MasterFault):
@@ -332,7 +332,7 @@ def _bring_together(entries: list[dict[str, Any]], swarm: Swarm, rng: random.Ran
             _shorten(entry, _AT_WORK_S)
 
 
-def _shorten(entry: dict[str, Any], most_s: float) -> None:
+def _shorten(entry: dict[str, object], most_s: float) -> None:
     for key in ("for", "restart_after"):
         if key in entry:
             entry[key] = _duration(min(parse_duration(entry[key]), most_s))
@@ -350,7 +350,7 @@ def last_begin_s(swarm: Swarm, fleet: Fleet) -> float:
     return max(last_s, swarm.span * 0.3)
 
 
-def _while_connecting(rng: random.Random, fleet: Fleet) -> dict[str, Any]:
+def _while_connecting(rng: random.Random, fleet: Fleet) -> dict[str, object]:
     """Draw one at some moment of the three round trips that some node's connection takes. Each node connects
     in the ramp, if not more often, so the event is certain to come."""
     name, group = rng.choice(list(fleet.items()))
@@ -363,12 +363,12 @@ def _while_connecting(rng: random.Random, fleet: Fleet) -> dict[str, Any]:
     }
 
 
-def draw_fault(swarm: Swarm, rng: random.Random, kind: str, at_s: float, last_s: float) -> dict[str, Any]:
+def draw_fault(swarm: Swarm, rng: random.Random, kind: str, at_s: float, last_s: float) -> dict[str, object]:
     """Draw a fault that is over before the quiet time, and leaves time for others that wait for their
     chance."""
     lasts = _duration(rng.uniform(0.1, longest_s(swarm, kind, at_s)))
     cls = KINDS[kind]
-    fault: dict[str, Any] = {"kind": kind, "at": _duration(at_s), "sure": True}
+    fault: dict[str, object] = {"kind": kind, "at": _duration(at_s), "sure": True}
     if cls.recovers:
         fault["restart_after" if "restart_after" in cls.model_fields else "for"] = lasts
     return fault | cls.draw(rng, last_s - at_s)

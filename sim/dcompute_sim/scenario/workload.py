@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -27,7 +27,7 @@ Weight = Annotated[float, Field(gt=0, le=1e6)]
 class Priority(ShortModel):
     """10 is the highest. A number, a range `1..10`, or weights: `{10: 1, 5: 3, 1: 6}`."""
 
-    short_schema: ClassVar[dict[str, Any]] = {
+    short_schema: ClassVar[dict[str, object]] = {
         "anyOf": [
             {"type": "integer", "minimum": 1, "maximum": 10},
             {"type": "string", "pattern": r"^([1-9]|10) ?\.\. ?([1-9]|10)$"},
@@ -65,7 +65,7 @@ class Priority(ShortModel):
         return rng.choices(list(self.weights), list(self.weights.values()))[0]
 
 
-def _weights(value: object) -> dict[int, Any]:
+def _weights(value: object) -> dict[int, object]:
     if isinstance(value, int) and not isinstance(value, bool):
         return {_level(value): 1.0}
     if isinstance(value, str) and ".." in value:
@@ -92,7 +92,7 @@ class TaskTarget(ShortModel):
     `any`), `round_robin`, or `least_busy`, which is the node with the fewest unfinished tasks, and of several
     such the one whose last task was given longest ago; also of a group, `{group: esp, pick: least_busy}`."""
 
-    short_schema: ClassVar[dict[str, Any]] = {"enum": list(PICKS)}
+    short_schema: ClassVar[dict[str, object]] = {"enum": list(PICKS)}
 
     pick: Literal["any", "random", "least_busy", "round_robin", "all"] = Field(
         default="any", description="How to choose among all nodes, or those of the group."
@@ -131,7 +131,7 @@ class Outstanding(Model):
 class Loop(ShortModel):
     """`open`: tasks come at their own pace. `{closed: {outstanding: 8}}`: the next one waits for a result."""
 
-    short_schema: ClassVar[dict[str, Any]] = {"const": "open"}
+    short_schema: ClassVar[dict[str, object]] = {"const": "open"}
 
     closed: Outstanding | None = Field(default=None, description="The next waits for a result.")
 
@@ -204,7 +204,7 @@ class TaskStream(ListEntry):
     )
     loop: Loop = Field(default=Loop(), description="Whether results set the pace.")
     task: dict[str, object] | None = Field(default=None, description="The task's own fields, any JSON.")
-    answer: Any = Field(
+    answer: object = Field(
         default=None,
         description="The result's value that answers each of these tasks, any JSON: for programs of somebody "
         "else. What our own nodes are to answer is known.",

@@ -328,7 +328,7 @@ def matter_of_chance(scenario: Scenario) -> bool:
 def shorter_faults(scenario: Scenario) -> Reduction:
     """Let faults last a second, or half as long; and be at their moment, not when they can."""
     for index, fault in enumerate(scenario.faults):
-        options: list[dict[str, Any]] = [{"sure": False}] if fault.sure else []
+        options: list[dict[str, object]] = [{"sure": False}] if fault.sure else []
         for key in ("heal_after", "restart_after"):
             lasts = getattr(fault, key, None)
             if lasts is not None:

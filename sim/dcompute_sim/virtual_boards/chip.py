@@ -60,7 +60,7 @@ class ChipListener(Protocol):
     def ended(self, error: str, left: bool, unread: bytes) -> None:
         """Hear that the program is over; `left`: by SystemExit. `unread` is the input it did not take."""
 
-    def told(self, name: str, fields: dict[str, Any]) -> None:
+    def told(self, name: str, fields: dict[str, object]) -> None:
         """Hear what the chip tells: `kbd_intr`, `crash`, `wlan`, `core`, `watchdog`, `bootloader`, ..."""
 
     def stopped(self, cause: int | None, unheard: bytes | None, asleep_ms: int) -> None:
@@ -198,7 +198,7 @@ class Chip:
                     self._listener.told("power_left", event)
             self._reap()
 
-    def _order(self, order: dict[str, Any], data: bytes = b"") -> None:
+    def _order(self, order: dict[str, object], data: bytes = b"") -> None:
         if self._closed:
             return
         self._process.send(json.dumps(order).encode() + b"\n" + data, may_wait=True)
@@ -283,7 +283,7 @@ def _power_on_line(
     reset_cause: int,
     kept: Mapping[str, object],
 ) -> dict[str, Any]:
-    line: dict[str, Any] = json.loads(board.power_on(reset_cause, emulator.umqtt, kept))
+    line: dict[str, object] = json.loads(board.power_on(reset_cause, emulator.umqtt, kept))
     line["console"] = {
         "root": str(flash.root),
         "flash_bytes": flash.size_bytes,

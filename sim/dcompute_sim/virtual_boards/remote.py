@@ -104,7 +104,7 @@ class Desk:
         self._changed()
 
 
-async def _answer(obey: Callable[[dict[str, Any]], Awaitable[None]], line: bytes) -> str:
+async def _answer(obey: Callable[[dict[str, object]], Awaitable[None]], line: bytes) -> str:
     """Return what went wrong, or nothing."""
     try:
         await obey(json.loads(line))

@@ -156,10 +156,10 @@ def format_fraction(fraction: float) -> str:
 
 def _quantity(
     name: str, parse: Callable[[object], Any], show: Callable[[Any], str], pattern: str, example: str
-) -> Any:
+) -> object:
     """Return the pydantic annotations of one kind of quantity."""
 
-    def validate(value: object) -> Any:
+    def validate(value: object) -> object:
         try:
             return parse(value)
         except UnitError as error:

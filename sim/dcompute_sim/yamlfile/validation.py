@@ -10,7 +10,7 @@ from __future__ import annotations
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -160,7 +160,7 @@ class _Grammar:
 
     def _model_at(self, loc: Path) -> type[BaseModel] | None:
         """Return the model that a path of pydantic's leads to, from the model of the whole file."""
-        current: Any = self._model
+        current: object = self._model
         for part in loc:
             current = self._step(current, part)
         return current if isinstance(current, type) and issubclass(current, BaseModel) else None

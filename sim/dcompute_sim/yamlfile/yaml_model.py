@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import (
     BaseModel,
@@ -50,7 +50,7 @@ class ListEntry(Model):
 class ShortModel(Model):
     """A mapping with a short form, such as `50ms` for `{constant: 50ms}`; dumped in it when that says all."""
 
-    short_schema: ClassVar[dict[str, Any]]
+    short_schema: ClassVar[dict[str, object]]
 
     def short(self) -> object:
         """Return the short form; None when only the mapping says it all."""

@@ -25,7 +25,7 @@ def access_rules(security: BrokerSecurity) -> AccessRules | None:
         raise BrokerError(f"password file {error}") from None
 
 
-def plugin(security: BrokerSecurity) -> dict[str, dict[str, Any]]:
+def plugin(security: BrokerSecurity) -> dict[str, dict[str, object]]:
     """Return amqtt's `plugins` section: anybody may connect, or who is in the password file and nobody
     else."""
     if security.password_file is None:

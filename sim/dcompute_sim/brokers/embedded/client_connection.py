@@ -56,7 +56,7 @@ class ClientConnection(BrokerProtocolHandler):  # type: ignore[misc]  # amqtt is
         """Let `stop` return."""
         self._ended.set()
 
-    async def next_packet(self) -> Any | None:
+    async def next_packet(self) -> object | None:
         """Return the client's next packet, decoded; None when its connection has ended."""
         data = await self.reader.packet()
         return None if data is None else await decode(data)

@@ -32,7 +32,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
 
 from amqtt.adapters import BufferReader
 from amqtt.broker import Broker
@@ -73,7 +72,7 @@ class CorrectedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
         rules: who may do what, by user name; None: anybody anything.
     """
 
-    def __init__(self, plugins: dict[str, dict[str, Any]], rules: AccessRules | None = None) -> None:
+    def __init__(self, plugins: dict[str, dict[str, object]], rules: AccessRules | None = None) -> None:
         super().__init__({"listeners": {LISTENER: {"type": "external"}}, "plugins": plugins})
         self._wanted = Subscriptions()
         self._retained_topics = TopicTree()

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from amqtt.broker import Broker
 from amqtt.errors import BrokerError as AmqttError
@@ -30,7 +29,7 @@ async def serve(
     """Serve until `stop`. It keeps nothing over a restart and cannot insist on client certificates."""
     if state_file is not None:
         raise BrokerError("plain amqtt keeps nothing over a restart: start it without a state file")
-    listener: dict[str, Any] = {"type": "tcp", "bind": f"{host}:{port}"}
+    listener: dict[str, object] = {"type": "tcp", "bind": f"{host}:{port}"}
     context = tls.server_context(security)  # amqtt makes its own, but does not say which file is unusable
     if security.client_ca is not None:
         raise BrokerError("plain amqtt lets clients in without a certificate: do not give it a client CA")
