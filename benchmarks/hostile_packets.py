@@ -35,20 +35,20 @@ _ON_BOARD = Path(__file__).with_name("hostile_board.py")
 _BOARD_HEAP_BYTES = 128 << 10
 
 
-def mutated(dice: random.Random, packet: bytes) -> bytes:
+def mutated(rng: random.Random, packet: bytes) -> bytes:
     """The packet with some bytes changed, cut, doubled or put in."""
     data = bytearray(packet)
-    for _ in range(dice.choice((1, 1, 2, 5))):
-        at = dice.randrange(len(data) + 1)
-        match dice.randrange(4):
+    for _ in range(rng.choice((1, 1, 2, 5))):
+        at = rng.randrange(len(data) + 1)
+        match rng.randrange(4):
             case 0 if at < len(data):
-                data[at] = dice.randrange(256)
+                data[at] = rng.randrange(256)
             case 1:
-                del data[at : at + dice.randrange(1, 6)]
+                del data[at : at + rng.randrange(1, 6)]
             case 2:
-                data[at:at] = dice.randbytes(dice.randrange(1, 6))
+                data[at:at] = rng.randbytes(rng.randrange(1, 6))
             case _:
-                data += data[: dice.randrange(1, 20)]
+                data += data[: rng.randrange(1, 20)]
     return bytes(data)
 
 
@@ -102,7 +102,7 @@ class _Listener:
 
 def mutate_clients(count: int, seed: int = 1) -> int:
     """Feed sessions of master and node, and what is behind them, with mutated packets; how many raised."""
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     listener = _Listener()
     raised = 0
     for _ in range(0, count, _A_CONNECTION):
@@ -111,7 +111,7 @@ def mutate_clients(count: int, seed: int = 1) -> int:
         session.feed(FROM_BROKER[0])
         for _ in range(_A_CONNECTION):
             try:
-                session.feed(mutated(dice, dice.choice(FROM_BROKER)))
+                session.feed(mutated(rng, rng.choice(FROM_BROKER)))
             except Exception:
                 logging.exception("a session raised")
                 raised += 1
@@ -131,7 +131,7 @@ class BoardWithstood:
 
 def mutate_board(count: int, seed: int = 6) -> BoardWithstood:
     """Have the firmware's link, reader and core, under MicroPython, read mutated packets."""
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     emulator = provision()
     with tempfile.TemporaryDirectory() as flash:
         for name, source in layout([product()]).items():
@@ -146,7 +146,7 @@ def mutate_board(count: int, seed: int = 6) -> BoardWithstood:
         )
         assert board.stdin is not None
         for _ in range(0, count, _A_CONNECTION):
-            chunk = b"".join(mutated(dice, dice.choice(_TO_BOARD)) for _ in range(_A_CONNECTION))
+            chunk = b"".join(mutated(rng, rng.choice(_TO_BOARD)) for _ in range(_A_CONNECTION))
             board.stdin.write(len(chunk).to_bytes(2, "big") + chunk)
         said, _ = board.communicate(b"\0\0")
     told = json.loads(said)
@@ -163,14 +163,14 @@ class _Port:
 
 def mutate_model(count: int, seed: int = 2) -> int:
     """Feed the model broker with mutated packets of clients that come and go; how many raised."""
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     broker = Broker()
     raised = done = 0
     now_s = 0.0
     while done < count:
         connection = broker.opened(_Port(), now_s)
-        sent = [FROM_CLIENT[0]] if dice.random() < 0.7 else []
-        sent += [mutated(dice, dice.choice(FROM_CLIENT)) for _ in range(10)]
+        sent = [FROM_CLIENT[0]] if rng.random() < 0.7 else []
+        sent += [mutated(rng, rng.choice(FROM_CLIENT)) for _ in range(10)]
         for data in sent:
             done += 1
             now_s += 0.001
@@ -190,12 +190,12 @@ def mutate_embedded(count: int, seed: int = 3) -> int:
     from dcompute_sim.brokers.embedded.client_connection import decode
     from dcompute_sim.brokers.embedded.framing import MalformedPacket
 
-    dice = random.Random(seed)
+    rng = random.Random(seed)
 
     async def read_all() -> int:
         raised = 0
         for _ in range(count):
-            whole = bytearray(mutated(dice, dice.choice(FROM_CLIENT)))
+            whole = bytearray(mutated(rng, rng.choice(FROM_CLIENT)))
             with contextlib.suppress(wire.Malformed):
                 for packet in wire.take_packets(whole):
                     framed = wire.encode(packet.kind, packet.body)

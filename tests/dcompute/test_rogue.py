@@ -58,16 +58,16 @@ def body(**fields: Any) -> bytes:
     return json.dumps(fields).encode()
 
 
-def hostile(dice: random.Random, task: str, inc: str) -> Outgoing:
+def hostile(rng: random.Random, task: str, inc: str) -> Outgoing:
     """Something that an attacker would say; `inc` is what it has guessed."""
-    status = dice.choice(["dead", "offline", "ready", "connected", "x"])
-    forged: dict[str, Any] = {"node_id": dice.choice(["victim", "rogue"]), "inc": inc, "status": status}
+    status = rng.choice(["dead", "offline", "ready", "connected", "x"])
+    forged: dict[str, Any] = {"node_id": rng.choice(["victim", "rogue"]), "inc": inc, "status": status}
     kinds: list[Callable[[], tuple[str, bytes]]] = [
         lambda: ("victim/status", body(**forged)),
         lambda: ("victim/status", b""),
         lambda: ("initialisation", body(**{**forged, "node_id": "victim"}, capabilities={"keepalive": 1})),
-        lambda: ("initialisation", body(**{**forged, "node_id": f"ghost-{dice.random()}"})),
-        lambda: (f"ghost-{dice.randrange(99)}/status", body(**{**forged, "node_id": "ghost"})),
+        lambda: ("initialisation", body(**{**forged, "node_id": f"ghost-{rng.random()}"})),
+        lambda: (f"ghost-{rng.randrange(99)}/status", body(**{**forged, "node_id": "ghost"})),
         lambda: ("results", body(node_id="victim", inc=inc, task_id=task, result="forged")),
         lambda: ("results", body(node_id="victim", task_id=task, result="forged")),
         lambda: ("results", body(node_id="rogue", inc=inc, task_id=task, result="forged")),
@@ -75,15 +75,15 @@ def hostile(dice: random.Random, task: str, inc: str) -> Outgoing:
             "results/work",
             body(node_id="victim", inc=inc, task_id=task, attempt=1, n=1, ok=True, result="forged"),
         ),
-        lambda: ("victim", body(id=f"evil-{dice.random()}", function="evil", priority=10)),
+        lambda: ("victim", body(id=f"evil-{rng.random()}", function="evil", priority=10)),
         lambda: ("victim", body(task_info={"command": "init"})),
-        lambda: ("victim/update", dice.randbytes(80)),
-        lambda: ("updates", b"DCU2H" + dice.randbytes(100)),
-        lambda: (dice.choice(["results", "initialisation", "updates"]), dice.randbytes(50)),
+        lambda: ("victim/update", rng.randbytes(80)),
+        lambda: ("updates", b"DCU2H" + rng.randbytes(100)),
+        lambda: (rng.choice(["results", "initialisation", "updates"]), rng.randbytes(50)),
         lambda: ("rogue/status", body(node_id="victim", status=status, inc=inc)),
     ]
-    topic, payload = dice.choice(kinds)()
-    return topic, payload, dice.random() < 0.3
+    topic, payload = rng.choice(kinds)()
+    return topic, payload, rng.random() < 0.3
 
 
 def test_a_rogue_node_changes_nothing_of_another(guarded: Served, eventually: Eventually) -> None:
@@ -108,8 +108,8 @@ def test_a_rogue_node_changes_nothing_of_another(guarded: Served, eventually: Ev
         sent = master.send_task("victim", {"id": "t-1", "function": "f"})
         promised = fleet.submit_task({"function": "g"}, key="t-2")
         eventually(lambda: node.counters()["tasks_waiting"] == 2)
-        dice = random.Random(7)
-        rogue.flood([hostile(dice, dice.choice(["t-1", "t-2"]), f"{n:012x}.1") for n in range(MESSAGES)])
+        rng = random.Random(7)
+        rogue.flood([hostile(rng, rng.choice(["t-1", "t-2"]), f"{n:012x}.1") for n in range(MESSAGES)])
         # Its turn is over when what it says last has come.
         rogue.publish("rogue/status", body(node_id="rogue", status="done", inc="r.1"), retain=True)
         eventually(lambda: "rogue" in [info["node_id"] for info in master.get_nodes_by_status("done")])

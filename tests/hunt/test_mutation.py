@@ -48,8 +48,8 @@ def loaded(scenario: Scenario) -> Scenario:
 
 @given(seeds, seeds, seeds)
 @settings(max_examples=25, deadline=None)
-def test_what_is_bred_over_generations_is_a_scenario_of_the_swarm(one: int, two: int, dice: int) -> None:
-    rng = random.Random(dice)
+def test_what_is_bred_over_generations_is_a_scenario_of_the_swarm(one: int, two: int, draws: int) -> None:
+    rng = random.Random(draws)
     assert SWARM.random is not None
     mine = {"id": "mine", "kind": "crash", "at": "30s", "restart_after": "1s"}
     whole = SWARM.model_validate(SWARM.model_dump() | {"faults": [mine]})
@@ -90,7 +90,7 @@ def test_each_change_is_made() -> None:
                 update={"seed": 0}
             )
             changed += made and is_sensible(draft.scenario, SWARM.random, frozenset())
-        assert changed or change is fleet_mutations.other_dice, change.__name__
+        assert changed or change is fleet_mutations.other_draws, change.__name__
 
 
 def test_what_is_bred_costs_less() -> None:

@@ -99,6 +99,6 @@ def other_terms(draft: Draft) -> None:
         draft.scenario = draft.scenario.model_copy(update={"workload": streams})
 
 
-def other_dice(draft: Draft) -> None:
+def other_draws(draft: Draft) -> None:
     """Draw anew all that is still drawn."""
     draft.scenario = draft.scenario.model_copy(update={"seed": draft.rng.randrange(_SEEDS)})

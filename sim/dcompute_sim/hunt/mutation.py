@@ -79,7 +79,7 @@ MUTATIONS: dict[Callable[[Draft], None], int] = {
     fleets.other_terms: 1,
     fleets.other_limits: 1,
     fleets.another_network: 1,
-    fleets.other_dice: 1,
+    fleets.other_draws: 1,
     faults.one_less: 1,
     faults.another_kind: 2,
     faults.one_more: 8,

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from .conftest import Bench, Peer
 
 CONFIG = BrokerConfig(inflight_window=2, queue_limit=2)
-DEEDS = ["connect", "subscribe", "unsubscribe", "publish", "acknowledge", "receive", "release", "complete"]
-DEEDS += ["leave", "lose", "wait", "restart"]
+KINDS = ["connect", "subscribe", "unsubscribe", "publish", "acknowledge", "receive", "release", "complete"]
+KINDS += ["leave", "lose", "wait", "restart"]
 STEPS = st.lists(
-    st.tuples(st.sampled_from(DEEDS), st.integers(0, 2), st.integers(0, 2), st.booleans()), max_size=50
+    st.tuples(st.sampled_from(KINDS), st.integers(0, 2), st.integers(0, 2), st.booleans()), max_size=50
 )
 
 
@@ -65,32 +65,32 @@ class Recorded(Bench):
         self.moments.append(HeldMemory(sessions, retained, dict(self.lost)))
 
 
-def do(bench: Recorded, peers: dict[int, Peer], deed: str, who: int, what: int, flag: bool) -> None:
+def do(bench: Recorded, peers: dict[int, Peer], step: str, who: int, what: int, flag: bool) -> None:
     peer = peers.get(who)
-    if deed == "wait":
+    if step == "wait":
         bench.advance_to(bench.now_s + 4 * what)
-    elif deed == "restart":
+    elif step == "restart":
         peers.clear()
         bench.restart()
-    elif deed == "connect":
+    elif step == "connect":
         will = ClientWill(f"t/{what}", b"gone" * flag, qos=1, retain=True) if what else None
         peers[who] = bench.connect(f"c{who}", clean=flag, keepalive_s=5, will=will)
     elif peer is None or peer.closed:
         return
-    elif deed == "subscribe":
+    elif step == "subscribe":
         peer.send(wire.subscribe(9, [("t/#" if flag else f"t/{what}", what)]))
-    elif deed == "unsubscribe":
+    elif step == "unsubscribe":
         peer.send(wire.unsubscribe(9, ["t/#"]))
-    elif deed == "publish":
+    elif step == "publish":
         peer.publish(f"t/{who}", "x" * what, qos=what, packet_id=1 + who, retain=flag)
-    elif deed == "leave":
+    elif step == "leave":
         peer.disconnect()
-    elif deed == "lose":
+    elif step == "lose":
         peer.lose()
         peers.pop(who)
     else:
         kinds = {"acknowledge": "PUBACK", "receive": "PUBREC", "complete": "PUBCOMP", "release": "PUBREL"}
-        peer.acknowledge(PacketKind[kinds[deed]], 1 + what)
+        peer.acknowledge(PacketKind[kinds[step]], 1 + what)
 
 
 @given(STEPS)
