@@ -248,10 +248,9 @@ def _secured(scenario: Scenario, broker: str, folder: Path) -> tuple[BrokerSecur
     if "://" in broker:
         raise EngineError("`tls:` is for brokers of the run's own; of another one its URL says: mqtts://...")
     for name, group in scenario.fleet.items():
-        if group.kind == "board" or group.files is not None:
+        if group.kind == "board":
             raise EngineError(
-                f"group {name} is judged by what crosses its wire, which TLS hides in real time: "
-                "take --time virtual, or leave `tls:` out"
+                f"group {name} is judged by what crosses its wire, which TLS hides: leave `tls:` out"
             )
     from dcompute_sim.brokers.run_certificates import run_certificates
 

@@ -122,12 +122,15 @@ CASES: Mapping[str, tuple[dict[str, Any], Mapping[str, Status]]] = {
             UNDECIDED,
         ),
     ),
-    # Two boards with one config: they throw each other out, and all that follows is true.
+    # Two boards with one config: they throw each other out, and all that follows is true. A crash meets none
+    # that is connected.
     "one client id for two": (
         {"CLIENT_ID": "esp32"},
         {
             "no_false_deaths": FAILED,
+            "fault_receipts": UNDECIDED,
             "final_status": FAILED,
+            "recovers_within": FAILED,
             "retained_consistent": FAILED,
         },
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -83,10 +84,44 @@ def test_two_runs_in_virtual_time_are_the_same() -> None:
 def test_where_it_cannot_be_had_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(EngineError, match="mqtts://"):
         run_scenario(scenario("valid", "1s"), RunOptions(time="real", broker="mqtt://127.0.0.1:1"))
-    foreign = {"fleet": {"esp": {"kind": "firmware", "files": "."}}}
-    with pytest.raises(EngineError, match="what crosses its wire, which TLS hides"):
-        run_scenario(scenario("valid", "1s", **foreign), RunOptions(time="real"))
     monkeypatch.setitem(sys.modules, "cryptography", None)
     monkeypatch.delitem(sys.modules, "dcompute_sim.brokers.certificate_authority", raising=False)
     with pytest.raises(BrokerError, match=r"pip install .*tls"):
         run_scenario(scenario("valid", "1s"), RunOptions(time="real"))
+
+
+def secured(program: str) -> str:
+    """A program of the field's, made to check the broker's certificate as umqtt would have it."""
+    login = (
+        'ssl=True, ssl_params={"server_hostname": config.MQTT_HOST, "cert_reqs": 2, '
+        '"cadata": open(config.MQTT_CA_FILE, "rb").read()})'
+    )
+    return program.replace(
+        "keepalive=config.MQTT_KEEPALIVE)", f"keepalive=config.MQTT_KEEPALIVE, {login}"
+    ).replace("ID = config", "import ntptime\nntptime.settime()\nID = config")
+
+
+@pytest.mark.parametrize("kind", ["virtual", "real"])
+def test_a_program_of_the_users_is_judged_by_its_wire_with_tls_too(kind: Kind, tmp_path: Path) -> None:
+    """What crosses is read in the clear; a certificate with a flaw is refused as ever."""
+    program = (Path(__file__).parent / "foreign" / "bare_umqtt" / "main.py").read_text()
+    (tmp_path / "main.py").write_text(secured(program))
+    group = {"kind": "firmware", "files": str(tmp_path), "keepalive": "20s"}
+    work: dict[str, object] = {
+        "fleet": {"n": group},
+        "workload": [
+            {"tasks": 3, "rate": "2/s", "at": {"virtual": "12s", "real": "3s"}[kind], "via": "transport"}
+        ],
+    }
+    duration = {"virtual": "20s", "real": "7s"}[kind]
+    events = list(run_scenario(scenario("valid", duration, **work), RunOptions(time=kind)).trace)
+    of_node = [event for event in events if getattr(event, "node", "") == "n-1"]
+    assert [event for event in of_node if isinstance(event, t.NodeConnected)], events
+    received = [event.task for event in of_node if isinstance(event, t.TaskReceived)]
+    answered = [event.task for event in events if isinstance(event, t.ResultReceived)]
+    assert len(received) == 3
+    assert answered == received
+    refused = scenario("expired", {"virtual": "12s", "real": "3s"}[kind], fleet={"n": group})
+    events = list(run_scenario(refused, RunOptions(time=kind)).trace)
+    assert not [event for event in events if isinstance(event, t.NodeConnected)]
+    assert any(MBEDTLS_SAYS["expired"] in event.text for event in events if isinstance(event, t.NodeOutput))

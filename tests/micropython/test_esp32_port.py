@@ -93,11 +93,14 @@ class TlsRig(NamedTuple):
 
     addresses: dict[str, tuple[str, int]]
     authorities: dict[str, bytes]
+    own: tuple[bytes, bytes]
+    """A certificate that a board may show, and its key."""
 
 
 @pytest.fixture(scope="module")
 def tls_echoes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsRig]:
     addresses, authorities = {}, {}
+    own = (b"", b"")
     with contextlib.ExitStack() as stack:
         for kind in get_args(CertificateKind):
             security, logins = run_certificates(kind, tmp_path_factory.mktemp(kind))
@@ -107,7 +110,10 @@ def tls_echoes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsRig]:
             addresses[kind] = ("127.0.0.1", server.server_address[1])
             assert logins.nodes.authority is not None
             authorities[kind] = logins.nodes.authority
-        yield TlsRig(addresses, authorities)
+            assert security.certificate is not None
+            assert security.key is not None
+            own = (security.certificate.read_bytes(), security.key.read_bytes())
+        yield TlsRig(addresses, authorities, own)
 
 
 @pytest.fixture
@@ -134,6 +140,7 @@ def really(real: RealRig, echo_port: int, datagram_port: int, tls_echoes: TlsRig
                 HERE=here,
                 TLS=tls_echoes.addresses,
                 AUTHORITIES=tls_echoes.authorities,
+                OWN=tls_echoes.own,
             )
             return asyncio.run(until_over(text))
 
@@ -169,6 +176,7 @@ def virtually(virtual: VirtualRig) -> RunsRows:
             HERE=("127.0.0.1", 8080),
             TLS=addresses,
             AUTHORITIES=authorities,
+            OWN=(b"-----BEGIN CERTIFICATE-----", b"-----BEGIN PRIVATE KEY-----"),
         )
         board, heard = virtual.add(text, name, radio=_SEVERAL if "# roaming" in text else {})
         board.start()
@@ -270,6 +278,8 @@ def test_a_program_that_asks_for_what_is_not_modelled_is_named_in_the_verdict(tm
 
 _TOUCHES = {
     "TLS": "ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)",
+    "_thread.stack_size": "start(deep)",
+    "_thread.start_new_thread": "start(computes)",
     "network.AP_IF": "network.WLAN(network.AP_IF).active(True)",
     "machine.freq": "machine.freq(240000000)",
     "machine.lightsleep": "machine.lightsleep(1)",
@@ -280,7 +290,24 @@ _TOUCHES = {
     "neopixel.write": "neopixel.NeoPixel(machine.Pin(5), 1).write()",
 }
 _TOUCHES_ALL = f"""
-import esp32, machine, neopixel, network, ssl, sys
+import _thread, esp32, machine, neopixel, network, ssl, sys, time
+def deep(more=15):
+    if more:
+        deep(more - 1)
+    else:
+        time.sleep_ms(1)
+def computes():
+    for number in range(10):
+        bytearray(10000)
+    time.sleep_ms(1)
+def start(function):
+    over = []
+    def runs():
+        function()
+        over.append(1)
+    _thread.start_new_thread(runs, ())
+    while not over:
+        time.sleep_ms(1)
 def met(line):
     try:
         exec(line)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dcompute_sim.chips.chip_timing import Spread, chip_named
+from dcompute_sim.chips.chip_timing import chip_named
 from dcompute_sim.micropython import board as boards
 from dcompute_sim.micropython import lockstep, lockstep_process
 from dcompute_sim.micropython.address_space import can_fix_addresses
@@ -484,6 +484,24 @@ def test_computing_takes_time_when_branches_cost(virtual: VirtualRig) -> None:
     assert again.lines == dear.lines
 
 
+def test_collections_that_come_by_themselves_stall_the_chip(virtual: VirtualRig) -> None:
+    """As often as computing fills half of the heap; and for longer where the heap lies in PSRAM."""
+    esp32 = chip_named("esp32")
+    assert esp32 is not None
+    assert esp32.collect_s(128 * 1024) == 0.002
+    assert esp32.collect_s(4 << 20) == 0.12
+    took_ms = []
+    for collect_s in (0.0, 0.05):
+        timing = esp32.model_copy(update={"branches": 5e-3, "collect": collect_s})
+        board, heard = virtual.add(_COMPUTE, f"collects {collect_s}", timing=timing)
+        board.start()
+        virtual.run(virtual.env.now + 5)
+        took_ms.append(int(heard.lines[0].split()[0]))
+    without_ms, with_ms = took_ms
+    collections = without_ms * 1000 // (64 * 1024)
+    assert 50 * (collections - 1) <= with_ms - without_ms <= 50 * (collections + 1)
+
+
 def test_a_program_that_never_waits_is_named(virtual: VirtualRig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lockstep_process, "PATIENCE_S", 1)
     board, _ = virtual.add("while True:\n    pass\n", "stuck")
@@ -812,10 +830,7 @@ def _told_late_ms(virtual: VirtualRig, pm: str, name: str) -> list[int]:
             virtual.network.clock.call_later(second, send)
 
     virtual.network.host("server").listen(7, accept)
-    esp32 = chip_named("esp32")
-    assert esp32 is not None
-    timing = esp32.model_copy(update={"beacon": Spread.model_construct(min=0.1024, max=0.3072)})
-    board, heard = virtual.add(_TOLD_LATE.replace("PM", pm), name, timing=timing)
+    board, heard = virtual.add(_TOLD_LATE.replace("PM", pm), name, timing=chip_named("esp32"))
     board.start()
     virtual.run(20)
     assert len(heard.lines) == len(sent_ms) == 20

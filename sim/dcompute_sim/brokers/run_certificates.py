@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dcompute.extras import install_command
 from dcompute_sim.brokers.real_broker import BrokerError, BrokerSecurity
+from dcompute_sim.brokers.tls import server_context
 from dcompute_sim.interfaces.tls_logins import TlsLogins
 from dcompute_sim.interfaces.world import Login
 from dcompute_sim.scenario.broker_tls import OTHER_NAME, CertificateKind, holds_between_s
@@ -32,5 +33,6 @@ def run_certificates(kind: CertificateKind, folder: Path) -> tuple[BrokerSecurit
     believes = ssl.create_default_context()
     believes.check_hostname = False
     believes.verify_mode = ssl.CERT_NONE
-    logins = TlsLogins(Login(tls=checks, authority=trusted.der), Login(tls=believes, authority=trusted.der))
-    return BrokerSecurity(certificate=certificate, key=key), logins
+    nodes, others = Login(tls=checks, authority=trusted.der), Login(tls=believes, authority=trusted.der)
+    security = BrokerSecurity(certificate=certificate, key=key)
+    return security, TlsLogins(nodes, others, server_context(security))

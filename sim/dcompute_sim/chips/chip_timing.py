@@ -19,6 +19,8 @@ DEFAULT = "esp32"
 UNTIMED = "none"
 """In place of a chip's name: computing, booting and joining take no more than the emulator needs."""
 
+_INTERNAL_BYTES = 256 * 1024  # a larger heap lies in PSRAM
+
 Milliamperes = Annotated[float, Field(ge=0, le=10_000)]
 
 
@@ -52,7 +54,9 @@ class ChipTiming(Model):
     dhcp: Spread = Field(description="To get an address.")
     branches: Duration = Field(description="To compute until the program has come by a thousand branches.")
     loop: Duration = Field(description="What a turn of an empty loop takes, by which chips are compared.")
-    collect: Duration = Field(description="One `gc.collect()`.")
+    collect: Duration = Field(description="A collection, in the memory of the chip.")
+    # 100 to 286 ms for 4 and 8 MiB: micropython/micropython#8428, peterhinch/micropython-micro-gui#10.
+    collect_psram: Duration = Field(0.03, description="For each MiB of a heap that lies in PSRAM.")
     # micropython/micropython-esp32#131, ECDHE with a certificate of RSA 2048; the other chips: their files.
     tls: Duration = Field(1.2, description="To compute a TLS handshake; all else stands still meanwhile.")
     # micropython/micropython#3782: 80 ms for 4 KiB erased; joltwallet/esp_littlefs#179: an append 20 to 70,
@@ -73,6 +77,10 @@ class ChipTiming(Model):
         description="How long the radio stays awake after a frame, before modem sleep.",
     )
     current_ma: Current
+
+    def collect_s(self, heap_bytes: int) -> float:
+        """Return how long a collection of such a heap takes."""
+        return self.collect if heap_bytes <= _INTERNAL_BYTES else heap_bytes / (1 << 20) * self.collect_psram
 
     def dhcp_s(self, board: str) -> float:
         """Tell how long the board of that name waits for an address."""

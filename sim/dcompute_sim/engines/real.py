@@ -185,7 +185,7 @@ class RealEngine:
             )
             self._starting.append(self._loop.create_task(proxy.start()))
         login = None if self._logins is None else self._logins.of(participant.role)
-        machine = RealMachine(name, self._driver, self._broker, proxy, network, login)
+        machine = RealMachine(name, self._driver, self._broker, proxy, network, login, self._logins)
         self._machines.append(machine)
         if proxy is not None and network != WIRED:  # loopback is such a cable
             machine.restore()

@@ -14,8 +14,11 @@ from dcompute_sim.brokers.real_broker import RealBroker
 from dcompute_sim.brokers.stand_in import stand_in
 from dcompute_sim.faults.injection import Answer
 from dcompute_sim.interfaces.suspendable import SuspendableDriver
+from dcompute_sim.interfaces.tls_logins import TlsLogins
 from dcompute_sim.interfaces.world import EngineError, Login
+from dcompute_sim.net.observer import ByteTap
 from dcompute_sim.net.proxy import FaultProxy
+from dcompute_sim.net.tls_front import TlsFront
 from dcompute_sim.scenario import NetworkSettings
 
 
@@ -36,6 +39,7 @@ class RealMachine:
         proxy: FaultProxy | None,
         network: NetworkSettings,
         login: Login | None = None,
+        logins: TlsLogins | None = None,
     ) -> None:
         self.name = name
         self.driver = driver
@@ -44,6 +48,8 @@ class RealMachine:
         self._network = network
         self._stand_ins: list[asyncio.Task[asyncio.Server]] = []
         self.login = login or _login(broker)
+        self._logins = logins
+        self._front: TlsFront | None = None
 
     @property
     def address(self) -> tuple[str, int]:
@@ -101,7 +107,17 @@ class RealMachine:
         self._stand_ins.append(loop.create_task(loop.create_server(accepted, sock=listening)))
 
     def let_in(self) -> None:
-        self.proxy.upstream = self._broker.host, self._broker.port
+        self.proxy.upstream = self._front.address if self._front else (self._broker.host, self._broker.port)
+
+    def read_along(self, tap: ByteTap) -> None:
+        """Show `tap` what crosses the link; with `tls:`, what it is there without it."""
+        if self._logins is None or self._logins.shown is None or self._logins.others.tls is None:
+            self.proxy.tap = tap
+            return
+        broker = self._broker.host, self._broker.port
+        self._front = TlsFront(self._logins.shown, broker, self._logins.others.tls, tap)
+        self.proxy.tap, self.proxy.upstream = self._front, self._front.address
+        self._stand_ins.append(asyncio.get_running_loop().create_task(self._front.start()))
 
     async def close(self) -> None:
         """Leave no connection and no listener behind."""

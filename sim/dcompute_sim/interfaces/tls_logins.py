@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass
 
 from dcompute_sim.interfaces.world import Login
@@ -14,6 +15,8 @@ class TlsLogins:
 
     nodes: Login
     others: Login
+    shown: ssl.SSLContext | None = None
+    """What the broker shows, in real time: for who reads along in its place."""
 
     def of(self, role: Role) -> Login:
         """Return how who has that part logs in."""

@@ -37,14 +37,31 @@ MISSING: Mapping[str, tuple[str, ...]] = {
         "upysh",
         "webrepl",
     ),
-    "other parts of the chip": ("esp32.Partition", "esp32.ULP", "esp32.PCNT", "esp32.idf_task_info"),
-    "of TLS, in virtual time": ("tls.server_side", "tls.load_cert_chain", "tls.getpeercert"),
+    "other parts of the chip": (
+        "esp32.Partition",
+        "esp32.ULP",
+        "esp32.PCNT",
+        "esp32.idf_task_info",
+        "machine.mem8",
+        "machine.mem16",
+        "machine.mem32",
+        "machine.dht_readinto",
+        "machine.I2CTarget",
+        "esp.flash_read",
+        "esp.flash_write",
+        "esp.flash_erase",
+        "esp.flash_user_start",
+        "esp.gpio_matrix_in",
+        "esp.gpio_matrix_out",
+    ),
+    "file systems of the program's own, consoles": ("os.VfsFat", "os.VfsLfs2", "os.dupterm"),
+    "of TLS, in virtual time": ("tls.server_side", "tls.getpeercert"),
 }
 """Names that a program asks for in vain, by what they are."""
 
 SIMPLER: Mapping[str, str] = {
-    "TLS": "it is a model in virtual time, without ciphers that might not meet, and in real time a handshake "
-    "takes none of a chip's 1 to 3 s",
+    "TLS": "it is a model in virtual time, without ciphers that might not meet or servers that ask for a "
+    "certificate, and in real time a handshake takes none of a chip's 1 to 3 s",
     "network.AP_IF": "nobody joins a board's own access point",
     "machine.freq": "computing takes as long at any frequency",
     "machine.lightsleep": "light sleep is a pause: the WLAN stays on, and nothing but its time ends it",
@@ -52,16 +69,23 @@ SIMPLER: Mapping[str, str] = {
     "esp32.idf_heap_info": "the memory outside MicroPython's heap is always the same",
     "esp32.raw_temperature": "the chip is always as warm",
     "neopixel.write": "lights that are written to are seen by nobody",
+    "_thread.stack_size": "calls may go 13 deeper in a thread than its stack on a chip holds",
+    "_thread.start_new_thread": "what a thread other than the main one computes takes no time in virtual "
+    "time and holds up all others in real time",
     "machine.disable_irq": "interrupts and other threads go on while they are disabled",
 }
 """By the name under which a board tells it: what happens here instead."""
 
 UNSEEN = (
-    "modem sleep, where a chip's file has no `beacon`: what comes to a board waits up to 300 ms for one",
-    "what other threads than the main one compute takes no time, nor does work in C beyond its calls",
+    "floats have 64 bits, and 32 on a chip: `1 / 3` prints more digits, what is above 3.4e38 is no infinity",
+    "`os.statvfs` tells of this machine's disk, where a board has no console (a serial line)",
+    "in real time a board takes this machine's time, which its report says: nothing of what a chip takes to "
+    "boot, join, compute, wake its radio (modem sleep), write to flash",
+    "in virtual time what a thread other than the main one computes without taking of the heap (with whole "
+    "numbers only) takes no time, nor does work in C beyond its calls",
+    "calls go 13 deeper in a thread than its stack on a chip holds (12 in 5 KB), for the modules that are C "
+    "there: told of threads that wait so deep, not of those that compute; and 136 in the main thread, for 46",
     "who prints more than the console's FIFO holds stops other threads too; in real time it takes nothing",
-    "collections that come by themselves take no time of their own; on average they are in that of computing",
-    "calls go deeper in a thread than on a chip: 57 where it holds 12 in its 5 KB (their number is limited)",
 )
 """What is otherwise than on a chip and nothing tells of."""
 

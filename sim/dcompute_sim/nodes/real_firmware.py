@@ -28,7 +28,7 @@ class _RealBoard(FirmwareProcess):
 
     def read_along(self, tap: ByteTap) -> None:
         """Show `tap` what crosses this board's link."""
-        self._machine.proxy.tap = tap
+        self._machine.read_along(tap)
 
     @property
     def stood_still(self) -> bool:

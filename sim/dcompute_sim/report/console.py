@@ -121,7 +121,8 @@ def _head(run: RunReport) -> Text:
     if started.mutants:
         head.append(f", mutant {', '.join(started.mutants)}", style="yellow")
     if started.emulator:
-        head.append(f"\nboards on {started.emulator}", "dim")
+        pace = ", in this machine's time: none of a chip's" if started.time == "real" else ""
+        head.append(f"\nboards on {started.emulator}{pace}", "dim")
     head.append(f"\n{_size(run)}, {plural(run.totals.deaths, 'reported death')}, {_duration(run)}", "dim")
     return head
 

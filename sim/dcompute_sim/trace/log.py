@@ -11,7 +11,7 @@ import msgspec
 
 from dcompute_sim.trace.event import Event
 from dcompute_sim.trace.event_types import EVENT_TYPES
-from dcompute_sim.trace.node_events import NodeMemory
+from dcompute_sim.trace.node_events import NodeMemory, NotModelled
 from dcompute_sim.trace.run_events import RunStarted
 
 _encoder = msgspec.json.Encoder()
@@ -94,9 +94,11 @@ def repeats(event: Event) -> bool:
     """Say whether a run that is repeated has this event again, to the byte: all but readings of memory.
 
     MicroPython's collector looks for what may be an address, and keeps some bytes more or less, depending on
-    where its process was loaded.
+    where its process was loaded; and what a thread takes of the heap, or of its stack, depends on the build.
     """
-    return not isinstance(event, NodeMemory)
+    return not isinstance(event, NodeMemory) and not (
+        isinstance(event, NotModelled) and event.name.startswith("_thread.")
+    )
 
 
 def encode_event(event: Event) -> bytes:

@@ -3,7 +3,13 @@
 import sys as _unix
 
 import _board
-from uos import chdir, getcwd, ilistdir, listdir, mkdir, remove, rename, rmdir, stat, statvfs, unlink
+from uos import mkdir, remove, rmdir, stat, statvfs, unlink
+from uos import chdir as _unix_chdir
+from uos import getcwd as _unix_getcwd
+from uos import ilistdir as _unix_ilistdir
+from uos import listdir as _unix_listdir
+from uos import rename as _unix_rename
+from vfs import VfsPosix as _VfsPosix
 from vfs import mount, umount
 
 sep = "/"
@@ -22,3 +28,64 @@ def uname():
 
 def sync():
     pass
+
+
+_root = ""  # of the flash, on the machine
+_machine = None
+_hidden = []  # names of what is mounted and flash on a board
+
+
+def mount_root(paths):
+    # The folder that we are in becomes "/". Other folders among `paths` are flash on a board: they are
+    # mounted beside it.
+    global _machine, _root
+    _root = getcwd()
+    _machine = _VfsPosix()
+    umount("/")
+    mount(_VfsPosix(_root), "/")
+    _unix_chdir("/")
+    for number, path in enumerate(paths):
+        if path == "lib":
+            paths[number] = "/lib"
+        elif path[:1] == "/":
+            name = ".%d" % number
+            paths[number] = "/" + name
+            mount(_VfsPosix(path), paths[number])
+            _hidden.append(name)
+
+
+def chdir(path):
+    # The port's VfsPosix looks for modules from its root on, wherever the program is: so the folder that it
+    # is in stands in the path by name.
+    before = getcwd()
+    _unix_chdir(path)
+    if _hidden:
+        for number, folder in enumerate(_unix.path):
+            if folder == (before if before != "/" else ""):
+                now = getcwd()
+                _unix.path[number] = now if now != "/" else ""
+                break
+
+
+def getcwd():
+    return _unix_getcwd() or "/"
+
+
+def ilistdir(path=""):
+    # As littlefs has it: name, kind, no inode, size.
+    for entry in _unix_ilistdir(path or "."):
+        if entry[0] not in _hidden:
+            found = stat(path + "/" + entry[0] if path else entry[0])
+            yield entry[0], found[0] & 0xF000, 0, found[6] if found[0] & 0x8000 else 0
+
+
+def listdir(*path):
+    return [name for name in _unix_listdir(*path) if name not in _hidden]
+
+
+def rename(old, new):
+    # The port's VfsPosix puts both paths together in one place, where its root is not the machine's.
+    if _machine:
+        _machine.rename(_root + old if old[:1] == "/" else old, _root + new if new[:1] == "/" else new)
+    else:
+        _unix_rename(old, new)

@@ -30,6 +30,7 @@ import _heap
 import _observe
 import _os
 import _sys
+import _thread_watch
 import _threads
 
 gc.collect()
@@ -42,14 +43,14 @@ for _name, _module in (("os", _os), ("sys", _sys)):
 import _tasks
 
 sys.modules["_asyncio"] = _tasks
+import _micropython
+
+sys.modules["micropython"] = _micropython
 sys.modules["gc"] = _gc
 sys.modules["tls"] = sys.modules["_tls"]
 if sys.argv[1] == "lockstep":
     import _flash_time
     import _imports
-    import _micropython
-
-    sys.modules["micropython"] = _micropython
 sys.modules["network"].radio.update(_config["radio"])
 _console_of = _config.get("console")  # only a board with a serial line has one
 if _console_of:
@@ -58,6 +59,8 @@ if _console_of:
     for _from, _to in _console_of["routes"]:
         _board.routes[tuple(_from)] = tuple(_to)
 sys.path[:] = _config["path"] + [_shims + "/frozen"]
+if not _console_of:
+    _os.mount_root(sys.path)
 import umqtt.simple  # frozen into the ESP32 port, so a board spends no heap on it
 
 _board.reserve = bytearray(_observe.WATCH_BYTES)  # so that the firmware has the same, watched or not
@@ -72,6 +75,7 @@ if _config["timing"]:
     _board.loading = _kernel.load
     _gc.collect = _kernel.collect
     _kernel.prepare_counting(_imports)
+_kernel.on_begin = _thread_watch.begins
 _kernel.crashed = lambda error: _observe.crashed("thread", error, _board)
 _names = _heap.fill_names(int(sys.argv[3]) if len(sys.argv) > 3 else None)
 _free = _heap.one_block()
@@ -87,6 +91,7 @@ if _console_of:
     _kernel.listen()  # boot.py may be over before an interrupt is heard that came while it began
 _kernel.power_on()  # tells the testbed, at once
 _board.watch = _observe.watch_node_core
+_kernel.watch(_thread_watch.waits, _thread_watch.runs)
 if _console_of:
     _repl.mount(*[_console_of[key] for key in ("root", "flash_bytes", "log", "fat", "power_left")])
     sys.path[:] = _console_of["path"] + [_shims + "/frozen"]

@@ -8,6 +8,8 @@ HARD_RESET = 2
 WDT_RESET = 3
 DEEPSLEEP_RESET = 4
 SOFT_RESET = 5
+SLEEP = 2
+DEEPSLEEP = 4
 PIN_WAKE = EXT0_WAKE = 2
 EXT1_WAKE = 3
 TIMER_WAKE = 4
@@ -60,6 +62,9 @@ def lightsleep(ms=None):
         raise AttributeError("the emulator's machine.lightsleep needs a time: nothing else would wake it")
     _board.simpler("machine.lightsleep")
     _kernel.sleep_us(ms * 1000)
+
+
+sleep = lightsleep
 
 
 def deepsleep(ms=None):
@@ -125,8 +130,11 @@ class Timer:
     def init(self, *, mode=PERIODIC, freq=-1, period=-1, tick_hz=1000, callback=None, hard=False):
         if hard:
             raise ValueError("hard Timers are not implemented")
+        period_us = int(1000000 / freq) if freq > 0 else period * 1000000 // tick_hz
+        if not period_us:
+            raise ValueError("Timer period is too short for this timer")
         self._run += 1
-        self._period_us = int(1000000 / freq) if freq > 0 else period * 1000000 // tick_hz
+        self._period_us = period_us
         _kernel.timers_used = True
         _kernel.start_new_thread(self._loop, (self._run, mode, self._period_us, callback))
 

@@ -12,11 +12,17 @@ AP_IF = 1
 MODE_11B = 1
 MODE_11G = 2
 MODE_11N = 4
+MODE_LR = 8
 AUTH_OPEN = 0
 AUTH_WEP = 1
 AUTH_WPA_PSK = 2
 AUTH_WPA2_PSK = 3
 AUTH_WPA_WPA2_PSK = 4
+AUTH_WPA2_ENTERPRISE = 5
+AUTH_WPA3_PSK = 6
+AUTH_WPA2_WPA3_PSK = 7
+AUTH_WAPI_PSK = 8
+AUTH_OWE = 9
 STAT_IDLE = 1000
 STAT_CONNECTING = 1001
 STAT_GOT_IP = 1010
@@ -26,6 +32,9 @@ STAT_WRONG_PASSWORD = 202
 STAT_ASSOC_FAIL = 203
 STAT_CONNECT_FAIL = 203
 STAT_HANDSHAKE_TIMEOUT = 204
+STAT_NO_AP_FOUND_W_COMPATIBLE_SECURITY = 210
+STAT_NO_AP_FOUND_IN_AUTHMODE_THRESHOLD = 211
+STAT_NO_AP_FOUND_IN_RSSI_THRESHOLD = 212
 
 _CONNECTION_FAIL = 205  # what a weak signal gives; status() shows it as a wrong password
 _ASSOC_LEAVE = 8  # after disconnect()
@@ -247,6 +256,13 @@ class WLAN:
     SEC_WPA_WPA2 = 4
     SEC_WPA3 = 6
     SEC_WPA2_WPA3 = 7
+    SEC_WPA2_ENT = 5
+    SEC_WAPI = 8
+    SEC_OWE = 9
+    PROTOCOL_DEFAULT = 7
+    PROTOCOL_LR = 8
+    BANDWIDTH_20 = 1
+    BANDWIDTH_40 = 2
 
     def __new__(cls, interface=STA_IF):
         if interface not in (STA_IF, AP_IF):
@@ -279,7 +295,7 @@ class WLAN:
         return self._config["active"] if self._ap else _sta.active
 
     def connect(self, ssid=None, key=None, *, bssid=None):
-        self._station()
+        # Of an access point's object, too, this is about the station, as are `disconnect` and `scan`.
         if bssid is not None and len(bssid) != 6:
             raise ValueError
         _sta.advance()
@@ -346,42 +362,57 @@ class WLAN:
 
     def ifconfig(self, parts=None):
         if parts is None:
-            return _address()
-        if parts == "dhcp":
+            return tuple(_point_address) if self._ap else _address()
+        if isinstance(parts, str):
+            if self._ap or parts != "dhcp":
+                raise ValueError("invalid arguments")
             _sta.static = None
-        elif isinstance(parts, str):
-            raise ValueError("invalid arguments")
         else:
             address, mask, gateway, dns = parts
-            _sta.static = (address, mask if isinstance(mask, str) else _mask(mask), gateway, dns)
+            self._set_address(address, mask if isinstance(mask, str) else _mask(mask), gateway, dns)
         return None
 
+    def _set_address(self, *parts):
+        if self._ap:
+            _point_address[:] = parts
+        else:
+            _sta.static = parts
+
     def ipconfig(self, param=None, **settings):
+        address = self.ifconfig()
+        if not settings:
+            if param is None:
+                raise TypeError("must query one param")
+            if param == "addr4":
+                return address[:2]
+            if param == "gw4":
+                return address[2]
+            if param == "dhcp4" and not self._ap:
+                return _sta.static is None
+            raise ValueError("unexpected key")
         if param is not None:
-            address = _address()
-            known = {"addr4": address[:2], "gw4": address[2], "dhcp4": _sta.static is None, "has_dhcp4": True}
-            if param not in known:
-                raise ValueError("unexpected key")
-            return known[param]
+            raise TypeError("can't specify pos and kw args")
+        if not self._ap:
+            address = _sta.static or address
+        ip, mask, gateway, dns = address
         for key in settings:
-            if key == "dhcp4":
-                if settings[key]:
+            value = settings[key]
+            if key == "dhcp4" and not self._ap:
+                if value:
                     _sta.static = None
             elif key == "addr4":
-                address = settings[key]
-                if isinstance(address, str):
-                    ip, _, bits = address.partition("/")
-                    mask = _mask(int(bits)) if bits else (_sta.static or _address())[1]
+                if isinstance(value, str):
+                    ip, _, bits = value.partition("/")
+                    mask = _mask(int(bits)) if bits else mask
                 else:
-                    ip, mask = address
-                _sta.static = (ip, mask) + (_sta.static or _address())[2:]
+                    ip, mask = value
+                self._set_address(ip, mask, gateway, dns)
             elif key == "gw4":
-                _sta.static = (_sta.static or _address())[:2] + (
-                    settings[key],
-                    (_sta.static or _address())[3],
-                )
+                gateway = value
+                self._set_address(ip, mask, gateway, dns)
             else:
                 raise ValueError("unexpected key")
+        return None
 
     def config(self, param=None, **settings):
         if param is not None and settings:
@@ -396,8 +427,13 @@ class WLAN:
                 self._station()
                 return _sta.reconnects - 1
             if param == "hostname":
+                self._station()
                 return hostname()
-            if param not in self._config:
+            if param == "ifname":
+                return "ap1" if self._ap else "st1"
+            if param in ("hidden", "security") and not self._ap:
+                raise OSError("AP required")
+            if param == "key" or param not in self._config:  # a key is told to nobody
                 raise ValueError("unknown config param")
             if param == "channel" and not self._ap and _sta.up() and _sta.signal():
                 return _sta.signal()[2]
@@ -414,11 +450,26 @@ class WLAN:
             elif name == "hostname":
                 hostname(settings[key])
             elif name in self._config:
-                self._config[name] = settings[key]
-                if name == "pm" and not self._ap:
-                    _board.report({"ev": "power_saving", "on": settings[key] != WLAN.PM_NONE})
+                self._configure(name, settings[key])
             else:
                 raise ValueError("unknown config param")
+        if self._ap and self._config["security"] and len(self._config["key"]) < _LEAST_KEY:
+            raise OSError("Wifi Invalid Password")
+
+    def _configure(self, name, value):
+        if name == "mac":
+            if len(value) != 6:
+                raise ValueError("invalid buffer length")
+            value = bytes(value)
+        elif name == "ssid":
+            value = _text(value)[:32]
+        elif name == "key":
+            value = _text(value)[:63]
+        elif name == "txpower":
+            value = int(value * 4) / 4
+        elif name == "pm" and not self._ap:
+            _board.report({"ev": "power_saving", "on": value != WLAN.PM_NONE})
+        self._config[name] = value
 
     def _station(self):
         if self._ap:
@@ -428,11 +479,36 @@ class WLAN:
 _ALIASES = {"essid": "ssid", "password": "key", "authmode": "security", "dhcp_hostname": "hostname"}
 _OF_POINTS = ("ssid", "key", "security", "hidden", "max_clients")
 _interfaces = {}  # one object each
-_configs = (
-    {"active": False, "pm": WLAN.PM_PERFORMANCE, "txpower": 20, "channel": 6, "protocol": 7, "mac": None},
-    {"active": False, "pm": WLAN.PM_PERFORMANCE, "txpower": 20, "channel": 1, "protocol": 7, "mac": None}
-    | {"ssid": "ESP_EMULATED", "key": "", "security": 0, "hidden": False, "max_clients": 4},
-)
+_LEAST_KEY = 8  # WPA's
+_OF_BOTH = {
+    "active": False,
+    "pm": WLAN.PM_PERFORMANCE,
+    "txpower": 20.0,
+    "protocol": 7,
+    "bandwidth": 2,
+    "mac": None,
+}
+_OF_A_POINT = {"ssid": "ESP_EMULATED", "key": "", "security": 0, "hidden": False, "max_clients": 4}
+_configs = (_OF_BOTH | {"channel": 6}, _OF_BOTH | {"channel": 1} | _OF_A_POINT)
+_point_address = ["192.168.4.1", "255.255.255.0", "192.168.4.1", "0.0.0.0"]  # ESP-IDF, esp_netif_defaults.h
+_dns = None  # set by the program
+
+
+def ipconfig(param=None, **settings):
+    # Of the board as a whole: whom it asks for names.
+    global _dns
+    if not settings:
+        if param is None:
+            raise TypeError("must query one param")
+        if param != "dns":
+            raise ValueError("unexpected key")
+        return _dns or _address()[3]
+    if param is not None:
+        raise TypeError("can't specify pos and kw args")
+    for key in settings:
+        if key != "dns":
+            raise ValueError("unexpected key")
+        _dns = settings[key]
 
 
 def hostname(name=None):

@@ -102,6 +102,8 @@ _charge_us = 0
 _branch_ns = 0
 _branches_ns = 0  # computed and not yet charged
 _collect_us = 0
+_collect_every_us = 1 << 29  # of computing
+_since_collected_us = 0
 tls_us = 0
 timed = False
 _waiting = True  # no turn may end while one begins or ends
@@ -125,12 +127,13 @@ def start(fd):
     _channel = io.open(fd, "r+b")
     config = json.loads(_channel.readline())
     random.seed(config["seed"])
-    global _branch_ns, _collect_us, timed, tls_us
+    global _branch_ns, _collect_us, _collect_every_us, timed, tls_us
     timing = config["timing"]
     if timing:
         timed = True
         _branch_ns = timing["branch_ns"]
         _collect_us = timing["collect_us"]
+        _collect_every_us = timing["collect_every_us"]
         tls_us = timing["tls_us"]
     return config
 
@@ -257,6 +260,7 @@ def _ship(n):
 def wait(op, a=0, b=0):
     # Hand the process back to the engine until this thread is granted again; returns the grant's result.
     global _charge_us, _filled, _running, _waiting, _written
+    _on_wait[_running > 0](0)
     if _lookers and _running not in _lookers:
         _wake_lookers()
     _waiting = True
@@ -273,12 +277,12 @@ def wait(op, a=0, b=0):
         _handover[thread].release()
         mine.acquire()
     _waiting = False
+    _on_run[me > 0](0)
     return _result
 
 
 def collect():
-    # As `gc.collect`, in the chip's time. What comes by itself takes nothing, for when that is differs
-    # between builds of MicroPython.
+    # As `gc.collect`, in the chip's time. What comes by itself is in `_charge`.
     freed = gc.collect()
     spend(_collect_us)
     return freed
@@ -290,11 +294,15 @@ def load(path):
 
 
 def _charge():
-    # What was computed since the last request.
-    global _branches_ns, _charge_us, _modules
+    # What was computed since the last request, and the collections that came of it: when they come by
+    # themselves here differs between builds of MicroPython. No branch for these: it would cost one.
+    global _branches_ns, _charge_us, _modules, _since_collected_us
     if timed:
-        _charge_us += _branches_ns // 1000
+        us = _branches_ns // 1000
         _branches_ns %= 1000
+        _since_collected_us += us
+        _charge_us += us + _since_collected_us // _collect_every_us * _collect_us
+        _since_collected_us %= _collect_every_us
         if len(sys.modules) != _modules:
             _modules = len(sys.modules)
             _charge_us += _imports.cost_us()
@@ -443,6 +451,11 @@ def watchdog(timeout_ms):
 
 
 crashed = None  # tells of an error that ended a thread; boot.py puts it here, for an import may need heap
+on_begin = None  # called by a thread other than the main one, with its stack's bytes; likewise
+_on_wait = _on_run = (
+    callable,
+    callable,
+)  # called with 0 by the main thread, by others: chosen without a branch
 stacks_bytes = 0  # of the threads that run
 _stack_of = {}  # thread -> bytes
 
@@ -458,6 +471,7 @@ def start_new_thread(function, args, kwargs=None, stack_bytes=0):
     # It must not need one local more: it would then begin with memory from the heap, which may be full.
     def body():
         gate.acquire()
+        on_begin(_stack_of[number])
         try:
             function(*args, **(kwargs or {}))
         except SystemExit:
@@ -469,6 +483,13 @@ def start_new_thread(function, args, kwargs=None, stack_bytes=0):
     _unix_thread.start_new_thread(body, ())
     ride(_SPAWN, number)
     return number
+
+
+def watch(on_wait, on_run):
+    # Have them called by threads other than the main one, when they wait and when they run again.
+    global _on_wait, _on_run
+    _on_wait = (callable, on_wait)
+    _on_run = (callable, on_run)
 
 
 def _leave(number):

@@ -417,9 +417,3 @@ class socket(io.IOBase):
         if self._room:
             _native.free(self._memory, self._room)
         self._memory = self._room = self._at = self._end = 0
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()

@@ -78,6 +78,8 @@ _SPARE_BYTES = 2048
 _spare = bytearray(_SPARE_BYTES)  # to obey it
 stdout = _unix_sys.stdout
 crashed = None  # tells of an error that ended a thread; boot.py puts it here, for an import may need heap
+on_begin = None  # called by a thread other than the main one, with its stack's bytes; likewise
+_on_wait = _on_run = int  # called by these threads when they wait, and when they run again
 _EPOCH_2000_US = 946684800000000
 
 
@@ -89,6 +91,8 @@ def leave():
     try:
         if get_ident() == _main:
             _main_is = _WAITS
+        else:
+            _on_wait()
         _gil_of = None
         _gil.release()
     except KeyboardInterrupt:
@@ -114,6 +118,8 @@ def enter():
         _turn.release()
         if me == _main:
             _main_is = _RUNS
+        else:
+            _on_run()
     except KeyboardInterrupt:
         recover()
         raise
@@ -406,10 +412,18 @@ def watchdog(timeout_ms):
 stacks_bytes = 0  # of the threads that run
 
 
+def watch(on_wait, on_run):
+    # Have them called by threads other than the main one, when they wait and when they run again.
+    global _on_wait, _on_run
+    _on_wait = on_wait
+    _on_run = on_run
+
+
 def start_new_thread(function, args, kwargs=None, stack_bytes=0):
     def body():
         global stacks_bytes
         enter()
+        on_begin(stack_bytes)
         try:
             function(*args, **(kwargs or {}))
         except SystemExit:

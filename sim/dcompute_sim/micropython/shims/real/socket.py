@@ -233,9 +233,3 @@ class socket(io.IOBase):
             ready = poller.poll(0)
             return ready[0][1] if ready else 0
         return -1
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
