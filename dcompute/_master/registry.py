@@ -190,9 +190,10 @@ class Registry:
         record = self._speaking(message.node_id, message.inc)
         if record is None:
             return []
-        _, claimed = self._doubts.claims.pop(message.node_id, (0.0, None))
-        if claimed is not None and claimed.inc == message.inc:
-            self._descriptions.take(record, claimed)
+        if message.node_id in self._doubts.claims:
+            _, claimed = self._doubts.claims.pop(message.node_id)
+            if claimed.inc == message.inc:
+                self._descriptions.take(record, claimed)
         self._descriptions.take(record, message)
         if retained and record.heard:
             return []  # live traffic has overtaken the retained copy

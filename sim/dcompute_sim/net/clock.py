@@ -8,8 +8,8 @@ callback list.
 from __future__ import annotations
 
 import contextlib
-import heapq
 from collections.abc import Callable
+from heapq import heapify, heappop, heappush
 from typing import Any
 
 from simpy import Environment, Event
@@ -71,7 +71,7 @@ class Clock:
         timer._clock, timer._fn, timer.callbacks = self, fn, _FIRE
         due_s = env._now + delay_s if delay_s > 0 else env._now
         entry: Any = (due_s, NORMAL, next(env._eid), timer)  # an event, to SimPy
-        heapq.heappush(env._queue, entry)
+        heappush(env._queue, entry)
         return timer
 
     def call_at(self, when_s: float, fn: Callable[[], object]) -> Timer:
@@ -81,7 +81,7 @@ class Clock:
     def run_until(self, end: Event) -> None:
         """Run the environment until `end` has happened: SimPy's `run` with its `step` in the same loop, which
         is a tenth of what a short run takes."""
-        env, queue, pop = self.env, self.env._queue, heapq.heappop
+        env, queue, pop = self.env, self.env._queue, heappop
         end.callbacks.append(StopSimulation.callback)
         with contextlib.suppress(StopSimulation):
             while queue:
@@ -104,7 +104,7 @@ class Clock:
         queue = self.env._queue
         if self._cancelled > _COMPACT_ABOVE and self._cancelled * 2 > len(queue):
             queue[:] = [entry for entry in queue if not _is_cancelled(entry[3])]
-            heapq.heapify(queue)  # entries are totally ordered, so the order of what remains does not change
+            heapify(queue)  # entries are totally ordered, so the order of what remains does not change
             self._cancelled = 0
 
 

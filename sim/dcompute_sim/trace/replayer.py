@@ -162,6 +162,12 @@ class Replay:
                 state.at_work.add(task)
             case TaskFinished(node=node, task=task):
                 self.nodes[node].at_work.discard(task)
+            case WireOpened(node=node, conn=conn):
+                self.nodes[node].conn = conn
+            case NodeStarted(node=node):
+                self._link(node, "disconnected")
+                self.nodes[node].waiting.clear()
+                self.nodes[node].at_work.clear()
             case NodeConnecting(node=node):
                 self._link(node, "connecting")
             case NodeSubscribing(node=node):
@@ -171,15 +177,9 @@ class Replay:
             case NodeDisconnected(node=node, inc=inc):
                 if self.nodes[node].inc in ("", inc):
                     self._link(node, "disconnected")
-            case NodeStarted(node=node):
-                self._link(node, "disconnected")
-                self.nodes[node].waiting.clear()
-                self.nodes[node].at_work.clear()
             case NodeStopped(node=node, how=how):
                 if how != "hang":
                     self._link(node, "off")
-            case WireOpened(node=node, conn=conn):
-                self.nodes[node].conn = conn
             case WireStalled(node=node, conn=conn):
                 self.nodes[node].stalled.add(conn)
             case WireResumed(node=node, conn=conn):

@@ -226,8 +226,10 @@ def _check_size(topic: bytes) -> None:
 
 def encode_length(length: int) -> bytes:
     """Return the remaining length of a fixed header (2.2.3)."""
-    if length < 128:
+    if length < 1 << 7:
         return bytes((length,))
+    if length < 1 << 14:  # nearly all that are longer than that
+        return bytes((length & 127 | 128, length >> 7))
     encoded = bytearray()
     while length > 127:
         encoded.append(length & 127 | 128)
