@@ -173,3 +173,11 @@ def test_what_is_there_is_found(name: str) -> None:
 @pytest.mark.parametrize("name", ["dcompute.nothing", "dcompute_sim.gate", "dcompute_sim.rng.Dice"])
 def test_what_is_not_there_is_missed(name: str) -> None:
     assert not resolves(name)
+
+
+@pytest.mark.parametrize("package", ["dcompute", "sim/dcompute_sim"])
+def test_the_architecture_page_says_of_each_module_what_it_is(package: str) -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    here = {path.removeprefix(f"{package}/") for path in tracked() if path.startswith(f"{package}/")}
+    modules = {name for name in here if "/" not in name and not name.startswith("__") and name != "py.typed"}
+    assert {name for name in modules if not re.search(rf"(?<![\w/]){re.escape(name)}(?!\w)", page)} == set()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from benchmarks.mutants.catalogue import PARTS, ROOT, SourceMutant, catalogue, mutated
@@ -20,6 +22,16 @@ def test_there_are_enough_and_no_two_are_alike() -> None:
     assert len({(m.part, m.edit) for m in ALL}) == len(ALL)
     touched = {mutant.edit.file for mutant in ALL}
     assert {"dcompute/worker.py", "dcompute/_ota/progress.py", "firmware/launcher.py"} <= touched
+
+
+def test_the_architecture_page_counts_those_that_have_a_catcher() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    told = re.search(
+        r"Of (\d+) that somebody could notice \((\d+) in .*?, (\d+) in .*?; (\d+) on boards\)", text
+    )
+    caught = [sum(bool(mutant.caught_by) for mutant in catalogue(part)) for part in PARTS]
+    assert told is not None
+    assert [int(number) for number in told.groups()] == [sum(caught), *caught]
 
 
 @pytest.mark.parametrize("mutant", ALL, ids=lambda mutant: mutant.name)
