@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from dcompute_sim import trace as t
+from dcompute_sim.brokers.model.broker_history import BrokerHistory
 from dcompute_sim.page.page_server import PageServer, Site, serving
 from dcompute_sim.page.shown_run import Facts, ShownRun
 from dcompute_sim.report.run_report import judged
@@ -44,10 +45,12 @@ def run_of(nodes: int) -> ShownRun:
     """The quickstart with so many nodes, in virtual time, as `dcompute view` shows it."""
     overrides = (f"vars.nodes={nodes}",)
     scenario = load(find("quickstart"), overrides)
-    options = RunOptions(reference="quickstart", time="virtual", overrides=overrides)
+    history = BrokerHistory()
+    options = RunOptions(reference="quickstart", time="virtual", overrides=overrides, broker_history=history)
     outcome = run_scenario(scenario, options)
     report = judged(scenario.expect, outcome.trace.events, description=scenario.description)
-    return ShownRun(Facts(report.name, report.description, report.started), report.events, report)
+    facts = Facts(report.name, report.description, report.started)
+    return ShownRun(facts, report.events, report, lambda: history)
 
 
 def measure() -> list[Figure]:

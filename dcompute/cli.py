@@ -2,9 +2,49 @@
 
 `main` is the entry point and `app` the Typer application; the testbed adds its own commands to it. `grouped`
 lets several commands share options as dataclasses; `Connection` is the one that says how a broker is reached.
+
+The others are loaded when asked for, so that `main` is there before anything that takes its time: until the
+command begins there is nothing to clear away, and Ctrl-C just ends it, without a traceback out of an import.
 """
 
-from dcompute._cli.app import Connection, app, main, password_for
-from dcompute._cli.options import grouped
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dcompute._cli.app import Connection, app, password_for
+    from dcompute._cli.options import grouped
 
 __all__ = ["Connection", "app", "grouped", "main", "password_for"]
+
+_HOME = {
+    "Connection": "dcompute._cli.app",
+    "app": "dcompute._cli.app",
+    "grouped": "dcompute._cli.options",
+    "password_for": "dcompute._cli.app",
+}
+
+
+def main() -> None:
+    """Run the command that the words of the command line ask for."""
+    heard = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # else it is ignored, as by nohup
+    if heard:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from dcompute._cli.app import loaded
+
+    command = loaded()
+    if heard:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    command()
+
+
+def __getattr__(name: str) -> Any:
+    """Load a name that this module offers when it is first asked for."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value

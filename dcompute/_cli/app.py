@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -143,9 +143,14 @@ def node(
         typer.Option(help="A module whose functions are called by name; repeatable."),
     ] = None,
     concurrency: Annotated[int, typer.Option(min=1, help="Tasks at a time.")] = 1,
-    isolation: Annotated[Isolation, typer.Option(help="Where the work is done.")] = Isolation.THREAD,
+    isolation: Annotated[
+        Isolation,
+        typer.Option(
+            help="Where the work is done: in a thread of this process, or in one that can be ended."
+        ),
+    ] = Isolation.THREAD,
     time_limit: Annotated[
-        float | None, typer.Option(min=0.1, help="Seconds after which a process is ended.")
+        float | None, typer.Option(min=0.1, help="With --isolation process: seconds after which it is ended.")
     ] = None,
     drain: Annotated[float, typer.Option(min=0, help="Seconds for what is at work, on SIGTERM.")] = 30.0,
     node_id: Annotated[str | None, typer.Option(help="Default: host name and slot.")] = None,
@@ -354,10 +359,10 @@ def _add_testbed() -> None:
     app.registered_groups += [g for g in testbed.registered_groups if g not in app.registered_groups]
 
 
-def main() -> None:
-    """Entry point of the `dcompute` command."""
+def loaded() -> Callable[[], object]:
+    """Load what the words of the command line ask for; what is returned carries it out."""
     if os.environ.get("NO_COLOR"):
         os.environ["TERM"] = "dumb"  # help and errors are rich's, which keeps bold and dim under NO_COLOR
     if not sys.argv[1:2] or sys.argv[1] not in _PRODUCTION:
         _add_testbed()
-    app()
+    return typer.main.get_command(app)

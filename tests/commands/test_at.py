@@ -55,6 +55,7 @@ def test_a_fault_and_what_the_master_still_believes(trace: Path) -> None:
     assert "retained 1 dead, 1 ready" in broker
     (_, line) = said(trace, "30s", "--node", "py-1")
     assert "the master believes dead" in line
+    assert said(trace, "2h")[0].startswith("7200.000000 s, when the run was over since 41.0 s: broker up")
     assert re.search(r"; no connection; tasks under way to it: t\.\S+ \(since 20\.5 s\)$", line)
 
 

@@ -104,3 +104,25 @@ def _cwd(process: Path) -> Path:
 
 def _state(process: Path) -> str:
     return (process / "stat").read_text().rpartition(") ")[2][0]
+
+
+INTERRUPTED_WHILE_LOADING = """\
+import os, signal, sys
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == MODULE:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupting())
+from dcompute.cli import main
+sys.argv = ["dcompute", "run", "quickstart"]
+main()
+"""
+
+
+@pytest.mark.parametrize("module", ["typer", "dcompute_sim.commands.run_command"])
+def test_ctrl_c_while_the_command_is_being_loaded_just_ends_it(module: str) -> None:
+    code = INTERRUPTED_WHILE_LOADING.replace("MODULE", repr(module))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=PATIENCE_S)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"", b"")

@@ -56,7 +56,8 @@ def at(
         shown = [node]
     broker = "up" if replay.broker_is_up else "down"
     master = "connected" if replay.master_is_connected else "not connected"
-    typer.echo(f"{at_us / 1e6:.6f} s: broker {broker}, master {master}")
+    over = f", when the run was over since {seconds(events[-1].t_s)}" if at_us > events[-1].t_us else ""
+    typer.echo(f"{at_us / 1e6:.6f} s{over}: broker {broker}, master {master}")
     if node is None:
         typer.echo(_of_broker(traffic))
     width = max(map(len, shown), default=0)

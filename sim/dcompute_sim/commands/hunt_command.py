@@ -41,7 +41,7 @@ def hunt(
     *,
     how: o.How,
     for_: Annotated[
-        str | None, typer.Option("--for", help="End after this time, such as 5min. --seed: of the hunt.")
+        str | None, typer.Option("--for", help="End after this time, such as 5min. The seed is the hunt's.")
     ] = None,
     runs: Annotated[int | None, typer.Option(min=1, help="End after this many runs.")] = None,
     chance: Annotated[

@@ -36,9 +36,12 @@ Names = Annotated[
     list[str] | None,
     typer.Argument(help="Scenario files, folders of them, or names of scenarios that ship with dcompute."),
 ]
-TimeOption = Annotated[Time | None, typer.Option("--time", help="Over what the scenario says.")]
-Seed = Annotated[int | None, typer.Option(min=0, help="Over the scenario's own.")]
-Overrides = Annotated[list[str] | None, typer.Option("--set", help="Override, as fleet.esp.count=50.")]
+TimeOption = Annotated[Time | None, typer.Option("--time", help="Instead of what the scenario says.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Instead of the scenario's own.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Another value for a key of the scenario, as fleet.esp.count=50; repeatable."),
+]
 Plain = Annotated[bool, typer.Option("--plain", help="No colour and no lines: for log files.")]
 
 
@@ -50,8 +53,7 @@ class How:
         FirmwareTarget | None,
         typer.Option(
             "--target",
-            help="As what the firmware groups run: sim (virtual time), emulator (real time), "
-            "board (hardware).",
+            help="What firmware groups run on: sim (virtual time), emulator (real time), board (hardware).",
         ),
     ] = None
     boards: Annotated[
@@ -61,7 +63,7 @@ class How:
     broker: Annotated[
         str | None,
         typer.Option(
-            help=f"Over what the scenario says. In virtual time a model of one: {', '.join(PROFILES)}. "
+            help=f"Instead of what the scenario says. In virtual time a model of one: {', '.join(PROFILES)}. "
             f"In real time {', '.join(KINDS)}, or mqtt://host:port for one that runs."
         ),
     ] = None

@@ -27,7 +27,7 @@ def check(
     ] = None,
     broker: Annotated[str, typer.Option(help="embedded, mosquitto, model or mqtt://host:port.")] = "embedded",
     tasks: Annotated[int, typer.Option(min=10, help="How many tasks it is given.")] = 1000,
-    baud: Annotated[int, typer.Option(min=300, help="Rate of the serial line.")] = 115_200,
+    baud: Annotated[int, typer.Option(min=300, help="Rate of the serial line, in baud.")] = 115_200,
     rts: Annotated[
         bool, typer.Option("--rts", help="Reset it by RTS, wired to EN, not at its prompt.")
     ] = False,

@@ -56,7 +56,7 @@ def status() -> None:
 def run(
     files: Annotated[list[Path], typer.Argument(help="Folders and files that go on the board.")],
     entry: Annotated[str | None, typer.Option(help="Program to run instead of main.py.")] = None,
-    heap_kib: Annotated[int, typer.Option(help="Heap of the firmware.")] = DEFAULT_HEAP_BYTES // 1024,
+    heap_kib: Annotated[int, typer.Option(help="Heap of the firmware, in KiB.")] = DEFAULT_HEAP_BYTES // 1024,
     mac: Annotated[str, typer.Option(help="The board's unique id.")] = "02:00:00:00:00:01",
 ) -> None:
     """Run firmware on an emulated board, in real time, until its program ends or Ctrl-C.

@@ -34,20 +34,24 @@ def figures(memory: HeldMemory) -> dict[str, int]:
     }
 
 
+def summary(memory: HeldMemory) -> dict[str, object]:
+    """Tell it in figures alone."""
+    return {"figures": figures(memory), "statuses": statuses(memory.retained.values())}
+
+
 def panel(memory: HeldMemory, node: str) -> dict[str, object]:
     """Tell it in figures and rows, as plain data; the rows of `node`, and of whatever waits, stand first."""
     clients = [*memory.sessions, *(it for it in memory.dropped if it not in memory.sessions)]
     first = [it for it in clients if it == node or _is_remarkable(memory, it)]
     own = [it for it in memory.retained if node in it.split("/")] if node else []
     return {
-        "figures": figures(memory),
+        **summary(memory),
         "sessions": [_row(memory, client) for client in _first(first, clients)],
         "of_sessions": len(clients),
         "retained": [
             [printable(topic), _text(memory.retained[topic])] for topic in _first(own, memory.retained)
         ],
         "of_retained": len(memory.retained),
-        "statuses": statuses(memory.retained.values()),
     }
 
 

@@ -172,13 +172,14 @@ class _Picture(_Guarded):
 
 
 class _State(_Guarded):
-    """The state at a time (`t`), at a position (`at`), or steps away from one (`at`, `by`, `to`)."""
+    """The state at a time (`t`), at a position (`at`), or steps away from one (`at`, `by`, `to`); `sessions`:
+    with what the broker holds."""
 
     def get(self) -> None:
         run, node = self.run, self.get_query_argument("node", "")
         at = self.get_query_argument("at", None)
-        t_us = self.number("t", 0) if at is None else None
-        position = self.number("at", 0) if t_us is None else run.index.position_at(t_us)
+        t_us = self.number("t", 0) if at is None or self.get_query_argument("t", "") else None
+        position = run.index.position_at(t_us or 0) if at is None else self.number("at", 0)
         by = self.number("by", 0)
         if by:
             step = self.get_query_argument("to", "event")
@@ -188,7 +189,8 @@ class _State(_Guarded):
             way: Literal[-1, 1] = 1 if by > 0 else -1
             for _ in range(min(abs(by), _MOST_STEPS)):
                 position = run.step(position, way, to, self.get_query_argument("only", ""))
-        self.answer(run.state(position, node, None if by else t_us))
+        sessions = self.number("sessions", 0) > 0
+        self.answer(run.state(position, node, None if by else t_us, sessions=sessions))
 
 
 class _SearchAnswer(_Guarded):

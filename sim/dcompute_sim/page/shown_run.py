@@ -18,7 +18,7 @@ import msgspec
 from dcompute.parts import printable
 from dcompute_sim import trace as t
 from dcompute_sim.brokers.model.broker_history import BrokerHistory, HeldMemory
-from dcompute_sim.page.broker_panel import IN_REAL_TIME, BrokerSource, panel, session_words
+from dcompute_sim.page.broker_panel import IN_REAL_TIME, BrokerSource, panel, session_words, summary
 from dcompute_sim.page.index import StepTo, TraceIndex, TraceState, node_of
 from dcompute_sim.report.columns import changes, columns
 from dcompute_sim.report.console import WORD
@@ -177,12 +177,15 @@ class ShownRun:
         now = {"end": max(self.index.end_us, self.now_us), "events": len(self.index)}
         return msgspec.json.encode({**picture, **now})
 
-    def state(self, position: int, node: str = "", t_us: int | None = None) -> dict[str, object]:
+    def state(
+        self, position: int, node: str = "", t_us: int | None = None, *, sessions: bool = False
+    ) -> dict[str, object]:
         """Return what everyone was and held after the event at this position, and the events about it.
 
         Args:
             node: tell more of this one, and show its events only.
             t_us: how long after it; the broker may have done something since.
+            sessions: tell also what the broker holds of each client, and what it retains.
         """
         moment = self.index.moment(position)
         replay, traffic = moment.replay, moment.traffic
@@ -196,7 +199,11 @@ class ShownRun:
             "position": moment.position,
             "of": len(self.index),
             "t": at_us,
-            "held": panel(held, node) if isinstance(held, HeldMemory) else held,
+            "held": held
+            if not isinstance(held, HeldMemory)
+            else panel(held, node)
+            if sessions
+            else summary(held),
             "broker": {
                 "up": replay.broker_is_up,
                 "connections": sum(map(len, traffic.connections.values())),

@@ -60,9 +60,14 @@ def serve(
             help="A broker that each board reaches through its own fault proxy: mqtt://host:port.",
         ),
     ] = None,
-    baud: Annotated[int | None, typer.Option(min=300, help="Rate of the line; default: no limit.")] = None,
-    noise: Annotated[float, typer.Option(min=0, max=1, help="Part of all bytes that is spoilt.")] = 0.0,
-    heap_kib: Annotated[int, typer.Option(min=32, help="Heap of the firmware.")] = DEFAULT_HEAP_BYTES // 1024,
+    baud: Annotated[
+        int | None, typer.Option(min=300, help="Rate of the line, in baud; default: no limit.")
+    ] = None,
+    noise: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of all bytes that is spoilt, from 0 to 1.")
+    ] = 0.0,
+    heap_kib: Annotated[int, typer.Option(min=32, help="Heap of the firmware, in KiB.")] = DEFAULT_HEAP_BYTES
+    // 1024,
     mac: Annotated[str, typer.Option(help="The first board's unique id; the next counts on.")] = (
         "02:00:00:00:00:01"
     ),

@@ -12,26 +12,26 @@ export async function ask(path, what = {}) {
   return JSON.parse(body);
 }
 
-/** The text beside one run. `go({position, node, us})` leads to another moment or node. */
+/** The text beside one run. `go({position, node, us})` leads to another moment or node, `again()` asks for this one. */
 export class MomentPanel {
-  constructor(box, number, name, lanes, go) {
-    Object.assign(this, { number, lanes, go, state: null, only: "" });
+  constructor(box, number, name, lanes, go, again) {
+    Object.assign(this, { number, lanes, go, state: null });
     box.append(this.root = element("div"));
     this.root.innerHTML = `
       <details open><summary><h2></h2></summary><div class="chips"></div></details>
+      <details><summary><h2>Broker</h2></summary><div class="broker"></div></details>
       <details open><summary><h2>Node</h2></summary><div class="node"></div></details>
       <details open><summary><h2>Nodes</h2></summary><div class="scroll nodes" role="region" tabindex="0"></div></details>
-      <details><summary><h2>Broker</h2></summary><div class="broker"></div></details>
       <details><summary><h2>Under way</h2></summary><div class="scroll under-way" role="region" tabindex="0" aria-label="messages under way"></div></details>
       <details open><summary><h2>Events</h2></summary><div class="scroll events" role="region" tabindex="0"></div></details>`;
-    const [first, node, nodes, broker, underWay, events] = this.root.children;
+    const [first, broker, node, nodes, underWay, events] = this.root.children;
     this.title = first.querySelector("h2");
     this.name = name;
     this.chips = first.querySelector(".chips");
     this.node = node.querySelector(".node");
     this.nodeBox = node;
     this.brokerBox = broker;
-    broker.addEventListener("toggle", () => this.drawBroker());
+    broker.addEventListener("toggle", () => { if (broker.open) again(); });
     this.underWayBox = underWay;
     underWay.addEventListener("toggle", () => this.drawUnderWay());
     this.nodes = nodes.querySelector(".scroll");
@@ -72,13 +72,16 @@ export class MomentPanel {
     this.drawEvents();
   }
 
-  /** What the broker holds of whom, and what it retains; the tables are drawn when somebody looks. */
+  /** Whether somebody looks at what the broker holds: only then it is asked for, and drawn. */
+  get sessions() { return Number(this.brokerBox.open); }
+
+  /** What the broker holds of whom, and what it retains. */
   drawBroker() {
     if (!this.state) return;
     const { held, broker } = this.state, box = this.brokerBox, known = held?.figures;
     const figures = known && Object.entries(known).filter(([name, n]) => n || !["of absent clients", "retained"].includes(name));
     box.querySelector("h2").textContent = known ? `Broker: ${broker.up ? figures.map(([name, n]) => `${count(n)} ${name}`).join(", ") : "down"}` : "Broker";
-    if (!box.open) return;
+    if (!box.open || known && !held.sessions) return;
     const names = new Set(this.lanes.data.nodes), named = (name) => names.has(name) ? link(name, () => this.go({ node: name })) : name;
     box.querySelector(".broker").replaceChildren(...(known ? [
       ...table("sessions at the broker", ["client", "session", "in flight", "queued", "dropped", "subscriptions"],

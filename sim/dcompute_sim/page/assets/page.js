@@ -40,10 +40,10 @@ const query = (words) => Object.entries(words).map(([key, value]) => `${key}=${e
 /** Show the state that `words` ask of the first run, and of the second at the same time. */
 const show = newest(async (wish) => {
   const began = performance.now(), words = typeof wish === "function" ? wish() : wish;
-  const state = await ask(`state?${query({ run: 0, node, ...words })}`);
+  const state = await ask(`state?${query({ run: 0, node, sessions: runs[0].panel.sessions, ...words })}`);
   us = words.t ?? state.t;
   place(0, state);
-  for (let number = 1; number < runs.length; number++) place(number, await ask(`state?${query({ run: number, node, t: us })}`));
+  for (let number = 1; number < runs.length; number++) place(number, await ask(`state?${query({ run: number, node, sessions: runs[number].panel.sessions, t: us })}`));
   drawNow();
   document.body.dataset.step = (performance.now() - began).toFixed(1); // for tests and benchmarks
   document.body.dataset.position = state.position;
@@ -90,7 +90,7 @@ function go({ position, us: t, node: name }) {
   else again();
 }
 
-const again = () => show(following ? { t: endUs() } : { at: runs[0].position });
+const again = () => show(() => following ? { t: endUs() } : { at: runs[0].position, t: Math.round(us) });
 
 function choose(name) {
   node = runs.some((run) => run.lanes.data.nodes.includes(name)) ? name : "";
@@ -151,7 +151,7 @@ async function start() {
       onPick: (lane, t) => go({ us: t, node: lane === null || lane < 0 ? "" : lanes.nameOf(lane) }),
       onShown: (shown, of) => { $("shown").textContent = `${count(shown)} of ${count(of)} nodes`; runs[number]?.panel.drawNodes(); } });
     const run = { about: told, lanes, position: -1, names: new Set(lanes.data.nodes) };
-    run.panel = new MomentPanel($("moments"), number, two ? `${told.name}: ` : "", lanes, go);
+    run.panel = new MomentPanel($("moments"), number, two ? `${told.name}: ` : "", lanes, go, () => again());
     plotBox.addEventListener("keydown", laneKeys);
     runs.push(run);
   });
