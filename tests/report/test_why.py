@@ -209,6 +209,20 @@ def test_why_unfinished_the_master_was_cut_off() -> None:
     assert "tasks never sent: no answer from broker:1883 within 10 s." in said
 
 
+def test_why_unfinished_the_disk_of_the_journal_was_full() -> None:
+    said = _console(
+        fleet={"py": {"count": 2, "keepalive": "10s"}},
+        workload=[{"tasks": 3, "rate": "1/s", "at": "5s"}],
+        faults=[{"kind": "disk_full", "at": "2s"}],
+        expect=["all_tasks_finished", {"latency": {"within": "5s"}}],
+    )
+    assert (
+        "disk_full-1 went on when the run ended, since 2 s. 3 tasks never sent: the executor never took"
+        in said
+    )
+    assert "What would put it to the test" not in said, "there is a stream of tasks"
+
+
 def test_why_away_the_broker_would_not_have_them() -> None:
     said = _console(
         tls={"certificate": "expired"},
@@ -406,6 +420,15 @@ def test_two_without_a_reason_have_not_the_same_one() -> None:
     assert "same reasons" not in out.getvalue()
 
 
+def test_that_every_task_failed_is_told_even_if_each_has_its_result() -> None:
+    said = _console(
+        fleet={"py": {"count": 2, "keepalive": "10s", "fail_rate": "100%"}},
+        workload=[{"tasks": 3, "rate": "1/s", "at": "5s"}],
+        expect=["all_tasks_finished"],
+    )
+    assert "3 of 3 tasks finished, 0 sent again, 3 with an error for a result" in said
+
+
 def test_what_held_needs_no_reason() -> None:
     made = Scenario.model_validate(
         {
@@ -447,6 +470,16 @@ def test_why_out_of_order_who_waited() -> None:
     assert re.search(
         r"py-1 took \S+ \(priority 1\) at [\d.]+ s while \S+ \(priority 10\) waited there", said
     ), said
+
+
+def test_why_dead_a_node_is_named_once_however_often_it_died() -> None:
+    said = _console(
+        broker="mosquitto",
+        fleet={"py": {"count": 2, "keepalive": "10s"}},
+        faults=[{"kind": "clone", "at": "10s", "select": {"names": ["py-1"]}}],
+        expect=["dead_within"],
+    )
+    assert re.search(r"\d\d deaths without a fault that explains it: py-1\.", said)
 
 
 def test_why_dead_a_stranger_said_so_of_an_older_connection() -> None:

@@ -24,7 +24,8 @@ class AllTasksFinished(Check):
     these are counted. Undecided when results that name no task may be the ones that are missing, and when no
     task was sent and at the end no node was connected, and known to the master, that could have had one.
 
-    Limit: judges that a result came, not what it says (see results_match).
+    Limit: judges that a result came, not what it says (see results_match); how many say that the task failed
+    is told.
     """
 
     name: ClassVar[str] = "all_tasks_finished"
@@ -46,6 +47,7 @@ class AllTasksFinished(Check):
             "ended_otherwise": otherwise,
             "sent_again": sum(len(task.sent) > 1 for task in wanted.values()),
             "sends": sum(len(task.sent) for task in wanted.values()),
+            "with_error": sum(_ended_in_error(task) for task in wanted.values()),
         }
         if not wanted:
             return inconclusive("no task was sent", figures)
@@ -57,6 +59,8 @@ class AllTasksFinished(Check):
             f"{figures['finished']} of {number_of(len(wanted), 'task')} finished, "
             f"{figures['sent_again']} sent again"
         )
+        if figures["with_error"]:
+            told += f", {figures['with_error']} with an error for a result"
         if otherwise:
             told += f", {otherwise} ended otherwise by their terms"
         nameless = unnamed(trace)
@@ -85,6 +89,11 @@ def _somebody_is_there(trace: Sequence[Event]) -> bool:
     """Tell whether a node could have had a task at the end: that it had none is what this check is for."""
     finals = (event for event in trace if isinstance(event, FinalNode))
     return any(final.connected and final.master_status not in _GONE for final in finals)
+
+
+def _ended_in_error(task: Task) -> bool:
+    """Say whether whoever ran it, each time, had an error to tell."""
+    return bool(task.results and task.finished) and not any(event.ok for event in task.finished)
 
 
 def _ended_by_its_terms(task: Task) -> bool:

@@ -48,6 +48,8 @@ def why(events: Sequence[t.Event], result: Result) -> list[str]:
         return []
     told = [*not_booted(events), *away(events)]
     explain = _OF.get(result.name)
+    if explain is late and result.outcome.status is Status.INCONCLUSIVE:
+        explain = unfinished  # none got so far that it could be late
     reasons = explain(events, result) if explain else []
     advised = reasons and explain is unfinished  # there were tasks: to ask for some is no advice
     known = CHECKS.get(result.name)

@@ -67,7 +67,8 @@ def _by_cause(history: History, result: Result) -> list[str]:
     if otherwise:
         told.append(f"{plural(otherwise, 'death')} after an outage, a stop or a lost connection")
     if none:
-        told.append(f"{plural(len(none), 'death')} without a fault that explains it: {named(none)}")
+        whose = named(list(dict.fromkeys(none)))
+        told.append(f"{plural(len(none), 'death')} without a fault that explains it: {whose}")
     return ["; ".join(told)] if told else []
 
 

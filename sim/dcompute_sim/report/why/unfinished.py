@@ -136,9 +136,11 @@ def _unsent(count: int, replay: Replay, history: History, events: Sequence[t.Eve
     """Tell why an executor kept tasks: as it says itself; or nobody was left, or all had as many as they
     take."""
     told = f"{plural(count, 'task')} never sent"
-    says = next((it.error for it in events if isinstance(it, t.ExecutorAnswered) and it.error), "")
-    if says:
+    answers = [it for it in events if isinstance(it, t.ExecutorAnswered)]
+    if says := next((it.error for it in answers if it.error), ""):
         return f"{told}: {says}"
+    if answers and not any(it.values.get("waiting") for it in answers):
+        return f"{told}: the executor never took them in"
     nodes = [node for node in history.stories if node]
     away = [node for node in nodes if replay.nodes[node].link != "connected"]
     if len(away) < len(nodes) or not nodes:
