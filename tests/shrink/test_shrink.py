@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from dcompute_sim.checks import Status
+from dcompute_sim.checks.check import failed
+from dcompute_sim.checks.verdict import Result, Verdict
 from dcompute_sim.faults import Fault, NodeFault
 from dcompute_sim.run import RunOptions, run_scenario
 from dcompute_sim.scenario import Scenario, concretise, find, load, load_all
@@ -164,6 +166,22 @@ def test_another_reason_is_another_failure() -> None:
     assert not failure().same_as(failure(label="y"))
     assert not failure().same_as(failure(reason="of death late"))
     assert not failure().same_as(failure(signs=frozenset({("FinalNode", "b")})))
+
+
+@pytest.mark.parametrize(
+    ("one", "several"),
+    [
+        ("1 of 1 malformed message was not rejected", "2 of 2 malformed messages were not rejected"),
+        ("1 of 59 tasks has no result", "12 of 59 tasks have no result"),
+    ],
+)
+def test_one_of_what_failed_is_as_good_as_several(one: str, several: str) -> None:
+    reasons = {
+        found.reason
+        for said in (one, several)
+        for found in failures(Verdict((Result("x", "", "", failed(said, [])),), ()))
+    }
+    assert len(reasons) == 1
 
 
 def test_a_run_that_fails_with_any_program_does_not_count() -> None:

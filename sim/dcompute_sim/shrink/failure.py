@@ -13,6 +13,8 @@ from dcompute_sim.checks.verdict import Result, Verdict
 from dcompute_sim.trace import Event
 
 _NUMBER = re.compile(r"[0-9][0-9.,]*")
+_ONE = {"were": "was", "have": "has", "are": "is", "their": "its"}
+"""Words that follow the number of what they are said of: `1 message was`, `2 messages were`."""
 _TELLING = ("status", "own_status", "master_status", "how", "reason", "cause", "level")
 """Fields of events whose words say what kind of thing happened, whoever it happened to."""
 
@@ -50,7 +52,7 @@ def failures(verdict: Verdict) -> list[Failure]:
 def _failure(result: Result) -> Failure:
     said = result.outcome.summary
     words = _NUMBER.sub("#", said.partition(";")[0]).split()
-    reason = " ".join(word.removesuffix("s") for word in words if word != "#")
+    reason = " ".join(_ONE.get(word, word).removesuffix("s") for word in words if word != "#")
     offending = result.outcome.offending
     named = (getattr(event, key, "") for event in offending for key in ("node", "who"))
     about = tuple(dict.fromkeys(filter(None, named)))
