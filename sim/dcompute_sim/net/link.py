@@ -63,6 +63,7 @@ class Link:
         self.unsteady = bytes_per_s is not None or loss > 0
         if (jitter_s or loss) and self._draw is None:
             self._draw = Rng(self._seed_name).random
+            self._seed_name = ""  # it is made once, and a fleet has thousands of these
 
     def down(self) -> None:
         """Let the link die: silence both ways, and the station does not know."""
