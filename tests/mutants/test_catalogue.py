@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
+from ruamel.yaml import YAML
 
 from benchmarks.mutants.catalogue import PARTS, ROOT, SourceMutant, catalogue, mutated
 from benchmarks.mutants.run import judge
 from benchmarks.mutants.trials import trials
+from benchmarks.mutation import CORES, EQUIVALENT
 
 ALL = [mutant for part in PARTS for mutant in catalogue(part)]
 SHARE = ("queue-lifo", "no-will", "master-callback-never", "result-under-another-id", "asker-moves-once")
@@ -47,3 +49,11 @@ def test_a_mutant_is_caught(name: str) -> None:
     assert mutant.caught_by, f"{name}: the catalogue says of no trial that catches it"
     assert mutant.caught_by in trials(mutant.part)
     assert judge(mutant, [mutant.caught_by]).caught_by
+
+
+def test_what_nobody_can_notice_is_said_of_lines_that_are_there() -> None:
+    for entry in YAML(typ="safe").load(EQUIVALENT.read_text(encoding="utf-8")):
+        lines = [line.strip() for line in (ROOT / entry["file"]).read_text(encoding="utf-8").splitlines()]
+        assert entry["old"] in lines, entry
+        assert entry["file"] in CORES
+        assert entry["old"] not in entry["new"]

@@ -1,6 +1,5 @@
-"""What one side of a TCP connection sends again, and when, on a link that loses by chance: RACK-TLP [RFC
-8985] as Linux does it (tcp_recovery = 1, tcp_early_retrans = 3: its defaults), for two kernels that name what
-they hold.
+"""What one side of a TCP connection sends again, and when: RACK-TLP [RFC 8985] as Linux does it (tcp_recovery
+= 1, tcp_early_retrans = 3: its defaults), for two kernels that name what they hold.
 
 Rules beside those of `send_window`, which hold but for what they replace:
 
@@ -21,9 +20,9 @@ Rules beside those of `send_window`, which hold but for what they replace:
   acknowledgement makes it longer.
 * Each write is a segment of its own: brokers and nodes set TCP_NODELAY.
 
-All of this is as it is, too, where a link is silent or narrow; there the plain rules stand in for it. In a
-silence everything is lost, and what differs is the moments of the repetitions (after 0.2, 0.4 and 0.8 s where
-the plain rules say 0.2, 0.6 and 1.4).
+In a silence that begins when one segment is under way on a round trip of 20 ms Linux 6 was seen to send it
+again after 0.24, 0.49, 0.98, 1.94 and 3.86 s (two network namespaces, a link that swallows everything); here
+after 0.22, 0.44, 0.88, 1.76 and 3.52. Without the probe it would be 0.22, 0.66, 1.54 and 3.3.
 
 Not modelled: windows given back when a timeout was needless (F-RTO, D-SACK), a cut after a loss that a probe
 mended, round trips remembered from one connection to the next (tcp_metrics).

@@ -111,7 +111,7 @@ class Recovery:
         return self.window
 
     def probe(self) -> None:
-        """Probe for losses from now on, since the links lose by chance: both kernels know RACK-TLP."""
+        """Probe for losses from now on: both kernels know RACK-TLP."""
         if self.window is not None and not isinstance(self.window, ProbingWindow):
             self.window = ProbingWindow(self._kernel, self.window)
 

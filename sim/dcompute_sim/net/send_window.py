@@ -17,7 +17,7 @@ Rules:
 * What is sent again after a timeout is joined with its neighbours to a full segment
   (tcp_retrans_try_collapse): with a window of one, twenty small packets would need as many round trips.
 
-Where links lose by chance and both kernels can, `loss_probes` has more rules, Linux's.
+Where both kernels can, `loss_probes` has more rules, Linux's.
 
 Not modelled, each because no program here could tell: CUBIC's growth, proportional rate reduction, undoing a
 spurious timeout, and the receiver's window, which `send_buffer_bytes` stands for. lwIP does not name what it

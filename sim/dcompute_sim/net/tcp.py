@@ -246,7 +246,7 @@ class Endpoint:
                 window.round_trip.settled(sum(mean for mean, _ in trips), sum(off for _, off in trips))
 
     def probe(self) -> None:
-        """Probe for losses from now on, since links lose by chance."""
+        """Probe for losses from now on, as both kernels do."""
         if self._recovery is not None:
             self._recovery.probe()
 

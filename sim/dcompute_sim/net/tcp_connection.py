@@ -169,17 +169,17 @@ class TcpConnection:
         links = (client.host.link, server.host.link)
         up = links[0].is_up and links[1].is_up and not self.forgotten
         slow_links = tuple(link for link in links if not link.ideal)
-        loses = any(link.loss > 0 for link in slow_links)
         powered = client.host.powered and server.host.powered
         self.clean = up and powered and not any(link.unsteady for link in slow_links)
+        probes = client.host.tcp.probes and server.host.tcp.probes
         for end in (client, server):
             end.path_up = up and end.peer.host.powered
             end.slow_links = slow_links if end is client else slow_links[::-1]
             if self.clean:
                 end.unwatch()
-            else:
-                end.watch()
-            if loses and client.host.tcp.probes and server.host.tcp.probes:
+                continue
+            end.watch()
+            if probes:
                 end.probe()
 
     def release(self) -> None:
