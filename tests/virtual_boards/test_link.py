@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -106,5 +109,24 @@ def test_link_down_is_a_death_and_link_up_a_return(joined: Join) -> None:
             board.link.up()
             await watch.until("ready", new=first)
             assert await watch.answers("back") == 3
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize("how", ["button", "panic"])
+def test_a_reset_is_silence(joined: Join, how: str) -> None:
+    """Only the keepalive tells of it, where the board does not come back; the kernel of its process would."""
+
+    async def go() -> None:
+        async with joined("model") as (d, watch):
+            first = await watch.until("ready")
+            d.board.radio(password="another")
+            began_s = time.monotonic()
+            if how == "button":
+                d.board.reset()
+            else:
+                os.kill(d.board.pid, signal.SIGKILL)
+            assert await watch.until("dead") == first
+            assert time.monotonic() - began_s > KEEPALIVE_S
 
     asyncio.run(go())

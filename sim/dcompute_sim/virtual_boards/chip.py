@@ -136,6 +136,11 @@ class Chip:
         """The process that it is."""
         return self._process.pid
 
+    @property
+    def vanished(self) -> bool:
+        """Whether it has stopped by itself as chips do, which ends no connection but in a soft reset."""
+        return self._cause != boards.SOFT_RESET and (self._closed or self._process.has_exited)
+
     # --- orders -------------------------------------------------------------------------------------------
 
     def run(self, code: bytes, single: bool) -> None:

@@ -73,6 +73,8 @@ class VirtualBoard:
         self._kept = Kept(board.clock_start_us)
         self._asleep = False
         self._alarm: asyncio.TimerHandle | None = None
+        if self.link is not None:
+            self.link.chip(lambda: self._chip is None or self._chip.vanished)
 
     @property
     def address(self) -> str:
@@ -140,8 +142,14 @@ class VirtualBoard:
     def reset(self) -> None:
         """Press the reset button."""
         if self.powered:
+            self._vanish()
             self._end_chip()
             self._start(chips.HARD_RESET)
+
+    def _vanish(self) -> None:
+        """Have whoever the chip was connected with hear nothing of its end."""
+        if self.link is not None:
+            self.link.forget()
 
     def _end_chip(self) -> None:
         chip, self._chip = self._chip, None
@@ -178,6 +186,8 @@ class VirtualBoard:
             self.repl.started()
         else:
             self.repl.power_on()
+            if self.link is not None:
+                self.link.rebooted()
             self.line.send(f"ets Jul 29 2019 12:21:46\r\n\r\n{_RESET_CODES[cause]}\r\n".encode())
         self._tell("reset", cause=cause)
         entry = ["boot.py"] if self.repl.raw else ["boot.py", "main.py"]
@@ -245,6 +255,8 @@ class VirtualBoard:
     def stopped(self, cause: int | None, unheard: bytes | None, asleep_ms: int) -> None:
         if self._chip is None:  # the power went
             return
+        if cause != chips.SOFT_RESET:
+            self._vanish()
         if asleep_ms:
             self._chip = None
             self._asleep = True
