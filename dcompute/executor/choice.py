@@ -1,7 +1,11 @@
 """Which task is next, and which node gets it: the most urgent one, and the node that has the fewest.
 
-* **Tasks queue by what they want of a node.** All in one queue want the same, so where its first finds no
-  node none of the others would: a look at the heads finds the next task, however many wait.
+* **Tasks queue by what they want of a node**: all that `_fits` asks, so `_wants` has to name it. All in one
+  queue want the same, so where its first finds no node none of the others would: a look at the heads finds
+  the next task, however many wait. What changes its mind while it waits (it was lost once more, or a node on
+  which it is not to be a second time is done with it) queues anew. Sizes are as many as tasks: they count as
+  the next in a row of eight an octave, for both the queue and what a node takes, or each would have a queue
+  of its own. A task that is too large for every board held up all others of its kind before.
 * **Nodes stand in lines by how many tasks they have**, each behind those that came before, and those without
   room in none. So the first that fits in the first line is the least busy one, and equals take turns.
 * **The second half of a window is for what is more urgent** than nearly all that is there (`Node.level`). A
@@ -22,6 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from heapq import heappop, heappush
+from sys import intern
 
 from dcompute.executor.model import LEVELS, Node, Placement, Task
 
@@ -31,6 +36,7 @@ RECALLS = 16  # under way at a time for tasks that want the same of a node
 ALONE_AFTER = 2  # losses; from then on a task goes to a node that has nothing else
 _RESERVED = 1 << 16
 _FULL = 1 << 17
+_SIZE_BITS = 4
 _Entry = tuple[int, int, int, Task]  # of a queue: -priority, order, and a number of its own
 
 
@@ -62,13 +68,28 @@ def check_where(where: Mapping[str, object]) -> None:
                     raise ValueError(f"where {key!r}: {{'min': 1, 'max': 2}} with numbers, not {wanted!r}")
 
 
+def _message_bytes(task: Task) -> int:
+    """Return how large its message is at most, rounded up to a number of so many bits that are not 0."""
+    size = len(task.body) + ENVELOPE_BYTES
+    step = 1 << size.bit_length() - _SIZE_BITS
+    return -(-size // step) * step
+
+
+def _wants(task: Task) -> str:
+    """Name all that `_fits` and `Choice.candidates` ask of a node for the task, but for its priority."""
+    not_on = ",".join([placement.node.id for placement in task.placements])
+    where = sorted(task.where.items())
+    alone = task.lost >= ALONE_AFTER
+    return intern(f"{task.function} {where} {task.once} {alone} {task.message_bytes} {not_on}")
+
+
 def _fits(task: Task, node: Node) -> bool:
     """Tell whether the task may be given to the node, had it room."""
     if task.once and not node.credit:
         return False
     if task.function and node.functions is not None and task.function not in node.functions:
         return False
-    if node.largest and len(task.body) + ENVELOPE_BYTES > node.largest:
+    if node.largest and task.message_bytes > node.largest:
         return False
     if any(placement.node is node for placement in task.placements):
         return False
@@ -89,9 +110,9 @@ def unfit(task: Task, nodes: Iterable[Node]) -> str:
     return f"no node that is there can do task {task.id} ({', '.join(wants)})"
 
 
-def _drop_stale(queue: list[_Entry]) -> None:
-    """Drop what does not wait any more from the head of a queue."""
-    while queue and not queue[0][-1].waiting:
+def _drop_stale(key: str, queue: list[_Entry]) -> None:
+    """Drop what does not wait any more, or waits in another queue, from the head of one."""
+    while queue and not (queue[0][-1].waiting and queue[0][-1].wants == key):
         heappop(queue)
 
 
@@ -115,8 +136,19 @@ class Choice:
         self.order += 1
         if not again:
             task.order = self.order
-        key = f"{task.function} {sorted(task.where.items())} {task.once} {task.lost >= ALONE_AFTER}"
-        heappush(self._queues.setdefault(key, []), (-task.priority, task.order, self.order, task))
+        task.message_bytes = _message_bytes(task)
+        self._enqueue(task)
+
+    def reconsider(self, task: Task) -> None:
+        """Take in that a task may want something else of a node: other nodes have it, or it was lost."""
+        if task.waiting and task.wants != _wants(task):
+            self.order += 1
+            self._enqueue(task)
+
+    def _enqueue(self, task: Task) -> None:
+        task.wants = _wants(task)
+        queue = self._queues.setdefault(task.wants, [])
+        heappush(queue, (-task.priority, task.order, self.order, task))
 
     def remove(self, task: Task) -> None:
         """Take in that the task waits no more: it has a node, or is over."""
@@ -134,7 +166,7 @@ class Choice:
             best: _Entry | None = None
             best_key = ""
             for key, queue in self._queues.items():
-                _drop_stale(queue)
+                _drop_stale(key, queue)
                 if queue and key not in stuck and (best is None or queue[0] < best):
                     best, best_key = queue[0], key
             if best is None:
@@ -161,14 +193,17 @@ class Choice:
     def heads(self) -> list[Task]:
         """Return the first that waits of each queue: what is so of it, for lack of a node, is so of all in
         there."""
-        return [queue[0][-1] for queue in self._queues.values() if queue and queue[0][-1].waiting]
+        for key, queue in self._queues.items():
+            _drop_stale(key, queue)
+        return [queue[0][-1] for queue in self._queues.values() if queue]
 
     def recalls(self, now_s: float) -> list[Placement]:
         """Tell what full nodes are to give back for the first tasks of each queue, none of which found room.
         The room that this makes is for whatever is most urgent then. `recall_due_s` is when to ask again."""
         recalled: list[Placement] = []
         self.recall_due_s = None
-        for queue in self._queues.values():
+        for key, queue in self._queues.items():
+            _drop_stale(key, queue)
             passed: list[_Entry] = []
             while queue and len(passed) < RECALLS:
                 task = queue[0][-1]
@@ -186,7 +221,7 @@ class Choice:
                     self.rank(node, now_s)
                 self.recall_due_s = min(self.recall_due_s or task.recalls_until_s, task.recalls_until_s)
                 passed.append(heappop(queue))
-                _drop_stale(queue)
+                _drop_stale(key, queue)
             for entry in passed:
                 heappush(queue, entry)
         return recalled

@@ -335,6 +335,7 @@ class FleetCore:
     def _lost(self, task: Task, node: Node, now_s: float) -> None:
         """Take in that an attempt may have run, and nobody will ever tell."""
         task.lost += 1
+        self.choice.reconsider(task)
         if task.once:
             self._settle(task, Outcome.UNKNOWN, now_s, f"it may have run on {node.id}", node.id)
         elif task.active() or task.waiting:
@@ -383,6 +384,7 @@ class FleetCore:
     def _close(self, placement: Placement, now_s: float) -> None:
         """Take in that its answer has come."""
         placement.task.placements.remove(placement)
+        self.choice.reconsider(placement.task)
         node = placement.node
         self._batch.writes.append(("closed", placement.task.id, node.id, node.life))
         self._forget(placement, now_s)
@@ -407,6 +409,7 @@ class FleetCore:
         closed, node.open = list(node.open.values()), {}
         for placement in closed:
             placement.task.placements.remove(placement)
+            self.choice.reconsider(placement.task)
             self._batch.writes.append(("closed", placement.task.id, node.id, node.life))
             if placement.active:
                 self._lost(placement.task, node, now_s)

@@ -56,6 +56,8 @@ class Task:
     cancelled: bool = False
     waiting: bool = False
     order: int = 0  # among those of its priority
+    message_bytes: int = 0  # rounded up
+    wants: str = ""  # of a node, while it waits
     recalls_until_s: float = 0.0  # room is being made for it
     placements: list[Placement] = field(default_factory=list)
 

@@ -551,6 +551,74 @@ def test_whatever_happened_nothing_waits_for_ever(happens: list[tuple[str, Any]]
     assert not fleet.core.tasks, f"{list(fleet.core.tasks)} wait although node a would do them"
 
 
+_NODES: dict[str, dict[str, Any]] = {
+    "small": {"largest": 3000},
+    "a": {"credit": 4},
+    "older": {"credit": 0},
+    "other": {"functions": ["f"]},
+}
+_GIVEN: dict[str, dict[str, Any]] = {
+    "any": {},
+    "large": {"body": b"7" * 5000},
+    "vast": {"body": b"7" * 60_000},
+    "once": {"once": True},
+    "f": {"function": "f"},
+    "tried twice": {"speculate_s": 0.2},
+    "there": {"where": {"node_id": "a"}},
+}
+_MOVES = st.one_of(
+    st.tuples(st.just("give"), st.sampled_from(list(_GIVEN)), st.integers(1, 10)),
+    st.tuples(
+        st.sampled_from(["seen", "reborn", "gone", "offline"]), st.sampled_from(list(_NODES)), st.just(0)
+    ),
+    st.tuples(st.just("answer"), st.sampled_from(["result", "error", "full", "gone"]), st.integers(0, 7)),
+    st.tuples(st.just("pass"), st.just(""), st.integers(1, 5)),
+)
+
+
+@settings(max_examples=300)
+@example([("seen", "a", 0), ("give", "vast", 5), ("give", "any", 5)])
+@example([("seen", "a", 0), ("give", "tried twice", 5), ("pass", "", 3), ("give", "any", 5)])
+@example(
+    [
+        *(("seen", "a", 0), ("give", "tried twice", 5), ("pass", "", 3), ("reborn", "a", 0)),
+        *(("give", "tried twice", 5), ("pass", "", 3), ("give", "any", 10), ("reborn", "a", 0)),
+    ]
+)
+@given(st.lists(_MOVES, max_size=25))
+def test_no_node_is_idle_for_want_of_a_task_that_it_could_do(moves: list[tuple[str, str, int]]) -> None:
+    """What waits for another node, or for none that there is, holds up nothing else.
+
+    Found in a fleet of boards: one task that was too large for all of them, and no other was ever done again.
+    """
+    fleet = Fleet()
+    lives = dict.fromkeys(_NODES, 1)
+    for number, (move, which, amount) in enumerate(moves):
+        if move == "give":
+            options: dict[str, Any] = {"body": b"{}", "retries": 5} | _GIVEN[which]
+            fleet.core.submit(Task(f"t{number}", priority=amount, **options), now_s=fleet.now_s)
+        elif move in ("seen", "reborn"):
+            lives[which] += move == "reborn"
+            fleet.node(which, f"L{lives[which]}", **_NODES[which])
+        elif move in ("gone", "offline"):
+            fleet.gone(which, for_good=move == "offline")
+        elif move == "answer":
+            at_work = [placement for task in fleet.core.tasks.values() for placement in task.placements]
+            for placement in at_work[amount : amount + 1]:
+                said: dict[str, Any] = {"ok": which == "result"}
+                if which in ("full", "gone"):
+                    said = {"answer": which, "ran": "no" if which == "full" else "maybe"}
+                node = placement.node
+                fleet.answer(node.id, placement.task.id, placement.n, placement.attempt, node.life, **said)
+        else:
+            fleet.pass_time(amount / 10)
+        fleet.do()
+        choice = fleet.core.choice
+        for task in fleet.core.tasks.values():
+            could = [node.id for node in choice.candidates(task)] if task.waiting else []
+            assert not could, f"{task.id} waits although {could} could do it"
+
+
 def test_a_second_try_that_fell_due_in_an_outage_is_made_after_it() -> None:
     fleet = Fleet()
     fleet.node("a")
