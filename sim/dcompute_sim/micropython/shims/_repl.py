@@ -12,6 +12,7 @@ import _console
 import _flash
 import _observe
 import _thread
+import time
 import vfs
 
 _globals = {"__name__": "__main__"}
@@ -68,6 +69,10 @@ def _power_cut(order):
 
 
 def run(entries):
+    # For the thread that listens: a boot.py that never waits would be over before an interrupt is heard that
+    # came while it began.
+    for _ in range(3):
+        time.sleep_ms(1)
     _run(_run_files, entries)
     while True:
         _ready.acquire()

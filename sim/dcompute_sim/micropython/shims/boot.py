@@ -88,7 +88,7 @@ _board.heap_taken = gc.mem_alloc() + gc.mem_free() - _heap_bytes
 if _console_of:
     _repl.install()  # before orders are listened to
 if _console_of:
-    _kernel.listen()  # boot.py may be over before an interrupt is heard that came while it began
+    _kernel.listen()
 _kernel.power_on()  # tells the testbed, at once
 _board.watch = _observe.watch_node_core
 _kernel.watch(_thread_watch.waits, _thread_watch.runs)
