@@ -5,7 +5,7 @@ import machine
 
 FULL_S = 4
 LONG_S = 40
-LEFT_BYTES = 16, 96, 128  # of the largest block: a task may be read, and then find no room
+LEFT_BYTES = 128, 16, 96  # of the largest block: a task may be read, and then find no room
 
 
 def handle(task):
