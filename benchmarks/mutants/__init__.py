@@ -6,7 +6,8 @@
 Each mutant is one small change, applied to a copy of `dcompute/` and `firmware/`; a process of its own then
 runs the shipped scenarios and swarm seeds until one has the verdict `failed` (or ends with an error, as
 whoever runs it sees). What is only `inconclusive` has not noticed. Nor has what came to no verdict within two
-minutes, as runs all have an end: that is a row of its own, and a question to the testbed. The share that is
+minutes of a processor (of which a loaded machine takes away nothing), as runs all have an end: that is a row
+of its own, and a question to the testbed. The share that is
 noticed is the figure by which the checks and scenarios are judged.
 
 The trial that a mutant names is tried first, and before it what noticed it in the last run, so that the

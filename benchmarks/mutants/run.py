@@ -10,10 +10,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
+from signal import SIGKILL
 from threading import Lock
 
 from ruamel.yaml import YAML
@@ -24,7 +26,9 @@ from benchmarks.mutants.trials import trials
 
 TARGET = 0.97
 
-PATIENCE_S = 120.0  # for one trial
+PATIENCE_S = 120.0  # of the processors, for one trial: how loaded the machine is says nothing of a mutant
+HANGING_S = 900.0  # of anybody's clock: what waits for ever takes no processor
+LOOK_S = 1.0
 _NOTICED = ("failed", "error")
 _ENDLESS = "no verdict"
 
@@ -97,7 +101,7 @@ class Soundness:
 
 
 def trial_results(copy: Path, order: Sequence[str]) -> Iterator[tuple[str, str, str]]:
-    """Trial, status and reason, as they come; `no verdict` of one that takes too long."""
+    """Trial, status and reason, as they come; `no verdict` of one that takes too much of the processors."""
     path = os.pathsep.join([str(copy), str(ROOT / "sim"), str(ROOT)])
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.mutants.judge", *order],
@@ -106,28 +110,55 @@ def trial_results(copy: Path, order: Sequence[str]) -> Iterator[tuple[str, str, 
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        process_group=0,
     )
     assert process.stdout is not None
     with ThreadPoolExecutor(1) as reader:
         try:
             for trial in order:
                 line = reader.submit(process.stdout.readline)
-                try:
-                    text = line.result(PATIENCE_S)
-                except TimeoutError:
-                    process.kill()
-                    yield trial, _ENDLESS, f"none after {PATIENCE_S:g} s"
+                why = _impatient(line, process.pid)
+                if why:
+                    os.killpg(process.pid, SIGKILL)
+                    yield trial, _ENDLESS, why
                     return
+                text = line.result()
                 if not text:  # it died, or an earlier trial was the last
-                    if process.wait(PATIENCE_S):
+                    if process.wait(HANGING_S):
                         assert process.stderr is not None
                         yield trial, "error", process.stderr.read().strip().rpartition("\n")[2]
                     return
                 said = json.loads(text)
                 yield said["trial"], said["status"], said["why"]
         finally:
-            process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, SIGKILL)  # boards are processes of their own
             process.communicate()
+
+
+def _impatient(line: Future[str], group: int) -> str:
+    """Wait until these processes have said something; say why no longer, or "" when they have."""
+    began_s, spent_s = time.monotonic(), processor_s(group)
+    while wait([line], LOOK_S).not_done:
+        if processor_s(group) - spent_s > PATIENCE_S:
+            return f"none after {PATIENCE_S:g} s of the processors"
+        if time.monotonic() - began_s > HANGING_S:
+            return f"none after {HANGING_S:g} s"
+    return ""
+
+
+def processor_s(group: int) -> float:
+    """How long the processes of this group, and those of theirs that have ended, have had a processor.
+
+    Known on Linux alone; elsewhere 0, and only who hangs is given up.
+    """
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended meanwhile
+            fields = stat.read_text(encoding="latin-1").rpartition(")")[2].split()
+            if int(fields[2]) == group:
+                ticks += sum(map(int, fields[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def measure(

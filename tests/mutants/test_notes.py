@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 from dcompute_sim.mutants import Edit
 
 from benchmarks.mutants import run
-from benchmarks.mutants.catalogue import ROOT, SourceMutant
+from benchmarks.mutants.catalogue import SourceMutant
 from benchmarks.mutants.notes import Note, Notes, key_of
 
 MUTANT = SourceMutant("dcompute", "a", "something", Edit("dcompute/worker.py", "x", "y"))
@@ -62,10 +64,34 @@ def test_what_comes_to_no_verdict_has_noticed_nothing_and_has_a_row_of_its_own(
     assert (judgement.caught_by, judgement.endless) == ("sharp", None)
 
 
-def test_a_trial_that_takes_too_long_has_come_to_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "PATIENCE_S", 0.01)
-    ((trial, status, _),) = run.trial_results(ROOT, ["quickstart"])
-    assert (trial, status) == ("quickstart", "no verdict")
+@pytest.mark.parametrize(
+    ("does", "patience", "hanging", "status"),
+    [
+        ("while True: pass", 0.05, 600, "no verdict"),
+        # ... what it has begun counts, too, though it waits itself.
+        ("subprocess.run([sys.executable, '-c', 'while True: pass'])", 0.5, 600, "no verdict"),
+        ("time.sleep(600)", 600, 0.05, "no verdict"),
+        # A machine that has no time for it: it takes long, and of the processors nearly nothing.
+        ("time.sleep(0.7)", 0.5, 600, "held"),
+    ],
+    ids=["spins", "has another that spins", "hangs", "waits"],
+)
+def test_patience_with_a_trial_is_in_what_it_takes_of_the_processors(
+    does: str, patience: float, hanging: float, status: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge = tmp_path / "benchmarks" / "mutants" / "judge.py"
+    judge.parent.mkdir(parents=True)
+    for folder in (judge.parent, judge.parent.parent):
+        (folder / "__init__.py").touch()  # else the project's own comes first
+    said = json.dumps({"trial": "a", "status": "held", "why": ""})
+    judge.write_text(f"import subprocess, sys, time\n{does}\nprint({said!r})", encoding="utf-8")
+    monkeypatch.setattr(run, "ROOT", tmp_path)
+    monkeypatch.setattr(run, "LOOK_S", 0.02)
+    monkeypatch.setattr(run, "PATIENCE_S", patience)
+    monkeypatch.setattr(run, "HANGING_S", hanging)
+    began_s = time.monotonic()
+    assert [each[:2] for each in run.trial_results(tmp_path, ["a"])] == [("a", status)]
+    assert time.monotonic() - began_s < 300  # whoever waits for it waits no longer
 
 
 def test_a_second_run_judges_nothing_again(tried: list[str], tmp_path: Path) -> None:
