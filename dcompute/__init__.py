@@ -8,7 +8,9 @@ neither here nor in a module without an underscore is private and may change wit
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from dcompute._lazy import lazy
 
 if TYPE_CHECKING:
     from dcompute.asyncio_driver import AsyncioDriver
@@ -38,50 +40,6 @@ if TYPE_CHECKING:
     from dcompute.worker import Worker, is_cancelled, progress
 
 __version__ = "0.1.0"
-
-_HOME = {
-    "AsyncioDriver": "dcompute.asyncio_driver",
-    "Backlogged": "dcompute.errors",
-    "BadBundle": "dcompute.bundle",
-    "BadKeyFile": "dcompute.update_keys",
-    "Bundle": "dcompute.bundle",
-    "ComputeNodeTransport": "dcompute.node_transport",
-    "DeadNode": "dcompute.errors",
-    "Functions": "dcompute.functions",
-    "Forked": "dcompute.errors",
-    "MasterNodeTransport": "dcompute.master_transport",
-    "NodeInfo": "dcompute.records",
-    "NodeResult": "dcompute.records",
-    "NodeUnavailable": "dcompute.errors",
-    "NotSent": "dcompute.errors",
-    "Rejected": "dcompute.node_core",
-    "ResultRecord": "dcompute.records",
-    "Tls": "dcompute.security",
-    "UnknownNode": "dcompute.errors",
-    "UpdateKeys": "dcompute.update_keys",
-    "UpdateProgress": "dcompute.updates",
-    "UpdateState": "dcompute.updates",
-    "Worker": "dcompute.worker",
-    "is_cancelled": "dcompute.worker",
-    "progress": "dcompute.worker",
-}
-
-_HOME |= dict.fromkeys(
-    (
-        "Expired",
-        "FleetExecutor",
-        "FleetFuture",
-        "JournalError",
-        "MapResults",
-        "NodeLost",
-        "OutcomeUnknown",
-        "Quarantined",
-        "Refused",
-        "TaskError",
-        "TaskFailed",
-    ),
-    "dcompute.executor",
-)
 
 __all__ = [  # noqa: RUF022 - by what a reader looks for first
     "FleetExecutor",
@@ -123,15 +81,36 @@ __all__ = [  # noqa: RUF022 - by what a reader looks for first
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Load a public name when it is first asked for."""
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(_HOME[name]), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy(
+    globals(),
+    {
+        ".asyncio_driver": ("AsyncioDriver",),
+        ".bundle": ("BadBundle", "Bundle"),
+        ".errors": ("Backlogged", "DeadNode", "Forked", "NodeUnavailable", "NotSent", "UnknownNode"),
+        ".executor": (
+            "Expired",
+            "FleetExecutor",
+            "FleetFuture",
+            "JournalError",
+            "MapResults",
+            "NodeLost",
+            "OutcomeUnknown",
+            "Quarantined",
+            "Refused",
+            "TaskError",
+            "TaskFailed",
+        ),
+        ".functions": ("Functions",),
+        ".master_transport": ("MasterNodeTransport",),
+        ".node_core": ("Rejected",),
+        ".node_transport": ("ComputeNodeTransport",),
+        ".records": ("NodeInfo", "NodeResult", "ResultRecord"),
+        ".security": ("Tls",),
+        ".update_keys": ("BadKeyFile", "UpdateKeys"),
+        ".updates": ("UpdateProgress", "UpdateState"),
+        ".worker": ("Worker", "is_cancelled", "progress"),
+    },
+)
 
 
 def __dir__() -> list[str]:

@@ -10,20 +10,15 @@ command begins there is nothing to clear away, and Ctrl-C just ends it, without 
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from dcompute._lazy import lazy
 
 if TYPE_CHECKING:
     from dcompute._cli.app import Connection, app, password_for
     from dcompute._cli.options import grouped
 
 __all__ = ["Connection", "app", "grouped", "main", "password_for"]
-
-_HOME = {
-    "Connection": "dcompute._cli.app",
-    "app": "dcompute._cli.app",
-    "grouped": "dcompute._cli.options",
-    "password_for": "dcompute._cli.app",
-}
 
 
 def main() -> None:
@@ -39,12 +34,6 @@ def main() -> None:
     command()
 
 
-def __getattr__(name: str) -> Any:
-    """Load a name that this module offers when it is first asked for."""
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(_HOME[name]), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy(
+    globals(), {"._cli.app": ("Connection", "app", "password_for"), "._cli.options": ("grouped",)}
+)

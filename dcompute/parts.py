@@ -10,8 +10,9 @@ Loaded when asked for: a check that wants one word of the registry brings no MQT
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from dcompute._lazy import lazy
 
 if TYPE_CHECKING:
     from dcompute._log import printable
@@ -34,26 +35,22 @@ __all__ = [
     "PahoSession",
     "Registry",
     "SessionSettings",
+    "lazy",
     "noun",
     "number_of",
     "printable",
 ]
 
-_HOME = {
-    "Effect": "_master.effects",
-    **dict.fromkeys(("DEFAULT_KEEPALIVE_S", "GONE", "NodeRecord"), "_master.node_record"),
-    "Registry": "_master.registry",
-    "MqttLink": "_mqtt.link",
-    **dict.fromkeys(("LinkOwner", "Outgoing"), "_mqtt.link_owner"),
-    **dict.fromkeys(("PahoSession", "SessionSettings"), "_mqtt.paho_session"),
-    **dict.fromkeys(("noun", "number_of"), "_plural"),
-    "printable": "_log",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"dcompute.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy(
+    globals(),
+    {
+        "._log": ("printable",),
+        "._master.effects": ("Effect",),
+        "._master.node_record": ("DEFAULT_KEEPALIVE_S", "GONE", "NodeRecord"),
+        "._master.registry": ("Registry",),
+        "._mqtt.link": ("MqttLink",),
+        "._mqtt.link_owner": ("LinkOwner", "Outgoing"),
+        "._mqtt.paho_session": ("PahoSession", "SessionSettings"),
+        "._plural": ("noun", "number_of"),
+    },
+)

@@ -5,8 +5,9 @@ Loaded name by name, when asked for: whoever wants the state machine alone (`cor
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from dcompute._lazy import lazy
 
 if TYPE_CHECKING:
     from dcompute.executor.fleet import FleetExecutor
@@ -39,12 +40,22 @@ __all__ = [  # noqa: RUF022 - by what a reader looks for first
     "JournalError",
 ]
 
-_HOME = {"FleetExecutor": "fleet", "FleetFuture": "future", "Journal": "journal", "MapResults": "map_results"}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOME.get(name, 'task_errors')}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy(
+    globals(),
+    {
+        ".fleet": ("FleetExecutor",),
+        ".future": ("FleetFuture",),
+        ".journal": ("Journal",),
+        ".map_results": ("MapResults",),
+        ".task_errors": (
+            "Expired",
+            "JournalError",
+            "NodeLost",
+            "OutcomeUnknown",
+            "Quarantined",
+            "Refused",
+            "TaskError",
+            "TaskFailed",
+        ),
+    },
+)

@@ -8,7 +8,9 @@ assert outcome.verdict.status == "held"
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from dcompute.parts import lazy
 
 if TYPE_CHECKING:
     from dcompute_sim.run import RunOptions, RunOutcome, run_scenario
@@ -16,15 +18,11 @@ if TYPE_CHECKING:
 
 __all__ = ["RunOptions", "RunOutcome", "Scenario", "ScenarioError", "check", "load", "run_scenario"]
 
-_HOME = dict.fromkeys(("RunOutcome", "RunOptions", "run_scenario"), "dcompute_sim.run")
-
-
-def __getattr__(name: str) -> Any:
-    """Load it when asked for: pytest imports this package wherever it is installed."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(_HOME.get(name, "dcompute_sim.scenario")), name)
-    globals()[name] = value
-    return value
+# pytest imports this package wherever it is installed
+__getattr__ = lazy(
+    globals(),
+    {
+        ".run": ("RunOptions", "RunOutcome", "run_scenario"),
+        ".scenario": ("Scenario", "ScenarioError", "check", "load"),
+    },
+)

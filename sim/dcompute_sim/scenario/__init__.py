@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from dcompute.parts import lazy
 from dcompute_sim.faults import KINDS, Fault
 from dcompute_sim.faults.schedule import Candidate, Select, When, pick
 from dcompute_sim.scenario.fleet import MASTER, AskerSettings, Group, Master
@@ -56,15 +57,5 @@ __all__ = [
     "shipped",
 ]
 
-_HOME = {"load": "files", "load_all": "files", "check": "semantics"}
-
-
-def __getattr__(name: str) -> Any:
-    """Load it when asked for: a scenario that is there needs no reader of YAML, nor does its run."""
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
+# a scenario that is there needs no reader of YAML, nor does its run
+__getattr__ = lazy(globals(), {".files": ("load", "load_all"), ".semantics": ("check",)})
