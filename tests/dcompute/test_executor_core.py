@@ -585,11 +585,21 @@ _MOVES = st.one_of(
         *(("give", "tried twice", 5), ("pass", "", 3), ("give", "any", 10), ("reborn", "a", 0)),
     ]
 )
+@example([*[("give", "tried twice", 1)] * 2, ("seen", "a", 0), ("pass", "", 2), ("answer", "error", 1)])
+@example(
+    [
+        *(("seen", "a", 0), ("give", "any", 5), ("gone", "a", 0), *[("pass", "", 5)] * 5),
+        *([("give", "tried twice", 10)] * 2),
+        *(("reborn", "a", 0), ("pass", "", 3), ("answer", "result", 0)),
+    ]
+)
 @given(st.lists(_MOVES, max_size=25))
 def test_no_node_is_idle_for_want_of_a_task_that_it_could_do(moves: list[tuple[str, str, int]]) -> None:
     """What waits for another node, or for none that there is, holds up nothing else.
 
     Found in a fleet of boards: one task that was too large for all of them, and no other was ever done again.
+    The examples are the ways in which a task that waits changes its mind: lost, answered with an error by one
+    node while it waits for another, moved from a node that then begins a new life.
     """
     fleet = Fleet()
     lives = dict.fromkeys(_NODES, 1)
