@@ -202,8 +202,7 @@ def measure(
     return judgements
 
 
-def main(argv: Sequence[str]) -> int:
-    """The command; 1 when less than the target is caught."""
+def _options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks mutants", description=__doc__)
     parser.add_argument("--part", choices=list(PARTS), help="only mutants of this part")
     parser.add_argument(
@@ -230,6 +229,12 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many at a time")
     parser.add_argument("--write", action="store_true", help="write the first catchers into the catalogue")
+    return parser
+
+
+def main(argv: Sequence[str]) -> int:
+    """The command; 1 when less than the target is caught."""
+    parser = _options()
     given = parser.parse_args(argv)
     chosen = [
         mutant
@@ -253,18 +258,23 @@ def main(argv: Sequence[str]) -> int:
     for mutant in chosen:
         if mutant.equivalent is not None:
             print(f"{mutant.name}: equivalent: {mutant.equivalent}")
+    share = _print_result(judgements, alike=len(chosen) - len(judged))
+    if given.write:
+        write_catchers(judgements)
+    return 0 if share >= TARGET else 1
+
+
+def _print_result(judgements: Sequence[Judgement], alike: int) -> float:
+    """Print what came of it; return the share that was caught."""
     caught = [judgement for judgement in judgements if judgement.caught_by]
     share = len(caught) / max(1, len(judgements))
-    alike = len(chosen) - len(judgements)
     print(f"\n{len(caught)} of {len(judgements)} mutants caught ({share:.1%}; target {TARGET:.0%})", end="")
     print(f", {alike} more equivalent")
     for heading, endless in (("survived", False), ("no verdict", True)):
         names = [j.mutant.name for j in judgements if not j.caught_by and bool(j.endless) is endless]
         if names:
             print(f"{heading}: {', '.join(names)}")
-    if given.write:
-        write_catchers(judgements)
-    return 0 if share >= TARGET else 1
+    return share
 
 
 def write_catchers(judgements: Sequence[Judgement]) -> None:

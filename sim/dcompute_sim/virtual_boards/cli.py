@@ -84,9 +84,14 @@ def serve(
             baud,
             noise,
         )
-        emulator = provision(lambda text: typer.echo(text, err=True))
     except (FirmwareError, ValueError) as error:
         _stop(str(error), EXIT_USAGE)
+    _serve_until_interrupted(kit, root, port_file)
+
+
+def _serve_until_interrupted(kit: _Kit, root: Path | None, port_file: Path | None) -> None:
+    try:
+        emulator = provision(lambda text: typer.echo(text, err=True))
     except EmulatorUnavailable as error:
         _stop(str(error), EXIT_MISSING)
     with _flash_folders(root, kit.boards) as folders:

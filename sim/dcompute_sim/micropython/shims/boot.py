@@ -87,7 +87,6 @@ _heap.trim_to(_heap_bytes)
 _board.heap_taken = gc.mem_alloc() + gc.mem_free() - _heap_bytes
 if _console_of:
     _repl.install()  # before orders are listened to
-if _console_of:
     _kernel.listen()
 _kernel.power_on()  # tells the testbed, at once
 _board.watch = _observe.watch_node_core

@@ -214,14 +214,18 @@ class socket(io.IOBase):
             raise OSError(errno.EAGAIN)
         give_up_us = _kernel.now_us() + self.timeout_us
         while self._at == self._end:
-            left_us = -1
-            if self.timeout_us > 0:
-                left_us = give_up_us - _kernel.now_us()
-                if left_us <= 0:
-                    raise OSError(errno.ETIMEDOUT)
-            _kernel.wait_arrival(left_us)
+            self._wait_until(give_up_us)
             if self._state == "closed":
                 raise OSError(errno.EBADF)
+
+    def _wait_until(self, give_up_us):
+        # For whatever arrives; may return too early.
+        left_us = -1
+        if self.timeout_us > 0:
+            left_us = give_up_us - _kernel.now_us()
+            if left_us <= 0:
+                raise OSError(errno.ETIMEDOUT)
+        _kernel.wait_arrival(left_us)
 
     def _next_peer(self):
         # Address and port of whoever comes first; the new socket's number, or how many bytes follow.
@@ -243,12 +247,7 @@ class socket(io.IOBase):
             while self._at == self._end and not self._ended and not self._error:
                 if self._state == "closed":
                     raise OSError(errno.EBADF)
-                left_us = -1
-                if self.timeout_us > 0:
-                    left_us = give_up_us - _kernel.now_us()
-                    if left_us <= 0:
-                        raise OSError(errno.ETIMEDOUT)
-                _kernel.wait_arrival(left_us)
+                self._wait_until(give_up_us)
         return True
 
     def _take(self, n):
@@ -351,12 +350,7 @@ class socket(io.IOBase):
                 return False
             give_up_us = _kernel.now_us() + self.timeout_us
             while self._state == "connecting" and not self._error:
-                left_us = -1
-                if self.timeout_us > 0:
-                    left_us = give_up_us - _kernel.now_us()
-                    if left_us <= 0:
-                        raise OSError(errno.ETIMEDOUT)
-                _kernel.wait_arrival(left_us)
+                self._wait_until(give_up_us)
             if self._error:
                 raise OSError(self._error)
         if self._state != "open":
