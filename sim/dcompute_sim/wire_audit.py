@@ -148,8 +148,18 @@ class WireAudit:
             self._broken(speaker, "", "no will")
             return
         topic = will.topic.decode()
-        if topic != f"{self._prefix}{speaker.node}/status" or not will.retain or will.qos != 1:
-            self._broken(speaker, topic, "its will is not its retained status of QoS 1")
+        if topic != f"{self._prefix}{speaker.node}/status":
+            self._broken(speaker, topic, "its will is not on its status topic: nobody learns of its death")
+        if not will.retain:
+            told = "its will is not retained: who comes later does not learn of its death"
+            self._broken(speaker, topic, told)
+        if will.qos != 1:
+            self._broken(
+                speaker, topic, f"its will has QoS {will.qos}, not 1: where it gets lost, nobody learns of it"
+            )
+        if not will.payload:
+            self._broken(speaker, topic, "its will has no word: it clears its status, and tells no death")
+            return
         body = self._object(speaker, topic, will.payload)
         if body.get("node_id") != speaker.node or body.get("status") != "dead":
             self._broken(speaker, topic, "its will does not say that it is dead")

@@ -12,7 +12,8 @@ Rules:
 4. Its client id and keepalive are its own to choose. Checks judge by the keepalive that it told the broker,
    and name a client id that is not its node's.
 5. What is no word of the protocol is told too, for a program that says its status where nobody looks for it
-   does not know: a last will by which no death can be told, and topics it publishes to, the first few.
+   does not know: a last will by which no death can be told, or not to all, and topics it publishes to, the
+   first few.
 """
 
 from __future__ import annotations
@@ -84,7 +85,8 @@ class MqttTap:
             self._observe("node_connecting", {"inc": talk.inc})
             if connect is not None:
                 told = {"client_id": connect.client_id, "keepalive_s": connect.keepalive_s}
-                self._observe("connect_read", {"inc": talk.inc, **told, "will": self._fault_of(connect.will)})
+                will = {"will": self._fault_of(connect.will), "will_misses": _whom_misses(connect.will)}
+                self._observe("connect_read", {"inc": talk.inc, **told, **will})
         elif kind == packets.PUBLISH:
             self._is_up(talk)
             topic, payload = _published(first, body)
@@ -118,7 +120,9 @@ class MqttTap:
             message = decode(self._topics, topic, will.payload)
         except Rejected as error:
             return f"a last will that is no status ({error})"
-        said = message.status if isinstance(message, StatusMessage) else ""
+        if not isinstance(message, StatusMessage):
+            return "a last will without a word, which clears its status"
+        said = message.status
         return "" if said in (DEAD, OFFLINE) else f"a last will that says `{said}`, not `{DEAD}`"
 
     def _to_node(self, talk: _Conversation, first: int, body: bytes) -> None:
@@ -224,6 +228,18 @@ def _connect_of(body: bytes) -> packets.Connect | None:
         return packets.parse_connect(body)
     except (packets.ProtocolError, packets.Refused):
         return None
+
+
+def _whom_misses(will: packets.Will | None) -> str:
+    """Tell who may not learn of the node's death by this will, although it is one; "" if all do."""
+    if will is None:
+        return ""
+    misses = []
+    if not will.retain:
+        misses.append("is not retained: who comes later does not learn of its death")
+    if will.qos == 0:
+        misses.append("has QoS 0: where it gets lost, nobody learns of its death")
+    return f"a last will that {', and '.join(misses)}" if misses else ""
 
 
 def _inc_of(connect: packets.Connect | None) -> str:

@@ -33,7 +33,7 @@ class Ear:
         self.audit.node("n", ours=True, keepalive_s=10, knows_time=True, round_trip_s=0.5)
 
     def connect(self, will: dict[str, Any] | None, **changes: Any) -> None:
-        payload = json.dumps(will).encode()
+        payload = changes.pop("payload", json.dumps(will).encode())
         fields: dict[str, Any] = {"client_id": "n", "clean": True, "keepalive_s": 10} | changes
         topic = fields.pop("topic", "plant/n/status").encode()
         left = packets.Will(topic, payload, fields.pop("qos", 1), fields.pop("retain", True))
@@ -118,6 +118,7 @@ BREACHES: dict[str, Callable[[Ear], None]] = {
     "a will that is not retained": _connect(retain=False),
     "a will of QoS 0": _connect(qos=0),
     "a will elsewhere": _connect(topic="n/status"),
+    "a will without a word": _connect(payload=b""),
     "a will that says offline": _connect(will=DEAD | {"status": "offline", "inc": "boot.2"}),
     "a will without an incarnation": _connect(will={"node_id": "n", "status": "dead"}),
     "an incarnation again": _connect(inc="boot.1"),
@@ -165,6 +166,23 @@ def test_what_breaks_the_protocol_is_told_once(breach: Callable[[Ear], None], ea
     told = len(ear.broken)
     assert told
     assert len(set(ear.broken)) == told
+
+
+@pytest.mark.parametrize(
+    ("will", "consequence"),
+    [
+        ("a will that is not retained", "who comes later does not learn of its death"),
+        ("a will of QoS 0", "where it gets lost, nobody learns of it"),
+        ("a will elsewhere", "nobody learns of its death"),
+        ("a will without a word", "it clears its status, and tells no death"),
+    ],
+)
+def test_what_is_wrong_with_a_will_is_said_with_what_comes_of_it(
+    will: str, consequence: str, ear: Ear
+) -> None:
+    BREACHES[will](ear)
+    (told,) = ear.broken
+    assert told.endswith(f": {consequence}")
 
 
 def test_a_node_of_somebody_else_may_be_sent_a_task_again(ear: Ear) -> None:

@@ -93,6 +93,7 @@ def test_a_boot_that_blocks_is_named(judged: Judged, wait: str) -> None:
         ('"status/n-1", DEAD', "a last will on `status/{name}`, not on `{name}/status`"),
         ('"n-1/status", DEAD.replace("dead", "gone")', "a last will that says `gone`, not `dead`"),
         ('"n-1/status", "dead"', "a last will that is no status (not JSON"),
+        ('"n-1/status", ""', "a last will without a word, which clears its status"),
         ('"n-1/status", DEAD', None),
     ],
 )
@@ -115,6 +116,60 @@ def test_a_last_will_by_which_no_death_is_told_is_named(
         return
     assert said in found["boards_took_part"].summary
     assert said.partition(":")[0].replace("{name}", "n-1") in found["dead_within"].summary
+
+
+def deaths(run: Run, folder: Path, sets_will: str, **group: str) -> dict[str, CheckOutcome]:
+    """What is said of two programs that set their last will so, one of which dies."""
+    dead = '{"node_id": "%s", "status": "dead"}'
+    connects = f"TOPIC, DEAD = config.NODE_ID + '/status', '{dead}' % config.NODE_ID\n    {sets_will}"
+    program = RESETS_WHEN_LOST.replace("c.connect()", f"{connects}\n    c.connect()")
+    (folder / "main.py").write_text(JOIN + program)
+    fleet = {"n": {"kind": "firmware", "count": 2, "keepalive": "10s", "files": str(folder), **group}}
+    faults = [{"kind": "crash", "at": "12s", "select": {"names": ["n-1"]}}]
+    expect = ["dead_within", "final_status", "retained_consistent"]
+    outcome = run({"duration": "25s", "fleet": fleet, "faults": faults, "expect": expect})
+    return {result.name: result.outcome for result in outcome.verdict.results}
+
+
+@pytest.mark.parametrize(
+    ("how", "said", "misled"),
+    [
+        ("False, 1", "a last will that is not retained: who comes later does not learn of its death", True),
+        ("True, 0", "a last will that has QoS 0: where it gets lost, nobody learns of its death", False),
+        ("False, 0", "who comes later does not learn of its death, and has QoS 0: where it gets lost", True),
+        ("True, 1", None, False),
+    ],
+)
+def test_a_last_will_by_which_not_everybody_learns_of_a_death_is_named(
+    run: Run, tmp_path: Path, how: str, said: str | None, misled: bool
+) -> None:
+    """Beside the verdict; and where a fresh client reads of the dead that it is ready, in it."""
+    sets_will = f"c.set_last_will(TOPIC, DEAD, {how})"
+    found = deaths(run, tmp_path, sets_will)
+    assert found["dead_within"].status is found["final_status"].status is Status.HELD
+    named = found["boards_took_part"].summary
+    assert (said in named) if said else ("will" not in named)
+    kept = found["retained_consistent"]
+    assert kept.status is (Status.FAILED if misled else Status.HELD)
+    assert not misled or "n-1 connected with a last will that is not retained" in kept.summary
+    # ... unless its group says that it is meant so: then nobody has to know what it cannot tell.
+    meant = deaths(run, tmp_path, sets_will, will="optional")
+    assert "will" not in meant["boards_took_part"].summary
+    assert {meant[name].status for name in ("dead_within", "final_status", "retained_consistent")} == {
+        Status.HELD
+    }
+    excuse = "1 of 2 excused: its program's last will is as its group means it"
+    assert (excuse in meant["retained_consistent"].summary) is misled
+
+
+def test_of_a_program_that_means_to_have_no_last_will_nobody_has_to_be_told(run: Run, tmp_path: Path) -> None:
+    """That its deaths are reported in time is not put to the test then: nobody could report them."""
+    found = deaths(run, tmp_path, "pass", will="optional")
+    assert "will" not in found["boards_took_part"].summary
+    assert found["dead_within"].status is Status.INCONCLUSIVE
+    for name in ("dead_within", "final_status", "retained_consistent"):
+        assert "excused: its program's last will is as its group means it" in found[name].summary
+    assert found["final_status"].status is found["retained_consistent"].status is Status.HELD
 
 
 @pytest.mark.parametrize(

@@ -153,6 +153,13 @@ LOCATED = [
     ("fleet: {e: {kind: firmware, variant: half-packets}}\n", 4, 38, "reaches nobody here", "reader-ends"),
     ("fleet: {e: {kind: firmware, files: ., variant: no-will}}\n", 4, 48, "reaches nobody here", "leave it"),
     ("fleet: {py: {heap: 64KiB}}\n", 4, 14, "`heap` is for firmware nodes", ""),
+    (
+        "fleet: {esp: {kind: firmware, will: optional}}\n",
+        4,
+        31,
+        "`will` is for programs of somebody else",
+        "name their `files`",
+    ),
     ("fleet: {py: {keepalive: 1500ms}}\n", 4, 25, "whole seconds", ""),
     ("fleet: {py: {ramp: 61s}}\n", 4, 20, "after the run's end", ""),
     ("fleet: {py: {poll: 0s}}\n", 4, 20, "longer than 0s", ""),

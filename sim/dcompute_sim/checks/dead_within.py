@@ -21,7 +21,7 @@ from dcompute_sim.checks.check import (
     inconclusive,
     named,
 )
-from dcompute_sim.checks.history import LIFELESS, History, InjectedFault, history_of
+from dcompute_sim.checks.history import LIFELESS, History, InjectedFault, NodeStory, history_of
 from dcompute_sim.trace import Event
 from dcompute_sim.yamlfile.units import Duration
 
@@ -69,8 +69,9 @@ class DeadWithin(Check):
 
     Excused: nodes the master knew dead (or did not know yet), unless they are reported all the same; silences
     that ended before the broker had to notice, or before an outage did that hid the death; and nodes of which
-    neither a broker without memory nor a restarted master can know. Limit: the bound is on the report's
-    existence and time, not on its cause.
+    neither a broker without memory nor a restarted master can know; and programs whose group says that they
+    mean their last will to be such that nobody is told (`will: optional`). Limit: the bound is on the
+    report's existence and time, not on its cause.
     """
 
     name: ClassVar[str] = "dead_within"
@@ -125,9 +126,18 @@ class DeadWithin(Check):
             tally.undecided[_TOO_SOON] += 1
             tally.last_due_us = max(due.at_us, tally.last_due_us)
         else:
-            tally.missing.append(fault.event)
-            if will := history.story(fault.node).will:
-                tally.wills.setdefault(will, {})[fault.node] = None
+            self._missing(history.story(fault.node), fault, tally)
+
+    def _missing(self, story: NodeStory, fault: InjectedFault, tally: _Tally) -> None:
+        """Take in that nobody was told of this death, though somebody had to be: perhaps for want of a
+        will."""
+        what = f"{story.will}: so the broker tells nobody" if story.will else story.will_misses
+        if what and story.means_its_will:
+            tally.excused["its program's last will is as its group means it"] += 1
+            return
+        tally.missing.append(fault.event)
+        if what:
+            tally.wills.setdefault(what, {})[fault.node] = None
 
     def _due(self, history: History, fault: InjectedFault, at_once: bool, silence_s: float) -> _Due:
         """Return when the report is due: outages of the broker or the master put it off."""
@@ -164,7 +174,7 @@ class DeadWithin(Check):
             if tally.late:
                 told += f", {figures['late']} reported late"
             for will, nodes in tally.wills.items():
-                told += f"; {named(list(nodes))} connected with {will}: so the broker tells nobody"
+                told += f"; {named(list(nodes))} connected with {will}"
             offending = sorted([*tally.missing, *tally.late], key=lambda event: event.t_us)
             return failed(told + asides, offending, figures, distributions)
         if not tally.reported and tally.excused[_HEALED]:

@@ -27,12 +27,25 @@ class Ending:
     reconnecting: bool  # it runs, and its connection ended so shortly before that a new one was being made
     on_its_way: bool  # what it said last cannot have reached the broker yet, and has not
     mute: bool  # it is connected, and has never said a status under its node's id
+    will: str  # what is wrong with its last will, so that nobody is told of its death
+    will_misses: str  # likewise, so that not everybody is
+    means_its_will: bool  # its program means it so
     retained: t.RetainedStatus | None
 
     @property
     def judged(self) -> bool:
         """Whether the truth about it can be told, and somebody has to know it."""
-        return not (self.reconnecting or self.on_its_way) and (self.reachable or not self.undecided)
+        if self.reconnecting or self.on_its_way:
+            return False
+        return self.reachable or not (self.undecided or (self.will and self.means_its_will))
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the broker is to hold the truth about it: not of a death that its will is not meant to
+        leave behind, and does not."""
+        if self.reachable or not (self.will_misses and self.means_its_will):
+            return self.judged
+        return self.judged and self.retained is not None and self.accepts(self.retained.status)
 
     def accepts(self, status: str) -> bool:
         """Say whether `status` is a true belief about this node; of one never heard of, nothing is
@@ -107,6 +120,9 @@ def _ending(
         and said.t_us + _CROSSES_US > mute_since_us
         and not (_is_retained(said, retained) or _was_seen(said, story)),
         mute=final.running and final.connected and not final.own_status and not final.master_status,
+        will=story.will,
+        will_misses=story.will_misses,
+        means_its_will=story.means_its_will,
         retained=retained,
     )
 
@@ -130,18 +146,30 @@ def _undecided(history: History, final: t.FinalNode) -> bool:
     return last is not None and (silence_s is None or last + silence_s * 1e6 > final.t_us)
 
 
-def left_out(endings: Sequence[Ending], judged: int) -> str:
-    """Say of how many nodes nobody has to know the truth yet; "" where there are none."""
+def left_out(endings: Sequence[Ending], judged: Sequence[Ending]) -> str:
+    """Say of how many nodes nobody has to know the truth, or not yet; "" where there are none."""
+    known = set(map(id, judged))
     why = Counter(
         "on its way back as the run ended"
         if ending.reconnecting
         else "its last word still on its way as the run ended"
         if ending.on_its_way
         else "silenced so late that nobody had to notice"
+        if ending.undecided
+        else "its program's last will is as its group means it"
         for ending in endings
-        if not ending.judged
+        if id(ending) not in known
     )
-    return excused(why, judged)
+    return excused(why, len(judged))
+
+
+def about_wills(wrong: Sequence[Ending]) -> str:
+    """Say for want of which last wills nothing true is known of these; "" if that is not why."""
+    of: dict[str, list[str]] = {}
+    for ending in wrong:
+        if not ending.reachable and (will := ending.will or ending.will_misses):
+            of.setdefault(will, []).append(ending.node.node)
+    return "".join(f"; {named(nodes)} connected with {will}" for will, nodes in of.items())
 
 
 def about_mute(judged: Sequence[Ending]) -> str:

@@ -30,7 +30,7 @@ class FinalStatus(Check):
     def judge(self, trace: Sequence[Event]) -> CheckOutcome:
         of_group = [ending for ending in endings(trace) if self.group in (None, ending.group)]
         judged = [ending for ending in of_group if ending.judged]
-        late = left_out(of_group, len(judged))
+        late = left_out(of_group, judged)
         wrong = [ending.node for ending in judged if not ending.mute and not self._right(ending)]
         running = sum(ending.reachable for ending in judged)
         figures = {"nodes": len(judged), "running": running, "wrong": len(wrong)}

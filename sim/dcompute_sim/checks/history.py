@@ -126,13 +126,19 @@ class NodeStory:
 
     definition: t.NodeDefined | None = None
     keepalive_s: float = 0.0  # that it told the broker, where that is seen; else the scenario's
-    will: str = ""  # what is wrong with it, of a program that is read off its wire
+    will: str = ""  # what is wrong with it, of a program that is read off its wire: nobody is told by it
+    will_misses: str = ""  # likewise: not everybody is
     lives: list[Life] = field(default_factory=list)
     faults: list[InjectedFault] = field(default_factory=list)
     deaths: list[tuple[int, t.DeathReported]] = field(default_factory=list)
     seen: list[tuple[int, t.NodeStatusSeen]] = field(default_factory=list)
     stops: list[tuple[int, t.NodeStopped]] = field(default_factory=list)
     now: NodeState = field(default_factory=NodeState)  # at the event that was taken in last
+
+    @property
+    def means_its_will(self) -> bool:
+        """Whether the scenario says that its program means its last will to be as it is."""
+        return self.definition is not None and self.definition.will == "optional"
 
     @property
     def life(self) -> Life | None:
@@ -278,9 +284,9 @@ class History:
             case t.NodeDefined(node=node):
                 story = self.story(node)
                 story.definition, story.keepalive_s = event, event.keepalive_s
-            case t.ConnectRead(node=node, keepalive_s=keepalive_s, will=will):
-                self.story(node).keepalive_s = keepalive_s
-                self.story(node).will = will
+            case t.ConnectRead(node=node, keepalive_s=keepalive_s, will=will, will_misses=will_misses):
+                story = self.story(node)
+                story.keepalive_s, story.will, story.will_misses = keepalive_s, will, will_misses
             case t.NodeDisconnected(node=node, inc=inc):
                 for life in self.story(node).lives:
                     if life.inc == inc:

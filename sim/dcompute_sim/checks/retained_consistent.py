@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from dcompute.parts import noun, number_of
 from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive
-from dcompute_sim.checks.ending import Ending, about_mute, endings, left_out
+from dcompute_sim.checks.ending import Ending, about_mute, about_wills, endings, left_out
 from dcompute_sim.trace import Event
 
 
@@ -15,7 +15,8 @@ class RetainedConsistent(Check):
     """A fresh client reads, from the retained statuses, the truth about every node.
 
     Running nodes: their own status and incarnation; the others: `dead` or `offline`. A retained `dead` that
-    outlives a recovery misleads whoever starts next. Limit: read once, at the end of the run.
+    outlives a recovery misleads whoever starts next. Excused are deaths of programs whose group says that
+    they mean their last will not to be retained (`will: optional`). Limit: read once, at the end of the run.
     """
 
     name: ClassVar[str] = "retained_consistent"
@@ -23,12 +24,10 @@ class RetainedConsistent(Check):
 
     def judge(self, trace: Sequence[Event]) -> CheckOutcome:
         found = endings(trace)
-        judged = [ending for ending in found if ending.judged]
-        late = left_out(found, len(judged))
+        judged = [ending for ending in found if ending.is_kept]
+        late = left_out(found, judged)
         read = [ending for ending in judged if ending.retained is not None]
-        wrong: list[Event] = [
-            ending.retained or ending.node for ending in judged if not ending.mute and not _true(ending)
-        ]
+        wrong = [ending for ending in judged if not ending.mute and not _true(ending)]
         figures = {"nodes": len(judged), "wrong": len(wrong)}
         if not read:
             return inconclusive("no retained status was read at the end", figures)
@@ -36,8 +35,8 @@ class RetainedConsistent(Check):
             return failed(
                 f"{len(wrong)} of "
                 f"{number_of(len(judged), 'retained status', 'retained statuses')} "
-                f"{noun(len(wrong), 'is', 'are')} wrong{late}",
-                wrong,
+                f"{noun(len(wrong), 'is', 'are')} wrong{about_wills(wrong)}{late}",
+                [ending.retained or ending.node for ending in wrong],
                 figures,
             )
         if unknown := about_mute(judged):

@@ -15,7 +15,8 @@ Rules:
    fault that explains it. To wake from deep sleep is no reboot of that kind, nor is an update over the air.
 5. *Unknown*: it connects, and never says a status under its node's id. It may be well or not.
 6. What a program says that is none of its node's words, and a last will by which nobody learns of its death,
-   are named beside what is judged: they are why other expectations fail.
+   or not everybody, are named beside what is judged: they are why other expectations fail. A group whose
+   program means its will so (`will: optional`) is not told of it.
 """
 
 from __future__ import annotations
@@ -63,7 +64,8 @@ class _BoardRun:
     refusal: str = ""
     booted_us: int = 0
     boot_ran_us: int | None = None  # how long after that its boot.py was seen to run
-    will: str = ""  # what is wrong with it
+    will: str = ""  # what is wrong with it: nobody is told by it
+    will_misses: str = ""  # likewise: not everybody is
     unread: dict[str, str] = field(default_factory=dict)  # topics it publishes to in vain -> why that is so
 
 
@@ -138,8 +140,10 @@ class _Boards:
                 board.connecting = True
             case t.NodeSubscribing() | t.NodeConnected():
                 board.connected = True
-            case t.ConnectRead(client_id=client_id, keepalive_s=keepalive_s, will=will):
-                board.client_id, board.keepalive_s, board.will = client_id, keepalive_s, will
+            case t.ConnectRead():
+                board.client_id, board.keepalive_s = event.client_id, event.keepalive_s
+                if board.definition.will != "optional":
+                    board.will, board.will_misses = event.will, event.will_misses
             case t.PublishUnread(topic=topic, reason=reason):
                 board.unread[topic] = reason
             case t.BootRuns():
@@ -215,6 +219,8 @@ class _Boards:
                     will = board.will.replace(name, "{name}")
                     told = f"connected with {will}: when its connection ends nobody is told of its death"
                     asides.setdefault(told, []).append(name)
+                elif board.will_misses:
+                    asides.setdefault(f"connected with {board.will_misses}", []).append(name)
                 if board.keepalive_s is not None and board.keepalive_s != board.definition.keepalive_s:
                     told = f"told the broker a keepalive of {board.keepalive_s:g} s, and is judged by it"
                     asides.setdefault(told, []).append(name)

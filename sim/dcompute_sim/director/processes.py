@@ -134,6 +134,7 @@ class Director:
                 queue_limit=spec.group.tasks_waiting if ours else 0,
                 hold_limit=spec.group.results_waiting if ours else 0,
                 older=spec.group.credit == 0,
+                will=spec.group.will or "",
             )
         yield self._engine.start_broker()
         self._recorder.add(t.BrokerStarted)

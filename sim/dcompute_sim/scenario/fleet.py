@@ -21,6 +21,7 @@ _RESULTS_WAITING = {"python": 10_000, "firmware": 32, "board": 32}
 
 FIRMWARE_ONLY = (
     *("heap", "files", "stand_ins", "entry", "config", "id", "profile", "layout", "timing", "access_points"),
+    "will",
 )
 
 
@@ -136,6 +137,11 @@ class Group(Model):
         default=None,
         description="firmware: the id under which its program connects and speaks, when that is not "
         "config.NODE_ID: `'{unique_id}'` is `machine.unique_id()` in hexadecimal, `{name}` the node's name.",
+    )
+    will: Literal["required", "optional"] | None = Field(
+        default=None,
+        description="firmware, with `files`: `optional` for a program that has no last will, or one by which "
+        "not everybody learns of its death, and means it so: then nobody has to know what it cannot tell.",
     )
 
     profile: (

@@ -58,13 +58,15 @@ class NodeConnected(Event, frozen=True):
 
 class ConnectRead(Event, frozen=True):
     """The CONNECT of a program that is read off its wire: the client id and the keepalive that it chose, and
-    what is wrong with its last will."""
+    what is wrong with its last will: so that nobody is told by it (`will`), or not everybody
+    (`will_misses`)."""
 
     node: str
     inc: str
     client_id: str
     keepalive_s: int
     will: str = ""
+    will_misses: str = ""
 
 
 class PublishUnread(Event, frozen=True):

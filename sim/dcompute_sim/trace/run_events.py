@@ -39,7 +39,8 @@ class RunEnded(Event, frozen=True):
 
 class NodeDefined(Event, frozen=True):
     """A node of the scenario. `queue_limit`: how many tasks may wait there; `hold_limit`: how many results
-    for a connection; 0 when it does not say. `older`: it knows no delivery end to end."""
+    for a connection; 0 when it does not say. `older`: it knows no delivery end to end. `will`: `optional`
+    where its program means its last will to be as it is."""
 
     node: str
     group: str
@@ -49,6 +50,7 @@ class NodeDefined(Event, frozen=True):
     queue_limit: int = 0
     hold_limit: int = 0
     older: bool = False
+    will: str = ""
 
 
 class LoopLagged(Event, frozen=True):
