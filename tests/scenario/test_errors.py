@@ -335,14 +335,50 @@ def test_includes_without_end_are_refused(write: Callable[..., Path]) -> None:
         ("fleet.py.keepalive=10", "needs a unit"),
         ("vars.nowhere=3", "no variable `nowhere`"),
         ("seed=\x00", "U.0000"),
+        ("fleet.pz.count=2", "no group is called `pz`"),
+        ("fleet.pz={count: 2}", "no group is called `pz`"),
+        ("masters.btach.count=2", "no program is called `btach`"),
+        ("phases.strom=20s", "no phase is called `strom`"),
     ],
 )
 def test_wrong_overrides_are_located_in_the_override(
     problems: Problems, minimal: str, setting: str, message: str
 ) -> None:
-    found = problems(minimal, setting)
+    found = problems(minimal + "masters: {batch: {}}\nphases: {storm: 10s}\n", setting)
     assert any(re.search(message, problem.message) for problem in found), found
     assert all(problem.where.source.name.startswith("--set") for problem in found)
+
+
+def test_a_wholly_new_group_is_made_where_its_kind_is_said(minimal: str, write: Callable[..., Path]) -> None:
+    path = write(minimal)
+    assert load(path, ["fleet.pz.count=2", "fleet.pz.kind=python"]).fleet["pz"].count == 2
+    assert list(load(path, ["fleet={pz: {count: 2}}"]).fleet) == ["pz"], "all of it said anew"
+    assert load(path, ["phases.later=10s"]).phases == {"later": 10.0}
+    with pytest.raises(ScenarioError, match=r"did you mean `py`\? .*; a new one needs its `kind`"):
+        load(path, ["fleet.pz.count=2"])
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "named"),
+    [
+        ("name", r'"a\tb"', "U+0009"),
+        ("name", r'"a\x7fb"', "U+007F"),
+        ("name", "a/b", "no slash"),
+        ("namespace", r'"a\0b"', "U+0000"),
+        ("namespace", "a#", "no `+`, `#`"),
+        ("faults", "[{id: ' a', kind: crash, at: 1s}]", "` a` will not do"),
+        ("faults", r'[{id: "a\eb", kind: crash, at: 1s}]', "U+001B"),
+    ],
+)
+def test_a_character_that_cannot_be_there_is_named_in_our_words(
+    problems: Problems, key: str, text: str, named: str
+) -> None:
+    head = HEAD if key != "name" else HEAD.replace("name: m\n", "")
+    (problem,) = problems(head + f"{key}: {text}\n" + FLEET)
+    assert named in f"{problem.message} {problem.hint}"
+    assert "pattern" not in problem.message
+    assert problem.where.line == head.count("\n") + 1
+    assert problem.message.isprintable()
 
 
 def test_errors_are_picklable(problems: Problems) -> None:

@@ -66,7 +66,9 @@ def test_overrides(load_text: Load, full: str) -> None:
 
 
 def test_an_override_may_add_a_section(load_text: Load, minimal: str) -> None:
-    scenario = load_text(minimal, "network.loss=2%", "fleet.esp.count=4", "faults=[{kind: crash, at: 3s}]")
+    scenario = load_text(
+        minimal, "network.loss=2%", "fleet.esp={kind: python, count: 4}", "faults=[{kind: crash, at: 3s}]"
+    )
     assert scenario.network.loss == 0.02
     assert scenario.fleet["esp"].count == 4
     assert len(scenario.faults) == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -21,7 +21,7 @@ from dcompute_sim.scenario.semantics import complaints
 from dcompute_sim.yamlfile.include import read
 from dcompute_sim.yamlfile.matrix import variations
 from dcompute_sim.yamlfile.place import at, locate
-from dcompute_sim.yamlfile.problems import LocatedError, Problem, Source, Span, fail
+from dcompute_sim.yamlfile.problems import LocatedError, Problem, Source, Span, choice_hint, fail, nearest
 from dcompute_sim.yamlfile.tree import Leaf, Map, to_data
 from dcompute_sim.yamlfile.validation import Choices, problems_of
 from dcompute_sim.yamlfile.variables import substitute
@@ -78,6 +78,8 @@ def _scenario(tree: Map) -> Scenario:
     # empty sections (`faults:` with all entries commented out) are as good as absent ones
     entries = {key: node for key, node in tree.entries.items() if not _empty_section(key, node)}
     tree = Map(tree.span, entries, tree.keys)
+    if made := list(_made_by_mistake(tree)):
+        raise LocatedError(made)
     try:
         scenario = Scenario.model_validate(to_data(tree), by_alias=True, by_name=False)
     except ValidationError as error:
@@ -86,6 +88,23 @@ def _scenario(tree: Map) -> Scenario:
     if found:
         raise LocatedError(at(tree, c.path, c.message, c.hint, key=c.at_key) for c in found)
     return _with_bundles(_with_chips(_with_profiles(_with_folders(scenario, tree), tree), tree), tree)
+
+
+def _made_by_mistake(tree: Map) -> Iterator[Problem]:
+    """Find what `--set` makes anew under a name that was meant to be one of those that are there."""
+    for section, noun in (("fleet", "group"), ("masters", "program"), ("phases", "phase")):
+        named = tree.entries.get(section)
+        if not isinstance(named, Map) or _is_override(tree.keys[section]):
+            continue  # all of it is new
+        new = {str(name): span for name, span in named.keys.items() if _is_override(span)}
+        there = [str(name) for name in named.keys if str(name) not in new]
+        for name, span in new.items():
+            entry = named.entries[name]
+            if section == "fleet" and not (isinstance(entry, Map) and "kind" in entry.entries):
+                hint = f"{choice_hint(name, there)}; a new one needs its `kind`"
+                yield Problem(span, f"no group is called `{name}`", hint)
+            elif section != "fleet" and nearest(name, there, cutoff=0.7):
+                yield Problem(span, f"no {noun} is called `{name}`", choice_hint(name, there))
 
 
 def _with_folders(scenario: Scenario, tree: Map) -> Scenario:
@@ -172,7 +191,11 @@ def _with_chips(scenario: Scenario, tree: Map) -> Scenario:
 
 def _folder_of(span: Span) -> Path:
     """Return what a path there is relative to."""
-    return Path() if span.source.name.startswith("--set") else Path(span.source.name).parent
+    return Path() if _is_override(span) else Path(span.source.name).parent
+
+
+def _is_override(span: Span) -> bool:
+    return span.source.name.startswith("--set")
 
 
 def _empty_section(key: object, node: object) -> bool:

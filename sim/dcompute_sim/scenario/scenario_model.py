@@ -28,6 +28,7 @@ from dcompute_sim.yamlfile.units import Duration
 from dcompute_sim.yamlfile.yaml_model import Count, Model, Text, wrong
 
 Level = Annotated[int, Field(strict=True, ge=0, le=10_000)]
+ScenarioName = Annotated[str, Field(pattern=r"^[^/\\.\x00-\x1f\x7f-\x9f][^/\\\x00-\x1f\x7f-\x9f]{0,199}$")]
 PhaseName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,39}$")]
 QUIET = "quiet"
 
@@ -81,8 +82,9 @@ class Scenario(Model):
     """One scenario: who takes part, what they do, what goes wrong, and what must hold."""
 
     version: Literal[1] = Field(description="Of this language; always 1.")
-    name: Annotated[str, Field(pattern=r"^[^/\\.\x00-\x1f][^/\\\x00-\x1f]{0,199}$")] = Field(
-        description="Short; reports and traces carry it, and files have its name: no slash, no dot in front."
+    name: ScenarioName = Field(
+        description="Short; reports and traces carry it, and files have its name: no slash, no dot in front, "
+        "no control character."
     )
     description: str = Field(default="", max_length=10_000, description="What it shows.")
     time: Literal["virtual", "real"] = Field(
@@ -111,7 +113,7 @@ class Scenario(Model):
         default=None, description="The run ends by then at the latest. Left out: the phases' sum."
     )
     namespace: Annotated[str, Field(max_length=100, pattern=r"^[^+#$\x00]*$")] = Field(
-        default="", description="Prefix of all topics."
+        default="", description="Prefix of all topics; no `+`, `#` or `$` in it."
     )
     network: NetworkSettings = Field(
         default=NetworkSettings(), description="What lies between nodes and broker."

@@ -126,7 +126,8 @@ def shown(value: object) -> str:
     text = (
         str(value).lower() if isinstance(value, bool) else without_passwords(str(value))
     )  # before it is cut
-    return f"`{text if len(text) <= 60 else text[:57] + '...'}`".replace("\n", " ")
+    text = text if len(text) <= 60 else text[:57] + "..."
+    return f"`{''.join(char if char.isprintable() else ' ' for char in text)}`"
 
 
 def _excerpt(where: Span) -> list[str]:

@@ -111,6 +111,14 @@ class _Grammar:
         where = key_span if empty and key_span else node.span
         if kind in ("union_tag_invalid", "union_tag_not_found"):
             return self._tag(detail, where)
+        if kind == "string_pattern_mismatch":
+            unseen = [char for char in detail["input"] if not char.isprintable()]
+            what = (
+                f"has the character U+{ord(unseen[0]):04X} in it, which nobody sees"
+                if unseen
+                else "will not do"
+            )
+            return Problem(where, f"{shown(detail['input'])} {what}", self._description(loc))
         message, hint = _words(details)
         return Problem(where, message, hint)
 
