@@ -5,15 +5,24 @@ environment variable DCOMPUTE_PERF_BENCH names a folder with them. Each runs unm
 run-perfbench.py has it, on a board in virtual time; its score is what it computes per second of the board's
 own clock.
 
-What is counted is branches, for they are the same in every run, on every machine and build of MicroPython. A
-program of few branches and much work (long integers, slices, floats, calls) is taken for faster than it is:
-those are named. With one figure for all branches the median cannot come below 1.5, whichever it is, for the
-programs lie on both sides of it: a branch of bm_fannkuch has a third of the usual work around it, one of
-bm_pidigits twelve times as much. Bytes allocated besides would bring the median factor to 1.2 and nine of ten
-within 2, but they are twice as many where pointers are twice as large, and one run would no longer be one
-digest on every machine. What between two branches is alike on both builds was tried besides, fitted to all
-ten and to nine at a time: whether anything was allocated (median 1.40, 8 of 10), whether the stack is another
-(1.53, 9), both (1.40, 9; of those left out five). None of it is worth three more calls for each branch.
+By default what is counted is branches, for they are the same in every run, on every machine and build of
+MicroPython. A program of few branches and much work (long integers, slices, floats, calls) is taken for
+faster than it is: those are named. With one figure for all branches the median cannot come below 1.5,
+whichever it is, for the programs lie on both sides of it: a branch of bm_fannkuch has a third of the usual
+work around it, one of bm_pidigits twelve times as much.
+
+The chip `esp32-allocations` counts bytes taken of the heap besides (fitted to all ten; of one left out at a
+time the median is 1.44, 9 of 10). Whose computing times matter should choose it; it is no default, for bytes
+are not alike on both builds, nor can they be made so: lists, tuples and frames take twice as many where words
+have 64 bits (bm_nqueens, misc_pystone: 2.00), floats and complex numbers a third or a fifth more (1.24 in
+misc_mandel), texts the same, long integers as their digits happen to be cut (bm_pidigits: 1.20), whole
+numbers between 2**30 and 2**62 none at all; and the port's total does not say what was for which. Blocks of
+the heap would be no better (texts take half as many of the larger ones), and to count them takes a walk
+through it.
+
+What between two branches is alike on both builds was tried besides, fitted to all ten and to nine at a time:
+whether anything was allocated (median 1.40, 8 of 10), whether the stack is another (1.53, 9), both (1.40, 9;
+of those left out five). None of it is worth three more calls for each branch.
 """
 
 from __future__ import annotations
@@ -57,22 +66,30 @@ def measure() -> list[Figure]:
     folder = Path(os.environ.get(FOLDER, ""))
     if not (folder / "benchrun.py").is_file():
         raise SystemExit(f"{FOLDER} must name a folder with MicroPython's tests/perf_bench")
-    emulator = provision()
-    factors = {name: _score(emulator, folder, name) / score for name, score in SCORES.items()}
+    narrow, wide = provision(), provision(word_bits=64)
+    figures = _figures(narrow, folder, "esp32")
+    for emulator in (narrow, wide) if narrow.word_bits == 32 else (wide,):
+        figures += _figures(emulator, folder, "esp32-allocations")
+    return figures
+
+
+def _figures(emulator: Emulator, folder: Path, chip: str) -> list[Figure]:
+    factors = {name: _score(emulator, folder, name, chip) / score for name, score in SCORES.items()}
     off = {name: max(factor, 1 / factor) for name, factor in factors.items()}
-    figures = [Figure(f"{name}: speed of the model / published", factors[name], "x") for name in SCORES]
+    of = f"{chip}, {emulator.word_bits} bit"
+    figures = [Figure(f"{of}: {name}: speed of the model / published", factors[name], "x") for name in SCORES]
     within = sum(factor <= 2 for factor in off.values())
     beyond = ", ".join(name for name, factor in off.items() if factor > 2)
     return [
         *figures,
         Figure(
-            "median factor by which the model is off", statistics.median(off.values()), "x", "at_most", 1.3
+            f"{of}: median factor by which it is off", statistics.median(off.values()), "x", "at_most", 1.3
         ),
-        Figure(f"of {len(SCORES)} programs, within a factor of 2 (not: {beyond})", within, "", "at_least", 9),
+        Figure(f"{of}: within a factor of 2, of {len(SCORES)} (not: {beyond})", within, "", "at_least", 9),
     ]
 
 
-def _score(emulator: Emulator, folder: Path, name: str) -> float:
+def _score(emulator: Emulator, folder: Path, name: str, chip: str) -> float:
     with tempfile.TemporaryDirectory() as scratch:
         main = Path(scratch) / "main.py"
         sources = [(folder / f"{part}.py").read_text(encoding="utf-8") for part in (name, "benchrun")]
@@ -83,7 +100,7 @@ def _score(emulator: Emulator, folder: Path, name: str) -> float:
             env,
             Network(env).host("board"),
             emulator,
-            Board(uid=bytes(6), files=[main], heap_bytes=_HEAP_BYTES, timing=chip_named("esp32")),
+            Board(uid=bytes(6), files=[main], heap_bytes=_HEAP_BYTES, timing=chip_named(chip)),
             said,
         )
         try:

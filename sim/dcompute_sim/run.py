@@ -330,12 +330,18 @@ def planned(scenario: Scenario, options: RunOptions) -> t.RunStarted:
 
 
 def _begin(trace: Trace, scenario: Scenario, options: RunOptions, broker: str, granularity_s: float) -> None:
+    started = planned(scenario, options)
     known_now: dict[str, object] = {"broker": broker, "broker_granularity_s": granularity_s}
-    if any(group.kind == FIRMWARE for group in scenario.fleet.values()):
+    boards = [group for group in scenario.fleet.values() if group.kind == FIRMWARE]
+    if boards:
         from dcompute_sim.nodes.emulator import emulator
 
-        known_now["emulator"] = str(emulator())
-    trace.add(msgspec.structs.replace(planned(scenario, options), **known_now))
+        told = str(emulator())
+        chips = [group.chip() for group in boards] if started.time == "virtual" else []
+        if any(chip is not None and chip.allocate for chip in chips):
+            told += f"; what they allocate takes time: a digest of {emulator().word_bits} bit only"
+        known_now["emulator"] = told
+    trace.add(msgspec.structs.replace(started, **known_now))
 
 
 class _log_into(logging.Handler):

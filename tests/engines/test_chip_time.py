@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -47,3 +48,17 @@ def test_computing_starves_the_keepalive(run: Run, timing: str | None, deaths: i
     died = [event for event in outcome.trace.events if isinstance(event, t.DeathReported)]
     assert len(died) == deaths
     assert outcome.verdict.results[0].outcome.status is (Status.FAILED if deaths else Status.HELD)
+
+
+@pytest.mark.parametrize("timing", ["esp32", "esp32-allocations"])
+def test_a_report_says_when_its_digest_is_that_of_one_width_of_words(run: Run, timing: str) -> None:
+    fleet = {"n": {"kind": "firmware", "timing": timing}}
+    outcome = run(
+        {"duration": "9s", "fleet": fleet, "workload": [{"tasks": 2}], "expect": ["all_tasks_finished"]}
+    )
+    assert outcome.verdict.status is Status.HELD
+    started = next(event for event in outcome.trace.events if isinstance(event, t.RunStarted))
+    words = re.search(r"\d\d bit", started.emulator)
+    assert words is not None
+    told = f"; what they allocate takes time: a digest of {words[0]} only"
+    assert started.emulator.endswith(told) is (timing == "esp32-allocations")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -16,6 +17,7 @@ from dcompute_sim.micropython import board as boards
 from dcompute_sim.micropython import lockstep, lockstep_process
 from dcompute_sim.micropython.address_space import can_fix_addresses
 from dcompute_sim.micropython.lockstep_process import LockstepError
+from dcompute_sim.micropython.provision import provision
 from dcompute_sim.net.sockets import Stream
 
 from .conftest import VirtualRig
@@ -500,6 +502,86 @@ def test_collections_that_come_by_themselves_stall_the_chip(virtual: VirtualRig)
     without_ms, with_ms = took_ms
     collections = without_ms * 1000 // (64 * 1024)
     assert 50 * (collections - 1) <= with_ms - without_ms <= 50 * (collections + 1)
+
+
+_ALLOCATE = """
+import gc, time
+def took(function, n):
+    gc.collect()
+    free = gc.mem_free()
+    start = time.ticks_us()
+    function(n)
+    us = time.ticks_diff(time.ticks_us(), start)
+    return us, free - gc.mem_free()
+def compute(n):
+    for _ in range(n):
+        pass
+def texts(n):
+    for _ in range(n):
+        bytearray(1024)
+def files(n):
+    for _ in range(n):
+        open("/main.py").close()
+compute(1), texts(1), files(1)
+last = time.ticks_us()
+for _ in range(200):  # the clock never goes back, wherever a turn ends
+    now = time.ticks_us()
+    assert time.ticks_diff(now, last) >= 0
+    last = now
+    texts(2)
+print(*took(compute, 40), *took(texts, 40), *took(files, 40))
+"""
+
+
+@pytest.mark.parametrize("word_bits", [32, 64])
+def test_what_is_allocated_takes_time_where_a_chip_says_so(
+    virtual: VirtualRig, word_bits: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """...on each build the same in every run, wherever that has its files; and by default none."""
+    virtual.emulator = provision(word_bits=word_bits)
+    esp32 = chip_named("esp32")
+    assert esp32 is not None
+    priced = esp32.model_copy(update={"allocate": 1e-3})
+    heard = [
+        virtual.add(_ALLOCATE, name, timing=timing)[1]
+        for name, timing in (("free", esp32), ("dear", priced), ("again", priced))
+    ]
+    for number, board in enumerate(virtual.boards):
+        folder = tmp_path / ("where its files are" * number)
+        folder.mkdir(exist_ok=True)
+        monkeypatch.setattr(tempfile, "tempdir", str(folder))
+        board.start()
+    virtual.run(20)
+    free, dear, again = ([int(word) for word in one.lines[0].split()] for one in heard)
+    assert dear == again
+    assert (free[1], free[3]) == (dear[1], dear[3])  # of heap
+    assert dear[0] - free[0] < 1000
+    a_kib_us = 1000 if virtual.emulator.word_bits == 32 else 750
+    assert 40 * a_kib_us <= dear[2] - free[2] < 45 * a_kib_us
+
+
+def test_what_compiling_allocates_is_in_its_own_price(virtual: VirtualRig) -> None:
+    """An import takes as long as its source is long, however much it takes of the heap meanwhile."""
+    source = b"".join(b"def f%d(a, b=%d):\n    return [a, b, {a: b}]\n" % (n, n) for n in range(80))
+    esp32 = chip_named("esp32")
+    assert esp32 is not None
+    took = []
+    for price_s in (0.0, 1e-4):
+        program = """
+            import time
+            start = time.ticks_ms()
+            import large
+            time.sleep_ms(0)
+            print(time.ticks_diff(time.ticks_ms(), start))
+        """
+        timing = esp32.model_copy(update={"allocate": price_s})
+        board, heard = virtual.add(program, str(price_s), timing=timing, extra={"large.py": source})
+        board.start()
+        virtual.run(virtual.env.now + 20)
+        took.append(int(heard.lines[0]))
+    without_ms, with_ms = took
+    assert without_ms > len(source) / 1024 * esp32.compile * 1000
+    assert without_ms <= with_ms <= without_ms + 3
 
 
 def test_a_program_that_never_waits_is_named(virtual: VirtualRig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,9 +27,12 @@ def scenario(folder: Path, timing: str) -> ChipTiming | None:
 
 
 def test_there_is_a_file_of_each_chip_and_esp32_is_the_default(tmp_path: Path) -> None:
-    assert NAMES == ("esp32", "esp32-c3", "esp32-s3")
-    esp32, c3, s3 = map(chip_named, NAMES)
+    assert NAMES == ("esp32", "esp32-allocations", "esp32-c3", "esp32-s3")
+    esp32, by_allocations, c3, s3 = map(chip_named, NAMES)
     assert esp32 is not None
+    assert by_allocations is not None
+    assert by_allocations.allocate > 0 == esp32.allocate
+    assert by_allocations.model_copy(update={"allocate": 0.0, "branches": esp32.branches}) == esp32
     assert c3 is not None
     assert s3 is not None
     assert s3.branches < c3.branches < esp32.branches

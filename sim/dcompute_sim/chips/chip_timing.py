@@ -53,6 +53,11 @@ class ChipTiming(Model):
     join: Duration = Field(description="To authenticate and associate.")
     dhcp: Spread = Field(description="To get an address.")
     branches: Duration = Field(description="To compute until the program has come by a thousand branches.")
+    allocate: Duration = Field(
+        0.0,
+        description="To take a KiB of heap, besides: nearer to what programs take; the digest of a run is "
+        "then that of one width of words (32 or 64 bits). Left out: nothing.",
+    )
     loop: Duration = Field(description="What a turn of an empty loop takes, by which chips are compared.")
     collect: Duration = Field(description="A collection, in the memory of the chip.")
     # 100 to 286 ms for 4 and 8 MiB: micropython/micropython#8428, peterhinch/micropython-micro-gui#10.

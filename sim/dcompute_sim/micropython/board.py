@@ -160,6 +160,7 @@ def _costs(timing: ChipTiming, heap_bytes: int) -> dict[str, int]:
     """Return what the board itself charges: nanoseconds a branch, microseconds all else."""
     return {
         "branch_ns": round(timing.branches * 1e6),
+        "allocate_us": round(timing.allocate * 1e6),
         "compile_us": round(timing.compile * 1e6),
         "load_us": round(timing.load * 1e6),
         "collect_us": round(timing.collect_s(heap_bytes) * 1e6),

@@ -23,7 +23,11 @@ def _timed(board: Board, spec: NodeSpec) -> Board:
         return board
     if isinstance(spec.group.profile, BoardRecord):
         times_as_slow = spec.group.profile.loop_us * 1e-6 / timing.loop
-        timing = timing.model_copy(update={"branches": timing.branches * times_as_slow})
+        computing = {
+            "branches": timing.branches * times_as_slow,
+            "allocate": timing.allocate * times_as_slow,
+        }
+        timing = timing.model_copy(update=computing)
     air = {
         "scan_ms": round(timing.scan * 1000),
         "join_ms": round(timing.join * 1000),

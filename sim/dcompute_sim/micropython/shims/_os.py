@@ -35,11 +35,16 @@ _machine = None
 _hidden = []  # names of what is mounted and flash on a board
 
 
-def mount_root(paths):
+def mount_root(paths, name_bytes):
     # The folder that we are in becomes "/". Other folders among `paths` are flash on a board: they are
-    # mounted beside it.
+    # mounted beside it. What opening a file takes of the heap hangs on how long a folder is called on this
+    # machine: where that matters, all are made as long as the next multiple of `name_bytes`.
     global _machine, _root
-    _root = getcwd()
+
+    def named(path):
+        return path + "/" * (-len(path) % name_bytes)
+
+    _root = named(getcwd())
     _machine = _VfsPosix()
     umount("/")
     mount(_VfsPosix(_root), "/")
@@ -50,7 +55,7 @@ def mount_root(paths):
         elif path[:1] == "/":
             name = ".%d" % number
             paths[number] = "/" + name
-            mount(_VfsPosix(path), paths[number])
+            mount(_VfsPosix(named(path)), paths[number])
             _hidden.append(name)
 
 

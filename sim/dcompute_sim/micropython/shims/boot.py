@@ -60,7 +60,7 @@ if _console_of:
         _board.routes[tuple(_from)] = tuple(_to)
 sys.path[:] = _config["path"] + [_shims + "/frozen"]
 if not _console_of:
-    _os.mount_root(sys.path)
+    _os.mount_root(sys.path, 128 if (_config["timing"] or _config).get("allocate_us") else 1)
 import umqtt.simple  # frozen into the ESP32 port, so a board spends no heap on it
 
 _board.reserve = bytearray(_observe.WATCH_BYTES)  # so that the firmware has the same, watched or not

@@ -25,8 +25,9 @@
 # says; without one, only a look at the clock costs anything. A call of the emulator's modules costs the
 # branches that it takes here, which is about what the port's C takes there. The unix port runs what is
 # scheduled in its main thread only, so what the others compute between two waits is free.
-# Rejected: a pipe for what is printed. It would arrive at no particular time, in no particular order beside
-# what the sockets do.
+# Bytes allocated, where a chip's timing has a price for them (`allocate_us`), are looked up at the end of a
+# turn and with the clock: of all threads, in steps of 64, without a byte and without a branch.
+# Rejected: a pipe for what is printed; it would arrive at no particular time beside what the sockets do.
 import _thread as _unix_thread
 import builtins
 import gc
@@ -101,6 +102,11 @@ _granted = uctypes.struct(  # read without a byte of heap: 64 bits at a time wou
 _charge_us = 0
 _branch_ns = 0
 _branches_ns = 0  # computed and not yet charged
+_allocate_us = 0  # a KiB; where words have 64 bits, of what the chip would take
+_taken = int  # bytes, of the heap, ever; counted where that costs anything
+_charged_to = 0  # of that, in steps of 64
+_BITS = 0x3FFFFFFF  # of both: one more needs an object
+_loading_us = 0  # charged for reading and compiling, which takes of the heap as well
 _collect_us = 0
 _collect_every_us = 1 << 29  # of computing
 _since_collected_us = 0
@@ -127,11 +133,14 @@ def start(fd):
     _channel = io.open(fd, "r+b")
     config = json.loads(_channel.readline())
     random.seed(config["seed"])
-    global _branch_ns, _collect_us, _collect_every_us, timed, tls_us
+    global _allocate_us, _branch_ns, _collect_us, _collect_every_us, _taken, timed, tls_us
     timing = config["timing"]
     if timing:
         timed = True
         _branch_ns = timing["branch_ns"]
+        if timing["allocate_us"]:
+            _taken = micropython.mem_total
+            _allocate_us = timing["allocate_us"] * (3 if sys.maxsize >> 31 else 4) // 4
         _collect_us = timing["collect_us"]
         _collect_every_us = timing["collect_every_us"]
         tls_us = timing["tls_us"]
@@ -139,12 +148,13 @@ def start(fd):
 
 
 def power_on():
-    global _filled, _waiting
+    global _charged_to, _filled, _waiting
     builtins.print = _print
     _take_grant()
     report({"ev": "boot", "free": gc.mem_free()})
     _ship(_filled)
     _filled = 0
+    _charged_to = _taken() & _BITS
     _waiting = False
     if _counting is not None:
         micropython.schedule(_counting, None)
@@ -290,22 +300,38 @@ def collect():
 
 def load(path):
     # A program is about to be read and compiled.
-    spend(_imports.file_us(path))
+    global _loading_us
+    us = _imports.file_us(path)
+    spend(us)
+    _loading_us += us
 
 
 def _charge():
     # What was computed since the last request, and the collections that came of it: when they come by
     # themselves here differs between builds of MicroPython. No branch for these: it would cost one.
-    global _branches_ns, _charge_us, _modules, _since_collected_us
+    global _branches_ns, _charge_us, _charged_to, _loading_us, _modules, _since_collected_us
     if timed:
         us = _branches_ns // 1000
         _branches_ns %= 1000
+        if len(sys.modules) != _modules:
+            _modules = len(sys.modules)
+            _charge_us -= _loading_us  # that of a program's own file was charged with `load`
+            _loading_us += _imports.cost_us()
+            _charge_us += _loading_us
+        us += _allocating_us()
+        _charged_to = (_taken() & _BITS) - _allocated() % 64 & _BITS
+        _loading_us = 0
         _since_collected_us += us
         _charge_us += us + _since_collected_us // _collect_every_us * _collect_us
         _since_collected_us %= _collect_every_us
-        if len(sys.modules) != _modules:
-            _modules = len(sys.modules)
-            _charge_us += _imports.cost_us()
+
+
+def _allocated():  # bytes that are not charged yet
+    return (_taken() & _BITS) - _charged_to & _BITS
+
+
+def _allocating_us():  # beside reading and compiling, which have a price of their own
+    return max(0, _allocated() // 64 * _allocate_us // 16 - _loading_us)
 
 
 def _take_grant():
@@ -367,7 +393,7 @@ def now_us():
     _charge_us += _CHARGE_READ_US
     if _charge_us > _CHARGE_LIMIT_US:
         _pause()
-    return _now_ms * 1000 + _rest_us + _charge_us + _branches_ns // 1000
+    return _now_ms * 1000 + _rest_us + _charge_us + _branches_ns // 1000 + _allocating_us()
 
 
 def true_time_us():
