@@ -24,6 +24,7 @@ HEALTHY: dict[str, dict[str, Any]] = {
     "results_match": {},
     "master_api": {},
     "executor_api": {},
+    "counters": {"are": {"connections": 1, "stale_deaths": 0}},
     "recovers_within": {"bound": "20s"},
     "final_status": {"status": "ready"},
     "status_history": {},
@@ -54,6 +55,7 @@ HEALTHY: dict[str, dict[str, Any]] = {
     "sometimes": {"event": "death_reported", "where": {"node": "n2"}},
 }
 
+COUNTED = {"connections": 1, "messages_rejected": 0, "duplicate_results": 0, "stale_deaths": 0}
 TAKEN, RECEIVED = t.TaskTaken, t.TaskReceived
 
 Mutation = Callable[[Damage], Callable[[list[t.Event]], list[t.Event]]]
@@ -233,6 +235,16 @@ MUTATIONS: list[tuple[str, str, Mutation]] = [
     ),
     ("master_api", "a shared record", lambda d: d.change(t.MasterAnswered, {"shared": True}, node="n1")),
     ("master_api", "a wrong counter", lambda d: d.change(t.MasterCounted, {"values": {"connections": 1}})),
+    (
+        "master_api",
+        "more results dropped than are missing",
+        lambda d: d.change(t.MasterCounted, {"values": {**COUNTED, "results_dropped": 1}}),
+    ),
+    (
+        "counters",
+        "another figure",
+        lambda d: d.change(t.MasterCounted, {"values": {**COUNTED, "stale_deaths": 1}}),
+    ),
     ("master_api", "an error while connected", lambda d: d.insert(polled(True, "x"), t.NodeMemory)),
     (
         "master_api",

@@ -250,3 +250,36 @@ def test_a_node_that_is_back_as_the_run_ends_is_judged(
     story.add(t.FinalNode, node="n2", running=True, connected=True, own_status="ready",
               master_status=master_status, inc=story.incs["n2"])  # fmt: skip
     assert judge("final_status", story.end()).status is verdict
+
+
+@pytest.mark.parametrize(
+    ("who", "are", "said"),
+    [
+        ("n1", {"connections": 1}, "n1 told no counters"),
+        (
+            "master",
+            {"connection": 1},
+            "master has no counter connection; there are: connections, results_dropped",
+        ),
+    ],
+)
+def test_counters_that_nobody_has_are_undecided(
+    story: TraceBuilder, who: str, are: dict[str, int], said: str
+) -> None:
+    story.add(t.MasterCounted, values={"connections": 1, "results_dropped": 0})
+    outcome = judge("counters", story.end(), who=who, are=are)
+    assert (outcome.status, outcome.summary) == (Status.INCONCLUSIVE, said)
+
+
+@pytest.mark.parametrize(("dropped", "status"), [(2, Status.HELD), (1, Status.FAILED), (3, Status.FAILED)])
+def test_results_that_were_never_given_are_those_that_the_master_has_dropped(
+    story: TraceBuilder, dropped: int, status: Status
+) -> None:
+    counts = {"connections": 1, "messages_rejected": 0, "duplicate_results": 0, "stale_deaths": 0}
+    story.master_up().define("n").boot("n")
+    for task in ("a", "b", "c"):
+        story.add(t.ResultReceived, node="n", task=task)
+    story.add(t.ResultTaken, node="n", task="c", answer="c", value="")
+    story.add(t.MasterAnswered, node="n", status="ready", inc=story.incs["n"])
+    story.add(t.MasterCounted, values={**counts, "results_dropped": dropped})
+    assert judge("master_api", story.at(60).end()).status is status

@@ -13,7 +13,10 @@ from benchmarks.mutants.trials import trials
 from benchmarks.mutation import CORES, EQUIVALENT
 
 ALL = [mutant for part in PARTS for mutant in catalogue(part)]
-SHARE = ("queue-lifo", "no-will", "master-callback-never", "result-under-another-id", "asker-moves-once")
+SHARE = (
+    *("queue-lifo", "no-will", "master-callback-never", "result-under-another-id", "asker-moves-once"),
+    "older-status-ends-in-an-error",  # of which there is nothing but a line in the log
+)
 """A few that each have a trial of their own to catch them; the benchmark judges all."""
 
 

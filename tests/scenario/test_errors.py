@@ -99,6 +99,7 @@ LOCATED = [
     (FLEET + "faults: [{kind: crash, between: [1s]}]\n", 5, 33, "two values", ""),
     (FLEET + "faults: [{kind: crash, between: [9s, 1s]}]\n", 5, 10, "earlier time first", ""),
     (FLEET + "faults: [{kind: inject, at: 1s, topic: a/+}]\n", 5, 10, "wildcard", ""),
+    (FLEET + "faults: [{kind: inject, at: 1s, topic: a, payload: '{fill}'}]\n", 5, 10, "go together", ""),
     (FLEET + "faults: [{kind: inject, at: 1s, topic: a, hex: f}]\n", 5, 48, "`f`", ""),
     # --- sense within one entry
     (FLEET + "faults: [{kind: crash}]\n", 5, 10, "exactly one of `at`, `every`, `between`, `when`", ""),

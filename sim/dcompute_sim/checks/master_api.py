@@ -20,9 +20,9 @@ class MasterApi(Check):
     The dead-nodes callback names each death once, in order, within a second. `get_dead_nodes` gives every
     death since it was last emptied, and is empty then. `get_results` gives every result once, as accepted,
     and removes it. At the end `get_node_info` and `get_nodes_by_status` have the status and incarnation that
-    were last seen, in copies that a caller may change; the counters count what was seen; `last_error` is
-    empty while the master is connected, or names a topic that seems to be denied; without a connection it
-    says something.
+    were last seen, in copies that a caller may change; the counters count what was seen, and the results that
+    were never given are those that were dropped, beyond what a master keeps; `last_error` is empty while the
+    master is connected, or names a topic that seems to be denied; without a connection it says something.
 
     Limit: what a master had not told when it crashed is excused, for nobody was left to be told; a death or
     result of the last second of a run is not waited for.
@@ -199,6 +199,10 @@ class _MasterLedger(Ledger):
         self.answers += 1
         if self._dead:  # they were asked for just now
             self.breaches.add("a death that get_dead_nodes never gave", event)
+        if dropped := event.values.get("results_dropped", 0):
+            if dropped != self._results.total():
+                self.breaches.add("the counter results_dropped", event)
+            self._results.clear()
         for name in ("connections", "messages_rejected", "duplicate_results", "stale_deaths"):
             if event.values.get(name) != self._counters[name]:
                 self.breaches.add(f"the counter {name}", event)

@@ -136,6 +136,8 @@ class TransportMaster(MasterProgram):
     ) -> None:
         super().__init__(MASTER, settings, machine, seed=seed, executor=executor)
         self._liveness_s = settings.liveness
+        self._limits = {} if settings.node_limit is None else {"node_limit": settings.node_limit}
+        self._collects = settings.collects
         self._recorder = recorder
         self._namespace = namespace
         self._mutants = mutants
@@ -162,6 +164,7 @@ class TransportMaster(MasterProgram):
             keepalive=max(1, round(self._settings.keepalive)),
             namespace=self._namespace,
             liveness_s=self._liveness_s,
+            **self._limits,
             driver=driver,
             observer=self._observe,
             registry_class=registry_class,
@@ -237,7 +240,7 @@ class TransportMaster(MasterProgram):
 
     def collect(self) -> None:
         """Use the public API as the program above the master does, and write down what it says."""
-        if self.transport is not None:
+        if self.transport is not None and self._collects:
             self._api.poll(self.transport)
 
     def finish(self, nodes: Iterable[str]) -> None:

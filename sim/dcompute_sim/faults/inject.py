@@ -6,18 +6,27 @@ import json
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, Strict, model_validator
 
+from dcompute.node_core import MAX_PAYLOAD_BYTES
 from dcompute_sim.faults.effects import PUBLISHED
 from dcompute_sim.faults.fault import NodeFault, Steps
 from dcompute_sim.faults.injection import Injection, World
 from dcompute_sim.faults.schedule import Select
-from dcompute_sim.yamlfile.yaml_model import Flag, Text, wrong
+from dcompute_sim.yamlfile.yaml_model import Flag, Model, Text, wrong
+
+
+class Fill(Model):
+    """A text, again and again."""
+
+    text: Text = Field(description="Such as `x`.")
+    times: Annotated[int, Strict(), Field(ge=1, le=MAX_PAYLOAD_BYTES)] = Field(description="How often.")
 
 
 class Inject(NodeFault):
     """A probe client publishes a message. `{node}` in topic and payload is the selected node's id, and
-    `{boot}` in the payload the nonce of its present life; `{asker}` there is the executor's name."""
+    `{boot}` in the payload the nonce of its present life; `{asker}` there is the executor's name, and
+    `{fill}` what `fill` says."""
 
     effects = frozenset({PUBLISHED})
     unseen = "the broker did not acknowledge the message"
@@ -28,6 +37,9 @@ class Inject(NodeFault):
     topic: Text = Field(description="Where to, such as `{node}/status`; without wildcards.")
     payload: object = Field(
         default=None, description="A string is sent as it is, a mapping or list as JSON, nothing as no bytes."
+    )
+    fill: Fill | None = Field(
+        default=None, description="What `{fill}` in the payload stands for, such as `{text: x, times: 1000}`."
     )
     hex: Annotated[str, Field(pattern=r"^([0-9a-fA-F]{2})*$")] | None = Field(
         default=None, description="The bytes in hexadecimal, instead of `payload`."
@@ -44,6 +56,8 @@ class Inject(NodeFault):
     def _message(self) -> Inject:
         if self.hex is not None and self.payload is not None:
             raise wrong("give `payload` or `hex`, not both")
+        if (self.fill is None) is ("{fill}" in str(self.payload)):
+            raise wrong("`{fill}` in the payload and `fill` go together")
         if any(char in self.topic for char in "+#\0"):
             raise wrong(f"`{self.topic}` is not a topic to publish to: it has a wildcard")
         return self
@@ -68,7 +82,8 @@ class Inject(NodeFault):
         if self.payload is None:
             return b""
         text = self.payload if isinstance(self.payload, str) else json.dumps(self.payload, ensure_ascii=False)
-        return text.replace("{node}", node).replace("{boot}", boot).replace("{asker}", asker).encode()
+        text = text.replace("{node}", node).replace("{boot}", boot).replace("{asker}", asker)
+        return text.replace("{fill}", self.fill.text * self.fill.times if self.fill else "{fill}").encode()
 
     def details(self) -> str:
         return f"to {self.topic}"

@@ -224,6 +224,14 @@ class Master(AskerSettings):
         description="A node known only from a retained status is declared dead when it has not spoken "
         "for this long; when left out, for 1.5 times its keepalive and 20s.",
     )
+    node_limit: Count | None = Field(
+        default=None, description="Nodes that it knows at a time; 20,000 when left out. More are turned away."
+    )
+    collects: Flag = Field(
+        default=True,
+        description="Its program takes results and deaths as they come; false: not before the run's end, so "
+        "that results are kept until there is too much of them.",
+    )
     variant: Text | None = Field(
         default=None, description="The mutant that the master is, by name: a master with a known fault."
     )
