@@ -273,8 +273,8 @@ def test_a_cluster_loses_no_seed_when_a_worker_is_killed(cluster: Any, small: Sc
 
     killed: list[int] = []
     make = functools.partial(dask_cluster, address)
-    disturbed = run_campaign(job(small), range(1, 101), make, workers=2, on_progress=kill)
-    here = run_campaign(job(small), range(1, 101), inline(Inline()), workers=1)
+    disturbed = run_campaign(job(small), range(1, 41), make, workers=2, on_progress=kill)
+    here = run_campaign(job(small), range(1, 41), inline(Inline()), workers=1)
     assert killed
     assert words(disturbed) == words(here)
     assert disturbed.coverage() == here.coverage()

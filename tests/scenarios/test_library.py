@@ -44,6 +44,15 @@ FIELD = {
 SMALLER = {
     "esp32": ["vars.count=25", "vars.away=4min", "vars.gone=2min"],
     "sensors": ["vars.hours=70min", "vars.count=8"],
+    "urgent": ["fleet.py.count=100", "workload.0.tasks=2000"],
+    "access_point": [
+        *("fleet.hall.count=10", "fleet.yard.count=10", "workload.0.rate=3/s"),
+        "expect.1.sometimes.at_least=10",
+    ],
+    "small_heap": [
+        *("fleet.esp.count=4", "workload.0.tasks=600", "workload.0.rate=6/s"),
+        *("faults.0.times=2", "faults.1.times=4"),
+    ],
 }
 # A board boots, and joins its Wi-Fi: some seconds on a chip, none for a python node.
 _TIME_TO_JOIN = ("vars.start=8s",)
