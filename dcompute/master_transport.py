@@ -484,7 +484,12 @@ class MasterNodeTransport(Transport):
 
     def _apply(self, effects: Sequence[Effect]) -> None:
         for effect in effects:
-            match effect:
+            match effect:  # the most frequent first
+                case NodeStatusSeen(node_id):
+                    self._tell(effect)
+                    self._note(node_id)
+                    if self._updates is not None:
+                        self._updates.look_at(node_id)
                 case Probe(node_id):
                     self._link.send_now([(self._topics.task_of(node_id), encode_init(), False)])
                 case DeclareDead(node_id, inc):
@@ -494,11 +499,6 @@ class MasterNodeTransport(Transport):
                     self._suspicions += 1
                     if is_power_of_two(self._suspicions):
                         log.warning("master: %s (%d such so far)", what, self._suspicions)
-                case NodeStatusSeen(node_id):
-                    self._tell(effect)
-                    self._note(node_id)
-                    if self._updates is not None:
-                        self._updates.look_at(node_id)
                 case DeathReported(node_id):
                     self._tell(effect)
                     self._deaths.append(node_id)

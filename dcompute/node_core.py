@@ -30,6 +30,7 @@ from dcompute.node_wire import (
     check_task_id as check_task_id,
     decode as decode,
     decode_task,
+    dumps,
     encode as encode,
     is_init_command,
     task_attempt,
@@ -214,7 +215,7 @@ class NodeCore:
         if status != DEAD:
             message["device_type"] = self.device_type
             message["capabilities"] = self.capabilities
-        return encode(message)
+        return dumps(message).encode("utf-8")  # what it is made of, each connection's greeting has checked
 
     # --- what arrives -----------------------------------------------------------------------------------
 

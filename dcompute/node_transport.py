@@ -495,7 +495,8 @@ class ComputeNodeTransport(Transport):
                     entry.held = instead
 
     def _tell_of_core(self, name: str, fields: dict[str, Any]) -> None:
-        self._tell(node_event(name, fields))
+        assert self._observer is not None, "the core is asked to tell only then"
+        guarded("a node's observer", self._observer, node_event(name, fields))
 
     def _tell(self, event: NodeEvent) -> None:
         if self._observer is not None:

@@ -59,7 +59,7 @@ MAX_REASON_CHARS = 1000
 MAX_CAPABILITIES_BYTES = 16384
 _DESCRIPTION_BYTES = MAX_CAPABILITIES_BYTES + 1024  # a status or an announcement, as it travels
 _STATUSES = {status: status for status in (CONNECTED, READY, BUSY, DEAD, OFFLINE)}
-_STATUSES_REMEMBERED = 64  # 80 KB
+_REMEMBERED = 64  # 80 KB, if they are statuses
 HEARD_S = 30.0  # after which what should have come back over a connection is taken for denied by the broker
 PATIENCE_S = 300.0  # without progress, until an update of a board counts as failed
 
@@ -131,32 +131,33 @@ def decode(topics: Topics, topic: str, payload: bytes) -> Message:
     try:
         if topic == topics.results:
             return _result(decode_object(payload), memory_of(payload))
-        if topic == topics.initialisation:
-            return _announcement(_described(payload), memory_of(payload))
-        return _said_on(topics.prefix, topic, payload)
+        return _said_of_itself(topics.prefix, topic, payload)
     except Rejected:
         raise
     except ValueError as error:
         raise Rejected(str(error)) from None
 
 
-def _said_on(prefix: str, topic: str, payload: bytes) -> Message:
-    """Tell what a message on what may be a node's status topic means. Raises ValueError."""
+def _said_of_itself(prefix: str, topic: str, payload: bytes) -> Message:
+    """Tell what an announcement means, or a message on what may be a node's status topic. Raises
+    ValueError."""
+    if topic == f"{prefix}initialisation":
+        return _announcement(_described(payload), memory_of(payload))
     if not topic.startswith(prefix) or not topic.endswith("/status"):
         raise Rejected("not a topic of the protocol")
     return _status(check_node_id(topic[len(prefix) : -len("/status")]), payload)
 
 
-_remembered = lru_cache(_STATUSES_REMEMBERED)(_said_on)
+_remembered = lru_cache(_REMEMBERED)(_said_of_itself)
 
 
 def status_memory(topics: Topics) -> Callable[[str, bytes], Message]:
-    """Return `decode` for these topics, which remembers what statuses meant: a node that works says `busy`
-    and `ready` in the same bytes again and again, to each master and executor of a process. `capabilities`
-    are the same object then."""
+    """Return `decode` for these topics, which remembers what nodes said of themselves: they say it to each
+    master and executor of a process, and one that works says `busy` and `ready` in the same bytes again and
+    again. `capabilities` are the same object then."""
 
     def read(topic: str, payload: bytes) -> Message:
-        if not topic.endswith("/status"):
+        if topic == topics.results:
             return decode(topics, topic, payload)
         try:
             return _remembered(topics.prefix, topic, payload)

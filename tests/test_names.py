@@ -39,6 +39,7 @@ OWNERS = {
 OF_OTHERS = {
     "_exit": "os._exit is documented",
     "_getframe": "sys._getframe is documented",
+    "_is_owned": "threading.RLock, of which Condition asks it: tests/dcompute/test_signals.py",
     "_authenticate": "amqtt: tests/brokers/test_embedded_guard.py",
     # SimPy: tests/net/test_simpy_guard.py
     **dict.fromkeys(("_eid", "_now", "_ok", "_queue", "_value"), "SimPy"),

@@ -28,14 +28,20 @@ class Descriptions:
 
     def take(self, record: NodeRecord, message: Announcement | StatusMessage) -> None:
         """Take in what a node says of itself."""
+        if (
+            message.capabilities == record.capabilities
+            and message.inc == record.inc
+            and message.device_type == record.device_type
+        ):
+            return  # as in nearly all that come, busy, ready, busy; the text below costs ten times as much
         if message.device_type or isinstance(message, Announcement):
             if message.device_type != self._device_type:
                 self._device_type = message.device_type
             record.device_type = self._device_type
-        if message.capabilities is None:
+        if message.capabilities is None or (
+            message.inc == record.inc and message.capabilities == record.capabilities
+        ):
             return
-        if message.inc == record.inc and message.capabilities == record.capabilities:
-            return  # as in nearly all that come, busy, ready, busy; the text below costs ten times as much
         size = message.size if message.capabilities else 0
         total = self._bytes - record.capability_bytes + size
         if total > _CAPABILITY_BYTES:

@@ -58,6 +58,10 @@ class Changes:
     def __init__(self) -> None:
         self._known: dict[str, tuple[bool, str]] = {}
 
+    def differ(self, node_id: str, status: str, inc: str) -> bool:
+        """Tell whether this differs from what was said of the node last: `look` would take it in."""
+        return self._known.get(node_id) != (status in GONE, inc)
+
     def look(self, node_id: str, info: NodeInfo | None) -> bool:
         """Tell whether this differs from what was said of the node last; None: nothing is known of it."""
         if info is None:

@@ -143,10 +143,11 @@ class Registry:
 
     def receive(self, message: Message, *, retained: bool, now_s: float, wall_s: float) -> list[Effect]:
         """Take in a valid message; `retained` says that the broker replayed it at subscription."""
-        if isinstance(message, ResultMessage):
-            return self._receive_result(message, retained, now_s, wall_s)
-        if isinstance(message, Announcement):
-            return self._receive_announcement(message, retained, now_s, wall_s)
+        if not isinstance(message, StatusMessage):
+            if isinstance(message, ResultMessage):
+                return self._receive_result(message, retained, now_s, wall_s)
+            if isinstance(message, Announcement):
+                return self._receive_announcement(message, retained, now_s, wall_s)
         if message.node_id in self._forgotten:
             self.counters["forgotten_ignored"] += 1
             return []
@@ -187,31 +188,32 @@ class Registry:
     def _receive_alive(
         self, message: StatusMessage, retained: bool, now_s: float, wall_s: float
     ) -> list[Effect]:
-        record = self._speaking(message.node_id, message.inc)
+        node_id, status, inc = message.node_id, message.status, message.inc
+        record = self._speaking(node_id, inc)
         if record is None:
             return []
-        if message.node_id in self._doubts.claims:
-            _, claimed = self._doubts.claims.pop(message.node_id)
-            if claimed.inc == message.inc:
+        if node_id in self._doubts.claims:
+            _, claimed = self._doubts.claims.pop(node_id)
+            if claimed.inc == inc:
                 self._descriptions.take(record, claimed)
         self._descriptions.take(record, message)
         if retained and record.heard:
             return []  # live traffic has overtaken the retained copy
         if retained:
-            effects = self._alive(record, message.status, message.inc, wall_s)
+            effects = self._alive(record, status, inc, wall_s)
             effects += self._doubt(record, now_s)
         else:
-            effects = self._heard_alive(record, message.status, message.inc, now_s, wall_s)
-            if what := self._unanswered.told(message.node_id, message.status, now_s):
+            effects = self._heard_alive(record, status, inc, now_s, wall_s)
+            if what := self._unanswered.told(node_id, status, now_s):
                 effects.append(Denial(what))
-        if message.node_id in self._unproven.by_node:
+        if node_id in self._unproven.by_node:
             effects += self._take_unproven(record, now_s, wall_s)
         return effects
 
     def _speaking(self, node_id: str, inc: str) -> NodeRecord | None:
         """Return the record of a node whose own topic names this incarnation; None if there is no room for
         it."""
-        record = self._record(node_id)
+        record = self._nodes.get(node_id) or self._record(node_id)
         if record is None:
             return None
         if record.only_announced:
@@ -235,7 +237,7 @@ class Registry:
         self._doubts.until.pop(record.node_id, None)
         if record.inc != inc or record.status in GONE:
             record.death_reported = False
-        if (record.status, record.inc) == (status, inc) and not record.restored:
+        if record.status == status and record.inc == inc and not record.restored:
             return []
         record.restored = False
         record.status = status
@@ -384,7 +386,7 @@ class Registry:
 
     def next_deadline_s(self) -> float | None:
         """Tell when `tick` may next have something to do."""
-        due_s, answer_s = self._doubts.next_s(), self._unanswered.next_s()
+        due_s, answer_s = self._doubts.next_s(), self._unanswered.next_s
         if due_s is None or (answer_s is not None and answer_s < due_s):
             return answer_s
         return due_s

@@ -21,11 +21,15 @@ _ASK = " (`dcompute broker check` asks the broker)"
 
 
 class Unanswered:
-    """The nodes that owe an answer, or a status."""
+    """The nodes that owe an answer, or a status.
+
+    Attributes:
+        next_s: when `tick` may have something to do.
+    """
 
     def __init__(self) -> None:
         self._due: dict[str, float] = {}  # when each is asked, or suspected
-        self._next_s: float | None = None  # the earliest of these, or earlier
+        self.next_s: float | None = None  # the earliest of these, or earlier
         self._asked: set[str] = set()
         self._announced: set[str] = set()
         self._answering: set[str] = set()
@@ -76,15 +80,11 @@ class Unanswered:
         """Begin another connection: answers that came over the last one say nothing of rights on it."""
         for table in (self._due, self._asked, self._announced, self._answering, self._suspected):
             table.clear()
-        self._next_s = None
-
-    def next_s(self) -> float | None:
-        """Tell when `tick` may have something to do."""
-        return self._next_s
+        self.next_s = None
 
     def tick(self, now_s: float) -> tuple[list[str], list[str]]:
         """Time has passed: the nodes to be asked, and what is suspected now."""
-        if self._next_s is None or now_s < self._next_s:
+        if self.next_s is None or now_s < self.next_s:
             return [], []
         ask: list[str] = []
         suspected: list[str] = []
@@ -103,7 +103,7 @@ class Unanswered:
             )
             del self._due[node_id]
             suspected.append(self._suspect(node_id, what))
-        self._next_s = min(self._due.values(), default=None)
+        self.next_s = min(self._due.values(), default=None)
         return ask, suspected
 
     def suspicion(self) -> str:
@@ -112,7 +112,7 @@ class Unanswered:
 
     def _owes(self, node_id: str, now_s: float) -> None:
         due_s = self._due.setdefault(node_id, now_s + HEARD_S)
-        self._next_s = due_s if self._next_s is None else min(self._next_s, due_s)
+        self.next_s = due_s if self.next_s is None else min(self.next_s, due_s)
 
     def _suspect(self, node_id: str, what: str) -> str:
         self._suspected[node_id] = what

@@ -20,17 +20,14 @@ class SignalSafeLock:
     held the lock, and then waited for a thread that needs it, would wait for ever.
     """
 
-    __slots__ = ("_depth", "_lock", "_main", "_put_off")
+    __slots__ = ("_lock", "_main", "_put_off")
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
+        self._lock: Any = threading.RLock()
         self._main = threading.main_thread().ident
-        self._depth = 0  # of the main thread; counted before the lock is taken and after it is released
         self._put_off: list[Callable[[], None]] = []
 
     def __enter__(self) -> None:
-        if get_ident() == self._main:
-            self._depth += 1
         self._lock.acquire()
 
     def __exit__(
@@ -40,15 +37,14 @@ class SignalSafeLock:
         _traceback: TracebackType | None,
     ) -> None:
         self._lock.release()
-        if get_ident() == self._main:
-            self._depth -= 1
-            while self._put_off and not self._depth:
+        if self._put_off and get_ident() == self._main:
+            while self._put_off and not self._lock._is_owned():
                 self._put_off.pop(0)()
 
     def put_off(self, call: Callable[[], None]) -> bool:
         """Run `call` at the lock's release, and return True, if the main thread has it; for signal
         handlers."""
-        if not self._depth:
+        if not self._lock._is_owned():  # by this thread, which is the main one; Conditions ask it that, too
             return False
         self._put_off.append(call)
         return True

@@ -155,12 +155,16 @@ class Choice:
         self.waiting -= task.waiting
         task.waiting = False
 
+    def is_idle(self) -> bool:
+        """Tell whether nothing waits, as after nearly all that comes in."""
+        if self.waiting:
+            return False
+        self._queues.clear()  # of what was taken out meanwhile
+        return True
+
     def pairs(self) -> Iterator[tuple[Task, Node]]:
         """Take out what waits, the most urgent first, each with the node that is to have it; whoever takes it
         gives the task to the node before the next is asked for."""
-        if not self.waiting:  # as after nearly all that comes in: what is in there was taken out meanwhile
-            self._queues.clear()
-            return
         stuck: set[str] = set()
         while True:
             best: _Entry | None = None

@@ -513,7 +513,7 @@ class FleetCore:
 
     def _hand_out(self, now_s: float) -> None:
         """Hand out what waits, and make room for what finds none."""
-        if self.up:
+        if self.up and not self.choice.is_idle():
             for task, node in self.choice.pairs():
                 self._place_on(task, node, now_s)
             for placement in self.choice.recalls(now_s):

@@ -118,7 +118,7 @@ class FleetLoop(Hearing):
         self._lock = threading.Lock()
         self._inbox: list[Callable[[float], None]] = []
         self._turn_due = False
-        self._withheld = Batch()  # what the journal has refused so far
+        self._withheld: Batch | None = None  # what the journal has refused so far
         self._large: dict[tuple[str, str, int], bytes] = {}  # (node, life, n) -> payload
         self._journal_error = ""
         self._unfit = ""
@@ -197,17 +197,17 @@ class FleetLoop(Hearing):
                 self._unfit = self._core.unfit()
             self._carry_out(batch)
             self._arm()
-            if not self._core.tasks and not self._withheld:
+            if not self._core.tasks and self._withheld is None:
                 self._nothing_left()
 
     def _carry_out(self, batch: Batch) -> None:
         """Commit, send, report: in this order, or nothing of it yet."""
-        held = self._withheld
-        if held:
+        held, self._withheld = self._withheld, None
+        if held is not None:
             held.writes += batch.writes
             held.sends += batch.sends
             held.reports += batch.reports
-            batch, self._withheld = held, Batch()
+            batch = held
         if not batch:
             return
         if self._journal is not None and batch.writes:
@@ -379,10 +379,8 @@ class FleetLoop(Hearing):
             match effect:
                 case NodeStatusSeen(node_id, status, inc):
                     self._take_in(node_id, status, inc)
-                    belief = self._registry.belief(node_id) if self._journal is not None else None
-                    if belief is not None and self._changes.look(node_id, belief):
-                        self._beliefs[node_id] = ("node", *row_of(belief))
-                        self._schedule()
+                    if self._journal is not None and self._changes.differ(node_id, status, inc):
+                        self._believe(node_id)
                 case Probe(node_id):
                     self._link.send_now([(self._topics.task_of(node_id), encode_init(), False)])
                 case DeclareDead(node_id, _):
@@ -394,6 +392,14 @@ class FleetLoop(Hearing):
                     if is_power_of_two(self._suspicions):
                         log.warning("executor: %s (%d such so far)", what, self._suspicions)
 
+    def _believe(self, node_id: str) -> None:
+        """Have what is known of the node written down."""
+        belief = self._registry.belief(node_id)
+        if belief is not None:
+            self._changes.look(node_id, belief)
+            self._beliefs[node_id] = ("node", *row_of(belief))
+            self._schedule()
+
     def _ask_to_hear(self) -> bool:
         self._link.send_now([(own_status(self._topics, self._name), b"", False)])
         return True
@@ -402,9 +408,9 @@ class FleetLoop(Hearing):
         return "executor", nothing_comes(self._topics, self._name)
 
     def _take_in(self, node_id: str, status: str, inc: str) -> None:
-        now_s = self._driver.now_s()
         if status in GONE:
             self._seen.pop(node_id, None)
+            now_s = self._driver.now_s()
             self._core.node_gone(node_id, now_s, for_good=status == OFFLINE)
             self._node_changed(node_id, None)
             self._schedule()
@@ -416,7 +422,7 @@ class FleetLoop(Hearing):
         self._seen[node_id] = seen
         self._schedule()
         announced = {**capabilities, "device_type": device_type}
-        self._core.node_seen(node_id, inc, announced, now_s)
+        self._core.node_seen(node_id, inc, announced, self._driver.now_s())
         if not announced.get("credit") and not self._listens_to_old:
             self._listens_to_old = True
             self._link.subscribe_also((self._topics.results, 1))

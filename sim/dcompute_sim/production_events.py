@@ -1,6 +1,7 @@
 """From what production code tells its observers to events of the trace.
 
 The tables are complete: an event that is not in them is a TypeError, so that a new one cannot go unseen.
+They are asked by whoever writes a trace, without a function between.
 """
 
 from __future__ import annotations
@@ -41,31 +42,15 @@ def _once(text: str) -> str:
     return text
 
 
-def of_node(now_us: int, node: str, event: e.NodeEvent) -> Event:
-    """Return the trace's event for what the transport or core of `node` told."""
-    try:
-        translate = _NODE[type(event)]
-    except KeyError:
-        raise TypeError(f"the trace has no event for {event!r} of a node") from None
-    return translate(now_us, node, event)
+class _Table(dict[type, Callable[..., Event]]):
+    """What becomes of each type of event. Asked as it is, for that is done hundreds of times a run."""
 
+    def __init__(self, whose: str, entries: dict[type[Any], Callable[..., Event]]) -> None:
+        super().__init__(entries)
+        self._whose = whose
 
-def of_master(now_us: int, event: e.MasterEvent) -> Event:
-    """Return the trace's event for what the master's transport told."""
-    try:
-        translate = _MASTER[type(event)]
-    except KeyError:
-        raise TypeError(f"the trace has no event for {event!r} of a master") from None
-    return translate(now_us, event)
-
-
-def of_executor(now_us: int, asker: str, event: e.ExecutorEvent) -> Event:
-    """Return the trace's event for what the executor of `asker` told."""
-    try:
-        translate = _EXECUTOR[type(event)]
-    except KeyError:
-        raise TypeError(f"the trace has no event for {event!r} of an executor") from None
-    return translate(now_us, asker, event)
+    def __missing__(self, kind: type) -> Callable[..., Event]:
+        raise TypeError(f"the trace has no event for {kind.__name__} of {self._whose}")
 
 
 def _dropped(now_us: int, node: str, event: e.ResultDropped) -> Event:
@@ -76,7 +61,7 @@ def _dropped(now_us: int, node: str, event: e.ResultDropped) -> Event:
     return t.ResultDropped(t_us=now_us, node=node, task=str(task))
 
 
-_NODE: dict[type[e.NodeEvent], Callable[[int, str, Any], Event]] = {
+_OF_NODE: dict[type[e.NodeEvent], Callable[[int, str, Any], Event]] = {
     e.NodeConnecting: lambda us, node, it: t.NodeConnecting(t_us=us, node=node, inc=it.inc),
     e.NodeSubscribing: lambda us, node, it: t.NodeSubscribing(t_us=us, node=node, inc=it.inc),
     e.NodeConnected: lambda us, node, it: t.NodeConnected(t_us=us, node=node, inc=it.inc),
@@ -112,7 +97,7 @@ _NODE: dict[type[e.NodeEvent], Callable[[int, str, Any], Event]] = {
     ),
 }
 
-_MASTER: dict[type[e.MasterEvent], Callable[[int, Any], Event]] = {
+_OF_MASTER: dict[type[e.MasterEvent], Callable[[int, Any], Event]] = {
     e.MasterConnected: lambda us, it: t.MasterConnected(t_us=us),
     e.MasterDisconnected: lambda us, it: t.MasterDisconnected(t_us=us, reason=it.reason),
     e.TaskSent: lambda us, it: t.TaskSent(
@@ -140,7 +125,7 @@ _MASTER: dict[type[e.MasterEvent], Callable[[int, Any], Event]] = {
     ),
 }
 
-_EXECUTOR: dict[type[e.ExecutorEvent], Callable[[int, str, Any], Event]] = {
+_OF_EXECUTOR: dict[type[e.ExecutorEvent], Callable[[int, str, Any], Event]] = {
     e.MasterConnected: lambda us, asker, it: t.ExecutorConnected(t_us=us, asker=asker),
     e.MasterDisconnected: lambda us, asker, it: t.ExecutorDisconnected(
         t_us=us, asker=asker, reason=it.reason
@@ -167,3 +152,10 @@ _EXECUTOR: dict[type[e.ExecutorEvent], Callable[[int, str, Any], Event]] = {
         t_us=us, who=f"the executor of {asker}", topic=it.topic, reason=it.reason
     ),
 }
+
+of_node = _Table("a node", {**_OF_NODE})
+"""What a node's transport or core tells, by its type; called with the time, the node and what is told."""
+of_master = _Table("a master", {**_OF_MASTER})
+"""Likewise of the master's transport; called with the time and what is told."""
+of_executor = _Table("an executor", {**_OF_EXECUTOR})
+"""Likewise of an executor; called with the time, the asker and what is told."""

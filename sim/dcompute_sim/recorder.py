@@ -163,11 +163,11 @@ class Recorder:
 
     def master_observer(self, event: MasterEvent) -> None:
         """Record what the master's transport observes (its `observer`)."""
-        self.trace.add(of_master(self.now_us(), event))
+        self.trace.add(of_master[type(event)](self.now_us(), event))
 
     def executor_observer(self, asker: str) -> Callable[[ExecutorEvent], None]:
         """Return what an executor is given as `observer`."""
-        return lambda event: self.trace.add(of_executor(self.now_us(), asker, event))
+        return lambda event: self.trace.add(of_executor[type(event)](self.now_us(), asker, event))
 
 
 class NodeObserver:
@@ -181,7 +181,7 @@ class NodeObserver:
 
     def __call__(self, event: NodeEvent) -> None:
         recorder = self._recorder
-        recorder.trace.add(of_node(recorder.now_us(), self._node, event))
+        recorder.trace.add(of_node[type(event)](recorder.now_us(), self._node, event))
 
 
 def _entry(fault: Fault) -> dict[str, str]:

@@ -199,7 +199,9 @@ class WireAudit:
             self._of_others(speaker, topic, payload, retain)
             return
         self._heard += 1
-        inside = topic[len(self._prefix) :] if topic.startswith(self._prefix) else ""
+        inside = topic
+        if prefix := self._prefix:
+            inside = topic[len(prefix) :] if topic.startswith(prefix) else ""
         if (
             flags & 0x06 != 0x02
             and not inside.startswith("results/")
@@ -226,15 +228,7 @@ class WireAudit:
     # --- nodes ------------------------------------------------------------------------------------------
 
     def _of_node(self, speaker: _Speaker, topic: str, inside: str, payload: bytes, retain: bool) -> None:
-        if inside == "results" or inside.startswith("results/"):
-            if retain:
-                self._broken(speaker, topic, "a retained result")
-            if inside == "results":  # an executor asks for the same again when in doubt
-                self._once(speaker, topic, payload)
-                if not speaker.status:
-                    self._broken(speaker, topic, "a result before its status")
-            self._result(speaker, topic, self._object(speaker, topic, payload))
-        elif inside == f"{speaker.node}/status":
+        if inside == f"{speaker.node}/status":
             if not retain:
                 self._broken(speaker, topic, "a status that is not retained")
             if payload in speaker.statuses and speaker.node not in self._gone:  # busy, ready, busy, ...
@@ -249,6 +243,14 @@ class WireAudit:
             if len(speaker.statuses) < _STATUSES and status not in _GONE:
                 speaker.statuses += (payload,)
             self._said(speaker.name, speaker.node, body)
+        elif inside == "results" or inside.startswith("results/"):
+            if retain:
+                self._broken(speaker, topic, "a retained result")
+            if inside == "results":  # an executor asks for the same again when in doubt
+                self._once(speaker, topic, payload)
+                if not speaker.status:
+                    self._broken(speaker, topic, "a result before its status")
+            self._result(speaker, topic, self._object(speaker, topic, payload))
         elif inside == "initialisation":
             if retain:
                 self._broken(speaker, topic, "a retained initialisation")

@@ -43,13 +43,13 @@ def test_the_trace_has_an_event_for_each_that_production_tells_and_takes_no_othe
         return kind(**{name: {int: 1, bytes: b"{}"}.get(hint, "") for name, hint in hints.items()})
 
     for kind in typing.get_args(events.NodeEvent):
-        assert of_node(1, "n", example(kind)).t_us == 1
+        assert of_node[kind](1, "n", example(kind)).t_us == 1
     for kind in typing.get_args(events.MasterEvent):
-        assert of_master(1, example(kind)).t_us == 1
+        assert of_master[kind](1, example(kind)).t_us == 1
     with pytest.raises(TypeError, match="MasterConnected"):
-        of_node(1, "n", events.MasterConnected())  # type: ignore[arg-type]
+        of_node[events.MasterConnected]
     with pytest.raises(TypeError, match="NodeConnected"):
-        of_master(1, events.NodeConnected(""))  # type: ignore[arg-type]
+        of_master[events.NodeConnected]
 
 
 def test_what_a_core_tells_is_an_event_or_an_error() -> None:

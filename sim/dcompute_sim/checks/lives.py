@@ -28,7 +28,9 @@ Upstream: late CONNECTs of an attempt given up end the newer session, by the sta
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from dcompute_sim import trace as t
 from dcompute_sim.checks.history import ANNOUNCED, LIFELESS, is_momentary, is_seen, stops_program
@@ -206,6 +208,12 @@ class NodeLives:
                     if not self.only_announced:
                         self.seen_alive = inc
                     self.resolve(event.t_us, came_first=True)
+            case t.StatusPublished(status=status, inc=inc):
+                if status == "offline":
+                    self.blame(Cause("stop"))
+                else:
+                    self.spoke_us.setdefault(inc, event.t_us)
+                    self.resolve(event.t_us, came_first=False)
             case t.NodeConnecting(inc=inc):
                 if inc not in self.lives:
                     self.unopened[inc] = None
@@ -243,8 +251,6 @@ class NodeLives:
                 self.stalled.pop(conn).until_us = event.t_us
             case t.NodeDisconnected(inc=inc):
                 self.lost(inc)
-            case t.StatusPublished(status="offline"):
-                self.blame(Cause("stop"))
             case t.NodeStopped(how=how) if how != "hang":  # that one is a fault, and may pass
                 self.blame(Cause("stop"))
             case t.FaultInjected():
@@ -334,29 +340,43 @@ OF_INTEREST = frozenset(
 """What is looked at."""
 
 
-def note_of(nodes: dict[str, NodeLives], event: t.Event, who: t.Participants) -> None:
-    """Take in one event that is no report, into the lives of whom it concerns. `nodes`: all that count."""
-    if type(event) is t.StatusPublished and event.status != "offline":  # by far the most
-        if event.node in nodes:
-            nodes[event.node].spoke_us.setdefault(event.inc, event.t_us)
-            nodes[event.node].resolve(event.t_us, came_first=False)
-        return
-    name: str = getattr(event, "node", "")
-    if not name:
-        for known in nodes.values():
-            known.note_of_all(event)
-        return
+Take = Callable[[t.Event], None]
+"""Takes in one event that is no report."""
+
+
+def takers(nodes: Mapping[str, NodeLives], who: t.Participants, read: Iterable[str]) -> dict[str, Take]:
+    """Return who takes in an event, by the name that it is about; "" where it is about nobody.
+
+    Of most nodes nothing need be known, and of those nobody is here: that is found out with one look for each
+    event of a trace.
+
+    Args:
+        nodes: all that count.
+        read: the names of those that are read off their wire.
+    """
+    found: dict[str, Take] = {"": partial(_befalls_all, nodes.values())}
+    found |= {name: lives.note for name, lives in nodes.items() if who.owner(name) == name}
+    for clone, owner in who.clones():
+        if owner in nodes:
+            found[clone] = partial(nodes[owner].note_of_clone, name=clone)
+    for name in read:
+        found[name] = partial(_note_and_compare, nodes, name, found.get(name))
+    return found
+
+
+def _befalls_all(nodes: Iterable[NodeLives], event: t.Event) -> None:
+    for lives in nodes:
+        lives.note_of_all(event)
+
+
+def _note_and_compare(nodes: Mapping[str, NodeLives], name: str, take: Take | None, event: t.Event) -> None:
+    """Take in one event of a program that is read off its wire, and chose its client id itself."""
     if type(event) is t.ConnectRead:
         for other, lives in nodes.items():
             if other != name and lives.client_id == event.client_id:
                 lives.taken_by.setdefault(lives.newest(), name)
-    owner = who.owner(name)
-    if owner not in nodes:
-        return
-    if name == owner:
-        nodes[owner].note(event)
-    else:
-        nodes[owner].note_of_clone(event, name)
+    if take is not None:
+        take(event)
 
 
-__all__ = ["ALMOST", "OF_INTEREST", "Doubt", "NodeLives", "note_of"]
+__all__ = ["ALMOST", "OF_INTEREST", "Doubt", "NodeLives", "takers"]

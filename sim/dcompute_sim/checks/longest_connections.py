@@ -18,28 +18,32 @@ _CHANGING = frozenset(
         t.NodeConnected,
         t.NodeConnecting,
         t.NodeDisconnected,
-        t.NodeStatusSeen,
         t.NodeStopped,
     }
 )
 
 
 class LongestConnections:
-    """How long each node at most kept one connection."""
+    """How long each node at most kept one connection.
 
-    def __init__(self) -> None:
+    Attributes:
+        known: nodes that the master has heard of.
+    """
+
+    def __init__(self, trace: Sequence[t.Event]) -> None:
         self.longest_us: dict[str, int] = {}
-        self.known: set[str] = set()  # nodes that the master has heard of
+        seen = of_kinds({t.NodeStatusSeen}, trace)
+        self.known = {event.node for event in seen if isinstance(event, t.NodeStatusSeen)}
+        self._trace = trace
         self._keepalive_s: dict[str, float] = {}
         self._since_us: dict[str, int] = {}
+        for event in of_kinds(_CHANGING, trace):
+            self._note(event)
+        for node in list(self._since_us):
+            self._end(node, trace[-1].t_us)
 
-    def note(self, event: t.Event) -> None:
-        """Take in one event."""
-        if type(event) not in _CHANGING:
-            return
+    def _note(self, event: t.Event) -> None:
         match event:
-            case t.NodeStatusSeen(node=node):
-                self.known.add(node)
             case t.NodeConnected(node=node):
                 self._end(node, event.t_us)
                 self._since_us[node] = event.t_us
@@ -48,10 +52,9 @@ class LongestConnections:
             case t.ConnectRead(node=node, keepalive_s=keepalive_s):
                 self._keepalive_s[node] = keepalive_s
 
-    def long_enough(self, trace: Sequence[t.Event]) -> int:
+    def long_enough(self) -> int:
         """Tell how many nodes kept one so long that a broker could have given them up for their silence."""
-        for node in list(self._since_us):
-            self._end(node, trace[-1].t_us)
+        trace = self._trace
         started = next((event for event in trace[:1] if isinstance(event, t.RunStarted)), None)
         coarse_s = started.broker_granularity_s if started is not None else 0.0
         return sum(

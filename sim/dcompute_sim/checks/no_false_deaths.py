@@ -31,7 +31,7 @@ from dcompute.parts import noun, number_of
 from dcompute_sim import trace as t
 from dcompute_sim.checks.check import Check, CheckOutcome, failed, held, inconclusive, named, of_kinds
 from dcompute_sim.checks.false_report import FalseReport
-from dcompute_sim.checks.lives import OF_INTEREST, Doubt, NodeLives, note_of
+from dcompute_sim.checks.lives import OF_INTEREST, Doubt, NodeLives, takers
 from dcompute_sim.checks.longest_connections import LongestConnections
 from dcompute_sim.checks.own_time import Lag, lags
 from dcompute_sim.yamlfile.units import Duration
@@ -67,15 +67,15 @@ class NoFalseDeaths(Check):
         reported = of_kinds({t.DeathReported}, trace)
         nodes = {event.node: NodeLives() for event in reported if isinstance(event, t.DeathReported)}
         who = t.Participants(of_kinds({t.ParticipantDefined}, trace))
+        read = {event.node for event in of_kinds({t.ConnectRead}, trace) if isinstance(event, t.ConnectRead)}
+        taker = takers(nodes, who, read)
         reports = _Reports(round(self.grace * 1e6))
-        watch = LongestConnections()
         for event in of_kinds(OF_INTEREST, trace):
             if type(event) is t.DeathReported:
                 reports.add(nodes[event.node], event)
-                continue
-            watch.note(event)
-            note_of(nodes, event, who)
-        return reports.outcome(watch, trace)
+            elif (take := taker.get(getattr(event, "node", ""))) is not None:
+                take(event)
+        return reports.outcome(LongestConnections(trace), trace)
 
 
 @dataclass(slots=True)
@@ -109,7 +109,7 @@ class _Reports:
 
     def outcome(self, watch: LongestConnections, trace: Sequence[t.Event]) -> CheckOutcome:
         """Judge by it."""
-        watched = watch.long_enough(trace)
+        watched = watch.long_enough()
         for node, doubt in self.doubts:
             node.resolve(trace[-1].t_us, came_first=None)
             if doubt.came_first is None:

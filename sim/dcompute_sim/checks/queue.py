@@ -51,12 +51,14 @@ class Unseen:
 
 def unseen(trace: Sequence[t.Event]) -> Unseen:
     """Return the nodes that are read off their wire, and were given tasks."""
-    off_wire: set[str] = set()
+    off_wire = {
+        event.node
+        for event in of_kinds({t.NodeDefined}, trace)
+        if isinstance(event, t.NodeDefined) and (event.foreign or event.kind == "board")
+    }
     given: dict[str, None] = {}
-    for event in of_kinds(OF_QUEUES | {t.NodeDefined}, trace):
+    for event in of_kinds({t.TaskReceived, t.TaskTaken}, trace) if off_wire else ():
         match event:
-            case t.NodeDefined(node=node, kind=kind, foreign=foreign) if foreign or kind == "board":
-                off_wire.add(node)
             case t.TaskTaken(node=node):
                 off_wire.discard(node)
             case t.TaskReceived(node=node) if node in off_wire:

@@ -6,7 +6,7 @@ answer cannot be known, so no check of tasks holds beside them, and none fails f
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -45,18 +45,24 @@ _PART_OF: dict[type[t.Event], Callable[[Task], list[object]]] = {
 
 def tasks(trace: Sequence[t.Event]) -> dict[str, Task]:
     """Return every task by its id, in the order in which they first appear."""
-    found: dict[str, Task] = {}
+    found: defaultdict[str, Task] = defaultdict(Task)
     for event in of_kinds(_PART_OF, trace):
-        name: str = event.task  # type: ignore[attr-defined]  # as all of these have
-        task = found.get(name)
-        if task is None:
-            task = found[name] = Task()
-        if type(event) is t.ResultReceived and task.asked and event.asker != task.asked[0].asker:
-            continue  # of an older node, which answers to everybody
-        if type(event) is t.TaskSettled and event.outcome in ("result", "failed"):
+        kind, task = type(event), found[event.task]  # type: ignore[attr-defined]  # as all of these have
+        if kind in _ENDS and not _counts(event, task):
             continue
-        _PART_OF[type(event)](task).append(event)
-    return found
+        _PART_OF[kind](task).append(event)
+    return dict(found)
+
+
+_ENDS = frozenset({t.ResultReceived, t.TaskSettled})
+
+
+def _counts(event: t.Event, task: Task) -> bool:
+    """Say whether an end is one of the task, which no other event tells."""
+    if isinstance(event, t.TaskSettled):
+        return event.outcome not in ("result", "failed")
+    # Not that of an older node, which answers to everybody.
+    return not (isinstance(event, t.ResultReceived) and task.asked and event.asker != task.asked[0].asker)
 
 
 @dataclass(frozen=True, slots=True)

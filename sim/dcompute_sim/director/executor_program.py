@@ -227,6 +227,9 @@ class ExecutorProgram:
             self._want(fields, stream, {"node_id": id_of(target.node)}, on_over, node=target.node)
             return
         wanted = target.group
+        if wanted is None and target.pick != "all":
+            self._want(fields, stream, {}, on_over)
+            return
         among = [node for node, group in self._group_of.items() if wanted is None or group == wanted]
         if target.pick == "all":
             living = self._executor.nodes() if self._executor is not None else {}
@@ -234,10 +237,10 @@ class ExecutorProgram:
                 copy = {**fields, "id": f"{fields['id']}-{index}"}
                 self._want(copy, stream, {"node_id": id_of(node)}, on_over, node=node)
             return
-        if target.group is None or len(among) == len(self._group_of):
+        if wanted is None or len(among) == len(self._group_of):
             self._want(fields, stream, {}, on_over)
         else:
-            self._want(fields, stream, {"node_id": list(map(id_of, among))}, on_over, group=target.group)
+            self._want(fields, stream, {"node_id": list(map(id_of, among))}, on_over, group=wanted)
 
     def _want(
         self,
@@ -310,8 +313,9 @@ class ExecutorProgram:
         """Let the program see the end of a task."""
         assert isinstance(future, FleetFuture)
         node = self._told_by.pop(wanted.id, "")
-        error = None if future.cancelled() else future.exception()
-        outcome = Outcome.CANCELLED if future.cancelled() else Outcome.RESULT
+        cancelled = future.cancelled()
+        error = None if cancelled else future.exception()
+        outcome = Outcome.CANCELLED if cancelled else Outcome.RESULT
         if error is not None:
             assert isinstance(error, TaskError)
             outcome = _OUTCOMES[type(error)]

@@ -36,6 +36,8 @@ class NodeIds:
 
     def renamed(self, event: Event) -> Event:
         """Return the same event, about a name."""
+        if not self._names:  # as in most runs, and this is asked of each event
+            return event
         node = getattr(event, "node", None)
         if node is None or node not in self._names:
             return event

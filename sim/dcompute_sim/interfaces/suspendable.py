@@ -22,6 +22,7 @@ thousand nodes share it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from dcompute.drivers import Address, Channel, ChannelUser, Driver, Timer
@@ -54,11 +55,12 @@ class SuspendableDriver:
         "channels",
         "now_s",
         "random",
+        "wall_s",
     )
 
     def __init__(self, inner: Driver, rng: Rng, watcher: Watcher | None = None) -> None:
         self.random = rng
-        self.now_s = inner.now_s  # asked at every message; a clock goes on in a hang
+        self.now_s, self.wall_s = inner.now_s, inner.wall_s  # asked at every message; clocks go on in a hang
         self._inner = inner
         self._watcher = watcher
         self._waiting: list[Callable[[], None]] | None = None  # not None: frozen
@@ -93,11 +95,8 @@ class SuspendableDriver:
 
     # --- Driver -----------------------------------------------------------------------------------------
 
-    def wall_s(self) -> float:
-        return self._inner.wall_s()
-
     def call_on_loop(self, call: Callable[[], None]) -> None:
-        self._inner.call_on_loop(lambda: self.run(call))
+        self._inner.call_on_loop(partial(self.run, call))
 
     def call_later(self, delay_s: float, call: Callable[[], None]) -> Timer:
         timer = _SuspendableTimer()
@@ -109,7 +108,7 @@ class SuspendableDriver:
         return self._inner.dial(address, _SuspendableUser(self, user))
 
     def deliver(self, call: Callable[[], None]) -> None:
-        self._inner.deliver(lambda: self.run(call))
+        self._inner.deliver(partial(self.run, call))
 
     def wait(self, started: Callable[[Callable[[], None]], None], timeout_s: float) -> bool:
         def begin(done: Callable[[], None]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 
 from dcompute_sim.trace.event import Event
@@ -43,6 +43,10 @@ class Participants:
         """Return what `name` is."""
         other = self._others.get(name)
         return Role.NODE if other is None else other.role
+
+    def clones(self) -> Iterator[tuple[str, str]]:
+        """Yield each clone, with the node whose id it uses."""
+        return ((name, other.node) for name, other in self._others.items() if other.node)
 
     def owner(self, name: str) -> str:
         """Return the node whose id `name` uses: a clone's original, else itself."""
