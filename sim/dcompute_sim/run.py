@@ -198,6 +198,7 @@ def _run_virtual(scenario: Scenario, options: RunOptions, trace: Trace) -> None:
         scenario.namespace,
         scenario.tls,
         options.broker_history,
+        scenario.users,
     )
     _begin(trace, scenario, options, engine.broker_name, engine.broker_granularity_s)
     with _log_into(engine.recorder):
@@ -232,6 +233,8 @@ async def _serve_real(scenario: Scenario, options: RunOptions, trace: Trace, ben
         raise EngineError(
             "--pcap writes the packets of a virtual run; for real sockets use tcpdump on loopback"
         )
+    if scenario.users:
+        raise EngineError("`users:` are those of the broker in virtual time; a real one has a password file")
     nodes = len(scenario.nodes())
     need_open_files(50 + _LEAST_FILES_PER_NODE * nodes, 500 + _OPEN_FILES_PER_NODE * nodes)
     kind = _broker_of(scenario, options, REAL_BROKER)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 from dcompute_sim import trace as t
+from dcompute_sim.interfaces.world import EngineError
 from dcompute_sim.nodes.firmware_node import config_for
-from dcompute_sim.run import run_scenario
+from dcompute_sim.run import RunOptions, run_scenario
 from dcompute_sim.scenario import ScenarioError, load
 from dcompute_sim.scenario.own_config import SETTINGS
 
@@ -81,3 +82,45 @@ def test_the_settings_are_those_that_a_board_gets() -> None:
 
     spec = NodeSpec("n-1", "n-1", "n", Group())
     assert tuple(config_for(spec, Machine())) == SETTINGS  # type: ignore[arg-type]
+
+
+CREDENTIALS = """
+version: 1
+name: credentials
+duration: 20s
+users: {{plant: the broker's}}
+fleet:
+  n: {{kind: firmware{more}}}
+expect: [{{final_status: {{status: ready}}}}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("", None),
+        (", config: {WIFI_PASSWORD: '{WIFI_PASSWORD}'}", None),
+        (", config: {WIFI_PASSWORD: not the one}", "Wi-Fi"),
+        (", wifi_password: the plant's", None),
+        (", wifi_password: the plant's, config: {WIFI_PASSWORD: the plant's}", None),
+        (", wifi_password: the plant's, config: {WIFI_PASSWORD: testbed-only}", "Wi-Fi"),
+        (", config: {MQTT_USER: plant, MQTT_PASSWORD: the broker's}", None),
+        (", config: {MQTT_USER: plant, MQTT_PASSWORD: another}", "cannot connect: MQTTException(5,)"),
+        (", config: {MQTT_USER: somebody, MQTT_PASSWORD: the broker's}", "cannot connect: MQTTException(5,)"),
+    ],
+)
+def test_a_wrong_password_lets_no_board_in(tmp_path: Path, more: str, said: str | None) -> None:
+    path = tmp_path / "credentials.yaml"
+    path.write_text(CREDENTIALS.format(more=more))
+    outcome = run_scenario(load(path))
+    output = "\n".join(event.text for event in outcome.trace if isinstance(event, t.NodeOutput))
+    connected = any(isinstance(event, t.NodeStatusSeen) for event in outcome.trace)
+    assert connected is (said is None), output
+    assert said is None or said in output
+
+
+def test_users_of_a_broker_are_those_of_virtual_time(tmp_path: Path) -> None:
+    path = tmp_path / "credentials.yaml"
+    path.write_text(CREDENTIALS.format(more=", config: {COLOUR: blue}"))
+    with pytest.raises(EngineError, match="a real one has a password file"):
+        run_scenario(load(path), RunOptions(time="real"))

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import paho.mqtt.client as paho
@@ -15,7 +16,7 @@ from simpy import Environment, Event
 
 from dcompute.drivers import Address, ChannelUser, Driver, Timer
 from dcompute_sim import trace as t
-from dcompute_sim.brokers.model.broker_config import MAX_IN_FLIGHT
+from dcompute_sim.brokers.model.broker_config import MAX_IN_FLIGHT, ReturnCode
 from dcompute_sim.brokers.model.profiles import PROFILES, BrokerProfile
 from dcompute_sim.engines.virtual_broker import PORT, ModelBroker
 from dcompute_sim.engines.virtual_dial import Dial
@@ -174,6 +175,16 @@ def _limited(profile: BrokerProfile, limits: BrokerLimits) -> BrokerProfile:
     return replace(profile, config=config)
 
 
+def _guarded(profile: BrokerProfile, users: Mapping[str, str]) -> BrokerProfile:
+    """Return it with a door as mosquitto's with a password file and `allow_anonymous true`."""
+
+    def authenticate(client_id: str, user: str | None, password: bytes | None) -> ReturnCode:
+        known = user is None or users.get(user) == (password or b"").decode("utf-8", "replace")
+        return ReturnCode.ACCEPTED if known else ReturnCode.NOT_AUTHORIZED
+
+    return replace(profile, config=replace(profile.config, authenticate=authenticate)) if users else profile
+
+
 class VirtualEngine:
     """Supplies virtual machines, a simulated broker and SimPy's time (an `interfaces.world.Engine`).
 
@@ -184,6 +195,7 @@ class VirtualEngine:
         limits: instead of that broker's.
         namespace: before every topic.
         tls: what the broker's certificate is like; None: it speaks no TLS.
+        users: the broker's, with their passwords.
         history: is written, of what the broker holds at each moment.
     """
 
@@ -197,6 +209,7 @@ class VirtualEngine:
         namespace: str = "",
         tls: BrokerTls | None = None,
         history: BrokerHistory | None = None,
+        users: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.env = Environment()
         self._logins: TlsLogins | None = None
@@ -214,7 +227,7 @@ class VirtualEngine:
         self.network = Network(self.env, seed, observer=self.recorder)
         self._clock = self.network.clock
         self.broker_name = broker
-        profile = _limited(PROFILES[broker], limits)
+        profile = _guarded(_limited(PROFILES[broker], limits), users)
         self.broker_granularity_s = profile.config.keepalive_step_s
         self._queue_limit = profile.config.queue_limit
         host = self.network.host(BROKER, wired=True)

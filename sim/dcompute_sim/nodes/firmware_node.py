@@ -290,7 +290,7 @@ def board_for(spec: NodeSpec, machine: Machine) -> Board:
         stand_ins=Path(group.stand_ins) if group.stand_ins else None,
         entry=group.entry,
         heap_bytes=group.heap or (record.heap_bytes if record else DEFAULT_HEAP_BYTES),
-        radio={**(record.radio if record else {}), **_air(group)},
+        radio={**(record.radio if record else {}), **_air(group, run)},
         seed=zlib.crc32(f"{spec.seed}/board/{spec.name}".encode()),
         tells_boot=_has_boot(group),
         slots=group.layout == "slots",
@@ -305,9 +305,13 @@ def _has_boot(group: Group) -> bool:
     return group.files is not None and (Path(group.files) / "boot.py").is_file()
 
 
-def _air(group: Group) -> dict[str, object]:
+def _air(group: Group, run: Mapping[str, object]) -> dict[str, object]:
+    """Return what is on the air for it. A program may have a password of its own in its source, so one is
+    asked for only where the scenario speaks of it."""
     rssi = {name: point.rssi for name, point in (group.access_points or {}).items()}
-    return {"points": _points(group, rssi)} if rssi else {}
+    asks = group.wifi_password is not None or "WIFI_PASSWORD" in (group.config or {})
+    air: dict[str, object] = {"password": run["WIFI_PASSWORD"]} if asks else {}
+    return {**air, "points": _points(group, rssi)} if rssi else air
 
 
 def _points(group: Group, rssi: Mapping[str, int | None]) -> list[list[Any]]:
@@ -346,6 +350,8 @@ def config_for(spec: NodeSpec, machine: Machine) -> dict[str, object]:
         MQTT_KEEPALIVE=max(1, round(group.keepalive)),
         POLL_MS=max(1, round(group.poll * 1000)),
     )
+    if group.wifi_password is not None:
+        config["WIFI_PASSWORD"] = group.wifi_password
     if machine.login.authority is not None:
         config["MQTT_CA_FILE"] = AUTHORITY_FILE
     elif machine.login.tls is not None:

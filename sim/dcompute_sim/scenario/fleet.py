@@ -21,6 +21,7 @@ _RESULTS_WAITING = {"python": 10_000, "firmware": 32, "board": 32}
 
 FIRMWARE_ONLY = (
     *("heap", "files", "stand_ins", "entry", "config", "id", "profile", "layout", "timing", "access_points"),
+    "wifi_password",
     "will",
 )
 
@@ -126,6 +127,11 @@ class Group(Model):
         description="firmware: the access points that these boards hear, by name, such as "
         "`{hall: {rssi: -60, channel: 1}}`; the fault `signal` changes that. One that serves all when left "
         "out.",
+    )
+    wifi_password: Annotated[str, Field(min_length=8, max_length=64)] | None = Field(
+        default=None,
+        description="firmware: the password of its Wi-Fi, which refuses any other; the run's WIFI_PASSWORD "
+        "is this. When left out any will do, but for one of `config`'s own, which has to be the run's.",
     )
     config: dict[str, Scalar] | None = Field(
         default=None,

@@ -104,6 +104,11 @@ class Scenario(Model):
     limits: BrokerLimits = Field(
         default=AS_IT_COMES, description="The broker's limits, instead of those it comes with."
     )
+    users: dict[Text, Text] = Field(
+        default={},
+        description="In virtual time: the broker's users and their passwords. Who gives a name has to give "
+        "its password; who gives none is let in.",
+    )
     tls: BrokerTls | None = Field(
         default=None,
         description="The broker speaks TLS, and nodes check its certificate; left out: it does not. In "
