@@ -14,6 +14,7 @@ _NOT_FOUND = (-0x1102, "ESP_ERR_NVS_NOT_FOUND")
 _KEY_TOO_LONG = (-0x1109, "ESP_ERR_NVS_KEY_TOO_LONG")
 _INVALID_LENGTH = (-0x110C, "ESP_ERR_NVS_INVALID_LENGTH")
 _NAME_CHARS = 15
+_I32 = 1 << 31
 _RTC_PINS = (0, 2, 4, 12, 13, 14, 15, 25, 26, 27, 32, 33, 34, 35, 36, 37, 38, 39)
 
 
@@ -26,8 +27,13 @@ class NVS:
         stored = _board.kept.setdefault("nvs", {})
         self._values = stored.setdefault(namespace, {})  # a number, or bytes in hexadecimal
 
+    def __repr__(self):
+        return "<NVS namespace>"
+
     def set_i32(self, key, value):
-        self._set(key, value | 0)
+        if not -_I32 <= value | 0 < _I32:
+            raise OverflowError("overflow converting long int to machine word")
+        self._set(key, value)
 
     def get_i32(self, key):
         return self._get(key, int)

@@ -46,6 +46,7 @@ def freq(hz=None):
     global _freq
     if hz is None:
         return _freq
+    hz = (hz | 0) // 1000000 * 1000000  # here and below: what is no whole number is a TypeError, as there
     if hz not in (20000000, 40000000, 80000000, 160000000, 240000000):
         raise ValueError("frequency must be 20MHz, 40MHz, 80Mhz, 160MHz or 240MHz")
     if hz != _freq:
@@ -61,7 +62,7 @@ def lightsleep(ms=None):
     if ms is None:
         raise AttributeError("the emulator's machine.lightsleep needs a time: nothing else would wake it")
     _board.simpler("machine.lightsleep")
-    _kernel.sleep_us(ms * 1000)
+    _kernel.sleep_us((ms | 0) * 1000)
 
 
 sleep = lightsleep
@@ -69,11 +70,15 @@ sleep = lightsleep
 
 def deepsleep(ms=None):
     # Everything is off but the RTC: threads, sockets, Wi-Fi, the watchdog. Without a time nothing wakes it.
-    _kernel.end("reset", DEEPSLEEP_RESET, ms or -1)
+    _kernel.end("reset", DEEPSLEEP_RESET, -1 if ms is None else ms | 0)
 
 
 def wake_reason():
     return TIMER_WAKE if _board.reset_cause == DEEPSLEEP_RESET else 0
+
+
+def wake_pins():
+    return ()  # nothing moves a pin of a chip that sleeps
 
 
 def disable_irq():
@@ -90,7 +95,7 @@ class WDT:
     def __init__(self, id=0, timeout=5000):
         if id != 0:
             raise ValueError
-        if timeout <= 0:
+        if timeout | 0 <= 0:
             raise ValueError("WDT timeout too short")
         self._timeout_ms = timeout
         _board.report({"ev": "watchdog", "ms": timeout})
@@ -112,10 +117,10 @@ class Timer:
     PERIODIC = 1
 
     def __new__(cls, id=-1, **settings):
-        if id == -1:
+        if id < 0:
             return object.__new__(cls)
-        if not 0 <= id < _TIMERS:
-            raise ValueError("invalid Timer number")
+        if id >= _TIMERS:
+            raise ValueError("Timer(%d) doesn't exist, there are only %d hardware timers" % (id, _TIMERS))
         if id not in _timers:
             _timers[id] = object.__new__(cls)
         return _timers[id]
@@ -127,10 +132,11 @@ class Timer:
         if settings:
             self.init(**settings)
 
-    def init(self, *, mode=PERIODIC, freq=-1, period=-1, tick_hz=1000, callback=None, hard=False):
+    def init(self, *, mode=PERIODIC, freq=None, period=-1, tick_hz=1000, callback=None, hard=False):
         if hard:
             raise ValueError("hard Timers are not implemented")
-        period_us = int(1000000 / freq) if freq > 0 else period * 1000000 // tick_hz
+        ticks = (period | 0) & 0xFFFFFFFF  # of milliseconds 49 days, where it is not said
+        period_us = ticks * 1000000 // tick_hz if freq is None else int(1000000 / freq)
         if not period_us:
             raise ValueError("Timer period is too short for this timer")
         self._run += 1
@@ -177,7 +183,7 @@ class RTC:
     def datetime(self, parts=None):
         if parts is not None:
             y, mo, d, _, h, mi, s, us = parts
-            self._set(y, mo, d, h, mi, s, us)
+            self._set(y, mo, d, h, mi, s, us | 0)
             return None
         import time
 
@@ -188,7 +194,7 @@ class RTC:
     def init(self, parts):
         # The port counts hours from the fourth number here, and from the fifth in `datetime`.
         y, mo, d, h, mi, s, _, us = parts
-        self._set(y, mo, d, h, mi, s, us)
+        self._set(y, mo, d, h, mi, s, us | 0)
 
     def _set(self, y, mo, d, h, mi, s, us):
         import time

@@ -534,7 +534,9 @@ def phy_mode(mode=None):
 
 
 def _text(name):
-    return name if isinstance(name, str) else bytes(name).decode()
+    if not isinstance(name, (str, bytes)):  # a password of digits only, say
+        raise TypeError("can't convert '%s' object to str implicitly" % type(name).__name__)
+    return name if isinstance(name, str) else name.decode()
 
 
 def _bssid(name):

@@ -390,7 +390,7 @@ def idle_forever():
 
 def end(event, cause, asleep_ms=0):
     # The chip restarts: nothing of this process goes on, not even `finally`. -1: when somebody presses reset.
-    if asleep_ms:
+    if asleep_ms:  # asleep for no time at all is a restart of that cause
         report_bytes(b'{"ev":"reset","cause":%d,"asleep_ms":%d}\n' % (cause, asleep_ms))
     else:
         report_bytes(_ENDS[cause])  # it takes no heap, for want of which a board may well be reset
