@@ -203,6 +203,19 @@ def test_a_fault_explains_resets_and_absence(judged: Judged) -> None:
     assert outcome.status is Status.INCONCLUSIVE
 
 
+@pytest.mark.parametrize(
+    ("client_id", "count", "told"), [("'esp'", 2, True), ("'esp'", 1, False), ("config.NODE_ID", 2, False)]
+)
+def test_programs_that_throw_each_other_out_are_told_why(
+    judged: Judged, client_id: str, count: int, told: bool
+) -> None:
+    """Two boards with one client id lost their connections, or rebooted for ever, and nobody said why."""
+    program = RESETS_WHEN_LOST.replace("MQTTClient(config.NODE_ID", f"MQTTClient({client_id}")
+    outcome = judged(JOIN + program, group={"count": count}, duration="20s")
+    why = "n-1, n-2 use one client id, `esp`, for which the broker throws one out for the other"
+    assert (why in outcome.summary) is told, outcome.summary
+
+
 def test_a_deep_sleeper_reboots_by_trade(judged: Judged) -> None:
     sleeper = RESETS_WHEN_LOST.replace("while True:", "for _ in range(3):").replace(
         "except", "    machine.deepsleep(5000)\nexcept"

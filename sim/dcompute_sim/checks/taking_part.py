@@ -15,8 +15,8 @@ Rules:
    fault that explains it. To wake from deep sleep is no reboot of that kind, nor is an update over the air.
 5. *Unknown*: it connects, and never says a status under its node's id. It may be well or not.
 6. What a program says that is none of its node's words, and a last will by which nobody learns of its death,
-   or not everybody, are named beside what is judged: they are why other expectations fail. A group whose
-   program means its will so (`will: optional`) is not told of it.
+   or not everybody, are named beside what is judged, and so are programs that use one client id: they are why
+   other expectations fail. A group whose program means its will so (`will: optional`) is not told of it.
 """
 
 from __future__ import annotations
@@ -186,12 +186,25 @@ class _Boards:
         is_well = board.running and not board.connected and not board.faults and self._broker_is_up
         board.well_since_us = now_us if is_well else None
 
+    def _twins(self) -> dict[str, list[str]]:
+        """Find programs that chose one client id, in words."""
+        by_id: dict[str, list[str]] = {}
+        for name, board in self.of.items():
+            if board.client_id:
+                by_id.setdefault(board.client_id, []).append(name)
+        return {
+            f"use one client id, `{client_id}`, for which the broker throws one out for the other": names
+            for client_id, names in by_id.items()
+            if len(names) > 1
+        }
+
     def outcome(self, end_us: int) -> CheckOutcome:
         """Judge by it."""
         wrong: dict[str, list[str]] = {}
         offending: list[t.Event] = []
         unknown: dict[str, list[str]] = {}
-        asides: dict[str, list[str]] = {}
+        twins = self._twins()
+        asides = dict(twins)
         there = 0
         for name, board in self.of.items():
             self._settle(board, end_us)
@@ -228,10 +241,10 @@ class _Boards:
         absent = len(self.of) - there
         if wrong:
             told = f"{absent} of {number_of(len(self.of), 'board')} never came, or did not stay"
-            return failed(f"{told}; {_in_words({**wrong, **unknown})}", offending, figures)
+            return failed(f"{told}; {_in_words({**wrong, **unknown, **twins})}", offending, figures)
         if unknown:
-            told = f"of {absent} of {number_of(len(self.of), 'board')} it is not known; {_in_words(unknown)}"
-            return inconclusive(told, figures)
+            told = f"of {absent} of {number_of(len(self.of), 'board')} it is not known"
+            return inconclusive(f"{told}; {_in_words({**unknown, **twins})}", figures)
         told = f"{number_of(there, 'board')} booted, and reached the broker"
         return held(f"{told}; {_in_words(asides)}" if asides else told, figures)
 
