@@ -61,6 +61,7 @@ ON_BOARDS = {
     "malformed_task": _TIME_TO_JOIN,
     "retained_dead": _TIME_TO_RECOVER,
     "new_client_id": _TIME_TO_RECOVER,
+    "two_readers": ("fleet.py.count=4", "workload.0.rate=40/s"),
 }
 # About what only the simulated work of python nodes has, or made with a circumstance that is put into them.
 PYTHON_ONLY = (
