@@ -286,6 +286,11 @@ class WireAudit:
             if body["answer"] == "gone":
                 self._tell(t.ResultForgotten, node=speaker.name, task=str(task), attempt=attempt)
             return
+        if "progress" in body:
+            fraction = body["progress"]
+            if type(fraction) not in (int, float) or not 0 <= fraction <= 1:  # type: ignore[operator]
+                self._broken(speaker, topic, "progress that is no number from 0 to 1")
+            return
         timestamp = body.get("timestamp")
         if "result" not in body or isinstance(timestamp, bool) or not isinstance(timestamp, (int, float)):
             self._broken(speaker, topic, "no result, or no timestamp")

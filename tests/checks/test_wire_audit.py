@@ -110,7 +110,14 @@ def _say_all(ear: Ear, count: int) -> None:
         ear.says("plant/results", RESULT | {"task_id": str(number)})
 
 
+def _progress(fraction: object) -> Callable[[Ear], None]:
+    said = {"node_id": "n", "inc": "boot.1", "task_id": "a", "attempt": 1, "n": 1, "text": ""}
+    return lambda ear: ear.says("plant/results/x", said | {"progress": fraction}, 0x30)
+
+
 BREACHES: dict[str, Callable[[Ear], None]] = {
+    "progress of more than all": _progress(1.5),
+    "progress in words": _progress("half"),
     "a kept session": _connect(clean=False),
     "another client id": _connect(client_id="x"),
     "twice the keepalive": _connect(keepalive_s=20),
@@ -183,6 +190,11 @@ def test_what_is_wrong_with_a_will_is_said_with_what_comes_of_it(
     BREACHES[will](ear)
     (told,) = ear.broken
     assert told.endswith(f": {consequence}")
+
+
+def test_how_far_a_task_is_is_no_result_that_lacks_one(ear: Ear) -> None:
+    _progress(0.5)(ear)
+    assert not ear.broken
 
 
 def test_a_node_of_somebody_else_may_be_sent_a_task_again(ear: Ear) -> None:

@@ -86,6 +86,7 @@ class ExecutorProgram:
         ids: of the nodes, on the wire.
         namespace: of the run.
         mutants: names of those that it has.
+        told_progress: whether some nodes say how far their work is.
     """
 
     def __init__(
@@ -97,6 +98,8 @@ class ExecutorProgram:
         ids: NodeIds,
         namespace: str,
         mutants: tuple[str, ...],
+        *,
+        told_progress: bool,
     ) -> None:
         self._name = name
         self._settings = settings
@@ -106,6 +109,7 @@ class ExecutorProgram:
         self._ids = ids
         self._namespace = namespace
         self._core_class = core_class(mutants)
+        self._told_progress = told_progress
         self._executor: FleetExecutor | None = None
         self._driver: SuspendableDriver | None = None
         self._journal: LateJournal | None = None
@@ -297,6 +301,8 @@ class ExecutorProgram:
         except JournalError:  # as a program has to: it is not accepted, so it is asked for again
             self._driver.call_later(_AGAIN_S, partial(self._submit, executor, wanted))
             return
+        if self._told_progress:
+            future.add_progress_callback(partial(self._progressed, wanted.id))
         future.add_done_callback(partial(self._over, executor, wanted))
         if wanted.cancel_at_us is not None and not wanted.cancelled:
             assert self._driver is not None
@@ -308,6 +314,11 @@ class ExecutorProgram:
         if isinstance(event, ResultReceived) and event.task in self._wanted:
             self._told_by[event.task] = event.node
         self._observe(event)
+
+    def _progressed(self, task: str, future: FleetFuture) -> None:
+        self._recorder.add(
+            t.TaskProgressed, asker=self._name, task=task, percent=round(100 * future.progress)
+        )
 
     def _over(self, executor: FleetExecutor, wanted: _Wanted, future: Future[Any]) -> None:
         """Let the program see the end of a task."""

@@ -171,7 +171,10 @@ class Director:
         from dcompute_sim.director.executor_program import ExecutorProgram
 
         namespace = self._scenario.namespace
-        return ExecutorProgram(name, settings, self._recorder, group_of, self._ids, namespace, mutants)
+        told = any(group.progress is not None for group in self._scenario.fleet.values())
+        return ExecutorProgram(
+            name, settings, self._recorder, group_of, self._ids, namespace, mutants, told_progress=told
+        )
 
     def close(self) -> None:
         """Switch everything off; the trace is complete."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from dcompute.node_transport import ComputeNodeTransport
@@ -154,7 +156,16 @@ class PythonNode:
             result = Failure(f"ValueError: {result['error']}", "")
         if self._at_work is not None:
             self._at_work[str(task["id"])] = done
-        driver.call_later(group.work.draw(driver.random), lambda: self._done(task, done, result))
+        work_s = group.work.draw(driver.random)
+        driver.call_later(work_s, lambda: self._done(task, done, result))
+        if group.progress is not None:
+            self._say_progress(driver, str(task["id"]), work_s, group.progress)
+
+    def _say_progress(self, driver: SuspendableDriver, task: str, work_s: float, every_s: float) -> None:
+        assert self._transport is not None
+        for number in range(1, math.ceil(work_s / every_s)):
+            at_s = number * every_s
+            driver.call_later(at_s, partial(self._transport.send_progress, task, at_s / work_s))
 
     @staticmethod
     def _known(functions: list[str]) -> list[str]:

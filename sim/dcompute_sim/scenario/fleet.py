@@ -67,6 +67,11 @@ class Group(Model):
     fail_rate: Fraction = Field(
         default=0.0, description="python: share of tasks that end in an error result."
     )
+    progress: Duration | None = Field(
+        default=None,
+        description="python: how often work says how far it is, to the executor that asked for it. Never, "
+        "when left out.",
+    )
     heeds_cancel: Flag = Field(
         default=False,
         description="python: work that is not wanted any more is ended as soon as the node is told, as "

@@ -52,6 +52,14 @@ class AttemptFailed(Event, frozen=True):
     asker: str
 
 
+class TaskProgressed(Event, frozen=True):
+    """A program is told how far a task at work is, in percent."""
+
+    asker: str
+    task: str
+    percent: int
+
+
 class ExecutorDisconnected(Event, frozen=True):
     asker: str
     reason: str
