@@ -171,7 +171,7 @@ def virtually(virtual: VirtualRig) -> RunsRows:
         text = port_rows.program(
             rows,
             SERVER=("server", 7),
-            DATAGRAMS=(server.address, 9),
+            DATAGRAMS=("server", 9),
             NOBODY=("server", 8),
             HERE=("127.0.0.1", 8080),
             TLS=addresses,

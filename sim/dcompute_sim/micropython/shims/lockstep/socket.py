@@ -3,7 +3,6 @@
 import errno
 import io
 
-import _address
 import _arrivals
 import _board
 import _kernel
@@ -52,19 +51,18 @@ _FIRST_OWN_PORT = 49152
 _MOST_DATAGRAMS = 6  # CONFIG_LWIP_UDP_RECVMBOX_SIZE; what comes beyond is lost
 _MOST = 10  # CONFIG_LWIP_MAX_SOCKETS; counted are those that connect, are connected, listen or are bound
 _ENFILE = 23  # errno has no name for it
-_TRY_US = 100000  # ports/esp32/modsocket.c, SOCKET_POLL_US
 _KNOWN_OPTIONS = (SO_REUSEADDR, SO_BROADCAST, TCP_NODELAY, SO_BINDTODEVICE, IP_ADD_MEMBERSHIP, 20)
 
 
 def getaddrinfo(host, port, af=AF_INET, kind=SOCK_STREAM, proto=0, flags=0):
-    host, port = _address.name(host) or "0.0.0.0", _address.port(port)
-    return [(AF_INET, kind or SOCK_STREAM, proto, host, (_resolved(host), port))]
+    host = host or "0.0.0.0"
+    return [(AF_INET, SOCK_STREAM, 0, host, (_resolved(host), int(port)))]
 
 
 def _resolved(host):
     if not host:
         return "0.0.0.0"
-    if _address.is_number(host):
+    if host.replace(".", "").isdigit():
         return host
     if host == "localhost":
         return "127.0.0.1"
@@ -85,7 +83,6 @@ class socket(io.IOBase):
             _number = _numbers = _numbers % _LAST_NUMBER + 1
         self.number = _number
         self.timeout_us = -1  # for ever
-        self._brief = False  # a time limit that is over is told as where nothing waits
         self._state = "new" if kind == SOCK_STREAM else "datagrams"  # or connecting, open, listening, closed
         self._port = 0  # bound to
         self._peer = None  # whom datagrams are for
@@ -156,18 +153,17 @@ class socket(io.IOBase):
     # --- for the firmware
 
     def connect(self, address):
-        host, port = _address.of(address)
         if self._state == "closed":
             raise OSError(errno.EBADF)
         if self._state in ("connecting", "open"):
             raise OSError(_EISCONN if self._state == "open" else self._error or errno.EALREADY)
         if not network.reachable():
             raise OSError(errno.EHOSTUNREACH)
-        host = _resolved(host)
+        host = _resolved(address[0])
         if self._state == "datagrams":
-            self._peer = (host, port)
+            self._peer = (host, address[1])
             return
-        target = ("%d %s" % (port, host)).encode()
+        target = ("%d %s" % (address[1], host)).encode()
         _arrivals.sockets[self.number] = self
         self._state = "connecting"
         failure = _kernel.wait_connect(self.number, target, self.timeout_us)
@@ -179,10 +175,9 @@ class socket(io.IOBase):
         self._state = "open"
 
     def bind(self, address):
-        port = _address.of(address)[1]
         if self._state == "closed":
             raise OSError(errno.EBADF)
-        port = port or _FIRST_OWN_PORT + self.number
+        port = address[1] or _FIRST_OWN_PORT + self.number
         for other in _arrivals.sockets.values():
             if other._port == port and (other._state == "datagrams") == (self._state == "datagrams"):
                 raise OSError(errno.EADDRINUSE)
@@ -219,22 +214,18 @@ class socket(io.IOBase):
             raise OSError(errno.EAGAIN)
         give_up_us = _kernel.now_us() + self.timeout_us
         while self._at == self._end:
-            if not self._wait_until(give_up_us):
-                raise OSError(errno.EAGAIN)
+            self._wait_until(give_up_us)
             if self._state == "closed":
                 raise OSError(errno.EBADF)
 
     def _wait_until(self, give_up_us):
-        # For whatever arrives; may return too early. False: a brief time limit is over.
+        # For whatever arrives; may return too early.
         left_us = -1
         if self.timeout_us > 0:
             left_us = give_up_us - _kernel.now_us()
             if left_us <= 0:
-                if self._brief:
-                    return False
                 raise OSError(errno.ETIMEDOUT)
         _kernel.wait_arrival(left_us)
-        return True
 
     def _next_peer(self):
         # Address and port of whoever comes first; the new socket's number, or how many bytes follow.
@@ -256,8 +247,7 @@ class socket(io.IOBase):
             while self._at == self._end and not self._ended and not self._error:
                 if self._state == "closed":
                     raise OSError(errno.EBADF)
-                if not self._wait_until(give_up_us):
-                    return False
+                self._wait_until(give_up_us)
         return True
 
     def _take(self, n):
@@ -292,16 +282,15 @@ class socket(io.IOBase):
         return data, peer
 
     def sendto(self, data, address):
-        host, port = _address.of_numbers(address)
         if self._state != "datagrams":
             return self.send(data)
         if not network.reachable():
             raise OSError(errno.EHOSTUNREACH)
         if not self._port:
             self.bind(("", 0))
-        host = host.encode()
+        host = _resolved(address[0]).encode()
         data = data.encode() if isinstance(data, str) else bytes(data)
-        _kernel.ride(_kernel.SEND, self.number, ustruct.pack("<HH", port, len(host)) + host + data)
+        _kernel.ride(_kernel.SEND, self.number, ustruct.pack("<HH", address[1], len(host)) + host + data)
         _kernel.let_others()
         return len(data)
 
@@ -361,8 +350,7 @@ class socket(io.IOBase):
                 return False
             give_up_us = _kernel.now_us() + self.timeout_us
             while self._state == "connecting" and not self._error:
-                if not self._wait_until(give_up_us):
-                    return False
+                self._wait_until(give_up_us)
             if self._error:
                 raise OSError(self._error)
         if self._state != "open":
@@ -372,8 +360,6 @@ class socket(io.IOBase):
             if self.timeout_us == 0:
                 return False
             if _kernel.wait_room(self.number, self.timeout_us):
-                if self._brief:
-                    return False
                 raise OSError(errno.ETIMEDOUT)
             if self._error:
                 raise OSError(self._error)
@@ -402,14 +388,10 @@ class socket(io.IOBase):
         self.send(data)
 
     def setblocking(self, flag):
-        self.settimeout(None if flag else 0)
+        self.timeout_us = -1 if flag else 0
 
     def settimeout(self, seconds):
-        # The port tries once for each tenth of a second, and once; who tries once does not say it was late.
         self.timeout_us = -1 if seconds is None else int(seconds * 1000000)
-        self._brief = 0 < self.timeout_us < _TRY_US
-        if self._brief:
-            self.timeout_us = _TRY_US
 
     def setsockopt(self, level, option, value):
         if option not in _KNOWN_OPTIONS:
