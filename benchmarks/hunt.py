@@ -1,16 +1,20 @@
 """Guided search against random seeds of the swarm, at equal CPU time.
 
-    python -m benchmarks hunt                           # everything: about an hour of CPU
+    python -m benchmarks hunt                           # everything: some hours of CPU
     HUNT_SHARE=0.1 python -m benchmarks hunt            # a tenth of each budget: the figures scatter more
     HUNT_PARTS=features,planted python -m benchmarks hunt
     HUNT_OCCASIONS=2 python -m benchmarks hunt          # of the five minutes of the features
+    HUNT_ONLY=four HUNT_TRIES=5 HUNT_PARTS=planted python -m benchmarks hunt
 
 * features: what a minute of each has shown that is different, and how often it met rare sequences of faults;
-  of several minutes.
+  of several minutes. Rare is what is on a list (`RARE`); and any two faults at a node that is in between two
+  states each time. Of few hits a ratio says little: its bounds (95 %) are printed beside it.
 * planted: CPU time until the first failure of faults that need two to four rare events in sequence
-  (`planted`), and of faults that one condition shows.
+  (`planted`), and of faults that one condition shows. A try that patience ends counts as long as it was, so
+  of a median that is no less than patience only that is known; how many were found is printed.
+* held_back: the same of planted faults that nothing in the hunt was judged by while it was made.
 * catalogue: how many of the mutants that the catalogue's trials notice late, or never, it notices in the CPU
-  time of 200 seeds; beside those 200 seeds themselves.
+  time of 200 seeds; beside those 200 seeds themselves. It covers the part `dcompute`.
 
 Both sides do the same runs with the same code, in one process. What a hunt does besides
 (features, choice, breeding) counts as its time; what only the comparison needs does not.
@@ -21,12 +25,12 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import math
 import os
 import subprocess
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import partial
 from statistics import median
@@ -48,10 +52,11 @@ from benchmarks.planted import plant
 
 R = TypeVar("R")
 SHARE = float(os.environ.get("HUNT_SHARE", "1"))
-PARTS = os.environ.get("HUNT_PARTS", "features,planted,catalogue").split(",")
+PARTS = os.environ.get("HUNT_PARTS", "features,planted,held_back,catalogue").split(",")
 MINUTE_S = 60 * SHARE
 PATIENCE_S = 240 * SHARE  # for one planted fault
-TRIES = max(3, round(7 * SHARE))
+TRIES = int(os.environ.get("HUNT_TRIES", max(3, round(7 * SHARE))))
+ONLY = os.environ.get("HUNT_ONLY", "")  # of the planted faults: a part of their names
 OCCASIONS = max(1, round(float(os.environ.get("HUNT_OCCASIONS", "5"))))
 SEEDS = 200
 
@@ -70,19 +75,32 @@ RARE = (
     (("restart", "busy"), ("reboot", "subscribing")),
 )
 """Pairs of faults: on a node in such a state, and within `SOON_US` on that node, or on broker or master."""
+BETWEEN = ("connecting", "subscribing", "busy")
 SOON_US = 5_000_000
+Struck = tuple[str, str]
+"""A kind of fault, and what the node was doing that it struck; nothing for one of broker or master."""
 
 PLANTED = {
     "two in sequence": ("subscribing", "subscribing"),
     "three in sequence": ("connected", "subscribing", "connecting"),
     "four in sequence": ("connected", "connected", "subscribing", "connected"),
 }
+HELD_BACK = {
+    "two in sequence, held back": ("subscribing", "connecting"),
+    "three in sequence, held back": ("subscribing", "connected", "subscribing"),
+    "four in sequence, held back": ("connecting", "subscribing", "connected", "subscribing"),
+}
 ONE_CONDITION = ("no-held-results", "ignore-incarnation", "no-liveness")
 
 
 def measure() -> list[Figure]:
     logging.disable(logging.CRITICAL)
-    parts = {"features": _features, "planted": _planted, "catalogue": _catalogue}
+    parts: dict[str, Callable[[], list[Figure]]] = {
+        "features": _features,
+        "planted": partial(_planted, PLANTED, ONE_CONDITION),
+        "held_back": partial(_planted, HELD_BACK, ()),
+        "catalogue": _catalogue,
+    }
     return [figure for name in PARTS for figure in parts[name]()]
 
 
@@ -117,9 +135,22 @@ def _features() -> list[Figure]:
         Figure("hunt: features of a minute, on average", hunts.shown / OCCASIONS, ""),
         Figure("distinct features, times random's, median", median(ratios), "", "at_least", 1.35),
         Figure("distinct features, times random's, the least", min(ratios), ""),
-        Figure("random: hits of rare sequences", random_runs.hits, ""),
-        Figure("hunt: hits of rare sequences", hunts.hits, ""),
-        Figure("rare sequences, times random's", hunts.hits / max(1, random_runs.hits), "", "at_least", 4),
+        *_compared("rare sequences", random_runs.hits, hunts.hits, 4),
+        *_compared("two faults in between two states", random_runs.between, hunts.between),
+    ]
+
+
+def _compared(what: str, at_random: int, hunted: int, least: float | None = None) -> list[Figure]:
+    """How often each side met something in the same time, and between which bounds the ratio of the rates
+    lies with a certainty of 95 %: as of two counts of rare events, of which half a one is added to each."""
+    ratio = (hunted + 0.5) / (at_random + 0.5)
+    factor = math.exp(1.96 * math.sqrt(1 / (hunted + 0.5) + 1 / (at_random + 0.5)))
+    return [
+        Figure(f"random: hits of {what}", at_random, ""),
+        Figure(f"hunt: hits of {what}", hunted, ""),
+        Figure(f"{what}, times random's", ratio, "", "at_least", least),
+        Figure(f"{what}, times random's, at least", ratio / factor, ""),
+        Figure(f"{what}, times random's, at most", ratio * factor, ""),
     ]
 
 
@@ -130,6 +161,7 @@ class Side:
     spent_s: float = 0.0
     runs: int = 0
     hits: int = 0
+    between: int = 0
     shown: int = 0
     features: set[tuple[str, ...]] = field(default_factory=set)
 
@@ -142,12 +174,15 @@ class Side:
 
     def take(self, shown: Set[tuple[str, ...]], events: Sequence[Event]) -> None:
         self.features |= shown
-        self.hits += len(rare_hits(events))
+        pairs = pairs_of_faults(events)
+        self.hits += sum(pair in pairs for pair in RARE)
+        self.between += sum(first in BETWEEN and second in BETWEEN for (_, first), (_, second) in pairs)
 
     def add(self, other: Side) -> None:
         self.spent_s += other.spent_s
         self.runs += other.runs
         self.hits += other.hits
+        self.between += other.between
         self.shown += len(other.features)
 
 
@@ -163,21 +198,22 @@ def _one_more(hunt: Hunt) -> tuple[Set[tuple[str, ...]], Sequence[Event]]:
     return shown.features, traces[0] if traces else []
 
 
-def rare_hits(events: Sequence[Event]) -> set[int]:
-    """Which of the rare sequences a run has, by their indices."""
+def pairs_of_faults(events: Sequence[Event]) -> set[tuple[Struck, Struck]]:
+    """Which faults followed one another soon, on one node or after it on broker or master."""
     replay = Replay()
-    before: list[tuple[int, str, str, str]] = []  # time, node, kind, state
-    found: set[int] = set()
+    before: list[tuple[int, str, Struck]] = []
+    found: set[tuple[Struck, Struck]] = set()
     for event in events:
         if isinstance(event, t.FaultInjected) and not event.not_done:
             state = replay.nodes[event.node]
             doing = "busy" if state.at_work else "idle" if state.link == "connected" else state.link
-            now = (event.t_us, event.node, event.kind, doing if event.node else "")
-            for at_us, node, kind, was in before:
-                if event.t_us - at_us <= SOON_US and event.node in ("", node) and node:
-                    pair = ((kind, was), (now[2], now[3]))
-                    found |= {index for index, rare in enumerate(RARE) if rare == pair}
-            before.append(now)
+            struck = (event.kind, doing if event.node else "")
+            found |= {
+                (other, struck)
+                for at_us, node, other in before
+                if event.t_us - at_us <= SOON_US and event.node in ("", node) and node
+            }
+            before.append((event.t_us, event.node, struck))
         replay.take_in(event)
     return found
 
@@ -185,13 +221,14 @@ def rare_hits(events: Sequence[Event]) -> set[int]:
 # --- planted faults ---------------------------------------------------------------------------------------
 
 
-def _planted() -> list[Figure]:
+def _planted(sequences: Mapping[str, Sequence[str]], mutants: Sequence[str]) -> list[Figure]:
     figures = []
-    for name, ends in PLANTED.items():
-        mutant = plant(f"planted-{len(ends)}", *ends)
-        figures += _race(name, mutant, 1 / 3)
-    for mutant in ONE_CONDITION:
-        figures += _race(mutant, mutant, 1.5)
+    for name, ends in sequences.items():
+        if ONLY in name:
+            figures += _race(name, plant(f"planted-{'-'.join(ends)}", *ends), 1 / 3)
+    for mutant in mutants:
+        if ONLY in mutant:
+            figures += _race(mutant, mutant, 1.5)
     return figures
 
 
@@ -203,8 +240,12 @@ def _race(name: str, mutant: str, most: float) -> list[Figure]:
         seeds = itertools.count(1 + 100_000 * number)
         at_random.append(_until_failed(partial(_next_seed_fails, swarm, options, seeds)))
         hunted.append(_until_failed(partial(_next_fails, Hunt(swarm, seed=number + 1), options)))
+        print(f"  {name}: random {at_random[-1]:.1f} s, hunt {hunted[-1]:.1f} s", flush=True)
     ratio = median(hunted) / max(median(at_random), 0.01)
     return [
+        Figure(f"{name}: tries of each", TRIES, ""),
+        Figure(f"{name}: random found it in", sum(took_s < PATIENCE_S for took_s in at_random), ""),
+        Figure(f"{name}: hunt found it in", sum(took_s < PATIENCE_S for took_s in hunted), ""),
         Figure(f"{name}: random, median CPU until found", median(at_random), "s"),
         Figure(f"{name}: hunt, median CPU until found", median(hunted), "s"),
         Figure(f"{name}: hunt's time over random's", ratio, "", "at_most", most),
@@ -242,25 +283,36 @@ def _catalogue() -> list[Figure]:
         for mutant in catalogue("dcompute")
         if mutant.equivalent is None and (mutant.caught_by is None or _is_late(mutant.caught_by))
     ]
-    caught: Counter[str] = Counter()
-    for mutant in late[: max(1, round(len(late) * SHARE))]:
+    tried = late[: max(1, round(len(late) * SHARE))]
+    swarm = load(find("swarm"))
+    began_s = time.process_time()
+    for seed in range(1, SEEDS + 1):
+        _fails(swarm, RunOptions(), seed)
+    budget_s = time.process_time() - began_s
+    took_s: dict[str, list[float]] = {"seeds": [], "hunt": []}
+    for mutant in tried:
         with copy_with(mutant) as copy:
             path = os.pathsep.join([str(copy), str(ROOT / "sim"), str(ROOT)])
             told = subprocess.run(
-                [sys.executable, "-m", "benchmarks.hunt"],
+                [sys.executable, "-m", "benchmarks.hunt", str(budget_s)],
                 cwd=copy,
                 env={**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
                 capture_output=True,
                 text=True,
-                check=False,
+                check=True,
             )
-        noticed = json.loads(told.stdout) if told.returncode == 0 else {"seeds": True, "hunt": True}
-        caught.update(side for side, found in noticed.items() if found)
+        noticed = json.loads(told.stdout)
+        for side, after_s in noticed.items():
+            took_s[side].append(math.inf if after_s is None else after_s)
         print(f"  {mutant.name}: {noticed}", flush=True)
     return [
-        Figure("late or missed mutants tried", max(1, round(len(late) * SHARE)), ""),
-        Figure(f"of these, seeds 1..{SEEDS} notice", caught["seeds"], ""),
-        Figure("the hunt notices in the same time", caught["hunt"], ""),
+        Figure("late or missed mutants tried", len(tried), ""),
+        Figure(f"CPU time of {SEEDS} seeds", budget_s, "s"),
+        *(
+            Figure(f"{side}: noticed in that time", sum(map(math.isfinite, times)), "")
+            for side, times in took_s.items()
+        ),
+        *(Figure(f"{side}: CPU until noticed, median", median(times), "s") for side, times in took_s.items()),
     ]
 
 
@@ -269,22 +321,31 @@ def _is_late(trial: str) -> bool:
     return name == "swarm" and int(seed) > 4
 
 
-def _judge_here() -> None:
-    """In a process whose `dcompute` is a mutant: whether the seeds notice, and whether a hunt does."""
+def _judge_here(budget_s: float) -> None:
+    """In a process whose `dcompute` is a mutant: after what CPU time the seeds notice, and a hunt does."""
     logging.disable(logging.CRITICAL)
     swarm = load(find("swarm"))
+    sides = {
+        "seeds": partial(_next_seed_fails, swarm, RunOptions(), iter(range(1, SEEDS + 1))),
+        "hunt": partial(_next_fails, Hunt(swarm), RunOptions()),
+    }
+    print(json.dumps({side: _noticed_after(try_one, budget_s) for side, try_one in sides.items()}))
+
+
+def _noticed_after(try_one: Callable[[], bool], budget_s: float) -> float | None:
+    """A crash is noticed as well; `None` is what was not noticed in the time, or by any seed."""
     began_s = time.process_time()
-    by_seeds = False
-    for seed in range(1, SEEDS + 1):
+    while time.process_time() - began_s < budget_s:
         try:
-            by_seeds |= _fails(swarm, RunOptions(), seed)
+            noticed = try_one()
+        except StopIteration:
+            return None
         except Exception:
-            by_seeds = True
-    budget_s = time.process_time() - began_s
-    hunt = Hunt(swarm)
-    _until_failed(partial(_next_fails, hunt, RunOptions()), budget_s)
-    print(json.dumps({"seeds": by_seeds, "hunt": bool(hunt.findings)}))
+            noticed = True
+        if noticed:
+            return time.process_time() - began_s
+    return None
 
 
 if __name__ == "__main__":
-    _judge_here()
+    _judge_here(float(sys.argv[1]))

@@ -6,6 +6,7 @@ import io
 import itertools
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean
@@ -53,14 +54,17 @@ def test_the_same_hunt_twice() -> None:
     assert [e.scenario for e in other.corpus.entries][:1] != [e.scenario for e in hunts[0].corpus.entries][:1]
 
 
-def test_half_of_the_runs_are_fresh() -> None:
+@pytest.mark.parametrize(("bred_cost", "fewest", "most"), [(100, 75, 130), (25, 25, 65)])
+def test_half_of_the_time_goes_to_fresh_runs(bred_cost: int, fewest: int, most: int) -> None:
+    """So of runs that cost the same half, and the fewer the less the bred ones cost."""
     hunt = Hunt(SMALL)
     trials = []
     for number in range(200):
         trials.append(hunt.next())
-        hunt.take(trials[-1], shown(str(number)))
+        cost = bred_cost if trials[-1].families else 100
+        hunt.take(trials[-1], replace(shown(str(number)), events=cost))
     fresh = [trial for trial in trials if not trial.families]
-    assert 70 < len(fresh) < 130
+    assert fewest < len(fresh) < most
     assert not any(trial.families for trial in trials[:16])  # what one condition shows is found as soon
     assert len({trial.scenario.seed for trial in fresh}) == len(fresh)
 

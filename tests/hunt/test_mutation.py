@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 from tempfile import TemporaryDirectory
@@ -16,7 +17,7 @@ from dcompute_sim.hunt import fault_mutations, fleet_mutations
 from dcompute_sim.hunt.corpus import Entry
 from dcompute_sim.hunt.draft import Draft, is_for_good
 from dcompute_sim.hunt.moments import Moment
-from dcompute_sim.hunt.mutation import MUTATIONS, Breeder
+from dcompute_sim.hunt.mutation import MUTATIONS, TOGETHER, Breeder
 from dcompute_sim.hunt.sense import excesses, is_sensible
 from dcompute_sim.scenario import Scenario, concretise, find, load
 from dcompute_sim.scenario.network_settings import OwnNetwork
@@ -36,6 +37,7 @@ def entry(scenario: Scenario, rng: random.Random) -> Entry:
         Moment(event, "" if event.startswith("broker") else rng.choice(names), rng.randint(1, 3), 10.0)
         for event in EVENTS
     ]
+    found = [replace(moment, came={moment.event: moment.count}) for moment in found]
     return Entry(scenario, [("step", "a", "b")], 500, found, frozenset({1}))
 
 
@@ -81,7 +83,7 @@ def test_each_change_is_made() -> None:
     assert SWARM.random is not None
     rng = random.Random(1)
     parents = [entry(concretise(SWARM, seed), rng) for seed in range(1, 30)]
-    for change in (fleet_mutations.made_small, *MUTATIONS):
+    for change in (fleet_mutations.made_small, fault_mutations.one_more, *MUTATIONS, *TOGETHER):
         changed = 0
         for parent, other in zip(parents, reversed(parents), strict=True):
             draft = Draft(SWARM.random, frozenset(), rng, parent, other)
@@ -163,6 +165,7 @@ def test_a_bred_fault_strikes_each_master_of_the_swarm_and_none_else(monkeypatch
 
     def struck_by(change: Callable[[Draft], None], parent: Entry, other: Entry) -> set[str]:
         monkeypatch.setattr(mutation, "MUTATIONS", {change: 1})
+        monkeypatch.setattr(mutation, "MORE_FAULTS", 0)
         bred = [Breeder(crashes, FIXED, rng).breed(parent, other) for _ in range(20)]
         new = [fault for one in bred for fault in one.faults if fault.id != "one"]
         return {fault.master for fault in new if isinstance(fault, MasterFault)}
@@ -171,6 +174,64 @@ def test_a_bred_fault_strikes_each_master_of_the_swarm_and_none_else(monkeypatch
     assert struck_by(fault_mutations.one_more, alone, shared) == {"master"}
     assert struck_by(fault_mutations.spliced, shared, shared) == {"other"}
     assert struck_by(fault_mutations.spliced, alone, shared) == {"master"}
+
+
+@given(seeds, st.integers(0, len(TOGETHER) + len(MUTATIONS)), seeds)
+@settings(max_examples=60, deadline=None)
+def test_each_change_alone_leaves_a_scenario_of_the_swarm(seed: int, which: int, draws: int) -> None:
+    """Or nothing that would pass for one: what is beyond the ranges is told by them, and never by a crash of
+    the reader or of the run."""
+    assert SWARM.random is not None
+    rng = random.Random(draws)
+    parent, other = (entry(concretise(SWARM, one), rng) for one in (seed, seed + 1))
+    changes = [fault_mutations.one_more, *TOGETHER, *MUTATIONS]
+    draft = Draft(SWARM.random, frozenset(), rng, parent, other)
+    draft.lose_one_each()
+    changes[which](draft)
+    allowed = ("outages without end", "too few are left", "faults", "takes one that must stay")
+    beyond = list(excesses(draft.scenario, SWARM.random, frozenset()))
+    assert all(any(words in told for words in allowed) for told in beyond), beyond
+    assert loaded(draft.scenario) == draft.scenario
+
+
+def test_step_by_step_each_waits_for_what_the_one_before_leads_to() -> None:
+    """One node, and of its states the counts that come next: none of them was in the parent's run, but for
+    the first."""
+    assert SWARM.random is not None
+    rng = random.Random(1)
+    steps = 0
+    for seed in range(1, 40):
+        scenario = concretise(SWARM, seed)
+        node = next(iter(scenario.nodes()))
+        came = {"node_connecting": 3, "node_subscribing": 2, "node_connected": 2, "task_taken": 5}
+        moment = Moment("node_connecting", node, 3, 5.0, came)
+        parent = Entry(scenario, [], 500, [moment], frozenset({1}))
+        draft = Draft(SWARM.random, frozenset(), rng, parent, parent)
+        before = {fault.id: fault for fault in scenario.faults}
+        fault_mutations.step_by_step(draft)
+        struck = [fault for fault in draft.scenario.faults if fault != before[fault.id]]
+        for fault in struck:
+            assert fault.when is not None
+            assert fault.when.node == node
+            assert not isinstance(fault, NodeFault) or fault.select.names == [node]
+            first = (fault.when.event, fault.when.count) == ("node_connecting", 3)
+            assert first or fault.when.count > came.get(fault.when.event, 0)
+            steps += not first
+    assert steps > 20
+
+
+def test_a_death_is_never_dropped_for_another_fault() -> None:
+    """A run in which nobody's death is told is undecided, and was in vain."""
+    assert SWARM.random is not None
+    rng = random.Random(1)
+    for seed in range(1, 20):
+        parent = entry(concretise(SWARM, seed), rng)
+        draft = Draft(SWARM.random, frozenset(), rng, parent, parent)
+        deaths = [fault.id for fault in draft.scenario.faults if is_for_good(fault)]
+        for _ in range(9):
+            draft.add([draft.new("reset", 10.0)])
+        assert set(deaths) <= {fault.id for fault in draft.scenario.faults}
+        assert len(draft.scenario.faults) > len(deaths)
 
 
 def test_a_row_strikes_who_stays_and_leaves_itself_time() -> None:

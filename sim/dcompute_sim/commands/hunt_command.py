@@ -60,7 +60,7 @@ def hunt(
     ] = False,
     show: o.Show,
 ) -> None:
-    """Search for runs that fail: half random seeds, half variations of runs that showed something rare.
+    """Search for runs that fail: for half of the time random seeds, else variations of what was rare.
 
     Ends by itself when hardly anything new is to be expected. Exit status: 0 nothing failed, 1 something did,
     2 nothing could be decided.

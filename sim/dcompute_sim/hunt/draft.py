@@ -92,19 +92,21 @@ class Draft:
         self.scenario = self.scenario.model_copy(update={"faults": faults})
 
     def add(self, faults: Sequence[Fault]) -> None:
-        """Let these strike as well; as many of the others go as are too many then."""
-        here = [fault for fault in self.scenario.faults if self.is_drawn(fault)]
-        excess = max(0, len(here) + len(faults) - self.swarm.faults[1])
-        gone = {fault.id for fault in self.rng.sample(here, min(excess, len(here)))}
+        """Let these strike as well; as many of the others go as are too many then, but none that strikes for
+        good: a run in which nobody's death is told is undecided."""
+        drawn = [fault for fault in self.scenario.faults if self.is_drawn(fault)]
+        free = [fault for fault in drawn if not is_for_good(fault)]
+        excess = max(0, len(drawn) + len(faults) - self.swarm.faults[1])
+        gone = {fault.id for fault in self.rng.sample(free, min(excess, len(free)))}
         kept = [fault for fault in self.scenario.faults if fault.id not in gone]
         self.scenario = self.scenario.model_copy(update={"faults": with_ids([*kept, *faults], "fault")})
 
-    def kind(self) -> str:
+    def kind(self) -> str | None:
         """Return one that may strike; no further outage when there are as many as may be."""
         kinds = kinds_of(self.swarm)
         if sum(is_outage(fault.kind) for fault in self.scenario.faults) >= OUTAGES:
-            kinds = [kind for kind in kinds if not is_outage(kind)] or kinds
-        return self.rng.choice(kinds)
+            kinds = [kind for kind in kinds if not is_outage(kind)]
+        return self.rng.choice(kinds) if kinds else None
 
     def named(self, fault: Fault) -> Fault:
         """Return the same fault with an id of its own."""
@@ -215,14 +217,22 @@ class Draft:
         return fault.model_copy(update=update)
 
     def begin_s(self, fault: Fault) -> float:
-        """Return when it strikes; of one that waits for an event, when that came in the parent's run."""
+        """Return when it strikes; of one that waits for an event, when that came in the parent's run, or the
+        last before it if it did not come."""
         if fault.at is not None or fault.when is None:
             return fault.at or 0.0
         when = fault.when
-        for moment in self.moments:
-            if (moment.event, moment.node, moment.count) == (when.event, when.node or "", when.count):
-                return moment.t_s + when.after
-        return 0.05 * self.swarm.span
+        before = [
+            moment.t_s
+            for moment in self.moments
+            if (moment.event, moment.node) == (when.event, when.node or "") and moment.count <= when.count
+        ]
+        return max(before, default=0.05 * self.swarm.span) + when.after
+
+    def round_trip_s(self, node: str) -> float:
+        """Tell how long a node waits for an answer at most."""
+        network = self.scenario.network_of(self.scenario.nodes()[node])
+        return 2 * (network.latency or 0.0) + (network.jitter or 0.0)
 
     def close_s(self) -> float:
         """Tell how long after or before another."""

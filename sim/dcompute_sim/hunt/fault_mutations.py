@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from dcompute_sim.faults import KINDS, NodeFault
+from collections.abc import Iterable, Iterator, Sequence
+
+from dcompute_sim.faults import KINDS, Fault, NodeFault
 from dcompute_sim.faults.schedule import Select
 from dcompute_sim.hunt.draft import CLOSE_S, Draft, is_for_good, lasting
-from dcompute_sim.scenario.swarm import NOISE, draw_noise, longest_s
+from dcompute_sim.hunt.moments import STAGES, Moment
+from dcompute_sim.scenario.swarm import NOISE, draw_noise, kinds_of, longest_s
 from dcompute_sim.yamlfile.units import format_duration
 
 _IN_A_ROW_S = 1.5  # how soon after the one before, and for how long, at most
 _ROOM_S = 2.0  # that each of a row takes, about
 _WAITING = 0.2  # share of a row that waits for a state: the more do, the fewer of them come
+_AT_WORK = ("task_received", "task_taken", "result_held")
+_MOST_STEPS = 4
+_AT_ONCE = 0.3  # share of the steps that wait for no other state
 
 
 def near_another(draft: Draft) -> None:
@@ -98,6 +104,65 @@ def in_a_row(draft: Draft) -> None:
         draft.replace(index, fault)
 
 
+def step_by_step(draft: Draft) -> None:
+    """Let faults strike one node in a row, each at a state to which it only comes by the one before: it loses
+    its connection, connects anew, and is struck while it does. No parent has to have been there."""
+    free = [at for at, fault in enumerate(draft.scenario.faults) if draft.is_drawn(fault)]
+    free = [at for at in free if not is_for_good(draft.scenario.faults[at])]
+    node = draft.victim()
+    soon = draft.soon([node])
+    if len(free) < 2 or not soon:
+        return
+    chosen = draft.rng.sample(free, min(len(free), draft.rng.randint(2, _MOST_STEPS)))
+    moment = min((draft.rng.choice(soon) for _ in range(2)), key=lambda moment: moment.t_s)
+    faults = [draft.scenario.faults[index] for index in chosen]
+    for index, fault in zip(chosen, _stepping(draft, moment, _often_alike(draft, faults)), strict=True):
+        draft.replace(index, fault)
+
+
+def _often_alike(draft: Draft, faults: Sequence[Fault]) -> list[Fault]:
+    """Return these, or in half of the cases as many of one kind that is over at once, if there is any: after
+    it the node connects anew, and the next of the row finds it doing so."""
+    quick = [kind for kind in kinds_of(draft.swarm) if not KINDS[kind].recovers]
+    if not quick or draft.rng.random() < 0.5:
+        return [*faults]
+    kind = draft.rng.choice(quick)
+    return [draft.new(kind, draft.begin_s(fault)).model_copy(update={"id": fault.id}) for fault in faults]
+
+
+def _stepping(draft: Draft, moment: Moment, faults: Iterable[Fault]) -> Iterator[Fault]:
+    """Yield the faults at one node, the first soon after this moment, each other soon after the one before or
+    at a state that comes next."""
+    after_s = _soon_after(draft, moment)
+    for fault in faults:
+        if isinstance(fault, NodeFault):
+            fault = fault.model_copy(update={"select": Select(names=[moment.node])})
+        fault = draft.after(fault, moment, after_s)
+        if fault.lasts is not None:
+            fault = lasting(fault, min(fault.lasts, draft.log_uniform(0.1, _IN_A_ROW_S)))
+        yield fault
+        if draft.rng.random() < _AT_ONCE:
+            after_s += draft.log_uniform(CLOSE_S[0], _IN_A_ROW_S)
+        else:
+            moment = _next(draft, moment)
+            after_s = _soon_after(draft, moment)
+
+
+def _next(draft: Draft, moment: Moment) -> Moment:
+    """Draw a state to which the node comes next: some way into its next connection, or its work goes on."""
+    event = draft.rng.choice([*STAGES, draft.rng.choice(_AT_WORK)])
+    passed = STAGES[: STAGES.index(event) + 1] if event in STAGES else (event,)
+    came = {**moment.came, **{word: moment.came.get(word, 0) + 1 for word in passed}}
+    return Moment(event, moment.node, came[event], moment.t_s, came)
+
+
+def _soon_after(draft: Draft, moment: Moment) -> float:
+    """Draw how long after a moment: what goes on between node and broker then takes a round trip."""
+    if moment.event in STAGES[:2]:
+        return draft.rng.uniform(0.0, draft.round_trip_s(moment.node))
+    return draft.log_uniform(CLOSE_S[0], _IN_A_ROW_S)
+
+
 def again_there(draft: Draft) -> None:
     """Let a fault that waits for a state strike again when it comes to that state the next time."""
     drawn = filter(draft.is_drawn, draft.scenario.faults)
@@ -120,9 +185,10 @@ def as_long(draft: Draft) -> None:
 def another_kind(draft: Draft) -> None:
     """Let another fault strike there and then."""
     index, fault = draft.fault()
-    if fault is None:
+    kind = draft.kind()
+    if fault is None or kind is None:
         return
-    new = draft.new(draft.kind(), draft.begin_s(fault))
+    new = draft.new(kind, draft.begin_s(fault))
     if isinstance(new, NodeFault) and isinstance(fault, NodeFault) and not is_for_good(fault):
         new = new.model_copy(update={"select": fault.select, "when": fault.when})
         new = new.model_copy(update={"at": new.at if fault.when is None else None})
@@ -130,12 +196,15 @@ def another_kind(draft: Draft) -> None:
 
 
 def one_more(draft: Draft) -> None:
-    """Let one more fault strike, mostly close to another."""
+    """Let one more fault strike, mostly close to another; none if no kind may come again."""
+    kind = draft.kind()
+    if kind is None:
+        return
     _, fault = draft.fault()
     at_s = draft.rng.uniform(0.05 * draft.swarm.span, draft.last_s)
     if fault is not None and draft.rng.random() < 0.7:
         at_s = draft.begin_s(fault) + draft.close_s()
-    new = draft.new(draft.kind(), at_s)
+    new = draft.new(kind, at_s)
     if isinstance(new, NodeFault) and isinstance(fault, NodeFault) and draft.rng.random() < 0.5:
         if fault.select.names and not is_for_good(fault):
             new = new.model_copy(update={"select": fault.select})

@@ -19,7 +19,6 @@ from dcompute_sim.scenario.entry_ids import with_ids
 from dcompute_sim.shrink.failure import Failure
 
 _FIRST = 16  # runs, all fresh: what one condition shows, they show as soon as any seeds do
-_FRESH = 0.5  # share of the runs after them
 _DRAWN = 3  # seeds for each of these, of which one is run
 _SEEDS = 2**31
 
@@ -125,13 +124,14 @@ class Hunt:
         self._waiting = [one for one in adopted if is_sensible(one, swarm, names)]
         self.refused = len(self.given) - len(self._waiting)
         self._numbers = 0
+        self._costs = {bred: _Mean() for bred in (False, True)}
 
     def next(self) -> HuntTrial:
-        """Return what to run now: those given, some fresh seeds, then as many of them as bred runs."""
+        """Return what to run now: those given, some fresh seeds, then these and bred runs at equal cost."""
         self._numbers += 1
         if self._waiting:
             return HuntTrial(self._numbers, self._waiting.pop(0), given=True)
-        if self._numbers <= _FIRST or not self.corpus.entries or self._rng.random() < _FRESH:
+        if self._numbers <= _FIRST or not self.corpus.entries or self._rng.random() < self._fresh_share():
             drawn = [self._rng.randrange(_SEEDS) for _ in range(1 if self._numbers <= _FIRST else _DRAWN)]
             return HuntTrial(
                 self._numbers, max((concretise(self.scenario, seed) for seed in drawn), key=_promise)
@@ -143,6 +143,7 @@ class Hunt:
     def take(self, trial: HuntTrial, shown: Shown) -> Entry | None:
         """Take in what a run showed; what was kept of it, if anything."""
         self.runs += 1
+        self._costs[bool(trial.families)].add(shown.events)
         self.hits.update(shown.hits)
         if shown.status is Status.INCONCLUSIVE:
             self.undecided += 1
@@ -161,6 +162,11 @@ class Hunt:
         entry = Entry(shown.scenario, news, shown.events, shown.moments, families)
         self.corpus.keep(entry)
         return entry
+
+    def _fresh_share(self) -> float:
+        """Tell which share of the runs are fresh, so that both sorts cost the same on average."""
+        fresh, bred = self._costs[False].mean, self._costs[True].mean
+        return bred / (fresh + bred)
 
     def shown(self, level: str) -> int:
         """Tell how many different features of a level have been seen."""
@@ -193,6 +199,22 @@ class Hunt:
                 return
         for finding in self.findings:
             finding.times += any(finding is alike for alike in known)
+
+
+@dataclass
+class _Mean:
+    """Of what was added; one while there is nothing."""
+
+    sum: int = 0
+    count: int = 0
+
+    def add(self, value: int) -> None:
+        self.sum += value
+        self.count += 1
+
+    @property
+    def mean(self) -> float:
+        return self.sum / self.count if self.count else 1.0
 
 
 def _promise(scenario: Scenario) -> float:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from dcompute_sim import trace as t
 
@@ -28,34 +29,46 @@ _AT = {
 }
 """The events at which somebody is in between: what was said may not have arrived, what is due not be done."""
 
+STAGES = ("node_connecting", "node_subscribing", "node_connected")
+"""What a connection goes through, one after the other."""
 _A_KIND = 3  # at most of one kind at one node: tasks are many, and much alike
 
 
 @dataclass(frozen=True)
 class Moment:
-    """The `count`th `event` of this node (of anybody when it is of none), which was at `t_s` in that run."""
+    """The `count`th `event` of this node (of anybody when it is of none), which was at `t_s` in that run.
+
+    Attributes:
+        came: how often each event of the node had come by then, this one included.
+    """
 
     event: str
     node: str
     count: int
     t_s: float
+    came: Mapping[str, int] = field(default_factory=dict, compare=False)
 
 
 def moments(events: Iterable[t.Event], rng: random.Random, until_s: float) -> list[Moment]:
-    """Choose some of each kind at each node, before `until_s`."""
+    """Choose some of each kind at each node, before `until_s`; all stages of its connections, for what comes
+    next is told by how many there were."""
     until_us = until_s * 1e6
     found: dict[tuple[str, str], list[Moment]] = {}
+    came: dict[str, Counter[str]] = {}
     for event in events:
         word = _AT.get(type(event))
         if word is None:
             continue
         if event.t_us >= until_us:
             break
-        key = (word, getattr(event, "node", ""))
-        of_kind = found.setdefault(key, [])
-        of_kind.append(Moment(*key, len(of_kind) + 1, event.t_s))
+        node = getattr(event, "node", "")
+        of_node = came.setdefault(node, Counter())
+        of_node[word] += 1
+        found.setdefault((word, node), []).append(Moment(word, node, of_node[word], event.t_s, dict(of_node)))
     return [
         moment
         for of_kind in found.values()
-        for moment in (of_kind if len(of_kind) <= _A_KIND else rng.sample(of_kind, _A_KIND))
+        for moment in (
+            of_kind if len(of_kind) <= _A_KIND or of_kind[0].event in STAGES else rng.sample(of_kind, _A_KIND)
+        )
     ]
