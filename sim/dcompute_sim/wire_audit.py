@@ -209,7 +209,8 @@ class WireAudit:
             and not (speaker.is_master and self._object(speaker, topic, payload).keys() >= _ASKERS)
         ):
             self._broken(speaker, topic, "not QoS 1")
-        self._count_flying(speaker, topic)
+        if speaker.round_trip_s:
+            self._count_flying(speaker, topic)
         if speaker.is_master:
             self._of_master(speaker, topic, inside, payload, retain)
         else:

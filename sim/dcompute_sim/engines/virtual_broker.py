@@ -79,7 +79,7 @@ class _BrokerLog(SilentObserver):
 class _Served:
     """One accepted connection; `arm` is told when the broker may have a new deadline."""
 
-    __slots__ = ("_arm", "_broker", "_connection", "_env", "_log", "_name")
+    __slots__ = ("_arm", "_broker", "_connection", "_env", "_log", "_name", "_retained_late")
 
     def __init__(
         self,
@@ -96,16 +96,18 @@ class _Served:
         self._connection = connection
         self._env = env
         self._arm = arm
+        self._retained_late = broker.config.retained_late_s > 0
 
     def received(self, data: bytes) -> None:
         connection = self._connection
-        connecting = connection.session is None
+        connected = connection.session is not None
         self._log.speaking = self._name
         self._broker.received(connection, data, self._env._now)
-        if connecting and connection.session is not None and connection.client_id != self._name:
+        if connected and not self._retained_late:  # then no packet brings a deadline nearer
+            return
+        if not connected and connection.session is not None and connection.client_id != self._name:
             self._log.who[connection.client_id] = self._name
-        if connecting or self._broker.config.retained_late_s:  # else no packet brings a deadline nearer
-            self._arm(self._broker)
+        self._arm(self._broker)
 
     def closed(self, _error: OSError | None) -> None:
         self._broker.lost(self._connection, self._env.now)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
-from typing import Any
 
 from simpy import Environment, Event
 from simpy.core import StopSimulation
@@ -70,8 +69,7 @@ class Clock:
         env, timer = self.env, Timer()
         timer._clock, timer._fn, timer.callbacks = self, fn, _FIRE
         due_s = env._now + delay_s if delay_s > 0 else env._now
-        entry: Any = (due_s, NORMAL, next(env._eid), timer)  # an event, to SimPy
-        heappush(env._queue, entry)
+        heappush(env._queue, (due_s, NORMAL, next(env._eid), timer))  # type: ignore[misc]  # an event, to SimPy
         return timer
 
     def call_at(self, when_s: float, fn: Callable[[], object]) -> Timer:
@@ -87,7 +85,7 @@ class Clock:
             while queue:
                 env._now, _, _, event = pop(queue)
                 callbacks: object = event.callbacks
-                if type(callbacks) is tuple:  # ours, nine of ten: one callback, and none of them fails
+                if callbacks.__class__ is tuple:  # ours, nine of ten: one callback, and none of them fails
                     callbacks[0](event)
                     continue
                 callbacks, event.callbacks = event.callbacks, None  # type: ignore[assignment]  # as SimPy marks it

@@ -12,6 +12,11 @@ State = Literal["up", "silent", "off"]
 station knows: it transmits nothing."""
 
 
+def _nothing() -> float:
+    """Draw for a link that leaves nothing to chance."""
+    return 0.0
+
+
 class Link:
     """One host's attachment. What crosses the network passes the sender's link and the receiver's.
 
@@ -33,7 +38,7 @@ class Link:
         self.unsteady = False
         """What is sent may be lost, or hold up what follows."""
         self._seed_name = seed_name
-        self._draw: Callable[[], float] | None = None  # made when needed
+        self.draw: Callable[[], float] = _nothing  # from 0 to 1; made when needed
         self._busy_until_s = 0.0
         self._on_change = on_change
 
@@ -61,8 +66,8 @@ class Link:
         self.bytes_per_s, self.loss = bytes_per_s, loss
         self.ideal = not (latency_s or jitter_s or bytes_per_s is not None or loss)
         self.unsteady = bytes_per_s is not None or loss > 0
-        if (jitter_s or loss) and self._draw is None:
-            self._draw = Rng(self._seed_name).random
+        if (jitter_s or loss) and self.draw is _nothing:
+            self.draw = Rng(self._seed_name).random
             self._seed_name = ""  # it is made once, and a fleet has thousands of these
 
     def down(self) -> None:
@@ -79,20 +84,13 @@ class Link:
 
     def delay_s(self, n_bytes: int, now_s: float) -> float:
         """Tell how long a segment of `n_bytes` handed over now takes to cross."""
-        delay_s = self.steady_delay_s()
+        self.crossings += 1
+        delay_s = self.latency_s + self.jitter_s * self.draw() if self.jitter_s else self.latency_s
         if self.bytes_per_s is not None:
             start_s = max(now_s, self._busy_until_s)
             self._busy_until_s = start_s + n_bytes / self.bytes_per_s
             delay_s += self._busy_until_s - now_s
         return delay_s
-
-    def steady_delay_s(self) -> float:
-        """Tell how long a segment handed over now takes, where that does not depend on others."""
-        self.crossings += 1
-        draw = self._draw
-        if draw is not None and self.jitter_s:
-            return self.latency_s + self.jitter_s * draw()
-        return self.latency_s
 
     def round_trip_s(self) -> tuple[float, float]:
         """Return what a small segment's way there and the way back take here: the mean, and the mean
@@ -101,7 +99,7 @@ class Link:
 
     def loses(self) -> bool:
         """Draw whether the segment is lost here; to be asked only of a link with some `loss`."""
-        return self._draw is not None and self._draw() < self.loss
+        return self.draw() < self.loss
 
     def _set(self, state: State) -> None:
         if state != self.state:

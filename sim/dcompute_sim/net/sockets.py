@@ -142,7 +142,7 @@ mosquitto, which sends 3,000 retained statuses at QoS 0 at once.
 class Stream(Endpoint):
     """A pushed connection: set `on_data` and `on_closed` when it is accepted or established."""
 
-    __slots__ = ("_room_to", "arrived", "on_closed", "on_full")
+    __slots__ = ("arrived", "on_closed", "on_full")
 
     arrived: Callable[
         [bytes], None
@@ -173,20 +173,16 @@ class Stream(Endpoint):
         """Neither side has ended it, as far as this host knows."""
         return self.state == OPEN
 
-    def write(self, data: bytes) -> None:
-        """Send; `backlog_bytes` tells how much the other side has not read. Ignored once the connection
-        ended."""
-        if data and self.state == OPEN and not self._fin_sent:
-            self.send_bytes(data)
-            if self.sent <= self._room_to:
-                return
-            # What the other side has read is asked only once the room found last is used up.
-            read_to = self.sent - self.backlog_bytes
-            self._room_to = read_to + self.host.tcp.send_buffer_bytes + OWN_BUFFER_BYTES
-            if self.sent > self._room_to and not self._blocked:
-                self._blocked = True
-                if self.on_full is not None:
-                    self.on_full(True)
+    write = Endpoint.send_bytes  # never refused; `backlog_bytes` tells how much the other side has not read
+
+    def overrun(self) -> None:
+        # What the other side has read is asked only once the room found last is used up.
+        read_to = self.sent - self.backlog_bytes
+        self._room_to = read_to + self.host.tcp.send_buffer_bytes + OWN_BUFFER_BYTES
+        if self.sent > self._room_to and not self._blocked:
+            self._blocked = True
+            if self.on_full is not None:
+                self.on_full(True)
 
     def detach(self) -> None:
         super().detach()

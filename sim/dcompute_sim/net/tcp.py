@@ -34,7 +34,6 @@ import errno
 import math
 from collections.abc import Callable
 from heapq import heappush
-from typing import Any
 
 from simpy.events import NORMAL
 
@@ -67,6 +66,7 @@ class Endpoint:
         "_network",
         "_pending",
         "_recovery",
+        "_room_to",
         "_under_way",
         "connection",
         "error",
@@ -111,6 +111,7 @@ class Endpoint:
         self._delay_s = math.inf  # that the newest bytes had; of the first there is nothing to compare with
         self._under_way = 0  # up to here bytes have been sent, watched, over a link that was up
         self._blocked = False  # the program was told that the send buffer is full
+        self._room_to: float = math.inf  # where `overrun` wants to know that more was sent
         self._recovery: Recovery | None = None  # since it was first watched, or got something of who is
 
     # --- for the program's part ---
@@ -180,20 +181,25 @@ class Endpoint:
     def writable(self) -> None:
         """Hear that there is room in the send buffer again."""
 
+    def overrun(self) -> None:
+        """Hear that more was sent than up to `_room_to`."""
+
     def connected(self) -> None:
         """Take note that the attempt to connect succeeded."""
 
     # --- sending over a link that is well ---
 
     def send_bytes(self, data: bytes) -> None:
-        """Put `data` on the wire; a write at the same instant joins the segment before."""
+        """Put `data` on the wire; a write at the same instant joins the segment before. Ignored once the
+        connection ended."""
+        if not data or self.state != OPEN or self._fin_sent:
+            return
         now_s = self.spoke_at_s = self._env._now
         recovery = self._recovery
+        pending = self._pending
         if recovery is not None and recovery.window is not None:
             self._put(recovery, data, len(data))
-            return
-        pending = self._pending
-        if (
+        elif (
             pending is not None
             and pending.sent_at_s == now_s
             and pending.payload
@@ -203,8 +209,10 @@ class Endpoint:
             if self._network.tap is not None:
                 self.show("PA", self.sent, data, lost=False)
             self.sent += len(data)
-            return
-        self._transmit(data, len(data))
+        else:
+            self._transmit(data, len(data))
+        if self.sent > self._room_to:
+            self.overrun()
 
     def _transmit(self, payload: bytes | None, length: int) -> None:
         env = self._env
@@ -217,7 +225,9 @@ class Endpoint:
         segment.sent_at_s = now_s
         segment.callbacks = _CROSS
         for link in self.slow_links:  # none of them narrow, or this side would be watched
-            arrival_s += link.steady_delay_s()
+            link.crossings += 1
+            jitter_s = link.jitter_s
+            arrival_s += link.latency_s + jitter_s * link.draw() if jitter_s else link.latency_s
         # Jitter lets no segment overtake another: in order, they take the short way through `_cross`.
         if arrival_s < self._arrival_s:
             arrival_s = self._arrival_s
@@ -228,8 +238,7 @@ class Endpoint:
                 self._tell_late(delay_s, 0.0)
             self._delay_s = delay_s
         # As `env.schedule` does, without its way from the time to a delay and back.
-        entry: Any = (arrival_s, NORMAL, next(env._eid), segment)
-        heappush(env._queue, entry)
+        heappush(env._queue, (arrival_s, NORMAL, next(env._eid), segment))  # type: ignore[misc]
         if self._network.tap is not None:
             self.show(flags_of(payload), self.sent, payload or b"", lost=False)
         self.sent += length
@@ -304,8 +313,7 @@ class Endpoint:
                     self._tell_late(delay_s, missed_s)
                 self._delay_s = delay_s
         self._arrival_s = arrival_s
-        entry: Any = (arrival_s, NORMAL, next(env._eid), segment)
-        heappush(env._queue, entry)
+        heappush(env._queue, (arrival_s, NORMAL, next(env._eid), segment))  # type: ignore[misc]
         return self.path_up
 
     def crossing_s(self, length: int, now_s: float) -> float:

@@ -68,7 +68,12 @@ class Broker:
             connection.pending = None
         self._now_s = now_s
         try:
-            if self._read(connection, data):
+            if data == packets.PING and connection.session is not None:  # half of all that a fleet says
+                connection.write(packets.PONG)
+                whole = True
+            else:
+                whole = self._read(connection, data)
+            if whole:
                 connection.last_in_s = now_s
                 if connection.group is not None:
                     connection.group.move_to_end(connection)
@@ -181,7 +186,7 @@ class Broker:
             elif first >> 4 == 3:
                 self._publish(session, connection, data, position, start, stop)
             elif first == 0xC0 and not length:  # PINGREQ [MQTT-3.12.4-1]
-                connection.write(b"\xd0\x00")
+                connection.write(packets.PONG)
             elif first == 0x40 and length == 2:  # PUBACK
                 session.puback(data[start] << 8 | data[start + 1])
             else:

@@ -19,6 +19,8 @@ PUBREC_HEAD = b"\x50\x02"
 PUBREL_HEAD = b"\x62\x02"
 PUBCOMP_HEAD = b"\x70\x02"
 UNSUBACK_HEAD = b"\xb0\x02"
+PING, PONG = b"\xc0\x00", b"\xd0\x00"
+"""PINGREQ and PINGRESP, whole."""
 
 _LEVEL, _LEVEL_5 = 4, 5  # of MQTT 3.1.1 and of MQTT 5 (3.1.2.2)
 
@@ -58,24 +60,27 @@ class Reader:
         self._data = data
         self._position = 0
 
-    def take(self, size: int) -> bytes:
-        start = self._position
-        self._position = start + size
-        if self._position > len(self._data):
+    def _go_to(self, position: int) -> None:
+        self._position = position
+        if position > len(self._data):
             raise ProtocolError("a packet ends before its content does")
-        return self._data[start : self._position]
 
     def byte(self) -> int:
-        return self.take(1)[0]
+        start = self._position
+        self._go_to(start + 1)
+        return self._data[start]
 
     def number(self) -> int:
-        high, low = self.take(2)
-        return high << 8 | low
+        start = self._position
+        self._go_to(start + 2)
+        return int.from_bytes(self._data[start : start + 2], "big")
 
     def field(self) -> bytes:
         """Return the bytes preceded by their length."""
-        high, low = self.take(2)
-        return self.take(high << 8 | low)
+        start = self._position + 2
+        stop = start + int.from_bytes(self._data[start - 2 : start], "big")
+        self._go_to(stop)
+        return self._data[start:stop]
 
     def packet_id(self) -> int:
         packet_id = self.number()
