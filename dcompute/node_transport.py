@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ssl
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -106,7 +107,8 @@ class ComputeNodeTransport(Transport):
         self.broker_port = broker_port
         super().__init__(driver or shared_driver(), at_exit=driver is None)
         self._observer = observer
-        self._lock = SignalSafeLock()
+        signal_safe = SignalSafeLock() if install_signal_handlers else None
+        self._lock: AbstractContextManager[object] = threading.RLock() if signal_safe is None else signal_safe
         credit, slots = _shares(credit, queue_limit)
         announced: dict[str, object] = {"keepalive": keepalive}
         if credit:
@@ -133,7 +135,7 @@ class ComputeNodeTransport(Transport):
             hold_limit=hold_limit,
             drop_oldest=True,
         )
-        self._signals = ShutdownSignals(self.stop, self._lock) if install_signal_handlers else None
+        self._signals = None if signal_safe is None else ShutdownSignals(self.stop, signal_safe)
         self._on_task: Callable[[], None] | None = None
         self._on_cancel: Callable[[str], None] | None = None
         self._on_task_inline = False

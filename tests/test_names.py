@@ -50,6 +50,7 @@ OF_OTHERS = {
             "_loop_rc_handle",
             "_mid_generate",
             "_packet_handle",
+            "_send_connect",
             "_send_publish",
             "_sock",
             "_sock_close",

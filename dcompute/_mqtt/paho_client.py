@@ -20,8 +20,10 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
 _LENGTH_BYTES = 4  # of a remaining length, at most [MQTT-2.2.3]
+_PUBLISH = int(paho.PUBLISH)  # a name of this module takes half as long as one of another
 _KIND_AND_QOS_2, _QOS_1, _RETAIN = 0xF4, 0x02, 0x01  # of the first byte of a PUBLISH [MQTT-3.3.1]
 _PINGREQ = b"\xc0\x00"  # [MQTT-3.12.1]
+_PINGRESP = b"\xd0\x00"  # [MQTT-3.13.1]
 _REFUSED = 0x80
 _SUBACK_CODES = {0, 1, 2, _REFUSED}  # [MQTT-3.9.3-2]
 
@@ -44,7 +46,7 @@ class _NoSocket:
 
 
 class PacketUser(Protocol):
-    """Who is told what came; it is also what paho's callbacks get as their userdata."""
+    """Who is told what came."""
 
     def packet_connected(self, code: int) -> None:
         """Take in that the broker has answered CONNECT; it accepted the connection if `code` is 0."""
@@ -56,14 +58,36 @@ class PacketUser(Protocol):
     def packet_subscribed(self, mid: int, granted: bool) -> None:
         """Take in that the broker has answered the SUBSCRIBE of this id; `granted`: all of it."""
 
+    def packet_end(self, reason: str) -> None:
+        """Take in that paho ends the connection."""
 
-_PLAIN: dict[str, Any] = vars(paho.Client(CallbackAPIVersion.VERSION2))
-_LOCKS = tuple(name for name in _PLAIN if name.endswith("_mutex"))
-_SHARED = {name: _PLAIN[name] for name in ("_out_packet", "_on_message_filtered", "_proxy", "_transport")}
-"""What paho makes for each client (a deque takes 760 bytes) and none of ours ever changes: one for all."""
-_CONNECTED = type(_PLAIN["_state"]).MQTT_CS_CONNECTED
+
+class _NoLock:
+    """What paho takes for its locks: all of a client runs on one thread."""
+
+    def acquire(self, blocking: bool = True) -> bool:
+        return True
+
+    def release(self) -> None:
+        pass
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_error: object) -> None:
+        pass
+
+
+_PLAIN: dict[str, Any] = vars(
+    paho.Client(CallbackAPIVersion.VERSION2, clean_session=True, reconnect_on_failure=False)
+)
+"""What paho makes for each client. reconnect_on_failure would let it connect again by itself after a refused
+CONNECT."""
+_State = type(_PLAIN["_state"])
+_CONNECTING, _CONNECTED = _State.MQTT_CS_CONNECTING, _State.MQTT_CS_CONNECTED
 _SUCCESS = MQTTErrorCode.MQTT_ERR_SUCCESS  # a name of an enum takes five times as long as one of a module
-_NO_SOCKET = _NoSocket()
+_NO_SOCKET: Any = _NoSocket()
+_NO_LOCK = _NoLock()
 _NO_PACKET: Any = {}
 _NO_MESSAGES: OrderedDict[int, Any] = OrderedDict()  # of QoS 2, which nobody here uses: two cost 256 bytes
 
@@ -71,36 +95,66 @@ _NO_MESSAGES: OrderedDict[int, Any] = OrderedDict()  # of QoS 2, which nobody he
 class PahoClient(paho.Client):
     """Takes packets and gives bytes, as paho does with a socket.
 
+    Only what clients differ in is theirs. Of the rest of what paho makes for each (a deque takes 760 bytes,
+    and a fleet has thousands) none of ours changes anything, so it is the class's.
+
     Args:
         user: is told of messages and acknowledgements.
     """
 
-    __slots__ = (*_PLAIN, "_missing", "_more", "unread", "_user", "outbox")
-    # paho's attributes are more than a dict can share the keys of: 1.5 KB a client, and a fleet has thousands
+    __slots__ = (
+        "_client_id",
+        "_keepalive",
+        "_last_bytes_received",
+        "_last_mid",
+        "_last_msg_out",
+        "_missing",
+        "_more",
+        "_password",
+        "_ping_t",
+        "_sock",
+        "_state",
+        "_user",
+        "_username",
+        "_will",
+        "_will_payload",
+        "_will_properties",
+        "_will_qos",
+        "_will_retain",
+        "_will_topic",
+        "outbox",
+        "unread",
+    )
 
     def __init__(self, client_id: str, user: PacketUser) -> None:
-        # reconnect_on_failure would let paho connect again by itself after a refused CONNECT.
-        super().__init__(
-            CallbackAPIVersion.VERSION2,
-            client_id,
-            userdata=user,
-            clean_session=True,
-            reconnect_on_failure=False,
-        )
-        for name in _LOCKS:  # seven, where all runs on one thread
-            setattr(self, name, self._callback_mutex)
-        for name, value in _SHARED.items():
-            setattr(self, name, value)
-        self._in_messages = self._out_messages = _NO_MESSAGES
+        # Not paho's, which makes seven locks among other things.
+        self._client_id = client_id.encode()
+        self._username: bytes | None = None
+        self._password: bytes | None = None
+        self._will = False
+        self._state = _PLAIN["_state"]
+        self._sock = None
+        self._ping_t = 0.0
+        self._last_mid = 0
         self._user = user
         self.unread = b""
         self._more: list[bytes] = []  # chunks after `unread`, joined only when a packet is whole
         self._missing = 0  # bytes until then, where known
         self.outbox: list[bytes] = []
 
+    def send_connect(self, keepalive_s: int) -> None:
+        """Begin a connection: send CONNECT."""
+        self._state = _CONNECTING
+        self._last_bytes_received = self._last_msg_out = paho.time_func()
+        self._sock = _NO_SOCKET
+        self._send_connect(keepalive_s)
+
     def feed(self, data: bytes) -> None:
         """Take in received bytes, of any part of a packet or of many. Raises on what is no MQTT."""
         self._last_bytes_received = paho.time_func()
+        if data == _PINGRESP and not self.unread:  # all that an idle client hears
+            self._ping_t = 0.0
+            return
         if self.unread:
             if len(data) < self._missing:
                 self._missing -= len(data)
@@ -122,8 +176,17 @@ class PahoClient(paho.Client):
                 self._missing = stop - end
                 break
             header = data[start]
-            if header & _KIND_AND_QOS_2 == paho.PUBLISH:
-                self._take_publish(header, data, at, stop)
+            if header & _KIND_AND_QOS_2 == _PUBLISH:
+                topic = at + 2
+                end_of_topic = topic + (data[at] << 8 | data[at + 1]) if topic <= stop else topic
+                payload = end_of_topic + 2 if header & _QOS_1 else end_of_topic
+                if end_of_topic == topic or stop < payload:
+                    raise MalformedPacket("a PUBLISH without a topic, or cut short")
+                self._user.packet_message(
+                    data[topic:end_of_topic], data[payload:stop], bool(header & _RETAIN)
+                )
+                if header & _QOS_1 and self._sock is not None:
+                    self.outbox.append(b"\x40\x02" + data[end_of_topic:payload])  # PUBACK
             else:
                 self._take(header, data[at:stop])
             start = stop
@@ -154,7 +217,8 @@ class PahoClient(paho.Client):
             self._leave_to_paho(header, body)
 
     def send_publish(self, topic: str, payload: bytes, qos: int, retain: bool) -> int:
-        """Send a PUBLISH; return its id. At QoS 0 and 1 nothing of the message is kept."""
+        """Send a PUBLISH; return its id. At QoS 0 and 1 nothing of the message is kept; at 0 nothing comes
+        back."""
         if qos > 1:
             self._may_keep_messages()
             return self.publish(topic, payload, qos, retain).mid
@@ -164,10 +228,8 @@ class PahoClient(paho.Client):
             head = len(name).to_bytes(2, "big") + name
             if qos:
                 head += mid.to_bytes(2, "big")
-            first = paho.PUBLISH | qos << 1 | retain
+            first = _PUBLISH | qos << 1 | retain
             self.outbox.append(bytes((first, *_length(len(head) + len(payload)))) + head + payload)
-        if not qos:
-            self._user.packet_acknowledged(mid)
         return mid
 
     def send_subscribe(self, topics: Sequence[tuple[str, int]]) -> int:
@@ -195,25 +257,14 @@ class PahoClient(paho.Client):
         Every idle client pings for ever, so that much is done here; everything else is paho's.
         """
         if self._ping_t == 0.0 and self._state == _CONNECTED:
-            self._send_pingreq()
-            self._last_msg_out = self._last_bytes_received = self._ping_t  # as paho does
+            self.outbox.append(_PINGREQ)
+            self._last_msg_out = self._last_bytes_received = self._ping_t = paho.time_func()  # as paho does
         else:
             self.loop_misc()
 
     def stop(self) -> None:
         """Take in that nothing more is taken in or sent."""
         self._sock_close()
-
-    def _take_publish(self, header: int, data: bytes, at: int, stop: int) -> None:
-        """Take in the PUBLISH whose body lies there in `data`."""
-        topic = at + 2
-        end = topic + (data[at] << 8 | data[at + 1]) if topic <= stop else topic
-        payload = end + 2 if header & _QOS_1 else end
-        if end == topic or stop < payload:
-            raise MalformedPacket("a PUBLISH without a topic, or cut short")
-        self._user.packet_message(data[topic:end], data[payload:stop], bool(header & _RETAIN))
-        if header & _QOS_1 and self._sock is not None:
-            self.outbox.append(b"\x40\x02" + data[end:payload])  # PUBACK
 
     def _may_keep_messages(self) -> None:
         """Take in that what follows may be of QoS 2, whose messages paho keeps."""
@@ -241,12 +292,6 @@ class PahoClient(paho.Client):
 
     # --- steps of paho that are replaced ------------------------------------------------------------------
 
-    def _create_socket(self) -> Any:
-        self._in_packet = _NO_PACKET  # `reconnect` has just made one, of 270 bytes, and the next
-        if not self._in_messages:
-            self._in_messages = _NO_MESSAGES
-        return _NO_SOCKET
-
     def _packet_queue(
         self, command: int, packet: bytes | bytearray, mid: int, qos: int, info: object = None
     ) -> MQTTErrorCode:
@@ -261,6 +306,33 @@ class PahoClient(paho.Client):
     def _mid_generate(self) -> int:
         self._last_mid: int = self._last_mid % 65535 + 1
         return self._last_mid
+
+    # --- paho's callbacks ---------------------------------------------------------------------------------
+
+    def _on_message(self, _client: object, _user: object, message: paho.MQTTMessage) -> None:
+        self._user.packet_message(message._topic, bytes(message.payload), message.retain)
+
+    def _on_publish(
+        self, _client: object, _user: object, mid: int, _reason: object, _properties: object
+    ) -> None:
+        self._user.packet_acknowledged(mid)
+
+    def _on_disconnect(
+        self, _client: object, _user: object, _flags: object, reason: object, _properties: object
+    ) -> None:
+        self._user.packet_end(str(reason))
+
+
+_SHARED = {
+    **_PLAIN,
+    **{name: _NO_LOCK for name in _PLAIN if name.endswith("_mutex")},
+    "_in_packet": _NO_PACKET,
+    "_in_messages": _NO_MESSAGES,
+    "_out_messages": _NO_MESSAGES,
+}
+for _name, _value in _SHARED.items():
+    if _name not in vars(PahoClient):
+        setattr(PahoClient, _name, _value)
 
 
 def _length(n_bytes: int) -> tuple[int, ...]:

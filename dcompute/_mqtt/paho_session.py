@@ -87,9 +87,6 @@ class PahoSession:
             client.username_pw_set(settings.username, settings.password)
         if will is not None:
             client.will_set(will[0], will[1], qos=QOS, retain=will[2])
-        client.on_message = self._on_message  # only of QoS 2, for which nobody here asks
-        client.on_publish = self._on_publish  # likewise
-        client.on_disconnect = self._on_disconnect
         self._client = client
         self._ended = False
         self._feeding = False
@@ -104,8 +101,7 @@ class PahoSession:
     def open(self, write: Callable[[bytes], None]) -> None:
         """Take in that the byte stream is up and `write` takes bytes to send: send CONNECT."""
         self._write = write
-        self._client.connect_async("memory", 1, keepalive=self._keepalive_s)
-        self._client.reconnect()
+        self._client.send_connect(self._keepalive_s)
         self.flush()
 
     def feed(self, data: bytes) -> None:
@@ -136,7 +132,8 @@ class PahoSession:
         return list((self._extras or {}).values())
 
     def publish(self, topic: str, payload: bytes, retain: bool, qos: int = QOS) -> int:
-        """Queue a PUBLISH; the returned id comes back in `session_acknowledged`. `flush` sends it."""
+        """Queue a PUBLISH; at QoS 1 the returned id comes back in `session_acknowledged`. `flush` sends
+        it."""
         return self._client.send_publish(topic, payload, qos, retain)
 
     def disconnect(self) -> None:
@@ -209,24 +206,8 @@ class PahoSession:
         else:
             self._end("the broker refused a subscription (access rules?)")
 
-    # --- paho's callbacks, to which it hands the session: bound methods would be three for each ---------
-
-    @staticmethod
-    def _on_message(_client: object, session: PahoSession, message: paho.MQTTMessage) -> None:
-        session.packet_message(message._topic, bytes(message.payload), message.retain)
-
-    @staticmethod
-    def _on_publish(
-        _client: object, session: PahoSession, mid: int, _reason: object, _properties: object
-    ) -> None:
-        session.packet_acknowledged(mid)
-
-    @staticmethod
-    def _on_disconnect(
-        _client: object, session: PahoSession, _flags: object, reason: object, _props: object
-    ) -> None:
-        text = str(reason)
-        session._end("no answer within the keepalive" if text == "Keep alive timeout" else text)
+    def packet_end(self, reason: str) -> None:
+        self._end("no answer within the keepalive" if reason == "Keep alive timeout" else reason)
 
 
 __all__ = ["PahoSession", "SessionSettings", "SessionUser", "Subscription"]

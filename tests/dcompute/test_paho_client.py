@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.client import MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
 from dcompute._mqtt.paho_client import MalformedPacket, PahoClient
 
 REPLACED = {
-    "_create_socket": ["self"],
     "_mid_generate": ["self"],
     "_send_pingreq": ["self"],
     "_packet_queue": ["self", "command", "packet", "mid", "qos", "info"],
 }
 LEANED_ON = {
+    "_send_connect": ["self", "keepalive"],
     "_packet_handle": ["self"],
     "_loop_rc_handle": ["self", "rc"],
     "_send_publish": ["self", "mid", "topic", "payload", "qos", "retain", "dup", "info", "properties"],
@@ -26,18 +27,35 @@ LEANED_ON = {
 }
 ATTRIBUTES = (
     "_sock",
-    "_out_packet",
+    "_client_id",
+    "_keepalive",
     "_last_bytes_received",
     "_last_mid",
     "_last_msg_out",
+    "_in_messages",
     "_in_packet",
+    "_out_messages",
+    "_password",
     "_ping_t",
     "_state",
-    "_on_message_filtered",
-    "_proxy",
-    "_transport",
+    "_on_disconnect",
+    "_on_message",
+    "_on_publish",
+    "_username",
+    "_will",
+    "_will_payload",
+    "_will_properties",
+    "_will_qos",
+    "_will_retain",
+    "_will_topic",
     "_callback_mutex",
 )
+DIFFERS = {  # in ours, on purpose
+    *("_last_bytes_received", "_last_msg_out"),
+    *("_callback_api_version", "_host", "_port", "_clean_start"),  # what nobody asks for again
+    *("_in_packet", "_in_messages", "_out_messages", "_out_packet", "_on_message_filtered", "_sock"),
+    *("_on_disconnect", "_on_message", "_on_publish"),
+}
 
 
 @pytest.mark.parametrize(("name", "parameters"), sorted({**REPLACED, **LEANED_ON}.items()))
@@ -57,6 +75,7 @@ def test_paho_has_the_attributes() -> None:
     missing = [name for name in ATTRIBUTES if name not in plain]
     assert not missing, f"paho has no {missing} any more: see dcompute/_mqtt/paho_client.py"
     assert type(plain["_state"]).MQTT_CS_CONNECTED
+    assert type(plain["_state"]).MQTT_CS_CONNECTING
     assert set(plain["_in_packet"]) == {
         "command",
         "have_remaining",
@@ -95,14 +114,69 @@ class _Inbox:
     def packet_subscribed(self, mid: int, granted: bool) -> None:
         pass
 
+    def packet_end(self, reason: str) -> None:
+        pass
+
 
 def connected() -> tuple[PahoClient, list[bytes]]:
     got: list[bytes] = []
     client = PahoClient("x", _Inbox(got))
-    client.connect_async("memory", 1)
-    client.reconnect()
+    client.send_connect(60)
     client.feed(b"\x20\x02\x00\x00")
     return client, got
+
+
+class _TheirSocket:
+    def setblocking(self, _flag: bool) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class _TheirClient(paho.Client):
+    """Paho's own, but for its socket."""
+
+    def __init__(self) -> None:
+        super().__init__(CallbackAPIVersion.VERSION2, "x", clean_session=True, reconnect_on_failure=False)
+        self.sent: list[bytes] = []
+
+    def _create_socket(self) -> Any:
+        return _TheirSocket()
+
+    def _packet_queue(
+        self, command: int, packet: bytes | bytearray, mid: int, qos: int, info: object = None
+    ) -> MQTTErrorCode:
+        self.sent.append(bytes(packet))
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
+
+
+def test_a_client_that_connects_is_as_paho_would_have_it() -> None:
+    """Ours is made and connected without paho's own steps: all that they set has to be there."""
+    theirs = _TheirClient()
+    ours = PahoClient("x", _Inbox([]))
+    for client in (theirs, ours):
+        client.username_pw_set("somebody", "secret")
+        client.will_set("x/status", b"dead", qos=1, retain=True)
+    theirs.connect_async("memory", 1, keepalive=7)
+    theirs.reconnect()
+    ours.send_connect(7)
+    assert ours.outbox == theirs.sent
+    names = {name for name in vars(theirs) if not name.endswith("_mutex")} - DIFFERS - {"sent"}
+    assert {name: getattr(ours, name) for name in names} == {name: getattr(theirs, name) for name in names}
+    assert hasattr(ours, "_in_callback_mutex")
+
+
+def test_a_client_keeps_nothing_beside_its_slots() -> None:
+    """A dictionary would be 300 bytes more of each of thousands."""
+    client, _ = connected()
+    client.will_set("x/status", b"dead", qos=1, retain=True)
+    client.send_publish("t", b"1", 1, False)
+    client.check()
+    client.feed(b"\xd0\x00")
+    client.disconnect()
+    client.stop()
+    assert not vars(client)
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 7, 100, 5000])
