@@ -39,7 +39,7 @@ def leaving(outcome: RunOutcome) -> tuple[t.FaultInjected, t.NodeStopped]:
 @pytest.mark.parametrize("kind", ["python", "firmware"])
 @pytest.mark.parametrize(
     "when",
-    [{"at": "5s"}, {"when": AT_WORK, "select": {"same": True}}, {"when": UNSENT, "select": {"same": True}}],
+    [{"at": "5.5s"}, {"when": AT_WORK, "select": {"same": True}}, {"when": UNSENT, "select": {"same": True}}],
     ids=["idle", "at work", "with its result unsent"],
 )
 @pytest.mark.parametrize("restart_after", ["5s", None])

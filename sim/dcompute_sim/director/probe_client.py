@@ -19,8 +19,8 @@ class ProbeClient(OneConnection):
         topics: what to read ("" for nothing).
         message: what to publish (topic, payload, qos, retain), or None.
         on_message: is told (topic, payload, retained).
-        on_done: is called, once, when the publication was acknowledged, or all was told that is retained
-            (or will never be: nobody listens).
+        on_done: is called, once, when the publication was acknowledged (at QoS 0: was sent), or all was told
+            that is retained (or will never be: nobody listens).
     """
 
     def __init__(
@@ -45,6 +45,8 @@ class ProbeClient(OneConnection):
             topic, payload, qos, retain = self._message
             self._session.publish(topic, payload, retain, qos)
             self._session.flush()
+            if not qos:
+                self._on_done()
         else:
             # At QoS 0: to what TCP carries no broker's queue limit applies. mosquitto as it comes sends 1,020
             # of 3,000 retained statuses to a subscriber at QoS 1, and all of them at QoS 0.
