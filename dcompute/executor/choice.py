@@ -156,10 +156,11 @@ class Choice:
         task.waiting = False
 
     def is_idle(self) -> bool:
-        """Tell whether nothing waits, as after nearly all that comes in."""
+        """Tell whether nothing waits, as after nearly all that comes in; then what was taken out meanwhile is
+        let go of."""
         if self.waiting:
             return False
-        self._queues.clear()  # of what was taken out meanwhile
+        self._queues.clear()
         return True
 
     def pairs(self) -> Iterator[tuple[Task, Node]]:
