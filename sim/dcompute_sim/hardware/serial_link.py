@@ -10,8 +10,9 @@ Rules, for deploys and runs alike:
   whatever waits for a prompt raises by itself when the prompt does not come, so it never gets to that.
 * The way to the prompt is ours. mpremote interrupts once and gives up after one wait. A board in the middle
   of its start needs to be interrupted again and again, and so does one whose boot.py blocks, or ends in
-  sys.exit(), which starts it anew for ever (ports/esp32/main.c: a forced exit of boot.py is a soft reset).
-  Each interrupt is answered in the end, so a question of our own tells when the last one has been.
+  sys.exit(), which starts it anew for ever (ports/esp32/main.c: a forced exit of boot.py is a soft reset),
+  and one that restarts once its prompt has shown (its watchdog, or the interrupt itself crashed it). Each
+  interrupt is answered in the end, so a question of our own tells when the last one has been.
 * A watchdog that boot.py started bites a board that waits at its prompt, and nothing stops it. Started again
   it takes the new time (esp_task_wdt_reconfigure), which is as long as any step here. A board that had none
   has one then: it restarts by itself if we never come back.
@@ -41,6 +42,7 @@ from dcompute_sim.hardware.board_errors import BoardError, BoardGone, FlashFull,
 ANSWER_S = 10.0  # for the prompt; a chip that was struck while it allocated needs a restart first
 STEP_S = 60.0  # for one piece of code on the board
 BAUD = 115200
+_TRIES = 3  # a chip that restarted by itself once its prompt had shown takes Ctrl-D for its program's
 _TRY_S = 0.5
 _REBOOT_S = 5.0
 _KEPT_BYTES = 4096
@@ -112,13 +114,18 @@ class SerialLink:
 
     def enter(self, answer_s: float = ANSWER_S) -> None:
         """Stop the program and start the interpreter afresh: no thread is left. NoAnswer if it cannot."""
-        with self._bounded("asking for the prompt", 5 * answer_s + _REBOOT_S + 1):
-            self._ask(answer_s)
-            self._line.write(b"\x04")
-            if not self._hear(_REBOOT, _REBOOT_S).endswith(_REBOOT):
-                raise NoAnswer(
-                    f"{self.port}: the board does not restart at Ctrl-D: press its reset and try again"
-                )
+        with self._bounded("asking for the prompt", 5 * answer_s + _TRIES * (answer_s + _REBOOT_S) + 1):
+            for tries_left in reversed(range(_TRIES)):
+                self._ask(answer_s)
+                self._line.write(b"\x04")
+                heard = self._hear(_REBOOT, min(_REBOOT_S, answer_s))
+                if heard.endswith(_REBOOT):
+                    break
+                if not tries_left:
+                    raise NoAnswer(
+                        f"{self.port}: the board does not restart at Ctrl-D, but says {_quoted(heard)}: "
+                        "press its reset and try again"
+                    )
             # Twice as long as for an answer: one that joins a Wi-Fi takes its time, and ends.
             self.boot_ends = self._hear(_BANNER, 2 * answer_s).endswith(_BANNER)
             if not self.boot_ends:
