@@ -104,7 +104,8 @@ class Registry:
         result_limit: results kept until collected; beyond it the oldest is dropped and counted.
         result_bytes: likewise, of the memory that they take.
         task_memory: how many task ids are remembered, to accept each result once and to number attempts.
-        node_limit: nodes known; others are refused and counted, until one is forgotten.
+        node_limit: nodes known; others are refused and counted, until one is forgotten; so are those only
+            announced that had to give way.
     """
 
     def __init__(
@@ -172,9 +173,8 @@ class Registry:
                 return []
             record.only_announced = True
             self._only_announced[message.node_id] = None
-            while len(self._only_announced) > _ONLY_ANNOUNCED:
-                self._drop(next(iter(self._only_announced)))
-                self.counters["nodes_refused"] += 1
+            if len(self._only_announced) > _ONLY_ANNOUNCED:
+                self._give_up_announced()
         if record.only_announced:
             self._unanswered.announced(message.node_id, now_s)
             self._descriptions.take(record, message)
@@ -485,6 +485,11 @@ class Registry:
                 if not self._only_announced:
                     self.counters["nodes_refused"] += 1
                     return None
-                self._drop(next(iter(self._only_announced)))
+                self._give_up_announced()
             record = self._nodes[node_id] = NodeRecord(node_id, "")
         return record
+
+    def _give_up_announced(self) -> None:
+        """Let go of the node that was announced first and never spoke, as another has its place."""
+        self._drop(next(iter(self._only_announced)))
+        self.counters["nodes_refused"] += 1

@@ -347,13 +347,30 @@ def test_what_anybody_may_cause_is_bounded() -> None:
     assert len(bench.registry.infos()) == 1_500
     assert bench.status_of("n1499") == "ready", "what speaks for itself goes before what is announced"
     assert bench.status_of("n1500") is None
-    assert bench.registry.counters["nodes_refused"] == 4_500
+    assert bench.registry.counters["nodes_refused"] == 5_500
     bench.registry.forget("n7")
     bench.status("n1500", "ready", "a.1")
     assert bench.status_of("n1500") == "ready"
     for number in range(3_000):
         bench.result("n8", number, inc=f"z{number}.1")
     assert bench.registry.counters["results_refused"] == 2_000
+
+
+@pytest.mark.parametrize("node_limit", [900, 1_000, 1_001, 1_002, 1_500])
+@pytest.mark.parametrize("speaking", [0, 1, 600])
+def test_every_node_that_has_no_place_is_counted_whoever_has_it_instead(
+    node_limit: int, speaking: int
+) -> None:
+    bench = Bench(node_limit=node_limit)
+    for number in range(speaking // 2):
+        bench.status(f"before-{number}", "ready", "a.1")
+    for number in range(1_100):
+        bench.hear(Announcement(f"ghost-{number}", "connected", "z.1"))
+    for number in range(speaking - speaking // 2):
+        bench.status(f"after-{number}", "ready", "a.1")
+    without_place = speaking + 1_100 - len(bench.registry.infos())
+    assert without_place >= 100, "1,000 that are only announced, however many there may be"
+    assert bench.registry.counters["nodes_refused"] == without_place
 
 
 def test_capabilities_are_bounded_all_together() -> None:
