@@ -18,12 +18,14 @@ from dcompute_sim import trace as t
 from dcompute_sim.brokers.real_broker import BrokerError
 from dcompute_sim.checks.verdict import Verdict, judge
 from dcompute_sim.director import Director
+from dcompute_sim.interfaces.broker_access import OPEN, TESTBED, BrokerAccess
 from dcompute_sim.interfaces.world import EngineError
 from dcompute_sim.mutants import check_names, check_reach
 from dcompute_sim.mutants.catalogue import FIRMWARE, FOREIGN, MASTER
 from dcompute_sim.net.fence import Fence
 from dcompute_sim.recorder import Recorder
 from dcompute_sim.scenario import RunTarget, Scenario, board_nodes, concretise, retarget
+from dcompute_sim.scenario.acl import acl_lines
 from dcompute_sim.trace import Event, Sink, Trace
 from dcompute_sim.yamlfile.problems import without_passwords
 
@@ -198,7 +200,7 @@ def _run_virtual(scenario: Scenario, options: RunOptions, trace: Trace) -> None:
         scenario.namespace,
         scenario.tls,
         options.broker_history,
-        scenario.users,
+        _access_of(scenario),
     )
     _begin(trace, scenario, options, engine.broker_name, engine.broker_granularity_s)
     with _log_into(engine.recorder):
@@ -210,6 +212,13 @@ def _run_virtual(scenario: Scenario, options: RunOptions, trace: Trace) -> None:
         finally:
             engine.recorder.close()
             director.close()
+
+
+def _access_of(scenario: Scenario) -> BrokerAccess:
+    if not scenario.users and scenario.acl is None:
+        return OPEN
+    acl = None if scenario.acl is None else acl_lines(scenario.acl)
+    return BrokerAccess(scenario.users, acl, scenario.node_ids())
 
 
 @contextlib.contextmanager
@@ -240,8 +249,13 @@ async def _serve_real(scenario: Scenario, options: RunOptions, trace: Trace, ben
     kind = _broker_of(scenario, options, REAL_BROKER)
     with tempfile.TemporaryDirectory(prefix="dcompute-tls-") as folder:
         security, logins = _secured(scenario, kind, Path(folder))
-        broker = make_broker(kind, security=security, limits=scenario.limits)
+        broker = make_broker(kind, security=security, limits=scenario.limits, acl=_acl_file(scenario))
         await _serve_on(broker, scenario, options, trace, bench, logins)
+
+
+def _acl_file(scenario: Scenario) -> str | None:
+    """Return what the scenario's broker reads, by which the testbed's own clients may do everything."""
+    return None if scenario.acl is None else f"{scenario.acl}\nuser {TESTBED}\ntopic readwrite #\n"
 
 
 def _secured(scenario: Scenario, broker: str, folder: Path) -> tuple[BrokerSecurity | None, TlsLogins | None]:
@@ -280,7 +294,8 @@ async def _serve_on(
         scenario = scenario.model_copy(update={"namespace": lodging.namespace})
         await lodging.clear()
     factories = {**REAL_NODES, "board": bench.node} if bench is not None else REAL_NODES
-    engine = RealEngine(trace, options.seed, broker, factories, bench, logins)
+    access = _access_of(scenario)
+    engine = RealEngine(trace, options.seed, broker, factories, bench, logins, access)
     try:
         _begin(trace, scenario, options, engine.broker_name, engine.broker_granularity_s)
         with _log_into(engine.recorder):

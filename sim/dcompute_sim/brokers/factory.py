@@ -10,14 +10,24 @@ from dcompute_sim.scenario.broker_limits import AS_IT_COMES, BrokerLimits
 
 
 def make_broker(
-    kind_or_url: str, *, security: BrokerSecurity | None = None, limits: BrokerLimits = AS_IT_COMES
+    kind_or_url: str,
+    *,
+    security: BrokerSecurity | None = None,
+    limits: BrokerLimits = AS_IT_COMES,
+    acl: str | None = None,
 ) -> RealBroker:
     """Return the broker meant, not started yet. `security` is for those we start; a URL has its own.
-    `limits`: instead of those it comes with; BrokerError where they cannot be set."""
+    `limits`: instead of those it comes with; `acl`: its access rules, as mosquitto reads them; BrokerError
+    where they cannot be set."""
     security = security or BrokerSecurity()
     if limits != AS_IT_COMES and kind_or_url != "mosquitto":
         raise BrokerError(
             f"`limits:` of a scenario can be set for mosquitto and in virtual time, not for {kind_or_url}: "
+            "take --broker mosquitto or --time virtual, or leave them out"
+        )
+    if acl is not None and kind_or_url != "mosquitto":
+        raise BrokerError(
+            f"`acl:` of a scenario can be set for mosquitto and in virtual time, not for {kind_or_url}: "
             "take --broker mosquitto or --time virtual, or leave them out"
         )
     if kind_or_url in PROCESS_KINDS:
@@ -29,6 +39,7 @@ def make_broker(
     if kind_or_url == "mosquitto":
         mosquitto = MosquittoBroker(security)
         mosquitto.limits = limits
+        mosquitto.acl = acl
         return mosquitto
     if "://" in kind_or_url:
         return ExternalBroker.from_url(kind_or_url)

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import socket
+from collections import Counter
 from pathlib import Path
 
 from dcompute_sim.brokers import open_files
@@ -26,6 +28,9 @@ GRANULARITY_S = 6.0
 _START_TIMEOUT_S = 10.0
 _POLL_S = 0.005
 _OPEN_FILES = 16_384
+_DENIED = re.compile(
+    r"Denied PUBLISH from (.*) \(d\d, q\d, r\d, m\d+, '(.*)', \.\.\. \(\d+ bytes\)\)$", re.MULTILINE
+)
 _PORT_TRIES = 5  # between finding a free port and mosquitto taking it, somebody else may
 
 
@@ -36,6 +41,15 @@ class MosquittoBroker(ManagedBroker):
     granularity_s = GRANULARITY_S
     limits = AS_IT_COMES
     """Instead of its defaults."""
+    acl: str | None = None
+    """Access rules of the run; what they deny is told by `denied`."""
+    _denied: tuple[tuple[str, str], ...] = ()
+
+    def denied(self) -> Counter[tuple[str, str]]:
+        """Return how many messages were denied, by client id and topic, as its log tells."""
+        log = self._private / "mosquitto.log"
+        said = log.read_text(errors="replace") if log.exists() else ""
+        return Counter([*self._denied, *_DENIED.findall(said)])
 
     async def _launch(self) -> int:
         program = find_mosquitto()
@@ -52,7 +66,12 @@ class MosquittoBroker(ManagedBroker):
     async def _launch_on(self, program: Path, port: int) -> int:
         config, log = self._private / "mosquitto.conf", self._private / "mosquitto.log"
         self._memory_file.parent.mkdir(parents=True, exist_ok=True)
-        config.write_text(configuration(self._host, port, self._security, self._memory_file, self.limits))
+        written = configuration(self._host, port, self._security, self._memory_file, self.limits)
+        if self.acl is not None:
+            rules = self._private / "acl"
+            rules.write_text(self.acl)
+            written += f"acl_file {rules}\nlog_type all\n"
+        config.write_text(written)
         with log.open("wb") as output:
             self._process = await asyncio.create_subprocess_exec(
                 *_ended_with_us(),
@@ -66,6 +85,12 @@ class MosquittoBroker(ManagedBroker):
             )
         await self._until_running(log)
         return port
+
+    async def _end_process(self) -> None:
+        await super()._end_process()
+        if self.acl is not None and self._folder is not None:
+            self._denied = tuple(self.denied().elements())  # what starts next begins its log anew
+            (self._private / "mosquitto.log").unlink(missing_ok=True)
 
     async def _until_running(self, log: Path) -> None:
         """Wait until it runs: mosquitto says "running" once its listeners are open; a connection may be a

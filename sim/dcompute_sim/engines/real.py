@@ -18,8 +18,10 @@ from simpy import Environment, Event
 
 from dcompute.asyncio_driver import AsyncioDriver
 from dcompute_sim.brokers.external import ExternalBroker
+from dcompute_sim.brokers.mosquitto import MosquittoBroker
 from dcompute_sim.brokers.real_broker import RealBroker
-from dcompute_sim.engines.real_machine import RealMachine
+from dcompute_sim.engines.real_machine import RealMachine, login_of
+from dcompute_sim.interfaces.broker_access import OPEN, BrokerAccess
 from dcompute_sim.interfaces.node import Node, NodeSpec
 from dcompute_sim.interfaces.participant import Participant
 from dcompute_sim.interfaces.tls_logins import TlsLogins
@@ -28,7 +30,7 @@ from dcompute_sim.net.proxy import FaultProxy
 from dcompute_sim.recorder import Recorder
 from dcompute_sim.scenario import NetworkSettings
 from dcompute_sim.scenario.network_settings import WIRED
-from dcompute_sim.trace import LoopLagged, Role, Trace
+from dcompute_sim.trace import LoopLagged, MessagesDropped, Role, Trace
 
 LOOPBACK = "127.0.0.1"
 _BEAT_S = 0.1  # how often the loop is asked whether it is in time; later by as much is told
@@ -135,6 +137,7 @@ class RealEngine:
         factories: what makes a node of each kind.
         fixture: the boards, where the scenario has board nodes.
         logins: in a run with `tls:`.
+        access: who logs in under which name.
     """
 
     def __init__(
@@ -145,8 +148,10 @@ class RealEngine:
         factories: Mapping[str, RealNodeFactory],
         fixture: RunFixture | None = None,
         logins: TlsLogins | None = None,
+        access: BrokerAccess = OPEN,
     ) -> None:
         self._logins = logins
+        self._access = access
         self._loop = asyncio.get_running_loop()
         self.env: LoopEnvironment = LoopEnvironment(self._loop)
         self.recorder = Recorder(trace, self._now_us)
@@ -184,7 +189,8 @@ class RealEngine:
                 host=self._fixture.link_host(name) if self._fixture is not None else LOOPBACK,
             )
             self._starting.append(self._loop.create_task(proxy.start()))
-        login = None if self._logins is None else self._logins.of(participant.role)
+        plain = login_of(self._broker) if self._logins is None else self._logins.of(participant.role)
+        login = self._access.login(participant, plain)
         machine = RealMachine(name, self._driver, self._broker, proxy, network, login, self._logins)
         self._machines.append(machine)
         if proxy is not None and network != WIRED:  # loopback is such a cable
@@ -224,7 +230,15 @@ class RealEngine:
         return self._when_done(all_started())
 
     def finish(self) -> None:
-        pass  # what a real broker drops or hears, nobody tells
+        """Tell what mosquitto says that it denied; what else a real broker drops or hears, nobody tells."""
+        if not isinstance(self._broker, MosquittoBroker):
+            return
+        names = {node_id: name for name, node_id in self._access.ids.items()}
+        for (client_id, topic), count in self._broker.denied().items():
+            who = names.get(client_id, client_id)
+            self.recorder.add(
+                MessagesDropped, who=who, why="may not publish", count=count, holds=0, topic=topic
+            )
 
     def _when_done(self, work: Coroutine[Any, Any, None]) -> Event:
         """Return an event triggered when `work` is done; it fails with what `work` raises."""

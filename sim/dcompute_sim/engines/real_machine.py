@@ -47,7 +47,7 @@ class RealMachine:
         self._proxy = proxy
         self._network = network
         self._stand_ins: list[asyncio.Task[asyncio.Server]] = []
-        self.login = login or _login(broker)
+        self.login = login or login_of(broker)
         self._logins = logins
         self._front: TlsFront | None = None
 
@@ -145,7 +145,7 @@ class RealMachine:
         self.slow(None, None, None)
 
 
-def _login(broker: RealBroker) -> Login:
+def login_of(broker: RealBroker) -> Login:
     """Return what the URL of somebody else's broker says."""
     if not isinstance(broker, ExternalBroker):
         return Login()

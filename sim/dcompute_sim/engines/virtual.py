@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import paho.mqtt.client as paho
@@ -16,11 +15,12 @@ from simpy import Environment, Event
 
 from dcompute.drivers import Address, ChannelUser, Driver, Timer
 from dcompute_sim import trace as t
-from dcompute_sim.brokers.model.broker_config import MAX_IN_FLIGHT, ReturnCode
+from dcompute_sim.brokers.model.broker_config import MAX_IN_FLIGHT
 from dcompute_sim.brokers.model.profiles import PROFILES, BrokerProfile
 from dcompute_sim.engines.virtual_broker import PORT, ModelBroker
 from dcompute_sim.engines.virtual_dial import Dial
 from dcompute_sim.faults.injection import Answer
+from dcompute_sim.interfaces.broker_access import OPEN, BrokerAccess
 from dcompute_sim.interfaces.node import Node, NodeSpec
 from dcompute_sim.interfaces.participant import Participant
 from dcompute_sim.interfaces.suspendable import SuspendableDriver
@@ -175,16 +175,6 @@ def _limited(profile: BrokerProfile, limits: BrokerLimits) -> BrokerProfile:
     return replace(profile, config=config)
 
 
-def _guarded(profile: BrokerProfile, users: Mapping[str, str]) -> BrokerProfile:
-    """Return it with a door as mosquitto's with a password file and `allow_anonymous true`."""
-
-    def authenticate(client_id: str, user: str | None, password: bytes | None) -> ReturnCode:
-        known = user is None or users.get(user) == (password or b"").decode("utf-8", "replace")
-        return ReturnCode.ACCEPTED if known else ReturnCode.NOT_AUTHORIZED
-
-    return replace(profile, config=replace(profile.config, authenticate=authenticate)) if users else profile
-
-
 class VirtualEngine:
     """Supplies virtual machines, a simulated broker and SimPy's time (an `interfaces.world.Engine`).
 
@@ -195,7 +185,7 @@ class VirtualEngine:
         limits: instead of that broker's.
         namespace: before every topic.
         tls: what the broker's certificate is like; None: it speaks no TLS.
-        users: the broker's, with their passwords.
+        access: who may log in at the broker, and do what there.
         history: is written, of what the broker holds at each moment.
     """
 
@@ -209,7 +199,7 @@ class VirtualEngine:
         namespace: str = "",
         tls: BrokerTls | None = None,
         history: BrokerHistory | None = None,
-        users: Mapping[str, str] = MappingProxyType({}),
+        access: BrokerAccess = OPEN,
     ) -> None:
         self.env = Environment()
         self._logins: TlsLogins | None = None
@@ -227,7 +217,12 @@ class VirtualEngine:
         self.network = Network(self.env, seed, observer=self.recorder)
         self._clock = self.network.clock
         self.broker_name = broker
-        profile = _guarded(_limited(PROFILES[broker], limits), users)
+        profile = _limited(PROFILES[broker], limits)
+        self._access = access
+        if access is not OPEN:
+            from dcompute_sim.engines.virtual_access import guarded
+
+            profile = guarded(profile, access)
         self.broker_granularity_s = profile.config.keepalive_step_s
         self._queue_limit = profile.config.queue_limit
         host = self.network.host(BROKER, wired=True)
@@ -238,8 +233,10 @@ class VirtualEngine:
     def _wall_s(self) -> float:
         return EPOCH_S + self.env._now
 
-    def _dropped(self, who: str, why: str, count: int) -> None:
-        self.recorder.add(t.MessagesDropped, who=who, why=why, count=count, holds=self._queue_limit)
+    def _dropped(self, who: str, why: str, topic: str, count: int) -> None:
+        self.recorder.add(
+            t.MessagesDropped, who=who, why=why, count=count, holds=self._queue_limit, topic=topic
+        )
 
     def _now_us(self) -> int:
         now_s = self.env._now
@@ -253,6 +250,7 @@ class VirtualEngine:
         self._audit.participant(participant.name, participant.role, participant.node)
         host = self.network.host(participant.name)
         login = _PLAIN if self._logins is None else self._logins.of(participant.role)
+        login = self._access.login(participant, login)
         return VirtualMachine(host, self._clock, self._rng, network, self._broker, login)
 
     def node(self, spec: NodeSpec, machine: Machine) -> Node:

@@ -12,6 +12,7 @@ from dcompute_sim.brokers.model.broker import Broker
 from dcompute_sim.brokers.model.edge import SilentObserver
 from dcompute_sim.brokers.model.packets import Connect
 from dcompute_sim.brokers.model.profiles import PROFILES, BrokerProfile
+from dcompute_sim.brokers.model.router import MAY_NOT_PUBLISH, MAY_NOT_READ
 from dcompute_sim.brokers.model.session import Connection
 from dcompute_sim.brokers.stand_in import stand_in
 from dcompute_sim.faults.injection import Answer
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
 PORT = 1883
 _TELL_AFTER_S = 1.0  # what is dropped within this time is told as one
 
-Dropped = Callable[[str, str, int], None]
-"""Is told (whose messages they were, why, how many) of what the broker dropped."""
+Dropped = Callable[[str, str, str, int], None]
+"""Is told (whose messages they were, why, on which topic, how many) of what the broker dropped; the topic
+only where the access rules are why."""
 
 
 class _BrokerLog(SilentObserver):
@@ -41,7 +43,7 @@ class _BrokerLog(SilentObserver):
         self._audit = audit
         self._clock = clock
         self._told = told
-        self._counts: dict[tuple[str, str], int] = {}
+        self._counts: dict[tuple[str, str, str], int] = {}
 
     def connect_heard(self, client_id: str, connect: Connect) -> None:
         if self._audit is not None:
@@ -66,14 +68,15 @@ class _BrokerLog(SilentObserver):
     def message_dropped(self, client_id: str, topic: str, reason: str) -> None:
         if not self._counts:
             self._clock.call_later(_TELL_AFTER_S, self.tell)
-        key = self.who.get(client_id, client_id), reason
+        told = topic if reason in (MAY_NOT_PUBLISH, MAY_NOT_READ) else ""
+        key = self.who.get(client_id, client_id), reason, told
         self._counts[key] = self._counts.get(key, 0) + 1
 
     def tell(self) -> None:
         """Tell now what was not told yet."""
         counts, self._counts = self._counts, {}
-        for (who, reason), count in counts.items():
-            self._told(who, reason, count)
+        for (who, reason, topic), count in counts.items():
+            self._told(who, reason, topic, count)
 
 
 class _Served:
@@ -132,7 +135,7 @@ class ModelBroker:
         host: Host,
         clock: Clock,
         profile: BrokerProfile = PROFILES["model"],
-        dropped: Dropped = lambda who, why, count: None,
+        dropped: Dropped = lambda who, why, topic, count: None,
         audit: WireAudit | None = None,
         secure: Callable[[Stream], ServerStream] | None = None,
         history: tuple[BrokerHistory, Now] | None = None,

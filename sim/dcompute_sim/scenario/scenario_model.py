@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from dcompute_sim.faults import AnyFault
+from dcompute_sim.scenario.acl import acl_lines
 from dcompute_sim.scenario.board_record import BoardRecord
 from dcompute_sim.scenario.broker_limits import AS_IT_COMES, BrokerLimits
 from dcompute_sim.scenario.broker_tls import BrokerTls
@@ -109,6 +110,13 @@ class Scenario(Model):
         description="In virtual time: the broker's users and their passwords. Who gives a name has to give "
         "its password; who gives none is let in.",
     )
+    acl: Text | None = Field(
+        default=None,
+        description="Who may publish and read what, in the words of mosquitto's acl_file: `user NAME`, then "
+        "lines of `topic [read|write|readwrite|deny] FILTER`; `pattern` lines, with %c for the client id and "
+        "%u for the user, are for everybody. What no line allows is denied. Each program then gives its own "
+        "name: a node its id, a master `master`, others theirs. In virtual time and on mosquitto.",
+    )
     tls: BrokerTls | None = Field(
         default=None,
         description="The broker speaks TLS, and nodes check its certificate; left out: it does not. In "
@@ -138,6 +146,12 @@ class Scenario(Model):
     )
     random: Swarm | None = Field(default=None, description="Draw fleet, work and faults from the seed.")
     expect: list[Expectation] = Field(default=[], description="What must hold.")
+
+    @field_validator("acl")
+    @classmethod
+    def _readable(cls, acl: str | None) -> str | None:
+        acl_lines(acl or "")
+        return acl
 
     @property
     def length_s(self) -> float:

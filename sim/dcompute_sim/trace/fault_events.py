@@ -46,13 +46,14 @@ class BrokerStopped(Event, frozen=True):
 
 
 class MessagesDropped(Event, frozen=True):
-    """The broker dropped `count` messages that `who` should have got (or, not allowed, wanted to send).
-    `holds`: as many may wait for one client."""
+    """The broker dropped `count` messages that `who` should have got (or sent, which it may not).
+    `holds`: as many may wait for one client. `topic`: of those that the access rules do not allow."""
 
     who: str
     why: str
     count: int
     holds: int
+    topic: str = ""
 
 
 class WireOpened(Event, frozen=True):

@@ -21,7 +21,7 @@ def test_a_publish_that_is_not_allowed_is_acknowledged_and_reaches_nobody(bench:
     writer.publish("a/in", qos=0)
     assert writer.got() == ["PUBACK 7"]
     assert reader.got() == []
-    assert bench.told[-2:] == ["dropped a/in for b: not allowed"] * 2
+    assert bench.told[-2:] == ["dropped a/in for b: may not publish"] * 2
     writer.publish("b/out", qos=2, packet_id=8)
     assert writer.got() == ["PUBREC 8"]
 

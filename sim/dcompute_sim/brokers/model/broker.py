@@ -15,7 +15,7 @@ from dcompute_sim.brokers.model.broker_config import BrokerConfig, ReturnCode
 from dcompute_sim.brokers.model.edge import Observer, Port
 from dcompute_sim.brokers.model.keepalive import KeepaliveWatch
 from dcompute_sim.brokers.model.packets import Connect, ProtocolError, Refused
-from dcompute_sim.brokers.model.router import Retained, Router
+from dcompute_sim.brokers.model.router import MAY_NOT_PUBLISH, MAY_NOT_READ, Retained, Router
 from dcompute_sim.brokers.model.session import Connection, Session
 from dcompute_sim.net.mqtt_frames import HEADER_BYTES
 
@@ -32,7 +32,7 @@ class Broker:
         self.config = config if config is not None else BrokerConfig()
         self.dropped = 0
         self.sessions: dict[str, Session] = {}
-        self._router = Router(self._drop)
+        self._router = Router(self._drop, self.config.may_read)
         self._watch: KeepaliveWatch[Connection] = KeepaliveWatch()
         self._observer = observer
         self._max_length = self.config.max_packet_bytes - HEADER_BYTES
@@ -259,7 +259,7 @@ class Broker:
             return True
         if self.config.closes_on_refusal:
             raise ProtocolError(f"{session.client_id} may not publish to {topic.decode()}")
-        self._drop(session, topic, "not allowed")
+        self._drop(session, topic, MAY_NOT_PUBLISH)
         return False
 
     def _allows(self, session: Session, topic: bytes) -> bool:
@@ -386,7 +386,10 @@ class Broker:
     def _publish_will(self, connection: Connection) -> None:
         will = connection.will
         session = connection.session
-        if will is None or session is None or not self._allows(session, will.topic):
+        if will is None or session is None:
+            return
+        if not self._allows(session, will.topic):
+            self._drop(session, will.topic, MAY_NOT_PUBLISH)
             return
         if self._observer is not None:
             self._observer.will_published(connection.client_id, will.topic.decode(), will.payload)
@@ -409,13 +412,15 @@ class Broker:
         self, session: Session, connection: Connection, packet_id: int, wanted: list[tuple[bytes, int]]
     ) -> None:
         authorize = self.config.authorize
-        refused = {
+        refused = [
             topic_filter
             for topic_filter, _ in wanted
             if authorize is not None and not authorize(session.client_id, topic_filter.decode(), False)
-        }
+        ]
         codes = [packets.REFUSED if topic_filter in refused else qos for topic_filter, qos in wanted]
         wanted = [(topic_filter, qos) for topic_filter, qos in wanted if topic_filter not in refused]
+        for topic_filter in refused:
+            self._drop(session, topic_filter, MAY_NOT_READ)
         if self._observer is not None:
             self._observer.subscribe_heard(session.client_id, wanted)
         for topic_filter, qos in wanted:

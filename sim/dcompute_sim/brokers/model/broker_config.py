@@ -35,6 +35,10 @@ Authorize = Callable[[str, str, bool], bool]
 """(client id, topic or filter, whether it publishes) -> whether it may."""
 
 
+MayRead = Callable[[str, str], bool]
+"""(client id, topic) -> whether a message on that topic is handed to the client that has subscribed to it."""
+
+
 @dataclass(frozen=True, slots=True)
 class BrokerConfig:
     """Limits and policies. The defaults are mosquitto's where it has one."""
@@ -49,6 +53,7 @@ class BrokerConfig:
     max_connections: int | None = None  # further clients are answered "server unavailable"
     authenticate: Authenticate | None = None  # None: anyone may connect
     authorize: Authorize | None = None  # None: all topics are everybody's
+    may_read: MayRead | None = None  # None: who has subscribed to a message may have it
     closes_on_refusal: bool = (
         False  # a PUBLISH not allowed ends the connection; else it is acknowledged, and lost
     )

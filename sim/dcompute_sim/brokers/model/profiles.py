@@ -24,16 +24,24 @@ _KIB = 1024
 
 @dataclass(frozen=True, slots=True)
 class BrokerProfile:
-    """The limits and habits of one broker. `wills_at_stop`: it publishes them when it is stopped."""
+    """The limits and habits of one broker.
+
+    Attributes:
+        wills_at_stop: it publishes them when it is stopped.
+        refuses_subscriptions: by its access rules; otherwise it withholds what may not be read.
+    """
 
     config: BrokerConfig
     wills_at_stop: bool = True
+    refuses_subscriptions: bool = True
 
 
 PROFILES: dict[str, BrokerProfile] = {
-    "model": BrokerProfile(BrokerConfig()),
+    "model": BrokerProfile(BrokerConfig(), refuses_subscriptions=False),
     "embedded": BrokerProfile(BrokerConfig(queue_limit=100_000), wills_at_stop=False),
-    "mosquitto": BrokerProfile(BrokerConfig(keepalive_step_s=MOSQUITTO_KEEPALIVE_STEP_S)),
+    "mosquitto": BrokerProfile(
+        BrokerConfig(keepalive_step_s=MOSQUITTO_KEEPALIVE_STEP_S), refuses_subscriptions=False
+    ),
     "emqx": BrokerProfile(
         BrokerConfig(
             inflight_window=32,

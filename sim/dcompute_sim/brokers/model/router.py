@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dcompute_sim.brokers.model import packets
+from dcompute_sim.brokers.model.broker_config import MayRead
 from dcompute_sim.brokers.model.session import Session
-from dcompute_sim.brokers.model.topics import SubscriptionIndex, TopicTree
+from dcompute_sim.brokers.model.topics import Route, SubscriptionIndex, TopicTree
+
+MAY_NOT_PUBLISH, MAY_NOT_READ = "may not publish", "may not read"
+"""Why a message is dropped that the access rules do not allow."""
 
 Retained = tuple[bytes, int, bytes]
 """Topic, QoS and payload."""
@@ -18,12 +22,13 @@ Dropped = Callable[[Session, bytes, str], None]
 class Router:
     """Knows every session's subscriptions and the retained messages."""
 
-    def __init__(self, dropped: Dropped) -> None:
+    def __init__(self, dropped: Dropped, may_read: MayRead | None = None) -> None:
         self.retained: dict[bytes, tuple[int, bytes]] = {}  # topic -> QoS, payload
         self._retained_topics = TopicTree()
         self._index: SubscriptionIndex[Session] = SubscriptionIndex()
         self.routes = self._index.routes
         self._dropped = dropped
+        self._may_read = may_read
 
     def subscribe(self, session: Session, topic_filter: bytes, qos: int) -> None:
         """Add the subscription, or replace its QoS [MQTT-3.8.4-3]."""
@@ -53,6 +58,8 @@ class Router:
         route = self.routes.get(topic)
         if route is None:
             route = self._index.route(topic)
+        if self._may_read is not None:
+            route = self._readable(route, topic)
         heads: list[bytes | None] = [None, None, None]
         heads[qos] = head
         packet = b""
@@ -77,6 +84,8 @@ class Router:
     def deliver_retained(self, session: Session, found: list[Retained], granted: int) -> None:
         """Send what was retained for a filter just subscribed to, RETAIN on [MQTT-3.3.1-6, 3.3.1-8]."""
         for topic, published, payload in found:
+            if self._may_read is not None and not self._readable(((session, granted),), topic):
+                continue
             qos = min(published, granted)
             head = packets.publish_head(topic, payload, qos, retain=True)
             if qos:
@@ -86,3 +95,14 @@ class Router:
                 session.write_qos0(head + payload)
             else:
                 self._dropped(session, topic, "reads too slowly")
+
+    def _readable(self, route: Route[Session], topic: bytes) -> Route[Session]:
+        """Return those who may have the message."""
+        assert self._may_read is not None
+        allowed = []
+        for session, granted in route:
+            if self._may_read(session.client_id, topic.decode()):
+                allowed.append((session, granted))
+            else:
+                self._dropped(session, topic, MAY_NOT_READ)
+        return tuple(allowed)

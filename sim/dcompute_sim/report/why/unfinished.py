@@ -210,6 +210,9 @@ def _fate(
         return f"at work there: {stop}" if stop else _AT_WORK
     if any(event.node == node and event.t_us >= since_us for event in task.received):
         return f"in its queue: {stop}" if stop else _QUEUED
+    for event in hints.get(node, []):
+        if isinstance(event, t.MessagesDropped) and event.why == "may not read" and event.t_us >= since_us:
+            return f"never reached it: the access rules do not let it read {event.topic}"
     why = _why_unreached(history, node, since_us)
     if why == _UNKNOWN and at_end.why(name, task):
         return "on their way to it when the run ended"
