@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dcompute import executor
 from dcompute._lazy import lazy
 
 if TYPE_CHECKING:
@@ -87,19 +88,7 @@ __getattr__ = lazy(
         ".asyncio_driver": ("AsyncioDriver",),
         ".bundle": ("BadBundle", "Bundle"),
         ".errors": ("Backlogged", "DeadNode", "Forked", "NodeUnavailable", "NotSent", "UnknownNode"),
-        ".executor": (
-            "Expired",
-            "FleetExecutor",
-            "FleetFuture",
-            "JournalError",
-            "MapResults",
-            "NodeLost",
-            "OutcomeUnknown",
-            "Quarantined",
-            "Refused",
-            "TaskError",
-            "TaskFailed",
-        ),
+        **{f".executor{home}": names for home, names in executor.HOMES.items()},
         ".functions": ("Functions",),
         ".master_transport": ("MasterNodeTransport",),
         ".node_core": ("Rejected",),
