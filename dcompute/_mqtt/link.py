@@ -363,8 +363,10 @@ class MqttLink:
             due_s = min(due_s, next(iter(self._in_flight.values())).at_s + ACK_TIMEOUT_S)
         now_s = self._driver.now_s()
         # At least a millisecond: rounding may put the due time a hair before now, for ever.
-        self._check_due_s = max(due_s, now_s + 0.001)
-        self._arm(self._check_due_s - now_s, self._check)
+        if due_s < now_s + 0.001:
+            due_s = now_s + 0.001
+        self._check_due_s = due_s
+        self._arm(due_s - now_s, self._check)
 
     def _check(self) -> None:
         self._timer = None

@@ -182,9 +182,8 @@ class PahoClient(paho.Client):
                 payload = end_of_topic + 2 if header & _QOS_1 else end_of_topic
                 if end_of_topic == topic or stop < payload:
                     raise MalformedPacket("a PUBLISH without a topic, or cut short")
-                self._user.packet_message(
-                    data[topic:end_of_topic], data[payload:stop], bool(header & _RETAIN)
-                )
+                retained = (header & _RETAIN) != 0
+                self._user.packet_message(data[topic:end_of_topic], data[payload:stop], retained)
                 if header & _QOS_1 and self._sock is not None:
                     self.outbox.append(b"\x40\x02" + data[end_of_topic:payload])  # PUBACK
             else:
@@ -225,11 +224,10 @@ class PahoClient(paho.Client):
         mid: int = self._mid_generate()
         if self._sock is not None:
             name = topic.encode()
-            head = len(name).to_bytes(2, "big") + name
-            if qos:
-                head += mid.to_bytes(2, "big")
-            first = _PUBLISH | qos << 1 | retain
-            self.outbox.append(bytes((first, *_length(len(head) + len(payload)))) + head + payload)
+            size = len(name)
+            length = _length(2 + size + 2 * qos + len(payload))  # at QoS 1 with an id
+            head = bytes((_PUBLISH | qos << 1 | retain, *length, size >> 8, size & 0xFF))
+            self.outbox.append(b"".join((head, name, mid.to_bytes(2, "big") if qos else b"", payload)))
         return mid
 
     def send_subscribe(self, topics: Sequence[tuple[str, int]]) -> int:
@@ -246,9 +244,8 @@ class PahoClient(paho.Client):
     def take_outbox(self) -> bytes:
         """Return the packets to be sent now."""
         self._last_msg_out = paho.time_func()
-        packets = b"".join(self.outbox)
-        self.outbox.clear()
-        return packets
+        outbox, self.outbox = self.outbox, []
+        return outbox[0] if len(outbox) == 1 else b"".join(outbox)
 
     def check(self) -> None:
         """Take in that the keepalive has passed since something was sent or came in, or since a ping that is

@@ -153,8 +153,12 @@ class PahoSession:
     def next_check_s(self) -> float:
         """Tell when `check` next has an effect: a ping is due, or its answer overdue."""
         client = self._client
-        since_s = min(client._last_msg_out, client._last_bytes_received)
-        return (min(since_s, client._ping_t) if client._ping_t else since_s) + self._keepalive_s
+        since_s, heard_s, pinged_s = client._last_msg_out, client._last_bytes_received, client._ping_t
+        if heard_s < since_s:  # `min` takes three times as long, and each client asks at every ping
+            since_s = heard_s
+        if pinged_s and pinged_s < since_s:
+            since_s = pinged_s
+        return since_s + self._keepalive_s
 
     def check(self) -> None:
         """Ping when it is time, end the session when the last ping was not answered."""

@@ -151,7 +151,7 @@ class Endpoint:
             self._fin_sent = True
             recovery = self._recovery
             if recovery is None or recovery.window is None:
-                self._transmit(FIN, 1)
+                self._transmit(FIN, 1, self._env._now)
             else:
                 self._put(recovery, FIN, 1)
 
@@ -210,19 +210,18 @@ class Endpoint:
                 self.show("PA", self.sent, data, lost=False)
             self.sent += len(data)
         else:
-            self._transmit(data, len(data))
+            self._transmit(data, len(data), now_s)
         if self.sent > self._room_to:
             self.overrun()
 
-    def _transmit(self, payload: bytes | None, length: int) -> None:
-        env = self._env
-        now_s = arrival_s = env._now
-        segment: Segment[Endpoint] = Segment()
-        self._pending = segment
+    def _transmit(self, payload: bytes | None, length: int, now_s: float) -> None:
+        seq = self.sent
+        self.sent = seq + length
+        segment = self._pending = Segment()
         segment.sender = self
-        segment.seq = self.sent
+        segment.seq = seq
         segment.payload = payload
-        segment.sent_at_s = now_s
+        segment.sent_at_s = arrival_s = now_s
         segment.callbacks = _CROSS
         for link in self.slow_links:  # none of them narrow, or this side would be watched
             link.crossings += 1
@@ -237,11 +236,11 @@ class Endpoint:
             if delay_s >= self._delay_s + LATE_S:
                 self._tell_late(delay_s, 0.0)
             self._delay_s = delay_s
-        # As `env.schedule` does, without its way from the time to a delay and back.
-        heappush(env._queue, (arrival_s, NORMAL, next(env._eid), segment))  # type: ignore[misc]
         if self._network.tap is not None:
-            self.show(flags_of(payload), self.sent, payload or b"", lost=False)
-        self.sent += length
+            self.show(flags_of(payload), seq, payload or b"", lost=False)
+        # As `env.schedule` does, without its way from the time to a delay and back.
+        env = self._env
+        heappush(env._queue, (arrival_s, NORMAL, next(env._eid), segment))  # type: ignore[misc]
 
     # --- sending over one that is not ---
 
@@ -459,7 +458,7 @@ class Endpoint:
         """Open the client's side: its SYN was answered."""
         self.state = OPEN
         if self.window is None:
-            self._transmit(ACK, 0)
+            self._transmit(ACK, 0, self._env._now)
         else:
             self._recovering().acknowledge_soon()
         done, self.on_done = self.on_done, None

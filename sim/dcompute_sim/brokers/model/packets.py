@@ -32,6 +32,8 @@ RETAIN = 0x01
 _NON_CHARACTERS = "".join(chr(plane << 16 | low) for plane in range(17) for low in (0xFFFE, 0xFFFF))
 _FORBIDDEN = re.compile(f"[\x00-\x1f\x7f-\x9f\ufdd0-\ufdef{_NON_CHARACTERS}]")
 
+_CUT_SHORT = "a packet ends before its content does"
+
 MAX_CONNECT_LENGTH = 10 + 5 * 65_537
 """No CONNECT is longer: variable header and five fields. Spares us a stranger's 256 MiB."""
 
@@ -60,27 +62,27 @@ class Reader:
         self._data = data
         self._position = 0
 
-    def _go_to(self, position: int) -> None:
-        self._position = position
-        if position > len(self._data):
-            raise ProtocolError("a packet ends before its content does")
-
     def byte(self) -> int:
         start = self._position
-        self._go_to(start + 1)
+        if start >= len(self._data):
+            raise ProtocolError(_CUT_SHORT)
+        self._position = start + 1
         return self._data[start]
 
     def number(self) -> int:
         start = self._position
-        self._go_to(start + 2)
-        return int.from_bytes(self._data[start : start + 2], "big")
+        self._position = stop = start + 2
+        if stop > len(self._data):
+            raise ProtocolError(_CUT_SHORT)
+        return self._data[start] << 8 | self._data[start + 1]
 
     def field(self) -> bytes:
         """Return the bytes preceded by their length."""
-        start = self._position + 2
-        stop = start + int.from_bytes(self._data[start - 2 : start], "big")
-        self._go_to(stop)
-        return self._data[start:stop]
+        data, start = self._data, self._position + 2
+        self._position = stop = start + int.from_bytes(data[start - 2 : start], "big")
+        if stop > len(data):
+            raise ProtocolError(_CUT_SHORT)
+        return data[start:stop]
 
     def packet_id(self) -> int:
         packet_id = self.number()
@@ -245,13 +247,9 @@ def encode_length(length: int) -> bytes:
 
 def publish_head(topic: bytes, payload: bytes, qos: int, retain: bool = False) -> bytes:
     """Return all of a PUBLISH that comes before its packet id (QoS 1, 2) or its payload (QoS 0)."""
-    length = 2 + len(topic) + len(payload) + (2 if qos else 0)
-    return b"%c%b%b%b" % (
-        PUBLISH << 4 | qos << 1 | retain,
-        encode_length(length),
-        len(topic).to_bytes(2, "big"),
-        topic,
-    )
+    first = bytes((PUBLISH << 4 | qos << 1 | retain,))
+    length = encode_length(2 + len(topic) + len(payload) + (2 if qos else 0))
+    return first + length + len(topic).to_bytes(2, "big") + topic  # sooner than by `%`
 
 
 def connack(session_present: bool, code: ReturnCode) -> bytes:
