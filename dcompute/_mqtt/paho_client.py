@@ -13,7 +13,7 @@ It leans on private names of paho 2.1 and 2.2; `tests/dcompute/test_paho_client.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import paho.mqtt.client as paho
@@ -45,21 +45,25 @@ class _NoSocket:
         return -1
 
 
+class MessageUser(Protocol):
+    """Who is told of messages."""
+
+    def session_message(self, topic: str, payload: bytes, retained: bool) -> None: ...
+    def session_acknowledged(self, mid: int) -> None:
+        """Take in that the broker has taken over the message of this id."""
+
+
 class PacketUser(Protocol):
-    """Who is told what came."""
+    """Who is told what else came."""
 
     def packet_connected(self, code: int) -> None:
         """Take in that the broker has answered CONNECT; it accepted the connection if `code` is 0."""
-
-    def packet_message(self, topic: bytes, payload: bytes, retained: bool) -> None: ...
-    def packet_acknowledged(self, mid: int) -> None:
-        """Take in that the broker has taken over the message of this id."""
 
     def packet_subscribed(self, mid: int, granted: bool) -> None:
         """Take in that the broker has answered the SUBSCRIBE of this id; `granted`: all of it."""
 
     def packet_end(self, reason: str) -> None:
-        """Take in that paho ends the connection."""
+        """Take in that paho ends the connection, or that what came is no MQTT."""
 
 
 class _NoLock:
@@ -99,11 +103,17 @@ class PahoClient(paho.Client):
     and a fleet has thousands) none of ours changes anything, so it is the class's.
 
     Args:
-        user: is told of messages and acknowledgements.
+        user: is told of the connection.
+        hearer: is told of messages and acknowledgements.
+
+    Attributes:
+        write: takes the bytes; None before there is a connection, and after it.
     """
 
     __slots__ = (
         "_client_id",
+        "_feeding",
+        "_hearer",
         "_keepalive",
         "_last_bytes_received",
         "_last_mid",
@@ -124,9 +134,10 @@ class PahoClient(paho.Client):
         "_will_topic",
         "outbox",
         "unread",
+        "write",
     )
 
-    def __init__(self, client_id: str, user: PacketUser) -> None:
+    def __init__(self, client_id: str, user: PacketUser, hearer: MessageUser) -> None:
         # Not paho's, which makes seven locks among other things.
         self._client_id = client_id.encode()
         self._username: bytes | None = None
@@ -137,6 +148,9 @@ class PahoClient(paho.Client):
         self._ping_t = 0.0
         self._last_mid = 0
         self._user = user
+        self._hearer = hearer
+        self._feeding = False
+        self.write: Callable[[bytes], None] | None = None
         self.unread = b""
         self._more: list[bytes] = []  # chunks after `unread`, joined only when a packet is whole
         self._missing = 0  # bytes until then, where known
@@ -150,11 +164,26 @@ class PahoClient(paho.Client):
         self._send_connect(keepalive_s)
 
     def feed(self, data: bytes) -> None:
-        """Take in received bytes, of any part of a packet or of many. Raises on what is no MQTT."""
+        """Take in received bytes, of any part of a packet or of many. What is no MQTT ends the connection,
+        and never raises."""
+        if self._sock is None:
+            return
         self._last_bytes_received = paho.time_func()
         if data == _PINGRESP and not self.unread:  # all that an idle client hears
             self._ping_t = 0.0
             return
+        self._feeding = True
+        try:
+            self._read(data)
+        except Exception as error:  # paho meets hostile bytes with struct.error, IndexError and others
+            self._user.packet_end(f"protocol error: {type(error).__name__}: {error}")
+            return
+        finally:
+            self._feeding = False
+        if self.outbox:
+            self.flush()
+
+    def _read(self, data: bytes) -> None:
         if self.unread:
             if len(data) < self._missing:
                 self._missing -= len(data)
@@ -182,8 +211,11 @@ class PahoClient(paho.Client):
                 payload = end_of_topic + 2 if header & _QOS_1 else end_of_topic
                 if end_of_topic == topic or stop < payload:
                     raise MalformedPacket("a PUBLISH without a topic, or cut short")
-                retained = (header & _RETAIN) != 0
-                self._user.packet_message(data[topic:end_of_topic], data[payload:stop], retained)
+                try:
+                    name = data[topic:end_of_topic].decode()
+                except UnicodeDecodeError:
+                    name = repr(data[topic:end_of_topic])  # no topic of ours: its owner counts and logs it
+                self._hearer.session_message(name, data[payload:stop], (header & _RETAIN) != 0)
                 if header & _QOS_1 and self._sock is not None:
                     self.outbox.append(b"\x40\x02" + data[end_of_topic:payload])  # PUBACK
             else:
@@ -197,7 +229,7 @@ class PahoClient(paho.Client):
         if kind == paho.PUBACK:
             if len(body) != 2:
                 raise MalformedPacket(f"a PUBACK of {len(body)} bytes")
-            self._user.packet_acknowledged(body[0] << 8 | body[1])
+            self._hearer.session_acknowledged(body[0] << 8 | body[1])
         elif header == paho.PINGRESP and not body:
             self._ping_t = 0.0
         elif kind == paho.SUBACK:
@@ -241,11 +273,19 @@ class PahoClient(paho.Client):
             self.outbox.append(bytes((paho.SUBSCRIBE | 0x02, *_length(len(body)))) + body)
         return mid
 
-    def take_outbox(self) -> bytes:
-        """Return the packets to be sent now."""
-        self._last_msg_out = paho.time_func()
-        outbox, self.outbox = self.outbox, []
-        return outbox[0] if len(outbox) == 1 else b"".join(outbox)
+    def flush(self) -> None:
+        """Write what is queued; while received bytes are taken in, once at their end for all answers."""
+        write = self.write
+        if self.outbox and not self._feeding and write is not None:
+            self._last_msg_out = paho.time_func()
+            outbox, self.outbox = self.outbox, []
+            write(outbox[0] if len(outbox) == 1 else b"".join(outbox))
+
+    def leave(self) -> None:
+        """Send DISCONNECT, at once: not at the end of received bytes, for the channel is closed next."""
+        self.disconnect()
+        self._feeding = False
+        self.flush()
 
     def check(self) -> None:
         """Take in that the keepalive has passed since something was sent or came in, or since a ping that is
@@ -261,6 +301,7 @@ class PahoClient(paho.Client):
 
     def stop(self) -> None:
         """Take in that nothing more is taken in or sent."""
+        self.write = None
         self._sock_close()
 
     def _may_keep_messages(self) -> None:
@@ -307,12 +348,16 @@ class PahoClient(paho.Client):
     # --- paho's callbacks ---------------------------------------------------------------------------------
 
     def _on_message(self, _client: object, _user: object, message: paho.MQTTMessage) -> None:
-        self._user.packet_message(message._topic, bytes(message.payload), message.retain)
+        try:
+            name = message._topic.decode()
+        except UnicodeDecodeError:
+            name = repr(message._topic)
+        self._hearer.session_message(name, bytes(message.payload), message.retain)
 
     def _on_publish(
         self, _client: object, _user: object, mid: int, _reason: object, _properties: object
     ) -> None:
-        self._user.packet_acknowledged(mid)
+        self._hearer.session_acknowledged(mid)
 
     def _on_disconnect(
         self, _client: object, _user: object, _flags: object, reason: object, _properties: object

@@ -14,7 +14,7 @@ from typing import Protocol
 
 import paho.mqtt.client as paho
 
-from dcompute._mqtt.paho_client import PahoClient
+from dcompute._mqtt.paho_client import MessageUser, PahoClient
 
 QOS = 1
 IN_FLIGHT = 20
@@ -52,7 +52,7 @@ class SessionSettings:
         return f"SessionSettings({self.client_id!r}, keepalive_s={self.keepalive_s})"
 
 
-class SessionUser(Protocol):
+class SessionUser(MessageUser, Protocol):
     """What a session tells its user. After `session_ended` nothing more comes."""
 
     def session_accepted(self) -> None: ...
@@ -60,8 +60,6 @@ class SessionUser(Protocol):
     def session_extra(self, topic: str, granted: bool) -> None:
         """Take in that the broker has answered an optional subscription."""
 
-    def session_message(self, topic: str, payload: bytes, retained: bool) -> None: ...
-    def session_acknowledged(self, mid: int) -> None: ...
     def session_ended(self, reason: str) -> None: ...
 
 
@@ -72,7 +70,7 @@ class PahoSession:
         will: (topic, payload, retain) of the QoS 1 last will, or None.
     """
 
-    __slots__ = ("_client", "_ended", "_extras", "_feeding", "_keepalive_s", "_user", "_write")
+    __slots__ = ("_client", "_ended", "_extras", "_keepalive_s", "_user")
 
     def __init__(
         self,
@@ -82,16 +80,14 @@ class PahoSession:
     ) -> None:
         self._user = user
         self._keepalive_s = settings.keepalive_s
-        client = PahoClient(settings.client_id, self)
+        client = PahoClient(settings.client_id, self, user)
         if settings.username is not None:
             client.username_pw_set(settings.username, settings.password)
         if will is not None:
             client.will_set(will[0], will[1], qos=QOS, retain=will[2])
         self._client = client
         self._ended = False
-        self._feeding = False
         self._extras: dict[int, str] | None = None  # topics of optional subscriptions not answered yet
-        self._write: Callable[[bytes], None] | None = None  # only from `open` to the end
 
     @property
     def accepted(self) -> bool:
@@ -100,24 +96,14 @@ class PahoSession:
 
     def open(self, write: Callable[[bytes], None]) -> None:
         """Take in that the byte stream is up and `write` takes bytes to send: send CONNECT."""
-        self._write = write
+        self._client.write = write
         self._client.send_connect(self._keepalive_s)
         self.flush()
 
-    def feed(self, data: bytes) -> None:
-        """Take in received bytes. Bytes that are no MQTT end the session, never raise."""
-        if self._ended:
-            return
-        self._feeding = True
-        try:
-            self._client.feed(data)
-        except Exception as error:  # paho meets hostile bytes with struct.error, IndexError and others
-            self._end(f"protocol error: {type(error).__name__}: {error}")
-            return
-        finally:
-            self._feeding = False
-        if self._client.outbox:
-            self.flush()
+    @property
+    def feed(self) -> Callable[[bytes], None]:
+        """What takes in received bytes. Bytes that are no MQTT end the session, never raise."""
+        return self._client.feed
 
     def subscribe(self, topics: Sequence[Subscription], *, optional: bool = False) -> None:
         """Subscribe to all in one packet; answered by `session_subscribed`, an `optional` one (one topic) by
@@ -139,15 +125,12 @@ class PahoSession:
     def disconnect(self) -> None:
         """Send DISCONNECT: the broker will not publish the will."""
         self._ended = True
-        self._client.disconnect()
-        self._feeding = False  # not at their end: the channel is closed next
-        self.flush()
+        self._client.leave()
         self.abandon()
 
     def abandon(self) -> None:
         """Forget the session without a word to anyone."""
         self._ended = True
-        self._write = None
         self._client.stop()
 
     def next_check_s(self) -> float:
@@ -168,9 +151,7 @@ class PahoSession:
 
     def flush(self) -> None:
         """Write what is queued; while received bytes are taken in, once at their end for all answers."""
-        client = self._client
-        if client.outbox and not self._feeding and self._write is not None:
-            self._write(client.take_outbox())
+        self._client.flush()
 
     def _end(self, reason: str) -> None:
         if not self._ended:
@@ -178,19 +159,6 @@ class PahoSession:
             self._user.session_ended(reason)
 
     # --- what the client tells --------------------------------------------------------------------------
-
-    def packet_message(self, topic: bytes, payload: bytes, retained: bool) -> None:
-        if self._ended:
-            return
-        try:
-            text = topic.decode()
-        except UnicodeDecodeError:
-            text = repr(topic)  # no topic of ours: its owner counts and logs it
-        self._user.session_message(text, payload, retained)
-
-    def packet_acknowledged(self, mid: int) -> None:
-        if not self._ended:
-            self._user.session_acknowledged(mid)
 
     def packet_connected(self, code: int) -> None:
         if self._ended:

@@ -10,7 +10,7 @@ import pytest
 from paho.mqtt.client import MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
-from dcompute._mqtt.paho_client import MalformedPacket, PahoClient
+from dcompute._mqtt.paho_client import PahoClient
 
 REPLACED = {
     "_mid_generate": ["self"],
@@ -101,26 +101,31 @@ def published(payload: bytes) -> bytes:
 class _Inbox:
     def __init__(self, got: list[bytes]) -> None:
         self._got = got
+        self.ended = ""
 
-    def packet_message(self, topic: bytes, payload: bytes, retained: bool) -> None:
+    def session_message(self, topic: str, payload: bytes, retained: bool) -> None:
         self._got.append(payload)
 
     def packet_connected(self, code: int) -> None:
         assert code == 0
 
-    def packet_acknowledged(self, mid: int) -> None:
+    def session_acknowledged(self, mid: int) -> None:
         pass
 
     def packet_subscribed(self, mid: int, granted: bool) -> None:
         pass
 
     def packet_end(self, reason: str) -> None:
-        pass
+        self.ended = reason
+
+
+def client_of(inbox: _Inbox) -> PahoClient:
+    return PahoClient("x", inbox, inbox)
 
 
 def connected() -> tuple[PahoClient, list[bytes]]:
     got: list[bytes] = []
-    client = PahoClient("x", _Inbox(got))
+    client = client_of(_Inbox(got))
     client.send_connect(60)
     client.feed(b"\x20\x02\x00\x00")
     return client, got
@@ -154,7 +159,7 @@ class _TheirClient(paho.Client):
 def test_a_client_that_connects_is_as_paho_would_have_it() -> None:
     """Ours is made and connected without paho's own steps: all that they set has to be there."""
     theirs = _TheirClient()
-    ours = PahoClient("x", _Inbox([]))
+    ours = client_of(_Inbox([]))
     for client in (theirs, ours):
         client.username_pw_set("somebody", "secret")
         client.will_set("x/status", b"dead", qos=1, retain=True)
@@ -212,7 +217,7 @@ def test_a_subscribe_is_encoded_as_paho_does(topics: list[tuple[str, int]]) -> N
 
 
 def test_ids_of_messages_begin_anew_after_the_last_as_pahos_do() -> None:
-    ours, pahos = PahoClient("x", _Inbox([])), paho.Client(CallbackAPIVersion.VERSION2, "x")
+    ours, pahos = client_of(_Inbox([])), paho.Client(CallbackAPIVersion.VERSION2, "x")
     ours._last_mid = pahos._last_mid = 65_534
     assert (
         [ours._mid_generate() for _ in range(3)]
@@ -232,6 +237,8 @@ def test_a_huge_message_is_not_copied_for_each_chunk() -> None:
 
 
 def test_a_length_of_five_bytes_is_malformed() -> None:
-    client, _ = connected()
-    with pytest.raises(MalformedPacket):
-        client.feed(b"\x30\xff\xff\xff\xff\x01")
+    inbox = _Inbox([])
+    client = client_of(inbox)
+    client.send_connect(60)
+    client.feed(b"\x30\xff\xff\xff\xff\x01")
+    assert inbox.ended == "protocol error: MalformedPacket: a remaining length of more than four bytes"
