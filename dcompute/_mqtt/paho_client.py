@@ -3,9 +3,9 @@
 paho was made for a socket and for threads: it reads a packet byte by byte, keeps a queue for a full socket,
 and makes a condition variable for every message. None of that has a use here, where bytes come in whole
 and `MqttLink` remembers what is not acknowledged; so those steps are replaced, which more than halves what a
-message costs. So are the encodings of PUBLISH, PUBACK, SUBSCRIBE and PINGREQ, for paho formats a log line for
-each, and the reading of CONNACK and SUBACK, for which it makes MQTT 5 properties. The states of a connection,
-keepalive and everything rare stay paho's own.
+message costs. So are the encodings of CONNECT, PUBLISH, PUBACK, SUBSCRIBE and PINGREQ, for paho formats a
+log line for each, and the reading of CONNACK and SUBACK, for which it makes MQTT 5 properties. The states of
+a connection, keepalive and everything rare stay paho's own.
 
 It leans on private names of paho 2.1 and 2.2; `tests/dcompute/test_paho_client.py` guards them.
 """
@@ -22,6 +22,8 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 _LENGTH_BYTES = 4  # of a remaining length, at most [MQTT-2.2.3]
 _PUBLISH = int(paho.PUBLISH)  # a name of this module takes half as long as one of another
 _KIND_AND_QOS_2, _QOS_1, _RETAIN = 0xF4, 0x02, 0x01  # of the first byte of a PUBLISH [MQTT-3.3.1]
+_LEVEL = 4  # of MQTT 3.1.1 [MQTT-3.1.2-2]
+_CLEAN_SESSION, _WILL, _PASSWORD, _USERNAME = 0x02, 0x04, 0x40, 0x80  # flags of a CONNECT [MQTT-3.1.2]
 _PINGREQ = b"\xc0\x00"  # [MQTT-3.12.1]
 _PINGRESP = b"\xd0\x00"  # [MQTT-3.13.1]
 _REFUSED = 0x80
@@ -159,9 +161,23 @@ class PahoClient(paho.Client):
     def send_connect(self, keepalive_s: int) -> None:
         """Begin a connection: send CONNECT."""
         self._state = _CONNECTING
+        self._keepalive = keepalive_s
         self._last_bytes_received = self._last_msg_out = paho.time_func()
         self._sock = _NO_SOCKET
-        self._send_connect(keepalive_s)
+        flags = _CLEAN_SESSION
+        fields: list[bytes | bytearray] = [b"MQTT", self._client_id]  # in this order [MQTT-3.1.3-1]
+        if self._will:
+            flags |= _WILL | self._will_qos << 3 | self._will_retain << 5
+            fields += (self._will_topic, self._will_payload)
+        if self._username is not None:
+            flags |= _USERNAME
+            fields.append(self._username)
+            if self._password is not None:
+                flags |= _PASSWORD
+                fields.append(self._password)
+        name, *others = [len(field).to_bytes(2, "big") + field for field in fields]
+        body = b"".join((name, bytes((_LEVEL, flags)), keepalive_s.to_bytes(2, "big"), *others))
+        self.outbox.append(bytes((paho.CONNECT, *_length(len(body)))) + body)
 
     def feed(self, data: bytes) -> None:
         """Take in received bytes, of any part of a packet or of many. What is no MQTT ends the connection,

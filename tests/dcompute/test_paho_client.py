@@ -18,7 +18,6 @@ REPLACED = {
     "_packet_queue": ["self", "command", "packet", "mid", "qos", "info"],
 }
 LEANED_ON = {
-    "_send_connect": ["self", "keepalive"],
     "_packet_handle": ["self"],
     "_loop_rc_handle": ["self", "rc"],
     "_send_publish": ["self", "mid", "topic", "payload", "qos", "retain", "dup", "info", "properties"],
@@ -156,18 +155,26 @@ class _TheirClient(paho.Client):
         return MQTTErrorCode.MQTT_ERR_SUCCESS
 
 
-def test_a_client_that_connects_is_as_paho_would_have_it() -> None:
+@pytest.mark.parametrize("login", [None, ("somebody", None), ("somebody", "secret"), ("\u00e9", "")])
+@pytest.mark.parametrize("will", [None, (b"dead", 1, True), (b"", 0, False), (b"x" * 20_000, 2, True)])
+def test_a_client_that_connects_is_as_paho_would_have_it(
+    login: tuple[str, str | None] | None, will: tuple[bytes, int, bool] | None
+) -> None:
     """Ours is made and connected without paho's own steps: all that they set has to be there."""
     theirs = _TheirClient()
     ours = client_of(_Inbox([]))
     for client in (theirs, ours):
-        client.username_pw_set("somebody", "secret")
-        client.will_set("x/status", b"dead", qos=1, retain=True)
+        if login is not None:
+            client.username_pw_set(*login)
+        if will is not None:
+            client.will_set("x/status", *will)
     theirs.connect_async("memory", 1, keepalive=7)
     theirs.reconnect()
     ours.send_connect(7)
     assert ours.outbox == theirs.sent
     names = {name for name in vars(theirs) if not name.endswith("_mutex")} - DIFFERS - {"sent"}
+    if will is None:  # of which `_will` tells
+        names = {name for name in names if not name.startswith("_will_")}
     assert {name: getattr(ours, name) for name in names} == {name: getattr(theirs, name) for name in names}
     assert hasattr(ours, "_in_callback_mutex")
 
