@@ -366,7 +366,9 @@ class MqttLink:
         if due_s < now_s + 0.001:
             due_s = now_s + 0.001
         self._check_due_s = due_s
-        self._arm(due_s - now_s, self._check)
+        if self._timer is not None:  # as `_arm` does: each idle client comes by here at every ping
+            self._timer.cancel()
+        self._timer = self._driver.call_later(due_s - now_s, self._check)
 
     def _check(self) -> None:
         self._timer = None

@@ -309,11 +309,12 @@ class PahoClient(paho.Client):
 
         Every idle client pings for ever, so that much is done here; everything else is paho's.
         """
-        if self._ping_t == 0.0 and self._state == _CONNECTED:
+        if self._ping_t == 0.0 and self._state is _CONNECTED:
             self.outbox.append(_PINGREQ)
             self._last_msg_out = self._last_bytes_received = self._ping_t = paho.time_func()  # as paho does
         else:
             self.loop_misc()
+        self.flush()
 
     def stop(self) -> None:
         """Take in that nothing more is taken in or sent."""

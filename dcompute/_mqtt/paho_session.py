@@ -147,7 +147,6 @@ class PahoSession:
         """Ping when it is time, end the session when the last ping was not answered."""
         if self.next_check_s() <= paho.time_func():  # else something was sent or came in meanwhile
             self._client.check()
-            self.flush()
 
     def flush(self) -> None:
         """Write what is queued; while received bytes are taken in, once at their end for all answers."""
