@@ -318,8 +318,7 @@ class PahoClient(paho.Client):
 
     def stop(self) -> None:
         """Take in that nothing more is taken in or sent."""
-        self.write = None
-        self._sock_close()
+        self.write = self._sock = None
 
     def _may_keep_messages(self) -> None:
         """Take in that what follows may be of QoS 2, whose messages paho keeps."""

@@ -22,7 +22,6 @@ LEANED_ON = {
     "_loop_rc_handle": ["self", "rc"],
     "_send_publish": ["self", "mid", "topic", "payload", "qos", "retain", "dup", "info", "properties"],
     "_send_subscribe": ["self", "dup", "topics", "properties"],
-    "_sock_close": ["self"],
 }
 ATTRIBUTES = (
     "_sock",
