@@ -25,6 +25,7 @@ ORDER = (
     "esp32",
     "network",
     "roaming",
+    "stations",
     "socket",
     "server",
     "tls",

@@ -37,8 +37,15 @@ RunsRows = Callable[[Sequence[Row]], list[str]]
 
 
 _POINTS = [["far", "home", 1, -80], ["other", "guests", 6, -60], ["near", "home", 11, -50]]
-_SEVERAL = {"points": _POINTS, "beacon_ms": 300}
-_MOVED = [["far", "home", 1, None], *_POINTS[1:]]
+_NEAR = ["0a0000000001", "0a0000000002"]
+_AIR: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "roaming": (
+        {"points": _POINTS, "beacon_ms": 300},
+        {"points": [["far", "home", 1, None], *_POINTS[1:]]},
+    ),
+    "stations": ({"stations": _NEAR}, {"stations": _NEAR[1:]}),
+}
+"""What is on the air around boards of a topic, and what changes when they print "moves"."""
 
 
 class _Echo(socketserver.BaseRequestHandler):
@@ -118,11 +125,12 @@ def tls_echoes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsRig]:
 
 @pytest.fixture
 def really(real: RealRig, echo_port: int, datagram_port: int, tls_echoes: TlsRig) -> RunsRows:
-    async def until_over(text: str) -> list[str]:
-        async with real.running(text, radio=_SEVERAL if "# roaming" in text else {}) as (process, heard):
-            if "# roaming" in text:
+    async def until_over(text: str, topic: str) -> list[str]:
+        air, changes = _AIR.get(topic, ({}, {}))
+        async with real.running(text, radio=air) as (process, heard):
+            if changes:
                 await heard.wait_line("moves")
-                process.radio(points=_MOVED)
+                process.radio(**changes)
             await heard.wait_line("@@ over")
             return heard.lines
 
@@ -142,7 +150,7 @@ def really(real: RealRig, echo_port: int, datagram_port: int, tls_echoes: TlsRig
                 AUTHORITIES=tls_echoes.authorities,
                 OWN=tls_echoes.own,
             )
-            return asyncio.run(until_over(text))
+            return asyncio.run(until_over(text, rows[0].topic))
 
     return run
 
@@ -171,19 +179,20 @@ def virtually(virtual: VirtualRig) -> RunsRows:
         text = port_rows.program(
             rows,
             SERVER=("server", 7),
-            DATAGRAMS=("server", 9),
+            DATAGRAMS=(server.address, 9),
             NOBODY=("server", 8),
             HERE=("127.0.0.1", 8080),
             TLS=addresses,
             AUTHORITIES=authorities,
             OWN=(b"-----BEGIN CERTIFICATE-----", b"-----BEGIN PRIVATE KEY-----"),
         )
-        board, heard = virtual.add(text, name, radio=_SEVERAL if "# roaming" in text else {})
+        air, changes = _AIR.get(rows[0].topic, ({}, {}))
+        board, heard = virtual.add(text, name, radio=air)
         board.start()
-        if "# roaming" in text:
+        if changes:
             virtual.run(virtual.env.now + 20)
             assert "moves" in heard.lines, "\n".join(heard.lines)
-            board.radio(points=_MOVED)
+            board.radio(**changes)
         virtual.run(virtual.env.now + 60)
         return heard.lines
 

@@ -174,7 +174,7 @@ except OSError as error:
     virtual.network.host("nowhere").link.down()
     board.start()
     virtual.run(10)
-    assert heard.lines == ["connect EINPROGRESS", "5 b'welcome'", "ETIMEDOUT 20"]
+    assert heard.lines == ["connect EINPROGRESS", "5 b'welcome'", "ETIMEDOUT 21"]
 
 
 def _silence(rig: Any, program: str, time: str) -> list[str]:

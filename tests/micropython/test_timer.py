@@ -130,4 +130,4 @@ def test_a_callback_comes_while_the_main_thread_waits_for_a_socket_and_not_for_a
     virtual.run(10)
     fired = [line for line in heard.lines if line.startswith("fired")]
     assert len(fired) == 3
-    assert heard.lines[3:] == ["timed out after 10", "locked", "late", "done"]
+    assert heard.lines[3:] == ["timed out after 11", "locked", "late", "done"]

@@ -59,7 +59,7 @@ def test_every_kind_of_fault_has_words(load_text: Load, kind: str) -> None:
     own = {"slow_link": ", latency: 1s", "inject": ", topic: t", "signal": ", rssi: {hall: -90}"}.get(
         kind, ""
     )
-    nodes = "kind: firmware, count: 3" if kind in ("wifi_stuck", "signal") else "count: 3"
+    nodes = "kind: firmware, count: 3" if kind in ("wifi_stuck", "signal", "station") else "count: 3"
     nodes += ", access_points: {hall: {}}" if kind == "signal" else ""
     text = explain(
         load_text(

@@ -33,6 +33,8 @@ LEFT: Final = Effect("left")
 """The program has said its last word and ended by itself."""
 WLAN_LOST: Final = Effect("wlan lost")
 """A board's own WLAN said that its network is gone."""
+JOINED_ITS_POINT: Final = Effect("joined its access point")
+"""A board's own access point has a station."""
 RECONNECTED: Final = Effect("reconnected")
 """The node made a new connection although nobody had seen the last one end."""
 

@@ -78,6 +78,10 @@ class Victim(Protocol):
         one again.
         """
 
+    def station(self, mac: str, *, near: bool) -> None:
+        """Let this station (twelve hexadecimal digits) be near enough to join the access point that the board
+        is, or no longer."""
+
 
 class VictimLink(Protocol):
     """A machine's way to the broker, as far as things are done to it."""

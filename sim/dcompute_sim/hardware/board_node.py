@@ -248,6 +248,9 @@ class BoardNode(ObservedNode):
     ) -> Mapping[str, int | None]:
         raise EngineError(f"{self.name}: a board on a serial port hears what is on the air")
 
+    def station(self, mac: str, *, near: bool) -> None:
+        raise EngineError(f"{self.name}: a board on a serial port is joined by who is there")
+
     def _command(self, command: str, for_s: float | None) -> bool:
         """Give the firmware's debug hook an order, in the broker's place; whether it could be given."""
         if self._program is None or not self._program.has_hooks or not self._tap.between_packets:

@@ -62,7 +62,7 @@ MISSING: Mapping[str, tuple[str, ...]] = {
 SIMPLER: Mapping[str, str] = {
     "TLS": "it is a model in virtual time, without ciphers that might not meet or servers that ask for a "
     "certificate, and in real time a handshake takes none of a chip's 1 to 3 s",
-    "network.AP_IF": "nobody joins a board's own access point",
+    "network.AP_IF": "who joins a board's own access point (fault `station`) says nothing to it",
     "machine.freq": "computing takes as long at any frequency",
     "machine.lightsleep": "light sleep is a pause: the WLAN stays on, and nothing but its time ends it",
     "esp32.wake_on": "nothing moves a pin of a chip that sleeps: it wakes by its timer only",

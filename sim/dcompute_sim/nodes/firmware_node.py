@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from dcompute.node_wire import Topics
 from dcompute_sim import trace as t
-from dcompute_sim.faults.effects import LEFT, LOST, WITHHELD, WLAN_LOST
+from dcompute_sim.faults.effects import JOINED_ITS_POINT, LEFT, LOST, WITHHELD, WLAN_LOST
 from dcompute_sim.faults.injection import HowStuck
 from dcompute_sim.first_version import FIRST_RELEASE, FIRST_VERSION, update_key
 from dcompute_sim.fwbuild.firmware_files import product
@@ -91,6 +91,7 @@ class FirmwareNode(ObservedNode):
         points = spec.group.access_points or {}
         self._rssi: dict[str, int | None] = {name: point.rssi for name, point in points.items()}
         self._access_point: str | None = None  # that it is on, as its WLAN tells
+        self._stations: list[str] = []  # that join its own access point
         self._joined: Callable[[], None] | None = None  # while it has lost it: to be called when on one again
         self._memory_asked = False
         self._heap_bytes = 0
@@ -179,6 +180,12 @@ class FirmwareNode(ObservedNode):
             self._on_air()
         return before
 
+    def station(self, mac: str, *, near: bool) -> None:
+        change = self._stations.append if near else self._stations.remove
+        change(mac)
+        if self._runner is not None:
+            self._runner.radio(stations=list(dict.fromkeys(self._stations)))
+
     def _on_air(self) -> None:
         if self._joined is not None:
             joined, self._joined = self._joined, None
@@ -231,6 +238,9 @@ class FirmwareNode(ObservedNode):
             self.core_event(fields["name"], fields["fields"])
         elif name == "wlan":
             self._wlan(fields["status"], fields.get("point"))
+        elif name == "stations":
+            if macs := fields["macs"]:
+                self._recorder.effect(self.name, JOINED_ITS_POINT, f"joined by {', '.join(macs)}")
         elif name == "wlan_afresh":
             self._wifi_stuck = False
         elif name == "left" and self._runner is not None:

@@ -253,6 +253,9 @@ class PythonNode:
     ) -> Mapping[str, int | None]:
         raise EngineError(f"{self.name} has no Wi-Fi interface")
 
+    def station(self, mac: str, *, near: bool) -> None:
+        raise EngineError(f"{self.name} has no Wi-Fi interface")
+
     def close(self) -> None:
         if self._driver is not None:
             self._driver.cut()

@@ -9,6 +9,7 @@ _keep = []
 _trimmed = [None]
 _TABLE_BYTES = 2048  # what is allocated at once when a table of names is full is more than this
 _MOST_NAMES = 4000
+_FRAMES = 100  # of calls: most of what the unix port allows
 
 
 def fill_names(count):
@@ -65,6 +66,24 @@ def trim_to(wanted_bytes):
     if spare_bytes >= block_bytes:
         _trimmed[0] = bytearray(spare_bytes - block_bytes)
     gc.collect()
+
+
+def clean_stack():
+    # The collector keeps whatever a word of the stack might point to, and below the stack's end lie those of
+    # all that ran before: imports, compilations, the search for holes. A board's stack begins without them.
+    # Frames of two sizes are laid over them, for each leaves gaps.
+    _cover(_FRAMES)
+    _cover_otherwise(_FRAMES)
+
+
+def _cover(more):
+    if more:
+        _cover(more - 1)
+
+
+def _cover_otherwise(more, first=None, second=None, third=None):
+    if more:
+        _cover_otherwise(more - 1)
 
 
 def _fits(size):

@@ -57,6 +57,7 @@ class Radio:
     password = None  # when set, only this password is right
     rssi = -55  # dBm; below -85 every other attempt to join fails
     points = ()  # where there are several, by channel, then by strength: [name, ssid, channel, dBm or None]
+    stations = ()  # who joins the board's own access point as long as it is on: MACs in hexadecimal
     scan_ms = 100  # to find, or not to find, the access point
     join_ms = 100  # to associate
     dhcp_ms = 100  # to get an address, None: nobody answers; a static address needs no answer
@@ -84,6 +85,7 @@ class Radio:
             getattr(self, key)  # an unknown key is the testbed's mistake
             setattr(self, key, changes[key])
         _sta.air_changed(at_us)
+        _stations_changed()
 
 
 class _Station:
@@ -284,6 +286,7 @@ class WLAN:
                 self._config["active"] = bool(on)
                 if on:
                     _board.simpler("network.AP_IF")
+                _stations_changed()
             else:
                 if not on:
                     _sta.advance()
@@ -319,7 +322,7 @@ class WLAN:
         _sta.stop(_ASSOC_LEAVE)
 
     def isconnected(self):
-        return not self._ap and _sta.up()  # an access point: whether stations are there, and none are
+        return bool(_joined()) if self._ap else _sta.up()
 
     def status(self, param=None):
         if param == "rssi":
@@ -331,7 +334,9 @@ class WLAN:
         if param == "stations":
             if not self._ap:
                 raise OSError("AP required")
-            return []
+            if not self._config["active"]:
+                raise OSError("Wifi Invalid Mode")
+            return [(bytes.fromhex(mac), _lease(mac)) for mac in _joined()]
         if param is not None:
             raise ValueError("unknown status param")
         if self._ap:
@@ -455,6 +460,8 @@ class WLAN:
                 raise ValueError("unknown config param")
         if self._ap and self._config["security"] and len(self._config["key"]) < _LEAST_KEY:
             raise OSError("Wifi Invalid Password")
+        if self._ap:
+            _stations_changed()
 
     def _configure(self, name, value):
         if name == "mac":
@@ -491,7 +498,31 @@ _OF_BOTH = {
 _OF_A_POINT = {"ssid": "ESP_EMULATED", "key": "", "security": 0, "hidden": False, "max_clients": 4}
 _configs = (_OF_BOTH | {"channel": 6}, _OF_BOTH | {"channel": 1} | _OF_A_POINT)
 _point_address = ["192.168.4.1", "255.255.255.0", "192.168.4.1", "0.0.0.0"]  # ESP-IDF, esp_netif_defaults.h
+_leases = []  # whom its DHCP server has given an address, in that order; they keep it
+_told = []  # of whom the testbed knows that they have joined
 _dns = None  # set by the program
+
+
+def _joined():
+    # Of those that are near the board's own access point as many as it takes.
+    config = _configs[AP_IF]
+    return list(radio.stations)[: config["max_clients"]] if config["active"] else []
+
+
+def _stations_changed():
+    global _told
+    joined = _joined()
+    if joined != _told:
+        _told = joined
+        for mac in joined:
+            if mac not in _leases:
+                _leases.append(mac)
+        _board.report({"ev": "stations", "macs": joined})
+
+
+def _lease(mac):
+    network, own = _point_address[0].rsplit(".", 1)
+    return "%s.%d" % (network, int(own) + 1 + _leases.index(mac))
 
 
 def ipconfig(param=None, **settings):

@@ -3,6 +3,7 @@
 import errno
 import io
 
+import _address
 import _arrivals
 import _board
 import _kernel
@@ -51,18 +52,19 @@ _FIRST_OWN_PORT = 49152
 _MOST_DATAGRAMS = 6  # CONFIG_LWIP_UDP_RECVMBOX_SIZE; what comes beyond is lost
 _MOST = 10  # CONFIG_LWIP_MAX_SOCKETS; counted are those that connect, are connected, listen or are bound
 _ENFILE = 23  # errno has no name for it
+_TRY_US = 100000  # ports/esp32/modsocket.c, SOCKET_POLL_US
 _KNOWN_OPTIONS = (SO_REUSEADDR, SO_BROADCAST, TCP_NODELAY, SO_BINDTODEVICE, IP_ADD_MEMBERSHIP, 20)
 
 
 def getaddrinfo(host, port, af=AF_INET, kind=SOCK_STREAM, proto=0, flags=0):
-    host = host or "0.0.0.0"
-    return [(AF_INET, SOCK_STREAM, 0, host, (_resolved(host), int(port)))]
+    host, port = _address.name(host) or "0.0.0.0", _address.port(port)
+    return [(AF_INET, kind or SOCK_STREAM, proto, host, (_resolved(host), port))]
 
 
 def _resolved(host):
     if not host:
         return "0.0.0.0"
-    if host.replace(".", "").isdigit():
+    if _address.is_number(host):
         return host
     if host == "localhost":
         return "127.0.0.1"
@@ -153,17 +155,18 @@ class socket(io.IOBase):
     # --- for the firmware
 
     def connect(self, address):
+        host, port = _address.of(address)
         if self._state == "closed":
             raise OSError(errno.EBADF)
         if self._state in ("connecting", "open"):
             raise OSError(_EISCONN if self._state == "open" else self._error or errno.EALREADY)
         if not network.reachable():
             raise OSError(errno.EHOSTUNREACH)
-        host = _resolved(address[0])
+        host = _resolved(host)
         if self._state == "datagrams":
-            self._peer = (host, address[1])
+            self._peer = (host, port)
             return
-        target = ("%d %s" % (address[1], host)).encode()
+        target = ("%d %s" % (port, host)).encode()
         _arrivals.sockets[self.number] = self
         self._state = "connecting"
         failure = _kernel.wait_connect(self.number, target, self.timeout_us)
@@ -175,9 +178,10 @@ class socket(io.IOBase):
         self._state = "open"
 
     def bind(self, address):
+        port = _address.of(address)[1]
         if self._state == "closed":
             raise OSError(errno.EBADF)
-        port = address[1] or _FIRST_OWN_PORT + self.number
+        port = port or _FIRST_OWN_PORT + self.number
         for other in _arrivals.sockets.values():
             if other._port == port and (other._state == "datagrams") == (self._state == "datagrams"):
                 raise OSError(errno.EADDRINUSE)
@@ -214,18 +218,22 @@ class socket(io.IOBase):
             raise OSError(errno.EAGAIN)
         give_up_us = _kernel.now_us() + self.timeout_us
         while self._at == self._end:
-            self._wait_until(give_up_us)
+            if not self._wait_until(give_up_us):
+                raise OSError(errno.EAGAIN)
             if self._state == "closed":
                 raise OSError(errno.EBADF)
 
     def _wait_until(self, give_up_us):
-        # For whatever arrives; may return too early.
+        # For whatever arrives; may return too early. False: a brief time limit is over.
         left_us = -1
         if self.timeout_us > 0:
             left_us = give_up_us - _kernel.now_us()
             if left_us <= 0:
+                if self.timeout_us == _TRY_US:
+                    return False
                 raise OSError(errno.ETIMEDOUT)
         _kernel.wait_arrival(left_us)
+        return True
 
     def _next_peer(self):
         # Address and port of whoever comes first; the new socket's number, or how many bytes follow.
@@ -247,7 +255,8 @@ class socket(io.IOBase):
             while self._at == self._end and not self._ended and not self._error:
                 if self._state == "closed":
                     raise OSError(errno.EBADF)
-                self._wait_until(give_up_us)
+                if not self._wait_until(give_up_us):
+                    return False
         return True
 
     def _take(self, n):
@@ -282,15 +291,16 @@ class socket(io.IOBase):
         return data, peer
 
     def sendto(self, data, address):
+        host, port = _address.of_numbers(address)
         if self._state != "datagrams":
             return self.send(data)
         if not network.reachable():
             raise OSError(errno.EHOSTUNREACH)
         if not self._port:
             self.bind(("", 0))
-        host = _resolved(address[0]).encode()
+        host = host.encode()
         data = data.encode() if isinstance(data, str) else bytes(data)
-        _kernel.ride(_kernel.SEND, self.number, ustruct.pack("<HH", address[1], len(host)) + host + data)
+        _kernel.ride(_kernel.SEND, self.number, ustruct.pack("<HH", port, len(host)) + host + data)
         _kernel.let_others()
         return len(data)
 
@@ -350,7 +360,8 @@ class socket(io.IOBase):
                 return False
             give_up_us = _kernel.now_us() + self.timeout_us
             while self._state == "connecting" and not self._error:
-                self._wait_until(give_up_us)
+                if not self._wait_until(give_up_us):
+                    return False
             if self._error:
                 raise OSError(self._error)
         if self._state != "open":
@@ -360,6 +371,8 @@ class socket(io.IOBase):
             if self.timeout_us == 0:
                 return False
             if _kernel.wait_room(self.number, self.timeout_us):
+                if self.timeout_us == _TRY_US:
+                    return False
                 raise OSError(errno.ETIMEDOUT)
             if self._error:
                 raise OSError(self._error)
@@ -391,7 +404,13 @@ class socket(io.IOBase):
         self.timeout_us = -1 if flag else 0
 
     def settimeout(self, seconds):
-        self.timeout_us = -1 if seconds is None else int(seconds * 1000000)
+        # The port tries for a tenth of a second, and again for each whole one of the limit. Who tries once is
+        # told as where nothing waits: EAGAIN.
+        if seconds is None:
+            self.timeout_us = -1
+        else:
+            ms = int(seconds * 1000)
+            self.timeout_us = ms and (ms // 100 + 1) * _TRY_US
 
     def setsockopt(self, level, option, value):
         if option not in _KNOWN_OPTIONS:

@@ -8,6 +8,7 @@ import errno
 import gc
 import io
 
+import _address
 import _board
 import ffi
 import network
@@ -46,13 +47,13 @@ _ENFILE = 23  # errno has no name for it
 _F_GETFD = 1
 _fcntl = ffi.open(None).func("i", "fcntl", "iii")
 _open = []  # their descriptors
+_TRY_S = 0.1  # ports/esp32/modsocket.c, SOCKET_POLL_US
 _SYN_PATIENCE_S = 20  # about what lwIP spends on a connection that nobody answers
 
 
 def getaddrinfo(host, port, af=AF_INET, kind=SOCK_STREAM, proto=0, flags=0):
-    host = host or "0.0.0.0"
-    port = int(port)
-    numeric = host.replace(".", "").isdigit()
+    host, port = _address.name(host) or "0.0.0.0", _address.port(port)
+    numeric = _address.is_number(host)
     if not numeric:
         if not network.reachable():
             raise OSError(-202)
@@ -67,7 +68,7 @@ def getaddrinfo(host, port, af=AF_INET, kind=SOCK_STREAM, proto=0, flags=0):
     finally:
         enter()
     address = usocket.sockaddr(found)[1]
-    return [(AF_INET, SOCK_STREAM, 0, host, (".".join(str(b) for b in address), port))]
+    return [(AF_INET, kind or SOCK_STREAM, proto, host, (".".join(str(b) for b in address), port))]
 
 
 def _count(inner):
@@ -119,17 +120,27 @@ class socket(io.IOBase):
         try:
             done = self._do(operation, *args)
         except OSError as error:
-            if error.errno == errno.EAGAIN and self._timeout_s:
-                raise OSError(errno.ETIMEDOUT)
+            if error.errno in (errno.EAGAIN, errno.ETIMEDOUT) and self._timeout_s:
+                raise OSError(errno.EAGAIN if self._timeout_s == _TRY_S else errno.ETIMEDOUT)
             raise
-        if done is None and self._timeout_s:
+        if done is None and self._timeout_s and self._timeout_s != _TRY_S:
             raise OSError(errno.ETIMEDOUT)
         return done
 
+    def _streamed(self, operation, *args):
+        # As `_timed`, where what would wait is None.
+        try:
+            return self._timed(operation, *args)
+        except OSError as error:
+            if error.errno == errno.EAGAIN and self._timeout_s == _TRY_S:
+                return None
+            raise
+
     def connect(self, address):
+        host, port = _address.of(address)
         if not network.reachable():
             raise OSError(errno.EHOSTUNREACH)
-        resolved = getaddrinfo(address[0], address[1])[0][-1]
+        resolved = getaddrinfo(host, port)[0][-1]
         resolved = _board.routes.get(resolved, resolved)
         patience_s = _SYN_PATIENCE_S if self._timeout_s is None else self._timeout_s
         give_up = utime.ticks_add(utime.ticks_ms(), int(patience_s * 1000))
@@ -140,8 +151,8 @@ class socket(io.IOBase):
         self._do(self._s.connect, usocket.getaddrinfo(resolved[0], resolved[1])[0][-1])
 
     def bind(self, address):
-        host = address[0] or "0.0.0.0"
-        self._do(self._s.bind, usocket.getaddrinfo(host, address[1])[0][-1])
+        host, port = _address.of(address)
+        self._do(self._s.bind, usocket.getaddrinfo(host or "0.0.0.0", port)[0][-1])
 
     def listen(self, backlog=2):
         self._do(self._s.listen, backlog)
@@ -160,16 +171,18 @@ class socket(io.IOBase):
         return data, (".".join(str(b) for b in parts[1]), parts[2])
 
     def read(self, n=-1):
-        return self._timed(self._s.read, n)
+        return self._streamed(self._s.read, n)
 
     def readinto(self, buffer, n=-1):
-        return self._timed(self._s.readinto, buffer) if n < 0 else self._timed(self._s.readinto, buffer, n)
+        return (
+            self._streamed(self._s.readinto, buffer) if n < 0 else self._streamed(self._s.readinto, buffer, n)
+        )
 
     def readline(self):
-        return self._timed(self._s.readline)
+        return self._streamed(self._s.readline)
 
     def write(self, data, n=-1):
-        return self._timed(self._s.write, data) if n < 0 else self._timed(self._s.write, data, n)
+        return self._streamed(self._s.write, data) if n < 0 else self._streamed(self._s.write, data, n)
 
     def send(self, data):
         return self._timed(self._s.send, data)
@@ -178,11 +191,12 @@ class socket(io.IOBase):
         self._timed(self._s.write, data)
 
     def sendto(self, data, address):
+        host, port = _address.of_numbers(address)
         if not network.reachable():
             raise OSError(errno.EHOSTUNREACH)
         if network.radio.silent:
             return len(data)
-        return self._timed(self._s.sendto, data, usocket.getaddrinfo(address[0], address[1])[0][-1])
+        return self._timed(self._s.sendto, data, usocket.getaddrinfo(host, port)[0][-1])
 
     def setblocking(self, flag):
         self._waits = bool(flag)
@@ -190,15 +204,15 @@ class socket(io.IOBase):
         self._s.setblocking(flag)
 
     def settimeout(self, seconds):
-        if seconds == 0:
-            self.setblocking(False)
+        # The port tries for a tenth of a second, and again for each whole one of the limit. Who tries once is
+        # told as where nothing waits: EAGAIN.
+        ms = None if seconds is None else int(seconds * 1000)
+        if not ms:
+            self.setblocking(ms is None)
             return
         self._waits = True
-        self._timeout_s = seconds
-        if seconds is None:
-            self._s.setblocking(True)
-        else:
-            self._s.settimeout(seconds)
+        self._timeout_s = (ms // 100 + 1) / 10
+        self._s.settimeout(self._timeout_s)
 
     def setsockopt(self, level, option, value):
         if (level, option) in _LINUX_OPTION:
