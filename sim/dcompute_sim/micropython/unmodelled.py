@@ -33,6 +33,8 @@ MISSING: Mapping[str, tuple[str, ...]] = {
         "dht",
         "ds18x20",
         "espnow",
+        "flashbdev",
+        "inisetup",
         "onewire",
         "upysh",
         "webrepl",
@@ -77,6 +79,9 @@ SIMPLER: Mapping[str, str] = {
 """By the name under which a board tells it: what happens here instead."""
 
 UNSEEN = (
+    "the text of a pin is its number; since ESP-IDF 5.5 it has mode, pull and drive as well",
+    "a chip's heap begins with 64 KiB and grows as it is needed, and `gc.mem_free` counts what it may still "
+    "get; here it is all there from the start",
     "floats have 64 bits, and 32 on a chip: `1 / 3` prints more digits, what is above 3.4e38 is no infinity",
     "`os.statvfs` tells of this machine's disk, where a board has no console (a serial line)",
     "in real time a board takes this machine's time, which its report says: nothing of what a chip takes to "

@@ -6,6 +6,7 @@ import _board
 
 _NUMBERS = tuple(range(24)) + (25, 26, 27) + tuple(range(32, 40))
 _FIRST_INPUT_ONLY = 34
+_RTC_NUMBERS = (0, 2, 4, 12, 13, 14, 15, 25, 26, 27, 32, 33, 34, 35, 36, 37, 38, 39)  # these wake a chip
 _pins = {}
 
 
@@ -24,16 +25,20 @@ class Pin:
     DRIVE_2 = 2
     DRIVE_3 = 3
 
+    class board:  # names of a board's pins: an ESP32_GENERIC has none
+        pass
+
     def __new__(cls, id, mode=None, pull=-1, **settings):
         if isinstance(id, Pin):
             return id
-        if id not in _NUMBERS:
+        if not isinstance(id, int) or id not in _NUMBERS:
             raise ValueError("invalid pin")
         if id not in _pins:
             made = _pins[id] = object.__new__(cls)
             made._number = id
             made._mode = made._pull = made._latch = 0
-            made._outside = made._irq = None
+            made._outside = None
+            made._irq = _Irq(made)
         return _pins[id]
 
     def __init__(self, id, mode=None, pull=-1, **settings):
@@ -78,10 +83,22 @@ class Pin:
     def toggle(self):
         self.value(not self._latch)
 
-    def irq(self, handler=-1, trigger=3, wake=None):
-        if handler != -1 or self._irq is None:
-            self._irq = _Irq(self, handler if handler != -1 else None, trigger)
+    def irq(self, *given, **named):
+        # Without an argument it tells only; with any, no handler is none.
+        if given or named:
+            self._set_irq(*given, **named)
         return self._irq
+
+    def _set_irq(self, handler=None, trigger=3, wake=None):
+        if trigger | 0 in (self.WAKE_LOW, self.WAKE_HIGH) and wake is not None:
+            if not isinstance(wake, int) or not 2 <= wake <= 7:
+                raise ValueError("bad wake value")
+            if self._number not in _RTC_NUMBERS:
+                raise ValueError("invalid pin for wake")
+            _board.simpler("esp32.wake_on")
+            return
+        self._irq.handler = handler
+        self._irq.when = 0 if handler is None else trigger
 
     def outside(self, level):
         # What the world does to it; None: nothing is connected.
@@ -101,17 +118,17 @@ class Pin:
     def _changed(self, was):
         level = self._level()
         irq = self._irq
-        if level != was and irq is not None and irq.handler is not None:
+        if level != was and irq.handler is not None:
             if irq.when & (self.IRQ_RISING if level else self.IRQ_FALLING):
                 _board.kernel.timers_used = True  # from now on its callbacks are looked for
                 _board.kernel.call_in_main(irq.handler, (self,))
 
 
 class _Irq:
-    def __init__(self, pin, handler, when):
+    def __init__(self, pin):
         self._pin = pin
-        self.handler = handler
-        self.when = when
+        self.handler = None
+        self.when = 0
 
     def __call__(self):
         self.handler(self._pin)

@@ -1,6 +1,7 @@
 # mypy: ignore-errors
 # ESP32 `esp32`: storage beside the files, sources of waking, what firmware commonly asks of the chip.
 import _board
+import _pin
 from machine import Pin
 
 __getattr__ = _board.missing("esp32")
@@ -15,7 +16,6 @@ _KEY_TOO_LONG = (-0x1109, "ESP_ERR_NVS_KEY_TOO_LONG")
 _INVALID_LENGTH = (-0x110C, "ESP_ERR_NVS_INVALID_LENGTH")
 _NAME_CHARS = 15
 _I32 = 1 << 31
-_RTC_PINS = (0, 2, 4, 12, 13, 14, 15, 25, 26, 27, 32, 33, 34, 35, 36, 37, 38, 39)
 
 
 class NVS:
@@ -101,7 +101,7 @@ def gpio_deep_sleep_hold(enable):
 
 
 def _rtc_pin(pin):
-    if Pin(pin)._number not in _RTC_PINS:
+    if Pin(pin)._number not in _pin._RTC_NUMBERS:
         raise ValueError("invalid pin")
 
 

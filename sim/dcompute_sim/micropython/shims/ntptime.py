@@ -10,8 +10,11 @@ __getattr__ = _board.missing("ntptime")
 
 
 def time():
-    if not network.reachable() or network.radio.silent:
-        raise OSError(116)
+    if not network.reachable():
+        raise OSError(-202)  # its name is not found
+    if network.radio.silent:
+        _board.kernel.sleep_us(network.radio.dns_patience_ms * 1000)
+        raise OSError(-202)
     return _board.kernel.true_time_us() // 1000000
 
 

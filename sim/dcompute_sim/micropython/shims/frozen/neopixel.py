@@ -12,6 +12,8 @@ class NeoPixel:
         self.pin = pin
         self.n = n
         self.bpp = bpp
+        if isinstance(timing, int):
+            timing = (400, 850, 800, 450) if timing else (800, 1700, 1600, 900)  # ns, of the lights' bits
         self.timing = timing
         self.buf = bytearray(n * bpp)
         pin.init(pin.OUT)

@@ -293,9 +293,8 @@ def wait(op, a=0, b=0):
 
 def collect():
     # As `gc.collect`, in the chip's time. What comes by itself is in `_charge`.
-    freed = gc.collect()
+    gc.collect()
     spend(_collect_us)
-    return freed
 
 
 def load(path):

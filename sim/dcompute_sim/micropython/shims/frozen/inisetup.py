@@ -1,0 +1,4 @@
+# mypy: ignore-errors
+import _board
+
+_board.absent("inisetup")
