@@ -323,6 +323,65 @@ def test_without_the_coarse_lock_counts_are_lost(emulator: Emulator, tmp_path: P
     assert any("count 600000" not in said for said in tries)
 
 
+def test_json_is_read_from_whatever_has_it(lines: Callable[..., list[str]]) -> None:
+    """As MicroPython's own does, whose `ujson` it is."""
+    got = lines(
+        """
+        import io, json, ujson
+        def loaded(load, text, mode, skip):
+            with open("x", "w") as file:
+                file.write(text)
+            with open("x", mode) as file:
+                file.read(skip)
+                try:
+                    return load(file), file.read()
+                except ValueError as error:
+                    return repr(error), file.tell()
+        long = json.dumps(["y" * 20000, {"é": 1.5}])
+        full = "[1]" + " " * 16381
+        texts = ('{"a": [1, null]} ', long, long[:16384], full, full + "x", "", "{", "[1] x", "  3")
+        for text in texts:
+            for mode in ("r", "rb"):
+                for skip in (0, 1):
+                    ours, own = (loaded(module.load, text, mode, skip) for module in (json, ujson))
+                    if ours[0] != own[0]:
+                        print(text[:20], mode, skip, ours[0], own[0])
+        print(json.load(io.StringIO("[1]")), json.load(io.BytesIO(b"[2]")), json.loads("3"), json.dumps([4]))
+        with open("x", "w") as file:
+            json.dump({"five": 5}, file)
+        with open("x") as file:
+            print(json.load(file))
+        print("done")
+    """,
+        heap_bytes=512 * 1024,
+    )
+    assert got[:3] == ["[1] [2] 3 [4]", "{'five': 5}", "done"]
+
+
+def test_json_of_a_file_takes_few_system_calls(emulator: Emulator, tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("[" + "1, " * 1000 + "1]")
+    program = """
+import json
+def calls():
+    with open("/proc/self/io") as file:
+        return int(file.read().split("syscr: ")[1].split()[0])
+with open("x") as file:
+    before = calls()
+    json.load(file)
+    print(calls() - before)
+"""
+    done = subprocess.run(
+        [*emulator.argv, "-c", program],
+        cwd=tmp_path,
+        env={"MICROPYPATH": f"{emulator.shims}:.frozen"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert int(done.stdout) < 20
+
+
 def test_a_small_heap_is_the_firmwares_alone_and_in_one_block(lines: Callable[..., list[str]]) -> None:
     """64 KiB are 64 KiB: what the emulator's modules take comes on top; and no more than that."""
     got = lines(
