@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -90,9 +90,14 @@ def python_files(*folders: str) -> Iterator[Path]:
                 yield path
 
 
-def defined(tree: ast.AST) -> Iterator[str]:
+def nodes_of(text: str) -> list[ast.AST]:
+    """All of a file's syntax tree: to walk one takes longer than what is looked for in it."""
+    return list(ast.walk(ast.parse(text)))
+
+
+def defined(nodes: Sequence[ast.AST]) -> Iterator[str]:
     """Names that a file gives itself: functions, classes, variables, attributes."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             yield node.name
         elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
@@ -110,10 +115,10 @@ def is_own(value: ast.expr) -> bool:
     return isinstance(value, ast.Name) and value.id in ("self", "cls")
 
 
-def reached_for(tree: ast.AST) -> Iterator[tuple[int, str]]:
+def reached_for(nodes: Sequence[ast.AST]) -> Iterator[tuple[int, str]]:
     """Private names that are not the file's own: attributes, imports, and those that are patched by name."""
-    own = set(defined(tree))
-    for node in ast.walk(tree):
+    own = set(defined(nodes))
+    for node in nodes:
         names: list[str] = []
         line = getattr(node, "lineno", 0)
         if isinstance(node, ast.Attribute) and not is_own(node.value):
@@ -134,8 +139,8 @@ def reached_for(tree: ast.AST) -> Iterator[tuple[int, str]]:
         )
 
 
-def private_packages(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    for node in ast.walk(tree):
+def private_packages(nodes: Sequence[ast.AST]) -> Iterator[tuple[int, str]]:
+    for node in nodes:
         if isinstance(node, ast.ImportFrom):
             modules = [f"{node.module}.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.Import):
@@ -153,21 +158,21 @@ def test_tests_use_public_names() -> None:
     found = []
     for path in python_files(*TESTS):
         where = path.relative_to(ROOT).as_posix()
-        tree = ast.parse(path.read_text())
+        nodes = nodes_of(path.read_text())
         allowed = next(
             (names for folder, names in OWNERS.items() if f"{where}/".startswith(f"{folder}/")), ()
         )
-        found += [f"{where}:{line}: {name}" for line, name in reached_for(tree)]
-        found += [f"{where}:{line}: {name}" for line, name in private_packages(tree) if name not in allowed]
+        found += [f"{where}:{line}: {name}" for line, name in reached_for(nodes)]
+        found += [f"{where}:{line}: {name}" for line, name in private_packages(nodes) if name not in allowed]
     assert not found, "\n".join(found)
 
 
 def test_private_names_of_others_are_listed_and_guarded() -> None:
-    trees = {path: ast.parse(path.read_text()) for path in python_files(*PROGRAMS)}
-    ours = {name for tree in trees.values() for name in defined(tree)}
+    files = {path: nodes_of(path.read_text()) for path in python_files(*PROGRAMS)}
+    ours = {name for nodes in files.values() for name in defined(nodes)}
     found = []
-    for path, tree in trees.items():
-        for node in ast.walk(tree):
+    for path, nodes in files.items():
+        for node in nodes:
             if isinstance(node, ast.Attribute) and is_private(node.attr):
                 name = node.attr
             elif isinstance(node, ast.ImportFrom) and not (node.module or "").startswith("dcompute"):
@@ -193,12 +198,12 @@ def test_private_names_of_others_are_listed_and_guarded() -> None:
     ],
 )
 def test_what_counts_as_reaching(text: str, names: list[str]) -> None:
-    assert [name for _, name in reached_for(ast.parse(text))] == names
+    assert [name for _, name in reached_for(nodes_of(text))] == names
 
 
 def test_private_packages_are_found() -> None:
     text = "from dcompute._mqtt.link import MqttLink\nimport pip._internal.commands\nimport dcompute.parts\n"
-    assert [name for _, name in private_packages(ast.parse(text))] == ["dcompute._mqtt", "pip._internal"]
+    assert [name for _, name in private_packages(nodes_of(text))] == ["dcompute._mqtt", "pip._internal"]
 
 
 def test_words_that_were_given_up_stay_away() -> None:
