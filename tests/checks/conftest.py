@@ -219,11 +219,11 @@ def _healthy() -> list[t.Event]:
     blink = b.at(40).silent("wifi_drop", "n4", report_s=None, for_s=3)
     b.at(43).heal(blink, "n4")
     b.at(50)
-    b.add(t.CampaignStarted, version="v2", nodes=["n1", "n3"])
-    for node, broken in (("n1", ""), ("n3", "crash")):
-        b.add(t.UpdateStarted, node=node, version="v2", before="v1", broken=broken, release=2)
+    b.add(t.CampaignStarted, version="v2", nodes=["n1", "n3"], wave=0.5, pause_s=1.0, abort=0.5)
+    for at_s, node, broken in ((50, "n1", ""), (51.5, "n3", "crash")):
+        b.at(at_s).add(t.UpdateStarted, node=node, version="v2", before="v1", broken=broken, release=2)
         b.add(t.UpdateState, node=node, version="v2", state="rolled back" if broken else "confirmed")
-    b.add(t.CampaignEnded, version="v2", done=1, failed=1)
+    b.after(0.5).add(t.CampaignEnded, version="v2", done=1, failed=1)
     b.at(60).send("n5", "last").work("n5", "last").leave("n5")
     b.at(62).executor()
     for task, priority in (("some", 1), ("urgent", 9), ("more", 1)):

@@ -144,7 +144,7 @@ class TransportMaster(MasterProgram):
         self._observer = observer
         self._api = PublicApi(recorder, ids)
         self._ids = ids
-        self._updates: dict[str, tuple[Bundle, bytes, bool, bool, float]] = {}
+        self._updates: dict[str, tuple[Bundle, bytes, bool, float]] = {}
         self.transport: MasterNodeTransport | None = None
 
     @property
@@ -171,36 +171,28 @@ class TransportMaster(MasterProgram):
         )
         self.transport.set_dead_nodes_callback(self._api.called_back)
         self.transport.start(timeout_s=0)
-        for node in self._updates:
-            self._begin_update(node, self.transport)
+        for node, (bundle, key, back, patience_s) in self._updates.items():
+            self.begin_update(node, bundle, key, back=back, patience_s=patience_s)
 
-    def update(
-        self, node: str, bundle: Bundle, key: bytes, *, back: bool, taken: bool, patience_s: float
-    ) -> None:
+    def update(self, node: str, bundle: Bundle, key: bytes, *, back: bool, patience_s: float) -> None:
         """Bring a board to a version; begun again by a master that has crashed meanwhile."""
-        self._updates[node] = (bundle, key, back, taken, patience_s)
+        self._updates[node] = (bundle, key, back, patience_s)
         if self.transport is not None:
-            self._begin_update(node, self.transport)
+            self.begin_update(node, bundle, key, back=back, patience_s=patience_s)
 
-    def _begin_update(self, node: str, transport: MasterNodeTransport) -> None:
-        bundle, key, back, taken, patience_s = self._updates[node]
-        transport.update_node(
+    def begin_update(
+        self, node: str, bundle: Bundle, key: bytes, *, back: bool, patience_s: float, taken: bool = False
+    ) -> None:
+        """Have the transport, which must be there, begin an update that this process alone knows of."""
+        assert self.transport is not None
+        self.transport.update_node(
             self._ids.id_of(node), bundle, key, back=back, taken=taken, patience_s=patience_s
         )
-
-    def update_taken(self, node: str) -> None:
-        """Remember, for a master that starts anew, that the board took what it was offered."""
-        bundle, key, back, _, patience_s = self._updates[node]
-        self._updates[node] = (bundle, key, back, True, patience_s)
 
     @property
     def boots(self) -> int:
         """How often it was started."""
         return self._boots
-
-    def update_over(self, node: str) -> None:
-        """Forget an update: a master that starts anew need not begin it again."""
-        self._updates.pop(node, None)
 
     def progress(self) -> dict[str, UpdateProgress]:
         """Return how far the updates of the present process are, by node."""

@@ -70,7 +70,19 @@ class Updates:
         does."""
         from dcompute.updates import Campaign, WavePlan, waves_of
 
-        self._recorder.add(t.CampaignStarted, version=update.version, nodes=names)
+        named = [] if isinstance(rollout.canaries, int) else rollout.canaries
+        self._recorder.add(
+            t.CampaignStarted,
+            version=update.version,
+            nodes=names,
+            first=rollout.canaries if isinstance(rollout.canaries, int) else len(named),
+            canaries=named,
+            wave=rollout.wave,
+            pause_s=rollout.pause,
+            abort=rollout.abort,
+            back=rollout.back,
+            tries=rollout.tries,
+        )
         canaries = rollout.canaries if isinstance(rollout.canaries, int) else tuple(rollout.canaries)
         plan = WavePlan(canaries, rollout.wave, rollout.pause, rollout.abort, rollout.tries)
         waves = waves_of(names, plan)
@@ -100,9 +112,8 @@ class Updates:
                     if progress.over:
                         under_way.discard(name)
                         campaign.ended(replace(progress, node_id=name))
-                        self._master.update_over(name)
-                    elif progress.taken and campaign.took(name):
-                        self._master.update_taken(name)
+                    elif progress.taken:
+                        campaign.took(name)
                 kept = campaign.to_json()
             yield self._env.timeout(_LOOK_S)
         counts = {str(fate): count for fate, count in campaign.counts().items()}
@@ -135,7 +146,10 @@ class Updates:
         key = update_key(node_id, self._scenario.namespace, **secret)
         # What a board of somebody's own runs has a release that nobody here knows.
         back = update.release is None and self._scenario.fleet[self._groups[name]].kind == "board"
-        self._master.update(name, bundle, key, back=back, taken=taken, patience_s=update.patience)
+        if update.campaign is None:
+            self._master.update(name, bundle, key, back=back, patience_s=update.patience)
+        else:  # a master that crashes knows of it what the campaign had written down
+            self._master.begin_update(name, bundle, key, back=back, patience_s=update.patience, taken=taken)
 
     def _send_back(self, name: str, update: Update, *, taken: bool) -> None:
         """Send them back, after an abort, to the version before."""
@@ -150,7 +164,7 @@ class Updates:
         told = {"node": name, "version": before, "before": before}
         self._recorder.add(t.UpdateStarted, **told, release=bundle.release, release_before=bundle.release - 1)
         key = update_key(group.node_id(name), self._scenario.namespace)
-        self._master.update(name, bundle, key, back=True, taken=taken, patience_s=update.patience)
+        self._master.begin_update(name, bundle, key, back=True, patience_s=update.patience, taken=taken)
 
     def finish(self) -> None:
         """Write down, at the end of the run, which version each board tells, and which one it gave up."""

@@ -123,10 +123,23 @@ class UpdateStarted(Event, frozen=True):
 
 
 class CampaignStarted(Event, frozen=True):
-    """A version is to be brought to these boards in waves."""
+    """A version is to be brought to these boards in waves.
+
+    As the scenario declares it: `first` boards before all others, or those named by `canaries`; then `wave`
+    of all at a time, `pause_s` after those before have ended; aborted when more than `abort` of the boards
+    that took it do not run it, and `back`, then, to the version before; so many `tries` of a board that
+    does not answer.
+    """
 
     version: str
     nodes: list[str]
+    first: int = 1
+    canaries: tuple[str, ...] = ()
+    wave: float = 1.0
+    pause_s: float = 0.0
+    abort: float = 1.0
+    back: bool = True
+    tries: int = 2
 
 
 class CampaignEnded(Event, frozen=True):
