@@ -92,6 +92,7 @@ class WireAudit:
         self._wall_s = wall_s
         self._prefix = namespace + "/" if namespace else ""
         self._speakers: dict[str, _Speaker] = {}
+        self._names: dict[str, str] = {}  # of nodes, by their ids
         self._numbers: dict[tuple[str, str], int] = {}  # (node, boot nonce) -> its highest connection
         self._skipped: dict[tuple[str, str], set[int]] = {}  # connections below it that were not heard of yet
         self._gone: set[str] = set()  # nodes of which that was said last
@@ -102,14 +103,26 @@ class WireAudit:
         """Know somebody who takes part; what kind of node it is, `node` tells, before or after."""
         if name not in self._speakers:
             whose = name if role is Role.NODE else node
+            if (original := self._speakers.get(node)) is not None:  # a clone's
+                whose = original.node
             judged = role in (Role.NODE, Role.CLONE, Role.MASTER)
             self._speakers[name] = _Speaker(name, role is Role.MASTER, whose, judged)
 
     def node(
-        self, name: str, *, ours: bool, keepalive_s: float, knows_time: bool, round_trip_s: float = 0.0
+        self,
+        name: str,
+        *,
+        node_id: str,
+        ours: bool,
+        keepalive_s: float,
+        knows_time: bool,
+        round_trip_s: float = 0.0,
     ) -> None:
         """Know what is to be expected of a node. `round_trip_s`: what its link takes at least."""
         speaker = self._speakers[name]
+        if speaker.node == name:  # no clone's
+            speaker.node = node_id
+            self._names[node_id] = name
         speaker.judged = ours
         speaker.keepalive_s = max(1, round(keepalive_s))
         speaker.knows_time = knows_time
@@ -354,13 +367,13 @@ class WireAudit:
                 if body.get("task_info") != {"command": "init"}:
                     self._broken(speaker, topic, "a task without an id")
                 return
-            given_to = self._speakers.get(node)
+            given_to = self._speakers.get(self._name_of(node))
             if given_to is not None and given_to.judged:  # others acknowledge nothing: executors send again
                 self._once(speaker, topic, payload)
             speaker.tasks += 1
             if speaker.connections > 1 and speaker.tasks <= _FIRST_TASKS:
                 attempt = body.get("attempt", 1)
-                self._tell(t.TaskHeard, node=node, task=str(body["id"]), attempt=attempt)
+                self._tell(t.TaskHeard, node=self._name_of(node), task=str(body["id"]), attempt=attempt)
             if not _is_for_node(body) or not {"priority", "attempt"} <= body.keys():
                 self._broken(speaker, topic, "a task that no node must take")
 
@@ -377,7 +390,7 @@ class WireAudit:
                 self._tell(
                     t.ResultFromOutside,
                     who=speaker.name,
-                    node=body["node_id"],
+                    node=self._name_of(str(body["node_id"])),
                     task=_named(body),
                     retain=retain,
                 )
@@ -395,7 +408,7 @@ class WireAudit:
                 self._tell(
                     t.TaskFromOutside,
                     who=speaker.name,
-                    node=inside,
+                    node=self._name_of(inside),
                     task=str(body.get("id", "")),
                     priority=body.get("priority", _DEFAULT_PRIORITY),
                     attempt=attempt if type(attempt) is int else 1,
@@ -417,10 +430,14 @@ class WireAudit:
         if status in _GONE:
             inc = body.get("inc")
             self._gone.add(node)
-            self._tell(t.SaidGone, who=who, node=node, status=status, inc=inc if isinstance(inc, str) else "")
+            named = inc if isinstance(inc, str) else ""
+            self._tell(t.SaidGone, who=who, node=self._name_of(node), status=status, inc=named)
         elif isinstance(status, str) and node in self._gone:
             self._gone.discard(node)
-            self._tell(t.SaidBack, who=who, node=node)
+            self._tell(t.SaidBack, who=who, node=self._name_of(node))
+
+    def _name_of(self, node_id: str) -> str:
+        return self._names.get(node_id, node_id)
 
     # --- judging ----------------------------------------------------------------------------------------
 

@@ -30,7 +30,7 @@ class Ear:
         )
         for name, role in (("n", Role.NODE), ("master", Role.MASTER), ("inject-1-probe", Role.PROBE)):
             self.audit.participant(name, role, "")
-        self.audit.node("n", ours=True, keepalive_s=10, knows_time=True, round_trip_s=0.5)
+        self.audit.node("n", node_id="n", ours=True, keepalive_s=10, knows_time=True, round_trip_s=0.5)
 
     def connect(self, will: dict[str, Any] | None, **changes: Any) -> None:
         payload = changes.pop("payload", json.dumps(will).encode())
@@ -199,7 +199,7 @@ def test_how_far_a_task_is_is_no_result_that_lacks_one(ear: Ear) -> None:
 
 def test_a_node_of_somebody_else_may_be_sent_a_task_again(ear: Ear) -> None:
     ear.audit.participant("bare", Role.NODE, "")
-    ear.audit.node("bare", ours=False, keepalive_s=10, knows_time=True)
+    ear.audit.node("bare", node_id="bare", ours=False, keepalive_s=10, knows_time=True)
     _twice("plant/bare", TASK, "master")(ear)
     assert not ear.broken
 
@@ -255,7 +255,7 @@ def test_who_was_said_to_be_gone_is_told_until_somebody_says_otherwise(ear: Ear)
 
 def test_programs_of_others_are_not_judged() -> None:
     heard = Ear()
-    heard.audit.node("n", ours=False, keepalive_s=10, knows_time=False)
+    heard.audit.node("n", node_id="n", ours=False, keepalive_s=10, knows_time=False)
     heard.connect(None)
     heard.says("plant/results", {"node_id": "n", "result": 1}, RETAINED)
     assert not heard.broken

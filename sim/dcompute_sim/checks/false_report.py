@@ -28,6 +28,7 @@ class FalseReport:
     inc: str
     is_stale: bool
     ended: str = ""  # of what its program had ended by then
+    rivals: str = ""  # whose one node id it and others have, in words
 
     def lag(self, lags: Sequence[Lag], grace_us: int) -> Lag | None:
         """Return the testbed's own standstill that may have made the broker lose patience and close; None if
@@ -54,6 +55,8 @@ class FalseReport:
         closing = node.closings.get(self.inc)
         if self.report.cause == "silent":
             return "the master itself gave it up: it said nothing for `liveness` after an outage"
+        if self.rivals:
+            return self.rivals
         if self.inc not in node.lives:
             return (
                 "its `dead` names a connection that nobody saw: an old retained message, or somebody else's"

@@ -133,8 +133,10 @@ class _Reports:
         }
         figures |= {f"by {why}": count for why, count in sorted(self.causes.items())}
         if self.false:
+            rivals = _rivals(trace)
             suspicions: dict[str, dict[str, None]] = {}
             for false in self.false:
+                false.rivals = rivals.get(false.report.node, "")
                 suspicions.setdefault(false.suspicion(), {})[false.report.node] = None
             told = "; ".join(f"{named(list(nodes))}: {why}" for why, nodes in suspicions.items())
             return failed(
@@ -186,3 +188,18 @@ class _Reports:
                 f"{noun(len(lagged), 'has', 'have')} no other cause"
             )
         return ""
+
+
+def _rivals(trace: Sequence[t.Event]) -> dict[str, str]:
+    """Return of each node that has its id with others who they are, in words."""
+    by_id: dict[str, list[str]] = {}
+    for event in of_kinds({t.NodeDefined}, trace):
+        if isinstance(event, t.NodeDefined):
+            by_id.setdefault(event.id or event.node, []).append(event.node)
+    return {
+        name: f"shares its node id, `{node_id}`, with {named(others)}: "
+        "the broker throws each out for the other"
+        for node_id, names in by_id.items()
+        for name in names
+        if (others := [other for other in names if other != name])
+    }

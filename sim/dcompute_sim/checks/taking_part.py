@@ -187,11 +187,12 @@ class _Boards:
         board.well_since_us = now_us if is_well else None
 
     def _twins(self) -> dict[str, list[str]]:
-        """Find programs that chose one client id, in words."""
+        """Find programs with one client id, of ours those with one node id, in words."""
         by_id: dict[str, list[str]] = {}
         for name, board in self.of.items():
-            if board.client_id:
-                by_id.setdefault(board.client_id, []).append(name)
+            client_id = board.client_id or ("" if board.definition.foreign else board.definition.id)
+            if client_id:
+                by_id.setdefault(client_id, []).append(name)
         return {
             f"use one client id, `{client_id}`, for which the broker throws one out for the other": names
             for client_id, names in by_id.items()

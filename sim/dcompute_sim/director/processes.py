@@ -135,6 +135,7 @@ class Director:
                 hold_limit=spec.group.results_waiting if ours else 0,
                 older=spec.group.credit == 0,
                 will=spec.group.will or "",
+                id="" if spec.node_id == name else spec.node_id,
             )
         yield self._engine.start_broker()
         self._recorder.add(t.BrokerStarted)

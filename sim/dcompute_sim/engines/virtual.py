@@ -259,6 +259,7 @@ class VirtualEngine:
         assert isinstance(machine, VirtualMachine), "made by `machine`"
         self._audit.node(
             spec.name,
+            node_id=spec.node_id,
             ours=spec.group.files is None,
             keepalive_s=spec.group.keepalive,
             knows_time=spec.group.kind == "python",

@@ -40,7 +40,7 @@ class RunEnded(Event, frozen=True):
 class NodeDefined(Event, frozen=True):
     """A node of the scenario. `queue_limit`: how many tasks may wait there; `hold_limit`: how many results
     for a connection; 0 when it does not say. `older`: it knows no delivery end to end. `will`: `optional`
-    where its program means its last will to be as it is."""
+    where its program means its last will to be as it is. `id`: on the wire, where that is not its name."""
 
     node: str
     group: str
@@ -51,6 +51,7 @@ class NodeDefined(Event, frozen=True):
     hold_limit: int = 0
     older: bool = False
     will: str = ""
+    id: str = ""
 
 
 class LoopLagged(Event, frozen=True):
