@@ -9,6 +9,7 @@ Rules:
    none, so checks find out (or say that they cannot) about which connection a `dead` is.
 3. It is connected when it could be sent work: after its SUBACK; at its CONNACK, when the broker has kept its
    session, for such a program does not subscribe again; and when it publishes, for one that takes no work.
+   What it publishes before its CONNACK, as it may, is said when that comes; and never where it does not.
 4. Its client id and keepalive are its own to choose. Checks judge by the keepalive that it told the broker,
    and name a client id that is not its node's.
 5. What is no word of the protocol is told too, for a program that says its status where nobody looks for it
@@ -34,6 +35,7 @@ Observe = Callable[[str, Mapping[str, object]], None]
 _QOS_BITS = 0x06
 _ROUND_TRIPS_KEPT = 10_000
 _TOPICS_TOLD = 8
+_EARLY_KEPT = 1_000  # one that is never accepted may publish for ever
 
 
 class MqttTap:
@@ -87,22 +89,27 @@ class MqttTap:
                 told = {"client_id": connect.client_id, "keepalive_s": connect.keepalive_s}
                 will = {"will": self._fault_of(connect.will), "will_misses": _whom_misses(connect.will)}
                 self._observe("connect_read", {"inc": talk.inc, **told, **will})
+        elif kind == packets.PUBLISH and not talk.accepted:
+            talk.early.append((first, body))
         elif kind == packets.PUBLISH:
-            self._is_up(talk)
-            topic, payload = _published(first, body)
-            try:
-                message = decode(self._topics, topic, payload)
-            except Rejected as error:
-                self._publish_unread(topic, str(error))
-                return
-            if message.node_id != self._node_id:
-                self._publish_unread(topic, f"it is said of `{message.node_id}`")
-                return
-            if isinstance(message, StatusMessage):
-                inc = message.inc or talk.inc
-                self._observe("status_published", {"status": message.status, "inc": inc})
-            elif isinstance(message, ResultMessage):
-                self._observe("result_held", {"task": message.task_id or "", "value": message.result})
+            self._publishes(talk, first, body)
+
+    def _publishes(self, talk: _Conversation, first: int, body: bytes) -> None:
+        self._is_up(talk)
+        topic, payload = _published(first, body)
+        try:
+            message = decode(self._topics, topic, payload)
+        except Rejected as error:
+            self._publish_unread(topic, str(error))
+            return
+        if message.node_id != self._node_id:
+            self._publish_unread(topic, f"it is said of `{message.node_id}`")
+            return
+        if isinstance(message, StatusMessage):
+            inc = message.inc or talk.inc
+            self._observe("status_published", {"status": message.status, "inc": inc})
+        elif isinstance(message, ResultMessage):
+            self._observe("result_held", {"task": message.task_id or "", "value": message.result})
 
     def _publish_unread(self, topic: str, reason: str) -> None:
         if topic not in self._unread and len(self._unread) < _TOPICS_TOLD:
@@ -129,10 +136,10 @@ class MqttTap:
         kind = first >> 4
         if kind == packets.CONNACK and body[1:] != b"\0":
             self._observe("connect_refused", {"inc": talk.inc, "code": body[-1] if body else 0})
-        elif kind == packets.SUBACK or (kind == packets.CONNACK and body[0]):  # the session is still there
-            self._is_up(talk)
         elif kind == packets.CONNACK:
-            self._observe("node_subscribing", {"inc": talk.inc})
+            self._accepted(talk, has_session=bool(body[0]))
+        elif kind == packets.SUBACK:
+            self._is_up(talk)
         elif kind == packets.PUBLISH:
             topic, payload = _published(first, body)
             if topic != self._topics.task_of(self._node_id):
@@ -152,6 +159,15 @@ class MqttTap:
                         "attempt": attempt if type(attempt) is int else 1,
                     },
                 )
+
+    def _accepted(self, talk: _Conversation, *, has_session: bool) -> None:
+        talk.accepted = True
+        if has_session:
+            self._is_up(talk)
+        else:
+            self._observe("node_subscribing", {"inc": talk.inc})
+        while talk.early:
+            self._publishes(talk, *talk.early.popleft())
 
     def _is_up(self, talk: _Conversation) -> None:
         if not talk.up:
@@ -191,11 +207,18 @@ class TimedTap(MqttTap):
 
 
 class _Conversation:
-    """One connection: bytes of whole packets not complete yet, each way."""
+    """One connection: bytes of whole packets not complete yet, each way.
+
+    Attributes:
+        accepted: whether the broker has taken its CONNECT.
+        early: what was published before that: first byte and body of each.
+    """
 
     def __init__(self) -> None:
         self.inc = ""
         self.up = False
+        self.accepted = False
+        self.early: deque[tuple[int, bytes]] = deque(maxlen=_EARLY_KEPT)
         self._begun: dict[Direction, bytes] = {"to_broker": b"", "to_node": b""}
 
     def whole(self, direction: Direction) -> bool:
