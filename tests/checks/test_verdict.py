@@ -105,6 +105,30 @@ def test_what_the_testbeds_own_lateness_turns_red_is_undecided(
     assert said in verdict.results[0].outcome.summary
 
 
+@pytest.mark.parametrize(
+    ("broker_lags", "loop_lags", "status"),
+    [
+        pytest.param([(7.9, 2)], [], Status.INCONCLUSIVE, id="late"),
+        pytest.param([(6, 0.7)], [(7.5, 0.7)], Status.INCONCLUSIVE, id="one after the other"),
+        pytest.param([(6.9, 0.7)], [(7, 0.8)], Status.FAILED, id="both at once, which passed once"),
+        pytest.param([(7, 0.1)], [], Status.FAILED, id="quick: the node was told of late all the same"),
+        pytest.param([(4.9, 4), (20, 9)], [], Status.FAILED, id="before and after"),
+    ],
+)
+def test_a_broker_without_a_processor_is_the_testbeds_own_lateness(
+    story: TraceBuilder,
+    broker_lags: list[tuple[float, float]],
+    loop_lags: list[tuple[float, float]],
+    status: Status,
+) -> None:
+    """A crash, reported a second later than it had to be."""
+    events = story.define("n").boot("n").at(5).crash("n", 3).at(60).end()
+    for kind, lags in ((t.BrokerLagged, broker_lags), (t.LoopLagged, loop_lags)):
+        events += [kind(t_us=round(s * 1e6), lag_us=round(lag_s * 1e6)) for s, lag_s in lags]
+    events.sort(key=lambda event: event.t_us)
+    assert judge([CHECKS["dead_within"]()], events).results[0].outcome.status is status
+
+
 def test_own_time_goes_forward(healthy: list[t.Event]) -> None:
     lagged = [t.LoopLagged(t_us=us, lag_us=700_000) for us in range(1_000_000, healthy[-1].t_us, 1_000_000)]
     events = sorted([*healthy, *lagged], key=lambda event: event.t_us)

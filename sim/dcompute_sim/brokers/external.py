@@ -23,6 +23,7 @@ class ExternalBroker:
     # Unknown: as generous as the coarsest broker we know, mosquitto 2.0.11. `dcompute broker check` measures.
     granularity_s = 6.0
     can_restart = False
+    process_id: int | None = None
 
     def __init__(self, address: BrokerUrl) -> None:
         self.address = address

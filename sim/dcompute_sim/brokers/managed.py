@@ -51,11 +51,15 @@ class ManagedBroker(ABC):
         return True
 
     @property
+    def process_id(self) -> int | None:
+        return None if self._process is None or self._process.returncode is not None else self._process.pid
+
+    @property
     def pid(self) -> int:
         """The process, for faults that signal it; BrokerError when it does not run."""
-        if self._process is None or self._process.returncode is not None:
+        if self.process_id is None:
             raise BrokerError(f"the {self.name} broker is not running")
-        return self._process.pid
+        return self.process_id
 
     async def start(self) -> None:
         """Start it and return once it accepts connections. Without a port, the first start picks one."""

@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import logging
 import random
+import threading
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Protocol
 
@@ -20,6 +21,7 @@ from dcompute.asyncio_driver import AsyncioDriver
 from dcompute_sim.brokers.external import ExternalBroker
 from dcompute_sim.brokers.mosquitto import MosquittoBroker
 from dcompute_sim.brokers.real_broker import RealBroker
+from dcompute_sim.engines.processor_wait import ProcessorWait
 from dcompute_sim.engines.real_machine import RealMachine, login_of
 from dcompute_sim.interfaces.broker_access import OPEN, BrokerAccess
 from dcompute_sim.interfaces.node import Node, NodeSpec
@@ -30,10 +32,11 @@ from dcompute_sim.net.proxy import FaultProxy
 from dcompute_sim.recorder import Recorder
 from dcompute_sim.scenario import NetworkSettings
 from dcompute_sim.scenario.network_settings import WIRED
-from dcompute_sim.trace import LoopLagged, MessagesDropped, Role, Trace
+from dcompute_sim.trace import BrokerLagged, LoopLagged, MessagesDropped, Role, Trace
 
 LOOPBACK = "127.0.0.1"
 _BEAT_S = 0.1  # how often the loop is asked whether it is in time; later by as much is told
+_STARVED_S = _BEAT_S / 2  # so is who wants a processor for longer than that, of a beat
 
 
 class RunFixture(Protocol):
@@ -259,20 +262,26 @@ class RealEngine:
 
     async def run(self, process: Callable[[], simpy.events.ProcessGenerator]) -> None:
         """Run `process()` to its end."""
-        watch = self._loop.create_task(self._watch_loop())
+        watch = self._loop.create_task(self._watch_load())
         try:
             await self.env.run_process(process())
         finally:
             watch.cancel()
 
-    async def _watch_loop(self) -> None:
-        """Tell of each time that the loop had no turn: what it serves was late then by nobody's fault."""
+    async def _watch_load(self) -> None:
+        """Tell of each time that the loop had no turn, or that the loop or the broker's process had no
+        processor: what they serve was late then by nobody's fault."""
+        own, brokers = ProcessorWait(), ProcessorWait()
+        thread = threading.get_native_id()
         while True:
             due_s = self.env.elapsed_s() + _BEAT_S
             await asyncio.sleep(_BEAT_S)
-            lag_s = self.env.elapsed_s() - due_s
-            if lag_s >= _BEAT_S:
-                self.recorder.add(LoopLagged, lag_us=round(lag_s * 1e6))
+            late_s, starved_s = self.env.elapsed_s() - due_s, own.since_s(thread)
+            if late_s >= _BEAT_S or starved_s >= _STARVED_S:
+                self.recorder.add(LoopLagged, lag_us=round(max(late_s, starved_s) * 1e6))
+            starved_s = brokers.since_s(self._broker.process_id)
+            if starved_s >= _STARVED_S:
+                self.recorder.add(BrokerLagged, lag_us=round(starved_s * 1e6))
 
     async def close(self) -> None:
         """Close every link and end the broker, if it is ours."""

@@ -55,6 +55,7 @@ _FACTS = (  # no events of the run, but what is written down of it
     t.Counters,
     t.LogLine,
     t.LoopLagged,
+    t.BrokerLagged,
     t.NodeMemory,
     t.NodeOutput,
     t.WireHeard,

@@ -55,8 +55,15 @@ class NodeDefined(Event, frozen=True):
 
 
 class LoopLagged(Event, frozen=True):
-    """The testbed itself was late: for `lag_us` until now the loop of a run in real time had no turn. What
-    was to be done in between is done now."""
+    """The testbed itself was late: for `lag_us` until now the loop of a run in real time had no turn, or no
+    processor. What was to be done in between is done now."""
+
+    lag_us: int
+
+
+class BrokerLagged(Event, frozen=True):
+    """The machine kept the broker of a run in real time waiting: of the time until now its process wanted a
+    processor for `lag_us` and had none."""
 
     lag_us: int
 
