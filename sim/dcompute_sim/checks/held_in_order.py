@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -41,7 +41,7 @@ class HeldInOrder(Check):
         return ledger.outcome(
             f"{number_of(judged, 'result or held task', 'results and held tasks')}, all in their order",
             broken="",
-            untested="no result arrived of which the order is known",
+            untested=ledger.untested(),
         )
 
 
@@ -58,6 +58,7 @@ class _HeldLedger(Ledger):
         self._connected_us = 0
         self._held_until = 0  # of the tasks sent so far, how many the master held when it connected
         self._turn: tuple[int, int] | None = None
+        self._unjudged: Counter[str] = Counter()  # results of which the order is not known, and why
         self.take_in = {
             t.MasterConnected: self._master_connected,
             t.NodeDefined: self._node,
@@ -69,6 +70,13 @@ class _HeldLedger(Ledger):
             t.TaskHeard: self._heard,
             t.TaskSent: self._task_sent,
         }
+
+    def untested(self) -> str:
+        """Tell why nothing was judged."""
+        if not self._unjudged:
+            return "no result arrived"
+        why = "; ".join(f"{count} {what}" for what, count in self._unjudged.most_common())
+        return f"the order is known of none of {number_of(self._unjudged.total(), 'result')}: {why}"
 
     # --- results ------------------------------------------------------------------------------------
 
@@ -82,11 +90,19 @@ class _HeldLedger(Ledger):
         results.count += 1
 
     def _arrived(self, event: t.ResultReceived) -> None:
-        if event.asker or event.node in self._passed_over:
+        if event.asker:
+            self._unjudged["asked for by an executor, which asks again in doubt"] += 1
+            return
+        if event.node in self._passed_over:
+            self._unjudged["from a program of somebody else, or from one of two with a node's id"] += 1
             return
         results = self._nodes[event.node]
         place = results.place.get(event.task, -1)
-        if place < 0 or results.given_us[event.task] <= self._connected_us:
+        if place < 0:
+            self._unjudged["given twice, or in an earlier life of the node"] += 1
+            return
+        if results.given_us[event.task] <= self._connected_us:
+            self._unjudged["given before the master was connected"] += 1
             return
         self.judged["judged"] += 1
         if place < results.newest:
