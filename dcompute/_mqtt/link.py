@@ -440,11 +440,11 @@ class MqttLink:
             self._arm_check()
 
     def _finish_close(self) -> None:
-        assert self._session is not None
-        assert self._channel is not None
-        channel = self._channel
+        session, channel = self._session, self._channel
+        assert session is not None
+        assert channel is not None
         self._running = False
-        self._session.disconnect()
+        session.disconnect()
         self._drop_connection()
         channel.close()
         self._tell_closed()
@@ -569,8 +569,7 @@ class MqttLink:
         if sent is not None:
             self._urgent_in_flight -= sent.held is None
             closes = self._closes
-            if len(sent.message[1]) > closes.largest_acknowledged:
-                closes.largest_acknowledged = len(sent.message[1])
+            closes.largest_acknowledged = max(closes.largest_acknowledged, len(sent.message[1]))
             if closes.suspects is not None:
                 closes.suspects.acknowledged(sent.suspect())
                 if not self._in_flight and not self._urgent:
