@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from dcompute_sim import trace as t
 from dcompute_sim.checks.check import excused, named, of_kinds
@@ -72,20 +73,20 @@ def endings(trace: Sequence[t.Event]) -> Sequence[Ending]:
 
 
 def _endings_in(history: History, trace: Sequence[t.Event]) -> list[Ending]:
-    retained: dict[str, t.RetainedStatus] = {}
     said: dict[str, t.StatusPublished] = {}
+    retained: dict[str, t.RetainedStatus] = {}
     stalled: dict[str, t.WireStalled] = {}
     finals: list[t.FinalNode] = []
+    newest: dict[type, dict[str, Any]] = {
+        t.StatusPublished: said,
+        t.RetainedStatus: retained,
+        t.WireStalled: stalled,
+    }
     for event in of_kinds(_OF_ENDINGS, trace):
-        match event:  # the most frequent first
-            case t.StatusPublished(node=node):
-                said[node] = event
-            case t.FinalNode():
-                finals.append(event)
-            case t.RetainedStatus(node=node):
-                retained[node] = event
-            case t.WireStalled(node=node):
-                stalled[node] = event
+        if isinstance(event, t.FinalNode):
+            finals.append(event)
+        else:
+            newest[type(event)][event.node] = event  # type: ignore[attr-defined]  # as all of these have
     return [
         _ending(history, final, retained.get(final.node), said.get(final.node), stalled.get(final.node))
         for final in finals

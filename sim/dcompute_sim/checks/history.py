@@ -8,9 +8,10 @@ order in the trace is what happened.
 from __future__ import annotations
 
 from bisect import bisect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
+from typing import Any
 
 from dcompute_sim import trace as t
 from dcompute_sim.checks.check import are_kinds
@@ -156,34 +157,6 @@ class NodeStory:
         return self.silenced or self.now.is_stalled
 
 
-_OF_INTEREST = frozenset(
-    {
-        t.BrokerStopped,
-        t.ConnectRead,
-        t.DeathReported,
-        t.FaultEffect,
-        t.FaultEnded,
-        t.FaultInjected,
-        t.MasterConnected,
-        t.MasterDisconnected,
-        t.MasterStarted,
-        t.MasterStopped,
-        t.NodeConnected,
-        t.NodeConnecting,
-        t.NodeDefined,
-        t.NodeDisconnected,
-        t.NodeStatusSeen,
-        t.NodeStopped,
-        t.RunEnded,
-        t.RunStarted,
-        t.WireOpened,
-        t.WireResumed,
-        t.WireStalled,
-    }
-)
-"""What `History.add` takes in."""
-
-
 class History:
     """One pass over a trace. All attributes are final after construction, unless events are added later."""
 
@@ -200,8 +173,8 @@ class History:
         self._broker_stopped_us = -1
         self._master_forgot_us = -1
         self._master_starts: list[int] = []  # positions
-        for at, event in compress(enumerate(trace), are_kinds(_OF_INTEREST, trace)):
-            self.add(at, event)
+        for at, event in compress(enumerate(trace), are_kinds(_TAKERS, trace)):
+            _TAKERS[type(event)](self, at, event)
 
     @property
     def granularity_s(self) -> float:
@@ -266,58 +239,34 @@ class History:
 
     def add(self, at: int, event: t.Event) -> None:
         """Take in the event at this position of a trace that is not finished."""
-        match event:  # the most frequent first
-            case t.NodeStatusSeen(node=node):
-                self.story(node).seen.append((at, event))
-            case t.NodeConnecting(node=node, inc=inc):
-                story = self.story(node)
-                _end(story.life, event.t_us)
-                story.lives.append(Life(node, inc, at, event.t_us))
-            case t.NodeConnected(node=node, inc=inc):
-                self._connected(at, event)
-            case t.WireOpened() | t.WireStalled() | t.WireResumed():
-                self._replay.take_in(event)
-                if isinstance(event, t.WireResumed):
-                    for fault in self.story(event.node).faults:
-                        if fault.silences and fault.ended_us is None:
-                            fault.crossed_us = event.t_us
-            case t.NodeDefined(node=node):
-                story = self.story(node)
-                story.definition, story.keepalive_s = event, event.keepalive_s
-            case t.ConnectRead(node=node, keepalive_s=keepalive_s, will=will, will_misses=will_misses):
-                story = self.story(node)
-                story.keepalive_s, story.will, story.will_misses = keepalive_s, will, will_misses
-            case t.NodeDisconnected(node=node, inc=inc):
-                for life in self.story(node).lives:
-                    if life.inc == inc:
-                        _end(life, event.t_us)
-            case t.NodeStopped(node=node):
-                story = self.story(node)
-                story.stops.append((at, event))
-                if event.how != "hang":  # a hung node keeps its connection, and may go on with it
-                    _end(story.life, event.t_us)
-            case t.DeathReported(node=node):
-                self.story(node).deaths.append((at, event))
-            case t.FaultInjected() | t.FaultEffect() | t.FaultEnded():
-                self._fault(at, event)
-            case t.MasterStarted(boot=boot):
-                self._master_starts.append(at)
-                if boot > 1:
-                    self._master_forgot_us = event.t_us
-            case t.MasterStopped() | t.MasterDisconnected() | t.BrokerStopped():
-                if isinstance(event, t.BrokerStopped):
-                    self._broker_stopped_us = event.t_us
-                    if not event.kept_memory:
-                        self._broker_forgot_us = event.t_us
-                if not self.outages or self.outages[-1].end_us is not None:
-                    self.outages.append(Outage(event.t_us))
-            case t.MasterConnected():  # so the broker is up; a broker that is up proves nothing of the master
-                if self.outages and self.outages[-1].end_us is None:
-                    self.outages[-1].end_us = event.t_us
-            case t.RunStarted():
-                self.run = event
-            case t.RunEnded():
-                self.ended = event
+        taker = _TAKERS.get(type(event))
+        if taker is not None:
+            taker(self, at, event)
+
+    def _run_started(self, _at: int, event: t.RunStarted) -> None:
+        self.run = event
+
+    def _run_ended(self, _at: int, event: t.RunEnded) -> None:
+        self.ended = event
+
+    def _defined(self, _at: int, event: t.NodeDefined) -> None:
+        story = self.story(event.node)
+        story.definition, story.keepalive_s = event, event.keepalive_s
+
+    def _connect_read(self, _at: int, event: t.ConnectRead) -> None:
+        story = self.story(event.node)
+        story.keepalive_s, story.will, story.will_misses = event.keepalive_s, event.will, event.will_misses
+
+    def _status_seen(self, at: int, event: t.NodeStatusSeen) -> None:
+        self.story(event.node).seen.append((at, event))
+
+    def _death_reported(self, at: int, event: t.DeathReported) -> None:
+        self.story(event.node).deaths.append((at, event))
+
+    def _connecting(self, at: int, event: t.NodeConnecting) -> None:
+        story = self.story(event.node)
+        _end(story.life, event.t_us)
+        story.lives.append(Life(event.node, event.inc, at, event.t_us))
 
     def _connected(self, at: int, event: t.NodeConnected) -> None:
         story = self.story(event.node)
@@ -327,6 +276,44 @@ class History:
             life = Life(event.node, event.inc, at, event.t_us)
             story.lives.append(life)
         life.connected_us = event.t_us
+
+    def _disconnected(self, _at: int, event: t.NodeDisconnected) -> None:
+        for life in self.story(event.node).lives:
+            if life.inc == event.inc:
+                _end(life, event.t_us)
+
+    def _stopped(self, at: int, event: t.NodeStopped) -> None:
+        story = self.story(event.node)
+        story.stops.append((at, event))
+        if event.how != "hang":  # a hung node keeps its connection, and may go on with it
+            _end(story.life, event.t_us)
+
+    def _wire(self, _at: int, event: t.WireOpened | t.WireStalled | t.WireResumed) -> None:
+        self._replay.take_in(event)
+        if isinstance(event, t.WireResumed):
+            for fault in self.story(event.node).faults:
+                if fault.silences and fault.ended_us is None:
+                    fault.crossed_us = event.t_us
+
+    def _master_started(self, at: int, event: t.MasterStarted) -> None:
+        self._master_starts.append(at)
+        if event.boot > 1:
+            self._master_forgot_us = event.t_us
+
+    def _broker_stopped(self, at: int, event: t.BrokerStopped) -> None:
+        self._broker_stopped_us = event.t_us
+        if not event.kept_memory:
+            self._broker_forgot_us = event.t_us
+        self._outage_begun(at, event)
+
+    def _outage_begun(self, _at: int, event: t.Event) -> None:
+        if not self.outages or self.outages[-1].end_us is not None:
+            self.outages.append(Outage(event.t_us))
+
+    def _master_connected(self, _at: int, event: t.MasterConnected) -> None:
+        """End the outage: the broker is up; a broker that is up proves nothing of the master."""
+        if self.outages and self.outages[-1].end_us is None:
+            self.outages[-1].end_us = event.t_us
 
     def _fault(self, at: int, event: t.FaultInjected | t.FaultEffect | t.FaultEnded) -> None:
         if not isinstance(event, t.FaultInjected):
@@ -356,6 +343,31 @@ class History:
         if event.node:
             story.faults.append(fault)
 
+
+_TAKERS: dict[type[t.Event], Callable[[History, int, Any], None]] = {
+    t.BrokerStopped: History._broker_stopped,
+    t.ConnectRead: History._connect_read,
+    t.DeathReported: History._death_reported,
+    t.FaultEffect: History._fault,
+    t.FaultEnded: History._fault,
+    t.FaultInjected: History._fault,
+    t.MasterConnected: History._master_connected,
+    t.MasterDisconnected: History._outage_begun,
+    t.MasterStarted: History._master_started,
+    t.MasterStopped: History._outage_begun,
+    t.NodeConnected: History._connected,
+    t.NodeConnecting: History._connecting,
+    t.NodeDefined: History._defined,
+    t.NodeDisconnected: History._disconnected,
+    t.NodeStatusSeen: History._status_seen,
+    t.NodeStopped: History._stopped,
+    t.RunEnded: History._run_ended,
+    t.RunStarted: History._run_started,
+    t.WireOpened: History._wire,
+    t.WireResumed: History._wire,
+    t.WireStalled: History._wire,
+}
+"""What a history takes in, and how."""
 
 _newest: tuple[Sequence[t.Event], History] | None = None
 

@@ -31,6 +31,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from dcompute_sim import trace as t
 from dcompute_sim.checks.history import ANNOUNCED, LIFELESS, is_momentary, is_seen, stops_program
@@ -200,67 +201,86 @@ class NodeLives:
 
     def note(self, event: t.Event) -> None:
         """Take in one event of its own."""
-        match event:  # the most frequent first
-            case t.NodeStatusSeen(status=status, inc=inc):
-                if status != ANNOUNCED:
-                    self.only_announced = False
-                if status not in LIFELESS:
-                    if not self.only_announced:
-                        self.seen_alive = inc
-                    self.resolve(event.t_us, came_first=True)
-            case t.StatusPublished(status=status, inc=inc):
-                if status == "offline":
-                    self.blame(Cause("stop"))
-                else:
-                    self.spoke_us.setdefault(inc, event.t_us)
-                    self.resolve(event.t_us, came_first=False)
-            case t.NodeConnecting(inc=inc):
-                if inc not in self.lives:
-                    self.unopened[inc] = None
-                    self.starts_a_life(inc, event.t_us)
-            case t.NodeConnected(inc=inc):
-                if inc not in self.lives:
-                    self.starts_a_life(inc, event.t_us)
-                # As far as it knows; its broker may have known before, or not any more.
-                self.connected.add(inc)
-                self.begins(inc)
-            case t.WireOpened(conn=conn):
-                self.opened(conn)
-            case t.WireClosed(conn=conn, by=by):
-                inc = self.conns.get(conn, "")
-                if by == "broker":
-                    self.closings[inc] = event
-                else:
-                    self.lost(inc)
-                self.ended(conn, event.t_us)
-            case t.NodeStarted():
-                self.program_ended = ""
-            case t.SaidGone(who=who, node=node) if who != node:
-                self.said_gone[event.inc] = event
-            case t.ProgramEnded(error=error):
-                self.program_ended = error or "it came to its last line"
-            case t.NodeDefined(keepalive_s=keepalive_s):
-                self.keepalive_s = keepalive_s
-            case t.ConnectRead(keepalive_s=keepalive_s, client_id=client_id):
-                self.keepalive_s, self.client_id = keepalive_s, client_id
-            case t.WireStalled(conn=conn, missed_us=missed_us):
-                self.stall(conn, event.t_us - missed_us)
-            case t.WireLate(conn=conn, late_us=late_us, missed_us=missed_us):
-                self.slowed(conn, late_us, event.t_us - missed_us)
-            case t.WireResumed(conn=conn) if conn in self.stalled:
-                self.stalled.pop(conn).until_us = event.t_us
-            case t.NodeDisconnected(inc=inc):
-                self.lost(inc)
-            case t.NodeStopped(how=how) if how != "hang":  # that one is a fault, and may pass
-                self.blame(Cause("stop"))
-            case t.FaultInjected():
-                self.struck(event)
-            case t.FaultEnded(fault=fault) if fault in self.ongoing:
-                self.ongoing.pop(fault).healed(event.t_us)
-            case _:
-                pass
+        taker = _TAKERS.get(type(event))
+        if taker is not None:
+            taker(self, event)
 
-    def struck(self, event: t.FaultInjected) -> None:
+    def _status_seen(self, event: t.NodeStatusSeen) -> None:
+        if event.status != ANNOUNCED:
+            self.only_announced = False
+        if event.status not in LIFELESS:
+            if not self.only_announced:
+                self.seen_alive = event.inc
+            self.resolve(event.t_us, came_first=True)
+
+    def _status_published(self, event: t.StatusPublished) -> None:
+        if event.status == "offline":
+            self.blame(Cause("stop"))
+        else:
+            self.spoke_us.setdefault(event.inc, event.t_us)
+            self.resolve(event.t_us, came_first=False)
+
+    def _connecting(self, event: t.NodeConnecting) -> None:
+        if event.inc not in self.lives:
+            self.unopened[event.inc] = None
+            self.starts_a_life(event.inc, event.t_us)
+
+    def _connected(self, event: t.NodeConnected) -> None:
+        if event.inc not in self.lives:
+            self.starts_a_life(event.inc, event.t_us)
+        # As far as it knows; its broker may have known before, or not any more.
+        self.connected.add(event.inc)
+        self.begins(event.inc)
+
+    def _disconnected(self, event: t.NodeDisconnected) -> None:
+        self.lost(event.inc)
+
+    def _wire_opened(self, event: t.WireOpened) -> None:
+        self.opened(event.conn)
+
+    def _wire_closed(self, event: t.WireClosed) -> None:
+        inc = self.conns.get(event.conn, "")
+        if event.by == "broker":
+            self.closings[inc] = event
+        else:
+            self.lost(inc)
+        self.ended(event.conn, event.t_us)
+
+    def _wire_stalled(self, event: t.WireStalled) -> None:
+        self.stall(event.conn, event.t_us - event.missed_us)
+
+    def _wire_late(self, event: t.WireLate) -> None:
+        self.slowed(event.conn, event.late_us, event.t_us - event.missed_us)
+
+    def _wire_resumed(self, event: t.WireResumed) -> None:
+        if event.conn in self.stalled:
+            self.stalled.pop(event.conn).until_us = event.t_us
+
+    def _said_gone(self, event: t.SaidGone) -> None:
+        if event.who != event.node:
+            self.said_gone[event.inc] = event
+
+    def _started(self, _event: t.NodeStarted) -> None:
+        self.program_ended = ""
+
+    def _program_ended(self, event: t.ProgramEnded) -> None:
+        self.program_ended = event.error or "it came to its last line"
+
+    def _stopped(self, event: t.NodeStopped) -> None:
+        if event.how != "hang":  # that one is a fault, and may pass
+            self.blame(Cause("stop"))
+
+    def _defined(self, event: t.NodeDefined) -> None:
+        self.keepalive_s = event.keepalive_s
+
+    def _connect_read(self, event: t.ConnectRead) -> None:
+        self.keepalive_s, self.client_id = event.keepalive_s, event.client_id
+
+    def _fault_ended(self, event: t.FaultEnded) -> None:
+        if event.fault in self.ongoing:
+            self.ongoing.pop(event.fault).healed(event.t_us)
+
+    def _struck(self, event: t.FaultInjected) -> None:
         """Note a fault that befalls it, and that the broker may see."""
         fault, kind = event.fault, event.kind
         if is_seen(kind, Seen.CLOSED):
@@ -312,31 +332,28 @@ class NodeLives:
         return None
 
 
-OF_INTEREST = frozenset(
-    {
-        t.BrokerStopped,
-        t.ConnectRead,
-        t.DeathReported,
-        t.FaultEnded,
-        t.FaultInjected,
-        t.MasterStarted,
-        t.NodeConnected,
-        t.NodeConnecting,
-        t.NodeDefined,
-        t.NodeDisconnected,
-        t.NodeStarted,
-        t.NodeStatusSeen,
-        t.NodeStopped,
-        t.ProgramEnded,
-        t.SaidGone,
-        t.StatusPublished,
-        t.WireClosed,
-        t.WireLate,
-        t.WireOpened,
-        t.WireResumed,
-        t.WireStalled,
-    }
-)
+_TAKERS: dict[type[t.Event], Callable[[NodeLives, Any], None]] = {
+    t.ConnectRead: NodeLives._connect_read,
+    t.FaultEnded: NodeLives._fault_ended,
+    t.FaultInjected: NodeLives._struck,
+    t.NodeConnected: NodeLives._connected,
+    t.NodeConnecting: NodeLives._connecting,
+    t.NodeDefined: NodeLives._defined,
+    t.NodeDisconnected: NodeLives._disconnected,
+    t.NodeStarted: NodeLives._started,
+    t.NodeStatusSeen: NodeLives._status_seen,
+    t.NodeStopped: NodeLives._stopped,
+    t.ProgramEnded: NodeLives._program_ended,
+    t.SaidGone: NodeLives._said_gone,
+    t.StatusPublished: NodeLives._status_published,
+    t.WireClosed: NodeLives._wire_closed,
+    t.WireLate: NodeLives._wire_late,
+    t.WireOpened: NodeLives._wire_opened,
+    t.WireResumed: NodeLives._wire_resumed,
+    t.WireStalled: NodeLives._wire_stalled,
+}
+"""What a node's lives take in of it, and how."""
+OF_INTEREST: frozenset[type] = frozenset({*_TAKERS, t.BrokerStopped, t.DeathReported, t.MasterStarted})
 """What is looked at."""
 
 
