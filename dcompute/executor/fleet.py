@@ -470,9 +470,9 @@ def function_name(fn: str | Callable[..., Any]) -> str:
 
 
 def _body(fields: Mapping[str, object]) -> bytes:
-    for name in RESERVED:
-        if name in fields:
-            raise ValueError(f"a task's own field {name!r}: that is a word of the protocol")
+    if not RESERVED.isdisjoint(fields):
+        name = min(RESERVED.intersection(fields))
+        raise ValueError(f"a task's own field {name!r}: that is a word of the protocol")
     return encode(dict(fields))
 
 

@@ -44,6 +44,14 @@ class Call(NamedTuple):
     """Its name, if it has one."""
 
 
+class _Promise(NamedTuple):
+    """A task that is new, and its future; `keyed`: its id is a key."""
+
+    task: Task
+    future: FleetFuture
+    keyed: bool
+
+
 class FutureBook:
     """The futures of one executor; follows the rules above. May be used from any thread.
 
@@ -78,29 +86,27 @@ class FutureBook:
             with self._lock:
                 if self.is_shut:
                     raise RuntimeError("cannot submit after shutdown")
-                futures, tasks = self._tasks_of(calls, terms)
-                keys = {call.key for call in calls if call.key is not None}
+                futures, new = self._promises(calls, terms)
                 if self._journal is not None:
-                    self._write_down(self._journal, tasks, keys, terms)
-                new = {future.task_id: future for future in futures}
-                for task in tasks:
-                    self._futures[task.id] = new[task.id]
-                    if task.id in keys:
+                    self._write_down(self._journal, new, terms)
+                for task, future, keyed in new:
+                    self._futures[task.id] = future
+                    if keyed:
                         self._keyed[task.id] = task.body
-                self._submitted += len(tasks)
+                self._submitted += len(new)
         except BaseException:
             self._room.leave(terms.priority, len(calls))
             raise
-        if len(tasks) < len(calls):
-            self._room.leave(terms.priority, len(calls) - len(tasks))
-        return futures, tasks
+        if len(new) < len(calls):
+            self._room.leave(terms.priority, len(calls) - len(new))
+        return futures, [promise.task for promise in new]
 
-    def _tasks_of(self, calls: Sequence[Call], terms: Terms) -> tuple[list[FleetFuture], list[Task]]:
-        """Return the future of each call, and the tasks of those whose key nobody knows."""
+    def _promises(self, calls: Sequence[Call], terms: Terms) -> tuple[list[FleetFuture], list[_Promise]]:
+        """Return the future of each call, and what is new: those whose key nobody knows."""
         deadline_s = None if terms.timeout_s is None else self._driver.now_s() + terms.timeout_s
         where, once, retries = terms.where, terms.once, terms.retries
         futures: list[FleetFuture] = []
-        tasks: list[Task] = []
+        new: list[_Promise] = []
         for key, body, function in calls:
             known = self._known(key, body) if key is not None else None
             if known is not None:
@@ -108,25 +114,24 @@ class FutureBook:
                 continue
             task_id = check_task_id(key) if key is not None else os.urandom(16).hex()
             name = function if isinstance(function, str) else ""
-            tasks.append(
-                Task(
-                    *(task_id, body, terms.priority, name, where, once, deadline_s, retries),
-                    terms.speculate_s,
-                )
+            task = Task(
+                *(task_id, body, terms.priority, name, where, once, deadline_s, retries), terms.speculate_s
             )
-            futures.append(self._future(task_id, once, keyed=key is not None))
-        return futures, tasks
+            future = self._future(task_id, once, keyed=key is not None)
+            new.append(_Promise(task, future, key is not None))
+            futures.append(future)
+        return futures, new
 
-    def _write_down(self, journal: Journal, tasks: list[Task], keys: set[str], terms: Terms) -> None:
+    def _write_down(self, journal: Journal, new: list[_Promise], terms: Terms) -> None:
         end_s = None if terms.timeout_s is None else self._driver.wall_s() + terms.timeout_s
         journal.add(
             Row(
                 *(task.id, task.body, terms.priority, task.function, terms.where, terms.once, end_s),
                 terms.retries,
-                keyed=task.id in keys,
+                keyed=keyed,
                 speculate_s=terms.speculate_s,
             )
-            for task in tasks
+            for task, _, keyed in new
         )
 
     def over(self, settled: Settled) -> None:

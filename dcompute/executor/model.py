@@ -189,13 +189,15 @@ class Settled:
     node: str = ""
 
 
-@dataclass(slots=True)
 class Batch:
     """What to do, in this order: commit `writes`, then send, then report."""
 
-    writes: list[tuple[object, ...]] = field(default_factory=list)
-    sends: list[Send] = field(default_factory=list)
-    reports: list[Settled] = field(default_factory=list)
+    __slots__ = ("reports", "sends", "writes")
+
+    def __init__(self) -> None:
+        self.writes: list[tuple[object, ...]] = []
+        self.sends: list[Send] = []
+        self.reports: list[Settled] = []
 
     def __bool__(self) -> bool:
         return bool(self.writes or self.sends or self.reports)

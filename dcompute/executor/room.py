@@ -100,8 +100,11 @@ class Room:
 
     def _has_room(self, priority: int, tasks: int) -> bool:
         """Tell whether they fit; more than would ever fit do when there are no others."""
-        limit, count = self.limit(), sum(self._counts[priority:])
-        return limit is None or count + tasks <= limit or not count
+        limit = self.limit()
+        if limit is None:
+            return True
+        count = sum(self._counts[priority:])
+        return count + tasks <= limit or not count
 
     def _when_room(self, priority: int, tasks: int, tell: Callable[[], None]) -> None:
         with self._lock:

@@ -6,8 +6,8 @@ from dcompute.executor.model import Answer, Progress, Send
 from dcompute.node_core import Rejected, check_task_id, decode
 from dcompute.node_wire import dumps
 
-RESERVED = (
-    *("id", "priority", "attempt", "from", "boot", "n", "open", "expires_s", "cancel", "recall", "settle"),
+RESERVED = frozenset(
+    ("id", "priority", "attempt", "from", "boot", "n", "open", "expires_s", "cancel", "recall", "settle")
 )
 
 

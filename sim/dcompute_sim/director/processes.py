@@ -53,10 +53,10 @@ class Director:
         self._recorder = recorder
         self._scenario = scenario
         group_of = scenario.nodes()
+        networks = {group: scenario.network_of(group) for group in scenario.fleet}
         self._triggers = Triggers(self._env, self._recorder.trace, group_of)
         self._machines: dict[str, Machine] = {
-            name: engine.machine(participant.node(name), scenario.network_of(group))
-            for name, group in group_of.items()
+            name: engine.machine(participant.node(name), networks[group]) for name, group in group_of.items()
         }
         self._ids = NodeIds(scenario.node_ids())
         self._specs = {name: _spec(scenario, name, group, tuple(mutants)) for name, group in group_of.items()}
