@@ -227,7 +227,7 @@ class FleetCore:
         life = answer.inc.rpartition(".")[0] or answer.inc
         if node is None or (life != node.life and life not in node.others):
             return
-        placement = self._placement_of(answer) if answer.answer != "boot" else None
+        placement = self._placement_of(node, life, answer) if answer.answer != "boot" else None
         if answer.ok is not None:
             if task is not None:
                 self._result(task, placement, answer, now_s)
@@ -242,17 +242,18 @@ class FleetCore:
 
     def progressed(self, progress: Progress, now_s: float) -> bool:
         """Take in that a task is at work. Returns whether it is one that is wanted there."""
-        placement = self._placement_of(progress)
+        node = self.nodes.get(progress.node)
+        life = progress.inc.rpartition(".")[0] or progress.inc
+        placement = self._placement_of(node, life, progress) if node is not None else None
         if placement is None or not placement.active:
             return False
         placement.resend_at_s = max(placement.resend_at_s, now_s + placement.pause_s)  # it did arrive
         return True
 
-    def _placement_of(self, said: Answer | Progress) -> Placement | None:
+    def _placement_of(self, node: Node, life: str, said: Answer | Progress) -> Placement | None:
         """Tell what a node speaks of, if that is open there in this life of it."""
-        node = self._node(said.node)
         placement = node.open.get(said.n)
-        if placement is None or node.life != (said.inc.rpartition(".")[0] or said.inc):
+        if placement is None or node.life != life:
             return None
         same = placement.task is self.tasks.get(said.task_id) and placement.attempt == said.attempt
         return placement if same else None
@@ -393,6 +394,7 @@ class FleetCore:
         node = placement.node
         if node.open.pop(placement.n, None) is not placement:
             return
+        node.at_work -= placement.begun
         node.guess_begun()
         node.alone = False
         if not node.open:
@@ -406,7 +408,7 @@ class FleetCore:
             node.others[node.life] = (_connection(node.inc), node.top)
             if len(node.others) > _LIVES:
                 del node.others[next(iter(node.others))]
-        closed, node.open = list(node.open.values()), {}
+        closed, node.open, node.at_work = list(node.open.values()), {}, 0
         for placement in closed:
             placement.task.placements.remove(placement)
             self.choice.reconsider(placement.task)

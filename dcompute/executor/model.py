@@ -97,6 +97,7 @@ class Node:
     credit: int = 0
     largest: int = 0
     hands: int = 1  # how many tasks it works on at a time
+    at_work: int = 0  # how many of those here have begun, as far as that can be guessed
     announced: dict[str, object] = field(default_factory=dict)
     functions: frozenset[str] | None = None  # whole names, and short ones; None: it does not say
     top: int = 0
@@ -137,15 +138,17 @@ class Node:
     def guess_begun(self) -> None:
         """Guess what has begun: of what is here the most urgent is at work next, as soon as the node has its
         hands free."""
-        free = self.hands
+        if self.at_work >= self.hands:
+            return
         following: Placement | None = None
         for placement in self.open.values():
             if placement.begun:
-                free -= 1
-            elif following is None or placement.task.priority > following.task.priority:
+                continue
+            if following is None or placement.task.priority > following.task.priority:
                 following = placement
-        if free > 0 and following is not None:
+        if following is not None:
             following.begun = True
+            self.at_work += 1
 
     def least_urgent(self) -> Placement | None:
         """Tell what would be recalled: rather what has not begun, of the lowest priority, and what came

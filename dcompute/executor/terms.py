@@ -29,9 +29,8 @@ class Terms:
     ) -> None:
         check_priority(priority)
         check_where(where or {})
-        for name, value in (("timeout", timeout), ("speculate", speculate), ("retries", retries)):
-            if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
-                raise ValueError(f"{name} is a number, not {value!r}")
+        if not (timeout is speculate is retries is None):  # as it mostly is, and this is asked of each task
+            _check_numbers(timeout=timeout, speculate=speculate, retries=retries)
         if retries is not None and retries < 0:
             raise ValueError(f"retries is at least 0, not {retries}")
         if once and speculate is not None:
@@ -42,6 +41,12 @@ class Terms:
         self.retries = retries
         self.once = once
         self.speculate_s = speculate
+
+
+def _check_numbers(**given: object) -> None:
+    for name, value in given.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+            raise ValueError(f"{name} is a number, not {value!r}")
 
 
 __all__ = ["Terms"]

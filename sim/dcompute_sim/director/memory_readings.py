@@ -17,9 +17,9 @@ _EVERY_S = 10.0
 _READINGS = 30
 
 
-def watch_memory(env: Environment, length_s: float, nodes: Sequence[Node]) -> Generator[Event, object, None]:
-    """Have, as a process, each node tell its memory, again and again."""
+def watch_memory(env: Environment, length_s: float, boards: Sequence[Node]) -> Generator[Event, object, None]:
+    """Have, as a process, each board tell its memory, again and again."""
     while True:
         yield env.timeout(max(_EVERY_S, length_s / _READINGS))
-        for node in nodes:
-            node.tell_memory()
+        for board in boards:
+            board.tell_memory()

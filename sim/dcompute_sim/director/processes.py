@@ -150,7 +150,9 @@ class Director:
         self._updates.start()
         self._env.process(self._phases())
         self._env.process(self._collect())
-        self._env.process(watch_memory(self._env, self._scenario.length_s, list(self._nodes.values())))
+        boards = [node for name, node in self._nodes.items() if self._specs[name].group.kind != "python"]
+        if boards:  # a python node has no heap of its own to tell of
+            self._env.process(watch_memory(self._env, self._scenario.length_s, boards))
         yield self._env.timeout(self._scenario.length_s - (self._env.now - began_s))
         self._master.finish(self._nodes)
         for master in self._masters.values():
