@@ -521,8 +521,7 @@ class MasterNodeTransport(Transport):
     def _write_beliefs(self) -> None:
         assert self._memory is not None
         try:
-            with self._lock:
-                self._memory.write()
+            self._memory.write()
         except JournalError as error:
             log.error("master: %s", error)
             if self._started:

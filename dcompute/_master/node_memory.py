@@ -5,12 +5,16 @@ persistence), is never missed: nobody is left who knew of it. What is written is
 in which incarnation; not each `busy` and `ready`.
 
 A `FleetExecutor` has the same in its journal, in the same table.
+
+Whoever stops a master does so from a thread of his own, while the loop writes: what touches the file has the
+lock. A connection of Python's sqlite3 that is closed while another thread is in it crashes the interpreter.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,6 +86,7 @@ class NodeMemory:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._lock = threading.Lock()
         self._changes = Changes()
         self._news: dict[str, tuple[str | float, ...] | None] = {}
         self._db: sqlite3.Connection | None = None
@@ -89,58 +94,66 @@ class NodeMemory:
 
     def open(self) -> None:
         """Have the file for oneself again; no effect while it is open."""
-        if self._db is not None:
-            return
-        try:
-            db = sqlite3.connect(self.path, timeout=0.5, isolation_level=None, check_same_thread=False)
-            db.execute("pragma locking_mode = exclusive")
-            db.execute("pragma journal_mode = wal")
-            db.execute("pragma synchronous = normal")
-            (format_,) = db.execute("pragma user_version").fetchone()
-            (tables,) = db.execute("select count(*) from sqlite_master").fetchone()
-            if tables and format_ != _FORMAT:
-                raise sqlite3.DatabaseError("it is not that of a master")
-            db.executescript(f"begin exclusive; {SCHEMA} pragma user_version = {_FORMAT}; commit;")
-        except sqlite3.Error as error:
-            why = "another process has it open" if "locked" in str(error) else str(error)
-            raise JournalError(f"journal {self.path}: {why}") from None
-        self._db = db
+        with self._lock:
+            if self._db is None:
+                self._db = _opened(self.path)
 
     def infos(self) -> list[NodeInfo]:
         """Tell what was believed."""
-        return infos_in(self._db) if self._db is not None else []
+        with self._lock:
+            return infos_in(self._db) if self._db is not None else []
 
     def note(self, node_id: str, info: NodeInfo | None) -> bool:
         """Believe this of the node from now on; None: forget it. Returns whether `write` is to be called."""
-        if self._db is None or not self._changes.look(node_id, info):
-            return False
-        due = not self._news
-        self._news[node_id] = None if info is None else row_of(info)
-        return due
+        with self._lock:
+            if self._db is None or not self._changes.look(node_id, info):
+                return False
+            due = not self._news
+            self._news[node_id] = None if info is None else row_of(info)
+            return due
 
     def write(self) -> None:
         """Write down what was noted. Raises JournalError, with nothing written; what was noted stays so."""
-        db = self._db
-        if db is None or not self._news:
-            return
-        changed = [row for row in self._news.values() if row is not None]
-        gone = [(node_id,) for node_id, row in self._news.items() if row is None]
-        try:
-            db.execute("begin")
-            db.executemany(WRITE, changed)
-            db.executemany("delete from node where id = ?", gone)
-            db.execute("commit")
-        except sqlite3.Error as error:
-            if db.in_transaction:
-                db.execute("rollback")
-            raise JournalError(f"journal {self.path}: {error}") from None
-        self._news.clear()
+        with self._lock:
+            db = self._db
+            if db is None or not self._news:
+                return
+            changed = [row for row in self._news.values() if row is not None]
+            gone = [(node_id,) for node_id, row in self._news.items() if row is None]
+            try:
+                db.execute("begin")
+                db.executemany(WRITE, changed)
+                db.executemany("delete from node where id = ?", gone)
+                db.execute("commit")
+            except sqlite3.Error as error:
+                if db.in_transaction:
+                    db.execute("rollback")
+                raise JournalError(f"journal {self.path}: {error}") from None
+            self._news.clear()
 
     def close(self) -> None:
         """Close the file, and let others have it."""
-        if self._db is not None:
-            self._db.close()
-            self._db = None
+        with self._lock:
+            if self._db is not None:
+                self._db.close()
+                self._db = None
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    try:
+        db = sqlite3.connect(path, timeout=0.5, isolation_level=None, check_same_thread=False)
+        db.execute("pragma locking_mode = exclusive")
+        db.execute("pragma journal_mode = wal")
+        db.execute("pragma synchronous = normal")
+        (format_,) = db.execute("pragma user_version").fetchone()
+        (tables,) = db.execute("select count(*) from sqlite_master").fetchone()
+        if tables and format_ != _FORMAT:
+            raise sqlite3.DatabaseError("it is not that of a master")
+        db.executescript(f"begin exclusive; {SCHEMA} pragma user_version = {_FORMAT}; commit;")
+    except sqlite3.Error as error:
+        why = "another process has it open" if "locked" in str(error) else str(error)
+        raise JournalError(f"journal {path}: {why}") from None
+    return db
 
 
 __all__ = ["SCHEMA", "WRITE", "Changes", "NodeMemory", "infos_in", "row_of"]

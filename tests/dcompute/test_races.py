@@ -1,8 +1,11 @@
-"""Races of the transports, played move by move in a fake world."""
+"""Races of the transports, played move by move in a fake world; but for one that is SQLite's."""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -159,3 +162,30 @@ def test_a_silent_node_is_declared_dead_for_everybody(world: World) -> None:
     assert json.loads(declared.payload) == {"node_id": "n", "status": "dead", "inc": "a.1"}
     broker.say(wire.publish("n/status", declared.payload, qos=1, packet_id=2))
     assert told == ["n"]
+
+
+CLOSED_WHILE_WRITING = """
+import sys, threading
+from dcompute._master.node_memory import NodeMemory
+
+memory = NodeMemory(sys.argv[1])
+info = {"status": "ready", "inc": "1.1", "device_type": "x", "capabilities": {}, "last_seen": 1.0}
+for life in range(5):
+    memory.open()
+    for number in range(5000):
+        node = f"n-{number}"
+        memory.note(node, {**info, "node_id": node, "inc": f"{life}.1"})
+    threading.Timer(0.002, memory.close).start()
+    memory.write()
+    memory.close()
+memory.open()
+memory.write()  # what was noted when it was closed first
+print(sorted({info["inc"] for info in memory.infos()}), len(memory.infos()))
+"""
+
+
+def test_a_masters_file_is_closed_by_one_thread_while_another_writes(tmp_path: Path) -> None:
+    """In a process of its own: without a lock the interpreter itself crashed, within Python's sqlite3."""
+    command = [sys.executable, "-c", CLOSED_WHILE_WRITING, str(tmp_path / "beliefs.db")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "['4.1'] 5000\n"), done.stderr

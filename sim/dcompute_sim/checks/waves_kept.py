@@ -201,7 +201,7 @@ class _Ledger:
         runs = {node for _, node, has_failed in self._fates if not has_failed}
         left = runs - self._sent_back if event.aborted and self._declared.back else set()
         for node in sorted(left):
-            self._fault(f"{node} runs {self.version}, which was aborted, and was not sent back", event)
+            self._fault(f"{node} was not sent back from {self.version}, which was aborted", event)
         if not self._declared.back:
             for node in sorted(self._sent_back):
                 self._fault(f"{node} was sent back from {self.version}, which was to stay", event)
