@@ -160,7 +160,10 @@ def stock_mosquitto(tmp_path: Path) -> Iterator[Callable[..., int]]:
         raise_open_files(16_384)
         port = free_port()
         config = tmp_path / f"stock-{port}.conf"
-        config.write_text("\n".join([f"listener {port} 127.0.0.1", "allow_anonymous true", *lines, ""]))
+        others = [line for line in lines if line.startswith("listener")]  # opened in order: ours tells of all
+        rest = [line for line in lines if line not in others]
+        own = f"listener {port} 127.0.0.1"
+        config.write_text("\n".join([*others, own, "allow_anonymous true", *rest, ""]))
         log = (tmp_path / f"stock-{port}.log").open("wb")
         running.append(subprocess.Popen([str(find_mosquitto()), "-c", str(config)], stderr=log))
 
