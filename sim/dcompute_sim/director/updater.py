@@ -70,20 +70,18 @@ class Updates:
         does."""
         from dcompute.updates import Campaign, WavePlan, waves_of
 
-        named = [] if isinstance(rollout.canaries, int) else rollout.canaries
+        canaries = rollout.canaries if isinstance(rollout.canaries, int) else tuple(rollout.canaries)
         self._recorder.add(
             t.CampaignStarted,
             version=update.version,
             nodes=names,
-            first=rollout.canaries if isinstance(rollout.canaries, int) else len(named),
-            canaries=named,
+            first=canaries if isinstance(canaries, int) else len(canaries),
+            canaries=() if isinstance(canaries, int) else canaries,
             wave=rollout.wave,
             pause_s=rollout.pause,
             abort=rollout.abort,
             back=rollout.back,
-            tries=rollout.tries,
         )
-        canaries = rollout.canaries if isinstance(rollout.canaries, int) else tuple(rollout.canaries)
         plan = WavePlan(canaries, rollout.wave, rollout.pause, rollout.abort, rollout.tries)
         waves = waves_of(names, plan)
         campaign = Campaign(update.version, release, "", waves, plan, can_return=rollout.back)
@@ -99,7 +97,6 @@ class Updates:
             if self._master.transport is not None:
                 there += campaign.begin(self._env.now)
                 back += campaign.back()
-                kept = campaign.to_json()
                 for name in there:
                     self._offer(name, update, bundle, release, taken=name in campaign.taken)
                 for name in back:
