@@ -63,8 +63,8 @@ def test_results_in_order_and_busy_while_there_is_work(pair: Pair, eventually: E
 
     worker = Worker(node, handler)
     ids = [master.send_task(node.node_id, {"n": n}) for n in range(5)]
-    eventually(lambda: master.get_nodes_by_status("busy"))
-    go.set()
+    eventually(lambda: master.get_nodes_by_status("busy") and node.counters()["tasks_waiting"] == 4)
+    go.set()  # only now: done faster than the next one came, a node is rightly ready in between
     eventually(lambda: len(results(master)) == 5)
     records = master.get_results()[node.node_id]
     assert [(r["task_id"], r["result"]) for r in records] == list(zip(ids, [0, 1, 4, 9, 16], strict=True))
