@@ -358,6 +358,38 @@ def test_json_is_read_from_whatever_has_it(lines: Callable[..., list[str]]) -> N
     assert got[:3] == ["[1] [2] 3 [4]", "{'five': 5}", "done"]
 
 
+def test_json_that_two_threads_read_at_one_moment_is_each_ones_own(lines: Callable[..., list[str]]) -> None:
+    got = lines(
+        """
+        import json
+        for name in "ab":
+            with open(name, "w") as file:
+                json.dump([name] * 20, file)
+        def load(name):
+            with open(name) as file:
+                return json.load(file)
+        own = json.loads
+        def loads(text):  # between a file's being read and its being parsed another thread may have its turn
+            json.loads = own
+            print("the other's", load("b") == ["b"] * 20)
+            return own(text)
+        json.loads = loads
+        print("its own", load("a") == ["a"] * 20)
+        with open("x", "w") as file:
+            file.write("x")
+        for _ in range(2):  # what is no JSON does not keep the room for itself
+            try:
+                with open("x") as file:
+                    json.load(file)
+            except ValueError:
+                print("no JSON", json._text is not None)
+        print("done")
+    """,
+        heap_bytes=512 * 1024,
+    )
+    assert got[:5] == ["the other's True", "its own True", "no JSON True", "no JSON True", "done"]
+
+
 def test_json_of_a_file_takes_few_system_calls(emulator: Emulator, tmp_path: Path) -> None:
     (tmp_path / "x").write_text("[" + "1, " * 1000 + "1]")
     program = """

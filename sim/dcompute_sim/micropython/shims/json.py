@@ -14,11 +14,17 @@ del _file, _bytes_file
 
 
 def load(stream):
-    if type(stream) not in _FILES:
+    global _text
+    text, _text = _text, None  # nobody's else until it is put back: reading lets other threads run
+    if text is None or type(stream) not in _FILES:
+        _text = _text or text
         return _load(stream)
-    begin = stream.tell()
-    size = stream.readinto(_text)
-    if size == _BYTES:  # there is more of it
-        stream.seek(begin)
-        return _load(stream)
-    return loads(_text[:size])
+    try:
+        begin = stream.tell()
+        size = stream.readinto(text)
+        if size == _BYTES:  # there is more of it
+            stream.seek(begin)
+            return _load(stream)
+        return loads(text[:size])
+    finally:
+        _text = text
