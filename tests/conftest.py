@@ -28,6 +28,12 @@ from hypothesis import HealthCheck, settings
 
 from benchmarks.browser import Browser
 
+PATIENCE_S = 60.0
+"""How long a test waits for what takes no time at all: a machine with twenty other things to do is slow.
+
+Nothing waits as long when it works. What holds something up until the test lets it go waits twice as long;
+what must not come is waited for a moment. Any other bound fails by chance (`tests/test_patience.py`)."""
+
 _DAY = timedelta(days=1)
 
 # Whether a change lands is not decided by dice: the same examples each time. `--hypothesis-profile=random`

@@ -20,6 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from ..conftest import PATIENCE_S
+
 ROOT = Path(__file__).parents[2]
 
 FLEET = """
@@ -176,7 +178,7 @@ def walked(request: pytest.FixtureRequest, prepared: list[str]) -> Iterator[list
     assert "listens" in broker.stdout.readline()
     yield left
     broker.terminate()
-    broker.wait(20)
+    broker.wait(PATIENCE_S)
 
 
 def run(command: str, password: str) -> str:

@@ -23,7 +23,7 @@ from typer.testing import CliRunner, Result
 
 from dcompute.broker_url import BrokerUrl
 
-from ..conftest import Authority
+from ..conftest import PATIENCE_S, Authority
 
 QUICK = "will-on-reset,qos-is-the-lower"
 
@@ -248,12 +248,12 @@ def test_serve_until_interrupted(kind: str) -> None:
     with _serving("--kind", kind, "--listen", "0") as (process, said):
         assert said.startswith(f"{kind} listens on mqtt://127.0.0.1:")
         address = BrokerUrl.parse(said.split()[3])
-        with socket.create_connection((address.host, address.port), timeout=5):
+        with socket.create_connection((address.host, address.port), timeout=PATIENCE_S):
             pass
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=PATIENCE_S) == 0
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection((address.host, address.port), timeout=5)
+        socket.create_connection((address.host, address.port), timeout=PATIENCE_S)
 
 
 @pytest.mark.parametrize("kind", ["embedded", "mosquitto"])

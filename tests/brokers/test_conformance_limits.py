@@ -16,6 +16,8 @@ from dcompute_sim.brokers.conformance.client import connect
 from dcompute_sim.brokers.mosquitto import MosquittoBroker, find_mosquitto
 from dcompute_sim.scenario.broker_limits import AS_IT_COMES, BrokerLimits
 
+from ..conftest import PATIENCE_S
+
 LIMITS = ["in-flight-limit", "queue-limit", "packet-limit", "retained-replay", "mass-death", "access-rules"]
 CLIENTS = 600  # 1,200 messages, topics and deaths: more than stock mosquitto lets wait
 PASSED, WARNING, FAILED = PropertyOutcome.PASSED, PropertyOutcome.WARNING, PropertyOutcome.FAILED
@@ -78,7 +80,7 @@ def strict_mosquitto(tmp_path: Path) -> Iterator[int]:
     )
     os.chmod(rules, 0o600)
     process = subprocess.Popen([find_mosquitto(), "-c", config], stderr=subprocess.DEVNULL)
-    deadline_s = time.monotonic() + 10
+    deadline_s = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline_s:
         try:
             socket.create_connection(("127.0.0.1", port)).close()
@@ -87,7 +89,7 @@ def strict_mosquitto(tmp_path: Path) -> Iterator[int]:
             time.sleep(0.02)
     yield port
     process.terminate()
-    process.wait(10)
+    process.wait(PATIENCE_S)
 
 
 def test_access_rules_and_packet_limits_are_found(strict_mosquitto: int) -> None:

@@ -19,6 +19,8 @@ from dcompute_sim.brokers.conformance.result import Violation
 from dcompute_sim.brokers.conformance.wire import ClientWill
 from dcompute_sim.brokers.real_broker import BrokerSecurity
 
+from ..conftest import PATIENCE_S
+
 Serving = Callable[..., AbstractAsyncContextManager[BrokerUnderTest]]
 Probe = Callable[[BrokerUnderTest], Awaitable[None]]
 
@@ -273,7 +275,7 @@ PROBES: dict[Probe, str] = {
 
 
 async def run(serving: Serving, kind: str, probe: Probe) -> None:
-    async with serving(kind) as target, asyncio.timeout(20):
+    async with serving(kind) as target, asyncio.timeout(PATIENCE_S):
         await probe(target)
 
 

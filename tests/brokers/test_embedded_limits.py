@@ -19,6 +19,8 @@ from dcompute_sim.brokers.conformance.wire import ClientWill, PacketKind
 from dcompute_sim.brokers.embedded import framing
 from dcompute_sim.brokers.embedded.corrected_broker import CorrectedBroker
 
+from ..conftest import PATIENCE_S
+
 Serving = Callable[..., AbstractAsyncContextManager[BrokerUnderTest]]
 
 BOTH = pytest.mark.parametrize("kind", ["embedded", "model"])
@@ -29,7 +31,7 @@ def run(serving: Serving, kind: str, scene: Callable[[BrokerUnderTest], object])
         async with serving(kind) as target:  # leaving it ends the broker: it must obey
             await scene(target)  # type: ignore[misc]
 
-    asyncio.run(asyncio.wait_for(main(), 30))
+    asyncio.run(asyncio.wait_for(main(), PATIENCE_S))
 
 
 @BOTH
@@ -135,7 +137,7 @@ def test_other_versions_are_refused_with_a_connack_they_understand(
         properties = b"\x00" if level == 5 else b""
         body = wire.text(name) + bytes([level, 2, 0, 60]) + properties + wire.text("c")
         writer.write(wire.encode(PacketKind.CONNECT, body))
-        assert await asyncio.wait_for(reader.read(), 5) == answer
+        assert await asyncio.wait_for(reader.read(), PATIENCE_S) == answer
         writer.close()
 
     run(serving, kind, scene)

@@ -24,6 +24,8 @@ from dcompute_sim.brokers.embedded import server
 from dcompute_sim.brokers.embedded.streams import PacketWriter
 from dcompute_sim.brokers.real_broker import BrokerError, BrokerSecurity
 
+from ..conftest import PATIENCE_S
+
 Serving = Callable[..., AbstractAsyncContextManager[BrokerUnderTest]]
 
 
@@ -87,7 +89,7 @@ def test_a_clone_war_has_one_survivor(serving: Serving) -> None:
             clones = await asyncio.gather(*(dial(target, f"clone{n}") for n in range(30)))
             packet = wire.connect("n", will=ClientWill("n/status", b"dead"))
             await asyncio.gather(*(clone.log_in(packet) for clone in clones), return_exceptions=True)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_S):
                 while sum(clone.closed_at_s is None for clone in clones) > 1:
                     await asyncio.sleep(0.01)
             (survivor,) = (clone for clone in clones if clone.closed_at_s is None)

@@ -22,6 +22,8 @@ from dcompute_sim.brokers.mosquitto import MosquittoBroker, configuration, find_
 from dcompute_sim.brokers.real_broker import BrokerError, BrokerMissing, BrokerSecurity, RealBroker
 from dcompute_sim.scenario.broker_limits import AS_IT_COMES, BrokerLimits
 
+from ..conftest import PATIENCE_S
+
 
 def _target(broker: RealBroker, password: str | None = None) -> BrokerUnderTest:
     user = None if password is None else "tester"
@@ -161,7 +163,7 @@ def test_it_ends_when_its_starter_is_killed() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     port = int(ran.stdout.split()[1])
-    deadline_s = time.monotonic() + 10
+    deadline_s = time.monotonic() + PATIENCE_S
     while _accepts(port):
         assert time.monotonic() < deadline_s
         time.sleep(0.01)

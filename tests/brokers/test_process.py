@@ -20,6 +20,8 @@ from dcompute_sim.brokers.conformance.client import Client, connect, dial
 from dcompute_sim.brokers.real_broker import BrokerError, BrokerSecurity
 from dcompute_sim.brokers.serve import KINDS
 
+from ..conftest import PATIENCE_S
+
 
 @asynccontextmanager
 async def running(broker: BrokerProcess) -> AsyncIterator[BrokerUnderTest]:
@@ -194,7 +196,7 @@ def test_the_program_says_where_it_listens_and_ends_on_signals(number: signal.Si
         host, port = json.loads(process.stdout.readline())["listening"]
         with socket.create_connection((host, port)):
             process.send_signal(number)
-            out, err = process.communicate(timeout=10)
+            out, err = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, out) == (0, "")
     assert "ERROR" not in err
     assert "Traceback" not in err
@@ -226,6 +228,6 @@ def test_the_program_ends_with_its_parent() -> None:
 
 def test_the_program_refuses_nonsense() -> None:
     for arguments in (("--port", "70000"), ("--kind", "best"), ("--port", "x")):
-        process = subprocess.run((*SERVE, *arguments), capture_output=True, text=True, timeout=10)
+        process = subprocess.run((*SERVE, *arguments), capture_output=True, text=True, timeout=PATIENCE_S)
         assert process.returncode == 2
         assert arguments[0] in process.stderr

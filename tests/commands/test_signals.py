@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from dcompute_sim.micropython.flash_folder import new_folder, remove_folder
 
+from ..conftest import PATIENCE_S
+
 LONG = """\
 version: 1
 name: long
@@ -37,7 +39,6 @@ lock.acquire()
 """
 # Under `nohup` a closed terminal is ignored, and that is handed down: here it is not.
 RUN = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL); from dcompute.cli import main; main()"
-PATIENCE_S = 60.0
 
 
 @pytest.mark.parametrize(

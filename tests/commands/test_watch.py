@@ -12,6 +12,8 @@ import typer
 from dcompute_sim.commands.rerun import stamps_of, wait_for_change, watch
 from dcompute_sim.yamlfile.include import files_of
 
+from ..conftest import PATIENCE_S
+
 CALM = """\
 version: 1
 name: calm
@@ -114,7 +116,7 @@ def test_the_command_runs_again_and_ends_with_the_last_status(scenario: Path) ->
         while not (line := process.stdout.readline()).startswith("Watching"):
             assert line
         process.send_signal(signal.SIGINT)
-        status = process.wait(10)
+        status = process.wait(PATIENCE_S)
     finally:
         process.kill()
         process.stdout.close()

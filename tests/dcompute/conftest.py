@@ -9,11 +9,11 @@ import asyncio
 import heapq
 import itertools
 import random
-import socket
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 from weakref import WeakKeyDictionary
@@ -34,10 +34,9 @@ from dcompute.master_transport import MasterNodeTransport
 from dcompute.node_transport import ComputeNodeTransport
 from dcompute.parts import LinkOwner, MqttLink, Outgoing, SessionSettings
 
-from ..conftest import free_port
+from ..conftest import PATIENCE_S, free_port
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 15.0  # the machine may be busy; nothing waits this long when it works
 
 _numbers = itertools.count()
 
@@ -74,7 +73,7 @@ class Loop:
         self._thread.start()
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(PATIENCE_S)
 
     def close(self) -> None:
         self.loop.call_soon_threadsafe(self.loop.stop)
@@ -151,6 +150,13 @@ def serve(loop: Loop) -> Iterator[Callable[..., Served]]:
         served.stop()
 
 
+def _listens_or_ended(process: subprocess.Popen[bytes], log: Path) -> bytes:
+    """What it says once all its listeners are open, or it has given up; b"" until then."""
+    ended = process.poll() is not None
+    said = log.read_bytes()
+    return said if ended or b"running" in said else b""
+
+
 @pytest.fixture
 def stock_mosquitto(tmp_path: Path) -> Iterator[Callable[..., int]]:
     """`stock_mosquitto(*lines)`: the port of a mosquitto with the limits of its defaults, but for `lines`."""
@@ -158,21 +164,20 @@ def stock_mosquitto(tmp_path: Path) -> Iterator[Callable[..., int]]:
 
     def start(*lines: str) -> int:
         raise_open_files(16_384)
-        port = free_port()
-        config = tmp_path / f"stock-{port}.conf"
-        others = [line for line in lines if line.startswith("listener")]  # opened in order: ours tells of all
+        others = [line for line in lines if line.startswith("listener")]  # what follows one is for it
         rest = [line for line in lines if line not in others]
-        own = f"listener {port} 127.0.0.1"
-        config.write_text("\n".join([*others, own, "allow_anonymous true", *rest, ""]))
-        log = (tmp_path / f"stock-{port}.log").open("wb")
-        running.append(subprocess.Popen([str(find_mosquitto()), "-c", str(config)], stderr=log))
-
-        def listens() -> bool:
-            with socket.socket() as probe:
-                return probe.connect_ex(("127.0.0.1", port)) == 0
-
-        _eventually(listens)
-        return port
+        for _ in range(5):  # somebody else may take a free port first
+            port = free_port()
+            config, log = tmp_path / f"stock-{port}.conf", tmp_path / f"stock-{port}.log"
+            own = f"listener {port} 127.0.0.1"
+            config.write_text("\n".join([*others, own, "allow_anonymous true", *rest, ""]))
+            with log.open("wb") as output:
+                process = subprocess.Popen([str(find_mosquitto()), "-c", str(config)], stderr=output)
+            running.append(process)
+            said = _eventually(partial(_listens_or_ended, process, log))
+            if b"running" in said:
+                return port
+        raise AssertionError(said.decode())
 
     yield start
     for process in running:
@@ -331,7 +336,7 @@ class Fleet:
         master = TameMaster("127.0.0.1", self.port, **options)
         self._members.append(master)
         if start:
-            assert master.start(), master.last_error
+            assert master.start(timeout_s=PATIENCE_S), master.last_error
         return master
 
     def node(self, name: str = "n", *, start: bool = True, **options: Any) -> ComputeNodeTransport:
@@ -339,7 +344,7 @@ class Fleet:
         node = TameNode("127.0.0.1", self.port, self.id(name), **options)
         self._members.append(node)
         if start:
-            assert node.start(), node.last_error
+            assert node.start(timeout_s=PATIENCE_S), node.last_error
         return node
 
     def probe_client(self, name: str = "probe", topics: Sequence[str] = (), **options: Any) -> ProbeClient:

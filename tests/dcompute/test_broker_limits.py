@@ -13,6 +13,7 @@ from dcompute_sim.brokers.conformance import wire
 
 from dcompute import MasterNodeTransport, events
 
+from ..conftest import PATIENCE_S
 from .conftest import Eventually, Fleet, World
 
 NODES = 3000
@@ -44,7 +45,7 @@ class Crowd:
         for sock in self._sockets:
             waiting.register(sock, selectors.EVENT_READ)
         while waiting.get_map():
-            ready = waiting.select(15)
+            ready = waiting.select(PATIENCE_S)
             assert ready, "the broker does not answer"
             for key, _ in ready:
                 speaks: Any = key.fileobj
@@ -67,9 +68,9 @@ def test_a_master_knows_three_thousand_nodes_and_names_their_deaths(
     master = fleet.master()
     told: list[str] = []
     master.set_dead_nodes_callback(told.extend)
-    eventually(lambda: len(master.get_nodes_by_status("ready")) == NODES, patience_s=30)
+    eventually(lambda: len(master.get_nodes_by_status("ready")) == NODES)
     crowd.die()
-    eventually(lambda: len(told) == NODES, patience_s=30)
+    eventually(lambda: len(told) == NODES)
     assert len(set(told)) == NODES
 
 
@@ -133,7 +134,7 @@ def test_a_retained_task_is_never_obeyed(fleet: Fleet, eventually: Eventually) -
     assert task["id"] == "new"
     assert node.counters()["messages_rejected"] == 1
     node.stop()
-    assert node.start()
+    assert node.start(timeout_s=PATIENCE_S)
     eventually(lambda: node.counters()["messages_rejected"] == 2)
     assert node.counters()["tasks_received"] == 1
 

@@ -17,7 +17,7 @@ from dcompute.master_transport import MasterNodeTransport
 from dcompute.node_transport import ComputeNodeTransport
 from dcompute.security import Tls, tls_context
 
-from ..conftest import Authority
+from ..conftest import PATIENCE_S, Authority
 from .conftest import Eventually, Served
 
 SECRET = "s3cret-pass"
@@ -54,7 +54,7 @@ def connect(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) ->
             options = {"node_id": f"n{len(started)}", "install_signal_handlers": False, **options}
         transport = request.param(host, port, **options)
         started.append(transport)
-        assert transport.start() == (transport.last_error == "")
+        assert transport.start(timeout_s=PATIENCE_S) == (transport.last_error == "")
         parts = [vars(part) for part in vars(transport).values() if hasattr(part, "__dict__")]
         for text in (caplog.text, repr(transport), repr(parts), transport.last_error):
             assert SECRET not in text

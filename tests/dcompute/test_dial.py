@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 
 from dcompute import AsyncioDriver, ComputeNodeTransport, MasterNodeTransport
+from dcompute._net import dial
 from dcompute._net.dial import STAGGER_S, connect
 from dcompute._net.resolve import AddressInfo
 from dcompute.drivers import Address
 
-from ..conftest import free_port
+from ..conftest import PATIENCE_S, free_port
 from .conftest import Eventually, Served
 
 
@@ -52,7 +53,7 @@ def tcp(port: int, host: str = "127.0.0.1") -> AddressInfo:
 
 def timed_connect(*addresses: AddressInfo) -> tuple[int, float]:
     began_s = time.monotonic()
-    sock = asyncio.run(connect(addresses))
+    sock = asyncio.run(asyncio.wait_for(connect(addresses), PATIENCE_S))
     with sock:
         return sock.getpeername()[1], time.monotonic() - began_s
 
@@ -60,21 +61,31 @@ def timed_connect(*addresses: AddressInfo) -> tuple[int, float]:
 def test_a_silent_address_costs_a_moment_only(silent: int, listening: int) -> None:
     port, took_s = timed_connect(tcp(silent), tcp(listening))
     assert port == listening
-    assert STAGGER_S / 2 < took_s < 8 * STAGGER_S
+    assert took_s > STAGGER_S / 2
 
 
-def test_one_that_refuses_costs_nothing(listening: int) -> None:
-    port, took_s = timed_connect(tcp(free_port()), tcp(free_port()), tcp(listening))
+def test_one_that_refuses_costs_nothing(listening: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dial, "STAGGER_S", 2 * PATIENCE_S)
+    port, _ = timed_connect(tcp(free_port()), tcp(free_port()), tcp(listening))
     assert port == listening
-    assert took_s < STAGGER_S
 
 
-def test_families_alternate(listening: int) -> None:
+def test_families_alternate(listening: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three dead addresses of one family must not hold up the other."""
+    tried: list[str] = []
+    really = asyncio.SelectorEventLoop.sock_connect
+
+    async def sock_connect(loop: Any, sock: socket.socket, address: Any) -> None:
+        tried.append(address[0])
+        if ":" in address[0]:
+            await asyncio.sleep(2 * PATIENCE_S)
+        await really(loop, sock, address)
+
+    monkeypatch.setattr(asyncio.SelectorEventLoop, "sock_connect", sock_connect, raising=False)
     dead = [tcp(1, f"100::{number}") for number in range(1, 4)]
-    port, took_s = timed_connect(*dead, tcp(listening))
+    port, _ = timed_connect(*dead, tcp(listening))
     assert port == listening
-    assert took_s < 3 * STAGGER_S
+    assert tried[:2] == ["100::1", "127.0.0.1"]
 
 
 def test_of_all_failures_the_most_telling_is_raised() -> None:
@@ -139,7 +150,7 @@ def test_dns_that_hangs_for_some_does_not_hang_others(
 
     def getaddrinfo(host: Any, port: Any, **options: Any) -> Any:
         if str(host).endswith(".hangs") and not options.get("flags"):
-            go.wait(30)
+            go.wait(2 * PATIENCE_S)
         return real("127.0.0.1" if host == "works" else host, port, **options)
 
     monkeypatch.setattr("socket.getaddrinfo", getaddrinfo)
@@ -147,10 +158,8 @@ def test_dns_that_hangs_for_some_does_not_hang_others(
     try:
         for master in hanging:
             master.start(timeout_s=0)
-        began_s = time.monotonic()
         with MasterNodeTransport("works", mosquitto.port) as master:
             assert master.is_connected(), master.last_error
-        assert time.monotonic() - began_s < 5
     finally:
         for master in hanging:
             master.kill()
@@ -167,7 +176,7 @@ def test_many_who_ask_for_one_name_share_a_thread(
     def getaddrinfo(host: Any, port: Any, **options: Any) -> Any:
         if host == "shared.test" and not options.get("flags"):
             asked.append(host)
-            go.wait(10)
+            go.wait(2 * PATIENCE_S)
             return [tcp(mosquitto.port)]
         return real(host, port, **options)
 
@@ -182,7 +191,7 @@ def test_many_who_ask_for_one_name_share_a_thread(
         driver.call_later(0.05, begun.set)
 
     driver.call_on_loop(later)
-    assert begun.wait(10)
+    assert begun.wait(PATIENCE_S)
     go.set()
     eventually(lambda: all(master.is_connected() for master in masters))
     assert len(asked) == 1
@@ -194,17 +203,15 @@ def test_a_name_that_hangs_does_not_keep_the_program_from_ending() -> None:
     program = """
 import socket, time
 real = socket.getaddrinfo
-socket.getaddrinfo = lambda *a, **k: real(*a, **k) if k.get("flags") else time.sleep(60)
+socket.getaddrinfo = lambda *a, **k: real(*a, **k) if k.get("flags") else time.sleep(3600)
 from dcompute import MasterNodeTransport
 master = MasterNodeTransport("hangs.test")
 print(master.start(timeout_s=0.2))
 """
-    began_s = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=50, check=True
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE_S, check=True
     )
     assert done.stdout == "False\n"
-    assert time.monotonic() - began_s < 20
 
 
 def test_a_node_without_a_broker_says_so_in_words() -> None:

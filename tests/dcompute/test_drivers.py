@@ -10,6 +10,7 @@ import pytest
 
 from dcompute.asyncio_driver import AsyncioDriver
 
+from ..conftest import PATIENCE_S
 from .conftest import Eventually
 
 
@@ -26,13 +27,13 @@ def test_callbacks_come_in_order_on_one_thread_that_may_block(
     go = threading.Event()
 
     def callback(number: int) -> None:
-        go.wait(10)
+        go.wait(2 * PATIENCE_S)
         threads.add(threading.get_ident())
         got.append(number)
 
     for number in range(100):
         driver.call_on_loop(lambda number=number: driver.deliver(lambda: callback(number)))  # type: ignore[misc]
-    assert driver.wait(lambda done: done(), 10), "the loop goes on"
+    assert driver.wait(lambda done: done(), PATIENCE_S), "the loop goes on"
     assert got == []
     go.set()
     eventually(lambda: got == list(range(100)))
@@ -49,11 +50,11 @@ def test_on_the_loop_calls_run_at_once_and_waiting_does_not_block(driver: Asynci
     def on_loop(done: Any) -> None:
         driver.call_on_loop(lambda: said.append("at once"))
         said.append("after")
-        assert driver.wait(lambda inner: inner(), 10)
-        assert not driver.wait(lambda inner: None, 10)
+        assert driver.wait(lambda inner: inner(), PATIENCE_S)
+        assert not driver.wait(lambda inner: None, PATIENCE_S)
         done()
 
-    assert driver.wait(on_loop, 5)
+    assert driver.wait(on_loop, PATIENCE_S)
     assert said == ["at once", "after"]
 
 
@@ -64,7 +65,7 @@ def test_a_cancelled_timer_does_nothing(driver: AsyncioDriver) -> None:
         driver.call_later(0.001, lambda: said.append("cancelled")).cancel()
         driver.call_later(0.002, done)
 
-    assert driver.wait(on_loop, 5)
+    assert driver.wait(on_loop, PATIENCE_S)
     assert said == []
 
 

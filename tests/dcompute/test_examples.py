@@ -14,6 +14,7 @@ import pytest
 
 import dcompute
 
+from ..conftest import PATIENCE_S
 from .conftest import Eventually, Fleet, Served
 
 MASTER = """
@@ -137,12 +138,12 @@ def test_they_find_each_other_and_end_cleanly(
     eventually(lambda: f"Dead nodes: ['{dead}']\n" in said.read_text())
     eventually(lambda: run.loops(second) and run.loops(master))
     second.send_signal(signal.SIGINT)
-    assert second.wait(15) == 0
+    assert second.wait(PATIENCE_S) == 0
     assert second_said.read_text() == ""
     (offline,) = eventually(lambda: watcher.get_nodes_by_status("offline"))
     eventually(lambda: f"Dead nodes: ['{offline['node_id']}']\n" in said.read_text())
     master.send_signal(signal.SIGINT)
-    assert master.wait(15) == 0
+    assert master.wait(PATIENCE_S) == 0
     lines = said.read_text().splitlines()
     assert lines.pop() == "Master stopped"
     assert all(line.startswith("Dead nodes: ['") for line in lines)
@@ -160,7 +161,7 @@ def test_a_node_id_is_the_same_at_the_next_start(
         ids.append(info["node_id"])
         eventually(lambda node=node: run.loops(node))
         node.send_signal(signal.SIGTERM)
-        assert node.wait(15) == -signal.SIGTERM, life
+        assert node.wait(PATIENCE_S) == -signal.SIGTERM, life
         eventually(lambda: watcher.get_nodes_by_status("offline"))
     assert ids[0] == ids[1]
 

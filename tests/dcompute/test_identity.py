@@ -13,6 +13,7 @@ from dcompute._node.identity import default_node_id, fingerprint
 from dcompute._node.rivals import Rivals
 from dcompute.node_names import MAX_ID_CHARS, check_node_id
 
+from ..conftest import PATIENCE_S
 from .conftest import Eventually, Fleet, TameLink
 
 PROGRAM = "from dcompute._node.identity import default_node_id as new; print(new(), flush=True); input()"
@@ -35,9 +36,9 @@ def test_processes_have_different_ids_and_a_freed_one_is_taken_again() -> None:
     try:
         assert first[1] != second[1]
         first[0].kill()  # however it ends
-        first[0].wait(10)
+        first[0].wait(PATIENCE_S)
         third = start()
-        third[0].communicate("\n", timeout=10)
+        third[0].communicate("\n", timeout=PATIENCE_S)
         assert third[1] != second[1]
     finally:
         for process, _ in (first, second):
@@ -52,11 +53,11 @@ def test_no_folder_is_needed_nor_touched(tmp_path: Path) -> None:
     for slot in range(8):
         (prepared / str(slot)).symlink_to(tmp_path / "precious")
     process, node_id = start(TMPDIR=str(tmp_path), HOME="/nowhere")
-    process.communicate("\n", timeout=10)
+    process.communicate("\n", timeout=PATIENCE_S)
     assert check_node_id(node_id)
     assert (tmp_path / "precious").read_text() == "of another user"
     process, _ = start(TMPDIR="/nowhere", HOME="/nowhere")
-    process.communicate("\n", timeout=10)
+    process.communicate("\n", timeout=PATIENCE_S)
     assert process.returncode == 0
 
 
@@ -78,11 +79,13 @@ def test_a_process_in_other_namespaces_has_another_id() -> None:
     """As two containers of one machine that were given one host name."""
     unshare = ["unshare", "--fork", "--pid", "--net", "--mount-proc", sys.executable, "-c", PROGRAM]
     try:
-        done = subprocess.run(unshare, input="\n", capture_output=True, text=True, timeout=20, check=True)
+        done = subprocess.run(
+            unshare, input="\n", capture_output=True, text=True, timeout=PATIENCE_S, check=True
+        )
     except (OSError, subprocess.CalledProcessError) as error:
         pytest.skip(f"this machine gives no namespaces: {error}")
     process, ours = start()
-    process.communicate("\n", timeout=10)
+    process.communicate("\n", timeout=PATIENCE_S)
     assert done.stdout.strip().split("-")[-2] != ours.split("-")[-2]
 
 

@@ -17,6 +17,7 @@ from dcompute.executor.map_results import MapResults
 from dcompute.executor.model import Outcome, Settled, Task
 from dcompute.executor.room import Room
 
+from ..conftest import PATIENCE_S
 from .conftest import Eventually, World
 
 
@@ -107,7 +108,7 @@ def test_there_is_room_for_what_is_more_urgent_only() -> None:
         room.leave(5)
     assert not entered.is_set(), "those above count"
     room.leave(9, 1)
-    assert entered.wait(10)
+    assert entered.wait(PATIENCE_S)
 
 
 def test_a_large_fleet_is_not_starved_and_more_than_ever_fits_goes_alone() -> None:
@@ -125,7 +126,7 @@ def test_who_waits_is_let_in_at_the_end(eventually: Eventually) -> None:
     thread = threading.Thread(target=room.enter, args=(5, 1), daemon=True)
     thread.start()
     room.open()
-    thread.join(10)
+    thread.join(PATIENCE_S)
     assert not thread.is_alive()
 
 

@@ -15,12 +15,13 @@ from dcompute.executor.queue_state import QueueState, decode_queue, encode_queue
 from dcompute.metrics import address_of, serve_metrics
 from dcompute.node_core import Rejected
 
+from ..conftest import PATIENCE_S
 from .conftest import Fleet
 
 
 def read(port: int) -> dict[str, float]:
     """The samples that are served, but for those of the library itself."""
-    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE_S) as answer:
         lines = answer.read().decode().splitlines()
     return {
         name: float(value) for name, _, value in (line.rpartition(" ") for line in lines) if name[:1] != "#"
@@ -36,7 +37,7 @@ def test_an_executor_a_node_and_a_master_are_counted(
     where = {"broker_port": mosquitto.port, "namespace": fleet.namespace, "name": "me"}
     with FleetExecutor(**where) as executor, serve_metrics(0, executor, node, master) as port:
         list(executor.map("f", range(5)))
-        assert executor.submit("f", "no number").exception(10) is not None
+        assert executor.submit("f", "no number").exception(PATIENCE_S) is not None
         eventually(lambda: read(port)['dcompute_executor_done_total{executor="me"}'] == 6)
         found = read(port)
         assert found['dcompute_executor_failed_total{executor="me"}'] == 1

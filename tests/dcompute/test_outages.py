@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from dcompute import FleetExecutor, JournalError
+from dcompute.events import DeathReported, MasterEvent
 from dcompute.master_transport import MasterNodeTransport
 
+from ..conftest import PATIENCE_S
 from .conftest import Eventually, Fleet, Served, TameLink
 
 LIVENESS_S = 1.5
@@ -103,8 +105,8 @@ def test_a_master_killed_and_restarted_knows_what_happened_meanwhile(
     joined = fleet.node("joined")
     second = fleet.master(client_id=fleet.id("master"), start=False)
     told_second = watched(second)
-    assert second.start()
-    eventually(lambda: len(second.get_node_info()) == 4, 2.0)
+    assert second.start(timeout_s=PATIENCE_S)
+    eventually(lambda: len(second.get_node_info()) == 4)
     expected = {dying: "dead", leaving: "offline", steady: "ready", joined: "ready"}
     for node, status in expected.items():
         eventually(lambda node=node, status=status: status_of(second, node.node_id) == status)
@@ -259,12 +261,14 @@ def test_a_silent_node_is_dead_by_the_brokers_keepalive(
     embedded: Served, new_fleet: Callable[[int], Fleet], eventually: Eventually
 ) -> None:
     fleet = new_fleet(embedded.port)
-    master = fleet.master()
+    said: list[MasterEvent] = []
+    master = fleet.master(observer=said.append)
     told = watched(master)
     node = fleet.node(keepalive=1)
     eventually(lambda: status_of(master, node.node_id) == "ready")
     TameLink.of(node).pings = False  # it no longer pings, as a program that hangs
-    eventually(lambda: told == [node.node_id], 4.0)
+    eventually(lambda: told == [node.node_id])
+    assert [event.cause for event in said if isinstance(event, DeathReported)] == ["will"]
 
 
 def test_an_idle_node_stays_alive(
@@ -273,10 +277,10 @@ def test_an_idle_node_stays_alive(
     fleet = new_fleet(embedded.port)
     master = fleet.master()
     told = watched(master)
-    node, reference = fleet.node(keepalive=1), fleet.node("reference", keepalive=1)
+    node, reference = (fleet.node(name, keepalive=2) for name in ("n", "reference"))
     eventually(lambda: len(master.get_nodes_by_status()) == 2)
     TameLink.of(reference).pings = False
-    eventually(lambda: told == [reference.node_id], 4.0)
+    eventually(lambda: told == [reference.node_id])
     assert node.is_connected()
     assert node.counters()["connections"] == 1
     assert status_of(master, node.node_id) == "ready"
@@ -290,7 +294,7 @@ def test_a_stopped_master_judges_nobody(fleet: Fleet, eventually: Eventually) ->
     node = fleet.node()
     eventually(lambda: status_of(clock, node.node_id) == "ready")
     TameLink.of(node).answers = False
-    assert master.start()
+    assert master.start(timeout_s=PATIENCE_S)
     eventually(lambda: status_of(master, node.node_id) == "ready")
     master.stop()
     node.kill()
@@ -315,7 +319,7 @@ def test_a_death_that_neither_master_nor_broker_was_there_for_is_named_by_the_ne
     with pytest.raises(JournalError, match="another process has it open"):
         MasterNodeTransport(journal=journals[0])
     with FleetExecutor(journal=journals[1], **where) as executor:
-        executor.wait_for_nodes(2, timeout=10)
+        executor.wait_for_nodes(2, timeout=PATIENCE_S)
         eventually(lambda: len(master.get_nodes_by_status("ready")) == 2)
     master.kill()
     broker.pause(keep_memory=False)

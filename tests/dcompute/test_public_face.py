@@ -15,6 +15,7 @@ from dcompute_sim.production_events import of_master, of_node
 import dcompute
 from dcompute import ComputeNodeTransport, MasterNodeTransport, NodeResult, events
 
+from ..conftest import PATIENCE_S
 from .conftest import Eventually, Fleet
 
 
@@ -132,7 +133,7 @@ def test_what_the_callback_raises_on_is_kept_in_order(
     go = threading.Event()
 
     def callback(results: list[NodeResult]) -> None:
-        go.wait(10)
+        go.wait(2 * PATIENCE_S)
         raise RuntimeError("no disk")
 
     master.set_results_callback(callback)
@@ -151,6 +152,7 @@ def test_what_the_callback_raises_on_is_kept_in_order(
 def test_a_node_stops_by_either_name(fleet: Fleet, eventually: Eventually, name: str) -> None:
     node = fleet.node()
     watcher = fleet.probe_client("watcher", [f"{node.node_id}/status"])
+    eventually(lambda: watcher.got)
     getattr(node, name)()
     eventually(lambda: json.loads(watcher.got[-1][1])["status"] == "offline")
     assert not node.is_connected()

@@ -15,6 +15,7 @@ from dcompute_sim.brokers.conformance.wire import PacketKind
 from dcompute.master_transport import MasterNodeTransport
 from dcompute.node_transport import ComputeNodeTransport
 
+from ..conftest import PATIENCE_S
 from .conftest import World
 
 INIT = b'{"task_info": {"command": "init"}}'
@@ -148,6 +149,15 @@ def test_a_master_that_ended_declares_nobody_dead(world: World, end: str) -> Non
     assert told == ["n"], "with a broker again it does"
 
 
+def test_nodes_that_were_there_before_are_known_at_once(world: World) -> None:
+    master = MasterNodeTransport(driver=world)
+    broker = up(world, master)
+    for number in range(20):
+        status = b'{"node_id": "n%d", "status": "ready", "inc": "a.1"}' % number
+        broker.say(wire.publish(f"n{number}/status", status, qos=1, packet_id=number + 1, retain=True))
+    assert len(master.get_nodes_by_status("ready")) == 20, "no time has passed"
+
+
 def test_a_silent_node_is_declared_dead_for_everybody(world: World) -> None:
     master = MasterNodeTransport(driver=world, liveness_s=10)
     told: list[str] = []
@@ -175,8 +185,10 @@ for life in range(5):
     for number in range(5000):
         node = f"n-{number}"
         memory.note(node, {**info, "node_id": node, "inc": f"{life}.1"})
-    threading.Timer(0.002, memory.close).start()
+    closing = threading.Timer(0.002, memory.close)
+    closing.start()
     memory.write()
+    closing.join()
     memory.close()
 memory.open()
 memory.write()  # what was noted when it was closed first
@@ -187,5 +199,5 @@ print(sorted({info["inc"] for info in memory.infos()}), len(memory.infos()))
 def test_a_masters_file_is_closed_by_one_thread_while_another_writes(tmp_path: Path) -> None:
     """In a process of its own: without a lock the interpreter itself crashed, within Python's sqlite3."""
     command = [sys.executable, "-c", CLOSED_WHILE_WRITING, str(tmp_path / "beliefs.db")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert (done.returncode, done.stdout) == (0, "['4.1'] 5000\n"), done.stderr

@@ -25,6 +25,7 @@ from dcompute.node_transport import ComputeNodeTransport
 from dcompute.parts import Outgoing
 from dcompute.protocol import HEARD_S
 
+from ..conftest import PATIENCE_S
 from .conftest import Eventually, Loop, ProbeClient, Served, World
 
 MESSAGES = int(os.environ.get("DCOMPUTE_ROGUE_MESSAGES", "500"))
@@ -93,7 +94,7 @@ def test_a_rogue_node_changes_nothing_of_another(guarded: Served, eventually: Ev
         password=PASSWORD,
         install_signal_handlers=False,
     )
-    assert node.start(), node.last_error
+    assert node.start(timeout_s=PATIENCE_S), node.last_error
     master = MasterNodeTransport("127.0.0.1", guarded.port, username="boss", password=PASSWORD)
     other = MasterNodeTransport("127.0.0.1", guarded.port, username="boss-2", password=PASSWORD)
     deaths: list[str] = []
@@ -101,8 +102,8 @@ def test_a_rogue_node_changes_nothing_of_another(guarded: Served, eventually: Ev
     fleet = FleetExecutor("127.0.0.1", guarded.port, username="work", password=PASSWORD, name="work")
     rogue = ProbeClient(guarded.port, "rogue", ["rogue"], login=("rogue", PASSWORD))
     try:
-        assert master.start(), master.last_error
-        assert other.start(), other.last_error
+        assert master.start(timeout_s=PATIENCE_S), master.last_error
+        assert other.start(timeout_s=PATIENCE_S), other.last_error
         eventually(lambda: len(master.get_nodes_by_status("ready")) == 1)
         before = master.get_node_info("victim")
         sent = master.send_task("victim", {"id": "t-1", "function": "f"})
@@ -127,10 +128,10 @@ def test_a_rogue_node_changes_nothing_of_another(guarded: Served, eventually: Ev
         node.send_result("genuine", "t-2")
         eventually(lambda: master.get_results().get("victim"))
         assert [record["result"] for record in master.get_results()["victim"]] == ["genuine"]
-        assert promised.result(10) == "genuine"
+        assert promised.result(PATIENCE_S) == "genuine"
         late = MasterNodeTransport("127.0.0.1", guarded.port, username="boss-2", password=PASSWORD)
         other.stop()
-        assert late.start(), late.last_error  # reads what is retained
+        assert late.start(timeout_s=PATIENCE_S), late.last_error  # reads what is retained
         eventually(lambda: {"victim", "rogue"} <= {info["node_id"] for info in late.get_node_info()})
         assert {info["node_id"] for info in late.get_node_info()} == {"victim", "rogue"}
         late.kill()
@@ -150,8 +151,8 @@ def test_a_rogue_throws_nobody_out_and_dies_for_nobody(guarded: Served, eventual
     deaths: list[str] = []
     master.set_dead_nodes_callback(deaths.extend)
     try:
-        assert node.start(), node.last_error
-        assert master.start(), master.last_error
+        assert node.start(timeout_s=PATIENCE_S), node.last_error
+        assert master.start(timeout_s=PATIENCE_S), master.last_error
         eventually(lambda: master.get_nodes_by_status("ready"))
         inc = node.inc
         for client_id in ("victim", "boss", "master-1"):

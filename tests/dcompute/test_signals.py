@@ -16,6 +16,7 @@ import pytest
 
 from dcompute._node.signals import ShutdownSignals, SignalSafeLock
 
+from ..conftest import PATIENCE_S
 from .conftest import Eventually, Fleet, Served
 
 HEAD = """
@@ -55,12 +56,12 @@ class Program:
         )
         assert self.process.stdout is not None
         if self.process.stdout.readline() != "ready\n":
-            pytest.fail(self.process.communicate(timeout=15)[1])
+            pytest.fail(self.process.communicate(timeout=PATIENCE_S)[1])
 
     def signal(self, signum: int) -> tuple[int, str]:
         """Exit status and what it printed after `ready`."""
         self.process.send_signal(signum)
-        out, self.errors = self.process.communicate(timeout=15)
+        out, self.errors = self.process.communicate(timeout=PATIENCE_S)
         return self.process.returncode, out
 
     def last_status(self, name: str, expected: str) -> None:
@@ -247,13 +248,13 @@ def test_a_signal_under_the_lock_waits_for_its_release(handled: list[str]) -> No
     def hold() -> None:
         with lock:
             holding.set()
-            release.wait(10)
+            release.wait(2 * PATIENCE_S)
 
     thread = threading.Thread(target=hold)
     thread.start()
-    holding.wait(10)
+    holding.wait(PATIENCE_S)
     signal.raise_signal(signal.SIGTERM)
     assert handled[2:] == ["shutdown", "outermost"], "another thread will release it: no reason to wait"
     release.set()
-    thread.join(10)
+    thread.join(PATIENCE_S)
     signals.remove()

@@ -225,7 +225,7 @@ def test_a_task_is_answered_to_its_sender_and_the_others_are_done(
     master, node = fleet.master(observer=told.append), fleet.node()
     eventually(lambda: master.get_nodes_by_status("ready"))
     ids = [master.send_task(node.node_id, {"n": n, "fill": BIG if n == 3 else ""}) for n in range(10)]
-    eventually(lambda: node.counters()["tasks_waiting"] == 9, patience_s=30)  # before: nobody to hear results
+    eventually(lambda: node.counters()["tasks_waiting"] == 9)  # before: nobody to hear results
 
     def done() -> list[int]:
         while (task := node.get_task()) is not None:
@@ -266,9 +266,7 @@ def test_in_place_of_a_result_an_error_arrives(
     master, node = fleet.master(), fleet.node(observer=told.append)
     for n in range(10):
         node.send_result(BIG if n == 3 else n, f"t{n}")
-    records = eventually(
-        lambda: len(found := master.get_results().get(node.node_id, ())) == 10 and found, patience_s=30
-    )
+    records = eventually(lambda: len(found := master.get_results().get(node.node_id, ())) == 10 and found)
     by_task = {record["task_id"]: record["result"] for record in records}
     assert "cannot be sent" in by_task.pop("t3")["error"]
     assert by_task == {f"t{n}": n for n in range(10) if n != 3}
@@ -287,5 +285,5 @@ def test_a_status_is_set_aside_and_results_go_on(
     node = fleet.node(capabilities={"fill": BIG[:12_000]}, start=False)
     node.start(timeout_s=0)
     node.send_result("small", "t")
-    eventually(lambda: master.get_results().get(node.node_id), patience_s=30)
+    eventually(lambda: master.get_results().get(node.node_id))
     assert f"{node.node_id}: set aside a message of" in caplog.text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from dcompute.master_transport import Backlogged, DeadNode, MasterNodeTransport, UnknownNode
 from dcompute.node_transport import ComputeNodeTransport
 
+from ..conftest import PATIENCE_S
 from .conftest import Eventually, Fleet, TameLink
 
 
@@ -42,11 +44,12 @@ def test_a_task_goes_there_and_its_result_comes_back(fleet: Fleet, eventually: E
     task = take(node, eventually)
     assert task == {**data, "priority": 7, "id": task_id, "attempt": 1}
     assert node.get_task() is None
+    began_s = time.time()
     node.send_result({"sum": 3}, task_id)
     (record,) = eventually(lambda: master.get_results(node.node_id)).pop(node.node_id)
     assert record["result"] == {"sum": 3}
     assert (record["task_id"], record["attempt"], record["inc"]) == (task_id, 1, node.inc)
-    assert abs(record["timestamp"] - record["received_at"]) < 5
+    assert began_s - 1 <= record["timestamp"] <= record["received_at"] <= time.time()
 
 
 def test_tasks_come_by_priority_then_in_order(fleet: Fleet, eventually: Eventually) -> None:
@@ -153,7 +156,7 @@ def test_disposable_results_are_each_collected_once_by_any_number_of_threads(
     for number in range(400):
         node.send_result(number)
     for thread in threads:
-        thread.join(20)
+        thread.join(PATIENCE_S)
     assert sorted(collected) == list(range(400))
 
 
@@ -221,15 +224,15 @@ def test_statuses_of_many_threads_leave_the_last_one(fleet: Fleet, eventually: E
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(PATIENCE_S)
     node.publish_status("done with it")
     eventually(lambda: status_of(master, node.node_id) == "done with it")
 
 
-def test_nodes_that_were_there_before_are_known_within_a_second(fleet: Fleet, eventually: Eventually) -> None:
+def test_nodes_that_were_there_before_are_known(fleet: Fleet, eventually: Eventually) -> None:
     nodes = [fleet.node(f"n{number}") for number in range(20)]
     master = fleet.master()
-    eventually(lambda: len(master.get_nodes_by_status("ready")) == len(nodes), 1.0)
+    eventually(lambda: len(master.get_nodes_by_status("ready")) == len(nodes))
     assert {info["inc"] for info in master.get_nodes_by_status()} == {node.inc for node in nodes}
 
 
@@ -480,7 +483,7 @@ def test_offline_is_the_last_word(fleet: Fleet, eventually: Eventually) -> None:
     asker.publish(fleet.topic(node.node_id), b'{"task_info": {"command": "init"}}')
     node.stop()
     stop.set()
-    worker.join(10)
+    worker.join(PATIENCE_S)
     eventually(lambda: json.loads(watcher.got[-1][1])["status"] == "offline")
     assert node.status == "offline"
     late = fleet.probe_client("late", [f"{node.node_id}/status"])
@@ -493,7 +496,7 @@ def test_a_node_that_left_can_start_again(fleet: Fleet, eventually: Eventually) 
     first = node.inc
     node.stop()
     eventually(lambda: status_of(master, node.node_id) == "offline")
-    assert node.start()
+    assert node.start(timeout_s=PATIENCE_S)
     eventually(lambda: status_of(master, node.node_id) == "ready")
     assert node.inc != first
 

@@ -21,6 +21,7 @@ from dcompute.master_transport import MasterNodeTransport
 from dcompute.node_transport import ComputeNodeTransport
 from dcompute.node_wire import MAX_DEPTH, check_json, encode
 
+from ..conftest import PATIENCE_S
 from .conftest import Eventually, Fleet, Served
 
 
@@ -109,10 +110,10 @@ def test_what_comes_out_has_no_methods_of_the_users() -> None:
     ids=["endless", "long list", "long text", "long number", "key", "mapping", "bytes"],
 )
 def test_what_no_message_can_carry_is_refused_before_it_is_copied(value: Any, said: str) -> None:
-    began_s = time.monotonic()
+    began_s = time.thread_time()
     with pytest.raises(ValueError, match=said):
         plain(value)
-    assert time.monotonic() - began_s < 2, "bounded first"
+    assert time.thread_time() - began_s < 2, "bounded first"
 
 
 def test_nesting_is_bounded() -> None:
@@ -162,18 +163,18 @@ def test_a_value_whose_methods_block_holds_up_nobody_else(pair: Pair, eventually
     class Slow(dict[str, Any]):
         def items(self) -> Any:
             inside.set()
-            go.wait(20)
+            go.wait(2 * PATIENCE_S)
             return super().items()
 
     sender = threading.Thread(target=lambda: node.send_result(Slow(a=1), "slow"))
     sender.start()
-    inside.wait(10)
+    inside.wait(PATIENCE_S)
     task = master.send_task(node.node_id, {})
     assert eventually(node.get_task)["id"] == task
     node.send_result("quick", task)
     eventually(lambda: results(master).get(task) == "quick")
     go.set()
-    sender.join(10)
+    sender.join(PATIENCE_S)
     eventually(lambda: results(master).get("slow") == {"a": 1})
 
 
@@ -184,15 +185,15 @@ def test_a_task_is_copied_before_the_master_is_locked(pair: Pair, eventually: Ev
     class Slow(dict[str, Any]):
         def items(self) -> Any:
             inside.set()
-            go.wait(20)
+            go.wait(2 * PATIENCE_S)
             return super().items()
 
     sender = threading.Thread(target=lambda: master.send_task(node.node_id, {"deep": Slow(a=1)}))
     sender.start()
-    inside.wait(10)
+    inside.wait(PATIENCE_S)
     assert master.get_nodes_by_status("ready")
     go.set()
-    sender.join(10)
+    sender.join(PATIENCE_S)
     assert eventually(node.get_task)["deep"] == {"a": 1}
 
 
@@ -248,13 +249,13 @@ def test_a_blocking_callback_stops_no_worker(pair: Pair, fleet: Fleet, eventuall
 
     def blocks(_ids: list[str]) -> None:
         blocked.set()
-        go.wait(30)
+        go.wait(2 * PATIENCE_S)
 
     other_master, dying = fleet.master(), fleet.node("dying")
     other_master.set_dead_nodes_callback(blocks)
     eventually(lambda: other_master.get_nodes_by_status("ready"))
     dying.kill()
-    assert blocked.wait(15)
+    assert blocked.wait(PATIENCE_S)
     try:
         Worker(node, lambda task: task["n"])
         ids = [master.send_task(node.node_id, {"n": n}) for n in range(3)]
@@ -297,5 +298,5 @@ def test_a_handler_that_holds_the_gil_is_a_dead_node_for_that_time_and_no_zombie
 
     Worker(node, handler)
     ids = [master.send_task(node.node_id, {"n": n}) for n in range(2)]
-    eventually(lambda: results(master) == dict.fromkeys(ids, "held"), patience_s=30)
+    eventually(lambda: results(master) == dict.fromkeys(ids, "held"))
     eventually(lambda: master.get_nodes_by_status("ready"))

@@ -18,6 +18,7 @@ from dcompute.master_transport import MasterNodeTransport
 from dcompute.node_transport import ComputeNodeTransport
 from dcompute.worker import Worker, load_handler
 
+from ..conftest import PATIENCE_S
 from .conftest import Eventually, Fleet, Served
 
 HANDLERS = """
@@ -57,7 +58,7 @@ def test_results_in_order_and_busy_while_there_is_work(pair: Pair, eventually: E
     threads = set()
 
     def handler(task: dict[str, Any]) -> int:
-        go.wait(10)
+        go.wait(2 * PATIENCE_S)
         threads.add(threading.current_thread())
         return int(task["n"]) ** 2
 
@@ -147,7 +148,7 @@ def test_stop_finishes_the_task_at_work_and_leaves_the_others(pair: Pair, eventu
 
     def handler(task: dict[str, Any]) -> str:
         begun.set()
-        go.wait(10)
+        go.wait(2 * PATIENCE_S)
         return "done"
 
     worker = Worker(node, handler)
@@ -156,13 +157,13 @@ def test_stop_finishes_the_task_at_work_and_leaves_the_others(pair: Pair, eventu
     for _ in range(3):
         master.send_task(node.node_id, {})
     eventually(lambda: node.counters()["tasks_received"] == 3)
-    begun.wait(10)
+    begun.wait(PATIENCE_S)
     stopping = threading.Thread(target=worker.stop)
     stopping.start()
     eventually(lambda: worker.is_stopping)
     go.set()
     for thread in (stopping, running):
-        thread.join(10)
+        thread.join(PATIENCE_S)
         assert not thread.is_alive()
     eventually(lambda: results(master) == ["done"])
     eventually(lambda: master.get_nodes_by_status("ready"))
@@ -214,7 +215,7 @@ def test_dcompute_node_runs_a_handler(
         master.send_task(fleet.id("cli"), {"n": 21})
         eventually(lambda: results(master) == [42])
         process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=15)
+        out, _ = process.communicate(timeout=PATIENCE_S)
         assert (process.returncode, out) == (130, f"node {fleet.id('cli')} is offline\n")
         eventually(lambda: master.get_nodes_by_status("offline"))
     finally:
@@ -236,7 +237,7 @@ def test_ctrl_c_ends_it_in_the_midst_of_long_work(
         master.send_task(fleet.id("cli"), {})
         eventually(lambda: master.get_nodes_by_status("busy"))
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=10)
+        process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 130
         eventually(lambda: master.get_nodes_by_status("offline"))
     finally:
@@ -261,7 +262,7 @@ def test_ctrl_c_ends_it_in_the_midst_of_long_work(
 )
 def test_dcompute_node_says_what_is_wrong(folder: Path, arguments: tuple[str, ...], said: str) -> None:
     process = command(folder, "node", *arguments)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 2
     assert said in errors
     assert "Traceback" not in errors

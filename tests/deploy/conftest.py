@@ -25,9 +25,9 @@ from typer.testing import CliRunner
 
 from dcompute.master_transport import MasterNodeTransport
 
+from ..conftest import PATIENCE_S
 from .boots import Boots
 
-PATIENCE_S = 30.0  # the machine may be busy; nothing waits this long when it works
 AIR: dict[str, Any] = {
     "scan_ms": 1,
     "join_ms": 1,

@@ -15,6 +15,7 @@ from dcompute_sim.deploy.ready_watch import Watchers
 
 from dcompute.master_transport import MasterNodeTransport
 
+from ..conftest import PATIENCE_S
 from .conftest import Command, Desk
 
 OWN_TASKS = "def handle(task):\n    return 'mine'\n"
@@ -24,7 +25,7 @@ OWN_MAIN = "print('an older program')\n"
 def answer_of(port: int, node_id: str) -> Any:
     """What a node makes of a task."""
     with MasterNodeTransport("127.0.0.1", port) as master:
-        give_up = time.monotonic() + 30
+        give_up = time.monotonic() + PATIENCE_S
         while node_id not in [info["node_id"] for info in master.get_nodes_by_status("ready")]:
             assert time.monotonic() < give_up
             time.sleep(0.01)
@@ -38,7 +39,7 @@ def answer_of(port: int, node_id: str) -> Any:
 def life_of(port: int, node_id: str) -> str:
     """What all incarnations of a node since its last reset share."""
     with MasterNodeTransport("127.0.0.1", port) as master:
-        give_up = time.monotonic() + 30
+        give_up = time.monotonic() + PATIENCE_S
         while not isinstance(info := master.get_node_info(node_id), dict) or not info["inc"]:
             assert time.monotonic() < give_up
             time.sleep(0.01)

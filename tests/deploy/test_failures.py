@@ -16,6 +16,7 @@ from dcompute_sim.deploy.board_config import DeployTarget
 from dcompute_sim.deploy.progress import Progress
 from dcompute_sim.hardware.serial_link import SerialLink
 
+from ..conftest import PATIENCE_S
 from .conftest import Command, Desk
 
 OWN_MAIN = "print('an older program')\n"
@@ -41,7 +42,7 @@ def talker(answer: bytes) -> Iterator[str]:
     finally:
         over.set()
         os.write(theirs, b"\n")  # wakes the reader
-        thread.join(10)
+        thread.join(PATIENCE_S)
         os.close(ours)
         os.close(theirs)
 

@@ -22,7 +22,7 @@ from dcompute_sim.scenario import load
 
 from dcompute.cli import app
 
-from ..conftest import running
+from ..conftest import PATIENCE_S, running
 from .conftest import ROOT, TEXTS
 
 ENGLISH, RUSSIAN = (ROOT / name for name in ("README.md", "README.ru.md"))
@@ -138,7 +138,9 @@ def test_a_fleet_does_the_work(tmp_path: Path) -> None:
         node = ("-m", "dcompute", "node", "--functions", "mymodule", *where)
         here = example.replace('"localhost"', f'"127.0.0.1", {port[1]}')
         with running(*node, cwd=tmp_path, until="is ready"):
-            told = subprocess.run([sys.executable, "-c", here], capture_output=True, text=True, timeout=60)
+            told = subprocess.run(
+                [sys.executable, "-c", here], capture_output=True, text=True, timeout=PATIENCE_S
+            )
     assert told.stdout == "[('to', 2), ('be', 2)]\n", told.stderr
 
 

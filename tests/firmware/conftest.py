@@ -22,9 +22,8 @@ from dcompute_sim.micropython.process import FirmwareProcess
 from dcompute_sim.micropython.provision import Emulator
 from dcompute_sim.net.proxy import FaultProxy
 
-from ..conftest import News
+from ..conftest import PATIENCE_S, News
 
-PATIENCE_S = 20.0  # the machine may be busy; nothing waits this long when it works
 KEEPALIVE_S = 2
 
 

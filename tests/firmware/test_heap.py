@@ -17,6 +17,7 @@ from dcompute_sim.fwbuild.compile import compile_firmware
 from dcompute_sim.micropython.compiled import shim_sources
 from dcompute_sim.micropython.provision import mpy_cross
 
+from ..conftest import PATIENCE_S
 from .conftest import Rig
 
 TASKS = 10_000
@@ -97,7 +98,7 @@ async def work(
             before = -1
             while not done.is_set():
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(30):
+                    async with asyncio.timeout(PATIENCE_S):
                         await done.wait()
                 if not done.is_set() and len(outputs) == before:  # a busy machine is slow, but goes on
                     state = (len(outputs), len(broker.sessions), process.running)

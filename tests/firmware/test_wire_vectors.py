@@ -16,6 +16,8 @@ from dcompute_sim.micropython.provision import Emulator
 
 from dcompute.node_wire import MAX_PAYLOAD_BYTES
 
+from ..conftest import PATIENCE_S
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 FILES = sorted((HERE / "vectors").glob("*.json"))
@@ -27,7 +29,7 @@ def outcome(command: list[str], environment: dict[str, str], file: Path) -> list
         env=os.environ | environment,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

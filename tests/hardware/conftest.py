@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from dcompute_sim.fwbuild.firmware_files import layout, product
 
-PATIENCE_S = 30.0
+from ..conftest import PATIENCE_S
+
 WIFI = 'WIFI_SSID = "lab"\nWIFI_PASSWORD = "as it was before"\nSTATIC_IP = None\n'
 OWN_CONFIG = WIFI + (
     'MQTT_HOST = "127.0.0.1"\nMQTT_PORT = 1\nMQTT_USER = None\nMQTT_PASSWORD = None\nMQTT_TLS = False\n'

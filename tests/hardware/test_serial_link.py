@@ -18,6 +18,8 @@ from dcompute_sim.virtual_boards.repl import Action, Interrupt, Repl, Run, Say, 
 from mpremote.transport import TransportError
 from mpremote.transport_serial import SerialTransport
 
+from ..conftest import PATIENCE_S
+
 
 def test_a_prompt_that_does_not_come_is_an_error_and_nothing_is_printed(
     capsys: pytest.CaptureFixture[str],
@@ -46,12 +48,10 @@ def test_a_step_ends_at_its_deadline_on_a_line_that_is_never_silent() -> None:
 
         thread = threading.Thread(target=babble, daemon=True)
         thread.start()
-        with SerialLink(f"socket://127.0.0.1:{server.getsockname()[1]}") as link:
-            began_s = time.monotonic()
-            with pytest.raises(BoardGone, match=r"did not answer within 0 s"):
-                link.run("print(1)", timeout_s=0.2)
-            assert time.monotonic() - began_s < 5
-        thread.join(5)
+        port = f"socket://127.0.0.1:{server.getsockname()[1]}"
+        with SerialLink(port) as link, pytest.raises(BoardGone, match=r"did not answer within 0 s"):
+            link.run("print(1)", timeout_s=0.2)
+        thread.join(PATIENCE_S)
 
 
 def test_a_port_that_is_not_there_is_said_with_those_that_are() -> None:
@@ -96,7 +96,7 @@ def board_that_restarts(times: int) -> Iterator[str]:
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         yield f"socket://127.0.0.1:{server.getsockname()[1]}"
-        thread.join(5)
+        thread.join(PATIENCE_S)
 
 
 def test_a_board_that_restarts_by_itself_at_its_prompt_is_asked_again(

@@ -18,12 +18,11 @@ from dcompute_sim.micropython.process import FirmwareProcess
 from dcompute_sim.micropython.provision import Emulator
 from dcompute_sim.net.network import Network
 
-from ..conftest import News
+from ..conftest import PATIENCE_S, News
 
 RunsWith = Callable[[str], list[str]]
 
 UID = bytes([0x02, 0, 0, 0, 0x01, 0x07])
-PATIENCE_S = 15
 
 
 class Recorder:

@@ -19,6 +19,7 @@ from dcompute_sim.micropython.board import Board
 from dcompute_sim.micropython.process import FirmwareProcess
 from dcompute_sim.micropython.provision import Emulator
 
+from ..conftest import PATIENCE_S
 from .conftest import RealRig
 
 _IDLE = """
@@ -295,7 +296,7 @@ def test_boot_py_runs_first_and_another_entry_can_be_named(emulator: Emulator, t
         process = FirmwareProcess(emulator, Board(bytes(6), [tmp_path], entry="other.py"), Ear())
         try:
             process.start()
-            await asyncio.wait_for(over.wait(), 10)
+            await asyncio.wait_for(over.wait(), PATIENCE_S)
         finally:
             process.close()
 
@@ -371,7 +372,7 @@ def test_a_board_does_not_outlive_its_testbed(tmp_path: Path) -> None:
         assert testbed.stdout is not None
         pid = int(testbed.stdout.readline())
         testbed.kill()
-    deadline_s = time.monotonic() + 15
+    deadline_s = time.monotonic() + PATIENCE_S
     while _is_running(pid):
         assert time.monotonic() < deadline_s, "the board lives on"
         time.sleep(0.01)
@@ -419,7 +420,7 @@ def test_three_hundred_boards_at_once(emulator: Emulator, real: RealRig) -> None
             for process in boards:
                 process.start()
                 await asyncio.sleep(0)
-            await asyncio.wait_for(all_joined.wait(), 30)
+            await asyncio.wait_for(all_joined.wait(), PATIENCE_S)
             return time.monotonic() - start_s
         finally:
             for process in boards:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -89,9 +88,7 @@ def test_patience_with_a_trial_is_in_what_it_takes_of_the_processors(
     monkeypatch.setattr(run, "LOOK_S", 0.02)
     monkeypatch.setattr(run, "PATIENCE_S", patience)
     monkeypatch.setattr(run, "HANGING_S", hanging)
-    began_s = time.monotonic()
     assert [each[:2] for each in run.trial_results(tmp_path, ["a"])] == [("a", status)]
-    assert time.monotonic() - began_s < 300  # whoever waits for it waits no longer
 
 
 def test_a_second_run_judges_nothing_again(tried: list[str], tmp_path: Path) -> None:

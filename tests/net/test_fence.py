@@ -22,6 +22,8 @@ from typing import Any
 import pytest
 from dcompute_sim.net.fence import Fence, FenceError
 
+from ..conftest import PATIENCE_S
+
 FORBIDDEN: dict[str, Callable[[], object]] = {
     "time.time": lambda: time.time(),
     "time.time_ns": lambda: time.time_ns(),
@@ -158,14 +160,14 @@ def test_other_threads_are_free() -> None:
     inside, seen = threading.Event(), []
 
     def other() -> None:
-        inside.wait(10)
+        inside.wait(PATIENCE_S)
         seen.append(time.time())
 
     thread = threading.Thread(target=other)
     thread.start()
     with Fence():
         inside.set()
-        thread.join(10)
+        thread.join(PATIENCE_S)
     assert len(seen) == 1
 
 
@@ -175,7 +177,7 @@ def test_two_threads_may_each_have_a_fence() -> None:
     def other() -> None:
         with Fence():
             entered.set()
-            leave.wait(10)
+            leave.wait(PATIENCE_S)
             try:
                 time.time()
             except FenceError as error:
@@ -183,12 +185,12 @@ def test_two_threads_may_each_have_a_fence() -> None:
 
     thread = threading.Thread(target=other)
     thread.start()
-    entered.wait(10)
+    entered.wait(PATIENCE_S)
     with Fence(), pytest.raises(FenceError):
         time.time()
     time.time()  # this thread's fence is gone, the other's is not
     leave.set()
-    thread.join(10)
+    thread.join(PATIENCE_S)
     assert len(raised) == 1
 
 

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from dcompute_sim.net.proxy import FaultProxy
 
+from ..conftest import PATIENCE_S
 from .conftest import Recorder
 
-SOON_S = 5.0
 A_WHILE_S = 0.05  # long enough on loopback for anything that would (wrongly) cross
 
 
@@ -40,7 +40,7 @@ class _Broker:
         self._accepted.put_nowait((reader, writer))
 
     async def next(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await asyncio.wait_for(self._accepted.get(), SOON_S)
+        return await asyncio.wait_for(self._accepted.get(), PATIENCE_S)
 
     def stop(self) -> None:
         self._server.close()
@@ -100,19 +100,26 @@ def run(recorder: Recorder) -> Run:
 
     async def play(scene: Callable[[_Link], Awaitable[None]]) -> None:
         async with link() as it:
-            await asyncio.wait_for(scene(it), 30)
+            await asyncio.wait_for(scene(it), 2 * PATIENCE_S)
 
     return lambda scene: asyncio.run(play(scene))
 
 
 async def _read(reader: asyncio.StreamReader, n_bytes: int) -> bytes:
-    return await asyncio.wait_for(reader.readexactly(n_bytes), SOON_S)
+    return await asyncio.wait_for(reader.readexactly(n_bytes), PATIENCE_S)
 
 
 async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(SOON_S):
+    async with asyncio.timeout(PATIENCE_S):
         while not condition():
             await asyncio.sleep(0.001)
+
+
+async def _at_once(condition: Callable[[], bool]) -> None:
+    """Go on in the very turn of the loop after the one in which it holds, before anything that is timed."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not condition():
+            await asyncio.sleep(0)
 
 
 async def _silent(reader: asyncio.StreamReader) -> bool:
@@ -252,7 +259,7 @@ def test_a_fin_is_held_while_down(run: Run) -> None:
         assert await _silent(broker_in)
         assert not link.told.of("closed")
         link.proxy.up()
-        assert await asyncio.wait_for(broker_in.read(), SOON_S) == b"last words"
+        assert await asyncio.wait_for(broker_in.read(), PATIENCE_S) == b"last words"
         assert link.told.of("closed") == [("node", 1, "fin", "node")]
 
     run(scene)
@@ -268,7 +275,7 @@ def test_a_reset_is_held_while_down(run: Run) -> None:
         assert await _silent(broker_in)
         link.proxy.up()
         with pytest.raises(ConnectionResetError):
-            await asyncio.wait_for(broker_in.read(1), SOON_S)
+            await asyncio.wait_for(broker_in.read(1), PATIENCE_S)
         assert link.told.of("closed") == [("node", 1, "rst", "node")]
 
     run(scene)
@@ -310,7 +317,7 @@ def test_fin_is_told_from_reset_and_who_began(run: Run) -> None:
     async def scene(link: _Link) -> None:
         node_in, node_out, broker_in, broker_out = await link.pair()
         node_out.close()
-        assert await asyncio.wait_for(broker_in.read(), SOON_S) == b""
+        assert await asyncio.wait_for(broker_in.read(), PATIENCE_S) == b""
         broker_out.close()
         await _until(lambda: link.proxy.open_connections == 0)
 
@@ -319,7 +326,7 @@ def test_fin_is_told_from_reset_and_who_began(run: Run) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         broker_out.transport.abort()
         with pytest.raises(ConnectionResetError):
-            await asyncio.wait_for(node_in.read(1), SOON_S)
+            await asyncio.wait_for(node_in.read(1), PATIENCE_S)
         await _until(lambda: link.proxy.open_connections == 0)
         assert link.told.of("closed") == [("node", 1, "fin", "node"), ("node", 2, "rst", "broker")]
 
@@ -331,10 +338,10 @@ def test_a_half_closed_connection_carries_bytes_the_other_way(run: Run) -> None:
         node_in, node_out, broker_in, broker_out = await link.pair()
         node_out.write(b"question")
         node_out.write_eof()
-        assert await asyncio.wait_for(broker_in.read(), SOON_S) == b"question"
+        assert await asyncio.wait_for(broker_in.read(), PATIENCE_S) == b"question"
         broker_out.write(b"answer")
         broker_out.close()
-        assert await asyncio.wait_for(node_in.read(), SOON_S) == b"answer"
+        assert await asyncio.wait_for(node_in.read(), PATIENCE_S) == b"answer"
 
     run(scene)
 
@@ -345,7 +352,7 @@ def test_reset_is_seen_by_both_sides(run: Run) -> None:
         link.proxy.reset()
         for reader in (node_in, broker_in):
             with pytest.raises(ConnectionResetError):
-                await asyncio.wait_for(reader.read(1), SOON_S)
+                await asyncio.wait_for(reader.read(1), PATIENCE_S)
         assert link.told.of("closed") == [("node", 1, "rst", "node")]
         await link.pair()  # and the next connection works
 
@@ -357,7 +364,7 @@ def test_a_power_cut_is_silent_until_the_rebooted_node_is_spoken_to(run: Run) ->
         node_in, _, broker_in, broker_out = await link.pair()
         link.proxy.forget()
         with pytest.raises(ConnectionResetError):
-            await asyncio.wait_for(node_in.read(1), SOON_S)
+            await asyncio.wait_for(node_in.read(1), PATIENCE_S)
         assert await _silent(broker_in)
         assert link.proxy.open_connections == 0
         assert link.told.of("closed") == [("node", 1, "lost", "node")]
@@ -366,7 +373,7 @@ def test_a_power_cut_is_silent_until_the_rebooted_node_is_spoken_to(run: Run) ->
         await link.pair()  # booted: a new connection beside the forgotten one
         broker_out.write(b"still there?")
         with pytest.raises(ConnectionResetError):
-            await asyncio.wait_for(broker_in.read(1), SOON_S)
+            await asyncio.wait_for(broker_in.read(1), PATIENCE_S)
 
     run(scene)
 
@@ -380,7 +387,7 @@ def test_what_is_sent_to_a_node_without_power_is_answered_when_it_boots(run: Run
         assert link.told.of("held") == [("node", "to_node", 8)]
         link.proxy.up()
         with pytest.raises(ConnectionResetError):
-            await asyncio.wait_for(broker_in.read(1), SOON_S)
+            await asyncio.wait_for(broker_in.read(1), PATIENCE_S)
 
     run(scene)
 
@@ -390,7 +397,7 @@ def test_what_a_node_had_not_got_out_is_lost_with_its_power(run: Run) -> None:
         _, node_out, broker_in, _ = await link.pair()
         link.proxy.set_delay(0.03)
         node_out.write(b"still in the node")
-        await _until(lambda: link.proxy.crossings == 1)
+        await _at_once(lambda: link.proxy.crossings == 1)
         link.proxy.forget()
         await asyncio.sleep(0.03)
         assert await _silent(broker_in)
@@ -452,7 +459,7 @@ def test_bytes_on_their_way_over_a_slow_link_are_held_when_it_fails(run: Run) ->
         _, node_out, broker_in, _ = await link.pair()
         link.proxy.set_delay(0.2)
         node_out.write(b"on the way")
-        await _until(lambda: link.proxy.crossings == 1)
+        await _at_once(lambda: link.proxy.crossings == 1)
         link.proxy.down()
         assert link.told.of("held") == [("node", "to_broker", 10)]
         await asyncio.sleep(0.25)
@@ -501,7 +508,7 @@ def test_a_retransmission_that_is_lost_too_is_a_stall(run: Run) -> None:
         draws = iter([0.1, 0.1])
         link.rng.random = lambda: next(draws, 0.9)  # type: ignore[method-assign]
         node_out.write(b"lost twice")
-        await _until(lambda: link.told.of("stalled") == [("node", 1)])
+        await _at_once(lambda: link.told.of("stalled") == [("node", 1)])
         assert not link.told.of("resumed")
         assert await _read(broker_in, 10) == b"lost twice"
         assert link.told.of("resumed") == [("node", 1)]
@@ -571,7 +578,7 @@ def test_a_stopped_broker_ends_the_nodes_attempt(run: Run) -> None:
         link.broker.stop()
         node_in, _ = await link.dial()
         with pytest.raises(ConnectionResetError):
-            await asyncio.wait_for(node_in.read(1), SOON_S)
+            await asyncio.wait_for(node_in.read(1), PATIENCE_S)
         assert link.proxy.refused == 1
         assert link.told.of("refused") == [("node", "rst")]
         assert not link.told.of("opened")

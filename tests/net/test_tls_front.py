@@ -11,6 +11,8 @@ from dcompute_sim.net.observer import Direction
 from dcompute_sim.net.proxy import FaultProxy
 from dcompute_sim.net.tls_front import TlsFront
 
+from ..conftest import PATIENCE_S
+
 
 class _Shown:
     """A tap that keeps what it is shown."""
@@ -27,7 +29,7 @@ class _Shown:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while not condition():
             await asyncio.sleep(0.002)
 

@@ -15,6 +15,8 @@ import pytest
 from dcompute_sim.commands import app
 from typer.testing import CliRunner
 
+from ..conftest import PATIENCE_S
+
 SCENARIO = """\
 version: 1
 name: small
@@ -42,12 +44,12 @@ class Page:
 
     def ask(self, path: str = "") -> Any:
         where = self.address if not path else self.address.partition("?")[0] + path
-        with self._open.open(where, timeout=10) as answer:
+        with self._open.open(where, timeout=PATIENCE_S) as answer:
             return json.load(answer) if path else answer.read()
 
     def interrupt(self) -> int:
         self.process.send_signal(signal.SIGINT)
-        self.process.communicate(timeout=60)
+        self.process.communicate(timeout=PATIENCE_S)
         return self.process.returncode
 
 

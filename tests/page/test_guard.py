@@ -14,6 +14,8 @@ from dcompute_sim.page.page_guard import Guard
 from dcompute_sim.page.page_server import ASSETS, PageServer, Site, serving
 from dcompute_sim.page.shown_run import Facts, ShownRun
 
+from ..conftest import PATIENCE_S
+
 STARTED = t.RunStarted(t_us=0, scenario="s", seed=1, time="real", broker="b", broker_granularity_s=0)
 PATHS = ("/about", "/picture", "/state?t=0", "/found?text=x", "/assets/page.js", "/nothing", "/news")
 
@@ -38,7 +40,7 @@ def server() -> Iterator[PageServer]:
 def ask(
     server: PageServer, path: str, method: str = "GET", body: str | None = None, **headers: str
 ) -> http.client.HTTPResponse:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE_S)
     connection.request(method, path, body, {key.replace("_", "-"): value for key, value in headers.items()})
     answer = connection.getresponse()
     answer.read()

@@ -29,6 +29,7 @@ from dcompute_sim.scenario import load
 
 from benchmarks.browser import Browser
 
+from ..conftest import PATIENCE_S
 from .conftest import complaints, settled
 
 KEYS: dict[str, Any] = {
@@ -119,7 +120,7 @@ def test_faults_by_click_act_are_undone_and_can_be_saved(browser: Browser, tmp_p
         assert browser.js("document.getElementById('live').getAttribute('aria-pressed')") == "true"
         browser.until(f"document.querySelector('#hands-body ul').innerText.match(/{struck['py-5']} .*until/)")
         end[0]()
-        thread.join(60)
+        thread.join(PATIENCE_S)
         browser.until("document.getElementById('pill').textContent !== 'running'")
         settled(browser)
         assert browser.problems() == []
@@ -164,7 +165,7 @@ def test_a_virtual_run_keeps_the_pace_it_is_given() -> None:
     options = RunOptions(listeners=(pacer.on_event, heard.append))
     thread = threading.Thread(target=lambda: outcomes.append(run_scenario(scenario, options)))
     thread.start()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_S
     while not heard and time.monotonic() < deadline:
         time.sleep(0.01)
     assert heard[-1].t_us == 0, "what comes at once is there, and time stands still"
@@ -174,7 +175,7 @@ def test_a_virtual_run_keeps_the_pace_it_is_given() -> None:
         time.sleep(0.005)
     assert time.monotonic() - began_s >= 0.09, "two seconds at twenty times take a tenth"
     pacer.set(math.inf)
-    thread.join(30)
+    thread.join(PATIENCE_S)
     assert outcomes[0].trace.digest() == plain.trace.digest(), "it is only waited for"
 
 

@@ -10,7 +10,6 @@ import os
 import pickle
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import AbstractContextManager
@@ -282,10 +281,8 @@ def test_a_cluster_loses_no_seed_when_a_worker_is_killed(cluster: Any, small: Sc
 
 def test_a_cluster_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dcompute_sim.executors.CONNECT_S", 0.2)
-    began_s = time.monotonic()
     with pytest.raises(WorkersError, match=r"no Dask scheduler at tcp://127\.0\.0\.1:1"):
         dask_workers("tcp://127.0.0.1:1")
-    assert time.monotonic() - began_s < 10
 
 
 def test_dask_is_optional(monkeypatch: pytest.MonkeyPatch) -> None:

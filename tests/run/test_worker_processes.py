@@ -17,7 +17,7 @@ import pytest
 from dcompute_sim.executors import local_processes
 from dcompute_sim.worker_processes import WorkerProcesses
 
-PATIENCE_S = 60  # for what takes no time at all
+from ..conftest import PATIENCE_S
 
 
 def die_while_answering() -> bytes:

@@ -16,9 +16,7 @@ from dcompute_sim.micropython.provision import Emulator
 from dcompute_sim.virtual_boards.serial import PtyPort
 from dcompute_sim.virtual_boards.virtual_board import VirtualBoard
 
-from ..conftest import News
-
-PATIENCE_S = 60.0  # the machine may be busy; nothing waits this long when it works
+from ..conftest import PATIENCE_S, News
 
 
 class Said:

@@ -15,7 +15,7 @@ import pytest
 from dcompute_sim.virtual_boards.cli import app, parse_mac, parse_size
 from typer.testing import CliRunner, Result
 
-PATIENCE_S = 60.0
+from ..conftest import PATIENCE_S
 
 
 @contextmanager

@@ -20,10 +20,10 @@ from dcompute_sim.fwbuild.firmware_files import layout, product
 from dcompute_sim.micropython.emulated_config import emulated_config
 from dcompute_sim.virtual_boards.virtual_board import VirtualBoard
 
+from ..conftest import PATIENCE_S
 from .conftest import Desk, MakeDesk
 
 KEEPALIVE_S = 1
-PATIENCE_S = 30.0
 Join = Callable[[str], AbstractAsyncContextManager[tuple[Desk, "Watch"]]]
 
 

@@ -21,13 +21,14 @@ from dcompute_sim.brokers.conformance.wire import ClientWill, PacketKind
 from dcompute_sim.brokers.model import tcp_server
 from dcompute_sim.brokers.real_broker import BrokerError, BrokerSecurity
 
+from ...conftest import PATIENCE_S
 from ..conftest import Serving
 
 DEAD = ClientWill("will", b"dead", qos=1, retain=True)
 
 
 def run(test: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(test, 30.0))
+    asyncio.run(asyncio.wait_for(test, PATIENCE_S))
 
 
 def test_silence_is_noticed_on_time(serving: Serving) -> None:
